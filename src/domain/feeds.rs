@@ -1,0 +1,126 @@
+//! What a person is shown.
+//!
+//! Invariant: a feed holds no item twice; its order is its rank.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Epoch, FeedVersion, ItemId, Key, UserId};
+
+/// How a feed is ranked, chosen per session or request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ranking {
+    /// Newest first.
+    Flat,
+    /// The flat feed, re-sorted by freshness plus topic weight.
+    Topics,
+    /// Everything that was learned.
+    #[default]
+    Model,
+}
+
+impl Ranking {
+    /// All rankings.
+    pub const ALL: [Ranking; 3] = [Ranking::Flat, Ranking::Topics, Ranking::Model];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Ranking::Flat => "flat",
+            Ranking::Topics => "topics",
+            Ranking::Model => "model",
+        }
+    }
+}
+
+/// One voice in the blend. The order is the order of the feature vector in the journal: append, never reorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expert {
+    /// The person's accepted/rejected model on the embedding.
+    Online,
+    /// The person's decaying weight of the item's topics.
+    Topic,
+    /// How new the item is.
+    Freshness,
+    /// The person follows its author.
+    Followed,
+    /// How popular it is among what is available.
+    Popularity,
+}
+
+impl Expert {
+    /// All experts in the order of the feature vector.
+    pub const ALL: [Expert; 5] =
+        [Expert::Online, Expert::Topic, Expert::Freshness, Expert::Followed, Expert::Popularity];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Expert::Online => "online",
+            Expert::Topic => "topic",
+            Expert::Freshness => "freshness",
+            Expert::Followed => "followed",
+            Expert::Popularity => "popularity",
+        }
+    }
+}
+
+/// One line of an explanation: what an expert added to the score, in the score's own unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contribution {
+    /// Which expert.
+    pub expert: Expert,
+    /// What it added; all lines of an item sum to its score.
+    pub amount: f32,
+}
+
+/// An item in a feed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedItem {
+    /// Which.
+    pub item: ItemId,
+    /// Log-odds in `model`, freshness plus weight in `topics`, freshness in `flat`.
+    pub score: f32,
+    /// Why; empty unless it was asked for.
+    pub why: Vec<Contribution>,
+}
+
+/// What made a feed new.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Cause {
+    /// The session opened.
+    Opened,
+    /// The person did something: the id of their last event.
+    Event {
+        /// The client's own id of it.
+        id: Key,
+    },
+    /// Items appeared, disappeared or changed.
+    World {
+        /// The world in which they did.
+        epoch: Epoch,
+    },
+    /// The session asked for another ranking, limit or explanation.
+    Configured,
+    /// Time passed: interests decayed, or the server learned again from the journal.
+    Refreshed,
+}
+
+/// A ranked list for one person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feed {
+    /// For whom.
+    pub user: UserId,
+    /// Rises with each feed of that person.
+    pub version: FeedVersion,
+    /// The world it was ranked in.
+    pub epoch: Epoch,
+    /// How it was ranked.
+    pub ranking: Ranking,
+    /// Best first.
+    pub items: Vec<FeedItem>,
+}

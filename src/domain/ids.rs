@@ -1,0 +1,178 @@
+//! Who and what: dense internal ids, and the external keys that clients use.
+//!
+//! Invariant: an internal id is an index, given once and never reused; a `Key` has 1 to 255 bytes and no control
+//! characters.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A person, as a dense index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserId(pub u32);
+
+/// An item (a post, a stream, a place), as a dense index into the `World`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ItemId(pub u32);
+
+/// A topic, as a dense index. [`TopicId::CATALOGUE`] stands for all items together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TopicId(pub u32);
+
+impl TopicId {
+    /// Not a topic of anybody's: the whole catalogue, whose centre serves topics that are still too small.
+    pub const CATALOGUE: TopicId = TopicId(0);
+}
+
+/// Number of an entry in one person's slice of the journal: 1, 2, 3, … without gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+}
+
+/// Commit order over the whole journal. Rises, may have gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+/// Version of one person's feed; rises with every feed that is computed for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FeedVersion(pub u64);
+
+/// Version of the `World`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// A slice of all people: everything of a person lives in theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Partition(pub u16);
+
+impl Partition {
+    /// How many there are, from the first day to the last.
+    pub const COUNT: u16 = 1024;
+
+    /// The partition of a person: a hash of their external key that is the same on every machine.
+    #[must_use]
+    pub fn of(user: &Key) -> Partition {
+        // The remainder is below 1,024, so the cast loses nothing.
+        Partition((xxh3_64(user.as_str().as_bytes()) % u64::from(Self::COUNT)) as u16)
+    }
+}
+
+/// The name that clients give to a person, an item, a topic or an event: 1 to 255 bytes of UTF-8 without control characters.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Key(Arc<str>);
+
+/// Why a text is not a [`Key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Nothing in it.
+    #[error("must not be empty")]
+    Empty,
+    /// More than [`Key::BYTES_MAX`].
+    #[error("must have at most 255 bytes, has {0}")]
+    TooLong(usize),
+    /// A control character (NUL, line feed, escape, ...).
+    #[error("must not contain control characters")]
+    Control,
+}
+
+impl Key {
+    /// The longest key.
+    pub const BYTES_MAX: usize = 255;
+
+    /// Checks and takes over a text.
+    ///
+    /// # Errors
+    /// [`KeyError`] when it is empty, too long, or contains a control character.
+    pub fn new(text: &str) -> Result<Key, KeyError> {
+        if text.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        if text.len() > Self::BYTES_MAX {
+            return Err(KeyError::TooLong(text.len()));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(KeyError::Control);
+        }
+        Ok(Key(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Key::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_1_to_255_bytes_and_no_control_characters() {
+        for (name, text, expected) in [
+            ("empty", String::new(), Err(KeyError::Empty)),
+            ("one byte", "a".into(), Ok(())),
+            ("longest", "x".repeat(255), Ok(())),
+            ("one too many", "x".repeat(256), Err(KeyError::TooLong(256))),
+            ("bytes count, not characters", "é".repeat(128), Err(KeyError::TooLong(256))),
+            ("nul", "a\0b".into(), Err(KeyError::Control)),
+            ("line feed", "a\nb".into(), Err(KeyError::Control)),
+            ("c1 control", "a\u{85}b".into(), Err(KeyError::Control)),
+            ("spaces and emoji", "a b 🌊".into(), Ok(())),
+        ] {
+            assert_eq!(Key::new(&text).map(|_| ()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_partition_of_a_person_never_changes() {
+        // Pinned: stored data depends on it.
+        assert_eq!(Partition::of(&Key::new("ada").unwrap()), Partition(47));
+        assert!((0..10_000).all(|n| Partition::of(&Key::new(&n.to_string()).unwrap()).0 < Partition::COUNT));
+    }
+}

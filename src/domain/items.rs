@@ -1,0 +1,116 @@
+//! What can be recommended.
+//!
+//! Invariant: an embedding is finite, not all zeros, and never changes within one revision of its item.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::ids::{ItemId, Key, TopicId, UserId};
+use super::time::Millis;
+use super::windows::Windows;
+
+/// A vector that stands for an item's meaning: `(dim,)`, f32, finite, not all zeros.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding(Arc<[f32]>);
+
+/// Why a list of numbers is not an [`Embedding`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EmbeddingError {
+    /// The server is configured for another dimension.
+    #[error("must have {expected} numbers, has {found}")]
+    Dimension {
+        /// What the server is configured for.
+        expected: usize,
+        /// What was given.
+        found: usize,
+    },
+    /// NaN or infinite, or so large that its square is.
+    #[error("number {index} is not finite or too large (at most 1e15)")]
+    NotFinite {
+        /// Where, from 0.
+        index: usize,
+    },
+    /// No direction to learn from.
+    #[error("must not be all zeros")]
+    Zero,
+}
+
+impl Embedding {
+    /// Checks and takes over `numbers`, which must be `(dim,)`.
+    ///
+    /// # Errors
+    /// [`EmbeddingError`] when the length differs from `dim`, a number is not finite, or all are zero.
+    pub fn new(numbers: Vec<f32>, dim: usize) -> Result<Embedding, EmbeddingError> {
+        if numbers.len() != dim {
+            return Err(EmbeddingError::Dimension { expected: dim, found: numbers.len() });
+        }
+        // Squares are summed in f32 downstream, so the bound is well below the square root of its maximum.
+        if let Some(index) = numbers.iter().position(|x| !x.is_finite() || x.abs() > 1e15) {
+            return Err(EmbeddingError::NotFinite { index });
+        }
+        if numbers.iter().all(|x| x.abs() < 1e-15) {
+            return Err(EmbeddingError::Zero);
+        }
+        Ok(Embedding(numbers.into()))
+    }
+}
+
+impl Deref for Embedding {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+/// An item in one revision. Everything that learning reads is fixed within a revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Dense index.
+    pub id: ItemId,
+    /// External name, unique in the catalogue.
+    pub key: Key,
+    /// Rises by one whenever text, topics or embedding change; from 1.
+    pub revision: u32,
+    /// Who made it, if a person did; with their external key, so that a feed can be written without another look-up.
+    pub author: Option<Author>,
+    /// Topics, the main one first. The first one's centre is subtracted from the embedding.
+    pub topics: Arc<[TopicId]>,
+    /// What a person reads.
+    pub text: Arc<str>,
+    /// Always present: given, or made from the text.
+    pub embedding: Embedding,
+    /// When it came into being.
+    pub created: Millis,
+    /// When it can be shown.
+    pub windows: Windows,
+    /// Deleted items keep their id and are never shown.
+    pub deleted: bool,
+}
+
+impl Item {
+    /// The longest text, in bytes.
+    pub const TEXT_BYTES_MAX: usize = 32 * 1024;
+    /// The most topics one item may have.
+    pub const TOPICS_MAX: usize = 16;
+
+    /// Can it be shown at `now`?
+    #[must_use]
+    pub fn is_available(&self, now: Millis) -> bool {
+        !self.deleted && self.created <= now && self.windows.is_open(now)
+    }
+
+    /// The topic whose centre this item's embedding is measured from.
+    #[must_use]
+    pub fn main_topic(&self) -> TopicId {
+        self.topics.first().copied().unwrap_or(TopicId::CATALOGUE)
+    }
+}
+
+/// Who made an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// Dense index.
+    pub id: UserId,
+    /// External name.
+    pub key: Key,
+}

@@ -1,0 +1,38 @@
+//! Instants and spans, in milliseconds.
+//!
+//! Invariant: time is always handed in; nothing here, and nothing that uses it in `engine`, asks a clock.
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch, UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub i64);
+
+/// One second, minute, hour, day in milliseconds.
+pub const SECOND_MS: i64 = 1_000;
+/// One minute in milliseconds.
+pub const MINUTE_MS: i64 = 60 * SECOND_MS;
+/// One hour in milliseconds.
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// One day in milliseconds.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+impl Millis {
+    /// Year 1 and year 9999: what RFC 3339 can write. Instants outside are refused at the door.
+    pub const MIN: Millis = Millis(-62_135_596_800_000);
+    /// See [`Millis::MIN`].
+    pub const MAX: Millis = Millis(253_402_300_799_999);
+
+    /// Milliseconds from `earlier` to `self`; 0 when `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Millis) -> i64 {
+        self.0.saturating_sub(earlier.0).max(0)
+    }
+
+    /// This instant moved by `ms`, kept within `i64`.
+    #[must_use]
+    pub fn plus(self, ms: i64) -> Millis {
+        Millis(self.0.saturating_add(ms))
+    }
+}

@@ -1,0 +1,165 @@
+//! When an item is available.
+//!
+//! Invariant: the windows of one item are sorted by start, half-open `[start, stop)`, not empty, and never overlap
+//! (touching is allowed); only the last may be open-ended. No windows at all means: always available.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Millis;
+
+/// Half-open interval `[start, stop)`; without `stop` it lasts until further notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Window {
+    /// First instant of availability.
+    pub start: Millis,
+    /// First instant without; `None` is open-ended.
+    pub stop: Option<Millis>,
+}
+
+impl Window {
+    /// Is the item available at `now`?
+    #[must_use]
+    pub fn contains(&self, now: Millis) -> bool {
+        self.start <= now && self.stop.is_none_or(|stop| now < stop)
+    }
+
+    fn overlaps(&self, other: &Window) -> bool {
+        self.stop.is_none_or(|stop| other.start < stop) && other.stop.is_none_or(|stop| self.start < stop)
+    }
+}
+
+/// Why a list of windows is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WindowError {
+    /// `stop` is not after `start`.
+    #[error("window {index} stops at or before its start")]
+    Empty {
+        /// Position in the list that was given, from 0.
+        index: usize,
+    },
+    /// Two windows share an instant.
+    #[error("window from {} overlaps the window from {}", second.start.0, first.start.0)]
+    Overlap {
+        /// The earlier of the two.
+        first: Window,
+        /// The later of the two.
+        second: Window,
+    },
+    /// More than [`Windows::COUNT_MAX`].
+    #[error("at most 100000 windows per item, got {0}")]
+    TooMany(usize),
+}
+
+/// The sorted, disjoint windows of one item; empty means always available. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Windows(Arc<[Window]>);
+
+impl Windows {
+    /// How many windows one item may have.
+    pub const COUNT_MAX: usize = 100_000;
+
+    /// Sorts and checks.
+    ///
+    /// # Errors
+    /// [`WindowError`] names the window that is empty, or the two that clash.
+    pub fn new(mut windows: Vec<Window>) -> Result<Windows, WindowError> {
+        if windows.len() > Self::COUNT_MAX {
+            return Err(WindowError::TooMany(windows.len()));
+        }
+        if let Some(index) = windows.iter().position(|w| w.stop.is_some_and(|stop| stop <= w.start)) {
+            return Err(WindowError::Empty { index });
+        }
+        windows.sort();
+        for pair in windows.windows(2) {
+            if pair[0].overlaps(&pair[1]) {
+                return Err(WindowError::Overlap { first: pair[0], second: pair[1] });
+            }
+        }
+        Ok(Windows(windows.into()))
+    }
+
+    /// The windows in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Window] {
+        &self.0
+    }
+
+    /// Without windows an item is always available.
+    #[must_use]
+    pub fn is_always(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The window that contains `now`, if any.
+    #[must_use]
+    pub fn at(&self, now: Millis) -> Option<&Window> {
+        let after = self.0.partition_point(|w| w.start <= now);
+        self.0[..after].last().filter(|w| w.contains(now))
+    }
+
+    /// Available at `now`?
+    #[must_use]
+    pub fn is_open(&self, now: Millis) -> bool {
+        self.is_always() || self.at(now).is_some()
+    }
+}
+
+impl<'de> Deserialize<'de> for Windows {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Windows::new(Vec::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn window(start: i64, stop: i64) -> Window {
+        Window { start: Millis(start), stop: Some(Millis(stop)) }
+    }
+
+    #[test]
+    fn a_window_is_half_open() {
+        let window = window(100, 200);
+        for (name, now, open) in [
+            ("just before", 99, false),
+            ("opening instant", 100, true),
+            ("last instant", 199, true),
+            ("closing instant", 200, false),
+        ] {
+            assert_eq!(window.contains(Millis(now)), open, "{name}");
+        }
+    }
+
+    #[test]
+    fn windows_are_sorted_and_never_overlap() {
+        let open_end = Window { start: Millis(300), stop: None };
+        for (name, list, good) in [
+            ("none", vec![], true),
+            ("touching", vec![window(1, 2), window(2, 3)], true),
+            ("given in reverse", vec![window(5, 6), window(1, 2)], true),
+            ("open end last", vec![open_end, window(1, 2)], true),
+            ("open end before another", vec![open_end, window(400, 500)], false),
+            ("overlap by one", vec![window(1, 3), window(2, 4)], false),
+            ("same twice", vec![window(1, 3), window(1, 3)], false),
+            ("one inside the other", vec![window(1, 9), window(2, 3)], false),
+            ("empty", vec![window(1, 1)], false),
+            ("backwards", vec![window(2, 1)], false),
+        ] {
+            assert_eq!(Windows::new(list).is_ok(), good, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_windows_means_always() {
+        assert!(Windows::default().is_open(Millis(0)));
+        let some = Windows::new(vec![window(5, 6), window(1, 2)]).unwrap();
+        assert!(
+            some.is_open(Millis(1)) && !some.is_open(Millis(2)) && some.is_open(Millis(5)) && !some.is_open(Millis(0))
+        );
+    }
+}

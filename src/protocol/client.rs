@@ -1,0 +1,302 @@
+//! What a client says.
+//!
+//! Invariant: parsing is total: any bytes give a message or a [`BadMessage`] that names what is wrong and where.
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::feeds::Ranking;
+use crate::domain::ids::{Epoch, FeedVersion, Key};
+use crate::domain::interactions::Kind;
+use crate::domain::time::Millis;
+use crate::domain::windows::Window;
+
+use super::problem::Code;
+
+/// Everything a client may say: one JSON object per text frame, tagged by `type`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientMessage {
+    /// First message of a session. Answered by `welcome`, then a `feed` (or a `patch` when resuming).
+    Hello(Hello),
+    /// The person acted. Answered by `accepted` once durable, and by a new `feed` or `patch` at once. A resend of the
+    /// same `id` is answered the same way and learned once.
+    Interact(Interact),
+    /// The person made an item. Answered by `accepted` with the item's key; those it concerns get it pushed.
+    Post(Post),
+    /// Follow a person. Answered by `accepted` and a new feed.
+    Follow(Follow),
+    /// Follow them no longer. Answered like `follow`.
+    Unfollow(Follow),
+    /// The client has drawn this feed version; no newer one is sent before this (or 5 s). No answer.
+    Drawn(Drawn),
+    /// Change the session's ranking, limit, explanation, timing; or the person's topic weights. Answered by a `feed`.
+    Configure(Configure),
+    /// The next items after those already there. Answered by `page`.
+    More(More),
+    /// Answered by `pong`.
+    Ping(Ping),
+}
+
+/// See [`ClientMessage::Hello`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// Who proves to be whom; may come as the second subprotocol entry instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Whose feed.
+    pub user: Key,
+    /// How to rank; `model` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranking: Option<Ranking>,
+    /// 1 to 100 items, 30 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// What the client still shows from before the line dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+    /// Explain every item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<bool>,
+    /// Report how long each step took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<bool>,
+}
+
+/// Where a client was when its line dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// Epoch of the last `welcome`, `feed` or `patch`.
+    pub epoch: Epoch,
+    /// Version last drawn.
+    pub version: FeedVersion,
+}
+
+/// See [`ClientMessage::Interact`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interact {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// Made by the client, unique per person.
+    pub id: Key,
+    /// On what.
+    pub item: Key,
+    /// What they did.
+    pub kind: Kind,
+    /// For how long, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dwell_ms: Option<u32>,
+    /// When, in milliseconds since the epoch; now by default, never in the future.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Millis>,
+}
+
+/// See [`ClientMessage::Post`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Post {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// Made by the client, unique per person.
+    pub id: Key,
+    /// What people read: 1 to 32,768 bytes.
+    pub text: String,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<Key>,
+    /// `(dim,)`; made from the text when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<Vec<f32>>,
+    /// When it is available; always when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Vec<Window>>,
+}
+
+/// See [`ClientMessage::Follow`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Follow {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// Made by the client, unique per person.
+    pub id: Key,
+    /// Whom.
+    pub user: Key,
+}
+
+/// See [`ClientMessage::Drawn`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drawn {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// What is on screen now.
+    pub version: FeedVersion,
+    /// Items within sight, from the top; for exposure and stability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visible: Option<Vec<Key>>,
+}
+
+/// See [`ClientMessage::Configure`]. What is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configure {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// How to rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranking: Option<Ranking>,
+    /// 1 to 100 items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Topic weights to set by hand, each in [0, 1]; remembered like any other event under `id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<std::collections::BTreeMap<Key, f32>>,
+    /// Names the change of `topics`, so that a resend is harmless; made by the server when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Key>,
+    /// Explain every item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<bool>,
+    /// Report how long each step took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<bool>,
+}
+
+/// See [`ClientMessage::More`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct More {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// How many items the client already has: the page starts at this position, at most 1,000.
+    pub after: u32,
+}
+
+/// See [`ClientMessage::Ping`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ping {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// Comes back as it is.
+    pub t: i64,
+}
+
+/// Takes the place of the `type` field when a message is read; it was looked at before.
+#[doc(hidden)]
+pub type Tag = IgnoredAny;
+
+/// Why a frame is not a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadMessage {
+    /// Machine-readable.
+    pub code: Code,
+    /// Dotted path of the field, when one is to blame.
+    pub field: Option<String>,
+    /// What is wrong with it.
+    pub message: String,
+    /// The client's `id`, when the frame has a readable one.
+    pub id: Option<String>,
+}
+
+impl ClientMessage {
+    /// All `type` tags.
+    pub const TYPES: [&'static str; 9] =
+        ["hello", "interact", "post", "follow", "unfollow", "drawn", "configure", "more", "ping"];
+
+    /// Reads one text frame.
+    ///
+    /// # Errors
+    /// [`BadMessage`] names the field where one is to blame: unknown, missing, duplicate, of the wrong type or form.
+    pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
+        #[derive(Deserialize)]
+        struct Head<'a> {
+            #[serde(rename = "type", borrow)]
+            tag: std::borrow::Cow<'a, str>,
+        }
+        let head: Head<'_> = parse_json(text.as_bytes())?;
+        match head.tag.as_ref() {
+            "hello" => parse_json(text.as_bytes()).map(ClientMessage::Hello),
+            "interact" => parse_json(text.as_bytes()).map(ClientMessage::Interact),
+            "post" => parse_json(text.as_bytes()).map(ClientMessage::Post),
+            "follow" => parse_json(text.as_bytes()).map(ClientMessage::Follow),
+            "unfollow" => parse_json(text.as_bytes()).map(ClientMessage::Unfollow),
+            "drawn" => parse_json(text.as_bytes()).map(ClientMessage::Drawn),
+            "configure" => parse_json(text.as_bytes()).map(ClientMessage::Configure),
+            "more" => parse_json(text.as_bytes()).map(ClientMessage::More),
+            "ping" => parse_json(text.as_bytes()).map(ClientMessage::Ping),
+            other => Err(BadMessage {
+                code: Code::UnknownType,
+                field: Some("type".into()),
+                message: format!("unknown type {other:?}; known: {}", Self::TYPES.join(", ")),
+                id: None,
+            }),
+        }
+        .map_err(|bad| BadMessage { id: readable_id(text), ..bad })
+    }
+}
+
+/// Reads JSON into `T`, naming the field that is to blame.
+///
+/// # Errors
+/// [`BadMessage`] with code `bad_json` when it is not JSON at all, else `bad_field`.
+pub fn parse_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadMessage> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        bad(error.inner(), Some(path).filter(|path| path != "."))
+    })?;
+    reader.end().map_err(|error| bad(&error, None))?;
+    Ok(value)
+}
+
+/// Reads a value that was already parsed.
+///
+/// # Errors
+/// As [`parse_json`].
+pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, BadMessage> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        bad(error.inner(), Some(path).filter(|path| path != "."))
+    })
+}
+
+fn bad(error: &serde_json::Error, path: Option<String>) -> BadMessage {
+    let message = error.to_string();
+    let code = if error.is_data() { Code::BadField } else { Code::BadJson };
+    // serde says "missing field `x`" of the object around it; the reader wants to know about `x`.
+    let named = ["missing field `", "unknown field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| message.strip_prefix(start).and_then(|rest| rest.split_once('`')))
+        .map(|(name, _)| name.to_owned());
+    let field = match (path, named) {
+        (Some(path), Some(name)) if path != name && !path.ends_with(&format!(".{name}")) => {
+            Some(format!("{path}.{name}"))
+        }
+        (Some(path), _) => Some(path),
+        (None, named) => named,
+    };
+    BadMessage { code, field, message, id: None }
+}
+
+fn readable_id(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Head {
+        id: String,
+    }
+    serde_json::from_str::<Head>(text).ok().map(|head| head.id).filter(|id| id.len() <= Key::BYTES_MAX)
+}

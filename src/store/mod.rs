@@ -1,0 +1,158 @@
+//! The memory: what survives.
+//!
+//! Invariant: a batch is stored whole and in order, or not at all; when `append` has answered, its entries survive
+//! `kill -9` and, as far as the disk keeps its word, a power cut. `(user, event id)` and `(user, seq)` are unique in
+//! the database itself. Absent on purpose: learning; a store folds nothing.
+
+pub mod codec;
+pub mod embedded;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
+use crate::domain::items::{Embedding, Item};
+use crate::domain::journal::{CentreRef, Entry};
+use crate::domain::people::Person;
+use crate::domain::time::Millis;
+
+/// One thing to be stored. Within a batch the order is kept: an entry may name an item written before it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// A journal entry. Also keeps the graph: `Followed` and `Unfollowed` change `follows` in the same transaction.
+    Entry(Entry),
+    /// A person, new or changed (by id).
+    Person(Person),
+    /// A topic's name, new.
+    Topic(TopicId, Key),
+    /// An item, new or in a new revision (by id), with its windows. The embedding of earlier revisions is kept.
+    Item(Arc<Item>),
+    /// A centre, in a new epoch. `(dim,)`.
+    Centre(CentreRef, Embedding),
+}
+
+/// What became of one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable; entries get their place in commit order.
+    Stored(Position),
+    /// `(user, event id)` was already there, under this number. Nothing was stored.
+    Duplicate(Seq),
+    /// Not stored, since an earlier entry of the same person in this batch was a duplicate: what was learned since then
+    /// stands on a wrong state and must be learned again.
+    Refused,
+}
+
+/// A person's learned state as far as it was saved, and all that came after.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recovered {
+    /// The newest readable snapshot.
+    pub snapshot: Option<Snapshot>,
+    /// Entries after it in order; all entries without one.
+    pub tail: Vec<Entry>,
+}
+
+/// Learned state in a form of its own; whoever reads it checks format and checksum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Last entry that it includes.
+    pub seq: Seq,
+    /// As written.
+    pub bytes: Vec<u8>,
+}
+
+/// Where in the journal to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slice {
+    /// A person's own entries.
+    User(UserId),
+    /// All interactions with an item.
+    Item(ItemId),
+}
+
+/// What the whole catalogue consists of, handed over row by row while it is read: topics first, then centres (by
+/// topic, epoch), people (by id), items (by id; newest revision, windows, deleted ones too).
+#[derive(Clone, Debug, PartialEq)]
+pub enum CatalogueRow {
+    /// See [`Write::Topic`].
+    Topic(TopicId, Key),
+    /// See [`Write::Centre`].
+    Centre(CentreRef, Embedding),
+    /// See [`Write::Person`].
+    Person(Person),
+    /// See [`Write::Item`].
+    Item(Item),
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was written: the caller may try again.
+    #[error("the store cannot answer now: {0}")]
+    Unavailable(String),
+    /// Our own row does not parse: a bug, or a table edited by hand.
+    #[error("table `{table}` holds something unreadable: {detail}")]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+        /// What.
+        detail: String,
+    },
+    /// The database was written by a newer version of this program.
+    #[error("the database has schema version {found}, this program knows up to {known}: use a newer program")]
+    Newer {
+        /// In the database.
+        found: u32,
+        /// In this program.
+        known: u32,
+    },
+    /// Another process has it open.
+    #[error("{0} is in use by another process: stop it, or choose another directory")]
+    Locked(String),
+    /// A row can never be stored: a bug.
+    #[error("refused by the database: {0}")]
+    Refused(String),
+}
+
+/// The durable state. Object-safe: the server holds an `Arc<dyn Store>`.
+pub trait Store: Send + Sync + 'static {
+    /// Stores a batch in one transaction; answers when it is durable, with one outcome per write, in order.
+    fn append(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>>;
+
+    /// Reads the whole catalogue, row by row, in the order that [`CatalogueRow`] states..
+    fn catalogue(&self, each: Box<dyn FnMut(CatalogueRow) + Send>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Snapshot and tail of one person.
+    fn recover(&self, user: UserId) -> BoxFuture<'_, Result<Recovered, StoreError>>;
+
+    /// All entries of one person with `at` (their own time) at or before an instant, in order; for the time machine.
+    fn entries_until(&self, user: UserId, at: Millis) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
+
+    /// Saves a snapshot, unless a newer one is there.
+    fn save_snapshot(&self, user: UserId, snapshot: Snapshot) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The coordinator's newest snapshot and the position that it covers.
+    fn coordinator_snapshot(&self) -> BoxFuture<'_, Result<Option<(Position, Vec<u8>)>, StoreError>>;
+
+    /// Saves the coordinator's snapshot, unless a newer one is there.
+    fn save_coordinator_snapshot(&self, covers: Position, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Entries of everybody after a position, in commit order, at most `limit`.
+    fn scan(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<(Position, Entry)>, StoreError>>;
+
+    /// Interactions of a person or with an item, newest (by commit order) first, at most `limit`.
+    fn newest(&self, slice: Slice, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
+
+    /// The number under which this event of this person is stored.
+    fn find_event(&self, user: UserId, id: Key) -> BoxFuture<'_, Result<Option<Seq>, StoreError>>;
+
+    /// The embedding of an item in a revision, current or earlier.
+    fn embedding(&self, item: ItemId, revision: u32) -> BoxFuture<'_, Result<Option<Embedding>, StoreError>>;
+
+    /// Whom a person follows, by id.
+    fn follows(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>>;
+
+    /// Can it write now?
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
