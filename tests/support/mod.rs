@@ -44,16 +44,7 @@ pub struct Server {
 impl Server {
     /// Starts on a directory, and waits until it may be given work.
     pub fn start(directory: TempDir) -> Server {
-        let log = |name: &str| File::options().create(true).append(true).open(directory.path().join(name)).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
-            .arg("serve")
-            .args(["--store", &format!("file:{}", data(directory.path()).display())])
-            .args(["--listen", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log("server.log"))
-            .spawn()
-            .expect("the server starts");
+        let mut child = serve(directory.path());
         let stdout = child.stdout.take().expect("its standard output");
         let (said, hear) = mpsc::channel();
         // Reads to the end, so that the server never waits for a full pipe.
@@ -150,6 +141,32 @@ impl Drop for Server {
             tail.iter().rev().for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// Starts a server on a directory and kills it before it is ready, or just after.
+pub fn start_and_kill(directory: &Path, after: Duration) {
+    let mut child = serve(directory);
+    std::thread::sleep(after);
+    child.kill().expect("kill -9");
+    child.wait().expect("its end");
+}
+
+fn serve(directory: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(directory.join("server.log")).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        .arg("serve")
+        .args(["--store", &store(directory)])
+        .args(["--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .expect("the server starts")
+}
+
+/// For `--store`.
+pub fn store(directory: &Path) -> String {
+    format!("file:{}", data(directory).display())
 }
 
 /// Where the store is, within a server's directory.

@@ -161,7 +161,7 @@ impl Client {
     }
 
     pub async fn send_text(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.expect("the line is open");
+        assert!(self.send_frame(Message::text(text)).await, "{}: the line is closed", self.user);
     }
 
     /// Sends a frame as it is; says whether the line took it.
@@ -179,11 +179,17 @@ impl Client {
 
     /// Acts on an item under a given id.
     pub async fn interact_as(&mut self, id: &str, item: &str, kind: Kind) {
+        assert!(self.try_interact_as(id, item, kind).await, "{}: the line is closed", self.user);
+    }
+
+    /// The same on a line that may be gone; says whether the line took it.
+    pub async fn try_interact_as(&mut self, id: &str, item: &str, kind: Kind) -> bool {
         let (tag, item) = (Default::default(), key(item));
         let interact = Interact { tag, id: key(id), item, kind, dwell_ms: None, at: None };
         let message = ClientMessage::Interact(interact);
-        self.send(&message).await;
+        let text = serde_json::to_string(&message).unwrap();
         self.interactions.insert(id.to_owned(), message);
+        self.send_frame(Message::text(text)).await
     }
 
     pub async fn follow(&mut self, id: &str, user: &str) {
@@ -242,7 +248,8 @@ impl Client {
                 let message = busy.id.and_then(|id| self.interactions.get(id.as_str()).cloned());
                 if let Some(message) = message {
                     tokio::time::sleep(Duration::from_millis(u64::from(busy.retry_after_ms))).await;
-                    self.send(&message).await;
+                    // A line that is gone by now is for whoever waits to notice.
+                    let _ = self.send_frame(Message::text(serde_json::to_string(&message).unwrap())).await;
                 }
                 return;
             }
