@@ -1,4 +1,6 @@
 //! Eddyline, a real-time recommender server.
+pub mod actors;
 pub mod domain;
+pub mod engine;
 pub mod protocol;
 pub mod store;

@@ -1,0 +1,2 @@
+//! The thinking.
+pub mod world;
