@@ -1,6 +1,7 @@
 //! Eddyline, a real-time recommender server.
-pub mod actors;
 pub mod domain;
 pub mod engine;
 pub mod protocol;
+pub mod embed;
 pub mod store;
+pub mod actors;

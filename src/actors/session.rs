@@ -1,4 +1,4 @@
-//! What a session may be told, and what it tells its person's actor. The session itself (the socket) is in `gateway`.
+//! What a session may be told. The session itself (the socket) is in `gateway`.
 //!
 //! Invariant: a session's mailbox is bounded; feeds wait in the person's actor until the last one was drawn, so a slow
 //! reader costs at most one feed in flight.
@@ -19,6 +19,8 @@ pub struct SessionId(pub u64);
 pub enum ToSession {
     /// One encoded `ServerMessage`; written as a text frame as it is. Shared between sessions, so not copied.
     Frame(ByteString),
+    /// Several, in order: what one commit made durable is answered in one message, however much it is.
+    Frames(Vec<ByteString>),
     /// Say `bye` with this reason and close.
     Close(&'static str),
 }

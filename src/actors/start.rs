@@ -1,0 +1,137 @@
+//! From a store to a running server.
+//!
+//! Invariant: the catalogue is loaded and the coordinator has folded the whole journal before anybody can ask anything.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+
+use crate::domain::ids::Position;
+use crate::domain::people::Person;
+use crate::embed::Embedder;
+use crate::engine::coordinator::{Catalogue, CoordinatorState};
+use crate::engine::settings::LearnSettings;
+use crate::store::{CatalogueRow, Store};
+
+use super::clock::Clock;
+use super::coordinator::Coordinator;
+use super::directory::Directory;
+use super::inside::{Inside, Limits};
+use super::journal::{Journal, JournalHandle, Tell};
+use super::people::People;
+use super::server::Server;
+
+/// Entries read at once while the coordinator folds the journal.
+const SCAN_PAGE: u32 = 10_000;
+
+/// What a server is made of.
+pub struct Parts {
+    /// The durable state.
+    pub store: Arc<dyn Store>,
+    /// Turns texts into vectors.
+    pub embedder: Arc<dyn Embedder>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings of learning and ranking.
+    pub settings: Arc<LearnSettings>,
+    /// How much of everything.
+    pub limits: Limits,
+    /// Threads for people's actors.
+    pub threads: usize,
+}
+
+/// Reads the whole catalogue and all people.
+///
+/// # Errors
+/// What the store, or a row of it, says.
+pub async fn read_catalogue(store: &dyn Store) -> anyhow::Result<(Catalogue, Vec<Person>)> {
+    let read: Arc<Mutex<(Catalogue, Vec<Person>)>> = Arc::default();
+    let filling = read.clone();
+    store
+        .catalogue(Box::new(move |row| {
+            let mut read = filling.lock().unwrap_or_else(PoisonError::into_inner);
+            match row {
+                CatalogueRow::Topic(id, key) => read.0.topics.push((id, key)),
+                CatalogueRow::Centre(centre, vector) => read.0.centres.push((centre, vector)),
+                CatalogueRow::Item(item) => read.0.items.push(item),
+                CatalogueRow::Person(person) => read.1.push(person),
+            }
+        }))
+        .await?;
+    let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *read))
+}
+
+/// The coordinator's state from its snapshot and the rest of the journal.
+///
+/// # Errors
+/// What the store, or the catalogue, says.
+pub async fn load_coordinator(
+    store: &dyn Store,
+    dim: usize,
+    settings: Arc<LearnSettings>,
+    catalogue: Catalogue,
+    clock: &dyn Clock,
+) -> anyhow::Result<CoordinatorState> {
+    let mut state = CoordinatorState::load(dim, settings, catalogue, clock.now())?;
+    if let Some((_, bytes)) = store.coordinator_snapshot().await?
+        && let Err(error) = state.restore(&bytes, clock.now())
+    {
+        tracing::warn!(%error, "the coordinator's snapshot was set aside: folding the whole journal");
+    }
+    let mut after: Position = state.covers();
+    loop {
+        let page = store.scan(after, SCAN_PAGE).await?;
+        for (position, entry) in &page {
+            state.fold(*position, entry);
+            after = *position;
+        }
+        if page.len() < SCAN_PAGE as usize {
+            break;
+        }
+    }
+    state.apply(crate::engine::coordinator::CoordinatorEvent::Tick, clock.now());
+    Ok(state)
+}
+
+/// Starts all actors over a store. Must be called inside an actix system.
+///
+/// # Errors
+/// What the store, or the catalogue, says; nothing keeps running then.
+pub async fn start(parts: Parts) -> anyhow::Result<Server> {
+    let (catalogue, people) = read_catalogue(&*parts.store).await?;
+    let known = People::default();
+    for person in people {
+        known.load(person).map_err(anyhow::Error::msg)?;
+    }
+    let dim = parts.embedder.dim();
+    let state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, &*parts.clock).await?;
+
+    let journal_arbiter = Arbiter::new();
+    let journal = Journal::new(parts.store.clone());
+    let journal = Journal::start_in_arbiter(&journal_arbiter.handle(), move |_| journal);
+    let people_arbiters = (0..parts.threads.max(1)).map(|_| Arbiter::new().handle()).collect();
+    let inside = Arc::new(Inside {
+        clock: parts.clock,
+        store: parts.store,
+        embedder: parts.embedder,
+        world: ArcSwap::from_pointee(state.world().clone()),
+        people: known,
+        directory: Directory::new(people_arbiters),
+        journal: JournalHandle::new(journal.clone(), parts.limits.journal_queue),
+        coordinator: OnceLock::new(),
+        limits: parts.limits,
+        closing: AtomicBool::new(false),
+        sessions: AtomicU64::new(0),
+        embedding_now: AtomicUsize::new(0),
+    });
+    let coordinator = Coordinator::new(state, inside.clone());
+    let coordinator_arbiter = Arbiter::new();
+    let coordinator = Coordinator::start_in_arbiter(&coordinator_arbiter.handle(), move |_| coordinator);
+    journal.send(Tell(coordinator.clone())).await?;
+    // Set before anybody else has `inside`.
+    let _ = inside.coordinator.set(coordinator);
+    Ok(Server::new(inside))
+}
