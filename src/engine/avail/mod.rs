@@ -21,14 +21,14 @@ use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
 
-use timeline::{Timeline, edges_of, flipped};
+use timeline::{Timeline, edges_of};
 
 /// So many changes are kept in a map before they become a layer.
 const RECENT_MAX: usize = 64;
 /// A layer is at least this many times as heavy as the next newer one.
 const LAYER_RATIO: usize = 4;
 /// With more edges than this between two instants, comparing two open sets is cheaper than looking at each edge.
-const CHANGES_DIRECT_MAX: usize = 256;
+const CHANGES_DIRECT_MAX: usize = 2_048;
 
 /// When which item is available. Cheap to clone; clones share everything that was not changed since.
 #[derive(Clone, Debug, Default)]
@@ -162,16 +162,16 @@ impl AvailabilityIndex {
     #[must_use]
     pub fn changes(&self, t1: Millis, t2: Millis) -> Changes {
         let (early, late) = (t1.min(t2), t1.max(t2));
-        let edges: usize = self.layers.iter().map(|layer| layer.timeline.flips_between(early, late).len()).sum();
+        let edges: usize = self.layers.iter().map(|layer| layer.timeline.count_between(early, late)).sum();
         if edges > CHANGES_DIRECT_MAX {
             let (first, second) = (self.open_at(t1), self.open_at(t2));
             return Changes { opened: &second - &first, closed: &first - &second };
         }
         let mut changes = Changes::default();
         for (depth, layer) in self.layers.iter().enumerate() {
-            for item in flipped(layer.timeline.flips_between(early, late)) {
-                if !self.is_hidden(item, depth) {
-                    changes.note(item, self.is_open(ItemId(item), t2));
+            for flip in layer.timeline.flipped_between(early, late) {
+                if !self.is_hidden(flip.item, depth) {
+                    changes.note(flip.item, flip.open == (t1 <= t2));
                 }
             }
         }
@@ -255,7 +255,7 @@ fn weigh(entries: &[(ItemId, Option<Windows>)]) -> usize {
 fn next_edge(windows: &Windows, now: Millis) -> Option<Millis> {
     let windows = windows.as_slice();
     let over = windows.partition_point(|window| window.stop.is_some_and(|stop| stop <= now));
-    edges_of(&windows[over..]).find(|instant| *instant > now)
+    edges_of(&windows[over..]).map(|edge| edge.0).find(|instant| *instant > now)
 }
 
 /// Both lists by item; where both speak of an item, the newer one counts.
