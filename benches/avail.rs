@@ -13,7 +13,7 @@
 //! | 3 million items of one window | 97,592 | 2.9 s | 286 / 639 us | 32 / 60 us |
 //!
 //! The last one misses the target of 1 s and 50 us: with so many open items over so many containers one flip costs
-//! 0.1 us, and checkpoints close enough to avoid them would cost some 100 bytes per edge. What the coordinator asks at
+//! 0.1 us, and checkpoints close enough to avoid them would cost an estimated 200 bytes per edge. What the coordinator asks at
 //! every edge (`changes`, `next_edge_after`) does not suffer.
 #![allow(missing_docs)]
 
