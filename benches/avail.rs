@@ -2,6 +2,19 @@
 //!
 //! Beside criterion's means it prints, for four shapes of a catalogue, what criterion does not: the time to build the
 //! index and ask it for the open set of every step, and the percentiles of single queries.
+//!
+//! Measured on 4 shared cores of a Xeon, thin-LTO release, 3.1 million windows unless said otherwise:
+//!
+//! | shape | open on average | build + all 6,148 steps | `open_at` p50 / p99 | `changes` over a step p50 / p99 |
+//! |---|---|---|---|---|
+//! | short windows | 3,012 | 0.75 s | 1.2 / 6.6 us | 21 / 39 us |
+//! | long windows | 20,091 | 0.70 s | 4.3 / 39 us (52 us under load) | 23 / 43 us |
+//! | long, edges to the millisecond | 20,087 | 0.70 s | 12 / 45 us (55 us under load) | 41 / 76 us |
+//! | 3 million items of one window | 97,592 | 2.9 s | 286 / 639 us | 32 / 60 us |
+//!
+//! The last one misses the target of 1 s and 50 us: with so many open items over so many containers one flip costs
+//! 0.1 us, and checkpoints close enough to avoid them would cost an estimated 200 bytes per edge. What the coordinator asks at
+//! every edge (`changes`, `next_edge_after`) does not suffer.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
