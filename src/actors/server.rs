@@ -26,6 +26,7 @@ use crate::protocol::client::Resume;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::WireItem;
+use crate::store::recovery;
 use crate::store::{Slice, StoreError, Write};
 
 use super::clock::Clock;
@@ -34,7 +35,7 @@ use super::inside::Inside;
 use super::people::People;
 use super::session::{SessionId, SessionSettings, ToSession};
 use super::user::messages::{Answer, ToUser};
-use super::user::{load, wire};
+use super::user::wire;
 
 pub use crate::engine::coordinator::{ItemWrite, Written as ItemWritten};
 pub use crate::engine::user::UserEvent;
@@ -390,10 +391,10 @@ impl Server {
         let world = self.world().without_popularity();
         self.inside.journal.barrier().await;
         let entries = self.inside.store.entries_until(user, at).await.map_err(from_store)?;
-        let state = load::fold(&*self.inside.store, UserState::new(user), &entries, &world).await;
+        let state = recovery::fold(&*self.inside.store, UserState::new(user), &entries, &world).await;
         let state = state.map_err(|failure| match failure {
-            load::Failure::Store(error) => from_store(error),
-            load::Failure::Missing(missing) => Refusal::new(Code::Internal, missing.to_string()),
+            recovery::Failure::Store(error) => from_store(error),
+            recovery::Failure::Missing(missing) => Refusal::new(Code::Internal, missing.to_string()),
         })?;
         let items = state.rank(&world, at, Ask { ranking, limit: limit as usize, explain: true });
         Ok(Arc::new(Feed { user, version: FeedVersion(state.seq().0), epoch: world.epoch(), ranking, items }))

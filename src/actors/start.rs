@@ -3,17 +3,15 @@
 //! Invariant: the catalogue is loaded and the coordinator has folded the whole journal before anybody can ask anything.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 
-use crate::domain::ids::Position;
-use crate::domain::people::Person;
 use crate::embed::Embedder;
-use crate::engine::coordinator::{Catalogue, CoordinatorState};
 use crate::engine::settings::LearnSettings;
-use crate::store::{CatalogueRow, Store};
+use crate::store::Store;
+use crate::store::recovery::{load_coordinator, read_catalogue};
 
 use super::clock::Clock;
 use super::coordinator::Coordinator;
@@ -22,9 +20,6 @@ use super::inside::{Inside, Limits};
 use super::journal::{Journal, JournalHandle, Tell};
 use super::people::People;
 use super::server::Server;
-
-/// Entries read at once while the coordinator folds the journal.
-const SCAN_PAGE: u32 = 10_000;
 
 /// What a server is made of.
 pub struct Parts {
@@ -42,60 +37,6 @@ pub struct Parts {
     pub threads: usize,
 }
 
-/// Reads the whole catalogue and all people.
-///
-/// # Errors
-/// What the store, or a row of it, says.
-pub async fn read_catalogue(store: &dyn Store) -> anyhow::Result<(Catalogue, Vec<Person>)> {
-    let read: Arc<Mutex<(Catalogue, Vec<Person>)>> = Arc::default();
-    let filling = read.clone();
-    store
-        .catalogue(Box::new(move |row| {
-            let mut read = filling.lock().unwrap_or_else(PoisonError::into_inner);
-            match row {
-                CatalogueRow::Topic(id, key) => read.0.topics.push((id, key)),
-                CatalogueRow::Centre(centre, vector) => read.0.centres.push((centre, vector)),
-                CatalogueRow::Item(item) => read.0.items.push(item),
-                CatalogueRow::Person(person) => read.1.push(person),
-            }
-        }))
-        .await?;
-    let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(std::mem::take(&mut *read))
-}
-
-/// The coordinator's state from its snapshot and the rest of the journal.
-///
-/// # Errors
-/// What the store, or the catalogue, says.
-pub async fn load_coordinator(
-    store: &dyn Store,
-    dim: usize,
-    settings: Arc<LearnSettings>,
-    catalogue: Catalogue,
-    clock: &dyn Clock,
-) -> anyhow::Result<CoordinatorState> {
-    let mut state = CoordinatorState::load(dim, settings, catalogue, clock.now())?;
-    if let Some((_, bytes)) = store.coordinator_snapshot().await?
-        && let Err(error) = state.restore(&bytes, clock.now())
-    {
-        tracing::warn!(%error, "the coordinator's snapshot was set aside: folding the whole journal");
-    }
-    let mut after: Position = state.covers();
-    loop {
-        let page = store.scan(after, SCAN_PAGE).await?;
-        for (position, entry) in &page {
-            state.fold(*position, entry);
-            after = *position;
-        }
-        if page.len() < SCAN_PAGE as usize {
-            break;
-        }
-    }
-    state.apply(crate::engine::coordinator::CoordinatorEvent::Tick, clock.now());
-    Ok(state)
-}
-
 /// Starts all actors over a store. Must be called inside an actix system.
 ///
 /// # Errors
@@ -107,7 +48,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         known.load(person).map_err(anyhow::Error::msg)?;
     }
     let dim = parts.embedder.dim();
-    let state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, &*parts.clock).await?;
+    let state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, parts.clock.now()).await?;
 
     let journal_arbiter = Arbiter::new();
     let journal = Journal::new(parts.store.clone());

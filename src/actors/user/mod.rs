@@ -6,7 +6,7 @@
 //! Absent on purpose: decisions (the engine's), sockets (the gateway's).
 
 pub mod messages;
-pub mod load;
+mod load;
 mod seat;
 pub mod wire;
 
