@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
 use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 
 use crate::embed::Embedder;
 use crate::engine::world::World;
@@ -20,7 +21,8 @@ use super::journal::JournalHandle;
 use super::people::People;
 
 /// How much of everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Messages waiting for one person's actor; beyond: busy.
     pub user_mailbox: usize,
