@@ -1,4 +1,6 @@
 //! Eddyline, a real-time recommender server.
 pub mod domain;
+pub mod embed;
 pub mod protocol;
+pub mod simulate;
 pub mod store;
