@@ -5,3 +5,7 @@ pub mod protocol;
 pub mod embed;
 pub mod store;
 pub mod actors;
+pub mod gateway;
+pub mod replay;
+pub mod simulate;
+pub mod config;
