@@ -17,11 +17,13 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** One of a few hues for a name, always the same one. */
+/** A hue for a name, always the same one. */
 export function hueOf(name) {
   let hash = 2166136261;
   for (const character of name) hash = Math.imul(hash ^ character.codePointAt(0), 16777619);
-  return ((hash >>> 0) % 24) * 15;
+  // The last letters alone would change only the lowest bits.
+  hash = Math.imul(hash ^ (hash >>> 15), 2246822519);
+  return ((hash ^ (hash >>> 13)) >>> 0) % 360;
 }
 
 function fill(node, attributes, children) {

@@ -3,6 +3,7 @@
 // First, Last, Invert, Play: measure, change, set each child back by its difference, and let that difference go.
 
 const DURATION_MS = 420;
+const TOP_PIXELS = 40;
 const EASING = "cubic-bezier(.2, .8, .2, 1)";
 
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -21,7 +22,12 @@ export function reorder(container, wanted, { scroller = null } = {}) {
   place(container, wanted);
   if (focused && document.activeElement !== focused && focused.isConnected) focused.focus({ preventScroll: true });
 
-  if (scroller) keepSight(scroller, wanted, before, scrolledBefore);
+  if (scroller) {
+    const held = focused?.matches(":focus-visible") ? wanted.find((child) => child.contains(focused)) : null;
+    if (held) keepSight(scroller, [held], before);
+    // At the top one wants to see what is new there.
+    else if (scrolledBefore >= TOP_PIXELS) keepSight(scroller, wanted, before);
+  }
   if (calm() || document.hidden) return;
   // End what still glides, then measure: `before` held the rest of its way, so nothing jumps.
   for (const child of wanted) for (const running of child.getAnimations()) if (running.id === "glide") running.cancel();
@@ -81,11 +87,13 @@ function leave(container, child) {
   fade.oncancel = () => child.remove();
 }
 
-/** When most of what is in sight was pushed by the same distance, scroll along: a reader must not lose the line. */
-function keepSight(scroller, wanted, before, scrolledBefore) {
-  if (scrolledBefore < 40) return; // at the top one wants to see what is new there
+/**
+ * Scrolls along when most of what is in sight was pushed by the same distance: a reader must not lose the line. For who
+ * works with the keyboard, it is the post with the focus that stays where it is.
+ */
+function keepSight(scroller, children, before) {
   const frame = scroller.getBoundingClientRect();
-  const shifts = wanted
+  const shifts = children
     .filter((child) => {
       const old = before.get(child);
       return old && old.bottom > frame.top && old.top < frame.bottom;
@@ -93,5 +101,5 @@ function keepSight(scroller, wanted, before, scrolledBefore) {
     .map((child) => child.getBoundingClientRect().top - before.get(child).top)
     .sort((left, right) => left - right);
   const shift = shifts[Math.floor(shifts.length / 2)] ?? 0;
-  if (Math.abs(shift) >= 1) scroller.scrollTop = scrolledBefore + shift;
+  if (Math.abs(shift) >= 1) scroller.scrollTop += shift;
 }

@@ -145,6 +145,7 @@ function listener(current) {
     },
     onReaction(item) {
       feed.react(item, session.reactions.get(item));
+      status.tick(session.waiting);
     },
     onAccepted(message, item) {
       if (message.type === "post") {
@@ -157,7 +158,7 @@ function listener(current) {
     },
     onRefused(message, words) {
       if (message?.type === "post") composer.refused(message.id, words);
-      else status.trouble(words);
+      else if (session.state !== "refused") status.trouble(words); // else the dialog says it
     },
     onModel: showModel,
     onLive(message) {

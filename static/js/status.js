@@ -63,7 +63,7 @@ export class Status {
       const { queue_us: queue, learn_us: learn, rank_us: rank, encode_us: encode } = timing;
       const title = `queue ${queue}, learn ${learn}, rank ${rank}, encode ${encode} microseconds`;
       const total = queue + learn + rank + encode;
-      figures.push(element("span", { title }, element("b", { class: "number" }, `${total.toLocaleString("en")} \u00b5s`), " in the server"));
+      figures.push(element("span", { title }, element("b", { class: "number" }, `${total.toLocaleString("en")} \u00b5s`), " server"));
     }
     took.replaceChildren(...figures);
     if (act && shifts.size) this.announce(`Re-ranked: ${shifts.size} posts moved.`);
