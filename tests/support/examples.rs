@@ -1,0 +1,211 @@
+//! One full example of everything on the wire: every field is there, and none is at its default.
+//!
+//! Invariant: `clients()` and `servers()` hold each type of message at least once, in the order of the enum. The match
+//! in each test below is exhaustive, so a new variant does not compile before it has an example.
+
+use eddyline::domain::feeds::{Cause, Expert, Ranking};
+use eddyline::domain::ids::{Epoch, FeedVersion, Key, Seq};
+use eddyline::domain::interactions::Kind;
+use eddyline::domain::time::Millis;
+use eddyline::domain::windows::Window;
+use eddyline::protocol::client::{ClientMessage, Configure, Drawn, Follow, Hello, Interact, More, Ping, Post, Resume};
+use eddyline::protocol::problem::Code;
+use eddyline::protocol::server::{
+    Accepted, Busy, Bye, ErrorMessage, FeedMessage, Live, Model, Op, Page, Patch, Pong, ServerMessage, Timing, Welcome,
+    Why, WireItem,
+};
+
+const NOW: Millis = Millis(1_767_225_600_000);
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+/// Every client message with every field.
+pub fn clients() -> Vec<ClientMessage> {
+    let tag = Default::default;
+    vec![
+        ClientMessage::Hello(Hello {
+            tag: tag(),
+            token: Some("header.claims.signature".into()),
+            user: key("ada"),
+            ranking: Some(Ranking::Topics),
+            limit: Some(20),
+            resume: Some(Resume { epoch: Epoch(7), version: FeedVersion(41) }),
+            explain: Some(true),
+            timing: Some(true),
+        }),
+        ClientMessage::Interact(Interact {
+            tag: tag(),
+            id: key("ada-17"),
+            item: key("river-cam"),
+            kind: Kind::Watch,
+            dwell_ms: Some(42_000),
+            at: Some(NOW),
+        }),
+        ClientMessage::Post(Post {
+            tag: tag(),
+            id: key("ada-18"),
+            text: "High water at the old bridge".into(),
+            topic: Some(key("rivers")),
+            embedding: Some(vec![0.5, -0.25, 0.125]),
+            windows: Some(vec![
+                Window { start: NOW, stop: Some(NOW.plus(3_600_000)) },
+                Window { start: NOW.plus(86_400_000), stop: None },
+            ]),
+        }),
+        ClientMessage::Follow(Follow { tag: tag(), id: key("ada-19"), user: key("grace") }),
+        ClientMessage::Unfollow(Follow { tag: tag(), id: key("ada-20"), user: key("grace") }),
+        ClientMessage::Drawn(Drawn {
+            tag: tag(),
+            version: FeedVersion(42),
+            visible: Some(vec![key("river-cam"), key("weir-cam")]),
+        }),
+        ClientMessage::Configure(Configure {
+            tag: tag(),
+            ranking: Some(Ranking::Model),
+            limit: Some(50),
+            topics: Some([(key("rivers"), 0.75), (key("trains"), 0.0)].into()),
+            id: Some(key("ada-21")),
+            explain: Some(true),
+            timing: Some(false),
+        }),
+        ClientMessage::More(More { tag: tag(), after: 50 }),
+        ClientMessage::Ping(Ping { tag: tag(), t: 123_456 }),
+    ]
+}
+
+fn item() -> WireItem {
+    WireItem {
+        item: key("river-cam"),
+        author: Some(key("grace")),
+        topic: Some(key("rivers")),
+        text: "The river, live".into(),
+        at: NOW,
+        available_until: Some(NOW.plus(3_600_000)),
+        live: true,
+        score: 1.5,
+        position: 1,
+        why: vec![Why { expert: Expert::Topic, amount: 1.25 }, Why { expert: Expert::Freshness, amount: 0.25 }],
+    }
+}
+
+/// An item with nothing that may be left out.
+fn bare_item() -> WireItem {
+    WireItem {
+        item: key("weir-cam"),
+        author: None,
+        topic: None,
+        text: "The weir".into(),
+        at: NOW,
+        available_until: None,
+        live: false,
+        score: 2.0,
+        position: 0,
+        why: Vec::new(),
+    }
+}
+
+/// Every server message with every field; `patch` with every step.
+pub fn servers() -> Vec<ServerMessage> {
+    let timing = Some(Timing { queue_us: 12, learn_us: 3, rank_us: 85, encode_us: 21 });
+    vec![
+        ServerMessage::Welcome(Welcome {
+            session: "s-9".into(),
+            user: key("ada"),
+            epoch: Epoch(7),
+            version: FeedVersion(41),
+            server_time: NOW,
+        }),
+        ServerMessage::Feed(FeedMessage {
+            version: FeedVersion(42),
+            epoch: Epoch(7),
+            ranking: Ranking::Model,
+            cause: Some(Cause::Event { id: key("ada-17") }),
+            timing,
+            items: vec![bare_item(), item()],
+        }),
+        ServerMessage::Patch(Patch {
+            version: FeedVersion(43),
+            base: FeedVersion(42),
+            epoch: Epoch(8),
+            cause: Some(Cause::World { epoch: Epoch(8) }),
+            timing,
+            ops: vec![
+                Op::Remove { item: key("old-cam") },
+                Op::Move { item: key("weir-cam"), position: 3 },
+                Op::Insert { item: item() },
+                Op::Update { item: bare_item() },
+            ],
+        }),
+        ServerMessage::Accepted(Accepted { id: key("ada-18"), seq: Seq(18), item: Some(key("post-5")) }),
+        ServerMessage::Page(Page { after: 50, items: vec![bare_item()], end: true }),
+        ServerMessage::Model(Model {
+            topics: [(key("rivers"), 0.75)].into(),
+            auc: Some(0.875),
+            log_loss: Some(0.5),
+            labelled: 16,
+            events: 18,
+        }),
+        ServerMessage::Live(Live { item: key("river-cam"), available: true, until: Some(NOW) }),
+        ServerMessage::Busy(Busy { id: Some(key("ada-17")), retry_after_ms: 250 }),
+        ServerMessage::Error(ErrorMessage {
+            code: Code::UnknownItem,
+            message: "no item \"no-cam\"".into(),
+            field: Some("item".into()),
+            id: Some("ada-17".into()),
+        }),
+        ServerMessage::Pong(Pong { t: 123_456, server_time: NOW }),
+        ServerMessage::Bye(Bye { reason: "shutdown".into() }),
+    ]
+}
+
+/// Every cause that a feed can have.
+pub fn causes() -> Vec<Cause> {
+    let causes = vec![
+        Cause::Opened,
+        Cause::Event { id: key("ada-17") },
+        Cause::World { epoch: Epoch(8) },
+        Cause::Configured,
+        Cause::Refreshed,
+    ];
+    for cause in &causes {
+        // A new one does not compile here before it is above.
+        match cause {
+            Cause::Opened | Cause::Event { .. } | Cause::World { .. } | Cause::Configured | Cause::Refreshed => {}
+        }
+    }
+    causes
+}
+
+/// The tag of a client message.
+pub fn client_type(message: &ClientMessage) -> &'static str {
+    match message {
+        ClientMessage::Hello(_) => "hello",
+        ClientMessage::Interact(_) => "interact",
+        ClientMessage::Post(_) => "post",
+        ClientMessage::Follow(_) => "follow",
+        ClientMessage::Unfollow(_) => "unfollow",
+        ClientMessage::Drawn(_) => "drawn",
+        ClientMessage::Configure(_) => "configure",
+        ClientMessage::More(_) => "more",
+        ClientMessage::Ping(_) => "ping",
+    }
+}
+
+/// The tag of a server message.
+pub fn server_type(message: &ServerMessage) -> &'static str {
+    match message {
+        ServerMessage::Welcome(_) => "welcome",
+        ServerMessage::Feed(_) => "feed",
+        ServerMessage::Patch(_) => "patch",
+        ServerMessage::Accepted(_) => "accepted",
+        ServerMessage::Page(_) => "page",
+        ServerMessage::Model(_) => "model",
+        ServerMessage::Live(_) => "live",
+        ServerMessage::Busy(_) => "busy",
+        ServerMessage::Error(_) => "error",
+        ServerMessage::Pong(_) => "pong",
+        ServerMessage::Bye(_) => "bye",
+    }
+}

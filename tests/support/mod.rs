@@ -1,0 +1,208 @@
+//! What the walks stand on: the real server as a child process, a client for its socket, a client for its REST.
+//!
+//! Invariant: every server lives in a directory and on a port of its own, and is killed when its handle is dropped, so
+//! tests run side by side. Every wait has an end, and says what it waited for and what came instead.
+#![allow(dead_code)]
+
+#[path = "../../loadtests/src/list.rs"]
+pub mod list;
+pub mod rest;
+pub mod socket;
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use rest::Rest;
+
+/// Longest wait for anything that is expected to come. Generous: the machine may be busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Numbers in an embedding, by default.
+pub const DIM: usize = 384;
+
+/// Starts a server on a new directory.
+pub fn server() -> Server {
+    Server::start(TempDir::new().expect("a directory for the server"))
+}
+
+/// A running server with its data.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    // Before the process is gone, the directory must stay; `Drop` below sees to the order.
+    directory: Option<TempDir>,
+}
+
+impl Server {
+    /// Starts on a directory, and waits until it may be given work.
+    pub fn start(directory: TempDir) -> Server {
+        let mut child = serve(directory.path());
+        let stdout = child.stdout.take().expect("its standard output");
+        let (said, hear) = mpsc::channel();
+        // Reads to the end, so that the server never waits for a full pipe.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(address) = line.strip_prefix("listening on http://") {
+                    let _ = said.send(address.trim().to_owned());
+                }
+            }
+        });
+        let address = match hear.recv_timeout(PATIENCE) {
+            Ok(address) => address.parse().expect("an address behind `listening on http://`"),
+            Err(_) => {
+                let _ = child.kill();
+                let log = std::fs::read_to_string(directory.path().join("server.log")).unwrap_or_default();
+                panic!("the server did not say `listening on http://…` on standard output; its log:\n{log}");
+            }
+        };
+        let server = Server { child, address, directory: Some(directory) };
+        let ready = Instant::now();
+        while server.rest().get("/ready").status != 200 {
+            assert!(ready.elapsed() < PATIENCE, "/ready never said 200; log:\n{}", server.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    /// `kill -9`. Gives back the directory, to start again on it or to look into it.
+    pub fn kill(mut self) -> TempDir {
+        self.child.kill().expect("kill -9");
+        self.child.wait().expect("its end");
+        self.directory.take().expect("its directory")
+    }
+
+    /// `kill -9` and start again on the same directory.
+    pub fn restart(self) -> Server {
+        Server::start(self.kill())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A REST client.
+    pub fn rest(&self) -> Rest {
+        Rest::new(self.address)
+    }
+
+    /// Everything it logged.
+    pub fn log(&self) -> String {
+        let path = self.directory.as_ref().map(|directory| directory.path().join("server.log"));
+        path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
+    }
+
+    /// Resident memory in bytes, where the system tells.
+    pub fn memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? * 1024)
+    }
+
+    /// Has it ended by itself?
+    pub fn is_gone(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Makes people known.
+    pub fn people(&self, names: &[&str]) {
+        for name in names {
+            self.rest().put(&format!("/v1/users/{name}"), &json!({"name": name})).success("make a person known");
+        }
+    }
+
+    /// Puts `count` items `item-0`, `item-1`, … into the catalogue, always available, of the topics a, b, c in turn.
+    pub fn items(&self, count: usize) {
+        for number in 0..count {
+            let topic = ["a", "b", "c"][number % 3];
+            let body = json!({"text": format!("item number {number}"), "topics": [topic]});
+            self.rest().put(&format!("/v1/items/item-{number}"), &body).success("put an item");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // May be gone already; there is nothing to be done about a failure here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<_> = log.lines().rev().take(40).collect();
+            eprintln!("--- the server's log, newest 40 lines");
+            tail.iter().rev().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
+
+/// Starts a server on a directory and kills it before it is ready, or just after.
+pub fn start_and_kill(directory: &Path, after: Duration) {
+    let mut child = serve(directory);
+    std::thread::sleep(after);
+    child.kill().expect("kill -9");
+    child.wait().expect("its end");
+}
+
+fn serve(directory: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(directory.join("server.log")).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        .arg("serve")
+        .args(["--store", &store(directory)])
+        .args(["--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .expect("the server starts")
+}
+
+/// For `--store`.
+pub fn store(directory: &Path) -> String {
+    format!("file:{}", data(directory).display())
+}
+
+/// Where the store is, within a server's directory.
+pub fn data(directory: &Path) -> PathBuf {
+    directory.join("data")
+}
+
+/// Runs `eddyline` with these arguments to its end; status and all that it said.
+pub fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_eddyline")).args(arguments).output().expect("eddyline runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// A runtime for one test.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+/// Milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis() as i64
+}
+
+/// Are two answers the same, apart from what the passing of time changes (decaying weights)?
+pub fn alike(before: &Value, after: &Value) -> bool {
+    match (before, after) {
+        (Value::Number(a), Value::Number(b)) => {
+            let (a, b) = (a.as_f64().unwrap_or(f64::NAN), b.as_f64().unwrap_or(f64::NAN));
+            (a - b).abs() <= 1e-3 * (1.0 + a.abs().max(b.abs()))
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| alike(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}

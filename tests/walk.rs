@@ -1,0 +1,362 @@
+//! Long walks through the real server: sockets, REST, the timer, and what one person's acts do to others.
+//!
+//! Invariant: each walk has a server of its own and says in its name what must be true at its end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use eddyline::domain::feeds::{Cause, Ranking};
+use eddyline::domain::interactions::Kind;
+use eddyline::protocol::server::ServerMessage;
+use serde_json::json;
+
+use support::socket::Client;
+use support::{block_on, now_ms, server};
+
+fn knows(client: &Client, id: &str) -> bool {
+    client.heard.iter().any(|message| {
+        let cause = match message {
+            ServerMessage::Feed(feed) => feed.cause.as_ref(),
+            ServerMessage::Patch(patch) => patch.cause.as_ref(),
+            _ => None,
+        };
+        matches!(cause, Some(Cause::Event { id: found }) if found.as_str() == id)
+    })
+}
+
+#[test]
+fn two_sockets_of_one_person_stay_in_step() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(12);
+    block_on(async {
+        let mut phone = Client::hello(server.address(), "ada").await;
+        let mut desk = Client::hello(server.address(), "ada").await;
+        assert_eq!(phone.shown().len(), 12, "all that there is");
+        assert_eq!(phone.shown(), desk.shown());
+
+        let mut ids = Vec::new();
+        for round in 0..10 {
+            let item = phone.shown()[round % 5].clone();
+            let actor = if round % 2 == 0 { &mut phone } else { &mut desk };
+            let kind = if round % 3 == 2 { Kind::Skip } else { Kind::Like };
+            ids.push(actor.interact(&item, kind).await);
+            let id = ids.last().unwrap();
+            phone.wait("the phone to know of it", |client| knows(client, id)).await;
+            desk.wait("the desk to know of it", |client| knows(client, id)).await;
+            assert_eq!(phone.shown(), desk.shown(), "after {round}");
+        }
+        let gone = phone.shown()[0].clone();
+        phone.interact(&gone, Kind::Hide).await;
+        phone.wait("the hidden item to leave the phone", |client| !client.shows(&gone)).await;
+        desk.wait("the hidden item to leave the desk", |client| !client.shows(&gone)).await;
+        assert_eq!(phone.shown(), desk.shown());
+
+        // Only the one who acted is answered; numbers are consecutive over both.
+        for (index, id) in ids.iter().enumerate() {
+            let (own, other) = if index % 2 == 0 { (&mut phone, &desk) } else { (&mut desk, &phone) };
+            assert!(!other.accepted().contains_key(id), "{id} was answered on the other socket");
+            assert_eq!(own.wait_accepted(id).await, index as u64 + 1);
+        }
+    });
+}
+
+#[test]
+fn a_dropped_line_resumes_and_nothing_accepted_is_asked_twice() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(12);
+    block_on(async {
+        let mut before = Client::hello(server.address(), "ada").await;
+        let item = before.shown()[3].clone();
+        let first = before.interact(&item, Kind::Like).await;
+        assert_eq!(before.wait_accepted(&first).await, 1);
+        before.wait("the feed after it", |client| knows(client, &first)).await;
+        let left = before.drop_line();
+        let (shown, version) =
+            (left.list.items().iter().map(|item| item.item.to_string()).collect::<Vec<_>>(), left.list.version());
+
+        let mut after = Client::resume(server.address(), left).await;
+        let opened = after.heard.iter().find(|message| !matches!(message, ServerMessage::Welcome(_))).unwrap();
+        match opened {
+            ServerMessage::Patch(patch) => assert_eq!(Some(patch.base), version, "the patch starts from what is shown"),
+            ServerMessage::Feed(_) => {}
+            other => panic!("{other:?} instead of a feed or patch"),
+        }
+        assert!(after.version() >= version.unwrap(), "versions never fall");
+        let mut now = after.shown();
+        now.sort();
+        let mut then = shown;
+        then.sort();
+        assert_eq!(now, then, "the same items");
+
+        // The client does not know whether an event arrived: it asks again and hears the same.
+        after.interact_as(&first, &item, Kind::Like).await;
+        assert_eq!(after.wait_accepted(&first).await, 1);
+        let second = after.interact(&item, Kind::Click).await;
+        assert_eq!(after.wait_accepted(&second).await, 2, "nothing in between was learned");
+
+        // Nobody asks a client about its past: no error, no busy.
+        assert_eq!(after.errors(), []);
+    });
+    assert_eq!(server.rest().history("ada").len(), 2);
+}
+
+#[test]
+fn resuming_after_the_server_was_killed_works_too() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(12);
+    let (left, id, item) = block_on(async {
+        let mut before = Client::hello(server.address(), "ada").await;
+        let item = before.shown()[2].clone();
+        let id = before.interact(&item, Kind::Like).await;
+        before.wait_accepted(&id).await;
+        before.wait("the feed after it", |client| knows(client, &id)).await;
+        (before.drop_line(), id, item)
+    });
+    let server = server.restart();
+    block_on(async {
+        let mut after = Client::resume(server.address(), left).await;
+        assert_eq!(after.shown().len(), 12);
+        after.interact_as(&id, &item, Kind::Like).await;
+        assert_eq!(after.wait_accepted(&id).await, 1, "the same event, the same number");
+        let next = after.interact(&item, Kind::Click).await;
+        assert_eq!(after.wait_accepted(&next).await, 2);
+    });
+}
+
+#[test]
+fn a_post_reaches_the_followers_socket() {
+    let server = server();
+    server.people(&["ada", "grace", "someone"]);
+    server.items(6);
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        let mut grace = Client::hello(server.address(), "grace").await;
+        grace.follow("g-1", "ada").await;
+        assert_eq!(grace.wait_accepted("g-1").await, 1);
+        grace.wait("a feed after following", |client| knows(client, "g-1")).await;
+
+        ada.post("a-1", "the river is high today", Some("a")).await;
+        ada.wait_accepted("a-1").await;
+        let posted = |client: &Client| {
+            client.heard.iter().find_map(|message| match message {
+                ServerMessage::Accepted(accepted) if accepted.id.as_str() == "a-1" => {
+                    accepted.item.as_ref().map(ToString::to_string)
+                }
+                _ => None,
+            })
+        };
+        let item = posted(&ada).expect("`accepted` names the new item");
+        grace.wait("the post to reach the follower", |client| client.shows(&item)).await;
+        let shown = grace.list().items().iter().find(|there| there.item.as_str() == item).unwrap().clone();
+        assert_eq!(shown.author.as_ref().map(|author| author.as_str()), Some("ada"));
+        assert_eq!(&*shown.text, "the river is high today");
+
+        // A resend makes no second item.
+        ada.heard.clear();
+        ada.post("a-1", "the river is high today", Some("a")).await;
+        ada.wait("the same answer", |client| posted(client).as_ref() == Some(&item)).await;
+        let id = grace.interact(&item, Kind::Like).await;
+        grace.wait_accepted(&id).await;
+        grace.wait("the feed after the like", |client| knows(client, &id)).await;
+        let by_ada = grace.list().items().iter().filter(|there| there.author.is_some()).count();
+        assert_eq!(by_ada, 1);
+
+        // Followed no longer, the author is still known.
+        assert_eq!(server.rest().get(&format!("/post/{item}")).status, 200);
+    });
+}
+
+#[test]
+fn the_timer_opens_and_closes_a_window_and_the_sockets_see_both_edges() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(5);
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        let (start, stop) = (now_ms() + 1_500, now_ms() + 4_000);
+        let item = json!({"text": "a short show", "topics": ["a"], "windows": [{"start": start, "stop": stop}]});
+        server.rest().put("/v1/items/show", &item).success("put an item with a window");
+        assert!(!server.rest().feed("ada", "limit=100").contains(&"show".to_owned()), "not yet open");
+        ada.listen(Duration::from_millis(500)).await;
+        assert!(!ada.shows("show"), "not yet open");
+
+        ada.wait("the window to open", |client| client.shows("show")).await;
+        let opened_late = now_ms() - start;
+        assert!((0..2_000).contains(&opened_late), "opened {opened_late} ms after its start");
+        let shown = ada.list().items().iter().find(|item| item.item.as_str() == "show").unwrap().clone();
+        assert!(shown.live, "it has a window and it is open");
+        assert_eq!(shown.available_until.map(|until| until.0), Some(stop));
+        ada.wait("`live` on", |client| {
+            client.lives().iter().any(|live| live.item.as_str() == "show" && live.available)
+        })
+        .await;
+
+        ada.wait("the window to close", |client| !client.shows("show")).await;
+        let closed_late = now_ms() - stop;
+        assert!((0..2_000).contains(&closed_late), "closed {closed_late} ms after its end");
+        ada.wait("`live` off", |client| {
+            client.lives().iter().any(|live| live.item.as_str() == "show" && !live.available)
+        })
+        .await;
+        assert!(!server.rest().feed("ada", "limit=100").contains(&"show".to_owned()), "closed");
+        assert_eq!(ada.shown().len(), 5, "the others are still there");
+        let lives = ada.lives().iter().filter(|live| live.item.as_str() == "show").count();
+        assert_eq!(lives, 2, "one message per edge");
+    });
+}
+
+#[test]
+fn windows_set_by_rest_take_effect_at_once() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(5);
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        assert!(ada.shows("item-2"));
+        let past = json!([{"start": 1_000, "stop": 2_000}]);
+        server.rest().put("/v1/items/item-2/windows", &past).success("close an item");
+        ada.wait("the item to leave", |client| !client.shows("item-2")).await;
+        server.rest().put("/v1/items/item-2/windows", &json!([])).success("open it again");
+        ada.wait("the item to come back", |client| client.shows("item-2")).await;
+        server.rest().delete("/v1/items/item-2").success("delete an item");
+        ada.wait("the item to leave for good", |client| !client.shows("item-2")).await;
+    });
+}
+
+#[test]
+fn a_resend_gets_the_same_number_and_is_learned_once() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(8);
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        for _ in 0..5 {
+            ada.interact_as("same", "item-1", Kind::Like).await;
+        }
+        // By REST, too: the id is the person's, not the session's.
+        let again = json!({"user": "ada", "id": "same", "item": "item-1", "kind": "like"});
+        server.rest().post("/v1/interactions", &again).success("a resend by REST");
+        ada.wait("five answers", |client| {
+            let is_answer = |m: &&ServerMessage| matches!(m, ServerMessage::Accepted(a) if a.id.as_str() == "same");
+            client.heard.iter().filter(is_answer).count() == 5
+        })
+        .await;
+        assert_eq!(ada.accepted()["same"], 1);
+        let next = ada.interact("item-1", Kind::View).await;
+        assert_eq!(ada.wait_accepted(&next).await, 2);
+    });
+    let model = server.rest().get("/v1/users/ada/model").success("the model").json();
+    assert_eq!(model["events"], 2, "{model}");
+    assert_eq!(model["labelled"], 1, "{model}");
+    assert_eq!(server.rest().history("ada").len(), 2);
+}
+
+#[test]
+fn rest_gives_the_feed_of_the_socket() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(20);
+    block_on(async {
+        for ranking in Ranking::ALL {
+            let settings = |limit| {
+                let hello = support::socket::hello("ada");
+                eddyline::protocol::client::Hello { ranking: Some(ranking), limit: Some(limit), ..hello }
+            };
+            let mut ada = Client::hello_with(server.address(), settings(7)).await;
+            for number in [3, 6, 9] {
+                let id = ada.interact(&format!("item-{number}"), Kind::Like).await;
+                ada.wait_accepted(&id).await;
+                ada.wait("the feed after it", |client| knows(client, &id)).await;
+            }
+            let query = format!("ranking={}&limit=7", ranking.name());
+            assert_eq!(server.rest().feed("ada", &query), ada.shown(), "{}", ranking.name());
+
+            // `more` goes on where the feed ends.
+            ada.send_text(r#"{"type": "more", "after": 7}"#).await;
+            let is_page = |m: &ServerMessage| matches!(m, ServerMessage::Page(_));
+            ada.wait("a page", |client| client.heard.iter().any(is_page)).await;
+            let page = ada.heard.iter().find_map(|message| match message {
+                ServerMessage::Page(page) => Some(page.clone()),
+                _ => None,
+            });
+            let page = page.unwrap();
+            assert_eq!(page.after, 7);
+            assert!(page.items.iter().all(|item| !ada.shows(item.item.as_str())), "nothing twice");
+        }
+    });
+}
+
+#[test]
+fn what_a_person_likes_comes_up_and_what_they_hide_is_gone() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(30);
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        // Topic `b` is item-1, item-4, item-7, …
+        for number in [1, 4, 7, 10] {
+            let id = ada.interact(&format!("item-{number}"), Kind::Like).await;
+            ada.wait("the feed after it", |client| knows(client, &id)).await;
+        }
+        let top = ada.list().items().iter().take(5);
+        let of_b = top.filter(|item| item.topic.as_ref().is_some_and(|topic| topic.as_str() == "b")).count();
+        assert!(of_b >= 3, "{of_b} of the first five are of the topic that is liked");
+
+        let id = ada.interact("item-13", Kind::Reject).await;
+        ada.wait_accepted(&id).await;
+        ada.wait("the rejected item to leave", |client| !client.shows("item-13")).await;
+        assert!(!server.rest().feed("ada", "limit=100").contains(&"item-13".to_owned()));
+    });
+}
+
+#[test]
+fn a_reader_that_never_draws_costs_others_nothing() {
+    let server = server();
+    server.people(&["ada", "grace"]);
+    server.items(30);
+    block_on(async {
+        let mut slow = Client::slow(server.address(), "ada").await;
+        // Another one that never even reads: the pipe fills up, if the server lets it.
+        let deaf = Client::slow(server.address(), "ada").await;
+        let mut ada = Client::hello(server.address(), "ada").await;
+        let mut grace = Client::hello(server.address(), "grace").await;
+        let memory_before = server.memory();
+
+        let begin = Instant::now();
+        let mut slowest = Duration::ZERO;
+        for round in 0..300 {
+            let kind = if round % 4 == 3 { Kind::Skip } else { Kind::Like };
+            let client = if round % 2 == 0 { &mut ada } else { &mut grace };
+            let acted = Instant::now();
+            let id = client.interact(&format!("item-{}", round % 30), kind).await;
+            client.wait_accepted(&id).await;
+            slowest = slowest.max(acted.elapsed());
+        }
+        let took = begin.elapsed();
+        println!("300 interactions in {took:?}, slowest {slowest:?}");
+        assert!(slowest < Duration::from_secs(2), "one of the others waited {slowest:?}");
+
+        // At most one feed waits; without `drawn` another goes out every 5 s at most.
+        slow.listen(Duration::from_millis(500)).await;
+        let allowed = 2 + (begin.elapsed().as_secs() / 5) as usize;
+        assert!(slow.feeds() <= allowed, "{} feeds to one that never draws, {allowed} allowed", slow.feeds());
+
+        // Once it draws, it gets the newest at once.
+        slow.draws = true;
+        slow.drawn().await;
+        let newest = ada.shown();
+        slow.wait("the newest feed", |client| client.shown() == newest).await;
+
+        if let (Some(before), Some(after)) = (memory_before, server.memory()) {
+            let grown = after.saturating_sub(before);
+            println!("the server's memory grew by {} KiB", grown / 1024);
+            assert!(grown < 64 * 1024 * 1024, "it grew by {grown} bytes");
+        }
+        drop(deaf);
+    });
+}
