@@ -2,5 +2,6 @@
 pub mod actors;
 pub mod domain;
 pub mod engine;
+pub mod gateway;
 pub mod protocol;
 pub mod store;
