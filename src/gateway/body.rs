@@ -320,7 +320,7 @@ mod tests {
             ("unknown", JSON, r#"{"nme":1}"#, Code::BadField, Some("nme")),
             ("twice", JSON, r#"{"name":"a","name":"b"}"#, Code::BadField, Some("name")),
             ("no object", JSON, r#"{"attributes":[1]}"#, Code::BadField, Some("attributes")),
-            ("twice within", JSON, r#"{"attributes":{"a":[{"b":1,"b":2}]}}"#, Code::BadField, Some("attributes")),
+            ("twice within", JSON, r#"{"attributes":{"a":[{"b":1,"b":2}]}}"#, Code::BadField, Some("attributes.b")),
             ("twice in a map", JSON, r#"{"topics":{"sea":1,"sea":0}}"#, Code::BadField, Some("topics.sea")),
             ("wrong within a map", JSON, r#"{"topics":{"sea":"1"}}"#, Code::BadField, Some("topics.sea")),
             ("long", JSON, &long, Code::TooLarge, None),

@@ -193,8 +193,9 @@ mod tests {
             ),
             ("nothing after a close", vec![close, Message::Text("a".into())], vec![Incoming::Close(Some(1000))]),
         ] {
+            let bytes = encoded(messages);
             for piece in [1, 7, 4096] {
-                assert_eq!(read(encoded(messages.clone()), piece).await, expected, "{name}, {piece} at a time");
+                assert_eq!(read(bytes.clone(), piece).await, expected, "{name}, {piece} at a time");
             }
         }
     }

@@ -103,7 +103,7 @@ mod tests {
         for (path, expected) in [
             ("index.html", "text/html; charset=utf-8"),
             ("css/app.css", "text/css; charset=utf-8"),
-            ("js/app.mjs", "text/javascript; charset=utf-8"),
+            ("js/app.js", "text/javascript; charset=utf-8"),
             ("icon.svg", "image/svg+xml"),
             ("data.json", "application/json"),
             ("what", "application/octet-stream"),

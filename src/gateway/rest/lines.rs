@@ -301,7 +301,8 @@ mod tests {
         let mut started = 0;
         let response = answer(payload, move |line| {
             let id = Key::new(std::str::from_utf8(&line).unwrap()).unwrap();
-            let order = std::mem::replace(&mut started, started + 1);
+            let order = started;
+            started += 1;
             async move {
                 // Later lines are done earlier.
                 for _ in 0..(7 - order % 7) {
