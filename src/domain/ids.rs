@@ -115,6 +115,12 @@ impl Key {
         Ok(Key(text.into()))
     }
 
+    /// The decimal digits of a number: always a valid key.
+    #[must_use]
+    pub fn of_number(number: u32) -> Key {
+        Key(number.to_string().into())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

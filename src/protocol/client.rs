@@ -267,10 +267,8 @@ impl ClientMessage {
 /// [`BadMessage`] with code `bad_json` when it is not JSON at all, else `bad_field`.
 pub fn parse_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadMessage> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        bad(error.inner(), readable_path(&path))
-    })?;
+    let value =
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| bad(error.inner(), blamed(error.path())))?;
     reader.end().map_err(|error| bad(&error, None))?;
     Ok(value)
 }
@@ -280,16 +278,14 @@ pub fn parse_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadMessa
 /// # Errors
 /// As [`parse_json`].
 pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, BadMessage> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        bad(error.inner(), readable_path(&path))
-    })
+    serde_path_to_error::deserialize(value).map_err(|error| bad(error.inner(), blamed(error.path())))
 }
 
-/// `.` is the whole and `?` a place without a name: neither says anything to a reader.
-fn readable_path(path: &str) -> Option<String> {
-    let path = path.trim_end_matches(".?");
-    (!matches!(path, "." | "?" | "")).then(|| path.to_owned())
+// Where serde does not know the place, the path ends in `?`.
+fn blamed(path: &serde_path_to_error::Path) -> Option<String> {
+    let path = path.to_string();
+    let path = path.trim_end_matches('?').trim_end_matches('.');
+    (!path.is_empty()).then(|| path.to_owned())
 }
 
 fn bad(error: &serde_json::Error, path: Option<String>) -> BadMessage {

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod problem;
+pub mod refusal;
 pub mod server;
 
 /// The WebSocket subprotocol.

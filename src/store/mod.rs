@@ -2,10 +2,11 @@
 //!
 //! Invariant: a batch is stored whole and in order, or not at all; when `append` has answered, its entries survive
 //! `kill -9` and, as far as the disk keeps its word, a power cut. `(user, event id)` and `(user, seq)` are unique in
-//! the database itself. Absent on purpose: learning; a store folds nothing.
+//! the database itself. Absent on purpose: learning; a store folds nothing (`recovery` folds what a store holds).
 
 pub mod codec;
 pub mod embedded;
+pub mod recovery;
 
 use std::sync::Arc;
 

@@ -1,0 +1,108 @@
+-- Append-only: a change of the schema is a new file beside this one. See sql/schema.sql for the whole.
+-- Instants are milliseconds since the Unix epoch, UTC. Vectors are f32, little-endian.
+
+CREATE TABLE users (
+    id         INTEGER PRIMARY KEY,
+    key        TEXT    NOT NULL UNIQUE,
+    partition  INTEGER NOT NULL,
+    name       TEXT,
+    attributes TEXT,
+    created    INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE topics (
+    id  INTEGER PRIMARY KEY,
+    key TEXT    NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE centres (
+    topic_id INTEGER NOT NULL,
+    epoch    INTEGER NOT NULL,
+    vector   BLOB    NOT NULL,
+    PRIMARY KEY (topic_id, epoch)
+) STRICT;
+
+CREATE TABLE items (
+    id         INTEGER PRIMARY KEY,
+    key        TEXT    NOT NULL UNIQUE,
+    revision   INTEGER NOT NULL,
+    author_id  INTEGER,
+    author_key TEXT,
+    topics     TEXT    NOT NULL,
+    text       TEXT    NOT NULL,
+    created    INTEGER NOT NULL,
+    deleted    INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE embeddings (
+    item_id  INTEGER NOT NULL REFERENCES items (id) ON DELETE CASCADE,
+    revision INTEGER NOT NULL,
+    bytes    BLOB    NOT NULL,
+    PRIMARY KEY (item_id, revision)
+) STRICT;
+
+CREATE TABLE windows (
+    item_id INTEGER NOT NULL REFERENCES items (id) ON DELETE CASCADE,
+    start   INTEGER NOT NULL,
+    stop    INTEGER,
+    PRIMARY KEY (item_id, start)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE follows (
+    source INTEGER NOT NULL,
+    target INTEGER NOT NULL,
+    since  INTEGER NOT NULL,
+    PRIMARY KEY (source, target)
+) STRICT, WITHOUT ROWID;
+
+-- A log in commit order with indexes beside it: clustered by person it would take a third of the appends per second.
+-- No foreign keys: an entry stays true after the catalogue has forgotten what it names.
+-- item_id is set for interactions only; the other kinds keep what they need in payload (JSON).
+CREATE TABLE journal (
+    position         INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id          INTEGER NOT NULL,
+    seq              INTEGER NOT NULL,
+    event_id         TEXT    NOT NULL,
+    kind             TEXT    NOT NULL,
+    at               INTEGER NOT NULL,
+    received         INTEGER NOT NULL,
+    item_id          INTEGER,
+    revision         INTEGER,
+    dwell_ms         INTEGER,
+    shown_version    INTEGER,
+    shown_position   INTEGER,
+    shown_propensity REAL,
+    positive         INTEGER,
+    weight           REAL,
+    topics           TEXT,
+    centre_topic     INTEGER,
+    centre_epoch     INTEGER,
+    features         BLOB,
+    predicted        BLOB,
+    payload          TEXT
+) STRICT;
+
+CREATE UNIQUE INDEX journal_by_user_seq ON journal (user_id, seq);
+
+CREATE UNIQUE INDEX journal_by_user_event ON journal (user_id, event_id);
+
+CREATE INDEX journal_by_item ON journal (item_id, position) WHERE item_id IS NOT NULL;
+
+CREATE TABLE snapshots (
+    user_id  INTEGER PRIMARY KEY,
+    seq      INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    bytes    BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE coordinator_snapshots (
+    position INTEGER PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    bytes    BLOB    NOT NULL
+) STRICT;
+
+-- One row that the health check writes, so that "can it write" is answered by writing.
+CREATE TABLE health (
+    id     INTEGER PRIMARY KEY,
+    checks INTEGER NOT NULL
+) STRICT;

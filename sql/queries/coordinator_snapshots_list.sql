@@ -1,0 +1,3 @@
+-- The coordinator's states, newest first.
+-- Columns: position bigint, checksum bigint, bytes bytes.
+SELECT position, checksum, bytes FROM coordinator_snapshots ORDER BY position DESC

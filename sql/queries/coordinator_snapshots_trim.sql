@@ -1,0 +1,3 @@
+-- Keeps the newest two.
+DELETE FROM coordinator_snapshots
+WHERE position < (SELECT position FROM coordinator_snapshots ORDER BY position DESC LIMIT 1 OFFSET 1)

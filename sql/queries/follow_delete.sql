@@ -1,0 +1,3 @@
+-- Somebody follows somebody no longer.
+-- $1 source bigint, $2 target bigint.
+DELETE FROM follows WHERE source = $1 AND target = $2

@@ -1,0 +1,4 @@
+-- The number of a person's last entry; null without one.
+-- $1 user_id bigint.
+-- Columns: seq bigint or null.
+SELECT MAX(seq) AS seq FROM journal WHERE user_id = $1

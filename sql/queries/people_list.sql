@@ -1,0 +1,3 @@
+-- All people by id.
+-- Columns: id bigint, key text, name text or null, attributes text or null, created bigint ms.
+SELECT id, key, name, attributes, created FROM users ORDER BY id

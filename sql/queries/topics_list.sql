@@ -1,0 +1,3 @@
+-- All topics by id.
+-- Columns: id bigint, key text.
+SELECT id, key FROM topics ORDER BY id

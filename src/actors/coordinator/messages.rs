@@ -1,0 +1,44 @@
+//! Messages for `Coordinator`. From the door: `Change`, `AskScore`. From the journal: `Journalled`. From the server's
+//! end: `SaveNow`.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use crate::actors::journal::Reservation;
+use crate::domain::ids::Position;
+use crate::domain::journal::Entry;
+use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Written};
+
+/// Change the catalogue. Answered when durable; the places in the journal's queue are taken before it is sent.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Change {
+    /// What.
+    pub event: CoordinatorEvent,
+    /// Its place in the journal's queue.
+    pub reservation: Reservation,
+    /// Who waits; one answer per draft, none for other events.
+    pub done: oneshot::Sender<Result<Vec<Result<Written, DraftError>>, String>>,
+}
+
+/// These are durable, in commit order.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Journalled {
+    /// What.
+    pub entries: Arc<[(Position, Entry)]>,
+    /// Their places in the journal's queue, free from now on.
+    pub reservations: Vec<Reservation>,
+}
+
+/// Progressive figures over everybody.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskScore(pub oneshot::Sender<GlobalScores>);
+
+/// Save what was folded; answered when it is saved.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SaveNow(pub oneshot::Sender<()>);

@@ -1,0 +1,170 @@
+//! One per server: owns the catalogue, publishes worlds, wakes at the next edge of availability.
+//!
+//! Invariant: handlers are a few lines around `CoordinatorState::apply`, whose effects are carried out in order in one
+//! exhaustive match. The world is swapped before anybody is told that it changed.
+
+pub mod messages;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::inside::Inside;
+use super::journal::Reservation;
+use super::journal::messages::{Append, From};
+use super::user::messages::WorldChanged;
+use crate::domain::time::Millis;
+use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, DraftError, Effect, Written};
+use crate::store::Write;
+use messages::{AskScore, Change, Journalled, SaveNow};
+
+/// Popularity is published this often, when it changed.
+const POPULARITY_EVERY: Duration = Duration::from_secs(1);
+/// What was folded is saved this often, when it changed.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// The actor.
+pub struct Coordinator {
+    state: CoordinatorState,
+    inside: Arc<Inside>,
+    alarm: Option<SpawnHandle>,
+    saved: crate::domain::ids::Position,
+}
+
+impl Coordinator {
+    /// Starts from a loaded state, whose world is published already.
+    #[must_use]
+    pub fn new(state: CoordinatorState, inside: Arc<Inside>) -> Coordinator {
+        let saved = state.covers();
+        Coordinator { state, inside, alarm: None, saved }
+    }
+
+    fn apply(&mut self, event: CoordinatorEvent, ctx: &mut Context<Self>) -> (Vec<Write>, Vec<Result<Written, DraftError>>) {
+        let (mut writes, mut answers) = (Vec::new(), Vec::new());
+        for effect in self.state.apply(event, self.inside.clock.now()) {
+            match effect {
+                Effect::KeepTopic(id, key) => writes.push(Write::Topic(id, key)),
+                Effect::KeepItem(item) => writes.push(Write::Item(item)),
+                Effect::KeepCentre(centre, vector) => writes.push(Write::Centre(centre, vector)),
+                Effect::Written(written) => answers = written,
+                Effect::Publish(world, changes) => {
+                    self.inside.world.store(world);
+                    if !changes.is_empty() {
+                        self.inside.directory.announce(&WorldChanged(changes));
+                    }
+                }
+                Effect::WakeAt(when) => self.wake_at(when, ctx),
+            }
+        }
+        (writes, answers)
+    }
+
+    fn wake_at(&mut self, when: Option<Millis>, ctx: &mut Context<Self>) {
+        if let Some(alarm) = self.alarm.take() {
+            ctx.cancel_future(alarm);
+        }
+        if let Some(when) = when {
+            let wait = when.since(self.inside.clock.now()).clamp(0, 86_400_000);
+            self.alarm = Some(ctx.run_later(Duration::from_millis(wait as u64), Self::tick));
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.alarm = None;
+        self.apply(CoordinatorEvent::Tick, ctx);
+        // A timer may fire a little early, and a far edge is approached in steps of a day.
+        if self.alarm.is_none() {
+            let world = self.state.world();
+            self.wake_at(world.next_edge_after(world.as_of()), ctx);
+        }
+    }
+
+    fn save(&mut self, ctx: &mut Context<Self>, done: Option<tokio::sync::oneshot::Sender<()>>) {
+        let covers = self.state.covers();
+        if covers == self.saved {
+            if let Some(done) = done {
+                let _ = done.send(());
+            }
+            return;
+        }
+        self.saved = covers;
+        let (store, bytes) = (self.inside.store.clone(), self.state.to_bytes());
+        let save = async move {
+            if let Err(error) = store.save_coordinator_snapshot(covers, bytes).await {
+                tracing::warn!(%error, "the coordinator's snapshot was not saved: the next start folds more of the journal");
+            }
+            if let Some(done) = done {
+                let _ = done.send(());
+            }
+        };
+        ctx.spawn(save.into_actor(self));
+    }
+}
+
+impl Actor for Coordinator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // What comes in holds a place in the journal's queue, which is bounded.
+        ctx.set_mailbox_capacity(1 << 20);
+        let world = self.state.world();
+        self.wake_at(world.next_edge_after(world.as_of()), ctx);
+        ctx.run_interval(POPULARITY_EVERY, |coordinator, ctx| {
+            coordinator.apply(CoordinatorEvent::Tick, ctx);
+        });
+        ctx.run_interval(SAVE_EVERY, |coordinator, ctx| coordinator.save(ctx, None));
+    }
+}
+
+impl Handler<Change> for Coordinator {
+    type Result = ();
+    fn handle(&mut self, change: Change, ctx: &mut Self::Context) {
+        let Change { event, reservation, done } = change;
+        let (writes, answers) = self.apply(event, ctx);
+        let durable = self.keep(writes, reservation);
+        let answer = async move {
+            let _ = done.send(durable.await.map(|()| answers));
+        };
+        ctx.spawn(answer.into_actor(self));
+    }
+}
+
+impl Coordinator {
+    /// Sends to the journal at once, so that nothing that names these can come before; resolves when durable.
+    fn keep(
+        &self,
+        writes: Vec<Write>,
+        reservation: Reservation,
+    ) -> impl Future<Output = Result<(), String>> + 'static + use<> {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        if writes.is_empty() {
+            let _ = done.send(Ok(()));
+        } else {
+            self.inside.journal.append(Append { writes, from: From::Request(done), reservation });
+        }
+        async move { wait.await.unwrap_or_else(|_| Err("the server is going down".into())) }
+    }
+}
+
+impl Handler<Journalled> for Coordinator {
+    type Result = ();
+    fn handle(&mut self, journalled: Journalled, ctx: &mut Self::Context) {
+        self.apply(CoordinatorEvent::Journalled(journalled.entries), ctx);
+        drop(journalled.reservations);
+    }
+}
+
+impl Handler<AskScore> for Coordinator {
+    type Result = ();
+    fn handle(&mut self, ask: AskScore, _: &mut Self::Context) {
+        let _ = ask.0.send(self.state.scores().clone());
+    }
+}
+
+impl Handler<SaveNow> for Coordinator {
+    type Result = ();
+    fn handle(&mut self, save: SaveNow, ctx: &mut Self::Context) {
+        self.save(ctx, Some(save.0));
+    }
+}

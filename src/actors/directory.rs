@@ -1,0 +1,151 @@
+//! Who is active, and how to reach them: the only place that knows whether a person's actor is in this process.
+//!
+//! Invariant: a message that was taken is handled once, by this incarnation of the person's actor or by the next: one
+//! that an actor leaves behind in its mailbox (it stopped, or panicked) finds its way back here by itself. No guard of
+//! the map is held across a send.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use actix::dev::SendError;
+use actix::prelude::*;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::ids::UserId;
+use crate::protocol::refusal::Refusal;
+
+use super::inside::Inside;
+use super::user::UserActor;
+use super::user::messages::{Parcel, ToUser, WorldChanged};
+
+/// What the outside may know of an active person without asking them.
+#[derive(Debug, Default)]
+pub struct Flags {
+    bits: AtomicU8,
+}
+
+const WATCHING: u8 = 1;
+const STALE: u8 = 2;
+
+impl Flags {
+    /// Somebody looks at this person's feed.
+    pub fn set_watching(&self, watching: bool) {
+        if watching {
+            self.bits.fetch_or(WATCHING, Ordering::Relaxed);
+        } else {
+            self.bits.fetch_and(!WATCHING, Ordering::Relaxed);
+        }
+    }
+
+    /// A change of the world could not be told, since the mailbox was full: rank again. Reading clears it.
+    pub fn take_stale(&self) -> bool {
+        self.bits.load(Ordering::Relaxed) & STALE != 0 && self.bits.fetch_and(!STALE, Ordering::Relaxed) & STALE != 0
+    }
+}
+
+#[derive(Clone)]
+struct Active {
+    addr: Addr<UserActor>,
+    flags: Arc<Flags>,
+}
+
+/// See the module.
+pub struct Directory {
+    active: DashMap<UserId, Active>,
+    arbiters: Vec<ArbiterHandle>,
+    count: AtomicUsize,
+}
+
+impl Directory {
+    /// People's actors will run on these.
+    #[must_use]
+    pub fn new(arbiters: Vec<ArbiterHandle>) -> Directory {
+        Directory { active: DashMap::new(), arbiters, count: AtomicUsize::new(0) }
+    }
+
+    /// People who are active now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Nobody is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Hands a message to a person's actor, which is activated if it is not there.
+    ///
+    /// # Errors
+    /// Busy when its mailbox is full, or the server is going down: nothing was learned.
+    pub fn deliver(&self, inside: &Arc<Inside>, user: UserId, message: ToUser) -> Result<(), Refusal> {
+        let mut parcel = Parcel::new(inside.clone(), user, message);
+        loop {
+            if inside.is_closing() {
+                parcel.take();
+                return Err(Refusal::busy(1_000));
+            }
+            let active = self.activate(inside, user);
+            match active.addr.try_send(parcel) {
+                Ok(()) => return Ok(()),
+                Err(SendError::Full(mut refused)) => {
+                    refused.take();
+                    return Err(Refusal::busy(100));
+                }
+                Err(SendError::Closed(back)) => {
+                    // It stopped between look-up and send, or panicked: the next incarnation gets the message.
+                    self.leave(user, &active.addr);
+                    parcel = back;
+                }
+            }
+        }
+    }
+
+    /// Tells everybody who is watched that the world changed.
+    pub fn announce(&self, change: &WorldChanged) {
+        let watched: Vec<Active> = self
+            .active
+            .iter()
+            .filter(|one| one.flags.bits.load(Ordering::Relaxed) & WATCHING != 0)
+            .map(|one| one.value().clone())
+            .collect();
+        for one in watched {
+            if let Err(SendError::Full(_)) = one.addr.try_send(change.clone()) {
+                // It will look at the whole world when it comes to it.
+                one.flags.bits.fetch_or(STALE, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// An actor leaves: the next message finds a fresh one. Only its own entry is taken out.
+    pub(super) fn leave(&self, user: UserId, addr: &Addr<UserActor>) {
+        if self.active.remove_if(&user, |_, active| active.addr == *addr).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn activate(&self, inside: &Arc<Inside>, user: UserId) -> Active {
+        if let Some(active) = self.active.get(&user) {
+            return active.value().clone();
+        }
+        match self.active.entry(user) {
+            Entry::Occupied(there) => there.get().clone(),
+            Entry::Vacant(place) => {
+                let flags = Arc::new(Flags::default());
+                let actor = UserActor::new(user, inside.clone(), flags.clone());
+                let index = xxh3_64(&user.0.to_le_bytes()) as usize % self.arbiters.len().max(1);
+                // Starting only queues a closure on the arbiter; nothing is sent to the actor under the guard.
+                let capacity = inside.limits.user_mailbox;
+                let addr = UserActor::start_in_arbiter(&self.arbiters[index], move |ctx| {
+                    ctx.set_mailbox_capacity(capacity);
+                    actor
+                });
+                self.count.fetch_add(1, Ordering::Relaxed);
+                place.insert(Active { addr, flags }).clone()
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What all actors of one server share: where to find each other, the world, the clock.
+//!
+//! Invariant: filled once at start and never changed; the world is swapped as a whole. No lock is held by anybody who
+//! sends or awaits.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use actix::Addr;
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+
+use crate::embed::Embedder;
+use crate::engine::world::World;
+use crate::store::Store;
+
+use super::clock::Clock;
+use super::coordinator::Coordinator;
+use super::directory::Directory;
+use super::journal::JournalHandle;
+use super::people::People;
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Messages waiting for one person's actor; beyond: busy.
+    pub user_mailbox: usize,
+    /// Entries waiting to be stored, over all people; beyond: busy, before anything is learned.
+    pub journal_queue: usize,
+    /// A person's actor without sessions and messages is passivated after this time.
+    pub idle_ms: u64,
+    /// Entries between two snapshots of a person.
+    pub snapshot_every: u64,
+    /// Texts that may wait to be turned into vectors; beyond: busy.
+    pub embed_queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { user_mailbox: 1_024, journal_queue: 65_536, idle_ms: 60_000, snapshot_every: 256, embed_queue: 4_096 }
+    }
+}
+
+/// Shared by all actors of a server.
+pub struct Inside {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) embedder: Arc<dyn Embedder>,
+    pub(super) world: ArcSwap<World>,
+    pub(super) people: People,
+    pub(super) directory: Directory,
+    pub(super) journal: JournalHandle,
+    /// Set once, right after both were started.
+    pub(super) coordinator: OnceLock<Addr<Coordinator>>,
+    pub(super) limits: Limits,
+    /// No new work: the server is going down.
+    pub(super) closing: AtomicBool,
+    pub(super) sessions: AtomicU64,
+    pub(super) embedding_now: std::sync::atomic::AtomicUsize,
+}
+
+impl Inside {
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+}

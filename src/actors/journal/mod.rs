@@ -1,0 +1,327 @@
+//! The only writer: gathers what everybody wants stored into transactions (group commit).
+//!
+//! Invariant: at most one transaction is under way; the next takes all that arrived meanwhile (up to
+//! [`BATCH_WRITES_MAX`] writes), so a lone entry is not delayed and a flood is batched. Order is kept. The queue is
+//! bounded by reservations that are taken before anything is learned; when there are none left, the server is busy.
+//! While the store cannot answer, the batch is tried again, in order, with back-off; nothing is dropped.
+
+pub mod messages;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use crate::domain::ids::{Position, Seq};
+use crate::domain::journal::Entry;
+use crate::store::{Outcome, Store, StoreError, Write};
+
+use super::coordinator::Coordinator;
+use super::coordinator::messages::Journalled;
+use super::user::messages::{Stored, Verdict};
+use messages::{Append, Barrier, Forget, From, Generation};
+
+/// Most writes in one transaction.
+pub const BATCH_WRITES_MAX: usize = 4_096;
+
+/// Longest wait between two tries while the store cannot answer.
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Where to send what is to be stored.
+#[derive(Clone)]
+pub struct JournalHandle {
+    addr: Addr<Journal>,
+    queued: Arc<AtomicUsize>,
+    queue_max: usize,
+    generations: Arc<AtomicU64>,
+}
+
+/// A place in the journal's queue; free again when dropped.
+pub struct Reservation {
+    queued: Arc<AtomicUsize>,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.queued.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl JournalHandle {
+    /// Wraps the actor's address.
+    #[must_use]
+    pub fn new(addr: Addr<Journal>, queue_max: usize) -> JournalHandle {
+        JournalHandle { addr, queued: Arc::default(), queue_max, generations: Arc::default() }
+    }
+
+    /// A place in the queue, or `None` when it is full: then say `busy`, and learn nothing.
+    #[must_use]
+    pub fn reserve(&self) -> Option<Reservation> {
+        let taken = self.queued.fetch_add(1, Ordering::AcqRel);
+        // Counted first, so that two who come at once cannot both take the last place.
+        let reservation = Reservation { queued: self.queued.clone() };
+        (taken < self.queue_max).then_some(reservation)
+    }
+
+    /// Entries waiting to be stored.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
+    }
+
+    /// Sends. Never blocks: whoever has a reservation has room.
+    pub fn append(&self, append: Append) {
+        self.addr.do_send(append);
+    }
+
+    /// Stores on behalf of a request.
+    ///
+    /// # Errors
+    /// Why it can never be stored, or that the server is going down.
+    pub async fn store(&self, writes: Vec<Write>, reservation: Reservation) -> Result<(), String> {
+        let (done, wait) = oneshot::channel();
+        self.append(Append { writes, from: From::Request(done), reservation });
+        wait.await.unwrap_or_else(|_| Err("the server is going down".into()))
+    }
+
+    /// Returns when all that was sent before is durable.
+    pub async fn barrier(&self) {
+        let (done, wait) = oneshot::channel();
+        self.addr.do_send(Barrier(done));
+        // An error means that the journal is gone, with nothing left to wait for.
+        let _ = wait.await;
+    }
+
+    pub(super) fn forget(&self, generation: Generation) {
+        self.addr.do_send(Forget(generation));
+    }
+
+    pub(super) fn next_generation(&self) -> Generation {
+        Generation(self.generations.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The actor.
+pub struct Journal {
+    store: Arc<dyn Store>,
+    coordinator: Option<Addr<Coordinator>>,
+    waiting: VecDeque<Job>,
+    committing: bool,
+    /// Generations with an entry that could not be stored.
+    broken: BTreeSet<Generation>,
+}
+
+enum Job {
+    Append(Append),
+    Barrier(oneshot::Sender<()>),
+}
+
+impl Journal {
+    /// A journal over a store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Journal {
+        Journal { store, coordinator: None, waiting: VecDeque::new(), committing: false, broken: BTreeSet::new() }
+    }
+
+    /// Takes the next batch off the queue and commits it.
+    fn commit_next(&mut self, ctx: &mut Context<Self>) {
+        if self.committing {
+            return;
+        }
+        let mut batch = Vec::new();
+        let mut writes = 0;
+        while let Some(job) = self.waiting.front() {
+            if let Job::Append(append) = job {
+                if writes > 0 && writes + append.writes.len() > BATCH_WRITES_MAX {
+                    break;
+                }
+                writes += append.writes.len();
+            } else if !batch.is_empty() {
+                break;
+            }
+            match self.waiting.pop_front() {
+                Some(Job::Append(append)) => match &append.from {
+                    From::Person(person, generation) if self.broken.contains(generation) => {
+                        person.do_send(Stored::one(*generation, &append, Verdict::Refused));
+                    }
+                    _ => batch.push(append),
+                },
+                Some(Job::Barrier(done)) => {
+                    let _ = done.send(());
+                }
+                None => break,
+            }
+        }
+        if !batch.is_empty() {
+            self.committing = true;
+            self.commit(batch, Duration::from_millis(10), ctx);
+        }
+    }
+
+    fn commit(&mut self, batch: Vec<Append>, retry_after: Duration, ctx: &mut Context<Self>) {
+        let writes: Vec<Write> = batch.iter().flat_map(|append| append.writes.iter().cloned()).collect();
+        let store = self.store.clone();
+        let commit = async move { store.append(writes).await };
+        ctx.spawn(commit.into_actor(self).map(move |result, journal, ctx| match result {
+            Ok(outcomes) => {
+                journal.settle(batch, outcomes);
+                journal.committing = false;
+                journal.commit_next(ctx);
+            }
+            Err(StoreError::Refused(why)) => journal.isolate(batch, &why, ctx),
+            Err(error) => {
+                tracing::warn!(%error, entries = batch.len(), "the store cannot answer: trying again");
+                let next = (retry_after * 2).min(RETRY_MAX);
+                ctx.run_later(retry_after, move |journal, ctx| journal.commit(batch, next, ctx));
+            }
+        }));
+    }
+
+    /// Something in this batch can never be stored: halve it until it stands alone, then say so to whom it belongs.
+    fn isolate(&mut self, mut batch: Vec<Append>, why: &str, ctx: &mut Context<Self>) {
+        if batch.len() > 1 {
+            let second = batch.split_off(batch.len() / 2);
+            for append in second.into_iter().rev() {
+                self.waiting.push_front(Job::Append(append));
+            }
+            self.commit(batch, Duration::from_millis(10), ctx);
+            return;
+        }
+        for append in batch {
+            tracing::error!(why, "an entry can never be stored");
+            match append.from {
+                From::Person(ref person, generation) => {
+                    self.broken.insert(generation);
+                    person.do_send(Stored::one(generation, &append, Verdict::Impossible));
+                }
+                From::Request(done) => {
+                    let _ = done.send(Err(why.to_owned()));
+                }
+            }
+        }
+        self.committing = false;
+        self.commit_next(ctx);
+    }
+
+    /// Tells everybody what became of their writes, and the coordinator what is durable.
+    fn settle(&mut self, batch: Vec<Append>, outcomes: Vec<Outcome>) {
+        let mut outcomes = outcomes.into_iter();
+        let mut durable: Vec<(Position, Entry)> = Vec::with_capacity(batch.len());
+        let mut reservations = Vec::with_capacity(batch.len());
+        // One message per person and batch: neighbours of the same person are put together.
+        let mut answers: Vec<(Addr<super::user::UserActor>, Stored)> = Vec::new();
+        for append in batch {
+            let Append { writes, from, reservation } = append;
+            reservations.push(reservation);
+            match from {
+                From::Request(done) => {
+                    for _ in &writes {
+                        outcomes.next();
+                    }
+                    let _ = done.send(Ok(()));
+                }
+                From::Person(person, generation) => {
+                    for write in writes {
+                        let (Write::Entry(entry), Some(outcome)) = (write, outcomes.next()) else { continue };
+                        let seq = entry.seq;
+                        let verdict = match outcome {
+                            Outcome::Stored(position) => {
+                                durable.push((position, entry));
+                                Verdict::Durable
+                            }
+                            Outcome::Duplicate(known) => Verdict::Duplicate(known),
+                            Outcome::Refused => Verdict::Refused,
+                        };
+                        if verdict != Verdict::Durable {
+                            self.broken.insert(generation);
+                        }
+                        push_answer(&mut answers, person.clone(), generation, (seq, verdict));
+                    }
+                }
+            }
+        }
+        for (person, stored) in answers {
+            person.do_send(stored);
+        }
+        if let (Some(coordinator), false) = (&self.coordinator, durable.is_empty()) {
+            // The places in the queue are free again when the coordinator has folded, so it cannot be outrun.
+            coordinator.do_send(Journalled { entries: durable.into(), reservations });
+        }
+    }
+}
+
+fn push_answer(
+    answers: &mut Vec<(Addr<super::user::UserActor>, Stored)>,
+    person: Addr<super::user::UserActor>,
+    generation: Generation,
+    verdict: (Seq, Verdict),
+) {
+    match answers.iter_mut().rev().take(16).find(|(_, stored)| stored.generation == generation) {
+        Some((_, stored)) => stored.verdicts.push(verdict),
+        None => answers.push((person, Stored { generation, verdicts: vec![verdict] })),
+    }
+}
+
+impl Actor for Journal {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Reservations bound what can be in here; the mailbox itself need not.
+        ctx.set_mailbox_capacity(1 << 20);
+    }
+}
+
+/// Whom to tell what is durable; sent once at start.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Tell(pub Addr<Coordinator>);
+
+impl Handler<Tell> for Journal {
+    type Result = ();
+    fn handle(&mut self, tell: Tell, _: &mut Self::Context) {
+        self.coordinator = Some(tell.0);
+    }
+}
+
+impl Handler<Append> for Journal {
+    type Result = ();
+    fn handle(&mut self, append: Append, ctx: &mut Self::Context) {
+        self.waiting.push_back(Job::Append(append));
+        if !self.committing && self.waiting.len() == 1 {
+            // After the mailbox was drained, so that what came together is committed together.
+            ctx.notify(CommitNext);
+        }
+    }
+}
+
+impl Handler<Barrier> for Journal {
+    type Result = ();
+    fn handle(&mut self, barrier: Barrier, _: &mut Self::Context) {
+        if !self.committing && self.waiting.is_empty() {
+            let _ = barrier.0.send(());
+            return;
+        }
+        self.waiting.push_back(Job::Barrier(barrier.0));
+    }
+}
+
+impl Handler<Forget> for Journal {
+    type Result = ();
+    fn handle(&mut self, forget: Forget, _: &mut Self::Context) {
+        self.broken.remove(&forget.0);
+    }
+}
+
+/// To itself: the mailbox is drained.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CommitNext;
+
+impl Handler<CommitNext> for Journal {
+    type Result = ();
+    fn handle(&mut self, _: CommitNext, ctx: &mut Self::Context) {
+        self.commit_next(ctx);
+    }
+}

@@ -1,0 +1,17 @@
+//! The doing: actors that carry out what the engine decides.
+//!
+//! Invariant: an actor decides nothing that the engine could; it delivers, stores and sends. Every queue has an end, and
+//! the code says what happens there. [`Server`] is all that the door (gateway) sees of this layer.
+
+pub mod clock;
+pub mod coordinator;
+pub mod directory;
+pub mod inside;
+pub mod journal;
+pub mod people;
+pub mod server;
+pub mod session;
+pub mod start;
+pub mod user;
+
+pub use server::Server;

@@ -1,0 +1,78 @@
+//! From a store to a running server.
+//!
+//! Invariant: the catalogue is loaded and the coordinator has folded the whole journal before anybody can ask anything.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+
+use crate::embed::Embedder;
+use crate::engine::settings::LearnSettings;
+use crate::store::Store;
+use crate::store::recovery::{load_coordinator, read_catalogue};
+
+use super::clock::Clock;
+use super::coordinator::Coordinator;
+use super::directory::Directory;
+use super::inside::{Inside, Limits};
+use super::journal::{Journal, JournalHandle, Tell};
+use super::people::People;
+use super::server::Server;
+
+/// What a server is made of.
+pub struct Parts {
+    /// The durable state.
+    pub store: Arc<dyn Store>,
+    /// Turns texts into vectors.
+    pub embedder: Arc<dyn Embedder>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings of learning and ranking.
+    pub settings: Arc<LearnSettings>,
+    /// How much of everything.
+    pub limits: Limits,
+    /// Threads for people's actors.
+    pub threads: usize,
+}
+
+/// Starts all actors over a store. Must be called inside an actix system.
+///
+/// # Errors
+/// What the store, or the catalogue, says; nothing keeps running then.
+pub async fn start(parts: Parts) -> anyhow::Result<Server> {
+    let (catalogue, people) = read_catalogue(&*parts.store).await?;
+    let known = People::default();
+    for person in people {
+        known.load(person).map_err(anyhow::Error::msg)?;
+    }
+    let dim = parts.embedder.dim();
+    let state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, parts.clock.now()).await?;
+
+    let journal_arbiter = Arbiter::new();
+    let journal = Journal::new(parts.store.clone());
+    let journal = Journal::start_in_arbiter(&journal_arbiter.handle(), move |_| journal);
+    let people_arbiters = (0..parts.threads.max(1)).map(|_| Arbiter::new().handle()).collect();
+    let inside = Arc::new(Inside {
+        clock: parts.clock,
+        store: parts.store,
+        embedder: parts.embedder,
+        world: ArcSwap::from_pointee(state.world().clone()),
+        people: known,
+        directory: Directory::new(people_arbiters),
+        journal: JournalHandle::new(journal.clone(), parts.limits.journal_queue),
+        coordinator: OnceLock::new(),
+        limits: parts.limits,
+        closing: AtomicBool::new(false),
+        sessions: AtomicU64::new(0),
+        embedding_now: AtomicUsize::new(0),
+    });
+    let coordinator = Coordinator::new(state, inside.clone());
+    let coordinator_arbiter = Arbiter::new();
+    let coordinator = Coordinator::start_in_arbiter(&coordinator_arbiter.handle(), move |_| coordinator);
+    journal.send(Tell(coordinator.clone())).await?;
+    // Set before anybody else has `inside`.
+    let _ = inside.coordinator.set(coordinator);
+    Ok(Server::new(inside))
+}

@@ -1,0 +1,56 @@
+//! Activation: what is stored becomes a state.
+//!
+//! Invariant: while a state is loaded, messages wait in the mailbox, in order.
+
+use actix::prelude::*;
+
+use super::UserActor;
+use crate::store::recovery::{Failure, recover};
+
+impl UserActor {
+    /// Loads the state anew, then goes on.
+    pub(super) fn load(
+        &mut self,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut UserActor, &mut Context<UserActor>) + 'static,
+    ) {
+        let inside = self.inside.clone();
+        let user = self.user;
+        let work = async move {
+            // What an earlier incarnation sent must be in the journal before it is read.
+            inside.journal.barrier().await;
+            let mut wait = std::time::Duration::from_millis(20);
+            loop {
+                // The newest world each time: an entry may name an item that was made a moment ago.
+                let world = inside.world.load_full();
+                match recover(&*inside.store, user, &world).await {
+                    Ok(loaded) => return Ok(loaded),
+                    Err(Failure::Store(error)) => {
+                        tracing::warn!(%error, user = user.0, "a person could not be loaded: trying again");
+                        if inside.is_closing() {
+                            return Err("the server is going down".to_owned());
+                        }
+                        tokio::time::sleep(wait).await;
+                        wait = (wait * 2).min(std::time::Duration::from_secs(2));
+                    }
+                    Err(Failure::Missing(missing)) => return Err(missing.to_string()),
+                }
+            }
+        };
+        ctx.wait(work.into_actor(self).map(move |loaded, actor, ctx| {
+            match loaded {
+                Ok((state, snapshot_seq)) => {
+                    actor.durable = state.seq();
+                    actor.snapshot_seq = snapshot_seq;
+                    actor.state = state;
+                    actor.broken = None;
+                }
+                Err(why) => {
+                    tracing::error!(user = actor.user.0, why, "a person's journal cannot be read");
+                    actor.broken = Some(why);
+                }
+            }
+            then(actor, ctx);
+        }));
+    }
+}

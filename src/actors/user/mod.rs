@@ -1,0 +1,674 @@
+//! One per active person: holds their state and the seats of their sessions.
+//!
+//! Invariant: what is sent to the journal is exactly what was learned, in that order. Learned one by one, ranked once
+//! per burst. Each session gets its newest feed once it has drawn the one before. When an entry turns out to be known
+//! already, or cannot be stored, the state is rebuilt from the journal and what was not durable is learned again.
+//! Absent on purpose: decisions (the engine's), sockets (the gateway's).
+
+pub mod messages;
+mod load;
+mod seat;
+pub mod wire;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use crate::domain::feeds::{Cause, Contribution, Expert, Feed};
+use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, UserId};
+use crate::domain::interactions::Shown as ShownAt;
+use crate::domain::time::Millis;
+use crate::engine::rank::Ask;
+use crate::engine::user::{Effect, UserEvent, UserState};
+use crate::engine::world::World;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::server::{Accepted, Busy, ErrorMessage, Live, Model, Page, ServerMessage, Timing, Welcome};
+use crate::store::{Snapshot, Write};
+
+use super::directory::Flags;
+use super::inside::Inside;
+use super::journal::messages::{Append, From, Generation};
+use super::server::{PersonModel, Prediction};
+use super::session::{SessionId, SessionSettings, ToSession};
+use messages::{Answer, Parcel, Stored, ToUser, Verdict, WorldChanged};
+use seat::{Seat, View};
+use wire::{Shown, encode, wire_items};
+
+/// How often the actor looks after its sessions.
+const TICK: Duration = Duration::from_secs(1);
+/// A feed that is due is not put off longer than this by messages that keep coming.
+const RANK_PUT_OFF_MAX: Duration = Duration::from_millis(50);
+/// Feeds remembered for sessions that may come back.
+const PARTED_MAX: usize = 8;
+
+/// The actor.
+pub struct UserActor {
+    user: UserId,
+    key: Key,
+    inside: Arc<Inside>,
+    flags: Arc<Flags>,
+    state: UserState,
+    generation: Generation,
+    /// All entries up to this are durable.
+    durable: Seq,
+    /// Why nothing can be learned, when the journal could not be read.
+    broken: Option<String>,
+    /// Sent to the journal and not durable yet, or resent meanwhile; by number.
+    waiting: VecDeque<Waiting>,
+    seats: BTreeMap<SessionId, Seat>,
+    /// Newest feed per view, and those of sessions that left.
+    newest: Vec<(View, Arc<Shown>)>,
+    parted: VecDeque<(View, Arc<Shown>)>,
+    version: FeedVersion,
+    /// A feed is due, for this reason, since then.
+    due: Option<(Cause, Instant)>,
+    timing: Timing,
+    model_is_stale: bool,
+    model_sent: Instant,
+    last_message: Instant,
+    snapshot_seq: Seq,
+    leaving: bool,
+}
+
+struct Waiting {
+    seq: Seq,
+    id: Key,
+    /// To be learned again when the state must be rebuilt; `None` for a resend.
+    event: Option<UserEvent>,
+    answer: Answer,
+}
+
+impl UserActor {
+    pub(super) fn new(user: UserId, inside: Arc<Inside>, flags: Arc<Flags>) -> UserActor {
+        let now = inside.clock.now();
+        let key = inside.people.get(user).map(|person| person.key.clone());
+        UserActor {
+            user,
+            // Only known people are activated; an id without a person would be a bug of ours, and harms nobody here.
+            key: key.unwrap_or_else(|| crate::domain::ids::Key::of_number(user.0)),
+            generation: inside.journal.next_generation(),
+            inside,
+            flags,
+            state: UserState::new(user),
+            durable: Seq(0),
+            broken: None,
+            waiting: VecDeque::new(),
+            seats: BTreeMap::new(),
+            newest: Vec::new(),
+            parted: VecDeque::new(),
+            // Above every version of earlier incarnations: no person gets a hundred feeds in a millisecond for long.
+            version: FeedVersion(now.0.max(0) as u64 * 100),
+            due: None,
+            timing: Timing::default(),
+            model_is_stale: false,
+            model_sent: Instant::now(),
+            last_message: Instant::now(),
+            snapshot_seq: Seq(0),
+            leaving: false,
+        }
+    }
+
+    // ---- acting ----
+
+    fn act(&mut self, event: UserEvent, answer: Answer, came: Instant, ctx: &mut Context<Self>) {
+        self.timing.queue_us = micros(came.elapsed());
+        if let Some(why) = &self.broken {
+            let refusal = Refusal::new(Code::Internal, format!("this person's journal cannot be read: {why}"));
+            return self.refuse(event.id().clone(), answer, refusal);
+        }
+        let Some(reservation) = self.inside.journal.reserve() else {
+            return self.refuse(event.id().clone(), answer, Refusal::busy(500));
+        };
+        let event = self.with_place(event, &answer);
+        let world = self.inside.world.load();
+        let started = Instant::now();
+        let effects = self.state.apply(event.clone(), &world, self.inside.clock.now());
+        drop(world);
+        self.timing.learn_us = micros(started.elapsed());
+        let (mut answer, mut reservation, mut event) = (Some(answer), Some(reservation), Some(event));
+        for effect in effects {
+            match effect {
+                Effect::Journal(entry) => {
+                    let (seq, id) = (entry.seq, entry.id.clone());
+                    if let (Some(reservation), Some(answer)) = (reservation.take(), answer.take()) {
+                        let from = From::Person(ctx.address(), self.generation);
+                        self.inside.journal.append(Append { writes: vec![Write::Entry(entry)], from, reservation });
+                        self.waiting.push_back(Waiting { seq, id, event: event.take(), answer });
+                    }
+                    self.model_is_stale = true;
+                }
+                Effect::Known(id, seq) => {
+                    if let Some(answer) = answer.take() {
+                        if seq <= self.durable {
+                            self.accept(vec![(id, seq, answer)]);
+                        } else {
+                            self.waiting.push_back(Waiting { seq, id, event: None, answer });
+                        }
+                    }
+                }
+                Effect::Rank(cause) => self.rank_soon(cause, ctx),
+                Effect::UnknownItem(id, _) => {
+                    if let Some(answer) = answer.take() {
+                        self.refuse(id, answer, Refusal::field(Code::UnknownItem, "item", "no such item"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fills in where the item stood in the feed that the session had drawn.
+    fn with_place(&self, event: UserEvent, answer: &Answer) -> UserEvent {
+        let (UserEvent::Interacted(mut interaction), Answer::Session(session)) = (event.clone(), answer) else {
+            return event;
+        };
+        let drawn = self.seats.get(session).and_then(|seat| seat.gate.drawn_feed());
+        interaction.shown = drawn.and_then(|shown| {
+            let position = shown.feed.items.iter().position(|one| one.item == interaction.item)?;
+            Some(ShownAt { version: shown.feed.version, position: position as u16, propensity: 1.0 })
+        });
+        UserEvent::Interacted(interaction)
+    }
+
+    /// The journal's verdicts, in the order in which entries were sent.
+    fn stored(&mut self, stored: Stored, ctx: &mut Context<Self>) {
+        if stored.generation != self.generation {
+            return;
+        }
+        let (mut accepted, mut rebuild) = (Vec::new(), false);
+        for (seq, verdict) in stored.verdicts {
+            match verdict {
+                Verdict::Durable => self.durable = self.durable.max(seq),
+                Verdict::Refused => rebuild = true,
+                Verdict::Duplicate(known) => {
+                    rebuild = true;
+                    for one in self.take_waiting(seq) {
+                        accepted.push((one.id, known, one.answer));
+                    }
+                }
+                Verdict::Impossible => {
+                    rebuild = true;
+                    let refusal = Refusal::new(Code::Internal, "the database refuses this event; it was not learned");
+                    for one in self.take_waiting(seq) {
+                        self.refuse(one.id, one.answer, refusal.clone());
+                    }
+                }
+            }
+        }
+        // Resends of the same number wait beside the first, so not only the front may be due.
+        let (due, rest) = std::mem::take(&mut self.waiting).into_iter().partition(|one| one.seq <= self.durable);
+        self.waiting = rest;
+        let due: VecDeque<Waiting> = due;
+        accepted.extend(due.into_iter().map(|one| (one.id, one.seq, one.answer)));
+        self.accept(accepted);
+        if rebuild {
+            self.rebuild(ctx);
+        } else {
+            self.save_if_due(ctx);
+        }
+    }
+
+    fn take_waiting(&mut self, seq: Seq) -> Vec<Waiting> {
+        let (taken, rest): (Vec<Waiting>, Vec<Waiting>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|one| one.seq == seq);
+        self.waiting = rest.into();
+        taken
+    }
+
+    /// The state stands on something that is not in the journal: forget it, load afresh, learn again what was not stored.
+    fn rebuild(&mut self, ctx: &mut Context<Self>) {
+        tracing::info!(user = self.user.0, "learning again from the journal");
+        let given_up = self.generation;
+        self.generation = self.inside.journal.next_generation();
+        self.inside.journal.forget(given_up);
+        let again = std::mem::take(&mut self.waiting);
+        self.load(ctx, move |actor, ctx| {
+            for one in again {
+                match one.event {
+                    Some(event) => actor.act(event, one.answer, Instant::now(), ctx),
+                    // A resend waits for the number that its event has now, if it has one.
+                    None => match actor.state.number_of(&one.id) {
+                        Some(seq) if seq <= actor.durable => actor.accept(vec![(one.id, seq, one.answer)]),
+                        Some(seq) => actor.waiting.push_back(Waiting { seq, ..one }),
+                        None => actor.refuse(one.id, one.answer, Refusal::busy(100)),
+                    },
+                }
+            }
+            actor.rank_soon(Cause::Refreshed, ctx);
+        });
+    }
+
+    fn accept(&mut self, accepted: Vec<(Key, Seq, Answer)>) {
+        let mut frames: BTreeMap<SessionId, Vec<bytestring::ByteString>> = BTreeMap::new();
+        for (id, seq, answer) in accepted {
+            match answer {
+                Answer::Session(session) => {
+                    let frame = encode(&ServerMessage::Accepted(Accepted { id, seq, item: None }));
+                    frames.entry(session).or_default().push(frame);
+                }
+                Answer::Request(done) => {
+                    let _ = done.send(Ok(seq));
+                }
+            }
+        }
+        for (session, frames) in frames {
+            self.send(session, ToSession::Frames(frames));
+        }
+    }
+
+    fn refuse(&mut self, id: Key, answer: Answer, refusal: Refusal) {
+        match answer {
+            Answer::Request(done) => {
+                let _ = done.send(Err(refusal));
+            }
+            Answer::Session(session) => {
+                let message = match refusal.retry_after_ms {
+                    Some(retry_after_ms) => ServerMessage::Busy(Busy { id: Some(id), retry_after_ms }),
+                    None => ServerMessage::Error(ErrorMessage {
+                        code: refusal.code,
+                        message: refusal.message,
+                        field: refusal.field,
+                        id: Some(id.as_str().to_owned()),
+                    }),
+                };
+                self.send(session, ToSession::Frame(encode(&message)));
+            }
+        }
+    }
+
+    // ---- ranking and sending ----
+
+    /// Ranks when the mailbox is drained: once per burst.
+    fn rank_soon(&mut self, cause: Cause, ctx: &mut Context<Self>) {
+        match &mut self.due {
+            Some((newest, since)) => {
+                *newest = cause;
+                if since.elapsed() > RANK_PUT_OFF_MAX {
+                    self.rank_now();
+                }
+            }
+            None => {
+                self.due = Some((cause, Instant::now()));
+                ctx.notify(RankNow);
+            }
+        }
+    }
+
+    fn rank_now(&mut self) {
+        let Some((cause, _)) = self.due.take() else { return };
+        let world = self.inside.world.load_full();
+        let mut views: Vec<View> = self.seats.values().map(Seat::view).collect();
+        views.sort_unstable();
+        views.dedup();
+        self.newest.retain(|(view, _)| views.contains(view));
+        for view in views {
+            let shown = self.rank_view(&world, view, cause.clone());
+            self.offer(view, &shown);
+        }
+        self.send_model_if_due();
+    }
+
+    fn rank_view(&mut self, world: &World, view: View, cause: Cause) -> Arc<Shown> {
+        let now = self.inside.clock.now();
+        let started = Instant::now();
+        let items = self.state.rank(world, now, view.ask());
+        self.timing.rank_us = micros(started.elapsed());
+        self.version = FeedVersion(self.version.0 + 1);
+        let wire = wire_items(world, &items, now);
+        let feed =
+            Feed { user: self.user, version: self.version, epoch: world.epoch(), ranking: view.ranking, items };
+        let shown = Arc::new(Shown { feed, items: wire, cause });
+        match self.newest.iter_mut().find(|(known, _)| *known == view) {
+            Some((_, newest)) => *newest = shown.clone(),
+            None => self.newest.push((view, shown.clone())),
+        }
+        shown
+    }
+
+    /// Hands a feed to the gate of every session with this view; frames are encoded once.
+    fn offer(&mut self, view: View, shown: &Arc<Shown>) {
+        let now = self.inside.clock.now();
+        let mut encoded = seat::Frames::default();
+        let mut lost = Vec::new();
+        for (session, seat) in self.seats.iter_mut().filter(|(_, seat)| seat.view() == view) {
+            if let Some(send) = seat.gate.offer(shown.feed.version, shown.clone(), now) {
+                let frame = encoded.frame(&send, seat.settings.timing.then_some(self.timing));
+                if seat.to.try_send(ToSession::Frame(frame)).is_err() {
+                    lost.push(*session);
+                }
+            }
+        }
+        for session in lost {
+            self.drop_seat(session, Some("slow"));
+        }
+    }
+
+    fn send(&mut self, session: SessionId, message: ToSession) {
+        if let Some(seat) = self.seats.get(&session)
+            && seat.to.try_send(message).is_err()
+        {
+            // Its mailbox is full or gone. What was not said is asked for again when the client comes back.
+            self.drop_seat(session, Some("slow"));
+        }
+    }
+
+    fn send_released(&mut self, session: SessionId, release: impl FnOnce(&mut Seat, Millis) -> Option<seat::Released>) {
+        let now = self.inside.clock.now();
+        let timing = self.timing;
+        let Some(seat) = self.seats.get_mut(&session) else { return };
+        if let Some(send) = release(seat, now) {
+            let frame = seat::Frames::default().frame(&send, seat.settings.timing.then_some(timing));
+            self.send(session, ToSession::Frame(frame));
+        }
+    }
+
+    fn send_model_if_due(&mut self) {
+        if !self.model_is_stale || self.seats.is_empty() || self.model_sent.elapsed() < TICK {
+            return;
+        }
+        self.model_is_stale = false;
+        self.model_sent = Instant::now();
+        let frame = encode(&ServerMessage::Model(self.wire_model()));
+        for session in self.seats.keys().copied().collect::<Vec<_>>() {
+            self.send(session, ToSession::Frame(frame.clone()));
+        }
+    }
+
+    fn wire_model(&self) -> Model {
+        let model = self.person_model();
+        Model {
+            topics: model.topics,
+            auc: model.auc,
+            log_loss: model.log_loss,
+            labelled: model.labelled,
+            events: model.events,
+        }
+    }
+
+    fn person_model(&self) -> PersonModel {
+        let (world, now) = (self.inside.world.load(), self.inside.clock.now());
+        let settings = world.settings();
+        let scores = self.state.scores();
+        let blend = settings.blend.as_array();
+        PersonModel {
+            topics: self
+                .state
+                .topics()
+                .all(now, settings)
+                .filter_map(|(topic, s)| Some((world.topic(topic)?.clone(), s as f32)))
+                .collect(),
+            events: self.state.seq().0,
+            labelled: scores.progress.count(),
+            auc: scores.online.auc().map(|auc| auc as f32),
+            auc_topics: scores.topics.auc().map(|auc| auc as f32),
+            auc_model: scores.model.auc().map(|auc| auc as f32),
+            log_loss: scores.progress.log_loss().map(|loss| loss as f32),
+            calibration_error: scores.progress.ece().map(|error| error as f32),
+            weight_norm: self.state.online().weight_norm(),
+            uncertainty: self.state.online().uncertainty(settings),
+            experts: Expert::ALL.into_iter().zip(blend).map(|(expert, amount)| Contribution { expert, amount }).collect(),
+            follows: self.state.follows().to_vec(),
+            seq: self.state.seq(),
+        }
+    }
+
+    // ---- sessions ----
+
+    fn attach(&mut self, session: SessionId, seat: Seat, resume: Option<FeedVersion>) {
+        let view = seat.view();
+        let to = seat.to.clone();
+        let world = self.inside.world.load_full();
+        let welcome = ServerMessage::Welcome(Welcome {
+            session: session.0.to_string(),
+            user: self.key.clone(),
+            epoch: world.epoch(),
+            version: self.version,
+            server_time: self.inside.clock.now(),
+        });
+        let known = resume.and_then(|version| self.remembered(view, version));
+        self.seats.insert(session, seat);
+        self.flags.set_watching(true);
+        if to.try_send(ToSession::Frame(encode(&welcome))).is_err() {
+            return self.drop_seat(session, None);
+        }
+        if let (Some(shown), Some(seat)) = (known, self.seats.get_mut(&session)) {
+            seat.gate = seat::Gate::resumed(shown.feed.version, shown);
+        }
+        let shown = self.rank_view(&world, view, Cause::Opened);
+        self.timing.queue_us = 0;
+        self.offer_to(session, &shown);
+        let model = encode(&ServerMessage::Model(self.wire_model()));
+        self.send(session, ToSession::Frame(model));
+    }
+
+    fn offer_to(&mut self, session: SessionId, shown: &Arc<Shown>) {
+        let shown = shown.clone();
+        self.send_released(session, |seat, now| seat.gate.offer(shown.feed.version, shown, now));
+    }
+
+    /// A feed that a returning client still shows, if this actor remembers it.
+    fn remembered(&self, view: View, version: FeedVersion) -> Option<Arc<Shown>> {
+        let drawn = self.seats.values().filter_map(|seat| Some((seat.view(), seat.gate.drawn_feed()?.clone())));
+        drawn
+            .chain(self.parted.iter().cloned())
+            .find(|(known, shown)| *known == view && shown.feed.version == version)
+            .map(|(_, shown)| shown)
+    }
+
+    fn drop_seat(&mut self, session: SessionId, say: Option<&'static str>) {
+        let Some(seat) = self.seats.remove(&session) else { return };
+        if let Some(reason) = say {
+            // One message to a mailbox that nobody else writes to any more: it cannot grow.
+            seat.to.do_send(ToSession::Close(reason));
+        }
+        if let Some(shown) = seat.gate.drawn_feed() {
+            if self.parted.len() == PARTED_MAX {
+                self.parted.pop_front();
+            }
+            self.parted.push_back((seat.view(), shown.clone()));
+        }
+        self.flags.set_watching(!self.seats.is_empty());
+    }
+
+    fn configure(&mut self, session: SessionId, settings: SessionSettings) {
+        let Some(seat) = self.seats.get_mut(&session) else { return };
+        seat.settings = settings;
+        let view = seat.view();
+        let world = self.inside.world.load_full();
+        let shown = self.rank_view(&world, view, Cause::Configured);
+        self.offer_to(session, &shown);
+    }
+
+    fn page(&mut self, session: SessionId, after: u32) {
+        let Some(seat) = self.seats.get(&session) else { return };
+        let view = seat.view();
+        let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
+        let upto = after as usize + view.limit as usize;
+        // One more than is shown tells whether there is an end.
+        let ranked = self.state.rank(&world, now, Ask { limit: upto + 1, ..view.ask() });
+        let end = ranked.len() <= upto;
+        let items = wire_items(&world, &ranked[..ranked.len().min(upto)], now).into_iter().skip(after as usize).collect();
+        self.send(session, ToSession::Frame(encode(&ServerMessage::Page(Page { after, items, end }))));
+    }
+
+    fn world_changed(&mut self, changed: &WorldChanged, ctx: &mut Context<Self>) {
+        let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
+        let concerned = self.newest.iter().any(|(view, shown)| {
+            let full = shown.feed.items.len() >= view.limit as usize;
+            self.state.is_concerned(&world, &changed.0, &shown.feed.items, view.ranking, full, now)
+        });
+        if !concerned {
+            return;
+        }
+        let before: Vec<ItemId> =
+            self.newest.iter().flat_map(|(_, shown)| shown.feed.items.iter().map(|one| one.item)).collect();
+        self.due = Some((Cause::World { epoch: world.epoch() }, Instant::now()));
+        self.rank_now();
+        self.tell_live(changed, &world, &before, now);
+        self.due = None;
+        let _ = ctx;
+    }
+
+    /// Items with windows that came into a feed, or went out of one.
+    fn tell_live(&mut self, changed: &WorldChanged, world: &World, before: &[ItemId], now: Millis) {
+        let after: Vec<ItemId> =
+            self.newest.iter().flat_map(|(_, shown)| shown.feed.items.iter().map(|one| one.item)).collect();
+        let went = changed.0.closed.iter().filter(|item| before.contains(item)).map(|item| (*item, false));
+        let came = changed.0.opened.iter().filter(|item| after.contains(item)).map(|item| (*item, true));
+        let frames: Vec<_> = went
+            .chain(came)
+            .filter_map(|(id, available)| {
+                let item = world.item(id).filter(|item| !item.windows.is_always())?;
+                let until = item.windows.at(now).and_then(|window| window.stop);
+                Some(encode(&ServerMessage::Live(Live { item: item.key.clone(), available, until })))
+            })
+            .collect();
+        if frames.is_empty() {
+            return;
+        }
+        for session in self.seats.keys().copied().collect::<Vec<_>>() {
+            self.send(session, ToSession::Frames(frames.clone()));
+        }
+    }
+
+    // ---- time ----
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        for session in self.seats.keys().copied().collect::<Vec<_>>() {
+            self.send_released(session, |seat, now| seat.gate.tick(now));
+        }
+        self.send_model_if_due();
+        if self.flags.take_stale() {
+            self.rank_soon(Cause::World { epoch: self.inside.world.load().epoch() }, ctx);
+        }
+        let idle = self.last_message.elapsed() >= Duration::from_millis(self.inside.limits.idle_ms);
+        if self.seats.is_empty() && self.waiting.is_empty() && idle && !self.leaving {
+            self.passivate(ctx);
+        }
+    }
+
+    /// Saves, leaves the directory, stops. Messages that come meanwhile wait; what is left in the mailbox at the end is
+    /// delivered to the next incarnation.
+    fn passivate(&mut self, ctx: &mut Context<Self>) {
+        self.leaving = true;
+        let save = self.save();
+        ctx.wait(save.into_actor(self).map(|(), actor, ctx| {
+            actor.inside.directory.leave(actor.user, &ctx.address());
+            ctx.stop();
+        }));
+    }
+
+    fn save_if_due(&mut self, ctx: &mut Context<Self>) {
+        // A snapshot must not run ahead of the journal: it is taken at a moment when all is durable.
+        let due = self.durable.0 >= self.snapshot_seq.0 + self.inside.limits.snapshot_every;
+        if due && self.state.seq() == self.durable {
+            let save = self.save();
+            ctx.spawn(save.into_actor(self));
+        }
+    }
+
+    fn save(&mut self) -> impl Future<Output = ()> + 'static + use<> {
+        let seq = self.state.seq();
+        let bytes = (seq > self.snapshot_seq && seq == self.durable)
+            .then(|| self.state.to_bytes(self.inside.world.load().settings()));
+        if bytes.is_some() {
+            self.snapshot_seq = seq;
+        }
+        let (store, user) = (self.inside.store.clone(), self.user);
+        async move {
+            if let Some(bytes) = bytes
+                && let Err(error) = store.save_snapshot(user, Snapshot { seq, bytes }).await
+            {
+                tracing::warn!(%error, user = user.0, "a snapshot was not saved: the journal has it all the same");
+            }
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+impl Actor for UserActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.load(ctx, |_, _| {});
+        ctx.run_interval(TICK, Self::tick);
+    }
+}
+
+impl Handler<Parcel> for UserActor {
+    type Result = ();
+    fn handle(&mut self, mut parcel: Parcel, ctx: &mut Self::Context) {
+        self.last_message = Instant::now();
+        let Some(message) = parcel.take() else { return };
+        match message {
+            ToUser::Attach { session, to, settings, resume } => {
+                self.attach(session, Seat::new(to, settings), resume.map(|resume| resume.version));
+            }
+            ToUser::Detach(session) => self.drop_seat(session, None),
+            ToUser::Act { event, answer, came } => self.act(event, answer, came, ctx),
+            ToUser::Drawn(session, version) => {
+                self.send_released(session, |seat, now| seat.gate.drawn(version, now));
+            }
+            ToUser::Configure(session, settings) => self.configure(session, settings),
+            ToUser::More(session, after) => self.page(session, after),
+            ToUser::AskFeed(settings, done) => {
+                let world = self.inside.world.load_full();
+                let now = self.inside.clock.now();
+                let items = self.state.rank(&world, now, View::of(&settings).ask());
+                let (version, epoch, ranking) = (self.version, world.epoch(), settings.ranking);
+                let _ = done.send(Arc::new(Feed { user: self.user, version, epoch, ranking, items }));
+            }
+            ToUser::AskModel(done) => {
+                let _ = done.send(Ok(self.person_model()));
+            }
+            ToUser::AskPrediction(item, done) => {
+                let judged = self.state.predict(&self.inside.world.load(), item).map(Prediction::of);
+                let unknown = || Refusal::field(Code::UnknownItem, "item", "no such item");
+                let _ = done.send(judged.ok_or_else(unknown));
+            }
+        }
+    }
+}
+
+impl Handler<Stored> for UserActor {
+    type Result = ();
+    fn handle(&mut self, stored: Stored, ctx: &mut Self::Context) {
+        self.stored(stored, ctx);
+    }
+}
+
+impl Handler<WorldChanged> for UserActor {
+    type Result = ();
+    fn handle(&mut self, changed: WorldChanged, ctx: &mut Self::Context) {
+        self.world_changed(&changed, ctx);
+    }
+}
+
+/// To itself: the mailbox is drained.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct RankNow;
+
+impl Handler<RankNow> for UserActor {
+    type Result = ();
+    fn handle(&mut self, _: RankNow, _: &mut Self::Context) {
+        self.rank_now();
+    }
+}
+
+/// How a feed is ranked, apart from who sees it: sessions with the same view share one.
+impl View {
+    fn of(settings: &SessionSettings) -> View {
+        View { ranking: settings.ranking, limit: settings.limit, explain: settings.explain }
+    }
+
+    fn ask(self) -> Ask {
+        Ask { ranking: self.ranking, limit: self.limit as usize, explain: self.explain }
+    }
+}
+

@@ -1,0 +1,108 @@
+//! From the engine's feeds to the wire's, and to bytes.
+//!
+//! Invariant: what is encoded here is a `ServerMessage`; a frame is encoded once and shared by all sessions that get it.
+
+use bytestring::ByteString;
+
+use crate::domain::feeds::{Cause, Feed};
+use crate::domain::ids::ItemId;
+use crate::domain::time::Millis;
+use crate::engine::rank::diff::{Step, diff};
+use crate::engine::world::World;
+use crate::protocol::server::{FeedMessage, Op, Patch, ServerMessage, Timing, Why, WireItem};
+
+/// Scores that moved less than this are not worth an `update`.
+const SCORE_STEP: f32 = 0.01;
+
+/// A feed as it was shown: the engine's, and how clients see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// What was ranked.
+    pub feed: Feed,
+    /// What is sent; same order.
+    pub items: Vec<WireItem>,
+    /// What made it.
+    pub cause: Cause,
+}
+
+/// The items of a feed as clients see them at `now`.
+#[must_use]
+pub fn wire_items(world: &World, feed: &[crate::domain::feeds::FeedItem], now: Millis) -> Vec<WireItem> {
+    feed.iter()
+        .enumerate()
+        .filter_map(|(position, one)| {
+            let item = world.item(one.item)?;
+            let window = item.windows.at(now);
+            Some(WireItem {
+                item: item.key.clone(),
+                author: item.author.as_ref().map(|author| author.key.clone()),
+                topic: item.topics.first().and_then(|topic| world.topic(*topic)).cloned(),
+                text: item.text.clone(),
+                at: item.created,
+                available_until: window.and_then(|window| window.stop),
+                live: window.is_some(),
+                score: one.score,
+                position: position as u32,
+                why: one.why.iter().map(|line| Why { expert: line.expert, amount: line.amount }).collect(),
+            })
+        })
+        .collect()
+}
+
+/// The whole feed as a frame.
+#[must_use]
+pub fn feed_frame(shown: &Shown, timing: Option<Timing>) -> ByteString {
+    encode(&ServerMessage::Feed(FeedMessage {
+        version: shown.feed.version,
+        epoch: shown.feed.epoch,
+        ranking: shown.feed.ranking,
+        cause: Some(shown.cause.clone()),
+        timing,
+        items: shown.items.clone(),
+    }))
+}
+
+/// What changed since `base` as a frame.
+#[must_use]
+pub fn patch_frame(base: &Shown, shown: &Shown, timing: Option<Timing>) -> ByteString {
+    encode(&ServerMessage::Patch(Patch {
+        version: shown.feed.version,
+        base: base.feed.version,
+        epoch: shown.feed.epoch,
+        cause: Some(shown.cause.clone()),
+        timing,
+        ops: ops(base, shown),
+    }))
+}
+
+fn ops(base: &Shown, shown: &Shown) -> Vec<Op> {
+    let ids = |shown: &Shown| shown.feed.items.iter().map(|one| one.item).collect::<Vec<ItemId>>();
+    let find = |shown: &Shown, id: &ItemId| {
+        shown.feed.items.iter().position(|one| one.item == *id).and_then(|at| shown.items.get(at)).cloned()
+    };
+    let changed = |id: &ItemId| match (find(base, id), find(shown, id)) {
+        (Some(old), Some(new)) => {
+            (old.score - new.score).abs() >= SCORE_STEP
+                || WireItem { score: new.score, position: new.position, why: new.why.clone(), ..old } != new
+        }
+        _ => false,
+    };
+    diff(&ids(base), &ids(shown), changed)
+        .into_iter()
+        .filter_map(|step| match step {
+            Step::Remove { item } => find(base, &item).map(|one| Op::Remove { item: one.item }),
+            Step::Move { item, position } => {
+                find(shown, &item).map(|one| Op::Move { item: one.item, position: position as u32 })
+            }
+            Step::Insert { item, .. } => find(shown, &item).map(|item| Op::Insert { item }),
+            Step::Update { item } => find(shown, &item).map(|item| Op::Update { item }),
+        })
+        .collect()
+}
+
+/// A message as a frame.
+#[must_use]
+pub fn encode(message: &ServerMessage) -> ByteString {
+    // Plain data with string keys has no way to fail in JSON; an empty frame would be refused by every client.
+    serde_json::to_string(message).map(ByteString::from).unwrap_or_default()
+}

@@ -1,0 +1,283 @@
+//! Configuration: defaults, then a TOML file, then `EDDYLINE_*` variables, then flags; the later wins.
+//!
+//! Invariant: what [`Config::load`] returns was checked; an error names the key and where its value came from.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::actors::inside::Limits;
+use crate::embed::Choice;
+use crate::engine::settings::LearnSettings;
+
+/// Everything that can be configured. In a variable, `__` goes one level down: `EDDYLINE_LEARN__DECAY_RATE=2`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port; port 0 takes a free one.
+    pub listen: String,
+    /// `file:DIR`, the embedded store in a directory.
+    pub store: String,
+    /// Numbers in an embedding.
+    pub dim: usize,
+    /// What turns text into vectors: `hashing`, `given` (items bring theirs) or `http`.
+    pub embedder: Choice,
+    /// For `embedder = "http"`.
+    pub http: HttpEmbedding,
+    /// Signs tokens (HS256): at least 32 bytes. Without it the server answers everybody, on loopback only.
+    #[serde(skip_serializing)]
+    pub secret: Option<SecretString>,
+    /// Origins that may open sockets, beside the server's own.
+    pub origins: Vec<String>,
+    /// Open sockets at once.
+    pub sockets_max: usize,
+    /// Threads for people's actors; 0: as many as processors.
+    pub threads: usize,
+    /// Threads for HTTP and sockets; 0: as many as processors.
+    pub workers: usize,
+    /// `text` or `json`, on standard error.
+    pub log_format: LogFormat,
+    /// Learning and ranking.
+    pub learn: LearnSettings,
+    /// Ends of queues.
+    pub limits: Limits,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// A server that speaks `POST /v1/embeddings`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpEmbedding {
+    /// Its address, without `/v1/embeddings`.
+    pub base: String,
+    /// The model's name there.
+    pub model: String,
+    /// Bearer key, if it wants one.
+    #[serde(skip_serializing)]
+    pub key: Option<SecretString>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: "127.0.0.1:8080".into(),
+            store: "file:eddyline-data".into(),
+            dim: 384,
+            embedder: Choice::Hashing,
+            http: HttpEmbedding::default(),
+            secret: None,
+            origins: Vec::new(),
+            sockets_max: 12_000,
+            threads: 0,
+            workers: 0,
+            log_format: LogFormat::Text,
+            learn: LearnSettings::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What flags say; `None` leaves the value to the file, the environment or the default.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Flags {
+    /// See [`Config::listen`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// See [`Config::store`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {rule}")]
+pub struct ConfigError {
+    /// The key, as it stands in the file.
+    pub key: String,
+    /// What is wrong, and what it must be.
+    pub rule: String,
+}
+
+fn error(key: impl Into<String>, rule: impl Into<String>) -> ConfigError {
+    ConfigError { key: key.into(), rule: rule.into() }
+}
+
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// The embedded store in this directory.
+    File(PathBuf),
+}
+
+impl StoreUrl {
+    /// Reads `file:DIR`.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn parse(text: &str) -> Result<StoreUrl, ConfigError> {
+        if let Some(directory) = text.strip_prefix("file:").filter(|directory| !directory.is_empty()) {
+            return Ok(StoreUrl::File(directory.into()));
+        }
+        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+            return Err(error("store", "this version has no Postgres store yet: use file:DIRECTORY"));
+        }
+        Err(error("store", format!("must be file:DIRECTORY, is {text:?}")))
+    }
+}
+
+impl Config {
+    /// Reads and checks. `file` must exist when it is given.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key, where its value came from, and what it must be.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Config::default()));
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(error("--config", format!("no file {}", file.display())));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        // These steer tests and tools, not the server.
+        let ours = Env::prefixed("EDDYLINE_").ignore(&["data", "url", "shots", "config"]).split("__");
+        let config: Config = figment
+            .merge(ours)
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(|failure| {
+                let source = failure.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
+                let key = if failure.path.is_empty() { unknown_key(&failure) } else { failure.path.join(".") };
+                error(key, format!("{}{source}", failure.kind))
+            })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks every value that has bounds.
+    ///
+    /// # Errors
+    /// The first key that is out of them.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.address()?;
+        StoreUrl::parse(&self.store)?;
+        if !(1..=crate::embed::DIM_MAX).contains(&self.dim) {
+            return Err(error("dim", format!("must be 1 to {}, is {}", crate::embed::DIM_MAX, self.dim)));
+        }
+        if let Some(secret) = &self.secret
+            && secret.expose_secret().len() < 32
+        {
+            return Err(error("secret", "must have at least 32 bytes"));
+        }
+        self.learn.check().map_err(|(key, rule)| error(format!("learn.{key}"), rule))?;
+        let limits = &self.limits;
+        let bounds = [
+            ("limits.user_mailbox", limits.user_mailbox, 16, 1 << 20),
+            ("limits.journal_queue", limits.journal_queue, 16, 1 << 22),
+            ("limits.embed_queue", limits.embed_queue, 1, 1 << 20),
+            ("sockets_max", self.sockets_max, 1, 1_000_000),
+            ("threads", self.threads, 0, 1_024),
+            ("workers", self.workers, 0, 1_024),
+        ];
+        for (key, value, low, high) in bounds {
+            if !(low..=high).contains(&value) {
+                return Err(error(key, format!("must be {low} to {high}, is {value}")));
+            }
+        }
+        if self.limits.snapshot_every == 0 || self.limits.idle_ms < 100 {
+            return Err(error("limits", "snapshot_every must be at least 1, idle_ms at least 100"));
+        }
+        Ok(())
+    }
+
+    /// The address to listen on.
+    ///
+    /// # Errors
+    /// When `listen` is none, or is beyond loopback without a secret.
+    pub fn address(&self) -> Result<SocketAddr, ConfigError> {
+        let address: SocketAddr = self.listen.parse().map_err(|_| {
+            error("listen", format!("must be an address and a port such as 127.0.0.1:8080, is {:?}", self.listen))
+        })?;
+        if !address.ip().is_loopback() && self.secret.is_none() {
+            let rule = "beyond loopback the server needs a secret: set `secret` (EDDYLINE_SECRET) to at least 32 random \
+                        bytes, or listen on 127.0.0.1";
+            return Err(error("listen", rule));
+        }
+        Ok(address)
+    }
+}
+
+/// figment names an unknown key only in the text of its error.
+fn unknown_key(failure: &figment::Error) -> String {
+    match &failure.kind {
+        figment::error::Kind::UnknownField(key, _) => key.clone(),
+        figment::error::Kind::MissingField(key) => key.to_string(),
+        _ => "configuration".into(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn from_text(text: &str) -> Result<Config, ConfigError> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("eddyline.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file), &Flags::default())
+    }
+
+    #[test]
+    fn every_error_names_its_key() {
+        for (text, key) in [
+            ("listen = 5", "listen"),
+            ("listen = \"nowhere\"", "listen"),
+            ("listen = \"0.0.0.0:80\"", "listen"),
+            ("store = \"redis://x\"", "store"),
+            ("dim = 0", "dim"),
+            ("dim = \"many\"", "dim"),
+            ("embedder = \"magic\"", "embedder"),
+            ("secret = \"short\"", "secret"),
+            ("colour = 1", "colour"),
+            ("[learn]\ndecay_rate = -1", "learn.decay_rate"),
+            ("[learn]\ndecay = \"sudden\"", "learn.decay"),
+            ("[learn.signals]\nclick_weight = nan", "learn.signals"),
+            ("[limits]\njournal_queue = 1", "limits.journal_queue"),
+        ] {
+            let error = from_text(text).unwrap_err();
+            assert!(error.key.ends_with(key) || error.rule.contains(key), "{text}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn the_later_source_wins() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("eddyline.toml");
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\ndim = 16").unwrap();
+        let flags = Flags { listen: Some("127.0.0.1:2".into()), store: None };
+        let config = Config::load(Some(&file), &flags).unwrap();
+        assert_eq!((config.listen.as_str(), config.dim), ("127.0.0.1:2", 16));
+        assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
+    fn beyond_loopback_needs_a_secret() {
+        let secret = "x".repeat(32);
+        assert!(from_text(&format!("listen = \"0.0.0.0:80\"\nsecret = \"{secret}\"")).is_ok());
+        assert!(from_text("listen = \"[::1]:80\"").is_ok());
+    }
+}

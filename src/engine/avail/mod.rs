@@ -1,0 +1,277 @@
+//! Which items may be shown at an instant.
+//!
+//! Invariant: at every instant the answers equal those of asking [`Windows::is_open`] of each item. An edge belongs to
+//! its own instant: at `start` the item is open, at `stop` it is closed.
+//! Absent on purpose: clocks (the caller brings `now`), locks, timers, scores, names of items.
+//!
+//! Layers, biggest and oldest first, each immutable and shared; a newer layer hides the items it names in all older
+//! ones. A change goes into a small map; a full map becomes a layer, and layers of similar size are merged, so that one
+//! change costs O(log² edges) on average. The biggest merge, once per some hundred thousand changes, costs as much as
+//! building anew.
+
+mod timeline;
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use crate::domain::ids::ItemId;
+use crate::domain::time::Millis;
+use crate::domain::windows::{Window, Windows};
+
+use timeline::{Timeline, edges_of};
+
+/// So many changes are kept in a map before they become a layer.
+const RECENT_MAX: usize = 64;
+/// A layer is at least this many times as heavy as the next newer one.
+const LAYER_RATIO: usize = 4;
+/// With more edges than this between two instants, comparing two open sets is cheaper than looking at each edge.
+const CHANGES_DIRECT_MAX: usize = 2_048;
+
+/// When which item is available. Cheap to clone; clones share everything that was not changed since.
+#[derive(Clone, Debug, Default)]
+pub struct AvailabilityIndex {
+    /// Oldest and biggest first.
+    layers: Vec<Arc<Layer>>,
+    /// Newer than all layers; `None` is a removed item.
+    recent: Arc<BTreeMap<ItemId, Option<Windows>>>,
+}
+
+/// What differs between two instants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Closed at the first instant, open at the second. Values are `ItemId.0`.
+    pub opened: RoaringBitmap,
+    /// Open at the first instant, closed at the second. Values are `ItemId.0`.
+    pub closed: RoaringBitmap,
+}
+
+impl Changes {
+    /// Nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.opened.is_empty() && self.closed.is_empty()
+    }
+}
+
+impl AvailabilityIndex {
+    /// An index over these items; without windows an item is always open, and of an item named twice the last counts.
+    /// O(edges log edges); 3 million windows take about 0.7 s.
+    pub fn build(items: impl Iterator<Item = (ItemId, Windows)>) -> Self {
+        let mut entries: Vec<(ItemId, Option<Windows>)> = items.map(|(item, windows)| (item, Some(windows))).collect();
+        entries.sort_by_key(|entry| entry.0);
+        // The last of equals survives: `dedup_by` drops its first argument, so the later value moves into the earlier.
+        entries.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+        let mut index = AvailabilityIndex::default();
+        if !entries.is_empty() {
+            index.layers.push(Arc::new(Layer::new(entries)));
+        }
+        index
+    }
+
+    /// This item has these windows from now on; `None` removes it: it is never open again.
+    pub fn set(&mut self, item: ItemId, windows: Option<&Windows>) {
+        if self.windows(item) == windows {
+            return;
+        }
+        let recent = Arc::make_mut(&mut self.recent);
+        recent.insert(item, windows.cloned());
+        if recent.len() >= RECENT_MAX {
+            let entries = std::mem::take(recent).into_iter().collect();
+            self.push_layer(entries);
+        }
+    }
+
+    /// [`AvailabilityIndex::set`] on a copy.
+    #[must_use]
+    pub fn with(&self, item: ItemId, windows: Option<&Windows>) -> Self {
+        let mut changed = self.clone();
+        changed.set(item, windows);
+        changed
+    }
+
+    /// The windows of an item as they were last set; `None` when it is unknown or removed.
+    #[must_use]
+    pub fn windows(&self, item: ItemId) -> Option<&Windows> {
+        match self.recent.get(&item) {
+            Some(entry) => entry.as_ref(),
+            None => self.layers.iter().rev().find_map(|layer| layer.get(item)).and_then(Option::as_ref),
+        }
+    }
+
+    /// May this item be shown at `now`? Unknown and removed items never.
+    #[must_use]
+    pub fn is_open(&self, item: ItemId, now: Millis) -> bool {
+        self.windows(item).is_some_and(|windows| windows.is_open(now))
+    }
+
+    /// The window of the item that contains `now`; `None` when it is closed, and when it is always open.
+    #[must_use]
+    pub fn window_at(&self, item: ItemId, now: Millis) -> Option<Window> {
+        self.windows(item).and_then(|windows| windows.at(now)).copied()
+    }
+
+    /// All items that may be shown at `now`, as `ItemId.0`.
+    #[must_use]
+    pub fn open_at(&self, now: Millis) -> RoaringBitmap {
+        let mut open = RoaringBitmap::new();
+        for (depth, layer) in self.layers.iter().enumerate() {
+            if depth == 0 {
+                open = layer.timeline.open_at(now);
+            } else {
+                open -= &layer.items;
+                open |= layer.timeline.open_at(now);
+            }
+            open |= &layer.always;
+        }
+        for (item, windows) in self.recent.iter() {
+            if windows.as_ref().is_some_and(|windows| windows.is_open(now)) {
+                open.insert(item.0);
+            } else {
+                open.remove(item.0);
+            }
+        }
+        open
+    }
+
+    /// The next instant after `now` at which any item opens or closes.
+    #[must_use]
+    pub fn next_edge_after(&self, now: Millis) -> Option<Millis> {
+        let recent = self.recent.values().flatten().filter_map(|windows| next_edge(windows, now)).min();
+        // Newest first: small layers answer at once and bound the search for unhidden edges in big ones.
+        self.layers.iter().enumerate().rev().fold(recent, |soonest, (depth, layer)| {
+            let sooner = layer
+                .timeline
+                .after(now)
+                .take_while(|(instant, _)| soonest.is_none_or(|soonest| *instant < soonest))
+                .find(|(_, flips)| flips.iter().any(|item| !self.is_hidden(*item, depth)));
+            sooner.map_or(soonest, |(instant, _)| Some(instant))
+        })
+    }
+
+    /// The net difference between the open sets of two instants, `t2` may be before `t1`. The work is in the number of
+    /// edges in between, and never more than that of two [`AvailabilityIndex::open_at`].
+    #[must_use]
+    pub fn changes(&self, t1: Millis, t2: Millis) -> Changes {
+        let (early, late) = (t1.min(t2), t1.max(t2));
+        let edges: usize = self.layers.iter().map(|layer| layer.timeline.count_between(early, late)).sum();
+        if edges > CHANGES_DIRECT_MAX {
+            let (first, second) = (self.open_at(t1), self.open_at(t2));
+            return Changes { opened: &second - &first, closed: &first - &second };
+        }
+        let mut changes = Changes::default();
+        for (depth, layer) in self.layers.iter().enumerate() {
+            for flip in layer.timeline.flipped_between(early, late) {
+                if !self.is_hidden(flip.item, depth) {
+                    changes.note(flip.item, flip.open == (t1 <= t2));
+                }
+            }
+        }
+        for (item, windows) in self.recent.iter() {
+            let Some(windows) = windows else { continue };
+            let open = windows.is_open(t2);
+            if windows.is_open(t1) != open {
+                changes.note(item.0, open);
+            }
+        }
+        changes
+    }
+
+    /// Does something newer than the layer at `depth` speak for this item?
+    fn is_hidden(&self, item: u32, depth: usize) -> bool {
+        self.recent.contains_key(&ItemId(item))
+            || self.layers[depth + 1..].iter().any(|layer| layer.items.contains(item))
+    }
+
+    /// Puts entries, sorted by item, on top, and merges downwards until the layers shrink fast enough again.
+    fn push_layer(&mut self, entries: Vec<(ItemId, Option<Windows>)>) {
+        let mut weight = weigh(&entries);
+        let mut entries = entries;
+        while let Some(below) = self.layers.pop_if(|below| below.weight < weight.saturating_mul(LAYER_RATIO)) {
+            entries = merge(&below.entries, entries);
+            weight = weigh(&entries);
+        }
+        if self.layers.is_empty() {
+            // Nothing below to hide.
+            entries.retain(|entry| entry.1.is_some());
+        }
+        if !entries.is_empty() {
+            self.layers.push(Arc::new(Layer::new(entries)));
+        }
+    }
+}
+
+impl Changes {
+    fn note(&mut self, item: u32, open: bool) {
+        let set = if open { &mut self.opened } else { &mut self.closed };
+        set.insert(item);
+    }
+}
+
+/// An immutable index over some items.
+#[derive(Debug)]
+struct Layer {
+    /// By item, each once; `None` is a removed item.
+    entries: Vec<(ItemId, Option<Windows>)>,
+    /// All items it speaks for.
+    items: RoaringBitmap,
+    /// Those without windows.
+    always: RoaringBitmap,
+    timeline: Timeline,
+    /// What merging it costs.
+    weight: usize,
+}
+
+impl Layer {
+    fn new(entries: Vec<(ItemId, Option<Windows>)>) -> Layer {
+        let items = entries.iter().map(|entry| entry.0.0).collect();
+        let present = || entries.iter().filter_map(|(item, windows)| Some((*item, windows.as_ref()?)));
+        let always = present().filter(|(_, windows)| windows.is_always()).map(|(item, _)| item.0).collect();
+        let timeline = Timeline::build(present());
+        let weight = weigh(&entries);
+        Layer { items, always, timeline, weight, entries }
+    }
+
+    fn get(&self, item: ItemId) -> Option<&Option<Windows>> {
+        let index = self.entries.binary_search_by_key(&item, |entry| entry.0).ok()?;
+        Some(&self.entries[index].1)
+    }
+}
+
+/// Entries plus windows.
+fn weigh(entries: &[(ItemId, Option<Windows>)]) -> usize {
+    entries.iter().map(|(_, windows)| 1 + windows.as_ref().map_or(0, |windows| windows.as_slice().len())).sum()
+}
+
+/// The first edge after `now`.
+fn next_edge(windows: &Windows, now: Millis) -> Option<Millis> {
+    let windows = windows.as_slice();
+    let over = windows.partition_point(|window| window.stop.is_some_and(|stop| stop <= now));
+    edges_of(&windows[over..]).map(|edge| edge.0).find(|instant| *instant > now)
+}
+
+/// Both lists by item; where both speak of an item, the newer one counts.
+fn merge(older: &[(ItemId, Option<Windows>)], newer: Vec<(ItemId, Option<Windows>)>) -> Vec<(ItemId, Option<Windows>)> {
+    let mut merged = Vec::with_capacity(older.len() + newer.len());
+    let mut older = older.iter().peekable();
+    for entry in newer {
+        while let Some(old) = older.next_if(|old| old.0.cmp(&entry.0) == Ordering::Less) {
+            merged.push(old.clone());
+        }
+        older.next_if(|old| old.0 == entry.0);
+        merged.push(entry);
+    }
+    merged.extend(older.cloned());
+    merged
+}
+
+#[cfg(test)]
+mod tests;

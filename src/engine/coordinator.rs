@@ -1,0 +1,523 @@
+//! What is known of everybody together: the catalogue, what is available when, what is popular.
+//!
+//! Invariant: popularity and scores are a fold over the whole journal in commit order; worlds are published with rising
+//! epochs; a draft that is refused changes nothing. Item, topic and centre numbers are given once and in order.
+//! Absent on purpose: clocks, timers (an effect asks for one), the store (effects say what to keep).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::ids::{Epoch, ItemId, Key, Position, TopicId};
+use crate::domain::items::{Author, Embedding, Item};
+use crate::domain::journal::{CentreRef, Entry, What};
+use crate::domain::time::Millis;
+use crate::domain::windows::Windows;
+use crate::engine::learn::popularity::Popularity;
+use crate::engine::learn::progressive::{Progress, ScoreHistogram};
+use crate::engine::settings::LearnSettings;
+use crate::engine::user::SnapshotError;
+use crate::engine::world::{Changes, World};
+
+/// A topic gets a centre of its own from this many items on.
+pub const CENTRE_ITEMS_MIN: u64 = 20;
+
+/// A new item, or a new face for one. What is `None` is left as it is ([`ItemWrite::Change`]) or takes its default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// Its key.
+    pub key: Key,
+    /// Who made it.
+    pub author: Option<Author>,
+    /// What it is about, the main topic first.
+    pub topics: Option<Vec<Key>>,
+    /// What to read.
+    pub text: Option<Arc<str>>,
+    /// `(dim,)`; must be there for a new item and wherever `text` is.
+    pub embedding: Option<Embedding>,
+    /// When it was made; now by default.
+    pub created: Option<Millis>,
+    /// When it is available; always by default.
+    pub windows: Option<Windows>,
+}
+
+/// How a draft meets what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemWrite {
+    /// It must be new.
+    Create,
+    /// All of it, whether or not it is there.
+    Replace,
+    /// What is given, of one that is there.
+    Change,
+    /// It is new, or it is left as it is: the draft is sent again.
+    Ensure,
+}
+
+/// What became of a draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its key.
+    pub key: Key,
+    /// Its dense index.
+    pub id: ItemId,
+    /// Its revision now.
+    pub revision: u32,
+    /// It was not there before.
+    pub created: bool,
+}
+
+/// Why a draft changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DraftError {
+    /// [`ItemWrite::Create`] of one that is there.
+    #[error("an item with this key is there already")]
+    Exists,
+    /// [`ItemWrite::Change`] of one that is not.
+    #[error("no such item")]
+    Unknown,
+    /// A new item without text or embedding.
+    #[error("a new item needs a text")]
+    Incomplete,
+    /// More items than ids.
+    #[error("the catalogue is full")]
+    Full,
+}
+
+/// What the coordinator is told.
+#[derive(Clone, Debug)]
+pub enum CoordinatorEvent {
+    /// New items, or new faces.
+    Items(Vec<(Draft, ItemWrite)>),
+    /// Never shown again; its key becomes free only for the same item.
+    Deleted(ItemId),
+    /// Available then.
+    Windows(ItemId, Windows),
+    /// These entries are durable, in commit order.
+    Journalled(Arc<[(Position, Entry)]>),
+    /// All items of an import are in: centres are computed afresh wherever a topic grew.
+    Recentre,
+    /// Time passed.
+    Tick,
+}
+
+/// What the shell does next, in this order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Store a topic's name.
+    KeepTopic(TopicId, Key),
+    /// Store an item.
+    KeepItem(Arc<Item>),
+    /// Store a centre.
+    KeepCentre(CentreRef, Embedding),
+    /// Answer the drafts, in their order, once what was to be kept is durable.
+    Written(Vec<Result<Written, DraftError>>),
+    /// Swap the world, and tell those who watch what changed (nothing may have: new popularity alone).
+    Publish(Arc<World>, Arc<Changes>),
+    /// Send a [`CoordinatorEvent::Tick`] then; replaces an earlier wish.
+    WakeAt(Option<Millis>),
+}
+
+/// What is folded over the journal, apart from the catalogue.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Folded {
+    covers: Position,
+    popularity: Popularity,
+    scores: GlobalScores,
+}
+
+/// Progressive figures over everybody.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GlobalScores {
+    /// Of the online models' log-odds.
+    pub online: ScoreHistogram,
+    /// Of the `topics` ranking's score.
+    pub topics: ScoreHistogram,
+    /// Of the `model` ranking's score.
+    pub model: ScoreHistogram,
+    /// Log loss and calibration of the online models.
+    pub progress: Progress,
+}
+
+/// Sum of a topic's embeddings, kept up to date so that a new centre costs one division.
+#[derive(Clone, Debug, Default)]
+struct TopicSum {
+    sum: Vec<f64>,
+    count: u64,
+    count_at_centre: u64,
+}
+
+/// The coordinator's mind.
+#[derive(Clone, Debug)]
+pub struct CoordinatorState {
+    world: World,
+    /// By topic id; 0 is the catalogue.
+    sums: Vec<TopicSum>,
+    folded: Folded,
+    popularity_is_stale: bool,
+}
+
+/// What a catalogue consists of, as it was stored.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// By id from 1.
+    pub topics: Vec<(TopicId, Key)>,
+    /// By topic, by epoch from 1.
+    pub centres: Vec<(CentreRef, Embedding)>,
+    /// By id from 0.
+    pub items: Vec<Item>,
+}
+
+/// A stored catalogue that this program cannot use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogueError {
+    /// Ids have a gap, so rows are missing.
+    #[error("{what} are not numbered without gaps: expected {expected}, found {found}")]
+    Gap {
+        /// Which ids.
+        what: &'static str,
+        /// The next number.
+        expected: u32,
+        /// The number that came.
+        found: u32,
+    },
+    /// Another embedder was at work.
+    #[error("the stored embeddings have {found} numbers, the configuration says dim = {expected}: set it to {found}")]
+    Dimension {
+        /// Configured.
+        expected: usize,
+        /// Stored.
+        found: usize,
+    },
+}
+
+impl CoordinatorState {
+    /// An empty catalogue.
+    #[must_use]
+    pub fn new(dim: usize, settings: Arc<LearnSettings>) -> CoordinatorState {
+        CoordinatorState {
+            world: World::new(dim, settings),
+            sums: Vec::new(),
+            folded: Folded::default(),
+            popularity_is_stale: true,
+        }
+    }
+
+    /// Takes over a stored catalogue as of `now`.
+    ///
+    /// # Errors
+    /// [`CatalogueError`] when rows are missing, or embeddings have another dimension.
+    pub fn load(
+        dim: usize,
+        settings: Arc<LearnSettings>,
+        catalogue: Catalogue,
+        now: Millis,
+    ) -> Result<CoordinatorState, CatalogueError> {
+        let mut state = CoordinatorState::new(dim, settings);
+        let gap = |what, expected, found| Err(CatalogueError::Gap { what, expected, found });
+        for (id, key) in catalogue.topics {
+            let expected = state.world.topics_len();
+            if id.0 != expected || state.world.put_topic(key) != id {
+                return gap("topics", expected, id.0);
+            }
+        }
+        for (centre, vector) in catalogue.centres {
+            if vector.len() != dim {
+                return Err(CatalogueError::Dimension { expected: dim, found: vector.len() });
+            }
+            let put = state.world.put_centre(centre.topic, vector);
+            if put != centre {
+                return gap("epochs of a centre", put.epoch, centre.epoch);
+            }
+        }
+        let mut items = Vec::with_capacity(catalogue.items.len());
+        for (index, item) in catalogue.items.into_iter().enumerate() {
+            if item.id.0 as usize != index {
+                return gap("items", index as u32, item.id.0);
+            }
+            if item.embedding.len() != dim {
+                return Err(CatalogueError::Dimension { expected: dim, found: item.embedding.len() });
+            }
+            state.count(&item, 1.0);
+            items.push(Arc::new(item));
+        }
+        state.world.load_items(items);
+        for sum in &mut state.sums {
+            sum.count_at_centre = sum.count;
+        }
+        // Above every epoch that a client may remember of an earlier run.
+        state.world.start_epoch(Epoch(now.0.max(0) as u64));
+        state.world.move_to(now);
+        state.refresh_popularity(now);
+        Ok(state)
+    }
+
+    /// Something happened: what is to be done.
+    pub fn apply(&mut self, event: CoordinatorEvent, now: Millis) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut updated = Vec::new();
+        match event {
+            CoordinatorEvent::Items(drafts) => {
+                let mut touched = BTreeSet::new();
+                let written = drafts
+                    .into_iter()
+                    .map(|(draft, how)| self.write(draft, how, now, &mut effects, &mut touched, &mut updated))
+                    .collect();
+                self.centre_anew(&touched, false, &mut effects);
+                self.publish(now, updated, &mut effects);
+                // After what is to be kept, so that the answer waits for all of it.
+                effects.push(Effect::Written(written));
+            }
+            CoordinatorEvent::Deleted(id) => {
+                if let Some(old) = self.world.shared_item(id).filter(|item| !item.deleted) {
+                    let item = Arc::new(Item { deleted: true, ..Item::clone(old) });
+                    self.count(&item, -1.0);
+                    self.world.put_item(item.clone());
+                    effects.push(Effect::KeepItem(item));
+                    self.publish(now, updated, &mut effects);
+                }
+            }
+            CoordinatorEvent::Windows(id, windows) => {
+                if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
+                    let item = Arc::new(Item { windows, ..Item::clone(old) });
+                    self.world.put_item(item.clone());
+                    effects.push(Effect::KeepItem(item));
+                    updated.push(id);
+                    self.publish(now, updated, &mut effects);
+                }
+            }
+            CoordinatorEvent::Journalled(entries) => {
+                for (position, entry) in entries.iter() {
+                    self.fold(*position, entry);
+                }
+            }
+            CoordinatorEvent::Recentre => {
+                let all = (0..self.sums.len() as u32).map(TopicId).collect();
+                self.centre_anew(&all, true, &mut effects);
+                self.publish(now, updated, &mut effects);
+            }
+            CoordinatorEvent::Tick => {
+                let edge_passed = self.world.next_edge_after(self.world_time()).is_some_and(|edge| edge <= now);
+                if edge_passed {
+                    self.publish(now, updated, &mut effects);
+                } else if self.popularity_is_stale {
+                    self.refresh_popularity(now);
+                    effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
+                }
+            }
+        }
+        effects
+    }
+
+    /// Learns one durable entry. Entries at or before what is covered are passed over: they were folded before.
+    pub fn fold(&mut self, position: Position, entry: &Entry) {
+        if position <= self.folded.covers {
+            return;
+        }
+        self.folded.covers = position;
+        let What::Interacted(learned) = &entry.what else { return };
+        let Some(signal) = learned.signal else { return };
+        let scores = &mut self.folded.scores;
+        scores.online.record(learned.predicted.online, signal.positive);
+        scores.topics.record(learned.predicted.topics, signal.positive);
+        scores.model.record(learned.predicted.model, signal.positive);
+        scores.progress.record(learned.predicted.online, signal.positive);
+        if signal.positive {
+            let half_life = self.world.settings().popularity_half_life_ms;
+            self.folded.popularity.learn(learned.item, signal.weight, entry.at, half_life);
+            self.popularity_is_stale = true;
+        }
+    }
+
+    /// The world as it stands.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Figures over everybody.
+    #[must_use]
+    pub fn scores(&self) -> &GlobalScores {
+        &self.folded.scores
+    }
+
+    /// Last entry that was folded.
+    #[must_use]
+    pub fn covers(&self) -> Position {
+        self.folded.covers
+    }
+
+    /// What was folded, as bytes with a checksum.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match postcard::to_extend(&self.folded, vec![Self::FORMAT]) {
+            Ok(mut bytes) => {
+                let checksum = xxh3_64(&bytes);
+                bytes.extend(checksum.to_le_bytes());
+                bytes
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Takes over what [`CoordinatorState::to_bytes`] saved; the catalogue stays.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] when the bytes are torn or of another format: nothing has changed, fold the whole journal.
+    pub fn restore(&mut self, bytes: &[u8], now: Millis) -> Result<(), SnapshotError> {
+        let (body, checksum) = bytes.split_last_chunk::<8>().ok_or(SnapshotError::Unreadable)?;
+        if xxh3_64(body) != u64::from_le_bytes(*checksum) || body.first() != Some(&Self::FORMAT) {
+            return Err(SnapshotError::Unreadable);
+        }
+        self.folded = postcard::from_bytes(&body[1..]).map_err(|_| SnapshotError::Unreadable)?;
+        self.refresh_popularity(now);
+        Ok(())
+    }
+
+    const FORMAT: u8 = 1;
+
+    fn world_time(&self) -> Millis {
+        self.world.as_of()
+    }
+
+    fn write(
+        &mut self,
+        draft: Draft,
+        how: ItemWrite,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+        touched: &mut BTreeSet<TopicId>,
+        updated: &mut Vec<ItemId>,
+    ) -> Result<Written, DraftError> {
+        let old = self.world.find_any_item(draft.key.as_str()).and_then(|id| self.world.shared_item(id).cloned());
+        let alive = old.as_ref().is_some_and(|item| !item.deleted);
+        match (how, alive, &old) {
+            (ItemWrite::Create, true, _) => return Err(DraftError::Exists),
+            (ItemWrite::Change, false, _) => return Err(DraftError::Unknown),
+            (ItemWrite::Ensure, true, Some(item)) => {
+                return Ok(Written { key: item.key.clone(), id: item.id, revision: item.revision, created: false });
+            }
+            _ => {}
+        }
+        let kept = old.as_deref().filter(|_| how == ItemWrite::Change);
+        let text = draft.text.or_else(|| kept.map(|item| item.text.clone())).ok_or(DraftError::Incomplete)?;
+        let embedding =
+            draft.embedding.or_else(|| kept.map(|item| item.embedding.clone())).ok_or(DraftError::Incomplete)?;
+        let id = match &old {
+            Some(item) => item.id,
+            None if self.world.len() == u32::MAX => return Err(DraftError::Full),
+            None => ItemId(self.world.len()),
+        };
+        let topics = match draft.topics {
+            Some(keys) => keys.into_iter().map(|key| self.topic(key, effects)).collect(),
+            None => kept.map(|item| item.topics.clone()).unwrap_or_default(),
+        };
+        let item = Item {
+            id,
+            key: draft.key,
+            revision: 0,
+            author: draft.author.or_else(|| kept.and_then(|item| item.author.clone())),
+            topics,
+            text,
+            embedding,
+            created: draft.created.or_else(|| old.as_ref().map(|item| item.created)).unwrap_or(now),
+            windows: draft.windows.or_else(|| kept.map(|item| item.windows.clone())).unwrap_or_default(),
+            deleted: false,
+        };
+        // What learning reads decides about a new revision.
+        let revision = match &old {
+            None => 1,
+            Some(old) if old.text == item.text && old.topics == item.topics && old.embedding == item.embedding => {
+                old.revision
+            }
+            Some(old) => old.revision + 1,
+        };
+        let item = Item { revision, ..item };
+        let written = Written { key: item.key.clone(), id, revision, created: !alive };
+        if old.as_deref() == Some(&item) {
+            return Ok(written);
+        }
+        if let Some(old) = old.filter(|old| !old.deleted) {
+            self.count(&old, -1.0);
+            updated.push(id);
+        }
+        self.count(&item, 1.0);
+        touched.extend([TopicId::CATALOGUE, item.main_topic()]);
+        let item = Arc::new(item);
+        self.world.put_item(item.clone());
+        effects.push(Effect::KeepItem(item));
+        Ok(written)
+    }
+
+    fn topic(&mut self, key: Key, effects: &mut Vec<Effect>) -> TopicId {
+        if let Some(id) = self.world.find_topic(key.as_str()) {
+            return id;
+        }
+        let id = self.world.put_topic(key.clone());
+        effects.push(Effect::KeepTopic(id, key));
+        id
+    }
+
+    /// Adds an item to the sums of the catalogue and its main topic, or takes it out.
+    fn count(&mut self, item: &Item, sign: f64) {
+        let mut topics = vec![TopicId::CATALOGUE];
+        if item.main_topic() != TopicId::CATALOGUE {
+            topics.push(item.main_topic());
+        }
+        for topic in topics {
+            let index = topic.0 as usize;
+            if self.sums.len() <= index {
+                self.sums.resize_with(index + 1, TopicSum::default);
+            }
+            let sum = &mut self.sums[index];
+            sum.sum.resize(self.world.dim(), 0.0);
+            for (total, x) in sum.sum.iter_mut().zip(item.embedding.iter()) {
+                *total += sign * f64::from(*x);
+            }
+            sum.count = if sign > 0.0 { sum.count + 1 } else { sum.count.saturating_sub(1) };
+        }
+    }
+
+    /// New centres for topics that have doubled since their last one (or, after an import, changed at all).
+    fn centre_anew(&mut self, touched: &BTreeSet<TopicId>, changed_is_enough: bool, effects: &mut Vec<Effect>) {
+        let mut any = false;
+        for topic in touched {
+            let Some(sum) = self.sums.get_mut(topic.0 as usize) else { continue };
+            let is_due = sum.count >= CENTRE_ITEMS_MIN
+                && (sum.count >= 2 * sum.count_at_centre || (changed_is_enough && sum.count != sum.count_at_centre));
+            if !is_due {
+                continue;
+            }
+            let mean = sum.sum.iter().map(|total| (total / sum.count as f64) as f32).collect();
+            // A mean of exactly zero says nothing: the topic stays without a centre of its own.
+            let Ok(centre) = Embedding::new(mean, self.world.dim()) else { continue };
+            sum.count_at_centre = sum.count;
+            let named = self.world.put_centre(*topic, centre.clone());
+            effects.push(Effect::KeepCentre(named, centre));
+            any = true;
+        }
+        if any {
+            self.world.recentre();
+        }
+    }
+
+    fn publish(&mut self, now: Millis, updated: Vec<ItemId>, effects: &mut Vec<Effect>) {
+        let mut changes = self.world.move_to(now);
+        changes.updated = updated.into_iter().filter(|id| self.world.open().contains(id.0)).collect();
+        changes.updated.retain(|id| !changes.opened.contains(id));
+        self.world.next_epoch();
+        self.popularity_is_stale = true;
+        effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::new(changes)));
+        effects.push(Effect::WakeAt(self.world.next_edge_after(self.world_time())));
+    }
+
+    fn refresh_popularity(&mut self, now: Millis) {
+        let half_life = self.world.settings().popularity_half_life_ms;
+        let open = self.world.open().iter().map(ItemId);
+        let (log_odds, unseen) = self.folded.popularity.log_odds(open, now, half_life);
+        self.world.put_popularity(log_odds, unseen);
+        self.popularity_is_stale = false;
+    }
+}

@@ -1,0 +1,523 @@
+//! Progressive validation: how good the predictions were that were made before their answers were learned.
+//!
+//! Invariant: a score enters together with its label, before that label is learned; state depends on the sequence of
+//! these pairs alone. Scores are finite (learners clamp theirs), so no figure is ever NaN.
+//! Absent on purpose: learning, clocks, sampling; who is measured, and which ranking.
+
+use serde::{Deserialize, Serialize};
+
+/// `1 / (1 + exp(-logit))`, without overflow.
+#[must_use]
+pub fn sigmoid(logit: f64) -> f64 {
+    if logit >= 0.0 {
+        1.0 / (1.0 + (-logit).exp())
+    } else {
+        let odds = logit.exp();
+        odds / (1.0 + odds)
+    }
+}
+
+/// Log loss in nats of predicting `sigmoid(logit)`: `-ln p` for a positive, `-ln(1 - p)` for a negative, computed as
+/// `max(z, 0) + ln(1 + exp(-|z|))` with `z = -logit` or `logit`, which neither overflows nor rounds to 0 too early.
+#[must_use]
+pub fn log_loss(logit: f64, positive: bool) -> f64 {
+    let z = if positive { -logit } else { logit };
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
+}
+
+/// Area under the ROC curve: the probability that a positive scores above a negative, ties counting half. Exact,
+/// O(n log n). `None` unless both labels occur. Pairs beyond the shorter of the two slices are ignored.
+///
+/// Source: Hanley & McNeil, *The meaning and use of the area under a ROC curve*, Radiology 1982 (Wilcoxon statistic).
+#[must_use]
+pub fn roc_auc(scores: &[f32], labels: &[bool]) -> Option<f64> {
+    let mut pairs: Vec<(f32, bool)> = scores.iter().copied().zip(labels.iter().copied()).collect();
+    auc_of(&mut pairs)
+}
+
+/// See [`roc_auc`]. Sorts the pairs.
+fn auc_of(pairs: &mut [(f32, bool)]) -> Option<f64> {
+    for pair in pairs.iter_mut() {
+        pair.0 += 0.0; // -0 and 0 tie
+    }
+    pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let groups = pairs.chunk_by(|a, b| a.0 == b.0).map(|tied| {
+        let positives = tied.iter().filter(|pair| pair.1).count() as u64;
+        (positives, tied.len() as u64 - positives)
+    });
+    auc_of_groups(groups)
+}
+
+/// From `(positives, negatives)` of rising, equally scored groups. Counts pairs in halves, so nothing is rounded.
+fn auc_of_groups(groups: impl Iterator<Item = (u64, u64)>) -> Option<f64> {
+    let (mut positives, mut negatives, mut halves) = (0_u64, 0_u64, 0_u128);
+    for (positive, negative) in groups {
+        halves += u128::from(positive) * (2 * u128::from(negatives) + u128::from(negative));
+        positives += positive;
+        negatives += negative;
+    }
+    let pairs = u128::from(positives) * u128::from(negatives);
+    (pairs > 0).then(|| halves as f64 / (2.0 * pairs as f64))
+}
+
+/// Exact ROC AUC over the last labelled scores, for one person. At most 4 bytes and 1 bit per score, and nothing before
+/// the first one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "RecentAucState", into = "RecentAucState")]
+pub struct RecentAuc {
+    /// At least 1.
+    capacity: u32,
+    /// The first `capacity` in order of arrival; then the oldest is overwritten.
+    scores: Vec<f32>,
+    /// One bit per score.
+    labels: Vec<u64>,
+    /// Where the oldest stands once the ring is full.
+    oldest: usize,
+}
+
+/// Two are equal when they keep the same scores in the same order, wherever their rings have turned to.
+impl PartialEq for RecentAuc {
+    fn eq(&self, other: &Self) -> bool {
+        self.capacity == other.capacity && self.pairs().eq(other.pairs())
+    }
+}
+
+/// What a snapshot keeps: oldest first, whatever the ring's turn.
+#[derive(Serialize, Deserialize)]
+struct RecentAucState {
+    capacity: u32,
+    scores: Vec<f32>,
+    labels: Vec<u64>,
+}
+
+impl Default for RecentAuc {
+    fn default() -> Self {
+        RecentAuc::new(Self::CAPACITY)
+    }
+}
+
+impl RecentAuc {
+    /// How many scores the default keeps.
+    pub const CAPACITY: u32 = 256;
+
+    /// Keeps the last `capacity` scores, at least one.
+    #[must_use]
+    pub fn new(capacity: u32) -> RecentAuc {
+        RecentAuc { capacity: capacity.max(1), scores: Vec::new(), labels: Vec::new(), oldest: 0 }
+    }
+
+    /// Notes a score, finite, of any monotone scale, that was given before `positive` was known.
+    pub fn record(&mut self, score: f32, positive: bool) {
+        let index = if self.scores.len() < self.capacity as usize {
+            let room = self.scores.len();
+            if room == self.scores.capacity() {
+                // Doubling, but never past the capacity.
+                self.scores.reserve_exact(room.max(8).min(self.capacity as usize - room));
+            }
+            self.scores.push(score);
+            self.labels.resize(self.scores.len().div_ceil(64), 0);
+            room
+        } else {
+            let index = self.oldest;
+            self.scores[index] = score;
+            self.oldest = (index + 1) % self.scores.len();
+            index
+        };
+        let (word, bit) = (index / 64, index % 64);
+        self.labels[word] = self.labels[word] & !(1 << bit) | u64::from(positive) << bit;
+    }
+
+    /// The AUC, see [`roc_auc`]; `None` until both labels are among the kept ones. O(n log n) per call.
+    #[must_use]
+    pub fn auc(&self) -> Option<f32> {
+        auc_of(&mut self.pairs().collect::<Vec<_>>()).map(|auc| auc as f32)
+    }
+
+    /// How many scores are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// None yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scores.is_empty()
+    }
+
+    /// Oldest first.
+    fn pairs(&self) -> impl Iterator<Item = (f32, bool)> {
+        let order = (self.oldest..self.scores.len()).chain(0..self.oldest);
+        order.map(|index| (self.scores[index], self.labels[index / 64] >> (index % 64) & 1 == 1))
+    }
+}
+
+impl From<RecentAuc> for RecentAucState {
+    fn from(auc: RecentAuc) -> Self {
+        let mut labels = vec![0; auc.labels.len()];
+        for (index, (_, positive)) in auc.pairs().enumerate() {
+            labels[index / 64] |= u64::from(positive) << (index % 64);
+        }
+        RecentAucState { capacity: auc.capacity, scores: auc.pairs().map(|pair| pair.0).collect(), labels }
+    }
+}
+
+impl TryFrom<RecentAucState> for RecentAuc {
+    type Error = ProgressiveError;
+
+    fn try_from(state: RecentAucState) -> Result<Self, Self::Error> {
+        let RecentAucState { capacity, scores, labels } = state;
+        let whole = capacity >= 1 && scores.len() <= capacity as usize && labels.len() == scores.len().div_ceil(64);
+        if !whole {
+            return Err(ProgressiveError::Length);
+        }
+        if !scores.iter().all(|score| score.is_finite()) {
+            return Err(ProgressiveError::NotFinite);
+        }
+        Ok(RecentAuc { capacity, scores, labels, oldest: 0 })
+    }
+}
+
+/// Why a stored tracker cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProgressiveError {
+    /// Its lists do not fit each other.
+    #[error("lists of a progressive tracker do not fit each other")]
+    Length,
+    /// It holds NaN or infinity.
+    #[error("a progressive tracker holds a number that is not finite")]
+    NotFinite,
+}
+
+/// ROC AUC over any number of labelled logits in 8 KiB, for everybody together. Logits in [-8, 8] share 512 bins of
+/// equal width, those outside the outermost ones; within a bin all tie, so the error is at most half of the share of
+/// (positive, negative) pairs that meet in one bin. Counting commutes: merging in any order gives the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "HistogramState", into = "HistogramState")]
+pub struct ScoreHistogram {
+    /// Negatives, then positives, per bin; empty before the first.
+    counts: Vec<[u64; 2]>,
+}
+
+/// What a snapshot keeps.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct HistogramState(Vec<[u64; 2]>);
+
+impl ScoreHistogram {
+    /// How many bins.
+    pub const BINS: usize = 512;
+    /// Logits are told apart within plus and minus this.
+    pub const LOGIT_MAX: f32 = 8.0;
+
+    /// Notes a logit that was given before `positive` was known.
+    pub fn record(&mut self, logit: f32, positive: bool) {
+        if self.counts.is_empty() {
+            self.counts = vec![[0; 2]; Self::BINS];
+        }
+        self.counts[Self::bin(logit)][usize::from(positive)] += 1;
+    }
+
+    /// The AUC up to binning; `None` unless both labels were seen. O(bins).
+    #[must_use]
+    pub fn auc(&self) -> Option<f64> {
+        auc_of_groups(self.counts.iter().map(|[negatives, positives]| (*positives, *negatives)))
+    }
+
+    /// How many logits were noted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().flatten().sum()
+    }
+
+    /// Adds what another one noted.
+    pub fn merge(&mut self, other: &ScoreHistogram) {
+        if self.counts.is_empty() {
+            self.counts.clone_from(&other.counts);
+            return;
+        }
+        for (ours, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            ours[0] += theirs[0];
+            ours[1] += theirs[1];
+        }
+    }
+
+    fn bin(logit: f32) -> usize {
+        let share = (logit / Self::LOGIT_MAX + 1.0) * 0.5;
+        // A cast to an integer saturates, so the first bin takes all below.
+        ((share * Self::BINS as f32) as usize).min(Self::BINS - 1)
+    }
+}
+
+impl From<ScoreHistogram> for HistogramState {
+    fn from(histogram: ScoreHistogram) -> Self {
+        HistogramState(histogram.counts)
+    }
+}
+
+impl TryFrom<HistogramState> for ScoreHistogram {
+    type Error = ProgressiveError;
+
+    fn try_from(state: HistogramState) -> Result<Self, Self::Error> {
+        match state.0.len() {
+            0 | Self::BINS => Ok(ScoreHistogram { counts: state.0 }),
+            _ => Err(ProgressiveError::Length),
+        }
+    }
+}
+
+/// Log loss and calibration of probabilities that were given before their answers. 256 bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    count: u64,
+    log_loss_sum: f64,
+    bins: [CalibrationBin; Progress::BINS],
+}
+
+/// The predictions of one tenth of [0, 1].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationBin {
+    /// How many.
+    pub count: u64,
+    /// How many of them came true.
+    pub positives: u64,
+    /// Sum of the probabilities; over `count` it is what was promised.
+    pub probability_sum: f64,
+}
+
+impl Progress {
+    /// Bins of equal width over [0, 1]; 1 itself falls into the last.
+    pub const BINS: usize = 10;
+
+    /// Notes the log-odds, finite, of a probability that was given before `positive` was known.
+    pub fn record(&mut self, logit: f32, positive: bool) {
+        let logit = f64::from(logit);
+        let probability = sigmoid(logit);
+        self.count += 1;
+        self.log_loss_sum += log_loss(logit, positive);
+        let bin = &mut self.bins[((probability * Self::BINS as f64) as usize).min(Self::BINS - 1)];
+        bin.count += 1;
+        bin.positives += u64::from(positive);
+        bin.probability_sum += probability;
+    }
+
+    /// How many labels were seen.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Mean log loss in nats; `None` before the first label. A coin scores `ln 2 = 0.693`.
+    #[must_use]
+    pub fn log_loss(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.log_loss_sum / self.count as f64)
+    }
+
+    /// Expected calibration error in [0, 1]: `sum_b (n_b / n) |positives_b / n_b - mean probability_b|`; `None` before
+    /// the first label.
+    ///
+    /// Source: Naeini, Cooper & Hauskrecht, *Obtaining Well Calibrated Probabilities Using Bayesian Binning*, AAAI 2015.
+    #[must_use]
+    pub fn ece(&self) -> Option<f64> {
+        let gaps: f64 = self.bins.iter().map(|bin| (bin.positives as f64 - bin.probability_sum).abs()).sum();
+        (self.count > 0).then(|| gaps / self.count as f64)
+    }
+
+    /// The reliability diagram, from probability 0 to 1.
+    #[must_use]
+    pub fn bins(&self) -> &[CalibrationBin; Progress::BINS] {
+        &self.bins
+    }
+
+    /// Adds what another one noted. Sums of floats depend on the order: merge in a fixed one.
+    pub fn merge(&mut self, other: &Progress) {
+        self.count += other.count;
+        self.log_loss_sum += other.log_loss_sum;
+        for (ours, theirs) in self.bins.iter_mut().zip(&other.bins) {
+            ours.count += theirs.count;
+            ours.positives += theirs.positives;
+            ours.probability_sum += theirs.probability_sum;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every positive against every negative.
+    fn auc_naive(pairs: &[(f32, bool)]) -> Option<f64> {
+        let (mut won, mut all) = (0.0, 0.0);
+        for positive in pairs.iter().filter(|pair| pair.1) {
+            for negative in pairs.iter().filter(|pair| !pair.1) {
+                all += 1.0;
+                won += if positive.0 > negative.0 {
+                    1.0
+                } else if positive.0 == negative.0 {
+                    0.5
+                } else {
+                    0.0
+                };
+            }
+        }
+        (all > 0.0).then(|| won / all)
+    }
+
+    /// Coarse scores, so that there are ties.
+    fn any_pairs(count: usize) -> impl Strategy<Value = Vec<(f32, bool)>> {
+        let score = prop_oneof![(-8..8_i8).prop_map(|n| f32::from(n) / 4.0), -9.0..9.0_f32];
+        vec((score, any::<bool>()), 0..count)
+    }
+
+    proptest! {
+        /// The sorted way counts the same pairs as asking each positive and each negative.
+        #[test]
+        fn auc_agrees_with_all_pairs(pairs in any_pairs(120)) {
+            let (scores, labels): (Vec<f32>, Vec<bool>) = pairs.iter().copied().unzip();
+            prop_assert_eq!(roc_auc(&scores, &labels), auc_naive(&pairs));
+        }
+
+        /// Whatever came, the tracker speaks of the last `capacity` scores, and a snapshot says the same.
+        #[test]
+        fn the_recent_are_the_last(pairs in any_pairs(300), capacity in 1..130_u32, more in any_pairs(80)) {
+            let mut tracker = RecentAuc::new(capacity);
+            for (index, (score, positive)) in pairs.iter().enumerate() {
+                tracker.record(*score, *positive);
+                prop_assert!(tracker.scores.capacity() <= capacity as usize);
+                let last = &pairs[(index + 1).saturating_sub(capacity as usize)..=index];
+                prop_assert!(tracker.pairs().eq(last.iter().copied()));
+                if index % 16 == 0 {
+                    prop_assert_eq!(tracker.auc(), auc_naive(last).map(|auc| auc as f32));
+                }
+            }
+            let mut restored: RecentAuc = serde_json::from_str(&serde_json::to_string(&tracker).unwrap()).unwrap();
+            for (score, positive) in more {
+                prop_assert_eq!(&restored, &tracker);
+                tracker.record(score, positive);
+                restored.record(score, positive);
+            }
+        }
+
+        /// The histogram errs by at most half the pairs that meet in one bin, and merging is counting together.
+        #[test]
+        fn the_histogram_is_near_and_merges(pairs in any_pairs(200), cut in 0..200_usize) {
+            let mut histograms: [ScoreHistogram; 3] = Default::default();
+            for (index, (logit, positive)) in pairs.iter().enumerate() {
+                histograms[0].record(*logit, *positive);
+                histograms[if index < cut { 1 } else { 2 }].record(*logit, *positive);
+            }
+            let [whole, mut left, right] = histograms;
+            left.merge(&right);
+            prop_assert_eq!(left.count(), pairs.len() as u64);
+            prop_assert!(left == whole || pairs.is_empty());
+            let (Some(near), Some(exact)) = (whole.auc(), auc_naive(&pairs)) else {
+                prop_assert_eq!(whole.auc(), auc_naive(&pairs));
+                return Ok(());
+            };
+            let meet: u64 = whole.counts.iter().map(|bin| bin[0] * bin[1]).sum();
+            let (negatives, positives) =
+                whole.counts.iter().fold((0, 0), |sum, bin| (sum.0 + bin[0], sum.1 + bin[1]));
+            prop_assert!((near - exact).abs() <= 0.5 * meet as f64 / (negatives * positives) as f64 + 1e-12);
+        }
+
+        /// Everything measured is finite and in its range, however wild the logits.
+        #[test]
+        fn progress_stays_in_range(pairs in vec((any::<f32>().prop_filter("finite", |z| z.is_finite()), any::<bool>()), 1..60)) {
+            let mut progress = Progress::default();
+            let mut halves = [Progress::default(), Progress::default()];
+            for (index, (logit, positive)) in pairs.iter().enumerate() {
+                progress.record(*logit, *positive);
+                halves[index % 2].record(*logit, *positive);
+            }
+            let [mut merged, second] = halves;
+            merged.merge(&second);
+            prop_assert_eq!(merged.count(), progress.count());
+            prop_assert!(progress.log_loss().unwrap() >= 0.0 && progress.log_loss().unwrap().is_finite());
+            prop_assert!((0.0..=1.0 + 1e-12).contains(&progress.ece().unwrap()));
+            prop_assert!((merged.ece().unwrap() - progress.ece().unwrap()).abs() < 1e-9);
+            let json = serde_json::to_string(&progress).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Progress>(&json).unwrap().count(), progress.count());
+        }
+    }
+
+    #[test]
+    fn auc_edges() {
+        for (name, scores, labels, expected) in [
+            ("nothing", &[][..], &[][..], None),
+            ("only positives", &[1.0, 2.0], &[true, true], None),
+            ("only negatives", &[1.0], &[false], None),
+            ("right", &[1.0, 2.0], &[false, true], Some(1.0)),
+            ("wrong", &[2.0, 1.0], &[false, true], Some(0.0)),
+            ("all tied", &[1.0; 4], &[false, true, true, false], Some(0.5)),
+            ("minus zero ties with zero", &[-0.0, 0.0], &[false, true], Some(0.5)),
+            ("one of two pairs", &[1.0, 2.0, 3.0], &[true, false, true], Some(0.5)),
+            ("a tie and a win", &[1.0, 1.0, 0.0], &[true, false, false], Some(0.75)),
+            ("more scores than labels", &[1.0, 2.0, 0.0], &[false, true], Some(1.0)),
+        ] {
+            assert_eq!(roc_auc(scores, labels), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn bins_cover_all_logits() {
+        for (name, logit, bin) in [
+            ("far below", -1e30, 0),
+            ("lowest edge", -8.0, 0),
+            ("just below zero", -0.001, 255),
+            ("zero", 0.0, 256),
+            ("one bin up", 0.031_25, 257),
+            ("highest edge", 8.0, 511),
+            ("far above", 1e30, 511),
+        ] {
+            assert_eq!(ScoreHistogram::bin(logit), bin, "{name}");
+        }
+    }
+
+    #[test]
+    fn log_loss_and_sigmoid_at_the_ends() {
+        for (name, logit, positive, loss) in [
+            ("a coin", 0.0, true, std::f64::consts::LN_2),
+            ("surely right", 800.0, true, 0.0),
+            ("surely wrong", -800.0, true, 800.0),
+            ("surely wrong, the other way", 800.0, false, 800.0),
+            ("nearly right keeps its digits", 40.0, true, 4.248_354_255_291_589e-18),
+        ] {
+            assert!((log_loss(logit, positive) - loss).abs() <= 1e-12 * loss, "{name}: {}", log_loss(logit, positive));
+        }
+        assert_eq!((sigmoid(-800.0), sigmoid(0.0), sigmoid(800.0)), (0.0, 0.5, 1.0));
+    }
+
+    #[test]
+    fn calibration_by_hand() {
+        let mut progress = Progress::default();
+        assert_eq!((progress.log_loss(), progress.ece()), (None, None));
+        // Four promises of 0.75, kept three times: calibrated. Then one of 1/2 that fails: 0.5 off, weight 1/5.
+        let logit = 3.0_f32.ln();
+        for positive in [true, true, true, false] {
+            progress.record(logit, positive);
+        }
+        assert!(progress.ece().unwrap() < 1e-6);
+        progress.record(0.0, false);
+        assert!((progress.ece().unwrap() - 0.1).abs() < 1e-6);
+        assert_eq!((progress.bins()[7].count, progress.bins()[5].count), (4, 1));
+        let loss = (3.0 * (4.0_f64 / 3.0).ln() + 4.0_f64.ln() + 2.0_f64.ln()) / 5.0;
+        assert!((progress.log_loss().unwrap() - loss).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_broken_snapshot_is_refused() {
+        for (name, text) in [
+            ("no capacity", r#"{"capacity":0,"scores":[],"labels":[]}"#),
+            ("more than fit", r#"{"capacity":1,"scores":[1,2],"labels":[0]}"#),
+            ("labels missing", r#"{"capacity":9,"scores":[1,2],"labels":[]}"#),
+            ("overflowing number", r#"{"capacity":9,"scores":[1e99],"labels":[0]}"#),
+        ] {
+            assert!(serde_json::from_str::<RecentAuc>(text).is_err(), "{name}");
+        }
+        assert!(serde_json::from_str::<ScoreHistogram>("[[1,2]]").is_err());
+    }
+}

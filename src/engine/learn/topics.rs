@@ -1,0 +1,236 @@
+//! How much a person cares about each topic, fading along a logistic curve.
+//!
+//! Invariant: weights lie in [0, 1], are sorted by topic, and at most [`TopicWeights::COUNT_MAX`] are kept (the weakest
+//! goes first). In the exact mode, looking changes nothing: decaying by t1 then t2 equals decaying by t1 + t2.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::TopicId;
+use crate::domain::time::Millis;
+use crate::engine::settings::{Decay, LearnSettings};
+
+/// Floor of the Euler mode.
+pub const EULER_FLOOR: f64 = 0.01;
+
+/// Weight after `tau` horizons along the exact flow of `ds/dtau = f'(s)` with `f(x) = 2 / (1 + exp(5 r x))`.
+///
+/// With `a = 5 r` and `u = a s`: `du/dtau = -a^2 / (1 + cosh u)`, so `G(u) = u + sinh u` falls linearly:
+/// `G(u(tau)) = max(0, G(u(0)) - a^2 tau)`. `s` in [0, 1], `tau >= 0`, result in [0, s].
+#[must_use]
+pub fn decay_exact(s: f64, tau: f64, rate: f64) -> f64 {
+    let a = 5.0 * rate;
+    if s <= 0.0 || tau <= 0.0 {
+        return s.max(0.0);
+    }
+    let u0 = a * s;
+    let target = u0 + u0.sinh() - a * a * tau;
+    if target <= 0.0 {
+        return 0.0;
+    }
+    // G is convex on u >= 0 and asinh(target) lies at or above the root, so Newton falls onto it monotonically.
+    let mut u = target.asinh();
+    for _ in 0..60 {
+        let step = (u + u.sinh() - target) / (1.0 + u.cosh());
+        u -= step;
+        if step.abs() <= 1e-15 * u.abs() {
+            break;
+        }
+    }
+    (u / a).clamp(0.0, s)
+}
+
+/// Time in horizons until a weight of `s` is gone: `G(a s) / a^2`.
+#[must_use]
+pub fn lifetime(s: f64, rate: f64) -> f64 {
+    let a = 5.0 * rate;
+    let u = a * s;
+    (u + u.sinh()) / (a * a)
+}
+
+/// One Euler step of the same equation, as the original demo took it: `max(0.01, s + f'(s) tau)`.
+#[must_use]
+pub fn decay_euler(s: f64, tau: f64, rate: f64) -> f64 {
+    let a = 5.0 * rate;
+    // f'(s) = -2 a e^(a s) / (1 + e^(a s))^2, written so that it cannot overflow.
+    let slope = -a / (1.0 + (a * s).cosh());
+    (s + slope * tau).max(EULER_FLOOR)
+}
+
+/// Weight after a positive interaction: half-way to 1.
+#[must_use]
+pub fn bump(s: f64) -> f64 {
+    s + (1.0 - s) / 2.0
+}
+
+/// All weights of one person, as of one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TopicWeights {
+    weights: Vec<(TopicId, f64)>,
+    as_of: Millis,
+}
+
+impl TopicWeights {
+    /// The most topics kept per person.
+    pub const COUNT_MAX: usize = 256;
+
+    /// The weight of a topic at `now`; 0 for one never met. Changes nothing.
+    #[must_use]
+    pub fn at(&self, topic: TopicId, now: Millis, settings: &LearnSettings) -> f64 {
+        self.weights
+            .binary_search_by_key(&topic, |(topic, _)| *topic)
+            .map_or(0.0, |index| self.faded(self.weights[index].1, now, settings))
+    }
+
+    /// All weights above 0 at `now`, by topic. Changes nothing.
+    pub fn all<'a>(&'a self, now: Millis, settings: &'a LearnSettings) -> impl Iterator<Item = (TopicId, f64)> + 'a {
+        self.weights.iter().map(move |(topic, s)| (*topic, self.faded(*s, now, settings))).filter(|(_, s)| *s > 0.0)
+    }
+
+    /// A positive interaction with an item of these topics.
+    pub fn learn(&mut self, topics: &[TopicId], now: Millis, settings: &LearnSettings) {
+        self.fade(now, settings);
+        for topic in topics {
+            self.put(*topic, bump);
+        }
+    }
+
+    /// The person set these weights by hand, each in [0, 1].
+    pub fn set(&mut self, weights: &[(TopicId, f32)], now: Millis, settings: &LearnSettings) {
+        self.fade(now, settings);
+        for (topic, weight) in weights {
+            self.put(*topic, |_| f64::from(*weight));
+        }
+        self.weights.retain(|(_, s)| *s > 0.0);
+    }
+
+    fn put(&mut self, topic: TopicId, change: impl Fn(f64) -> f64) {
+        match self.weights.binary_search_by_key(&topic, |(topic, _)| *topic) {
+            Ok(index) => self.weights[index].1 = change(self.weights[index].1),
+            Err(index) => {
+                self.weights.insert(index, (topic, change(0.0)));
+                if self.weights.len() > Self::COUNT_MAX {
+                    let weakest = (0..self.weights.len())
+                        .filter(|other| *other != index)
+                        .min_by(|a, b| self.weights[*a].1.total_cmp(&self.weights[*b].1));
+                    if let Some(weakest) = weakest {
+                        self.weights.remove(weakest);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves all weights to `now`; events out of order find them where they are.
+    fn fade(&mut self, now: Millis, settings: &LearnSettings) {
+        if now <= self.as_of {
+            return;
+        }
+        for index in 0..self.weights.len() {
+            self.weights[index].1 = self.faded(self.weights[index].1, now, settings);
+        }
+        self.weights.retain(|(_, s)| *s > 0.0);
+        self.as_of = now;
+    }
+
+    fn faded(&self, s: f64, now: Millis, settings: &LearnSettings) -> f64 {
+        let tau = now.since(self.as_of) as f64 / settings.decay_horizon_ms as f64;
+        match settings.decay {
+            Decay::Exact => decay_exact(s, tau, settings.decay_rate),
+            Decay::Euler if tau == 0.0 => s,
+            Decay::Euler => decay_euler(s, tau, settings.decay_rate),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::DAY_MS;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Decaying by t1 then t2 equals decaying by t1 + t2.
+        #[test]
+        fn exact_decay_is_a_semigroup(s in 0.0..=1.0f64, t1 in 0.0..4.0f64, t2 in 0.0..4.0f64, rate in 0.1..3.0f64) {
+            let twice = decay_exact(decay_exact(s, t1, rate), t2, rate);
+            prop_assert!((twice - decay_exact(s, t1 + t2, rate)).abs() < 1e-9);
+        }
+
+        /// Weights stay in [0, 1], and never rise by waiting.
+        #[test]
+        fn exact_decay_is_bounded_and_falls(s in 0.0..=1.0f64, tau in 0.0..50.0f64, rate in 0.01..5.0f64) {
+            let after = decay_exact(s, tau, rate);
+            prop_assert!((0.0..=s).contains(&after));
+        }
+
+        /// Longer waiting never leaves more; a stronger interest is never overtaken by a weaker one.
+        #[test]
+        fn exact_decay_is_monotone(s1 in 0.0..=1.0f64, s2 in 0.0..=1.0f64, t1 in 0.0..5.0f64, t2 in 0.0..5.0f64) {
+            let (weak, strong) = (s1.min(s2), s1.max(s2));
+            let (soon, late) = (t1.min(t2), t1.max(t2));
+            prop_assert!(decay_exact(weak, soon, 1.0) <= decay_exact(strong, soon, 1.0) + 1e-12);
+            prop_assert!(decay_exact(strong, late, 1.0) <= decay_exact(strong, soon, 1.0) + 1e-12);
+        }
+
+        /// It satisfies the equation it solves: the slope is f'(s).
+        #[test]
+        fn exact_decay_follows_its_equation(s in 0.05..=1.0f64, rate in 0.2..2.0f64) {
+            let h = 1e-6;
+            let slope = (decay_exact(s, h, rate) - s) / h;
+            let a = 5.0 * rate;
+            let expected = -2.0 * a * (a * s).exp() / (1.0 + (a * s).exp()).powi(2);
+            prop_assert!((slope - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{slope} {expected}");
+        }
+
+        /// It is gone after its lifetime, and not a moment before.
+        #[test]
+        fn exact_decay_ends_in_finite_time(s in 0.01..=1.0f64, rate in 0.2..2.0f64) {
+            let end = lifetime(s, rate);
+            prop_assert_eq!(decay_exact(s, end * (1.0 + 1e-9), rate), 0.0);
+            prop_assert!(decay_exact(s, end * 0.999, rate) > 0.0);
+        }
+    }
+
+    #[test]
+    fn a_strong_interest_fades_slowly_at_first_then_faster() {
+        let losses: Vec<f64> = (0..3).map(|n| decay_exact(1.0, f64::from(n), 1.0) - decay_exact(1.0, f64::from(n + 1), 1.0)).collect();
+        assert!(losses[0] < losses[1] && losses[1] < losses[2], "{losses:?}");
+    }
+
+    #[test]
+    fn the_euler_step_has_its_pinned_numbers() {
+        // f'(0.5) at r = 1 is -10 e^2.5 / (1 + e^2.5)^2 = -0.701037165451081
+        for (name, s, jump, rate, expected) in [
+            ("from the demo", 0.5, 0.1, 1.0, 0.429_896_283_454_891_9),
+            ("no time", 0.5, 0.0, 1.0, 0.5),
+            ("floor", 0.02, 1.0, 1.0, 0.01),
+            ("from nothing it rises to the floor", 0.0, 0.1, 1.0, 0.01),
+        ] {
+            assert!((decay_euler(s, jump, rate) - expected).abs() < 1e-12, "{name}: {}", decay_euler(s, jump, rate));
+        }
+    }
+
+    #[test]
+    fn a_positive_interaction_bumps_half_way() {
+        let settings = LearnSettings::default();
+        let mut weights = TopicWeights::default();
+        for expected in [0.5, 0.75, 0.875] {
+            weights.learn(&[TopicId(3)], Millis(5), &settings);
+            assert_eq!(weights.at(TopicId(3), Millis(5), &settings), expected);
+        }
+        assert_eq!(weights.at(TopicId(4), Millis(5), &settings), 0.0);
+        let later = weights.at(TopicId(3), Millis(5 + 7 * DAY_MS), &settings);
+        assert!((later - decay_exact(0.875, 1.0, 1.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn never_more_topics_than_the_most() {
+        let settings = LearnSettings::default();
+        let mut weights = TopicWeights::default();
+        for topic in 1..1000 {
+            weights.learn(&[TopicId(topic)], Millis(i64::from(topic) * 1000), &settings);
+        }
+        assert_eq!(weights.all(Millis(999_000), &settings).count(), TopicWeights::COUNT_MAX);
+        assert!(weights.at(TopicId(999), Millis(999_000), &settings) > 0.49, "the newest is kept");
+    }
+}

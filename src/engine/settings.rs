@@ -1,0 +1,132 @@
+//! What can be set about learning and ranking.
+//!
+//! Invariant: values were checked by [`LearnSettings::check`]. Those that change what an entry teaches are part of
+//! [`LearnSettings::fingerprint`]: a snapshot made under others is set aside and the journal folded again.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::feeds::Expert;
+use crate::domain::interactions::Signals;
+use crate::domain::time::{DAY_MS, HOUR_MS};
+
+/// How topic weights fade.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// The exact flow of the decay equation: does not depend on when one looks.
+    #[default]
+    Exact,
+    /// One Euler step per interaction with a floor of 0.01, as the original demo computed it.
+    Euler,
+}
+
+/// Settings of the learners and the first blend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LearnSettings {
+    /// What the kinds of interaction mean.
+    pub signals: Signals,
+    /// How topic weights fade.
+    pub decay: Decay,
+    /// Rate `r` of the decay curve `2 / (1 + exp(5 r x))`.
+    pub decay_rate: f64,
+    /// Elapsed time is measured in this many milliseconds.
+    pub decay_horizon_ms: i64,
+    /// Variance of the online model's weights before anything was learned, on centred unit vectors.
+    pub prior_variance: f32,
+    /// Half-life of what the online model is sure of, in milliseconds.
+    pub forget_half_life_ms: i64,
+    /// Age at which freshness is one half, in milliseconds.
+    pub freshness_half_ms: i64,
+    /// Half-life of popularity, in milliseconds.
+    pub popularity_half_life_ms: i64,
+    /// Weights of the first blend, in the order of `Expert::ALL`.
+    pub blend: Blend,
+}
+
+/// Starting weights of the blend: how much one unit of each expert adds to the log-odds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Blend {
+    /// The online model speaks in log-odds already.
+    pub online: f32,
+    /// A topic weight of 1 adds this much: a full interest outweighs a day of age, and an undecided online model.
+    pub topic: f32,
+    /// A brand-new item gets this much more than an ancient one.
+    pub freshness: f32,
+    /// An author whom the person follows.
+    pub followed: f32,
+    /// Per natural logarithm of popularity over the mean of what is available.
+    pub popularity: f32,
+}
+
+impl Default for Blend {
+    fn default() -> Self {
+        Blend { online: 1.0, topic: 1.5, freshness: 1.0, followed: 0.5, popularity: 0.3 }
+    }
+}
+
+impl Blend {
+    /// In the order of `Expert::ALL`.
+    #[must_use]
+    pub fn as_array(&self) -> [f32; Expert::ALL.len()] {
+        [self.online, self.topic, self.freshness, self.followed, self.popularity]
+    }
+}
+
+impl Default for LearnSettings {
+    fn default() -> Self {
+        LearnSettings {
+            signals: Signals::default(),
+            decay: Decay::Exact,
+            decay_rate: 1.0,
+            decay_horizon_ms: 7 * DAY_MS,
+            prior_variance: 10.0,
+            forget_half_life_ms: 30 * DAY_MS,
+            freshness_half_ms: 24 * HOUR_MS,
+            popularity_half_life_ms: DAY_MS,
+            blend: Blend::default(),
+        }
+    }
+}
+
+impl LearnSettings {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The key that is wrong, and what it must be.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let signals = &self.signals;
+        let weights =
+            [signals.positive_weight, signals.click_weight, signals.skip_weight, signals.negative_weight, signals.bounce_weight];
+        let rules = [
+            (positive(self.decay_rate) && self.decay_rate <= 100.0, "decay_rate", "must be above 0 and at most 100"),
+            (self.decay_horizon_ms > 0, "decay_horizon_ms", "must be above 0"),
+            (positive(f64::from(self.prior_variance)), "prior_variance", "must be above 0 and finite"),
+            (self.forget_half_life_ms > 0, "forget_half_life_ms", "must be above 0"),
+            (self.freshness_half_ms > 0, "freshness_half_ms", "must be above 0"),
+            (self.popularity_half_life_ms > 0, "popularity_half_life_ms", "must be above 0"),
+            (self.blend.as_array().iter().all(|w| w.is_finite()), "blend", "every weight must be finite"),
+            (weights.iter().all(|w| (0.0..=10.0).contains(w)), "signals", "every weight must be between 0 and 10"),
+        ];
+        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))
+    }
+
+    /// Names the settings under which entries were folded; those that only rank (the blend, freshness) or are already
+    /// resolved in the entry (signals) do not count.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut bytes = Vec::with_capacity(40);
+        bytes.push(match self.decay {
+            Decay::Exact => 0,
+            Decay::Euler => 1,
+        });
+        bytes.extend(self.decay_rate.to_le_bytes());
+        bytes.extend(self.decay_horizon_ms.to_le_bytes());
+        bytes.extend(self.prior_variance.to_le_bytes());
+        bytes.extend(self.forget_half_life_ms.to_le_bytes());
+        xxh3_64(&bytes)
+    }
+}

@@ -1,0 +1,461 @@
+//! What everybody sees: items, embeddings, centres, what is open. An immutable snapshot, published by the coordinator.
+//!
+//! Invariant: ids are dense and never reused; a published world never changes; the next one shares all blocks of items
+//! that did not change, so adding an item copies one block and not the catalogue. Item embeddings are immutable per
+//! revision, centres per epoch.
+//! Absent on purpose: clocks (the caller brings `now`), locks, scores of people.
+
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView1};
+use roaring::RoaringBitmap;
+use rpds::HashTrieMapSync;
+
+use crate::domain::ids::{Epoch, ItemId, Key, TopicId};
+use crate::domain::items::{Embedding, Item};
+use crate::domain::journal::CentreRef;
+use crate::domain::time::Millis;
+use crate::domain::windows::Windows;
+use crate::engine::avail::AvailabilityIndex;
+use crate::engine::settings::LearnSettings;
+use crate::engine::simd::dot;
+
+/// Items per block: adding one item copies at most this many embeddings.
+pub const BLOCK: usize = 256;
+
+/// Stands for "no author" in a block's columns.
+pub const NOBODY: u32 = u32::MAX;
+
+/// Embeddings and centres as a journal entry names them; learning reads nothing else of the world.
+pub trait Vectors {
+    /// The embedding `(dim,)` of an item in a revision.
+    fn embedding(&self, item: ItemId, revision: u32) -> Option<&[f32]>;
+    /// The centre `(dim,)` of a topic in an epoch; not asked for epoch 0.
+    fn centre(&self, centre: CentreRef) -> Option<&[f32]>;
+}
+
+/// A run of [`BLOCK`] items, in columns that ranking walks through.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// `(BLOCK, dim)`, rows beyond `items` are zeros.
+    embeddings: Arc<Array2<f32>>,
+    items: Vec<Arc<Item>>,
+    columns: Arc<Columns>,
+}
+
+/// What ranking reads of each item of a block, without following a pointer.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    /// When it was made.
+    pub created: Vec<Millis>,
+    /// Its main topic.
+    pub topic: Vec<TopicId>,
+    /// It has further topics: look at the item.
+    pub more_topics: Vec<bool>,
+    /// Its author's id, or [`NOBODY`].
+    pub author: Vec<u32>,
+    /// What its embedding is centred by now.
+    pub centre: Vec<CentreRef>,
+    /// `1 / ||x - m||`, or 0 where the item is its own centre.
+    pub inverse_norm: Vec<f32>,
+}
+
+impl Block {
+    /// Columns of the items of this block.
+    #[must_use]
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// Row-major `(BLOCK, dim)` numbers.
+    #[must_use]
+    pub fn matrix(&self) -> &[f32] {
+        self.embeddings.as_slice().unwrap_or(&[])
+    }
+
+    /// The items of this block.
+    #[must_use]
+    pub fn items(&self) -> &[Arc<Item>] {
+        &self.items
+    }
+}
+
+/// Immutable snapshot; see the module.
+#[derive(Clone, Debug)]
+pub struct World {
+    epoch: Epoch,
+    as_of: Millis,
+    dim: usize,
+    len: u32,
+    blocks: Vec<Arc<Block>>,
+    keys: HashTrieMapSync<Key, ItemId>,
+    topic_keys: Arc<Vec<Key>>,
+    topics_by_key: HashTrieMapSync<Key, TopicId>,
+    /// By topic, by epoch from 1.
+    centres: Arc<Vec<Vec<Embedding>>>,
+    availability: AvailabilityIndex,
+    open: Arc<RoaringBitmap>,
+    next_edge: Option<Millis>,
+    popularity: Arc<[f32]>,
+    /// Of items that nobody touched yet.
+    popularity_unseen: f32,
+    settings: Arc<LearnSettings>,
+}
+
+impl World {
+    /// An empty world.
+    #[must_use]
+    pub fn new(dim: usize, settings: Arc<LearnSettings>) -> World {
+        World {
+            epoch: Epoch(0),
+            as_of: Millis::MIN,
+            dim,
+            len: 0,
+            blocks: Vec::new(),
+            keys: HashTrieMapSync::default(),
+            topic_keys: Arc::new(Vec::new()),
+            topics_by_key: HashTrieMapSync::default(),
+            centres: Arc::new(vec![Vec::new()]),
+            availability: AvailabilityIndex::default(),
+            open: Arc::default(),
+            next_edge: None,
+            popularity: Arc::from([]),
+            popularity_unseen: 0.0,
+            settings,
+        }
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The instant that its open set was made for.
+    #[must_use]
+    pub fn as_of(&self) -> Millis {
+        self.as_of
+    }
+
+    /// Numbers in an embedding.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The settings that learning and ranking follow.
+    #[must_use]
+    pub fn settings(&self) -> &LearnSettings {
+        &self.settings
+    }
+
+    /// Items ever made, deleted ones too: ids are below this.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// No item was ever made.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many can be shown, as of when this world was made.
+    #[must_use]
+    pub fn open_len(&self) -> u64 {
+        self.open.len()
+    }
+
+    /// By key; deleted items are not found.
+    #[must_use]
+    pub fn find_item(&self, key: &str) -> Option<ItemId> {
+        self.find_any_item(key).filter(|id| self.item(*id).is_some_and(|item| !item.deleted))
+    }
+
+    /// By key, deleted or not.
+    #[must_use]
+    pub fn find_any_item(&self, key: &str) -> Option<ItemId> {
+        self.keys.get(key).copied()
+    }
+
+    /// Of any id this world knows, deleted or not.
+    #[must_use]
+    pub fn item(&self, id: ItemId) -> Option<&Item> {
+        self.shared_item(id).map(AsRef::as_ref)
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn shared_item(&self, id: ItemId) -> Option<&Arc<Item>> {
+        let (block, row) = place(id);
+        self.blocks.get(block)?.items.get(row)
+    }
+
+    /// A topic by its key.
+    #[must_use]
+    pub fn find_topic(&self, key: &str) -> Option<TopicId> {
+        self.topics_by_key.get(key).copied()
+    }
+
+    /// The key of a topic; `None` for the catalogue and for unknown ids.
+    #[must_use]
+    pub fn topic(&self, id: TopicId) -> Option<&Key> {
+        self.topic_keys.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// Topic ids are below this; 0 is the catalogue.
+    #[must_use]
+    pub fn topics_len(&self) -> u32 {
+        self.topic_keys.len() as u32 + 1
+    }
+
+    /// Items that are available at an instant, past or to come.
+    #[must_use]
+    pub fn open_at(&self, at: Millis) -> Arc<RoaringBitmap> {
+        // Most questions are about now: the answer stands until the next edge.
+        if at >= self.as_of && self.next_edge.is_none_or(|edge| at < edge) {
+            return self.open.clone();
+        }
+        Arc::new(self.availability.open_at(at))
+    }
+
+    /// Can this item be shown at `at`?
+    #[must_use]
+    pub fn is_open(&self, item: ItemId, at: Millis) -> bool {
+        self.item(item).is_some_and(|item| item.is_available(at))
+    }
+
+    /// The next instant after `at` at which anything opens or closes.
+    #[must_use]
+    pub fn next_edge_after(&self, at: Millis) -> Option<Millis> {
+        self.availability.next_edge_after(at)
+    }
+
+    /// Blocks of items in the order of their ids.
+    #[must_use]
+    pub fn blocks(&self) -> &[Arc<Block>] {
+        &self.blocks
+    }
+
+    /// Log-odds of popularity among what is available; items newer than the last count are like those nobody touched.
+    #[must_use]
+    pub fn popularity(&self, item: ItemId) -> f32 {
+        self.popularity.get(item.0 as usize).copied().unwrap_or(self.popularity_unseen)
+    }
+
+    /// What items of this topic are centred by now: their own centre, else the catalogue's, else nothing.
+    #[must_use]
+    pub fn centre_of(&self, topic: TopicId) -> CentreRef {
+        for topic in [topic, TopicId::CATALOGUE] {
+            let epochs = self.centres.get(topic.0 as usize).map_or(0, Vec::len);
+            if epochs > 0 {
+                return CentreRef { topic, epoch: epochs as u32 };
+            }
+        }
+        CentreRef::NONE
+    }
+
+    /// `x~ = (x - m) / ||x - m||` of an item in its newest revision, `(dim,)`; all zeros where it is its own centre.
+    #[must_use]
+    pub fn centred(&self, id: ItemId) -> Option<Vec<f32>> {
+        let item = self.item(id)?;
+        let centre = self.centre_of(item.main_topic());
+        Some(centred(&item.embedding, self.centre(centre)))
+    }
+}
+
+impl Vectors for World {
+    fn embedding(&self, item: ItemId, revision: u32) -> Option<&[f32]> {
+        self.item(item).filter(|item| item.revision == revision).map(|item| &item.embedding[..])
+    }
+
+    fn centre(&self, centre: CentreRef) -> Option<&[f32]> {
+        self.centres.get(centre.topic.0 as usize)?.get((centre.epoch as usize).checked_sub(1)?).map(|m| &m[..])
+    }
+}
+
+/// `(x - m) / ||x - m||`; without `m`, `x / ||x||`; zeros where the length vanishes. All `(dim,)`.
+#[must_use]
+pub fn centred(x: &[f32], m: Option<&[f32]>) -> Vec<f32> {
+    let mut out: Vec<f32> = match m {
+        Some(m) => x.iter().zip(m).map(|(x, m)| x - m).collect(),
+        None => x.to_vec(),
+    };
+    let inverse = inverse_length(dot(&out, &out), dot(x, x));
+    for number in &mut out {
+        *number *= inverse;
+    }
+    out
+}
+
+/// `1 / sqrt(squared)`, or 0 where that is only rounding error beside `of`, the squared length before centring.
+fn inverse_length(squared: f32, of: f32) -> f32 {
+    if squared <= of * 1e-10 { 0.0 } else { 1.0 / squared.sqrt() }
+}
+
+fn place(id: ItemId) -> (usize, usize) {
+    (id.0 as usize / BLOCK, id.0 as usize % BLOCK)
+}
+
+/// How the coordinator makes the next world out of its working copy. Nobody else can.
+impl World {
+    /// Puts an item in: new (its id must be `len`) or in a new revision.
+    pub(super) fn put_item(&mut self, item: Arc<Item>) {
+        let (block, row) = place(item.id);
+        if block == self.blocks.len() {
+            self.blocks.push(Arc::new(Block {
+                embeddings: Arc::new(Array2::zeros((BLOCK, self.dim))),
+                items: Vec::new(),
+                columns: Arc::default(),
+            }));
+        }
+        let centre = self.centre_of(item.main_topic());
+        let inverse_norm = self.inverse_norm(&item.embedding, centre);
+        let windows = (!item.deleted).then_some(&item.windows);
+        self.availability.set(item.id, windows);
+        self.keys.insert_mut(item.key.clone(), item.id);
+        self.len = self.len.max(item.id.0 + 1);
+        let Some(block) = self.blocks.get_mut(block) else { return };
+        let block = Arc::make_mut(block);
+        let columns = Arc::make_mut(&mut block.columns);
+        let author = item.author.as_ref().map_or(NOBODY, |author| author.id.0);
+        let same_embedding = block.items.get(row).is_some_and(|old| old.embedding == item.embedding);
+        if !same_embedding {
+            let embeddings = Arc::make_mut(&mut block.embeddings);
+            embeddings.row_mut(row).assign(&ArrayView1::from(&item.embedding[..]));
+        }
+        put(&mut columns.created, row, item.created);
+        put(&mut columns.topic, row, item.main_topic());
+        put(&mut columns.more_topics, row, item.topics.len() > 1);
+        put(&mut columns.author, row, author);
+        put(&mut columns.centre, row, centre);
+        put(&mut columns.inverse_norm, row, inverse_norm);
+        put(&mut block.items, row, item);
+    }
+
+    /// Puts many items in, into a world that has none: the availability index is built in one go.
+    pub(super) fn load_items(&mut self, items: Vec<Arc<Item>>) {
+        let windows: Vec<(ItemId, Windows)> =
+            items.iter().filter(|item| !item.deleted).map(|item| (item.id, item.windows.clone())).collect();
+        for item in items {
+            self.put_item(item);
+        }
+        self.availability = AvailabilityIndex::build(windows.into_iter());
+    }
+
+    /// A new topic; ids are given in order.
+    pub(super) fn put_topic(&mut self, key: Key) -> TopicId {
+        if let Some(id) = self.find_topic(key.as_str()) {
+            return id;
+        }
+        let id = TopicId(self.topics_len());
+        Arc::make_mut(&mut self.topic_keys).push(key.clone());
+        self.topics_by_key.insert_mut(key, id);
+        id
+    }
+
+    /// The next epoch of a topic's centre, `(dim,)`. Items are re-centred by [`World::recentre`].
+    pub(super) fn put_centre(&mut self, topic: TopicId, centre: Embedding) -> CentreRef {
+        let centres = Arc::make_mut(&mut self.centres);
+        let index = topic.0 as usize;
+        if centres.len() <= index {
+            centres.resize_with(index + 1, Vec::new);
+        }
+        centres[index].push(centre);
+        CentreRef { topic, epoch: centres[index].len() as u32 }
+    }
+
+    /// Measures all items afresh whose centre has a newer epoch by now.
+    pub(super) fn recentre(&mut self) {
+        for index in 0..self.blocks.len() {
+            let block = &self.blocks[index];
+            let wanted: Vec<CentreRef> = block.columns.topic.iter().map(|topic| self.centre_of(*topic)).collect();
+            if wanted == block.columns.centre {
+                continue;
+            }
+            let mut columns = Columns::clone(&block.columns);
+            for (row, centre) in wanted.into_iter().enumerate() {
+                if columns.centre[row] != centre {
+                    columns.inverse_norm[row] = self.inverse_norm(&block.items[row].embedding, centre);
+                    columns.centre[row] = centre;
+                }
+            }
+            Arc::make_mut(&mut self.blocks[index]).columns = Arc::new(columns);
+        }
+    }
+
+    /// Moves to an instant: the open set as of `now`. Says what opened and closed.
+    pub(super) fn move_to(&mut self, now: Millis) -> Changes {
+        let before = self.open.clone();
+        self.as_of = self.as_of.max(now);
+        self.open = Arc::new(self.availability.open_at(self.as_of));
+        self.next_edge = self.availability.next_edge_after(self.as_of);
+        let ids = |set: RoaringBitmap| set.into_iter().map(ItemId).collect();
+        Changes { opened: ids(&*self.open - &*before), closed: ids(&*before - &*self.open), updated: Vec::new() }
+    }
+
+    /// By item, log-odds; and that of items nobody touched.
+    pub(super) fn put_popularity(&mut self, log_odds: Vec<f32>, unseen: f32) {
+        self.popularity = log_odds.into();
+        self.popularity_unseen = unseen;
+    }
+
+    /// The same world without popularity: what is popular now was not known then.
+    #[must_use]
+    pub fn without_popularity(&self) -> World {
+        World { popularity: Arc::from([]), popularity_unseen: 0.0, ..self.clone() }
+    }
+
+    /// The next version.
+    pub(super) fn next_epoch(&mut self) {
+        self.epoch = Epoch(self.epoch.0 + 1);
+    }
+
+    /// Starts counting versions from here: above all that clients may remember of an earlier run.
+    pub(super) fn start_epoch(&mut self, epoch: Epoch) {
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    /// The open set of this world.
+    pub(super) fn open(&self) -> &RoaringBitmap {
+        &self.open
+    }
+
+    fn inverse_norm(&self, x: &[f32], centre: CentreRef) -> f32 {
+        let length = dot(x, x);
+        match self.centre(centre) {
+            None => inverse_length(length, length),
+            Some(m) => {
+                let difference: Vec<f32> = x.iter().zip(m).map(|(x, m)| x - m).collect();
+                inverse_length(dot(&difference, &difference), length)
+            }
+        }
+    }
+}
+
+/// What is different between two worlds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Became available.
+    pub opened: Vec<ItemId>,
+    /// Stopped being available.
+    pub closed: Vec<ItemId>,
+    /// Available before and after, with a new face.
+    pub updated: Vec<ItemId>,
+}
+
+impl Changes {
+    /// Nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.opened.is_empty() && self.closed.is_empty() && self.updated.is_empty()
+    }
+}
+
+fn put<T>(column: &mut Vec<T>, row: usize, value: T) {
+    match column.get_mut(row) {
+        Some(cell) => *cell = value,
+        None => column.push(value),
+    }
+}

@@ -1,0 +1,184 @@
+//! One request, with everything that a handler may use.
+//!
+//! Invariant: a handler gets at the server through a [`Call`], and there is no [`Call`] without a checked subject; so
+//! a route that forgets to ask for a token cannot be written. Absent on purpose: bodies.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::HeaderMap;
+use actix_web::{FromRequest, HttpRequest, web};
+use percent_encoding::percent_decode_str;
+
+use crate::actors::server::Server;
+use crate::domain::ids::{ItemId, Key, UserId};
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+use super::auth::Subject;
+use super::checks;
+use super::errors::Problem;
+use super::query::Query;
+use super::{Door, keys};
+
+/// A request of somebody known.
+#[derive(Clone)]
+pub struct Call {
+    door: web::Data<Door>,
+    subject: Subject,
+    request: HttpRequest,
+}
+
+/// A person named in the path, whom the caller may act as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// As in the path.
+    pub key: Key,
+    /// Dense.
+    pub id: UserId,
+}
+
+impl Call {
+    /// The actors.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.door.server
+    }
+
+    /// Who is asking.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// What came with it.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    /// The parameters, of which only `known` ones may be there.
+    ///
+    /// # Errors
+    /// `bad_field`.
+    pub fn query(&self, known: &[&str]) -> Result<Query, Refusal> {
+        Query::read(&self.request, known)
+    }
+
+    /// A key in the path.
+    ///
+    /// # Errors
+    /// `bad_field`.
+    pub fn key(&self, name: &str) -> Result<Key, Refusal> {
+        key_in_path(&self.request, name)
+    }
+
+    /// The person `id` of the path.
+    ///
+    /// # Errors
+    /// `forbidden`, then `unknown_user`: strangers do not learn who exists.
+    pub fn person(&self) -> Result<Named, Refusal> {
+        let key = self.key("id")?;
+        self.named(key, "id")
+    }
+
+    /// A person named elsewhere, whom the caller may act as.
+    ///
+    /// # Errors
+    /// As [`Call::person`].
+    pub fn named(&self, key: Key, field: &str) -> Result<Named, Refusal> {
+        self.subject.may_act_as(&key)?;
+        let id = checks::person(self.server().people(), &key, field)?;
+        Ok(Named { key, id })
+    }
+
+    /// An item of the path.
+    ///
+    /// # Errors
+    /// `unknown_item`.
+    pub fn item(&self, name: &str) -> Result<ItemId, Refusal> {
+        checks::item(&self.server().world(), &self.key(name)?, name)
+    }
+
+    /// The event's id: the `Idempotency-Key` header, so that a resend is harmless, else a fresh one.
+    ///
+    /// # Errors
+    /// `bad_field`.
+    pub fn event_id(&self) -> Result<Key, Refusal> {
+        let Some(header) = self.headers().get("idempotency-key") else { return Ok(keys::fresh()) };
+        let bad = |message: String| Refusal::field(Code::BadField, "Idempotency-Key", message);
+        let text = header.to_str().map_err(|_| bad("must be plain ASCII".into()))?;
+        Key::new(text).map_err(|error| bad(error.to_string()))
+    }
+}
+
+impl FromRequest for Call {
+    type Error = Problem;
+    type Future = Ready<Result<Call, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let subject = Subject::from_request(request, payload).into_inner();
+        ready(subject.and_then(|subject| {
+            let door = request.app_data::<web::Data<Door>>().cloned();
+            let door = door.ok_or_else(|| Refusal::new(Code::Internal, "the server is not set up"))?;
+            Ok(Call { door, subject, request: request.clone() })
+        }))
+    }
+}
+
+/// A key in the path, decoded once and strictly: actix would put U+FFFD where bytes are not UTF-8.
+fn key_in_path(request: &HttpRequest, name: &str) -> Result<Key, Refusal> {
+    let bad = |message: String| Refusal::field(Code::BadField, name, message);
+    if percent_decode_str(request.uri().path()).decode_utf8().is_err() {
+        return Err(bad("must be UTF-8, percent-encoded".into()));
+    }
+    // The router has decoded all but %25, %2F and %2B, so that segments stay apart and nothing is decoded twice.
+    let text = request.match_info().get(name).unwrap_or_default();
+    let text = percent_decode_str(text).decode_utf8().map_err(|error| bad(error.to_string()))?;
+    Key::new(&text).map_err(|error| bad(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test as web_test;
+    use actix_web::{App, HttpResponse};
+
+    use super::super::errors::Answer;
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_key_in_the_path_is_decoded_once_and_strictly() {
+        async fn echo(request: HttpRequest) -> Answer {
+            Ok(HttpResponse::Ok().body(key_in_path(&request, "id")?.as_str().to_owned()))
+        }
+        let app = web_test::init_service(
+            App::new()
+                .route("/user/{id}", web::get().to(echo))
+                .route("/user/{id}/feed", web::get().to(HttpResponse::Gone)),
+        )
+        .await;
+        let long = "x".repeat(256);
+        for (path, status, body) in [
+            ("ada", 200, "ada"),
+            ("a%20b", 200, "a b"),
+            ("a+b", 200, "a+b"),
+            ("a%2Bb", 200, "a+b"),
+            ("a%2Ffeed", 200, "a/feed"),
+            ("a%2Fb", 200, "a/b"),
+            ("%252F", 200, "%2F"),
+            ("100%25", 200, "100%"),
+            ("%F0%9F%8C%8A", 200, "🌊"),
+            ("%FF", 400, ""),
+            ("%00", 400, ""),
+            ("a%0Ab", 400, ""),
+            (&long, 400, ""),
+        ] {
+            let request = web_test::TestRequest::with_uri(&format!("/user/{path}")).to_request();
+            let response = web_test::call_service(&app, request).await;
+            assert_eq!(response.status(), status, "{path}");
+            if status == 200 {
+                assert_eq!(web_test::read_body(response).await, body, "{path}");
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! From what a client wrote to values that the actors trust; shared by the socket and REST.
+//!
+//! Invariant: every check of a range or a reference is made here once, and a refusal names the field as the client
+//! wrote it. Absent on purpose: parsing of JSON, who may do what.
+
+use std::collections::BTreeMap;
+
+use crate::actors::people::People;
+use crate::actors::server::{Server, UserEvent};
+use crate::domain::ids::{ItemId, Key, TopicId, UserId};
+use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::items::{Embedding, Item};
+use crate::domain::time::{Millis, SECOND_MS};
+use crate::domain::windows::{Window, WindowError, Windows};
+use crate::engine::world::World;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+use super::times;
+
+/// How far a client's clock may run ahead of ours.
+pub const SLACK_MS: i64 = 5 * SECOND_MS;
+
+/// Something on an item, as the socket and REST describe it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Act {
+    /// See `protocol::client::Interact`.
+    pub id: Key,
+    /// On what.
+    pub item: Key,
+    /// What they did.
+    pub kind: Kind,
+    /// For how long.
+    pub dwell_ms: Option<u32>,
+    /// When; now by default.
+    pub at: Option<Millis>,
+}
+
+/// An interaction that the actors may learn.
+///
+/// # Errors
+/// `unknown_item`, or `out_of_range` for `at`.
+pub fn interaction(server: &Server, act: Act) -> Result<UserEvent, Refusal> {
+    let item = item(&server.world(), &act.item, "item")?;
+    let at = happened(act.at, server.clock().now())?;
+    let Act { id, kind, dwell_ms, .. } = act;
+    Ok(UserEvent::Interacted(Interaction { id, item, kind, dwell_ms, at, shown: None }))
+}
+
+/// `value` when it is within 1 to `max`, `default` when absent.
+///
+/// # Errors
+/// `out_of_range` for `limit`.
+pub fn limit(value: Option<u32>, default: u32, max: u32) -> Result<u32, Refusal> {
+    let value = value.unwrap_or(default);
+    if (1..=max).contains(&value) {
+        return Ok(value);
+    }
+    Err(Refusal::field(Code::OutOfRange, "limit", format!("must be 1 to {max}, is {value}")))
+}
+
+/// `value` when it is at most `max`.
+///
+/// # Errors
+/// `out_of_range`.
+pub fn at_most(field: &str, value: u32, max: u32) -> Result<u32, Refusal> {
+    if value <= max {
+        return Ok(value);
+    }
+    Err(Refusal::field(Code::OutOfRange, field, format!("must be at most {max}, is {value}")))
+}
+
+/// When it happened: never later than `now`, which a client's clock may miss by [`SLACK_MS`].
+///
+/// # Errors
+/// `out_of_range` for `at`.
+pub fn happened(at: Option<Millis>, now: Millis) -> Result<Millis, Refusal> {
+    let Some(at) = at else { return Ok(now) };
+    if at > now.plus(SLACK_MS) {
+        let message = format!("lies {} ms in the future: leave it out for now", at.since(now));
+        return Err(Refusal::field(Code::OutOfRange, "at", message));
+    }
+    Ok(times::in_range("at", at)?.min(now))
+}
+
+/// The item behind a key.
+///
+/// # Errors
+/// `unknown_item`.
+pub fn item(world: &World, key: &Key, field: &str) -> Result<ItemId, Refusal> {
+    world.find_item(key.as_str()).ok_or_else(|| {
+        let message = format!("no item {key:?}: create it with PUT /v1/items/{{id}}");
+        Refusal::field(Code::UnknownItem, field, message)
+    })
+}
+
+/// The person behind a key.
+///
+/// # Errors
+/// `unknown_user`.
+pub fn person(people: &People, key: &Key, field: &str) -> Result<UserId, Refusal> {
+    people.find(key.as_str()).ok_or_else(|| {
+        let message = format!("no person {key:?}: create them with PUT /v1/users/{{id}}");
+        Refusal::field(Code::UnknownUser, field, message)
+    })
+}
+
+/// The person to follow, who must be somebody else.
+///
+/// # Errors
+/// `unknown_user`, or `out_of_range` for oneself.
+pub fn followee(people: &People, who: UserId, whom: &Key, field: &str) -> Result<UserId, Refusal> {
+    let found = person(people, whom, field)?;
+    if found == who {
+        return Err(Refusal::field(Code::OutOfRange, field, "nobody can follow themselves: name another person"));
+    }
+    Ok(found)
+}
+
+/// A text that people can read.
+///
+/// # Errors
+/// `out_of_range` or `bad_field` for `text`.
+pub fn text(text: String) -> Result<String, Refusal> {
+    if text.trim().is_empty() {
+        return Err(Refusal::field(Code::OutOfRange, "text", "must not be blank"));
+    }
+    if text.len() > Item::TEXT_BYTES_MAX {
+        let message = format!("must have at most {} bytes, has {}", Item::TEXT_BYTES_MAX, text.len());
+        return Err(Refusal::field(Code::OutOfRange, "text", message));
+    }
+    if text.contains('\0') {
+        return Err(Refusal::field(Code::BadField, "text", "must not contain the character NUL"));
+    }
+    Ok(text)
+}
+
+/// Numbers that stand for an item's meaning.
+///
+/// # Errors
+/// `out_of_range` for `embedding`.
+pub fn embedding(numbers: Vec<f32>, dim: usize) -> Result<Embedding, Refusal> {
+    Embedding::new(numbers, dim).map_err(|error| Refusal::field(Code::OutOfRange, "embedding", error.to_string()))
+}
+
+/// Topics of one item.
+///
+/// # Errors
+/// `out_of_range` for `topics`.
+pub fn item_topics(topics: Vec<Key>) -> Result<Vec<Key>, Refusal> {
+    if topics.len() > Item::TOPICS_MAX {
+        let message = format!("must be at most {} topics, are {}", Item::TOPICS_MAX, topics.len());
+        return Err(Refusal::field(Code::OutOfRange, "topics", message));
+    }
+    if let Some(index) = (1..topics.len()).find(|&index| topics[..index].contains(&topics[index])) {
+        let message = format!("names {:?} twice", topics[index]);
+        return Err(Refusal::field(Code::OutOfRange, format!("topics[{index}]"), message));
+    }
+    Ok(topics)
+}
+
+/// Availability of one item.
+///
+/// # Errors
+/// `conflict` naming the two windows that clash, or `out_of_range`.
+pub fn windows(list: Vec<Window>) -> Result<Windows, Refusal> {
+    for (index, window) in list.iter().enumerate() {
+        times::in_range(&format!("windows[{index}].start"), window.start)?;
+        if let Some(stop) = window.stop {
+            times::in_range(&format!("windows[{index}].stop"), stop)?;
+        }
+    }
+    Windows::new(list).map_err(|error| {
+        let (code, field) = match &error {
+            WindowError::Overlap { .. } => (Code::Conflict, "windows".to_owned()),
+            WindowError::Empty { index } => (Code::OutOfRange, format!("windows[{index}]")),
+            WindowError::TooMany(_) => (Code::OutOfRange, "windows".to_owned()),
+        };
+        Refusal::field(code, field, error.to_string())
+    })
+}
+
+/// Topic weights that a person sets by hand.
+///
+/// # Errors
+/// `out_of_range` for `topics.<name>`: an unknown topic, or a weight outside of [0, 1].
+pub fn topic_weights(world: &World, weights: &BTreeMap<Key, f32>) -> Result<Vec<(TopicId, f32)>, Refusal> {
+    weights
+        .iter()
+        .map(|(key, &amount)| {
+            let topic = world.find_topic(key.as_str()).ok_or_else(|| {
+                let message = format!("no item is about {key:?}");
+                Refusal::field(Code::OutOfRange, format!("topics.{key}"), message)
+            })?;
+            Ok((topic, weight(key, amount)?))
+        })
+        .collect()
+}
+
+fn weight(key: &Key, amount: f32) -> Result<f32, Refusal> {
+    if (0.0..=1.0).contains(&amount) {
+        return Ok(amount);
+    }
+    let message = format!("must be between 0 and 1, is {amount}");
+    Err(Refusal::field(Code::OutOfRange, format!("topics.{key}"), message))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn blamed<T>(result: Result<T, Refusal>) -> Option<(Code, String)> {
+        result.err().map(|refusal| (refusal.code, refusal.field.unwrap_or_default()))
+    }
+
+    #[test]
+    fn a_limit_has_two_ends() {
+        for (value, expected) in [(None, Ok(30)), (Some(1), Ok(1)), (Some(100), Ok(100))] {
+            assert_eq!(limit(value, 30, 100), expected);
+        }
+        for value in [0, 101, u32::MAX] {
+            assert_eq!(blamed(limit(Some(value), 30, 100)), Some((Code::OutOfRange, "limit".into())), "{value}");
+        }
+        assert_eq!(at_most("after", 1_000, 1_000), Ok(1_000));
+        assert!(at_most("after", 1_001, 1_000).is_err());
+    }
+
+    #[test]
+    fn nothing_happens_in_the_future() {
+        let now = Millis(1_000_000);
+        for (name, at, expected) in [
+            ("absent is now", None, Some(now)),
+            ("past", Some(Millis(5)), Some(Millis(5))),
+            ("within the slack is now", Some(Millis(1_005_000)), Some(now)),
+            ("beyond the slack", Some(Millis(1_005_001)), None),
+            ("largest", Some(Millis(i64::MAX)), None),
+            ("year 1", Some(Millis::MIN), Some(Millis::MIN)),
+            ("before year 1", Some(Millis(Millis::MIN.0 - 1)), None),
+        ] {
+            assert_eq!(happened(at, now).ok(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn texts_can_be_read() {
+        for (name, given, good) in [
+            ("one letter", "a".to_owned(), true),
+            ("longest", "x".repeat(32_768), true),
+            ("one too many", "x".repeat(32_769), false),
+            ("empty", String::new(), false),
+            ("blank", " \n\u{3000}".into(), false),
+            ("nul", "a\0".into(), false),
+        ] {
+            assert_eq!(text(given).is_ok(), good, "{name}");
+        }
+    }
+
+    #[test]
+    fn windows_name_what_is_wrong() {
+        let window = |start, stop| Window { start: Millis(start), stop: Some(Millis(stop)) };
+        assert_eq!(blamed(windows(vec![window(1, 3), window(2, 4)])), Some((Code::Conflict, "windows".into())));
+        assert_eq!(blamed(windows(vec![window(1, 2), window(2, 2)])), Some((Code::OutOfRange, "windows[1]".into())));
+        assert_eq!(blamed(windows(vec![window(i64::MIN, 2)])), Some((Code::OutOfRange, "windows[0].start".into())));
+        assert!(windows(vec![]).is_ok());
+    }
+
+    #[test]
+    fn weights_and_topics_are_bounded() {
+        let key = |text: &str| Key::new(text).unwrap();
+        for (amount, good) in [(0.0, true), (1.0, true), (-0.1, false), (1.1, false), (f32::NAN, false)] {
+            assert_eq!(weight(&key("sea"), amount).is_ok(), good, "{amount}");
+        }
+        assert_eq!(
+            blamed(item_topics(vec![key("a"), key("b"), key("a")])),
+            Some((Code::OutOfRange, "topics[2]".into()))
+        );
+        assert!(item_topics((0..17).map(|n| key(&n.to_string())).collect()).is_err());
+    }
+}

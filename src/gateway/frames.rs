@@ -1,0 +1,241 @@
+//! From bytes of a WebSocket to whole messages.
+//!
+//! Invariant: whatever a peer sends, no more is kept than one message of [`FRAME_BYTES_MAX`] and one piece of what
+//! the socket gave; after the first error nothing is read as a message any more. Absent on purpose: what messages
+//! mean. (The stream of actix-web-actors reads ahead without bound when frames are small, and loses the reason when a
+//! text is not UTF-8.)
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_http::ws::{Codec, Frame, Item, ProtocolError};
+use actix_web::error::PayloadError;
+use actix_web::web::{Bytes, BytesMut};
+use bytestring::ByteString;
+use futures_util::Stream;
+use tokio_util::codec::Decoder;
+
+use crate::protocol::FRAME_BYTES_MAX;
+
+/// What came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// A whole text message.
+    Text(ByteString),
+    /// A binary message, or a part of one.
+    Binary,
+    /// To be answered by a pong with the same bytes.
+    Ping(Bytes),
+    /// The peer lives.
+    Pong,
+    /// A part of a text message: the peer lives.
+    Part,
+    /// The peer wants to end, with this code if it gave one.
+    Close(Option<u16>),
+    /// The last item: what follows is read and thrown away, so that our close frame reaches the peer.
+    Broken(Broken),
+}
+
+/// Why nothing more is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Longer than [`FRAME_BYTES_MAX`]: close with 1009.
+    TooLong,
+    /// A text that is not UTF-8: close with 1007.
+    NotUtf8,
+    /// Against RFC 6455: close with 1002.
+    Protocol,
+}
+
+/// Whole messages from the bytes of a socket.
+pub struct Frames<S> {
+    bytes: S,
+    codec: Codec,
+    buffer: BytesMut,
+    text: Option<BytesMut>,
+    ended: bool,
+}
+
+impl<S> Frames<S> {
+    /// Messages from these bytes.
+    #[must_use]
+    pub fn new(bytes: S) -> Frames<S> {
+        let codec = Codec::new().max_size(FRAME_BYTES_MAX);
+        Frames { bytes, codec, buffer: BytesMut::new(), text: None, ended: false }
+    }
+
+    fn next_whole(&mut self) -> Option<Incoming> {
+        let found = match self.codec.decode(&mut self.buffer) {
+            Ok(frame) => self.understand(frame?),
+            Err(ProtocolError::Overflow) => Incoming::Broken(Broken::TooLong),
+            Err(_) => Incoming::Broken(Broken::Protocol),
+        };
+        if let Incoming::Broken(_) | Incoming::Close(_) = found {
+            self.ended = true;
+            self.text = None;
+            self.buffer = BytesMut::new();
+        }
+        Some(found)
+    }
+
+    fn understand(&mut self, frame: Frame) -> Incoming {
+        match frame {
+            Frame::Text(bytes) => text(bytes),
+            Frame::Binary(_) => Incoming::Binary,
+            Frame::Ping(bytes) => Incoming::Ping(bytes),
+            Frame::Pong(_) => Incoming::Pong,
+            Frame::Close(reason) => Incoming::Close(reason.map(|reason| reason.code.into())),
+            Frame::Continuation(Item::FirstText(bytes)) => {
+                self.text = Some(BytesMut::new());
+                self.gather(&bytes)
+            }
+            Frame::Continuation(Item::FirstBinary(_)) => {
+                self.text = None;
+                Incoming::Binary
+            }
+            Frame::Continuation(Item::Continue(bytes)) => self.gather(&bytes),
+            Frame::Continuation(Item::Last(bytes)) => match self.gather(&bytes) {
+                Incoming::Part => self.text.take().map_or(Incoming::Part, |whole| text(whole.freeze())),
+                other => other,
+            },
+        }
+    }
+
+    // Parts of a binary message are only looked past: it was answered when it began.
+    fn gather(&mut self, bytes: &[u8]) -> Incoming {
+        let Some(text) = &mut self.text else { return Incoming::Part };
+        if text.len() + bytes.len() > FRAME_BYTES_MAX {
+            return Incoming::Broken(Broken::TooLong);
+        }
+        text.extend_from_slice(bytes);
+        Incoming::Part
+    }
+}
+
+fn text(bytes: Bytes) -> Incoming {
+    ByteString::try_from(bytes).map_or(Incoming::Broken(Broken::NotUtf8), Incoming::Text)
+}
+
+impl<S> Stream for Frames<S>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    type Item = Incoming;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        loop {
+            if !self.ended
+                && let Some(found) = self.next_whole()
+            {
+                return Poll::Ready(Some(found));
+            }
+            match std::task::ready!(Pin::new(&mut self.bytes).poll_next(context)) {
+                Some(Ok(_)) if self.ended => {}
+                Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use actix_http::ws::{CloseCode, CloseReason, Message};
+    use futures_util::{StreamExt, stream};
+    use tokio_util::codec::Encoder;
+
+    use super::*;
+
+    fn encoded(messages: Vec<Message>) -> Bytes {
+        let mut codec = Codec::new().client_mode();
+        let mut bytes = BytesMut::new();
+        for message in messages {
+            codec.encode(message, &mut bytes).unwrap();
+        }
+        bytes.freeze()
+    }
+
+    async fn read(bytes: Bytes, piece: usize) -> Vec<Incoming> {
+        let pieces: Vec<_> = bytes.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        Frames::new(stream::iter(pieces)).collect().await
+    }
+
+    fn part(item: fn(Bytes) -> Item, text: &'static [u8]) -> Message {
+        Message::Continuation(item(Bytes::from_static(text)))
+    }
+
+    #[actix_web::test]
+    async fn frames_become_messages_however_they_arrive() {
+        let text = |text: &str| Incoming::Text(text.into());
+        let close = Message::Close(Some(CloseReason::from(CloseCode::Normal)));
+        for (name, messages, expected) in [
+            ("texts", vec![Message::Text("a".into()), Message::Text("b".into())], vec![text("a"), text("b")]),
+            (
+                "parts, with a ping between",
+                vec![
+                    part(Item::FirstText, b"a"),
+                    Message::Ping(Bytes::from_static(b"p")),
+                    part(Item::Continue, b"\xc3"),
+                    part(Item::Last, b"\xa9"),
+                ],
+                vec![Incoming::Part, Incoming::Ping(Bytes::from_static(b"p")), Incoming::Part, text("aé")],
+            ),
+            (
+                "binary, then text",
+                vec![Message::Binary(Bytes::from_static(b"x")), Message::Text("a".into())],
+                vec![Incoming::Binary, text("a")],
+            ),
+            (
+                "binary in parts",
+                vec![part(Item::FirstBinary, b"x"), part(Item::Last, b"y"), Message::Pong(Bytes::new())],
+                vec![Incoming::Binary, Incoming::Part, Incoming::Pong],
+            ),
+            ("nothing after a close", vec![close, Message::Text("a".into())], vec![Incoming::Close(Some(1000))]),
+        ] {
+            let bytes = encoded(messages);
+            for piece in [1, 7, 4096] {
+                assert_eq!(read(bytes.clone(), piece).await, expected, "{name}, {piece} at a time");
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn what_is_too_long_or_unreadable_ends_the_messages() {
+        let long = |bytes: usize| Message::Text("x".repeat(bytes).into());
+        let half = Bytes::from("x".repeat(FRAME_BYTES_MAX / 2 + 1));
+        let not_utf8 = {
+            let mut bytes = encoded(vec![Message::Binary(Bytes::from_static(b"\xff\xff"))]).to_vec();
+            bytes[0] = 0x81;
+            Bytes::from(bytes)
+        };
+        let unmasked = Bytes::from_static(b"\x81\x01a");
+        let reserved = Bytes::from_static(b"\xf1\x80\0\0\0\0");
+        let stray = encoded(vec![Message::Text("a".into())])
+            .iter()
+            .enumerate()
+            .map(|(i, b)| if i == 0 { 0x80 } else { *b })
+            .collect();
+        for (name, bytes, expected) in [
+            ("one byte too long", encoded(vec![long(FRAME_BYTES_MAX + 1)]), Broken::TooLong),
+            (
+                "parts too long together",
+                encoded(vec![
+                    Message::Continuation(Item::FirstText(half.clone())),
+                    Message::Continuation(Item::Last(half.clone())),
+                ]),
+                Broken::TooLong,
+            ),
+            ("not UTF-8", not_utf8, Broken::NotUtf8),
+            ("unmasked", unmasked, Broken::Protocol),
+            ("reserved bits", reserved, Broken::Protocol),
+            ("a last part without a first", stray, Broken::Protocol),
+        ] {
+            let followed = [bytes, encoded(vec![Message::Text("a".into())])].concat();
+            let mut found = read(followed.into(), 4096).await;
+            found.retain(|one| *one != Incoming::Part);
+            assert_eq!(found, [Incoming::Broken(expected)], "{name}");
+        }
+        assert!(matches!(read(encoded(vec![long(FRAME_BYTES_MAX)]), 4096).await[..], [Incoming::Text(_)]));
+    }
+}

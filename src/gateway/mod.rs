@@ -1,0 +1,255 @@
+//! The door: everything that comes in by HTTP or WebSocket.
+//!
+//! Invariant: what passes the door is checked: who asks, what they may do, that every value is in range; behind it
+//! types are trusted. Everything is bounded: connections, frames, bodies, time. Absent on purpose: decisions about
+//! feeds, SQL, the engine's states; forwarded headers, which anybody may write.
+//!
+//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `origin`, `query`, `body`, `call`, then the routes:
+//! `rest`, `pages`, `frames`, `watcher`, `session`.
+
+pub mod auth;
+pub mod body;
+pub mod call;
+pub mod checks;
+pub mod errors;
+pub mod frames;
+pub mod keys;
+pub mod origin;
+pub mod pages;
+pub mod query;
+pub mod rest;
+pub mod session;
+pub mod times;
+pub mod watcher;
+
+use std::any::Any;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Extensions, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, from_fn};
+use actix_web::rt::net::TcpStream;
+use actix_web::rt::task::JoinHandle;
+use actix_web::{App, Error, HttpServer, web};
+
+use crate::actors::Server;
+
+use auth::Auth;
+use watcher::{Line, Registry};
+
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
+     style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// How the door is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewaySettings {
+    /// Threads that serve requests; as many as there are cores by default.
+    pub workers: Option<usize>,
+    /// Connections that wait to be accepted.
+    pub backlog: u32,
+    /// Open WebSockets at most; more get 503.
+    pub sessions_max: usize,
+    /// Other open connections per worker at most; more wait.
+    pub connections_max: usize,
+    /// Origins whose pages may open a WebSocket, beside our own: `https://app.example`.
+    pub origins: Vec<String>,
+    /// An idle connection is kept for so long.
+    pub keep_alive: Duration,
+    /// A request's head must arrive within.
+    pub head_within: Duration,
+    /// A session says `hello` within.
+    pub hello_within: Duration,
+    /// Between two pings of a session.
+    pub heartbeat: Duration,
+    /// A peer may be silent, or leave a feed undrawn, for so long.
+    pub patience: Duration,
+    /// Between two scans of all sessions.
+    pub scan: Duration,
+    /// Requests may go on for so long after the server was told to stop.
+    pub farewell: Duration,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        GatewaySettings {
+            workers: None,
+            backlog: 2_048,
+            sessions_max: 12_000,
+            connections_max: 20_000,
+            origins: Vec::new(),
+            keep_alive: Duration::from_secs(75),
+            head_within: Duration::from_secs(10),
+            hello_within: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(20),
+            patience: Duration::from_secs(60),
+            scan: Duration::from_secs(5),
+            farewell: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Everything that the door needs. Clone freely: all clones share one registry of sessions.
+#[derive(Clone)]
+pub struct Door {
+    /// The actors.
+    pub server: Server,
+    /// How it is built.
+    pub settings: GatewaySettings,
+    /// How tokens are checked.
+    pub auth: Auth,
+    /// All open sessions.
+    pub registry: Arc<Registry>,
+}
+
+impl Door {
+    /// A door that is not open yet.
+    #[must_use]
+    pub fn new(server: Server, settings: GatewaySettings, auth: Auth) -> Door {
+        let registry = Registry::new(settings.sessions_max);
+        Door { server, settings, auth, registry }
+    }
+}
+
+/// All routes, without the middleware of [`app`].
+pub fn configure(config: &mut web::ServiceConfig, door: Door) {
+    config
+        .app_data(web::Data::new(door.auth.clone()))
+        .app_data(web::Data::new(door))
+        .service(rest::at("/", "GET, HEAD").route(rest::reads().to(pages::index)))
+        .service(rest::at("/static/{path:.*}", "GET, HEAD").route(rest::reads().to(pages::file)))
+        .service(rest::at("/ws", "GET").route(web::get().to(session::open)))
+        .configure(rest::configure)
+        .default_service(web::to(errors::unknown_route));
+}
+
+/// The whole application, as each worker runs it.
+pub fn app(
+    door: Door,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + 'static>,
+        Error = Error,
+        InitError = (),
+    > + 'static,
+> {
+    let headers = DefaultHeaders::new()
+        .add(("content-security-policy", CONTENT_SECURITY_POLICY))
+        .add(("x-content-type-options", "nosniff"))
+        .add(("referrer-policy", "no-referrer"));
+    // The last one wrapped sees a request first.
+    App::new()
+        .configure(|config| configure(config, door))
+        .wrap(from_fn(origin::only_loopback_names_in_dev))
+        .wrap(NormalizePath::trim())
+        .wrap(Compress::default())
+        .wrap(headers)
+}
+
+/// An open door.
+pub struct Serving {
+    addresses: Vec<SocketAddr>,
+    handle: ServerHandle,
+    registry: Arc<Registry>,
+    running: JoinHandle<io::Result<()>>,
+    watching: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Where it listens, with real ports.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Waits until it ends by itself, which it does only when it fails.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn ended(&mut self) -> io::Result<()> {
+        (&mut self.running).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Ends gracefully: sessions are told `bye`, requests under way are finished, within `settings.farewell`.
+    pub async fn stop(self) {
+        self.registry.dismiss_all("shutdown");
+        for _ in 0..30 {
+            if self.registry.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.handle.stop(true).await;
+        self.watching.abort();
+    }
+}
+
+/// Opens the door on all `listen` addresses; port 0 takes a free one. Must run within an actix system. Signals are the
+/// caller's: it decides when to [`Serving::stop`].
+///
+/// # Errors
+/// When an address cannot be listened on, or must not be (beyond loopback without a secret).
+pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
+    let settings = door.settings.clone();
+    let registry = Arc::clone(&door.registry);
+    let listeners = listen.iter().map(|&address| bind(&door, address)).collect::<io::Result<Vec<_>>>()?;
+    let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+    let patience = settings.patience;
+    let mut http = HttpServer::new(move || app(door.clone()))
+        .workers(workers)
+        .backlog(settings.backlog)
+        .max_connections(settings.connections_max.saturating_add(settings.sessions_max))
+        .keep_alive(settings.keep_alive)
+        .client_request_timeout(settings.head_within)
+        .client_disconnect_timeout(Duration::from_secs(2))
+        .shutdown_timeout(settings.farewell.as_secs())
+        .disable_signals()
+        .on_connect(move |stream, data| greet(stream, data, patience));
+    for listener in listeners {
+        http = http.listen(listener)?;
+    }
+    let addresses = http.addrs();
+    let running = http.run();
+    let handle = running.handle();
+    let watching = watcher::watch(Arc::downgrade(&registry), patience, settings.scan);
+    Ok(Serving {
+        addresses,
+        handle,
+        registry,
+        running: actix_web::rt::spawn(running),
+        watching: actix_web::rt::spawn(watching),
+    })
+}
+
+fn bind(door: &Door, address: SocketAddr) -> io::Result<TcpListener> {
+    auth::check_listen(address, !door.auth.is_dev())
+        .map_err(|message| io::Error::new(io::ErrorKind::PermissionDenied, message))?;
+    let with_address = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    listen_on(address, door.settings.backlog).map_err(with_address)
+}
+
+fn listen_on(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for connections of the last run to be forgotten.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+fn greet(stream: &dyn Any, data: &mut Extensions, dead_after: Duration) {
+    let Some(stream) = stream.downcast_ref::<TcpStream>() else { return };
+    match Line::of(stream, dead_after) {
+        Ok(line) => {
+            data.insert(Arc::new(line));
+        }
+        // The connection works without; only the watcher cannot cut it.
+        Err(error) => tracing::warn!(%error, "no second handle on a socket: raise the limit of open files"),
+    }
+}

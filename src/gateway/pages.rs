@@ -1,0 +1,122 @@
+//! The page, from within the program.
+//!
+//! Invariant: only what is embedded is served, and a browser keeps nothing without asking whether it is still new.
+//! Absent on purpose: directories, templates, files of the machine.
+
+use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
+use actix_web::{HttpRequest, HttpResponse, web};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::errors::{Answer, unknown_route};
+
+#[derive(RustEmbed)]
+#[folder = "static/"]
+struct Files;
+
+/// `GET /`.
+///
+/// # Errors
+/// `unknown_route` when there is no page in this build.
+pub async fn index(request: HttpRequest) -> Answer {
+    serve(request, "index.html").await
+}
+
+/// `GET /static/{path}`.
+///
+/// # Errors
+/// `unknown_route`.
+pub async fn file(request: HttpRequest, path: web::Path<String>) -> Answer {
+    serve(request, &path).await
+}
+
+async fn serve(request: HttpRequest, path: &str) -> Answer {
+    // The folder may hold what is not for everybody: `.gitkeep`, an editor's leavings.
+    let hidden = path.split('/').any(|part| part.starts_with('.'));
+    match Files::get(path).filter(|_| !hidden) {
+        Some(file) => Ok(answer(&request, path, file)),
+        None => unknown_route(request).await,
+    }
+}
+
+fn answer(request: &HttpRequest, path: &str, file: EmbeddedFile) -> HttpResponse {
+    let tag = tag_of(&file);
+    let mut response = if has_it(request, &tag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header(header::ETag(tag.clone()));
+    response.insert_header((header::CACHE_CONTROL, "no-cache"));
+    if has_it(request, &tag) {
+        return response.finish();
+    }
+    response.insert_header((header::CONTENT_TYPE, media(path)));
+    response.body(file.data.into_owned())
+}
+
+// Weak, since the same file goes out compressed or not.
+fn tag_of(file: &EmbeddedFile) -> EntityTag {
+    let hash = file.metadata.sha256_hash();
+    EntityTag::new_weak(hash[..12].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn has_it(request: &HttpRequest, tag: &EntityTag) -> bool {
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|one| one.weak_eq(tag)),
+        Err(_) => false,
+    }
+}
+
+fn media(path: &str) -> String {
+    let media = mime_guess::from_path(path).first_or_octet_stream();
+    let is_text = media.type_() == mime_guess::mime::TEXT || media.subtype() == "javascript";
+    if is_text { format!("{media}; charset=utf-8") } else { media.to_string() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn sample() -> EmbeddedFile {
+        // Any file does; which ones are embedded is not this test's business.
+        rust_embed::utils::read_file_from_fs(std::path::Path::new("rustfmt.toml")).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn a_file_is_sent_once_and_then_found_unchanged() {
+        let first = answer(&TestRequest::get().to_http_request(), "js/app.js", sample());
+        assert_eq!(first.status(), 200);
+        assert_eq!(first.headers().get("content-type").unwrap(), "text/javascript; charset=utf-8");
+        let tag = first.headers().get("etag").unwrap().clone();
+        assert!(!to_bytes(first.into_body()).await.unwrap().is_empty());
+        let again = TestRequest::get().insert_header(("if-none-match", tag)).to_http_request();
+        let again = answer(&again, "js/app.js", sample());
+        assert_eq!(again.status(), 304);
+        assert!(to_bytes(again.into_body()).await.unwrap().is_empty());
+        let other = TestRequest::get().insert_header(("if-none-match", "\"x\"")).to_http_request();
+        assert_eq!(answer(&other, "js/app.js", sample()).status(), 200);
+    }
+
+    #[test]
+    fn files_have_their_media_types() {
+        for (path, expected) in [
+            ("index.html", "text/html; charset=utf-8"),
+            ("css/app.css", "text/css; charset=utf-8"),
+            ("js/app.js", "text/javascript; charset=utf-8"),
+            ("icon.svg", "image/svg+xml"),
+            ("data.json", "application/json"),
+            ("what", "application/octet-stream"),
+        ] {
+            assert_eq!(media(path), expected, "{path}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn nothing_outside_is_served() {
+        for path in ["../Cargo.toml", "/etc/hosts", ".gitkeep", "..%2fCargo.toml", "", "."] {
+            let request = TestRequest::get().to_http_request();
+            assert!(serve(request, path).await.is_err(), "{path}");
+        }
+    }
+}

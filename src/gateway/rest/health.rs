@@ -1,0 +1,27 @@
+//! Is it alive, may it take work?
+//!
+//! Invariant: these need no token and say nothing about anybody. Absent on purpose: figures (`/metrics`).
+
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use super::super::Door;
+use super::super::errors::Answer;
+use super::found;
+
+/// `GET /health`: the process answers.
+///
+/// # Errors
+/// None.
+pub async fn health() -> Answer {
+    found(&json!({"status": "ok"}))
+}
+
+/// `GET /ready`: it may take work.
+///
+/// # Errors
+/// `busy` until the store writes and the world is loaded, and again while shutting down.
+pub async fn ready(door: web::Data<Door>) -> Result<HttpResponse, super::super::errors::Problem> {
+    door.server.ready().await?;
+    found(&json!({"status": "ready"}))
+}

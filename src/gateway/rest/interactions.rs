@@ -1,0 +1,203 @@
+//! What people did: taken in ones and in bulk, and told again.
+//!
+//! Invariant: an interaction is learned once per person and `id`, however it comes; what is answered as accepted is
+//! durable. Absent on purpose: learning.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Bytes};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::domain::ids::{Key, Seq};
+use crate::domain::interactions::{Kind, Shown};
+use crate::domain::journal::{Entry, Learned, Predicted, What};
+use crate::domain::time::Millis;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+use super::super::body::{self, BATCH_BYTES_MAX};
+use super::super::call::Call;
+use super::super::checks::{self, Act};
+use super::super::errors::Answer;
+use super::super::keys;
+use super::batch::{self, Outcome};
+use super::{LIST_DEFAULT, LIST_MAX, found, lines};
+
+// Parts of an array that are under way at once.
+const WINDOW: usize = 1_024;
+// How often a part of a batch is tried again while the server is busy; its own pace is then the sender's.
+const TRIES: u32 = 10;
+const PAUSE_MS_MAX: u32 = 2_000;
+
+/// One interaction, as REST takes it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Posted {
+    user: Key,
+    #[serde(default)]
+    id: Option<Key>,
+    item: Key,
+    kind: Kind,
+    #[serde(default)]
+    dwell_ms: Option<u32>,
+    #[serde(default)]
+    at: Option<Millis>,
+}
+
+#[derive(Serialize)]
+struct View {
+    user: Key,
+    seq: Seq,
+    id: Key,
+    item: Key,
+    kind: Kind,
+    at: Millis,
+    received: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dwell_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown: Option<Shown>,
+    predicted: Predicted,
+}
+
+/// `POST /v1/interactions`: one object, an array, or NDJSON.
+///
+/// # Errors
+/// For one object as it is; for many, per part.
+pub async fn take(call: Call, payload: web::Payload) -> Answer {
+    if body::media(call.headers()) == lines::MEDIA {
+        body::must_be_plain(call.headers(), BATCH_BYTES_MAX)?;
+        return Ok(lines::answer(payload, move |line| part(call.clone(), line)));
+    }
+    let body = body::json_batch(call.headers(), payload).await?;
+    if body::is_array(&body) { many(call, &body).await } else { one(&call, &body).await }
+}
+
+/// `GET /user/{id}/feed?limit=`: their interactions, newest first.
+///
+/// # Errors
+/// `unknown_user`.
+pub async fn of_person(call: Call) -> Answer {
+    let limit = call.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
+    let who = call.person()?;
+    let entries = call.server().interactions_of_user(who.id, limit).await?;
+    found(&json!({"interactions": views(&call, entries)}))
+}
+
+/// `GET /post/{id}/feed?limit=`: everybody's interactions with an item, newest first.
+///
+/// # Errors
+/// `forbidden` for a user token, or `unknown_item`.
+pub async fn with_item(call: Call) -> Answer {
+    let limit = call.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
+    call.subject().must_be_service()?;
+    let item = call.item("id")?;
+    let entries = call.server().interactions_with_item(item, limit).await?;
+    found(&json!({"interactions": views(&call, entries)}))
+}
+
+async fn one(call: &Call, body: &[u8]) -> Answer {
+    let mut posted: Posted = body::parse(body)?;
+    if posted.id.is_none() {
+        posted.id = Some(call.event_id()?);
+    }
+    let (id, acted) = act(call, posted).await;
+    found(&json!({"id": id, "status": "accepted", "seq": acted?}))
+}
+
+async fn many(call: Call, body: &[u8]) -> Answer {
+    let parts: Vec<Bytes> =
+        batch::parts(body)?.iter().map(|raw| Bytes::copy_from_slice(raw.get().as_bytes())).collect();
+    let acting = stream::iter(parts).map(|bytes| part(call.clone(), bytes)).buffered(WINDOW);
+    let results: Vec<Outcome> = acting.collect().await;
+    Ok(HttpResponse::Ok().json(json!({"results": results})))
+}
+
+/// One part of a batch. While the server is busy the batch waits, so that a bulk load runs at the server's pace.
+async fn part(call: Call, bytes: Bytes) -> Outcome {
+    let mut posted: Posted = match body::parse(&bytes) {
+        Ok(posted) => posted,
+        Err(refusal) => return Outcome::refused(batch::readable_id(&bytes), refusal),
+    };
+    // The same id in every try: what was stored after all is then found again.
+    posted.id.get_or_insert_with(keys::fresh);
+    for _ in 1..TRIES {
+        match act(&call, posted.clone()).await {
+            (_, Err(Refusal { code: Code::Busy, retry_after_ms, .. })) => {
+                let pause = retry_after_ms.unwrap_or(100).clamp(10, PAUSE_MS_MAX);
+                tokio::time::sleep(Duration::from_millis(u64::from(pause))).await;
+            }
+            (id, acted) => return outcome(id, acted),
+        }
+    }
+    let (id, acted) = act(&call, posted).await;
+    outcome(id, acted)
+}
+
+fn outcome(id: Key, acted: Result<Seq, Refusal>) -> Outcome {
+    match acted {
+        Ok(seq) => Outcome::Accepted { id, seq },
+        Err(refusal) => Outcome::refused(Some(id), refusal),
+    }
+}
+
+async fn act(call: &Call, posted: Posted) -> (Key, Result<Seq, Refusal>) {
+    let Posted { user, id, item, kind, dwell_ms, at } = posted;
+    let id = id.unwrap_or_else(keys::fresh);
+    let checked = call.named(user, "user").and_then(|who| {
+        let event = checks::interaction(call.server(), Act { id: id.clone(), item, kind, dwell_ms, at })?;
+        Ok((who, event))
+    });
+    let acted = match checked {
+        Ok((who, event)) => call.server().act(who.id, event).await,
+        Err(refusal) => Err(refusal),
+    };
+    (id, acted)
+}
+
+fn views(call: &Call, entries: Vec<Entry>) -> Vec<View> {
+    let (world, people) = (call.server().world(), call.server().people());
+    let view = |entry: Entry| {
+        let What::Interacted(Learned { item, kind, dwell_ms, shown, predicted, .. }) = entry.what else { return None };
+        let Entry { user, seq, id, at, received, .. } = entry;
+        let user = people.get(user)?.key.clone();
+        let item = world.item(item)?.key.clone();
+        Some(View { user, seq, id, item, kind, at, received, dwell_ms, shown, predicted })
+    };
+    entries.into_iter().filter_map(view).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interaction_is_read_and_its_faults_are_named() {
+        let good: Posted = body::parse(br#"{"user":"ada","item":"p1","kind":"like","at":5}"#).unwrap();
+        let key = |text| Key::new(text).unwrap();
+        let expected = Posted {
+            user: key("ada"),
+            id: None,
+            item: key("p1"),
+            kind: Kind::Like,
+            dwell_ms: None,
+            at: Some(Millis(5)),
+        };
+        assert_eq!(good, expected);
+        for (text, field) in [
+            (r#"{"item":"p1","kind":"like"}"#, "user"),
+            (r#"{"user":"","item":"p1","kind":"like"}"#, "user"),
+            (r#"{"user":"ada","item":"p1","kind":"love"}"#, "kind"),
+            (r#"{"user":"ada","item":"p1","kind":"like","dwell_ms":-1}"#, "dwell_ms"),
+            (r#"{"user":"ada","item":"p1","kind":"like","when":1}"#, "when"),
+            (r#"{"user":"ada","user":"bob","item":"p1","kind":"like"}"#, "user"),
+        ] {
+            let refusal = body::parse::<Posted>(text.as_bytes()).unwrap_err();
+            assert_eq!((refusal.code, refusal.field.as_deref()), (Code::BadField, Some(field)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The catalogue, and when what is in it is available.
+//!
+//! Invariant: only services change it; everybody with a token reads it. Absent on purpose: embeddings in answers (large,
+//! and of no use to a page).
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::actors::server::{ItemDraft, ItemWrite, ItemWritten, Server};
+use crate::domain::ids::{ItemId, Key};
+use crate::domain::items::Item;
+use crate::domain::time::Millis;
+use crate::domain::windows::{Window, Windows};
+use crate::engine::world::World;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+use super::super::body;
+use super::super::call::Call;
+use super::super::checks;
+use super::super::errors::{Answer, Problem};
+use super::super::times;
+use super::batch::{self, Outcome};
+use super::{LIST_DEFAULT, LIST_MAX, found};
+
+// Drafts that are written in one go.
+const CHUNK: usize = 1_000;
+
+#[derive(Serialize)]
+struct View<'a> {
+    id: &'a Key,
+    revision: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<&'a Key>,
+    topics: Vec<&'a Key>,
+    text: &'a str,
+    created: Millis,
+    windows: &'a Windows,
+    available: bool,
+}
+
+/// What POST, PUT and PATCH take.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Face {
+    id: Option<Key>,
+    author: Option<Key>,
+    topics: Option<Vec<Key>>,
+    text: Option<String>,
+    embedding: Option<Vec<f32>>,
+    created: Option<Millis>,
+    windows: Option<Vec<WindowFace>>,
+}
+
+/// One window; `stop` may be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowFace {
+    start: Millis,
+    #[serde(default)]
+    stop: Option<Millis>,
+}
+
+/// `GET /post/{id}`, `GET /v1/items/{id}`.
+///
+/// # Errors
+/// `unknown_item`.
+pub async fn item(call: Call) -> Answer {
+    call.query(&[])?;
+    let id = call.item("id")?;
+    let world = call.server().world();
+    found(&view(&world, known(&world, id)?, call.server().clock().now()))
+}
+
+/// `GET /v1/items?limit=&after=`: in the order in which they came; `next` is where to go on.
+///
+/// # Errors
+/// A parameter's name.
+pub async fn list(call: Call) -> Answer {
+    let query = call.query(&["limit", "after"])?;
+    let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
+    let first = query.number("after")?.map_or(0, |after| after.saturating_add(1));
+    let (world, now) = (call.server().world(), call.server().clock().now());
+    let mut there = (first..world.len()).filter_map(|id| world.item(ItemId(id))).filter(|item| !item.deleted);
+    let page: Vec<&Item> = there.by_ref().take(limit).collect();
+    let next = page.last().map(|item| item.id).filter(|_| there.next().is_some());
+    let items: Vec<View<'_>> = page.into_iter().map(|item| view(&world, item, now)).collect();
+    found(&json!({"items": items, "next": next}))
+}
+
+/// `POST /v1/items`: one (201) or an array (200, a result each).
+///
+/// # Errors
+/// For one as it is, `conflict` when its key exists; for many, per item.
+pub async fn create(call: Call, payload: web::Payload) -> Answer {
+    call.subject().must_be_service()?;
+    let body = body::json_batch(call.headers(), payload).await?;
+    if body::is_array(&body) {
+        return create_many(&call, &body).await;
+    }
+    let draft = draft(call.server(), body::parse(&body)?, ItemWrite::Create)?;
+    write(&call, draft, ItemWrite::Create).await
+}
+
+/// `PUT /v1/items/{id}`: all of it; 201 when new, else 200.
+///
+/// # Errors
+/// A field's name.
+pub async fn replace(call: Call, payload: web::Payload) -> Answer {
+    write_named(call, payload, ItemWrite::Replace).await
+}
+
+/// `PATCH /v1/items/{id}`: what is given.
+///
+/// # Errors
+/// `unknown_item`, or a field's name.
+pub async fn change(call: Call, payload: web::Payload) -> Answer {
+    write_named(call, payload, ItemWrite::Change).await
+}
+
+/// `DELETE /v1/items/{id}`.
+///
+/// # Errors
+/// `unknown_item`.
+pub async fn delete(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    call.server().delete_item(call.item("id")?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `GET /v1/items/{id}/windows`.
+///
+/// # Errors
+/// `unknown_item`.
+pub async fn windows(call: Call) -> Answer {
+    call.query(&[])?;
+    let id = call.item("id")?;
+    let world = call.server().world();
+    found(&known(&world, id)?.windows)
+}
+
+/// `PUT /v1/items/{id}/windows`: all of them; an empty list is always available.
+///
+/// # Errors
+/// `conflict` naming the two that clash, or `unknown_item`.
+pub async fn set_windows(call: Call, payload: web::Payload) -> Answer {
+    call.subject().must_be_service()?;
+    let id = call.item("id")?;
+    let list: Vec<WindowFace> = body::json(call.headers(), payload).await?;
+    let windows = checked_windows(list)?;
+    call.server().set_windows(id, windows.clone()).await?;
+    found(&windows)
+}
+
+/// `GET /v1/availability?at=&limit=&after=`: what is on at an instant, by default now.
+///
+/// # Errors
+/// A parameter's name.
+pub async fn availability(call: Call) -> Answer {
+    let query = call.query(&["at", "limit", "after"])?;
+    let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
+    let after = query.number("after")?.map(ItemId);
+    let at = query.time("at")?.unwrap_or_else(|| call.server().clock().now());
+    let world = call.server().world();
+    let open = world.open_at(at);
+    // One more than is shown tells whether there is a next page.
+    let from = after.map_or(0, |after| after.0.saturating_add(1));
+    let mut page: Vec<&Item> = open
+        .range(from..)
+        .filter_map(|id| world.item(ItemId(id)))
+        .filter(|item| item.is_available(at))
+        .take(limit + 1)
+        .collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let next = page.last().filter(|_| more).map(|item| item.id);
+    let items: Vec<_> = page
+        .iter()
+        .map(|item| {
+            let until = item.windows.at(at).and_then(|window| window.stop);
+            let topic = item.topics.first().and_then(|topic| world.topic(*topic));
+            let live = !item.windows.is_always();
+            json!({"item": item.key, "text": item.text, "topic": topic, "live": live, "available_until": until})
+        })
+        .collect();
+    found(&json!({"at": at, "total": open.len(), "items": items, "next": next}))
+}
+
+async fn create_many(call: &Call, body: &[u8]) -> Answer {
+    let mut results = Vec::new();
+    for parts in batch::parts(body)?.chunks(CHUNK) {
+        let mut drafts = Vec::new();
+        let mut places = Vec::new();
+        for part in parts {
+            let bytes = part.get().as_bytes();
+            let checked = body::parse::<Face>(bytes).and_then(|face| draft(call.server(), face, ItemWrite::Create));
+            match checked {
+                Ok(draft) => {
+                    places.push((results.len(), draft.key.clone()));
+                    drafts.push(draft);
+                    results.push(None);
+                }
+                Err(refusal) => results.push(Some(Outcome::refused(batch::readable_id(bytes), refusal))),
+            }
+        }
+        let written = call.server().write_items(drafts, ItemWrite::Create).await;
+        for ((place, key), written) in places.into_iter().zip(written) {
+            results[place] = Some(outcome(key, written));
+        }
+    }
+    Ok(HttpResponse::Ok().json(json!({"results": results})))
+}
+
+fn outcome(key: Option<Key>, written: Result<ItemWritten, Refusal>) -> Outcome {
+    match written {
+        Ok(ItemWritten { key, revision, created: true, .. }) => Outcome::Created { id: key, revision },
+        Ok(ItemWritten { key, revision, .. }) => Outcome::Changed { id: key, revision },
+        Err(refusal) => Outcome::refused(key, refusal),
+    }
+}
+
+async fn write_named(call: Call, payload: web::Payload, how: ItemWrite) -> Answer {
+    call.subject().must_be_service()?;
+    let key = call.key("id")?;
+    let face: Face = body::json(call.headers(), payload).await?;
+    if face.id.as_ref().is_some_and(|id| *id != key) {
+        return Err(Refusal::field(Code::BadField, "id", "differs from the one in the path: leave it out").into());
+    }
+    let draft = draft(call.server(), Face { id: Some(key), ..face }, how)?;
+    write(&call, draft, how).await
+}
+
+async fn write(call: &Call, draft: ItemDraft, how: ItemWrite) -> Answer {
+    let written = call.server().write_items(vec![draft], how).await.pop();
+    let none = || Problem::from(Refusal::new(Code::Internal, "a draft was not answered"));
+    let ItemWritten { key, revision, created, .. } = written.ok_or_else(none)??;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(HttpResponse::build(status).json(json!({"id": key, "revision": revision})))
+}
+
+fn draft(server: &Server, face: Face, how: ItemWrite) -> Result<ItemDraft, Refusal> {
+    if how != ItemWrite::Change && face.text.is_none() {
+        return Err(Refusal::field(Code::BadField, "text", "missing: say what there is to read"));
+    }
+    let author = face.author.map(|author| checks::person(server.people(), &author, "author")).transpose()?;
+    let embedding = face.embedding.map(|numbers| checks::embedding(numbers, server.dim())).transpose()?;
+    Ok(ItemDraft {
+        key: face.id,
+        author,
+        topics: face.topics.map(checks::item_topics).transpose()?,
+        text: face.text.map(checks::text).transpose()?,
+        embedding,
+        created: face.created.map(|created| times::in_range("created", created)).transpose()?,
+        windows: face.windows.map(checked_windows).transpose()?,
+    })
+}
+
+fn checked_windows(list: Vec<WindowFace>) -> Result<Windows, Refusal> {
+    checks::windows(list.into_iter().map(|WindowFace { start, stop }| Window { start, stop }).collect())
+}
+
+fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {
+    let gone = || Problem::from(Refusal::field(Code::UnknownItem, "id", "the item was deleted just now"));
+    world.item(id).filter(|item| !item.deleted).ok_or_else(gone)
+}
+
+fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> View<'a> {
+    View {
+        id: &item.key,
+        revision: item.revision,
+        author: item.author.as_ref().map(|author| &author.key),
+        topics: item.topics.iter().filter_map(|&topic| world.topic(topic)).collect(),
+        text: &item.text,
+        created: item.created,
+        windows: &item.windows,
+        available: item.is_available(now),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_face_is_read_and_its_faults_are_named() {
+        let text = br#"{"id":"p1","topics":["sea"],"text":"hi","windows":[{"start":1,"stop":2},{"start":5}]}"#;
+        let face: Face = body::parse(text).unwrap();
+        assert_eq!(face.windows.map(|windows| windows.len()), Some(2));
+        for (text, field) in [
+            (r#"{"title":"x"}"#, "title"),
+            (r#"{"topics":["a",""]}"#, "topics[1]"),
+            (r#"{"windows":[{"start":1,"end":2}]}"#, "windows[0].end"),
+            (r#"{"windows":[{"stop":2}]}"#, "windows[0].start"),
+            (r#"{"embedding":[1,"x"]}"#, "embedding[1]"),
+            (r#"{"text":"a","text":"b"}"#, "text"),
+        ] {
+            let refusal = body::parse::<Face>(text.as_bytes()).unwrap_err();
+            assert_eq!((refusal.code, refusal.field.as_deref()), (Code::BadField, Some(field)), "{text}");
+        }
+    }
+}

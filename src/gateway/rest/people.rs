@@ -1,0 +1,175 @@
+//! People and whom they follow.
+//!
+//! Invariant: a person sees and changes themselves only; the list is for services. Absent on purpose: erasure and
+//! export.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::actors::server::UserEvent;
+use crate::domain::ids::{Key, UserId};
+use crate::domain::people::Person;
+use crate::domain::time::Millis;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+use super::super::body::{self, ObjectText};
+use super::super::call::Call;
+use super::super::checks;
+use super::super::errors::{Answer, Problem};
+use super::{LIST_DEFAULT, LIST_MAX, found};
+
+#[derive(Serialize)]
+struct View<'a> {
+    id: &'a Key,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<Box<RawValue>>,
+    created: Millis,
+}
+
+impl<'a> From<&'a Person> for View<'a> {
+    fn from(person: &'a Person) -> Self {
+        View {
+            id: &person.key,
+            name: person.name.as_deref(),
+            attributes: person.attributes.as_ref().and_then(|text| RawValue::from_string(text.clone()).ok()),
+            created: person.created,
+        }
+    }
+}
+
+/// What PUT takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Face {
+    name: Option<String>,
+    attributes: Option<ObjectText>,
+}
+
+/// `GET /user/{id}`, `GET /v1/users/{id}`.
+///
+/// # Errors
+/// `unknown_user`.
+pub async fn person(call: Call) -> Answer {
+    call.query(&[])?;
+    let named = call.person()?;
+    found(&View::from(&*known(&call, named.id)?))
+}
+
+/// `GET /v1/users?prefix=&limit=`.
+///
+/// # Errors
+/// `forbidden` for a user token.
+pub async fn list(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    let query = call.query(&["prefix", "limit"])?;
+    let limit = query.limit(LIST_DEFAULT, LIST_MAX)?;
+    let people = call.server().people().list(query.text("prefix").unwrap_or_default(), limit as usize);
+    let views: Vec<View<'_>> = people.iter().map(|person| View::from(&**person)).collect();
+    found(&json!({"users": views}))
+}
+
+/// `PUT /v1/users/{id}`: 201 when new, else 200. The body may be left out.
+///
+/// # Errors
+/// `bad_field` or `out_of_range` for `name` or `attributes`.
+pub async fn put(call: Call, payload: web::Payload) -> Answer {
+    let key = call.key("id")?;
+    call.subject().may_act_as(&key)?;
+    let face: Face = body::json_or_nothing(call.headers(), payload).await?;
+    let name = face.name.map(name).transpose()?;
+    let attributes = face.attributes.map(attributes).transpose()?;
+    let created = call.server().put_person(key.clone(), name, attributes).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let id = checks::person(call.server().people(), &key, "id")?;
+    Ok(HttpResponse::build(status).json(View::from(&*known(&call, id)?)))
+}
+
+/// `PUT /v1/users/{id}/follows/{whom}`.
+///
+/// # Errors
+/// `unknown_user`, or `out_of_range` for oneself.
+pub async fn follow(call: Call) -> Answer {
+    graph(call, |id, user, at| UserEvent::Followed { id, user, at }).await
+}
+
+/// `DELETE /v1/users/{id}/follows/{whom}`.
+///
+/// # Errors
+/// `unknown_user`, or `out_of_range` for oneself.
+pub async fn unfollow(call: Call) -> Answer {
+    graph(call, |id, user, at| UserEvent::Unfollowed { id, user, at }).await
+}
+
+async fn graph(call: Call, event: fn(Key, UserId, Millis) -> UserEvent) -> Answer {
+    let who = call.person()?;
+    let server = call.server();
+    let whom = checks::followee(server.people(), who.id, &call.key("whom")?, "whom")?;
+    let id = call.event_id()?;
+    let seq = server.act(who.id, event(id.clone(), whom, server.clock().now())).await?;
+    found(&json!({"id": id, "seq": seq}))
+}
+
+fn known(call: &Call, id: UserId) -> Result<Arc<Person>, Problem> {
+    let person = call.server().people().get(id);
+    person.ok_or_else(|| Refusal::new(Code::Internal, "a known key has no person").into())
+}
+
+fn name(name: String) -> Result<String, Refusal> {
+    let refuse = |message: String| Err(Refusal::field(Code::OutOfRange, "name", message));
+    if name.trim().is_empty() {
+        return refuse("must not be blank: leave it out".into());
+    }
+    if name.len() > Person::NAME_BYTES_MAX {
+        return refuse(format!("must have at most {} bytes, has {}", Person::NAME_BYTES_MAX, name.len()));
+    }
+    if name.chars().any(char::is_control) {
+        return refuse("must not contain control characters".into());
+    }
+    Ok(name)
+}
+
+fn attributes(ObjectText(text): ObjectText) -> Result<String, Refusal> {
+    if text.len() > Person::ATTRIBUTES_BYTES_MAX {
+        let message = format!("must have at most {} bytes, has {}", Person::ATTRIBUTES_BYTES_MAX, text.len());
+        return Err(Refusal::field(Code::OutOfRange, "attributes", message));
+    }
+    // Databases hold no NUL in text, however it is written.
+    if text.contains("\\u0000") {
+        return Err(Refusal::field(Code::BadField, "attributes", "must not contain the character NUL"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_attributes_are_bounded() {
+        for (given, good) in [
+            ("Ada", true),
+            ("", false),
+            (" ", false),
+            ("a\nb", false),
+            (&*"x".repeat(255), true),
+            (&*"x".repeat(256), false),
+        ] {
+            assert_eq!(name(given.to_owned()).is_ok(), good, "{given:?}");
+        }
+        for (given, good) in [
+            ("{}".to_owned(), true),
+            (format!("{{\"a\":\"{}\"}}", "x".repeat(16 * 1024)), false),
+            (r#"{"a":"\u0000"}"#.to_owned(), false),
+        ] {
+            assert_eq!(attributes(ObjectText(given.clone())).is_ok(), good, "{given:.20}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What was learned, and how well it predicts.
+//!
+//! Invariant: a person sees what was learned about them only; figures over everybody are for services. Nothing here
+//! learns but what says so (`PATCH` model, `POST` prediction).
+
+use std::collections::BTreeMap;
+
+use actix_web::web;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::actors::server::{PersonModel, Prediction, UserEvent};
+use crate::domain::ids::{ItemId, Key, Seq};
+use crate::domain::interactions::{Interaction, Kind};
+
+use super::super::body::{self, UniqueMap};
+use super::super::call::{Call, Named};
+use super::super::checks;
+use super::super::errors::Answer;
+use super::found;
+
+/// What PATCH of a model takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Topics {
+    topics: UniqueMap<Key, f32>,
+    #[serde(default)]
+    id: Option<Key>,
+}
+
+/// What POST of a prediction takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Labelled {
+    label: Label,
+    #[serde(default)]
+    id: Option<Key>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Label {
+    Accepted,
+    Rejected,
+}
+
+/// `GET /v1/users/{id}/model`.
+///
+/// # Errors
+/// `unknown_user`.
+pub async fn model(call: Call) -> Answer {
+    call.query(&[])?;
+    let who = call.person()?;
+    glass_box(&call, &who).await
+}
+
+/// `PATCH /v1/users/{id}/model`: a person sets topic weights by hand; answered by the model after.
+///
+/// # Errors
+/// `out_of_range` for `topics.<name>`.
+pub async fn set_topics(call: Call, payload: web::Payload) -> Answer {
+    let who = call.person()?;
+    let Topics { topics, id } = body::json(call.headers(), payload).await?;
+    let weights = checks::topic_weights(&call.server().world(), &topics.0)?;
+    let id = id.map_or_else(|| call.event_id(), Ok)?;
+    let at = call.server().clock().now();
+    call.server().act(who.id, UserEvent::TopicsSet { id, weights, at }).await?;
+    glass_box(&call, &who).await
+}
+
+/// `GET /v1/users/{id}/predictions/{item}`: what the person would say, and how sure that is.
+///
+/// # Errors
+/// `unknown_user` or `unknown_item`.
+pub async fn prediction(call: Call) -> Answer {
+    call.query(&[])?;
+    let who = call.person()?;
+    let item = call.item("item")?;
+    predicted(&call, &who, item, None).await
+}
+
+/// `POST /v1/users/{id}/predictions/{item}`: learns the answer, and gives the probabilities after. A rejected item is
+/// not shown to that person again.
+///
+/// # Errors
+/// `unknown_user` or `unknown_item`.
+pub async fn label(call: Call, payload: web::Payload) -> Answer {
+    let who = call.person()?;
+    let item = call.item("item")?;
+    let Labelled { label, id } = body::json(call.headers(), payload).await?;
+    let id = id.map_or_else(|| call.event_id(), Ok)?;
+    let kind = match label {
+        Label::Accepted => Kind::Accept,
+        Label::Rejected => Kind::Reject,
+    };
+    let at = call.server().clock().now();
+    let learned = Interaction { id, item, kind, dwell_ms: None, at, shown: None };
+    let seq = call.server().act(who.id, UserEvent::Interacted(learned)).await?;
+    predicted(&call, &who, item, Some(seq)).await
+}
+
+/// `GET /v1/score?user=`: progressive figures, over everybody or of one person.
+///
+/// # Errors
+/// `forbidden` for a user token without `user`, or `unknown_user`.
+pub async fn score(call: Call) -> Answer {
+    if let Some(key) = call.query(&["user"])?.key("user")? {
+        let who = call.named(key, "user")?;
+        let model = call.server().model(who.id).await?;
+        return found(&score_of(&who.key, &model));
+    }
+    call.subject().must_be_service()?;
+    let score = call.server().score().await?;
+    let auc: BTreeMap<_, _> = score.auc.into_iter().collect();
+    found(&json!({
+        "labelled": score.labelled,
+        "auc": auc,
+        "log_loss": score.log_loss,
+        "calibration_error": score.calibration_error,
+    }))
+}
+
+async fn predicted(call: &Call, who: &Named, item: ItemId, seq: Option<Seq>) -> Answer {
+    let Prediction { accepted, deviation } = call.server().predict(who.id, item).await?;
+    let mut body = json!({"accepted": accepted, "rejected": 1.0 - accepted, "deviation": deviation});
+    if let Some(seq) = seq {
+        body["seq"] = json!(seq);
+    }
+    found(&body)
+}
+
+async fn glass_box(call: &Call, who: &Named) -> Answer {
+    let model = call.server().model(who.id).await?;
+    let mut body = score_of(&who.key, &model);
+    let people = call.server().people();
+    let follows: Vec<Key> = model.follows.iter().filter_map(|&id| people.get(id)).map(|one| one.key.clone()).collect();
+    let experts: BTreeMap<_, _> = model.experts.iter().map(|line| (line.expert.name(), line.amount)).collect();
+    body["topics"] = json!(model.topics);
+    body["events"] = json!(model.events);
+    body["weight_norm"] = json!(model.weight_norm);
+    body["uncertainty"] = json!(model.uncertainty);
+    body["experts"] = json!(experts);
+    body["follows"] = json!(follows);
+    body["seq"] = json!(model.seq);
+    found(&body)
+}
+
+fn score_of(user: &Key, model: &PersonModel) -> Value {
+    json!({
+        "user": user,
+        "labelled": model.labelled,
+        "auc": {"online": model.auc, "topics": model.auc_topics, "model": model.auc_model},
+        "log_loss": model.log_loss,
+        "calibration_error": model.calibration_error,
+    })
+}

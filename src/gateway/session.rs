@@ -1,0 +1,454 @@
+//! One WebSocket: `GET /ws`, subprotocol `eddyline.v1`.
+//!
+//! Invariant: this is the only file that names `actix_web_actors`. A session decides nothing about feeds: it checks
+//! what a client says, hands it on, and writes what it is told; every frame it reads is answered or handed on, in the
+//! order of their arrival. Its mailbox and its pending posts are bounded. Absent on purpose: dropping silent peers
+//! (`watcher`), since a session is frozen while its peer does not read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpRequest, web};
+use bytestring::ByteString;
+use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
+
+use crate::actors::server::{ItemDraft, Server, UserEvent};
+use crate::actors::session::{SessionId, SessionSettings, ToSession};
+use crate::domain::ids::{Key, Seq, UserId};
+use crate::protocol::client::{self, BadMessage, ClientMessage};
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::server::{Accepted, Busy, Bye, ErrorMessage, Pong, ServerMessage};
+use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX, SUBPROTOCOL};
+
+use super::auth::{self, Grant};
+use super::checks::{self, Act};
+use super::errors::{Answer, Problem, refusal_of};
+use super::frames::{Broken, Frames, Incoming};
+use super::watcher::{Line, Seat, Vitals};
+use super::{Door, keys, origin};
+
+// Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
+const MAILBOX: usize = 32;
+// Posts of one session that are being stored at once.
+const POSTS_MAX: usize = 8;
+/// The furthest position that `more` may ask for.
+pub const AFTER_MAX: u32 = 1_000;
+/// How many items a `drawn` may name.
+pub const VISIBLE_MAX: usize = 100;
+// How long a peer has to answer our close frame before the connection ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+// Timers need an end that fits; a token rarely lives this long.
+const GRANT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// Opens a session.
+///
+/// # Errors
+/// `forbidden` for a foreign page, `busy` when all seats are taken, `bad_frame` when it is no WebSocket handshake.
+pub async fn open(door: web::Data<Door>, request: HttpRequest, payload: web::Payload) -> Answer {
+    origin::check(&request, &door.settings.origins)?;
+    let mut response = ws::handshake_with_protocols(&request, &[SUBPROTOCOL]).map_err(|error| {
+        let message = format!("this is a WebSocket, subprotocol {SUBPROTOCOL}: {error}");
+        Problem::from(Refusal::new(Code::BadFrame, message))
+    })?;
+    let seat = door.registry.admit()?;
+    let line = request.conn_data::<Arc<Line>>().cloned();
+    let token = offered_token(request.headers());
+    let session = Session::new(door, seat, line, token);
+    // Our own `Frames` reads the socket; the stream of the crate is never fed.
+    let nothing = futures_util::stream::pending::<Result<web::Bytes, actix_web::error::PayloadError>>();
+    let written = WebsocketContext::with_factory(nothing, move |context| {
+        context.set_mailbox_capacity(MAILBOX);
+        context.add_stream(Frames::new(payload));
+        session
+    });
+    Ok(response.streaming(written))
+}
+
+/// The second entry of the subprotocol list, or `Authorization: Bearer` of programs.
+fn offered_token(headers: &HeaderMap) -> Option<String> {
+    let entries = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
+    let mut entries = entries.flat_map(|value| value.split(',')).map(str::trim);
+    let token = if entries.next() == Some(SUBPROTOCOL) { entries.next() } else { None };
+    token.filter(|token| !token.is_empty()).or_else(|| auth::bearer(headers)).map(str::to_owned)
+}
+
+/// The actor behind one socket.
+struct Session {
+    door: web::Data<Door>,
+    id: SessionId,
+    seat: Seat,
+    line: Option<Arc<Line>>,
+    vitals: Arc<Vitals>,
+    offered_token: Option<String>,
+    present: Option<Present>,
+    posts: usize,
+    leaving: bool,
+}
+
+/// A person whose actor knows this session; leaving is told when dropped, however the session ends.
+struct Present {
+    server: Server,
+    session: SessionId,
+    user: UserId,
+    settings: SessionSettings,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.server.detach(self.user, self.session);
+    }
+}
+
+impl Actor for Session {
+    type Context = WebsocketContext<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.seat.watch(Arc::clone(&self.vitals), self.line.clone(), context.address().recipient());
+        context.run_interval(self.door.settings.heartbeat, |session, context| {
+            if !session.leaving {
+                context.ping(b"");
+            }
+        });
+        context.run_later(self.door.settings.hello_within, |session, context| {
+            if session.present.is_none() {
+                session.leave(context, "silent", CloseCode::Policy);
+            }
+        });
+    }
+}
+
+impl StreamHandler<Incoming> for Session {
+    fn handle(&mut self, incoming: Incoming, context: &mut Self::Context) {
+        if self.leaving {
+            if let Incoming::Close(_) = incoming {
+                context.stop();
+            }
+            return;
+        }
+        self.vitals.heard();
+        match incoming {
+            Incoming::Text(text) => self.hear(&text, context),
+            Incoming::Binary => {
+                let message = "binary frames are not read: send one JSON object per text frame";
+                say_refusal(context, Refusal::new(Code::BadFrame, message), None);
+            }
+            Incoming::Ping(bytes) => context.pong(&bytes),
+            Incoming::Pong | Incoming::Part => {}
+            Incoming::Close(code) => {
+                self.leaving = true;
+                context.close(code.map(|code| CloseReason::from(CloseCode::from(code))));
+                context.stop();
+            }
+            Incoming::Broken(broken) => {
+                let (reason, code) = match broken {
+                    Broken::TooLong => ("too_large", CloseCode::Size),
+                    Broken::NotUtf8 => ("not_utf8", CloseCode::Invalid),
+                    Broken::Protocol => ("bad_frame", CloseCode::Protocol),
+                };
+                self.leave(context, reason, code);
+            }
+        }
+    }
+}
+
+// Demanded by the context; its own stream is `pending` for ever.
+impl StreamHandler<Result<Message, ProtocolError>> for Session {
+    fn handle(&mut self, _: Result<Message, ProtocolError>, _: &mut Self::Context) {}
+}
+
+impl Handler<ToSession> for Session {
+    type Result = ();
+
+    fn handle(&mut self, told: ToSession, context: &mut Self::Context) {
+        if self.leaving {
+            return;
+        }
+        match told {
+            ToSession::Frame(frame) => self.show(frame, context),
+            ToSession::Frames(frames) => {
+                for frame in frames {
+                    self.show(frame, context);
+                }
+            }
+            ToSession::Close(reason) => {
+                let code = if reason == "shutdown" { CloseCode::Away } else { CloseCode::Policy };
+                self.leave(context, reason, code);
+            }
+        }
+    }
+}
+
+impl Session {
+    fn new(door: web::Data<Door>, seat: Seat, line: Option<Arc<Line>>, offered_token: Option<String>) -> Session {
+        let id = door.server.next_session();
+        let vitals = Arc::default();
+        Session { door, id, seat, line, vitals, offered_token, present: None, posts: 0, leaving: false }
+    }
+
+    fn show(&self, frame: ByteString, context: &mut WebsocketContext<Self>) {
+        if must_be_drawn(&frame) {
+            self.vitals.fed();
+        }
+        context.text(frame);
+    }
+
+    /// One text frame: follow it, or say why not.
+    fn hear(&mut self, text: &str, context: &mut WebsocketContext<Self>) {
+        let message = match ClientMessage::parse(text) {
+            Ok(message) => message,
+            Err(bad) => {
+                let id = bad.id.clone();
+                return say_refusal(context, refusal_of(BadMessage { id: None, ..bad }), id);
+            }
+        };
+        let id = id_of(&message).cloned();
+        if let Err(refusal) = self.follow(message, context) {
+            say_refusal(context, refusal, id.map(|id| id.as_str().to_owned()));
+        }
+    }
+
+    fn follow(&mut self, message: ClientMessage, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
+        match message {
+            ClientMessage::Hello(hello) => self.hello(hello, context),
+            ClientMessage::Interact(interact) => self.interact(interact),
+            ClientMessage::Post(post) => self.post(post, context),
+            ClientMessage::Follow(follow) => self.graph(follow, |id, user, at| UserEvent::Followed { id, user, at }),
+            ClientMessage::Unfollow(follow) => {
+                self.graph(follow, |id, user, at| UserEvent::Unfollowed { id, user, at })
+            }
+            ClientMessage::Drawn(drawn) => self.drawn(&drawn),
+            ClientMessage::Configure(configure) => self.configure(configure),
+            ClientMessage::More(more) => self.more(&more),
+            ClientMessage::Ping(ping) => {
+                say(context, &ServerMessage::Pong(Pong { t: ping.t, server_time: self.door.server.clock().now() }));
+                Ok(())
+            }
+        }
+    }
+
+    fn hello(&mut self, hello: client::Hello, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
+        if self.present.is_some() {
+            return Err(Refusal::new(
+                Code::HelloFirst,
+                "hello was said already: open another socket for another person",
+            ));
+        }
+        let server = self.door.server.clone();
+        let settings = SessionSettings {
+            ranking: hello.ranking.unwrap_or_default(),
+            limit: checks::limit(hello.limit, LIMIT_DEFAULT, LIMIT_MAX)?,
+            explain: hello.explain.unwrap_or(false),
+            timing: hello.timing.unwrap_or(false),
+        };
+        let grant = self.door.auth.check(hello.token.as_deref().or(self.offered_token.as_deref()))?;
+        grant.subject.may_act_as(&hello.user)?;
+        let user = checks::person(server.people(), &hello.user, "user")?;
+        server.attach(user, self.id, context.address().recipient(), settings, hello.resume)?;
+        self.present = Some(Present { server, session: self.id, user, settings });
+        self.end_with(&grant, context);
+        Ok(())
+    }
+
+    /// A session does not outlive the token that opened it.
+    fn end_with(&self, grant: &Grant, context: &mut WebsocketContext<Self>) {
+        let Some(expires) = grant.expires else { return };
+        let left_ms = expires.since(self.door.server.clock().now()).unsigned_abs();
+        context.run_later(Duration::from_millis(left_ms).min(GRANT_MAX), |session, context| {
+            session.leave(context, "expired", CloseCode::Policy);
+        });
+    }
+
+    fn present(&self) -> Result<&Present, Refusal> {
+        self.present.as_ref().ok_or_else(|| Refusal::new(Code::HelloFirst, "say hello first, with your user"))
+    }
+
+    fn interact(&self, interact: client::Interact) -> Result<(), Refusal> {
+        let Present { server, session, user, .. } = self.present()?;
+        let client::Interact { id, item, kind, dwell_ms, at, .. } = interact;
+        let event = checks::interaction(server, Act { id, item, kind, dwell_ms, at })?;
+        server.act_in_session(*user, *session, event)
+    }
+
+    fn graph(
+        &self,
+        follow: client::Follow,
+        event: fn(Key, UserId, crate::domain::time::Millis) -> UserEvent,
+    ) -> Result<(), Refusal> {
+        let Present { server, session, user, .. } = self.present()?;
+        let whom = checks::followee(server.people(), *user, &follow.user, "user")?;
+        server.act_in_session(*user, *session, event(follow.id, whom, server.clock().now()))
+    }
+
+    fn drawn(&self, drawn: &client::Drawn) -> Result<(), Refusal> {
+        let Present { server, session, user, .. } = self.present()?;
+        let visible = drawn.visible.as_deref().unwrap_or_default();
+        if visible.len() > VISIBLE_MAX {
+            let message = format!("must be at most {VISIBLE_MAX} items, are {}", visible.len());
+            return Err(Refusal::field(Code::OutOfRange, "visible", message));
+        }
+        self.vitals.drew();
+        server.drawn(*user, *session, drawn.version)
+    }
+
+    fn configure(&mut self, configure: client::Configure) -> Result<(), Refusal> {
+        let Present { server, session, user, settings } = self.present()?;
+        let wanted = SessionSettings {
+            ranking: configure.ranking.unwrap_or(settings.ranking),
+            limit: checks::limit(configure.limit, settings.limit, LIMIT_MAX)?,
+            explain: configure.explain.unwrap_or(settings.explain),
+            timing: configure.timing.unwrap_or(settings.timing),
+        };
+        let topics = configure.topics.as_ref();
+        let weights = topics.map(|topics| checks::topic_weights(&server.world(), topics)).transpose()?;
+        let only_topics = weights.is_some() && wanted == *settings;
+        if let Some(weights) = weights {
+            let id = configure.id.unwrap_or_else(keys::fresh);
+            let event = UserEvent::TopicsSet { id, weights, at: server.clock().now() };
+            server.act_in_session(*user, *session, event)?;
+        }
+        if only_topics {
+            return Ok(());
+        }
+        server.configure(*user, *session, wanted)?;
+        if let Some(present) = &mut self.present {
+            present.settings = wanted;
+        }
+        Ok(())
+    }
+
+    fn more(&self, more: &client::More) -> Result<(), Refusal> {
+        let Present { server, session, user, .. } = self.present()?;
+        server.more(*user, *session, checks::at_most("after", more.after, AFTER_MAX)?)
+    }
+
+    fn post(&mut self, post: client::Post, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
+        let Present { server, user, .. } = self.present()?;
+        if self.posts >= POSTS_MAX {
+            return Err(Refusal::busy(500));
+        }
+        let client::Post { id, text, topic, embedding, windows, .. } = post;
+        let draft = ItemDraft {
+            author: Some(*user),
+            topics: topic.map(|topic| vec![topic]),
+            text: Some(checks::text(text)?),
+            embedding: embedding.map(|numbers| checks::embedding(numbers, server.dim())).transpose()?,
+            windows: windows.map(checks::windows).transpose()?,
+            ..ItemDraft::default()
+        };
+        let (server, author, event) = (server.clone(), *user, id.clone());
+        let stored = Box::pin(async move { server.post(author, event, draft).await }).into_actor(self);
+        self.posts += 1;
+        context.spawn(stored.map(move |outcome, session, context| session.posted(id, outcome, context)));
+        Ok(())
+    }
+
+    fn posted(&mut self, id: Key, outcome: Result<(Seq, Key), Refusal>, context: &mut WebsocketContext<Self>) {
+        self.posts -= 1;
+        if self.leaving {
+            return;
+        }
+        match outcome {
+            Ok((seq, item)) => say(context, &ServerMessage::Accepted(Accepted { id, seq, item: Some(item) })),
+            Err(refusal) => say_refusal(context, refusal, Some(id.as_str().to_owned())),
+        }
+    }
+
+    /// Says `bye`, then closes; the socket ends when the peer has answered, or did not in time.
+    fn leave(&mut self, context: &mut WebsocketContext<Self>, reason: &str, code: CloseCode) {
+        if self.leaving {
+            return;
+        }
+        self.leaving = true;
+        self.present = None;
+        say(context, &ServerMessage::Bye(Bye { reason: reason.to_owned() }));
+        context.close(Some(CloseReason { code, description: Some(reason.to_owned()) }));
+        context.run_later(FAREWELL, |_, context| context.stop());
+    }
+}
+
+fn id_of(message: &ClientMessage) -> Option<&Key> {
+    match message {
+        ClientMessage::Interact(interact) => Some(&interact.id),
+        ClientMessage::Post(post) => Some(&post.id),
+        ClientMessage::Follow(follow) | ClientMessage::Unfollow(follow) => Some(&follow.id),
+        ClientMessage::Configure(configure) => configure.id.as_ref(),
+        ClientMessage::Hello(_) | ClientMessage::Drawn(_) | ClientMessage::More(_) | ClientMessage::Ping(_) => None,
+    }
+}
+
+/// Frames come encoded, shared between sessions; the tag stands first.
+fn must_be_drawn(frame: &str) -> bool {
+    frame.starts_with(r#"{"type":"feed""#) || frame.starts_with(r#"{"type":"patch""#)
+}
+
+fn say(context: &mut WebsocketContext<Session>, message: &ServerMessage) {
+    // Our own enums always encode.
+    if let Ok(text) = serde_json::to_string(message) {
+        context.text(text);
+    }
+}
+
+fn say_refusal(context: &mut WebsocketContext<Session>, refusal: Refusal, id: Option<String>) {
+    say(context, &as_message(refusal, id));
+}
+
+fn as_message(refusal: Refusal, id: Option<String>) -> ServerMessage {
+    if refusal.code == Code::Busy {
+        let id = id.and_then(|id| Key::new(&id).ok());
+        return ServerMessage::Busy(Busy { id, retry_after_ms: refusal.retry_after_ms.unwrap_or(1_000) });
+    }
+    let Refusal { code, field, message, .. } = refusal;
+    ServerMessage::Error(ErrorMessage { code, message, field, id })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use crate::domain::feeds::Ranking;
+    use crate::domain::ids::{Epoch, FeedVersion};
+    use crate::protocol::server::{FeedMessage, Patch};
+
+    use super::*;
+
+    #[test]
+    fn feeds_and_patches_must_be_drawn() {
+        let (version, epoch) = (FeedVersion(1), Epoch(1));
+        let feed = FeedMessage { version, epoch, ranking: Ranking::Flat, cause: None, timing: None, items: vec![] };
+        let patch = Patch { version, base: version, epoch, cause: None, timing: None, ops: vec![] };
+        for (message, expected) in [
+            (ServerMessage::Feed(feed), true),
+            (ServerMessage::Patch(patch), true),
+            (ServerMessage::Bye(Bye { reason: "feed".into() }), false),
+        ] {
+            assert_eq!(must_be_drawn(&serde_json::to_string(&message).unwrap()), expected, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_may_come_beside_the_subprotocol() {
+        for (name, header, value, expected) in [
+            ("second entry", "sec-websocket-protocol", "eddyline.v1, a.b.c", Some("a.b.c")),
+            ("none offered", "sec-websocket-protocol", "eddyline.v1", None),
+            ("another protocol", "sec-websocket-protocol", "chat, a.b.c", None),
+            ("header of a program", "authorization", "Bearer a.b.c", Some("a.b.c")),
+        ] {
+            let request = TestRequest::default().insert_header((header, value)).to_http_request();
+            assert_eq!(offered_token(request.headers()).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_becomes_busy_or_an_error() {
+        let busy = as_message(Refusal::busy(250), Some("e1".into()));
+        assert_eq!(busy, ServerMessage::Busy(Busy { id: Key::new("e1").ok(), retry_after_ms: 250 }));
+        let error = as_message(Refusal::field(Code::OutOfRange, "limit", "no"), None);
+        let expected =
+            ErrorMessage { code: Code::OutOfRange, message: "no".into(), field: Some("limit".into()), id: None };
+        assert_eq!(error, ServerMessage::Error(expected));
+    }
+}

@@ -1,0 +1,236 @@
+//! The accepted/rejected protocol: predict, score, learn; one person per file.
+//!
+//! Invariant: each sentence is scored before its label is learned. The catalogue is known beforehand, the labels are
+//! not. Same files and seed, same figures, whether the files share a catalogue or have one each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use crate::domain::ids::{ItemId, Key, UserId};
+use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::items::{Embedding, EmbeddingError};
+use crate::domain::journal::What;
+use crate::domain::time::Millis;
+use crate::engine::coordinator::{Draft, ItemWrite};
+use crate::engine::learn::progressive::{Progress, roc_auc};
+use crate::engine::settings::LearnSettings;
+use crate::engine::user::{Effect, UserEvent, UserState};
+
+use super::offline::Offline;
+
+/// One file: what was shown to one person for one search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// Names the file; becomes the topic and the person.
+    pub name: Key,
+    /// In the order of the file.
+    pub rows: Vec<Row>,
+}
+
+/// A sentence with its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What was shown.
+    pub text: String,
+    /// The answer.
+    pub accepted: bool,
+    /// `(dim,)`.
+    pub embedding: Vec<f32>,
+}
+
+/// How to replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Orders per file; 0 replays each file once, in its own order.
+    pub shuffles: u32,
+    /// Decides the orders.
+    pub seed: u64,
+    /// A catalogue for each file, instead of one for all.
+    pub separate: bool,
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// `accepted-rejected`.
+    pub format: &'static str,
+    /// `labelled`.
+    pub protocol: &'static str,
+    /// As given.
+    pub seed: u64,
+    /// Labelled events over all orders.
+    pub events: u64,
+    /// Of these, scored: all.
+    pub test_events: u64,
+    /// Spent in learning and predicting.
+    pub seconds: f64,
+    /// Quality.
+    pub labelled: Labelled,
+}
+
+/// Progressive quality of the online model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Labelled {
+    /// ROC AUC, exact over a pass; mean over orders, then over files.
+    pub auc_mean: f64,
+    /// ROC AUC over all files' scores of one order together, mean over orders.
+    pub auc_pooled: f64,
+    /// Mean log loss.
+    pub log_loss: f64,
+    /// Expected calibration error, ten bins.
+    pub ece: f64,
+    /// Mean over orders by file.
+    pub per_file: BTreeMap<String, f64>,
+}
+
+/// Why files cannot be replayed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LabelledError {
+    /// Nothing to replay.
+    #[error("no sentences found: give files or a folder of JSON lists of {{text, label, embedding}}")]
+    Nothing,
+    /// A bad embedding.
+    #[error("{file}, entry {row}: embedding {error}")]
+    Embedding {
+        /// Which file.
+        file: Key,
+        /// Which entry, from 1.
+        row: usize,
+        /// Why.
+        error: EmbeddingError,
+    },
+    /// Both answers are needed for a ROC curve.
+    #[error("{0} has only one kind of label: a ROC AUC needs both")]
+    OneLabel(Key),
+}
+
+/// Puts the sentences of all queries into a catalogue: each query a topic, each row an item named `{query}/{row}`.
+/// Gives the items by query and row.
+///
+/// # Errors
+/// [`LabelledError::Embedding`] when a vector cannot be used.
+pub fn put_items(
+    offline: &mut Offline,
+    queries: &[Query],
+    dim: usize,
+    now: Millis,
+) -> Result<Vec<Vec<ItemId>>, LabelledError> {
+    let mut all = Vec::with_capacity(queries.len());
+    for query in queries {
+        let mut drafts = Vec::with_capacity(query.rows.len());
+        for (index, row) in query.rows.iter().enumerate() {
+            let error = |error| LabelledError::Embedding { file: query.name.clone(), row: index + 1, error };
+            drafts.push(Draft {
+                key: row_key(&query.name, index),
+                author: None,
+                topics: Some(vec![query.name.clone()]),
+                text: Some(row.text.as_str().into()),
+                embedding: Some(Embedding::new(row.embedding.clone(), dim).map_err(error)?),
+                created: Some(now),
+                windows: None,
+            });
+        }
+        let written = offline.items(drafts, ItemWrite::Replace, now);
+        // A replacing write of a complete draft is never refused.
+        all.push(written.into_iter().filter_map(Result::ok).map(|written| written.id).collect());
+    }
+    offline.recentre(now);
+    Ok(all)
+}
+
+/// The name of a row: that of its query, shortened where it must be, and its number.
+#[must_use]
+pub fn row_key(query: &Key, index: usize) -> Key {
+    let mut end = query.as_str().len().min(240);
+    while !query.as_str().is_char_boundary(end) {
+        end -= 1;
+    }
+    Key::new(&format!("{}/{}", &query.as_str()[..end], index + 1)).unwrap_or_else(|_| Key::of_number(index as u32))
+}
+
+/// The event of a labelled row.
+#[must_use]
+pub fn row_event(query: &Key, index: usize, item: ItemId, accepted: bool, at: Millis) -> UserEvent {
+    let kind = if accepted { Kind::Accept } else { Kind::Reject };
+    UserEvent::Interacted(Interaction { id: row_key(query, index), item, kind, dwell_ms: None, at, shown: None })
+}
+
+/// Replays; `each` is told after every order of every file.
+///
+/// # Errors
+/// [`LabelledError`] names the file and entry that cannot be used.
+pub fn replay(
+    queries: &[Query],
+    settings: &Arc<LearnSettings>,
+    options: Options,
+    mut each: impl FnMut(),
+) -> Result<Report, LabelledError> {
+    let dim = queries.iter().flat_map(|query| &query.rows).next().ok_or(LabelledError::Nothing)?.embedding.len();
+    let now = Millis(0);
+    let groups: Vec<&[Query]> =
+        if options.separate { queries.iter().map(std::slice::from_ref).collect() } else { vec![queries] };
+    let orders = options.shuffles.max(1);
+    let mut progress = Progress::default();
+    let mut per_file = BTreeMap::new();
+    let mut pooled: Vec<(Vec<f32>, Vec<bool>)> = vec![Default::default(); orders as usize];
+    let (mut events, mut seconds) = (0_u64, 0.0);
+    for group in groups {
+        let mut offline = Offline::new(dim, settings.clone());
+        let items = put_items(&mut offline, group, dim, now)?;
+        for (query, items) in group.iter().zip(&items) {
+            let mut sum = 0.0;
+            for order in 0..orders {
+                let mut rows: Vec<usize> = (0..query.rows.len()).collect();
+                if options.shuffles > 0 {
+                    // Seeded by order alone, so that a file's order does not depend on its company.
+                    rows.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed.wrapping_mul(1_000_003) + u64::from(order)));
+                }
+                let started = Instant::now();
+                let mut person = UserState::new(UserId(0));
+                let (mut scores, mut labels) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+                for row in rows {
+                    let accepted = query.rows[row].accepted;
+                    let event = row_event(&query.name, row, items[row], accepted, now);
+                    for effect in person.apply(event, offline.world(), now) {
+                        if let Effect::Journal(entry) = effect
+                            && let What::Interacted(learned) = entry.what
+                        {
+                            scores.push(learned.predicted.online);
+                            labels.push(accepted);
+                            progress.record(learned.predicted.online, accepted);
+                        }
+                    }
+                }
+                seconds += started.elapsed().as_secs_f64();
+                events += scores.len() as u64;
+                sum += roc_auc(&scores, &labels).ok_or_else(|| LabelledError::OneLabel(query.name.clone()))?;
+                pooled[order as usize].0.extend(scores);
+                pooled[order as usize].1.extend(labels);
+                each();
+            }
+            per_file.insert(query.name.as_str().to_owned(), sum / f64::from(orders));
+        }
+    }
+    let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    Ok(Report {
+        format: "accepted-rejected",
+        protocol: "labelled",
+        seed: options.seed,
+        events,
+        test_events: events,
+        seconds,
+        labelled: Labelled {
+            auc_mean: mean(per_file.values().copied().collect()),
+            auc_pooled: mean(pooled.iter().filter_map(|(scores, labels)| roc_auc(scores, labels)).collect()),
+            log_loss: progress.log_loss().unwrap_or_default(),
+            ece: progress.ece().unwrap_or_default(),
+            per_file,
+        },
+    })
+}

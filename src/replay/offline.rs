@@ -1,0 +1,163 @@
+//! A whole server's mind in one thread: catalogue, people, learning; what is to be stored comes out as writes.
+//!
+//! Invariant: writes come in an order in which a store can take them: topics, people and items before what names them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::ids::{ItemId, Key, Position, UserId};
+use crate::domain::journal::Entry;
+use crate::domain::people::Person;
+use crate::domain::time::Millis;
+use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, DraftError, Effect, ItemWrite, Written};
+use crate::engine::settings::LearnSettings;
+use crate::engine::user::{self, UserEvent, UserState};
+use crate::engine::world::World;
+use crate::store::Write;
+
+/// See the module.
+pub struct Offline {
+    coordinator: CoordinatorState,
+    people: BTreeMap<Key, UserId>,
+    states: BTreeMap<UserId, UserState>,
+    position: Position,
+    writes: Vec<Write>,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Learning {
+    /// It was learned: the entry.
+    Learned(Box<Entry>),
+    /// It was learned before.
+    Known,
+    /// No such item.
+    UnknownItem,
+}
+
+impl Offline {
+    /// An empty world.
+    #[must_use]
+    pub fn new(dim: usize, settings: Arc<LearnSettings>) -> Offline {
+        Offline::over(CoordinatorState::new(dim, settings), Vec::new())
+    }
+
+    /// Goes on from a stored catalogue. States of people who are stored must be put in before they act.
+    #[must_use]
+    pub fn over(coordinator: CoordinatorState, people: Vec<Person>) -> Offline {
+        Offline {
+            position: coordinator.covers(),
+            coordinator,
+            people: people.into_iter().map(|person| (person.key, person.id)).collect(),
+            states: BTreeMap::new(),
+            writes: Vec::new(),
+        }
+    }
+
+    /// The world as it stands.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        self.coordinator.world()
+    }
+
+    /// The coordinator as it stands.
+    #[must_use]
+    pub fn coordinator(&self) -> &CoordinatorState {
+        &self.coordinator
+    }
+
+    /// A person by key.
+    #[must_use]
+    pub fn find_person(&self, key: &str) -> Option<UserId> {
+        self.people.get(key).copied()
+    }
+
+    /// A person by key, made known if they are not.
+    pub fn person(&mut self, key: &Key, name: Option<&str>, now: Millis) -> UserId {
+        if let Some(id) = self.people.get(key) {
+            return *id;
+        }
+        let id = UserId(self.people.len() as u32);
+        self.people.insert(key.clone(), id);
+        let name = name.map(str::to_owned);
+        self.writes.push(Write::Person(Person { id, key: key.clone(), name, attributes: None, created: now }));
+        id
+    }
+
+    /// Has this person a state here?
+    #[must_use]
+    pub fn has_state(&self, user: UserId) -> bool {
+        self.states.contains_key(&user)
+    }
+
+    /// The state of a person as it was stored.
+    pub fn put_state(&mut self, state: UserState) {
+        self.states.insert(state.user(), state);
+    }
+
+    /// The state of a person, if they acted or it was put in.
+    #[must_use]
+    pub fn state(&self, user: UserId) -> Option<&UserState> {
+        self.states.get(&user)
+    }
+
+    /// Writes items; one answer per draft, in order.
+    pub fn items(&mut self, drafts: Vec<Draft>, how: ItemWrite, now: Millis) -> Vec<Result<Written, DraftError>> {
+        let event = CoordinatorEvent::Items(drafts.into_iter().map(|draft| (draft, how)).collect());
+        self.change(event, now)
+    }
+
+    /// Says when an item is available.
+    pub fn windows(&mut self, item: ItemId, windows: crate::domain::windows::Windows, now: Millis) {
+        self.change(CoordinatorEvent::Windows(item, windows), now);
+    }
+
+    /// All items are in: centres are computed afresh wherever a topic grew.
+    pub fn recentre(&mut self, now: Millis) {
+        self.change(CoordinatorEvent::Recentre, now);
+    }
+
+    /// A person does something.
+    pub fn act(&mut self, user: UserId, event: UserEvent, now: Millis) -> Learning {
+        let state = self.states.entry(user).or_insert_with(|| UserState::new(user));
+        let mut learning = Learning::Known;
+        for effect in state.apply(event, self.coordinator.world(), now) {
+            match effect {
+                user::Effect::Journal(entry) => {
+                    self.position = Position(self.position.0 + 1);
+                    self.coordinator.fold(self.position, &entry);
+                    self.writes.push(Write::Entry(entry.clone()));
+                    learning = Learning::Learned(Box::new(entry));
+                }
+                user::Effect::UnknownItem(..) => learning = Learning::UnknownItem,
+                user::Effect::Known(..) | user::Effect::Rank(_) => {}
+            }
+        }
+        learning
+    }
+
+    /// What is to be stored since the last call, in order.
+    pub fn take_writes(&mut self) -> Vec<Write> {
+        std::mem::take(&mut self.writes)
+    }
+
+    /// How much is to be stored.
+    #[must_use]
+    pub fn writes_len(&self) -> usize {
+        self.writes.len()
+    }
+
+    fn change(&mut self, event: CoordinatorEvent, now: Millis) -> Vec<Result<Written, DraftError>> {
+        let mut answers = Vec::new();
+        for effect in self.coordinator.apply(event, now) {
+            match effect {
+                Effect::KeepTopic(id, key) => self.writes.push(Write::Topic(id, key)),
+                Effect::KeepItem(item) => self.writes.push(Write::Item(item)),
+                Effect::KeepCentre(centre, vector) => self.writes.push(Write::Centre(centre, vector)),
+                Effect::Written(written) => answers = written,
+                Effect::Publish(..) | Effect::WakeAt(_) => {}
+            }
+        }
+        answers
+    }
+}

@@ -1,0 +1,490 @@
+//! What happened before the recommender came: days of posts, interactions and follows, as a stream.
+//!
+//! Invariant: activities come in the order of their times, all in `[start, start + days)`, and nobody reacts to a post
+//! before it was written. Only the posts of the last two days and one hour of activities are in memory.
+//! Absent on purpose: files and clocks; whoever calls brings the instant it starts at and the place it is written to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Write};
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Serialize, Serializer};
+
+use super::behaviour::reaction;
+use super::network::{Network, PersonIndex, trait_of};
+use super::taste::{like_probability, subject};
+use super::text::{Theme, Topic, compose};
+use super::{SimulateError, mixed, stream, unit};
+use crate::domain::ids::Key;
+use crate::domain::interactions::Kind;
+use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
+
+/// Ten years.
+pub const DAYS_MAX: u32 = 3_650;
+
+/// After this a post is read no more.
+const FRESH_MS: i64 = 2 * DAY_MS;
+/// How many visits a day an average person makes.
+const VISITS_PER_DAY: f64 = 1.6;
+/// How often an average visit begins with a post of one's own.
+const POST_SHARE: f64 = 0.22;
+/// How many of their own latest posts are kept per person.
+const LATEST: usize = 4;
+const NO_POST: u32 = u32::MAX;
+
+const CHATTY: u64 = 1;
+const EARLY: u64 = 2;
+
+/// What somebody did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Wrote `object`, a post.
+    Post,
+    /// Reacted to `object`, a post.
+    Interact,
+    /// Follows `object`, a person.
+    Follow,
+}
+
+/// One line of a history: somebody did something.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Activity {
+    /// Who: a person's key.
+    pub actor: Key,
+    /// Did what.
+    pub verb: Verb,
+    /// To what: a post's or a person's key.
+    pub object: Key,
+    /// When; RFC 3339 on the wire.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub time: Millis,
+    /// What the post says; empty otherwise.
+    pub message: String,
+    /// What the post is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<Topic>,
+    /// Whom else it reaches: `topic:music` for a post, `user:ada` for the author or the person followed.
+    pub to: Vec<String>,
+    /// How they reacted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// For how long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dwell_ms: Option<u32>,
+}
+
+/// Writes an instant as `2026-03-01T12:00:00.25Z`.
+fn as_rfc3339<S: Serializer>(time: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
+    let timestamp = jiff::Timestamp::from_millisecond(time.0).map_err(serde::ser::Error::custom)?;
+    serializer.collect_str(&timestamp)
+}
+
+/// How far a history is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryProgress {
+    /// Simulated hours that are done.
+    pub hours: u32,
+    /// All of them.
+    pub hours_total: u32,
+    /// Activities so far.
+    pub activities: u64,
+}
+
+/// A post as far as others need it.
+#[derive(Clone, Debug)]
+struct Post {
+    author: PersonIndex,
+    topic: Topic,
+    theme: Theme,
+    at: Millis,
+}
+
+/// An iterator over what happened. First everybody follows their friends, then the days pass.
+#[derive(Debug)]
+pub struct History<'a> {
+    network: &'a Network,
+    seed: u64,
+    start: Millis,
+    hours: u32,
+    hours_total: u32,
+    given: u64,
+    /// Person and place in their list of friends of the next follow.
+    following: (usize, usize),
+    /// Generated and not yet given, by time and order.
+    waiting: BTreeMap<(Millis, u64), Activity>,
+    order: u64,
+    /// Posts of the last two days, and the number of the first of them.
+    posts: VecDeque<Post>,
+    posts_before: u32,
+    latest: Vec<[u32; LATEST]>,
+    /// Which of `posts` each person has looked at.
+    looked: Vec<Vec<u32>>,
+}
+
+impl<'a> History<'a> {
+    /// `days` days from `start` on. `seed` may differ from the network's: other days of the same people.
+    ///
+    /// # Errors
+    /// [`SimulateError`] when `days` or `start` are out of range.
+    pub fn new(network: &'a Network, start: Millis, days: u32, seed: u64) -> Result<History<'a>, SimulateError> {
+        if !(1..=DAYS_MAX).contains(&days) {
+            return Err(SimulateError::Days { found: days });
+        }
+        if start < Millis::MIN || start.plus(i64::from(days) * DAY_MS) > Millis::MAX {
+            return Err(SimulateError::Start);
+        }
+        let people = network.people().len();
+        Ok(History {
+            network,
+            seed: mixed(seed, &[network.seed()]),
+            start,
+            hours: 0,
+            hours_total: days * 24,
+            given: 0,
+            following: (0, 0),
+            waiting: BTreeMap::new(),
+            order: 0,
+            posts: VecDeque::new(),
+            posts_before: 0,
+            latest: vec![[NO_POST; LATEST]; people],
+            looked: vec![Vec::new(); people],
+        })
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> HistoryProgress {
+        HistoryProgress { hours: self.hours, hours_total: self.hours_total, activities: self.given }
+    }
+
+    fn end(&self) -> Millis {
+        self.start.plus(i64::from(self.hours_total) * HOUR_MS)
+    }
+
+    /// The next friendship as a follow, until all are told.
+    fn next_follow(&mut self) -> Option<Activity> {
+        loop {
+            let (person, place) = self.following;
+            let actor = self.network.people().get(person)?;
+            let Some(friend) = self.network.friends(PersonIndex(person as u32)).get(place) else {
+                self.following = (person + 1, 0);
+                continue;
+            };
+            self.following.1 += 1;
+            return Some(follow(&actor.key, &self.network.person(*friend).key, self.start));
+        }
+    }
+
+    /// Lets one more hour pass.
+    fn pass_hour(&mut self) {
+        let begin = self.start.plus(i64::from(self.hours) * HOUR_MS);
+        let mut visits = Vec::new();
+        for person in self.network.indices() {
+            let hash = mixed(self.seed, &[u64::from(self.hours), u64::from(person.0)]);
+            let chance = VISITS_PER_DAY * liveliness(self.network, person) * wakefulness(self.network, person, begin);
+            if unit(hash) < chance {
+                let minute = mixed(hash, &[1]) % HOUR_MS as u64;
+                visits.push((begin.plus(minute as i64), person));
+            }
+        }
+        visits.sort_unstable();
+        for (at, person) in visits {
+            self.visit(person, at);
+        }
+        self.hours += 1;
+    }
+
+    /// One person comes by, perhaps writes, and looks at some posts.
+    fn visit(&mut self, person: PersonIndex, at: Millis) {
+        while self.posts.front().is_some_and(|post| at.since(post.at) > FRESH_MS) {
+            self.posts.pop_front();
+            self.posts_before += 1;
+        }
+        let fresh_from = self.posts_before;
+        self.looked[person.index()].retain(|number| *number >= fresh_from);
+        let mut random = stream(self.seed, "visit", mixed(at.0 as u64, &[u64::from(person.0)]));
+        if random.random_bool((POST_SHARE * liveliness(self.network, person)).min(0.9)) {
+            self.write(person, at, &mut random);
+        }
+        let mut now = at;
+        let looks = random.random_range(3..14);
+        for _ in 0..looks {
+            now = now.plus(random.random_range(2_000..30_000));
+            if let Some(number) = self.found(person, &mut random) {
+                self.look(person, number, now, &mut random);
+            }
+        }
+    }
+
+    fn write(&mut self, author: PersonIndex, at: Millis, random: &mut ChaCha8Rng) {
+        let (topic, theme) = subject(self.network, author, at, random);
+        let number = self.posts_before + self.posts.len() as u32;
+        let Some(object) = post_key(number) else { return };
+        self.posts.push_back(Post { author, topic, theme, at });
+        self.latest[author.index()].rotate_right(1);
+        self.latest[author.index()][0] = number;
+        self.tell(Activity {
+            actor: self.network.person(author).key.clone(),
+            verb: Verb::Post,
+            object,
+            time: at,
+            message: compose(random, topic, theme),
+            topic: Some(topic),
+            to: vec![format!("topic:{}", topic.name())],
+            kind: None,
+            dwell_ms: None,
+        });
+    }
+
+    /// A post to look at: a friend's latest, or any fresh one. `None` when it is old, their own or known.
+    fn found(&mut self, person: PersonIndex, random: &mut ChaCha8Rng) -> Option<u32> {
+        let number = if random.random_bool(0.5) {
+            let friends = self.network.friends(person);
+            let friend = friends[random.random_range(0..friends.len())];
+            self.latest[friend.index()][random.random_range(0..LATEST)]
+        } else {
+            if self.posts.is_empty() {
+                return None;
+            }
+            self.posts_before + random.random_range(0..self.posts.len() as u32)
+        };
+        if number == NO_POST || number < self.posts_before || self.looked[person.index()].contains(&number) {
+            return None;
+        }
+        let post = &self.posts[(number - self.posts_before) as usize];
+        (post.author != person).then_some(number)
+    }
+
+    fn look(&mut self, person: PersonIndex, number: u32, now: Millis, random: &mut ChaCha8Rng) {
+        self.looked[person.index()].push(number);
+        let post = self.posts[(number - self.posts_before) as usize].clone();
+        let Some(object) = post_key(number) else { return };
+        let about = Some((post.topic, Some(post.theme)));
+        let probability = like_probability(self.network, person, Some(post.author), object.as_str(), about, now);
+        let likes = random.random_bool(probability);
+        let Some((kind, dwell_ms)) = reaction(random, likes, probability) else { return };
+        let (actor, author) = (&self.network.person(person).key, &self.network.person(post.author).key);
+        let told = Activity {
+            actor: actor.clone(),
+            verb: Verb::Interact,
+            object,
+            time: now,
+            message: String::new(),
+            topic: Some(post.topic),
+            to: vec![format!("user:{author}")],
+            kind: Some(kind),
+            dwell_ms,
+        };
+        let finds_a_friend = kind == Kind::Share && !self.network.are_friends(person, post.author);
+        let followed = finds_a_friend.then(|| follow(actor, author, now.plus(1_000)));
+        self.tell(told);
+        if let Some(followed) = followed {
+            self.tell(followed);
+        }
+    }
+
+    fn tell(&mut self, activity: Activity) {
+        if activity.time < self.end() {
+            self.waiting.insert((activity.time, self.order), activity);
+            self.order += 1;
+        }
+    }
+}
+
+impl Iterator for History<'_> {
+    type Item = Activity;
+
+    fn next(&mut self) -> Option<Activity> {
+        if let Some(follow) = self.next_follow() {
+            self.given += 1;
+            return Some(follow);
+        }
+        loop {
+            let reached = self.start.plus(i64::from(self.hours) * HOUR_MS);
+            if let Some(first) = self.waiting.first_entry() {
+                if first.key().0 < reached || self.hours == self.hours_total {
+                    self.given += 1;
+                    return Some(first.remove());
+                }
+            } else if self.hours == self.hours_total {
+                return None;
+            }
+            self.pass_hour();
+        }
+    }
+}
+
+/// Writes a history as JSON lines and says how many there were. `watch` is called after each simulated hour.
+///
+/// # Errors
+/// What `out` says, with what was written before staying written.
+pub fn write_json_lines(
+    mut history: History<'_>,
+    out: &mut dyn Write,
+    watch: &mut dyn FnMut(HistoryProgress),
+) -> io::Result<u64> {
+    let mut hours = 0;
+    while let Some(activity) = history.next() {
+        serde_json::to_writer(&mut *out, &activity)?;
+        out.write_all(b"\n")?;
+        if history.hours != hours {
+            hours = history.hours;
+            watch(history.progress());
+        }
+    }
+    out.flush()?;
+    watch(history.progress());
+    Ok(history.given)
+}
+
+fn follow(actor: &Key, object: &Key, time: Millis) -> Activity {
+    Activity {
+        actor: actor.clone(),
+        verb: Verb::Follow,
+        object: object.clone(),
+        time,
+        message: String::new(),
+        topic: None,
+        to: vec![format!("user:{object}")],
+        kind: None,
+        dwell_ms: None,
+    }
+}
+
+/// Always some: a short text.
+fn post_key(number: u32) -> Option<Key> {
+    Key::new(&format!("post-{number:08}")).ok()
+}
+
+/// How often they come and write: 0.3 to 2.5, mean about 1.
+pub(super) fn liveliness(network: &Network, person: PersonIndex) -> f64 {
+    0.3 + 2.2 * unit(trait_of(network, person, CHATTY)).powi(2)
+}
+
+/// Share of a person's day that falls into the hour of `now`: the 24 sum to 1. Nobody is up at four, except early ones.
+fn wakefulness(network: &Network, person: PersonIndex, now: Millis) -> f64 {
+    let shift = (trait_of(network, person, EARLY) % 5) as usize;
+    let hour = (now.0.rem_euclid(DAY_MS) / HOUR_MS) as usize;
+    HOURS[(hour + shift + 22) % 24] / 100.0
+}
+
+/// Percent of a day's visits per hour of the day.
+static HOURS: [f64; 24] = [
+    2.0, 1.0, 0.5, 0.5, 0.5, 1.0, 2.5, 5.0, 6.0, 4.5, 4.0, 4.0, 6.0, 5.5, 4.0, 4.0, 4.5, 5.5, 6.5, 8.0, 9.0, 8.0, 5.0,
+    3.0,
+];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    const START: Millis = Millis(1_767_225_600_000);
+
+    fn bytes(people: usize, days: u32, network_seed: u64, seed: u64) -> Vec<u8> {
+        let network = Network::new(people, network_seed).unwrap();
+        let mut out = Vec::new();
+        write_json_lines(History::new(&network, START, days, seed).unwrap(), &mut out, &mut |_| ()).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_seed_is_a_history() {
+        let first = bytes(40, 2, 1, 1);
+        assert!(first == bytes(40, 2, 1, 1), "same seed, other bytes");
+        assert!(first != bytes(40, 2, 1, 2), "other days, same bytes");
+        assert!(first != bytes(40, 2, 2, 1), "other people, same bytes");
+    }
+
+    #[test]
+    fn a_week_is_in_order_and_makes_sense() {
+        let network = Network::new(200, 3).unwrap();
+        let (mut now, mut posts, mut counts) = (START, BTreeMap::new(), BTreeMap::new());
+        let (mut looked, mut days) = (BTreeSet::new(), BTreeSet::new());
+        for activity in History::new(&network, START, 7, 3).unwrap() {
+            assert!(activity.time >= now && activity.time < START.plus(7 * DAY_MS));
+            now = activity.time;
+            days.insert(now.since(START) / DAY_MS);
+            *counts.entry(activity.verb as u8).or_insert(0) += 1;
+            match activity.verb {
+                Verb::Post => {
+                    assert!(!activity.message.is_empty() && activity.kind.is_none());
+                    assert!(posts.insert(activity.object, (activity.actor, activity.time)).is_none());
+                }
+                Verb::Interact => {
+                    let (author, written) = &posts[&activity.object];
+                    assert!(*author != activity.actor && *written < activity.time && activity.kind.is_some());
+                    assert!(looked.insert((activity.actor, activity.object)), "twice");
+                }
+                Verb::Follow => assert!(network.find(activity.object.as_str()).is_some()),
+            }
+        }
+        assert_eq!(days.len(), 7);
+        assert!(counts[&0] > 200 && counts[&1] > 2_000 && counts[&2] > 800, "{counts:?}");
+    }
+
+    #[test]
+    fn what_people_do_follows_what_they_like() {
+        let network = Network::new(200, 5).unwrap();
+        let (mut liked, mut disliked) = ((0.0, 0.0), (0.0, 0.0));
+        for activity in History::new(&network, START, 7, 1).unwrap() {
+            let (Some(kind), Some(topic)) = (activity.kind, activity.topic) else { continue };
+            let person = network.find(activity.actor.as_str()).unwrap();
+            let taste = super::super::taste::taste(&network, person, topic, None, activity.time);
+            let sum = if matches!(kind, Kind::Like | Kind::Share) { &mut liked } else { &mut disliked };
+            sum.0 += taste;
+            sum.1 += 1.0;
+        }
+        assert!(liked.0 / liked.1 > disliked.0 / disliked.1 + 0.5);
+    }
+
+    #[test]
+    fn a_line_has_the_shape_of_the_demo() {
+        let text = String::from_utf8(bytes(20, 1, 1, 1)).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for line in &lines {
+            for field in ["actor", "verb", "object", "time", "message", "to"] {
+                assert!(line.get(field).is_some(), "{field} in {line}");
+            }
+            let time: jiff::Timestamp = line["time"].as_str().unwrap().parse().unwrap();
+            assert!(time.as_millisecond() >= START.0);
+        }
+        let verbs: BTreeSet<_> = lines.iter().map(|line| line["verb"].to_string()).collect();
+        assert!(verbs.contains("\"post\"") && verbs.contains("\"interact\""), "{verbs:?}");
+    }
+
+    #[test]
+    fn progress_reaches_the_end_and_wrong_days_are_refused() {
+        let network = Network::new(10, 1).unwrap();
+        let mut seen = Vec::new();
+        let history = History::new(&network, START, 1, 1).unwrap();
+        let count = write_json_lines(history, &mut io::sink(), &mut |progress| seen.push(progress)).unwrap();
+        let last = seen.last().unwrap();
+        assert_eq!((last.hours, last.hours_total, last.activities), (24, 24, count));
+        for (name, start, days) in
+            [("none", START, 0), ("too many", START, DAYS_MAX + 1), ("beyond 9999", Millis(Millis::MAX.0 - 5), 1)]
+        {
+            assert!(History::new(&network, start, days, 1).is_err(), "{name}");
+        }
+    }
+
+    /// Prints the speed: `cargo test --release --lib simulate::history -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "a measurement"]
+    #[allow(clippy::print_stdout)]
+    fn speed() {
+        let begin = std::time::Instant::now();
+        let network = Network::new(100_000, 1).unwrap();
+        println!("network of 100,000 people: {:.2} s", begin.elapsed().as_secs_f64());
+        let begin = std::time::Instant::now();
+        let history = History::new(&network, START, 7, 1).unwrap();
+        let count = write_json_lines(history, &mut io::sink(), &mut |_| ()).unwrap();
+        println!("7 days of them: {count} activities in {:.1} s", begin.elapsed().as_secs_f64());
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("peak memory unknown"));
+    }
+}

@@ -1,0 +1,119 @@
+//! The embedded store: SQLite, compiled in, one file in a directory of its own.
+//!
+//! Invariant: what `append` has acknowledged was written to the log and synced (WAL with `synchronous = FULL`), so it
+//! survives `kill -9` and, as far as disk and file system keep the word that they give to `fsync`, a power cut. The log is
+//! copied into the file by SQLite's own checkpoints (every 1,000 pages, the default); reading it again is all the repair
+//! there is. One process has the directory at a time. Absent on purpose: a server, a second writer, networked file
+//! systems.
+//!
+//! `(user, event id)` and `(user, seq)` are unique indexes. Beyond what the trait says: an entry that is not the next one
+//! of its person (their last `seq` plus one) is [`Outcome::Refused`] like one after a duplicate, since the state that it
+//! was learned in is not the one that is stored; the same goes for later entries of that person in the batch. A write
+//! that is no entry is answered by the position where the journal ended then.
+//!
+//! Read in this order: `files` (directory, lock, schema), `writer` (group commit), `writes` (what a write does),
+//! `reader` (queries), `rows` (columns as words), `failures`.
+
+mod failures;
+mod files;
+mod reader;
+mod rows;
+mod writer;
+mod writes;
+
+use std::fs::File;
+use std::path::Path;
+
+use futures_util::future::BoxFuture;
+
+use self::reader::Readers;
+use self::writer::{Work, Writer};
+use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
+use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
+use crate::domain::items::Embedding;
+use crate::domain::journal::Entry;
+use crate::domain::time::Millis;
+
+/// The store in a directory. Its futures run on any executor; dropping one does not take back what it asked for.
+pub struct Embedded {
+    // Dropped in this order: all that was queued is answered, the log goes into the file, the lock comes last.
+    readers: Readers,
+    writer: Writer,
+    _lock: File,
+}
+
+impl Embedded {
+    /// Opens the store in `directory`, which is made where it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process (or this one) has it open, [`StoreError::Newer`] when a newer program
+    /// wrote it, [`StoreError::Corrupt`] when it is no database of ours, [`StoreError::Unavailable`] when the directory
+    /// cannot be used.
+    pub fn open(directory: &Path) -> Result<Embedded, StoreError> {
+        let lock = files::take(directory)?;
+        let database = directory.join(files::DATABASE);
+        let writer = Writer::start(files::writer(&database)?)?;
+        let readers = Readers::start(&database)?;
+        Ok(Embedded { readers, writer, _lock: lock })
+    }
+
+    /// Finishes what was asked, closes the file and gives the directory back. Blocks for a commit or two; dropping does
+    /// the same.
+    pub fn close(self) {
+        drop(self);
+    }
+}
+
+impl Store for Embedded {
+    fn append(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
+        Box::pin(self.writer.ask(Work::Append(batch)))
+    }
+
+    fn catalogue(&self, mut each: Box<dyn FnMut(CatalogueRow) + Send>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.readers.ask(move |connection, wanted| reader::catalogue(connection, &mut each, wanted)))
+    }
+
+    fn recover(&self, user: UserId) -> BoxFuture<'_, Result<Recovered, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::recover(connection, user)))
+    }
+
+    fn entries_until(&self, user: UserId, at: Millis) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::entries_until(connection, user, at)))
+    }
+
+    fn save_snapshot(&self, user: UserId, snapshot: Snapshot) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.writer.ask(Work::Snapshot(user, snapshot)).await.map(drop) })
+    }
+
+    fn coordinator_snapshot(&self) -> BoxFuture<'_, Result<Option<(Position, Vec<u8>)>, StoreError>> {
+        Box::pin(self.readers.ask(|connection, _| reader::coordinator_snapshot(connection)))
+    }
+
+    fn save_coordinator_snapshot(&self, covers: Position, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.writer.ask(Work::CoordinatorSnapshot(covers, bytes)).await.map(drop) })
+    }
+
+    fn scan(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<(Position, Entry)>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::scan(connection, after, limit)))
+    }
+
+    fn newest(&self, slice: Slice, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::newest(connection, slice, limit)))
+    }
+
+    fn find_event(&self, user: UserId, id: Key) -> BoxFuture<'_, Result<Option<Seq>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| writes::find_event(connection, user, &id)))
+    }
+
+    fn embedding(&self, item: ItemId, revision: u32) -> BoxFuture<'_, Result<Option<Embedding>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::embedding(connection, item, revision)))
+    }
+
+    fn follows(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::follows(connection, user)))
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.writer.ask(Work::Health).await.map(drop) })
+    }
+}

@@ -1,0 +1,149 @@
+//! Rows of SQLite as our words.
+//!
+//! Invariant: every query over the journal selects `position` and then the columns of `journal_append.sql` in its order,
+//! so that one function reads them all. Absent on purpose: what is queried, and when.
+
+use std::borrow::Cow;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Row, Statement, params};
+
+use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
+use crate::domain::items::{Author, Embedding, Item};
+use crate::domain::journal::{CentreRef, Entry};
+use crate::domain::people::Person;
+use crate::domain::time::Millis;
+use crate::domain::windows::Windows;
+use crate::store::StoreError;
+use crate::store::codec::{self, JournalRow};
+
+/// Runs `journal_append.sql`. `None`: its number or its event id is taken.
+pub(super) fn append(statement: &mut Statement<'_>, row: &JournalRow<'_>) -> Result<Option<Position>, StoreError> {
+    let mut rows = statement.query(params![
+        row.user_id,
+        row.seq,
+        row.event_id,
+        row.kind,
+        row.at,
+        row.received,
+        row.item_id,
+        row.revision,
+        row.dwell_ms,
+        row.shown_version,
+        row.shown_position,
+        row.shown_propensity,
+        row.positive,
+        row.weight,
+        row.topics,
+        row.centre_topic,
+        row.centre_epoch,
+        row.features,
+        row.predicted,
+        row.payload,
+    ])?;
+    rows.next()?.map(|row| Ok(Position(row.get::<_, i64>(0)?.cast_unsigned()))).transpose()
+}
+
+/// A row of a query over the journal.
+pub(super) fn entry(row: &Row<'_>) -> Result<(Position, Entry), StoreError> {
+    let position = Position(row.get::<_, i64>(0)?.cast_unsigned());
+    let columns = JournalRow {
+        user_id: row.get(1)?,
+        seq: row.get(2)?,
+        event_id: text(row, 3)?.unwrap_or_default(),
+        kind: text(row, 4)?.unwrap_or_default(),
+        at: row.get(5)?,
+        received: row.get(6)?,
+        item_id: row.get(7)?,
+        revision: row.get(8)?,
+        dwell_ms: row.get(9)?,
+        shown_version: row.get(10)?,
+        shown_position: row.get(11)?,
+        shown_propensity: row.get(12)?,
+        positive: row.get(13)?,
+        weight: row.get(14)?,
+        topics: text(row, 15)?,
+        centre_topic: row.get(16)?,
+        centre_epoch: row.get(17)?,
+        features: bytes(row, 18)?,
+        predicted: bytes(row, 19)?,
+        payload: text(row, 20)?,
+    };
+    Ok((position, columns.decode()?))
+}
+
+fn text<'r>(row: &'r Row<'_>, index: usize) -> Result<Option<Cow<'r, str>>, StoreError> {
+    let value = row.get_ref(index)?;
+    let text = value.as_str_or_null().map_err(|error| corrupt("journal", format!("column {index}: {error}")))?;
+    Ok(text.map(Cow::Borrowed))
+}
+
+fn bytes<'r>(row: &'r Row<'_>, index: usize) -> Result<Option<Cow<'r, [u8]>>, StoreError> {
+    let value = row.get_ref(index)?;
+    let bytes = value.as_blob_or_null().map_err(|error| corrupt("journal", format!("column {index}: {error}")))?;
+    Ok(bytes.map(Cow::Borrowed))
+}
+
+/// A row of `topics_list.sql`.
+pub(super) fn topic(row: &Row<'_>) -> Result<(TopicId, Key), StoreError> {
+    let id: u32 = row.get(0)?;
+    Ok((TopicId(id), key("topics", row, 1)?))
+}
+
+/// A row of `centres_list.sql`.
+pub(super) fn centre(row: &Row<'_>) -> Result<(CentreRef, Embedding), StoreError> {
+    let name = CentreRef { topic: TopicId(row.get(0)?), epoch: row.get(1)? };
+    let vector = vector(row.get_ref(2)?)
+        .ok_or_else(|| corrupt("centres", format!("vector of topic_id {}, epoch {}", name.topic.0, name.epoch)))?;
+    Ok((name, vector))
+}
+
+/// A row of `people_list.sql`.
+pub(super) fn person(row: &Row<'_>) -> Result<Person, StoreError> {
+    Ok(Person {
+        id: UserId(row.get(0)?),
+        key: key("users", row, 1)?,
+        name: row.get(2)?,
+        attributes: row.get(3)?,
+        created: Millis(row.get(4)?),
+    })
+}
+
+/// A row of `items_list.sql`, with its windows.
+pub(super) fn item(row: &Row<'_>, windows: Windows) -> Result<Item, StoreError> {
+    let id: u32 = row.get(0)?;
+    let unreadable = |column: &str| corrupt("items", format!("column `{column}` of id {id}"));
+    let author = match (row.get::<_, Option<u32>>(3)?, row.get_ref(4)?) {
+        (Some(author), ValueRef::Text(_)) => Some(Author { id: UserId(author), key: key("items", row, 4)? }),
+        (None, ValueRef::Null) => None,
+        _ => return Err(unreadable("author_key")),
+    };
+    let topics = row.get_ref(5)?.as_str().ok().and_then(codec::topics_from_text);
+    Ok(Item {
+        id: ItemId(id),
+        key: key("items", row, 1)?,
+        revision: row.get(2)?,
+        author,
+        topics: topics.ok_or_else(|| unreadable("topics"))?.into(),
+        text: row.get::<_, String>(6)?.into(),
+        created: Millis(row.get(7)?),
+        deleted: row.get(8)?,
+        embedding: vector(row.get_ref(9)?).ok_or_else(|| corrupt("embeddings", format!("bytes of item_id {id}")))?,
+        windows,
+    })
+}
+
+/// A column that holds a vector.
+pub(super) fn vector(value: ValueRef<'_>) -> Option<Embedding> {
+    codec::embedding_from_bytes(value.as_blob().ok()?)
+}
+
+fn key(table: &'static str, row: &Row<'_>, index: usize) -> Result<Key, StoreError> {
+    let text: String = row.get(index)?;
+    Key::new(&text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
+}
+
+/// Something in a table does not parse.
+pub(super) fn corrupt(table: &'static str, detail: String) -> StoreError {
+    StoreError::Corrupt { table, detail }
+}

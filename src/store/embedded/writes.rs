@@ -1,0 +1,265 @@
+//! What each write does to the tables, inside a transaction that somebody else begins and ends.
+//!
+//! Invariant: an entry is stored only as the next number of its person, so slices have no gaps. Revisions, centres and
+//! keys never change once written: a write that would change one is refused, not ignored.
+//! Absent on purpose: transactions, threads.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::rows;
+use crate::domain::ids::{Key, Position, Seq, UserId};
+use crate::domain::items::Item;
+use crate::domain::journal::{Entry, What};
+use crate::domain::people::Person;
+use crate::store::codec::{self, JournalRow};
+use crate::store::{Outcome, Snapshot, StoreError, Write};
+
+const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/journal_append.sql");
+const JOURNAL_LAST_SEQ: &str = include_str!("../../../sql/queries/journal_last_seq.sql");
+const JOURNAL_LAST_POSITION: &str = include_str!("../../../sql/queries/journal_last_position.sql");
+const JOURNAL_FIND_EVENT: &str = include_str!("../../../sql/queries/journal_find_event.sql");
+const FOLLOW_INSERT: &str = include_str!("../../../sql/queries/follow_insert.sql");
+const FOLLOW_DELETE: &str = include_str!("../../../sql/queries/follow_delete.sql");
+const PERSON_SAVE: &str = include_str!("../../../sql/queries/person_save.sql");
+const TOPIC_SAVE: &str = include_str!("../../../sql/queries/topic_save.sql");
+const CENTRE_SAVE: &str = include_str!("../../../sql/queries/centre_save.sql");
+const ITEM_SAVE: &str = include_str!("../../../sql/queries/item_save.sql");
+const EMBEDDING_SAVE: &str = include_str!("../../../sql/queries/embedding_save.sql");
+const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/windows_delete.sql");
+const WINDOW_INSERT: &str = include_str!("../../../sql/queries/window_insert.sql");
+const SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/snapshot_save.sql");
+const COORDINATOR_SNAPSHOT_NEWEST: &str = include_str!("../../../sql/queries/coordinator_snapshot_newest.sql");
+const COORDINATOR_SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/coordinator_snapshot_save.sql");
+const COORDINATOR_SNAPSHOTS_TRIM: &str = include_str!("../../../sql/queries/coordinator_snapshots_trim.sql");
+const HEALTH_TOUCH: &str = include_str!("../../../sql/queries/health_touch.sql");
+
+/// Where the journal ends, for all and for each person, as seen inside the running transaction. A cache: whoever rolls
+/// back must [`Ends::forget`]. At most twice [`Ends::GENERATION`] people, those used longest ago go first.
+#[derive(Default)]
+pub(super) struct Ends {
+    last: Option<Position>,
+    young: HashMap<UserId, Seq>,
+    old: HashMap<UserId, Seq>,
+}
+
+impl Ends {
+    const GENERATION: usize = 50_000;
+
+    pub(super) fn forget(&mut self) {
+        *self = Ends::default();
+    }
+
+    fn position(&mut self, connection: &Connection) -> Result<Position, StoreError> {
+        if let Some(last) = self.last {
+            return Ok(last);
+        }
+        let found: Option<i64> = connection.query_row(JOURNAL_LAST_POSITION, [], |row| row.get(0))?;
+        let last = Position(found.unwrap_or(0).cast_unsigned());
+        self.last = Some(last);
+        Ok(last)
+    }
+
+    fn seq(&mut self, connection: &Connection, user: UserId) -> Result<Seq, StoreError> {
+        if let Some(seq) = self.young.get(&user) {
+            return Ok(*seq);
+        }
+        let seq = match self.old.get(&user) {
+            Some(seq) => *seq,
+            None => {
+                let mut statement = connection.prepare_cached(JOURNAL_LAST_SEQ)?;
+                let found: Option<i64> = statement.query_row([user.0], |row| row.get(0))?;
+                Seq(found.unwrap_or(0).cast_unsigned())
+            }
+        };
+        self.set(user, seq);
+        Ok(seq)
+    }
+
+    fn set(&mut self, user: UserId, seq: Seq) {
+        if self.young.len() >= Self::GENERATION && !self.young.contains_key(&user) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(user, seq);
+    }
+}
+
+/// A transaction in progress.
+pub(super) struct Writes<'c> {
+    connection: &'c Connection,
+    ends: &'c mut Ends,
+    append: CachedStatement<'c>,
+}
+
+impl<'c> Writes<'c> {
+    pub(super) fn new(connection: &'c Connection, ends: &'c mut Ends) -> Result<Writes<'c>, StoreError> {
+        // Prepared once per transaction: looking it up by its text for each entry would cost as much as the insert.
+        let append = connection.prepare_cached(JOURNAL_APPEND)?;
+        Ok(Writes { connection, ends, append })
+    }
+
+    /// One batch: the promise that later entries of a person fall with the first duplicate holds within it.
+    pub(super) fn batch(&mut self, batch: &[Write]) -> Result<Vec<Outcome>, StoreError> {
+        let mut stale: HashSet<UserId> = HashSet::new();
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for write in batch {
+            let outcome = match write {
+                Write::Entry(entry) if stale.contains(&entry.user) => Outcome::Refused,
+                Write::Entry(entry) => {
+                    let outcome = self.entry(entry)?;
+                    if !matches!(outcome, Outcome::Stored(_)) {
+                        stale.insert(entry.user);
+                    }
+                    outcome
+                }
+                other => {
+                    self.other(other)?;
+                    Outcome::Stored(self.ends.position(self.connection)?)
+                }
+            };
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<Outcome, StoreError> {
+        if entry.seq == self.ends.seq(self.connection, entry.user)?.next()
+            && let Some(position) = rows::append(&mut self.append, &JournalRow::encode(entry)?)?
+        {
+            self.ends.set(entry.user, entry.seq);
+            self.ends.last = Some(position);
+            self.follow(entry)?;
+            return Ok(Outcome::Stored(position));
+        }
+        // Not the next number, or known: what was learned is not what is here.
+        let stored = find_event(self.connection, entry.user, &entry.id)?;
+        Ok(stored.map_or(Outcome::Refused, Outcome::Duplicate))
+    }
+
+    fn follow(&self, entry: &Entry) -> Result<(), StoreError> {
+        match entry.what {
+            What::Followed(target) => {
+                let mut statement = self.connection.prepare_cached(FOLLOW_INSERT)?;
+                statement.execute(params![entry.user.0, target.0, entry.at.0])?;
+            }
+            What::Unfollowed(target) => {
+                let mut statement = self.connection.prepare_cached(FOLLOW_DELETE)?;
+                statement.execute(params![entry.user.0, target.0])?;
+            }
+            What::Interacted(_) | What::Posted(_) | What::TopicsSet(_) => {}
+        }
+        Ok(())
+    }
+
+    fn other(&self, write: &Write) -> Result<(), StoreError> {
+        match write {
+            Write::Entry(_) => Ok(()),
+            Write::Person(person) => self.person(person),
+            Write::Topic(id, key) => {
+                let mut statement = self.connection.prepare_cached(TOPIC_SAVE)?;
+                unchanged(statement.exists(params![id.0, key.as_str()])?, || format!("the key of topic {}", id.0))
+            }
+            Write::Centre(name, vector) => {
+                let mut statement = self.connection.prepare_cached(CENTRE_SAVE)?;
+                let row = params![name.topic.0, name.epoch, codec::floats_to_bytes(vector)];
+                unchanged(statement.exists(row)?, || {
+                    format!("epoch {} of the centre of topic {}", name.epoch, name.topic.0)
+                })
+            }
+            Write::Item(item) => self.item(item),
+        }
+    }
+
+    fn person(&self, person: &Person) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare_cached(PERSON_SAVE)?;
+        let row = params![
+            person.id.0,
+            person.key.as_str(),
+            person.partition().0,
+            person.name,
+            person.attributes,
+            person.created.0
+        ];
+        unchanged(statement.exists(row)?, || format!("the key of person {}", person.id.0))
+    }
+
+    fn item(&self, item: &Item) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare_cached(ITEM_SAVE)?;
+        let row = params![
+            item.id.0,
+            item.key.as_str(),
+            item.revision,
+            item.author.as_ref().map(|author| author.id.0),
+            item.author.as_ref().map(|author| author.key.as_str()),
+            codec::topics_to_text(&item.topics),
+            &*item.text,
+            item.created.0,
+            item.deleted,
+        ];
+        unchanged(statement.exists(row)?, || format!("the key of item {}", item.id.0))?;
+        let mut statement = self.connection.prepare_cached(EMBEDDING_SAVE)?;
+        let row = params![item.id.0, item.revision, codec::floats_to_bytes(&item.embedding)];
+        unchanged(statement.exists(row)?, || {
+            format!("the embedding of item {} in revision {}", item.id.0, item.revision)
+        })?;
+        self.connection.prepare_cached(WINDOWS_DELETE)?.execute([item.id.0])?;
+        if !item.windows.is_always() {
+            let mut statement = self.connection.prepare_cached(WINDOW_INSERT)?;
+            for window in item.windows.as_slice() {
+                statement.execute(params![item.id.0, window.start.0, window.stop.map(|stop| stop.0)])?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn snapshot(&mut self, user: UserId, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let last = self.ends.seq(self.connection, user)?;
+        if snapshot.seq > last {
+            let text =
+                format!("a snapshot of person {} up to seq {}: the journal ends at {}", user.0, snapshot.seq.0, last.0);
+            return Err(StoreError::Refused(text));
+        }
+        let checksum = codec::snapshot_checksum(u64::from(user.0), snapshot.seq.0, &snapshot.bytes);
+        let mut statement = self.connection.prepare_cached(SNAPSHOT_SAVE)?;
+        statement.execute(params![user.0, codec::integer("seq", snapshot.seq.0)?, checksum, snapshot.bytes])?;
+        Ok(())
+    }
+
+    pub(super) fn coordinator_snapshot(&mut self, covers: Position, bytes: &[u8]) -> Result<(), StoreError> {
+        let last = self.ends.position(self.connection)?;
+        if covers > last {
+            let text = format!("a coordinator snapshot up to position {}: the journal ends at {}", covers.0, last.0);
+            return Err(StoreError::Refused(text));
+        }
+        let covers = codec::integer("position", covers.0)?;
+        let newest: Option<i64> =
+            self.connection.prepare_cached(COORDINATOR_SNAPSHOT_NEWEST)?.query_row([], |row| row.get(0))?;
+        if newest.is_some_and(|newest| newest > covers) {
+            return Ok(());
+        }
+        let checksum = codec::snapshot_checksum(COORDINATOR, covers.cast_unsigned(), bytes);
+        self.connection.prepare_cached(COORDINATOR_SNAPSHOT_SAVE)?.execute(params![covers, checksum, bytes])?;
+        self.connection.prepare_cached(COORDINATOR_SNAPSHOTS_TRIM)?.execute([])?;
+        Ok(())
+    }
+
+    pub(super) fn health(&self) -> Result<(), StoreError> {
+        self.connection.prepare_cached(HEALTH_TOUCH)?.execute([])?;
+        Ok(())
+    }
+}
+
+/// Owner of the coordinator's snapshots in their checksum; no person has this id.
+pub(super) const COORDINATOR: u64 = u64::MAX;
+
+/// The number under which an event is stored.
+pub(super) fn find_event(connection: &Connection, user: UserId, id: &Key) -> Result<Option<Seq>, StoreError> {
+    let mut statement = connection.prepare_cached(JOURNAL_FIND_EVENT)?;
+    let seq = statement.query_row(params![user.0, id.as_str()], |row| row.get::<_, i64>(0)).optional()?;
+    Ok(seq.map(|seq| Seq(seq.cast_unsigned())))
+}
+
+fn unchanged(held: bool, what: impl FnOnce() -> String) -> Result<(), StoreError> {
+    if held { Ok(()) } else { Err(StoreError::Refused(format!("{} can never change", what()))) }
+}

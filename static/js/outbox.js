@@ -1,0 +1,66 @@
+// Events that the server has not yet acknowledged.
+//
+// Invariant: they keep the order in which the person made them, and each keeps its id however often it is sent, so
+// that the server learns it once. The outbox has an end: past it, `add` refuses and the person is told.
+
+export const ENTRIES_MAX = 200;
+// The server closes the line on a frame over 64 KiB, and a resend would close it again and again.
+const FRAME_BYTES_MAX = 60 * 1024;
+// An event that waited longer than this before it was first sent says itself when it was made.
+const WAITED_MS = 2000;
+
+export class Outbox {
+  #entries;
+  #save;
+
+  constructor(messages = [], save = () => {}) {
+    this.#entries = messages.map((message) => ({ message, sent: false, madeAt: null }));
+    this.#save = save;
+  }
+
+  get length() {
+    return this.#entries.length;
+  }
+
+  get messages() {
+    return this.#entries.map(({ message }) => message);
+  }
+
+  /** Keeps an event until it is acknowledged. False when there is no room for it, or it is too large to travel. */
+  add(message, madeAt) {
+    if (this.#entries.length >= ENTRIES_MAX) return false;
+    if (new TextEncoder().encode(JSON.stringify(message)).length > FRAME_BYTES_MAX) return false;
+    this.#entries.push({ message, sent: false, madeAt });
+    this.#save(this.messages);
+    return true;
+  }
+
+  /** What to send now, oldest first; counts as sent from here on. `now` is the server's clock. */
+  takeUnsent(now) {
+    const entries = this.#entries.filter(({ sent }) => !sent);
+    for (const entry of entries) {
+      entry.sent = true;
+      const waited = entry.madeAt !== null && now - entry.madeAt > WAITED_MS;
+      if (waited && entry.message.type === "interact" && entry.message.at === undefined) {
+        entry.message = { ...entry.message, at: Math.round(entry.madeAt) };
+      }
+      entry.madeAt = null; // a resend says the same again
+    }
+    if (entries.length > 0) this.#save(this.messages);
+    return entries.map(({ message }) => message);
+  }
+
+  /** The line dropped, or the server was busy: this one, or all, will be sent again. */
+  unsend(id = null) {
+    for (const entry of this.#entries) if (id === null || entry.message.id === id) entry.sent = false;
+  }
+
+  /** The server answered for good. The message, when it was waiting here. */
+  settle(id) {
+    const place = this.#entries.findIndex(({ message }) => message.id === id);
+    if (place < 0) return null;
+    const [{ message }] = this.#entries.splice(place, 1);
+    this.#save(this.messages);
+    return message;
+  }
+}

@@ -1,0 +1,58 @@
+// Applies what the server says has changed to a list of items.
+//
+// Invariant: pure. The list that comes in is never changed; in the list that goes out `position` is the index.
+// A patch that does not fit is refused as a whole, so that the caller can ask for the whole feed instead.
+
+export class PatchError extends Error {
+  name = "PatchError";
+}
+
+/** Items after all operations, one after the other. Throws `PatchError` when one of them does not fit. */
+export function applyOperations(items, operations) {
+  const list = [...items];
+  for (const operation of operations) step(list, operation);
+  return numbered(list);
+}
+
+/** The same items, each with its index as `position`; those that already have it are kept as they are. */
+export function numbered(items) {
+  return items.map((item, position) => (item.position === position ? item : { ...item, position }));
+}
+
+function step(list, operation) {
+  switch (operation.op) {
+    case "remove":
+      list.splice(placeOf(list, operation.item), 1);
+      return;
+    case "move": {
+      const [item] = list.splice(placeOf(list, operation.item), 1);
+      insert(list, item, operation.position);
+      return;
+    }
+    case "insert":
+      if (list.some(({ item }) => item === operation.item.item)) {
+        throw new PatchError(`insert of ${operation.item.item}, which is already there`);
+      }
+      insert(list, operation.item, operation.item.position);
+      return;
+    case "update":
+      list[placeOf(list, operation.item.item)] = operation.item;
+      return;
+    default:
+      throw new PatchError(`unknown operation ${operation.op}`);
+  }
+}
+
+function placeOf(list, key) {
+  const place = list.findIndex(({ item }) => item === key);
+  if (place < 0) throw new PatchError(`no item ${key}`);
+  return place;
+}
+
+function insert(list, item, position) {
+  // `splice` would clamp silently, and the list would differ from the server's from then on.
+  if (!Number.isInteger(position) || position < 0 || position > list.length) {
+    throw new PatchError(`position ${position} in a list of ${list.length}`);
+  }
+  list.splice(position, 0, item);
+}

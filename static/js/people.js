@@ -1,0 +1,146 @@
+// Picking a person, or making one.
+
+import { initials } from "./card.js";
+import { element, hueOf } from "./element.js";
+import { makePerson, people } from "./server.js";
+
+const TYPING_MS = 140;
+
+export class People {
+  #parts;
+  #onPick;
+  #names = new Map();
+  #asked = null;
+  #current = null;
+
+  /** `onPick({id, name})`. */
+  constructor(parts, onPick) {
+    this.#parts = parts;
+    this.#onPick = onPick;
+    const { dialog, search, list, form, close } = parts;
+    let typing = 0;
+    search.addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => this.#search(), TYPING_MS);
+    });
+    search.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown") this.#step(event, null, 1);
+      else if (event.key === "Enter") (event.preventDefault(), list.querySelector("button")?.click());
+    });
+    list.addEventListener("keydown", (event) => {
+      const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (by) this.#step(event, event.target.closest("li"), by);
+    });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#make();
+    });
+    close.addEventListener("click", () => dialog.close());
+    // Without a person there is nothing behind the dialog.
+    dialog.addEventListener("cancel", (event) => {
+      if (!this.#current) event.preventDefault();
+    });
+  }
+
+  /** The name of a person as far as it is known, else the id. */
+  nameOf = (id) => this.#names.get(id) ?? id;
+
+  /** Learns some names before the first stream is drawn; without them the ids are shown. */
+  async meet() {
+    try {
+      this.#remember(await people(""));
+    } catch {
+      // The dialog tells when somebody opens it.
+    }
+  }
+
+  open(current, trouble = "") {
+    this.#current = current;
+    const { dialog, search, close } = this.#parts;
+    close.hidden = !current;
+    search.value = "";
+    this.#say(trouble);
+    if (!dialog.open) dialog.showModal();
+    search.focus();
+    this.#search(trouble !== "");
+  }
+
+  #remember(users) {
+    for (const { id, name } of users) this.#names.set(id, name || id);
+  }
+
+  async #search(keepWords = false) {
+    this.#asked?.abort();
+    const asked = (this.#asked = new AbortController());
+    try {
+      const users = await people(this.#parts.search.value.trim(), asked.signal);
+      this.#remember(users);
+      this.#parts.list.replaceChildren(...users.map((user) => this.#row(user)));
+      if (!keepWords) this.#say(users.length ? "" : "Nobody of that name yet. You can make them below.");
+    } catch (error) {
+      if (error.name !== "AbortError") this.#say(`The list of people could not be read: ${error.message}`);
+    }
+  }
+
+  #row({ id, name }) {
+    const shown = name || id;
+    return element(
+      "li",
+      { "--hue": hueOf(id) },
+      element(
+        "button",
+        { type: "button", "aria-current": id === this.#current?.id ? "true" : null, "data-person": id, onclick: () => this.#pick({ id, name: shown }) },
+        element("span", { class: "avatar", "aria-hidden": "true" }, initials(shown)),
+        element("span", { class: "person-name" }, shown),
+        shown !== id && element("span", { class: "quiet" }, id),
+      ),
+    );
+  }
+
+  async #make() {
+    const { name: input, form } = this.#parts;
+    const name = input.value.trim();
+    if (!name) return;
+    const id = identifier(name);
+    const button = form.querySelector("button");
+    button.disabled = true;
+    try {
+      await makePerson(id, name);
+      this.#names.set(id, name);
+      input.value = "";
+      this.#pick({ id, name });
+    } catch (error) {
+      this.#say(`${name} could not be made: ${error.message}`);
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  #pick(person) {
+    this.#parts.dialog.close();
+    this.#onPick(person);
+  }
+
+  #step(event, row, by) {
+    const rows = [...this.#parts.list.children];
+    const to = row ? rows.indexOf(row) + by : 0;
+    event.preventDefault();
+    if (to < 0) this.#parts.search.focus();
+    else rows[Math.min(to, rows.length - 1)]?.querySelector("button").focus();
+  }
+
+  #say(words) {
+    this.#parts.words.textContent = words;
+  }
+}
+
+/** An id from a name; a few random letters, for making a person must never overwrite another. */
+function identifier(name) {
+  const plain = name
+    .toLowerCase()
+    .normalize("NFKD")
+    .replace(/[^\p{Letter}\p{Number}]+/gu, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 40);
+  return `${plain || "person"}-${crypto.randomUUID().slice(0, 6)}`;
+}

@@ -1,0 +1,44 @@
+// The server's REST routes that the page asks.
+
+import { recall, remember } from "./storage.js";
+
+/** A token comes in the fragment of the address, which is never sent or logged, and stays in this tab only. */
+export function token() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    remember("token", given);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  return recall("token");
+}
+
+/** `[{id, name}]`, those whose name or id begins with `prefix`. */
+export async function people(prefix, signal) {
+  const { users } = await ask(`/v1/users?limit=50&prefix=${encodeURIComponent(prefix)}`, { signal });
+  return users;
+}
+
+export function makePerson(id, name) {
+  return ask(`/v1/users/${encodeURIComponent(id)}`, { method: "PUT", body: JSON.stringify({ name }) });
+}
+
+/** `{items: [{item, until?}]}`: what is on now. */
+export function availability() {
+  return ask("/v1/availability");
+}
+
+/** `{topics, auc?, log_loss?, labelled, events}`: what the server thinks of a person. */
+export function modelOf(id) {
+  return ask(`/v1/users/${encodeURIComponent(id)}/model`);
+}
+
+async function ask(path, options = {}) {
+  const headers = { accept: "application/json" };
+  if (options.body) headers["content-type"] = "application/json";
+  const bearer = token();
+  if (bearer) headers.authorization = `Bearer ${bearer}`;
+  const answer = await fetch(path, { ...options, headers });
+  const body = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Error(body?.detail ?? body?.title ?? `the server answered ${answer.status}`);
+  return body;
+}

@@ -1,0 +1,122 @@
+// What the page says about itself: the line, the last re-rank, troubles, and the same for screen readers.
+
+import { element, setText } from "./element.js";
+
+const ANNOUNCE_EVERY_MS = 1200;
+const WORDS = {
+  closed: "not connected",
+  connecting: "connecting\u2026",
+  online: "connected",
+  waiting: "reconnecting",
+  offline: "offline",
+  refused: "refused",
+  replaced: "open elsewhere",
+};
+const DID = {
+  like: "your like",
+  share: "your share",
+  skip: "your skip",
+  hide: "hiding",
+  accept: "\u201cmore like this\u201d",
+  reject: "\u201cnot like this\u201d",
+};
+
+export class Status {
+  #parts;
+  #retryAt = 0;
+  #state = "closed";
+  #announced = 0;
+  #announcing = 0;
+
+  /** `onAgain()` is called when the person wants to connect now. */
+  constructor(parts, onAgain) {
+    this.#parts = parts;
+    parts.line.addEventListener("click", onAgain);
+  }
+
+  line(state, detail, waiting) {
+    this.#state = state;
+    this.#retryAt = detail?.retryIn ? performance.now() + detail.retryIn : 0;
+    this.#parts.line.dataset.state = state;
+    this.#parts.line.disabled = state === "online" || state === "connecting";
+    this.tick(waiting);
+  }
+
+  tick(waiting) {
+    const { lineWords } = this.#parts;
+    const seconds = Math.ceil((this.#retryAt - performance.now()) / 1000);
+    const again = this.#retryAt && seconds > 0 ? ` in ${seconds} s` : "";
+    const kept = this.#state !== "online" && waiting ? ` \u00b7 ${waiting} to send` : "";
+    setText(lineWords, `${WORDS[this.#state]}${again}${kept}`);
+  }
+
+  /** What the last stream came from, and how long that took. */
+  cause({ cause, timing, act, arrived }, painted, shifts, textOf) {
+    const { cause: words, took } = this.#parts;
+    setText(words, `${this.#causeWords(cause, act, textOf)}${moved(shifts)}`);
+    const figures = [];
+    if (act) {
+      figures.push(element("span", {}, element("b", { class: "number" }, `${Math.round(painted - act.at)} ms`), " to screen"));
+      figures.push(element("span", {}, element("b", { class: "number" }, `${Math.round(arrived - act.at)} ms`), " round trip"));
+    }
+    if (timing) {
+      const { queue_us: queue, learn_us: learn, rank_us: rank, encode_us: encode } = timing;
+      const title = `queue ${queue}, learn ${learn}, rank ${rank}, encode ${encode} microseconds`;
+      const total = queue + learn + rank + encode;
+      figures.push(element("span", { title }, element("b", { class: "number" }, `${total.toLocaleString("en")} \u00b5s`), " server"));
+    }
+    took.replaceChildren(...figures);
+    if (act && shifts.size) this.announce(`Re-ranked: ${shifts.size} posts moved.`);
+  }
+
+  clear() {
+    setText(this.#parts.cause, "");
+    this.#parts.took.replaceChildren();
+  }
+
+  /** A short message that goes by itself. */
+  trouble(words) {
+    const { troubles } = this.#parts;
+    if ([...troubles.children].some(({ textContent }) => textContent === words)) return;
+    const node = element("li", {}, words);
+    troubles.append(node);
+    setTimeout(() => node.remove(), 6000);
+    while (troubles.children.length > 3) troubles.firstChild.remove();
+  }
+
+  /** Tells screen readers, at most about once a second: the newest words win. */
+  announce(words) {
+    clearTimeout(this.#announcing);
+    const wait = Math.max(0, this.#announced + ANNOUNCE_EVERY_MS - performance.now());
+    this.#announcing = setTimeout(() => {
+      this.#announced = performance.now();
+      setText(this.#parts.announcer, words);
+    }, wait);
+  }
+
+  #causeWords(cause, act, textOf) {
+    switch (cause?.kind) {
+      case "event":
+        if (act?.message.type === "interact") {
+          const text = textOf(act.message.item);
+          return `Re-ranked by ${DID[act.message.kind] ?? act.message.kind}${text ? ` of \u201c${text}\u201d` : ""}`;
+        }
+        if (act?.message.type === "configure") return "Re-ranked by the weights you set";
+        if (act?.message.type === "post") return "Re-ranked by your post";
+        return "Re-ranked by what you did elsewhere";
+      case "world":
+        return "Something came or went";
+      case "configured":
+        return "Ranked as you asked";
+      case "refreshed":
+        return "Time has passed";
+      default:
+        return "Your stream";
+    }
+  }
+}
+
+function moved(shifts) {
+  if (shifts.size === 0) return "";
+  return ` \u00b7 ${shifts.size} moved`;
+}

@@ -1,0 +1,63 @@
+// Why a post stands where it stands: what each expert added, as bars around zero that sum to the score.
+
+import { element } from "./element.js";
+
+const WORDS = {
+  online: "Your yes and no",
+  topic: "Your topic weight",
+  freshness: "How new it is",
+  followed: "You follow the author",
+  popularity: "Popular now",
+};
+
+/** "+1.204", with a real minus sign. */
+export function signed(amount, digits = 3) {
+  const text = Math.abs(amount).toFixed(digits);
+  const zero = Number(text) === 0;
+  return `${zero ? "" : amount < 0 ? "\u2212" : "+"}${text}`;
+}
+
+/** The chart of one item. */
+export function whyChart(item, ranking) {
+  const lines = item.why ?? [];
+  if (lines.length === 0) return element("p", { class: "quiet" }, "The server has sent no explanation for this one.");
+  const largest = Math.max(...lines.map(({ amount }) => Math.abs(amount)), 1e-9);
+  const rows = [...lines]
+    .sort((left, right) => Math.abs(right.amount) - Math.abs(left.amount))
+    .map(({ expert, amount }) =>
+      element(
+        "tr",
+        { "data-amount": amount, class: amount < 0 ? "against" : "for" },
+        element("th", { scope: "row" }, WORDS[expert] ?? expert),
+        element(
+          "td",
+          { class: "why-track", "aria-hidden": "true" },
+          element("span", { class: "why-bar", "--share": Math.abs(amount) / largest }),
+        ),
+        element("td", { class: "number" }, signed(amount)),
+      ),
+    );
+  return element(
+    "table",
+    { class: "why-table" },
+    element("caption", {}, "Why it is here"),
+    element("tbody", {}, ...rows),
+    element(
+      "tfoot",
+      {},
+      element(
+        "tr",
+        { "data-score": item.score },
+        element("th", { scope: "row", colspan: 2 }, meaning(item.score, ranking)),
+        element("td", { class: "number" }, signed(item.score)),
+      ),
+    ),
+  );
+}
+
+function meaning(score, ranking) {
+  if (ranking !== "model") return "Score";
+  const likely = Math.round(100 / (1 + Math.exp(-score)));
+  // Nothing is certain.
+  return `Score: ${Math.min(99, Math.max(1, likely))} % likely that you want it`;
+}

@@ -1,0 +1,292 @@
+// A person walks through the page of a running server, in a real browser.
+//
+//   EDDYLINE_URL=http://127.0.0.1:8080 EDDYLINE_SHOTS=shots node tests/page/walk.mjs --playwright DIR
+//
+// DIR is where `playwright-core` is installed (or is found through NODE_PATH); nothing is installed here. CHROMIUM
+// names the browser, /usr/bin/chromium when absent. Prints `N passed, M failed`, and exits with 1 when M is not 0.
+
+import { mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { delimiter, join, resolve } from "node:path";
+
+const BASE = new URL(process.env.EDDYLINE_URL ?? "http://127.0.0.1:8080").origin;
+const SHOTS = process.env.EDDYLINE_SHOTS;
+const WAIT_MS = 10_000;
+const { chromium } = playwright();
+
+let passed = 0;
+let failed = 0;
+
+/** Runs one step; a failure is told, and the walk goes on. */
+async function step(name, action) {
+  try {
+    await action();
+    passed += 1;
+    console.log(`ok      ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${name}\n        ${String(error.message ?? error).split("\n").slice(0, 4).join("\n        ")}`);
+  }
+}
+
+function check(condition, words) {
+  if (!condition) throw new Error(words);
+}
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+});
+try {
+  await walk();
+  await droppedLine();
+  await phone();
+} catch (error) {
+  failed += 1;
+  console.log(`FAILED  the walk broke off: ${error.stack ?? error}`);
+} finally {
+  await browser.close();
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
+
+async function walk() {
+  const { page, troubles, strangers } = await newPage({ viewport: { width: 1440, height: 900 } });
+  const hellos = [];
+  page.on("websocket", (socket) =>
+    socket.on("framesent", ({ payload }) => {
+      const message = JSON.parse(payload);
+      if (message.type === "hello") hellos.push(message);
+    }),
+  );
+
+  await step("the page comes with a strict policy", async () => {
+    const answer = await page.goto(BASE);
+    const policy = answer.headers()["content-security-policy"] ?? "";
+    check(/default-src 'self'/.test(policy), `the policy is ${policy || "absent"}`);
+    check(!/unsafe-|https?:|\*/.test(policy), `the policy is weak: ${policy}`);
+  });
+
+  await step("a person can be picked", async () => {
+    await page.locator("#people-list button").first().waitFor({ timeout: WAIT_MS });
+    await shot(page, "1-people");
+    await page.locator("#people-list button").first().click();
+    await page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
+    await cards(page).nth(2).waitFor({ timeout: WAIT_MS });
+    await still(page);
+    await shot(page, "2-stream");
+  });
+
+  await step("a like of the third post is pending or accepted at once, then accepted, and re-ranks", async () => {
+    const card = cards(page).nth(2);
+    const key = await card.getAttribute("data-item");
+    const version = await versionOf(page);
+    await card.locator("[data-kind=like]").click();
+    const liked = byKey(page, key);
+    const state = await liked.getAttribute("data-state");
+    check(["pending", "accepted"].includes(state), `right after the click the state is ${state}`);
+    await byKey(page, key, "[data-reaction=like][data-state=accepted]").waitFor({ timeout: WAIT_MS });
+    await page.waitForFunction((old) => document.querySelector("#feed").dataset.version !== old, version);
+    await page.waitForFunction(() => /Re-ranked by your like/.test(document.querySelector("#cause").textContent));
+    check(/ms/.test(await page.textContent("#took")), "no word of how long it took");
+    await still(page);
+    await shot(page, "3-liked");
+  });
+
+  await step("why: the contributions sum to the score that is shown", async () => {
+    const key = await cards(page).first().getAttribute("data-item");
+    await byKey(page, key).locator(".why-toggle").click();
+    await byKey(page, key).locator(".why-table").waitFor({ timeout: WAIT_MS });
+    const found = await byKey(page, key).evaluate((card) => ({
+      amounts: [...card.querySelectorAll("tr[data-amount]")].map(({ dataset }) => Number(dataset.amount)),
+      written: [...card.querySelectorAll("tbody .number")].map(({ textContent }) => textContent),
+      score: Number(card.querySelector("tr[data-score]").dataset.score),
+      shown: card.querySelector(".score").textContent,
+    }));
+    const number = (text) => Number(text.replace("\u2212", "-"));
+    const sum = found.amounts.reduce((total, amount) => total + amount, 0);
+    check(found.amounts.length > 0, "no contributions");
+    check(Math.abs(sum - found.score) < 1e-3, `${found.amounts} sum to ${sum}, the score is ${found.score}`);
+    const writtenSum = found.written.map(number).reduce((total, amount) => total + amount, 0);
+    const rounding = 0.0005 * (found.written.length + 1) + 1e-3;
+    check(Math.abs(writtenSum - number(found.shown)) <= rounding, `written: ${found.written} against ${found.shown}`);
+    await shot(page, "4-why");
+  });
+
+  await step("keys: j moves, s shares", async () => {
+    await page.locator("#feed").focus();
+    await page.keyboard.press("j");
+    const key = await page.evaluate(() => document.activeElement.dataset.item);
+    check(key, "no post has the focus");
+    await page.keyboard.press("s");
+    await byKey(page, key, "[data-reaction=share][data-state=accepted]").waitFor({ timeout: WAIT_MS });
+  });
+
+  await step("the topics of what was liked have a weight, and it decays", async () => {
+    const value = page.locator(".topic-value").first();
+    await value.waitFor({ timeout: WAIT_MS });
+    await page.waitForTimeout(1500); // a `model` message comes at most once a second
+    const before = Number(await value.textContent());
+    await page.waitForTimeout(6000);
+    const after = Number(await value.textContent());
+    check(before > 0 && after < before && after > before - 0.001, `from ${before} to ${after}`);
+  });
+
+  const words = `An eddy came by at ${new Date().toISOString()} <b>and stayed</b>`;
+  await step("a post is written, kept and seen as it was written", async () => {
+    await page.fill("#composer-text", words);
+    await page.keyboard.press("Enter");
+    const own = page.locator(".own", { hasText: words });
+    const inStream = page.locator(".card:not(.leaving) .text", { hasText: words });
+    await own.or(inStream).first().waitFor({ timeout: WAIT_MS });
+    await page.locator('.own[data-state="accepted"]').or(inStream).first().waitFor({ timeout: WAIT_MS });
+    await still(page);
+    await shot(page, "5-posted");
+  });
+
+  await step("a hidden post vanishes", async () => {
+    const key = await cards(page).nth(1).getAttribute("data-item");
+    await cards(page).nth(1).locator("[data-kind=hide]").click();
+    await byKey(page, key).waitFor({ state: "detached", timeout: WAIT_MS });
+    await still(page);
+    await shot(page, "6-hidden");
+  });
+
+  await step("another ranking", async () => {
+    await page.locator("input[name=ranking][value=flat]").check({ force: true });
+    await page.waitForFunction(() => /Ranked as you asked/.test(document.querySelector("#cause").textContent));
+    const times = await page.$$eval(".card:not(.leaving) time", (all) => all.map(({ dateTime }) => dateTime));
+    check([...times].sort().reverse().join() === times.join(), "newest is not first");
+    await page.locator("input[name=ranking][value=model]").check({ force: true });
+    await still(page);
+  });
+
+  await step("after a reload it resumes as the same person", async () => {
+    const name = await page.textContent("#person-name");
+    const version = Number(await versionOf(page));
+    hellos.length = 0;
+    await page.reload();
+    await page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
+    await cards(page).nth(2).waitFor({ timeout: WAIT_MS });
+    check((await page.textContent("#person-name")) === name, "another person");
+    check(hellos[0]?.resume?.version >= version, `hello said ${JSON.stringify(hellos[0])}, shown was ${version}`);
+    await still(page);
+    await shot(page, "7-reloaded");
+  });
+
+  await step("no complaint in the console", async () => check(troubles.length === 0, troubles.join("\n")));
+  await step("no request left the origin", async () => check(strangers.length === 0, strangers.join("\n")));
+  await page.context().close();
+}
+
+/** The line drops while somebody reacts: it comes back by itself, and the reaction is kept. */
+async function droppedLine() {
+  const { page } = await newPage({ viewport: { width: 1200, height: 800 } });
+  const lines = [];
+  let broken = false;
+  await page.routeWebSocket(/\/ws$/, (line) => {
+    if (broken) return void line.close();
+    lines.push(line);
+    line.connectToServer();
+  });
+  await step("a dropped line comes back, and a reaction made meanwhile is kept", async () => {
+    await page.goto(BASE);
+    await page.locator("#people-list button").nth(1).click();
+    await cards(page).nth(2).waitFor({ timeout: WAIT_MS });
+    broken = true;
+    await lines.at(-1).close();
+    await page.locator("#line:not([data-state=online])").waitFor({ timeout: WAIT_MS });
+    const key = await cards(page).nth(1).getAttribute("data-item");
+    await cards(page).nth(1).locator("[data-kind=like]").click();
+    await byKey(page, key, "[data-state=pending]").waitFor({ timeout: WAIT_MS });
+    await shot(page, "8-dropped");
+    broken = false;
+    await page.locator("#line[data-state=online]").waitFor({ timeout: 3 * WAIT_MS });
+    await byKey(page, key, "[data-reaction=like][data-state=accepted]").waitFor({ timeout: WAIT_MS });
+  });
+  await page.context().close();
+}
+
+async function phone() {
+  const { page } = await newPage({
+    viewport: { width: 380, height: 780 },
+    deviceScaleFactor: 2,
+    hasTouch: true,
+    isMobile: true,
+    colorScheme: "dark",
+  });
+  await step("a phone: nothing is wider than the screen", async () => {
+    await page.goto(BASE);
+    await page.locator("#people-list button").first().click();
+    await cards(page).first().waitFor({ timeout: WAIT_MS });
+    await cards(page).nth(1).locator("[data-kind=like]").click();
+    await page.waitForFunction(() => /Re-ranked/.test(document.querySelector("#cause").textContent));
+    await still(page);
+    await shot(page, "9-phone");
+    for (const view of ["stream", "taste"]) {
+      await page.locator(`[data-view-button=${view}]`).click();
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      check(width <= 380, `${view} is ${width} wide`);
+    }
+    await shot(page, "10-phone-taste");
+  });
+  await page.context().close();
+}
+
+async function newPage(options) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  const [troubles, strangers] = [[], []];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) troubles.push(`${message.text()} ${message.location().url}`);
+  });
+  page.on("pageerror", (error) => troubles.push(String(error)));
+  context.on("request", (request) => {
+    const { origin, protocol } = new URL(request.url());
+    if (origin !== BASE && protocol !== "data:") strangers.push(request.url());
+  });
+  page.on("websocket", (socket) => {
+    if (new URL(socket.url()).host !== new URL(BASE).host) strangers.push(socket.url());
+  });
+  return { page, troubles, strangers };
+}
+
+function cards(page) {
+  return page.locator(".card:not(.leaving)");
+}
+
+function byKey(page, key, more = "") {
+  return page.locator(`.card[data-item=${JSON.stringify(key)}]${more}`);
+}
+
+function versionOf(page) {
+  return page.locator("#feed").getAttribute("data-version");
+}
+
+/** Waits for the cards to stop moving. */
+async function still(page) {
+  await page.waitForTimeout(150);
+  await page.waitForFunction(() => document.querySelector("#feed").getAnimations({ subtree: true }).length === 0);
+}
+
+async function shot(page, name) {
+  if (!SHOTS) return;
+  mkdirSync(SHOTS, { recursive: true });
+  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+}
+
+function playwright() {
+  const at = process.argv.indexOf("--playwright");
+  const places = [at > 0 && process.argv[at + 1], ...(process.env.NODE_PATH ?? "").split(delimiter)].filter(Boolean);
+  for (const place of places) {
+    for (const from of [resolve(place, "walk.js"), resolve(place, "..", "walk.js")]) {
+      try {
+        return createRequire(from)("playwright-core");
+      } catch {
+        // Perhaps in the next place.
+      }
+    }
+  }
+  console.error("playwright-core was not found: give its directory by --playwright DIR or NODE_PATH");
+  process.exit(2);
+}
