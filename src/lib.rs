@@ -2,5 +2,6 @@
 pub mod domain;
 pub mod embed;
 pub mod protocol;
+pub mod replay;
 pub mod simulate;
 pub mod store;
