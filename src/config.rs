@@ -153,7 +153,7 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         // These steer tests and tools, not the server.
-        let ours = Env::prefixed("EDDYLINE_").ignore(&["data", "url", "shots", "config"]).split("__");
+        let ours = Env::prefixed("EDDYLINE_").ignore(&["data", "url", "shots", "config", "log"]).split("__");
         let config: Config = figment
             .merge(ours)
             .merge(Serialized::defaults(flags))

@@ -9,3 +9,5 @@ pub mod gateway;
 pub mod replay;
 pub mod simulate;
 pub mod config;
+pub mod app;
+pub mod commands;

@@ -1,1 +1,380 @@
-fn main() {}
+//! The command line: read it, do one thing, say in the exit status how it went (0 done, 1 failed, 2 wrong use).
+//!
+//! Invariant: decides nothing; each command is a few lines around a module of the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand};
+use eddyline::actors::clock::{Clock, WallClock};
+use eddyline::app;
+use eddyline::commands::{check, demo, health, import, loader::Loader, replay, simulate};
+use eddyline::config::{Config, ConfigError, Flags, LogFormat};
+use eddyline::domain::ids::Key;
+use eddyline::domain::time::{DAY_MS, Millis};
+use eddyline::gateway::auth::{self, Role};
+use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
+use eddyline::replay::labelled;
+use eddyline::simulate::network::Network;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A recommender server that learns and pushes in one step.
+///
+/// Every active user is an actor that holds their own model. A person acts, their actor learns, re-ranks, and pushes
+/// the new feed down every open socket. Without a command, `demo` runs: a simulated network, live bots and a page.
+#[derive(Parser)]
+#[command(name = "eddyline", version, arg_required_else_help = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A simulated network with live bots on the embedded store; open the page that it prints.
+    Demo(DemoArgs),
+    /// The server.
+    Serve(ServeArgs),
+    /// Write a simulated network as activities (JSON lines).
+    Simulate(SimulateArgs),
+    /// Bring items, events, follows or windows into a store; the same file twice is there once.
+    Import(ImportArgs),
+    /// Evaluate on a log, through the very engine that serves.
+    Replay(ReplayArgs),
+    /// Look after a store.
+    #[command(subcommand)]
+    Db(DbCommand),
+    /// Make tokens for clients.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Look after the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask a running server whether it is ready: exit status 0 or 1.
+    Health {
+        /// Its address.
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        url: String,
+    },
+}
+
+#[derive(Args)]
+struct ConfigArgs {
+    /// A TOML file; `EDDYLINE_*` variables and flags win over it.
+    #[arg(long, env = "EDDYLINE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    /// Where the embedded store lives; gone on with when it is there.
+    #[arg(long, default_value = "eddyline-data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    listen: String,
+    /// People in the network.
+    #[arg(long, default_value_t = 200)]
+    people: usize,
+    /// Decides names, friends, tastes and texts.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Nobody acts but you.
+    #[arg(long)]
+    no_bots: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Default for DemoArgs {
+    fn default() -> Self {
+        DemoArgs {
+            data_dir: "eddyline-data".into(),
+            listen: "127.0.0.1:8080".into(),
+            people: 200,
+            seed: 1,
+            no_bots: false,
+            config: ConfigArgs { config: std::env::var_os("EDDYLINE_CONFIG").map(PathBuf::from) },
+        }
+    }
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// `file:DIR`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+#[derive(Args)]
+struct SimulateArgs {
+    /// Where to write `people.jsonl` and `activities.jsonl`.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// People in the network.
+    #[arg(long, default_value_t = 200)]
+    people: usize,
+    /// Days of history.
+    #[arg(long, default_value_t = 7)]
+    days: u32,
+    /// Same seed, same bytes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// First day, RFC 3339.
+    #[arg(long, default_value = "2026-01-05T00:00:00Z", value_parser = rfc3339)]
+    start: Millis,
+}
+
+#[derive(Args)]
+struct ImportArgs {
+    /// What is read.
+    #[arg(long)]
+    format: import::Format,
+    /// `file:DIR`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Names of columns: `user=…,item=…,time=…`.
+    #[arg(long, value_name = "ROLE=NAME,…")]
+    columns: Option<String>,
+    /// Unit of times that are numbers: `ms`, `s` or `step:SECONDS`.
+    #[arg(long, default_value = "ms")]
+    time_unit: TimeUnit,
+    /// For accepted-rejected: bring the sentences, learn no labels.
+    #[arg(long)]
+    items_only: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Files; `.gz` and `.zst` are read as they are.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ReplayFormat {
+    /// JSON lists of `{text, label, embedding}`, one person per file.
+    AcceptedRejected,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Protocol {
+    /// Predict, score, learn.
+    Labelled,
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    /// What is read.
+    #[arg(long)]
+    format: ReplayFormat,
+    /// How it is replayed.
+    #[arg(long, default_value = "labelled")]
+    protocol: Protocol,
+    /// Random orders per file; 0: each file once, in its own order.
+    #[arg(long, default_value_t = 20)]
+    shuffles: u32,
+    /// Decides the orders.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A catalogue for each file, instead of one for all.
+    #[arg(long)]
+    separate: bool,
+    /// Write the report as JSON; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Files or folders; `.gz` and `.zst` are read as they are.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum DbCommand {
+    /// Fold everybody's journal and compare with what was saved. Reads only.
+    Check {
+        /// `file:DIR`.
+        #[arg(long, value_name = "URL")]
+        store: Option<String>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Print a token, signed with the configured secret.
+    Create {
+        /// The person it acts as.
+        #[arg(long, required_unless_present = "service", conflicts_with = "service")]
+        user: Option<String>,
+        /// It acts as anyone.
+        #[arg(long)]
+        service: bool,
+        /// Days until it expires.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(i64).range(1..=3650))]
+        days: i64,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Check the configuration and print it; secrets are left out.
+    Check {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+fn rfc3339(text: &str) -> Result<Millis, String> {
+    parse_rfc3339(text).ok_or_else(|| "must be RFC 3339, such as 2026-01-05T00:00:00Z".into())
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command.unwrap_or_else(|| Command::Demo(DemoArgs::default()))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("eddyline: {error:#}");
+            // A configuration that cannot be used is wrong use; everything else failed.
+            ExitCode::from(if error.downcast_ref::<ConfigError>().is_some() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let clock = WallClock::default();
+    match command {
+        Command::Demo(args) => {
+            let Some(directory) = args.data_dir.to_str() else { bail!("--data-dir: must be UTF-8") };
+            let flags = Flags { listen: Some(args.listen.clone()), store: Some(format!("file:{directory}")) };
+            let config = configured(&args.config, &flags)?;
+            let network = Arc::new(Network::new(args.people, args.seed)?);
+            actix_web::rt::System::new().block_on(async {
+                let store = app::open_store(&config.store)?;
+                let (_, people) = eddyline::store::recovery::read_catalogue(&*store).await?;
+                if people.is_empty() {
+                    let embedder = app::open_embedder(&config)?;
+                    demo::fill(store.clone(), embedder, &config, &network, &clock).await?;
+                }
+                let running = app::run(&config, store).await?;
+                if !args.no_bots {
+                    demo::let_bots_act(&running.server, &network, args.seed);
+                }
+                running.until_signal().await
+            })
+        }
+        Command::Serve(args) => {
+            let config = configured(&args.config, &Flags { listen: args.listen, store: args.store })?;
+            actix_web::rt::System::new().block_on(async {
+                let store = app::open_store(&config.store)?;
+                app::run(&config, store).await?.until_signal().await
+            })
+        }
+        Command::Simulate(args) => {
+            let count = simulate::run(&args.out, args.people, args.days, args.seed, args.start)?;
+            eprintln!("{count} activities of {} people in {}", args.people, args.out.display());
+            Ok(())
+        }
+        Command::Import(args) => {
+            let config = configured(&args.config, &Flags { listen: None, store: args.store })?;
+            let brought = blocking(async {
+                let store = app::open_store(&config.store)?;
+                let now = clock.now();
+                let loader = Loader::open(store, app::open_embedder(&config)?, &config, now).await?;
+                let options = import::Options {
+                    format: args.format,
+                    paths: args.paths,
+                    columns: args.columns,
+                    unit: args.time_unit,
+                    items_only: args.items_only,
+                    dim: config.dim,
+                };
+                import::run(loader, options, now).await
+            })?;
+            eprintln!(
+                "{} items, {} events learned, {} known before, {} on unknown items",
+                brought.items, brought.learned, brought.known, brought.unknown_items
+            );
+            Ok(())
+        }
+        Command::Replay(args) => {
+            let config = configured(&args.config, &Flags::default())?;
+            let (ReplayFormat::AcceptedRejected, Protocol::Labelled) = (args.format, args.protocol);
+            let options = labelled::Options { shuffles: args.shuffles, seed: args.seed, separate: args.separate };
+            let report = replay::accepted_rejected(&args.paths, &config, options)?;
+            eprint!("{}", replay::table(&report));
+            write_json(args.json, &report)
+        }
+        Command::Db(DbCommand::Check { store, config }) => {
+            let config = configured(&config, &Flags { listen: None, store })?;
+            let found = blocking(async { check::check(app::open_store(&config.store)?, &config, clock.now()).await })?;
+            eprintln!(
+                "{} people, {} entries, {} snapshots equal the fold, {} set aside, {} wrong",
+                found.people,
+                found.entries,
+                found.snapshots_equal,
+                found.snapshots_set_aside,
+                found.wrong.len()
+            );
+            for wrong in &found.wrong {
+                eprintln!("wrong: {wrong}");
+            }
+            if found.wrong.is_empty() { Ok(()) } else { bail!("the store is not what the journal says") }
+        }
+        Command::Token(TokenCommand::Create { user, service, days, config }) => {
+            let config = configured(&config, &Flags::default())?;
+            let secret = config.secret.context("secret: set it first (EDDYLINE_SECRET, at least 32 bytes)")?;
+            let user = user.map(|user| Key::new(&user).context("--user")).transpose()?;
+            let role = if service { Role::Service } else { Role::User };
+            let token = auth::issue(&secret, user.as_ref(), role, days * DAY_MS, clock.now())?;
+            print(&token)
+        }
+        Command::Config(ConfigCommand::Check { config }) => {
+            let config = Config::load(config.config.as_deref(), &Flags::default())?;
+            print(&serde_json::to_string_pretty(&config)?)
+        }
+        Command::Health { url } => health::ask(&url),
+    }
+}
+
+/// Reads the configuration and starts the log on standard error.
+fn configured(args: &ConfigArgs, flags: &Flags) -> anyhow::Result<Config> {
+    let config = Config::load(args.config.as_deref(), flags)?;
+    let filter = EnvFilter::try_from_env("EDDYLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(config)
+}
+
+fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+fn write_json(to: Option<PathBuf>, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    match to {
+        None => Ok(()),
+        Some(path) if path.as_os_str() == "-" => print(&text),
+        Some(path) => std::fs::write(&path, text).with_context(|| format!("--json: cannot write {}", path.display())),
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    writeln!(std::io::stdout(), "{text}").context("standard output")
+}

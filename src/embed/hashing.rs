@@ -201,11 +201,17 @@ mod tests {
     fn the_vector_of_a_text_never_changes() {
         // Pinned bits: stored embeddings and journalled features depend on them.
         let bits = |text| vector(text, 4).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        for (text, expected) in
-            [("The river runs fast today", [0_u32; 4]), ("Straße, ÉTÉ und 日本語 🌊", [0; 4]), ("", [0; 4])]
-        {
+        for (text, expected) in [
+            ("The river runs fast today", [3193049982, 0, 3205008555, 3209827198]),
+            ("Straße, ÉTÉ und 日本語 🌊", [3206937501, 3206937501, 1052619224, 1041744249]),
+            ("?!", [0, 0, 0, 1065353216]),
+            ("", [0, 3212836864, 0, 0]),
+        ] {
             assert_eq!(bits(text), expected, "{text}");
         }
+        let long = vector("The river runs fast today. The river runs slow tonight.", 384);
+        let hash = long.iter().fold(0, |hash, x| xxh3_64_with_seed(&x.to_bits().to_le_bytes(), hash));
+        assert_eq!(hash, 1403951973979828204);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::domain::ids::{ItemId, Key, UserId};
 use crate::domain::interactions::{Interaction, Kind};
-use crate::domain::items::{Embedding, EmbeddingError};
+use crate::domain::items::Embedding;
 use crate::domain::journal::What;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::{Draft, ItemWrite};
@@ -41,7 +41,7 @@ pub struct Row {
     /// The answer.
     pub accepted: bool,
     /// `(dim,)`.
-    pub embedding: Vec<f32>,
+    pub embedding: Embedding,
 }
 
 /// How to replay.
@@ -95,16 +95,6 @@ pub enum LabelledError {
     /// Nothing to replay.
     #[error("no sentences found: give files or a folder of JSON lists of {{text, label, embedding}}")]
     Nothing,
-    /// A bad embedding.
-    #[error("{file}, entry {row}: embedding {error}")]
-    Embedding {
-        /// Which file.
-        file: Key,
-        /// Which entry, from 1.
-        row: usize,
-        /// Why.
-        error: EmbeddingError,
-    },
     /// Both answers are needed for a ROC curve.
     #[error("{0} has only one kind of label: a ROC AUC needs both")]
     OneLabel(Key),
@@ -112,36 +102,25 @@ pub enum LabelledError {
 
 /// Puts the sentences of all queries into a catalogue: each query a topic, each row an item named `{query}/{row}`.
 /// Gives the items by query and row.
-///
-/// # Errors
-/// [`LabelledError::Embedding`] when a vector cannot be used.
-pub fn put_items(
-    offline: &mut Offline,
-    queries: &[Query],
-    dim: usize,
-    now: Millis,
-) -> Result<Vec<Vec<ItemId>>, LabelledError> {
+pub fn put_items(offline: &mut Offline, queries: &[Query], now: Millis) -> Vec<Vec<ItemId>> {
     let mut all = Vec::with_capacity(queries.len());
     for query in queries {
-        let mut drafts = Vec::with_capacity(query.rows.len());
-        for (index, row) in query.rows.iter().enumerate() {
-            let error = |error| LabelledError::Embedding { file: query.name.clone(), row: index + 1, error };
-            drafts.push(Draft {
-                key: row_key(&query.name, index),
-                author: None,
-                topics: Some(vec![query.name.clone()]),
-                text: Some(row.text.as_str().into()),
-                embedding: Some(Embedding::new(row.embedding.clone(), dim).map_err(error)?),
-                created: Some(now),
-                windows: None,
-            });
-        }
+        let drafts = query.rows.iter().enumerate().map(|(index, row)| Draft {
+            key: row_key(&query.name, index),
+            author: None,
+            topics: Some(vec![query.name.clone()]),
+            text: Some(row.text.as_str().into()),
+            embedding: Some(row.embedding.clone()),
+            created: Some(now),
+            windows: None,
+        });
+        let drafts = drafts.collect();
         let written = offline.items(drafts, ItemWrite::Replace, now);
         // A replacing write of a complete draft is never refused.
         all.push(written.into_iter().filter_map(Result::ok).map(|written| written.id).collect());
     }
     offline.recentre(now);
-    Ok(all)
+    all
 }
 
 /// The name of a row: that of its query, shortened where it must be, and its number.
@@ -182,7 +161,7 @@ pub fn replay(
     let (mut events, mut seconds) = (0_u64, 0.0);
     for group in groups {
         let mut offline = Offline::new(dim, settings.clone());
-        let items = put_items(&mut offline, group, dim, now)?;
+        let items = put_items(&mut offline, group, now);
         for (query, items) in group.iter().zip(&items) {
             let mut sum = 0.0;
             for order in 0..orders {

@@ -22,7 +22,7 @@ const QUALITY_SPREAD: f64 = 0.4;
 const CIRCLE_SPREAD: f64 = 1.0;
 const OWN_SPREAD: f64 = 1.0;
 /// Spread of their tastes among the themes of one topic.
-const THEME_SPREAD: f64 = 1.5;
+const THEME_SPREAD: f64 = 3.2;
 
 /// One day's step of the walk, what of it is left a day later, and after how many days nothing is.
 const STEP: f64 = 0.22;

@@ -1,7 +1,7 @@
 //! What a post says, and what a text is about.
 //!
 //! Invariant: a composed text contains words of its own theme and of no other theme's lists; it has one to three short
-//! sentences. Absent on purpose: taste; people write what they like, but that is decided by whoever calls.
+//! sentences and perhaps tags. Absent on purpose: taste; people write what they like, but that is decided by whoever calls.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -206,8 +206,19 @@ pub fn compose(random: &mut ChaCha8Rng, topic: Topic, theme: Theme) -> String {
         rest = after;
     }
     text.push_str(rest);
+    if random.random_bool(TAGGED_SHARE) {
+        text.push_str(" #");
+        text.extend(words.name.chars().filter(|c| c.is_alphanumeric()));
+        if random.random_bool(TAGGED_SHARE) {
+            text.push_str(" #");
+            text.push_str(topic.name());
+        }
+    }
     text
 }
+
+/// How many posts carry their theme as a tag, and how many of these the topic as well.
+const TAGGED_SHARE: f64 = 0.5;
 
 fn pick(random: &mut ChaCha8Rng, list: &[&'static str]) -> &'static str {
     list[random.random_range(0..list.len())]
@@ -297,7 +308,8 @@ mod tests {
             let (topic, theme) = (Topic::ALL[n % 12], Theme::ALL[n / 12 % 4]);
             let text = compose(&mut random, topic, theme);
             assert!(!text.contains(['{', '}']) && (20..320).contains(&text.len()), "{text}");
-            assert!(text.ends_with(['.', '!', '?']) && text.starts_with(|c: char| c.is_uppercase()), "{text}");
+            let sentences = text.split(" #").next().unwrap_or_default();
+            assert!(sentences.ends_with(['.', '!', '?']) && text.starts_with(char::is_uppercase), "{text}");
             seen.insert(text);
         }
         assert!(seen.len() > 4_700, "{}", seen.len());

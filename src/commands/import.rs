@@ -1,0 +1,210 @@
+//! `eddyline import`: brings logs and catalogues in.
+//!
+//! Invariant: the same file brought twice is there once; an error names file, line and column, and what was read before
+//! it stays.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+
+use crate::commands::loader::{Brought, Loader, event_key};
+use crate::commands::progress;
+use crate::domain::ids::Key;
+use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::time::Millis;
+use crate::engine::coordinator::Draft;
+use crate::engine::user::UserEvent;
+use crate::replay::formats::time::TimeUnit;
+use crate::replay::formats::{Columns, accepted_rejected, activities, events, follows, items, windows};
+use crate::replay::labelled::{row_event, row_key};
+
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// JSON lists of `{text, label, embedding}`: each file a topic and a person.
+    AcceptedRejected,
+    /// JSON lines of `{actor, verb, object, time, message, topic, to}`.
+    Activities,
+    /// CSV of items: `item,topic,text,author,created,embedding`.
+    Items,
+    /// CSV of interactions: `user,item,time,kind,dwell`.
+    Events,
+    /// CSV of follows: `source,target`.
+    Follows,
+    /// CSV of availability: `item,start,stop`.
+    Windows,
+}
+
+/// How it is read.
+pub struct Options {
+    /// Which format.
+    pub format: Format,
+    /// Files or, for `accepted-rejected`, folders.
+    pub paths: Vec<PathBuf>,
+    /// `role=name,…` maps column names.
+    pub columns: Option<String>,
+    /// Unit of times that are numbers.
+    pub unit: TimeUnit,
+    /// Bring sentences without learning their labels.
+    pub items_only: bool,
+    /// Numbers in an embedding.
+    pub dim: usize,
+}
+
+/// Brings everything in.
+///
+/// # Errors
+/// What is wrong, where.
+pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::Result<Brought> {
+    let bar = progress::bytes("import");
+    let watch = Some(progress::watch(&bar));
+    let paths = &options.paths;
+    ensure!(!paths.is_empty(), "PATH: give at least one file");
+    let columns = |roles: &[&str]| Columns::parse(options.columns.as_deref().unwrap_or_default(), roles);
+    match options.format {
+        Format::AcceptedRejected => {
+            for file in accepted_rejected::LabelledFiles::open(paths, Some(options.dim), watch)? {
+                sentences(&mut loader, file?, options.items_only, now).await?;
+            }
+        }
+        Format::Activities => {
+            for row in activities::Activities::open(paths, Some(options.dim), watch)? {
+                activity(&mut loader, row?).await?;
+            }
+        }
+        Format::Items => {
+            for row in items::Items::open(paths, columns(&items::ROLES)?, options.unit, Some(options.dim), watch)? {
+                let row = row?;
+                let author = row.author.map(|author| loader.author(&author));
+                let draft = Draft {
+                    key: row.item,
+                    author,
+                    topics: Some(row.topics),
+                    text: Some(row.text.into()),
+                    embedding: row.embedding,
+                    created: row.created,
+                    windows: None,
+                };
+                loader.item(draft).await?;
+            }
+            loader.recentre().await?;
+        }
+        Format::Events => {
+            for row in events::Events::open(paths, columns(&events::ROLES)?, options.unit, watch)? {
+                let row = row?;
+                let kind = row.kind.unwrap_or(Kind::Click);
+                let id = event_key(&[row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()])?;
+                interact(&mut loader, id, &row.user, &row.item, kind, row.dwell_ms, row.time).await?;
+            }
+        }
+        Format::Follows => {
+            for row in follows::Follows::open(paths, columns(&follows::ROLES)?, watch)? {
+                let row = row?;
+                let id = event_key(&["follow", row.source.as_str(), row.target.as_str()])?;
+                let (source, user) = (loader.person(&row.source, None), loader.person(&row.target, None));
+                loader.act(source, UserEvent::Followed { id, user, at: now }).await?;
+            }
+        }
+        Format::Windows => {
+            for (item, windows) in windows::read_windows(paths, columns(&windows::ROLES)?, options.unit, watch)? {
+                let id = loader.offline().world().find_item(item.as_str());
+                let id = id.with_context(|| format!("column `item`: no item {item}: import the items first"))?;
+                loader.windows(id, windows).await?;
+            }
+        }
+    }
+    bar.finish_and_clear();
+    loader.finish().await
+}
+
+async fn sentences(
+    loader: &mut Loader,
+    file: accepted_rejected::LabelledFile,
+    items_only: bool,
+    now: Millis,
+) -> anyhow::Result<()> {
+    let name = Key::new(&file.name).with_context(|| format!("file name {:?}", file.name))?;
+    for (index, row) in file.rows.iter().enumerate() {
+        let draft = Draft {
+            key: row_key(&name, index),
+            author: None,
+            topics: Some(vec![name.clone()]),
+            text: Some(row.text.as_str().into()),
+            embedding: Some(row.embedding.clone()),
+            created: None,
+            windows: None,
+        };
+        loader.item(draft).await?;
+    }
+    // The catalogue is known before the first answer.
+    loader.recentre().await?;
+    let user = loader.person(&name, None);
+    for (index, row) in file.rows.iter().enumerate().filter(|_| !items_only) {
+        let item = loader.offline().world().find_item(row_key(&name, index).as_str());
+        let item = item.context("an item that was just written is not there")?;
+        loader.act(user, row_event(&name, index, item, row.accepted, now)).await?;
+    }
+    Ok(())
+}
+
+async fn activity(loader: &mut Loader, row: activities::ActivityRow) -> anyhow::Result<()> {
+    let time = row.time.0.to_string();
+    let verb = match row.verb {
+        activities::Verb::Post => "post",
+        activities::Verb::Interact => row.kind.unwrap_or(Kind::Like).name(),
+        activities::Verb::Follow => "follow",
+    };
+    let id = event_key(&[row.actor.as_str(), verb, row.object.as_str(), &time])?;
+    match row.verb {
+        activities::Verb::Post => {
+            let author = loader.author(&row.actor);
+            let user = author.id;
+            let draft = Draft {
+                key: row.object.clone(),
+                author: Some(author),
+                topics: row.topic.map(|topic| vec![topic]),
+                text: Some(row.message.into()),
+                embedding: row.embedding,
+                created: Some(row.time),
+                windows: None,
+            };
+            loader.item(draft).await?;
+            loader.settle().await?;
+            let item = loader.offline().world().find_item(row.object.as_str());
+            let item = item.context("an item that was just written is not there")?;
+            loader.act(user, UserEvent::Posted { id, item, at: row.time }).await
+        }
+        activities::Verb::Interact => {
+            let kind = row.kind.unwrap_or(Kind::Like);
+            interact(loader, id, &row.actor, &row.object, kind, row.dwell_ms, row.time).await
+        }
+        activities::Verb::Follow => {
+            let (actor, user) = (loader.person(&row.actor, None), loader.person(&row.object, None));
+            loader.act(actor, UserEvent::Followed { id, user, at: row.time }).await
+        }
+    }
+}
+
+async fn interact(
+    loader: &mut Loader,
+    id: Key,
+    user: &Key,
+    item: &Key,
+    kind: Kind,
+    dwell_ms: Option<u32>,
+    at: Millis,
+) -> anyhow::Result<()> {
+    loader.settle().await?;
+    let user = loader.person(user, None);
+    match loader.offline().world().find_item(item.as_str()) {
+        Some(item) => {
+            let interaction = Interaction { id, item, kind, dwell_ms, at, shown: None };
+            loader.act(user, UserEvent::Interacted(interaction)).await
+        }
+        None => {
+            loader.brought.unknown_items += 1;
+            Ok(())
+        }
+    }
+}
+

@@ -1,0 +1,205 @@
+//! Brings many things into a store, learned by the engine, without a server.
+//!
+//! Invariant: what is brought twice is there once. Batches are durable before the next is gathered; memory holds the
+//! states of the people met.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::config::Config;
+use crate::domain::ids::{ItemId, Key, UserId};
+use crate::domain::items::Author;
+use crate::domain::time::Millis;
+use crate::domain::windows::Windows;
+use crate::embed::Embedder;
+use crate::engine::coordinator::{Draft, ItemWrite};
+use crate::engine::user::{EVENTS_REMEMBERED, UserEvent};
+use crate::replay::offline::{Learning, Offline};
+use crate::store::recovery::{load_coordinator, read_catalogue, recover};
+use crate::store::{Outcome, Store};
+
+/// Writes per transaction.
+const BATCH: usize = 4_096;
+/// Drafts whose texts are embedded together.
+const DRAFTS: usize = 256;
+
+/// See the module.
+pub struct Loader {
+    store: Arc<dyn Store>,
+    embedder: Arc<dyn Embedder>,
+    offline: Offline,
+    drafts: Vec<(Draft, bool)>,
+    now: Millis,
+    /// People who were in the store before: only theirs has entries that may come again.
+    stored_people: u32,
+    /// What was brought.
+    pub brought: Brought,
+}
+
+/// How much was brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Items, new or changed.
+    pub items: u64,
+    /// Events learned.
+    pub learned: u64,
+    /// Events that were there already.
+    pub known: u64,
+    /// Events on items that are not.
+    pub unknown_items: u64,
+}
+
+impl Loader {
+    /// Over a store, as of `now`.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        embedder: Arc<dyn Embedder>,
+        config: &Config,
+        now: Millis,
+    ) -> anyhow::Result<Loader> {
+        let (catalogue, people) = read_catalogue(&*store).await?;
+        let settings = Arc::new(config.learn.clone());
+        let coordinator = load_coordinator(&*store, config.dim, settings, catalogue, now).await?;
+        let stored_people = people.len() as u32;
+        let offline = Offline::over(coordinator, people);
+        Ok(Loader { store, embedder, offline, drafts: Vec::new(), now, stored_people, brought: Brought::default() })
+    }
+
+    /// The engine underneath.
+    pub fn offline(&mut self) -> &mut Offline {
+        &mut self.offline
+    }
+
+    /// A person, made known if they are not.
+    pub fn person(&mut self, key: &Key, name: Option<&str>) -> UserId {
+        self.offline.person(key, name, self.now)
+    }
+
+    /// An author by key, made known if they are not.
+    pub fn author(&mut self, key: &Key) -> Author {
+        Author { id: self.person(key, None), key: key.clone() }
+    }
+
+    /// An item; its text is turned into a vector where it brings none. Takes effect at the next [`Loader::settle`].
+    ///
+    /// # Errors
+    /// What the embedder or the store says.
+    pub async fn item(&mut self, draft: Draft) -> anyhow::Result<()> {
+        let has_vector = draft.embedding.is_some();
+        self.drafts.push((draft, has_vector));
+        if self.drafts.len() >= DRAFTS { self.settle().await } else { Ok(()) }
+    }
+
+    /// Brings the items gathered so far into the world.
+    ///
+    /// # Errors
+    /// What the embedder or the store says.
+    pub async fn settle(&mut self) -> anyhow::Result<()> {
+        if self.drafts.is_empty() {
+            return Ok(());
+        }
+        let drafts = std::mem::take(&mut self.drafts);
+        let texts: Vec<&str> =
+            drafts.iter().filter(|(_, has)| !has).map(|(draft, _)| draft.text.as_deref().unwrap_or_default()).collect();
+        let mut vectors = if texts.is_empty() { Vec::new() } else { self.embedder.embed(&texts)? }.into_iter();
+        let drafts: Vec<Draft> = drafts
+            .into_iter()
+            .map(|(draft, has)| if has { draft } else { Draft { embedding: vectors.next(), ..draft } })
+            .collect();
+        for written in self.offline.items(drafts, ItemWrite::Replace, self.now) {
+            written.context("an item was refused")?;
+            self.brought.items += 1;
+        }
+        self.flush_if_full().await
+    }
+
+    /// Says when an item is available.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn windows(&mut self, item: ItemId, windows: Windows) -> anyhow::Result<()> {
+        self.offline.windows(item, windows, self.now);
+        self.flush_if_full().await
+    }
+
+    /// A person does something.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn act(&mut self, user: UserId, event: UserEvent) -> anyhow::Result<()> {
+        self.settle().await?;
+        if user.0 < self.stored_people && !self.offline.has_state(user) {
+            let (state, _) = recover(&*self.store, user, self.offline.world()).await?;
+            self.offline.put_state(state);
+        }
+        // Older events than those that the state remembers are asked for, so that bringing a file twice is harmless.
+        let is_long = self.offline.state(user).is_some_and(|state| state.seq().0 > EVENTS_REMEMBERED as u64);
+        if user.0 < self.stored_people && is_long && self.store.find_event(user, event.id().clone()).await?.is_some() {
+            self.brought.known += 1;
+            return Ok(());
+        }
+        match self.offline.act(user, event, self.now) {
+            Learning::Learned(_) => self.brought.learned += 1,
+            Learning::Known => self.brought.known += 1,
+            Learning::UnknownItem => self.brought.unknown_items += 1,
+        }
+        self.flush_if_full().await
+    }
+
+    /// All is in: centres anew where topics grew, and everything durable.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn finish(mut self) -> anyhow::Result<Brought> {
+        self.recentre().await?;
+        Ok(self.brought)
+    }
+
+    /// Centres anew wherever a topic grew, before anybody acts.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn recentre(&mut self) -> anyhow::Result<()> {
+        self.settle().await?;
+        self.offline.recentre(self.now);
+        self.flush().await
+    }
+
+    async fn flush_if_full(&mut self) -> anyhow::Result<()> {
+        if self.offline.writes_len() >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> anyhow::Result<()> {
+        let writes = self.offline.take_writes();
+        let mut writes = writes.into_iter().peekable();
+        while writes.peek().is_some() {
+            let batch: Vec<_> = writes.by_ref().take(BATCH).collect();
+            let outcomes = self.store.append(batch).await?;
+            ensure!(
+                outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_))),
+                "the store knows events that were taken for new: was the same directory written by another program?"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A key for an event that has none of its own: the same row gives the same key.
+///
+/// # Errors
+/// Never in practice: the key is made of digits.
+pub fn event_key(parts: &[&str]) -> anyhow::Result<Key> {
+    let mut bytes = Vec::new();
+    for part in parts {
+        bytes.extend(part.as_bytes());
+        bytes.push(0);
+    }
+    match Key::new(&format!("row-{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes))) {
+        Ok(key) => Ok(key),
+        Err(error) => bail!("event key: {error}"),
+    }
+}

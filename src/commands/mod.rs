@@ -1,0 +1,13 @@
+//! What the program can be told on the command line, one file per command.
+//!
+//! Invariant: errors go to standard error and name the flag or key; progress bars appear on standard error and only on a
+//! terminal; machine-readable results go where `--json` says.
+
+pub mod check;
+pub mod demo;
+pub mod health;
+pub mod import;
+pub mod loader;
+pub mod progress;
+pub mod replay;
+pub mod simulate;

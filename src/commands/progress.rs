@@ -1,0 +1,34 @@
+//! Progress bars on standard error.
+//!
+//! Invariant: nothing is drawn where standard error is not a terminal (indicatif sees to that).
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::replay::formats::Watch;
+
+/// A bar over `total` steps of something.
+#[must_use]
+pub fn steps(what: &str, total: u64) -> ProgressBar {
+    styled(total, what, "{msg} [{bar:40}] {pos}/{len} ({eta} left)")
+}
+
+/// A bar over bytes that are read.
+#[must_use]
+pub fn bytes(what: &str) -> ProgressBar {
+    styled(0, what, "{msg} [{bar:40}] {bytes}/{total_bytes} ({eta} left)")
+}
+
+/// Moves a bar along while a file is read.
+#[must_use]
+pub fn watch(bar: &ProgressBar) -> Watch {
+    let bar = bar.clone();
+    Box::new(move |progress| {
+        bar.set_length(progress.bytes_total);
+        bar.set_position(progress.bytes_read);
+    })
+}
+
+fn styled(total: u64, what: &str, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_message(what.to_owned())
+}

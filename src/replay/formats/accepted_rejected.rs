@@ -1,0 +1,179 @@
+//! Judged sentences: each file a JSON list of `{text, label: "accepted"|"rejected", embedding}`, one person per file.
+//!
+//! Invariant: all embeddings of one call have one dimension. One file at a time is in memory, and its rows and bytes are
+//! limited. Absent on purpose: an order; the list's is kept, and shuffling is the protocol's.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
+
+use serde::de::{DeserializeSeed, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::activities::plain_message;
+use super::error::{FormatError, Wrong};
+use super::source::{Files, Source, Watch, plain_name};
+use crate::domain::items::Embedding;
+
+/// The most rows of one file.
+pub const ROWS_MAX: usize = 1_000_000;
+/// The most bytes of one file, decompressed.
+const FILE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// A judged sentence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelledRow {
+    /// What it says.
+    pub text: String,
+    /// Accepted, or rejected?
+    pub accepted: bool,
+    /// Its vector.
+    pub embedding: Embedding,
+}
+
+/// All sentences that one person judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelledFile {
+    /// The file's name without folder, `.json`, `.gz` and `.zst`.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// In the order of the file.
+    pub rows: Vec<LabelledRow>,
+}
+
+/// Some files, one after the other.
+pub struct LabelledFiles {
+    files: Files,
+    dim: Option<usize>,
+    finished: bool,
+}
+
+impl LabelledFiles {
+    /// Opens files, and folders of `.json` files. Without a `dim` the first embedding sets it.
+    ///
+    /// # Errors
+    /// [`FormatError`] when a path cannot be read.
+    pub fn open(paths: &[PathBuf], dim: Option<usize>, watch: Option<Watch>) -> Result<LabelledFiles, FormatError> {
+        Ok(LabelledFiles { files: Files::new(paths, &[".json"], watch)?, dim, finished: false })
+    }
+
+    fn read(&mut self, source: Source) -> Result<LabelledFile, FormatError> {
+        let (path, compression) = (source.path.clone(), source.compression());
+        let limited = Limited { inner: source.reader, left: FILE_BYTES_MAX };
+        let mut json = serde_json::Deserializer::from_reader(BufReader::new(limited));
+        let (mut rows, mut wrong) = (Vec::new(), None);
+        let list = List { rows: &mut rows, dim: &mut self.dim, wrong: &mut wrong };
+        let read = list.deserialize(&mut json).and_then(|()| json.end());
+        if let Err(error) = read {
+            let (line, column) = (error.line() as u64, error.column().to_string());
+            if error.is_io() {
+                let error = io::Error::from(error);
+                let long = error.get_ref().is_some_and(|inner| inner.is::<FileTooLong>());
+                let limit = Wrong::TooLong { limit: FILE_BYTES_MAX };
+                let wrong = if long { limit } else { super::source::broken(compression, error) };
+                return Err(FormatError::at(&path, line, None, wrong));
+            }
+            let wrong = wrong.unwrap_or_else(|| Wrong::Json(plain_message(&error)));
+            return Err(FormatError::at(&path, line, Some(&column), wrong));
+        }
+        self.files.tell(true);
+        let name = plain_name(&path).unwrap_or("(unnamed)");
+        let name = name.strip_suffix(".json").unwrap_or(name).to_owned();
+        Ok(LabelledFile { name, path, rows })
+    }
+}
+
+impl Iterator for LabelledFiles {
+    type Item = Result<LabelledFile, FormatError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished {
+            return None;
+        }
+        let source = self.files.next()?;
+        let found = source.and_then(|source| self.read(source));
+        self.finished = found.is_err();
+        Some(found)
+    }
+}
+
+/// A row as it stands there; further fields are passed over.
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(default)]
+    text: String,
+    label: Label,
+    embedding: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Label {
+    Accepted,
+    Rejected,
+}
+
+/// Reads the list row by row, so that a row that is wrong is reported where it stands.
+struct List<'a> {
+    rows: &'a mut Vec<LabelledRow>,
+    dim: &'a mut Option<usize>,
+    /// What is wrong with a row beyond its JSON.
+    wrong: &'a mut Option<Wrong>,
+}
+
+impl<'de> DeserializeSeed<'de> for List<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of {\"text\", \"label\": \"accepted\" or \"rejected\", \"embedding\"}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(raw) = list.next_element::<Raw>()? {
+            if self.rows.len() == ROWS_MAX {
+                *self.wrong = Some(Wrong::TooMany { limit: ROWS_MAX });
+                return Err(serde::de::Error::custom("too many rows"));
+            }
+            let dim = *self.dim.get_or_insert(raw.embedding.len());
+            match Embedding::new(raw.embedding, dim) {
+                Ok(embedding) => {
+                    let accepted = matches!(raw.label, Label::Accepted);
+                    self.rows.push(LabelledRow { text: raw.text, accepted, embedding });
+                }
+                Err(error) => {
+                    let message = format!("row {}: {error}", self.rows.len() + 1);
+                    *self.wrong = Some(Wrong::Embedding(error));
+                    return Err(serde::de::Error::custom(message));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stops a small compressed file from becoming a huge one.
+struct Limited {
+    inner: Box<dyn BufRead + Send>,
+    left: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("file too long")]
+struct FileTooLong;
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(count).ok_or_else(|| io::Error::other(FileTooLong))?;
+        Ok(count)
+    }
+}

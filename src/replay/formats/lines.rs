@@ -1,0 +1,88 @@
+//! Files of lines.
+//!
+//! Invariant: a line is valid UTF-8 without its line break (`\n` or `\r\n`), at most [`LINE_BYTES_MAX`] long, and blank
+//! lines are passed over; a byte order mark at the start of a file is not part of its first line.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::error::{FormatError, Wrong};
+use super::source::{Files, Source, Watch};
+
+/// The longest line: room for an embedding of a few thousand numbers and a long text.
+pub(super) const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// All lines of all files.
+pub(super) struct Lines {
+    files: Files,
+    open: Option<(Source, u64)>,
+    line: Vec<u8>,
+    finished: bool,
+}
+
+impl Lines {
+    pub(super) fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Lines, FormatError> {
+        let files = Files::new(paths, endings, watch)?;
+        Ok(Lines { files, open: None, line: Vec::new(), finished: false })
+    }
+
+    /// Lets `read` look at the next line, with its file and number from 1. `None` after the last one, or after an error.
+    pub(super) fn next<T>(
+        &mut self,
+        read: impl FnOnce(&Path, u64, &str) -> Result<T, FormatError>,
+    ) -> Option<Result<T, FormatError>> {
+        if self.finished {
+            return None;
+        }
+        let found = self.advance().and_then(|there| {
+            let Some((source, number)) = self.open.as_ref().filter(|_| there) else { return Ok(None) };
+            let text = std::str::from_utf8(&self.line)
+                .map_err(|_| FormatError::at(&source.path, *number, None, Wrong::Encoding))?;
+            read(&source.path, *number, text).map(Some)
+        });
+        let found = found.transpose();
+        self.finished = !matches!(found, Some(Ok(_)));
+        found
+    }
+
+    /// Puts the next line that is not blank into `self.line`; false when there is none.
+    fn advance(&mut self) -> Result<bool, FormatError> {
+        loop {
+            if self.open.is_none() {
+                match self.files.next() {
+                    None => return Ok(false),
+                    Some(source) => self.open = Some((source?, 0)),
+                }
+            }
+            let Some((source, number)) = &mut self.open else { continue };
+            self.line.clear();
+            let limited = &mut Read::take(&mut source.reader, LINE_BYTES_MAX as u64 + 2);
+            match std::io::BufRead::read_until(limited, b'\n', &mut self.line) {
+                Ok(0) => {
+                    self.open = None;
+                    self.files.tell(true);
+                    continue;
+                }
+                Ok(_) => *number += 1,
+                Err(error) => {
+                    let wrong = source.broken(error);
+                    return Err(FormatError::at(&source.path, *number + 1, None, wrong));
+                }
+            }
+            self.files.tell(false);
+            while self.line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+                self.line.pop();
+            }
+            if *number == 1 && self.line.starts_with("\u{feff}".as_bytes()) {
+                self.line.drain(..3);
+            }
+            if self.line.len() > LINE_BYTES_MAX {
+                let wrong = Wrong::TooLong { limit: LINE_BYTES_MAX };
+                return Err(FormatError::at(&source.path, *number, None, wrong));
+            }
+            if !self.line.iter().all(u8::is_ascii_whitespace) {
+                return Ok(true);
+            }
+        }
+    }
+}

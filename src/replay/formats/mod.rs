@@ -1,0 +1,25 @@
+//! Reading log files: one module per format, all on the same few tools.
+//!
+//! Invariant: every reader is a stream in bounded memory (`accepted_rejected` holds one file at a time); `.gz` and `.zst`
+//! are read as they are; whatever is wrong is reported with file, line, column and what to do about it, and ends the
+//! stream. Absent on purpose: skipping what is broken, since a log that was read in part gives figures about nothing.
+
+pub mod accepted_rejected;
+pub mod activities;
+mod cells;
+mod error;
+pub mod events;
+pub mod follows;
+pub mod items;
+mod lines;
+mod source;
+mod table;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+pub mod time;
+pub mod windows;
+
+pub use error::{FormatError, Wrong};
+pub use source::{Progress, Watch};
+pub use table::{Columns, ColumnsError};

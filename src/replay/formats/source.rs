@@ -1,0 +1,164 @@
+//! Opening files: which ones, decompressed, and how much of them has been read.
+//!
+//! Invariant: progress counts the bytes that are on the disk, compressed or not, so `read` reaches `total`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::error::{FormatError, Wrong};
+
+/// How much has been read, over all files of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes on the disk that were read.
+    pub bytes_read: u64,
+    /// Bytes on the disk in all.
+    pub bytes_total: u64,
+}
+
+/// Told about progress, once per 256 KiB and at the end of each file.
+pub type Watch = Box<dyn FnMut(Progress) + Send>;
+
+/// A step between two calls of a [`Watch`].
+const STEP_BYTES: u64 = 256 * 1024;
+
+/// The files of one call, opened one after the other.
+pub(super) struct Files {
+    waiting: std::vec::IntoIter<PathBuf>,
+    read: Arc<AtomicU64>,
+    total: u64,
+    told: u64,
+    watch: Option<Watch>,
+}
+
+impl Files {
+    /// A path that is a folder stands for its files with one of these endings (before `.gz` or `.zst`), by name.
+    pub(super) fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Files, FormatError> {
+        let mut files = Vec::new();
+        for path in paths {
+            let unreadable = |error| FormatError::in_file(path, Wrong::Read(error));
+            if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+                files.push(path.clone());
+                continue;
+            }
+            let mut found = Vec::new();
+            for entry in std::fs::read_dir(path).map_err(unreadable)? {
+                let file = entry.map_err(unreadable)?.path();
+                if file.is_file() && plain_name(&file).is_some_and(|name| endings.iter().any(|end| name.ends_with(end)))
+                {
+                    found.push(file);
+                }
+            }
+            if found.is_empty() {
+                return Err(FormatError::in_file(path, Wrong::NoFile("the folder has none of this format")));
+            }
+            found.sort();
+            files.extend(found);
+        }
+        if files.is_empty() {
+            return Err(FormatError::in_file(Path::new("(no path)"), Wrong::NoFile("give at least one path")));
+        }
+        let mut total = 0;
+        for file in &files {
+            let size = std::fs::metadata(file).map_err(|error| FormatError::in_file(file, Wrong::Read(error)))?;
+            total += size.len();
+        }
+        Ok(Files { waiting: files.into_iter(), read: Arc::default(), total, told: 0, watch })
+    }
+
+    /// The next file, decompressed.
+    pub(super) fn next(&mut self) -> Option<Result<Source, FormatError>> {
+        let path = self.waiting.next()?;
+        Some(Source::open(path, self.read.clone()))
+    }
+
+    /// Tells the watch when enough has been read since the last time, or `always`.
+    pub(super) fn tell(&mut self, always: bool) {
+        let Some(watch) = &mut self.watch else { return };
+        let read = self.read.load(Ordering::Relaxed);
+        if always || read >= self.told + STEP_BYTES {
+            self.told = read;
+            // A file may have grown since it was measured.
+            watch(Progress { bytes_read: read.min(self.total), bytes_total: self.total });
+        }
+    }
+}
+
+/// One open file.
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    pub(super) reader: Box<dyn BufRead + Send>,
+    compression: Option<&'static str>,
+}
+
+impl Source {
+    fn open(path: PathBuf, read: Arc<AtomicU64>) -> Result<Source, FormatError> {
+        const BUFFER_BYTES: usize = 64 * 1024;
+        let file = File::open(&path).map_err(|error| FormatError::in_file(&path, Wrong::Read(error)))?;
+        let file = BufReader::with_capacity(BUFFER_BYTES, Counted { inner: file, read });
+        let compression = compression(&path);
+        let reader: Box<dyn BufRead + Send> = match compression {
+            Some("gzip") => {
+                Box::new(BufReader::with_capacity(BUFFER_BYTES, flate2::bufread::MultiGzDecoder::new(file)))
+            }
+            Some(_) => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(file);
+                let decoder = decoder.map_err(|error| FormatError::in_file(&path, Wrong::Read(error)))?;
+                Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder))
+            }
+            None => Box::new(file),
+        };
+        Ok(Source { path, reader, compression })
+    }
+
+    /// What a failed read of this file means.
+    pub(super) fn broken(&self, error: io::Error) -> Wrong {
+        broken(self.compression, error)
+    }
+
+    /// See [`Source::broken`], for when the reader has moved elsewhere.
+    pub(super) fn compression(&self) -> Option<&'static str> {
+        self.compression
+    }
+}
+
+pub(super) fn broken(compression: Option<&'static str>, error: io::Error) -> Wrong {
+    match compression {
+        // The decoders' errors come without an operating system code.
+        Some(name) if error.raw_os_error().is_none() => Wrong::Compression(name, error),
+        _ => Wrong::Read(error),
+    }
+}
+
+fn compression(path: &Path) -> Option<&'static str> {
+    let ending = path.extension()?.to_str()?;
+    if ending.eq_ignore_ascii_case("gz") {
+        Some("gzip")
+    } else if ending.eq_ignore_ascii_case("zst") {
+        Some("zstd")
+    } else {
+        None
+    }
+}
+
+/// The file's name without folder and without `.gz` or `.zst`.
+pub(super) fn plain_name(path: &Path) -> Option<&str> {
+    let name = if compression(path).is_some() { path.file_stem() } else { path.file_name() };
+    name?.to_str()
+}
+
+struct Counted {
+    inner: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}

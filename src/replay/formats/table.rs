@@ -1,0 +1,307 @@
+//! CSV files with a header whose names may differ from ours.
+//!
+//! Invariant: every file of one call has the wanted columns, each once; a record has as many cells as its header and is
+//! at most [`RECORD_BYTES_MAX`] long. Absent on purpose: meaning; that is each format's own.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufRead, Read};
+use std::path::PathBuf;
+
+use super::cells;
+use super::error::{FormatError, Wrong};
+use super::source::{Files, Source, Watch, broken};
+use super::time::TimeUnit;
+use crate::domain::ids::Key;
+use crate::domain::time::Millis;
+
+/// The longest record.
+const RECORD_BYTES_MAX: usize = 1024 * 1024;
+
+/// Which column of a file stands for what: `user=user_id,item=streamer_name,time=start_time`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns(BTreeMap<String, String>);
+
+/// Not a column mapping.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ColumnsError {
+    /// Not `role=NAME`.
+    #[error("`{0}` is not of the form user=NAME,item=NAME,…")]
+    Form(String),
+    /// A role that the format does not have.
+    #[error("`{found}` is no column of this format: it has {known}")]
+    Unknown {
+        /// What was given.
+        found: String,
+        /// What there is.
+        known: String,
+    },
+    /// The same role twice.
+    #[error("`{0}` is mapped twice")]
+    Twice(String),
+}
+
+impl Columns {
+    /// Reads a mapping for a format with these `roles`.
+    ///
+    /// # Errors
+    /// [`ColumnsError`] names the part that is wrong.
+    pub fn parse(text: &str, roles: &[&str]) -> Result<Columns, ColumnsError> {
+        let mut columns = BTreeMap::new();
+        for part in text.split(',') {
+            let pair = part.split_once('=').filter(|(_, name)| !name.is_empty());
+            let (role, name) = pair.ok_or_else(|| ColumnsError::Form(part.into()))?;
+            if !roles.contains(&role) {
+                return Err(ColumnsError::Unknown { found: role.into(), known: roles.join(", ") });
+            }
+            if columns.insert(role.into(), name.into()).is_some() {
+                return Err(ColumnsError::Twice(role.into()));
+            }
+        }
+        Ok(Columns(columns))
+    }
+
+    fn name<'a>(&'a self, role: &'a str) -> &'a str {
+        self.0.get(role).map_or(role, String::as_str)
+    }
+}
+
+/// A column that a format knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    pub(super) role: &'static str,
+    pub(super) needed: bool,
+}
+
+pub(super) const fn needed(role: &'static str) -> Column {
+    Column { role, needed: true }
+}
+
+pub(super) const fn optional(role: &'static str) -> Column {
+    Column { role, needed: false }
+}
+
+/// All records of all files.
+pub(super) struct Table {
+    files: Files,
+    columns: Columns,
+    wanted: &'static [Column],
+    open: Option<Open>,
+    record: csv::StringRecord,
+    finished: bool,
+}
+
+struct Open {
+    path: PathBuf,
+    compression: Option<&'static str>,
+    reader: csv::Reader<Guarded>,
+    /// The line on which the last record that was read ended.
+    line: u64,
+    /// Per wanted column its place in the record.
+    places: Vec<Option<usize>>,
+}
+
+impl Table {
+    pub(super) fn new(
+        paths: &[PathBuf],
+        columns: Columns,
+        wanted: &'static [Column],
+        watch: Option<Watch>,
+    ) -> Result<Table, FormatError> {
+        let files = Files::new(paths, &[".csv"], watch)?;
+        Ok(Table { files, columns, wanted, open: None, record: csv::StringRecord::new(), finished: false })
+    }
+
+    /// Lets `read` look at the next record. `None` after the last one, or after an error.
+    pub(super) fn next<T>(
+        &mut self,
+        read: impl FnOnce(&Row<'_>) -> Result<T, FormatError>,
+    ) -> Option<Result<T, FormatError>> {
+        if self.finished {
+            return None;
+        }
+        let found = self.advance().and_then(|there| {
+            let Some(open) = self.open.as_ref().filter(|_| there) else { return Ok(None) };
+            // The line it began on: the CSV reader's own count is late by the line breaks before a record.
+            let line = open.line.saturating_sub(line_breaks(self.record.as_slice().as_bytes()));
+            read(&Row { open, record: &self.record, wanted: self.wanted, columns: &self.columns, line }).map(Some)
+        });
+        let found = found.transpose();
+        self.finished = !matches!(found, Some(Ok(_)));
+        found
+    }
+
+    fn advance(&mut self) -> Result<bool, FormatError> {
+        loop {
+            if self.open.is_none() {
+                match self.files.next() {
+                    None => return Ok(false),
+                    Some(source) => self.open = Some(Open::new(source?, &self.columns, self.wanted)?),
+                }
+            }
+            let Some(open) = &mut self.open else { continue };
+            open.reader.get_mut().pulled = 0;
+            let read = open.reader.read_record(&mut self.record);
+            open.line +=
+                open.reader.position().byte().checked_sub(1).map_or(0, |end| open.reader.get_mut().breaks_before(end));
+            match read {
+                Ok(true) => {
+                    self.files.tell(false);
+                    return Ok(true);
+                }
+                Ok(false) => {
+                    self.open = None;
+                    self.files.tell(true);
+                }
+                Err(error) => return Err(open.failed(error)),
+            }
+        }
+    }
+}
+
+impl Open {
+    fn new(mut source: Source, columns: &Columns, wanted: &'static [Column]) -> Result<Open, FormatError> {
+        let compression = source.compression();
+        match source.reader.fill_buf() {
+            Ok(start) if start.starts_with("\u{feff}".as_bytes()) => source.reader.consume(3),
+            Ok(_) => {}
+            Err(error) => return Err(FormatError::in_file(&source.path, source.broken(error))),
+        }
+        let guarded = Guarded { inner: source.reader, pulled: 0, offset: 0, breaks: VecDeque::new() };
+        let mut open = Open {
+            path: source.path,
+            compression,
+            reader: csv::Reader::from_reader(guarded),
+            line: 1,
+            places: Vec::new(),
+        };
+        let header = match open.reader.headers() {
+            Ok(header) => header.clone(),
+            Err(error) => return Err(open.failed(error)),
+        };
+        for column in wanted {
+            let name = columns.name(column.role);
+            let mut places = header.iter().enumerate().filter(|(_, found)| found.trim() == name).map(|(at, _)| at);
+            let place = places.next();
+            // A name that was mapped by hand must be there, needed or not.
+            if place.is_none() && (column.needed || columns.0.contains_key(column.role)) {
+                let header = header.iter().map(|name| name.trim()).collect::<Vec<_>>().join(",");
+                let header = super::error::shortened(&header);
+                let wrong = Wrong::Missing { role: column.role, name: name.into(), header };
+                return Err(FormatError::at(&open.path, 1, None, wrong));
+            }
+            if places.next().is_some() {
+                return Err(FormatError::at(&open.path, 1, Some(name), Wrong::Twice));
+            }
+            open.places.push(place);
+        }
+        Ok(open)
+    }
+
+    fn failed(&self, error: csv::Error) -> FormatError {
+        let wrong = match error.into_kind() {
+            csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<RecordTooLong>()) => {
+                Wrong::TooLong { limit: RECORD_BYTES_MAX }
+            }
+            csv::ErrorKind::Io(error) => broken(self.compression, error),
+            csv::ErrorKind::Utf8 { .. } => Wrong::Encoding,
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Wrong::Csv(format!(
+                "has {len} cells where the header has {expected_len}: is a quote or a comma missing?"
+            )),
+            _ => Wrong::Csv("is not CSV".into()),
+        };
+        FormatError::at(&self.path, self.line, None, wrong)
+    }
+}
+
+/// One record.
+pub(super) struct Row<'a> {
+    open: &'a Open,
+    record: &'a csv::StringRecord,
+    wanted: &'static [Column],
+    columns: &'a Columns,
+    pub(super) line: u64,
+}
+
+impl Row<'_> {
+    /// The cell of a wanted column without surrounding blanks; `None` when the column is absent or the cell empty.
+    pub(super) fn cell(&self, role: &str) -> Option<&str> {
+        let column = self.wanted.iter().position(|column| column.role == role)?;
+        let place = self.open.places.get(column).copied().flatten()?;
+        self.record.get(place).map(str::trim).filter(|cell| !cell.is_empty())
+    }
+
+    /// A cell that may be empty, read by `parse`.
+    pub(super) fn maybe<T>(
+        &self,
+        role: &str,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Result<Option<T>, FormatError> {
+        self.cell(role).map(|cell| parse(cell).map_err(|wrong| self.error(role, wrong))).transpose()
+    }
+
+    /// A key that must be there.
+    pub(super) fn key(&self, role: &str) -> Result<Key, FormatError> {
+        cells::key(self.cell(role).unwrap_or_default()).map_err(|wrong| self.error(role, wrong))
+    }
+
+    /// An instant that must be there.
+    pub(super) fn time(&self, role: &str, unit: TimeUnit) -> Result<Millis, FormatError> {
+        self.read_time(self.cell(role).unwrap_or_default(), role, unit)
+    }
+
+    /// An instant that may be absent.
+    pub(super) fn maybe_time(&self, role: &str, unit: TimeUnit) -> Result<Option<Millis>, FormatError> {
+        self.cell(role).map(|cell| self.read_time(cell, role, unit)).transpose()
+    }
+
+    fn read_time(&self, cell: &str, role: &str, unit: TimeUnit) -> Result<Millis, FormatError> {
+        unit.parse(cell).map_err(|expected| self.error(role, cells::unexpected(cell, expected)))
+    }
+
+    /// An error at this record's cell of a column.
+    pub(super) fn error(&self, role: &str, wrong: Wrong) -> FormatError {
+        FormatError::at(&self.open.path, self.line, Some(self.columns.name(role)), wrong)
+    }
+}
+
+/// Ends a record that never ends, such as one behind a quote that is not closed, and knows where lines end.
+struct Guarded {
+    inner: Box<dyn BufRead + Send>,
+    /// Bytes handed out since the last record.
+    pulled: usize,
+    /// Bytes handed out in all.
+    offset: u64,
+    /// Where the line breaks were that have not been counted yet.
+    breaks: VecDeque<u64>,
+}
+
+impl Guarded {
+    /// Counts the line breaks before an offset, each of them once.
+    fn breaks_before(&mut self, end: u64) -> u64 {
+        let count = self.breaks.partition_point(|offset| *offset < end);
+        self.breaks.drain(..count);
+        count as u64
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("record too long")]
+struct RecordTooLong;
+
+impl Read for Guarded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let read = &buffer[..count];
+        self.breaks.extend((self.offset..).zip(read).filter(|(_, byte)| **byte == b'\n').map(|(offset, _)| offset));
+        self.offset += count as u64;
+        self.pulled += count;
+        if self.pulled > RECORD_BYTES_MAX {
+            return Err(io::Error::other(RecordTooLong));
+        }
+        Ok(count)
+    }
+}
+
+fn line_breaks(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}

@@ -1,0 +1,328 @@
+//! Tiny files of every format, whole and broken.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use super::accepted_rejected::LabelledFiles;
+use super::activities::{Activities, Verb};
+use super::events::{self, Events};
+use super::follows::Follows;
+use super::items::Items;
+use super::time::TimeUnit;
+use super::windows::read_windows;
+use super::{Columns, FormatError, Progress};
+use crate::domain::interactions::Kind;
+use crate::domain::time::Millis;
+
+fn file(folder: &TempDir, name: &str, content: &[u8]) -> Vec<PathBuf> {
+    let path = folder.path().join(name);
+    let bytes = match Path::new(name).extension().and_then(|ending| ending.to_str()) {
+        Some("gz") => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(content).unwrap();
+            encoder.finish().unwrap()
+        }
+        Some("zst") => zstd::encode_all(content, 1).unwrap(),
+        _ => content.to_vec(),
+    };
+    std::fs::write(&path, bytes).unwrap();
+    vec![path]
+}
+
+/// All rows, or the message of the first error without the folder.
+fn outcome<T>(
+    folder: &TempDir,
+    rows: Result<impl Iterator<Item = Result<T, FormatError>>, FormatError>,
+) -> Result<Vec<T>, String> {
+    let found = rows.and_then(|mut rows| {
+        let found: Result<Vec<T>, FormatError> = rows.by_ref().collect();
+        assert!(rows.next().is_none(), "a stream goes on after its end");
+        found
+    });
+    found.map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+/// Fails unless each row's message contains its part, with the name of the file in front.
+fn refused(
+    table: &[(&str, &[u8], &str)],
+    ending: &str,
+    read: impl Fn(&TempDir, Vec<PathBuf>) -> Result<usize, String>,
+) {
+    for (name, content, part) in table {
+        let folder = TempDir::new().unwrap();
+        let paths = file(&folder, &format!("log.{ending}"), content);
+        let message = read(&folder, paths).err().unwrap_or_default();
+        assert!(message.starts_with("log.") && message.contains(part), "{name}: {message}");
+    }
+}
+
+fn events(folder: &TempDir, paths: &[PathBuf], columns: &str, unit: &str) -> Result<Vec<events::Event>, String> {
+    let columns =
+        if columns.is_empty() { Columns::default() } else { Columns::parse(columns, &events::ROLES).unwrap() };
+    outcome(folder, Events::open(paths, columns, unit.parse().unwrap(), None))
+}
+
+#[test]
+fn compression_is_seen_by_the_ending_and_progress_counts_bytes_on_disk() {
+    let content: String = std::iter::once("user,item,time\n".to_owned())
+        .chain((0..60_000).map(|n| format!("u{},i{},{n}\r\n", n % 97, n * 7919 % 1_009)))
+        .collect();
+    let folder = TempDir::new().unwrap();
+    let mut first = None;
+    for name in ["a.csv", "b.csv.gz", "c.csv.zst"] {
+        let paths = file(&folder, name, content.as_bytes());
+        let seen: Arc<Mutex<Vec<Progress>>> = Arc::default();
+        let told = seen.clone();
+        let watch = Box::new(move |progress| told.lock().unwrap().push(progress));
+        let rows: Result<Vec<_>, _> =
+            Events::open(&paths, Columns::default(), TimeUnit::SECONDS, Some(watch)).unwrap().collect();
+        let rows = rows.unwrap();
+        assert_eq!(rows.len(), 60_000, "{name}");
+        assert_eq!((rows[1].line, rows[1].time), (3, Millis(1_000)), "{name}");
+        assert_eq!(*first.get_or_insert(rows.clone()), rows, "{name}");
+        let seen = seen.lock().unwrap();
+        let last = seen.last().unwrap();
+        assert_eq!(last.bytes_read, last.bytes_total, "{name}");
+        assert_eq!(last.bytes_total, std::fs::metadata(&paths[0]).unwrap().len(), "{name}");
+        assert!(seen.windows(2).all(|pair| pair[0].bytes_read <= pair[1].bytes_read), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_stands_for_its_files_by_name() {
+    let folder = TempDir::new().unwrap();
+    let row = br#"[{"text":"a","label":"accepted","embedding":[1,0]}]"#;
+    file(&folder, "query_2.json.gz", row);
+    file(&folder, "query_1.json", row);
+    file(&folder, "notes.txt", b"not ours");
+    let files = outcome(&folder, LabelledFiles::open(&[folder.path().into()], Some(2), None)).unwrap();
+    assert_eq!(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["query_1", "query_2"]);
+    assert!(files[0].rows[0].accepted && files[0].rows[0].text == "a" && files[0].rows[0].embedding.len() == 2);
+    let empty = TempDir::new().unwrap();
+    assert!(
+        LabelledFiles::open(&[empty.path().into()], None, None)
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("none of this format")
+    );
+    assert!(LabelledFiles::open(&[], None, None).err().unwrap().to_string().contains("at least one path"));
+    let absent = LabelledFiles::open(&["/absent.json".into()], None, None).err().unwrap();
+    assert!(absent.to_string().contains("check the path") && std::error::Error::source(&absent).is_some());
+}
+
+#[test]
+fn broken_judgements_are_named() {
+    refused(
+        &[
+            ("not a list", br#"{"text":"a"}"#, "log.json, line 1, column"),
+            ("another label", br#"[{"text":"a","label":"maybe","embedding":[1]}]"#, "unknown variant `maybe`"),
+            ("no embedding", br#"[{"text":"a","label":"accepted"}]"#, "missing field `embedding`"),
+            (
+                "another dimension",
+                b"[{\"label\":\"accepted\",\"embedding\":[1,2]},\n{\"label\":\"rejected\",\"embedding\":[1]}]",
+                "line 2, column 37: must have 2 numbers, has 1",
+            ),
+            ("all zeros", br#"[{"label":"accepted","embedding":[0,0]}]"#, "must not be all zeros"),
+            ("cut off", br#"[{"label":"acc"#, "EOF"),
+            ("something behind", br#"[] []"#, "trailing characters"),
+            ("empty", b"", "EOF"),
+        ],
+        "json",
+        |folder, paths| outcome(folder, LabelledFiles::open(&paths, None, None)).map(|rows| rows.len()),
+    );
+}
+
+#[test]
+fn broken_compression_is_said_so() {
+    for (name, ending) in [("gzip", "gz"), ("zstd", "zst")] {
+        let folder = TempDir::new().unwrap();
+        let long: Vec<u8> = (0..50_000)
+            .flat_map(|n: u32| format!("u,i,{}\n", n.wrapping_mul(2_654_435_761) >> 1).into_bytes())
+            .collect();
+        let paths = file(&folder, &format!("log.csv.{ending}"), &[b"user,item,time\n", &long[..]].concat());
+        let whole = std::fs::read(&paths[0]).unwrap();
+        for (case, bytes) in [("cut off", &whole[..whole.len() / 2]), ("not compressed", &b"user,item,time\n"[..])] {
+            std::fs::write(&paths[0], bytes).unwrap();
+            let message = events(&folder, &paths, "", "s").unwrap_err();
+            assert!(message.contains(&format!("is not a whole {name} file")), "{name} {case}: {message}");
+        }
+    }
+}
+
+#[test]
+fn events_are_read_with_mapped_columns() {
+    let folder = TempDir::new().unwrap();
+    let content = "\u{feff},user_id,streamer_name,start_time,what,ms\n1, 43 ,\"0, live\",93,watch,1200\n\n2,44,1,1970-01-01T00:00:01Z,,\n";
+    let paths = file(&folder, "log.csv", content.as_bytes());
+    let columns = "user=user_id,item=streamer_name,time=start_time,kind=what,dwell=ms";
+    let rows = events(&folder, &paths, columns, "step:600").unwrap();
+    assert_eq!((rows[0].user.as_str(), rows[0].item.as_str(), rows[0].time), ("43", "0, live", Millis(55_800_000)));
+    assert_eq!((rows[0].kind, rows[0].dwell_ms), (Some(Kind::Watch), Some(1_200)));
+    assert_eq!((rows[1].line, rows[1].time, rows[1].kind, rows[1].dwell_ms), (4, Millis(1_000), None, None));
+    for (name, mapping, part) in [
+        ("no equals", "user", "is not of the form"),
+        ("empty name", "user=", "is not of the form"),
+        ("unknown", "who=x", "it has user, item, time, kind, dwell"),
+        ("twice", "user=a,user=b", "mapped twice"),
+    ] {
+        assert!(Columns::parse(mapping, &events::ROLES).unwrap_err().to_string().contains(part), "{name}");
+    }
+    let message = events(&folder, &paths, &columns.replace("what", "action"), "s").unwrap_err();
+    assert!(message.contains("line 1: there is no column `action`"), "{message}");
+}
+
+#[test]
+fn broken_events_are_named() {
+    let endless = [b"user,item,time\nu,\"".as_slice(), &vec![b'x'; 2 * 1024 * 1024]].concat();
+    refused(
+        &[
+            (
+                "no header",
+                b"",
+                "there is no column `user` in the header (): rename it, or map it with --columns user=NAME",
+            ),
+            ("column missing", b"user,item\n1,2\n", "line 1: there is no column `time`"),
+            ("column twice", b"user,item,time,user\n", "line 1, column user: the column is in the header twice"),
+            ("cell missing", b"user,item,time\na,b,1\na,b\n", "line 3: has 2 cells where the header has 3"),
+            ("no user", b"user,item,time\n,b,1\n", "line 2, column user: must not be empty"),
+            ("no time", b"user,item,time\na,b,\n", "line 2, column time: `` is not an integer (see --time-unit)"),
+            ("bad time", b"user,item,time\na,b,noon\n", "column time: `noon` is not an integer"),
+            ("late time", b"user,item,time\na,b,99999999999999\n", "between the years 1 and 9999"),
+            (
+                "bad kind",
+                b"user,item,time,kind\na,b,1,LIKE\n",
+                "column kind: `LIKE` is not a kind of interaction (like,",
+            ),
+            ("bad dwell", b"user,item,time,dwell\na,b,1,-5\n", "column dwell: `-5` is not a duration"),
+            ("not UTF-8", b"user,item,time\na,b\xff,1\n", "line 2: is not UTF-8"),
+            ("control character", b"user,item,time\na\x07,b,1\n", "column user: must not contain control"),
+            ("quote never closed", &endless, "line 2: has more than 1048576 bytes"),
+        ],
+        "csv",
+        |folder, paths| events(folder, &paths, "", "s").map(|rows| rows.len()),
+    );
+}
+
+#[test]
+fn items_follows_and_windows_are_read() {
+    let folder = TempDir::new().unwrap();
+    let content = "item,topic,text,author,created,embedding\na,jazz|live,\"two\nlines\",maya,5,\"[1, 2]\"\nb,,,,,0.5 -1e-3\nc,x,words,,,\n";
+    let paths = file(&folder, "items.csv", content.as_bytes());
+    let items = outcome(&folder, Items::open(&paths, Columns::default(), TimeUnit::SECONDS, None, None)).unwrap();
+    assert_eq!(items[0].topics.iter().map(|topic| topic.as_str()).collect::<Vec<_>>(), ["jazz", "live"]);
+    assert_eq!((items[0].text.as_str(), items[0].created), ("two\nlines", Some(Millis(5_000))));
+    assert_eq!(items[1].embedding.as_deref().unwrap(), [0.5, -1e-3]);
+    assert_eq!((items[1].line, items[1].author.is_none(), items[2].embedding.is_none()), (4, true, true));
+
+    let paths = file(&folder, "follows.csv", b"target,source\nb,a\n");
+    let follows = outcome(&folder, Follows::open(&paths, Columns::default(), None)).unwrap();
+    assert_eq!((follows[0].source.as_str(), follows[0].target.as_str()), ("a", "b"));
+
+    let paths = file(&folder, "windows.csv", b"item,start,stop\na,20,\na,3,9\nb,1,2\n");
+    let windows = read_windows(&paths, Columns::default(), TimeUnit::TEN_MINUTES, None).unwrap();
+    let a = windows.get("a").unwrap();
+    assert!(a.is_open(Millis(3 * 600_000)) && !a.is_open(Millis(9 * 600_000)) && a.is_open(Millis::MAX));
+    assert_eq!(windows.len(), 2);
+}
+
+#[test]
+fn broken_items_follows_and_windows_are_named() {
+    refused(
+        &[
+            ("neither text nor vector", b"item,text\na,\n", "line 2, column text: `` is not a text, which"),
+            ("bad vector", b"item,embedding\na,1 two\n", "column embedding: `1 two` is not an embedding"),
+            ("bad JSON vector", b"item,embedding\na,\"[1,\"\n", "column embedding: `[1,` is not an embedding"),
+            (
+                "another dimension",
+                b"item,embedding\na,1 2\nb,1 2 3\n",
+                "line 3, column embedding: must have 2 numbers, has 3",
+            ),
+            ("infinite", b"item,embedding\na,1 inf\n", "number 1 is not finite"),
+        ],
+        "csv",
+        |folder, paths| {
+            outcome(folder, Items::open(&paths, Columns::default(), TimeUnit::MILLIS, None, None))
+                .map(|rows| rows.len())
+        },
+    );
+    refused(
+        &[("oneself", b"source,target\na,a\n", "line 2, column target: `a` is not somebody else")],
+        "csv",
+        |folder, paths| outcome(folder, Follows::open(&paths, Columns::default(), None)).map(|rows| rows.len()),
+    );
+    refused(
+        &[
+            ("backwards", b"item,start,stop\na,5,5\n", "line 2, column stop: `5` is not after the start"),
+            ("overlap", b"item,start,stop\na,1,5\na,4,9\n", "item `a`: window from 4000 overlaps the window from 1000"),
+        ],
+        "csv",
+        |folder, paths| {
+            let rows = read_windows(&paths, Columns::default(), TimeUnit::SECONDS, None);
+            rows.map(|rows| rows.len()).map_err(|e| e.to_string().replace(&format!("{}/", folder.path().display()), ""))
+        },
+    );
+}
+
+#[test]
+fn activities_are_read() {
+    let folder = TempDir::new().unwrap();
+    let content = concat!(
+        "\u{feff}{\"actor\":\"maya\",\"verb\":\"post\",\"object\":\"p1\",\"time\":\"1970-01-01T00:00:01Z\",\"message\":\"hi\",\"topic\":\"music\",\"to\":[\"topic:music\"],\"foreign\":1}\r\n",
+        "\n",
+        "{\"actor\":\"ravi\",\"verb\":\"interact\",\"object\":\"p1\",\"time\":\"1970-01-01T00:00:02\",\"topic\":\"\",\"to\":\"user:maya\",\"kind\":\"read\",\"dwell_ms\":9}",
+    );
+    let paths = file(&folder, "log.jsonl.zst", content.as_bytes());
+    let rows = outcome(&folder, Activities::open(&paths, None, None)).unwrap();
+    assert_eq!((rows[0].verb, rows[0].message.as_str(), rows[0].time), (Verb::Post, "hi", Millis(1_000)));
+    assert_eq!((rows[1].line, rows[1].kind, rows[1].dwell_ms, &rows[1].topic), (3, Some(Kind::Read), Some(9), &None));
+    assert_eq!(rows[1].to, ["user:maya"]);
+}
+
+#[test]
+fn broken_activities_are_named() {
+    let line = |change: (&str, &str)| {
+        let whole = r#"{"actor":"a","verb":"post","object":"p","time":"2026-01-01T00:00:00Z","message":"m"}"#;
+        assert!(whole.contains(change.0));
+        whole.replace(change.0, change.1).into_bytes()
+    };
+    let long = line(("\"m\"", &format!("\"{}\"", "m".repeat(2 * 1024 * 1024))));
+    refused(
+        &[
+            ("not JSON", b"hello", "log.jsonl, line 1, column 1: expected value"),
+            ("not an object", b"{}\n", "line 1, column 2: missing field `actor`"),
+            ("second line", &[&line(("m\"", "m\""))[..], b"\n{"].concat(), "line 2, column 1: EOF"),
+            ("unknown verb", &line(("post", "like")), "unknown variant `like`, expected one of `post`, `interact`"),
+            ("empty actor", &line(("\"a\"", "\"\"")), "must not be empty"),
+            (
+                "bad time",
+                &line(("2026-01-01T00:00:00Z", "today")),
+                "line 1, column time: `today` is not a time such as",
+            ),
+            ("no message", &line((",\"message\":\"m\"", "")), "column message: `` is not a message"),
+            ("bad kind", &line(("\"message\"", "\"kind\":\"love\",\"message\"")), "unknown variant `love`"),
+            (
+                "a dwell in fractions",
+                &line(("\"message\"", "\"dwell_ms\":1.5,\"message\"")),
+                "invalid type: floating point",
+            ),
+            (
+                "a zero vector",
+                &line(("\"message\"", "\"embedding\":[0],\"message\"")),
+                "column embedding: must not be all zeros",
+            ),
+            (
+                "follows oneself",
+                br#"{"actor":"a","verb":"follow","object":"a","time":"2026-01-01T00:00:00Z"}"#,
+                "column object: `a` is not somebody else",
+            ),
+            ("not UTF-8", b"{\"actor\":\"\xff\"}", "line 1: is not UTF-8"),
+            ("too long", &long, "line 1: has more than 1048576 bytes"),
+        ],
+        "jsonl",
+        |folder, paths| outcome(folder, Activities::open(&paths, None, None)).map(|rows| rows.len()),
+    );
+}
