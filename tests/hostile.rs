@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use support::rest::{raw, request, request_in_chunks};
-use support::socket::{Client, Raw, close_code, key, open};
+use support::socket::{Client, End, Raw, end_of_line, key, open};
 use support::{DIM, PATIENCE, Server, alike, block_on, now_ms, server};
 
 /// What a refused row must name: one of the codes, and a field that starts with this.
@@ -210,6 +210,7 @@ fn frames() -> Vec<(&'static str, String, Blame)> {
             r#"{"type":"configure","topics":{"a\u0001":0.5}}"#.into(),
             blame(BAD_FIELD, "topics"),
         ),
+        ("a topic twice", r#"{"type":"configure","topics":{"a":0.5,"a":0.6}}"#.into(), blame(BAD_FIELD, "topics")),
         ("topics as a list", r#"{"type":"configure","topics":["a"]}"#.into(), blame(BAD_FIELD, "topics")),
         // more, drawn, ping
         ("more after -1", r#"{"type":"more","after":-1}"#.into(), blame(BAD_FIELD, "after")),
@@ -218,6 +219,11 @@ fn frames() -> Vec<(&'static str, String, Blame)> {
         ("drawn version -1", r#"{"type":"drawn","version":-1}"#.into(), blame(BAD_FIELD, "version")),
         ("drawn nothing", r#"{"type":"drawn"}"#.into(), blame(BAD_FIELD, "version")),
         ("visible is a number", r#"{"type":"drawn","version":1,"visible":5}"#.into(), blame(BAD_FIELD, "visible")),
+        (
+            "more visible than a feed can hold",
+            json!({"type": "drawn", "version": 1, "visible": vec!["item-1"; 101]}).to_string(),
+            blame(OUT_OF_RANGE, "visible"),
+        ),
         ("ping without t", r#"{"type":"ping"}"#.into(), blame(BAD_FIELD, "t")),
         ("ping beyond 64 bits", r#"{"type":"ping","t":99999999999999999999}"#.into(), blame(BAD_FIELD, "t")),
     ]
@@ -322,12 +328,14 @@ fn requests() -> Vec<Row> {
         send("a person with %00", "PUT", "/v1/users/a%00b", "{}", &[400], code(BAD_FIELD)),
         // queries
         get("limit 0", "/user/ada/feed/?limit=0", &[422], blame(OUT_OF_RANGE, "limit")),
-        get("limit 101", "/user/ada/feed/?limit=101", &[422], blame(OUT_OF_RANGE, "limit")),
+        get("limit 1,001", "/user/ada/feed/?limit=1001", &[422], blame(OUT_OF_RANGE, "limit")),
         get("limit -1", "/user/ada/feed/?limit=-1", &[400], blame(BAD_FIELD, "limit")),
         get("limit in words", "/user/ada/feed/?limit=ten", &[400], blame(BAD_FIELD, "limit")),
         get("limit 1e3", "/user/ada/feed/?limit=1e3", &[400], blame(BAD_FIELD, "limit")),
-        get("limit beyond 64 bits", "/user/ada/feed/?limit=99999999999999999999", &[400], blame(BAD_FIELD, "limit")),
+        get("limit beyond 64 bits", "/user/ada/feed/?limit=99999999999999999999", &[422], blame(OUT_OF_RANGE, "limit")),
         get("limit twice", "/user/ada/feed/?limit=5&limit=6", &[400], blame(BAD_FIELD, "limit")),
+        get("a parameter that is none", "/user/ada/feed/?limti=5", &[400], blame(BAD_FIELD, "limti")),
+        get("limit 101 of a feed", "/v1/users/ada/feed?limit=101", &[422], blame(OUT_OF_RANGE, "limit")),
         get("limit 0 of an item", "/post/item-1/feed/?limit=0", &[422], blame(OUT_OF_RANGE, "limit")),
         get("the feed of nobody", "/v1/users/nobody/feed", &[404], code(&["unknown_user"])),
         get("a ranking that is none", "/v1/users/ada/feed?ranking=best", &[400], blame(BAD_FIELD, "ranking")),
@@ -490,7 +498,7 @@ fn requests() -> Vec<Row> {
             "an item that is there",
             "POST",
             "/v1/items",
-            r#"{"key":"item-1","text":"x"}"#,
+            r#"{"id":"item-1","text":"x"}"#,
             &[409],
             code(&["conflict"]),
         ),
@@ -551,7 +559,7 @@ fn garbage() -> Vec<(&'static str, Vec<u8>)> {
 /// All that a test can see of the server.
 #[derive(Debug)]
 struct Seen {
-    items: Vec<String>,
+    items: Vec<Value>,
     available: Value,
     people: usize,
     history: usize,
@@ -562,8 +570,7 @@ struct Seen {
 fn look(server: &Server) -> Seen {
     let rest = server.rest();
     let json = |path: &str| rest.get(path).success(path).json();
-    let mut items = rest.feed("ada", "ranking=flat&limit=100");
-    items.sort();
+    let items = support::rest::rows(&json("/v1/items?limit=1000"));
     Seen {
         items,
         available: support::rest::rows(&json("/v1/availability")).len().into(),
@@ -780,9 +787,9 @@ fn what_breaks_the_frame_layer_closes_the_line_with_its_code() {
         for (name, length) in [("a byte too many", FRAME_BYTES_MAX + 1), ("1 MiB", 1 << 20), ("10 MiB", 10 << 20)] {
             let mut ada = Client::hello(server.address(), "ada").await;
             ada.send_frame(Message::text(padded(length))).await;
-            let found = ada.close_code().await;
+            let found = ada.end_of_line().await;
             // Of a frame that large the reset of the line may overtake the code.
-            let is_right = found == Some(1009) || (length > FRAME_BYTES_MAX + 1 && found.is_none());
+            let is_right = found == End::Code(1009) || (length > FRAME_BYTES_MAX + 1 && found == End::Silent);
             report.row(name, is_right, || format!("wanted 1009, got {found:?}"));
         }
 
@@ -821,8 +828,8 @@ fn what_breaks_the_frame_layer_closes_the_line_with_its_code() {
             let welcome = next(&mut socket).await;
             assert!(matches!(welcome, Some(ServerMessage::Welcome(_))), "{welcome:?}");
             socket.get_mut().write_all(&bytes).await.unwrap();
-            let found = tokio::time::timeout(PATIENCE, close_code(&mut socket)).await;
-            report.row(name, found.is_ok(), || "the line stays open".into());
+            let found = end_of_line(&mut socket, Duration::from_secs(5)).await;
+            report.row(name, found != End::Open, || "the line stays open".into());
         }
     });
     check_afterwards(server, &before);

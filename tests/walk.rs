@@ -256,6 +256,32 @@ fn a_resend_gets_the_same_number_and_is_learned_once() {
     assert_eq!(server.rest().history("ada").len(), 2);
 }
 
+/// What a client sends after it was away for a while: everything it has, in one go.
+#[test]
+fn a_burst_of_interactions_is_answered_one_by_one_and_the_line_stays() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(20);
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        for number in 0..500 {
+            ada.interact_as(&format!("burst-{number}"), &format!("item-{}", number % 20), Kind::Click).await;
+        }
+        ada.wait("all 500 to be accepted", |client| client.accepted().len() == 500).await;
+        let numbers: std::collections::BTreeSet<u64> = ada.accepted().values().copied().collect();
+        assert_eq!(numbers, (1..=500).collect(), "consecutive, each once");
+        assert!(ada.feeds() < 500, "a burst is ranked less often than once per event: {} feeds", ada.feeds());
+
+        // The same once more, as after a dropped line: all the answers are known and come at once.
+        let mut again = Client::hello(server.address(), "ada").await;
+        for number in 0..500 {
+            again.interact_as(&format!("burst-{number}"), &format!("item-{}", number % 20), Kind::Click).await;
+        }
+        again.wait("all 500 to be answered again", |client| client.accepted().len() == 500).await;
+        assert_eq!(again.accepted(), ada.accepted());
+    });
+}
+
 #[test]
 fn rest_gives_the_feed_of_the_socket() {
     let server = server();

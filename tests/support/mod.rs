@@ -119,11 +119,14 @@ impl Server {
         }
     }
 
-    /// Puts `count` items `item-0`, `item-1`, … into the catalogue, always available, of the topics a, b, c in turn.
+    /// Puts `count` items `item-0`, `item-1`, … into the catalogue, always available, of the topics a, b, c in turn, each
+    /// an hour older than the one before: no two scores are so close that the passing of time changes their order.
     pub fn items(&self, count: usize) {
+        let now = now_ms();
         for number in 0..count {
             let topic = ["a", "b", "c"][number % 3];
-            let body = json!({"text": format!("item number {number}"), "topics": [topic]});
+            let created = now - number as i64 * 3_600_000;
+            let body = json!({"text": format!("item number {number}"), "topics": [topic], "created": created});
             self.rest().put(&format!("/v1/items/item-{number}"), &body).success("put an item");
         }
     }

@@ -302,9 +302,9 @@ impl Client {
         while self.next_message(deadline.saturating_duration_since(Instant::now())).await.is_some() {}
     }
 
-    /// The code of the close frame that ends the line, listening until it comes; `None` without one.
-    pub async fn close_code(&mut self) -> Option<u16> {
-        close_code(&mut self.socket).await
+    /// How the line ends, listening until it does.
+    pub async fn end_of_line(&mut self) -> End {
+        end_of_line(&mut self.socket, PATIENCE).await
     }
 
     /// Drops the line as a lost network does: without a word. What was shown stays with the caller.
@@ -329,17 +329,28 @@ pub struct Left {
     pub epoch: Epoch,
 }
 
-/// Listens until the line ends; the code of the close frame, if one came.
-pub async fn close_code(socket: &mut Raw) -> Option<u16> {
+/// How a line ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With a close frame and this code.
+    Code(u16),
+    /// Without a word, or without a code.
+    Silent,
+    /// Not at all, within the time given.
+    Open,
+}
+
+/// Listens until the line ends, at most for so long.
+pub async fn end_of_line(socket: &mut Raw, within: Duration) -> End {
     let listen = async {
         while let Some(frame) = socket.next().await {
             match frame {
-                Ok(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
+                Ok(Message::Close(frame)) => return frame.map_or(End::Silent, |frame| End::Code(frame.code.into())),
                 Ok(_) => {}
-                Err(_) => return None,
+                Err(_) => return End::Silent,
             }
         }
-        None
+        End::Silent
     };
-    tokio::time::timeout(PATIENCE, listen).await.expect("the server closes the line")
+    tokio::time::timeout(within, listen).await.unwrap_or(End::Open)
 }
