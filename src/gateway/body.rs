@@ -46,7 +46,7 @@ impl std::ops::Deref for Body {
     }
 }
 
-/// Reads a JSON body of one thing.
+/// Reads a JSON body of one thing, which is an object.
 ///
 /// # Errors
 /// `unsupported_media`, `too_large`, `bad_json`, or `bad_field` with the field's name.
@@ -54,6 +54,18 @@ pub async fn json<T: DeserializeOwned>(
     headers: &HeaderMap,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<T, Refusal> {
+    must_be_json(headers)?;
+    parse_object(&read(headers, payload, BODY_BYTES_MAX).await?)
+}
+
+/// Reads a JSON body that is a list.
+///
+/// # Errors
+/// As [`json`].
+pub async fn json_list<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    payload: impl Stream<Item = Result<Bytes, PayloadError>>,
+) -> Result<Vec<T>, Refusal> {
     must_be_json(headers)?;
     parse(&read(headers, payload, BODY_BYTES_MAX).await?)
 }
@@ -71,7 +83,7 @@ pub async fn json_or_nothing<T: DeserializeOwned + Default>(
         return Ok(T::default());
     }
     must_be_json(headers)?;
-    parse(&body)
+    parse_object(&body)
 }
 
 /// Reads a JSON body of one thing or many: an object of at most [`BODY_BYTES_MAX`] or an array of at most
@@ -103,6 +115,15 @@ pub fn is_array(body: &[u8]) -> bool {
 /// `bad_json` or `bad_field`.
 pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
     parse_json(bytes).map_err(refusal_of)
+}
+
+/// Reads JSON that must be an object: serde would also read a struct from a list of its fields.
+fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    if is_array(bytes) {
+        let _: serde::de::IgnoredAny = parse(bytes)?;
+        return Err(Refusal::new(Code::BadField, "must be an object, is a list"));
+    }
+    parse(bytes)
 }
 
 /// The content type without its parameters, in lower case.
@@ -315,6 +336,8 @@ mod tests {
             ("nothing", JSON, "", Code::BadJson, None),
             ("not JSON", JSON, "{", Code::BadJson, None),
             ("two things", JSON, "{}{}", Code::BadJson, None),
+            ("a list", JSON, "[]", Code::BadField, None),
+            ("a list of fields", JSON, r#"["ada"]"#, Code::BadField, None),
             ("deep", JSON, &deep, Code::BadField, Some("name")),
             ("deep attributes", JSON, &deep_attributes, Code::BadField, Some("attributes")),
             ("unknown", JSON, r#"{"nme":1}"#, Code::BadField, Some("nme")),

@@ -65,7 +65,10 @@ impl<S> Frames<S> {
     }
 
     fn next_whole(&mut self) -> Option<Incoming> {
+        // The codec would first gather the whole of a frame and only then find it too long.
+        let is_too_long = announced_length(&self.buffer).is_some_and(|length| length > FRAME_BYTES_MAX as u64);
         let found = match self.codec.decode(&mut self.buffer) {
+            Ok(None) if is_too_long => Incoming::Broken(Broken::TooLong),
             Ok(frame) => self.understand(frame?),
             Err(ProtocolError::Overflow) => Incoming::Broken(Broken::TooLong),
             Err(_) => Incoming::Broken(Broken::Protocol),
@@ -109,6 +112,15 @@ impl<S> Frames<S> {
         }
         text.extend_from_slice(bytes);
         Incoming::Part
+    }
+}
+
+/// The payload length in the head of the frame that the buffer starts with (RFC 6455, 5.2); `None` while it is not there.
+fn announced_length(buffer: &[u8]) -> Option<u64> {
+    match *buffer.get(1)? & 0x7f {
+        126 => Some(u16::from_be_bytes(buffer.get(2..4)?.try_into().ok()?).into()),
+        127 => Some(u64::from_be_bytes(buffer.get(2..10)?.try_into().ok()?)),
+        length => Some(length.into()),
     }
 }
 
@@ -196,6 +208,22 @@ mod tests {
             let bytes = encoded(messages);
             for piece in [1, 7, 4096] {
                 assert_eq!(read(bytes.clone(), piece).await, expected, "{name}, {piece} at a time");
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_frame_is_too_long_as_soon_as_it_says_so() {
+        for (name, head, is_too_long) in [
+            ("1 GiB", &b"\x81\xff\0\0\0\0\x40\0\0\0\0\0\0\0"[..], true),
+            ("a byte too many", b"\x81\xff\0\0\0\0\0\x01\0\x01\0\0\0\0", true),
+            ("the longest", b"\x81\xff\0\0\0\0\0\x01\0\0\0\0\0\0", false),
+            ("16 bits", b"\x81\xfe\xff\xff\0\0\0\0", false),
+            ("not there yet", b"\x81\xff\0\0\0\0\x40", false),
+        ] {
+            let expected = if is_too_long { vec![Incoming::Broken(Broken::TooLong)] } else { vec![] };
+            for piece in [1, 4096] {
+                assert_eq!(read(Bytes::from_static(head), piece).await, expected, "{name}, {piece} at a time");
             }
         }
     }

@@ -148,7 +148,7 @@ pub async fn windows(call: Call) -> Answer {
 pub async fn set_windows(call: Call, payload: web::Payload) -> Answer {
     call.subject().must_be_service()?;
     let id = call.item("id")?;
-    let list: Vec<WindowFace> = body::json(call.headers(), payload).await?;
+    let list: Vec<WindowFace> = body::json_list(call.headers(), payload).await?;
     let windows = checked_windows(list)?;
     call.server().set_windows(id, windows.clone()).await?;
     found(&windows)
