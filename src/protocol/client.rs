@@ -161,7 +161,7 @@ pub struct Configure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// Topic weights to set by hand, each in [0, 1]; remembered like any other event under `id`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "each_topic_once", skip_serializing_if = "Option::is_none")]
     pub topics: Option<std::collections::BTreeMap<Key, f32>>,
     /// Names the change of `topics`, so that a resend is harmless; made by the server when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,6 +172,36 @@ pub struct Configure {
     /// Report how long each step took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<bool>,
+}
+
+/// A map in which no topic stands twice; serde's own would let the last one win.
+fn each_topic_once<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<std::collections::BTreeMap<Key, f32>>, D::Error> {
+    struct Once(std::collections::BTreeMap<Key, f32>);
+    struct Reader;
+    impl<'de> serde::de::Visitor<'de> for Reader {
+        type Value = Once;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object of topics and weights")
+        }
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Once, A::Error> {
+            let mut found = std::collections::BTreeMap::new();
+            while let Some((topic, weight)) = map.next_entry::<Key, f32>()? {
+                if found.contains_key(&topic) {
+                    return Err(serde::de::Error::custom(format!("duplicate field `{topic}`")));
+                }
+                found.insert(topic, weight);
+            }
+            Ok(Once(found))
+        }
+    }
+    impl<'de> Deserialize<'de> for Once {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Once, D::Error> {
+            deserializer.deserialize_map(Reader)
+        }
+    }
+    Ok(Option::<Once>::deserialize(deserializer)?.map(|Once(found)| found))
 }
 
 /// See [`ClientMessage::More`].
