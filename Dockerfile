@@ -1,9 +1,9 @@
 # syntax=docker/dockerfile:1
 #
 # docker build -t eddyline .
-# docker run -p 8080:8080 -v eddyline:/data eddyline
+# docker run -p 8080:8080 -v eddyline:/data -e EDDYLINE_SECRET eddyline
 #
-# The server listens on all addresses of the container, so it wants a secret to check tokens with; without one it says
+# The server listens on all addresses of the container, so it wants a secret of at least 32 bytes; without one it says
 # so and ends. See docs/operations.md.
 
 # Builder and runtime are the same Debian: a newer C library in the builder would make a program that does not start.

@@ -353,7 +353,7 @@ impl Tally {
             ("frames in", self.frames_in.load(Relaxed)),
             ("bytes in", self.bytes_in.load(Relaxed)),
             ("idle", self.idle.load(Relaxed)),
-            ("sockets open", self.open.load(Relaxed)),
+            ("sockets opened", lock(&self.connect.0).len()),
         ]
     }
 }
