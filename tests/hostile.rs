@@ -92,6 +92,7 @@ fn frames() -> Vec<(&'static str, String, Blame)> {
         ("a text", r#""ping""#.into(), code(UNREADABLE)),
         ("an empty list", "[]".into(), code(UNREADABLE)),
         ("a message as a list", r#"["ping", 5]"#.into(), code(UNREADABLE)),
+        ("another message as a list", r#"["configure"]"#.into(), code(UNREADABLE)),
         ("an empty object", "{}".into(), blame(BAD_FIELD, "type")),
         ("JSON nested 60,000 deep", deep(60_000), code(UNREADABLE)),
         ("nested 60,000 deep within a field", format!(r#"{{"type":"ping","t":{}"#, deep(60_000)), code(UNREADABLE)),

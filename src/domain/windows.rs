@@ -11,6 +11,7 @@ use super::time::Millis;
 
 /// Half-open interval `[start, stop)`; without `stop` it lasts until further notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// First instant of availability.
     pub start: Millis,

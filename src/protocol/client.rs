@@ -228,6 +228,12 @@ impl ClientMessage {
             #[serde(rename = "type", borrow)]
             tag: std::borrow::Cow<'a, str>,
         }
+        // serde also reads a struct from a list of its fields; a message is an object and nothing else.
+        if !text.trim_start().starts_with('{') {
+            let IgnoredAny = parse_json(text.as_bytes())?;
+            let message = "a message is a JSON object with a `type`".into();
+            return Err(BadMessage { code: Code::BadField, field: None, message, id: None });
+        }
         let head: Head<'_> = parse_json(text.as_bytes())?;
         match head.tag.as_ref() {
             "hello" => parse_json(text.as_bytes()).map(ClientMessage::Hello),
@@ -246,7 +252,12 @@ impl ClientMessage {
                 id: None,
             }),
         }
-        .map_err(|bad| BadMessage { id: readable_id(text), ..bad })
+        .map_err(|bad| {
+            // The head was read to the end, so this is JSON: what does not fit now is a field, unless it is too deep.
+            let is_deep = bad.message.starts_with("recursion limit exceeded");
+            let code = if bad.code == Code::BadJson && !is_deep { Code::BadField } else { bad.code };
+            BadMessage { code, id: readable_id(text), ..bad }
+        })
     }
 }
 
@@ -301,4 +312,32 @@ fn readable_id(text: &str) -> Option<String> {
         id: String,
     }
     serde_json::from_str::<Head>(text).ok().map(|head| head.id).filter(|id| id.len() <= Key::BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (name, text, code, field) in [
+            ("no JSON", "{", Code::BadJson, None),
+            ("a list of fields", r#"["configure"]"#, Code::BadField, None),
+            ("a list that is no JSON", "[", Code::BadJson, None),
+            ("no type", "{}", Code::BadField, Some("type")),
+            ("an unknown type", r#"{"type":"x"}"#, Code::UnknownType, Some("type")),
+            ("a missing field", r#"{"type":"ping"}"#, Code::BadField, Some("t")),
+            (
+                "a field within",
+                r#"{"type":"hello","user":"a","resume":{"epoch":1}}"#,
+                Code::BadField,
+                Some("resume.version"),
+            ),
+            ("a number for a word", r#"{"type":"configure","ranking":1}"#, Code::BadField, Some("ranking")),
+            ("a number beyond f64", r#"{"type":"ping","t":1e999}"#, Code::BadField, Some("t")),
+        ] {
+            let found = ClientMessage::parse(text).map_err(|bad| (bad.code, bad.field));
+            assert_eq!(found, Err((code, field.map(str::to_owned))), "{name}");
+        }
+    }
 }

@@ -1,0 +1,33 @@
+# syntax=docker/dockerfile:1
+#
+# docker build -t eddyline .
+# docker run -p 8080:8080 -v eddyline:/data eddyline
+#
+# The server listens on all addresses of the container, so it wants a secret to check tokens with; without one it says
+# so and ends. See docs/operations.md.
+
+# Builder and runtime are the same Debian: a newer C library in the builder would make a program that does not start.
+FROM rust:1.95-slim-bookworm AS builder
+WORKDIR /build
+COPY . .
+# Downloads and compiled dependencies stay in the builder's cache, which is not part of any image. Files are touched,
+# since cargo goes by their time and the cache may be newer than a checkout.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    find . -path ./target -prune -o -type f -exec touch {} + \
+    && cargo build --release --locked --package eddyline --bin eddyline \
+    && install -D -m 0755 target/release/eddyline /out/eddyline \
+    && install -d -m 0750 /out/data
+
+FROM debian:bookworm-slim
+RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin eddyline
+COPY --from=builder /out/eddyline /usr/local/bin/eddyline
+# A volume takes over owner and mode of what is there.
+COPY --from=builder --chown=eddyline:eddyline /out/data /data
+USER eddyline
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["eddyline", "health", "--url", "http://127.0.0.1:8080"]
+ENTRYPOINT ["eddyline"]
+CMD ["serve", "--listen", "0.0.0.0:8080", "--store", "file:/data"]
