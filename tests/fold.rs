@@ -183,7 +183,7 @@ proptest! {
         prop_assert_eq!(&resumed, &live);
     }
 
-    /// A feed holds only what is available and not hidden, nothing twice, best first, equal scores by id; what it says
+    /// A feed holds only what is available and not hidden, nothing twice, best first, newer first among equals; what it says
     /// of itself adds up; a shorter feed is the beginning of a longer one.
     #[test]
     fn a_feed_keeps_its_promises(
@@ -233,7 +233,8 @@ proptest! {
             }
             for pair in feed.windows(2) {
                 prop_assert!(pair[0].item != pair[1].item);
-                let ordered = pair[0].score > pair[1].score || (pair[0].score == pair[1].score && pair[0].item < pair[1].item);
+                // Higher ids are newer here, and newer comes first among equals.
+                let ordered = pair[0].score > pair[1].score || (pair[0].score == pair[1].score && pair[0].item > pair[1].item);
                 prop_assert!(ordered || ranking == Ranking::Flat, "{ranking:?} {pair:?}");
             }
             let mut items: Vec<ItemId> = feed.iter().map(|one| one.item).collect();

@@ -102,8 +102,7 @@ async fn catalogue(store: &Arc<dyn Store>) -> Vec<CatalogueRow> {
     let rows = Arc::new(Mutex::new(Vec::new()));
     let each = rows.clone();
     store.catalogue(Box::new(move |row| each.lock().unwrap().push(row))).await.unwrap();
-    let rows = std::mem::take(&mut *rows.lock().unwrap());
-    rows
+    std::mem::take(&mut *rows.lock().unwrap())
 }
 
 fn is_stored(outcome: &Outcome) -> bool {

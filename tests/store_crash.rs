@@ -58,7 +58,7 @@ async fn append_until_killed(directory: &Path) {
             let recovered = store.recover(UserId(user)).await.unwrap();
             let covered = recovered.snapshot.map(|snapshot| snapshot.seq);
             let mut seq = recovered.tail.last().map(|entry| entry.seq).or(covered).unwrap_or_default().0;
-            loop {
+            while seq < u64::MAX {
                 let count = seq % 3 + 1;
                 let batch: Vec<Write> = (1..=count).map(|more| Write::Entry(entry(user, seq + more))).collect();
                 for outcome in store.append(batch).await.unwrap() {
@@ -73,8 +73,8 @@ async fn append_until_killed(directory: &Path) {
             }
         })
     });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
+    for ended in futures_util::future::join_all(tasks).await {
+        ended.unwrap();
     }
 }
 

@@ -1,14 +1,13 @@
--- Appends one entry; no row comes back when (user, seq) or (user, event id) is taken.
+-- Appends one entry; changes nothing when (user, seq) or (user, event id) is taken.
+-- Without RETURNING, for which SQLite makes a table of its own each time: its position is the last rowid.
 -- $1 user_id bigint, $2 seq bigint, $3 event_id text, $4 kind text, $5 at bigint ms, $6 received bigint ms,
 -- and for interactions, else null: $7 item_id bigint, $8 revision bigint, $9 dwell_ms bigint or null,
 -- $10 shown_version bigint, $11 shown_position bigint, $12 shown_propensity real (all three or none),
 -- $13 positive boolean, $14 weight real (both or none), $15 topics text (JSON array of ids, the main one first),
 -- $16 centre_topic bigint, $17 centre_epoch bigint, $18 features bytes (f32 each), $19 predicted bytes (online, topics, model: f32);
 -- for the other kinds: $20 payload text (JSON).
--- Columns: position bigint.
 INSERT INTO journal
       (user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,
        shown_propensity, positive, weight, topics, centre_topic, centre_epoch, features, predicted, payload)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 ON CONFLICT DO NOTHING
-RETURNING position

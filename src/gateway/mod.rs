@@ -205,7 +205,8 @@ pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
         .max_connections(settings.connections_max.saturating_add(settings.sessions_max))
         .keep_alive(settings.keep_alive)
         .client_request_timeout(settings.head_within)
-        .client_disconnect_timeout(Duration::from_secs(2))
+        // What a peer still sends is read for so long after our last byte, so that it is not lost to a reset.
+        .client_disconnect_timeout(Duration::from_secs(1))
         .shutdown_timeout(settings.farewell.as_secs())
         .disable_signals()
         .on_connect(move |stream, data| greet(stream, data, patience));
@@ -250,6 +251,6 @@ fn greet(stream: &dyn Any, data: &mut Extensions, dead_after: Duration) {
             data.insert(Arc::new(line));
         }
         // The connection works without; only the watcher cannot cut it.
-        Err(error) => tracing::warn!(%error, "no second handle on a socket: raise the limit of open files"),
+        Err(error) => tracing::warn!(%error, "no second handle on a socket: is the limit of open files reached?"),
     }
 }

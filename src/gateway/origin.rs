@@ -144,16 +144,26 @@ mod tests {
 
     #[actix_web::test]
     async fn a_foreign_name_reaches_nothing_in_dev_mode() {
-        let app = web_test::init_service(
-            App::new()
-                .app_data(web::Data::new(Auth::dev()))
-                .wrap(from_fn(only_loopback_names_in_dev))
-                .route("/", web::get().to(HttpResponse::Ok)),
-        )
-        .await;
-        for (host, status) in [("localhost:80", 200), ("rebound.example", 403)] {
+        let secret = "s".repeat(32).into();
+        for (mode, auth, host, status) in [
+            ("dev", Some(Auth::dev()), "localhost:80", 200),
+            ("dev", Some(Auth::dev()), "rebound.example", 403),
+            ("forgotten", None, "rebound.example", 403),
+            ("secret", Auth::with_secret(&secret).ok(), "example.org", 200),
+        ] {
+            let app = web_test::init_service(
+                App::new()
+                    .configure(|config| {
+                        auth.into_iter().for_each(|auth| {
+                            config.app_data(web::Data::new(auth));
+                        });
+                    })
+                    .wrap(from_fn(only_loopback_names_in_dev))
+                    .route("/", web::get().to(HttpResponse::Ok)),
+            )
+            .await;
             let request = web_test::TestRequest::get().insert_header(("host", host)).to_request();
-            assert_eq!(web_test::call_service(&app, request).await.status(), status, "{host}");
+            assert_eq!(web_test::call_service(&app, request).await.status(), status, "{mode} {host}");
         }
     }
 }

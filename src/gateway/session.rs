@@ -39,7 +39,7 @@ pub const AFTER_MAX: u32 = 1_000;
 /// How many items a `drawn` may name.
 pub const VISIBLE_MAX: usize = 100;
 // How long a peer has to answer our close frame before the connection ends.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(1);
 // Timers need an end that fits; a token rarely lives this long.
 const GRANT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 

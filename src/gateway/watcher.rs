@@ -28,7 +28,10 @@ impl Line {
     pub fn of(stream: &actix_web::rt::net::TcpStream, dead_after: Duration) -> std::io::Result<Line> {
         let socket = SockRef::from(stream);
         socket.set_tcp_nodelay(true)?;
-        let probes = TcpKeepalive::new().with_time(dead_after / 2).with_interval(dead_after / 6);
+        // The system counts whole seconds.
+        let second = Duration::from_secs(1);
+        let (idle, between) = ((dead_after / 2).max(second), (dead_after / 6).max(second));
+        let probes = TcpKeepalive::new().with_time(idle).with_interval(between);
         socket.set_tcp_keepalive(&probes)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         socket.set_tcp_user_timeout(Some(dead_after))?;
@@ -257,7 +260,7 @@ mod tests {
         let (ours, _) = listener.accept().await.unwrap();
         let registry = Registry::new(1);
         let seat = registry.admit().unwrap();
-        let line = Arc::new(Line::of(&ours, Duration::from_secs(60)).unwrap());
+        let line = Arc::new(Line::of(&ours, Duration::from_secs(1)).unwrap());
         seat.watch(Arc::default(), Some(line), Frozen.start().recipient());
         registry.scan(Duration::from_secs(60));
         registry.scan(Duration::ZERO);

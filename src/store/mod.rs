@@ -134,6 +134,7 @@ pub trait Store: Send + Sync + 'static {
     fn save_snapshot(&self, user: UserId, snapshot: Snapshot) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The coordinator's newest snapshot and the position that it covers.
+    #[allow(clippy::type_complexity)] // Named, it would be one more word to look up.
     fn coordinator_snapshot(&self) -> BoxFuture<'_, Result<Option<(Position, Vec<u8>)>, StoreError>>;
 
     /// Saves the coordinator's snapshot, unless a newer one is there.

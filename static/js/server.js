@@ -22,14 +22,16 @@ export function makePerson(id, name) {
   return ask(`/v1/users/${encodeURIComponent(id)}`, { method: "PUT", body: JSON.stringify({ name }) });
 }
 
-/** `{items: [{item, until?}]}`: what is on now. */
-export function availability() {
-  return ask("/v1/availability");
+/** `{items: [{item, until?, text, topic?}]}`: what is on now, apart from what always is. */
+export async function availability() {
+  const { items } = await ask("/v1/availability?live=true");
+  return { items: items.map(({ available_until, ...item }) => ({ ...item, until: available_until ?? undefined })) };
 }
 
 /** `{topics, auc?, log_loss?, labelled, events}`: what the server thinks of a person. */
-export function modelOf(id) {
-  return ask(`/v1/users/${encodeURIComponent(id)}/model`);
+export async function modelOf(id) {
+  const model = await ask(`/v1/users/${encodeURIComponent(id)}/model`);
+  return { ...model, auc: model.auc?.online ?? undefined, log_loss: model.log_loss ?? undefined };
 }
 
 async function ask(path, options = {}) {

@@ -14,7 +14,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix::dev::SendError;
 use actix::prelude::*;
+use bytestring::ByteString;
 
 use crate::domain::feeds::{Cause, Contribution, Expert, Feed};
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, UserId};
@@ -41,6 +43,12 @@ use wire::{Shown, encode, wire_items};
 const TICK: Duration = Duration::from_secs(1);
 /// A feed that is due is not put off longer than this by messages that keep coming.
 const RANK_PUT_OFF_MAX: Duration = Duration::from_millis(50);
+/// Frames that may wait for one session; beyond, it is too slow.
+const OUTBOX_MAX: usize = 8_192;
+/// A session whose mailbox was full is tried again after this.
+const FLUSH_AGAIN: Duration = Duration::from_millis(5);
+/// A feed that sessions have answers requests for this long.
+const STANDS_MS: i64 = 5_000;
 /// Feeds remembered for sessions that may come back.
 const PARTED_MAX: usize = 8;
 
@@ -59,6 +67,9 @@ pub struct UserActor {
     /// Sent to the journal and not durable yet, or resent meanwhile; by number.
     waiting: VecDeque<Waiting>,
     seats: BTreeMap<SessionId, Seat>,
+    /// Frames that go out when the mailbox is drained, so that a burst costs each session one message.
+    outbox: BTreeMap<SessionId, Vec<ByteString>>,
+    flush_is_due: bool,
     /// Newest feed per view, and those of sessions that left.
     newest: Vec<(View, Arc<Shown>)>,
     parted: VecDeque<(View, Arc<Shown>)>,
@@ -97,6 +108,8 @@ impl UserActor {
             broken: None,
             waiting: VecDeque::new(),
             seats: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            flush_is_due: false,
             newest: Vec::new(),
             parted: VecDeque::new(),
             // Above every version of earlier incarnations: no person gets a hundred feeds in a millisecond for long.
@@ -241,20 +254,15 @@ impl UserActor {
     }
 
     fn accept(&mut self, accepted: Vec<(Key, Seq, Answer)>) {
-        let mut frames: BTreeMap<SessionId, Vec<bytestring::ByteString>> = BTreeMap::new();
         for (id, seq, answer) in accepted {
             match answer {
                 Answer::Session(session) => {
-                    let frame = encode(&ServerMessage::Accepted(Accepted { id, seq, item: None }));
-                    frames.entry(session).or_default().push(frame);
+                    self.send(session, encode(&ServerMessage::Accepted(Accepted { id, seq, item: None })));
                 }
                 Answer::Request(done) => {
                     let _ = done.send(Ok(seq));
                 }
             }
-        }
-        for (session, frames) in frames {
-            self.send(session, ToSession::Frames(frames));
         }
     }
 
@@ -273,7 +281,7 @@ impl UserActor {
                         id: Some(id.as_str().to_owned()),
                     }),
                 };
-                self.send(session, ToSession::Frame(encode(&message)));
+                self.send(session, encode(&message));
             }
         }
     }
@@ -319,7 +327,7 @@ impl UserActor {
         let wire = wire_items(world, &items, now);
         let feed =
             Feed { user: self.user, version: self.version, epoch: world.epoch(), ranking: view.ranking, items };
-        let shown = Arc::new(Shown { feed, items: wire, cause });
+        let shown = Arc::new(Shown { feed, items: wire, cause, made: now });
         match self.newest.iter_mut().find(|(known, _)| *known == view) {
             Some((_, newest)) => *newest = shown.clone(),
             None => self.newest.push((view, shown.clone())),
@@ -331,26 +339,50 @@ impl UserActor {
     fn offer(&mut self, view: View, shown: &Arc<Shown>) {
         let now = self.inside.clock.now();
         let mut encoded = seat::Frames::default();
-        let mut lost = Vec::new();
         for (session, seat) in self.seats.iter_mut().filter(|(_, seat)| seat.view() == view) {
             if let Some(send) = seat.gate.offer(shown.feed.version, shown.clone(), now) {
                 let frame = encoded.frame(&send, seat.settings.timing.then_some(self.timing));
-                if seat.to.try_send(ToSession::Frame(frame)).is_err() {
-                    lost.push(*session);
-                }
+                self.outbox.entry(*session).or_default().push(frame);
             }
-        }
-        for session in lost {
-            self.drop_seat(session, Some("slow"));
         }
     }
 
-    fn send(&mut self, session: SessionId, message: ToSession) {
-        if let Some(seat) = self.seats.get(&session)
-            && seat.to.try_send(message).is_err()
-        {
-            // Its mailbox is full or gone. What was not said is asked for again when the client comes back.
-            self.drop_seat(session, Some("slow"));
+    /// Puts a frame into a session's outbox; [`UserActor::flush`] sends it.
+    fn send(&mut self, session: SessionId, frame: ByteString) {
+        if self.seats.contains_key(&session) {
+            self.outbox.entry(session).or_default().push(frame);
+        }
+    }
+
+    /// After a handler: what it had to say goes out once the mailbox is drained.
+    fn flush_soon(&mut self, ctx: &mut Context<Self>) {
+        if !self.outbox.is_empty() && !self.flush_is_due {
+            self.flush_is_due = true;
+            ctx.notify(Flush);
+        }
+    }
+
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        self.flush_is_due = false;
+        let mut slow = Vec::new();
+        for (session, frames) in std::mem::take(&mut self.outbox) {
+            let Some(seat) = self.seats.get(&session) else { continue };
+            match seat.to.try_send(ToSession::Frames(frames)) {
+                Ok(()) => {}
+                Err(SendError::Full(ToSession::Frames(frames))) if frames.len() <= OUTBOX_MAX => {
+                    self.outbox.insert(session, frames);
+                }
+                // What was not said is asked for again when the client comes back.
+                Err(SendError::Full(_)) => slow.push((session, Some("slow"))),
+                Err(SendError::Closed(_)) => slow.push((session, None)),
+            }
+        }
+        for (session, say) in slow {
+            self.drop_seat(session, say);
+        }
+        if !self.outbox.is_empty() {
+            self.flush_is_due = true;
+            ctx.run_later(FLUSH_AGAIN, Self::flush);
         }
     }
 
@@ -360,7 +392,7 @@ impl UserActor {
         let Some(seat) = self.seats.get_mut(&session) else { return };
         if let Some(send) = release(seat, now) {
             let frame = seat::Frames::default().frame(&send, seat.settings.timing.then_some(timing));
-            self.send(session, ToSession::Frame(frame));
+            self.send(session, frame);
         }
     }
 
@@ -372,7 +404,7 @@ impl UserActor {
         self.model_sent = Instant::now();
         let frame = encode(&ServerMessage::Model(self.wire_model()));
         for session in self.seats.keys().copied().collect::<Vec<_>>() {
-            self.send(session, ToSession::Frame(frame.clone()));
+            self.send(session, frame.clone());
         }
     }
 
@@ -414,11 +446,25 @@ impl UserActor {
         }
     }
 
+    /// The feed for a request: the one that sessions with this view have, while it stands, else a fresh one.
+    fn asked_feed(&self, view: View) -> Arc<Feed> {
+        let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
+        let standing = self.newest.iter().find(|(known, _)| *known == view && self.due.is_none());
+        if let Some((_, shown)) = standing
+            && shown.feed.epoch == world.epoch()
+            && now.since(shown.made) < STANDS_MS
+        {
+            return Arc::new(shown.feed.clone());
+        }
+        let items = self.state.rank(&world, now, view.ask());
+        let (version, epoch, ranking) = (self.version, world.epoch(), view.ranking);
+        Arc::new(Feed { user: self.user, version, epoch, ranking, items })
+    }
+
     // ---- sessions ----
 
     fn attach(&mut self, session: SessionId, seat: Seat, resume: Option<FeedVersion>) {
         let view = seat.view();
-        let to = seat.to.clone();
         let world = self.inside.world.load_full();
         let welcome = ServerMessage::Welcome(Welcome {
             session: session.0.to_string(),
@@ -430,22 +476,16 @@ impl UserActor {
         let known = resume.and_then(|version| self.remembered(view, version));
         self.seats.insert(session, seat);
         self.flags.set_watching(true);
-        if to.try_send(ToSession::Frame(encode(&welcome))).is_err() {
-            return self.drop_seat(session, None);
-        }
+        self.send(session, encode(&welcome));
         if let (Some(shown), Some(seat)) = (known, self.seats.get_mut(&session)) {
             seat.gate = seat::Gate::resumed(shown.feed.version, shown);
         }
+        self.timing = Timing::default();
+        // All sessions with this view get it, so that they stay in step.
         let shown = self.rank_view(&world, view, Cause::Opened);
-        self.timing.queue_us = 0;
-        self.offer_to(session, &shown);
+        self.offer(view, &shown);
         let model = encode(&ServerMessage::Model(self.wire_model()));
-        self.send(session, ToSession::Frame(model));
-    }
-
-    fn offer_to(&mut self, session: SessionId, shown: &Arc<Shown>) {
-        let shown = shown.clone();
-        self.send_released(session, |seat, now| seat.gate.offer(shown.feed.version, shown, now));
+        self.send(session, model);
     }
 
     /// A feed that a returning client still shows, if this actor remembers it.
@@ -459,6 +499,7 @@ impl UserActor {
 
     fn drop_seat(&mut self, session: SessionId, say: Option<&'static str>) {
         let Some(seat) = self.seats.remove(&session) else { return };
+        self.outbox.remove(&session);
         if let Some(reason) = say {
             // One message to a mailbox that nobody else writes to any more: it cannot grow.
             seat.to.do_send(ToSession::Close(reason));
@@ -478,7 +519,7 @@ impl UserActor {
         let view = seat.view();
         let world = self.inside.world.load_full();
         let shown = self.rank_view(&world, view, Cause::Configured);
-        self.offer_to(session, &shown);
+        self.offer(view, &shown);
     }
 
     fn page(&mut self, session: SessionId, after: u32) {
@@ -490,10 +531,10 @@ impl UserActor {
         let ranked = self.state.rank(&world, now, Ask { limit: upto + 1, ..view.ask() });
         let end = ranked.len() <= upto;
         let items = wire_items(&world, &ranked[..ranked.len().min(upto)], now).into_iter().skip(after as usize).collect();
-        self.send(session, ToSession::Frame(encode(&ServerMessage::Page(Page { after, items, end }))));
+        self.send(session, encode(&ServerMessage::Page(Page { after, items, end })));
     }
 
-    fn world_changed(&mut self, changed: &WorldChanged, ctx: &mut Context<Self>) {
+    fn world_changed(&mut self, changed: &WorldChanged) {
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
         let concerned = self.newest.iter().any(|(view, shown)| {
             let full = shown.feed.items.len() >= view.limit as usize;
@@ -507,8 +548,6 @@ impl UserActor {
         self.due = Some((Cause::World { epoch: world.epoch() }, Instant::now()));
         self.rank_now();
         self.tell_live(changed, &world, &before, now);
-        self.due = None;
-        let _ = ctx;
     }
 
     /// Items with windows that came into a feed, or went out of one.
@@ -529,7 +568,9 @@ impl UserActor {
             return;
         }
         for session in self.seats.keys().copied().collect::<Vec<_>>() {
-            self.send(session, ToSession::Frames(frames.clone()));
+            for frame in &frames {
+                self.send(session, frame.clone());
+            }
         }
     }
 
@@ -540,6 +581,7 @@ impl UserActor {
             self.send_released(session, |seat, now| seat.gate.tick(now));
         }
         self.send_model_if_due();
+        self.flush_soon(ctx);
         if self.flags.take_stale() {
             self.rank_soon(Cause::World { epoch: self.inside.world.load().epoch() }, ctx);
         }
@@ -617,11 +659,7 @@ impl Handler<Parcel> for UserActor {
             ToUser::Configure(session, settings) => self.configure(session, settings),
             ToUser::More(session, after) => self.page(session, after),
             ToUser::AskFeed(settings, done) => {
-                let world = self.inside.world.load_full();
-                let now = self.inside.clock.now();
-                let items = self.state.rank(&world, now, View::of(&settings).ask());
-                let (version, epoch, ranking) = (self.version, world.epoch(), settings.ranking);
-                let _ = done.send(Arc::new(Feed { user: self.user, version, epoch, ranking, items }));
+                let _ = done.send(self.asked_feed(View::of(&settings)));
             }
             ToUser::AskModel(done) => {
                 let _ = done.send(Ok(self.person_model()));
@@ -632,6 +670,7 @@ impl Handler<Parcel> for UserActor {
                 let _ = done.send(judged.ok_or_else(unknown));
             }
         }
+        self.flush_soon(ctx);
     }
 }
 
@@ -639,13 +678,15 @@ impl Handler<Stored> for UserActor {
     type Result = ();
     fn handle(&mut self, stored: Stored, ctx: &mut Self::Context) {
         self.stored(stored, ctx);
+        self.flush_soon(ctx);
     }
 }
 
 impl Handler<WorldChanged> for UserActor {
     type Result = ();
     fn handle(&mut self, changed: WorldChanged, ctx: &mut Self::Context) {
-        self.world_changed(&changed, ctx);
+        self.world_changed(&changed);
+        self.flush_soon(ctx);
     }
 }
 
@@ -656,8 +697,21 @@ struct RankNow;
 
 impl Handler<RankNow> for UserActor {
     type Result = ();
-    fn handle(&mut self, _: RankNow, _: &mut Self::Context) {
+    fn handle(&mut self, _: RankNow, ctx: &mut Self::Context) {
         self.rank_now();
+        self.flush_soon(ctx);
+    }
+}
+
+/// To itself: the mailbox is drained.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Flush;
+
+impl Handler<Flush> for UserActor {
+    type Result = ();
+    fn handle(&mut self, _: Flush, ctx: &mut Self::Context) {
+        self.flush(ctx);
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Shown {
     pub items: Vec<WireItem>,
     /// What made it.
     pub cause: Cause,
+    /// When it was ranked.
+    pub made: Millis,
 }
 
 /// The items of a feed as clients see them at `now`.

@@ -1,7 +1,7 @@
 //! Candidates -> score -> select, as types: [`Candidates`] become [`Scored`] become [`FeedItem`]s.
 //!
 //! Invariant: ranking reorders what is available and not hidden: nothing lost but what is beyond the limit, nothing
-//! invented, nothing twice. Equal scores are ordered by item id. Contributions of an item sum to its score exactly as
+//! invented, nothing twice. Equal scores are ordered newest first, then by item id, so a feed never flickers. Contributions of an item sum to its score exactly as
 //! they are added here: in the order of `Expert::ALL`.
 //! Absent on purpose: a standing pool; all that is available is scored each time, which 10,000 items allow.
 
@@ -317,8 +317,10 @@ fn span_freshness(created: Millis, (oldest, newest): (Option<Millis>, Option<Mil
     }
 }
 
+/// Newer first among equals: freshness puts the newer one first as soon as f32 can tell them apart, so an order by id
+/// alone would flip when they grow old enough to round to the same number.
 fn by_score(a: &Scored, b: &Scored) -> Ordering {
-    b.score.total_cmp(&a.score).then(a.item.cmp(&b.item))
+    b.score.total_cmp(&a.score).then(b.created.cmp(&a.created)).then(a.item.cmp(&b.item))
 }
 
 fn by_time(a: &Scored, b: &Scored) -> Ordering {

@@ -154,14 +154,16 @@ pub async fn set_windows(call: Call, payload: web::Payload) -> Answer {
     found(&windows)
 }
 
-/// `GET /v1/availability?at=&limit=&after=`: what is on at an instant, by default now.
+/// `GET /v1/availability?at=&live=&limit=&after=`: what is on at an instant, by default now; with `live=true` without
+/// what always is.
 ///
 /// # Errors
 /// A parameter's name.
 pub async fn availability(call: Call) -> Answer {
-    let query = call.query(&["at", "limit", "after"])?;
+    let query = call.query(&["at", "live", "limit", "after"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let after = query.number("after")?.map(ItemId);
+    let live = query.flag("live")?;
     let at = query.time("at")?.unwrap_or_else(|| call.server().clock().now());
     let world = call.server().world();
     let open = world.open_at(at);
@@ -170,7 +172,7 @@ pub async fn availability(call: Call) -> Answer {
     let mut page: Vec<&Item> = open
         .range(from..)
         .filter_map(|id| world.item(ItemId(id)))
-        .filter(|item| item.is_available(at))
+        .filter(|item| item.is_available(at) && !(live && item.windows.is_always()))
         .take(limit + 1)
         .collect();
     let more = page.len() > limit;

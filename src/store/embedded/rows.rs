@@ -17,9 +17,9 @@ use crate::domain::windows::Windows;
 use crate::store::StoreError;
 use crate::store::codec::{self, JournalRow};
 
-/// Runs `journal_append.sql`. `None`: its number or its event id is taken.
-pub(super) fn append(statement: &mut Statement<'_>, row: &JournalRow<'_>) -> Result<Option<Position>, StoreError> {
-    let mut rows = statement.query(params![
+/// Runs `journal_append.sql`. `false`: its number or its event id is taken.
+pub(super) fn append(statement: &mut Statement<'_>, row: &JournalRow<'_>) -> Result<bool, StoreError> {
+    let changed = statement.execute(params![
         row.user_id,
         row.seq,
         row.event_id,
@@ -41,7 +41,7 @@ pub(super) fn append(statement: &mut Statement<'_>, row: &JournalRow<'_>) -> Res
         row.predicted,
         row.payload,
     ])?;
-    rows.next()?.map(|row| Ok(Position(row.get::<_, i64>(0)?.cast_unsigned()))).transpose()
+    Ok(changed == 1)
 }
 
 /// A row of a query over the journal.

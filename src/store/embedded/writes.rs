@@ -125,8 +125,9 @@ impl<'c> Writes<'c> {
 
     fn entry(&mut self, entry: &Entry) -> Result<Outcome, StoreError> {
         if entry.seq == self.ends.seq(self.connection, entry.user)?.next()
-            && let Some(position) = rows::append(&mut self.append, &JournalRow::encode(entry)?)?
+            && rows::append(&mut self.append, &JournalRow::encode(entry)?)?
         {
+            let position = Position(self.connection.last_insert_rowid().cast_unsigned());
             self.ends.set(entry.user, entry.seq);
             self.ends.last = Some(position);
             self.follow(entry)?;
