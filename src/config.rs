@@ -187,6 +187,7 @@ impl Config {
         let bounds = [
             ("limits.user_mailbox", limits.user_mailbox, 16, 1 << 20),
             ("limits.journal_queue", limits.journal_queue, 16, 1 << 22),
+            ("limits.active_people", limits.active_people, 1, 1 << 24),
             ("limits.embed_queue", limits.embed_queue, 1, 1 << 20),
             ("sockets_max", self.sockets_max, 1, 1_000_000),
             ("threads", self.threads, 0, 1_024),

@@ -5,7 +5,8 @@
 //! the map is held across a send.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use actix::dev::SendError;
 use actix::prelude::*;
@@ -18,12 +19,14 @@ use crate::protocol::refusal::Refusal;
 
 use super::inside::Inside;
 use super::user::UserActor;
-use super::user::messages::{Parcel, ToUser, WorldChanged};
+use super::user::messages::{Leave, Parcel, ToUser, WorldChanged};
 
 /// What the outside may know of an active person without asking them.
 #[derive(Debug, Default)]
 pub struct Flags {
     bits: AtomicU8,
+    /// Turn of the directory's count in which a message came last: who has the lowest was used least recently.
+    used: AtomicU64,
 }
 
 const WATCHING: u8 = 1;
@@ -56,13 +59,14 @@ pub struct Directory {
     active: DashMap<UserId, Active>,
     arbiters: Vec<ArbiterHandle>,
     count: AtomicUsize,
+    turn: AtomicU64,
 }
 
 impl Directory {
     /// People's actors will run on these.
     #[must_use]
     pub fn new(arbiters: Vec<ArbiterHandle>) -> Directory {
-        Directory { active: DashMap::new(), arbiters, count: AtomicUsize::new(0) }
+        Directory { active: DashMap::new(), arbiters, count: AtomicUsize::new(0), turn: AtomicU64::new(0) }
     }
 
     /// People who are active now.
@@ -89,6 +93,7 @@ impl Directory {
                 return Err(Refusal::busy(1_000));
             }
             let active = self.activate(inside, user);
+            active.flags.used.store(self.turn.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
             match active.addr.try_send(parcel) {
                 Ok(()) => return Ok(()),
                 Err(SendError::Full(mut refused)) => {
@@ -120,6 +125,28 @@ impl Directory {
         }
     }
 
+    /// Asks as many of the least recently used people as are too many to leave. People with open sessions stay.
+    pub fn keep_within(&self, most: usize) {
+        let too_many = self.len().saturating_sub(most);
+        if too_many == 0 {
+            return;
+        }
+        let mut idle: Vec<(u64, Addr<UserActor>)> = self
+            .active
+            .iter()
+            .filter(|one| one.flags.bits.load(Ordering::Relaxed) & WATCHING == 0)
+            .map(|one| (one.flags.used.load(Ordering::Relaxed), one.addr.clone()))
+            .collect();
+        if idle.len() > too_many {
+            idle.select_nth_unstable_by_key(too_many - 1, |(used, _)| *used);
+            idle.truncate(too_many);
+        }
+        for (_, addr) in idle {
+            // Whose mailbox is full is in use after all.
+            let _ = addr.try_send(Leave);
+        }
+    }
+
     /// An actor leaves: the next message finds a fresh one. Only its own entry is taken out.
     pub(super) fn leave(&self, user: UserId, addr: &Addr<UserActor>) {
         if self.active.remove_if(&user, |_, active| active.addr == *addr).is_some() {
@@ -148,4 +175,31 @@ impl Directory {
             }
         }
     }
+}
+
+/// How often the directory looks at how many are active.
+const SWEEP_EVERY: Duration = Duration::from_millis(200);
+/// Share of the active people who leave at once while memory is short.
+const MEMORY_SHARE: usize = 10;
+
+/// Keeps the number of active people, and the memory they take, within the limits; for as long as the server runs.
+pub async fn sweep(inside: Arc<Inside>) {
+    let most = inside.limits.active_people;
+    let memory_max = inside.limits.memory_mib.saturating_mul(1 << 20);
+    while !inside.is_closing() {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        inside.directory.keep_within(most);
+        if memory_max > 0 && resident_bytes().is_some_and(|bytes| bytes > memory_max) {
+            let active = inside.directory.len();
+            inside.directory.keep_within(active - active.div_ceil(MEMORY_SHARE));
+        }
+    }
+}
+
+/// Memory of this process as the kernel counts it; `None` where there is no `/proc`.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }

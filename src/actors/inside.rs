@@ -28,6 +28,10 @@ pub struct Limits {
     pub user_mailbox: usize,
     /// Entries waiting to be stored, over all people; beyond: busy, before anything is learned.
     pub journal_queue: usize,
+    /// People in memory at once; beyond, the least recently used without a session are passivated.
+    pub active_people: usize,
+    /// Memory of the process, in MiB, above which a tenth of the people is passivated, again and again; 0: no limit.
+    pub memory_mib: u64,
     /// A person's actor without sessions and messages is passivated after this time.
     pub idle_ms: u64,
     /// Entries between two snapshots of a person.
@@ -38,7 +42,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { user_mailbox: 1_024, journal_queue: 65_536, idle_ms: 60_000, snapshot_every: 256, embed_queue: 4_096 }
+        Limits { user_mailbox: 1_024, journal_queue: 65_536, active_people: 100_000, memory_mib: 0, idle_ms: 60_000, snapshot_every: 256, embed_queue: 4_096 }
     }
 }
 

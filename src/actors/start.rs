@@ -15,7 +15,7 @@ use crate::store::recovery::{load_coordinator, read_catalogue};
 
 use super::clock::Clock;
 use super::coordinator::Coordinator;
-use super::directory::Directory;
+use super::directory::{Directory, sweep};
 use super::inside::{Inside, Limits};
 use super::journal::{Journal, JournalHandle, Tell};
 use super::people::People;
@@ -71,6 +71,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     let coordinator = Coordinator::new(state, inside.clone());
     let coordinator_arbiter = Arbiter::new();
     let coordinator = Coordinator::start_in_arbiter(&coordinator_arbiter.handle(), move |_| coordinator);
+    coordinator_arbiter.spawn(sweep(inside.clone()));
     journal.send(Tell(coordinator.clone())).await?;
     // Set before anybody else has `inside`.
     let _ = inside.coordinator.set(coordinator);

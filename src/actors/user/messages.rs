@@ -1,5 +1,5 @@
 //! Messages for `UserActor`. From sessions and requests, through the directory: `Parcel` with a `ToUser`. From the
-//! coordinator: `WorldChanged`. From the journal: `Stored`.
+//! coordinator: `WorldChanged`. From the journal: `Stored`. From the directory: `Leave`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -103,6 +103,11 @@ impl Message for Parcel {
 #[derive(Clone, Message)]
 #[rtype(result = "()")]
 pub struct WorldChanged(pub Arc<Changes>);
+
+/// Too many are active, and this person was used least recently: leave as soon as all is durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave;
 
 /// What became of entries that were sent to the journal.
 #[derive(Debug, Message)]

@@ -35,7 +35,7 @@ use super::inside::Inside;
 use super::journal::messages::{Append, From, Generation};
 use super::server::{PersonModel, Prediction};
 use super::session::{SessionId, SessionSettings, ToSession};
-use messages::{Answer, Parcel, Stored, ToUser, Verdict, WorldChanged};
+use messages::{Answer, Leave, Parcel, Stored, ToUser, Verdict, WorldChanged};
 use seat::{Seat, View};
 use wire::{Shown, encode, wire_items};
 
@@ -81,6 +81,8 @@ pub struct UserActor {
     model_sent: Instant,
     last_message: Instant,
     snapshot_seq: Seq,
+    /// Asked to leave when all is durable.
+    must_leave: bool,
     leaving: bool,
 }
 
@@ -120,6 +122,7 @@ impl UserActor {
             model_sent: Instant::now(),
             last_message: Instant::now(),
             snapshot_seq: Seq(0),
+            must_leave: false,
             leaving: false,
         }
     }
@@ -586,7 +589,13 @@ impl UserActor {
             self.rank_soon(Cause::World { epoch: self.inside.world.load().epoch() }, ctx);
         }
         let idle = self.last_message.elapsed() >= Duration::from_millis(self.inside.limits.idle_ms);
-        if self.seats.is_empty() && self.waiting.is_empty() && idle && !self.leaving {
+        if idle || self.must_leave {
+            self.passivate_if_free(ctx);
+        }
+    }
+
+    fn passivate_if_free(&mut self, ctx: &mut Context<Self>) {
+        if self.seats.is_empty() && self.waiting.is_empty() && !self.leaving {
             self.passivate(ctx);
         }
     }
@@ -649,6 +658,7 @@ impl Handler<Parcel> for UserActor {
         let Some(message) = parcel.take() else { return };
         match message {
             ToUser::Attach { session, to, settings, resume } => {
+                self.must_leave = false;
                 self.attach(session, Seat::new(to, settings), resume.map(|resume| resume.version));
             }
             ToUser::Detach(session) => self.drop_seat(session, None),
@@ -679,6 +689,17 @@ impl Handler<Stored> for UserActor {
     fn handle(&mut self, stored: Stored, ctx: &mut Self::Context) {
         self.stored(stored, ctx);
         self.flush_soon(ctx);
+        if self.must_leave {
+            self.passivate_if_free(ctx);
+        }
+    }
+}
+
+impl Handler<Leave> for UserActor {
+    type Result = ();
+    fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
+        self.must_leave = true;
+        self.passivate_if_free(ctx);
     }
 }
 

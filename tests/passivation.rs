@@ -1,0 +1,207 @@
+//! People come and go from memory; nothing is lost and nothing is doubled.
+//!
+//! Invariant under test: a message that races with passivation is learned exactly once, by this incarnation of the
+//! person's actor or the next; what is saved equals the fold of the journal.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eddyline::actors::Server;
+use eddyline::actors::clock::{Clock, WallClock};
+use eddyline::actors::inside::Limits;
+use eddyline::actors::server::{ItemDraft, ItemWrite, UserEvent};
+use eddyline::actors::start::{Parts, start};
+use eddyline::commands::check::check;
+use eddyline::config::Config;
+use eddyline::domain::ids::{ItemId, Key, Seq, UserId};
+use eddyline::domain::interactions::{Interaction, Kind};
+use eddyline::domain::time::Millis;
+use eddyline::embed::hashing::HashingEmbedder;
+use eddyline::engine::settings::LearnSettings;
+use eddyline::store::Store;
+use eddyline::store::embedded::Embedded;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const PEOPLE: u32 = 300;
+const ACTIVE: usize = 20;
+
+fn store(directory: &Path) -> Arc<dyn Store> {
+    Arc::new(Embedded::open(directory).unwrap())
+}
+
+async fn server(store: Arc<dyn Store>, limits: Limits) -> Server {
+    start(Parts {
+        store,
+        embedder: Arc::new(HashingEmbedder::new(384).unwrap()),
+        clock: Arc::new(WallClock::default()),
+        settings: Arc::new(LearnSettings::default()),
+        limits,
+        threads: 2,
+    })
+    .await
+    .unwrap()
+}
+
+async fn populate(server: &Server) {
+    for person in 0..PEOPLE {
+        server.put_person(Key::of_number(person), None, None).await.unwrap();
+    }
+    let drafts = (0..40).map(|item| ItemDraft {
+        key: Some(Key::new(&format!("item-{item}")).unwrap()),
+        text: Some(format!("number {item} of forty")),
+        ..ItemDraft::default()
+    });
+    for written in server.write_items(drafts.collect(), ItemWrite::Create).await {
+        written.unwrap();
+    }
+}
+
+fn event(id: &str, item: u32) -> UserEvent {
+    let kind = if item.is_multiple_of(3) { Kind::Like } else { Kind::Click };
+    let id = Key::new(id).unwrap();
+    UserEvent::Interacted(Interaction { id, item: ItemId(item), kind, dwell_ms: None, at: Millis(0), shown: None })
+}
+
+/// Sixteen clients act for 300 people, of whom 20 may be in memory; a third of all events is sent twice, by clients that
+/// do not know of each other.
+#[test]
+fn a_message_that_races_with_passivation_is_learned_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = Limits { active_people: ACTIVE, idle_ms: 100, snapshot_every: 4, ..Limits::default() };
+    actix_web::rt::System::new().block_on(async {
+        let store = store(directory.path());
+        let server = server(store.clone(), limits).await;
+        populate(&server).await;
+        let clients = (0..16_u64).map(|client| {
+            let server = server.clone();
+            actix_web::rt::spawn(async move {
+                let mut random = ChaCha8Rng::seed_from_u64(client);
+                let mut answers: Vec<((u32, String), Seq)> = Vec::new();
+                for turn in 0..400 {
+                    let person = random.random_range(0..PEOPLE);
+                    // Ids overlap between clients: the same event comes from two sides.
+                    let id = format!("event-{}", random.random_range(0..40));
+                    let item = u32::try_from(id.len()).unwrap() + person % 30;
+                    let sent = event(&id, item);
+                    loop {
+                        match server.act(UserId(person), sent.clone()).await {
+                            Ok(seq) => break answers.push(((person, id), seq)),
+                            Err(refusal) => {
+                                let wait = refusal.retry_after_ms.unwrap_or_else(|| panic!("{refusal:?}"));
+                                tokio::time::sleep(Duration::from_millis(wait.into())).await;
+                            }
+                        }
+                    }
+                    if turn % 50 == 0 {
+                        tokio::time::sleep(Duration::from_millis(random.random_range(0..300))).await;
+                    }
+                }
+                answers
+            })
+        });
+        let mut numbers: BTreeMap<(u32, String), Seq> = BTreeMap::new();
+        for client in clients.collect::<Vec<_>>() {
+            for (event, seq) in client.await.unwrap() {
+                let known = *numbers.entry(event.clone()).or_insert(seq);
+                assert_eq!(known, seq, "{event:?} is answered the same way each time");
+            }
+        }
+        // All may leave now.
+        for _ in 0..100 {
+            if server.active() == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(server.active(), 0, "whoever is idle leaves");
+        for person in 0..PEOPLE {
+            let stored = server.interactions_of_user(UserId(person), 1_000).await.unwrap();
+            let expected = numbers.keys().filter(|(who, _)| *who == person).count();
+            assert_eq!(stored.len(), expected, "person {person}: each event once");
+            for entry in stored {
+                assert_eq!(numbers[&(person, entry.id.as_str().to_owned())], entry.seq);
+            }
+        }
+        server.close().await;
+        // What was saved on the way out of memory equals the fold of the journal.
+        let found = check(store, &Config::default(), WallClock::default().now()).await.unwrap();
+        assert_eq!(found.wrong, Vec::<String>::new());
+        assert!(found.snapshots_equal > u64::from(PEOPLE) / 2, "{found:?}");
+    });
+}
+
+/// However many people act, no more than the limit stay in memory; those who act again are found as they were.
+#[test]
+fn no_more_people_than_the_limit_stay_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = Limits { active_people: ACTIVE, ..Limits::default() };
+    actix_web::rt::System::new().block_on(async {
+        let server = server(store(directory.path()), limits).await;
+        populate(&server).await;
+        for round in 1..=3_u64 {
+            for person in 0..PEOPLE {
+                let seq = server.act(UserId(person), event(&format!("round-{round}"), person % 40)).await.unwrap();
+                assert_eq!(seq, Seq(round), "person {person} goes on where they left");
+            }
+        }
+        for _ in 0..50 {
+            if server.active() <= ACTIVE {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(server.active() <= ACTIVE, "{} are active", server.active());
+        server.close().await;
+    });
+}
+
+/// A resend that is older than what a person's state remembers is caught by the store: it gets its first number, the
+/// state is rebuilt from the journal, and events that were learned on the wrong state meanwhile are learned again.
+#[test]
+fn an_old_resend_gets_its_number_and_what_came_after_is_not_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    actix_web::rt::System::new().block_on(async {
+        let store = store(directory.path());
+        let server = server(store.clone(), Limits { snapshot_every: 50, ..Limits::default() }).await;
+        populate(&server).await;
+        let person = UserId(7);
+        for number in 1..=600_u64 {
+            assert_eq!(server.act(person, event(&format!("first-{number}"), 3)).await.unwrap(), Seq(number));
+        }
+        // Old resends and new events side by side, so that some new ones stand on a state that must be rebuilt.
+        let sent = (0..200_u64).map(|number| {
+            let server = server.clone();
+            actix_web::rt::spawn(async move {
+                let old = number.is_multiple_of(4);
+                let id = if old { format!("first-{}", number + 1) } else { format!("second-{number}") };
+                let answer = loop {
+                    match server.act(person, event(&id, 4)).await {
+                        Ok(seq) => break seq,
+                        Err(refusal) => {
+                            let wait = refusal.retry_after_ms.unwrap_or_else(|| panic!("{refusal:?}"));
+                            tokio::time::sleep(Duration::from_millis(wait.into())).await;
+                        }
+                    }
+                };
+                (old.then_some(Seq(number + 1)), answer)
+            })
+        });
+        let mut new = Vec::new();
+        for one in sent.collect::<Vec<_>>() {
+            match one.await.unwrap() {
+                (Some(expected), answer) => assert_eq!(answer, expected, "the same answer as the first time"),
+                (None, answer) => new.push(answer.0),
+            }
+        }
+        new.sort_unstable();
+        assert_eq!(new, (601..=750).collect::<Vec<_>>(), "each new event once, without gaps");
+        server.close().await;
+        let found = check(store, &Config::default(), WallClock::default().now()).await.unwrap();
+        assert_eq!((found.wrong, found.entries), (Vec::<String>::new(), 750));
+    });
+}
