@@ -1,0 +1,51 @@
+//! What one feed costs: all of candidates, score, select over the whole open catalogue, beside the bare scan in ndarray.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use eddyline::domain::feeds::Ranking;
+use eddyline::domain::ids::{ItemId, Key, UserId};
+use eddyline::domain::interactions::{Interaction, Kind};
+use eddyline::domain::time::Millis;
+use eddyline::engine::rank::Ask;
+use eddyline::engine::user::{UserEvent, UserState};
+use ndarray::{Array1, Array2};
+
+#[path = "support/catalogue.rs"]
+mod catalogue;
+
+fn rank(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("rank, dim 384, best 30");
+    for items in [1_000_u32, 10_000, 100_000] {
+        let coordinator = catalogue::coordinator(items);
+        let world = coordinator.world();
+        let now = Millis(1_000_000);
+        let mut person = UserState::new(UserId(0));
+        for turn in 0..200_u32 {
+            let id = Key::new(&format!("event-{turn}")).unwrap();
+            let kind = if turn.is_multiple_of(3) { Kind::Like } else { Kind::Skip };
+            let item = ItemId(turn * 7 % items);
+            let interaction = Interaction { id, item, kind, dwell_ms: None, at: now, shown: None };
+            person.apply(UserEvent::Interacted(interaction), world, now);
+        }
+        for ranking in Ranking::ALL {
+            let ask = Ask { ranking, limit: 30, explain: false };
+            let name = BenchmarkId::new(format!("ranking {}", ranking.name()), items);
+            group.bench_function(name, |bencher| bencher.iter(|| black_box(person.rank(world, now, ask))));
+        }
+        // The baseline: nothing but the dot products, as a matrix by a vector.
+        let matrix = Array2::from_shape_fn((items as usize, catalogue::DIM), |(row, column)| {
+            world.item(ItemId(row as u32)).unwrap().embedding[column]
+        });
+        let weights = Array1::from_iter(person.online().weights().unwrap().iter().copied());
+        group.bench_function(BenchmarkId::new("baseline: ndarray dot alone", items), |bencher| {
+            bencher.iter(|| black_box(matrix.dot(&weights)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, rank);
+criterion_main!(benches);
