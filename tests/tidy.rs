@@ -2,15 +2,18 @@
 //!
 //! Invariant: reads files of the repository and nothing else. Each check collects all that it finds before it fails, so
 //! that one run shows the whole list. Absent on purpose: style, which is `cargo fmt`'s and `cargo clippy`'s.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each layer may import, in reading order: only what stands above it. A second part narrows an import to these
-/// modules or words of that layer; empty means all of it.
-const LAYERS: &[(&str, &[(&str, &[&str])])] = &[
+/// A layer, and what of it may be imported: these words of it, or all when none are named.
+type Allowed = (&'static str, &'static [&'static str]);
+
+/// What each layer may import, in reading order: only what stands above it.
+const LAYERS: &[(&str, &[Allowed])] = &[
     ("domain", &[]),
     ("engine", &[("domain", &[])]),
     ("protocol", &[("domain", &[])]),
@@ -79,7 +82,8 @@ fn layers_import_only_what_stands_above_them() {
             continue; // The map, and the command line on top of everything.
         }
         let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
-            let _ = writeln!(wrong, "{path}: `{layer}` has no place yet: add it to LAYERS here and to the map in lib.rs");
+            let _ =
+                writeln!(wrong, "{path}: `{layer}` has no place yet: add it to LAYERS here and to the map in lib.rs");
             continue;
         };
         for import in imports(&code) {
@@ -88,9 +92,8 @@ fn layers_import_only_what_stands_above_them() {
                 continue;
             }
             let word = rest.split("::").next().unwrap_or_default();
-            let fine = allowed
-                .iter()
-                .any(|(name, words)| *name == target && (words.is_empty() || words.contains(&word)));
+            let fine =
+                allowed.iter().any(|(name, words)| *name == target && (words.is_empty() || words.contains(&word)));
             if !fine {
                 let hint = if known.contains(target) {
                     "hand in a Recipient or a trait, or return an effect"
@@ -108,10 +111,8 @@ fn layers_import_only_what_stands_above_them() {
 fn the_table_of_layers_is_the_map_of_the_crate() {
     let order: Vec<&str> = LAYERS.iter().map(|(layer, _)| *layer).collect();
     let map = read("src/lib.rs");
-    let modules: Vec<&str> = map
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("pub mod ")?.split(';').next())
-        .collect();
+    let modules: Vec<&str> =
+        map.lines().filter_map(|line| line.trim().strip_prefix("pub mod ")?.split(';').next()).collect();
     assert_eq!(modules, order, "lib.rs and this table tell different reading orders");
     for (index, (layer, allowed)) in LAYERS.iter().enumerate() {
         for (target, _) in *allowed {
@@ -230,7 +231,8 @@ fn nothing_names_the_machine_of_its_author() {
     // Put together here, so that this file does not name them itself.
     let folders = ["work", "home", "root"].map(|name| format!("/{name}/"));
     let mut wrong = String::new();
-    for folder in ["src", "static", "sql", "tests", "benches", "loadtests", "docs", "README.md", "CHANGELOG.md", ".ci"] {
+    for folder in ["src", "static", "sql", "tests", "benches", "loadtests", "docs", "README.md", "CHANGELOG.md", ".ci"]
+    {
         for path in files(folder, &[]) {
             // A picture, say.
             let Ok(text) = fs::read_to_string(house().join(&path)) else { continue };
@@ -241,7 +243,10 @@ fn nothing_names_the_machine_of_its_author() {
             }
         }
     }
-    assert!(wrong.is_empty(), "these paths exist on one machine only: make them relative, or let the reader say:\n{wrong}");
+    assert!(
+        wrong.is_empty(),
+        "these paths exist on one machine only: make them relative, or let the reader say:\n{wrong}"
+    );
 }
 
 // ---- reading ----
@@ -277,7 +282,7 @@ fn files(below: &str, endings: &[&str]) -> Vec<String> {
     found
 }
 
-fn relative(path: &PathBuf) -> String {
+fn relative(path: &Path) -> String {
     let path = path.strip_prefix(house()).expect("a path below the house");
     path.to_str().expect("a path in UTF-8").replace('\\', "/")
 }
@@ -325,7 +330,9 @@ fn layer_of(path: &str) -> String {
 /// What follows each `crate::`: two steps of the path, or one.
 fn imports(code: &str) -> BTreeSet<String> {
     code.match_indices("crate::")
-        .filter(|(at, _)| !code[..*at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == '$'))
+        .filter(|(at, _)| {
+            !code[..*at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == '$')
+        })
         .map(|(at, word)| {
             let rest = &code[at + word.len()..];
             let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());

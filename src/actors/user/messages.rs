@@ -146,4 +146,3 @@ impl Stored {
         Stored { generation, verdicts }
     }
 }
-
