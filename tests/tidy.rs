@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A layer, and what of it may be imported: these words of it, or all when none are named.
 type Allowed = (&'static str, &'static [&'static str]);
