@@ -251,3 +251,37 @@ proptest! {
         }
     }
 }
+
+/// Scanning 8-bit codes changes nothing: the best of a big catalogue are those of a full sort in f32.
+#[test]
+fn the_scan_finds_the_same_best_as_a_full_sort() {
+    use rand::{RngExt, SeedableRng};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+    let dim = 96;
+    let mut coordinator = CoordinatorState::new(dim, Arc::new(LearnSettings::default()));
+    let now = Millis(1_000_000);
+    let theme: Vec<f32> = (0..dim).map(|_| random.random_range(-1.0..1.0)).collect();
+    let drafts = (0..3_000).map(|n| {
+        // Half of them near each other, so that scores are close; of very different lengths.
+        let (near, length) = (if n % 2 == 0 { 1.0 } else { 0.0 }, 10.0_f32.powi(n % 7 - 3));
+        let numbers = theme.iter().map(|t| length * (near * t + random.random_range(-0.3..0.3))).collect();
+        let embedding = Some(Embedding::new(numbers, dim).unwrap());
+        (Draft { embedding, ..draft(n as u32, 0) }, ItemWrite::Create)
+    });
+    coordinator.apply(CoordinatorEvent::Items(drafts.collect()), now);
+    let world = coordinator.world();
+    let mut person = UserState::new(UserId(0));
+    for n in 0..300_u32 {
+        let kind = if n % 2 == 0 { Kind::Like } else { Kind::Skip };
+        let id = key(&format!("act-{n}"));
+        let interaction = Interaction { id, item: ItemId(n * 7 % 3_000), kind, dwell_ms: None, at: now, shown: None };
+        person.apply(UserEvent::Interacted(interaction), world, now);
+        if n % 20 == 0 {
+            let ask = |limit| Ask { ranking: Ranking::Model, limit, explain: false };
+            let all = person.rank(world, now, ask(3_000));
+            for limit in [1, 10, 30, 100] {
+                assert_eq!(person.rank(world, now, ask(limit)), all[..limit], "after {n}, best {limit}");
+            }
+        }
+    }
+}

@@ -14,16 +14,33 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     dot_lanes(a, b)
 }
 
-/// Dot products of `w`, `(dim,)`, with chosen rows of a row-major matrix of `dim` columns; appended to `out` in the
-/// order of `rows`. Rows outside of the matrix give 0.
+/// Dot products of quantised weights, `(dim,)`, with chosen rows of a row-major matrix of `dim` columns; appended to
+/// `out` in the order of `rows`. Rows outside of the matrix give 0. The caller keeps `|w_i| <= weight_max(dim)`, so that
+/// no sum overflows.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn dot_rows(w: &[f32], matrix: &[f32], rows: &[u32], out: &mut Vec<f32>) {
+pub fn dot_rows(w: &[i16], matrix: &[i8], rows: &[u32], out: &mut Vec<i32>) {
     let dim = w.len();
     out.reserve(rows.len());
     for &row in rows {
         let start = row as usize * dim;
-        out.push(matrix.get(start..start + dim).map_or(0.0, |x| dot_lanes(w, x)));
+        out.push(matrix.get(start..start + dim).map_or(0, |x| {
+            let (w_blocks, w_rest) = w.as_chunks::<LANES>();
+            let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+            let mut sum = 0_i32;
+            for (w, x) in w_blocks.iter().zip(x_blocks) {
+                for lane in 0..LANES {
+                    sum += i32::from(w[lane]) * i32::from(x[lane]);
+                }
+            }
+            sum + w_rest.iter().zip(x_rest).map(|(w, x)| i32::from(*w) * i32::from(*x)).sum::<i32>()
+        }));
     }
+}
+
+/// The largest quantised weight with which [`dot_rows`] cannot overflow: `127 dim w < 2^31`.
+#[must_use]
+pub fn weight_max(dim: usize) -> i16 {
+    i16::try_from(i32::MAX as usize / (127 * dim.max(1)) - 1).unwrap_or(i16::MAX)
 }
 
 /// `sum_i x_i^2 / q_i`, all `(n,)`.
@@ -91,11 +108,19 @@ mod tests {
             let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             let size: f64 = a.iter().zip(&b).map(|(a, b)| f64::from((a * b).abs())).sum();
             prop_assert!((f64::from(dot(&a, &b)) - exact).abs() <= 1e-5 * size + 1e-6);
-            let mut rows = Vec::new();
-            if !a.is_empty() {
-                dot_rows(&a, &b, &[0, 1], &mut rows);
-                prop_assert_eq!(rows, vec![dot(&a, &b), 0.0]);
-            }
+        }
+
+        /// Integers are summed exactly, whatever the instruction set, also at the ends of their range.
+        #[test]
+        fn quantised_rows_are_summed_exactly(
+            pairs in prop::collection::vec((prop_oneof![Just(i16::MIN), any::<i16>()], prop_oneof![Just(-127_i8), -127_i8..=127]), 1..600)
+        ) {
+            let max = weight_max(pairs.len());
+            let (w, x): (Vec<i16>, Vec<i8>) = pairs.into_iter().map(|(w, x)| (w.clamp(-max, max), x)).unzip();
+            let exact: i64 = w.iter().zip(&x).map(|(w, x)| i64::from(*w) * i64::from(*x)).sum();
+            let mut out = Vec::new();
+            dot_rows(&w, &x, &[0, 1], &mut out);
+            prop_assert_eq!(out.iter().map(|sum| i64::from(*sum)).collect::<Vec<_>>(), vec![exact, 0]);
         }
     }
 }

@@ -39,6 +39,8 @@ pub trait Vectors {
 pub struct Block {
     /// `(BLOCK, dim)`, rows beyond `items` are zeros.
     embeddings: Arc<Array2<f32>>,
+    /// `(BLOCK, dim)`: embeddings as `code * scale`, for the scan of the whole catalogue.
+    codes: Arc<Array2<i8>>,
     items: Vec<Arc<Item>>,
     columns: Arc<Columns>,
 }
@@ -58,6 +60,8 @@ pub struct Columns {
     pub centre: Vec<CentreRef>,
     /// `1 / ||x - m||`, or 0 where the item is its own centre.
     pub inverse_norm: Vec<f32>,
+    /// `max |x_i| / 127`: what one step of a code is worth.
+    pub scale: Vec<f32>,
 }
 
 impl Block {
@@ -67,10 +71,17 @@ impl Block {
         &self.columns
     }
 
-    /// Row-major `(BLOCK, dim)` numbers.
+    /// Row-major `(BLOCK, dim)` codes; `x_i = code_i * scale` up to half a scale.
     #[must_use]
-    pub fn matrix(&self) -> &[f32] {
-        self.embeddings.as_slice().unwrap_or(&[])
+    pub fn codes(&self) -> &[i8] {
+        self.codes.as_slice().unwrap_or(&[])
+    }
+
+    /// The embedding of one row, `(dim,)`.
+    #[must_use]
+    pub fn embedding(&self, row: usize) -> &[f32] {
+        let dim = self.embeddings.ncols();
+        self.embeddings.as_slice().and_then(|all| all.get(row * dim..(row + 1) * dim)).unwrap_or(&[])
     }
 
     /// The items of this block.
@@ -306,6 +317,7 @@ impl World {
         if block == self.blocks.len() {
             self.blocks.push(Arc::new(Block {
                 embeddings: Arc::new(Array2::zeros((BLOCK, self.dim))),
+                codes: Arc::new(Array2::zeros((BLOCK, self.dim))),
                 items: Vec::new(),
                 columns: Arc::default(),
             }));
@@ -321,10 +333,16 @@ impl World {
         let columns = Arc::make_mut(&mut block.columns);
         let author = item.author.as_ref().map_or(NOBODY, |author| author.id.0);
         let same_embedding = block.items.get(row).is_some_and(|old| old.embedding == item.embedding);
+        let largest = item.embedding.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        let scale = largest / 127.0;
         if !same_embedding {
-            let embeddings = Arc::make_mut(&mut block.embeddings);
-            embeddings.row_mut(row).assign(&ArrayView1::from(&item.embedding[..]));
+            let x = ArrayView1::from(&item.embedding[..]);
+            Arc::make_mut(&mut block.embeddings).row_mut(row).assign(&x);
+            // Within -127..=127 by the choice of the scale.
+            let codes = x.mapv(|x| (x / scale).round() as i8);
+            Arc::make_mut(&mut block.codes).row_mut(row).assign(&codes);
         }
+        put(&mut columns.scale, row, scale);
         put(&mut columns.created, row, item.created);
         put(&mut columns.topic, row, item.main_topic());
         put(&mut columns.more_topics, row, item.topics.len() > 1);

@@ -1,8 +1,9 @@
-//! Candidates -> score -> select, as types: [`Candidates`] become [`Scored`] become [`FeedItem`]s.
+//! Candidates -> score -> select, as types: [`Candidates`] become scored become [`FeedItem`]s.
 //!
 //! Invariant: ranking reorders what is available and not hidden: nothing lost but what is beyond the limit, nothing
-//! invented, nothing twice. Equal scores are ordered newest first, then by item id, so a feed never flickers. Contributions of an item sum to its score exactly as
-//! they are added here: in the order of `Expert::ALL`.
+//! invented, nothing twice. Equal scores are ordered newest first, then by item id, so a feed never flickers.
+//! Contributions of an item sum to its score exactly as they are added here: in the order of `Expert::ALL`. The scan
+//! reads 8-bit codes; whatever its known error leaves open is scored again in f32, so the order is that of f32.
 //! Absent on purpose: a standing pool; all that is available is scored each time, which 10,000 items allow.
 
 pub mod diff;
@@ -15,8 +16,8 @@ use roaring::RoaringBitmap;
 use crate::domain::feeds::{Contribution, Expert, FeedItem, Ranking};
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::time::Millis;
-use crate::engine::simd::{dot, dot_rows};
-use crate::engine::world::{BLOCK, Block, NOBODY, Vectors, World};
+use crate::engine::simd::{dot, dot_rows, weight_max};
+use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
 
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.
 pub const FLAT_SPAN: usize = 500;
@@ -65,12 +66,11 @@ struct Scored {
 #[must_use]
 pub fn rank(world: &World, open: &RoaringBitmap, taste: &Taste<'_>, now: Millis, ask: Ask) -> Vec<FeedItem> {
     let candidates = Candidates(open - taste.hidden);
-    let scorer = Scorer::new(world, taste, now);
+    let scorer = Scorer::of_many(world, taste, now);
     match ask.ranking {
         Ranking::Model => {
-            let scored = scorer.blend_all(&candidates);
-            let best = select(scored, ask.limit, by_score);
-            best.into_iter()
+            select(scorer.contenders(&candidates, ask.limit), ask.limit, by_score)
+                .into_iter()
                 .map(|one| FeedItem {
                     item: one.item,
                     score: one.score,
@@ -114,10 +114,10 @@ pub fn rank(world: &World, open: &RoaringBitmap, taste: &Taste<'_>, now: Millis,
 /// The values of the experts for one item, before they are weighted: in the order of `Expert::ALL`.
 #[must_use]
 pub fn features(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis) -> [f32; Expert::ALL.len()] {
-    Scorer::new(world, taste, now).features(item)
+    Scorer::of_few(world, taste, now).features(item)
 }
 
-/// Shares of the blend for one item, in the order of `Expert::ALL`; their sum in that order is the score.
+/// Score of the `model` ranking for one item: the weighted sum in the order of `Expert::ALL`.
 #[must_use]
 pub fn blend_score(world: &World, features: &[f32; Expert::ALL.len()]) -> f32 {
     sum(weighted(world, features))
@@ -135,7 +135,7 @@ pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, lowes
     if taste.hidden.contains(item.0) || !world.is_open(item, now) {
         return false;
     }
-    sum(Scorer::new(world, taste, now).shares(item)) >= lowest
+    sum(Scorer::of_few(world, taste, now).shares(item)) >= lowest
 }
 
 struct Scorer<'a> {
@@ -144,137 +144,162 @@ struct Scorer<'a> {
     now: Millis,
     /// By topic id.
     topic_weights: Vec<f32>,
+    /// `w . m` by main topic; 0 where the topic has no centre.
+    centre_dots: Vec<f32>,
+    freshness_half: f32,
     blend: [f32; Expert::ALL.len()],
 }
 
 impl<'a> Scorer<'a> {
-    fn new(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
-        let mut topic_weights = vec![0.0; world.topics_len() as usize];
-        for (topic, weight) in &taste.topics {
-            if let Some(cell) = topic_weights.get_mut(topic.0 as usize) {
-                *cell = *weight;
-            }
+    /// For a few items: looks up what they need.
+    fn of_few(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        let settings = world.settings();
+        let (freshness_half, blend) = (settings.freshness_half_ms as f32, settings.blend.as_array());
+        Scorer { world, taste, now, topic_weights: Vec::new(), centre_dots: Vec::new(), freshness_half, blend }
+    }
+
+    /// For the whole catalogue: what depends on the topic alone is computed once.
+    fn of_many(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        let few = Scorer::of_few(world, taste, now);
+        let topics = (0..world.topics_len()).map(TopicId);
+        let topic_weights = topics.clone().map(|topic| few.weight_of(topic)).collect();
+        let centre_dots = topics.map(|topic| few.centre_dot(topic)).collect();
+        Scorer { topic_weights, centre_dots, ..few }
+    }
+
+    fn weight_of(&self, topic: TopicId) -> f32 {
+        if let Some(weight) = self.topic_weights.get(topic.0 as usize) {
+            return *weight;
         }
-        Scorer { world, taste, now, topic_weights, blend: world.settings().blend.as_array() }
+        let topics = &self.taste.topics;
+        topics.binary_search_by_key(&topic, |(topic, _)| *topic).map_or(0.0, |index| topics[index].1)
+    }
+
+    fn centre_dot(&self, topic: TopicId) -> f32 {
+        if let Some(dot) = self.centre_dots.get(topic.0 as usize) {
+            return *dot;
+        }
+        let centre = self.world.centre_of(topic);
+        self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m))).unwrap_or(0.0)
     }
 
     /// The strongest weight among an item's topics.
     fn topic_weight(&self, item: ItemId) -> f32 {
         self.world.item(item).map_or(0.0, |item| {
-            item.topics.iter().filter_map(|topic| self.topic_weights.get(topic.0 as usize)).fold(0.0, |a, b| a.max(*b))
+            item.topics.iter().map(|topic| self.weight_of(*topic)).fold(0.0, f32::max)
         })
     }
 
     fn freshness(&self, created: Millis) -> f32 {
-        let half = self.world.settings().freshness_half_ms as f32;
-        half / (half + self.now.since(created) as f32)
+        self.freshness_half / (self.freshness_half + self.now.since(created) as f32)
     }
 
     fn is_followed(&self, author: u32) -> bool {
         author != NOBODY && self.taste.follows.binary_search(&UserId(author)).is_ok()
     }
 
-    /// `w . (x - m) / ||x - m||`, from `w . x` and `w . m`.
-    fn online(&self, w_x: f32, w_m: f32, inverse_norm: f32) -> f32 {
-        ((w_x - w_m) * inverse_norm).clamp(-ONLINE_MAX, ONLINE_MAX)
+    /// `w . (x - m) / ||x - m||`, from `w . x`.
+    fn online(&self, w_x: f32, topic: TopicId, inverse_norm: f32) -> f32 {
+        ((w_x - self.centre_dot(topic)) * inverse_norm).clamp(-ONLINE_MAX, ONLINE_MAX)
     }
 
     fn features(&self, id: ItemId) -> [f32; Expert::ALL.len()] {
-        let (Some(item), Some(block)) = (self.world.item(id), self.world.blocks().get(id.0 as usize / BLOCK)) else {
+        let (index, row) = (id.0 as usize / BLOCK, id.0 as usize % BLOCK);
+        let Some(block) = self.world.blocks().get(index).filter(|block| row < block.items().len()) else {
             return [0.0; Expert::ALL.len()];
         };
         let columns = block.columns();
-        let row = id.0 as usize % BLOCK;
         let online = self.taste.weights.map_or(0.0, |w| {
-            let w_m = self.world.centre(columns.centre[row]).map_or(0.0, |m| dot(w, m));
-            self.online(dot(w, &item.embedding), w_m, columns.inverse_norm[row])
+            self.online(dot(w, block.embedding(row)), columns.topic[row], columns.inverse_norm[row])
         });
-        [
-            online,
-            self.topic_weight(id),
-            self.freshness(item.created),
-            f32::from(u8::from(self.is_followed(columns.author[row]))),
-            self.world.popularity(id),
-        ]
+        self.with_online(id, columns, row, online)
+    }
+
+    fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32) -> [f32; Expert::ALL.len()] {
+        let topic = if columns.more_topics[row] {
+            self.topic_weight(id)
+        } else {
+            self.weight_of(columns.topic[row])
+        };
+        let followed = f32::from(u8::from(self.is_followed(columns.author[row])));
+        [online, topic, self.freshness(columns.created[row]), followed, self.world.popularity(id)]
     }
 
     fn shares(&self, item: ItemId) -> [f32; Expert::ALL.len()] {
-        weighted(self.world, &self.features(item))
+        self.weigh(self.features(item))
     }
 
-    /// Scores every candidate, block by block, without touching the items themselves.
-    fn blend_all(&self, candidates: &Candidates) -> Vec<Scored> {
-        let mut scored = Vec::with_capacity(candidates.0.len() as usize);
-        let mut rows: Vec<u32> = Vec::with_capacity(BLOCK);
-        let mut dots: Vec<f32> = Vec::with_capacity(BLOCK);
-        // `w . m` by main topic; NaN where it was not needed yet.
-        let mut centre_dots = vec![f32::NAN; self.world.topics_len() as usize];
+    fn weigh(&self, features: [f32; Expert::ALL.len()]) -> [f32; Expert::ALL.len()] {
+        std::array::from_fn(|k| self.blend[k] * features[k])
+    }
+
+    /// All candidates that may be among the best `limit`, with their exact scores.
+    ///
+    /// The scan scores everybody on 8-bit codes, whose error is bounded: `|w . x - s w' . c| <= s C` with `s` the row's
+    /// scale and `C` from [`Quantised`]. Who is further below the `limit`-th than twice the largest error cannot be
+    /// among the best; all others are scored in f32.
+    fn contenders(&self, candidates: &Candidates, limit: usize) -> Vec<Scored> {
+        if limit == 0 {
+            return Vec::new();
+        }
+        let (mut rough, error) = self.scan(candidates);
+        if rough.len() > limit {
+            let (_, last, _) = rough.select_nth_unstable_by(limit - 1, |a, b| b.0.total_cmp(&a.0));
+            // A little more than the bound, for the rounding of the f32 sums themselves.
+            let threshold = last.0 - 2.0 * error - 1e-4 * (1.0 + last.0.abs());
+            rough.retain(|(score, _)| *score >= threshold);
+        }
+        rough
+            .into_iter()
+            .map(|(_, id)| {
+                let (item, columns) = (ItemId(id), self.world.blocks()[id as usize / BLOCK].columns());
+                Scored { item, score: sum(self.shares(item)), created: columns.created[id as usize % BLOCK] }
+            })
+            .collect()
+    }
+
+    /// Rough scores of all candidates by id, and the most by which one is wrong. Block by block, without touching the
+    /// items themselves.
+    fn scan(&self, candidates: &Candidates) -> (Vec<(f32, u32)>, f32) {
+        let mut rough = Vec::with_capacity(candidates.0.len() as usize);
+        let quantised = self.taste.weights.map(Quantised::of);
+        let (mut rows, mut dots) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
+        let mut error = 0.0_f32;
         let mut ids = candidates.0.iter().peekable();
         while let Some(first) = ids.peek().copied() {
-            let block_index = first as usize / BLOCK;
-            let end = ((block_index + 1) * BLOCK) as u64;
+            let index = first as usize / BLOCK;
+            let start = (index * BLOCK) as u32;
+            let end = u64::from(start) + BLOCK as u64;
             rows.clear();
             while let Some(id) = ids.next_if(|id| u64::from(*id) < end) {
-                rows.push(id - (block_index * BLOCK) as u32);
+                rows.push(id - start);
             }
-            let Some(block) = self.world.blocks().get(block_index) else { break };
+            let Some(block) = self.world.blocks().get(index) else { break };
+            let columns = block.columns();
             dots.clear();
-            match self.taste.weights {
-                Some(w) => dot_rows(w, block.matrix(), &rows, &mut dots),
-                None => dots.resize(rows.len(), 0.0),
+            match &quantised {
+                Some(quantised) => dot_rows(&quantised.weights, block.codes(), &rows, &mut dots),
+                None => dots.resize(rows.len(), 0),
             }
-            self.blend_block(block, block_index, &rows, &dots, &mut centre_dots, &mut scored);
-        }
-        scored
-    }
-
-    fn blend_block(
-        &self,
-        block: &Block,
-        block_index: usize,
-        rows: &[u32],
-        dots: &[f32],
-        centre_dots: &mut [f32],
-        scored: &mut Vec<Scored>,
-    ) {
-        let columns = block.columns();
-        for (&row, &w_x) in rows.iter().zip(dots) {
-            let row = row as usize;
-            let (Some(&created), Some(&centre)) = (columns.created.get(row), columns.centre.get(row)) else { continue };
-            if created > self.now {
-                continue;
-            }
-            let item = ItemId((block_index * BLOCK + row) as u32);
-            let online = match self.taste.weights {
-                None => 0.0,
-                Some(w) => {
-                    let w_m = match centre_dots.get_mut(columns.topic[row].0 as usize) {
-                        Some(known) if !known.is_nan() => *known,
-                        cell => {
-                            let w_m = self.world.centre(centre).map_or(0.0, |m| dot(w, m));
-                            if let Some(cell) = cell {
-                                *cell = w_m;
-                            }
-                            w_m
-                        }
-                    };
-                    self.online(w_x, w_m, columns.inverse_norm[row])
+            let known = block.items().len();
+            for (&row, &dot) in rows.iter().zip(&dots) {
+                let at = row as usize;
+                if at >= known || columns.created[at] > self.now {
+                    continue;
                 }
-            };
-            let topic = if columns.more_topics[row] {
-                self.topic_weight(item)
-            } else {
-                self.topic_weights.get(columns.topic[row].0 as usize).copied().unwrap_or(0.0)
-            };
-            let features = [
-                online,
-                topic,
-                self.freshness(created),
-                f32::from(u8::from(self.is_followed(columns.author[row]))),
-                self.world.popularity(item),
-            ];
-            scored.push(Scored { item, score: sum(std::array::from_fn(|k| self.blend[k] * features[k])), created });
+                let online = match &quantised {
+                    Some(quantised) => {
+                        let (scale, inverse_norm) = (columns.scale[at], columns.inverse_norm[at]);
+                        error = error.max(scale * inverse_norm * quantised.error);
+                        self.online(dot as f32 * scale * quantised.scale, columns.topic[at], inverse_norm)
+                    }
+                    None => 0.0,
+                };
+                let id = start + row;
+                rough.push((sum(self.weigh(self.with_online(ItemId(id), columns, at, online))), id));
+            }
         }
+        (rough, error * self.blend[0].abs())
     }
 
     /// The flat feed: what the person's followees and they themselves made; for somebody who follows nobody, everything.
@@ -291,6 +316,27 @@ impl<'a> Scorer<'a> {
                 (shown && created <= self.now).then_some(Scored { item: ItemId(id), score: 0.0, created })
             })
             .collect()
+    }
+}
+
+/// Weights in 16 bits, and what that costs.
+struct Quantised {
+    /// `(dim,)`, `w_i = weight_i * scale` up to half a scale.
+    weights: Vec<i16>,
+    scale: f32,
+    /// `C`: with codes `c` of a row and its scale `s`, `|w . x - s scale weights . c| <= s C`. From `|x_i - s c_i| <= s/2`
+    /// and `|w_i - scale weight_i| <= scale/2`: `C = ||w||_1 / 2 + 127 dim scale / 2`.
+    error: f32,
+}
+
+impl Quantised {
+    fn of(w: &[f32]) -> Quantised {
+        let largest = w.iter().fold(0.0_f32, |largest, w| largest.max(w.abs()));
+        let scale = (largest / f32::from(weight_max(w.len()))).max(f32::MIN_POSITIVE);
+        let weights = w.iter().map(|w| (w / scale).round() as i16).collect();
+        let error = 0.5 * w.iter().map(|w| w.abs()).sum::<f32>() + 0.5 * 127.0 * w.len() as f32 * scale;
+        // Half a step is exact arithmetic; rounding in f32 adds a few parts in a million.
+        Quantised { weights, scale, error: error * 1.0001 }
     }
 }
 
