@@ -97,7 +97,8 @@ fn what_was_accepted_survives_kill_9() {
     for (person, past) in &mut pasts {
         check_person(&server, person, past);
     }
-    check_store(&support::store(server.kill().path()));
+    let snapshots = check_store(&support::store(server.kill().path()));
+    assert!(snapshots > 0, "live states were saved and compared with the journal");
 }
 
 /// Everybody acts at once; the server is killed when `kill_at` events were accepted.
@@ -222,7 +223,11 @@ fn check_person(server: &Server, person: &str, past: &mut Past) -> usize {
     stored.len()
 }
 
-fn check_store(store: &str) {
+/// Snapshots were taken from live states: each must equal the fold of the journal. Gives how many there were.
+fn check_store(store: &str) -> u64 {
     let (status, said) = support::run(&["db", "check", "--store", store]);
     assert_eq!(status, Some(0), "eddyline db check --store {store}: {said}");
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == "snapshots").expect("how many snapshots");
+    words[at - 1].parse().expect("a number")
 }

@@ -160,6 +160,8 @@ fn serve(directory: &Path) -> Child {
         .arg("serve")
         .args(["--store", &store(directory)])
         .args(["--listen", "127.0.0.1:0"])
+        // Snapshots now and then, so that recovery by snapshot and tail is what is tested.
+        .env("EDDYLINE_LIMITS__SNAPSHOT_EVERY", "16")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
