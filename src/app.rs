@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::actors::Server;
 use crate::actors::clock::WallClock;
 use crate::actors::start::{Parts, start};
-use crate::actors::Server;
 use crate::config::{Config, StoreUrl};
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};

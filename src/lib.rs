@@ -1,13 +1,71 @@
-//! Eddyline, a real-time recommender server.
+//! Eddyline, a real-time recommender server: learning and pushing are one step.
+//!
+//! One journal. A person's state is a fold over their own entries, the coordinator's a fold over all of them, and a feed
+//! is what a person's state makes of the world now:
+//!
+//! ```text
+//!     browsers and programs                       files of logs, the demo
+//!        │ frames,   ▲ feeds,                        │
+//!        │ REST      │ accepted                      │
+//!  ┌─────▼───────────┴─────┐                         │
+//!  │ gateway: the door     │ checks once             │
+//!  └─────┬───────────▲─────┘                         │
+//!  ┌─────▼───────────┴────────────────────────────┐  │
+//!  │ actors: the doing                            │  │
+//!  │   Directory ──► UserActor ──entries──► Journal ───────┐
+//!  │                    ▲                    ▲  │ │  │     │
+//!  │              World │              writes│  │ │  │     │ batches
+//!  │                    └─── Coordinator ────┘  │ │  │     │
+//!  │                              ▲             │ │  │     │
+//!  │                              └───durable───┘ │  │     │
+//!  └──────┬───────────────────────┬───────────────┘  │     │
+//!         │ apply, rank           │ apply            │     │
+//!  ┌──────▼───────────────────────▼───────────────┐  │ ┌───▼──────────────┐
+//!  │ engine: the thinking, pure                   │◄─┘ │ store: the memory│
+//!  │ event in, effects out; no clock, no chance   │◄───┤ journal, items   │
+//!  └──────────────────────────────────────────────┘    └──────────────────┘
+//! ```
+//!
+//! **A person acts.** `gateway::session` reads the frame, `protocol` makes it a closed enum, `gateway::checks` makes that
+//! a word of `domain`. `actors::directory` finds the person's actor, or wakes one up, which reads their snapshot and the
+//! entries after it. The actor first takes a place in the journal's queue; none left means `busy`, and nothing was
+//! learned. `engine::user` learns the event and says what to do: journal this entry, rank again. The entry goes to
+//! `actors::journal`, which commits what came in while it was committing; `accepted` goes out after that. The feed does
+//! not wait for it: when the actor's mailbox is drained, it ranks once and hands the feed to the gate of each session,
+//! which lets it out as soon as the last one was drawn.
+//!
+//! **Something comes, or goes.** A change by REST, a post, or the coordinator's alarm at the next edge of a window reaches
+//! `engine::coordinator`, which makes a new `World` and says what opened, closed or changed. `actors::coordinator` swaps
+//! one pointer and tells the people who are looked at. Each asks the engine whether the change can touch a feed of
+//! theirs; for most the answer is no, and nothing is sent.
+//!
+//! **A centre moves.** When a topic has doubled, the coordinator computes a new mean of its items, stores it under a new
+//! epoch, and publishes it. Entries name the epoch that they were learned with, so that folding them later gives the
+//! same numbers. The walk of the design that this stands for, refitting clusters of people, is still to be built.
+//!
+//! Read the modules in this order; each imports only from those before it. `tests/tidy.rs` has the exact table.
+
+/// The words: ids, times, items, interactions, windows, feeds.
 pub mod domain;
+/// The thinking: learn, rank, availability, the world; pure.
 pub mod engine;
+/// The wire: what travels over the socket.
 pub mod protocol;
+/// The reading: text to vectors.
 pub mod embed;
+/// The memory: the journal and all that survives.
 pub mod store;
+/// The doing: actors that carry out what the engine decides.
 pub mod actors;
+/// The door: WebSocket, REST, the page, tokens.
 pub mod gateway;
+/// The same engine over a log: readers of files, import, evaluation.
 pub mod replay;
+/// The simulated network: people, tastes, texts, bots.
 pub mod simulate;
+/// Settings: defaults, a file, variables, flags.
 pub mod config;
+/// A server put together from its settings, and taken down in order.
 pub mod app;
+/// What the command line can do.
 pub mod commands;

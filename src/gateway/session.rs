@@ -11,8 +11,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, web};
-use bytestring::ByteString;
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
+use bytestring::ByteString;
 
 use crate::actors::server::{ItemDraft, Server, UserEvent};
 use crate::actors::session::{SessionId, SessionSettings, ToSession};

@@ -1,5 +1,8 @@
 //! Messages for `Coordinator`. From the door: `Change`, `AskScore`. From the journal: `Journalled`. From the server's
 //! end: `SaveNow`.
+//!
+//! Invariant: what changes the catalogue or follows from the journal holds its places in the journal's queue until it
+//! was handled, so a bounded number of these wait.
 
 use std::sync::Arc;
 

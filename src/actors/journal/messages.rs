@@ -1,5 +1,7 @@
 //! Messages for `Journal`. From people's actors: `Append`, `Forget`. From the coordinator and the door: `Append`. From
 //! whoever activates a person: `Barrier`.
+//!
+//! Invariant: an [`Append`] holds a reservation, so a bounded number of them wait; each is answered, once per entry.
 
 use actix::prelude::*;
 use tokio::sync::oneshot;

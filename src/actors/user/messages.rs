@@ -1,5 +1,8 @@
 //! Messages for `UserActor`. From sessions and requests, through the directory: `Parcel` with a `ToUser`. From the
 //! coordinator: `WorldChanged`. From the journal: `Stored`. From the directory: `Leave`.
+//!
+//! Invariant: a [`Parcel`] that was delivered is opened once, by this incarnation of the actor or by the next. Verdicts
+//! carry the generation of the state that they are about, so those about a state that was given up are told apart.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -328,8 +328,7 @@ impl UserActor {
         self.timing.rank_us = micros(started.elapsed());
         self.version = FeedVersion(self.version.0 + 1);
         let wire = wire_items(world, &items, now);
-        let feed =
-            Feed { user: self.user, version: self.version, epoch: world.epoch(), ranking: view.ranking, items };
+        let feed = Feed { user: self.user, version: self.version, epoch: world.epoch(), ranking: view.ranking, items };
         let shown = Arc::new(Shown { feed, items: wire, cause, made: now });
         match self.newest.iter_mut().find(|(known, _)| *known == view) {
             Some((_, newest)) => *newest = shown.clone(),
@@ -436,14 +435,18 @@ impl UserActor {
                 .collect(),
             events: self.state.seq().0,
             labelled: scores.progress.count(),
-            auc: scores.online.auc().map(|auc| auc as f32),
-            auc_topics: scores.topics.auc().map(|auc| auc as f32),
-            auc_model: scores.model.auc().map(|auc| auc as f32),
+            auc: scores.online.auc(),
+            auc_topics: scores.topics.auc(),
+            auc_model: scores.model.auc(),
             log_loss: scores.progress.log_loss().map(|loss| loss as f32),
             calibration_error: scores.progress.ece().map(|error| error as f32),
             weight_norm: self.state.online().weight_norm(),
             uncertainty: self.state.online().uncertainty(settings),
-            experts: Expert::ALL.into_iter().zip(blend).map(|(expert, amount)| Contribution { expert, amount }).collect(),
+            experts: Expert::ALL
+                .into_iter()
+                .zip(blend)
+                .map(|(expert, amount)| Contribution { expert, amount })
+                .collect(),
             follows: self.state.follows().to_vec(),
             seq: self.state.seq(),
         }
@@ -533,7 +536,8 @@ impl UserActor {
         // One more than is shown tells whether there is an end.
         let ranked = self.state.rank(&world, now, Ask { limit: upto + 1, ..view.ask() });
         let end = ranked.len() <= upto;
-        let items = wire_items(&world, &ranked[..ranked.len().min(upto)], now).into_iter().skip(after as usize).collect();
+        let items =
+            wire_items(&world, &ranked[..ranked.len().min(upto)], now).into_iter().skip(after as usize).collect();
         self.send(session, encode(&ServerMessage::Page(Page { after, items, end })));
     }
 
@@ -746,4 +750,3 @@ impl View {
         Ask { ranking: self.ranking, limit: self.limit as usize, explain: self.explain }
     }
 }
-

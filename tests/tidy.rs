@@ -1,0 +1,388 @@
+//! Keeps the house tidy: what we would repeat in review is a test, and its message says what to do.
+//!
+//! Invariant: reads files of the repository and nothing else. Each check collects all that it finds before it fails, so
+//! that one run shows the whole list. Absent on purpose: style, which is `cargo fmt`'s and `cargo clippy`'s.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+/// A layer, and what of it may be imported: these words of it, or all when none are named.
+type Allowed = (&'static str, &'static [&'static str]);
+
+/// What each layer may import, in reading order: only what stands above it.
+const LAYERS: &[(&str, &[Allowed])] = &[
+    ("domain", &[]),
+    ("engine", &[("domain", &[])]),
+    ("protocol", &[("domain", &[])]),
+    ("embed", &[("domain", &[])]),
+    ("store", &[("domain", &[]), ("engine", &[])]),
+    ("actors", &[("domain", &[]), ("engine", &[]), ("protocol", &[]), ("embed", &[]), ("store", &[])]),
+    // The engine only through the world, for reading; nothing of it learns behind an actor's back.
+    ("gateway", &[("domain", &[]), ("engine", &["world"]), ("protocol", &[]), ("actors", &[])]),
+    // The store only as a list of writes; who carries them out is somebody else's business.
+    ("replay", &[("domain", &[]), ("engine", &[]), ("store", &["Write"])]),
+    ("simulate", &[("domain", &[])]),
+    // Keys of the configuration are the settings of the layers that they set.
+    ("config", &[("engine", &["settings"]), ("embed", &[]), ("actors", &["inside"])]),
+    ("app", &[("embed", &[]), ("store", &[]), ("actors", &[]), ("gateway", &[]), ("config", &[])]),
+    (
+        "commands",
+        &[
+            ("domain", &[]),
+            ("engine", &[]),
+            ("protocol", &["refusal"]),
+            ("embed", &[]),
+            ("store", &[]),
+            ("actors", &[]),
+            ("replay", &[]),
+            ("simulate", &[]),
+            ("config", &[]),
+        ],
+    ),
+];
+
+/// What the thinking must not know, and what to do instead.
+const IMPURE: &[(&str, &str)] = &[
+    ("actix", "actors carry effects out: return an effect"),
+    ("tokio", "actors carry effects out: return an effect"),
+    ("async", "the thinking never waits: return an effect"),
+    (".await", "the thinking never waits: return an effect"),
+    ("postgres", "what is stored belongs to `store`"),
+    ("rusqlite", "what is stored belongs to `store`"),
+    ("std::net", "the outside belongs to `actors` and `gateway`"),
+    ("std::fs", "the outside belongs to `store`"),
+    ("std::thread", "threads belong to `actors`"),
+    ("Instant::now", "the caller brings `now`"),
+    ("SystemTime", "the caller brings `now`"),
+    ("thread_rng", "chance comes from a seed that the caller brings"),
+    ("rand::rng", "chance comes from a seed that the caller brings"),
+    ("random()", "chance comes from a seed that the caller brings"),
+    ("HashMap", "its order differs from run to run: use a BTreeMap or a sorted Vec"),
+    ("HashSet", "its order differs from run to run: use a BTreeSet or a bitmap"),
+    ("Mutex", "state has one owner: no locks"),
+    ("RwLock", "state has one owner: no locks"),
+    ("println", "say it in an effect or an error"),
+];
+
+const LINES_MAX: usize = 1_000;
+
+/// Longer than [`LINES_MAX`], with the reason why that is better than to part them.
+const LONG: &[(&str, &str)] = &[("src/simulate/vocabulary.rs", "a word list, which nobody reads from end to end")];
+
+#[test]
+fn layers_import_only_what_stands_above_them() {
+    let mut wrong = String::new();
+    let known: BTreeSet<&str> = LAYERS.iter().map(|(layer, _)| *layer).collect();
+    for (path, code) in sources() {
+        let layer = layer_of(&path);
+        if matches!(layer.as_str(), "lib" | "main") {
+            continue; // The map, and the command line on top of everything.
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
+            let _ =
+                writeln!(wrong, "{path}: `{layer}` has no place yet: add it to LAYERS here and to the map in lib.rs");
+            continue;
+        };
+        for import in imports(&code) {
+            let (target, rest) = import.split_once("::").unwrap_or((&import, ""));
+            if target == layer {
+                continue;
+            }
+            let word = rest.split("::").next().unwrap_or_default();
+            let fine =
+                allowed.iter().any(|(name, words)| *name == target && (words.is_empty() || words.contains(&word)));
+            if !fine {
+                let hint = if known.contains(target) {
+                    "hand in a Recipient or a trait, or return an effect"
+                } else {
+                    "no such layer: write the path in full, from the layer on"
+                };
+                let _ = writeln!(wrong, "{path}: `crate::{import}` is not for `{layer}`: {hint}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "reading order is import order:\n{wrong}");
+}
+
+#[test]
+fn the_table_of_layers_is_the_map_of_the_crate() {
+    let order: Vec<&str> = LAYERS.iter().map(|(layer, _)| *layer).collect();
+    let map = read("src/lib.rs");
+    let modules: Vec<&str> =
+        map.lines().filter_map(|line| line.trim().strip_prefix("pub mod ")?.split(';').next()).collect();
+    assert_eq!(modules, order, "lib.rs and this table tell different reading orders");
+    for (index, (layer, allowed)) in LAYERS.iter().enumerate() {
+        for (target, _) in *allowed {
+            assert!(order[..index].contains(target), "`{layer}` may not import `{target}`, which stands below it");
+        }
+    }
+}
+
+#[test]
+fn every_import_that_the_table_allows_is_used() {
+    let mut used = BTreeSet::new();
+    for (path, code) in sources() {
+        for import in imports(&code) {
+            used.insert((layer_of(&path), import.split("::").next().unwrap_or_default().to_owned()));
+        }
+    }
+    for (layer, allowed) in LAYERS {
+        for (target, _) in *allowed {
+            let pair = ((*layer).to_owned(), (*target).to_owned());
+            assert!(used.contains(&pair), "`{layer}` no longer imports `{target}`: take it out of the table");
+        }
+    }
+}
+
+#[test]
+fn words_and_thinking_are_pure() {
+    let mut wrong = String::new();
+    for (path, code) in sources() {
+        if !matches!(layer_of(&path).as_str(), "domain" | "engine") {
+            continue;
+        }
+        for (number, line) in code.lines().enumerate() {
+            for (word, instead) in IMPURE {
+                if has_word(line, word) {
+                    let _ = writeln!(wrong, "{path}:{}: `{word}` belongs in the shell: {instead}", number + 1);
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "the thinking takes state, event and `now`, and returns effects:\n{wrong}");
+}
+
+#[test]
+fn every_module_says_what_is_always_true() {
+    let mut wrong = String::new();
+    for path in files("src", &["rs"]) {
+        let text = read(&path);
+        let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        // The map speaks of the house as a whole; test modules are described by the names of their tests.
+        if path == "src/lib.rs" || path.ends_with("/tests.rs") {
+            if head.is_empty() {
+                let _ = writeln!(wrong, "{path}: open with a line of `//!` that says what this is");
+            }
+        } else if !head.contains("Invariant") {
+            let _ = writeln!(wrong, "{path}: open with `//!` and say in it what is always true: `Invariant: …`");
+        }
+    }
+    assert!(wrong.is_empty(), "a reader wants to know what to rely on:\n{wrong}");
+}
+
+#[test]
+fn borrowed_machinery_is_named_in_one_place() {
+    for (words, place) in [
+        (&["actix_web_actors"][..], "src/gateway/session.rs"),
+        (&["dashmap", "DashMap"][..], "src/actors/directory.rs"),
+    ] {
+        let named: Vec<String> = sources()
+            .into_iter()
+            .filter(|(_, code)| words.iter().any(|word| code.contains(word)))
+            .map(|(path, _)| path)
+            .collect();
+        assert_eq!(named, [place], "{words:?} are for {place} alone, so that they can be replaced there");
+    }
+}
+
+#[test]
+fn every_query_has_a_header() {
+    let mut wrong = String::new();
+    for path in files("sql/queries", &["sql"]) {
+        let text = read(&path);
+        if !text.starts_with("--") {
+            let _ = writeln!(wrong, "{path}: begin with a comment that says what it does, its parameters and columns");
+        }
+        let statements = text.lines().filter(|line| !line.starts_with("--")).flat_map(|line| line.matches(';')).count();
+        if statements > 1 {
+            let _ = writeln!(wrong, "{path}: more than one statement: one query, one file");
+        }
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if !sources().iter().any(|(_, code)| code.contains(name)) {
+            let _ = writeln!(wrong, "{path}: nobody reads it");
+        }
+    }
+    assert!(wrong.is_empty(), "one query, one file:\n{wrong}");
+}
+
+#[test]
+fn files_are_short() {
+    let mut wrong = String::new();
+    for folder in ["src", "static", "sql", "tests", "benches", "loadtests", "docs"] {
+        for path in files(folder, &["rs", "js", "mjs", "css", "html", "sql", "md"]) {
+            let lines = read(&path).lines().count();
+            let excused = LONG.iter().any(|(long, _)| *long == path);
+            if lines > LINES_MAX && !excused {
+                let _ = writeln!(wrong, "{path}: {lines} lines: it has more than one reason to change, so part it");
+            }
+            if lines <= LINES_MAX && excused {
+                let _ = writeln!(wrong, "{path}: {lines} lines: it needs no excuse any more");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "at most {LINES_MAX} lines per file:\n{wrong}");
+}
+
+#[test]
+fn nothing_names_the_machine_of_its_author() {
+    // Put together here, so that this file does not name them itself.
+    let folders = ["work", "home", "root"].map(|name| format!("/{name}/"));
+    let mut wrong = String::new();
+    for folder in ["src", "static", "sql", "tests", "benches", "loadtests", "docs", "README.md", "CHANGELOG.md", ".ci"]
+    {
+        for path in files(folder, &[]) {
+            // A picture, say.
+            let Ok(text) = fs::read_to_string(house().join(&path)) else { continue };
+            for (number, line) in text.lines().enumerate() {
+                if folders.iter().any(|folder| is_absolute(line, folder)) {
+                    let _ = writeln!(wrong, "{path}:{}: {}", number + 1, line.trim());
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "these paths exist on one machine only: make them relative, or let the reader say:\n{wrong}"
+    );
+}
+
+// ---- reading ----
+
+fn house() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(house().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Files below a folder (or the one file), by path from the house, sorted; all endings when none are named.
+fn files(below: &str, endings: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![house().join(below)];
+    while let Some(path) = folders.pop() {
+        if path.is_dir() {
+            // What is not ours: results of builds and installations.
+            if path.ends_with("target") || path.ends_with("node_modules") {
+                continue;
+            }
+            let entries = fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            folders.extend(entries.map(|entry| entry.expect("an entry of a folder").path()));
+        } else if path.is_file() {
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            if endings.is_empty() || endings.contains(&ending) {
+                found.push(relative(&path));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn relative(path: &Path) -> String {
+    let path = path.strip_prefix(house()).expect("a path below the house");
+    path.to_str().expect("a path in UTF-8").replace('\\', "/")
+}
+
+/// Our modules without their tests and comments, by path.
+fn sources() -> Vec<(String, String)> {
+    files("src", &["rs"])
+        .into_iter()
+        .filter(|path| !path.ends_with("/tests.rs"))
+        .map(|path| (path.clone(), code(&read(&path))))
+        .collect()
+}
+
+/// Without comments, and without everything that is marked `#[cfg(test)]`; lines keep their numbers.
+fn code(text: &str) -> String {
+    let mut code = String::new();
+    let (mut skipping, mut depth, mut opened) = (false, 0_i32, false);
+    for line in text.lines() {
+        let bare = line.trim_start();
+        if bare.starts_with("#[cfg(test)]") {
+            (skipping, depth, opened) = (true, 0, false);
+        }
+        if skipping {
+            // Strings with lone braces would fool this count; rustfmt puts the end of an item at its own indentation.
+            depth += line.matches('{').count() as i32 - line.matches('}').count() as i32;
+            opened |= line.contains('{');
+            let whole = (opened && depth <= 0) || (!opened && line.trim_end().ends_with(';'));
+            skipping = !whole;
+        } else if !bare.starts_with("//") {
+            code.push_str(match line.find(" // ") {
+                Some(comment) => &line[..comment],
+                None => line,
+            });
+        }
+        code.push('\n');
+    }
+    code
+}
+
+fn layer_of(path: &str) -> String {
+    let below = path.trim_start_matches("src/");
+    below.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned()
+}
+
+/// What follows each `crate::`: two steps of the path, or one.
+fn imports(code: &str) -> BTreeSet<String> {
+    code.match_indices("crate::")
+        .filter(|(at, _)| {
+            !code[..*at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == '$')
+        })
+        .map(|(at, word)| {
+            let rest = &code[at + word.len()..];
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
+            let steps: Vec<&str> = rest[..end].split("::").filter(|step| !step.is_empty()).take(2).collect();
+            if steps.is_empty() { format!("{}…", &rest[..rest.len().min(1)]) } else { steps.join("::") }
+        })
+        .collect()
+}
+
+/// Is it there as a word of its own? `async` is not in `asynchronous`.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_letter = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        let open_front = !word.starts_with(is_letter) || !before.is_some_and(is_letter);
+        // `println` is also in `println!`, `actix` in `actix_web`.
+        let open_end = word != "async" || !after.is_some_and(is_letter);
+        open_front && open_end
+    })
+}
+
+/// Does a path begin here? `static/home/` and `https://example/home/` are none of a machine.
+fn is_absolute(line: &str, folder: &str) -> bool {
+    line.match_indices(folder).any(|(at, _)| {
+        !line[..at].ends_with(|before: char| before.is_alphanumeric() || matches!(before, '_' | '-' | '.' | '}' | '~'))
+    })
+}
+
+// ---- the guard guards ----
+
+#[test]
+fn the_guard_sees_what_it_is_there_for() {
+    let text = "use crate::store::Store; // crate::gateway\n// crate::app\n#[cfg(test)]\nmod tests {\n    use crate::app::run;\n}\nfn f() { crate::embed::open() }\n";
+    let found: Vec<String> = imports(&code(text)).into_iter().collect();
+    assert_eq!(found, ["embed::open", "store::Store"]);
+    assert_eq!(code(text).lines().count(), text.lines().count());
+    for (line, word, there) in [
+        ("    let now = Instant::now();", "Instant::now", true),
+        ("async fn f() {}", "async", true),
+        ("is asynchronous", "async", false),
+        ("use actix_web::web;", "actix", true),
+        ("factix", "actix", false),
+        ("x.await?", ".await", true),
+        ("my_random()", "random()", false),
+    ] {
+        assert_eq!(has_word(line, word), there, "{word} in {line}");
+    }
+    let folder = format!("/{}/", "home");
+    for (line, there) in [(format!("cd {folder}me"), true), (format!("static{folder}x"), false)] {
+        assert_eq!(is_absolute(&line, &folder), there, "{line}");
+    }
+}
