@@ -42,7 +42,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { user_mailbox: 1_024, journal_queue: 65_536, active_people: 100_000, memory_mib: 0, idle_ms: 60_000, snapshot_every: 256, embed_queue: 4_096 }
+        Limits {
+            user_mailbox: 1_024,
+            journal_queue: 65_536,
+            active_people: 100_000,
+            memory_mib: 0,
+            idle_ms: 60_000,
+            snapshot_every: 256,
+            embed_queue: 4_096,
+        }
     }
 }
 

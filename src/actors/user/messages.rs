@@ -151,4 +151,3 @@ impl Stored {
         Stored { generation, verdicts }
     }
 }
-
