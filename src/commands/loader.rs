@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::config::Config;
-use crate::domain::ids::{ItemId, Key, UserId};
+use crate::domain::ids::{ItemId, Key, Position, UserId};
 use crate::domain::items::Author;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
@@ -17,7 +17,7 @@ use crate::engine::coordinator::{Draft, ItemWrite};
 use crate::engine::user::{EVENTS_REMEMBERED, UserEvent};
 use crate::replay::offline::{Learning, Offline};
 use crate::store::recovery::{load_coordinator, read_catalogue, recover};
-use crate::store::{Outcome, Store};
+use crate::store::{Outcome, Store, Write};
 
 /// Writes per transaction.
 const BATCH: usize = 4_096;
@@ -33,6 +33,10 @@ pub struct Loader {
     now: Millis,
     /// People who were in the store before: only theirs has entries that may come again.
     stored_people: u32,
+    /// Every entry so far stands where the engine counted it, so its coordinator may be saved.
+    positions_are_exact: bool,
+    /// Where the journal ends as far as it was flushed.
+    flushed: Position,
     /// What was brought.
     pub brought: Brought,
 }
@@ -64,9 +68,19 @@ impl Loader {
         let (catalogue, people) = read_catalogue(&*store).await?;
         let settings = Arc::new(config.learn.clone());
         let coordinator = load_coordinator(&*store, config.dim, settings, catalogue, now).await?;
-        let stored_people = people.len() as u32;
+        let (stored_people, flushed) = (people.len() as u32, coordinator.covers());
         let offline = Offline::over(coordinator, people);
-        Ok(Loader { store, embedder, offline, drafts: Vec::new(), now, stored_people, brought: Brought::default() })
+        Ok(Loader {
+            store,
+            embedder,
+            offline,
+            drafts: Vec::new(),
+            now,
+            stored_people,
+            positions_are_exact: true,
+            flushed,
+            brought: Brought::default(),
+        })
     }
 
     /// The engine underneath.
@@ -156,6 +170,11 @@ impl Loader {
     /// What the store says.
     pub async fn finish(mut self) -> anyhow::Result<Brought> {
         self.recentre().await?;
+        let coordinator = self.offline.coordinator();
+        if self.positions_are_exact && self.brought.learned > 0 {
+            // So that the next start need not fold what was folded here.
+            self.store.save_coordinator_snapshot(coordinator.covers(), coordinator.to_bytes()).await?;
+        }
         Ok(self.brought)
     }
 
@@ -175,15 +194,22 @@ impl Loader {
 
     async fn flush(&mut self) -> anyhow::Result<()> {
         let writes = self.offline.take_writes();
+        let mut expected = self.flushed;
         let mut writes = writes.into_iter().peekable();
         while writes.peek().is_some() {
             let batch: Vec<_> = writes.by_ref().take(BATCH).collect();
+            let entries: Vec<bool> = batch.iter().map(|write| matches!(write, Write::Entry(_))).collect();
             let outcomes = self.store.append(batch).await?;
+            for (outcome, _) in outcomes.iter().zip(entries).filter(|(_, is_entry)| *is_entry) {
+                expected = Position(expected.0 + 1);
+                self.positions_are_exact &= *outcome == Outcome::Stored(expected);
+            }
             ensure!(
                 outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_))),
                 "the store knows events that were taken for new: was the same directory written by another program?"
             );
         }
+        self.flushed = expected;
         Ok(())
     }
 }

@@ -95,6 +95,11 @@ impl Offline {
         self.states.insert(state.user(), state);
     }
 
+    /// Lets go of a person's state: they will not act again, or it will be put in before.
+    pub fn forget_state(&mut self, user: UserId) {
+        self.states.remove(&user);
+    }
+
     /// The state of a person, if they acted or it was put in.
     #[must_use]
     pub fn state(&self, user: UserId) -> Option<&UserState> {

@@ -1,0 +1,141 @@
+//! How long a server with a long past takes: from `kill -9` to ready, and from a cold person's request to their answer.
+//!
+//! Not a timed test: it prints figures. `RECOVERY_PEOPLE` and `RECOVERY_ENTRIES` set the size (100,000 and 5,000,000).
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eddyline::commands::loader::Loader;
+use eddyline::config::Config;
+use eddyline::domain::ids::Key;
+use eddyline::domain::interactions::{Interaction, Kind};
+use eddyline::domain::time::Millis;
+use eddyline::embed::hashing::HashingEmbedder;
+use eddyline::engine::coordinator::Draft;
+use eddyline::engine::user::UserEvent;
+use eddyline::store::embedded::Embedded;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const ITEMS: u32 = 1_000;
+const COLD: u32 = 2_000;
+
+fn number(name: &str, default: u32) -> u32 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// People who each liked, clicked and skipped their share, through the engine and into the store.
+fn fill(directory: &Path, people: u32, entries: u32) {
+    let now = Millis(1_780_000_000_000);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Arc::new(Embedded::open(directory).unwrap());
+        let embedder = Arc::new(HashingEmbedder::new(384).unwrap());
+        let mut loader = Loader::open(store, embedder, &Config::default(), now).await.unwrap();
+        for item in 0..ITEMS {
+            let draft = Draft {
+                key: Key::new(&format!("item-{item}")).unwrap(),
+                author: None,
+                topics: Some(vec![Key::new(&format!("topic-{}", item % 12)).unwrap()]),
+                text: Some(format!("item {item} of topic {}, {}", item % 12, item * 7_919).into()),
+                embedding: None,
+                created: Some(now.plus(-i64::from(item) * 60_000)),
+                windows: None,
+            };
+            loader.item(draft).await.unwrap();
+        }
+        loader.recentre().await.unwrap();
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        // One person after the other, so that the engine holds few states at once.
+        for person in 0..people {
+            let user = loader.person(&Key::new(&format!("person-{person}")).unwrap(), None);
+            for event in 0..entries / people {
+                let kind = [Kind::Click, Kind::Like, Kind::Skip, Kind::View][random.random_range(0..4)];
+                let item = eddyline::domain::ids::ItemId(random.random_range(0..ITEMS));
+                let at = now.plus(i64::from(event) * 1_000 - 1_000_000_000);
+                let id = Key::new(&format!("event-{event}")).unwrap();
+                let interaction = Interaction { id, item, kind, dwell_ms: None, at, shown: None };
+                loader.act(user, UserEvent::Interacted(interaction)).await.unwrap();
+            }
+            loader.offline().forget_state(user);
+        }
+        loader.finish().await.unwrap();
+    });
+}
+
+/// Starts the server; gives it, its address, and how long it took to be ready.
+fn start(directory: &Path) -> (Child, String, Duration) {
+    let began = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--store", &format!("file:{}", directory.display())])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on ").expect("an address").to_owned();
+    ureq::get(format!("{address}/ready")).call().unwrap();
+    (child, address, began.elapsed())
+}
+
+fn percentile(sorted: &[Duration], share: f64) -> Duration {
+    sorted[((sorted.len() - 1) as f64 * share) as usize]
+}
+
+fn main() {
+    let (people, entries) = (number("RECOVERY_PEOPLE", 100_000), number("RECOVERY_ENTRIES", 5_000_000));
+    let directory = tempfile::tempdir().unwrap();
+    let began = Instant::now();
+    fill(directory.path(), people, entries);
+    let filled = began.elapsed().as_secs_f64();
+    println!(
+        "{people} people, {entries} entries, {ITEMS} items: learned and stored in {filled:.1} s ({:.0}/s)",
+        f64::from(entries) / filled
+    );
+    for round in 1..=3 {
+        let (mut child, address, ready) = start(directory.path());
+        // Something new in the journal, so that there is a tail to fold.
+        for event in 0..200 {
+            let body =
+                format!(r#"{{"id":"new-{round}-{event}","user":"person-{event}","item":"item-1","kind":"like"}}"#);
+            let post = ureq::post(format!("{address}/v1/interactions")).header("content-type", "application/json");
+            post.send(body).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        println!("round {round}: ready {:.0} ms after its start; then killed by kill -9", ready.as_secs_f64() * 1e3);
+    }
+    let (mut child, address, ready) = start(directory.path());
+    println!("ready {:.0} ms after kill -9 and a start", ready.as_secs_f64() * 1e3);
+    let agent = ureq::Agent::new_with_defaults();
+    let mut random = ChaCha8Rng::seed_from_u64(2);
+    let mut took = |cold: bool| {
+        let mut all: Vec<Duration> = (0..COLD)
+            .map(|turn| {
+                let person = if cold { random.random_range(1_000..people) } else { turn % 100 };
+                let asked = Instant::now();
+                let mut answer = agent.get(format!("{address}/v1/users/person-{person}/model")).call().unwrap();
+                answer.body_mut().read_to_string().unwrap();
+                asked.elapsed()
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    };
+    for (name, cold) in [("cold", true), ("hot (baseline)", false)] {
+        let all = took(cold);
+        let shown = [0.5, 0.9, 0.99, 1.0].map(|share| format!("{:.2}", percentile(&all, share).as_secs_f64() * 1e3));
+        println!(
+            "{name}: request to answer over HTTP, p50 {} p90 {} p99 {} max {} ms",
+            shown[0], shown[1], shown[2], shown[3]
+        );
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
