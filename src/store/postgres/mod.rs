@@ -23,7 +23,7 @@ mod rows;
 pub mod schema;
 mod session;
 mod settings;
-mod tls;
+pub mod tls;
 mod url;
 mod writer;
 mod writes;

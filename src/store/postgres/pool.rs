@@ -27,7 +27,7 @@ pub(super) fn make(url: &PostgresUrl, settings: &PostgresSettings, size: usize) 
     let mut config = url.config.clone();
     let connect = Duration::from_millis(settings.connect_ms);
     config.connect_timeout(connect).keepalives_idle(Duration::from_secs(10)).tcp_user_timeout(settings.patience());
-    let manager = match tls::connector(&url.protection)? {
+    let manager = match tls::connector(url)? {
         Some(connector) => Manager::from_config(config, connector, verified),
         None => Manager::from_config(config, NoTls, verified),
     };

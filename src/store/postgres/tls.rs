@@ -14,11 +14,15 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::url::Protection;
+use super::url::{PostgresUrl, Protection};
 use crate::store::StoreError;
 
 /// What makes connections secure; `None` when they are to be plain.
-pub(super) fn connector(protection: &Protection) -> Result<Option<MakeRustlsConnect>, StoreError> {
+///
+/// # Errors
+/// [`StoreError::Refused`] when `sslrootcert`, or this machine, names nobody to trust.
+pub fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, StoreError> {
+    let protection = &url.protection;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match protection {
         Protection::Plain => return Ok(None),

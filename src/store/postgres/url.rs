@@ -81,6 +81,12 @@ impl PostgresUrl {
         Ok(PostgresUrl { text: text.to_owned(), config, protection })
     }
 
+    /// For a driver: where, who and whether encrypted. How that is checked is up to [`super::tls::connector`].
+    #[must_use]
+    pub fn driver(&self) -> &Config {
+        &self.config
+    }
+
     /// As it was written, password and all: for whoever must hand it on.
     #[must_use]
     pub fn expose(&self) -> &str {
