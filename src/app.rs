@@ -4,7 +4,9 @@
 //! sessions are told, what was accepted becomes durable, then the process ends.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -16,8 +18,9 @@ use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::auth::Auth;
 use crate::gateway::{Door, GatewaySettings, Serving, serve};
-use crate::store::Store;
 use crate::store::embedded::Embedded;
+use crate::store::postgres::Postgres;
+use crate::store::{Store, StoreError};
 
 /// A running server.
 pub struct Running {
@@ -26,17 +29,77 @@ pub struct Running {
     serving: Serving,
 }
 
-/// Opens the configured store.
+/// Longest wait between two tries while the database cannot be reached.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Opens the configured store, or says at once why not.
 ///
 /// # Errors
 /// What the store says; a message for people.
-pub fn open_store(url: &str) -> anyhow::Result<Arc<dyn Store>> {
-    match StoreUrl::parse(url)? {
-        StoreUrl::File(directory) => {
-            let store = Embedded::open(&directory)
-                .with_context(|| format!("cannot open the store in {}", directory.display()))?;
-            Ok(Arc::new(store))
+pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    try_open(config).await.with_context(|| format!("cannot open the store {}", config.store))
+}
+
+/// Opens the configured store, for a server: while its database cannot be reached, waits for it, and meanwhile answers
+/// every request at the address where the server will be with 503, so that `/ready` says no.
+///
+/// # Errors
+/// What waiting does not help against; a message for people.
+pub async fn await_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let (mut wait, mut waiting) = (Duration::from_millis(250), None);
+    loop {
+        match (try_open(config).await, &config.store) {
+            (Err(StoreError::Unavailable(why)), StoreUrl::Postgres(url)) => {
+                tracing::warn!(store = %url, %why, retry_in = ?wait, "waiting for the database");
+                if waiting.is_none() {
+                    waiting = Some(Waiting::begin(config.address()?));
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY_MAX);
+            }
+            (opened, url) => {
+                if let Some(Some(waiting)) = waiting {
+                    waiting.end().await;
+                }
+                return opened.with_context(|| format!("cannot open the store {url}"));
+            }
         }
+    }
+}
+
+async fn try_open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match &config.store {
+        StoreUrl::File(directory) => Arc::new(Embedded::open(directory)?),
+        StoreUrl::Postgres(url) => Arc::new(Postgres::open(url, &config.postgres).await?),
+    })
+}
+
+/// Answers in place of a server that waits for its database.
+struct Waiting(actix_web::dev::ServerHandle);
+
+impl Waiting {
+    /// `None` when the address is not free: the server itself will say so.
+    fn begin(address: SocketAddr) -> Option<Waiting> {
+        // Nobody could find a port that is not known yet.
+        if address.port() == 0 {
+            return None;
+        }
+        let service = || {
+            actix_web::App::new().default_service(actix_web::web::to(|| async {
+                actix_web::HttpResponse::ServiceUnavailable()
+                    .insert_header((actix_web::http::header::RETRY_AFTER, "1"))
+                    .json(serde_json::json!({ "error": "unavailable", "message": "waiting for the database" }))
+            }))
+        };
+        // Signals are left to the system: whoever is only waiting may simply be ended.
+        let server = actix_web::HttpServer::new(service).workers(1).disable_signals().bind(address).ok()?.run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        Some(Waiting(handle))
+    }
+
+    async fn end(self) {
+        self.0.stop(false).await;
     }
 }
 

@@ -2,17 +2,19 @@
 //!
 //! Invariant: what [`Config::load`] returns was checked; an error names the key and where its value came from.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::actors::inside::Limits;
 use crate::embed::Choice;
 use crate::engine::settings::LearnSettings;
+use crate::store::postgres::{PostgresSettings, PostgresUrl};
 
 /// Everything that can be configured. In a variable, `__` goes one level down: `EDDYLINE_LEARN__DECAY_RATE=2`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,8 +22,10 @@ use crate::engine::settings::LearnSettings;
 pub struct Config {
     /// Address and port; port 0 takes a free one.
     pub listen: String,
-    /// `file:DIR`, the embedded store in a directory.
-    pub store: String,
+    /// `file:DIR`, the embedded store in a directory, or `postgres://…`. Shown without its password.
+    pub store: StoreUrl,
+    /// For `store = "postgres://…"`.
+    pub postgres: PostgresSettings,
     /// Numbers in an embedding.
     pub dim: usize,
     /// What turns text into vectors: `hashing`, `given` (items bring theirs) or `http`.
@@ -75,7 +79,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             listen: "127.0.0.1:8080".into(),
-            store: "file:eddyline-data".into(),
+            store: StoreUrl::File("eddyline-data".into()),
+            postgres: PostgresSettings::default(),
             dim: 384,
             embedder: Choice::Hashing,
             http: HttpEmbedding::default(),
@@ -117,14 +122,39 @@ fn error(key: impl Into<String>, rule: impl Into<String>) -> ConfigError {
 }
 
 /// Where a store is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum StoreUrl {
     /// The embedded store in this directory.
     File(PathBuf),
+    /// The store in this Postgres database.
+    Postgres(Box<PostgresUrl>),
+}
+
+impl TryFrom<String> for StoreUrl {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        StoreUrl::parse(&text).map_err(|error| error.rule)
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreUrl::File(directory) => write!(f, "file:{}", directory.display()),
+            StoreUrl::Postgres(url) => url.fmt(f),
+        }
+    }
+}
+
+impl Serialize for StoreUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl StoreUrl {
-    /// Reads `file:DIR`.
+    /// Reads `file:DIR` or `postgres://…`.
     ///
     /// # Errors
     /// What it must be.
@@ -132,10 +162,13 @@ impl StoreUrl {
         if let Some(directory) = text.strip_prefix("file:").filter(|directory| !directory.is_empty()) {
             return Ok(StoreUrl::File(directory.into()));
         }
-        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            return Err(error("store", "this version has no Postgres store yet: use file:DIRECTORY"));
+        if PostgresUrl::is_one(text) {
+            let url = PostgresUrl::parse(text).map_err(|rule| error("store", rule))?;
+            return Ok(StoreUrl::Postgres(Box::new(url)));
         }
-        Err(error("store", format!("must be file:DIRECTORY, is {text:?}")))
+        // Only the scheme is repeated: there may be a password behind it.
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        Err(error("store", format!("must be file:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE, begins with {scheme:?}")))
     }
 }
 
@@ -169,7 +202,7 @@ impl Config {
     /// The first key that is out of them.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.address()?;
-        StoreUrl::parse(&self.store)?;
+        self.postgres.check().map_err(|(key, rule)| error(format!("postgres.{key}"), rule))?;
         if !(1..=crate::embed::DIM_MAX).contains(&self.dim) {
             return Err(error("dim", format!("must be 1 to {}, is {}", crate::embed::DIM_MAX, self.dim)));
         }
@@ -245,6 +278,9 @@ mod tests {
             ("listen = \"nowhere\"", "listen"),
             ("listen = \"0.0.0.0:80\"", "listen"),
             ("store = \"redis://x\"", "store"),
+            ("store = \"postgres://ada:secret@db:port/x\"", "store"),
+            ("[postgres]\nconnections_max = 0", "postgres.connections_max"),
+            ("[postgres]\nspeed = 1", "speed"),
             ("dim = 0", "dim"),
             ("dim = \"many\"", "dim"),
             ("embedder = \"magic\"", "embedder"),
@@ -257,6 +293,7 @@ mod tests {
         ] {
             let error = from_text(text).unwrap_err();
             assert!(error.key.ends_with(key) || error.rule.contains(key), "{text}: {error:?}");
+            assert!(!error.to_string().contains("secret@"), "{error}");
         }
     }
 
@@ -269,6 +306,14 @@ mod tests {
         let config = Config::load(Some(&file), &flags).unwrap();
         assert_eq!((config.listen.as_str(), config.dim), ("127.0.0.1:2", 16));
         assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
+    fn a_password_is_not_shown_with_the_configuration() {
+        let config = from_text("store = \"postgres://ada:hidden@db/feeds?sslmode=verify-full\"").unwrap();
+        assert!(!format!("{config:?}").contains("hidden"));
+        let shown = serde_json::to_value(&config).unwrap();
+        assert_eq!(shown["store"], "postgres://ada@db/feeds?sslmode=verify-full");
     }
 
     #[test]

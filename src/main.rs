@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
-use eddyline::commands::{check, demo, health, import, loader::Loader, replay, simulate};
+use eddyline::commands::{check, db, demo, health, import, loader::Loader, replay, simulate};
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
 use eddyline::domain::ids::Key;
 use eddyline::domain::time::{DAY_MS, Millis};
@@ -111,7 +111,7 @@ struct ServeArgs {
     /// Address and port; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// `file:DIR`.
+    /// `file:DIR` or `postgres://…` (with a password rather in `EDDYLINE_STORE`: flags are seen by all of the machine).
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }
@@ -140,7 +140,7 @@ struct ImportArgs {
     /// What is read.
     #[arg(long)]
     format: import::Format,
-    /// `file:DIR`.
+    /// `file:DIR` or `postgres://…` (with a password rather in `EDDYLINE_STORE`: flags are seen by all of the machine).
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Names of columns: `user=…,item=…,time=…`.
@@ -202,7 +202,23 @@ struct ReplayArgs {
 enum DbCommand {
     /// Fold everybody's journal and compare with what was saved. Reads only.
     Check {
-        /// `file:DIR`.
+        /// `file:DIR` or `postgres://…`.
+        #[arg(long, value_name = "URL")]
+        store: Option<String>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Bring the schema of a Postgres store up to date. The server does so itself when it starts.
+    Migrate {
+        /// `postgres://…`.
+        #[arg(long, value_name = "URL")]
+        store: Option<String>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Version of the schema, rows and bytes per table of a Postgres store. Reads only.
+    Status {
+        /// `postgres://…`.
         #[arg(long, value_name = "URL")]
         store: Option<String>,
         #[command(flatten)]
@@ -262,7 +278,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = configured(&args.config, &flags)?;
             let network = Arc::new(Network::new(args.people, args.seed)?);
             actix_web::rt::System::new().block_on(async {
-                let store = app::open_store(&config.store)?;
+                let store = app::open_store(&config).await?;
                 let (_, people) = eddyline::store::recovery::read_catalogue(&*store).await?;
                 if people.is_empty() {
                     let embedder = app::open_embedder(&config)?;
@@ -278,7 +294,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => {
             let config = configured(&args.config, &Flags { listen: args.listen, store: args.store })?;
             actix_web::rt::System::new().block_on(async {
-                let store = app::open_store(&config.store)?;
+                let store = app::await_store(&config).await?;
                 app::run(&config, store).await?.until_signal().await
             })
         }
@@ -290,7 +306,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Import(args) => {
             let config = configured(&args.config, &Flags { listen: None, store: args.store })?;
             let brought = blocking(async {
-                let store = app::open_store(&config.store)?;
+                let store = app::open_store(&config).await?;
                 let now = clock.now();
                 let loader = Loader::open(store, app::open_embedder(&config)?, &config, now).await?;
                 let options = import::Options {
@@ -319,7 +335,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Db(DbCommand::Check { store, config }) => {
             let config = configured(&config, &Flags { listen: None, store })?;
-            let found = blocking(async { check::check(app::open_store(&config.store)?, &config, clock.now()).await })?;
+            let found = blocking(async { check::check(app::open_store(&config).await?, &config, clock.now()).await })?;
             eprintln!(
                 "{} people, {} entries, {} snapshots equal the fold, {} set aside, {} wrong",
                 found.people,
@@ -332,6 +348,16 @@ fn run(command: Command) -> anyhow::Result<()> {
                 eprintln!("wrong: {wrong}");
             }
             if found.wrong.is_empty() { Ok(()) } else { bail!("the store is not what the journal says") }
+        }
+        Command::Db(DbCommand::Migrate { store, config }) => {
+            let config = configured(&config, &Flags { listen: None, store })?;
+            let (before, after) = db::migrate(&config)?;
+            eprintln!("schema version {after}, was {before}");
+            Ok(())
+        }
+        Command::Db(DbCommand::Status { store, config }) => {
+            let config = configured(&config, &Flags { listen: None, store })?;
+            print(db::status(&config)?.to_string().trim_end())
         }
         Command::Token(TokenCommand::Create { user, service, days, config }) => {
             let config = configured(&config, &Flags::default())?;

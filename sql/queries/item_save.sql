@@ -1,6 +1,6 @@
 -- An item in its current revision, new or changed; no row comes back when that id has another key.
 -- $1 id bigint, $2 key text, $3 revision bigint, $4 author_id bigint or null, $5 author_key text or null,
--- $6 topics text (JSON array of ids, the main one first), $7 text text, $8 created bigint ms, $9 deleted boolean.
+-- $6 topics text (JSON array of ids, the main one first), $7 text text, $8 created instant, $9 deleted boolean.
 -- Columns: id bigint.
 INSERT INTO items (id, key, revision, author_id, author_key, topics, text, created, deleted)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)

@@ -1,5 +1,5 @@
 -- A person's entries up to an instant of their own time, in order of their numbers.
--- $1 user_id bigint, $2 at bigint ms.
+-- $1 user_id bigint, $2 at instant.
 -- Columns: position bigint, then those of journal_append.sql in its order.
 SELECT position, user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,
        shown_propensity, positive, weight, topics, centre_topic, centre_epoch, features, predicted, payload

@@ -1,5 +1,5 @@
 -- A person, new or changed; no row comes back when that id has another key.
--- $1 id bigint, $2 key text, $3 partition bigint, $4 name text or null, $5 attributes text (JSON) or null, $6 created bigint ms.
+-- $1 id bigint, $2 key text, $3 partition bigint, $4 name text or null, $5 attributes text (JSON) or null, $6 created instant.
 -- Columns: id bigint.
 INSERT INTO users (id, key, partition, name, attributes, created)
 VALUES ($1, $2, $3, $4, $5, $6)

@@ -4,6 +4,7 @@
 //! terminal; machine-readable results go where `--json` says.
 
 pub mod check;
+pub mod db;
 pub mod demo;
 pub mod health;
 pub mod import;

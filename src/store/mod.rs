@@ -6,6 +6,9 @@
 
 pub mod codec;
 pub mod embedded;
+mod ends;
+mod group;
+pub mod postgres;
 pub mod recovery;
 
 use std::sync::Arc;
@@ -89,7 +92,8 @@ pub enum CatalogueRow {
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing was written: the caller may try again.
+    /// It may or may not have been written, since the answer was lost: the caller may try the very same again, and an
+    /// entry that turns out to be there is told as `Stored`.
     #[error("the store cannot answer now: {0}")]
     Unavailable(String),
     /// Our own row does not parse: a bug, or a table edited by hand.
@@ -109,7 +113,7 @@ pub enum StoreError {
         known: u32,
     },
     /// Another process has it open.
-    #[error("{0} is in use by another process: stop it, or choose another directory")]
+    #[error("{0} is in use by another process: stop it, or choose another store")]
     Locked(String),
     /// A row can never be stored: a bug.
     #[error("refused by the database: {0}")]

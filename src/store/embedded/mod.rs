@@ -27,7 +27,8 @@ use std::path::Path;
 use futures_util::future::BoxFuture;
 
 use self::reader::Readers;
-use self::writer::{Work, Writer};
+use self::writer::Writer;
+use super::group::Work;
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
 use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
 use crate::domain::items::Embedding;

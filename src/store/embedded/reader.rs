@@ -13,12 +13,13 @@ use rusqlite::{Connection, OptionalExtension, Params, Transaction, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::failures::stopped;
-use super::{files, rows, writes};
+use super::{files, rows};
 use crate::domain::ids::{ItemId, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
+use crate::store::group::{COORDINATOR, QUEUE};
 use crate::store::{CatalogueRow, Recovered, Slice, Snapshot, StoreError, codec};
 
 const JOURNAL_TAIL: &str = include_str!("../../../sql/queries/journal_tail.sql");
@@ -36,8 +37,6 @@ const FOLLOWS_LIST: &str = include_str!("../../../sql/queries/follows_list.sql")
 const SNAPSHOT_GET: &str = include_str!("../../../sql/queries/snapshot_get.sql");
 const COORDINATOR_SNAPSHOTS_LIST: &str = include_str!("../../../sql/queries/coordinator_snapshots_list.sql");
 
-/// How many calls may wait.
-const QUEUE: usize = 1_024;
 /// How many read at once: reading the whole catalogue must not keep people from being recovered.
 const READERS: usize = 4;
 
@@ -167,7 +166,7 @@ pub(super) fn coordinator_snapshot(connection: &Connection) -> Result<Option<(Po
     while let Some(row) = found.next()? {
         let (position, checksum): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (position, bytes) = (position.cast_unsigned(), row.get::<_, Vec<u8>>(2)?);
-        if codec::snapshot_checksum(writes::COORDINATOR, position, &bytes) == checksum {
+        if codec::snapshot_checksum(COORDINATOR, position, &bytes) == checksum {
             return Ok(Some((Position(position), bytes)));
         }
         tracing::warn!(position, "coordinator snapshot is unreadable: taking the one before it");

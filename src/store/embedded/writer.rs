@@ -11,53 +11,19 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::failures::stopped;
-use super::writes::{Ends, Writes};
-use crate::domain::ids::{Position, UserId};
-use crate::store::{Outcome, Snapshot, StoreError, Write};
+use super::writes::Writes;
+use crate::store::ends::Ends;
+use crate::store::group::{self, Answer, Call, QUEUE, Work};
+use crate::store::{Outcome, StoreError};
 
-/// How many calls may wait.
-const QUEUE: usize = 1_024;
-/// No further call joins a group that has reached this many writes, so that the first one is not kept waiting.
-const GROUP_WRITES: usize = 4_096;
-/// A snapshot counts as one write per so many bytes.
-const BYTES_PER_WRITE: usize = 256;
-
-/// What one call asks for.
-pub(super) enum Work {
-    /// Answered by one outcome per write; all others by none.
-    Append(Vec<Write>),
-    Snapshot(UserId, Snapshot),
-    CoordinatorSnapshot(Position, Vec<u8>),
-    Health,
-}
-
-impl Work {
-    fn writes(&self) -> usize {
-        match self {
-            Work::Append(batch) => batch.len(),
-            Work::Snapshot(_, Snapshot { bytes, .. }) | Work::CoordinatorSnapshot(_, bytes) => {
-                1 + bytes.len() / BYTES_PER_WRITE
-            }
-            Work::Health => 1,
-        }
+fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
+    match work {
+        Work::Append(batch) => return writes.batch(batch),
+        Work::Snapshot(user, snapshot) => writes.snapshot(*user, snapshot)?,
+        Work::CoordinatorSnapshot(covers, bytes) => writes.coordinator_snapshot(*covers, bytes)?,
+        Work::Health => writes.health()?,
     }
-
-    fn apply(&self, writes: &mut Writes<'_>) -> Result<Vec<Outcome>, StoreError> {
-        match self {
-            Work::Append(batch) => return writes.batch(batch),
-            Work::Snapshot(user, snapshot) => writes.snapshot(*user, snapshot)?,
-            Work::CoordinatorSnapshot(covers, bytes) => writes.coordinator_snapshot(*covers, bytes)?,
-            Work::Health => writes.health()?,
-        }
-        Ok(Vec::new())
-    }
-}
-
-type Answer = Result<Vec<Outcome>, StoreError>;
-
-struct Call {
-    work: Work,
-    answer: oneshot::Sender<Answer>,
+    Ok(Vec::new())
 }
 
 /// The thread's handle. Dropping it lets the thread finish what waits, and waits for it.
@@ -98,45 +64,34 @@ impl Drop for Writer {
 
 fn run(mut connection: Connection, mut queue: mpsc::Receiver<Call>) {
     let mut ends = Ends::default();
-    let mut group = Vec::new();
     while let Some(call) = queue.blocking_recv() {
-        let mut writes = call.work.writes();
-        group.push(call);
-        while writes < GROUP_WRITES
-            && let Ok(call) = queue.try_recv()
-        {
-            writes += call.work.writes();
-            group.push(call);
-        }
-        answer(&mut connection, &mut ends, &mut group);
+        answer(&mut connection, &mut ends, group::gather(call, &mut queue));
     }
 }
 
-fn answer(connection: &mut Connection, ends: &mut Ends, group: &mut Vec<Call>) {
-    match commit(connection, ends, group) {
+fn answer(connection: &mut Connection, ends: &mut Ends, group: Vec<Call>) {
+    match commit(connection, ends, &group) {
         Ok(answers) => {
-            for (call, outcomes) in group.drain(..).zip(answers) {
-                // Nobody waits any more: it is stored all the same.
-                let _ = call.answer.send(Ok(outcomes));
+            ends.settle(&group);
+            for (call, outcomes) in group.into_iter().zip(answers) {
+                call.tell(Ok(outcomes));
             }
         }
-        Err(Failure::Work(error)) => {
+        Err(Failure::Work(_)) if group.len() > 1 => {
             ends.forget();
-            if let [_] = &group[..] {
-                for call in group.drain(..) {
-                    let _ = call.answer.send(Err(clone(&error)));
-                }
-                return;
-            }
-            for call in group.drain(..) {
-                answer(connection, ends, &mut vec![call]);
+            for call in group {
+                answer(connection, ends, vec![call]);
             }
         }
-        Err(Failure::Commit(error)) => {
+        Err(failure) => {
             ends.forget();
-            tracing::error!(%error, calls = group.len(), "commit failed");
-            for call in group.drain(..) {
-                let _ = call.answer.send(Err(clone(&error)));
+            if let Failure::Commit(error) = &failure {
+                tracing::error!(%error, calls = group.len(), "commit failed");
+                ends.doubt(&group);
+            }
+            let (Failure::Work(error) | Failure::Commit(error)) = failure;
+            for call in group {
+                call.tell(Err(group::clone(&error)));
             }
         }
     }
@@ -153,19 +108,8 @@ fn commit(connection: &mut Connection, ends: &mut Ends, group: &[Call]) -> Resul
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| Failure::Commit(error.into()))?;
     let answers = Writes::new(&transaction, ends)
-        .and_then(|mut writes| group.iter().map(|call| call.work.apply(&mut writes)).collect())
+        .and_then(|mut writes| group.iter().map(|call| apply(&call.work, &mut writes)).collect())
         .map_err(Failure::Work)?;
     transaction.commit().map_err(|error| Failure::Commit(error.into()))?;
     Ok(answers)
-}
-
-/// The same error for each call of a group.
-fn clone(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
-        StoreError::Corrupt { table, detail } => StoreError::Corrupt { table, detail: detail.clone() },
-        StoreError::Newer { found, known } => StoreError::Newer { found: *found, known: *known },
-        StoreError::Locked(text) => StoreError::Locked(text.clone()),
-        StoreError::Refused(text) => StoreError::Refused(text.clone()),
-    }
 }

@@ -4,7 +4,7 @@
 //! keys never change once written: a write that would change one is refused, not ignored.
 //! Absent on purpose: transactions, threads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
@@ -14,12 +14,15 @@ use crate::domain::items::Item;
 use crate::domain::journal::{Entry, What};
 use crate::domain::people::Person;
 use crate::store::codec::{self, JournalRow};
+use crate::store::ends::Ends;
+use crate::store::group::COORDINATOR;
 use crate::store::{Outcome, Snapshot, StoreError, Write};
 
 const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/journal_append.sql");
 const JOURNAL_LAST_SEQ: &str = include_str!("../../../sql/queries/journal_last_seq.sql");
 const JOURNAL_LAST_POSITION: &str = include_str!("../../../sql/queries/journal_last_position.sql");
 const JOURNAL_FIND_EVENT: &str = include_str!("../../../sql/queries/journal_find_event.sql");
+const JOURNAL_FIND_ENTRY: &str = include_str!("../../../sql/queries/journal_find_entry.sql");
 const FOLLOW_INSERT: &str = include_str!("../../../sql/queries/follow_insert.sql");
 const FOLLOW_DELETE: &str = include_str!("../../../sql/queries/follow_delete.sql");
 const PERSON_SAVE: &str = include_str!("../../../sql/queries/person_save.sql");
@@ -34,56 +37,6 @@ const COORDINATOR_SNAPSHOT_NEWEST: &str = include_str!("../../../sql/queries/coo
 const COORDINATOR_SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/coordinator_snapshot_save.sql");
 const COORDINATOR_SNAPSHOTS_TRIM: &str = include_str!("../../../sql/queries/coordinator_snapshots_trim.sql");
 const HEALTH_TOUCH: &str = include_str!("../../../sql/queries/health_touch.sql");
-
-/// Where the journal ends, for all and for each person, as seen inside the running transaction. A cache: whoever rolls
-/// back must [`Ends::forget`]. At most twice [`Ends::GENERATION`] people, those used longest ago go first.
-#[derive(Default)]
-pub(super) struct Ends {
-    last: Option<Position>,
-    young: HashMap<UserId, Seq>,
-    old: HashMap<UserId, Seq>,
-}
-
-impl Ends {
-    const GENERATION: usize = 50_000;
-
-    pub(super) fn forget(&mut self) {
-        *self = Ends::default();
-    }
-
-    fn position(&mut self, connection: &Connection) -> Result<Position, StoreError> {
-        if let Some(last) = self.last {
-            return Ok(last);
-        }
-        let found: Option<i64> = connection.query_row(JOURNAL_LAST_POSITION, [], |row| row.get(0))?;
-        let last = Position(found.unwrap_or(0).cast_unsigned());
-        self.last = Some(last);
-        Ok(last)
-    }
-
-    fn seq(&mut self, connection: &Connection, user: UserId) -> Result<Seq, StoreError> {
-        if let Some(seq) = self.young.get(&user) {
-            return Ok(*seq);
-        }
-        let seq = match self.old.get(&user) {
-            Some(seq) => *seq,
-            None => {
-                let mut statement = connection.prepare_cached(JOURNAL_LAST_SEQ)?;
-                let found: Option<i64> = statement.query_row([user.0], |row| row.get(0))?;
-                Seq(found.unwrap_or(0).cast_unsigned())
-            }
-        };
-        self.set(user, seq);
-        Ok(seq)
-    }
-
-    fn set(&mut self, user: UserId, seq: Seq) {
-        if self.young.len() >= Self::GENERATION && !self.young.contains_key(&user) {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(user, seq);
-    }
-}
 
 /// A transaction in progress.
 pub(super) struct Writes<'c> {
@@ -115,7 +68,7 @@ impl<'c> Writes<'c> {
                 }
                 other => {
                     self.other(other)?;
-                    Outcome::Stored(self.ends.position(self.connection)?)
+                    Outcome::Stored(self.last_position()?)
                 }
             };
             outcomes.push(outcome);
@@ -124,7 +77,7 @@ impl<'c> Writes<'c> {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<Outcome, StoreError> {
-        if entry.seq == self.ends.seq(self.connection, entry.user)?.next()
+        if entry.seq == self.last_seq(entry.user)?.next()
             && rows::append(&mut self.append, &JournalRow::encode(entry)?)?
         {
             let position = Position(self.connection.last_insert_rowid().cast_unsigned());
@@ -134,8 +87,32 @@ impl<'c> Writes<'c> {
             return Ok(Outcome::Stored(position));
         }
         // Not the next number, or known: what was learned is not what is here.
-        let stored = find_event(self.connection, entry.user, &entry.id)?;
-        Ok(stored.map_or(Outcome::Refused, Outcome::Duplicate))
+        let Some((position, stored)) = find_entry(self.connection, entry)? else { return Ok(Outcome::Refused) };
+        if self.ends.was_in_doubt(entry, &stored)? {
+            return Ok(Outcome::Stored(position));
+        }
+        Ok(Outcome::Duplicate(stored.seq))
+    }
+
+    fn last_position(&mut self) -> Result<Position, StoreError> {
+        if let Some(last) = self.ends.last {
+            return Ok(last);
+        }
+        let found: Option<i64> = self.connection.query_row(JOURNAL_LAST_POSITION, [], |row| row.get(0))?;
+        let last = Position(found.unwrap_or(0).cast_unsigned());
+        self.ends.last = Some(last);
+        Ok(last)
+    }
+
+    fn last_seq(&mut self, user: UserId) -> Result<Seq, StoreError> {
+        if let Some(seq) = self.ends.seq(user) {
+            return Ok(seq);
+        }
+        let mut statement = self.connection.prepare_cached(JOURNAL_LAST_SEQ)?;
+        let found: Option<i64> = statement.query_row([user.0], |row| row.get(0))?;
+        let seq = Seq(found.unwrap_or(0).cast_unsigned());
+        self.ends.set(user, seq);
+        Ok(seq)
     }
 
     fn follow(&self, entry: &Entry) -> Result<(), StoreError> {
@@ -215,7 +192,7 @@ impl<'c> Writes<'c> {
     }
 
     pub(super) fn snapshot(&mut self, user: UserId, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let last = self.ends.seq(self.connection, user)?;
+        let last = self.last_seq(user)?;
         if snapshot.seq > last {
             let text =
                 format!("a snapshot of person {} up to seq {}: the journal ends at {}", user.0, snapshot.seq.0, last.0);
@@ -228,7 +205,7 @@ impl<'c> Writes<'c> {
     }
 
     pub(super) fn coordinator_snapshot(&mut self, covers: Position, bytes: &[u8]) -> Result<(), StoreError> {
-        let last = self.ends.position(self.connection)?;
+        let last = self.last_position()?;
         if covers > last {
             let text = format!("a coordinator snapshot up to position {}: the journal ends at {}", covers.0, last.0);
             return Err(StoreError::Refused(text));
@@ -251,14 +228,17 @@ impl<'c> Writes<'c> {
     }
 }
 
-/// Owner of the coordinator's snapshots in their checksum; no person has this id.
-pub(super) const COORDINATOR: u64 = u64::MAX;
-
 /// The number under which an event is stored.
 pub(super) fn find_event(connection: &Connection, user: UserId, id: &Key) -> Result<Option<Seq>, StoreError> {
     let mut statement = connection.prepare_cached(JOURNAL_FIND_EVENT)?;
     let seq = statement.query_row(params![user.0, id.as_str()], |row| row.get::<_, i64>(0)).optional()?;
     Ok(seq.map(|seq| Seq(seq.cast_unsigned())))
+}
+
+fn find_entry(connection: &Connection, entry: &Entry) -> Result<Option<(Position, Entry)>, StoreError> {
+    let mut statement = connection.prepare_cached(JOURNAL_FIND_ENTRY)?;
+    let mut found = statement.query(params![entry.user.0, entry.id.as_str()])?;
+    found.next()?.map(rows::entry).transpose()
 }
 
 fn unchanged(held: bool, what: impl FnOnce() -> String) -> Result<(), StoreError> {

@@ -1,0 +1,9 @@
+-- Centres; no row comes back for an epoch that has another vector. No (topic, epoch) twice.
+-- Arrays of one length: $1 topic_id bigint, $2 epoch bigint, $3 vector bytea (f32 each).
+-- Columns: topic_id bigint, epoch bigint.
+INSERT INTO centres (topic_id, epoch, vector)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[])
+ON CONFLICT (topic_id, epoch) DO UPDATE
+SET vector = excluded.vector
+WHERE centres.vector = excluded.vector
+RETURNING topic_id, epoch

@@ -1,0 +1,6 @@
+-- Begins a new term of the one who writes.
+-- Columns: term bigint.
+INSERT INTO writer (id, term) VALUES (1, 1)
+ON CONFLICT (id) DO UPDATE
+SET term = writer.term + 1
+RETURNING term

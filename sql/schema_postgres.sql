@@ -1,0 +1,128 @@
+-- The whole schema of the Postgres store, for reading. A test keeps it equal to what sql/migrations/postgres makes.
+-- Vectors are f32, little-endian.
+
+CREATE TABLE users (
+    id         bigint      PRIMARY KEY,
+    key        text        NOT NULL UNIQUE,
+    partition  bigint      NOT NULL,
+    name       text,
+    attributes text,
+    created    timestamptz NOT NULL
+);
+
+CREATE TABLE topics (
+    id  bigint PRIMARY KEY,
+    key text   NOT NULL UNIQUE
+);
+
+CREATE TABLE centres (
+    topic_id bigint NOT NULL,
+    epoch    bigint NOT NULL,
+    vector   bytea  NOT NULL,
+    PRIMARY KEY (topic_id, epoch)
+);
+
+CREATE TABLE items (
+    id         bigint      PRIMARY KEY,
+    key        text        NOT NULL UNIQUE,
+    revision   bigint      NOT NULL,
+    author_id  bigint,
+    author_key text,
+    topics     text        NOT NULL,
+    text       text        NOT NULL,
+    created    timestamptz NOT NULL,
+    deleted    boolean     NOT NULL
+);
+
+CREATE TABLE embeddings (
+    item_id  bigint NOT NULL REFERENCES items (id) ON DELETE CASCADE,
+    revision bigint NOT NULL,
+    bytes    bytea  NOT NULL,
+    PRIMARY KEY (item_id, revision)
+);
+
+-- Numbers do not compress: without this, every vector above 2 kB is tried in vain.
+ALTER TABLE embeddings ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+-- The windows of one item never overlap. An item is the range from itself to itself, so that the rule needs no
+-- extension (btree_gist), which not every database user may create.
+CREATE TABLE windows (
+    item_id bigint      NOT NULL REFERENCES items (id) ON DELETE CASCADE,
+    start   timestamptz NOT NULL,
+    stop    timestamptz,
+    PRIMARY KEY (item_id, start),
+    CONSTRAINT windows_no_overlap EXCLUDE USING gist
+        (int8range(item_id, item_id, '[]') WITH &&, tstzrange(start, stop) WITH &&)
+);
+
+CREATE TABLE follows (
+    source bigint      NOT NULL,
+    target bigint      NOT NULL,
+    since  timestamptz NOT NULL,
+    PRIMARY KEY (source, target)
+);
+
+-- A log in commit order with indexes beside it.
+-- No foreign keys: an entry stays true after the catalogue has forgotten what it names.
+-- item_id is set for interactions only; the other kinds keep what they need in payload (JSON).
+CREATE TABLE journal (
+    position         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id          bigint      NOT NULL,
+    seq              bigint      NOT NULL,
+    event_id         text        NOT NULL,
+    kind             text        NOT NULL,
+    at               timestamptz NOT NULL,
+    received         timestamptz NOT NULL,
+    item_id          bigint,
+    revision         bigint,
+    dwell_ms         bigint,
+    shown_version    bigint,
+    shown_position   bigint,
+    shown_propensity real,
+    positive         boolean,
+    weight           real,
+    topics           text,
+    centre_topic     bigint,
+    centre_epoch     bigint,
+    features         bytea,
+    predicted        bytea,
+    payload          text
+);
+
+CREATE UNIQUE INDEX journal_by_user_seq ON journal (user_id, seq);
+
+CREATE UNIQUE INDEX journal_by_user_event ON journal (user_id, event_id);
+
+CREATE INDEX journal_by_item ON journal (item_id, position) WHERE item_id IS NOT NULL;
+
+-- Nothing is ever updated, so vacuum has only to freeze: let it come with growth, in small steps.
+ALTER TABLE journal SET (autovacuum_vacuum_insert_scale_factor = 0.02);
+
+-- Bytes are compressed by whoever wrote them, if at all.
+CREATE TABLE snapshots (
+    user_id  bigint PRIMARY KEY,
+    seq      bigint NOT NULL,
+    checksum bigint NOT NULL,
+    bytes    bytea  NOT NULL
+) WITH (fillfactor = 70);
+
+ALTER TABLE snapshots ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+CREATE TABLE coordinator_snapshots (
+    position bigint PRIMARY KEY,
+    checksum bigint NOT NULL,
+    bytes    bytea  NOT NULL
+);
+
+-- One row that the health check writes, so that "can it write" is answered by writing.
+CREATE TABLE health (
+    id     bigint PRIMARY KEY,
+    checks bigint NOT NULL
+) WITH (fillfactor = 50);
+
+-- One row: who has the right to write. Each server that opens the store begins a new term; one that lost its connection
+-- and finds a later term has been replaced.
+CREATE TABLE writer (
+    id   bigint PRIMARY KEY CHECK (id = 1),
+    term bigint NOT NULL
+);

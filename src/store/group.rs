@@ -1,0 +1,88 @@
+//! What callers ask the one writer of a store, and how calls become groups that share a commit.
+//!
+//! Invariant: a group takes what waits, without an artificial wait, and stops growing at [`GROUP_WRITES`].
+//! Absent on purpose: threads, tables.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Outcome, Snapshot, StoreError, Write};
+use crate::domain::ids::{Position, UserId};
+
+/// How many calls may wait; further callers wait in their own futures.
+pub(super) const QUEUE: usize = 1_024;
+/// No further call joins a group that has reached this many writes, so that the first one is not kept waiting.
+const GROUP_WRITES: usize = 4_096;
+/// A snapshot counts as one write per so many bytes.
+const BYTES_PER_WRITE: usize = 256;
+
+/// Owner of the coordinator's snapshots in their checksum; no person has this id.
+pub(super) const COORDINATOR: u64 = u64::MAX;
+
+/// What one call asks for.
+pub(super) enum Work {
+    /// Answered by one outcome per write; all others by none.
+    Append(Vec<Write>),
+    Snapshot(UserId, Snapshot),
+    CoordinatorSnapshot(Position, Vec<u8>),
+    Health,
+}
+
+impl Work {
+    fn writes(&self) -> usize {
+        match self {
+            Work::Append(batch) => batch.len(),
+            Work::Snapshot(_, Snapshot { bytes, .. }) | Work::CoordinatorSnapshot(_, bytes) => {
+                1 + bytes.len() / BYTES_PER_WRITE
+            }
+            Work::Health => 1,
+        }
+    }
+
+    /// What it appends.
+    pub(super) fn batch(&self) -> &[Write] {
+        match self {
+            Work::Append(batch) => batch,
+            Work::Snapshot(..) | Work::CoordinatorSnapshot(..) | Work::Health => &[],
+        }
+    }
+}
+
+/// One outcome per write of the call.
+pub(super) type Answer = Result<Vec<Outcome>, StoreError>;
+
+/// Somebody asks, and waits.
+pub(super) struct Call {
+    pub(super) work: Work,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+impl Call {
+    /// Answers. Maybe nobody waits any more: it is done all the same.
+    pub(super) fn tell(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// Adds what waits in the queue to the first call.
+pub(super) fn gather(first: Call, queue: &mut mpsc::Receiver<Call>) -> Vec<Call> {
+    let mut writes = first.work.writes();
+    let mut group = vec![first];
+    while writes < GROUP_WRITES
+        && let Ok(call) = queue.try_recv()
+    {
+        writes += call.work.writes();
+        group.push(call);
+    }
+    group
+}
+
+/// The same error for each call of a group.
+pub(super) fn clone(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
+        StoreError::Corrupt { table, detail } => StoreError::Corrupt { table, detail: detail.clone() },
+        StoreError::Newer { found, known } => StoreError::Newer { found: *found, known: *known },
+        StoreError::Locked(text) => StoreError::Locked(text.clone()),
+        StoreError::Refused(text) => StoreError::Refused(text.clone()),
+    }
+}

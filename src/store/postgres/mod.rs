@@ -1,0 +1,193 @@
+//! The Postgres store: the durable state of production.
+//!
+//! Invariant: what `append` has acknowledged was committed with `synchronous_commit` on, so it survives `kill -9` of this
+//! server and of the database and, as far as its disk keeps the word that it gives to `fsync`, a power cut. One process
+//! writes at a time, by a lock that ends with its connection. Outcomes are those of the embedded store, case by case.
+//! Absent on purpose: poolers that share a connection between transactions (locks and prepared statements need a session),
+//! a second writer, retries: who gets `Unavailable` decides.
+//!
+//! When the answer to a commit is lost, nobody knows whether it happened. The store remembers those entries; when one of
+//! them comes again and is found stored, with the same number and the same content, it is told as stored. So the caller
+//! who repeats the very same batch learns exactly what became of it.
+//!
+//! It has threads of its own, so that a busy actor thread never delays an answer of the database, and its futures run on
+//! any executor. Read in this order: `url`, `settings`, `tls`, `pool`, `schema` (migrations), `session` (lock, term,
+//! transactions), `plan` (what a group comes down to), `writes` (as statements), `writer` (the queue), `reads`, `rows`,
+//! `failures`.
+
+mod failures;
+mod plan;
+mod pool;
+mod reads;
+mod rows;
+pub mod schema;
+mod session;
+mod settings;
+pub mod tls;
+mod url;
+mod writer;
+mod writes;
+
+use std::sync::{Mutex, PoisonError, mpsc as blocking};
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+
+pub use self::settings::PostgresSettings;
+pub use self::url::PostgresUrl;
+
+use self::failures::stopped;
+use self::reads::Reads;
+use self::session::Session;
+use super::group::{Call, QUEUE, Work};
+use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
+use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
+use crate::domain::items::Embedding;
+use crate::domain::journal::Entry;
+use crate::domain::time::Millis;
+
+/// Threads that talk to the database.
+const THREADS: usize = 2;
+
+/// The store in a Postgres database. Dropping the future of a write does not take back what it asked for.
+pub struct Postgres {
+    reads: Reads,
+    // Dropped in this order, see `Drop`: nobody can ask, all that was queued is answered, the threads end.
+    calls: Option<mpsc::Sender<Call>>,
+    written: Mutex<blocking::Receiver<()>>,
+    runtime: Option<Runtime>,
+}
+
+impl Postgres {
+    /// Connects, brings the schema up to date, and takes the right to write.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] names who has the right to write, [`StoreError::Newer`] when a newer program wrote the
+    /// database, [`StoreError::Refused`] when it will not do (password, name, encoding, version, rights), and
+    /// [`StoreError::Unavailable`] when trying again may help.
+    pub async fn open(url: &PostgresUrl, settings: &PostgresSettings) -> Result<Postgres, StoreError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("store")
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError::Unavailable(format!("no threads for the store: {error}")))?;
+        let (reading, writing) = (pool::make(url, settings, settings.connections_max)?, pool::make(url, settings, 1)?);
+        let own = settings.clone();
+        let opened = runtime.spawn(async move { Session::open(writing, &own).await }).await;
+        let session = match opened.map_err(|_| stopped()).flatten() {
+            Ok(session) => session,
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        let (calls, queue) = mpsc::channel(QUEUE);
+        let (ended, written) = blocking::channel();
+        runtime.spawn(async move {
+            writer::run(session, queue).await;
+            drop(ended);
+        });
+        let reads = Reads { pool: reading, patience: settings.patience() };
+        Ok(Postgres { reads, calls: Some(calls), written: Mutex::new(written), runtime: Some(runtime) })
+    }
+
+    async fn write(&self, work: Work) -> Result<Vec<Outcome>, StoreError> {
+        writer::ask(self.calls.as_ref().ok_or_else(stopped)?, work).await
+    }
+
+    /// Runs a read on our own threads; it ends when nobody waits for it any more.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let runtime = self.runtime.as_ref().ok_or_else(stopped)?;
+        let mut reading = Ended(runtime.spawn(read));
+        match (&mut reading.0).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_panic() => {
+                tracing::error!("a read of the store panicked");
+                Err(StoreError::Unavailable("the reader panicked, see the log".into()))
+            }
+            Err(_) => Err(stopped()),
+        }
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct Ended<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Ended<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.calls = None;
+        let Some(runtime) = self.runtime.take() else { return };
+        // A catalogue's callback may hold the last reference to the store: a thread cannot wait for itself.
+        let inside = tokio::runtime::Handle::try_current().is_ok_and(|current| current.id() == runtime.handle().id());
+        if !inside {
+            // Nothing is ever sent: it is an error when the writer has ended, which has an end by its timeouts.
+            let _ = self.written.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        }
+        runtime.shutdown_background();
+    }
+}
+
+impl Store for Postgres {
+    fn append(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
+        Box::pin(self.write(Work::Append(batch)))
+    }
+
+    fn catalogue(&self, each: Box<dyn FnMut(CatalogueRow) + Send>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.read(self.reads.clone().catalogue(each)))
+    }
+
+    fn recover(&self, user: UserId) -> BoxFuture<'_, Result<Recovered, StoreError>> {
+        Box::pin(self.read(self.reads.clone().recover(user)))
+    }
+
+    fn entries_until(&self, user: UserId, at: Millis) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().entries_until(user, at)))
+    }
+
+    fn save_snapshot(&self, user: UserId, snapshot: Snapshot) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.write(Work::Snapshot(user, snapshot)).await.map(drop) })
+    }
+
+    fn coordinator_snapshot(&self) -> BoxFuture<'_, Result<Option<(Position, Vec<u8>)>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().coordinator_snapshot()))
+    }
+
+    fn save_coordinator_snapshot(&self, covers: Position, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.write(Work::CoordinatorSnapshot(covers, bytes)).await.map(drop) })
+    }
+
+    fn scan(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<(Position, Entry)>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().scan(after, limit)))
+    }
+
+    fn newest(&self, slice: Slice, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().newest(slice, limit)))
+    }
+
+    fn find_event(&self, user: UserId, id: Key) -> BoxFuture<'_, Result<Option<Seq>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().find_event(user, id)))
+    }
+
+    fn embedding(&self, item: ItemId, revision: u32) -> BoxFuture<'_, Result<Option<Embedding>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().embedding(item, revision)))
+    }
+
+    fn follows(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().follows(user)))
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.write(Work::Health).await.map(drop) })
+    }
+}

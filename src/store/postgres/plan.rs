@@ -1,0 +1,259 @@
+//! What a group of calls comes down to: rows per table, to be written with few statements; and what each call is told.
+//!
+//! Invariant: the same outcomes as if the writes had been done one by one, in order. An entry is stored only as the next
+//! number of its person, so slices have no gaps; what comes after a refused one of the same call is refused with it.
+//! Absent on purpose: the database; what must be known of it is handed in.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
+
+use crate::domain::ids::{Key, Position, Seq, TopicId, UserId};
+use crate::domain::items::{Embedding, Item};
+use crate::domain::journal::{CentreRef, Entry, What};
+use crate::domain::people::Person;
+use crate::domain::time::Millis;
+use crate::store::codec::JournalRow;
+use crate::store::ends::Ends;
+use crate::store::group::{Call, Work};
+use crate::store::{Outcome, Snapshot, StoreError, Write};
+
+/// Entries by person and event id, as they are stored.
+pub(super) type Stored = HashMap<(UserId, Key), (Position, Entry)>;
+
+/// Rows per table. Where the same row is written again, it goes into the next wave, since one statement changes a row
+/// only once.
+#[derive(Default)]
+pub(super) struct Plan<'g> {
+    pub(super) journal: Vec<JournalRow<'g>>,
+    pub(super) follows: BTreeMap<(UserId, UserId), Follow>,
+    pub(super) people: Waves<UserId, &'g Person>,
+    pub(super) topics: Waves<TopicId, (TopicId, &'g Key)>,
+    pub(super) centres: Waves<CentreRef, (CentreRef, &'g Embedding)>,
+    pub(super) items: Waves<u32, &'g Item>,
+    pub(super) snapshots: BTreeMap<UserId, &'g Snapshot>,
+    pub(super) coordinator_snapshots: Vec<(Position, &'g [u8])>,
+    pub(super) health: bool,
+    answers: Vec<Vec<Planned>>,
+    /// Numbers that the journal will have reached.
+    ends: HashMap<UserId, Seq>,
+}
+
+/// What becomes of one person following another.
+pub(super) struct Follow {
+    /// What was there ends.
+    pub(super) ended: bool,
+    /// And it is there from then on, or since longer.
+    pub(super) since: Option<Millis>,
+}
+
+/// Rows in the order in which they come; no key twice within a wave.
+pub(super) struct Waves<K, T> {
+    seen: HashMap<K, usize>,
+    pub(super) waves: Vec<Vec<T>>,
+}
+
+impl<K, T> Default for Waves<K, T> {
+    fn default() -> Self {
+        Waves { seen: HashMap::new(), waves: Vec::new() }
+    }
+}
+
+impl<K: Hash + Eq, T> Waves<K, T> {
+    fn push(&mut self, key: K, row: T) {
+        let wave = self.seen.entry(key).and_modify(|wave| *wave += 1).or_insert(0);
+        if self.waves.len() == *wave {
+            self.waves.push(Vec::new());
+        }
+        self.waves[*wave].push(row);
+    }
+}
+
+enum Planned {
+    /// Of this row of [`Plan::journal`].
+    Row(usize),
+    /// No entry: where the journal stands after that many rows.
+    After(usize),
+    Done(Outcome),
+}
+
+/// Why there is no plan.
+pub(super) enum NoPlan {
+    /// It takes a look at what is stored: entries may be there already.
+    Look,
+    /// It can never be stored.
+    Refused(StoreError),
+}
+
+impl From<StoreError> for NoPlan {
+    fn from(error: StoreError) -> Self {
+        NoPlan::Refused(error)
+    }
+}
+
+/// People whose last number must be known.
+pub(super) fn people(group: &[Call]) -> HashSet<UserId> {
+    let mut people = HashSet::new();
+    for call in group {
+        match &call.work {
+            Work::Append(batch) => people.extend(entries(batch).map(|entry| entry.user)),
+            Work::Snapshot(user, _) => {
+                people.insert(*user);
+            }
+            Work::CoordinatorSnapshot(..) | Work::Health => {}
+        }
+    }
+    people
+}
+
+/// Entries of a batch.
+pub(super) fn entries(batch: &[Write]) -> impl Iterator<Item = &Entry> {
+    batch.iter().filter_map(|write| if let Write::Entry(entry) = write { Some(entry) } else { None })
+}
+
+impl<'g> Plan<'g> {
+    /// Plans a group. `known` are the last numbers of everybody in [`people`]; `stored` are the group's events that are
+    /// stored, or `None` when nobody has looked: then a plan is made only if all is as it should be.
+    pub(super) fn new(
+        group: &'g [Call],
+        ends: &Ends,
+        known: HashMap<UserId, Seq>,
+        stored: Option<&Stored>,
+    ) -> Result<Plan<'g>, NoPlan> {
+        let mut plan = Plan { ends: known, ..Plan::default() };
+        let mut told: HashMap<(UserId, &'g Key), Seq> = HashMap::new();
+        for call in group {
+            let mut answer = Vec::with_capacity(call.work.batch().len());
+            let mut stale: HashSet<UserId> = HashSet::new();
+            for write in call.work.batch() {
+                let Write::Entry(entry) = write else {
+                    plan.other(write);
+                    answer.push(Planned::After(plan.journal.len()));
+                    continue;
+                };
+                if stale.contains(&entry.user) {
+                    answer.push(Planned::Done(Outcome::Refused));
+                    continue;
+                }
+                let known = stored.and_then(|stored| stored.get(&(entry.user, entry.id.clone())));
+                let earlier = told.get(&(entry.user, &entry.id));
+                if entry.seq == plan.end(entry.user).next() && known.is_none() && earlier.is_none() {
+                    answer.push(Planned::Row(plan.journal.len()));
+                    plan.entry(entry)?;
+                    // Whoever has not looked finds out in the database.
+                    if stored.is_some() {
+                        told.insert((entry.user, &entry.id), entry.seq);
+                    }
+                    continue;
+                }
+                if stored.is_none() {
+                    return Err(NoPlan::Look);
+                }
+                // Not the next number, or known: what was learned is not what is here.
+                let outcome = match (known, earlier) {
+                    (Some((position, known)), _) if ends.was_in_doubt(entry, known)? => Outcome::Stored(*position),
+                    (Some((_, known)), _) => Outcome::Duplicate(known.seq),
+                    (None, Some(earlier)) => Outcome::Duplicate(*earlier),
+                    (None, None) => Outcome::Refused,
+                };
+                if !matches!(outcome, Outcome::Stored(_)) {
+                    stale.insert(entry.user);
+                }
+                answer.push(Planned::Done(outcome));
+            }
+            match &call.work {
+                Work::Append(_) => {}
+                Work::Snapshot(user, snapshot) => plan.snapshot(*user, snapshot)?,
+                Work::CoordinatorSnapshot(covers, bytes) => {
+                    let last = ends.last.unwrap_or_default();
+                    if *covers > last {
+                        let text =
+                            format!("a coordinator snapshot up to position {}: the journal ends at {}", covers.0, last.0);
+                        return Err(StoreError::Refused(text).into());
+                    }
+                    plan.coordinator_snapshots.push((*covers, bytes));
+                }
+                Work::Health => plan.health = true,
+            }
+            plan.answers.push(answer);
+        }
+        Ok(plan)
+    }
+
+    /// Does it only append to the journal? Then one statement is all of it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.follows.is_empty()
+            && self.people.waves.is_empty()
+            && self.topics.waves.is_empty()
+            && self.centres.waves.is_empty()
+            && self.items.waves.is_empty()
+            && self.snapshots.is_empty()
+            && self.coordinator_snapshots.is_empty()
+            && !self.health
+    }
+
+    /// It is committed: remembers where the journal ends now, and says what each call is told. `positions` are those of
+    /// [`Plan::journal`].
+    pub(super) fn settle(self, ends: &mut Ends, positions: &[Position]) -> Vec<Vec<Outcome>> {
+        let before = ends.last.unwrap_or_default();
+        let after = |rows: usize| if rows == 0 { before } else { positions[rows - 1] };
+        let answers = self.answers.iter().map(|answer| {
+            let told = answer.iter().map(|planned| match planned {
+                Planned::Row(row) => Outcome::Stored(positions[*row]),
+                Planned::After(rows) => Outcome::Stored(after(*rows)),
+                Planned::Done(outcome) => *outcome,
+            });
+            told.collect()
+        });
+        let answers = answers.collect();
+        for (user, seq) in self.ends {
+            ends.set(user, seq);
+        }
+        ends.last = Some(after(positions.len()));
+        answers
+    }
+
+    fn end(&self, user: UserId) -> Seq {
+        self.ends.get(&user).copied().unwrap_or_default()
+    }
+
+    fn entry(&mut self, entry: &'g Entry) -> Result<(), StoreError> {
+        self.journal.push(JournalRow::encode(entry)?);
+        self.ends.insert(entry.user, entry.seq);
+        match entry.what {
+            What::Followed(target) => {
+                let follow = self.follows.entry((entry.user, target)).or_insert(Follow { ended: false, since: None });
+                // Following twice keeps the first instant.
+                follow.since = follow.since.or(Some(entry.at));
+            }
+            What::Unfollowed(target) => {
+                self.follows.insert((entry.user, target), Follow { ended: true, since: None });
+            }
+            What::Interacted(_) | What::Posted(_) | What::TopicsSet(_) => {}
+        }
+        Ok(())
+    }
+
+    fn other(&mut self, write: &'g Write) {
+        match write {
+            Write::Entry(_) => {}
+            Write::Person(person) => self.people.push(person.id, person),
+            Write::Topic(id, key) => self.topics.push(*id, (*id, key)),
+            Write::Centre(name, vector) => self.centres.push(*name, (*name, vector)),
+            Write::Item(item) => self.items.push(item.id.0, item),
+        }
+    }
+
+    fn snapshot(&mut self, user: UserId, snapshot: &'g Snapshot) -> Result<(), StoreError> {
+        let last = self.end(user);
+        if snapshot.seq > last {
+            let text =
+                format!("a snapshot of person {} up to seq {}: the journal ends at {}", user.0, snapshot.seq.0, last.0);
+            return Err(StoreError::Refused(text));
+        }
+        let kept = self.snapshots.entry(user).or_insert(snapshot);
+        if kept.seq <= snapshot.seq {
+            *kept = snapshot;
+        }
+        Ok(())
+    }
+}

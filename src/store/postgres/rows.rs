@@ -1,0 +1,214 @@
+//! Rows of Postgres as our words, and instants as `timestamptz`.
+//!
+//! Invariant: a millisecond of ours comes back as the very same one; an instant that is not a whole millisecond, or
+//! infinite, is not ours and is [`StoreError::Corrupt`]. Every query over the journal selects `position` and then the
+//! columns of `journal_append.sql` in its order. Absent on purpose: what is queried, and when.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use bytes::{BufMut as _, BytesMut};
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
+
+use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
+use crate::domain::items::{Author, Embedding, Item};
+use crate::domain::journal::{CentreRef, Entry};
+use crate::domain::people::Person;
+use crate::domain::time::Millis;
+use crate::domain::windows::{Window, Windows};
+use crate::store::codec::{self, JournalRow, narrow};
+use crate::store::StoreError;
+
+/// A `timestamptz`: microseconds since the year 2000, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Instant(i64);
+
+impl Instant {
+    /// The year 2000, in our milliseconds.
+    const ORIGIN_MS: i64 = 946_684_800_000;
+    /// What a `timestamptz` can hold: 4714 BC to 294276 AD.
+    const FIRST: Millis = Millis(-210_866_803_200_000);
+    const LAST: Millis = Millis(9_224_318_015_999_999);
+
+    /// An instant as a column.
+    pub(super) fn of(what: &'static str, at: Millis) -> Result<Instant, StoreError> {
+        if (Self::FIRST..=Self::LAST).contains(&at) {
+            Ok(Instant((at.0 - Self::ORIGIN_MS) * 1_000))
+        } else {
+            Err(StoreError::Refused(format!("{what} {} is beyond what the database can hold", at.0)))
+        }
+    }
+
+    /// The nearest one that a column can hold: for comparisons.
+    pub(super) fn nearest(at: Millis) -> Instant {
+        Instant((at.clamp(Self::FIRST, Self::LAST).0 - Self::ORIGIN_MS) * 1_000)
+    }
+
+    fn millis(self) -> Option<Millis> {
+        // The two ends of `i64` are the two infinities; neither is a whole number of milliseconds.
+        (self.0 % 1_000 == 0).then(|| Millis(self.0 / 1_000 + Self::ORIGIN_MS))
+    }
+}
+
+impl ToSql for Instant {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.put_i64(self.0);
+        Ok(IsNull::No)
+    }
+
+    accepts!(TIMESTAMPTZ);
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Instant {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Instant(i64::from_be_bytes(raw.try_into()?)))
+    }
+
+    accepts!(TIMESTAMPTZ);
+}
+
+/// A column. What is of another type than we asked for is not ours.
+pub(super) fn get<'r, T: FromSql<'r>>(table: &'static str, row: &'r Row, index: usize) -> Result<T, StoreError> {
+    row.try_get(index).map_err(|error| corrupt(table, format!("column {index}: {error}")))
+}
+
+fn instant(table: &'static str, row: &Row, index: usize) -> Result<Millis, StoreError> {
+    let found: Instant = get(table, row, index)?;
+    found.millis().ok_or_else(|| corrupt(table, format!("column {index}: an instant between two milliseconds")))
+}
+
+/// A column with a number of ours.
+pub(super) fn number<T: TryFrom<i64>>(table: &'static str, row: &Row, index: usize) -> Result<T, StoreError> {
+    let found: i64 = get(table, row, index)?;
+    narrow("", Some(found)).map_err(|_| corrupt(table, format!("column {index} holds {found}")))
+}
+
+/// A row of a query over the journal.
+pub(super) fn entry(row: &Row) -> Result<(Position, Entry), StoreError> {
+    const TABLE: &str = "journal";
+    let text = |index| Ok::<_, StoreError>(get::<Option<&str>>(TABLE, row, index)?.map(Cow::Borrowed));
+    let bytes = |index| Ok::<_, StoreError>(get::<Option<&[u8]>>(TABLE, row, index)?.map(Cow::Borrowed));
+    let columns = JournalRow {
+        user_id: get(TABLE, row, 1)?,
+        seq: get(TABLE, row, 2)?,
+        event_id: text(3)?.unwrap_or_default(),
+        kind: text(4)?.unwrap_or_default(),
+        at: instant(TABLE, row, 5)?.0,
+        received: instant(TABLE, row, 6)?.0,
+        item_id: get(TABLE, row, 7)?,
+        revision: get(TABLE, row, 8)?,
+        dwell_ms: get(TABLE, row, 9)?,
+        shown_version: get(TABLE, row, 10)?,
+        shown_position: get(TABLE, row, 11)?,
+        shown_propensity: get(TABLE, row, 12)?,
+        positive: get(TABLE, row, 13)?,
+        weight: get(TABLE, row, 14)?,
+        topics: text(15)?,
+        centre_topic: get(TABLE, row, 16)?,
+        centre_epoch: get(TABLE, row, 17)?,
+        features: bytes(18)?,
+        predicted: bytes(19)?,
+        payload: text(20)?,
+    };
+    Ok((position(TABLE, row, 0)?, columns.decode()?))
+}
+
+/// A column with a position, or a number in a slice.
+pub(super) fn position(table: &'static str, row: &Row, index: usize) -> Result<Position, StoreError> {
+    Ok(Position(get::<i64>(table, row, index)?.cast_unsigned()))
+}
+
+/// A row of `topics_list.sql`.
+pub(super) fn topic(row: &Row) -> Result<(TopicId, Key), StoreError> {
+    Ok((TopicId(number("topics", row, 0)?), key("topics", row, 1)?))
+}
+
+/// A row of `centres_list.sql`.
+pub(super) fn centre(row: &Row) -> Result<(CentreRef, Embedding), StoreError> {
+    let name = CentreRef { topic: TopicId(number("centres", row, 0)?), epoch: number("centres", row, 1)? };
+    let vector = codec::embedding_from_bytes(get("centres", row, 2)?)
+        .ok_or_else(|| corrupt("centres", format!("vector of topic_id {}, epoch {}", name.topic.0, name.epoch)))?;
+    Ok((name, vector))
+}
+
+/// A row of `people_list.sql`.
+pub(super) fn person(row: &Row) -> Result<Person, StoreError> {
+    Ok(Person {
+        id: UserId(number("users", row, 0)?),
+        key: key("users", row, 1)?,
+        name: get("users", row, 2)?,
+        attributes: get("users", row, 3)?,
+        created: instant("users", row, 4)?,
+    })
+}
+
+/// A row of `windows_list.sql`.
+pub(super) fn window(row: &Row) -> Result<(u32, Window), StoreError> {
+    let stop = match get::<Option<Instant>>("windows", row, 2)? {
+        Some(_) => Some(instant("windows", row, 2)?),
+        None => None,
+    };
+    Ok((number("windows", row, 0)?, Window { start: instant("windows", row, 1)?, stop }))
+}
+
+/// The id in a row of `items_list.sql`.
+pub(super) fn item_id(row: &Row) -> Result<u32, StoreError> {
+    number("items", row, 0)
+}
+
+/// A row of `items_list.sql`, with its windows.
+pub(super) fn item(row: &Row, windows: Vec<Window>) -> Result<Item, StoreError> {
+    const TABLE: &str = "items";
+    let id: u32 = item_id(row)?;
+    let unreadable = |column: &str| corrupt(TABLE, format!("column `{column}` of id {id}"));
+    let author = match (get::<Option<i64>>(TABLE, row, 3)?, get::<Option<&str>>(TABLE, row, 4)?) {
+        (Some(_), Some(_)) => Some(Author { id: UserId(number(TABLE, row, 3)?), key: key(TABLE, row, 4)? }),
+        (None, None) => None,
+        _ => return Err(unreadable("author_key")),
+    };
+    let embedding = get::<Option<&[u8]>>(TABLE, row, 9)?.and_then(codec::embedding_from_bytes);
+    Ok(Item {
+        id: ItemId(id),
+        key: key(TABLE, row, 1)?,
+        revision: number(TABLE, row, 2)?,
+        author,
+        topics: codec::topics_from_text(get(TABLE, row, 5)?).ok_or_else(|| unreadable("topics"))?.into(),
+        text: get::<&str>(TABLE, row, 6)?.into(),
+        created: instant(TABLE, row, 7)?,
+        deleted: get(TABLE, row, 8)?,
+        embedding: embedding.ok_or_else(|| corrupt("embeddings", format!("bytes of item_id {id}")))?,
+        windows: Windows::new(windows).map_err(|error| corrupt("windows", format!("item_id {id}: {error}")))?,
+    })
+}
+
+fn key(table: &'static str, row: &Row, index: usize) -> Result<Key, StoreError> {
+    let text: &str = get(table, row, index)?;
+    Key::new(text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
+}
+
+/// Something in a table does not parse.
+pub(super) fn corrupt(table: &'static str, detail: String) -> StoreError {
+    StoreError::Corrupt { table, detail }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_millisecond_that_fits_comes_back() {
+        for at in [Millis(0), Millis(-1), Millis(1), Millis::MIN, Millis::MAX, Instant::FIRST, Instant::LAST] {
+            assert_eq!(Instant::of("at", at).unwrap().millis(), Some(at));
+        }
+        for at in [Millis(Instant::FIRST.0 - 1), Millis(Instant::LAST.0 + 1), Millis(i64::MIN), Millis(i64::MAX)] {
+            assert!(matches!(Instant::of("at", at), Err(StoreError::Refused(_))), "{at:?}");
+        }
+        for strange in [1, -999, i64::MIN, i64::MAX] {
+            assert_eq!(Instant(strange).millis(), None);
+        }
+        assert_eq!(Instant::nearest(Millis(i64::MAX)).millis(), Some(Instant::LAST));
+    }
+}

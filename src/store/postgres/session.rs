@@ -1,0 +1,253 @@
+//! The connection of the one who writes, and its transactions.
+//!
+//! Invariant: whoever writes has the writer's lock, which Postgres ends with the connection and with nothing else. So when
+//! a connection is lost and a new one has the lock, the fate of the last transaction is sealed and can be read. Each store
+//! that is opened begins a term; one that finds a later term than its own has been replaced, and writes nothing more.
+//! Isolation: read committed, the default; nobody else writes what is read here.
+//! Absent on purpose: the queue.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::failures::{late, while_connecting};
+use super::plan::{self, NoPlan, Plan, Stored};
+use super::pool::Client;
+use super::settings::PostgresSettings;
+use super::{rows, schema, writes};
+use crate::domain::ids::{Position, Seq, UserId};
+use crate::store::ends::Ends;
+use crate::store::group::Call;
+use crate::store::{Outcome, StoreError};
+
+const LOCK_TRY: &str = include_str!("../../../sql/queries/postgres/lock_try.sql");
+const LOCK_HOLDER: &str = include_str!("../../../sql/queries/postgres/lock_holder.sql");
+const LOCK_FREE: &str = include_str!("../../../sql/queries/postgres/lock_free.sql");
+const LOCK_RELEASE: &str = include_str!("../../../sql/queries/postgres/lock_release.sql");
+const WRITER_BEGIN_TERM: &str = include_str!("../../../sql/queries/postgres/writer_begin_term.sql");
+const WRITER_TERM: &str = include_str!("../../../sql/queries/postgres/writer_term.sql");
+const JOURNAL_LAST_POSITION: &str = include_str!("../../../sql/queries/journal_last_position.sql");
+const JOURNAL_LAST_SEQS: &str = include_str!("../../../sql/queries/postgres/journal_last_seqs.sql");
+const JOURNAL_FIND_EVENTS: &str = include_str!("../../../sql/queries/postgres/journal_find_events.sql");
+
+/// The lock of whoever writes: "EDDY" and 2.
+const WRITER_LOCK: i64 = 0x4544_4459_0000_0002;
+/// Between two looks at a lock that somebody else has.
+const LOCK_LOOK: Duration = Duration::from_millis(25);
+
+/// The right to write, and the connection that has it.
+pub(super) struct Session {
+    pool: Pool,
+    client: Option<Client>,
+    /// Postgres's number for the last connection that had the lock.
+    process: Option<i32>,
+    term: i64,
+    ends: Ends,
+    settings: PostgresSettings,
+}
+
+impl Session {
+    /// Brings the schema up to date, takes the lock and begins a term. `pool` must have room for one connection.
+    pub(super) async fn open(pool: Pool, settings: &PostgresSettings) -> Result<Session, StoreError> {
+        let mut client = pool.get().await?;
+        schema::migrate(&mut client).await?;
+        // Its timeouts are off, and its lock may not be given back.
+        drop(Object::take(client));
+        let mut session =
+            Session { pool, client: None, process: None, term: 0, ends: Ends::default(), settings: settings.clone() };
+        let client = timeout(settings.patience() + Duration::from_millis(settings.lock_wait_ms), session.take())
+            .await
+            .map_err(|_| late())??;
+        session.term = client.query_one(WRITER_BEGIN_TERM, &[]).await?.try_get(0)?;
+        session.begin(client).await?;
+        Ok(session)
+    }
+
+    /// Gives the lock back.
+    pub(super) async fn close(mut self) {
+        if let Some(client) = self.client.take() {
+            // Gone with the connection in any case; so the next one need not wait for that.
+            let _ = timeout(Duration::from_secs(1), client.execute(LOCK_RELEASE, &[&WRITER_LOCK])).await;
+            drop(Object::take(client));
+        }
+    }
+
+    /// Stores a group in one transaction. After `Refused` nothing was stored; after any other error nobody knows, and
+    /// whoever comes with the same entries again is told.
+    pub(super) async fn commit(&mut self, group: &[Call]) -> Result<Vec<Vec<Outcome>>, StoreError> {
+        self.connect().await.map_err(while_connecting)?;
+        let committed = timeout(self.settings.patience(), self.try_commit(group)).await.unwrap_or_else(|_| Err(late()));
+        match &committed {
+            Ok(_) => self.ends.settle(group),
+            // Postgres has rolled it back.
+            Err(StoreError::Refused(_)) => {}
+            Err(_) => {
+                self.ends.doubt(group);
+                self.abandon();
+            }
+        }
+        committed
+    }
+
+    /// A connection with the lock, if there is none.
+    async fn connect(&mut self) -> Result<(), StoreError> {
+        if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
+            return Ok(());
+        }
+        self.abandon();
+        let limit = self.settings.patience();
+        let client = timeout(limit, self.take()).await.map_err(|_| late())??;
+        let taken = timeout(limit, async {
+            let found = client.query_opt(WRITER_TERM, &[]).await?.map(|row| row.try_get::<_, i64>(0)).transpose()?;
+            if found != Some(self.term) {
+                let text = "the database was taken over by another server while this one could not reach it; it";
+                return Err(StoreError::Locked(text.into()));
+            }
+            Ok(())
+        })
+        .await
+        .unwrap_or_else(|_| Err(late()));
+        match taken {
+            Ok(()) => {
+                tracing::info!("connected to the database again");
+                self.begin(client).await
+            }
+            Err(error) => {
+                drop(Object::take(client));
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(&mut self, client: Client) -> Result<(), StoreError> {
+        let found = timeout(self.settings.patience(), client.query_one(JOURNAL_LAST_POSITION, &[])).await;
+        let last: Option<i64> = found.map_err(|_| late())??.try_get(0)?;
+        self.ends.last = Some(Position(last.unwrap_or(0).cast_unsigned()));
+        self.client = Some(client);
+        Ok(())
+    }
+
+    /// A new connection that has the lock.
+    async fn take(&mut self) -> Result<Client, StoreError> {
+        let client = self.pool.get().await?;
+        match self.take_lock(&client).await {
+            Ok(()) => Ok(client),
+            Err(error) => {
+                drop(Object::take(client));
+                Err(error)
+            }
+        }
+    }
+
+    async fn take_lock(&mut self, client: &Client) -> Result<(), StoreError> {
+        let deadline = Instant::now() + Duration::from_millis(self.settings.lock_wait_ms);
+        loop {
+            if client.query_one(LOCK_TRY, &[&WRITER_LOCK]).await?.try_get(0)? {
+                break;
+            }
+            // Perhaps we have it ourselves, on a connection that Postgres does not know to be lost.
+            if let Some(process) = self.process.take() {
+                client.execute(LOCK_FREE, &[&WRITER_LOCK, &i64::from(process)]).await?;
+            }
+            if Instant::now() >= deadline {
+                let holder = client.query_opt(LOCK_HOLDER, &[&WRITER_LOCK]).await?;
+                let holder = holder.and_then(|row| row.try_get::<_, String>(0).ok()).unwrap_or_default();
+                return Err(StoreError::Locked(format!("the database, by {holder}, so it")));
+            }
+            sleep(LOCK_LOOK).await;
+        }
+        self.process = client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
+        Ok(())
+    }
+
+    /// Lets the connection go, whatever it was doing.
+    fn abandon(&mut self) {
+        self.ends.forget();
+        if let Some(client) = self.client.take() {
+            // Not back to the pool: it may still have the lock, and a transaction.
+            drop(Object::take(client));
+        }
+    }
+
+    async fn try_commit(&mut self, group: &[Call]) -> Result<Vec<Vec<Outcome>>, StoreError> {
+        let Some(client) = &mut self.client else { return Err(late()) };
+        let known = know(client, &mut self.ends, group).await?;
+        let plan = match Plan::new(group, &self.ends, known.clone(), None) {
+            Ok(plan) => plan,
+            Err(NoPlan::Refused(error)) => return Err(error),
+            Err(NoPlan::Look) => look(client, &self.ends, known.clone(), group).await?,
+        };
+        let looked = match write(client, &plan).await {
+            Ok(positions) => return Ok(plan.settle(&mut self.ends, &positions)),
+            // An event of the journal is known; or a key is taken, which will be said again.
+            Err(StoreError::Refused(why)) if !plan.journal.is_empty() && why.contains("journal_by_user_event") => {
+                look(client, &self.ends, known, group).await?
+            }
+            Err(error) => return Err(error),
+        };
+        let positions = write(client, &looked).await?;
+        Ok(looked.settle(&mut self.ends, &positions))
+    }
+}
+
+/// The last numbers of everybody in a group, remembered or looked up.
+async fn know(client: &Client, ends: &mut Ends, group: &[Call]) -> Result<HashMap<UserId, Seq>, StoreError> {
+    let mut known = HashMap::new();
+    let mut unknown: Vec<i64> = Vec::new();
+    for user in plan::people(group) {
+        match ends.seq(user) {
+            Some(seq) => {
+                known.insert(user, seq);
+            }
+            None => unknown.push(i64::from(user.0)),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(known);
+    }
+    let statement = client.prepare_cached(JOURNAL_LAST_SEQS).await?;
+    for row in client.query(&statement, &[&unknown]).await? {
+        let (user, seq): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        // Came from a `UserId`.
+        let (user, seq) = (UserId(user as u32), Seq(seq.unwrap_or(0).cast_unsigned()));
+        ends.set(user, seq);
+        known.insert(user, seq);
+    }
+    Ok(known)
+}
+
+/// Plans with a look at which events are stored already.
+async fn look<'g>(
+    client: &Client,
+    ends: &Ends,
+    known: HashMap<UserId, Seq>,
+    group: &'g [Call],
+) -> Result<Plan<'g>, StoreError> {
+    let entries = || group.iter().flat_map(|call| plan::entries(call.work.batch()));
+    let people: Vec<i64> = entries().map(|entry| i64::from(entry.user.0)).collect();
+    let events: Vec<&str> = entries().map(|entry| entry.id.as_str()).collect();
+    let statement = client.prepare_cached(JOURNAL_FIND_EVENTS).await?;
+    let mut stored = Stored::new();
+    for row in client.query(&statement, &[&people, &events]).await? {
+        let (position, entry) = rows::entry(&row)?;
+        stored.insert((entry.user, entry.id.clone()), (position, entry));
+    }
+    Plan::new(group, ends, known, Some(&stored)).map_err(|none| match none {
+        NoPlan::Refused(error) => error,
+        NoPlan::Look => late(),
+    })
+}
+
+async fn write(client: &mut Client, plan: &Plan<'_>) -> Result<Vec<Position>, StoreError> {
+    if plan.is_plain() {
+        // One statement is a transaction by itself, in one round trip.
+        return writes::journal(&*client, &plan.journal).await;
+    }
+    let transaction = client.transaction().await?;
+    writes::others(&transaction, plan).await?;
+    let positions = writes::journal(&transaction, &plan.journal).await?;
+    transaction.commit().await?;
+    Ok(positions)
+}

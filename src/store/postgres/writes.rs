@@ -1,0 +1,250 @@
+//! A plan as statements, inside a transaction that somebody else begins and ends.
+//!
+//! Invariant: one statement per table and wave, whatever the number of rows. Revisions, centres and keys never change
+//! once written: a write that would change one is refused, not ignored. Absent on purpose: transactions, order of calls.
+
+use deadpool_postgres::{GenericClient, Transaction};
+use tokio_postgres::types::ToSql;
+
+use super::plan::Plan;
+use super::rows::{self, Instant};
+use crate::domain::ids::Position;
+use crate::domain::items::Item;
+use crate::domain::time::Millis;
+use crate::store::codec::{self, JournalRow};
+use crate::store::group::COORDINATOR;
+use crate::store::StoreError;
+
+const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/postgres/journal_append.sql");
+const FOLLOWS_INSERT: &str = include_str!("../../../sql/queries/postgres/follows_insert.sql");
+const FOLLOWS_DELETE: &str = include_str!("../../../sql/queries/postgres/follows_delete.sql");
+const PEOPLE_SAVE: &str = include_str!("../../../sql/queries/postgres/people_save.sql");
+const TOPICS_SAVE: &str = include_str!("../../../sql/queries/postgres/topics_save.sql");
+const CENTRES_SAVE: &str = include_str!("../../../sql/queries/postgres/centres_save.sql");
+const ITEMS_SAVE: &str = include_str!("../../../sql/queries/postgres/items_save.sql");
+const EMBEDDINGS_SAVE: &str = include_str!("../../../sql/queries/postgres/embeddings_save.sql");
+const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/postgres/windows_delete.sql");
+const WINDOWS_INSERT: &str = include_str!("../../../sql/queries/postgres/windows_insert.sql");
+const SNAPSHOTS_SAVE: &str = include_str!("../../../sql/queries/postgres/snapshots_save.sql");
+const COORDINATOR_SNAPSHOT_NEWEST: &str = include_str!("../../../sql/queries/coordinator_snapshot_newest.sql");
+const COORDINATOR_SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/coordinator_snapshot_save.sql");
+const COORDINATOR_SNAPSHOTS_TRIM: &str = include_str!("../../../sql/queries/coordinator_snapshots_trim.sql");
+const HEALTH_TOUCH: &str = include_str!("../../../sql/queries/health_touch.sql");
+
+/// Parameters of a statement.
+type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
+
+/// Writes all of a plan but its journal.
+pub(super) async fn others(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), StoreError> {
+    for wave in &plan.topics.waves {
+        let (ids, keys): (Vec<i64>, Vec<&str>) = wave.iter().map(|(id, key)| (i64::from(id.0), key.as_str())).unzip();
+        let kept = ids_returned(client, TOPICS_SAVE, &[&ids, &keys]).await?;
+        unchanged(&ids, &kept, |id| format!("the key of topic {id}"))?;
+    }
+    for wave in &plan.people.waves {
+        let ids: Vec<i64> = wave.iter().map(|person| i64::from(person.id.0)).collect();
+        let keys: Vec<&str> = wave.iter().map(|person| person.key.as_str()).collect();
+        let partitions: Vec<i64> = wave.iter().map(|person| i64::from(person.partition().0)).collect();
+        let names: Vec<Option<&str>> = wave.iter().map(|person| person.name.as_deref()).collect();
+        let attributes: Vec<Option<&str>> = wave.iter().map(|person| person.attributes.as_deref()).collect();
+        let created = instants("created", wave.iter().map(|person| person.created))?;
+        let kept =
+            ids_returned(client, PEOPLE_SAVE, &[&ids, &keys, &partitions, &names, &attributes, &created]).await?;
+        unchanged(&ids, &kept, |id| format!("the key of person {id}"))?;
+    }
+    for wave in &plan.items.waves {
+        items(client, wave).await?;
+    }
+    for wave in &plan.centres.waves {
+        let names: Vec<(i64, i64)> =
+            wave.iter().map(|(name, _)| (i64::from(name.topic.0), i64::from(name.epoch))).collect();
+        let vectors: Vec<Vec<u8>> = wave.iter().map(|(_, vector)| codec::floats_to_bytes(vector)).collect();
+        let (topics, epochs): (Vec<i64>, Vec<i64>) = names.iter().copied().unzip();
+        let kept = pairs_returned(client, CENTRES_SAVE, &[&topics, &epochs, &vectors]).await?;
+        unchanged(&names, &kept, |(topic, epoch)| format!("epoch {epoch} of the centre of topic {topic}"))?;
+    }
+    follows(client, plan).await?;
+    snapshots(client, plan).await?;
+    if plan.health {
+        run(client, HEALTH_TOUCH, &[]).await?;
+    }
+    Ok(())
+}
+
+/// Appends entries; their positions, in order.
+pub(super) async fn journal(client: &impl GenericClient, rows: &[JournalRow<'_>]) -> Result<Vec<Position>, StoreError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    fn column<'r, T>(rows: &'r [JournalRow<'_>], of: impl Fn(&'r JournalRow<'_>) -> T) -> Vec<T> {
+        rows.iter().map(of).collect()
+    }
+    let statement = client.prepare_cached(JOURNAL_APPEND).await?;
+    let positions = client
+        .query(
+            &statement,
+            &[
+                &column(rows, |row| row.user_id),
+                &column(rows, |row| row.seq),
+                &column(rows, |row| &*row.event_id),
+                &column(rows, |row| &*row.kind),
+                &instants("at", rows.iter().map(|row| Millis(row.at)))?,
+                &instants("received", rows.iter().map(|row| Millis(row.received)))?,
+                &column(rows, |row| row.item_id),
+                &column(rows, |row| row.revision),
+                &column(rows, |row| row.dwell_ms),
+                &column(rows, |row| row.shown_version),
+                &column(rows, |row| row.shown_position),
+                &column(rows, |row| row.shown_propensity),
+                &column(rows, |row| row.positive),
+                &column(rows, |row| row.weight),
+                &column(rows, |row| row.topics.as_deref()),
+                &column(rows, |row| row.centre_topic),
+                &column(rows, |row| row.centre_epoch),
+                &column(rows, |row| row.features.as_deref()),
+                &column(rows, |row| row.predicted.as_deref()),
+                &column(rows, |row| row.payload.as_deref()),
+            ],
+        )
+        .await?;
+    let positions: Vec<Position> =
+        positions.iter().map(|row| rows::position("journal", row, 0)).collect::<Result<_, _>>()?;
+    if positions.len() != rows.len() || !positions.is_sorted() {
+        // Not a matter of this batch: somebody put a trigger or a rule on the table.
+        return Err(rows::corrupt("journal", "it does not take rows as they come: is there a trigger?".into()));
+    }
+    Ok(positions)
+}
+
+async fn items(client: &Transaction<'_>, wave: &[&Item]) -> Result<(), StoreError> {
+    let ids: Vec<i64> = wave.iter().map(|item| i64::from(item.id.0)).collect();
+    let keys: Vec<&str> = wave.iter().map(|item| item.key.as_str()).collect();
+    let revisions: Vec<i64> = wave.iter().map(|item| i64::from(item.revision)).collect();
+    let author_ids: Vec<Option<i64>> =
+        wave.iter().map(|item| item.author.as_ref().map(|author| i64::from(author.id.0))).collect();
+    let author_keys: Vec<Option<&str>> =
+        wave.iter().map(|item| item.author.as_ref().map(|author| author.key.as_str())).collect();
+    let topics: Vec<String> = wave.iter().map(|item| codec::topics_to_text(&item.topics)).collect();
+    let texts: Vec<&str> = wave.iter().map(|item| &*item.text).collect();
+    let created = instants("created", wave.iter().map(|item| item.created))?;
+    let deleted: Vec<bool> = wave.iter().map(|item| item.deleted).collect();
+    let kept = ids_returned(
+        client,
+        ITEMS_SAVE,
+        &[&ids, &keys, &revisions, &author_ids, &author_keys, &topics, &texts, &created, &deleted],
+    )
+    .await?;
+    unchanged(&ids, &kept, |id| format!("the key of item {id}"))?;
+
+    let vectors: Vec<Vec<u8>> = wave.iter().map(|item| codec::floats_to_bytes(&item.embedding)).collect();
+    let kept = pairs_returned(client, EMBEDDINGS_SAVE, &[&ids, &revisions, &vectors]).await?;
+    let names: Vec<(i64, i64)> = ids.iter().copied().zip(revisions.iter().copied()).collect();
+    unchanged(&names, &kept, |(item, revision)| format!("the embedding of item {item} in revision {revision}"))?;
+
+    run(client, WINDOWS_DELETE, &[&ids]).await?;
+    let (owners, starts, stops) = windows(wave)?;
+    if owners.is_empty() {
+        return Ok(());
+    }
+    run(client, WINDOWS_INSERT, &[&owners, &starts, &stops]).await
+}
+
+/// Columns of table `windows`.
+type Windows = (Vec<i64>, Vec<Instant>, Vec<Option<Instant>>);
+
+fn windows(wave: &[&Item]) -> Result<Windows, StoreError> {
+    let (mut owners, mut starts, mut stops) = Windows::default();
+    for item in wave {
+        for window in item.windows.as_slice() {
+            owners.push(i64::from(item.id.0));
+            starts.push(Instant::of("start", window.start)?);
+            stops.push(window.stop.map(|stop| Instant::of("stop", stop)).transpose()?);
+        }
+    }
+    Ok((owners, starts, stops))
+}
+
+async fn follows(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), StoreError> {
+    let pair = |(source, target): &(crate::domain::ids::UserId, crate::domain::ids::UserId)| {
+        (i64::from(source.0), i64::from(target.0))
+    };
+    let (sources, targets): (Vec<i64>, Vec<i64>) =
+        plan.follows.iter().filter(|(_, follow)| follow.ended).map(|(names, _)| pair(names)).unzip();
+    if !sources.is_empty() {
+        run(client, FOLLOWS_DELETE, &[&sources, &targets]).await?;
+    }
+    let begun = plan.follows.iter().filter_map(|(names, follow)| follow.since.map(|since| (pair(names), since)));
+    let (sources, targets): (Vec<i64>, Vec<i64>) = begun.clone().map(|(names, _)| names).unzip();
+    if !sources.is_empty() {
+        let since = instants("since", begun.map(|(_, since)| since))?;
+        run(client, FOLLOWS_INSERT, &[&sources, &targets, &since]).await?;
+    }
+    Ok(())
+}
+
+async fn snapshots(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), StoreError> {
+    if !plan.snapshots.is_empty() {
+        let people: Vec<i64> = plan.snapshots.keys().map(|user| i64::from(user.0)).collect();
+        let seqs: Vec<i64> =
+            plan.snapshots.values().map(|snapshot| codec::integer("seq", snapshot.seq.0)).collect::<Result<_, _>>()?;
+        let checksums: Vec<i64> = plan
+            .snapshots
+            .iter()
+            .map(|(user, snapshot)| codec::snapshot_checksum(u64::from(user.0), snapshot.seq.0, &snapshot.bytes))
+            .collect();
+        let bytes: Vec<&[u8]> = plan.snapshots.values().map(|snapshot| &*snapshot.bytes).collect();
+        run(client, SNAPSHOTS_SAVE, &[&people, &seqs, &checksums, &bytes]).await?;
+    }
+    for (covers, bytes) in &plan.coordinator_snapshots {
+        let covers = codec::integer("position", covers.0)?;
+        let statement = client.prepare_cached(COORDINATOR_SNAPSHOT_NEWEST).await?;
+        let newest: Option<i64> = client.query_one(&statement, &[]).await?.try_get(0)?;
+        if newest.is_some_and(|newest| newest > covers) {
+            continue;
+        }
+        let checksum = codec::snapshot_checksum(COORDINATOR, covers.cast_unsigned(), bytes);
+        run(client, COORDINATOR_SNAPSHOT_SAVE, &[&covers, &checksum, bytes]).await?;
+        run(client, COORDINATOR_SNAPSHOTS_TRIM, &[]).await?;
+    }
+    Ok(())
+}
+
+fn instants(what: &'static str, at: impl Iterator<Item = Millis>) -> Result<Vec<Instant>, StoreError> {
+    at.map(|at| Instant::of(what, at)).collect()
+}
+
+async fn run(client: &Transaction<'_>, sql: &str, parameters: Parameters<'_>) -> Result<(), StoreError> {
+    let statement = client.prepare_cached(sql).await?;
+    client.execute(&statement, parameters).await?;
+    Ok(())
+}
+
+async fn ids_returned(
+    client: &Transaction<'_>,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<Vec<i64>, StoreError> {
+    let statement = client.prepare_cached(sql).await?;
+    let found = client.query(&statement, parameters).await?;
+    found.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+async fn pairs_returned(
+    client: &Transaction<'_>,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    let statement = client.prepare_cached(sql).await?;
+    let found = client.query(&statement, parameters).await?;
+    found.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// All that were written must have been kept: one that is missing stands there with other content.
+fn unchanged<T: Copy + Eq>(written: &[T], kept: &[T], what: impl Fn(T) -> String) -> Result<(), StoreError> {
+    if written.len() == kept.len() {
+        return Ok(());
+    }
+    let missing = written.iter().copied().find(|written| !kept.contains(written));
+    let what = missing.map_or_else(|| "something".into(), what);
+    Err(StoreError::Refused(format!("{what} can never change")))
+}
