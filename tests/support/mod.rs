@@ -37,6 +37,7 @@ pub fn server() -> Server {
 pub struct Server {
     child: Child,
     address: SocketAddr,
+    store: String,
     // Before the process is gone, the directory must stay; `Drop` below sees to the order.
     directory: Option<TempDir>,
 }
@@ -44,7 +45,13 @@ pub struct Server {
 impl Server {
     /// Starts on a directory, and waits until it may be given work.
     pub fn start(directory: TempDir) -> Server {
-        let mut child = serve(directory.path());
+        let store = store(directory.path());
+        Server::start_on(directory, store)
+    }
+
+    /// Starts on any store; the directory holds the log.
+    pub fn start_on(directory: TempDir, store: String) -> Server {
+        let mut child = serve(directory.path(), &store);
         let stdout = child.stdout.take().expect("its standard output");
         let (said, hear) = mpsc::channel();
         // Reads to the end, so that the server never waits for a full pipe.
@@ -63,7 +70,7 @@ impl Server {
                 panic!("the server did not say `listening on http://…` on standard output; its log:\n{log}");
             }
         };
-        let server = Server { child, address, directory: Some(directory) };
+        let server = Server { child, address, store, directory: Some(directory) };
         let ready = Instant::now();
         while server.rest().get("/ready").status != 200 {
             assert!(ready.elapsed() < PATIENCE, "/ready never said 200; log:\n{}", server.log());
@@ -148,17 +155,17 @@ impl Drop for Server {
 
 /// Starts a server on a directory and kills it before it is ready, or just after.
 pub fn start_and_kill(directory: &Path, after: Duration) {
-    let mut child = serve(directory);
+    let mut child = serve(directory, &store(directory));
     std::thread::sleep(after);
     child.kill().expect("kill -9");
     child.wait().expect("its end");
 }
 
-fn serve(directory: &Path) -> Child {
+fn serve(directory: &Path, store: &str) -> Child {
     let log = File::options().create(true).append(true).open(directory.join("server.log")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_eddyline"))
         .arg("serve")
-        .args(["--store", &store(directory)])
+        .args(["--store", store])
         .args(["--listen", "127.0.0.1:0"])
         // Snapshots now and then, so that recovery by snapshot and tail is what is tested.
         .env("EDDYLINE_LIMITS__SNAPSHOT_EVERY", "16")
