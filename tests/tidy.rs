@@ -1,6 +1,6 @@
 //! Keeps the house tidy: what we would repeat in review is a test, and its message says what to do.
 //!
-//! Invariant: reads files of the repository and nothing else. Each check collects all that it finds before it fails, so
+//! Invariant: reads files of the repository and the defaults of the configuration, nothing else. Each check collects all that it finds before it fails, so
 //! that one run shows the whole list. Absent on purpose: style, which is `cargo fmt`'s and `cargo clippy`'s.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ("replay", &[("domain", &[]), ("engine", &[]), ("store", &["Write"])]),
     ("simulate", &[("domain", &[])]),
     // Keys of the configuration are the settings of the layers that they set.
-    ("config", &[("engine", &["settings"]), ("embed", &[]), ("actors", &["inside"])]),
+    ("config", &[("engine", &["settings"]), ("embed", &[]), ("store", &["postgres"]), ("actors", &["inside"])]),
     ("app", &[("embed", &[]), ("store", &[]), ("actors", &[]), ("gateway", &[]), ("config", &[])]),
     (
         "commands",
@@ -206,6 +206,41 @@ fn every_query_has_a_header() {
         }
     }
     assert!(wrong.is_empty(), "one query, one file:\n{wrong}");
+}
+
+#[test]
+fn every_setting_is_in_the_manual() {
+    let mut keys = Vec::new();
+    collect("", &serde_json::to_value(eddyline::config::Config::default()).unwrap(), &mut keys);
+    // Secrets are never serialised.
+    keys.extend(["secret".to_owned(), "http.key".to_owned()]);
+    let manual = read("docs/operations.md");
+    let rows: BTreeSet<&str> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | `EDDYLINE_"))
+        .map(|row| row.0)
+        .collect();
+    for key in &keys {
+        let variable = format!("`EDDYLINE_{}`", key.replace('.', "__").to_uppercase());
+        assert!(
+            manual.contains(&format!("| `{key}` | {variable} |")),
+            "docs/operations.md: no row for `{key}`, {variable}"
+        );
+    }
+    for row in rows {
+        assert!(keys.iter().any(|key| key == row), "docs/operations.md: there is no setting `{row}`");
+    }
+}
+
+fn collect(above: &str, value: &serde_json::Value, keys: &mut Vec<String>) {
+    match value.as_object() {
+        Some(table) => {
+            for (key, value) in table {
+                collect(&format!("{above}{}{key}", if above.is_empty() { "" } else { "." }), value, keys);
+            }
+        }
+        None => keys.push(above.to_owned()),
+    }
 }
 
 #[test]

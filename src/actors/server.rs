@@ -118,6 +118,9 @@ pub struct Score {
     pub calibration_error: Option<f64>,
 }
 
+/// A store that does not answer within this is not ready.
+const HEALTH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The server's inside. Clone freely.
 #[derive(Clone)]
 pub struct Server {
@@ -173,7 +176,8 @@ impl Server {
         if self.inside.is_closing() {
             return Err(Refusal { message: "the server is going down".into(), ..Refusal::busy(1_000) });
         }
-        self.inside.store.health().await.map_err(from_store)
+        let health = tokio::time::timeout(HEALTH_WITHIN, self.inside.store.health()).await;
+        health.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into()))).map_err(from_store)
     }
 
     /// No new work from now on; returns when all that was accepted is durable and the coordinator is saved.

@@ -51,7 +51,12 @@ impl Server {
 
     /// Starts on any store; the directory holds the log.
     pub fn start_on(directory: TempDir, store: String) -> Server {
-        let mut child = serve(directory.path(), &store);
+        Server::start_with(directory, store, &[])
+    }
+
+    /// The same with more variables.
+    pub fn start_with(directory: TempDir, store: String, variables: &[(&str, &str)]) -> Server {
+        let mut child = serve(directory.path(), &store, variables);
         let stdout = child.stdout.take().expect("its standard output");
         let (said, hear) = mpsc::channel();
         // Reads to the end, so that the server never waits for a full pipe.
@@ -155,13 +160,13 @@ impl Drop for Server {
 
 /// Starts a server on a directory and kills it before it is ready, or just after.
 pub fn start_and_kill(directory: &Path, after: Duration) {
-    let mut child = serve(directory, &store(directory));
+    let mut child = serve(directory, &store(directory), &[]);
     std::thread::sleep(after);
     child.kill().expect("kill -9");
     child.wait().expect("its end");
 }
 
-fn serve(directory: &Path, store: &str) -> Child {
+fn serve(directory: &Path, store: &str, variables: &[(&str, &str)]) -> Child {
     let log = File::options().create(true).append(true).open(directory.join("server.log")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_eddyline"))
         .arg("serve")
@@ -169,6 +174,7 @@ fn serve(directory: &Path, store: &str) -> Child {
         .args(["--listen", "127.0.0.1:0"])
         // Snapshots now and then, so that recovery by snapshot and tail is what is tested.
         .env("EDDYLINE_LIMITS__SNAPSHOT_EVERY", "16")
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
