@@ -168,7 +168,10 @@ impl StoreUrl {
         }
         // Only the scheme is repeated: there may be a password behind it.
         let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-        Err(error("store", format!("must be file:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE, begins with {scheme:?}")))
+        Err(error(
+            "store",
+            format!("must be file:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE, begins with {scheme:?}"),
+        ))
     }
 }
 

@@ -82,7 +82,8 @@ fn nothing_acknowledged_is_lost_whatever_is_killed() {
         }
         let fault = FAULTS[round % FAULTS.len()];
         let after = Duration::from_millis(rng.random_range(50..700));
-        let (back, restored, sent_in_round) = run_round(server, (&cluster, &url), &people, round, fault, after, &mut rng, &mut pasts);
+        let (back, restored, sent_in_round) =
+            run_round(server, (&cluster, &url), &people, round, fault, after, &mut rng, &mut pasts);
         server = back;
 
         let stored = check_people(&cluster, &database, &people, &pasts);
@@ -157,7 +158,8 @@ fn run_round(
             cluster.thaw();
         }
         Fault::KillSessions => {
-            let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'eddyline%'";
+            let others =
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'eddyline%'";
             cluster.sql("postgres", others);
         }
     }

@@ -159,7 +159,8 @@ fn beyond_its_queue_it_is_busy_before_it_learns() {
         ada.wait_accepted(&first).await;
         cluster.freeze();
         let post = |number: usize| {
-            let body = serde_json::json!({"id": format!("post-{number}"), "user": "ada", "item": "item-2", "kind": "click"});
+            let body =
+                serde_json::json!({"id": format!("post-{number}"), "user": "ada", "item": "item-2", "kind": "click"});
             move |rest: Rest| rest.post("/v1/interactions", &body)
         };
         // Each waits for its answer, so they come from threads of their own.
@@ -175,7 +176,9 @@ fn beyond_its_queue_it_is_busy_before_it_learns() {
         let busy = answers.iter().filter(|answer| answer.status == 503).count();
         let accepted = answers.iter().filter(|answer| answer.status == 200).count();
         assert!(busy > 0 && accepted > 0 && busy + accepted == 96, "{busy} busy, {accepted} accepted");
-        assert!(answers.iter().filter(|answer| answer.status == 503).all(|answer| answer.header("retry-after").is_some()));
+        assert!(
+            answers.iter().filter(|answer| answer.status == 503).all(|answer| answer.header("retry-after").is_some())
+        );
         let stored = numbered(&cluster, &database).len();
         assert_eq!(stored, 1 + accepted, "what was refused was not learned, what was accepted is there");
         let model = server.rest().get("/v1/users/ada/model").success("the model").json();

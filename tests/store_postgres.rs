@@ -238,7 +238,8 @@ async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
 
 /// All that makes a schema, as lines of text.
 fn objects(database: &str) -> Vec<String> {
-    let ours = "(SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'refinery%')";
+    let ours =
+        "(SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'refinery%')";
     let queries = [
         format!(
             "SELECT concat_ws(' ', attrelid::regclass, attnum, attname, format_type(atttypid, atttypmod), attnotnull, \
@@ -275,8 +276,7 @@ async fn every_query_is_one_that_postgres_takes_and_explains_itself() {
     }
     let database = shared().database();
     drop(open(&shared().url(&database), &impatient()).await.unwrap());
-    let (client, connection) =
-        tokio_postgres::connect(&shared().url(&database), tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&shared().url(&database), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     let queries = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/queries");
     let mut seen = 0;
@@ -315,11 +315,19 @@ async fn what_a_column_cannot_hold_is_refused_and_the_rules_are_in_the_database(
     store.append(vec![Write::Entry(entry(1, 1)), Write::Item(item(1).into())]).await.unwrap();
     for (rule, sql) in [
         ("windows_no_overlap", "INSERT INTO windows VALUES (1, '2026-01-01', '2026-01-03'), (1, '2026-01-02', NULL)"),
-        ("journal_by_user_seq", "INSERT INTO journal (user_id, seq, event_id, kind, at, received) VALUES (1, 1, 'x', 'y', now(), now())"),
-        ("journal_by_user_event", "INSERT INTO journal (user_id, seq, event_id, kind, at, received) VALUES (1, 9, '1-1', 'y', now(), now())"),
+        (
+            "journal_by_user_seq",
+            "INSERT INTO journal (user_id, seq, event_id, kind, at, received) VALUES (1, 1, 'x', 'y', now(), now())",
+        ),
+        (
+            "journal_by_user_event",
+            "INSERT INTO journal (user_id, seq, event_id, kind, at, received) VALUES (1, 9, '1-1', 'y', now(), now())",
+        ),
     ] {
-        let text = format!("DO $$ BEGIN {sql}; RAISE 'taken'; EXCEPTION WHEN unique_violation OR exclusion_violation \
-                            THEN IF SQLERRM NOT LIKE '%{rule}%' THEN RAISE; END IF; END $$");
+        let text = format!(
+            "DO $$ BEGIN {sql}; RAISE 'taken'; EXCEPTION WHEN unique_violation OR exclusion_violation \
+                            THEN IF SQLERRM NOT LIKE '%{rule}%' THEN RAISE; END IF; END $$"
+        );
         shared().sql(&database, &text);
     }
     shared().sql(&database, "UPDATE journal SET at = at + interval '1 microsecond'");
@@ -357,7 +365,10 @@ async fn a_read_only_database_is_unavailable_until_it_takes_writes_again() {
     let store = open(&shared().url(&database), &impatient()).await.unwrap();
     let switch = |to: &str| {
         shared().sql("postgres", &format!("ALTER DATABASE {database} SET default_transaction_read_only = {to}"));
-        shared().sql("postgres", &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"));
+        shared().sql(
+            "postgres",
+            &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"),
+        );
     };
     switch("on");
     let batch = vec![Write::Entry(entry(1, 1))];

@@ -52,9 +52,15 @@ pub struct Cluster {
 impl Cluster {
     /// Makes a cluster and starts it. Settings such as `max_connections=10` win over ours.
     pub fn start(settings: &[&str]) -> Cluster {
+        Cluster::start_in(&std::env::temp_dir(), settings)
+    }
+
+    /// The same below a directory, which may be on a file system of its own.
+    pub fn start_in(place: &Path, settings: &[&str]) -> Cluster {
         let tools = tools();
         let owner = owner();
-        let directory = tempfile::Builder::new().prefix("eddyline-pg-").tempdir().expect("a directory for Postgres").keep();
+        let directory =
+            tempfile::Builder::new().prefix("eddyline-pg-").tempdir_in(place).expect("a directory for Postgres").keep();
         if let Some((user, group)) = owner {
             chown(&directory, Some(user), Some(group)).expect("giving the directory to the user who runs Postgres");
         }
@@ -114,6 +120,17 @@ impl Cluster {
                 assert!(Instant::now() < deadline, "Postgres does not take connections; its log:\n{}", self.log());
                 std::thread::sleep(Duration::from_millis(10));
             }
+        }
+    }
+
+    /// Starts it again if it ended by itself.
+    pub fn run_if_down(&self) {
+        let ended = |postmaster: &mut Option<Child>| match postmaster {
+            Some(child) => child.try_wait().expect("its status").is_some(),
+            None => true,
+        };
+        if ended(&mut self.postmaster.lock().unwrap_or_else(PoisonError::into_inner)) {
+            self.run();
         }
     }
 
@@ -328,7 +345,8 @@ fn tools() -> PathBuf {
     packaged.sort();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates = packaged.into_iter().rev().map(|(_, path)| path).chain(std::env::split_paths(&path));
-    let found = candidates.find(|path| ["initdb", "postgres", "pg_isready"].iter().all(|tool| path.join(tool).is_file()));
+    let found =
+        candidates.find(|path| ["initdb", "postgres", "pg_isready"].iter().all(|tool| path.join(tool).is_file()));
     found.unwrap_or_else(|| {
         panic!(
             "these tests need Postgres 15 or newer (initdb, postgres, pg_isready in /usr/lib/postgresql/*/bin or PATH): \
