@@ -13,7 +13,7 @@ mod postgres;
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use eddyline::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
@@ -26,6 +26,7 @@ use eddyline::store::postgres::{Postgres, PostgresSettings, PostgresUrl, schema}
 use eddyline::store::{Outcome, Store, StoreError, Write};
 use postgres::{Cluster, shared, skipped};
 use rand::{RngExt, SeedableRng};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const USERS: u32 = 24;
 
@@ -406,6 +407,66 @@ async fn a_repeated_append_is_exact_though_its_connections_are_killed() {
     }
     let (acknowledged, repeated) = load.end().await;
     assert!(acknowledged.len() > 1_000 && repeated > 60, "{} acknowledged, {repeated} repeated", acknowledged.len());
+    verify(&store, &acknowledged).await;
+}
+
+/// Between a store and its database: now and then it lets a question through and cuts the line before the answer, which is
+/// how the answer to a commit gets lost.
+struct Wire {
+    port: u16,
+    /// Cut with the next answer.
+    cut: Arc<AtomicBool>,
+    cuts: Arc<AtomicU64>,
+}
+
+impl Wire {
+    async fn to(port: u16) -> Wire {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let wire = Wire { port: listener.local_addr().unwrap().port(), cut: Arc::default(), cuts: Arc::default() };
+        let (cut, cuts) = (wire.cut.clone(), wire.cuts.clone());
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let (cut, cuts) = (cut.clone(), cuts.clone());
+                tokio::spawn(async move {
+                    let far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                    let ((mut asks, mut hears), (mut answers, mut takes)) = (near.into_split(), far.into_split());
+                    let asking = tokio::spawn(async move { tokio::io::copy(&mut asks, &mut takes).await });
+                    let mut buffer = vec![0; 65_536];
+                    while let Ok(length @ 1..) = answers.read(&mut buffer).await {
+                        if cut.swap(false, Ordering::Relaxed) {
+                            cuts.fetch_add(1, Ordering::Relaxed);
+                            break;
+                        }
+                        if hears.write_all(&buffer[..length]).await.is_err() {
+                            break;
+                        }
+                    }
+                    asking.abort();
+                });
+            }
+        });
+        wire
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_append_is_exact_though_the_answer_to_its_commit_was_lost() {
+    if skipped() {
+        return;
+    }
+    let wire = Wire::to(shared().port()).await;
+    let address = shared().url(&shared().database()).replace(&format!(":{}/", shared().port()), &format!(":{}/", wire.port));
+    let settings = PostgresSettings { lock_wait_ms: 5_000, ..impatient() };
+    let store = open(&format!("{address}?sslmode=disable"), &settings).await.unwrap();
+    let load = Load::begin(&store);
+    let mut random = rand::rngs::StdRng::seed_from_u64(u64::from(std::process::id()));
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_micros(random.random_range(1_000..60_000))).await;
+        wire.cut.store(true, Ordering::Relaxed);
+    }
+    let (acknowledged, repeated) = load.end().await;
+    let cuts = wire.cuts.load(Ordering::Relaxed);
+    assert!(cuts > 30 && acknowledged.len() > 500, "{cuts} cuts, {repeated} repeated, {} acknowledged", acknowledged.len());
     verify(&store, &acknowledged).await;
 }
 
