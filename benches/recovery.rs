@@ -23,7 +23,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const ITEMS: u32 = 1_000;
-const COLD: u32 = 2_000;
+/// Requests for people who are mostly not in memory.
+const COLD: u32 = 20_000;
+/// People who may be in memory at once.
+const ACTIVE: &str = "5000";
 
 fn number(name: &str, default: u32) -> u32 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -73,6 +76,7 @@ fn start(directory: &Path) -> (Child, String, Duration) {
     let began = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
         .args(["serve", "--listen", "127.0.0.1:0", "--store", &format!("file:{}", directory.display())])
+        .env("EDDYLINE_LIMITS__ACTIVE_PEOPLE", ACTIVE)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -135,6 +139,10 @@ fn main() {
             "{name}: request to answer over HTTP, p50 {} p90 {} p99 {} max {} ms",
             shown[0], shown[1], shown[2], shown[3]
         );
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    for line in status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS")) {
+        println!("memory with at most {ACTIVE} people in it: {line}");
     }
     child.kill().unwrap();
     child.wait().unwrap();

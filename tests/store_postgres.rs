@@ -455,7 +455,8 @@ async fn a_repeated_append_is_exact_though_the_answer_to_its_commit_was_lost() {
         return;
     }
     let wire = Wire::to(shared().port()).await;
-    let address = shared().url(&shared().database()).replace(&format!(":{}/", shared().port()), &format!(":{}/", wire.port));
+    let address =
+        shared().url(&shared().database()).replace(&format!(":{}/", shared().port()), &format!(":{}/", wire.port));
     let settings = PostgresSettings { lock_wait_ms: 5_000, ..impatient() };
     let store = open(&format!("{address}?sslmode=disable"), &settings).await.unwrap();
     let load = Load::begin(&store);
@@ -466,7 +467,11 @@ async fn a_repeated_append_is_exact_though_the_answer_to_its_commit_was_lost() {
     }
     let (acknowledged, repeated) = load.end().await;
     let cuts = wire.cuts.load(Ordering::Relaxed);
-    assert!(cuts > 30 && acknowledged.len() > 500, "{cuts} cuts, {repeated} repeated, {} acknowledged", acknowledged.len());
+    assert!(
+        cuts > 30 && acknowledged.len() > 500,
+        "{cuts} cuts, {repeated} repeated, {} acknowledged",
+        acknowledged.len()
+    );
     verify(&store, &acknowledged).await;
 }
 
