@@ -32,9 +32,26 @@ const COLUMNS: &str = "user_id, seq, event_id, kind, at, received, item_id, revi
                        shown_position, shown_propensity, positive, weight, topics, centre_topic, centre_epoch, features, \
                        predicted, payload";
 const TYPES: [Type; 20] = [
-    Type::INT8, Type::INT8, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ, Type::INT8, Type::INT8,
-    Type::INT8, Type::INT8, Type::INT8, Type::FLOAT4, Type::BOOL, Type::FLOAT4, Type::TEXT, Type::INT8, Type::INT8,
-    Type::BYTEA, Type::BYTEA, Type::TEXT,
+    Type::INT8,
+    Type::INT8,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TIMESTAMPTZ,
+    Type::TIMESTAMPTZ,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::FLOAT4,
+    Type::BOOL,
+    Type::FLOAT4,
+    Type::TEXT,
+    Type::INT8,
+    Type::INT8,
+    Type::BYTEA,
+    Type::BYTEA,
+    Type::TEXT,
 ];
 
 fn entry(user: u32, seq: u64) -> Entry {
@@ -68,12 +85,26 @@ fn ready(entry: &Entry) -> Row {
     let owned = |text: Option<std::borrow::Cow<'_, str>>| text.map(std::borrow::Cow::into_owned);
     let bytes = |bytes: Option<std::borrow::Cow<'_, [u8]>>| bytes.map(std::borrow::Cow::into_owned);
     vec![
-        Box::new(row.user_id), Box::new(row.seq), Box::new(row.event_id.into_owned()), Box::new(row.kind.into_owned()),
-        Box::new(at(row.at)), Box::new(at(row.received)), Box::new(row.item_id), Box::new(row.revision),
-        Box::new(row.dwell_ms), Box::new(row.shown_version), Box::new(row.shown_position),
-        Box::new(row.shown_propensity), Box::new(row.positive), Box::new(row.weight), Box::new(owned(row.topics)),
-        Box::new(row.centre_topic), Box::new(row.centre_epoch), Box::new(bytes(row.features)),
-        Box::new(bytes(row.predicted)), Box::new(owned(row.payload)),
+        Box::new(row.user_id),
+        Box::new(row.seq),
+        Box::new(row.event_id.into_owned()),
+        Box::new(row.kind.into_owned()),
+        Box::new(at(row.at)),
+        Box::new(at(row.received)),
+        Box::new(row.item_id),
+        Box::new(row.revision),
+        Box::new(row.dwell_ms),
+        Box::new(row.shown_version),
+        Box::new(row.shown_position),
+        Box::new(row.shown_propensity),
+        Box::new(row.positive),
+        Box::new(row.weight),
+        Box::new(owned(row.topics)),
+        Box::new(row.centre_topic),
+        Box::new(row.centre_epoch),
+        Box::new(bytes(row.features)),
+        Box::new(bytes(row.predicted)),
+        Box::new(owned(row.payload)),
     ]
 }
 
@@ -130,7 +161,10 @@ impl Bare {
             for rows in batch.chunks(piece) {
                 let parameters: Vec<&(dyn ToSql + Sync)> =
                     rows.iter().flatten().map(|field| &**field as &(dyn ToSql + Sync)).collect();
-                assert_eq!(self.client.execute(&statements[&rows.len()], &parameters).await.unwrap(), rows.len() as u64);
+                assert_eq!(
+                    self.client.execute(&statements[&rows.len()], &parameters).await.unwrap(),
+                    rows.len() as u64
+                );
             }
             if pieces > 1 {
                 self.client.batch_execute("COMMIT").await.unwrap();
@@ -148,7 +182,8 @@ impl Bare {
             let writer = BinaryCopyInWriter::new(sink, &TYPES);
             let mut writer = std::pin::pin!(writer);
             for row in batch {
-                let fields: Vec<&(dyn ToSql + Sync)> = row.iter().map(|field| &**field as &(dyn ToSql + Sync)).collect();
+                let fields: Vec<&(dyn ToSql + Sync)> =
+                    row.iter().map(|field| &**field as &(dyn ToSql + Sync)).collect();
                 writer.as_mut().write(&fields).await.unwrap();
             }
             writer.as_mut().finish().await.unwrap();
@@ -229,7 +264,10 @@ async fn bulk(store: &Arc<dyn Store>, size: u64, count: u64, first: u64, people:
 
 async fn measure() {
     let cluster = Cluster::start(&[]);
-    println!("{:34} {:>10} {:>10} {:>10} {:>9}", "durable entries a second, medians", "the store", "VALUES", "COPY", "of VALUES");
+    println!(
+        "{:34} {:>10} {:>10} {:>10} {:>9}",
+        "durable entries a second, medians", "the store", "VALUES", "COPY", "of VALUES"
+    );
     for (producers, people, count) in [(1, 64, 2_000), (64, 6_400, 40_000), (512, 51_200, 80_000)] {
         let (mut ours, mut bare, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
         let mut waits = Histogram::<u64>::new(3).unwrap();

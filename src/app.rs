@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::actors::Server;
 use crate::actors::clock::WallClock;
 use crate::actors::start::{Parts, start};
-use crate::actors::Server;
 use crate::config::{Config, StoreUrl};
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};

@@ -168,7 +168,10 @@ impl StoreUrl {
         }
         // Only the scheme is repeated: there may be a password behind it.
         let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-        Err(error("store", format!("must be file:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE, begins with {scheme:?}")))
+        Err(error(
+            "store",
+            format!("must be file:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE, begins with {scheme:?}"),
+        ))
     }
 }
 
@@ -187,15 +190,11 @@ impl Config {
         }
         // These steer tests and tools, not the server.
         let ours = Env::prefixed("EDDYLINE_").ignore(&["data", "url", "shots", "config", "log"]).split("__");
-        let config: Config = figment
-            .merge(ours)
-            .merge(Serialized::defaults(flags))
-            .extract()
-            .map_err(|failure| {
-                let source = failure.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
-                let key = if failure.path.is_empty() { unknown_key(&failure) } else { failure.path.join(".") };
-                error(key, format!("{}{source}", failure.kind))
-            })?;
+        let config: Config = figment.merge(ours).merge(Serialized::defaults(flags)).extract().map_err(|failure| {
+            let source = failure.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
+            let key = if failure.path.is_empty() { unknown_key(&failure) } else { failure.path.join(".") };
+            error(key, format!("{}{source}", failure.kind))
+        })?;
         config.check()?;
         Ok(config)
     }

@@ -378,8 +378,12 @@ fn run(command: Command) -> anyhow::Result<()> {
 /// Reads the configuration and starts the log on standard error.
 fn configured(args: &ConfigArgs, flags: &Flags) -> anyhow::Result<Config> {
     let config = Config::load(args.config.as_deref(), flags)?;
-    let filter = EnvFilter::try_from_env("EDDYLINE_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,refinery_core=warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_from_env("EDDYLINE_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,refinery_core=warn"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),

@@ -11,6 +11,7 @@
 mod postgres;
 
 use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,10 +86,13 @@ fn item(id: u32) -> Item {
     }
 }
 
+/// Positions that were acknowledged, by person and number.
+type Acknowledged = HashMap<(u32, u64), u64>;
+
 /// People who act all the time, each waiting for the answer, until told to stop.
 struct Load {
     stop: Arc<AtomicBool>,
-    tasks: Vec<tokio::task::JoinHandle<(HashMap<(u32, u64), u64>, u64)>>,
+    tasks: Vec<tokio::task::JoinHandle<(Acknowledged, u64)>>,
 }
 
 impl Load {
@@ -99,7 +103,7 @@ impl Load {
     }
 
     /// The positions that were acknowledged, by person and number; and how many batches were repeated.
-    async fn end(self) -> (HashMap<(u32, u64), u64>, u64) {
+    async fn end(self) -> (Acknowledged, u64) {
         self.stop.store(true, Ordering::Relaxed);
         let (mut all, mut repeated) = (HashMap::new(), 0);
         for task in self.tasks {
@@ -111,7 +115,7 @@ impl Load {
     }
 }
 
-async fn act(store: Arc<dyn Store>, stop: Arc<AtomicBool>, user: u32) -> (HashMap<(u32, u64), u64>, u64) {
+async fn act(store: Arc<dyn Store>, stop: Arc<AtomicBool>, user: u32) -> (Acknowledged, u64) {
     let (mut acknowledged, mut seq, mut repeated) = (HashMap::new(), 0, 0);
     while !stop.load(Ordering::Relaxed) {
         let batch: Vec<Write> = (1..=seq % 3 + 1).map(|more| Write::Entry(entry(user, seq + more))).collect();
@@ -135,7 +139,7 @@ async fn act(store: Arc<dyn Store>, stop: Arc<AtomicBool>, user: u32) -> (HashMa
 }
 
 /// What was acknowledged is there, where it was said to be; nothing is there twice, or without an acknowledgement.
-async fn verify(store: &Arc<dyn Store>, acknowledged: &HashMap<(u32, u64), u64>) {
+async fn verify(store: &Arc<dyn Store>, acknowledged: &Acknowledged) {
     let mut last: HashMap<u32, u64> = HashMap::new();
     let mut found: HashMap<(u32, u64), u64> = HashMap::new();
     for (position, read) in store.scan(Position(0), u32::MAX).await.unwrap() {
@@ -239,7 +243,8 @@ async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
 
 /// All that makes a schema, as lines of text.
 fn objects(database: &str) -> Vec<String> {
-    let ours = "(SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'refinery%')";
+    let ours =
+        "(SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'refinery%')";
     let queries = [
         format!(
             "SELECT concat_ws(' ', attrelid::regclass, attnum, attname, format_type(atttypid, atttypmod), attnotnull, \
@@ -276,8 +281,7 @@ async fn every_query_is_one_that_postgres_takes_and_explains_itself() {
     }
     let database = shared().database();
     drop(open(&shared().url(&database), &impatient()).await.unwrap());
-    let (client, connection) =
-        tokio_postgres::connect(&shared().url(&database), tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&shared().url(&database), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     let queries = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/queries");
     let mut seen = 0;
@@ -316,11 +320,19 @@ async fn what_a_column_cannot_hold_is_refused_and_the_rules_are_in_the_database(
     store.append(vec![Write::Entry(entry(1, 1)), Write::Item(item(1).into())]).await.unwrap();
     for (rule, sql) in [
         ("windows_no_overlap", "INSERT INTO windows VALUES (1, '2026-01-01', '2026-01-03'), (1, '2026-01-02', NULL)"),
-        ("journal_by_user_seq", "INSERT INTO journal (user_id, seq, event_id, kind, at, received) VALUES (1, 1, 'x', 'y', now(), now())"),
-        ("journal_by_user_event", "INSERT INTO journal (user_id, seq, event_id, kind, at, received) VALUES (1, 9, '1-1', 'y', now(), now())"),
+        (
+            "journal_by_user_seq",
+            "INSERT INTO journal (user_id, seq, event_id, kind, at, received) VALUES (1, 1, 'x', 'y', now(), now())",
+        ),
+        (
+            "journal_by_user_event",
+            "INSERT INTO journal (user_id, seq, event_id, kind, at, received) VALUES (1, 9, '1-1', 'y', now(), now())",
+        ),
     ] {
-        let text = format!("DO $$ BEGIN {sql}; RAISE 'taken'; EXCEPTION WHEN unique_violation OR exclusion_violation \
-                            THEN IF SQLERRM NOT LIKE '%{rule}%' THEN RAISE; END IF; END $$");
+        let text = format!(
+            "DO $$ BEGIN {sql}; RAISE 'taken'; EXCEPTION WHEN unique_violation OR exclusion_violation \
+                            THEN IF SQLERRM NOT LIKE '%{rule}%' THEN RAISE; END IF; END $$"
+        );
         shared().sql(&database, &text);
     }
     shared().sql(&database, "UPDATE journal SET at = at + interval '1 microsecond'");
@@ -358,7 +370,10 @@ async fn a_read_only_database_is_unavailable_until_it_takes_writes_again() {
     let store = open(&shared().url(&database), &impatient()).await.unwrap();
     let switch = |to: &str| {
         shared().sql("postgres", &format!("ALTER DATABASE {database} SET default_transaction_read_only = {to}"));
-        shared().sql("postgres", &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"));
+        shared().sql(
+            "postgres",
+            &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"),
+        );
     };
     switch("on");
     let batch = vec![Write::Entry(entry(1, 1))];
@@ -444,7 +459,8 @@ async fn a_repeated_append_is_exact_though_the_answer_to_its_commit_was_lost() {
         return;
     }
     let wire = Wire::to(shared().port()).await;
-    let address = shared().url(&shared().database()).replace(&format!(":{}/", shared().port()), &format!(":{}/", wire.port));
+    let address =
+        shared().url(&shared().database()).replace(&format!(":{}/", shared().port()), &format!(":{}/", wire.port));
     let settings = PostgresSettings { lock_wait_ms: 5_000, ..impatient() };
     let store = open(&format!("{address}?sslmode=disable"), &settings).await.unwrap();
     let load = Load::begin(&store);
@@ -455,7 +471,11 @@ async fn a_repeated_append_is_exact_though_the_answer_to_its_commit_was_lost() {
     }
     let (acknowledged, repeated) = load.end().await;
     let cuts = wire.cuts.load(Ordering::Relaxed);
-    assert!(cuts > 30 && acknowledged.len() > 500, "{cuts} cuts, {repeated} repeated, {} acknowledged", acknowledged.len());
+    assert!(
+        cuts > 30 && acknowledged.len() > 500,
+        "{cuts} cuts, {repeated} repeated, {} acknowledged",
+        acknowledged.len()
+    );
     verify(&store, &acknowledged).await;
 }
 
@@ -511,6 +531,53 @@ async fn a_frozen_database_is_unavailable_and_the_repetition_exact() {
     acknowledged.insert((USERS, 1), position.0);
     assert!(repeated > 0);
     verify(&store, &acknowledged).await;
+}
+
+/// Status of `GET /ready`; 0 while nobody answers.
+fn ready(port: u16) -> u16 {
+    let ask = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.split(' ').nth(1)?.parse().ok()
+    };
+    ask().unwrap_or(0)
+}
+
+#[test]
+fn a_server_waits_for_its_database_and_says_so() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let address = cluster.url(&cluster.database());
+    cluster.stop();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let log = cluster.directory().join("server.log");
+    let mut server = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
+        .env("EDDYLINE_STORE", address)
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let until = |status: u16| {
+        let asked = Instant::now();
+        while ready(port) != status {
+            let log = std::fs::read_to_string(&log).unwrap();
+            assert!(asked.elapsed() < Duration::from_secs(30), "/ready never said {status}; log:\n{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until(503);
+    cluster.run();
+    until(200);
+    let log = std::fs::read_to_string(&log).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(log.contains("waiting for the database") && !log.contains("not-to-be-shown"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,8 @@ impl Cluster {
     pub fn start(settings: &[&str]) -> Cluster {
         let tools = tools();
         let owner = owner();
-        let directory = tempfile::Builder::new().prefix("eddyline-pg-").tempdir().expect("a directory for Postgres").keep();
+        let directory =
+            tempfile::Builder::new().prefix("eddyline-pg-").tempdir().expect("a directory for Postgres").keep();
         if let Some((user, group)) = owner {
             chown(&directory, Some(user), Some(group)).expect("giving the directory to the user who runs Postgres");
         }
@@ -328,7 +329,8 @@ fn tools() -> PathBuf {
     packaged.sort();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates = packaged.into_iter().rev().map(|(_, path)| path).chain(std::env::split_paths(&path));
-    let found = candidates.find(|path| ["initdb", "postgres", "pg_isready"].iter().all(|tool| path.join(tool).is_file()));
+    let found =
+        candidates.find(|path| ["initdb", "postgres", "pg_isready"].iter().all(|tool| path.join(tool).is_file()));
     found.unwrap_or_else(|| {
         panic!(
             "these tests need Postgres 15 or newer (initdb, postgres, pg_isready in /usr/lib/postgresql/*/bin or PATH): \

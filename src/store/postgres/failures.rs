@@ -34,7 +34,9 @@ impl From<Error> for StoreError {
                 StoreError::Unavailable(format!("a statement took too long, see statement_ms: {detail}"))
             }
             _ if *state == SqlState::INSUFFICIENT_PRIVILEGE || *state == SqlState::UNDEFINED_TABLE => {
-                StoreError::Unavailable(format!("somebody changed the database, give its user back what is ours: {detail}"))
+                StoreError::Unavailable(format!(
+                    "somebody changed the database, give its user back what is ours: {detail}"
+                ))
             }
             _ if *state == SqlState::DATA_CORRUPTED || *state == SqlState::INDEX_CORRUPTED => {
                 StoreError::Corrupt { table: "of the database", detail }

@@ -166,8 +166,10 @@ impl<'g> Plan<'g> {
                 Work::CoordinatorSnapshot(covers, bytes) => {
                     let last = ends.last.unwrap_or_default();
                     if *covers > last {
-                        let text =
-                            format!("a coordinator snapshot up to position {}: the journal ends at {}", covers.0, last.0);
+                        let text = format!(
+                            "a coordinator snapshot up to position {}: the journal ends at {}",
+                            covers.0, last.0
+                        );
                         return Err(StoreError::Refused(text).into());
                     }
                     plan.coordinator_snapshots.push((*covers, bytes));

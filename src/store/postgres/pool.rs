@@ -36,7 +36,8 @@ pub(super) fn make(url: &PostgresUrl, settings: &PostgresSettings, size: usize) 
         let (statement, lock) = (statement.clone(), lock.clone());
         Box::pin(async move {
             // In one go, unprepared: a connection that only comes and goes should cost little.
-            let answered = async { client.query_typed(SESSION_SET, &[(&statement, Type::TEXT), (&lock, Type::TEXT)]).await };
+            let answered =
+                async { client.query_typed(SESSION_SET, &[(&statement, Type::TEXT), (&lock, Type::TEXT)]).await };
             match timeout(connect, answered).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(HookError::Backend(error)),

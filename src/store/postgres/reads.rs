@@ -104,8 +104,7 @@ impl Reads {
     pub(super) async fn embedding(self, item: ItemId, revision: u32) -> Result<Option<Embedding>, StoreError> {
         let found = self.rows(EMBEDDING_GET, &[&i64::from(item.0), &i64::from(revision)]).await?;
         let Some(row) = found.first() else { return Ok(None) };
-        let unreadable =
-            || rows::corrupt("embeddings", format!("bytes of item_id {}, revision {revision}", item.0));
+        let unreadable = || rows::corrupt("embeddings", format!("bytes of item_id {}, revision {revision}", item.0));
         codec::embedding_from_bytes(rows::get("embeddings", row, 0)?).map(Some).ok_or_else(unreadable)
     }
 
@@ -130,8 +129,10 @@ impl Reads {
             rows::centre(row).map(|(name, vector)| each(CatalogueRow::Centre(name, vector)))
         })
         .await?;
-        self.list(&transaction, PEOPLE_LIST, &mut |row| rows::person(row).map(|person| each(CatalogueRow::Person(person))))
-            .await?;
+        self.list(&transaction, PEOPLE_LIST, &mut |row| {
+            rows::person(row).map(|person| each(CatalogueRow::Person(person)))
+        })
+        .await?;
         self.list(&transaction, WINDOWS_LIST, &mut |row| rows::window(row).map(|window| windows.push(window))).await?;
         // Both in order of the item: the windows of one item stand together, and are met once.
         let mut windows = windows.into_iter().peekable();
@@ -174,10 +175,7 @@ impl Reads {
         timeout(self.patience, read).await.unwrap_or_else(|_| Err(late()))
     }
 
-    async fn within<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut Client) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    async fn within<T>(&self, work: impl AsyncFnOnce(&mut Client) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let read = async {
             let mut client = self.pool.get().await?;
             work(&mut client).await

@@ -17,8 +17,8 @@ use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
-use crate::store::codec::{self, JournalRow, narrow};
 use crate::store::StoreError;
+use crate::store::codec::{self, JournalRow, narrow};
 
 /// A `timestamptz`: microseconds since the year 2000, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

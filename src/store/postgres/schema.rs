@@ -73,7 +73,9 @@ pub fn failure(error: &refinery::Error) -> StoreError {
 }
 
 fn source_text(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |inner| format!("{} ({})", inner.message(), inner.code().code()))
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |inner| format!("{} ({})", inner.message(), inner.code().code()))
 }
 
 /// Brings the schema up to date. The client is spoilt for other work: timeouts are off.

@@ -28,9 +28,10 @@ pub fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, StoreEr
         Protection::Plain => return Ok(None),
         Protection::Encrypted => Arc::new(Lenient { provider: provider.clone(), chain: None }),
         Protection::Verified { host, roots } => {
-            let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(trusted(roots.as_deref())?), provider.clone())
-                .build()
-                .map_err(|error| StoreError::Refused(format!("sslrootcert: {error}")))?;
+            let chain =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(trusted(roots.as_deref())?), provider.clone())
+                    .build()
+                    .map_err(|error| StoreError::Refused(format!("sslrootcert: {error}")))?;
             if *host { chain } else { Arc::new(Lenient { provider: provider.clone(), chain: Some(chain) }) }
         }
     };
@@ -57,7 +58,8 @@ fn trusted(roots: Option<&Path>) -> Result<RootCertStore, StoreError> {
     } else {
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if store.is_empty() {
-            let text = "this machine trusts nobody: install its package of CA certificates, or name a file in sslrootcert";
+            let text =
+                "this machine trusts nobody: install its package of CA certificates, or name a file in sslrootcert";
             return Err(StoreError::Refused(text.into()));
         }
     }

@@ -99,9 +99,9 @@ impl fmt::Display for PostgresUrl {
         let (scheme, rest) = self.text.split_once("://").unwrap_or(("postgres", ""));
         let (address, query) = rest.split_once('?').map_or((rest, ""), |(address, query)| (address, query));
         // The last one: a password in which somebody forgot to escape an `@` must not come out in halves.
-        let (user, place) = address.rsplit_once('@').map_or(("", address), |(who, place)| {
-            (who.split_once(':').map_or(who, |(user, _)| user), place)
-        });
+        let (user, place) = address
+            .rsplit_once('@')
+            .map_or(("", address), |(who, place)| (who.split_once(':').map_or(who, |(user, _)| user), place));
         let shown = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("password"));
         let query = shown.collect::<Vec<_>>().join("&");
         let at = if user.is_empty() { "" } else { "@" };

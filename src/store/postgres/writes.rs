@@ -11,9 +11,9 @@ use super::rows::{self, Instant};
 use crate::domain::ids::Position;
 use crate::domain::items::Item;
 use crate::domain::time::Millis;
+use crate::store::StoreError;
 use crate::store::codec::{self, JournalRow};
 use crate::store::group::COORDINATOR;
-use crate::store::StoreError;
 
 const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/postgres/journal_append.sql");
 const FOLLOWS_INSERT: &str = include_str!("../../../sql/queries/postgres/follows_insert.sql");
@@ -219,11 +219,7 @@ async fn run(client: &Transaction<'_>, sql: &str, parameters: Parameters<'_>) ->
     Ok(())
 }
 
-async fn ids_returned(
-    client: &Transaction<'_>,
-    sql: &str,
-    parameters: Parameters<'_>,
-) -> Result<Vec<i64>, StoreError> {
+async fn ids_returned(client: &Transaction<'_>, sql: &str, parameters: Parameters<'_>) -> Result<Vec<i64>, StoreError> {
     let statement = client.prepare_cached(sql).await?;
     let found = client.query(&statement, parameters).await?;
     found.iter().map(|row| Ok(row.try_get(0)?)).collect()
