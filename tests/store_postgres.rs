@@ -11,6 +11,7 @@
 mod postgres;
 
 use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,10 +86,13 @@ fn item(id: u32) -> Item {
     }
 }
 
+/// Positions that were acknowledged, by person and number.
+type Acknowledged = HashMap<(u32, u64), u64>;
+
 /// People who act all the time, each waiting for the answer, until told to stop.
 struct Load {
     stop: Arc<AtomicBool>,
-    tasks: Vec<tokio::task::JoinHandle<(HashMap<(u32, u64), u64>, u64)>>,
+    tasks: Vec<tokio::task::JoinHandle<(Acknowledged, u64)>>,
 }
 
 impl Load {
@@ -99,7 +103,7 @@ impl Load {
     }
 
     /// The positions that were acknowledged, by person and number; and how many batches were repeated.
-    async fn end(self) -> (HashMap<(u32, u64), u64>, u64) {
+    async fn end(self) -> (Acknowledged, u64) {
         self.stop.store(true, Ordering::Relaxed);
         let (mut all, mut repeated) = (HashMap::new(), 0);
         for task in self.tasks {
@@ -111,7 +115,7 @@ impl Load {
     }
 }
 
-async fn act(store: Arc<dyn Store>, stop: Arc<AtomicBool>, user: u32) -> (HashMap<(u32, u64), u64>, u64) {
+async fn act(store: Arc<dyn Store>, stop: Arc<AtomicBool>, user: u32) -> (Acknowledged, u64) {
     let (mut acknowledged, mut seq, mut repeated) = (HashMap::new(), 0, 0);
     while !stop.load(Ordering::Relaxed) {
         let batch: Vec<Write> = (1..=seq % 3 + 1).map(|more| Write::Entry(entry(user, seq + more))).collect();
@@ -135,7 +139,7 @@ async fn act(store: Arc<dyn Store>, stop: Arc<AtomicBool>, user: u32) -> (HashMa
 }
 
 /// What was acknowledged is there, where it was said to be; nothing is there twice, or without an acknowledgement.
-async fn verify(store: &Arc<dyn Store>, acknowledged: &HashMap<(u32, u64), u64>) {
+async fn verify(store: &Arc<dyn Store>, acknowledged: &Acknowledged) {
     let mut last: HashMap<u32, u64> = HashMap::new();
     let mut found: HashMap<(u32, u64), u64> = HashMap::new();
     for (position, read) in store.scan(Position(0), u32::MAX).await.unwrap() {
@@ -527,6 +531,53 @@ async fn a_frozen_database_is_unavailable_and_the_repetition_exact() {
     acknowledged.insert((USERS, 1), position.0);
     assert!(repeated > 0);
     verify(&store, &acknowledged).await;
+}
+
+/// Status of `GET /ready`; 0 while nobody answers.
+fn ready(port: u16) -> u16 {
+    let ask = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.split(' ').nth(1)?.parse().ok()
+    };
+    ask().unwrap_or(0)
+}
+
+#[test]
+fn a_server_waits_for_its_database_and_says_so() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let address = cluster.url(&cluster.database());
+    cluster.stop();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let log = cluster.directory().join("server.log");
+    let mut server = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
+        .env("EDDYLINE_STORE", address)
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let until = |status: u16| {
+        let asked = Instant::now();
+        while ready(port) != status {
+            let log = std::fs::read_to_string(&log).unwrap();
+            assert!(asked.elapsed() < Duration::from_secs(30), "/ready never said {status}; log:\n{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until(503);
+    cluster.run();
+    until(200);
+    let log = std::fs::read_to_string(&log).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(log.contains("waiting for the database") && !log.contains("not-to-be-shown"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
