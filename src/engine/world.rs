@@ -326,6 +326,9 @@ impl World {
         let inverse_norm = self.inverse_norm(&item.embedding, centre);
         let windows = (!item.deleted).then_some(&item.windows);
         self.availability.set(item.id, windows);
+        if let Some(old) = self.item(item.id).map(|old| old.key.clone()).filter(|old| *old != item.key) {
+            self.keys.remove_mut(&old);
+        }
         self.keys.insert_mut(item.key.clone(), item.id);
         self.len = self.len.max(item.id.0 + 1);
         let Some(block) = self.blocks.get_mut(block) else { return };

@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod embedded;
+pub mod lines;
 pub mod recovery;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
 use crate::domain::items::{Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
-use crate::domain::people::Person;
+use crate::domain::people::{Erasure, Person};
 use crate::domain::time::Millis;
 
 /// One thing to be stored. Within a batch the order is kept: an entry may name an item written before it.
@@ -31,6 +32,10 @@ pub enum Write {
     Item(Arc<Item>),
     /// A centre, in a new epoch. `(dim,)`.
     Centre(CentreRef, Embedding),
+    /// Forgets a person: their entries, their snapshot, the graph both ways, the coordinator's snapshots (which counted
+    /// them); their row and their items become tombstones. From then on their first entry is [`Outcome::Refused`] for
+    /// ever, so nothing that was under way brings them back, and nobody can follow them.
+    Erase(Erasure),
 }
 
 /// What became of one write.
@@ -154,6 +159,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whom a person follows, by id.
     fn follows(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>>;
+
+    /// Who follows a person, by id.
+    fn followers(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>>;
 
     /// Can it write now?
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;

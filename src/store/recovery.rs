@@ -11,7 +11,7 @@ use crate::domain::items::Embedding;
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
-use crate::engine::coordinator::{Catalogue, CatalogueError, CoordinatorEvent, CoordinatorState};
+use crate::engine::coordinator::{Catalogue, CatalogueError, CoordinatorEvent, CoordinatorState, Refold};
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{MissingVector, UserState};
 use crate::engine::world::{Vectors, World};
@@ -73,6 +73,32 @@ pub async fn load_coordinator(
     }
     state.apply(CoordinatorEvent::Tick, now);
     Ok(state)
+}
+
+/// Folds the journal after what is covered, to its end. Others are served between two pages.
+///
+/// # Errors
+/// What the store says.
+pub async fn catch_up(store: &dyn Store, refold: &mut Refold) -> Result<(), StoreError> {
+    loop {
+        let page = store.scan(refold.covers(), SCAN_PAGE).await?;
+        for (position, entry) in &page {
+            refold.fold(*position, entry);
+        }
+        if page.len() < SCAN_PAGE as usize {
+            return Ok(());
+        }
+    }
+}
+
+/// What was known of a person at an instant: the fold of their entries up to it, by their own time. `world` gives the
+/// vectors and settings.
+///
+/// # Errors
+/// [`Failure`] as [`recover`].
+pub async fn as_of(store: &dyn Store, user: UserId, at: Millis, world: &World) -> Result<UserState, Failure> {
+    let entries = store.entries_until(user, at).await?;
+    fold(store, UserState::new(user), &entries, world).await
 }
 
 /// Why a catalogue cannot be loaded.

@@ -33,6 +33,7 @@ const ITEMS_LIST: &str = include_str!("../../../sql/queries/items_list.sql");
 const WINDOWS_LIST: &str = include_str!("../../../sql/queries/windows_list.sql");
 const EMBEDDING_GET: &str = include_str!("../../../sql/queries/embedding_get.sql");
 const FOLLOWS_LIST: &str = include_str!("../../../sql/queries/follows_list.sql");
+const FOLLOWERS_LIST: &str = include_str!("../../../sql/queries/followers_list.sql");
 const SNAPSHOT_GET: &str = include_str!("../../../sql/queries/snapshot_get.sql");
 const COORDINATOR_SNAPSHOTS_LIST: &str = include_str!("../../../sql/queries/coordinator_snapshots_list.sql");
 
@@ -185,6 +186,12 @@ pub(super) fn embedding(connection: &Connection, item: ItemId, revision: u32) ->
 
 pub(super) fn follows(connection: &Connection, user: UserId) -> Result<Vec<UserId>, StoreError> {
     let mut statement = connection.prepare_cached(FOLLOWS_LIST)?;
+    let found = statement.query_map([user.0], |row| Ok(UserId(row.get(0)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn followers(connection: &Connection, user: UserId) -> Result<Vec<UserId>, StoreError> {
+    let mut statement = connection.prepare_cached(FOLLOWERS_LIST)?;
     let found = statement.query_map([user.0], |row| Ok(UserId(row.get(0)?)))?;
     Ok(found.collect::<Result<_, _>>()?)
 }

@@ -106,6 +106,7 @@ pub(super) fn person(row: &Row<'_>) -> Result<Person, StoreError> {
         name: row.get(2)?,
         attributes: row.get(3)?,
         created: Millis(row.get(4)?),
+        erased: row.get(5)?,
     })
 }
 

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::erasure;
 use super::failures::stopped;
 use super::writes::{Ends, Writes};
 use crate::domain::ids::{Position, UserId};
@@ -156,7 +157,14 @@ fn commit(connection: &mut Connection, ends: &mut Ends, group: &[Call]) -> Resul
         .and_then(|mut writes| group.iter().map(|call| call.work.apply(&mut writes)).collect())
         .map_err(Failure::Work)?;
     transaction.commit().map_err(|error| Failure::Commit(error.into()))?;
+    if group.iter().any(erases) {
+        erasure::forget_log(connection);
+    }
     Ok(answers)
+}
+
+fn erases(call: &Call) -> bool {
+    matches!(&call.work, Work::Append(batch) if batch.iter().any(|write| matches!(write, Write::Erase(_))))
 }
 
 /// The same error for each call of a group.

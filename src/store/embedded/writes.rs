@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::rows;
+use super::{erasure, rows};
 use crate::domain::ids::{Key, Position, Seq, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::{Entry, What};
@@ -113,6 +113,11 @@ impl<'c> Writes<'c> {
                     }
                     outcome
                 }
+                Write::Erase(erasure) => {
+                    erasure::erase(self.connection, erasure)?;
+                    self.ends.forget();
+                    Outcome::Stored(self.ends.position(self.connection)?)
+                }
                 other => {
                     self.other(other)?;
                     Outcome::Stored(self.ends.position(self.connection)?)
@@ -124,6 +129,10 @@ impl<'c> Writes<'c> {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<Outcome, StoreError> {
+        // The numbers of who was erased begin anew: only a first entry could bring them back.
+        if entry.seq == Seq(1) && erasure::is_erased(self.connection, entry.user)? {
+            return Ok(Outcome::Refused);
+        }
         if entry.seq == self.ends.seq(self.connection, entry.user)?.next()
             && rows::append(&mut self.append, &JournalRow::encode(entry)?)?
         {
@@ -140,6 +149,7 @@ impl<'c> Writes<'c> {
 
     fn follow(&self, entry: &Entry) -> Result<(), StoreError> {
         match entry.what {
+            What::Followed(target) if erasure::is_erased(self.connection, target)? => {}
             What::Followed(target) => {
                 let mut statement = self.connection.prepare_cached(FOLLOW_INSERT)?;
                 statement.execute(params![entry.user.0, target.0, entry.at.0])?;
@@ -155,7 +165,7 @@ impl<'c> Writes<'c> {
 
     fn other(&self, write: &Write) -> Result<(), StoreError> {
         match write {
-            Write::Entry(_) => Ok(()),
+            Write::Entry(_) | Write::Erase(_) => Ok(()),
             Write::Person(person) => self.person(person),
             Write::Topic(id, key) => {
                 let mut statement = self.connection.prepare_cached(TOPIC_SAVE)?;
