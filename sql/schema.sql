@@ -109,3 +109,13 @@ CREATE TABLE health (
     id     INTEGER PRIMARY KEY,
     checks INTEGER NOT NULL
 ) STRICT;
+
+-- Since when something is as it is, where its own row does not say: kind is centre (id: topic, number: epoch), revision
+-- (id: item, number: revision) or deleted (id: item, number: 0). Without a row: always.
+CREATE TABLE changes (
+    kind   TEXT    NOT NULL,
+    id     INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    since  INTEGER NOT NULL,
+    PRIMARY KEY (kind, id, number)
+) STRICT, WITHOUT ROWID;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use eddyline::domain::ids::{FeedVersion, ItemId, Key, Partition, Position, Seq, TopicId, UserId};
 use eddyline::domain::interactions::{Kind, Shown, Signal};
-use eddyline::domain::items::{Author, Embedding, Item};
+use eddyline::domain::items::{Author, Change, Embedding, Item};
 use eddyline::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
 use eddyline::domain::people::{Erasure, Person};
 use eddyline::domain::time::Millis;
@@ -240,7 +240,7 @@ async fn keys_and_texts_may_be_any_unicode(place: &impl Place) {
                 assert_eq!(store.find_event(entry.user, entry.id.clone()).await.unwrap(), Some(entry.seq));
                 continue;
             }
-            Write::Centre(..) | Write::Erase(_) => unreachable!(),
+            Write::Centre(..) | Write::Since(..) | Write::Erase(_) => unreachable!(),
         };
         assert!(rows.contains(&expected), "{expected:?}");
     }
@@ -549,6 +549,7 @@ async fn two_people(store: &Arc<dyn Store>) {
             Write::Person(person(2, "bea")),
             Write::Item(post.clone().into()),
             Write::Item(Item { revision: 2, embedding: vector(&[4.0, 5.0, 6.0]), ..post }.into()),
+            Write::Since(Change::Revision(ItemId(7), 2), Millis(9)),
             Write::Entry(liked(1, 1, "ada-secret", 7)),
             Write::Entry(liked(2, 1, "b", 7)),
             Write::Entry(other(1, 2, What::Followed(UserId(2)))),
@@ -564,6 +565,28 @@ async fn two_people(store: &Arc<dyn Store>) {
 
 fn ada_goes() -> Erasure {
     Erasure { user: UserId(1), key: key("gone-1"), items: vec![(ItemId(7), key("gone-7"))] }
+}
+
+async fn since_when_what_is_so_comes_back_with_the_catalogue(place: &impl Place) {
+    let store = place.open().unwrap();
+    let centre = |epoch| Change::Centre(CentreRef { topic: TopicId(0), epoch });
+    let mut expected = vec![
+        (centre(1), Millis(3)),
+        (centre(2), Millis::MIN),
+        (Change::Deleted(ItemId(4)), Millis::MAX),
+        (Change::Revision(ItemId(4), 2), Millis(7)),
+        (Change::Revision(ItemId(4), u32::MAX), Millis(8)),
+    ];
+    store.append(vec![Write::Since(expected[2].0, Millis(1))]).await.unwrap();
+    store.append(expected.iter().rev().map(|(change, since)| Write::Since(*change, *since)).collect()).await.unwrap();
+    let found = catalogue(&store).await.into_iter().map(|row| match row {
+        CatalogueRow::Since(change, since) => (change, since),
+        other => panic!("{other:?}"),
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected, "the newer instant counts");
 }
 
 async fn both_ends_of_the_graph_are_known(place: &impl Place) {
@@ -642,7 +665,7 @@ async fn a_key_is_free_as_soon_as_its_person_was_erased(place: &impl Place) {
         Write::Entry(liked(2, 3, "c", 8)),
     ];
     let outcomes = store.append(batch).await.unwrap();
-    let refused: Vec<usize> = (0..6).filter(|index| outcomes[*index] == Outcome::Refused).collect();
+    let refused: Vec<usize> = (0..6_usize).filter(|index| outcomes[*index] == Outcome::Refused).collect();
     assert_eq!(refused, [4], "{outcomes:?}");
     assert_eq!(store.recover(UserId(3)).await.unwrap().tail, [liked(3, 1, "ada-secret", 8)]);
 }
@@ -694,6 +717,7 @@ macro_rules! conformance {
             what_was_asked_is_done_even_if_nobody_waits,
             a_reader_that_panics_harms_nobody_else,
             a_healthy_store_says_so,
+            since_when_what_is_so_comes_back_with_the_catalogue,
             both_ends_of_the_graph_are_known,
             of_who_was_erased_nothing_is_left_but_a_nameless_row,
             who_was_erased_stays_erased_whatever_was_under_way,

@@ -61,9 +61,15 @@ fn the_past_answers_the_same_whatever_comes_after() {
         server.rest().post("/v1/interactions", &one).success("popularity");
     }
     server.rest().put("/v1/users/ada/follows/bea", &json!({})).success("follow");
-    assert_eq!((ask(&server, before), ask(&server, then)), (blank.clone(), learned.clone()), "after more events");
+    server.rest().delete("/v1/items/item-7").success("a deletion");
+    for _ in 0..2 {
+        let vector: Vec<f32> = (0..support::DIM).map(|n| if n == 0 { moment() as f32 % 100.0 } else { 1.0 }).collect();
+        let body = json!({"text": "item number 0", "topics": ["a"], "embedding": vector});
+        server.rest().patch("/v1/items/item-0", &body).success("a revision");
+    }
+    assert!(ask(&server, before) == blank && ask(&server, then) == learned, "after more events");
     let server = server.restart();
-    assert_eq!((ask(&server, before), ask(&server, then)), (blank, learned), "after a crash");
+    assert!(ask(&server, before) == blank && ask(&server, then) == learned, "after a crash");
     assert_ne!(ask(&server, moment()), ask(&server, then));
 }
 
@@ -122,7 +128,8 @@ fn explain_says_what_the_server_said() {
     let (rows, expected) = (json["feed"].as_array().unwrap(), said["recommendations"].as_array().unwrap());
     assert_eq!(rows.len(), 30.min(expected.len()));
     for (row, expected) in rows.iter().zip(expected) {
-        assert_eq!((&row["item"], &row["score"]), (&expected["item"], &expected["score"]));
+        let score = |row: &Value| row["score"].as_f64().unwrap() as f32;
+        assert_eq!((&row["item"], score(row)), (&expected["item"], score(expected)));
         let sum: f64 = row["why"].as_object().unwrap().values().map(|amount| amount.as_f64().unwrap()).sum();
         assert!((sum - row["score"].as_f64().unwrap()).abs() < 1e-5, "{row}");
     }

@@ -390,11 +390,17 @@ impl Server {
     /// # Errors
     /// Busy while the store cannot answer.
     pub async fn recommend_at(&self, user: UserId, at: Millis, ranking: Ranking, limit: u32) -> Result<Arc<Feed>, Refusal> {
-        let world = self.world().without_popularity();
+        let world = self.world();
         self.inside.journal.barrier().await;
         let state = recovery::as_of(&*self.inside.store, user, at, &world).await.map_err(from_failure)?;
-        let items = state.rank(&world, at, Ask { ranking, limit: limit as usize, explain: true });
-        Ok(Arc::new(Feed { user, version: FeedVersion(state.seq().0), epoch: world.epoch(), ranking, items }))
+        let earlier = recovery::earlier(&*self.inside.store, &world, at).await.map_err(from_store)?;
+        // Where centres moved since, all items are measured again: not on a thread that serves others.
+        let ranked = tokio::task::spawn_blocking(move || {
+            let ask = Ask { ranking, limit: limit as usize, explain: true };
+            let items = state.rank(&world.back_to(at, earlier), at, ask);
+            Feed { user, version: FeedVersion(state.seq().0), epoch: world.epoch(), ranking, items }
+        });
+        ranked.await.map(Arc::new).map_err(|_| Refusal::new(Code::Internal, "the past could not be ranked"))
     }
 
     /// A feed as clients see it now.

@@ -43,15 +43,19 @@ pub async fn dump(store: &dyn Store, out: &Path) -> anyhow::Result<End> {
 
 async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     let mut sink = Lines::create(part)?;
-    let (Catalogue { topics, centres, items }, people) = read_catalogue(store).await?;
-    let (counts, total) = (
-        [topics.len() as u64, centres.len() as u64, people.len() as u64, items.len() as u64],
-        topics.len() + centres.len() + people.len() + items.len(),
-    );
-    let header =
-        Header { version: VERSION, topics: counts[0], centres: counts[1], people: counts[2], items: counts[3] };
+    let (Catalogue { topics, centres, items, changes }, people) = read_catalogue(store).await?;
+    let header = Header {
+        version: VERSION,
+        topics: topics.len() as u64,
+        centres: centres.len() as u64,
+        people: people.len() as u64,
+        items: items.len() as u64,
+        changes: changes.len() as u64,
+    };
+    let before_items = header.topics + header.centres + header.people;
+    let total = before_items + header.items;
     sink.line(&Line::EddylineDump(header))?;
-    let bar = progress::steps("catalogue", total as u64);
+    let bar = progress::steps("catalogue", total);
     for (id, key) in topics {
         sink.line(&Line::Topic(TopicLine::of(id, key)))?;
     }
@@ -61,11 +65,14 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     for person in people {
         sink.line(&Line::Person(PersonLine::of(person)))?;
     }
-    bar.inc(counts[..3].iter().sum());
+    bar.inc(before_items);
     for item in items {
         bar.inc(1);
         let embeddings = embeddings(store, &item).await?;
         sink.line(&Line::Item(Box::new(ItemLine::of(item, &embeddings))))?;
+    }
+    for (change, since) in changes {
+        sink.line(&Line::Since(change, since))?;
     }
     bar.finish_and_clear();
     let bar = progress::count("entries");

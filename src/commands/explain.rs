@@ -17,7 +17,7 @@ use crate::domain::ids::{Key, Seq};
 use crate::domain::time::Millis;
 use crate::engine::rank::Ask;
 use crate::store::Store;
-use crate::store::recovery::{as_of, load_coordinator, read_catalogue};
+use crate::store::recovery::{as_of, earlier, load_coordinator, read_catalogue};
 
 /// What was known of a person, and what they were shown.
 #[derive(Clone, Debug, Serialize)]
@@ -101,8 +101,9 @@ pub async fn explain(
     let person = people.iter().find(|person| person.key == *user && !person.erased);
     let person = person.with_context(|| format!("--user: no person {user:?} in this store"))?.id;
     let settings = Arc::new(config.learn.clone());
-    let world = load_coordinator(store, config.dim, settings, catalogue, now).await?.world().without_popularity();
-    let state = as_of(store, person, at, &world).await?;
+    let coordinator = load_coordinator(store, config.dim, settings, catalogue, now).await?;
+    let state = as_of(store, person, at, coordinator.world()).await?;
+    let world = coordinator.world().back_to(at, earlier(store, coordinator.world(), at).await?);
     let settings = world.settings();
     let mut topics: Vec<(Key, f32)> = state
         .topics()

@@ -52,7 +52,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
     let mut lines = Lines::open(from, "checking")?;
     let mut hash = Xxh3::new();
     let (mut count, mut entries) = (0_u64, 0_u64);
-    let mut counts = [0_u64; 4];
+    let mut counts = [0_u64; 5];
     let mut header: Option<Header> = None;
     while let Some(bytes) = lines.next()? {
         // The tag is enough for most; values are parsed when they are loaded.
@@ -67,7 +67,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
                 let header = header.context("line 1: not the header of a dump")?;
                 ensure!(header.version <= VERSION, "it was written by a newer program: use a newer one to load it");
                 let torn = "it is not whole: some lines were lost or changed since it was written; take another copy";
-                let expected = [header.topics, header.centres, header.people, header.items];
+                let expected = [header.topics, header.centres, header.people, header.items, header.changes];
                 ensure!(end.lines == count && end.entries == entries && expected == counts, "{torn}");
                 ensure!(end.checksum == format!("{:032x}", hash.digest128()), "{torn}");
                 ensure!(lines.next()?.is_none(), "line {}: something stands behind the end", count + 2);
@@ -77,6 +77,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
             b"centre" => counts[1] += 1,
             b"person" => counts[2] += 1,
             b"item" => counts[3] += 1,
+            b"since" => counts[4] += 1,
             b"entry" => entries += 1,
             _ => bail!("line {}: not a line of a dump", count + 1),
         }
@@ -134,6 +135,7 @@ fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
             let revisions = item.revisions().map_err(anyhow::Error::msg)?;
             batch.extend(revisions.into_iter().map(|item| Write::Item(Arc::new(item))));
         }
+        Line::Since(change, since) => batch.push(Write::Since(change, since)),
         Line::Entry(entry) => batch.push(Write::Entry(entry.entry()?)),
     }
     Ok(())

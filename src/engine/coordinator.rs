@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::domain::ids::{Epoch, ItemId, Key, Position, TopicId, UserId};
-use crate::domain::items::{Author, Embedding, Item};
+use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry, What};
 use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
@@ -125,6 +125,8 @@ pub enum Effect {
     KeepItem(Arc<Item>),
     /// Store a centre.
     KeepCentre(CentreRef, Embedding),
+    /// Store since when something is so, for the time machine.
+    KeepSince(Change, Millis),
     /// Forget a person in the store; what was to be kept of their items is in it.
     Erase(Erasure),
     /// Answer the drafts, in their order, once what was to be kept is durable.
@@ -225,6 +227,8 @@ pub struct Catalogue {
     pub centres: Vec<(CentreRef, Embedding)>,
     /// By id from 0.
     pub items: Vec<Item>,
+    /// Since when what is so.
+    pub changes: Vec<(Change, Millis)>,
 }
 
 /// A stored catalogue that this program cannot use.
@@ -302,6 +306,9 @@ impl CoordinatorState {
             items.push(Arc::new(item));
         }
         state.world.load_items(items);
+        for (change, since) in catalogue.changes {
+            state.world.note(change, since);
+        }
         for sum in &mut state.sums {
             sum.count_at_centre = sum.count;
         }
@@ -323,7 +330,7 @@ impl CoordinatorState {
                     .into_iter()
                     .map(|(draft, how)| self.write(draft, how, now, &mut effects, &mut touched, &mut updated))
                     .collect();
-                self.centre_anew(&touched, false, &mut effects);
+                self.centre_anew(&touched, false, now, &mut effects);
                 self.publish(now, updated, &mut effects);
                 // After what is to be kept, so that the answer waits for all of it.
                 effects.push(Effect::Written(written));
@@ -334,6 +341,7 @@ impl CoordinatorState {
                     self.count(&item, -1.0);
                     self.world.put_item(item.clone());
                     effects.push(Effect::KeepItem(item));
+                    self.keep_since(Change::Deleted(id), now, &mut effects);
                     self.publish(now, updated, &mut effects);
                 }
             }
@@ -353,7 +361,7 @@ impl CoordinatorState {
             }
             CoordinatorEvent::Recentre => {
                 let all = (0..self.sums.len() as u32).map(TopicId).collect();
-                self.centre_anew(&all, true, &mut effects);
+                self.centre_anew(&all, true, now, &mut effects);
                 self.publish(now, updated, &mut effects);
             }
             CoordinatorEvent::Erase { user, key, salt } => {
@@ -503,6 +511,7 @@ impl CoordinatorState {
             Some(old) => old.revision + 1,
         };
         let item = Item { revision, ..item };
+        let is_revised = old.as_ref().is_some_and(|old| old.revision != revision);
         let written = Written { key: item.key.clone(), id, revision, created: !alive };
         if old.as_deref() == Some(&item) {
             return Ok(written);
@@ -516,6 +525,9 @@ impl CoordinatorState {
         let item = Arc::new(item);
         self.world.put_item(item.clone());
         effects.push(Effect::KeepItem(item));
+        if is_revised {
+            self.keep_since(Change::Revision(id, revision), now, effects);
+        }
         Ok(written)
     }
 
@@ -530,6 +542,7 @@ impl CoordinatorState {
                 if !old.deleted {
                     self.count(&old, -1.0);
                 }
+                self.world.forget(old.id);
                 let key = tombstone(salt, old.id);
                 self.world.put_item(Arc::new(Item {
                     key: key.clone(),
@@ -574,8 +587,19 @@ impl CoordinatorState {
         }
     }
 
+    fn keep_since(&mut self, change: Change, now: Millis, effects: &mut Vec<Effect>) {
+        self.world.note(change, now);
+        effects.push(Effect::KeepSince(change, now));
+    }
+
     /// New centres for topics that have doubled since their last one (or, after an import, changed at all).
-    fn centre_anew(&mut self, touched: &BTreeSet<TopicId>, changed_is_enough: bool, effects: &mut Vec<Effect>) {
+    fn centre_anew(
+        &mut self,
+        touched: &BTreeSet<TopicId>,
+        changed_is_enough: bool,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         let mut any = false;
         for topic in touched {
             let Some(sum) = self.sums.get_mut(topic.0 as usize) else { continue };
@@ -590,6 +614,7 @@ impl CoordinatorState {
             sum.count_at_centre = sum.count;
             let named = self.world.put_centre(*topic, centre.clone());
             effects.push(Effect::KeepCentre(named, centre));
+            self.keep_since(Change::Centre(named), now, effects);
             any = true;
         }
         if any {

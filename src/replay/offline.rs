@@ -159,6 +159,8 @@ impl Offline {
         for effect in self.coordinator.apply(event, now) {
             match effect {
                 Effect::Erase(erasure) => self.writes.push(Write::Erase(erasure)),
+                // A log brings its own past: what it makes was always so.
+                Effect::KeepSince(..) => {}
                 Effect::KeepTopic(id, key) => self.writes.push(Write::Topic(id, key)),
                 Effect::KeepItem(item) => self.writes.push(Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => self.writes.push(Write::Centre(centre, vector)),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::StoreError;
 use super::codec::{self, JournalRow};
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
-use crate::domain::items::{Author, Embedding, Item};
+use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
@@ -35,6 +35,8 @@ pub enum Line {
     Person(PersonLine),
     /// An item with its windows, and its embedding in every revision.
     Item(Box<ItemLine>),
+    /// Since when something of the catalogue is so.
+    Since(Change, Millis),
     /// A journal entry.
     Entry(Box<EntryLine>),
     /// The last.
@@ -55,6 +57,8 @@ pub struct Header {
     pub people: u64,
     /// How many.
     pub items: u64,
+    /// How many lines `since`.
+    pub changes: u64,
 }
 
 /// See [`Line::End`].

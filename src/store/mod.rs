@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
-use crate::domain::items::{Embedding, Item};
+use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::{Erasure, Person};
 use crate::domain::time::Millis;
@@ -32,8 +32,10 @@ pub enum Write {
     Item(Arc<Item>),
     /// A centre, in a new epoch. `(dim,)`.
     Centre(CentreRef, Embedding),
+    /// Since when something of the catalogue is as it is; written again, the newer instant counts.
+    Since(Change, Millis),
     /// Forgets a person: their entries, their snapshot, the graph both ways, the coordinator's snapshots (which counted
-    /// them); their row and their items become tombstones. From then on their first entry is [`Outcome::Refused`] for
+    /// them); their row and their items become tombstones (without a [`Write::Since`]). From then on their first entry is [`Outcome::Refused`] for
     /// ever, so nothing that was under way brings them back, and nobody can follow them.
     Erase(Erasure),
 }
@@ -78,7 +80,7 @@ pub enum Slice {
 }
 
 /// What the whole catalogue consists of, handed over row by row while it is read: topics first, then centres (by
-/// topic, epoch), people (by id), items (by id; newest revision, windows, deleted ones too).
+/// topic, epoch), people (by id), items (by id; newest revision, windows, deleted ones too), since when what is so.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CatalogueRow {
     /// See [`Write::Topic`].
@@ -89,6 +91,8 @@ pub enum CatalogueRow {
     Person(Person),
     /// See [`Write::Item`].
     Item(Item),
+    /// See [`Write::Since`].
+    Since(Change, Millis),
 }
 
 /// Why the store did not do it.

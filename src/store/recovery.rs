@@ -35,6 +35,7 @@ pub async fn read_catalogue(store: &dyn Store) -> Result<(Catalogue, Vec<Person>
                 CatalogueRow::Topic(id, key) => read.0.topics.push((id, key)),
                 CatalogueRow::Centre(centre, vector) => read.0.centres.push((centre, vector)),
                 CatalogueRow::Item(item) => read.0.items.push(item),
+                CatalogueRow::Since(change, since) => read.0.changes.push((change, since)),
                 CatalogueRow::Person(person) => read.1.push(person),
             }
         }))
@@ -99,6 +100,19 @@ pub async fn catch_up(store: &dyn Store, refold: &mut Refold) -> Result<(), Stor
 pub async fn as_of(store: &dyn Store, user: UserId, at: Millis, world: &World) -> Result<UserState, Failure> {
     let entries = store.entries_until(user, at).await?;
     fold(store, UserState::new(user), &entries, world).await
+}
+
+/// What [`World::back_to`] needs beside the world: vectors of items that were revised since.
+///
+/// # Errors
+/// What the store says.
+pub async fn earlier(store: &dyn Store, world: &World, at: Millis) -> Result<Vec<(ItemId, u32, Embedding)>, StoreError> {
+    let mut found = Vec::new();
+    for (item, revision) in world.revised_after(at) {
+        // A revision whose vector is gone stays as it is now.
+        found.extend(store.embedding(item, revision).await?.map(|embedding| (item, revision, embedding)));
+    }
+    Ok(found)
 }
 
 /// Why a catalogue cannot be loaded.

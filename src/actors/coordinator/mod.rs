@@ -56,6 +56,7 @@ impl Coordinator {
                 Effect::KeepTopic(id, key) => writes.push(Write::Topic(id, key)),
                 Effect::KeepItem(item) => writes.push(Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => writes.push(Write::Centre(centre, vector)),
+                Effect::KeepSince(change, since) => writes.push(Write::Since(change, since)),
                 Effect::Written(written) => answers = written,
                 Effect::Publish(world, changes) => {
                     self.inside.world.store(world);

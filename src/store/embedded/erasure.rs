@@ -20,6 +20,7 @@ const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql
 const ERASE_COORDINATOR_SNAPSHOTS: &str = include_str!("../../../sql/queries/erase_coordinator_snapshots.sql");
 const ERASE_PERSON: &str = include_str!("../../../sql/queries/erase_person.sql");
 const ERASE_ITEM: &str = include_str!("../../../sql/queries/erase_item.sql");
+const ERASE_CHANGES: &str = include_str!("../../../sql/queries/erase_changes.sql");
 const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/windows_delete.sql");
 const PERSON_IS_ERASED: &str = include_str!("../../../sql/queries/person_is_erased.sql");
 
@@ -41,6 +42,7 @@ pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<(), St
         let found = connection.prepare_cached(ERASE_ITEM)?.exists(params![key.as_str(), item.0])?;
         there(found, "item", item.0)?;
         connection.prepare_cached(WINDOWS_DELETE)?.execute([item.0])?;
+        connection.prepare_cached(ERASE_CHANGES)?.execute([item.0])?;
     }
     Ok(())
 }

@@ -29,6 +29,7 @@ const ITEM_SAVE: &str = include_str!("../../../sql/queries/item_save.sql");
 const EMBEDDING_SAVE: &str = include_str!("../../../sql/queries/embedding_save.sql");
 const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/windows_delete.sql");
 const WINDOW_INSERT: &str = include_str!("../../../sql/queries/window_insert.sql");
+const CHANGE_SAVE: &str = include_str!("../../../sql/queries/change_save.sql");
 const SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/snapshot_save.sql");
 const COORDINATOR_SNAPSHOT_NEWEST: &str = include_str!("../../../sql/queries/coordinator_snapshot_newest.sql");
 const COORDINATOR_SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/coordinator_snapshot_save.sql");
@@ -179,6 +180,11 @@ impl<'c> Writes<'c> {
                 })
             }
             Write::Item(item) => self.item(item),
+            Write::Since(change, since) => {
+                let (kind, id, number) = codec::change_to_row(*change);
+                self.connection.prepare_cached(CHANGE_SAVE)?.execute(params![kind, id, number, since.0])?;
+                Ok(())
+            }
         }
     }
 
