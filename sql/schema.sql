@@ -7,7 +7,8 @@ CREATE TABLE users (
     partition  INTEGER NOT NULL,
     name       TEXT,
     attributes TEXT,
-    created    INTEGER NOT NULL
+    created    INTEGER NOT NULL,
+    erased     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE topics (
@@ -54,6 +55,8 @@ CREATE TABLE follows (
     since  INTEGER NOT NULL,
     PRIMARY KEY (source, target)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX follows_by_target ON follows (target);
 
 -- A log in commit order with indexes beside it: clustered by person it would take a third of the appends per second.
 -- No foreign keys: an entry stays true after the catalogue has forgotten what it names.
@@ -106,3 +109,13 @@ CREATE TABLE health (
     id     INTEGER PRIMARY KEY,
     checks INTEGER NOT NULL
 ) STRICT;
+
+-- Since when something is as it is, where its own row does not say: kind is centre (id: topic, number: epoch), revision
+-- (id: item, number: revision) or deleted (id: item, number: 0). Without a row: always.
+CREATE TABLE changes (
+    kind   TEXT    NOT NULL,
+    id     INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    since  INTEGER NOT NULL,
+    PRIMARY KEY (kind, id, number)
+) STRICT, WITHOUT ROWID;

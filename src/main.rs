@@ -10,11 +10,12 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
-use eddyline::commands::{check, db, demo, health, import, loader::Loader, replay, simulate};
+use eddyline::commands::{check, db, demo, dump, explain, health, import, load, loader::Loader, replay, simulate};
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
 use eddyline::domain::ids::Key;
 use eddyline::domain::time::{DAY_MS, Millis};
 use eddyline::gateway::auth::{self, Role};
+use eddyline::gateway::times;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
 use eddyline::replay::labelled;
 use eddyline::simulate::network::Network;
@@ -49,6 +50,8 @@ enum Command {
     /// Look after a store.
     #[command(subcommand)]
     Db(DbCommand),
+    /// Say what was known of a person at an instant, and what they were shown, with the reasons.
+    Explain(ExplainArgs),
     /// Make tokens for clients.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -224,6 +227,49 @@ enum DbCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Write everything into one file, from which any kind of store can be made again.
+    Dump {
+        /// `file:DIR`; its server must not run.
+        #[arg(long, value_name = "URL")]
+        store: Option<String>,
+        /// Compressed when it ends in `.zst` or `.gz`; replaced when it is there.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Fill an empty store from such a file.
+    Load {
+        /// `file:DIR`; made where it is missing.
+        #[arg(long, value_name = "URL")]
+        store: Option<String>,
+        /// What `dump` wrote.
+        #[arg(long = "in", value_name = "FILE")]
+        from: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Args)]
+struct ExplainArgs {
+    /// Their key.
+    #[arg(long, value_name = "KEY")]
+    user: String,
+    /// `2026-01-05T12:00:00Z`, `2026-01-05 12:00:00` (UTC) or milliseconds since 1970; now by default.
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+    at: Option<Millis>,
+    /// Items of the feed.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// `file:DIR`; its server must not run.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Write it as JSON; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(Subcommand)]
@@ -255,6 +301,10 @@ enum ConfigCommand {
 
 fn rfc3339(text: &str) -> Result<Millis, String> {
     parse_rfc3339(text).ok_or_else(|| "must be RFC 3339, such as 2026-01-05T00:00:00Z".into())
+}
+
+fn instant(text: &str) -> Result<Millis, String> {
+    times::parse("--at", text).map_err(|refusal| refusal.message)
 }
 
 fn main() -> ExitCode {
@@ -358,6 +408,31 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Db(DbCommand::Status { store, config }) => {
             let config = configured(&config, &Flags { listen: None, store })?;
             print(db::status(&config)?.to_string().trim_end())
+        }
+        Command::Db(DbCommand::Dump { store, out, config }) => {
+            let config = configured(&config, &Flags { listen: None, store })?;
+            let end = blocking(async { dump::dump(&*app::open_store(&config).await?, &out).await })?;
+            eprintln!("{} lines, {} of them journal entries, in {}", end.lines, end.entries, out.display());
+            Ok(())
+        }
+        Command::Db(DbCommand::Load { store, from, config }) => {
+            let config = configured(&config, &Flags { listen: None, store })?;
+            let end = blocking(async { load::load(&*app::open_store(&config).await?, &from).await })?;
+            eprintln!("{} lines, {} of them journal entries, from {}", end.lines, end.entries, from.display());
+            Ok(())
+        }
+        Command::Explain(args) => {
+            let config = configured(&args.config, &Flags { listen: None, store: args.store })?;
+            let user = Key::new(&args.user).context("--user")?;
+            let explanation = blocking(async {
+                let store = app::open_store(&config).await?;
+                let now = clock.now();
+                explain::explain(&*store, &config, &user, args.at.unwrap_or(now), args.limit, now).await
+            })?;
+            if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+                print(explain::table(&explanation).trim_end())?;
+            }
+            write_json(args.json, &explanation)
         }
         Command::Token(TokenCommand::Create { user, service, days, config }) => {
             let config = configured(&config, &Flags::default())?;

@@ -13,9 +13,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use eddyline::domain::ids::{FeedVersion, ItemId, Key, Partition, Position, Seq, TopicId, UserId};
 use eddyline::domain::interactions::{Kind, Shown, Signal};
-use eddyline::domain::items::{Author, Embedding, Item};
+use eddyline::domain::items::{Author, Change, Embedding, Item};
 use eddyline::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
-use eddyline::domain::people::Person;
+use eddyline::domain::people::{Erasure, Person};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::store::embedded::Embedded;
@@ -91,7 +91,7 @@ fn item(id: u32, name: &str) -> Item {
 }
 
 fn person(id: u32, name: &str) -> Person {
-    Person { id: UserId(id), key: key(name), name: None, attributes: None, created: Millis(5) }
+    Person { id: UserId(id), key: key(name), name: None, attributes: None, created: Millis(5), erased: false }
 }
 
 fn entries(entries: &[Entry]) -> Vec<Write> {
@@ -248,7 +248,7 @@ async fn keys_and_texts_may_be_any_unicode(place: &impl Place) {
                 assert_eq!(store.find_event(entry.user, entry.id.clone()).await.unwrap(), Some(entry.seq));
                 continue;
             }
-            Write::Centre(..) => unreachable!(),
+            Write::Centre(..) | Write::Since(..) | Write::Erase(_) => unreachable!(),
         };
         assert!(rows.contains(&expected), "{expected:?}");
     }
@@ -546,6 +546,152 @@ async fn a_reader_that_panics_harms_nobody_else(place: &impl Place) {
     assert_eq!(catalogue(&store).await.len(), 1);
 }
 
+/// Ada (1) and Bea (2) know each other; Ada made an item in two revisions, on which Bea acted.
+async fn two_people(store: &Arc<dyn Store>) {
+    let author = Some(Author { id: UserId(1), key: key("ada") });
+    let windows = Windows::new(vec![Window { start: Millis(1), stop: None }]).unwrap();
+    let post = Item { author, text: "ada was here".into(), windows, ..item(7, "post-of-ada") };
+    let outcomes = store
+        .append(vec![
+            Write::Person(Person { name: Some("Ada".into()), attributes: Some("{}".into()), ..person(1, "ada") }),
+            Write::Person(person(2, "bea")),
+            Write::Item(post.clone().into()),
+            Write::Item(Item { revision: 2, embedding: vector(&[4.0, 5.0, 6.0]), ..post }.into()),
+            Write::Since(Change::Revision(ItemId(7), 2), Millis(9)),
+            Write::Entry(liked(1, 1, "ada-secret", 7)),
+            Write::Entry(liked(2, 1, "b", 7)),
+            Write::Entry(other(1, 2, What::Followed(UserId(2)))),
+            Write::Entry(other(2, 2, What::Followed(UserId(1)))),
+        ])
+        .await;
+    assert!(outcomes.unwrap().iter().all(is_stored));
+    let positions: Vec<Position> = everything(store).await.into_iter().map(|(position, _)| position).collect();
+    store.save_snapshot(UserId(1), Snapshot { seq: Seq(2), bytes: vec![1] }).await.unwrap();
+    store.save_snapshot(UserId(2), Snapshot { seq: Seq(2), bytes: vec![2] }).await.unwrap();
+    store.save_coordinator_snapshot(positions[3], vec![3]).await.unwrap();
+}
+
+fn ada_goes() -> Erasure {
+    Erasure { user: UserId(1), key: key("gone-1"), items: vec![(ItemId(7), key("gone-7"))] }
+}
+
+async fn since_when_what_is_so_comes_back_with_the_catalogue(place: &impl Place) {
+    let store = place.open().unwrap();
+    let centre = |epoch| Change::Centre(CentreRef { topic: TopicId(0), epoch });
+    let mut expected = vec![
+        (centre(1), Millis(3)),
+        (centre(2), Millis::MIN),
+        (Change::Deleted(ItemId(4)), Millis::MAX),
+        (Change::Revision(ItemId(4), 2), Millis(7)),
+        (Change::Revision(ItemId(4), u32::MAX), Millis(8)),
+    ];
+    store.append(vec![Write::Since(expected[2].0, Millis(1))]).await.unwrap();
+    store.append(expected.iter().rev().map(|(change, since)| Write::Since(*change, *since)).collect()).await.unwrap();
+    let found = catalogue(&store).await.into_iter().map(|row| match row {
+        CatalogueRow::Since(change, since) => (change, since),
+        other => panic!("{other:?}"),
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected, "the newer instant counts");
+}
+
+async fn both_ends_of_the_graph_are_known(place: &impl Place) {
+    let store = place.open().unwrap();
+    let follow = |user, whom| Write::Entry(other(user, 1, What::Followed(UserId(whom))));
+    store.append(vec![follow(9, 1), follow(3, 1), follow(1, 3)]).await.unwrap();
+    assert_eq!(store.followers(UserId(1)).await.unwrap(), [UserId(3), UserId(9)], "by id");
+    append(&store, &[other(3, 2, What::Unfollowed(UserId(1)))]).await;
+    assert_eq!(store.followers(UserId(1)).await.unwrap(), [UserId(9)]);
+    assert_eq!(store.followers(UserId(9)).await.unwrap(), []);
+}
+
+async fn of_who_was_erased_nothing_is_left_but_a_nameless_row(place: &impl Place) {
+    let mut store = place.open().unwrap();
+    two_people(&store).await;
+    let before = everything(&store).await;
+    store.append(vec![Write::Erase(ada_goes())]).await.unwrap();
+    for _ in ["at once", "opened again"] {
+        let left: Vec<_> = before.iter().filter(|(_, entry)| entry.user == UserId(2)).cloned().collect();
+        assert_eq!(everything(&store).await, left, "others keep theirs, at their places");
+        assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered::default());
+        assert!(store.recover(UserId(2)).await.unwrap().snapshot.is_some());
+        assert_eq!(store.entries_until(UserId(1), Millis::MAX).await.unwrap(), []);
+        assert_eq!(store.newest(Slice::User(UserId(1)), 9).await.unwrap(), []);
+        assert_eq!(store.newest(Slice::Item(ItemId(7)), 9).await.unwrap().len(), 1);
+        assert_eq!(store.find_event(UserId(1), key("ada-secret")).await.unwrap(), None);
+        for user in [UserId(1), UserId(2)] {
+            assert_eq!(store.follows(user).await.unwrap(), []);
+            assert_eq!(store.followers(user).await.unwrap(), []);
+        }
+        assert_eq!(store.coordinator_snapshot().await.unwrap(), None, "it counted them");
+        let tombstone = Person { created: Millis(0), erased: true, ..person(1, "gone-1") };
+        let buried = Item {
+            revision: 2,
+            topics: vec![].into(),
+            text: "".into(),
+            embedding: vector(&[4.0, 5.0, 6.0]),
+            deleted: true,
+            ..item(7, "gone-7")
+        };
+        let expected =
+            [CatalogueRow::Person(tombstone), CatalogueRow::Person(person(2, "bea")), CatalogueRow::Item(buried)];
+        assert_eq!(catalogue(&store).await, expected);
+        let earlier = store.embedding(ItemId(7), 1).await.unwrap();
+        assert_eq!(earlier, Some(vector(&[1.0, 2.0, 3.0])), "what others learned from stays");
+        drop(store);
+        store = place.open().unwrap();
+    }
+}
+
+async fn who_was_erased_stays_erased_whatever_was_under_way(place: &impl Place) {
+    let store = place.open().unwrap();
+    two_people(&store).await;
+    store.append(vec![Write::Erase(ada_goes())]).await.unwrap();
+    for (name, late) in [("their next entry", liked(1, 3, "late", 7)), ("their first one", liked(1, 1, "later", 7))] {
+        assert_eq!(append(&store, &[late]).await, [Outcome::Refused], "{name}");
+    }
+    assert!(store.save_snapshot(UserId(1), Snapshot { seq: Seq(2), bytes: vec![1] }).await.is_err());
+    let late = Write::Person(person(1, "ada"));
+    assert!(matches!(store.append(vec![late]).await, Err(StoreError::Refused(_))), "their row has another key");
+    assert!(append(&store, &[other(2, 3, What::Followed(UserId(1)))]).await.iter().all(is_stored));
+    assert_eq!(store.follows(UserId(2)).await.unwrap(), [], "nobody is there to be followed");
+    assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered::default());
+    let nobody = Erasure { user: UserId(77), ..ada_goes() };
+    assert!(matches!(store.append(vec![Write::Erase(nobody)]).await, Err(StoreError::Refused(_))));
+}
+
+async fn a_key_is_free_as_soon_as_its_person_was_erased(place: &impl Place) {
+    let store = place.open().unwrap();
+    two_people(&store).await;
+    let batch = vec![
+        Write::Erase(ada_goes()),
+        Write::Person(person(3, "ada")),
+        Write::Item(item(8, "post-of-ada").into()),
+        Write::Entry(liked(3, 1, "ada-secret", 8)),
+        Write::Entry(liked(1, 3, "late", 7)),
+        Write::Entry(liked(2, 3, "c", 8)),
+    ];
+    let outcomes = store.append(batch).await.unwrap();
+    let refused: Vec<usize> = (0..6_usize).filter(|index| outcomes[*index] == Outcome::Refused).collect();
+    assert_eq!(refused, [4], "{outcomes:?}");
+    assert_eq!(store.recover(UserId(3)).await.unwrap().tail, [liked(3, 1, "ada-secret", 8)]);
+}
+
+async fn an_erasure_that_fails_erases_nothing(place: &impl Place) {
+    let store = place.open().unwrap();
+    two_people(&store).await;
+    let (rows, before) = (catalogue(&store).await, everything(&store).await);
+    let bad = Write::Item(item(8, "post-of-ada").into());
+    assert!(store.append(vec![bad.clone(), Write::Erase(ada_goes())]).await.is_err());
+    assert!(
+        store.append(vec![Write::Erase(ada_goes()), bad.clone(), bad, Write::Person(person(9, "bea"))]).await.is_err()
+    );
+    assert_eq!((catalogue(&store).await, everything(&store).await), (rows, before));
+    assert!(append(&store, &[liked(1, 3, "next", 7)]).await.iter().all(is_stored), "they go on");
+}
+
 async fn a_healthy_store_says_so(place: &impl Place) {
     let store = place.open().unwrap();
     store.health().await.unwrap();
@@ -582,6 +728,12 @@ macro_rules! conformance {
             what_was_asked_is_done_even_if_nobody_waits,
             a_reader_that_panics_harms_nobody_else,
             a_healthy_store_says_so,
+            since_when_what_is_so_comes_back_with_the_catalogue,
+            both_ends_of_the_graph_are_known,
+            of_who_was_erased_nothing_is_left_but_a_nameless_row,
+            who_was_erased_stays_erased_whatever_was_under_way,
+            a_key_is_free_as_soon_as_its_person_was_erased,
+            an_erasure_that_fails_erases_nothing,
         );
     };
     ($name:ident, $place:ty: $($case:ident,)+) => {
@@ -703,7 +855,7 @@ mod embedded_only {
         place.sql("INSERT INTO refinery_schema_history VALUES (9999, 'later', '2030-01-01T00:00:00Z', '1')");
         let before = std::fs::read(place.path().join("eddyline.db")).unwrap();
         for _ in 0..2 {
-            assert!(matches!(place.open(), Err(StoreError::Newer { found: 9999, known: 1 })));
+            assert!(matches!(place.open(), Err(StoreError::Newer { found: 9999, known: 3 })));
         }
         assert_eq!(std::fs::read(place.path().join("eddyline.db")).unwrap(), before);
     }
@@ -733,6 +885,41 @@ mod embedded_only {
         place.sql("UPDATE journal SET topics = 'sea' WHERE seq = 2");
         let Err(StoreError::Corrupt { table: "journal", detail }) = store.recover(UserId(1)).await else { panic!() };
         assert_eq!(detail, "column `topics` of user_id 1, seq 2");
+    }
+
+    #[tokio::test]
+    async fn of_who_was_erased_no_byte_is_left_in_any_file() {
+        let place = Directory::new();
+        let store = place.open().unwrap();
+        two_people(&store).await;
+        // Enough that pages split, overflow and are joined again.
+        let long = "ada was here, at length; ".repeat(200);
+        for seq in 3..400_u64 {
+            let mut entries =
+                vec![liked(1, seq, &format!("ada-secret-{seq}"), 7), liked(2, seq, &format!("b-{seq}"), 7)];
+            entries.push(liked(3, seq - 2, &format!("c-{seq}"), 7));
+            append(&store, &entries).await;
+            if seq % 50 == 0 {
+                let bytes = long.clone().into_bytes();
+                store.save_snapshot(UserId(1), Snapshot { seq: Seq(seq), bytes }).await.unwrap();
+            }
+        }
+        let author = Some(Author { id: UserId(1), key: key("ada") });
+        let post = Item { author, text: long.into(), ..item(8, "ada-8") };
+        store.append(vec![Write::Item(post.into())]).await.unwrap();
+        let found = |what: &str| {
+            let files: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|file| file.unwrap().path()).collect();
+            let holds = |bytes: Vec<u8>| bytes.windows(what.len()).any(|part| part == what.as_bytes());
+            files.into_iter().filter(|file| holds(std::fs::read(file).unwrap())).count()
+        };
+        assert!(found("ada-secret") > 0 && found("ada was here") > 0);
+        let mut erasure = ada_goes();
+        erasure.items.push((ItemId(8), key("gone-8")));
+        store.append(vec![Write::Erase(erasure)]).await.unwrap();
+        for word in ["ada", "Ada"] {
+            assert_eq!(found(word), 0, "{word}");
+        }
+        assert_eq!(everything(&store).await.len(), 2 + 397 * 2);
     }
 
     #[test]

@@ -1,3 +1,3 @@
--- All people by id.
--- Columns: id bigint, key text, name text or null, attributes text or null, created instant.
-SELECT id, key, name, attributes, created FROM users ORDER BY id
+-- All people by id, and what is left of those who were erased.
+-- Columns: id bigint, key text, name text or null, attributes text or null, created instant, erased boolean.
+SELECT id, key, name, attributes, created, erased FROM users ORDER BY id

@@ -15,6 +15,7 @@ use dashmap::mapref::entry::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::ids::UserId;
+use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::inside::Inside;
@@ -92,7 +93,10 @@ impl Directory {
                 parcel.take();
                 return Err(Refusal::busy(1_000));
             }
-            let active = self.activate(inside, user);
+            let Some(active) = self.activate(inside, user) else {
+                parcel.take();
+                return Err(Refusal::new(Code::UnknownUser, "this person was erased"));
+            };
             active.flags.used.store(self.turn.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
             match active.addr.try_send(parcel) {
                 Ok(()) => return Ok(()),
@@ -154,12 +158,23 @@ impl Directory {
         }
     }
 
-    fn activate(&self, inside: &Arc<Inside>, user: UserId) -> Active {
+    /// Tells an erased person's actor, if there is one, to end; marked as erased before, nobody is activated after.
+    pub(super) fn dismiss(&self, inside: &Arc<Inside>, user: UserId) {
+        let active = self.active.get(&user).map(|active| active.value().clone());
+        if let Some(active) = active {
+            // One message beyond a full mailbox, once in a lifetime.
+            active.addr.do_send(Parcel::new(inside.clone(), user, ToUser::Erased));
+        }
+    }
+
+    fn activate(&self, inside: &Arc<Inside>, user: UserId) -> Option<Active> {
         if let Some(active) = self.active.get(&user) {
-            return active.value().clone();
+            return Some(active.value().clone());
         }
         match self.active.entry(user) {
-            Entry::Occupied(there) => there.get().clone(),
+            Entry::Occupied(there) => Some(there.get().clone()),
+            // Asked under the guard: whoever is dismissed was marked before.
+            Entry::Vacant(_) if inside.people.is_erased(user) => None,
             Entry::Vacant(place) => {
                 let flags = Arc::new(Flags::default());
                 let actor = UserActor::new(user, inside.clone(), flags.clone());
@@ -171,7 +186,7 @@ impl Directory {
                     actor
                 });
                 self.count.fetch_add(1, Ordering::Relaxed);
-                place.insert(Active { addr, flags }).clone()
+                Some(place.insert(Active { addr, flags }).clone())
             }
         }
     }

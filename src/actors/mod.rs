@@ -9,6 +9,7 @@ pub mod directory;
 pub mod inside;
 pub mod journal;
 pub mod people;
+pub mod rights;
 pub mod server;
 pub mod session;
 pub mod start;

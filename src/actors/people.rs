@@ -1,7 +1,8 @@
 //! Who is known: external key to dense id and back.
 //!
 //! Invariant: ids are dense; a person is put into the journal's queue in the same breath as they can be found, so that
-//! nothing that names them can be stored before them.
+//! nothing that names them can be stored before them. Who is erased is found by nobody from that moment on; their key
+//! is free again when it is durable.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -25,19 +26,33 @@ impl People {
     /// The id behind a key.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<UserId> {
-        self.read().by_key.get(key).copied()
+        let known = self.read();
+        known.by_key.get(key).copied().filter(|id| known.living(*id).is_some())
     }
 
     /// The person behind an id.
     #[must_use]
     pub fn get(&self, id: UserId) -> Option<Arc<Person>> {
-        self.read().by_id.get(id.0 as usize).cloned()
+        self.read().living(id).cloned()
+    }
+
+    /// Was the person behind an id erased?
+    #[must_use]
+    pub fn is_erased(&self, id: UserId) -> bool {
+        self.read().by_id.get(id.0 as usize).is_some_and(|person| person.erased)
+    }
+
+    /// Is the person with this key being erased just now? Soon nobody will know the key.
+    #[must_use]
+    pub fn is_being_erased(&self, key: &str) -> bool {
+        let known = self.read();
+        known.by_key.get(key).is_some_and(|id| known.living(*id).is_none())
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.read().by_id.len()
+        self.read().by_key.len()
     }
 
     /// Nobody yet?
@@ -62,7 +77,7 @@ impl People {
         known
             .by_key
             .values()
-            .filter_map(|id| known.by_id.get(id.0 as usize))
+            .filter_map(|id| known.living(*id))
             .filter(|person| starts(person))
             .take(limit)
             .cloned()
@@ -79,21 +94,43 @@ impl People {
                 person.id.0
             ));
         }
-        known.by_key.insert(person.key.clone(), person.id);
+        if !person.erased {
+            known.by_key.insert(person.key.clone(), person.id);
+        }
         known.by_id.push(Arc::new(person));
         Ok(())
     }
 
-    /// Adds or changes the person with this key. `make` gets the id and who is there already; `keep` is called before
-    /// anybody else can find them and must not block.
+    /// From now on nobody finds them; their key stays taken. False when somebody else did it before.
+    pub(super) fn erase(&self, id: UserId) -> bool {
+        let mut known = self.write();
+        let Some(person) = known.living(id).cloned() else { return false };
+        known.by_id[id.0 as usize] = Arc::new(Person { erased: true, ..Person::clone(&person) });
+        true
+    }
+
+    /// It is durable: the key is free, and nothing of them is left in memory but a row under another key.
+    pub(super) fn free(&self, id: UserId, key: Key) {
+        let mut known = self.write();
+        let Some(person) = known.by_id.get(id.0 as usize).filter(|person| person.erased).cloned() else { return };
+        known.by_key.remove(&person.key);
+        let created = crate::domain::time::Millis::default();
+        known.by_id[id.0 as usize] = Arc::new(Person { id, key, name: None, attributes: None, created, erased: true });
+    }
+
+    /// Adds (true) or changes the person with this key; `None` while they are being erased. `make` gets the id and who is
+    /// there already; `keep` is called before anybody else can find them and must not block.
     pub(super) fn put(
         &self,
         key: &Key,
         make: impl FnOnce(UserId, Option<&Person>) -> Person,
         keep: impl FnOnce(Person),
-    ) -> bool {
+    ) -> Option<bool> {
         let mut known = self.write();
         let old = known.by_key.get(key).and_then(|id| known.by_id.get(id.0 as usize)).cloned();
+        if old.as_ref().is_some_and(|old| old.erased) {
+            return None;
+        }
         let id = old.as_ref().map_or(UserId(known.by_id.len() as u32), |old| old.id);
         let person = make(id, old.as_deref());
         keep(person.clone());
@@ -104,7 +141,7 @@ impl People {
             known.by_key.insert(key.clone(), id);
             known.by_id.push(person);
         }
-        old.is_none()
+        Some(old.is_none())
     }
 
     // A panic while the lock was held cannot have left half a person: every change is a few assignments.
@@ -114,5 +151,11 @@ impl People {
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn living(&self, id: UserId) -> Option<&Arc<Person>> {
+        self.by_id.get(id.0 as usize).filter(|person| !person.erased)
     }
 }

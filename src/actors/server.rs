@@ -20,7 +20,6 @@ use crate::domain::windows::Windows;
 use crate::engine::coordinator::{CoordinatorEvent, Draft, DraftError, GlobalScores};
 use crate::engine::learn::online::{Judgement, sigmoid};
 use crate::engine::rank::Ask;
-use crate::engine::user::UserState;
 use crate::engine::world::World;
 use crate::protocol::client::Resume;
 use crate::protocol::problem::Code;
@@ -124,7 +123,7 @@ const HEALTH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 /// The server's inside. Clone freely.
 #[derive(Clone)]
 pub struct Server {
-    inside: Arc<Inside>,
+    pub(super) inside: Arc<Inside>,
 }
 
 impl Server {
@@ -214,6 +213,7 @@ impl Server {
                 name: name.or_else(|| old.and_then(|old| old.name.clone())),
                 attributes: attributes.or_else(|| old.and_then(|old| old.attributes.clone())),
                 created: old.map_or(now, |old| old.created),
+                erased: false,
             },
             |person| {
                 self.inside.journal.append(super::journal::messages::Append {
@@ -223,6 +223,8 @@ impl Server {
                 });
             },
         );
+        // Their key is free in a moment.
+        let created = created.ok_or_else(|| Refusal::busy(100))?;
         wait.await.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))?;
         Ok(created)
     }
@@ -405,22 +407,29 @@ impl Server {
         ranking: Ranking,
         limit: u32,
     ) -> Result<Arc<Feed>, Refusal> {
-        let world = self.world().without_popularity();
+        let world = self.world();
         self.inside.journal.barrier().await;
-        let entries = self.inside.store.entries_until(user, at).await.map_err(from_store)?;
-        let state = recovery::fold(&*self.inside.store, UserState::new(user), &entries, &world).await;
-        let state = state.map_err(|failure| match failure {
-            recovery::Failure::Store(error) => from_store(error),
-            recovery::Failure::Missing(missing) => Refusal::new(Code::Internal, missing.to_string()),
-        })?;
-        let items = state.rank(&world, at, Ask { ranking, limit: limit as usize, explain: true });
-        Ok(Arc::new(Feed { user, version: FeedVersion(state.seq().0), epoch: world.epoch(), ranking, items }))
+        let state = recovery::as_of(&*self.inside.store, user, at, &world).await.map_err(from_failure)?;
+        let earlier = recovery::earlier(&*self.inside.store, &world, at).await.map_err(from_store)?;
+        // Where centres moved since, all items are measured again: not on a thread that serves others.
+        let ranked = tokio::task::spawn_blocking(move || {
+            let ask = Ask { ranking, limit: limit as usize, explain: true };
+            let items = state.rank(&world.back_to(at, earlier), at, ask);
+            Feed { user, version: FeedVersion(state.seq().0), epoch: world.epoch(), ranking, items }
+        });
+        ranked.await.map(Arc::new).map_err(|_| Refusal::new(Code::Internal, "the past could not be ranked"))
     }
 
-    /// A feed as clients see it.
+    /// A feed as clients see it now.
     #[must_use]
     pub fn wire_items(&self, feed: &Feed) -> Vec<WireItem> {
-        wire::wire_items(&self.world(), &feed.items, self.inside.clock.now())
+        self.wire_items_at(feed, self.inside.clock.now())
+    }
+
+    /// A feed as clients saw it then: what was live, and until when.
+    #[must_use]
+    pub fn wire_items_at(&self, feed: &Feed, at: Millis) -> Vec<WireItem> {
+        wire::wire_items(&self.world(), &feed.items, at)
     }
 
     /// What is thought of a person.
@@ -556,7 +565,14 @@ fn post_key(author: &Key, id: &Key) -> Result<Key, Refusal> {
         .map_err(|error| Refusal::field(Code::Internal, "id", error.to_string()))
 }
 
-fn from_store(error: StoreError) -> Refusal {
+pub(super) fn from_failure(failure: recovery::Failure) -> Refusal {
+    match failure {
+        recovery::Failure::Store(error) => from_store(error),
+        recovery::Failure::Missing(missing) => Refusal::new(Code::Internal, missing.to_string()),
+    }
+}
+
+pub(super) fn from_store(error: StoreError) -> Refusal {
     match error {
         StoreError::Unavailable(_) => Refusal { message: error.to_string(), ..Refusal::busy(1_000) },
         error => {
@@ -573,6 +589,7 @@ fn from_draft(error: DraftError) -> Refusal {
         }
         DraftError::Unknown => Refusal::field(Code::UnknownItem, "id", "no such item: create it with PUT or POST"),
         DraftError::Incomplete => Refusal::field(Code::BadField, "text", "a new item needs a text"),
+        DraftError::Erased => Refusal::field(Code::UnknownUser, "author", "no such person"),
         DraftError::Full => Refusal::new(Code::Conflict, "the catalogue is full"),
     }
 }

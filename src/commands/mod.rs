@@ -6,8 +6,11 @@
 pub mod check;
 pub mod db;
 pub mod demo;
+pub mod dump;
+pub mod explain;
 pub mod health;
 pub mod import;
+pub mod load;
 pub mod loader;
 pub mod progress;
 pub mod replay;

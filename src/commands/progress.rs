@@ -18,6 +18,12 @@ pub fn bytes(what: &str) -> ProgressBar {
     styled(0, what, "{msg} [{bar:40}] {bytes}/{total_bytes} ({eta} left)")
 }
 
+/// A count of something whose end is not known.
+#[must_use]
+pub fn count(what: &str) -> ProgressBar {
+    styled(0, what, "{msg} {pos} ({per_sec})")
+}
+
 /// Moves a bar along while a file is read.
 #[must_use]
 pub fn watch(bar: &ProgressBar) -> Watch {

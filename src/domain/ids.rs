@@ -121,6 +121,12 @@ impl Key {
         Key(number.to_string().into())
     }
 
+    /// `{what}-` and 32 hexadecimal digits; `what` has no control characters and at most 200 bytes.
+    #[must_use]
+    pub fn of_hash(what: &'static str, hash: u128) -> Key {
+        Key(format!("{what}-{hash:032x}").into())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

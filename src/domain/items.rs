@@ -5,7 +5,10 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::ids::{ItemId, Key, TopicId, UserId};
+use super::journal::CentreRef;
 use super::time::Millis;
 use super::windows::Windows;
 
@@ -104,6 +107,18 @@ impl Item {
     pub fn main_topic(&self) -> TopicId {
         self.topics.first().copied().unwrap_or(TopicId::CATALOGUE)
     }
+}
+
+/// Something of the catalogue that began at an instant and whose row does not say when; for the time machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A centre has this epoch.
+    Centre(CentreRef),
+    /// An item has this revision; told from the second on.
+    Revision(ItemId, u32),
+    /// An item is deleted.
+    Deleted(ItemId),
 }
 
 /// Who made an item.

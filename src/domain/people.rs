@@ -1,8 +1,8 @@
-//! Who uses it.
+//! Who uses it, and how somebody is forgotten.
 //!
 //! Invariant: a person's partition follows from their key and never changes.
 
-use super::ids::{Key, Partition, UserId};
+use super::ids::{ItemId, Key, Partition, UserId};
 use super::time::Millis;
 
 /// A person as the catalogue of people knows them; what they like is in the engine's `UserState`.
@@ -18,6 +18,20 @@ pub struct Person {
     pub attributes: Option<String>,
     /// When they were made known.
     pub created: Millis,
+    /// Nobody any more: the id stays, so that ids have no gap, under a random key. See [`Erasure`].
+    pub erased: bool,
+}
+
+/// Everything that is known of a person goes, for good; their id is never given again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// Whose.
+    pub user: UserId,
+    /// What their row is called from now on: random, so that it says nothing.
+    pub key: Key,
+    /// What they made, and what it is called from now on. Text, topics, author and windows go; the embedding stays,
+    /// since what others learned from it could not be folded again without.
+    pub items: Vec<(ItemId, Key)>,
 }
 
 impl Person {

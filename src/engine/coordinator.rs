@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use crate::domain::ids::{Epoch, ItemId, Key, Position, TopicId};
-use crate::domain::items::{Author, Embedding, Item};
+use crate::domain::ids::{Epoch, ItemId, Key, Position, TopicId, UserId};
+use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry, What};
+use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::learn::popularity::Popularity;
@@ -84,6 +85,9 @@ pub enum DraftError {
     /// More items than ids.
     #[error("the catalogue is full")]
     Full,
+    /// Its author was erased.
+    #[error("its author was erased")]
+    Erased,
 }
 
 /// What the coordinator is told.
@@ -99,6 +103,15 @@ pub enum CoordinatorEvent {
     Journalled(Arc<[(Position, Entry)]>),
     /// All items of an import are in: centres are computed afresh wherever a topic grew.
     Recentre,
+    /// A person is forgotten: what they made becomes tombstones. What was counted stays until [`CoordinatorState::refold`].
+    Erase {
+        /// Whose.
+        user: UserId,
+        /// What their row is called from now on.
+        key: Key,
+        /// Random, and kept nowhere: names their items, so that nothing tells that they belonged together.
+        salt: u128,
+    },
     /// Time passed.
     Tick,
 }
@@ -112,6 +125,10 @@ pub enum Effect {
     KeepItem(Arc<Item>),
     /// Store a centre.
     KeepCentre(CentreRef, Embedding),
+    /// Store since when something is so, for the time machine.
+    KeepSince(Change, Millis),
+    /// Forget a person in the store; what was to be kept of their items is in it.
+    Erase(Erasure),
     /// Answer the drafts, in their order, once what was to be kept is durable.
     Written(Vec<Result<Written, DraftError>>),
     /// Swap the world, and tell those who watch what changed (nothing may have: new popularity alone).
@@ -126,6 +143,46 @@ struct Folded {
     covers: Position,
     popularity: Popularity,
     scores: GlobalScores,
+}
+
+impl Folded {
+    /// Learns one entry, once. Says whether popularity changed.
+    fn fold(&mut self, position: Position, entry: &Entry, half_life_ms: i64) -> bool {
+        if position <= self.covers {
+            return false;
+        }
+        self.covers = position;
+        let What::Interacted(learned) = &entry.what else { return false };
+        let Some(signal) = learned.signal else { return false };
+        self.scores.online.record(learned.predicted.online, signal.positive);
+        self.scores.topics.record(learned.predicted.topics, signal.positive);
+        self.scores.model.record(learned.predicted.model, signal.positive);
+        self.scores.progress.record(learned.predicted.online, signal.positive);
+        if signal.positive {
+            self.popularity.learn(learned.item, signal.weight, entry.at, half_life_ms);
+        }
+        signal.positive
+    }
+}
+
+/// The fold over the whole journal, done afresh: somebody was erased, so what was counted no longer equals it.
+#[derive(Clone, Debug)]
+pub struct Refold {
+    folded: Folded,
+    half_life_ms: i64,
+}
+
+impl Refold {
+    /// Learns one entry; entries come in commit order.
+    pub fn fold(&mut self, position: Position, entry: &Entry) {
+        self.folded.fold(position, entry, self.half_life_ms);
+    }
+
+    /// Last entry that was folded.
+    #[must_use]
+    pub fn covers(&self) -> Position {
+        self.folded.covers
+    }
 }
 
 /// Progressive figures over everybody.
@@ -157,6 +214,8 @@ pub struct CoordinatorState {
     sums: Vec<TopicSum>,
     folded: Folded,
     popularity_is_stale: bool,
+    /// Erased since the start; those of earlier runs are known to nobody.
+    erased: BTreeSet<UserId>,
 }
 
 /// What a catalogue consists of, as it was stored.
@@ -168,6 +227,8 @@ pub struct Catalogue {
     pub centres: Vec<(CentreRef, Embedding)>,
     /// By id from 0.
     pub items: Vec<Item>,
+    /// Since when what is so.
+    pub changes: Vec<(Change, Millis)>,
 }
 
 /// A stored catalogue that this program cannot use.
@@ -202,6 +263,7 @@ impl CoordinatorState {
             sums: Vec::new(),
             folded: Folded::default(),
             popularity_is_stale: true,
+            erased: BTreeSet::new(),
         }
     }
 
@@ -244,6 +306,9 @@ impl CoordinatorState {
             items.push(Arc::new(item));
         }
         state.world.load_items(items);
+        for (change, since) in catalogue.changes {
+            state.world.note(change, since);
+        }
         for sum in &mut state.sums {
             sum.count_at_centre = sum.count;
         }
@@ -265,7 +330,7 @@ impl CoordinatorState {
                     .into_iter()
                     .map(|(draft, how)| self.write(draft, how, now, &mut effects, &mut touched, &mut updated))
                     .collect();
-                self.centre_anew(&touched, false, &mut effects);
+                self.centre_anew(&touched, false, now, &mut effects);
                 self.publish(now, updated, &mut effects);
                 // After what is to be kept, so that the answer waits for all of it.
                 effects.push(Effect::Written(written));
@@ -276,6 +341,7 @@ impl CoordinatorState {
                     self.count(&item, -1.0);
                     self.world.put_item(item.clone());
                     effects.push(Effect::KeepItem(item));
+                    self.keep_since(Change::Deleted(id), now, &mut effects);
                     self.publish(now, updated, &mut effects);
                 }
             }
@@ -295,7 +361,13 @@ impl CoordinatorState {
             }
             CoordinatorEvent::Recentre => {
                 let all = (0..self.sums.len() as u32).map(TopicId).collect();
-                self.centre_anew(&all, true, &mut effects);
+                self.centre_anew(&all, true, now, &mut effects);
+                self.publish(now, updated, &mut effects);
+            }
+            CoordinatorEvent::Erase { user, key, salt } => {
+                let items = self.bury(user, salt);
+                self.erased.insert(user);
+                effects.push(Effect::Erase(Erasure { user, key, items }));
                 self.publish(now, updated, &mut effects);
             }
             CoordinatorEvent::Tick => {
@@ -313,22 +385,24 @@ impl CoordinatorState {
 
     /// Learns one durable entry. Entries at or before what is covered are passed over: they were folded before.
     pub fn fold(&mut self, position: Position, entry: &Entry) {
-        if position <= self.folded.covers {
-            return;
+        // What was under way when its person was erased is in no journal.
+        if !self.erased.contains(&entry.user) {
+            self.popularity_is_stale |=
+                self.folded.fold(position, entry, self.world.settings().popularity_half_life_ms);
         }
-        self.folded.covers = position;
-        let What::Interacted(learned) = &entry.what else { return };
-        let Some(signal) = learned.signal else { return };
-        let scores = &mut self.folded.scores;
-        scores.online.record(learned.predicted.online, signal.positive);
-        scores.topics.record(learned.predicted.topics, signal.positive);
-        scores.model.record(learned.predicted.model, signal.positive);
-        scores.progress.record(learned.predicted.online, signal.positive);
-        if signal.positive {
-            let half_life = self.world.settings().popularity_half_life_ms;
-            self.folded.popularity.learn(learned.item, signal.weight, entry.at, half_life);
-            self.popularity_is_stale = true;
-        }
+    }
+
+    /// Starts counting afresh, beside what is served meanwhile: fold the whole journal into it, then
+    /// [`CoordinatorState::take_over`].
+    #[must_use]
+    pub fn refold(&self) -> Refold {
+        Refold { folded: Folded::default(), half_life_ms: self.world.settings().popularity_half_life_ms }
+    }
+
+    /// What was counted afresh is what counts from now on; entries that came meanwhile are to be folded after.
+    pub fn take_over(&mut self, refold: Refold) {
+        self.folded = refold.folded;
+        self.popularity_is_stale = true;
     }
 
     /// The world as it stands.
@@ -391,6 +465,9 @@ impl CoordinatorState {
         touched: &mut BTreeSet<TopicId>,
         updated: &mut Vec<ItemId>,
     ) -> Result<Written, DraftError> {
+        if draft.author.as_ref().is_some_and(|author| self.erased.contains(&author.id)) {
+            return Err(DraftError::Erased);
+        }
         let old = self.world.find_any_item(draft.key.as_str()).and_then(|id| self.world.shared_item(id).cloned());
         let alive = old.as_ref().is_some_and(|item| !item.deleted);
         match (how, alive, &old) {
@@ -435,6 +512,7 @@ impl CoordinatorState {
             Some(old) => old.revision + 1,
         };
         let item = Item { revision, ..item };
+        let is_revised = old.as_ref().is_some_and(|old| old.revision != revision);
         let written = Written { key: item.key.clone(), id, revision, created: !alive };
         if old.as_deref() == Some(&item) {
             return Ok(written);
@@ -448,7 +526,37 @@ impl CoordinatorState {
         let item = Arc::new(item);
         self.world.put_item(item.clone());
         effects.push(Effect::KeepItem(item));
+        if is_revised {
+            self.keep_since(Change::Revision(id, revision), now, effects);
+        }
         Ok(written)
+    }
+
+    /// Turns everything that a person made into tombstones, and says what they are called now.
+    fn bury(&mut self, author: UserId, salt: u128) -> Vec<(ItemId, Key)> {
+        let theirs = |item: &&Arc<Item>| item.author.as_ref().is_some_and(|one| one.id == author);
+        let items: Vec<Arc<Item>> =
+            self.world.blocks().iter().flat_map(|block| block.items()).filter(theirs).cloned().collect();
+        items
+            .into_iter()
+            .map(|old| {
+                if !old.deleted {
+                    self.count(&old, -1.0);
+                }
+                self.world.forget(old.id);
+                let key = tombstone(salt, old.id);
+                self.world.put_item(Arc::new(Item {
+                    key: key.clone(),
+                    author: None,
+                    topics: Arc::default(),
+                    text: Arc::from(""),
+                    windows: Windows::default(),
+                    deleted: true,
+                    ..Item::clone(&old)
+                }));
+                (old.id, key)
+            })
+            .collect()
     }
 
     fn topic(&mut self, key: Key, effects: &mut Vec<Effect>) -> TopicId {
@@ -480,8 +588,19 @@ impl CoordinatorState {
         }
     }
 
+    fn keep_since(&mut self, change: Change, now: Millis, effects: &mut Vec<Effect>) {
+        self.world.note(change, now);
+        effects.push(Effect::KeepSince(change, now));
+    }
+
     /// New centres for topics that have doubled since their last one (or, after an import, changed at all).
-    fn centre_anew(&mut self, touched: &BTreeSet<TopicId>, changed_is_enough: bool, effects: &mut Vec<Effect>) {
+    fn centre_anew(
+        &mut self,
+        touched: &BTreeSet<TopicId>,
+        changed_is_enough: bool,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         let mut any = false;
         for topic in touched {
             let Some(sum) = self.sums.get_mut(topic.0 as usize) else { continue };
@@ -496,6 +615,7 @@ impl CoordinatorState {
             sum.count_at_centre = sum.count;
             let named = self.world.put_centre(*topic, centre.clone());
             effects.push(Effect::KeepCentre(named, centre));
+            self.keep_since(Change::Centre(named), now, effects);
             any = true;
         }
         if any {
@@ -520,4 +640,11 @@ impl CoordinatorState {
         self.world.put_popularity(log_odds, unseen);
         self.popularity_is_stale = false;
     }
+}
+
+/// What an item of somebody who was erased is called: without the salt, nothing follows from it.
+fn tombstone(salt: u128, item: ItemId) -> Key {
+    let mut bytes = salt.to_le_bytes().to_vec();
+    bytes.extend(item.0.to_le_bytes());
+    Key::of_hash("erased", xxh3_128(&bytes))
 }

@@ -356,6 +356,11 @@ impl UserState {
         &self.scores
     }
 
+    /// Items that are never shown to them again, by id.
+    pub fn hidden(&self) -> impl Iterator<Item = ItemId> + '_ {
+        self.hidden.iter().map(ItemId)
+    }
+
     /// Their last interactions, oldest first.
     #[must_use]
     pub fn history(&self) -> &VecDeque<Past> {

@@ -5,6 +5,7 @@
 //! revision, centres per epoch.
 //! Absent on purpose: clocks (the caller brings `now`), locks, scores of people.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView1};
@@ -12,7 +13,7 @@ use roaring::RoaringBitmap;
 use rpds::HashTrieMapSync;
 
 use crate::domain::ids::{Epoch, ItemId, Key, TopicId};
-use crate::domain::items::{Embedding, Item};
+use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
@@ -111,6 +112,15 @@ pub struct World {
     /// Of items that nobody touched yet.
     popularity_unseen: f32,
     settings: Arc<LearnSettings>,
+    history: Arc<History>,
+}
+
+/// Since when what is so; what is not here always was. Grows with revisions, deletions and epochs, not with items.
+#[derive(Clone, Debug, Default)]
+struct History {
+    centres: BTreeMap<CentreRef, Millis>,
+    revisions: BTreeMap<(ItemId, u32), Millis>,
+    deleted: BTreeMap<ItemId, Millis>,
 }
 
 impl World {
@@ -133,6 +143,7 @@ impl World {
             popularity: Arc::from([]),
             popularity_unseen: 0.0,
             settings,
+            history: Arc::default(),
         }
     }
 
@@ -326,6 +337,9 @@ impl World {
         let inverse_norm = self.inverse_norm(&item.embedding, centre);
         let windows = (!item.deleted).then_some(&item.windows);
         self.availability.set(item.id, windows);
+        if let Some(old) = self.item(item.id).map(|old| old.key.clone()).filter(|old| *old != item.key) {
+            self.keys.remove_mut(&old);
+        }
         self.keys.insert_mut(item.key.clone(), item.id);
         self.len = self.len.max(item.id.0 + 1);
         let Some(block) = self.blocks.get_mut(block) else { return };
@@ -419,10 +433,62 @@ impl World {
         self.popularity_unseen = unseen;
     }
 
-    /// The same world without popularity: what is popular now was not known then.
+    /// Since when something is so.
+    pub(super) fn note(&mut self, change: Change, since: Millis) {
+        let history = Arc::make_mut(&mut self.history);
+        match change {
+            Change::Centre(centre) => history.centres.insert(centre, since),
+            Change::Revision(item, revision) => history.revisions.insert((item, revision), since),
+            Change::Deleted(item) => history.deleted.insert(item, since),
+        };
+    }
+
+    /// When an item changed is nobody's business any more: it was never there.
+    pub(super) fn forget(&mut self, item: ItemId) {
+        let history = Arc::make_mut(&mut self.history);
+        history.revisions.retain(|(revised, _), _| *revised != item);
+        history.deleted.remove(&item);
+    }
+
+    /// Items that were revised after an instant, each with the revision that it had then.
     #[must_use]
-    pub fn without_popularity(&self) -> World {
-        World { popularity: Arc::from([]), popularity_unseen: 0.0, ..self.clone() }
+    pub fn revised_after(&self, at: Millis) -> Vec<(ItemId, u32)> {
+        let mut revised: BTreeMap<ItemId, u32> = BTreeMap::new();
+        for ((item, revision), since) in &self.history.revisions {
+            if *since > at {
+                // The first one after: the one before it was there.
+                revised.entry(*item).or_insert(revision.saturating_sub(1));
+            }
+        }
+        revised.into_iter().collect()
+    }
+
+    /// The world as it was at an instant, for ranking: epochs of centres, deletions, and revisions as of then (vectors of
+    /// `earlier` ones come from outside; texts, topics and windows are those of now). Without popularity: what is popular
+    /// now was not known then.
+    #[must_use]
+    pub fn back_to(&self, at: Millis, earlier: Vec<(ItemId, u32, Embedding)>) -> World {
+        let mut world = World { popularity: Arc::from([]), popularity_unseen: 0.0, ..self.clone() };
+        for (item, revision, embedding) in earlier {
+            if let Some(now) = self.item(item) {
+                world.put_item(Arc::new(Item { revision, embedding, ..now.clone() }));
+            }
+        }
+        for (item, since) in &self.history.deleted {
+            if let Some(now) = world.item(*item).filter(|now| now.deleted && *since > at).cloned() {
+                world.put_item(Arc::new(Item { deleted: false, ..now }));
+            }
+        }
+        let later = |centre: &CentreRef| self.history.centres.get(centre).is_some_and(|since| *since > at);
+        if self.history.centres.keys().any(later) {
+            let then = |(topic, epochs): (u32, &Vec<Embedding>)| {
+                let named = (1..).map(|epoch| CentreRef { topic: TopicId(topic), epoch });
+                epochs.iter().zip(named).take_while(|(_, centre)| !later(centre)).map(|(m, _)| m.clone()).collect()
+            };
+            world.centres = Arc::new((0..).zip(self.centres.iter()).map(then).collect());
+            world.recentre();
+        }
+        world
     }
 
     /// The next version.

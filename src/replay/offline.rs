@@ -80,7 +80,14 @@ impl Offline {
         let id = UserId(self.people.len() as u32);
         self.people.insert(key.clone(), id);
         let name = name.map(str::to_owned);
-        self.writes.push(Write::Person(Person { id, key: key.clone(), name, attributes: None, created: now }));
+        self.writes.push(Write::Person(Person {
+            id,
+            key: key.clone(),
+            name,
+            attributes: None,
+            created: now,
+            erased: false,
+        }));
         id
     }
 
@@ -156,6 +163,9 @@ impl Offline {
         let mut answers = Vec::new();
         for effect in self.coordinator.apply(event, now) {
             match effect {
+                Effect::Erase(erasure) => self.writes.push(Write::Erase(erasure)),
+                // A log brings its own past: what it makes was always so.
+                Effect::KeepSince(..) => {}
                 Effect::KeepTopic(id, key) => self.writes.push(Write::Topic(id, key)),
                 Effect::KeepItem(item) => self.writes.push(Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => self.writes.push(Write::Centre(centre, vector)),

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::StoreError;
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Shown, Signal};
-use crate::domain::items::Embedding;
+use crate::domain::items::{Change, Embedding};
 use crate::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
 use crate::domain::time::Millis;
 
@@ -208,6 +208,27 @@ impl<'a> JournalRow<'a> {
             features: self.features.as_deref().and_then(floats_from_bytes).ok_or("features")?,
             predicted: Predicted { online, topics, model },
         })
+    }
+}
+
+/// A change as the columns `kind`, `id` and `number` of table `changes`.
+#[must_use]
+pub fn change_to_row(change: Change) -> (&'static str, u32, u32) {
+    match change {
+        Change::Centre(centre) => ("centre", centre.topic.0, centre.epoch),
+        Change::Revision(item, revision) => ("revision", item.0, revision),
+        Change::Deleted(item) => ("deleted", item.0, 0),
+    }
+}
+
+/// The change of [`change_to_row`].
+#[must_use]
+pub fn change_from_row(kind: &str, id: u32, number: u32) -> Option<Change> {
+    match kind {
+        "centre" => Some(Change::Centre(CentreRef { topic: TopicId(id), epoch: number })),
+        "revision" => Some(Change::Revision(ItemId(id), number)),
+        "deleted" => Some(Change::Deleted(ItemId(id))),
+        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@ pub mod codec;
 pub mod embedded;
 mod ends;
 mod group;
+pub mod lines;
 pub mod postgres;
 pub mod recovery;
 
@@ -16,9 +17,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
-use crate::domain::items::{Embedding, Item};
+use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
-use crate::domain::people::Person;
+use crate::domain::people::{Erasure, Person};
 use crate::domain::time::Millis;
 
 /// One thing to be stored. Within a batch the order is kept: an entry may name an item written before it.
@@ -34,6 +35,12 @@ pub enum Write {
     Item(Arc<Item>),
     /// A centre, in a new epoch. `(dim,)`.
     Centre(CentreRef, Embedding),
+    /// Since when something of the catalogue is as it is; written again, the newer instant counts.
+    Since(Change, Millis),
+    /// Forgets a person: their entries, their snapshot, the graph both ways, the coordinator's snapshots (which counted
+    /// them); their row and their items become tombstones (without a [`Write::Since`]). From then on their first entry is [`Outcome::Refused`] for
+    /// ever, so nothing that was under way brings them back, and nobody can follow them.
+    Erase(Erasure),
 }
 
 /// What became of one write.
@@ -76,7 +83,7 @@ pub enum Slice {
 }
 
 /// What the whole catalogue consists of, handed over row by row while it is read: topics first, then centres (by
-/// topic, epoch), people (by id), items (by id; newest revision, windows, deleted ones too).
+/// topic, epoch), people (by id), items (by id; newest revision, windows, deleted ones too), since when what is so.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CatalogueRow {
     /// See [`Write::Topic`].
@@ -87,6 +94,8 @@ pub enum CatalogueRow {
     Person(Person),
     /// See [`Write::Item`].
     Item(Item),
+    /// See [`Write::Since`].
+    Since(Change, Millis),
 }
 
 /// Why the store did not do it.
@@ -158,6 +167,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whom a person follows, by id.
     fn follows(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>>;
+
+    /// Who follows a person, by id.
+    fn followers(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>>;
 
     /// Can it write now?
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;

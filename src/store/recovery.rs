@@ -11,7 +11,7 @@ use crate::domain::items::Embedding;
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
-use crate::engine::coordinator::{Catalogue, CatalogueError, CoordinatorEvent, CoordinatorState};
+use crate::engine::coordinator::{Catalogue, CatalogueError, CoordinatorEvent, CoordinatorState, Refold};
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{MissingVector, UserState};
 use crate::engine::world::{Vectors, World};
@@ -35,6 +35,7 @@ pub async fn read_catalogue(store: &dyn Store) -> Result<(Catalogue, Vec<Person>
                 CatalogueRow::Topic(id, key) => read.0.topics.push((id, key)),
                 CatalogueRow::Centre(centre, vector) => read.0.centres.push((centre, vector)),
                 CatalogueRow::Item(item) => read.0.items.push(item),
+                CatalogueRow::Since(change, since) => read.0.changes.push((change, since)),
                 CatalogueRow::Person(person) => read.1.push(person),
             }
         }))
@@ -73,6 +74,49 @@ pub async fn load_coordinator(
     }
     state.apply(CoordinatorEvent::Tick, now);
     Ok(state)
+}
+
+/// Folds the journal after what is covered, to its end. Others are served between two pages.
+///
+/// # Errors
+/// What the store says.
+pub async fn catch_up(store: &dyn Store, refold: &mut Refold) -> Result<(), StoreError> {
+    loop {
+        let page = store.scan(refold.covers(), SCAN_PAGE).await?;
+        for (position, entry) in &page {
+            refold.fold(*position, entry);
+        }
+        if page.len() < SCAN_PAGE as usize {
+            return Ok(());
+        }
+    }
+}
+
+/// What was known of a person at an instant: the fold of their entries up to it, by their own time. `world` gives the
+/// vectors and settings.
+///
+/// # Errors
+/// [`Failure`] as [`recover`].
+pub async fn as_of(store: &dyn Store, user: UserId, at: Millis, world: &World) -> Result<UserState, Failure> {
+    let entries = store.entries_until(user, at).await?;
+    fold(store, UserState::new(user), &entries, world).await
+}
+
+/// What [`World::back_to`] needs beside the world: vectors of items that were revised since.
+///
+/// # Errors
+/// What the store says.
+pub async fn earlier(
+    store: &dyn Store,
+    world: &World,
+    at: Millis,
+) -> Result<Vec<(ItemId, u32, Embedding)>, StoreError> {
+    let mut found = Vec::new();
+    for (item, revision) in world.revised_after(at) {
+        // A revision whose vector is gone stays as it is now.
+        found.extend(store.embedding(item, revision).await?.map(|embedding| (item, revision, embedding)));
+    }
+    Ok(found)
 }
 
 /// Why a catalogue cannot be loaded.

@@ -57,6 +57,11 @@ impl Rest {
         answer(request.send(body.to_string()))
     }
 
+    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+        let request = self.agent.patch(self.url(path)).header("Content-Type", "application/json");
+        answer(request.send(body.to_string()))
+    }
+
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         let request = self.agent.post(self.url(path)).header("Content-Type", "application/json");
         answer(request.send(body.to_string()))

@@ -1,4 +1,4 @@
-//! Messages for `Coordinator`. From the door: `Change`, `AskScore`. From the journal: `Journalled`. From the server's
+//! Messages for `Coordinator`. From the door: `Change`, `Erase`, `AskScore`. From the journal: `Journalled`. From the server's
 //! end: `SaveNow`.
 //!
 //! Invariant: what changes the catalogue or follows from the journal holds its places in the journal's queue until it
@@ -10,7 +10,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::actors::journal::Reservation;
-use crate::domain::ids::Position;
+use crate::domain::ids::{Position, UserId};
 use crate::domain::journal::Entry;
 use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Written};
 
@@ -24,6 +24,19 @@ pub struct Change {
     pub reservation: Reservation,
     /// Who waits; one answer per draft, none for other events.
     pub done: oneshot::Sender<Result<Vec<Result<Written, DraftError>>, String>>,
+}
+
+/// Forget a person, who was marked as erased before. Answered when it is durable and their key is free; what was counted
+/// over everybody is counted afresh after that.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Erase {
+    /// Whom.
+    pub user: UserId,
+    /// Its place in the journal's queue.
+    pub reservation: Reservation,
+    /// Who waits.
+    pub done: oneshot::Sender<Result<(), String>>,
 }
 
 /// These are durable, in commit order.

@@ -4,19 +4,23 @@
 //! exhaustive match. The world is swapped before anybody is told that it changed.
 
 pub mod messages;
+mod erasure;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::{Mutex, oneshot};
 
 use super::inside::Inside;
 use super::journal::Reservation;
 use super::journal::messages::{Append, From};
 use super::user::messages::WorldChanged;
+use crate::domain::ids::Position;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, DraftError, Effect, Written};
 use crate::store::Write;
+use erasure::Erasures;
 use messages::{AskScore, Change, Journalled, SaveNow};
 
 /// Popularity is published this often, when it changed.
@@ -29,15 +33,19 @@ pub struct Coordinator {
     state: CoordinatorState,
     inside: Arc<Inside>,
     alarm: Option<SpawnHandle>,
-    saved: crate::domain::ids::Position,
+    /// What the last snapshot covers; `None` when it must be saved again.
+    saved: Option<Position>,
+    /// Held while a snapshot is being saved.
+    saving: Arc<Mutex<()>>,
+    erasure: Erasures,
 }
 
 impl Coordinator {
     /// Starts from a loaded state, whose world is published already.
     #[must_use]
     pub fn new(state: CoordinatorState, inside: Arc<Inside>) -> Coordinator {
-        let saved = state.covers();
-        Coordinator { state, inside, alarm: None, saved }
+        let saved = Some(state.covers());
+        Coordinator { state, inside, alarm: None, saved, saving: Arc::default(), erasure: Erasures::default() }
     }
 
     fn apply(
@@ -48,9 +56,11 @@ impl Coordinator {
         let (mut writes, mut answers) = (Vec::new(), Vec::new());
         for effect in self.state.apply(event, self.inside.clock.now()) {
             match effect {
+                Effect::Erase(erasure) => writes.push(Write::Erase(erasure)),
                 Effect::KeepTopic(id, key) => writes.push(Write::Topic(id, key)),
                 Effect::KeepItem(item) => writes.push(Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => writes.push(Write::Centre(centre, vector)),
+                Effect::KeepSince(change, since) => writes.push(Write::Since(change, since)),
                 Effect::Written(written) => answers = written,
                 Effect::Publish(world, changes) => {
                     self.inside.world.store(world);
@@ -84,25 +94,28 @@ impl Coordinator {
         }
     }
 
-    fn save(&mut self, ctx: &mut Context<Self>, done: Option<tokio::sync::oneshot::Sender<()>>) {
+    /// Saves what was folded, unless nothing changed, the last one is not saved yet, or it counts somebody who was erased.
+    fn save(&mut self, done: Option<oneshot::Sender<()>>) {
         let covers = self.state.covers();
-        if covers == self.saved {
+        let free = self.saving.clone().try_lock_owned();
+        let (Ok(saving), false, false) = (free, self.saved == Some(covers), self.erasure.is_under_way()) else {
             if let Some(done) = done {
                 let _ = done.send(());
             }
             return;
-        }
-        self.saved = covers;
+        };
+        self.saved = Some(covers);
         let (store, bytes) = (self.inside.store.clone(), self.state.to_bytes());
-        let save = async move {
+        // Beside the actor: an erasure keeps the actor waiting until it is saved.
+        actix::spawn(async move {
             if let Err(error) = store.save_coordinator_snapshot(covers, bytes).await {
                 tracing::warn!(%error, "the coordinator's snapshot was not saved: the next start folds more of the journal");
             }
+            drop(saving);
             if let Some(done) = done {
                 let _ = done.send(());
             }
-        };
-        ctx.spawn(save.into_actor(self));
+        });
     }
 }
 
@@ -117,7 +130,7 @@ impl Actor for Coordinator {
         ctx.run_interval(POPULARITY_EVERY, |coordinator, ctx| {
             coordinator.apply(CoordinatorEvent::Tick, ctx);
         });
-        ctx.run_interval(SAVE_EVERY, |coordinator, ctx| coordinator.save(ctx, None));
+        ctx.run_interval(SAVE_EVERY, |coordinator, _| coordinator.save(None));
     }
 }
 
@@ -141,7 +154,7 @@ impl Coordinator {
         writes: Vec<Write>,
         reservation: Reservation,
     ) -> impl Future<Output = Result<(), String>> + 'static + use<> {
-        let (done, wait) = tokio::sync::oneshot::channel();
+        let (done, wait) = oneshot::channel();
         if writes.is_empty() {
             let _ = done.send(Ok(()));
         } else {
@@ -154,6 +167,7 @@ impl Coordinator {
 impl Handler<Journalled> for Coordinator {
     type Result = ();
     fn handle(&mut self, journalled: Journalled, ctx: &mut Self::Context) {
+        self.erasure.note(&journalled.entries);
         self.apply(CoordinatorEvent::Journalled(journalled.entries), ctx);
         drop(journalled.reservations);
     }
@@ -168,7 +182,7 @@ impl Handler<AskScore> for Coordinator {
 
 impl Handler<SaveNow> for Coordinator {
     type Result = ();
-    fn handle(&mut self, save: SaveNow, ctx: &mut Self::Context) {
-        self.save(ctx, Some(save.0));
+    fn handle(&mut self, save: SaveNow, _: &mut Self::Context) {
+        self.save(Some(save.0));
     }
 }

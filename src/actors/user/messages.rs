@@ -58,6 +58,8 @@ pub enum ToUser {
     AskModel(oneshot::Sender<Result<PersonModel, Refusal>>),
     /// What the online model says of an item.
     AskPrediction(ItemId, oneshot::Sender<Result<Prediction, Refusal>>),
+    /// The person was erased: end, without a trace. No answer.
+    Erased,
 }
 
 /// Who waits for an event to be durable.

@@ -615,6 +615,21 @@ impl UserActor {
         }));
     }
 
+    /// Nothing is saved, and nobody comes back: sessions are told, whoever waits gets to know that there is no such person.
+    fn erased(&mut self, ctx: &mut Context<Self>) {
+        self.leaving = true;
+        for one in std::mem::take(&mut self.waiting) {
+            if let Answer::Request(done) = one.answer {
+                let _ = done.send(Err(Refusal::field(Code::UnknownUser, "user", "this person was erased")));
+            }
+        }
+        for session in self.seats.keys().copied().collect::<Vec<_>>() {
+            self.drop_seat(session, Some("erased"));
+        }
+        self.inside.directory.leave(self.user, &ctx.address());
+        ctx.stop();
+    }
+
     fn save_if_due(&mut self, ctx: &mut Context<Self>) {
         // A snapshot must not run ahead of the journal: it is taken at a moment when all is durable.
         let due = self.durable.0 >= self.snapshot_seq.0 + self.inside.limits.snapshot_every;
@@ -683,6 +698,7 @@ impl Handler<Parcel> for UserActor {
                 let unknown = || Refusal::field(Code::UnknownItem, "item", "no such item");
                 let _ = done.send(judged.ok_or_else(unknown));
             }
+            ToUser::Erased => return self.erased(ctx),
         }
         self.flush_soon(ctx);
     }

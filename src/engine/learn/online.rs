@@ -41,6 +41,12 @@ impl OnlineModel {
         (!self.mean.is_empty()).then_some(&self.mean[..])
     }
 
+    /// How sure each weight is, `(dim,)`: one over its variance; `None` before the first label (all at the prior).
+    #[must_use]
+    pub fn precision(&self) -> Option<&[f32]> {
+        (!self.precision.is_empty()).then_some(&self.precision[..])
+    }
+
     /// Judges a centred unit vector `(dim,)`; all zeros stands for an item that is its own centre.
     #[must_use]
     pub fn predict(&self, x: &[f32], settings: &LearnSettings) -> Judgement {

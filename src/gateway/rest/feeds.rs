@@ -50,5 +50,5 @@ pub async fn recommendations(call: Call) -> Answer {
     let key = key.ok_or_else(|| Refusal::field(Code::BadField, "id", "missing: name the person"))?;
     let who = call.named(key, "id")?;
     let feed = call.server().recommend_at(who.id, at, ranking, limit).await?;
-    found(&json!({"user": who.key, "time": at, "recommendations": call.server().wire_items(&feed)}))
+    found(&json!({"user": who.key, "time": at, "recommendations": call.server().wire_items_at(&feed, at)}))
 }

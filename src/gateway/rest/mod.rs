@@ -10,6 +10,7 @@ pub mod interactions;
 pub mod items;
 pub mod lines;
 pub mod people;
+pub mod rights;
 pub mod scores;
 
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard, web};
@@ -34,8 +35,12 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(at("/post/{id}/feed", "GET, HEAD").route(reads().to(interactions::with_item)))
         .service(at("/v1/users", "GET, HEAD").route(reads().to(people::list)))
         .service(
-            at("/v1/users/{id}", "GET, HEAD, PUT").route(reads().to(people::person)).route(web::put().to(people::put)),
+            at("/v1/users/{id}", "GET, HEAD, PUT, DELETE")
+                .route(reads().to(people::person))
+                .route(web::put().to(people::put))
+                .route(web::delete().to(rights::erase)),
         )
+        .service(at("/v1/users/{id}/export", "GET, HEAD").route(reads().to(rights::export)))
         .service(
             at("/v1/users/{id}/follows/{whom}", "PUT, DELETE")
                 .route(web::put().to(people::follow))

@@ -1,7 +1,7 @@
 //! People and whom they follow.
 //!
 //! Invariant: a person sees and changes themselves only; the list is for services. Absent on purpose: erasure and
-//! export.
+//! export (`rights`).
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 /// Name of the database in the directory. SQLite puts `-wal` and `-shm` beside it while it is open.
 pub(super) const DATABASE: &str = "eddyline.db";
 const LOCK: &str = "eddyline.lock";
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS_CACHED: usize = 64;
 
 mod embedded_migrations {
@@ -63,7 +63,8 @@ pub(super) fn writer(database: &Path) -> Result<Connection, StoreError> {
     prepare(&connection, 64 * 1024)?;
     // FULL: each commit waits for fsync of the log. fullfsync: on macOS, fsync alone leaves it in the drive's cache.
     connection.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = ON;",
+        "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = ON;
+         PRAGMA secure_delete = ON;",
     )?;
     embedded_migrations::migrations::runner().run(&mut connection).map_err(|error| {
         let divergent = matches!(
@@ -76,6 +77,8 @@ pub(super) fn writer(database: &Path) -> Result<Connection, StoreError> {
             StoreError::Unavailable(format!("the schema could not be brought up to date: {error}"))
         }
     })?;
+    // Of an earlier run that was killed, maybe right after an erasure.
+    super::erasure::forget_log(&connection);
     Ok(connection)
 }
 
@@ -171,7 +174,9 @@ mod tests {
     fn a_commit_waits_for_the_disk() {
         let directory = tempfile::tempdir().unwrap();
         let connection = writer(&directory.path().join(DATABASE)).unwrap();
-        for (pragma, expected) in [("synchronous", 2), ("wal_autocheckpoint", 1000), ("foreign_keys", 1)] {
+        for (pragma, expected) in
+            [("synchronous", 2), ("wal_autocheckpoint", 1000), ("foreign_keys", 1), ("secure_delete", 1)]
+        {
             let found: i64 = connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
             assert_eq!(found, expected, "{pragma}");
         }

@@ -12,8 +12,9 @@
 //! that is no entry is answered by the position where the journal ended then.
 //!
 //! Read in this order: `files` (directory, lock, schema), `writer` (group commit), `writes` (what a write does),
-//! `reader` (queries), `rows` (columns as words), `failures`.
+//! `erasure` (what it does to forget), `reader` (queries), `rows` (columns as words), `failures`.
 
+mod erasure;
 mod failures;
 mod files;
 mod reader;
@@ -112,6 +113,10 @@ impl Store for Embedded {
 
     fn follows(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
         Box::pin(self.readers.ask(move |connection, _| reader::follows(connection, user)))
+    }
+
+    fn followers(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::followers(connection, user)))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

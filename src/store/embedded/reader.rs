@@ -34,6 +34,8 @@ const ITEMS_LIST: &str = include_str!("../../../sql/queries/items_list.sql");
 const WINDOWS_LIST: &str = include_str!("../../../sql/queries/windows_list.sql");
 const EMBEDDING_GET: &str = include_str!("../../../sql/queries/embedding_get.sql");
 const FOLLOWS_LIST: &str = include_str!("../../../sql/queries/follows_list.sql");
+const FOLLOWERS_LIST: &str = include_str!("../../../sql/queries/followers_list.sql");
+const CHANGES_LIST: &str = include_str!("../../../sql/queries/changes_list.sql");
 const SNAPSHOT_GET: &str = include_str!("../../../sql/queries/snapshot_get.sql");
 const COORDINATOR_SNAPSHOTS_LIST: &str = include_str!("../../../sql/queries/coordinator_snapshots_list.sql");
 
@@ -188,6 +190,12 @@ pub(super) fn follows(connection: &Connection, user: UserId) -> Result<Vec<UserI
     Ok(found.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn followers(connection: &Connection, user: UserId) -> Result<Vec<UserId>, StoreError> {
+    let mut statement = connection.prepare_cached(FOLLOWERS_LIST)?;
+    let found = statement.query_map([user.0], |row| Ok(UserId(row.get(0)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// Hands over the whole catalogue in the order that [`CatalogueRow`] states, as long as somebody waits for it.
 pub(super) fn catalogue(
     connection: &Connection,
@@ -207,7 +215,16 @@ pub(super) fn catalogue(
     list(TOPICS_LIST, &|row| rows::topic(row).map(|(id, key)| CatalogueRow::Topic(id, key)))?;
     list(CENTRES_LIST, &|row| rows::centre(row).map(|(name, vector)| CatalogueRow::Centre(name, vector)))?;
     list(PEOPLE_LIST, &|row| rows::person(row).map(CatalogueRow::Person))?;
-    items(connection, each, wanted)
+    items(connection, each, wanted)?;
+    let mut statement = connection.prepare_cached(CHANGES_LIST)?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()?
+        && wanted()
+    {
+        let (change, since) = rows::change(row)?;
+        each(CatalogueRow::Since(change, since));
+    }
+    Ok(())
 }
 
 /// Items and windows are both read in order of the item, side by side.

@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement, params};
 
 use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
-use crate::domain::items::{Author, Embedding, Item};
+use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
@@ -106,6 +106,7 @@ pub(super) fn person(row: &Row<'_>) -> Result<Person, StoreError> {
         name: row.get(2)?,
         attributes: row.get(3)?,
         created: Millis(row.get(4)?),
+        erased: row.get(5)?,
     })
 }
 
@@ -131,6 +132,14 @@ pub(super) fn item(row: &Row<'_>, windows: Windows) -> Result<Item, StoreError> 
         embedding: vector(row.get_ref(9)?).ok_or_else(|| corrupt("embeddings", format!("bytes of item_id {id}")))?,
         windows,
     })
+}
+
+/// A row of `changes_list.sql`.
+pub(super) fn change(row: &Row<'_>) -> Result<(Change, Millis), StoreError> {
+    let (kind, id, number): (String, u32, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let change = codec::change_from_row(&kind, id, number);
+    let change = change.ok_or_else(|| corrupt("changes", format!("column `kind` of {kind:?}, {id}, {number}")))?;
+    Ok((change, Millis(row.get(3)?)))
 }
 
 /// A column that holds a vector.

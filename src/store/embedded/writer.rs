@@ -10,11 +10,12 @@ use std::thread::{self, JoinHandle};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::erasure;
 use super::failures::stopped;
 use super::writes::Writes;
 use crate::store::ends::Ends;
 use crate::store::group::{self, Answer, Call, QUEUE, Work};
-use crate::store::{Outcome, StoreError};
+use crate::store::{Outcome, StoreError, Write};
 
 fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
     match work {
@@ -111,5 +112,12 @@ fn commit(connection: &mut Connection, ends: &mut Ends, group: &[Call]) -> Resul
         .and_then(|mut writes| group.iter().map(|call| apply(&call.work, &mut writes)).collect())
         .map_err(Failure::Work)?;
     transaction.commit().map_err(|error| Failure::Commit(error.into()))?;
+    if group.iter().any(erases) {
+        erasure::forget_log(connection);
+    }
     Ok(answers)
+}
+
+fn erases(call: &Call) -> bool {
+    matches!(&call.work, Work::Append(batch) if batch.iter().any(|write| matches!(write, Write::Erase(_))))
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::rows;
+use super::{erasure, rows};
 use crate::domain::ids::{Key, Position, Seq, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::{Entry, What};
@@ -32,6 +32,7 @@ const ITEM_SAVE: &str = include_str!("../../../sql/queries/item_save.sql");
 const EMBEDDING_SAVE: &str = include_str!("../../../sql/queries/embedding_save.sql");
 const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/windows_delete.sql");
 const WINDOW_INSERT: &str = include_str!("../../../sql/queries/window_insert.sql");
+const CHANGE_SAVE: &str = include_str!("../../../sql/queries/change_save.sql");
 const SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/snapshot_save.sql");
 const COORDINATOR_SNAPSHOT_NEWEST: &str = include_str!("../../../sql/queries/coordinator_snapshot_newest.sql");
 const COORDINATOR_SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/coordinator_snapshot_save.sql");
@@ -66,6 +67,11 @@ impl<'c> Writes<'c> {
                     }
                     outcome
                 }
+                Write::Erase(erasure) => {
+                    erasure::erase(self.connection, erasure)?;
+                    self.ends.forget();
+                    Outcome::Stored(self.last_position()?)
+                }
                 other => {
                     self.other(other)?;
                     Outcome::Stored(self.last_position()?)
@@ -77,6 +83,10 @@ impl<'c> Writes<'c> {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<Outcome, StoreError> {
+        // The numbers of who was erased begin anew: only a first entry could bring them back.
+        if entry.seq == Seq(1) && erasure::is_erased(self.connection, entry.user)? {
+            return Ok(Outcome::Refused);
+        }
         if entry.seq == self.last_seq(entry.user)?.next()
             && rows::append(&mut self.append, &JournalRow::encode(entry)?)?
         {
@@ -117,6 +127,7 @@ impl<'c> Writes<'c> {
 
     fn follow(&self, entry: &Entry) -> Result<(), StoreError> {
         match entry.what {
+            What::Followed(target) if erasure::is_erased(self.connection, target)? => {}
             What::Followed(target) => {
                 let mut statement = self.connection.prepare_cached(FOLLOW_INSERT)?;
                 statement.execute(params![entry.user.0, target.0, entry.at.0])?;
@@ -132,7 +143,7 @@ impl<'c> Writes<'c> {
 
     fn other(&self, write: &Write) -> Result<(), StoreError> {
         match write {
-            Write::Entry(_) => Ok(()),
+            Write::Entry(_) | Write::Erase(_) => Ok(()),
             Write::Person(person) => self.person(person),
             Write::Topic(id, key) => {
                 let mut statement = self.connection.prepare_cached(TOPIC_SAVE)?;
@@ -146,6 +157,11 @@ impl<'c> Writes<'c> {
                 })
             }
             Write::Item(item) => self.item(item),
+            Write::Since(change, since) => {
+                let (kind, id, number) = codec::change_to_row(*change);
+                self.connection.prepare_cached(CHANGE_SAVE)?.execute(params![kind, id, number, since.0])?;
+                Ok(())
+            }
         }
     }
 

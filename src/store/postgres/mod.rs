@@ -187,6 +187,10 @@ impl Store for Postgres {
         Box::pin(self.read(self.reads.clone().follows(user)))
     }
 
+    fn followers(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().followers(user)))
+    }
+
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.write(Work::Health).await.map(drop) })
     }

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
 use crate::domain::ids::{Key, Position, Seq, TopicId, UserId};
-use crate::domain::items::{Embedding, Item};
+use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry, What};
-use crate::domain::people::Person;
+use crate::domain::people::{Erasure, Person};
 use crate::domain::time::Millis;
 use crate::store::codec::JournalRow;
 use crate::store::ends::Ends;
@@ -30,6 +30,8 @@ pub(super) struct Plan<'g> {
     pub(super) topics: Waves<TopicId, (TopicId, &'g Key)>,
     pub(super) centres: Waves<CentreRef, (CentreRef, &'g Embedding)>,
     pub(super) items: Waves<u32, &'g Item>,
+    pub(super) changes: BTreeMap<Change, Millis>,
+    pub(super) erasures: Vec<&'g Erasure>,
     pub(super) snapshots: BTreeMap<UserId, &'g Snapshot>,
     pub(super) coordinator_snapshots: Vec<(Position, &'g [u8])>,
     pub(super) health: bool,
@@ -67,6 +69,9 @@ impl<K: Hash + Eq, T> Waves<K, T> {
         self.waves[*wave].push(row);
     }
 }
+
+/// The last number of whoever was erased: no entry is ever the next one.
+pub(super) const ERASED: Seq = Seq(u64::MAX >> 1);
 
 enum Planned {
     /// Of this row of [`Plan::journal`].
@@ -188,6 +193,8 @@ impl<'g> Plan<'g> {
             && self.topics.waves.is_empty()
             && self.centres.waves.is_empty()
             && self.items.waves.is_empty()
+            && self.changes.is_empty()
+            && self.erasures.is_empty()
             && self.snapshots.is_empty()
             && self.coordinator_snapshots.is_empty()
             && !self.health
@@ -242,11 +249,29 @@ impl<'g> Plan<'g> {
             Write::Topic(id, key) => self.topics.push(*id, (*id, key)),
             Write::Centre(name, vector) => self.centres.push(*name, (*name, vector)),
             Write::Item(item) => self.items.push(item.id.0, item),
+            Write::Since(change, since) => {
+                self.changes.insert(*change, *since);
+            }
+            Write::Erase(erasure) => self.erase(erasure),
+        }
+    }
+
+    /// The rows themselves are changed first, so that somebody new may have the old key in the same group; what was
+    /// planned for them before is left out. All that hangs on the id goes last.
+    fn erase(&mut self, erasure: &'g Erasure) {
+        self.erasures.push(erasure);
+        self.ends.insert(erasure.user, ERASED);
+        self.snapshots.remove(&erasure.user);
+        for wave in &mut self.people.waves {
+            wave.retain(|person| person.id != erasure.user);
+        }
+        for wave in &mut self.items.waves {
+            wave.retain(|item| erasure.items.iter().all(|(erased, _)| *erased != item.id));
         }
     }
 
     fn snapshot(&mut self, user: UserId, snapshot: &'g Snapshot) -> Result<(), StoreError> {
-        let last = self.end(user);
+        let last = if self.end(user) == ERASED { Seq(0) } else { self.end(user) };
         if snapshot.seq > last {
             let text =
                 format!("a snapshot of person {} up to seq {}: the journal ends at {}", user.0, snapshot.seq.0, last.0);

@@ -31,6 +31,8 @@ const JOURNAL_NEWEST_BY_ITEM: &str = include_str!("../../../sql/queries/journal_
 const JOURNAL_FIND_EVENT: &str = include_str!("../../../sql/queries/journal_find_event.sql");
 const TOPICS_LIST: &str = include_str!("../../../sql/queries/topics_list.sql");
 const CENTRES_LIST: &str = include_str!("../../../sql/queries/centres_list.sql");
+const CHANGES_LIST: &str = include_str!("../../../sql/queries/changes_list.sql");
+const FOLLOWERS_LIST: &str = include_str!("../../../sql/queries/followers_list.sql");
 const PEOPLE_LIST: &str = include_str!("../../../sql/queries/people_list.sql");
 const ITEMS_LIST: &str = include_str!("../../../sql/queries/items_list.sql");
 const WINDOWS_LIST: &str = include_str!("../../../sql/queries/windows_list.sql");
@@ -113,6 +115,11 @@ impl Reads {
         found.iter().map(|row| Ok(UserId(rows::number("follows", row, 0)?))).collect()
     }
 
+    pub(super) async fn followers(self, user: UserId) -> Result<Vec<UserId>, StoreError> {
+        let found = self.rows(FOLLOWERS_LIST, &[&i64::from(user.0)]).await?;
+        found.iter().map(|row| Ok(UserId(rows::number("follows", row, 0)?))).collect()
+    }
+
     /// Hands over the whole catalogue in the order that [`CatalogueRow`] states.
     pub(super) async fn catalogue(self, mut each: Box<dyn FnMut(CatalogueRow) + Send>) -> Result<(), StoreError> {
         let mut client = timeout(self.patience, self.pool.get()).await.map_err(|_| late())??;
@@ -144,6 +151,10 @@ impl Reads {
             }
             each(CatalogueRow::Item(rows::item(row, own)?));
             Ok(())
+        })
+        .await?;
+        self.list(&transaction, CHANGES_LIST, &mut |row| {
+            rows::change(row).map(|(change, since)| each(CatalogueRow::Since(change, since)))
         })
         .await?;
         transaction.commit().await?;

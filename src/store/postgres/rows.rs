@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
 use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
-use crate::domain::items::{Author, Embedding, Item};
+use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
@@ -141,7 +141,17 @@ pub(super) fn person(row: &Row) -> Result<Person, StoreError> {
         name: get("users", row, 2)?,
         attributes: get("users", row, 3)?,
         created: instant("users", row, 4)?,
+        erased: get("users", row, 5)?,
     })
+}
+
+/// A row of `changes_list.sql`.
+pub(super) fn change(row: &Row) -> Result<(Change, Millis), StoreError> {
+    let (kind, id, number): (String, u32, u32) =
+        (get("changes", row, 0)?, self::number("changes", row, 1)?, self::number("changes", row, 2)?);
+    let change = codec::change_from_row(&kind, id, number);
+    let change = change.ok_or_else(|| corrupt("changes", format!("column `kind` of {kind:?}, {id}, {number}")))?;
+    Ok((change, instant("changes", row, 3)?))
 }
 
 /// A row of `windows_list.sql`.

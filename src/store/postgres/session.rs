@@ -209,9 +209,10 @@ async fn know(client: &Client, ends: &mut Ends, group: &[Call]) -> Result<HashMa
     }
     let statement = client.prepare_cached(JOURNAL_LAST_SEQS).await?;
     for row in client.query(&statement, &[&unknown]).await? {
-        let (user, seq): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        let (user, seq, erased): (i64, Option<i64>, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         // Came from a `UserId`.
-        let (user, seq) = (UserId(user as u32), Seq(seq.unwrap_or(0).cast_unsigned()));
+        let user = UserId(user as u32);
+        let seq = if erased { plan::ERASED } else { Seq(seq.unwrap_or(0).cast_unsigned()) };
         ends.set(user, seq);
         known.insert(user, seq);
     }
@@ -248,6 +249,7 @@ async fn write(client: &mut Client, plan: &Plan<'_>) -> Result<Vec<Position>, St
     let transaction = client.transaction().await?;
     writes::others(&transaction, plan).await?;
     let positions = writes::journal(&transaction, &plan.journal).await?;
+    writes::forget(&transaction, &plan.erasures).await?;
     transaction.commit().await?;
     Ok(positions)
 }

@@ -8,8 +8,9 @@ use tokio_postgres::types::ToSql;
 
 use super::plan::Plan;
 use super::rows::{self, Instant};
-use crate::domain::ids::Position;
+use crate::domain::ids::{Partition, Position};
 use crate::domain::items::Item;
+use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
 use crate::store::StoreError;
 use crate::store::codec::{self, JournalRow};
@@ -25,6 +26,14 @@ const ITEMS_SAVE: &str = include_str!("../../../sql/queries/postgres/items_save.
 const EMBEDDINGS_SAVE: &str = include_str!("../../../sql/queries/postgres/embeddings_save.sql");
 const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/postgres/windows_delete.sql");
 const WINDOWS_INSERT: &str = include_str!("../../../sql/queries/postgres/windows_insert.sql");
+const CHANGES_SAVE: &str = include_str!("../../../sql/queries/postgres/changes_save.sql");
+const ERASE_JOURNAL: &str = include_str!("../../../sql/queries/erase_journal.sql");
+const ERASE_SNAPSHOT: &str = include_str!("../../../sql/queries/erase_snapshot.sql");
+const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql");
+const ERASE_COORDINATOR_SNAPSHOTS: &str = include_str!("../../../sql/queries/erase_coordinator_snapshots.sql");
+const ERASE_PERSON: &str = include_str!("../../../sql/queries/erase_person.sql");
+const ERASE_ITEM: &str = include_str!("../../../sql/queries/erase_item.sql");
+const ERASE_CHANGES: &str = include_str!("../../../sql/queries/erase_changes.sql");
 const SNAPSHOTS_SAVE: &str = include_str!("../../../sql/queries/postgres/snapshots_save.sql");
 const COORDINATOR_SNAPSHOT_NEWEST: &str = include_str!("../../../sql/queries/coordinator_snapshot_newest.sql");
 const COORDINATOR_SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/coordinator_snapshot_save.sql");
@@ -41,7 +50,8 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<
         let kept = ids_returned(client, TOPICS_SAVE, &[&ids, &keys]).await?;
         unchanged(&ids, &kept, |id| format!("the key of topic {id}"))?;
     }
-    for wave in &plan.people.waves {
+    tombstones(client, &plan.erasures).await?;
+    for wave in plan.people.waves.iter().filter(|wave| !wave.is_empty()) {
         let ids: Vec<i64> = wave.iter().map(|person| i64::from(person.id.0)).collect();
         let keys: Vec<&str> = wave.iter().map(|person| person.key.as_str()).collect();
         let partitions: Vec<i64> = wave.iter().map(|person| i64::from(person.partition().0)).collect();
@@ -52,7 +62,7 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<
             ids_returned(client, PEOPLE_SAVE, &[&ids, &keys, &partitions, &names, &attributes, &created]).await?;
         unchanged(&ids, &kept, |id| format!("the key of person {id}"))?;
     }
-    for wave in &plan.items.waves {
+    for wave in plan.items.waves.iter().filter(|wave| !wave.is_empty()) {
         items(client, wave).await?;
     }
     for wave in &plan.centres.waves {
@@ -62,6 +72,14 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<
         let (topics, epochs): (Vec<i64>, Vec<i64>) = names.iter().copied().unzip();
         let kept = pairs_returned(client, CENTRES_SAVE, &[&topics, &epochs, &vectors]).await?;
         unchanged(&names, &kept, |(topic, epoch)| format!("epoch {epoch} of the centre of topic {topic}"))?;
+    }
+    if !plan.changes.is_empty() {
+        let rows: Vec<_> = plan.changes.keys().map(|change| codec::change_to_row(*change)).collect();
+        let kinds: Vec<&str> = rows.iter().map(|(kind, ..)| *kind).collect();
+        let ids: Vec<i64> = rows.iter().map(|(_, id, _)| i64::from(*id)).collect();
+        let numbers: Vec<i64> = rows.iter().map(|(.., number)| i64::from(*number)).collect();
+        let since = instants("since", plan.changes.values().copied())?;
+        run(client, CHANGES_SAVE, &[&kinds, &ids, &numbers, &since]).await?;
     }
     follows(client, plan).await?;
     snapshots(client, plan).await?;
@@ -205,6 +223,39 @@ async fn snapshots(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), Stor
         let checksum = codec::snapshot_checksum(COORDINATOR, covers.cast_unsigned(), bytes);
         run(client, COORDINATOR_SNAPSHOT_SAVE, &[&covers, &checksum, bytes]).await?;
         run(client, COORDINATOR_SNAPSHOTS_TRIM, &[]).await?;
+    }
+    Ok(())
+}
+
+/// What is left of people who were erased, and of what they made.
+async fn tombstones(client: &Transaction<'_>, erasures: &[&Erasure]) -> Result<(), StoreError> {
+    for Erasure { user, key, items } in erasures.iter().copied() {
+        let partition = i64::from(Partition::of(key).0);
+        let nothing = Instant::of("created", Millis::default())?;
+        let row: Parameters<'_> = &[&key.as_str(), &partition, &nothing, &i64::from(user.0)];
+        there(ids_returned(client, ERASE_PERSON, row).await?.len(), "person", user.0)?;
+        for (item, key) in items {
+            let id = i64::from(item.0);
+            there(ids_returned(client, ERASE_ITEM, &[&key.as_str(), &id]).await?.len(), "item", item.0)?;
+            run(client, WINDOWS_DELETE, &[&vec![id]]).await?;
+            run(client, ERASE_CHANGES, &[&id]).await?;
+        }
+    }
+    Ok(())
+}
+
+fn there(found: usize, what: &str, id: u32) -> Result<(), StoreError> {
+    if found == 1 { Ok(()) } else { Err(StoreError::Refused(format!("there is no {what} {id} to be erased"))) }
+}
+
+/// All that hangs on the ids of people who were erased.
+pub(super) async fn forget(client: &Transaction<'_>, erasures: &[&Erasure]) -> Result<(), StoreError> {
+    for Erasure { user, .. } in erasures.iter().copied() {
+        let user = i64::from(user.0);
+        run(client, ERASE_JOURNAL, &[&user]).await?;
+        run(client, ERASE_SNAPSHOT, &[&user]).await?;
+        run(client, ERASE_FOLLOWS, &[&user]).await?;
+        run(client, ERASE_COORDINATOR_SNAPSHOTS, &[]).await?;
     }
     Ok(())
 }

@@ -1,0 +1,16 @@
+-- Somebody who was erased leaves a row behind, so that ids have no gap; whom they followed, and who followed them, is
+-- found without reading the whole graph.
+
+ALTER TABLE users ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX follows_by_target ON follows (target);
+
+-- Since when something is as it is, where its own row does not say: kind is centre (id: topic, number: epoch), revision
+-- (id: item, number: revision) or deleted (id: item, number: 0). Without a row: always.
+CREATE TABLE changes (
+    kind   TEXT    NOT NULL,
+    id     INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    since  INTEGER NOT NULL,
+    PRIMARY KEY (kind, id, number)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,2 @@
+-- Forgets what was counted over everybody: it is counted anew from the journal.
+DELETE FROM coordinator_snapshots

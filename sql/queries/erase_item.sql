@@ -1,0 +1,7 @@
+-- What is left of an item whose author was erased; no row comes back when there is no such id.
+-- $1 key text (random), $2 id bigint.
+-- Columns: id bigint.
+UPDATE items
+SET key = $1, author_id = NULL, author_key = NULL, topics = '[]', text = '', deleted = TRUE
+WHERE id = $2
+RETURNING id

@@ -1,0 +1,179 @@
+//! `eddyline db load`: fills an empty store from a dump.
+//!
+//! Invariant: nothing is written before the whole file was read once and its end agrees with it, nor into a store that
+//! holds anything; what is loaded and dumped again gives the same bytes. Knows the store by its trait alone.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, bail, ensure};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::commands::progress;
+use crate::domain::ids::Position;
+use crate::domain::people::{Erasure, Person};
+use crate::store::lines::{End, Header, Line, VERSION};
+use crate::store::{Outcome, Store, Write};
+
+/// Writes per transaction, and bytes of lines after which one is committed earlier.
+const BATCH: usize = 4_096;
+const BATCH_BYTES: usize = 4 << 20;
+/// An item may have 100,000 windows and many revisions; more than this is no line of ours.
+const LINE_BYTES_MAX: u64 = 1 << 30;
+
+/// Fills `store` from `from`, decompressed as its ending says (`.zst`, `.gz`).
+///
+/// # Errors
+/// That the store is not empty or the file not whole (nothing was written), or what the store says (then it holds a
+/// part: start again with an empty one).
+pub async fn load(store: &dyn Store, from: &Path) -> anyhow::Result<End> {
+    must_be_empty(store).await?;
+    let end = check(from).with_context(|| format!("--in: {}", from.display()))?;
+    fill(store, from).await.with_context(|| {
+        format!("--in: {}: the store holds a part of it: empty the store and load again", from.display())
+    })?;
+    Ok(end)
+}
+
+async fn must_be_empty(store: &dyn Store) -> anyhow::Result<()> {
+    let found = Arc::new(AtomicBool::new(false));
+    let note = found.clone();
+    store.catalogue(Box::new(move |_| note.store(true, Ordering::Relaxed))).await?;
+    let is_empty = !found.load(Ordering::Relaxed) && store.scan(Position(0), 1).await?.is_empty();
+    ensure!(is_empty, "--store: it holds something already: load into an empty one, nothing was changed");
+    Ok(())
+}
+
+/// Reads the whole file: is it all there, as it was written?
+fn check(from: &Path) -> anyhow::Result<End> {
+    let mut lines = Lines::open(from, "checking")?;
+    let mut hash = Xxh3::new();
+    let (mut count, mut entries) = (0_u64, 0_u64);
+    let mut counts = [0_u64; 5];
+    let mut header: Option<Header> = None;
+    while let Some(bytes) = lines.next()? {
+        // The tag is enough for most; values are parsed when they are loaded.
+        let tag =
+            bytes.strip_prefix(b"{\"").and_then(|rest| rest.split(|byte| *byte == b'"').next()).unwrap_or_default();
+        match tag {
+            b"eddyline_dump" if count == 0 => match parse(bytes, 1)? {
+                Line::EddylineDump(found) => header = Some(found),
+                _ => bail!("line 1: not a header"),
+            },
+            b"end" => {
+                let Line::End(end) = parse(bytes, count + 1)? else { bail!("line {}: not an end", count + 1) };
+                let header = header.context("line 1: not the header of a dump")?;
+                ensure!(header.version <= VERSION, "it was written by a newer program: use a newer one to load it");
+                let torn = "it is not whole: some lines were lost or changed since it was written; take another copy";
+                let expected = [header.topics, header.centres, header.people, header.items, header.changes];
+                ensure!(end.lines == count && end.entries == entries && expected == counts, "{torn}");
+                ensure!(end.checksum == format!("{:032x}", hash.digest128()), "{torn}");
+                ensure!(lines.next()?.is_none(), "line {}: something stands behind the end", count + 2);
+                return Ok(end);
+            }
+            b"topic" => counts[0] += 1,
+            b"centre" => counts[1] += 1,
+            b"person" => counts[2] += 1,
+            b"item" => counts[3] += 1,
+            b"since" => counts[4] += 1,
+            b"entry" => entries += 1,
+            _ => bail!("line {}: not a line of a dump", count + 1),
+        }
+        ensure!(header.is_some(), "line 1: not the header of a dump");
+        hash.update(bytes);
+        count += 1;
+    }
+    bail!("it ends after line {count} without an end: it was torn; take another copy")
+}
+
+async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
+    let mut lines = Lines::open(from, "loading")?;
+    let (mut batch, mut bytes, mut number) = (Vec::new(), 0, 0_u64);
+    while let Some(line) = lines.next()? {
+        number += 1;
+        bytes += line.len();
+        writes(parse(line, number)?, &mut batch).with_context(|| format!("line {number}"))?;
+        if batch.len() >= BATCH || bytes >= BATCH_BYTES {
+            append(store, &mut batch).await?;
+            bytes = 0;
+        }
+    }
+    append(store, &mut batch).await
+}
+
+async fn append(store: &dyn Store, batch: &mut Vec<Write>) -> anyhow::Result<()> {
+    let outcomes = store.append(std::mem::take(batch)).await?;
+    let all_new = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_)));
+    ensure!(all_new, "an entry was refused: is somebody else writing to this store?");
+    Ok(())
+}
+
+fn parse(bytes: &[u8], number: u64) -> anyhow::Result<Line> {
+    serde_json::from_slice(bytes).with_context(|| format!("line {number}"))
+}
+
+fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
+    match line {
+        Line::EddylineDump(_) | Line::End(_) => {}
+        Line::Topic(topic) => {
+            let (id, key) = topic.topic();
+            batch.push(Write::Topic(id, key));
+        }
+        Line::Centre(centre) => {
+            let (centre, vector) = centre.centre().map_err(anyhow::Error::msg)?;
+            batch.push(Write::Centre(centre, vector));
+        }
+        Line::Person(person) => {
+            let person = person.person();
+            let grave = person.erased.then(|| Erasure { user: person.id, key: person.key.clone(), items: Vec::new() });
+            batch.push(Write::Person(Person { erased: false, ..person }));
+            batch.extend(grave.map(Write::Erase));
+        }
+        Line::Item(item) => {
+            let revisions = item.revisions().map_err(anyhow::Error::msg)?;
+            batch.extend(revisions.into_iter().map(|item| Write::Item(Arc::new(item))));
+        }
+        Line::Since(change, since) => batch.push(Write::Since(change, since)),
+        Line::Entry(entry) => batch.push(Write::Entry(entry.entry()?)),
+    }
+    Ok(())
+}
+
+/// Lines of a file, with their ends, while a bar shows how far it is.
+struct Lines {
+    reader: Box<dyn BufRead>,
+    bar: indicatif::ProgressBar,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    fn open(path: &Path, what: &str) -> anyhow::Result<Lines> {
+        let file = File::open(path)?;
+        let bar = progress::bytes(what);
+        bar.set_length(file.metadata()?.len());
+        let file = BufReader::with_capacity(256 * 1024, bar.wrap_read(file));
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let reader: Box<dyn BufRead> = match ending {
+            "zst" => Box::new(BufReader::new(zstd::stream::read::Decoder::with_buffer(file)?)),
+            "gz" => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(file))),
+            _ => Box::new(file),
+        };
+        Ok(Lines { reader, bar, line: Vec::new() })
+    }
+
+    fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
+        self.line.clear();
+        let read = self.reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line);
+        read.context("it is torn, or not what its ending (.zst, .gz) says; take another copy")?;
+        Ok((!self.line.is_empty()).then_some(&self.line[..]))
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
