@@ -124,7 +124,9 @@ fn who_is_erased_is_gone_at_once_and_after_a_crash() {
             assert_eq!(client.end_of_line().await, End::Code(1008));
         }
         bea.wait("her posts to go", |bea| !bea.list().items().iter().any(|item| item.text.contains(POST))).await;
-        for path in ["/user/ada-quelle", "/user/ada-quelle/feed", "/v1/users/ada-quelle/export", "/v1/users/ada-quelle/model"] {
+        for path in
+            ["/user/ada-quelle", "/user/ada-quelle/feed", "/v1/users/ada-quelle/export", "/v1/users/ada-quelle/model"]
+        {
             assert_eq!(rest.get(path).status, 404, "{path}");
         }
         assert_eq!(rest.delete("/v1/users/ada-quelle").code().as_deref(), Some("unknown_user"), "once more");
@@ -193,7 +195,9 @@ fn a_message_that_races_with_the_erasure_brings_nobody_back() {
                 let mut client = Client::hello(server.address(), &name).await;
                 acting.push(tokio::spawn(async move {
                     let mut sent = 0;
-                    while client.try_interact_as(&format!("s{socket}-{sent}"), "item-1", Kind::Like).await && sent < 4_000 {
+                    while client.try_interact_as(&format!("s{socket}-{sent}"), "item-1", Kind::Like).await
+                        && sent < 4_000
+                    {
                         sent += 1;
                         if sent % 16 == 0 && client.next_message(Duration::from_millis(1)).await.is_none() {
                             tokio::task::yield_now().await;

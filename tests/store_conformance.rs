@@ -627,7 +627,8 @@ async fn of_who_was_erased_nothing_is_left_but_a_nameless_row(place: &impl Place
             deleted: true,
             ..item(7, "gone-7")
         };
-        let expected = [CatalogueRow::Person(tombstone), CatalogueRow::Person(person(2, "bea")), CatalogueRow::Item(buried)];
+        let expected =
+            [CatalogueRow::Person(tombstone), CatalogueRow::Person(person(2, "bea")), CatalogueRow::Item(buried)];
         assert_eq!(catalogue(&store).await, expected);
         let earlier = store.embedding(ItemId(7), 1).await.unwrap();
         assert_eq!(earlier, Some(vector(&[1.0, 2.0, 3.0])), "what others learned from stays");
@@ -676,7 +677,9 @@ async fn an_erasure_that_fails_erases_nothing(place: &impl Place) {
     let (rows, before) = (catalogue(&store).await, everything(&store).await);
     let bad = Write::Item(item(8, "post-of-ada").into());
     assert!(store.append(vec![bad.clone(), Write::Erase(ada_goes())]).await.is_err());
-    assert!(store.append(vec![Write::Erase(ada_goes()), bad.clone(), bad, Write::Person(person(9, "bea"))]).await.is_err());
+    assert!(
+        store.append(vec![Write::Erase(ada_goes()), bad.clone(), bad, Write::Person(person(9, "bea"))]).await.is_err()
+    );
     assert_eq!((catalogue(&store).await, everything(&store).await), (rows, before));
     assert!(append(&store, &[liked(1, 3, "next", 7)]).await.iter().all(is_stored), "they go on");
 }
@@ -840,7 +843,8 @@ mod embedded_only {
         // Enough that pages split, overflow and are joined again.
         let long = "ada was here, at length; ".repeat(200);
         for seq in 3..400_u64 {
-            let mut entries = vec![liked(1, seq, &format!("ada-secret-{seq}"), 7), liked(2, seq, &format!("b-{seq}"), 7)];
+            let mut entries =
+                vec![liked(1, seq, &format!("ada-secret-{seq}"), 7), liked(2, seq, &format!("b-{seq}"), 7)];
             entries.push(liked(3, seq - 2, &format!("c-{seq}"), 7));
             append(&store, &entries).await;
             if seq % 50 == 0 {

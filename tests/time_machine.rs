@@ -80,7 +80,10 @@ fn only_what_was_there_then_is_shown() {
     let put = |item: &str, body: Value| server.rest().put(&format!("/v1/items/{item}"), &body).success("an item");
     put("old", json!({"text": "old", "created": now - 10_000}));
     put("later", json!({"text": "later", "created": now - 1_000}));
-    put("was-on", json!({"text": "was on", "created": now - 10_000, "windows": [{"start": now - 9_000, "stop": now - 4_000}]}));
+    put(
+        "was-on",
+        json!({"text": "was on", "created": now - 10_000, "windows": [{"start": now - 9_000, "stop": now - 4_000}]}),
+    );
     server.people(&["ada"]);
     for (name, at, expected) in [
         ("before anything", now - 20_000, vec![]),

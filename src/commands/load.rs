@@ -32,9 +32,9 @@ const LINE_BYTES_MAX: u64 = 1 << 30;
 pub async fn load(store: &dyn Store, from: &Path) -> anyhow::Result<End> {
     must_be_empty(store).await?;
     let end = check(from).with_context(|| format!("--in: {}", from.display()))?;
-    fill(store, from)
-        .await
-        .with_context(|| format!("--in: {}: the store holds a part of it: empty the store and load again", from.display()))?;
+    fill(store, from).await.with_context(|| {
+        format!("--in: {}: the store holds a part of it: empty the store and load again", from.display())
+    })?;
     Ok(end)
 }
 
@@ -56,7 +56,8 @@ fn check(from: &Path) -> anyhow::Result<End> {
     let mut header: Option<Header> = None;
     while let Some(bytes) = lines.next()? {
         // The tag is enough for most; values are parsed when they are loaded.
-        let tag = bytes.strip_prefix(b"{\"").and_then(|rest| rest.split(|byte| *byte == b'"').next()).unwrap_or_default();
+        let tag =
+            bytes.strip_prefix(b"{\"").and_then(|rest| rest.split(|byte| *byte == b'"').next()).unwrap_or_default();
         match tag {
             b"eddyline_dump" if count == 0 => match parse(bytes, 1)? {
                 Line::EddylineDump(found) => header = Some(found),

@@ -387,7 +387,8 @@ impl CoordinatorState {
     pub fn fold(&mut self, position: Position, entry: &Entry) {
         // What was under way when its person was erased is in no journal.
         if !self.erased.contains(&entry.user) {
-            self.popularity_is_stale |= self.folded.fold(position, entry, self.world.settings().popularity_half_life_ms);
+            self.popularity_is_stale |=
+                self.folded.fold(position, entry, self.world.settings().popularity_half_life_ms);
         }
     }
 

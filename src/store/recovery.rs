@@ -106,7 +106,11 @@ pub async fn as_of(store: &dyn Store, user: UserId, at: Millis, world: &World) -
 ///
 /// # Errors
 /// What the store says.
-pub async fn earlier(store: &dyn Store, world: &World, at: Millis) -> Result<Vec<(ItemId, u32, Embedding)>, StoreError> {
+pub async fn earlier(
+    store: &dyn Store,
+    world: &World,
+    at: Millis,
+) -> Result<Vec<(ItemId, u32, Embedding)>, StoreError> {
     let mut found = Vec::new();
     for (item, revision) in world.revised_after(at) {
         // A revision whose vector is gone stays as it is now.

@@ -80,7 +80,11 @@ impl Coordinator {
         ctx.spawn(durable.into_actor(self).map(move |durable, coordinator, ctx| {
             match &durable {
                 Ok(()) => coordinator.erased(user, key, ctx),
-                Err(why) => tracing::error!(user = user.0, why, "a person could not be erased; nobody finds them until the next start"),
+                Err(why) => tracing::error!(
+                    user = user.0,
+                    why,
+                    "a person could not be erased; nobody finds them until the next start"
+                ),
             }
             let _ = done.send(durable);
         }));

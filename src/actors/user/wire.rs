@@ -94,7 +94,7 @@ fn ops(base: &Shown, shown: &Shown) -> Vec<Op> {
         .filter_map(|step| match step {
             Step::Remove { item } => find(base, &item).map(|one| Op::Remove { item: one.item }),
             Step::Move { item, position } => {
-                find(shown, &item).map(|one| Op::Move { item: one.item, position: position as u32 })
+                find(shown, &item).map(|one| Op::Move { item: one.item, position })
             }
             Step::Insert { item, .. } => find(shown, &item).map(|item| Op::Insert { item }),
             Step::Update { item } => find(shown, &item).map(|item| Op::Update { item }),

@@ -171,7 +171,9 @@ mod tests {
     fn a_commit_waits_for_the_disk() {
         let directory = tempfile::tempdir().unwrap();
         let connection = writer(&directory.path().join(DATABASE)).unwrap();
-        for (pragma, expected) in [("synchronous", 2), ("wal_autocheckpoint", 1000), ("foreign_keys", 1), ("secure_delete", 1)] {
+        for (pragma, expected) in
+            [("synchronous", 2), ("wal_autocheckpoint", 1000), ("foreign_keys", 1), ("secure_delete", 1)]
+        {
             let found: i64 = connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
             assert_eq!(found, expected, "{pragma}");
         }
