@@ -7,7 +7,9 @@ CREATE TABLE users (
     partition  bigint      NOT NULL,
     name       text,
     attributes text,
-    created    timestamptz NOT NULL
+    created    timestamptz NOT NULL,
+    -- Somebody who was erased leaves a row behind, so that ids have no gap.
+    erased     boolean     NOT NULL DEFAULT FALSE
 );
 
 CREATE TABLE topics (
@@ -61,6 +63,8 @@ CREATE TABLE follows (
     since  timestamptz NOT NULL,
     PRIMARY KEY (source, target)
 );
+
+CREATE INDEX follows_by_target ON follows (target);
 
 -- A log in commit order with indexes beside it.
 -- No foreign keys: an entry stays true after the catalogue has forgotten what it names.
@@ -125,4 +129,14 @@ CREATE TABLE health (
 CREATE TABLE writer (
     id   bigint PRIMARY KEY CHECK (id = 1),
     term bigint NOT NULL
+);
+
+-- Since when something is as it is, where its own row does not say: kind is centre (id: topic, number: epoch), revision
+-- (id: item, number: revision) or deleted (id: item, number: 0). Without a row: always.
+CREATE TABLE changes (
+    kind   text        NOT NULL,
+    id     bigint      NOT NULL,
+    number bigint      NOT NULL,
+    since  timestamptz NOT NULL,
+    PRIMARY KEY (kind, id, number)
 );

@@ -3,7 +3,7 @@
 
 ALTER TABLE users ADD COLUMN erased boolean NOT NULL DEFAULT FALSE;
 
-CREATE INDEX IF NOT EXISTS follows_by_target ON follows (target);
+CREATE INDEX follows_by_target ON follows (target);
 
 -- Since when something is as it is, where its own row does not say: kind is centre (id: topic, number: epoch), revision
 -- (id: item, number: revision) or deleted (id: item, number: 0). Without a row: always.

@@ -1,5 +1,6 @@
--- Somebody follows somebody; following twice keeps the first instant.
+-- Somebody follows somebody; following twice keeps the first instant, and whoever was erased cannot be followed.
 -- Arrays of one length: $1 source bigint, $2 target bigint, $3 since timestamptz.
 INSERT INTO follows (source, target, since)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[])
+SELECT begun.* FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) AS begun (source, target, since)
+WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.id = begun.target AND users.erased)
 ON CONFLICT DO NOTHING

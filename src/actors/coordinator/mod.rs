@@ -3,8 +3,8 @@
 //! Invariant: handlers are a few lines around `CoordinatorState::apply`, whose effects are carried out in order in one
 //! exhaustive match. The world is swapped before anybody is told that it changed.
 
-pub mod messages;
 mod erasure;
+pub mod messages;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,24 +20,53 @@ use crate::store::{Outcome, Snapshot, StoreError, Write};
 /// Entries by person and event id, as they are stored.
 pub(super) type Stored = HashMap<(UserId, Key), (Position, Entry)>;
 
+/// What a group comes down to.
+#[derive(Default)]
+pub(super) struct Plan<'g> {
+    /// Up to and with each erasure, in order: what comes after one sees what it left.
+    pub(super) parts: Vec<Part<'g>>,
+    pub(super) journal: Vec<JournalRow<'g>>,
+    pub(super) health: bool,
+    /// The part that is being planned; the last of all once the plan stands.
+    pub(super) tables: Tables<'g>,
+    answers: Vec<Vec<Planned>>,
+    /// Numbers that the journal will have reached.
+    ends: HashMap<UserId, Seq>,
+}
+
+/// A part of a plan that ends with an erasure.
+pub(super) struct Part<'g> {
+    pub(super) tables: Tables<'g>,
+    /// [`Plan::journal`] up to this row belongs to it and to those before.
+    pub(super) journal_end: usize,
+    pub(super) erasure: &'g Erasure,
+}
+
 /// Rows per table. Where the same row is written again, it goes into the next wave, since one statement changes a row
 /// only once.
 #[derive(Default)]
-pub(super) struct Plan<'g> {
-    pub(super) journal: Vec<JournalRow<'g>>,
+pub(super) struct Tables<'g> {
     pub(super) follows: BTreeMap<(UserId, UserId), Follow>,
     pub(super) people: Waves<UserId, &'g Person>,
     pub(super) topics: Waves<TopicId, (TopicId, &'g Key)>,
     pub(super) centres: Waves<CentreRef, (CentreRef, &'g Embedding)>,
     pub(super) items: Waves<u32, &'g Item>,
     pub(super) changes: BTreeMap<Change, Millis>,
-    pub(super) erasures: Vec<&'g Erasure>,
     pub(super) snapshots: BTreeMap<UserId, &'g Snapshot>,
     pub(super) coordinator_snapshots: Vec<(Position, &'g [u8])>,
-    pub(super) health: bool,
-    answers: Vec<Vec<Planned>>,
-    /// Numbers that the journal will have reached.
-    ends: HashMap<UserId, Seq>,
+}
+
+impl Tables<'_> {
+    fn is_empty(&self) -> bool {
+        self.follows.is_empty()
+            && self.people.waves.is_empty()
+            && self.topics.waves.is_empty()
+            && self.centres.waves.is_empty()
+            && self.items.waves.is_empty()
+            && self.changes.is_empty()
+            && self.snapshots.is_empty()
+            && self.coordinator_snapshots.is_empty()
+    }
 }
 
 /// What becomes of one person following another.
@@ -177,7 +206,7 @@ impl<'g> Plan<'g> {
                         );
                         return Err(StoreError::Refused(text).into());
                     }
-                    plan.coordinator_snapshots.push((*covers, bytes));
+                    plan.tables.coordinator_snapshots.push((*covers, bytes));
                 }
                 Work::Health => plan.health = true,
             }
@@ -188,16 +217,7 @@ impl<'g> Plan<'g> {
 
     /// Does it only append to the journal? Then one statement is all of it.
     pub(super) fn is_plain(&self) -> bool {
-        self.follows.is_empty()
-            && self.people.waves.is_empty()
-            && self.topics.waves.is_empty()
-            && self.centres.waves.is_empty()
-            && self.items.waves.is_empty()
-            && self.changes.is_empty()
-            && self.erasures.is_empty()
-            && self.snapshots.is_empty()
-            && self.coordinator_snapshots.is_empty()
-            && !self.health
+        self.parts.is_empty() && self.tables.is_empty() && !self.health
     }
 
     /// It is committed: remembers where the journal ends now, and says what each call is told. `positions` are those of
@@ -230,12 +250,13 @@ impl<'g> Plan<'g> {
         self.ends.insert(entry.user, entry.seq);
         match entry.what {
             What::Followed(target) => {
-                let follow = self.follows.entry((entry.user, target)).or_insert(Follow { ended: false, since: None });
+                let follow =
+                    self.tables.follows.entry((entry.user, target)).or_insert(Follow { ended: false, since: None });
                 // Following twice keeps the first instant.
                 follow.since = follow.since.or(Some(entry.at));
             }
             What::Unfollowed(target) => {
-                self.follows.insert((entry.user, target), Follow { ended: true, since: None });
+                self.tables.follows.insert((entry.user, target), Follow { ended: true, since: None });
             }
             What::Interacted(_) | What::Posted(_) | What::TopicsSet(_) => {}
         }
@@ -245,29 +266,21 @@ impl<'g> Plan<'g> {
     fn other(&mut self, write: &'g Write) {
         match write {
             Write::Entry(_) => {}
-            Write::Person(person) => self.people.push(person.id, person),
-            Write::Topic(id, key) => self.topics.push(*id, (*id, key)),
-            Write::Centre(name, vector) => self.centres.push(*name, (*name, vector)),
-            Write::Item(item) => self.items.push(item.id.0, item),
+            Write::Person(person) => self.tables.people.push(person.id, person),
+            Write::Topic(id, key) => self.tables.topics.push(*id, (*id, key)),
+            Write::Centre(name, vector) => self.tables.centres.push(*name, (*name, vector)),
+            Write::Item(item) => self.tables.items.push(item.id.0, item),
             Write::Since(change, since) => {
-                self.changes.insert(*change, *since);
+                self.tables.changes.insert(*change, *since);
             }
             Write::Erase(erasure) => self.erase(erasure),
         }
     }
 
-    /// The rows themselves are changed first, so that somebody new may have the old key in the same group; what was
-    /// planned for them before is left out. All that hangs on the id goes last.
     fn erase(&mut self, erasure: &'g Erasure) {
-        self.erasures.push(erasure);
+        let tables = std::mem::take(&mut self.tables);
+        self.parts.push(Part { tables, journal_end: self.journal.len(), erasure });
         self.ends.insert(erasure.user, ERASED);
-        self.snapshots.remove(&erasure.user);
-        for wave in &mut self.people.waves {
-            wave.retain(|person| person.id != erasure.user);
-        }
-        for wave in &mut self.items.waves {
-            wave.retain(|item| erasure.items.iter().all(|(erased, _)| *erased != item.id));
-        }
     }
 
     fn snapshot(&mut self, user: UserId, snapshot: &'g Snapshot) -> Result<(), StoreError> {
@@ -277,7 +290,7 @@ impl<'g> Plan<'g> {
                 format!("a snapshot of person {} up to seq {}: the journal ends at {}", user.0, snapshot.seq.0, last.0);
             return Err(StoreError::Refused(text));
         }
-        let kept = self.snapshots.entry(user).or_insert(snapshot);
+        let kept = self.tables.snapshots.entry(user).or_insert(snapshot);
         if kept.seq <= snapshot.seq {
             *kept = snapshot;
         }

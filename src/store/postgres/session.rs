@@ -247,9 +247,17 @@ async fn write(client: &mut Client, plan: &Plan<'_>) -> Result<Vec<Position>, St
         return writes::journal(&*client, &plan.journal).await;
     }
     let transaction = client.transaction().await?;
-    writes::others(&transaction, plan).await?;
-    let positions = writes::journal(&transaction, &plan.journal).await?;
-    writes::forget(&transaction, &plan.erasures).await?;
+    let mut positions = Vec::with_capacity(plan.journal.len());
+    for part in &plan.parts {
+        writes::others(&transaction, &part.tables).await?;
+        positions.extend(writes::journal(&transaction, &plan.journal[positions.len()..part.journal_end]).await?);
+        writes::erase(&transaction, part.erasure).await?;
+    }
+    writes::others(&transaction, &plan.tables).await?;
+    positions.extend(writes::journal(&transaction, &plan.journal[positions.len()..]).await?);
+    if plan.health {
+        writes::health(&transaction).await?;
+    }
     transaction.commit().await?;
     Ok(positions)
 }

@@ -6,7 +6,7 @@
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::types::ToSql;
 
-use super::plan::Plan;
+use super::plan::Tables;
 use super::rows::{self, Instant};
 use crate::domain::ids::{Partition, Position};
 use crate::domain::items::Item;
@@ -43,15 +43,14 @@ const HEALTH_TOUCH: &str = include_str!("../../../sql/queries/health_touch.sql")
 /// Parameters of a statement.
 type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
 
-/// Writes all of a plan but its journal.
-pub(super) async fn others(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), StoreError> {
+/// Writes all rows but those of the journal.
+pub(super) async fn others(client: &Transaction<'_>, plan: &Tables<'_>) -> Result<(), StoreError> {
     for wave in &plan.topics.waves {
         let (ids, keys): (Vec<i64>, Vec<&str>) = wave.iter().map(|(id, key)| (i64::from(id.0), key.as_str())).unzip();
         let kept = ids_returned(client, TOPICS_SAVE, &[&ids, &keys]).await?;
         unchanged(&ids, &kept, |id| format!("the key of topic {id}"))?;
     }
-    tombstones(client, &plan.erasures).await?;
-    for wave in plan.people.waves.iter().filter(|wave| !wave.is_empty()) {
+    for wave in &plan.people.waves {
         let ids: Vec<i64> = wave.iter().map(|person| i64::from(person.id.0)).collect();
         let keys: Vec<&str> = wave.iter().map(|person| person.key.as_str()).collect();
         let partitions: Vec<i64> = wave.iter().map(|person| i64::from(person.partition().0)).collect();
@@ -62,7 +61,7 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<
             ids_returned(client, PEOPLE_SAVE, &[&ids, &keys, &partitions, &names, &attributes, &created]).await?;
         unchanged(&ids, &kept, |id| format!("the key of person {id}"))?;
     }
-    for wave in plan.items.waves.iter().filter(|wave| !wave.is_empty()) {
+    for wave in &plan.items.waves {
         items(client, wave).await?;
     }
     for wave in &plan.centres.waves {
@@ -82,11 +81,12 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<
         run(client, CHANGES_SAVE, &[&kinds, &ids, &numbers, &since]).await?;
     }
     follows(client, plan).await?;
-    snapshots(client, plan).await?;
-    if plan.health {
-        run(client, HEALTH_TOUCH, &[]).await?;
-    }
-    Ok(())
+    snapshots(client, plan).await
+}
+
+/// Shows that it can write.
+pub(super) async fn health(client: &Transaction<'_>) -> Result<(), StoreError> {
+    run(client, HEALTH_TOUCH, &[]).await
 }
 
 /// Appends entries; their positions, in order.
@@ -182,7 +182,7 @@ fn windows(wave: &[&Item]) -> Result<Windows, StoreError> {
     Ok((owners, starts, stops))
 }
 
-async fn follows(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), StoreError> {
+async fn follows(client: &Transaction<'_>, plan: &Tables<'_>) -> Result<(), StoreError> {
     let pair = |(source, target): &(crate::domain::ids::UserId, crate::domain::ids::UserId)| {
         (i64::from(source.0), i64::from(target.0))
     };
@@ -200,7 +200,7 @@ async fn follows(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), StoreE
     Ok(())
 }
 
-async fn snapshots(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), StoreError> {
+async fn snapshots(client: &Transaction<'_>, plan: &Tables<'_>) -> Result<(), StoreError> {
     if !plan.snapshots.is_empty() {
         let people: Vec<i64> = plan.snapshots.keys().map(|user| i64::from(user.0)).collect();
         let seqs: Vec<i64> =
@@ -227,37 +227,29 @@ async fn snapshots(client: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), Stor
     Ok(())
 }
 
-/// What is left of people who were erased, and of what they made.
-async fn tombstones(client: &Transaction<'_>, erasures: &[&Erasure]) -> Result<(), StoreError> {
-    for Erasure { user, key, items } in erasures.iter().copied() {
-        let partition = i64::from(Partition::of(key).0);
-        let nothing = Instant::of("created", Millis::default())?;
-        let row: Parameters<'_> = &[&key.as_str(), &partition, &nothing, &i64::from(user.0)];
-        there(ids_returned(client, ERASE_PERSON, row).await?.len(), "person", user.0)?;
-        for (item, key) in items {
-            let id = i64::from(item.0);
-            there(ids_returned(client, ERASE_ITEM, &[&key.as_str(), &id]).await?.len(), "item", item.0)?;
-            run(client, WINDOWS_DELETE, &[&vec![id]]).await?;
-            run(client, ERASE_CHANGES, &[&id]).await?;
-        }
+/// Forgets a person: their rows become tombstones, and all that hangs on their id goes.
+pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result<(), StoreError> {
+    let Erasure { user, key, items } = erasure;
+    let id = i64::from(user.0);
+    run(client, ERASE_JOURNAL, &[&id]).await?;
+    run(client, ERASE_SNAPSHOT, &[&id]).await?;
+    run(client, ERASE_FOLLOWS, &[&id]).await?;
+    run(client, ERASE_COORDINATOR_SNAPSHOTS, &[]).await?;
+    let partition = i64::from(Partition::of(key).0);
+    let nothing = Instant::of("created", Millis::default())?;
+    let found = ids_returned(client, ERASE_PERSON, &[&key.as_str(), &partition, &nothing, &id]).await?;
+    there(found.len(), "person", user.0)?;
+    for (item, key) in items {
+        let id = i64::from(item.0);
+        there(ids_returned(client, ERASE_ITEM, &[&key.as_str(), &id]).await?.len(), "item", item.0)?;
+        run(client, WINDOWS_DELETE, &[&vec![id]]).await?;
+        run(client, ERASE_CHANGES, &[&id]).await?;
     }
     Ok(())
 }
 
 fn there(found: usize, what: &str, id: u32) -> Result<(), StoreError> {
     if found == 1 { Ok(()) } else { Err(StoreError::Refused(format!("there is no {what} {id} to be erased"))) }
-}
-
-/// All that hangs on the ids of people who were erased.
-pub(super) async fn forget(client: &Transaction<'_>, erasures: &[&Erasure]) -> Result<(), StoreError> {
-    for Erasure { user, .. } in erasures.iter().copied() {
-        let user = i64::from(user.0);
-        run(client, ERASE_JOURNAL, &[&user]).await?;
-        run(client, ERASE_SNAPSHOT, &[&user]).await?;
-        run(client, ERASE_FOLLOWS, &[&user]).await?;
-        run(client, ERASE_COORDINATOR_SNAPSHOTS, &[]).await?;
-    }
-    Ok(())
 }
 
 fn instants(what: &'static str, at: impl Iterator<Item = Millis>) -> Result<Vec<Instant>, StoreError> {
