@@ -189,7 +189,9 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         // These steer tests and tools, not the server.
-        let ours = Env::prefixed("EDDYLINE_").ignore(&["data", "url", "shots", "config", "log"]).split("__");
+        let ours = Env::prefixed("EDDYLINE_")
+            .ignore(&["data", "url", "shots", "config", "log", "test_postgres", "test_seed", "test_crash_directory"])
+            .split("__");
         let config: Config = figment.merge(ours).merge(Serialized::defaults(flags)).extract().map_err(|failure| {
             let source = failure.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
             let key = if failure.path.is_empty() { unknown_key(&failure) } else { failure.path.join(".") };
