@@ -138,7 +138,6 @@ impl Journal {
                 if writes > 0 && writes + append.writes.len() > BATCH_WRITES_MAX {
                     break;
                 }
-                writes += append.writes.len();
             } else if !batch.is_empty() {
                 break;
             }
@@ -147,7 +146,11 @@ impl Journal {
                     From::Person(person, generation) if self.broken.contains(generation) => {
                         person.do_send(Stored::one(*generation, &append, Verdict::Refused));
                     }
-                    _ => batch.push(append),
+                    // Only what is taken counts: else a flood of refused ones would end the batch before it began.
+                    _ => {
+                        writes += append.writes.len();
+                        batch.push(append);
+                    }
                 },
                 Some(Job::Barrier(done)) => {
                     let _ = done.send(());
