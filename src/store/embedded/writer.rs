@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::access::Change;
 use super::failures::stopped;
 use super::writes::{Ends, Writes};
 use crate::domain::ids::{Position, UserId};
@@ -24,8 +25,10 @@ const BYTES_PER_WRITE: usize = 256;
 
 /// What one call asks for.
 pub(super) enum Work {
-    /// Answered by one outcome per write; all others by none.
+    /// Answered by one outcome per write.
     Append(Vec<Write>),
+    /// Answered by one outcome, `Stored` when it changed something; those below by none.
+    Access(Change),
     Snapshot(UserId, Snapshot),
     CoordinatorSnapshot(Position, Vec<u8>),
     Health,
@@ -38,13 +41,14 @@ impl Work {
             Work::Snapshot(_, Snapshot { bytes, .. }) | Work::CoordinatorSnapshot(_, bytes) => {
                 1 + bytes.len() / BYTES_PER_WRITE
             }
-            Work::Health => 1,
+            Work::Access(_) | Work::Health => 1,
         }
     }
 
     fn apply(&self, writes: &mut Writes<'_>) -> Result<Vec<Outcome>, StoreError> {
         match self {
             Work::Append(batch) => return writes.batch(batch),
+            Work::Access(change) => return writes.access(change).map(|outcome| vec![outcome]),
             Work::Snapshot(user, snapshot) => writes.snapshot(*user, snapshot)?,
             Work::CoordinatorSnapshot(covers, bytes) => writes.coordinator_snapshot(*covers, bytes)?,
             Work::Health => writes.health()?,

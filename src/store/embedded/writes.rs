@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
+use super::access::Change;
 use super::rows;
 use crate::domain::ids::{Key, Position, Seq, UserId};
 use crate::domain::items::Item;
@@ -243,6 +244,12 @@ impl<'c> Writes<'c> {
         self.connection.prepare_cached(COORDINATOR_SNAPSHOT_SAVE)?.execute(params![covers, checksum, bytes])?;
         self.connection.prepare_cached(COORDINATOR_SNAPSHOTS_TRIM)?.execute([])?;
         Ok(())
+    }
+
+    /// `Stored` when it changed something.
+    pub(super) fn access(&mut self, change: &Change) -> Result<Outcome, StoreError> {
+        let changed = change.apply(self.connection)?;
+        Ok(if changed { Outcome::Stored(self.ends.position(self.connection)?) } else { Outcome::Refused })
     }
 
     pub(super) fn health(&self) -> Result<(), StoreError> {
