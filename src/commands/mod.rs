@@ -11,3 +11,4 @@ pub mod loader;
 pub mod progress;
 pub mod replay;
 pub mod simulate;
+pub mod token;

@@ -171,12 +171,8 @@ pub trait Store: Send + Sync + 'static {
     fn retire_key(&self, kid: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// Tokens that expire after `live_at`, by id, after the id `after` (empty: from the first), at most `limit`.
-    fn tokens(
-        &self,
-        live_at: Millis,
-        after: String,
-        limit: u32,
-    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, StoreError>>;
+    fn tokens(&self, live_at: Millis, after: String, limit: u32)
+    -> BoxFuture<'_, Result<Vec<TokenRecord>, StoreError>>;
 
     /// Keeps a new token's record; `false` when its id is taken, and nothing has changed. Forgets records of tokens that
     /// expired [`access::KEPT_AFTER_EXPIRY_MS`] before this one was made.

@@ -158,4 +158,3 @@ impl Vectors for WithEarlier<'_> {
         self.world.centre(centre)
     }
 }
-

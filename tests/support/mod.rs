@@ -44,7 +44,12 @@ pub struct Server {
 impl Server {
     /// Starts on a directory, and waits until it may be given work.
     pub fn start(directory: TempDir) -> Server {
-        let mut child = serve(directory.path());
+        Server::start_with(directory, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub fn start_with(directory: TempDir, environment: &[(&str, &str)]) -> Server {
+        let mut child = serve(directory.path(), environment);
         let stdout = child.stdout.take().expect("its standard output");
         let (said, hear) = mpsc::channel();
         // Reads to the end, so that the server never waits for a full pipe.
@@ -148,18 +153,19 @@ impl Drop for Server {
 
 /// Starts a server on a directory and kills it before it is ready, or just after.
 pub fn start_and_kill(directory: &Path, after: Duration) {
-    let mut child = serve(directory);
+    let mut child = serve(directory, &[]);
     std::thread::sleep(after);
     child.kill().expect("kill -9");
     child.wait().expect("its end");
 }
 
-fn serve(directory: &Path) -> Child {
+fn serve(directory: &Path, environment: &[(&str, &str)]) -> Child {
     let log = File::options().create(true).append(true).open(directory.join("server.log")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_eddyline"))
         .arg("serve")
         .args(["--store", &store(directory)])
         .args(["--listen", "127.0.0.1:0"])
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

@@ -143,4 +143,3 @@ impl Stored {
         Stored { generation, verdicts }
     }
 }
-

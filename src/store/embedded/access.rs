@@ -35,7 +35,7 @@ pub(super) enum Change {
 impl Change {
     /// Says whether it changed anything.
     pub(super) fn apply(&self, connection: &Connection) -> Result<bool, StoreError> {
-        let mut run = |sql: &str, row: &[&dyn rusqlite::ToSql]| Ok(connection.prepare_cached(sql)?.exists(row)?);
+        let run = |sql: &str, row: &[&dyn rusqlite::ToSql]| Ok(connection.prepare_cached(sql)?.exists(row)?);
         match self {
             Change::Key(key) => {
                 let secret = key.secret.as_ref().map(|secret| secret.expose_secret());
