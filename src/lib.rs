@@ -1,13 +1,13 @@
 //! Eddyline, a real-time recommender server.
-pub mod actors;
-pub mod app;
-pub mod commands;
-pub mod config;
 pub mod domain;
-pub mod embed;
 pub mod engine;
-pub mod gateway;
 pub mod protocol;
+pub mod embed;
+pub mod store;
+pub mod actors;
+pub mod gateway;
 pub mod replay;
 pub mod simulate;
-pub mod store;
+pub mod config;
+pub mod app;
+pub mod commands;

@@ -73,11 +73,7 @@ impl People {
     pub(super) fn load(&self, person: Person) -> Result<(), String> {
         let mut known = self.write();
         if person.id.0 as usize != known.by_id.len() {
-            return Err(format!(
-                "people are not numbered without gaps: expected {}, found {}",
-                known.by_id.len(),
-                person.id.0
-            ));
+            return Err(format!("people are not numbered without gaps: expected {}, found {}", known.by_id.len(), person.id.0));
         }
         known.by_key.insert(person.key.clone(), person.id);
         known.by_id.push(Arc::new(person));

@@ -193,12 +193,7 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the journal is full.
-    pub async fn put_person(
-        &self,
-        key: Key,
-        name: Option<String>,
-        attributes: Option<String>,
-    ) -> Result<bool, Refusal> {
+    pub async fn put_person(&self, key: Key, name: Option<String>, attributes: Option<String>) -> Result<bool, Refusal> {
         let reservation = self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))?;
         let now = self.inside.clock.now();
         let (done, wait) = oneshot::channel();
@@ -312,9 +307,7 @@ impl Server {
         .map_err(|_| Refusal::new(Code::Internal, "the embedder failed"))?
         .map_err(|error| match error {
             // A configuration without an embedder is the sender's to know.
-            crate::embed::EmbedError::TextRefused { .. } => {
-                Refusal::field(Code::BadField, "embedding", error.to_string())
-            }
+            crate::embed::EmbedError::TextRefused { .. } => Refusal::field(Code::BadField, "embedding", error.to_string()),
             error => {
                 tracing::warn!(%error, "texts could not be turned into vectors");
                 Refusal { message: error.to_string(), ..Refusal::busy(5_000) }
@@ -394,13 +387,7 @@ impl Server {
     ///
     /// # Errors
     /// Busy while the store cannot answer.
-    pub async fn recommend_at(
-        &self,
-        user: UserId,
-        at: Millis,
-        ranking: Ranking,
-        limit: u32,
-    ) -> Result<Arc<Feed>, Refusal> {
+    pub async fn recommend_at(&self, user: UserId, at: Millis, ranking: Ranking, limit: u32) -> Result<Arc<Feed>, Refusal> {
         let world = self.world().without_popularity();
         self.inside.journal.barrier().await;
         let entries = self.inside.store.entries_until(user, at).await.map_err(from_store)?;

@@ -53,10 +53,7 @@ pub async fn check(store: Arc<dyn Store>, config: &Config, now: Millis) -> anyho
                 found.wrong.push(format!("{}: entry {} stands where {expected} should", person.key, entry.seq.0));
             }
             if let Some(first) = ids.insert(entry.id.clone(), entry.seq) {
-                found.wrong.push(format!(
-                    "{}: event {} is stored twice, as {} and {}",
-                    person.key, entry.id, first.0, entry.seq.0
-                ));
+                found.wrong.push(format!("{}: event {} is stored twice, as {} and {}", person.key, entry.id, first.0, entry.seq.0));
             }
         }
         let Some(snapshot) = store.recover(person.id).await?.snapshot else {
@@ -72,10 +69,7 @@ pub async fn check(store: Arc<dyn Store>, config: &Config, now: Millis) -> anyho
         if folded == saved {
             found.snapshots_equal += 1;
         } else {
-            found.wrong.push(format!(
-                "{}: the snapshot at {} differs from the fold of the journal",
-                person.key, snapshot.seq.0
-            ));
+            found.wrong.push(format!("{}: the snapshot at {} differs from the fold of the journal", person.key, snapshot.seq.0));
         }
     }
     bar.finish_and_clear();

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// # Errors
 /// That it did not answer, or what it said.
 pub fn ask(url: &str) -> anyhow::Result<()> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(3))).build().into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(3))).build().into();
     let url = format!("{}/ready", url.trim_end_matches('/'));
     agent.get(&url).call().map(|_| ()).map_err(|error| anyhow::anyhow!("{url}: {error}"))
 }

@@ -207,3 +207,4 @@ async fn interact(
         }
     }
 }
+

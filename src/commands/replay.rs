@@ -17,14 +17,17 @@ use crate::replay::labelled::{self, Query, Report, Row};
 ///
 /// # Errors
 /// What is wrong, where.
-pub fn accepted_rejected(paths: &[PathBuf], config: &Config, options: labelled::Options) -> anyhow::Result<Report> {
+pub fn accepted_rejected(
+    paths: &[PathBuf],
+    config: &Config,
+    options: labelled::Options,
+) -> anyhow::Result<Report> {
     let bar = progress::bytes("reading");
     let mut queries = Vec::new();
     for file in LabelledFiles::open(paths, None, Some(progress::watch(&bar)))? {
         let file = file?;
         let name = Key::new(&file.name).with_context(|| format!("file name {:?}", file.name))?;
-        let rows =
-            file.rows.into_iter().map(|row| Row { text: row.text, accepted: row.accepted, embedding: row.embedding });
+        let rows = file.rows.into_iter().map(|row| Row { text: row.text, accepted: row.accepted, embedding: row.embedding });
         queries.push(Query { name, rows: rows.collect() });
     }
     bar.finish_and_clear();

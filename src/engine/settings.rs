@@ -99,13 +99,8 @@ impl LearnSettings {
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let signals = &self.signals;
-        let weights = [
-            signals.positive_weight,
-            signals.click_weight,
-            signals.skip_weight,
-            signals.negative_weight,
-            signals.bounce_weight,
-        ];
+        let weights =
+            [signals.positive_weight, signals.click_weight, signals.skip_weight, signals.negative_weight, signals.bounce_weight];
         let rules = [
             (positive(self.decay_rate) && self.decay_rate <= 100.0, "decay_rate", "must be above 0 and at most 100"),
             (self.decay_horizon_ms > 0, "decay_horizon_ms", "must be above 0"),

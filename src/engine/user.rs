@@ -245,12 +245,7 @@ impl UserState {
     ///
     /// # Errors
     /// [`MissingVector`] when the entry names a vector that `vectors` does not have.
-    pub fn fold(
-        &mut self,
-        entry: &Entry,
-        vectors: &dyn Vectors,
-        settings: &LearnSettings,
-    ) -> Result<(), MissingVector> {
+    pub fn fold(&mut self, entry: &Entry, vectors: &dyn Vectors, settings: &LearnSettings) -> Result<(), MissingVector> {
         match &entry.what {
             What::Interacted(learned) => self.learn(learned, entry.at, vectors, settings)?,
             What::Followed(user) => {
@@ -305,10 +300,9 @@ impl UserState {
             }
             // Flat and topic feeds are ordered by time: what concerns them is who made it.
             (Ranking::Flat | Ranking::Topics, _) if !self.follows.is_empty() => appeared.any(|item| {
-                world
-                    .item(*item)
-                    .and_then(|item| item.author.as_ref())
-                    .is_some_and(|author| author.id == self.user || self.follows.binary_search(&author.id).is_ok())
+                world.item(*item).and_then(|item| item.author.as_ref()).is_some_and(|author| {
+                    author.id == self.user || self.follows.binary_search(&author.id).is_ok()
+                })
             }),
             _ => appeared.any(|item| !self.hidden.contains(item.0)),
         }

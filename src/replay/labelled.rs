@@ -168,9 +168,7 @@ pub fn replay(
                 let mut rows: Vec<usize> = (0..query.rows.len()).collect();
                 if options.shuffles > 0 {
                     // Seeded by order alone, so that a file's order does not depend on its company.
-                    rows.shuffle(&mut ChaCha8Rng::seed_from_u64(
-                        options.seed.wrapping_mul(1_000_003) + u64::from(order),
-                    ));
+                    rows.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed.wrapping_mul(1_000_003) + u64::from(order)));
                 }
                 let started = Instant::now();
                 let mut person = UserState::new(UserId(0));

@@ -158,3 +158,4 @@ impl Vectors for WithEarlier<'_> {
         self.world.centre(centre)
     }
 }
+

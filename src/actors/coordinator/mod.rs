@@ -40,11 +40,7 @@ impl Coordinator {
         Coordinator { state, inside, alarm: None, saved }
     }
 
-    fn apply(
-        &mut self,
-        event: CoordinatorEvent,
-        ctx: &mut Context<Self>,
-    ) -> (Vec<Write>, Vec<Result<Written, DraftError>>) {
+    fn apply(&mut self, event: CoordinatorEvent, ctx: &mut Context<Self>) -> (Vec<Write>, Vec<Result<Written, DraftError>>) {
         let (mut writes, mut answers) = (Vec::new(), Vec::new());
         for effect in self.state.apply(event, self.inside.clock.now()) {
             match effect {

@@ -143,3 +143,4 @@ impl Stored {
         Stored { generation, verdicts }
     }
 }
+

@@ -5,8 +5,8 @@
 //! already, or cannot be stored, the state is rebuilt from the journal and what was not durable is learned again.
 //! Absent on purpose: decisions (the engine's), sockets (the gateway's).
 
-mod load;
 pub mod messages;
+mod load;
 mod seat;
 pub mod wire;
 
@@ -325,7 +325,8 @@ impl UserActor {
         self.timing.rank_us = micros(started.elapsed());
         self.version = FeedVersion(self.version.0 + 1);
         let wire = wire_items(world, &items, now);
-        let feed = Feed { user: self.user, version: self.version, epoch: world.epoch(), ranking: view.ranking, items };
+        let feed =
+            Feed { user: self.user, version: self.version, epoch: world.epoch(), ranking: view.ranking, items };
         let shown = Arc::new(Shown { feed, items: wire, cause, made: now });
         match self.newest.iter_mut().find(|(known, _)| *known == view) {
             Some((_, newest)) => *newest = shown.clone(),
@@ -439,11 +440,7 @@ impl UserActor {
             calibration_error: scores.progress.ece().map(|error| error as f32),
             weight_norm: self.state.online().weight_norm(),
             uncertainty: self.state.online().uncertainty(settings),
-            experts: Expert::ALL
-                .into_iter()
-                .zip(blend)
-                .map(|(expert, amount)| Contribution { expert, amount })
-                .collect(),
+            experts: Expert::ALL.into_iter().zip(blend).map(|(expert, amount)| Contribution { expert, amount }).collect(),
             follows: self.state.follows().to_vec(),
             seq: self.state.seq(),
         }
@@ -533,8 +530,7 @@ impl UserActor {
         // One more than is shown tells whether there is an end.
         let ranked = self.state.rank(&world, now, Ask { limit: upto + 1, ..view.ask() });
         let end = ranked.len() <= upto;
-        let items =
-            wire_items(&world, &ranked[..ranked.len().min(upto)], now).into_iter().skip(after as usize).collect();
+        let items = wire_items(&world, &ranked[..ranked.len().min(upto)], now).into_iter().skip(after as usize).collect();
         self.send(session, encode(&ServerMessage::Page(Page { after, items, end })));
     }
 
@@ -729,3 +725,4 @@ impl View {
         Ask { ranking: self.ranking, limit: self.limit as usize, explain: self.explain }
     }
 }
+

@@ -193,8 +193,7 @@ mod tests {
 
     #[test]
     fn a_strong_interest_fades_slowly_at_first_then_faster() {
-        let losses: Vec<f64> =
-            (0..3).map(|n| decay_exact(1.0, f64::from(n), 1.0) - decay_exact(1.0, f64::from(n + 1), 1.0)).collect();
+        let losses: Vec<f64> = (0..3).map(|n| decay_exact(1.0, f64::from(n), 1.0) - decay_exact(1.0, f64::from(n + 1), 1.0)).collect();
         assert!(losses[0] < losses[1] && losses[1] < losses[2], "{losses:?}");
     }
 

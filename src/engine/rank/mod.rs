@@ -68,14 +68,16 @@ pub fn rank(world: &World, open: &RoaringBitmap, taste: &Taste<'_>, now: Millis,
     let candidates = Candidates(open - taste.hidden);
     let scorer = Scorer::of_many(world, taste, now);
     match ask.ranking {
-        Ranking::Model => select(scorer.contenders(&candidates, ask.limit), ask.limit, by_score)
-            .into_iter()
-            .map(|one| FeedItem {
-                item: one.item,
-                score: one.score,
-                why: if ask.explain { contributions(scorer.shares(one.item)) } else { Vec::new() },
-            })
-            .collect(),
+        Ranking::Model => {
+            select(scorer.contenders(&candidates, ask.limit), ask.limit, by_score)
+                .into_iter()
+                .map(|one| FeedItem {
+                    item: one.item,
+                    score: one.score,
+                    why: if ask.explain { contributions(scorer.shares(one.item)) } else { Vec::new() },
+                })
+                .collect()
+        }
         Ranking::Flat | Ranking::Topics => {
             let span = if ask.ranking == Ranking::Flat { ask.limit } else { ask.limit.max(FLAT_SPAN) };
             let newest = select(scorer.flat_candidates(&candidates), span, by_time);
@@ -183,9 +185,9 @@ impl<'a> Scorer<'a> {
 
     /// The strongest weight among an item's topics.
     fn topic_weight(&self, item: ItemId) -> f32 {
-        self.world
-            .item(item)
-            .map_or(0.0, |item| item.topics.iter().map(|topic| self.weight_of(*topic)).fold(0.0, f32::max))
+        self.world.item(item).map_or(0.0, |item| {
+            item.topics.iter().map(|topic| self.weight_of(*topic)).fold(0.0, f32::max)
+        })
     }
 
     fn freshness(&self, created: Millis) -> f32 {
@@ -207,15 +209,18 @@ impl<'a> Scorer<'a> {
             return [0.0; Expert::ALL.len()];
         };
         let columns = block.columns();
-        let online = self
-            .taste
-            .weights
-            .map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns.topic[row], columns.inverse_norm[row]));
+        let online = self.taste.weights.map_or(0.0, |w| {
+            self.online(dot(w, block.embedding(row)), columns.topic[row], columns.inverse_norm[row])
+        });
         self.with_online(id, columns, row, online)
     }
 
     fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32) -> [f32; Expert::ALL.len()] {
-        let topic = if columns.more_topics[row] { self.topic_weight(id) } else { self.weight_of(columns.topic[row]) };
+        let topic = if columns.more_topics[row] {
+            self.topic_weight(id)
+        } else {
+            self.weight_of(columns.topic[row])
+        };
         let followed = f32::from(u8::from(self.is_followed(columns.author[row])));
         [online, topic, self.freshness(columns.created[row]), followed, self.world.popularity(id)]
     }
