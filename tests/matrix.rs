@@ -405,11 +405,12 @@ async fn ask(socket: &mut Socket, frame: &Value, wanted: &str) -> String {
             let Ok(message) = serde_json::from_str::<Value>(text) else { continue };
             match message["type"].as_str() {
                 Some("error") => return message["code"].as_str().unwrap().to_owned(),
-                Some(found @ ("feed" | "patch")) => {
+                Some("feed" | "patch") => {
                     let drawn = json!({"type": "drawn", "version": message["version"]});
                     let _ = socket.send(Message::text(drawn.to_string())).await;
-                    if found == wanted {
-                        return found.to_owned();
+                    // Whole or as steps: whichever is shorter.
+                    if wanted == "feed" {
+                        return wanted.to_owned();
                     }
                 }
                 Some(found) if found == wanted || found == "bye" => return found.to_owned(),

@@ -105,6 +105,11 @@ impl Server {
         path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
     }
 
+    /// Its directory, in which `store` and `data` find the store.
+    pub fn data_directory(&self) -> String {
+        self.directory.as_ref().map(|directory| directory.path().display().to_string()).unwrap_or_default()
+    }
+
     /// Resident memory in bytes, where the system tells.
     pub fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
