@@ -11,12 +11,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::actors::Server;
-use crate::actors::clock::WallClock;
+use crate::actors::clock::{Clock, WallClock};
 use crate::actors::start::{Parts, start};
 use crate::config::{Config, StoreUrl};
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
-use crate::gateway::auth::Auth;
+use crate::gateway::access::Access;
+use crate::gateway::tls::Certificate;
 use crate::gateway::{Door, GatewaySettings, Serving, serve};
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Postgres;
@@ -26,6 +27,7 @@ use crate::store::{Store, StoreError};
 pub struct Running {
     /// Its inside.
     pub server: Server,
+    certificate: Option<Arc<Certificate>>,
     serving: Serving,
 }
 
@@ -119,27 +121,37 @@ pub fn open_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
 /// What keeps it from starting; a message for people.
 pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Running> {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
-    let address = config.address()?;
+    // Before anything is started: a server that everybody could use is none.
+    let clock: Arc<dyn Clock> = Arc::new(WallClock::default());
+    let access = Access::open(store.clone(), config.secret.clone(), clock.now()).await?;
+    let address = config.safe_address(!access.auth().is_dev())?;
+    let certificate = match (&config.tls_cert, &config.tls_key) {
+        (Some(chain), Some(key)) => Some(Certificate::load(chain, key)?),
+        _ => None,
+    };
     let server = start(Parts {
         store,
         embedder: open_embedder(config)?,
-        clock: Arc::new(WallClock::default()),
+        clock,
         settings: Arc::new(config.learn.clone()),
         limits: config.limits,
         threads: if config.threads == 0 { processors } else { config.threads },
     })
     .await?;
-    let auth = match &config.secret {
-        Some(secret) => Auth::with_secret(secret)?,
-        None => Auth::dev(),
-    };
     let settings = GatewaySettings {
         workers: (config.workers > 0).then_some(config.workers),
         sessions_max: config.sockets_max,
+        rates: config.rate,
         origins: config.origins.clone(),
         ..GatewaySettings::default()
     };
-    let serving = serve(Door::new(server.clone(), settings, auth), &[address])
+    let mut door = Door::new(server.clone(), settings, Arc::new(access));
+    door.certificate = certificate.clone();
+    if certificate.is_none() && !address.ip().is_loopback() {
+        tracing::warn!("tokens travel in the clear: set tls_cert and tls_key, or put a proxy with TLS in front");
+    }
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    let serving = serve(door, &[address])
         .await
         .with_context(|| format!("cannot listen on {address}: is another server there? try --listen 127.0.0.1:0"))?;
     let world = server.world();
@@ -147,30 +159,43 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     let mut out = std::io::stdout().lock();
     for address in serving.addresses() {
         // Whoever started us may have closed the pipe: that is no reason to stop.
-        let _ = writeln!(out, "listening on http://{address}");
+        let _ = writeln!(out, "listening on {scheme}://{address}");
     }
     let _ = out.flush();
     drop(out);
-    Ok(Running { server, serving })
+    Ok(Running { server, certificate, serving })
 }
 
 impl Running {
+    fn read_certificate(&self) {
+        match self.certificate.as_ref().map(|certificate| certificate.reload()) {
+            Some(Ok(())) => tracing::info!("the certificate was read again"),
+            Some(Err(error)) => tracing::error!(%error, "the certificate in use stays"),
+            None => tracing::info!("a hang-up: there is no certificate to read again"),
+        }
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> Option<std::net::SocketAddr> {
         self.serving.addresses().first().copied()
     }
 
-    /// Serves until a signal comes (interrupt or terminate), then takes everything down in order.
+    /// Serves until a signal comes (interrupt or terminate), then takes everything down in order. On a hang-up the
+    /// certificate is read again.
     ///
     /// # Errors
     /// When the listener fails by itself.
     pub async fn until_signal(mut self) -> anyhow::Result<()> {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let failed = tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.err(),
-            _ = terminate.recv() => None,
-            ended = self.serving.ended() => ended.err(),
+        let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+        let failed = loop {
+            tokio::select! {
+                interrupted = tokio::signal::ctrl_c() => break interrupted.err(),
+                _ = terminate.recv() => break None,
+                ended = self.serving.ended() => break ended.err(),
+                _ = hang_up.recv() => self.read_certificate(),
+            }
         };
         tracing::info!("going down");
         self.serving.stop().await;

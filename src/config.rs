@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::actors::inside::Limits;
 use crate::embed::Choice;
 use crate::engine::settings::LearnSettings;
+use crate::gateway::auth;
+use crate::gateway::rates::RateSettings;
 use crate::store::postgres::{PostgresSettings, PostgresUrl};
 
 /// Everything that can be configured. In a variable, `__` goes one level down: `EDDYLINE_LEARN__DECAY_RATE=2`.
@@ -32,13 +34,20 @@ pub struct Config {
     pub embedder: Choice,
     /// For `embedder = "http"`.
     pub http: HttpEmbedding,
-    /// Signs tokens (HS256): at least 32 bytes. Without it the server answers everybody, on loopback only.
+    /// Signs tokens (HS256): at least 32 bytes. Without it, and without a key in the store, the server answers everybody,
+    /// on loopback only.
     #[serde(skip_serializing)]
     pub secret: Option<SecretString>,
     /// Origins that may open sockets, beside the server's own.
     pub origins: Vec<String>,
     /// Open sockets at once.
     pub sockets_max: usize,
+    /// A PEM file with the server's certificate and those that vouch for it: with it all connections speak TLS.
+    pub tls_cert: Option<PathBuf>,
+    /// A PEM file with the certificate's private key.
+    pub tls_key: Option<PathBuf>,
+    /// How much anybody may ask for.
+    pub rate: RateSettings,
     /// Threads for people's actors; 0: as many as processors.
     pub threads: usize,
     /// Threads for HTTP and sockets; 0: as many as processors.
@@ -87,6 +96,9 @@ impl Default for Config {
             secret: None,
             origins: Vec::new(),
             sockets_max: 12_000,
+            tls_cert: None,
+            tls_key: None,
+            rate: RateSettings::default(),
             threads: 0,
             workers: 0,
             log_format: LogFormat::Text,
@@ -190,7 +202,17 @@ impl Config {
         }
         // These steer tests and tools, not the server.
         let ours = Env::prefixed("EDDYLINE_")
-            .ignore(&["data", "url", "shots", "config", "log", "test_postgres", "test_seed", "test_crash_directory"])
+            .ignore(&[
+                "data",
+                "url",
+                "token",
+                "shots",
+                "config",
+                "log",
+                "test_postgres",
+                "test_seed",
+                "test_crash_directory",
+            ])
             .split("__");
         let config: Config = figment.merge(ours).merge(Serialized::defaults(flags)).extract().map_err(|failure| {
             let source = failure.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
@@ -216,6 +238,12 @@ impl Config {
         {
             return Err(error("secret", "must have at least 32 bytes"));
         }
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => return Err(error("tls_key", "must be set beside tls_cert")),
+            (None, Some(_)) => return Err(error("tls_cert", "must be set beside tls_key")),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        self.rate.check().map_err(|(key, rule)| error(key, rule))?;
         self.learn.check().map_err(|(key, rule)| error(format!("learn.{key}"), rule))?;
         let limits = &self.limits;
         let bounds = [
@@ -241,16 +269,20 @@ impl Config {
     /// The address to listen on.
     ///
     /// # Errors
-    /// When `listen` is none, or is beyond loopback without a secret.
+    /// When `listen` is none.
     pub fn address(&self) -> Result<SocketAddr, ConfigError> {
-        let address: SocketAddr = self.listen.parse().map_err(|_| {
+        self.listen.parse().map_err(|_| {
             error("listen", format!("must be an address and a port such as 127.0.0.1:8080, is {:?}", self.listen))
-        })?;
-        if !address.ip().is_loopback() && self.secret.is_none() {
-            let rule = "beyond loopback the server needs a secret: set `secret` (EDDYLINE_SECRET) to at least 32 random \
-                        bytes, or listen on 127.0.0.1";
-            return Err(error("listen", rule));
-        }
+        })
+    }
+
+    /// The same, once it is known whether tokens can be checked: with a secret, or with a key in the store.
+    ///
+    /// # Errors
+    /// When it is beyond loopback, and everybody could come in.
+    pub fn safe_address(&self, has_key: bool) -> Result<SocketAddr, ConfigError> {
+        let address = self.address()?;
+        auth::check_listen(address, has_key).map_err(|rule| error("listen", rule))?;
         Ok(address)
     }
 }
@@ -281,7 +313,6 @@ mod tests {
         for (text, key) in [
             ("listen = 5", "listen"),
             ("listen = \"nowhere\"", "listen"),
-            ("listen = \"0.0.0.0:80\"", "listen"),
             ("store = \"redis://x\"", "store"),
             ("store = \"postgres://ada:secret@db:port/x\"", "store"),
             ("[postgres]\nconnections_max = 0", "postgres.connections_max"),
@@ -291,6 +322,11 @@ mod tests {
             ("embedder = \"magic\"", "embedder"),
             ("secret = \"short\"", "secret"),
             ("colour = 1", "colour"),
+            ("tls_cert = \"a.pem\"", "tls_key"),
+            ("tls_key = \"a.pem\"", "tls_cert"),
+            ("[rate.person]\nper_second = 5\nburst = 0", "rate.person.burst"),
+            ("[rate.person]\nper_second = -5\nburst = 1", "rate.person.per_second"),
+            ("[rate.robots]\nper_second = 5\nburst = 1", "robots"),
             ("[learn]\ndecay_rate = -1", "learn.decay_rate"),
             ("[learn]\ndecay = \"sudden\"", "learn.decay"),
             ("[learn.signals]\nclick_weight = nan", "learn.signals"),
@@ -322,9 +358,17 @@ mod tests {
     }
 
     #[test]
-    fn beyond_loopback_needs_a_secret() {
-        let secret = "x".repeat(32);
-        assert!(from_text(&format!("listen = \"0.0.0.0:80\"\nsecret = \"{secret}\"")).is_ok());
-        assert!(from_text("listen = \"[::1]:80\"").is_ok());
+    fn beyond_loopback_needs_a_key() {
+        for (listen, has_key, good) in [
+            ("0.0.0.0:80", false, false),
+            ("0.0.0.0:80", true, true),
+            ("[::]:80", false, false),
+            ("[::1]:80", false, true),
+            ("127.0.0.1:80", false, true),
+        ] {
+            let found = from_text(&format!("listen = \"{listen}\"")).unwrap().safe_address(has_key);
+            assert_eq!(found.is_ok(), good, "{listen} {has_key}");
+            assert!(found.is_ok() || found.unwrap_err().to_string().contains("EDDYLINE_SECRET"));
+        }
     }
 }

@@ -10,11 +10,13 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
-use eddyline::commands::{check, db, demo, dump, explain, health, import, load, loader::Loader, replay, simulate};
+use eddyline::commands::{
+    check, db, demo, dump, explain, health, import, load, loader::Loader, replay, simulate, token,
+};
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
 use eddyline::domain::ids::Key;
-use eddyline::domain::time::{DAY_MS, Millis};
-use eddyline::gateway::auth::{self, Role};
+use eddyline::domain::time::Millis;
+use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::times;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
 use eddyline::replay::labelled;
@@ -272,9 +274,22 @@ struct ExplainArgs {
     config: ConfigArgs,
 }
 
+/// Where keys and tokens are: in a store that no server has open, or behind a server.
+#[derive(Args)]
+struct AccessArgs {
+    /// A running server; `EDDYLINE_TOKEN` holds a service token for it.
+    #[arg(long, value_name = "URL", conflicts_with = "store")]
+    url: Option<String>,
+    /// `file:DIR`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
 #[derive(Subcommand)]
 enum TokenCommand {
-    /// Print a token, signed with the configured secret.
+    /// Print a new token, and nothing else, on standard output.
     Create {
         /// The person it acts as.
         #[arg(long, required_unless_present = "service", conflicts_with = "service")]
@@ -283,10 +298,42 @@ enum TokenCommand {
         #[arg(long)]
         service: bool,
         /// Days until it expires.
-        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(i64).range(1..=3650))]
+        #[arg(long, default_value_t = DAYS_DEFAULT, value_parser = clap::value_parser!(i64).range(1..=DAYS_MAX))]
         days: i64,
         #[command(flatten)]
-        config: ConfigArgs,
+        access: AccessArgs,
+    },
+    /// Refuse a token from now on.
+    Revoke {
+        /// Its id (`jti`), as `token list` shows it.
+        jti: String,
+        /// For one that was made elsewhere: until when to remember it, RFC 3339.
+        #[arg(long, value_parser = rfc3339)]
+        expires: Option<Millis>,
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+    /// List tokens that have not expired: id, key, for whom, until when. Tokens themselves are not kept.
+    List {
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+    /// Make a new key. It signs from now on, and tokens of all others stay valid.
+    Rotate {
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+    /// Take a key out of use: tokens that it signed are refused from now on.
+    Retire {
+        /// Its id (`kid`), as `token keys` shows it.
+        kid: String,
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+    /// List keys; their secrets are not shown.
+    Keys {
+        #[command(flatten)]
+        access: AccessArgs,
     },
 }
 
@@ -434,20 +481,35 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             write_json(args.json, &explanation)
         }
-        Command::Token(TokenCommand::Create { user, service, days, config }) => {
-            let config = configured(&config, &Flags::default())?;
-            let secret = config.secret.context("secret: set it first (EDDYLINE_SECRET, at least 32 bytes)")?;
-            let user = user.map(|user| Key::new(&user).context("--user")).transpose()?;
-            let role = if service { Role::Service } else { Role::User };
-            let token = auth::issue(&secret, user.as_ref(), role, days * DAY_MS, clock.now())?;
-            print(&token)
-        }
+        Command::Token(command) => token_command(command, &clock),
         Command::Config(ConfigCommand::Check { config }) => {
             let config = Config::load(config.config.as_deref(), &Flags::default())?;
             print(&serde_json::to_string_pretty(&config)?)
         }
         Command::Health { url } => health::ask(&url),
     }
+}
+
+fn token_command(command: TokenCommand, clock: &WallClock) -> anyhow::Result<()> {
+    let (access, task) = match command {
+        TokenCommand::Create { user, service: _, days, access } => {
+            let person = user.map(|user| Key::new(&user).context("--user")).transpose()?;
+            (access, token::Task::Create { person, days })
+        }
+        TokenCommand::Revoke { jti, expires, access } => {
+            (access, token::Task::Revoke { jti: Key::new(&jti).context("the token's id")?, expires })
+        }
+        TokenCommand::List { access } => (access, token::Task::List),
+        TokenCommand::Rotate { access } => (access, token::Task::Rotate),
+        TokenCommand::Retire { kid, access } => (access, token::Task::Retire(Key::new(&kid).context("the key's id")?)),
+        TokenCommand::Keys { access } => (access, token::Task::Keys),
+    };
+    let config = configured(&access.config, &Flags { listen: None, store: access.store })?;
+    let said = match access.url {
+        Some(url) => token::over_http(&url, &task)?,
+        None => blocking(token::in_store(&config, task, clock.now()))?,
+    };
+    if said.is_empty() { Ok(()) } else { print(said.trim_end()) }
 }
 
 /// Reads the configuration and starts the log on standard error.

@@ -26,7 +26,7 @@ fn on_postgres(variables: &[(&str, &str)]) -> Option<(Cluster, String, Server)> 
     }
     let cluster = Cluster::start(&[]);
     let database = cluster.database();
-    let server = Server::start_with(tempfile::TempDir::new().unwrap(), cluster.url(&database), variables);
+    let server = Server::start_on_with(tempfile::TempDir::new().unwrap(), cluster.url(&database), variables);
     server.people(&["ada"]);
     server.items(12);
     Some((cluster, database, server))

@@ -15,3 +15,4 @@ pub mod loader;
 pub mod progress;
 pub mod replay;
 pub mod simulate;
+pub mod token;

@@ -1,8 +1,8 @@
 //! Who is asking, and what they may do.
 //!
-//! Invariant: with a secret, nobody acts without a valid, unexpired token (JWT, HS256 only), a person only as
-//! themselves, a service as anyone; without one (dev mode) everybody may act as anyone and the server listens on
-//! loopback only. Absent on purpose: passwords, sessions, revocation; a token in a log or an error.
+//! Invariant: with a key, nobody acts without a token that the [`KeyRing`] takes, a person only as themselves, a
+//! service as anyone; without one (dev mode) everybody may act as anyone and the server listens on loopback only. Which
+//! of the two it is stays as it was at the start. Absent on purpose: passwords, sessions; a token in a log or an error.
 
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
@@ -10,21 +10,17 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::{FromRequest, HttpRequest, web};
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use secrecy::{ExposeSecret, SecretString};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::Key;
-use crate::domain::time::{Millis, SECOND_MS};
+use crate::domain::time::Millis;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::errors::Problem;
-
-/// The shortest secret: as many bytes as the signature has.
-pub const SECRET_BYTES_MIN: usize = 32;
+use super::keyring::KeyRing;
 
 /// How tokens are checked. Cheap to clone.
 #[derive(Clone)]
@@ -33,7 +29,7 @@ pub struct Auth(Mode);
 #[derive(Clone)]
 enum Mode {
     Dev,
-    Tokens { key: Arc<DecodingKey>, validation: Arc<Validation> },
+    Tokens(Arc<ArcSwap<KeyRing>>),
 }
 
 /// Who is asking.
@@ -52,6 +48,17 @@ pub struct Grant {
     pub subject: Subject,
     /// Until when; `None` in dev mode.
     pub expires: Option<Millis>,
+    /// Which token it was; `None` in dev mode.
+    pub token: Option<TokenName>,
+}
+
+/// By what a token can be told from others, without being one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TokenName {
+    /// The key that signed it.
+    pub kid: String,
+    /// Its own id, if whoever made it gave it one.
+    pub jti: Option<String>,
 }
 
 /// What a token is for.
@@ -64,29 +71,6 @@ pub enum Role {
     Service,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Claims {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sub: Option<Key>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    role: Option<Role>,
-    exp: i64,
-}
-
-/// Why a secret or a token cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuthError {
-    /// Too easy to guess.
-    #[error("the secret has {0} bytes: use at least 32 random ones")]
-    ShortSecret(usize),
-    /// A user token is about somebody.
-    #[error("a user token needs a subject: name the person's key")]
-    NoSubject,
-    /// The signature could not be made.
-    #[error("the token could not be signed: {0}")]
-    Signing(String),
-}
-
 impl Auth {
     /// No tokens: everybody may act as anyone, on loopback.
     #[must_use]
@@ -94,20 +78,13 @@ impl Auth {
         Auth(Mode::Dev)
     }
 
-    /// Tokens signed with this secret.
-    ///
-    /// # Errors
-    /// [`AuthError::ShortSecret`].
-    pub fn with_secret(secret: &SecretString) -> Result<Auth, AuthError> {
-        let bytes = checked(secret)?;
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 5;
-        validation.validate_nbf = true;
-        let key = Arc::new(DecodingKey::from_secret(bytes));
-        Ok(Auth(Mode::Tokens { key, validation: Arc::new(validation) }))
+    /// Tokens that this ring takes, as it is now and as it will be.
+    #[must_use]
+    pub fn with_ring(ring: Arc<ArcSwap<KeyRing>>) -> Auth {
+        Auth(Mode::Tokens(ring))
     }
 
-    /// No secret: dev mode.
+    /// No key: dev mode.
     #[must_use]
     pub fn is_dev(&self) -> bool {
         matches!(self.0, Mode::Dev)
@@ -118,33 +95,21 @@ impl Auth {
     /// # Errors
     /// `unauthorized`, saying what is wrong and never what the token holds.
     pub fn check(&self, token: Option<&str>) -> Result<Grant, Refusal> {
-        let Mode::Tokens { key, validation } = &self.0 else {
-            return Ok(Grant { subject: Subject::Anyone, expires: None });
+        let Mode::Tokens(ring) = &self.0 else {
+            return Ok(Grant { subject: Subject::Anyone, expires: None, token: None });
         };
-        let token = token.ok_or_else(|| unauthorized("a token is needed: send Authorization: Bearer"))?;
-        let claims =
-            jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|error| refused(error.kind()))?.claims;
-        let subject = match (claims.role, claims.sub) {
-            (Some(Role::Service), _) => Subject::Anyone,
-            (Some(Role::User) | None, Some(person)) => Subject::Person(person),
-            (_, None) => return Err(unauthorized("the token names nobody: it needs sub, or role service")),
-        };
-        Ok(Grant { subject, expires: Some(Millis(claims.exp.saturating_mul(SECOND_MS))) })
+        let missing = || Refusal::new(Code::Unauthorized, "a token is needed: send Authorization: Bearer");
+        ring.load().check(token.ok_or_else(missing)?)
     }
-}
 
-fn refused(kind: &ErrorKind) -> Refusal {
-    match kind {
-        ErrorKind::ExpiredSignature => unauthorized("the token has expired: get a new one"),
-        ErrorKind::ImmatureSignature => unauthorized("the token is not valid yet: check the clocks"),
-        ErrorKind::MissingRequiredClaim(_) => unauthorized("the token needs the claim exp"),
-        ErrorKind::InvalidAlgorithm => unauthorized("the token must be signed with HS256"),
-        _ => unauthorized("the token is not valid"),
+    /// Would a token that was taken once be taken again? Its time apart.
+    #[must_use]
+    pub fn still_takes(&self, token: &TokenName) -> bool {
+        match &self.0 {
+            Mode::Dev => true,
+            Mode::Tokens(ring) => ring.load().still_takes(token),
+        }
     }
-}
-
-fn unauthorized(message: &str) -> Refusal {
-    Refusal::new(Code::Unauthorized, message)
 }
 
 impl Subject {
@@ -177,11 +142,13 @@ impl FromRequest for Subject {
     type Future = Ready<Result<Subject, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let found = match request.app_data::<web::Data<Auth>>() {
-            Some(auth) => auth.check(bearer(request.headers())).map(|grant| grant.subject),
-            // Forgotten in the set-up: closed rather than open.
-            None => Err(Refusal::new(Code::Internal, "the server does not know how to check tokens")),
-        };
+        // The middleware has checked the token already; a route without it checks here.
+        let checked = request.extensions().get::<Checked>().map(|Checked(grant)| grant.clone());
+        let checked =
+            checked.or_else(|| request.app_data::<web::Data<Auth>>().map(|auth| auth.check(bearer(request.headers()))));
+        // Forgotten in the set-up: closed rather than open.
+        let forgotten = || Err(Refusal::new(Code::Internal, "the server does not know how to check tokens"));
+        let found = checked.unwrap_or_else(forgotten).map(|grant| grant.subject);
         ready(found.map_err(Problem::from))
     }
 }
@@ -193,44 +160,22 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Makes a token. `subject` is the person's key, or any name for a service; `now` and `ttl_ms` in milliseconds.
-///
-/// # Errors
-/// [`AuthError`] when the secret is short, or a user token has no subject.
-pub fn issue(
-    secret: &SecretString,
-    subject: Option<&Key>,
-    role: Role,
-    ttl_ms: i64,
-    now: Millis,
-) -> Result<String, AuthError> {
-    let key = EncodingKey::from_secret(checked(secret)?);
-    if role == Role::User && subject.is_none() {
-        return Err(AuthError::NoSubject);
-    }
-    let exp = now.plus(ttl_ms).0.div_euclid(SECOND_MS);
-    let claims = Claims { sub: subject.cloned(), role: Some(role), exp };
-    let header = Header::new(Algorithm::HS256);
-    jsonwebtoken::encode(&header, &claims, &key).map_err(|error| AuthError::Signing(error.to_string()))
-}
+/// What became of the token of a request.
+#[derive(Clone)]
+pub(super) struct Checked(pub(super) Result<Grant, Refusal>);
 
-/// Without a secret, only this machine may connect.
+/// Without a key, only this machine may connect.
 ///
 /// # Errors
 /// What to do about it.
-pub fn check_listen(address: SocketAddr, has_secret: bool) -> Result<(), String> {
-    if has_secret || address.ip().to_canonical().is_loopback() {
+pub fn check_listen(address: SocketAddr, has_key: bool) -> Result<(), String> {
+    if has_key || address.ip().to_canonical().is_loopback() {
         return Ok(());
     }
-    Err(format!("will not listen on {address} without a secret: set one, or listen on 127.0.0.1"))
-}
-
-fn checked(secret: &SecretString) -> Result<&[u8], AuthError> {
-    let bytes = secret.expose_secret().as_bytes();
-    if bytes.len() < SECRET_BYTES_MIN {
-        return Err(AuthError::ShortSecret(bytes.len()));
-    }
-    Ok(bytes)
+    Err(format!(
+        "will not listen on {address} without a secret or a key: set `secret` (EDDYLINE_SECRET) to at least 32 random \
+         bytes, make a key with `eddyline token rotate`, or listen on 127.0.0.1"
+    ))
 }
 
 #[cfg(test)]
@@ -238,8 +183,11 @@ fn checked(secret: &SecretString) -> Result<&[u8], AuthError> {
 mod tests {
     use actix_web::test as web_test;
     use actix_web::{App, HttpResponse};
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+    use secrecy::{ExposeSecret as _, SecretString};
     use serde_json::json;
 
+    use super::super::keyring::AuthError;
     use super::*;
 
     const HOUR: i64 = 3_600_000;
@@ -255,6 +203,16 @@ mod tests {
 
     fn key(text: &str) -> Key {
         Key::new(text).unwrap()
+    }
+
+    fn with_secret(secret: &SecretString) -> Result<Auth, AuthError> {
+        let ring = KeyRing::new(&[], Some(secret), [], now())?;
+        Ok(Auth::with_ring(Arc::new(ArcSwap::from_pointee(ring))))
+    }
+
+    fn issue(secret: &SecretString, person: Option<&Key>, ttl_ms: i64) -> String {
+        let ring = KeyRing::new(&[], Some(secret), [], now()).unwrap();
+        ring.sign(&key("t1"), person, now().plus(ttl_ms), now()).unwrap().0
     }
 
     fn signed(algorithm: Algorithm, claims: &serde_json::Value) -> String {
@@ -273,7 +231,7 @@ mod tests {
             subject.must_be_service()?;
             Ok(HttpResponse::Ok().finish())
         }
-        let auth = Auth::with_secret(&secret('s')).unwrap();
+        let auth = with_secret(&secret('s')).unwrap();
         let app = web_test::init_service(
             App::new()
                 .app_data(web::Data::new(auth))
@@ -282,7 +240,7 @@ mod tests {
         )
         .await;
         let (later, earlier) = (now().plus(HOUR).0 / 1_000, now().plus(-HOUR).0 / 1_000);
-        let user = |name: &str| issue(&secret('s'), Some(&key(name)), Role::User, HOUR, now()).unwrap();
+        let user = |name: &str| issue(&secret('s'), Some(&key(name)), HOUR);
         let none_alg = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJhZGEiLCJleHAiOjk5OTk5OTk5OTl9.";
         let mut forged: Vec<String> = user("ada").split('.').map(str::to_owned).collect();
         forged[1] = user("bob").split('.').nth(1).unwrap().to_owned();
@@ -290,8 +248,8 @@ mod tests {
             ("own token", Some(user("ada")), 200, 403),
             ("somebody else's", Some(user("bob")), 403, 403),
             ("sub only", Some(signed(Algorithm::HS256, &json!({"sub": "ada", "exp": later}))), 200, 403),
-            ("service", Some(issue(&secret('s'), None, Role::Service, HOUR, now()).unwrap()), 200, 200),
-            ("expired", Some(issue(&secret('s'), Some(&key("ada")), Role::User, -HOUR, now()).unwrap()), 401, 401),
+            ("service", Some(issue(&secret('s'), None, HOUR)), 200, 200),
+            ("expired", Some(issue(&secret('s'), Some(&key("ada")), -HOUR)), 401, 401),
             ("expired service", Some(signed(Algorithm::HS256, &json!({"role": "service", "exp": earlier}))), 401, 401),
             ("no exp", Some(signed(Algorithm::HS256, &json!({"sub": "ada"}))), 401, 401),
             ("not yet", Some(signed(Algorithm::HS256, &json!({"sub": "ada", "exp": later, "nbf": later}))), 401, 401),
@@ -309,7 +267,7 @@ mod tests {
                 401,
                 401,
             ),
-            ("wrong secret", Some(issue(&secret('x'), Some(&key("ada")), Role::User, HOUR, now()).unwrap()), 401, 401),
+            ("wrong secret", Some(issue(&secret('x'), Some(&key("ada")), HOUR)), 401, 401),
             ("other algorithm", Some(signed(Algorithm::HS512, &json!({"sub": "ada", "exp": later}))), 401, 401),
             ("none algorithm", Some(none_alg.into()), 401, 401),
             ("swapped payload", Some(forged.join(".")), 401, 401),
@@ -331,18 +289,19 @@ mod tests {
 
     #[test]
     fn a_grant_ends_with_its_token() {
-        let auth = Auth::with_secret(&secret('s')).unwrap();
-        let token = issue(&secret('s'), Some(&key("ada")), Role::User, HOUR, now()).unwrap();
+        let auth = with_secret(&secret('s')).unwrap();
+        let token = issue(&secret('s'), Some(&key("ada")), HOUR);
         let grant = auth.check(Some(&token)).unwrap();
         assert_eq!(grant.subject, Subject::Person(key("ada")));
         assert!(grant.expires.unwrap() > now() && grant.expires.unwrap() <= now().plus(HOUR));
-        assert_eq!(Auth::dev().check(None), Ok(Grant { subject: Subject::Anyone, expires: None }));
+        let token = grant.token.unwrap();
+        assert_eq!((token.kid.as_str(), token.jti.as_deref()), ("env", Some("t1")));
+        assert_eq!(Auth::dev().check(None), Ok(Grant { subject: Subject::Anyone, expires: None, token: None }));
     }
 
     #[test]
-    fn secrets_are_long_and_user_tokens_name_somebody() {
-        assert_eq!(Auth::with_secret(&"short".to_owned().into()).err(), Some(AuthError::ShortSecret(5)));
-        assert_eq!(issue(&secret('s'), None, Role::User, HOUR, now()), Err(AuthError::NoSubject));
+    fn secrets_are_long() {
+        assert_eq!(with_secret(&"short".to_owned().into()).err(), Some(AuthError::ShortSecret(5)));
     }
 
     #[test]

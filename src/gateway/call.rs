@@ -12,9 +12,11 @@ use percent_encoding::percent_decode_str;
 
 use crate::actors::server::Server;
 use crate::domain::ids::{ItemId, Key, UserId};
+use crate::domain::time::Millis;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
+use super::access::Access;
 use super::auth::Subject;
 use super::checks;
 use super::errors::Problem;
@@ -43,6 +45,29 @@ impl Call {
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.door.server
+    }
+
+    /// Keys and tokens.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.door.access
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.server().clock().now()
+    }
+
+    /// Takes one event out of a person's budget. Services have none per person.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn spend(&self, user: UserId) -> Result<(), Refusal> {
+        match self.subject {
+            Subject::Anyone => Ok(()),
+            Subject::Person(_) => self.door.rates.message(user),
+        }
     }
 
     /// Who is asking.

@@ -81,13 +81,14 @@ pub fn status(code: Code) -> StatusCode {
             StatusCode::BAD_REQUEST
         }
         Code::OutOfRange => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::UnknownUser | Code::UnknownItem | Code::UnknownRoute => StatusCode::NOT_FOUND,
+        Code::UnknownUser | Code::UnknownItem | Code::UnknownRoute | Code::UnknownToken => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unavailable | Code::Conflict => StatusCode::CONFLICT,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::Busy => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -103,6 +104,7 @@ fn title(code: Code) -> &'static str {
         Code::UnknownUser => "No such person",
         Code::UnknownItem => "No such item",
         Code::UnknownRoute => "No such route",
+        Code::UnknownToken => "No such token or key",
         Code::MethodNotAllowed => "Not this method",
         Code::Unavailable => "Not available now",
         Code::HelloFirst => "Hello comes first",
@@ -111,6 +113,7 @@ fn title(code: Code) -> &'static str {
         Code::UnsupportedMedia => "Not this content type",
         Code::Unauthorized => "A valid token is needed",
         Code::Forbidden => "Not allowed",
+        Code::RateLimited => "Too many requests",
         Code::Busy => "Try again later",
         Code::Internal => "A fault of the server",
     }
@@ -140,7 +143,7 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(status);
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         response.insert_header((header::CACHE_CONTROL, "no-store"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             let seconds = retry_after_ms.unwrap_or(1_000).div_ceil(1_000).max(1);
             response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }

@@ -4,22 +4,27 @@
 //! types are trusted. Everything is bounded: connections, frames, bodies, time. Absent on purpose: decisions about
 //! feeds, SQL, the engine's states; forwarded headers, which anybody may write.
 //!
-//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `origin`, `query`, `body`, `call`, then the routes:
-//! `rest`, `pages`, `frames`, `watcher`, `session`.
+//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `keyring`, `access`, `rates`, `origin`, `query`, `body`,
+//! `call`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `session`; at last `tls`.
 
+pub mod access;
 pub mod auth;
 pub mod body;
 pub mod call;
 pub mod checks;
 pub mod errors;
 pub mod frames;
+pub mod keyring;
 pub mod keys;
 pub mod origin;
 pub mod pages;
 pub mod query;
+pub mod rates;
 pub mod rest;
+pub mod routes;
 pub mod session;
 pub mod times;
+pub mod tls;
 pub mod watcher;
 
 use std::any::Any;
@@ -28,6 +33,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Extensions, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, from_fn};
@@ -37,7 +43,10 @@ use actix_web::{App, Error, HttpServer, web};
 
 use crate::actors::Server;
 
+use access::Access;
 use auth::Auth;
+use rates::{RateSettings, Rates};
+use tls::Certificate;
 use watcher::{Line, Registry};
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
@@ -54,6 +63,8 @@ pub struct GatewaySettings {
     pub sessions_max: usize,
     /// Other open connections per worker at most; more wait.
     pub connections_max: usize,
+    /// How much anybody may ask for.
+    pub rates: RateSettings,
     /// Origins whose pages may open a WebSocket, beside our own: `https://app.example`.
     pub origins: Vec<String>,
     /// An idle connection is kept for so long.
@@ -79,6 +90,7 @@ impl Default for GatewaySettings {
             backlog: 2_048,
             sessions_max: 12_000,
             connections_max: 20_000,
+            rates: RateSettings::default(),
             origins: Vec::new(),
             keep_alive: Duration::from_secs(75),
             head_within: Duration::from_secs(10),
@@ -100,17 +112,35 @@ pub struct Door {
     pub settings: GatewaySettings,
     /// How tokens are checked.
     pub auth: Auth,
+    /// Keys and tokens.
+    pub access: Arc<Access>,
+    /// Who has asked for how much.
+    pub rates: Arc<Rates>,
     /// All open sessions.
     pub registry: Arc<Registry>,
+    /// With one, all connections speak TLS.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Door {
-    /// A door that is not open yet.
+    /// A door that is not open yet, without TLS.
     #[must_use]
-    pub fn new(server: Server, settings: GatewaySettings, auth: Auth) -> Door {
-        let registry = Registry::new(settings.sessions_max);
-        Door { server, settings, auth, registry }
+    pub fn new(server: Server, settings: GatewaySettings, access: Arc<Access>) -> Door {
+        let registry = Registry::new(settings.sessions_max, settings.rates.sockets_per_address);
+        let (auth, rates) = (access.auth(), Arc::new(Rates::new(&settings.rates)));
+        Door { server, settings, auth, access, rates, registry, certificate: None }
     }
+}
+
+routes::routes! {
+    /// What browsers open: the page and the socket.
+    ROUTES;
+    /// Registers them.
+    configure_pages;
+
+    "/" => GET pages::index;
+    "/static/{path:.*}" => GET pages::file;
+    "/ws" => SOCKET session::open;
 }
 
 /// All routes, without the middleware of [`app`].
@@ -118,9 +148,7 @@ pub fn configure(config: &mut web::ServiceConfig, door: Door) {
     config
         .app_data(web::Data::new(door.auth.clone()))
         .app_data(web::Data::new(door))
-        .service(rest::at("/", "GET, HEAD").route(rest::reads().to(pages::index)))
-        .service(rest::at("/static/{path:.*}", "GET, HEAD").route(rest::reads().to(pages::file)))
-        .service(rest::at("/ws", "GET").route(web::get().to(session::open)))
+        .configure(configure_pages)
         .configure(rest::configure)
         .default_service(web::to(errors::unknown_route));
 }
@@ -144,6 +172,7 @@ pub fn app(
     // The last one wrapped sees a request first.
     App::new()
         .configure(|config| configure(config, door))
+        .wrap(from_fn(rates::hold))
         .wrap(from_fn(origin::only_loopback_names_in_dev))
         .wrap(NormalizePath::trim())
         .wrap(Compress::default())
@@ -156,7 +185,7 @@ pub struct Serving {
     handle: ServerHandle,
     registry: Arc<Registry>,
     running: JoinHandle<io::Result<()>>,
-    watching: JoinHandle<()>,
+    chores: Vec<JoinHandle<()>>,
 }
 
 impl Serving {
@@ -184,7 +213,7 @@ impl Serving {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.handle.stop(true).await;
-        self.watching.abort();
+        self.chores.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -192,13 +221,24 @@ impl Serving {
 /// caller's: it decides when to [`Serving::stop`].
 ///
 /// # Errors
-/// When an address cannot be listened on, or must not be (beyond loopback without a secret).
+/// When an address cannot be listened on, or must not be (beyond loopback without a key).
 pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
     let settings = door.settings.clone();
     let registry = Arc::clone(&door.registry);
     let listeners = listen.iter().map(|&address| bind(&door, address)).collect::<io::Result<Vec<_>>>()?;
     let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let patience = settings.patience;
+    let tls = match &door.certificate {
+        Some(certificate) => Some(certificate.server_config().map_err(io::Error::other)?),
+        None => None,
+    };
+    let (auth, server) = (door.auth.clone(), door.server.clone());
+    let takes = move |token: &auth::TokenName| auth.still_takes(token);
+    let chores = vec![
+        actix_web::rt::spawn(watcher::watch(Arc::downgrade(&registry), patience, settings.scan, takes)),
+        actix_web::rt::spawn(rates::sweep(Arc::downgrade(&door.rates))),
+        actix_web::rt::spawn(access::keep_fresh(Arc::downgrade(&door.access), move || server.clock().now())),
+    ];
     let mut http = HttpServer::new(move || app(door.clone()))
         .workers(workers)
         .backlog(settings.backlog)
@@ -211,19 +251,15 @@ pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
         .disable_signals()
         .on_connect(move |stream, data| greet(stream, data, patience));
     for listener in listeners {
-        http = http.listen(listener)?;
+        http = match &tls {
+            Some(tls) => http.listen_rustls_0_23(listener, tls.clone())?,
+            None => http.listen(listener)?,
+        };
     }
     let addresses = http.addrs();
     let running = http.run();
     let handle = running.handle();
-    let watching = watcher::watch(Arc::downgrade(&registry), patience, settings.scan);
-    Ok(Serving {
-        addresses,
-        handle,
-        registry,
-        running: actix_web::rt::spawn(running),
-        watching: actix_web::rt::spawn(watching),
-    })
+    Ok(Serving { addresses, handle, registry, running: actix_web::rt::spawn(running), chores })
 }
 
 fn bind(door: &Door, address: SocketAddr) -> io::Result<TcpListener> {
@@ -245,7 +281,8 @@ fn listen_on(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 }
 
 fn greet(stream: &dyn Any, data: &mut Extensions, dead_after: Duration) {
-    let Some(stream) = stream.downcast_ref::<TcpStream>() else { return };
+    let within_tls = stream.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
+    let Some(stream) = stream.downcast_ref::<TcpStream>().or(within_tls) else { return };
     match Line::of(stream, dead_after) {
         Ok(line) => {
             data.insert(Arc::new(line));

@@ -5,6 +5,7 @@
 //! order of their arrival. Its mailbox and its pending posts are bounded. Absent on purpose: dropping silent peers
 //! (`watcher`), since a session is frozen while its peer does not read.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
 use bytestring::ByteString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::actors::server::{ItemDraft, Server, UserEvent};
 use crate::actors::session::{SessionId, SessionSettings, ToSession};
@@ -28,7 +30,7 @@ use super::checks::{self, Act};
 use super::errors::{Answer, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
 use super::watcher::{Line, Seat, Vitals};
-use super::{Door, keys, origin};
+use super::{Door, keys, origin, rates};
 
 // Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
 const MAILBOX: usize = 32;
@@ -46,17 +48,18 @@ const GRANT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Opens a session.
 ///
 /// # Errors
-/// `forbidden` for a foreign page, `busy` when all seats are taken, `bad_frame` when it is no WebSocket handshake.
+/// `forbidden` for a foreign page, `busy` when all seats are taken, `rate_limited` when one address has too many, `bad_frame` when it is no WebSocket handshake.
 pub async fn open(door: web::Data<Door>, request: HttpRequest, payload: web::Payload) -> Answer {
     origin::check(&request, &door.settings.origins)?;
     let mut response = ws::handshake_with_protocols(&request, &[SUBPROTOCOL]).map_err(|error| {
         let message = format!("this is a WebSocket, subprotocol {SUBPROTOCOL}: {error}");
         Problem::from(Refusal::new(Code::BadFrame, message))
     })?;
-    let seat = door.registry.admit()?;
+    let address = rates::address_of(&request);
+    let seat = door.registry.admit(address)?;
     let line = request.conn_data::<Arc<Line>>().cloned();
     let token = offered_token(request.headers());
-    let session = Session::new(door, seat, line, token);
+    let session = Session::new(door, seat, line, token, address);
     // Our own `Frames` reads the socket; the stream of the crate is never fed.
     let nothing = futures_util::stream::pending::<Result<web::Bytes, actix_web::error::PayloadError>>();
     let written = WebsocketContext::with_factory(nothing, move |context| {
@@ -68,11 +71,11 @@ pub async fn open(door: web::Data<Door>, request: HttpRequest, payload: web::Pay
 }
 
 /// The second entry of the subprotocol list, or `Authorization: Bearer` of programs.
-fn offered_token(headers: &HeaderMap) -> Option<String> {
+fn offered_token(headers: &HeaderMap) -> Option<SecretString> {
     let entries = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
     let mut entries = entries.flat_map(|value| value.split(',')).map(str::trim);
     let token = if entries.next() == Some(SUBPROTOCOL) { entries.next() } else { None };
-    token.filter(|token| !token.is_empty()).or_else(|| auth::bearer(headers)).map(str::to_owned)
+    token.filter(|token| !token.is_empty()).or_else(|| auth::bearer(headers)).map(SecretString::from)
 }
 
 /// The actor behind one socket.
@@ -82,7 +85,8 @@ struct Session {
     seat: Seat,
     line: Option<Arc<Line>>,
     vitals: Arc<Vitals>,
-    offered_token: Option<String>,
+    offered_token: Option<SecretString>,
+    address: Option<IpAddr>,
     present: Option<Present>,
     posts: usize,
     leaving: bool,
@@ -182,10 +186,16 @@ impl Handler<ToSession> for Session {
 }
 
 impl Session {
-    fn new(door: web::Data<Door>, seat: Seat, line: Option<Arc<Line>>, offered_token: Option<String>) -> Session {
+    fn new(
+        door: web::Data<Door>,
+        seat: Seat,
+        line: Option<Arc<Line>>,
+        offered_token: Option<SecretString>,
+        address: Option<IpAddr>,
+    ) -> Session {
         let id = door.server.next_session();
         let vitals = Arc::default();
-        Session { door, id, seat, line, vitals, offered_token, present: None, posts: 0, leaving: false }
+        Session { door, id, seat, line, vitals, offered_token, address, present: None, posts: 0, leaving: false }
     }
 
     fn show(&self, frame: ByteString, context: &mut WebsocketContext<Self>) {
@@ -201,12 +211,23 @@ impl Session {
             Ok(message) => message,
             Err(bad) => {
                 let id = bad.id.clone();
+                if let Err(refusal) = self.spend() {
+                    return say_refusal(context, refusal, id);
+                }
                 return say_refusal(context, refusal_of(BadMessage { id: None, ..bad }), id);
             }
         };
         let id = id_of(&message).cloned();
-        if let Err(refusal) = self.follow(message, context) {
+        if let Err(refusal) = self.spend().and_then(|()| self.follow(message, context)) {
             say_refusal(context, refusal, id.map(|id| id.as_str().to_owned()));
+        }
+    }
+
+    /// One message out of the budget of the person, or of the address that nobody has spoken for yet.
+    fn spend(&self) -> Result<(), Refusal> {
+        match &self.present {
+            Some(present) => self.door.rates.message(present.user),
+            None => self.door.rates.stranger(self.address),
         }
     }
 
@@ -223,6 +244,7 @@ impl Session {
             ClientMessage::Configure(configure) => self.configure(configure),
             ClientMessage::More(more) => self.more(&more),
             ClientMessage::Ping(ping) => {
+                self.present()?;
                 say(context, &ServerMessage::Pong(Pong { t: ping.t, server_time: self.door.server.clock().now() }));
                 Ok(())
             }
@@ -243,12 +265,15 @@ impl Session {
             explain: hello.explain.unwrap_or(false),
             timing: hello.timing.unwrap_or(false),
         };
-        let grant = self.door.auth.check(hello.token.as_deref().or(self.offered_token.as_deref()))?;
+        let offered = self.offered_token.as_ref().map(ExposeSecret::expose_secret);
+        let grant = self.door.auth.check(hello.token.as_deref().or(offered))?;
         grant.subject.may_act_as(&hello.user)?;
         let user = checks::person(server.people(), &hello.user, "user")?;
         server.attach(user, self.id, context.address().recipient(), settings, hello.resume)?;
         self.present = Some(Present { server, session: self.id, user, settings });
         self.end_with(&grant, context);
+        self.offered_token = None;
+        grant.token.into_iter().for_each(|token| self.vitals.let_in_by(token));
         Ok(())
     }
 
@@ -396,7 +421,7 @@ fn say_refusal(context: &mut WebsocketContext<Session>, refusal: Refusal, id: Op
 }
 
 fn as_message(refusal: Refusal, id: Option<String>) -> ServerMessage {
-    if refusal.code == Code::Busy {
+    if matches!(refusal.code, Code::Busy | Code::RateLimited) {
         let id = id.and_then(|id| Key::new(&id).ok());
         return ServerMessage::Busy(Busy { id, retry_after_ms: refusal.retry_after_ms.unwrap_or(1_000) });
     }
@@ -438,7 +463,8 @@ mod tests {
             ("header of a program", "authorization", "Bearer a.b.c", Some("a.b.c")),
         ] {
             let request = TestRequest::default().insert_header((header, value)).to_http_request();
-            assert_eq!(offered_token(request.headers()).as_deref(), expected, "{name}");
+            let offered = offered_token(request.headers());
+            assert_eq!(offered.as_ref().map(ExposeSecret::expose_secret), expected, "{name}");
         }
     }
 

@@ -35,6 +35,12 @@ pub fn in_range(field: &str, at: Millis) -> Result<Millis, Refusal> {
     Err(Refusal::field(Code::OutOfRange, field, "must lie between year 1 and year 9999"))
 }
 
+/// Writes RFC 3339, to the second.
+#[must_use]
+pub fn text(at: Millis) -> String {
+    Timestamp::from_second(at.0.div_euclid(1_000)).map_or_else(|_| at.0.to_string(), |instant| instant.to_string())
+}
+
 fn whole_millis(text: &str) -> Option<Millis> {
     text.parse().ok().map(Millis)
 }

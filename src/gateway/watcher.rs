@@ -2,12 +2,13 @@
 //!
 //! Invariant: a peer that is silent, or is sent feeds and never draws one, loses its socket within the configured time
 //! plus two scans, even when it reads nothing and its session is therefore frozen (actix-web-actors polls an actor
-//! only while its socket can be written). No more sessions than configured. Absent on purpose: what sessions say.
+//! only while its socket can be written). The same goes for one whose token was revoked. No more sessions than
+//! configured, in all and per address. Absent on purpose: what sessions say.
 
 use std::collections::HashMap;
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::Recipient;
@@ -16,6 +17,9 @@ use socket2::{SockRef, Socket, TcpKeepalive};
 use crate::actors::session::ToSession;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
+
+use super::auth::TokenName;
+use super::rates::network;
 
 /// A second handle on a connection's socket, to end it from outside.
 pub struct Line(Socket);
@@ -52,11 +56,17 @@ pub struct Vitals {
     heard_ms: AtomicU64,
     // Milliseconds plus one; 0 when nothing is owed.
     owed_ms: AtomicU64,
+    token: OnceLock<TokenName>,
 }
 
 impl Default for Vitals {
     fn default() -> Self {
-        Vitals { start: Instant::now(), heard_ms: AtomicU64::new(0), owed_ms: AtomicU64::new(0) }
+        Vitals {
+            start: Instant::now(),
+            heard_ms: AtomicU64::new(0),
+            owed_ms: AtomicU64::new(0),
+            token: OnceLock::new(),
+        }
     }
 }
 
@@ -77,12 +87,21 @@ impl Vitals {
         self.owed_ms.store(0, Ordering::Relaxed);
     }
 
+    /// This token opened the session; it lasts as long as the token is taken.
+    pub fn let_in_by(&self, token: TokenName) {
+        // A session says hello once.
+        let _ = self.token.set(token);
+    }
+
     fn age_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
     }
 
     /// Why to drop the peer, if there is a reason.
-    fn fault(&self, patience: Duration) -> Option<&'static str> {
+    fn fault(&self, patience: Duration, takes: &dyn Fn(&TokenName) -> bool) -> Option<&'static str> {
+        if self.token.get().is_some_and(|token| !takes(token)) {
+            return Some("revoked");
+        }
         let (now, patience) = (self.age_ms(), patience.as_millis() as u64);
         let heard = self.heard_ms.load(Ordering::Relaxed);
         let owed = self.owed_ms.load(Ordering::Relaxed);
@@ -107,12 +126,16 @@ struct Watched {
 /// All sockets of this server.
 pub struct Registry {
     sessions_max: usize,
+    // 0: no limit.
+    sessions_per_address: usize,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
     seats: usize,
+    // Only those that have a seat.
+    addresses: HashMap<IpAddr, usize>,
     next: u64,
     watched: HashMap<u64, Watched>,
 }
@@ -121,28 +144,38 @@ struct Inner {
 pub struct Seat {
     registry: Arc<Registry>,
     number: u64,
+    address: Option<IpAddr>,
 }
 
 impl Registry {
-    /// Room for so many sessions.
+    /// Room for so many sessions, in all and per address (0: no limit).
     #[must_use]
-    pub fn new(sessions_max: usize) -> Arc<Registry> {
-        Arc::new(Registry { sessions_max, inner: Mutex::default() })
+    pub fn new(sessions_max: usize, sessions_per_address: usize) -> Arc<Registry> {
+        Arc::new(Registry { sessions_max, sessions_per_address, inner: Mutex::default() })
     }
 
     /// Takes a seat.
     ///
     /// # Errors
-    /// `busy` when all are taken.
-    pub fn admit(self: &Arc<Registry>) -> Result<Seat, Refusal> {
+    /// `busy` when all are taken, `rate_limited` when this address has too many.
+    pub fn admit(self: &Arc<Registry>, address: Option<IpAddr>) -> Result<Seat, Refusal> {
+        let address = address.map(network);
         let mut inner = self.lock();
         if inner.seats >= self.sessions_max {
             let message = "all sockets are taken: connect again later";
             return Err(Refusal { retry_after_ms: Some(10_000), ..Refusal::new(Code::Busy, message) });
         }
+        if let Some(address) = address {
+            let held = inner.addresses.entry(address).or_default();
+            if self.sessions_per_address > 0 && *held >= self.sessions_per_address {
+                let message = "this address has as many sockets as it may: close one first";
+                return Err(Refusal { retry_after_ms: Some(10_000), ..Refusal::new(Code::RateLimited, message) });
+            }
+            *held += 1;
+        }
         inner.seats += 1;
         inner.next += 1;
-        Ok(Seat { registry: Arc::clone(self), number: inner.next })
+        Ok(Seat { registry: Arc::clone(self), number: inner.next, address })
     }
 
     /// How many sockets there are.
@@ -165,12 +198,13 @@ impl Registry {
         }
     }
 
-    /// Ends the sockets of peers that ran out of `patience`: first politely, at the next scan by force.
-    pub fn scan(&self, patience: Duration) {
+    /// Ends the sockets of peers that ran out of `patience`, or whose token nobody `takes` any more: first politely, at
+    /// the next scan by force.
+    pub fn scan(&self, patience: Duration, takes: &dyn Fn(&TokenName) -> bool) {
         for watched in self.lock().watched.values_mut() {
             if watched.told {
                 watched.line.iter().for_each(|line| line.cut());
-            } else if let Some(reason) = watched.vitals.fault(patience) {
+            } else if let Some(reason) = watched.vitals.fault(patience, takes) {
                 watched.told = true;
                 let _ = watched.session.try_send(ToSession::Close(reason));
             }
@@ -184,12 +218,17 @@ impl Registry {
 }
 
 /// Scans until the registry is gone.
-pub async fn watch(registry: std::sync::Weak<Registry>, patience: Duration, every: Duration) {
+pub async fn watch(
+    registry: std::sync::Weak<Registry>,
+    patience: Duration,
+    every: Duration,
+    takes: impl Fn(&TokenName) -> bool,
+) {
     let mut ticks = tokio::time::interval(every);
     loop {
         ticks.tick().await;
         let Some(registry) = registry.upgrade() else { return };
-        registry.scan(patience);
+        registry.scan(patience, &takes);
     }
 }
 
@@ -205,6 +244,14 @@ impl Drop for Seat {
         let mut inner = self.registry.lock();
         inner.seats -= 1;
         inner.watched.remove(&self.number);
+        if let Some(address) = self.address
+            && let Some(held) = inner.addresses.get_mut(&address)
+        {
+            *held -= 1;
+            if *held == 0 {
+                inner.addresses.remove(&address);
+            }
+        }
     }
 }
 
@@ -228,12 +275,35 @@ mod tests {
 
     #[test]
     fn seats_are_counted_and_given_back() {
-        let registry = Registry::new(2);
-        let (first, _second) = (registry.admit().unwrap(), registry.admit().unwrap());
-        assert_eq!(registry.admit().err().map(|refusal| refusal.code), Some(Code::Busy));
+        let registry = Registry::new(2, 0);
+        let (first, _second) = (registry.admit(None).unwrap(), registry.admit(None).unwrap());
+        assert_eq!(registry.admit(None).err().map(|refusal| refusal.code), Some(Code::Busy));
         drop(first);
-        assert!(registry.admit().is_ok());
+        assert!(registry.admit(None).is_ok());
         assert_eq!(registry.len(), 1);
+    }
+
+    #[test]
+    fn one_address_does_not_take_all_seats() {
+        let registry = Registry::new(10, 2);
+        let [here, there] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(|address| Some(IpAddr::from(address)));
+        let (first, _second) = (registry.admit(here).unwrap(), registry.admit(here).unwrap());
+        assert_eq!(registry.admit(here).err().map(|refusal| refusal.code), Some(Code::RateLimited));
+        let others = registry.admit(there).unwrap();
+        drop(first);
+        let _third = registry.admit(here).unwrap();
+        drop(others);
+        assert_eq!((registry.len(), registry.lock().addresses.len()), (2, 1));
+    }
+
+    #[test]
+    fn a_session_ends_with_its_token() {
+        let vitals = Vitals::default();
+        let long = Duration::from_secs(60);
+        assert_eq!(vitals.fault(long, &|_| false), None, "nobody came in by a token");
+        vitals.let_in_by(TokenName { kid: "k".into(), jti: None });
+        assert_eq!(vitals.fault(long, &|token| token.kid == "k"), None);
+        assert_eq!(vitals.fault(long, &|_| false), Some("revoked"));
     }
 
     #[test]
@@ -241,16 +311,16 @@ mod tests {
         let none = Duration::ZERO;
         let long = Duration::from_secs(60);
         let vitals = Vitals::default();
-        assert_eq!(vitals.fault(long), None);
-        assert_eq!(vitals.fault(none), Some("silent"));
+        assert_eq!(vitals.fault(long, &|_| true), None);
+        assert_eq!(vitals.fault(none, &|_| true), Some("silent"));
         let patience = Duration::from_millis(40);
         vitals.fed();
         std::thread::sleep(patience * 2);
         vitals.fed();
         vitals.heard();
-        assert_eq!(vitals.fault(patience), Some("slow"), "the oldest debt counts");
+        assert_eq!(vitals.fault(patience, &|_| true), Some("slow"), "the oldest debt counts");
         vitals.drew();
-        assert_eq!(vitals.fault(patience), None);
+        assert_eq!(vitals.fault(patience, &|_| true), None);
     }
 
     #[actix_web::test]
@@ -258,16 +328,16 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut peer = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
-        let registry = Registry::new(1);
-        let seat = registry.admit().unwrap();
+        let registry = Registry::new(1, 0);
+        let seat = registry.admit(None).unwrap();
         let line = Arc::new(Line::of(&ours, Duration::from_secs(1)).unwrap());
         seat.watch(Arc::default(), Some(line), Frozen.start().recipient());
-        registry.scan(Duration::from_secs(60));
-        registry.scan(Duration::ZERO);
+        registry.scan(Duration::from_secs(60), &|_| true);
+        registry.scan(Duration::ZERO, &|_| true);
         let mut byte = [0];
         let waited = tokio::time::timeout(Duration::from_millis(50), peer.read(&mut byte)).await;
         assert!(waited.is_err(), "told first");
-        registry.scan(Duration::from_secs(60));
+        registry.scan(Duration::from_secs(60), &|_| true);
         assert_eq!(peer.read(&mut byte).await.unwrap(), 0, "then cut, though our end is still open");
         drop(ours);
     }

@@ -24,6 +24,8 @@ pub enum Code {
     UnknownItem,
     /// No such route.
     UnknownRoute,
+    /// No such token, or key.
+    UnknownToken,
     /// The route exists, not for this method.
     MethodNotAllowed,
     /// The item is there and cannot be acted on now.
@@ -40,6 +42,8 @@ pub enum Code {
     Unauthorized,
     /// The token may not do this.
     Forbidden,
+    /// Too many requests or messages: slow down. Nothing was learned.
+    RateLimited,
     /// The server has too much to do, or cannot store now: try again later. Nothing was learned.
     Busy,
     /// A fault of the server.
@@ -48,7 +52,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Code; 18] = [
+    pub const ALL: [Code; 20] = [
         Code::BadJson,
         Code::BadFrame,
         Code::UnknownType,
@@ -57,6 +61,7 @@ impl Code {
         Code::UnknownUser,
         Code::UnknownItem,
         Code::UnknownRoute,
+        Code::UnknownToken,
         Code::MethodNotAllowed,
         Code::Unavailable,
         Code::HelloFirst,
@@ -65,6 +70,7 @@ impl Code {
         Code::UnsupportedMedia,
         Code::Unauthorized,
         Code::Forbidden,
+        Code::RateLimited,
         Code::Busy,
         Code::Internal,
     ];
@@ -81,6 +87,7 @@ impl Code {
             Code::UnknownUser => "unknown_user",
             Code::UnknownItem => "unknown_item",
             Code::UnknownRoute => "unknown_route",
+            Code::UnknownToken => "unknown_token",
             Code::MethodNotAllowed => "method_not_allowed",
             Code::Unavailable => "unavailable",
             Code::HelloFirst => "hello_first",
@@ -89,6 +96,7 @@ impl Code {
             Code::UnsupportedMedia => "unsupported_media",
             Code::Unauthorized => "unauthorized",
             Code::Forbidden => "forbidden",
+            Code::RateLimited => "rate_limited",
             Code::Busy => "busy",
             Code::Internal => "internal",
         }

@@ -14,7 +14,7 @@ pub struct Refusal {
     pub field: Option<String>,
     /// For people: lowercase, no full stop.
     pub message: String,
-    /// With [`Code::Busy`]: when to try again.
+    /// With [`Code::Busy`] and [`Code::RateLimited`]: when to try again.
     pub retry_after_ms: Option<u32>,
 }
 

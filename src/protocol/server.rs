@@ -269,6 +269,6 @@ pub struct Pong {
 /// See [`ServerMessage::Bye`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bye {
-    /// Why: `shutdown`, `silent`, `slow`, `replaced`.
+    /// Why: `shutdown`, `silent`, `slow`, `replaced`, `expired`, `revoked`.
     pub reason: String,
 }

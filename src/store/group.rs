@@ -5,6 +5,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::access::Change;
 use super::{Outcome, Snapshot, StoreError, Write};
 use crate::domain::ids::{Position, UserId};
 
@@ -20,8 +21,10 @@ pub(super) const COORDINATOR: u64 = u64::MAX;
 
 /// What one call asks for.
 pub(super) enum Work {
-    /// Answered by one outcome per write; all others by none.
+    /// Answered by one outcome per write.
     Append(Vec<Write>),
+    /// Answered by one outcome, `Stored` when it changed something; those below by none.
+    Access(Change),
     Snapshot(UserId, Snapshot),
     CoordinatorSnapshot(Position, Vec<u8>),
     Health,
@@ -34,7 +37,7 @@ impl Work {
             Work::Snapshot(_, Snapshot { bytes, .. }) | Work::CoordinatorSnapshot(_, bytes) => {
                 1 + bytes.len() / BYTES_PER_WRITE
             }
-            Work::Health => 1,
+            Work::Access(_) | Work::Health => 1,
         }
     }
 
@@ -42,7 +45,7 @@ impl Work {
     pub(super) fn batch(&self) -> &[Write] {
         match self {
             Work::Append(batch) => batch,
-            Work::Snapshot(..) | Work::CoordinatorSnapshot(..) | Work::Health => &[],
+            Work::Access(_) | Work::Snapshot(..) | Work::CoordinatorSnapshot(..) | Work::Health => &[],
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `kill -9` and, as far as the disk keeps its word, a power cut. `(user, event id)` and `(user, seq)` are unique in
 //! the database itself. Absent on purpose: learning; a store folds nothing (`recovery` folds what a store holds).
 
+pub mod access;
 pub mod codec;
 pub mod embedded;
 mod ends;
@@ -21,6 +22,8 @@ use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::{Erasure, Person};
 use crate::domain::time::Millis;
+
+use access::{SigningKey, TokenRecord};
 
 /// One thing to be stored. Within a batch the order is kept: an entry may name an item written before it.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,4 +176,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// Can it write now?
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// All keys that sign tokens, retired ones too, by creation and then id.
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<SigningKey>, StoreError>>;
+
+    /// Keeps a new key; `false` when its id is taken, and nothing has changed.
+    fn put_key(&self, key: SigningKey) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Retires a key and forgets its secret; `false` when no key of this id is in use.
+    fn retire_key(&self, kid: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Tokens that expire after `live_at`, by id, after the id `after` (empty: from the first), at most `limit`.
+    fn tokens(&self, live_at: Millis, after: String, limit: u32)
+    -> BoxFuture<'_, Result<Vec<TokenRecord>, StoreError>>;
+
+    /// Keeps a new token's record; `false` when its id is taken, and nothing has changed. Forgets records of tokens that
+    /// expired [`access::KEPT_AFTER_EXPIRY_MS`] before this one was made.
+    fn put_token(&self, record: TokenRecord) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Revokes a token; the first instant stays. `false` when no such id is kept.
+    fn revoke_token(&self, jti: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Ids of all revoked tokens that expire after `live_at`, in any order.
+    fn revoked_tokens(&self, live_at: Millis) -> BoxFuture<'_, Result<Vec<Key>, StoreError>>;
 }

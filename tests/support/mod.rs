@@ -51,11 +51,17 @@ impl Server {
 
     /// Starts on any store; the directory holds the log.
     pub fn start_on(directory: TempDir, store: String) -> Server {
-        Server::start_with(directory, store, &[])
+        Server::start_on_with(directory, store, &[])
     }
 
-    /// The same with more variables.
-    pub fn start_with(directory: TempDir, store: String, variables: &[(&str, &str)]) -> Server {
+    /// Starts on a directory with variables of its environment.
+    pub fn start_with(directory: TempDir, variables: &[(&str, &str)]) -> Server {
+        let store = store(directory.path());
+        Server::start_on_with(directory, store, variables)
+    }
+
+    /// Starts on any store with variables of its environment.
+    pub fn start_on_with(directory: TempDir, store: String, variables: &[(&str, &str)]) -> Server {
         let mut child = serve(directory.path(), &store, variables);
         let stdout = child.stdout.take().expect("its standard output");
         let (said, hear) = mpsc::channel();
@@ -110,6 +116,11 @@ impl Server {
     pub fn log(&self) -> String {
         let path = self.directory.as_ref().map(|directory| directory.path().join("server.log"));
         path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
+    }
+
+    /// Its directory, in which `store` and `data` find the store.
+    pub fn data_directory(&self) -> String {
+        self.directory.as_ref().map(|directory| directory.path().display().to_string()).unwrap_or_default()
     }
 
     /// Resident memory in bytes, where the system tells.

@@ -67,6 +67,21 @@ impl Rest {
         answer(request.send(body.to_string()))
     }
 
+    /// Any method, with or without a token and a body.
+    pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
+        let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        match body {
+            Some(body) => {
+                let request = request.header("Content-Type", "application/json").body(body.to_string());
+                answer(self.agent.run(request.expect("a request")))
+            }
+            None => answer(self.agent.run(request.body(()).expect("a request"))),
+        }
+    }
+
     /// Keys of the items that a list of items names, in order.
     pub fn feed(&self, user: &str, query: &str) -> Vec<String> {
         let answer = self.get(&format!("/v1/users/{user}/feed?{query}"));

@@ -126,7 +126,7 @@ async fn part(call: Call, bytes: Bytes) -> Outcome {
     posted.id.get_or_insert_with(keys::fresh);
     for _ in 1..TRIES {
         match act(&call, posted.clone()).await {
-            (_, Err(Refusal { code: Code::Busy, retry_after_ms, .. })) => {
+            (_, Err(Refusal { code: Code::Busy | Code::RateLimited, retry_after_ms, .. })) => {
                 let pause = retry_after_ms.unwrap_or(100).clamp(10, PAUSE_MS_MAX);
                 tokio::time::sleep(Duration::from_millis(u64::from(pause))).await;
             }
@@ -148,6 +148,7 @@ async fn act(call: &Call, posted: Posted) -> (Key, Result<Seq, Refusal>) {
     let Posted { user, id, item, kind, dwell_ms, at } = posted;
     let id = id.unwrap_or_else(keys::fresh);
     let checked = call.named(user, "user").and_then(|who| {
+        call.spend(who.id)?;
         let event = checks::interaction(call.server(), Act { id: id.clone(), item, kind, dwell_ms, at })?;
         Ok((who, event))
     });

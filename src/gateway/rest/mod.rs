@@ -1,8 +1,8 @@
-//! REST: one file per group of routes.
+//! REST: one file per group of routes, and the table of them all.
 //!
-//! Invariant: a path that exists answers every method, the ones it does not know with 405 and `Allow`; HEAD goes
-//! wherever GET goes. Absent on purpose: rules; a handler asks, checks and hands on.
+//! Invariant: a route is in [`ROUTES`] or nowhere. Absent on purpose: rules; a handler asks, checks and hands on.
 
+pub mod access;
 pub mod batch;
 pub mod feeds;
 pub mod health;
@@ -13,78 +13,47 @@ pub mod people;
 pub mod rights;
 pub mod scores;
 
-use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard, web};
+use actix_web::HttpResponse;
 use serde::Serialize;
 
-use super::errors::{Answer, Problem};
+use super::errors::Answer;
+use super::routes::routes;
 
 /// How many rows a list may be asked for.
 pub const LIST_MAX: u32 = 1_000;
 /// How many rows a list has when nobody asks.
 pub const LIST_DEFAULT: u32 = 100;
 
-/// All REST routes. `/post/recommendations` stands before `/post/{id}`, so no item is called that here.
-pub fn configure(config: &mut web::ServiceConfig) {
-    config
-        .service(at("/health", "GET, HEAD").route(reads().to(health::health)))
-        .service(at("/ready", "GET, HEAD").route(reads().to(health::ready)))
-        .service(at("/user/{id}", "GET, HEAD").route(reads().to(people::person)))
-        .service(at("/user/{id}/feed", "GET, HEAD").route(reads().to(interactions::of_person)))
-        .service(at("/post/recommendations", "GET, HEAD").route(reads().to(feeds::recommendations)))
-        .service(at("/post/{id}", "GET, HEAD").route(reads().to(items::item)))
-        .service(at("/post/{id}/feed", "GET, HEAD").route(reads().to(interactions::with_item)))
-        .service(at("/v1/users", "GET, HEAD").route(reads().to(people::list)))
-        .service(
-            at("/v1/users/{id}", "GET, HEAD, PUT, DELETE")
-                .route(reads().to(people::person))
-                .route(web::put().to(people::put))
-                .route(web::delete().to(rights::erase)),
-        )
-        .service(at("/v1/users/{id}/export", "GET, HEAD").route(reads().to(rights::export)))
-        .service(
-            at("/v1/users/{id}/follows/{whom}", "PUT, DELETE")
-                .route(web::put().to(people::follow))
-                .route(web::delete().to(people::unfollow)),
-        )
-        .service(at("/v1/users/{id}/feed", "GET, HEAD").route(reads().to(feeds::feed)))
-        .service(
-            at("/v1/users/{id}/model", "GET, HEAD, PATCH")
-                .route(reads().to(scores::model))
-                .route(web::patch().to(scores::set_topics)),
-        )
-        .service(
-            at("/v1/users/{id}/predictions/{item}", "GET, HEAD, POST")
-                .route(reads().to(scores::prediction))
-                .route(web::post().to(scores::label)),
-        )
-        .service(at("/v1/interactions", "POST").route(web::post().to(interactions::take)))
-        .service(at("/v1/items", "GET, HEAD, POST").route(reads().to(items::list)).route(web::post().to(items::create)))
-        .service(
-            at("/v1/items/{id}", "GET, HEAD, PUT, PATCH, DELETE")
-                .route(reads().to(items::item))
-                .route(web::put().to(items::replace))
-                .route(web::patch().to(items::change))
-                .route(web::delete().to(items::delete)),
-        )
-        .service(
-            at("/v1/items/{id}/windows", "GET, HEAD, PUT")
-                .route(reads().to(items::windows))
-                .route(web::put().to(items::set_windows)),
-        )
-        .service(at("/v1/score", "GET, HEAD").route(reads().to(scores::score)))
-        .service(at("/v1/availability", "GET, HEAD").route(reads().to(items::availability)));
-}
+routes! {
+    /// All REST routes. `/post/recommendations` stands before `/post/{id}`, so no item is called that here.
+    ROUTES;
+    /// Registers them.
+    configure;
 
-/// A path, with the methods that it knows.
-pub fn at(path: &str, allow: &'static str) -> Resource {
-    let refuse = move |request: HttpRequest| async move { Answer::Err(Problem::not_allowed(request.method(), allow)) };
-    web::resource(path).default_service(web::to(refuse))
-}
-
-/// GET, and HEAD, which is GET without the body.
-#[must_use]
-pub fn reads() -> Route {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+    "/health" => GET health::health;
+    "/ready" => GET health::ready;
+    "/user/{id}" => GET people::person;
+    "/user/{id}/feed" => GET interactions::of_person;
+    "/post/recommendations" => GET feeds::recommendations;
+    "/post/{id}" => GET items::item;
+    "/post/{id}/feed" => GET interactions::with_item;
+    "/v1/users" => GET people::list;
+    "/v1/users/{id}" => GET people::person, PUT people::put, DELETE rights::erase;
+    "/v1/users/{id}/export" => GET rights::export;
+    "/v1/users/{id}/follows/{whom}" => PUT people::follow, DELETE people::unfollow;
+    "/v1/users/{id}/feed" => GET feeds::feed;
+    "/v1/users/{id}/model" => GET scores::model, PATCH scores::set_topics;
+    "/v1/users/{id}/predictions/{item}" => GET scores::prediction, POST scores::label;
+    "/v1/interactions" => POST interactions::take;
+    "/v1/items" => GET items::list, POST items::create;
+    "/v1/items/{id}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
+    "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
+    "/v1/score" => GET scores::score;
+    "/v1/availability" => GET items::availability;
+    "/v1/tokens" => GET access::list, POST access::create;
+    "/v1/tokens/{jti}" => DELETE access::revoke;
+    "/v1/keys" => GET access::keys, POST access::rotate;
+    "/v1/keys/{kid}" => DELETE access::retire;
 }
 
 /// 200 with this as JSON, not to be kept.
@@ -96,9 +65,10 @@ fn found(body: &impl Serialize) -> Answer {
 mod tests {
     use actix_web::middleware::NormalizePath;
     use actix_web::test as web_test;
-    use actix_web::{App, http::Method};
+    use actix_web::{App, http::Method, web};
 
     use super::super::errors::unknown_route;
+    use super::super::routes::{at, reads};
     use super::*;
 
     #[actix_web::test]
@@ -122,6 +92,8 @@ mod tests {
             (Method::GET, "/v1/interactions/", 405, Some("POST")),
             (Method::POST, "/post/recommendations/", 405, Some("GET, HEAD")),
             (Method::GET, "/v1/users/a/follows/b", 405, Some("PUT, DELETE")),
+            (Method::PATCH, "/v1/items/a/", 500, None),
+            (Method::POST, "/v1/items/a", 405, Some("GET, HEAD, PUT, PATCH, DELETE")),
             (Method::DELETE, "/v1/items", 405, Some("GET, HEAD, POST")),
         ] {
             let request = web_test::TestRequest::with_uri(path).method(method.clone()).to_request();

@@ -12,8 +12,10 @@
 //! that is no entry is answered by the position where the journal ended then.
 //!
 //! Read in this order: `files` (directory, lock, schema), `writer` (group commit), `writes` (what a write does),
-//! `erasure` (what it does to forget), `reader` (queries), `rows` (columns as words), `failures`.
+//! `erasure` (what it does to forget), `access` (keys and tokens), `reader` (queries), `rows` (columns as words),
+//! `failures`.
 
+mod access;
 mod erasure;
 mod failures;
 mod files;
@@ -29,6 +31,7 @@ use futures_util::future::BoxFuture;
 
 use self::reader::Readers;
 use self::writer::Writer;
+use super::access::{Change, SigningKey, TokenRecord};
 use super::group::Work;
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
 use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
@@ -57,6 +60,14 @@ impl Embedded {
         let writer = Writer::start(files::writer(&database)?)?;
         let readers = Readers::start(&database)?;
         Ok(Embedded { readers, writer, _lock: lock })
+    }
+
+    /// Did it change anything?
+    fn change(&self, change: Change) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let outcomes = self.writer.ask(Work::Access(change)).await?;
+            Ok(matches!(outcomes[..], [Outcome::Stored(_)]))
+        })
     }
 
     /// Finishes what was asked, closes the file and gives the directory back. Blocks for a commit or two; dropping does
@@ -121,5 +132,38 @@ impl Store for Embedded {
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.writer.ask(Work::Health).await.map(drop) })
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<SigningKey>, StoreError>> {
+        Box::pin(self.readers.ask(|connection, _| access::keys(connection)))
+    }
+
+    fn put_key(&self, key: SigningKey) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.change(Change::Key(key))
+    }
+
+    fn retire_key(&self, kid: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.change(Change::Retire(kid, at))
+    }
+
+    fn tokens(
+        &self,
+        live_at: Millis,
+        after: String,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| access::tokens(connection, live_at, &after, limit)))
+    }
+
+    fn put_token(&self, record: TokenRecord) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.change(Change::Token(record))
+    }
+
+    fn revoke_token(&self, jti: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.change(Change::Revoke(jti, at))
+    }
+
+    fn revoked_tokens(&self, live_at: Millis) -> BoxFuture<'_, Result<Vec<Key>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| access::revoked_tokens(connection, live_at)))
     }
 }

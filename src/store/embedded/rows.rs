@@ -147,7 +147,8 @@ pub(super) fn vector(value: ValueRef<'_>) -> Option<Embedding> {
     codec::embedding_from_bytes(value.as_blob().ok()?)
 }
 
-fn key(table: &'static str, row: &Row<'_>, index: usize) -> Result<Key, StoreError> {
+/// A column that holds a key.
+pub(super) fn key(table: &'static str, row: &Row<'_>, index: usize) -> Result<Key, StoreError> {
     let text: String = row.get(index)?;
     Key::new(&text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
 }

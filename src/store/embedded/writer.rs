@@ -20,6 +20,7 @@ use crate::store::{Outcome, StoreError, Write};
 fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
     match work {
         Work::Append(batch) => return writes.batch(batch),
+        Work::Access(change) => return writes.access(change).map(|outcome| vec![outcome]),
         Work::Snapshot(user, snapshot) => writes.snapshot(*user, snapshot)?,
         Work::CoordinatorSnapshot(covers, bytes) => writes.coordinator_snapshot(*covers, bytes)?,
         Work::Health => writes.health()?,

@@ -8,11 +8,12 @@ use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::{erasure, rows};
+use super::{access, erasure, rows};
 use crate::domain::ids::{Key, Position, Seq, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::{Entry, What};
 use crate::domain::people::Person;
+use crate::store::access::Change;
 use crate::store::codec::{self, JournalRow};
 use crate::store::ends::Ends;
 use crate::store::group::COORDINATOR;
@@ -236,6 +237,12 @@ impl<'c> Writes<'c> {
         self.connection.prepare_cached(COORDINATOR_SNAPSHOT_SAVE)?.execute(params![covers, checksum, bytes])?;
         self.connection.prepare_cached(COORDINATOR_SNAPSHOTS_TRIM)?.execute([])?;
         Ok(())
+    }
+
+    /// `Stored` when it changed something.
+    pub(super) fn access(&mut self, change: &Change) -> Result<Outcome, StoreError> {
+        let changed = access::apply(change, self.connection)?;
+        Ok(if changed { Outcome::Stored(self.last_position()?) } else { Outcome::Refused })
     }
 
     pub(super) fn health(&self) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@
 //! transactions), `plan` (what a group comes down to), `writes` (as statements), `writer` (the queue), `reads`, `rows`,
 //! `failures`.
 
+mod access;
 mod failures;
 mod plan;
 mod pool;
@@ -40,6 +41,7 @@ pub use self::url::PostgresUrl;
 use self::failures::stopped;
 use self::reads::Reads;
 use self::session::Session;
+use super::access::{Change, SigningKey, TokenRecord};
 use super::group::{Call, QUEUE, Work};
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
 use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
@@ -185,6 +187,39 @@ impl Store for Postgres {
 
     fn follows(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
         Box::pin(self.read(self.reads.clone().follows(user)))
+    }
+
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<SigningKey>, StoreError>> {
+        Box::pin(self.read(access::keys(self.reads.pool.clone())))
+    }
+
+    fn put_key(&self, key: SigningKey) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.read(access::apply(self.reads.pool.clone(), Change::Key(key))))
+    }
+
+    fn retire_key(&self, kid: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.read(access::apply(self.reads.pool.clone(), Change::Retire(kid, at))))
+    }
+
+    fn tokens(
+        &self,
+        live_at: Millis,
+        after: String,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, StoreError>> {
+        Box::pin(self.read(access::tokens(self.reads.pool.clone(), live_at, after, limit)))
+    }
+
+    fn put_token(&self, record: TokenRecord) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.read(access::apply(self.reads.pool.clone(), Change::Token(record))))
+    }
+
+    fn revoke_token(&self, jti: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.read(access::apply(self.reads.pool.clone(), Change::Revoke(jti, at))))
+    }
+
+    fn revoked_tokens(&self, live_at: Millis) -> BoxFuture<'_, Result<Vec<Key>, StoreError>> {
+        Box::pin(self.read(access::revoked_tokens(self.reads.pool.clone(), live_at)))
     }
 
     fn followers(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {

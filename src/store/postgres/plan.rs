@@ -133,7 +133,7 @@ pub(super) fn people(group: &[Call]) -> HashSet<UserId> {
             Work::Snapshot(user, _) => {
                 people.insert(*user);
             }
-            Work::CoordinatorSnapshot(..) | Work::Health => {}
+            Work::Access(_) | Work::CoordinatorSnapshot(..) | Work::Health => {}
         }
     }
     people
@@ -195,7 +195,8 @@ impl<'g> Plan<'g> {
                 answer.push(Planned::Done(outcome));
             }
             match &call.work {
-                Work::Append(_) => {}
+                // Keys and tokens go past this writer, see `access`.
+                Work::Append(_) | Work::Access(_) => {}
                 Work::Snapshot(user, snapshot) => plan.snapshot(*user, snapshot)?,
                 Work::CoordinatorSnapshot(covers, bytes) => {
                     let last = ends.last.unwrap_or_default();

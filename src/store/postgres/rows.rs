@@ -193,7 +193,7 @@ pub(super) fn item(row: &Row, windows: Vec<Window>) -> Result<Item, StoreError> 
     })
 }
 
-fn key(table: &'static str, row: &Row, index: usize) -> Result<Key, StoreError> {
+pub(super) fn key(table: &'static str, row: &Row, index: usize) -> Result<Key, StoreError> {
     let text: &str = get(table, row, index)?;
     Key::new(text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
 }

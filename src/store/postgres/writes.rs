@@ -31,6 +31,7 @@ const ERASE_JOURNAL: &str = include_str!("../../../sql/queries/erase_journal.sql
 const ERASE_SNAPSHOT: &str = include_str!("../../../sql/queries/erase_snapshot.sql");
 const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql");
 const ERASE_COORDINATOR_SNAPSHOTS: &str = include_str!("../../../sql/queries/erase_coordinator_snapshots.sql");
+const ERASE_TOKENS: &str = include_str!("../../../sql/queries/erase_tokens.sql");
 const ERASE_PERSON: &str = include_str!("../../../sql/queries/erase_person.sql");
 const ERASE_ITEM: &str = include_str!("../../../sql/queries/erase_item.sql");
 const ERASE_CHANGES: &str = include_str!("../../../sql/queries/erase_changes.sql");
@@ -235,6 +236,7 @@ pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result
     run(client, ERASE_SNAPSHOT, &[&id]).await?;
     run(client, ERASE_FOLLOWS, &[&id]).await?;
     run(client, ERASE_COORDINATOR_SNAPSHOTS, &[]).await?;
+    run(client, ERASE_TOKENS, &[&id]).await?;
     let partition = i64::from(Partition::of(key).0);
     let nothing = Instant::of("created", Millis::default())?;
     let found = ids_returned(client, ERASE_PERSON, &[&key.as_str(), &partition, &nothing, &id]).await?;

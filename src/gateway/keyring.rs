@@ -1,0 +1,268 @@
+//! The keys in use and the tokens that are refused: one immutable picture, swapped as a whole.
+//!
+//! Invariant: a token is taken only when a key of the ring signed it with HS256, it has not expired, names somebody and
+//! is not revoked; the library compares signatures in constant time. Of several keys all check and one signs, and a new
+//! one signs only after every server has read it. Absent on purpose: where keys come from; any other algorithm.
+
+use std::collections::{HashMap, HashSet};
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::Key;
+use crate::domain::time::{Millis, SECOND_MS};
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+use crate::store::access::SigningKey;
+
+use super::auth::{Grant, Role, Subject, TokenName};
+
+/// The shortest secret: as many bytes as the signature has.
+pub const SECRET_BYTES_MIN: usize = 32;
+/// The id of the key that `secret` in the configuration is. Tokens without `kid` are taken to be signed by it.
+pub const ENV_KID: &str = "env";
+/// A new key signs after this time, so that each server on the same store has read it by then.
+pub const SIGNS_AFTER_MS: i64 = 10 * SECOND_MS;
+/// How far clocks may differ, in seconds.
+pub const LEEWAY_S: u64 = 5;
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sub: Option<Key>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jti: Option<Key>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
+    exp: i64,
+}
+
+/// Why a secret or a token cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// Too easy to guess.
+    #[error("the secret has {0} bytes: use at least 32 random ones")]
+    ShortSecret(usize),
+    /// There is nothing to sign with.
+    #[error("there is no key to sign with: make one with `eddyline token rotate`, or set EDDYLINE_SECRET")]
+    NoKey,
+    /// The signature could not be made.
+    #[error("the token could not be signed: {0}")]
+    Signing(String),
+}
+
+/// See the module.
+pub struct KeyRing {
+    keys: HashMap<String, DecodingKey>,
+    signer: Option<(Key, EncodingKey)>,
+    revoked: HashSet<String>,
+    validation: Validation,
+}
+
+impl KeyRing {
+    /// Everything that is valid at `now`: stored keys, the configured secret, and what is revoked.
+    ///
+    /// # Errors
+    /// [`AuthError::ShortSecret`].
+    pub fn new(
+        stored: &[SigningKey],
+        secret: Option<&SecretString>,
+        revoked: impl IntoIterator<Item = Key>,
+        now: Millis,
+    ) -> Result<KeyRing, AuthError> {
+        let mut keys = HashMap::new();
+        let mut signer = None;
+        if let Some(secret) = secret {
+            let bytes = checked(secret)?;
+            keys.insert(ENV_KID.to_owned(), DecodingKey::from_secret(bytes));
+            signer = Key::new(ENV_KID).ok().map(|kid| (kid, EncodingKey::from_secret(bytes)));
+        }
+        // By creation: the newest that is old enough signs; while none is, the first there is.
+        for key in stored {
+            let Some(bytes) = key.secret.as_ref().map(ExposeSecret::expose_secret) else { continue };
+            if key.retired.is_some() || key.kid.as_str() == ENV_KID {
+                continue;
+            }
+            keys.insert(key.kid.as_str().to_owned(), DecodingKey::from_secret(bytes));
+            if signer.is_none() || now.since(key.created) >= SIGNS_AFTER_MS {
+                signer = Some((key.kid.clone(), EncodingKey::from_secret(bytes)));
+            }
+        }
+        let revoked = revoked.into_iter().map(|jti| jti.as_str().to_owned()).collect();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY_S;
+        validation.validate_nbf = true;
+        Ok(KeyRing { keys, signer, revoked, validation })
+    }
+
+    /// What a token allows.
+    ///
+    /// # Errors
+    /// `unauthorized`, saying what is wrong and never what the token holds.
+    pub fn check(&self, token: &str) -> Result<Grant, Refusal> {
+        let header = jsonwebtoken::decode_header(token).map_err(|error| refused(error.kind()))?;
+        let kid = header.kid.as_deref().unwrap_or(ENV_KID);
+        let key = self
+            .keys
+            .get(kid)
+            .ok_or_else(|| unauthorized("the token's key (kid) is not in use here: get a new token"))?;
+        let decoded = jsonwebtoken::decode::<Claims>(token, key, &self.validation);
+        let claims = decoded.map_err(|error| refused(error.kind()))?.claims;
+        let subject = match (claims.role, claims.sub) {
+            (Some(Role::Service), _) => Subject::Anyone,
+            (Some(Role::User) | None, Some(person)) => Subject::Person(person),
+            (_, None) => return Err(unauthorized("the token names nobody: it needs sub, or role service")),
+        };
+        let token = TokenName { kid: kid.to_owned(), jti: claims.jti.map(|jti| jti.as_str().to_owned()) };
+        if !self.still_takes(&token) {
+            return Err(unauthorized("the token was revoked: get a new one"));
+        }
+        let expires = Millis(claims.exp.saturating_mul(SECOND_MS));
+        Ok(Grant { subject, expires: Some(expires), token: Some(token) })
+    }
+
+    /// Would this token, which was taken once, be taken again? Its time apart.
+    #[must_use]
+    pub fn still_takes(&self, token: &TokenName) -> bool {
+        self.keys.contains_key(&token.kid) && token.jti.as_ref().is_none_or(|jti| !self.revoked.contains(jti))
+    }
+
+    /// Makes a token for a person (`Some`) or a service, and names the key that signed it.
+    ///
+    /// # Errors
+    /// [`AuthError`].
+    pub fn sign(
+        &self,
+        jti: &Key,
+        person: Option<&Key>,
+        expires: Millis,
+        now: Millis,
+    ) -> Result<(String, Key), AuthError> {
+        let (kid, key) = self.signer.as_ref().ok_or(AuthError::NoKey)?;
+        let claims = Claims {
+            sub: person.cloned(),
+            role: Some(if person.is_some() { Role::User } else { Role::Service }),
+            jti: Some(jti.clone()),
+            iat: Some(now.0.div_euclid(SECOND_MS)),
+            exp: expires.0.div_euclid(SECOND_MS),
+        };
+        let header = Header { kid: Some(kid.as_str().to_owned()), ..Header::new(Algorithm::HS256) };
+        let token = jsonwebtoken::encode(&header, &claims, key);
+        Ok((token.map_err(|error| AuthError::Signing(error.to_string()))?, kid.clone()))
+    }
+
+    /// The id of the key that signs now.
+    #[must_use]
+    pub fn signer(&self) -> Option<&Key> {
+        self.signer.as_ref().map(|(kid, _)| kid)
+    }
+
+    /// How many keys check tokens.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Nobody can come in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+fn refused(kind: &ErrorKind) -> Refusal {
+    match kind {
+        ErrorKind::ExpiredSignature => unauthorized("the token has expired: get a new one"),
+        ErrorKind::ImmatureSignature => unauthorized("the token is not valid yet: check the clocks"),
+        ErrorKind::MissingRequiredClaim(_) => unauthorized("the token needs the claim exp"),
+        ErrorKind::InvalidAlgorithm => unauthorized("the token must be signed with HS256"),
+        _ => unauthorized("the token is not valid"),
+    }
+}
+
+fn unauthorized(message: &str) -> Refusal {
+    Refusal::new(Code::Unauthorized, message)
+}
+
+fn checked(secret: &SecretString) -> Result<&[u8], AuthError> {
+    let bytes = secret.expose_secret().as_bytes();
+    if bytes.len() < SECRET_BYTES_MIN {
+        return Err(AuthError::ShortSecret(bytes.len()));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_900_000_000_000);
+
+    fn key(text: &str) -> Key {
+        Key::new(text).unwrap()
+    }
+
+    fn stored(kid: &str, created: Millis) -> SigningKey {
+        let secret = format!("{kid:-<32}").into_bytes();
+        SigningKey { kid: key(kid), secret: Some(secret.into()), created, retired: None }
+    }
+
+    fn retired(kid: &str) -> SigningKey {
+        SigningKey { secret: None, retired: Some(NOW), ..stored(kid, Millis(0)) }
+    }
+
+    #[test]
+    fn the_newest_key_that_everybody_has_read_signs() {
+        let secret: SecretString = "s".repeat(32).into();
+        let (old, older, fresh) = (NOW.plus(-60_000), NOW.plus(-90_000), NOW.plus(-100));
+        for (name, keys, secret, signer) in [
+            ("none", vec![], None, None),
+            ("the configured one", vec![], Some(&secret), Some("env")),
+            ("a stored one wins", vec![stored("a", old)], Some(&secret), Some("a")),
+            ("newest", vec![stored("a", older), stored("b", old)], None, Some("b")),
+            ("too new", vec![stored("a", old), stored("b", fresh)], None, Some("a")),
+            ("too new, beside the configured one", vec![stored("b", fresh)], Some(&secret), Some("env")),
+            ("too new, alone", vec![stored("b", fresh)], None, Some("b")),
+            ("retired", vec![stored("a", older), retired("b")], None, Some("a")),
+        ] {
+            let ring = KeyRing::new(&keys, secret, [], NOW).unwrap();
+            assert_eq!(ring.signer().map(Key::as_str), signer, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_key_of_the_ring_checks_what_it_signed_and_nothing_else() {
+        let later = NOW.plus(3_600_000);
+        let one = KeyRing::new(&[stored("a", Millis(0))], None, [], NOW).unwrap();
+        let (token, kid) = one.sign(&key("t1"), Some(&key("ada")), later, NOW).unwrap();
+        assert_eq!(kid.as_str(), "a");
+        let same_name = SigningKey { secret: Some(b"x".repeat(32).into()), ..stored("a", Millis(0)) };
+        for (name, keys, revoked, good) in [
+            ("itself", vec![stored("a", Millis(0))], vec![], true),
+            ("with a newer one", vec![stored("a", Millis(0)), stored("b", Millis(1))], vec![], true),
+            ("another revoked", vec![stored("a", Millis(0))], vec![key("t2")], true),
+            ("revoked", vec![stored("a", Millis(0))], vec![key("t1")], false),
+            ("another key", vec![stored("b", Millis(0))], vec![], false),
+            ("another secret", vec![same_name], vec![], false),
+            ("retired", vec![retired("a")], vec![], false),
+        ] {
+            let ring = KeyRing::new(&keys, None, revoked, NOW).unwrap();
+            assert_eq!(ring.check(&token).is_ok(), good, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_stored_key_takes_the_place_of_the_configured_one() {
+        let secret: SecretString = "s".repeat(32).into();
+        let ring = KeyRing::new(&[stored("env", Millis(0))], Some(&secret), [], NOW).unwrap();
+        let own = KeyRing::new(&[], Some(&secret), [], NOW).unwrap();
+        let (token, _) = own.sign(&key("t"), None, NOW.plus(60_000), NOW).unwrap();
+        assert!(ring.check(&token).is_ok());
+        assert_eq!(ring.len(), 1);
+    }
+}

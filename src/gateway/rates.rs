@@ -1,0 +1,397 @@
+//! How much anybody may ask for: token buckets per address, per subject and per acting person, and sockets per address.
+//!
+//! Invariant: what is refused here has cost no more than reading it, and nothing was learned. Memory is bounded: a
+//! bucket that is full again is forgotten every second, and beyond [`TABLE_MAX`] buckets newcomers share. An address is
+//! that of the connection, an IPv6 one its /64. Absent on purpose: forwarded headers, which anybody may write; budgets
+//! over several servers.
+
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, HttpRequest, ResponseError as _, web};
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::UserId;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+use super::Door;
+use super::auth::{Checked, Grant, Subject, bearer};
+use super::errors::Problem;
+
+/// Buckets of one kind; newcomers beyond share [`SHARED`] ones until others are forgotten.
+pub const TABLE_MAX: usize = 200_000;
+/// See [`TABLE_MAX`].
+pub const SHARED: u64 = 4_096;
+/// Between two rounds of forgetting.
+pub const SWEEP: Duration = Duration::from_secs(1);
+
+// Asked by load balancers, which must hear the truth under load too.
+const FREE: [&str; 2] = ["/health", "/ready"];
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// How many per second in the long run; 0: no limit.
+    pub per_second: u32,
+    /// How many at once after a pause.
+    pub burst: u32,
+}
+
+/// `[rate]` of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateSettings {
+    /// Requests of one address, and what it says on sockets before `hello`.
+    pub address: Bucket,
+    /// Requests with one person's tokens.
+    pub person: Bucket,
+    /// Requests with one service token.
+    pub service: Bucket,
+    /// Messages of one person over all their sockets, and events that they send over REST.
+    pub message: Bucket,
+    /// Open sockets of one address; 0: no limit but `sockets_max`.
+    pub sockets_per_address: usize,
+}
+
+impl Default for RateSettings {
+    fn default() -> Self {
+        RateSettings {
+            address: Bucket { per_second: 5_000, burst: 20_000 },
+            person: Bucket { per_second: 100, burst: 1_000 },
+            service: Bucket { per_second: 5_000, burst: 20_000 },
+            message: Bucket { per_second: 500, burst: 5_000 },
+            sockets_per_address: 0,
+        }
+    }
+}
+
+impl RateSettings {
+    /// Checks what has bounds.
+    ///
+    /// # Errors
+    /// The key, and what it must be.
+    pub fn check(&self) -> Result<(), (String, String)> {
+        let buckets =
+            [("address", self.address), ("person", self.person), ("service", self.service), ("message", self.message)];
+        for (name, bucket) in buckets {
+            if bucket.per_second > 0 && bucket.burst == 0 {
+                return Err((format!("rate.{name}.burst"), "must be at least 1 (per_second = 0 turns it off)".into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is left in a bucket after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its size.
+    pub limit: u32,
+    /// How many more at once.
+    pub remaining: u32,
+    /// When it is full again, in seconds.
+    pub reset_s: u32,
+    /// It was empty: when there is one again, in milliseconds.
+    pub retry_after_ms: Option<u32>,
+}
+
+impl Left {
+    /// The one that its reader runs into first.
+    fn tighter(self, other: Option<Left>) -> Left {
+        let share = |left: &Left| u64::from(left.remaining) << 32 | u64::from(left.limit);
+        match other {
+            Some(other) if share(&other) < share(&self) => other,
+            _ => self,
+        }
+    }
+
+    fn refusal(self) -> Option<Refusal> {
+        let retry_after_ms = self.retry_after_ms?;
+        let message = "too many requests: slow down, and send the same again after the pause";
+        Some(Refusal { retry_after_ms: Some(retry_after_ms), ..Refusal::new(Code::RateLimited, message) })
+    }
+
+    fn write(self, headers: &mut HeaderMap) {
+        for (name, value) in [
+            ("ratelimit-limit", self.limit),
+            ("ratelimit-remaining", self.remaining),
+            ("ratelimit-reset", self.reset_s),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+        }
+    }
+}
+
+type Limiter = RateLimiter<u64, DashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
+
+/// Buckets of one kind by the hash of whose they are.
+struct Table {
+    limiter: Limiter,
+    clock: DefaultClock,
+    hasher: RandomState,
+    limit: u32,
+    per_second: u32,
+    crowded: AtomicBool,
+}
+
+impl Table {
+    fn new(bucket: Bucket) -> Option<Table> {
+        let (per_second, burst) = (NonZeroU32::new(bucket.per_second)?, NonZeroU32::new(bucket.burst)?);
+        let clock = DefaultClock::default();
+        let quota = Quota::per_second(per_second).allow_burst(burst);
+        let limiter = RateLimiter::dashmap_with_clock(quota, clock.clone()).with_middleware();
+        let (limit, per_second) = (burst.get(), per_second.get());
+        Some(Table { limiter, clock, hasher: RandomState::new(), limit, per_second, crowded: AtomicBool::new(false) })
+    }
+
+    fn take(&self, whose: impl Hash) -> Left {
+        let mut place = self.hasher.hash_one(whose);
+        if self.crowded.load(Ordering::Relaxed) {
+            place %= SHARED;
+        }
+        let (remaining, retry_after_ms) = match self.limiter.check_key(&place) {
+            Ok(state) => (state.remaining_burst_capacity(), None),
+            Err(until) => {
+                let wait = until.wait_time_from(self.clock.now()).as_millis();
+                (0, Some(u32::try_from(wait).unwrap_or(u32::MAX).max(1)))
+            }
+        };
+        let reset_s = (self.limit.saturating_sub(remaining)).div_ceil(self.per_second);
+        Left { limit: self.limit, remaining, reset_s, retry_after_ms }
+    }
+
+    fn sweep(&self) {
+        self.limiter.retain_recent();
+        let held = self.limiter.len();
+        if held < TABLE_MAX / 4 {
+            self.limiter.shrink_to_fit();
+        }
+        self.crowded.store(held > TABLE_MAX, Ordering::Relaxed);
+    }
+}
+
+/// All buckets of one server.
+pub struct Rates {
+    address: Option<Table>,
+    person: Option<Table>,
+    service: Option<Table>,
+    message: Option<Table>,
+}
+
+impl Rates {
+    /// Full buckets.
+    #[must_use]
+    pub fn new(settings: &RateSettings) -> Rates {
+        Rates {
+            address: Table::new(settings.address),
+            person: Table::new(settings.person),
+            service: Table::new(settings.service),
+            message: Table::new(settings.message),
+        }
+    }
+
+    /// A request, or a frame of nobody known yet, from this address.
+    pub fn address(&self, address: IpAddr) -> Option<Left> {
+        self.address.as_ref().map(|table| table.take(network(address)))
+    }
+
+    fn subject(&self, grant: &Grant) -> Option<Left> {
+        match (&grant.subject, &grant.token) {
+            (Subject::Person(key), _) => self.person.as_ref().map(|table| table.take(key)),
+            (Subject::Anyone, Some(token)) => self.service.as_ref().map(|table| table.take(token)),
+            // Dev mode.
+            (Subject::Anyone, None) => None,
+        }
+    }
+
+    /// A message or an event of a person.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the pause.
+    pub fn message(&self, user: UserId) -> Result<(), Refusal> {
+        let left = self.message.as_ref().map(|table| table.take(user));
+        left.and_then(Left::refusal).map_or(Ok(()), Err)
+    }
+
+    /// The same from nobody known yet.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the pause.
+    pub fn stranger(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
+        let left = address.and_then(|address| self.address(address));
+        left.and_then(Left::refusal).map_or(Ok(()), Err)
+    }
+
+    fn sweep(&self) {
+        for table in [&self.address, &self.person, &self.service, &self.message].into_iter().flatten() {
+            table.sweep();
+        }
+    }
+}
+
+/// Forgets full buckets until nobody holds the others any more.
+pub async fn sweep(rates: std::sync::Weak<Rates>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        let Some(rates) = rates.upgrade() else { return };
+        rates.sweep();
+    }
+}
+
+/// The part of an address that its owner cannot change at will.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => {
+            let [a, b, c, d, ..] = six.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        four => four,
+    }
+}
+
+/// From where a connection comes.
+#[must_use]
+pub fn address_of(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|address| address.ip())
+}
+
+/// Middleware: takes from the buckets of address and subject, refuses with 429, and says what is left. The token is
+/// checked here, once; what came of it is kept for the handler.
+///
+/// # Errors
+/// Only those of the service within.
+pub async fn hold(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let door = request.app_data::<web::Data<Door>>().cloned();
+    let Some(door) = door.filter(|_| !FREE.contains(&request.path())) else {
+        return Ok(next.call(request).await?.map_into_left_body());
+    };
+    let mut left = address_of(request.request()).and_then(|address| door.rates.address(address));
+    if left.is_none_or(|left| left.retry_after_ms.is_none()) {
+        let checked = door.auth.check(bearer(request.headers()));
+        let of_subject = checked.as_ref().ok().and_then(|grant| door.rates.subject(grant));
+        left = left.map(|left| left.tighter(of_subject)).or(of_subject);
+        request.extensions_mut().insert(Checked(checked));
+    }
+    let mut response = match left.and_then(Left::refusal) {
+        Some(refusal) => {
+            let response = Problem::from(refusal).error_response();
+            request.into_response(response).map_into_right_body()
+        }
+        None => next.call(request).await?.map_into_left_body(),
+    };
+    if let Some(left) = left {
+        left.write(response.headers_mut());
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Key;
+    use crate::gateway::auth::TokenName;
+
+    fn rates(per_second: u32, burst: u32) -> Rates {
+        let bucket = Bucket { per_second, burst };
+        let settings =
+            RateSettings { address: bucket, person: bucket, service: bucket, message: bucket, sockets_per_address: 0 };
+        Rates::new(&settings)
+    }
+
+    fn service(jti: &str) -> Grant {
+        let token = TokenName { kid: "k".into(), jti: Some(jti.into()) };
+        Grant { subject: Subject::Anyone, expires: None, token: Some(token) }
+    }
+
+    #[test]
+    fn a_bucket_empties_says_so_and_fills_again() {
+        let rates = rates(20, 2);
+        let address: IpAddr = [192, 0, 2, 1].into();
+        let first = rates.address(address).unwrap();
+        assert_eq!(first, Left { limit: 2, remaining: 1, reset_s: 1, retry_after_ms: None });
+        assert_eq!(rates.address(address).unwrap().remaining, 0);
+        let refused = rates.address(address).unwrap().retry_after_ms.unwrap();
+        assert!((1..=50).contains(&refused), "{refused}");
+        assert!(rates.address([192, 0, 2, 2].into()).unwrap().retry_after_ms.is_none(), "another address");
+        std::thread::sleep(Duration::from_millis(80));
+        assert!(rates.address(address).unwrap().retry_after_ms.is_none());
+    }
+
+    #[test]
+    fn everybody_has_a_bucket_of_their_own() {
+        let rates = rates(1, 1);
+        let person = |name| Grant {
+            subject: Subject::Person(Key::new(name).unwrap()),
+            expires: None,
+            token: service("t").token,
+        };
+        for (name, grant, good) in [
+            ("ada", person("ada"), true),
+            ("ada again", person("ada"), false),
+            ("bob, same token id", person("bob"), true),
+            ("a service", service("s1"), true),
+            ("the same", service("s1"), false),
+            ("another", service("s2"), true),
+        ] {
+            assert_eq!(rates.subject(&grant).unwrap().retry_after_ms.is_none(), good, "{name}");
+        }
+        assert_eq!(rates.subject(&Grant { token: None, ..service("") }), None, "dev mode");
+        assert!(rates.message(UserId(1)).is_ok());
+        assert_eq!(rates.message(UserId(1)).unwrap_err().code, Code::RateLimited);
+        assert!(rates.message(UserId(2)).is_ok());
+    }
+
+    #[test]
+    fn zero_turns_a_limit_off() {
+        let rates = rates(0, 0);
+        assert!(
+            (0..10_000).all(|_| rates.address([192, 0, 2, 1].into()).is_none() && rates.message(UserId(1)).is_ok())
+        );
+    }
+
+    #[test]
+    fn idle_buckets_are_forgotten_and_a_crowd_shares() {
+        let table = Table::new(Bucket { per_second: 1, burst: 1 }).unwrap();
+        for number in 0..TABLE_MAX as u64 + 10 {
+            table.take(number);
+        }
+        table.sweep();
+        assert!(table.crowded.load(Ordering::Relaxed));
+        for number in 0..50_000_u64 {
+            table.take(("newcomer", number));
+        }
+        assert!(table.limiter.len() as u64 <= TABLE_MAX as u64 + 10 + SHARED);
+        std::thread::sleep(Duration::from_millis(2_100));
+        table.sweep();
+        assert_eq!(table.limiter.len(), 0);
+        assert!(!table.crowded.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn an_address_is_what_its_owner_cannot_change_at_will() {
+        for (given, expected) in
+            [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::")]
+        {
+            assert_eq!(network(given.parse().unwrap()), expected.parse::<IpAddr>().unwrap(), "{given}");
+        }
+    }
+}

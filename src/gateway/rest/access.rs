@@ -1,0 +1,188 @@
+//! Keys and tokens over HTTP.
+//!
+//! Invariant: for services only. A token is answered once, to whoever made it; a key's secret never. Absent on purpose:
+//! logging in; a product's own backend knows its people and asks for their tokens here.
+
+use actix_web::{HttpResponse, web};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::domain::ids::Key;
+use crate::domain::time::Millis;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+use crate::store::access::{Holder, TokenRecord};
+
+use super::super::access::{DAYS_DEFAULT, DAYS_MAX, Issued, KeyFace};
+use super::super::body;
+use super::super::call::Call;
+use super::super::errors::Answer;
+use super::{LIST_DEFAULT, LIST_MAX, found};
+
+/// What `POST /v1/tokens` takes.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Wanted {
+    user: Option<Key>,
+    service: bool,
+    days: Option<i64>,
+}
+
+/// A token as it is listed.
+#[derive(Serialize)]
+struct TokenView<'a> {
+    jti: &'a Key,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<&'a Key>,
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a Key>,
+    created: Millis,
+    expires: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+}
+
+impl<'a> TokenView<'a> {
+    fn new(record: &'a TokenRecord, token: Option<&'a str>) -> TokenView<'a> {
+        let TokenRecord { jti, kid, holder, created, expires, revoked } = record;
+        let user = if let Holder::Person(key) = holder { Some(key) } else { None };
+        let (role, _) = holder.columns();
+        TokenView { jti, kid: kid.as_ref(), role, user, created: *created, expires: *expires, revoked: *revoked, token }
+    }
+}
+
+#[derive(Serialize)]
+struct KeyView {
+    kid: Key,
+    signs: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signs_from: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retired: Option<Millis>,
+}
+
+impl From<KeyFace> for KeyView {
+    fn from(KeyFace { kid, created, retired, signs, signs_from }: KeyFace) -> Self {
+        KeyView { kid, signs, created, signs_from: signs_from.filter(|_| retired.is_none()), retired }
+    }
+}
+
+/// `POST /v1/tokens`: 201 with the token.
+///
+/// # Errors
+/// `bad_field` unless it is for one person or for a service, `conflict` without a key.
+pub async fn create(call: Call, payload: web::Payload) -> Answer {
+    call.subject().must_be_service()?;
+    let wanted: Wanted = body::json(call.headers(), payload).await?;
+    let (person, days) = checked(wanted)?;
+    let Issued { token, record } = call.access().create(person, days, call.now()).await.map_err(Refusal::from)?;
+    let view = TokenView::new(&record, Some(token.expose_secret()));
+    Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(view))
+}
+
+fn checked(wanted: Wanted) -> Result<(Option<Key>, i64), Refusal> {
+    let Wanted { user, service, days } = wanted;
+    if user.is_some() == service {
+        return Err(Refusal::field(Code::BadField, "user", "name a user, or say service: true, and not both"));
+    }
+    let days = days.unwrap_or(DAYS_DEFAULT);
+    if !(1..=DAYS_MAX).contains(&days) {
+        return Err(Refusal::field(Code::OutOfRange, "days", format!("must be 1 to {DAYS_MAX}, is {days}")));
+    }
+    Ok((user, days))
+}
+
+/// `GET /v1/tokens?limit=&after=`: those that have not expired, never the tokens themselves.
+///
+/// # Errors
+/// `busy` while the store cannot answer.
+pub async fn list(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    let query = call.query(&["limit", "after"])?;
+    let limit = query.limit(LIST_DEFAULT, LIST_MAX)?;
+    let after = query.text("after").unwrap_or_default().to_owned();
+    let records = call.access().tokens(after, limit, call.now()).await.map_err(Refusal::from)?;
+    let next = records.last().filter(|_| records.len() == limit as usize).map(|record| &record.jti);
+    let views: Vec<_> = records.iter().map(|record| TokenView::new(record, None)).collect();
+    match next {
+        Some(next) => found(&json!({"tokens": views, "next": next})),
+        None => found(&json!({"tokens": views})),
+    }
+}
+
+/// `DELETE /v1/tokens/{jti}?expires=`: refused from now on.
+///
+/// # Errors
+/// `unknown_token`, unless `expires` says how long to remember one that was made elsewhere.
+pub async fn revoke(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    let expires = call.query(&["expires"])?.time("expires")?;
+    let (jti, now) = (call.key("jti")?, call.now());
+    call.access().revoke(jti.clone(), expires, now).await.map_err(Refusal::from)?;
+    found(&json!({"jti": jti, "revoked": now}))
+}
+
+/// `GET /v1/keys`.
+///
+/// # Errors
+/// `busy` while the store cannot answer.
+pub async fn keys(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    call.query(&[])?;
+    let keys = call.access().keys().await.map_err(Refusal::from)?;
+    found(&json!({"keys": keys.into_iter().map(KeyView::from).collect::<Vec<_>>()}))
+}
+
+/// `POST /v1/keys`: 201; a new key, and all others go on.
+///
+/// # Errors
+/// `busy` while the store cannot answer.
+pub async fn rotate(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    call.query(&[])?;
+    let key = call.access().rotate(call.now()).await.map_err(Refusal::from)?;
+    Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(KeyView::from(key)))
+}
+
+/// `DELETE /v1/keys/{kid}`: tokens that it signed are refused from now on.
+///
+/// # Errors
+/// `unknown_token`; `conflict` for the last key, and for the configured secret.
+pub async fn retire(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    call.query(&[])?;
+    let (kid, now) = (call.key("kid")?, call.now());
+    call.access().retire(kid.clone(), now).await.map_err(Refusal::from)?;
+    found(&json!({"kid": kid, "retired": now}))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_for_one_person_or_for_a_service() {
+        for (text, expected) in [
+            (r#"{"user":"ada"}"#, Ok((Some("ada"), 30))),
+            (r#"{"service":true,"days":1}"#, Ok((None, 1))),
+            (r#"{"user":"ada","service":true}"#, Err("user")),
+            ("{}", Err("user")),
+            (r#"{"user":"ada","days":0}"#, Err("days")),
+            (r#"{"user":"ada","days":3651}"#, Err("days")),
+            (r#"{"user":""}"#, Err("user")),
+            (r#"{"role":"root"}"#, Err("role")),
+        ] {
+            let found = body::parse::<Wanted>(text.as_bytes()).and_then(checked);
+            let found = found.map_err(|refusal| refusal.field.unwrap());
+            let found = found.as_ref().map(|(user, days)| (user.as_ref().map(Key::as_str), *days));
+            assert_eq!(found.map_err(String::as_str), expected, "{text}");
+        }
+    }
+}
