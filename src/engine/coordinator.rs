@@ -302,7 +302,9 @@ impl CoordinatorState {
             if item.embedding.len() != dim {
                 return Err(CatalogueError::Dimension { expected: dim, found: item.embedding.len() });
             }
-            state.count(&item, 1.0);
+            if !item.deleted {
+                state.count(&item, 1.0);
+            }
             items.push(Arc::new(item));
         }
         state.world.load_items(items);
