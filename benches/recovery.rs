@@ -1,24 +1,23 @@
 //! How long a server with a long past takes: from `kill -9` to ready, and from a cold person's request to their answer.
 //!
-//! Not a timed test: it prints figures. `RECOVERY_PEOPLE` and `RECOVERY_ENTRIES` set the size (100,000 and 5,000,000).
+//! Not a timed test: it prints figures. `RECOVERY_PEOPLE` and `RECOVERY_ENTRIES` set the size (100,000 and 5,000,000),
+//! `RECOVERY_STORE` names an empty store to use instead of a directory of its own.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddyline::commands::loader::Loader;
-use eddyline::config::Config;
+use eddyline::config::{Config, StoreUrl};
 use eddyline::domain::ids::Key;
 use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::time::Millis;
 use eddyline::embed::hashing::HashingEmbedder;
 use eddyline::engine::coordinator::Draft;
 use eddyline::engine::user::UserEvent;
-use eddyline::store::embedded::Embedded;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -33,11 +32,12 @@ fn number(name: &str, default: u32) -> u32 {
 }
 
 /// People who each liked, clicked and skipped their share, through the engine and into the store.
-fn fill(directory: &Path, people: u32, entries: u32) {
+fn fill(url: &str, people: u32, entries: u32) {
     let now = Millis(1_780_000_000_000);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let store = Arc::new(Embedded::open(directory).unwrap());
+        let config = Config { store: StoreUrl::parse(url).unwrap(), ..Config::default() };
+        let store = eddyline::app::open_store(&config).await.unwrap();
         let embedder = Arc::new(HashingEmbedder::new(384).unwrap());
         let mut loader = Loader::open(store, embedder, &Config::default(), now).await.unwrap();
         for item in 0..ITEMS {
@@ -72,10 +72,10 @@ fn fill(directory: &Path, people: u32, entries: u32) {
 }
 
 /// Starts the server; gives it, its address, and how long it took to be ready.
-fn start(directory: &Path) -> (Child, String, Duration) {
+fn start(url: &str) -> (Child, String, Duration) {
     let began = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--store", &format!("file:{}", directory.display())])
+        .args(["serve", "--listen", "127.0.0.1:0", "--store", url])
         .env("EDDYLINE_LIMITS__ACTIVE_PEOPLE", ACTIVE)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -95,15 +95,17 @@ fn percentile(sorted: &[Duration], share: f64) -> Duration {
 fn main() {
     let (people, entries) = (number("RECOVERY_PEOPLE", 100_000), number("RECOVERY_ENTRIES", 5_000_000));
     let directory = tempfile::tempdir().unwrap();
+    let own = format!("file:{}", directory.path().display());
+    let url = std::env::var("RECOVERY_STORE").unwrap_or(own);
     let began = Instant::now();
-    fill(directory.path(), people, entries);
+    fill(&url, people, entries);
     let filled = began.elapsed().as_secs_f64();
     println!(
         "{people} people, {entries} entries, {ITEMS} items: learned and stored in {filled:.1} s ({:.0}/s)",
         f64::from(entries) / filled
     );
     for round in 1..=3 {
-        let (mut child, address, ready) = start(directory.path());
+        let (mut child, address, ready) = start(&url);
         // Something new in the journal, so that there is a tail to fold.
         for event in 0..200 {
             let body =
@@ -115,7 +117,7 @@ fn main() {
         child.wait().unwrap();
         println!("round {round}: ready {:.0} ms after its start; then killed by kill -9", ready.as_secs_f64() * 1e3);
     }
-    let (mut child, address, ready) = start(directory.path());
+    let (mut child, address, ready) = start(&url);
     println!("ready {:.0} ms after kill -9 and a start", ready.as_secs_f64() * 1e3);
     let agent = ureq::Agent::new_with_defaults();
     let mut random = ChaCha8Rng::seed_from_u64(2);
