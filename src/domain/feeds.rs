@@ -34,26 +34,43 @@ impl Ranking {
     }
 }
 
-/// One voice in the blend. The order is the order of the feature vector in the journal: append, never reorder.
+/// One voice in the blend. Each stands on one or more features of the journal, see `engine::learn::features`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expert {
     /// The person's accepted/rejected model on the embedding.
     Online,
-    /// The person's decaying weight of the item's topics.
+    /// The person's decaying weight of the item's topics, and how its topic is received.
     Topic,
     /// How new the item is.
     Freshness,
-    /// The person follows its author.
+    /// The person follows its author, or people they follow were there.
     Followed,
-    /// How popular it is among what is available.
+    /// How popular it is among what is available, and how it is received.
     Popularity,
+    /// The person's own habit: how often, how lately, at which hours they came back to it.
+    Repeat,
+    /// What people go to next, from where this person was last.
+    CoVisit,
+    /// Who goes to where this person goes also goes there.
+    CoAudience,
+    /// How long ago it became available.
+    Opening,
 }
 
 impl Expert {
-    /// All experts in the order of the feature vector.
-    pub const ALL: [Expert; 5] =
-        [Expert::Online, Expert::Topic, Expert::Freshness, Expert::Followed, Expert::Popularity];
+    /// All experts, in the order in which their shares are added.
+    pub const ALL: [Expert; 9] = [
+        Expert::Online,
+        Expert::Topic,
+        Expert::Freshness,
+        Expert::Followed,
+        Expert::Popularity,
+        Expert::Repeat,
+        Expert::CoVisit,
+        Expert::CoAudience,
+        Expert::Opening,
+    ];
 
     /// The name on the wire.
     #[must_use]
@@ -64,6 +81,10 @@ impl Expert {
             Expert::Freshness => "freshness",
             Expert::Followed => "followed",
             Expert::Popularity => "popularity",
+            Expert::Repeat => "repeat",
+            Expert::CoVisit => "co_visit",
+            Expert::CoAudience => "co_audience",
+            Expert::Opening => "opening",
         }
     }
 }

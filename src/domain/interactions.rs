@@ -175,6 +175,8 @@ pub struct Interaction {
     pub at: Millis,
     /// Where it stood, when that is known.
     pub shown: Option<Shown>,
+    /// What stood above it in the drawn feed and got nothing; only where `shown` is known.
+    pub passed: Vec<ItemId>,
 }
 
 #[cfg(test)]

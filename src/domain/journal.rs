@@ -60,10 +60,38 @@ pub struct Learned {
     pub topics: Vec<TopicId>,
     /// What the embedding was centred by.
     pub centre: CentreRef,
-    /// The experts' values in the order of `Expert::ALL`, before learning; log-odds scale.
+    /// What the blend weighed, in the order of `engine::learn::features::NAMES`, before learning; log-odds scale.
     pub features: Vec<f32>,
     /// What was predicted before learning.
     pub predicted: Predicted,
+    /// What it teaches those who learn from everybody; `None` where nothing follows from it.
+    pub lesson: Option<Lesson>,
+}
+
+/// What an interaction teaches the shared learners: computed by the person's actor against the shared weights as they
+/// were published then, folded by everyone who learns from it as it stands here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lesson {
+    /// Gradient of the blend's log loss by its weights: `(2 * features + 1,)`, new, seen, bias; empty when there was
+    /// nothing to compare with.
+    pub gradient: Vec<f32>,
+    /// Log loss in nats of each expert alone in the order of `Expert::ALL`, then of the blend; empty with the gradient.
+    pub losses: Vec<f32>,
+    /// How often the person had been there before, fading; `None` when this was no visit.
+    pub visits: Option<f32>,
+    /// Where else they go, most recent first.
+    pub companions: Vec<Companion>,
+    /// How long after their last visit, which was to the first of the companions or to the same place; milliseconds.
+    pub elapsed_ms: Option<i64>,
+}
+
+/// Another item that a person goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Companion {
+    /// Which.
+    pub item: ItemId,
+    /// How often, fading.
+    pub count: f32,
 }
 
 /// Names the vector that was subtracted from an embedding. Epoch 0 is the zero vector: nothing was known yet.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::feeds::Expert;
+use crate::engine::learn::features::{FEATURES, Features, at, range};
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
 
@@ -39,13 +40,16 @@ pub struct LearnSettings {
     pub forget_half_life_ms: i64,
     /// Age at which freshness is one half, in milliseconds.
     pub freshness_half_ms: i64,
-    /// Half-life of popularity, in milliseconds.
-    pub popularity_half_life_ms: i64,
-    /// Weights of the first blend, in the order of `Expert::ALL`.
+    /// Weights that the blend starts with.
     pub blend: Blend,
+    /// Step of the blend's shared weights, before AdaGrad's scaling.
+    pub blend_step: f32,
+    /// How many available items a choice is compared with, where nothing is known of what was shown.
+    pub negatives: u16,
 }
 
-/// Starting weights of the blend: how much one unit of each expert adds to the log-odds.
+/// Starting weights of the blend: how much one unit of each expert adds to the log-odds before anybody taught it more.
+/// The experts that live on what others did start at 0: they speak when they were right.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Blend {
@@ -59,19 +63,85 @@ pub struct Blend {
     pub followed: f32,
     /// Per natural logarithm of popularity over the mean of what is available.
     pub popularity: f32,
+    /// How often the person was there.
+    pub repeat: f32,
+    /// Where people go next.
+    pub co_visit: f32,
+    /// Where else those go who go where this person goes.
+    pub co_audience: f32,
+    /// Just became available.
+    pub opening: f32,
 }
 
 impl Default for Blend {
     fn default() -> Self {
-        Blend { online: 1.0, topic: 1.5, freshness: 1.0, followed: 0.5, popularity: 0.3 }
+        Blend {
+            online: 1.0,
+            topic: 1.5,
+            freshness: 1.0,
+            followed: 0.5,
+            popularity: 0.3,
+            repeat: 0.0,
+            co_visit: 0.0,
+            co_audience: 0.0,
+            opening: 0.0,
+        }
     }
 }
 
+/// Each expert alone, as one would write it by hand: how the features of each add up.
+const ALONE: Features = {
+    let mut weights = [0.0; FEATURES];
+    weights[at::ONLINE] = 1.0;
+    weights[at::TOPIC] = 1.0;
+    weights[at::TOPIC_APPROVAL] = 0.5;
+    weights[at::OWN_TOPIC_APPROVAL] = 0.5;
+    weights[at::FRESHNESS] = 1.0;
+    weights[at::FOLLOWED] = 1.0;
+    weights[at::FRIENDS] = 0.5;
+    // Choices in proportion to the decayed count: popularity as everybody knows it.
+    weights[at::POPULARITY_1D] = 1.0;
+    weights[at::VISITS + 2] = 0.5;
+    weights[at::VISITS + 3] = 0.5;
+    weights[at::VISITS + 4] = 0.5;
+    weights[at::CO_VISIT] = 1.0;
+    weights[at::CO_AUDIENCE] = 1.0;
+    weights[at::JUST_OPENED] = 1.0;
+    weights
+};
+
 impl Blend {
-    /// In the order of `Expert::ALL`.
+    /// By expert, in the order of `Expert::ALL`.
     #[must_use]
     pub fn as_array(&self) -> [f32; Expert::ALL.len()] {
-        [self.online, self.topic, self.freshness, self.followed, self.popularity]
+        [
+            self.online,
+            self.topic,
+            self.freshness,
+            self.followed,
+            self.popularity,
+            self.repeat,
+            self.co_visit,
+            self.co_audience,
+            self.opening,
+        ]
+    }
+
+    /// The weights of the features that the blend starts with.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        let mut weights = ALONE;
+        for (expert, amount) in Expert::ALL.into_iter().zip(self.as_array()) {
+            let (begin, end) = range(expert);
+            weights[begin..end].iter_mut().for_each(|weight| *weight *= amount);
+        }
+        weights
+    }
+
+    /// The weights with which an expert speaks alone.
+    #[must_use]
+    pub fn alone() -> &'static Features {
+        &ALONE
     }
 }
 
@@ -85,7 +155,8 @@ impl Default for LearnSettings {
             prior_variance: 10.0,
             forget_half_life_ms: 30 * DAY_MS,
             freshness_half_ms: 24 * HOUR_MS,
-            popularity_half_life_ms: DAY_MS,
+            blend_step: 0.1,
+            negatives: 24,
             blend: Blend::default(),
         }
     }
@@ -112,7 +183,8 @@ impl LearnSettings {
             (positive(f64::from(self.prior_variance)), "prior_variance", "must be above 0 and finite"),
             (self.forget_half_life_ms > 0, "forget_half_life_ms", "must be above 0"),
             (self.freshness_half_ms > 0, "freshness_half_ms", "must be above 0"),
-            (self.popularity_half_life_ms > 0, "popularity_half_life_ms", "must be above 0"),
+            (positive(f64::from(self.blend_step)) && self.blend_step <= 1.0, "blend_step", "must be above 0 and at most 1"),
+            ((1..=200).contains(&self.negatives), "negatives", "must be between 1 and 200"),
             (self.blend.as_array().iter().all(|w| w.is_finite()), "blend", "every weight must be finite"),
             (weights.iter().all(|w| (0.0..=10.0).contains(w)), "signals", "every weight must be between 0 and 10"),
         ];

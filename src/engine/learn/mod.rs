@@ -2,7 +2,14 @@
 //!
 //! Invariant: a learner's state is finite, bounded in memory, and depends only on what it was told, in order.
 
-pub mod online;
-pub mod popularity;
-pub mod progressive;
+pub mod features;
 pub mod topics;
+pub mod online;
+pub mod repeat;
+pub mod lately;
+pub mod popularity;
+pub mod coaudience;
+pub mod blend;
+pub mod hedge;
+pub mod drift;
+pub mod progressive;

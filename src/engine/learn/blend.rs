@@ -1,0 +1,328 @@
+//! The blend: shared weights over the features of all experts, learned online from everybody; small deviations per person.
+//!
+//! Invariant: what is folded is the gradient that the entry carries, so the fold needs neither the candidates nor the
+//! weights as they were; weights stay finite and within [`WEIGHT_MAX`]. Predicting changes nothing.
+//! Sources: multinomial logit over what was available (McFadden 1974); AdaGrad (Duchi, Hazan & Singer, JMLR 2011);
+//! asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
+
+use serde::{Deserialize, Serialize};
+
+use super::features::{FEATURES, Features, Row, Segment, range};
+use crate::domain::feeds::Expert;
+use crate::domain::journal::Lesson;
+use crate::engine::settings::Blend as Start;
+
+/// Numbers in a gradient: weights of what is new, of what was seen, and the bias of opinions.
+pub const GRADIENT: usize = 2 * FEATURES + 1;
+
+/// Numbers in a list of losses: every expert alone, then the blend.
+pub const LOSSES: usize = Expert::ALL.len() + 1;
+
+/// No weight goes beyond.
+pub const WEIGHT_MAX: f32 = 20.0;
+
+/// Losses above this count as this much: one surprise decides nothing.
+pub const LOSS_MAX: f32 = 10.0;
+
+/// As if the weights had been taught this much already: the first lessons move them gently.
+const SQUARES_START: f32 = 1e-2;
+
+/// Shared weights, as published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlendWeights {
+    /// By [`Segment::index`].
+    pub weights: [Features; 2],
+    /// Added where a probability is asked for, never where candidates are compared.
+    pub bias: f32,
+    /// When the blend loses against this expert alone, that one is served.
+    pub leader: Option<Expert>,
+}
+
+impl BlendWeights {
+    /// As configured: nothing was learned yet.
+    #[must_use]
+    pub fn start(start: &Start) -> BlendWeights {
+        BlendWeights { weights: [start.features(); 2], bias: 0.0, leader: None }
+    }
+
+    /// The weights that candidates of a segment meet: all, or those of the leader alone, as configured.
+    #[must_use]
+    pub fn served(&self, segment: Segment, own: &Deviation) -> Features {
+        match self.leader {
+            None => own.added_to(&self.weights[segment.index()]),
+            Some(expert) => alone(expert),
+        }
+    }
+}
+
+/// The weights of one expert alone, all others 0.
+fn alone(expert: Expert) -> Features {
+    let all = Start::alone();
+    let (begin, end) = range(expert);
+    let mut weights = [0.0; FEATURES];
+    weights[begin..end].copy_from_slice(&all[begin..end]);
+    weights
+}
+
+/// One person's deviations from the shared weights, `(FEATURES,)` or nothing before the first lesson.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Deviation {
+    weights: Vec<f32>,
+    bias: f32,
+}
+
+/// Step of a person's deviations.
+const OWN_STEP: f32 = 0.02;
+/// How much of a deviation goes with each lesson: it is shrunk to 0.
+const OWN_SHRINK: f32 = 0.002;
+/// No deviation goes beyond.
+const OWN_MAX: f32 = 3.0;
+
+impl Deviation {
+    /// One step against a lesson's gradient; both segments share a deviation.
+    pub fn learn(&mut self, lesson: &Lesson, weight: f32) {
+        let Some((gradient, bias)) = parts(lesson) else { return };
+        if self.weights.len() != FEATURES {
+            self.weights = vec![0.0; FEATURES];
+        }
+        let step = |own: f32, gradient: f32| {
+            (own - OWN_STEP * weight * gradient - OWN_SHRINK * own).clamp(-OWN_MAX, OWN_MAX)
+        };
+        for (k, own) in self.weights.iter_mut().enumerate() {
+            *own = step(*own, gradient[k] + gradient[FEATURES + k]);
+        }
+        self.bias = step(self.bias, bias);
+    }
+
+    /// Their own bias, beside the shared one.
+    #[must_use]
+    pub fn bias(&self) -> f32 {
+        self.bias
+    }
+
+    fn added_to(&self, shared: &Features) -> Features {
+        let mut sum = *shared;
+        for (sum, own) in sum.iter_mut().zip(&self.weights) {
+            *sum += own;
+        }
+        sum
+    }
+}
+
+/// The gradient of a lesson, without and with its bias; `None` when it has none, or one of another format.
+fn parts(lesson: &Lesson) -> Option<(&[f32], f32)> {
+    (lesson.gradient.len() == GRADIENT).then(|| (&lesson.gradient[..GRADIENT - 1], lesson.gradient[GRADIENT - 1]))
+}
+
+/// The shared learner, as folded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BlendLearner {
+    /// What was learned on top of the configured weights, `(GRADIENT,)`; empty before the first lesson.
+    learned: Vec<f32>,
+    /// Sums of squared gradients, alike.
+    squares: Vec<f32>,
+    lessons: u64,
+}
+
+impl BlendLearner {
+    /// One lesson of this weight.
+    pub fn learn(&mut self, lesson: &Lesson, weight: f32, step: f32) {
+        if parts(lesson).is_none() || !lesson.gradient.iter().all(|g| g.is_finite()) {
+            return;
+        }
+        if self.learned.len() != GRADIENT {
+            (self.learned, self.squares) = (vec![0.0; GRADIENT], vec![SQUARES_START; GRADIENT]);
+        }
+        for ((learned, square), gradient) in self.learned.iter_mut().zip(&mut self.squares).zip(&lesson.gradient) {
+            let gradient = gradient * weight;
+            *square += gradient * gradient;
+            *learned = (*learned - step * gradient / square.sqrt()).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+        }
+        self.lessons += 1;
+    }
+
+    /// The weights drifted away from what is true now: learn faster again.
+    pub fn loosen(&mut self) {
+        for square in &mut self.squares {
+            *square = (*square * 0.1).max(SQUARES_START);
+        }
+    }
+
+    /// The weights to publish.
+    #[must_use]
+    pub fn weights(&self, start: &Start, leader: Option<Expert>) -> BlendWeights {
+        let mut published = BlendWeights { leader, ..BlendWeights::start(start) };
+        if self.learned.len() == GRADIENT {
+            let all = published.weights.iter_mut().flatten().chain([&mut published.bias]);
+            for (weight, learned) in all.zip(&self.learned) {
+                *weight += learned;
+            }
+        }
+        published
+    }
+
+    /// How many lessons were learned.
+    #[must_use]
+    pub fn lessons(&self) -> u64 {
+        self.lessons
+    }
+}
+
+/// What a choice teaches: `rows[chosen]` was taken, the others were there. Softmax over all of them.
+#[must_use]
+pub fn choice(rows: &[Row], chosen: usize, shared: &BlendWeights, own: &Deviation) -> Lesson {
+    let weights = [own.added_to(&shared.weights[0]), own.added_to(&shared.weights[1])];
+    let mut scores: Vec<f32> = rows.iter().map(|row| dot(&weights[row.segment.index()], &row.features)).collect();
+    let blend = softmax(&mut scores, chosen);
+    let mut gradient = vec![0.0; GRADIENT];
+    for (n, (row, probability)) in rows.iter().zip(&scores).enumerate() {
+        let error = probability - f32::from(u8::from(n == chosen));
+        let begin = row.segment.index() * FEATURES;
+        for (gradient, feature) in gradient[begin..begin + FEATURES].iter_mut().zip(&row.features) {
+            *gradient += error * feature;
+        }
+    }
+    let alone = Start::alone();
+    let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
+    for expert in Expert::ALL {
+        let (begin, end) = range(expert);
+        for (score, row) in scores.iter_mut().zip(rows) {
+            *score = dot(&alone[begin..end], &row.features[begin..end]);
+        }
+        losses.push(softmax(&mut scores, chosen));
+    }
+    losses.push(blend);
+    Lesson { gradient, losses, ..Lesson::default() }
+}
+
+/// What an opinion teaches: this one was wanted, or was not. Logistic.
+#[must_use]
+pub fn opinion(row: &Row, positive: bool, shared: &BlendWeights, own: &Deviation) -> Lesson {
+    let weights = own.added_to(&shared.weights[row.segment.index()]);
+    let bias = shared.bias + own.bias;
+    let score = dot(&weights, &row.features) + bias;
+    let error = logistic(score) - f32::from(u8::from(positive));
+    let mut gradient = vec![0.0; GRADIENT];
+    let begin = row.segment.index() * FEATURES;
+    for (gradient, feature) in gradient[begin..begin + FEATURES].iter_mut().zip(&row.features) {
+        *gradient = error * feature;
+    }
+    gradient[GRADIENT - 1] = error;
+    let alone = Start::alone();
+    let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
+    for expert in Expert::ALL {
+        let (begin, end) = range(expert);
+        losses.push(loss(dot(&alone[begin..end], &row.features[begin..end]) + bias, positive));
+    }
+    losses.push(loss(score, positive));
+    Lesson { gradient, losses, ..Lesson::default() }
+}
+
+/// Turns scores into probabilities; gives the log loss of the chosen one, at most [`LOSS_MAX`].
+fn softmax(scores: &mut [f32], chosen: usize) -> f32 {
+    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for score in scores.iter_mut() {
+        *score = (*score - most).exp();
+        sum += *score;
+    }
+    for score in scores.iter_mut() {
+        *score /= sum;
+    }
+    (-scores[chosen].max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX)
+}
+
+fn logistic(score: f32) -> f32 {
+    1.0 / (1.0 + (-score).exp())
+}
+
+fn loss(score: f32, positive: bool) -> f32 {
+    super::progressive::log_loss(f64::from(score), positive).min(f64::from(LOSS_MAX)) as f32
+}
+
+/// `sum_k a_k b_k`, in order.
+#[must_use]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    // Four running sums, so that the machine may add side by side.
+    let (a4, a_rest) = a.as_chunks::<4>();
+    let (b4, b_rest) = b.as_chunks::<4>();
+    let mut sums = [0.0_f32; 4];
+    for (a, b) in a4.iter().zip(b4) {
+        for k in 0..4 {
+            sums[k] += a[k] * b[k];
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    (sums[0] + sums[2]) + (sums[1] + sums[3]) + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::settings::LearnSettings;
+
+    fn row(k: usize, value: f32, segment: Segment) -> Row {
+        let mut features = [0.0; FEATURES];
+        features[k] = value;
+        Row { features, segment }
+    }
+
+    fn rows() -> Vec<Row> {
+        (0..6).map(|n| row(n % 5, 0.3 * n as f32 - 0.5, if n % 2 == 0 { Segment::New } else { Segment::Seen })).collect()
+    }
+
+    /// The gradient is that of the loss: differences agree.
+    #[test]
+    fn gradients_are_slopes() {
+        let settings = LearnSettings::default();
+        let (rows, own) = (rows(), Deviation::default());
+        let base = BlendWeights::start(&settings.blend);
+        let last = |lesson: &Lesson| f64::from(lesson.losses[LOSSES - 1]);
+        type Teach<'a> = Box<dyn Fn(&BlendWeights) -> Lesson + 'a>;
+        let lessons: [(&str, Teach<'_>); 2] = [
+            ("choice", Box::new(|shared| choice(&rows, 2, shared, &own))),
+            ("opinion", Box::new(|shared| opinion(&rows[4], true, shared, &own))),
+        ];
+        for (name, lesson) in lessons {
+            let gradient = lesson(&base).gradient;
+            for k in 0..GRADIENT {
+                let nudged = |by: f32| {
+                    let mut weights = base.clone();
+                    match k {
+                        k if k < FEATURES => weights.weights[0][k] += by,
+                        k if k < 2 * FEATURES => weights.weights[1][k - FEATURES] += by,
+                        _ => weights.bias += by,
+                    }
+                    last(&lesson(&weights))
+                };
+                let slope = (nudged(1e-2) - nudged(-1e-2)) / 2e-2;
+                assert!((slope - f64::from(gradient[k])).abs() < 2e-3, "{name} {k}: {slope} {}", gradient[k]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_chosen_again_and_again_is_predicted() {
+        let settings = LearnSettings::default();
+        let (mut learner, mut own) = (BlendLearner::default(), Deviation::default());
+        let mut losses = Vec::new();
+        for _ in 0..300 {
+            let shared = learner.weights(&settings.blend, None);
+            let lesson = choice(&rows(), 5, &shared, &own);
+            losses.push(lesson.losses[LOSSES - 1]);
+            learner.learn(&lesson, 1.0, settings.blend_step);
+            own.learn(&lesson, 1.0);
+        }
+        assert!(losses[0] > 1.0 && losses[299] < 0.2, "{} {}", losses[0], losses[299]);
+        assert_eq!(learner.lessons(), 300);
+    }
+
+    #[test]
+    fn a_gradient_of_another_format_changes_nothing() {
+        let mut learner = BlendLearner::default();
+        for gradient in [vec![], vec![1.0; 7], vec![f32::NAN; GRADIENT]] {
+            learner.learn(&Lesson { gradient, ..Lesson::default() }, 1.0, 0.1);
+        }
+        assert_eq!(learner, BlendLearner::default());
+    }
+}

@@ -1,0 +1,284 @@
+//! Who goes to this also goes to that, and what people go to next: item-to-item evidence, folded over everybody.
+//!
+//! Invariant: a row keeps at most [`ROW_MAX`] others, sorted by id; when it is full the weakest half goes. Sums only grow
+//! by what an entry carries, so the fold needs no memory of people. Published lists are sorted by strength, then id.
+//! Sources: damped co-occurrence and its cosine: Sarwar et al., *Item-based collaborative filtering*, WWW 2001.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::ItemId;
+use crate::domain::journal::Companion;
+use crate::domain::time::{DAY_MS, Millis};
+
+/// Others that a row keeps while it is counted.
+pub const ROW_MAX: usize = 384;
+
+/// Others that are published per item.
+pub const NEIGHBOURS_MAX: usize = 128;
+
+/// What is next, per item.
+pub const NEXT_MAX: usize = 32;
+
+/// Added to both sums of squares: what few people did says little.
+const DAMPING: f32 = 2.0;
+
+/// Added to the number of steps that left an item.
+const STEPS_PRIOR: f32 = 5.0;
+
+/// A step from one item to the next counts half after this.
+const STEP_HALF_MS: f32 = DAY_MS as f32;
+
+/// What was counted long ago counts half after this.
+const HALF_LIFE_MS: f64 = 90.0 * DAY_MS as f64;
+
+/// How much a published list may lag behind: an item's sum has to grow by this factor.
+const GROWTH: f32 = 1.2;
+
+/// Other items with their sums, by id.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct SparseRow(Vec<(u32, f32)>);
+
+impl SparseRow {
+    fn add(&mut self, item: ItemId, amount: f32) {
+        match self.0.binary_search_by_key(&item.0, |(id, _)| *id) {
+            Ok(index) => self.0[index].1 += amount,
+            Err(index) => {
+                self.0.insert(index, (item.0, amount));
+                if self.0.len() > ROW_MAX {
+                    self.keep_strongest(ROW_MAX / 2);
+                }
+            }
+        }
+    }
+
+    fn keep_strongest(&mut self, n: usize) {
+        self.0.select_nth_unstable_by(n, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        self.0.truncate(n);
+        self.0.sort_unstable_by_key(|(id, _)| *id);
+    }
+}
+
+/// Sums over everybody.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CoAudience {
+    /// By item: `sum over people of ln(1 + n_i) ln(1 + n_j)`.
+    together: Vec<SparseRow>,
+    /// By item: `sum over people of ln(1 + n_i)^2`.
+    squares: Vec<f32>,
+    /// By item: steps to others.
+    next: Vec<SparseRow>,
+    /// By item: steps away.
+    steps: Vec<f32>,
+    /// Sums are in units of this instant, which moves along.
+    origin: Option<Millis>,
+    /// Weight of the last event in these units: what a constant beside the sums is multiplied by.
+    unit: f32,
+    /// By item: sums as of the last time that its lists were published.
+    published: Vec<[f32; 2]>,
+    /// Items whose lists are due, in order of being noticed.
+    due: Vec<ItemId>,
+}
+
+/// One item's lists, as published: strongest first.
+pub type Neighbours = Arc<[(ItemId, f32)]>;
+
+/// What is published: by item.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CompanyTable {
+    similar: Vec<Option<Neighbours>>,
+    next: Vec<Option<Neighbours>>,
+}
+
+impl CompanyTable {
+    /// Cosine of the damped counts over people, in (0, 1]; strongest first.
+    #[must_use]
+    pub fn similar(&self, item: ItemId) -> &[(ItemId, f32)] {
+        self.similar.get(item.0 as usize).and_then(Option::as_deref).unwrap_or(&[])
+    }
+
+    /// Share of the steps from here that lead there; strongest first.
+    #[must_use]
+    pub fn next(&self, item: ItemId) -> &[(ItemId, f32)] {
+        self.next.get(item.0 as usize).and_then(Option::as_deref).unwrap_or(&[])
+    }
+}
+
+/// What a person's visit adds: see [`CoAudience::learn`].
+#[must_use]
+pub fn damped(count: f32) -> f32 {
+    count.ln_1p()
+}
+
+impl CoAudience {
+    /// A visit to `item`, the person's `before`-th to it, who also goes to `companions`; the last of these places, and
+    /// how long ago, is where they came from.
+    pub fn learn(&mut self, item: ItemId, before: f32, companions: &[Companion], came: Option<(ItemId, i64)>, at: Millis) {
+        let most = companions.iter().map(|one| one.item).chain(came.map(|(from, _)| from)).max().unwrap_or(item).max(item);
+        self.make_room(most);
+        let weight = self.weight(at);
+        self.unit = weight;
+        let (old, new) = (damped(before), damped(before + 1.0));
+        let step = weight * (new - old);
+        for companion in companions.iter().filter(|companion| companion.item != item) {
+            let amount = step * damped(companion.count);
+            self.together[item.0 as usize].add(companion.item, amount);
+            self.together[companion.item.0 as usize].add(item, amount);
+        }
+        self.squares[item.0 as usize] += weight * (new * new - old * old);
+        self.notice(item);
+        if let Some((from, elapsed)) = came.filter(|(from, _)| *from != item) {
+            let amount = weight * (-(elapsed.max(0) as f32) / STEP_HALF_MS).exp2();
+            self.next[from.0 as usize].add(item, amount);
+            self.steps[from.0 as usize] += amount;
+            self.notice(from);
+        }
+    }
+
+    /// Brings the lists up to date whose items have grown enough; at most `limit` of them. Says whether any changed.
+    pub fn refresh(&mut self, table: &mut CompanyTable, limit: usize) -> bool {
+        let due: Vec<ItemId> = self.due.drain(..limit.min(self.due.len())).collect();
+        table.similar.resize(self.together.len(), None);
+        table.next.resize(self.together.len(), None);
+        for item in &due {
+            let index = item.0 as usize;
+            self.published[index] = [self.squares[index], self.steps[index]];
+            table.similar[index] = Some(self.similar(index));
+            table.next[index] = Some(self.following(index));
+        }
+        !due.is_empty()
+    }
+
+    /// Everything is due: after a restart nothing is published yet.
+    pub fn publish_all(&mut self) {
+        self.due = (0..self.together.len() as u32).map(ItemId).collect();
+        self.published.iter_mut().for_each(|sums| sums[0] = -1.0);
+    }
+
+    fn similar(&self, index: usize) -> Neighbours {
+        let damping = DAMPING * self.unit.max(1.0);
+        let own = self.squares[index] + damping;
+        let cosine = |(id, sum): &(u32, f32)| (ItemId(*id), sum / (own * (self.squares[*id as usize] + damping)).sqrt());
+        strongest(self.together[index].0.iter().map(cosine).collect(), NEIGHBOURS_MAX)
+    }
+
+    fn following(&self, index: usize) -> Neighbours {
+        let all = self.steps[index] + STEPS_PRIOR * self.unit.max(1.0);
+        let share = |(id, sum): &(u32, f32)| (ItemId(*id), sum / all);
+        strongest(self.next[index].0.iter().map(share).collect(), NEXT_MAX)
+    }
+
+    fn make_room(&mut self, item: ItemId) {
+        let n = item.0 as usize + 1;
+        if self.together.len() < n {
+            self.together.resize_with(n, SparseRow::default);
+            self.next.resize_with(n, SparseRow::default);
+            self.squares.resize(n, 0.0);
+            self.steps.resize(n, 0.0);
+            self.published.resize(n, [0.0; 2]);
+        }
+    }
+
+    /// Weight of an event at `at` in units of the origin; beyond eight half-lives the origin moves.
+    fn weight(&mut self, at: Millis) -> f32 {
+        let origin = *self.origin.get_or_insert(at);
+        let ahead = (at.0 - origin.0) as f64 / HALF_LIFE_MS;
+        if ahead <= 8.0 {
+            return ahead.exp2() as f32;
+        }
+        let shrink = (-ahead).exp2() as f32;
+        for row in self.together.iter_mut().chain(&mut self.next) {
+            row.0.iter_mut().for_each(|(_, sum)| *sum *= shrink);
+        }
+        self.squares.iter_mut().chain(&mut self.steps).for_each(|sum| *sum *= shrink);
+        self.published.iter_mut().flatten().for_each(|sum| *sum *= shrink);
+        self.origin = Some(at);
+        1.0
+    }
+
+    fn notice(&mut self, item: ItemId) {
+        let index = item.0 as usize;
+        let [squares, steps] = self.published[index];
+        let grown = |now: f32, then: f32| now > then * GROWTH + 1e-3;
+        if (grown(self.squares[index], squares) || grown(self.steps[index], steps)) && squares >= 0.0 {
+            // Marked until it is published, so that it stands in the queue once.
+            self.published[index][0] = -1.0;
+            self.due.push(item);
+        }
+    }
+}
+
+fn strongest(mut all: Vec<(ItemId, f32)>, n: usize) -> Neighbours {
+    let order = |a: &(ItemId, f32), b: &(ItemId, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if all.len() > n {
+        all.select_nth_unstable_by(n, order);
+        all.truncate(n);
+    }
+    all.sort_unstable_by(order);
+    all.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::HOUR_MS;
+
+    fn learned(sessions: &[&[u32]]) -> (CoAudience, CompanyTable) {
+        let mut state = CoAudience::default();
+        for (n, session) in sessions.iter().enumerate() {
+            let mut been: Vec<Companion> = Vec::new();
+            for (k, item) in session.iter().enumerate() {
+                let at = Millis((n * 100 + k) as i64 * HOUR_MS);
+                let came = k.checked_sub(1).map(|k| (ItemId(session[k]), HOUR_MS));
+                let before = been.iter().find(|one| one.item.0 == *item).map_or(0.0, |one| one.count);
+                state.learn(ItemId(*item), before, &been, came, at);
+                been.push(Companion { item: ItemId(*item), count: 1.0 });
+            }
+        }
+        let mut table = CompanyTable::default();
+        state.refresh(&mut table, usize::MAX);
+        (state, table)
+    }
+
+    #[test]
+    fn who_goes_here_also_goes_there() {
+        let (_, table) = learned(&[&[1, 2], &[1, 2], &[1, 2], &[3, 4], &[1, 4]]);
+        let order: Vec<u32> = table.similar(ItemId(1)).iter().map(|(item, _)| item.0).collect();
+        assert_eq!(order, [2, 4]);
+        let of = |a: u32, b: u32| table.similar(ItemId(a)).iter().find(|(item, _)| item.0 == b).map(|(_, s)| *s);
+        assert!((of(1, 2).unwrap_or(0.0) - of(2, 1).unwrap_or(9.0)).abs() < 1e-5, "it is mutual");
+        assert!(table.similar(ItemId(1)).iter().all(|(_, cosine)| *cosine > 0.0 && *cosine < 1.0));
+        assert!(table.next(ItemId(1))[0].0 == ItemId(2) && table.next(ItemId(2)).is_empty());
+        assert!(table.similar(ItemId(77)).is_empty());
+    }
+
+    #[test]
+    fn rows_are_bounded_and_the_strongest_stay() {
+        let mut state = CoAudience::default();
+        for n in 0..2_000 {
+            let mut companions = vec![Companion { item: ItemId(1), count: 5.0 }];
+            companions.push(Companion { item: ItemId(10 + n), count: 1.0 });
+            state.learn(ItemId(0), 0.0, &companions, None, Millis(i64::from(n)));
+        }
+        let mut table = CompanyTable::default();
+        assert!(state.refresh(&mut table, usize::MAX));
+        assert_eq!(table.similar(ItemId(0))[0].0, ItemId(1));
+        assert!(table.similar(ItemId(0)).len() <= NEIGHBOURS_MAX);
+        assert!(state.together.iter().all(|row| row.0.len() <= ROW_MAX));
+    }
+
+    #[test]
+    fn long_ago_counts_less_and_the_origin_moves_without_changing_anything() {
+        let mut state = CoAudience::default();
+        let year = 365 * DAY_MS;
+        for n in 0..6 {
+            let other = Companion { item: ItemId(if n < 3 { 1 } else { 2 }), count: 1.0 };
+            state.learn(ItemId(0), 0.0, &[other], None, Millis(n * year));
+        }
+        let mut table = CompanyTable::default();
+        state.refresh(&mut table, usize::MAX);
+        assert_eq!(table.similar(ItemId(0))[0].0, ItemId(2));
+        assert!(state.squares.iter().all(|sum| sum.is_finite()));
+    }
+}

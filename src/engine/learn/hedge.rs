@@ -1,0 +1,161 @@
+//! Who predicts best: fixed-share Hedge over the single experts and the blend.
+//!
+//! Invariant: weights are positive and sum to 1. The mixture's cumulative log loss exceeds that of the best single expert
+//! by at most `ln n + (T - 1) (-ln(1 - alpha))` nats after `T` rounds, whatever happens.
+//! Source: Herbster & Warmuth, *Tracking the best expert*, Machine Learning 1998 (fixed share, log loss, eta = 1).
+
+use serde::{Deserialize, Serialize};
+
+use super::blend::LOSSES;
+use crate::domain::feeds::Expert;
+
+/// Share of the weight that is handed round in each round, so that a new leader can be found.
+pub const SHARE: f64 = 1e-3;
+
+/// The blend's weight at first; the experts divide the rest.
+const BLEND_START: f64 = 0.5;
+
+/// A single expert must have this much of the weight to be served instead of the blend.
+const LEADS: f64 = 0.95;
+
+/// Above this the blend is served again.
+const RETURNS: f64 = 0.5;
+
+/// The state; cumulative losses in nats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hedge {
+    /// By expert, then the blend.
+    weights: Vec<f64>,
+    /// Cumulative losses, alike.
+    losses: Vec<f64>,
+    /// Of the mixture.
+    mixture: f64,
+    /// Of what was served: the blend, or the expert that led at that time.
+    served: f64,
+    rounds: u64,
+    leader: Option<u8>,
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        let mut weights = vec![(1.0 - BLEND_START) / (LOSSES - 1) as f64; LOSSES];
+        weights[LOSSES - 1] = BLEND_START;
+        Hedge { weights, losses: vec![0.0; LOSSES], mixture: 0.0, served: 0.0, rounds: 0, leader: None }
+    }
+}
+
+impl Hedge {
+    /// One round: the losses of all, in nats.
+    pub fn learn(&mut self, losses: &[f32]) {
+        if losses.len() != LOSSES || !losses.iter().all(|loss| loss.is_finite()) {
+            return;
+        }
+        let likelihoods = losses.iter().map(|loss| (-f64::from(*loss)).exp());
+        let mut sum = 0.0;
+        for (weight, likelihood) in self.weights.iter_mut().zip(likelihoods) {
+            *weight *= likelihood;
+            sum += *weight;
+        }
+        self.mixture -= sum.ln();
+        let served = self.leader.map_or(LOSSES - 1, usize::from);
+        self.served += f64::from(losses[served]);
+        for (total, loss) in self.losses.iter_mut().zip(losses) {
+            *total += f64::from(*loss);
+        }
+        for weight in &mut self.weights {
+            *weight = *weight / sum * (1.0 - SHARE) + SHARE / LOSSES as f64;
+        }
+        self.rounds += 1;
+        let best = (0..LOSSES - 1).max_by(|a, b| self.weights[*a].total_cmp(&self.weights[*b]));
+        match best {
+            Some(best) if self.weights[best] > LEADS => self.leader = u8::try_from(best).ok(),
+            _ if self.weights[LOSSES - 1] > RETURNS => self.leader = None,
+            _ => {}
+        }
+    }
+
+    /// The expert to serve alone; `None`: the blend.
+    #[must_use]
+    pub fn leader(&self) -> Option<Expert> {
+        self.leader.and_then(|index| Expert::ALL.get(usize::from(index)).copied())
+    }
+
+    /// The published figures.
+    #[must_use]
+    pub fn figures(&self) -> HedgeFigures {
+        let best = (0..LOSSES - 1).min_by(|a, b| self.losses[*a].total_cmp(&self.losses[*b])).unwrap_or(0);
+        HedgeFigures {
+            rounds: self.rounds,
+            experts: Expert::ALL.into_iter().zip(self.losses.iter().copied()).collect(),
+            blend: self.losses[LOSSES - 1],
+            mixture: self.mixture,
+            served: self.served,
+            best: Expert::ALL[best],
+            regret: self.served - self.losses[best],
+        }
+    }
+}
+
+/// Cumulative losses in nats.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HedgeFigures {
+    /// Lessons so far.
+    pub rounds: u64,
+    /// Of each expert alone.
+    pub experts: Vec<(Expert, f64)>,
+    /// Of the blend.
+    pub blend: f64,
+    /// Of the Hedge mixture.
+    pub mixture: f64,
+    /// Of what was served.
+    pub served: f64,
+    /// The best single expert in hindsight.
+    pub best: Expert,
+    /// Loss of what was served over that of the best single expert: below 0, the blend gains.
+    pub regret: f64,
+}
+
+/// Most by which the mixture may exceed the best single expert after so many rounds; nats.
+#[must_use]
+pub fn bound(rounds: u64) -> f64 {
+    let start = (1.0 - BLEND_START) / (LOSSES - 1) as f64;
+    -start.ln() - (rounds.saturating_sub(1)) as f64 * (1.0 - SHARE).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The regret bound holds, whatever the losses are.
+        #[test]
+        fn the_mixture_is_never_worse_than_the_bound(rounds in proptest::collection::vec(proptest::collection::vec(0.0_f32..10.0, LOSSES), 1..400)) {
+            let mut hedge = Hedge::default();
+            for losses in &rounds {
+                hedge.learn(losses);
+                let figures = hedge.figures();
+                let best = figures.experts.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
+                prop_assert!(figures.mixture <= best + bound(figures.rounds) + 1e-6);
+                prop_assert!((hedge.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn a_losing_blend_is_not_served_until_it_wins_again() {
+        let mut hedge = Hedge::default();
+        let mut losses = vec![2.0_f32; LOSSES];
+        losses[4] = 1.0;
+        for _ in 0..50 {
+            hedge.learn(&losses);
+        }
+        assert_eq!(hedge.leader(), Some(Expert::Popularity));
+        losses[LOSSES - 1] = 0.5;
+        for _ in 0..50 {
+            hedge.learn(&losses);
+        }
+        assert_eq!(hedge.leader(), None);
+        assert!(hedge.figures().regret < 0.0);
+    }
+}

@@ -1,0 +1,224 @@
+//! Where a person has been, how often and when: what repeat consumption is predicted from.
+//!
+//! Invariant: at most [`Visits::COUNT_MAX`] items are remembered, the most recently visited first; when it is full, the
+//! one that weighs least over 28 days goes. Counts are decayed exactly, whenever one looks.
+//! Absent on purpose: what is available (ranking knows), weights (the blend's).
+
+use serde::{Deserialize, Serialize};
+
+use super::features::{Features, HALF_LIVES_MS, at};
+use crate::domain::ids::ItemId;
+use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
+
+const WEEK_MS: i64 = 7 * DAY_MS;
+
+/// How fast the usual gap between visits follows the latest ones.
+const GAP_KEEP: f32 = 0.8;
+
+/// One item that a person has been to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Visit {
+    /// Which.
+    pub item: ItemId,
+    /// The last time.
+    pub last: Millis,
+    /// Decayed counts as of `last`, by half-life.
+    counts: [f32; HALF_LIVES_MS.len()],
+    /// Sum of gaps in hours and their number, both fading.
+    gaps: [f32; 2],
+    /// Sum of unit vectors (cos, sin) of the hour of day and the hour of week.
+    hours: [f32; 4],
+}
+
+impl Visit {
+    fn first(item: ItemId, at: Millis) -> Visit {
+        Visit { item, last: at, counts: [1.0; HALF_LIVES_MS.len()], gaps: [0.0; 2], hours: phases(at) }
+    }
+
+    fn again(&mut self, at: Millis) {
+        // A visit that is told late counts as one at the last.
+        let elapsed = at.since(self.last).max(0);
+        for (count, half_life) in self.counts.iter_mut().zip(HALF_LIVES_MS) {
+            *count = *count * fade(elapsed, half_life) + 1.0;
+        }
+        self.gaps = [self.gaps[0] * GAP_KEEP + hours(elapsed), self.gaps[1] * GAP_KEEP + 1.0];
+        let kept = fade(elapsed, HALF_LIVES_MS[4]);
+        for (sum, phase) in self.hours.iter_mut().zip(phases(at)) {
+            *sum = *sum * kept + phase;
+        }
+        self.last = self.last.max(at);
+    }
+
+    /// Decayed count over 28 days at `now`.
+    #[must_use]
+    pub fn weight(&self, now: Millis) -> f32 {
+        self.counts[4] * fade(now.since(self.last), HALF_LIVES_MS[4])
+    }
+
+    /// Fills in what repeat consumption says of this item at `now`. `rank`: how many were visited since, from 0;
+    /// `opened`: since when it is available, if not always.
+    pub fn describe(&self, now: Millis, rank: usize, opened: Option<Millis>, clock: &Clock, out: &mut Features) {
+        let elapsed = now.since(self.last).max(0);
+        for (k, half_life) in HALF_LIVES_MS.into_iter().enumerate() {
+            out[at::VISITS + k] = 0.5 * (self.counts[k] * fade(elapsed, half_life) + 0.02).ln();
+        }
+        out[at::RECENCY_RANK] = 1.0 / (1.0 + rank as f32);
+        let since = hours(elapsed);
+        out[at::SINCE_LAST_VISIT] = 0.3 * (1.0 + 6.0 * since).ln();
+        if self.gaps[1] > 0.0 {
+            let usual = self.gaps[0] / self.gaps[1];
+            out[at::GAP] = ((since + 0.2) / (usual + 0.2)).ln().clamp(-3.0, 3.0);
+        }
+        let n = self.counts[4].max(1.0);
+        let match_of = |sum: &[f32], phase: &[f32]| (sum[0] * phase[0] + sum[1] * phase[1]) / (n + 1.0);
+        out[at::HOUR_OF_DAY] = match_of(&self.hours[..2], &clock.phases[..2]);
+        out[at::HOUR_OF_WEEK] = match_of(&self.hours[2..], &clock.phases[2..]);
+        out[at::THIS_OPENING] = f32::from(u8::from(opened.is_some_and(|opened| self.last >= opened)));
+    }
+}
+
+/// The hour of day and of week at an instant, as unit vectors.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    phases: [f32; 4],
+}
+
+impl Clock {
+    /// The clock at `now`, in UTC: a person's own time zone only turns the circle.
+    #[must_use]
+    pub fn at(now: Millis) -> Clock {
+        Clock { phases: phases(now) }
+    }
+}
+
+fn phases(at: Millis) -> [f32; 4] {
+    let angle = |period: i64| (at.0.rem_euclid(period) as f32 / period as f32) * std::f32::consts::TAU;
+    let ((day_sin, day_cos), (week_sin, week_cos)) = (angle(DAY_MS).sin_cos(), angle(WEEK_MS).sin_cos());
+    [day_cos, day_sin, week_cos, week_sin]
+}
+
+fn fade(elapsed: i64, half_life: i64) -> f32 {
+    (-(elapsed.max(0) as f32) / half_life as f32).exp2()
+}
+
+fn hours(elapsed: i64) -> f32 {
+    elapsed as f32 / HOUR_MS as f32
+}
+
+/// All that one person has been to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Visits {
+    /// Most recent first.
+    visits: Vec<Visit>,
+    /// Decayed by number: how many of the last visits were to something new, and how many there were.
+    explored: [f32; 2],
+}
+
+impl Visits {
+    /// The most items kept per person.
+    pub const COUNT_MAX: usize = 128;
+
+    /// Went there.
+    pub fn learn(&mut self, item: ItemId, at: Millis) {
+        let known = self.visits.iter().position(|visit| visit.item == item);
+        self.explored =
+            [self.explored[0] * 0.98 + f32::from(u8::from(known.is_none())), self.explored[1] * 0.98 + 1.0];
+        let visit = match known {
+            Some(index) => {
+                let mut visit = self.visits.remove(index);
+                visit.again(at);
+                visit
+            }
+            None => {
+                if self.visits.len() == Self::COUNT_MAX {
+                    let weight = |visit: &Visit| visit.weight(at);
+                    let lightest =
+                        (0..self.visits.len()).min_by(|a, b| weight(&self.visits[*a]).total_cmp(&weight(&self.visits[*b])));
+                    if let Some(lightest) = lightest {
+                        self.visits.remove(lightest);
+                    }
+                } else if self.visits.len() == self.visits.capacity() {
+                    self.visits.reserve_exact(self.visits.len().max(4).min(Self::COUNT_MAX - self.visits.len()));
+                }
+                Visit::first(item, at)
+            }
+        };
+        self.visits.insert(0, visit);
+    }
+
+    /// Most recent first.
+    #[must_use]
+    pub fn recent(&self) -> &[Visit] {
+        &self.visits
+    }
+
+    /// How often they were there, over 28 days; 0 for what is not remembered.
+    #[must_use]
+    pub fn weight_of(&self, item: ItemId, now: Millis) -> f32 {
+        self.visits.iter().find(|visit| visit.item == item).map_or(0.0, |visit| visit.weight(now))
+    }
+
+    /// Log-odds that the next visit is to something new, from the last fifty.
+    #[must_use]
+    pub fn novelty(&self) -> f32 {
+        let [new, all] = self.explored;
+        ((new + 1.0) / (all - new + 1.0)).ln()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Memory is bounded, no item stands twice, the most recent is first.
+        #[test]
+        fn at_most_so_many_and_the_last_first(items in proptest::collection::vec(0..400_u32, 1..600)) {
+            let mut visits = Visits::default();
+            for (n, item) in items.iter().enumerate() {
+                visits.learn(ItemId(*item), Millis(n as i64 * HOUR_MS));
+                prop_assert_eq!(visits.recent()[0].item, ItemId(*item));
+                prop_assert!(visits.recent().len() <= Visits::COUNT_MAX);
+            }
+            let mut kept: Vec<u32> = visits.recent().iter().map(|visit| visit.item.0).collect();
+            kept.sort_unstable();
+            kept.dedup();
+            prop_assert_eq!(kept.len(), visits.recent().len());
+            prop_assert!(visits.recent().is_sorted_by(|a, b| a.last >= b.last));
+        }
+    }
+
+    #[test]
+    fn counts_halve_and_habits_show() {
+        let mut visits = Visits::default();
+        for day in 0..10 {
+            visits.learn(ItemId(1), Millis(day * DAY_MS + 20 * HOUR_MS));
+        }
+        let visit = visits.recent()[0];
+        let describe = |now: Millis| {
+            let mut out = [0.0; super::super::features::FEATURES];
+            visit.describe(now, 0, Some(Millis(9 * DAY_MS)), &Clock::at(now), &mut out);
+            out
+        };
+        let (same_hour, other_hour) = (describe(Millis(10 * DAY_MS + 20 * HOUR_MS)), describe(Millis(10 * DAY_MS + 8 * HOUR_MS)));
+        assert!(same_hour[at::HOUR_OF_DAY] > 0.7 && other_hour[at::HOUR_OF_DAY] < -0.7);
+        assert!(same_hour[at::GAP].abs() < 0.05, "a day is the usual gap: {}", same_hour[at::GAP]);
+        assert_eq!(same_hour[at::THIS_OPENING], 1.0);
+        // One visit, a half-life later, counts one half.
+        let once = Visit::first(ItemId(2), Millis(0));
+        assert!((once.weight(Millis(HALF_LIVES_MS[4])) - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_lightest_makes_room() {
+        let mut visits = Visits::default();
+        visits.learn(ItemId(9_999), Millis(0));
+        for n in 0..i64::try_from(Visits::COUNT_MAX).unwrap_or(0) {
+            visits.learn(ItemId(1), Millis(HOUR_MS * (2 * n + 1)));
+            visits.learn(ItemId(100 + n as u32), Millis(HOUR_MS * (2 * n + 2)));
+        }
+        assert!(visits.weight_of(ItemId(9_999), Millis(300 * HOUR_MS)) == 0.0);
+        assert!(visits.weight_of(ItemId(1), Millis(300 * HOUR_MS)) > 50.0);
+    }
+}
