@@ -17,6 +17,7 @@ use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
 use eddyline::engine::rank::Ask;
+use eddyline::engine::rank::stage::RankSettings;
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::user::{Effect, UserEvent, UserState};
 use eddyline::engine::world::{Vectors, World};
@@ -193,7 +194,9 @@ proptest! {
         at in 0i64..4_000,
         limit in 0usize..80,
     ) {
-        let settings = Arc::new(LearnSettings::default());
+        // The order by score is what is looked at here; `tests/list_stage.rs` looks at the rules that change it.
+        let rank = RankSettings { author_run: 0, ..RankSettings::default() };
+        let settings = Arc::new(LearnSettings { rank, ..LearnSettings::default() });
         let mut coordinator = CoordinatorState::new(DIM, settings);
         let now = Millis(10_000);
         let authored = (0..60).map(|n| {

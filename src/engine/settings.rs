@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::feeds::Expert;
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
+use crate::engine::rank::stage::RankSettings;
 
 /// How topic weights fade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub struct LearnSettings {
     pub popularity_half_life_ms: i64,
     /// Weights of the first blend, in the order of `Expert::ALL`.
     pub blend: Blend,
+    /// Exploration and the list stage.
+    pub rank: RankSettings,
 }
 
 /// Starting weights of the blend: how much one unit of each expert adds to the log-odds.
@@ -87,6 +90,7 @@ impl Default for LearnSettings {
             freshness_half_ms: 24 * HOUR_MS,
             popularity_half_life_ms: DAY_MS,
             blend: Blend::default(),
+            rank: RankSettings::default(),
         }
     }
 }
@@ -116,10 +120,11 @@ impl LearnSettings {
             (self.blend.as_array().iter().all(|w| w.is_finite()), "blend", "every weight must be finite"),
             (weights.iter().all(|w| (0.0..=10.0).contains(w)), "signals", "every weight must be between 0 and 10"),
         ];
-        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))
+        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))?;
+        self.rank.check()
     }
 
-    /// Names the settings under which entries were folded; those that only rank (the blend, freshness) or are already
+    /// Names the settings under which entries were folded; those that only rank (the blend, freshness, `rank`) or are already
     /// resolved in the entry (signals) do not count.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {

@@ -21,7 +21,8 @@ use crate::domain::time::Millis;
 use crate::engine::learn::online::{Judgement, OnlineModel};
 use crate::engine::learn::progressive::{Progress, RecentAuc};
 use crate::engine::learn::topics::TopicWeights;
-use crate::engine::rank::{self, Ask, Taste};
+use crate::engine::rank::stage::topic_shares;
+use crate::engine::rank::{self, Ask, Ranked, Screen, Taste};
 use crate::engine::settings::LearnSettings;
 use crate::engine::world::{Vectors, World, centred};
 
@@ -274,14 +275,20 @@ impl UserState {
         Ok(())
     }
 
-    /// The best items for this person among `world.open_at(now)`. Changes nothing.
+    /// The best items for this person among `world.open_at(now)`, on a screen of which nothing is known. Changes nothing.
     #[must_use]
     pub fn rank(&self, world: &World, now: Millis, ask: Ask) -> Vec<FeedItem> {
-        rank::rank(world, &world.open_at(now), &self.taste(world, now), now, ask)
+        self.rank_on(world, now, ask, Screen::default()).items
     }
 
-    /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose lowest score is `lowest`
-    /// (`None`: it has room)? `closed` and `updated` items matter when they are in it; `opened` ones when they enter it.
+    /// The feed of this version for a screen that shows this. Changes nothing.
+    #[must_use]
+    pub fn rank_on(&self, world: &World, now: Millis, ask: Ask, screen: Screen<'_>) -> Ranked {
+        rank::rank(world, &world.open_at(now), &self.taste(world, now), now, ask, screen)
+    }
+
+    /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose [`Ranked::floor`] is
+    /// `floor`? `closed` and `updated` items matter when they are in it; `opened` ones when they might enter it.
     #[must_use]
     pub fn is_concerned(
         &self,
@@ -289,7 +296,7 @@ impl UserState {
         changes: &crate::engine::world::Changes,
         shown: &[FeedItem],
         ranking: Ranking,
-        full: bool,
+        floor: f32,
         now: Millis,
     ) -> bool {
         let in_feed = |item: &ItemId| shown.iter().any(|one| one.item == *item);
@@ -298,19 +305,16 @@ impl UserState {
         }
         let taste = self.taste(world, now);
         let mut appeared = changes.opened.iter().chain(&changes.updated).filter(|item| !in_feed(item));
-        match (ranking, full) {
-            (Ranking::Model, true) => {
-                let lowest = shown.last().map_or(f32::NEG_INFINITY, |one| one.score);
-                appeared.any(|item| rank::enters(world, &taste, *item, now, lowest))
-            }
+        match ranking {
+            Ranking::Model => appeared.any(|item| rank::enters(world, &taste, *item, now, floor)),
             // Flat and topic feeds are ordered by time: what concerns them is who made it.
-            (Ranking::Flat | Ranking::Topics, _) if !self.follows.is_empty() => appeared.any(|item| {
+            Ranking::Flat | Ranking::Topics if !self.follows.is_empty() => appeared.any(|item| {
                 world
                     .item(*item)
                     .and_then(|item| item.author.as_ref())
                     .is_some_and(|author| author.id == self.user || self.follows.binary_search(&author.id).is_ok())
             }),
-            _ => appeared.any(|item| !self.hidden.contains(item.0)),
+            Ranking::Flat | Ranking::Topics => appeared.any(|item| !self.hidden.contains(item.0)),
         }
     }
 
@@ -374,10 +378,19 @@ impl UserState {
         self.recent.iter().rev().find(|(known, _)| *known == hash).map(|(_, seq)| *seq)
     }
 
+    /// Topic shares of what they liked among their last interactions.
+    fn topic_shares(&self, world: &World) -> Vec<(u32, f64)> {
+        let signals = &world.settings().signals;
+        let liked = |past: &&Past| signals.of(past.kind, None).is_some_and(|signal| signal.positive);
+        topic_shares(self.history.iter().filter(liked).filter_map(|past| Some(&world.item(past.item)?.topics[..])))
+    }
+
     /// What ranking reads of this person.
     fn taste(&self, world: &World, now: Millis) -> Taste<'_> {
         Taste {
             weights: self.online.weights(),
+            precision: self.online.precision(),
+            shares: if world.settings().rank.calibration > 0.0 { self.topic_shares(world) } else { Vec::new() },
             topics: self.topics.all(now, world.settings()).map(|(topic, s)| (topic, s as f32)).collect(),
             follows: &self.follows,
             user: self.user,

@@ -1,4 +1,5 @@
-//! Candidates -> score -> select, as types: [`Candidates`] become scored become [`FeedItem`]s.
+//! Candidates -> score -> select, as types: [`Candidates`] become scored become [`FeedItem`]s. The `model` feed then
+//! passes through the list stage ([`stage`]), which may put its best items into another order.
 //!
 //! Invariant: ranking reorders what is available and not hidden: nothing lost but what is beyond the limit, nothing
 //! invented, nothing twice. Equal scores are ordered newest first, then by item id, so a feed never flickers.
@@ -7,14 +8,17 @@
 //! Absent on purpose: a standing pool; all that is available is scored each time, which 10,000 items allow.
 
 pub mod diff;
+pub mod explore;
 pub mod gate;
+pub mod list;
+pub mod stage;
 
 use std::cmp::Ordering;
 
 use roaring::RoaringBitmap;
 
 use crate::domain::feeds::{Contribution, Expert, FeedItem, Ranking};
-use crate::domain::ids::{ItemId, TopicId, UserId};
+use crate::domain::ids::{FeedVersion, ItemId, TopicId, UserId};
 use crate::domain::time::Millis;
 use crate::engine::simd::{dot, dot_rows, weight_max};
 use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
@@ -29,6 +33,10 @@ pub const ONLINE_MAX: f32 = 8.0;
 pub struct Taste<'a> {
     /// Mean weights of the online model, `(dim,)`; `None` before the first label.
     pub weights: Option<&'a [f32]>,
+    /// How sure each of them is, `(dim,)`; `None` before the first label.
+    pub precision: Option<&'a [f32]>,
+    /// Topic shares of their history, for calibration; empty when nobody asks for it.
+    pub shares: Vec<(u32, f64)>,
     /// Topic weights above 0, by topic.
     pub topics: Vec<(TopicId, f32)>,
     /// Whom they follow, sorted.
@@ -50,6 +58,24 @@ pub struct Ask {
     pub explain: bool,
 }
 
+/// The feed that is being made, and what the client shows meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Screen<'a> {
+    /// Version of the feed that is being made: names its noise.
+    pub version: FeedVersion,
+    /// What the client has drawn, from the top; empty when that is not known.
+    pub drawn: &'a [ItemId],
+}
+
+/// A feed, and what it takes to get into it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranked {
+    /// Best first.
+    pub items: Vec<FeedItem>,
+    /// Who scores below this and is not in the feed would not enter it; minus infinity: anybody might.
+    pub floor: f32,
+}
+
 /// Items that may be shown, by id.
 pub struct Candidates(RoaringBitmap);
 
@@ -64,18 +90,28 @@ struct Scored {
 
 /// The best `ask.limit` of `open` for this person at `now`.
 #[must_use]
-pub fn rank(world: &World, open: &RoaringBitmap, taste: &Taste<'_>, now: Millis, ask: Ask) -> Vec<FeedItem> {
+pub fn rank(
+    world: &World,
+    open: &RoaringBitmap,
+    taste: &Taste<'_>,
+    now: Millis,
+    ask: Ask,
+    screen: Screen<'_>,
+) -> Ranked {
     let candidates = Candidates(open - taste.hidden);
     let scorer = Scorer::of_many(world, taste, now);
     match ask.ranking {
-        Ranking::Model => select(scorer.contenders(&candidates, ask.limit), ask.limit, by_score)
-            .into_iter()
-            .map(|one| FeedItem {
-                item: one.item,
-                score: one.score,
-                why: if ask.explain { contributions(scorer.shares(one.item)) } else { Vec::new() },
-            })
-            .collect(),
+        Ranking::Model => {
+            let reach = world.settings().rank.reach(ask.limit);
+            let best = select(scorer.contenders(&candidates, reach), reach, by_score);
+            let mut ranked = stage::stage(world, taste, screen, best, ask.limit);
+            if ask.explain {
+                for one in &mut ranked.items {
+                    one.why = contributions(scorer.shares(one.item));
+                }
+            }
+            ranked
+        }
         Ranking::Flat | Ranking::Topics => {
             let span = if ask.ranking == Ranking::Flat { ask.limit } else { ask.limit.max(FLAT_SPAN) };
             let newest = select(scorer.flat_candidates(&candidates), span, by_time);
@@ -100,11 +136,14 @@ pub fn rank(world: &World, open: &RoaringBitmap, taste: &Taste<'_>, now: Millis,
             if ask.ranking == Ranking::Topics {
                 scored.sort_by(|a, b| by_score(&a.0, &b.0));
             }
-            scored
-                .into_iter()
-                .take(ask.limit)
-                .map(|(one, fresh)| FeedItem { item: one.item, score: one.score, why: explain(&one, fresh) })
-                .collect()
+            let items = scored.into_iter().take(ask.limit).map(|(one, fresh)| FeedItem {
+                item: one.item,
+                score: one.score,
+                propensity: 1.0,
+                why: explain(&one, fresh),
+            });
+            // Ordered by time: what enters is not a matter of scores.
+            Ranked { items: items.collect(), floor: f32::NEG_INFINITY }
         }
     }
 }
@@ -127,13 +166,13 @@ pub fn topics_score(features: &[f32; Expert::ALL.len()]) -> f32 {
     features[1] + features[2]
 }
 
-/// Would this item, scored alone, enter a `model` feed whose lowest score is `lowest`?
+/// Might this item, scored alone, enter a `model` feed with this [`Ranked::floor`]?
 #[must_use]
-pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, lowest: f32) -> bool {
+pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, floor: f32) -> bool {
     if taste.hidden.contains(item.0) || !world.is_open(item, now) {
         return false;
     }
-    sum(Scorer::of_few(world, taste, now).shares(item)) >= lowest
+    sum(Scorer::of_few(world, taste, now).shares(item)) >= floor
 }
 
 struct Scorer<'a> {
