@@ -27,7 +27,7 @@ fn rank(criterion: &mut Criterion) {
             let id = Key::new(&format!("event-{turn}")).unwrap();
             let kind = if turn.is_multiple_of(3) { Kind::Like } else { Kind::Skip };
             let item = ItemId(turn * 7 % items);
-            let interaction = Interaction { id, item, kind, dwell_ms: None, at: now, shown: None };
+            let interaction = Interaction { id, item, kind, dwell_ms: None, at: now, shown: None, passed: Vec::new() };
             person.apply(UserEvent::Interacted(interaction), world, now);
         }
         for ranking in Ranking::ALL {

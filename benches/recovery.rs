@@ -62,7 +62,7 @@ fn fill(url: &str, people: u32, entries: u32) {
                 let item = eddyline::domain::ids::ItemId(random.random_range(0..ITEMS));
                 let at = now.plus(i64::from(event) * 1_000 - 1_000_000_000);
                 let id = Key::new(&format!("event-{event}")).unwrap();
-                let interaction = Interaction { id, item, kind, dwell_ms: None, at, shown: None };
+                let interaction = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
                 loader.act(user, UserEvent::Interacted(interaction)).await.unwrap();
             }
             loader.offline().forget_state(user);

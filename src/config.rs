@@ -330,6 +330,8 @@ mod tests {
             ("[learn]\ndecay_rate = -1", "learn.decay_rate"),
             ("[learn]\ndecay = \"sudden\"", "learn.decay"),
             ("[learn.signals]\nclick_weight = nan", "learn.signals"),
+            ("[learn.rank]\npool = 0", "learn.rank.pool"),
+            ("[learn.rank]\nmmr_lambda = 0.5\ncalibration = 0.5", "learn.rank.mmr_lambda"),
             ("[limits]\njournal_queue = 1", "limits.journal_queue"),
         ] {
             let error = from_text(text).unwrap_err();

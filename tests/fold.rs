@@ -17,6 +17,7 @@ use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
 use eddyline::engine::rank::Ask;
+use eddyline::engine::rank::stage::RankSettings;
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::user::{Effect, UserEvent, UserState};
 use eddyline::engine::world::{Vectors, World};
@@ -130,7 +131,7 @@ proptest! {
                     now = now.plus(wait);
                     let at = now.plus(-i64::from(id) * 1_000);
                     let interaction =
-                        Interaction { id: named(id), item: ItemId(item.into()), kind, dwell_ms: dwell, at, shown: None };
+                        Interaction { id: named(id), item: ItemId(item.into()), kind, dwell_ms: dwell, at, shown: None, passed: Vec::new() };
                     UserEvent::Interacted(interaction)
                 }
                 Step::Follow { id, user } => UserEvent::Followed { id: named(id), user: UserId(user.into()), at: now },
@@ -193,7 +194,9 @@ proptest! {
         at in 0i64..4_000,
         limit in 0usize..80,
     ) {
-        let settings = Arc::new(LearnSettings::default());
+        // The order by score is what is looked at here; `tests/list_stage.rs` looks at the rules that change it.
+        let rank = RankSettings { author_run: 0, ..RankSettings::default() };
+        let settings = Arc::new(LearnSettings { rank, ..LearnSettings::default() });
         let mut coordinator = CoordinatorState::new(DIM, settings);
         let now = Millis(10_000);
         let authored = (0..60).map(|n| {
@@ -214,7 +217,7 @@ proptest! {
         let mut hidden = Vec::new();
         for (n, (item, kind)) in script.into_iter().enumerate() {
             let id = key(&format!("act-{n}"));
-            let interaction = Interaction { id, item: ItemId(item), kind, dwell_ms: None, at: now, shown: None };
+            let interaction = Interaction { id, item: ItemId(item), kind, dwell_ms: None, at: now, shown: None, passed: Vec::new() };
             person.apply(UserEvent::Interacted(interaction), world, now);
             hidden.retain(|hidden| *hidden != ItemId(item) || kind == Kind::View || kind == Kind::Skip);
             if kind.removes() {
@@ -274,7 +277,7 @@ fn the_scan_finds_the_same_best_as_a_full_sort() {
     for n in 0..300_u32 {
         let kind = if n % 2 == 0 { Kind::Like } else { Kind::Skip };
         let id = key(&format!("act-{n}"));
-        let interaction = Interaction { id, item: ItemId(n * 7 % 3_000), kind, dwell_ms: None, at: now, shown: None };
+        let interaction = Interaction { id, item: ItemId(n * 7 % 3_000), kind, dwell_ms: None, at: now, shown: None, passed: Vec::new() };
         person.apply(UserEvent::Interacted(interaction), world, now);
         if n % 20 == 0 {
             let ask = |limit| Ask { ranking: Ranking::Model, limit, explain: false };

@@ -99,6 +99,7 @@ pub async fn take(loader: &mut Loader, activity: &Activity, id: &Key) -> anyhow:
                 dwell_ms: *dwell_ms,
                 at: *time,
                 shown: None,
+                passed: Vec::new(),
             })
         }
         Verb::Follow => {
@@ -164,7 +165,7 @@ async fn act(
         None | Some(BotAction::Wait) => {}
         Some(BotAction::Interact { item, kind, dwell_ms }) => {
             if let Some(item) = server.world().find_item(item.as_str()) {
-                let interaction = Interaction { id, item, kind, dwell_ms, at: now, shown: None };
+                let interaction = Interaction { id, item, kind, dwell_ms, at: now, shown: None, passed: Vec::new() };
                 server.act(user, UserEvent::Interacted(interaction)).await?;
             }
         }

@@ -198,7 +198,7 @@ async fn interact(
     let user = loader.person(user, None);
     match loader.offline().world().find_item(item.as_str()) {
         Some(item) => {
-            let interaction = Interaction { id, item, kind, dwell_ms, at, shown: None };
+            let interaction = Interaction { id, item, kind, dwell_ms, at, shown: None, passed: Vec::new() };
             loader.act(user, UserEvent::Interacted(interaction)).await
         }
         None => {

@@ -105,6 +105,8 @@ pub struct FeedItem {
     pub item: ItemId,
     /// Log-odds in `model`, freshness plus weight in `topics`, freshness in `flat`.
     pub score: f32,
+    /// Probability with which the policy put it there, given what stands above; 1 without exploration.
+    pub propensity: f32,
     /// Why; empty unless it was asked for.
     pub why: Vec<Contribution>,
 }

@@ -77,6 +77,8 @@ pub struct Lesson {
     pub gradient: Vec<f32>,
     /// Log loss in nats of each expert alone in the order of `Expert::ALL`, then of the blend; empty with the gradient.
     pub losses: Vec<f32>,
+    /// Who made the item.
+    pub author: Option<UserId>,
     /// How often the person had been there before, fading; `None` when this was no visit.
     pub visits: Option<f32>,
     /// Where else they go, most recent first.

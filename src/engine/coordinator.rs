@@ -16,11 +16,19 @@ use crate::domain::journal::{CentreRef, Entry, What};
 use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
+use crate::engine::learn::blend::BlendLearner;
+use crate::engine::learn::coaudience::CoAudience;
+use crate::engine::learn::drift::PageHinkley;
+use crate::engine::learn::hedge::{Hedge, HedgeFigures};
+use crate::engine::learn::lately::Lately;
 use crate::engine::learn::popularity::Popularity;
 use crate::engine::learn::progressive::{Progress, ScoreHistogram};
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::SnapshotError;
 use crate::engine::world::{Changes, World};
+
+/// Lists of companions that are made anew at once, at most; the others follow at the next tick.
+const LISTS_PER_REFRESH: usize = 1_024;
 
 /// A topic gets a centre of its own from this many items on.
 pub const CENTRE_ITEMS_MIN: u64 = 20;
@@ -142,12 +150,17 @@ pub enum Effect {
 struct Folded {
     covers: Position,
     popularity: Popularity,
+    company: CoAudience,
+    lately: Lately,
+    blend: BlendLearner,
+    hedge: Hedge,
+    drift: PageHinkley,
     scores: GlobalScores,
 }
 
 impl Folded {
-    /// Learns one entry, once. Says whether popularity changed.
-    fn fold(&mut self, position: Position, entry: &Entry, half_life_ms: i64) -> bool {
+    /// Learns one entry, once. Says whether anything that is published changed.
+    fn fold(&mut self, position: Position, entry: &Entry, blend_step: f32) -> bool {
         if position <= self.covers {
             return false;
         }
@@ -158,10 +171,26 @@ impl Folded {
         self.scores.topics.record(learned.predicted.topics, signal.positive);
         self.scores.model.record(learned.predicted.model, signal.positive);
         self.scores.progress.record(learned.predicted.online, signal.positive);
+        let topic = learned.topics.first().copied().unwrap_or(TopicId::CATALOGUE);
+        self.popularity.learn(learned.item, topic, signal, entry.at);
         if signal.positive {
-            self.popularity.learn(learned.item, signal.weight, entry.at, half_life_ms);
+            self.lately.learn(entry.user, learned.item, entry.at);
         }
-        signal.positive
+        if let Some(lesson) = &learned.lesson {
+            self.blend.learn(lesson, signal.weight, blend_step);
+            self.hedge.learn(&lesson.losses);
+            if let Some(loss) = lesson.losses.last()
+                && self.drift.learn(*loss)
+            {
+                self.blend.loosen();
+            }
+            if let Some(visits) = lesson.visits {
+                let last = lesson.companions.first().map(|companion| companion.item);
+                let came = last.zip(lesson.elapsed_ms);
+                self.company.learn(learned.item, visits, &lesson.companions, came, entry.at);
+            }
+        }
+        true
     }
 }
 
@@ -169,13 +198,13 @@ impl Folded {
 #[derive(Clone, Debug)]
 pub struct Refold {
     folded: Folded,
-    half_life_ms: i64,
+    blend_step: f32,
 }
 
 impl Refold {
     /// Learns one entry; entries come in commit order.
     pub fn fold(&mut self, position: Position, entry: &Entry) {
-        self.folded.fold(position, entry, self.half_life_ms);
+        self.folded.fold(position, entry, self.blend_step);
     }
 
     /// Last entry that was folded.
@@ -213,7 +242,7 @@ pub struct CoordinatorState {
     /// By topic id; 0 is the catalogue.
     sums: Vec<TopicSum>,
     folded: Folded,
-    popularity_is_stale: bool,
+    shared_is_stale: bool,
     /// Erased since the start; those of earlier runs are known to nobody.
     erased: BTreeSet<UserId>,
 }
@@ -262,7 +291,7 @@ impl CoordinatorState {
             world: World::new(dim, settings),
             sums: Vec::new(),
             folded: Folded::default(),
-            popularity_is_stale: true,
+            shared_is_stale: true,
             erased: BTreeSet::new(),
         }
     }
@@ -317,7 +346,7 @@ impl CoordinatorState {
         // Above every epoch that a client may remember of an earlier run.
         state.world.start_epoch(Epoch(now.0.max(0) as u64));
         state.world.move_to(now);
-        state.refresh_popularity(now);
+        state.refresh_shared(now);
         Ok(state)
     }
 
@@ -376,8 +405,8 @@ impl CoordinatorState {
                 let edge_passed = self.world.next_edge_after(self.world_time()).is_some_and(|edge| edge <= now);
                 if edge_passed {
                     self.publish(now, updated, &mut effects);
-                } else if self.popularity_is_stale {
-                    self.refresh_popularity(now);
+                } else if self.shared_is_stale {
+                    self.refresh_shared(now);
                     effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
                 }
             }
@@ -389,8 +418,8 @@ impl CoordinatorState {
     pub fn fold(&mut self, position: Position, entry: &Entry) {
         // What was under way when its person was erased is in no journal.
         if !self.erased.contains(&entry.user) {
-            self.popularity_is_stale |=
-                self.folded.fold(position, entry, self.world.settings().popularity_half_life_ms);
+            let blend_step = self.world.settings().blend_step;
+            self.shared_is_stale |= self.folded.fold(position, entry, blend_step);
         }
     }
 
@@ -398,13 +427,14 @@ impl CoordinatorState {
     /// [`CoordinatorState::take_over`].
     #[must_use]
     pub fn refold(&self) -> Refold {
-        Refold { folded: Folded::default(), half_life_ms: self.world.settings().popularity_half_life_ms }
+        Refold { folded: Folded::default(), blend_step: self.world.settings().blend_step }
     }
 
     /// What was counted afresh is what counts from now on; entries that came meanwhile are to be folded after.
     pub fn take_over(&mut self, refold: Refold) {
         self.folded = refold.folded;
-        self.popularity_is_stale = true;
+        self.folded.company.publish_all();
+        self.shared_is_stale = true;
     }
 
     /// The world as it stands.
@@ -417,6 +447,18 @@ impl CoordinatorState {
     #[must_use]
     pub fn scores(&self) -> &GlobalScores {
         &self.folded.scores
+    }
+
+    /// Who predicts best: cumulative losses of the experts alone, of the blend, of what was served.
+    #[must_use]
+    pub fn hedge(&self) -> HedgeFigures {
+        self.folded.hedge.figures()
+    }
+
+    /// How often the blend's loss drifted so far that it was made to learn faster.
+    #[must_use]
+    pub fn drifts(&self) -> u32 {
+        self.folded.drift.alarms()
     }
 
     /// Last entry that was folded.
@@ -448,11 +490,12 @@ impl CoordinatorState {
             return Err(SnapshotError::Unreadable);
         }
         self.folded = postcard::from_bytes(&body[1..]).map_err(|_| SnapshotError::Unreadable)?;
-        self.refresh_popularity(now);
+        self.folded.company.publish_all();
+        self.refresh_shared(now);
         Ok(())
     }
 
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()
@@ -630,17 +673,35 @@ impl CoordinatorState {
         changes.updated = updated.into_iter().filter(|id| self.world.open().contains(id.0)).collect();
         changes.updated.retain(|id| !changes.opened.contains(id));
         self.world.next_epoch();
-        self.popularity_is_stale = true;
+        if changes.opened.is_empty() {
+            self.shared_is_stale = true;
+        } else {
+            // What opens is ranked at once: with how popular it is among what is open by now.
+            self.refresh_shared(now);
+        }
         effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::new(changes)));
         effects.push(Effect::WakeAt(self.world.next_edge_after(self.world_time())));
     }
 
-    fn refresh_popularity(&mut self, now: Millis) {
-        let half_life = self.world.settings().popularity_half_life_ms;
-        let open = self.world.open().iter().map(ItemId);
-        let (log_odds, unseen) = self.folded.popularity.log_odds(open, now, half_life);
-        self.world.put_popularity(log_odds, unseen);
-        self.popularity_is_stale = false;
+    /// Brings what is learned from everybody up to date in the world.
+    fn refresh_shared(&mut self, now: Millis) {
+        let (popularity, company, _) = self.world.shared_mut();
+        let (mut popularity, mut company) = (std::mem::take(popularity), std::mem::take(company));
+        let world = &self.world;
+        let open = world.open().iter().filter_map(|id| world.item(ItemId(id)));
+        self.folded.popularity.refresh(
+            &mut popularity,
+            open.map(|item| (item.id, item.created, &item.windows)),
+            now,
+        );
+        self.folded.company.refresh(&mut company, LISTS_PER_REFRESH);
+        let start = &self.world.settings().blend;
+        let weights = self.folded.blend.weights(start, self.folded.hedge.leader());
+        let lately = self.folded.lately.clone();
+        let places = self.world.shared_mut();
+        (*places.0, *places.1, *places.2) = (popularity, company, lately);
+        self.world.put_blend(weights);
+        self.shared_is_stale = self.folded.company.is_due();
     }
 }
 

@@ -10,6 +10,7 @@ use crate::domain::feeds::Expert;
 use crate::engine::learn::features::{FEATURES, Features, at, range};
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
+use crate::engine::rank::stage::RankSettings;
 
 /// How topic weights fade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub struct LearnSettings {
     pub blend_step: f32,
     /// How many available items a choice is compared with, where nothing is known of what was shown.
     pub negatives: u16,
+    /// Exploration and the list stage.
+    pub rank: RankSettings,
 }
 
 /// Starting weights of the blend: how much one unit of each expert adds to the log-odds before anybody taught it more.
@@ -158,6 +161,7 @@ impl Default for LearnSettings {
             blend_step: 0.1,
             negatives: 24,
             blend: Blend::default(),
+            rank: RankSettings::default(),
         }
     }
 }
@@ -188,10 +192,11 @@ impl LearnSettings {
             (self.blend.as_array().iter().all(|w| w.is_finite()), "blend", "every weight must be finite"),
             (weights.iter().all(|w| (0.0..=10.0).contains(w)), "signals", "every weight must be between 0 and 10"),
         ];
-        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))
+        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))?;
+        self.rank.check()
     }
 
-    /// Names the settings under which entries were folded; those that only rank (the blend, freshness) or are already
+    /// Names the settings under which entries were folded; those that only rank (the blend, freshness, `rank`) or are already
     /// resolved in the entry (signals) do not count.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {

@@ -14,14 +14,20 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::feeds::{Cause, FeedItem, Ranking};
 use crate::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
-use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::interactions::{Interaction, Kind, Signal};
 use crate::domain::items::Item;
-use crate::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
+use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Predicted, What};
 use crate::domain::time::Millis;
+use crate::engine::learn::blend::{self, Deviation};
+use crate::engine::learn::drift::PageHinkley;
+use crate::engine::learn::features::{HALF_LIVES_MS, Row};
+use crate::engine::learn::popularity::Opinions;
+use crate::engine::learn::repeat::Visits;
 use crate::engine::learn::online::{Judgement, OnlineModel};
 use crate::engine::learn::progressive::{Progress, RecentAuc};
 use crate::engine::learn::topics::TopicWeights;
-use crate::engine::rank::{self, Ask, Taste};
+use crate::engine::rank::stage::topic_shares;
+use crate::engine::rank::{self, Ask, Ranked, Screen, Taste};
 use crate::engine::settings::LearnSettings;
 use crate::engine::world::{Vectors, World, centred};
 
@@ -30,6 +36,20 @@ pub const EVENTS_REMEMBERED: usize = 256;
 
 /// How many interactions a person's state remembers.
 pub const HISTORY_LENGTH: usize = 256;
+
+/// Authors and topics of whom a count is kept per person.
+const AUTHORS_MAX: usize = 64;
+const TOPICS_MAX: usize = 64;
+
+/// A person's own rate counts as much as this many opinions on a topic; one half, as this many on anything.
+const TOPIC_PRIOR: f64 = 4.0;
+const APPROVAL_PRIOR: f64 = 2.0;
+
+/// Other places that an entry names.
+const COMPANIONS_MAX: usize = 32;
+
+/// Passed items that a choice is compared with, the nearest ones.
+const PASSED_MAX: usize = 50;
 
 /// Something that a person did, checked at the door.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,6 +197,15 @@ pub struct UserState {
     recent: VecDeque<(u64, Seq)>,
     history: VecDeque<Past>,
     scores: Scores,
+    visits: Visits,
+    /// Whose items they come back to: author, count over 28 days, as of then. The latest last.
+    authors: Vec<(UserId, f32, Millis)>,
+    /// How they receive the topics, the latest last.
+    opinions: Vec<(TopicId, Opinions)>,
+    /// How they receive anything.
+    approval: Opinions,
+    deviation: Deviation,
+    drift: PageHinkley,
 }
 
 impl UserState {
@@ -193,6 +222,12 @@ impl UserState {
             recent: VecDeque::new(),
             history: VecDeque::new(),
             scores: Scores::default(),
+            visits: Visits::default(),
+            authors: Vec::new(),
+            opinions: Vec::new(),
+            approval: Opinions::default(),
+            deviation: Deviation::default(),
+            drift: PageHinkley::default(),
         }
     }
 
@@ -274,14 +309,20 @@ impl UserState {
         Ok(())
     }
 
-    /// The best items for this person among `world.open_at(now)`. Changes nothing.
+    /// The best items for this person among `world.open_at(now)`, on a screen of which nothing is known. Changes nothing.
     #[must_use]
     pub fn rank(&self, world: &World, now: Millis, ask: Ask) -> Vec<FeedItem> {
-        rank::rank(world, &world.open_at(now), &self.taste(world, now), now, ask)
+        self.rank_on(world, now, ask, Screen::default()).items
     }
 
-    /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose lowest score is `lowest`
-    /// (`None`: it has room)? `closed` and `updated` items matter when they are in it; `opened` ones when they enter it.
+    /// The feed of this version for a screen that shows this. Changes nothing.
+    #[must_use]
+    pub fn rank_on(&self, world: &World, now: Millis, ask: Ask, screen: Screen<'_>) -> Ranked {
+        rank::rank(world, &world.open_at(now), &self.taste(world, now), now, ask, screen)
+    }
+
+    /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose [`Ranked::floor`] is
+    /// `floor`? `closed` and `updated` items matter when they are in it; `opened` ones when they might enter it.
     #[must_use]
     pub fn is_concerned(
         &self,
@@ -289,7 +330,7 @@ impl UserState {
         changes: &crate::engine::world::Changes,
         shown: &[FeedItem],
         ranking: Ranking,
-        full: bool,
+        floor: f32,
         now: Millis,
     ) -> bool {
         let in_feed = |item: &ItemId| shown.iter().any(|one| one.item == *item);
@@ -298,20 +339,22 @@ impl UserState {
         }
         let taste = self.taste(world, now);
         let mut appeared = changes.opened.iter().chain(&changes.updated).filter(|item| !in_feed(item));
-        match (ranking, full) {
-            (Ranking::Model, true) => {
-                let lowest = shown.last().map_or(f32::NEG_INFINITY, |one| one.score);
-                appeared.any(|item| rank::enters(world, &taste, *item, now, lowest))
-            }
+        match ranking {
+            Ranking::Model => appeared.any(|item| rank::enters(world, &taste, *item, now, floor)),
             // Flat and topic feeds are ordered by time: what concerns them is who made it.
-            (Ranking::Flat | Ranking::Topics, _) if !self.follows.is_empty() => appeared.any(|item| {
+            Ranking::Flat | Ranking::Topics if !self.follows.is_empty() => appeared.any(|item| {
                 world
                     .item(*item)
                     .and_then(|item| item.author.as_ref())
                     .is_some_and(|author| author.id == self.user || self.follows.binary_search(&author.id).is_ok())
             }),
-            _ => appeared.any(|item| !self.hidden.contains(item.0)),
+            Ranking::Flat | Ranking::Topics => appeared.any(|item| !self.hidden.contains(item.0)),
         }
+    }
+
+    /// Scores of the `model` ranking for these items at `now`, in their order, into `out`. Changes nothing.
+    pub fn scores_of(&self, world: &World, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
+        rank::scores(world, &self.taste(world, now), items, now, out);
     }
 
     /// What the online model says of an item now. Changes nothing.
@@ -374,38 +417,121 @@ impl UserState {
         self.recent.iter().rev().find(|(known, _)| *known == hash).map(|(_, seq)| *seq)
     }
 
+    /// Topic shares of what they liked among their last interactions.
+    fn topic_shares(&self, world: &World) -> Vec<(u32, f64)> {
+        let signals = &world.settings().signals;
+        let liked = |past: &&Past| signals.of(past.kind, None).is_some_and(|signal| signal.positive);
+        topic_shares(self.history.iter().filter(liked).filter_map(|past| Some(&world.item(past.item)?.topics[..])))
+    }
+
     /// What ranking reads of this person.
     fn taste(&self, world: &World, now: Millis) -> Taste<'_> {
         Taste {
             weights: self.online.weights(),
+            precision: self.online.precision(),
+            shares: if world.settings().rank.calibration > 0.0 { self.topic_shares(world) } else { Vec::new() },
             topics: self.topics.all(now, world.settings()).map(|(topic, s)| (topic, s as f32)).collect(),
             follows: &self.follows,
             user: self.user,
             hidden: &self.hidden,
+            visits: &self.visits,
+            authors: self.author_weights(now),
+            opinions: self.topic_opinions(now),
+            approval: self.approval.log_odds(now, 0.5, APPROVAL_PRIOR),
+            deviation: &self.deviation,
         }
     }
 
-    /// All that the entry must carry: label and weight, features and predictions as they are before learning.
+    fn author_weights(&self, now: Millis) -> Vec<(UserId, f32)> {
+        let mut weights: Vec<(UserId, f32)> =
+            self.authors.iter().map(|(author, count, last)| (*author, count * author_fade(now, *last))).collect();
+        weights.sort_unstable_by_key(|(author, _)| *author);
+        weights
+    }
+
+    fn topic_opinions(&self, now: Millis) -> Vec<(TopicId, f32)> {
+        let rate = self.approval.rate();
+        let of = |(topic, opinions): &(TopicId, Opinions)| (*topic, opinions.log_odds(now, rate, TOPIC_PRIOR));
+        let mut all: Vec<(TopicId, f32)> = self.opinions.iter().map(of).collect();
+        all.sort_unstable_by_key(|(topic, _)| *topic);
+        all
+    }
+
+    /// All that the entry must carry: label and weight, features, predictions and the lesson, as they are before learning.
     fn observe(&self, interaction: &Interaction, item: &Item, world: &World, at: Millis) -> Learned {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
-        let features = rank::features(world, &self.taste(world, at), item.id, at);
+        let signal = settings.signals.of(interaction.kind, interaction.dwell_ms);
+        let taste = self.taste(world, at);
+        let compared = signal.map_or(Vec::new(), |signal| self.compared_with(interaction, signal, world, at));
+        let all: Vec<ItemId> = std::iter::once(item.id).chain(compared).collect();
+        let rows = rank::rows(world, &taste, &all, at);
         let judgement = self.online.predict(&centred(&item.embedding, world.centre(centre)), settings);
+        let predicted = Predicted {
+            online: judgement.log_odds,
+            topics: rank::topics_score(&rows[0].features),
+            model: rank::blend_score(world, &taste, &rows[0]) + world.blend().bias + self.deviation.bias(),
+        };
         Learned {
             item: item.id,
             revision: item.revision,
             kind: interaction.kind,
             dwell_ms: interaction.dwell_ms,
             shown: interaction.shown,
-            signal: settings.signals.of(interaction.kind, interaction.dwell_ms),
+            signal,
             topics: item.topics.to_vec(),
             centre,
-            features: features.to_vec(),
-            predicted: Predicted {
-                online: judgement.log_odds,
-                topics: rank::topics_score(&features),
-                model: rank::blend_score(world, &features),
-            },
+            features: rows[0].features.to_vec(),
+            predicted,
+            lesson: signal.map(|signal| {
+                let author = item.author.as_ref().map(|author| author.id);
+                Lesson { author, ..self.lesson(interaction, signal, &rows, world, at) }
+            }),
+        }
+    }
+
+    /// What a choice is compared with: what they passed over to get there; where nothing is known of what was shown, a
+    /// sample of what was available. An opinion is compared with nothing.
+    fn compared_with(&self, interaction: &Interaction, signal: Signal, world: &World, at: Millis) -> Vec<ItemId> {
+        if !(signal.positive && interaction.kind.is_choice()) {
+            return Vec::new();
+        }
+        if interaction.shown.is_some() {
+            let passed = interaction.passed.iter().rev().take(PASSED_MAX);
+            return passed.copied().filter(|item| *item != interaction.item && world.item(*item).is_some()).collect();
+        }
+        let open = world.open_at(at);
+        let wanted = u64::from(world.settings().negatives);
+        let others = |item: &ItemId| *item != interaction.item && !self.hidden.contains(item.0);
+        if open.len() <= wanted + 1 {
+            return open.iter().map(ItemId).filter(others).collect();
+        }
+        // Seeded by who and when in their own life: the same every time.
+        let seed = (u64::from(self.user.0) << 32) ^ self.seq.0;
+        let draw = |n: u64| (xxh3_64(&[seed.to_le_bytes(), n.to_le_bytes()].concat()) % open.len()) as u32;
+        let mut drawn: Vec<ItemId> = (0..wanted).filter_map(|n| open.select(draw(n))).map(ItemId).filter(others).collect();
+        drawn.sort_unstable();
+        drawn.dedup();
+        drawn
+    }
+
+    fn lesson(&self, interaction: &Interaction, signal: Signal, rows: &[Row], world: &World, at: Millis) -> Lesson {
+        let shared = world.blend();
+        let lesson = match (signal.positive && interaction.kind.is_choice(), rows.len()) {
+            (true, 0..=1) => Lesson::default(),
+            (true, _) => blend::choice(rows, 0, shared, &self.deviation),
+            (false, _) => blend::opinion(&rows[0], signal.positive, shared, &self.deviation),
+        };
+        if !signal.positive {
+            return lesson;
+        }
+        let recent = self.visits.recent();
+        let companions = recent.iter().take(COMPANIONS_MAX);
+        Lesson {
+            visits: Some(self.visits.weight_of(interaction.item, at)),
+            companions: companions.map(|visit| Companion { item: visit.item, count: visit.weight(at) }).collect(),
+            elapsed_ms: recent.first().map(|visit| at.since(visit.last)),
+            ..lesson
         }
     }
 
@@ -432,6 +558,17 @@ impl UserState {
             self.online.learn(&centred(embedding, centre), signal.positive, signal.weight, at, settings);
             if signal.positive {
                 self.topics.learn(&learned.topics, at, settings);
+                self.visits.learn(learned.item, at);
+                if let Some(author) = learned.lesson.as_ref().and_then(|lesson| lesson.author) {
+                    self.visit_author(author, at);
+                }
+            }
+            self.approval.learn(signal, at);
+            if let Some(topic) = learned.topics.first() {
+                self.note_opinion(*topic, signal, at);
+            }
+            if let Some(lesson) = &learned.lesson {
+                self.deviation.learn(lesson, signal.weight);
             }
         }
         if learned.kind.removes() {
@@ -448,10 +585,50 @@ impl UserState {
     }
 }
 
+/// Counts that are kept beside the learners.
+impl UserState {
+    fn visit_author(&mut self, author: UserId, at: Millis) {
+        let known = self.authors.iter().position(|(known, ..)| *known == author);
+        let count = match known {
+            Some(index) => {
+                let (_, count, last) = self.authors.remove(index);
+                count * author_fade(at, last)
+            }
+            None => {
+                if self.authors.len() == AUTHORS_MAX {
+                    self.authors.remove(0);
+                }
+                0.0
+            }
+        };
+        self.authors.push((author, count + 1.0, at));
+    }
+
+    fn note_opinion(&mut self, topic: TopicId, signal: Signal, at: Millis) {
+        let known = self.opinions.iter().position(|(known, _)| *known == topic);
+        let mut opinions = match known {
+            Some(index) => self.opinions.remove(index).1,
+            None => {
+                if self.opinions.len() == TOPICS_MAX {
+                    self.opinions.remove(0);
+                }
+                Opinions::default()
+            }
+        };
+        opinions.learn(signal, at);
+        self.opinions.push((topic, opinions));
+    }
+}
+
+/// Authors fade with a half-life of 28 days.
+fn author_fade(now: Millis, last: Millis) -> f32 {
+    (-(now.since(last) as f32) / HALF_LIVES_MS[4] as f32).exp2()
+}
+
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 1;
+    const FORMAT: u16 = 2;
 
     /// The state as bytes.
     #[must_use]

@@ -18,6 +18,10 @@ use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::avail::AvailabilityIndex;
+use crate::engine::learn::blend::BlendWeights;
+use crate::engine::learn::coaudience::CompanyTable;
+use crate::engine::learn::lately::Lately;
+use crate::engine::learn::popularity::PopularityTable;
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::dot;
 
@@ -53,6 +57,8 @@ pub struct Columns {
     pub created: Vec<Millis>,
     /// Its main topic.
     pub topic: Vec<TopicId>,
+    /// It has windows: look at the item.
+    pub windowed: Vec<bool>,
     /// It has further topics: look at the item.
     pub more_topics: Vec<bool>,
     /// Its author's id, or [`NOBODY`].
@@ -108,9 +114,10 @@ pub struct World {
     availability: AvailabilityIndex,
     open: Arc<RoaringBitmap>,
     next_edge: Option<Millis>,
-    popularity: Arc<[f32]>,
-    /// Of items that nobody touched yet.
-    popularity_unseen: f32,
+    popularity: Arc<PopularityTable>,
+    company: Arc<CompanyTable>,
+    lately: Lately,
+    blend: Arc<BlendWeights>,
     settings: Arc<LearnSettings>,
     history: Arc<History>,
 }
@@ -140,8 +147,10 @@ impl World {
             availability: AvailabilityIndex::default(),
             open: Arc::default(),
             next_edge: None,
-            popularity: Arc::from([]),
-            popularity_unseen: 0.0,
+            popularity: Arc::default(),
+            company: Arc::default(),
+            lately: Lately::default(),
+            blend: Arc::new(BlendWeights::start(&settings.blend)),
             settings,
             history: Arc::default(),
         }
@@ -260,10 +269,28 @@ impl World {
         &self.blocks
     }
 
-    /// Log-odds of popularity among what is available; items newer than the last count are like those nobody touched.
+    /// How popular what is, among what is available.
     #[must_use]
-    pub fn popularity(&self, item: ItemId) -> f32 {
-        self.popularity.get(item.0 as usize).copied().unwrap_or(self.popularity_unseen)
+    pub fn popularity(&self) -> &PopularityTable {
+        &self.popularity
+    }
+
+    /// Who goes to this also goes to that.
+    #[must_use]
+    pub fn company(&self) -> &CompanyTable {
+        &self.company
+    }
+
+    /// Where everybody was last.
+    #[must_use]
+    pub fn lately(&self) -> &Lately {
+        &self.lately
+    }
+
+    /// The weights of the blend.
+    #[must_use]
+    pub fn blend(&self) -> &BlendWeights {
+        &self.blend
     }
 
     /// What items of this topic are centred by now: their own centre, else the catalogue's, else nothing.
@@ -359,6 +386,7 @@ impl World {
         put(&mut columns.scale, row, scale);
         put(&mut columns.created, row, item.created);
         put(&mut columns.topic, row, item.main_topic());
+        put(&mut columns.windowed, row, !item.windows.is_always());
         put(&mut columns.more_topics, row, item.topics.len() > 1);
         put(&mut columns.author, row, author);
         put(&mut columns.centre, row, centre);
@@ -427,10 +455,14 @@ impl World {
         Changes { opened: ids(&*self.open - &*before), closed: ids(&*before - &*self.open), updated: Vec::new() }
     }
 
-    /// By item, log-odds; and that of items nobody touched.
-    pub(super) fn put_popularity(&mut self, log_odds: Vec<f32>, unseen: f32) {
-        self.popularity = log_odds.into();
-        self.popularity_unseen = unseen;
+    /// What is learned from everybody, to be brought up to date in place.
+    pub(super) fn shared_mut(&mut self) -> (&mut PopularityTable, &mut CompanyTable, &mut Lately) {
+        (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.company), &mut self.lately)
+    }
+
+    /// The weights of the blend from now on.
+    pub(super) fn put_blend(&mut self, weights: BlendWeights) {
+        self.blend = Arc::new(weights);
     }
 
     /// Since when something is so.
@@ -464,11 +496,17 @@ impl World {
     }
 
     /// The world as it was at an instant, for ranking: epochs of centres, deletions, and revisions as of then (vectors of
-    /// `earlier` ones come from outside; texts, topics and windows are those of now). Without popularity: what is popular
-    /// now was not known then.
+    /// `earlier` ones come from outside; texts, topics and windows are those of now). Without what was learned from
+    /// everybody (popularity, company, the blend): what they know now was not known then.
     #[must_use]
     pub fn back_to(&self, at: Millis, earlier: Vec<(ItemId, u32, Embedding)>) -> World {
-        let mut world = World { popularity: Arc::from([]), popularity_unseen: 0.0, ..self.clone() };
+        let mut world = World {
+            popularity: Arc::default(),
+            company: Arc::default(),
+            lately: Lately::default(),
+            blend: Arc::new(BlendWeights::start(&self.settings.blend)),
+            ..self.clone()
+        };
         for (item, revision, embedding) in earlier {
             if let Some(now) = self.item(item) {
                 world.put_item(Arc::new(Item { revision, embedding, ..now.clone() }));

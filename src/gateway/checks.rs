@@ -44,7 +44,7 @@ pub fn interaction(server: &Server, act: Act) -> Result<UserEvent, Refusal> {
     let item = item(&server.world(), &act.item, "item")?;
     let at = happened(act.at, server.clock().now())?;
     let Act { id, kind, dwell_ms, .. } = act;
-    Ok(UserEvent::Interacted(Interaction { id, item, kind, dwell_ms, at, shown: None }))
+    Ok(UserEvent::Interacted(Interaction { id, item, kind, dwell_ms, at, shown: None, passed: Vec::new() }))
 }
 
 /// `value` when it is within 1 to `max`, `default` when absent.

@@ -60,6 +60,8 @@ pub struct JournalRow<'a> {
     pub features: Option<Cow<'a, [u8]>>,
     /// Three numbers: online, topics, model.
     pub predicted: Option<Cow<'a, [u8]>>,
+    /// What it teaches the shared learners: postcard bytes; null where nothing follows from it.
+    pub lesson: Option<Cow<'a, [u8]>>,
     /// JSON object, for entries that are no interactions.
     pub payload: Option<Cow<'a, str>>,
 }
@@ -130,6 +132,10 @@ impl<'a> JournalRow<'a> {
         self.features = Some(Cow::Owned(floats_to_bytes(&learned.features)));
         let Predicted { online, topics, model } = learned.predicted;
         self.predicted = Some(Cow::Owned(floats_to_bytes(&[online, topics, model])));
+        if let Some(lesson) = &learned.lesson {
+            let bytes = postcard::to_stdvec(lesson).map_err(|error| StoreError::Refused(error.to_string()))?;
+            self.lesson = Some(Cow::Owned(bytes));
+        }
         Ok(())
     }
 
@@ -207,6 +213,7 @@ impl<'a> JournalRow<'a> {
             },
             features: self.features.as_deref().and_then(floats_from_bytes).ok_or("features")?,
             predicted: Predicted { online, topics, model },
+            lesson: self.lesson.as_deref().map(postcard::from_bytes).transpose().map_err(|_| "lesson")?,
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::domain::feeds::{Cause, Contribution, Expert, Feed};
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, UserId};
 use crate::domain::interactions::Shown as ShownAt;
 use crate::domain::time::Millis;
-use crate::engine::rank::Ask;
+use crate::engine::rank::{Ask, Screen};
 use crate::engine::user::{Effect, UserEvent, UserState};
 use crate::engine::world::World;
 use crate::protocol::problem::Code;
@@ -183,7 +183,8 @@ impl UserActor {
         let drawn = self.seats.get(session).and_then(|seat| seat.gate.drawn_feed());
         interaction.shown = drawn.and_then(|shown| {
             let position = shown.feed.items.iter().position(|one| one.item == interaction.item)?;
-            Some(ShownAt { version: shown.feed.version, position: position as u16, propensity: 1.0 })
+            let propensity = shown.feed.items[position].propensity;
+            Some(ShownAt { version: shown.feed.version, position: position as u16, propensity })
         });
         UserEvent::Interacted(interaction)
     }
@@ -324,17 +325,27 @@ impl UserActor {
     fn rank_view(&mut self, world: &World, view: View, cause: Cause) -> Arc<Shown> {
         let now = self.inside.clock.now();
         let started = Instant::now();
-        let items = self.state.rank(world, now, view.ask());
-        self.timing.rank_us = micros(started.elapsed());
         self.version = FeedVersion(self.version.0 + 1);
+        let drawn = self.drawn_items(view);
+        let screen = Screen { version: self.version, drawn: &drawn };
+        let ranked = self.state.rank_on(world, now, view.ask(), screen);
+        self.timing.rank_us = micros(started.elapsed());
+        let (items, floor) = (ranked.items, ranked.floor);
         let wire = wire_items(world, &items, now);
         let feed = Feed { user: self.user, version: self.version, epoch: world.epoch(), ranking: view.ranking, items };
-        let shown = Arc::new(Shown { feed, items: wire, cause, made: now });
+        let shown = Arc::new(Shown { feed, floor, items: wire, cause, made: now });
         match self.newest.iter_mut().find(|(known, _)| *known == view) {
             Some((_, newest)) => *newest = shown.clone(),
             None => self.newest.push((view, shown.clone())),
         }
         shown
+    }
+
+    /// What is on the screens of this view: the newest feed that one of them has drawn.
+    fn drawn_items(&self, view: View) -> Vec<ItemId> {
+        let drawn = self.seats.values().filter(|seat| seat.view() == view).filter_map(|seat| seat.gate.drawn_feed());
+        let newest = drawn.max_by_key(|shown| shown.feed.version);
+        newest.map_or(Vec::new(), |shown| shown.feed.items.iter().map(|one| one.item).collect())
     }
 
     /// Hands a feed to the gate of every session with this view; frames are encoded once.
@@ -462,7 +473,7 @@ impl UserActor {
         {
             return Arc::new(shown.feed.clone());
         }
-        let items = self.state.rank(&world, now, view.ask());
+        let items = self.state.rank_on(&world, now, view.ask(), Screen { version: self.version, drawn: &[] }).items;
         let (version, epoch, ranking) = (self.version, world.epoch(), view.ranking);
         Arc::new(Feed { user: self.user, version, epoch, ranking, items })
     }
@@ -533,8 +544,12 @@ impl UserActor {
         let view = seat.view();
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
         let upto = after as usize + view.limit as usize;
+        // The same noise and screen as the feed that it goes on from.
+        let version = seat.gate.drawn_feed().map_or(self.version, |shown| shown.feed.version);
+        let drawn = self.drawn_items(view);
+        let screen = Screen { version, drawn: &drawn };
         // One more than is shown tells whether there is an end.
-        let ranked = self.state.rank(&world, now, Ask { limit: upto + 1, ..view.ask() });
+        let ranked = self.state.rank_on(&world, now, Ask { limit: upto + 1, ..view.ask() }, screen).items;
         let end = ranked.len() <= upto;
         let items =
             wire_items(&world, &ranked[..ranked.len().min(upto)], now).into_iter().skip(after as usize).collect();
@@ -544,8 +559,7 @@ impl UserActor {
     fn world_changed(&mut self, changed: &WorldChanged) {
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
         let concerned = self.newest.iter().any(|(view, shown)| {
-            let full = shown.feed.items.len() >= view.limit as usize;
-            self.state.is_concerned(&world, &changed.0, &shown.feed.items, view.ranking, full, now)
+            self.state.is_concerned(&world, &changed.0, &shown.feed.items, view.ranking, shown.floor, now)
         });
         if !concerned {
             return;

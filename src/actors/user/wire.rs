@@ -19,6 +19,8 @@ const SCORE_STEP: f32 = 0.01;
 pub struct Shown {
     /// What was ranked.
     pub feed: Feed,
+    /// Who scores below this does not enter it.
+    pub floor: f32,
     /// What is sent; same order.
     pub items: Vec<WireItem>,
     /// What made it.

@@ -11,6 +11,7 @@ use super::features::{FEATURES, Features, Row, Segment, range};
 use crate::domain::feeds::Expert;
 use crate::domain::journal::Lesson;
 use crate::engine::settings::Blend as Start;
+use crate::engine::simd::dot;
 
 /// Numbers in a gradient: weights of what is new, of what was seen, and the bias of opinions.
 pub const GRADIENT: usize = 2 * FEATURES + 1;
@@ -238,22 +239,6 @@ fn logistic(score: f32) -> f32 {
 
 fn loss(score: f32, positive: bool) -> f32 {
     super::progressive::log_loss(f64::from(score), positive).min(f64::from(LOSS_MAX)) as f32
-}
-
-/// `sum_k a_k b_k`, in order.
-#[must_use]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    // Four running sums, so that the machine may add side by side.
-    let (a4, a_rest) = a.as_chunks::<4>();
-    let (b4, b_rest) = b.as_chunks::<4>();
-    let mut sums = [0.0_f32; 4];
-    for (a, b) in a4.iter().zip(b4) {
-        for k in 0..4 {
-            sums[k] += a[k] * b[k];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    (sums[0] + sums[2]) + (sums[1] + sums[3]) + rest
 }
 
 #[cfg(test)]

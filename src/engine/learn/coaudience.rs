@@ -150,6 +150,12 @@ impl CoAudience {
         !due.is_empty()
     }
 
+    /// Are there lists that lag behind?
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// Everything is due: after a restart nothing is published yet.
     pub fn publish_all(&mut self) {
         self.due = (0..self.together.len() as u32).map(ItemId).collect();

@@ -1,4 +1,5 @@
-//! Candidates -> score -> select, as types: [`Candidates`] become scored become [`FeedItem`]s.
+//! Candidates -> score -> select, as types: [`Candidates`] become scored become [`FeedItem`]s. The `model` feed then
+//! passes through the list stage ([`stage`]), which may put its best items into another order.
 //!
 //! Invariant: ranking reorders what is available and not hidden: nothing lost but what is beyond the limit, nothing
 //! invented, nothing twice. Equal scores are ordered newest first, then by item id, so a feed never flickers.
@@ -7,17 +8,25 @@
 //! Absent on purpose: a standing pool; all that is available is scored each time, which 10,000 items allow.
 
 pub mod diff;
+pub mod explore;
 pub mod gate;
+mod evidence;
+pub mod list;
+mod scorer;
+pub mod stage;
 
 use std::cmp::Ordering;
 
 use roaring::RoaringBitmap;
 
 use crate::domain::feeds::{Contribution, Expert, FeedItem, Ranking};
-use crate::domain::ids::{ItemId, TopicId, UserId};
+use crate::domain::ids::{FeedVersion, ItemId, TopicId, UserId};
 use crate::domain::time::Millis;
-use crate::engine::simd::{dot, dot_rows, weight_max};
-use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
+use crate::engine::learn::blend::Deviation;
+use crate::engine::learn::features::{Features, Row, at};
+use crate::engine::learn::repeat::Visits;
+use crate::engine::world::World;
+use scorer::{Scorer, Shares, shares, sum};
 
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.
 pub const FLAT_SPAN: usize = 500;
@@ -29,6 +38,10 @@ pub const ONLINE_MAX: f32 = 8.0;
 pub struct Taste<'a> {
     /// Mean weights of the online model, `(dim,)`; `None` before the first label.
     pub weights: Option<&'a [f32]>,
+    /// How sure each of them is, `(dim,)`; `None` before the first label.
+    pub precision: Option<&'a [f32]>,
+    /// Topic shares of their history, for calibration; empty when nobody asks for it.
+    pub shares: Vec<(u32, f64)>,
     /// Topic weights above 0, by topic.
     pub topics: Vec<(TopicId, f32)>,
     /// Whom they follow, sorted.
@@ -37,6 +50,16 @@ pub struct Taste<'a> {
     pub user: UserId,
     /// Never shown again.
     pub hidden: &'a RoaringBitmap,
+    /// Where they have been.
+    pub visits: &'a Visits,
+    /// Whose items they come back to: `(author, count)`, by author.
+    pub authors: Vec<(UserId, f32)>,
+    /// How they receive topics, over how everybody does: log-odds, by topic.
+    pub opinions: Vec<(TopicId, f32)>,
+    /// How easily they approve, over how everybody does: log-odds.
+    pub approval: f32,
+    /// Their own weights, beside the shared ones.
+    pub deviation: &'a Deviation,
 }
 
 /// What is asked for.
@@ -48,6 +71,24 @@ pub struct Ask {
     pub limit: usize,
     /// Say why.
     pub explain: bool,
+}
+
+/// The feed that is being made, and what the client shows meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Screen<'a> {
+    /// Version of the feed that is being made: names its noise.
+    pub version: FeedVersion,
+    /// What the client has drawn, from the top; empty when that is not known.
+    pub drawn: &'a [ItemId],
+}
+
+/// A feed, and what it takes to get into it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranked {
+    /// Best first.
+    pub items: Vec<FeedItem>,
+    /// Who scores below this and is not in the feed would not enter it; minus infinity: anybody might.
+    pub floor: f32,
 }
 
 /// Items that may be shown, by id.
@@ -64,18 +105,28 @@ struct Scored {
 
 /// The best `ask.limit` of `open` for this person at `now`.
 #[must_use]
-pub fn rank(world: &World, open: &RoaringBitmap, taste: &Taste<'_>, now: Millis, ask: Ask) -> Vec<FeedItem> {
+pub fn rank(
+    world: &World,
+    open: &RoaringBitmap,
+    taste: &Taste<'_>,
+    now: Millis,
+    ask: Ask,
+    screen: Screen<'_>,
+) -> Ranked {
     let candidates = Candidates(open - taste.hidden);
     let scorer = Scorer::of_many(world, taste, now);
     match ask.ranking {
-        Ranking::Model => select(scorer.contenders(&candidates, ask.limit), ask.limit, by_score)
-            .into_iter()
-            .map(|one| FeedItem {
-                item: one.item,
-                score: one.score,
-                why: if ask.explain { contributions(scorer.shares(one.item)) } else { Vec::new() },
-            })
-            .collect(),
+        Ranking::Model => {
+            let reach = world.settings().rank.reach(ask.limit);
+            let best = select(scorer.contenders(&candidates, reach), reach, by_score);
+            let mut ranked = stage::stage(world, taste, screen, best, ask.limit);
+            if ask.explain {
+                for one in &mut ranked.items {
+                    one.why = contributions(scorer.shares(one.item));
+                }
+            }
+            ranked
+        }
         Ranking::Flat | Ranking::Topics => {
             let span = if ask.ranking == Ranking::Flat { ask.limit } else { ask.limit.max(FLAT_SPAN) };
             let newest = select(scorer.flat_candidates(&candidates), span, by_time);
@@ -100,251 +151,55 @@ pub fn rank(world: &World, open: &RoaringBitmap, taste: &Taste<'_>, now: Millis,
             if ask.ranking == Ranking::Topics {
                 scored.sort_by(|a, b| by_score(&a.0, &b.0));
             }
-            scored
-                .into_iter()
-                .take(ask.limit)
-                .map(|(one, fresh)| FeedItem { item: one.item, score: one.score, why: explain(&one, fresh) })
-                .collect()
+            let items = scored.into_iter().take(ask.limit).map(|(one, fresh)| FeedItem {
+                item: one.item,
+                score: one.score,
+                propensity: 1.0,
+                why: explain(&one, fresh),
+            });
+            // Ordered by time: what enters is not a matter of scores.
+            Ranked { items: items.collect(), floor: f32::NEG_INFINITY }
         }
     }
 }
 
-/// The values of the experts for one item, before they are weighted: in the order of `Expert::ALL`.
+/// What the blend weighs of these items, in their order; unknown ones say nothing.
 #[must_use]
-pub fn features(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis) -> [f32; Expert::ALL.len()] {
-    Scorer::of_few(world, taste, now).features(item)
+pub fn rows(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis) -> Vec<Row> {
+    let scorer = Scorer::of_few(world, taste, now);
+    items.iter().map(|item| scorer.row(*item)).collect()
 }
 
-/// Score of the `model` ranking for one item: the weighted sum in the order of `Expert::ALL`.
+/// Scores of the `model` ranking for these items, in their order, into `out`.
+pub fn scores(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
+    let scorer = Scorer::of_few(world, taste, now);
+    out.clear();
+    out.extend(items.iter().map(|item| scorer.score(*item)));
+}
+
+/// Score of the `model` ranking for one item, whose row this is.
 #[must_use]
-pub fn blend_score(world: &World, features: &[f32; Expert::ALL.len()]) -> f32 {
-    sum(weighted(world, features))
+pub fn blend_score(world: &World, taste: &Taste<'_>, row: &Row) -> f32 {
+    let weights = world.blend().served(row.segment, taste.deviation);
+    sum(shares(&weights, &row.features))
 }
 
 /// Score of the `topics` ranking for one item, with the whole catalogue's age as its span.
 #[must_use]
-pub fn topics_score(features: &[f32; Expert::ALL.len()]) -> f32 {
-    features[1] + features[2]
+pub fn topics_score(features: &Features) -> f32 {
+    features[at::TOPIC] + features[at::FRESHNESS]
 }
 
-/// Would this item, scored alone, enter a `model` feed whose lowest score is `lowest`?
+/// Might this item, scored alone, enter a `model` feed with this [`Ranked::floor`]?
 #[must_use]
-pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, lowest: f32) -> bool {
+pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, floor: f32) -> bool {
     if taste.hidden.contains(item.0) || !world.is_open(item, now) {
         return false;
     }
-    sum(Scorer::of_few(world, taste, now).shares(item)) >= lowest
+    Scorer::of_few(world, taste, now).score(item) >= floor
 }
 
-struct Scorer<'a> {
-    world: &'a World,
-    taste: &'a Taste<'a>,
-    now: Millis,
-    /// By topic id.
-    topic_weights: Vec<f32>,
-    /// `w . m` by main topic; 0 where the topic has no centre.
-    centre_dots: Vec<f32>,
-    freshness_half: f32,
-    blend: [f32; Expert::ALL.len()],
-}
-
-impl<'a> Scorer<'a> {
-    /// For a few items: looks up what they need.
-    fn of_few(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
-        let settings = world.settings();
-        let (freshness_half, blend) = (settings.freshness_half_ms as f32, settings.blend.as_array());
-        Scorer { world, taste, now, topic_weights: Vec::new(), centre_dots: Vec::new(), freshness_half, blend }
-    }
-
-    /// For the whole catalogue: what depends on the topic alone is computed once.
-    fn of_many(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
-        let few = Scorer::of_few(world, taste, now);
-        let topics = (0..world.topics_len()).map(TopicId);
-        let topic_weights = topics.clone().map(|topic| few.weight_of(topic)).collect();
-        let centre_dots = topics.map(|topic| few.centre_dot(topic)).collect();
-        Scorer { topic_weights, centre_dots, ..few }
-    }
-
-    fn weight_of(&self, topic: TopicId) -> f32 {
-        if let Some(weight) = self.topic_weights.get(topic.0 as usize) {
-            return *weight;
-        }
-        let topics = &self.taste.topics;
-        topics.binary_search_by_key(&topic, |(topic, _)| *topic).map_or(0.0, |index| topics[index].1)
-    }
-
-    fn centre_dot(&self, topic: TopicId) -> f32 {
-        if let Some(dot) = self.centre_dots.get(topic.0 as usize) {
-            return *dot;
-        }
-        let centre = self.world.centre_of(topic);
-        self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m))).unwrap_or(0.0)
-    }
-
-    /// The strongest weight among an item's topics.
-    fn topic_weight(&self, item: ItemId) -> f32 {
-        self.world
-            .item(item)
-            .map_or(0.0, |item| item.topics.iter().map(|topic| self.weight_of(*topic)).fold(0.0, f32::max))
-    }
-
-    fn freshness(&self, created: Millis) -> f32 {
-        self.freshness_half / (self.freshness_half + self.now.since(created) as f32)
-    }
-
-    fn is_followed(&self, author: u32) -> bool {
-        author != NOBODY && self.taste.follows.binary_search(&UserId(author)).is_ok()
-    }
-
-    /// `w . (x - m) / ||x - m||`, from `w . x`.
-    fn online(&self, w_x: f32, topic: TopicId, inverse_norm: f32) -> f32 {
-        ((w_x - self.centre_dot(topic)) * inverse_norm).clamp(-ONLINE_MAX, ONLINE_MAX)
-    }
-
-    fn features(&self, id: ItemId) -> [f32; Expert::ALL.len()] {
-        let (index, row) = (id.0 as usize / BLOCK, id.0 as usize % BLOCK);
-        let Some(block) = self.world.blocks().get(index).filter(|block| row < block.items().len()) else {
-            return [0.0; Expert::ALL.len()];
-        };
-        let columns = block.columns();
-        let online = self
-            .taste
-            .weights
-            .map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns.topic[row], columns.inverse_norm[row]));
-        self.with_online(id, columns, row, online)
-    }
-
-    fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32) -> [f32; Expert::ALL.len()] {
-        let topic = if columns.more_topics[row] { self.topic_weight(id) } else { self.weight_of(columns.topic[row]) };
-        let followed = f32::from(u8::from(self.is_followed(columns.author[row])));
-        [online, topic, self.freshness(columns.created[row]), followed, self.world.popularity(id)]
-    }
-
-    fn shares(&self, item: ItemId) -> [f32; Expert::ALL.len()] {
-        self.weigh(self.features(item))
-    }
-
-    fn weigh(&self, features: [f32; Expert::ALL.len()]) -> [f32; Expert::ALL.len()] {
-        std::array::from_fn(|k| self.blend[k] * features[k])
-    }
-
-    /// All candidates that may be among the best `limit`, with their exact scores.
-    ///
-    /// The scan scores everybody on 8-bit codes, whose error is bounded: `|w . x - s w' . c| <= s C` with `s` the row's
-    /// scale and `C` from [`Quantised`]. Who is further below the `limit`-th than twice the largest error cannot be
-    /// among the best; all others are scored in f32.
-    fn contenders(&self, candidates: &Candidates, limit: usize) -> Vec<Scored> {
-        if limit == 0 {
-            return Vec::new();
-        }
-        let (mut rough, error) = self.scan(candidates);
-        if rough.len() > limit {
-            let (_, last, _) = rough.select_nth_unstable_by(limit - 1, |a, b| b.0.total_cmp(&a.0));
-            // A little more than the bound, for the rounding of the f32 sums themselves.
-            let threshold = last.0 - 2.0 * error - 1e-4 * (1.0 + last.0.abs());
-            rough.retain(|(score, _)| *score >= threshold);
-        }
-        rough
-            .into_iter()
-            .map(|(_, id)| {
-                let (item, columns) = (ItemId(id), self.world.blocks()[id as usize / BLOCK].columns());
-                Scored { item, score: sum(self.shares(item)), created: columns.created[id as usize % BLOCK] }
-            })
-            .collect()
-    }
-
-    /// Rough scores of all candidates by id, and the most by which one is wrong. Block by block, without touching the
-    /// items themselves.
-    fn scan(&self, candidates: &Candidates) -> (Vec<(f32, u32)>, f32) {
-        let mut rough = Vec::with_capacity(candidates.0.len() as usize);
-        let quantised = self.taste.weights.map(Quantised::of);
-        let (mut rows, mut dots) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
-        let mut error = 0.0_f32;
-        let mut ids = candidates.0.iter().peekable();
-        while let Some(first) = ids.peek().copied() {
-            let index = first as usize / BLOCK;
-            let start = (index * BLOCK) as u32;
-            let end = u64::from(start) + BLOCK as u64;
-            rows.clear();
-            while let Some(id) = ids.next_if(|id| u64::from(*id) < end) {
-                rows.push(id - start);
-            }
-            let Some(block) = self.world.blocks().get(index) else { break };
-            let columns = block.columns();
-            dots.clear();
-            match &quantised {
-                Some(quantised) => dot_rows(&quantised.weights, block.codes(), &rows, &mut dots),
-                None => dots.resize(rows.len(), 0),
-            }
-            let known = block.items().len();
-            for (&row, &dot) in rows.iter().zip(&dots) {
-                let at = row as usize;
-                if at >= known || columns.created[at] > self.now {
-                    continue;
-                }
-                let online = match &quantised {
-                    Some(quantised) => {
-                        let (scale, inverse_norm) = (columns.scale[at], columns.inverse_norm[at]);
-                        error = error.max(scale * inverse_norm * quantised.error);
-                        self.online(dot as f32 * scale * quantised.scale, columns.topic[at], inverse_norm)
-                    }
-                    None => 0.0,
-                };
-                let id = start + row;
-                rough.push((sum(self.weigh(self.with_online(ItemId(id), columns, at, online))), id));
-            }
-        }
-        (rough, error * self.blend[0].abs())
-    }
-
-    /// The flat feed: what the person's followees and they themselves made; for somebody who follows nobody, everything.
-    fn flat_candidates(&self, candidates: &Candidates) -> Vec<Scored> {
-        let everything = self.taste.follows.is_empty();
-        candidates
-            .0
-            .iter()
-            .filter_map(|id| {
-                let columns = self.world.blocks().get(id as usize / BLOCK)?.columns();
-                let row = id as usize % BLOCK;
-                let (created, author) = (*columns.created.get(row)?, *columns.author.get(row)?);
-                let shown = everything || author == self.taste.user.0 || self.is_followed(author);
-                (shown && created <= self.now).then_some(Scored { item: ItemId(id), score: 0.0, created })
-            })
-            .collect()
-    }
-}
-
-/// Weights in 16 bits, and what that costs.
-struct Quantised {
-    /// `(dim,)`, `w_i = weight_i * scale` up to half a scale.
-    weights: Vec<i16>,
-    scale: f32,
-    /// `C`: with codes `c` of a row and its scale `s`, `|w . x - s scale weights . c| <= s C`. From `|x_i - s c_i| <= s/2`
-    /// and `|w_i - scale weight_i| <= scale/2`: `C = ||w||_1 / 2 + 127 dim scale / 2`.
-    error: f32,
-}
-
-impl Quantised {
-    fn of(w: &[f32]) -> Quantised {
-        let largest = w.iter().fold(0.0_f32, |largest, w| largest.max(w.abs()));
-        let scale = (largest / f32::from(weight_max(w.len()))).max(f32::MIN_POSITIVE);
-        let weights = w.iter().map(|w| (w / scale).round() as i16).collect();
-        let error = 0.5 * w.iter().map(|w| w.abs()).sum::<f32>() + 0.5 * 127.0 * w.len() as f32 * scale;
-        // Half a step is exact arithmetic; rounding in f32 adds a few parts in a million.
-        Quantised { weights, scale, error: error * 1.0001 }
-    }
-}
-
-fn weighted(world: &World, features: &[f32; Expert::ALL.len()]) -> [f32; Expert::ALL.len()] {
-    let blend = world.settings().blend.as_array();
-    std::array::from_fn(|k| blend[k] * features[k])
-}
-
-fn sum(shares: [f32; Expert::ALL.len()]) -> f32 {
-    shares.into_iter().fold(0.0, |a, b| a + b)
-}
-
-fn contributions(shares: [f32; Expert::ALL.len()]) -> Vec<Contribution> {
+fn contributions(shares: Shares) -> Vec<Contribution> {
     Expert::ALL.into_iter().zip(shares).map(|(expert, amount)| Contribution { expert, amount }).collect()
 }
 

@@ -94,7 +94,7 @@ pub async fn label(call: Call, payload: web::Payload) -> Answer {
         Label::Rejected => Kind::Reject,
     };
     let at = call.server().clock().now();
-    let learned = Interaction { id, item, kind, dwell_ms: None, at, shown: None };
+    let learned = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
     let seq = call.server().act(who.id, UserEvent::Interacted(learned)).await?;
     predicted(&call, &who, item, Some(seq)).await
 }

@@ -1,0 +1,294 @@
+//! What the blend weighs of an item for one person, and the scan that scores the whole catalogue.
+//!
+//! Invariant: the same item, person, world and instant give the same row wherever they are asked for. The scan's error is
+//! bounded and known; whatever it leaves open is scored exactly.
+//! Absent on purpose: choosing and ordering (the module above).
+
+use crate::domain::feeds::Expert;
+use crate::domain::ids::{ItemId, TopicId, UserId};
+use crate::domain::time::{MINUTE_MS, Millis};
+use crate::engine::learn::features::{FEATURES, Features, Row, Segment, at, range};
+use crate::engine::learn::repeat::Clock;
+use crate::engine::simd::{dot, dot_rows, weight_max};
+use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
+
+use super::evidence::Evidence;
+use super::{Candidates, ONLINE_MAX, Scored, Taste};
+
+/// "Just opened" fades by half within this.
+const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
+
+/// The share of each expert in a score, in the order of `Expert::ALL`.
+pub type Shares = [f32; Expert::ALL.len()];
+
+/// Weighted features, summed by expert.
+pub fn shares(weights: &Features, features: &Features) -> Shares {
+    Expert::ALL.map(|expert| {
+        let (begin, end) = range(expert);
+        (begin..end).fold(0.0, |sum, k| sum + weights[k] * features[k])
+    })
+}
+
+/// The score: the shares in the order of `Expert::ALL`.
+pub fn sum(shares: Shares) -> f32 {
+    shares.into_iter().fold(0.0, |a, b| a + b)
+}
+
+/// Scores items for one person at one instant.
+pub struct Scorer<'a> {
+    world: &'a World,
+    taste: &'a Taste<'a>,
+    now: Millis,
+    clock: Clock,
+    evidence: Evidence,
+    /// By topic id.
+    topic_weights: Vec<f32>,
+    /// `w . m` by main topic; 0 where the topic has no centre.
+    centre_dots: Vec<f32>,
+    freshness_half: f32,
+    novelty: f32,
+    /// By [`Segment::index`].
+    weights: [Features; 2],
+}
+
+impl<'a> Scorer<'a> {
+    /// For a few items: looks up what they need.
+    pub fn of_few(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        let served = |segment| world.blend().served(segment, taste.deviation);
+        Scorer {
+            world,
+            taste,
+            now,
+            clock: Clock::at(now),
+            evidence: Evidence::gather(world, taste, now),
+            topic_weights: Vec::new(),
+            centre_dots: Vec::new(),
+            freshness_half: world.settings().freshness_half_ms as f32,
+            novelty: taste.visits.novelty(),
+            weights: [served(Segment::New), served(Segment::Seen)],
+        }
+    }
+
+    /// For the whole catalogue: what depends on the topic alone is computed once.
+    pub fn of_many(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        let few = Scorer::of_few(world, taste, now);
+        let topics = (0..world.topics_len()).map(TopicId);
+        let topic_weights = topics.clone().map(|topic| few.weight_of(topic)).collect();
+        let centre_dots = topics.map(|topic| few.centre_dot(topic)).collect();
+        Scorer { topic_weights, centre_dots, ..few }
+    }
+
+    fn weight_of(&self, topic: TopicId) -> f32 {
+        if let Some(weight) = self.topic_weights.get(topic.0 as usize) {
+            return *weight;
+        }
+        look_up(&self.taste.topics, topic)
+    }
+
+    fn centre_dot(&self, topic: TopicId) -> f32 {
+        if let Some(dot) = self.centre_dots.get(topic.0 as usize) {
+            return *dot;
+        }
+        let centre = self.world.centre_of(topic);
+        self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m))).unwrap_or(0.0)
+    }
+
+    /// The strongest weight among an item's topics.
+    pub fn topic_weight(&self, item: ItemId) -> f32 {
+        self.world
+            .item(item)
+            .map_or(0.0, |item| item.topics.iter().map(|topic| self.weight_of(*topic)).fold(0.0, f32::max))
+    }
+
+    fn freshness(&self, created: Millis) -> f32 {
+        self.freshness_half / (self.freshness_half + self.now.since(created) as f32)
+    }
+
+    fn is_followed(&self, author: u32) -> bool {
+        author != NOBODY && self.taste.follows.binary_search(&UserId(author)).is_ok()
+    }
+
+    /// `w . (x - m) / ||x - m||`, from `w . x`.
+    fn online(&self, w_x: f32, topic: TopicId, inverse_norm: f32) -> f32 {
+        ((w_x - self.centre_dot(topic)) * inverse_norm).clamp(-ONLINE_MAX, ONLINE_MAX)
+    }
+
+    /// What the blend weighs of an item; all zeros for one that this world does not know.
+    pub fn row(&self, id: ItemId) -> Row {
+        let (index, row) = (id.0 as usize / BLOCK, id.0 as usize % BLOCK);
+        let Some(block) = self.world.blocks().get(index).filter(|block| row < block.items().len()) else {
+            return Row { features: [0.0; FEATURES], segment: Segment::New };
+        };
+        let columns = block.columns();
+        let online = self
+            .taste
+            .weights
+            .map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns.topic[row], columns.inverse_norm[row]));
+        self.with_online(id, columns, row, online)
+    }
+
+    fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32) -> Row {
+        let mut out = [0.0; FEATURES];
+        let topic = columns.topic[row];
+        out[at::ONLINE] = online;
+        out[at::TOPIC] = if columns.more_topics[row] { self.topic_weight(id) } else { self.weight_of(topic) };
+        out[at::TOPIC_APPROVAL] = self.world.popularity().topic_approval(topic);
+        out[at::OWN_TOPIC_APPROVAL] = look_up(&self.taste.opinions, topic);
+        out[at::FRESHNESS] = self.freshness(columns.created[row]);
+        let author = columns.author[row];
+        if author != NOBODY {
+            out[at::FOLLOWED] = f32::from(u8::from(self.is_followed(author)));
+            out[at::AUTHOR_VISITS] = 0.5 * look_up(&self.taste.authors, UserId(author)).ln_1p();
+        }
+        self.world.popularity().describe(id, &mut out);
+        out[at::OWN_APPROVAL] = self.taste.approval;
+        let opened = if columns.windowed[row] {
+            self.world.item(id).and_then(|item| item.windows.at(self.now)).map(|window| window.start)
+        } else {
+            None
+        };
+        if let Some(opened) = opened {
+            let age = self.now.since(opened) as f32;
+            out[at::SINCE_OPENING] = 0.3 * (age / (10.0 * MINUTE_MS as f32)).ln_1p();
+            out[at::JUST_OPENED] = (-age / OPENING_HALF_MS).exp2();
+        }
+        let slot = self.evidence.of(id);
+        out[at::FRIENDS] = 0.5 * slot.friends.ln_1p();
+        out[at::CO_VISIT] = 0.3 * (slot.next / 0.003).ln_1p();
+        out[at::CO_AUDIENCE] = 0.5 * (slot.company / 0.01).ln_1p();
+        let segment = match slot.visit.checked_sub(1).map(usize::from) {
+            Some(rank) => {
+                self.taste.visits.recent()[rank].describe(self.now, rank, opened, &self.clock, &mut out);
+                Segment::Seen
+            }
+            None => {
+                out[at::NOVELTY] = self.novelty;
+                Segment::New
+            }
+        };
+        Row { features: out, segment }
+    }
+
+    /// The shares of the experts in an item's score.
+    pub fn shares(&self, item: ItemId) -> Shares {
+        let row = self.row(item);
+        shares(&self.weights[row.segment.index()], &row.features)
+    }
+
+    /// An item's score.
+    pub fn score(&self, item: ItemId) -> f32 {
+        sum(self.shares(item))
+    }
+
+    /// All candidates that may be among the best `limit`, with their exact scores.
+    ///
+    /// The scan scores everybody on 8-bit codes, whose error is bounded: `|w . x - s w' . c| <= s C` with `s` the row's
+    /// scale and `C` from [`Quantised`]. Who is further below the `limit`-th than twice the largest error cannot be
+    /// among the best; all others are scored in f32.
+    pub fn contenders(&self, candidates: &Candidates, limit: usize) -> Vec<Scored> {
+        if limit == 0 {
+            return Vec::new();
+        }
+        let (mut rough, error) = self.scan(candidates);
+        if rough.len() > limit {
+            let (_, last, _) = rough.select_nth_unstable_by(limit - 1, |a, b| b.0.total_cmp(&a.0));
+            // A little more than the bound, for the rounding of the f32 sums themselves.
+            let threshold = last.0 - 2.0 * error - 1e-4 * (1.0 + last.0.abs());
+            rough.retain(|(score, _)| *score >= threshold);
+        }
+        rough
+            .into_iter()
+            .map(|(_, id)| {
+                let (item, columns) = (ItemId(id), self.world.blocks()[id as usize / BLOCK].columns());
+                Scored { item, score: self.score(item), created: columns.created[id as usize % BLOCK] }
+            })
+            .collect()
+    }
+
+    /// Rough scores of all candidates by id, and the most by which one is wrong. Block by block, without touching the
+    /// items themselves.
+    fn scan(&self, candidates: &Candidates) -> (Vec<(f32, u32)>, f32) {
+        let mut rough = Vec::with_capacity(candidates.0.len() as usize);
+        let quantised = self.taste.weights.map(Quantised::of);
+        let (mut rows, mut dots) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
+        let mut error = 0.0_f32;
+        let mut ids = candidates.0.iter().peekable();
+        while let Some(first) = ids.peek().copied() {
+            let index = first as usize / BLOCK;
+            let start = (index * BLOCK) as u32;
+            let end = u64::from(start) + BLOCK as u64;
+            rows.clear();
+            while let Some(id) = ids.next_if(|id| u64::from(*id) < end) {
+                rows.push(id - start);
+            }
+            let Some(block) = self.world.blocks().get(index) else { break };
+            let columns = block.columns();
+            dots.clear();
+            match &quantised {
+                Some(quantised) => dot_rows(&quantised.weights, block.codes(), &rows, &mut dots),
+                None => dots.resize(rows.len(), 0),
+            }
+            let known = block.items().len();
+            for (&row, &product) in rows.iter().zip(&dots) {
+                let at = row as usize;
+                if at >= known || columns.created[at] > self.now {
+                    continue;
+                }
+                let online = match &quantised {
+                    Some(quantised) => {
+                        let (scale, inverse_norm) = (columns.scale[at], columns.inverse_norm[at]);
+                        error = error.max(scale * inverse_norm * quantised.error);
+                        self.online(product as f32 * scale * quantised.scale, columns.topic[at], inverse_norm)
+                    }
+                    None => 0.0,
+                };
+                let id = start + row;
+                let row = self.with_online(ItemId(id), columns, at, online);
+                rough.push((dot(&self.weights[row.segment.index()], &row.features), id));
+            }
+        }
+        (rough, error * self.weights.iter().fold(0.0_f32, |most, weights| most.max(weights[at::ONLINE].abs())))
+    }
+
+    /// The flat feed: what the person's followees and they themselves made; for somebody who follows nobody, everything.
+    pub fn flat_candidates(&self, candidates: &Candidates) -> Vec<Scored> {
+        let everything = self.taste.follows.is_empty();
+        candidates
+            .0
+            .iter()
+            .filter_map(|id| {
+                let columns = self.world.blocks().get(id as usize / BLOCK)?.columns();
+                let row = id as usize % BLOCK;
+                let (created, author) = (*columns.created.get(row)?, *columns.author.get(row)?);
+                let shown = everything || author == self.taste.user.0 || self.is_followed(author);
+                (shown && created <= self.now).then_some(Scored { item: ItemId(id), score: 0.0, created })
+            })
+            .collect()
+    }
+}
+
+/// Weights in 16 bits, and what that costs.
+struct Quantised {
+    /// `(dim,)`, `w_i = weight_i * scale` up to half a scale.
+    weights: Vec<i16>,
+    scale: f32,
+    /// `C`: with codes `c` of a row and its scale `s`, `|w . x - s scale weights . c| <= s C`. From `|x_i - s c_i| <= s/2`
+    /// and `|w_i - scale weight_i| <= scale/2`: `C = ||w||_1 / 2 + 127 dim scale / 2`.
+    error: f32,
+}
+
+impl Quantised {
+    fn of(w: &[f32]) -> Quantised {
+        let largest = w.iter().fold(0.0_f32, |largest, w| largest.max(w.abs()));
+        let scale = (largest / f32::from(weight_max(w.len()))).max(f32::MIN_POSITIVE);
+        let weights = w.iter().map(|w| (w / scale).round() as i16).collect();
+        let error = 0.5 * w.iter().map(|w| w.abs()).sum::<f32>() + 0.5 * 127.0 * w.len() as f32 * scale;
+        // Half a step is exact arithmetic; rounding in f32 adds a few parts in a million.
+        Quantised { weights, scale, error: error * 1.0001 }
+    }
+}
+
+/// The value of a key in a list that is sorted by key; 0 where it is not.
+fn look_up<K: Ord + Copy>(sorted: &[(K, f32)], key: K) -> f32 {
+    sorted.binary_search_by_key(&key, |(key, _)| *key).map_or(0.0, |index| sorted[index].1)
+}

@@ -1,0 +1,282 @@
+//! From scored candidates to a `model` feed: the list stage and exploration over the best of the pool.
+//!
+//! Invariant: scores and explanations stay what they are; only the order changes. The rules reach as far as the pool,
+//! the best `rank.pool` items; what is asked for beyond follows by score. With everything off the feed is the order of
+//! scores. No item that is not in the feed and scores below the floor can enter it, as long as the person's state and
+//! screen stay.
+//! Absent on purpose: `flat` and `topics` rankings, whose orders are promised as they are.
+
+use serde::{Deserialize, Serialize};
+
+use super::explore::{Noise, gumbel_top_k};
+use super::list::{Diversity, Placed, Row, Rules, arrange};
+use super::{Ranked, Scored, Screen, Taste};
+use crate::domain::feeds::FeedItem;
+use crate::domain::ids::{ItemId, TopicId};
+use crate::engine::simd::{dot, squares_over};
+use crate::engine::world::{BLOCK, NOBODY, World};
+
+/// Settings of exploration and of the list stage, for the `model` ranking.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RankSettings {
+    /// How many of the best items the rules below look at.
+    pub pool: u32,
+    /// Temperature of exploration, in log-odds; 0: off.
+    pub temperature: f32,
+    /// Standard deviations of the online model's log-odds that are added to the score before the order is made.
+    pub uncertainty: f32,
+    /// At most so many items of one author in a row; 0: no limit.
+    pub author_run: u32,
+    /// At most so many items of one topic in a row; 0: no limit.
+    pub topic_run: u32,
+    /// At most so many items of one author in the pool's part of a feed; 0: no limit.
+    pub author_max: u32,
+    /// The same per topic.
+    pub topic_max: u32,
+    /// Lambda of maximal marginal relevance, above 0; 1: off.
+    pub mmr_lambda: f32,
+    /// Lambda of calibration towards the topic shares of the history, below 1; 0: off.
+    pub calibration: f32,
+    /// Log-odds by which an item must be better to pass one on screen; 0: off.
+    pub stability: f32,
+}
+
+impl Default for RankSettings {
+    fn default() -> Self {
+        RankSettings {
+            pool: 200,
+            temperature: 0.0,
+            uncertainty: 0.0,
+            author_run: 2,
+            topic_run: 0,
+            author_max: 0,
+            topic_max: 0,
+            mmr_lambda: 1.0,
+            calibration: 0.0,
+            stability: 0.0,
+        }
+    }
+}
+
+impl RankSettings {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The key that is wrong, and what it must be.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let within = |x: f32, high: f32| (0.0..=high).contains(&x);
+        let rules = [
+            ((1..=1_000).contains(&self.pool), "rank.pool", "must be 1 to 1000"),
+            (within(self.temperature, 100.0), "rank.temperature", "must be 0 to 100"),
+            (within(self.uncertainty, 10.0), "rank.uncertainty", "must be 0 to 10"),
+            ((0.01..=1.0).contains(&self.mmr_lambda), "rank.mmr_lambda", "must be 0.01 to 1"),
+            (within(self.calibration, 0.99), "rank.calibration", "must be 0 to 0.99"),
+            (within(self.stability, 100.0), "rank.stability", "must be 0 to 100"),
+            (
+                self.mmr_lambda >= 1.0 || self.calibration <= 0.0,
+                "rank.mmr_lambda",
+                "must be 1 when rank.calibration is above 0: one of both",
+            ),
+        ];
+        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))
+    }
+
+    /// How many of the best must be known for a feed of `limit`.
+    pub(super) fn reach(&self, limit: usize) -> usize {
+        if limit == 0 || !self.has_effect() { limit } else { limit.max(self.pool as usize) }
+    }
+
+    fn has_effect(&self) -> bool {
+        let caps = [self.author_run, self.topic_run, self.author_max, self.topic_max];
+        caps.iter().any(|cap| *cap > 0) || !self.only_caps()
+    }
+
+    /// Apart from caps, the order is that of scores.
+    fn only_caps(&self) -> bool {
+        self.temperature <= 0.0
+            && self.uncertainty <= 0.0
+            && self.mmr_lambda >= 1.0
+            && self.calibration <= 0.0
+            && self.stability <= 0.0
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            author_run: self.author_run,
+            topic_run: self.topic_run,
+            author_max: self.author_max,
+            topic_max: self.topic_max,
+            stability: f64::from(self.stability),
+            temperature: f64::from(self.temperature),
+        }
+    }
+
+    /// How much a value may lie above the score, or be let in below a better one, at most.
+    fn slack(&self, prior_variance: f32) -> f64 {
+        // Similarity is at least -1; a centred unit vector's variance is at most the prior's.
+        let similar = (1.0 - f64::from(self.mmr_lambda)) / f64::from(self.mmr_lambda);
+        similar + f64::from(self.uncertainty) * f64::from(prior_variance).sqrt() + f64::from(self.stability)
+    }
+}
+
+/// The topic shares `p` of a history: each item counts once, split evenly over its topics. Sorted by topic; sums to 1.
+pub fn topic_shares<'a>(history: impl Iterator<Item = &'a [TopicId]>) -> Vec<(u32, f64)> {
+    let mut amounts = std::collections::BTreeMap::new();
+    let mut all = 0.0;
+    for topics in history.filter(|topics| !topics.is_empty()) {
+        for topic in topics {
+            *amounts.entry(topic.0).or_insert(0.0) += 1.0 / topics.len() as f64;
+        }
+        all += 1.0;
+    }
+    amounts.into_iter().map(|(topic, amount)| (topic, amount / all)).collect()
+}
+
+/// The first `limit` of `best`, which is sorted and holds the best `reach(limit)` of all candidates, in their places.
+/// Without explanations.
+pub(super) fn stage(world: &World, taste: &Taste<'_>, screen: Screen<'_>, best: Vec<Scored>, limit: usize) -> Ranked {
+    let settings = &world.settings().rank;
+    // Fewer candidates than could stand in the pool: whatever comes is in it.
+    let lowest = |best: &[Scored], reach: usize| match best.last() {
+        Some(last) if best.len() >= reach => last.score,
+        _ => f32::NEG_INFINITY,
+    };
+    let plain = |one: &Scored| FeedItem { item: one.item, score: one.score, propensity: 1.0, why: Vec::new() };
+    if limit == 0 || !settings.has_effect() {
+        return Ranked { items: best.iter().map(plain).collect(), floor: lowest(&best, limit) };
+    }
+    let pool = (settings.pool as usize).min(best.len());
+    let stage = Stage { world, taste, settings, best: &best[..pool] };
+    let rows = stage.rows(screen);
+    let placed = stage.place(&rows, limit);
+    let mut items: Vec<FeedItem> =
+        placed.iter().map(|one| FeedItem { propensity: one.probability as f32, ..plain(&best[one.row]) }).collect();
+    items.extend(best.iter().take(limit).skip(pool).map(plain));
+    let floor = if items.len() < limit {
+        f32::NEG_INFINITY
+    } else if limit > pool {
+        best[limit - 1].score
+    } else {
+        stage.floor(&placed, lowest(&best[..pool], settings.pool as usize))
+    };
+    Ranked { items, floor }
+}
+
+struct Stage<'a> {
+    world: &'a World,
+    taste: &'a Taste<'a>,
+    settings: &'a RankSettings,
+    best: &'a [Scored],
+}
+
+impl Stage<'_> {
+    fn rows(&self, screen: Screen<'_>) -> Vec<Row> {
+        let noise = Noise::of(self.taste.user, screen.version);
+        let settings = self.settings;
+        let row = |one: &Scored| {
+            let columns = self.world.blocks()[one.item.0 as usize / BLOCK].columns();
+            let at = one.item.0 as usize % BLOCK;
+            let (author, topic) = (columns.author[at], columns.topic[at]);
+            let on_screen = |item: &ItemId| screen.drawn.iter().position(|drawn| drawn == item);
+            let mut value = f64::from(one.score);
+            if settings.uncertainty > 0.0 {
+                value += f64::from(settings.uncertainty) * self.deviation(one.item);
+            }
+            Row {
+                value,
+                author: (author != NOBODY).then_some(author),
+                topic: (topic != TopicId::CATALOGUE).then_some(topic.0),
+                on_screen: if settings.stability > 0.0 { on_screen(&one.item).map(|at| at as u32) } else { None },
+                exponential: if settings.temperature > 0.0 { noise.exponential(one.item) } else { 1.0 },
+            }
+        };
+        self.best.iter().map(row).collect()
+    }
+
+    /// Standard deviation of the online model's log-odds for an item.
+    fn deviation(&self, item: ItemId) -> f64 {
+        let Some(x) = self.world.centred(item) else { return 0.0 };
+        let variance = match self.taste.precision {
+            Some(precision) => squares_over(&x, precision),
+            None => dot(&x, &x) * self.world.settings().prior_variance,
+        };
+        f64::from(variance).sqrt()
+    }
+
+    fn place(&self, rows: &[Row], limit: usize) -> Vec<Placed> {
+        let (settings, rules) = (self.settings, self.settings.rules());
+        if settings.mmr_lambda < 1.0 {
+            let vectors: Vec<(&[f32], f32)> = self
+                .best
+                .iter()
+                .map(|one| {
+                    let x = self.world.item(one.item).map_or(&[][..], |item| &item.embedding);
+                    (x, dot(x, x).sqrt().max(f32::MIN_POSITIVE))
+                })
+                .collect();
+            let similarity = |a: usize, b: usize| {
+                let ((x, x_length), (y, y_length)) = (vectors[a], vectors[b]);
+                f64::from(dot(x, y) / x_length / y_length).clamp(-1.0, 1.0)
+            };
+            let weight = (1.0 - f64::from(settings.mmr_lambda)) / f64::from(settings.mmr_lambda);
+            return arrange(rows, &rules, Diversity::Similarity { weight, similarity: &similarity }, limit);
+        }
+        if settings.calibration > 0.0 && !self.taste.shares.is_empty() {
+            let topics: Vec<Vec<u32>> = self
+                .best
+                .iter()
+                .map(|one| {
+                    self.world.item(one.item).map_or(Vec::new(), |item| item.topics.iter().map(|t| t.0).collect())
+                })
+                .collect();
+            let weight = f64::from(settings.calibration) / (1.0 - f64::from(settings.calibration));
+            let topics = |row: usize| &topics[row][..];
+            let diversity = Diversity::Calibration { weight, shares: &self.taste.shares, topics: &topics };
+            return arrange(rows, &rules, diversity, limit);
+        }
+        let has_caps =
+            rules != Rules { stability: rules.stability, temperature: rules.temperature, ..Rules::default() };
+        if !has_caps && rules.stability <= 0.0 && rules.temperature > 0.0 {
+            let values: Vec<f64> = rows.iter().map(|row| row.value).collect();
+            let draws: Vec<f64> = rows.iter().map(|row| row.exponential).collect();
+            return gumbel_top_k(&values, &draws, rules.temperature, limit)
+                .into_iter()
+                .map(|choice| Placed {
+                    row: choice.row,
+                    probability: choice.probability,
+                    value: values[choice.row],
+                    relaxed: false,
+                })
+                .collect();
+        }
+        if settings.uncertainty > 0.0 && rules.temperature <= 0.0 {
+            // `arrange` takes rows best first.
+            let mut order: Vec<usize> = (0..rows.len()).collect();
+            order.sort_by(|a, b| rows[*b].value.total_cmp(&rows[*a].value).then(a.cmp(b)));
+            let sorted: Vec<Row> = order.iter().map(|row| rows[*row]).collect();
+            let placed = arrange(&sorted, &rules, Diversity::None, limit);
+            return placed.into_iter().map(|one| Placed { row: order[one.row], ..one }).collect();
+        }
+        arrange(rows, &rules, Diversity::None, limit)
+    }
+
+    /// The least score with which an item that is not in the feed might get into it; `pool`: with which it might get
+    /// into the pool.
+    ///
+    /// At a place where nobody breaks a cap, an item is chosen only if its value is at least that of who stands there
+    /// (with stability: at least that less the threshold, when it is on screen itself and holds back others). A value is
+    /// above the score by no more than [`RankSettings::slack`]. Where caps were relaxed, or chance chooses, any item of
+    /// the pool may come in.
+    fn floor(&self, placed: &[Placed], pool: f32) -> f32 {
+        if self.settings.temperature > 0.0 || placed.iter().any(|one| one.relaxed) {
+            return pool;
+        }
+        let least = placed.iter().map(|one| one.value).fold(f64::INFINITY, f64::min);
+        let slack = self.settings.slack(self.world.settings().prior_variance);
+        if slack <= 0.0 {
+            return pool.max(least as f32);
+        }
+        pool.max((least - slack - 1e-3 * (1.0 + least.abs())) as f32)
+    }
+}
