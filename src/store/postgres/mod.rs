@@ -12,11 +12,12 @@
 //!
 //! It has threads of its own, so that a busy actor thread never delays an answer of the database, and its futures run on
 //! any executor. Read in this order: `url`, `settings`, `tls`, `pool`, `schema` (migrations), `session` (lock, term,
-//! transactions), `plan` (what a group comes down to), `writes` (as statements), `writer` (the queue), `reads`, `rows`,
-//! `failures`.
+//! transactions), `plan` (what a group comes down to), `writes` and `journal` (as statements), `writer` (the queue),
+//! `reads`, `rows`, `failures`.
 
 mod access;
 mod failures;
+mod journal;
 mod plan;
 mod pool;
 mod reads;
