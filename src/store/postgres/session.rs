@@ -2,7 +2,8 @@
 //!
 //! Invariant: whoever writes has the writer's lock, which Postgres ends with the connection and with nothing else. So when
 //! a connection is lost and a new one has the lock, the fate of the last transaction is sealed and can be read. Each store
-//! that is opened begins a term; one that finds a later term than its own has been replaced, and writes nothing more.
+//! that is opened begins a term; one that finds a later term than its own has been replaced, says so, and writes nothing
+//! more.
 //! Isolation: read committed, the default; nobody else writes what is read here.
 //! Absent on purpose: the queue.
 
@@ -10,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::failures::{late, while_connecting};
@@ -49,6 +51,8 @@ pub(super) struct Session {
     ends: Ends,
     /// Everybody who was erased. All of them, unlike `ends`: it is what keeps them from coming back.
     erased: HashSet<UserId>,
+    /// Who replaced us.
+    replaced: watch::Sender<Option<String>>,
     settings: PostgresSettings,
 }
 
@@ -66,6 +70,7 @@ impl Session {
             term: 0,
             ends: Ends::default(),
             erased: HashSet::new(),
+            replaced: watch::Sender::default(),
             settings: settings.clone(),
         };
         let client = timeout(settings.patience() + Duration::from_millis(settings.lock_wait_ms), session.take())
@@ -74,6 +79,18 @@ impl Session {
         session.term = client.query_one(WRITER_BEGIN_TERM, &[]).await?.try_get(0)?;
         session.begin(client).await?;
         Ok(session)
+    }
+
+    /// Hears who has replaced us.
+    pub(super) fn replaced(&self) -> watch::Receiver<Option<String>> {
+        self.replaced.subscribe()
+    }
+
+    /// Nobody asks for anything: is the connection still there, and if not, is the database still ours?
+    pub(super) async fn look(&mut self) {
+        if let Err(error) = self.connect().await {
+            tracing::debug!(%error, "the database is away");
+        }
     }
 
     /// Gives the lock back.
@@ -116,26 +133,32 @@ impl Session {
         self.abandon();
         let limit = self.settings.patience();
         let client = timeout(limit, self.take()).await.map_err(|_| late())??;
-        let taken = timeout(limit, async {
-            let found = client.query_opt(WRITER_TERM, &[]).await?.map(|row| row.try_get::<_, i64>(0)).transpose()?;
-            if found != Some(self.term) {
-                let text = "the database was taken over by another server while this one could not reach it; it";
-                return Err(StoreError::Locked(text.into()));
-            }
-            Ok(())
-        })
-        .await
-        .unwrap_or_else(|_| Err(late()));
-        match taken {
-            Ok(()) => {
+        let ours = timeout(limit, self.is_ours(&client)).await.unwrap_or_else(|_| Err(late()));
+        match ours {
+            Ok(true) => {
                 tracing::info!("connected to the database again");
                 self.begin(client).await
+            }
+            Ok(false) => {
+                drop(Object::take(client));
+                Err(self.give_up("it has ended since".into()))
             }
             Err(error) => {
                 drop(Object::take(client));
                 Err(error)
             }
         }
+    }
+
+    /// Is the term still the one that we began?
+    async fn is_ours(&self, client: &Client) -> Result<bool, StoreError> {
+        let found = client.query_opt(WRITER_TERM, &[]).await?.map(|row| row.try_get::<_, i64>(0)).transpose()?;
+        Ok(found == Some(self.term))
+    }
+
+    fn give_up(&self, by: String) -> StoreError {
+        self.replaced.send_replace(Some(by.clone()));
+        StoreError::Replaced(by)
     }
 
     async fn begin(&mut self, client: Client) -> Result<(), StoreError> {
@@ -174,10 +197,20 @@ impl Session {
             if let Some(process) = self.process.take() {
                 client.execute(LOCK_FREE, &[&WRITER_LOCK, &i64::from(process)]).await?;
             }
-            if Instant::now() >= deadline {
+            let (began, is_late) = (self.term > 0, Instant::now() >= deadline);
+            let replaced = began && !self.is_ours(client).await?;
+            if replaced || is_late {
                 let holder = client.query_opt(LOCK_HOLDER, &[&WRITER_LOCK]).await?;
-                let holder = holder.and_then(|row| row.try_get::<_, String>(0).ok()).unwrap_or_default();
-                return Err(StoreError::Locked(format!("the database, by {holder}, so it")));
+                let holder = holder.and_then(|row| row.try_get::<_, String>(0).ok());
+                let holder = holder.unwrap_or_else(|| "somebody who has ended since".into());
+                return Err(match (replaced, began) {
+                    (true, _) => self.give_up(holder),
+                    // Our own lost connection, or somebody who has just come and has not begun yet.
+                    (false, true) => {
+                        StoreError::Unavailable(format!("the right to write is with {holder}: waiting for it"))
+                    }
+                    (false, false) => StoreError::Locked(format!("the database, by {holder}, so it")),
+                });
             }
             sleep(LOCK_LOOK).await;
         }
