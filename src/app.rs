@@ -1,7 +1,8 @@
 //! A server put together from its configuration, and taken down in order.
 //!
 //! Invariant: the address is printed on standard output once the server is ready, and nothing else ever is. On a signal
-//! sessions are told, what was accepted becomes durable, then the process ends.
+//! sessions are told, what was accepted becomes durable, then the process ends. A server that was replaced in its store
+//! ends likewise, as failed: it holds nothing that it acknowledged and did not store.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::store::{Store, StoreError};
 pub struct Running {
     /// Its inside.
     pub server: Server,
+    store: Arc<dyn Store>,
     certificate: Option<Arc<Certificate>>,
     serving: Serving,
 }
@@ -65,6 +67,21 @@ pub async fn await_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
                 }
                 return opened.with_context(|| format!("cannot open the store {url}"));
             }
+        }
+    }
+}
+
+/// Opens the configured store to look after keys and tokens: in Postgres beside the server that has it, which hears of it
+/// by itself.
+///
+/// # Errors
+/// What the store says; a message for people.
+pub async fn open_access(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    match &config.store {
+        StoreUrl::File(_) => open_store(config).await,
+        StoreUrl::Postgres(url) => {
+            let opened = Postgres::open_beside(url, &config.postgres).await;
+            Ok(Arc::new(opened.with_context(|| format!("cannot open the store {url}"))?))
         }
     }
 }
@@ -130,7 +147,7 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
         _ => None,
     };
     let server = start(Parts {
-        store,
+        store: store.clone(),
         embedder: open_embedder(config)?,
         clock,
         settings: Arc::new(config.learn.clone()),
@@ -163,7 +180,7 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     }
     let _ = out.flush();
     drop(out);
-    Ok(Running { server, certificate, serving })
+    Ok(Running { server, store, certificate, serving })
 }
 
 impl Running {
@@ -185,24 +202,27 @@ impl Running {
     /// certificate is read again.
     ///
     /// # Errors
-    /// When the listener fails by itself.
+    /// When the listener fails by itself, or another server has taken the store over.
     pub async fn until_signal(mut self) -> anyhow::Result<()> {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
-        let failed = loop {
+        let failed: Option<anyhow::Error> = loop {
             tokio::select! {
-                interrupted = tokio::signal::ctrl_c() => break interrupted.err(),
+                interrupted = tokio::signal::ctrl_c() => break interrupted.err().map(Into::into),
                 _ = terminate.recv() => break None,
-                ended = self.serving.ended() => break ended.err(),
+                ended = self.serving.ended() => break ended.err().map(Into::into),
+                replaced = self.store.replaced() => {
+                    tracing::error!("{replaced}");
+                    self.serving.stop().await;
+                    // Nothing of what is still in memory can be stored: there is nothing to wait for.
+                    return Err(replaced.into());
+                }
                 _ = hang_up.recv() => self.read_certificate(),
             }
         };
         tracing::info!("going down");
         self.serving.stop().await;
         self.server.close().await;
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
-        }
+        failed.map_or(Ok(()), Err)
     }
 }

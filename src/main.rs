@@ -274,7 +274,7 @@ struct ExplainArgs {
     config: ConfigArgs,
 }
 
-/// Where keys and tokens are: in a store that no server has open, or behind a server.
+/// Where keys and tokens are: in Postgres, in an embedded store that no server has open, or behind a server.
 #[derive(Args)]
 struct AccessArgs {
     /// A running server; `EDDYLINE_TOKEN` holds a service token for it.

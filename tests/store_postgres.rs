@@ -21,6 +21,7 @@ use eddyline::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
 use eddyline::domain::interactions::{Kind, Signal};
 use eddyline::domain::items::{Embedding, Item};
 use eddyline::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
+use eddyline::domain::people::{Erasure, Person};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::Windows;
 use eddyline::store::postgres::{Postgres, PostgresSettings, PostgresUrl, schema};
@@ -210,12 +211,13 @@ async fn a_server_that_was_replaced_writes_nothing_more() {
     let second = open(&address, &PostgresSettings { lock_wait_ms: 10_000, ..impatient() }).await.unwrap();
     for _ in 0..2 {
         let answer = first.append(vec![Write::Entry(entry(1, 2))]).await;
-        assert!(matches!(answer, Err(StoreError::Locked(_) | StoreError::Unavailable(_))), "{answer:?}");
+        assert!(matches!(answer, Err(StoreError::Replaced(_) | StoreError::Unavailable(_))), "{answer:?}");
     }
     second.append(vec![Write::Entry(entry(1, 2))]).await.unwrap();
     drop(second);
-    let Err(StoreError::Locked(told)) = first.append(vec![Write::Entry(entry(1, 3))]).await else { panic!() };
-    assert!(told.contains("taken over"), "{told}");
+    let Err(error @ StoreError::Replaced(_)) = first.append(vec![Write::Entry(entry(1, 3))]).await else { panic!() };
+    assert!(error.to_string().contains("took the database over"), "{error}");
+    assert!(matches!(first.replaced().await, StoreError::Replaced(_)), "whoever waits for it hears of it");
     drop(first);
     assert_eq!(open(&address, &impatient()).await.unwrap().scan(Position(0), 9).await.unwrap().len(), 2);
 }
@@ -652,5 +654,86 @@ async fn tls_asks_for_as_much_as_sslmode_says() {
             cluster.sql(&database, sql) == ["t"]
         });
         assert_eq!(found, encrypted, "{name}: {:?}", opened.err());
+    }
+}
+
+/// So many go by COPY, which must say of each what the statement for a few says.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_have_the_outcomes_of_a_few() {
+    if skipped() {
+        return;
+    }
+    let database = shared().database();
+    let address = shared().url(&database);
+    let store = open(&address, &PostgresSettings::default()).await.unwrap();
+    let of = |user: u32, seqs: std::ops::RangeInclusive<u64>| seqs.map(move |seq| Write::Entry(entry(user, seq)));
+    let positions = |outcomes: Vec<Outcome>| -> Vec<u64> {
+        let position = |outcome| match outcome {
+            Outcome::Stored(position) => position.0,
+            other => panic!("{other:?}"),
+        };
+        outcomes.into_iter().map(position).collect()
+    };
+    let first = positions(store.append(of(1, 1..=2_500).chain(of(2, 1..=1)).collect()).await.unwrap());
+    assert!(first.windows(2).all(|two| two[1] == two[0] + 1), "positions in the order of the batch");
+    let read = store.scan(Position(0), 3_000).await.unwrap();
+    assert_eq!(read.iter().map(|(position, _)| position.0).collect::<Vec<_>>(), first);
+
+    // Known events and a gap, each in a batch of many, are told one by one; nothing else is lost by them.
+    let again = store.append(of(1, 2_400..=2_500).chain(of(3, 1..=1_200)).collect()).await.unwrap();
+    assert_eq!(again[0], Outcome::Duplicate(Seq(2_400)));
+    assert!(again[1..101].iter().all(|outcome| *outcome == Outcome::Refused));
+    assert_eq!(positions(again[101..].to_vec()).len(), 1_200);
+    drop(store);
+    let store = open(&address, &PostgresSettings::default()).await.unwrap();
+    for (name, user, seqs, stored) in [
+        ("goes on where a former server stood", 1, 2_501..=3_600, true),
+        ("a gap", 2, 3..=1_300, false),
+        ("a gap of somebody new", 9, 2..=1_300, false),
+        ("taken numbers of somebody whom this server has not met", 3, 1..=1_100, false),
+    ] {
+        let outcomes = store.append(of(user, seqs).collect()).await.unwrap();
+        let all = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_)));
+        let none = outcomes.iter().all(|outcome| !matches!(outcome, Outcome::Stored(_)));
+        assert!(if stored { all } else { none }, "{name}: {:?}", &outcomes[..3]);
+    }
+
+    // One row that no column can hold: nothing of the batch is there, and the connection is as good as before.
+    let mut batch: Vec<Write> = of(4, 1..=1_500).collect();
+    let Write::Entry(last) = &mut batch[1_499] else { panic!() };
+    last.at = Millis(i64::MAX);
+    assert!(matches!(store.append(batch).await, Err(StoreError::Refused(_))));
+    assert_eq!(positions(store.append(of(4, 1..=1_500).collect()).await.unwrap()).len(), 1_500);
+    let seen = shared().sql(&database, "SELECT COUNT(*) FROM journal WHERE user_id = 4");
+    assert_eq!(seen, ["1500"]);
+}
+
+/// Who was erased stays so for a server that has never met them, and for one that has forgotten them.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_who_was_erased_is_taken_at_their_word() {
+    if skipped() {
+        return;
+    }
+    let address = shared().url(&shared().database());
+    let mut store = open(&address, &PostgresSettings::default()).await.unwrap();
+    let person = Person {
+        id: UserId(1),
+        key: Key::of_number(1),
+        name: None,
+        attributes: None,
+        created: Millis(0),
+        erased: false,
+    };
+    let begin = vec![Write::Person(person), Write::Entry(entry(1, 1)), Write::Entry(entry(1, 2))];
+    store.append(begin).await.unwrap();
+    let erasure = Erasure { user: UserId(1), key: Key::new("gone-1").unwrap(), items: Vec::new() };
+    store.append(vec![Write::Erase(erasure)]).await.unwrap();
+    for server in ["the one that erased", "its successor"] {
+        for seq in [1, 2, 3] {
+            let outcomes = store.append(vec![Write::Entry(entry(1, seq))]).await.unwrap();
+            assert_eq!(outcomes, [Outcome::Refused], "{server}, number {seq}");
+        }
+        drop(store);
+        store = open(&address, &PostgresSettings::default()).await.unwrap();
     }
 }

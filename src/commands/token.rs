@@ -1,4 +1,5 @@
-//! `eddyline token …`: keys and tokens, in a store that no server has open, or through a running server.
+//! `eddyline token …`: keys and tokens, in a Postgres store, in an embedded one that no server has open, or through a
+//! running server.
 //!
 //! Invariant: the result alone is on standard output, so that `TOKEN=$(eddyline token create …)` works; a token is said
 //! once and kept nowhere. Absent on purpose: reading a secret or a token back.
@@ -61,7 +62,7 @@ pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Resul
         // Whoever only has the secret needs no store, and wants none made.
         return with_secret(config, person.as_ref(), *days, now);
     }
-    let store = match app::open_store(config).await {
+    let store = match app::open_access(config).await {
         Ok(store) => store,
         Err(error) if matches!(error.downcast_ref(), Some(StoreError::Locked(_))) => match &task {
             Task::Create { person, days } if config.secret.is_some() => {
@@ -76,7 +77,7 @@ pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Resul
         Task::Create { person, days } => {
             if !access.has_signer() {
                 let key = access.rotate(now).await?;
-                eprintln!("made the first key, {}: from now on the server wants tokens", key.kid);
+                eprintln!("made the first key, {}: servers that start from now on want tokens", key.kid);
             }
             access.create(person, days, now).await?.token.expose_secret().to_owned()
         }

@@ -24,7 +24,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    const GENERATION: usize = 50_000;
+    const GENERATION: usize = 131_072;
     /// Twice what the journal's queue holds by default; whoever has more in doubt gets `Duplicate` and learns again.
     const DOUBTFUL_MAX: usize = 131_072;
 

@@ -127,6 +127,12 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("{0} is in use by another process: stop it, or choose another store")]
     Locked(String),
+    /// Another server writes to the database from now on. Whoever hears this can never store anything again.
+    #[error(
+        "another server took the database over while this one could not reach it ({0}): this one stores nothing more. \
+         Stop one of the two; start this one again if it is the one that shall serve"
+    )]
+    Replaced(String),
     /// A row can never be stored: a bug.
     #[error("refused by the database: {0}")]
     Refused(String),
@@ -173,6 +179,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Who follows a person, by id.
     fn followers(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>>;
+
+    /// Comes when another server has replaced this one in the store, with the reason to end: a [`StoreError::Replaced`].
+    /// Where that cannot happen it never comes.
+    fn replaced(&self) -> BoxFuture<'_, StoreError> {
+        Box::pin(std::future::pending())
+    }
 
     /// Can it write now?
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;

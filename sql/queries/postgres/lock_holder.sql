@@ -1,7 +1,7 @@
 -- Who has the lock of lock_try.sql, as far as we may see it.
 -- $1 key bigint.
 -- Columns: holder text.
-SELECT 'process ' || locks.pid
+SELECT 'connection ' || locks.pid
        || COALESCE(' (' || activity.application_name || ' from ' || COALESCE(host(activity.client_addr), 'this machine')
                    || ', connected since ' || to_char(activity.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC)', '')
        AS holder

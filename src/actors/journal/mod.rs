@@ -3,7 +3,8 @@
 //! Invariant: at most one transaction is under way; the next takes all that arrived meanwhile (up to
 //! [`BATCH_WRITES_MAX`] writes), so a lone entry is not delayed and a flood is batched. Order is kept. The queue is
 //! bounded by reservations that are taken before anything is learned; when there are none left, the server is busy.
-//! While the store cannot answer, the batch is tried again, in order, with back-off; nothing is dropped.
+//! While the store cannot answer, the batch is tried again, in order, with back-off; nothing is dropped. A server that was
+//! replaced in its store can never store anything again: it takes nothing more, and its process ends (`app`).
 
 pub mod messages;
 
@@ -112,6 +113,8 @@ pub struct Journal {
     committing: bool,
     /// Generations with an entry that could not be stored.
     broken: BTreeSet<Generation>,
+    /// Another server has taken the store over: why nothing is stored any more.
+    replaced: Option<String>,
 }
 
 enum Job {
@@ -123,7 +126,14 @@ impl Journal {
     /// A journal over a store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Journal {
-        Journal { store, coordinator: None, waiting: VecDeque::new(), committing: false, broken: BTreeSet::new() }
+        Journal {
+            store,
+            coordinator: None,
+            waiting: VecDeque::new(),
+            committing: false,
+            broken: BTreeSet::new(),
+            replaced: None,
+        }
     }
 
     /// Takes the next batch off the queue and commits it.
@@ -175,12 +185,31 @@ impl Journal {
                 journal.commit_next(ctx);
             }
             Err(StoreError::Refused(why)) => journal.isolate(batch, &why, ctx),
+            Err(error @ StoreError::Replaced(_)) => journal.give_up(batch, error.to_string()),
             Err(error) => {
                 tracing::warn!(%error, entries = batch.len(), "the store cannot answer: trying again");
                 let next = (retry_after * 2).min(RETRY_MAX);
                 ctx.run_later(retry_after, move |journal, ctx| journal.commit(batch, next, ctx));
             }
         }));
+    }
+
+    /// Nothing will ever be stored again. Who waits is told, or sees the connection end with the process; either way
+    /// without an acknowledgement.
+    fn give_up(&mut self, batch: Vec<Append>, why: String) {
+        tracing::error!(why, entries = batch.len() + self.waiting.len(), "given up unstored");
+        self.replaced = Some(why);
+        let waiting = std::mem::take(&mut self.waiting);
+        for job in batch.into_iter().map(Job::Append).chain(waiting) {
+            self.refuse(job);
+        }
+    }
+
+    /// Only after [`Journal::give_up`].
+    fn refuse(&self, job: Job) {
+        if let (Job::Append(Append { from: From::Request(done), .. }), Some(why)) = (job, &self.replaced) {
+            let _ = done.send(Err(why.clone()));
+        }
     }
 
     /// Something in this batch can never be stored: halve it until it stands alone, then say so to whom it belongs.
@@ -291,6 +320,10 @@ impl Handler<Tell> for Journal {
 impl Handler<Append> for Journal {
     type Result = ();
     fn handle(&mut self, append: Append, ctx: &mut Self::Context) {
+        if self.replaced.is_some() {
+            self.refuse(Job::Append(append));
+            return;
+        }
         self.waiting.push_back(Job::Append(append));
         if !self.committing && self.waiting.len() == 1 {
             // After the mailbox was drained, so that what came together is committed together.
@@ -302,7 +335,7 @@ impl Handler<Append> for Journal {
 impl Handler<Barrier> for Journal {
     type Result = ();
     fn handle(&mut self, barrier: Barrier, _: &mut Self::Context) {
-        if !self.committing && self.waiting.is_empty() {
+        if self.replaced.is_some() || !self.committing && self.waiting.is_empty() {
             let _ = barrier.0.send(());
             return;
         }

@@ -12,11 +12,12 @@
 //!
 //! It has threads of its own, so that a busy actor thread never delays an answer of the database, and its futures run on
 //! any executor. Read in this order: `url`, `settings`, `tls`, `pool`, `schema` (migrations), `session` (lock, term,
-//! transactions), `plan` (what a group comes down to), `writes` (as statements), `writer` (the queue), `reads`, `rows`,
-//! `failures`.
+//! transactions), `plan` (what a group comes down to), `writes` and `journal` (as statements), `writer` (the queue),
+//! `reads`, `rows`, `failures`.
 
 mod access;
 mod failures;
+mod journal;
 mod plan;
 mod pool;
 mod reads;
@@ -33,7 +34,7 @@ use std::sync::{Mutex, PoisonError, mpsc as blocking};
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub use self::settings::PostgresSettings;
 pub use self::url::PostgresUrl;
@@ -55,6 +56,7 @@ const THREADS: usize = 2;
 /// The store in a Postgres database. Dropping the future of a write does not take back what it asked for.
 pub struct Postgres {
     reads: Reads,
+    replaced: Option<watch::Receiver<Option<String>>>,
     // Dropped in this order, see `Drop`: nobody can ask, all that was queued is answered, the threads end.
     calls: Option<mpsc::Sender<Call>>,
     written: Mutex<blocking::Receiver<()>>,
@@ -69,12 +71,7 @@ impl Postgres {
     /// database, [`StoreError::Refused`] when it will not do (password, name, encoding, version, rights), and
     /// [`StoreError::Unavailable`] when trying again may help.
     pub async fn open(url: &PostgresUrl, settings: &PostgresSettings) -> Result<Postgres, StoreError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("store")
-            .enable_all()
-            .build()
-            .map_err(|error| StoreError::Unavailable(format!("no threads for the store: {error}")))?;
+        let runtime = threads()?;
         let (reading, writing) = (pool::make(url, settings, settings.connections_max)?, pool::make(url, settings, 1)?);
         let own = settings.clone();
         let opened = runtime.spawn(async move { Session::open(writing, &own).await }).await;
@@ -85,6 +82,7 @@ impl Postgres {
                 return Err(error);
             }
         };
+        let replaced = Some(session.replaced());
         let (calls, queue) = mpsc::channel(QUEUE);
         let (ended, written) = blocking::channel();
         runtime.spawn(async move {
@@ -92,11 +90,31 @@ impl Postgres {
             drop(ended);
         });
         let reads = Reads { pool: reading, patience: settings.patience() };
-        Ok(Postgres { reads, calls: Some(calls), written: Mutex::new(written), runtime: Some(runtime) })
+        Ok(Postgres { reads, replaced, calls: Some(calls), written: Mutex::new(written), runtime: Some(runtime) })
+    }
+
+    /// Connects beside a server that has the right to write: reads, and changes keys and tokens, which need no such
+    /// right. All other writes answer [`StoreError::Unavailable`].
+    ///
+    /// # Errors
+    /// As [`Postgres::open`], but never [`StoreError::Locked`].
+    pub async fn open_beside(url: &PostgresUrl, settings: &PostgresSettings) -> Result<Postgres, StoreError> {
+        let runtime = threads()?;
+        let (reading, once) = (pool::make(url, settings, settings.connections_max)?, pool::make(url, settings, 1)?);
+        let migrated = runtime.spawn(async move { schema::migrate(&mut once.get().await?).await }).await;
+        if let Err(error) = migrated.map_err(|_| stopped()).flatten() {
+            runtime.shutdown_background();
+            return Err(error);
+        }
+        let reads = Reads { pool: reading, patience: settings.patience() };
+        // Its other end is gone: the writer, that is not there, has ended.
+        let (_, written) = blocking::channel();
+        Ok(Postgres { reads, replaced: None, calls: None, written: Mutex::new(written), runtime: Some(runtime) })
     }
 
     async fn write(&self, work: Work) -> Result<Vec<Outcome>, StoreError> {
-        writer::ask(self.calls.as_ref().ok_or_else(stopped)?, work).await
+        let calls = self.calls.as_ref().ok_or_else(|| StoreError::Unavailable("it was opened to read".into()))?;
+        writer::ask(calls, work).await
     }
 
     /// Runs a read on our own threads; it ends when nobody waits for it any more.
@@ -115,6 +133,11 @@ impl Postgres {
             Err(_) => Err(stopped()),
         }
     }
+}
+
+fn threads() -> Result<Runtime, StoreError> {
+    let built = Builder::new_multi_thread().worker_threads(THREADS).thread_name("store").enable_all().build();
+    built.map_err(|error| StoreError::Unavailable(format!("no threads for the store: {error}")))
 }
 
 /// A task that ends with whoever waits for it.
@@ -224,6 +247,18 @@ impl Store for Postgres {
 
     fn followers(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
         Box::pin(self.read(self.reads.clone().followers(user)))
+    }
+
+    fn replaced(&self) -> BoxFuture<'_, StoreError> {
+        let replaced = self.replaced.clone();
+        Box::pin(async move {
+            if let Some(mut replaced) = replaced
+                && let Ok(by) = replaced.wait_for(Option::is_some).await
+            {
+                return StoreError::Replaced(by.clone().unwrap_or_default());
+            }
+            std::future::pending().await
+        })
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

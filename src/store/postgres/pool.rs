@@ -18,6 +18,17 @@ use crate::store::StoreError;
 
 const SESSION_SET: &str = include_str!("../../../sql/queries/postgres/session_set.sql");
 
+/// What we call ourselves unless the address says otherwise.
+pub(super) const PROGRAM: &str = "eddyline";
+
+/// Who we are among other servers of the same database, for whoever looks at its connections.
+fn own_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(32).collect();
+    let at = if host.is_empty() { String::new() } else { format!(" on {host}") };
+    format!("{PROGRAM}{at}, process {}", std::process::id())
+}
+
 /// A connection; back to its pool when dropped.
 pub(super) type Client = deadpool_postgres::Client;
 
@@ -26,6 +37,9 @@ pub(super) fn make(url: &PostgresUrl, settings: &PostgresSettings, size: usize) 
     let verified = ManagerConfig { recycling_method: RecyclingMethod::Verified };
     let mut config = url.config.clone();
     let connect = Duration::from_millis(settings.connect_ms);
+    if config.get_application_name() == Some(PROGRAM) {
+        config.application_name(own_name());
+    }
     config.connect_timeout(connect).keepalives_idle(Duration::from_secs(10)).tcp_user_timeout(settings.patience());
     let manager = match tls::connector(url)? {
         Some(connector) => Manager::from_config(config, connector, verified),

@@ -2,25 +2,28 @@
 //!
 //! Invariant: whoever writes has the writer's lock, which Postgres ends with the connection and with nothing else. So when
 //! a connection is lost and a new one has the lock, the fate of the last transaction is sealed and can be read. Each store
-//! that is opened begins a term; one that finds a later term than its own has been replaced, and writes nothing more.
+//! that is opened begins a term; one that finds a later term than its own has been replaced, says so, and writes nothing
+//! more.
 //! Isolation: read committed, the default; nobody else writes what is read here.
 //! Absent on purpose: the queue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::failures::{late, while_connecting};
+use super::journal::{self, Appended, Needed};
 use super::plan::{self, NoPlan, Plan, Stored};
 use super::pool::Client;
 use super::settings::PostgresSettings;
 use super::{rows, schema, writes};
 use crate::domain::ids::{Position, Seq, UserId};
 use crate::store::ends::Ends;
-use crate::store::group::Call;
-use crate::store::{Outcome, StoreError};
+use crate::store::group::{Call, Work};
+use crate::store::{Outcome, StoreError, Write};
 
 const LOCK_TRY: &str = include_str!("../../../sql/queries/postgres/lock_try.sql");
 const LOCK_HOLDER: &str = include_str!("../../../sql/queries/postgres/lock_holder.sql");
@@ -30,6 +33,7 @@ const WRITER_BEGIN_TERM: &str = include_str!("../../../sql/queries/postgres/writ
 const WRITER_TERM: &str = include_str!("../../../sql/queries/postgres/writer_term.sql");
 const JOURNAL_LAST_POSITION: &str = include_str!("../../../sql/queries/journal_last_position.sql");
 const JOURNAL_LAST_SEQS: &str = include_str!("../../../sql/queries/postgres/journal_last_seqs.sql");
+const PEOPLE_ERASED: &str = include_str!("../../../sql/queries/postgres/people_erased.sql");
 const JOURNAL_FIND_EVENTS: &str = include_str!("../../../sql/queries/postgres/journal_find_events.sql");
 
 /// The lock of whoever writes: "EDDY" and 2.
@@ -45,6 +49,10 @@ pub(super) struct Session {
     process: Option<i32>,
     term: i64,
     ends: Ends,
+    /// Everybody who was erased. All of them, unlike `ends`: it is what keeps them from coming back.
+    erased: HashSet<UserId>,
+    /// Who replaced us.
+    replaced: watch::Sender<Option<String>>,
     settings: PostgresSettings,
 }
 
@@ -55,14 +63,34 @@ impl Session {
         schema::migrate(&mut client).await?;
         // Its timeouts are off, and its lock may not be given back.
         drop(Object::take(client));
-        let mut session =
-            Session { pool, client: None, process: None, term: 0, ends: Ends::default(), settings: settings.clone() };
+        let mut session = Session {
+            pool,
+            client: None,
+            process: None,
+            term: 0,
+            ends: Ends::default(),
+            erased: HashSet::new(),
+            replaced: watch::Sender::default(),
+            settings: settings.clone(),
+        };
         let client = timeout(settings.patience() + Duration::from_millis(settings.lock_wait_ms), session.take())
             .await
             .map_err(|_| late())??;
         session.term = client.query_one(WRITER_BEGIN_TERM, &[]).await?.try_get(0)?;
         session.begin(client).await?;
         Ok(session)
+    }
+
+    /// Hears who has replaced us.
+    pub(super) fn replaced(&self) -> watch::Receiver<Option<String>> {
+        self.replaced.subscribe()
+    }
+
+    /// Nobody asks for anything: is the connection still there, and if not, is the database still ours?
+    pub(super) async fn look(&mut self) {
+        if let Err(error) = self.connect().await {
+            tracing::debug!(%error, "the database is away");
+        }
     }
 
     /// Gives the lock back.
@@ -80,7 +108,13 @@ impl Session {
         self.connect().await.map_err(while_connecting)?;
         let committed = timeout(self.settings.patience(), self.try_commit(group)).await.unwrap_or_else(|_| Err(late()));
         match &committed {
-            Ok(_) => self.ends.settle(group),
+            Ok(_) => {
+                self.ends.settle(group);
+                self.erased.extend(group.iter().flat_map(|call| call.work.batch()).filter_map(|write| match write {
+                    Write::Erase(erasure) => Some(erasure.user),
+                    _ => None,
+                }));
+            }
             // Postgres has rolled it back.
             Err(StoreError::Refused(_)) => {}
             Err(_) => {
@@ -99,20 +133,15 @@ impl Session {
         self.abandon();
         let limit = self.settings.patience();
         let client = timeout(limit, self.take()).await.map_err(|_| late())??;
-        let taken = timeout(limit, async {
-            let found = client.query_opt(WRITER_TERM, &[]).await?.map(|row| row.try_get::<_, i64>(0)).transpose()?;
-            if found != Some(self.term) {
-                let text = "the database was taken over by another server while this one could not reach it; it";
-                return Err(StoreError::Locked(text.into()));
-            }
-            Ok(())
-        })
-        .await
-        .unwrap_or_else(|_| Err(late()));
-        match taken {
-            Ok(()) => {
+        let ours = timeout(limit, self.is_ours(&client)).await.unwrap_or_else(|_| Err(late()));
+        match ours {
+            Ok(true) => {
                 tracing::info!("connected to the database again");
                 self.begin(client).await
+            }
+            Ok(false) => {
+                drop(Object::take(client));
+                Err(self.give_up("it has ended since".into()))
             }
             Err(error) => {
                 drop(Object::take(client));
@@ -121,9 +150,26 @@ impl Session {
         }
     }
 
+    /// Is the term still the one that we began?
+    async fn is_ours(&self, client: &Client) -> Result<bool, StoreError> {
+        let found = client.query_opt(WRITER_TERM, &[]).await?.map(|row| row.try_get::<_, i64>(0)).transpose()?;
+        Ok(found == Some(self.term))
+    }
+
+    fn give_up(&self, by: String) -> StoreError {
+        self.replaced.send_replace(Some(by.clone()));
+        StoreError::Replaced(by)
+    }
+
     async fn begin(&mut self, client: Client) -> Result<(), StoreError> {
-        let found = timeout(self.settings.patience(), client.query_one(JOURNAL_LAST_POSITION, &[])).await;
-        let last: Option<i64> = found.map_err(|_| late())??.try_get(0)?;
+        let read =
+            async { tokio::try_join!(client.query_one(JOURNAL_LAST_POSITION, &[]), client.query(PEOPLE_ERASED, &[])) };
+        let (last, erased) = timeout(self.settings.patience(), read).await.map_err(|_| late())??;
+        let last: Option<i64> = last.try_get(0)?;
+        // Those of before stay: nobody who was erased comes back.
+        for row in &erased {
+            self.erased.insert(UserId(rows::number("users", row, 0)?));
+        }
         self.ends.last = Some(Position(last.unwrap_or(0).cast_unsigned()));
         self.client = Some(client);
         Ok(())
@@ -151,10 +197,20 @@ impl Session {
             if let Some(process) = self.process.take() {
                 client.execute(LOCK_FREE, &[&WRITER_LOCK, &i64::from(process)]).await?;
             }
-            if Instant::now() >= deadline {
+            let (began, is_late) = (self.term > 0, Instant::now() >= deadline);
+            let replaced = began && !self.is_ours(client).await?;
+            if replaced || is_late {
                 let holder = client.query_opt(LOCK_HOLDER, &[&WRITER_LOCK]).await?;
-                let holder = holder.and_then(|row| row.try_get::<_, String>(0).ok()).unwrap_or_default();
-                return Err(StoreError::Locked(format!("the database, by {holder}, so it")));
+                let holder = holder.and_then(|row| row.try_get::<_, String>(0).ok());
+                let holder = holder.unwrap_or_else(|| "somebody who has ended since".into());
+                return Err(match (replaced, began) {
+                    (true, _) => self.give_up(holder),
+                    // Our own lost connection, or somebody who has just come and has not begun yet.
+                    (false, true) => {
+                        StoreError::Unavailable(format!("the right to write is with {holder}: waiting for it"))
+                    }
+                    (false, false) => StoreError::Locked(format!("the database, by {holder}, so it")),
+                });
             }
             sleep(LOCK_LOOK).await;
         }
@@ -173,35 +229,66 @@ impl Session {
 
     async fn try_commit(&mut self, group: &[Call]) -> Result<Vec<Vec<Outcome>>, StoreError> {
         let Some(client) = &mut self.client else { return Err(late()) };
-        let known = know(client, &mut self.ends, group).await?;
-        let plan = match Plan::new(group, &self.ends, known.clone(), None) {
-            Ok(plan) => plan,
+        let last = self.ends.last.unwrap_or_default();
+        let known = know(client, &mut self.ends, &self.erased, group, Trust::Callers).await?;
+        match Plan::new(group, &self.ends, known.seqs, None) {
+            Ok(plan) => match write(client, &plan, &known.needed, last).await {
+                Ok(Some(positions)) => return Ok(plan.settle(&mut self.ends, &positions)),
+                // A number is not the next one of its person.
+                Ok(None) => {}
+                // A number or an event of the journal is taken; or a key is, which will be said again.
+                Err(StoreError::Refused(why)) if !plan.journal.is_empty() && why.contains("journal_by_user_") => {}
+                Err(error) => return Err(error),
+            },
             Err(NoPlan::Refused(error)) => return Err(error),
-            Err(NoPlan::Look) => look(client, &self.ends, known.clone(), group).await?,
-        };
-        let looked = match write(client, &plan).await {
-            Ok(positions) => return Ok(plan.settle(&mut self.ends, &positions)),
-            // An event of the journal is known; or a key is taken, which will be said again.
-            Err(StoreError::Refused(why)) if !plan.journal.is_empty() && why.contains("journal_by_user_event") => {
-                look(client, &self.ends, known, group).await?
-            }
-            Err(error) => return Err(error),
-        };
-        let positions = write(client, &looked).await?;
+            Err(NoPlan::Look) => {}
+        }
+        let known = know(client, &mut self.ends, &self.erased, group, Trust::Nobody).await?;
+        let looked = look(client, &self.ends, known.seqs, group).await?;
+        let positions = write(client, &looked, &known.needed, last).await?.ok_or_else(late)?;
         Ok(looked.settle(&mut self.ends, &positions))
     }
 }
 
-/// The last numbers of everybody in a group, remembered or looked up.
-async fn know(client: &Client, ends: &mut Ends, group: &[Call]) -> Result<HashMap<UserId, Seq>, StoreError> {
-    let mut known = HashMap::new();
+/// Who says what the last number of a person is, when it is not remembered here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// The first entry that comes: it is taken for the next one, and whether it is, the append itself finds out.
+    Callers,
+    /// The database.
+    Nobody,
+}
+
+/// The last numbers of everybody in a group; those that callers are trusted with hold when the journal has `needed`.
+struct Known {
+    seqs: HashMap<UserId, Seq>,
+    needed: Needed,
+}
+
+async fn know(
+    client: &Client,
+    ends: &mut Ends,
+    erased: &HashSet<UserId>,
+    group: &[Call],
+    trust: Trust,
+) -> Result<Known, StoreError> {
+    let mut known = Known { seqs: HashMap::new(), needed: Needed::default() };
+    let claims = if trust == Trust::Callers { claims(group) } else { HashMap::new() };
     let mut unknown: Vec<i64> = Vec::new();
     for user in plan::people(group) {
-        match ends.seq(user) {
-            Some(seq) => {
-                known.insert(user, seq);
+        if erased.contains(&user) {
+            known.seqs.insert(user, plan::ERASED);
+        } else if let Some(seq) = ends.seq(user) {
+            known.seqs.insert(user, seq);
+        } else if let Some(before) = claims.get(&user) {
+            known.seqs.insert(user, *before);
+            // That nothing of theirs is there yet follows from their first number being free.
+            if *before > Seq(0) {
+                known.needed.people.push(i64::from(user.0));
+                known.needed.seqs.push(before.0.cast_signed());
             }
-            None => unknown.push(i64::from(user.0)),
+        } else {
+            unknown.push(i64::from(user.0));
         }
     }
     if unknown.is_empty() {
@@ -209,14 +296,37 @@ async fn know(client: &Client, ends: &mut Ends, group: &[Call]) -> Result<HashMa
     }
     let statement = client.prepare_cached(JOURNAL_LAST_SEQS).await?;
     for row in client.query(&statement, &[&unknown]).await? {
-        let (user, seq, erased): (i64, Option<i64>, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (user, seq): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
         // Came from a `UserId`.
         let user = UserId(user as u32);
-        let seq = if erased { plan::ERASED } else { Seq(seq.unwrap_or(0).cast_unsigned()) };
+        let seq = Seq(seq.unwrap_or(0).cast_unsigned());
         ends.set(user, seq);
-        known.insert(user, seq);
+        known.seqs.insert(user, seq);
     }
     Ok(known)
+}
+
+/// What the first entry of each person says that the number before it is. Nobody is taken at their word where more than
+/// entries comes: an erasure moves the end, and a snapshot is compared with it.
+fn claims(group: &[Call]) -> HashMap<UserId, Seq> {
+    let mut claims: HashMap<UserId, Option<Seq>> = HashMap::new();
+    for call in group {
+        if let Work::Snapshot(user, _) = &call.work {
+            claims.insert(*user, None);
+        }
+        for write in call.work.batch() {
+            match write {
+                Write::Entry(entry) => {
+                    claims.entry(entry.user).or_insert_with(|| {
+                        entry.seq.0.checked_sub(1).filter(|before| *before < plan::ERASED.0 - 1).map(Seq)
+                    });
+                }
+                Write::Erase(_) => return HashMap::new(),
+                _ => {}
+            }
+        }
+    }
+    claims.into_iter().filter_map(|(user, before)| Some((user, before?))).collect()
 }
 
 /// Plans with a look at which events are stored already.
@@ -241,23 +351,37 @@ async fn look<'g>(
     })
 }
 
-async fn write(client: &mut Client, plan: &Plan<'_>) -> Result<Vec<Position>, StoreError> {
-    if plan.is_plain() {
+/// `last` is where the journal ends. `None`: something needed was missing, and nothing was written.
+async fn write(client: &mut Client, plan: &Plan<'_>, needed: &Needed, last: Position) -> Result<Appended, StoreError> {
+    if plan.is_plain() && plan.journal.len() < journal::COPY_ROWS_MIN {
         // One statement is a transaction by itself, in one round trip.
-        return writes::journal(&*client, &plan.journal).await;
+        return journal::insert(&*client, &plan.journal, needed).await;
     }
     let transaction = client.transaction().await?;
-    let mut positions = Vec::with_capacity(plan.journal.len());
-    for part in &plan.parts {
-        writes::others(&transaction, &part.tables).await?;
-        positions.extend(writes::journal(&transaction, &plan.journal[positions.len()..part.journal_end]).await?);
-        writes::erase(&transaction, part.erasure).await?;
+    let mut positions: Vec<Position> = Vec::with_capacity(plan.journal.len());
+    let (mut needed, none) = (needed, Needed::default());
+    let parts = plan.parts.iter().map(|part| (&part.tables, part.journal_end, Some(part.erasure)));
+    for (tables, end, erasure) in parts.chain([(&plan.tables, plan.journal.len(), None)]) {
+        writes::others(&transaction, tables).await?;
+        let rows = &plan.journal[positions.len()..end];
+        let appended = if rows.len() < journal::COPY_ROWS_MIN {
+            journal::insert(&transaction, rows, needed).await?
+        } else {
+            journal::copy(&transaction, rows, needed, positions.last().copied().unwrap_or(last)).await?
+        };
+        let Some(appended) = appended else { return Ok(None) };
+        if !rows.is_empty() {
+            // What was there is there; and an erasure may take it away.
+            needed = &none;
+        }
+        positions.extend(appended);
+        if let Some(erasure) = erasure {
+            writes::erase(&transaction, erasure).await?;
+        }
     }
-    writes::others(&transaction, &plan.tables).await?;
-    positions.extend(writes::journal(&transaction, &plan.journal[positions.len()..]).await?);
     if plan.health {
         writes::health(&transaction).await?;
     }
     transaction.commit().await?;
-    Ok(positions)
+    Ok(Some(positions))
 }

@@ -76,7 +76,7 @@ impl PostgresUrl {
         }
         config.ssl_mode(on_the_wire);
         if config.get_application_name().is_none() {
-            config.application_name("eddyline");
+            config.application_name(super::pool::PROGRAM);
         }
         Ok(PostgresUrl { text: text.to_owned(), config, protection })
     }

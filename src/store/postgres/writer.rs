@@ -3,7 +3,10 @@
 //! Invariant: an answer is sent after the commit that holds its work. Each call keeps its own fate: if one of a group is
 //! refused, the others are committed without it. Absent on purpose: what a commit consists of.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::failures::stopped;
 use super::session::Session;
@@ -17,9 +20,20 @@ pub(super) async fn ask(calls: &mpsc::Sender<Call>, work: Work) -> Answer {
     answered.await.map_err(|_| stopped())?
 }
 
+/// Between two looks at a connection that nobody needs.
+const IDLE: Duration = Duration::from_secs(2);
+
 /// Answers calls until nobody can ask any more.
 pub(super) async fn run(mut session: Session, mut queue: mpsc::Receiver<Call>) {
-    while let Some(call) = queue.recv().await {
+    loop {
+        let call = match timeout(IDLE, queue.recv()).await {
+            Ok(Some(call)) => call,
+            Ok(None) => break,
+            Err(_) => {
+                session.look().await;
+                continue;
+            }
+        };
         let group = group::gather(call, &mut queue);
         if let Err(error) = answer(&mut session, group).await
             && queue.is_closed()

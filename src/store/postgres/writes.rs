@@ -1,22 +1,21 @@
-//! A plan as statements, inside a transaction that somebody else begins and ends.
+//! A plan but for its entries as statements, inside a transaction that somebody else begins and ends.
 //!
 //! Invariant: one statement per table and wave, whatever the number of rows. Revisions, centres and keys never change
 //! once written: a write that would change one is refused, not ignored. Absent on purpose: transactions, order of calls.
 
-use deadpool_postgres::{GenericClient, Transaction};
+use deadpool_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 
 use super::plan::Tables;
-use super::rows::{self, Instant};
-use crate::domain::ids::{Partition, Position};
+use super::rows::Instant;
+use crate::domain::ids::Partition;
 use crate::domain::items::Item;
 use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
 use crate::store::StoreError;
-use crate::store::codec::{self, JournalRow};
+use crate::store::codec;
 use crate::store::group::COORDINATOR;
 
-const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/postgres/journal_append.sql");
 const FOLLOWS_INSERT: &str = include_str!("../../../sql/queries/postgres/follows_insert.sql");
 const FOLLOWS_DELETE: &str = include_str!("../../../sql/queries/postgres/follows_delete.sql");
 const PEOPLE_SAVE: &str = include_str!("../../../sql/queries/postgres/people_save.sql");
@@ -88,51 +87,6 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Tables<'_>) -> Resul
 /// Shows that it can write.
 pub(super) async fn health(client: &Transaction<'_>) -> Result<(), StoreError> {
     run(client, HEALTH_TOUCH, &[]).await
-}
-
-/// Appends entries; their positions, in order.
-pub(super) async fn journal(client: &impl GenericClient, rows: &[JournalRow<'_>]) -> Result<Vec<Position>, StoreError> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    fn column<'r, T>(rows: &'r [JournalRow<'_>], of: impl Fn(&'r JournalRow<'_>) -> T) -> Vec<T> {
-        rows.iter().map(of).collect()
-    }
-    let statement = client.prepare_cached(JOURNAL_APPEND).await?;
-    let positions = client
-        .query(
-            &statement,
-            &[
-                &column(rows, |row| row.user_id),
-                &column(rows, |row| row.seq),
-                &column(rows, |row| &*row.event_id),
-                &column(rows, |row| &*row.kind),
-                &instants("at", rows.iter().map(|row| Millis(row.at)))?,
-                &instants("received", rows.iter().map(|row| Millis(row.received)))?,
-                &column(rows, |row| row.item_id),
-                &column(rows, |row| row.revision),
-                &column(rows, |row| row.dwell_ms),
-                &column(rows, |row| row.shown_version),
-                &column(rows, |row| row.shown_position),
-                &column(rows, |row| row.shown_propensity),
-                &column(rows, |row| row.positive),
-                &column(rows, |row| row.weight),
-                &column(rows, |row| row.topics.as_deref()),
-                &column(rows, |row| row.centre_topic),
-                &column(rows, |row| row.centre_epoch),
-                &column(rows, |row| row.features.as_deref()),
-                &column(rows, |row| row.predicted.as_deref()),
-                &column(rows, |row| row.payload.as_deref()),
-            ],
-        )
-        .await?;
-    let positions: Vec<Position> =
-        positions.iter().map(|row| rows::position("journal", row, 0)).collect::<Result<_, _>>()?;
-    if positions.len() != rows.len() || !positions.is_sorted() {
-        // Not a matter of this batch: somebody put a trigger or a rule on the table.
-        return Err(rows::corrupt("journal", "it does not take rows as they come: is there a trigger?".into()));
-    }
-    Ok(positions)
 }
 
 async fn items(client: &Transaction<'_>, wave: &[&Item]) -> Result<(), StoreError> {

@@ -1,0 +1,3 @@
+-- Everybody who was erased.
+-- Columns: id bigint.
+SELECT id FROM users WHERE erased
