@@ -82,7 +82,8 @@ CREATE TABLE journal (
     centre_epoch     INTEGER,
     features         BLOB,
     predicted        BLOB,
-    payload          TEXT
+    payload          TEXT,
+    lesson           BLOB
 ) STRICT;
 
 CREATE UNIQUE INDEX journal_by_user_seq ON journal (user_id, seq);

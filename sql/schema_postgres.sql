@@ -90,7 +90,8 @@ CREATE TABLE journal (
     centre_epoch     bigint,
     features         bytea,
     predicted        bytea,
-    payload          text
+    payload          text,
+    lesson           bytea
 );
 
 CREATE UNIQUE INDEX journal_by_user_seq ON journal (user_id, seq);

@@ -322,6 +322,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::journal::{Companion, Lesson};
 
     fn any_float() -> impl Strategy<Value = f32> {
         prop_oneof![any::<u32>().prop_map(f32::from_bits), Just(-0.0), Just(f32::NAN), -10.0..10.0_f32]
@@ -339,6 +340,21 @@ mod tests {
         vec(any::<u32>().prop_map(TopicId), 0..20)
     }
 
+    fn any_lesson() -> impl Strategy<Value = Lesson> {
+        let companion = (any::<u32>(), plain_float()).prop_map(|(item, count)| Companion { item: ItemId(item), count });
+        let who = (option::of(any::<u32>().prop_map(UserId)), option::of(plain_float()), option::of(any::<i64>()));
+        (vec(plain_float(), 0..70), vec(plain_float(), 0..12), vec(companion, 0..40), who).prop_map(
+            |(gradient, losses, companions, (author, visits, elapsed_ms))| Lesson {
+                gradient,
+                losses,
+                author,
+                visits,
+                companions,
+                elapsed_ms,
+            },
+        )
+    }
+
     fn any_learned() -> impl Strategy<Value = Learned> {
         let shown = (0..=i64::MAX as u64, any::<u16>(), plain_float())
             .prop_map(|(version, position, propensity)| Shown { version: FeedVersion(version), position, propensity });
@@ -351,10 +367,14 @@ mod tests {
         (
             (any::<u32>(), any::<u32>(), prop::sample::select(Kind::ALL.to_vec()), option::of(any::<u32>())),
             (option::of(shown), option::of(signal), any_topics(), any::<u32>(), any::<u32>()),
-            (vec(any_float(), 0..12), predicted),
+            (vec(any_float(), 0..12), predicted, option::of(any_lesson())),
         )
             .prop_map(
-                |((item, revision, kind, dwell_ms), (shown, signal, topics, topic, epoch), (features, predicted))| {
+                |(
+                    (item, revision, kind, dwell_ms),
+                    (shown, signal, topics, topic, epoch),
+                    (features, predicted, lesson),
+                )| {
                     Learned {
                         item: ItemId(item),
                         revision,
@@ -366,6 +386,7 @@ mod tests {
                         centre: CentreRef { topic: TopicId(topic), epoch },
                         features,
                         predicted,
+                        lesson,
                     }
                 },
             )

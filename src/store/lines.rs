@@ -163,6 +163,8 @@ pub struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     predicted: Option<Base64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    lesson: Option<Base64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
 }
 
@@ -313,6 +315,7 @@ impl EntryLine {
             centre_epoch: row.centre_epoch,
             features: bytes(row.features),
             predicted: bytes(row.predicted),
+            lesson: bytes(row.lesson),
             payload: text(row.payload),
         })
     }
@@ -342,6 +345,7 @@ impl EntryLine {
             centre_epoch: self.centre_epoch,
             features: self.features.map(|bytes| bytes.0.into()),
             predicted: self.predicted.map(|bytes| bytes.0.into()),
+            lesson: self.lesson.map(|bytes| bytes.0.into()),
             payload: self.payload.map(Into::into),
         };
         row.decode()

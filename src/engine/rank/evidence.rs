@@ -107,12 +107,6 @@ impl Evidence {
         self.slots.get(item.0 as usize).copied().unwrap_or_default()
     }
 
-    /// Items with a slot of their own.
-    #[cfg(test)]
-    pub fn touched(&self) -> &[u32] {
-        &self.touched
-    }
-
     fn fill(&mut self, item: ItemId, change: impl FnOnce(&mut Slot)) {
         // Items that this world does not have yet are of no use to it.
         if let Some(slot) = self.slots.get_mut(item.0 as usize) {

@@ -39,6 +39,7 @@ pub(super) fn append(statement: &mut Statement<'_>, row: &JournalRow<'_>) -> Res
         row.centre_epoch,
         row.features,
         row.predicted,
+        row.lesson,
         row.payload,
     ])?;
     Ok(changed == 1)
@@ -67,7 +68,8 @@ pub(super) fn entry(row: &Row<'_>) -> Result<(Position, Entry), StoreError> {
         centre_epoch: row.get(17)?,
         features: bytes(row, 18)?,
         predicted: bytes(row, 19)?,
-        payload: text(row, 20)?,
+        lesson: bytes(row, 20)?,
+        payload: text(row, 21)?,
     };
     Ok((position, columns.decode()?))
 }

@@ -24,7 +24,7 @@ const JOURNAL_HOLDS: &str = include_str!("../../../sql/queries/postgres/journal_
 pub(super) const COPY_ROWS_MIN: usize = 1_000;
 
 /// What `COPY` is sent.
-const TYPES: [Type; 20] = [
+const TYPES: [Type; 21] = [
     Type::INT8,
     Type::INT8,
     Type::TEXT,
@@ -42,6 +42,7 @@ const TYPES: [Type; 20] = [
     Type::TEXT,
     Type::INT8,
     Type::INT8,
+    Type::BYTEA,
     Type::BYTEA,
     Type::BYTEA,
     Type::TEXT,
@@ -96,6 +97,7 @@ pub(super) async fn insert(
                 &column(rows, |row| row.centre_epoch),
                 &column(rows, |row| row.features.as_deref()),
                 &column(rows, |row| row.predicted.as_deref()),
+                &column(rows, |row| row.lesson.as_deref()),
                 &column(rows, |row| row.payload.as_deref()),
                 &needed.people,
                 &needed.seqs,
@@ -131,7 +133,7 @@ pub(super) async fn copy(
     let mut writer = pin!(BinaryCopyInWriter::new(client.copy_in(&statement).await?, &TYPES));
     for row in rows {
         let (at, received) = (Instant::of("at", Millis(row.at))?, Instant::of("received", Millis(row.received))?);
-        let fields: [&(dyn ToSql + Sync); 20] = [
+        let fields: [&(dyn ToSql + Sync); 21] = [
             &row.user_id,
             &row.seq,
             &&*row.event_id,
@@ -151,6 +153,7 @@ pub(super) async fn copy(
             &row.centre_epoch,
             &row.features.as_deref(),
             &row.predicted.as_deref(),
+            &row.lesson.as_deref(),
             &row.payload.as_deref(),
         ];
         writer.as_mut().write(&fields).await?;

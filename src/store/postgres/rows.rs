@@ -110,7 +110,8 @@ pub(super) fn entry(row: &Row) -> Result<(Position, Entry), StoreError> {
         centre_epoch: get(TABLE, row, 17)?,
         features: bytes(18)?,
         predicted: bytes(19)?,
-        payload: text(20)?,
+        lesson: bytes(20)?,
+        payload: text(21)?,
     };
     Ok((position(TABLE, row, 0)?, columns.decode()?))
 }
