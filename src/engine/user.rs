@@ -280,6 +280,11 @@ impl UserState {
         rank::rank(world, &world.open_at(now), &self.taste(world, now), now, ask)
     }
 
+    /// What the `model` ranking says of these items: log-odds, in their order, into `out`. Changes nothing.
+    pub fn score_items(&self, world: &World, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
+        rank::scores(world, &self.taste(world, now), items, now, out);
+    }
+
     /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose lowest score is `lowest`
     /// (`None`: it has room)? `closed` and `updated` items matter when they are in it; `opened` ones when they enter it.
     #[must_use]

@@ -127,6 +127,13 @@ pub fn topics_score(features: &[f32; Expert::ALL.len()]) -> f32 {
     features[1] + features[2]
 }
 
+/// Scores of the `model` ranking for these items, in their order, into `out`.
+pub fn scores(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
+    let scorer = Scorer::of_few(world, taste, now);
+    out.clear();
+    out.extend(items.iter().map(|item| sum(scorer.shares(*item))));
+}
+
 /// Would this item, scored alone, enter a `model` feed whose lowest score is `lowest`?
 #[must_use]
 pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, lowest: f32) -> bool {
