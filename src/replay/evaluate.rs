@@ -95,7 +95,7 @@ pub fn prequential(
     if let Some((_, outcome, one)) = found.first() {
         report.test_events = one.splits.all.n;
         report.log = Some(LogReport {
-            available_mean: outcome.available as f64 / report.test_events.max(1) as f64,
+            available_per_row_mean: outcome.available as f64 / report.test_events.max(1) as f64,
             unavailable_events: outcome.unavailable,
             ..of_log(log, test_from, &options.windows)
         });
@@ -129,7 +129,8 @@ fn of_log(log: &Log, test_from: Millis, windows: &str) -> LogReport {
         windows: windows.to_owned(),
         test_from_ms: test_from.0,
         test_units: log.end().since(test_from.max(first)) / log.unit_ms,
-        available_mean: 0.0,
+        available_mean: log.availability.mean_open(test_from.max(first), log.end()),
+        available_per_row_mean: 0.0,
         unavailable_events: 0,
     }
 }

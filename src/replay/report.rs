@@ -59,8 +59,10 @@ pub struct LogReport {
     pub test_from_ms: i64,
     /// Time units of the test.
     pub test_units: i64,
-    /// How many items were available per ranked row of the test.
+    /// How many items were available, mean over the time units of the test.
     pub available_mean: f64,
+    /// The same, mean over its ranked rows: more is open when more happens.
+    pub available_per_row_mean: f64,
     /// Rows of the test whose item was not available: not ranked.
     pub unavailable_events: u64,
 }
@@ -177,8 +179,8 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         );
         let _ = writeln!(
             out,
-            "test: the last {} time units, {} rows ranked among {:.1} available on average",
-            log.test_units, report.test_events, log.available_mean
+            "test: {} time units with {:.1} available on average; {} rows, ranked among {:.1} on average",
+            log.test_units, log.available_mean, report.test_events, log.available_per_row_mean
         );
         if log.unavailable_events > 0 {
             let _ = writeln!(out, "not ranked: {} rows whose item was not available", log.unavailable_events);

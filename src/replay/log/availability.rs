@@ -109,6 +109,18 @@ impl Availability {
         Availability { edges }
     }
 
+    /// How many items are open, mean over the instants of `[from, to)`.
+    #[must_use]
+    pub fn mean_open(&self, from: Millis, to: Millis) -> f64 {
+        let mut open_ms = 0.0;
+        for edge in &self.edges {
+            // An edge adds, or takes away, all that is left of the span after it.
+            let left = to.since(edge.at.max(from)) as f64;
+            open_ms += if edge.opens { left } else { -left };
+        }
+        open_ms / to.since(from).max(1) as f64
+    }
+
     /// A walk from before the first edge.
     #[must_use]
     pub fn walk(&self) -> Walk<'_> {

@@ -1,10 +1,12 @@
 //! What this person did: where they were last, or where they are most often.
 //!
-//! Invariant: items where they never were score 0, all others more; rows of one time unit are equally recent.
+//! Invariant: items where they never were score below 1, all others 1 and more; rows of one time unit are equally recent.
+//! Among equals what is popular by now (half-life one day) comes first, as it must for an opponent that is worth beating:
+//! of somebody new to everything, a habit alone says nothing.
 
-use super::Ranker;
+use super::{Popularity, Ranker};
 use crate::domain::interactions::Signals;
-use crate::domain::time::Millis;
+use crate::domain::time::{DAY_MS, Millis};
 use crate::replay::log::Log;
 use crate::replay::log::availability::Edge;
 
@@ -23,6 +25,7 @@ pub struct History<'a> {
     signals: Signals,
     habit: Habit,
     people: Vec<Person>,
+    popularity: Popularity<'a>,
     /// By item, zeros between two calls.
     scratch: Vec<f32>,
 }
@@ -40,7 +43,8 @@ impl<'a> History<'a> {
     #[must_use]
     pub fn new(log: &'a Log, signals: Signals, habit: Habit) -> History<'a> {
         let people = vec![Person::default(); log.users.len()];
-        History { log, signals, habit, people, scratch: vec![0.0; log.items.len()] }
+        let popularity = Popularity::new(log, signals.clone(), Some(DAY_MS));
+        History { log, signals, habit, people, popularity, scratch: vec![0.0; log.items.len()] }
     }
 }
 
@@ -52,21 +56,27 @@ impl Ranker for History<'_> {
         }
     }
 
-    fn begin(&mut self, _: Millis, _: &[Edge]) {}
+    fn begin(&mut self, now: Millis, edges: &[Edge]) {
+        self.popularity.begin(now, edges);
+    }
 
-    fn scores(&mut self, user: u32, candidates: &[u32], _: Millis, out: &mut Vec<f32>) {
+    fn scores(&mut self, user: u32, candidates: &[u32], now: Millis, out: &mut Vec<f32>) {
         let items = &self.people[user as usize].items;
         for (item, score) in items {
             self.scratch[*item as usize] = *score as f32;
         }
-        out.clear();
-        out.extend(candidates.iter().map(|item| self.scratch[*item as usize]));
+        self.popularity.scores(user, candidates, now, out);
+        for (score, item) in out.iter_mut().zip(candidates) {
+            // Below 1 and rising: less than any step of a habit.
+            *score = self.scratch[*item as usize] + (*score / (1.0 + *score)).min(1.0 - f32::EPSILON);
+        }
         for (item, _) in items {
             self.scratch[*item as usize] = 0.0;
         }
     }
 
     fn learn(&mut self, index: usize) {
+        self.popularity.learn(index);
         let row = &self.log.rows[index];
         if !row.signal(&self.signals, !self.log.has_presence).is_some_and(|signal| signal.positive) {
             return;

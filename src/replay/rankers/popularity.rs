@@ -45,9 +45,10 @@ impl Ranker for Popularity<'_> {
         }
     }
 
-    fn scores(&mut self, _: u32, candidates: &[u32], _: Millis, out: &mut Vec<f32>) {
+    fn scores(&mut self, _: u32, candidates: &[u32], now: Millis, out: &mut Vec<f32>) {
+        let fade = self.half_life_ms.map_or(1.0, |half| (-(now.since(self.origin) as f64) / half as f64).exp2());
         out.clear();
-        out.extend(candidates.iter().map(|item| self.counts[*item as usize] as f32));
+        out.extend(candidates.iter().map(|item| (self.counts[*item as usize] * fade) as f32));
     }
 
     fn learn(&mut self, index: usize) {
