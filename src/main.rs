@@ -19,7 +19,6 @@ use eddyline::domain::time::Millis;
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::times;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
-use eddyline::replay::labelled;
 use eddyline::simulate::network::Network;
 use tracing_subscriber::EnvFilter;
 
@@ -164,35 +163,56 @@ struct ImportArgs {
     paths: Vec<PathBuf>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ReplayFormat {
-    /// JSON lists of `{text, label, embedding}`, one person per file.
-    AcceptedRejected,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Protocol {
-    /// Predict, score, learn.
-    Labelled,
-}
-
 #[derive(Args)]
 struct ReplayArgs {
     /// What is read.
     #[arg(long)]
-    format: ReplayFormat,
-    /// How it is replayed.
-    #[arg(long, default_value = "labelled")]
-    protocol: Protocol,
-    /// Random orders per file; 0: each file once, in its own order.
+    format: replay::Format,
+    /// How it is replayed; by default `labelled` for accepted-rejected and feed, `prequential` for all others.
+    #[arg(long)]
+    protocol: Option<replay::Protocol>,
+    /// Names of columns: `user=…,item=…,time=…`.
+    #[arg(long, value_name = "ROLE=NAME,…")]
+    columns: Option<String>,
+    /// Unit of times that are numbers, and what all times are rounded down to: `ms`, `s` or `step:SECONDS`; by default
+    /// `step:600` for live-intervals, `s` for feed and movielens, `ms` for all others.
+    #[arg(long)]
+    time_unit: Option<TimeUnit>,
+    /// When items are available: CSV `item,start,stop` in the same unit. Without it, and without `--infer-windows`, each
+    /// item is available from its first row on; for live-intervals, while anybody is there.
+    #[arg(long, value_name = "FILE")]
+    windows: Option<PathBuf>,
+    /// Infer windows from rows, in time units: rows of an item that follow each other within `gap` are one window
+    /// `[first, last + tail)`.
+    #[arg(long, value_name = "gap=N,tail=N", conflicts_with = "windows")]
+    infer_windows: Option<String>,
+    /// What items are about: CSV `item,topic,text,author,created,embedding`, of which only `item` is needed.
+    #[arg(long, value_name = "FILE")]
+    items: Option<PathBuf>,
+    /// Names of its columns: `item=…,topic=…`.
+    #[arg(long, value_name = "ROLE=NAME,…", requires = "items")]
+    item_columns: Option<String>,
+    /// The test begins at this time, in the unit or RFC 3339; by default it is the last fifth of the time.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with = "test_last")]
+    test_from: Option<String>,
+    /// The test is the last so many time units.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    test_last: Option<i64>,
+    /// Rank nothing before the test: faster, without figures over time.
+    #[arg(long)]
+    test_only: bool,
+    /// For accepted-rejected: random orders per file; 0: each file once, in its own order.
     #[arg(long, default_value_t = 20)]
     shuffles: u32,
-    /// Decides the orders.
+    /// Decides orders, chance and resampling.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// A catalogue for each file, instead of one for all.
+    /// For accepted-rejected: a catalogue for each file, instead of one for all.
     #[arg(long)]
     separate: bool,
+    /// Threads; figures do not depend on it. By default one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Write the report as JSON; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -424,10 +444,29 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Replay(args) => {
             let config = configured(&args.config, &Flags::default())?;
-            let (ReplayFormat::AcceptedRejected, Protocol::Labelled) = (args.format, args.protocol);
-            let options = labelled::Options { shuffles: args.shuffles, seed: args.seed, separate: args.separate };
-            let report = replay::accepted_rejected(&args.paths, &config, options)?;
-            eprint!("{}", replay::table(&report));
+            let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+            let options = replay::Options {
+                format: args.format,
+                protocol: args.protocol,
+                paths: args.paths,
+                columns: args.columns,
+                unit: args.time_unit,
+                windows: args.windows,
+                infer_windows: args.infer_windows,
+                items: args.items,
+                item_columns: args.item_columns,
+                test_from: args.test_from,
+                test_last: args.test_last,
+                test_only: args.test_only,
+                shuffles: args.shuffles,
+                separate: args.separate,
+                seed: args.seed,
+                threads: args.threads.map_or_else(cores, usize::from),
+            };
+            let report = replay::run(&options, &config)?;
+            if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+                print(replay::table(&report).trim_end())?;
+            }
             write_json(args.json, &report)
         }
         Command::Db(DbCommand::Check { store, config }) => {

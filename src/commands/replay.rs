@@ -1,26 +1,229 @@
 //! `eddyline replay`: offline evaluation through the serving engine.
 //!
-//! Invariant: a figure is printed only for what was replayed; same files and seed, same figures.
+//! Invariant: a figure is printed only for what was replayed; same files and seed, same figures, whatever the threads.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 
 use crate::commands::progress;
 use crate::config::Config;
 use crate::domain::ids::Key;
+use crate::domain::time::Millis;
+use crate::replay::evaluate::{self, TestSpan};
 use crate::replay::formats::accepted_rejected::LabelledFiles;
-use crate::replay::labelled::{self, Query, Report, Row};
+use crate::replay::formats::time::TimeUnit;
+use crate::replay::formats::windows::WindowRows;
+use crate::replay::formats::{Columns, events, feed, items, windows};
+use crate::replay::labelled::{self, Query, Row};
+use crate::replay::log::read::{self, Source};
+use crate::replay::log::{Log, WindowSource};
+use crate::replay::rankers;
+use crate::replay::report::{self, Report};
 
-/// Replays accepted/rejected files.
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// JSON lists of `{text, label, embedding}`, one person per file.
+    AcceptedRejected,
+    /// JSON lines of `{actor, verb, object, time, …}`.
+    Activities,
+    /// CSV with a header: `user,item,time[,kind,dwell]`.
+    Events,
+    /// CSV without a header: `user,stream,streamer,start,stop`.
+    LiveIntervals,
+    /// CSV with a header: `timestamp,user_id,post_id,action,target`.
+    Feed,
+    /// `user item rating timestamp` with tabs (`u.data`).
+    Movielens,
+}
+
+/// How it is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocol {
+    /// Rank among what is available, all of one time unit before any of it is learned.
+    Prequential,
+    /// Predict, score, learn.
+    Labelled,
+}
+
+/// All that the command line says.
+pub struct Options {
+    /// What is read.
+    pub format: Format,
+    /// How it is replayed; by default what suits the format.
+    pub protocol: Option<Protocol>,
+    /// Files or folders.
+    pub paths: Vec<PathBuf>,
+    /// `role=name,…` maps column names.
+    pub columns: Option<String>,
+    /// Unit of times that are numbers; by default what suits the format.
+    pub unit: Option<TimeUnit>,
+    /// A file of windows.
+    pub windows: Option<PathBuf>,
+    /// `gap=N,tail=N`.
+    pub infer_windows: Option<String>,
+    /// A file of items.
+    pub items: Option<PathBuf>,
+    /// `role=name,…` maps its column names.
+    pub item_columns: Option<String>,
+    /// Where the test begins.
+    pub test_from: Option<String>,
+    /// How many time units it has.
+    pub test_last: Option<i64>,
+    /// Rank nothing before the test.
+    pub test_only: bool,
+    /// Orders of judged sentences.
+    pub shuffles: u32,
+    /// A catalogue for each file of judged sentences.
+    pub separate: bool,
+    /// Decides orders, chance and resampling.
+    pub seed: u64,
+    /// At least 1.
+    pub threads: usize,
+}
+
+/// Replays.
 ///
 /// # Errors
 /// What is wrong, where.
-pub fn accepted_rejected(paths: &[PathBuf], config: &Config, options: labelled::Options) -> anyhow::Result<Report> {
+pub fn run(options: &Options, config: &Config) -> anyhow::Result<Report> {
+    let suits = match options.format {
+        Format::AcceptedRejected | Format::Feed => Protocol::Labelled,
+        _ => Protocol::Prequential,
+    };
+    match (options.format, options.protocol.unwrap_or(suits)) {
+        (Format::AcceptedRejected, Protocol::Labelled) => accepted_rejected(options, config),
+        (Format::AcceptedRejected, _) => bail!("--protocol: accepted-rejected has no times, only `labelled` suits it"),
+        (_, Protocol::Prequential) => {
+            let (log, windows) = read_log(options)?;
+            prequential(options, config, &log, windows)
+        }
+        (_, Protocol::Labelled) => bail!("--protocol: labelled is for accepted-rejected so far"),
+    }
+}
+
+fn prequential(options: &Options, config: &Config, log: &Log, windows: String) -> anyhow::Result<Report> {
+    let how = evaluate::Options {
+        format: name_of(options.format),
+        windows,
+        test: test_span(options)?,
+        test_only: options.test_only,
+        seed: options.seed,
+        threads: options.threads,
+        rankers: rankers::NAMES.to_vec(),
+    };
+    let bar = progress::steps("replay", (log.rows.len() * how.rankers.len()) as u64);
+    let report = evaluate::prequential(log, &Arc::new(config.learn.clone()), &how, &|rows| bar.inc(rows))?;
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+fn name_of(format: Format) -> String {
+    clap::ValueEnum::to_possible_value(&format).map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+fn unit_of(options: &Options) -> TimeUnit {
+    options.unit.unwrap_or(match options.format {
+        Format::LiveIntervals => TimeUnit::TEN_MINUTES,
+        Format::Movielens | Format::Feed => TimeUnit::SECONDS,
+        _ => TimeUnit::MILLIS,
+    })
+}
+
+fn test_span(options: &Options) -> anyhow::Result<TestSpan> {
+    Ok(match (&options.test_from, options.test_last) {
+        (Some(_), Some(_)) => bail!("--test-from and --test-last: give one of them"),
+        (Some(text), None) => {
+            let at = unit_of(options).parse(text).map_err(|expected| anyhow::anyhow!("--test-from: not {expected}"))?;
+            TestSpan::From(at)
+        }
+        (None, Some(units)) => TestSpan::Last(units),
+        (None, None) => TestSpan::LastFifth,
+    })
+}
+
+/// Reads the log, and says where its windows came from.
+fn read_log(options: &Options) -> anyhow::Result<(Log, String)> {
+    let unit = unit_of(options);
+    let columns = |given: &Option<String>, flag: &str, roles: &[&str]| match given {
+        Some(text) => Columns::parse(text, roles).with_context(|| flag.to_owned()),
+        None => Ok(Columns::default()),
+    };
+    let roles: &[&str] = match options.format {
+        Format::Events => &events::ROLES,
+        Format::Feed => &feed::ROLES,
+        _ => &[],
+    };
+    ensure!(options.columns.is_none() || !roles.is_empty(), "--columns: the format has no names of columns");
+    let bar = progress::bytes("reading");
+    let watch = || Some(progress::watch(&bar));
+    let columns_of_log = columns(&options.columns, "--columns", roles)?;
+    let source = Source { paths: &options.paths, columns: columns_of_log, unit, watch: watch() };
+    let mut log = match options.format {
+        Format::Events => read::events(source)?,
+        Format::LiveIntervals => read::live_intervals(source)?,
+        Format::Feed => read::feed(source)?,
+        Format::Movielens => read::movielens(source)?,
+        Format::Activities => read::activities(source)?,
+        Format::AcceptedRejected => bail!("--protocol: accepted-rejected has no times, only `labelled` suits it"),
+    };
+    if let Some(path) = &options.items {
+        let columns = columns(&options.item_columns, "--item-columns", &items::ROLES)?;
+        let source = Source { paths: std::slice::from_ref(path), columns, unit, watch: watch() };
+        read::describe(&mut log, source)?;
+    }
+    let (windows, said) = window_source(options, unit)?;
+    let log = log.finish(windows);
+    bar.finish_and_clear();
+    Ok((log, said))
+}
+
+fn window_source(options: &Options, unit: TimeUnit) -> anyhow::Result<(WindowSource, String)> {
+    Ok(match (&options.windows, &options.infer_windows) {
+        (Some(_), Some(_)) => bail!("--windows and --infer-windows: give one of them"),
+        (Some(path), None) => {
+            let roles = Columns::parse("item=item,start=start,stop=stop", &windows::ROLES)?;
+            let mut list: Vec<(Key, Millis, Option<Millis>)> = Vec::new();
+            for row in WindowRows::open(std::slice::from_ref(path), roles, unit, None)? {
+                let row = row?;
+                list.push((row.item, row.window.start, row.window.stop));
+            }
+            (WindowSource::Given(list), "as given".to_owned())
+        }
+        (None, Some(text)) => {
+            let (gap, tail) = gap_and_tail(text).with_context(|| {
+                format!("--infer-windows: `{text}` is not of the form gap=18,tail=6, in time units, tail above 0")
+            })?;
+            (WindowSource::Inferred { gap, tail }, format!("inferred, gap {gap}, tail {tail}"))
+        }
+        (None, None) if options.format == Format::LiveIntervals => {
+            (WindowSource::Presence, "the union of everybody's presence".to_owned())
+        }
+        (None, None) => (WindowSource::FirstRow, "each item from its first row on".to_owned()),
+    })
+}
+
+fn gap_and_tail(text: &str) -> Option<(i64, i64)> {
+    let (mut gap, mut tail) = (None, None);
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=')?;
+        let value = value.parse::<i64>().ok().filter(|value| (0..=1 << 40).contains(value))?;
+        match name {
+            "gap" if gap.is_none() => gap = Some(value),
+            "tail" if tail.is_none() && value > 0 => tail = Some(value),
+            _ => return None,
+        }
+    }
+    gap.zip(tail)
+}
+
+/// Replays accepted/rejected files.
+fn accepted_rejected(options: &Options, config: &Config) -> anyhow::Result<Report> {
     let bar = progress::bytes("reading");
     let mut queries = Vec::new();
-    for file in LabelledFiles::open(paths, None, Some(progress::watch(&bar)))? {
+    for file in LabelledFiles::open(&options.paths, None, Some(progress::watch(&bar)))? {
         let file = file?;
         let name = Key::new(&file.name).with_context(|| format!("file name {:?}", file.name))?;
         let rows =
@@ -30,7 +233,8 @@ pub fn accepted_rejected(paths: &[PathBuf], config: &Config, options: labelled::
     bar.finish_and_clear();
     let bar = progress::steps("orders", queries.len() as u64 * u64::from(options.shuffles.max(1)));
     let settings = Arc::new(config.learn.clone());
-    let report = labelled::replay(&queries, &settings, options, || bar.inc(1))?;
+    let how = labelled::Options { shuffles: options.shuffles, seed: options.seed, separate: options.separate };
+    let report = labelled::replay(&queries, &settings, how, || bar.inc(1))?;
     bar.finish_and_clear();
     Ok(report)
 }
@@ -38,16 +242,5 @@ pub fn accepted_rejected(paths: &[PathBuf], config: &Config, options: labelled::
 /// The report for people.
 #[must_use]
 pub fn table(report: &Report) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::new();
-    let labelled = &report.labelled;
-    for (file, auc) in &labelled.per_file {
-        let _ = writeln!(out, "{file:<32} ROC AUC {auc:.4}");
-    }
-    let per_event = report.seconds / report.events.max(1) as f64 * 1e6;
-    let _ = writeln!(out, "{:<32} ROC AUC {:.4}", "mean per file", labelled.auc_mean);
-    let _ = writeln!(out, "{:<32} ROC AUC {:.4}", "pooled", labelled.auc_pooled);
-    let _ = writeln!(out, "log loss {:.4}, calibration error {:.4}", labelled.log_loss, labelled.ece);
-    let _ = writeln!(out, "{} events, {per_event:.2} us each (predict, score, learn)", report.events);
-    out
+    report::table(report, &rankers::NAMES)
 }

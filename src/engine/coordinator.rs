@@ -18,7 +18,7 @@ use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::learn::blend::BlendLearner;
 use crate::engine::learn::coaudience::CoAudience;
-use crate::engine::learn::drift::PageHinkley;
+use crate::engine::learn::drift::{self, PageHinkley};
 use crate::engine::learn::hedge::{Hedge, HedgeFigures};
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::popularity::Popularity;
@@ -180,7 +180,7 @@ impl Folded {
             self.blend.learn(lesson, signal.weight, blend_step);
             self.hedge.learn(&lesson.losses);
             if let Some(loss) = lesson.losses.last()
-                && self.drift.learn(*loss)
+                && self.drift.learn(*loss, drift::EVERYBODY)
             {
                 self.blend.loosen();
             }

@@ -352,8 +352,8 @@ impl UserState {
         }
     }
 
-    /// Scores of the `model` ranking for these items at `now`, in their order, into `out`. Changes nothing.
-    pub fn scores_of(&self, world: &World, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
+    /// What the `model` ranking says of these items: log-odds, in their order, into `out`. Changes nothing.
+    pub fn score_items(&self, world: &World, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
         rank::scores(world, &self.taste(world, now), items, now, out);
     }
 

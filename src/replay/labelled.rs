@@ -10,7 +10,6 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
 
 use crate::domain::ids::{ItemId, Key, UserId};
 use crate::domain::interactions::{Interaction, Kind};
@@ -23,6 +22,7 @@ use crate::engine::settings::LearnSettings;
 use crate::engine::user::{Effect, UserEvent, UserState};
 
 use super::offline::Offline;
+use super::report::{Labelled, Report};
 
 /// One file: what was shown to one person for one search.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,40 +53,6 @@ pub struct Options {
     pub seed: u64,
     /// A catalogue for each file, instead of one for all.
     pub separate: bool,
-}
-
-/// What came out.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
-    /// `accepted-rejected`.
-    pub format: &'static str,
-    /// `labelled`.
-    pub protocol: &'static str,
-    /// As given.
-    pub seed: u64,
-    /// Labelled events over all orders.
-    pub events: u64,
-    /// Of these, scored: all.
-    pub test_events: u64,
-    /// Spent in learning and predicting.
-    pub seconds: f64,
-    /// Quality.
-    pub labelled: Labelled,
-}
-
-/// Progressive quality of the online model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Labelled {
-    /// ROC AUC, exact over a pass; mean over orders, then over files.
-    pub auc_mean: f64,
-    /// ROC AUC over all files' scores of one order together, mean over orders.
-    pub auc_pooled: f64,
-    /// Mean log loss.
-    pub log_loss: f64,
-    /// Expected calibration error, ten bins.
-    pub ece: f64,
-    /// Mean over orders by file.
-    pub per_file: BTreeMap<String, f64>,
 }
 
 /// Why files cannot be replayed.
@@ -200,18 +166,19 @@ pub fn replay(
     }
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
     Ok(Report {
-        format: "accepted-rejected",
-        protocol: "labelled",
+        format: "accepted-rejected".to_owned(),
+        protocol: "labelled".to_owned(),
         seed: options.seed,
         events,
         test_events: events,
         seconds,
-        labelled: Labelled {
+        labelled: Some(Labelled {
             auc_mean: mean(per_file.values().copied().collect()),
             auc_pooled: mean(pooled.iter().filter_map(|(scores, labels)| roc_auc(scores, labels)).collect()),
             log_loss: progress.log_loss().unwrap_or_default(),
             ece: progress.ece().unwrap_or_default(),
             per_file,
-        },
+        }),
+        ..Report::default()
     })
 }

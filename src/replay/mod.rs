@@ -1,8 +1,14 @@
 //! The same engine over a log: for import and for evaluation.
 //!
 //! Invariant: what is learned here is learned by `UserState::apply` and `CoordinatorState::apply`, the very code that
-//! serves; time comes from the log. Absent on purpose: clocks, sockets, actors.
+//! serves; time comes from the log. Absent on purpose: clocks (but to time the replay itself), sockets, actors.
 
+pub mod evaluate;
 pub mod formats;
 pub mod labelled;
+pub mod log;
+pub mod metrics;
 pub mod offline;
+pub mod prequential;
+pub mod rankers;
+pub mod report;

@@ -19,9 +19,13 @@ use crate::store::Write;
 pub struct Offline {
     coordinator: CoordinatorState,
     people: BTreeMap<Key, UserId>,
-    states: BTreeMap<UserId, UserState>,
+    /// By user id: ids are dense.
+    states: Vec<Option<Box<UserState>>>,
+    /// Stands for everybody who has not acted.
+    stranger: UserState,
     position: Position,
-    writes: Vec<Write>,
+    /// `None`: nobody wants them.
+    writes: Option<Vec<Write>>,
 }
 
 /// What became of an event.
@@ -49,9 +53,16 @@ impl Offline {
             position: coordinator.covers(),
             coordinator,
             people: people.into_iter().map(|person| (person.key, person.id)).collect(),
-            states: BTreeMap::new(),
-            writes: Vec::new(),
+            states: Vec::new(),
+            stranger: UserState::new(UserId(u32::MAX)),
+            writes: Some(Vec::new()),
         }
+    }
+
+    /// An empty world of which nothing is to be stored: for evaluation.
+    #[must_use]
+    pub fn unwritten(dim: usize, settings: Arc<LearnSettings>) -> Offline {
+        Offline { writes: None, ..Offline::new(dim, settings) }
     }
 
     /// The world as it stands.
@@ -80,37 +91,54 @@ impl Offline {
         let id = UserId(self.people.len() as u32);
         self.people.insert(key.clone(), id);
         let name = name.map(str::to_owned);
-        self.writes.push(Write::Person(Person {
-            id,
-            key: key.clone(),
-            name,
-            attributes: None,
-            created: now,
-            erased: false,
-        }));
+        self.write(|| {
+            Write::Person(Person { id, key: key.clone(), name, attributes: None, created: now, erased: false })
+        });
         id
     }
 
     /// Has this person a state here?
     #[must_use]
     pub fn has_state(&self, user: UserId) -> bool {
-        self.states.contains_key(&user)
+        self.state(user).is_some()
     }
 
     /// The state of a person as it was stored.
     pub fn put_state(&mut self, state: UserState) {
-        self.states.insert(state.user(), state);
+        let user = state.user();
+        *self.seat(user) = Some(Box::new(state));
     }
 
     /// Lets go of a person's state: they will not act again, or it will be put in before.
     pub fn forget_state(&mut self, user: UserId) {
-        self.states.remove(&user);
+        if let Some(seat) = self.states.get_mut(user.0 as usize) {
+            *seat = None;
+        }
     }
 
     /// The state of a person, if they acted or it was put in.
     #[must_use]
     pub fn state(&self, user: UserId) -> Option<&UserState> {
-        self.states.get(&user)
+        self.states.get(user.0 as usize)?.as_deref()
+    }
+
+    fn seat(&mut self, user: UserId) -> &mut Option<Box<UserState>> {
+        let index = user.0 as usize;
+        if index >= self.states.len() {
+            self.states.resize_with(index + 1, || None);
+        }
+        &mut self.states[index]
+    }
+
+    /// What the `model` ranking says of these items for a person at `now`: log-odds, in the order of `items`, into `out`.
+    /// Changes nothing.
+    pub fn scores(&self, user: UserId, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
+        self.state(user).unwrap_or(&self.stranger).score_items(self.coordinator.world(), items, now, out);
+    }
+
+    /// Time passed: items open and close, and what is popular is counted afresh.
+    pub fn tick(&mut self, now: Millis) {
+        self.change(CoordinatorEvent::Tick, now);
     }
 
     /// Writes items; one answer per draft, in order.
@@ -131,14 +159,20 @@ impl Offline {
 
     /// A person does something.
     pub fn act(&mut self, user: UserId, event: UserEvent, now: Millis) -> Learning {
-        let state = self.states.entry(user).or_insert_with(|| UserState::new(user));
+        let index = user.0 as usize;
+        if index >= self.states.len() {
+            self.states.resize_with(index + 1, || None);
+        }
+        let state = self.states[index].get_or_insert_with(|| Box::new(UserState::new(user)));
         let mut learning = Learning::Known;
         for effect in state.apply(event, self.coordinator.world(), now) {
             match effect {
                 user::Effect::Journal(entry) => {
                     self.position = Position(self.position.0 + 1);
                     self.coordinator.fold(self.position, &entry);
-                    self.writes.push(Write::Entry(entry.clone()));
+                    if let Some(writes) = &mut self.writes {
+                        writes.push(Write::Entry(entry.clone()));
+                    }
                     learning = Learning::Learned(Box::new(entry));
                 }
                 user::Effect::UnknownItem(..) => learning = Learning::UnknownItem,
@@ -150,25 +184,31 @@ impl Offline {
 
     /// What is to be stored since the last call, in order.
     pub fn take_writes(&mut self) -> Vec<Write> {
-        std::mem::take(&mut self.writes)
+        self.writes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// How much is to be stored.
     #[must_use]
     pub fn writes_len(&self) -> usize {
-        self.writes.len()
+        self.writes.as_ref().map_or(0, Vec::len)
+    }
+
+    fn write(&mut self, write: impl FnOnce() -> Write) {
+        if let Some(writes) = &mut self.writes {
+            writes.push(write());
+        }
     }
 
     fn change(&mut self, event: CoordinatorEvent, now: Millis) -> Vec<Result<Written, DraftError>> {
         let mut answers = Vec::new();
         for effect in self.coordinator.apply(event, now) {
             match effect {
-                Effect::Erase(erasure) => self.writes.push(Write::Erase(erasure)),
+                Effect::Erase(erasure) => self.write(|| Write::Erase(erasure)),
                 // A log brings its own past: what it makes was always so.
                 Effect::KeepSince(..) => {}
-                Effect::KeepTopic(id, key) => self.writes.push(Write::Topic(id, key)),
-                Effect::KeepItem(item) => self.writes.push(Write::Item(item)),
-                Effect::KeepCentre(centre, vector) => self.writes.push(Write::Centre(centre, vector)),
+                Effect::KeepTopic(id, key) => self.write(|| Write::Topic(id, key)),
+                Effect::KeepItem(item) => self.write(|| Write::Item(item)),
+                Effect::KeepCentre(centre, vector) => self.write(|| Write::Centre(centre, vector)),
                 Effect::Written(written) => answers = written,
                 Effect::Publish(..) | Effect::WakeAt(_) => {}
             }

@@ -73,7 +73,7 @@ pub struct Deviation {
 }
 
 /// Step of a person's deviations.
-const OWN_STEP: f32 = 0.02;
+const OWN_STEP: f32 = 0.005;
 /// How much of a deviation goes with each lesson: it is shrunk to 0.
 const OWN_SHRINK: f32 = 0.002;
 /// No deviation goes beyond.

@@ -38,3 +38,16 @@ pub(super) fn embedding(text: &str, dim: Option<usize>) -> Result<Embedding, Wro
     let dim = dim.unwrap_or(numbers.len());
     Embedding::new(numbers, dim).map_err(Wrong::Embedding)
 }
+
+/// The `N` cells of a line, without surrounding blanks; or how many there are.
+pub(super) fn parted<const N: usize>(text: &str, by: char) -> Result<[&str; N], usize> {
+    let mut cells = [""; N];
+    let mut count = 0;
+    for cell in text.split(by) {
+        if let Some(place) = cells.get_mut(count) {
+            *place = cell.trim();
+        }
+        count += 1;
+    }
+    if count == N { Ok(cells) } else { Err(count) }
+}

@@ -50,6 +50,7 @@ pub struct Items {
     table: Table,
     unit: TimeUnit,
     dim: Option<usize>,
+    bare: bool,
 }
 
 impl Items {
@@ -64,7 +65,21 @@ impl Items {
         dim: Option<usize>,
         watch: Option<Watch>,
     ) -> Result<Items, FormatError> {
-        Ok(Items { table: Table::new(paths, columns, &COLUMNS, watch)?, unit, dim })
+        Ok(Items { table: Table::new(paths, columns, &COLUMNS, watch)?, unit, dim, bare: false })
+    }
+
+    /// The same for items that may have neither a text nor an embedding: of some, only the topics are known.
+    ///
+    /// # Errors
+    /// [`FormatError`] when a path cannot be read.
+    pub fn open_bare(
+        paths: &[PathBuf],
+        columns: Columns,
+        unit: TimeUnit,
+        dim: Option<usize>,
+        watch: Option<Watch>,
+    ) -> Result<Items, FormatError> {
+        Ok(Items { bare: true, ..Items::open(paths, columns, unit, dim, watch)? })
     }
 }
 
@@ -72,8 +87,8 @@ impl Iterator for Items {
     type Item = Result<ItemRow, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (unit, dim) = (self.unit, self.dim);
-        let found = self.table.next(|row| item(row, unit, dim));
+        let (unit, dim, bare) = (self.unit, self.dim, self.bare);
+        let found = self.table.next(|row| item(row, unit, dim, bare));
         if let Some(Ok(ItemRow { embedding: Some(embedding), .. })) = &found {
             self.dim = Some(embedding.len());
         }
@@ -81,7 +96,7 @@ impl Iterator for Items {
     }
 }
 
-fn item(row: &Row<'_>, unit: TimeUnit, dim: Option<usize>) -> Result<ItemRow, FormatError> {
+fn item(row: &Row<'_>, unit: TimeUnit, dim: Option<usize>, bare: bool) -> Result<ItemRow, FormatError> {
     let topics = row.cell("topic").unwrap_or_default();
     let topics: Result<Vec<Key>, _> =
         topics.split('|').map(str::trim).filter(|t| !t.is_empty()).map(cells::key).collect();
@@ -96,7 +111,7 @@ fn item(row: &Row<'_>, unit: TimeUnit, dim: Option<usize>) -> Result<ItemRow, Fo
         return Err(row.error("text", cells::unexpected(text, expected)));
     }
     let embedding = row.maybe("embedding", |cell| cells::embedding(cell, dim))?;
-    if text.is_empty() && embedding.is_none() {
+    if !bare && text.is_empty() && embedding.is_none() {
         return Err(row.error("text", cells::unexpected("", "a text, which an item without an embedding needs")));
     }
     Ok(ItemRow {

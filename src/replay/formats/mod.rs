@@ -9,9 +9,12 @@ pub mod activities;
 mod cells;
 mod error;
 pub mod events;
+pub mod feed;
 pub mod follows;
 pub mod items;
 mod lines;
+pub mod live_intervals;
+pub mod movielens;
 mod source;
 mod table;
 #[cfg(test)]

@@ -1,0 +1,77 @@
+//! Who watched which stream from when to when: `user,stream,streamer,start,stop` without a header, times in whole steps.
+//!
+//! Invariant: a presence is half-open, `[start, stop)`, and lasts at least one step: a row that stops in the step in which
+//! it starts was there in that step. Rows come in the order of the file.
+
+use std::path::{Path, PathBuf};
+
+use super::cells;
+use super::error::{FormatError, Wrong};
+use super::lines::Lines;
+use super::source::Watch;
+use super::time::TimeUnit;
+use crate::domain::ids::Key;
+use crate::domain::time::Millis;
+
+/// The columns, in order.
+const COLUMNS: [&str; 5] = ["user", "stream", "streamer", "start", "stop"];
+
+/// Somebody was there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Where in its file, from 1.
+    pub line: u64,
+    /// Who.
+    pub user: Key,
+    /// At which broadcast.
+    pub stream: Key,
+    /// Whose: what is recommended.
+    pub streamer: Key,
+    /// From when on.
+    pub start: Millis,
+    /// Until when; later than `start`.
+    pub stop: Millis,
+}
+
+/// The rows of some files, one after the other.
+pub struct LiveIntervals {
+    lines: Lines,
+    unit: TimeUnit,
+}
+
+impl LiveIntervals {
+    /// Opens the files. A folder stands for its `.csv` files.
+    ///
+    /// # Errors
+    /// [`FormatError`] when a path cannot be read.
+    pub fn open(paths: &[PathBuf], unit: TimeUnit, watch: Option<Watch>) -> Result<LiveIntervals, FormatError> {
+        Ok(LiveIntervals { lines: Lines::new(paths, &[".csv"], watch)?, unit })
+    }
+}
+
+impl Iterator for LiveIntervals {
+    type Item = Result<Presence, FormatError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let unit = self.unit;
+        self.lines.next(|path, line, text| presence(path, line, text, unit))
+    }
+}
+
+fn presence(path: &Path, line: u64, text: &str, unit: TimeUnit) -> Result<Presence, FormatError> {
+    let cells = cells::parted::<5>(text, ',').map_err(|found| {
+        let said = format!("has {found} cells where there must be 5: {}", COLUMNS.join(","));
+        FormatError::at(path, line, None, Wrong::Csv(said))
+    })?;
+    let wrong = |column: usize, wrong: Wrong| FormatError::at(path, line, Some(COLUMNS[column]), wrong);
+    let key = |column: usize| cells::key(cells[column]).map_err(|error| wrong(column, error));
+    let time = |column: usize| {
+        unit.parse(cells[column]).map_err(|expected| wrong(column, cells::unexpected(cells[column], expected)))
+    };
+    let (start, stop) = (time(3)?, time(4)?);
+    if stop < start {
+        return Err(wrong(4, cells::unexpected(cells[4], "at or after the start: swap or remove it")));
+    }
+    let stop = stop.max(start.plus(unit.ms()));
+    Ok(Presence { line, user: key(0)?, stream: key(1)?, streamer: key(2)?, start, stop })
+}

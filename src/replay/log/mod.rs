@@ -1,0 +1,298 @@
+//! A log in memory: who did what with which item when, as compact rows in the order of time.
+//!
+//! Invariant: rows are sorted by time and, within one time unit, as the files had them; times are rounded down to the
+//! unit. People and items are numbered in the natural order of their names, so that ties between items fall the same way
+//! whatever else is in the log. A row is 24 bytes; nothing else grows with the log.
+
+pub mod availability;
+pub mod read;
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::domain::ids::Key;
+use crate::domain::interactions::{Kind, Signal, Signals};
+use crate::domain::items::Embedding;
+use crate::domain::time::Millis;
+use availability::{Availability, Presence};
+
+/// What a row tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Somebody did something with an item.
+    Interacted(Kind),
+    /// Somebody follows somebody: `item` is the number of a person.
+    Followed,
+    /// Somebody made an item.
+    Posted,
+}
+
+/// One row of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// When, a multiple of the log's unit.
+    pub at: Millis,
+    /// Who, into [`Log::users`].
+    pub user: u32,
+    /// With what, into [`Log::items`].
+    pub item: u32,
+    /// How long they stayed in milliseconds; 0 where the log does not tell.
+    pub stay_ms: u32,
+    /// What they did.
+    pub act: Act,
+    /// Its label is what a labelled protocol asks for.
+    pub is_judged: bool,
+}
+
+impl Row {
+    /// Label and weight of this row; `None` when it has none.
+    #[must_use]
+    pub fn signal(&self, signals: &Signals, stays_are_known: bool) -> Option<Signal> {
+        match self.act {
+            Act::Interacted(kind) => signals.of(kind, self.dwell_ms(stays_are_known)),
+            Act::Followed | Act::Posted => None,
+        }
+    }
+
+    /// How long they stayed, when that was known at the time of the row.
+    #[must_use]
+    pub fn dwell_ms(&self, stays_are_known: bool) -> Option<u32> {
+        (stays_are_known && self.stay_ms > 0).then_some(self.stay_ms)
+    }
+}
+
+/// What a log, or a file beside it, says of an item.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct About {
+    /// Its topics, the main one first.
+    pub topics: Vec<Key>,
+    /// Who made it, into [`Log::users`].
+    pub author: Option<u32>,
+    /// What a person reads.
+    pub text: Option<Arc<str>>,
+    /// Its vector.
+    pub embedding: Option<Embedding>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// By number.
+    pub users: Vec<Key>,
+    /// By number.
+    pub items: Vec<Key>,
+    /// By item; empty when nothing is known of any.
+    pub about: Vec<About>,
+    /// Sorted by time.
+    pub rows: Vec<Row>,
+    /// One time unit.
+    pub unit_ms: i64,
+    /// What is open when.
+    pub availability: Availability,
+    /// Rows tell from when to when somebody was there, which is known only afterwards.
+    pub has_presence: bool,
+}
+
+impl Log {
+    /// Ranges of rows of one time unit each, in order.
+    pub fn steps(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let mut start = 0;
+        self.rows.chunk_by(|a, b| a.at == b.at).map(move |step| {
+            let range = start..start + step.len();
+            start = range.end;
+            range
+        })
+    }
+
+    /// The first instant after the last row's time unit.
+    #[must_use]
+    pub fn end(&self) -> Millis {
+        self.rows.last().map_or(Millis(0), |row| row.at.plus(self.unit_ms))
+    }
+}
+
+/// Takes rows as they come.
+pub struct LogBuilder {
+    users: Names,
+    items: Names,
+    about: HashMap<u32, About>,
+    rows: Vec<Row>,
+    unit_ms: i64,
+    has_presence: bool,
+}
+
+/// Where windows come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WindowSource {
+    /// Each item is available from its first row on.
+    FirstRow,
+    /// `item,start,stop`; a missing stop is open-ended.
+    Given(Vec<(Key, Millis, Option<Millis>)>),
+    /// From the rows: those of an item that follow each other within `gap` units are one window `[first, last + tail)`.
+    Inferred {
+        /// In units.
+        gap: i64,
+        /// In units.
+        tail: i64,
+    },
+    /// The union of presences.
+    Presence,
+}
+
+impl LogBuilder {
+    /// An empty log whose times are rounded down to `unit_ms`.
+    #[must_use]
+    pub fn new(unit_ms: i64, has_presence: bool) -> LogBuilder {
+        LogBuilder {
+            users: Names::default(),
+            items: Names::default(),
+            about: HashMap::new(),
+            rows: Vec::new(),
+            unit_ms: unit_ms.max(1),
+            has_presence,
+        }
+    }
+
+    /// The number of a person, for [`LogBuilder::push`].
+    pub fn user(&mut self, key: &Key) -> u32 {
+        self.users.number(key)
+    }
+
+    /// The number of an item, for [`LogBuilder::push`].
+    pub fn item(&mut self, key: &Key) -> u32 {
+        self.items.number(key)
+    }
+
+    /// The number of an item that a row names already.
+    #[must_use]
+    pub fn find_item(&self, key: &Key) -> Option<u32> {
+        self.items.numbers.get(key).copied()
+    }
+
+    /// One more row; numbers are those that [`LogBuilder::user`] and [`LogBuilder::item`] gave.
+    pub fn push(&mut self, row: Row) {
+        self.rows.push(Row { at: floor(row.at, self.unit_ms), ..row });
+    }
+
+    /// What is known of an item.
+    pub fn describe(&mut self, item: u32, about: About) {
+        self.about.insert(item, about);
+    }
+
+    /// Makes one like of a judged row that tells of a like and the later row that repeats it.
+    pub fn merge_repeated_likes(&mut self) {
+        self.rows.sort_by_key(|row| row.at);
+        let mut told: HashMap<(u32, u32), u32> = HashMap::new();
+        self.rows.retain(|row| {
+            if row.act != Act::Interacted(Kind::Like) {
+                return true;
+            }
+            let pending = told.entry((row.user, row.item)).or_default();
+            if row.is_judged {
+                *pending += 1;
+                return true;
+            }
+            let repeats = *pending > 0;
+            *pending = pending.saturating_sub(1);
+            !repeats
+        });
+    }
+
+    /// Sorts, numbers by name, and finds out what is open when.
+    #[must_use]
+    pub fn finish(self, windows: WindowSource) -> Log {
+        let LogBuilder { users, items, mut about, mut rows, unit_ms, has_presence } = self;
+        let (users, user_numbers) = users.sorted();
+        let (items, item_numbers) = items.sorted();
+        for row in &mut rows {
+            row.user = user_numbers[row.user as usize];
+            let numbers = if row.act == Act::Followed { &user_numbers } else { &item_numbers };
+            row.item = numbers[row.item as usize];
+        }
+        rows.sort_by_key(|row| row.at);
+        rows.shrink_to_fit();
+        let mut described = Vec::new();
+        if !about.is_empty() {
+            described.resize_with(items.len(), About::default);
+            for (old, new) in item_numbers.iter().enumerate() {
+                if let Some(mut about) = about.remove(&(old as u32)) {
+                    about.author = about.author.map(|author| user_numbers[author as usize]);
+                    described[*new as usize] = about;
+                }
+            }
+        }
+        let presences = || {
+            rows.iter().filter(|row| row.act != Act::Followed).map(|row| Presence {
+                item: row.item,
+                start: row.at,
+                stop: row.at.plus(ceil(Millis(i64::from(row.stay_ms)), unit_ms).0.max(unit_ms)),
+            })
+        };
+        let availability = match windows {
+            WindowSource::FirstRow => Availability::from_first_row(presences(), items.len()),
+            WindowSource::Inferred { gap, tail } => Availability::inferred(presences(), gap * unit_ms, tail * unit_ms),
+            WindowSource::Presence => Availability::union(presences()),
+            WindowSource::Given(list) => {
+                let numbers: HashMap<&Key, u32> = items.iter().zip(0..).collect();
+                Availability::given(list.iter().filter_map(|(key, start, stop)| {
+                    let stop = stop.map(|stop| ceil(stop, unit_ms));
+                    // Windows of items that nobody touched could be shown, but nothing could be learned of them.
+                    Some((*numbers.get(key)?, floor(*start, unit_ms), stop))
+                }))
+            }
+        };
+        Log { users, items, about: described, rows, unit_ms, availability, has_presence }
+    }
+}
+
+fn floor(at: Millis, unit_ms: i64) -> Millis {
+    Millis(at.0.div_euclid(unit_ms) * unit_ms)
+}
+
+fn ceil(at: Millis, unit_ms: i64) -> Millis {
+    Millis((at.0 + unit_ms - 1).div_euclid(unit_ms) * unit_ms)
+}
+
+/// Numbers by name, in the order of arrival.
+#[derive(Default)]
+struct Names {
+    numbers: HashMap<Key, u32>,
+    keys: Vec<Key>,
+}
+
+impl Names {
+    fn number(&mut self, key: &Key) -> u32 {
+        if let Some(number) = self.numbers.get(key) {
+            return *number;
+        }
+        let number = self.keys.len() as u32;
+        self.keys.push(key.clone());
+        self.numbers.insert(key.clone(), number);
+        number
+    }
+
+    /// In natural order, and by old number the new one.
+    fn sorted(self) -> (Vec<Key>, Vec<u32>) {
+        let mut order: Vec<u32> = (0..self.keys.len() as u32).collect();
+        order.sort_by(|a, b| natural(self.keys[*a as usize].as_str(), self.keys[*b as usize].as_str()));
+        let mut numbers = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            numbers[*old as usize] = new as u32;
+        }
+        (order.iter().map(|old| self.keys[*old as usize].clone()).collect(), numbers)
+    }
+}
+
+/// Whole numbers by value and before all other names; these byte by byte.
+fn natural(a: &str, b: &str) -> Ordering {
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    match (number(a), number(b)) {
+        (Some(x), Some(y)) => x.cmp(&y).then_with(|| a.cmp(b)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}

@@ -1,0 +1,159 @@
+//! From files to a log: one function per format.
+//!
+//! Invariant: files are read as streams; what stays in memory are compact rows and names. What an action means is decided
+//! here, once per format, and said in its function. Absent on purpose: availability, which is chosen afterwards.
+
+use std::path::PathBuf;
+
+use super::{About, Act, LogBuilder, Row};
+use crate::domain::ids::Key;
+use crate::domain::interactions::Kind;
+use crate::domain::time::Millis;
+use crate::replay::formats::activities::{Activities, Verb};
+use crate::replay::formats::events::Events;
+use crate::replay::formats::feed::{Action, Feed};
+use crate::replay::formats::items::Items;
+use crate::replay::formats::live_intervals::LiveIntervals;
+use crate::replay::formats::movielens::Ratings;
+use crate::replay::formats::time::TimeUnit;
+use crate::replay::formats::{Columns, FormatError, Watch};
+
+/// From this rating on it was liked, on the scale of one to five.
+pub const RATING_LIKED: f32 = 4.0;
+
+/// A log and what it takes to read it.
+pub struct Source<'a> {
+    /// Files or folders.
+    pub paths: &'a [PathBuf],
+    /// Names of columns.
+    pub columns: Columns,
+    /// What times that are numbers count, and what times are rounded to.
+    pub unit: TimeUnit,
+    /// Told about progress.
+    pub watch: Option<Watch>,
+}
+
+/// `user,item,time[,kind,dwell]`; without a kind, every row is a `click`.
+///
+/// # Errors
+/// What is wrong, where.
+pub fn events(source: Source<'_>) -> Result<LogBuilder, FormatError> {
+    let mut log = LogBuilder::new(source.unit.ms(), false);
+    for row in Events::open(source.paths, source.columns, source.unit, source.watch)? {
+        let row = row?;
+        let (user, item) = (log.user(&row.user), log.item(&row.item));
+        let kind = row.kind.unwrap_or(Kind::Click);
+        log.push(interaction(row.time, user, item, kind, row.dwell_ms.unwrap_or_default(), row.kind.is_some()));
+    }
+    Ok(log)
+}
+
+/// `user,stream,streamer,start,stop`: a `watch` of the streamer from the start on. How long it lasted is not told when
+/// it is learned, since it was not known then.
+///
+/// # Errors
+/// What is wrong, where.
+pub fn live_intervals(source: Source<'_>) -> Result<LogBuilder, FormatError> {
+    let mut log = LogBuilder::new(source.unit.ms(), true);
+    for row in LiveIntervals::open(source.paths, source.unit, source.watch)? {
+        let row = row?;
+        let (user, item) = (log.user(&row.user), log.item(&row.streamer));
+        let stay_ms = u32::try_from(row.stop.since(row.start)).unwrap_or(u32::MAX);
+        log.push(interaction(row.start, user, item, Kind::Watch, stay_ms, false));
+    }
+    Ok(log)
+}
+
+/// `timestamp,user_id,post_id,action,target`: a view with target 1 is a `like`, one without a `skip`, and both are what a
+/// labelled protocol asks for. A like row repeats the like of a view, or else is a `like` that nobody asks for.
+///
+/// # Errors
+/// What is wrong, where.
+pub fn feed(source: Source<'_>) -> Result<LogBuilder, FormatError> {
+    let mut log = LogBuilder::new(source.unit.ms(), false);
+    for row in Feed::open(source.paths, source.columns, source.unit, source.watch)? {
+        let row = row?;
+        let (user, item) = (log.user(&row.user), log.item(&row.post));
+        let (kind, is_judged) = match row.action {
+            Action::View { liked } => (if liked { Kind::Like } else { Kind::Skip }, true),
+            Action::Like => (Kind::Like, false),
+        };
+        log.push(interaction(row.time, user, item, kind, 0, is_judged));
+    }
+    log.merge_repeated_likes();
+    Ok(log)
+}
+
+/// `user item rating timestamp`: a `like` from [`RATING_LIKED`] on, a `skip` below.
+///
+/// # Errors
+/// What is wrong, where.
+pub fn movielens(source: Source<'_>) -> Result<LogBuilder, FormatError> {
+    let mut log = LogBuilder::new(source.unit.ms(), false);
+    for row in Ratings::open(source.paths, source.unit, source.watch)? {
+        let row = row?;
+        let (user, item) = (log.user(&row.user), log.item(&row.item));
+        let kind = if row.rating >= RATING_LIKED { Kind::Like } else { Kind::Skip };
+        log.push(interaction(row.time, user, item, kind, 0, true));
+    }
+    Ok(log)
+}
+
+/// Activities as `simulate` writes them; a reaction without a kind is a `like`.
+///
+/// # Errors
+/// What is wrong, where.
+pub fn activities(source: Source<'_>) -> Result<LogBuilder, FormatError> {
+    let mut log = LogBuilder::new(source.unit.ms(), false);
+    for row in Activities::open(source.paths, None, source.watch)? {
+        let row = row?;
+        let user = log.user(&row.actor);
+        match row.verb {
+            Verb::Post => {
+                let item = log.item(&row.object);
+                log.describe(
+                    item,
+                    About {
+                        topics: row.topic.into_iter().collect(),
+                        author: Some(user),
+                        text: Some(row.message.into()),
+                        embedding: row.embedding,
+                    },
+                );
+                log.push(Row { act: Act::Posted, ..interaction(row.time, user, item, Kind::View, 0, false) });
+            }
+            Verb::Interact => {
+                let item = log.item(&row.object);
+                let (kind, stay_ms) = (row.kind.unwrap_or(Kind::Like), row.dwell_ms.unwrap_or_default());
+                log.push(interaction(row.time, user, item, kind, stay_ms, true));
+            }
+            Verb::Follow => {
+                let item = log.user(&row.object);
+                log.push(Row { act: Act::Followed, ..interaction(row.time, user, item, Kind::View, 0, false) });
+            }
+        }
+    }
+    Ok(log)
+}
+
+/// Adds what a file of items says of those that the log names. Says how many it described.
+///
+/// # Errors
+/// What is wrong, where.
+pub fn describe(log: &mut LogBuilder, source: Source<'_>) -> Result<usize, FormatError> {
+    let mut described = 0;
+    for row in Items::open_bare(source.paths, source.columns, source.unit, None, source.watch)? {
+        let row = row?;
+        let Some(item) = log.find_item(&row.item) else { continue };
+        described += 1;
+        let author: Option<Key> = row.author;
+        let author = author.map(|author| log.user(&author));
+        let text = (!row.text.is_empty()).then(|| row.text.into());
+        log.describe(item, About { topics: row.topics, author, text, embedding: row.embedding });
+    }
+    Ok(described)
+}
+
+fn interaction(at: Millis, user: u32, item: u32, kind: Kind, stay_ms: u32, is_judged: bool) -> Row {
+    Row { at, user, item, stay_ms, act: Act::Interacted(kind), is_judged }
+}

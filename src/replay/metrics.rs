@@ -1,0 +1,288 @@
+//! Figures of ranked targets: what is counted per target, summed per person, and resampled.
+//!
+//! Invariant: sums are taken in the order of the log and of the people's numbers, so the same ranks give the same figures,
+//! bit by bit. Absent on purpose: what was ranked, and by whom.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+/// Where a target came among what was available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// From 1, the top.
+    pub rank: u32,
+    /// How many were available, at least 1.
+    pub of: u32,
+}
+
+impl Rank {
+    /// The rank of `scores[target]` in falling order, equal ones in the order of their places. NaN comes last.
+    #[must_use]
+    pub fn of_place(scores: &[f32], target: usize) -> Rank {
+        let key = |score: f32| if score.is_nan() { f32::NEG_INFINITY } else { score };
+        let score = scores.get(target).map_or(f32::NEG_INFINITY, |score| key(*score));
+        let before = scores.iter().take(target).filter(|other| key(**other) >= score).count();
+        let after = scores.iter().skip(target + 1).filter(|other| key(**other) > score).count();
+        Rank { rank: (before + after + 1) as u32, of: scores.len().max(1) as u32 }
+    }
+
+    /// `1 / log2(1 + rank)` down to the tenth, 0 below: NDCG@10 of a single relevant item.
+    #[must_use]
+    pub fn ndcg_10(self) -> f64 {
+        if self.rank <= 10 { 1.0 / f64::from(1 + self.rank).log2() } else { 0.0 }
+    }
+
+    /// Share of the other available items that came after it; one half where there is no other.
+    #[must_use]
+    pub fn auc(self) -> f64 {
+        if self.of < 2 { 0.5 } else { f64::from(self.of - self.rank) / f64::from(self.of - 1) }
+    }
+}
+
+/// How many figures a target has: HR@1, HR@5, HR@10, NDCG@10, MRR, AUC.
+pub const FIGURES: usize = 6;
+
+/// Sums over targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sums {
+    /// How many targets.
+    pub n: u64,
+    /// HR@1, HR@5, HR@10, NDCG@10, MRR, AUC.
+    pub sums: [f64; FIGURES],
+}
+
+impl Sums {
+    /// One more target.
+    pub fn add(&mut self, rank: Rank) {
+        let within = |k: u32| f64::from(u8::from(rank.rank <= k));
+        let figures = [within(1), within(5), within(10), rank.ndcg_10(), 1.0 / f64::from(rank.rank), rank.auc()];
+        self.n += 1;
+        for (sum, figure) in self.sums.iter_mut().zip(figures) {
+            *sum += figure;
+        }
+    }
+
+    /// All targets of another one, too.
+    pub fn merge(&mut self, other: &Sums) {
+        self.n += other.n;
+        for (sum, theirs) in self.sums.iter_mut().zip(other.sums) {
+            *sum += theirs;
+        }
+    }
+
+    /// Means; zeros without a target.
+    #[must_use]
+    pub fn means(&self) -> [f64; FIGURES] {
+        self.sums.map(|sum| sum / self.n.max(1) as f64)
+    }
+}
+
+/// Figures of one split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Figures {
+    /// Targets.
+    pub n: u64,
+    /// Share of targets that came first.
+    #[serde(rename = "hr@1")]
+    pub hr_1: f64,
+    /// Among the first five.
+    #[serde(rename = "hr@5")]
+    pub hr_5: f64,
+    /// Among the first ten.
+    #[serde(rename = "hr@10")]
+    pub hr_10: f64,
+    /// Mean of `1 / log2(1 + rank)` down to the tenth.
+    #[serde(rename = "ndcg@10")]
+    pub ndcg_10: f64,
+    /// Mean of `1 / rank`.
+    pub mrr: f64,
+    /// Mean share of the other available items that came after the target.
+    pub auc: f64,
+    /// 95 % intervals; absent without a target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intervals: Option<Intervals>,
+}
+
+/// From the 2.5th to the 97.5th percentile of resampled people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Intervals {
+    /// See [`Figures`].
+    #[serde(rename = "hr@1")]
+    pub hr_1: [f64; 2],
+    /// See [`Figures`].
+    #[serde(rename = "hr@5")]
+    pub hr_5: [f64; 2],
+    /// See [`Figures`].
+    #[serde(rename = "hr@10")]
+    pub hr_10: [f64; 2],
+    /// See [`Figures`].
+    #[serde(rename = "ndcg@10")]
+    pub ndcg_10: [f64; 2],
+    /// See [`Figures`].
+    pub mrr: [f64; 2],
+    /// See [`Figures`].
+    pub auc: [f64; 2],
+}
+
+impl Figures {
+    fn new(sums: &Sums, intervals: Option<[[f64; 2]; FIGURES]>) -> Figures {
+        let [hr_1, hr_5, hr_10, ndcg_10, mrr, auc] = sums.means();
+        let intervals =
+            intervals.map(|[hr_1, hr_5, hr_10, ndcg_10, mrr, auc]| Intervals { hr_1, hr_5, hr_10, ndcg_10, mrr, auc });
+        Figures { n: sums.n, hr_1, hr_5, hr_10, ndcg_10, mrr, auc, intervals }
+    }
+}
+
+/// All, new and repeated targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Splits {
+    /// All targets.
+    pub all: Figures,
+    /// Those where this person had never been before.
+    pub new: Figures,
+    /// Those where they had.
+    pub repeat: Figures,
+}
+
+/// Sums per person: new targets and repeated ones.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PerPerson(Vec<[Sums; 2]>);
+
+impl PerPerson {
+    /// Of so many people.
+    #[must_use]
+    pub fn new(people: usize) -> PerPerson {
+        PerPerson(vec![Default::default(); people])
+    }
+
+    /// One more target of a person.
+    pub fn add(&mut self, person: u32, is_repeat: bool, rank: Rank) {
+        self.0[person as usize][usize::from(is_repeat)].add(rank);
+    }
+
+    /// Figures with intervals from `resamples` draws of as many people, with replacement, from those with a target.
+    ///
+    /// Source: Efron, *Bootstrap methods: another look at the jackknife*, Annals of Statistics 1979; percentile intervals.
+    #[must_use]
+    pub fn splits(&self, resamples: usize, seed: u64) -> Splits {
+        let people: Vec<[Sums; 2]> = self.0.iter().filter(|[new, repeat]| new.n + repeat.n > 0).copied().collect();
+        let whole = three(people.iter());
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut drawn: [[Vec<f64>; FIGURES]; 3] = Default::default();
+        if !people.is_empty() {
+            for _ in 0..resamples {
+                let draw = three((0..people.len()).map(|_| &people[random.random_range(0..people.len())]));
+                for (split, sums) in draw.iter().enumerate().filter(|(_, sums)| sums.n > 0) {
+                    for (figure, mean) in sums.means().into_iter().enumerate() {
+                        drawn[split][figure].push(mean);
+                    }
+                }
+            }
+        }
+        let [all, new, repeat] = [0, 1, 2].map(|split| {
+            let intervals = (!drawn[split][0].is_empty()).then(|| {
+                let mut index = 0;
+                [(); FIGURES].map(|()| {
+                    index += 1;
+                    middle_95(&mut drawn[split][index - 1])
+                })
+            });
+            Figures::new(&whole[split], intervals)
+        });
+        Splits { all, new, repeat }
+    }
+}
+
+/// All, new, repeat.
+fn three<'a>(people: impl Iterator<Item = &'a [Sums; 2]>) -> [Sums; 3] {
+    let (mut new, mut repeat) = (Sums::default(), Sums::default());
+    for person in people {
+        new.merge(&person[0]);
+        repeat.merge(&person[1]);
+    }
+    let mut all = new;
+    all.merge(&repeat);
+    [all, new, repeat]
+}
+
+/// The 2.5th and the 97.5th percentile, by nearest rank.
+fn middle_95(values: &mut [f64]) -> [f64; 2] {
+    values.sort_unstable_by(f64::total_cmp);
+    let at = |share: f64| {
+        let rank = (share * values.len() as f64).ceil() as usize;
+        values.get(rank.clamp(1, values.len().max(1)) - 1).copied().unwrap_or_default()
+    };
+    [at(0.025), at(0.975)]
+}
+
+/// One tenth of the predicted probabilities, and what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Bin {
+    /// How many.
+    pub n: u64,
+    /// Mean of what was promised.
+    pub promised: f64,
+    /// Share that came true.
+    pub came_true: f64,
+}
+
+/// How well a probability over all that is available was promised.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Promises {
+    n: u64,
+    log_loss: f64,
+    log_loss_chance: f64,
+    /// Of the first in each ranking: count, came true, sum of probabilities.
+    bins: [(u64, u64, f64); 10],
+}
+
+/// [`Promises`] as figures.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PromisesReport {
+    /// Mean of `-ln p(target)` over the available, in nats.
+    pub log_loss: f64,
+    /// The same for equal probabilities.
+    pub log_loss_chance: f64,
+    /// Expected calibration error of the first in each ranking.
+    pub ece: f64,
+    /// Reliability diagram of the first in each ranking, by tenths.
+    pub bins: Vec<Bin>,
+}
+
+impl Promises {
+    /// Notes the scores of all that was available, log-odds, and which one was the target with which rank.
+    pub fn record(&mut self, scores: &[f32], target: usize, rank: Rank) {
+        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if !largest.is_finite() {
+            return;
+        }
+        let total: f64 = scores.iter().map(|score| f64::from((score - largest).exp())).sum();
+        let Some(score) = scores.get(target) else { return };
+        self.n += 1;
+        self.log_loss += total.ln() - f64::from(score - largest);
+        self.log_loss_chance += (scores.len() as f64).ln();
+        let promised = 1.0 / total;
+        let bin = &mut self.bins[((promised * 10.0) as usize).min(9)];
+        bin.0 += 1;
+        bin.1 += u64::from(rank.rank == 1);
+        bin.2 += promised;
+    }
+
+    /// Figures; `None` when nothing was noted.
+    #[must_use]
+    pub fn report(&self) -> Option<PromisesReport> {
+        let n = self.n.max(1) as f64;
+        let gaps: f64 = self.bins.iter().map(|(_, came, promised)| (*came as f64 - promised).abs()).sum();
+        let bins = self.bins.iter().map(|(count, came, promised)| {
+            let of = (*count).max(1) as f64;
+            Bin { n: *count, promised: promised / of, came_true: *came as f64 / of }
+        });
+        (self.n > 0).then(|| PromisesReport {
+            log_loss: self.log_loss / n,
+            log_loss_chance: self.log_loss_chance / n,
+            ece: gaps / n,
+            bins: bins.collect(),
+        })
+    }
+}

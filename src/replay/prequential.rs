@@ -1,0 +1,241 @@
+//! The prequential protocol: all rows of one time unit are ranked among what is available before any of them is learned.
+//!
+//! Invariant: each ranker walks the log on its own, one time unit after the other, and sees rows only after they were
+//! ranked; so its figures depend on no other ranker and on no number of threads. Rows before the test are ranked and
+//! learned alike, for the figures over time; the table counts the rows of the test alone.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::time::Instant;
+
+use super::log::availability::Walk;
+use super::log::{Act, Log};
+use super::metrics::{PerPerson, Promises, Rank, Sums};
+use super::rankers::Ranker;
+use crate::domain::interactions::Signals;
+use crate::domain::time::Millis;
+
+/// Buckets of the figures over time.
+pub const BUCKETS: usize = 50;
+
+/// What is ranked, the same for all rankers.
+pub struct Plan<'a> {
+    /// The log.
+    pub log: &'a Log,
+    /// The first time unit that counts.
+    pub test_from: Millis,
+    /// Rank nothing before the test: nothing is known over time, and it takes less of it.
+    pub test_only: bool,
+    /// By row.
+    roles: Vec<Role>,
+    steps: Vec<(Millis, Range<usize>)>,
+    /// For logs of presence, by time unit from `test_from`: where everybody is, by person.
+    presence: Vec<Vec<(u32, u32)>>,
+}
+
+/// What a row is to the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Learned only.
+    Learned,
+    /// Ranked; this person was never there before.
+    New,
+    /// Ranked; they were.
+    Repeat,
+}
+
+impl<'a> Plan<'a> {
+    /// Finds the targets (rows with a positive signal) and who was where before.
+    #[must_use]
+    pub fn new(log: &'a Log, signals: &Signals, test_from: Millis, test_only: bool) -> Plan<'a> {
+        let mut roles = vec![Role::Learned; log.rows.len()];
+        let mut seen: HashSet<(u32, u32)> = HashSet::new();
+        let mut steps: Vec<(Millis, Range<usize>)> = Vec::new();
+        for range in log.steps() {
+            let rows = &log.rows[range.clone()];
+            let positive = |index: usize| {
+                let row = &rows[index];
+                row.signal(signals, !log.has_presence).is_some_and(|signal| signal.positive)
+            };
+            for (index, row) in rows.iter().enumerate().filter(|(index, _)| positive(*index)) {
+                let before = seen.contains(&(row.user, row.item));
+                roles[range.start + index] = if before { Role::Repeat } else { Role::New };
+            }
+            seen.extend(rows.iter().enumerate().filter(|(i, _)| positive(*i)).map(|(_, row)| (row.user, row.item)));
+            let now = rows[0].at;
+            if log.has_presence && now >= test_from {
+                // People are somewhere in time units in which nobody goes anywhere, too.
+                let mut at = steps.last().map_or(test_from, |(last, _)| last.plus(log.unit_ms).max(test_from));
+                while at < now {
+                    steps.push((at, range.start..range.start));
+                    at = at.plus(log.unit_ms);
+                }
+            }
+            steps.push((now, range));
+        }
+        let presence = if log.has_presence { presence(log, test_from) } else { Vec::new() };
+        Plan { log, test_from, test_only, roles, steps, presence }
+    }
+
+    /// Rows that the table counts, if their items are open.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        let rows = self.log.rows.iter().zip(&self.roles);
+        rows.filter(|(row, role)| row.at >= self.test_from && **role != Role::Learned).count()
+    }
+
+    fn bucket(&self, now: Millis) -> usize {
+        let first = self.log.rows.first().map_or(now, |row| row.at);
+        let span = self.log.end().since(first).max(1) as f64;
+        ((now.since(first) as f64 / span * BUCKETS as f64) as usize).min(BUCKETS - 1)
+    }
+
+    /// The first instant of each bucket.
+    #[must_use]
+    pub fn bucket_starts(&self) -> Vec<Millis> {
+        let first = self.log.rows.first().map_or(Millis(0), |row| row.at);
+        let span = self.log.end().since(first) as f64;
+        (0..BUCKETS).map(|bucket| first.plus((span * bucket as f64 / BUCKETS as f64).ceil() as i64)).collect()
+    }
+}
+
+/// Where everybody is in each time unit from `from` on.
+fn presence(log: &Log, from: Millis) -> Vec<Vec<(u32, u32)>> {
+    let unit = |at: Millis| (at.since(from) / log.unit_ms) as usize;
+    let mut units: Vec<Vec<(u32, u32)>> = Vec::new();
+    for row in log.rows.iter().filter(|row| matches!(row.act, Act::Interacted(_))) {
+        let stop = row.at.plus(i64::from(row.stay_ms));
+        if stop <= from {
+            continue;
+        }
+        let last = (stop.since(from) + log.unit_ms - 1) / log.unit_ms;
+        for index in unit(row.at)..last as usize {
+            if index >= units.len() {
+                units.resize_with(index + 1, Vec::new);
+            }
+            units[index].push((row.user, row.item));
+        }
+    }
+    for unit in &mut units {
+        unit.sort_unstable();
+        unit.dedup();
+    }
+    units
+}
+
+/// What became of one ranker.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Sums of the test.
+    pub per_person: PerPerson,
+    /// Over all ranked rows, by time.
+    pub over_time: Vec<Sums>,
+    /// Over all ranked rows; only of rankers that promise probabilities.
+    pub promises: Promises,
+    /// Rows of the test whose item was not available: not ranked.
+    pub unavailable: u64,
+    /// Sum over the ranked rows of the test of how many items were available.
+    pub available: u64,
+    /// Of logs of presence.
+    pub reward: Reward,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// One recommendation per person and time unit, right when they are there in the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reward {
+    /// How often it was right.
+    pub right: u64,
+    /// How often it could have been: where they went was available.
+    pub possible: u64,
+    /// How often somebody was somewhere in the next time unit.
+    pub present: u64,
+    /// Time units.
+    pub units: u64,
+}
+
+/// Replays the log for one ranker; `each` is told after every few rows how many more were done.
+pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, mut each: impl FnMut(u64)) -> Outcome {
+    let log = plan.log;
+    let started = Instant::now();
+    let mut outcome = Outcome {
+        per_person: PerPerson::new(log.users.len()),
+        over_time: vec![Sums::default(); BUCKETS],
+        promises: Promises::default(),
+        unavailable: 0,
+        available: 0,
+        reward: Reward::default(),
+        seconds: 0.0,
+    };
+    let (mut walk, mut scores, mut told) = (log.availability.walk(), Vec::new(), 0);
+    let judges = ranker.is_log_odds();
+    for (now, range) in &plan.steps {
+        let edges = walk.move_to(*now);
+        ranker.begin(*now, edges);
+        let is_test = *now >= plan.test_from;
+        if is_test || !plan.test_only {
+            let bucket = plan.bucket(*now);
+            for index in range.clone().filter(|index| plan.roles[*index] != Role::Learned) {
+                let row = &log.rows[index];
+                let Ok(place) = walk.open().binary_search(&row.item) else {
+                    outcome.unavailable += u64::from(is_test);
+                    continue;
+                };
+                ranker.scores(row.user, walk.open(), *now, &mut scores);
+                let rank = Rank::of_place(&scores, place);
+                outcome.over_time[bucket].add(rank);
+                if judges {
+                    outcome.promises.record(&scores, place, rank);
+                }
+                if is_test {
+                    outcome.per_person.add(row.user, plan.roles[index] == Role::Repeat, rank);
+                    outcome.available += u64::from(rank.of);
+                }
+            }
+        }
+        for index in range.clone() {
+            ranker.learn(index);
+        }
+        if is_test && log.has_presence {
+            reward(plan, *now, &walk, ranker, &mut scores, &mut outcome.reward);
+        }
+        if range.end >= told + 1024 || range.end == log.rows.len() {
+            each((range.end - told) as u64);
+            told = range.end;
+        }
+    }
+    outcome.seconds = started.elapsed().as_secs_f64();
+    outcome
+}
+
+/// The original formulation: what each person is recommended now, against where they are in the next time unit. Who is
+/// nowhere then cannot be right, so nothing is computed for them.
+fn reward(
+    plan: &Plan<'_>,
+    now: Millis,
+    walk: &Walk<'_>,
+    ranker: &mut dyn Ranker,
+    scores: &mut Vec<f32>,
+    reward: &mut Reward,
+) {
+    let next = (now.since(plan.test_from) / plan.log.unit_ms) as usize + 1;
+    let Some(there) = plan.presence.get(next) else { return };
+    reward.units += 1;
+    for person in there.chunk_by(|a, b| a.0 == b.0) {
+        reward.present += 1;
+        let open = |item: u32| walk.open().binary_search(&item).is_ok();
+        if !person.iter().any(|(_, item)| open(*item)) {
+            continue;
+        }
+        reward.possible += 1;
+        ranker.scores(person[0].0, walk.open(), now, scores);
+        // The first among equals, as in every ranking here.
+        let best = scores.iter().enumerate().fold(None, |best: Option<(usize, f32)>, (place, score)| match best {
+            Some((_, highest)) if highest >= *score || score.is_nan() => best,
+            _ => Some((place, *score)),
+        });
+        let best = best.map(|(place, _)| walk.open()[place]);
+        reward.right += u64::from(person.iter().any(|(_, item)| Some(*item) == best));
+    }
+}

@@ -1,0 +1,183 @@
+//! The serving engine: `UserState` and `CoordinatorState`, through [`Offline`].
+//!
+//! Invariant: it learns by `UserState::apply` and scores by `UserState::scores`; items become known to it when they first
+//! open, and a window's end when it is reached, so it cannot look ahead. Items of which the log tells nothing but the name
+//! get an embedding of one number, the same for all, which costs nothing and says nothing.
+
+use std::sync::Arc;
+
+use super::Ranker;
+use crate::domain::ids::{ItemId, Key, UserId};
+use crate::domain::interactions::Interaction;
+use crate::domain::items::{Author, Embedding};
+use crate::domain::time::{MINUTE_MS, Millis};
+use crate::domain::windows::{Window, Windows};
+use crate::engine::coordinator::{Draft, ItemWrite};
+use crate::engine::settings::LearnSettings;
+use crate::engine::user::UserEvent;
+use crate::replay::log::availability::Edge;
+use crate::replay::log::{Act, Log};
+use crate::replay::offline::{Learning, Offline};
+
+/// A window that is long over says nothing that the engine has not counted by then.
+const WINDOWS_KEPT: usize = 16;
+
+/// What is popular is counted afresh at least this often.
+const COUNT_EVERY_MS: i64 = MINUTE_MS;
+
+/// See the module.
+pub struct Model<'a> {
+    log: &'a Log,
+    offline: Offline,
+    /// By item of the log.
+    ids: Vec<Option<ItemId>>,
+    /// By item of the log, the last few; unused where items never close.
+    windows: Vec<Vec<Window>>,
+    /// Some item closes some time; otherwise all are always available once they are known.
+    has_windows: bool,
+    /// Stands for items without an embedding.
+    blank: Option<Embedding>,
+    counted: Millis,
+    /// Of what is scored just now.
+    candidates: Vec<ItemId>,
+}
+
+impl<'a> Model<'a> {
+    /// Knows nothing yet.
+    #[must_use]
+    pub fn new(log: &'a Log, settings: Arc<LearnSettings>) -> Model<'a> {
+        let dim = log.about.iter().find_map(|about| about.embedding.as_ref()).map_or(1, |embedding| embedding.len());
+        let has_windows = log.availability.edges().iter().any(|edge| !edge.opens);
+        Model {
+            log,
+            offline: Offline::unwritten(dim, settings),
+            ids: vec![None; log.items.len()],
+            windows: if has_windows { vec![Vec::new(); log.items.len()] } else { Vec::new() },
+            has_windows,
+            // A direction that all share, which centring takes away.
+            blank: Embedding::new(vec![1.0 / (dim as f32).sqrt(); dim], dim).ok(),
+            counted: Millis::MIN,
+            candidates: Vec::new(),
+        }
+    }
+
+    /// The engine as it stands.
+    #[must_use]
+    pub fn offline(&self) -> &Offline {
+        &self.offline
+    }
+
+    /// Learns row `index` and says what the engine noted.
+    pub fn act(&mut self, index: usize) -> Learning {
+        let row = self.log.rows[index];
+        let (id, at) = (Key::of_number(index as u32), row.at);
+        let event = match row.act {
+            Act::Followed => UserEvent::Followed { id, user: UserId(row.item), at },
+            Act::Posted => UserEvent::Posted { id, item: self.known(row.item, at), at },
+            Act::Interacted(kind) => UserEvent::Interacted(Interaction {
+                id,
+                item: self.known(row.item, at),
+                kind,
+                dwell_ms: row.dwell_ms(!self.log.has_presence),
+                at,
+                shown: None,
+                passed: Vec::new(),
+            }),
+        };
+        self.offline.act(UserId(row.user), event, at)
+    }
+
+    /// The engine's number of an item; one that acts before it ever opened becomes known by that.
+    fn known(&mut self, item: u32, now: Millis) -> ItemId {
+        if let Some(id) = self.ids[item as usize] {
+            return id;
+        }
+        if self.has_windows && self.windows[item as usize].is_empty() {
+            self.windows[item as usize].push(Window { start: now, stop: Some(now.plus(self.log.unit_ms)) });
+        }
+        self.write(&[item], now);
+        self.ids[item as usize].unwrap_or(ItemId(u32::MAX))
+    }
+
+    /// Writes items as they are now.
+    fn write(&mut self, items: &[u32], now: Millis) {
+        let drafts = items.iter().map(|item| self.draft(*item)).collect();
+        let written = self.offline.items(drafts, ItemWrite::Replace, now);
+        for (item, written) in items.iter().zip(written) {
+            // A replacing write of a complete draft is never refused.
+            self.ids[*item as usize] = written.ok().map(|written| written.id);
+        }
+    }
+
+    fn draft(&self, item: u32) -> Draft {
+        let about = self.log.about.get(item as usize);
+        let author = about.and_then(|about| about.author);
+        let author = author.map(|id| Author { id: UserId(id), key: self.log.users[id as usize].clone() });
+        let windows = self.windows.get(item as usize).map(|windows| Windows::new(windows.clone()).unwrap_or_default());
+        Draft {
+            key: self.log.items[item as usize].clone(),
+            author,
+            topics: Some(about.map(|about| about.topics.clone()).unwrap_or_default()),
+            text: Some(about.and_then(|about| about.text.clone()).unwrap_or_else(|| "".into())),
+            embedding: about.and_then(|about| about.embedding.clone()).or_else(|| self.blank.clone()),
+            created: None,
+            windows,
+        }
+    }
+
+    fn note_edge(&mut self, edge: &Edge) {
+        let Some(windows) = self.windows.get_mut(edge.item as usize) else { return };
+        match (edge.opens, windows.last_mut()) {
+            (false, Some(last)) if last.stop.is_none() => last.stop = Some(edge.at),
+            (false, _) => {}
+            (true, last) => {
+                // It acted before it opened, and was made known for a moment that reaches into this window.
+                if last.is_some_and(|last| last.stop.is_none_or(|stop| stop > edge.at)) {
+                    windows.pop();
+                }
+                if windows.len() == WINDOWS_KEPT {
+                    windows.remove(0);
+                }
+                windows.push(Window { start: edge.at, stop: None });
+            }
+        }
+    }
+}
+
+impl Ranker for Model<'_> {
+    fn name(&self) -> &'static str {
+        "model"
+    }
+
+    fn is_log_odds(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, now: Millis, edges: &[Edge]) {
+        if !edges.is_empty() {
+            for edge in edges {
+                self.note_edge(edge);
+            }
+            let mut items: Vec<u32> = edges.iter().map(|edge| edge.item).collect();
+            items.sort_unstable();
+            items.dedup();
+            self.write(&items, now);
+        }
+        if now.since(self.counted) >= COUNT_EVERY_MS {
+            self.counted = now;
+            self.offline.tick(now);
+        }
+    }
+
+    fn scores(&mut self, user: u32, candidates: &[u32], now: Millis, out: &mut Vec<f32>) {
+        let ids = &self.ids;
+        self.candidates.clear();
+        // What is open was written when it opened.
+        self.candidates.extend(candidates.iter().map(|item| ids[*item as usize].unwrap_or(ItemId(u32::MAX))));
+        self.offline.scores(UserId(user), &self.candidates, now, out);
+    }
+
+    fn learn(&mut self, index: usize) {
+        self.act(index);
+    }
+}

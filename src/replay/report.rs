@@ -1,0 +1,266 @@
+//! What a replay says: the machine-readable shape, and the table for people.
+//!
+//! Invariant: everything but `seconds` and `throughput` is a function of files, settings and seed, whatever the number of
+//! threads. Maps are sorted by name.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::metrics::{PromisesReport, Splits};
+use super::prequential::Reward;
+
+/// A whole report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// What was read.
+    pub format: String,
+    /// How it was replayed.
+    pub protocol: String,
+    /// As given.
+    pub seed: u64,
+    /// Rows that were replayed; over all orders where there are several.
+    pub events: u64,
+    /// Rows that were scored for the figures below.
+    pub test_events: u64,
+    /// Wall time of replaying, without reading.
+    pub seconds: f64,
+    /// What the log is like; absent for judged sentences.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogReport>,
+    /// Rankers by name.
+    pub rankers: BTreeMap<String, RankerReport>,
+    /// Where labels were predicted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labelled: Option<Labelled>,
+    /// For protocols that look ahead: what that is, and the figures without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leak: Option<Leak>,
+    /// Rows per second of wall time; absent where nothing was timed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<Throughput>,
+}
+
+/// What a log is like.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LogReport {
+    /// People who did something.
+    pub people: u64,
+    /// Items.
+    pub items: u64,
+    /// One time unit in milliseconds.
+    pub unit_ms: i64,
+    /// Time units from the first row to the last.
+    pub units: i64,
+    /// Where windows came from.
+    pub windows: String,
+    /// The first instant of the test, in milliseconds since 1970.
+    pub test_from_ms: i64,
+    /// Time units of the test.
+    pub test_units: i64,
+    /// How many items were available, mean over the time units of the test.
+    pub available_mean: f64,
+    /// The same, mean over its ranked rows: more is open when more happens.
+    pub available_per_row_mean: f64,
+    /// Rows of the test whose item was not available: not ranked.
+    pub unavailable_events: u64,
+}
+
+/// Figures of one ranker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RankerReport {
+    /// All, new, repeat.
+    #[serde(flatten)]
+    pub splits: Splits,
+    /// Of the probabilities that it promises.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub softmax: Option<PromisesReport>,
+    /// In equal parts of the log, from its first row to its last.
+    pub over_time: Vec<Moment>,
+    /// For logs of presence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reward: Option<RewardReport>,
+}
+
+/// Figures of one part of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Moment {
+    /// Its first instant, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// Ranked rows.
+    pub n: u64,
+    /// See `Figures`.
+    #[serde(rename = "hr@1")]
+    pub hr_1: f64,
+    /// See `Figures`.
+    #[serde(rename = "hr@10")]
+    pub hr_10: f64,
+    /// See `Figures`.
+    #[serde(rename = "ndcg@10")]
+    pub ndcg_10: f64,
+    /// See `Figures`.
+    pub auc: f64,
+}
+
+/// The reward of the original formulation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct RewardReport {
+    /// Mean over all people and all time units of the test.
+    pub mean: f64,
+    /// The most that any ranker could reach.
+    pub best_possible: f64,
+    /// Mean over those who were somewhere in the next time unit.
+    pub mean_of_present: f64,
+    /// The most that any ranker could reach there.
+    pub best_possible_of_present: f64,
+}
+
+impl RewardReport {
+    /// Of so many people.
+    #[must_use]
+    pub fn new(reward: &Reward, people: u64) -> RewardReport {
+        let (all, present) = ((reward.units * people).max(1) as f64, reward.present.max(1) as f64);
+        RewardReport {
+            mean: reward.right as f64 / all,
+            best_possible: reward.possible as f64 / all,
+            mean_of_present: reward.right as f64 / present,
+            best_possible_of_present: reward.possible as f64 / present,
+        }
+    }
+}
+
+/// Progressive quality of predicted labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Labelled {
+    /// ROC AUC by file or person, exact; mean over orders, then over them.
+    pub auc_mean: f64,
+    /// ROC AUC over all scores together; mean over orders.
+    pub auc_pooled: f64,
+    /// Mean log loss in nats.
+    pub log_loss: f64,
+    /// Expected calibration error, ten bins.
+    pub ece: f64,
+    /// By file; mean over orders.
+    pub per_file: BTreeMap<String, f64>,
+}
+
+/// What a protocol knew too early.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Leak {
+    /// In words.
+    pub what: String,
+    /// Mean share of the learned rows that happened after the target.
+    pub later_rows_share: f64,
+    /// The same targets, ranked before anything later was learned.
+    pub without: BTreeMap<String, RankerReport>,
+}
+
+/// Rows per second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Throughput {
+    /// All rankers together, as fast as the threads allowed.
+    pub overall_per_second: f64,
+    /// The model alone, on one thread.
+    pub model_per_second: f64,
+    /// Seconds by ranker, each on one thread.
+    pub ranker_seconds: BTreeMap<String, f64>,
+}
+
+/// The table for people.
+#[must_use]
+pub fn table(report: &Report, order: &[&str]) -> String {
+    let mut out = String::new();
+    if let Some(log) = &report.log {
+        let _ = writeln!(
+            out,
+            "{} rows of {} people and {} items in {} time units; windows: {}",
+            report.events, log.people, log.items, log.units, log.windows
+        );
+        let _ = writeln!(
+            out,
+            "test: {} time units with {:.1} available on average; {} rows, ranked among {:.1} on average",
+            log.test_units, log.available_mean, report.test_events, log.available_per_row_mean
+        );
+        if log.unavailable_events > 0 {
+            let _ = writeln!(out, "not ranked: {} rows whose item was not available", log.unavailable_events);
+        }
+    }
+    ranked(&mut out, &report.rankers, order);
+    if let Some(leak) = &report.leak {
+        let _ = writeln!(out, "leak: {} ({:.1} % of what was learned)", leak.what, 100.0 * leak.later_rows_share);
+        let _ = writeln!(out, "the same targets without the leak:");
+        ranked(&mut out, &leak.without, order);
+    }
+    if let Some(labelled) = &report.labelled {
+        for (file, auc) in &labelled.per_file {
+            let _ = writeln!(out, "{file:<32} ROC AUC {auc:.4}");
+        }
+        let _ = writeln!(out, "{:<32} ROC AUC {:.4}", "mean", labelled.auc_mean);
+        let _ = writeln!(out, "{:<32} ROC AUC {:.4}", "pooled", labelled.auc_pooled);
+        let _ = writeln!(out, "log loss {:.4}, calibration error {:.4}", labelled.log_loss, labelled.ece);
+    }
+    match &report.throughput {
+        Some(throughput) => {
+            let _ = writeln!(
+                out,
+                "{:.1} s; {:.0} rows a second in all, {:.0} by the model alone on one thread",
+                report.seconds, throughput.overall_per_second, throughput.model_per_second
+            );
+        }
+        None => {
+            let per_event = report.seconds / report.events.max(1) as f64 * 1e6;
+            let _ = writeln!(out, "{} events, {per_event:.2} us each (predict, score, learn)", report.events);
+        }
+    }
+    out
+}
+
+fn ranked(out: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &[&str]) {
+    if rankers.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "{:<20}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8}{:>9}{:>9}{:>16}",
+        "", "HR@1", "HR@5", "HR@10", "NDCG@10", "MRR", "AUC", "new", "repeat", "NDCG@10 95 %"
+    );
+    for (name, ranker) in order.iter().filter_map(|name| rankers.get_key_value(*name)) {
+        let all = &ranker.splits.all;
+        let _ = write!(
+            out,
+            "{name:<20}{:>8.3}{:>8.3}{:>8.3}{:>9.3}{:>8.3}{:>8.3}{:>9.3}{:>9.3}",
+            all.hr_1,
+            all.hr_5,
+            all.hr_10,
+            all.ndcg_10,
+            all.mrr,
+            all.auc,
+            ranker.splits.new.ndcg_10,
+            ranker.splits.repeat.ndcg_10
+        );
+        let interval = all.intervals.map(|i| format!("{:.3} - {:.3}", i.ndcg_10[0], i.ndcg_10[1])).unwrap_or_default();
+        let _ = writeln!(out, "{interval:>16}");
+    }
+    for (name, ranker) in order.iter().filter_map(|name| rankers.get_key_value(*name)) {
+        if let Some(promises) = &ranker.softmax {
+            let _ = writeln!(
+                out,
+                "{name}: log loss {:.3} (chance {:.3}), calibration error of the first {:.3}",
+                promises.log_loss, promises.log_loss_chance, promises.ece
+            );
+        }
+    }
+    if rankers.values().any(|ranker| ranker.reward.is_some()) {
+        let _ = writeln!(out, "reward per person and time unit (of those who are somewhere next):");
+        for (name, ranker) in order.iter().filter_map(|name| rankers.get_key_value(*name)) {
+            if let Some(reward) = &ranker.reward {
+                let _ = writeln!(
+                    out,
+                    "{name:<20}{:>10.5} of {:.5} possible {:>10.3} of {:.3}",
+                    reward.mean, reward.best_possible, reward.mean_of_present, reward.best_possible_of_present
+                );
+            }
+        }
+    }
+}
