@@ -43,7 +43,18 @@ fn learn(criterion: &mut Criterion) {
                 let kind = if turn.is_multiple_of(3) { Kind::Like } else { Kind::Skip };
                 let at = Millis(i64::from(turn) * 1_000);
                 let item = ItemId(turn % 1_000);
-                (UserEvent::Interacted(Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() }), at)
+                (
+                    UserEvent::Interacted(Interaction {
+                        id,
+                        item,
+                        kind,
+                        dwell_ms: None,
+                        at,
+                        shown: None,
+                        passed: Vec::new(),
+                    }),
+                    at,
+                )
             },
             |(event, at)| black_box(person.apply(event, &world, at)),
             BatchSize::SmallInput,

@@ -277,7 +277,15 @@ fn the_scan_finds_the_same_best_as_a_full_sort() {
     for n in 0..300_u32 {
         let kind = if n % 2 == 0 { Kind::Like } else { Kind::Skip };
         let id = key(&format!("act-{n}"));
-        let interaction = Interaction { id, item: ItemId(n * 7 % 3_000), kind, dwell_ms: None, at: now, shown: None, passed: Vec::new() };
+        let interaction = Interaction {
+            id,
+            item: ItemId(n * 7 % 3_000),
+            kind,
+            dwell_ms: None,
+            at: now,
+            shown: None,
+            passed: Vec::new(),
+        };
         person.apply(UserEvent::Interacted(interaction), world, now);
         if n % 20 == 0 {
             let ask = |limit| Ask { ranking: Ranking::Model, limit, explain: false };

@@ -82,7 +82,8 @@ fn network(rank: RankSettings, count: u32, script: &[(u32, Kind)]) -> (Coordinat
     for (n, (item, kind)) in script.iter().enumerate() {
         let id = key(&format!("act-{n}"));
         let item = ItemId(item % count);
-        let interaction = Interaction { id, item, kind: *kind, dwell_ms: None, at: NOW, shown: None, passed: Vec::new() };
+        let interaction =
+            Interaction { id, item, kind: *kind, dwell_ms: None, at: NOW, shown: None, passed: Vec::new() };
         person.apply(UserEvent::Interacted(interaction), coordinator.world(), NOW);
     }
     (coordinator, person)

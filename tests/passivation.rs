@@ -64,7 +64,15 @@ async fn populate(server: &Server) {
 fn event(id: &str, item: u32) -> UserEvent {
     let kind = if item.is_multiple_of(3) { Kind::Like } else { Kind::Click };
     let id = Key::new(id).unwrap();
-    UserEvent::Interacted(Interaction { id, item: ItemId(item), kind, dwell_ms: None, at: Millis(0), shown: None, passed: Vec::new() })
+    UserEvent::Interacted(Interaction {
+        id,
+        item: ItemId(item),
+        kind,
+        dwell_ms: None,
+        at: Millis(0),
+        shown: None,
+        passed: Vec::new(),
+    })
 }
 
 /// Sixteen clients act for 300 people, of whom 20 may be in memory; a third of all events is sent twice, by clients that

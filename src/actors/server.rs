@@ -81,7 +81,9 @@ pub struct PersonModel {
     pub weight_norm: f32,
     /// Mean standard deviation of its weights, in units of the prior's (1 = nothing learned).
     pub uncertainty: f32,
-    /// Weights of the blend by expert, in the order of `Expert::ALL`.
+    /// How often their taste changed so far that the model was made to forget faster.
+    pub drifts: u32,
+    /// Length of each expert's weights in the blend, the person's deviations included; in the order of `Expert::ALL`.
     pub experts: Vec<Contribution>,
     /// Whom they follow.
     pub follows: Vec<UserId>,

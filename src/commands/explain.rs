@@ -173,11 +173,11 @@ pub fn table(explanation: &Explanation) -> String {
         let _ = writeln!(text, "  {} {:<7} {item}", utc(past.at), past.kind);
     }
     let experts: Vec<&str> = Expert::ALL.iter().map(|expert| expert.name()).collect();
-    let heads: String = experts.iter().map(|name| format!("{name:>11}")).collect();
+    let heads: String = experts.iter().map(|name| format!("{name:>12}")).collect();
     let _ = writeln!(text, "\nfeed\n   #   score{heads}  item");
     for (index, row) in feed.iter().enumerate() {
         let shares: String =
-            experts.iter().map(|name| format!("{:>11.3}", row.why.get(name).copied().unwrap_or_default())).collect();
+            experts.iter().map(|name| format!("{:>12.3}", row.why.get(name).copied().unwrap_or_default())).collect();
         let topic = row.topic.as_ref().map_or(String::new(), |topic| format!(" [{topic}]"));
         let _ = writeln!(text, "{:>4} {:>7.3}{shares}  {}{topic} {}", index + 1, row.score, row.item, start(&row.text));
     }

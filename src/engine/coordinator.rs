@@ -689,11 +689,7 @@ impl CoordinatorState {
         let (mut popularity, mut company) = (std::mem::take(popularity), std::mem::take(company));
         let world = &self.world;
         let open = world.open().iter().filter_map(|id| world.item(ItemId(id)));
-        self.folded.popularity.refresh(
-            &mut popularity,
-            open.map(|item| (item.id, item.created, &item.windows)),
-            now,
-        );
+        self.folded.popularity.refresh(&mut popularity, open.map(|item| (item.id, item.created, &item.windows)), now);
         self.folded.company.refresh(&mut company, LISTS_PER_REFRESH);
         let start = &self.world.settings().blend;
         let weights = self.folded.blend.weights(start, self.folded.hedge.leader());

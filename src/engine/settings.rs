@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::feeds::Expert;
-use crate::engine::learn::features::{FEATURES, Features, at, range};
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
+use crate::engine::learn::features::{FEATURES, Features, at, range};
 use crate::engine::rank::stage::RankSettings;
 
 /// How topic weights fade.
@@ -187,7 +187,11 @@ impl LearnSettings {
             (positive(f64::from(self.prior_variance)), "prior_variance", "must be above 0 and finite"),
             (self.forget_half_life_ms > 0, "forget_half_life_ms", "must be above 0"),
             (self.freshness_half_ms > 0, "freshness_half_ms", "must be above 0"),
-            (positive(f64::from(self.blend_step)) && self.blend_step <= 1.0, "blend_step", "must be above 0 and at most 1"),
+            (
+                positive(f64::from(self.blend_step)) && self.blend_step <= 1.0,
+                "blend_step",
+                "must be above 0 and at most 1",
+            ),
             ((1..=200).contains(&self.negatives), "negatives", "must be between 1 and 200"),
             (self.blend.as_array().iter().all(|w| w.is_finite()), "blend", "every weight must be finite"),
             (weights.iter().all(|w| (0.0..=10.0).contains(w)), "signals", "every weight must be between 0 and 10"),

@@ -21,10 +21,10 @@ use crate::domain::time::Millis;
 use crate::engine::learn::blend::{self, Deviation};
 use crate::engine::learn::drift::PageHinkley;
 use crate::engine::learn::features::{HALF_LIVES_MS, Row};
-use crate::engine::learn::popularity::Opinions;
-use crate::engine::learn::repeat::Visits;
 use crate::engine::learn::online::{Judgement, OnlineModel};
+use crate::engine::learn::popularity::Opinions;
 use crate::engine::learn::progressive::{Progress, RecentAuc};
+use crate::engine::learn::repeat::Visits;
 use crate::engine::learn::topics::TopicWeights;
 use crate::engine::rank::stage::topic_shares;
 use crate::engine::rank::{self, Ask, Ranked, Screen, Taste};
@@ -47,6 +47,9 @@ const APPROVAL_PRIOR: f64 = 2.0;
 
 /// Other places that an entry names.
 const COMPANIONS_MAX: usize = 32;
+
+/// Interactions looked at for whether something was passed over.
+const ACTED_LATELY: usize = 64;
 
 /// Passed items that a choice is compared with, the nearest ones.
 const PASSED_MAX: usize = 50;
@@ -399,6 +402,24 @@ impl UserState {
         &self.scores
     }
 
+    /// Did they act on it among their last interactions? Then they did not pass it over.
+    #[must_use]
+    pub fn acted_lately(&self, item: ItemId) -> bool {
+        self.history.iter().rev().take(ACTED_LATELY).any(|past| past.item == item && past.kind != Kind::View)
+    }
+
+    /// Their own weights in the blend.
+    #[must_use]
+    pub fn deviation(&self) -> &Deviation {
+        &self.deviation
+    }
+
+    /// How often their taste changed so far that the model was made to forget faster.
+    #[must_use]
+    pub fn drifts(&self) -> u32 {
+        self.drift.alarms()
+    }
+
     /// Items that are never shown to them again, by id.
     pub fn hidden(&self) -> impl Iterator<Item = ItemId> + '_ {
         self.hidden.iter().map(ItemId)
@@ -509,7 +530,8 @@ impl UserState {
         // Seeded by who and when in their own life: the same every time.
         let seed = (u64::from(self.user.0) << 32) ^ self.seq.0;
         let draw = |n: u64| (xxh3_64(&[seed.to_le_bytes(), n.to_le_bytes()].concat()) % open.len()) as u32;
-        let mut drawn: Vec<ItemId> = (0..wanted).filter_map(|n| open.select(draw(n))).map(ItemId).filter(others).collect();
+        let mut drawn: Vec<ItemId> =
+            (0..wanted).filter_map(|n| open.select(draw(n))).map(ItemId).filter(others).collect();
         drawn.sort_unstable();
         drawn.dedup();
         drawn

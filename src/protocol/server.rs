@@ -218,6 +218,13 @@ pub struct Model {
     pub labelled: u64,
     /// All events so far.
     pub events: u64,
+    /// How often their taste changed so far that the model was made to forget faster.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub drifts: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// See [`ServerMessage::Live`].

@@ -103,7 +103,15 @@ pub fn row_key(query: &Key, index: usize) -> Key {
 #[must_use]
 pub fn row_event(query: &Key, index: usize, item: ItemId, accepted: bool, at: Millis) -> UserEvent {
     let kind = if accepted { Kind::Accept } else { Kind::Reject };
-    UserEvent::Interacted(Interaction { id: row_key(query, index), item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() })
+    UserEvent::Interacted(Interaction {
+        id: row_key(query, index),
+        item,
+        kind,
+        dwell_ms: None,
+        at,
+        shown: None,
+        passed: Vec::new(),
+    })
 }
 
 /// Replays; `each` is told after every order of every file.

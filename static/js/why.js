@@ -8,6 +8,10 @@ const WORDS = {
   freshness: "How new it is",
   followed: "You follow the author",
   popularity: "Popular now",
+  repeat: "Your habit",
+  co_visit: "Where people go next",
+  co_audience: "Others like you go there",
+  opening: "Just became available",
 };
 
 /** "+1.204", with a real minus sign. */

@@ -146,6 +146,7 @@ pub fn servers() -> Vec<ServerMessage> {
             log_loss: Some(0.5),
             labelled: 16,
             events: 18,
+            drifts: 1,
         }),
         ServerMessage::Live(Live { item: key("river-cam"), available: true, until: Some(NOW) }),
         ServerMessage::Busy(Busy { id: Some(key("ada-17")), retry_after_ms: 250 }),

@@ -22,6 +22,7 @@ use crate::domain::feeds::{Cause, Contribution, Expert, Feed};
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, UserId};
 use crate::domain::interactions::Shown as ShownAt;
 use crate::domain::time::Millis;
+use crate::engine::learn::features::{Segment, range};
 use crate::engine::rank::{Ask, Screen};
 use crate::engine::user::{Effect, UserEvent, UserState};
 use crate::engine::world::World;
@@ -184,6 +185,8 @@ impl UserActor {
         interaction.shown = drawn.and_then(|shown| {
             let position = shown.feed.items.iter().position(|one| one.item == interaction.item)?;
             let propensity = shown.feed.items[position].propensity;
+            let above = shown.feed.items[..position].iter().map(|one| one.item);
+            interaction.passed = above.filter(|item| !self.state.acted_lately(*item)).collect();
             Some(ShownAt { version: shown.feed.version, position: position as u16, propensity })
         });
         UserEvent::Interacted(interaction)
@@ -429,6 +432,7 @@ impl UserActor {
             log_loss: model.log_loss,
             labelled: model.labelled,
             events: model.events,
+            drifts: model.drifts,
         }
     }
 
@@ -436,7 +440,7 @@ impl UserActor {
         let (world, now) = (self.inside.world.load(), self.inside.clock.now());
         let settings = world.settings();
         let scores = self.state.scores();
-        let blend = settings.blend.as_array();
+        let weights = world.blend().served(Segment::New, self.state.deviation());
         PersonModel {
             topics: self
                 .state
@@ -453,10 +457,14 @@ impl UserActor {
             calibration_error: scores.progress.ece().map(|error| error as f32),
             weight_norm: self.state.online().weight_norm(),
             uncertainty: self.state.online().uncertainty(settings),
+            drifts: self.state.drifts(),
             experts: Expert::ALL
                 .into_iter()
-                .zip(blend)
-                .map(|(expert, amount)| Contribution { expert, amount })
+                .map(|expert| {
+                    let (begin, end) = range(expert);
+                    let amount = weights[begin..end].iter().map(|weight| weight * weight).sum::<f32>().sqrt();
+                    Contribution { expert, amount }
+                })
                 .collect(),
             follows: self.state.follows().to_vec(),
             seq: self.state.seq(),

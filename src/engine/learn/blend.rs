@@ -86,9 +86,8 @@ impl Deviation {
         if self.weights.len() != FEATURES {
             self.weights = vec![0.0; FEATURES];
         }
-        let step = |own: f32, gradient: f32| {
-            (own - OWN_STEP * weight * gradient - OWN_SHRINK * own).clamp(-OWN_MAX, OWN_MAX)
-        };
+        let step =
+            |own: f32, gradient: f32| (own - OWN_STEP * weight * gradient - OWN_SHRINK * own).clamp(-OWN_MAX, OWN_MAX);
         for (k, own) in self.weights.iter_mut().enumerate() {
             *own = step(*own, gradient[k] + gradient[FEATURES + k]);
         }
@@ -253,7 +252,9 @@ mod tests {
     }
 
     fn rows() -> Vec<Row> {
-        (0..6).map(|n| row(n % 5, 0.3 * n as f32 - 0.5, if n % 2 == 0 { Segment::New } else { Segment::Seen })).collect()
+        (0..6)
+            .map(|n| row(n % 5, 0.3 * n as f32 - 0.5, if n % 2 == 0 { Segment::New } else { Segment::Seen }))
+            .collect()
     }
 
     /// The gradient is that of the loss: differences agree.

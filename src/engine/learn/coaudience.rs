@@ -114,8 +114,16 @@ pub fn damped(count: f32) -> f32 {
 impl CoAudience {
     /// A visit to `item`, the person's `before`-th to it, who also goes to `companions`; the last of these places, and
     /// how long ago, is where they came from.
-    pub fn learn(&mut self, item: ItemId, before: f32, companions: &[Companion], came: Option<(ItemId, i64)>, at: Millis) {
-        let most = companions.iter().map(|one| one.item).chain(came.map(|(from, _)| from)).max().unwrap_or(item).max(item);
+    pub fn learn(
+        &mut self,
+        item: ItemId,
+        before: f32,
+        companions: &[Companion],
+        came: Option<(ItemId, i64)>,
+        at: Millis,
+    ) {
+        let most =
+            companions.iter().map(|one| one.item).chain(came.map(|(from, _)| from)).max().unwrap_or(item).max(item);
         self.make_room(most);
         let weight = self.weight(at);
         self.unit = weight;
@@ -165,7 +173,8 @@ impl CoAudience {
     fn similar(&self, index: usize) -> Neighbours {
         let damping = DAMPING * self.unit.max(1.0);
         let own = self.squares[index] + damping;
-        let cosine = |(id, sum): &(u32, f32)| (ItemId(*id), sum / (own * (self.squares[*id as usize] + damping)).sqrt());
+        let cosine =
+            |(id, sum): &(u32, f32)| (ItemId(*id), sum / (own * (self.squares[*id as usize] + damping)).sqrt());
         strongest(self.together[index].0.iter().map(cosine).collect(), NEIGHBOURS_MAX)
     }
 

@@ -91,7 +91,11 @@ mod tests {
     #[test]
     fn a_long_quiet_stream_raises_no_alarm_for_everybody() {
         let mut detector = PageHinkley::default();
-        assert!(!losses(0.8, 200_000, 7).map(|loss| detector.learn(loss, EVERYBODY)).fold(false, |any, alarm| any | alarm));
-        assert!(losses(0.6, 2_000, 8).map(|loss| detector.learn(loss, EVERYBODY)).fold(false, |any, alarm| any | alarm));
+        assert!(
+            !losses(0.8, 200_000, 7).map(|loss| detector.learn(loss, EVERYBODY)).fold(false, |any, alarm| any | alarm)
+        );
+        assert!(
+            losses(0.6, 2_000, 8).map(|loss| detector.learn(loss, EVERYBODY)).fold(false, |any, alarm| any | alarm)
+        );
     }
 }

@@ -121,8 +121,7 @@ impl Visits {
     /// Went there.
     pub fn learn(&mut self, item: ItemId, at: Millis) {
         let known = self.visits.iter().position(|visit| visit.item == item);
-        self.explored =
-            [self.explored[0] * 0.98 + f32::from(u8::from(known.is_none())), self.explored[1] * 0.98 + 1.0];
+        self.explored = [self.explored[0] * 0.98 + f32::from(u8::from(known.is_none())), self.explored[1] * 0.98 + 1.0];
         let visit = match known {
             Some(index) => {
                 let mut visit = self.visits.remove(index);
@@ -132,8 +131,8 @@ impl Visits {
             None => {
                 if self.visits.len() == Self::COUNT_MAX {
                     let weight = |visit: &Visit| visit.weight(at);
-                    let lightest =
-                        (0..self.visits.len()).min_by(|a, b| weight(&self.visits[*a]).total_cmp(&weight(&self.visits[*b])));
+                    let lightest = (0..self.visits.len())
+                        .min_by(|a, b| weight(&self.visits[*a]).total_cmp(&weight(&self.visits[*b])));
                     if let Some(lightest) = lightest {
                         self.visits.remove(lightest);
                     }
@@ -201,7 +200,8 @@ mod tests {
             visit.describe(now, 0, Some(Millis(9 * DAY_MS)), &Clock::at(now), &mut out);
             out
         };
-        let (same_hour, other_hour) = (describe(Millis(10 * DAY_MS + 20 * HOUR_MS)), describe(Millis(10 * DAY_MS + 8 * HOUR_MS)));
+        let (same_hour, other_hour) =
+            (describe(Millis(10 * DAY_MS + 20 * HOUR_MS)), describe(Millis(10 * DAY_MS + 8 * HOUR_MS)));
         assert!(same_hour[at::HOUR_OF_DAY] > 0.7 && other_hour[at::HOUR_OF_DAY] < -0.7);
         assert!(same_hour[at::GAP].abs() < 0.05, "a day is the usual gap: {}", same_hour[at::GAP]);
         assert_eq!(same_hour[at::THIS_OPENING], 1.0);

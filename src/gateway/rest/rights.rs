@@ -16,9 +16,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::actors::rights::Export;
-use crate::domain::feeds::Expert;
 use crate::domain::ids::{ItemId, Key, TopicId};
-use crate::domain::journal::{Entry, Learned, What};
+use crate::domain::journal::{Companion, Entry, Learned, Lesson, What};
+use crate::engine::learn::features::NAMES;
 use crate::protocol::refusal::Refusal;
 
 use super::super::call::Call;
@@ -166,9 +166,22 @@ fn view(export: &Export, entry: &Entry) -> Value {
     view
 }
 
+/// What others learn from it; items by key.
+fn taught(export: &Export, lesson: &Lesson) -> Value {
+    let item = |companion: &Companion| json!({"item": export.world.item(companion.item).map(|item| &item.key), "count": companion.count});
+    json!({
+        "gradient": lesson.gradient,
+        "losses": lesson.losses,
+        "author": lesson.author.and_then(|author| export.name(author)),
+        "visits": lesson.visits,
+        "companions": lesson.companions.iter().map(item).collect::<Vec<_>>(),
+        "elapsed_ms": lesson.elapsed_ms,
+    })
+}
+
 fn interacted(export: &Export, learned: &Learned) -> Value {
     let features: BTreeMap<&str, f32> =
-        Expert::ALL.iter().map(|expert| expert.name()).zip(learned.features.iter().copied()).collect();
+        NAMES.iter().map(|(name, _)| *name).zip(learned.features.iter().copied()).collect();
     json!({
         "kind": learned.kind,
         "item": export.world.item(learned.item).map(|item| &item.key),
@@ -180,6 +193,7 @@ fn interacted(export: &Export, learned: &Learned) -> Value {
         "centre": {"topic": export.world.topic(learned.centre.topic), "epoch": learned.centre.epoch},
         "features": features,
         "predicted": learned.predicted,
+        "taught": learned.lesson.as_ref().map(|lesson| taught(export, lesson)),
     })
 }
 

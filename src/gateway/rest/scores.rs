@@ -140,6 +140,7 @@ async fn glass_box(call: &Call, who: &Named) -> Answer {
     body["weight_norm"] = json!(model.weight_norm);
     body["uncertainty"] = json!(model.uncertainty);
     body["experts"] = json!(experts);
+    body["drifts"] = json!(model.drifts);
     body["follows"] = json!(follows);
     body["seq"] = json!(model.seq);
     found(&body)
