@@ -17,6 +17,7 @@ use postgres::Cluster;
 use support::rest::Rest;
 use support::socket::Client;
 use support::{PATIENCE, Server, block_on};
+use tempfile::TempDir;
 
 /// A server on a Postgres of its own with a person and some items.
 fn on_postgres(variables: &[(&str, &str)]) -> Option<(Cluster, String, Server)> {
@@ -24,7 +25,7 @@ fn on_postgres(variables: &[(&str, &str)]) -> Option<(Cluster, String, Server)> 
         println!("skipped: EDDYLINE_TEST_POSTGRES=skip");
         return None;
     }
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&["max_connections=30"]);
     let database = cluster.database();
     let server = Server::start_on_with(tempfile::TempDir::new().unwrap(), cluster.url(&database), variables);
     server.people(&["ada"]);
@@ -87,23 +88,47 @@ fn it_waits_for_a_database_that_is_down_at_start() {
     }
     let cluster = Cluster::start(&[]);
     let database = cluster.database();
-    cluster.stop();
+    let log = waits_for(&cluster, &database, || cluster.stop(), || cluster.run());
+    assert!(log.contains("waiting for the database"), "a clear message: {log}");
+}
+
+#[test]
+fn it_waits_for_a_database_that_has_no_connection_left_at_start() {
+    if postgres::skipped() {
+        return;
+    }
+    let cluster = Cluster::start(&["max_connections=20"]);
+    let database = cluster.database();
+    let mut hogs = None;
+    let hogging = std::sync::Mutex::new(&mut hogs);
+    let log = waits_for(
+        &cluster,
+        &database,
+        || **hogging.lock().unwrap() = Some(Hogs::take_all(&cluster, "postgres")),
+        || drop(hogging.lock().unwrap().take()),
+    );
+    assert!(log.contains("no connection left"), "what to do: {log}");
+}
+
+/// Starts a server while the database is away; what it logged until it was ready and after.
+fn waits_for(cluster: &Cluster, database: &str, away: impl FnOnce(), back: impl FnOnce()) -> String {
+    away();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
-        .args(["serve", "--store", &cluster.url(&database), "--listen", &address.to_string()])
+        .args(["serve", "--store", &cluster.url(database), "--listen", &address.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let ready = || std::net::TcpStream::connect(address).is_ok().then(|| Rest::new(address).get("/ready").status);
     until("/ready to say no", || ready() == Some(503));
-    cluster.run();
+    back();
     until("/ready to say yes", || ready() == Some(200));
     child.kill().unwrap();
     let said = child.wait_with_output().unwrap();
     let log = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(log.contains("waiting for the database"), "a clear message: {log}");
     assert!(!log.contains("not-to-be-shown"), "no password in the log: {log}");
+    log
 }
 
 #[test]
@@ -142,6 +167,171 @@ fn it_goes_on_while_the_database_refuses_connections() {
         end_sessions(&cluster, &database);
     };
     goes_on_without(&cluster, &database, &server, || allow("false"), || allow("true"));
+}
+
+#[test]
+fn it_goes_on_while_the_database_has_no_connection_left() {
+    let Some((cluster, database, server)) = on_postgres(&[]) else { return };
+    let hogs = std::sync::Mutex::new(None);
+    let away = || {
+        *hogs.lock().unwrap() = Some(Hogs::take_all(&cluster, &database));
+        // In the words of the one who is asked to take no more work: what is wrong, and what helps.
+        until("/ready to say why", || server.rest().get("/ready").body.contains("max_connections"));
+    };
+    goes_on_without(&cluster, &database, &server, away, || drop(hogs.lock().unwrap().take()));
+}
+
+/// Every connection that a cluster has to give, until dropped.
+struct Hogs {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Hogs {
+    /// Ends all sessions of a database, takes what is free, and goes on taking what becomes free.
+    fn take_all(cluster: &Cluster, database: &str) -> Hogs {
+        let (url, database) = (cluster.url("postgres"), database.to_owned());
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (told, full) = std::sync::mpsc::channel();
+        let stopped = stop.clone();
+        let work = async move {
+            let mut taken = Vec::new();
+            let mut ended = false;
+            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                match tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
+                    Ok((client, connection)) => {
+                        tokio::spawn(connection);
+                        taken.push(client);
+                    }
+                    Err(_) if !ended => {
+                        // None is left: now those of the server, which cannot have them back.
+                        let sql = format!(
+                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+                        );
+                        if database != "postgres" {
+                            taken[0].batch_execute(&sql).await.unwrap();
+                        }
+                        ended = true;
+                        told.send(()).unwrap();
+                    }
+                    Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
+            }
+        };
+        let thread = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+        });
+        full.recv().unwrap();
+        Hogs { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+/// Through PgBouncer, which is stopped hard and started again meanwhile: everything that was accepted is there.
+#[test]
+fn it_works_through_a_pooler_that_keeps_sessions() {
+    if postgres::skipped() {
+        println!("skipped: EDDYLINE_TEST_POSTGRES=skip");
+        return;
+    }
+    let Some(program) = Bouncer::program() else {
+        println!("skipped: no pgbouncer");
+        return;
+    };
+    let cluster = Cluster::start(&[]);
+    let database = cluster.database();
+    let bouncer = Bouncer::new(&program, &cluster);
+    bouncer.run();
+    let server = Server::start_on(TempDir::new().unwrap(), bouncer.url(&cluster, &database));
+    server.people(&["ada"]);
+    server.items(12);
+    goes_on_without(&cluster, &database, &server, || bouncer.kill(), || bouncer.run());
+    // All of it went through the pooler: nobody else is connected to the database.
+    let clients = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let names = cluster.sql(&database, clients);
+    assert!(names.iter().all(|name| name.contains(&server.process().to_string())), "{names:?}");
+    let (after, rest) = (cluster.sql(&database, "SELECT COUNT(*) FROM journal"), server.rest());
+    drop(rest);
+    // The server's own end gives the right to write back through the pooler: the next one need not wait long.
+    let again = Server::start_on(server.kill(), bouncer.url(&cluster, &database));
+    let model = again.rest().get("/v1/users/ada/model").success("the model").json();
+    assert_eq!(model["events"].to_string(), after[0], "learned from what is there");
+}
+
+/// A private PgBouncer in front of a cluster.
+struct Bouncer {
+    program: std::path::PathBuf,
+    directory: TempDir,
+    port: u16,
+    child: std::sync::Mutex<Option<std::process::Child>>,
+}
+
+impl Bouncer {
+    fn program() -> Option<std::path::PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+        places.map(|place| place.join("pgbouncer")).find(|program| program.is_file())
+    }
+
+    fn new(program: &std::path::Path, cluster: &Cluster) -> Bouncer {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let directory = TempDir::new().unwrap();
+        let url = cluster.url("any");
+        let (user, password) =
+            url.trim_start_matches("postgres://").split_once('@').unwrap().0.split_once(':').unwrap();
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={} user={user} password={password}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
+             pool_mode = session\ndefault_pool_size = 40\nmax_client_conn = 100\n",
+            cluster.port()
+        );
+        std::fs::write(directory.path().join("pgbouncer.ini"), settings).unwrap();
+        for path in [directory.path().to_owned(), directory.path().join("pgbouncer.ini")] {
+            cluster.give(&path);
+        }
+        Bouncer { program: program.to_owned(), directory, port, child: std::sync::Mutex::default() }
+    }
+
+    fn run(&self) {
+        use std::os::unix::fs::MetadataExt as _;
+        use std::os::unix::process::CommandExt as _;
+        let owner = std::fs::metadata(self.directory.path()).unwrap();
+        let log = std::fs::File::create(self.directory.path().join("log")).unwrap();
+        let mut command = Command::new(&self.program);
+        // It refuses to be root, as Postgres does.
+        command.uid(owner.uid()).gid(owner.gid()).arg(self.directory.path().join("pgbouncer.ini"));
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        *self.child.lock().unwrap() = Some(child);
+        until("the pooler to listen", || {
+            let ended = self.child.lock().unwrap().as_mut().unwrap().try_wait().unwrap();
+            let log = || std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            assert!(ended.is_none(), "pgbouncer ended: {}", log());
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
+    }
+
+    fn kill(&self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn url(&self, cluster: &Cluster, database: &str) -> String {
+        cluster.url(database).replace(&format!(":{}/", cluster.port()), &format!(":{}/", self.port))
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }
 
 fn end_sessions(cluster: &Cluster, database: &str) {

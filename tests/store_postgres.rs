@@ -448,22 +448,41 @@ struct Wire {
     /// Cut with the next answer.
     cut: Arc<AtomicBool>,
     cuts: Arc<AtomicU64>,
+    /// Lines that were there before the last of these carry nothing more, and nobody is told.
+    silences: Arc<AtomicU64>,
 }
 
 impl Wire {
     async fn to(port: u16) -> Wire {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let wire = Wire { port: listener.local_addr().unwrap().port(), cut: Arc::default(), cuts: Arc::default() };
-        let (cut, cuts) = (wire.cut.clone(), wire.cuts.clone());
+        let port_of_wire = listener.local_addr().unwrap().port();
+        let wire = Wire { port: port_of_wire, cut: Arc::default(), cuts: Arc::default(), silences: Arc::default() };
+        let (cut, cuts, silences) = (wire.cut.clone(), wire.cuts.clone(), wire.silences.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let (cut, cuts) = (cut.clone(), cuts.clone());
+                let (cut, cuts, silences) = (cut.clone(), cuts.clone(), silences.clone());
                 tokio::spawn(async move {
                     let far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                     let ((mut asks, mut hears), (mut answers, mut takes)) = (near.into_split(), far.into_split());
-                    let asking = tokio::spawn(async move { tokio::io::copy(&mut asks, &mut takes).await });
+                    let born = silences.load(Ordering::Relaxed);
+                    let is_silent = move || silences.load(Ordering::Relaxed) > born;
+                    let hushed = is_silent.clone();
+                    let asking = tokio::spawn(async move {
+                        let mut buffer = vec![0; 65_536];
+                        while let Ok(length @ 1..) = asks.read(&mut buffer).await {
+                            if hushed() {
+                                std::future::pending::<()>().await;
+                            }
+                            if takes.write_all(&buffer[..length]).await.is_err() {
+                                break;
+                            }
+                        }
+                    });
                     let mut buffer = vec![0; 65_536];
                     while let Ok(length @ 1..) = answers.read(&mut buffer).await {
+                        if is_silent() {
+                            std::future::pending::<()>().await;
+                        }
                         if cut.swap(false, Ordering::Relaxed) {
                             cuts.fetch_add(1, Ordering::Relaxed);
                             break;
@@ -505,6 +524,45 @@ async fn a_repeated_append_is_exact_though_the_answer_to_its_commit_was_lost() {
         acknowledged.len()
     );
     verify(&store, &acknowledged).await;
+}
+
+/// A line that carries nothing any more, as when a cable is pulled: both ends think that the other is there, and Postgres
+/// that the right to write is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_fell_silent_is_given_up_and_what_it_held_is_freed() {
+    if skipped() {
+        return;
+    }
+    let wire = Wire::to(shared().port()).await;
+    let address =
+        shared().url(&shared().database()).replace(&format!(":{}/", shared().port()), &format!(":{}/", wire.port));
+    let settings = PostgresSettings { lock_wait_ms: 20_000, ..impatient() };
+    let store = open(&format!("{address}?sslmode=disable"), &settings).await.unwrap();
+    for seq in 1..=4 {
+        let begin = Instant::now();
+        loop {
+            match store.append(vec![Write::Entry(entry(1, seq))]).await {
+                Ok(outcomes) => {
+                    assert!(matches!(outcomes[..], [Outcome::Stored(_)]), "{seq}: {outcomes:?}");
+                    break;
+                }
+                Err(StoreError::Unavailable(_)) if begin.elapsed() < PATIENCE => {}
+                Err(error) => panic!("{seq}: {error}"),
+            }
+        }
+        wire.silences.fetch_add(1, Ordering::Relaxed);
+    }
+    drop(store);
+    let seqs: Vec<u64> = open(&address, &PostgresSettings { lock_wait_ms: 20_000, ..impatient() })
+        .await
+        .unwrap()
+        .scan(Position(0), 9)
+        .await
+        .unwrap()
+        .iter()
+        .map(|(_, entry)| entry.seq.0)
+        .collect();
+    assert_eq!(seqs, [1, 2, 3, 4]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

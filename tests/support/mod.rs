@@ -135,6 +135,23 @@ impl Server {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Its exit status, once it has ended by itself.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return status.code();
+            }
+            assert!(begin.elapsed() < 3 * PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Its number among the processes.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Makes people known.
     pub fn people(&self, names: &[&str]) {
         for name in names {

@@ -34,7 +34,7 @@ use std::sync::{Mutex, PoisonError, mpsc as blocking};
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::settings::PostgresSettings;
 pub use self::url::PostgresUrl;
@@ -50,7 +50,7 @@ use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
 
-/// Threads that talk to the database.
+/// Threads that read from the database; one that writes comes on top.
 const THREADS: usize = 2;
 
 /// The store in a Postgres database. Dropping the future of a write does not take back what it asked for.
@@ -71,24 +71,47 @@ impl Postgres {
     /// database, [`StoreError::Refused`] when it will not do (password, name, encoding, version, rights), and
     /// [`StoreError::Unavailable`] when trying again may help.
     pub async fn open(url: &PostgresUrl, settings: &PostgresSettings) -> Result<Postgres, StoreError> {
-        let runtime = threads()?;
         let (reading, writing) = (pool::make(url, settings, settings.connections_max)?, pool::make(url, settings, 1)?);
-        let own = settings.clone();
-        let opened = runtime.spawn(async move { Session::open(writing, &own).await }).await;
-        let session = match opened.map_err(|_| stopped()).flatten() {
-            Ok(session) => session,
+        let runtime = threads()?;
+        let (own, others) = (settings.clone(), runtime.handle().clone());
+        let (calls, queue) = mpsc::channel(QUEUE);
+        let (ended, written) = blocking::channel();
+        let (opened, hear) = oneshot::channel();
+        // A thread for the writer and its connection alone: a commit is one round trip, and every change of threads on
+        // its way would be felt.
+        let write = move || {
+            let alone = match Builder::new_current_thread().enable_all().build() {
+                Ok(alone) => alone,
+                Err(error) => return drop(opened.send(Err(no_threads(error)))),
+            };
+            alone.block_on(async move {
+                match Session::open(writing, &own).await {
+                    Ok(session) => {
+                        if opened.send(Ok(session.replaced())).is_err() {
+                            // Nobody waits for it any more.
+                            return session.close().await;
+                        }
+                        writer::run(session, queue, &others).await;
+                    }
+                    Err(error) => {
+                        let _ = opened.send(Err(error));
+                    }
+                }
+            });
+            drop(ended);
+        };
+        let spawned = std::thread::Builder::new().name("store-writer".into()).spawn(write).map_err(no_threads);
+        let heard = match spawned {
+            Ok(_) => hear.await.map_err(|_| stopped()).flatten(),
+            Err(error) => Err(error),
+        };
+        let replaced = match heard {
+            Ok(replaced) => Some(replaced),
             Err(error) => {
                 runtime.shutdown_background();
                 return Err(error);
             }
         };
-        let replaced = Some(session.replaced());
-        let (calls, queue) = mpsc::channel(QUEUE);
-        let (ended, written) = blocking::channel();
-        runtime.spawn(async move {
-            writer::run(session, queue).await;
-            drop(ended);
-        });
         let reads = Reads { pool: reading, patience: settings.patience() };
         Ok(Postgres { reads, replaced, calls: Some(calls), written: Mutex::new(written), runtime: Some(runtime) })
     }
@@ -99,8 +122,8 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::open`], but never [`StoreError::Locked`].
     pub async fn open_beside(url: &PostgresUrl, settings: &PostgresSettings) -> Result<Postgres, StoreError> {
-        let runtime = threads()?;
         let (reading, once) = (pool::make(url, settings, settings.connections_max)?, pool::make(url, settings, 1)?);
+        let runtime = threads()?;
         let migrated = runtime.spawn(async move { schema::migrate(&mut once.get().await?).await }).await;
         if let Err(error) = migrated.map_err(|_| stopped()).flatten() {
             runtime.shutdown_background();
@@ -137,7 +160,11 @@ impl Postgres {
 
 fn threads() -> Result<Runtime, StoreError> {
     let built = Builder::new_multi_thread().worker_threads(THREADS).thread_name("store").enable_all().build();
-    built.map_err(|error| StoreError::Unavailable(format!("no threads for the store: {error}")))
+    built.map_err(no_threads)
+}
+
+fn no_threads(error: std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("no threads for the store: {error}"))
 }
 
 /// A task that ends with whoever waits for it.

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::failures::stopped;
 use super::session::Session;
-use crate::store::StoreError;
 use crate::store::group::{self, Answer, Call, Work};
+use crate::store::{Outcome, StoreError};
 
 /// Asks, and waits until it is durable. Whoever stops waiting does not take it back.
 pub(super) async fn ask(calls: &mpsc::Sender<Call>, work: Work) -> Answer {
@@ -23,8 +25,12 @@ pub(super) async fn ask(calls: &mpsc::Sender<Call>, work: Work) -> Answer {
 /// Between two looks at a connection that nobody needs.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// Answers calls until nobody can ask any more.
-pub(super) async fn run(mut session: Session, mut queue: mpsc::Receiver<Call>) {
+/// More answers than this are sent by another thread, while the next group is on its way to the database.
+const TELL_HERE: usize = 8;
+
+/// Answers calls until nobody can ask any more, and all are answered. `others` are threads that may help.
+pub(super) async fn run(mut session: Session, mut queue: mpsc::Receiver<Call>, others: &Handle) {
+    let mut telling: Vec<JoinHandle<()>> = Vec::new();
     loop {
         let call = match timeout(IDLE, queue.recv()).await {
             Ok(Some(call)) => call,
@@ -35,7 +41,13 @@ pub(super) async fn run(mut session: Session, mut queue: mpsc::Receiver<Call>) {
             }
         };
         let group = group::gather(call, &mut queue);
-        if let Err(error) = answer(&mut session, group).await
+        telling.retain(|telling| !telling.is_finished());
+        let mut tell = |group: Vec<Call>, answers: Vec<Vec<Outcome>>| {
+            let count = group.len();
+            let tell = move || group.into_iter().zip(answers).for_each(|(call, outcomes)| call.tell(Ok(outcomes)));
+            if count <= TELL_HERE { tell() } else { telling.push(others.spawn(async move { tell() })) }
+        };
+        if let Err(error) = answer(&mut session, group, &mut tell).await
             && queue.is_closed()
         {
             // Nobody will come again, and the database cannot answer now: those who wait need not wait one by one.
@@ -44,22 +56,28 @@ pub(super) async fn run(mut session: Session, mut queue: mpsc::Receiver<Call>) {
             }
         }
     }
+    for told in telling {
+        // An error means that the threads are gone, and who waited with them.
+        let _ = told.await;
+    }
     session.close().await;
 }
 
 /// An error says that the store cannot answer; the group was told.
-async fn answer(session: &mut Session, group: Vec<Call>) -> Result<(), StoreError> {
+async fn answer(
+    session: &mut Session,
+    group: Vec<Call>,
+    tell: &mut (dyn FnMut(Vec<Call>, Vec<Vec<Outcome>>) + Send),
+) -> Result<(), StoreError> {
     match session.commit(&group).await {
         Ok(answers) => {
-            for (call, outcomes) in group.into_iter().zip(answers) {
-                call.tell(Ok(outcomes));
-            }
+            tell(group, answers);
             Ok(())
         }
         Err(StoreError::Refused(_)) if group.len() > 1 => {
             let mut calls = group.into_iter();
             while let Some(call) = calls.next() {
-                if let Err(error) = Box::pin(answer(session, vec![call])).await {
+                if let Err(error) = Box::pin(answer(session, vec![call], tell)).await {
                     calls.for_each(|call| call.tell(Err(group::clone(&error))));
                     return Err(error);
                 }
