@@ -44,6 +44,8 @@ pub enum Format {
 pub enum Protocol {
     /// Rank among what is available, all of one time unit before any of it is learned.
     Prequential,
+    /// Rank each person's last row of the test when all other rows are learned: looks ahead, and says how far.
+    LastInWindow,
     /// Predict, score, learn.
     Labelled,
 }
@@ -96,15 +98,20 @@ pub fn run(options: &Options, config: &Config) -> anyhow::Result<Report> {
     match (options.format, options.protocol.unwrap_or(suits)) {
         (Format::AcceptedRejected, Protocol::Labelled) => accepted_rejected(options, config),
         (Format::AcceptedRejected, _) => bail!("--protocol: accepted-rejected has no times, only `labelled` suits it"),
-        (_, Protocol::Prequential) => {
+        (_, protocol) => {
             let (log, windows) = read_log(options)?;
-            prequential(options, config, &log, windows)
+            on_log(options, config, protocol, &log, windows)
         }
-        (_, Protocol::Labelled) => bail!("--protocol: labelled is for accepted-rejected so far"),
     }
 }
 
-fn prequential(options: &Options, config: &Config, log: &Log, windows: String) -> anyhow::Result<Report> {
+fn on_log(
+    options: &Options,
+    config: &Config,
+    protocol: Protocol,
+    log: &Log,
+    windows: String,
+) -> anyhow::Result<Report> {
     let how = evaluate::Options {
         format: name_of(options.format),
         windows,
@@ -114,8 +121,19 @@ fn prequential(options: &Options, config: &Config, log: &Log, windows: String) -
         threads: options.threads,
         rankers: rankers::NAMES.to_vec(),
     };
-    let bar = progress::steps("replay", (log.rows.len() * how.rankers.len()) as u64);
-    let report = evaluate::prequential(log, &Arc::new(config.learn.clone()), &how, &|rows| bar.inc(rows))?;
+    let settings = Arc::new(config.learn.clone());
+    let passes = match protocol {
+        Protocol::Prequential => how.rankers.len(),
+        Protocol::LastInWindow => 2 * how.rankers.len(),
+        Protocol::Labelled => rankers::labels::NAMES.len(),
+    };
+    let bar = progress::steps("replay", (log.rows.len() * passes) as u64);
+    let each = |rows| bar.inc(rows);
+    let report = match protocol {
+        Protocol::Prequential => evaluate::prequential(log, &settings, &how, &each)?,
+        Protocol::LastInWindow => evaluate::last_in_window(log, &settings, &how, &each)?,
+        Protocol::Labelled => evaluate::labelled(log, &settings, &how, &each)?,
+    };
     bar.finish_and_clear();
     Ok(report)
 }
@@ -242,5 +260,7 @@ fn accepted_rejected(options: &Options, config: &Config) -> anyhow::Result<Repor
 /// The report for people.
 #[must_use]
 pub fn table(report: &Report) -> String {
-    report::table(report, &rankers::NAMES)
+    let labellers = rankers::labels::NAMES.into_iter().filter(|name| !rankers::NAMES.contains(name));
+    let order: Vec<&str> = rankers::NAMES.into_iter().chain(labellers).collect();
+    report::table(report, &order)
 }

@@ -206,8 +206,9 @@ fn three<'a>(people: impl Iterator<Item = &'a [Sums; 2]>) -> [Sums; 3] {
     [all, new, repeat]
 }
 
-/// The 2.5th and the 97.5th percentile, by nearest rank.
-fn middle_95(values: &mut [f64]) -> [f64; 2] {
+/// The 2.5th and the 97.5th percentile, by nearest rank; zeros of nothing. Sorts.
+#[must_use]
+pub fn middle_95(values: &mut [f64]) -> [f64; 2] {
     values.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| {
         let rank = (share * values.len() as f64).ceil() as usize;

@@ -12,3 +12,4 @@ pub mod offline;
 pub mod prequential;
 pub mod rankers;
 pub mod report;
+pub mod test_then_learn;

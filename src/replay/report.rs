@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::metrics::{PromisesReport, Splits};
 use super::prequential::Reward;
+use super::test_then_learn::LabelFigures;
 
 /// A whole report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -34,6 +35,9 @@ pub struct Report {
     /// Where labels were predicted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labelled: Option<Labelled>,
+    /// Predictors of labels by name, the model among them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labellers: BTreeMap<String, LabelFigures>,
     /// For protocols that look ahead: what that is, and the figures without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<Leak>,
@@ -177,11 +181,14 @@ pub fn table(report: &Report, order: &[&str]) -> String {
             "{} rows of {} people and {} items in {} time units; windows: {}",
             report.events, log.people, log.items, log.units, log.windows
         );
-        let _ = writeln!(
-            out,
-            "test: {} time units with {:.1} available on average; {} rows, ranked among {:.1} on average",
-            log.test_units, log.available_mean, report.test_events, log.available_per_row_mean
-        );
+        let _ = match report.protocol.as_str() {
+            "labelled" => writeln!(out, "test: {} rows, each predicted before it was learned", report.test_events),
+            _ => writeln!(
+                out,
+                "test: {} time units with {:.1} available on average; {} rows, ranked among {:.1} on average",
+                log.test_units, log.available_mean, report.test_events, log.available_per_row_mean
+            ),
+        };
         if log.unavailable_events > 0 {
             let _ = writeln!(out, "not ranked: {} rows whose item was not available", log.unavailable_events);
         }
@@ -192,7 +199,7 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         let _ = writeln!(out, "the same targets without the leak:");
         ranked(&mut out, &leak.without, order);
     }
-    if let Some(labelled) = &report.labelled {
+    if let Some(labelled) = report.labelled.as_ref().filter(|_| report.labellers.is_empty()) {
         for (file, auc) in &labelled.per_file {
             let _ = writeln!(out, "{file:<32} ROC AUC {auc:.4}");
         }
@@ -200,6 +207,7 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         let _ = writeln!(out, "{:<32} ROC AUC {:.4}", "pooled", labelled.auc_pooled);
         let _ = writeln!(out, "log loss {:.4}, calibration error {:.4}", labelled.log_loss, labelled.ece);
     }
+    labels(&mut out, &report.labellers, order);
     match &report.throughput {
         Some(throughput) => {
             let _ = writeln!(
@@ -214,6 +222,25 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         }
     }
     out
+}
+
+fn labels(out: &mut String, labellers: &BTreeMap<String, LabelFigures>, order: &[&str]) {
+    if labellers.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "{:<20}{:>11}{:>16}{:>18}{:>10}{:>13}",
+        "", "ROC AUC", "mean per person", "95 %", "log loss", "calibration"
+    );
+    for (name, found) in order.iter().filter_map(|name| labellers.get_key_value(*name)) {
+        let interval = format!("{:.3} - {:.3}", found.auc_mean_interval[0], found.auc_mean_interval[1]);
+        let _ = writeln!(
+            out,
+            "{name:<20}{:>11.4}{:>16.4}{interval:>18}{:>10.4}{:>13.4}",
+            found.auc_pooled, found.auc_mean, found.log_loss, found.ece
+        );
+    }
 }
 
 fn ranked(out: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &[&str]) {
