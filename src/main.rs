@@ -216,6 +216,9 @@ struct ReplayArgs {
     /// Write the report as JSON; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report as a page that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
     /// Files or folders; `.gz` and `.zst` are read as they are.
@@ -466,6 +469,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             let report = replay::run(&options, &config)?;
             if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
                 print(replay::table(&report).trim_end())?;
+            }
+            if let Some(path) = args.html {
+                let written = std::fs::write(&path, replay::page(&report));
+                written.with_context(|| format!("--html: cannot write {}", path.display()))?;
             }
             write_json(args.json, &report)
         }

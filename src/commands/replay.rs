@@ -16,6 +16,7 @@ use crate::replay::formats::accepted_rejected::LabelledFiles;
 use crate::replay::formats::time::TimeUnit;
 use crate::replay::formats::windows::WindowRows;
 use crate::replay::formats::{Columns, events, feed, items, windows};
+use crate::replay::html;
 use crate::replay::labelled::{self, Query, Row};
 use crate::replay::log::read::{self, Source};
 use crate::replay::log::{Log, WindowSource};
@@ -257,10 +258,20 @@ fn accepted_rejected(options: &Options, config: &Config) -> anyhow::Result<Repor
     Ok(report)
 }
 
+/// Rankers and labellers in the order in which they are listed.
+fn order() -> Vec<&'static str> {
+    let labellers = rankers::labels::NAMES.into_iter().filter(|name| !rankers::NAMES.contains(name));
+    rankers::NAMES.into_iter().chain(labellers).collect()
+}
+
 /// The report for people.
 #[must_use]
 pub fn table(report: &Report) -> String {
-    let labellers = rankers::labels::NAMES.into_iter().filter(|name| !rankers::NAMES.contains(name));
-    let order: Vec<&str> = rankers::NAMES.into_iter().chain(labellers).collect();
-    report::table(report, &order)
+    report::table(report, &order())
+}
+
+/// The report as a page.
+#[must_use]
+pub fn page(report: &Report) -> String {
+    html::page(report, &order())
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::log::Log;
 use super::prequential::{self, Outcome, Plan};
 use super::rankers::{self, Ranker, labels};
-use super::report::{Labelled, Leak, LogReport, Moment, RankerReport, Report, RewardReport, Throughput};
+use super::report::{Labelled, Leak, LogReport, Moment, RankerReport, Regret, Report, RewardReport, Throughput};
 use super::test_then_learn::{self, LabelFigures};
 use crate::domain::time::Millis;
 use crate::engine::settings::LearnSettings;
@@ -80,6 +80,7 @@ pub fn prequential(
     let found = ranked(&plan, settings, options, each, prequential::replay)?;
     let mut report = new_report(log, options, "prequential", test_from, started.elapsed().as_secs_f64(), &found);
     report.rankers = found.into_iter().map(|(name, _, report)| (name.to_owned(), report)).collect();
+    report.regret = Regret::of_rankers(&report.rankers);
     Ok(report)
 }
 

@@ -5,6 +5,7 @@
 
 pub mod evaluate;
 pub mod formats;
+pub mod html;
 pub mod labelled;
 pub mod log;
 pub mod metrics;

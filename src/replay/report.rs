@@ -41,6 +41,9 @@ pub struct Report {
     /// For protocols that look ahead: what that is, and the figures without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<Leak>,
+    /// What was lost over time against the best single baseline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regret: Option<Regret>,
     /// Rows per second of wall time; absent where nothing was timed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<Throughput>,
@@ -158,6 +161,46 @@ pub struct Leak {
     pub later_rows_share: f64,
     /// The same targets, ranked before anything later was learned.
     pub without: BTreeMap<String, RankerReport>,
+}
+
+/// What was lost over time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Regret {
+    /// In words: against whom, in what.
+    pub what: String,
+    /// In the order of time.
+    pub points: Vec<RegretPoint>,
+}
+
+/// One point of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct RegretPoint {
+    /// Until before this instant, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// Lost by then in all; negative when it was won.
+    pub value: f64,
+}
+
+impl Regret {
+    /// In NDCG@10 summed over rows, against the baseline that was best over all rows; `None` without both.
+    #[must_use]
+    pub fn of_rankers(rankers: &BTreeMap<String, RankerReport>) -> Option<Regret> {
+        let total = |ranker: &RankerReport| ranker.over_time.iter().map(|m| m.n as f64 * m.ndcg_10).sum::<f64>();
+        let model = rankers.get("model")?;
+        let baselines = rankers.iter().filter(|(name, _)| *name != "model");
+        let (name, best) = baselines.max_by(|a, b| total(a.1).total_cmp(&total(b.1)))?;
+        let mut value = 0.0;
+        let points = model.over_time.iter().zip(&best.over_time).map(|(model, best)| {
+            let point = RegretPoint { from_ms: model.from_ms, value };
+            value += best.n as f64 * best.ndcg_10 - model.n as f64 * model.ndcg_10;
+            point
+        });
+        let points = points.collect();
+        Some(Regret {
+            what: format!("NDCG@10 lost against {name}, the best single baseline, summed over rows"),
+            points,
+        })
+    }
 }
 
 /// Rows per second.
