@@ -86,7 +86,8 @@ impl Ranker for Noting<'_> {
 
 fn calls(log: &Log, ranker: &str) -> Vec<Call> {
     let settings = Arc::new(LearnSettings::default());
-    let plan = Plan::new(log, &settings.signals, log.rows[0].at, false);
+    // Without a test no reward is counted, which asks only for those who will be somewhere.
+    let plan = Plan::new(log, &settings.signals, log.end(), false);
     let mut noting = Noting { inner: rankers::make(ranker, log, &settings, 5).unwrap(), calls: Vec::new() };
     prequential::replay(&plan, &mut noting, &|_| ());
     noting.calls
