@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::app;
 use crate::commands::progress;
 use crate::config::Config;
 use crate::domain::ids::Key;
@@ -19,9 +20,12 @@ use crate::replay::formats::{Columns, events, feed, items, windows};
 use crate::replay::html;
 use crate::replay::labelled::{self, Query, Row};
 use crate::replay::log::read::{self, Source};
-use crate::replay::log::{Log, WindowSource};
+use crate::replay::log::{About, Log, WindowSource};
 use crate::replay::rankers;
 use crate::replay::report::{self, Report};
+
+/// Texts that are turned into vectors together.
+const TEXTS_AT_ONCE: usize = 256;
 
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -100,7 +104,8 @@ pub fn run(options: &Options, config: &Config) -> anyhow::Result<Report> {
         (Format::AcceptedRejected, Protocol::Labelled) => accepted_rejected(options, config),
         (Format::AcceptedRejected, _) => bail!("--protocol: accepted-rejected has no times, only `labelled` suits it"),
         (_, protocol) => {
-            let (log, windows) = read_log(options)?;
+            let (mut log, windows) = read_log(options)?;
+            embed_texts(&mut log, config)?;
             on_log(options, config, protocol, &log, windows)
         }
     }
@@ -197,6 +202,27 @@ fn read_log(options: &Options) -> anyhow::Result<(Log, String)> {
     let log = log.finish(windows);
     bar.finish_and_clear();
     Ok((log, said))
+}
+
+/// Turns the texts of items into vectors, as the server would; items without either stay without.
+fn embed_texts(log: &mut Log, config: &Config) -> anyhow::Result<()> {
+    let mut waiting: Vec<&mut About> =
+        log.about.iter_mut().filter(|about| about.embedding.is_none() && about.text.is_some()).collect();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let embedder = app::open_embedder(config)?;
+    let bar = progress::steps("reading texts", waiting.len() as u64);
+    for batch in waiting.chunks_mut(TEXTS_AT_ONCE) {
+        let texts: Vec<&str> = batch.iter().filter_map(|about| about.text.as_deref()).collect();
+        let vectors = embedder.embed(&texts)?;
+        for (about, vector) in batch.iter_mut().zip(vectors) {
+            about.embedding = Some(vector);
+        }
+        bar.inc(batch.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(())
 }
 
 fn window_source(options: &Options, unit: TimeUnit) -> anyhow::Result<(WindowSource, String)> {

@@ -15,6 +15,10 @@ const DAY_STEPS: u32 = 144;
 const FAVOURITES_MAX: usize = 8;
 /// How often somebody goes to a channel that they know, where one is on.
 const REPEAT_SHARE: f64 = 0.85;
+/// How often somebody comes although nothing that they know is on.
+const CURIOUS_SHARE: f64 = 0.1;
+/// How many people are asked for one visit.
+const ASKED_MAX: u32 = 64;
 /// How long a broadcast lasts, in steps.
 const BROADCAST_STEPS: RangeInclusive<u32> = 6..=36;
 
@@ -142,9 +146,16 @@ impl Viewing {
     }
 
     fn visit(&mut self, now: u32, on: &[u32], popularity: &[f64]) -> Option<Visit> {
-        let user = draw(&mut self.random, &self.activity)?;
-        let known = &mut self.favourites[user];
         let is_on = |channel: &&u32| self.channels[**channel as usize].on.is_some();
+        let mut user = draw(&mut self.random, &self.activity)?;
+        for _ in 0..ASKED_MAX {
+            let known = &self.favourites[user];
+            if known.is_empty() || known.iter().any(|c| is_on(&c)) || self.random.random_bool(CURIOUS_SHARE) {
+                break;
+            }
+            user = draw(&mut self.random, &self.activity)?;
+        }
+        let known = &mut self.favourites[user];
         let known_on: Vec<u32> = known.iter().filter(is_on).copied().collect();
         let channel = if !known_on.is_empty() && self.random.random_bool(REPEAT_SHARE) {
             // The latest ones more often.
@@ -202,6 +213,6 @@ mod tests {
         let mut seen = HashSet::new();
         let repeats = visits.iter().filter(|visit| !seen.insert((visit.user, visit.channel))).count();
         let share = repeats as f64 / visits.len() as f64;
-        assert!((0.6..0.95).contains(&share), "{share}");
+        assert!((0.7..0.95).contains(&share), "{share}");
     }
 }

@@ -62,7 +62,7 @@ body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
 padding:0 1rem}h1{font-size:1.6rem}h2{font-size:1.25rem;margin-top:2.5rem}\
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}\
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--line)}th:first-child,td:first-child\
-{text-align:left}caption{text-align:left;color:var(--soft);padding-bottom:.3rem}figure{margin:1rem 0}\
+{text-align:left}caption{text-align:left;color:var(--soft);padding:1rem 0 .3rem}figure{margin:1rem 0}\
 figcaption{color:var(--soft);font-size:.9rem}svg{width:100%;height:auto}svg text{fill:var(--soft);font-size:12px}\
 .grid{stroke:var(--line);stroke-width:1}.line{fill:none;stroke-width:2}.dot{stroke:none}\
 .s0{stroke:var(--s0)}.s1{stroke:var(--s1)}.s2{stroke:var(--s2)}.s3{stroke:var(--s3)}.s4{stroke:var(--s4)}\

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
 /// Room for labels: left, right, top, bottom.
-const MARGIN: (f64, f64, f64, f64) = (56.0, 150.0, 16.0, 44.0);
+const MARGIN: (f64, f64, f64, f64) = (64.0, 190.0, 16.0, 44.0);
 const DASHES: [&str; 6] = ["", "7 3", "2 3", "9 3 2 3", "4 4", "1 5"];
 const GRID_LINES: usize = 5;
 
