@@ -20,6 +20,7 @@ use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::times;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
 use eddyline::simulate::network::Network;
+use eddyline::simulate::viewing::Size;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -123,13 +124,22 @@ struct ServeArgs {
 #[derive(Args)]
 struct SimulateArgs {
     /// Where to write `people.jsonl` and `activities.jsonl`.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// People in the network.
-    #[arg(long, default_value_t = 200)]
-    people: usize,
+    #[arg(long, value_name = "DIR", required_unless_present = "log", conflicts_with = "log")]
+    out: Option<PathBuf>,
+    /// Write a log of live viewing instead (`user,stream,streamer,start,stop`), compressed when it ends in `.gz` or `.zst`.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// About so many rows of it.
+    #[arg(long, default_value_t = 100_000, requires = "log")]
+    rows: u64,
+    /// Channels in it.
+    #[arg(long, default_value_t = 1_500, requires = "log", value_parser = clap::value_parser!(u32).range(1..))]
+    channels: u32,
+    /// People in the network, or in the log.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    people: u32,
     /// Days of history.
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3_660))]
     days: u32,
     /// Same seed, same bytes.
     #[arg(long, default_value_t = 1)]
@@ -216,6 +226,9 @@ struct ReplayArgs {
     /// Write the report as JSON; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report as a page that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
     /// Files or folders; `.gz` and `.zst` are read as they are.
@@ -416,8 +429,15 @@ fn run(command: Command) -> anyhow::Result<()> {
             })
         }
         Command::Simulate(args) => {
-            let count = simulate::run(&args.out, args.people, args.days, args.seed, args.start)?;
-            eprintln!("{count} activities of {} people in {}", args.people, args.out.display());
+            if let Some(path) = args.log {
+                let size = Size { rows: args.rows, people: args.people, channels: args.channels, days: args.days };
+                let count = simulate::viewing(&path, size, args.seed)?;
+                eprintln!("{count} visits of {} people in {}", args.people, path.display());
+            }
+            if let Some(out) = args.out {
+                let count = simulate::run(&out, args.people as usize, args.days, args.seed, args.start)?;
+                eprintln!("{count} activities of {} people in {}", args.people, out.display());
+            }
             Ok(())
         }
         Command::Import(args) => {
@@ -466,6 +486,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             let report = replay::run(&options, &config)?;
             if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
                 print(replay::table(&report).trim_end())?;
+            }
+            if let Some(path) = args.html {
+                let written = std::fs::write(&path, replay::page(&report));
+                written.with_context(|| format!("--html: cannot write {}", path.display()))?;
             }
             write_json(args.json, &report)
         }

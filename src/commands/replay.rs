@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::app;
 use crate::commands::progress;
 use crate::config::Config;
 use crate::domain::ids::Key;
@@ -16,11 +17,15 @@ use crate::replay::formats::accepted_rejected::LabelledFiles;
 use crate::replay::formats::time::TimeUnit;
 use crate::replay::formats::windows::WindowRows;
 use crate::replay::formats::{Columns, events, feed, items, windows};
+use crate::replay::html;
 use crate::replay::labelled::{self, Query, Row};
 use crate::replay::log::read::{self, Source};
-use crate::replay::log::{Log, WindowSource};
+use crate::replay::log::{About, Log, WindowSource};
 use crate::replay::rankers;
 use crate::replay::report::{self, Report};
+
+/// Texts that are turned into vectors together.
+const TEXTS_AT_ONCE: usize = 256;
 
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,6 +49,8 @@ pub enum Format {
 pub enum Protocol {
     /// Rank among what is available, all of one time unit before any of it is learned.
     Prequential,
+    /// Rank each person's last row of the test when all other rows are learned: looks ahead, and says how far.
+    LastInWindow,
     /// Predict, score, learn.
     Labelled,
 }
@@ -96,15 +103,21 @@ pub fn run(options: &Options, config: &Config) -> anyhow::Result<Report> {
     match (options.format, options.protocol.unwrap_or(suits)) {
         (Format::AcceptedRejected, Protocol::Labelled) => accepted_rejected(options, config),
         (Format::AcceptedRejected, _) => bail!("--protocol: accepted-rejected has no times, only `labelled` suits it"),
-        (_, Protocol::Prequential) => {
-            let (log, windows) = read_log(options)?;
-            prequential(options, config, &log, windows)
+        (_, protocol) => {
+            let (mut log, windows) = read_log(options)?;
+            embed_texts(&mut log, config)?;
+            on_log(options, config, protocol, &log, windows)
         }
-        (_, Protocol::Labelled) => bail!("--protocol: labelled is for accepted-rejected so far"),
     }
 }
 
-fn prequential(options: &Options, config: &Config, log: &Log, windows: String) -> anyhow::Result<Report> {
+fn on_log(
+    options: &Options,
+    config: &Config,
+    protocol: Protocol,
+    log: &Log,
+    windows: String,
+) -> anyhow::Result<Report> {
     let how = evaluate::Options {
         format: name_of(options.format),
         windows,
@@ -114,8 +127,19 @@ fn prequential(options: &Options, config: &Config, log: &Log, windows: String) -
         threads: options.threads,
         rankers: rankers::NAMES.to_vec(),
     };
-    let bar = progress::steps("replay", (log.rows.len() * how.rankers.len()) as u64);
-    let report = evaluate::prequential(log, &Arc::new(config.learn.clone()), &how, &|rows| bar.inc(rows))?;
+    let settings = Arc::new(config.learn.clone());
+    let passes = match protocol {
+        Protocol::Prequential => how.rankers.len(),
+        Protocol::LastInWindow => 2 * how.rankers.len(),
+        Protocol::Labelled => rankers::labels::NAMES.len(),
+    };
+    let bar = progress::steps("replay", (log.rows.len() * passes) as u64);
+    let each = |rows| bar.inc(rows);
+    let report = match protocol {
+        Protocol::Prequential => evaluate::prequential(log, &settings, &how, &each)?,
+        Protocol::LastInWindow => evaluate::last_in_window(log, &settings, &how, &each)?,
+        Protocol::Labelled => evaluate::labelled(log, &settings, &how, &each)?,
+    };
     bar.finish_and_clear();
     Ok(report)
 }
@@ -180,6 +204,27 @@ fn read_log(options: &Options) -> anyhow::Result<(Log, String)> {
     Ok((log, said))
 }
 
+/// Turns the texts of items into vectors, as the server would; items without either stay without.
+fn embed_texts(log: &mut Log, config: &Config) -> anyhow::Result<()> {
+    let mut waiting: Vec<&mut About> =
+        log.about.iter_mut().filter(|about| about.embedding.is_none() && about.text.is_some()).collect();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let embedder = app::open_embedder(config)?;
+    let bar = progress::steps("reading texts", waiting.len() as u64);
+    for batch in waiting.chunks_mut(TEXTS_AT_ONCE) {
+        let texts: Vec<&str> = batch.iter().filter_map(|about| about.text.as_deref()).collect();
+        let vectors = embedder.embed(&texts)?;
+        for (about, vector) in batch.iter_mut().zip(vectors) {
+            about.embedding = Some(vector);
+        }
+        bar.inc(batch.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
 fn window_source(options: &Options, unit: TimeUnit) -> anyhow::Result<(WindowSource, String)> {
     Ok(match (&options.windows, &options.infer_windows) {
         (Some(_), Some(_)) => bail!("--windows and --infer-windows: give one of them"),
@@ -239,8 +284,20 @@ fn accepted_rejected(options: &Options, config: &Config) -> anyhow::Result<Repor
     Ok(report)
 }
 
+/// Rankers and labellers in the order in which they are listed.
+fn order() -> Vec<&'static str> {
+    let labellers = rankers::labels::NAMES.into_iter().filter(|name| !rankers::NAMES.contains(name));
+    rankers::NAMES.into_iter().chain(labellers).collect()
+}
+
 /// The report for people.
 #[must_use]
 pub fn table(report: &Report) -> String {
-    report::table(report, &rankers::NAMES)
+    report::table(report, &order())
+}
+
+/// The report as a page.
+#[must_use]
+pub fn page(report: &Report) -> String {
+    html::page(report, &order())
 }

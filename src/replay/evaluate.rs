@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use super::log::Log;
 use super::prequential::{self, Outcome, Plan};
-use super::rankers;
-use super::report::{LogReport, Moment, RankerReport, Report, RewardReport, Throughput};
+use super::rankers::{self, Ranker, labels};
+use super::report::{Labelled, Leak, LogReport, Moment, RankerReport, Regret, Report, RewardReport, Throughput};
+use super::test_then_learn::{self, LabelFigures};
 use crate::domain::time::Millis;
 use crate::engine::settings::LearnSettings;
 
@@ -58,6 +59,9 @@ pub enum EvaluateError {
     /// No target.
     #[error("the test has no rows to rank: let it begin earlier (--test-from, --test-last)")]
     NoTarget,
+    /// No label.
+    #[error("the test has no row with a label: a labelled protocol needs kinds of interaction, or views with targets")]
+    NoLabel,
 }
 
 /// The prequential protocol; `each` is told how many more rows some ranker has done.
@@ -73,20 +77,125 @@ pub fn prequential(
     let test_from = test_from(log, options.test).ok_or(EvaluateError::Empty)?;
     let started = Instant::now();
     let plan = Plan::new(log, &settings.signals, test_from, options.test_only);
+    let found = ranked(&plan, settings, options, each, prequential::replay)?;
+    let mut report = new_report(log, options, "prequential", test_from, started.elapsed().as_secs_f64(), &found);
+    report.rankers = found.into_iter().map(|(name, _, report)| (name.to_owned(), report)).collect();
+    report.regret = Regret::of_rankers(&report.rankers);
+    Ok(report)
+}
+
+/// One target per person, their last: what everybody else did later is learned before it is ranked, as leave-one-out
+/// evaluation does. The report names that leak, and gives the same targets without it.
+///
+/// # Errors
+/// [`EvaluateError`] when there is nothing to rank.
+pub fn last_in_window(
+    log: &Log,
+    settings: &Arc<LearnSettings>,
+    options: &Options,
+    each: &(impl Fn(u64) + Sync),
+) -> Result<Report, EvaluateError> {
+    let test_from = test_from(log, options.test).ok_or(EvaluateError::Empty)?;
+    let started = Instant::now();
+    let mut plan = Plan::new(log, &settings.signals, test_from, true);
+    plan.keep_last();
+    let found = ranked(&plan, settings, options, each, prequential::learn_all_then_rank)?;
+    let honest = ranked(&plan, settings, options, each, prequential::replay)?;
+    let mut report = new_report(log, options, "last-in-window", test_from, started.elapsed().as_secs_f64(), &found);
+    // Only the rows of the targets themselves are ranked: where people are in between is not the question here.
+    let named = |found: Found| -> BTreeMap<String, RankerReport> {
+        found.into_iter().map(|(name, _, one)| (name.to_owned(), RankerReport { reward: None, ..one })).collect()
+    };
+    report.rankers = named(found);
+    report.leak = Some(Leak {
+        what: "before a person's last row was ranked, what others did after it had been learned".to_owned(),
+        later_rows_share: plan.later_rows_share(),
+        without: named(honest),
+    });
+    Ok(report)
+}
+
+/// Predict, score, learn: on the labels of judged rows.
+///
+/// # Errors
+/// [`EvaluateError`] when there is nothing to predict.
+pub fn labelled(
+    log: &Log,
+    settings: &Arc<LearnSettings>,
+    options: &Options,
+    each: &(impl Fn(u64) + Sync),
+) -> Result<Report, EvaluateError> {
+    let first = log.rows.first().ok_or(EvaluateError::Empty)?.at;
+    let test_from = match options.test {
+        // Nothing has to be held back: everything is predicted before it is learned.
+        TestSpan::LastFifth => first,
+        given => test_from(log, given).ok_or(EvaluateError::Empty)?,
+    };
+    let started = Instant::now();
+    let test_events = test_then_learn::targets(log, &settings.signals, test_from);
+    if test_events == 0 {
+        return Err(EvaluateError::NoLabel);
+    }
+    let names = labels::NAMES;
+    let found = on_threads(options.threads, names.len(), |index| {
+        let mut labeller = labels::make(names[index], log, settings)?;
+        let found = test_then_learn::replay(log, &settings.signals, test_from, &mut *labeller, each);
+        Some((names[index].to_owned(), found.seconds, found.figures(RESAMPLES, options.seed)))
+    });
+    let found: Vec<(String, f64, LabelFigures)> = found.into_iter().flatten().collect();
+    let seconds = started.elapsed().as_secs_f64();
+    let labelled = found.iter().find(|(name, ..)| name == "model").map(|(_, _, model)| Labelled {
+        auc_mean: model.auc_mean,
+        auc_pooled: model.auc_pooled,
+        log_loss: model.log_loss,
+        ece: model.ece,
+        per_file: BTreeMap::new(),
+    });
+    let ranker_seconds = found.iter().map(|(name, seconds, _)| (name.clone(), *seconds)).collect();
+    Ok(Report {
+        test_events,
+        log: Some(of_log(log, test_from, &options.windows)),
+        labelled,
+        throughput: Some(throughput(log, seconds, ranker_seconds)),
+        labellers: found.into_iter().map(|(name, _, figures)| (name, figures)).collect(),
+        ..new_report(log, options, "labelled", test_from, seconds, &[])
+    })
+}
+
+/// By ranker: its name, what became of it, and that as figures.
+type Found = Vec<(&'static str, Outcome, RankerReport)>;
+
+fn ranked<'a>(
+    plan: &Plan<'a>,
+    settings: &Arc<LearnSettings>,
+    options: &Options,
+    each: &(impl Fn(u64) + Sync),
+    replay: impl Fn(&Plan<'a>, &mut dyn Ranker, &dyn Fn(u64)) -> Outcome + Sync,
+) -> Result<Found, EvaluateError> {
     if plan.targets() == 0 {
         return Err(EvaluateError::NoTarget);
     }
     let found = on_threads(options.threads, options.rankers.len(), |index| {
-        let mut ranker = rankers::make(options.rankers[index], log, settings, options.seed)?;
-        let outcome = prequential::replay(&plan, &mut *ranker, each);
-        let report = of_ranker(&plan, &outcome, options.seed);
+        let mut ranker = rankers::make(options.rankers[index], plan.log, settings, options.seed)?;
+        let outcome = replay(plan, &mut *ranker, &|rows| each(rows));
+        let report = of_ranker(plan, &outcome, options.seed);
         Some((options.rankers[index], outcome, report))
     });
-    let found: Vec<(&str, Outcome, RankerReport)> = found.into_iter().flatten().collect();
-    let seconds = started.elapsed().as_secs_f64();
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// All but the figures.
+fn new_report(
+    log: &Log,
+    options: &Options,
+    protocol: &str,
+    test_from: Millis,
+    seconds: f64,
+    found: &[(&'static str, Outcome, RankerReport)],
+) -> Report {
     let mut report = Report {
         format: options.format.clone(),
-        protocol: "prequential".to_owned(),
+        protocol: protocol.to_owned(),
         seed: options.seed,
         events: log.rows.len() as u64,
         seconds,
@@ -99,10 +208,10 @@ pub fn prequential(
             unavailable_events: outcome.unavailable,
             ..of_log(log, test_from, &options.windows)
         });
+        let seconds_of = found.iter().map(|(name, outcome, _)| ((*name).to_owned(), outcome.seconds)).collect();
+        report.throughput = Some(throughput(log, seconds, seconds_of));
     }
-    report.throughput = Some(throughput(log, seconds, &found));
-    report.rankers = found.into_iter().map(|(name, _, report)| (name.to_owned(), report)).collect();
-    Ok(report)
+    report
 }
 
 /// The first instant of the test; `None` for a log without rows.
@@ -148,10 +257,8 @@ fn of_ranker(plan: &Plan<'_>, outcome: &Outcome, seed: u64) -> RankerReport {
     }
 }
 
-fn throughput(log: &Log, seconds: f64, found: &[(&str, Outcome, RankerReport)]) -> Throughput {
+fn throughput(log: &Log, seconds: f64, ranker_seconds: BTreeMap<String, f64>) -> Throughput {
     let rows = log.rows.len() as f64;
-    let ranker_seconds: BTreeMap<String, f64> =
-        found.iter().map(|(name, outcome, _)| ((*name).to_owned(), outcome.seconds)).collect();
     let model = ranker_seconds.get("model").copied().unwrap_or_default();
     Throughput {
         overall_per_second: rows / seconds.max(1e-9),

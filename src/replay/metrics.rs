@@ -206,8 +206,9 @@ fn three<'a>(people: impl Iterator<Item = &'a [Sums; 2]>) -> [Sums; 3] {
     [all, new, repeat]
 }
 
-/// The 2.5th and the 97.5th percentile, by nearest rank.
-fn middle_95(values: &mut [f64]) -> [f64; 2] {
+/// The 2.5th and the 97.5th percentile, by nearest rank; zeros of nothing. Sorts.
+#[must_use]
+pub fn middle_95(values: &mut [f64]) -> [f64; 2] {
     values.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| {
         let rank = (share * values.len() as f64).ceil() as usize;
@@ -284,5 +285,75 @@ impl Promises {
             ece: gaps / n,
             bins: bins.collect(),
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn near(found: f64, expected: f64) -> bool {
+        (found - expected).abs() < 1e-12
+    }
+
+    #[test]
+    fn ranks_and_their_figures_as_a_hand_counts_them() {
+        let nan = f32::NAN;
+        for (name, scores, place, rank, ndcg, auc) in [
+            ("first", &[3.0, 1.0, 2.0][..], 0, 1, 1.0, 1.0),
+            ("second", &[3.0, 1.0, 2.0], 2, 2, 1.0 / 3.0_f64.log2(), 0.5),
+            ("last", &[3.0, 1.0, 2.0], 1, 3, 0.5, 0.0),
+            ("a tie before it", &[2.0, 2.0], 1, 2, 1.0 / 3.0_f64.log2(), 0.0),
+            ("a tie after it", &[2.0, 2.0], 0, 1, 1.0, 1.0),
+            ("alone", &[0.0], 0, 1, 1.0, 0.5),
+            ("never a number before a number", &[nan, 0.0], 1, 1, 1.0, 1.0),
+            ("not a number itself", &[nan, 0.0, nan], 2, 3, 0.5, 0.0),
+        ] {
+            let found = Rank::of_place(scores, place);
+            assert_eq!(found, Rank { rank, of: scores.len() as u32 }, "{name}");
+            assert!(near(found.ndcg_10(), ndcg) && near(found.auc(), auc), "{name}: {found:?}");
+        }
+        let eleventh = Rank { rank: 11, of: 20 };
+        assert!(near(eleventh.ndcg_10(), 0.0) && near(eleventh.auc(), 9.0 / 19.0));
+    }
+
+    #[test]
+    fn splits_are_counted_apart_and_resampled_alike() {
+        let mut people = PerPerson::new(4);
+        for (person, is_repeat, rank) in [(0, false, 1), (0, true, 2), (1, true, 6), (2, false, 11), (2, true, 1)] {
+            people.add(person, is_repeat, Rank { rank, of: 20 });
+        }
+        let found = people.splits(200, 7);
+        assert_eq!((found.all.n, found.new.n, found.repeat.n), (5, 2, 3));
+        assert!(near(found.all.hr_1, 0.4) && near(found.all.hr_5, 0.6) && near(found.all.hr_10, 0.8));
+        assert!(near(found.new.mrr, (1.0 + 1.0 / 11.0) / 2.0) && near(found.repeat.mrr, (0.5 + 1.0 / 6.0 + 1.0) / 3.0));
+        let intervals = found.all.intervals.unwrap();
+        assert!(intervals.mrr[0] <= found.all.mrr && found.all.mrr <= intervals.mrr[1]);
+        assert!(intervals.mrr[0] < intervals.mrr[1], "{intervals:?}");
+        assert_eq!(found, people.splits(200, 7), "the same seed, the same interval");
+        assert!(PerPerson::new(3).splits(10, 1).all.intervals.is_none(), "of nothing there is no interval");
+    }
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let mut values: Vec<f64> = (1..=1_000).rev().map(f64::from).collect();
+        assert_eq!(middle_95(&mut values), [25.0, 975.0]);
+        assert_eq!(middle_95(&mut [3.0]), [3.0, 3.0]);
+        assert_eq!(middle_95(&mut []), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn promises_are_those_of_a_softmax() {
+        let mut promises = Promises::default();
+        assert!(promises.report().is_none());
+        // Odds of 3 to 1: the first is promised 0.75; once it is the target, once the other is.
+        let scores = [3.0_f32.ln(), 0.0];
+        promises.record(&scores, 0, Rank { rank: 1, of: 2 });
+        promises.record(&scores, 1, Rank { rank: 2, of: 2 });
+        let found = promises.report().unwrap();
+        let expected = -(0.75_f64.ln() + 0.25_f64.ln()) / 2.0;
+        assert!((found.log_loss - expected).abs() < 1e-6 && near(found.log_loss_chance, 2.0_f64.ln()));
+        assert!((found.ece - 0.25).abs() < 1e-6 && found.bins[7].n == 2 && near(found.bins[7].came_true, 0.5));
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod evaluate;
 pub mod formats;
+pub mod html;
 pub mod labelled;
 pub mod log;
 pub mod metrics;
@@ -12,3 +13,4 @@ pub mod offline;
 pub mod prequential;
 pub mod rankers;
 pub mod report;
+pub mod test_then_learn;

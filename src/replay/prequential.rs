@@ -77,6 +77,28 @@ impl<'a> Plan<'a> {
         Plan { log, test_from, test_only, roles, steps, presence }
     }
 
+    /// Keeps one target per person: the last one of the test.
+    pub fn keep_last(&mut self) {
+        let mut kept: HashSet<u32> = HashSet::new();
+        for (row, role) in self.log.rows.iter().zip(&mut self.roles).rev() {
+            if row.at < self.test_from || (*role != Role::Learned && !kept.insert(row.user)) {
+                *role = Role::Learned;
+            }
+        }
+    }
+
+    /// Mean over the targets of the share of all other rows that happened after them.
+    #[must_use]
+    pub fn later_rows_share(&self) -> f64 {
+        let rows = &self.log.rows;
+        let others: Vec<Millis> =
+            rows.iter().zip(&self.roles).filter(|(_, role)| **role == Role::Learned).map(|(row, _)| row.at).collect();
+        let later = |at: Millis| (others.len() - others.partition_point(|other| *other <= at)) as f64;
+        let targets = rows.iter().zip(&self.roles).filter(|(_, role)| **role != Role::Learned);
+        let (sum, n) = targets.fold((0.0, 0.0), |(sum, n), (row, _)| (sum + later(row.at), n + 1.0));
+        sum / (n * others.len() as f64).max(1.0)
+    }
+
     /// Rows that the table counts, if their items are open.
     #[must_use]
     pub fn targets(&self) -> usize {
@@ -156,18 +178,10 @@ pub struct Reward {
 }
 
 /// Replays the log for one ranker; `each` is told after every few rows how many more were done.
-pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, mut each: impl FnMut(u64)) -> Outcome {
+pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> Outcome {
     let log = plan.log;
     let started = Instant::now();
-    let mut outcome = Outcome {
-        per_person: PerPerson::new(log.users.len()),
-        over_time: vec![Sums::default(); BUCKETS],
-        promises: Promises::default(),
-        unavailable: 0,
-        available: 0,
-        reward: Reward::default(),
-        seconds: 0.0,
-    };
+    let mut outcome = Outcome::new(log.users.len());
     let (mut walk, mut scores, mut told) = (log.availability.walk(), Vec::new(), 0);
     let judges = ranker.is_log_odds();
     for (now, range) in &plan.steps {
@@ -207,6 +221,57 @@ pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, mut each: impl FnMut(u64
     }
     outcome.seconds = started.elapsed().as_secs_f64();
     outcome
+}
+
+/// Learns everything but the targets, whenever it happened, and ranks the targets afterwards, each among what was
+/// available then. The figures look ahead.
+pub fn learn_all_then_rank(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> Outcome {
+    let log = plan.log;
+    let started = Instant::now();
+    let mut outcome = Outcome::new(log.users.len());
+    let (mut walk, mut told) = (log.availability.walk(), 0);
+    for (now, range) in &plan.steps {
+        ranker.begin(*now, walk.move_to(*now));
+        for index in range.clone().filter(|index| plan.roles[*index] == Role::Learned) {
+            ranker.learn(index);
+        }
+        if range.end >= told + 1024 || range.end == log.rows.len() {
+            each((range.end - told) as u64);
+            told = range.end;
+        }
+    }
+    let (mut walk, mut scores) = (log.availability.walk(), Vec::new());
+    for (row, role) in log.rows.iter().zip(&plan.roles).filter(|(_, role)| **role != Role::Learned) {
+        walk.move_to(row.at);
+        let Ok(place) = walk.open().binary_search(&row.item) else {
+            outcome.unavailable += 1;
+            continue;
+        };
+        ranker.scores(row.user, walk.open(), row.at, &mut scores);
+        let rank = Rank::of_place(&scores, place);
+        outcome.over_time[plan.bucket(row.at)].add(rank);
+        if ranker.is_log_odds() {
+            outcome.promises.record(&scores, place, rank);
+        }
+        outcome.per_person.add(row.user, *role == Role::Repeat, rank);
+        outcome.available += u64::from(rank.of);
+    }
+    outcome.seconds = started.elapsed().as_secs_f64();
+    outcome
+}
+
+impl Outcome {
+    fn new(people: usize) -> Outcome {
+        Outcome {
+            per_person: PerPerson::new(people),
+            over_time: vec![Sums::default(); BUCKETS],
+            promises: Promises::default(),
+            unavailable: 0,
+            available: 0,
+            reward: Reward::default(),
+            seconds: 0.0,
+        }
+    }
 }
 
 /// The original formulation: what each person is recommended now, against where they are in the next time unit. Who is

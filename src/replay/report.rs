@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::metrics::{PromisesReport, Splits};
 use super::prequential::Reward;
+use super::test_then_learn::LabelFigures;
 
 /// A whole report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -34,9 +35,15 @@ pub struct Report {
     /// Where labels were predicted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labelled: Option<Labelled>,
+    /// Predictors of labels by name, the model among them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labellers: BTreeMap<String, LabelFigures>,
     /// For protocols that look ahead: what that is, and the figures without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<Leak>,
+    /// What was lost over time against the best single baseline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regret: Option<Regret>,
     /// Rows per second of wall time; absent where nothing was timed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<Throughput>,
@@ -156,6 +163,46 @@ pub struct Leak {
     pub without: BTreeMap<String, RankerReport>,
 }
 
+/// What was lost over time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Regret {
+    /// In words: against whom, in what.
+    pub what: String,
+    /// In the order of time.
+    pub points: Vec<RegretPoint>,
+}
+
+/// One point of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct RegretPoint {
+    /// Until before this instant, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// Lost by then in all; negative when it was won.
+    pub value: f64,
+}
+
+impl Regret {
+    /// In NDCG@10 summed over rows, against the baseline that was best over all rows; `None` without both.
+    #[must_use]
+    pub fn of_rankers(rankers: &BTreeMap<String, RankerReport>) -> Option<Regret> {
+        let total = |ranker: &RankerReport| ranker.over_time.iter().map(|m| m.n as f64 * m.ndcg_10).sum::<f64>();
+        let model = rankers.get("model")?;
+        let baselines = rankers.iter().filter(|(name, _)| *name != "model");
+        let (name, best) = baselines.max_by(|a, b| total(a.1).total_cmp(&total(b.1)))?;
+        let mut value = 0.0;
+        let points = model.over_time.iter().zip(&best.over_time).map(|(model, best)| {
+            let point = RegretPoint { from_ms: model.from_ms, value };
+            value += best.n as f64 * best.ndcg_10 - model.n as f64 * model.ndcg_10;
+            point
+        });
+        let points = points.collect();
+        Some(Regret {
+            what: format!("NDCG@10 lost against {name}, the best single baseline, summed over rows"),
+            points,
+        })
+    }
+}
+
 /// Rows per second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Throughput {
@@ -177,11 +224,14 @@ pub fn table(report: &Report, order: &[&str]) -> String {
             "{} rows of {} people and {} items in {} time units; windows: {}",
             report.events, log.people, log.items, log.units, log.windows
         );
-        let _ = writeln!(
-            out,
-            "test: {} time units with {:.1} available on average; {} rows, ranked among {:.1} on average",
-            log.test_units, log.available_mean, report.test_events, log.available_per_row_mean
-        );
+        let _ = match report.protocol.as_str() {
+            "labelled" => writeln!(out, "test: {} rows, each predicted before it was learned", report.test_events),
+            _ => writeln!(
+                out,
+                "test: {} time units with {:.1} available on average; {} rows, ranked among {:.1} on average",
+                log.test_units, log.available_mean, report.test_events, log.available_per_row_mean
+            ),
+        };
         if log.unavailable_events > 0 {
             let _ = writeln!(out, "not ranked: {} rows whose item was not available", log.unavailable_events);
         }
@@ -192,7 +242,7 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         let _ = writeln!(out, "the same targets without the leak:");
         ranked(&mut out, &leak.without, order);
     }
-    if let Some(labelled) = &report.labelled {
+    if let Some(labelled) = report.labelled.as_ref().filter(|_| report.labellers.is_empty()) {
         for (file, auc) in &labelled.per_file {
             let _ = writeln!(out, "{file:<32} ROC AUC {auc:.4}");
         }
@@ -200,6 +250,7 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         let _ = writeln!(out, "{:<32} ROC AUC {:.4}", "pooled", labelled.auc_pooled);
         let _ = writeln!(out, "log loss {:.4}, calibration error {:.4}", labelled.log_loss, labelled.ece);
     }
+    labels(&mut out, &report.labellers, order);
     match &report.throughput {
         Some(throughput) => {
             let _ = writeln!(
@@ -214,6 +265,25 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         }
     }
     out
+}
+
+fn labels(out: &mut String, labellers: &BTreeMap<String, LabelFigures>, order: &[&str]) {
+    if labellers.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "{:<20}{:>11}{:>16}{:>18}{:>10}{:>13}",
+        "", "ROC AUC", "mean per person", "95 %", "log loss", "calibration"
+    );
+    for (name, found) in order.iter().filter_map(|name| labellers.get_key_value(*name)) {
+        let interval = format!("{:.3} - {:.3}", found.auc_mean_interval[0], found.auc_mean_interval[1]);
+        let _ = writeln!(
+            out,
+            "{name:<20}{:>11.4}{:>16.4}{interval:>18}{:>10.4}{:>13.4}",
+            found.auc_pooled, found.auc_mean, found.log_loss, found.ece
+        );
+    }
 }
 
 fn ranked(out: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &[&str]) {

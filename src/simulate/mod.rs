@@ -10,6 +10,7 @@ pub mod network;
 pub mod taste;
 pub mod text;
 mod vocabulary;
+pub mod viewing;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

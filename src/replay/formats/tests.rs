@@ -9,8 +9,11 @@ use tempfile::TempDir;
 use super::accepted_rejected::LabelledFiles;
 use super::activities::{Activities, Verb};
 use super::events::{self, Events};
+use super::feed::{self, Action, Feed};
 use super::follows::Follows;
 use super::items::Items;
+use super::live_intervals::LiveIntervals;
+use super::movielens::Ratings;
 use super::time::TimeUnit;
 use super::windows::read_windows;
 use super::{Columns, FormatError, Progress};
@@ -324,5 +327,83 @@ fn broken_activities_are_named() {
         ],
         "jsonl",
         |folder, paths| outcome(folder, Activities::open(&paths, None, None)).map(|rows| rows.len()),
+    );
+}
+
+#[test]
+fn presence_is_read_in_steps() {
+    let folder = TempDir::new().unwrap();
+    let paths = file(&folder, "log.csv.gz", b"1,33842865744,mithrain,154,156\r\n2, 7 ,b,3,3\n");
+    let rows = outcome(&folder, LiveIntervals::open(&paths, TimeUnit::TEN_MINUTES, None)).unwrap();
+    let spans: Vec<(&str, &str, i64, i64)> = rows
+        .iter()
+        .map(|row| (row.streamer.as_str(), row.stream.as_str(), row.start.0 / 600_000, row.stop.0 / 600_000))
+        .collect();
+    // Who stops in the step in which they start was there in that step.
+    assert_eq!(spans, [("mithrain", "33842865744", 154, 156), ("b", "7", 3, 4)]);
+}
+
+#[test]
+fn broken_presence_is_named() {
+    refused(
+        &[
+            (
+                "too few cells",
+                b"1,2,3,4\n",
+                "line 1: has 4 cells where there must be 5: user,stream,streamer,start,stop",
+            ),
+            ("too many cells", b"1,2,3,4,5\n1,2,3,4,5,6\n", "line 2: has 6 cells"),
+            ("a header", b"user,stream,streamer,start,stop\n", "line 1, column start: `start` is not an integer"),
+            ("no streamer", b"1,2,,4,5\n", "line 1, column streamer: must not be empty"),
+            ("backwards", b"1,2,3,5,4\n", "column stop: `4` is not at or after the start"),
+            ("not UTF-8", b"\xff,2,3,4,5\n", "line 1: is not UTF-8"),
+        ],
+        "csv",
+        |folder, paths| {
+            outcome(folder, LiveIntervals::open(&paths, TimeUnit::TEN_MINUTES, None)).map(|rows| rows.len())
+        },
+    );
+}
+
+#[test]
+fn ratings_are_read() {
+    let folder = TempDir::new().unwrap();
+    let paths = file(&folder, "u.data", b"196\t242\t3\t881250949\n");
+    let rows = outcome(&folder, Ratings::open(&paths, TimeUnit::SECONDS, None)).unwrap();
+    let row = &rows[0];
+    assert_eq!((row.user.as_str(), row.item.as_str(), row.rating), ("196", "242", 3.0));
+    assert_eq!(row.time, Millis(881_250_949_000));
+    refused(
+        &[
+            ("commas", b"1,2,3,4\n", "line 1: has 1 cells with tabs between them where there must be 4"),
+            ("no number", b"1\t2\tgood\t4\n", "line 1, column rating: `good` is not a rating"),
+            ("not finite", b"1\t2\tNaN\t4\n", "column rating"),
+            ("no time", b"1\t2\t3\t\n", "column timestamp"),
+        ],
+        "data",
+        |folder, paths| outcome(folder, Ratings::open(&paths, TimeUnit::SECONDS, None)).map(|rows| rows.len()),
+    );
+}
+
+#[test]
+fn feeds_are_read() {
+    let head = b"timestamp,user_id,post_id,action,target\n";
+    let with = |row: &[u8]| [&head[..], row].concat();
+    let open = |paths: &[PathBuf]| Feed::open(paths, Columns::default(), TimeUnit::SECONDS, None);
+    let folder = TempDir::new().unwrap();
+    let rows = with(b"2021-10-20 11:08:10,9,22,view,1\n2021-10-20 11:08:25,9,22,like,0\n");
+    let rows = outcome(&folder, open(&file(&folder, "log.csv", &rows))).unwrap();
+    assert_eq!((rows[0].action, rows[1].action), (Action::View { liked: true }, Action::Like));
+    assert_eq!(rows[1].time.since(rows[0].time), 15_000);
+    assert!(Columns::parse("user=u", &feed::ROLES).is_err());
+    refused(
+        &[
+            ("no column", b"timestamp,user_id,post_id,target\n", "there is no column `action` in the header"),
+            ("another action", &with(b"1,9,22,hide,0\n"), "line 2, column action: `hide` is not view or like"),
+            ("no target", &with(b"1,9,22,view,\n"), "line 2, column target: `` is not 0 or 1"),
+            ("another target", &with(b"1,9,22,view,2\n"), "line 2, column target: `2` is not 0 or 1"),
+        ],
+        "csv",
+        |folder, paths| outcome(folder, open(&paths)).map(|rows| rows.len()),
     );
 }

@@ -159,3 +159,76 @@ impl<'a> Walk<'a> {
         &self.open
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is open at an instant by the definition, item by item: some start lies back by less than the tail, or two
+    /// starts around the instant follow each other within the gap.
+    fn naive(starts: &[(u32, i64)], gap: i64, tail: i64, item: u32, now: i64) -> bool {
+        let mut own: Vec<i64> = starts.iter().filter(|start| start.0 == item).map(|start| start.1).collect();
+        own.sort_unstable();
+        own.iter().any(|start| (*start..*start + tail).contains(&now))
+            || own.windows(2).any(|pair| pair[1] - pair[0] <= gap && pair[0] <= now && now < pair[1])
+    }
+
+    fn presence(item: u32, start: i64, stop: i64) -> Presence {
+        Presence { item, start: Millis(start), stop: Millis(stop) }
+    }
+
+    proptest! {
+        /// Inferred windows are those of the definition, at every instant, and edges alternate per item.
+        #[test]
+        fn inferred_windows_are_those_of_the_definition(
+            starts in vec((0..3_u32, 0..60_i64), 0..25), gap in 0..9_i64, tail in 1..9_i64,
+        ) {
+            let rows = starts.iter().map(|(item, start)| presence(*item, *start, start + 1));
+            let found = Availability::inferred(rows, gap, tail);
+            let mut walk = found.walk();
+            let mut open_sum = 0;
+            for now in -1..80 {
+                walk.move_to(Millis(now));
+                let expected: Vec<u32> = (0..3).filter(|item| naive(&starts, gap, tail, *item, now)).collect();
+                prop_assert_eq!(walk.open(), &expected[..], "at {}", now);
+                open_sum += expected.len();
+            }
+            let mean = found.mean_open(Millis(-1), Millis(80));
+            prop_assert!((mean - open_sum as f64 / 81.0).abs() < 1e-9);
+            for item in 0..3 {
+                let own: Vec<bool> = found.edges().iter().filter(|e| e.item == item).map(|e| e.opens).collect();
+                prop_assert!(own.chunks(2).all(|pair| pair == [true, false]), "{:?}", own);
+            }
+        }
+
+        /// The union holds an instant when somebody was there.
+        #[test]
+        fn the_union_is_where_anybody_was(rows in vec((0..3_u32, 0..40_i64, 1..8_i64), 0..25)) {
+            let found = Availability::union(rows.iter().map(|(item, start, stay)| presence(*item, *start, start + stay)));
+            let mut walk = found.walk();
+            for now in 0..50 {
+                walk.move_to(Millis(now));
+                let there = |item: &u32| rows.iter().any(|(at, from, stay)| at == item && (*from..from + stay).contains(&now));
+                prop_assert_eq!(walk.open(), &(0..3).filter(there).collect::<Vec<u32>>()[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn without_windows_an_item_opens_with_its_first_row_and_stays() {
+        let found = Availability::from_first_row([presence(1, 9, 10), presence(1, 4, 5)].into_iter(), 3);
+        assert_eq!(found.edges(), [Edge { at: Millis(4), opens: true, item: 1 }]);
+    }
+
+    #[test]
+    fn given_windows_may_be_open_ended_and_overlap() {
+        let list = [(0, Millis(5), None), (1, Millis(1), Some(Millis(4))), (1, Millis(3), Some(Millis(6)))];
+        let found = Availability::given(list.into_iter());
+        let edges: Vec<(i64, bool, u32)> = found.edges().iter().map(|e| (e.at.0, e.opens, e.item)).collect();
+        assert_eq!(edges, [(1, true, 1), (5, true, 0), (6, false, 1)]);
+    }
+}

@@ -296,3 +296,49 @@ fn natural(a: &str, b: &str) -> Ordering {
         (None, None) => a.cmp(b),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn row(user: u32, item: u32, at: i64, kind: Kind, is_judged: bool) -> Row {
+        Row { at: Millis(at), user, item, stay_ms: 0, act: Act::Interacted(kind), is_judged }
+    }
+
+    #[test]
+    fn rows_are_sorted_and_numbered_by_name_whatever_their_order() {
+        let mut log = LogBuilder::new(10, false);
+        for (user, item, at) in [("b", "10", 25), ("a", "9", 14), ("b", "x", 14)] {
+            let (user, item) = (log.user(&Key::new(user).unwrap()), log.item(&Key::new(item).unwrap()));
+            log.push(row(user, item, at, Kind::Click, false));
+        }
+        let log = log.finish(WindowSource::FirstRow);
+        assert_eq!(log.items.iter().map(Key::as_str).collect::<Vec<_>>(), ["9", "10", "x"]);
+        let rows: Vec<(i64, u32, u32)> = log.rows.iter().map(|row| (row.at.0, row.user, row.item)).collect();
+        assert_eq!(rows, [(10, 0, 0), (10, 1, 2), (20, 1, 1)], "rounded down to the unit");
+        assert_eq!(log.steps().collect::<Vec<_>>(), [0..2, 2..3]);
+        assert_eq!(log.end(), Millis(30));
+        assert!(std::mem::size_of::<Row>() <= 24);
+    }
+
+    #[test]
+    fn a_like_that_is_told_twice_counts_once() {
+        let mut log = LogBuilder::new(1, false);
+        let key = Key::new("k").unwrap();
+        let (user, item) = (log.user(&key), log.item(&key));
+        for (at, kind, is_judged) in [
+            (5, Kind::Like, false),
+            (1, Kind::Like, false),
+            (2, Kind::Skip, true),
+            (3, Kind::Like, true),
+            (9, Kind::Like, false),
+        ] {
+            log.push(row(user, item, at, kind, is_judged));
+        }
+        log.merge_repeated_likes();
+        let log = log.finish(WindowSource::FirstRow);
+        // That at 1 came before any view told of it; that at 5 repeats the view at 3; that at 9 is one of its own.
+        assert_eq!(log.rows.iter().map(|row| row.at.0).collect::<Vec<_>>(), [1, 2, 3, 9]);
+    }
+}

@@ -5,6 +5,7 @@
 //! which is the protocol's.
 
 mod history;
+pub mod labels;
 mod model;
 mod popularity;
 mod random;

@@ -1,0 +1,211 @@
+//! Line plots as SVG, each with a table of its numbers.
+//!
+//! Invariant: coordinates are finite and rounded to a tenth of a pixel; series differ in dashes as well as in colour.
+
+use std::fmt::Write as _;
+
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 320.0;
+/// Room for labels: left, right, top, bottom.
+const MARGIN: (f64, f64, f64, f64) = (64.0, 190.0, 16.0, 44.0);
+const DASHES: [&str; 6] = ["", "7 3", "2 3", "9 3 2 3", "4 4", "1 5"];
+const GRID_LINES: usize = 5;
+
+/// One axis.
+#[derive(Clone, Debug)]
+pub(super) struct Axis {
+    name: String,
+    /// From the points when absent.
+    range: Option<(f64, f64)>,
+    /// Values are milliseconds since 1970, told as days since the first.
+    is_time: bool,
+}
+
+impl Axis {
+    pub(super) fn new(name: &str) -> Axis {
+        Axis { name: name.to_owned(), range: None, is_time: false }
+    }
+
+    /// From 0 to 1.
+    pub(super) fn unit(name: &str) -> Axis {
+        Axis { range: Some((0.0, 1.0)), ..Axis::new(name) }
+    }
+
+    pub(super) fn time(name: &str) -> Axis {
+        Axis { name: format!("{name}, days since the beginning"), range: None, is_time: true }
+    }
+}
+
+/// One line.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    name: String,
+    points: Vec<(f64, f64)>,
+    /// Drawn faintly, and not in the table: what would be perfect.
+    is_even: bool,
+}
+
+impl Series {
+    pub(super) fn new(name: &str, points: Vec<(f64, f64)>) -> Series {
+        Series { name: name.to_owned(), points, is_even: false }
+    }
+
+    pub(super) fn even() -> Series {
+        Series { is_even: true, ..Series::new("perfect", vec![(0.0, 0.0), (1.0, 1.0)]) }
+    }
+}
+
+/// A plot.
+#[derive(Clone, Debug)]
+pub(super) struct Plot {
+    pub(super) title: String,
+    pub(super) about: String,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    pub(super) series: Vec<Series>,
+}
+
+impl Plot {
+    /// The picture with its caption and its numbers; nothing without a point.
+    pub(super) fn figure(&self) -> String {
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        if points().next().is_none() {
+            return String::new();
+        }
+        let (x, y) = (range(&self.x, points().map(|point| point.0)), range(&self.y, points().map(|point| point.1)));
+        let id: String = self.title.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let mut out = format!(
+            "<figure><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\">\
+             <title id=\"{id}-t\">{}</title><desc id=\"{id}-d\">{}</desc>",
+            escape(&self.title),
+            escape(&self.about)
+        );
+        let (left, right, top, bottom) = MARGIN;
+        let place_x = |value: f64| left + (value - x.0) / (x.1 - x.0) * (WIDTH - left - right);
+        let place_y = |value: f64| HEIGHT - bottom - (value - y.0) / (y.1 - y.0) * (HEIGHT - top - bottom);
+        for line in 0..=GRID_LINES {
+            let share = line as f64 / GRID_LINES as f64;
+            let (at_x, at_y) = (x.0 + share * (x.1 - x.0), y.0 + share * (y.1 - y.0));
+            let (px, py) = (place_x(at_x), place_y(at_y));
+            let _ = write!(
+                out,
+                "<line class=\"grid\" x1=\"{left}\" x2=\"{:.1}\" y1=\"{py:.1}\" y2=\"{py:.1}\"/><text x=\"{:.1}\" \
+                 y=\"{:.1}\" text-anchor=\"end\">{}</text><text x=\"{px:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}\
+                 </text>",
+                WIDTH - right,
+                left - 6.0,
+                py + 4.0,
+                label(&self.y, at_y, y),
+                HEIGHT - bottom + 18.0,
+                label(&self.x, at_x, x)
+            );
+        }
+        let _ = write!(
+            out,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            (left + WIDTH - right) / 2.0,
+            HEIGHT - 6.0,
+            escape(&self.x.name)
+        );
+        let mut coloured = 0;
+        for series in &self.series {
+            let mut path = String::new();
+            for (at, (px, py)) in series.points.iter().enumerate() {
+                let command = if at == 0 { 'M' } else { 'L' };
+                let _ = write!(path, "{command}{:.1} {:.1}", place_x(*px), place_y(*py));
+            }
+            if series.is_even {
+                let _ = write!(out, "<path class=\"line even\" d=\"{path}\"/>");
+                continue;
+            }
+            let (class, dash) = (coloured % 6, DASHES[coloured % DASHES.len()]);
+            let key_y = top + 10.0 + 20.0 * coloured as f64;
+            coloured += 1;
+            let _ = write!(
+                out,
+                "<path class=\"line s{class}\" stroke-dasharray=\"{dash}\" d=\"{path}\"/><line class=\"line s{class}\" \
+                 stroke-dasharray=\"{dash}\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{key_y:.1}\" y2=\"{key_y:.1}\"/><text \
+                 x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                WIDTH - right + 8.0,
+                WIDTH - right + 32.0,
+                WIDTH - right + 38.0,
+                key_y + 4.0,
+                escape(&series.name)
+            );
+        }
+        let _ = write!(out, "</svg><figcaption>{}: {}.</figcaption>", escape(&self.title), escape(&self.about));
+        let _ = write!(out, "<details><summary>Numbers</summary>{}</details></figure>", self.numbers(x));
+        out
+    }
+
+    fn numbers(&self, x: (f64, f64)) -> String {
+        let drawn = || self.series.iter().filter(|series| !series.is_even);
+        let mut places: Vec<f64> = drawn().flat_map(|series| series.points.iter().map(|point| point.0)).collect();
+        places.sort_by(f64::total_cmp);
+        places.dedup();
+        let head: Vec<&str> =
+            std::iter::once(self.x.name.as_str()).chain(drawn().map(|series| series.name.as_str())).collect();
+        let rows = places.iter().map(|place| {
+            let values = drawn().map(|series| {
+                let found = series.points.iter().find(|point| point.0 == *place);
+                found.map(|point| format!("{:.4}", point.1)).unwrap_or_default()
+            });
+            std::iter::once(label(&self.x, *place, x)).chain(values).collect()
+        });
+        table(&self.title, &head, rows)
+    }
+}
+
+/// A table with a caption.
+pub(super) fn table(caption: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let head: String = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", escape(cell))).collect();
+    let rows = rows.map(|row| {
+        let cells = row.iter().enumerate().map(|(at, cell)| match at {
+            0 => format!("<th scope=\"row\">{}</th>", escape(cell)),
+            _ => format!("<td>{}</td>", escape(cell)),
+        });
+        format!("<tr>{}</tr>", cells.collect::<String>())
+    });
+    format!(
+        "<div class=\"wide\"><table><caption>{}</caption><thead><tr>{head}</tr></thead><tbody>{}</tbody></table></div>",
+        escape(caption),
+        rows.collect::<String>()
+    )
+}
+
+/// Text as HTML.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Never empty.
+fn range(axis: &Axis, values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = axis.range.unwrap_or_else(|| {
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+    });
+    if high > low { (low, high) } else { (low - 0.5, low + 0.5) }
+}
+
+fn label(axis: &Axis, value: f64, (low, high): (f64, f64)) -> String {
+    let (value, span) =
+        if axis.is_time { ((value - low) / 86_400_000.0, (high - low) / 86_400_000.0) } else { (value, high - low) };
+    let digits = if span >= 50.0 {
+        0
+    } else if span >= 5.0 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.digits$}")
+}

@@ -1,0 +1,152 @@
+//! The labelled protocol on a log: predict, score, learn, row by row in the order of time.
+//!
+//! Invariant: a row is predicted before it is learned, and each labeller walks the log on its own. What is scored are the
+//! judged rows of the test; all rows are learned.
+
+use std::time::Instant;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use super::log::Log;
+use super::metrics::{Bin, middle_95};
+use super::rankers::labels::Labeller;
+use crate::domain::interactions::Signals;
+use crate::domain::time::Millis;
+use crate::engine::learn::progressive::{Progress, roc_auc};
+
+/// What was predicted, and what came true, of one labeller.
+#[derive(Clone, Debug, Default)]
+pub struct Predictions {
+    scores: Vec<f32>,
+    labels: Vec<bool>,
+    users: Vec<u32>,
+    times: Vec<Millis>,
+    progress: Progress,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Figures of one labeller.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LabelFigures {
+    /// ROC AUC over all rows together, exact.
+    pub auc_pooled: f64,
+    /// ROC AUC by person, mean over those who have both labels.
+    pub auc_mean: f64,
+    /// 95 % interval of that mean, people resampled.
+    pub auc_mean_interval: [f64; 2],
+    /// People who have both labels.
+    pub people: u64,
+    /// Mean log loss in nats.
+    pub log_loss: f64,
+    /// Expected calibration error, ten bins.
+    pub ece: f64,
+    /// Reliability diagram, by tenths.
+    pub bins: Vec<Bin>,
+    /// In equal parts of the rows: ROC AUC; absent where only one label occurs.
+    pub over_time: Vec<Part>,
+}
+
+/// One part of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Part {
+    /// Its first instant, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// Rows.
+    pub n: u64,
+    /// ROC AUC over them.
+    pub auc: Option<f64>,
+}
+
+/// Parts of the figures over time.
+const PARTS: usize = 20;
+
+/// Rows that the figures count.
+#[must_use]
+pub fn targets(log: &Log, signals: &Signals, test_from: Millis) -> u64 {
+    let counts = |row: &&super::log::Row| {
+        row.is_judged && row.at >= test_from && row.signal(signals, !log.has_presence).is_some()
+    };
+    log.rows.iter().filter(counts).count() as u64
+}
+
+/// Replays the log for one labeller; `each` is told after every few rows how many more were done.
+pub fn replay(
+    log: &Log,
+    signals: &Signals,
+    test_from: Millis,
+    labeller: &mut dyn Labeller,
+    each: &dyn Fn(u64),
+) -> Predictions {
+    let started = Instant::now();
+    let mut found = Predictions::default();
+    let (mut walk, mut told) = (log.availability.walk(), 0);
+    for range in log.steps() {
+        let now = log.rows[range.start].at;
+        labeller.begin(now, walk.move_to(now));
+        for index in range.clone() {
+            let row = &log.rows[index];
+            let signal = row.signal(signals, !log.has_presence);
+            if let Some(signal) = signal.filter(|_| row.is_judged && now >= test_from) {
+                let score = labeller.predict(index);
+                let score = if score.is_finite() { score } else { 0.0 };
+                found.scores.push(score);
+                found.labels.push(signal.positive);
+                found.users.push(row.user);
+                found.times.push(now);
+                found.progress.record(score, signal.positive);
+            }
+            labeller.learn(index);
+        }
+        if range.end >= told + 1024 || range.end == log.rows.len() {
+            each((range.end - told) as u64);
+            told = range.end;
+        }
+    }
+    found.seconds = started.elapsed().as_secs_f64();
+    found
+}
+
+impl Predictions {
+    /// Figures, with people resampled so many times.
+    #[must_use]
+    pub fn figures(&self, resamples: usize, seed: u64) -> LabelFigures {
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
+        order.sort_by_key(|row| self.users[*row]);
+        let of = |rows: &[usize]| {
+            let scores: Vec<f32> = rows.iter().map(|row| self.scores[*row]).collect();
+            let labels: Vec<bool> = rows.iter().map(|row| self.labels[*row]).collect();
+            roc_auc(&scores, &labels)
+        };
+        let people: Vec<f64> = order.chunk_by(|a, b| self.users[*a] == self.users[*b]).filter_map(of).collect();
+        let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / people.len().max(1) as f64;
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut drawn: Vec<f64> = Vec::new();
+        if !people.is_empty() {
+            let mut draw = || mean(&mut (0..people.len()).map(|_| people[random.random_range(0..people.len())]));
+            drawn.extend((0..resamples).map(|_| draw()));
+        }
+        let size = self.scores.len().div_ceil(PARTS).max(1);
+        let parts = (0..self.scores.len()).step_by(size).map(|start| {
+            let end = (start + size).min(self.scores.len());
+            let auc = roc_auc(&self.scores[start..end], &self.labels[start..end]);
+            Part { from_ms: self.times[start].0, n: (end - start) as u64, auc }
+        });
+        let bins = self.progress.bins().iter().map(|bin| {
+            let of = bin.count.max(1) as f64;
+            Bin { n: bin.count, promised: bin.probability_sum / of, came_true: bin.positives as f64 / of }
+        });
+        LabelFigures {
+            auc_pooled: roc_auc(&self.scores, &self.labels).unwrap_or(0.5),
+            auc_mean: if people.is_empty() { 0.5 } else { mean(&mut people.iter().copied()) },
+            auc_mean_interval: middle_95(&mut drawn),
+            people: people.len() as u64,
+            log_loss: self.progress.log_loss().unwrap_or_default(),
+            ece: self.progress.ece().unwrap_or_default(),
+            bins: bins.collect(),
+            over_time: parts.collect(),
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Replay measures what it says: nothing of the future, the same at any number of threads, figures as counted by hand.
+//!
+//! Invariant under test: ranks before an instant depend on no row from that instant on; everything in a report but wall
+//! times is a function of files, settings and seed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use eddyline::domain::time::Millis;
+use eddyline::engine::settings::LearnSettings;
+use eddyline::replay::formats::Columns;
+use eddyline::replay::log::availability::Edge;
+use eddyline::replay::log::read::{self, Source};
+use eddyline::replay::log::{Log, WindowSource};
+use eddyline::replay::prequential::{self, Plan};
+use eddyline::replay::rankers::{self, Ranker};
+use eddyline::simulate::viewing::{Size, Viewing, Visit};
+use serde_json::{Value, json};
+use support::run;
+
+const STEP_MS: i64 = 600_000;
+
+fn visits(rows: u64, seed: u64) -> Vec<Visit> {
+    let mut viewing = Viewing::new(Size { rows, people: 60, channels: 120, days: 7 }, seed);
+    std::iter::from_fn(|| viewing.next_step()).flatten().collect()
+}
+
+/// The windows of broadcasts, from a schedule that is known whatever is watched.
+fn schedule(visits: &[Visit]) -> WindowSource {
+    let log = live(visits, WindowSource::Presence);
+    let mut open: Vec<Option<Millis>> = vec![None; log.items.len()];
+    let mut windows = Vec::new();
+    for edge in log.availability.edges() {
+        match open[edge.item as usize].take() {
+            None => open[edge.item as usize] = Some(edge.at),
+            Some(start) => windows.push((log.items[edge.item as usize].clone(), start, Some(edge.at))),
+        }
+    }
+    WindowSource::Given(windows)
+}
+
+fn live(visits: &[Visit], windows: WindowSource) -> Log {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    std::fs::write(&path, intervals(visits)).unwrap();
+    let unit = "step:600".parse().unwrap();
+    let source = Source { paths: &[path], columns: Columns::default(), unit, watch: None };
+    read::live_intervals(source).unwrap().finish(windows)
+}
+
+fn intervals(visits: &[Visit]) -> String {
+    visits.iter().fold(String::new(), |mut text, v| {
+        let _ = writeln!(text, "{},{},{},{},{}", v.user, v.stream, v.channel, v.start, v.stop);
+        text
+    })
+}
+
+/// One call of [`Ranker::scores`].
+type Call = (Millis, u32, Vec<u32>, Vec<f32>);
+
+/// Notes what a ranker said.
+struct Noting<'a> {
+    inner: Box<dyn Ranker + 'a>,
+    calls: Vec<Call>,
+}
+
+impl Ranker for Noting<'_> {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+    fn begin(&mut self, now: Millis, edges: &[Edge]) {
+        self.inner.begin(now, edges);
+    }
+    fn scores(&mut self, user: u32, candidates: &[u32], now: Millis, out: &mut Vec<f32>) {
+        self.inner.scores(user, candidates, now, out);
+        self.calls.push((now, user, candidates.to_vec(), out.clone()));
+    }
+    fn learn(&mut self, index: usize) {
+        self.inner.learn(index);
+    }
+}
+
+fn calls(log: &Log, ranker: &str) -> Vec<Call> {
+    let settings = Arc::new(LearnSettings::default());
+    // Without a test no reward is counted, which asks only for those who will be somewhere.
+    let plan = Plan::new(log, &settings.signals, log.end(), false);
+    let mut noting = Noting { inner: rankers::make(ranker, log, &settings, 5).unwrap(), calls: Vec::new() };
+    prequential::replay(&plan, &mut noting, &|_| ());
+    noting.calls
+}
+
+/// Leak canary: the future is shuffled (who went where, and when), and nothing changes about the ranks before it.
+#[test]
+fn shuffling_the_future_changes_nothing_before_it() {
+    let visits = visits(3_000, 1);
+    let windows = schedule(&visits);
+    let cut = 500;
+    let mut shuffled: Vec<Visit> = visits.clone();
+    let (first, count) = (shuffled.partition_point(|v| v.start < cut), shuffled.len());
+    assert!(first > 500 && count - first > 500, "both sides have rows: {first} of {count}");
+    // Times stay, so that the log is as long; people and channels change places, each by another distance.
+    for (index, place) in (first..count).enumerate() {
+        let (user, channel) = (first + (index + 13) % (count - first), first + (index + 101) % (count - first));
+        shuffled[place] = Visit { user: visits[user].user, channel: visits[channel].channel, ..visits[place] };
+    }
+    let (before, after) = (live(&visits, windows.clone()), live(&shuffled, windows));
+    assert_eq!((&before.users, &before.items), (&after.users, &after.items), "the same people and channels");
+    let at = Millis(i64::from(cut) * STEP_MS);
+    for ranker in rankers::NAMES {
+        let [mut whole, mut other] = [calls(&before, ranker), calls(&after, ranker)];
+        assert!(whole != other, "{ranker}: the future was shuffled");
+        whole.retain(|call| call.0 < at);
+        other.retain(|call| call.0 < at);
+        assert!(whole.len() > 400, "{ranker}: {} ranks before the cut", whole.len());
+        let differs = whole.iter().zip(&other).find(|(one, two)| one != two);
+        assert!(whole.len() == other.len() && differs.is_none(), "{ranker} knows the future: {differs:?}");
+    }
+}
+
+/// All rows of a step are ranked before any of them is learned, and what is ranked is what is open.
+#[test]
+fn a_step_is_ranked_before_it_is_learned() {
+    struct Order(Arc<Mutex<Vec<(char, i64)>>>);
+    impl Ranker for Order {
+        fn name(&self) -> &'static str {
+            "order"
+        }
+        fn begin(&mut self, now: Millis, _: &[Edge]) {
+            self.0.lock().unwrap().push(('b', now.0 / STEP_MS));
+        }
+        fn scores(&mut self, user: u32, candidates: &[u32], _: Millis, out: &mut Vec<f32>) {
+            self.0.lock().unwrap().push(('s', i64::from(user)));
+            *out = vec![0.0; candidates.len()];
+        }
+        fn learn(&mut self, index: usize) {
+            self.0.lock().unwrap().push(('l', index as i64));
+        }
+    }
+    let visit = |user, channel, start| Visit { user, stream: 0, channel, start, stop: start + 1 };
+    let log = live(&[visit(1, 5, 3), visit(0, 5, 2), visit(0, 6, 3)], WindowSource::FirstRow);
+    let settings = LearnSettings::default();
+    let plan = Plan::new(&log, &settings.signals, Millis(4 * STEP_MS), false);
+    let seen = Arc::default();
+    prequential::replay(&plan, &mut Order(Arc::clone(&seen)), &|_| ());
+    let expected = [('b', 2), ('s', 0), ('l', 0), ('b', 3), ('s', 1), ('s', 0), ('l', 1), ('l', 2)];
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+fn report_of(arguments: &[&str]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let mut all = vec!["replay", "--json", json.to_str().unwrap()];
+    all.extend(arguments);
+    let (status, said) = run(&all);
+    assert_eq!(status, Some(0), "{said}");
+    let mut report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let fields = report.as_object_mut().unwrap();
+    fields.remove("seconds").unwrap();
+    fields.remove("throughput");
+    report
+}
+
+#[test]
+fn one_thread_and_four_give_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.csv.gz");
+    let log = log.to_str().unwrap();
+    let simulate = ["simulate", "--log", log, "--rows", "4000", "--people", "50", "--channels", "100", "--days", "3"];
+    let (status, said) = run(&simulate);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = run(&simulate);
+    assert!(status == Some(1) && said.contains("--log"), "an existing log is not overwritten: {said}");
+    for protocol in ["prequential", "last-in-window"] {
+        let of = |threads: &str, page: &str| {
+            let page = folder.path().join(page);
+            let shape = ["--format", "live-intervals", "--protocol", protocol, "--test-last", "80"];
+            let how = ["--threads", threads, "--html", page.to_str().unwrap(), log];
+            let report = report_of(&[&shape[..], &how[..]].concat());
+            (report, std::fs::read_to_string(page).unwrap())
+        };
+        let (one, page) = of("1", "one.html");
+        let (four, page_of_four) = of("4", "four.html");
+        assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&four).unwrap(), "{protocol}");
+        assert_eq!(page, page_of_four, "{protocol}");
+        is_a_whole_page(&page);
+        assert_eq!(one["rankers"].as_object().unwrap().len(), rankers::NAMES.len());
+        let all = &one["rankers"]["most_frequent"]["all"];
+        let (low, high) = (&all["intervals"]["mrr"][0], &all["intervals"]["mrr"][1]);
+        let (low, figure, high) = (low.as_f64().unwrap(), all["mrr"].as_f64().unwrap(), high.as_f64().unwrap());
+        assert!(low <= figure && figure <= high && low < high, "{all}");
+        let chance = one["rankers"]["random"]["all"]["mrr"].as_f64().unwrap();
+        assert!(figure > chance, "habit beats chance: {figure} {chance}");
+    }
+}
+
+/// Needs nothing from outside, runs nothing, and every picture says what it shows.
+fn is_a_whole_page(page: &str) {
+    for foreign in ["<script", "src=", "@import", "url(", "href="] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    let pictures = page.matches("<svg").count();
+    assert!(pictures >= 5, "{pictures} pictures");
+    assert_eq!(page.matches("role=\"img\"").count(), pictures);
+    assert_eq!(page.matches("<title id=").count(), pictures);
+    assert_eq!(page.matches("<details>").count(), pictures, "each has its numbers beside it");
+    assert!(page.contains("timedecay") && page.contains("exampledecay") && page.contains("prefers-color-scheme"));
+    assert!(!page.contains("NaN") && !page.contains("inf "));
+}
+
+/// Counted by hand. Steps of one second; three items, each open from its first row on; ties by item id.
+///
+/// | t | row | open | counts of this person (popularity) before | most_frequent rank |
+/// |---|-----|------|--------------------------------------------|--------------------|
+/// | 1 | u a | a    | -                                          | 1 of 1, new        |
+/// | 2 | u b | a b  | a 1                                        | 2 of 2, new        |
+/// | 3 | v c | a b c| - (a and b popular, c not)                 | 3 of 3, new        |
+/// | 4 | u b | a b c| a 1, b 1; b is more popular: it is later   | 1 of 3, repeat     |
+/// | 5 | u c | a b c| a 1, b 2                                   | 3 of 3, new        |
+/// | 5 | v c | a b c| c 1                                        | 1 of 3, repeat     |
+#[test]
+fn a_small_log_has_the_figures_that_a_hand_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    std::fs::write(&path, "who,what,when\nu,a,1\nu,b,2\nv,c,3\nu,b,4\nu,c,5\nv,c,5\n").unwrap();
+    let shape = ["--format", "events", "--columns", "user=who,item=what,time=when", "--time-unit", "s"];
+    let report = report_of(&[&shape[..], &["--test-from", "1", path.to_str().unwrap()]].concat());
+    assert_eq!((&report["events"], &report["test_events"]), (&json!(6), &json!(6)));
+    let splits = &report["rankers"]["most_frequent"];
+    let figure = |split: &str, name: &str| splits[split][name].as_f64().unwrap();
+    let near = |found: f64, expected: f64, name: &str| {
+        assert!((found - expected).abs() < 1e-12, "{name}: {found}, not {expected}")
+    };
+    let counts = ["all", "new", "repeat"].map(|split| splits[split]["n"].as_u64().unwrap());
+    assert_eq!(counts, [6, 4, 2]);
+    near(figure("all", "hr@1"), 3.0 / 6.0, "hr@1");
+    near(figure("all", "hr@5"), 1.0, "hr@5");
+    near(figure("new", "hr@1"), 1.0 / 4.0, "hr@1 of new ones");
+    near(figure("repeat", "mrr"), 1.0, "mrr of repeats");
+    near(figure("new", "mrr"), (1.0 + 0.5 + 1.0 / 3.0 + 1.0 / 3.0) / 4.0, "mrr of new ones");
+    // 1 / log2(1 + rank): 1 for the first, 0.6309 for the second, 0.5 for the third.
+    near(figure("new", "ndcg@10"), (1.0 + 1.0 / 3.0_f64.log2() + 0.5 + 0.5) / 4.0, "ndcg@10 of new ones");
+    near(figure("all", "auc"), (0.5 + 0.0 + 0.0 + 1.0 + 0.0 + 1.0) / 6.0, "auc");
+    let all_time = &report["rankers"]["popularity"]["all"];
+    // Ranks 1, 2, 3, then b ties with a and c and stands second, then c (1) behind b (2) and a (1), twice.
+    near(all_time["mrr"].as_f64().unwrap(), (1.0 + 0.5 + 1.0 / 3.0 + 0.5 + 2.0 / 3.0) / 6.0, "popularity");
+}
+
+/// Two people, counted by hand: where they are in the next step, against one channel for each.
+#[test]
+fn the_reward_is_counted_per_person_and_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    // Steps 0..=3. Person 1 stays with channel 7; person 2 comes to channel 8 in step 2, when it has just begun.
+    std::fs::write(&path, "1,1,7,0,4\n2,2,8,2,4\n").unwrap();
+    let report = report_of(&["--format", "live-intervals", "--test-from", "0", path.to_str().unwrap()]);
+    let reward = &report["rankers"]["most_frequent"]["reward"];
+    // Steps 0, 1 and 2 have a next one. Person 1 is there in all of them and always available: 3. Person 2 is there next
+    // in step 1 (channel 8 is not open yet: impossible) and in step 2: 1. Habit is right each time it can be.
+    assert!((reward["mean"].as_f64().unwrap() - 4.0 / 6.0).abs() < 1e-12, "{reward}");
+    assert!((reward["best_possible"].as_f64().unwrap() - 4.0 / 6.0).abs() < 1e-12, "{reward}");
+    assert!((reward["mean_of_present"].as_f64().unwrap() - 4.0 / 5.0).abs() < 1e-12, "{reward}");
+    assert_eq!(report["log"]["windows"], "the union of everybody's presence");
+}
+
+#[test]
+fn a_feed_is_judged_view_by_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, items) = (folder.path().join("feed.csv"), folder.path().join("posts.csv"));
+    let mut text = "timestamp,user_id,post_id,action,target\n".to_owned();
+    // Everybody likes posts of topic 1, which are the odd ones; each like is told twice.
+    for row in 0..400 {
+        let (user, post, liked) = (row % 9, row % 31, row % 31 % 2);
+        let _ = writeln!(text, "2026-01-01 10:{:02}:{:02},{user},{post},view,{liked}", row / 60, row % 60);
+        if liked == 1 {
+            let _ = writeln!(text, "2026-01-01 11:{:02}:{:02},{user},{post},like,0", row / 60, row % 60);
+        }
+    }
+    std::fs::write(&log, text).unwrap();
+    let posts = (0..31).fold("post_id,kind\n".to_owned(), |text, post| text + &format!("{post},t{}\n", post % 2));
+    std::fs::write(&items, posts).unwrap();
+    let shape = ["--format", "feed", "--items", items.to_str().unwrap(), "--item-columns", "item=post_id,topic=kind"];
+    let report = report_of(&[&shape[..], &[log.to_str().unwrap()]].concat());
+    assert_eq!((&report["events"], &report["test_events"]), (&json!(400), &json!(400)), "likes are not counted twice");
+    let auc = |name: &str| report["labellers"][name]["auc_pooled"].as_f64().unwrap();
+    assert!(auc("rate_topic") > 0.95 && auc("rate_item") > 0.8, "{} {}", auc("rate_topic"), auc("rate_item"));
+    assert!(auc("logistic") > 0.95 && auc("constant") < 0.7, "{} {}", auc("logistic"), auc("constant"));
+    assert_eq!(report["labelled"]["auc_pooled"], report["labellers"]["model"]["auc_pooled"]);
+}
+
+#[test]
+fn one_target_per_person_names_its_leak() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.data");
+    let mut text = String::new();
+    for row in 0..300 {
+        let _ = writeln!(text, "{}\t{}\t{}\t{}", row % 10, row * 7 % 23, 3 + row % 3, 1_000 + row);
+    }
+    std::fs::write(&path, text).unwrap();
+    let shape = ["--format", "movielens", "--protocol", "last-in-window", "--test-last", "100"];
+    let report = report_of(&[&shape[..], &[path.to_str().unwrap()]].concat());
+    assert_eq!(report["test_events"], 10, "one per person");
+    let share = report["leak"]["later_rows_share"].as_f64().unwrap();
+    assert!(share > 0.0 && share < 0.2, "{share}");
+    let names = |of: &Value| of.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&report["leak"]["without"]), names(&report["rankers"]));
+}
+
+#[test]
+fn wrong_use_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    std::fs::write(&path, "user,item,time\nu,a,1\n").unwrap();
+    let path = path.to_str().unwrap();
+    for (arguments, part) in [
+        (&["--infer-windows", "gap=18"][..], "--infer-windows: `gap=18` is not of the form gap=18,tail=6"),
+        (&["--infer-windows", "gap=1,tail=0"], "--infer-windows"),
+        (&["--columns", "who=a"], "--columns"),
+        (&["--test-from", "yesterday"], "--test-from"),
+        (&["--test-from", "9"], "--test-from"),
+        (&["--protocol", "labelled"], "no row with a label"),
+        (&["--items", "/nowhere.csv"], "/nowhere.csv"),
+    ] {
+        let all = [&["replay", "--format", "events"], arguments, &[path]].concat();
+        let (status, said) = run(&all);
+        assert!(status == Some(1) && said.contains(part), "{arguments:?}: {said}");
+    }
+}
+
+fn data(file: &str) -> Option<PathBuf> {
+    let data = std::env::var_os("EDDYLINE_DATA").map(PathBuf::from);
+    let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let found = data.join(file);
+    if found.exists() {
+        return Some(found);
+    }
+    println!("skipped: no data (set EDDYLINE_DATA)");
+    None
+}
+
+/// The protocol is the one in which others measured: their figures come out for the same baselines.
+#[test]
+fn a_real_viewing_log_gives_the_known_baselines() {
+    let Some(path) = data("twitch105k/twitch105k.csv.gz") else { return };
+    let shape = ["--format", "events", "--columns", "user=user_id,item=streamer_name,time=start_time"];
+    let how = ["--time-unit", "step:600", "--infer-windows", "gap=18,tail=6", "--test-last", "501", "--test-only"];
+    let report = report_of(&[&shape[..], &how[..], &[path.to_str().unwrap()]].concat());
+    assert_eq!((&report["events"], &report["test_events"]), (&json!(105_745), &json!(9_090)));
+    assert_eq!(report["rankers"]["model"]["repeat"]["n"], 7_346);
+    assert_eq!(report["log"]["unavailable_events"], 0);
+    assert!((report["log"]["available_mean"].as_f64().unwrap() - 81.5).abs() < 0.05);
+    for (name, expected) in [
+        ("popularity", [0.047, 0.252, 0.131, 0.076, 0.144]),
+        ("popularity_decayed", [0.043, 0.247, 0.130, 0.083, 0.141]),
+        ("last_seen", [0.322, 0.833, 0.584, 0.056, 0.710]),
+        ("most_frequent", [0.397, 0.833, 0.622, 0.056, 0.756]),
+    ] {
+        let ranker = &report["rankers"][name];
+        let found = [
+            &ranker["all"]["hr@1"],
+            &ranker["all"]["hr@10"],
+            &ranker["all"]["ndcg@10"],
+            &ranker["new"]["ndcg@10"],
+            &ranker["repeat"]["ndcg@10"],
+        ]
+        .map(|figure| figure.as_f64().unwrap());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= 0.003, "{name}: {found} where {expected} was measured");
+        }
+    }
+}
+
+/// Every view of a real feed is predicted, and its likes are counted once.
+#[test]
+fn a_real_feed_is_judged() {
+    let Some(path) = data("karpov_feed/feed.csv.gz") else { return };
+    let posts = data("karpov_feed/post_features.csv.gz").unwrap();
+    let shape = ["--format", "feed", "--items", posts.to_str().unwrap(), "--item-columns", "item=post_id,topic=topic"];
+    let report = report_of(&[&shape[..], &[path.to_str().unwrap()]].concat());
+    assert_eq!(report["test_events"], 44_652);
+    let auc = |name: &str| report["labellers"][name]["auc_pooled"].as_f64().unwrap();
+    println!("ROC AUC: {:?}", rankers::labels::NAMES.map(|name| (name, auc(name))));
+    assert!(auc("logistic") > auc("constant"), "there is something to learn");
+}
