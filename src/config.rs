@@ -266,6 +266,29 @@ impl Config {
         Ok(())
     }
 
+    /// Changes settings of `[learn]`, each written `key=value` as in `rank.author_run=2`; a value that is no number and no
+    /// `true` or `false` is a text.
+    ///
+    /// # Errors
+    /// The key that is unknown or out of bounds.
+    pub fn set_learn(&mut self, changes: &[String]) -> Result<(), ConfigError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let wrong = |key: &str, rule: &str| error(format!("--set learn.{key}"), rule);
+        let mut all = serde_json::to_value(&self.learn).map_err(|failure| error("--set", failure.to_string()))?;
+        for change in changes {
+            let (key, value) = change.split_once('=').ok_or_else(|| error("--set", "must be KEY=VALUE"))?;
+            let pointer = format!("/{}", key.trim().replace('.', "/"));
+            let place = all.pointer_mut(&pointer).filter(|place| !place.is_object());
+            let value = value.trim();
+            *place.ok_or_else(|| wrong(key, "is no setting of [learn]"))? =
+                serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            self.learn = serde_json::from_value(all.clone()).map_err(|failure| wrong(key, &failure.to_string()))?;
+        }
+        self.learn.check().map_err(|(key, rule)| wrong(key, rule))
+    }
+
     /// The address to listen on.
     ///
     /// # Errors
@@ -357,6 +380,26 @@ mod tests {
         assert!(!format!("{config:?}").contains("hidden"));
         let shown = serde_json::to_value(&config).unwrap();
         assert_eq!(shown["store"], "postgres://ada@db/feeds?sslmode=verify-full");
+    }
+
+    #[test]
+    fn settings_of_learning_can_be_changed_one_by_one() {
+        let set = |changes: &[&str]| {
+            let mut config = Config::default();
+            config.set_learn(&changes.iter().map(|change| (*change).to_owned()).collect::<Vec<_>>()).map(|()| config)
+        };
+        let config = set(&["rank.author_run=0", "rank.mmr_lambda=0.7", "decay = euler", "decay_rate=2"]).unwrap();
+        assert_eq!((config.learn.rank.author_run, config.learn.rank.mmr_lambda), (0, 0.7));
+        assert_eq!((config.learn.decay, config.learn.decay_rate), (crate::engine::settings::Decay::Euler, 2.0));
+        for (change, blamed) in [
+            ("rank.colour=1", "rank.colour"),
+            ("rank=1", "rank"),
+            ("rank.pool=0", "rank.pool"),
+            ("rank.pool=many", "rank.pool"),
+            ("rank.pool", "KEY=VALUE"),
+        ] {
+            assert!(set(&[change]).unwrap_err().to_string().contains(blamed), "{change}");
+        }
     }
 
     #[test]

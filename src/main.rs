@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::{
-    check, db, demo, dump, explain, health, import, load, loader::Loader, replay, simulate, token,
+    check, db, demo, dump, explain, health, import, load, loader::Loader, off_policy, replay, simulate, token,
 };
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
 use eddyline::domain::ids::Key;
@@ -20,6 +20,7 @@ use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::times;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
 use eddyline::replay::labelled;
+use eddyline::replay::off_policy::Judging;
 use eddyline::simulate::network::Network;
 use tracing_subscriber::EnvFilter;
 
@@ -168,12 +169,16 @@ struct ImportArgs {
 enum ReplayFormat {
     /// JSON lists of `{text, label, embedding}`, one person per file.
     AcceptedRejected,
+    /// A folder of impressions with propensities and an `item_context.csv`.
+    OpenBandit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Protocol {
     /// Predict, score, learn.
     Labelled,
+    /// Judge policies that did not make the log.
+    OffPolicy,
 }
 
 #[derive(Args)]
@@ -193,6 +198,15 @@ struct ReplayArgs {
     /// A catalogue for each file, instead of one for all.
     #[arg(long)]
     separate: bool,
+    /// For `off-policy`: the part of the log that policies learn from; they are judged on the rest.
+    #[arg(long, default_value_t = 0.5)]
+    split: f64,
+    /// For `off-policy`: lower weights above this to it.
+    #[arg(long, value_name = "WEIGHT")]
+    clip: Option<f64>,
+    /// Replay under another setting of `[learn]`: `--set rank.author_run=2`; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Write the report as JSON; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -423,12 +437,29 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Replay(args) => {
-            let config = configured(&args.config, &Flags::default())?;
-            let (ReplayFormat::AcceptedRejected, Protocol::Labelled) = (args.format, args.protocol);
-            let options = labelled::Options { shuffles: args.shuffles, seed: args.seed, separate: args.separate };
-            let report = replay::accepted_rejected(&args.paths, &config, options)?;
-            eprint!("{}", replay::table(&report));
-            write_json(args.json, &report)
+            let mut config = configured(&args.config, &Flags::default())?;
+            config.set_learn(&args.set)?;
+            match (args.format, args.protocol) {
+                (ReplayFormat::AcceptedRejected, Protocol::Labelled) => {
+                    let options =
+                        labelled::Options { shuffles: args.shuffles, seed: args.seed, separate: args.separate };
+                    let report = replay::accepted_rejected(&args.paths, &config, options)?;
+                    eprint!("{}", replay::table(&report));
+                    write_json(args.json, &report)
+                }
+                (ReplayFormat::OpenBandit, Protocol::OffPolicy) => {
+                    let judging = Judging { split: args.split, clip: args.clip, folds: 5, seed: args.seed };
+                    let report = off_policy::open_bandit(&args.paths, &config, judging)?;
+                    eprint!("{}", off_policy::table(&report));
+                    write_json(args.json, &report)
+                }
+                (ReplayFormat::AcceptedRejected, Protocol::OffPolicy) => {
+                    anyhow::bail!("--protocol off-policy needs propensities: use it with --format open-bandit")
+                }
+                (ReplayFormat::OpenBandit, Protocol::Labelled) => {
+                    anyhow::bail!("--format open-bandit has no labelled sentences: use --protocol off-policy")
+                }
+            }
         }
         Command::Db(DbCommand::Check { store, config }) => {
             let config = configured(&config, &Flags { listen: None, store })?;

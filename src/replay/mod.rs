@@ -5,4 +5,6 @@
 
 pub mod formats;
 pub mod labelled;
+pub mod off_policy;
 pub mod offline;
+pub mod ope;
