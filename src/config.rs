@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::actors::inside::Limits;
+use crate::actors::slates::SlateSettings;
 use crate::embed::Choice;
 use crate::engine::settings::LearnSettings;
 use crate::gateway::auth;
@@ -56,6 +57,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Learning and ranking.
     pub learn: LearnSettings,
+    /// The log of drawn feeds.
+    pub slates: SlateSettings,
     /// Ends of queues.
     pub limits: Limits,
 }
@@ -103,6 +106,7 @@ impl Default for Config {
             workers: 0,
             log_format: LogFormat::Text,
             learn: LearnSettings::default(),
+            slates: SlateSettings::default(),
             limits: Limits::default(),
         }
     }
@@ -245,6 +249,7 @@ impl Config {
         }
         self.rate.check().map_err(|(key, rule)| error(key, rule))?;
         self.learn.check().map_err(|(key, rule)| error(format!("learn.{key}"), rule))?;
+        self.slates.check().map_err(|(key, rule)| error(key, rule))?;
         let limits = &self.limits;
         let bounds = [
             ("limits.user_mailbox", limits.user_mailbox, 16, 1 << 20),
@@ -355,6 +360,8 @@ mod tests {
             ("[learn.signals]\nclick_weight = nan", "learn.signals"),
             ("[learn.rank]\npool = 0", "learn.rank.pool"),
             ("[learn.rank]\nmmr_lambda = 0.5\ncalibration = 0.5", "learn.rank.mmr_lambda"),
+            ("[slates]\nrate = 2.0", "slates.rate"),
+            ("[slates]\nlog = \"some\"", "slates.log"),
             ("[limits]\njournal_queue = 1", "limits.journal_queue"),
         ] {
             let error = from_text(text).unwrap_err();

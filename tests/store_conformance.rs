@@ -15,7 +15,8 @@ use access::*;
 
 use std::sync::{Arc, LazyLock, Mutex};
 
-use eddyline::domain::ids::{FeedVersion, ItemId, Key, Partition, Position, Seq, TopicId, UserId};
+use eddyline::domain::feeds::{Ranking, Slate};
+use eddyline::domain::ids::{Epoch, FeedVersion, ItemId, Key, Partition, Position, Seq, TopicId, UserId};
 use eddyline::domain::interactions::{Kind, Shown, Signal};
 use eddyline::domain::items::{Author, Change, Embedding, Item};
 use eddyline::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
@@ -696,6 +697,55 @@ async fn an_erasure_that_fails_erases_nothing(place: &impl Place) {
     assert!(append(&store, &[liked(1, 3, "next", 7)]).await.iter().all(is_stored), "they go on");
 }
 
+fn drawn(user: u32, version: u64, at: i64) -> Slate {
+    let items = vec![(ItemId(7), 1.0), (ItemId(u32::MAX), 0.25), (ItemId(0), f32::MIN_POSITIVE)];
+    Slate {
+        user: UserId(user),
+        version: FeedVersion(version),
+        at: Millis(at),
+        epoch: Epoch(3),
+        ranking: Ranking::Model,
+        items,
+    }
+}
+
+async fn drawn_feeds_are_logged_once_until_they_are_too_old(place: &impl Place) {
+    let mut store = place.open().unwrap();
+    two_people(&store).await;
+    let empty = Slate { items: Vec::new(), ranking: Ranking::Flat, ..drawn(2, 1, 50) };
+    let all = [drawn(1, 8, 100), drawn(1, 9, 200), drawn(1, 1 << 60, 300), empty.clone()];
+    store.log_slates(all.to_vec(), None).await.unwrap();
+    // Again, with other content: what was drawn was drawn.
+    store.log_slates(vec![Slate { items: Vec::new(), ..drawn(1, 8, 999) }, drawn(77, 1, 1)], None).await.unwrap();
+    store.log_slates(Vec::new(), None).await.unwrap();
+    for _ in ["at once", "opened again"] {
+        assert_eq!(store.slates(UserId(1)).await.unwrap(), all[..3]);
+        assert_eq!(store.slates(UserId(2)).await.unwrap(), [empty.clone()]);
+        assert_eq!(store.slates(UserId(77)).await.unwrap(), [], "nobody of this number is known");
+        drop(store);
+        store = place.open().unwrap();
+    }
+    store.log_slates(vec![drawn(2, 2, 400)], Some(Millis(200))).await.unwrap();
+    assert_eq!(store.slates(UserId(1)).await.unwrap(), all[1..3], "what was drawn before that instant is gone");
+    assert_eq!(store.slates(UserId(2)).await.unwrap(), [drawn(2, 2, 400)]);
+}
+
+async fn drawn_feeds_go_with_their_person(place: &impl Place) {
+    let store = place.open().unwrap();
+    two_people(&store).await;
+    store.log_slates(vec![drawn(1, 8, 100), drawn(2, 8, 100)], None).await.unwrap();
+    // Under way at the same time: whichever comes first, nothing is left.
+    let erasing = store.append(vec![Write::Erase(ada_goes())]);
+    let logging = store.log_slates((9..200).map(|version| drawn(1, version, 100)).collect(), None);
+    let (erased, logged) = futures_util::join!(erasing, logging);
+    erased.unwrap();
+    logged.unwrap();
+    assert_eq!(store.slates(UserId(1)).await.unwrap(), []);
+    store.log_slates(vec![drawn(1, 500, 100)], None).await.unwrap();
+    assert_eq!(store.slates(UserId(1)).await.unwrap(), [], "and nothing comes later");
+    assert_eq!(store.slates(UserId(2)).await.unwrap().len(), 1);
+}
+
 async fn a_healthy_store_says_so(place: &impl Place) {
     let store = place.open().unwrap();
     store.health().await.unwrap();
@@ -730,6 +780,8 @@ macro_rules! conformance {
             reopening_sees_everything,
             what_was_asked_is_done_even_if_nobody_waits,
             a_reader_that_panics_harms_nobody_else,
+            drawn_feeds_are_logged_once_until_they_are_too_old,
+            drawn_feeds_go_with_their_person,
             a_healthy_store_says_so,
             since_when_what_is_so_comes_back_with_the_catalogue,
             both_ends_of_the_graph_are_known,

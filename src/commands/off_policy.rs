@@ -13,6 +13,9 @@ use crate::replay::formats::open_bandit::OpenBandit;
 use crate::replay::off_policy::{Judging, Report, judge};
 use crate::replay::ope::Estimate;
 
+/// A normal interval of fewer rewarded rows says little: with none it has no width at all.
+const FEW: u64 = 10;
+
 /// Judges policies on the folder.
 ///
 /// # Errors
@@ -57,6 +60,11 @@ pub fn table(report: &Report) -> String {
             found.weight_max,
             found.rewarded_rows
         );
+    }
+    let few: Vec<&str> =
+        report.policies.iter().filter(|one| one.estimates.rewarded_rows < FEW).map(|one| one.policy).collect();
+    if !few.is_empty() {
+        let _ = writeln!(out, "fewer than {FEW} clicks, so no interval is to be trusted: {}", few.join(", "));
     }
     out
 }

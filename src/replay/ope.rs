@@ -224,12 +224,14 @@ mod tests {
 
     /// What an action earns: known, and not of the reward model's form.
     fn truth(context: usize, position: usize, action: usize) -> f64 {
-        let fits = (context + action) % 3 == 0;
+        let fits = (context + action).is_multiple_of(3);
         (0.05 + 0.04 * action as f64 + if fits { 0.15 } else { 0.0 }) * if position == 0 { 1.0 } else { 0.6 }
     }
 
     fn softmax(context: usize, action: usize, slope: f64, twist: usize) -> f64 {
-        let v = |action: usize| slope * (action as f64) / 2.0 + if (context + action) % twist == 0 { 0.5 } else { 0.0 };
+        let v = |action: usize| {
+            slope * (action as f64) / 2.0 + if (context + action).is_multiple_of(twist) { 0.5 } else { 0.0 }
+        };
         v(action).exp() / (0..ACTIONS).map(|action| v(action).exp()).sum::<f64>()
     }
 

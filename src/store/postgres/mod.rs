@@ -24,6 +24,7 @@ mod rows;
 pub mod schema;
 mod session;
 mod settings;
+mod slates;
 pub mod tls;
 mod url;
 mod writer;
@@ -44,6 +45,7 @@ use self::session::Session;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::{Call, QUEUE, Work};
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
+use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
@@ -224,6 +226,14 @@ impl Store for Postgres {
 
     fn followers(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
         Box::pin(self.read(self.reads.clone().followers(user)))
+    }
+
+    fn log_slates(&self, slates: Vec<Slate>, before: Option<Millis>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.read(slates::log(self.reads.pool.clone(), slates, before)))
+    }
+
+    fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
+        Box::pin(self.read(slates::list(self.reads.pool.clone(), user)))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
