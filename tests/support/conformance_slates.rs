@@ -27,7 +27,7 @@ pub(super) async fn drawn_feeds_are_logged_once_until_they_are_too_old(place: &i
     store.log_slates(Vec::new(), None).await.unwrap();
     for _ in ["at once", "opened again"] {
         assert_eq!(store.slates(UserId(1)).await.unwrap(), all[..3]);
-        assert_eq!(store.slates(UserId(2)).await.unwrap(), [empty.clone()]);
+        assert_eq!(store.slates(UserId(2)).await.unwrap(), std::slice::from_ref(&empty));
         assert_eq!(store.slates(UserId(77)).await.unwrap(), [], "nobody of this number is known");
         drop(store);
         store = place.open().unwrap();
