@@ -152,6 +152,7 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
         clock,
         settings: Arc::new(config.learn.clone()),
         limits: config.limits,
+        slates: config.slates,
         threads: if config.threads == 0 { processors } else { config.threads },
     })
     .await?;

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::actors::inside::Limits;
+use crate::actors::slates::SlateSettings;
 use crate::embed::Choice;
 use crate::engine::settings::LearnSettings;
 use crate::gateway::auth;
@@ -56,6 +57,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Learning and ranking.
     pub learn: LearnSettings,
+    /// The log of drawn feeds.
+    pub slates: SlateSettings,
     /// Ends of queues.
     pub limits: Limits,
 }
@@ -103,6 +106,7 @@ impl Default for Config {
             workers: 0,
             log_format: LogFormat::Text,
             learn: LearnSettings::default(),
+            slates: SlateSettings::default(),
             limits: Limits::default(),
         }
     }
@@ -245,6 +249,7 @@ impl Config {
         }
         self.rate.check().map_err(|(key, rule)| error(key, rule))?;
         self.learn.check().map_err(|(key, rule)| error(format!("learn.{key}"), rule))?;
+        self.slates.check().map_err(|(key, rule)| error(key, rule))?;
         let limits = &self.limits;
         let bounds = [
             ("limits.user_mailbox", limits.user_mailbox, 16, 1 << 20),
@@ -264,6 +269,29 @@ impl Config {
             return Err(error("limits", "snapshot_every must be at least 1, idle_ms at least 100"));
         }
         Ok(())
+    }
+
+    /// Changes settings of `[learn]`, each written `key=value` as in `rank.author_run=2`; a value that is no number and no
+    /// `true` or `false` is a text.
+    ///
+    /// # Errors
+    /// The key that is unknown or out of bounds.
+    pub fn set_learn(&mut self, changes: &[String]) -> Result<(), ConfigError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let wrong = |key: &str, rule: &str| error(format!("--set learn.{key}"), rule);
+        let mut all = serde_json::to_value(&self.learn).map_err(|failure| error("--set", failure.to_string()))?;
+        for change in changes {
+            let (key, value) = change.split_once('=').ok_or_else(|| error("--set", "must be KEY=VALUE"))?;
+            let pointer = format!("/{}", key.trim().replace('.', "/"));
+            let place = all.pointer_mut(&pointer).filter(|place| !place.is_object());
+            let value = value.trim();
+            *place.ok_or_else(|| wrong(key, "is no setting of [learn]"))? =
+                serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            self.learn = serde_json::from_value(all.clone()).map_err(|failure| wrong(key, &failure.to_string()))?;
+        }
+        self.learn.check().map_err(|(key, rule)| wrong(key, rule))
     }
 
     /// The address to listen on.
@@ -332,6 +360,8 @@ mod tests {
             ("[learn.signals]\nclick_weight = nan", "learn.signals"),
             ("[learn.rank]\npool = 0", "learn.rank.pool"),
             ("[learn.rank]\nmmr_lambda = 0.5\ncalibration = 0.5", "learn.rank.mmr_lambda"),
+            ("[slates]\nrate = 2.0", "slates.rate"),
+            ("[slates]\nlog = \"some\"", "slates.log"),
             ("[limits]\njournal_queue = 1", "limits.journal_queue"),
         ] {
             let error = from_text(text).unwrap_err();
@@ -357,6 +387,26 @@ mod tests {
         assert!(!format!("{config:?}").contains("hidden"));
         let shown = serde_json::to_value(&config).unwrap();
         assert_eq!(shown["store"], "postgres://ada@db/feeds?sslmode=verify-full");
+    }
+
+    #[test]
+    fn settings_of_learning_can_be_changed_one_by_one() {
+        let set = |changes: &[&str]| {
+            let mut config = Config::default();
+            config.set_learn(&changes.iter().map(|change| (*change).to_owned()).collect::<Vec<_>>()).map(|()| config)
+        };
+        let config = set(&["rank.author_run=0", "rank.mmr_lambda=0.7", "decay = euler", "decay_rate=2"]).unwrap();
+        assert_eq!((config.learn.rank.author_run, config.learn.rank.mmr_lambda), (0, 0.7));
+        assert_eq!((config.learn.decay, config.learn.decay_rate), (crate::engine::settings::Decay::Euler, 2.0));
+        for (change, blamed) in [
+            ("rank.colour=1", "rank.colour"),
+            ("rank=1", "rank"),
+            ("rank.pool=0", "rank.pool"),
+            ("rank.pool=many", "rank.pool"),
+            ("rank.pool", "KEY=VALUE"),
+        ] {
+            assert!(set(&[change]).unwrap_err().to_string().contains(blamed), "{change}");
+        }
     }
 
     #[test]

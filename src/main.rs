@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::{
-    check, db, demo, dump, explain, health, import, load, loader::Loader, replay, simulate, token,
+    check, db, demo, dump, explain, health, import, load, loader::Loader, off_policy, replay, simulate, token,
 };
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
 use eddyline::domain::ids::Key;
@@ -19,6 +19,7 @@ use eddyline::domain::time::Millis;
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::times;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
+use eddyline::replay::off_policy::Judging;
 use eddyline::simulate::network::Network;
 use eddyline::simulate::viewing::Size;
 use tracing_subscriber::EnvFilter;
@@ -223,6 +224,15 @@ struct ReplayArgs {
     /// Threads; figures do not depend on it. By default one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// For `off-policy`: the part of the log that policies learn from; they are judged on the rest.
+    #[arg(long, default_value_t = 0.5)]
+    split: f64,
+    /// For `off-policy`: lower weights above this to it.
+    #[arg(long, value_name = "WEIGHT")]
+    clip: Option<f64>,
+    /// Replay under another setting of `[learn]`: `--set rank.author_run=2`; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Write the report as JSON; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -463,7 +473,16 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Replay(args) => {
-            let config = configured(&args.config, &Flags::default())?;
+            let mut config = configured(&args.config, &Flags::default())?;
+            config.set_learn(&args.set)?;
+            if args.format == replay::Format::OpenBandit {
+                let judging = Judging { split: args.split, clip: args.clip, folds: 5, seed: args.seed };
+                let report = off_policy::open_bandit(&args.paths, &config, judging)?;
+                if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+                    print(off_policy::table(&report).trim_end())?;
+                }
+                return write_json(args.json, &report);
+            }
             let cores = || std::thread::available_parallelism().map_or(1, usize::from);
             let options = replay::Options {
                 format: args.format,

@@ -33,7 +33,7 @@ fn draft(number: u32) -> Draft {
     let author = Author { id: UserId(number % 4), key: key(&format!("author-{}", number % 4)) };
     Draft {
         key: key(&format!("item-{number}")),
-        author: (number % 9 != 0).then_some(author),
+        author: (!number.is_multiple_of(9)).then_some(author),
         topics: Some(vec![key(["sea", "sky", "land"][number as usize / 2 % 3])]),
         text: Some(format!("text {number}").into()),
         embedding: Some(Embedding::new(numbers, DIM).unwrap()),

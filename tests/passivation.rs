@@ -14,6 +14,7 @@ use eddyline::actors::Server;
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::actors::inside::Limits;
 use eddyline::actors::server::{ItemDraft, ItemWrite, UserEvent};
+use eddyline::actors::slates::SlateSettings;
 use eddyline::actors::start::{Parts, start};
 use eddyline::commands::check::check;
 use eddyline::config::Config;
@@ -41,6 +42,7 @@ async fn server(store: Arc<dyn Store>, limits: Limits) -> Server {
         clock: Arc::new(WallClock::default()),
         settings: Arc::new(LearnSettings::default()),
         limits,
+        slates: SlateSettings::default(),
         threads: 2,
     })
     .await

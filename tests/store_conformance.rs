@@ -10,8 +10,11 @@
 mod access;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/conformance_slates.rs"]
+mod slates;
 
 use access::*;
+use slates::*;
 
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -731,6 +734,8 @@ macro_rules! conformance {
             reopening_sees_everything,
             what_was_asked_is_done_even_if_nobody_waits,
             a_reader_that_panics_harms_nobody_else,
+            drawn_feeds_are_logged_once_until_they_are_too_old,
+            drawn_feeds_go_with_their_person,
             a_healthy_store_says_so,
             since_when_what_is_so_comes_back_with_the_catalogue,
             both_ends_of_the_graph_are_known,
@@ -863,7 +868,7 @@ mod embedded_only {
         place.sql("INSERT INTO refinery_schema_history VALUES (9999, 'later', '2030-01-01T00:00:00Z', '1')");
         let before = std::fs::read(place.path().join("eddyline.db")).unwrap();
         for _ in 0..2 {
-            assert!(matches!(place.open(), Err(StoreError::Newer { found: 9999, known: 3 })));
+            assert!(matches!(place.open(), Err(StoreError::Newer { found: 9999, known: 5 })));
         }
         assert_eq!(std::fs::read(place.path().join("eddyline.db")).unwrap(), before);
     }

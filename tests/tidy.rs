@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("engine", &["settings"]),
             ("embed", &[]),
             ("store", &["postgres"]),
-            ("actors", &["inside"]),
+            ("actors", &["inside", "slates"]),
             ("gateway", &["auth", "rates"]),
         ],
     ),

@@ -19,6 +19,7 @@ use super::coordinator::Coordinator;
 use super::directory::Directory;
 use super::journal::JournalHandle;
 use super::people::People;
+use super::slates::Slates;
 
 /// How much of everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,7 @@ pub struct Inside {
     pub(super) people: People,
     pub(super) directory: Directory,
     pub(super) journal: JournalHandle,
+    pub(super) slates: Slates,
     /// Set once, right after both were started.
     pub(super) coordinator: OnceLock<Addr<Coordinator>>,
     pub(super) limits: Limits,

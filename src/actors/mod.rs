@@ -12,6 +12,7 @@ pub mod people;
 pub mod rights;
 pub mod server;
 pub mod session;
+pub mod slates;
 pub mod start;
 pub mod user;
 

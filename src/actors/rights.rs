@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::domain::feeds::Slate;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::{Entry, What};
@@ -37,6 +38,8 @@ pub struct Export {
     pub state: UserState,
     /// What they did, in order.
     pub entries: Vec<Entry>,
+    /// What they were shown, as far as it was logged.
+    pub slates: Vec<Slate>,
     /// What they made, deleted or not.
     pub items: Vec<Arc<Item>>,
     /// Gives items and topics their names.
@@ -64,6 +67,7 @@ impl Server {
         let (at, world) = (self.inside.clock.now(), self.world());
         let entries = store.entries_until(user, Millis::MAX).await.map_err(from_store)?;
         let state = recovery::fold(store, UserState::new(user), &entries, &world).await.map_err(from_failure)?;
+        let slates = store.slates(user).await.map_err(from_store)?;
         let follows = self.keys(store.follows(user).await.map_err(from_store)?);
         let followers = self.keys(store.followers(user).await.map_err(from_store)?);
         let theirs = |item: &&Arc<Item>| item.author.as_ref().is_some_and(|author| author.id == user);
@@ -75,7 +79,7 @@ impl Server {
             What::Interacted(_) | What::Posted(_) | What::TopicsSet(_) => None,
         });
         let names = named.collect();
-        Ok(Export { at, person, follows, followers, state, entries, items, world, names })
+        Ok(Export { at, person, follows, followers, state, entries, slates, items, world, names })
     }
 
     /// Forgets a person. What they made becomes tombstones; sockets say `bye`; their key may be made anew after that.

@@ -192,6 +192,12 @@ impl Server {
         }
     }
 
+    /// Drawn feeds that were logged, and those that were dropped, since the start.
+    #[must_use]
+    pub fn slate_counts(&self) -> (u64, u64) {
+        self.inside.slates.counts()
+    }
+
     // ---- people ----
 
     /// Creates (true) or changes (false) a person. What is `None` is left as it is.

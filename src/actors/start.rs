@@ -20,6 +20,7 @@ use super::inside::{Inside, Limits};
 use super::journal::{Journal, JournalHandle, Tell};
 use super::people::People;
 use super::server::Server;
+use super::slates::{SlateSettings, slates};
 
 /// What a server is made of.
 pub struct Parts {
@@ -33,6 +34,8 @@ pub struct Parts {
     pub settings: Arc<LearnSettings>,
     /// How much of everything.
     pub limits: Limits,
+    /// The log of drawn feeds.
+    pub slates: SlateSettings,
     /// Threads for people's actors.
     pub threads: usize,
 }
@@ -53,6 +56,8 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     let journal_arbiter = Arbiter::new();
     let journal = Journal::new(parts.store.clone());
     let journal = Journal::start_in_arbiter(&journal_arbiter.handle(), move |_| journal);
+    let (slates, slate_queue) = slates(parts.slates);
+    journal_arbiter.spawn(slate_queue.run(parts.store.clone(), parts.clock.clone()));
     let people_arbiters = (0..parts.threads.max(1)).map(|_| Arbiter::new().handle()).collect();
     let inside = Arc::new(Inside {
         clock: parts.clock,
@@ -62,6 +67,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         people: known,
         directory: Directory::new(people_arbiters),
         journal: JournalHandle::new(journal.clone(), parts.limits.journal_queue),
+        slates,
         coordinator: OnceLock::new(),
         limits: parts.limits,
         closing: AtomicBool::new(false),

@@ -1,8 +1,8 @@
 //! `eddyline db dump`: a whole store as one file, from which any kind of store can be made again.
 //!
 //! Invariant: the same content gives the same bytes; the file appears under its name only when it is whole and on the
-//! disk. Knows the store by its trait alone. Absent on purpose: snapshots, which are folded again, and what belongs to a
-//! server rather than to its people (secrets, tokens).
+//! disk. Knows the store by its trait alone. Absent on purpose: snapshots, which are folded again, drawn
+//! feeds, a log with an end of its own, and what belongs to a server rather than to its people (secrets, tokens).
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -12,6 +12,7 @@ pub mod health;
 pub mod import;
 pub mod load;
 pub mod loader;
+pub mod off_policy;
 pub mod progress;
 pub mod replay;
 pub mod simulate;

@@ -42,6 +42,8 @@ pub enum Format {
     Feed,
     /// `user item rating timestamp` with tabs (`u.data`).
     Movielens,
+    /// A folder of impressions with propensities and an `item_context.csv`.
+    OpenBandit,
 }
 
 /// How it is replayed.
@@ -53,6 +55,8 @@ pub enum Protocol {
     LastInWindow,
     /// Predict, score, learn.
     Labelled,
+    /// Judge policies that did not make the log; for open-bandit alone.
+    OffPolicy,
 }
 
 /// All that the command line says.
@@ -103,6 +107,9 @@ pub fn run(options: &Options, config: &Config) -> anyhow::Result<Report> {
     match (options.format, options.protocol.unwrap_or(suits)) {
         (Format::AcceptedRejected, Protocol::Labelled) => accepted_rejected(options, config),
         (Format::AcceptedRejected, _) => bail!("--protocol: accepted-rejected has no times, only `labelled` suits it"),
+        (Format::OpenBandit, _) | (_, Protocol::OffPolicy) => {
+            bail!("--protocol: off-policy needs propensities, and goes with --format open-bandit alone")
+        }
         (_, protocol) => {
             let (mut log, windows) = read_log(options)?;
             embed_texts(&mut log, config)?;
@@ -132,13 +139,14 @@ fn on_log(
         Protocol::Prequential => how.rankers.len(),
         Protocol::LastInWindow => 2 * how.rankers.len(),
         Protocol::Labelled => rankers::labels::NAMES.len(),
+        Protocol::OffPolicy => bail!("--protocol: off-policy goes with --format open-bandit alone"),
     };
     let bar = progress::steps("replay", (log.rows.len() * passes) as u64);
     let each = |rows| bar.inc(rows);
     let report = match protocol {
         Protocol::Prequential => evaluate::prequential(log, &settings, &how, &each)?,
         Protocol::LastInWindow => evaluate::last_in_window(log, &settings, &how, &each)?,
-        Protocol::Labelled => evaluate::labelled(log, &settings, &how, &each)?,
+        Protocol::Labelled | Protocol::OffPolicy => evaluate::labelled(log, &settings, &how, &each)?,
     };
     bar.finish_and_clear();
     Ok(report)
@@ -191,7 +199,9 @@ fn read_log(options: &Options) -> anyhow::Result<(Log, String)> {
         Format::Feed => read::feed(source)?,
         Format::Movielens => read::movielens(source)?,
         Format::Activities => read::activities(source)?,
-        Format::AcceptedRejected => bail!("--protocol: accepted-rejected has no times, only `labelled` suits it"),
+        Format::AcceptedRejected | Format::OpenBandit => {
+            bail!("--format: {} is no log of times and places", name_of(options.format))
+        }
     };
     if let Some(path) = &options.items {
         let columns = columns(&options.item_columns, "--item-columns", &items::ROLES)?;

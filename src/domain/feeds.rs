@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Epoch, FeedVersion, ItemId, Key, UserId};
+use super::time::Millis;
 
 /// How a feed is ranked, chosen per session or request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,6 +23,12 @@ pub enum Ranking {
 impl Ranking {
     /// All rankings.
     pub const ALL: [Ranking; 3] = [Ranking::Flat, Ranking::Topics, Ranking::Model];
+
+    /// The ranking of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Ranking> {
+        Ranking::ALL.into_iter().find(|ranking| ranking.name() == name)
+    }
 
     /// The name on the wire.
     #[must_use]
@@ -146,4 +153,21 @@ pub struct Feed {
     pub ranking: Ranking,
     /// Best first.
     pub items: Vec<FeedItem>,
+}
+
+/// A feed that a screen has drawn, as it is logged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slate {
+    /// For whom.
+    pub user: UserId,
+    /// Which of their feeds.
+    pub version: FeedVersion,
+    /// When it was drawn.
+    pub at: Millis,
+    /// The world it was ranked in.
+    pub epoch: Epoch,
+    /// How it was ranked.
+    pub ranking: Ranking,
+    /// From the top: what stood there, and the probability with which the policy put it there, given what stands above.
+    pub items: Vec<(ItemId, f32)>,
 }

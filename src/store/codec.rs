@@ -252,6 +252,22 @@ pub fn floats_from_bytes(bytes: &[u8]) -> Option<Vec<f32>> {
     rest.is_empty().then(|| numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
 }
 
+/// Places of a drawn feed as `8 n` bytes: the item's id and its propensity, little-endian.
+#[must_use]
+pub fn places_to_bytes(places: &[(ItemId, f32)]) -> Vec<u8> {
+    places.iter().flat_map(|(item, propensity)| [item.0.to_le_bytes(), propensity.to_le_bytes()]).flatten().collect()
+}
+
+/// The places of [`places_to_bytes`]; `None` when the length is not a multiple of 8.
+#[must_use]
+pub fn places_from_bytes(bytes: &[u8]) -> Option<Vec<(ItemId, f32)>> {
+    let (places, rest) = bytes.as_chunks::<8>();
+    let place = |[a, b, c, d, e, f, g, h]: &[u8; 8]| {
+        (ItemId(u32::from_le_bytes([*a, *b, *c, *d])), f32::from_le_bytes([*e, *f, *g, *h]))
+    };
+    rest.is_empty().then(|| places.iter().map(place).collect())
+}
+
 /// The vector of [`floats_to_bytes`], if it is one.
 #[must_use]
 pub fn embedding_from_bytes(bytes: &[u8]) -> Option<Embedding> {

@@ -7,7 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::access::Change;
 use super::{Outcome, Snapshot, StoreError, Write};
+use crate::domain::feeds::Slate;
 use crate::domain::ids::{Position, UserId};
+use crate::domain::time::Millis;
 
 /// How many calls may wait; further callers wait in their own futures.
 pub(super) const QUEUE: usize = 1_024;
@@ -27,6 +29,7 @@ pub(super) enum Work {
     Access(Change),
     Snapshot(UserId, Snapshot),
     CoordinatorSnapshot(Position, Vec<u8>),
+    Slates(Vec<Slate>, Option<Millis>),
     Health,
 }
 
@@ -37,6 +40,7 @@ impl Work {
             Work::Snapshot(_, Snapshot { bytes, .. }) | Work::CoordinatorSnapshot(_, bytes) => {
                 1 + bytes.len() / BYTES_PER_WRITE
             }
+            Work::Slates(slates, _) => 1 + slates.len(),
             Work::Access(_) | Work::Health => 1,
         }
     }
@@ -45,7 +49,9 @@ impl Work {
     pub(super) fn batch(&self) -> &[Write] {
         match self {
             Work::Append(batch) => batch,
-            Work::Access(_) | Work::Snapshot(..) | Work::CoordinatorSnapshot(..) | Work::Health => &[],
+            Work::Access(_) | Work::Snapshot(..) | Work::CoordinatorSnapshot(..) | Work::Slates(..) | Work::Health => {
+                &[]
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
@@ -40,7 +41,7 @@ pub enum Write {
     Centre(CentreRef, Embedding),
     /// Since when something of the catalogue is as it is; written again, the newer instant counts.
     Since(Change, Millis),
-    /// Forgets a person: their entries, their snapshot, the graph both ways, the coordinator's snapshots (which counted
+    /// Forgets a person: their entries, their snapshot, their logged feeds, the graph both ways, the coordinator's snapshots (which counted
     /// them); their row and their items become tombstones (without a [`Write::Since`]). From then on their first entry is [`Outcome::Refused`] for
     /// ever, so nothing that was under way brings them back, and nobody can follow them.
     Erase(Erasure),
@@ -185,6 +186,12 @@ pub trait Store: Send + Sync + 'static {
     fn replaced(&self) -> BoxFuture<'_, StoreError> {
         Box::pin(std::future::pending())
     }
+
+    /// Logs drawn feeds, each once and none of somebody who was erased, and forgets those that were drawn before an instant.
+    fn log_slates(&self, slates: Vec<Slate>, before: Option<Millis>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// A person's logged feeds, by version.
+    fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>>;
 
     /// Can it write now?
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;

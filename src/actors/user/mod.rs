@@ -351,6 +351,18 @@ impl UserActor {
         newest.map_or(Vec::new(), |shown| shown.feed.items.iter().map(|one| one.item).collect())
     }
 
+    fn drawn_version(&self, session: SessionId) -> Option<FeedVersion> {
+        Some(self.seats.get(&session)?.gate.drawn_feed()?.feed.version)
+    }
+
+    /// Logs what a session has on its screen, if that was something else `before`.
+    fn log_drawn(&self, session: SessionId, before: Option<FeedVersion>) {
+        let drawn = self.seats.get(&session).and_then(|seat| seat.gate.drawn_feed());
+        if let Some(shown) = drawn.filter(|shown| Some(shown.feed.version) != before) {
+            self.inside.slates.drawn(&shown.feed, self.inside.clock.now());
+        }
+    }
+
     /// Hands a feed to the gate of every session with this view; frames are encoded once.
     fn offer(&mut self, view: View, shown: &Arc<Shown>) {
         let now = self.inside.clock.now();
@@ -705,7 +717,9 @@ impl Handler<Parcel> for UserActor {
             ToUser::Detach(session) => self.drop_seat(session, None),
             ToUser::Act { event, answer, came } => self.act(event, answer, came, ctx),
             ToUser::Drawn(session, version) => {
+                let before = self.drawn_version(session);
                 self.send_released(session, |seat, now| seat.gate.drawn(version, now));
+                self.log_drawn(session, before);
             }
             ToUser::Configure(session, settings) => self.configure(session, settings),
             ToUser::More(session, after) => self.page(session, after),

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::actors::rights::Export;
+use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, TopicId};
 use crate::domain::journal::{Companion, Entry, Learned, Lesson, What};
 use crate::engine::learn::features::NAMES;
@@ -106,6 +107,7 @@ fn head(export: &Export) -> Bytes {
         ("followers", json(followers)),
         ("model", json(&model(export))),
         ("items", json(&authored)),
+        ("shown", json(&shown(export))),
     ];
     let parts: Vec<String> = parts.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
     format!("{{{},\"journal\":[", parts.join(",")).into()
@@ -195,6 +197,16 @@ fn interacted(export: &Export, learned: &Learned) -> Value {
         "predicted": learned.predicted,
         "taught": learned.lesson.as_ref().map(|lesson| taught(export, lesson)),
     })
+}
+
+/// Feeds that they were shown, as far as they were logged.
+fn shown(export: &Export) -> Vec<Value> {
+    let place = |(item, propensity): &(ItemId, f32)| json!({"item": export.world.item(*item).map(|item| &item.key), "propensity": propensity});
+    let slate = |slate: &Slate| {
+        let items: Vec<Value> = slate.items.iter().map(place).collect();
+        json!({"version": slate.version, "at": slate.at, "epoch": slate.epoch, "ranking": slate.ranking, "items": items})
+    };
+    export.slates.iter().map(slate).collect()
 }
 
 fn topics<'a>(export: &'a Export, topics: &[TopicId]) -> Vec<Option<&'a Key>> {

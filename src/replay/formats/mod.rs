@@ -15,6 +15,7 @@ pub mod items;
 mod lines;
 pub mod live_intervals;
 pub mod movielens;
+pub mod open_bandit;
 mod source;
 mod table;
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! that is no entry is answered by the position where the journal ended then.
 //!
 //! Read in this order: `files` (directory, lock, schema), `writer` (group commit), `writes` (what a write does),
-//! `erasure` (what it does to forget), `access` (keys and tokens), `reader` (queries), `rows` (columns as words),
+//! `erasure` (what it does to forget), `access` (keys and tokens), `slates` (drawn feeds), `reader` (queries), `rows` (columns as words),
 //! `failures`.
 
 mod access;
@@ -21,6 +21,7 @@ mod failures;
 mod files;
 mod reader;
 mod rows;
+mod slates;
 mod writer;
 mod writes;
 
@@ -34,6 +35,7 @@ use self::writer::Writer;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::Work;
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
+use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
@@ -128,6 +130,14 @@ impl Store for Embedded {
 
     fn followers(&self, user: UserId) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
         Box::pin(self.readers.ask(move |connection, _| reader::followers(connection, user)))
+    }
+
+    fn log_slates(&self, slates: Vec<Slate>, before: Option<Millis>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.writer.ask(Work::Slates(slates, before)).await.map(drop) })
+    }
+
+    fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| slates::list(connection, user)))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

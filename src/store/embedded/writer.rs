@@ -23,6 +23,7 @@ fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
         Work::Access(change) => return writes.access(change).map(|outcome| vec![outcome]),
         Work::Snapshot(user, snapshot) => writes.snapshot(*user, snapshot)?,
         Work::CoordinatorSnapshot(covers, bytes) => writes.coordinator_snapshot(*covers, bytes)?,
+        Work::Slates(slates, before) => writes.slates(slates, *before)?,
         Work::Health => writes.health()?,
     }
     Ok(Vec::new())

@@ -8,11 +8,13 @@ use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::{access, erasure, rows};
+use super::{access, erasure, rows, slates};
+use crate::domain::feeds::Slate;
 use crate::domain::ids::{Key, Position, Seq, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::{Entry, What};
 use crate::domain::people::Person;
+use crate::domain::time::Millis;
 use crate::store::access::Change;
 use crate::store::codec::{self, JournalRow};
 use crate::store::ends::Ends;
@@ -243,6 +245,10 @@ impl<'c> Writes<'c> {
     pub(super) fn access(&mut self, change: &Change) -> Result<Outcome, StoreError> {
         let changed = access::apply(change, self.connection)?;
         Ok(if changed { Outcome::Stored(self.last_position()?) } else { Outcome::Refused })
+    }
+
+    pub(super) fn slates(&self, slates: &[Slate], before: Option<Millis>) -> Result<(), StoreError> {
+        slates::log(self.connection, slates, before)
     }
 
     pub(super) fn health(&self) -> Result<(), StoreError> {

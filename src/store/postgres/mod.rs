@@ -25,6 +25,7 @@ mod rows;
 pub mod schema;
 mod session;
 mod settings;
+mod slates;
 pub mod tls;
 mod url;
 mod writer;
@@ -45,6 +46,7 @@ use self::session::Session;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::{Call, QUEUE, Work};
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
+use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
@@ -286,6 +288,14 @@ impl Store for Postgres {
             }
             std::future::pending().await
         })
+    }
+
+    fn log_slates(&self, slates: Vec<Slate>, before: Option<Millis>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.read(slates::log(self.reads.pool.clone(), slates, before)))
+    }
+
+    fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
+        Box::pin(self.read(slates::list(self.reads.pool.clone(), user)))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

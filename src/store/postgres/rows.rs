@@ -74,7 +74,7 @@ pub(super) fn get<'r, T: FromSql<'r>>(table: &'static str, row: &'r Row, index: 
     row.try_get(index).map_err(|error| corrupt(table, format!("column {index}: {error}")))
 }
 
-fn instant(table: &'static str, row: &Row, index: usize) -> Result<Millis, StoreError> {
+pub(super) fn instant(table: &'static str, row: &Row, index: usize) -> Result<Millis, StoreError> {
     let found: Instant = get(table, row, index)?;
     found.millis().ok_or_else(|| corrupt(table, format!("column {index}: an instant between two milliseconds")))
 }

@@ -30,6 +30,7 @@ const ERASE_JOURNAL: &str = include_str!("../../../sql/queries/erase_journal.sql
 const ERASE_SNAPSHOT: &str = include_str!("../../../sql/queries/erase_snapshot.sql");
 const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql");
 const ERASE_COORDINATOR_SNAPSHOTS: &str = include_str!("../../../sql/queries/erase_coordinator_snapshots.sql");
+const ERASE_SLATES: &str = include_str!("../../../sql/queries/erase_slates.sql");
 const ERASE_TOKENS: &str = include_str!("../../../sql/queries/erase_tokens.sql");
 const ERASE_PERSON: &str = include_str!("../../../sql/queries/erase_person.sql");
 const ERASE_ITEM: &str = include_str!("../../../sql/queries/erase_item.sql");
@@ -195,6 +196,8 @@ pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result
     let nothing = Instant::of("created", Millis::default())?;
     let found = ids_returned(client, ERASE_PERSON, &[&key.as_str(), &partition, &nothing, &id]).await?;
     there(found.len(), "person", user.0)?;
+    // Their row is locked now: whoever logs a feed of theirs was before, and is seen here, or finds them erased.
+    run(client, ERASE_SLATES, &[&id]).await?;
     for (item, key) in items {
         let id = i64::from(item.0);
         there(ids_returned(client, ERASE_ITEM, &[&key.as_str(), &id]).await?.len(), "item", item.0)?;

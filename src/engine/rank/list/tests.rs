@@ -70,15 +70,18 @@ fn diversities() -> [Diversity<'static>; 3] {
     ]
 }
 
+/// Author or topic of a row.
+type Name = fn(&Row) -> Option<u32>;
+
 /// Written down naively: 0 nothing, 1 only a cap of the whole list, 2 a cap in a row.
 fn broken(above: &[Row], row: &Row, rules: &Rules) -> u8 {
-    let run = |name: Option<u32>, of: fn(&Row) -> Option<u32>, max: u32| {
+    let run = |name: Option<u32>, of: Name, max: u32| {
         name.is_some() && max > 0 && above.iter().rev().take_while(|one| of(one) == name).count() >= max as usize
     };
-    let count = |name: Option<u32>, of: fn(&Row) -> Option<u32>, max: u32| {
+    let count = |name: Option<u32>, of: Name, max: u32| {
         name.is_some() && max > 0 && above.iter().filter(|one| of(one) == name).count() >= max as usize
     };
-    let (author, topic): (fn(&Row) -> Option<u32>, fn(&Row) -> Option<u32>) = (|row| row.author, |row| row.topic);
+    let (author, topic): (Name, Name) = (|row| row.author, |row| row.topic);
     if run(row.author, author, rules.author_run) || run(row.topic, topic, rules.topic_run) {
         2
     } else {

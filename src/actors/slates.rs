@@ -1,0 +1,208 @@
+//! The log of drawn feeds: what was shown where, and with what probability. For estimates of what other policies would
+//! have earned.
+//!
+//! Invariant: nobody waits for it. At most [`QUEUE`] feeds wait to be logged; what finds no room, or cannot be stored, is
+//! counted and gone. Whether a feed is sampled is a hash of person and version, so every part of the server agrees.
+//! Absent on purpose: durability before the answer; the last feeds before a crash may be missing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::feeds::{Feed, Slate};
+use crate::domain::ids::{FeedVersion, UserId};
+use crate::domain::time::{DAY_MS, Millis};
+use crate::store::Store;
+
+use super::clock::Clock;
+
+/// Feeds that may wait to be logged.
+pub const QUEUE: usize = 4_096;
+/// Feeds in one transaction.
+const BATCH: usize = 256;
+/// How often feeds that are too old are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Which drawn feeds are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlateLog {
+    /// None.
+    #[default]
+    Off,
+    /// A part of them, by `rate`.
+    Sampled,
+    /// Every one.
+    All,
+}
+
+/// How the log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SlateSettings {
+    /// Which feeds.
+    pub log: SlateLog,
+    /// With `sampled`: which part of them, 0 to 1.
+    pub rate: f64,
+    /// For so many days.
+    pub days: u32,
+}
+
+impl Default for SlateSettings {
+    fn default() -> Self {
+        SlateSettings { log: SlateLog::Off, rate: 0.01, days: 30 }
+    }
+}
+
+impl SlateSettings {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The key that is wrong, and what it must be.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        if !(0.0..=1.0).contains(&self.rate) {
+            return Err(("slates.rate", "must be 0 to 1"));
+        }
+        if !(1..=36_500).contains(&self.days) {
+            return Err(("slates.days", "must be 1 to 36500"));
+        }
+        Ok(())
+    }
+
+    /// Is this feed logged?
+    #[must_use]
+    pub fn wants(&self, user: UserId, version: FeedVersion) -> bool {
+        match self.log {
+            SlateLog::Off => false,
+            SlateLog::All => true,
+            SlateLog::Sampled => {
+                let mut bytes = [0_u8; 12];
+                bytes[..4].copy_from_slice(&user.0.to_le_bytes());
+                bytes[4..].copy_from_slice(&version.0.to_le_bytes());
+                // 53 bits are exact in an f64.
+                ((xxh3_64(&bytes) >> 11) as f64) < self.rate * (1_u64 << 53) as f64
+            }
+        }
+    }
+}
+
+/// Where feeds are handed in.
+pub struct Slates {
+    settings: SlateSettings,
+    queue: mpsc::Sender<Slate>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    stored: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// The other end of the queue.
+pub struct SlateQueue {
+    settings: SlateSettings,
+    waiting: mpsc::Receiver<Slate>,
+    counts: Arc<Counts>,
+}
+
+/// A log, and what is to be run for it.
+#[must_use]
+pub fn slates(settings: SlateSettings) -> (Slates, SlateQueue) {
+    let (queue, waiting) = mpsc::channel(QUEUE);
+    let counts = Arc::new(Counts::default());
+    (Slates { settings, queue, counts: counts.clone() }, SlateQueue { settings, waiting, counts })
+}
+
+impl Slates {
+    /// A screen has drawn this feed.
+    pub fn drawn(&self, feed: &Feed, at: Millis) {
+        if !self.settings.wants(feed.user, feed.version) {
+            return;
+        }
+        let slate = Slate {
+            user: feed.user,
+            version: feed.version,
+            at,
+            epoch: feed.epoch,
+            ranking: feed.ranking,
+            items: feed.items.iter().map(|one| (one.item, one.propensity)).collect(),
+        };
+        if self.queue.try_send(slate).is_err() {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Feeds that were logged, and feeds that found no room or could not be stored, since the start.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.counts.stored.load(Ordering::Relaxed), self.counts.dropped.load(Ordering::Relaxed))
+    }
+}
+
+impl SlateQueue {
+    /// Logs what comes, and forgets what is too old, at once and then every hour. Ends with the last [`Slates`].
+    pub async fn run(mut self, store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+        let mut forget = tokio::time::interval(FORGET_EVERY);
+        forget.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let before = tokio::select! {
+                count = self.waiting.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    None
+                }
+                _ = forget.tick() => Some(clock.now().plus(-i64::from(self.settings.days) * DAY_MS)),
+            };
+            let count = batch.len() as u64;
+            match store.log_slates(std::mem::take(&mut batch), before).await {
+                Ok(()) => self.counts.stored.fetch_add(count, Ordering::Relaxed),
+                Err(error) => {
+                    tracing::warn!(%error, feeds = count, "drawn feeds were not logged");
+                    self.counts.dropped.fetch_add(count, Ordering::Relaxed)
+                }
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::feeds::Ranking;
+    use crate::domain::ids::Epoch;
+
+    #[test]
+    fn a_sample_is_as_large_as_it_says_and_always_the_same() {
+        let sampled = SlateSettings { log: SlateLog::Sampled, rate: 0.2, ..SlateSettings::default() };
+        let taken = |settings: &SlateSettings| {
+            (0..10_000).filter(|n| settings.wants(UserId(n % 100), FeedVersion(u64::from(*n)))).count()
+        };
+        assert!((1_800..2_200).contains(&taken(&sampled)), "{}", taken(&sampled));
+        for (log, rate, expected) in [
+            (SlateLog::Off, 1.0, 0),
+            (SlateLog::All, 0.0, 10_000),
+            (SlateLog::Sampled, 0.0, 0),
+            (SlateLog::Sampled, 1.0, 10_000),
+        ] {
+            assert_eq!(taken(&SlateSettings { log, rate, days: 1 }), expected, "{log:?} {rate}");
+        }
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_gone() {
+        let (slates, queue) = slates(SlateSettings { log: SlateLog::All, ..SlateSettings::default() });
+        let (user, epoch, ranking) = (UserId(1), Epoch(1), Ranking::Model);
+        for version in 0..QUEUE as u64 + 5 {
+            let feed = Feed { user, version: FeedVersion(version), epoch, ranking, items: Vec::new() };
+            slates.drawn(&feed, Millis(0));
+        }
+        assert_eq!((slates.counts(), queue.waiting.len()), ((0, 5), QUEUE));
+    }
+}

@@ -1,0 +1,60 @@
+//! The log of drawn feeds in its table.
+//!
+//! Invariant: a feed is logged once, and never for somebody who was erased. Goes past the writer, so that no entry waits
+//! for it; an erasure that is under way and a log of the same person come one after the other, by the lock on their row.
+
+use deadpool_postgres::Pool;
+
+use super::rows::{self, Instant};
+use crate::domain::feeds::{Ranking, Slate};
+use crate::domain::ids::{Epoch, FeedVersion, UserId};
+use crate::domain::time::Millis;
+use crate::store::StoreError;
+use crate::store::codec::{self, integer};
+
+const SLATES_INSERT: &str = include_str!("../../../sql/queries/postgres/slates_insert.sql");
+const SLATES_FORGET: &str = include_str!("../../../sql/queries/slates_forget.sql");
+const SLATES_LIST: &str = include_str!("../../../sql/queries/slates_list.sql");
+
+/// Logs these, and forgets those from before an instant.
+pub(super) async fn log(pool: Pool, slates: Vec<Slate>, before: Option<Millis>) -> Result<(), StoreError> {
+    let mut client = pool.get().await?;
+    let transaction = client.build_transaction().read_only(false).start().await?;
+    if !slates.is_empty() {
+        let users: Vec<i64> = slates.iter().map(|slate| i64::from(slate.user.0)).collect();
+        let versions: Vec<i64> =
+            slates.iter().map(|slate| integer("version", slate.version.0)).collect::<Result<_, _>>()?;
+        let at: Vec<Instant> = slates.iter().map(|slate| Instant::of("at", slate.at)).collect::<Result<_, _>>()?;
+        let epochs: Vec<i64> = slates.iter().map(|slate| integer("epoch", slate.epoch.0)).collect::<Result<_, _>>()?;
+        let rankings: Vec<&str> = slates.iter().map(|slate| slate.ranking.name()).collect();
+        let items: Vec<Vec<u8>> = slates.iter().map(|slate| codec::places_to_bytes(&slate.items)).collect();
+        let statement = transaction.prepare_cached(SLATES_INSERT).await?;
+        transaction.execute(&statement, &[&users, &versions, &at, &epochs, &rankings, &items]).await?;
+    }
+    if let Some(before) = before {
+        let statement = transaction.prepare_cached(SLATES_FORGET).await?;
+        transaction.execute(&statement, &[&Instant::nearest(before)]).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn list(pool: Pool, user: UserId) -> Result<Vec<Slate>, StoreError> {
+    const TABLE: &str = "slates";
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(SLATES_LIST).await?;
+    let found = client.query(&statement, &[&i64::from(user.0)]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        let unreadable = || rows::corrupt(TABLE, format!("a feed of person {}", user.0));
+        let (ranking, items): (&str, &[u8]) = (rows::get(TABLE, row, 4)?, rows::get(TABLE, row, 5)?);
+        Ok(Slate {
+            user,
+            version: FeedVersion(rows::get::<i64>(TABLE, row, 1)?.cast_unsigned()),
+            at: rows::instant(TABLE, row, 2)?,
+            epoch: Epoch(rows::get::<i64>(TABLE, row, 3)?.cast_unsigned()),
+            ranking: Ranking::from_name(ranking).ok_or_else(unreadable)?,
+            items: codec::places_from_bytes(items).ok_or_else(unreadable)?,
+        })
+    };
+    found.iter().map(read).collect()
+}
