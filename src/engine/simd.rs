@@ -14,6 +14,22 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     dot_lanes(a, b)
 }
 
+/// Dot product of a vector with 8-bit codes, both `(n,)`.
+#[must_use]
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn dot_codes(x: &[f32], codes: &[i8]) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+    let (c_blocks, c_rest) = codes.as_chunks::<LANES>();
+    for (x, c) in x_blocks.iter().zip(c_blocks) {
+        for lane in 0..LANES {
+            sums[lane] += x[lane] * f32::from(c[lane]);
+        }
+    }
+    let rest: f32 = x_rest.iter().zip(c_rest).map(|(x, c)| x * f32::from(*c)).sum();
+    fold_lanes(&sums) + rest
+}
+
 /// Dot products of quantised weights, `(dim,)`, with chosen rows of a row-major matrix of `dim` columns; appended to
 /// `out` in the order of `rows`. Rows outside of the matrix give 0. The caller keeps `|w_i| <= weight_max(dim)`, so that
 /// no sum overflows.

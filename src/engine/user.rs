@@ -18,8 +18,10 @@ use crate::domain::interactions::{Interaction, Kind};
 use crate::domain::items::Item;
 use crate::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
 use crate::domain::time::Millis;
-use crate::engine::learn::online::{Judgement, OnlineModel};
+use crate::engine::learn::axes::Centre;
+use crate::engine::learn::online::{Judgement, OnlineModel, Point};
 use crate::engine::learn::progressive::{Progress, RecentAuc};
+use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::topics::TopicWeights;
 use crate::engine::rank::{self, Ask, Taste};
 use crate::engine::settings::LearnSettings;
@@ -317,7 +319,9 @@ impl UserState {
     /// What the online model says of an item now. Changes nothing.
     #[must_use]
     pub fn predict(&self, world: &World, item: ItemId) -> Option<Judgement> {
-        Some(self.online.predict(&world.centred(item)?, world.settings()))
+        let centre = world.centre_of(world.item(item)?.main_topic());
+        let x = world.centred(item)?;
+        Some(self.online.predict(&world.point(&x, centre), world, world.settings()))
     }
 
     /// Number of the last entry.
@@ -378,6 +382,7 @@ impl UserState {
     fn taste(&self, world: &World, now: Millis) -> Taste<'_> {
         Taste {
             weights: self.online.weights(),
+            forms: self.forms(world),
             topics: self.topics.all(now, world.settings()).map(|(topic, s)| (topic, s as f32)).collect(),
             follows: &self.follows,
             user: self.user,
@@ -385,12 +390,23 @@ impl UserState {
         }
     }
 
+    /// What their online model learned of whole topics, by the centre that items of these have now.
+    fn forms(&self, world: &World) -> Vec<(CentreRef, Form)> {
+        let topics = self.online.quadratics().iter().map(|learned| learned.centre.topic);
+        topics
+            .map(|topic| (topic, world.centre_of(topic)))
+            .filter(|(topic, centre)| centre.topic == *topic)
+            .filter_map(|(_, centre)| Some((centre, self.online.form(centre, world)?)))
+            .collect()
+    }
+
     /// All that the entry must carry: label and weight, features and predictions as they are before learning.
     fn observe(&self, interaction: &Interaction, item: &Item, world: &World, at: Millis) -> Learned {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
         let features = rank::features(world, &self.taste(world, at), item.id, at);
-        let judgement = self.online.predict(&centred(&item.embedding, world.centre(centre)), settings);
+        let x = centred(&item.embedding, world.centre(centre).map(Centre::mean));
+        let judgement = self.online.predict(&world.point(&x, centre), world, settings);
         Learned {
             item: item.id,
             revision: item.revision,
@@ -429,7 +445,9 @@ impl UserState {
             self.scores.topics.record(learned.predicted.topics, signal.positive);
             self.scores.model.record(learned.predicted.model, signal.positive);
             self.scores.progress.record(learned.predicted.online, signal.positive);
-            self.online.learn(&centred(embedding, centre), signal.positive, signal.weight, at, settings);
+            let x = centred(embedding, centre.map(Centre::mean));
+            let point = Point::new(&x, learned.centre, centre.and_then(Centre::axes));
+            self.online.learn(&point, signal.positive, signal.weight, at, vectors, settings);
             if signal.positive {
                 self.topics.learn(&learned.topics, at, settings);
             }
@@ -451,7 +469,7 @@ impl UserState {
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 1;
+    const FORMAT: u16 = 2;
 
     /// The state as bytes.
     #[must_use]

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a learner's state is finite, bounded in memory, and depends only on what it was told, in order.
 
+pub mod axes;
 pub mod online;
 pub mod popularity;
 pub mod progressive;
+pub mod quadratic;
 pub mod topics;

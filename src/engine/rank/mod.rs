@@ -15,7 +15,9 @@ use roaring::RoaringBitmap;
 
 use crate::domain::feeds::{Contribution, Expert, FeedItem, Ranking};
 use crate::domain::ids::{ItemId, TopicId, UserId};
+use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
+use crate::engine::learn::quadratic::Form;
 use crate::engine::simd::{dot, dot_rows, weight_max};
 use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
 
@@ -29,6 +31,8 @@ pub const ONLINE_MAX: f32 = 8.0;
 pub struct Taste<'a> {
     /// Mean weights of the online model, `(dim,)`; `None` before the first label.
     pub weights: Option<&'a [f32]>,
+    /// What the online model adds for items of these centres.
+    pub forms: Vec<(CentreRef, Form)>,
     /// Topic weights above 0, by topic.
     pub topics: Vec<(TopicId, f32)>,
     /// Whom they follow, sorted.
@@ -178,7 +182,7 @@ impl<'a> Scorer<'a> {
             return *dot;
         }
         let centre = self.world.centre_of(topic);
-        self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m))).unwrap_or(0.0)
+        self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0)
     }
 
     /// The strongest weight among an item's topics.
@@ -196,9 +200,18 @@ impl<'a> Scorer<'a> {
         author != NOBODY && self.taste.follows.binary_search(&UserId(author)).is_ok()
     }
 
-    /// `w . (x - m) / ||x - m||`, from `w . x`.
-    fn online(&self, w_x: f32, topic: TopicId, inverse_norm: f32) -> f32 {
-        ((w_x - self.centre_dot(topic)) * inverse_norm).clamp(-ONLINE_MAX, ONLINE_MAX)
+    /// `w . (x - m) / ||x - m||`, from `w . x`, and what the person's quadratic form for that centre adds.
+    fn online(&self, w_x: f32, columns: &Columns, row: usize) -> f32 {
+        let inverse_norm = columns.inverse_norm[row];
+        let mut online = (w_x - self.centre_dot(columns.topic[row])) * inverse_norm;
+        // An item that is its own centre lies nowhere, and nothing is said of it.
+        if inverse_norm > 0.0 {
+            let centre = columns.centre[row];
+            if let Some((_, form)) = self.taste.forms.iter().find(|(known, _)| *known == centre) {
+                online += form.value(&columns.coordinates[row]);
+            }
+        }
+        online.clamp(-ONLINE_MAX, ONLINE_MAX)
     }
 
     fn features(&self, id: ItemId) -> [f32; Expert::ALL.len()] {
@@ -207,10 +220,7 @@ impl<'a> Scorer<'a> {
             return [0.0; Expert::ALL.len()];
         };
         let columns = block.columns();
-        let online = self
-            .taste
-            .weights
-            .map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns.topic[row], columns.inverse_norm[row]));
+        let online = self.taste.weights.map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns, row));
         self.with_online(id, columns, row, online)
     }
 
@@ -231,7 +241,7 @@ impl<'a> Scorer<'a> {
     /// All candidates that may be among the best `limit`, with their exact scores.
     ///
     /// The scan scores everybody on 8-bit codes, whose error is bounded: `|w . x - s w' . c| <= s C` with `s` the row's
-    /// scale and `C` from [`Quantised`]. Who is further below the `limit`-th than twice the largest error cannot be
+    /// scale and `C` from [`Quantised`]; what a quadratic form adds is the same number in both. Who is further below the `limit`-th than twice the largest error cannot be
     /// among the best; all others are scored in f32.
     fn contenders(&self, candidates: &Candidates, limit: usize) -> Vec<Scored> {
         if limit == 0 {
@@ -284,9 +294,9 @@ impl<'a> Scorer<'a> {
                 }
                 let online = match &quantised {
                     Some(quantised) => {
-                        let (scale, inverse_norm) = (columns.scale[at], columns.inverse_norm[at]);
-                        error = error.max(scale * inverse_norm * quantised.error);
-                        self.online(dot as f32 * scale * quantised.scale, columns.topic[at], inverse_norm)
+                        let scale = columns.scale[at];
+                        error = error.max(scale * columns.inverse_norm[at] * quantised.error);
+                        self.online(dot as f32 * scale * quantised.scale, columns, at)
                     }
                     None => 0.0,
                 };
