@@ -10,9 +10,11 @@ use eddyline::domain::ids::{ItemId, Key, UserId};
 use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::journal::CentreRef;
 use eddyline::domain::time::Millis;
-use eddyline::engine::learn::online::OnlineModel;
+use eddyline::engine::learn::axes::Centre;
+use eddyline::engine::learn::online::{OnlineModel, Point};
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::user::{UserEvent, UserState};
+use eddyline::engine::world::Vectors;
 
 #[path = "support/catalogue.rs"]
 mod catalogue;
@@ -21,15 +23,15 @@ fn learn(criterion: &mut Criterion) {
     let settings = LearnSettings::default();
     let coordinator = catalogue::coordinator(1_000);
     let world = Arc::new(coordinator.world().clone());
-    let vectors: Vec<(Vec<f32>, CentreRef)> = (0..1_000)
+    let vectors: Vec<(ItemId, Vec<f32>, CentreRef)> = (0..1_000)
         .map(|item| {
             let item = world.item(ItemId(item)).unwrap();
-            (world.centred(item.id).unwrap(), world.centre_of(item.main_topic()))
+            (item.id, world.centred(item.id).unwrap(), world.centre_of(item.main_topic()))
         })
         .collect();
 
     let mut group = criterion.benchmark_group("learn one event, dim 384");
-    // The place along the topic's axes is computed twice, as it is between a prediction and the fold of its entry.
+    // As in `UserState`: a prediction finds the place along the topic's axes in the world, the fold computes it.
     for (name, topics) in [("one topic", 1), ("two topics in turn", 2), ("twenty topics in turn", 20)] {
         let vectors: Vec<_> = (0..1_000).filter(|item| item % 20 < topics).map(|item| &vectors[item]).collect();
         let mut model = OnlineModel::default();
@@ -37,10 +39,18 @@ fn learn(criterion: &mut Criterion) {
             let mut turn = 0_usize;
             bencher.iter(|| {
                 turn += 1;
-                let (x, centre) = vectors[turn % vectors.len()];
-                black_box(model.predict(&world.point(x, *centre), &*world, &settings));
+                let (item, x, centre) = vectors[turn % vectors.len()];
+                black_box(model.predict(&world.point(*item, x).unwrap(), &*world, &settings));
                 let accepted = turn.is_multiple_of(3);
-                model.learn(&world.point(x, *centre), accepted, 1.0, Millis(turn as i64 * 1_000), &*world, &settings);
+                let axes = world.centre(*centre).and_then(Centre::axes);
+                model.learn(
+                    &Point::new(x, *centre, axes),
+                    accepted,
+                    1.0,
+                    Millis(turn as i64 * 1_000),
+                    &*world,
+                    &settings,
+                );
             });
         });
         let stored = postcard::to_allocvec(&model).unwrap().len();

@@ -319,9 +319,8 @@ impl UserState {
     /// What the online model says of an item now. Changes nothing.
     #[must_use]
     pub fn predict(&self, world: &World, item: ItemId) -> Option<Judgement> {
-        let centre = world.centre_of(world.item(item)?.main_topic());
         let x = world.centred(item)?;
-        Some(self.online.predict(&world.point(&x, centre), world, world.settings()))
+        Some(self.online.predict(&world.point(item, &x)?, world, world.settings()))
     }
 
     /// Number of the last entry.
@@ -406,7 +405,8 @@ impl UserState {
         let centre = world.centre_of(item.main_topic());
         let features = rank::features(world, &self.taste(world, at), item.id, at);
         let x = centred(&item.embedding, world.centre(centre).map(Centre::mean));
-        let judgement = self.online.predict(&world.point(&x, centre), world, settings);
+        let judgement = world.point(item.id, &x).map(|point| self.online.predict(&point, world, settings));
+        let judgement = judgement.unwrap_or_default();
         Learned {
             item: item.id,
             revision: item.revision,

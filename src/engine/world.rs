@@ -290,10 +290,14 @@ impl World {
         Some(centred(&item.embedding, self.centre(centre).map(Centre::mean)))
     }
 
-    /// A centred vector of this world as the online model sees it.
+    /// An item in its newest revision as the online model sees it; `x` is [`World::centred`] of it.
     #[must_use]
-    pub fn point<'a>(&'a self, x: &'a [f32], centre: CentreRef) -> Point<'a> {
-        Point::new(x, centre, self.centre(centre).and_then(Centre::axes))
+    pub fn point<'a>(&'a self, id: ItemId, x: &'a [f32]) -> Option<Point<'a>> {
+        let (block, row) = place(id);
+        let columns = self.blocks.get(block)?.columns();
+        let centre = *columns.centre.get(row)?;
+        let axes = self.centre(centre).and_then(Centre::axes).filter(|_| columns.inverse_norm[row] > 0.0);
+        Some(Point::measured(x, centre, axes.map(|axes| (axes, columns.coordinates[row]))))
     }
 }
 

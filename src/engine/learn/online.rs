@@ -5,12 +5,14 @@
 //! O(dim), and a person's model takes at most 4 KB at 384 dimensions.
 //! Absent on purpose: an intercept (it measured worse; the base rate is the blend's).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::learn::axes::{Axes, Coordinates};
-use crate::engine::learn::quadratic::{Form, PAIRS, Quadratic, squared_length};
+use crate::engine::learn::quadratic::{Form, PAIRS, Quadratic, features};
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::{dot, gaussian_step, squares_over};
 use crate::engine::world::Vectors;
@@ -64,6 +66,12 @@ impl<'a> Point<'a> {
         let within = axes.and_then(|axes| Some((axes, axes.coordinates(x)?)));
         Point { x, centre, within }
     }
+
+    /// The same, with the coordinates of an item that has been measured before.
+    #[must_use]
+    pub fn measured(x: &'a [f32], centre: CentreRef, within: Option<(&'a Axes, Coordinates)>) -> Point<'a> {
+        Point { x, centre, within }
+    }
 }
 
 impl OnlineModel {
@@ -90,7 +98,8 @@ impl OnlineModel {
     #[must_use]
     pub fn form(&self, centre: CentreRef, vectors: &dyn Vectors) -> Option<Form> {
         let quadratic = self.quadratics.iter().find(|one| one.centre.topic == centre.topic)?;
-        form_in(quadratic, centre, vectors.centre(centre)?.axes()?, vectors)
+        let axes = vectors.centre(centre)?.axes()?;
+        Some(in_axes(quadratic, centre, axes, vectors)?.form(axes))
     }
 
     /// Judges an item. `vectors` must know the centres that were learned with.
@@ -105,9 +114,10 @@ impl OnlineModel {
         if let Some((axes, p)) = &point.within {
             let known = self.quadratics.iter().find(|one| one.centre.topic == point.centre.topic);
             let precision = known.map_or(1.0 / settings.prior_variance, |one| one.precision);
-            judgement.variance += squared_length(p, axes) / precision;
-            if let Some(form) = known.and_then(|one| form_in(one, point.centre, axes, vectors)) {
-                judgement.log_odds += form.value(p);
+            let pairs = features(p, axes);
+            judgement.variance += dot(&pairs, &pairs) / precision;
+            if let Some(quadratic) = known.and_then(|one| in_axes(one, point.centre, axes, vectors)) {
+                judgement.log_odds += quadratic.value(&pairs);
             }
         }
         judgement
@@ -143,11 +153,12 @@ impl OnlineModel {
         let mut before = dot(&self.mean, x);
         let mut variance = squares_over(x, &self.precision);
         let curved = point.within.as_ref().map(|(axes, p)| {
-            let form = self.take_up(point.centre, axes, prior, vectors);
-            let length = squared_length(p, axes);
-            before += form.value(p);
+            self.take_up(point.centre, axes, prior, vectors);
+            let pairs = features(p, axes);
+            let length = dot(&pairs, &pairs);
+            before += self.quadratics[0].value(&pairs);
             variance += length / self.quadratics[0].precision;
-            (form, length, axes, p)
+            (pairs, length)
         });
         let label = f64::from(u8::from(accepted));
         let reach = f64::from(weight) * f64::from(variance);
@@ -155,17 +166,16 @@ impl OnlineModel {
         let step = (f64::from(weight) * (label - p)) as f32;
         let gain = (f64::from(weight) * p * (1.0 - p)) as f32;
         gaussian_step(&mut self.mean, &mut self.precision, x, step, gain);
-        if let Some((mut form, length, axes, p)) = curved {
+        if let Some((pairs, length)) = curved {
             let quadratic = &mut self.quadratics[0];
-            form.step(p, axes, step / quadratic.precision);
-            quadratic.keep(&form);
+            quadratic.step(&pairs, step / quadratic.precision);
             quadratic.precision += gain * length / PAIRS as f32;
         }
     }
 
     /// Puts the quadratic of a centre first, in the axes of that very centre: the one of its topic, or a new one in the
     /// place of the one that was longest unused.
-    fn take_up(&mut self, centre: CentreRef, axes: &Axes, prior: f32, vectors: &dyn Vectors) -> Form {
+    fn take_up(&mut self, centre: CentreRef, axes: &Axes, prior: f32, vectors: &dyn Vectors) {
         let index = match self.quadratics.iter().position(|one| one.centre.topic == centre.topic) {
             Some(index) => index,
             None => {
@@ -178,15 +188,9 @@ impl OnlineModel {
         };
         self.quadratics[..=index].rotate_right(1);
         let quadratic = &mut self.quadratics[0];
-        match form_in(quadratic, centre, axes, vectors) {
-            Some(form) => {
-                quadratic.centre = centre;
-                form
-            }
-            None => {
-                *quadratic = Quadratic::new(centre, prior);
-                quadratic.form(axes)
-            }
+        if quadratic.centre != centre {
+            let turned = in_axes(quadratic, centre, axes, vectors).map(Cow::into_owned);
+            *quadratic = turned.unwrap_or_else(|| Quadratic::new(centre, prior));
         }
     }
 
@@ -229,12 +233,17 @@ impl OnlineModel {
 }
 
 /// A quadratic in the axes of another epoch of its topic, or of the same; `None` when its own are not known.
-fn form_in(quadratic: &Quadratic, centre: CentreRef, axes: &Axes, vectors: &dyn Vectors) -> Option<Form> {
+fn in_axes<'a>(
+    quadratic: &'a Quadratic,
+    centre: CentreRef,
+    axes: &Axes,
+    vectors: &dyn Vectors,
+) -> Option<Cow<'a, Quadratic>> {
     if quadratic.centre == centre {
-        return Some(quadratic.form(axes));
+        return Some(Cow::Borrowed(quadratic));
     }
     let own = vectors.centre(quadratic.centre)?.axes()?;
-    Some(quadratic.form(own).turned(own, axes))
+    Some(Cow::Owned(quadratic.turned(own, axes, centre)))
 }
 
 /// The root of `a = before + reach (label - sigmoid(a))`.

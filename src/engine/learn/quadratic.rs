@@ -8,10 +8,13 @@
 //! the linear part. Learned as one more block of weights of the same Bayesian logistic regression, this is the linear
 //! model under the kernel `k + k^2`, `k` the cosine of two centred vectors, as far as the axes reach.
 
+use std::f32::consts::SQRT_2;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::journal::CentreRef;
 use crate::engine::learn::axes::{AXES, Axes, Coordinates};
+use crate::engine::simd::{dot_halves, from_half, step_halves, to_half};
 
 /// Entries of a symmetric matrix over the axes.
 pub const PAIRS: usize = AXES * (AXES + 1) / 2;
@@ -23,12 +26,12 @@ pub struct Quadratic {
     pub centre: CentreRef,
     /// One over the variance of each weight: one number for all, which is all that pays (decision 11).
     pub precision: f32,
-    /// Lower triangle by rows, see [`to_bits`].
+    /// Lower triangle by rows, of [`features`]; 16 bits each, see [`to_half`].
     #[serde(with = "packed")]
     weights: [u16; PAIRS],
 }
 
-/// The same, ready for use: `M`, and what it gives at the topic's mean.
+/// The same as a matrix, ready to be applied to many items: `M`, and what it gives on the mean over the topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
     matrix: [[f32; AXES]; AXES],
@@ -45,17 +48,28 @@ impl Quadratic {
 
     /// The weights by rows of the lower triangle, `(PAIRS,)`.
     pub fn weights(&self) -> impl Iterator<Item = f32> + '_ {
-        self.weights.iter().map(|weight| from_bits(*weight))
+        self.weights.iter().map(|weight| from_half(*weight))
     }
 
-    /// Ready for use, in its own axes.
+    /// Log-odds of an item with these [`features`].
+    #[must_use]
+    pub fn value(&self, features: &[f32; PAIRS]) -> f32 {
+        dot_halves(&self.weights, features)
+    }
+
+    /// `w += step * features`.
+    pub fn step(&mut self, features: &[f32; PAIRS], step: f32) {
+        step_halves(&mut self.weights, features, step);
+    }
+
+    /// Ready for many items, in its own axes.
     #[must_use]
     pub fn form(&self, axes: &Axes) -> Form {
         let mut matrix = [[0.0; AXES]; AXES];
-        let mut packed = self.weights.iter();
+        let mut weights = self.weights();
         for row in 0..AXES {
-            for (column, weight) in (0..=row).zip(&mut packed) {
-                let weight = from_bits(*weight);
+            for (column, weight) in (0..=row).zip(&mut weights) {
+                let weight = if column == row { weight } else { weight / SQRT_2 };
                 matrix[row][column] = weight;
                 matrix[column][row] = weight;
             }
@@ -63,14 +77,22 @@ impl Quadratic {
         Form::of(matrix, axes)
     }
 
-    /// Keeps a form.
-    pub fn keep(&mut self, form: &Form) {
-        let mut packed = self.weights.iter_mut();
-        for (row, weights) in form.matrix.iter().enumerate() {
-            for (weight, packed) in weights[..=row].iter().zip(&mut packed) {
-                *packed = to_bits(*weight);
+    /// The same in the axes of another epoch of the topic's centre: `R M R^T` with `R` the overlap of new and old axes.
+    /// What the new axes do not reach is lost.
+    #[must_use]
+    pub fn turned(&self, from: &Axes, to: &Axes, centre: CentreRef) -> Quadratic {
+        let (overlap, matrix) = (to.overlap(from), self.form(from).matrix);
+        let half: [[f32; AXES]; AXES] =
+            std::array::from_fn(|j| std::array::from_fn(|l| (0..AXES).map(|i| overlap[j][i] * matrix[i][l]).sum()));
+        let mut turned = Quadratic { centre, ..self.clone() };
+        let mut weights = turned.weights.iter_mut();
+        for j in 0..AXES {
+            for (l, weight) in (0..=j).zip(&mut weights) {
+                let sum: f32 = (0..AXES).map(|i| half[j][i] * overlap[l][i]).sum();
+                *weight = to_half(if l == j { sum } else { sum * SQRT_2 });
             }
         }
+        turned
     }
 }
 
@@ -78,25 +100,6 @@ impl Form {
     fn of(matrix: [[f32; AXES]; AXES], axes: &Axes) -> Form {
         let offset = (0..AXES).map(|j| matrix[j][j] * axes.spreads()[j]).sum();
         Form { matrix, offset }
-    }
-
-    /// The same in the axes of another epoch of the topic's centre: `R M R^T` with `R` the overlap of new and old axes.
-    /// What the new axes do not reach is lost.
-    #[must_use]
-    pub fn turned(&self, from: &Axes, to: &Axes) -> Form {
-        let overlap = to.overlap(from);
-        let half: [[f32; AXES]; AXES] = std::array::from_fn(|j| {
-            std::array::from_fn(|l| (0..AXES).map(|i| overlap[j][i] * self.matrix[i][l]).sum())
-        });
-        let mut matrix = [[0.0; AXES]; AXES];
-        for j in 0..AXES {
-            for l in 0..=j {
-                let sum = (0..AXES).map(|i| half[j][i] * overlap[l][i]).sum();
-                matrix[j][l] = sum;
-                matrix[l][j] = sum;
-            }
-        }
-        Form::of(matrix, to)
     }
 
     /// `sum_jl M_jl (p_j p_l - [j = l] s_j)`: log-odds.
@@ -114,54 +117,24 @@ impl Form {
         }
         total - self.offset
     }
+}
 
-    /// `M_jl += step (p_j p_l - [j = l] s_j)`.
-    pub fn step(&mut self, p: &Coordinates, axes: &Axes, step: f32) {
-        for (row, p_j) in self.matrix.iter_mut().zip(p) {
-            let along = step * p_j;
-            for lane in 0..AXES {
-                row[lane] += along * p[lane];
-            }
+/// The features: `p_j p_j - s_j`, and `sqrt(2) p_j p_l` below the diagonal, lower triangle by rows, `(PAIRS,)`. Their dot
+/// product for two items is that of the matrices `p_j p_l - [j = l] s_j`.
+#[must_use]
+pub fn features(p: &Coordinates, axes: &Axes) -> [f32; PAIRS] {
+    let mut features = [0.0; PAIRS];
+    let mut rest = &mut features[..];
+    for (j, (p_j, spread)) in p.iter().zip(axes.spreads()).enumerate() {
+        let (row, below) = rest.split_at_mut(j + 1);
+        let along = SQRT_2 * p_j;
+        for (feature, p_l) in row.iter_mut().zip(p) {
+            *feature = along * p_l;
         }
-        for (j, spread) in axes.spreads().iter().enumerate() {
-            self.matrix[j][j] -= step * spread;
-        }
-        self.offset = (0..AXES).map(|j| self.matrix[j][j] * axes.spreads()[j]).sum();
+        row[j] = p_j * p_j - spread;
+        rest = below;
     }
-}
-
-/// Squared length of the features `p_j p_l - [j = l] s_j`: `(p . p)^2 - 2 sum s_j p_j^2 + s . s`.
-#[must_use]
-pub fn squared_length(p: &Coordinates, axes: &Axes) -> f32 {
-    let (mut p_p, mut s_p_p, mut s_s) = (0.0_f32, 0.0_f32, 0.0_f32);
-    for (p, s) in p.iter().zip(axes.spreads()) {
-        p_p += p * p;
-        s_p_p += s * p * p;
-        s_s += s * s;
-    }
-    (p_p * p_p - 2.0 * s_p_p + s_s).max(0.0)
-}
-
-/// The smallest magnitude that is told from 0, `2^-20`, in units of the last of 10 bits of a fraction.
-const BASE: u32 = (127 - 20) << 10;
-
-/// 16 bits: sign, 5 bits of exponent from -20 to 11, 10 of fraction; 0 below `2^-20`, at most 4,094 in magnitude.
-/// Rounded to nearest, so what is written is off by at most one part in 2,048.
-#[must_use]
-pub fn to_bits(x: f32) -> u16 {
-    let bits = x.to_bits();
-    let magnitude = ((bits & 0x7fff_ffff) + (1 << 12)) >> 13;
-    // Code 0 is zero itself, so the first exponent lacks its first fraction.
-    let code = magnitude.saturating_sub(BASE).min(0x7fff);
-    (code | (bits >> 16 & 0x8000)) as u16
-}
-
-/// Reads [`to_bits`].
-#[must_use]
-pub fn from_bits(code: u16) -> f32 {
-    let magnitude = u32::from(code & 0x7fff);
-    let bits = if magnitude == 0 { 0 } else { (magnitude + BASE) << 13 };
-    f32::from_bits(bits | u32::from(code & 0x8000) << 16)
+    features
 }
 
 /// Two bytes per weight in snapshots, low byte first.
@@ -194,30 +167,31 @@ mod packed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::items::Embedding;
+    use crate::engine::learn::axes::{Centre, principal, stored_len};
     use proptest::prelude::*;
 
     proptest! {
-        /// Sixteen bits keep sign and size within one part in 2,048, and zero is zero.
+        /// The two ways to judge an item, one by one and for many, say the same.
         #[test]
-        fn weights_survive_sixteen_bits(x in prop_oneof![-4000.0f32..4000.0, -1.0f32..1.0, -1e-3f32..1e-3, Just(0.0)]) {
-            let back = from_bits(to_bits(x));
-            let off = (back - x).abs();
-            prop_assert!(off <= x.abs() / 2048.0 || x.abs() < 1.1 / f32::from(1u16 << 10).powi(2) && back == 0.0, "{x} {back}");
-            prop_assert_eq!(to_bits(back), to_bits(x), "twice is once");
-        }
-    }
-
-    #[test]
-    fn the_ends_of_sixteen_bits() {
-        for (name, x, back) in [
-            ("zero", 0.0, 0.0),
-            ("one", 1.0, 1.0),
-            ("minus a half", -0.5, -0.5),
-            ("too small to tell", 1e-7, 0.0),
-            ("too large", 1e9, 4094.0),
-            ("too large, below", -1e9, -4094.0),
-        ] {
-            assert_eq!(from_bits(to_bits(x)), back, "{name}");
+        fn a_form_says_what_its_weights_say(
+            items in prop::collection::vec(prop::collection::vec(-1.0f32..1.0, 24), 25..40),
+            steps in prop::collection::vec((0usize..25, -2.0f32..2.0), 1..20)
+        ) {
+            let mut stored = vec![1.0; 24];
+            stored.extend(principal(&items));
+            let centre = Centre::of(&Embedding::new(stored, stored_len(24)).unwrap(), 24).unwrap();
+            let axes = centre.axes().unwrap();
+            let placed: Vec<Coordinates> = items.iter().filter_map(|x| axes.coordinates(x)).collect();
+            let mut quadratic = Quadratic::new(CentreRef::NONE, 0.1);
+            for (item, step) in steps {
+                quadratic.step(&features(&placed[item], axes), step);
+            }
+            let form = quadratic.form(axes);
+            for p in &placed {
+                let (one, many) = (quadratic.value(&features(p, axes)), form.value(p));
+                prop_assert!((one - many).abs() < 1e-3 * (1.0 + one.abs()), "{one} {many}");
+            }
         }
     }
 }
