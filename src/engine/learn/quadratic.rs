@@ -66,13 +66,11 @@ impl Quadratic {
     #[must_use]
     pub fn form(&self, axes: &Axes) -> Form {
         let mut matrix = [[0.0; AXES]; AXES];
-        let mut weights = self.weights();
-        for row in 0..AXES {
-            for (column, weight) in (0..=row).zip(&mut weights) {
-                let weight = if column == row { weight } else { weight / SQRT_2 };
-                matrix[row][column] = weight;
-                matrix[column][row] = weight;
-            }
+        let places = (0..AXES).flat_map(|row| (0..=row).map(move |column| (row, column)));
+        for ((row, column), weight) in places.zip(self.weights()) {
+            let weight = if column == row { weight } else { weight / SQRT_2 };
+            matrix[row][column] = weight;
+            matrix[column][row] = weight;
         }
         Form::of(matrix, axes)
     }
@@ -85,12 +83,10 @@ impl Quadratic {
         let half: [[f32; AXES]; AXES] =
             std::array::from_fn(|j| std::array::from_fn(|l| (0..AXES).map(|i| overlap[j][i] * matrix[i][l]).sum()));
         let mut turned = Quadratic { centre, ..self.clone() };
-        let mut weights = turned.weights.iter_mut();
-        for j in 0..AXES {
-            for (l, weight) in (0..=j).zip(&mut weights) {
-                let sum: f32 = (0..AXES).map(|i| half[j][i] * overlap[l][i]).sum();
-                *weight = to_half(if l == j { sum } else { sum * SQRT_2 });
-            }
+        let places = (0..AXES).flat_map(|row| (0..=row).map(move |column| (row, column)));
+        for ((row, column), weight) in places.zip(&mut turned.weights) {
+            let sum: f32 = half[row].iter().zip(&overlap[column]).map(|(half, along)| half * along).sum();
+            *weight = to_half(if column == row { sum } else { sum * SQRT_2 });
         }
         turned
     }
@@ -165,6 +161,7 @@ mod packed {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::domain::items::Embedding;
