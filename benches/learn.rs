@@ -1,6 +1,6 @@
 //! What one event costs: the online model alone, and all of `UserState::apply`.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -8,10 +8,13 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use eddyline::domain::ids::{ItemId, Key, UserId};
 use eddyline::domain::interactions::{Interaction, Kind};
+use eddyline::domain::journal::CentreRef;
 use eddyline::domain::time::Millis;
-use eddyline::engine::learn::online::OnlineModel;
+use eddyline::engine::learn::axes::Centre;
+use eddyline::engine::learn::online::{OnlineModel, Point};
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::user::{UserEvent, UserState};
+use eddyline::engine::world::Vectors;
 
 #[path = "support/catalogue.rs"]
 mod catalogue;
@@ -20,19 +23,39 @@ fn learn(criterion: &mut Criterion) {
     let settings = LearnSettings::default();
     let coordinator = catalogue::coordinator(1_000);
     let world = Arc::new(coordinator.world().clone());
-    let vectors: Vec<Vec<f32>> = (0..1_000).map(|item| world.centred(ItemId(item)).unwrap()).collect();
+    let vectors: Vec<(ItemId, Vec<f32>, CentreRef)> = (0..1_000)
+        .map(|item| {
+            let item = world.item(ItemId(item)).unwrap();
+            (item.id, world.centred(item.id).unwrap(), world.centre_of(item.main_topic()))
+        })
+        .collect();
 
     let mut group = criterion.benchmark_group("learn one event, dim 384");
-    group.bench_function("online model: predict and learn", |bencher| {
+    // As in `UserState`: a prediction finds the place along the topic's axes in the world, the fold computes it.
+    for (name, topics) in [("one topic", 1), ("two topics in turn", 2), ("twenty topics in turn", 20)] {
+        let vectors: Vec<_> = (0..1_000).filter(|item| item % 20 < topics).map(|item| &vectors[item]).collect();
         let mut model = OnlineModel::default();
-        let mut turn = 0_usize;
-        bencher.iter(|| {
-            turn += 1;
-            let x = &vectors[turn % 1_000];
-            black_box(model.predict(x, &settings));
-            model.learn(x, turn.is_multiple_of(3), 1.0, Millis(turn as i64 * 1_000), &settings);
+        group.bench_function(format!("online model: predict and learn, {name}"), |bencher| {
+            let mut turn = 0_usize;
+            bencher.iter(|| {
+                turn += 1;
+                let (item, x, centre) = vectors[turn % vectors.len()];
+                black_box(model.predict(&world.point(*item, x).unwrap(), &*world, &settings));
+                let accepted = turn.is_multiple_of(3);
+                let axes = world.centre(*centre).and_then(Centre::axes);
+                model.learn(
+                    &Point::new(x, *centre, axes),
+                    accepted,
+                    1.0,
+                    Millis(turn as i64 * 1_000),
+                    &*world,
+                    &settings,
+                );
+            });
         });
-    });
+        let stored = postcard::to_allocvec(&model).unwrap().len();
+        println!("online model, {name}: {} bytes per person in memory, {stored} stored", model.memory_bytes());
+    }
     group.bench_function("all of apply: observe, predict, fold, entry", |bencher| {
         let mut person = UserState::new(UserId(0));
         let mut turn = 0_u32;

@@ -16,6 +16,7 @@ use eddyline::domain::journal::{CentreRef, Entry};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
+use eddyline::engine::learn::axes::Centre;
 use eddyline::engine::rank::Ask;
 use eddyline::engine::rank::stage::RankSettings;
 use eddyline::engine::settings::LearnSettings;
@@ -76,15 +77,15 @@ fn draft(number: u32, seed: u64) -> Draft {
 #[derive(Default)]
 struct Kept {
     embeddings: BTreeMap<(ItemId, u32), Embedding>,
-    centres: BTreeMap<CentreRef, Embedding>,
+    centres: BTreeMap<CentreRef, Centre>,
 }
 
 impl Vectors for Kept {
     fn embedding(&self, item: ItemId, revision: u32) -> Option<&[f32]> {
         self.embeddings.get(&(item, revision)).map(|x| &x[..])
     }
-    fn centre(&self, centre: CentreRef) -> Option<&[f32]> {
-        self.centres.get(&centre).map(|m| &m[..])
+    fn centre(&self, centre: CentreRef) -> Option<&Centre> {
+        self.centres.get(&centre)
     }
 }
 
@@ -97,7 +98,7 @@ impl Kept {
                     self.embeddings.insert((item.id, item.revision), item.embedding.clone());
                 }
                 Effect::KeepCentre(centre, vector) => {
-                    self.centres.insert(centre, vector);
+                    self.centres.insert(centre, Centre::of(&vector, DIM).unwrap());
                 }
                 _ => {}
             }

@@ -4,7 +4,7 @@
 //! epochs; a draft that is refused changes nothing. Item, topic and centre numbers are given once and in order.
 //! Absent on purpose: clocks, timers (an effect asks for one), the store (effects say what to keep).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,11 +21,12 @@ use crate::engine::learn::coaudience::CoAudience;
 use crate::engine::learn::drift::{self, PageHinkley};
 use crate::engine::learn::hedge::{Hedge, HedgeFigures};
 use crate::engine::learn::lately::Lately;
+use crate::engine::learn::axes::{AXES_ITEMS_MAX, Centre, principal, stored_len};
 use crate::engine::learn::popularity::Popularity;
 use crate::engine::learn::progressive::{Progress, ScoreHistogram};
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::SnapshotError;
-use crate::engine::world::{Changes, World};
+use crate::engine::world::{Changes, World, centred};
 
 /// Lists of companions that are made anew at once, at most; the others follow at the next tick.
 const LISTS_PER_REFRESH: usize = 1_024;
@@ -315,9 +316,9 @@ impl CoordinatorState {
             }
         }
         for (centre, vector) in catalogue.centres {
-            if vector.len() != dim {
+            let Some(vector) = Centre::of(&vector, dim) else {
                 return Err(CatalogueError::Dimension { expected: dim, found: vector.len() });
-            }
+            };
             let put = state.world.put_centre(centre.topic, vector);
             if put != centre {
                 return gap("epochs of a centre", put.epoch, centre.epoch);
@@ -646,26 +647,61 @@ impl CoordinatorState {
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
+        let due: Vec<TopicId> = touched
+            .iter()
+            .copied()
+            .filter(|topic| {
+                self.sums.get(topic.0 as usize).is_some_and(|sum| {
+                    let doubled = sum.count >= 2 * sum.count_at_centre;
+                    let changed = changed_is_enough && sum.count != sum.count_at_centre;
+                    sum.count >= CENTRE_ITEMS_MIN && (doubled || changed)
+                })
+            })
+            .collect();
+        if due.is_empty() {
+            return;
+        }
         let mut any = false;
-        for topic in touched {
+        for (topic, items) in self.items_of(&due) {
             let Some(sum) = self.sums.get_mut(topic.0 as usize) else { continue };
-            let is_due = sum.count >= CENTRE_ITEMS_MIN
-                && (sum.count >= 2 * sum.count_at_centre || (changed_is_enough && sum.count != sum.count_at_centre));
-            if !is_due {
-                continue;
-            }
             let mean = sum.sum.iter().map(|total| (total / sum.count as f64) as f32).collect();
+            let dim = self.world.dim();
             // A mean of exactly zero says nothing: the topic stays without a centre of its own.
-            let Ok(centre) = Embedding::new(mean, self.world.dim()) else { continue };
+            let Ok(mean) = Embedding::new(mean, dim) else { continue };
             sum.count_at_centre = sum.count;
-            let named = self.world.put_centre(*topic, centre.clone());
-            effects.push(Effect::KeepCentre(named, centre));
+            let rows: Vec<Vec<f32>> = spread_evenly(&items)
+                .filter_map(|id| Some(centred(&self.world.item(id)?.embedding, Some(&mean))))
+                .collect();
+            let mut stored = mean.to_vec();
+            stored.extend(principal(&rows));
+            // Axes of unit vectors are finite, and of the right number.
+            let Ok(stored) = Embedding::new(stored, stored_len(dim)) else { continue };
+            let Some(centre) = Centre::of(&stored, dim) else { continue };
+            let named = self.world.put_centre(topic, centre);
+            effects.push(Effect::KeepCentre(named, stored));
             self.keep_since(Change::Centre(named), now, effects);
             any = true;
         }
         if any {
             self.world.recentre();
         }
+    }
+
+    /// Items that are not deleted, by main topic; the catalogue has them all.
+    fn items_of(&self, topics: &[TopicId]) -> BTreeMap<TopicId, Vec<ItemId>> {
+        let mut items: BTreeMap<TopicId, Vec<ItemId>> = topics.iter().map(|topic| (*topic, Vec::new())).collect();
+        for item in self.world.blocks().iter().flat_map(|block| block.items()).filter(|item| !item.deleted) {
+            let main = item.main_topic();
+            if let Some(of_topic) = items.get_mut(&main) {
+                of_topic.push(item.id);
+            }
+            if main != TopicId::CATALOGUE
+                && let Some(of_all) = items.get_mut(&TopicId::CATALOGUE)
+            {
+                of_all.push(item.id);
+            }
+        }
+        items
     }
 
     fn publish(&mut self, now: Millis, updated: Vec<ItemId>, effects: &mut Vec<Effect>) {
@@ -699,6 +735,12 @@ impl CoordinatorState {
         self.world.put_blend(weights);
         self.shared_is_stale = self.folded.company.is_due();
     }
+}
+
+/// At most [`AXES_ITEMS_MAX`] of them, at even distances, so that an axis is not that of the newest items alone.
+fn spread_evenly(items: &[ItemId]) -> impl Iterator<Item = ItemId> + '_ {
+    let wanted = items.len().min(AXES_ITEMS_MAX);
+    (0..wanted).filter_map(move |index| items.get(index * items.len() / wanted).copied())
 }
 
 /// What an item of somebody who was erased is called: without the salt, nothing follows from it.

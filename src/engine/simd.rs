@@ -14,6 +14,41 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     dot_lanes(a, b)
 }
 
+/// Dot products of a vector `(dim,)` within [-1, 1] with all rows of a row-major matrix of codes `(rows, dim)`, `(rows,)`:
+/// the vector in 16 bits, so each term is off by at most 64 parts in [`weight_max`].
+#[must_use]
+pub fn dot_codes<const ROWS: usize>(x: &[f32], codes: &[i8]) -> [f32; ROWS] {
+    let steps = f32::from(weight_max(x.len()));
+    let (mut out, mut part) = ([0.0; ROWS], [0_i16; PART]);
+    for (index, x_part) in x.chunks(PART).enumerate() {
+        quantise(x_part, steps, &mut part);
+        add_products(&part[..x_part.len()], codes, (index * PART, x.len()), 1.0 / steps, &mut out);
+    }
+    out
+}
+
+/// Numbers that [`dot_codes`] turns into 16 bits at a time, on the stack.
+const PART: usize = 512;
+
+/// Added to a number below 2^22 in magnitude, it leaves that number rounded to an integer in the lowest bits.
+const ROUNDER: f32 = 12_582_912.0;
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn quantise(x: &[f32], steps: f32, out: &mut [i16; PART]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = (x * steps + ROUNDER).to_bits() as i16;
+    }
+}
+
+/// Rows are `dim` codes apart; the part of `x` stands `from` codes into each.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn add_products(x: &[i16], codes: &[i8], (from, dim): (usize, usize), scale: f32, out: &mut [f32]) {
+    for (row, out) in out.iter_mut().enumerate() {
+        let start = row * dim + from;
+        *out += codes.get(start..start + x.len()).map_or(0, |codes| dot_integers(x, codes)) as f32 * scale;
+    }
+}
+
 /// Dot products of quantised weights, `(dim,)`, with chosen rows of a row-major matrix of `dim` columns; appended to
 /// `out` in the order of `rows`. Rows outside of the matrix give 0. The caller keeps `|w_i| <= weight_max(dim)`, so that
 /// no sum overflows.
@@ -23,17 +58,7 @@ pub fn dot_rows(w: &[i16], matrix: &[i8], rows: &[u32], out: &mut Vec<i32>) {
     out.reserve(rows.len());
     for &row in rows {
         let start = row as usize * dim;
-        out.push(matrix.get(start..start + dim).map_or(0, |x| {
-            let (w_blocks, w_rest) = w.as_chunks::<LANES>();
-            let (x_blocks, x_rest) = x.as_chunks::<LANES>();
-            let mut sum = 0_i32;
-            for (w, x) in w_blocks.iter().zip(x_blocks) {
-                for lane in 0..LANES {
-                    sum += i32::from(w[lane]) * i32::from(x[lane]);
-                }
-            }
-            sum + w_rest.iter().zip(x_rest).map(|(w, x)| i32::from(*w) * i32::from(*x)).sum::<i32>()
-        }));
+        out.push(matrix.get(start..start + dim).map_or(0, |x| dot_integers(w, x)));
     }
 }
 
@@ -69,6 +94,19 @@ pub fn gaussian_step(mean: &mut [f32], precision: &mut [f32], x: &[f32], step: f
 }
 
 #[inline(always)]
+fn dot_integers(a: &[i16], b: &[i8]) -> i32 {
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    let mut sum = 0_i32;
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        for lane in 0..LANES {
+            sum += i32::from(a[lane]) * i32::from(b[lane]);
+        }
+    }
+    sum + a_rest.iter().zip(b_rest).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum::<i32>()
+}
+
+#[inline(always)]
 fn dot_lanes(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0_f32; LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
@@ -95,6 +133,54 @@ fn fold_lanes(sums: &[f32; LANES]) -> f32 {
     folded[0]
 }
 
+/// The smallest magnitude that 16 bits tell from 0, `2^-20`, in units of the last of 10 bits of a fraction.
+const HALF_BASE: u32 = (127 - 20) << 10;
+
+/// 16 bits: sign, 5 bits of exponent from -20 to 11, 10 of fraction; 0 below `2^-20`, at most 4,094 in magnitude.
+/// Rounded to nearest, so what is written is off by at most one part in 2,048.
+#[must_use]
+#[inline(always)]
+pub fn to_half(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let magnitude = ((bits & 0x7fff_ffff) + (1 << 12)) >> 13;
+    // Code 0 is zero itself, so the first exponent lacks its first fraction.
+    let code = magnitude.saturating_sub(HALF_BASE).min(0x7fff);
+    (code | (bits >> 16 & 0x8000)) as u16
+}
+
+/// Reads [`to_half`].
+#[must_use]
+#[inline(always)]
+pub fn from_half(code: u16) -> f32 {
+    let magnitude = u32::from(code & 0x7fff);
+    let bits = if magnitude == 0 { 0 } else { (magnitude + HALF_BASE) << 13 };
+    f32::from_bits(bits | u32::from(code & 0x8000) << 16)
+}
+
+/// Dot product of weights in 16 bits, see [`to_half`], with a vector, both `(n,)`.
+#[must_use]
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn dot_halves(w: &[u16], x: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let (w_blocks, w_rest) = w.as_chunks::<LANES>();
+    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+    for (w, x) in w_blocks.iter().zip(x_blocks) {
+        for lane in 0..LANES {
+            sums[lane] += from_half(w[lane]) * x[lane];
+        }
+    }
+    let rest: f32 = w_rest.iter().zip(x_rest).map(|(w, x)| from_half(*w) * x).sum();
+    fold_lanes(&sums) + rest
+}
+
+/// `w_i += step * x_i` for weights in 16 bits, both `(n,)`.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn step_halves(w: &mut [u16], x: &[f32], step: f32) {
+    for (w, x) in w.iter_mut().zip(x) {
+        *w = to_half(from_half(*w) + step * x);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +196,22 @@ mod tests {
             prop_assert!((f64::from(dot(&a, &b)) - exact).abs() <= 1e-5 * size + 1e-6);
         }
 
+        /// Sixteen bits of a vector are enough for its coordinates.
+        #[test]
+        fn codes_are_multiplied_with_all_rows(
+            x in prop::collection::vec(-1.0f32..1.0, 1..1200), seed in any::<u8>()
+        ) {
+            let codes: Vec<i8> = (0..3 * x.len()).map(|n| ((n * 37 + usize::from(seed)) % 255) as i8).collect();
+            for (row, found) in dot_codes::<3>(&x, &codes).into_iter().enumerate() {
+                let codes = &codes[row * x.len()..(row + 1) * x.len()];
+                let terms = x.iter().zip(codes).map(|(x, c)| f64::from(*x) * f64::from(*c));
+                let exact: f64 = terms.sum();
+                let bound = 64.0 * x.len() as f64 / f64::from(weight_max(x.len())) + 1e-3 * (1.0 + exact.abs());
+                prop_assert!((f64::from(found) - exact).abs() <= bound, "{found} {exact}");
+            }
+            prop_assert_eq!(dot_codes::<3>(&[0.0; 40], &[1; 120]), [0.0; 3]);
+        }
+
         /// Integers are summed exactly, whatever the instruction set, also at the ends of their range.
         #[test]
         fn quantised_rows_are_summed_exactly(
@@ -121,6 +223,31 @@ mod tests {
             let mut out = Vec::new();
             dot_rows(&w, &x, &[0, 1], &mut out);
             prop_assert_eq!(out.iter().map(|sum| i64::from(*sum)).collect::<Vec<_>>(), vec![exact, 0]);
+        }
+    }
+
+    proptest! {
+        /// Sixteen bits keep sign and size within one part in 2,048, and zero is zero.
+        #[test]
+        fn weights_survive_sixteen_bits(x in prop_oneof![-4000.0f32..4000.0, -1.0f32..1.0, -1e-3f32..1e-3, Just(0.0)]) {
+            let back = from_half(to_half(x));
+            let off = (back - x).abs();
+            prop_assert!(off <= x.abs() / 2048.0 || x.abs() < 1.1 / f32::from(1u16 << 10).powi(2) && back == 0.0, "{x} {back}");
+            prop_assert_eq!(to_half(back), to_half(x), "twice is once");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_sixteen_bits() {
+        for (name, x, back) in [
+            ("zero", 0.0, 0.0),
+            ("one", 1.0, 1.0),
+            ("minus a half", -0.5, -0.5),
+            ("too small to tell", 1e-7, 0.0),
+            ("too large", 1e9, 4094.0),
+            ("too large, below", -1e9, -4094.0),
+        ] {
+            assert_eq!(from_half(to_half(x)), back, "{name}");
         }
     }
 }

@@ -18,12 +18,14 @@ use crate::domain::interactions::{Interaction, Kind, Signal};
 use crate::domain::items::Item;
 use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Predicted, What};
 use crate::domain::time::Millis;
+use crate::engine::learn::axes::Centre;
 use crate::engine::learn::blend::{self, Deviation};
-use crate::engine::learn::drift::PageHinkley;
+use crate::engine::learn::drift::{self, PageHinkley};
 use crate::engine::learn::features::{HALF_LIVES_MS, Row};
-use crate::engine::learn::online::{Judgement, OnlineModel};
+use crate::engine::learn::online::{Judgement, OnlineModel, Point};
 use crate::engine::learn::popularity::Opinions;
-use crate::engine::learn::progressive::{Progress, RecentAuc};
+use crate::engine::learn::progressive::{Progress, RecentAuc, log_loss};
+use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::repeat::Visits;
 use crate::engine::learn::topics::TopicWeights;
 use crate::engine::rank::stage::topic_shares;
@@ -363,7 +365,8 @@ impl UserState {
     /// What the online model says of an item now. Changes nothing.
     #[must_use]
     pub fn predict(&self, world: &World, item: ItemId) -> Option<Judgement> {
-        Some(self.online.predict(&world.centred(item)?, world.settings()))
+        let x = world.centred(item)?;
+        Some(self.online.predict(&world.point(item, &x)?, world, world.settings()))
     }
 
     /// Number of the last entry.
@@ -451,6 +454,7 @@ impl UserState {
             weights: self.online.weights(),
             precision: self.online.precision(),
             shares: if world.settings().rank.calibration > 0.0 { self.topic_shares(world) } else { Vec::new() },
+            forms: self.forms(world),
             topics: self.topics.all(now, world.settings()).map(|(topic, s)| (topic, s as f32)).collect(),
             follows: &self.follows,
             user: self.user,
@@ -461,6 +465,16 @@ impl UserState {
             approval: self.approval.log_odds(now, 0.5, APPROVAL_PRIOR),
             deviation: &self.deviation,
         }
+    }
+
+    /// What their online model learned of whole topics, by the centre that items of these have now.
+    fn forms(&self, world: &World) -> Vec<(CentreRef, Form)> {
+        let topics = self.online.quadratics().iter().map(|learned| learned.centre.topic);
+        topics
+            .map(|topic| (topic, world.centre_of(topic)))
+            .filter(|(topic, centre)| centre.topic == *topic)
+            .filter_map(|(_, centre)| Some((centre, self.online.form(centre, world)?)))
+            .collect()
     }
 
     fn author_weights(&self, now: Millis) -> Vec<(UserId, f32)> {
@@ -487,7 +501,9 @@ impl UserState {
         let compared = signal.map_or(Vec::new(), |signal| self.compared_with(interaction, signal, world, at));
         let all: Vec<ItemId> = std::iter::once(item.id).chain(compared).collect();
         let rows = rank::rows(world, &taste, &all, at);
-        let judgement = self.online.predict(&centred(&item.embedding, world.centre(centre)), settings);
+        let x = centred(&item.embedding, world.centre(centre).map(Centre::mean));
+        let judgement = world.point(item.id, &x).map(|point| self.online.predict(&point, world, settings));
+        let judgement = judgement.unwrap_or_default();
         let predicted = Predicted {
             online: judgement.log_odds,
             topics: rank::topics_score(&rows[0].features),
@@ -577,7 +593,14 @@ impl UserState {
             self.scores.topics.record(learned.predicted.topics, signal.positive);
             self.scores.model.record(learned.predicted.model, signal.positive);
             self.scores.progress.record(learned.predicted.online, signal.positive);
-            self.online.learn(&centred(embedding, centre), signal.positive, signal.weight, at, settings);
+            let x = centred(embedding, centre.map(Centre::mean));
+            let point = Point::new(&x, learned.centre, centre.and_then(Centre::axes));
+            self.online.learn(&point, signal.positive, signal.weight, at, vectors, settings);
+            let loss = log_loss(f64::from(learned.predicted.online), signal.positive) as f32;
+            if self.drift.learn(loss, drift::PERSON) {
+                // They changed: what is known is believed less, so that the next answers count more.
+                self.online.loosen(settings);
+            }
             if signal.positive {
                 self.topics.learn(&learned.topics, at, settings);
                 self.visits.learn(learned.item, at);

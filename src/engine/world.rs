@@ -22,6 +22,8 @@ use crate::engine::learn::blend::BlendWeights;
 use crate::engine::learn::coaudience::CompanyTable;
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::popularity::PopularityTable;
+use crate::engine::learn::axes::{AXES, Centre, Coordinates};
+use crate::engine::learn::online::Point;
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::dot;
 
@@ -35,8 +37,8 @@ pub const NOBODY: u32 = u32::MAX;
 pub trait Vectors {
     /// The embedding `(dim,)` of an item in a revision.
     fn embedding(&self, item: ItemId, revision: u32) -> Option<&[f32]>;
-    /// The centre `(dim,)` of a topic in an epoch; not asked for epoch 0.
-    fn centre(&self, centre: CentreRef) -> Option<&[f32]>;
+    /// The centre of a topic in an epoch, with its axes; there is none in epoch 0.
+    fn centre(&self, centre: CentreRef) -> Option<&Centre>;
 }
 
 /// A run of [`BLOCK`] items, in columns that ranking walks through.
@@ -67,6 +69,8 @@ pub struct Columns {
     pub centre: Vec<CentreRef>,
     /// `1 / ||x - m||`, or 0 where the item is its own centre.
     pub inverse_norm: Vec<f32>,
+    /// Where it lies along the axes of its centre; zeros where there are none, or it is its own centre.
+    pub coordinates: Vec<Coordinates>,
     /// `max |x_i| / 127`: what one step of a code is worth.
     pub scale: Vec<f32>,
 }
@@ -110,7 +114,7 @@ pub struct World {
     topic_keys: Arc<Vec<Key>>,
     topics_by_key: HashTrieMapSync<Key, TopicId>,
     /// By topic, by epoch from 1.
-    centres: Arc<Vec<Vec<Embedding>>>,
+    centres: Arc<Vec<Vec<Arc<Centre>>>>,
     availability: AvailabilityIndex,
     open: Arc<RoaringBitmap>,
     next_edge: Option<Millis>,
@@ -310,7 +314,17 @@ impl World {
     pub fn centred(&self, id: ItemId) -> Option<Vec<f32>> {
         let item = self.item(id)?;
         let centre = self.centre_of(item.main_topic());
-        Some(centred(&item.embedding, self.centre(centre)))
+        Some(centred(&item.embedding, self.centre(centre).map(Centre::mean)))
+    }
+
+    /// An item in its newest revision as the online model sees it; `x` is [`World::centred`] of it.
+    #[must_use]
+    pub fn point<'a>(&'a self, id: ItemId, x: &'a [f32]) -> Option<Point<'a>> {
+        let (block, row) = place(id);
+        let columns = self.blocks.get(block)?.columns();
+        let centre = *columns.centre.get(row)?;
+        let axes = self.centre(centre).and_then(Centre::axes).filter(|_| columns.inverse_norm[row] > 0.0);
+        Some(Point::measured(x, centre, axes.map(|axes| (axes, columns.coordinates[row]))))
     }
 }
 
@@ -319,8 +333,8 @@ impl Vectors for World {
         self.item(item).filter(|item| item.revision == revision).map(|item| &item.embedding[..])
     }
 
-    fn centre(&self, centre: CentreRef) -> Option<&[f32]> {
-        self.centres.get(centre.topic.0 as usize)?.get((centre.epoch as usize).checked_sub(1)?).map(|m| &m[..])
+    fn centre(&self, centre: CentreRef) -> Option<&Centre> {
+        self.centres.get(centre.topic.0 as usize)?.get((centre.epoch as usize).checked_sub(1)?).map(AsRef::as_ref)
     }
 }
 
@@ -361,7 +375,7 @@ impl World {
             }));
         }
         let centre = self.centre_of(item.main_topic());
-        let inverse_norm = self.inverse_norm(&item.embedding, centre);
+        let (inverse_norm, coordinates) = self.measure(&item.embedding, centre);
         let windows = (!item.deleted).then_some(&item.windows);
         self.availability.set(item.id, windows);
         if let Some(old) = self.item(item.id).map(|old| old.key.clone()).filter(|old| *old != item.key) {
@@ -391,6 +405,7 @@ impl World {
         put(&mut columns.author, row, author);
         put(&mut columns.centre, row, centre);
         put(&mut columns.inverse_norm, row, inverse_norm);
+        put(&mut columns.coordinates, row, coordinates);
         put(&mut block.items, row, item);
     }
 
@@ -415,14 +430,14 @@ impl World {
         id
     }
 
-    /// The next epoch of a topic's centre, `(dim,)`. Items are re-centred by [`World::recentre`].
-    pub(super) fn put_centre(&mut self, topic: TopicId, centre: Embedding) -> CentreRef {
+    /// The next epoch of a topic's centre. Items are re-centred by [`World::recentre`].
+    pub(super) fn put_centre(&mut self, topic: TopicId, centre: Centre) -> CentreRef {
         let centres = Arc::make_mut(&mut self.centres);
         let index = topic.0 as usize;
         if centres.len() <= index {
             centres.resize_with(index + 1, Vec::new);
         }
-        centres[index].push(centre);
+        centres[index].push(Arc::new(centre));
         CentreRef { topic, epoch: centres[index].len() as u32 }
     }
 
@@ -437,7 +452,8 @@ impl World {
             let mut columns = Columns::clone(&block.columns);
             for (row, centre) in wanted.into_iter().enumerate() {
                 if columns.centre[row] != centre {
-                    columns.inverse_norm[row] = self.inverse_norm(&block.items[row].embedding, centre);
+                    let embedding = &block.items[row].embedding;
+                    (columns.inverse_norm[row], columns.coordinates[row]) = self.measure(embedding, centre);
                     columns.centre[row] = centre;
                 }
             }
@@ -519,7 +535,7 @@ impl World {
         }
         let later = |centre: &CentreRef| self.history.centres.get(centre).is_some_and(|since| *since > at);
         if self.history.centres.keys().any(later) {
-            let then = |(topic, epochs): (u32, &Vec<Embedding>)| {
+            let then = |(topic, epochs): (u32, &Vec<Arc<Centre>>)| {
                 let named = (1..).map(|epoch| CentreRef { topic: TopicId(topic), epoch });
                 epochs.iter().zip(named).take_while(|(_, centre)| !later(centre)).map(|(m, _)| m.clone()).collect()
             };
@@ -544,15 +560,17 @@ impl World {
         &self.open
     }
 
-    fn inverse_norm(&self, x: &[f32], centre: CentreRef) -> f32 {
+    /// `1 / ||x - m||` and the place along the centre's axes.
+    fn measure(&self, x: &[f32], centre: CentreRef) -> (f32, Coordinates) {
         let length = dot(x, x);
-        match self.centre(centre) {
-            None => inverse_length(length, length),
-            Some(m) => {
-                let difference: Vec<f32> = x.iter().zip(m).map(|(x, m)| x - m).collect();
-                inverse_length(dot(&difference, &difference), length)
-            }
+        let Some(centre) = self.centre(centre) else { return (inverse_length(length, length), [0.0; AXES]) };
+        let mut difference: Vec<f32> = x.iter().zip(centre.mean()).map(|(x, m)| x - m).collect();
+        let inverse = inverse_length(dot(&difference, &difference), length);
+        for number in &mut difference {
+            *number *= inverse;
         }
+        let coordinates = centre.axes().and_then(|axes| axes.coordinates(&difference));
+        (inverse, coordinates.unwrap_or([0.0; AXES]))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::{Catalogue, CatalogueError, CoordinatorEvent, CoordinatorState, Refold};
+use crate::engine::learn::axes::Centre;
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{MissingVector, UserState};
 use crate::engine::world::{Vectors, World};
@@ -198,7 +199,7 @@ impl Vectors for WithEarlier<'_> {
             .or_else(|| self.earlier.get(&(item, revision)).map(|embedding| &embedding[..]))
     }
 
-    fn centre(&self, centre: CentreRef) -> Option<&[f32]> {
+    fn centre(&self, centre: CentreRef) -> Option<&Centre> {
         self.world.centre(centre)
     }
 }

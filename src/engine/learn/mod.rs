@@ -3,6 +3,8 @@
 //! Invariant: a learner's state is finite, bounded in memory, and depends only on what it was told, in order.
 
 pub mod features;
+pub mod axes;
+pub mod quadratic;
 pub mod topics;
 pub mod online;
 pub mod repeat;

@@ -21,9 +21,11 @@ use roaring::RoaringBitmap;
 
 use crate::domain::feeds::{Contribution, Expert, FeedItem, Ranking};
 use crate::domain::ids::{FeedVersion, ItemId, TopicId, UserId};
+use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::learn::blend::Deviation;
 use crate::engine::learn::features::{Features, Row, at};
+use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::repeat::Visits;
 use crate::engine::world::World;
 use scorer::{Scorer, Shares, shares, sum};
@@ -42,6 +44,8 @@ pub struct Taste<'a> {
     pub precision: Option<&'a [f32]>,
     /// Topic shares of their history, for calibration; empty when nobody asks for it.
     pub shares: Vec<(u32, f64)>,
+    /// What the online model adds for items of these centres.
+    pub forms: Vec<(CentreRef, Form)>,
     /// Topic weights above 0, by topic.
     pub topics: Vec<(TopicId, f32)>,
     /// Whom they follow, sorted.

@@ -90,7 +90,7 @@ impl<'a> Scorer<'a> {
             return *dot;
         }
         let centre = self.world.centre_of(topic);
-        self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m))).unwrap_or(0.0)
+        self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0)
     }
 
     /// The strongest weight among an item's topics.
@@ -108,9 +108,18 @@ impl<'a> Scorer<'a> {
         author != NOBODY && self.taste.follows.binary_search(&UserId(author)).is_ok()
     }
 
-    /// `w . (x - m) / ||x - m||`, from `w . x`.
-    fn online(&self, w_x: f32, topic: TopicId, inverse_norm: f32) -> f32 {
-        ((w_x - self.centre_dot(topic)) * inverse_norm).clamp(-ONLINE_MAX, ONLINE_MAX)
+    /// `w . (x - m) / ||x - m||`, from `w . x`, and what the person's quadratic form for that centre adds.
+    fn online(&self, w_x: f32, columns: &Columns, row: usize) -> f32 {
+        let inverse_norm = columns.inverse_norm[row];
+        let mut online = (w_x - self.centre_dot(columns.topic[row])) * inverse_norm;
+        // An item that is its own centre lies nowhere, and nothing is said of it.
+        if inverse_norm > 0.0 {
+            let centre = columns.centre[row];
+            if let Some((_, form)) = self.taste.forms.iter().find(|(known, _)| *known == centre) {
+                online += form.value(&columns.coordinates[row]);
+            }
+        }
+        online.clamp(-ONLINE_MAX, ONLINE_MAX)
     }
 
     /// What the blend weighs of an item; all zeros for one that this world does not know.
@@ -120,10 +129,7 @@ impl<'a> Scorer<'a> {
             return Row { features: [0.0; FEATURES], segment: Segment::New };
         };
         let columns = block.columns();
-        let online = self
-            .taste
-            .weights
-            .map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns.topic[row], columns.inverse_norm[row]));
+        let online = self.taste.weights.map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns, row));
         self.with_online(id, columns, row, online)
     }
 
@@ -184,7 +190,7 @@ impl<'a> Scorer<'a> {
     /// All candidates that may be among the best `limit`, with their exact scores.
     ///
     /// The scan scores everybody on 8-bit codes, whose error is bounded: `|w . x - s w' . c| <= s C` with `s` the row's
-    /// scale and `C` from [`Quantised`]. Who is further below the `limit`-th than twice the largest error cannot be
+    /// scale and `C` from [`Quantised`]; what a quadratic form adds is the same number in both. Who is further below the `limit`-th than twice the largest error cannot be
     /// among the best; all others are scored in f32.
     pub fn contenders(&self, candidates: &Candidates, limit: usize) -> Vec<Scored> {
         if limit == 0 {
@@ -237,9 +243,9 @@ impl<'a> Scorer<'a> {
                 }
                 let online = match &quantised {
                     Some(quantised) => {
-                        let (scale, inverse_norm) = (columns.scale[at], columns.inverse_norm[at]);
-                        error = error.max(scale * inverse_norm * quantised.error);
-                        self.online(product as f32 * scale * quantised.scale, columns.topic[at], inverse_norm)
+                        let scale = columns.scale[at];
+                        error = error.max(scale * columns.inverse_norm[at] * quantised.error);
+                        self.online(product as f32 * scale * quantised.scale, columns, at)
                     }
                     None => 0.0,
                 };

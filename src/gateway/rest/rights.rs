@@ -129,6 +129,18 @@ fn model(export: &Export) -> Value {
         .all(*at, settings)
         .filter_map(|(topic, weight)| Some((world.topic(topic)?, weight as f32)))
         .collect();
+    let pairs: Vec<Value> = online
+        .quadratics()
+        .iter()
+        .map(|learned| {
+            json!({
+                "topic": world.topic(learned.centre.topic),
+                "epoch": learned.centre.epoch,
+                "weights": learned.weights().collect::<Vec<_>>(),
+                "precision": learned.precision,
+            })
+        })
+        .collect();
     let hidden: Vec<&Key> = state.hidden().filter_map(|item| Some(&world.item(item)?.key)).collect();
     json!({
         "topics": weights,
@@ -141,6 +153,7 @@ fn model(export: &Export) -> Value {
         "uncertainty": online.uncertainty(settings),
         "mean": online.weights(),
         "precision": online.precision(),
+        "pairs": pairs,
         "hidden": hidden,
     })
 }
