@@ -550,7 +550,9 @@ async fn a_line_that_fell_silent_is_given_up_and_what_it_held_is_freed() {
                 Err(error) => panic!("{seq}: {error}"),
             }
         }
-        wire.silences.fetch_add(1, Ordering::Relaxed);
+        if seq < 4 {
+            wire.silences.fetch_add(1, Ordering::Relaxed);
+        }
     }
     drop(store);
     let seqs: Vec<u64> = open(&address, &PostgresSettings { lock_wait_ms: 20_000, ..impatient() })
