@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::metrics::{Bin, Figures};
-use super::report::{RankerReport, Report};
+use super::report::{Moment, RankerReport, Report};
 use plot::{Axis, Plot, Series, escape};
 
 /// The whole file. `order` names rankers and labellers as they are to be listed.
@@ -69,6 +69,12 @@ figcaption{color:var(--soft);font-size:.9rem}svg{width:100%;height:auto}svg text
 .s5{stroke:var(--s5)}.even{stroke:var(--soft);stroke-dasharray:2 4}summary{cursor:pointer;color:var(--soft)}\
 dl{display:grid;grid-template-columns:max-content auto;gap:.1rem 1rem}dt{color:var(--soft)}dd{margin:0}";
 
+/// Picks one split.
+type OfSplit = fn(&RankerReport) -> &Figures;
+
+/// Picks one figure.
+type OfMoment = fn(&Moment) -> f64;
+
 fn section(body: &mut String, title: &str, content: &str) {
     if !content.is_empty() {
         let _ = write!(body, "<section><h2>{}</h2>{content}</section>", escape(title));
@@ -96,7 +102,7 @@ fn facts(body: &mut String, report: &Report) {
 
 fn ranking(rankers: &BTreeMap<String, RankerReport>, order: &[&str]) -> String {
     let mut out = String::new();
-    let splits: [(&str, fn(&RankerReport) -> &Figures); 3] = [
+    let splits: [(&str, OfSplit); 3] = [
         ("All targets", |ranker| &ranker.splits.all),
         ("New: this person was never there before", |ranker| &ranker.splits.new),
         ("Repeat: they were", |ranker| &ranker.splits.repeat),
@@ -119,7 +125,7 @@ fn ranking(rankers: &BTreeMap<String, RankerReport>, order: &[&str]) -> String {
 }
 
 fn over_time(body: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &[&str]) {
-    let plots: [(&str, &str, fn(&super::report::Moment) -> f64); 2] = [
+    let plots: [(&str, &str, OfMoment); 2] = [
         ("AUC over time", "share of the other available items that came after the target", |moment| moment.auc),
         ("HR@10 over time", "share of targets among the first ten", |moment| moment.hr_10),
     ];
