@@ -39,8 +39,8 @@
 //! one pointer and tells the people who are looked at. Each asks the engine whether the change can touch a feed of
 //! theirs; for most the answer is no, and nothing is sent.
 //!
-//! **A centre moves.** When a topic has doubled, the coordinator computes a new mean of its items, stores it under a new
-//! epoch, and publishes it. Entries name the epoch that they were learned with, so that folding them later gives the
+//! **A centre moves.** When a topic has doubled, the coordinator computes its mean and axes afresh, stores them under a new
+//! epoch, and publishes them. Entries name the epoch that they were learned with, so that folding them later gives the
 //! same numbers. The walk of the design that this stands for, refitting clusters of people, is still to be built.
 //!
 //! Read the modules in this order; each imports only from those before it. `tests/tidy.rs` has the exact table.

@@ -75,6 +75,7 @@ fn an_export_says_all_that_is_known() {
         assert_eq!(body["model"]["hidden"], json!(["item-1"]));
         assert_eq!(rows(&body["model"], "mean").len(), support::DIM);
         assert_eq!(rows(&body["model"], "precision").len(), support::DIM);
+        assert!(rows(&body["model"], "pairs").is_empty(), "two items make no topic with axes: {body}");
         let model = server.rest().get("/v1/users/ada-quelle/model").success("the model").json();
         for figure in ["topics", "weight_norm", "uncertainty", "labelled", "auc"] {
             assert!(support::alike(&body["model"][figure], &model[figure]), "{figure}: {body}");
