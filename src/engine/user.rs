@@ -48,7 +48,7 @@ const TOPIC_PRIOR: f64 = 4.0;
 const APPROVAL_PRIOR: f64 = 2.0;
 
 /// Other places that an entry names.
-const COMPANIONS_MAX: usize = 32;
+const COMPANIONS_MAX: usize = 16;
 
 /// Interactions looked at for whether something was passed over.
 const ACTED_LATELY: usize = 64;
@@ -544,13 +544,17 @@ impl UserState {
             return open.iter().map(ItemId).filter(others).collect();
         }
         // Seeded by who and when in their own life: the same every time.
-        let seed = (u64::from(self.user.0) << 32) ^ self.seq.0;
-        let draw = |n: u64| (xxh3_64(&[seed.to_le_bytes(), n.to_le_bytes()].concat()) % open.len()) as u32;
-        let mut drawn: Vec<ItemId> =
-            (0..wanted).filter_map(|n| open.select(draw(n))).map(ItemId).filter(others).collect();
+        let mut seed = xxh3_64(&((u64::from(self.user.0) << 32) ^ self.seq.0).to_le_bytes());
+        let mut drawn: Vec<u32> = (0..wanted)
+            .map(|_| {
+                // Knuth's linear congruential generator, of which the high bits are good.
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ((u128::from(seed) * u128::from(open.len())) >> 64) as u32
+            })
+            .collect();
         drawn.sort_unstable();
         drawn.dedup();
-        drawn
+        drawn.into_iter().filter_map(|place| open.select(place)).map(ItemId).filter(others).collect()
     }
 
     fn lesson(&self, interaction: &Interaction, signal: Signal, rows: &[Row], world: &World, at: Millis) -> Lesson {

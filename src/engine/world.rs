@@ -18,12 +18,12 @@ use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::avail::AvailabilityIndex;
+use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::blend::BlendWeights;
 use crate::engine::learn::coaudience::CompanyTable;
 use crate::engine::learn::lately::Lately;
-use crate::engine::learn::popularity::PopularityTable;
-use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::online::Point;
+use crate::engine::learn::popularity::PopularityTable;
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::dot;
 

@@ -16,7 +16,7 @@ use crate::domain::time::{DAY_MS, Millis};
 pub const ROW_MAX: usize = 384;
 
 /// Others that are published per item.
-pub const NEIGHBOURS_MAX: usize = 128;
+pub const NEIGHBOURS_MAX: usize = 96;
 
 /// What is next, per item.
 pub const NEXT_MAX: usize = 32;
@@ -108,7 +108,7 @@ impl CompanyTable {
 /// What a person's visit adds: see [`CoAudience::learn`].
 #[must_use]
 pub fn damped(count: f32) -> f32 {
-    count.ln_1p()
+    (1.0 + count).ln()
 }
 
 impl CoAudience {

@@ -161,18 +161,20 @@ impl Popularity {
     pub fn refresh<'a>(
         &self,
         table: &mut PopularityTable,
-        open: impl Iterator<Item = (ItemId, Millis, &'a Windows)> + Clone,
+        open: impl Iterator<Item = (ItemId, Millis, &'a Windows)>,
         now: Millis,
     ) {
         let fades = self.fades(now);
         let (mut sums, mut counted, mut hours, mut n) = ([0.0; LIVES], 0.0, 0.0, 0.0);
-        for (item, created, windows) in open.clone() {
+        let mut available: Vec<(ItemId, f64)> = Vec::with_capacity(open.size_hint().0);
+        for (item, created, windows) in open {
             let counts = self.counts.get(item.0 as usize).copied().unwrap_or_default();
             for k in 0..LIVES {
                 sums[k] += counts[k] * fades[k];
             }
             counted += counts[3] * fades[3];
-            hours += available_hours(created, windows, now);
+            available.push((item, available_hours(created, windows, now)));
+            hours += available.last().map_or(0.0, |(_, hours)| *hours);
             n += 1.0;
         }
         let level = Level {
@@ -182,9 +184,9 @@ impl Popularity {
         };
         table.unseen = self.row(ItemId(u32::MAX), 0.0, &fades, &level, now);
         table.rows.resize(self.counts.len(), table.unseen);
-        for (item, created, windows) in open {
+        for (item, hours) in available {
             if let Some(row) = table.rows.get_mut(item.0 as usize) {
-                *row = self.row(item, available_hours(created, windows, now), &fades, &level, now);
+                *row = self.row(item, hours, &fades, &level, now);
             }
         }
         table.topics.clear();
@@ -212,7 +214,7 @@ impl Popularity {
 
 /// Hours for which an item was available, fading with the half-life of seven days; of many windows, the last ones.
 fn available_hours(created: Millis, windows: &Windows, now: Millis) -> f64 {
-    const RECENT: usize = 8;
+    const RECENT: usize = 4;
     let half_life = HALF_LIVES_MS[3] as f64;
     let faded = |from: Millis, to: Millis| {
         let weight = |at: Millis| (-(now.since(at) as f64) / half_life).exp2();

@@ -1,19 +1,22 @@
 //! What a person's past and their friends say of single items: gathered once per ranking, then looked up by item.
 //!
-//! Invariant: a slot that nobody filled is all zeros. The memory is lent by the thread and comes back clean, so that no
-//! ranking allocates by the size of the catalogue.
+//! Invariant: a slot that nobody filled is all zeros. The memory is lent by the thread and given back; what stands in it
+//! from before is told by its number, so that no ranking allocates or clears by the size of the catalogue.
 
 use std::cell::Cell;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
-use crate::engine::learn::coaudience::damped;
+use crate::engine::learn::coaudience::{NEIGHBOURS_MAX, damped};
 use crate::engine::world::World;
 
 use super::Taste;
 
 /// How many of the places they go to are asked who else goes there.
-pub const PROFILE_MAX: usize = 48;
+pub const PROFILE_MAX: usize = 32;
+
+/// Companions that are asked for wherever the person goes, however seldom.
+const NEIGHBOURS_MIN: usize = 16;
 
 /// The last places that are asked what people do next, and what each further one back counts.
 const STEPS_BACK: usize = 3;
@@ -25,10 +28,10 @@ const FRIENDS_MAX: usize = 512;
 /// Of one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Slot {
+    /// Which gathering filled it: what stands here from an earlier one counts as nothing.
+    gathering: u32,
     /// Place among the person's visits, from 1; 0: never there.
     pub visit: u16,
-    /// Cosine-weighted sum over the person's profile, in [0, 1].
-    pub company: f32,
     /// Share of steps that lead there from where the person was.
     pub next: f32,
     /// Friends who were there last, fading.
@@ -39,7 +42,10 @@ pub struct Slot {
 #[derive(Default)]
 pub struct Evidence {
     slots: Vec<Slot>,
-    touched: Vec<u32>,
+    /// Gathering, and cosine-weighted sum over the person's profile. Apart from the rest: thousands of these are written
+    /// for each ranking, at places all over the catalogue.
+    company: Vec<(u32, f32)>,
+    gathering: u32,
 }
 
 thread_local! {
@@ -48,15 +54,11 @@ thread_local! {
 
 impl Drop for Evidence {
     fn drop(&mut self) {
-        if self.slots.capacity() == 0 {
-            return;
+        if self.slots.capacity() > 0 {
+            let (slots, company) = (std::mem::take(&mut self.slots), std::mem::take(&mut self.company));
+            // On a thread that is ending nothing is kept.
+            let _ = LENT.try_with(|lent| lent.set(Evidence { slots, company, gathering: self.gathering }));
         }
-        for id in self.touched.drain(..) {
-            self.slots[id as usize] = Slot::default();
-        }
-        let (slots, touched) = (std::mem::take(&mut self.slots), std::mem::take(&mut self.touched));
-        // On a thread that is ending nothing is kept.
-        let _ = LENT.try_with(|lent| lent.set(Evidence { slots, touched }));
     }
 }
 
@@ -68,20 +70,34 @@ impl Evidence {
             return Evidence::default();
         }
         let mut evidence = LENT.try_with(Cell::take).unwrap_or_default();
+        evidence.gathering = evidence.gathering.wrapping_add(1);
+        if evidence.gathering == 0 {
+            // After four billion gatherings the numbers begin again.
+            evidence.slots.fill(Slot::default());
+            evidence.company.fill((0, 0.0));
+            evidence.gathering = 1;
+        }
         if evidence.slots.len() < world.len() as usize {
             evidence.slots.resize(world.len() as usize, Slot::default());
+            evidence.company.resize(world.len() as usize, (0, 0.0));
         }
         let company = world.company();
-        let mut squares = 0.0;
-        for visit in visits.iter().take(PROFILE_MAX) {
-            let weight = damped(visit.weight(now));
-            squares += weight * weight;
+        let mut profile = [0.0_f32; PROFILE_MAX];
+        let (mut squares, mut heaviest) = (0.0, f32::MIN_POSITIVE);
+        for (weight, visit) in profile.iter_mut().zip(visits) {
+            *weight = damped(visit.weight(now));
+            squares += *weight * *weight;
+            heaviest = f32::max(heaviest, *weight);
         }
         let scale = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
-        for visit in visits.iter().take(PROFILE_MAX) {
-            let weight = damped(visit.weight(now)) * scale;
-            for (item, similarity) in company.similar(visit.item) {
-                evidence.fill(*item, |slot| slot.company += weight * similarity);
+        for (weight, visit) in profile.iter().zip(visits) {
+            // Where they go seldom is asked for its closest companions only: the others would add next to nothing.
+            let asked = ((NEIGHBOURS_MAX as f32 * weight / heaviest) as usize).max(NEIGHBOURS_MIN);
+            let weight = weight * scale;
+            for (item, similarity) in company.similar(visit.item).iter().take(asked) {
+                let Some((gathering, sum)) = evidence.company.get_mut(item.0 as usize) else { continue };
+                let before = if *gathering == evidence.gathering { *sum } else { 0.0 };
+                (*gathering, *sum) = (evidence.gathering, before + weight * similarity);
             }
         }
         let mut back = 1.0;
@@ -104,14 +120,26 @@ impl Evidence {
 
     /// What is known of an item.
     pub fn of(&self, item: ItemId) -> Slot {
-        self.slots.get(item.0 as usize).copied().unwrap_or_default()
+        match self.slots.get(item.0 as usize) {
+            Some(slot) if slot.gathering == self.gathering => *slot,
+            _ => Slot::default(),
+        }
     }
 
+    /// Cosine-weighted sum over the person's profile, in [0, 1].
+    pub fn company(&self, item: ItemId) -> f32 {
+        match self.company.get(item.0 as usize) {
+            Some((gathering, sum)) if *gathering == self.gathering => *sum,
+            _ => 0.0,
+        }
+    }
+
+    #[inline]
     fn fill(&mut self, item: ItemId, change: impl FnOnce(&mut Slot)) {
         // Items that this world does not have yet are of no use to it.
         if let Some(slot) = self.slots.get_mut(item.0 as usize) {
-            if *slot == Slot::default() {
-                self.touched.push(item.0);
+            if slot.gathering != self.gathering {
+                *slot = Slot { gathering: self.gathering, ..Slot::default() };
             }
             change(slot);
         }

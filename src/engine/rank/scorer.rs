@@ -23,10 +23,24 @@ pub type Shares = [f32; Expert::ALL.len()];
 
 /// Weighted features, summed by expert.
 pub fn shares(weights: &Features, features: &Features) -> Shares {
-    Expert::ALL.map(|expert| {
-        let (begin, end) = range(expert);
-        (begin..end).fold(0.0, |sum, k| sum + weights[k] * features[k])
-    })
+    // Ranges that the compiler knows: this runs for every candidate.
+    macro_rules! share {
+        ($expert:expr) => {{
+            const RANGE: (usize, usize) = range($expert);
+            (RANGE.0..RANGE.1).fold(0.0, |sum, k| sum + weights[k] * features[k])
+        }};
+    }
+    [
+        share!(Expert::Online),
+        share!(Expert::Topic),
+        share!(Expert::Freshness),
+        share!(Expert::Followed),
+        share!(Expert::Popularity),
+        share!(Expert::Repeat),
+        share!(Expert::CoVisit),
+        share!(Expert::CoAudience),
+        share!(Expert::Opening),
+    ]
 }
 
 /// The score: the shares in the order of `Expert::ALL`.
@@ -155,13 +169,21 @@ impl<'a> Scorer<'a> {
         };
         if let Some(opened) = opened {
             let age = self.now.since(opened) as f32;
-            out[at::SINCE_OPENING] = 0.3 * (age / (10.0 * MINUTE_MS as f32)).ln_1p();
+            out[at::SINCE_OPENING] = 0.3 * (1.0 + age / (10.0 * MINUTE_MS as f32)).ln();
             out[at::JUST_OPENED] = (-age / OPENING_HALF_MS).exp2();
         }
         let slot = self.evidence.of(id);
-        out[at::FRIENDS] = 0.5 * slot.friends.ln_1p();
-        out[at::CO_VISIT] = 0.3 * (slot.next / 0.003).ln_1p();
-        out[at::CO_AUDIENCE] = 0.5 * (slot.company / 0.01).ln_1p();
+        // Most have none of these, and logarithms cost.
+        if slot.friends > 0.0 {
+            out[at::FRIENDS] = 0.5 * (1.0 + slot.friends).ln();
+        }
+        if slot.next > 0.0 {
+            out[at::CO_VISIT] = 0.3 * (1.0 + slot.next / 0.003).ln();
+        }
+        let company = self.evidence.company(id);
+        if company > 0.0 {
+            out[at::CO_AUDIENCE] = 0.5 * (1.0 + company / 0.01).ln();
+        }
         let segment = match slot.visit.checked_sub(1).map(usize::from) {
             Some(rank) => {
                 self.taste.visits.recent()[rank].describe(self.now, rank, opened, &self.clock, &mut out);

@@ -20,7 +20,7 @@ use crate::replay::log::{Act, Log};
 use crate::replay::offline::{Learning, Offline};
 
 /// A window that is long over says nothing that the engine has not counted by then.
-const WINDOWS_KEPT: usize = 2;
+const WINDOWS_KEPT: usize = 4;
 
 /// What is popular is counted afresh at least this often.
 const COUNT_EVERY_MS: i64 = MINUTE_MS;
