@@ -203,18 +203,19 @@ impl Hogs {
                         tokio::spawn(connection);
                         taken.push(client);
                     }
-                    Err(_) if !ended => {
-                        // None is left: now those of the server, which cannot have them back.
+                    Err(_) => {
+                        // None is left: now those of the server, again and again, should it be quicker to have them back.
                         let sql = format!(
                             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
                         );
                         if database != "postgres" {
                             taken[0].batch_execute(&sql).await.unwrap();
                         }
-                        ended = true;
-                        told.send(()).unwrap();
+                        if !std::mem::replace(&mut ended, true) {
+                            told.send(()).unwrap();
+                        }
+                        tokio::time::sleep(Duration::from_millis(1)).await;
                     }
-                    Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
                 }
             }
         };

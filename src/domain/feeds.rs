@@ -55,7 +55,7 @@ pub enum Expert {
     Followed,
     /// How popular it is among what is available, and how it is received.
     Popularity,
-    /// The person's own habit: how often, how lately, at which hours they came back to it.
+    /// The person's own habit: how often, how lately, at which hours they came back to it; how easily they approve.
     Repeat,
     /// What people go to next, from where this person was last.
     CoVisit,

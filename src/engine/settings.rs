@@ -138,6 +138,9 @@ impl Blend {
             let (begin, end) = range(expert);
             weights[begin..end].iter_mut().for_each(|weight| *weight *= amount);
         }
+        // Rates that are shrunk to everybody's: log-odds by themselves.
+        weights[at::OWN_APPROVAL] = 1.0;
+        weights[at::APPROVAL] = self.popularity;
         weights
     }
 

@@ -17,7 +17,7 @@ use crate::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Interaction, Kind, Signal};
 use crate::domain::items::Item;
 use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Predicted, What};
-use crate::domain::time::Millis;
+use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::axes::Centre;
 use crate::engine::learn::blend::{self, Deviation};
 use crate::engine::learn::drift::{self, PageHinkley};
@@ -43,9 +43,13 @@ pub const HISTORY_LENGTH: usize = 256;
 const AUTHORS_MAX: usize = 64;
 const TOPICS_MAX: usize = 64;
 
-/// A person's own rate counts as much as this many opinions on a topic; one half, as this many on anything.
+/// A person's own rate counts as much as this many opinions on a topic; everybody's rate, as this many on
+/// anything.
 const TOPIC_PRIOR: f64 = 4.0;
-const APPROVAL_PRIOR: f64 = 2.0;
+const APPROVAL_PRIOR: f64 = 5.0;
+
+/// Half an hour of nothing ends a session.
+const SESSION_BREAK_MS: i64 = 30 * MINUTE_MS;
 
 /// Other places that an entry names.
 const COMPANIONS_MAX: usize = 16;
@@ -209,6 +213,8 @@ pub struct UserState {
     opinions: Vec<(TopicId, Opinions)>,
     /// How they receive anything.
     approval: Opinions,
+    /// Interactions without a break, and the last one.
+    session: (u32, Millis),
     deviation: Deviation,
     drift: PageHinkley,
 }
@@ -231,6 +237,7 @@ impl UserState {
             authors: Vec::new(),
             opinions: Vec::new(),
             approval: Opinions::default(),
+            session: (0, Millis::MIN),
             deviation: Deviation::default(),
             drift: PageHinkley::default(),
         }
@@ -362,6 +369,15 @@ impl UserState {
         rank::scores(world, &self.taste(world, now), items, now, out);
     }
 
+    /// Log-odds of the blend that they approve of this item, bias included; `None` for one that this world does not know.
+    #[must_use]
+    pub fn approval_of(&self, world: &World, item: ItemId, now: Millis) -> Option<f32> {
+        world.item(item)?;
+        let taste = self.taste(world, now);
+        let rows = rank::rows(world, &taste, &[item], now);
+        Some(rank::blend_score(world, &taste, rows.first()?) + world.blend().bias + self.deviation.bias())
+    }
+
     /// What the online model says of an item now. Changes nothing.
     #[must_use]
     pub fn predict(&self, world: &World, item: ItemId) -> Option<Judgement> {
@@ -462,7 +478,8 @@ impl UserState {
             visits: &self.visits,
             authors: self.author_weights(now),
             opinions: self.topic_opinions(now),
-            approval: self.approval.log_odds(now, 0.5, APPROVAL_PRIOR),
+            approval: self.approval.log_odds(now, world.popularity().approval(), APPROVAL_PRIOR),
+            session: if now.since(self.session.1) < SESSION_BREAK_MS { self.session.0 } else { 0 },
             deviation: &self.deviation,
         }
     }
@@ -626,6 +643,8 @@ impl UserState {
             // They came back to it by another way: hidden no longer.
             self.hidden.remove(learned.item.0);
         }
+        let goes_on = at.since(self.session.1) < SESSION_BREAK_MS;
+        self.session = (if goes_on { self.session.0.saturating_add(1) } else { 1 }, self.session.1.max(at));
         if self.history.len() == HISTORY_LENGTH {
             self.history.pop_front();
         }

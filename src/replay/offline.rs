@@ -136,6 +136,13 @@ impl Offline {
         self.state(user).unwrap_or(&self.stranger).score_items(self.coordinator.world(), items, now, out);
     }
 
+    /// Log-odds that a person approves of this item, as `Predicted::model` would note them; 0 for an unknown item.
+    #[must_use]
+    pub fn approval(&self, user: UserId, item: ItemId, now: Millis) -> f32 {
+        let state = self.state(user).unwrap_or(&self.stranger);
+        state.approval_of(self.coordinator.world(), item, now).unwrap_or_default()
+    }
+
     /// Time passed: items open and close, and what is popular is counted afresh.
     pub fn tick(&mut self, now: Millis) {
         self.change(CoordinatorEvent::Tick, now);

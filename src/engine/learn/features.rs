@@ -7,7 +7,7 @@
 use crate::domain::feeds::Expert;
 
 /// How many there are.
-pub const FEATURES: usize = 32;
+pub const FEATURES: usize = 33;
 
 /// One number per feature, `(FEATURES,)`.
 pub type Features = [f32; FEATURES];
@@ -45,6 +45,7 @@ pub const NAMES: [(&str, Expert); FEATURES] = [
     ("author_visits", Expert::Repeat),
     ("novelty", Expert::Repeat),
     ("own_approval", Expert::Repeat),
+    ("session_depth", Expert::Repeat),
     ("co_visit", Expert::CoVisit),
     ("co_audience", Expert::CoAudience),
     ("since_opening", Expert::Opening),
@@ -77,10 +78,11 @@ pub mod at {
     pub const AUTHOR_VISITS: usize = 25;
     pub const NOVELTY: usize = 26;
     pub const OWN_APPROVAL: usize = 27;
-    pub const CO_VISIT: usize = 28;
-    pub const CO_AUDIENCE: usize = 29;
-    pub const SINCE_OPENING: usize = 30;
-    pub const JUST_OPENED: usize = 31;
+    pub const SESSION_DEPTH: usize = 28;
+    pub const CO_VISIT: usize = 29;
+    pub const CO_AUDIENCE: usize = 30;
+    pub const SINCE_OPENING: usize = 31;
+    pub const JUST_OPENED: usize = 32;
 }
 
 /// What an expert's features are, as a range of the vector.
@@ -92,10 +94,10 @@ pub const fn range(expert: Expert) -> (usize, usize) {
         Expert::Freshness => (4, 5),
         Expert::Followed => (5, 7),
         Expert::Popularity => (7, 14),
-        Expert::Repeat => (14, 28),
-        Expert::CoVisit => (28, 29),
-        Expert::CoAudience => (29, 30),
-        Expert::Opening => (30, 32),
+        Expert::Repeat => (14, 29),
+        Expert::CoVisit => (29, 30),
+        Expert::CoAudience => (30, 31),
+        Expert::Opening => (31, 33),
     }
 }
 
@@ -153,6 +155,7 @@ mod tests {
             (at::GAP, "gap"),
             (at::THIS_OPENING, "this_opening"),
             (at::OWN_APPROVAL, "own_approval"),
+            (at::SESSION_DEPTH, "session_depth"),
             (at::CO_VISIT, "co_visit"),
             (at::CO_AUDIENCE, "co_audience"),
             (at::JUST_OPENED, "just_opened"),

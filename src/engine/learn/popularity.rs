@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::features::{Features, HALF_LIVES_MS, at};
 use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::interactions::Signal;
-use crate::domain::time::{HOUR_MS, Millis};
+use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::windows::Windows;
 
 const LIVES: usize = HALF_LIVES_MS.len();
@@ -35,8 +35,8 @@ pub struct Opinions {
 }
 
 impl Opinions {
-    /// Half-life of an opinion.
-    const HALF_LIFE_MS: i64 = HALF_LIVES_MS[4];
+    /// An opinion stands for long: tastes of whole populations, and how easily somebody approves, hardly move.
+    const HALF_LIFE_MS: i64 = 365 * DAY_MS;
 
     /// One more, of this weight.
     pub fn learn(&mut self, signal: Signal, at: Millis) {
@@ -85,6 +85,8 @@ pub struct PopularityTable {
     rows: Vec<PopularityRow>,
     unseen: PopularityRow,
     topics: Vec<f32>,
+    /// Share of positive opinions over everything; 0 before the first.
+    approval: f64,
 }
 
 /// Log-odds of one item: by half-life, as a rate, of its approval.
@@ -101,6 +103,12 @@ impl PopularityTable {
     #[must_use]
     pub fn topic_approval(&self, topic: TopicId) -> f32 {
         self.topics.get(topic.0 as usize).copied().unwrap_or(0.0)
+    }
+
+    /// Share of positive opinions over everybody and everything, in (0, 1).
+    #[must_use]
+    pub fn approval(&self) -> f64 {
+        if self.approval > 0.0 { self.approval } else { 0.5 }
     }
 
     /// Fills in the popularity features of an item.
@@ -189,6 +197,7 @@ impl Popularity {
                 *row = self.row(item, hours, &fades, &level, now);
             }
         }
+        table.approval = level.approval;
         table.topics.clear();
         let of_topic = |opinions: &Opinions| opinions.log_odds(now, level.approval, OPINIONS_PRIOR[1]);
         table.topics.extend(self.topics.iter().map(of_topic));
@@ -232,7 +241,6 @@ fn available_hours(created: Millis, windows: &Windows, now: Millis) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::DAY_MS;
 
     const LIKE: Signal = Signal { positive: true, weight: 1.0 };
     const HIDE: Signal = Signal { positive: false, weight: 1.0 };

@@ -62,6 +62,8 @@ pub struct Taste<'a> {
     pub opinions: Vec<(TopicId, f32)>,
     /// How easily they approve, over how everybody does: log-odds.
     pub approval: f32,
+    /// What they did in this session before: interactions without a break.
+    pub session: u32,
     /// Their own weights, beside the shared ones.
     pub deviation: &'a Deviation,
 }

@@ -61,6 +61,7 @@ pub struct Scorer<'a> {
     centre_dots: Vec<f32>,
     freshness_half: f32,
     novelty: f32,
+    session_depth: f32,
     /// By [`Segment::index`].
     weights: [Features; 2],
 }
@@ -79,6 +80,7 @@ impl<'a> Scorer<'a> {
             centre_dots: Vec::new(),
             freshness_half: world.settings().freshness_half_ms as f32,
             novelty: taste.visits.novelty(),
+            session_depth: 0.3 * (1.0 + taste.session as f32).ln(),
             weights: [served(Segment::New), served(Segment::Seen)],
         }
     }
@@ -162,6 +164,7 @@ impl<'a> Scorer<'a> {
         }
         self.world.popularity().describe(id, &mut out);
         out[at::OWN_APPROVAL] = self.taste.approval;
+        out[at::SESSION_DEPTH] = self.session_depth;
         let opened = if columns.windowed[row] {
             self.world.item(id).and_then(|item| item.windows.at(self.now)).map(|window| window.start)
         } else {

@@ -37,7 +37,7 @@ pub const NAMES: [&str; 6] = ["model", "logistic", "rate_item", "rate_topic", "r
 pub fn make<'a>(name: &str, log: &'a Log, settings: &Arc<LearnSettings>) -> Option<Box<dyn Labeller + 'a>> {
     let rates = || Rates::new(log, settings.signals.clone());
     Some(match name {
-        "model" => Box::new(Engine { log, model: Model::new(log, settings.clone()), scores: Vec::new() }),
+        "model" => Box::new(Engine(Model::new(log, settings.clone()))),
         "logistic" => Box::new(Logistic { rates: rates(), weights: Vec::new(), squares: Vec::new() }),
         "rate_item" => Box::new(OneRate { name: "rate_item", which: Some(Which::Item), rates: rates() }),
         "rate_topic" => Box::new(OneRate { name: "rate_topic", which: Some(Which::Topic), rates: rates() }),
@@ -47,11 +47,7 @@ pub fn make<'a>(name: &str, log: &'a Log, settings: &Arc<LearnSettings>) -> Opti
     })
 }
 
-struct Engine<'a> {
-    log: &'a Log,
-    model: Model<'a>,
-    scores: Vec<f32>,
-}
+struct Engine<'a>(Model<'a>);
 
 impl Labeller for Engine<'_> {
     fn name(&self) -> &'static str {
@@ -59,17 +55,15 @@ impl Labeller for Engine<'_> {
     }
 
     fn begin(&mut self, now: Millis, edges: &[Edge]) {
-        self.model.begin(now, edges);
+        self.0.begin(now, edges);
     }
 
     fn predict(&mut self, index: usize) -> f32 {
-        let row = &self.log.rows[index];
-        self.model.scores(row.user, &[row.item], row.at, &mut self.scores);
-        self.scores.first().copied().unwrap_or_default()
+        self.0.approval(index)
     }
 
     fn learn(&mut self, index: usize) {
-        self.model.learn(index);
+        self.0.learn(index);
     }
 }
 

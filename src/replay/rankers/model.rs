@@ -67,6 +67,14 @@ impl<'a> Model<'a> {
         &self.offline
     }
 
+    /// Log-odds that the label of row `index` is positive.
+    #[must_use]
+    pub fn approval(&self, index: usize) -> f32 {
+        let row = &self.log.rows[index];
+        let id = self.ids[row.item as usize].unwrap_or(ItemId(u32::MAX));
+        self.offline.approval(UserId(row.user), id, row.at)
+    }
+
     /// Learns row `index` and says what the engine noted.
     pub fn act(&mut self, index: usize) -> Learning {
         let row = self.log.rows[index];
