@@ -12,6 +12,7 @@ pub mod events;
 pub mod follows;
 pub mod items;
 mod lines;
+pub mod numbers;
 mod source;
 mod table;
 #[cfg(test)]
