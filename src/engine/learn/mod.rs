@@ -2,6 +2,8 @@
 //!
 //! Invariant: a learner's state is finite, bounded in memory, and depends only on what it was told, in order.
 
+pub mod metrics;
+pub mod normal;
 pub mod online;
 pub mod popularity;
 pub mod progressive;
