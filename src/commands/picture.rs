@@ -203,8 +203,8 @@ impl Axis {
             low = low.min(*value);
             high = high.max(*value);
         }
-        // Outliers, up to half a width beyond the groups on either side: those farther out are counted in the legend.
-        let reach = 0.5 * (high - low);
+        // Outliers a little beyond the groups too: those farther out are counted in the legend.
+        let reach = 0.1 * (high - low);
         let (least, most) = (low - reach, high + reach);
         for value in values {
             low = low.min(value.max(least));

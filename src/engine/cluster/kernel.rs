@@ -174,9 +174,7 @@ fn respond(block: &[f64], rows: usize, densities: &[Density], work: &mut Work) -
         for i in 0..dim {
             let row = &density.lower[i * (i + 1) / 2..];
             let mut y = [0.0; BLOCK];
-            for j in 0..=i {
-                let factor = row[j];
-                let difference = &work.differences[j];
+            for (factor, difference) in row.iter().zip(&work.differences[..=i]) {
                 for n in 0..BLOCK {
                     y[n] += factor * difference[n];
                 }
@@ -203,8 +201,8 @@ fn respond(block: &[f64], rows: usize, densities: &[Density], work: &mut Work) -
     }
     if let (Some(noise), Some(out)) = (work.noise, work.log_rho.last_mut()) {
         *out = [noise; BLOCK];
-        for n in 0..BLOCK {
-            highest[n] = if noise > highest[n] { noise } else { highest[n] };
+        for highest in &mut highest {
+            *highest = if noise > *highest { noise } else { *highest };
         }
     }
     let mut sum = [0.0; BLOCK];
@@ -217,10 +215,8 @@ fn respond(block: &[f64], rows: usize, densities: &[Density], work: &mut Work) -
     }
     // Padding gets no responsibility, and a logarithm of 0.
     let mut total = 0.0;
-    for n in rows..BLOCK {
-        highest[n] = 0.0;
-        sum[n] = 1.0;
-    }
+    highest[rows..].fill(0.0);
+    sum[rows..].fill(1.0);
     for highest in highest {
         total += highest;
     }
@@ -231,9 +227,7 @@ fn respond(block: &[f64], rows: usize, densities: &[Density], work: &mut Work) -
     for sum in &mut sum {
         *sum = 1.0 / *sum;
     }
-    for n in rows..BLOCK {
-        sum[n] = 0.0;
-    }
+    sum[rows..].fill(0.0);
     for out in &mut work.log_rho {
         for n in 0..BLOCK {
             out[n] *= sum[n];

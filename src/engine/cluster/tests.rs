@@ -124,13 +124,12 @@ fn means_and_covariances_come_back_in_the_units_of_the_columns() {
     let mut data = reference(2_000, 0, 31);
     data.columns[1].iter_mut().for_each(|value| *value = 1e6 * *value - 7.0);
     let fit = data.fit(few());
-    let place = |k: usize| (GROUPS[k].0[0], 1e6 * GROUPS[k].0[1] - 7.0);
-    for k in 2..4 {
-        let (x, y) = place(k);
+    for (mean, [_, xy, yy]) in &GROUPS[2..] {
+        let (x, y) = (mean[0], 1e6 * mean[1] - 7.0);
         let group = fit.groups.iter().min_by(|a, b| (a.mean[0] - x).abs().total_cmp(&(b.mean[0] - x).abs())).unwrap();
         assert!((group.mean[0] - x).abs() < 0.3 && (group.mean[1] - y).abs() < 3e5, "{:?}", group.mean);
-        assert!((group.covariance[0][1] / 1e6 - GROUPS[k].1[1]).abs() < 0.4, "{:?}", group.covariance);
-        assert!((group.covariance[1][1] / 1e12 - GROUPS[k].1[2]).abs() < 0.6, "{:?}", group.covariance);
+        assert!((group.covariance[0][1] / 1e6 - xy).abs() < 0.4, "{:?}", group.covariance);
+        assert!((group.covariance[1][1] / 1e12 - yy).abs() < 0.6, "{:?}", group.covariance);
         assert_eq!(group.covariance[0][1], group.covariance[1][0]);
     }
 }
