@@ -11,11 +11,12 @@ use clap::{Args, Parser, Subcommand};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::{
-    check, db, demo, dump, explain, health, import, load, loader::Loader, off_policy, replay, simulate, token,
+    check, cluster, db, demo, dump, explain, health, import, load, loader::Loader, off_policy, replay, simulate, token,
 };
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
 use eddyline::domain::ids::Key;
 use eddyline::domain::time::Millis;
+use eddyline::engine::cluster::{Kind, Settings};
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::times;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
@@ -50,6 +51,8 @@ enum Command {
     Import(ImportArgs),
     /// Evaluate on a log, through the very engine that serves.
     Replay(ReplayArgs),
+    /// Find groups in the rows of a CSV file: how many, where, how wide, who is in which, who is in none.
+    Cluster(ClusterArgs),
     /// Look after a store.
     #[command(subcommand)]
     Db(DbCommand),
@@ -244,6 +247,48 @@ struct ReplayArgs {
     /// Files or folders; `.gz` and `.zst` are read as they are.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ClusterKind {
+    /// Gaussians, and noise.
+    Gaussian,
+    /// Student's t with degrees of freedom of their own, and noise.
+    StudentT,
+}
+
+#[derive(Args)]
+struct ClusterArgs {
+    /// A file with a header; `.gz` and `.zst` are read as they are.
+    #[arg(long, value_name = "FILE")]
+    csv: PathBuf,
+    /// Names of the columns to look at.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "NAME,…")]
+    columns: Vec<String>,
+    /// The column with the true groups, to compare with; -1 is an outlier.
+    #[arg(long, value_name = "COLUMN")]
+    truth: Option<String>,
+    /// What groups look like.
+    #[arg(long, default_value = "gaussian")]
+    kind: ClusterKind,
+    /// Components to begin with; those that explain little vanish.
+    #[arg(long, default_value_t = Settings::default().components)]
+    components: usize,
+    /// Random starts.
+    #[arg(long, default_value_t = Settings::default().restarts)]
+    restarts: usize,
+    /// Decides the random starts.
+    #[arg(long, default_value_t = Settings::default().seed)]
+    seed: u64,
+    /// Threads; 0: as many as there are cores. The groups do not depend on it.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Write the result as JSON; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the first two columns.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -512,6 +557,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             write_json(args.json, &report)
         }
+        Command::Cluster(args) => cluster_command(args),
         Command::Db(DbCommand::Check { store, config }) => {
             let config = configured(&config, &Flags { listen: None, store })?;
             let found = blocking(async { check::check(app::open_store(&config).await?, &config, clock.now()).await })?;
@@ -570,6 +616,29 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Health { url } => health::ask(&url),
     }
+}
+
+fn cluster_command(args: ClusterArgs) -> anyhow::Result<()> {
+    let kind = match args.kind {
+        ClusterKind::Gaussian => Kind::Gaussian,
+        ClusterKind::StudentT => Kind::StudentT,
+    };
+    let (components, restarts, seed) = (args.components, args.restarts, args.seed);
+    let settings = Settings { kind, components, restarts, seed, ..Settings::default() };
+    let ClusterArgs { csv, columns, truth, threads, .. } = args;
+    let options = cluster::Options { csv, columns, truth, settings, threads };
+    if args.svg.is_some() && options.columns.len() < 2 {
+        bail!("--svg: a picture needs two columns in --columns");
+    }
+    let report = cluster::run(&options)?;
+    if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+        print(cluster::table(&report, &options.columns).trim_end())?;
+    }
+    if let Some(path) = &args.svg {
+        let drawn = cluster::svg(&report, &options.columns)?;
+        std::fs::write(path, drawn).with_context(|| format!("--svg: cannot write {}", path.display()))?;
+    }
+    write_json(args.json, &report)
 }
 
 fn token_command(command: TokenCommand, clock: &WallClock) -> anyhow::Result<()> {

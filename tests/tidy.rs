@@ -22,7 +22,10 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ("actors", &[("domain", &[]), ("engine", &[]), ("protocol", &[]), ("embed", &[]), ("store", &[])]),
     // The engine only through the world, for reading; nothing of it learns behind an actor's back.
     // The store for keys and tokens alone: who may come in is the door's own business, and no actor's.
-    ("gateway", &[("domain", &[]), ("engine", &["world"]), ("protocol", &[]), ("store", &[]), ("actors", &[])]),
+    (
+        "gateway",
+        &[("domain", &[]), ("engine", &["learn", "world"]), ("protocol", &[]), ("store", &[]), ("actors", &[])],
+    ),
     // The store only as a list of writes; who carries them out is somebody else's business.
     ("replay", &[("domain", &[]), ("engine", &[]), ("store", &["Write"])]),
     ("simulate", &[("domain", &[])]),

@@ -4,6 +4,7 @@
 //! terminal; machine-readable results go where `--json` says.
 
 pub mod check;
+pub mod cluster;
 pub mod db;
 pub mod demo;
 pub mod dump;
@@ -13,6 +14,7 @@ pub mod import;
 pub mod load;
 pub mod loader;
 pub mod off_policy;
+mod picture;
 pub mod progress;
 pub mod replay;
 pub mod simulate;

@@ -4,10 +4,12 @@
 //! threads, hash-map iteration order in anything that decides, and every kind of input or output.
 
 pub mod avail;
+pub mod cluster;
 pub mod coordinator;
 pub mod learn;
 pub mod rank;
 pub mod settings;
 pub mod simd;
+pub mod special;
 pub mod user;
 pub mod world;

@@ -5,6 +5,8 @@
 pub mod features;
 pub mod axes;
 pub mod quadratic;
+pub mod metrics;
+pub mod normal;
 pub mod topics;
 pub mod online;
 pub mod repeat;

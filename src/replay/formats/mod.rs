@@ -16,6 +16,7 @@ mod lines;
 pub mod live_intervals;
 pub mod movielens;
 pub mod open_bandit;
+pub mod numbers;
 mod source;
 mod table;
 #[cfg(test)]

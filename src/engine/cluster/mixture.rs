@@ -1,0 +1,280 @@
+//! The mixture: priors, posteriors, and the lower bound of the evidence.
+//!
+//! Invariant: `Dirichlet(alpha)` over shares, Gaussian-Wishart over means and precisions, and a fixed density for noise.
+//! The bound is that of Bishop, *Pattern Recognition and Machine Learning*, 2006, section 10.2, with the responsibilities
+//! at their optimum, where it is the sum of `ln sum_k rho_nk` less the divergences of posteriors from priors.
+//! Student's t follows Svensen and Bishop, *Robust Bayesian mixture modelling*, 2005, with two departures: the scale of a
+//! row is inferred together with its component, and degrees of freedom are chosen per component.
+
+use std::f64::consts::{LN_2, PI};
+
+use crate::engine::special::{digamma, ln_gamma, ln_gamma_of_dimension};
+
+use super::kernel::{Density, Pass, Sums};
+use super::triangle::{add_outer, at, cholesky, inverse, length_squared, log_determinant};
+
+/// Concentration of the Dirichlet distribution, per component: so low that a component that explains little vanishes.
+const ALPHA: f64 = 1e-5;
+/// Rows that the prior mean counts for.
+const BETA: f64 = 1e-2;
+/// Prior standard deviation of a component, in units of a column's interquartile range.
+const DEVIATION: f64 = 0.1;
+/// Degrees of freedom that are tried for Student's t.
+const FREEDOM: (f64, f64) = (0.5, 1e3);
+
+/// What is believed before the first row; scaled columns have median 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prior {
+    pub(super) dim: usize,
+    /// Components that there were at the start; those that vanished stay at the prior.
+    pub(super) slots: usize,
+    /// `ln` of the noise's density; no noise without.
+    pub(super) log_noise: Option<f64>,
+    pub(super) student: bool,
+}
+
+impl Prior {
+    /// Degrees of freedom of the Wishart: as few as there can be.
+    pub(super) fn nu(&self) -> f64 {
+        self.dim as f64
+    }
+
+    /// Diagonal of the inverse of the Wishart's scale matrix.
+    fn scatter(&self) -> f64 {
+        self.nu() * DEVIATION * DEVIATION
+    }
+}
+
+/// What a component's rows sum up to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Evidence {
+    /// `sum r`.
+    pub(super) count: f64,
+    /// `sum r u`.
+    pub(super) weight: f64,
+    /// Weighted mean, `(dim,)`.
+    pub(super) mean: Vec<f64>,
+    /// `sum r u (x - mean) (x - mean)^T`, lower triangle.
+    pub(super) scatter: Vec<f64>,
+}
+
+impl Evidence {
+    /// From sums around a center.
+    fn new(dim: usize, sums: &Sums, center: &[f64]) -> Evidence {
+        let weight = sums.weight.max(f64::MIN_POSITIVE);
+        let shift: Vec<f64> = sums.first.iter().map(|sum| sum / weight).collect();
+        let mut scatter = sums.second.clone();
+        add_outer(dim, &mut scatter, -sums.weight, &shift);
+        let mean = center.iter().zip(&shift).map(|(center, shift)| center + shift).collect();
+        Evidence { count: sums.count, weight: sums.weight, mean, scatter }
+    }
+
+    /// Both together.
+    pub(super) fn joined(&self, other: &Evidence) -> Evidence {
+        let weight = self.weight + other.weight;
+        let share = other.weight / weight.max(f64::MIN_POSITIVE);
+        let gap: Vec<f64> = other.mean.iter().zip(&self.mean).map(|(other, own)| other - own).collect();
+        let mean = self.mean.iter().zip(&gap).map(|(mean, gap)| mean + share * gap).collect();
+        let mut scatter: Vec<f64> = self.scatter.iter().zip(&other.scatter).map(|(a, b)| a + b).collect();
+        add_outer(gap.len(), &mut scatter, self.weight * share, &gap);
+        Evidence { count: self.count + other.count, weight, mean, scatter }
+    }
+}
+
+/// The posterior of one component.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Component {
+    pub(super) count: f64,
+    pub(super) beta: f64,
+    pub(super) mean: Vec<f64>,
+    pub(super) nu: f64,
+    /// Inverse of the Wishart's scale matrix, lower triangle.
+    pub(super) scatter: Vec<f64>,
+    /// Inverse of the factor of `scatter`.
+    root: Vec<f64>,
+    log_determinant: f64,
+    pub(super) freedom: Option<f64>,
+}
+
+impl Component {
+    /// The posterior after the evidence; Bishop 2006, (10.60) to (10.63). `None` when numbers overflowed.
+    pub(super) fn learned(prior: &Prior, evidence: &Evidence, freedom: Option<f64>) -> Option<Component> {
+        let dim = prior.dim;
+        let beta = BETA + evidence.weight;
+        let mean: Vec<f64> = evidence.mean.iter().map(|mean| evidence.weight * mean / beta).collect();
+        let mut scatter = evidence.scatter.clone();
+        for i in 0..dim {
+            scatter[at(i, i)] += prior.scatter();
+        }
+        add_outer(dim, &mut scatter, BETA * evidence.weight / beta, &evidence.mean);
+        Component::new(prior, evidence.count, beta, mean, prior.nu() + evidence.count, scatter, freedom)
+    }
+
+    pub(super) fn new(
+        prior: &Prior,
+        count: f64,
+        beta: f64,
+        mean: Vec<f64>,
+        nu: f64,
+        scatter: Vec<f64>,
+        freedom: Option<f64>,
+    ) -> Option<Component> {
+        let lower = cholesky(prior.dim, &scatter)?;
+        let root = inverse(prior.dim, &lower);
+        let log_determinant = log_determinant(prior.dim, &lower);
+        let finite = log_determinant.is_finite() && mean.iter().all(|mean| mean.is_finite());
+        finite.then_some(Component { count, beta, mean, nu, scatter, root, log_determinant, freedom })
+    }
+
+    /// Somewhere, with `deviation` in each direction: where a search begins.
+    pub(super) fn guessed(prior: &Prior, count: f64, mean: Vec<f64>, deviation: f64) -> Option<Component> {
+        let nu = prior.nu() + count;
+        let mut scatter = vec![0.0; prior.dim * (prior.dim + 1) / 2];
+        for i in 0..prior.dim {
+            scatter[at(i, i)] = nu * deviation * deviation;
+        }
+        Component::new(prior, count, BETA + count, mean, nu, scatter, prior.student.then_some(10.0))
+    }
+
+    /// The inverse of the expected precision, lower triangle.
+    pub(super) fn covariance(&self) -> Vec<f64> {
+        self.scatter.iter().map(|value| value / self.nu).collect()
+    }
+
+    /// `E ln det Lambda`, Bishop 2006, (10.65).
+    fn log_precision(&self, dim: usize) -> f64 {
+        let sum: f64 = (0..dim).map(|i| digamma(0.5 * (self.nu - i as f64))).sum();
+        sum + dim as f64 * LN_2 - self.log_determinant
+    }
+
+    fn density(&self, dim: usize, log_share: f64) -> Density {
+        let d = dim as f64;
+        let scale = self.nu.sqrt();
+        let mut constant = log_share + 0.5 * self.log_precision(dim) - 0.5 * d * (2.0 * PI).ln();
+        if let Some(freedom) = self.freedom {
+            // The scale u of a row is integrated out: Gamma(freedom/2, freedom/2) prior, optimal posterior.
+            constant += ln_gamma(0.5 * (freedom + d)) - ln_gamma(0.5 * freedom) + 0.5 * freedom * (0.5 * freedom).ln();
+        }
+        Density {
+            constant,
+            center: self.mean.clone(),
+            lower: self.root.iter().map(|value| scale * value).collect(),
+            spread: d / self.beta,
+            freedom: self.freedom,
+        }
+    }
+
+    /// Divergence of the Gaussian-Wishart posterior from its prior.
+    fn divergence(&self, prior: &Prior) -> f64 {
+        let (dim, d) = (prior.dim, prior.dim as f64);
+        let away = length_squared(dim, &self.root, &self.mean);
+        let of_mean = 0.5 * (d * (self.beta / BETA).ln() - d + d * BETA / self.beta + BETA * self.nu * away);
+        let trace: f64 = prior.scatter() * self.root.iter().map(|value| value * value).sum::<f64>();
+        let normaliser = |nu: f64, log_determinant: f64| {
+            0.5 * nu * log_determinant - 0.5 * nu * d * LN_2 - ln_gamma_of_dimension(dim, 0.5 * nu)
+        };
+        let of_precision = normaliser(self.nu, self.log_determinant) - normaliser(prior.nu(), d * prior.scatter().ln())
+            + 0.5 * (self.nu - prior.nu()) * self.log_precision(dim)
+            - 0.5 * self.nu * d
+            + 0.5 * self.nu * trace;
+        of_mean + of_precision
+    }
+}
+
+/// `ln` of the evidence's marginal likelihood, apart from terms that are linear in its count.
+pub(super) fn log_marginal(prior: &Prior, evidence: &Evidence) -> f64 {
+    let Some(learned) = Component::learned(prior, evidence, None) else { return f64::NEG_INFINITY };
+    ln_gamma_of_dimension(prior.dim, 0.5 * learned.nu)
+        - 0.5 * learned.nu * learned.log_determinant
+        - 0.5 * prior.dim as f64 * learned.beta.ln()
+        + 0.5 * prior.nu() * prior.dim as f64 * prior.scatter().ln()
+        - ln_gamma_of_dimension(prior.dim, 0.5 * prior.nu())
+        + 0.5 * prior.dim as f64 * BETA.ln()
+}
+
+/// What the Dirichlet part of the bound gains when two components become one.
+pub(super) fn log_share_gain(count_a: f64, count_b: f64) -> f64 {
+    ln_gamma(ALPHA + count_a + count_b) + ln_gamma(ALPHA) - ln_gamma(ALPHA + count_a) - ln_gamma(ALPHA + count_b)
+}
+
+/// The posterior of the whole mixture; components that vanished are not in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Model {
+    pub(super) components: Vec<Component>,
+    /// Rows of the noise; `None` when there is none.
+    pub(super) noise: Option<f64>,
+}
+
+impl Model {
+    /// What rows need, and the noise's `ln rho`.
+    pub(super) fn densities(&self, prior: &Prior) -> (Vec<Density>, Option<f64>) {
+        let total = digamma(self.alpha_total(prior));
+        let share = |count: f64| digamma(ALPHA + count) - total;
+        let densities =
+            self.components.iter().map(|component| component.density(prior.dim, share(component.count))).collect();
+        let noise = self.noise.zip(prior.log_noise).map(|(count, log_noise)| share(count) + log_noise);
+        (densities, noise)
+    }
+
+    fn alpha_total(&self, prior: &Prior) -> f64 {
+        let counted: f64 = self.components.iter().map(|component| component.count).sum();
+        ALPHA * (prior.slots + usize::from(prior.log_noise.is_some())) as f64 + counted + self.noise.unwrap_or(0.0)
+    }
+
+    /// Divergence of all posteriors from their priors: what the bound loses.
+    pub(super) fn divergence(&self, prior: &Prior) -> f64 {
+        let slots = (prior.slots + usize::from(prior.log_noise.is_some())) as f64;
+        let total = self.alpha_total(prior);
+        let counts = self.components.iter().map(|component| component.count).chain(self.noise);
+        let shares: f64 = counts
+            .map(|count| {
+                let alpha = ALPHA + count;
+                ln_gamma(ALPHA) - ln_gamma(alpha) + count * (digamma(alpha) - digamma(total))
+            })
+            .sum();
+        let shares = shares + ln_gamma(total) - ln_gamma(ALPHA * slots);
+        shares + self.components.iter().map(|component| component.divergence(prior)).sum::<f64>()
+    }
+
+    /// The evidence that a pass found for each component.
+    pub(super) fn evidence(&self, prior: &Prior, pass: &Pass) -> Vec<Evidence> {
+        let pairs = self.components.iter().zip(&pass.sums);
+        pairs.map(|(component, sums)| Evidence::new(prior.dim, sums, &component.mean)).collect()
+    }
+
+    /// Degrees of freedom of each component that make the bound highest, given a pass.
+    pub(super) fn freedoms(&self, prior: &Prior, pass: &Pass) -> Vec<Option<f64>> {
+        let pairs = self.components.iter().zip(&pass.sums);
+        pairs
+            .map(|(component, sums)| {
+                component.freedom.map(|freedom| {
+                    let shape = 0.5 * (freedom + prior.dim as f64);
+                    // Mean of `E ln u - E u` over the component's rows.
+                    let mean = digamma(shape) - (sums.log_rate + sums.weight) / sums.count.max(f64::MIN_POSITIVE);
+                    best_freedom(mean)
+                })
+            })
+            .collect()
+    }
+}
+
+/// The root of `1 + ln(v/2) - psi(v/2) + mean`, which falls in `v`; Svensen and Bishop 2005, (30).
+fn best_freedom(mean: f64) -> f64 {
+    let slope = |freedom: f64| 1.0 + (0.5 * freedom).ln() - digamma(0.5 * freedom) + mean;
+    let (mut low, mut high) = FREEDOM;
+    if slope(high) >= 0.0 {
+        return high;
+    }
+    if slope(low) <= 0.0 {
+        return low;
+    }
+    for _ in 0..60 {
+        let middle = (low * high).sqrt();
+        if slope(middle) > 0.0 {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    (low * high).sqrt()
+}

@@ -1,0 +1,314 @@
+//! Rows as a problem that can be solved anywhere: checked, scaled, sampled.
+//!
+//! Invariant: a [`Problem`] holds all that its solution depends on, so that it can be sent to another thread or machine.
+
+use rand::SeedableRng as _;
+use rand::seq::index;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::fit::{Fit, State};
+use super::kernel::Table;
+use super::mixture::{Model, Prior};
+use super::scaling::{Scale, log_noise};
+use super::search::{Climb, Unsound, search, settle};
+
+/// Columns that a problem may have.
+pub const COLUMNS_MAX: usize = 64;
+/// Components that a search may begin with.
+pub const COMPONENTS_MAX: usize = 100;
+
+/// What groups look like; beside them is one component of uniform noise over the region of the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Gaussians.
+    #[default]
+    Gaussian,
+    /// Student's t, degrees of freedom fitted per group: for groups with long tails. It splits clean groups more easily.
+    StudentT,
+}
+
+/// How groups are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// What groups look like.
+    pub kind: Kind,
+    /// Components to begin with, at least 1; those that explain little vanish.
+    pub components: usize,
+    /// Random starts, at least 1.
+    pub restarts: usize,
+    /// Decides the random starts and the sample.
+    pub seed: u64,
+    /// With more rows than this the fit is made on a sample of so many; at least 100.
+    pub rows_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { kind: Kind::Gaussian, components: 10, restarts: 15, seed: 1, rows_max: 100_000 }
+    }
+}
+
+/// The last fit, and where it put the rows of this problem.
+#[derive(Clone, Debug)]
+pub struct Previous {
+    /// What it left behind.
+    pub state: State,
+    /// Per row of this problem the number of the group that it was in; `None` for rows that are new.
+    pub group_of_row: Vec<Option<u32>>,
+}
+
+/// Rows that cannot be grouped; counts are from 0.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ProblemError {
+    /// Not a single row.
+    #[error("there are no rows: at least one is needed")]
+    NoRows,
+    /// Not a single column.
+    #[error("there are no columns: at least one is needed")]
+    NoColumns,
+    /// Too many columns.
+    #[error("{found} columns are more than {COLUMNS_MAX}: leave some out")]
+    TooManyColumns {
+        /// How many.
+        found: usize,
+    },
+    /// Columns of unequal length.
+    #[error("column {column} has {found} rows where the first has {expected}")]
+    Ragged {
+        /// Which.
+        column: usize,
+        /// Its rows.
+        found: usize,
+        /// Rows of the first column.
+        expected: usize,
+    },
+    /// A value that is no number.
+    #[error("row {row}, column {column}: {value} is not a finite number: leave the row out, or fill it in")]
+    NotFinite {
+        /// Which column.
+        column: usize,
+        /// Which row.
+        row: usize,
+        /// What is there.
+        value: f64,
+    },
+    /// A setting out of its range.
+    #[error("{name}: {found} is not in {low}..={high}")]
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// What it is.
+        found: usize,
+        /// At least this.
+        low: usize,
+        /// At most this.
+        high: usize,
+    },
+    /// The last fit speaks of other rows.
+    #[error("the last fit has groups for {found} rows, and there are {expected}")]
+    Previous {
+        /// Its rows.
+        found: usize,
+        /// Rows of the problem.
+        expected: usize,
+    },
+}
+
+/// Rows to be grouped.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub(super) settings: Settings,
+    /// Per column; `None` where all values are equal.
+    pub(super) scales: Vec<Option<Scale>>,
+    /// Of columns without a scale, the value.
+    pub(super) constants: Vec<f64>,
+    pub(super) prior: Prior,
+    pub(super) all: Table,
+    sample: Option<Table>,
+    /// Where the last fit was, and what one more step would have gained it there.
+    warm: Option<(Model, f64)>,
+    pub(super) previous: Option<Previous>,
+}
+
+/// What one start came to.
+#[derive(Clone, Debug)]
+pub struct Start(pub(super) Climb);
+
+impl Start {
+    /// The lower bound of the log evidence that it reached.
+    #[must_use]
+    pub fn lower_bound(&self) -> f64 {
+        self.0.bound
+    }
+
+    /// Components that it came to.
+    #[must_use]
+    pub fn components(&self) -> usize {
+        self.0.model.components.len()
+    }
+
+    /// Passes over all rows that it took.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.0.steps
+    }
+}
+
+impl Problem {
+    /// A problem of columns, each `(rows,)`, in any units.
+    ///
+    /// # Errors
+    /// [`ProblemError`] names the column, row or setting.
+    pub fn new(columns: &[Vec<f64>], settings: Settings, previous: Option<Previous>) -> Result<Problem, ProblemError> {
+        let rows = check(columns, &settings, previous.as_ref())?;
+        let scales: Vec<Option<Scale>> = columns.iter().map(|column| Scale::of(column)).collect();
+        let constants = columns.iter().map(|column| column[0]).collect();
+        let mut scaled: Vec<Vec<f64>> = scales
+            .iter()
+            .zip(columns)
+            .filter_map(|(scale, column)| scale.map(|scale| column.iter().map(|value| scale.scaled(*value)).collect()))
+            .collect();
+        if scaled.is_empty() {
+            // All rows are the same: one group, in one dimension of zeros.
+            scaled.push(vec![0.0; rows]);
+        }
+        let student = settings.kind == Kind::StudentT;
+        let all = Table::new(&scaled);
+        let prior = Prior {
+            dim: all.dim(),
+            slots: settings.components.min(rows),
+            log_noise: (rows > 1).then(|| log_noise(&scaled)),
+            student,
+        };
+        let sample = (rows > settings.rows_max).then(|| {
+            let mut random = ChaCha8Rng::seed_from_u64(settings.seed ^ SAMPLE);
+            let mut chosen = index::sample(&mut random, rows, settings.rows_max).into_vec();
+            chosen.sort_unstable();
+            all.pick(&chosen)
+        });
+        let warm = previous.as_ref().and_then(|previous| previous.state.warm(&scales, &prior));
+        Ok(Problem { settings, scales, constants, prior, all, sample, warm, previous })
+    }
+
+    /// How many starts there are: the restarts, and one from the last fit where there is one.
+    #[must_use]
+    pub fn starts(&self) -> usize {
+        self.settings.restarts + usize::from(self.warm.is_some())
+    }
+
+    /// Computes one start, counted from 0; the last fit comes after the random ones. Depends on nothing but the problem
+    /// and `index`.
+    ///
+    /// # Errors
+    /// [`Unsound`]: a fault of ours, or numbers beyond all bounds.
+    pub fn start(&self, index: usize) -> Result<Start, Unsound> {
+        let table = self.fitted();
+        let warm = self.warm.as_ref().filter(|_| index >= self.settings.restarts);
+        let Some((warm, gain_left)) = warm else {
+            return search(table, &self.prior, index, self.settings.seed).map(Start);
+        };
+        let mut climb = Climb::begin(table, &self.prior, warm.clone())?;
+        // Rows that are as they were are left as they are, also where the last fit ran out of steps.
+        climb.climb(table, &self.prior, GAIN_LAST.max(gain_left * (1.0 + 1e-6)), 1)?;
+        if climb.steps > 0 {
+            settle(&mut climb, table, &self.prior, &mut self.settling())?;
+        }
+        Ok(Start(climb))
+    }
+
+    /// The fit, from all starts in order.
+    ///
+    /// # Errors
+    /// The first start's, when all failed.
+    pub fn finish(&self, starts: Vec<Result<Start, Unsound>>) -> Result<Fit, Unsound> {
+        let count = starts.len();
+        let warm = starts.get(self.settings.restarts).and_then(|start| start.as_ref().ok()).cloned();
+        let mut best: Option<Start> = None;
+        let mut failed = None;
+        for start in starts {
+            match start {
+                Ok(start) if best.as_ref().is_none_or(|best| start.0.is_better_than(&best.0)) => best = Some(start),
+                Ok(_) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        let Some(best) = best else { return Err(failed.unwrap_or(Unsound::Overflow)) };
+        let climb = match warm {
+            Some(mut warm) if !best.0.is_better_than(&warm.0.promised(GAIN_MOVE)) => {
+                if warm.0.steps > 0 {
+                    warm.0.climb(self.fitted(), &self.prior, GAIN_LAST, STEPS_LAST)?;
+                }
+                warm.0
+            }
+            _ => {
+                let mut climb = best.0;
+                settle(&mut climb, self.fitted(), &self.prior, &mut self.settling())?;
+                climb.climb(self.fitted(), &self.prior, GAIN_LAST, STEPS_LAST)?;
+                climb
+            }
+        };
+        Fit::new(self, climb, count)
+    }
+
+    /// All of it, one start after the other.
+    ///
+    /// # Errors
+    /// As [`Problem::finish`].
+    pub fn solve(&self) -> Result<Fit, Unsound> {
+        self.finish((0..self.starts()).map(|index| self.start(index)).collect())
+    }
+
+    fn settling(&self) -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(self.settings.seed ^ SETTLE)
+    }
+
+    /// The rows that the fit is made on.
+    pub(super) fn fitted(&self) -> &Table {
+        self.sample.as_ref().unwrap_or(&self.all)
+    }
+}
+
+/// A step that gains less is not taken any more.
+pub(super) const GAIN_LAST: f64 = 1e-4;
+/// Steps of the winner after it has won.
+pub(super) const STEPS_LAST: usize = 1_000;
+/// A random start must be better than the last fit by this, in nats, or else people would move for nothing.
+const GAIN_MOVE: f64 = 1.0;
+/// Make the seeds of the sample, and of what comes after the starts, others than those of the starts.
+const SAMPLE: u64 = 0x5a3d_91c7_04be_62f8;
+const SETTLE: u64 = 0x1c69_b3f7_4ac4_ae15;
+
+fn check(columns: &[Vec<f64>], settings: &Settings, previous: Option<&Previous>) -> Result<usize, ProblemError> {
+    let Some(first) = columns.first() else { return Err(ProblemError::NoColumns) };
+    if columns.len() > COLUMNS_MAX {
+        return Err(ProblemError::TooManyColumns { found: columns.len() });
+    }
+    let rows = first.len();
+    if rows == 0 {
+        return Err(ProblemError::NoRows);
+    }
+    for (column, values) in columns.iter().enumerate() {
+        if values.len() != rows {
+            return Err(ProblemError::Ragged { column, found: values.len(), expected: rows });
+        }
+        if let Some((row, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(ProblemError::NotFinite { column, row, value: *value });
+        }
+    }
+    for (name, found, low, high) in [
+        ("components", settings.components, 1, COMPONENTS_MAX),
+        ("restarts", settings.restarts, 1, 10_000),
+        ("rows_max", settings.rows_max, 100, usize::MAX),
+    ] {
+        if !(low..=high).contains(&found) {
+            return Err(ProblemError::Setting { name, found, low, high });
+        }
+    }
+    if let Some(previous) = previous.filter(|previous| previous.group_of_row.len() != rows) {
+        return Err(ProblemError::Previous { found: previous.group_of_row.len(), expected: rows });
+    }
+    Ok(rows)
+}

@@ -1,0 +1,478 @@
+//! From a start to a local optimum of the bound, and from there by joining components to a better one.
+//!
+//! Invariant: between two changes of structure (a component vanishes, is joined, is told to be noise) the bound never
+//! falls beyond rounding; a join is kept only when the bound is higher after it. Same table, prior and seed, same result.
+
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::kernel::{Pass, Table, each_row, pass};
+use super::mixture::{Component, Evidence, Model, Prior, log_marginal, log_share_gain};
+use super::triangle::{add_outer, at, cholesky, longest_axis};
+
+/// A component with fewer rows than this has vanished: what it explains would be e^-100 of it a step later.
+const COUNT_MIN: f64 = 0.02;
+/// A component that is wider than so many interquartile ranges in every direction is noise, not a group: half of all
+/// rows lie within one.
+const DEVIATION_MAX: f64 = 2.0;
+/// Noise that takes a larger share than this is what the rows are like, and no noise.
+const NOISE_SHARE_MAX: f64 = 1.0 / 3.0;
+/// How wide components begin, in interquartile ranges: starts take turns, since nobody knows how fine the groups are.
+const DEVIATION_START: [f64; 3] = [0.3, 0.1, 0.03];
+/// Steps in which only shares and means move.
+const MEANS_FIRST: usize = 4;
+/// With more rows than this a start first looks at so many of them, drawn at random, and at all once it has settled.
+const COARSE_ROWS: usize = 4_096;
+/// Rows by which joins are judged before they are tried.
+const JUDGED_ROWS: usize = 1_000;
+/// Rounding, relative to the bound and the number of rows.
+const ROUNDING: f64 = 1e-10;
+
+/// How a search begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seeding {
+    /// Responsibilities drawn at random over some random rows of each component.
+    Responsibilities,
+    /// Means on rows that are far from each other.
+    Spread,
+}
+
+/// A fault of ours, or numbers beyond all bounds.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum Unsound {
+    /// The bound fell although no component vanished.
+    #[error("the lower bound fell from {from} to {to} in one step: please report it with the data")]
+    BoundFell {
+        /// Before.
+        from: f64,
+        /// After.
+        to: f64,
+    },
+    /// Responsibilities do not sum to the number of rows.
+    #[error("responsibilities sum to {found} for {rows} rows: please report it with the data")]
+    Responsibilities {
+        /// Their sum.
+        found: f64,
+        /// What it should be.
+        rows: usize,
+    },
+    /// A covariance is no covariance any more.
+    #[error("a covariance overflowed: are values far beyond the others in the data?")]
+    Overflow,
+}
+
+/// Where a search has come to.
+#[derive(Clone, Debug)]
+pub(super) struct Climb {
+    pub(super) model: Model,
+    /// What the rows say under `model`.
+    pub(super) pass: Pass,
+    pub(super) bound: f64,
+    pub(super) steps: usize,
+}
+
+impl Climb {
+    /// From a model as it is.
+    pub(super) fn begin(table: &Table, prior: &Prior, model: Model) -> Result<Climb, Unsound> {
+        let (pass, bound) = look(table, prior, &model)?;
+        Ok(Climb { model, pass, bound, steps: 0 })
+    }
+
+    /// Which of two climbs in the same problem wins: the higher bound, but one that needs no noise because everything is
+    /// alike is no rival to one that tells noise from groups.
+    pub(super) fn is_better_than(&self, other: &Climb) -> bool {
+        let tells = |climb: &Climb| climb.model.noise.is_some();
+        (tells(self), self.bound) > (tells(other), other.bound)
+    }
+
+    /// As if its bound were higher by this.
+    pub(super) fn promised(&self, gain: f64) -> Climb {
+        Climb { bound: self.bound + gain, ..self.clone() }
+    }
+
+    /// The next step, and what the bound gains with it; infinity when a component vanishes. Means, covariances and
+    /// shares first, then responsibilities.
+    fn next(&self, table: &Table, prior: &Prior) -> Result<(Climb, f64), Unsound> {
+        let (model, changed) = self.improved(table, prior)?;
+        let (pass, bound) = look(table, prior, &model)?;
+        let gain = bound - self.bound;
+        if !changed && gain < -ROUNDING * (self.bound.abs() + table.rows() as f64) {
+            return Err(Unsound::BoundFell { from: self.bound, to: bound });
+        }
+        let next = Climb { model, pass, bound, steps: self.steps + 1 };
+        Ok((next, if changed { f64::INFINITY } else { gain }))
+    }
+
+    /// What one more step would gain.
+    pub(super) fn gain_left(&self, table: &Table, prior: &Prior) -> Result<f64, Unsound> {
+        Ok(self.next(table, prior)?.1)
+    }
+
+    /// Takes the steps that gain at least `gain_min`, at most `steps_max`. What it has come to is where it stays when it
+    /// climbs again.
+    pub(super) fn climb(
+        &mut self,
+        table: &Table,
+        prior: &Prior,
+        gain_min: f64,
+        steps_max: usize,
+    ) -> Result<(), Unsound> {
+        for _ in 0..steps_max {
+            let (next, gain) = self.next(table, prior)?;
+            if gain < gain_min {
+                break;
+            }
+            *self = next;
+        }
+        Ok(())
+    }
+
+    fn improved(&self, table: &Table, prior: &Prior) -> Result<(Model, bool), Unsound> {
+        let evidence = self.model.evidence(prior, &self.pass);
+        let freedoms = self.model.freedoms(prior, &self.pass);
+        let mut components = Vec::with_capacity(evidence.len());
+        for (evidence, freedom) in evidence.iter().zip(freedoms) {
+            if evidence.count >= COUNT_MIN {
+                components.push(Component::learned(prior, evidence, freedom).ok_or(Unsound::Overflow)?);
+            }
+        }
+        let mut changed = components.len() < evidence.len();
+        let noise = self.model.noise.map(|_| self.pass.noise_count);
+        if noise.is_some() {
+            // Never the last one: then all rows would be noise.
+            while components.len() > 1
+                && let Some(wide) = components.iter().position(|component| is_wide(prior, component))
+            {
+                components.remove(wide);
+                changed = true;
+            }
+        }
+        if components.is_empty() {
+            // All rows were noise, and the noise was taken away: one group of everybody.
+            let rows = table.rows() as f64;
+            let guess = Component::guessed(prior, rows, vec![0.0; prior.dim], 1.0).ok_or(Unsound::Overflow)?;
+            return Ok((Model { components: vec![guess], noise: None }, true));
+        }
+        Ok((Model { components, noise }, changed))
+    }
+
+    /// Tries to join components, best guess first, until no join makes the bound higher.
+    fn join(&mut self, table: &Table, prior: &Prior, judged: &Table, tries: usize) -> Result<bool, Unsound> {
+        let mut joined = false;
+        loop {
+            let guesses = self.guesses(table, prior, judged);
+            let mut better = None;
+            for (gain, a, b) in guesses.into_iter().take(tries) {
+                if gain < -GUESS_MARGIN {
+                    break;
+                }
+                if let Some(climb) = self.without(table, prior, a, Some(b))? {
+                    better = Some(climb);
+                    break;
+                }
+            }
+            match better {
+                Some(climb) => *self = climb,
+                None => return Ok(joined),
+            }
+            joined = true;
+        }
+    }
+
+    /// Tries to do without small components, whose rows go to their neighbours or become noise.
+    fn drop_small(&mut self, table: &Table, prior: &Prior, tries: usize) -> Result<bool, Unsound> {
+        let mut order: Vec<usize> = (0..self.model.components.len()).collect();
+        let count = |k: &usize| self.model.components[*k].count;
+        order.retain(|k| count(k) < 0.1 * table.rows() as f64);
+        order.sort_by(|a, b| count(a).total_cmp(&count(b)));
+        for k in order.into_iter().take(tries) {
+            if let Some(climb) = self.without(table, prior, k, None)? {
+                *self = climb;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the noise away when it is what most rows are like.
+    fn without_too_much_noise(&mut self, table: &Table, prior: &Prior) -> Result<(), Unsound> {
+        if self.pass.noise_count > NOISE_SHARE_MAX * table.rows() as f64 {
+            let model = Model { noise: None, ..self.model.clone() };
+            let steps = self.steps;
+            *self = Climb { steps, ..Climb::begin(table, prior, model)? };
+            self.climb(table, prior, GAIN_COARSE, STEPS_MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Tries to part components, the biggest first.
+    fn part(&mut self, table: &Table, prior: &Prior) -> Result<bool, Unsound> {
+        if self.model.components.len() >= prior.slots {
+            return Ok(false);
+        }
+        let mut order: Vec<usize> = (0..self.model.components.len()).collect();
+        let count = |k: &usize| self.model.components[*k].count;
+        order.sort_by(|a, b| count(b).total_cmp(&count(a)));
+        for k in order {
+            let Some(halves) = halves(prior, &self.model.components[k]) else { continue };
+            let mut model = self.model.clone();
+            model.components.remove(k);
+            model.components.extend(halves);
+            if let Some(climb) = self.tried(table, prior, model)? {
+                *self = climb;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The climb that goes on with component `a` joined to `b`, or left out; `None` when that leads no higher.
+    fn without(&self, table: &Table, prior: &Prior, a: usize, b: Option<usize>) -> Result<Option<Climb>, Unsound> {
+        let mut model = self.model.clone();
+        if let Some(b) = b {
+            let evidence = self.model.evidence(prior, &self.pass);
+            let freedom = self.model.components[b].freedom;
+            let joined = evidence[a].joined(&evidence[b]);
+            let Some(component) = Component::learned(prior, &joined, freedom) else { return Ok(None) };
+            model.components[b] = component;
+        } else if model.components.len() == 1 {
+            return Ok(None);
+        }
+        model.components.remove(a);
+        self.tried(table, prior, model)
+    }
+
+    /// The climb from a changed model; `None` when it leads no higher than where we are.
+    fn tried(&self, table: &Table, prior: &Prior, model: Model) -> Result<Option<Climb>, Unsound> {
+        let mut climb = Climb::begin(table, prior, model)?;
+        climb.steps = self.steps;
+        let higher = |climb: &Climb| climb.bound > self.bound + GAIN_MIN;
+        for _ in 0..TRIAL_STEPS {
+            if higher(&climb) {
+                return Ok(Some(climb));
+            }
+            let (next, gain) = climb.next(table, prior)?;
+            climb = next;
+            // Steps gain less and less: a deficit of more than so many of them will not be made good.
+            if gain * TRIAL_HOPE < self.bound - climb.bound {
+                return Ok(None);
+            }
+        }
+        Ok(higher(&climb).then_some(climb))
+    }
+
+    /// What joining each pair would do to the bound with responsibilities as they are, best first.
+    fn guesses(&self, table: &Table, prior: &Prior, judged: &Table) -> Vec<(f64, usize, usize)> {
+        let count = self.model.components.len();
+        let mut entropy = vec![0.0; count * count];
+        let (densities, noise) = self.model.densities(prior);
+        each_row(judged, &densities, noise, |_, r, _| {
+            for a in 0..count {
+                for b in 0..a {
+                    if r[a] > 1e-6 && r[b] > 1e-6 {
+                        let both = r[a] + r[b];
+                        entropy[a * count + b] += both * both.ln() - r[a] * r[a].ln() - r[b] * r[b].ln();
+                    }
+                }
+            }
+        });
+        let scale = table.rows() as f64 / judged.rows() as f64;
+        let evidence = self.model.evidence(prior, &self.pass);
+        let alone: Vec<f64> = evidence.iter().map(|evidence| log_marginal(prior, evidence)).collect();
+        let mut guesses = Vec::new();
+        for a in 0..count {
+            for b in 0..a {
+                let together = log_marginal(prior, &evidence[a].joined(&evidence[b]));
+                let gain = together - alone[a] - alone[b] + log_share_gain(evidence[a].count, evidence[b].count)
+                    - scale * entropy[a * count + b];
+                guesses.push((gain, a, b));
+            }
+        }
+        guesses.sort_by(|x, y| y.0.total_cmp(&x.0));
+        guesses
+    }
+}
+
+/// A step that gains less leads nowhere before the structure has changed.
+const GAIN_COARSE: f64 = 0.05;
+/// A step that gains less is not worth it in a start that may not win.
+const GAIN_FINE: f64 = 1e-3;
+/// Steps between two looks at the structure.
+const STEPS_MAX: usize = 300;
+/// A change of structure that gains less is not worth it.
+const GAIN_MIN: f64 = 0.1;
+/// A guess that loses more than this is not tried.
+const GUESS_MARGIN: f64 = 200.0;
+/// Steps that a changed structure gets to become better.
+const TRIAL_STEPS: usize = 40;
+/// So many steps like the last one may be hoped for.
+const TRIAL_HOPE: f64 = 25.0;
+
+/// Responsibilities under a model, and the bound.
+fn look(table: &Table, prior: &Prior, model: &Model) -> Result<(Pass, f64), Unsound> {
+    let (densities, noise) = model.densities(prior);
+    let pass = pass(table, &densities, noise);
+    let bound = pass.log_sum - model.divergence(prior);
+    let found = pass.noise_count + pass.sums.iter().map(|sums| sums.count).sum::<f64>();
+    if !bound.is_finite() {
+        return Err(Unsound::Overflow);
+    }
+    if (found - table.rows() as f64).abs() > 1e-6 * table.rows() as f64 {
+        return Err(Unsound::Responsibilities { found, rows: table.rows() });
+    }
+    Ok((pass, bound))
+}
+
+/// Is the smallest eigenvalue of the covariance above the limit?
+fn is_wide(prior: &Prior, component: &Component) -> bool {
+    let mut less = component.covariance();
+    for i in 0..prior.dim {
+        less[at(i, i)] -= DEVIATION_MAX * DEVIATION_MAX;
+    }
+    cholesky(prior.dim, &less).is_some()
+}
+
+/// Two halves of a component along its longest axis; `None` when numbers overflowed.
+fn halves(prior: &Prior, component: &Component) -> Option<[Component; 2]> {
+    /// Two equal Gaussians that look like one from outside: means at +-a deviations, variance 1 - a^2.
+    const APART: f64 = 0.8;
+    let covariance = component.covariance();
+    let (axis, variance) = longest_axis(prior.dim, &covariance);
+    let count = 0.5 * component.count;
+    let nu = prior.nu() + count;
+    let mut scatter = covariance;
+    add_outer(prior.dim, &mut scatter, -APART * APART * variance, &axis);
+    for value in &mut scatter {
+        *value *= nu;
+    }
+    let half = |sign: f64| {
+        let mean = component.mean.iter().zip(&axis).map(|(mean, axis)| mean + sign * APART * variance.sqrt() * axis);
+        let (mean, scatter) = (mean.collect(), scatter.clone());
+        Component::new(prior, count, component.beta * 0.5, mean, nu, scatter, component.freedom)
+    };
+    Some([half(-1.0)?, half(1.0)?])
+}
+
+/// The search number `index` from a seed.
+pub(super) fn search(table: &Table, prior: &Prior, index: usize, seed: u64) -> Result<Climb, Unsound> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index as u64));
+    let seeding = if index.is_multiple_of(2) { Seeding::Responsibilities } else { Seeding::Spread };
+    let deviation = DEVIATION_START[index % DEVIATION_START.len()];
+    let few = (table.rows() > COARSE_ROWS).then(|| some_rows(table, COARSE_ROWS, &mut random));
+    let coarse = few.as_ref().unwrap_or(table);
+    let means = match seeding {
+        Seeding::Responsibilities => random_responsibilities(coarse, prior, &mut random),
+        Seeding::Spread => spread(coarse, prior, &mut random),
+    };
+    let model = means_first(coarse, prior, means, deviation)?;
+    let mut climb = Climb::begin(coarse, prior, model)?;
+    settle(&mut climb, coarse, prior, &mut random)?;
+    if few.is_some() {
+        let steps = climb.steps;
+        climb = Climb { steps, ..Climb::begin(table, prior, climb.model)? };
+        climb.climb(table, prior, GAIN_COARSE, STEPS_MAX)?;
+    }
+    Ok(climb)
+}
+
+/// So many rows, drawn at random, with repeats.
+fn some_rows(table: &Table, rows: usize, random: &mut ChaCha8Rng) -> Table {
+    table.pick(&(0..rows).map(|_| random.random_range(0..table.rows())).collect::<Vec<_>>())
+}
+
+/// Climbs, joins, drops and parts until nothing helps any more.
+pub(super) fn settle(climb: &mut Climb, table: &Table, prior: &Prior, random: &mut ChaCha8Rng) -> Result<(), Unsound> {
+    let few = (table.rows() > JUDGED_ROWS).then(|| some_rows(table, JUDGED_ROWS, random));
+    let judged = few.as_ref().unwrap_or(table);
+    climb.climb(table, prior, GAIN_COARSE, STEPS_MAX)?;
+    climb.without_too_much_noise(table, prior)?;
+    loop {
+        let before = climb.clone();
+        let changed =
+            climb.join(table, prior, judged, 4)? || climb.drop_small(table, prior, 2)? || climb.part(table, prior)?;
+        if !changed {
+            return climb.climb(table, prior, GAIN_FINE, STEPS_MAX);
+        }
+        climb.climb(table, prior, GAIN_COARSE, STEPS_MAX)?;
+        // A change that ends with a component being told to be noise may come back to where it began, or lower.
+        if climb.bound <= before.bound {
+            *climb = before;
+            return climb.climb(table, prior, GAIN_FINE, STEPS_MAX);
+        }
+    }
+}
+
+/// Means of components whose responsibilities are random: each over a few random rows of its own. Over all rows, every
+/// mean would be near the mean of everything, the nearer the more rows there are, and all components would stay one.
+fn random_responsibilities(table: &Table, prior: &Prior, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
+    const ROWS: usize = 2;
+    (0..prior.slots)
+        .map(|_| {
+            let mut mean = vec![0.0; prior.dim];
+            let mut total = 0.0;
+            for _ in 0..ROWS {
+                let row = random.random_range(0..table.rows());
+                let r: f64 = random.random::<f64>() + 1e-3;
+                total += r;
+                for (j, mean) in mean.iter_mut().enumerate() {
+                    *mean += r * table.value(row, j);
+                }
+            }
+            mean.iter().map(|sum| sum / total).collect()
+        })
+        .collect()
+}
+
+/// Rows drawn with a probability that grows with the squared distance from those drawn before, up to a limit: beyond it
+/// are outliers, and all of them would be drawn. Source: Arthur and Vassilvitskii, *k-means++*, SODA 2007.
+fn spread(table: &Table, prior: &Prior, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
+    let limit = prior.dim as f64;
+    let mut nearest = vec![limit; table.rows()];
+    let mut means: Vec<Vec<f64>> = Vec::new();
+    while means.len() < prior.slots {
+        let total: f64 = nearest.iter().sum();
+        let mut left = random.random::<f64>() * total;
+        // All rows are drawn, or equal: any will do.
+        let mut chosen = random.random_range(0..table.rows());
+        for (row, weight) in nearest.iter().enumerate() {
+            left -= weight;
+            if left < 0.0 {
+                chosen = row;
+                break;
+            }
+        }
+        let mean: Vec<f64> = (0..prior.dim).map(|j| table.value(chosen, j)).collect();
+        for (row, nearest) in nearest.iter_mut().enumerate() {
+            let distance: f64 = mean.iter().enumerate().map(|(j, mean)| (table.value(row, j) - mean).powi(2)).sum();
+            *nearest = nearest.min(distance);
+        }
+        means.push(mean);
+    }
+    means
+}
+
+/// Some steps in which only means and shares move, and every component keeps its first width: with widths from the start
+/// each would see everybody, and all would become one.
+fn means_first(table: &Table, prior: &Prior, means: Vec<Vec<f64>>, deviation: f64) -> Result<Model, Unsound> {
+    let rows = table.rows() as f64;
+    let share = rows / means.len() as f64;
+    let guess = |count: f64, mean: Vec<f64>| Component::guessed(prior, count, mean, deviation).ok_or(Unsound::Overflow);
+    let components = means.into_iter().map(|mean| guess(share, mean)).collect::<Result<Vec<_>, _>>()?;
+    let mut model = Model { components, noise: prior.log_noise.map(|_| 0.01 * rows) };
+    for _ in 0..MEANS_FIRST {
+        let (pass, _) = look(table, prior, &model)?;
+        let evidence: Vec<Evidence> = model.evidence(prior, &pass);
+        let components = evidence
+            .into_iter()
+            .filter(|evidence| evidence.count >= COUNT_MIN)
+            .map(|evidence| guess(evidence.count, evidence.mean))
+            .collect::<Result<Vec<_>, _>>()?;
+        if components.is_empty() {
+            break;
+        }
+        // The noise keeps its small share until there is something that it could be told from.
+        model.components = components;
+    }
+    Ok(model)
+}

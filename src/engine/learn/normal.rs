@@ -1,0 +1,436 @@
+//! One number per person, and what is normal in the population: a Normal with unknown mean and precision.
+//!
+//! Invariant: count, mean and sum of squares are those of the values that are in it, whatever came and went; the
+//! posterior is the exact one of the Normal-Gamma prior. Values are finite; others are refused.
+//! Absent on purpose: who has which value, which its owner knows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::special::{student_t_cdf, student_t_quantile};
+
+/// Mean and sum of squares of values that come and go.
+///
+/// The sums of values and of squares are kept to about 32 digits (each addition with what its rounding lost, each square
+/// with what its rounding lost): what one value took away, however big it was, is there again once it has left, and many
+/// values far from the origin keep the digits in which they differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    count: u64,
+    first: Sum,
+    second: Sum,
+}
+
+/// A sum with what its rounding lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Sum {
+    value: f64,
+    lost: f64,
+}
+
+impl Sum {
+    /// Neumaier, *Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen*, ZAMM 54, 1974.
+    fn add(&mut self, term: f64) {
+        let sum = self.value + term;
+        self.lost += if self.value.abs() >= term.abs() { (self.value - sum) + term } else { (term - sum) + self.value };
+        self.value = sum;
+    }
+
+    /// Adds `factor x^2` with the rounding of the product too.
+    fn add_square(&mut self, factor: f64, x: f64) {
+        let square = x * x;
+        self.add(factor * square);
+        self.add(factor * x.mul_add(x, -square));
+    }
+
+    fn total(&self) -> f64 {
+        self.value + self.lost
+    }
+}
+
+/// A value that no population can hold.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum ValueError {
+    /// Not a number, or beyond what can be squared.
+    #[error("{0} cannot be counted: a value must be finite and at most 1e100 in size")]
+    Value(f64),
+    /// There is nothing that could leave.
+    #[error("there is no value left that could be taken out")]
+    Empty,
+}
+
+/// Beyond this, squares would leave the range of numbers.
+const SIZE_MAX: f64 = 1e100;
+
+impl Moments {
+    /// One more value.
+    ///
+    /// # Errors
+    /// [`ValueError::Value`]; nothing has changed then.
+    pub fn add(&mut self, value: f64) -> Result<(), ValueError> {
+        checked(value)?;
+        self.count += 1;
+        self.shift(value, 1.0);
+        Ok(())
+    }
+
+    /// A value that was added before leaves again.
+    ///
+    /// # Errors
+    /// [`ValueError`]; nothing has changed then.
+    pub fn remove(&mut self, value: f64) -> Result<(), ValueError> {
+        checked(value)?;
+        if self.count == 0 {
+            return Err(ValueError::Empty);
+        }
+        self.count -= 1;
+        self.shift(value, -1.0);
+        if self.count == 0 {
+            *self = Moments::default();
+        }
+        Ok(())
+    }
+
+    /// A value that was added before has become another.
+    ///
+    /// # Errors
+    /// [`ValueError`]; nothing has changed then.
+    pub fn replace(&mut self, old: f64, new: f64) -> Result<(), ValueError> {
+        checked(new)?;
+        self.remove(old)?;
+        self.add(new)
+    }
+
+    fn shift(&mut self, value: f64, factor: f64) {
+        self.first.add(factor * value);
+        self.second.add_square(factor, value);
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Their mean; 0 without any.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.first.total() / self.count as f64 }
+    }
+
+    /// `sum (x - mean)^2`.
+    #[must_use]
+    pub fn squares(&self) -> f64 {
+        if self.count < 2 {
+            return 0.0;
+        }
+        // `second - first^2 / n` in two parts each, since the first parts may be nearly equal.
+        let n = self.count as f64;
+        let first = self.first.total();
+        let rest = (self.first.value - first) + self.first.lost;
+        let square = first * first;
+        let square_rest = first.mul_add(first, -square) + 2.0 * first * rest;
+        let part = square / n;
+        let part_rest = ((-part).mul_add(n, square) + square_rest) / n;
+        ((self.second.value - part) + (self.second.lost - part_rest)).max(0.0)
+    }
+
+    /// Variance with `n - 1` below; 0 for fewer than two values.
+    #[must_use]
+    pub fn variance(&self) -> f64 {
+        if self.count < 2 { 0.0 } else { self.squares() / (self.count - 1) as f64 }
+    }
+}
+
+fn checked(value: f64) -> Result<(), ValueError> {
+    if value.is_finite() && value.abs() <= SIZE_MAX { Ok(()) } else { Err(ValueError::Value(value)) }
+}
+
+/// What is believed of a metric before the first value: `precision ~ Gamma(shape, rate)`,
+/// `mean | precision ~ N(mean, 1 / (strength precision))`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prior {
+    /// Unit of the metric.
+    pub mean: f64,
+    /// Values that the prior mean counts for, above 0.
+    pub strength: f64,
+    /// Half the values that the prior spread counts for, above 0.
+    pub shape: f64,
+    /// Half their sum of squares, above 0, in the metric's unit squared.
+    pub rate: f64,
+}
+
+impl Default for Prior {
+    /// Says next to nothing: 0.001 of a value.
+    fn default() -> Self {
+        Prior { mean: 0.0, strength: 1e-3, shape: 1e-3, rate: 1e-3 }
+    }
+}
+
+/// A metric over the population.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NormalModel {
+    prior: Prior,
+    moments: Moments,
+}
+
+/// What is believed of a metric: a Normal-Gamma distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Posterior {
+    /// Values behind it.
+    pub count: u64,
+    /// Expected mean.
+    pub mean: f64,
+    /// How many values the mean counts for.
+    pub strength: f64,
+    /// Shape of the precision's Gamma distribution.
+    pub shape: f64,
+    /// Its rate.
+    pub rate: f64,
+}
+
+impl NormalModel {
+    /// Without any value.
+    #[must_use]
+    pub fn new(prior: Prior) -> Self {
+        NormalModel { prior, moments: Moments::default() }
+    }
+
+    /// The values, summed up.
+    #[must_use]
+    pub fn moments(&self) -> &Moments {
+        &self.moments
+    }
+
+    /// Somebody's value: their first, or another instead of the one before.
+    ///
+    /// # Errors
+    /// [`ValueError`]; nothing has changed then.
+    pub fn set(&mut self, old: Option<f64>, new: f64) -> Result<(), ValueError> {
+        match old {
+            Some(old) => self.moments.replace(old, new),
+            None => self.moments.add(new),
+        }
+    }
+
+    /// Somebody is gone, with this value.
+    ///
+    /// # Errors
+    /// [`ValueError`]; nothing has changed then.
+    pub fn remove(&mut self, old: f64) -> Result<(), ValueError> {
+        self.moments.remove(old)
+    }
+
+    /// The exact posterior. Source: Murphy, *Conjugate Bayesian analysis of the Gaussian distribution*, 2007, (85) to (89).
+    #[must_use]
+    pub fn posterior(&self) -> Posterior {
+        let (prior, n) = (&self.prior, self.moments.count() as f64);
+        let strength = prior.strength + n;
+        let away = self.moments.mean() - prior.mean;
+        Posterior {
+            count: self.moments.count(),
+            mean: if self.moments.count() == 0 { prior.mean } else { prior.mean + n * away / strength },
+            strength,
+            shape: prior.shape + 0.5 * n,
+            rate: prior.rate + 0.5 * self.moments.squares() + 0.5 * prior.strength * n * away * away / strength,
+        }
+    }
+
+    /// Those of a list who are outside of `mean +- sigmas sigma`, farthest first, equals in the order of the list.
+    /// Nobody is while there are fewer than two values.
+    pub fn atypical<K>(&self, values: impl IntoIterator<Item = (K, f64)>, sigmas: f64) -> Vec<Atypical<K>> {
+        let posterior = self.posterior();
+        let mut found: Vec<Atypical<K>> = values
+            .into_iter()
+            .filter_map(|(key, value)| {
+                let away = posterior.sigmas(value)?;
+                (away.abs() > sigmas).then_some(Atypical { key, value, sigmas: away })
+            })
+            .collect();
+        found.sort_by(|a, b| b.sigmas.abs().total_cmp(&a.sigmas.abs()));
+        found
+    }
+}
+
+/// Somebody who is unlike the others.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Atypical<K> {
+    /// Who.
+    pub key: K,
+    /// Their value.
+    pub value: f64,
+    /// How far from the mean, in standard deviations; below 0 is below the mean.
+    pub sigmas: f64,
+}
+
+impl Posterior {
+    /// Expected precision, one over the metric's unit squared.
+    #[must_use]
+    pub fn precision(&self) -> f64 {
+        self.shape / self.rate
+    }
+
+    /// The standard deviation that goes with it.
+    #[must_use]
+    pub fn sigma(&self) -> f64 {
+        (self.rate / self.shape).sqrt()
+    }
+
+    /// How far a value is from the mean, in standard deviations. `None` while fewer than two values say what is normal, or
+    /// for a value that is no number.
+    #[must_use]
+    pub fn sigmas(&self, value: f64) -> Option<f64> {
+        let away = (value - self.mean) / self.sigma();
+        (self.count >= 2 && away.is_finite()).then_some(away)
+    }
+
+    /// Is it outside of `mean +- sigmas sigma`?
+    #[must_use]
+    pub fn is_atypical(&self, value: f64, sigmas: f64) -> bool {
+        self.sigmas(value).is_some_and(|away| away.abs() > sigmas)
+    }
+
+    /// Where the mean is with `probability` in (0, 1), symmetric: Student's t with `2 shape` degrees of freedom.
+    /// `None` for a probability outside of that.
+    #[must_use]
+    pub fn credible_mean(&self, probability: f64) -> Option<(f64, f64)> {
+        self.interval(probability, (self.rate / (self.shape * self.strength)).sqrt())
+    }
+
+    /// Where the next value will be with `probability` in (0, 1).
+    #[must_use]
+    pub fn credible_value(&self, probability: f64) -> Option<(f64, f64)> {
+        self.interval(probability, (self.rate * (self.strength + 1.0) / (self.shape * self.strength)).sqrt())
+    }
+
+    /// The probability that a next value is at least as far from the mean as this one.
+    #[must_use]
+    pub fn tail(&self, value: f64) -> f64 {
+        let scale = (self.rate * (self.strength + 1.0) / (self.shape * self.strength)).sqrt();
+        2.0 * student_t_cdf(-((value - self.mean) / scale).abs(), 2.0 * self.shape)
+    }
+
+    fn interval(&self, probability: f64, scale: f64) -> Option<(f64, f64)> {
+        let reach = scale * student_t_quantile(0.5 + 0.5 * probability, 2.0 * self.shape);
+        (probability > 0.0 && reach.is_finite()).then_some((self.mean - reach, self.mean + reach))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Two passes over the values themselves.
+    fn recomputed(values: &[f64]) -> (f64, f64) {
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        (mean, values.iter().map(|value| (value - mean).powi(2)).sum())
+    }
+
+    proptest! {
+        /// Whatever came, changed and went: what is kept is what the values that are there say.
+        #[test]
+        fn removal_is_exact(
+            offset in prop_oneof![Just(0.0), Just(1e6), Just(-3e9)],
+            acts in prop::collection::vec((0_usize..30, prop_oneof![3 => -100.0_f64..100.0, 1 => -1e9_f64..1e9], 0_u8..4), 1..300),
+        ) {
+            let mut moments = Moments::default();
+            let mut there: Vec<Option<f64>> = vec![None; 30];
+            let mut largest: f64 = 1.0;
+            for (person, value, act) in acts {
+                let value = offset + value;
+                largest = largest.max((value - offset).abs());
+                match (there[person], act) {
+                    (Some(old), 0) => { moments.remove(old).unwrap(); there[person] = None; }
+                    (Some(old), _) => { moments.replace(old, value).unwrap(); there[person] = Some(value); }
+                    (None, _) => { moments.add(value).unwrap(); there[person] = Some(value); }
+                }
+            }
+            let values: Vec<f64> = there.into_iter().flatten().collect();
+            let (mean, squares) = recomputed(&values);
+            prop_assert_eq!(moments.count(), values.len() as u64);
+            prop_assert!((moments.mean() - mean).abs() <= 1e-12 * (offset.abs() + largest), "{} {mean}", moments.mean());
+            // Relative to what is there now, and to the last digits of the biggest square that ever was.
+            prop_assert!((moments.squares() - squares).abs() <= 1e-9 * squares + 1e-24 * (largest + offset.abs()).powi(2),
+                "{} {squares}", moments.squares());
+        }
+
+        /// Values one by one, or all at once: the same posterior, and a wider one for more probability.
+        #[test]
+        fn the_posterior_is_the_conjugate_one(values in prop::collection::vec(-50.0_f64..50.0, 2..40)) {
+            let prior = Prior { mean: 3.0, strength: 2.0, shape: 1.5, rate: 4.0 };
+            let mut model = NormalModel::new(prior);
+            // One value at a time, by the update of a single observation.
+            let (mut mean, mut strength, mut shape, mut rate) = (3.0, 2.0, 1.5, 4.0);
+            for value in &values {
+                model.set(None, *value).unwrap();
+                rate += 0.5 * strength * (value - mean) * (value - mean) / (strength + 1.0);
+                mean = (strength * mean + value) / (strength + 1.0);
+                strength += 1.0;
+                shape += 0.5;
+            }
+            let found = model.posterior();
+            for (found, expected) in [(found.mean, mean), (found.strength, strength), (found.shape, shape), (found.rate, rate)] {
+                prop_assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "{found} {expected}");
+            }
+            let (narrow, wide) = (found.credible_mean(0.5).unwrap(), found.credible_mean(0.95).unwrap());
+            prop_assert!(wide.0 < narrow.0 && narrow.1 < wide.1);
+            let next = found.credible_value(0.95).unwrap();
+            prop_assert!(next.0 < wide.0 && wide.1 < next.1);
+            prop_assert!((found.tail(next.1) - 0.05).abs() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn a_huge_value_that_left_leaves_nothing_behind() {
+        let mut moments = Moments::default();
+        for value in [1.0, 2.0, 3.0] {
+            moments.add(value).unwrap();
+        }
+        let before = (moments.mean(), moments.squares());
+        moments.add(1e12).unwrap();
+        moments.remove(1e12).unwrap();
+        assert_eq!((moments.mean(), moments.squares()), before);
+        for value in [3.0, 2.0, 1.0] {
+            moments.remove(value).unwrap();
+        }
+        assert_eq!(moments, Moments::default());
+        assert_eq!(moments.remove(1.0), Err(ValueError::Empty));
+    }
+
+    #[test]
+    fn who_is_far_out_is_listed_farthest_first() {
+        let mut model = NormalModel::default();
+        assert!(!model.posterior().is_atypical(1e9, 2.0), "nobody is unlike nobody");
+        let values: Vec<f64> = (0..100).map(|n| f64::from(n % 10)).chain([40.0, -30.0, 9.5]).collect();
+        for value in &values {
+            model.set(None, *value).unwrap();
+        }
+        let found = model.atypical((0..).zip(values.iter().copied()), 2.0);
+        assert_eq!(found.iter().map(|found| found.key).collect::<Vec<i32>>(), [100, 101]);
+        assert!(found[0].sigmas > 5.0 && found[1].sigmas < -5.0);
+        assert!(model.atypical((0..).zip(values.iter().copied()), 20.0).is_empty());
+        // The mean of 103 values, and a textbook's interval: mean +- t s / sqrt(n), where the prior says nothing.
+        let posterior = model.posterior();
+        let (low, high) = posterior.credible_mean(0.95).unwrap();
+        let reach = 1.983_5 * (model.moments().variance() / 103.0).sqrt();
+        assert!((high - low - 2.0 * reach).abs() < 0.02 * reach, "{low} {high} {reach}");
+        assert!((posterior.precision() * model.moments().variance() - 1.0).abs() < 0.02);
+    }
+
+    #[test]
+    fn what_is_no_number_changes_nothing() {
+        let mut model = NormalModel::default();
+        model.set(None, 1.0).unwrap();
+        model.set(None, 2.0).unwrap();
+        let before = model;
+        for value in [f64::NAN, f64::INFINITY, 1e200] {
+            assert!(model.set(None, value).is_err() && model.set(Some(1.0), value).is_err(), "{value}");
+            assert!(!model.posterior().is_atypical(f64::NAN, 2.0));
+        }
+        assert_eq!(model, before);
+        for probability in [0.0, 1.0, -1.0, f64::NAN] {
+            assert_eq!(model.posterior().credible_mean(probability), None, "{probability}");
+        }
+    }
+}

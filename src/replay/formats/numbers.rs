@@ -1,0 +1,143 @@
+//! Numbers in chosen columns of a CSV file, and labels in another one beside them.
+//!
+//! Invariant: every number is finite; every row has one for each column. A record whose cells are all empty is an error,
+//! as is any other empty cell: a row that is left out silently would be counted by nobody.
+
+use std::io::BufRead as _;
+use std::path::PathBuf;
+
+use super::cells::unexpected;
+use super::error::{FormatError, Wrong, shortened};
+use super::source::{Files, Watch, broken};
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Numbers {
+    /// One per wanted column, `(rows,)` each.
+    pub columns: Vec<Vec<f64>>,
+    /// `(rows,)`, or empty when none were asked for.
+    pub labels: Vec<String>,
+    /// On which line each row begins, from 1.
+    pub lines: Vec<u64>,
+}
+
+/// Reads columns of numbers by their names in the header, and one of labels. `.gz` and `.zst` are read as they are.
+///
+/// # Errors
+/// [`FormatError`] names file, line and column, and says which names there are when one is not among them.
+pub fn read(
+    path: PathBuf,
+    columns: &[String],
+    labels: Option<&str>,
+    watch: Option<Watch>,
+) -> Result<Numbers, FormatError> {
+    let mut files = Files::new(&[path], &[".csv"], watch)?;
+    let mut numbers = Numbers { columns: vec![Vec::new(); columns.len()], ..Numbers::default() };
+    while let Some(source) = files.next() {
+        let mut source = source?;
+        match source.reader.fill_buf() {
+            Ok(start) if start.starts_with("\u{feff}".as_bytes()) => source.reader.consume(3),
+            Ok(_) => {}
+            Err(error) => return Err(FormatError::in_file(&source.path, source.broken(error))),
+        }
+        let compression = source.compression();
+        let path = source.path;
+        let mut reader = csv::Reader::from_reader(source.reader);
+        let failed = |error: csv::Error| failed(&path, compression, error);
+        let header = reader.headers().map_err(failed)?.clone();
+        let place = |name: &str, flag: &str| place(&header, name, flag).map_err(|w| FormatError::at(&path, 1, None, w));
+        let places = columns.iter().map(|name| place(name, "--columns")).collect::<Result<Vec<_>, _>>()?;
+        let label = labels.map(|name| place(name, "--truth").map(|place| (name, place))).transpose()?;
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(failed)? {
+            let line = record.position().map_or(0, csv::Position::line);
+            let cell = |place: usize| record.get(place).map_or("", str::trim);
+            for ((name, place), column) in columns.iter().zip(&places).zip(&mut numbers.columns) {
+                let found = cell(*place);
+                let value = found.parse().ok().filter(|value: &f64| value.is_finite());
+                let expected = "a finite number: fill it in, or leave the row out";
+                let wrong = || FormatError::at(&path, line, Some(name), unexpected(found, expected));
+                column.push(value.ok_or_else(wrong)?);
+            }
+            if let Some((name, place)) = label {
+                let found = cell(place);
+                if found.is_empty() {
+                    return Err(FormatError::at(&path, line, Some(name), unexpected(found, "a label: fill it in")));
+                }
+                numbers.labels.push(found.to_owned());
+            }
+            numbers.lines.push(line);
+            files.tell(false);
+        }
+        files.tell(true);
+    }
+    Ok(numbers)
+}
+
+fn place(header: &csv::StringRecord, name: &str, flag: &str) -> Result<usize, Wrong> {
+    let mut places = header.iter().enumerate().filter(|(_, found)| found.trim() == name).map(|(place, _)| place);
+    let there = header.iter().map(str::trim).collect::<Vec<_>>().join(",");
+    let absent = || Wrong::Csv(format!("there is no column `{name}` for {flag}: the header has {}", shortened(&there)));
+    let place = places.next().ok_or_else(absent)?;
+    if places.next().is_some() {
+        Err(Wrong::Csv(format!("column `{name}` for {flag} is in the header twice: rename one")))
+    } else {
+        Ok(place)
+    }
+}
+
+fn failed(path: &std::path::Path, compression: Option<&'static str>, error: csv::Error) -> FormatError {
+    let line = error.position().map(csv::Position::line);
+    let wrong = match error.into_kind() {
+        csv::ErrorKind::Io(error) => broken(compression, error),
+        csv::ErrorKind::Utf8 { .. } => Wrong::Encoding,
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            Wrong::Csv(format!("has {len} cells where the header has {expected_len}: is a quote or a comma missing?"))
+        }
+        _ => Wrong::Csv("is not CSV".into()),
+    };
+    match line {
+        Some(line) => FormatError::at(path, line, None, wrong),
+        None => FormatError::in_file(path, wrong),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str, columns: &[&str], labels: Option<&str>) -> Result<Numbers, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("people.csv");
+        std::fs::write(&path, text).unwrap();
+        let columns: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
+        let shorter = |error: FormatError| error.to_string().split("people.csv").nth(1).unwrap().to_owned();
+        read(path, &columns, labels, None).map_err(shorter)
+    }
+
+    #[test]
+    fn columns_are_read_by_name() {
+        let found = read_text("\u{feff}a, b ,c\n1,2.5,x\n-3e2, 4 ,y\n", &["b", "a"], Some("c")).unwrap();
+        assert_eq!(found.columns, [[2.5, 4.0], [1.0, -300.0]]);
+        assert_eq!(found.labels, ["x", "y"]);
+        assert_eq!(found.lines, [2, 3]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, expected) in [
+            ("a,b\n1,2\n", ": there is no column `c` for --truth: the header has a,b"),
+            ("a,c\n1,2\n", ": there is no column `b` for --columns: the header has a,c"),
+            ("a,b,c,a\n", ": column `a` for --columns is in the header twice"),
+            ("a,b,c\n1,2,x\n1,,x\n", ", line 3, column b: `` is not a finite number"),
+            ("a,b,c\n1,NaN,x\n", ", line 2, column b: `NaN` is not a finite number"),
+            ("a,b,c\n1,inf,x\n", ", line 2, column b: `inf` is not a finite number"),
+            ("a,b,c\n1,2,\n", ", line 2, column c: `` is not a label"),
+            ("a,b,c\n1,2\n", ", line 2: has 2 cells where the header has 3"),
+        ] {
+            let error = read_text(text, &["a", "b"], Some("c")).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
