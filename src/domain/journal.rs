@@ -39,6 +39,19 @@ pub enum What {
     Posted(ItemId),
     /// Set these topic weights by hand, each in [0, 1].
     TopicsSet(Vec<(TopicId, f32)>),
+    /// Something about them was measured. Teaches no model of what they like.
+    Measured(Measured),
+}
+
+/// One measurement of a person, by name, so that it stands for itself whatever is declared later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Which metric, such as `time_spent`.
+    pub metric: Key,
+    /// Of which kind, such as the type of the page.
+    pub kind: Key,
+    /// How much, in the metric's unit; finite. In f32, which a decimal column gives back exactly.
+    pub value: f32,
 }
 
 /// An interaction with all that learning used.

@@ -16,6 +16,8 @@ use crate::domain::journal::{CentreRef, Entry, What};
 use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
+use crate::engine::clustering::{Clustering, Kept, Regrouping, Solve};
+use crate::engine::crowd::Crowd;
 use crate::engine::learn::axes::{AXES_ITEMS_MAX, Centre, principal, stored_len};
 use crate::engine::learn::blend::BlendLearner;
 use crate::engine::learn::coaudience::CoAudience;
@@ -123,6 +125,18 @@ pub enum CoordinatorEvent {
     },
     /// Time passed.
     Tick,
+    /// Is a fit of groups due? When `asked`, one is wanted whatever was counted.
+    Regroup {
+        /// By somebody, or by the schedule.
+        asked: bool,
+    },
+    /// A fit came back; `None` when it failed.
+    Regrouped {
+        /// Which.
+        epoch: u64,
+        /// What it says.
+        fit: Option<Box<Clustering>>,
+    },
 }
 
 /// What the shell does next, in this order.
@@ -142,6 +156,10 @@ pub enum Effect {
     Written(Vec<Result<Written, DraftError>>),
     /// Swap the world, and tell those who watch what changed (nothing may have: new popularity alone).
     Publish(Arc<World>, Arc<Changes>),
+    /// Solve this away from all who serve, and send a [`CoordinatorEvent::Regrouped`].
+    Solve(Arc<Solve>),
+    /// Store a fit.
+    KeepFit(Arc<Clustering>),
     /// Send a [`CoordinatorEvent::Tick`] then; replaces an earlier wish.
     WakeAt(Option<Millis>),
 }
@@ -157,15 +175,21 @@ struct Folded {
     hedge: Hedge,
     drift: PageHinkley,
     scores: GlobalScores,
+    crowd: Crowd,
 }
 
 impl Folded {
+    fn new(settings: &LearnSettings) -> Folded {
+        Folded { crowd: Crowd::new(settings), ..Folded::default() }
+    }
+
     /// Learns one entry, once. Says whether anything that is published changed.
-    fn fold(&mut self, position: Position, entry: &Entry, blend_step: f32) -> bool {
+    fn fold(&mut self, position: Position, entry: &Entry, settings: &LearnSettings) -> bool {
         if position <= self.covers {
             return false;
         }
         self.covers = position;
+        self.crowd.fold(entry, settings);
         let What::Interacted(learned) = &entry.what else { return false };
         let Some(signal) = learned.signal else { return false };
         self.scores.online.record(learned.predicted.online, signal.positive);
@@ -178,7 +202,7 @@ impl Folded {
             self.lately.learn(entry.user, learned.item, entry.at);
         }
         if let Some(lesson) = &learned.lesson {
-            self.blend.learn(lesson, signal.weight, blend_step);
+            self.blend.learn(lesson, signal.weight, settings.blend_step);
             self.hedge.learn(&lesson.losses);
             if let Some(loss) = lesson.losses.last()
                 && self.drift.learn(*loss, drift::EVERYBODY)
@@ -199,13 +223,13 @@ impl Folded {
 #[derive(Clone, Debug)]
 pub struct Refold {
     folded: Folded,
-    blend_step: f32,
+    settings: Arc<LearnSettings>,
 }
 
 impl Refold {
     /// Learns one entry; entries come in commit order.
     pub fn fold(&mut self, position: Position, entry: &Entry) {
-        self.folded.fold(position, entry, self.blend_step);
+        self.folded.fold(position, entry, &self.settings);
     }
 
     /// Last entry that was folded.
@@ -244,6 +268,7 @@ pub struct CoordinatorState {
     sums: Vec<TopicSum>,
     folded: Folded,
     shared_is_stale: bool,
+    groups: Regrouping,
     /// Erased since the start; those of earlier runs are known to nobody.
     erased: BTreeSet<UserId>,
 }
@@ -289,10 +314,11 @@ impl CoordinatorState {
     #[must_use]
     pub fn new(dim: usize, settings: Arc<LearnSettings>) -> CoordinatorState {
         CoordinatorState {
+            folded: Folded::new(&settings),
             world: World::new(dim, settings),
             sums: Vec::new(),
-            folded: Folded::default(),
             shared_is_stale: true,
+            groups: Regrouping::default(),
             erased: BTreeSet::new(),
         }
     }
@@ -399,6 +425,8 @@ impl CoordinatorState {
             CoordinatorEvent::Erase { user, key, salt } => {
                 let items = self.bury(user, salt);
                 self.erased.insert(user);
+                self.groups.forget(user);
+                self.world.put_clusters(self.groups.current().cloned());
                 effects.push(Effect::Erase(Erasure { user, key, items }));
                 self.publish(now, updated, &mut effects);
             }
@@ -411,6 +439,21 @@ impl CoordinatorState {
                     effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
                 }
             }
+            CoordinatorEvent::Regroup { asked } => {
+                if asked {
+                    self.groups.ask();
+                }
+                let (world, settings) = (&self.world, self.world.settings());
+                let topic = |key: &Key| world.find_topic(key.as_str());
+                effects.extend(self.groups.due(&mut self.folded.crowd, topic, now, settings).map(Effect::Solve));
+            }
+            CoordinatorEvent::Regrouped { epoch, fit } => {
+                if let Some(fit) = self.groups.done(epoch, fit.map(|fit| *fit), &self.erased, now) {
+                    self.world.put_clusters(Some(fit.clone()));
+                    effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
+                    effects.push(Effect::KeepFit(fit));
+                }
+            }
         }
         effects
     }
@@ -419,8 +462,7 @@ impl CoordinatorState {
     pub fn fold(&mut self, position: Position, entry: &Entry) {
         // What was under way when its person was erased is in no journal.
         if !self.erased.contains(&entry.user) {
-            let blend_step = self.world.settings().blend_step;
-            self.shared_is_stale |= self.folded.fold(position, entry, blend_step);
+            self.shared_is_stale |= self.folded.fold(position, entry, self.world.settings());
         }
     }
 
@@ -428,7 +470,8 @@ impl CoordinatorState {
     /// [`CoordinatorState::take_over`].
     #[must_use]
     pub fn refold(&self) -> Refold {
-        Refold { folded: Folded::default(), blend_step: self.world.settings().blend_step }
+        let settings = self.world.shared_settings();
+        Refold { folded: Folded::new(&settings), settings }
     }
 
     /// What was counted afresh is what counts from now on; entries that came meanwhile are to be folded after.
@@ -454,6 +497,20 @@ impl CoordinatorState {
     #[must_use]
     pub fn hedge(&self) -> HedgeFigures {
         self.folded.hedge.figures()
+    }
+
+    /// What was measured of people.
+    #[must_use]
+    pub fn crowd(&self) -> &Crowd {
+        &self.folded.crowd
+    }
+
+    /// Takes over the groups of an earlier run; publish the world after.
+    pub fn take_up(&mut self, kept: Kept, now: Millis) {
+        let (world, settings) = (&self.world, self.world.settings());
+        let topic = |key: &Key| world.find_topic(key.as_str());
+        self.groups.take_up(kept, &self.folded.crowd, topic, now, settings);
+        self.world.put_clusters(self.groups.current().cloned());
     }
 
     /// How often the blend's loss drifted so far that it was made to learn faster.
@@ -490,13 +547,17 @@ impl CoordinatorState {
         if xxh3_64(body) != u64::from_le_bytes(*checksum) || body.first() != Some(&Self::FORMAT) {
             return Err(SnapshotError::Unreadable);
         }
-        self.folded = postcard::from_bytes(&body[1..]).map_err(|_| SnapshotError::Unreadable)?;
+        let folded: Folded = postcard::from_bytes(&body[1..]).map_err(|_| SnapshotError::Unreadable)?;
+        if !folded.crowd.fits(self.world.settings()) {
+            return Err(SnapshotError::OtherSettings);
+        }
+        self.folded = folded;
         self.folded.company.publish_all();
         self.refresh_shared(now);
         Ok(())
     }
 
-    const FORMAT: u8 = 2;
+    const FORMAT: u8 = 3;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()

@@ -5,7 +5,9 @@
 
 pub mod avail;
 pub mod cluster;
+pub mod clustering;
 pub mod coordinator;
+pub mod crowd;
 pub mod learn;
 pub mod rank;
 pub mod settings;

@@ -9,7 +9,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::feeds::Expert;
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
+use crate::engine::cluster;
+use crate::engine::crowd::Column;
 use crate::engine::learn::features::{FEATURES, Features, at, range};
+use crate::engine::learn::metrics::Kinds;
 use crate::engine::rank::stage::RankSettings;
 
 /// How topic weights fade.
@@ -21,6 +24,79 @@ pub enum Decay {
     Exact,
     /// One Euler step per interaction with a floor of 0.01, as the original demo computed it.
     Euler,
+}
+
+/// How people are grouped, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterSettings {
+    /// What people are compared by: a metric (`time_spent`), one kind of it (`time_spent.post`), or the weight of a topic
+    /// (`topic.NAME`).
+    pub columns: Vec<String>,
+    /// Groups are found afresh when this many points have come together, 1 for each measurement and 5 for each new person;
+    /// 0: never by counting.
+    pub threshold: u64,
+    /// A cron expression of five fields, in UTC, for when groups are found afresh; empty: by no schedule.
+    pub schedule: String,
+    /// Seconds between the beginnings of two fits, at least.
+    pub interval_s: u64,
+    /// What groups look like.
+    pub kind: cluster::Kind,
+    /// Components to begin with.
+    pub components: usize,
+    /// Random starts.
+    pub restarts: usize,
+    /// With more people than this a fit is made on a sample of so many.
+    pub people_max: usize,
+    /// Threads that a fit may take; 0: half of the processors.
+    pub threads: usize,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        let cluster::Settings { kind, components, restarts, rows_max, .. } = cluster::Settings::default();
+        ClusterSettings {
+            columns: vec!["time_spent".into()],
+            threshold: 10,
+            schedule: String::new(),
+            interval_s: 10,
+            kind,
+            components,
+            restarts,
+            people_max: rows_max,
+            threads: 0,
+        }
+    }
+}
+
+impl ClusterSettings {
+    /// Checks every value but the schedule, which is its reader's.
+    ///
+    /// # Errors
+    /// The key that is wrong, and what it must be.
+    pub fn check(&self, kinds: &Kinds) -> Result<(), (&'static str, &'static str)> {
+        let mut unique = self.columns.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        let rules = [
+            (
+                (1..=cluster::COLUMNS_MAX).contains(&self.columns.len()) && unique.len() == self.columns.len(),
+                "cluster.columns",
+                "must be 1 to 64 different names",
+            ),
+            (
+                self.columns.iter().all(|name| Column::of(name, kinds).is_some()),
+                "cluster.columns",
+                "must each be a metric, a metric and one of its kinds as in time_spent.post, or topic.NAME",
+            ),
+            ((1..=cluster::COMPONENTS_MAX).contains(&self.components), "cluster.components", "must be 1 to 100"),
+            ((1..=1_000).contains(&self.restarts), "cluster.restarts", "must be 1 to 1000"),
+            ((100..=10_000_000).contains(&self.people_max), "cluster.people_max", "must be 100 to 10000000"),
+            ((1..=31_536_000).contains(&self.interval_s), "cluster.interval_s", "must be 1 to 31536000"),
+            (self.threads <= 1_024, "cluster.threads", "must be at most 1024"),
+        ];
+        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))
+    }
 }
 
 /// Settings of the learners and the first blend.
@@ -49,6 +125,11 @@ pub struct LearnSettings {
     pub negatives: u16,
     /// Exploration and the list stage.
     pub rank: RankSettings,
+    /// Which kinds of what is measured there are.
+    pub metrics: Kinds,
+    /// How people are grouped. Comes from `[cluster]`, since it teaches nothing.
+    #[serde(skip)]
+    pub cluster: ClusterSettings,
 }
 
 /// Starting weights of the blend: how much one unit of each expert adds to the log-odds before anybody taught it more.
@@ -165,6 +246,8 @@ impl Default for LearnSettings {
             negatives: 24,
             blend: Blend::default(),
             rank: RankSettings::default(),
+            metrics: Kinds::default(),
+            cluster: ClusterSettings::default(),
         }
     }
 }
@@ -200,6 +283,7 @@ impl LearnSettings {
             (weights.iter().all(|w| (0.0..=10.0).contains(w)), "signals", "every weight must be between 0 and 10"),
         ];
         rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))?;
+        self.metrics.check().map_err(|rule| ("metrics", rule))?;
         self.rank.check()
     }
 
@@ -216,6 +300,14 @@ impl LearnSettings {
         bytes.extend(self.decay_horizon_ms.to_le_bytes());
         bytes.extend(self.prior_variance.to_le_bytes());
         bytes.extend(self.forget_half_life_ms.to_le_bytes());
+        // Kinds are known by their places.
+        for series in self.metrics.all() {
+            let (metric, kind) = self.metrics.names(series).unwrap_or_default();
+            for name in [metric, kind.unwrap_or_default()] {
+                bytes.extend(name.as_bytes());
+                bytes.push(0);
+            }
+        }
         xxh3_64(&bytes)
     }
 }

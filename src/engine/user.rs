@@ -16,12 +16,13 @@ use crate::domain::feeds::{Cause, FeedItem, Ranking};
 use crate::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Interaction, Kind, Signal};
 use crate::domain::items::Item;
-use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Predicted, What};
+use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Measured, Predicted, What};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::axes::Centre;
 use crate::engine::learn::blend::{self, Deviation};
 use crate::engine::learn::drift::{self, PageHinkley};
 use crate::engine::learn::features::{HALF_LIVES_MS, Row};
+use crate::engine::learn::metrics::{Measurement, PersonMetrics};
 use crate::engine::learn::online::{Judgement, OnlineModel, Point};
 use crate::engine::learn::popularity::Opinions;
 use crate::engine::learn::progressive::{Progress, RecentAuc, log_loss};
@@ -101,6 +102,15 @@ pub enum UserEvent {
         /// When.
         at: Millis,
     },
+    /// Something about them was measured: learned, and nothing is ranked again for it.
+    Measured {
+        /// Unique per person.
+        id: Key,
+        /// What, of a metric and a kind that there are.
+        measured: Measured,
+        /// When.
+        at: Millis,
+    },
 }
 
 impl UserEvent {
@@ -112,7 +122,8 @@ impl UserEvent {
             UserEvent::Followed { id, .. }
             | UserEvent::Unfollowed { id, .. }
             | UserEvent::Posted { id, .. }
-            | UserEvent::TopicsSet { id, .. } => id,
+            | UserEvent::TopicsSet { id, .. }
+            | UserEvent::Measured { id, .. } => id,
         }
     }
 
@@ -122,7 +133,8 @@ impl UserEvent {
             UserEvent::Followed { at, .. }
             | UserEvent::Unfollowed { at, .. }
             | UserEvent::Posted { at, .. }
-            | UserEvent::TopicsSet { at, .. } => *at,
+            | UserEvent::TopicsSet { at, .. }
+            | UserEvent::Measured { at, .. } => *at,
         }
     }
 }
@@ -217,6 +229,7 @@ pub struct UserState {
     session: (u32, Millis),
     deviation: Deviation,
     drift: PageHinkley,
+    metrics: PersonMetrics,
 }
 
 impl UserState {
@@ -240,6 +253,7 @@ impl UserState {
             session: (0, Millis::MIN),
             deviation: Deviation::default(),
             drift: PageHinkley::default(),
+            metrics: PersonMetrics::default(),
         }
     }
 
@@ -279,13 +293,17 @@ impl UserState {
             UserEvent::Unfollowed { user, .. } => What::Unfollowed(user),
             UserEvent::Posted { item, .. } => What::Posted(item),
             UserEvent::TopicsSet { weights, .. } => What::TopicsSet(weights),
+            UserEvent::Measured { measured, .. } => What::Measured(measured),
         };
         let entry = Entry { user: self.user, seq: self.seq.next(), id: id.clone(), at, received: now, what };
         // The world has what the entry names: it was just taken from there.
         if let Err(MissingVector::Embedding { item, .. }) = self.fold(&entry, world, world.settings()) {
             return vec![Effect::UnknownItem(id, item)];
         }
-        vec![Effect::Journal(entry), Effect::Rank(Cause::Event { id })]
+        let moves_the_feed = !matches!(entry.what, What::Measured(_));
+        let mut effects = vec![Effect::Journal(entry)];
+        effects.extend(moves_the_feed.then_some(Effect::Rank(Cause::Event { id })));
+        effects
     }
 
     /// Learns one entry. The only place where the state changes; on an error nothing has changed.
@@ -312,6 +330,12 @@ impl UserState {
             }
             What::Posted(_) => {}
             What::TopicsSet(weights) => self.topics.set(weights, entry.at, settings),
+            // What is declared no longer teaches nothing.
+            What::Measured(measured) => {
+                if let Ok(measurement) = Measurement::of(&settings.metrics, measured) {
+                    self.metrics.add(measurement);
+                }
+            }
         }
         self.seq = entry.seq;
         if self.recent.len() == EVENTS_REMEMBERED {
@@ -431,6 +455,12 @@ impl UserState {
     #[must_use]
     pub fn deviation(&self) -> &Deviation {
         &self.deviation
+    }
+
+    /// What was measured of them: running means and counts.
+    #[must_use]
+    pub fn metrics(&self) -> &PersonMetrics {
+        &self.metrics
     }
 
     /// How often their taste changed so far that the model was made to forget faster.
@@ -696,7 +726,7 @@ fn author_fade(now: Millis, last: Millis) -> f32 {
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 2;
+    const FORMAT: u16 = 3;
 
     /// The state as bytes.
     #[must_use]

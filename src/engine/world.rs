@@ -18,6 +18,7 @@ use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::avail::AvailabilityIndex;
+use crate::engine::clustering::Clustering;
 use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::blend::BlendWeights;
 use crate::engine::learn::coaudience::CompanyTable;
@@ -122,6 +123,7 @@ pub struct World {
     company: Arc<CompanyTable>,
     lately: Lately,
     blend: Arc<BlendWeights>,
+    clusters: Option<Arc<Clustering>>,
     settings: Arc<LearnSettings>,
     history: Arc<History>,
 }
@@ -155,6 +157,7 @@ impl World {
             company: Arc::default(),
             lately: Lately::default(),
             blend: Arc::new(BlendWeights::start(&settings.blend)),
+            clusters: None,
             settings,
             history: Arc::default(),
         }
@@ -182,6 +185,22 @@ impl World {
     #[must_use]
     pub fn settings(&self) -> &LearnSettings {
         &self.settings
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn shared_settings(&self) -> Arc<LearnSettings> {
+        self.settings.clone()
+    }
+
+    /// Groups of people, once they were found.
+    #[must_use]
+    pub fn clusters(&self) -> Option<&Arc<Clustering>> {
+        self.clusters.as_ref()
+    }
+
+    pub(super) fn put_clusters(&mut self, clusters: Option<Arc<Clustering>>) {
+        self.clusters = clusters;
     }
 
     /// Items ever made, deleted ones too: ids are below this.

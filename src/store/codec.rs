@@ -16,7 +16,7 @@ use super::StoreError;
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Shown, Signal};
 use crate::domain::items::{Change, Embedding};
-use crate::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
+use crate::domain::journal::{CentreRef, Entry, Learned, Measured, Predicted, What};
 use crate::domain::time::Millis;
 
 /// An entry as the columns of table `journal`. Borrows from the entry, or from the row that was read.
@@ -28,7 +28,7 @@ pub struct JournalRow<'a> {
     pub seq: i64,
     /// The client's id.
     pub event_id: Cow<'a, str>,
-    /// Name of the interaction's kind, or `followed`, `unfollowed`, `posted`, `topics_set`.
+    /// Name of the interaction's kind, or `followed`, `unfollowed`, `posted`, `topics_set`, `measured`.
     pub kind: Cow<'a, str>,
     /// When it happened, milliseconds.
     pub at: i64,
@@ -82,6 +82,14 @@ struct TopicsPayload {
     weights: Vec<(u32, f64)>,
 }
 
+/// The value as f64, for the same reason.
+#[derive(Serialize, Deserialize)]
+struct MeasuredPayload {
+    metric: Key,
+    kind: Key,
+    value: f64,
+}
+
 impl<'a> JournalRow<'a> {
     /// The columns of an entry.
     ///
@@ -107,6 +115,10 @@ impl<'a> JournalRow<'a> {
                     .map(|(topic, weight)| Ok((topic.0, f64::from(plain("topic weight", *weight)?))))
                     .collect::<Result<_, StoreError>>()?;
                 row.other("topics_set", &TopicsPayload { weights })?;
+            }
+            What::Measured(Measured { metric, kind, value }) => {
+                let value = f64::from(plain("measured value", *value)?);
+                row.other("measured", &MeasuredPayload { metric: metric.clone(), kind: kind.clone(), value })?;
             }
         }
         Ok(row)
@@ -165,6 +177,10 @@ impl<'a> JournalRow<'a> {
             "topics_set" => {
                 let TopicsPayload { weights } = self.payload()?;
                 What::TopicsSet(weights.into_iter().map(|(topic, weight)| (TopicId(topic), weight as f32)).collect())
+            }
+            "measured" => {
+                let MeasuredPayload { metric, kind, value } = self.payload()?;
+                What::Measured(Measured { metric, kind, value: value as f32 })
             }
             kind => What::Interacted(self.learned(Kind::from_name(kind).ok_or("kind")?)?),
         };

@@ -6,7 +6,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::access::Change;
-use super::{Outcome, Snapshot, StoreError, Write};
+use super::{Outcome, Snapshot, StoreError, StoredFit, Write};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{Position, UserId};
 use crate::domain::time::Millis;
@@ -30,6 +30,7 @@ pub(super) enum Work {
     Snapshot(UserId, Snapshot),
     CoordinatorSnapshot(Position, Vec<u8>),
     Slates(Vec<Slate>, Option<Millis>),
+    Fit(StoredFit),
     Health,
 }
 
@@ -41,6 +42,7 @@ impl Work {
                 1 + bytes.len() / BYTES_PER_WRITE
             }
             Work::Slates(slates, _) => 1 + slates.len(),
+            Work::Fit(fit) => 1 + fit.members.as_ref().map_or(0, Vec::len) / BYTES_PER_WRITE,
             Work::Access(_) | Work::Health => 1,
         }
     }
@@ -49,9 +51,8 @@ impl Work {
     pub(super) fn batch(&self) -> &[Write] {
         match self {
             Work::Append(batch) => batch,
-            Work::Access(_) | Work::Snapshot(..) | Work::CoordinatorSnapshot(..) | Work::Slates(..) | Work::Health => {
-                &[]
-            }
+            Work::Access(_) | Work::Snapshot(..) | Work::CoordinatorSnapshot(..) => &[],
+            Work::Slates(..) | Work::Fit(_) | Work::Health => &[],
         }
     }
 }

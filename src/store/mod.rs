@@ -77,6 +77,24 @@ pub struct Snapshot {
     pub bytes: Vec<u8>,
 }
 
+/// Fits of groups of people that are kept.
+pub const FITS_KEPT: u32 = 100;
+
+/// A fit of groups of people; whoever reads it knows the forms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredFit {
+    /// Its number; rises from fit to fit.
+    pub epoch: u64,
+    /// When it was taken over.
+    pub fitted_at: Millis,
+    /// What is told of it: JSON.
+    pub summary: String,
+    /// What the next fit begins from.
+    pub state: Vec<u8>,
+    /// Everybody's place, of the newest fit until somebody is erased.
+    pub members: Option<Vec<u8>>,
+}
+
 /// Where in the journal to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slice {
@@ -192,6 +210,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// A person's logged feeds, by version.
     fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>>;
+
+    /// Keeps a fit of groups of people, once; forgets people's places in those before it, and fits before the last
+    /// [`FITS_KEPT`].
+    fn save_fit(&self, fit: StoredFit) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The newest fits, newest first.
+    fn fits(&self, limit: u32) -> BoxFuture<'_, Result<Vec<StoredFit>, StoreError>>;
 
     /// Can it write now?
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -24,6 +24,6 @@ mod triangle;
 
 pub use agreement::adjusted_rand_index;
 pub use fit::{Fit, Group, Member, State};
-pub use problem::{Kind, Previous, Problem, ProblemError, Settings, Start};
+pub use problem::{COLUMNS_MAX, COMPONENTS_MAX, Kind, Previous, Problem, ProblemError, Settings, Start};
 pub use scaling::Scale;
 pub use search::Unsound;

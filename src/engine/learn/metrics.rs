@@ -10,6 +10,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::normal::{Atypical, NormalModel, Posterior, ValueError};
+use crate::domain::ids::Key;
+use crate::domain::journal::Measured;
+
+/// Kinds that a metric may have.
+const KINDS_MAX: usize = 64;
 
 /// Everything that is measured. One more metric is one more entry here, and one in [`Metric::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -45,7 +50,9 @@ impl Metric {
             Metric::TimeSpent => Declaration {
                 name: "time_spent",
                 kind_field: "page_type",
-                kinds: &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"],
+                kinds: &[
+                    "post", "feed", "channel", "live", "profile", "topic", "search", "people", "settings", "other",
+                ],
                 unit: "s",
                 range: (0.0, 86_400.0),
             },
@@ -116,6 +123,33 @@ impl Kinds {
         Some(Series { metric, part })
     }
 
+    /// Names of a series: its metric, and its kind where it is one; `None` for a kind that there is not.
+    #[must_use]
+    pub fn names(&self, series: Series) -> Option<(&'static str, Option<&str>)> {
+        let kind = match series.part {
+            Part::All => None,
+            Part::Kind(place) => Some(self.of(series.metric).get(usize::from(place))?.as_str()),
+        };
+        Some((series.metric.declaration().name, kind))
+    }
+
+    /// Checks the names of the kinds.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let good = |kind: &String| Key::new(kind).is_ok() && !kind.contains('.');
+        for kinds in self.0.values() {
+            let mut unique: Vec<&String> = kinds.iter().collect();
+            unique.sort_unstable();
+            unique.dedup();
+            if kinds.len() > KINDS_MAX || unique.len() != kinds.len() || !kinds.iter().all(good) {
+                return Err("must be at most 64 different names, none of them empty or with a full stop");
+            }
+        }
+        Ok(())
+    }
+
     /// Every series that there is, each metric's [`Part::All`] first.
     #[must_use]
     pub fn all(&self) -> Vec<Series> {
@@ -162,6 +196,14 @@ impl Measurement {
             return Err(Ignored::Value);
         }
         Ok(Measurement { metric: known, kind, value })
+    }
+
+    /// The same of a journal entry.
+    ///
+    /// # Errors
+    /// As [`Measurement::new`]: what was declared then may be declared no longer.
+    pub fn of(kinds: &Kinds, measured: &Measured) -> Result<Measurement, Ignored> {
+        Measurement::new(kinds, measured.metric.as_str(), measured.kind.as_str(), f64::from(measured.value))
     }
 
     /// Its metric.
@@ -223,6 +265,13 @@ impl PersonMetrics {
     #[must_use]
     pub fn get(&self, series: Series) -> Option<RunningMean> {
         self.0.get(&series).copied()
+    }
+
+    /// One more measurement.
+    pub fn add(&mut self, measurement: Measurement) {
+        for series in measurement.series() {
+            self.0.entry(series).or_default().add(measurement.value);
+        }
     }
 
     /// All of them.
@@ -294,14 +343,14 @@ mod tests {
         let kinds = Kinds::default();
         let mut ignored = IgnoredCounts::default();
         for (metric, kind, value, expected) in [
-            ("time_spent", "a", 0.0, None),
-            ("time_spent", "j", 86_400.0, None),
-            ("clicks", "a", 1.0, Some(Ignored::Metric)),
+            ("time_spent", "post", 0.0, None),
+            ("time_spent", "other", 86_400.0, None),
+            ("clicks", "post", 1.0, Some(Ignored::Metric)),
             ("time_spent", "k", 1.0, Some(Ignored::Kind)),
             ("time_spent", "", 1.0, Some(Ignored::Kind)),
-            ("time_spent", "a", -0.1, Some(Ignored::Value)),
-            ("time_spent", "a", f64::NAN, Some(Ignored::Value)),
-            ("time_spent", "a", f64::INFINITY, Some(Ignored::Value)),
+            ("time_spent", "post", -0.1, Some(Ignored::Value)),
+            ("time_spent", "post", f64::NAN, Some(Ignored::Value)),
+            ("time_spent", "post", f64::INFINITY, Some(Ignored::Value)),
         ] {
             let found = Measurement::new(&kinds, metric, kind, value).err();
             assert_eq!(found, expected, "{metric} {kind} {value}");
@@ -309,9 +358,9 @@ mod tests {
         }
         assert_eq!(ignored, IgnoredCounts { metric: 1, kind: 2, value: 3 });
         assert_eq!(kinds.all().len(), 11, "ten types of page, and all");
-        let more = kinds.with(Metric::TimeSpent, vec!["live".into()]);
-        assert!(Measurement::new(&more, "time_spent", "live", 3.0).is_ok());
-        assert_eq!(Measurement::new(&more, "time_spent", "a", 3.0), Err(Ignored::Kind));
+        let more = kinds.with(Metric::TimeSpent, vec!["radio".into()]);
+        assert!(Measurement::new(&more, "time_spent", "radio", 3.0).is_ok());
+        assert_eq!(Measurement::new(&more, "time_spent", "post", 3.0), Err(Ignored::Kind));
     }
 
     #[test]
@@ -332,10 +381,10 @@ mod tests {
         let mut people = vec![PersonMetrics::default(); 50];
         for (n, person) in people.iter_mut().enumerate() {
             let value = if n == 17 { 500.0 } else { 20.0 + (n % 7) as f64 };
-            let measurement = Measurement::new(&kinds, "time_spent", "c", value).unwrap();
+            let measurement = Measurement::new(&kinds, "time_spent", "channel", value).unwrap();
             population.measure(person, measurement).unwrap();
         }
-        let series = kinds.series("time_spent", Some("c")).unwrap();
+        let series = kinds.series("time_spent", Some("channel")).unwrap();
         let list = |population: &PopulationMetrics, people: &[PersonMetrics]| -> Vec<usize> {
             population.atypical(series, 2.0, people.iter().enumerate()).into_iter().map(|found| found.key).collect()
         };
@@ -352,7 +401,7 @@ mod tests {
         population.forget(&gone).unwrap();
         assert!(list(&population, &people).is_empty());
         assert_eq!(population.posterior(series).count, 49);
-        let other = kinds.series("time_spent", Some("d")).unwrap();
+        let other = kinds.series("time_spent", Some("live")).unwrap();
         assert_eq!(population.posterior(other).count, 0);
     }
 

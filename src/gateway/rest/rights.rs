@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::actors::rights::Export;
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, TopicId};
-use crate::domain::journal::{Companion, Entry, Learned, Lesson, What};
+use crate::domain::journal::{Companion, Entry, Learned, Lesson, Measured, What};
 use crate::engine::learn::features::NAMES;
 use crate::protocol::refusal::Refusal;
 
@@ -173,6 +173,9 @@ fn view(export: &Export, entry: &Entry) -> Value {
                 .map(|(topic, weight)| json!({"topic": export.world.topic(*topic), "weight": weight}))
                 .collect();
             json!({"kind": "topics_set", "weights": weights})
+        }
+        What::Measured(Measured { metric, kind, value }) => {
+            json!({"kind": "measured", "metric": metric, "type": kind, "value": value})
         }
     };
     if let (Value::Object(view), Value::Object(more)) = (&mut view, more) {

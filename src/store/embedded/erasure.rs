@@ -19,6 +19,7 @@ const ERASE_SNAPSHOT: &str = include_str!("../../../sql/queries/erase_snapshot.s
 const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql");
 const ERASE_COORDINATOR_SNAPSHOTS: &str = include_str!("../../../sql/queries/erase_coordinator_snapshots.sql");
 const ERASE_SLATES: &str = include_str!("../../../sql/queries/erase_slates.sql");
+const ERASE_CLUSTER_MEMBERS: &str = include_str!("../../../sql/queries/erase_cluster_members.sql");
 const ERASE_TOKENS: &str = include_str!("../../../sql/queries/erase_tokens.sql");
 const ERASE_PERSON: &str = include_str!("../../../sql/queries/erase_person.sql");
 const ERASE_ITEM: &str = include_str!("../../../sql/queries/erase_item.sql");
@@ -38,6 +39,7 @@ pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<(), St
     connection.prepare_cached(ERASE_FOLLOWS)?.execute([user.0])?;
     connection.prepare_cached(ERASE_COORDINATOR_SNAPSHOTS)?.execute([])?;
     connection.prepare_cached(ERASE_SLATES)?.execute([user.0])?;
+    connection.prepare_cached(ERASE_CLUSTER_MEMBERS)?.execute([])?;
     connection.prepare_cached(ERASE_TOKENS)?.execute([user.0])?;
     let mut statement = connection.prepare_cached(ERASE_PERSON)?;
     let found = statement.exists(params![key.as_str(), Partition::of(key).0, Millis::default().0, user.0])?;

@@ -12,7 +12,7 @@
 //! that is no entry is answered by the position where the journal ended then.
 //!
 //! Read in this order: `files` (directory, lock, schema), `writer` (group commit), `writes` (what a write does),
-//! `erasure` (what it does to forget), `access` (keys and tokens), `slates` (drawn feeds), `reader` (queries), `rows` (columns as words),
+//! `erasure` (what it does to forget), `access` (keys and tokens), `slates` (drawn feeds), `fits` (groups of people), `reader` (queries), `rows` (columns as words),
 //! `failures`.
 
 mod access;
@@ -21,6 +21,7 @@ mod failures;
 mod files;
 mod reader;
 mod rows;
+mod fits;
 mod slates;
 mod writer;
 mod writes;
@@ -138,6 +139,14 @@ impl Store for Embedded {
 
     fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
         Box::pin(self.readers.ask(move |connection, _| slates::list(connection, user)))
+    }
+
+    fn save_fit(&self, fit: StoredFit) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.writer.ask(Work::Fit(fit)).await.map(drop) })
+    }
+
+    fn fits(&self, limit: u32) -> BoxFuture<'_, Result<Vec<StoredFit>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| fits::list(connection, limit)))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -24,6 +24,7 @@ fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
         Work::Snapshot(user, snapshot) => writes.snapshot(*user, snapshot)?,
         Work::CoordinatorSnapshot(covers, bytes) => writes.coordinator_snapshot(*covers, bytes)?,
         Work::Slates(slates, before) => writes.slates(slates, *before)?,
+        Work::Fit(fit) => writes.fit(fit)?,
         Work::Health => writes.health()?,
     }
     Ok(Vec::new())

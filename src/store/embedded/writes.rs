@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::{access, erasure, rows, slates};
+use super::{access, erasure, fits, rows, slates};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{Key, Position, Seq, UserId};
 use crate::domain::items::Item;
@@ -139,7 +139,7 @@ impl<'c> Writes<'c> {
                 let mut statement = self.connection.prepare_cached(FOLLOW_DELETE)?;
                 statement.execute(params![entry.user.0, target.0])?;
             }
-            What::Interacted(_) | What::Posted(_) | What::TopicsSet(_) => {}
+            What::Interacted(_) | What::Posted(_) | What::TopicsSet(_) | What::Measured(_) => {}
         }
         Ok(())
     }
@@ -245,6 +245,10 @@ impl<'c> Writes<'c> {
     pub(super) fn access(&mut self, change: &Change) -> Result<Outcome, StoreError> {
         let changed = access::apply(change, self.connection)?;
         Ok(if changed { Outcome::Stored(self.last_position()?) } else { Outcome::Refused })
+    }
+
+    pub(super) fn fit(&self, fit: &StoredFit) -> Result<(), StoreError> {
+        fits::save(self.connection, fit)
     }
 
     pub(super) fn slates(&self, slates: &[Slate], before: Option<Millis>) -> Result<(), StoreError> {

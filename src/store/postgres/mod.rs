@@ -25,6 +25,7 @@ mod rows;
 pub mod schema;
 mod session;
 mod settings;
+mod fits;
 mod slates;
 pub mod tls;
 mod url;
@@ -296,6 +297,14 @@ impl Store for Postgres {
 
     fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
         Box::pin(self.read(slates::list(self.reads.pool.clone(), user)))
+    }
+
+    fn save_fit(&self, fit: StoredFit) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.read(fits::save(self.reads.pool.clone(), fit)))
+    }
+
+    fn fits(&self, limit: u32) -> BoxFuture<'_, Result<Vec<StoredFit>, StoreError>> {
+        Box::pin(self.read(fits::list(self.reads.pool.clone(), limit)))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -31,6 +31,7 @@ const ERASE_SNAPSHOT: &str = include_str!("../../../sql/queries/erase_snapshot.s
 const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql");
 const ERASE_COORDINATOR_SNAPSHOTS: &str = include_str!("../../../sql/queries/erase_coordinator_snapshots.sql");
 const ERASE_SLATES: &str = include_str!("../../../sql/queries/erase_slates.sql");
+const ERASE_CLUSTER_MEMBERS: &str = include_str!("../../../sql/queries/erase_cluster_members.sql");
 const ERASE_TOKENS: &str = include_str!("../../../sql/queries/erase_tokens.sql");
 const ERASE_PERSON: &str = include_str!("../../../sql/queries/erase_person.sql");
 const ERASE_ITEM: &str = include_str!("../../../sql/queries/erase_item.sql");
