@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use eddyline::commands::cluster::solve;
+use eddyline::actors::solving::solve;
 use eddyline::engine::cluster::{Kind, Problem, Settings};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -12,9 +12,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::actors::inside::Limits;
+use crate::actors::schedule::Schedule;
 use crate::actors::slates::SlateSettings;
 use crate::embed::Choice;
-use crate::engine::settings::LearnSettings;
+use crate::engine::settings::{ClusterSettings, LearnSettings};
 use crate::gateway::auth;
 use crate::gateway::rates::RateSettings;
 use crate::store::postgres::{PostgresSettings, PostgresUrl};
@@ -57,6 +58,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Learning and ranking.
     pub learn: LearnSettings,
+    /// How people are grouped, and when.
+    pub cluster: ClusterSettings,
     /// The log of drawn feeds.
     pub slates: SlateSettings,
     /// Ends of queues.
@@ -106,6 +109,7 @@ impl Default for Config {
             workers: 0,
             log_format: LogFormat::Text,
             learn: LearnSettings::default(),
+            cluster: ClusterSettings::default(),
             slates: SlateSettings::default(),
             limits: Limits::default(),
         }
@@ -249,6 +253,8 @@ impl Config {
         }
         self.rate.check().map_err(|(key, rule)| error(key, rule))?;
         self.learn.check().map_err(|(key, rule)| error(format!("learn.{key}"), rule))?;
+        self.cluster.check(&self.learn.metrics).map_err(|(key, rule)| error(key, rule))?;
+        Schedule::read(&self.cluster.schedule).map_err(|rule| error("cluster.schedule", rule))?;
         self.slates.check().map_err(|(key, rule)| error(key, rule))?;
         let limits = &self.limits;
         let bounds = [
@@ -360,6 +366,13 @@ mod tests {
             ("[learn.signals]\nclick_weight = nan", "learn.signals"),
             ("[learn.rank]\npool = 0", "learn.rank.pool"),
             ("[learn.rank]\nmmr_lambda = 0.5\ncalibration = 0.5", "learn.rank.mmr_lambda"),
+            ("[learn.metrics]\ntime_spent = [\"post\", \"post\"]", "learn.metrics"),
+            ("[learn.metrics]\nclicks = [\"post\"]", "learn.metrics"),
+            ("[cluster]\ncolumns = []", "cluster.columns"),
+            ("[cluster]\ncolumns = [\"time_spent.nowhere\"]", "cluster.columns"),
+            ("[cluster]\ncolumns = [\"clicks\"]", "cluster.columns"),
+            ("[cluster]\nschedule = \"now and then\"", "cluster.schedule"),
+            ("[cluster]\ninterval_s = 0", "cluster.interval_s"),
             ("[slates]\nrate = 2.0", "slates.rate"),
             ("[slates]\nlog = \"some\"", "slates.log"),
             ("[limits]\njournal_queue = 1", "limits.journal_queue"),

@@ -71,6 +71,8 @@ pub struct Inside {
     /// No new work: the server is going down.
     pub(super) closing: AtomicBool,
     pub(super) sessions: AtomicU64,
+    /// Measurements of what nobody declared, since the start.
+    pub(super) ignored: AtomicU64,
     pub(super) embedding_now: std::sync::atomic::AtomicUsize,
 }
 

@@ -5,14 +5,17 @@
 
 pub mod clock;
 pub mod coordinator;
+pub mod crowd;
 pub mod directory;
 pub mod inside;
 pub mod journal;
 pub mod people;
 pub mod rights;
+pub mod schedule;
 pub mod server;
 pub mod session;
 pub mod slates;
+pub mod solving;
 pub mod start;
 pub mod user;
 

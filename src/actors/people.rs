@@ -62,23 +62,23 @@ impl People {
     }
 
     /// People whose key starts with `prefix` (case-insensitive for ASCII, spaces meet any separator), by key, at most
-    /// `limit`.
+    /// `limit`, of those who are `wanted`.
     #[must_use]
-    pub fn list(&self, prefix: &str, limit: usize) -> Vec<Arc<Person>> {
+    pub fn list(&self, prefix: &str, limit: usize, wanted: impl Fn(UserId) -> bool) -> Vec<Arc<Person>> {
         let known = self.read();
         let plain = |text: &str| {
             text.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect::<String>()
         };
-        let wanted = plain(prefix);
+        let beginning = plain(prefix);
         let starts = |person: &Person| {
-            plain(person.key.as_str()).starts_with(&wanted)
-                || person.name.as_deref().is_some_and(|name| plain(name).starts_with(&wanted))
+            plain(person.key.as_str()).starts_with(&beginning)
+                || person.name.as_deref().is_some_and(|name| plain(name).starts_with(&beginning))
         };
         known
             .by_key
             .values()
             .filter_map(|id| known.living(*id))
-            .filter(|person| starts(person))
+            .filter(|person| wanted(person.id) && starts(person))
             .take(limit)
             .cloned()
             .collect()

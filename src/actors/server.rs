@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix::Recipient;
+use actix::{Addr, Recipient};
 
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_128;
@@ -18,6 +18,7 @@ use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::coordinator::{CoordinatorEvent, Draft, DraftError, GlobalScores};
+use crate::engine::learn::metrics::PersonMetrics;
 use crate::engine::learn::online::{Judgement, sigmoid};
 use crate::engine::rank::Ask;
 use crate::engine::world::World;
@@ -29,6 +30,7 @@ use crate::store::recovery;
 use crate::store::{Slice, StoreError, Write};
 
 use super::clock::Clock;
+use super::coordinator::Coordinator;
 use super::coordinator::messages::{AskScore, Change, SaveNow};
 use super::inside::Inside;
 use super::people::People;
@@ -85,6 +87,8 @@ pub struct PersonModel {
     pub drifts: u32,
     /// Length of each expert's weights in the blend, the person's deviations included; in the order of `Expert::ALL`.
     pub experts: Vec<Contribution>,
+    /// What was measured of them.
+    pub metrics: PersonMetrics,
     /// Whom they follow.
     pub follows: Vec<UserId>,
     /// Number of their last journal entry.
@@ -462,7 +466,7 @@ impl Server {
     /// Busy.
     pub async fn score(&self) -> Result<Score, Refusal> {
         self.inside.journal.barrier().await;
-        let coordinator = self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
+        let coordinator = self.coordinator()?;
         let (done, wait) = oneshot::channel();
         coordinator.do_send(AskScore(done));
         let GlobalScores { online, topics, model, progress } = wait.await.map_err(|_| Refusal::busy(1_000))?;
@@ -488,6 +492,10 @@ impl Server {
     /// Busy while the store cannot answer.
     pub async fn interactions_with_item(&self, item: ItemId, limit: u32) -> Result<Vec<Entry>, Refusal> {
         self.inside.store.newest(Slice::Item(item), limit).await.map_err(from_store)
+    }
+
+    pub(super) fn coordinator(&self) -> Result<&Addr<Coordinator>, Refusal> {
+        self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))
     }
 
     // ---- sessions: none of these waits; what they cause comes back as frames, in order ----

@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::store::recovery::{load_coordinator, read_catalogue};
 
 use super::clock::Clock;
-use super::coordinator::Coordinator;
+use super::coordinator::{Coordinator, regroup};
 use super::directory::{Directory, sweep};
 use super::inside::{Inside, Limits};
 use super::journal::{Journal, JournalHandle, Tell};
@@ -51,7 +51,8 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         known.load(person).map_err(anyhow::Error::msg)?;
     }
     let dim = parts.embedder.dim();
-    let state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, parts.clock.now()).await?;
+    let mut state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, parts.clock.now()).await?;
+    regroup::take_up(&*parts.store, &mut state, parts.clock.now()).await?;
 
     let journal_arbiter = Arbiter::new();
     let journal = Journal::new(parts.store.clone());
@@ -72,6 +73,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         limits: parts.limits,
         closing: AtomicBool::new(false),
         sessions: AtomicU64::new(0),
+        ignored: AtomicU64::new(0),
         embedding_now: AtomicUsize::new(0),
     });
     let coordinator = Coordinator::new(state, inside.clone());

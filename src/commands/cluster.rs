@@ -5,15 +5,15 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::picture;
+use crate::actors::solving::solve;
 use crate::commands::progress;
-use crate::engine::cluster::{Fit, Group, Problem, ProblemError, Settings, Start, Unsound, adjusted_rand_index};
+use crate::engine::cluster::{Fit, Group, Problem, ProblemError, Settings, adjusted_rand_index};
 use crate::replay::formats::numbers::{self, Numbers};
 
 /// What to do.
@@ -80,39 +80,6 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     let seconds = begun.elapsed().as_secs_f64();
     bar.finish_and_clear();
     Ok(report(fit, numbers, options.settings.restarts, seconds))
-}
-
-/// Solves a problem in so many threads; `done` hears of every start that is through. The fit does not depend on the
-/// number of threads.
-///
-/// # Errors
-/// As [`Problem::finish`].
-pub fn solve(problem: &Problem, threads: usize, done: impl Fn() + Sync) -> Result<Fit, Unsound> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut found = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= problem.starts() {
-                return found;
-            }
-            found.push((index, problem.start(index)));
-            done();
-        }
-    };
-    let mut starts: Vec<(usize, Result<Start, Unsound>)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads.min(problem.starts())).map(|_| scope.spawn(work)).collect();
-        let mut found = work();
-        for worker in workers {
-            match worker.join() {
-                Ok(more) => found.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        found
-    });
-    starts.sort_by_key(|start| start.0);
-    problem.finish(starts.into_iter().map(|start| start.1).collect())
 }
 
 fn report(fit: Fit, numbers: Numbers, restarts: usize, seconds: f64) -> Report {

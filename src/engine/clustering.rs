@@ -191,6 +191,11 @@ impl Regrouping {
         self.current.as_ref()
     }
 
+    /// Fits are numbered above this.
+    pub fn begin_after(&mut self, epoch: u64) {
+        self.epoch = self.epoch.max(epoch);
+    }
+
     /// A fit is wanted, whatever was counted.
     pub fn ask(&mut self) {
         self.asked = true;

@@ -513,6 +513,11 @@ impl CoordinatorState {
         self.world.put_clusters(self.groups.current().cloned());
     }
 
+    /// Fits are numbered above this.
+    pub fn begin_fits_after(&mut self, epoch: u64) {
+        self.groups.begin_after(epoch);
+    }
+
     /// How often the blend's loss drifted so far that it was made to learn faster.
     #[must_use]
     pub fn drifts(&self) -> u32 {

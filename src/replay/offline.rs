@@ -217,7 +217,7 @@ impl Offline {
                 Effect::KeepItem(item) => self.write(|| Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => self.write(|| Write::Centre(centre, vector)),
                 Effect::Written(written) => answers = written,
-                Effect::Publish(..) | Effect::WakeAt(_) => {}
+                Effect::Publish(..) | Effect::WakeAt(_) | Effect::Solve(_) | Effect::KeepFit(_) => {}
             }
         }
         answers

@@ -76,6 +76,7 @@ impl Coordinator {
         let key = Key::of_hash("erased", rand::random());
         let event = CoordinatorEvent::Erase { user, key: key.clone(), salt: rand::random() };
         let (writes, _) = self.apply(event, ctx);
+        self.save_fit_as_it_is();
         let durable = self.keep(writes, reservation);
         ctx.spawn(durable.into_actor(self).map(move |durable, coordinator, ctx| {
             match &durable {

@@ -1,4 +1,4 @@
-//! Messages for `Coordinator`. From the door: `Change`, `Erase`, `AskScore`. From the journal: `Journalled`. From the server's
+//! Messages for `Coordinator`. From the door: `Change`, `Erase`, `AskScore`, `AskMetrics`, `AskAtypical`, `Regroup`. From the journal: `Journalled`. From the server's
 //! end: `SaveNow`.
 //!
 //! Invariant: what changes the catalogue or follows from the journal holds its places in the journal's queue until it
@@ -13,6 +13,8 @@ use crate::actors::journal::Reservation;
 use crate::domain::ids::{Position, UserId};
 use crate::domain::journal::Entry;
 use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Written};
+use crate::engine::learn::metrics::Series;
+use crate::engine::learn::normal::{Atypical, Posterior};
 
 /// Change the catalogue. Answered when durable; the places in the journal's queue are taken before it is sent.
 #[derive(Message)]
@@ -58,3 +60,25 @@ pub struct AskScore(pub oneshot::Sender<GlobalScores>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct SaveNow(pub oneshot::Sender<()>);
+
+/// Find groups of people afresh, as soon as may be; answered at once.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Regroup(pub oneshot::Sender<()>);
+
+/// What is believed of every series that is measured.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskMetrics(pub oneshot::Sender<Vec<(Series, Posterior)>>);
+
+/// Who is unlike the others.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskAtypical {
+    /// On what.
+    pub series: Series,
+    /// Beyond so many standard deviations.
+    pub sigmas: f64,
+    /// Who waits: what is believed of the series, and who is outside, farthest first.
+    pub done: oneshot::Sender<(Posterior, Vec<Atypical<UserId>>)>,
+}

@@ -5,6 +5,7 @@
 
 mod erasure;
 pub mod messages;
+pub(super) mod regroup;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::journal::messages::{Append, From};
 use super::user::messages::WorldChanged;
 use crate::domain::ids::Position;
 use crate::domain::time::Millis;
+use crate::engine::clustering::Clustering;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, DraftError, Effect, Written};
 use crate::store::Write;
 use erasure::Erasures;
@@ -38,6 +40,8 @@ pub struct Coordinator {
     /// Held while a snapshot is being saved.
     saving: Arc<Mutex<()>>,
     erasure: Erasures,
+    /// A fit that is not stored yet.
+    unsaved: Option<Arc<Clustering>>,
 }
 
 impl Coordinator {
@@ -45,7 +49,8 @@ impl Coordinator {
     #[must_use]
     pub fn new(state: CoordinatorState, inside: Arc<Inside>) -> Coordinator {
         let saved = Some(state.covers());
-        Coordinator { state, inside, alarm: None, saved, saving: Arc::default(), erasure: Erasures::default() }
+        let (saving, erasure) = (Arc::default(), Erasures::default());
+        Coordinator { state, inside, alarm: None, saved, saving, erasure, unsaved: None }
     }
 
     fn apply(
@@ -69,6 +74,8 @@ impl Coordinator {
                     }
                 }
                 Effect::WakeAt(when) => self.wake_at(when, ctx),
+                Effect::Solve(solve) => self.solve(solve, ctx),
+                Effect::KeepFit(fit) => self.unsaved = Some(fit),
             }
         }
         (writes, answers)
@@ -130,6 +137,7 @@ impl Actor for Coordinator {
         ctx.run_interval(POPULARITY_EVERY, |coordinator, ctx| {
             coordinator.apply(CoordinatorEvent::Tick, ctx);
         });
+        self.regroup_from_now_on(ctx);
         ctx.run_interval(SAVE_EVERY, |coordinator, _| coordinator.save(None));
     }
 }

@@ -478,6 +478,7 @@ impl UserActor {
                     Contribution { expert, amount }
                 })
                 .collect(),
+            metrics: self.state.metrics().clone(),
             follows: self.state.follows().to_vec(),
             seq: self.state.seq(),
         }

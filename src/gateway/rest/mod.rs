@@ -4,11 +4,13 @@
 
 pub mod access;
 pub mod batch;
+pub mod clusters;
 pub mod feeds;
 pub mod health;
 pub mod interactions;
 pub mod items;
 pub mod lines;
+pub mod metrics;
 pub mod people;
 pub mod rights;
 pub mod scores;
@@ -48,6 +50,11 @@ routes! {
     "/v1/items" => GET items::list, POST items::create;
     "/v1/items/{id}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
+    "/v1/metrics" => GET metrics::list, POST metrics::take;
+    "/v1/metrics/{name}/atypical" => GET metrics::atypical;
+    "/v1/clusters" => GET clusters::newest;
+    "/v1/clusters/refit" => POST clusters::refit;
+    "/v1/clusters/history" => GET clusters::history;
     "/v1/score" => GET scores::score;
     "/v1/availability" => GET items::availability;
     "/v1/tokens" => GET access::list, POST access::create;

@@ -3,14 +3,16 @@
 //! Invariant: a person sees and changes themselves only; the list is for services. Absent on purpose: erasure and
 //! export (`rights`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use serde_json::value::RawValue;
 
+use crate::actors::crowd::Clustering;
 use crate::actors::server::UserEvent;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::people::Person;
@@ -22,7 +24,7 @@ use super::super::body::{self, ObjectText};
 use super::super::call::Call;
 use super::super::checks;
 use super::super::errors::{Answer, Problem};
-use super::{LIST_DEFAULT, LIST_MAX, found};
+use super::{LIST_DEFAULT, LIST_MAX, clusters, found};
 
 #[derive(Serialize)]
 struct View<'a> {
@@ -32,11 +34,13 @@ struct View<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     attributes: Option<Box<RawValue>>,
     created: Millis,
+    cluster: Value,
 }
 
-impl<'a> From<&'a Person> for View<'a> {
-    fn from(person: &'a Person) -> Self {
+impl<'a> View<'a> {
+    fn new(person: &'a Person, clusters: Option<&Clustering>) -> Self {
         View {
+            cluster: clusters::place_of(clusters, person.id),
             id: &person.key,
             name: person.name.as_deref(),
             attributes: person.attributes.as_ref().and_then(|text| RawValue::from_string(text.clone()).ok()),
@@ -60,19 +64,28 @@ struct Face {
 pub async fn person(call: Call) -> Answer {
     call.query(&[])?;
     let named = call.person()?;
-    found(&View::from(&*known(&call, named.id)?))
+    found(&View::new(&*known(&call, named.id)?, call.server().clusters().as_deref()))
 }
 
-/// `GET /v1/users?prefix=&limit=`.
+/// `GET /v1/users?prefix=&limit=&cluster=`.
 ///
 /// # Errors
 /// `forbidden` for a user token.
 pub async fn list(call: Call) -> Answer {
     call.subject().must_be_service()?;
-    let query = call.query(&["prefix", "limit"])?;
-    let limit = query.limit(LIST_DEFAULT, LIST_MAX)?;
-    let people = call.server().people().list(query.text("prefix").unwrap_or_default(), limit as usize);
-    let views: Vec<View<'_>> = people.iter().map(|person| View::from(&**person)).collect();
+    let query = call.query(&["prefix", "limit", "cluster"])?;
+    let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
+    let (asked, clusters) = (clusters::asked(&call, &query)?, call.server().clusters());
+    let people = call.server().people();
+    let prefix = query.text("prefix").unwrap_or_default();
+    let people = match asked {
+        None => people.list(prefix, limit, |_| true),
+        Some((group, clusters)) => {
+            let members: BTreeSet<UserId> = clusters.in_group(group).collect();
+            people.list(prefix, limit, |id| members.contains(&id))
+        }
+    };
+    let views: Vec<View<'_>> = people.iter().map(|person| View::new(person, clusters.as_deref())).collect();
     found(&json!({"users": views}))
 }
 
@@ -89,7 +102,7 @@ pub async fn put(call: Call, payload: web::Payload) -> Answer {
     let created = call.server().put_person(key.clone(), name, attributes).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let id = checks::person(call.server().people(), &key, "id")?;
-    Ok(HttpResponse::build(status).json(View::from(&*known(&call, id)?)))
+    Ok(HttpResponse::build(status).json(View::new(&*known(&call, id)?, call.server().clusters().as_deref())))
 }
 
 /// `PUT /v1/users/{id}/follows/{whom}`.

@@ -17,7 +17,7 @@ use super::super::body::{self, UniqueMap};
 use super::super::call::{Call, Named};
 use super::super::checks;
 use super::super::errors::Answer;
-use super::found;
+use super::{clusters, found, metrics};
 
 /// What PATCH of a model takes.
 #[derive(Debug, Deserialize)]
@@ -141,6 +141,8 @@ async fn glass_box(call: &Call, who: &Named) -> Answer {
     body["uncertainty"] = json!(model.uncertainty);
     body["experts"] = json!(experts);
     body["drifts"] = json!(model.drifts);
+    body["metrics"] = json!(metrics::of_person(&call.server().world().settings().metrics, &model.metrics));
+    body["cluster"] = clusters::place_of(call.server().clusters().as_deref(), who.id);
     body["follows"] = json!(follows);
     body["seq"] = json!(model.seq);
     found(&body)

@@ -35,7 +35,7 @@ use self::reader::Readers;
 use self::writer::Writer;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::Work;
-use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
+use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
 use crate::domain::items::Embedding;

@@ -19,7 +19,7 @@ use crate::store::access::Change;
 use crate::store::codec::{self, JournalRow};
 use crate::store::ends::Ends;
 use crate::store::group::COORDINATOR;
-use crate::store::{Outcome, Snapshot, StoreError, Write};
+use crate::store::{Outcome, Snapshot, StoreError, StoredFit, Write};
 
 const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/journal_append.sql");
 const JOURNAL_LAST_SEQ: &str = include_str!("../../../sql/queries/journal_last_seq.sql");

@@ -46,7 +46,7 @@ use self::reads::Reads;
 use self::session::Session;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::{Call, QUEUE, Work};
-use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
+use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
 use crate::domain::items::Embedding;

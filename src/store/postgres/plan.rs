@@ -133,7 +133,7 @@ pub(super) fn people(group: &[Call]) -> HashSet<UserId> {
             Work::Snapshot(user, _) => {
                 people.insert(*user);
             }
-            Work::Access(_) | Work::CoordinatorSnapshot(..) | Work::Slates(..) | Work::Health => {}
+            Work::Access(_) | Work::CoordinatorSnapshot(..) | Work::Slates(..) | Work::Fit(_) | Work::Health => {}
         }
     }
     people
@@ -195,8 +195,8 @@ impl<'g> Plan<'g> {
                 answer.push(Planned::Done(outcome));
             }
             match &call.work {
-                // Keys, tokens and drawn feeds go past this writer, see `access` and `slates`.
-                Work::Append(_) | Work::Access(_) | Work::Slates(..) => {}
+                // Keys, tokens, drawn feeds and fits go past this writer, see `access`, `slates` and `fits`.
+                Work::Append(_) | Work::Access(_) | Work::Slates(..) | Work::Fit(_) => {}
                 Work::Snapshot(user, snapshot) => plan.snapshot(*user, snapshot)?,
                 Work::CoordinatorSnapshot(covers, bytes) => {
                     let last = ends.last.unwrap_or_default();

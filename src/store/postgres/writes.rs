@@ -192,6 +192,7 @@ pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result
     run(client, ERASE_SNAPSHOT, &[&id]).await?;
     run(client, ERASE_FOLLOWS, &[&id]).await?;
     run(client, ERASE_COORDINATOR_SNAPSHOTS, &[]).await?;
+    run(client, ERASE_CLUSTER_MEMBERS, &[]).await?;
     run(client, ERASE_TOKENS, &[&id]).await?;
     let partition = i64::from(Partition::of(key).0);
     let nothing = Instant::of("created", Millis::default())?;

@@ -1,0 +1,175 @@
+//! Groups of people: fits are solved beside the actor, come back as messages, and are kept in the store.
+//!
+//! Invariant: a fit never runs on the thread of an actor. A fit that tells the place of somebody is never saved after
+//! their erasure: a save under way is waited for, as with snapshots, and what waits to be saved is without them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::Coordinator;
+use super::messages::{AskAtypical, AskMetrics, Regroup};
+use crate::actors::schedule::Schedule;
+use crate::actors::solving;
+use crate::domain::ids::UserId;
+use crate::engine::cluster::Member;
+use crate::engine::clustering::{Clustering, Kept, Solve, Summary};
+use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState};
+use crate::store::{Store, StoreError, StoredFit};
+
+/// How often it is asked whether a fit is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A schedule is approached in steps of at most this, since clocks may be set.
+const STEP_MS_MAX: i64 = 60_000;
+
+/// A fit as it is stored; `None` when it cannot be written down, which plain data always can.
+fn stored(fit: &Clustering) -> Option<StoredFit> {
+    let members: Vec<(UserId, Member)> = fit.users.iter().copied().zip(fit.members.iter().copied()).collect();
+    Some(StoredFit {
+        epoch: fit.summary.epoch,
+        fitted_at: fit.summary.fitted_at,
+        summary: serde_json::to_string(&fit.summary).ok()?,
+        state: postcard::to_stdvec(&fit.state).ok()?,
+        members: Some(postcard::to_stdvec(&members).ok()?),
+    })
+}
+
+/// What was told of a stored fit.
+pub(in crate::actors) fn summary(fit: &StoredFit) -> Option<Summary> {
+    serde_json::from_str(&fit.summary).ok()
+}
+
+fn kept(fits: &[StoredFit]) -> Option<Kept> {
+    let newest = fits.first()?;
+    let members = newest.members.as_ref().map(|bytes| postcard::from_bytes(bytes)).transpose().ok()?;
+    let state = postcard::from_bytes(&newest.state).ok()?;
+    Some(Kept { summary: summary(newest)?, state, members, previous: fits.get(1).and_then(summary) })
+}
+
+/// Takes up the newest stored fit.
+///
+/// # Errors
+/// What the store says.
+pub(in crate::actors) async fn take_up(
+    store: &dyn Store,
+    state: &mut CoordinatorState,
+    now: crate::domain::time::Millis,
+) -> Result<(), StoreError> {
+    let fits = store.fits(2).await?;
+    match (kept(&fits), fits.first()) {
+        (Some(kept), _) => state.take_up(kept, now),
+        (None, Some(newest)) => {
+            tracing::warn!(epoch = newest.epoch, "the last fit of groups cannot be read: groups are numbered afresh");
+            state.begin_fits_after(newest.epoch);
+        }
+        (None, None) => {}
+    }
+    Ok(())
+}
+
+impl Coordinator {
+    /// From now on fits are made when they are due.
+    pub(super) fn regroup_from_now_on(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(LOOK_EVERY, |coordinator, ctx| {
+            coordinator.apply(CoordinatorEvent::Regroup { asked: false }, ctx);
+            coordinator.save_fit();
+        });
+        // It was checked when the configuration was read.
+        if let Ok(Some(schedule)) = Schedule::read(&self.state.world().settings().cluster.schedule) {
+            let next = schedule.after(self.inside.clock.now());
+            self.follow(schedule, next, ctx);
+        }
+    }
+
+    fn follow(&mut self, schedule: Schedule, next: Option<crate::domain::time::Millis>, ctx: &mut Context<Self>) {
+        let Some(due) = next else { return };
+        let wait = due.since(self.inside.clock.now()).clamp(0, STEP_MS_MAX);
+        ctx.run_later(Duration::from_millis(wait as u64), move |coordinator, ctx| {
+            let now = coordinator.inside.clock.now();
+            let next = if now >= due {
+                coordinator.apply(CoordinatorEvent::Regroup { asked: true }, ctx);
+                schedule.after(now)
+            } else {
+                Some(due)
+            };
+            coordinator.follow(schedule, next, ctx);
+        });
+    }
+
+    /// Solves beside all actors; what comes of it is a message.
+    pub(super) fn solve(&mut self, solve: Arc<Solve>, ctx: &mut Context<Self>) {
+        let epoch = solve.epoch;
+        let work = tokio::task::spawn_blocking(move || {
+            let cores = std::thread::available_parallelism().map_or(2, usize::from);
+            let threads = if solve.threads == 0 { cores.div_ceil(2) } else { solve.threads };
+            let problem = solve.problem().map_err(|error| error.to_string())?;
+            let fit = solving::solve(&problem, threads, || {}).map_err(|error| error.to_string())?;
+            Ok::<Clustering, String>(solve.solved(fit))
+        });
+        ctx.spawn(work.into_actor(self).map(move |solved, coordinator, ctx| {
+            let solved = solved.unwrap_or_else(|error| Err(error.to_string()));
+            if let Err(why) = &solved {
+                tracing::error!(why, epoch, "groups of people could not be found; those before stay");
+            }
+            let fit = solved.ok().map(Box::new);
+            coordinator.apply(CoordinatorEvent::Regrouped { epoch, fit }, ctx);
+            coordinator.save_fit();
+        }));
+    }
+
+    /// Saves the newest fit as soon as nothing else is being saved.
+    pub(super) fn save_fit(&mut self) {
+        if self.unsaved.is_none() {
+            return;
+        }
+        let Ok(saving) = self.saving.clone().try_lock_owned() else { return };
+        let Some(fit) = self.unsaved.take() else { return };
+        let store = self.inside.store.clone();
+        actix::spawn(async move {
+            // Large ones take a while to be written down.
+            let row = tokio::task::spawn_blocking(move || stored(&fit)).await.ok().flatten();
+            match row {
+                Some(row) => {
+                    if let Err(error) = store.save_fit(row).await {
+                        tracing::warn!(%error, "a fit of groups was not saved: the next start goes on from the one before");
+                    }
+                }
+                None => tracing::error!("a fit of groups cannot be written down: a bug"),
+            }
+            drop(saving);
+        });
+    }
+
+    /// Somebody was erased: what waits to be saved is without them.
+    pub(super) fn save_fit_as_it_is(&mut self) {
+        if self.unsaved.is_some() {
+            self.unsaved = self.state.world().clusters().cloned();
+        }
+    }
+}
+
+impl Handler<Regroup> for Coordinator {
+    type Result = ();
+    fn handle(&mut self, regroup: Regroup, ctx: &mut Self::Context) {
+        self.apply(CoordinatorEvent::Regroup { asked: true }, ctx);
+        let _ = regroup.0.send(());
+    }
+}
+
+impl Handler<AskMetrics> for Coordinator {
+    type Result = ();
+    fn handle(&mut self, ask: AskMetrics, _: &mut Self::Context) {
+        let (crowd, settings) = (self.state.crowd(), self.state.world().settings());
+        let all = settings.metrics.all();
+        let _ = ask.0.send(all.into_iter().map(|series| (series, crowd.posterior(series))).collect());
+    }
+}
+
+impl Handler<AskAtypical> for Coordinator {
+    type Result = ();
+    fn handle(&mut self, ask: AskAtypical, _: &mut Self::Context) {
+        let crowd = self.state.crowd();
+        let _ = ask.done.send((crowd.posterior(ask.series), crowd.atypical(ask.series, ask.sigmas)));
+    }
+}

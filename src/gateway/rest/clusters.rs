@@ -1,0 +1,103 @@
+//! Groups of people.
+//!
+//! Invariant: everything told of one answer comes from one fit. Absent on purpose: when groups are found afresh.
+
+use actix_web::HttpResponse;
+use serde_json::{Value, json};
+
+use crate::actors::crowd::Clustering;
+use crate::domain::ids::UserId;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+use super::super::call::Call;
+use super::super::errors::Answer;
+use super::super::query::Query;
+use super::found;
+
+/// Fits that are told at once, and that are kept.
+const HISTORY_MAX: u32 = 100;
+const HISTORY_DEFAULT: u32 = 20;
+
+/// `GET /v1/clusters`: the groups of the last fit with a sample of people; all empty before the first one.
+///
+/// # Errors
+/// `forbidden` for a user token.
+pub async fn newest(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    call.query(&[])?;
+    let Some(clusters) = call.server().clusters() else {
+        return found(&json!({
+            "epoch": null, "fitted_at": null, "columns": [], "people": 0, "clusters": [], "outliers": 0, "points": [],
+            "previous": null,
+        }));
+    };
+    let people = call.server().people();
+    let points: Vec<Value> = clusters
+        .points
+        .iter()
+        .filter_map(|point| {
+            let member = point.member;
+            Some(json!({
+                "user": people.get(point.user)?.key,
+                "values": point.values,
+                "cluster": (!member.outlier).then_some(member.group),
+                "probability": member.probability,
+                "outlier": member.outlier_weight,
+            }))
+        })
+        .collect();
+    let mut body = json!(clusters.summary);
+    body["points"] = json!(points);
+    body["previous"] = match &clusters.previous {
+        Some(previous) => json!({"epoch": previous.epoch, "clusters": previous.clusters}),
+        None => Value::Null,
+    };
+    found(&body)
+}
+
+/// `POST /v1/clusters/refit`: 202; groups are found afresh as soon as may be.
+///
+/// # Errors
+/// `forbidden` for a user token.
+pub async fn refit(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    call.query(&[])?;
+    call.server().regroup().await?;
+    Ok(HttpResponse::Accepted().json(json!({"status": "accepted"})))
+}
+
+/// `GET /v1/clusters/history?limit=`: what was told of the last fits, newest first.
+///
+/// # Errors
+/// `forbidden` for a user token.
+pub async fn history(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    let limit = call.query(&["limit"])?.limit(HISTORY_DEFAULT, HISTORY_MAX)?;
+    found(&json!({"fits": call.server().clusterings(limit).await?}))
+}
+
+/// A person's place in the last fit; null for who was not in it.
+pub(super) fn place_of(clusters: Option<&Clustering>, user: UserId) -> Value {
+    let member = clusters.and_then(|clusters| clusters.member(user));
+    member.map_or(Value::Null, |member| {
+        json!({
+            "id": (!member.outlier).then_some(member.group),
+            "nearest": member.group,
+            "probability": member.probability,
+            "outlier": member.outlier_weight,
+        })
+    })
+}
+
+/// `cluster`: a group of the last fit, with that fit.
+///
+/// # Errors
+/// `bad_field`, or `out_of_range` for a group that there is not.
+pub(super) fn asked(call: &Call, query: &Query) -> Result<Option<(u32, std::sync::Arc<Clustering>)>, Refusal> {
+    let Some(group) = query.number("cluster")? else { return Ok(None) };
+    let clusters = call.server().clusters();
+    let known = clusters.filter(|clusters| clusters.summary.clusters.iter().any(|known| known.id == group));
+    let unknown = || Refusal::field(Code::OutOfRange, "cluster", format!("no group {group}: see GET /v1/clusters"));
+    known.map(|clusters| Some((group, clusters))).ok_or_else(unknown)
+}
