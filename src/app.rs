@@ -15,7 +15,6 @@ use crate::actors::Server;
 use crate::actors::clock::{Clock, WallClock};
 use crate::actors::start::{Parts, start};
 use crate::config::{Config, StoreUrl};
-use crate::engine::settings::LearnSettings;
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
@@ -151,7 +150,7 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
         store: store.clone(),
         embedder: open_embedder(config)?,
         clock,
-        settings: Arc::new(LearnSettings { cluster: config.cluster.clone(), ..config.learn.clone() }),
+        settings: Arc::new(config.engine()),
         limits: config.limits,
         slates: config.slates,
         threads: if config.threads == 0 { processors } else { config.threads },

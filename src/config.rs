@@ -300,6 +300,12 @@ impl Config {
         self.learn.check().map_err(|(key, rule)| wrong(key, rule))
     }
 
+    /// All that the engine is told.
+    #[must_use]
+    pub fn engine(&self) -> LearnSettings {
+        LearnSettings { cluster: self.cluster.clone(), ..self.learn.clone() }
+    }
+
     /// The address to listen on.
     ///
     /// # Errors

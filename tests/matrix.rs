@@ -140,6 +140,7 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
     use Rule::{Known, Open, Own, Service};
     let item = json!({"text": "a new face", "topics": ["a"]});
     let act = json!({"user": "ada", "item": "item-0", "kind": "view"});
+    let measured = json!({"metric": "time_spent", "page_type": "post", "time_spent": 2.5});
     let (token, key) = (format!("/v1/tokens/{jti}"), format!("/v1/keys/{kid}"));
     vec![
         row("/", "GET", "/", Open(200)),
@@ -181,6 +182,12 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/items/{id}", "DELETE", "/v1/items/item-9", Service(204)),
         row("/v1/items/{id}/windows", "GET", "/v1/items/item-0/windows", Known(200)),
         with("/v1/items/{id}/windows", "PUT", "/v1/items/item-1/windows", json!([]), Service(200)),
+        with("/v1/metrics", "POST", "/v1/metrics?user=ada", measured, Own(200)),
+        row("/v1/metrics", "GET", "/v1/metrics", Service(200)),
+        row("/v1/metrics/{name}/atypical", "GET", "/v1/metrics/time_spent/atypical", Service(200)),
+        row("/v1/clusters", "GET", "/v1/clusters", Service(200)),
+        row("/v1/clusters/refit", "POST", "/v1/clusters/refit", Service(202)),
+        row("/v1/clusters/history", "GET", "/v1/clusters/history", Service(200)),
         row("/v1/score", "GET", "/v1/score", Service(200)),
         row("/v1/score", "GET", "/v1/score?user=ada", Own(200)),
         row("/v1/availability", "GET", "/v1/availability", Known(200)),

@@ -10,10 +10,13 @@
 mod access;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/conformance_fits.rs"]
+mod fits;
 #[path = "support/conformance_slates.rs"]
 mod slates;
 
 use access::*;
+use fits::*;
 use slates::*;
 
 use std::sync::{Arc, LazyLock, Mutex};
@@ -21,7 +24,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use eddyline::domain::ids::{FeedVersion, ItemId, Key, Partition, Position, Seq, TopicId, UserId};
 use eddyline::domain::interactions::{Kind, Shown, Signal};
 use eddyline::domain::items::{Author, Change, Embedding, Item};
-use eddyline::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
+use eddyline::domain::journal::{CentreRef, Entry, Learned, Measured, Predicted, What};
 use eddyline::domain::people::{Erasure, Person};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
@@ -136,6 +139,7 @@ async fn a_batch_is_stored_in_order_and_read_back_as_it_was(place: &impl Place) 
         other(2, 2, What::Unfollowed(UserId(1))),
         other(1, 3, What::TopicsSet(vec![(TopicId(0), 0.1), (TopicId(9), 1.0)])),
         other(1, 4, What::TopicsSet(vec![])),
+        other(2, 3, What::Measured(Measured { metric: key("time_spent"), kind: key("post"), value: 0.1 })),
     ];
     let outcomes = append(&store, &list).await;
     let read = everything(&store).await;
@@ -736,6 +740,8 @@ macro_rules! conformance {
             a_reader_that_panics_harms_nobody_else,
             drawn_feeds_are_logged_once_until_they_are_too_old,
             drawn_feeds_go_with_their_person,
+            the_last_fits_are_kept_with_the_places_of_the_newest,
+            places_go_with_whoever_is_erased,
             a_healthy_store_says_so,
             since_when_what_is_so_comes_back_with_the_catalogue,
             both_ends_of_the_graph_are_known,

@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("engine", &["settings"]),
             ("embed", &[]),
             ("store", &["postgres"]),
-            ("actors", &["inside", "slates"]),
+            ("actors", &["inside", "schedule", "slates"]),
             ("gateway", &["auth", "rates"]),
         ],
     ),

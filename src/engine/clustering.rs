@@ -307,11 +307,15 @@ impl Regrouping {
         Some(fit)
     }
 
-    /// Somebody was erased: nobody hears of their place any more, and groups are found afresh without them.
+    /// Somebody was erased: nobody hears of their place any more.
     pub fn forget(&mut self, user: UserId) {
         if let Some(current) = &self.current {
             self.current = Some(Arc::new(Clustering::clone(current).without(&BTreeSet::from([user]))));
         }
-        self.asked = true;
+    }
+
+    /// Everybody was counted afresh: groups are, too, where there are any.
+    pub fn counted_afresh(&mut self) {
+        self.asked |= self.current.is_some() || self.under_way.is_some();
     }
 }

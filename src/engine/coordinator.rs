@@ -477,6 +477,7 @@ impl CoordinatorState {
     /// What was counted afresh is what counts from now on; entries that came meanwhile are to be folded after.
     pub fn take_over(&mut self, refold: Refold) {
         self.folded = refold.folded;
+        self.groups.counted_afresh();
         self.folded.company.publish_all();
         self.shared_is_stale = true;
     }

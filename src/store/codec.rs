@@ -430,6 +430,9 @@ mod tests {
             1 => any::<u32>().prop_map(|user| What::Followed(UserId(user))),
             1 => any::<u32>().prop_map(|user| What::Unfollowed(UserId(user))),
             1 => any::<u32>().prop_map(|item| What::Posted(ItemId(item))),
+            1 => (any_key(), any_key(), plain_float()).prop_map(|(metric, kind, value)| {
+                What::Measured(Measured { metric, kind, value })
+            }),
             1 => vec((any::<u32>().prop_map(TopicId), plain_float()), 0..20).prop_map(What::TopicsSet),
         ];
         (any::<u32>(), 0..=i64::MAX as u64, any_key(), any::<i64>(), any::<i64>(), what).prop_map(

@@ -1,7 +1,7 @@
 // Puts the page together: one session at a time, and the parts of the page that show it.
 //
 // Read in this order: socket, outbox, patch, stream, session (the data); feed, card, why, flip (the stream on screen);
-// model, accuracy, live, composer, people, status, keyboard (the rest).
+// model, accuracy, live, composer, people, status, metrics, keyboard (the rest).
 
 import { Accuracy } from "./accuracy.js";
 import { Composer } from "./composer.js";
@@ -9,6 +9,7 @@ import { hueOf, setText } from "./element.js";
 import { Feed } from "./feed.js";
 import { listen } from "./keyboard.js";
 import { LiveNow } from "./live.js";
+import { Metrics, tell } from "./metrics.js";
 import { Topics } from "./model.js";
 import { initials } from "./card.js";
 import { People } from "./people.js";
@@ -64,6 +65,8 @@ const feed = new Feed(
   },
 );
 
+const metrics = new Metrics({ list: get("feed"), scroller: get("scroller") }, (user, batch) => tell(user, batch, token()));
+
 const topics = new Topics(
   {
     list: get("topics"),
@@ -113,6 +116,7 @@ function open(person) {
   get("person").style.setProperty("--hue", hueOf(person.id));
   for (const part of [feed, topics, live, composer, status]) part.clear();
   accuracy.open(person.id);
+  metrics.open(person.id);
   texts.clear();
   const mine = new Session(person, settings, listener(() => session === mine));
   session = mine;

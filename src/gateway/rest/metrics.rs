@@ -13,7 +13,7 @@ use crate::actors::server::UserEvent;
 use crate::domain::ids::Key;
 use crate::domain::journal::Measured;
 use crate::domain::time::Millis;
-use crate::engine::learn::metrics::{Ignored, Kinds, Measurement, Metric, PersonMetrics};
+use crate::engine::learn::metrics::{Ignored, Kinds, Measurement, Metric, PersonMetrics, RunningMean, Series};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -39,8 +39,7 @@ pub async fn take(call: Call, payload: web::Payload) -> Answer {
     let who = concerned(&call)?;
     let bytes = body::json_batch(call.headers(), payload).await?;
     let is_list = body::is_array(&bytes);
-    let parts: Vec<UniqueMap<String, Value>> =
-        if is_list { body::parse(&bytes)? } else { vec![body::parse(&bytes)?] };
+    let parts: Vec<UniqueMap<String, Value>> = if is_list { body::parse(&bytes)? } else { vec![body::parse(&bytes)?] };
     if parts.len() > MEASUREMENTS_MAX {
         let message = format!("must be at most {MEASUREMENTS_MAX} measurements, are {}", parts.len());
         return Err(Refusal::new(Code::OutOfRange, message).into());
@@ -99,7 +98,8 @@ fn event(mut part: BTreeMap<String, Value>, kinds: &Kinds, now: Millis) -> Resul
     let at = match part.remove("at") {
         None => None,
         Some(at) => {
-            let whole = at.as_i64().ok_or_else(|| Refusal::field(Code::BadField, "at", "must be whole milliseconds"))?;
+            let whole =
+                at.as_i64().ok_or_else(|| Refusal::field(Code::BadField, "at", "must be whole milliseconds"))?;
             Some(Millis(whole))
         }
     };
@@ -117,8 +117,11 @@ fn event(mut part: BTreeMap<String, Value>, kinds: &Kinds, now: Millis) -> Resul
         }
     }
     // Adding zero makes of -0.0 what it is.
-    let measured =
-        Measured { metric: key(&name, "metric")?, kind: key(&kind, declaration.kind_field)?, value: value as f32 + 0.0 };
+    let measured = Measured {
+        metric: key(&name, "metric")?,
+        kind: key(&kind, declaration.kind_field)?,
+        value: value as f32 + 0.0,
+    };
     Ok(Some(UserEvent::Measured { id, measured, at }))
 }
 
@@ -212,14 +215,15 @@ pub async fn atypical(call: Call) -> Answer {
 }
 
 fn sigmas(text: &str) -> Result<f64, Refusal> {
-    let refuse = |code| Refusal::field(code, "sigmas", format!("must be a number above 0 and at most 1000, is {text:?}"));
+    let refuse =
+        |code| Refusal::field(code, "sigmas", format!("must be a number above 0 and at most 1000, is {text:?}"));
     let found: f64 = text.parse().map_err(|_| refuse(Code::BadField))?;
     if found > 0.0 && found <= 1_000.0 { Ok(found) } else { Err(refuse(Code::OutOfRange)) }
 }
 
 /// What was measured of one person.
 pub(super) fn of_person(kinds: &Kinds, metrics: &PersonMetrics) -> Vec<Value> {
-    let one = |(series, mean): (_, crate::engine::learn::metrics::RunningMean)| {
+    let one = |(series, mean): (Series, RunningMean)| {
         let (name, kind) = kinds.names(series)?;
         Some(json!({"name": name, "type": kind, "count": mean.count, "mean": mean.mean}))
     };

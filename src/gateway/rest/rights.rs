@@ -24,6 +24,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::call::Call;
 use super::super::errors::Answer;
+use super::{clusters, metrics};
 
 /// Names the form of the document; rises whenever a field changes its meaning.
 pub const FORMAT: &str = "eddyline.export.1";
@@ -155,6 +156,8 @@ fn model(export: &Export) -> Value {
         "precision": online.precision(),
         "pairs": pairs,
         "hidden": hidden,
+        "metrics": metrics::of_person(&settings.metrics, state.metrics()),
+        "cluster": clusters::place_of(world.clusters().map(AsRef::as_ref), state.user()),
     })
 }
 

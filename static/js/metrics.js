@@ -1,0 +1,133 @@
+// How long what was in sight: measured quietly, and told in batches that nobody waits for.
+//
+// Invariant: only time in which the page could be seen counts. A batch that is lost is lost: it is never sent twice in
+// another form, since each measurement has an id of its own.
+
+const LEAST_S = 1;
+const MOST_S = 86_400;
+const BATCH_MAX = 100;
+const SEND_EVERY_MS = 15_000;
+/** A card is in sight from this share of it on. */
+const IN_SIGHT = 0.5;
+
+/** Times what is in sight. `now` gives milliseconds that never run backwards. */
+export class Meter {
+  #now;
+  #newId;
+  #open = new Map(); // key -> {type, since}; since is null while the page is hidden
+  #done = [];
+  #hidden = false;
+
+  constructor(now = () => performance.now(), newId = () => crypto.randomUUID()) {
+    this.#now = now;
+    this.#newId = newId;
+  }
+
+  begin(key, type) {
+    if (!this.#open.has(key)) this.#open.set(key, { type, since: this.#hidden ? null : this.#now() });
+  }
+
+  end(key) {
+    const entry = this.#open.get(key);
+    if (!entry) return;
+    this.#open.delete(key);
+    this.#count(entry);
+  }
+
+  /** Nothing can be seen until `resume`. */
+  pause() {
+    if (this.#hidden) return;
+    this.#hidden = true;
+    for (const entry of this.#open.values()) {
+      this.#count(entry);
+      entry.since = null;
+    }
+  }
+
+  resume() {
+    if (!this.#hidden) return;
+    this.#hidden = false;
+    for (const entry of this.#open.values()) entry.since = this.#now();
+  }
+
+  /** What was measured since, at most as many as go into one request. */
+  take() {
+    return this.#done.splice(0, BATCH_MAX);
+  }
+
+  #count({ type, since }) {
+    if (since === null) return;
+    const seconds = Math.min((this.#now() - since) / 1000, MOST_S);
+    // What only flies past was not looked at.
+    if (!(seconds >= LEAST_S)) return;
+    const time_spent = Math.round(seconds * 1000) / 1000;
+    this.#done.push({ metric: "time_spent", page_type: type, time_spent, id: this.#newId() });
+  }
+}
+
+/** Sends a batch so that it goes out even while the page goes away. A beacon carries no token: with one it is a fetch. */
+export function tell(user, batch, bearer) {
+  const path = `/v1/metrics?user=${encodeURIComponent(user)}`;
+  const body = JSON.stringify(batch);
+  if (!bearer && navigator.sendBeacon?.(path, new Blob([body], { type: "application/json" }))) return;
+  const headers = { "content-type": "application/json" };
+  if (bearer) headers.authorization = `Bearer ${bearer}`;
+  fetch(path, { method: "POST", keepalive: true, headers, body }).catch(() => {}); // see the invariant
+}
+
+/** What kind of page a card is: something that comes and goes is a channel. */
+export const typeOf = (item) => (item.live || item.available_until !== undefined ? "channel" : "post");
+
+/** Watches the cards of a list, and the page as a whole. */
+export class Metrics {
+  #meter;
+  #tell;
+  #user = null;
+
+  /** `send(user, batch)`. */
+  constructor({ list, scroller }, send, meter = new Meter()) {
+    this.#meter = meter;
+    this.#tell = send;
+    const sight = new IntersectionObserver(
+      (entries) => {
+        for (const { target, intersectionRatio } of entries) {
+          if (intersectionRatio >= IN_SIGHT && target.card?.item) meter.begin(target, typeOf(target.card.item));
+          else meter.end(target);
+        }
+      },
+      { root: scroller, threshold: [0, IN_SIGHT] },
+    );
+    new MutationObserver((changes) => {
+      for (const { addedNodes, removedNodes } of changes) {
+        for (const node of removedNodes) if (!node.isConnected) (sight.unobserve(node), meter.end(node));
+        for (const node of addedNodes) if (node.isConnected) sight.observe(node);
+      }
+    }).observe(list, { childList: true });
+    setInterval(() => this.#send(), SEND_EVERY_MS);
+    addEventListener("pagehide", () => this.#hide());
+    addEventListener("pageshow", () => document.hidden || meter.resume());
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#hide() : meter.resume()));
+    if (document.hidden) meter.pause();
+  }
+
+  /** From now on it is this person who looks. */
+  open(user) {
+    this.#meter.end(this);
+    this.#meter.pause();
+    this.#send();
+    this.#user = user;
+    if (!document.hidden) this.#meter.resume();
+    this.#meter.begin(this, "feed");
+  }
+
+  #hide() {
+    this.#meter.pause();
+    this.#send();
+  }
+
+  #send() {
+    for (let batch = this.#meter.take(); batch.length > 0; batch = this.#meter.take()) {
+      if (this.#user !== null) this.#tell(this.#user, batch);
+    }
+  }
+}

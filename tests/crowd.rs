@@ -1,0 +1,354 @@
+//! The people as a crowd: what is measured of them, what is normal, and the groups they fall into; pure, and through the
+//! real server.
+//!
+//! Invariant under test: what was measured is a fold over the journal like everything else, and a fit of unchanged people
+//! moves nobody.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use eddyline::domain::ids::{Key, Position, Seq, UserId};
+use eddyline::domain::journal::{Entry, Measured, What};
+use eddyline::domain::time::Millis;
+use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Effect};
+use eddyline::engine::settings::{ClusterSettings, LearnSettings};
+use eddyline::engine::user::UserState;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use support::{PATIENCE, Server, alike, now_ms};
+use tempfile::TempDir;
+
+const DIM: usize = 8;
+
+fn entry(user: u32, seq: u64, kind: &str, value: f32) -> Entry {
+    let key = |text: &str| Key::new(text).unwrap();
+    let measured = Measured { metric: key("time_spent"), kind: key(kind), value };
+    let at = Millis(1_000 * seq as i64);
+    Entry {
+        user: UserId(user),
+        seq: Seq(seq),
+        id: key(&format!("m{seq}")),
+        at,
+        received: at,
+        what: What::Measured(measured),
+    }
+}
+
+fn settings(cluster: ClusterSettings) -> Arc<LearnSettings> {
+    Arc::new(LearnSettings { cluster, ..LearnSettings::default() })
+}
+
+fn journalled(state: &mut CoordinatorState, entries: &[Entry]) {
+    let after = state.covers().0;
+    let entries: Vec<(Position, Entry)> = (after + 1..).map(Position).zip(entries.iter().cloned()).collect();
+    assert!(state.apply(CoordinatorEvent::Journalled(entries.into()), Millis(0)).is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Through snapshots or at one go, with or without somebody who was erased: the crowd is the fold of the journal, and
+    /// each person's means in it are those of their own state.
+    #[test]
+    fn the_crowd_is_a_fold_over_the_journal(
+        acts in prop::collection::vec((0_u32..6, 0_usize..4, 0.0_f32..=86_400.0), 1..120),
+        cut in 0_usize..120,
+    ) {
+        let settings = settings(ClusterSettings::default());
+        let kinds = ["post", "channel", "feed", "cellar"];
+        let mut next = [0; 6];
+        let entries: Vec<Entry> = acts
+            .into_iter()
+            .map(|(user, kind, value)| {
+                next[user as usize] += 1;
+                entry(user, next[user as usize], kinds[kind], value)
+            })
+            .collect();
+        let mut whole = CoordinatorState::new(DIM, settings.clone());
+        journalled(&mut whole, &entries);
+        let mut parted = CoordinatorState::new(DIM, settings.clone());
+        let cut = cut.min(entries.len());
+        journalled(&mut parted, &entries[..cut]);
+        let bytes = parted.to_bytes();
+        let mut parted = CoordinatorState::new(DIM, settings.clone());
+        parted.restore(&bytes, Millis(0)).unwrap();
+        journalled(&mut parted, &entries[cut..]);
+        prop_assert_eq!(parted.to_bytes(), whole.to_bytes(), "to the byte");
+        for user in 0..6 {
+            let own: Vec<Entry> = entries.iter().filter(|entry| entry.user == UserId(user)).cloned().collect();
+            let person = UserState::replay(UserId(user), &own, whole.world(), &settings).unwrap();
+            let in_crowd = whole.crowd().person(UserId(user)).cloned().unwrap_or_default();
+            prop_assert_eq!(person.metrics(), &in_crowd);
+        }
+        // Person 0 is erased: counted afresh, it is as if they had never been there.
+        let others: Vec<Entry> = entries.iter().filter(|entry| entry.user != UserId(0)).cloned().collect();
+        let mut without = CoordinatorState::new(DIM, settings.clone());
+        journalled(&mut without, &others);
+        let mut refold = whole.refold();
+        for (position, entry) in (1..).map(Position).zip(&others) {
+            refold.fold(position, entry);
+        }
+        whole.take_over(refold);
+        prop_assert_eq!(whole.to_bytes(), without.to_bytes());
+    }
+}
+
+#[test]
+fn a_snapshot_of_other_kinds_is_set_aside() {
+    let mut state = CoordinatorState::new(DIM, settings(ClusterSettings::default()));
+    journalled(&mut state, &[entry(0, 1, "post", 3.0)]);
+    let bytes = state.to_bytes();
+    let columns = vec!["time_spent".into(), "topic.sea".into()];
+    let topics = settings(ClusterSettings { columns, ..ClusterSettings::default() });
+    assert!(CoordinatorState::new(DIM, topics).restore(&bytes, Millis(0)).is_err(), "weights were not kept");
+    let more = settings(ClusterSettings { threshold: 0, ..ClusterSettings::default() });
+    assert!(CoordinatorState::new(DIM, more).restore(&bytes, Millis(0)).is_ok(), "when to fit teaches nothing");
+}
+
+/// The fit that is wanted, if one is.
+fn solve(effects: Vec<Effect>) -> Option<Arc<eddyline::engine::clustering::Solve>> {
+    effects.into_iter().find_map(|effect| match effect {
+        Effect::Solve(solve) => Some(solve),
+        _ => None,
+    })
+}
+
+#[test]
+fn fits_are_due_one_at_a_time_and_not_too_often() {
+    let options = ClusterSettings { threshold: 12, interval_s: 10, restarts: 2, ..ClusterSettings::default() };
+    let mut state = CoordinatorState::new(DIM, settings(options));
+    let look =
+        |state: &mut CoordinatorState, asked, at| solve(state.apply(CoordinatorEvent::Regroup { asked }, Millis(at)));
+    journalled(&mut state, &[entry(0, 1, "post", 3.0), entry(0, 2, "post", 4.0)]);
+    assert!(look(&mut state, false, 0).is_none(), "5 for the person, 1 for each measurement: 7 of 12");
+    assert!(look(&mut state, true, 0).is_none(), "one person is no group");
+    journalled(&mut state, &[entry(1, 1, "post", 30.0), entry(2, 1, "post", 31.0)]);
+    let first = look(&mut state, false, 0).expect("12 points and more");
+    journalled(&mut state, &(2..40).map(|seq| entry(2, seq, "post", 5.0)).collect::<Vec<_>>());
+    assert!(look(&mut state, false, 60_000).is_none(), "one is under way");
+    let fit = first.problem().unwrap().solve().unwrap();
+    let stale = CoordinatorEvent::Regrouped { epoch: first.epoch + 7, fit: Some(Box::new(first.solved(fit.clone()))) };
+    assert!(state.apply(stale, Millis(61_000)).is_empty(), "nobody waits for that one");
+    let back = CoordinatorEvent::Regrouped { epoch: first.epoch, fit: Some(Box::new(first.solved(fit))) };
+    let effects = state.apply(back.clone(), Millis(61_000));
+    assert!(matches!(effects[..], [Effect::Publish(..), Effect::KeepFit(_)]), "{effects:?}");
+    assert!(state.apply(back, Millis(61_000)).is_empty(), "told twice");
+    assert_eq!(state.world().clusters().unwrap().summary.people, 3);
+    let second = look(&mut state, false, 61_000).expect("much was measured meanwhile");
+    assert!(second.epoch > first.epoch);
+    // It fails: what was there stays, and the next one waits for its time.
+    assert!(state.apply(CoordinatorEvent::Regrouped { epoch: second.epoch, fit: None }, Millis(62_000)).is_empty());
+    assert!(state.world().clusters().is_some());
+    assert!(look(&mut state, true, 62_000).is_none(), "ten seconds between two");
+    assert!(look(&mut state, false, 71_000).is_some(), "what was asked for is not forgotten");
+}
+
+/// Three groups by time on posts and in channels, 40 people each, and one person far away from all.
+fn measure(server: &Server) {
+    let rest = server.rest();
+    let noise = |n: usize| ((n * 7_919) % 101) as f64 / 101.0;
+    for n in 0..121 {
+        let name = format!("person-{n}");
+        rest.put(&format!("/v1/users/{name}"), &json!({})).success("make a person known");
+        let (post, channel) = match n {
+            120 => (5_000.0, 4_000.0),
+            _ => [(10.0, 60.0), (60.0, 10.0), (100.0, 120.0)][n % 3],
+        };
+        let body = json!([
+            {"metric": "time_spent", "page_type": "post", "time_spent": post + 4.0 * noise(n), "id": "a"},
+            {"metric": "time_spent", "page_type": "channel", "time_spent": channel + 4.0 * noise(3 * n + 1), "id": "b"},
+        ]);
+        let answer = rest.post(&format!("/v1/metrics?user={name}"), &body).success("measure").json();
+        assert_eq!(answer, json!({"accepted": 2, "ignored": 0}));
+    }
+}
+
+fn wait_for_epoch(server: &Server, above: i64) -> Value {
+    let begin = Instant::now();
+    loop {
+        let found = server.rest().get("/v1/clusters").success("groups").json();
+        if found["epoch"].as_i64().unwrap_or(-1) > above {
+            return found;
+        }
+        assert!(begin.elapsed() < 3 * PATIENCE, "no fit after {above}: {found}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+const BY_HAND: [(&str, &str); 3] = [
+    ("EDDYLINE_CLUSTER__THRESHOLD", "0"),
+    ("EDDYLINE_CLUSTER__INTERVAL_S", "1"),
+    ("EDDYLINE_CLUSTER__COLUMNS", "[\"time_spent.post\", \"time_spent.channel\"]"),
+];
+
+#[test]
+fn groups_are_found_and_a_refit_moves_nobody_not_even_after_a_crash() {
+    let server = Server::start_with(TempDir::new().unwrap(), &BY_HAND);
+    measure(&server);
+    let rest = server.rest();
+    assert_eq!(rest.get("/v1/clusters").json()["epoch"], Value::Null, "none was asked for");
+    assert_eq!(rest.get("/v1/users/person-0").json()["cluster"], Value::Null);
+    assert_eq!(rest.post("/v1/clusters/refit", &json!({})).status, 202);
+    let first = wait_for_epoch(&server, -1);
+    assert_eq!(first["clusters"].as_array().unwrap().len(), 3, "{first}");
+    assert_eq!((&first["people"], &first["outliers"]), (&json!(121), &json!(1)));
+    assert_eq!(first["points"].as_array().unwrap().len(), 121);
+    assert_eq!(first["columns"], json!(["time_spent.post", "time_spent.channel"]));
+    let place = |server: &Server, n: usize| {
+        server.rest().get(&format!("/v1/users/person-{n}")).success("a person").json()["cluster"].clone()
+    };
+    let places: Vec<Value> = (0..121).map(|n| place(&server, n)).collect();
+    for n in 0..120 {
+        assert_eq!(places[n]["id"], places[n % 3]["id"], "person-{n}");
+        assert!(places[n]["probability"].as_f64().unwrap() > 0.9, "{}", places[n]);
+    }
+    assert_eq!(places[120]["id"], Value::Null, "far away from all: {}", places[120]);
+    assert!(places[120]["outlier"].as_f64().unwrap() > 0.5);
+    let model = rest.get("/v1/users/person-1/model").json();
+    assert_eq!((&model["cluster"], &model["metrics"][0]["count"]), (&places[1], &json!(2)));
+    // Who is in a group.
+    let id = places[0]["id"].as_u64().unwrap();
+    let list = rest.get(&format!("/v1/users?cluster={id}&limit=1000")).success("a group").json();
+    assert_eq!(list["users"].as_array().unwrap().len(), 40);
+    assert!(list["users"].as_array().unwrap().iter().all(|one| one["cluster"]["id"] == id));
+    assert_eq!(rest.get("/v1/users?cluster=99").fields(), ["cluster"]);
+    // Again, with nothing changed.
+    rest.post("/v1/clusters/refit", &json!({})).success("refit");
+    let second = wait_for_epoch(&server, first["epoch"].as_i64().unwrap());
+    assert_eq!(second["clusters"], first["clusters"], "to the last digit");
+    assert_eq!(second["previous"]["epoch"], first["epoch"]);
+    assert!((0..121).all(|n| place(&server, n) == places[n]), "nobody has moved");
+    let history = rest.get("/v1/clusters/history").success("history").json();
+    let epochs: Vec<&Value> = history["fits"].as_array().unwrap().iter().map(|fit| &fit["epoch"]).collect();
+    assert_eq!(epochs, [&second["epoch"], &first["epoch"]]);
+    assert!(!history.to_string().contains("person-"), "history names nobody");
+    // Killed and started again: everybody is where they were, before and after the next fit.
+    let server = Server::start_with(server.kill(), &BY_HAND);
+    assert_eq!(wait_for_epoch(&server, -1)["epoch"], second["epoch"]);
+    assert!((0..121).all(|n| place(&server, n) == places[n]), "nobody has moved");
+    server.rest().post("/v1/clusters/refit", &json!({})).success("refit");
+    let third = wait_for_epoch(&server, second["epoch"].as_i64().unwrap());
+    assert_eq!(third["clusters"], first["clusters"]);
+    // Somebody goes: nobody hears of their place, and groups are found without them.
+    server.rest().delete("/v1/users/person-120").success("erase");
+    let told = server.rest().get("/v1/clusters").json();
+    assert!(told["points"].as_array().unwrap().iter().all(|point| point["user"] != "person-120"), "{told}");
+    let fourth = wait_for_epoch(&server, third["epoch"].as_i64().unwrap());
+    assert_eq!(fourth["people"], 120, "{}", fourth["clusters"]);
+}
+
+#[test]
+fn groups_are_found_by_counting() {
+    let server = Server::start_with(TempDir::new().unwrap(), &[("EDDYLINE_CLUSTER__INTERVAL_S", "1")]);
+    measure(&server);
+    let found = wait_for_epoch(&server, 0);
+    assert_eq!(found["columns"], json!(["time_spent"]), "by default what was measured over all");
+}
+
+#[test]
+fn measurements_are_taken_once_and_say_what_is_normal() {
+    let server = support::server();
+    measure(&server);
+    let rest = server.rest();
+    let before = rest.get("/v1/metrics").success("metrics").json();
+    let of = |body: &Value, kind: Value| {
+        body["metrics"].as_array().unwrap().iter().find(|one| one["type"] == kind).cloned().unwrap()
+    };
+    let post = of(&before, json!("post"));
+    assert_eq!((&post["name"], &post["people"]), (&json!("time_spent"), &json!(121)));
+    let (mean, interval) = (post["mean"].as_f64().unwrap(), post["mean_interval"].clone());
+    assert!(interval[0].as_f64().unwrap() < mean && mean < interval[1].as_f64().unwrap());
+    assert_eq!(of(&before, json!("live"))["mean"], Value::Null, "nobody was there");
+    assert_eq!(before["ignored"], 0);
+    // Resent: the same ids teach nothing new. What nobody declared is passed over, and counted.
+    let body = json!([
+        {"metric": "time_spent", "page_type": "post", "time_spent": 80_000, "id": "a"},
+        {"metric": "clicks", "page_type": "post", "clicks": 3},
+        {"metric": "time_spent", "page_type": "cellar", "time_spent": 3},
+    ]);
+    let answer = rest.post("/v1/metrics?user=person-3", &body).success("measure").json();
+    assert_eq!(answer, json!({"accepted": 1, "ignored": 2}));
+    let after = rest.get("/v1/metrics").success("metrics").json();
+    assert_eq!((&after["metrics"], &after["ignored"]), (&before["metrics"], &json!(2)));
+    let export = rest.get("/v1/users/person-3/export").success("export").json();
+    let journal = export["journal"].as_array().unwrap();
+    assert_eq!(journal.len(), 2, "what was passed over is journalled nowhere: {journal:?}");
+    assert_eq!(
+        (&journal[0]["kind"], &journal[0]["metric"], &journal[0]["type"]),
+        (&json!("measured"), &json!("time_spent"), &json!("post"))
+    );
+    // Who is unlike the others.
+    let found = rest.get("/v1/metrics/time_spent/atypical?type=post").success("atypical").json();
+    let users: Vec<&Value> = found["people"].as_array().unwrap().iter().map(|one| &one["user"]).collect();
+    assert_eq!(users, ["person-120"], "{found}");
+    assert!(found["people"][0]["sigmas"].as_f64().unwrap() > 2.0);
+    let all = rest.get("/v1/metrics/time_spent/atypical?sigmas=0.001&limit=5").success("atypical").json();
+    assert_eq!((all["people"].as_array().unwrap().len(), &all["type"]), (5, &Value::Null));
+    // Durable, and exact after a crash.
+    let server = server.restart();
+    let again = server.rest().get("/v1/metrics").success("metrics").json();
+    assert!(alike(&again["metrics"], &before["metrics"]), "{again}");
+    // Erased: out of what is normal.
+    server.rest().delete("/v1/users/person-120").success("erase");
+    let begin = Instant::now();
+    while of(&server.rest().get("/v1/metrics").json(), json!("post"))["people"] != 120 {
+        assert!(begin.elapsed() < PATIENCE, "they are counted still");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_measurements_is_named_and_nothing_is_learned() {
+    let server = support::server();
+    server.people(&["ada"]);
+    let rest = server.rest();
+    let good = json!({"metric": "time_spent", "page_type": "post", "time_spent": 1});
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    for (path, body, status, field) in [
+        ("/v1/metrics", good.clone(), 400, "user"),
+        ("/v1/metrics?user=nobody", good.clone(), 404, "user"),
+        ("/v1/metrics?user=ada", with("time_spent", json!(-1)), 422, "time_spent"),
+        ("/v1/metrics?user=ada", with("time_spent", json!(86_400.5)), 422, "time_spent"),
+        ("/v1/metrics?user=ada", with("time_spent", json!("1")), 400, "time_spent"),
+        ("/v1/metrics?user=ada", with("page_type", json!(null)), 400, "page_type"),
+        ("/v1/metrics?user=ada", with("at", json!(now_ms() + 3_600_000)), 422, "at"),
+        ("/v1/metrics?user=ada", with("id", json!("x".repeat(256))), 400, "id"),
+        ("/v1/metrics?user=ada", with("colour", json!(1)), 400, "colour"),
+        ("/v1/metrics?user=ada", json!([good.clone(), with("time_spent", json!(-1))]), 422, "[1].time_spent"),
+        ("/v1/metrics?usr=ada", good.clone(), 400, "usr"),
+    ] {
+        let answer = rest.post(path, &body);
+        assert_eq!(answer.fields(), [field], "{path} {body}: {}", answer.body);
+        assert!((400..500).contains(&answer.status), "expected about {status}: {}", answer.body);
+    }
+    let many: Vec<&Value> = std::iter::repeat_n(&good, 101).collect();
+    assert!((400..500).contains(&rest.post("/v1/metrics?user=ada", &json!(many)).status));
+    for body in [json!(7), json!("x"), json!([7]), json!([[]])] {
+        let answer = rest.post("/v1/metrics?user=ada", &body);
+        assert!((400..500).contains(&answer.status), "{body}: {}", answer.body);
+    }
+    assert_eq!(rest.history("ada").len(), 0);
+    let export = rest.get("/v1/users/ada/export").success("export").json();
+    assert_eq!(export["journal"], json!([]), "nothing was learned");
+    for (path, field) in [
+        ("/v1/metrics/clicks/atypical", "name"),
+        ("/v1/metrics/time_spent/atypical?type=cellar", "type"),
+        ("/v1/metrics/time_spent/atypical?sigmas=0", "sigmas"),
+        ("/v1/metrics/time_spent/atypical?sigmas=nan", "sigmas"),
+        ("/v1/metrics/time_spent/atypical?sigmas=many", "sigmas"),
+        ("/v1/metrics/time_spent/atypical?limit=0", "limit"),
+        ("/v1/clusters/history?limit=101", "limit"),
+        ("/v1/users?cluster=-1", "cluster"),
+        ("/v1/users?cluster=0", "cluster"),
+    ] {
+        let answer = rest.get(path);
+        assert_eq!(answer.fields(), [field], "{path}: {}", answer.body);
+    }
+}

@@ -1,0 +1,80 @@
+// How long what was in sight, and how it is told. Run: node --test tests/page/*.test.mjs
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Meter, tell, typeOf } from "../../static/js/metrics.js";
+
+function meter() {
+  let [now, ids] = [0, 0];
+  const made = new Meter(() => now, () => `id-${++ids}`);
+  return { made, wait: (ms) => (now += ms) };
+}
+const times = (batch) => batch.map(({ page_type, time_spent }) => `${page_type} ${time_spent}`);
+
+test("what was in sight counts, what flew past does not", () => {
+  const { made, wait } = meter();
+  made.begin("a", "post");
+  wait(500);
+  made.begin("b", "channel");
+  made.begin("a", "post"); // again: it is in sight still
+  wait(1_500);
+  made.end("a");
+  made.end("b");
+  made.begin("c", "post");
+  wait(999);
+  made.end("c");
+  made.end("c");
+  made.end("never");
+  const batch = made.take();
+  assert.deepEqual(times(batch), ["post 2", "channel 1.5"]);
+  assert.deepEqual(batch[0], { metric: "time_spent", page_type: "post", time_spent: 2, id: "id-1" });
+  assert.deepEqual(made.take(), []);
+});
+
+test("a hidden page is not looked at", () => {
+  const { made, wait } = meter();
+  made.begin("a", "post");
+  wait(3_000);
+  made.pause();
+  made.pause();
+  assert.deepEqual(times(made.take()), ["post 3"], "told before it may be too late");
+  made.begin("b", "post");
+  wait(60_000);
+  made.end("b");
+  made.resume();
+  wait(2_000);
+  made.end("a");
+  assert.deepEqual(times(made.take()), ["post 2"]);
+});
+
+test("a batch is no longer than a request may be, and a day no longer than a day", () => {
+  const { made, wait } = meter();
+  for (let n = 0; n < 130; n++) made.begin(n, "post");
+  wait(200_000_000);
+  for (let n = 0; n < 130; n++) made.end(n);
+  const batch = made.take();
+  assert.deepEqual([batch.length, made.take().length, made.take().length], [100, 30, 0]);
+  assert.equal(batch[0].time_spent, 86_400);
+  assert.equal(new Set(batch.map(({ id }) => id)).size, 100);
+});
+
+test("a beacon without a token, a fetch that outlives the page with one", async (t) => {
+  const [beacons, fetches] = [[], []];
+  Object.defineProperty(globalThis, "navigator", {
+    configurable: true,
+    value: { sendBeacon: (path, blob) => beacons.push([path, blob]) > 0 },
+  });
+  t.mock.method(globalThis, "fetch", async (path, options) => fetches.push([path, options]));
+  tell("a b", [{ metric: "time_spent" }], null);
+  assert.equal(beacons[0][0], "/v1/metrics?user=a%20b");
+  assert.equal(beacons[0][1].type, "application/json");
+  assert.equal(await beacons[0][1].text(), '[{"metric":"time_spent"}]');
+  tell("ada", [], "secret");
+  const [path, options] = fetches[0];
+  assert.deepEqual([path, options.keepalive, options.headers.authorization], ["/v1/metrics?user=ada", true, "Bearer secret"]);
+  assert.deepEqual([beacons.length, fetches.length], [1, 1]);
+});
+
+test("what comes and goes is a channel", () => {
+  assert.deepEqual([{}, { live: false }, { live: true }, { available_until: 5 }].map(typeOf), ["post", "post", "channel", "channel"]);
+});
