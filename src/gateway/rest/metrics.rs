@@ -178,7 +178,7 @@ pub async fn list(call: Call) -> Answer {
 /// `GET /v1/metrics/{name}/atypical?sigmas=&type=&limit=`: who is unlike the others, farthest first.
 ///
 /// # Errors
-/// `forbidden` for a user token; `not_found` for an unknown metric, `out_of_range` or `bad_field`.
+/// `forbidden` for a user token; `out_of_range` for an unknown metric or type, or `sigmas`; `bad_field`.
 pub async fn atypical(call: Call) -> Answer {
     call.subject().must_be_service()?;
     let query = call.query(&["sigmas", "type", "limit"])?;
