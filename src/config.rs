@@ -373,7 +373,7 @@ mod tests {
             ("[learn.rank]\npool = 0", "learn.rank.pool"),
             ("[learn.rank]\nmmr_lambda = 0.5\ncalibration = 0.5", "learn.rank.mmr_lambda"),
             ("[learn.metrics]\ntime_spent = [\"post\", \"post\"]", "learn.metrics"),
-            ("[learn.metrics]\nclicks = [\"post\"]", "learn.metrics"),
+            ("[learn.metrics]\nclicks = [\"post\"]", "learn.metrics.clicks"),
             ("[cluster]\ncolumns = []", "cluster.columns"),
             ("[cluster]\ncolumns = [\"time_spent.nowhere\"]", "cluster.columns"),
             ("[cluster]\ncolumns = [\"clicks\"]", "cluster.columns"),

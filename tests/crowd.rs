@@ -23,9 +23,9 @@ use tempfile::TempDir;
 
 const DIM: usize = 8;
 
-fn entry(user: u32, seq: u64, kind: &str, value: f32) -> Entry {
+fn entry(user: u32, seq: u64, kind: &str, seconds: f64) -> Entry {
     let key = |text: &str| Key::new(text).unwrap();
-    let measured = Measured { metric: key("time_spent"), kind: key(kind), value };
+    let measured = Measured { metric: key("time_spent"), kind: key(kind), millionths: (seconds * 1e6) as i64 };
     let at = Millis(1_000 * seq as i64);
     Entry {
         user: UserId(user),
@@ -54,7 +54,7 @@ proptest! {
     /// each person's means in it are those of their own state.
     #[test]
     fn the_crowd_is_a_fold_over_the_journal(
-        acts in prop::collection::vec((0_u32..6, 0_usize..4, 0.0_f32..=86_400.0), 1..120),
+        acts in prop::collection::vec((0_u32..6, 0_usize..4, 0.0_f64..=86_400.0), 1..120),
         cut in 0_usize..120,
     ) {
         let settings = settings(ClusterSettings::default());

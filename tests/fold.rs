@@ -33,7 +33,7 @@ enum Step {
     Follow { id: u8, user: u8 },
     Unfollow { id: u8, user: u8 },
     SetTopics { id: u8, topic: u8, weight: f32 },
-    Measure { id: u8, kind: u8, value: f32 },
+    Measure { id: u8, kind: u8, millionths: i64 },
     Revise { item: u8, seed: u8 },
     Import { count: u8 },
     Passivate,
@@ -47,7 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<u8>(), 0u8..5).prop_map(|(id, user)| Step::Follow { id, user }),
         1 => (any::<u8>(), 0u8..5).prop_map(|(id, user)| Step::Unfollow { id, user }),
         1 => (any::<u8>(), 1u8..4, 0.0f32..=1.0).prop_map(|(id, topic, weight)| Step::SetTopics { id, topic, weight }),
-        2 => (any::<u8>(), 0u8..3, 0.0f32..=86_400.0).prop_map(|(id, kind, value)| Step::Measure { id, kind, value }),
+        2 => (any::<u8>(), 0u8..3, 0i64..=86_400_000_000).prop_map(|(id, kind, millionths)| Step::Measure { id, kind, millionths }),
         1 => (0u8..40, any::<u8>()).prop_map(|(item, seed)| Step::Revise { item, seed }),
         1 => (1u8..30).prop_map(|count| Step::Import { count }),
         1 => Just(Step::Passivate),
@@ -142,10 +142,10 @@ proptest! {
                 Step::SetTopics { id, topic, weight } => {
                     UserEvent::TopicsSet { id: named(id), weights: vec![(TopicId(topic.into()), weight)], at: now }
                 }
-                Step::Measure { id, kind, value } => {
+                Step::Measure { id, kind, millionths } => {
                     // The last of them is declared nowhere: it is journalled, and teaches nothing.
                     let kind = key(["post", "channel", "cellar"][usize::from(kind)]);
-                    let measured = Measured { metric: key("time_spent"), kind, value };
+                    let measured = Measured { metric: key("time_spent"), kind, millionths };
                     UserEvent::Measured { id: named(id), measured, at: now }
                 }
                 Step::Revise { item, seed } => {

@@ -139,7 +139,7 @@ async fn a_batch_is_stored_in_order_and_read_back_as_it_was(place: &impl Place) 
         other(2, 2, What::Unfollowed(UserId(1))),
         other(1, 3, What::TopicsSet(vec![(TopicId(0), 0.1), (TopicId(9), 1.0)])),
         other(1, 4, What::TopicsSet(vec![])),
-        other(2, 3, What::Measured(Measured { metric: key("time_spent"), kind: key("post"), value: 0.1 })),
+        other(2, 3, What::Measured(Measured { metric: key("time_spent"), kind: key("post"), millionths: 100_000 })),
     ];
     let outcomes = append(&store, &list).await;
     let read = everything(&store).await;

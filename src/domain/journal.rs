@@ -50,8 +50,16 @@ pub struct Measured {
     pub metric: Key,
     /// Of which kind, such as the type of the page.
     pub kind: Key,
-    /// How much, in the metric's unit; finite. In f32, which a decimal column gives back exactly.
-    pub value: f32,
+    /// How much, in millionths of the metric's unit: whole, so that no writing down rounds it.
+    pub millionths: i64,
+}
+
+impl Measured {
+    /// In the metric's unit.
+    #[must_use]
+    pub fn value(&self) -> f64 {
+        self.millionths as f64 / 1e6
+    }
 }
 
 /// An interaction with all that learning used.

@@ -16,7 +16,7 @@ use super::StoreError;
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Shown, Signal};
 use crate::domain::items::{Change, Embedding};
-use crate::domain::journal::{CentreRef, Entry, Learned, Measured, Predicted, What};
+use crate::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
 use crate::domain::time::Millis;
 
 /// An entry as the columns of table `journal`. Borrows from the entry, or from the row that was read.
@@ -82,14 +82,6 @@ struct TopicsPayload {
     weights: Vec<(u32, f64)>,
 }
 
-/// The value as f64, for the same reason.
-#[derive(Serialize, Deserialize)]
-struct MeasuredPayload {
-    metric: Key,
-    kind: Key,
-    value: f64,
-}
-
 impl<'a> JournalRow<'a> {
     /// The columns of an entry.
     ///
@@ -116,10 +108,7 @@ impl<'a> JournalRow<'a> {
                     .collect::<Result<_, StoreError>>()?;
                 row.other("topics_set", &TopicsPayload { weights })?;
             }
-            What::Measured(Measured { metric, kind, value }) => {
-                let value = f64::from(plain("measured value", *value)?);
-                row.other("measured", &MeasuredPayload { metric: metric.clone(), kind: kind.clone(), value })?;
-            }
+            What::Measured(measured) => row.other("measured", measured)?,
         }
         Ok(row)
     }
@@ -178,10 +167,7 @@ impl<'a> JournalRow<'a> {
                 let TopicsPayload { weights } = self.payload()?;
                 What::TopicsSet(weights.into_iter().map(|(topic, weight)| (TopicId(topic), weight as f32)).collect())
             }
-            "measured" => {
-                let MeasuredPayload { metric, kind, value } = self.payload()?;
-                What::Measured(Measured { metric, kind, value: value as f32 })
-            }
+            "measured" => What::Measured(self.payload()?),
             kind => What::Interacted(self.learned(Kind::from_name(kind).ok_or("kind")?)?),
         };
         Ok(Entry {
@@ -354,7 +340,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::journal::{Companion, Lesson};
+    use crate::domain::journal::{Companion, Lesson, Measured};
 
     fn any_float() -> impl Strategy<Value = f32> {
         prop_oneof![any::<u32>().prop_map(f32::from_bits), Just(-0.0), Just(f32::NAN), -10.0..10.0_f32]
@@ -430,8 +416,8 @@ mod tests {
             1 => any::<u32>().prop_map(|user| What::Followed(UserId(user))),
             1 => any::<u32>().prop_map(|user| What::Unfollowed(UserId(user))),
             1 => any::<u32>().prop_map(|item| What::Posted(ItemId(item))),
-            1 => (any_key(), any_key(), plain_float()).prop_map(|(metric, kind, value)| {
-                What::Measured(Measured { metric, kind, value })
+            1 => (any_key(), any_key(), any::<i64>()).prop_map(|(metric, kind, millionths)| {
+                What::Measured(Measured { metric, kind, millionths })
             }),
             1 => vec((any::<u32>().prop_map(TopicId), plain_float()), 0..20).prop_map(What::TopicsSet),
         ];

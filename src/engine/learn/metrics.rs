@@ -203,7 +203,7 @@ impl Measurement {
     /// # Errors
     /// As [`Measurement::new`]: what was declared then may be declared no longer.
     pub fn of(kinds: &Kinds, measured: &Measured) -> Result<Measurement, Ignored> {
-        Measurement::new(kinds, measured.metric.as_str(), measured.kind.as_str(), f64::from(measured.value))
+        Measurement::new(kinds, measured.metric.as_str(), measured.kind.as_str(), measured.value())
     }
 
     /// Its metric.

@@ -116,12 +116,8 @@ fn event(mut part: BTreeMap<String, Value>, kinds: &Kinds, now: Millis) -> Resul
             return Err(Refusal::field(Code::OutOfRange, declaration.name, message));
         }
     }
-    // Adding zero makes of -0.0 what it is.
-    let measured = Measured {
-        metric: key(&name, "metric")?,
-        kind: key(&kind, declaration.kind_field)?,
-        value: value as f32 + 0.0,
-    };
+    let (metric, kind) = (key(&name, "metric")?, key(&kind, declaration.kind_field)?);
+    let measured = Measured { metric, kind, millionths: (value * 1e6).round() as i64 };
     Ok(Some(UserEvent::Measured { id, measured, at }))
 }
 
@@ -235,10 +231,10 @@ pub(super) fn of_person(kinds: &Kinds, metrics: &PersonMetrics) -> Vec<Value> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Option<(f32, String)>, (Code, String)> {
+    fn read(text: &str) -> Result<Option<(f64, String)>, (Code, String)> {
         let UniqueMap(part) = body::parse(text.as_bytes()).unwrap();
         match event(part, &Kinds::default(), Millis(1_000_000)) {
-            Ok(Some(UserEvent::Measured { measured, .. })) => Ok(Some((measured.value, measured.kind.to_string()))),
+            Ok(Some(UserEvent::Measured { measured, .. })) => Ok(Some((measured.value(), measured.kind.to_string()))),
             Ok(_) => Ok(None),
             Err(refusal) => Err((refusal.code, refusal.field.unwrap())),
         }
@@ -246,10 +242,10 @@ mod tests {
 
     #[test]
     fn a_measurement_is_read_and_its_faults_are_named() {
-        let good = |value: f32| Ok(Some((value, "post".to_owned())));
+        let good = |value: f64| Ok(Some((value, "post".to_owned())));
         let bad = |code, field: &str| Err((code, field.to_owned()));
         for (text, expected) in [
-            (r#"{"metric":"time_spent","page_type":"post","time_spent":12.5}"#, good(12.5)),
+            (r#"{"metric":"time_spent","page_type":"post","time_spent":12.345}"#, good(12.345)),
             (r#"{"metric":"time_spent","page_type":"post","time_spent":86400,"id":"a","at":5}"#, good(86_400.0)),
             (r#"{"metric":"time_spent","page_type":"post","time_spent":-0.0}"#, good(0.0)),
             (r#"{"metric":"clicks","page_type":"post","clicks":1}"#, Ok(None)),

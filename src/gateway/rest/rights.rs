@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::actors::rights::Export;
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, TopicId};
-use crate::domain::journal::{Companion, Entry, Learned, Lesson, Measured, What};
+use crate::domain::journal::{Companion, Entry, Learned, Lesson, What};
 use crate::engine::learn::features::NAMES;
 use crate::protocol::refusal::Refusal;
 
@@ -177,8 +177,8 @@ fn view(export: &Export, entry: &Entry) -> Value {
                 .collect();
             json!({"kind": "topics_set", "weights": weights})
         }
-        What::Measured(Measured { metric, kind, value }) => {
-            json!({"kind": "measured", "metric": metric, "type": kind, "value": value})
+        What::Measured(measured) => {
+            json!({"kind": "measured", "metric": measured.metric, "type": measured.kind, "value": measured.value()})
         }
     };
     if let (Value::Object(view), Value::Object(more)) = (&mut view, more) {
