@@ -122,6 +122,12 @@ pub fn bound(rounds: u64) -> f64 {
     -start.ln() - (rounds.saturating_sub(1)) as f64 * (1.0 - SHARE).ln()
 }
 
+/// What a change of leader may cost beyond that: until it has [`LEADS`] of the weight, the old one is served; nats.
+#[must_use]
+pub fn hesitation() -> f64 {
+    (LEADS / (1.0 - LEADS)).ln()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
