@@ -131,6 +131,11 @@ impl Person {
         self.list.version().is_some()
     }
 
+    /// This item is in their feed.
+    pub fn shows(&self, item: &Key) -> bool {
+        self.list.items().iter().any(|there| there.item == *item)
+    }
+
     /// Nothing is still owed to this person.
     pub fn is_settled(&self) -> bool {
         self.open.is_empty() && self.unfed.is_empty()

@@ -97,6 +97,12 @@ pub enum DraftError {
     /// Its author was erased.
     #[error("its author was erased")]
     Erased,
+    /// It has no windows, so it cannot go off air.
+    #[error("it has no windows, so it is always available: give it windows, or take it on air first")]
+    AlwaysOn,
+    /// It has as many windows as an item may have.
+    #[error("it has as many windows as an item may have: remove those that are over")]
+    TooManyWindows,
 }
 
 /// What the coordinator is told.
@@ -108,6 +114,8 @@ pub enum CoordinatorEvent {
     Deleted(ItemId),
     /// Available then.
     Windows(ItemId, Windows),
+    /// On air from now on, or off; what is scheduled later stays.
+    Live(ItemId, bool),
     /// These entries are durable, in commit order.
     Journalled(Arc<[(Position, Entry)]>),
     /// All items of an import are in: centres are computed afresh wherever a topic grew.
@@ -378,13 +386,16 @@ impl CoordinatorState {
                 }
             }
             CoordinatorEvent::Windows(id, windows) => {
-                if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
-                    let item = Arc::new(Item { windows, ..Item::clone(old) });
-                    self.world.put_item(item.clone());
-                    effects.push(Effect::KeepItem(item));
-                    updated.push(id);
-                    self.publish(now, updated, &mut effects);
-                }
+                self.put_windows(id, windows, now, &mut effects);
+            }
+            CoordinatorEvent::Live(id, on) => {
+                let written = self.switch(id, on, now).map(|windows| {
+                    if let Some(windows) = windows {
+                        self.put_windows(id, windows, now, &mut effects);
+                    }
+                });
+                let written = written.and_then(|()| self.written(id));
+                effects.push(Effect::Written(vec![written]));
             }
             CoordinatorEvent::Journalled(entries) => {
                 for (position, entry) in entries.iter() {
@@ -576,6 +587,30 @@ impl CoordinatorState {
             self.keep_since(Change::Revision(id, revision), now, effects);
         }
         Ok(written)
+    }
+
+    fn put_windows(&mut self, id: ItemId, windows: Windows, now: Millis, effects: &mut Vec<Effect>) {
+        if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
+            let item = Arc::new(Item { windows, ..Item::clone(old) });
+            self.world.put_item(item.clone());
+            effects.push(Effect::KeepItem(item));
+            self.publish(now, vec![id], effects);
+        }
+    }
+
+    /// The windows of an item that goes on air, or off; `None` when it is so already.
+    fn switch(&self, id: ItemId, on: bool, now: Millis) -> Result<Option<Windows>, DraftError> {
+        let item = self.world.item(id).filter(|item| !item.deleted).ok_or(DraftError::Unknown)?;
+        match on {
+            true => item.windows.switched_on(now).map_err(|_| DraftError::TooManyWindows),
+            false if item.windows.is_always() => Err(DraftError::AlwaysOn),
+            false => Ok(item.windows.switched_off(now)),
+        }
+    }
+
+    fn written(&self, id: ItemId) -> Result<Written, DraftError> {
+        let item = self.world.item(id).ok_or(DraftError::Unknown)?;
+        Ok(Written { key: item.key.clone(), id, revision: item.revision, created: false })
     }
 
     /// Turns everything that a person made into tombstones, and says what they are called now.

@@ -6,6 +6,7 @@
 //! Absent on purpose: decisions (the engine's), sockets (the gateway's).
 
 pub mod messages;
+mod audience;
 mod load;
 mod seat;
 pub mod wire;
