@@ -377,6 +377,7 @@ mod tests {
             text: name.into(),
             at: Millis(1),
             available_until: until.map(Millis),
+            expected_until: None,
             live: false,
             score: 0.0,
             position,

@@ -455,13 +455,15 @@ impl Server {
     /// A feed as clients see it now.
     #[must_use]
     pub fn wire_items(&self, feed: &Feed) -> Vec<WireItem> {
-        self.wire_items_at(feed, self.inside.clock.now())
+        wire::wire_items(&self.world(), &feed.items, self.inside.clock.now())
     }
 
     /// A feed as clients saw it then: what was live, and until when.
     #[must_use]
     pub fn wire_items_at(&self, feed: &Feed, at: Millis) -> Vec<WireItem> {
-        wire::wire_items(&self.world(), &feed.items, at)
+        let items = wire::wire_items(&self.world(), &feed.items, at);
+        // What is expected now was not expected then.
+        items.into_iter().map(|item| WireItem { expected_until: None, ..item }).collect()
     }
 
     /// What is thought of a person.

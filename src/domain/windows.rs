@@ -101,6 +101,13 @@ impl Windows {
         self.0[..after].last().filter(|w| w.contains(now))
     }
 
+    /// The last window that is over at `now`.
+    #[must_use]
+    pub fn last_over(&self, now: Millis) -> Option<&Window> {
+        let begun = self.0.partition_point(|window| window.start <= now);
+        self.0[..begun].iter().rev().find(|window| window.stop.is_some_and(|stop| stop <= now))
+    }
+
     /// On air from `now` on, until the next window that was scheduled goes on; `None` when it is on already.
     ///
     /// # Errors

@@ -716,7 +716,7 @@ fn author_fade(now: Millis, last: Millis) -> f32 {
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 2;
+    const FORMAT: u16 = 3;
 
     /// The state as bytes.
     #[must_use]

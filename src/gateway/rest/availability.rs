@@ -34,7 +34,8 @@ pub async fn availability(call: Call) -> Answer {
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let after = query.number("after")?.map(ItemId);
     let live = query.flag("live")?;
-    let at = query.time("at")?.unwrap_or_else(|| call.server().clock().now());
+    let (asked, now) = (query.time("at")?, call.server().clock().now());
+    let at = asked.unwrap_or(now);
     let world = call.server().world();
     let open = world.open_at(at);
     // One more than is shown tells whether there is a next page.
@@ -53,8 +54,9 @@ pub async fn availability(call: Call) -> Answer {
         .map(|item| {
             let until = item.windows.at(at).and_then(|window| window.stop);
             let topic = item.topics.first().and_then(|topic| world.topic(*topic));
+            let expected = world.expected_ends().of(item.id).filter(|expected| asked.is_none() && until.is_none() && *expected > now);
             let live = !item.windows.is_always();
-            json!({"item": item.key, "text": item.text, "topic": topic, "live": live, "available_until": until})
+            json!({"item": item.key, "text": item.text, "topic": topic, "live": live, "available_until": until, "expected_until": expected})
         })
         .collect();
     found(&json!({"at": at, "total": open.len(), "items": items, "next": next}))
