@@ -22,8 +22,10 @@ use crate::tally::{Check, Latency};
 
 /// A round is over when nothing was pushed for this long.
 const QUIET: Duration = Duration::from_millis(1_500);
-/// Items of the topic that the item belongs to, and of the others; more of each than a feed holds.
-const ITEMS: usize = 120;
+/// Items of the topic that the item belongs to: fewer than a feed holds, so that there is room for it.
+const SEAS: usize = 20;
+/// Items of the other topic: more than a feed holds.
+const HILLS: usize = 120;
 /// How many items of their topic a person likes.
 const LIKES: usize = 5;
 /// Events in one request.
@@ -256,14 +258,14 @@ impl Rest {
     fn set(&self, prefix: &str, people: &[Key], wanting: usize, show: &Key) -> anyhow::Result<()> {
         let name = |topic: &str, index: usize| format!("{prefix}{topic}-{index:03}");
         let item = |topic: &str, index: usize| json!({"id": name(topic, index), "text": format!("{topic} number {index}"), "topics": [format!("{prefix}{topic}")]});
-        let items: Vec<Value> = ["sea", "hill"].iter().flat_map(|topic| (0..ITEMS).map(|n| item(topic, n))).collect();
+        let items: Vec<Value> = (0..SEAS).map(|n| item("sea", n)).chain((0..HILLS).map(|n| item("hill", n))).collect();
         self.send("POST", "/v1/items", &Value::from(items))?;
         let over = json!([{"start": 1, "stop": 2}]);
         let body = json!({"text": "sea show, live", "topics": [format!("{prefix}sea")], "windows": over});
         self.send("PUT", &format!("/v1/items/{show}"), &body)?;
         let likes = people.iter().enumerate().flat_map(|(who, key)| {
-            let topic = if who < wanting { "sea" } else { "hill" };
-            (0..LIKES).map(move |like| (key, topic, (who * 7 + like * 11) % ITEMS, like))
+            let (topic, count) = if who < wanting { ("sea", SEAS) } else { ("hill", HILLS) };
+            (0..LIKES).map(move |like| (key, topic, (who * 7 + like * 11) % count, like))
         });
         let likes: Vec<Value> = likes
             .map(|(user, topic, index, like)| {

@@ -601,6 +601,12 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Did this item change?
+    #[must_use]
+    pub fn names(&self, item: ItemId) -> bool {
+        [&self.opened, &self.closed, &self.updated].into_iter().any(|list| list.contains(&item))
+    }
+
     /// Nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
