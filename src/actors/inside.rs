@@ -71,6 +71,8 @@ pub struct Inside {
     /// No new work: the server is going down.
     pub(super) closing: AtomicBool,
     pub(super) sessions: AtomicU64,
+    /// Held while it is found out who would want an item.
+    pub(super) audience: tokio::sync::Mutex<()>,
     pub(super) embedding_now: std::sync::atomic::AtomicUsize,
 }
 

@@ -72,6 +72,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         limits: parts.limits,
         closing: AtomicBool::new(false),
         sessions: AtomicU64::new(0),
+        audience: tokio::sync::Mutex::new(()),
         embedding_now: AtomicUsize::new(0),
     });
     let coordinator = Coordinator::new(state, inside.clone());

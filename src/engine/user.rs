@@ -92,6 +92,17 @@ pub enum UserEvent {
         /// When.
         at: Millis,
     },
+    /// Took an item of theirs on air, or off.
+    WentLive {
+        /// Unique per person.
+        id: Key,
+        /// Which.
+        item: ItemId,
+        /// On, or off.
+        on: bool,
+        /// When.
+        at: Millis,
+    },
     /// Set topic weights, each in [0, 1].
     TopicsSet {
         /// Unique per person.
@@ -112,6 +123,7 @@ impl UserEvent {
             UserEvent::Followed { id, .. }
             | UserEvent::Unfollowed { id, .. }
             | UserEvent::Posted { id, .. }
+            | UserEvent::WentLive { id, .. }
             | UserEvent::TopicsSet { id, .. } => id,
         }
     }
@@ -122,6 +134,7 @@ impl UserEvent {
             UserEvent::Followed { at, .. }
             | UserEvent::Unfollowed { at, .. }
             | UserEvent::Posted { at, .. }
+            | UserEvent::WentLive { at, .. }
             | UserEvent::TopicsSet { at, .. } => *at,
         }
     }
@@ -278,6 +291,7 @@ impl UserState {
             UserEvent::Followed { user, .. } => What::Followed(user),
             UserEvent::Unfollowed { user, .. } => What::Unfollowed(user),
             UserEvent::Posted { item, .. } => What::Posted(item),
+            UserEvent::WentLive { item, on, .. } => What::WentLive(item, on),
             UserEvent::TopicsSet { weights, .. } => What::TopicsSet(weights),
         };
         let entry = Entry { user: self.user, seq: self.seq.next(), id: id.clone(), at, received: now, what };
@@ -310,7 +324,7 @@ impl UserState {
                     self.follows.remove(index);
                 }
             }
-            What::Posted(_) => {}
+            What::Posted(_) | What::WentLive(..) => {}
             What::TopicsSet(weights) => self.topics.set(weights, entry.at, settings),
         }
         self.seq = entry.seq;
@@ -362,6 +376,12 @@ impl UserState {
             }),
             Ranking::Flat | Ranking::Topics => appeared.any(|item| !self.hidden.contains(item.0)),
         }
+    }
+
+    /// Did they say that they never want to see it again?
+    #[must_use]
+    pub fn has_hidden(&self, item: ItemId) -> bool {
+        self.hidden.contains(item.0)
     }
 
     /// What the `model` ranking says of these items: log-odds, in their order, into `out`. Changes nothing.
@@ -696,7 +716,7 @@ fn author_fade(now: Millis, last: Millis) -> f32 {
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 2;
+    const FORMAT: u16 = 3;
 
     /// The state as bytes.
     #[must_use]

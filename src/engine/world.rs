@@ -18,6 +18,7 @@ use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::avail::AvailabilityIndex;
+use crate::engine::avail::survival::ExpectedEnds;
 use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::blend::BlendWeights;
 use crate::engine::learn::coaudience::CompanyTable;
@@ -121,6 +122,7 @@ pub struct World {
     popularity: Arc<PopularityTable>,
     company: Arc<CompanyTable>,
     lately: Lately,
+    expected: Arc<ExpectedEnds>,
     blend: Arc<BlendWeights>,
     settings: Arc<LearnSettings>,
     history: Arc<History>,
@@ -154,6 +156,7 @@ impl World {
             popularity: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
+            expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&settings.blend)),
             settings,
             history: Arc::default(),
@@ -289,6 +292,12 @@ impl World {
     #[must_use]
     pub fn lately(&self) -> &Lately {
         &self.lately
+    }
+
+    /// Until when what is open without a scheduled end is expected to stay so.
+    #[must_use]
+    pub fn expected_ends(&self) -> &ExpectedEnds {
+        &self.expected
     }
 
     /// The weights of the blend.
@@ -476,6 +485,11 @@ impl World {
         (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.company), &mut self.lately)
     }
 
+    /// What is expected of what is open, from now on.
+    pub(super) fn put_expected(&mut self, expected: ExpectedEnds) {
+        self.expected = Arc::new(expected);
+    }
+
     /// The weights of the blend from now on.
     pub(super) fn put_blend(&mut self, weights: BlendWeights) {
         self.blend = Arc::new(weights);
@@ -520,6 +534,7 @@ impl World {
             popularity: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
+            expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&self.settings.blend)),
             ..self.clone()
         };
@@ -586,6 +601,12 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Did this item change?
+    #[must_use]
+    pub fn names(&self, item: ItemId) -> bool {
+        [&self.opened, &self.closed, &self.updated].into_iter().any(|list| list.contains(&item))
+    }
+
     /// Nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 //! Invariant: a route is in [`ROUTES`] or nowhere. Absent on purpose: rules; a handler asks, checks and hands on.
 
 pub mod access;
+pub mod availability;
 pub mod batch;
 pub mod feeds;
 pub mod health;
@@ -47,9 +48,10 @@ routes! {
     "/v1/interactions" => POST interactions::take;
     "/v1/items" => GET items::list, POST items::create;
     "/v1/items/{id}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
+    "/v1/items/{id}/audience" => GET availability::audience;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/score" => GET scores::score;
-    "/v1/availability" => GET items::availability;
+    "/v1/availability" => GET availability::availability;
     "/v1/tokens" => GET access::list, POST access::create;
     "/v1/tokens/{jti}" => DELETE access::revoke;
     "/v1/keys" => GET access::keys, POST access::rotate;
