@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod coordinator;
 pub mod directory;
+pub mod figures;
 pub mod inside;
 pub mod journal;
 pub mod people;

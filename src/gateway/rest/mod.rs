@@ -5,6 +5,7 @@
 pub mod access;
 pub mod batch;
 pub mod feeds;
+pub mod figures;
 pub mod health;
 pub mod interactions;
 pub mod items;
@@ -32,6 +33,7 @@ routes! {
 
     "/health" => GET health::health;
     "/ready" => GET health::ready;
+    "/metrics" => GET figures::metrics;
     "/user/{id}" => GET people::person;
     "/user/{id}/feed" => GET interactions::of_person;
     "/post/recommendations" => GET feeds::recommendations;
@@ -49,6 +51,7 @@ routes! {
     "/v1/items/{id}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/score" => GET scores::score;
+    "/v1/figures" => GET figures::figures;
     "/v1/availability" => GET items::availability;
     "/v1/tokens" => GET access::list, POST access::create;
     "/v1/tokens/{jti}" => DELETE access::revoke;
