@@ -243,8 +243,12 @@ impl Rates {
     /// switched off are left out.
     #[must_use]
     pub fn refused(&self) -> Vec<(&'static str, u64)> {
-        let tables =
-            [("address", &self.address), ("person", &self.person), ("service", &self.service), ("message", &self.message)];
+        let tables = [
+            ("address", &self.address),
+            ("person", &self.person),
+            ("service", &self.service),
+            ("message", &self.message),
+        ];
         let of = |(name, table): (&'static str, &Option<Table>)| {
             table.as_ref().map(|table| (name, table.refused.load(Ordering::Relaxed)))
         };

@@ -5,7 +5,8 @@ import { test } from "node:test";
 import {
   bell, eigen, ellipse, marginal, posteriorCurve, reach, rows, scale, spanOf, ticks, timeTicks,
 } from "../../static/js/admin/geometry.js";
-import { amount, bytes, short } from "../../static/js/admin/words.js";
+import { amount, bytes, plain, short } from "../../static/js/admin/words.js";
+import { changes } from "../../static/js/accuracy.js";
 import { Trend } from "../../static/js/admin/trend.js";
 import { movements } from "../../static/js/admin/moves.js";
 import { windowsOf } from "../../static/js/admin/windows.js";
@@ -116,5 +117,12 @@ test("numbers are short and honest", () => {
   assert.deepEqual([0, 12, 1234, 12345, 1.5e6, 2.34e9].map(short), ["0", "12", "1,234", "12.3 k", "1.50 M", "2.34 G"]);
   assert.deepEqual([0, 0.01234, 1.5, 123.456, 98765, null].map(amount), ["0", "0.0123", "1.50", "123", "98,765", "\u2013"]);
   assert.deepEqual([512, 1536, 5 * 2 ** 20].map(bytes), ["512 B", "1.5 KiB", "5.0 MiB"]);
+  assert.deepEqual([50, -0.2, 1234.5].map(plain), ["50", "\u22120.2", "1,234.5"]);
   assert.equal(amount(-0.5), "\u22120.500");
+});
+
+test("changes of taste are said in words, and none is not said", () => {
+  assert.deepEqual([0, 1, 2, 5].map(changes).map((words) => words.split(",")[0]), [
+    "", "your taste changed once", "your taste changed twice", "your taste changed 5 times",
+  ]);
 });

@@ -233,3 +233,100 @@ fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
     metric.set_counter(counter);
     metric
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::actors::figures::JournalFigures;
+    use crate::actors::journal::counts::Counted;
+    use crate::actors::server::Score;
+    use crate::domain::time::Millis;
+    use crate::engine::learn::hedge::Hedge;
+
+    fn sample() -> (Figures, Doorway) {
+        let counted = Counted { commits: 4, writes: 11, retries: 1, refused: 2, seconds: 0.25 };
+        let score = Score {
+            labelled: 9,
+            auc: vec![("online", Some(0.75)), ("topics", None), ("model", Some(0.5))],
+            log_loss: Some(0.625),
+            calibration_error: None,
+        };
+        let learned = LearnedFigures { covers: 17, score, hedge: Hedge::default().figures(), bound: 3.5, drifts: 1 };
+        let figures = Figures {
+            at: Millis(1_000),
+            journal: JournalFigures { queued: 3, queue_max: 16, counted },
+            people: 7,
+            active: 5,
+            epoch: 12,
+            items: 40,
+            open: 38,
+            topics: 6,
+            memory: Some(1 << 20),
+            slates_logged: 2,
+            slates_dropped: 1,
+            learned: Some(learned),
+        };
+        (figures, Doorway { sockets: 8, rate_limited: vec![("address", 3), ("person", 0)] })
+    }
+
+    fn text(figures: &Figures, doorway: &Doorway) -> String {
+        TextEncoder::new().encode_to_string(&families(figures, doorway)).unwrap()
+    }
+
+    #[test]
+    fn every_figure_is_a_series_and_unknown_ones_are_none() {
+        let (figures, doorway) = sample();
+        let said = text(&figures, &doorway);
+        for line in [
+            "eddyline_journal_queued 3",
+            "eddyline_journal_writes_total 11",
+            "eddyline_journal_commit_seconds_sum 0.25",
+            "eddyline_journal_commit_seconds_count 4",
+            "eddyline_rate_limited_total{bucket=\"address\"} 3",
+            "eddyline_world_epoch 12",
+            "eddyline_memory_bytes 1048576",
+            "eddyline_auc{score=\"online\"} 0.75",
+            "eddyline_hedge_serving{expert=\"blend\"} 1",
+            "eddyline_hedge_bound_nats 3.5",
+            "eddyline_drift_alarms 1",
+        ] {
+            assert!(said.lines().any(|one| one == line), "{line} is not in:\n{said}");
+        }
+        assert!(!said.contains("topics\"}") && !said.contains("calibration"), "what is unknown is not 0:\n{said}");
+        let silent = text(&Figures { learned: None, memory: None, ..figures }, &doorway);
+        assert!(!silent.contains("hedge") && !silent.contains("memory") && silent.contains("eddyline_people 7"));
+    }
+
+    #[test]
+    fn the_json_says_the_same() {
+        let (figures, doorway) = sample();
+        let said = as_json(&figures, &doorway);
+        for (pointer, expected) in [
+            ("/journal/writes", json!(11)),
+            ("/people/active", json!(5)),
+            ("/rate_limited/address", json!(3)),
+            ("/learned/auc/topics", Value::Null),
+            ("/learned/log_loss", json!(0.625)),
+            ("/learned/hedge/bound", json!(3.5)),
+            ("/learned/hedge/leader", Value::Null),
+        ] {
+            assert_eq!(said.pointer(pointer), Some(&expected), "{pointer} in {said}");
+        }
+        assert_eq!(as_json(&Figures { learned: None, ..figures }, &doorway)["learned"], Value::Null);
+    }
+
+    #[test]
+    fn every_series_is_in_the_manual_and_the_manual_names_no_other() {
+        let (mut figures, doorway) = sample();
+        if let Some(learned) = &mut figures.learned {
+            learned.score.calibration_error = Some(0.0);
+        }
+        let said: Vec<String> = families(&figures, &doorway).iter().map(|family| family.name().to_owned()).collect();
+        let manual = include_str!("../../../docs/operations.md");
+        let rows: Vec<&str> =
+            manual.lines().filter_map(|line| line.strip_prefix("| `eddyline_")?.split(['`', '{']).next()).collect();
+        let rows: Vec<String> = rows.into_iter().map(|row| format!("eddyline_{row}")).collect();
+        assert_eq!(said, rows, "left: the series, right: docs/operations.md");
+    }
+}

@@ -2,7 +2,7 @@
 
 import { picture } from "../element.js";
 import { path, ticks } from "./geometry.js";
-import { amount } from "./words.js";
+import { plain } from "./words.js";
 
 /** Draws anew whenever the place changes its width: `draw(width)` returns the new content of `place`. */
 export class Drawing {
@@ -38,16 +38,18 @@ export function sheet(width, height, label, ...children) {
 /** Marks of both axes with fine lines, within a box of pixels. */
 export function axes(box, across, up, spanAcross, spanUp, names = ["", ""]) {
   const parts = [];
-  const room = { across: Math.max(2, Math.floor((box.right - box.left) / 90)), up: Math.max(2, Math.floor((box.bottom - box.top) / 60)) };
+  const room = { across: Math.max(2, Math.floor((box.right - box.left) / 75)), up: Math.max(2, Math.floor((box.bottom - box.top) / 50)) };
   for (const value of ticks(spanAcross, room.across)) {
     const x = across(value).toFixed(1);
     parts.push(picture("path", { class: "rule", d: `M${x} ${box.top}V${box.bottom}` }));
-    parts.push(picture("text", { class: "mark", x, y: box.bottom + 16, "text-anchor": "middle" }, amount(value)));
+    // The last one would stand over the edge.
+    const anchor = x > box.right - 14 ? "end" : "middle";
+    parts.push(picture("text", { class: "mark", x, y: box.bottom + 16, "text-anchor": anchor }, plain(value)));
   }
   for (const value of ticks(spanUp, room.up)) {
     const y = up(value).toFixed(1);
     parts.push(picture("path", { class: "rule", d: `M${box.left} ${y}H${box.right}` }));
-    parts.push(picture("text", { class: "mark", x: box.left - 6, y: Number(y) + 4, "text-anchor": "end" }, amount(value)));
+    parts.push(picture("text", { class: "mark", x: box.left - 6, y: Number(y) + 4, "text-anchor": "end" }, plain(value)));
   }
   const [nameAcross, nameUp] = names;
   if (nameAcross) parts.push(picture("text", { class: "axis", x: box.right, y: box.bottom + 32, "text-anchor": "end" }, nameAcross));

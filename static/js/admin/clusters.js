@@ -126,7 +126,7 @@ function drawn(fit, x, y, width) {
     ...moves.map(({ from, to }) => arrow(place(from), place(to))),
     ...rings.map(({ id, mean }) => {
       const [left, top] = place([mean[x], mean[y]]);
-      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top + 5).toFixed(1), "text-anchor": "middle" }, String(id));
+      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top - 9).toFixed(1), "text-anchor": "middle" }, String(id));
     }),
   );
 }

@@ -40,10 +40,10 @@ export class Figures {
     this.#list = list;
     this.#tiles = TILES.map((tile) => {
       const value = element("span", { class: "number tile-value" }, "\u2013");
-      const more = element("span", { class: "quiet tile-more" });
+      const note = element("span", { class: "quiet tile-more" });
       const curve = spark(`${tile.name}, the last three minutes`);
-      const node = element("div", { class: "tile" }, element("dt", {}, tile.name), element("dd", {}, value, more, curve.svg));
-      return { ...tile, node, value, more, curve, trend: new Trend() };
+      const node = element("div", { class: "tile" }, element("dt", {}, tile.name), element("dd", {}, value, note, curve.svg));
+      return { ...tile, node, value, note, curve, trend: new Trend() };
     });
     this.#list.append(...this.#tiles.map(({ node }) => node));
   }
@@ -53,7 +53,7 @@ export class Figures {
       tile.trend.add(figures.at, tile.of(figures));
       const values = tile.rate ? tile.trend.rates() : tile.trend.values();
       setText(tile.value, tile.say(tile.rate ? (values.at(-1) ?? null) : (tile.of(figures) ?? null)));
-      setText(tile.more, tile.more(figures));
+      setText(tile.note, tile.more(figures));
       tile.curve.draw(normal(values), -1);
     }
   }

@@ -22,6 +22,9 @@ export function amount(value) {
   return minus(value.toPrecision(3));
 }
 
+/** A mark of an axis: no more digits than it has. */
+export const plain = (value) => minus(value.toLocaleString("en", { maximumSignificantDigits: 6 }));
+
 export function bytes(count) {
   if (count === null || count === undefined) return NONE;
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
