@@ -8,7 +8,7 @@ import {
 import { amount, bytes, plain, short } from "../../static/js/admin/words.js";
 import { changes } from "../../static/js/accuracy.js";
 import { Trend } from "../../static/js/admin/trend.js";
-import { movements } from "../../static/js/admin/moves.js";
+import { clusterOf, movements } from "../../static/js/admin/moves.js";
 import { windowsOf } from "../../static/js/admin/windows.js";
 
 const near = (left, right, within = 1e-9) => assert.ok(Math.abs(left - right) <= within, `${left} is not ${right}`);
@@ -100,6 +100,12 @@ test("movements join the clusters of two fits by their ids", () => {
   const before = [{ id: 3, mean: [4, 6, 9] }, { id: 4, mean: [1, 1, 1] }];
   assert.deepEqual(movements(now, before, 0, 1), [{ id: 3, from: [4, 6], to: [1, 2] }]);
   assert.deepEqual(movements(now, null, 0, 1), []);
+  assert.deepEqual(movements(now, [{ id: 3, mean: [4] }], 0, 1), [], "a fit of other columns says nothing");
+});
+
+test("who is in no cluster", () => {
+  const points = [{ cluster: 0, outlier: false }, { cluster: 2, outlier: 0.01 }, { cluster: 2, outlier: true }, { cluster: null, outlier: 0.9 }, {}];
+  assert.deepEqual(points.map(clusterOf), [0, 2, null, null, null]);
 });
 
 test("windows are read from a span and from what is on now", () => {

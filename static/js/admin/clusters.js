@@ -3,7 +3,7 @@
 import { element, picture, setText } from "../element.js";
 import { Drawing, axes, sheet } from "./canvas.js";
 import { ellipse, marginal, path, scale, spanOf } from "./geometry.js";
-import { movements } from "./moves.js";
+import { clusterOf, movements } from "./moves.js";
 import { amount, clock, short } from "./words.js";
 
 const MOVED_PIXELS = 3;
@@ -101,10 +101,12 @@ function drawn(fit, x, y, width) {
 
   const dots = new Map();
   let crosses = "";
-  for (const { values, cluster, outlier } of points) {
+  for (const point of points) {
+    const { values } = point;
+    const cluster = clusterOf(point);
     const [left, top] = place([values[x], values[y]]).map((pixel) => pixel.toFixed(1));
     // A line without length and with round ends is a dot: one path per cluster draws thousands.
-    if (outlier || cluster === null || cluster === undefined) crosses += `M${left} ${top}m-3-3l6 6m0-6l-6 6`;
+    if (cluster === null) crosses += `M${left} ${top}m-3-3l6 6m0-6l-6 6`;
     else dots.set(cluster, `${dots.get(cluster) ?? ""}M${left} ${top}h0`);
   }
   const label = `${fit.clusters.length} clusters over ${nameOf(fit.columns[x])} and ${nameOf(fit.columns[y])}; the table says the same in figures`;

@@ -39,7 +39,7 @@ export class Experts {
         element(
           "div",
           { class: `bar-row${expert ? "" : " ours"}${key === hedge.best ? " best" : ""}`, title: `${amount(loss)} nats in all` },
-          element("span", { class: "bar-name" }, name, key === hedge.best && element("span", { class: "quiet" }, " best alone")),
+          element("span", { class: "bar-name" }, name, key === hedge.best && element("span", { class: "quiet" }, " best")),
           element("span", { class: "bar-track", "aria-hidden": "true" }, element("span", { class: "bar-fill", "--share": loss / most })),
           element("span", { class: "number" }, (loss / hedge.rounds).toFixed(4)),
         ),

@@ -59,7 +59,8 @@ export class Timeline {
       .sort((left, right) => left.from - right.from || left.to - right.to);
     const on = within.filter(({ from, to }) => from <= now && to > now).length;
     const later = within.filter(({ from }) => from > now).length;
-    const words = `${short(on)} on now${this.#nowOnly ? "; what comes next this server does not list" : `, ${short(later)} to come, ${short(within.length - on - later)} over`}.`;
+    const more = answer.total > LIMIT && !this.#nowOnly ? ` The first ${short(LIMIT)} of ${short(answer.total)}.` : "";
+    const words = `${short(on)} on now${this.#nowOnly ? "; what comes next this server does not list" : `, ${short(later)} to come, ${short(within.length - on - later)} over`}.${more}`;
     setText(this.#parts.words, words);
     this.#drawing.show((width) => drawn(within, span, now, width, words));
   }
