@@ -295,7 +295,7 @@ mod tests {
         }
         assert!(!said.contains("topics\"}") && !said.contains("calibration"), "what is unknown is not 0:\n{said}");
         let silent = text(&Figures { learned: None, memory: None, ..figures }, &doorway);
-        assert!(!silent.contains("hedge") && !silent.contains("memory") && silent.contains("eddyline_people 7"));
+        assert!(!silent.contains("hedge") && !silent.contains("memory_bytes") && silent.contains("eddyline_people 7"));
     }
 
     #[test]
