@@ -65,7 +65,7 @@ pub struct Learned {
     /// What was predicted before learning.
     pub predicted: Predicted,
     /// What it teaches those who learn from everybody; `None` where nothing follows from it.
-    pub lesson: Option<Lesson>,
+    pub lesson: Option<Box<Lesson>>,
 }
 
 /// What an interaction teaches the shared learners: computed by the person's actor against the shared weights as they

@@ -45,6 +45,8 @@ pub struct LearnSettings {
     pub blend: Blend,
     /// Step of the blend's shared weights, before AdaGrad's scaling.
     pub blend_step: f32,
+    /// Experts that are left out: they say nothing, and nothing is learned of them.
+    pub without: Vec<Expert>,
     /// How many available items a choice is compared with, where nothing is known of what was shown.
     pub negatives: u16,
     /// Exploration and the list stage.
@@ -162,6 +164,7 @@ impl Default for LearnSettings {
             forget_half_life_ms: 30 * DAY_MS,
             freshness_half_ms: 24 * HOUR_MS,
             blend_step: 0.1,
+            without: Vec::new(),
             negatives: 24,
             blend: Blend::default(),
             rank: RankSettings::default(),

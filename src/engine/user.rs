@@ -539,7 +539,7 @@ impl UserState {
             predicted,
             lesson: signal.map(|signal| {
                 let author = item.author.as_ref().map(|author| author.id);
-                Lesson { author, ..self.lesson(interaction, signal, &rows, world, at) }
+                Box::new(Lesson { author, ..self.lesson(interaction, signal, &rows, world, at) })
             }),
         }
     }

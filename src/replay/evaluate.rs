@@ -11,7 +11,9 @@ use std::time::Instant;
 use super::log::Log;
 use super::prequential::{self, Outcome, Plan};
 use super::rankers::{self, Ranker, labels};
-use super::report::{Labelled, Leak, LogReport, Moment, RankerReport, Regret, Report, RewardReport, Throughput};
+use super::report::{
+    HedgeReport, Labelled, Leak, LogReport, Moment, RankerReport, Regret, Report, RewardReport, Throughput,
+};
 use super::test_then_learn::{self, LabelFigures};
 use crate::domain::time::Millis;
 use crate::engine::settings::LearnSettings;
@@ -79,8 +81,11 @@ pub fn prequential(
     let plan = Plan::new(log, &settings.signals, test_from, options.test_only);
     let found = ranked(&plan, settings, options, each, prequential::replay)?;
     let mut report = new_report(log, options, "prequential", test_from, started.elapsed().as_secs_f64(), &found);
+    let hedge = found.iter().map(|(_, outcome, _)| outcome.hedge.clone()).find(|series| !series.is_empty());
+    let hedge = hedge.unwrap_or_default();
     report.rankers = found.into_iter().map(|(name, _, report)| (name.to_owned(), report)).collect();
-    report.regret = Regret::of_rankers(&report.rankers);
+    report.regret = Regret::of_hedge(&hedge).or_else(|| Regret::of_rankers(&report.rankers));
+    report.hedge = hedge.last().map(|(_, figures)| HedgeReport::new(figures));
     Ok(report)
 }
 

@@ -14,6 +14,7 @@ use super::metrics::{PerPerson, Promises, Rank, Sums};
 use super::rankers::Ranker;
 use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
+use crate::engine::learn::hedge::HedgeFigures;
 
 /// Buckets of the figures over time.
 pub const BUCKETS: usize = 50;
@@ -160,6 +161,8 @@ pub struct Outcome {
     pub available: u64,
     /// Of logs of presence.
     pub reward: Reward,
+    /// What the experts of the ranker lost so far, now and then; empty for those without.
+    pub hedge: Vec<(Millis, HedgeFigures)>,
     /// Wall time.
     pub seconds: f64,
 }
@@ -184,6 +187,7 @@ pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> O
     let mut outcome = Outcome::new(log.users.len());
     let (mut walk, mut scores, mut told) = (log.availability.walk(), Vec::new(), 0);
     let judges = ranker.is_log_odds();
+    let mut hedged = Millis::MIN;
     for (now, range) in &plan.steps {
         let edges = walk.move_to(*now);
         ranker.begin(*now, edges);
@@ -210,6 +214,13 @@ pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> O
         }
         for index in range.clone() {
             ranker.learn(index);
+        }
+        let is_last = range.end == log.rows.len();
+        if (outcome.hedge.is_empty() || plan.bucket(*now) != plan.bucket(hedged) || is_last)
+            && let Some(figures) = ranker.hedge()
+        {
+            hedged = *now;
+            outcome.hedge.push((*now, figures));
         }
         if is_test && log.has_presence {
             reward(plan, *now, &walk, ranker, &mut scores, &mut outcome.reward);
@@ -269,6 +280,7 @@ impl Outcome {
             unavailable: 0,
             available: 0,
             reward: Reward::default(),
+            hedge: Vec::new(),
             seconds: 0.0,
         }
     }

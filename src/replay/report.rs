@@ -11,6 +11,8 @@ use serde::Serialize;
 use super::metrics::{PromisesReport, Splits};
 use super::prequential::Reward;
 use super::test_then_learn::LabelFigures;
+use crate::domain::time::Millis;
+use crate::engine::learn::hedge::{self, HedgeFigures};
 
 /// A whole report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -44,6 +46,9 @@ pub struct Report {
     /// What was lost over time against the best single baseline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regret: Option<Regret>,
+    /// What the experts of the model lost, each alone, and what was served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<HedgeReport>,
     /// Rows per second of wall time; absent where nothing was timed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<Throughput>,
@@ -181,7 +186,62 @@ pub struct RegretPoint {
     pub value: f64,
 }
 
+/// Cumulative log loss in nats over all lessons of the log, each predicted before it was learned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct HedgeReport {
+    /// Lessons.
+    pub rounds: u64,
+    /// Of each expert alone, as one would write it by hand.
+    pub experts: BTreeMap<String, f64>,
+    /// Of the blend.
+    pub blend: f64,
+    /// Of the fixed-share Hedge over experts and blend.
+    pub mixture: f64,
+    /// Of what was served: the blend, or an expert while that one led.
+    pub served: f64,
+    /// The best single expert in hindsight.
+    pub best: String,
+    /// Served, less the best single expert: negative when the blend gained.
+    pub regret: f64,
+    /// The most by which the mixture may exceed the best single expert, whatever happens.
+    pub bound: f64,
+}
+
+impl HedgeReport {
+    /// Of the engine's figures.
+    #[must_use]
+    pub fn new(figures: &HedgeFigures) -> HedgeReport {
+        HedgeReport {
+            rounds: figures.rounds,
+            experts: figures.experts.iter().map(|(expert, loss)| (expert.name().to_owned(), *loss)).collect(),
+            blend: figures.blend,
+            mixture: figures.mixture,
+            served: figures.served,
+            best: figures.best.name().to_owned(),
+            regret: figures.regret,
+            bound: hedge::bound(figures.rounds),
+        }
+    }
+}
+
 impl Regret {
+    /// In log loss, against the expert that is the best single one at the end; `None` without figures.
+    #[must_use]
+    pub fn of_hedge(series: &[(Millis, HedgeFigures)]) -> Option<Regret> {
+        let best = series.last()?.1.best;
+        let loss_of_best = |figures: &HedgeFigures| {
+            figures.experts.iter().find(|(expert, _)| *expert == best).map_or(0.0, |(_, loss)| *loss)
+        };
+        let point = |(at, figures): &(Millis, HedgeFigures)| RegretPoint {
+            from_ms: at.0,
+            value: figures.served - loss_of_best(figures),
+        };
+        Some(Regret {
+            what: format!("log loss in nats of what was served, less that of {}, the best single expert", best.name()),
+            points: series.iter().map(point).collect(),
+        })
+    }
+
     /// In NDCG@10 summed over rows, against the baseline that was best over all rows; `None` without both.
     #[must_use]
     pub fn of_rankers(rankers: &BTreeMap<String, RankerReport>) -> Option<Regret> {

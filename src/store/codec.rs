@@ -213,7 +213,7 @@ impl<'a> JournalRow<'a> {
             },
             features: self.features.as_deref().and_then(floats_from_bytes).ok_or("features")?,
             predicted: Predicted { online, topics, model },
-            lesson: self.lesson.as_deref().map(postcard::from_bytes).transpose().map_err(|_| "lesson")?,
+            lesson: self.lesson.as_deref().map(postcard::from_bytes).transpose().map_err(|_| "lesson")?.map(Box::new),
         })
     }
 }
@@ -383,7 +383,7 @@ mod tests {
         (
             (any::<u32>(), any::<u32>(), prop::sample::select(Kind::ALL.to_vec()), option::of(any::<u32>())),
             (option::of(shown), option::of(signal), any_topics(), any::<u32>(), any::<u32>()),
-            (vec(any_float(), 0..12), predicted, option::of(any_lesson())),
+            (vec(any_float(), 0..12), predicted, option::of(any_lesson().prop_map(Box::new))),
         )
             .prop_map(
                 |(

@@ -18,7 +18,9 @@ const HALF_LIFE_MS: f32 = 6.0 * HOUR_MS as f32;
 
 /// By person; `None` for those who were nowhere yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Lately(Vec<Arc<Vec<Option<(ItemId, Millis)>>>>);
+pub struct Lately(Vec<Arc<Chunk>>);
+
+type Chunk = Vec<Option<(ItemId, Millis)>>;
 
 impl Lately {
     /// Went there.

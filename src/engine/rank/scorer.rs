@@ -198,6 +198,10 @@ impl<'a> Scorer<'a> {
                 Segment::New
             }
         };
+        for expert in &self.world.settings().without {
+            let (begin, end) = range(*expert);
+            out[begin..end].fill(0.0);
+        }
         Row { features: out, segment }
     }
 

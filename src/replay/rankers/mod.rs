@@ -20,6 +20,7 @@ use std::sync::Arc;
 use super::log::Log;
 use super::log::availability::Edge;
 use crate::domain::time::{DAY_MS, Millis};
+use crate::engine::learn::hedge::HedgeFigures;
 use crate::engine::settings::LearnSettings;
 
 /// Orders what is available for a person; higher scores come first.
@@ -40,6 +41,11 @@ pub trait Ranker: Send {
 
     /// Learns row `index` of the log.
     fn learn(&mut self, index: usize);
+
+    /// What its experts lost so far; only of the engine.
+    fn hedge(&self) -> Option<HedgeFigures> {
+        None
+    }
 }
 
 /// Names of all rankers, in the order of reports.

@@ -13,6 +13,7 @@ use crate::domain::items::{Author, Embedding};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::domain::windows::{Window, Windows};
 use crate::engine::coordinator::{Draft, ItemWrite};
+use crate::engine::learn::hedge::HedgeFigures;
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::UserEvent;
 use crate::replay::log::availability::Edge;
@@ -187,5 +188,9 @@ impl Ranker for Model<'_> {
 
     fn learn(&mut self, index: usize) {
         self.act(index);
+    }
+
+    fn hedge(&self) -> Option<HedgeFigures> {
+        Some(self.offline.coordinator().hedge())
     }
 }

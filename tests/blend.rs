@@ -1,0 +1,176 @@
+//! The blend as people meet it: strangers, newcomers, changes of taste, and worlds in which nothing can be learned.
+//!
+//! Invariant under test: what is served is never worse than decayed popularity by more than the bound of the Hedge, and a
+//! blend that loses is not served.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+
+use eddyline::domain::feeds::Expert;
+use eddyline::domain::ids::{ItemId, Key, Position, UserId};
+use eddyline::domain::interactions::{Interaction, Kind};
+use eddyline::domain::items::Embedding;
+use eddyline::domain::time::{HOUR_MS, MINUTE_MS, Millis};
+use eddyline::domain::windows::{Window, Windows};
+use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
+use eddyline::engine::learn::hedge::{HedgeFigures, bound};
+use eddyline::engine::settings::LearnSettings;
+use eddyline::engine::user::{Effect, UserEvent, UserState};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const ITEMS: u32 = 40;
+
+/// A small network of live channels, driven by hand.
+struct Town {
+    coordinator: CoordinatorState,
+    people: Vec<UserState>,
+    now: Millis,
+    position: u64,
+}
+
+impl Town {
+    fn new(people: u32) -> Town {
+        let mut coordinator = CoordinatorState::new(1, Arc::new(LearnSettings::default()));
+        let drafts = (0..ITEMS).map(|id| {
+            let windows = Windows::new(vec![Window { start: Millis(0), stop: None }]).unwrap();
+            let draft = Draft {
+                key: Key::of_number(id),
+                author: None,
+                topics: None,
+                text: Some("".into()),
+                embedding: Some(Embedding::new(vec![1.0], 1).unwrap()),
+                created: Some(Millis(0)),
+                windows: Some(windows),
+            };
+            (draft, ItemWrite::Create)
+        });
+        coordinator.apply(CoordinatorEvent::Items(drafts.collect()), Millis(0));
+        let people = (0..people).map(|id| UserState::new(UserId(id))).collect();
+        Town { coordinator, people, now: Millis(HOUR_MS), position: 0 }
+    }
+
+    fn goes(&mut self, user: usize, item: u32) {
+        self.now = self.now.plus(MINUTE_MS);
+        self.position += 1;
+        let id = Key::new(&format!("e{}", self.position)).unwrap();
+        let (item, at) = (ItemId(item), self.now);
+        let event = Interaction { id, item, kind: Kind::Watch, dwell_ms: None, at, shown: None, passed: Vec::new() };
+        let effects = self.people[user].apply(UserEvent::Interacted(event), self.coordinator.world(), at);
+        for effect in effects {
+            if let Effect::Journal(entry) = effect {
+                self.coordinator.fold(Position(self.position), &entry);
+            }
+        }
+        self.coordinator.apply(CoordinatorEvent::Tick, at);
+    }
+
+    fn hedge(&self) -> HedgeFigures {
+        self.coordinator.hedge()
+    }
+
+    fn best(&self, person: &UserState) -> u32 {
+        let items: Vec<ItemId> = (0..ITEMS).map(ItemId).collect();
+        let mut scores = Vec::new();
+        person.score_items(self.coordinator.world(), &items, self.now, &mut scores);
+        (0..ITEMS).max_by(|a, b| scores[*a as usize].total_cmp(&scores[*b as usize])).unwrap()
+    }
+}
+
+fn lost(figures: &HedgeFigures, expert: Expert) -> f64 {
+    figures.experts.iter().find(|(one, _)| *one == expert).unwrap().1
+}
+
+/// Zipf's law over the channels, shifted by `by`.
+fn popular(random: &mut ChaCha8Rng, by: u32) -> u32 {
+    let total: f64 = (1..=ITEMS).map(|rank| 1.0 / f64::from(rank)).sum();
+    let mut left = random.random::<f64>() * total;
+    for rank in 1..=ITEMS {
+        left -= 1.0 / f64::from(rank);
+        if left <= 0.0 {
+            return (rank - 1 + by) % ITEMS;
+        }
+    }
+    ITEMS - 1
+}
+
+/// In every world what is served stays within the bound of decayed popularity, and of the best single expert.
+#[test]
+fn never_worse_than_popularity_by_more_than_the_bound() {
+    type Chooses = fn(&mut ChaCha8Rng, u32, usize) -> u32;
+    let worlds: [(&str, Chooses); 4] = [
+        ("nothing but popularity", |random, _, _| popular(random, 0)),
+        ("chance", |random, _, _| random.random_range(0..ITEMS)),
+        ("popularity turns round every 400 visits", |random, n, _| popular(random, (n / 400) * 17)),
+        ("everybody has a home", |random, _, user| {
+            if random.random::<f64>() < 0.8 { (user as u32 * 7) % ITEMS } else { popular(random, 0) }
+        }),
+    ];
+    for (name, chooses) in worlds {
+        let mut random = ChaCha8Rng::seed_from_u64(7);
+        let mut town = Town::new(50);
+        for n in 0..2_400 {
+            let user = random.random_range(0..50);
+            let item = chooses(&mut random, n, user);
+            town.goes(user, item);
+        }
+        let figures = town.hedge();
+        let popularity = lost(&figures, Expert::Popularity);
+        let slack = bound(figures.rounds);
+        assert!(figures.mixture <= popularity + slack, "{name}: {figures:?}");
+        assert!(figures.served <= popularity + slack, "{name}: served {} of {popularity}", figures.served);
+    }
+}
+
+/// Where habits are everything, the blend finds them, and gains on every single expert.
+#[test]
+fn habits_are_found() {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let mut town = Town::new(30);
+    for _ in 0..1_500 {
+        let user = random.random_range(0..30_usize);
+        let item = if random.random::<f64>() < 0.9 { (user as u32 * 7) % ITEMS } else { popular(&mut random, 0) };
+        town.goes(user, item);
+    }
+    assert!(town.hedge().regret < 0.0, "{:?}", town.hedge());
+    let at_home = (0..30).filter(|user| town.best(&town.people[*user]) == (*user as u32 * 7) % ITEMS).count();
+    assert!(at_home >= 28, "{at_home} of 30");
+}
+
+/// Somebody of whom nothing is known gets what is popular; a channel that nobody knows yet is not on top.
+#[test]
+fn strangers_get_what_is_popular() {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let mut town = Town::new(20);
+    for _ in 0..800 {
+        let user = random.random_range(0..20);
+        let item = popular(&mut random, 0) / 2;
+        town.goes(user, item);
+    }
+    let stranger = UserState::new(UserId(999));
+    assert!(town.best(&stranger) <= 2, "{}", town.best(&stranger));
+}
+
+/// Who goes where I go also goes there: a channel that this person never saw comes up by those who share the others.
+#[test]
+fn companions_lead_to_new_places() {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let mut town = Town::new(60);
+    // Two circles with channels of their own: even and odd ones.
+    for _ in 0..3_000 {
+        let user = random.random_range(0..60_usize);
+        let item = random.random_range(0..10) * 2 + (user as u32 % 2);
+        town.goes(user, item);
+    }
+    // Somebody new goes to three of the even ones.
+    town.people.push(UserState::new(UserId(60)));
+    for item in [0, 2, 4] {
+        town.goes(60, item);
+    }
+    let items: Vec<ItemId> = (0..20).map(ItemId).collect();
+    let mut scores = Vec::new();
+    town.people[60].score_items(town.coordinator.world(), &items, town.now, &mut scores);
+    let unseen = |odd: u32| (0..10).map(move |k| k * 2 + odd).filter(|item| ![0, 2, 4].contains(item));
+    let mean = |odd: u32| unseen(odd).map(|item| scores[item as usize]).sum::<f32>() / unseen(odd).count() as f32;
+    assert!(mean(0) > mean(1) + 0.5, "theirs {} others {}", mean(0), mean(1));
+}
