@@ -7,6 +7,7 @@ pub mod audience;
 pub mod clock;
 pub mod coordinator;
 pub mod directory;
+pub mod figures;
 pub mod inside;
 pub mod journal;
 pub mod people;

@@ -119,6 +119,17 @@ pub struct Score {
     pub calibration_error: Option<f64>,
 }
 
+impl Score {
+    pub(super) fn of(GlobalScores { online, topics, model, progress }: &GlobalScores) -> Score {
+        Score {
+            labelled: progress.count(),
+            auc: vec![("online", online.auc()), ("topics", topics.auc()), ("model", model.auc())],
+            log_loss: progress.log_loss(),
+            calibration_error: progress.ece(),
+        }
+    }
+}
+
 /// A store that does not answer within this is not ready.
 const HEALTH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -491,13 +502,7 @@ impl Server {
         let coordinator = self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
         let (done, wait) = oneshot::channel();
         coordinator.do_send(AskScore(done));
-        let GlobalScores { online, topics, model, progress } = wait.await.map_err(|_| Refusal::busy(1_000))?;
-        Ok(Score {
-            labelled: progress.count(),
-            auc: vec![("online", online.auc()), ("topics", topics.auc()), ("model", model.auc())],
-            log_loss: progress.log_loss(),
-            calibration_error: progress.ece(),
-        })
+        Ok(Score::of(&wait.await.map_err(|_| Refusal::busy(1_000))?))
     }
 
     /// Newest first.

@@ -55,6 +55,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
 
     let journal_arbiter = Arbiter::new();
     let journal = Journal::new(parts.store.clone());
+    let counts = journal.counts();
     let journal = Journal::start_in_arbiter(&journal_arbiter.handle(), move |_| journal);
     let (slates, slate_queue) = slates(parts.slates);
     journal_arbiter.spawn(slate_queue.run(parts.store.clone(), parts.clock.clone()));
@@ -66,7 +67,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         world: ArcSwap::from_pointee(state.world().clone()),
         people: known,
         directory: Directory::new(people_arbiters),
-        journal: JournalHandle::new(journal.clone(), parts.limits.journal_queue),
+        journal: JournalHandle::new(journal.clone(), parts.limits.journal_queue, counts),
         slates,
         coordinator: OnceLock::new(),
         limits: parts.limits,

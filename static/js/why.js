@@ -2,7 +2,7 @@
 
 import { element } from "./element.js";
 
-const WORDS = {
+export const WORDS = {
   online: "Your yes and no",
   topic: "Your topic weight",
   freshness: "How new it is",

@@ -1,4 +1,4 @@
-//! Messages for `Coordinator`. From the door: `Change`, `Erase`, `AskScore`. From the journal: `Journalled`. From the server's
+//! Messages for `Coordinator`. From the door: `Change`, `Erase`, `AskScore`, `AskFigures`. From the journal: `Journalled`. From the server's
 //! end: `SaveNow`.
 //!
 //! Invariant: what changes the catalogue or follows from the journal holds its places in the journal's queue until it
@@ -13,6 +13,7 @@ use crate::actors::journal::Reservation;
 use crate::domain::ids::{Position, UserId};
 use crate::domain::journal::Entry;
 use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Written};
+use crate::engine::learn::hedge::HedgeFigures;
 
 /// Change the catalogue. Answered when durable; the places in the journal's queue are taken before it is sent.
 #[derive(Message)]
@@ -53,6 +54,24 @@ pub struct Journalled {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskScore(pub oneshot::Sender<GlobalScores>);
+
+/// Figures over everybody, for whoever looks after the server.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskFigures(pub oneshot::Sender<Learned>);
+
+/// What the coordinator has learned, in figures.
+#[derive(Clone, Debug)]
+pub struct Learned {
+    /// Last entry of the journal that it has folded.
+    pub covers: Position,
+    /// Progressive figures.
+    pub scores: GlobalScores,
+    /// Who predicts best.
+    pub hedge: HedgeFigures,
+    /// How often the blend's loss drifted so far that it was made to learn faster.
+    pub drifts: u32,
+}
 
 /// Save what was folded; answered when it is saved.
 #[derive(Message)]

@@ -92,6 +92,7 @@ impl Hedge {
             served: self.served,
             best: Expert::ALL[best],
             regret: self.served - self.losses[best],
+            leader: self.leader(),
         }
     }
 }
@@ -113,6 +114,8 @@ pub struct HedgeFigures {
     pub best: Expert,
     /// Loss of what was served over that of the best single expert: below 0, the blend gains.
     pub regret: f64,
+    /// The expert that is served alone now; `None`: the blend is.
+    pub leader: Option<Expert>,
 }
 
 /// Most by which the mixture may exceed the best single expert after so many rounds; nats.

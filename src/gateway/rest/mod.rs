@@ -6,6 +6,7 @@ pub mod access;
 pub mod availability;
 pub mod batch;
 pub mod feeds;
+pub mod figures;
 pub mod health;
 pub mod interactions;
 pub mod items;
@@ -33,6 +34,7 @@ routes! {
 
     "/health" => GET health::health;
     "/ready" => GET health::ready;
+    "/metrics" => GET figures::metrics;
     "/user/{id}" => GET people::person;
     "/user/{id}/feed" => GET interactions::of_person;
     "/post/recommendations" => GET feeds::recommendations;
@@ -51,6 +53,7 @@ routes! {
     "/v1/items/{id}/audience" => GET availability::audience;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/score" => GET scores::score;
+    "/v1/figures" => GET figures::figures;
     "/v1/availability" => GET availability::availability;
     "/v1/tokens" => GET access::list, POST access::create;
     "/v1/tokens/{jti}" => DELETE access::revoke;
