@@ -13,7 +13,7 @@ use eddyline::domain::items::Embedding;
 use eddyline::domain::time::{HOUR_MS, MINUTE_MS, Millis};
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
-use eddyline::engine::learn::hedge::{HedgeFigures, bound};
+use eddyline::engine::learn::hedge::{HedgeFigures, bound, hesitation};
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::user::{Effect, UserEvent, UserState};
 use rand::{RngExt, SeedableRng};
@@ -118,7 +118,9 @@ fn never_worse_than_popularity_by_more_than_the_bound() {
         let popularity = lost(&figures, Expert::Popularity);
         let slack = bound(figures.rounds);
         assert!(figures.mixture <= popularity + slack, "{name}: {figures:?}");
-        assert!(figures.served <= popularity + slack, "{name}: served {} of {popularity}", figures.served);
+        // One change of leader to get away from a blend that loses, and one back.
+        let served = popularity + slack + 2.0 * hesitation();
+        assert!(figures.served <= served, "{name}: served {}, at most {served}", figures.served);
     }
 }
 

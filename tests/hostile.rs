@@ -212,6 +212,29 @@ fn frames() -> Vec<(&'static str, String, Blame)> {
         ),
         ("a topic twice", r#"{"type":"configure","topics":{"a":0.5,"a":0.6}}"#.into(), blame(BAD_FIELD, "topics")),
         ("topics as a list", r#"{"type":"configure","topics":["a"]}"#.into(), blame(BAD_FIELD, "topics")),
+        // live
+        ("live without an item", r#"{"type":"live","id":"h-4","on":true}"#.into(), blame(BAD_FIELD, "item")),
+        ("live without on", r#"{"type":"live","id":"h-4","item":"item-1"}"#.into(), blame(BAD_FIELD, "on")),
+        (
+            "live, on is a word",
+            r#"{"type":"live","id":"h-4","item":"item-1","on":"yes"}"#.into(),
+            blame(BAD_FIELD, "on"),
+        ),
+        (
+            "live of nothing known",
+            r#"{"type":"live","id":"h-4","item":"nowhere","on":true}"#.into(),
+            blame(&["unknown_item"], "item"),
+        ),
+        (
+            "off air though always available",
+            r#"{"type":"live","id":"h-4","item":"item-1","on":false}"#.into(),
+            blame(&["conflict"], "item"),
+        ),
+        (
+            "live with a window",
+            r#"{"type":"live","id":"h-4","item":"item-1","on":true,"until":5}"#.into(),
+            blame(BAD_FIELD, "until"),
+        ),
         // more, drawn, ping
         ("more after -1", r#"{"type":"more","after":-1}"#.into(), blame(BAD_FIELD, "after")),
         ("more after 1,001", r#"{"type":"more","after":1001}"#.into(), blame(OUT_OF_RANGE, "after")),
@@ -363,6 +386,10 @@ fn requests() -> Vec<Row> {
             blame(OUT_OF_RANGE, "time"),
         ),
         get("availability, some day", "/v1/availability?at=some%20day", &[400], blame(BAD_FIELD, "at")),
+        get("a span without end", "/v1/availability?from=5", &[400], blame(BAD_FIELD, "to")),
+        get("a span backwards", "/v1/availability?from=5&to=4", &[422], blame(OUT_OF_RANGE, "to")),
+        get("the audience of nothing known", "/v1/items/nowhere/audience", &[404], code(&["unknown_item"])),
+        get("an audience of none", "/v1/items/item-1/audience?limit=0", &[422], blame(OUT_OF_RANGE, "limit")),
         get("the score of nobody", "/v1/score?user=nobody", &[404], code(&["unknown_user"])),
         get("the model of nobody", "/v1/users/nobody/model", &[404], code(&["unknown_user"])),
         get("people, limit 0", "/v1/users?limit=0", &[422], blame(OUT_OF_RANGE, "limit")),

@@ -144,11 +144,14 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
     let (token, key) = (format!("/v1/tokens/{jti}"), format!("/v1/keys/{kid}"));
     vec![
         row("/", "GET", "/", Open(200)),
+        // The page without any figure; what it asks for has rows of its own.
+        row("/admin", "GET", "/admin", Open(200)),
         row("/static/{path:.*}", "GET", "/static/index.html", Open(200)),
         // Not a handshake; those who are one are below.
         row("/ws", "SOCKET", "/ws", Open(400)),
         row("/health", "GET", "/health", Open(200)),
         row("/ready", "GET", "/ready", Open(200)),
+        row("/metrics", "GET", "/metrics", Service(200)),
         row("/user/{id}", "GET", "/user/ada", Own(200)),
         row("/user/{id}/feed", "GET", "/user/ada/feed/", Own(200)),
         row("/post/recommendations", "GET", "/post/recommendations?id=ada", Own(200)),
@@ -180,6 +183,7 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
         with("/v1/items/{id}", "PUT", "/v1/items/item-1", item.clone(), Service(200)),
         with("/v1/items/{id}", "PATCH", "/v1/items/item-1", item, Service(200)),
         row("/v1/items/{id}", "DELETE", "/v1/items/item-9", Service(204)),
+        row("/v1/items/{id}/audience", "GET", "/v1/items/item-0/audience", Service(200)),
         row("/v1/items/{id}/windows", "GET", "/v1/items/item-0/windows", Known(200)),
         with("/v1/items/{id}/windows", "PUT", "/v1/items/item-1/windows", json!([]), Service(200)),
         with("/v1/metrics", "POST", "/v1/metrics?user=ada", measured, Own(200)),
@@ -190,7 +194,9 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/clusters/history", "GET", "/v1/clusters/history", Service(200)),
         row("/v1/score", "GET", "/v1/score", Service(200)),
         row("/v1/score", "GET", "/v1/score?user=ada", Own(200)),
+        row("/v1/figures", "GET", "/v1/figures", Service(200)),
         row("/v1/availability", "GET", "/v1/availability", Known(200)),
+        row("/v1/availability", "GET", "/v1/availability?from=0&to=1000", Known(200)),
         row("/v1/tokens", "GET", "/v1/tokens", Service(200)),
         with("/v1/tokens", "POST", "/v1/tokens", json!({"user": "ada", "days": 1}), Service(201)),
         row("/v1/tokens/{jti}", "DELETE", &token, Service(200)),

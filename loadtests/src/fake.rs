@@ -80,6 +80,7 @@ fn item(number: u32, position: u32) -> WireItem {
         text: "something to read".into(),
         at: Millis(1),
         available_until: None,
+        expected_until: None,
         live: false,
         score: 0.0,
         position,

@@ -163,6 +163,7 @@ mod tests {
             text: name.into(),
             at: Millis(1),
             available_until: None,
+            expected_until: None,
             live: false,
             score: 0.0,
             position,

@@ -5,11 +5,13 @@
 //! was kept, 1 when one was broken, 2 for wrong use.
 //!
 //! Read in this order: `target` (where to), `people` (who), `list` (what they see), `person` (what they do and check),
-//! `socket` (how it travels), `tally` (what is reported).
+//! `socket` (how it travels), `tally` (what is reported), `go_live` (another
+//! question: how fast a change of the world reaches those whom it concerns, and only them).
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod fake;
+mod go_live;
 mod limits;
 mod list;
 mod people;
@@ -71,6 +73,13 @@ struct Args {
     /// Write the result as JSON; `-` is standard output.
     #[arg(long)]
     json: Option<String>,
+    /// Instead of interactions: take one item on air and off again so many times, and measure from the request to the
+    /// last push of all whose feed it changes.
+    #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    go_live: Option<u32>,
+    /// With `--go-live`: the share of people who are taught to want that item.
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    concerned: f64,
     /// Load a machine other than this one. Only if it is yours.
     #[arg(long)]
     anywhere: bool,
@@ -80,6 +89,13 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.0..=1e6).contains(&rate) => Ok(rate),
         _ => Err("must be a number from 0 to 1000000".into()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be a number from 0 to 1".into()),
     }
 }
 
@@ -127,6 +143,10 @@ async fn run(args: Args) -> anyhow::Result<bool> {
         limit: args.limit,
         grace: Duration::from_secs(args.grace.into()),
     });
+    if let Some(rounds) = args.go_live {
+        let plan = go_live::Plan { prefix: args.people_prefix, rounds, concerned: args.concerned };
+        return go_live::run(shared, keys, plan, args.json.as_deref()).await;
+    }
     // A second run with the same seed must not look like a resend of the first, so ids carry the time.
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let (ready, mut readies) = mpsc::channel(1_024);

@@ -131,6 +131,11 @@ impl Person {
         self.list.version().is_some()
     }
 
+    /// This item is in their feed.
+    pub fn shows(&self, item: &Key) -> bool {
+        self.list.items().iter().any(|there| there.item == *item)
+    }
+
     /// Nothing is still owed to this person.
     pub fn is_settled(&self) -> bool {
         self.open.is_empty() && self.unfed.is_empty()
@@ -372,6 +377,7 @@ mod tests {
             text: name.into(),
             at: Millis(1),
             available_until: until.map(Millis),
+            expected_until: None,
             live: false,
             score: 0.0,
             position,

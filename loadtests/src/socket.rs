@@ -75,14 +75,16 @@ pub async fn live(mut person: Person, shared: Arc<Shared>, acts: mpsc::Receiver<
     person.leave(tally);
 }
 
-struct Line {
+/// One open socket.
+pub struct Line {
     frames: futures_util::stream::SplitStream<WebSocketStream<TcpStream>>,
     queue: mpsc::Sender<Message>,
     writer: tokio::task::JoinHandle<()>,
 }
 
 impl Line {
-    fn send(&self, message: &ClientMessage, tally: &Tally) -> anyhow::Result<()> {
+    /// Puts a message into the writer's queue.
+    pub fn send(&self, message: &ClientMessage, tally: &Tally) -> anyhow::Result<()> {
         let text = serde_json::to_string(message)?;
         tally.frames_out.fetch_add(1, Relaxed);
         self.queue.try_send(Message::text(text)).map_err(|error| match error {
@@ -92,7 +94,7 @@ impl Line {
     }
 
     /// The next message of the protocol, and when its frame had arrived; parsing it is our own time.
-    async fn next(&mut self, tally: &Tally) -> anyhow::Result<(ServerMessage, Instant)> {
+    pub async fn next(&mut self, tally: &Tally) -> anyhow::Result<(ServerMessage, Instant)> {
         loop {
             let frame = self.frames.next().await.context("the server closed the line")??;
             let now = Instant::now();
@@ -127,7 +129,8 @@ impl Line {
     }
 }
 
-async fn open(person: &mut Person, shared: &Shared) -> anyhow::Result<Line> {
+/// Opens a socket and waits for the first feed, which is answered.
+pub async fn open(person: &mut Person, shared: &Shared) -> anyhow::Result<Line> {
     let (target, tally) = (&shared.target, &shared.tally);
     let begin = Instant::now();
     let stream = TcpStream::connect(target.address).await.context("connect")?;
@@ -232,7 +235,8 @@ async fn write(mut sink: SplitSink<WebSocketStream<TcpStream>, Message>, mut que
     }
 }
 
-fn wall() -> Millis {
+/// This machine's clock.
+pub fn wall() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

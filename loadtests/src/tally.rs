@@ -31,11 +31,13 @@ pub enum Check {
     Understood,
     LineStays,
     CouldSend,
+    OnlyConcerned,
+    NobodyMissed,
 }
 
 impl Check {
     /// All of them, in the order of the report; the index is the discriminant.
-    pub const ALL: [Check; 15] = [
+    pub const ALL: [Check; 17] = [
         Check::AcceptedOnce,
         Check::AcceptedAll,
         Check::SeqRises,
@@ -51,6 +53,8 @@ impl Check {
         Check::Understood,
         Check::LineStays,
         Check::CouldSend,
+        Check::OnlyConcerned,
+        Check::NobodyMissed,
     ];
 
     /// Machine-readable.
@@ -71,6 +75,8 @@ impl Check {
             Check::Understood => "understood",
             Check::LineStays => "line_stays",
             Check::CouldSend => "could_send",
+            Check::OnlyConcerned => "only_concerned",
+            Check::NobodyMissed => "nobody_missed",
         }
     }
 
@@ -92,6 +98,8 @@ impl Check {
             Check::Understood => "every frame is a message of the protocol",
             Check::LineStays => "the line opens and stays open",
             Check::CouldSend => "every interaction could be sent",
+            Check::OnlyConcerned => "a change of the world is pushed only where it changes a feed",
+            Check::NobodyMissed => "and to everybody whose feed it changes",
         }
     }
 }
@@ -106,7 +114,8 @@ struct Broken {
 pub struct Latency(Mutex<Histogram<u64>>);
 
 impl Latency {
-    fn new() -> anyhow::Result<Latency> {
+    /// Nothing counted yet.
+    pub fn new() -> anyhow::Result<Latency> {
         // 1 us to 10 minutes, three digits.
         let histogram = Histogram::new_with_bounds(1, 600_000_000, 3).context("histogram bounds")?;
         Ok(Latency(Mutex::new(histogram)))
@@ -117,11 +126,13 @@ impl Latency {
         lock(&self.0).saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    fn p(&self, quantile: f64) -> u64 {
+    /// A percentile, in microseconds.
+    pub fn p(&self, quantile: f64) -> u64 {
         lock(&self.0).value_at_quantile(quantile)
     }
 
-    fn json(&self) -> serde_json::Value {
+    /// How many, and the percentiles in microseconds.
+    pub fn json(&self) -> serde_json::Value {
         let histogram = lock(&self.0);
         let at = |quantile| histogram.value_at_quantile(quantile);
         json!({
@@ -285,6 +296,17 @@ impl Tally {
             let _ = writeln!(out, "error {code:<18}{count:>9}");
         }
         let _ = writeln!(out);
+        out.push_str(&self.promises());
+        let idle = self.idle.load(Relaxed);
+        if idle > 0 {
+            let _ = writeln!(out, "\n{idle} interactions found an empty feed and were not sent: import items first");
+        }
+        out
+    }
+
+    /// Which promises were kept, and which were not.
+    pub fn promises(&self) -> String {
+        let mut out = String::new();
         for check in Check::ALL {
             let broken = lock(&self.broken[check as usize]);
             match &broken.example {
@@ -295,10 +317,6 @@ impl Tally {
                     let _ = writeln!(out, "BROKEN   {} ({} times), first: {example}", check.promise(), broken.count);
                 }
             }
-        }
-        let idle = self.idle.load(Relaxed);
-        if idle > 0 {
-            let _ = writeln!(out, "\n{idle} interactions found an empty feed and were not sent: import items first");
         }
         out
     }

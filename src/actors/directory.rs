@@ -20,7 +20,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::inside::Inside;
 use super::user::UserActor;
-use super::user::messages::{Leave, Parcel, ToUser, WorldChanged};
+use super::user::messages::{Leave, Parcel, ToUser, Want, WorldChanged};
 
 /// What the outside may know of an active person without asking them.
 #[derive(Debug, Default)]
@@ -127,6 +127,19 @@ impl Directory {
                 one.flags.bits.fetch_or(STALE, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Asks the people who were active last, at most `most`, what they would give for an item. Says how many are active
+    /// and how many were asked: whose mailbox is full is not.
+    pub fn ask_all(&self, want: &Want, most: usize) -> (usize, usize) {
+        let mut active: Vec<(u64, Addr<UserActor>)> =
+            self.active.iter().map(|one| (one.flags.used.load(Ordering::Relaxed), one.addr.clone())).collect();
+        let count = active.len();
+        if count > most && most > 0 {
+            active.select_nth_unstable_by_key(most - 1, |(used, _)| std::cmp::Reverse(*used));
+        }
+        active.truncate(most);
+        (count, active.into_iter().filter(|(_, addr)| addr.try_send(want.clone()).is_ok()).count())
     }
 
     /// Asks as many of the least recently used people as are too many to leave. People with open sessions stay.

@@ -73,6 +73,8 @@ pub struct Inside {
     pub(super) sessions: AtomicU64,
     /// Measurements of what nobody declared, since the start.
     pub(super) ignored: AtomicU64,
+    /// Held while it is found out who would want an item.
+    pub(super) audience: tokio::sync::Mutex<()>,
     pub(super) embedding_now: std::sync::atomic::AtomicUsize,
 }
 

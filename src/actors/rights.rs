@@ -76,7 +76,7 @@ impl Server {
         let person = self.inside.people.get(user).ok_or_else(unknown)?;
         let named = entries.iter().filter_map(|entry| match entry.what {
             What::Followed(whom) | What::Unfollowed(whom) => Some((whom, self.inside.people.get(whom)?.key.clone())),
-            What::Interacted(_) | What::Posted(_) | What::TopicsSet(_) | What::Measured(_) => None,
+            What::Interacted(_) | What::Posted(_) | What::WentLive(..) | What::TopicsSet(_) | What::Measured(_) => None,
         });
         let names = named.collect();
         Ok(Export { at, person, follows, followers, state, entries, slates, items, world, names })

@@ -123,6 +123,17 @@ pub struct Score {
     pub calibration_error: Option<f64>,
 }
 
+impl Score {
+    pub(super) fn of(GlobalScores { online, topics, model, progress }: &GlobalScores) -> Score {
+        Score {
+            labelled: progress.count(),
+            auc: vec![("online", online.auc()), ("topics", topics.auc()), ("model", model.auc())],
+            log_loss: progress.log_loss(),
+            calibration_error: progress.ece(),
+        }
+    }
+}
+
 /// A store that does not answer within this is not ready.
 const HEALTH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -270,6 +281,30 @@ impl Server {
         let written = written.pop().unwrap_or_else(|| Err(Refusal::new(Code::Internal, "no answer for the item")))?;
         let event = UserEvent::Posted { id, item: written.id, at: self.inside.clock.now() };
         Ok((self.act(author, event).await?, written.key))
+    }
+
+    /// Takes an item on air, or off, and remembers who did. A resend of the same `id` changes nothing and is answered
+    /// alike. Fields in refusals are named as in `protocol::client::GoLive`.
+    ///
+    /// # Errors
+    /// Busy, or why it cannot: nothing was learned.
+    pub async fn go_live(&self, user: UserId, id: Key, item: ItemId, on: bool) -> Result<(Seq, Key), Refusal> {
+        let gone = || Refusal::field(Code::UnknownItem, "item", "the item was deleted just now");
+        let key = self.world().item(item).filter(|item| !item.deleted).map(|item| item.key.clone()).ok_or_else(gone)?;
+        self.inside.journal.barrier().await;
+        if let Some(seq) = self.inside.store.find_event(user, id.clone()).await.map_err(from_store)? {
+            return Ok((seq, key));
+        }
+        // The windows first: who hears `accepted` is on air, or off. A crash in between leaves nothing that a resend does
+        // not mend, since an item that is on already stays as it is.
+        let reservation = self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))?;
+        let written = self.change(CoordinatorEvent::Live(item, on), reservation).await?.pop();
+        written.unwrap_or(Err(DraftError::Unknown)).map_err(|error| match error {
+            DraftError::Unknown => gone(),
+            error => Refusal::field(Code::Conflict, "item", error.to_string()),
+        })?;
+        let event = UserEvent::WentLive { id, item, on, at: self.inside.clock.now() };
+        Ok((self.act(user, event).await?, key))
     }
 
     // ---- catalogue ----
@@ -435,13 +470,15 @@ impl Server {
     /// A feed as clients see it now.
     #[must_use]
     pub fn wire_items(&self, feed: &Feed) -> Vec<WireItem> {
-        self.wire_items_at(feed, self.inside.clock.now())
+        wire::wire_items(&self.world(), &feed.items, self.inside.clock.now())
     }
 
     /// A feed as clients saw it then: what was live, and until when.
     #[must_use]
     pub fn wire_items_at(&self, feed: &Feed, at: Millis) -> Vec<WireItem> {
-        wire::wire_items(&self.world(), &feed.items, at)
+        let items = wire::wire_items(&self.world(), &feed.items, at);
+        // What is expected now was not expected then.
+        items.into_iter().map(|item| WireItem { expected_until: None, ..item }).collect()
     }
 
     /// What is thought of a person.
@@ -469,13 +506,7 @@ impl Server {
         let coordinator = self.coordinator()?;
         let (done, wait) = oneshot::channel();
         coordinator.do_send(AskScore(done));
-        let GlobalScores { online, topics, model, progress } = wait.await.map_err(|_| Refusal::busy(1_000))?;
-        Ok(Score {
-            labelled: progress.count(),
-            auc: vec![("online", online.auc()), ("topics", topics.auc()), ("model", model.auc())],
-            log_loss: progress.log_loss(),
-            calibration_error: progress.ece(),
-        })
+        Ok(Score::of(&wait.await.map_err(|_| Refusal::busy(1_000))?))
     }
 
     /// Newest first.
@@ -606,6 +637,9 @@ fn from_draft(error: DraftError) -> Refusal {
         DraftError::Unknown => Refusal::field(Code::UnknownItem, "id", "no such item: create it with PUT or POST"),
         DraftError::Incomplete => Refusal::field(Code::BadField, "text", "a new item needs a text"),
         DraftError::Erased => Refusal::field(Code::UnknownUser, "author", "no such person"),
+        DraftError::AlwaysOn | DraftError::TooManyWindows => {
+            Refusal::field(Code::Conflict, "windows", error.to_string())
+        }
         DraftError::Full => Refusal::new(Code::Conflict, "the catalogue is full"),
     }
 }

@@ -56,6 +56,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
 
     let journal_arbiter = Arbiter::new();
     let journal = Journal::new(parts.store.clone());
+    let counts = journal.counts();
     let journal = Journal::start_in_arbiter(&journal_arbiter.handle(), move |_| journal);
     let (slates, slate_queue) = slates(parts.slates);
     journal_arbiter.spawn(slate_queue.run(parts.store.clone(), parts.clock.clone()));
@@ -67,13 +68,14 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         world: ArcSwap::from_pointee(state.world().clone()),
         people: known,
         directory: Directory::new(people_arbiters),
-        journal: JournalHandle::new(journal.clone(), parts.limits.journal_queue),
+        journal: JournalHandle::new(journal.clone(), parts.limits.journal_queue, counts),
         slates,
         coordinator: OnceLock::new(),
         limits: parts.limits,
         closing: AtomicBool::new(false),
         sessions: AtomicU64::new(0),
         ignored: AtomicU64::new(0),
+        audience: tokio::sync::Mutex::new(()),
         embedding_now: AtomicUsize::new(0),
     });
     let coordinator = Coordinator::new(state, inside.clone());

@@ -37,6 +37,8 @@ pub enum What {
     Unfollowed(UserId),
     /// Made this item.
     Posted(ItemId),
+    /// Took an item of theirs on air, or off.
+    WentLive(ItemId, bool),
     /// Set these topic weights by hand, each in [0, 1].
     TopicsSet(Vec<(TopicId, f32)>),
     /// Something about them was measured. Teaches no model of what they like.

@@ -101,6 +101,37 @@ impl Windows {
         self.0[..after].last().filter(|w| w.contains(now))
     }
 
+    /// The last window that is over at `now`.
+    #[must_use]
+    pub fn last_over(&self, now: Millis) -> Option<&Window> {
+        let begun = self.0.partition_point(|window| window.start <= now);
+        self.0[..begun].iter().rev().find(|window| window.stop.is_some_and(|stop| stop <= now))
+    }
+
+    /// On air from `now` on, until the next window that was scheduled goes on; `None` when it is on already.
+    ///
+    /// # Errors
+    /// [`WindowError::TooMany`].
+    pub fn switched_on(&self, now: Millis) -> Result<Option<Windows>, WindowError> {
+        if self.at(now).is_some() {
+            return Ok(None);
+        }
+        let next = self.0.partition_point(|window| window.start <= now);
+        let mut windows = self.0.to_vec();
+        windows.push(Window { start: now, stop: self.0.get(next).map(|window| window.start) });
+        Windows::new(windows).map(Some)
+    }
+
+    /// Off air from `now` on, until the next window that was scheduled; `None` when no window is open. A window that
+    /// opens at this very instant lasts for one millisecond: an item left without windows would always be available.
+    #[must_use]
+    pub fn switched_off(&self, now: Millis) -> Option<Windows> {
+        let open = *self.at(now)?;
+        let stop = Some(now.max(open.start.plus(1)));
+        let closed = |window: &Window| if *window == open { Window { stop, ..open } } else { *window };
+        Some(Windows(self.0.iter().map(closed).collect()))
+    }
+
     /// Available at `now`?
     #[must_use]
     pub fn is_open(&self, now: Millis) -> bool {
@@ -153,6 +184,29 @@ mod tests {
         ] {
             assert_eq!(Windows::new(list).is_ok(), good, "{name}");
         }
+    }
+
+    #[test]
+    fn on_and_off_air_leave_the_schedule_as_it_is() {
+        let later = window(500, 600);
+        let on = |windows: &Windows, now| windows.switched_on(Millis(now)).unwrap();
+        let scheduled = Windows::new(vec![later]).unwrap();
+        // Until the next one goes on.
+        let live = on(&scheduled, 100).unwrap();
+        assert_eq!(live.as_slice(), [window(100, 500), later]);
+        assert_eq!(on(&live, 200), None, "on already");
+        let off = live.switched_off(Millis(300)).unwrap();
+        assert_eq!(off.as_slice(), [window(100, 300), later]);
+        assert_eq!(off.switched_off(Millis(400)), None, "off already");
+        assert_eq!(on(&off, 300).unwrap().as_slice(), [window(100, 300), window(300, 500), later]);
+        // Nothing scheduled: an open end; and off at once is a window all the same.
+        let open = on(&Windows::default(), 100).unwrap();
+        assert_eq!(open.as_slice(), [Window { start: Millis(100), stop: None }]);
+        let closed = open.switched_off(Millis(100)).unwrap();
+        assert_eq!(closed.as_slice(), [window(100, 101)]);
+        assert!(!closed.is_open(Millis(101)));
+        let full = Windows::new((0..Windows::COUNT_MAX as i64).map(|n| window(2 * n, 2 * n + 1)).collect()).unwrap();
+        assert_eq!(full.switched_on(Millis(1 << 40)), Err(WindowError::TooMany(Windows::COUNT_MAX + 1)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::domain::journal::{CentreRef, Entry, What};
 use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
+use crate::engine::avail::survival::Survival;
 use crate::engine::clustering::{Clustering, Kept, Regrouping, Solve};
 use crate::engine::crowd::Crowd;
 use crate::engine::learn::axes::{AXES_ITEMS_MAX, Centre, principal, stored_len};
@@ -99,6 +100,12 @@ pub enum DraftError {
     /// Its author was erased.
     #[error("its author was erased")]
     Erased,
+    /// It has no windows, so it cannot go off air.
+    #[error("it has no windows, so it is always available: give it windows, or take it on air first")]
+    AlwaysOn,
+    /// It has as many windows as an item may have.
+    #[error("it has as many windows as an item may have: remove those that are over")]
+    TooManyWindows,
 }
 
 /// What the coordinator is told.
@@ -110,6 +117,8 @@ pub enum CoordinatorEvent {
     Deleted(ItemId),
     /// Available then.
     Windows(ItemId, Windows),
+    /// On air from now on, or off; what is scheduled later stays.
+    Live(ItemId, bool),
     /// These entries are durable, in commit order.
     Journalled(Arc<[(Position, Entry)]>),
     /// All items of an import are in: centres are computed afresh wherever a topic grew.
@@ -267,6 +276,8 @@ pub struct CoordinatorState {
     /// By topic id; 0 is the catalogue.
     sums: Vec<TopicSum>,
     folded: Folded,
+    /// How long windows last: from those that are over, so it is built again at every start.
+    survival: Survival,
     shared_is_stale: bool,
     groups: Regrouping,
     /// Erased since the start; those of earlier runs are known to nobody.
@@ -317,6 +328,7 @@ impl CoordinatorState {
             folded: Folded::new(&settings),
             world: World::new(dim, settings),
             sums: Vec::new(),
+            survival: Survival::default(),
             shared_is_stale: true,
             groups: Regrouping::default(),
             erased: BTreeSet::new(),
@@ -373,6 +385,7 @@ impl CoordinatorState {
         // Above every epoch that a client may remember of an earlier run.
         state.world.start_epoch(Epoch(now.0.max(0) as u64));
         state.world.move_to(now);
+        state.learn_survival();
         state.refresh_shared(now);
         Ok(state)
     }
@@ -404,13 +417,16 @@ impl CoordinatorState {
                 }
             }
             CoordinatorEvent::Windows(id, windows) => {
-                if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
-                    let item = Arc::new(Item { windows, ..Item::clone(old) });
-                    self.world.put_item(item.clone());
-                    effects.push(Effect::KeepItem(item));
-                    updated.push(id);
-                    self.publish(now, updated, &mut effects);
-                }
+                self.put_windows(id, windows, now, &mut effects);
+            }
+            CoordinatorEvent::Live(id, on) => {
+                let written = self.switch(id, on, now).map(|windows| {
+                    if let Some(windows) = windows {
+                        self.put_windows(id, windows, now, &mut effects);
+                    }
+                });
+                let written = written.and_then(|()| self.written(id));
+                effects.push(Effect::Written(vec![written]));
             }
             CoordinatorEvent::Journalled(entries) => {
                 for (position, entry) in entries.iter() {
@@ -434,7 +450,7 @@ impl CoordinatorState {
                 let edge_passed = self.world.next_edge_after(self.world_time()).is_some_and(|edge| edge <= now);
                 if edge_passed {
                     self.publish(now, updated, &mut effects);
-                } else if self.shared_is_stale {
+                } else if self.shared_is_stale || self.world.expected_ends().is_old(now) {
                     self.refresh_shared(now);
                     effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
                 }
@@ -479,6 +495,7 @@ impl CoordinatorState {
         self.folded = refold.folded;
         self.groups.counted_afresh();
         self.folded.company.publish_all();
+        self.learn_survival();
         self.shared_is_stale = true;
     }
 
@@ -563,7 +580,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 3;
+    const FORMAT: u8 = 4;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()
@@ -643,6 +660,30 @@ impl CoordinatorState {
             self.keep_since(Change::Revision(id, revision), now, effects);
         }
         Ok(written)
+    }
+
+    fn put_windows(&mut self, id: ItemId, windows: Windows, now: Millis, effects: &mut Vec<Effect>) {
+        if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
+            let item = Arc::new(Item { windows, ..Item::clone(old) });
+            self.world.put_item(item.clone());
+            effects.push(Effect::KeepItem(item));
+            self.publish(now, vec![id], effects);
+        }
+    }
+
+    /// The windows of an item that goes on air, or off; `None` when it is so already.
+    fn switch(&self, id: ItemId, on: bool, now: Millis) -> Result<Option<Windows>, DraftError> {
+        let item = self.world.item(id).filter(|item| !item.deleted).ok_or(DraftError::Unknown)?;
+        match on {
+            true => item.windows.switched_on(now).map_err(|_| DraftError::TooManyWindows),
+            false if item.windows.is_always() => Err(DraftError::AlwaysOn),
+            false => Ok(item.windows.switched_off(now)),
+        }
+    }
+
+    fn written(&self, id: ItemId) -> Result<Written, DraftError> {
+        let item = self.world.item(id).ok_or(DraftError::Unknown)?;
+        Ok(Written { key: item.key.clone(), id, revision: item.revision, created: false })
     }
 
     /// Turns everything that a person made into tombstones, and says what they are called now.
@@ -775,6 +816,14 @@ impl CoordinatorState {
         let mut changes = self.world.move_to(now);
         changes.updated = updated.into_iter().filter(|id| self.world.open().contains(id.0)).collect();
         changes.updated.retain(|id| !changes.opened.contains(id));
+        for id in &changes.closed {
+            let item = self.world.item(*id).filter(|item| !item.deleted);
+            if let Some((start, stop)) =
+                item.and_then(|item| item.windows.last_over(now)).map(|one| (one.start, one.stop))
+            {
+                self.survival.learn(*id, stop.unwrap_or(now).since(start));
+            }
+        }
         self.world.next_epoch();
         if changes.opened.is_empty() {
             self.shared_is_stale = true;
@@ -786,6 +835,15 @@ impl CoordinatorState {
         effects.push(Effect::WakeAt(self.world.next_edge_after(self.world_time())));
     }
 
+    /// Learns afresh how long windows last, from all that are over.
+    fn learn_survival(&mut self) {
+        let (mut survival, now) = (Survival::default(), self.world.as_of());
+        for item in self.world.blocks().iter().flat_map(|block| block.items()).filter(|item| !item.deleted) {
+            survival.learn_all(item.id, &item.windows, now);
+        }
+        self.survival = survival;
+    }
+
     /// Brings what is learned from everybody up to date in the world.
     fn refresh_shared(&mut self, now: Millis) {
         let (popularity, company, _) = self.world.shared_mut();
@@ -794,6 +852,9 @@ impl CoordinatorState {
         let open = world.open().iter().filter_map(|id| world.item(ItemId(id)));
         self.folded.popularity.refresh(&mut popularity, open.map(|item| (item.id, item.created, &item.windows)), now);
         self.folded.company.refresh(&mut company, LISTS_PER_REFRESH);
+        let live = world.open().iter().filter_map(|id| world.item(ItemId(id))).map(|item| (item.id, &item.windows));
+        let expected = self.survival.expect(live, now);
+        self.world.put_expected(expected);
         let start = &self.world.settings().blend;
         let weights = self.folded.blend.weights(start, self.folded.hedge.leader());
         let lately = self.folded.lately.clone();

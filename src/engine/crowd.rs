@@ -115,7 +115,7 @@ impl Crowd {
             }
             What::TopicsSet(weights) if self.keeps_topics => known.topics.set(weights, entry.at, settings),
             What::Interacted(_) | What::TopicsSet(_) => {}
-            What::Followed(_) | What::Unfollowed(_) | What::Posted(_) => {}
+            What::Followed(_) | What::Unfollowed(_) | What::Posted(_) | What::WentLive(..) => {}
         }
     }
 

@@ -93,6 +93,17 @@ pub enum UserEvent {
         /// When.
         at: Millis,
     },
+    /// Took an item of theirs on air, or off.
+    WentLive {
+        /// Unique per person.
+        id: Key,
+        /// Which.
+        item: ItemId,
+        /// On, or off.
+        on: bool,
+        /// When.
+        at: Millis,
+    },
     /// Set topic weights, each in [0, 1].
     TopicsSet {
         /// Unique per person.
@@ -122,6 +133,7 @@ impl UserEvent {
             UserEvent::Followed { id, .. }
             | UserEvent::Unfollowed { id, .. }
             | UserEvent::Posted { id, .. }
+            | UserEvent::WentLive { id, .. }
             | UserEvent::TopicsSet { id, .. }
             | UserEvent::Measured { id, .. } => id,
         }
@@ -133,6 +145,7 @@ impl UserEvent {
             UserEvent::Followed { at, .. }
             | UserEvent::Unfollowed { at, .. }
             | UserEvent::Posted { at, .. }
+            | UserEvent::WentLive { at, .. }
             | UserEvent::TopicsSet { at, .. }
             | UserEvent::Measured { at, .. } => *at,
         }
@@ -292,6 +305,7 @@ impl UserState {
             UserEvent::Followed { user, .. } => What::Followed(user),
             UserEvent::Unfollowed { user, .. } => What::Unfollowed(user),
             UserEvent::Posted { item, .. } => What::Posted(item),
+            UserEvent::WentLive { item, on, .. } => What::WentLive(item, on),
             UserEvent::TopicsSet { weights, .. } => What::TopicsSet(weights),
             UserEvent::Measured { measured, .. } => What::Measured(measured),
         };
@@ -328,7 +342,7 @@ impl UserState {
                     self.follows.remove(index);
                 }
             }
-            What::Posted(_) => {}
+            What::Posted(_) | What::WentLive(..) => {}
             What::TopicsSet(weights) => self.topics.set(weights, entry.at, settings),
             // What is declared no longer teaches nothing.
             What::Measured(measured) => {
@@ -386,6 +400,12 @@ impl UserState {
             }),
             Ranking::Flat | Ranking::Topics => appeared.any(|item| !self.hidden.contains(item.0)),
         }
+    }
+
+    /// Did they say that they never want to see it again?
+    #[must_use]
+    pub fn has_hidden(&self, item: ItemId) -> bool {
+        self.hidden.contains(item.0)
     }
 
     /// What the `model` ranking says of these items: log-odds, in their order, into `out`. Changes nothing.
@@ -726,7 +746,7 @@ fn author_fade(now: Millis, last: Millis) -> f32 {
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 3;
+    const FORMAT: u16 = 4;
 
     /// The state as bytes.
     #[must_use]

@@ -18,6 +18,7 @@ use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::avail::AvailabilityIndex;
+use crate::engine::avail::survival::ExpectedEnds;
 use crate::engine::clustering::Clustering;
 use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::blend::BlendWeights;
@@ -122,6 +123,7 @@ pub struct World {
     popularity: Arc<PopularityTable>,
     company: Arc<CompanyTable>,
     lately: Lately,
+    expected: Arc<ExpectedEnds>,
     blend: Arc<BlendWeights>,
     clusters: Option<Arc<Clustering>>,
     settings: Arc<LearnSettings>,
@@ -156,6 +158,7 @@ impl World {
             popularity: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
+            expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&settings.blend)),
             clusters: None,
             settings,
@@ -308,6 +311,12 @@ impl World {
     #[must_use]
     pub fn lately(&self) -> &Lately {
         &self.lately
+    }
+
+    /// Until when what is open without a scheduled end is expected to stay so.
+    #[must_use]
+    pub fn expected_ends(&self) -> &ExpectedEnds {
+        &self.expected
     }
 
     /// The weights of the blend.
@@ -495,6 +504,11 @@ impl World {
         (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.company), &mut self.lately)
     }
 
+    /// What is expected of what is open, from now on.
+    pub(super) fn put_expected(&mut self, expected: ExpectedEnds) {
+        self.expected = Arc::new(expected);
+    }
+
     /// The weights of the blend from now on.
     pub(super) fn put_blend(&mut self, weights: BlendWeights) {
         self.blend = Arc::new(weights);
@@ -539,6 +553,7 @@ impl World {
             popularity: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
+            expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&self.settings.blend)),
             ..self.clone()
         };
@@ -605,6 +620,12 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Did this item change?
+    #[must_use]
+    pub fn names(&self, item: ItemId) -> bool {
+        [&self.opened, &self.closed, &self.updated].into_iter().any(|list| list.contains(&item))
+    }
+
     /// Nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

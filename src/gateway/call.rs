@@ -53,6 +53,18 @@ impl Call {
         &self.door.access
     }
 
+    /// Open WebSockets.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        self.door.registry.len()
+    }
+
+    /// Who has asked for too much, by kind of bucket.
+    #[must_use]
+    pub fn rate_limited(&self) -> Vec<(&'static str, u64)> {
+        self.door.rates.refused()
+    }
+
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> Millis {

@@ -94,6 +94,21 @@ pub fn item(world: &World, key: &Key, field: &str) -> Result<ItemId, Refusal> {
     })
 }
 
+/// The item behind a key, which `owner` made; without an owner, anybody's.
+///
+/// # Errors
+/// `unknown_item`, or `forbidden`.
+pub fn own_item(world: &World, key: &Key, owner: Option<UserId>, field: &str) -> Result<ItemId, Refusal> {
+    let id = item(world, key, field)?;
+    let author = world.item(id).and_then(|item| item.author.as_ref()).map(|author| author.id);
+    match owner {
+        Some(owner) if author != Some(owner) => {
+            Err(Refusal::field(Code::Forbidden, field, "only who made it takes it on air or off; or a service"))
+        }
+        _ => Ok(id),
+    }
+}
+
 /// The person behind a key.
 ///
 /// # Errors

@@ -133,12 +133,13 @@ impl Door {
 }
 
 routes::routes! {
-    /// What browsers open: the page and the socket.
+    /// What browsers open: the pages and the socket.
     ROUTES;
     /// Registers them.
     configure_pages;
 
     "/" => GET pages::index;
+    "/admin" => GET pages::admin;
     "/static/{path:.*}" => GET pages::file;
     "/ws" => SOCKET session::open;
 }

@@ -1,4 +1,4 @@
-//! The page, from within the program.
+//! The pages, from within the program.
 //!
 //! Invariant: only what is embedded is served, and a browser keeps nothing without asking whether it is still new.
 //! Absent on purpose: directories, templates, files of the machine.
@@ -19,6 +19,14 @@ struct Files;
 /// `unknown_route` when there is no page in this build.
 pub async fn index(request: HttpRequest) -> Answer {
     serve(request, "index.html").await
+}
+
+/// `GET /admin`: the page alone; all that it shows it asks for with a service token.
+///
+/// # Errors
+/// `unknown_route` when there is no such page in this build.
+pub async fn admin(request: HttpRequest) -> Answer {
+    serve(request, "admin.html").await
 }
 
 /// `GET /static/{path}`.

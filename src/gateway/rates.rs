@@ -8,7 +8,7 @@
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::body::{EitherBody, MessageBody};
@@ -145,6 +145,8 @@ struct Table {
     limit: u32,
     per_second: u32,
     crowded: AtomicBool,
+    /// How often it said no since the start.
+    refused: AtomicU64,
 }
 
 impl Table {
@@ -154,7 +156,8 @@ impl Table {
         let quota = Quota::per_second(per_second).allow_burst(burst);
         let limiter = RateLimiter::dashmap_with_clock(quota, clock.clone()).with_middleware();
         let (limit, per_second) = (burst.get(), per_second.get());
-        Some(Table { limiter, clock, hasher: RandomState::new(), limit, per_second, crowded: AtomicBool::new(false) })
+        let (hasher, crowded, refused) = (RandomState::new(), AtomicBool::new(false), AtomicU64::new(0));
+        Some(Table { limiter, clock, hasher, limit, per_second, crowded, refused })
     }
 
     fn take(&self, whose: impl Hash) -> Left {
@@ -165,6 +168,7 @@ impl Table {
         let (remaining, retry_after_ms) = match self.limiter.check_key(&place) {
             Ok(state) => (state.remaining_burst_capacity(), None),
             Err(until) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
                 let wait = until.wait_time_from(self.clock.now()).as_millis();
                 (0, Some(u32::try_from(wait).unwrap_or(u32::MAX).max(1)))
             }
@@ -233,6 +237,22 @@ impl Rates {
     pub fn stranger(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
         let left = address.and_then(|address| self.address(address));
         left.and_then(Left::refusal).map_or(Ok(()), Err)
+    }
+
+    /// How often each kind of bucket was empty since the start, by the names of the configuration; those that are
+    /// switched off are left out.
+    #[must_use]
+    pub fn refused(&self) -> Vec<(&'static str, u64)> {
+        let tables = [
+            ("address", &self.address),
+            ("person", &self.person),
+            ("service", &self.service),
+            ("message", &self.message),
+        ];
+        let of = |(name, table): (&'static str, &Option<Table>)| {
+            table.as_ref().map(|table| (name, table.refused.load(Ordering::Relaxed)))
+        };
+        tables.into_iter().filter_map(of).collect()
     }
 
     fn sweep(&self) {

@@ -98,6 +98,8 @@ struct Present {
     session: SessionId,
     user: UserId,
     settings: SessionSettings,
+    /// A service speaks for the person.
+    is_service: bool,
 }
 
 impl Drop for Present {
@@ -236,6 +238,7 @@ impl Session {
             ClientMessage::Hello(hello) => self.hello(hello, context),
             ClientMessage::Interact(interact) => self.interact(interact),
             ClientMessage::Post(post) => self.post(post, context),
+            ClientMessage::Live(live) => self.live(live, context),
             ClientMessage::Follow(follow) => self.graph(follow, |id, user, at| UserEvent::Followed { id, user, at }),
             ClientMessage::Unfollow(follow) => {
                 self.graph(follow, |id, user, at| UserEvent::Unfollowed { id, user, at })
@@ -270,7 +273,8 @@ impl Session {
         grant.subject.may_act_as(&hello.user)?;
         let user = checks::person(server.people(), &hello.user, "user")?;
         server.attach(user, self.id, context.address().recipient(), settings, hello.resume)?;
-        self.present = Some(Present { server, session: self.id, user, settings });
+        let is_service = grant.subject == auth::Subject::Anyone;
+        self.present = Some(Present { server, session: self.id, user, settings, is_service });
         self.end_with(&grant, context);
         self.offered_token = None;
         grant.token.into_iter().for_each(|token| self.vitals.let_in_by(token));
@@ -319,7 +323,7 @@ impl Session {
     }
 
     fn configure(&mut self, configure: client::Configure) -> Result<(), Refusal> {
-        let Present { server, session, user, settings } = self.present()?;
+        let Present { server, session, user, settings, .. } = self.present()?;
         let wanted = SessionSettings {
             ranking: configure.ranking.unwrap_or(settings.ranking),
             limit: checks::limit(configure.limit, settings.limit, LIMIT_MAX)?,
@@ -370,6 +374,20 @@ impl Session {
         Ok(())
     }
 
+    fn live(&mut self, live: client::GoLive, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
+        let Present { server, user, is_service, .. } = self.present()?;
+        if self.posts >= POSTS_MAX {
+            return Err(Refusal::busy(500));
+        }
+        let client::GoLive { id, item, on, .. } = live;
+        let item = checks::own_item(&server.world(), &item, (!is_service).then_some(*user), "item")?;
+        let (server, user, event) = (server.clone(), *user, id.clone());
+        let done = Box::pin(async move { server.go_live(user, event, item, on).await }).into_actor(self);
+        self.posts += 1;
+        context.spawn(done.map(move |outcome, session, context| session.posted(id, outcome, context)));
+        Ok(())
+    }
+
     fn posted(&mut self, id: Key, outcome: Result<(Seq, Key), Refusal>, context: &mut WebsocketContext<Self>) {
         self.posts -= 1;
         if self.leaving {
@@ -398,6 +416,7 @@ fn id_of(message: &ClientMessage) -> Option<&Key> {
     match message {
         ClientMessage::Interact(interact) => Some(&interact.id),
         ClientMessage::Post(post) => Some(&post.id),
+        ClientMessage::Live(live) => Some(&live.id),
         ClientMessage::Follow(follow) | ClientMessage::Unfollow(follow) => Some(&follow.id),
         ClientMessage::Configure(configure) => configure.id.as_ref(),
         ClientMessage::Hello(_) | ClientMessage::Drawn(_) | ClientMessage::More(_) | ClientMessage::Ping(_) => None,

@@ -24,6 +24,8 @@ pub enum ClientMessage {
     Interact(Interact),
     /// The person made an item. Answered by `accepted` with the item's key; those it concerns get it pushed.
     Post(Post),
+    /// An item of the person goes on air, or off. Answered by `accepted`; those whose feed it changes get it pushed.
+    Live(GoLive),
     /// Follow a person. Answered by `accepted` and a new feed.
     Follow(Follow),
     /// Follow them no longer. Answered like `follow`.
@@ -118,6 +120,21 @@ pub struct Post {
     /// When it is available; always when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<Vec<Window>>,
+}
+
+/// See [`ClientMessage::Live`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoLive {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// Made by the client, unique per person.
+    pub id: Key,
+    /// Which; one that the person made.
+    pub item: Key,
+    /// On air from now on, until the next window that was scheduled or further notice; or off.
+    pub on: bool,
 }
 
 /// See [`ClientMessage::Follow`].
@@ -245,8 +262,8 @@ pub struct BadMessage {
 
 impl ClientMessage {
     /// All `type` tags.
-    pub const TYPES: [&'static str; 9] =
-        ["hello", "interact", "post", "follow", "unfollow", "drawn", "configure", "more", "ping"];
+    pub const TYPES: [&'static str; 10] =
+        ["hello", "interact", "post", "live", "follow", "unfollow", "drawn", "configure", "more", "ping"];
 
     /// Reads one text frame.
     ///
@@ -269,6 +286,7 @@ impl ClientMessage {
             "hello" => parse_json(text.as_bytes()).map(ClientMessage::Hello),
             "interact" => parse_json(text.as_bytes()).map(ClientMessage::Interact),
             "post" => parse_json(text.as_bytes()).map(ClientMessage::Post),
+            "live" => parse_json(text.as_bytes()).map(ClientMessage::Live),
             "follow" => parse_json(text.as_bytes()).map(ClientMessage::Follow),
             "unfollow" => parse_json(text.as_bytes()).map(ClientMessage::Unfollow),
             "drawn" => parse_json(text.as_bytes()).map(ClientMessage::Drawn),

@@ -146,6 +146,9 @@ pub struct WireItem {
     /// When it stops to be available, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_until: Option<Millis>,
+    /// When it is expected to stop, where that is not known; as of the last time this item was inserted, moved or updated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_until: Option<Millis>,
     /// It has windows and one is open: "live".
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub live: bool,

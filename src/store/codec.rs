@@ -76,6 +76,12 @@ struct ItemPayload {
     item: u32,
 }
 
+#[derive(Serialize, Deserialize)]
+struct LivePayload {
+    item: u32,
+    on: bool,
+}
+
 /// Weights as f64, which holds every f32: a decimal f32 could be rounded twice on its way back.
 #[derive(Serialize, Deserialize)]
 struct TopicsPayload {
@@ -101,6 +107,7 @@ impl<'a> JournalRow<'a> {
             What::Followed(user) => row.other("followed", &UserPayload { user: user.0 })?,
             What::Unfollowed(user) => row.other("unfollowed", &UserPayload { user: user.0 })?,
             What::Posted(item) => row.other("posted", &ItemPayload { item: item.0 })?,
+            What::WentLive(item, on) => row.other("went_live", &LivePayload { item: item.0, on: *on })?,
             What::TopicsSet(weights) => {
                 let weights = weights
                     .iter()
@@ -163,6 +170,10 @@ impl<'a> JournalRow<'a> {
             "followed" => What::Followed(UserId(self.payload::<UserPayload>()?.user)),
             "unfollowed" => What::Unfollowed(UserId(self.payload::<UserPayload>()?.user)),
             "posted" => What::Posted(ItemId(self.payload::<ItemPayload>()?.item)),
+            "went_live" => {
+                let LivePayload { item, on } = self.payload()?;
+                What::WentLive(ItemId(item), on)
+            }
             "topics_set" => {
                 let TopicsPayload { weights } = self.payload()?;
                 What::TopicsSet(weights.into_iter().map(|(topic, weight)| (TopicId(topic), weight as f32)).collect())
@@ -419,6 +430,7 @@ mod tests {
             1 => (any_key(), any_key(), any::<i64>()).prop_map(|(metric, kind, millionths)| {
                 What::Measured(Measured { metric, kind, millionths })
             }),
+            1 => any::<(u32, bool)>().prop_map(|(item, on)| What::WentLive(ItemId(item), on)),
             1 => vec((any::<u32>().prop_map(TopicId), plain_float()), 0..20).prop_map(What::TopicsSet),
         ];
         (any::<u32>(), 0..=i64::MAX as u64, any_key(), any::<i64>(), any::<i64>(), what).prop_map(

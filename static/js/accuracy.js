@@ -38,7 +38,7 @@ export class Accuracy {
     const { value, note, labelled, events, loss } = this.#parts;
     const auc = model?.auc ?? this.#history.at(-1)?.[1];
     setText(value, auc === undefined ? "\u2013" : auc.toFixed(3));
-    setText(note, auc === undefined ? "needs one yes and one no" : words(auc));
+    setText(note, [auc === undefined ? "needs one yes and one no" : words(auc), changes(model?.drifts ?? 0)].filter(Boolean).join("; "));
     if (model) {
       setText(events, model.events.toLocaleString("en"));
       setText(labelled, model.labelled.toLocaleString("en"));
@@ -49,6 +49,12 @@ export class Accuracy {
     const last = Math.max(1, this.#history.length - 1);
     this.#line.draw(this.#history.map(([, value], index) => [index / last, value]), -1);
   }
+}
+
+/** How often the person's taste changed so far that the model was made to forget faster. */
+export function changes(drifts) {
+  if (drifts === 0) return "";
+  return `your taste changed ${{ 1: "once", 2: "twice" }[drifts] ?? `${drifts} times`}, so it forgets faster`;
 }
 
 function words(auc) {

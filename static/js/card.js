@@ -2,7 +2,7 @@
 //
 // Invariant: a card is made once per item and then only changed where it differs, so it keeps focus and never jumps.
 
-import { ago, countdown } from "./clock.js";
+import { ago, countdown, roughly } from "./clock.js";
 import { element, hueOf, setText } from "./element.js";
 import { icon } from "./icons.js";
 import { signed, whyChart } from "./why.js";
@@ -117,8 +117,10 @@ export class Card {
     time.dateTime = new Date(this.#item.at).toISOString();
     live.hidden = !this.#item.live;
     if (!this.#item.live) return;
-    const left = this.#item.available_until === undefined ? null : this.#item.available_until - now;
-    setText(live, left === null ? "live" : left > 0 ? `live \u00b7 ${countdown(left)} left` : "ended");
+    const { available_until: known, expected_until: expected } = this.#item;
+    const left = known === undefined ? null : known - now;
+    const guess = expected === undefined || expected <= now ? "live" : `live \u00b7 probably ${roughly(expected - now)} more`;
+    setText(live, left === null ? guess : left > 0 ? `live \u00b7 ${countdown(left)} left` : "ended");
   }
 
   toggleWhy() {

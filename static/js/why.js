@@ -2,7 +2,7 @@
 
 import { element } from "./element.js";
 
-const WORDS = {
+export const WORDS = {
   online: "Your yes and no",
   topic: "Your topic weight",
   freshness: "How new it is",
@@ -11,7 +11,7 @@ const WORDS = {
   repeat: "Your habit",
   co_visit: "Where people go next",
   co_audience: "Others like you go there",
-  opening: "Just became available",
+  opening: "When it came on, and may end",
 };
 
 /** "+1.204", with a real minus sign. */

@@ -41,6 +41,7 @@ try {
   await walk();
   await droppedLine();
   await phone();
+  await admin();
 } catch (error) {
   failed += 1;
   console.log(`FAILED  the walk broke off: ${error.stack ?? error}`);
@@ -238,6 +239,82 @@ async function phone() {
     await shot(page, "10-phone-taste");
   });
   await page.context().close();
+}
+
+/** Figures, experts and drawings; the way of a token; a phone. */
+async function admin() {
+  const { page, troubles, strangers } = await newPage({ viewport: { width: 1320, height: 1000 } });
+  const figure = (name) => page.locator(".tile").filter({ has: page.getByText(name, { exact: true }) }).locator(".tile-value");
+  await step("admin: figures are shown, and go on", async () => {
+    let asked = 0;
+    page.on("response", (answer) => (asked += answer.url().endsWith("/v1/figures") && answer.ok() ? 1 : 0));
+    await page.goto(`${BASE}/admin`);
+    await page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
+    await page.waitForFunction(() => /^[1-9]/.test([...document.querySelectorAll(".tile-value")][5].textContent), null, { timeout: WAIT_MS });
+    check(/MiB|GiB/.test(await figure("Memory").textContent()), "no word of memory");
+    const deadline = Date.now() + 3 * WAIT_MS;
+    while (asked < 3 && Date.now() < deadline) await page.waitForTimeout(100);
+    check(asked >= 3, `asked ${asked} times`);
+    await shot(page, "11-admin");
+  });
+  await step("admin: the experts are ranked by their loss, and what was served is among them", async () => {
+    await page.locator(".bar-row").nth(3).waitFor({ timeout: WAIT_MS });
+    const losses = await page.$$eval(".bar-row .number", (all) => all.map(({ textContent }) => Number(textContent)));
+    check(losses.length >= 12 && losses.every((loss) => loss > 0), `losses ${losses}`);
+    check([...losses].sort((left, right) => left - right).join() === losses.join(), `not in order: ${losses}`);
+    check((await page.locator(".bar-row.best").count()) === 1, "no best one");
+    check(await page.locator("#regret svg").isVisible(), "no drawing of the regret");
+  });
+  await step("admin: every board says something or that it is not available", async () => {
+    const said = () => page.$$eval(".board", (all) => all.map((board) => `${board.querySelector("h2").textContent}: ${[...board.querySelectorAll("p, dd")].filter((one) => one.offsetParent).map(({ textContent }) => textContent).join(" ").trim()}`));
+    const deadline = Date.now() + WAIT_MS;
+    while ((await said()).some((words) => words.endsWith(": ")) && Date.now() < deadline) await page.waitForTimeout(100);
+    const silent = (await said()).filter((words) => words.endsWith(": "));
+    check(silent.length === 0, silent.join("\n"));
+  });
+  await step("admin: paused, nothing is asked", async () => {
+    await page.locator("#pause").click();
+    await page.waitForTimeout(500);
+    let asked = 0;
+    page.on("request", () => (asked += 1));
+    await page.waitForTimeout(4500);
+    check(asked === 0, `asked ${asked} times`);
+    await page.locator("#pause").click();
+    await page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
+  });
+  await step("admin: no complaint in the console, and no request left the origin", async () => {
+    // What a server does not have is told by the browser, too.
+    const real = troubles.filter((words) => !/status of 40[04] .*\/v1\/(clusters|metrics|availability)/.test(words));
+    check(real.length === 0, real.join("\n"));
+    check(strangers.length === 0, strangers.join("\n"));
+  });
+  await step("admin: where a token is wanted, it is asked for and sent", async () => {
+    let sent = null;
+    await page.route("**/v1/figures", (route) => {
+      sent = route.request().headers().authorization ?? null;
+      if (sent === "Bearer the-token") return route.continue();
+      return route.fulfill({ status: 401, contentType: "application/problem+json", body: JSON.stringify({ detail: "a token is needed" }) });
+    });
+    await page.reload();
+    await page.locator("#token-form").waitFor({ timeout: WAIT_MS });
+    check(sent === null, `sent ${sent} before it was given one`);
+    await page.fill("#token", "the-token");
+    await page.keyboard.press("Enter");
+    await page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
+    await page.waitForFunction(() => document.querySelector("#token-form").hidden);
+    check(!(await page.evaluate(() => JSON.stringify(localStorage))).includes("the-token"), "it is kept beyond the tab");
+  });
+  await page.context().close();
+
+  const small = await newPage({ viewport: { width: 380, height: 780 }, isMobile: true, hasTouch: true, colorScheme: "dark" });
+  await step("admin on a phone: nothing is wider than the screen", async () => {
+    await small.page.goto(`${BASE}/admin`);
+    await small.page.locator(".bar-row").first().waitFor({ timeout: WAIT_MS });
+    const width = await small.page.evaluate(() => document.documentElement.scrollWidth);
+    check(width <= 380, `it is ${width} wide`);
+    await shot(small.page, "12-admin-phone");
+  });
+  await small.page.context().close();
 }
 
 async function newPage(options) {

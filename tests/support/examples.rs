@@ -8,7 +8,9 @@ use eddyline::domain::ids::{Epoch, FeedVersion, Key, Seq};
 use eddyline::domain::interactions::Kind;
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::Window;
-use eddyline::protocol::client::{ClientMessage, Configure, Drawn, Follow, Hello, Interact, More, Ping, Post, Resume};
+use eddyline::protocol::client::{
+    ClientMessage, Configure, Drawn, Follow, GoLive, Hello, Interact, More, Ping, Post, Resume,
+};
 use eddyline::protocol::problem::Code;
 use eddyline::protocol::server::{
     Accepted, Busy, Bye, ErrorMessage, FeedMessage, Live, Model, Op, Page, Patch, Pong, ServerMessage, Timing, Welcome,
@@ -54,6 +56,7 @@ pub fn clients() -> Vec<ClientMessage> {
                 Window { start: NOW.plus(86_400_000), stop: None },
             ]),
         }),
+        ClientMessage::Live(GoLive { tag: tag(), id: key("ada-22"), item: key("river-cam"), on: true }),
         ClientMessage::Follow(Follow { tag: tag(), id: key("ada-19"), user: key("grace") }),
         ClientMessage::Unfollow(Follow { tag: tag(), id: key("ada-20"), user: key("grace") }),
         ClientMessage::Drawn(Drawn {
@@ -83,6 +86,7 @@ fn item() -> WireItem {
         text: "The river, live".into(),
         at: NOW,
         available_until: Some(NOW.plus(3_600_000)),
+        expected_until: Some(NOW.plus(5_400_000)),
         live: true,
         score: 1.5,
         position: 1,
@@ -99,6 +103,7 @@ fn bare_item() -> WireItem {
         text: "The weir".into(),
         at: NOW,
         available_until: None,
+        expected_until: None,
         live: false,
         score: 2.0,
         position: 0,
@@ -185,6 +190,7 @@ pub fn client_type(message: &ClientMessage) -> &'static str {
         ClientMessage::Hello(_) => "hello",
         ClientMessage::Interact(_) => "interact",
         ClientMessage::Post(_) => "post",
+        ClientMessage::Live(_) => "live",
         ClientMessage::Follow(_) => "follow",
         ClientMessage::Unfollow(_) => "unfollow",
         ClientMessage::Drawn(_) => "drawn",

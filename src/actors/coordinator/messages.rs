@@ -1,4 +1,5 @@
-//! Messages for `Coordinator`. From the door: `Change`, `Erase`, `AskScore`, `AskMetrics`, `AskAtypical`, `Regroup`. From the journal: `Journalled`. From the server's
+//! Messages for `Coordinator`. From the door: `Change`, `Erase`, `AskScore`, `AskFigures`, `AskMetrics`, `AskAtypical`,
+//! `Regroup`. From the journal: `Journalled`. From the server's
 //! end: `SaveNow`.
 //!
 //! Invariant: what changes the catalogue or follows from the journal holds its places in the journal's queue until it
@@ -13,6 +14,7 @@ use crate::actors::journal::Reservation;
 use crate::domain::ids::{Position, UserId};
 use crate::domain::journal::Entry;
 use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Written};
+use crate::engine::learn::hedge::HedgeFigures;
 use crate::engine::learn::metrics::Series;
 use crate::engine::learn::normal::{Atypical, Posterior};
 
@@ -55,6 +57,24 @@ pub struct Journalled {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskScore(pub oneshot::Sender<GlobalScores>);
+
+/// Figures over everybody, for whoever looks after the server.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskFigures(pub oneshot::Sender<Learned>);
+
+/// What the coordinator has learned, in figures.
+#[derive(Clone, Debug)]
+pub struct Learned {
+    /// Last entry of the journal that it has folded.
+    pub covers: Position,
+    /// Progressive figures.
+    pub scores: GlobalScores,
+    /// Who predicts best.
+    pub hedge: HedgeFigures,
+    /// How often the blend's loss drifted so far that it was made to learn faster.
+    pub drifts: u32,
+}
 
 /// Save what was folded; answered when it is saved.
 #[derive(Message)]

@@ -23,7 +23,7 @@ use crate::engine::clustering::Clustering;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, DraftError, Effect, Written};
 use crate::store::Write;
 use erasure::Erasures;
-use messages::{AskScore, Change, Journalled, SaveNow};
+use messages::{AskFigures, AskScore, Change, Journalled, Learned, SaveNow};
 
 /// Popularity is published this often, when it changed.
 const POPULARITY_EVERY: Duration = Duration::from_secs(1);
@@ -185,6 +185,19 @@ impl Handler<AskScore> for Coordinator {
     type Result = ();
     fn handle(&mut self, ask: AskScore, _: &mut Self::Context) {
         let _ = ask.0.send(self.state.scores().clone());
+    }
+}
+
+impl Handler<AskFigures> for Coordinator {
+    type Result = ();
+    fn handle(&mut self, ask: AskFigures, _: &mut Self::Context) {
+        let state = &self.state;
+        let _ = ask.0.send(Learned {
+            covers: state.covers(),
+            scores: state.scores().clone(),
+            hedge: state.hedge(),
+            drifts: state.drifts(),
+        });
     }
 }
 

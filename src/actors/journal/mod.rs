@@ -6,12 +6,13 @@
 //! While the store cannot answer, the batch is tried again, in order, with back-off; nothing is dropped. A server that was
 //! replaced in its store can never store anything again: it takes nothing more, and its process ends (`app`).
 
+pub mod counts;
 pub mod messages;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -23,6 +24,7 @@ use crate::store::{Outcome, Store, StoreError, Write};
 use super::coordinator::Coordinator;
 use super::coordinator::messages::Journalled;
 use super::user::messages::{Stored, Verdict};
+use counts::{Counted, Counts};
 use messages::{Append, Barrier, Forget, From, Generation};
 
 /// Most writes in one transaction.
@@ -38,6 +40,7 @@ pub struct JournalHandle {
     queued: Arc<AtomicUsize>,
     queue_max: usize,
     generations: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 }
 
 /// A place in the journal's queue; free again when dropped.
@@ -52,10 +55,10 @@ impl Drop for Reservation {
 }
 
 impl JournalHandle {
-    /// Wraps the actor's address.
+    /// Wraps the actor's address and its counters.
     #[must_use]
-    pub fn new(addr: Addr<Journal>, queue_max: usize) -> JournalHandle {
-        JournalHandle { addr, queued: Arc::default(), queue_max, generations: Arc::default() }
+    pub fn new(addr: Addr<Journal>, queue_max: usize, counts: Arc<Counts>) -> JournalHandle {
+        JournalHandle { addr, queued: Arc::default(), queue_max, generations: Arc::default(), counts }
     }
 
     /// A place in the queue, or `None` when it is full: then say `busy`, and learn nothing.
@@ -64,13 +67,29 @@ impl JournalHandle {
         let taken = self.queued.fetch_add(1, Ordering::AcqRel);
         // Counted first, so that two who come at once cannot both take the last place.
         let reservation = Reservation { queued: self.queued.clone() };
-        (taken < self.queue_max).then_some(reservation)
+        let has_room = taken < self.queue_max;
+        if !has_room {
+            self.counts.refused();
+        }
+        has_room.then_some(reservation)
     }
 
     /// Entries waiting to be stored.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Acquire)
+    }
+
+    /// Entries that may wait at most.
+    #[must_use]
+    pub fn queue_max(&self) -> usize {
+        self.queue_max
+    }
+
+    /// What was done since the start.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        self.counts.read()
     }
 
     /// Sends. Never blocks: whoever has a reservation has room.
@@ -115,6 +134,7 @@ pub struct Journal {
     broken: BTreeSet<Generation>,
     /// Another server has taken the store over: why nothing is stored any more.
     replaced: Option<String>,
+    counts: Arc<Counts>,
 }
 
 enum Job {
@@ -133,7 +153,14 @@ impl Journal {
             committing: false,
             broken: BTreeSet::new(),
             replaced: None,
+            counts: Arc::default(),
         }
+    }
+
+    /// For those who look at it from outside.
+    #[must_use]
+    pub fn counts(&self) -> Arc<Counts> {
+        self.counts.clone()
     }
 
     /// Takes the next batch off the queue and commits it.
@@ -176,10 +203,11 @@ impl Journal {
 
     fn commit(&mut self, batch: Vec<Append>, retry_after: Duration, ctx: &mut Context<Self>) {
         let writes: Vec<Write> = batch.iter().flat_map(|append| append.writes.iter().cloned()).collect();
-        let store = self.store.clone();
+        let (store, count, began) = (self.store.clone(), writes.len(), Instant::now());
         let commit = async move { store.append(writes).await };
         ctx.spawn(commit.into_actor(self).map(move |result, journal, ctx| match result {
             Ok(outcomes) => {
+                journal.counts.committed(count, began.elapsed());
                 journal.settle(batch, outcomes);
                 journal.committing = false;
                 journal.commit_next(ctx);
@@ -188,6 +216,7 @@ impl Journal {
             Err(error @ StoreError::Replaced(_)) => journal.give_up(batch, error.to_string()),
             Err(error) => {
                 tracing::warn!(%error, entries = batch.len(), "the store cannot answer: trying again");
+                journal.counts.retried();
                 let next = (retry_after * 2).min(RETRY_MAX);
                 ctx.run_later(retry_after, move |journal, ctx| journal.commit(batch, next, ctx));
             }

@@ -1,5 +1,5 @@
 //! Messages for `UserActor`. From sessions and requests, through the directory: `Parcel` with a `ToUser`. From the
-//! coordinator: `WorldChanged`. From the journal: `Stored`. From the directory: `Leave`.
+//! coordinator: `WorldChanged`. From the server: `Want`. From the journal: `Stored`. From the directory: `Leave`.
 //!
 //! Invariant: a [`Parcel`] that was delivered is opened once, by this incarnation of the actor or by the next. Verdicts
 //! carry the generation of the state that they are about, so those about a state that was given up are told apart.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::actors::inside::Inside;
 use crate::actors::journal::messages::{Append, Generation};
@@ -16,8 +16,9 @@ use crate::actors::server::{PersonModel, Prediction};
 use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::domain::feeds::Feed;
 use crate::domain::ids::{FeedVersion, ItemId, Seq, UserId};
+use crate::domain::time::Millis;
 use crate::engine::user::UserEvent;
-use crate::engine::world::Changes;
+use crate::engine::world::{Changes, World};
 use crate::protocol::client::Resume;
 use crate::protocol::refusal::Refusal;
 use crate::store::Write;
@@ -108,6 +109,20 @@ impl Message for Parcel {
 #[derive(Clone, Message)]
 #[rtype(result = "()")]
 pub struct WorldChanged(pub Arc<Changes>);
+
+/// What would this item be worth to this person? Answered once, unless the actor ends before.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Want {
+    /// Which item.
+    pub item: ItemId,
+    /// In which world.
+    pub world: Arc<World>,
+    /// When.
+    pub now: Millis,
+    /// Whom to tell: the person, and log-odds, or `None` where they hid it.
+    pub answer: mpsc::UnboundedSender<(UserId, Option<f32>)>,
+}
 
 /// Too many are active, and this person was used least recently: leave as soon as all is durable.
 #[derive(Message)]

@@ -6,6 +6,7 @@
 //! Absent on purpose: decisions (the engine's), sockets (the gateway's).
 
 pub mod messages;
+mod audience;
 mod load;
 mod seat;
 pub mod wire;
@@ -326,6 +327,21 @@ impl UserActor {
     }
 
     fn rank_view(&mut self, world: &World, view: View, cause: Cause) -> Arc<Shown> {
+        let shown = self.make(world, view, cause);
+        self.stand(view, shown)
+    }
+
+    /// From now on this is what sessions with this view get.
+    fn stand(&mut self, view: View, shown: Shown) -> Arc<Shown> {
+        let shown = Arc::new(shown);
+        match self.newest.iter_mut().find(|(known, _)| *known == view) {
+            Some((_, newest)) => *newest = shown.clone(),
+            None => self.newest.push((view, shown.clone())),
+        }
+        shown
+    }
+
+    fn make(&mut self, world: &World, view: View, cause: Cause) -> Shown {
         let now = self.inside.clock.now();
         let started = Instant::now();
         self.version = FeedVersion(self.version.0 + 1);
@@ -336,12 +352,7 @@ impl UserActor {
         let (items, floor) = (ranked.items, ranked.floor);
         let wire = wire_items(world, &items, now);
         let feed = Feed { user: self.user, version: self.version, epoch: world.epoch(), ranking: view.ranking, items };
-        let shown = Arc::new(Shown { feed, floor, items: wire, cause, made: now });
-        match self.newest.iter_mut().find(|(known, _)| *known == view) {
-            Some((_, newest)) => *newest = shown.clone(),
-            None => self.newest.push((view, shown.clone())),
-        }
-        shown
+        Shown { feed, floor, items: wire, cause, made: now }
     }
 
     /// What is on the screens of this view: the newest feed that one of them has drawn.
@@ -587,8 +598,25 @@ impl UserActor {
         }
         let before: Vec<ItemId> =
             self.newest.iter().flat_map(|(_, shown)| shown.feed.items.iter().map(|one| one.item)).collect();
-        self.due = Some((Cause::World { epoch: world.epoch() }, Instant::now()));
-        self.rank_now();
+        let cause = Cause::World { epoch: world.epoch() };
+        if self.due.is_some() {
+            self.due = Some((cause, Instant::now()));
+            self.rank_now();
+        } else {
+            self.newest.retain(|(view, _)| self.seats.values().any(|seat| seat.view() == *view));
+            for (view, old) in self.newest.clone() {
+                let shown = self.make(&world, view, cause.clone());
+                let touches = |shown: &Shown| shown.feed.items.iter().any(|one| changed.0.names(one.item));
+                if touches(&old) || touches(&shown) {
+                    let shown = self.stand(view, shown);
+                    self.offer(view, &shown);
+                } else {
+                    // What else moved since is told with the next event. The floor is the newer one, so that the same
+                    // change does not come this far again.
+                    self.stand(view, Shown { floor: shown.floor, ..Shown::clone(&old) });
+                }
+            }
+        }
         self.tell_live(changed, &world, &before, now);
     }
 

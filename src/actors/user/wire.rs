@@ -44,6 +44,7 @@ pub fn wire_items(world: &World, feed: &[crate::domain::feeds::FeedItem], now: M
                 text: item.text.clone(),
                 at: item.created,
                 available_until: window.and_then(|window| window.stop),
+                expected_until: window.and_then(|_| world.expected_ends().of(one.item)).filter(|until| *until > now),
                 live: window.is_some(),
                 score: one.score,
                 position: position as u32,
@@ -87,7 +88,14 @@ fn ops(base: &Shown, shown: &Shown) -> Vec<Op> {
     let changed = |id: &ItemId| match (find(base, id), find(shown, id)) {
         (Some(old), Some(new)) => {
             (old.score - new.score).abs() >= SCORE_STEP
-                || WireItem { score: new.score, position: new.position, why: new.why.clone(), ..old } != new
+                || WireItem {
+                    score: new.score,
+                    position: new.position,
+                    // It moves with every second, and says as much as it did.
+                    expected_until: new.expected_until,
+                    why: new.why.clone(),
+                    ..old
+                } != new
         }
         _ => false,
     };

@@ -9,6 +9,7 @@
 //! change costs O(log² edges) on average. The biggest merge, once per some hundred thousand changes, costs as much as
 //! building anew.
 
+pub mod survival;
 mod timeline;
 
 use std::cmp::Ordering;

@@ -476,3 +476,59 @@ fn means_first(table: &Table, prior: &Prior, means: Vec<Vec<f64>>, deviation: f6
     }
     Ok(model)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::engine::cluster::scaling::log_noise;
+    use proptest::prelude::*;
+
+    /// With one component and no noise nothing is approximated: the bound is the evidence, which has a closed form.
+    /// Source: Murphy, *Conjugate Bayesian analysis of the Gaussian distribution*, 2007, (266).
+    #[test]
+    fn the_bound_of_one_gaussian_is_its_evidence() {
+        let columns: Vec<Vec<f64>> = (0..3)
+            .map(|j| (0..70).map(|n| f64::from((n * 31 + j * 17 + n * n * j) % 23) / 10.0 - 1.0).collect())
+            .collect();
+        let (table, rows) = (Table::new(&columns), 70.0);
+        let prior = Prior { dim: 3, slots: 1, log_noise: None, student: false };
+        let guess = Component::guessed(&prior, rows, vec![0.5; 3], 2.0).unwrap();
+        let mut climb = Climb::begin(&table, &prior, Model { components: vec![guess], noise: None }).unwrap();
+        climb.climb(&table, &prior, 1e-9, 10).unwrap();
+        let evidence = climb.model.evidence(&prior, &climb.pass).remove(0);
+        let expected = log_marginal(&prior, &evidence) - 0.5 * rows * 3.0 * std::f64::consts::PI.ln();
+        assert!((climb.bound - expected).abs() < 1e-7, "{} is not {expected}", climb.bound);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Any rows, either kind, any start: step by step the bound never falls but for rounding, and rows are shared out.
+        #[test]
+        fn the_bound_never_falls(
+            rows in prop::collection::vec((-3.0_f64..3.0, prop_oneof![4 => -1.0_f64..1.0, 1 => -40.0_f64..40.0]), 5..300),
+            student in any::<bool>(),
+            noise in any::<bool>(),
+            seed in any::<u64>(),
+        ) {
+            let (x, y): (Vec<f64>, Vec<f64>) = rows.into_iter().unzip();
+            let columns = [x, y];
+            let table = Table::new(&columns);
+            let prior = Prior { dim: 2, slots: 6.min(table.rows()), log_noise: noise.then(|| log_noise(&columns)), student };
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let means = random_responsibilities(&table, &prior, &mut random);
+            let model = means_first(&table, &prior, means, 0.3).unwrap();
+            let mut climb = Climb::begin(&table, &prior, model).unwrap();
+            for _ in 0..60 {
+                let (next, gain) = climb.next(&table, &prior).unwrap();
+                let lost = climb.model.components.len() > next.model.components.len();
+                prop_assert!(lost || next.bound >= climb.bound - 1e-8, "{} after {}", next.bound, climb.bound);
+                prop_assert_eq!(gain.is_infinite(), lost);
+                let shared: f64 = next.pass.noise_count + next.pass.sums.iter().map(|sums| sums.count).sum::<f64>();
+                prop_assert!((shared - table.rows() as f64).abs() < 1e-9 * table.rows() as f64);
+                climb = next;
+            }
+        }
+    }
+}

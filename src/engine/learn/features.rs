@@ -7,7 +7,7 @@
 use crate::domain::feeds::Expert;
 
 /// How many there are.
-pub const FEATURES: usize = 33;
+pub const FEATURES: usize = 34;
 
 /// One number per feature, `(FEATURES,)`.
 pub type Features = [f32; FEATURES];
@@ -50,6 +50,7 @@ pub const NAMES: [(&str, Expert); FEATURES] = [
     ("co_audience", Expert::CoAudience),
     ("since_opening", Expert::Opening),
     ("just_opened", Expert::Opening),
+    ("remaining", Expert::Opening),
 ];
 
 /// Places of the features in the vector.
@@ -83,6 +84,7 @@ pub mod at {
     pub const CO_AUDIENCE: usize = 30;
     pub const SINCE_OPENING: usize = 31;
     pub const JUST_OPENED: usize = 32;
+    pub const REMAINING: usize = 33;
 }
 
 /// What an expert's features are, as a range of the vector.
@@ -97,7 +99,7 @@ pub const fn range(expert: Expert) -> (usize, usize) {
         Expert::Repeat => (14, 29),
         Expert::CoVisit => (29, 30),
         Expert::CoAudience => (30, 31),
-        Expert::Opening => (31, 33),
+        Expert::Opening => (31, 34),
     }
 }
 
@@ -159,6 +161,7 @@ mod tests {
             (at::CO_VISIT, "co_visit"),
             (at::CO_AUDIENCE, "co_audience"),
             (at::JUST_OPENED, "just_opened"),
+            (at::REMAINING, "remaining"),
         ] {
             assert_eq!(NAMES[place].0, name);
         }

@@ -92,6 +92,7 @@ impl Hedge {
             served: self.served,
             best: Expert::ALL[best],
             regret: self.served - self.losses[best],
+            leader: self.leader(),
         }
     }
 }
@@ -113,6 +114,8 @@ pub struct HedgeFigures {
     pub best: Expert,
     /// Loss of what was served over that of the best single expert: below 0, the blend gains.
     pub regret: f64,
+    /// The expert that is served alone now; `None`: the blend is.
+    pub leader: Option<Expert>,
 }
 
 /// Most by which the mixture may exceed the best single expert after so many rounds; nats.
@@ -120,6 +123,12 @@ pub struct HedgeFigures {
 pub fn bound(rounds: u64) -> f64 {
     let start = (1.0 - BLEND_START) / (LOSSES - 1) as f64;
     -start.ln() - (rounds.saturating_sub(1)) as f64 * (1.0 - SHARE).ln()
+}
+
+/// What a change of leader may cost beyond that: until it has [`LEADS`] of the weight, the old one is served; nats.
+#[must_use]
+pub fn hesitation() -> f64 {
+    (LEADS / (1.0 - LEADS)).ln()
 }
 
 #[cfg(test)]

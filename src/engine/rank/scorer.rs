@@ -165,12 +165,16 @@ impl<'a> Scorer<'a> {
         self.world.popularity().describe(id, &mut out);
         out[at::OWN_APPROVAL] = self.taste.approval;
         out[at::SESSION_DEPTH] = self.session_depth;
-        let opened = if columns.windowed[row] {
-            self.world.item(id).and_then(|item| item.windows.at(self.now)).map(|window| window.start)
-        } else {
-            None
-        };
-        if let Some(opened) = opened {
+        let window =
+            if columns.windowed[row] { self.world.item(id).and_then(|item| item.windows.at(self.now)) } else { None };
+        let opened = window.map(|window| window.start);
+        if let Some(window) = window {
+            let until = window.stop.or_else(|| self.world.expected_ends().of(id));
+            if let Some(until) = until {
+                let rest = until.since(self.now) as f32 / MINUTE_MS as f32;
+                out[at::REMAINING] = 0.3 * (1.0 + rest / 10.0).ln();
+            }
+            let opened = window.start;
             let age = self.now.since(opened) as f32;
             out[at::SINCE_OPENING] = 0.3 * (1.0 + age / (10.0 * MINUTE_MS as f32)).ln();
             out[at::JUST_OPENED] = (-age / OPENING_HALF_MS).exp2();

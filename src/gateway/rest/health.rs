@@ -1,6 +1,6 @@
 //! Is it alive, may it take work?
 //!
-//! Invariant: these need no token and say nothing about anybody. Absent on purpose: figures (`/metrics`).
+//! Invariant: these need no token and say nothing about anybody. Absent on purpose: figures (`figures`).
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;

@@ -154,42 +154,6 @@ pub async fn set_windows(call: Call, payload: web::Payload) -> Answer {
     found(&windows)
 }
 
-/// `GET /v1/availability?at=&live=&limit=&after=`: what is on at an instant, by default now; with `live=true` without
-/// what always is.
-///
-/// # Errors
-/// A parameter's name.
-pub async fn availability(call: Call) -> Answer {
-    let query = call.query(&["at", "live", "limit", "after"])?;
-    let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
-    let after = query.number("after")?.map(ItemId);
-    let live = query.flag("live")?;
-    let at = query.time("at")?.unwrap_or_else(|| call.server().clock().now());
-    let world = call.server().world();
-    let open = world.open_at(at);
-    // One more than is shown tells whether there is a next page.
-    let from = after.map_or(0, |after| after.0.saturating_add(1));
-    let mut page: Vec<&Item> = open
-        .range(from..)
-        .filter_map(|id| world.item(ItemId(id)))
-        .filter(|item| item.is_available(at) && !(live && item.windows.is_always()))
-        .take(limit + 1)
-        .collect();
-    let more = page.len() > limit;
-    page.truncate(limit);
-    let next = page.last().filter(|_| more).map(|item| item.id);
-    let items: Vec<_> = page
-        .iter()
-        .map(|item| {
-            let until = item.windows.at(at).and_then(|window| window.stop);
-            let topic = item.topics.first().and_then(|topic| world.topic(*topic));
-            let live = !item.windows.is_always();
-            json!({"item": item.key, "text": item.text, "topic": topic, "live": live, "available_until": until})
-        })
-        .collect();
-    found(&json!({"at": at, "total": open.len(), "items": items, "next": next}))
-}
-
 async fn create_many(call: &Call, body: &[u8]) -> Answer {
     let mut results = Vec::new();
     for parts in batch::parts(body)?.chunks(CHUNK) {

@@ -3,9 +3,11 @@
 //! Invariant: a route is in [`ROUTES`] or nowhere. Absent on purpose: rules; a handler asks, checks and hands on.
 
 pub mod access;
+pub mod availability;
 pub mod batch;
 pub mod clusters;
 pub mod feeds;
+pub mod figures;
 pub mod health;
 pub mod interactions;
 pub mod items;
@@ -34,6 +36,7 @@ routes! {
 
     "/health" => GET health::health;
     "/ready" => GET health::ready;
+    "/metrics" => GET figures::metrics;
     "/user/{id}" => GET people::person;
     "/user/{id}/feed" => GET interactions::of_person;
     "/post/recommendations" => GET feeds::recommendations;
@@ -49,6 +52,7 @@ routes! {
     "/v1/interactions" => POST interactions::take;
     "/v1/items" => GET items::list, POST items::create;
     "/v1/items/{id}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
+    "/v1/items/{id}/audience" => GET availability::audience;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/metrics" => GET metrics::list, POST metrics::take;
     "/v1/metrics/{name}/atypical" => GET metrics::atypical;
@@ -56,7 +60,8 @@ routes! {
     "/v1/clusters/refit" => POST clusters::refit;
     "/v1/clusters/history" => GET clusters::history;
     "/v1/score" => GET scores::score;
-    "/v1/availability" => GET items::availability;
+    "/v1/figures" => GET figures::figures;
+    "/v1/availability" => GET availability::availability;
     "/v1/tokens" => GET access::list, POST access::create;
     "/v1/tokens/{jti}" => DELETE access::revoke;
     "/v1/keys" => GET access::keys, POST access::rotate;

@@ -170,6 +170,7 @@ fn view(export: &Export, entry: &Entry) -> Value {
         What::Followed(user) => json!({"kind": "followed", "user": export.name(*user)}),
         What::Unfollowed(user) => json!({"kind": "unfollowed", "user": export.name(*user)}),
         What::Posted(item) => json!({"kind": "posted", "item": name(*item)}),
+        What::WentLive(item, on) => json!({"kind": "went_live", "item": name(*item), "on": on}),
         What::TopicsSet(weights) => {
             let weights: Vec<Value> = weights
                 .iter()

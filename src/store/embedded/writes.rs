@@ -139,7 +139,7 @@ impl<'c> Writes<'c> {
                 let mut statement = self.connection.prepare_cached(FOLLOW_DELETE)?;
                 statement.execute(params![entry.user.0, target.0])?;
             }
-            What::Interacted(_) | What::Posted(_) | What::TopicsSet(_) | What::Measured(_) => {}
+            What::Interacted(_) | What::Posted(_) | What::WentLive(..) | What::TopicsSet(_) | What::Measured(_) => {}
         }
         Ok(())
     }

@@ -259,7 +259,7 @@ impl<'g> Plan<'g> {
             What::Unfollowed(target) => {
                 self.tables.follows.insert((entry.user, target), Follow { ended: true, since: None });
             }
-            What::Interacted(_) | What::Posted(_) | What::TopicsSet(_) | What::Measured(_) => {}
+            What::Interacted(_) | What::Posted(_) | What::WentLive(..) | What::TopicsSet(_) | What::Measured(_) => {}
         }
         Ok(())
     }

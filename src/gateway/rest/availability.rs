@@ -1,0 +1,130 @@
+//! What is on when, and who would want it.
+//!
+//! Invariant: an answer's size is bounded by `limit`, and what was left out is counted. Absent on purpose: changing
+//! windows (with the items).
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::domain::ids::ItemId;
+use crate::domain::items::Item;
+use crate::domain::time::Millis;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+use super::super::call::Call;
+use super::super::errors::Answer;
+use super::super::query::Query;
+use super::{LIST_DEFAULT, LIST_MAX, found};
+
+/// `GET /v1/availability?at=&live=&limit=&after=`: what is on at an instant, by default now; with `live=true` without
+/// what always is. With `from=&to=` the windows of that span instead, by start.
+///
+/// # Errors
+/// A parameter's name.
+pub async fn availability(call: Call) -> Answer {
+    let query = call.query(&["at", "live", "limit", "after", "from", "to"])?;
+    if let Some(from) = query.time("from")? {
+        return timeline(&call, &query, from);
+    }
+    if query.time("to")?.is_some() {
+        return Err(Refusal::field(Code::BadField, "from", "missing: a span has two ends").into());
+    }
+    let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
+    let after = query.number("after")?.map(ItemId);
+    let live = query.flag("live")?;
+    let (asked, now) = (query.time("at")?, call.server().clock().now());
+    let at = asked.unwrap_or(now);
+    let world = call.server().world();
+    let open = world.open_at(at);
+    // One more than is shown tells whether there is a next page.
+    let from = after.map_or(0, |after| after.0.saturating_add(1));
+    let mut page: Vec<&Item> = open
+        .range(from..)
+        .filter_map(|id| world.item(ItemId(id)))
+        .filter(|item| item.is_available(at) && !(live && item.windows.is_always()))
+        .take(limit + 1)
+        .collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let next = page.last().filter(|_| more).map(|item| item.id);
+    let items: Vec<_> = page
+        .iter()
+        .map(|item| {
+            let until = item.windows.at(at).and_then(|window| window.stop);
+            let topic = item.topics.first().and_then(|topic| world.topic(*topic));
+            let expected = world.expected_ends().of(item.id).filter(|expected| asked.is_none() && until.is_none() && *expected > now);
+            let live = !item.windows.is_always();
+            json!({"item": item.key, "text": item.text, "topic": topic, "live": live, "available_until": until, "expected_until": expected})
+        })
+        .collect();
+    found(&json!({"at": at, "total": open.len(), "items": items, "next": next}))
+}
+
+/// The windows that share an instant with `[from, to)`: the first `limit` of them by start, and how many there are.
+fn timeline(call: &Call, query: &Query, from: Millis) -> Answer {
+    for other in ["at", "live", "after"] {
+        if query.text(other).is_some() {
+            return Err(Refusal::field(Code::BadField, other, "does not go with `from` and `to`").into());
+        }
+    }
+    let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
+    let missing = || Refusal::field(Code::BadField, "to", "missing: a span has two ends");
+    let to = query.time("to")?.ok_or_else(missing)?;
+    if to <= from {
+        return Err(Refusal::field(Code::OutOfRange, "to", "must be after `from`").into());
+    }
+    let world = call.server().world();
+    let (mut first, mut total) = (BTreeSet::new(), 0_u64);
+    for (block, columns) in world.blocks().iter().map(|block| (block, block.columns())) {
+        let windowed =
+            block.items().iter().zip(&columns.windowed).filter(|(item, windowed)| **windowed && !item.deleted);
+        for (item, _) in windowed {
+            let windows = item.windows.as_slice();
+            let begin = windows.partition_point(|window| window.stop.is_some_and(|stop| stop <= from));
+            let end = windows.partition_point(|window| window.start < to);
+            total += end.saturating_sub(begin) as u64;
+            for window in windows.get(begin..end).unwrap_or_default() {
+                // Those of one item come by start, so none after this one is among the first either.
+                let place = (window.start, item.id, window.stop);
+                if first.len() >= limit && first.last().is_some_and(|last| *last < place) {
+                    break;
+                }
+                first.insert(place);
+                if first.len() > limit {
+                    first.pop_last();
+                }
+            }
+        }
+    }
+    let windows: Vec<_> = first
+        .into_iter()
+        .filter_map(|(start, id, stop)| {
+            let item = world.item(id)?;
+            let topic = item.topics.first().and_then(|topic| world.topic(*topic));
+            let author = item.author.as_ref().map(|author| &author.key);
+            Some(json!({
+                "item": item.key, "text": item.text, "author": author, "topic": topic, "start": start, "stop": stop,
+            }))
+        })
+        .collect();
+    found(&json!({"from": from, "to": to, "total": total, "windows": windows}))
+}
+
+/// `GET /v1/items/{id}/audience?limit=`: the active people who would want it most now.
+///
+/// # Errors
+/// `unknown_item`, or busy.
+pub async fn audience(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    let limit = call.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)? as usize;
+    let (key, id) = (call.key("id")?, call.item("id")?);
+    let audience = call.server().audience(id, limit).await?;
+    let people: Vec<_> = audience
+        .people
+        .iter()
+        .filter_map(|(user, score)| Some(json!({"user": call.server().people().get(*user)?.key, "score": score})))
+        .collect();
+    found(&json!({"item": key, "people": people, "active": audience.active, "scored": audience.scored}))
+}

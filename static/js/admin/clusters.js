@@ -1,0 +1,139 @@
+// Clusters of people: two columns of the fit as a picture, and a table.
+
+import { element, picture, setText } from "../element.js";
+import { Drawing, axes, sheet } from "./canvas.js";
+import { ellipse, marginal, path, scale, spanOf } from "./geometry.js";
+import { clusterOf, movements } from "./moves.js";
+import { amount, clock, short } from "./words.js";
+
+const MOVED_PIXELS = 3;
+const nameOf = (column) => column.name ?? String(column);
+/** Neighbouring numbers get hues far apart, the golden angle from each other. */
+const hue = (id) => Math.round((190 + 137.508 * id) % 360);
+
+export class Clusters {
+  #parts;
+  #drawing;
+  #fit = null;
+  #said = "";
+
+  constructor(parts) {
+    this.#parts = parts;
+    this.#drawing = new Drawing(parts.picture);
+    for (const select of [parts.across, parts.up]) select.addEventListener("change", () => this.#draw());
+  }
+
+  show(fit) {
+    const said = JSON.stringify([fit.epoch, fit.people, fit.points?.length]);
+    if (said === this.#said) return;
+    this.#said = said;
+    this.#fit = fit;
+    const { across, up, words } = this.#parts;
+    const names = (fit.columns ?? []).map(nameOf);
+    for (const [select, chosen] of [[across, 0], [up, Math.min(1, names.length - 1)]]) {
+      if ([...select.options].map(({ text }) => text).join() === names.join()) continue;
+      select.replaceChildren(...names.map((name, index) => element("option", { value: index }, name)));
+      select.value = chosen;
+    }
+    const counts = [`${short(fit.people)} people`, `${short(fit.clusters.length)} clusters`, `${short(fit.outliers)} in none`];
+    setText(words, fit.fitted_at ? `${counts.join(", ")}; fit ${fit.epoch} of ${clock(fit.fitted_at, Date.now())}` : "No fit yet: too few people have metrics.");
+    this.#draw();
+  }
+
+  #draw() {
+    const fit = this.#fit;
+    const [x, y] = [Number(this.#parts.across.value), Number(this.#parts.up.value)];
+    if (!fit?.columns?.length || !fit.clusters) return;
+    this.#table(fit, x, y);
+    this.#drawing.show((width) => drawn(fit, x, y, width));
+  }
+
+  #table(fit, x, y) {
+    const columns = [x, ...(x === y ? [] : [y])];
+    const moved = new Map(movements(fit.clusters, fit.previous?.clusters, x, y).map((one) => [one.id, one]));
+    const head = ["cluster", "people", "share", ...columns.map((column) => nameOf(fit.columns[column])), "moved"];
+    const rows = [...fit.clusters]
+      .sort((left, right) => right.size - left.size)
+      .map(({ id, size, weight, mean, covariance }) =>
+        element(
+          "tr",
+          {},
+          element("th", { scope: "row" }, element("span", { class: "swatch", "--hue": hue(id), "aria-hidden": "true" }), ` ${id}`),
+          element("td", {}, short(size)),
+          element("td", {}, `${(100 * weight).toFixed(0)} %`),
+          ...columns.map((column) => element("td", {}, `${amount(mean[column])} \u00b1 ${amount(Math.sqrt(covariance[column][column]))}`)),
+          element("td", {}, steps(moved.get(id), covariance, x, y)),
+        ),
+      );
+    this.#parts.table.replaceChildren(
+      element("caption", { class: "hidden" }, "Clusters: mean and standard deviation of the chosen columns"),
+      element("thead", {}, element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name)))),
+      element("tbody", {}, ...rows),
+    );
+  }
+}
+
+/** How far the mean moved, in standard deviations of the cluster. */
+function steps(move, covariance, x, y) {
+  if (!move) return "new";
+  const along = (index, column) => (move.to[index] - move.from[index]) / Math.sqrt(covariance[column][column] || 1);
+  const far = x === y ? Math.abs(along(0, x)) : Math.hypot(along(0, x), along(1, y));
+  return far < 0.005 ? "\u2013" : `${far.toFixed(2)} \u03c3`;
+}
+
+function drawn(fit, x, y, width) {
+  const height = Math.max(260, Math.min(460, Math.round(width * 0.66)));
+  const box = { left: 54, right: width - 12, top: 26, bottom: height - 40 };
+  const points = fit.points ?? [];
+  const rings = fit.clusters.map((cluster) => ({
+    ...cluster,
+    ring: ellipse([cluster.mean[x], cluster.mean[y]], marginal(cluster.covariance, x, y)),
+  }));
+  const moves = movements(fit.clusters, fit.previous?.clusters, x, y);
+  const seen = (axis, column) => [
+    ...points.map(({ values }) => values[column]),
+    ...rings.flatMap(({ ring }) => ring.map((point) => point[axis])),
+    ...moves.map(({ from }) => from[axis]),
+  ];
+  const [spanAcross, spanUp] = [spanOf(seen(0, x)), spanOf(seen(1, y))];
+  const [across, up] = [scale(spanAcross, [box.left, box.right]), scale(spanUp, [box.bottom, box.top])];
+  const place = ([right, high]) => [across(right), up(high)];
+
+  const dots = new Map();
+  let crosses = "";
+  for (const point of points) {
+    const { values } = point;
+    const cluster = clusterOf(point);
+    const [left, top] = place([values[x], values[y]]).map((pixel) => pixel.toFixed(1));
+    // A line without length and with round ends is a dot: one path per cluster draws thousands.
+    if (cluster === null) crosses += `M${left} ${top}m-3-3l6 6m0-6l-6 6`;
+    else dots.set(cluster, `${dots.get(cluster) ?? ""}M${left} ${top}h0`);
+  }
+  const label = `${fit.clusters.length} clusters over ${nameOf(fit.columns[x])} and ${nameOf(fit.columns[y])}; the table says the same in figures`;
+  return sheet(
+    width,
+    height,
+    label,
+    picture(
+      "defs",
+      {},
+      picture("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" }, picture("path", { class: "arrow-head", d: "M0 0L8 4L0 8Z" })),
+    ),
+    axes(box, across, up, spanAcross, spanUp, [nameOf(fit.columns[x]), nameOf(fit.columns[y])]),
+    ...[...dots].map(([id, d]) => picture("path", { class: "dots", "--hue": hue(id), d })),
+    picture("path", { class: "crosses", d: crosses }),
+    ...rings.map(({ id, ring, size }) =>
+      picture("path", { class: "ring", "--hue": hue(id), d: path(ring.map(place), true) }, picture("title", {}, `cluster ${id}: ${short(size)} people`)),
+    ),
+    ...moves.map(({ from, to }) => arrow(place(from), place(to))),
+    ...rings.map(({ id, mean }) => {
+      const [left, top] = place([mean[x], mean[y]]);
+      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top - 9).toFixed(1), "text-anchor": "middle" }, String(id));
+    }),
+  );
+}
+
+function arrow(from, to) {
+  if (Math.hypot(to[0] - from[0], to[1] - from[1]) < MOVED_PIXELS) return null;
+  return picture("path", { class: "arrow", d: path([from, to]), "marker-end": "url(#arrow)" });
+}

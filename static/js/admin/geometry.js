@@ -1,0 +1,121 @@
+// The geometry of the pictures: ellipses of covariances, scales, curves of densities. Pure; tests/page/admin.test.mjs.
+
+/**
+ * Eigenvalues (the larger first) of [[a, b], [b, c]] and the direction of the larger one in radians, in (-pi/2, pi/2].
+ * Values below 0, which only rounding makes of a covariance, count as 0.
+ */
+export function eigen(a, b, c) {
+  const half = (a + c) / 2;
+  const spread = Math.hypot((a - c) / 2, b);
+  const angle = 0.5 * Math.atan2(2 * b, a - c);
+  return { values: [Math.max(0, half + spread), Math.max(0, half - spread)], angle };
+}
+
+/** The cut of a covariance matrix for two of its columns: `[a, b, c]` of [[a, b], [b, c]]. */
+export function marginal(covariance, across, up) {
+  return [covariance[across][across], covariance[across][up], covariance[up][up]];
+}
+
+/**
+ * The points of the ellipse of so many standard deviations around a mean, in the units of the columns. A polygon, since
+ * two axes with different scales make another ellipse of it.
+ */
+export function ellipse(mean, [a, b, c], sigmas = 2, points = 48) {
+  const { values, angle } = eigen(a, b, c);
+  const [long, short] = values.map((value) => sigmas * Math.sqrt(value));
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  return Array.from({ length: points }, (_, index) => {
+    const turn = (2 * Math.PI * index) / points;
+    const [x, y] = [long * Math.cos(turn), short * Math.sin(turn)];
+    return [mean[0] + x * cos - y * sin, mean[1] + x * sin + y * cos];
+  });
+}
+
+/** The smallest span that holds all numbers, and a little room; `[0, 1]` when there are none. */
+export function spanOf(numbers, room = 0.05) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const number of numbers) {
+    if (!Number.isFinite(number)) continue;
+    low = Math.min(low, number);
+    high = Math.max(high, number);
+  }
+  if (low > high) return [0, 1];
+  const pad = (high - low || Math.abs(high) || 1) * room;
+  return [low - pad, high + pad];
+}
+
+/** A straight way from a span of values to a span of pixels. */
+export function scale([low, high], [from, to]) {
+  const factor = high > low ? (to - from) / (high - low) : 0;
+  return (value) => from + (value - low) * factor;
+}
+
+/** Round numbers within a span, about so many: steps of 1, 2 or 5 times a power of ten. */
+export function ticks([low, high], about = 5) {
+  if (!(high > low) || !Number.isFinite(high - low)) return [];
+  const raw = (high - low) / about;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= raw * 0.999);
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.floor(high / step + 1e-9);
+  // By whole steps, so that errors do not add up; + 0 turns -0 into 0.
+  return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)) + 0);
+}
+
+/** Full hours, or as many minutes, hours or days as make about so many marks; milliseconds. */
+export function timeTicks([from, to], about = 6) {
+  const steps = [60_000, 300_000, 900_000, 3_600_000, 10_800_000, 21_600_000, 43_200_000, 86_400_000];
+  const step = steps.find((one) => (to - from) / one <= about) ?? steps.at(-1);
+  const found = [];
+  for (let at = Math.ceil(from / step) * step; at <= to; at += step) found.push(at);
+  return found;
+}
+
+/** Height of Student's t at `z`, as a share of its height at 0. Infinite freedom is the normal distribution. */
+export function bell(z, freedom = Infinity) {
+  if (!Number.isFinite(freedom)) return Math.exp((-z * z) / 2);
+  return (1 + (z * z) / freedom) ** (-(freedom + 1) / 2);
+}
+
+/** So many scales from the middle hold `mass` of a bell on both sides together: its quantile at `(1 + mass) / 2`. */
+export function reach(mass, freedom = Infinity) {
+  // By t = tan(u) the whole line is a finite span, also where the tails are heavy.
+  const steps = 4000;
+  const width = Math.PI / 2 / steps;
+  const height = (u) => bell(Math.tan(u), freedom) / Math.cos(u) ** 2;
+  const areas = [0];
+  for (let index = 0; index < steps; index += 1) areas.push(areas[index] + height((index + 0.5) * width) * width);
+  const wanted = mass * areas.at(-1);
+  const index = areas.findIndex((area) => area >= wanted);
+  if (index <= 0) return 0;
+  const share = (wanted - areas[index - 1]) / (areas[index] - areas[index - 1]);
+  return Math.tan((index - 1 + share) * width);
+}
+
+/** Points of a posterior that has `mass` within `interval`: `[value, share of the greatest height]`. */
+export function posteriorCurve([low, high], freedom = Infinity, { mass = 0.95, points = 60, wide = 2 } = {}) {
+  const middle = (low + high) / 2;
+  const half = (high - low) / 2;
+  const scales = reach(mass, freedom);
+  return Array.from({ length: points + 1 }, (_, index) => {
+    const share = (2 * index) / points - 1;
+    return [middle + share * wide * half, bell(share * wide * scales, freedom)];
+  });
+}
+
+/** An SVG path through points. */
+export function path(points, closed = false) {
+  if (points.length === 0) return "";
+  return `${points.map(([x, y], index) => `${index ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("")}${closed ? "Z" : ""}`;
+}
+
+/** Rows for bars, so that none lies on another: for each `[from, to]` its row. Bars are placed in their order. */
+export function rows(bars, gap = 0) {
+  const ends = [];
+  return bars.map(([from, to]) => {
+    let row = ends.findIndex((end) => end + gap <= from);
+    if (row < 0) row = ends.push(0) - 1;
+    ends[row] = to;
+    return row;
+  });
+}

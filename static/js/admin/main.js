@@ -1,0 +1,105 @@
+// Puts the admin page together.
+//
+// Read in this order: ask, poll (the data); words, trend, geometry, moves, windows (pure); canvas (drawings); figures,
+// experts, clusters, posteriors, atypical, timeline (the boards).
+
+import { setText } from "../element.js";
+import { ask, useToken } from "./ask.js";
+import { Atypical } from "./atypical.js";
+import { Clusters } from "./clusters.js";
+import { Experts } from "./experts.js";
+import { Figures } from "./figures.js";
+import { Poller } from "./poll.js";
+import { Posteriors } from "./posteriors.js";
+import { Timeline } from "./timeline.js";
+
+const get = (id) => document.getElementById(id);
+
+const figures = new Figures(get("figures"));
+const experts = new Experts({ words: get("experts-words"), list: get("experts"), regretWords: get("regret-words"), regret: get("regret") });
+const clusters = new Clusters({
+  picture: get("clusters-picture"),
+  table: get("clusters-table"),
+  words: get("clusters-words"),
+  across: get("clusters-across"),
+  up: get("clusters-up"),
+});
+const posteriors = new Posteriors({ list: get("metrics"), words: get("metrics-words") });
+const atypical = new Atypical({
+  metric: get("atypical-metric"),
+  sigmas: get("atypical-sigmas"),
+  said: get("atypical-said"),
+  words: get("atypical-words"),
+  table: get("atypical-table"),
+});
+const timeline = new Timeline({ picture: get("timeline"), span: get("timeline-span"), words: get("timeline-words") });
+
+const poller = new Poller((kind, words) => {
+  get("line").dataset.state = { ok: "online", token: "refused", trouble: "offline" }[kind];
+  setText(get("line-words"), { ok: "live", token: "needs a token" }[kind] ?? words);
+  if (kind === "token") wantToken(words);
+  else if (kind === "ok") get("token-form").hidden = true;
+});
+
+/** Says in place of a board that the server has no such thing; `words` null: it has. */
+function absent(...names) {
+  return (words) => {
+    for (const name of names) {
+      const note = get(`${name}-absent`);
+      note.hidden = words === null;
+      note.closest(".board").classList.toggle("is-absent", words !== null);
+      if (words !== null) setText(note, "Not available on this server.");
+    }
+  };
+}
+
+poller.add({
+  ask: () => ask("/v1/figures"),
+  show: (answer) => {
+    figures.show(answer);
+    experts.show(answer);
+  },
+  absent: absent("figures", "experts"),
+});
+poller.add({ ask: () => ask("/v1/clusters"), show: (answer) => clusters.show(answer), absent: absent("clusters") });
+poller.add({
+  ask: () => ask("/v1/metrics"),
+  show: (answer) => {
+    posteriors.show(answer);
+    atypical.offer(answer);
+  },
+  absent: absent("metrics", "atypical"),
+});
+atypical.whenChanged(poller.add({ ask: () => atypical.ask(), show: (answer) => atypical.show(answer), absent: absent("atypical") }));
+timeline.whenChanged(poller.add({ ask: () => timeline.ask(), show: (answer) => timeline.show(answer), absent: absent("timeline") }));
+
+function wantToken(words) {
+  const form = get("token-form");
+  if (form.hidden) {
+    form.hidden = false;
+    get("token").focus();
+  } else {
+    setText(get("token-words"), `It was refused: ${words}`);
+  }
+}
+
+get("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  useToken(get("token").value.trim());
+  setText(get("line-words"), "asking");
+  poller.start();
+});
+
+get("pause").addEventListener("click", () => {
+  poller.paused = !poller.paused;
+  get("pause").setAttribute("aria-pressed", String(poller.paused));
+  setText(get("pause"), poller.paused ? "Go on" : "Pause");
+  if (poller.paused) {
+    get("line").dataset.state = "closed";
+    setText(get("line-words"), "paused");
+  } else {
+    poller.start();
+  }
+});
+
+poller.start();

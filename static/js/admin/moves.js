@@ -1,0 +1,15 @@
+// Who is in which cluster, and how far clusters moved between two fits. Numbers are never given twice, so the same id is
+// the same cluster.
+
+/** The cluster of a point; null when it is in none. `outlier` may be said as a flag, or as how likely it is. */
+export const clusterOf = ({ cluster, outlier }) => (outlier === true ? null : (cluster ?? null));
+
+/** `[{id, from, to}]` in two of the columns, of those that are in both fits. */
+export function movements(now, before, across, up) {
+  const old = new Map((before ?? []).map((cluster) => [cluster.id, cluster.mean]));
+  return now
+    .filter(({ id }) => old.has(id))
+    .map(({ id, mean }) => ({ id, from: [old.get(id)[across], old.get(id)[up]], to: [mean[across], mean[up]] }))
+    // Fits of other columns have other means.
+    .filter(({ from, to }) => [...from, ...to].every(Number.isFinite));
+}

@@ -1,0 +1,82 @@
+// Asks again and again, for several parts of the page.
+//
+// Invariant: each part has at most one question under way; nobody asks while the page is hidden or paused. An answer that
+// was slow is waited for longer next time, so a busy server is not kept busy by those who watch it.
+
+const EVERY_MS = 2000;
+const ABSENT_MS = 30_000;
+const SLOW_FACTOR = 10;
+
+export class Poller {
+  #parts = [];
+  #timer = 0;
+  #onState;
+  #lacksToken = false;
+  paused = false;
+
+  /** `onState(kind, words)` hears `ok`, `token` or `trouble`. */
+  constructor(onState) {
+    this.#onState = onState;
+    document.addEventListener("visibilitychange", () => document.hidden || this.#look());
+  }
+
+  /** `ask()` answers a promise, `show(answer)` draws, `absent(words)` says that the server has no such thing; null: it has. */
+  add({ ask, show, absent }) {
+    const part = { ask, show, absent, due: 0, busy: false, turn: 0 };
+    this.#parts.push(part);
+    // Something else is to be asked: at once, and what is under way is of no use any more.
+    return () => {
+      part.turn += 1;
+      part.busy = false;
+      part.due = 0;
+      this.#look();
+    };
+  }
+
+  start() {
+    this.#lacksToken = false;
+    for (const part of this.#parts) part.due = 0;
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => this.#look(), 250);
+    this.#look();
+  }
+
+  #look() {
+    if (document.hidden || this.paused || this.#lacksToken) return;
+    const now = performance.now();
+    for (const part of this.#parts) if (!part.busy && part.due <= now) this.#turn(part);
+  }
+
+  async #turn(part) {
+    part.busy = true;
+    const turn = part.turn;
+    const began = performance.now();
+    let wait = EVERY_MS;
+    let [state, answer] = ["ok", null];
+    try {
+      answer = await part.ask();
+    } catch (error) {
+      // An error of the page itself is not the server's.
+      if (!error.kind) throw error;
+      if (part.turn !== turn) return;
+      if (error.kind === "absent") {
+        wait = ABSENT_MS;
+        part.absent(error.message);
+      } else {
+        state = error;
+      }
+    }
+    if (part.turn !== turn) return;
+    const now = performance.now();
+    part.busy = false;
+    part.due = Math.max(began + wait, now + SLOW_FACTOR * Math.min(now - began, EVERY_MS) - EVERY_MS);
+    if (answer) {
+      part.absent(null);
+      part.show(answer);
+    }
+    // All parts hear of it at once; it is said once.
+    if (this.#lacksToken || this.paused) return;
+    this.#lacksToken = state.kind === "token";
+    this.#onState(state.kind ?? state, state.message);
+  }
+}

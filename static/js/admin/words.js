@@ -1,0 +1,41 @@
+// Numbers as people read them.
+
+const NONE = "\u2013";
+const minus = (text) => text.replace("-", "\u2212");
+
+/** A count: whole while it is short, else with a letter for thousands. */
+export function short(count) {
+  if (count === null || count === undefined || !Number.isFinite(count)) return NONE;
+  const size = Math.abs(count);
+  if (size < 10_000) return minus(Math.round(count).toLocaleString("en"));
+  const [unit, letter] = [[1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([unit]) => size >= unit * 0.9995);
+  return minus(`${(count / unit).toPrecision(3)} ${letter}`);
+}
+
+/** A measurement, with three digits that count. */
+export function amount(value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 100) return minus(Math.round(value).toLocaleString("en"));
+  if (size < 1e-4) return minus(value.toExponential(1));
+  return minus(value.toPrecision(3));
+}
+
+/** A mark of an axis: no more digits than it has. */
+export const plain = (value) => minus(value.toLocaleString("en", { maximumSignificantDigits: 6 }));
+
+export function bytes(count) {
+  if (count === null || count === undefined) return NONE;
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(count || 1) / 10)));
+  return power ? `${(count / 1024 ** power).toFixed(1)} ${units[power]}` : `${count} B`;
+}
+
+/** "14:05" of today, "Tue 14:05" of another day. */
+export function clock(at, now) {
+  const date = new Date(at);
+  const time = date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  const sameDay = date.toDateString() === new Date(now).toDateString();
+  return sameDay ? time : `${date.toLocaleDateString("en-GB", { weekday: "short" })} ${time}`;
+}
