@@ -226,11 +226,6 @@ fn frames() -> Vec<(&'static str, String, Blame)> {
             blame(&["unknown_item"], "item"),
         ),
         (
-            "off air though always available",
-            r#"{"type":"live","id":"h-4","item":"item-1","on":false}"#.into(),
-            blame(&["conflict"], "item"),
-        ),
-        (
             "live with a window",
             r#"{"type":"live","id":"h-4","item":"item-1","on":true,"until":5}"#.into(),
             blame(BAD_FIELD, "until"),

@@ -228,7 +228,7 @@ fn a_change_is_pushed_to_those_whose_feed_it_changes_and_to_nobody_else() {
         rest.put("/v1/items/show/windows", &begin).success("on air");
         ada.wait("the show", |client| client.shows("show")).await;
         rest.put("/v1/items/show/windows", &json!([{"start": 1, "stop": 2}])).success("off air");
-        ada.wait("its end", |client| !client.shows("show")).await;
+        ada.wait("its end", |client| !client.shows("show") && client.lives().len() == 2).await;
         assert!(pushed(&ada) >= 4, "a feed and a word on it, twice: {:?}", ada.heard);
         bob.listen(Duration::from_millis(500)).await;
         assert_eq!(pushed(&bob), 0, "{:?}", bob.heard);
