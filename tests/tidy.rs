@@ -16,6 +16,7 @@ type Allowed = (&'static str, &'static [&'static str]);
 const LAYERS: &[(&str, &[Allowed])] = &[
     ("domain", &[]),
     ("engine", &[("domain", &[])]),
+    ("tables", &[("domain", &[])]),
     ("protocol", &[("domain", &[])]),
     ("embed", &[("domain", &[])]),
     ("store", &[("domain", &[]), ("engine", &[])]),
@@ -52,6 +53,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("actors", &[]),
             // Tokens are made by the door's own rules, with and without a server.
             ("gateway", &["access", "keyring", "rest", "times"]),
+            ("tables", &[]),
             ("replay", &[]),
             ("simulate", &[]),
             ("config", &[]),

@@ -63,11 +63,13 @@ pub enum Expert {
     CoAudience,
     /// How long ago it became available.
     Opening,
+    /// The two-tower model: what it makes of the person's history and of the item.
+    Tower,
 }
 
 impl Expert {
     /// All experts, in the order in which their shares are added.
-    pub const ALL: [Expert; 9] = [
+    pub const ALL: [Expert; 10] = [
         Expert::Online,
         Expert::Topic,
         Expert::Freshness,
@@ -77,6 +79,7 @@ impl Expert {
         Expert::CoVisit,
         Expert::CoAudience,
         Expert::Opening,
+        Expert::Tower,
     ];
 
     /// The name on the wire.
@@ -92,6 +95,7 @@ impl Expert {
             Expert::CoVisit => "co_visit",
             Expert::CoAudience => "co_audience",
             Expert::Opening => "opening",
+            Expert::Tower => "tower",
         }
     }
 }

@@ -58,6 +58,11 @@ pub struct FeedVersion(pub u64);
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 
+/// Number of a two-tower model in the store, from 1; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ModelVersion(pub u64);
+
 /// A slice of all people: everything of a person lives in theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -13,5 +13,6 @@ pub mod rank;
 pub mod settings;
 pub mod simd;
 pub mod special;
+pub mod tower;
 pub mod user;
 pub mod world;

@@ -157,6 +157,8 @@ pub struct Blend {
     pub co_audience: f32,
     /// Just became available.
     pub opening: f32,
+    /// The two-tower model speaks in log-odds already; without one it says nothing.
+    pub tower: f32,
 }
 
 impl Default for Blend {
@@ -171,6 +173,7 @@ impl Default for Blend {
             co_visit: 0.0,
             co_audience: 0.0,
             opening: 0.0,
+            tower: 0.5,
         }
     }
 }
@@ -193,6 +196,7 @@ const ALONE: Features = {
     weights[at::CO_VISIT] = 1.0;
     weights[at::CO_AUDIENCE] = 1.0;
     weights[at::JUST_OPENED] = 1.0;
+    weights[at::TOWER] = 1.0;
     weights
 };
 
@@ -210,6 +214,7 @@ impl Blend {
             self.co_visit,
             self.co_audience,
             self.opening,
+            self.tower,
         ]
     }
 

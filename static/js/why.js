@@ -12,6 +12,7 @@ export const WORDS = {
   co_visit: "Where people go next",
   co_audience: "Others like you go there",
   opening: "When it came on, and may end",
+  tower: "What your history says",
 };
 
 /** "+1.204", with a real minus sign. */

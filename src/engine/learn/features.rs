@@ -7,7 +7,7 @@
 use crate::domain::feeds::Expert;
 
 /// How many there are.
-pub const FEATURES: usize = 34;
+pub const FEATURES: usize = 36;
 
 /// One number per feature, `(FEATURES,)`.
 pub type Features = [f32; FEATURES];
@@ -30,6 +30,7 @@ pub const NAMES: [(&str, Expert); FEATURES] = [
     ("popularity_7d", Expert::Popularity),
     ("popularity_28d", Expert::Popularity),
     ("popularity_rate", Expert::Popularity),
+    ("popularity_cluster", Expert::Popularity),
     ("approval", Expert::Popularity),
     ("visits_1h", Expert::Repeat),
     ("visits_6h", Expert::Repeat),
@@ -51,6 +52,7 @@ pub const NAMES: [(&str, Expert); FEATURES] = [
     ("since_opening", Expert::Opening),
     ("just_opened", Expert::Opening),
     ("remaining", Expert::Opening),
+    ("tower", Expert::Tower),
 ];
 
 /// Places of the features in the vector.
@@ -67,24 +69,26 @@ pub mod at {
     pub const POPULARITY: usize = 7;
     pub const POPULARITY_1D: usize = 9;
     pub const POPULARITY_RATE: usize = 12;
-    pub const APPROVAL: usize = 13;
+    pub const POPULARITY_CLUSTER: usize = 13;
+    pub const APPROVAL: usize = 14;
     /// The first of five, by half-life.
-    pub const VISITS: usize = 14;
-    pub const RECENCY_RANK: usize = 19;
-    pub const SINCE_LAST_VISIT: usize = 20;
-    pub const GAP: usize = 21;
-    pub const HOUR_OF_DAY: usize = 22;
-    pub const HOUR_OF_WEEK: usize = 23;
-    pub const THIS_OPENING: usize = 24;
-    pub const AUTHOR_VISITS: usize = 25;
-    pub const NOVELTY: usize = 26;
-    pub const OWN_APPROVAL: usize = 27;
-    pub const SESSION_DEPTH: usize = 28;
-    pub const CO_VISIT: usize = 29;
-    pub const CO_AUDIENCE: usize = 30;
-    pub const SINCE_OPENING: usize = 31;
-    pub const JUST_OPENED: usize = 32;
-    pub const REMAINING: usize = 33;
+    pub const VISITS: usize = 15;
+    pub const RECENCY_RANK: usize = 20;
+    pub const SINCE_LAST_VISIT: usize = 21;
+    pub const GAP: usize = 22;
+    pub const HOUR_OF_DAY: usize = 23;
+    pub const HOUR_OF_WEEK: usize = 24;
+    pub const THIS_OPENING: usize = 25;
+    pub const AUTHOR_VISITS: usize = 26;
+    pub const NOVELTY: usize = 27;
+    pub const OWN_APPROVAL: usize = 28;
+    pub const SESSION_DEPTH: usize = 29;
+    pub const CO_VISIT: usize = 30;
+    pub const CO_AUDIENCE: usize = 31;
+    pub const SINCE_OPENING: usize = 32;
+    pub const JUST_OPENED: usize = 33;
+    pub const REMAINING: usize = 34;
+    pub const TOWER: usize = 35;
 }
 
 /// What an expert's features are, as a range of the vector.
@@ -95,11 +99,12 @@ pub const fn range(expert: Expert) -> (usize, usize) {
         Expert::Topic => (1, 4),
         Expert::Freshness => (4, 5),
         Expert::Followed => (5, 7),
-        Expert::Popularity => (7, 14),
-        Expert::Repeat => (14, 29),
-        Expert::CoVisit => (29, 30),
-        Expert::CoAudience => (30, 31),
-        Expert::Opening => (31, 34),
+        Expert::Popularity => (7, 15),
+        Expert::Repeat => (15, 30),
+        Expert::CoVisit => (30, 31),
+        Expert::CoAudience => (31, 32),
+        Expert::Opening => (32, 35),
+        Expert::Tower => (35, 36),
     }
 }
 
@@ -162,6 +167,8 @@ mod tests {
             (at::CO_AUDIENCE, "co_audience"),
             (at::JUST_OPENED, "just_opened"),
             (at::REMAINING, "remaining"),
+            (at::POPULARITY_CLUSTER, "popularity_cluster"),
+            (at::TOWER, "tower"),
         ] {
             assert_eq!(NAMES[place].0, name);
         }

@@ -40,6 +40,7 @@ pub fn shares(weights: &Features, features: &Features) -> Shares {
         share!(Expert::CoVisit),
         share!(Expert::CoAudience),
         share!(Expert::Opening),
+        share!(Expert::Tower),
     ]
 }
 
