@@ -3,6 +3,8 @@
 //! Invariant: rows of the feed are sorted by time, ties in the order of the file; every row names a person and a post by
 //! their place in the tables. Absent on purpose: learning, and where the tables are stored.
 
+pub mod write;
+
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 
