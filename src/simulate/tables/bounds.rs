@@ -237,4 +237,41 @@ impl Bounds {
             log_loss: self.log_loss / self.views.max(1) as f64,
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn scores_of_history(&self) -> &[f32] {
+        &self.scores[2]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One number, some likes: the steps come close to the exact posterior, computed on a grid.
+    #[test]
+    fn beliefs_come_close_to_the_exact_posterior() {
+        let direction = [1.2, 0.0, 0.0, 0.0];
+        let seen = [(-1.5, true), (-1.0, false), (-0.5, true), (-2.0, false), (-1.0, true), (-1.5, false), (0.0, true)];
+        let mut belief = Belief::stranger();
+        for (offset, liked) in seen {
+            belief.learn(&direction, Shift::observed(offset, belief.guess(&direction), liked));
+        }
+        let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
+        for step in -4_000..=4_000 {
+            let taste = f64::from(step) / 500.0;
+            let density = seen.iter().fold((-taste * taste / 2.0).exp(), |density, (offset, liked)| {
+                let p = sigmoid(offset + 1.2 * taste);
+                density * if *liked { p } else { 1.0 - p }
+            });
+            mass += density;
+            first += density * taste;
+            second += density * taste * taste;
+        }
+        let mean = first / mass;
+        let variance = second / mass - mean * mean;
+        assert!((belief.mean[0] - mean).abs() < 0.1, "{} is not {mean}", belief.mean[0]);
+        assert!((belief.covariance[0][0] - variance).abs() < 0.08, "{} is not {variance}", belief.covariance[0][0]);
+        assert_eq!(belief.covariance[1][1], 1.0, "nothing was seen of the others");
+    }
 }

@@ -8,6 +8,9 @@
 mod attributes;
 pub mod bounds;
 mod likes;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
