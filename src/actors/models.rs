@@ -24,6 +24,8 @@ use crate::protocol::refusal::Refusal;
 use crate::store::models::{self, KeptModel, NewModel, Publication};
 use crate::store::{Store, StoreError};
 
+pub use crate::store::models::CHECKPOINT_BYTES_MAX;
+
 /// How often the store is asked whether another model was published.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -115,7 +117,7 @@ pub async fn keep(
     dim: usize,
     now: Millis,
 ) -> Result<ModelVersion, ModelError> {
-    let most = models::CHECKPOINT_BYTES_MAX;
+    let most = CHECKPOINT_BYTES_MAX;
     if checkpoint.len() > most {
         return Err(ModelError::Unfit(format!("it has {} bytes, at most {most} are taken", checkpoint.len())));
     }
@@ -171,12 +173,12 @@ async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     done.map_err(|_| ModelError::Unfit("reading it failed, see the log".into()))
 }
 
-/// Before a server serves: takes up the published model. One that cannot be read any more is left out, and said: without a
+/// Before anybody is served: takes up the published model. One that cannot be read any more is left out, and said: without a
 /// model a server is better than none.
 ///
 /// # Errors
 /// What the store says.
-pub(super) async fn take_up(
+pub async fn take_up(
     store: &dyn Store,
     reader: &Arc<dyn ReadModel>,
     state: &mut CoordinatorState,

@@ -47,7 +47,7 @@ impl Work {
             Work::Slates(slates, _) => 1 + slates.len(),
             Work::Fit(fit) => 1 + fit.members.as_ref().map_or(0, Vec::len) / BYTES_PER_WRITE,
             Work::Model(models::Change::Save(model)) => 1 + model.checkpoint.len() / BYTES_PER_WRITE,
-            Work::Model(models::Change::Publish(..)) | Work::Access(_) | Work::Health => 1,
+            Work::Model(_) | Work::Access(_) | Work::Health => 1,
         }
     }
 

@@ -232,6 +232,9 @@ pub trait Store: Send + Sync + 'static {
     /// This model serves from then on, unless it does already; `false` when it is not kept, and nothing has changed.
     fn publish_model(&self, version: ModelVersion, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>>;
 
+    /// Adds to the list of publications, whether or not the model is kept: for loading a dump.
+    fn note_publication(&self, publication: Publication) -> BoxFuture<'_, Result<(), StoreError>>;
+
     /// Which model served from when on, in order; the last one serves now.
     fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>>;
 

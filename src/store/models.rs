@@ -63,8 +63,10 @@ pub struct Publication {
 pub(super) enum Change {
     /// A new one.
     Save(NewModel),
-    /// It serves from now on.
+    /// It serves from now on, if it is kept.
     Publish(ModelVersion, Millis),
+    /// It served from then on, kept or not: of a dump.
+    Note(Publication),
 }
 
 /// The model that served at an instant, of publications in order.

@@ -181,6 +181,10 @@ impl Store for Embedded {
         })
     }
 
+    fn note_publication(&self, publication: Publication) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.model(ModelChange::Note(publication)).await.map(drop) })
+    }
+
     fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>> {
         Box::pin(self.readers.ask(|connection, _| models::publications(connection)))
     }

@@ -44,6 +44,11 @@ pub(super) fn apply(change: &Change, connection: &Connection) -> Result<Outcome,
             }
             Ok(Outcome::Stored(Position(version.0)))
         }
+        Change::Note(Publication { version, at }) => {
+            let number = integer("version", version.0)?;
+            connection.prepare_cached(MODEL_PUBLISH)?.execute([number, at.0])?;
+            Ok(Outcome::Stored(Position(version.0)))
+        }
     }
 }
 

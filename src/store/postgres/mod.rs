@@ -333,6 +333,11 @@ impl Store for Postgres {
         })
     }
 
+    fn note_publication(&self, publication: Publication) -> BoxFuture<'_, Result<(), StoreError>> {
+        let note = models::apply(self.reads.pool.clone(), ModelChange::Note(publication));
+        Box::pin(async move { self.read(note).await.map(drop) })
+    }
+
     fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>> {
         Box::pin(self.read(models::publications(self.reads.pool.clone())))
     }

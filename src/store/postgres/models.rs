@@ -63,6 +63,12 @@ pub(super) async fn apply(pool: Pool, change: Change) -> Result<Outcome, StoreEr
             }
             Outcome::Stored(Position(version.0))
         }
+        Change::Note(Publication { version, at }) => {
+            let (number, at) = (integer("version", version.0)?, Instant::of("at", at)?);
+            let statement = transaction.prepare_cached(MODEL_PUBLISH).await?;
+            transaction.execute(&statement, &[&number, &at]).await?;
+            Outcome::Stored(Position(version.0))
+        }
     };
     transaction.commit().await?;
     Ok(outcome)
