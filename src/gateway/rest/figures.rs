@@ -245,6 +245,7 @@ mod tests {
     use crate::actors::figures::JournalFigures;
     use crate::actors::journal::counts::Counted;
     use crate::actors::server::Score;
+    use crate::domain::ids::ModelVersion;
     use crate::domain::time::Millis;
     use crate::engine::learn::hedge::Hedge;
 
