@@ -11,10 +11,11 @@ use clap::{Args, Parser, Subcommand};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::{
-    check, cluster, db, demo, dump, explain, health, import, load, loader::Loader, off_policy, replay, simulate, token,
+    check, cluster, db, demo, dump, explain, health, import, load, loader::Loader, model, off_policy, replay, simulate,
+    token,
 };
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
-use eddyline::domain::ids::Key;
+use eddyline::domain::ids::{Key, ModelVersion};
 use eddyline::domain::time::Millis;
 use eddyline::engine::cluster::{Kind, Settings};
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
@@ -62,6 +63,9 @@ enum Command {
     /// Make tokens for clients.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Look after two-tower models: publish one, see which there are, go back.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Look after the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -391,6 +395,32 @@ struct AccessArgs {
 }
 
 #[derive(Subcommand)]
+enum ModelCommand {
+    /// Keep a checkpoint that `eddyline train` or PyTorch wrote, and have it serve: prints its version.
+    ///
+    /// A server takes it up without dropping a request: the one at --url before this returns, one on the same Postgres
+    /// database within seconds. A checkpoint for embeddings of another size is refused, and nothing is stored.
+    Publish {
+        /// The checkpoint, a safetensors file of at most 64 MiB.
+        file: PathBuf,
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+    /// List the models that are kept, newest first: version, state, when it came, when it last served, size, summary.
+    List {
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+    /// Go back to the model that served before, or to a version that is still kept: prints which.
+    Rollback {
+        /// The version; without it the one before that which serves.
+        version: Option<u64>,
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+}
+
+#[derive(Subcommand)]
 enum TokenCommand {
     /// Print a new token, and nothing else, on standard output.
     Create {
@@ -630,6 +660,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             write_json(args.json, &explanation)
         }
         Command::Token(command) => token_command(command, &clock),
+        Command::Model(command) => model_command(command, &clock),
         Command::Config(ConfigCommand::Check { config }) => {
             let config = Config::load(config.config.as_deref(), &Flags::default())?;
             print(&serde_json::to_string_pretty(&config)?)
@@ -659,6 +690,20 @@ fn cluster_command(args: ClusterArgs) -> anyhow::Result<()> {
         std::fs::write(path, drawn).with_context(|| format!("--svg: cannot write {}", path.display()))?;
     }
     write_json(args.json, &report)
+}
+
+fn model_command(command: ModelCommand, clock: &WallClock) -> anyhow::Result<()> {
+    let (access, task) = match command {
+        ModelCommand::Publish { file, access } => (access, model::Task::publish(&file)?),
+        ModelCommand::List { access } => (access, model::Task::List),
+        ModelCommand::Rollback { version, access } => (access, model::Task::Rollback(version.map(ModelVersion))),
+    };
+    let config = configured(&access.config, &Flags { listen: None, store: access.store })?;
+    let said = match access.url {
+        Some(url) => model::over_http(&url, task)?,
+        None => blocking(model::in_store(&config, task, clock.now()))?,
+    };
+    print(said.trim_end())
 }
 
 fn token_command(command: TokenCommand, clock: &WallClock) -> anyhow::Result<()> {
