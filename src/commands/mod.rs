@@ -19,4 +19,5 @@ mod picture;
 pub mod progress;
 pub mod replay;
 pub mod simulate;
+pub mod tables;
 pub mod token;
