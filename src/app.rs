@@ -13,6 +13,7 @@ use anyhow::Context as _;
 
 use crate::actors::Server;
 use crate::actors::clock::{Clock, WallClock};
+use crate::actors::models::{ReadModel, Reading};
 use crate::actors::start::{Parts, start};
 use crate::config::{Config, StoreUrl};
 use crate::embed::http::HttpConfig;
@@ -93,6 +94,14 @@ async fn try_open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
+struct NoModels;
+
+impl ReadModel for NoModels {
+    fn read(&self, _: &[u8], _: crate::domain::ids::ModelVersion, _: usize) -> Result<Reading, String> {
+        Err("no reader yet".into())
+    }
+}
+
 /// Answers in place of a server that waits for its database.
 struct Waiting(actix_web::dev::ServerHandle);
 
@@ -132,6 +141,12 @@ pub fn open_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
     Ok(crate::embed::open(config.embedder, config.dim, http)?)
 }
 
+/// What reads two-tower models.
+#[must_use]
+pub fn open_models() -> Arc<dyn ReadModel> {
+    Arc::new(NoModels)
+}
+
 /// Starts a server over a store and says where it listens. Must be called inside an actix system.
 ///
 /// # Errors
@@ -149,6 +164,7 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     let server = start(Parts {
         store: store.clone(),
         embedder: open_embedder(config)?,
+        models: open_models(),
         clock,
         settings: Arc::new(config.engine()),
         limits: config.limits,

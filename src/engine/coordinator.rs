@@ -28,6 +28,7 @@ use crate::engine::learn::lately::Lately;
 use crate::engine::learn::popularity::Popularity;
 use crate::engine::learn::progressive::{Progress, ScoreHistogram};
 use crate::engine::settings::LearnSettings;
+use crate::engine::tower::{Tower, TwoTower};
 use crate::engine::user::SnapshotError;
 use crate::engine::world::{Changes, World, centred};
 
@@ -146,6 +147,8 @@ pub enum CoordinatorEvent {
         /// What it says.
         fit: Option<Box<Clustering>>,
     },
+    /// From now on a two-tower model with the vectors of all items of a world; what changed since is completed.
+    Tower(Box<Tower>, Arc<World>),
 }
 
 /// What the shell does next, in this order.
@@ -468,8 +471,21 @@ impl CoordinatorState {
                     effects.push(Effect::KeepFit(fit));
                 }
             }
+            CoordinatorEvent::Tower(tower, of) => {
+                self.world.put_tower(*tower, &of);
+                self.world.next_epoch();
+                effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
+            }
         }
         effects
+    }
+
+    /// From now on this two-tower model, at once: for a start, and for replay. A server that serves has the vectors
+    /// computed elsewhere, see [`CoordinatorEvent::Tower`].
+    pub fn put_tower(&mut self, model: Arc<dyn TwoTower>) {
+        let tower = self.world.tower_by(model);
+        let of = self.world.clone();
+        self.world.put_tower(tower, &of);
     }
 
     /// Learns one durable entry. Entries at or before what is covered are passed over: they were folded before.

@@ -28,6 +28,7 @@ use crate::engine::learn::online::Point;
 use crate::engine::learn::popularity::PopularityTable;
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::dot;
+use crate::engine::tower::{ItemFacts, Tower, TwoTower};
 
 /// Items per block: adding one item copies at most this many embeddings.
 pub const BLOCK: usize = 256;
@@ -131,6 +132,7 @@ pub struct World {
     expected: Arc<ExpectedEnds>,
     blend: Arc<BlendWeights>,
     clusters: Option<Arc<Clustering>>,
+    tower: Option<Arc<Tower>>,
     settings: Arc<LearnSettings>,
     history: Arc<History>,
 }
@@ -167,6 +169,7 @@ impl World {
             expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&settings.blend)),
             clusters: None,
+            tower: None,
             settings,
             history: Arc::default(),
         }
@@ -210,6 +213,50 @@ impl World {
 
     pub(super) fn put_clusters(&mut self, clusters: Option<Arc<Clustering>>) {
         self.clusters = clusters;
+    }
+
+    /// The published two-tower model with the vectors of all items; `None` without one.
+    #[must_use]
+    pub fn tower(&self) -> Option<&Arc<Tower>> {
+        self.tower.as_ref()
+    }
+
+    /// What a two-tower model reads of an item.
+    #[must_use]
+    pub fn facts<'a>(&'a self, item: &'a Item) -> ItemFacts<'a> {
+        ItemFacts {
+            embedding: &item.embedding,
+            text: &item.text,
+            topic: self.topic(item.main_topic()).map(Key::as_str),
+            numbers: &[],
+        }
+    }
+
+    /// The vectors of all items by a model. Takes one inference per item: not on a thread that serves others.
+    #[must_use]
+    pub fn tower_by(&self, model: Arc<dyn TwoTower>) -> Tower {
+        let mut tower = Tower::new(model);
+        for item in self.blocks.iter().flat_map(|block| block.items()) {
+            tower.put(item.id, &self.facts(item));
+        }
+        tower
+    }
+
+    /// The same world under this model, whose vectors are those of [`World::tower_by`].
+    #[must_use]
+    pub fn with_tower(&self, tower: Option<Arc<Tower>>) -> World {
+        World { tower, ..self.clone() }
+    }
+
+    /// From now on this model, whose vectors were made of the items of the world `of`: what came or was revised since is
+    /// completed.
+    pub(super) fn put_tower(&mut self, mut tower: Tower, of: &World) {
+        for item in self.blocks.iter().flat_map(|block| block.items()) {
+            if of.item(item.id).is_none_or(|then| then.revision != item.revision) {
+                tower.put(item.id, &self.facts(item));
+            }
+        }
+        self.tower = Some(Arc::new(tower));
     }
 
     /// Items ever made, deleted ones too: ids are below this.
@@ -418,6 +465,11 @@ impl World {
         }
         self.keys.insert_mut(item.key.clone(), item.id);
         self.len = self.len.max(item.id.0 + 1);
+        let is_revised = self.item(item.id).is_none_or(|old| old.revision != item.revision);
+        if let Some(mut tower) = self.tower.take_if(|_| is_revised) {
+            Arc::make_mut(&mut tower).put(item.id, &self.facts(&item));
+            self.tower = Some(tower);
+        }
         let Some(block) = self.blocks.get_mut(block) else { return };
         let block = Arc::make_mut(block);
         let columns = Arc::make_mut(&mut block.columns);

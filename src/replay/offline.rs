@@ -13,6 +13,7 @@ use crate::domain::time::Millis;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, DraftError, Effect, ItemWrite, Written};
 use crate::engine::rank::{Ask, Screen};
 use crate::engine::settings::LearnSettings;
+use crate::engine::tower::TwoTower;
 use crate::engine::user::{self, UserEvent, UserState};
 use crate::engine::world::World;
 use crate::store::Write;
@@ -77,6 +78,17 @@ impl Offline {
     #[must_use]
     pub fn coordinator(&self) -> &CoordinatorState {
         &self.coordinator
+    }
+
+    /// From now on this two-tower model has a say.
+    pub fn put_tower(&mut self, model: Arc<dyn TwoTower>) {
+        self.coordinator.put_tower(model);
+    }
+
+    /// What is known of a person beside what they did: a JSON object as text, for the two-tower model.
+    pub fn set_attributes(&mut self, user: UserId, attributes: Option<Arc<str>>) {
+        let seat = self.seat(user).get_or_insert_with(|| Box::new(UserState::new(user)));
+        seat.set_attributes(attributes);
     }
 
     /// A person by key.
