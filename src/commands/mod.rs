@@ -19,3 +19,4 @@ pub mod progress;
 pub mod replay;
 pub mod simulate;
 pub mod token;
+pub mod train;
