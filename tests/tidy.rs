@@ -17,6 +17,8 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ("domain", &[]),
     ("engine", &[("domain", &[])]),
     ("tables", &[("domain", &[])]),
+    // Of the engine only what it is asked for, and the inner loops: the network knows no people, feeds or worlds.
+    ("tower", &[("domain", &[]), ("engine", &["simd", "tower"]), ("tables", &[])]),
     ("protocol", &[("domain", &[])]),
     ("embed", &[("domain", &[])]),
     ("store", &[("domain", &[]), ("engine", &[])]),
@@ -55,6 +57,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             // Tokens are made by the door's own rules, with and without a server.
             ("gateway", &["access", "keyring", "rest", "times"]),
             ("tables", &[]),
+            ("tower", &[]),
             ("replay", &[]),
             ("simulate", &[]),
             ("config", &[]),
