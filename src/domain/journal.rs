@@ -143,5 +143,6 @@ pub struct Predicted {
     /// The `model` ranking: log-odds of the blend.
     pub model: f32,
     /// The two-tower model that had a say in it, if one had.
-    pub tower: Option<ModelVersion>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<ModelVersion>,
 }
