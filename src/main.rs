@@ -23,6 +23,7 @@ use eddyline::gateway::times;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
 use eddyline::replay::off_policy::Judging;
 use eddyline::simulate::network::Network;
+use eddyline::simulate::tables::Size as TablesSize;
 use eddyline::simulate::viewing::Size;
 use tracing_subscriber::EnvFilter;
 
@@ -46,7 +47,7 @@ enum Command {
     Demo(DemoArgs),
     /// The server.
     Serve(ServeArgs),
-    /// Write a simulated network as activities (JSON lines).
+    /// Write a simulated network as activities (JSON lines), a log of live viewing, or tables of people, posts and views.
     Simulate(SimulateArgs),
     /// Bring items, events, follows or windows into a store; the same file twice is there once.
     Import(ImportArgs),
@@ -130,9 +131,10 @@ struct ServeArgs {
 }
 
 #[derive(Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["out", "log", "tables"]))]
 struct SimulateArgs {
     /// Where to write `people.jsonl` and `activities.jsonl`.
-    #[arg(long, value_name = "DIR", required_unless_present = "log", conflicts_with = "log")]
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write a log of live viewing instead (`user,stream,streamer,start,stop`), compressed when it ends in `.gz` or `.zst`.
     #[arg(long, value_name = "FILE")]
@@ -143,7 +145,20 @@ struct SimulateArgs {
     /// Channels in it.
     #[arg(long, default_value_t = 1_500, requires = "log", value_parser = clap::value_parser!(u32).range(1..))]
     channels: u32,
-    /// People in the network, or in the log.
+    /// Write tables instead: `user_data`, `post_text_df` and `feed_data`, and beside them `truth.json`, which says how well
+    /// the likes of the last fifth of the time can be told by somebody who knows the law that they were drawn from.
+    #[arg(long, value_name = "DIR")]
+    tables: Option<PathBuf>,
+    /// Posts in the tables.
+    #[arg(long, default_value_t = 7_000, requires = "tables", value_parser = clap::value_parser!(u32).range(1..))]
+    posts: u32,
+    /// Views in the tables; each like is a row more.
+    #[arg(long, default_value_t = 100_000, requires = "tables", value_parser = clap::value_parser!(u64).range(1..))]
+    views: u64,
+    /// How the tables are stored.
+    #[arg(long, default_value = "csv", requires = "tables")]
+    format: simulate::TableFormat,
+    /// People in the network, in the log or in the tables.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     people: u32,
     /// Days of history.
@@ -518,6 +533,11 @@ fn run(command: Command) -> anyhow::Result<()> {
                 let size = Size { rows: args.rows, people: args.people, channels: args.channels, days: args.days };
                 let count = simulate::viewing(&path, size, args.seed)?;
                 eprintln!("{count} visits of {} people in {}", args.people, path.display());
+            }
+            if let Some(out) = args.tables {
+                let size = TablesSize { people: args.people, posts: args.posts, views: args.views, days: args.days };
+                let truth = simulate::tables(&out, size, args.seed, args.start, args.format)?;
+                print(&simulate::said(&truth, &out))?;
             }
             if let Some(out) = args.out {
                 let count = simulate::run(&out, args.people as usize, args.days, args.seed, args.start)?;

@@ -20,3 +20,4 @@ pub mod progress;
 pub mod replay;
 pub mod simulate;
 pub mod token;
+pub mod train;
