@@ -16,6 +16,7 @@ use crate::actors::clock::{Clock, WallClock};
 use crate::actors::models::{ReadModel, Reading};
 use crate::actors::start::{Parts, start};
 use crate::config::{Config, StoreUrl};
+use crate::domain::ids::ModelVersion;
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
@@ -24,6 +25,7 @@ use crate::gateway::{Door, GatewaySettings, Serving, serve};
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Postgres;
 use crate::store::{Store, StoreError};
+use crate::tower::Checkpoint;
 
 /// A running server.
 pub struct Running {
@@ -94,11 +96,21 @@ async fn try_open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
-struct NoModels;
+/// Reads the checkpoints of `tower`.
+struct Checkpoints;
 
-impl ReadModel for NoModels {
-    fn read(&self, _: &[u8], _: crate::domain::ids::ModelVersion, _: usize) -> Result<Reading, String> {
-        Err("no reader yet".into())
+impl ReadModel for Checkpoints {
+    fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, String> {
+        let checkpoint = Checkpoint::from_bytes(checkpoint).map_err(|error| error.to_string())?;
+        // A model that reads no embeddings does not care for their size.
+        if checkpoint.dim() != 0 && checkpoint.dim() != dim {
+            let wanted = checkpoint.dim();
+            return Err(format!(
+                "it was made for embeddings of {wanted} numbers, those of this server have {dim} (`dim`)"
+            ));
+        }
+        let summary = serde_json::to_string(checkpoint.summary()).map_err(|error| error.to_string())?;
+        Ok(Reading { model: checkpoint.into_model(version), summary })
     }
 }
 
@@ -144,7 +156,7 @@ pub fn open_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
 /// What reads two-tower models.
 #[must_use]
 pub fn open_models() -> Arc<dyn ReadModel> {
-    Arc::new(NoModels)
+    Arc::new(Checkpoints)
 }
 
 /// Starts a server over a store and says where it listens. Must be called inside an actix system.

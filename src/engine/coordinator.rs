@@ -594,7 +594,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 4;
+    const FORMAT: u8 = 5;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()
