@@ -42,6 +42,8 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+// One of these is made per run.
+#[allow(clippy::large_enum_variant)]
 enum Command {
     /// A simulated network with live bots on the embedded store; open the page that it prints.
     Demo(DemoArgs),

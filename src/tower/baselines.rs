@@ -19,7 +19,8 @@ pub fn baselines(log: &FeedLog, topics: &[u32], slice: Slice) -> Vec<(&'static s
     let base = likes / views;
     let mut order: Vec<&Moment> = log.moments.iter().collect();
     order.sort_by_key(|moment| moment.at);
-    let rates: [(&str, &dyn Fn(&Moment) -> Option<u32>); 4] = [
+    type Group<'a> = &'a dyn Fn(&Moment) -> Option<u32>;
+    let rates: [(&str, Group<'_>); 4] = [
         ("rate of all", &|_| None),
         ("rate of the post", &|moment| Some(moment.post)),
         ("rate of the topic", &|moment| topics.get(moment.post as usize).copied()),
