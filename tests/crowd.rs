@@ -129,10 +129,14 @@ fn fits_are_due_one_at_a_time_and_not_too_often() {
     let first = look(&mut state, false, 0).expect("12 points and more");
     journalled(&mut state, &(2..40).map(|seq| entry(2, seq, "post", 5.0)).collect::<Vec<_>>());
     assert!(look(&mut state, false, 60_000).is_none(), "one is under way");
-    let fit = first.problem().unwrap().solve().unwrap();
-    let stale = CoordinatorEvent::Regrouped { epoch: first.epoch + 7, fit: Some(Box::new(first.solved(fit.clone()))) };
+    let rows = first.rows();
+    let fit = first.problem(&rows).unwrap().solve().unwrap();
+    let stale = CoordinatorEvent::Regrouped {
+        epoch: first.epoch + 7,
+        fit: Some(Box::new(first.solved(rows.clone(), fit.clone()))),
+    };
     assert!(state.apply(stale, Millis(61_000)).is_empty(), "nobody waits for that one");
-    let back = CoordinatorEvent::Regrouped { epoch: first.epoch, fit: Some(Box::new(first.solved(fit))) };
+    let back = CoordinatorEvent::Regrouped { epoch: first.epoch, fit: Some(Box::new(first.solved(rows, fit))) };
     let effects = state.apply(back.clone(), Millis(61_000));
     assert!(matches!(effects[..], [Effect::Publish(..), Effect::KeepFit(_)]), "{effects:?}");
     assert!(state.apply(back, Millis(61_000)).is_empty(), "told twice");

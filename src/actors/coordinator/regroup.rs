@@ -103,9 +103,10 @@ impl Coordinator {
         let work = tokio::task::spawn_blocking(move || {
             let cores = std::thread::available_parallelism().map_or(2, usize::from);
             let threads = if solve.threads == 0 { cores.div_ceil(2) } else { solve.threads };
-            let problem = solve.problem().map_err(|error| error.to_string())?;
+            let rows = solve.rows();
+            let problem = solve.problem(&rows).map_err(|error| error.to_string())?;
             let fit = solving::solve(&problem, threads, || {}).map_err(|error| error.to_string())?;
-            Ok::<Clustering, String>(solve.solved(fit))
+            Ok::<Clustering, String>(solve.solved(rows, fit))
         });
         ctx.spawn(work.into_actor(self).map(move |solved, coordinator, ctx| {
             let solved = solved.unwrap_or_else(|error| Err(error.to_string()));
@@ -169,7 +170,10 @@ impl Handler<AskMetrics> for Coordinator {
 impl Handler<AskAtypical> for Coordinator {
     type Result = ();
     fn handle(&mut self, ask: AskAtypical, _: &mut Self::Context) {
-        let crowd = self.state.crowd();
-        let _ = ask.done.send((crowd.posterior(ask.series), crowd.atypical(ask.series, ask.sigmas)));
+        // Everybody is looked at: not here.
+        let crowd = self.state.crowd().clone();
+        drop(tokio::task::spawn_blocking(move || {
+            let _ = ask.done.send((crowd.posterior(ask.series), crowd.atypical(ask.series, ask.sigmas)));
+        }));
     }
 }

@@ -10,13 +10,8 @@ use super::messages::Want;
 impl Handler<Want> for UserActor {
     type Result = ();
     fn handle(&mut self, want: Want, _: &mut Self::Context) {
-        let score = if self.state.has_hidden(want.item) {
-            None
-        } else {
-            let mut scores = Vec::with_capacity(1);
-            self.state.score_items(&want.world, &[want.item], want.now, &mut scores);
-            scores.first().copied()
-        };
+        let score =
+            if self.state.has_hidden(want.item) { None } else { self.state.score_of(&want.world, want.item, want.now) };
         // Whoever asked may have stopped waiting.
         let _ = want.answer.send((self.user, score));
     }

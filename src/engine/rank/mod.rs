@@ -66,6 +66,8 @@ pub struct Taste<'a> {
     pub session: u32,
     /// Their own weights, beside the shared ones.
     pub deviation: &'a Deviation,
+    /// The group of people that they are in.
+    pub group: Option<u32>,
 }
 
 /// What is asked for.
@@ -196,13 +198,11 @@ pub fn topics_score(features: &Features) -> f32 {
     features[at::TOPIC] + features[at::FRESHNESS]
 }
 
-/// Might this item, scored alone, enter a `model` feed with this [`Ranked::floor`]?
+/// Score of the `model` ranking for one item alone, bit by bit the one that a feed would give it. Of the taste it reads
+/// what says something of this item.
 #[must_use]
-pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, floor: f32) -> bool {
-    if taste.hidden.contains(item.0) || !world.is_open(item, now) {
-        return false;
-    }
-    Scorer::of_few(world, taste, now).score(item) >= floor
+pub fn score_of(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis) -> f32 {
+    Scorer::of_one(item, world, taste, now).score(item)
 }
 
 fn contributions(shares: Shares) -> Vec<Contribution> {

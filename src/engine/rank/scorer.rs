@@ -7,6 +7,7 @@
 use crate::domain::feeds::Expert;
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::time::{MINUTE_MS, Millis};
+use crate::engine::learn::fashions::Fashion;
 use crate::engine::learn::features::{FEATURES, Features, Row, Segment, at, range};
 use crate::engine::learn::repeat::Clock;
 use crate::engine::simd::{dot, dot_rows, weight_max};
@@ -63,6 +64,8 @@ pub struct Scorer<'a> {
     freshness_half: f32,
     novelty: f32,
     session_depth: f32,
+    /// What their group goes to.
+    fashion: Option<&'a Fashion>,
     /// By [`Segment::index`].
     weights: [Features; 2],
 }
@@ -70,18 +73,28 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// For a few items: looks up what they need.
     pub fn of_few(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        Scorer::with(Evidence::gather(world, taste, now), world, taste, now)
+    }
+
+    /// For one item, and no other: its row is the one that [`Scorer::of_many`] gives it.
+    pub fn of_one(item: ItemId, world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        Scorer::with(Evidence::about(item, world, taste, now), world, taste, now)
+    }
+
+    fn with(evidence: Evidence, world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
         let served = |segment| world.blend().served(segment, taste.deviation);
         Scorer {
             world,
             taste,
             now,
             clock: Clock::at(now),
-            evidence: Evidence::gather(world, taste, now),
+            evidence,
             topic_weights: Vec::new(),
             centre_dots: Vec::new(),
             freshness_half: world.settings().freshness_half_ms as f32,
             novelty: taste.visits.novelty(),
             session_depth: 0.3 * (1.0 + taste.session as f32).ln(),
+            fashion: taste.group.and_then(|group| world.fashions().of(group)),
             weights: [served(Segment::New), served(Segment::Seen)],
         }
     }
@@ -164,6 +177,9 @@ impl<'a> Scorer<'a> {
             out[at::AUTHOR_VISITS] = 0.5 * look_up(&self.taste.authors, UserId(author)).ln_1p();
         }
         self.world.popularity().describe(id, &mut out);
+        if let Some(fashion) = self.fashion {
+            out[at::POPULARITY_CLUSTER] = fashion.popularity(id, out[at::POPULARITY_1D]);
+        }
         out[at::OWN_APPROVAL] = self.taste.approval;
         out[at::SESSION_DEPTH] = self.session_depth;
         let window =
