@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::features::HALF_LIVES_MS;
 use super::popularity::PopularityTable;
 use crate::domain::ids::ItemId;
-use crate::domain::time::Millis;
+use crate::domain::time::{DAY_MS, Millis};
 
 /// Items that are counted per group; when there are more, the half with the lowest counts goes.
 pub const ITEMS_MAX: usize = 4_096;
@@ -22,10 +21,7 @@ pub const ITEMS_MAX: usize = 4_096;
 pub const GROUPS_MAX: usize = 256;
 
 /// A visit counts half after a day.
-pub const HALF_LIFE_MS: i64 = HALF_LIVES_MS[HALF_LIFE];
-
-/// Place of that half-life among all.
-const HALF_LIFE: usize = 2;
+pub const HALF_LIFE_MS: i64 = DAY_MS;
 
 /// What everybody does counts as much as this many visits of the group to an item that is as popular as the mean.
 const PRIOR: f64 = 0.5;
@@ -101,7 +97,7 @@ impl Fashions {
             let mut lifts = vec![0.0; counts.last().map_or(0, |(item, _)| item.0.min(len) as usize + 1)];
             for (item, count) in counts {
                 // As if the group had wanted it this often besides.
-                let expected = PRIOR * f64::from(popularity.row(item)[HALF_LIFE]).exp();
+                let expected = PRIOR * f64::from(popularity.within_a_day(item)).exp();
                 if let Some(lift) = lifts.get_mut(item.0 as usize) {
                     *lift = (1.0 + count / expected).ln() as f32;
                 }
@@ -147,9 +143,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::TopicId;
     use crate::domain::interactions::Signal;
-    use crate::domain::time::DAY_MS;
     use crate::domain::windows::Windows;
-    use crate::engine::learn::features::at;
     use crate::engine::learn::popularity::Popularity;
     use proptest::prelude::*;
 
@@ -171,7 +165,7 @@ mod tests {
     }
 
     fn of(table: &FashionTable, overall: &PopularityTable, group: u32, item: u32) -> f32 {
-        let row = overall.row(ItemId(item))[at::POPULARITY_1D - at::POPULARITY];
+        let row = overall.within_a_day(ItemId(item));
         table.of(group).map_or(f32::NAN, |fashion| fashion.popularity(ItemId(item), row))
     }
 
@@ -182,7 +176,7 @@ mod tests {
         assert!(of(&table, &overall, 0, 3) > of(&table, &overall, 0, 4) + 1.0, "theirs");
         assert!(of(&table, &overall, 1, 4) > of(&table, &overall, 1, 3) + 1.0, "theirs");
         for item in 0..ITEMS {
-            let row = overall.row(ItemId(item))[at::POPULARITY_1D - at::POPULARITY];
+            let row = overall.within_a_day(ItemId(item));
             assert_eq!(of(&table, &overall, 2, item), row, "nothing was counted of this group");
         }
         assert!(table.of(3).is_none());
