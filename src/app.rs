@@ -14,6 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::actors::Server;
 use crate::actors::clock::{Clock, WallClock};
+use crate::actors::models::{ReadModel, Reading};
 use crate::actors::start::{Parts, start};
 use crate::config::{Config, StoreUrl};
 use crate::embed::http::HttpConfig;
@@ -99,6 +100,14 @@ async fn try_open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
+struct NoModels;
+
+impl ReadModel for NoModels {
+    fn read(&self, _: &[u8], _: crate::domain::ids::ModelVersion, _: usize) -> Result<Reading, String> {
+        Err("no reader yet".into())
+    }
+}
+
 /// Answers in place of a server that waits for its database.
 struct Waiting(actix_web::dev::ServerHandle);
 
@@ -136,6 +145,12 @@ pub fn open_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
     let http = (config.embedder == Choice::Http)
         .then(|| HttpConfig::new(&config.http.base, &config.http.model, config.http.key.clone()));
     Ok(crate::embed::open(config.embedder, config.dim, http)?)
+}
+
+/// What reads two-tower models.
+#[must_use]
+pub fn open_models() -> Arc<dyn ReadModel> {
+    Arc::new(NoModels)
 }
 
 /// Sockets are open files, and many systems begin with room for 1,024: takes as much more as this user may have, and says
@@ -176,6 +191,7 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     let server = start(Parts {
         store: store.clone(),
         embedder: open_embedder(config)?,
+        models: open_models(),
         clock,
         settings: Arc::new(config.engine()),
         limits: config.limits,

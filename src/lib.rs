@@ -51,6 +51,8 @@ pub mod domain;
 pub mod engine;
 /// The tables: people, posts and views as others keep them.
 pub mod tables;
+/// The two towers: a network that foretells likes, trained from tables.
+pub mod tower;
 /// The wire: what travels over the socket.
 pub mod protocol;
 /// The reading: text to vectors.

@@ -251,10 +251,11 @@ proptest! {
             let feed = person.rank(world, now, Ask { ranking: Ranking::Model, limit: 100, explain: false });
             prop_assert!(!feed.is_empty() || person.hidden().count() > 0);
             for one in feed {
-                prop_assert_eq!(person.score_of(world, one.item, now).map(f32::to_bits), Some(one.score.to_bits()));
+                let alone = person.score_of(world, one.item, now, Ranking::Model);
+                prop_assert_eq!(alone.map(f32::to_bits), Some(one.score.to_bits()));
             }
         }
-        prop_assert_eq!(people[0].score_of(world, ItemId(ITEMS), now), None);
+        prop_assert_eq!(people[0].score_of(world, ItemId(ITEMS), now, Ranking::Model), None);
         // The same from a snapshot on, and counted afresh.
         let told = |mut state: CoordinatorState| {
             state.restore(&state.to_bytes(), now).unwrap();

@@ -17,6 +17,8 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ("domain", &[]),
     ("engine", &[("domain", &[])]),
     ("tables", &[("domain", &[])]),
+    // Of the engine only what it is asked for, and the inner loops: the network knows no people, feeds or worlds.
+    ("tower", &[("domain", &[]), ("engine", &["simd", "tower"]), ("tables", &[])]),
     ("protocol", &[("domain", &[])]),
     ("embed", &[("domain", &[])]),
     ("store", &[("domain", &[]), ("engine", &[])]),
@@ -29,7 +31,8 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ),
     // The store only as a list of writes; who carries them out is somebody else's business.
     ("replay", &[("domain", &[]), ("engine", &[]), ("store", &["Write"])]),
-    ("simulate", &[("domain", &[])]),
+    // Of the engine only its exact ROC AUC, in which the bounds of what can be learned are told.
+    ("simulate", &[("domain", &[]), ("engine", &["learn"])]),
     // Keys of the configuration are the settings of the layers that they set.
     (
         "config",
@@ -54,6 +57,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             // Tokens are made by the door's own rules, with and without a server.
             ("gateway", &["access", "keyring", "rest", "times"]),
             ("tables", &[]),
+            ("tower", &[]),
             ("replay", &[]),
             ("simulate", &[]),
             ("config", &[]),

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ItemId, Key, Seq, TopicId, UserId};
+use super::ids::{ItemId, Key, ModelVersion, Seq, TopicId, UserId};
 use super::interactions::{Kind, Shown, Signal};
 use super::time::Millis;
 
@@ -144,4 +144,6 @@ pub struct Predicted {
     pub topics: f32,
     /// The `model` ranking: log-odds of the blend.
     pub model: f32,
+    /// The two-tower model that had a say in it, if one had.
+    pub tower: Option<ModelVersion>,
 }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::learn::coaudience::{NEIGHBOURS_MAX, damped};
-use crate::engine::world::World;
+use crate::engine::world::{BLOCK, World};
 
 use super::Taste;
 
@@ -43,12 +43,15 @@ pub struct Slot {
 #[derive(Default)]
 pub struct Evidence {
     slots: Vec<Slot>,
-    /// Gathering, and cosine-weighted sum over the person's profile. Apart from the rest: thousands of these are written
-    /// for each ranking, at places all over the catalogue.
-    company: Vec<(u32, f32)>,
+    /// Cosine-weighted sums over the person's profile, in blocks of the catalogue. Apart from the rest: thousands of
+    /// these are written for each ranking, at places all over the catalogue.
+    company: Vec<[f32; BLOCK]>,
+    /// By block: the gathering that last cleared it. By block and not by item, so that the sums are added to without a
+    /// branch that nobody can predict.
+    cleared: Vec<u32>,
     gathering: u32,
-    /// Id of the item of the first slot: 0, unless one item alone was asked for.
-    first: u32,
+    /// Where one item alone was asked for: what is said of it.
+    alone: Option<(ItemId, Slot, f32)>,
 }
 
 thread_local! {
@@ -57,11 +60,17 @@ thread_local! {
 
 impl Drop for Evidence {
     fn drop(&mut self) {
-        // That of a single item is not worth keeping.
-        if self.slots.capacity() > 1 {
-            let (slots, company) = (std::mem::take(&mut self.slots), std::mem::take(&mut self.company));
+        if self.slots.capacity() > 0 {
             // On a thread that is ending nothing is kept.
-            let _ = LENT.try_with(|lent| lent.set(Evidence { slots, company, gathering: self.gathering, first: 0 }));
+            let _ = LENT.try_with(|lent| {
+                lent.set(Evidence {
+                    slots: std::mem::take(&mut self.slots),
+                    company: std::mem::take(&mut self.company),
+                    cleared: std::mem::take(&mut self.cleared),
+                    gathering: self.gathering,
+                    alone: None,
+                });
+            });
         }
     }
 }
@@ -78,19 +87,29 @@ impl Evidence {
         if evidence.gathering == 0 {
             // After four billion gatherings the numbers begin again.
             evidence.slots.fill(Slot::default());
-            evidence.company.fill((0, 0.0));
+            evidence.cleared.fill(0);
             evidence.gathering = 1;
         }
         if evidence.slots.len() < world.len() as usize {
             evidence.slots.resize(world.len() as usize, Slot::default());
-            evidence.company.resize(world.len() as usize, (0, 0.0));
+            let blocks = (world.len() as usize).div_ceil(BLOCK);
+            evidence.company.resize(blocks, [0.0; BLOCK]);
+            evidence.cleared.resize(blocks, 0);
         }
         let company = world.company();
         for (visit, weight, asked) in profile(taste, now) {
             for (item, similarity) in company.similar(visit).iter().take(asked) {
-                let Some((gathering, sum)) = evidence.company.get_mut(item.0 as usize) else { continue };
-                let before = if *gathering == evidence.gathering { *sum } else { 0.0 };
-                (*gathering, *sum) = (evidence.gathering, before + weight * similarity);
+                let (block, row) = (item.0 as usize / BLOCK, item.0 as usize % BLOCK);
+                // Items that this world does not have yet are of no use to it.
+                let (Some(sums), Some(cleared)) = (evidence.company.get_mut(block), evidence.cleared.get_mut(block))
+                else {
+                    continue;
+                };
+                if *cleared != evidence.gathering {
+                    *cleared = evidence.gathering;
+                    *sums = [0.0; BLOCK];
+                }
+                sums[row] += weight * similarity;
             }
         }
         let mut back = 1.0;
@@ -118,7 +137,7 @@ impl Evidence {
             return Evidence::default();
         }
         let share_in = |list: &[(ItemId, f32)]| list.iter().find(|(other, _)| *other == item).map(|(_, share)| *share);
-        let (company, mut slot, mut sum) = (world.company(), Slot { gathering: 1, ..Slot::default() }, 0.0);
+        let (company, mut slot, mut sum) = (world.company(), Slot::default(), 0.0);
         for (visit, weight, asked) in profile(taste, now) {
             let similar = company.similar(visit);
             if let Some(similarity) = share_in(&similar[..asked.min(similar.len())]) {
@@ -140,22 +159,23 @@ impl Evidence {
                 slot.friends += amount;
             }
         }
-        Evidence { slots: vec![slot], company: vec![(1, sum)], gathering: 1, first: item.0 }
+        Evidence { alone: Some((item, slot, sum)), ..Evidence::default() }
     }
 
     /// What is known of an item.
     pub fn of(&self, item: ItemId) -> Slot {
-        match self.slots.get(item.0.wrapping_sub(self.first) as usize) {
+        match self.slots.get(item.0 as usize) {
             Some(slot) if slot.gathering == self.gathering => *slot,
-            _ => Slot::default(),
+            _ => self.alone.filter(|(only, ..)| *only == item).map_or(Slot::default(), |(_, slot, _)| slot),
         }
     }
 
     /// Cosine-weighted sum over the person's profile, in [0, 1].
     pub fn company(&self, item: ItemId) -> f32 {
-        match self.company.get(item.0.wrapping_sub(self.first) as usize) {
-            Some((gathering, sum)) if *gathering == self.gathering => *sum,
-            _ => 0.0,
+        let (block, row) = (item.0 as usize / BLOCK, item.0 as usize % BLOCK);
+        match (self.company.get(block), self.cleared.get(block)) {
+            (Some(sums), Some(cleared)) if *cleared == self.gathering => sums[row],
+            _ => self.alone.filter(|(only, ..)| *only == item).map_or(0.0, |(.., company)| company),
         }
     }
 

@@ -11,10 +11,11 @@ use crate::engine::learn::fashions::Fashion;
 use crate::engine::learn::features::{FEATURES, Features, Row, Segment, at, range};
 use crate::engine::learn::repeat::Clock;
 use crate::engine::simd::{dot, dot_rows, weight_max};
+use crate::engine::tower::{Tower, TowerVector};
 use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
 
 use super::evidence::Evidence;
-use super::{Candidates, ONLINE_MAX, Scored, Taste};
+use super::{Candidates, ONLINE_MAX, Scored, TOWER_MAX, Taste};
 
 /// "Just opened" fades by half within this.
 const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
@@ -64,6 +65,7 @@ pub struct Scorer<'a> {
     freshness_half: f32,
     novelty: f32,
     session_depth: f32,
+    tower: Option<(&'a Tower, &'a TowerVector)>,
     /// What their group goes to.
     fashion: Option<&'a Fashion>,
     /// By [`Segment::index`].
@@ -93,6 +95,7 @@ impl<'a> Scorer<'a> {
             centre_dots: Vec::new(),
             freshness_half: world.settings().freshness_half_ms as f32,
             novelty: taste.visits.novelty(),
+            tower: world.tower().map(AsRef::as_ref).zip(taste.tower.as_ref()),
             session_depth: 0.3 * (1.0 + taste.session as f32).ln(),
             fashion: taste.group.and_then(|group| world.fashions().of(group)),
             weights: [served(Segment::New), served(Segment::Seen)],
@@ -179,6 +182,9 @@ impl<'a> Scorer<'a> {
         self.world.popularity().describe(id, &mut out);
         if let Some(fashion) = self.fashion {
             out[at::POPULARITY_CLUSTER] = fashion.popularity(id, out[at::POPULARITY_1D]);
+        }
+        if let Some((tower, person)) = self.tower {
+            out[at::TOWER] = tower.log_odds(person, id).clamp(-TOWER_MAX, TOWER_MAX);
         }
         out[at::OWN_APPROVAL] = self.taste.approval;
         out[at::SESSION_DEPTH] = self.session_depth;
