@@ -17,6 +17,7 @@ use crate::actors::clock::{Clock, WallClock};
 use crate::actors::models::{ReadModel, Reading};
 use crate::actors::start::{Parts, start};
 use crate::config::{Config, StoreUrl};
+use crate::domain::ids::ModelVersion;
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
@@ -25,6 +26,7 @@ use crate::gateway::{Door, GatewaySettings, Serving, serve};
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Postgres;
 use crate::store::{Store, StoreError};
+use crate::tower::Checkpoint;
 
 /// A running server.
 pub struct Running {
@@ -100,11 +102,21 @@ async fn try_open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
-struct NoModels;
+/// Reads the checkpoints of `tower`.
+struct Checkpoints;
 
-impl ReadModel for NoModels {
-    fn read(&self, _: &[u8], _: crate::domain::ids::ModelVersion, _: usize) -> Result<Reading, String> {
-        Err("no reader yet".into())
+impl ReadModel for Checkpoints {
+    fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, String> {
+        let checkpoint = Checkpoint::from_bytes(checkpoint).map_err(|error| error.to_string())?;
+        // A model that reads no embeddings does not care for their size.
+        if checkpoint.dim() != 0 && checkpoint.dim() != dim {
+            let wanted = checkpoint.dim();
+            return Err(format!(
+                "it was made for embeddings of {wanted} numbers, those of this server have {dim} (`dim`)"
+            ));
+        }
+        let summary = serde_json::to_string(checkpoint.summary()).map_err(|error| error.to_string())?;
+        Ok(Reading { model: checkpoint.into_model(version), summary })
     }
 }
 
@@ -150,7 +162,7 @@ pub fn open_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
 /// What reads two-tower models.
 #[must_use]
 pub fn open_models() -> Arc<dyn ReadModel> {
-    Arc::new(NoModels)
+    Arc::new(Checkpoints)
 }
 
 /// Sockets are open files, and many systems begin with room for 1,024: takes as much more as this user may have, and says

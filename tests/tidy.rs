@@ -44,7 +44,18 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("gateway", &["auth", "rates"]),
         ],
     ),
-    ("app", &[("embed", &[]), ("store", &[]), ("actors", &[]), ("gateway", &[]), ("config", &[])]),
+    (
+        "app",
+        &[
+            ("domain", &["ids"]),
+            ("tower", &["Checkpoint"]),
+            ("embed", &[]),
+            ("store", &[]),
+            ("actors", &[]),
+            ("gateway", &[]),
+            ("config", &[]),
+        ],
+    ),
     (
         "commands",
         &[

@@ -668,7 +668,7 @@ impl UserState {
             online: judgement.log_odds,
             topics: rank::topics_score(&rows[0].features),
             model: rank::blend_score(world, &taste, &rows[0]) + world.blend().bias + self.deviation.bias(),
-            tower: world.tower().map(|tower| tower.version()),
+            model_version: world.tower().map(|tower| tower.version()),
         };
         Learned {
             item: item.id,
