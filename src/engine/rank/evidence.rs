@@ -159,7 +159,9 @@ impl Evidence {
                 slot.friends += amount;
             }
         }
-        Evidence { alone: Some((item, slot, sum)), ..Evidence::default() }
+        let mut evidence = Evidence::default();
+        evidence.alone = Some((item, slot, sum));
+        evidence
     }
 
     /// What is known of an item.
