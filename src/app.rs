@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::actors::Server;
 use crate::actors::clock::{Clock, WallClock};
@@ -35,6 +36,11 @@ pub struct Running {
     certificate: Option<Arc<Certificate>>,
     serving: Serving,
 }
+
+/// Files of a socket: the one that is read and written, and the one by which the watcher cuts it.
+const FILES_PER_SOCKET: u64 = 2;
+/// Files beside sockets: the store's, REST connections, standard streams, the runtime's own.
+const FILES_SPARE: u64 = 128;
 
 /// Longest wait between two tries while the database cannot be reached.
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -159,11 +165,32 @@ pub fn open_models() -> Arc<dyn ReadModel> {
     Arc::new(Checkpoints)
 }
 
+/// Sockets are open files, and many systems begin with room for 1,024: takes as much more as this user may have, and says
+/// so where that is too little.
+fn make_room(sockets: u64) {
+    let (limit, wanted) =
+        (getrlimit(Resource::Nofile), sockets.saturating_mul(FILES_PER_SOCKET).saturating_add(FILES_SPARE));
+    // No limit is `None`.
+    let Some(current) = limit.current.filter(|current| *current < wanted) else { return };
+    let within = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(current);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(within), maximum: limit.maximum });
+    let files = if raised.is_ok() { within } else { current };
+    if files < wanted {
+        let room = files.saturating_sub(FILES_SPARE) / FILES_PER_SOCKET;
+        tracing::warn!(
+            files,
+            room,
+            "sockets_max is {sockets}, and there is room for fewer: raise the hard limit of open files"
+        );
+    }
+}
+
 /// Starts a server over a store and says where it listens. Must be called inside an actix system.
 ///
 /// # Errors
 /// What keeps it from starting; a message for people.
 pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Running> {
+    make_room(config.sockets_max as u64);
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     // Before anything is started: a server that everybody could use is none.
     let clock: Arc<dyn Clock> = Arc::new(WallClock::default());

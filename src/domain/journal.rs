@@ -103,6 +103,8 @@ pub struct Lesson {
     pub losses: Vec<f32>,
     /// Who made the item.
     pub author: Option<UserId>,
+    /// The group that the person was in then, of those found by then; `None` outside of all.
+    pub group: Option<u32>,
     /// How often the person had been there before, fading; `None` when this was no visit.
     pub visits: Option<f32>,
     /// Where else they go, most recent first.

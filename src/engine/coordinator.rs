@@ -23,6 +23,7 @@ use crate::engine::learn::axes::{AXES_ITEMS_MAX, Centre, principal, stored_len};
 use crate::engine::learn::blend::BlendLearner;
 use crate::engine::learn::coaudience::CoAudience;
 use crate::engine::learn::drift::{self, PageHinkley};
+use crate::engine::learn::fashions::{FashionTable, Fashions};
 use crate::engine::learn::hedge::{Hedge, HedgeFigures};
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::popularity::Popularity;
@@ -181,6 +182,7 @@ pub enum Effect {
 struct Folded {
     covers: Position,
     popularity: Popularity,
+    fashions: Fashions,
     company: CoAudience,
     lately: Lately,
     blend: BlendLearner,
@@ -214,6 +216,9 @@ impl Folded {
             self.lately.learn(entry.user, learned.item, entry.at);
         }
         if let Some(lesson) = &learned.lesson {
+            if let Some(group) = lesson.group.filter(|_| signal.positive) {
+                self.fashions.learn(group, learned.item, signal.weight, entry.at);
+            }
             self.blend.learn(lesson, signal.weight, settings.blend_step);
             self.hedge.learn(&lesson.losses);
             if let Some(loss) = lesson.losses.last()
@@ -460,13 +465,14 @@ impl CoordinatorState {
                 if asked {
                     self.groups.ask();
                 }
-                let (world, settings) = (&self.world, self.world.settings());
+                let (world, settings) = (&self.world, self.world.shared_settings());
                 let topic = |key: &Key| world.find_topic(key.as_str());
-                effects.extend(self.groups.due(&mut self.folded.crowd, topic, now, settings).map(Effect::Solve));
+                effects.extend(self.groups.due(&mut self.folded.crowd, topic, now, &settings).map(Effect::Solve));
             }
             CoordinatorEvent::Regrouped { epoch, fit } => {
                 if let Some(fit) = self.groups.done(epoch, fit.map(|fit| *fit), &self.erased, now) {
                     self.world.put_clusters(Some(fit.clone()));
+                    self.refresh_shared(now);
                     effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
                     effects.push(Effect::KeepFit(fit));
                 }
@@ -543,6 +549,7 @@ impl CoordinatorState {
         let topic = |key: &Key| world.find_topic(key.as_str());
         self.groups.take_up(kept, &self.folded.crowd, topic, now, settings);
         self.world.put_clusters(self.groups.current().cloned());
+        self.refresh_shared(now);
     }
 
     /// Fits are numbered above this.
@@ -594,7 +601,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 5;
+    const FORMAT: u8 = 6;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()
@@ -875,6 +882,12 @@ impl CoordinatorState {
         self.folded.company.refresh(&mut company, LISTS_PER_REFRESH);
         let live = world.open().iter().filter_map(|id| world.item(ItemId(id))).map(|item| (item.id, &item.windows));
         self.survival.expect(&mut expected, live, now);
+        let fashions = world.clusters().map_or_else(FashionTable::default, |clusters| {
+            let groups = clusters.summary.clusters.iter().map(|group| group.id);
+            let is_open = |item: ItemId| world.open().contains(item.0);
+            self.folded.fashions.table(groups, &popularity, (world.len(), world.open().len()), is_open, now)
+        });
+        self.world.put_fashions(fashions);
         self.world.put_expected(expected);
         let start = &self.world.settings().blend;
         let weights = self.folded.blend.weights(start, self.folded.hedge.leader());

@@ -23,6 +23,7 @@ use crate::engine::clustering::Clustering;
 use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::blend::BlendWeights;
 use crate::engine::learn::coaudience::CompanyTable;
+use crate::engine::learn::fashions::FashionTable;
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::online::Point;
 use crate::engine::learn::popularity::PopularityTable;
@@ -127,6 +128,7 @@ pub struct World {
     unsettled: Option<Vec<ItemId>>,
     next_edge: Option<Millis>,
     popularity: Arc<PopularityTable>,
+    fashions: Arc<FashionTable>,
     company: Arc<CompanyTable>,
     lately: Lately,
     expected: Arc<ExpectedEnds>,
@@ -164,6 +166,7 @@ impl World {
             unsettled: None,
             next_edge: None,
             popularity: Arc::default(),
+            fashions: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
             expected: Arc::default(),
@@ -352,6 +355,12 @@ impl World {
     #[must_use]
     pub fn popularity(&self) -> &PopularityTable {
         &self.popularity
+    }
+
+    /// What each group of people goes to.
+    #[must_use]
+    pub fn fashions(&self) -> &FashionTable {
+        &self.fashions
     }
 
     /// Who goes to this also goes to that.
@@ -612,6 +621,11 @@ impl World {
         self.expected = Arc::new(expected);
     }
 
+    /// What groups go to, from now on.
+    pub(super) fn put_fashions(&mut self, fashions: FashionTable) {
+        self.fashions = Arc::new(fashions);
+    }
+
     /// The weights of the blend from now on.
     pub(super) fn put_blend(&mut self, weights: BlendWeights) {
         self.blend = Arc::new(weights);
@@ -654,6 +668,7 @@ impl World {
     pub fn back_to(&self, at: Millis, earlier: Vec<(ItemId, u32, Embedding)>) -> World {
         let mut world = World {
             popularity: Arc::default(),
+            fashions: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
             expected: Arc::default(),

@@ -392,12 +392,18 @@ mod tests {
 
     fn any_lesson() -> impl Strategy<Value = Lesson> {
         let companion = (any::<u32>(), plain_float()).prop_map(|(item, count)| Companion { item: ItemId(item), count });
-        let who = (option::of(any::<u32>().prop_map(UserId)), option::of(plain_float()), option::of(any::<i64>()));
+        let who = (
+            option::of(any::<u32>().prop_map(UserId)),
+            option::of(any::<u32>()),
+            option::of(plain_float()),
+            option::of(any::<i64>()),
+        );
         (vec(plain_float(), 0..70), vec(plain_float(), 0..12), vec(companion, 0..40), who).prop_map(
-            |(gradient, losses, companions, (author, visits, elapsed_ms))| Lesson {
+            |(gradient, losses, companions, (author, group, visits, elapsed_ms))| Lesson {
                 gradient,
                 losses,
                 author,
+                group,
                 visits,
                 companions,
                 elapsed_ms,

@@ -13,6 +13,7 @@ pub mod online;
 pub mod repeat;
 pub mod lately;
 pub mod popularity;
+pub mod fashions;
 pub mod coaudience;
 pub mod blend;
 pub mod hedge;
