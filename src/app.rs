@@ -13,8 +13,10 @@ use anyhow::Context as _;
 
 use crate::actors::Server;
 use crate::actors::clock::{Clock, WallClock};
+use crate::actors::models::{ReadModel, Reading};
 use crate::actors::start::{Parts, start};
 use crate::config::{Config, StoreUrl};
+use crate::domain::ids::ModelVersion;
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
@@ -23,6 +25,7 @@ use crate::gateway::{Door, GatewaySettings, Serving, serve};
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Postgres;
 use crate::store::{Store, StoreError};
+use crate::tower::Checkpoint;
 
 /// A running server.
 pub struct Running {
@@ -93,6 +96,24 @@ async fn try_open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
+/// Reads the checkpoints of `tower`.
+struct Checkpoints;
+
+impl ReadModel for Checkpoints {
+    fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, String> {
+        let checkpoint = Checkpoint::from_bytes(checkpoint).map_err(|error| error.to_string())?;
+        // A model that reads no embeddings does not care for their size.
+        if checkpoint.dim() != 0 && checkpoint.dim() != dim {
+            let wanted = checkpoint.dim();
+            return Err(format!(
+                "it was made for embeddings of {wanted} numbers, those of this server have {dim} (`dim`)"
+            ));
+        }
+        let summary = serde_json::to_string(checkpoint.summary()).map_err(|error| error.to_string())?;
+        Ok(Reading { model: checkpoint.into_model(version), summary })
+    }
+}
+
 /// Answers in place of a server that waits for its database.
 struct Waiting(actix_web::dev::ServerHandle);
 
@@ -132,6 +153,12 @@ pub fn open_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
     Ok(crate::embed::open(config.embedder, config.dim, http)?)
 }
 
+/// What reads two-tower models.
+#[must_use]
+pub fn open_models() -> Arc<dyn ReadModel> {
+    Arc::new(Checkpoints)
+}
+
 /// Starts a server over a store and says where it listens. Must be called inside an actix system.
 ///
 /// # Errors
@@ -149,6 +176,7 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     let server = start(Parts {
         store: store.clone(),
         embedder: open_embedder(config)?,
+        models: open_models(),
         clock,
         settings: Arc::new(config.engine()),
         limits: config.limits,

@@ -11,10 +11,11 @@ use clap::{Args, Parser, Subcommand};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::{
-    check, cluster, db, demo, dump, explain, health, import, load, loader::Loader, off_policy, replay, simulate, token,
+    check, cluster, db, demo, dump, explain, health, import, load, loader::Loader, model, off_policy, replay, simulate,
+    token,
 };
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
-use eddyline::domain::ids::Key;
+use eddyline::domain::ids::{Key, ModelVersion};
 use eddyline::domain::time::Millis;
 use eddyline::engine::cluster::{Kind, Settings};
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
@@ -22,6 +23,7 @@ use eddyline::gateway::times;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
 use eddyline::replay::off_policy::Judging;
 use eddyline::simulate::network::Network;
+use eddyline::simulate::tables::Size as TablesSize;
 use eddyline::simulate::viewing::Size;
 use tracing_subscriber::EnvFilter;
 
@@ -45,7 +47,7 @@ enum Command {
     Demo(DemoArgs),
     /// The server.
     Serve(ServeArgs),
-    /// Write a simulated network as activities (JSON lines).
+    /// Write a simulated network as activities (JSON lines), a log of live viewing, or tables of people, posts and views.
     Simulate(SimulateArgs),
     /// Bring items, events, follows or windows into a store; the same file twice is there once.
     Import(ImportArgs),
@@ -61,6 +63,9 @@ enum Command {
     /// Make tokens for clients.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Look after two-tower models: publish one, see which there are, go back.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Look after the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -126,9 +131,10 @@ struct ServeArgs {
 }
 
 #[derive(Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["out", "log", "tables"]))]
 struct SimulateArgs {
     /// Where to write `people.jsonl` and `activities.jsonl`.
-    #[arg(long, value_name = "DIR", required_unless_present = "log", conflicts_with = "log")]
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write a log of live viewing instead (`user,stream,streamer,start,stop`), compressed when it ends in `.gz` or `.zst`.
     #[arg(long, value_name = "FILE")]
@@ -139,7 +145,20 @@ struct SimulateArgs {
     /// Channels in it.
     #[arg(long, default_value_t = 1_500, requires = "log", value_parser = clap::value_parser!(u32).range(1..))]
     channels: u32,
-    /// People in the network, or in the log.
+    /// Write tables instead: `user_data`, `post_text_df` and `feed_data`, and beside them `truth.json`, which says how well
+    /// the likes of the last fifth of the time can be told by somebody who knows the law that they were drawn from.
+    #[arg(long, value_name = "DIR")]
+    tables: Option<PathBuf>,
+    /// Posts in the tables.
+    #[arg(long, default_value_t = 7_000, requires = "tables", value_parser = clap::value_parser!(u32).range(1..))]
+    posts: u32,
+    /// Views in the tables; each like is a row more.
+    #[arg(long, default_value_t = 100_000, requires = "tables", value_parser = clap::value_parser!(u64).range(1..))]
+    views: u64,
+    /// How the tables are stored.
+    #[arg(long, default_value = "csv", requires = "tables")]
+    format: simulate::TableFormat,
+    /// People in the network, in the log or in the tables.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     people: u32,
     /// Days of history.
@@ -221,6 +240,10 @@ struct ReplayArgs {
     /// Decides orders, chance and resampling.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Who ranks: `model`, `model_list` (the model's feed after the rules of the list, which shows their price),
+    /// `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`, `random`. By default all but `model_list`.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    rankers: Vec<String>,
     /// For accepted-rejected: a catalogue for each file, instead of one for all.
     #[arg(long)]
     separate: bool,
@@ -376,6 +399,32 @@ struct AccessArgs {
 }
 
 #[derive(Subcommand)]
+enum ModelCommand {
+    /// Keep a checkpoint that `eddyline train` or PyTorch wrote, and have it serve: prints its version.
+    ///
+    /// A server takes it up without dropping a request: the one at --url before this returns, one on the same Postgres
+    /// database within seconds. A checkpoint for embeddings of another size is refused, and nothing is stored.
+    Publish {
+        /// The checkpoint, a safetensors file of at most 64 MiB.
+        file: PathBuf,
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+    /// List the models that are kept, newest first: version, state, when it came, when it last served, size, summary.
+    List {
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+    /// Go back to the model that served before, or to a version that is still kept: prints which.
+    Rollback {
+        /// The version; without it the one before that which serves.
+        version: Option<u64>,
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+}
+
+#[derive(Subcommand)]
 enum TokenCommand {
     /// Print a new token, and nothing else, on standard output.
     Create {
@@ -489,6 +538,11 @@ fn run(command: Command) -> anyhow::Result<()> {
                 let count = simulate::viewing(&path, size, args.seed)?;
                 eprintln!("{count} visits of {} people in {}", args.people, path.display());
             }
+            if let Some(out) = args.tables {
+                let size = TablesSize { people: args.people, posts: args.posts, views: args.views, days: args.days };
+                let truth = simulate::tables(&out, size, args.seed, args.start, args.format)?;
+                print(&simulate::said(&truth, &out))?;
+            }
             if let Some(out) = args.out {
                 let count = simulate::run(&out, args.people as usize, args.days, args.seed, args.start)?;
                 eprintln!("{count} activities of {} people in {}", args.people, out.display());
@@ -543,6 +597,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                 test_last: args.test_last,
                 test_only: args.test_only,
                 shuffles: args.shuffles,
+                rankers: args.rankers,
                 separate: args.separate,
                 seed: args.seed,
                 threads: args.threads.map_or_else(cores, usize::from),
@@ -610,6 +665,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             write_json(args.json, &explanation)
         }
         Command::Token(command) => token_command(command, &clock),
+        Command::Model(command) => model_command(command, &clock),
         Command::Config(ConfigCommand::Check { config }) => {
             let config = Config::load(config.config.as_deref(), &Flags::default())?;
             print(&serde_json::to_string_pretty(&config)?)
@@ -639,6 +695,20 @@ fn cluster_command(args: ClusterArgs) -> anyhow::Result<()> {
         std::fs::write(path, drawn).with_context(|| format!("--svg: cannot write {}", path.display()))?;
     }
     write_json(args.json, &report)
+}
+
+fn model_command(command: ModelCommand, clock: &WallClock) -> anyhow::Result<()> {
+    let (access, task) = match command {
+        ModelCommand::Publish { file, access } => (access, model::Task::publish(&file)?),
+        ModelCommand::List { access } => (access, model::Task::List),
+        ModelCommand::Rollback { version, access } => (access, model::Task::Rollback(version.map(ModelVersion))),
+    };
+    let config = configured(&access.config, &Flags { listen: None, store: access.store })?;
+    let said = match access.url {
+        Some(url) => model::over_http(&url, task)?,
+        None => blocking(model::in_store(&config, task, clock.now()))?,
+    };
+    print(said.trim_end())
 }
 
 fn token_command(command: TokenCommand, clock: &WallClock) -> anyhow::Result<()> {

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/little_tower.rs"]
+mod little_tower;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,16 +15,19 @@ use eddyline::domain::feeds::Ranking;
 use eddyline::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
 use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::items::Embedding;
-use eddyline::domain::journal::{CentreRef, Entry, Measured};
+use eddyline::domain::journal::{CentreRef, Entry, Measured, What};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
 use eddyline::engine::learn::axes::Centre;
+use eddyline::engine::learn::features::at;
 use eddyline::engine::rank::Ask;
 use eddyline::engine::rank::stage::RankSettings;
 use eddyline::engine::settings::LearnSettings;
+use eddyline::engine::tower::TwoTower;
 use eddyline::engine::user::{Effect, UserEvent, UserState};
 use eddyline::engine::world::{Vectors, World};
+use little_tower::Little;
 use proptest::prelude::*;
 
 const DIM: usize = 8;
@@ -29,14 +35,47 @@ const DIM: usize = 8;
 /// Something that a script does.
 #[derive(Clone, Debug)]
 enum Step {
-    Interact { id: u8, item: u8, kind: Kind, dwell: Option<u32>, wait: i64 },
-    Follow { id: u8, user: u8 },
-    Unfollow { id: u8, user: u8 },
-    SetTopics { id: u8, topic: u8, weight: f32 },
-    Measure { id: u8, kind: u8, millionths: i64 },
-    Revise { item: u8, seed: u8 },
-    Import { count: u8 },
+    Interact {
+        id: u8,
+        item: u8,
+        kind: Kind,
+        dwell: Option<u32>,
+        wait: i64,
+    },
+    Follow {
+        id: u8,
+        user: u8,
+    },
+    Unfollow {
+        id: u8,
+        user: u8,
+    },
+    SetTopics {
+        id: u8,
+        topic: u8,
+        weight: f32,
+    },
+    Measure {
+        id: u8,
+        kind: u8,
+        millionths: i64,
+    },
+    Revise {
+        item: u8,
+        seed: u8,
+    },
+    Import {
+        count: u8,
+    },
     Passivate,
+    /// Another two-tower model is published.
+    Swap {
+        version: u8,
+    },
+    /// Who they are was changed.
+    Describe {
+        age: u8,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -51,6 +90,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u8..40, any::<u8>()).prop_map(|(item, seed)| Step::Revise { item, seed }),
         1 => (1u8..30).prop_map(|count| Step::Import { count }),
         1 => Just(Step::Passivate),
+        1 => (1u8..4).prop_map(|version| Step::Swap { version }),
+        1 => any::<u8>().prop_map(|age| Step::Describe { age }),
     ]
 }
 
@@ -127,6 +168,7 @@ proptest! {
         let mut made = 40;
         let mut live = UserState::new(UserId(7));
         let mut journal: Vec<Entry> = Vec::new();
+        let mut attributes: Option<Arc<str>> = None;
         for step in script {
             let named = |id: u8| key(&format!("event-{id}"));
             let event = match step {
@@ -163,6 +205,19 @@ proptest! {
                     let woken = UserState::from_bytes(&bytes, &settings).unwrap();
                     prop_assert_eq!(&woken, &live, "passivation changes nothing");
                     live = woken;
+                    live.set_attributes(attributes.clone());
+                    continue;
+                }
+                Step::Swap { version } => {
+                    let model: Arc<dyn TwoTower> = Arc::new(Little::new(version.into()));
+                    let of = Arc::new(coordinator.world().clone());
+                    let tower = Box::new(of.tower_by(model));
+                    kept.take(coordinator.apply(CoordinatorEvent::Tower(tower, of), now));
+                    continue;
+                }
+                Step::Describe { age } => {
+                    attributes = Some(format!("{{\"age\":{age}}}").into());
+                    live.set_attributes(attributes.clone());
                     continue;
                 }
             };
@@ -172,6 +227,11 @@ proptest! {
                     Effect::Journal(entry) => {
                         prop_assert_eq!(known, None, "learned at most once");
                         prop_assert_eq!(entry.seq, Seq(journal.len() as u64 + 1), "consecutive");
+                        if let What::Interacted(learned) = &entry.what {
+                            let published = coordinator.world().tower().map(|tower| tower.version());
+                            prop_assert_eq!(learned.predicted.model_version, published, "the entry names the model that predicted");
+                            prop_assert_eq!(learned.features[at::TOWER] != 0.0, published.is_some());
+                        }
                         journal.push(entry);
                     }
                     Effect::Known(_, seq) => prop_assert_eq!(Some(seq), known, "the same answer"),
@@ -216,7 +276,7 @@ proptest! {
         coordinator.apply(CoordinatorEvent::Items(authored.collect()), now);
         for (item, start, length) in windows {
             let window = Window { start: Millis(start), stop: Some(Millis(start + length)) };
-            coordinator.apply(CoordinatorEvent::Windows(ItemId(item), Windows::new(vec![window]).unwrap()), now);
+            coordinator.apply(CoordinatorEvent::Windows(vec![(ItemId(item), Windows::new(vec![window]).unwrap())]), now);
         }
         let world: &World = coordinator.world();
         let mut person = UserState::new(UserId(4));
@@ -234,7 +294,8 @@ proptest! {
             }
         }
         let at = Millis(at);
-        for ranking in Ranking::ALL {
+        let with_a_model = world.with_tower(Some(Arc::new(world.tower_by(Arc::new(Little::new(1))))));
+        for (ranking, world) in Ranking::ALL.into_iter().flat_map(|ranking| [(ranking, world), (ranking, &with_a_model)]) {
             let feed = person.rank(world, at, Ask { ranking, limit, explain: true });
             prop_assert!(feed.len() <= limit);
             for one in &feed {
@@ -253,13 +314,77 @@ proptest! {
             items.sort_unstable();
             items.dedup();
             prop_assert_eq!(items.len(), feed.len(), "nothing twice");
-            if ranking == Ranking::Model {
+            if ranking.asks_the_tower() {
                 let longer = person.rank(world, at, Ask { ranking, limit: limit + 7, explain: true });
                 prop_assert_eq!(&longer[..feed.len().min(longer.len())], &feed[..]);
                 let all = person.rank(world, at, Ask { ranking, limit: 1_000, explain: false });
                 let open = (0..60).map(ItemId).filter(|id| world.is_open(*id, at) && !hidden.contains(id)).count();
                 prop_assert_eq!(all.len(), open, "nothing is lost");
             }
+        }
+    }
+}
+
+/// Whoever was looked at, and in whatever order, gets the same feed as who was not; the `tower` ranking is the order of the
+/// model's own log-odds, and its feed is the one that each version makes alone.
+#[test]
+fn a_feed_is_of_one_model() {
+    let mut coordinator = CoordinatorState::new(DIM, Arc::new(LearnSettings::default()));
+    let now = Millis(1_000_000);
+    coordinator.apply(drafts(300, 0), now);
+    let bare = coordinator.world().clone();
+    let worlds: Vec<World> =
+        [1, 2].map(|version| bare.with_tower(Some(Arc::new(bare.tower_by(Arc::new(Little::new(version))))))).into();
+    let mut person = UserState::new(UserId(0));
+    for n in 0..40_u32 {
+        let kind = [Kind::Like, Kind::View, Kind::Skip][n as usize % 3];
+        let (id, item, at) = (key(&format!("act-{n}")), ItemId(n * 7 % 300), now.plus(i64::from(n) * 1_000));
+        let interaction = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
+        person.apply(UserEvent::Interacted(interaction), &worlds[n as usize % 2], at);
+    }
+    let now = now.plus(60_000);
+    let ask = Ask { ranking: Ranking::Tower, limit: 20, explain: true };
+    let feeds: Vec<_> = worlds.iter().map(|world| person.clone().rank(world, now, ask)).collect();
+    assert_ne!(feeds[0], feeds[1]);
+    for round in 0..4 {
+        let (world, feed) = (&worlds[round % 2], &feeds[round % 2]);
+        // Kept from the other version in every second round.
+        assert_eq!(person.rank(world, now, ask), *feed);
+        person.look(world, now);
+        assert_eq!(person.rank(world, now, ask), *feed);
+        let (tower, vector) = (world.tower().unwrap(), person.tower_vector(world, now).unwrap());
+        let mut all: Vec<(ItemId, f32)> = (0..300).map(ItemId).map(|id| (id, tower.log_odds(&vector, id))).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let expected: Vec<(ItemId, f32)> = all.into_iter().take(20).collect();
+        assert_eq!(feed.iter().map(|one| (one.item, one.score)).collect::<Vec<_>>(), expected);
+    }
+    // Without a model it says nothing, and the newest come first.
+    assert!(person.rank(&bare, now, ask).iter().all(|one| one.score == 0.0));
+}
+
+/// Vectors of items that came, or were revised, while a model's vectors were made elsewhere are those of the new model,
+/// and so are those of items that come after.
+#[test]
+fn a_swap_misses_no_item() {
+    let mut coordinator = CoordinatorState::new(DIM, Arc::new(LearnSettings::default()));
+    let now = Millis(1_000_000);
+    coordinator.apply(drafts(300, 0), now);
+    for version in [1, 2] {
+        let of = Arc::new(coordinator.world().clone());
+        let tower = Box::new(of.tower_by(Arc::new(Little::new(version))));
+        let first = 300 + 20 * (version as u32 - 1);
+        coordinator.apply(drafts(10, first), now);
+        coordinator.apply(CoordinatorEvent::Items(vec![(draft(7, 900 + version), ItemWrite::Replace)]), now);
+        let before = coordinator.world().epoch();
+        coordinator.apply(CoordinatorEvent::Tower(tower, of), now);
+        assert!(coordinator.world().epoch() > before, "feeds of before the swap do not stand");
+        coordinator.apply(drafts(10, first + 10), now);
+        coordinator.apply(CoordinatorEvent::Items(vec![(draft(8, 900 + version), ItemWrite::Replace)]), now);
+        let world = coordinator.world();
+        let (tower, afresh) = (world.tower().unwrap(), world.tower_by(Arc::new(Little::new(version))));
+        assert_eq!(tower.version().0, version);
+        for id in (0..world.len()).map(ItemId) {
+            assert_eq!(tower.item(id), afresh.item(id), "item {} under version {version}", id.0);
         }
     }
 }

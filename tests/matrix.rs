@@ -157,6 +157,11 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/post/recommendations", "GET", "/post/recommendations?id=ada", Own(200)),
         row("/post/{id}", "GET", "/post/item-0", Known(200)),
         row("/post/{id}/feed", "GET", "/post/item-0/feed/", Service(200)),
+        row("/v1/models", "GET", "/v1/models", Service(200)),
+        // Without a checkpoint; `tests/models.rs` brings some.
+        row("/v1/models", "POST", "/v1/models", Service(415)),
+        row("/v1/models/rollback", "POST", "/v1/models/rollback", Service(409)),
+        row("/v1/models/{version}/publish", "POST", "/v1/models/7/publish", Service(404)),
         row("/v1/users", "GET", "/v1/users", Service(200)),
         row("/v1/users/{id}", "GET", "/v1/users/ada", Own(200)),
         with("/v1/users/{id}", "PUT", "/v1/users/ada", json!({"name": "Ada"}), Own(200)),

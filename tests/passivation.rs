@@ -39,6 +39,7 @@ async fn server(store: Arc<dyn Store>, limits: Limits) -> Server {
     start(Parts {
         store,
         embedder: Arc::new(HashingEmbedder::new(384).unwrap()),
+        models: eddyline::app::open_models(),
         clock: Arc::new(WallClock::default()),
         settings: Arc::new(LearnSettings::default()),
         limits,

@@ -12,16 +12,19 @@ mod access;
 mod postgres;
 #[path = "support/conformance_fits.rs"]
 mod fits;
+#[path = "support/conformance_models.rs"]
+mod models;
 #[path = "support/conformance_slates.rs"]
 mod slates;
 
 use access::*;
 use fits::*;
+use models::*;
 use slates::*;
 
 use std::sync::{Arc, LazyLock, Mutex};
 
-use eddyline::domain::ids::{FeedVersion, ItemId, Key, Partition, Position, Seq, TopicId, UserId};
+use eddyline::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Partition, Position, Seq, TopicId, UserId};
 use eddyline::domain::interactions::{Kind, Shown, Signal};
 use eddyline::domain::items::{Author, Change, Embedding, Item};
 use eddyline::domain::journal::{CentreRef, Entry, Learned, Measured, Predicted, What};
@@ -69,7 +72,7 @@ fn liked(user: u32, seq: u64, id: &str, item: u32) -> Entry {
         topics: vec![TopicId(5), TopicId(1)],
         centre: CentreRef { topic: TopicId(5), epoch: 2 },
         features: vec![0.1, -0.0, f32::MIN_POSITIVE, 1e30, -3.5],
-        predicted: Predicted { online: -0.7, topics: 0.2, model: 1.0 / 3.0 },
+        predicted: Predicted { online: -0.7, topics: 0.2, model: 1.0 / 3.0, model_version: Some(ModelVersion(7)) },
         lesson: None,
     };
     Entry {
@@ -741,6 +744,9 @@ macro_rules! conformance {
             drawn_feeds_are_logged_once_until_they_are_too_old,
             drawn_feeds_go_with_their_person,
             the_last_fits_are_kept_with_the_places_of_the_newest,
+            models_are_numbered_kept_and_published,
+            models_that_served_last_and_the_newest_are_kept,
+            a_model_with_a_number_keeps_it,
             places_go_with_whoever_is_erased,
             a_healthy_store_says_so,
             since_when_what_is_so_comes_back_with_the_catalogue,
@@ -874,7 +880,7 @@ mod embedded_only {
         place.sql("INSERT INTO refinery_schema_history VALUES (9999, 'later', '2030-01-01T00:00:00Z', '1')");
         let before = std::fs::read(place.path().join("eddyline.db")).unwrap();
         for _ in 0..2 {
-            assert!(matches!(place.open(), Err(StoreError::Newer { found: 9999, known: 6 })));
+            assert!(matches!(place.open(), Err(StoreError::Newer { found: 9999, known: 7 })));
         }
         assert_eq!(std::fs::read(place.path().join("eddyline.db")).unwrap(), before);
     }

@@ -68,7 +68,7 @@ fn entry(user: u32, seq: u64) -> Entry {
             topics: vec![TopicId(1)],
             centre: CentreRef::NONE,
             features: vec![seq as f32, f32::NAN],
-            predicted: Predicted { online: 0.0, topics: 0.0, model: 0.0 },
+            predicted: Predicted { online: 0.0, topics: 0.0, model: 0.0, model_version: None },
             lesson: None,
         })
     };
@@ -248,7 +248,7 @@ fn any_number_may_migrate_at_once() {
         assert_eq!(told.iter().filter(|text| text.contains("was 0")).count(), 1, "one of them did it: {told:?}");
         let status = run("status").wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&status.stdout);
-        assert!(text.contains("schema version 6 of 6") && text.contains("journal"), "{text}");
+        assert!(text.contains("schema version 7 of 7") && text.contains("journal"), "{text}");
     }
 }
 

@@ -31,7 +31,8 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ),
     // The store only as a list of writes; who carries them out is somebody else's business.
     ("replay", &[("domain", &[]), ("engine", &[]), ("store", &["Write"])]),
-    ("simulate", &[("domain", &[])]),
+    // Of the engine only its exact ROC AUC, in which the bounds of what can be learned are told.
+    ("simulate", &[("domain", &[]), ("engine", &["learn"])]),
     // Keys of the configuration are the settings of the layers that they set.
     (
         "config",
@@ -43,7 +44,18 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("gateway", &["auth", "rates"]),
         ],
     ),
-    ("app", &[("embed", &[]), ("store", &[]), ("actors", &[]), ("gateway", &[]), ("config", &[])]),
+    (
+        "app",
+        &[
+            ("domain", &["ids"]),
+            ("tower", &["Checkpoint"]),
+            ("embed", &[]),
+            ("store", &[]),
+            ("actors", &[]),
+            ("gateway", &[]),
+            ("config", &[]),
+        ],
+    ),
     (
         "commands",
         &[

@@ -112,6 +112,7 @@ async fn session(stream: TcpStream, manner: Manner) {
                     server_time: Millis(1),
                 }));
                 answers.push(ServerMessage::Feed(FeedMessage {
+                    model_version: None,
                     version: FeedVersion(version),
                     epoch: Epoch(1),
                     ranking: Ranking::Model,
@@ -140,6 +141,7 @@ async fn session(stream: TcpStream, manner: Manner) {
                     };
                     if manner != Manner::NeverPatches {
                         answers.push(ServerMessage::Patch(Patch {
+                            model_version: None,
                             version: FeedVersion(version + 1),
                             base: FeedVersion(version),
                             epoch: Epoch(1),

@@ -173,6 +173,7 @@ mod tests {
 
     fn feed(version: u64, names: &[&str]) -> FeedMessage {
         FeedMessage {
+            model_version: None,
             version: FeedVersion(version),
             epoch: Epoch(1),
             ranking: Ranking::Model,
@@ -184,6 +185,7 @@ mod tests {
 
     fn patch(version: u64, base: u64, ops: Vec<Op>) -> Patch {
         Patch {
+            model_version: None,
             version: FeedVersion(version),
             base: FeedVersion(base),
             epoch: Epoch(1),

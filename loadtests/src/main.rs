@@ -6,7 +6,8 @@
 //!
 //! Read in this order: `target` (where to), `people` (who), `list` (what they see), `person` (what they do and check),
 //! `socket` (how it travels), `tally` (what is reported), `go_live` (another
-//! question: how fast a change of the world reaches those whom it concerns, and only them).
+//! question: how fast a change of the world reaches those whom it concerns, and only them), `recommend` (what a
+//! recommendation costs over HTTP).
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -16,6 +17,7 @@ mod limits;
 mod list;
 mod people;
 mod person;
+mod recommend;
 mod socket;
 mod tally;
 mod target;
@@ -80,6 +82,16 @@ struct Args {
     /// With `--go-live`: the share of people who are taught to want that item.
     #[arg(long, default_value_t = 0.1, value_parser = share)]
     concerned: f64,
+    /// Instead of interactions: make so many posts, give the people a history, and ask for recommendations over HTTP at
+    /// the rate of `--rate`, without sockets.
+    #[arg(long, value_name = "POSTS", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    recommend: Option<u32>,
+    /// With `--recommend`: how to rank.
+    #[arg(long, default_value = "model", value_parser = ["flat", "topics", "model", "tower"])]
+    ranking: String,
+    /// With `--recommend`: ask as of a second ago, through the time machine.
+    #[arg(long)]
+    past: bool,
     /// Load a machine other than this one. Only if it is yours.
     #[arg(long)]
     anywhere: bool,
@@ -136,6 +148,12 @@ async fn run(args: Args) -> anyhow::Result<bool> {
     let keys: Arc<[_]> = people::names(&args.people_prefix, sockets)?.into();
     people::make_known(&target, keys.clone()).await?;
 
+    if let Some(posts) = args.recommend {
+        let (prefix, load) = (args.people_prefix, Duration::from_secs(args.seconds.into()));
+        let (posts, rate, limit, seed) = (usize::try_from(posts)?, args.rate, args.limit, args.seed);
+        let plan = recommend::Plan { prefix, posts, rate, load, limit, ranking: args.ranking, past: args.past, seed };
+        return recommend::run(target, keys, plan, args.json.as_deref()).await;
+    }
     let shared = Arc::new(Shared {
         target,
         tally: Tally::new()?,

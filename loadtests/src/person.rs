@@ -366,7 +366,15 @@ mod tests {
 
     fn feed(version: u64, cause: Option<Cause>, items: Vec<WireItem>) -> ServerMessage {
         let (version, epoch) = (FeedVersion(version), Epoch(1));
-        ServerMessage::Feed(FeedMessage { version, epoch, ranking: Ranking::Model, cause, timing: None, items })
+        ServerMessage::Feed(FeedMessage {
+            model_version: None,
+            version,
+            epoch,
+            ranking: Ranking::Model,
+            cause,
+            timing: None,
+            items,
+        })
     }
 
     fn item(name: &str, position: u32, until: Option<i64>) -> WireItem {
@@ -444,6 +452,7 @@ mod tests {
             (
                 "a patch of another version",
                 ServerMessage::Patch(Patch {
+                    model_version: None,
                     version: FeedVersion(3),
                     base: FeedVersion(2),
                     epoch: Epoch(1),

@@ -180,6 +180,15 @@ impl Directory {
         }
     }
 
+    /// Tells a person's actor, if there is one, that who they are was changed.
+    pub(super) fn describe(&self, inside: &Arc<Inside>, user: UserId) {
+        let active = self.active.get(&user).map(|active| active.value().clone());
+        if let Some(active) = active {
+            // One message beyond a full mailbox for each change, of which each waited for the journal.
+            active.addr.do_send(Parcel::new(inside.clone(), user, ToUser::Described));
+        }
+    }
+
     fn activate(&self, inside: &Arc<Inside>, user: UserId) -> Option<Active> {
         if let Some(active) = self.active.get(&user) {
             return Some(active.value().clone());

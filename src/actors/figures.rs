@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
 use crate::engine::learn::hedge::{HedgeFigures, bound};
 
@@ -37,6 +38,8 @@ pub struct Figures {
     pub open: u64,
     /// Topics that have a name.
     pub topics: u32,
+    /// The two-tower model that serves.
+    pub model: Option<ModelVersion>,
     /// Memory of the process in bytes; `None` where the system does not say.
     pub memory: Option<u64>,
     /// Drawn feeds that were logged.
@@ -91,6 +94,7 @@ impl Server {
             items: world.len(),
             open: world.open_len(),
             topics: world.topics_len().saturating_sub(1),
+            model: self.model_version(),
             memory: resident_bytes(),
             slates_logged,
             slates_dropped,

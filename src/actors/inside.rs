@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::coordinator::Coordinator;
 use super::directory::Directory;
 use super::journal::JournalHandle;
+use super::models::Models;
 use super::people::People;
 use super::slates::Slates;
 
@@ -60,6 +61,7 @@ pub struct Inside {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Store>,
     pub(super) embedder: Arc<dyn Embedder>,
+    pub(super) models: Models,
     pub(super) world: ArcSwap<World>,
     pub(super) people: People,
     pub(super) directory: Directory,

@@ -11,6 +11,7 @@ pub mod directory;
 pub mod figures;
 pub mod inside;
 pub mod journal;
+pub mod models;
 pub mod people;
 pub mod rights;
 pub mod schedule;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::feeds::{Contribution, Feed, Ranking};
-use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, UserId};
+use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Seq, UserId};
 use crate::domain::items::{Author, Embedding};
 use crate::domain::journal::Entry;
 use crate::domain::people::Person;
@@ -33,6 +33,7 @@ use super::clock::Clock;
 use super::coordinator::Coordinator;
 use super::coordinator::messages::{AskScore, Change, SaveNow};
 use super::inside::Inside;
+use super::models;
 use super::people::People;
 use super::session::{SessionId, SessionSettings, ToSession};
 use super::user::messages::{Answer, ToUser};
@@ -249,6 +250,9 @@ impl Server {
         // Their key is free in a moment.
         let created = created.ok_or_else(|| Refusal::busy(100))?;
         wait.await.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))?;
+        if !created && let Some(user) = self.inside.people.find(key.as_str()) {
+            self.inside.directory.describe(&self.inside, user);
+        }
         Ok(created)
     }
 
@@ -413,7 +417,7 @@ impl Server {
     /// # Errors
     /// Busy.
     pub async fn set_windows(&self, item: ItemId, windows: Windows) -> Result<(), Refusal> {
-        self.change_now(CoordinatorEvent::Windows(item, windows)).await
+        self.change_now(CoordinatorEvent::Windows(vec![(item, windows)])).await
     }
 
     async fn change_now(&self, event: CoordinatorEvent) -> Result<(), Refusal> {
@@ -442,8 +446,9 @@ impl Server {
         self.ask(user, |done| ToUser::AskFeed(settings, done)).await
     }
 
-    /// Top items as of an instant: state folded up to it, availability and catalogue as of it. Popularity is left out,
-    /// since what is popular now was not known then.
+    /// Top items as of an instant: state folded up to it, availability and catalogue as of it, scored by the two-tower
+    /// model that served then. Popularity is left out, since what is popular now was not known then. Also says which model
+    /// served then, when that one is not kept any more and the present one stands in for it.
     ///
     /// # Errors
     /// Busy while the store cannot answer.
@@ -453,18 +458,27 @@ impl Server {
         at: Millis,
         ranking: Ranking,
         limit: u32,
-    ) -> Result<Arc<Feed>, Refusal> {
+    ) -> Result<(Arc<Feed>, Option<ModelVersion>), Refusal> {
         let world = self.world();
         self.inside.journal.barrier().await;
-        let state = recovery::as_of(&*self.inside.store, user, at, &world).await.map_err(from_failure)?;
+        let mut state = recovery::as_of(&*self.inside.store, user, at, &world).await.map_err(from_failure)?;
+        let person = self.inside.people.get(user);
+        state.set_attributes(person.and_then(|person| person.attributes.as_deref().map(Arc::from)));
         let earlier = recovery::earlier(&*self.inside.store, &world, at).await.map_err(from_store)?;
         // Where centres moved since, all items are measured again: not on a thread that serves others.
+        let failed = |_| Refusal::new(Code::Internal, "the past could not be ranked");
+        let epoch = world.epoch();
+        let then = tokio::task::spawn_blocking(move || world.back_to(at, earlier)).await.map_err(failed)?;
+        let reader = self.inside.models.reader();
+        let then = models::as_of(&*self.inside.store, reader, then, at).await.map_err(from_store)?;
+        let (then, missing) = then;
         let ranked = tokio::task::spawn_blocking(move || {
             let ask = Ask { ranking, limit: limit as usize, explain: true };
-            let items = state.rank(&world.back_to(at, earlier), at, ask);
-            Feed { user, version: FeedVersion(state.seq().0), epoch: world.epoch(), ranking, items }
+            let items = state.rank(&then, at, ask);
+            let model = wire::model_of(&then, ranking);
+            Feed { user, version: FeedVersion(state.seq().0), epoch, ranking, model, items }
         });
-        ranked.await.map(Arc::new).map_err(|_| Refusal::new(Code::Internal, "the past could not be ranked"))
+        Ok((ranked.await.map(Arc::new).map_err(failed)?, missing))
     }
 
     /// A feed as clients see it now.

@@ -18,6 +18,7 @@ use super::coordinator::{Coordinator, regroup};
 use super::directory::{Directory, sweep};
 use super::inside::{Inside, Limits};
 use super::journal::{Journal, JournalHandle, Tell};
+use super::models::{self, Models, ReadModel};
 use super::people::People;
 use super::server::Server;
 use super::slates::{SlateSettings, slates};
@@ -28,6 +29,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Turns texts into vectors.
     pub embedder: Arc<dyn Embedder>,
+    /// Turns checkpoints into two-tower models.
+    pub models: Arc<dyn ReadModel>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Settings of learning and ranking.
@@ -53,6 +56,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     let dim = parts.embedder.dim();
     let mut state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, parts.clock.now()).await?;
     regroup::take_up(&*parts.store, &mut state, parts.clock.now()).await?;
+    models::take_up(&*parts.store, &parts.models, &mut state).await?;
 
     let journal_arbiter = Arbiter::new();
     let journal = Journal::new(parts.store.clone());
@@ -65,6 +69,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         clock: parts.clock,
         store: parts.store,
         embedder: parts.embedder,
+        models: Models::new(parts.models),
         world: ArcSwap::from_pointee(state.world().clone()),
         people: known,
         directory: Directory::new(people_arbiters),
@@ -82,6 +87,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     let coordinator_arbiter = Arbiter::new();
     let coordinator = Coordinator::start_in_arbiter(&coordinator_arbiter.handle(), move |_| coordinator);
     coordinator_arbiter.spawn(sweep(inside.clone()));
+    coordinator_arbiter.spawn(models::watch(inside.clone()));
     journal.send(Tell(coordinator.clone())).await?;
     // Set before anybody else has `inside`.
     let _ = inside.coordinator.set(coordinator);

@@ -17,7 +17,9 @@ use crate::domain::ids::Position;
 use crate::domain::items::{Embedding, Item};
 use crate::engine::coordinator::Catalogue;
 use crate::store::Store;
-use crate::store::lines::{CentreLine, End, EntryLine, Header, ItemLine, Line, PersonLine, TopicLine, VERSION};
+use crate::store::lines::{
+    CentreLine, End, EntryLine, Header, ItemLine, Line, ModelLine, PersonLine, TopicLine, VERSION,
+};
 use crate::store::recovery::read_catalogue;
 
 /// Entries read at once.
@@ -44,6 +46,7 @@ pub async fn dump(store: &dyn Store, out: &Path) -> anyhow::Result<End> {
 async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     let mut sink = Lines::create(part)?;
     let (Catalogue { topics, centres, items, changes }, people) = read_catalogue(store).await?;
+    let (models, publications) = (store.models().await?, store.publications().await?);
     let header = Header {
         version: VERSION,
         topics: topics.len() as u64,
@@ -51,6 +54,8 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
         people: people.len() as u64,
         items: items.len() as u64,
         changes: changes.len() as u64,
+        models: models.len() as u64,
+        publications: publications.len() as u64,
     };
     let before_items = header.topics + header.centres + header.people;
     let total = before_items + header.items;
@@ -73,6 +78,14 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     }
     for (change, since) in changes {
         sink.line(&Line::Since(change, since))?;
+    }
+    for model in models {
+        let checkpoint = store.checkpoint(model.version).await?;
+        let checkpoint = checkpoint.context("a model was forgotten while the dump was written: dump again")?;
+        sink.line(&Line::Model(ModelLine::of(model, checkpoint)))?;
+    }
+    for one in publications {
+        sink.line(&Line::Published(one.version, one.at))?;
     }
     bar.finish_and_clear();
     let bar = progress::count("entries");

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde::Serialize;
 
+use crate::actors::models;
+use crate::app;
 use crate::config::Config;
 use crate::domain::feeds::{Expert, Ranking};
-use crate::domain::ids::{Key, Seq};
+use crate::domain::ids::{Key, ModelVersion, Seq};
 use crate::domain::time::Millis;
 use crate::engine::rank::Ask;
 use crate::store::Store;
@@ -28,6 +30,12 @@ pub struct Explanation {
     pub at: Millis,
     /// Last entry that counts.
     pub seq: Seq,
+    /// The two-tower model that had a say; none without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<ModelVersion>,
+    /// The one that served then, where it is not kept any more and another stands in for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_missing: Option<ModelVersion>,
     /// Weights of topics then, the strongest first.
     pub topics: Vec<(Key, f32)>,
     /// What the online model knows.
@@ -99,11 +107,16 @@ pub async fn explain(
 ) -> anyhow::Result<Explanation> {
     let (catalogue, people) = read_catalogue(store).await?;
     let person = people.iter().find(|person| person.key == *user && !person.erased);
-    let person = person.with_context(|| format!("--user: no person {user:?} in this store"))?.id;
+    let person = person.with_context(|| format!("--user: no person {user:?} in this store"))?;
+    let (attributes, person) = (person.attributes.as_deref().map(Arc::from), person.id);
     let settings = Arc::new(config.learn.clone());
-    let coordinator = load_coordinator(store, config.dim, settings, catalogue, now).await?;
-    let state = as_of(store, person, at, coordinator.world()).await?;
+    let mut coordinator = load_coordinator(store, config.dim, settings, catalogue, now).await?;
+    models::take_up(store, &app::open_models(), &mut coordinator).await?;
+    let mut state = as_of(store, person, at, coordinator.world()).await?;
+    state.set_attributes(attributes);
     let world = coordinator.world().back_to(at, earlier(store, coordinator.world(), at).await?);
+    let (world, model_missing) = models::as_of(store, app::open_models(), world, at).await?;
+    let model_version = world.tower().map(|tower| tower.version());
     let settings = world.settings();
     let mut topics: Vec<(Key, f32)> = state
         .topics()
@@ -139,13 +152,15 @@ pub async fn explain(
         })
     });
     let feed = feed.collect();
-    Ok(Explanation { user: user.clone(), at, seq: state.seq(), topics, model, follows, history, feed })
+    let (user, seq) = (user.clone(), state.seq());
+    Ok(Explanation { user, at, seq, model_version, model_missing, topics, model, follows, history, feed })
 }
 
 /// As a text for people.
 #[must_use]
 pub fn table(explanation: &Explanation) -> String {
-    let Explanation { user, at, seq, topics, model, follows, history, feed } = explanation;
+    let Explanation { user, at, seq, model_version, model_missing, topics, model, follows, history, feed } =
+        explanation;
     let mut text = String::new();
     let figure = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.3}"));
     // Writing to a `String` cannot fail.
@@ -158,6 +173,12 @@ pub fn table(explanation: &Explanation) -> String {
     let _ = writeln!(text, "  calibration  {} expected error", figure(model.calibration_error));
     let _ = writeln!(text, "  uncertainty  {:.3} of the prior's", model.uncertainty);
     let _ = writeln!(text, "  weights      {:.3} long", model.weight_norm);
+    if let Some(version) = model_version {
+        let _ = writeln!(text, "  two-tower    version {}", version.0);
+    }
+    if let Some(version) = model_missing {
+        let _ = writeln!(text, "               version {} served then and is not kept any more", version.0);
+    }
     let _ = writeln!(text, "\ntopics{}", if topics.is_empty() { "\n  none yet" } else { "" });
     for (topic, weight) in topics {
         let bar = "#".repeat((weight * 20.0).round() as usize);

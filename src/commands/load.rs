@@ -16,6 +16,7 @@ use crate::commands::progress;
 use crate::domain::ids::Position;
 use crate::domain::people::{Erasure, Person};
 use crate::store::lines::{End, Header, Line, VERSION};
+use crate::store::models::Publication;
 use crate::store::{Outcome, Store, Write};
 
 /// Writes per transaction, and bytes of lines after which one is committed earlier.
@@ -52,7 +53,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
     let mut lines = Lines::open(from, "checking")?;
     let mut hash = Xxh3::new();
     let (mut count, mut entries) = (0_u64, 0_u64);
-    let mut counts = [0_u64; 5];
+    let mut counts = [0_u64; 7];
     let mut header: Option<Header> = None;
     while let Some(bytes) = lines.next()? {
         // The tag is enough for most; values are parsed when they are loaded.
@@ -68,8 +69,9 @@ fn check(from: &Path) -> anyhow::Result<End> {
                 let header = header.context("line 1: not the header of a dump")?;
                 ensure!(header.version <= VERSION, "it was written by a newer program: use a newer one to load it");
                 let torn = "it is not whole: some lines were lost or changed since it was written; take another copy";
-                let expected = [header.topics, header.centres, header.people, header.items, header.changes];
-                ensure!(end.lines == count && end.entries == entries && expected == counts, "{torn}");
+                let catalogue = [header.topics, header.centres, header.people, header.items, header.changes];
+                let expected: Vec<u64> = catalogue.into_iter().chain([header.models, header.publications]).collect();
+                ensure!(end.lines == count && end.entries == entries && expected == counts[..], "{torn}");
                 ensure!(end.checksum == format!("{:032x}", hash.digest128()), "{torn}");
                 ensure!(lines.next()?.is_none(), "line {}: something stands behind the end", count + 2);
                 return Ok(end);
@@ -79,6 +81,8 @@ fn check(from: &Path) -> anyhow::Result<End> {
             b"person" => counts[2] += 1,
             b"item" => counts[3] += 1,
             b"since" => counts[4] += 1,
+            b"model" => counts[5] += 1,
+            b"published" => counts[6] += 1,
             b"entry" => entries += 1,
             _ => bail!("line {}: not a line of a dump", count + 1),
         }
@@ -95,7 +99,14 @@ async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
     while let Some(line) = lines.next()? {
         number += 1;
         bytes += line.len();
-        writes(parse(line, number)?, &mut batch).with_context(|| format!("line {number}"))?;
+        match parse(line, number)? {
+            Line::Model(model) => {
+                store.save_model(model.model()).await?;
+            }
+            // Of a model that was forgotten since it served only this is left.
+            Line::Published(version, at) => store.note_publication(Publication { version, at }).await?,
+            line => writes(line, &mut batch).with_context(|| format!("line {number}"))?,
+        }
         if batch.len() >= BATCH || bytes >= BATCH_BYTES {
             append(store, &mut batch).await?;
             bytes = 0;
@@ -117,7 +128,7 @@ fn parse(bytes: &[u8], number: u64) -> anyhow::Result<Line> {
 
 fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
     match line {
-        Line::EddylineDump(_) | Line::End(_) => {}
+        Line::EddylineDump(_) | Line::End(_) | Line::Model(_) | Line::Published(..) => {}
         Line::Topic(topic) => {
             let (id, key) = topic.topic();
             batch.push(Write::Topic(id, key));

@@ -13,6 +13,7 @@ pub mod health;
 pub mod import;
 pub mod load;
 pub mod loader;
+pub mod model;
 pub mod off_policy;
 mod picture;
 pub mod progress;

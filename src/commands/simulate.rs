@@ -1,4 +1,5 @@
-//! `eddyline simulate`: a network and its history as activities, or a log of live viewing.
+//! `eddyline simulate`: a network and its history as activities, a log of live viewing, or tables of people, posts and
+//! views.
 //!
 //! Invariant: same numbers, same bytes. An existing file is not overwritten.
 
@@ -12,7 +13,10 @@ use crate::commands::progress;
 use crate::domain::time::Millis;
 use crate::simulate::history::{History, write_json_lines};
 use crate::simulate::network::Network;
+use crate::simulate::tables::bounds::{Bounds, RECENT, Truth};
+use crate::simulate::tables::{Act, Size as TablesSize, Tables};
 use crate::simulate::viewing::{Size, Viewing};
+use crate::tables::write::{Cell, FileFormat, Kind, TableWriter};
 
 /// Writes `activities.jsonl` and `people.jsonl` into a directory.
 ///
@@ -80,4 +84,129 @@ fn write_visits(viewing: &mut Viewing, out: &mut impl Write, bar: &indicatif::Pr
     }
     out.flush()?;
     Ok(count)
+}
+
+/// How tables are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TableFormat {
+    /// Text with a header.
+    Csv,
+    /// The same, compressed.
+    CsvZst,
+    /// Columns, compressed.
+    Parquet,
+}
+
+/// The first person's id; ids of posts begin with 1.
+const FIRST_PERSON: i64 = 200;
+
+/// Writes `user_data`, `post_text_df` and `feed_data` into a directory, and `truth.json`.
+///
+/// # Errors
+/// What cannot be written, or simulated.
+pub fn tables(out: &Path, size: TablesSize, seed: u64, start: Millis, format: TableFormat) -> anyhow::Result<Truth> {
+    let format = match format {
+        TableFormat::Csv => FileFormat::Csv,
+        TableFormat::CsvZst => FileFormat::CsvZst,
+        TableFormat::Parquet => FileFormat::Parquet,
+    };
+    let mut tables = Tables::new(size, seed, start)?;
+    fs::create_dir_all(out).with_context(|| format!("--tables: cannot make {}", out.display()))?;
+    write_people(&tables, out, format)?;
+    write_posts(&tables, out, format)?;
+    let columns = [
+        ("timestamp", Kind::Time),
+        ("user_id", Kind::Integer),
+        ("post_id", Kind::Integer),
+        ("action", Kind::Text),
+        ("target", Kind::Integer),
+    ];
+    let mut feed = TableWriter::create(out, "feed_data", format, &columns)?;
+    let mut bounds = Bounds::new(&tables);
+    let bar = progress::steps("views", size.views);
+    while let Some(row) = tables.next() {
+        bounds.note(&tables, &row);
+        let (action, target) = match row.act {
+            Act::View { liked, .. } => ("view", i64::from(liked)),
+            Act::Like => ("like", 0),
+        };
+        let (person, post) = (FIRST_PERSON + i64::from(row.person), 1 + i64::from(row.post));
+        feed.row(&[
+            Cell::Time(row.at),
+            Cell::Integer(person),
+            Cell::Integer(post),
+            Cell::Text(action),
+            Cell::Integer(target),
+        ])?;
+        bar.set_position(tables.views());
+    }
+    feed.finish()?;
+    bar.finish_and_clear();
+    let truth = bounds.truth();
+    let path = out.join("truth.json");
+    let text = serde_json::to_string_pretty(&truth)?;
+    fs::write(&path, text).with_context(|| format!("--tables: cannot write {}", path.display()))?;
+    Ok(truth)
+}
+
+fn write_people(tables: &Tables, out: &Path, format: FileFormat) -> anyhow::Result<()> {
+    let columns = [
+        ("user_id", Kind::Integer),
+        ("gender", Kind::Integer),
+        ("age", Kind::Integer),
+        ("country", Kind::Text),
+        ("city", Kind::Text),
+        ("exp_group", Kind::Integer),
+        ("os", Kind::Text),
+        ("source", Kind::Text),
+    ];
+    let mut people = TableWriter::create(out, "user_data", format, &columns)?;
+    for (id, person) in (FIRST_PERSON..).zip(tables.people()) {
+        people.row(&[
+            Cell::Integer(id),
+            Cell::Integer(person.gender.into()),
+            Cell::Integer(person.age.into()),
+            Cell::Text(person.country()),
+            Cell::Text(person.city()),
+            Cell::Integer(person.group.into()),
+            Cell::Text(person.os()),
+            Cell::Text(person.source()),
+        ])?;
+    }
+    people.finish()?;
+    Ok(())
+}
+
+fn write_posts(tables: &Tables, out: &Path, format: FileFormat) -> anyhow::Result<()> {
+    let columns = [("post_id", Kind::Integer), ("text", Kind::Text), ("topic", Kind::Text)];
+    let mut posts = TableWriter::create(out, "post_text_df", format, &columns)?;
+    for (id, post) in (1..).zip(tables.posts()) {
+        posts.row(&[Cell::Integer(id), Cell::Text(&post.text), Cell::Text(post.topic.name())])?;
+    }
+    posts.finish()?;
+    Ok(())
+}
+
+/// What was written, and how well it can be told.
+#[must_use]
+pub fn said(truth: &Truth, out: &Path) -> String {
+    let auc = truth.auc;
+    format!(
+        "{views} views, {likes} likes in {folder}\n\
+         ROC AUC of the {test} views of the last fifth of the time, for who knows the law that likes are drawn from and\n\
+         {features:.4}  what posts show, attributes of people, the hour: nothing of the past\n\
+         {recent:.4}  and the last {RECENT} views of the person\n\
+         {history:.4}  and all their views so far\n\
+         {others:.4}  and everybody's views so far\n\
+         {latent:.4}  tastes themselves, which no row tells",
+        views = truth.views,
+        likes = truth.likes,
+        folder = out.display(),
+        test = truth.test_views,
+        features = auc.features,
+        recent = auc.history_recent,
+        history = auc.history,
+        others = auc.history_and_others,
+        latent = auc.latent,
+    )
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Epoch, FeedVersion, ItemId, Key, UserId};
+use super::ids::{Epoch, FeedVersion, ItemId, Key, ModelVersion, UserId};
 use super::time::Millis;
 
 /// How a feed is ranked, chosen per session or request.
@@ -18,11 +18,13 @@ pub enum Ranking {
     /// Everything that was learned.
     #[default]
     Model,
+    /// By the two-tower model alone.
+    Tower,
 }
 
 impl Ranking {
     /// All rankings.
-    pub const ALL: [Ranking; 3] = [Ranking::Flat, Ranking::Topics, Ranking::Model];
+    pub const ALL: [Ranking; 4] = [Ranking::Flat, Ranking::Topics, Ranking::Model, Ranking::Tower];
 
     /// The ranking of that name.
     #[must_use]
@@ -37,7 +39,14 @@ impl Ranking {
             Ranking::Flat => "flat",
             Ranking::Topics => "topics",
             Ranking::Model => "model",
+            Ranking::Tower => "tower",
         }
+    }
+
+    /// Has the two-tower model a say in it?
+    #[must_use]
+    pub fn asks_the_tower(self) -> bool {
+        matches!(self, Ranking::Model | Ranking::Tower)
     }
 }
 
@@ -114,7 +123,7 @@ pub struct Contribution {
 pub struct FeedItem {
     /// Which.
     pub item: ItemId,
-    /// Log-odds in `model`, freshness plus weight in `topics`, freshness in `flat`.
+    /// Log-odds in `model` and `tower`, freshness plus weight in `topics`, freshness in `flat`.
     pub score: f32,
     /// Probability with which the policy put it there, given what stands above; 1 without exploration.
     pub propensity: f32,
@@ -155,6 +164,8 @@ pub struct Feed {
     pub epoch: Epoch,
     /// How it was ranked.
     pub ranking: Ranking,
+    /// The two-tower model that had a say in it, if one had.
+    pub model: Option<ModelVersion>,
     /// Best first.
     pub items: Vec<FeedItem>,
 }

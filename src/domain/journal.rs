@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ItemId, Key, Seq, TopicId, UserId};
+use super::ids::{ItemId, Key, ModelVersion, Seq, TopicId, UserId};
 use super::interactions::{Kind, Shown, Signal};
 use super::time::Millis;
 
@@ -98,7 +98,8 @@ pub struct Lesson {
     /// Gradient of the blend's log loss by its weights: `(2 * features + 1,)`, new, seen, bias; empty when there was
     /// nothing to compare with.
     pub gradient: Vec<f32>,
-    /// Log loss in nats of each expert alone in the order of `Expert::ALL`, then of the blend; empty with the gradient.
+    /// Log loss in nats of each expert alone in the order of `Expert::ALL`, then of the blend without the two-tower model,
+    /// then of the blend; empty with the gradient.
     pub losses: Vec<f32>,
     /// Who made the item.
     pub author: Option<UserId>,
@@ -142,4 +143,7 @@ pub struct Predicted {
     pub topics: f32,
     /// The `model` ranking: log-odds of the blend.
     pub model: f32,
+    /// The two-tower model that had a say in it, if one had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<ModelVersion>,
 }

@@ -9,6 +9,7 @@ pub mod clustering;
 pub mod coordinator;
 pub mod crowd;
 pub mod learn;
+pub mod portrait;
 pub mod rank;
 pub mod settings;
 pub mod simd;

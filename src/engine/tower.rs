@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::ids::{ItemId, ModelVersion};
 use crate::domain::time::Millis;
 use crate::engine::simd::dot;
@@ -35,7 +37,7 @@ pub struct ItemFacts<'a> {
 }
 
 /// What somebody made of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sign {
     /// Passed over, rejected.
     Negative,
@@ -80,19 +82,39 @@ pub struct Tower {
     model: Arc<dyn TwoTower>,
     /// `(BLOCK, TOWER_DIM)` each.
     blocks: Vec<Arc<Vec<TowerVector>>>,
+    /// Vectors that were put in the place of another one.
+    revised: u64,
 }
 
 impl Tower {
     /// A model that has not seen an item yet.
     #[must_use]
     pub fn new(model: Arc<dyn TwoTower>) -> Tower {
-        Tower { model, blocks: Vec::new() }
+        Tower { model, blocks: Vec::new(), revised: 0 }
     }
 
     /// The model.
     #[must_use]
     pub fn model(&self) -> &dyn TwoTower {
         self.model.as_ref()
+    }
+
+    /// The model's version.
+    #[must_use]
+    pub fn version(&self) -> ModelVersion {
+        self.model.version()
+    }
+
+    /// Rises when the vector of an item that was there before changes: then those of people may, too.
+    #[must_use]
+    pub fn revised(&self) -> u64 {
+        self.revised
+    }
+
+    /// Items that have a vector, or a place for one.
+    #[must_use]
+    pub fn items_len(&self) -> usize {
+        self.blocks.iter().map(|block| block.len()).sum()
     }
 
     /// The vector of an item; `None` before it was put.
@@ -107,13 +129,16 @@ impl Tower {
         let vector = self.model.item(facts);
         self.blocks.resize_with(self.blocks.len().max(block + 1), Arc::default);
         let block = Arc::make_mut(&mut self.blocks[block]);
+        self.revised += u64::from(row < block.len());
         block.resize(block.len().max(row + 1), [0.0; TOWER_DIM]);
         block[row] = vector;
     }
 
-    /// Log-odds that a person with this vector likes an item; 0 where the item has no vector.
+    /// Log-odds that a person with this vector likes an item; 0 where the item has no vector, or the model's arithmetic
+    /// went beyond all bounds.
     #[must_use]
     pub fn log_odds(&self, person: &TowerVector, id: ItemId) -> f32 {
-        self.item(id).map_or(0.0, |item| self.model.log_odds(dot(person, item)))
+        let log_odds = self.item(id).map_or(0.0, |item| self.model.log_odds(dot(person, item)));
+        if log_odds.is_finite() { log_odds } else { 0.0 }
     }
 }

@@ -7,6 +7,7 @@
 //! Absent on purpose: clocks, sockets, what was shown to whom (the actor knows).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
@@ -29,9 +30,11 @@ use crate::engine::learn::progressive::{Progress, RecentAuc, log_loss};
 use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::repeat::Visits;
 use crate::engine::learn::topics::TopicWeights;
+use crate::engine::portrait::Portrait;
 use crate::engine::rank::stage::topic_shares;
 use crate::engine::rank::{self, Ask, Ranked, Screen, Taste};
 use crate::engine::settings::LearnSettings;
+use crate::engine::tower::{Sign, TowerVector};
 use crate::engine::world::{Vectors, World, centred};
 
 /// How many event ids a person's state remembers.
@@ -199,6 +202,8 @@ pub struct Past {
     pub item: ItemId,
     /// What they did.
     pub kind: Kind,
+    /// What they made of it.
+    pub sign: Sign,
     /// When.
     pub at: Millis,
 }
@@ -243,6 +248,9 @@ pub struct UserState {
     deviation: Deviation,
     drift: PageHinkley,
     metrics: PersonMetrics,
+    /// Not learned: follows from the rest, from who they are, and from the world.
+    #[serde(skip)]
+    portrait: Portrait,
 }
 
 impl UserState {
@@ -267,6 +275,7 @@ impl UserState {
             deviation: Deviation::default(),
             drift: PageHinkley::default(),
             metrics: PersonMetrics::default(),
+            portrait: Portrait::default(),
         }
     }
 
@@ -295,6 +304,9 @@ impl UserState {
         }
         let id = event.id().clone();
         let at = event.at().min(now);
+        if matches!(event, UserEvent::Interacted(_)) {
+            self.look(world, at);
+        }
         let what = match event {
             UserEvent::Interacted(interaction) => {
                 let Some(item) = world.item(interaction.item) else {
@@ -368,7 +380,7 @@ impl UserState {
     /// The feed of this version for a screen that shows this. Changes nothing.
     #[must_use]
     pub fn rank_on(&self, world: &World, now: Millis, ask: Ask, screen: Screen<'_>) -> Ranked {
-        rank::rank(world, &world.open_at(now), &self.taste(world, now), now, ask, screen)
+        rank::rank(world, &world.open_at(now), &self.taste(world, now, ask.ranking), now, ask, screen)
     }
 
     /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose [`Ranked::floor`] is
@@ -387,10 +399,12 @@ impl UserState {
         if changes.closed.iter().chain(&changes.updated).any(in_feed) {
             return true;
         }
-        let taste = self.taste(world, now);
+        let taste = self.taste(world, now, ranking);
         let mut appeared = changes.opened.iter().chain(&changes.updated).filter(|item| !in_feed(item));
         match ranking {
-            Ranking::Model => appeared.any(|item| rank::enters(world, &taste, *item, now, floor)),
+            Ranking::Model | Ranking::Tower => {
+                appeared.any(|item| rank::enters(world, &taste, *item, now, ranking, floor))
+            }
             // Flat and topic feeds are ordered by time: what concerns them is who made it.
             Ranking::Flat | Ranking::Topics if !self.follows.is_empty() => appeared.any(|item| {
                 world
@@ -410,14 +424,14 @@ impl UserState {
 
     /// What the `model` ranking says of these items: log-odds, in their order, into `out`. Changes nothing.
     pub fn score_items(&self, world: &World, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
-        rank::scores(world, &self.taste(world, now), items, now, out);
+        rank::scores(world, &self.taste(world, now, Ranking::Model), items, now, out);
     }
 
     /// Log-odds of the blend that they approve of this item, bias included; `None` for one that this world does not know.
     #[must_use]
     pub fn approval_of(&self, world: &World, item: ItemId, now: Millis) -> Option<f32> {
         world.item(item)?;
-        let taste = self.taste(world, now);
+        let taste = self.taste(world, now, Ranking::Model);
         let rows = rank::rows(world, &taste, &[item], now);
         Some(rank::blend_score(world, &taste, rows.first()?) + world.blend().bias + self.deviation.bias())
     }
@@ -514,9 +528,41 @@ impl UserState {
         topic_shares(self.history.iter().filter(liked).filter_map(|past| Some(&world.item(past.item)?.topics[..])))
     }
 
-    /// What ranking reads of this person.
-    fn taste(&self, world: &World, now: Millis) -> Taste<'_> {
+    /// Who they are beside what they did: a JSON object as text, for the two-tower model.
+    pub fn set_attributes(&mut self, attributes: Option<Arc<str>>) {
+        self.portrait.set_attributes(attributes);
+    }
+
+    /// What is known of them beside what they did.
+    #[must_use]
+    pub fn attributes(&self) -> Option<&Arc<str>> {
+        self.portrait.attributes()
+    }
+
+    /// Has the world's two-tower model look at them, and keeps what it saw: what is asked at `now` costs no inference of
+    /// its own then. Without it everything gives the same, and each question looks for itself.
+    pub fn look(&mut self, world: &World, now: Millis) {
+        let Some(tower) = world.tower() else { return };
+        self.portrait.look(tower, self.seq, self.history.iter(), now);
+    }
+
+    /// [`UserState::look`], where this ranking asks for it.
+    pub fn look_for(&mut self, ranking: Ranking, world: &World, now: Millis) {
+        if ranking.asks_the_tower() {
+            self.look(world, now);
+        }
+    }
+
+    /// Their vector by the world's two-tower model; `None` without one.
+    #[must_use]
+    pub fn tower_vector(&self, world: &World, now: Millis) -> Option<TowerVector> {
+        Some(self.portrait.vector(world.tower()?, self.seq, self.history.iter(), now))
+    }
+
+    /// What this ranking reads of this person.
+    fn taste(&self, world: &World, now: Millis, ranking: Ranking) -> Taste<'_> {
         Taste {
+            tower: if ranking.asks_the_tower() { self.tower_vector(world, now) } else { None },
             weights: self.online.weights(),
             precision: self.online.precision(),
             shares: if world.settings().rank.calibration > 0.0 { self.topic_shares(world) } else { Vec::new() },
@@ -564,7 +610,7 @@ impl UserState {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
         let signal = settings.signals.of(interaction.kind, interaction.dwell_ms);
-        let taste = self.taste(world, at);
+        let taste = self.taste(world, at, Ranking::Model);
         let compared = signal.map_or(Vec::new(), |signal| self.compared_with(interaction, signal, world, at));
         let all: Vec<ItemId> = std::iter::once(item.id).chain(compared).collect();
         let rows = rank::rows(world, &taste, &all, at);
@@ -575,6 +621,7 @@ impl UserState {
             online: judgement.log_odds,
             topics: rank::topics_score(&rows[0].features),
             model: rank::blend_score(world, &taste, &rows[0]) + world.blend().bias + self.deviation.bias(),
+            model_version: world.tower().map(|tower| tower.version()),
         };
         Learned {
             item: item.id,
@@ -698,7 +745,13 @@ impl UserState {
         if self.history.len() == HISTORY_LENGTH {
             self.history.pop_front();
         }
-        self.history.push_back(Past { item: learned.item, kind: learned.kind, at });
+        let sign = match learned.signal {
+            Some(signal) if signal.positive => Sign::Positive,
+            Some(_) => Sign::Negative,
+            None if learned.kind.removes() => Sign::Negative,
+            None => Sign::Neutral,
+        };
+        self.history.push_back(Past { item: learned.item, kind: learned.kind, sign, at });
         Ok(())
     }
 }
@@ -746,7 +799,7 @@ fn author_fade(now: Millis, last: Millis) -> f32 {
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 4;
+    const FORMAT: u16 = 5;
 
     /// The state as bytes.
     #[must_use]

@@ -28,9 +28,13 @@ use crate::engine::learn::online::Point;
 use crate::engine::learn::popularity::PopularityTable;
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::dot;
+use crate::engine::tower::{ItemFacts, Tower, TwoTower};
 
 /// Items per block: adding one item copies at most this many embeddings.
 pub const BLOCK: usize = 256;
+
+/// With more changes than this between two open sets, the second is made afresh.
+const UNSETTLED_MAX: usize = 4_096;
 
 /// Stands for "no author" in a block's columns.
 pub const NOBODY: u32 = u32::MAX;
@@ -119,6 +123,8 @@ pub struct World {
     centres: Arc<Vec<Vec<Arc<Centre>>>>,
     availability: AvailabilityIndex,
     open: Arc<RoaringBitmap>,
+    /// Put in since the open set was made; `None`: too many to name.
+    unsettled: Option<Vec<ItemId>>,
     next_edge: Option<Millis>,
     popularity: Arc<PopularityTable>,
     company: Arc<CompanyTable>,
@@ -126,6 +132,7 @@ pub struct World {
     expected: Arc<ExpectedEnds>,
     blend: Arc<BlendWeights>,
     clusters: Option<Arc<Clustering>>,
+    tower: Option<Arc<Tower>>,
     settings: Arc<LearnSettings>,
     history: Arc<History>,
 }
@@ -154,6 +161,7 @@ impl World {
             centres: Arc::new(vec![Vec::new()]),
             availability: AvailabilityIndex::default(),
             open: Arc::default(),
+            unsettled: None,
             next_edge: None,
             popularity: Arc::default(),
             company: Arc::default(),
@@ -161,6 +169,7 @@ impl World {
             expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&settings.blend)),
             clusters: None,
+            tower: None,
             settings,
             history: Arc::default(),
         }
@@ -204,6 +213,50 @@ impl World {
 
     pub(super) fn put_clusters(&mut self, clusters: Option<Arc<Clustering>>) {
         self.clusters = clusters;
+    }
+
+    /// The published two-tower model with the vectors of all items; `None` without one.
+    #[must_use]
+    pub fn tower(&self) -> Option<&Arc<Tower>> {
+        self.tower.as_ref()
+    }
+
+    /// What a two-tower model reads of an item.
+    #[must_use]
+    pub fn facts<'a>(&'a self, item: &'a Item) -> ItemFacts<'a> {
+        ItemFacts {
+            embedding: &item.embedding,
+            text: &item.text,
+            topic: self.topic(item.main_topic()).map(Key::as_str),
+            numbers: &[],
+        }
+    }
+
+    /// The vectors of all items by a model. Takes one inference per item: not on a thread that serves others.
+    #[must_use]
+    pub fn tower_by(&self, model: Arc<dyn TwoTower>) -> Tower {
+        let mut tower = Tower::new(model);
+        for item in self.blocks.iter().flat_map(|block| block.items()) {
+            tower.put(item.id, &self.facts(item));
+        }
+        tower
+    }
+
+    /// The same world under this model, whose vectors are those of [`World::tower_by`].
+    #[must_use]
+    pub fn with_tower(&self, tower: Option<Arc<Tower>>) -> World {
+        World { tower, ..self.clone() }
+    }
+
+    /// From now on this model, whose vectors were made of the items of the world `of`: what came or was revised since is
+    /// completed.
+    pub(super) fn put_tower(&mut self, mut tower: Tower, of: &World) {
+        for item in self.blocks.iter().flat_map(|block| block.items()) {
+            if of.item(item.id).is_none_or(|then| then.revision != item.revision) {
+                tower.put(item.id, &self.facts(item));
+            }
+        }
+        self.tower = Some(Arc::new(tower));
     }
 
     /// Items ever made, deleted ones too: ids are below this.
@@ -406,11 +459,17 @@ impl World {
         let (inverse_norm, coordinates) = self.measure(&item.embedding, centre);
         let windows = (!item.deleted).then_some(&item.windows);
         self.availability.set(item.id, windows);
+        self.unsettle(item.id);
         if let Some(old) = self.item(item.id).map(|old| old.key.clone()).filter(|old| *old != item.key) {
             self.keys.remove_mut(&old);
         }
         self.keys.insert_mut(item.key.clone(), item.id);
         self.len = self.len.max(item.id.0 + 1);
+        let is_revised = self.item(item.id).is_none_or(|old| old.revision != item.revision);
+        if let Some(mut tower) = self.tower.take_if(|_| is_revised) {
+            Arc::make_mut(&mut tower).put(item.id, &self.facts(&item));
+            self.tower = Some(tower);
+        }
         let Some(block) = self.blocks.get_mut(block) else { return };
         let block = Arc::make_mut(block);
         let columns = Arc::make_mut(&mut block.columns);
@@ -437,6 +496,24 @@ impl World {
         put(&mut block.items, row, item);
     }
 
+    fn unsettle(&mut self, item: ItemId) {
+        match &mut self.unsettled {
+            Some(unsettled) if unsettled.len() < UNSETTLED_MAX => unsettled.push(item),
+            unsettled => *unsettled = None,
+        }
+    }
+
+    /// Puts in an item that differs from the one that is there in its windows alone.
+    pub(super) fn put_windows(&mut self, item: Arc<Item>) {
+        let (block, row) = place(item.id);
+        self.availability.set(item.id, (!item.deleted).then_some(&item.windows));
+        self.unsettle(item.id);
+        let Some(block) = self.blocks.get_mut(block) else { return };
+        let block = Arc::make_mut(block);
+        put(&mut Arc::make_mut(&mut block.columns).windowed, row, !item.windows.is_always());
+        put(&mut block.items, row, item);
+    }
+
     /// Puts many items in, into a world that has none: the availability index is built in one go.
     pub(super) fn load_items(&mut self, items: Vec<Arc<Item>>) {
         let windows: Vec<(ItemId, Windows)> =
@@ -445,6 +522,7 @@ impl World {
             self.put_item(item);
         }
         self.availability = AvailabilityIndex::build(windows.into_iter());
+        self.unsettled = None;
     }
 
     /// A new topic; ids are given in order.
@@ -492,9 +570,29 @@ impl World {
     /// Moves to an instant: the open set as of `now`. Says what opened and closed.
     pub(super) fn move_to(&mut self, now: Millis) -> Changes {
         let before = self.open.clone();
-        self.as_of = self.as_of.max(now);
-        self.open = Arc::new(self.availability.open_at(self.as_of));
-        self.next_edge = self.availability.next_edge_after(self.as_of);
+        let now = self.as_of.max(now);
+        match self.unsettled.take() {
+            // Most of the time little has changed: what did is put into what there is.
+            Some(unsettled) => {
+                let flips = self.availability.changes(self.as_of, now);
+                if !(flips.is_empty() && unsettled.is_empty()) {
+                    let open = Arc::make_mut(&mut self.open);
+                    *open |= flips.opened;
+                    *open -= flips.closed;
+                    for item in unsettled {
+                        match self.availability.is_open(item, now) {
+                            true => open.insert(item.0),
+                            false => open.remove(item.0),
+                        };
+                    }
+                }
+            }
+            None => self.open = Arc::new(self.availability.open_at(now)),
+        }
+        debug_assert_eq!(*self.open, self.availability.open_at(now), "the open set is that of its instant");
+        self.unsettled = Some(Vec::new());
+        self.as_of = now;
+        self.next_edge = self.availability.next_edge_after(now);
         let ids = |set: RoaringBitmap| set.into_iter().map(ItemId).collect();
         Changes { opened: ids(&*self.open - &*before), closed: ids(&*before - &*self.open), updated: Vec::new() }
     }
@@ -502,6 +600,11 @@ impl World {
     /// What is learned from everybody, to be brought up to date in place.
     pub(super) fn shared_mut(&mut self) -> (&mut PopularityTable, &mut CompanyTable, &mut Lately) {
         (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.company), &mut self.lately)
+    }
+
+    /// What was expected, to be brought up to date and put back.
+    pub(super) fn take_expected(&mut self) -> ExpectedEnds {
+        std::mem::take(Arc::make_mut(&mut self.expected))
     }
 
     /// What is expected of what is open, from now on.

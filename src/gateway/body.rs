@@ -16,6 +16,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAcc
 use serde::{Deserialize, Deserializer};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::actors::models::CHECKPOINT_BYTES_MAX;
 use crate::protocol::client::parse_json;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -29,9 +30,12 @@ pub const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 // Bodies above `BODY_BYTES_MAX` that may be in memory at once: with the limit above, at most 256 MiB.
 static LARGE: Semaphore = Semaphore::const_new(8);
+// Checkpoints of models, beside them.
+static CHECKPOINTS: Semaphore = Semaphore::const_new(1);
 
 const STALL: Duration = Duration::from_secs(30);
 const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
 
 /// A body in memory; while it is there, it counts among the large ones if it is one.
 pub struct Body {
@@ -101,6 +105,21 @@ pub async fn json_batch(
         return Err(too_large(BODY_BYTES_MAX));
     }
     Ok(body)
+}
+
+/// Reads a model's checkpoint: bytes, at most [`CHECKPOINT_BYTES_MAX`], one at a time.
+///
+/// # Errors
+/// `unsupported_media`, `too_large`, `bad_json` when it is not whole, `busy` while another one is being read.
+pub async fn checkpoint(
+    headers: &HeaderMap,
+    payload: impl Stream<Item = Result<Bytes, PayloadError>>,
+) -> Result<Body, Refusal> {
+    let media = media(headers);
+    if media != BYTES {
+        return Err(Refusal::new(Code::UnsupportedMedia, format!("the body must be {BYTES}, is {media:?}")));
+    }
+    read_among(&CHECKPOINTS, headers, payload, CHECKPOINT_BYTES_MAX).await
 }
 
 /// Does the body hold many things?
@@ -184,6 +203,15 @@ async fn read(
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
     max: usize,
 ) -> Result<Body, Refusal> {
+    read_among(&LARGE, headers, payload, max).await
+}
+
+async fn read_among(
+    large_ones: &'static Semaphore,
+    headers: &HeaderMap,
+    payload: impl Stream<Item = Result<Bytes, PayloadError>>,
+    max: usize,
+) -> Result<Body, Refusal> {
     must_be_plain(headers, max)?;
     let mut payload = std::pin::pin!(payload);
     let mut bytes = BytesMut::new();
@@ -195,7 +223,7 @@ async fn read(
         }
         bytes.extend_from_slice(&piece);
         if bytes.len() > BODY_BYTES_MAX && large.is_none() {
-            large = Some(LARGE.try_acquire().map_err(|_| Refusal::busy(2_000))?);
+            large = Some(large_ones.try_acquire().map_err(|_| Refusal::busy(2_000))?);
         }
     }
     Ok(Body { bytes: bytes.freeze(), _large: large })

@@ -80,8 +80,9 @@ pub fn status(code: Code) -> StatusCode {
         Code::BadJson | Code::BadFrame | Code::UnknownType | Code::BadField | Code::HelloFirst => {
             StatusCode::BAD_REQUEST
         }
-        Code::OutOfRange => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::UnknownUser | Code::UnknownItem | Code::UnknownRoute | Code::UnknownToken => StatusCode::NOT_FOUND,
+        Code::OutOfRange | Code::UnfitModel => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::UnknownUser | Code::UnknownItem | Code::UnknownRoute => StatusCode::NOT_FOUND,
+        Code::UnknownToken | Code::UnknownModel => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unavailable | Code::Conflict => StatusCode::CONFLICT,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -105,10 +106,12 @@ fn title(code: Code) -> &'static str {
         Code::UnknownItem => "No such item",
         Code::UnknownRoute => "No such route",
         Code::UnknownToken => "No such token or key",
+        Code::UnknownModel => "No such model",
         Code::MethodNotAllowed => "Not this method",
         Code::Unavailable => "Not available now",
         Code::HelloFirst => "Hello comes first",
         Code::Conflict => "Clashes with what is there",
+        Code::UnfitModel => "Not a checkpoint for this server",
         Code::TooLarge => "Too large",
         Code::UnsupportedMedia => "Not this content type",
         Code::Unauthorized => "A valid token is needed",

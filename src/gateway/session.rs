@@ -462,8 +462,17 @@ mod tests {
     #[test]
     fn feeds_and_patches_must_be_drawn() {
         let (version, epoch) = (FeedVersion(1), Epoch(1));
-        let feed = FeedMessage { version, epoch, ranking: Ranking::Flat, cause: None, timing: None, items: vec![] };
-        let patch = Patch { version, base: version, epoch, cause: None, timing: None, ops: vec![] };
+        let feed = FeedMessage {
+            model_version: None,
+            version,
+            epoch,
+            ranking: Ranking::Flat,
+            cause: None,
+            timing: None,
+            items: vec![],
+        };
+        let patch =
+            Patch { model_version: None, version, base: version, epoch, cause: None, timing: None, ops: vec![] };
         for (message, expected) in [
             (ServerMessage::Feed(feed), true),
             (ServerMessage::Patch(patch), true),

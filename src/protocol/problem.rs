@@ -26,6 +26,8 @@ pub enum Code {
     UnknownRoute,
     /// No such token, or key.
     UnknownToken,
+    /// No such two-tower model.
+    UnknownModel,
     /// The route exists, not for this method.
     MethodNotAllowed,
     /// The item is there and cannot be acted on now.
@@ -34,6 +36,8 @@ pub enum Code {
     HelloFirst,
     /// Clashes with what is already there.
     Conflict,
+    /// A checkpoint that is none, or does not fit this server.
+    UnfitModel,
     /// Too many bytes.
     TooLarge,
     /// The content type is not one the route reads.
@@ -52,7 +56,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Code; 20] = [
+    pub const ALL: [Code; 22] = [
         Code::BadJson,
         Code::BadFrame,
         Code::UnknownType,
@@ -62,10 +66,12 @@ impl Code {
         Code::UnknownItem,
         Code::UnknownRoute,
         Code::UnknownToken,
+        Code::UnknownModel,
         Code::MethodNotAllowed,
         Code::Unavailable,
         Code::HelloFirst,
         Code::Conflict,
+        Code::UnfitModel,
         Code::TooLarge,
         Code::UnsupportedMedia,
         Code::Unauthorized,
@@ -88,10 +94,12 @@ impl Code {
             Code::UnknownItem => "unknown_item",
             Code::UnknownRoute => "unknown_route",
             Code::UnknownToken => "unknown_token",
+            Code::UnknownModel => "unknown_model",
             Code::MethodNotAllowed => "method_not_allowed",
             Code::Unavailable => "unavailable",
             Code::HelloFirst => "hello_first",
             Code::Conflict => "conflict",
+            Code::UnfitModel => "unfit_model",
             Code::TooLarge => "too_large",
             Code::UnsupportedMedia => "unsupported_media",
             Code::Unauthorized => "unauthorized",

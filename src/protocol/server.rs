@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::feeds::{Cause, Expert, Ranking};
-use crate::domain::ids::{Epoch, FeedVersion, Key, Seq};
+use crate::domain::ids::{Epoch, FeedVersion, Key, ModelVersion, Seq};
 use crate::domain::time::Millis;
 
 use super::problem::Code;
@@ -71,6 +71,9 @@ pub struct FeedMessage {
     pub epoch: Epoch,
     /// How it was ranked.
     pub ranking: Ranking,
+    /// The two-tower model that had a say in it; absent when none had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<ModelVersion>,
     /// What made it new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -90,6 +93,9 @@ pub struct Patch {
     pub base: FeedVersion,
     /// The world it was ranked in.
     pub epoch: Epoch,
+    /// The two-tower model that had a say in it; absent when none had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<ModelVersion>,
     /// What made it new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,

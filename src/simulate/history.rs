@@ -371,7 +371,7 @@ fn wakefulness(network: &Network, person: PersonIndex, now: Millis) -> f64 {
 }
 
 /// Percent of a day's visits per hour of the day.
-static HOURS: [f64; 24] = [
+pub(super) static HOURS: [f64; 24] = [
     2.0, 1.0, 0.5, 0.5, 0.5, 1.0, 2.5, 5.0, 6.0, 4.5, 4.0, 4.0, 6.0, 5.5, 4.0, 4.0, 4.5, 5.5, 6.5, 8.0, 9.0, 8.0, 5.0,
     3.0,
 ];

@@ -7,6 +7,7 @@ mod behaviour;
 pub mod bots;
 pub mod history;
 pub mod network;
+pub mod tables;
 pub mod taste;
 pub mod text;
 mod vocabulary;
@@ -58,6 +59,9 @@ pub enum SimulateError {
         /// What was asked for.
         found: u32,
     },
+    /// Nobody, or nothing to see.
+    #[error("tables need at least one person and one post")]
+    Tables,
     /// A start that RFC 3339 cannot write, or whose end it cannot.
     #[error("`start` must leave the whole history between the years 1 and 9999")]
     Start,

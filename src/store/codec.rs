@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::StoreError;
-use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, TopicId, UserId};
+use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Shown, Signal};
 use crate::domain::items::{Change, Embedding};
 use crate::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
@@ -58,7 +58,7 @@ pub struct JournalRow<'a> {
     pub centre_epoch: Option<i64>,
     /// See [`floats_to_bytes`].
     pub features: Option<Cow<'a, [u8]>>,
-    /// Three numbers: online, topics, model.
+    /// See [`predicted_to_bytes`].
     pub predicted: Option<Cow<'a, [u8]>>,
     /// What it teaches the shared learners: postcard bytes; null where nothing follows from it.
     pub lesson: Option<Cow<'a, [u8]>>,
@@ -138,8 +138,7 @@ impl<'a> JournalRow<'a> {
         self.centre_topic = Some(i64::from(learned.centre.topic.0));
         self.centre_epoch = Some(i64::from(learned.centre.epoch));
         self.features = Some(Cow::Owned(floats_to_bytes(&learned.features)));
-        let Predicted { online, topics, model } = learned.predicted;
-        self.predicted = Some(Cow::Owned(floats_to_bytes(&[online, topics, model])));
+        self.predicted = Some(Cow::Owned(predicted_to_bytes(&learned.predicted)));
         if let Some(lesson) = &learned.lesson {
             let bytes = postcard::to_stdvec(lesson).map_err(|error| StoreError::Refused(error.to_string()))?;
             self.lesson = Some(Cow::Owned(bytes));
@@ -210,8 +209,7 @@ impl<'a> JournalRow<'a> {
             (Some(positive), Some(weight)) => Some(Signal { positive, weight }),
             _ => return Err("weight"),
         };
-        let predicted = self.predicted.as_deref().and_then(floats_from_bytes).ok_or("predicted")?;
-        let &[online, topics, model] = &predicted[..] else { return Err("predicted") };
+        let predicted = self.predicted.as_deref().and_then(predicted_from_bytes).ok_or("predicted")?;
         Ok(Learned {
             item: ItemId(narrow("item_id", self.item_id)?),
             revision: narrow("revision", self.revision)?,
@@ -225,7 +223,7 @@ impl<'a> JournalRow<'a> {
                 epoch: narrow("centre_epoch", self.centre_epoch)?,
             },
             features: self.features.as_deref().and_then(floats_from_bytes).ok_or("features")?,
-            predicted: Predicted { online, topics, model },
+            predicted,
             lesson: self.lesson.as_deref().map(postcard::from_bytes).transpose().map_err(|_| "lesson")?.map(Box::new),
         })
     }
@@ -263,6 +261,29 @@ pub fn floats_to_bytes(numbers: &[f32]) -> Vec<u8> {
 pub fn floats_from_bytes(bytes: &[u8]) -> Option<Vec<f32>> {
     let (numbers, rest) = bytes.as_chunks::<4>();
     rest.is_empty().then(|| numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
+}
+
+/// Three numbers, online, topics, model, as 12 bytes; then the two-tower model's version as 8, where one had a say. All
+/// little-endian.
+#[must_use]
+pub fn predicted_to_bytes(predicted: &Predicted) -> Vec<u8> {
+    let Predicted { online, topics, model, model_version } = predicted;
+    let mut bytes = floats_to_bytes(&[*online, *topics, *model]);
+    bytes.extend(model_version.iter().flat_map(|version| version.0.to_le_bytes()));
+    bytes
+}
+
+/// What [`predicted_to_bytes`] wrote; `None` when the length is another.
+#[must_use]
+pub fn predicted_from_bytes(bytes: &[u8]) -> Option<Predicted> {
+    let (numbers, rest) = bytes.split_at_checked(12)?;
+    let model_version = match rest {
+        [] => None,
+        rest => Some(ModelVersion(u64::from_le_bytes(rest.try_into().ok()?))),
+    };
+    let numbers = floats_from_bytes(numbers)?;
+    let &[online, topics, model] = &numbers[..] else { return None };
+    Some(Predicted { online, topics, model, model_version })
 }
 
 /// Places of a drawn feed as `8 n` bytes: the item's id and its propensity, little-endian.
@@ -388,11 +409,9 @@ mod tests {
         let shown = (0..=i64::MAX as u64, any::<u16>(), plain_float())
             .prop_map(|(version, position, propensity)| Shown { version: FeedVersion(version), position, propensity });
         let signal = (any::<bool>(), plain_float()).prop_map(|(positive, weight)| Signal { positive, weight });
-        let predicted = [any_float(), any_float(), any_float()].prop_map(|[online, topics, model]| Predicted {
-            online,
-            topics,
-            model,
-        });
+        let version = option::of(any::<u64>().prop_map(ModelVersion));
+        let predicted = (any_float(), any_float(), any_float(), version)
+            .prop_map(|(online, topics, model, model_version)| Predicted { online, topics, model, model_version });
         (
             (any::<u32>(), any::<u32>(), prop::sample::select(Kind::ALL.to_vec()), option::of(any::<u32>())),
             (option::of(shown), option::of(signal), any_topics(), any::<u32>(), any::<u32>()),
@@ -448,8 +467,9 @@ mod tests {
     /// All bits of all numbers that learning reads, since NaN equals nothing.
     fn bits(entry: &mut Entry) -> Vec<u32> {
         let What::Interacted(learned) = &mut entry.what else { return Vec::new() };
-        let Predicted { online, topics, model } =
-            std::mem::replace(&mut learned.predicted, Predicted { online: 0.0, topics: 0.0, model: 0.0 });
+        // The version stays, to be compared as it is.
+        let Predicted { online, topics, model, model_version } = learned.predicted;
+        learned.predicted = Predicted { online: 0.0, topics: 0.0, model: 0.0, model_version };
         let features = std::mem::take(&mut learned.features);
         features.into_iter().chain([online, topics, model]).map(f32::to_bits).collect()
     }

@@ -6,6 +6,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::access::Change;
+use super::models;
 use super::{Outcome, Snapshot, StoreError, StoredFit, Write};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{Position, UserId};
@@ -31,6 +32,8 @@ pub(super) enum Work {
     CoordinatorSnapshot(Position, Vec<u8>),
     Slates(Vec<Slate>, Option<Millis>),
     Fit(StoredFit),
+    /// Answered by one outcome: `Stored` with the model's number, or `Refused`.
+    Model(models::Change),
     Health,
 }
 
@@ -43,7 +46,8 @@ impl Work {
             }
             Work::Slates(slates, _) => 1 + slates.len(),
             Work::Fit(fit) => 1 + fit.members.as_ref().map_or(0, Vec::len) / BYTES_PER_WRITE,
-            Work::Access(_) | Work::Health => 1,
+            Work::Model(models::Change::Save(model)) => 1 + model.checkpoint.len() / BYTES_PER_WRITE,
+            Work::Model(_) | Work::Access(_) | Work::Health => 1,
         }
     }
 
@@ -52,7 +56,7 @@ impl Work {
         match self {
             Work::Append(batch) => batch,
             Work::Access(_) | Work::Snapshot(..) | Work::CoordinatorSnapshot(..) => &[],
-            Work::Slates(..) | Work::Fit(_) | Work::Health => &[],
+            Work::Slates(..) | Work::Fit(_) | Work::Model(_) | Work::Health => &[],
         }
     }
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::StoreError;
 use super::codec::{self, JournalRow};
-use crate::domain::ids::{ItemId, Key, TopicId, UserId};
+use super::models::{KeptModel, NewModel};
+use crate::domain::ids::{ItemId, Key, ModelVersion, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
@@ -37,6 +38,10 @@ pub enum Line {
     Item(Box<ItemLine>),
     /// Since when something of the catalogue is so.
     Since(Change, Millis),
+    /// A two-tower model.
+    Model(ModelLine),
+    /// From then on this model served.
+    Published(ModelVersion, Millis),
     /// A journal entry.
     Entry(Box<EntryLine>),
     /// The last.
@@ -59,6 +64,12 @@ pub struct Header {
     pub items: u64,
     /// How many lines `since`.
     pub changes: u64,
+    /// How many.
+    #[serde(default)]
+    pub models: u64,
+    /// How many lines `published`.
+    #[serde(default)]
+    pub publications: u64,
 }
 
 /// See [`Line::End`].
@@ -88,6 +99,32 @@ pub struct CentreLine {
     topic: TopicId,
     epoch: u32,
     vector: Base64,
+}
+
+/// See [`Line::Model`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelLine {
+    version: ModelVersion,
+    created: Millis,
+    summary: String,
+    checkpoint: Base64,
+}
+
+impl ModelLine {
+    /// Of a model and what it consists of.
+    #[must_use]
+    pub fn of(model: KeptModel, checkpoint: Vec<u8>) -> ModelLine {
+        let KeptModel { version, created, summary, .. } = model;
+        ModelLine { version, created, summary, checkpoint: Base64(checkpoint) }
+    }
+
+    /// The model, to be kept under the number that it had.
+    #[must_use]
+    pub fn model(self) -> NewModel {
+        let ModelLine { version, created, summary, checkpoint } = self;
+        NewModel { version: Some(version), created, summary, checkpoint: checkpoint.0 }
+    }
 }
 
 /// See [`Line::Person`].

@@ -10,6 +10,7 @@ pub mod embedded;
 mod ends;
 mod group;
 pub mod lines;
+pub mod models;
 pub mod postgres;
 pub mod recovery;
 
@@ -18,13 +19,14 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::feeds::Slate;
-use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
+use crate::domain::ids::{ItemId, Key, ModelVersion, Position, Seq, TopicId, UserId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::{Erasure, Person};
 use crate::domain::time::Millis;
 
 use access::{SigningKey, TokenRecord};
+use models::{KeptModel, NewModel, Publication};
 
 /// One thing to be stored. Within a batch the order is kept: an entry may name an item written before it.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,6 +219,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// The newest fits, newest first.
     fn fits(&self, limit: u32) -> BoxFuture<'_, Result<Vec<StoredFit>, StoreError>>;
+
+    /// Keeps a model and gives it the next number, unless it brings one; forgets those that [`models`] says.
+    fn save_model(&self, model: NewModel) -> BoxFuture<'_, Result<ModelVersion, StoreError>>;
+
+    /// All models that are kept, oldest first.
+    fn models(&self) -> BoxFuture<'_, Result<Vec<KeptModel>, StoreError>>;
+
+    /// What a model consists of; `None` for one that is not kept.
+    fn checkpoint(&self, version: ModelVersion) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// This model serves from then on, unless it does already; `false` when it is not kept, and nothing has changed.
+    fn publish_model(&self, version: ModelVersion, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Adds to the list of publications, whether or not the model is kept: for loading a dump.
+    fn note_publication(&self, publication: Publication) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Which model served from when on, in order; the last one serves now.
+    fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>>;
 
     /// Can it write now?
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -3,6 +3,11 @@
 //! Invariant: rows of the feed are sorted by time, ties in the order of the file; every row names a person and a post by
 //! their place in the tables. Absent on purpose: learning, and where the tables are stored.
 
+pub mod read;
+pub mod write;
+
+pub use read::read;
+
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 

@@ -4,7 +4,7 @@
 //! in each test below is exhaustive, so a new variant does not compile before it has an example.
 
 use eddyline::domain::feeds::{Cause, Expert, Ranking};
-use eddyline::domain::ids::{Epoch, FeedVersion, Key, Seq};
+use eddyline::domain::ids::{Epoch, FeedVersion, Key, ModelVersion, Seq};
 use eddyline::domain::interactions::Kind;
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::Window;
@@ -126,6 +126,7 @@ pub fn servers() -> Vec<ServerMessage> {
             version: FeedVersion(42),
             epoch: Epoch(7),
             ranking: Ranking::Model,
+            model_version: Some(ModelVersion(3)),
             cause: Some(Cause::Event { id: key("ada-17") }),
             timing,
             items: vec![bare_item(), item()],
@@ -134,6 +135,7 @@ pub fn servers() -> Vec<ServerMessage> {
             version: FeedVersion(43),
             base: FeedVersion(42),
             epoch: Epoch(8),
+            model_version: Some(ModelVersion(3)),
             cause: Some(Cause::World { epoch: Epoch(8) }),
             timing,
             ops: vec![

@@ -1,6 +1,5 @@
 //! Messages for `Coordinator`. From the door: `Change`, `Erase`, `AskScore`, `AskFigures`, `AskMetrics`, `AskAtypical`,
-//! `Regroup`. From the journal: `Journalled`. From the server's
-//! end: `SaveNow`.
+//! `Regroup`, `Install`. From the journal: `Journalled`. From the server's end: `SaveNow`.
 //!
 //! Invariant: what changes the catalogue or follows from the journal holds its places in the journal's queue until it
 //! was handled, so a bounded number of these wait.
@@ -17,6 +16,8 @@ use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Wri
 use crate::engine::learn::hedge::HedgeFigures;
 use crate::engine::learn::metrics::Series;
 use crate::engine::learn::normal::{Atypical, Posterior};
+use crate::engine::tower::Tower;
+use crate::engine::world::World;
 
 /// Change the catalogue. Answered when durable; the places in the journal's queue are taken before it is sent.
 #[derive(Message)]
@@ -28,6 +29,18 @@ pub struct Change {
     pub reservation: Reservation,
     /// Who waits; one answer per draft, none for other events.
     pub done: oneshot::Sender<Result<Vec<Result<Written, DraftError>>, String>>,
+}
+
+/// Another two-tower model serves from now on. Answered when it does.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Install {
+    /// The model with the vectors of all items of a world.
+    pub tower: Box<Tower>,
+    /// That world: what changed since is completed.
+    pub of: Arc<World>,
+    /// Who waits.
+    pub done: oneshot::Sender<()>,
 }
 
 /// Forget a person, who was marked as erased before. Answered when it is durable and their key is free; what was counted

@@ -23,7 +23,7 @@ use crate::engine::clustering::Clustering;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, DraftError, Effect, Written};
 use crate::store::Write;
 use erasure::Erasures;
-use messages::{AskFigures, AskScore, Change, Journalled, Learned, SaveNow};
+use messages::{AskFigures, AskScore, Change, Install, Journalled, Learned, SaveNow};
 
 /// Popularity is published this often, when it changed.
 const POPULARITY_EVERY: Duration = Duration::from_secs(1);
@@ -178,6 +178,15 @@ impl Handler<Journalled> for Coordinator {
         self.erasure.note(&journalled.entries);
         self.apply(CoordinatorEvent::Journalled(journalled.entries), ctx);
         drop(journalled.reservations);
+    }
+}
+
+impl Handler<Install> for Coordinator {
+    type Result = ();
+    fn handle(&mut self, install: Install, ctx: &mut Self::Context) {
+        let Install { tower, of, done } = install;
+        self.apply(CoordinatorEvent::Tower(tower, of), ctx);
+        let _ = done.send(());
     }
 }
 

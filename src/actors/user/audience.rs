@@ -13,6 +13,7 @@ impl Handler<Want> for UserActor {
         let score = if self.state.has_hidden(want.item) {
             None
         } else {
+            self.state.look(&want.world, want.now);
             let mut scores = Vec::with_capacity(1);
             self.state.score_items(&want.world, &[want.item], want.now, &mut scores);
             scores.first().copied()

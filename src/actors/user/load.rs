@@ -2,12 +2,20 @@
 //!
 //! Invariant: while a state is loaded, messages wait in the mailbox, in order.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 
 use super::UserActor;
 use crate::store::recovery::{Failure, recover};
 
 impl UserActor {
+    /// Reads anew who they are.
+    pub(super) fn describe(&mut self) {
+        let person = self.inside.people.get(self.user);
+        self.state.set_attributes(person.and_then(|person| person.attributes.as_deref().map(Arc::from)));
+    }
+
     /// Loads the state anew, then goes on.
     pub(super) fn load(
         &mut self,
@@ -44,6 +52,7 @@ impl UserActor {
                     actor.snapshot_seq = snapshot_seq;
                     actor.state = state;
                     actor.broken = None;
+                    actor.describe();
                 }
                 Err(why) => {
                     tracing::error!(user = actor.user.0, why, "a person's journal cannot be read");

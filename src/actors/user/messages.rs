@@ -59,6 +59,8 @@ pub enum ToUser {
     AskModel(oneshot::Sender<Result<PersonModel, Refusal>>),
     /// What the online model says of an item.
     AskPrediction(ItemId, oneshot::Sender<Result<Prediction, Refusal>>),
+    /// Who they are was changed: read it again, and rank again where that matters. No answer.
+    Described,
     /// The person was erased: end, without a trace. No answer.
     Erased,
 }

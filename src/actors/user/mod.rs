@@ -347,11 +347,13 @@ impl UserActor {
         self.version = FeedVersion(self.version.0 + 1);
         let drawn = self.drawn_items(view);
         let screen = Screen { version: self.version, drawn: &drawn };
+        self.state.look_for(view.ranking, world, now);
         let ranked = self.state.rank_on(world, now, view.ask(), screen);
         self.timing.rank_us = micros(started.elapsed());
         let (items, floor) = (ranked.items, ranked.floor);
         let wire = wire_items(world, &items, now);
-        let feed = Feed { user: self.user, version: self.version, epoch: world.epoch(), ranking: view.ranking, items };
+        let (epoch, ranking, model) = (world.epoch(), view.ranking, wire::model_of(world, view.ranking));
+        let feed = Feed { user: self.user, version: self.version, epoch, ranking, model, items };
         Shown { feed, floor, items: wire, cause, made: now }
     }
 
@@ -496,7 +498,7 @@ impl UserActor {
     }
 
     /// The feed for a request: the one that sessions with this view have, while it stands, else a fresh one.
-    fn asked_feed(&self, view: View) -> Arc<Feed> {
+    fn asked_feed(&mut self, view: View) -> Arc<Feed> {
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
         let standing = self.newest.iter().find(|(known, _)| *known == view && self.due.is_none());
         if let Some((_, shown)) = standing
@@ -505,9 +507,10 @@ impl UserActor {
         {
             return Arc::new(shown.feed.clone());
         }
+        self.state.look_for(view.ranking, &world, now);
         let items = self.state.rank_on(&world, now, view.ask(), Screen { version: self.version, drawn: &[] }).items;
         let (version, epoch, ranking) = (self.version, world.epoch(), view.ranking);
-        Arc::new(Feed { user: self.user, version, epoch, ranking, items })
+        Arc::new(Feed { user: self.user, version, epoch, ranking, model: wire::model_of(&world, ranking), items })
     }
 
     // ---- sessions ----
@@ -580,6 +583,7 @@ impl UserActor {
         let version = seat.gate.drawn_feed().map_or(self.version, |shown| shown.feed.version);
         let drawn = self.drawn_items(view);
         let screen = Screen { version, drawn: &drawn };
+        self.state.look_for(view.ranking, &world, now);
         // One more than is shown tells whether there is an end.
         let ranked = self.state.rank_on(&world, now, Ask { limit: upto + 1, ..view.ask() }, screen).items;
         let end = ranked.len() <= upto;
@@ -590,6 +594,9 @@ impl UserActor {
 
     fn world_changed(&mut self, changed: &WorldChanged) {
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
+        if let Some((view, _)) = self.newest.iter().find(|(view, _)| view.ranking.asks_the_tower()) {
+            self.state.look_for(view.ranking, &world, now);
+        }
         let concerned = self.newest.iter().any(|(view, shown)| {
             self.state.is_concerned(&world, &changed.0, &shown.feed.items, view.ranking, shown.floor, now)
         });
@@ -762,6 +769,12 @@ impl Handler<Parcel> for UserActor {
                 let judged = self.state.predict(&self.inside.world.load(), item).map(Prediction::of);
                 let unknown = || Refusal::field(Code::UnknownItem, "item", "no such item");
                 let _ = done.send(judged.ok_or_else(unknown));
+            }
+            ToUser::Described => {
+                self.describe();
+                if self.inside.world.load().tower().is_some() {
+                    self.rank_soon(Cause::Refreshed, ctx);
+                }
             }
             ToUser::Erased => return self.erased(ctx),
         }

@@ -4,8 +4,8 @@
 
 use bytestring::ByteString;
 
-use crate::domain::feeds::{Cause, Feed};
-use crate::domain::ids::ItemId;
+use crate::domain::feeds::{Cause, Feed, Ranking};
+use crate::domain::ids::{ItemId, ModelVersion};
 use crate::domain::time::Millis;
 use crate::engine::rank::diff::{Step, diff};
 use crate::engine::world::World;
@@ -54,6 +54,12 @@ pub fn wire_items(world: &World, feed: &[crate::domain::feeds::FeedItem], now: M
         .collect()
 }
 
+/// The two-tower model that has a say in feeds of this ranking, in this world.
+#[must_use]
+pub fn model_of(world: &World, ranking: Ranking) -> Option<ModelVersion> {
+    world.tower().filter(|_| ranking.asks_the_tower()).map(|tower| tower.version())
+}
+
 /// The whole feed as a frame.
 #[must_use]
 pub fn feed_frame(shown: &Shown, timing: Option<Timing>) -> ByteString {
@@ -61,6 +67,7 @@ pub fn feed_frame(shown: &Shown, timing: Option<Timing>) -> ByteString {
         version: shown.feed.version,
         epoch: shown.feed.epoch,
         ranking: shown.feed.ranking,
+        model_version: shown.feed.model,
         cause: Some(shown.cause.clone()),
         timing,
         items: shown.items.clone(),
@@ -74,6 +81,7 @@ pub fn patch_frame(base: &Shown, shown: &Shown, timing: Option<Timing>) -> ByteS
         version: shown.feed.version,
         base: base.feed.version,
         epoch: shown.feed.epoch,
+        model_version: shown.feed.model,
         cause: Some(shown.cause.clone()),
         timing,
         ops: ops(base, shown),

@@ -30,8 +30,8 @@ pub const NAMES: [(&str, Expert); FEATURES] = [
     ("popularity_7d", Expert::Popularity),
     ("popularity_28d", Expert::Popularity),
     ("popularity_rate", Expert::Popularity),
-    ("popularity_cluster", Expert::Popularity),
     ("approval", Expert::Popularity),
+    ("popularity_cluster", Expert::Popularity),
     ("visits_1h", Expert::Repeat),
     ("visits_6h", Expert::Repeat),
     ("visits_1d", Expert::Repeat),
@@ -69,8 +69,8 @@ pub mod at {
     pub const POPULARITY: usize = 7;
     pub const POPULARITY_1D: usize = 9;
     pub const POPULARITY_RATE: usize = 12;
-    pub const POPULARITY_CLUSTER: usize = 13;
-    pub const APPROVAL: usize = 14;
+    pub const APPROVAL: usize = 13;
+    pub const POPULARITY_CLUSTER: usize = 14;
     /// The first of five, by half-life.
     pub const VISITS: usize = 15;
     pub const RECENCY_RANK: usize = 20;

@@ -27,7 +27,8 @@ use crate::engine::learn::blend::Deviation;
 use crate::engine::learn::features::{Features, Row, at};
 use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::repeat::Visits;
-use crate::engine::world::World;
+use crate::engine::tower::TowerVector;
+use crate::engine::world::{BLOCK, World};
 use scorer::{Scorer, Shares, shares, sum};
 
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.
@@ -35,6 +36,9 @@ pub const FLAT_SPAN: usize = 500;
 
 /// Log-odds of the online model enter the blend within these bounds, so that one expert cannot silence the others.
 pub const ONLINE_MAX: f32 = 8.0;
+
+/// The same of the two-tower model.
+pub const TOWER_MAX: f32 = 8.0;
 
 /// What ranking reads of a person.
 pub struct Taste<'a> {
@@ -66,6 +70,8 @@ pub struct Taste<'a> {
     pub session: u32,
     /// Their own weights, beside the shared ones.
     pub deviation: &'a Deviation,
+    /// Their vector by the world's two-tower model; `None` without one.
+    pub tower: Option<TowerVector>,
 }
 
 /// What is asked for.
@@ -120,9 +126,12 @@ pub fn rank(
     screen: Screen<'_>,
 ) -> Ranked {
     let candidates = Candidates(open - taste.hidden);
+    if ask.ranking == Ranking::Tower {
+        return by_tower(world, taste, &candidates, now, ask);
+    }
     let scorer = Scorer::of_many(world, taste, now);
     match ask.ranking {
-        Ranking::Model => {
+        Ranking::Model | Ranking::Tower => {
             let reach = world.settings().rank.reach(ask.limit);
             let best = select(scorer.contenders(&candidates, reach), reach, by_score);
             let mut ranked = stage::stage(world, taste, screen, best, ask.limit);
@@ -169,6 +178,28 @@ pub fn rank(
     }
 }
 
+/// What the two-tower model alone likes best. One scan over its vectors; without a model the newest come first.
+fn by_tower(world: &World, taste: &Taste<'_>, candidates: &Candidates, now: Millis, ask: Ask) -> Ranked {
+    let scored = candidates.0.iter().filter_map(|id| {
+        let columns = world.blocks().get(id as usize / BLOCK)?.columns();
+        let created = *columns.created.get(id as usize % BLOCK)?;
+        let item = ItemId(id);
+        (created <= now).then(|| Scored { item, score: tower_score(world, taste, item), created })
+    });
+    let best = select(scored.collect(), ask.limit, by_score);
+    let floor = if best.len() < ask.limit { f32::NEG_INFINITY } else { best.last().map_or(0.0, |one| one.score) };
+    let item = |one: Scored| {
+        let why = ask.explain.then_some(Contribution { expert: Expert::Tower, amount: one.score });
+        FeedItem { item: one.item, score: one.score, propensity: 1.0, why: why.into_iter().collect() }
+    };
+    Ranked { items: best.into_iter().map(item).collect(), floor }
+}
+
+/// Score of the `tower` ranking for one item: log-odds, 0 without a model.
+fn tower_score(world: &World, taste: &Taste<'_>, item: ItemId) -> f32 {
+    world.tower().zip(taste.tower.as_ref()).map_or(0.0, |(tower, person)| tower.log_odds(person, item))
+}
+
 /// What the blend weighs of these items, in their order; unknown ones say nothing.
 #[must_use]
 pub fn rows(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis) -> Vec<Row> {
@@ -196,13 +227,16 @@ pub fn topics_score(features: &Features) -> f32 {
     features[at::TOPIC] + features[at::FRESHNESS]
 }
 
-/// Might this item, scored alone, enter a `model` feed with this [`Ranked::floor`]?
+/// Might this item, scored alone, enter a `model` or `tower` feed with this [`Ranked::floor`]?
 #[must_use]
-pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, floor: f32) -> bool {
+pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, ranking: Ranking, floor: f32) -> bool {
     if taste.hidden.contains(item.0) || !world.is_open(item, now) {
         return false;
     }
-    Scorer::of_few(world, taste, now).score(item) >= floor
+    match ranking {
+        Ranking::Tower => tower_score(world, taste, item) >= floor,
+        _ => Scorer::of_few(world, taste, now).score(item) >= floor,
+    }
 }
 
 fn contributions(shares: Shares) -> Vec<Contribution> {

@@ -10,10 +10,11 @@ use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::features::{FEATURES, Features, Row, Segment, at, range};
 use crate::engine::learn::repeat::Clock;
 use crate::engine::simd::{dot, dot_rows, weight_max};
+use crate::engine::tower::{Tower, TowerVector};
 use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
 
 use super::evidence::Evidence;
-use super::{Candidates, ONLINE_MAX, Scored, Taste};
+use super::{Candidates, ONLINE_MAX, Scored, TOWER_MAX, Taste};
 
 /// "Just opened" fades by half within this.
 const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
@@ -63,6 +64,7 @@ pub struct Scorer<'a> {
     freshness_half: f32,
     novelty: f32,
     session_depth: f32,
+    tower: Option<(&'a Tower, &'a TowerVector)>,
     /// By [`Segment::index`].
     weights: [Features; 2],
 }
@@ -81,6 +83,7 @@ impl<'a> Scorer<'a> {
             centre_dots: Vec::new(),
             freshness_half: world.settings().freshness_half_ms as f32,
             novelty: taste.visits.novelty(),
+            tower: world.tower().map(AsRef::as_ref).zip(taste.tower.as_ref()),
             session_depth: 0.3 * (1.0 + taste.session as f32).ln(),
             weights: [served(Segment::New), served(Segment::Seen)],
         }
@@ -164,6 +167,9 @@ impl<'a> Scorer<'a> {
             out[at::AUTHOR_VISITS] = 0.5 * look_up(&self.taste.authors, UserId(author)).ln_1p();
         }
         self.world.popularity().describe(id, &mut out);
+        if let Some((tower, person)) = self.tower {
+            out[at::TOWER] = tower.log_odds(person, id).clamp(-TOWER_MAX, TOWER_MAX);
+        }
         out[at::OWN_APPROVAL] = self.taste.approval;
         out[at::SESSION_DEPTH] = self.session_depth;
         let window =

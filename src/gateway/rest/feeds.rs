@@ -2,10 +2,10 @@
 //!
 //! Invariant: the feed here is the one that a socket with the same settings gets. Absent on purpose: pushing.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::actors::session::SessionSettings;
-use crate::domain::ids::Key;
+use crate::domain::ids::{Key, ModelVersion};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
@@ -28,16 +28,26 @@ pub async fn feed(call: Call) -> Answer {
     };
     let who = call.person()?;
     let feed = call.server().feed(who.id, settings).await?;
-    found(&json!({
+    let mut body = json!({
         "user": who.key,
         "version": feed.version,
         "epoch": feed.epoch,
         "ranking": feed.ranking,
         "items": call.server().wire_items(&feed),
-    }))
+    });
+    name(&mut body, "model_version", feed.model);
+    found(&body)
 }
 
-/// `GET /post/recommendations?id=&time=&ranking=&limit=`: history and availability as of then; no `time` is now.
+/// Says which model, where there is one.
+fn name(body: &mut Value, field: &str, version: Option<ModelVersion>) {
+    if let Some(version) = version {
+        body[field] = version.0.into();
+    }
+}
+
+/// `GET /post/recommendations?id=&time=&ranking=&limit=`: history, availability and two-tower model as of then. Without
+/// `time`, the feed as it is now, all that is learned from everybody included.
 ///
 /// # Errors
 /// `unknown_user`, or a parameter's name.
@@ -45,10 +55,25 @@ pub async fn recommendations(call: Call) -> Answer {
     let query = call.query(&["id", "time", "ranking", "limit"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let ranking = query.ranking()?;
-    let at = query.time("time")?.unwrap_or_else(|| call.server().clock().now());
+    let at = query.time("time")?;
     let key: Option<Key> = query.key("id")?;
     let key = key.ok_or_else(|| Refusal::field(Code::BadField, "id", "missing: name the person"))?;
     let who = call.named(key, "id")?;
-    let feed = call.server().recommend_at(who.id, at, ranking, limit).await?;
-    found(&json!({"user": who.key, "time": at, "recommendations": call.server().wire_items_at(&feed, at)}))
+    let (at, feed, items, missing) = match at {
+        Some(at) => {
+            let (feed, missing) = call.server().recommend_at(who.id, at, ranking, limit).await?;
+            let items = call.server().wire_items_at(&feed, at);
+            (at, feed, items, missing)
+        }
+        None => {
+            let settings = SessionSettings { ranking, limit, explain: true, timing: false };
+            let feed = call.server().feed(who.id, settings).await?;
+            let items = call.server().wire_items(&feed);
+            (call.server().clock().now(), feed, items, None)
+        }
+    };
+    let mut body = json!({"user": who.key, "time": at, "recommendations": items});
+    name(&mut body, "model_version", feed.model);
+    name(&mut body, "model_missing", missing);
+    found(&body)
 }

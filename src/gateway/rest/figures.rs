@@ -75,6 +75,7 @@ fn as_json(figures: &Figures, doorway: &Doorway) -> Value {
             "items": figures.items,
             "open": figures.open,
             "topics": figures.topics,
+            "model_version": figures.model,
         },
         "memory_bytes": figures.memory,
         "slates": {"logged": figures.slates_logged, "dropped": figures.slates_dropped},
@@ -97,6 +98,7 @@ fn learned_json(learned: &LearnedFigures) -> Value {
         "hedge": {
             "rounds": hedge.rounds,
             "experts": by_name(hedge.experts.iter().map(|(expert, loss)| (expert.name(), json!(loss))).collect()),
+            "blend_without_tower": hedge.without_tower,
             "blend": hedge.blend,
             "mixture": hedge.mixture,
             "served": hedge.served,
@@ -128,6 +130,9 @@ fn families(figures: &Figures, doorway: &Doorway) -> Vec<MetricFamily> {
     all.gauge("eddyline_items", "Items ever made, deleted ones too.", f64::from(figures.items));
     all.gauge("eddyline_items_open", "Items that can be shown.", figures.open as f64);
     all.gauge("eddyline_topics", "Topics that have a name.", f64::from(figures.topics));
+    if let Some(model) = figures.model {
+        all.gauge("eddyline_model_version", "The two-tower model that serves.", model.0 as f64);
+    }
     if let Some(bytes) = figures.memory {
         all.gauge("eddyline_memory_bytes", "Resident memory of the process.", bytes as f64);
     }
@@ -159,12 +164,13 @@ impl Page {
         self.gauge("eddyline_lessons", "Lessons of the blend.", hedge.rounds as f64);
         let experts = hedge.experts.iter().map(|(expert, loss)| (expert.name(), *loss)).collect();
         self.gauges("eddyline_hedge_expert_loss_nats", "Cumulative log loss of each expert alone.", "expert", experts);
-        let others = vec![("blend", hedge.blend), ("mixture", hedge.mixture), ("served", hedge.served)];
+        let blends = [("blend", hedge.blend), ("blend_without_tower", hedge.without_tower)];
+        let others = blends.into_iter().chain([("mixture", hedge.mixture), ("served", hedge.served)]).collect();
         self.gauges(loss, "Cumulative log loss of blend, mixture and what was served.", "of", others);
         let best = hedge.experts.iter().map(|(expert, _)| (expert.name(), f64::from(*expert == hedge.best))).collect();
         self.gauges("eddyline_hedge_best", "1 for the best single expert so far.", "expert", best);
         let serves = |name: &str| f64::from(hedge.leader.map_or("blend", |leader| leader.name()) == name);
-        let names = hedge.experts.iter().map(|(expert, _)| expert.name()).chain(["blend"]);
+        let names = hedge.experts.iter().map(|(expert, _)| expert.name()).chain(["blend_without_tower", "blend"]);
         let serving = names.map(|name| (name, serves(name))).collect();
         self.gauges("eddyline_hedge_serving", "1 for what is served now.", "expert", serving);
         self.gauge("eddyline_hedge_regret_nats", "Loss of what was served over the best expert's.", hedge.regret);
@@ -241,6 +247,7 @@ mod tests {
     use crate::actors::figures::JournalFigures;
     use crate::actors::journal::counts::Counted;
     use crate::actors::server::Score;
+    use crate::domain::ids::ModelVersion;
     use crate::domain::time::Millis;
     use crate::engine::learn::hedge::Hedge;
 
@@ -262,6 +269,7 @@ mod tests {
             items: 40,
             open: 38,
             topics: 6,
+            model: Some(ModelVersion(4)),
             memory: Some(1 << 20),
             slates_logged: 2,
             slates_dropped: 1,
@@ -285,6 +293,7 @@ mod tests {
             "eddyline_journal_commit_seconds_count 4",
             "eddyline_rate_limited_total{bucket=\"address\"} 3",
             "eddyline_world_epoch 12",
+            "eddyline_model_version 4",
             "eddyline_memory_bytes 1048576",
             "eddyline_auc{score=\"online\"} 0.75",
             "eddyline_hedge_serving{expert=\"blend\"} 1",
@@ -306,6 +315,7 @@ mod tests {
             ("/journal/writes", json!(11)),
             ("/people/active", json!(5)),
             ("/rate_limited/address", json!(3)),
+            ("/world/model_version", json!(4)),
             ("/learned/auc/topics", Value::Null),
             ("/learned/log_loss", json!(0.625)),
             ("/learned/hedge/bound", json!(3.5)),

@@ -13,6 +13,7 @@ pub mod interactions;
 pub mod items;
 pub mod lines;
 pub mod metrics;
+pub mod models;
 pub mod people;
 pub mod rights;
 pub mod scores;
@@ -56,6 +57,9 @@ routes! {
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/metrics" => GET metrics::list, POST metrics::take;
     "/v1/metrics/{name}/atypical" => GET metrics::atypical;
+    "/v1/models" => GET models::list, POST models::create;
+    "/v1/models/rollback" => POST models::rollback;
+    "/v1/models/{version}/publish" => POST models::publish;
     "/v1/clusters" => GET clusters::newest;
     "/v1/clusters/refit" => POST clusters::refit;
     "/v1/clusters/history" => GET clusters::history;

@@ -1,4 +1,4 @@
-//! Reading log files: one module per format, all on the same few tools.
+//! Reading log files: one module per format, all on the tools of `files`.
 //!
 //! Invariant: every reader is a stream in bounded memory (`accepted_rejected` holds one file at a time); `.gz` and `.zst`
 //! are read as they are; whatever is wrong is reported with file, line, column and what to do about it, and ends the
@@ -6,25 +6,18 @@
 
 pub mod accepted_rejected;
 pub mod activities;
-mod cells;
-mod error;
 pub mod events;
 pub mod feed;
 pub mod follows;
 pub mod items;
-mod lines;
 pub mod live_intervals;
 pub mod movielens;
 pub mod open_bandit;
 pub mod numbers;
-mod source;
-mod table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
-pub mod time;
 pub mod windows;
 
-pub use error::{FormatError, Wrong};
-pub use source::{Progress, Watch};
-pub use table::{Columns, ColumnsError};
+pub use crate::files::{Columns, ColumnsError, FormatError, Progress, Watch, Wrong, time};
+use crate::files::{cells, error, lines, source, table};

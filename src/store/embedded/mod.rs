@@ -12,7 +12,8 @@
 //! that is no entry is answered by the position where the journal ended then.
 //!
 //! Read in this order: `files` (directory, lock, schema), `writer` (group commit), `writes` (what a write does),
-//! `erasure` (what it does to forget), `access` (keys and tokens), `slates` (drawn feeds), `fits` (groups of people), `reader` (queries), `rows` (columns as words),
+//! `erasure` (what it does to forget), `access` (keys and tokens), `slates` (drawn feeds), `fits` (groups of people),
+//! `models` (two-tower models), `reader` (queries), `rows` (columns as words),
 //! `failures`.
 
 mod access;
@@ -22,6 +23,7 @@ mod files;
 mod reader;
 mod rows;
 mod fits;
+mod models;
 mod slates;
 mod writer;
 mod writes;
@@ -35,9 +37,10 @@ use self::reader::Readers;
 use self::writer::Writer;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::Work;
+use super::models::{Change as ModelChange, KeptModel, NewModel, Publication};
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write};
 use crate::domain::feeds::Slate;
-use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
+use crate::domain::ids::{ItemId, Key, ModelVersion, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
@@ -71,6 +74,11 @@ impl Embedded {
             let outcomes = self.writer.ask(Work::Access(change)).await?;
             Ok(matches!(outcomes[..], [Outcome::Stored(_)]))
         })
+    }
+
+    async fn model(&self, change: ModelChange) -> Result<Outcome, StoreError> {
+        let outcomes = self.writer.ask(Work::Model(change)).await?;
+        Ok(outcomes.first().copied().unwrap_or(Outcome::Refused))
     }
 
     /// Finishes what was asked, closes the file and gives the directory back. Blocks for a commit or two; dropping does
@@ -147,6 +155,38 @@ impl Store for Embedded {
 
     fn fits(&self, limit: u32) -> BoxFuture<'_, Result<Vec<StoredFit>, StoreError>> {
         Box::pin(self.readers.ask(move |connection, _| fits::list(connection, limit)))
+    }
+
+    fn save_model(&self, model: NewModel) -> BoxFuture<'_, Result<ModelVersion, StoreError>> {
+        Box::pin(async move {
+            match self.model(ModelChange::Save(model)).await? {
+                Outcome::Stored(number) => Ok(ModelVersion(number.0)),
+                _ => Err(StoreError::Refused("a model was not stored".into())),
+            }
+        })
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<KeptModel>, StoreError>> {
+        Box::pin(self.readers.ask(|connection, _| models::list(connection)))
+    }
+
+    fn checkpoint(&self, version: ModelVersion) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| models::checkpoint(connection, version)))
+    }
+
+    fn publish_model(&self, version: ModelVersion, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let outcome = self.model(ModelChange::Publish(version, at)).await?;
+            Ok(matches!(outcome, Outcome::Stored(_)))
+        })
+    }
+
+    fn note_publication(&self, publication: Publication) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.model(ModelChange::Note(publication)).await.map(drop) })
+    }
+
+    fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>> {
+        Box::pin(self.readers.ask(|connection, _| models::publications(connection)))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -21,6 +21,7 @@ fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
     match work {
         Work::Append(batch) => return writes.batch(batch),
         Work::Access(change) => return writes.access(change).map(|outcome| vec![outcome]),
+        Work::Model(change) => return writes.model(change).map(|outcome| vec![outcome]),
         Work::Snapshot(user, snapshot) => writes.snapshot(*user, snapshot)?,
         Work::CoordinatorSnapshot(covers, bytes) => writes.coordinator_snapshot(*covers, bytes)?,
         Work::Slates(slates, before) => writes.slates(slates, *before)?,

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
-use super::{access, erasure, fits, rows, slates};
+use super::{access, erasure, fits, models, rows, slates};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{Key, Position, Seq, UserId};
 use crate::domain::items::Item;
@@ -19,6 +19,7 @@ use crate::store::access::Change;
 use crate::store::codec::{self, JournalRow};
 use crate::store::ends::Ends;
 use crate::store::group::COORDINATOR;
+use crate::store::models::Change as ModelChange;
 use crate::store::{Outcome, Snapshot, StoreError, StoredFit, Write};
 
 const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/journal_append.sql");
@@ -245,6 +246,10 @@ impl<'c> Writes<'c> {
     pub(super) fn access(&mut self, change: &Change) -> Result<Outcome, StoreError> {
         let changed = access::apply(change, self.connection)?;
         Ok(if changed { Outcome::Stored(self.last_position()?) } else { Outcome::Refused })
+    }
+
+    pub(super) fn model(&self, change: &ModelChange) -> Result<Outcome, StoreError> {
+        models::apply(change, self.connection)
     }
 
     pub(super) fn fit(&self, fit: &StoredFit) -> Result<(), StoreError> {

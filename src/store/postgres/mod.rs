@@ -26,6 +26,7 @@ pub mod schema;
 mod session;
 mod settings;
 mod fits;
+mod models;
 mod slates;
 pub mod tls;
 mod url;
@@ -46,9 +47,10 @@ use self::reads::Reads;
 use self::session::Session;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::{Call, QUEUE, Work};
+use super::models::{Change as ModelChange, KeptModel, NewModel, Publication};
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write};
 use crate::domain::feeds::Slate;
-use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
+use crate::domain::ids::{ItemId, Key, ModelVersion, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
@@ -305,6 +307,39 @@ impl Store for Postgres {
 
     fn fits(&self, limit: u32) -> BoxFuture<'_, Result<Vec<StoredFit>, StoreError>> {
         Box::pin(self.read(fits::list(self.reads.pool.clone(), limit)))
+    }
+
+    fn save_model(&self, model: NewModel) -> BoxFuture<'_, Result<ModelVersion, StoreError>> {
+        Box::pin(async move {
+            match self.read(models::apply(self.reads.pool.clone(), ModelChange::Save(model))).await? {
+                Outcome::Stored(number) => Ok(ModelVersion(number.0)),
+                _ => Err(StoreError::Refused("a model was not stored".into())),
+            }
+        })
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<KeptModel>, StoreError>> {
+        Box::pin(self.read(models::list(self.reads.pool.clone())))
+    }
+
+    fn checkpoint(&self, version: ModelVersion) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(self.read(models::checkpoint(self.reads.pool.clone(), version)))
+    }
+
+    fn publish_model(&self, version: ModelVersion, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let outcome = self.read(models::apply(self.reads.pool.clone(), ModelChange::Publish(version, at))).await?;
+            Ok(matches!(outcome, Outcome::Stored(_)))
+        })
+    }
+
+    fn note_publication(&self, publication: Publication) -> BoxFuture<'_, Result<(), StoreError>> {
+        let note = models::apply(self.reads.pool.clone(), ModelChange::Note(publication));
+        Box::pin(async move { self.read(note).await.map(drop) })
+    }
+
+    fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>> {
+        Box::pin(self.read(models::publications(self.reads.pool.clone())))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -10,10 +10,10 @@ use super::error::{FormatError, Wrong};
 use super::source::{Files, Source, Watch};
 
 /// The longest line: room for an embedding of a few thousand numbers and a long text.
-pub(super) const LINE_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// All lines of all files.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     files: Files,
     open: Option<(Source, u64)>,
     line: Vec<u8>,
@@ -21,13 +21,13 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Lines, FormatError> {
+    pub(crate) fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Lines, FormatError> {
         let files = Files::new(paths, endings, watch)?;
         Ok(Lines { files, open: None, line: Vec::new(), finished: false })
     }
 
     /// Lets `read` look at the next line, with its file and number from 1. `None` after the last one, or after an error.
-    pub(super) fn next<T>(
+    pub(crate) fn next<T>(
         &mut self,
         read: impl FnOnce(&Path, u64, &str) -> Result<T, FormatError>,
     ) -> Option<Result<T, FormatError>> {

@@ -60,28 +60,34 @@ impl Columns {
         Ok(Columns(columns))
     }
 
-    fn name<'a>(&'a self, role: &'a str) -> &'a str {
+    /// Was it mapped by hand? Then it must be there, needed or not.
+    pub(crate) fn is_mapped(&self, role: &str) -> bool {
+        self.0.contains_key(role)
+    }
+
+    /// The name in the file of what stands for `role`.
+    pub(crate) fn name<'a>(&'a self, role: &'a str) -> &'a str {
         self.0.get(role).map_or(role, String::as_str)
     }
 }
 
 /// A column that a format knows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
-    pub(super) role: &'static str,
-    pub(super) needed: bool,
+pub(crate) struct Column {
+    pub(crate) role: &'static str,
+    pub(crate) needed: bool,
 }
 
-pub(super) const fn needed(role: &'static str) -> Column {
+pub(crate) const fn needed(role: &'static str) -> Column {
     Column { role, needed: true }
 }
 
-pub(super) const fn optional(role: &'static str) -> Column {
+pub(crate) const fn optional(role: &'static str) -> Column {
     Column { role, needed: false }
 }
 
 /// All records of all files.
-pub(super) struct Table {
+pub(crate) struct Table {
     files: Files,
     columns: Columns,
     wanted: &'static [Column],
@@ -96,12 +102,13 @@ struct Open {
     reader: csv::Reader<Guarded>,
     /// The line on which the last record that was read ended.
     line: u64,
+    header: csv::StringRecord,
     /// Per wanted column its place in the record.
     places: Vec<Option<usize>>,
 }
 
 impl Table {
-    pub(super) fn new(
+    pub(crate) fn new(
         paths: &[PathBuf],
         columns: Columns,
         wanted: &'static [Column],
@@ -112,7 +119,7 @@ impl Table {
     }
 
     /// Lets `read` look at the next record. `None` after the last one, or after an error.
-    pub(super) fn next<T>(
+    pub(crate) fn next<T>(
         &mut self,
         read: impl FnOnce(&Row<'_>) -> Result<T, FormatError>,
     ) -> Option<Result<T, FormatError>> {
@@ -172,6 +179,7 @@ impl Open {
             compression,
             reader: csv::Reader::from_reader(guarded),
             line: 1,
+            header: csv::StringRecord::new(),
             places: Vec::new(),
         };
         let header = match open.reader.headers() {
@@ -182,8 +190,7 @@ impl Open {
             let name = columns.name(column.role);
             let mut places = header.iter().enumerate().filter(|(_, found)| found.trim() == name).map(|(at, _)| at);
             let place = places.next();
-            // A name that was mapped by hand must be there, needed or not.
-            if place.is_none() && (column.needed || columns.0.contains_key(column.role)) {
+            if place.is_none() && (column.needed || columns.is_mapped(column.role)) {
                 let header = header.iter().map(|name| name.trim()).collect::<Vec<_>>().join(",");
                 let header = super::error::shortened(&header);
                 let wrong = Wrong::Missing { role: column.role, name: name.into(), header };
@@ -194,6 +201,7 @@ impl Open {
             }
             open.places.push(place);
         }
+        open.header = header;
         Ok(open)
     }
 
@@ -214,24 +222,31 @@ impl Open {
 }
 
 /// One record.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     open: &'a Open,
     record: &'a csv::StringRecord,
     wanted: &'static [Column],
     columns: &'a Columns,
-    pub(super) line: u64,
+    pub(crate) line: u64,
 }
 
 impl Row<'_> {
     /// The cell of a wanted column without surrounding blanks; `None` when the column is absent or the cell empty.
-    pub(super) fn cell(&self, role: &str) -> Option<&str> {
+    pub(crate) fn cell(&self, role: &str) -> Option<&str> {
         let column = self.wanted.iter().position(|column| column.role == role)?;
         let place = self.open.places.get(column).copied().flatten()?;
         self.record.get(place).map(str::trim).filter(|cell| !cell.is_empty())
     }
 
+    /// Name and cell of every column that is not wanted, without surrounding blanks; empty cells are left out.
+    pub(crate) fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        let header = &self.open.header;
+        let places = header.iter().zip(self.record).enumerate().filter(|(at, _)| !self.open.places.contains(&Some(*at)));
+        places.map(|(_, (name, cell))| (name.trim(), cell.trim())).filter(|(_, cell)| !cell.is_empty())
+    }
+
     /// A cell that may be empty, read by `parse`.
-    pub(super) fn maybe<T>(
+    pub(crate) fn maybe<T>(
         &self,
         role: &str,
         parse: impl FnOnce(&str) -> Result<T, Wrong>,
@@ -240,17 +255,17 @@ impl Row<'_> {
     }
 
     /// A key that must be there.
-    pub(super) fn key(&self, role: &str) -> Result<Key, FormatError> {
+    pub(crate) fn key(&self, role: &str) -> Result<Key, FormatError> {
         cells::key(self.cell(role).unwrap_or_default()).map_err(|wrong| self.error(role, wrong))
     }
 
     /// An instant that must be there.
-    pub(super) fn time(&self, role: &str, unit: TimeUnit) -> Result<Millis, FormatError> {
+    pub(crate) fn time(&self, role: &str, unit: TimeUnit) -> Result<Millis, FormatError> {
         self.read_time(self.cell(role).unwrap_or_default(), role, unit)
     }
 
     /// An instant that may be absent.
-    pub(super) fn maybe_time(&self, role: &str, unit: TimeUnit) -> Result<Option<Millis>, FormatError> {
+    pub(crate) fn maybe_time(&self, role: &str, unit: TimeUnit) -> Result<Option<Millis>, FormatError> {
         self.cell(role).map(|cell| self.read_time(cell, role, unit)).transpose()
     }
 
@@ -259,7 +274,7 @@ impl Row<'_> {
     }
 
     /// An error at this record's cell of a column.
-    pub(super) fn error(&self, role: &str, wrong: Wrong) -> FormatError {
+    pub(crate) fn error(&self, role: &str, wrong: Wrong) -> FormatError {
         FormatError::at(&self.open.path, self.line, Some(self.columns.name(role)), wrong)
     }
 }

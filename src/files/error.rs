@@ -94,11 +94,11 @@ pub enum Wrong {
 }
 
 impl FormatError {
-    pub(super) fn in_file(file: &Path, wrong: Wrong) -> FormatError {
+    pub(crate) fn in_file(file: &Path, wrong: Wrong) -> FormatError {
         FormatError { file: file.into(), line: None, column: None, wrong: Box::new(wrong) }
     }
 
-    pub(super) fn at(file: &Path, line: u64, column: Option<&str>, wrong: Wrong) -> FormatError {
+    pub(crate) fn at(file: &Path, line: u64, column: Option<&str>, wrong: Wrong) -> FormatError {
         FormatError { file: file.into(), line: Some(line), column: column.map(Into::into), wrong: Box::new(wrong) }
     }
 }
@@ -123,7 +123,7 @@ impl std::error::Error for FormatError {
 }
 
 /// The start of a value, so that a message stays readable.
-pub(super) fn shortened(value: &str) -> String {
+pub(crate) fn shortened(value: &str) -> String {
     const CHARS_MAX: usize = 40;
     let mut short: String = value.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if value.chars().nth(CHARS_MAX).is_some() {

@@ -7,27 +7,27 @@ use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::items::Embedding;
 
-pub(super) fn unexpected(found: &str, expected: impl Into<String>) -> Wrong {
+pub(crate) fn unexpected(found: &str, expected: impl Into<String>) -> Wrong {
     Wrong::Value { found: shortened(found), expected: expected.into() }
 }
 
-pub(super) fn key(text: &str) -> Result<Key, Wrong> {
+pub(crate) fn key(text: &str) -> Result<Key, Wrong> {
     Key::new(text).map_err(Wrong::Key)
 }
 
-pub(super) fn kind(text: &str) -> Result<Kind, Wrong> {
+pub(crate) fn kind(text: &str) -> Result<Kind, Wrong> {
     Kind::from_name(text).ok_or_else(|| {
         let names = Kind::ALL.map(Kind::name).join(", ");
         unexpected(text, format!("a kind of interaction ({names})"))
     })
 }
 
-pub(super) fn dwell_ms(text: &str) -> Result<u32, Wrong> {
+pub(crate) fn dwell_ms(text: &str) -> Result<u32, Wrong> {
     text.parse().map_err(|_| unexpected(text, "a duration in whole milliseconds"))
 }
 
 /// A JSON array, or numbers with blanks between them. Without a `dim` any length will do.
-pub(super) fn embedding(text: &str, dim: Option<usize>) -> Result<Embedding, Wrong> {
+pub(crate) fn embedding(text: &str, dim: Option<usize>) -> Result<Embedding, Wrong> {
     let expected = "an embedding: a JSON array of numbers, or numbers with blanks between them";
     let numbers: Vec<f32> = if text.starts_with('[') {
         serde_json::from_str(text).map_err(|_| unexpected(text, expected))?
@@ -40,7 +40,7 @@ pub(super) fn embedding(text: &str, dim: Option<usize>) -> Result<Embedding, Wro
 }
 
 /// The `N` cells of a line, without surrounding blanks; or how many there are.
-pub(super) fn parted<const N: usize>(text: &str, by: char) -> Result<[&str; N], usize> {
+pub(crate) fn parted<const N: usize>(text: &str, by: char) -> Result<[&str; N], usize> {
     let mut cells = [""; N];
     let mut count = 0;
     for cell in text.split(by) {

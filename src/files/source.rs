@@ -26,7 +26,7 @@ pub type Watch = Box<dyn FnMut(Progress) + Send>;
 const STEP_BYTES: u64 = 256 * 1024;
 
 /// The files of one call, opened one after the other.
-pub(super) struct Files {
+pub(crate) struct Files {
     waiting: std::vec::IntoIter<PathBuf>,
     read: Arc<AtomicU64>,
     total: u64,
@@ -36,7 +36,7 @@ pub(super) struct Files {
 
 impl Files {
     /// A path that is a folder stands for its files with one of these endings (before `.gz` or `.zst`), by name.
-    pub(super) fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Files, FormatError> {
+    pub(crate) fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Files, FormatError> {
         let mut files = Vec::new();
         for path in paths {
             let unreadable = |error| FormatError::in_file(path, Wrong::Read(error));
@@ -70,13 +70,13 @@ impl Files {
     }
 
     /// The next file, decompressed.
-    pub(super) fn next(&mut self) -> Option<Result<Source, FormatError>> {
+    pub(crate) fn next(&mut self) -> Option<Result<Source, FormatError>> {
         let path = self.waiting.next()?;
         Some(Source::open(path, self.read.clone()))
     }
 
     /// Tells the watch when enough has been read since the last time, or `always`.
-    pub(super) fn tell(&mut self, always: bool) {
+    pub(crate) fn tell(&mut self, always: bool) {
         let Some(watch) = &mut self.watch else { return };
         let read = self.read.load(Ordering::Relaxed);
         if always || read >= self.told + STEP_BYTES {
@@ -88,9 +88,9 @@ impl Files {
 }
 
 /// One open file.
-pub(super) struct Source {
-    pub(super) path: PathBuf,
-    pub(super) reader: Box<dyn BufRead + Send>,
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    pub(crate) reader: Box<dyn BufRead + Send>,
     compression: Option<&'static str>,
 }
 
@@ -115,17 +115,17 @@ impl Source {
     }
 
     /// What a failed read of this file means.
-    pub(super) fn broken(&self, error: io::Error) -> Wrong {
+    pub(crate) fn broken(&self, error: io::Error) -> Wrong {
         broken(self.compression, error)
     }
 
     /// See [`Source::broken`], for when the reader has moved elsewhere.
-    pub(super) fn compression(&self) -> Option<&'static str> {
+    pub(crate) fn compression(&self) -> Option<&'static str> {
         self.compression
     }
 }
 
-pub(super) fn broken(compression: Option<&'static str>, error: io::Error) -> Wrong {
+pub(crate) fn broken(compression: Option<&'static str>, error: io::Error) -> Wrong {
     match compression {
         // The decoders' errors come without an operating system code.
         Some(name) if error.raw_os_error().is_none() => Wrong::Compression(name, error),
@@ -145,7 +145,7 @@ fn compression(path: &Path) -> Option<&'static str> {
 }
 
 /// The file's name without folder and without `.gz` or `.zst`.
-pub(super) fn plain_name(path: &Path) -> Option<&str> {
+pub(crate) fn plain_name(path: &Path) -> Option<&str> {
     let name = if compression(path).is_some() { path.file_stem() } else { path.file_name() };
     name?.to_str()
 }

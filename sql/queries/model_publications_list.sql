@@ -1,0 +1,3 @@
+-- Which model served from when on, in order.
+-- Columns: version bigint, at timestamptz.
+SELECT version, at FROM model_publications ORDER BY number

@@ -1,0 +1,14 @@
+-- Forgets models: of those that were published all but the last $1, of the others all but the newest $2.
+-- $1 published bigint, $2 unpublished bigint.
+DELETE FROM models
+WHERE version NOT IN (
+    SELECT version FROM (
+        SELECT version FROM model_publications GROUP BY version ORDER BY MAX(number) DESC LIMIT $1
+    ) AS published
+)
+AND version NOT IN (
+    SELECT version FROM (
+        SELECT version FROM models WHERE version NOT IN (SELECT version FROM model_publications)
+        ORDER BY version DESC LIMIT $2
+    ) AS unpublished
+)

@@ -1,0 +1,359 @@
+//! Two-tower models: how a checkpoint comes to serve, and how it goes.
+//!
+//! Invariant: one swap at a time. All that takes long (reading a checkpoint, the vectors of all items) is done beside the
+//! threads that serve; what the coordinator does then is one exchange of pointers. A model serves here only once the
+//! store says that it is published, and what the store says is followed: whoever publishes elsewhere is heard within
+//! [`LOOK_EVERY`]. A checkpoint that cannot serve is refused before it is stored.
+//! Absent on purpose: what is in a checkpoint ([`ReadModel`] knows), training.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, oneshot};
+
+use super::coordinator::messages::Install;
+use super::inside::Inside;
+use super::server::{Server, from_store};
+use crate::domain::ids::ModelVersion;
+use crate::domain::time::Millis;
+use crate::engine::coordinator::CoordinatorState;
+use crate::engine::simd::dot;
+use crate::engine::tower::{ItemFacts, Sign, Step, Tower, TwoTower};
+use crate::engine::world::World;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+use crate::store::models::{self, KeptModel, NewModel, Publication};
+use crate::store::{Store, StoreError};
+
+pub use crate::store::models::CHECKPOINT_BYTES_MAX;
+
+/// How often the store is asked whether another model was published.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A checkpoint that was read.
+pub struct Reading {
+    /// Ready to be used.
+    pub model: Arc<dyn TwoTower>,
+    /// What is told of it: a JSON object as text.
+    pub summary: String,
+}
+
+/// Turns checkpoints into models.
+pub trait ReadModel: Send + Sync + 'static {
+    /// The model of a checkpoint, under this version, for embeddings of `dim` numbers. Takes a while: never on a thread
+    /// that serves.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people; of another embedding size, both numbers.
+    fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, String>;
+}
+
+/// What a server needs to change its model.
+pub(super) struct Models {
+    reader: Arc<dyn ReadModel>,
+    /// Held from reading a checkpoint until it serves.
+    swap: Mutex<()>,
+}
+
+impl Models {
+    pub(super) fn new(reader: Arc<dyn ReadModel>) -> Models {
+        Models { reader, swap: Mutex::new(()) }
+    }
+
+    pub(super) fn reader(&self) -> Arc<dyn ReadModel> {
+        self.reader.clone()
+    }
+}
+
+/// A model as it is listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedModel {
+    /// As it is kept.
+    pub kept: KeptModel,
+    /// Since when it last served; `None`: never.
+    pub published: Option<Millis>,
+    /// It is the one that is published.
+    pub serves: bool,
+}
+
+/// All models that a store keeps, newest first.
+///
+/// # Errors
+/// What the store says.
+pub async fn list(store: &dyn Store) -> Result<Vec<ListedModel>, StoreError> {
+    let publications = store.publications().await?;
+    let current = publications.last().map(|last| last.version);
+    let listed = |kept: KeptModel| {
+        let published = publications.iter().rev().find(|one| one.version == kept.version).map(|one| one.at);
+        ListedModel { serves: current == Some(kept.version), published, kept }
+    };
+    Ok(store.models().await?.into_iter().rev().map(listed).collect())
+}
+
+/// Why a model was not kept or published.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No model of this version is kept.
+    #[error("there is no model {}: `eddyline model list` says which are kept", .0.0)]
+    Unknown(ModelVersion),
+    /// No model was published before the one that serves.
+    #[error("no model was published before the one that serves: name the version to go back to")]
+    NothingBefore,
+    /// It cannot serve here.
+    #[error("this checkpoint cannot serve here: {0}")]
+    Unfit(String),
+    /// It was not read or stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads a checkpoint for trial and keeps it.
+///
+/// # Errors
+/// [`ModelError::Unfit`], or what the store says.
+pub async fn keep(
+    store: &dyn Store,
+    reader: Arc<dyn ReadModel>,
+    checkpoint: Vec<u8>,
+    dim: usize,
+    now: Millis,
+) -> Result<ModelVersion, ModelError> {
+    let most = CHECKPOINT_BYTES_MAX;
+    if checkpoint.len() > most {
+        return Err(ModelError::Unfit(format!("it has {} bytes, at most {most} are taken", checkpoint.len())));
+    }
+    let (checkpoint, reading) = beside(move || {
+        let reading = reader.read(&checkpoint, ModelVersion(0), dim).and_then(|reading| try_out(reading, dim));
+        (checkpoint, reading)
+    })
+    .await?;
+    let summary = reading.map_err(ModelError::Unfit)?.summary;
+    Ok(store.save_model(NewModel { version: None, created: now, summary, checkpoint }).await?)
+}
+
+/// Asks a model about an item and a person, before anybody depends on it.
+fn try_out(reading: Reading, dim: usize) -> Result<Reading, String> {
+    let embedding = vec![1.0 / (dim.max(1) as f32).sqrt(); dim];
+    let item = reading.model.item(&ItemFacts { embedding: &embedding, text: "a text", ..ItemFacts::default() });
+    let steps = [Step { item: &item, sign: Sign::Positive, at: Millis(0) }];
+    let person = reading.model.person(Some("{}"), &steps, Millis(1_000));
+    let numbers = item.iter().chain(&person).copied().chain([reading.model.log_odds(dot(&item, &person))]);
+    if numbers.into_iter().all(f32::is_finite) { Ok(reading) } else { Err("it answers with what is no number".into()) }
+}
+
+/// The version to go back to: this one, or the one before that which serves.
+///
+/// # Errors
+/// [`ModelError::NothingBefore`], or what the store says.
+pub async fn way_back(store: &dyn Store, version: Option<ModelVersion>) -> Result<ModelVersion, ModelError> {
+    match version {
+        Some(version) => Ok(version),
+        None => models::before(&store.publications().await?).ok_or(ModelError::NothingBefore),
+    }
+}
+
+/// Publishes a model in a store in which nobody serves, or beside a server, which hears of it by itself.
+///
+/// # Errors
+/// [`ModelError::Unknown`], [`ModelError::Unfit`], or what the store says.
+pub async fn publish(
+    store: &dyn Store,
+    reader: Arc<dyn ReadModel>,
+    version: ModelVersion,
+    dim: usize,
+    now: Millis,
+) -> Result<(), ModelError> {
+    read(store, reader, version, dim).await?;
+    if store.publish_model(version, now).await? { Ok(()) } else { Err(ModelError::Unknown(version)) }
+}
+
+async fn read(
+    store: &dyn Store,
+    reader: Arc<dyn ReadModel>,
+    version: ModelVersion,
+    dim: usize,
+) -> Result<Arc<dyn TwoTower>, ModelError> {
+    let checkpoint = store.checkpoint(version).await?.ok_or(ModelError::Unknown(version))?;
+    let reading = beside(move || reader.read(&checkpoint, version, dim)).await?;
+    Ok(reading.map_err(ModelError::Unfit)?.model)
+}
+
+/// Runs what takes long away from all who serve.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ModelError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| ModelError::Unfit("reading it failed, see the log".into()))
+}
+
+/// Before anybody is served: takes up the published model. One that cannot be read any more is left out, and said: without a
+/// model a server is better than none.
+///
+/// # Errors
+/// What the store says.
+pub async fn take_up(
+    store: &dyn Store,
+    reader: &Arc<dyn ReadModel>,
+    state: &mut CoordinatorState,
+) -> Result<(), StoreError> {
+    let Some(Publication { version, .. }) = store.publications().await?.last().copied() else { return Ok(()) };
+    match read(store, reader.clone(), version, state.world().dim()).await {
+        Ok(model) => state.put_tower(model),
+        Err(ModelError::Store(error)) => return Err(error),
+        Err(error) => tracing::error!(%error, version = version.0, "the published model is left out"),
+    }
+    Ok(())
+}
+
+/// Follows what is published elsewhere, for as long as the server runs.
+pub(super) async fn watch(inside: Arc<Inside>) {
+    let mut refused = None;
+    while !inside.is_closing() {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let publications = match inside.store.publications().await {
+            Ok(publications) => publications,
+            Err(error) => {
+                tracing::debug!(%error, "it is not known which model is published");
+                continue;
+            }
+        };
+        let Some(Publication { version, .. }) = publications.last().copied() else { continue };
+        if inside.model() == Some(version) || refused == Some(version) {
+            continue;
+        }
+        let _one = inside.models.swap.lock().await;
+        // Somebody may have published meanwhile, here: the next look tells.
+        match inside.vectors(version).await {
+            Ok((tower, of)) if inside.is_published(version).await => inside.install(tower, of).await,
+            Ok(_) => {}
+            Err(ModelError::Store(error)) => tracing::warn!(%error, "the published model was not read: trying again"),
+            Err(error) => {
+                tracing::error!(%error, version = version.0, "the published model is left out");
+                refused = Some(version);
+            }
+        }
+    }
+}
+
+impl Inside {
+    /// The model that serves here.
+    fn model(&self) -> Option<ModelVersion> {
+        self.world.load().tower().map(|tower| tower.version())
+    }
+
+    async fn is_published(&self, version: ModelVersion) -> bool {
+        let publications = self.store.publications().await;
+        publications.is_ok_and(|list| list.last().is_some_and(|last| last.version == version))
+    }
+
+    /// The vectors of all items by a stored model, and the world that they were made of.
+    async fn vectors(&self, version: ModelVersion) -> Result<(Box<Tower>, Arc<World>), ModelError> {
+        let reader = self.models.reader.clone();
+        let model = read(&*self.store, reader, version, self.embedder.dim()).await?;
+        let of = self.world.load_full();
+        beside(move || (Box::new(of.tower_by(model)), of)).await
+    }
+
+    /// Serves by these vectors from now on.
+    async fn install(&self, tower: Box<Tower>, of: Arc<World>) {
+        let version = tower.version();
+        let Some(coordinator) = self.coordinator.get() else { return };
+        let (done, wait) = oneshot::channel();
+        // A few in a server's life, one at a time.
+        coordinator.do_send(Install { tower, of, done });
+        if wait.await.is_ok() {
+            tracing::info!(version = version.0, "another model serves");
+        }
+    }
+}
+
+impl Server {
+    /// The model that serves here now.
+    #[must_use]
+    pub fn model_version(&self) -> Option<ModelVersion> {
+        self.inside.model()
+    }
+
+    /// All models that are kept, newest first.
+    ///
+    /// # Errors
+    /// Busy while the store cannot answer.
+    pub async fn models(&self) -> Result<Vec<ListedModel>, Refusal> {
+        list(&*self.inside.store).await.map_err(from_store)
+    }
+
+    /// Keeps a checkpoint, which does not serve yet.
+    ///
+    /// # Errors
+    /// What is wrong with it, or busy while the store cannot answer.
+    pub async fn put_model(&self, checkpoint: Vec<u8>) -> Result<ModelVersion, Refusal> {
+        let (store, reader) = (&*self.inside.store, self.inside.models.reader.clone());
+        keep(store, reader, checkpoint, self.dim(), self.inside.clock.now()).await.map_err(refusal)
+    }
+
+    /// From now on this model serves; answers when it does.
+    ///
+    /// # Errors
+    /// That there is no such model, or it cannot serve; busy while the store cannot answer.
+    pub async fn publish_model(&self, version: ModelVersion) -> Result<(), Refusal> {
+        let inside = &self.inside;
+        let _one = inside.models.swap.lock().await;
+        let made = match inside.model() {
+            Some(serving) if serving == version => None,
+            _ => Some(inside.vectors(version).await.map_err(refusal)?),
+        };
+        if !inside.store.publish_model(version, inside.clock.now()).await.map_err(from_store)? {
+            return Err(refusal(ModelError::Unknown(version)));
+        }
+        if let Some((tower, of)) = made {
+            inside.install(tower, of).await;
+        }
+        Ok(())
+    }
+
+    /// Goes back to this model, or to the one that served before; says which.
+    ///
+    /// # Errors
+    /// That there is none; busy while the store cannot answer.
+    pub async fn roll_back(&self, version: Option<ModelVersion>) -> Result<ModelVersion, Refusal> {
+        let version = way_back(&*self.inside.store, version).await.map_err(refusal)?;
+        self.publish_model(version).await?;
+        Ok(version)
+    }
+}
+
+/// The world as it was at an instant, scored by the model that served then. Says which one did when it is not kept any
+/// more: then the one that serves now stands in for it.
+///
+/// # Errors
+/// What the store says.
+pub async fn as_of(
+    store: &dyn Store,
+    reader: Arc<dyn ReadModel>,
+    then: World,
+    at: Millis,
+) -> Result<(World, Option<ModelVersion>), StoreError> {
+    let version = models::at(&store.publications().await?, at);
+    let Some(version) = version else { return Ok((then.with_tower(None), None)) };
+    if then.tower().is_some_and(|tower| tower.version() == version) {
+        return Ok((then, None));
+    }
+    match read(store, reader, version, then.dim()).await {
+        Ok(model) => {
+            let made = beside(move || {
+                let tower = Arc::new(then.tower_by(model));
+                then.with_tower(Some(tower))
+            });
+            made.await.map(|then| (then, None)).map_err(|error| StoreError::Unavailable(error.to_string()))
+        }
+        Err(ModelError::Store(error)) => Err(error),
+        Err(_) => Ok((then, Some(version))),
+    }
+}
+
+fn refusal(error: ModelError) -> Refusal {
+    match error {
+        ModelError::Unknown(_) => Refusal::field(Code::UnknownModel, "version", error.to_string()),
+        ModelError::NothingBefore => Refusal::field(Code::Conflict, "version", error.to_string()),
+        ModelError::Unfit(_) => Refusal::new(Code::UnfitModel, error.to_string()),
+        ModelError::Store(error) => from_store(error),
+    }
+}

@@ -1,0 +1,266 @@
+//! A person as the two-tower model sees them: one vector, made of who they are and what they did last.
+//!
+//! Invariant: what is kept equals what would be computed afresh, since time is rounded before the model hears of it; a
+//! vector that was made by another version, of another history, or of other attributes is never handed out.
+//! Absent on purpose: anything that was learned. A portrait is no part of a state: it is not saved, and two states are
+//! equal whatever was looked at.
+
+use std::sync::Arc;
+
+use crate::domain::ids::{ModelVersion, Seq};
+use crate::domain::time::{MINUTE_MS, Millis, SECOND_MS};
+use crate::engine::tower::{Sign, Step, TOWER_HISTORY_MAX, Tower, TowerVector};
+use crate::engine::user::Past;
+
+/// Time since somebody's last step is told to a model in steps of an eighth of it, within these.
+const STEP_MS_MIN: i64 = SECOND_MS;
+const STEP_MS_MAX: i64 = 10 * MINUTE_MS;
+
+/// What somebody looked like, and all that it was made of.
+#[derive(Clone, Debug)]
+struct Kept {
+    version: ModelVersion,
+    revised: u64,
+    seq: Seq,
+    at: Millis,
+    vector: TowerVector,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Portrait {
+    attributes: Option<Arc<str>>,
+    kept: Option<Box<Kept>>,
+}
+
+/// See the module: nothing of it was learned.
+impl PartialEq for Portrait {
+    fn eq(&self, _: &Portrait) -> bool {
+        true
+    }
+}
+
+impl Portrait {
+    /// Who they are: a JSON object as text.
+    pub fn set_attributes(&mut self, attributes: Option<Arc<str>>) {
+        if self.attributes != attributes {
+            *self = Portrait { attributes, kept: None };
+        }
+    }
+
+    /// The same.
+    #[must_use]
+    pub fn attributes(&self) -> Option<&Arc<str>> {
+        self.attributes.as_ref()
+    }
+
+    /// The vector at `now` of somebody whose `history`, oldest first, ends with entry `seq`.
+    #[must_use]
+    pub fn vector<'a>(
+        &self,
+        tower: &Tower,
+        seq: Seq,
+        history: impl DoubleEndedIterator<Item = &'a Past> + Clone,
+        now: Millis,
+    ) -> TowerVector {
+        let at = rounded(now, history.clone().map(|past| past.at).max());
+        match &self.kept {
+            Some(kept) if kept.is(tower, seq, at) => kept.vector,
+            _ => self.draw(tower, history, at),
+        }
+    }
+
+    /// Computes and keeps that vector, unless it is kept.
+    pub fn look<'a>(
+        &mut self,
+        tower: &Tower,
+        seq: Seq,
+        history: impl DoubleEndedIterator<Item = &'a Past> + Clone,
+        now: Millis,
+    ) {
+        let at = rounded(now, history.clone().map(|past| past.at).max());
+        if self.kept.as_ref().is_none_or(|kept| !kept.is(tower, seq, at)) {
+            let vector = self.draw(tower, history, at);
+            let (version, revised) = (tower.version(), tower.revised());
+            self.kept = Some(Box::new(Kept { version, revised, seq, at, vector }));
+        }
+    }
+
+    fn draw<'a>(&self, tower: &Tower, history: impl DoubleEndedIterator<Item = &'a Past>, at: Millis) -> TowerVector {
+        let steps = steps(tower, history, tower.model().history().min(TOWER_HISTORY_MAX));
+        tower.model().person(self.attributes.as_deref(), &steps, at)
+    }
+}
+
+impl Kept {
+    fn is(&self, tower: &Tower, seq: Seq, at: Millis) -> bool {
+        (self.version, self.revised, self.seq, self.at) == (tower.version(), tower.revised(), seq, at)
+    }
+}
+
+/// The last `most` items that somebody met, oldest first. What they did with one item in a row is one step: at the time of
+/// the last thing they did, with the last opinion they gave.
+fn steps<'a, 't>(tower: &'t Tower, history: impl DoubleEndedIterator<Item = &'a Past>, most: usize) -> Vec<Step<'t>> {
+    let mut steps: Vec<Step<'t>> = Vec::with_capacity(most);
+    let mut newest = None;
+    for past in history.rev() {
+        let full = steps.len() == most;
+        match steps.last_mut().filter(|_| newest == Some(past.item)) {
+            Some(step) if step.sign == Sign::Neutral => step.sign = past.sign,
+            Some(_) => {}
+            None if full => break,
+            None => {
+                let Some(item) = tower.item(past.item) else { continue };
+                newest = Some(past.item);
+                steps.push(Step { item, sign: past.sign, at: past.at });
+            }
+        }
+    }
+    steps.reverse();
+    steps
+}
+
+/// `now`, rounded down to a time after the `last` step that tells an eighth more from an eighth less: a feed that is made
+/// again a moment later costs no inference. Never before the last step.
+fn rounded(now: Millis, last: Option<Millis>) -> Millis {
+    let from = last.unwrap_or_default();
+    let gap = now.since(from);
+    let step = match last {
+        Some(_) => (gap / 8).max(1).ilog2(),
+        None => i64::MAX.ilog2(),
+    };
+    let step = (1_i64 << step).clamp(STEP_MS_MIN, STEP_MS_MAX);
+    from.plus(gap - gap % step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::ItemId;
+    use crate::domain::interactions::Kind;
+    use crate::engine::tower::{ItemFacts, TOWER_DIM, TwoTower};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Says what it was asked: how many steps, their signs, when, and how long the attributes are.
+    #[derive(Debug, Default)]
+    struct Witness(u64, AtomicUsize);
+
+    impl TwoTower for Witness {
+        fn version(&self) -> ModelVersion {
+            ModelVersion(self.0)
+        }
+        fn history(&self) -> usize {
+            3
+        }
+        fn item(&self, item: &ItemFacts<'_>) -> TowerVector {
+            [item.text.len() as f32; TOWER_DIM]
+        }
+        fn person(&self, attributes: Option<&str>, history: &[Step<'_>], now: Millis) -> TowerVector {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            let mut vector = [0.0; TOWER_DIM];
+            vector[0] = attributes.map_or(0.0, |text| text.len() as f32);
+            vector[1] = now.0 as f32;
+            for (place, step) in history.iter().enumerate() {
+                vector[2 + 3 * place] = step.item[0];
+                vector[3 + 3 * place] = f32::from(step.sign as u8);
+                vector[4 + 3 * place] = step.at.0 as f32;
+            }
+            vector
+        }
+        fn log_odds(&self, dot: f32) -> f32 {
+            dot
+        }
+    }
+
+    fn past(item: u32, sign: Sign, at: i64) -> Past {
+        Past { item: ItemId(item), kind: Kind::View, sign, at: Millis(at) }
+    }
+
+    fn tower(model: Arc<Witness>) -> Tower {
+        let mut tower = Tower::new(model);
+        for item in 0..10 {
+            let text = "x".repeat(item as usize + 1);
+            tower.put(ItemId(item), &ItemFacts { text: &text, ..ItemFacts::default() });
+        }
+        tower
+    }
+
+    /// The last items, oldest first; what was done with one item in a row is one step with the last opinion given.
+    #[test]
+    fn steps_are_items_with_the_last_opinion() {
+        use Sign::{Negative, Neutral, Positive};
+        let tower = tower(Arc::default());
+        let told = |history: &[Past]| -> Vec<(f32, Sign, i64)> {
+            steps(&tower, history.iter(), 3).iter().map(|step| (step.item[0], step.sign, step.at.0)).collect()
+        };
+        for (name, history, expected) in [
+            ("nothing", vec![], vec![]),
+            ("seen, then liked", vec![past(0, Neutral, 1), past(0, Positive, 2)], vec![(1.0, Positive, 2)]),
+            ("liked, then seen", vec![past(0, Positive, 1), past(0, Neutral, 2)], vec![(1.0, Positive, 2)]),
+            ("liked, then hidden", vec![past(0, Positive, 1), past(0, Negative, 2)], vec![(1.0, Negative, 2)]),
+            (
+                "back again later",
+                vec![past(0, Positive, 1), past(1, Neutral, 2), past(0, Neutral, 3)],
+                vec![(1.0, Positive, 1), (2.0, Neutral, 2), (1.0, Neutral, 3)],
+            ),
+            (
+                "the last three",
+                (0..6)
+                    .flat_map(|n| [past(n, Neutral, 2 * i64::from(n)), past(n, Positive, 2 * i64::from(n) + 1)])
+                    .collect(),
+                vec![(4.0, Positive, 7), (5.0, Positive, 9), (6.0, Positive, 11)],
+            ),
+            ("an item without a vector", vec![past(0, Neutral, 1), past(77, Neutral, 2)], vec![(1.0, Neutral, 1)]),
+        ] {
+            assert_eq!(told(&history), expected, "{name}");
+        }
+    }
+
+    /// Time is told to within an eighth of what went by since the last step, and never from before it.
+    #[test]
+    fn time_is_rounded_to_an_eighth() {
+        for gap in [0, 1, 999, 8_000, 60_000, 3_600_000, 86_400_000, 86_400_000 * 30] {
+            let (last, now) = (Millis(1_000_003), Millis(1_000_003 + gap));
+            let at = rounded(now, Some(last));
+            let off = now.since(at);
+            assert!(at >= last && at <= now, "{gap}");
+            assert!(off < STEP_MS_MIN || (off <= gap / 8 && off < STEP_MS_MAX), "{gap}: off by {off}");
+        }
+        assert_eq!(rounded(Millis(5), Some(Millis(9))), Millis(9), "a step from the future");
+        assert_eq!(rounded(Millis(1_234_567), None), Millis(1_200_000));
+    }
+
+    /// What is kept costs nothing and is the same; another version, history, attribute, item or time is looked at afresh.
+    #[test]
+    fn what_is_kept_is_what_would_be_computed() {
+        let model = Arc::new(Witness(1, AtomicUsize::new(0)));
+        let mut tower = tower(model.clone());
+        let history = vec![past(1, Sign::Positive, 1_000), past(2, Sign::Neutral, 2_000)];
+        let mut portrait = Portrait::default();
+        let mut looks = 0;
+        let mut same =
+            |portrait: &mut Portrait, tower: &Tower, model: &Witness, seq: u64, now: i64, fresh: bool, what: &str| {
+                let before = model.1.load(Ordering::Relaxed);
+                portrait.look(tower, Seq(seq), history.iter(), Millis(now));
+                assert_eq!(model.1.load(Ordering::Relaxed) - before, usize::from(fresh), "{what}");
+                looks += 1;
+                let kept = portrait.vector(tower, Seq(seq), history.iter(), Millis(now));
+                let bare = Portrait { attributes: portrait.attributes.clone(), kept: None };
+                assert_eq!(kept, bare.vector(tower, Seq(seq), history.iter(), Millis(now)), "{what}");
+            };
+        same(&mut portrait, &tower, &model, 1, 50_000, true, "first");
+        same(&mut portrait, &tower, &model, 1, 50_001, false, "a moment later");
+        same(&mut portrait, &tower, &model, 1, 90_000, true, "much later");
+        same(&mut portrait, &tower, &model, 2, 90_000, true, "one entry more");
+        portrait.set_attributes(Some("{}".into()));
+        same(&mut portrait, &tower, &model, 2, 90_000, true, "with attributes");
+        portrait.set_attributes(Some("{}".into()));
+        same(&mut portrait, &tower, &model, 2, 90_000, false, "with the same attributes");
+        tower.put(ItemId(2), &ItemFacts { text: "revised", ..ItemFacts::default() });
+        same(&mut portrait, &tower, &model, 2, 90_000, true, "an item was revised");
+        let next = Arc::new(Witness(2, AtomicUsize::new(0)));
+        let tower = self::tower(next.clone());
+        same(&mut portrait, &tower, &next, 2, 90_000, true, "another version");
+        assert_eq!(looks, 8);
+    }
+}

@@ -1,0 +1,89 @@
+//! Two-tower models over HTTP: which are kept, one more, which one serves.
+//!
+//! Invariant: for services only. A checkpoint that cannot serve here is refused before it is stored; whoever is told that
+//! a model is published is served by it from the next request on. Absent on purpose: training, and what a checkpoint holds.
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use crate::actors::models::ListedModel;
+use crate::domain::ids::ModelVersion;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+use super::super::body;
+use super::super::call::Call;
+use super::super::errors::Answer;
+use super::found;
+
+fn view(model: &ListedModel) -> Value {
+    let ListedModel { kept, published, serves } = model;
+    let mut view = json!({
+        "version": kept.version,
+        "created": kept.created,
+        "serves": serves,
+        "bytes": kept.bytes,
+        // It was checked when it came.
+        "summary": serde_json::from_str::<Value>(&kept.summary).unwrap_or_default(),
+    });
+    if let Some(published) = published {
+        view["published"] = json!(published);
+    }
+    view
+}
+
+/// `GET /v1/models`: those that are kept, newest first.
+///
+/// # Errors
+/// `busy` while the store cannot answer.
+pub async fn list(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    call.query(&[])?;
+    let models = call.server().models().await?;
+    found(&json!({"models": models.iter().map(view).collect::<Vec<_>>()}))
+}
+
+/// `POST /v1/models?publish=`: 201; a checkpoint is kept, and serves at once when that is asked for.
+///
+/// # Errors
+/// `unsupported_media`, `too_large`, `unfit_model`: nothing was kept.
+pub async fn create(call: Call, payload: web::Payload) -> Answer {
+    call.subject().must_be_service()?;
+    let publish = call.query(&["publish"])?.flag("publish")?;
+    let checkpoint = body::checkpoint(call.headers(), payload).await?;
+    let version = call.server().put_model(checkpoint.to_vec()).await?;
+    drop(checkpoint);
+    if publish {
+        call.server().publish_model(version).await?;
+    }
+    Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(json!({"version": version})))
+}
+
+/// `POST /v1/models/{version}/publish`: it serves from now on.
+///
+/// # Errors
+/// `unknown_model`, `unfit_model`: nothing has changed.
+pub async fn publish(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    call.query(&[])?;
+    let version = version("version", call.key("version")?.as_str())?;
+    call.server().publish_model(version).await?;
+    found(&json!({"version": version}))
+}
+
+/// `POST /v1/models/rollback?version=`: that one serves from now on, or the one before.
+///
+/// # Errors
+/// `unknown_model`; `conflict` when there is none before: nothing has changed.
+pub async fn rollback(call: Call) -> Answer {
+    call.subject().must_be_service()?;
+    let query = call.query(&["version"])?;
+    let wanted = query.text("version").map(|text| version("version", text)).transpose()?;
+    let version = call.server().roll_back(wanted).await?;
+    found(&json!({"version": version}))
+}
+
+fn version(field: &str, text: &str) -> Result<ModelVersion, Refusal> {
+    let number = text.parse().ok().filter(|number| *number <= i64::MAX as u64);
+    number.map(ModelVersion).ok_or_else(|| Refusal::field(Code::BadField, field, "must be the number of a model"))
+}

@@ -1,0 +1,196 @@
+//! Rows of three tables become [`Tables`].
+//!
+//! Invariant: an id stands for one person, and one post; rows of the feed end up sorted by time, ties in the order in which
+//! they came. Who or what the feed names and no table describes is there with nothing but the id.
+
+use std::collections::HashMap;
+
+use super::record::Record;
+use super::{Options, TablesError};
+use crate::domain::ids::Key;
+use crate::domain::items::Item;
+use crate::files::cells::unexpected;
+use crate::files::table::{Column, needed, optional};
+use crate::files::time::TimeUnit;
+use crate::tables::{Action, PersonRow, PostRow, Tables};
+
+/// What is read of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) columns: &'static [Column],
+    /// Are all other columns read, too?
+    pub(super) keeps_others: bool,
+}
+
+/// `user_data`: other columns are attributes.
+pub(super) const PEOPLE: Shape = Shape { columns: &[needed("user_id")], keeps_others: true };
+/// `post_text_df`: others that hold numbers are kept.
+pub(super) const POSTS: Shape = Shape {
+    columns: &[needed("post_id"), optional("text"), optional("topic"), optional("embedding")],
+    keeps_others: true,
+};
+/// `feed_data`.
+pub(super) const FEED: Shape = Shape {
+    columns: &[needed("timestamp"), needed("user_id"), needed("post_id"), needed("action"), needed("target")],
+    keeps_others: false,
+};
+
+/// More rows than a place in them can count.
+const ROWS_MAX: usize = u32::MAX as usize;
+
+pub(super) struct Builder<'a> {
+    unit: TimeUnit,
+    tables: Tables,
+    people: HashMap<Key, u32>,
+    posts: HashMap<Key, u32>,
+    dim: Option<usize>,
+    rows: u64,
+    text: String,
+    watch: &'a mut dyn FnMut(u64),
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(options: &Options, watch: &'a mut dyn FnMut(u64)) -> Builder<'a> {
+        Builder {
+            unit: options.unit,
+            tables: Tables::default(),
+            people: HashMap::new(),
+            posts: HashMap::new(),
+            dim: options.dim,
+            rows: 0,
+            text: String::new(),
+            watch,
+        }
+    }
+
+    fn tell(&mut self) {
+        self.rows += 1;
+        if self.rows.is_multiple_of(4_096) {
+            (self.watch)(self.rows);
+        }
+    }
+
+    /// A row of `user_data`.
+    pub(super) fn person(&mut self, row: &dyn Record) -> Result<(), TablesError> {
+        let key = row.key("user_id", row.key_text("user_id", &mut self.text)?)?;
+        let mut attributes = serde_json::Map::new();
+        row.others(&mut |name, value| {
+            if let Some(value) = value.json().filter(|_| !is_row_number(name)) {
+                attributes.insert(name.to_owned(), value);
+            }
+        });
+        let attributes = serde_json::Value::Object(attributes).to_string();
+        let place = self.tables.people.len() as u32;
+        if self.people.insert(key.clone(), place).is_some() {
+            return Err(row.wrong("user_id", unexpected(key.as_str(), "new: an earlier row has the same id")));
+        }
+        self.tables.people.push(PersonRow { key, attributes: Some(attributes) });
+        self.tell();
+        Ok(())
+    }
+
+    /// A row of `post_text_df`.
+    pub(super) fn post(&mut self, row: &dyn Record) -> Result<(), TablesError> {
+        let key = row.key("post_id", row.key_text("post_id", &mut self.text)?)?;
+        let text = row.value("text").written();
+        if text.len() > Item::TEXT_BYTES_MAX {
+            let expected = format!("a text of at most {} bytes", Item::TEXT_BYTES_MAX);
+            return Err(row.wrong("text", unexpected(&text, expected)));
+        }
+        let topic = row.value("topic").written();
+        let topic = if topic.is_empty() { None } else { Some(row.key("topic", &topic)?) };
+        let embedding = row.vector("embedding", self.dim)?;
+        self.dim = self.dim.or(embedding.as_ref().map(Vec::len));
+        let mut numbers = Vec::new();
+        row.others(&mut |name, value| {
+            if let Some(number) = value.number().filter(|_| !is_row_number(name)) {
+                numbers.push((name.to_owned(), number as f32));
+            }
+        });
+        let place = self.tables.posts.len() as u32;
+        if self.posts.insert(key.clone(), place).is_some() {
+            return Err(row.wrong("post_id", unexpected(key.as_str(), "new: an earlier row has the same id")));
+        }
+        self.tables.posts.push(PostRow { key, text, topic, numbers, embedding });
+        self.tell();
+        Ok(())
+    }
+
+    /// A row of `feed_data`.
+    pub(super) fn row(&mut self, row: &dyn Record) -> Result<(), TablesError> {
+        let at = row.time("timestamp", self.unit)?;
+        self.text.clear();
+        row.value("action").write(&mut self.text);
+        let (action, target) = match self.text.as_str() {
+            "view" => (Action::View, row.flag("target")?),
+            "like" => (Action::Like, false),
+            other => return Err(row.wrong("action", unexpected(other, "view or like"))),
+        };
+        if self.tables.feed.at.len() == ROWS_MAX {
+            return Err(row.wrong("timestamp", crate::files::Wrong::TooMany { limit: ROWS_MAX }));
+        }
+        let text = row.key_text("user_id", &mut self.text)?;
+        let person = match self.people.get(text) {
+            Some(place) => *place,
+            None => {
+                let key = row.key("user_id", text)?;
+                let place = self.tables.people.len() as u32;
+                self.tables.people.push(PersonRow { key: key.clone(), attributes: None });
+                self.people.insert(key, place);
+                place
+            }
+        };
+        let text = row.key_text("post_id", &mut self.text)?;
+        let post = match self.posts.get(text) {
+            Some(place) => *place,
+            None => {
+                let key = row.key("post_id", text)?;
+                let place = self.tables.posts.len() as u32;
+                let bare = PostRow {
+                    key: key.clone(),
+                    text: String::new(),
+                    topic: None,
+                    numbers: Vec::new(),
+                    embedding: None,
+                };
+                self.tables.posts.push(bare);
+                self.posts.insert(key, place);
+                place
+            }
+        };
+        let feed = &mut self.tables.feed;
+        feed.at.push(at);
+        feed.person.push(person);
+        feed.post.push(post);
+        feed.action.push(action);
+        feed.target.push(target);
+        self.tell();
+        Ok(())
+    }
+
+    /// All rows are in.
+    pub(super) fn finish(self) -> Tables {
+        (self.watch)(self.rows);
+        let mut tables = self.tables;
+        let feed = &mut tables.feed;
+        if !feed.at.is_sorted() {
+            let mut order: Vec<u32> = (0..feed.at.len() as u32).collect();
+            order.sort_by_key(|row| feed.at[*row as usize]);
+            feed.at = in_order(&order, &feed.at);
+            feed.person = in_order(&order, &feed.person);
+            feed.post = in_order(&order, &feed.post);
+            feed.action = in_order(&order, &feed.action);
+            feed.target = in_order(&order, &feed.target);
+        }
+        tables
+    }
+}
+
+fn in_order<T: Copy>(order: &[u32], values: &[T]) -> Vec<T> {
+    order.iter().map(|row| values[*row as usize]).collect()
+}
+
+/// A column that counts rows, as data frames write it when they are stored with their index.
+fn is_row_number(name: &str) -> bool {
+    name.is_empty() || name == "index" || name.starts_with("Unnamed: ") || name.starts_with("__index_level_")
+}

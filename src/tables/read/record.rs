@@ -1,0 +1,147 @@
+//! One row of a table, wherever it comes from, and its values, checked.
+//!
+//! Invariant: an error says where: file, line or row, and column. Absent on purpose: which tables there are.
+
+use std::fmt::Write as _;
+
+use super::TablesError;
+use crate::domain::ids::Key;
+use crate::domain::items::Embedding;
+use crate::domain::time::Millis;
+use crate::files::Wrong;
+use crate::files::cells::{self, unexpected};
+use crate::files::time::TimeUnit;
+
+/// A value as its source gives it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value<'a> {
+    /// Empty, null, or no such column.
+    Absent,
+    Text(&'a str),
+    Integer(i64),
+    Real(f64),
+    Flag(bool),
+    Time(Millis),
+    List(&'a [f32]),
+}
+
+/// One row.
+pub(super) trait Record {
+    /// The value of a wanted column.
+    fn value(&self, role: &str) -> Value<'_>;
+
+    /// Names and values of all other columns; absent ones may be left out.
+    fn others(&self, each: &mut dyn FnMut(&str, Value<'_>));
+
+    /// Something is wrong with a value of this row.
+    fn wrong(&self, role: &str, wrong: Wrong) -> TablesError;
+}
+
+impl Value<'_> {
+    /// As one would write it, into `text`.
+    pub(super) fn write(&self, text: &mut String) {
+        // Writing to a string never fails.
+        let _ = match self {
+            Value::Absent | Value::List(_) => Ok(()),
+            Value::Text(found) => text.write_str(found),
+            Value::Integer(number) => write!(text, "{number}"),
+            // A column of whole numbers with gaps comes as one of reals from some programs.
+            Value::Real(number) => write!(text, "{number}"),
+            Value::Flag(flag) => write!(text, "{flag}"),
+            Value::Time(at) => write!(text, "{}", at.0),
+        };
+    }
+
+    pub(super) fn written(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text);
+        text
+    }
+
+    /// A finite number, if it is one.
+    pub(super) fn number(&self) -> Option<f64> {
+        let number = match self {
+            Value::Text(text) => text.parse().ok()?,
+            Value::Integer(number) => *number as f64,
+            Value::Real(number) => *number,
+            Value::Flag(flag) => f64::from(u8::from(*flag)),
+            Value::Absent | Value::Time(_) | Value::List(_) => return None,
+        };
+        number.is_finite().then_some(number)
+    }
+
+    /// For an object of attributes: numbers stay numbers, also those that are written as text.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        Some(match self {
+            Value::Absent | Value::List(_) => return None,
+            Value::Text(text) => match serde_json::from_str::<serde_json::Number>(text) {
+                Ok(number) => number.into(),
+                Err(_) => (*text).into(),
+            },
+            Value::Integer(number) => (*number).into(),
+            Value::Real(number) => serde_json::Number::from_f64(*number)?.into(),
+            Value::Flag(flag) => (*flag).into(),
+            Value::Time(at) => at.0.into(),
+        })
+    }
+}
+
+impl dyn Record + '_ {
+    /// A key that must be there, written into `text`, which is emptied before.
+    pub(super) fn key_text<'a>(&self, role: &str, text: &'a mut String) -> Result<&'a str, TablesError> {
+        text.clear();
+        self.value(role).write(text);
+        if text.is_empty() { Err(self.wrong(role, unexpected("", "an id: fill it in"))) } else { Ok(text) }
+    }
+
+    /// The same, checked.
+    pub(super) fn key(&self, role: &str, text: &str) -> Result<Key, TablesError> {
+        cells::key(text).map_err(|wrong| self.wrong(role, wrong))
+    }
+
+    /// An instant that must be there.
+    pub(super) fn time(&self, role: &str, unit: TimeUnit) -> Result<Millis, TablesError> {
+        let value = self.value(role);
+        let found = match value {
+            Value::Time(at) if (Millis::MIN..=Millis::MAX).contains(&at) => Ok(at),
+            Value::Text(text) => unit.parse(text),
+            Value::Integer(number) => unit.parse(&number.to_string()),
+            _ => Err("an instant between the years 1 and 9999".into()),
+        };
+        found.map_err(|expected| self.wrong(role, unexpected(&value.written(), expected)))
+    }
+
+    /// 0 or 1 that must be there.
+    pub(super) fn flag(&self, role: &str) -> Result<bool, TablesError> {
+        match self.value(role) {
+            Value::Flag(flag) => return Ok(flag),
+            Value::Text("0" | "false" | "f") | Value::Integer(0) => return Ok(false),
+            Value::Text("1" | "true" | "t") | Value::Integer(1) => return Ok(true),
+            _ => {}
+        }
+        // `1.0` of a program that has no whole numbers with gaps.
+        match self.value(role).number() {
+            Some(0.0) => Ok(false),
+            Some(1.0) => Ok(true),
+            _ => Err(self.wrong(role, unexpected(&self.value(role).written(), "0 or 1"))),
+        }
+    }
+
+    /// A vector that may be absent, finite and of `dim` numbers.
+    pub(super) fn vector(&self, role: &str, dim: Option<usize>) -> Result<Option<Vec<f32>>, TablesError> {
+        let found = match self.value(role) {
+            Value::Absent => return Ok(None),
+            Value::List(list) => Embedding::new(list.to_vec(), dim.unwrap_or(list.len())).map_err(Wrong::Embedding),
+            // `{1,2}` is how Postgres writes an array.
+            Value::Text(text) => match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some(inner) => cells::embedding(&format!("[{inner}]"), dim),
+                None => cells::embedding(text, dim),
+            },
+            other => Err(unexpected(&other.written(), "a vector: a list of numbers")),
+        };
+        match found {
+            Ok(embedding) => Ok(Some(embedding.to_vec())),
+            Err(wrong) => Err(self.wrong(role, wrong)),
+        }
+    }
+}

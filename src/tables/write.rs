@@ -1,0 +1,289 @@
+//! Writing a table as CSV or Parquet, row by row.
+//!
+//! Invariant: rows come out in the order in which they went in, and a file is whole once `finish` has said so; the same
+//! rows give the same bytes. Memory holds one group of rows at most. An existing file is never overwritten.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::Type;
+
+use crate::domain::time::Millis;
+
+/// Rows that are written together into Parquet.
+const GROUP_ROWS: usize = 64 * 1024;
+
+/// How a table is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Text with a header; times as `2026-01-05 12:00:00`, UTC.
+    Csv,
+    /// The same, compressed by zstd.
+    CsvZst,
+    /// Columns, compressed by zstd.
+    Parquet,
+}
+
+impl FileFormat {
+    /// How its files end, with the dot.
+    #[must_use]
+    pub fn ending(self) -> &'static str {
+        match self {
+            FileFormat::Csv => ".csv",
+            FileFormat::CsvZst => ".csv.zst",
+            FileFormat::Parquet => ".parquet",
+        }
+    }
+}
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Whole numbers.
+    Integer,
+    /// Text.
+    Text,
+    /// Instants.
+    Time,
+}
+
+/// One value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell<'a> {
+    /// See [`Kind::Integer`].
+    Integer(i64),
+    /// See [`Kind::Text`].
+    Text(&'a str),
+    /// See [`Kind::Time`].
+    Time(Millis),
+}
+
+/// Why a table was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {wrong}", file.display())]
+pub struct WriteError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong.
+    #[source]
+    pub wrong: WriteWrong,
+}
+
+/// What is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteWrong {
+    /// The operating system says so.
+    #[error("cannot be written: is it there already, is the disk full? ({0})")]
+    Io(#[from] std::io::Error),
+    /// Not text that CSV can hold, or the operating system.
+    #[error("cannot be written: {0}")]
+    Csv(#[from] csv::Error),
+    /// From the library that writes Parquet.
+    #[error("cannot be written: {0}")]
+    Parquet(#[from] ParquetError),
+    /// A row whose cells do not fit the columns.
+    #[error("a row does not fit the columns: a mistake of the program")]
+    Row,
+}
+
+/// A table that is being written.
+pub struct TableWriter {
+    file: PathBuf,
+    kinds: Vec<Kind>,
+    out: Out,
+}
+
+enum Out {
+    Csv(Box<csv::Writer<BufWriter<File>>>),
+    CsvZst(Box<csv::Writer<zstd::Encoder<'static, BufWriter<File>>>>),
+    Parquet(Box<ParquetOut>),
+}
+
+struct ParquetOut {
+    writer: SerializedFileWriter<BufWriter<File>>,
+    columns: Vec<Values>,
+    rows: usize,
+}
+
+enum Values {
+    Numbers(Vec<i64>),
+    Texts(Vec<ByteArray>),
+}
+
+impl TableWriter {
+    /// Makes `folder/name` with the ending of the format.
+    ///
+    /// # Errors
+    /// When there is one already, or it cannot be made.
+    pub fn create(
+        folder: &Path,
+        name: &str,
+        format: FileFormat,
+        columns: &[(&str, Kind)],
+    ) -> Result<TableWriter, WriteError> {
+        let file = folder.join(format!("{name}{}", format.ending()));
+        let out = open(&file, format, columns).map_err(|wrong| WriteError { file: file.clone(), wrong })?;
+        Ok(TableWriter { file, kinds: columns.iter().map(|(_, kind)| *kind).collect(), out })
+    }
+
+    /// The next row.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn row(&mut self, cells: &[Cell<'_>]) -> Result<(), WriteError> {
+        self.write(cells).map_err(|wrong| WriteError { file: self.file.clone(), wrong })
+    }
+
+    fn write(&mut self, cells: &[Cell<'_>]) -> Result<(), WriteWrong> {
+        let fits = |(cell, kind): (&Cell<'_>, &Kind)| {
+            matches!(
+                (cell, kind),
+                (Cell::Integer(_), Kind::Integer) | (Cell::Text(_), Kind::Text) | (Cell::Time(_), Kind::Time)
+            )
+        };
+        if cells.len() != self.kinds.len() || !cells.iter().zip(&self.kinds).all(fits) {
+            return Err(WriteWrong::Row);
+        }
+        match &mut self.out {
+            Out::Csv(out) => record(out, cells),
+            Out::CsvZst(out) => record(out, cells),
+            Out::Parquet(out) => out.row(cells),
+        }
+    }
+
+    /// The file is whole.
+    ///
+    /// # Errors
+    /// When what was left cannot be written.
+    pub fn finish(self) -> Result<PathBuf, WriteError> {
+        let TableWriter { file, out, .. } = self;
+        let done = match out {
+            Out::Csv(out) => whole(*out).and_then(|mut out| Ok(out.flush()?)),
+            Out::CsvZst(out) => whole(*out).and_then(|out| Ok(out.finish()?.flush()?)),
+            Out::Parquet(out) => out.finish(),
+        };
+        match done {
+            Ok(()) => Ok(file),
+            Err(wrong) => Err(WriteError { file, wrong }),
+        }
+    }
+}
+
+fn open(file: &Path, format: FileFormat, columns: &[(&str, Kind)]) -> Result<Out, WriteWrong> {
+    let out = BufWriter::new(File::create_new(file)?);
+    let header = || columns.iter().map(|(name, _)| *name);
+    Ok(match format {
+        FileFormat::Csv => {
+            let mut out = csv::Writer::from_writer(out);
+            out.write_record(header())?;
+            Out::Csv(Box::new(out))
+        }
+        FileFormat::CsvZst => {
+            let mut out = csv::Writer::from_writer(zstd::Encoder::new(out, 3)?);
+            out.write_record(header())?;
+            Out::CsvZst(Box::new(out))
+        }
+        FileFormat::Parquet => Out::Parquet(Box::new(ParquetOut::new(out, columns)?)),
+    })
+}
+
+fn record<W: Write>(out: &mut csv::Writer<W>, cells: &[Cell<'_>]) -> Result<(), WriteWrong> {
+    for cell in cells {
+        match cell {
+            Cell::Integer(number) => out.write_field(number.to_string())?,
+            Cell::Text(text) => out.write_field(text)?,
+            Cell::Time(at) => out.write_field(civil(*at))?,
+        }
+    }
+    Ok(out.write_record(None::<&[u8]>)?)
+}
+
+/// `2026-01-05 12:00:00`, with milliseconds where there are some.
+fn civil(at: Millis) -> String {
+    let Ok(at) = Timestamp::from_millisecond(at.0) else { return at.0.to_string() };
+    let format = if at.subsec_nanosecond() == 0 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
+    at.strftime(format).to_string()
+}
+
+fn whole<W: Write>(out: csv::Writer<W>) -> Result<W, WriteWrong> {
+    out.into_inner().map_err(|error| WriteWrong::Io(error.into_error()))
+}
+
+impl ParquetOut {
+    fn new(out: BufWriter<File>, columns: &[(&str, Kind)]) -> Result<ParquetOut, ParquetError> {
+        let fields = columns.iter().map(|(name, kind)| {
+            let (physical, logical) = match kind {
+                Kind::Integer => (Physical::INT64, None),
+                Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+                Kind::Time => {
+                    let millis = LogicalType::timestamp(true, TimeUnit::MILLIS);
+                    (Physical::INT64, Some(millis))
+                }
+            };
+            let field = Type::primitive_type_builder(name, physical).with_repetition(Repetition::REQUIRED);
+            Ok(Arc::new(field.with_logical_type(logical).build()?))
+        });
+        let fields: Vec<Arc<Type>> = fields.collect::<Result<_, ParquetError>>()?;
+        let schema = Arc::new(Type::group_type_builder("table").with_fields(fields).build()?);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .set_writer_version(WriterVersion::PARQUET_1_0);
+        let writer = SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?;
+        let columns = columns.iter().map(|(_, kind)| match kind {
+            Kind::Text => Values::Texts(Vec::new()),
+            Kind::Integer | Kind::Time => Values::Numbers(Vec::new()),
+        });
+        Ok(ParquetOut { writer, columns: columns.collect(), rows: 0 })
+    }
+
+    fn row(&mut self, cells: &[Cell<'_>]) -> Result<(), WriteWrong> {
+        for (column, cell) in self.columns.iter_mut().zip(cells) {
+            match (column, cell) {
+                (Values::Numbers(numbers), Cell::Integer(number) | Cell::Time(Millis(number))) => {
+                    numbers.push(*number);
+                }
+                (Values::Texts(texts), Cell::Text(text)) => texts.push(ByteArray::from(*text)),
+                _ => return Err(WriteWrong::Row),
+            }
+        }
+        self.rows += 1;
+        if self.rows == GROUP_ROWS { Ok(self.flush()?) } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), ParquetError> {
+        self.rows = 0;
+        let mut group = self.writer.next_row_group()?;
+        for values in &mut self.columns {
+            let Some(mut column) = group.next_column()? else { break };
+            match values {
+                Values::Numbers(numbers) => {
+                    column.typed::<Int64Type>().write_batch(numbers, None, None)?;
+                    numbers.clear();
+                }
+                Values::Texts(texts) => {
+                    column.typed::<ByteArrayType>().write_batch(texts, None, None)?;
+                    texts.clear();
+                }
+            }
+            column.close()?;
+        }
+        group.close()?;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), WriteWrong> {
+        if self.rows > 0 {
+            self.flush()?;
+        }
+        let mut out = self.writer.into_inner()?;
+        Ok(out.flush()?)
+    }
+}

@@ -1,0 +1,89 @@
+//! A two-tower model of a few lines, for tests of what serves one: fixed projections, no training.
+//!
+//! Invariant: a pure function of its version and of what is handed in, and every part of that moves the vector: an
+//! embedding, a text, a topic; attributes, the order, signs and times of a history, the time of day.
+#![allow(dead_code)]
+
+use eddyline::domain::ids::ModelVersion;
+use eddyline::domain::time::Millis;
+use eddyline::engine::tower::{ItemFacts, Sign, Step, TOWER_DIM, TowerVector, TwoTower};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Little {
+    /// Its version; each has projections of its own.
+    pub version: u64,
+    /// Log-odds per unit of the dot product.
+    pub scale: f32,
+}
+
+impl Little {
+    /// Of this version.
+    pub fn new(version: u64) -> Little {
+        Little { version, scale: 4.0 }
+    }
+
+    /// A number in [-1, 1] for a text and a place.
+    fn number(&self, bytes: &[u8], place: usize) -> f32 {
+        let hash = xxh3_64_with_seed(bytes, self.version * 1_000 + place as u64);
+        (hash >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    fn add(&self, vector: &mut TowerVector, bytes: &[u8], by: f32) {
+        for (place, number) in vector.iter_mut().enumerate() {
+            *number += by * self.number(bytes, place);
+        }
+    }
+}
+
+fn unit(mut vector: TowerVector) -> TowerVector {
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
+    vector.iter_mut().for_each(|x| *x /= length);
+    vector
+}
+
+impl TwoTower for Little {
+    fn version(&self) -> ModelVersion {
+        ModelVersion(self.version)
+    }
+
+    fn history(&self) -> usize {
+        32
+    }
+
+    fn item(&self, item: &ItemFacts<'_>) -> TowerVector {
+        let mut vector = [0.0; TOWER_DIM];
+        for (column, x) in item.embedding.iter().enumerate() {
+            self.add(&mut vector, &column.to_le_bytes(), *x);
+        }
+        self.add(&mut vector, item.text.as_bytes(), 0.5);
+        self.add(&mut vector, item.topic.unwrap_or_default().as_bytes(), 0.5);
+        unit(vector)
+    }
+
+    fn person(&self, attributes: Option<&str>, history: &[Step<'_>], now: Millis) -> TowerVector {
+        let mut vector = [0.0; TOWER_DIM];
+        if let Some(attributes) = attributes {
+            self.add(&mut vector, attributes.as_bytes(), 1.0);
+        }
+        self.add(&mut vector, &(now.0 / 3_600_000 % 24).to_le_bytes(), 0.1);
+        for (place, step) in history.iter().enumerate() {
+            let age = now.since(step.at) as f32 / 3_600_000.0;
+            let sign = match step.sign {
+                Sign::Negative => -1.0,
+                Sign::Neutral => 0.1,
+                Sign::Positive => 1.0,
+            };
+            let weight = sign * (1.0 + 0.1 * place as f32) / (1.0 + age);
+            for (number, x) in vector.iter_mut().zip(step.item) {
+                *number += weight * x;
+            }
+        }
+        unit(vector)
+    }
+
+    fn log_odds(&self, dot: f32) -> f32 {
+        self.scale * dot
+    }
+}
