@@ -12,7 +12,7 @@ use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::{
     check, cluster, db, demo, dump, explain, health, import, load, loader::Loader, model, off_policy, replay, simulate,
-    token,
+    token, train,
 };
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
 use eddyline::domain::ids::{Key, ModelVersion};
@@ -55,6 +55,13 @@ enum Command {
     Import(ImportArgs),
     /// Evaluate on a log, through the very engine that serves.
     Replay(ReplayArgs),
+    /// Train a two-tower model on tables of people, posts and views; see docs/two-tower.md.
+    ///
+    /// The log is parted by time: the first views teach, the next decide when to stop, the last judge. The same tables,
+    /// settings and seed give the same model, with any number of threads. A state is kept beside the model, to go on from
+    /// with --resume when it was stopped, or with more --epochs. Posts with a text and without an embedding get one from the
+    /// configured embedder, as in the server. Publish the model with `eddyline model publish`.
+    Train(TrainArgs),
     /// Find groups in the rows of a CSV file: how many, where, how wide, who is in which, who is in none.
     Cluster(ClusterArgs),
     /// Look after a store.
@@ -196,6 +203,17 @@ struct ImportArgs {
     /// Files; `.gz` and `.zst` are read as they are.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct TrainArgs {
+    #[command(flatten)]
+    train: train::TrainArgs,
+    /// Write the figures as JSON; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(Args)]
@@ -572,6 +590,14 @@ fn run(command: Command) -> anyhow::Result<()> {
                 brought.items, brought.learned, brought.known, brought.unknown_items
             );
             Ok(())
+        }
+        Command::Train(args) => {
+            let config = configured(&args.config, &Flags::default())?;
+            let report = train::run(&args.train, &config, clock.now())?;
+            if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+                print(&report.table())?;
+            }
+            write_json(args.json, &report)
         }
         Command::Replay(args) => {
             let mut config = configured(&args.config, &Flags::default())?;

@@ -19,5 +19,6 @@ mod picture;
 pub mod progress;
 pub mod replay;
 pub mod simulate;
+pub mod tables;
 pub mod token;
 pub mod train;

@@ -10,15 +10,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
-use crate::commands::progress;
+use crate::app;
+use crate::commands::{progress, tables};
+use crate::config::Config;
 use crate::domain::time::Millis;
-use crate::embed::Embedder;
+use crate::embed::Choice;
+use crate::replay::formats::Columns;
+use crate::replay::formats::time::TimeUnit;
 use crate::tables::Tables;
+use crate::tables::read::{Options, ROLES};
 use crate::tower::log::Slice;
-use crate::tower::{Checkpoint, Cpu, Loss, Progress, Quality, Sizes, TrainSettings, Training};
+use crate::tower::{Checkpoint, Cpu, Fractions, Loss, Progress, Quality, Sizes, TrainSettings, Training};
 
-/// Texts that are embedded together.
-const TEXTS: usize = 256;
 /// The state is saved this often within an epoch.
 const SAVE_EVERY: Duration = Duration::from_mins(1);
 /// Moments of the training slice that figures are taken from.
@@ -53,17 +56,68 @@ impl From<LossName> for Loss {
     }
 }
 
-/// How to train, beside the settings of the training itself.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where the model goes.
-    pub out: PathBuf,
-    /// Go on from the state beside it.
-    pub resume: bool,
-    /// Train static towers too, to compare.
-    pub compare_static: bool,
+/// What `eddyline train` is told.
+#[derive(Debug, clap::Args)]
+pub struct TrainArgs {
+    /// A folder with `user_data`, `post_text_df` and `feed_data` (CSV, also `.gz` and `.zst`, or Parquet), or
+    /// `posts=FILE,feed=FILE[,people=FILE]`, or `postgres://…` of a database with these tables.
+    #[arg(long, value_name = "PLACE")]
+    tables: String,
+    /// Where the model goes: one safetensors file.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Names of columns: `user_id=…,post_id=…,timestamp=…,action=…,target=…,text=…,topic=…,embedding=…`.
+    #[arg(long, value_name = "ROLE=NAME,…")]
+    columns: Option<String>,
+    /// Unit of times that are numbers: `ms`, `s` or `step:SECONDS`.
+    #[arg(long, default_value = "s")]
+    time_unit: TimeUnit,
+    /// Passes over the training views, at most; it ends earlier when the validation views are foretold no better.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    epochs: u32,
+    /// Epochs without a gain after which it ends; the rate falls at each.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    patience: u32,
+    /// Views in a step of learning; chosen by their number where it is not given.
+    #[arg(long, value_name = "VIEWS")]
+    batch: Option<usize>,
+    /// How far a step goes.
+    #[arg(long, default_value_t = 1e-3)]
+    rate: f32,
+    /// A person's last interactions that the model looks at; 0 for attributes and time alone.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u8).range(0..=100))]
+    history: u8,
+    /// Heads of attention: 1, 2, 4 or 8.
+    #[arg(long, default_value = "4", value_parser = ["1", "2", "4", "8"])]
+    heads: String,
+    /// Hidden units of each layer.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(8..=1_024))]
+    hidden: u16,
+    /// What is minimised; by default cross-entropy where there are views that were liked and views that were not, else
+    /// softmax.
+    #[arg(long, value_enum)]
+    loss: Option<LossName>,
+    /// Share of the views that stands last and judges; 0 for none.
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
+    test_fraction: f64,
+    /// Share of the views before those that decides when to stop.
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
+    validation_fraction: f64,
+    /// Of all chance.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads, at most 4 are used.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
+    threads: u8,
     /// Where it is computed.
-    pub device: Device,
+    #[arg(long, value_enum, default_value_t)]
+    device: Device,
+    /// Go on from the state beside the model.
+    #[arg(long)]
+    resume: bool,
+    /// Train towers without histories, too, to see what histories bring.
+    #[arg(long)]
+    compare_static: bool,
 }
 
 /// What came out.
@@ -89,63 +143,77 @@ pub struct Row {
     pub quality: Quality,
 }
 
-/// Gives each post with a text and no embedding one, by the embedder that the server would use.
+/// Reads tables, trains, saves and judges.
 ///
 /// # Errors
-/// What the embedder says.
-pub fn embed(tables: &mut Tables, embedder: &dyn Embedder) -> anyhow::Result<()> {
-    let bare = |post: &&mut crate::tables::PostRow| post.embedding.is_none() && !post.text.is_empty();
-    let mut posts: Vec<_> = tables.posts.iter_mut().filter(bare).collect();
-    let bar = progress::steps("embedding", posts.len() as u64);
-    for posts in posts.chunks_mut(TEXTS) {
-        let texts: Vec<&str> = posts.iter().map(|post| post.text.as_str()).collect();
-        let vectors = embedder.embed(&texts).context("cannot embed the texts")?;
-        for (post, vector) in posts.iter_mut().zip(vectors) {
-            post.embedding = Some(vector.to_vec());
-        }
-        bar.inc(posts.len() as u64);
+/// What is wrong with the flags, the tables or the files.
+pub fn run(args: &TrainArgs, config: &Config, now: Millis) -> anyhow::Result<Report> {
+    let settings = args.settings(now)?;
+    let mut tables = args.read(config.dim)?;
+    if config.embedder != Choice::Given {
+        tables::embed(&mut tables, &*app::open_embedder(config)?)?;
     }
-    bar.finish_and_clear();
-    Ok(())
+    match args.device {
+        Device::Cpu => train::<Cpu>(&tables, &settings, args, Default::default()),
+        #[cfg(feature = "cuda")]
+        Device::Cuda => train::<crate::tower::Cuda>(&tables, &settings, args, Default::default()),
+    }
 }
 
-/// Trains, saves and judges.
-///
-/// # Errors
-/// What is wrong with the tables, the flags or the files.
-pub fn run(tables: &Tables, settings: &TrainSettings, options: &Options) -> anyhow::Result<Report> {
-    match options.device {
-        Device::Cpu => train::<Cpu>(tables, settings, options, Default::default()),
-        #[cfg(feature = "cuda")]
-        Device::Cuda => train::<crate::tower::Cuda>(tables, settings, options, Default::default()),
+impl TrainArgs {
+    fn read(&self, dim: usize) -> anyhow::Result<Tables> {
+        let columns = Columns::parse(self.columns.as_deref().unwrap_or_default(), &ROLES).context("--columns")?;
+        tables::open(&self.tables, &Options { columns, unit: self.time_unit, dim: Some(dim) })
+    }
+
+    fn settings(&self, now: Millis) -> anyhow::Result<TrainSettings> {
+        let fractions = Fractions { test: self.test_fraction, validation: self.validation_fraction };
+        ensure!((0.0..0.9).contains(&fractions.test), "--test-fraction: must be 0 or more, and below 0.9");
+        ensure!(fractions.validation > 0.0, "--validation-fraction: must be above 0, for training stops by it");
+        let later = fractions.test + fractions.validation;
+        ensure!(later < 0.95, "--test-fraction and --validation-fraction leave nothing to train on");
+        ensure!(self.rate > 0.0 && self.rate <= 1.0, "--rate: must be above 0 and at most 1");
+        ensure!(self.batch.is_none_or(|batch| (1..=65_536).contains(&batch)), "--batch: must be 1 to 65536");
+        Ok(TrainSettings {
+            sizes: Sizes { history: self.history.into(), heads: self.heads.parse()?, hidden: self.hidden.into() },
+            epochs: self.epochs,
+            patience: self.patience,
+            batch: self.batch,
+            rate: self.rate,
+            fractions,
+            loss: self.loss.map(Into::into),
+            seed: self.seed,
+            threads: self.threads.into(),
+            created: now,
+        })
     }
 }
 
 fn train<B: burn_tensor::backend::AutodiffBackend>(
     tables: &Tables,
     settings: &TrainSettings,
-    options: &Options,
+    args: &TrainArgs,
     device: B::Device,
 ) -> anyhow::Result<Report> {
     let spinner = progress::count("reading features");
     let mut training = Training::<B>::new(tables, settings, device.clone())?;
     spinner.finish_and_clear();
-    let state = state_path(&options.out);
-    if options.resume {
+    let state = state_path(&args.out);
+    if args.resume {
         let bytes = fs::read(&state).with_context(|| format!("--resume: cannot read {}", state.display()))?;
         training.resume(&bytes).with_context(|| state.display().to_string())?;
         eprintln!("going on after {} epochs", training.epochs());
     }
     let (rows, seconds) = advance(&mut training, Some(&state), "training")?;
     let model = training.finish();
-    save(&options.out, &model.to_bytes()?)?;
+    save(&args.out, &model.to_bytes()?)?;
     let mut report =
         Report { summary: model.summary().clone(), rows: Vec::new(), rows_per_second: rows as f64 / seconds.max(1e-9) };
     let judged = if settings.fractions.test > 0.0 { (Slice::Test, "test") } else { (Slice::Validation, "validation") };
     for (name, quality) in training.baselines(judged.0) {
         report.rows.push(Row { name: name.to_owned(), slice: judged.1, quality });
     }
-    if options.compare_static {
+    if args.compare_static {
         let sizes = Sizes { history: 0, ..settings.sizes };
         let settings = TrainSettings { sizes, ..settings.clone() };
         let mut training = Training::<B>::new(tables, &settings, device)?;
@@ -249,27 +317,4 @@ fn save(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         fs::rename(part, path)
     };
     write(Path::new(&part)).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Checks what flags can get wrong.
-///
-/// # Errors
-/// Names the flag.
-pub fn check(settings: &TrainSettings) -> anyhow::Result<()> {
-    let fractions = settings.fractions;
-    ensure!((0.0..0.9).contains(&fractions.test), "--test-fraction: must be 0 or more, and below 0.9");
-    ensure!(fractions.validation > 0.0, "--validation-fraction: must be above 0, for training stops by it");
-    ensure!(
-        fractions.test + fractions.validation < 0.95,
-        "--test-fraction and --validation-fraction leave nothing to train on"
-    );
-    ensure!(settings.rate > 0.0 && settings.rate <= 1.0, "--rate: must be above 0 and at most 1");
-    ensure!(settings.batch.is_none_or(|batch| (1..=65_536).contains(&batch)), "--batch: must be 1 to 65536");
-    Ok(())
-}
-
-/// The instant that a model is stamped with; 0 leaves it out of the bytes.
-#[must_use]
-pub fn stamped(settings: TrainSettings, now: Millis) -> TrainSettings {
-    TrainSettings { created: now, ..settings }
 }

@@ -9,6 +9,9 @@ use crate::tower::quality::quality;
 /// Views that a rate is worth before anything was seen of it.
 const PRIOR_VIEWS: f32 = 20.0;
 
+/// What a rate is of: the place of a post, a topic or a person.
+type Group<'a> = &'a dyn Fn(&Moment) -> Option<u32>;
+
 /// Figures on a slice of the rate of likes in training, of the post, of its topic (by its row in the model's table, one
 /// per post) and of the person, by name. Empty where the slice has not both outcomes.
 #[must_use]
@@ -19,7 +22,6 @@ pub fn baselines(log: &FeedLog, topics: &[u32], slice: Slice) -> Vec<(&'static s
     let base = likes / views;
     let mut order: Vec<&Moment> = log.moments.iter().collect();
     order.sort_by_key(|moment| moment.at);
-    type Group<'a> = &'a dyn Fn(&Moment) -> Option<u32>;
     let rates: [(&str, Group<'_>); 4] = [
         ("rate of all", &|_| None),
         ("rate of the post", &|moment| Some(moment.post)),
