@@ -240,6 +240,10 @@ struct ReplayArgs {
     /// Decides orders, chance and resampling.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Who ranks: `model`, `model_list` (the model's feed after the rules of the list, which shows their price),
+    /// `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`, `random`. By default all but `model_list`.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    rankers: Vec<String>,
     /// For accepted-rejected: a catalogue for each file, instead of one for all.
     #[arg(long)]
     separate: bool,
@@ -593,6 +597,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                 test_last: args.test_last,
                 test_only: args.test_only,
                 shuffles: args.shuffles,
+                rankers: args.rankers,
                 separate: args.separate,
                 seed: args.seed,
                 threads: args.threads.map_or_else(cores, usize::from),

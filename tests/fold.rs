@@ -276,7 +276,7 @@ proptest! {
         coordinator.apply(CoordinatorEvent::Items(authored.collect()), now);
         for (item, start, length) in windows {
             let window = Window { start: Millis(start), stop: Some(Millis(start + length)) };
-            coordinator.apply(CoordinatorEvent::Windows(ItemId(item), Windows::new(vec![window]).unwrap()), now);
+            coordinator.apply(CoordinatorEvent::Windows(vec![(ItemId(item), Windows::new(vec![window]).unwrap())]), now);
         }
         let world: &World = coordinator.world();
         let mut person = UserState::new(UserId(4));

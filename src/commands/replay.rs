@@ -87,6 +87,8 @@ pub struct Options {
     pub test_only: bool,
     /// Orders of judged sentences.
     pub shuffles: u32,
+    /// Who ranks, of [`rankers::ALL`]; [`rankers::NAMES`] when empty.
+    pub rankers: Vec<String>,
     /// A catalogue for each file of judged sentences.
     pub separate: bool,
     /// Decides orders, chance and resampling.
@@ -132,7 +134,7 @@ fn on_log(
         test_only: options.test_only,
         seed: options.seed,
         threads: options.threads,
-        rankers: rankers::NAMES.to_vec(),
+        rankers: who_ranks(&options.rankers)?,
     };
     let settings = Arc::new(config.learn.clone());
     let passes = match protocol {
@@ -150,6 +152,18 @@ fn on_log(
     };
     bar.finish_and_clear();
     Ok(report)
+}
+
+fn who_ranks(named: &[String]) -> anyhow::Result<Vec<&'static str>> {
+    let unknown = named.iter().find(|name| !rankers::ALL.contains(&name.as_str()));
+    if let Some(name) = unknown {
+        bail!("--rankers: there is no `{name}`, only {}", rankers::ALL.join(", "));
+    }
+    let wanted = |name: &&'static str| match named {
+        [] => rankers::NAMES.contains(name),
+        _ => named.iter().any(|one| one == name),
+    };
+    Ok(rankers::ALL.into_iter().filter(wanted).collect())
 }
 
 fn name_of(format: Format) -> String {
@@ -296,8 +310,8 @@ fn accepted_rejected(options: &Options, config: &Config) -> anyhow::Result<Repor
 
 /// Rankers and labellers in the order in which they are listed.
 fn order() -> Vec<&'static str> {
-    let labellers = rankers::labels::NAMES.into_iter().filter(|name| !rankers::NAMES.contains(name));
-    rankers::NAMES.into_iter().chain(labellers).collect()
+    let labellers = rankers::labels::NAMES.into_iter().filter(|name| !rankers::ALL.contains(name));
+    rankers::ALL.into_iter().chain(labellers).collect()
 }
 
 /// The report for people.

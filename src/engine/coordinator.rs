@@ -116,8 +116,8 @@ pub enum CoordinatorEvent {
     Items(Vec<(Draft, ItemWrite)>),
     /// Never shown again; its key becomes free only for the same item.
     Deleted(ItemId),
-    /// Available then.
-    Windows(ItemId, Windows),
+    /// Available then; all of these at once.
+    Windows(Vec<(ItemId, Windows)>),
     /// On air from now on, or off; what is scheduled later stays.
     Live(ItemId, bool),
     /// These entries are durable, in commit order.
@@ -419,13 +419,11 @@ impl CoordinatorState {
                     self.publish(now, updated, &mut effects);
                 }
             }
-            CoordinatorEvent::Windows(id, windows) => {
-                self.put_windows(id, windows, now, &mut effects);
-            }
+            CoordinatorEvent::Windows(items) => self.put_windows(items, now, &mut effects),
             CoordinatorEvent::Live(id, on) => {
                 let written = self.switch(id, on, now).map(|windows| {
                     if let Some(windows) = windows {
-                        self.put_windows(id, windows, now, &mut effects);
+                        self.put_windows(vec![(id, windows)], now, &mut effects);
                     }
                 });
                 let written = written.and_then(|()| self.written(id));
@@ -678,12 +676,18 @@ impl CoordinatorState {
         Ok(written)
     }
 
-    fn put_windows(&mut self, id: ItemId, windows: Windows, now: Millis, effects: &mut Vec<Effect>) {
-        if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
-            let item = Arc::new(Item { windows, ..Item::clone(old) });
-            self.world.put_item(item.clone());
-            effects.push(Effect::KeepItem(item));
-            self.publish(now, vec![id], effects);
+    fn put_windows(&mut self, items: Vec<(ItemId, Windows)>, now: Millis, effects: &mut Vec<Effect>) {
+        let mut updated = Vec::with_capacity(items.len());
+        for (id, windows) in items {
+            if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
+                let item = Arc::new(Item { windows, ..Item::clone(old) });
+                self.world.put_windows(item.clone());
+                effects.push(Effect::KeepItem(item));
+                updated.push(id);
+            }
+        }
+        if !updated.is_empty() {
+            self.publish(now, updated, effects);
         }
     }
 
@@ -864,12 +868,13 @@ impl CoordinatorState {
     fn refresh_shared(&mut self, now: Millis) {
         let (popularity, company, _) = self.world.shared_mut();
         let (mut popularity, mut company) = (std::mem::take(popularity), std::mem::take(company));
+        let mut expected = self.world.take_expected();
         let world = &self.world;
         let open = world.open().iter().filter_map(|id| world.item(ItemId(id)));
         self.folded.popularity.refresh(&mut popularity, open.map(|item| (item.id, item.created, &item.windows)), now);
         self.folded.company.refresh(&mut company, LISTS_PER_REFRESH);
         let live = world.open().iter().filter_map(|id| world.item(ItemId(id))).map(|item| (item.id, &item.windows));
-        let expected = self.survival.expect(live, now);
+        self.survival.expect(&mut expected, live, now);
         self.world.put_expected(expected);
         let start = &self.world.settings().blend;
         let weights = self.folded.blend.weights(start, self.folded.hedge.leader());

@@ -11,7 +11,7 @@ use super::features::{FEATURES, Features, Row, Segment, range};
 use crate::domain::feeds::Expert;
 use crate::domain::journal::Lesson;
 use crate::engine::settings::Blend as Start;
-use crate::engine::simd::dot;
+use crate::engine::simd::{dot, exp_each};
 
 /// Numbers in a gradient: weights of what is new, of what was seen, and the bias of opinions.
 pub const GRADIENT: usize = 2 * FEATURES + 1;
@@ -223,10 +223,13 @@ pub fn choice(rows: &[Row], chosen: usize, shared: &BlendWeights, own: &Deviatio
     let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
     for expert in Expert::ALL {
         let (begin, end) = range(expert);
+        let weights = &alone[begin..end];
         for (score, row) in scores.iter_mut().zip(rows) {
-            *score = dot(&alone[begin..end], &row.features[begin..end]);
+            *score = weights.iter().zip(&row.features[begin..end]).fold(0.0, |sum, (w, x)| sum + w * x);
         }
-        losses.push(softmax(&mut scores, chosen));
+        // Of an expert that has nothing to say here the loss is known.
+        let says_nothing = scores.iter().all(|score| *score == scores[0]);
+        losses.push(if says_nothing { (scores.len() as f32).ln() } else { softmax(&mut scores, chosen) });
     }
     let deaf = weights.map(|weights| without_tower(&weights));
     for (score, row) in scores.iter_mut().zip(rows) {
@@ -263,11 +266,9 @@ pub fn opinion(row: &Row, positive: bool, shared: &BlendWeights, own: &Deviation
 /// Turns scores into probabilities; gives the log loss of the chosen one, at most [`LOSS_MAX`].
 fn softmax(scores: &mut [f32], chosen: usize) -> f32 {
     let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - most).exp();
-        sum += *score;
-    }
+    scores.iter_mut().for_each(|score| *score -= most);
+    exp_each(scores);
+    let sum: f32 = scores.iter().sum();
     for score in scores.iter_mut() {
         *score /= sum;
     }

@@ -7,6 +7,7 @@ pub mod axes;
 pub mod quadratic;
 pub mod metrics;
 pub mod normal;
+pub mod sparse;
 pub mod topics;
 pub mod online;
 pub mod repeat;

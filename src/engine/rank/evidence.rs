@@ -8,7 +8,7 @@ use std::cell::Cell;
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::learn::coaudience::{NEIGHBOURS_MAX, damped};
-use crate::engine::world::World;
+use crate::engine::world::{BLOCK, World};
 
 use super::Taste;
 
@@ -42,9 +42,12 @@ pub struct Slot {
 #[derive(Default)]
 pub struct Evidence {
     slots: Vec<Slot>,
-    /// Gathering, and cosine-weighted sum over the person's profile. Apart from the rest: thousands of these are written
-    /// for each ranking, at places all over the catalogue.
-    company: Vec<(u32, f32)>,
+    /// Cosine-weighted sums over the person's profile, in blocks of the catalogue. Apart from the rest: thousands of
+    /// these are written for each ranking, at places all over the catalogue.
+    company: Vec<[f32; BLOCK]>,
+    /// By block: the gathering that last cleared it. By block and not by item, so that the sums are added to without a
+    /// branch that nobody can predict.
+    cleared: Vec<u32>,
     gathering: u32,
 }
 
@@ -55,9 +58,15 @@ thread_local! {
 impl Drop for Evidence {
     fn drop(&mut self) {
         if self.slots.capacity() > 0 {
-            let (slots, company) = (std::mem::take(&mut self.slots), std::mem::take(&mut self.company));
             // On a thread that is ending nothing is kept.
-            let _ = LENT.try_with(|lent| lent.set(Evidence { slots, company, gathering: self.gathering }));
+            let _ = LENT.try_with(|lent| {
+                lent.set(Evidence {
+                    slots: std::mem::take(&mut self.slots),
+                    company: std::mem::take(&mut self.company),
+                    cleared: std::mem::take(&mut self.cleared),
+                    gathering: self.gathering,
+                });
+            });
         }
     }
 }
@@ -74,12 +83,14 @@ impl Evidence {
         if evidence.gathering == 0 {
             // After four billion gatherings the numbers begin again.
             evidence.slots.fill(Slot::default());
-            evidence.company.fill((0, 0.0));
+            evidence.cleared.fill(0);
             evidence.gathering = 1;
         }
         if evidence.slots.len() < world.len() as usize {
             evidence.slots.resize(world.len() as usize, Slot::default());
-            evidence.company.resize(world.len() as usize, (0, 0.0));
+            let blocks = (world.len() as usize).div_ceil(BLOCK);
+            evidence.company.resize(blocks, [0.0; BLOCK]);
+            evidence.cleared.resize(blocks, 0);
         }
         let company = world.company();
         let mut profile = [0.0_f32; PROFILE_MAX];
@@ -95,9 +106,17 @@ impl Evidence {
             let asked = ((NEIGHBOURS_MAX as f32 * weight / heaviest) as usize).max(NEIGHBOURS_MIN);
             let weight = weight * scale;
             for (item, similarity) in company.similar(visit.item).iter().take(asked) {
-                let Some((gathering, sum)) = evidence.company.get_mut(item.0 as usize) else { continue };
-                let before = if *gathering == evidence.gathering { *sum } else { 0.0 };
-                (*gathering, *sum) = (evidence.gathering, before + weight * similarity);
+                let (block, row) = (item.0 as usize / BLOCK, item.0 as usize % BLOCK);
+                // Items that this world does not have yet are of no use to it.
+                let (Some(sums), Some(cleared)) = (evidence.company.get_mut(block), evidence.cleared.get_mut(block))
+                else {
+                    continue;
+                };
+                if *cleared != evidence.gathering {
+                    *cleared = evidence.gathering;
+                    *sums = [0.0; BLOCK];
+                }
+                sums[row] += weight * similarity;
             }
         }
         let mut back = 1.0;
@@ -128,8 +147,9 @@ impl Evidence {
 
     /// Cosine-weighted sum over the person's profile, in [0, 1].
     pub fn company(&self, item: ItemId) -> f32 {
-        match self.company.get(item.0 as usize) {
-            Some((gathering, sum)) if *gathering == self.gathering => *sum,
+        let (block, row) = (item.0 as usize / BLOCK, item.0 as usize % BLOCK);
+        match (self.company.get(block), self.cleared.get(block)) {
+            (Some(sums), Some(cleared)) if *cleared == self.gathering => sums[row],
             _ => 0.0,
         }
     }

@@ -9,7 +9,7 @@ mod attributes;
 pub mod bounds;
 mod likes;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests;
 
 use std::cmp::Reverse;
