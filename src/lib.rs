@@ -49,6 +49,8 @@
 pub mod domain;
 /// The thinking: learn, rank, availability, the world; pure.
 pub mod engine;
+/// The files: opened, decompressed, taken apart into cells with the place of whatever is wrong.
+pub mod files;
 /// The tables: people, posts and views as others keep them.
 pub mod tables;
 /// The two towers: a network that foretells likes, trained from tables.

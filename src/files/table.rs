@@ -241,7 +241,8 @@ impl Row<'_> {
     /// Name and cell of every column that is not wanted, without surrounding blanks; empty cells are left out.
     pub(crate) fn others(&self) -> impl Iterator<Item = (&str, &str)> {
         let header = &self.open.header;
-        let places = header.iter().zip(self.record).enumerate().filter(|(at, _)| !self.open.places.contains(&Some(*at)));
+        let places =
+            header.iter().zip(self.record).enumerate().filter(|(at, _)| !self.open.places.contains(&Some(*at)));
         places.map(|(_, (name, cell))| (name.trim(), cell.trim())).filter(|(_, cell)| !cell.is_empty())
     }
 
