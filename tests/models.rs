@@ -129,10 +129,9 @@ fn what_cannot_serve_is_refused_and_nothing_is_stored() {
         assert!(says.iter().all(|word| answer.body.contains(word)), "{name}: {}", answer.body);
     }
     assert_eq!(rest.post("/v1/models", &json!({})).status, 415);
-    let huge = support::rest::raw(
-        server.address(),
-        b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 67108865\r\n\r\n",
-    );
+    let head =
+        format!("POST /v1/models HTTP/1.1\r\nHost: {}\r\nContent-Type: application/octet-stream", server.address());
+    let huge = support::rest::raw(server.address(), format!("{head}\r\nContent-Length: 67108865\r\n\r\n").as_bytes());
     assert_eq!(huge.status, 413);
     assert_eq!(listed(&rest), [(first, true)]);
     assert_eq!(by_tower(&rest, "ada").0, Some(first));
@@ -264,11 +263,12 @@ fn the_past_is_scored_by_the_model_of_then() {
     };
     let before = now_ms();
     pause();
-    let first = published(&rest, &checkpoint(1, DIM));
+    let (one, other) = (checkpoint(1, DIM), checkpoint(2, DIM));
+    let first = published(&rest, &one);
     pause();
     let (of_first, during) = (by_tower(&rest, "ada").1, now_ms());
     pause();
-    let second = published(&rest, &checkpoint(2, DIM));
+    let second = published(&rest, &other);
     pause();
     assert!(then(before).get("model_version").is_none());
     let past = then(during);
@@ -276,8 +276,8 @@ fn the_past_is_scored_by_the_model_of_then() {
     assert_eq!(support::rest::items(&past["recommendations"]), of_first);
     assert_eq!(then(now_ms())["model_version"], second);
     // Ten more take its place in the store.
-    for seed in 3..13 {
-        published(&rest, &checkpoint(seed % 2 + 1, DIM));
+    for number in 0..10 {
+        published(&rest, if number % 2 == 0 { &one } else { &other });
     }
     let now = listed(&rest)[0].0;
     let past = then(during);
