@@ -21,8 +21,27 @@ use eddyline::protocol::server::ServerMessage;
 use serde_json::{Value, json};
 use support::rest::{Answer, Rest};
 use support::socket::Client;
-use support::{DIM, PATIENCE, Server, block_on, now_ms, run, server, store};
+use support::{PATIENCE, Server, block_on, now_ms, store};
 use tempfile::TempDir;
+
+/// Numbers in an embedding: few, so that models are trained in a moment.
+const DIM: usize = 32;
+const VARIABLES: [(&str, &str); 1] = [("EDDYLINE_DIM", "32")];
+
+fn server() -> Server {
+    start(TempDir::new().unwrap())
+}
+
+fn start(directory: TempDir) -> Server {
+    Server::start_with(directory, &VARIABLES)
+}
+
+/// Runs `eddyline` to its end; status and all that it said.
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddyline"));
+    let output = command.args(arguments).envs(VARIABLES).output().unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
 
 /// `POST` of a checkpoint.
 fn upload(rest: &Rest, query: &str, bytes: &[u8]) -> Answer {
@@ -104,7 +123,7 @@ fn a_model_is_published_taken_back_and_still_there_after_a_crash() {
         assert_eq!(rest.post(path, &json!(null)).status, status, "{path}");
     }
 
-    let server = server.restart();
+    let server = start(server.kill());
     let (version, again) = by_tower(&server.rest(), "ada");
     assert_eq!((version, again), (Some(second), of_second));
 }
@@ -119,7 +138,7 @@ fn what_cannot_serve_is_refused_and_nothing_is_stored() {
     let good = checkpoint(1, DIM);
     let first = published(&rest, &good);
     for (name, bytes, says) in [
-        ("of another size", checkpoint(1, 48), vec!["48", "384"]),
+        ("of another size", checkpoint(1, 48), vec!["48", "32"]),
         ("torn", good[..good.len() / 2].to_vec(), vec![]),
         ("a text", b"not a model".to_vec(), vec![]),
         ("nothing", Vec::new(), vec![]),
@@ -129,10 +148,9 @@ fn what_cannot_serve_is_refused_and_nothing_is_stored() {
         assert!(says.iter().all(|word| answer.body.contains(word)), "{name}: {}", answer.body);
     }
     assert_eq!(rest.post("/v1/models", &json!({})).status, 415);
-    let huge = support::rest::raw(
-        server.address(),
-        b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 67108865\r\n\r\n",
-    );
+    let head =
+        format!("POST /v1/models HTTP/1.1\r\nHost: {}\r\nContent-Type: application/octet-stream", server.address());
+    let huge = support::rest::raw(server.address(), format!("{head}\r\nContent-Length: 67108865\r\n\r\n").as_bytes());
     assert_eq!(huge.status, 413);
     assert_eq!(listed(&rest), [(first, true)]);
     assert_eq!(by_tower(&rest, "ada").0, Some(first));
@@ -246,7 +264,7 @@ fn a_change_of_attributes_reaches_the_feed() {
     });
     // Read anew when the person comes back, too.
     let after = by_tower(&rest, "ada").1;
-    let server = server.restart();
+    let server = start(server.kill());
     assert_eq!(by_tower(&server.rest(), "ada").1, after);
 }
 
@@ -264,11 +282,12 @@ fn the_past_is_scored_by_the_model_of_then() {
     };
     let before = now_ms();
     pause();
-    let first = published(&rest, &checkpoint(1, DIM));
+    let (one, other) = (checkpoint(1, DIM), checkpoint(2, DIM));
+    let first = published(&rest, &one);
     pause();
     let (of_first, during) = (by_tower(&rest, "ada").1, now_ms());
     pause();
-    let second = published(&rest, &checkpoint(2, DIM));
+    let second = published(&rest, &other);
     pause();
     assert!(then(before).get("model_version").is_none());
     let past = then(during);
@@ -276,8 +295,8 @@ fn the_past_is_scored_by_the_model_of_then() {
     assert_eq!(support::rest::items(&past["recommendations"]), of_first);
     assert_eq!(then(now_ms())["model_version"], second);
     // Ten more take its place in the store.
-    for seed in 3..13 {
-        published(&rest, &checkpoint(seed % 2 + 1, DIM));
+    for number in 0..10 {
+        published(&rest, if number % 2 == 0 { &one } else { &other });
     }
     let now = listed(&rest)[0].0;
     let past = then(during);
@@ -294,10 +313,10 @@ fn the_command_works_on_a_store_and_through_a_server() {
     let path = |path: &PathBuf| path.display().to_string();
     assert_eq!(run(&["model", "publish", &path(&first), "--store", &url]), (Some(0), "1\n".into()));
     let (status, said) = run(&["model", "publish", &path(&other), "--store", &url]);
-    assert!(status == Some(1) && said.contains("48") && said.contains("384"), "{said}");
+    assert!(status == Some(1) && said.contains("48") && said.contains("32"), "{said}");
     assert_eq!(run(&["model", "rollback", "--store", &url]).0, Some(1), "nothing was before it");
 
-    let server = Server::start(directory);
+    let server = start(directory);
     let rest = server.rest();
     let base = format!("http://{}", server.address());
     assert_eq!(listed(&rest), [(1, true)]);
@@ -341,7 +360,7 @@ fn a_server_follows_its_database() {
     let url = postgres::shared().url(&database);
     let directory = TempDir::new().unwrap();
     let files = [1, 2].map(|seed| file(&directory, &seed.to_string(), &checkpoint(seed, DIM)).display().to_string());
-    let server = Server::start_on(TempDir::new().unwrap(), url.clone());
+    let server = Server::start_on_with(TempDir::new().unwrap(), url.clone(), &VARIABLES);
     server.people(&["ada"]);
     server.items(5);
     let rest = server.rest();

@@ -29,6 +29,7 @@ pub use crate::store::models::CHECKPOINT_BYTES_MAX;
 
 /// How often the store is asked whether another model was published.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_STEPS: u32 = 5;
 
 /// A checkpoint that was read.
 pub struct Reading {
@@ -206,8 +207,14 @@ pub async fn take_up(
 /// Follows what is published elsewhere, for as long as the server runs.
 pub(super) async fn watch(inside: Arc<Inside>) {
     let mut refused = None;
-    while !inside.is_closing() {
-        tokio::time::sleep(LOOK_EVERY).await;
+    loop {
+        // In steps, so that the store is let go of soon after the end.
+        for _ in 0..LOOK_STEPS {
+            tokio::time::sleep(LOOK_EVERY / LOOK_STEPS).await;
+            if inside.is_closing() {
+                return;
+            }
+        }
         let publications = match inside.store.publications().await {
             Ok(publications) => publications,
             Err(error) => {

@@ -8,17 +8,18 @@ use eddyline::domain::time::Millis;
 use eddyline::embed::Embedder as _;
 use eddyline::embed::hashing::HashingEmbedder;
 use eddyline::tables::{Action, FeedRows, PersonRow, PostRow, Tables};
-use eddyline::tower::{TrainSettings, train};
+use eddyline::tower::{Sizes, TrainSettings, train};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 const PEOPLE: u32 = 12;
 const POSTS: u32 = 24;
-const ROWS: u32 = 600;
+const ROWS: u32 = 240;
 
 /// The bytes of a model for embeddings of `dim` numbers.
 pub fn checkpoint(seed: u64, dim: usize) -> Vec<u8> {
-    let settings = TrainSettings { epochs: 1, threads: 1, seed, ..TrainSettings::default() };
+    let sizes = Sizes { history: 4, heads: 1, hidden: 16 };
+    let settings = TrainSettings { sizes, epochs: 1, threads: 1, seed, ..TrainSettings::default() };
     train(&tables(seed, dim), &settings, |_| ()).unwrap().to_bytes().unwrap()
 }
 
