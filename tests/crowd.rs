@@ -181,12 +181,12 @@ fn two_groups() -> (CoordinatorState, Vec<Entry>) {
         let window = Window { start: Millis(i64::from(n)), stop: None };
         Draft {
             key: Key::new(&format!("item-{n}")).unwrap(),
-            author: (n % 6 != 0).then_some(author),
+            author: (!n.is_multiple_of(6)).then_some(author),
             topics: Some(topics[..1 + n as usize % 3].iter().rev().cloned().collect()),
             text: Some("text".into()),
             embedding: Some(Embedding::new(numbers, DIM).unwrap()),
             created: Some(Millis(i64::from(n) * 50)),
-            windows: (n % 4 == 0).then(|| Windows::new(vec![window]).unwrap()),
+            windows: n.is_multiple_of(4).then(|| Windows::new(vec![window]).unwrap()),
         }
     };
     let drafts = (0..ITEMS).map(|n| (draft(n), ItemWrite::Create)).collect();
