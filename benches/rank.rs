@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use eddyline::domain::feeds::Ranking;
@@ -15,6 +16,8 @@ use ndarray::{Array1, Array2};
 
 #[path = "support/catalogue.rs"]
 mod catalogue;
+#[path = "../tests/support/little_tower.rs"]
+mod little_tower;
 
 fn rank(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rank, dim 384, best 30");
@@ -34,6 +37,14 @@ fn rank(criterion: &mut Criterion) {
             let ask = Ask { ranking, limit: 30, explain: false };
             let name = BenchmarkId::new(format!("ranking {}", ranking.name()), items);
             group.bench_function(name, |bencher| bencher.iter(|| black_box(person.rank(world, now, ask))));
+        }
+        // With vectors of a two-tower model: one more dot product per item.
+        let with_a_tower = world.with_tower(Some(Arc::new(world.tower_by(Arc::new(little_tower::Little::new(1))))));
+        person.look(&with_a_tower, now);
+        for ranking in [Ranking::Model, Ranking::Tower] {
+            let ask = Ask { ranking, limit: 30, explain: false };
+            let name = BenchmarkId::new(format!("ranking {}, with a two-tower model", ranking.name()), items);
+            group.bench_function(name, |bencher| bencher.iter(|| black_box(person.rank(&with_a_tower, now, ask))));
         }
         // The baseline: nothing but the dot products, as a matrix by a vector.
         let matrix = Array2::from_shape_fn((items as usize, catalogue::DIM), |(row, column)| {

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::actors::Server;
 use crate::actors::clock::{Clock, WallClock};
 use crate::actors::models::{ReadModel, Reading};
 use crate::actors::start::{Parts, start};
 use crate::config::{Config, StoreUrl};
+use crate::domain::ids::ModelVersion;
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
@@ -24,6 +26,7 @@ use crate::gateway::{Door, GatewaySettings, Serving, serve};
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Postgres;
 use crate::store::{Store, StoreError};
+use crate::tower::Checkpoint;
 
 /// A running server.
 pub struct Running {
@@ -33,6 +36,11 @@ pub struct Running {
     certificate: Option<Arc<Certificate>>,
     serving: Serving,
 }
+
+/// Files of a socket: the one that is read and written, and the one by which the watcher cuts it.
+const FILES_PER_SOCKET: u64 = 2;
+/// Files beside sockets: the store's, REST connections, standard streams, the runtime's own.
+const FILES_SPARE: u64 = 128;
 
 /// Longest wait between two tries while the database cannot be reached.
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -94,11 +102,21 @@ async fn try_open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
-struct NoModels;
+/// Reads the checkpoints of `tower`.
+struct Checkpoints;
 
-impl ReadModel for NoModels {
-    fn read(&self, _: &[u8], _: crate::domain::ids::ModelVersion, _: usize) -> Result<Reading, String> {
-        Err("no reader yet".into())
+impl ReadModel for Checkpoints {
+    fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, String> {
+        let checkpoint = Checkpoint::from_bytes(checkpoint).map_err(|error| error.to_string())?;
+        // A model that reads no embeddings does not care for their size.
+        if checkpoint.dim() != 0 && checkpoint.dim() != dim {
+            let wanted = checkpoint.dim();
+            return Err(format!(
+                "it was made for embeddings of {wanted} numbers, those of this server have {dim} (`dim`)"
+            ));
+        }
+        let summary = serde_json::to_string(checkpoint.summary()).map_err(|error| error.to_string())?;
+        Ok(Reading { model: checkpoint.into_model(version), summary })
     }
 }
 
@@ -144,7 +162,27 @@ pub fn open_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
 /// What reads two-tower models.
 #[must_use]
 pub fn open_models() -> Arc<dyn ReadModel> {
-    Arc::new(NoModels)
+    Arc::new(Checkpoints)
+}
+
+/// Sockets are open files, and many systems begin with room for 1,024: takes as much more as this user may have, and says
+/// so where that is too little.
+fn make_room(sockets: u64) {
+    let (limit, wanted) =
+        (getrlimit(Resource::Nofile), sockets.saturating_mul(FILES_PER_SOCKET).saturating_add(FILES_SPARE));
+    // No limit is `None`.
+    let Some(current) = limit.current.filter(|current| *current < wanted) else { return };
+    let within = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(current);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(within), maximum: limit.maximum });
+    let files = if raised.is_ok() { within } else { current };
+    if files < wanted {
+        let room = files.saturating_sub(FILES_SPARE) / FILES_PER_SOCKET;
+        tracing::warn!(
+            files,
+            room,
+            "sockets_max is {sockets}, and there is room for fewer: raise the hard limit of open files"
+        );
+    }
 }
 
 /// Starts a server over a store and says where it listens. Must be called inside an actix system.
@@ -152,6 +190,7 @@ pub fn open_models() -> Arc<dyn ReadModel> {
 /// # Errors
 /// What keeps it from starting; a message for people.
 pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Running> {
+    make_room(config.sockets_max as u64);
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     // Before anything is started: a server that everybody could use is none.
     let clock: Arc<dyn Clock> = Arc::new(WallClock::default());

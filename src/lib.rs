@@ -41,7 +41,11 @@
 //!
 //! **A centre moves.** When a topic has doubled, the coordinator computes its mean and axes afresh, stores them under a new
 //! epoch, and publishes them. Entries name the epoch that they were learned with, so that folding them later gives the
-//! same numbers. The walk of the design that this stands for, refitting clusters of people, is still to be built.
+//! same numbers.
+//!
+//! **Groups of people are found afresh.** Enough was measured, or the schedule says so: [`engine::clustering`] asks for a fit
+//! and hands out everybody as they are ([`engine::crowd`], shared until somebody changes). A thread of its own makes rows of
+//! them and solves; what it found comes back to the coordinator as a message, is stored and published. Nobody waits for it.
 //!
 //! Read the modules in this order; each imports only from those before it. `tests/tidy.rs` has the exact table.
 
@@ -53,6 +57,8 @@ pub mod engine;
 pub mod files;
 /// The tables: people, posts and views as others keep them.
 pub mod tables;
+/// The two towers: a network that foretells likes, trained from tables.
+pub mod tower;
 /// The wire: what travels over the socket.
 pub mod protocol;
 /// The reading: text to vectors.

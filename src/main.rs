@@ -12,7 +12,7 @@ use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::{
     check, cluster, db, demo, dump, explain, health, import, load, loader::Loader, model, off_policy, replay, simulate,
-    tables, token,
+    tables, token, train,
 };
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
 use eddyline::domain::ids::{Key, ModelVersion};
@@ -44,6 +44,8 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+// One of these is made per run.
+#[allow(clippy::large_enum_variant)]
 enum Command {
     /// A simulated network with live bots on the embedded store; open the page that it prints.
     Demo(DemoArgs),
@@ -55,6 +57,13 @@ enum Command {
     Import(ImportArgs),
     /// Evaluate on a log, through the very engine that serves.
     Replay(ReplayArgs),
+    /// Train a two-tower model on tables of people, posts and views; see docs/two-tower.md.
+    ///
+    /// The log is parted by time: the first views teach, the next decide when to stop, the last judge. The same tables,
+    /// settings and seed give the same model, with any number of threads. A state is kept beside the model, to go on from
+    /// with --resume when it was stopped, or with more --epochs. Posts with a text and without an embedding get one from the
+    /// configured embedder, as in the server. Publish the model with `eddyline model publish`.
+    Train(TrainArgs),
     /// Find groups in the rows of a CSV file: how many, where, how wide, who is in which, who is in none.
     Cluster(ClusterArgs),
     /// Look after a store.
@@ -199,11 +208,23 @@ struct ImportArgs {
 }
 
 #[derive(Args)]
+struct TrainArgs {
+    #[command(flatten)]
+    train: train::TrainArgs,
+    /// Write the figures as JSON; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Args)]
 struct ReplayArgs {
     /// What is read.
     #[arg(long)]
     format: replay::Format,
-    /// How it is replayed; by default `labelled` for accepted-rejected and feed, `prequential` for all others.
+    /// How it is replayed; by default `labelled` for accepted-rejected and feed, `likes` for tables,
+    /// `prequential` for all others.
     #[arg(long)]
     protocol: Option<replay::Protocol>,
     /// Names of columns: `user=…,item=…,time=…`.
@@ -242,6 +263,10 @@ struct ReplayArgs {
     /// Decides orders, chance and resampling.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Who ranks: `model`, `model_list` (the model's feed after the rules of the list, which shows their price),
+    /// `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`, `random`. By default all but `model_list`.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    rankers: Vec<String>,
     /// For accepted-rejected: a catalogue for each file, instead of one for all.
     #[arg(long)]
     separate: bool,
@@ -254,6 +279,10 @@ struct ReplayArgs {
     /// For `off-policy`: lower weights above this to it.
     #[arg(long, value_name = "WEIGHT")]
     clip: Option<f64>,
+    /// A two-tower model (safetensors, as `train` writes it) that is evaluated alone and as a part of the blend; for the
+    /// protocols likes and likes-last.
+    #[arg(long, value_name = "FILE")]
+    tower: Option<PathBuf>,
     /// Replay under another setting of `[learn]`: `--set rank.author_run=2`; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -578,6 +607,14 @@ fn run(command: Command) -> anyhow::Result<()> {
             );
             Ok(())
         }
+        Command::Train(args) => {
+            let config = configured(&args.config, &Flags::default())?;
+            let report = train::run(&args.train, &config, clock.now())?;
+            if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
+                print(&report.table())?;
+            }
+            write_json(args.json, &report)
+        }
         Command::Replay(args) => {
             let mut config = configured(&args.config, &Flags::default())?;
             config.set_learn(&args.set)?;
@@ -604,11 +641,13 @@ fn run(command: Command) -> anyhow::Result<()> {
                 test_last: args.test_last,
                 test_only: args.test_only,
                 shuffles: args.shuffles,
+                rankers: args.rankers,
                 separate: args.separate,
                 seed: args.seed,
                 threads: args.threads.map_or_else(cores, usize::from),
             };
-            let report = replay::run(&options, &config, None)?;
+            let tower = args.tower.as_deref().map(|path| replay::read_tower(path, config.dim)).transpose()?;
+            let report = replay::run(&options, &config, tower.as_ref())?;
             if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
                 print(replay::table(&report).trim_end())?;
             }

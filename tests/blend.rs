@@ -2,7 +2,7 @@
 //!
 //! Invariant under test: what is served is never worse than decayed popularity by more than the bound of the Hedge, and a
 //! blend that loses is not served.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use eddyline::domain::items::Embedding;
 use eddyline::domain::time::{HOUR_MS, MINUTE_MS, Millis};
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
+use eddyline::engine::learn::blend::LOSS_MAX;
 use eddyline::engine::learn::hedge::{HedgeFigures, bound, hesitation};
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::tower::{ItemFacts, Step, TOWER_DIM, TowerVector, TwoTower};
@@ -202,8 +203,9 @@ fn a_tower_never_costs_more_than_the_bound() {
     let without = served(None);
     for (name, says) in models {
         let with = served(Some(says));
-        let slack = bound(with.rounds) + 2.0 * hesitation();
-        eprintln!("{name}: with {:.1} without {:.1} slack {slack:.1}", with.served, without.served);
+        // One change of leader to get away from a model that costs, and one back; the round that decides is lost as well.
+        let slack = bound(with.rounds) + 2.0 * (hesitation() + f64::from(LOSS_MAX));
+        println!("{name}: with {:.1} without {:.1} slack {slack:.1}", with.served, without.served);
         assert!(with.served <= without.served + slack, "{name}: {with:?} without {without:?}");
         if name == "right" {
             assert!(with.served < without.served - slack, "{name}: {with:?} without {without:?}");

@@ -10,12 +10,17 @@ mod support;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eddyline::domain::ids::{Key, Position, Seq, UserId};
+use eddyline::domain::feeds::Ranking;
+use eddyline::domain::ids::{ItemId, Key, Position, Seq, UserId};
+use eddyline::domain::interactions::{Interaction, Kind};
+use eddyline::domain::items::{Author, Embedding};
 use eddyline::domain::journal::{Entry, Measured, What};
 use eddyline::domain::time::Millis;
-use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Effect};
+use eddyline::domain::windows::{Window, Windows};
+use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, Effect, ItemWrite};
+use eddyline::engine::rank::Ask;
 use eddyline::engine::settings::{ClusterSettings, LearnSettings};
-use eddyline::engine::user::UserState;
+use eddyline::engine::user::{Effect as UserEffect, UserEvent, UserState};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{PATIENCE, Server, alike, now_ms};
@@ -129,10 +134,14 @@ fn fits_are_due_one_at_a_time_and_not_too_often() {
     let first = look(&mut state, false, 0).expect("12 points and more");
     journalled(&mut state, &(2..40).map(|seq| entry(2, seq, "post", 5.0)).collect::<Vec<_>>());
     assert!(look(&mut state, false, 60_000).is_none(), "one is under way");
-    let fit = first.problem().unwrap().solve().unwrap();
-    let stale = CoordinatorEvent::Regrouped { epoch: first.epoch + 7, fit: Some(Box::new(first.solved(fit.clone()))) };
+    let rows = first.rows();
+    let fit = first.problem(&rows).unwrap().solve().unwrap();
+    let stale = CoordinatorEvent::Regrouped {
+        epoch: first.epoch + 7,
+        fit: Some(Box::new(first.solved(rows.clone(), fit.clone()))),
+    };
     assert!(state.apply(stale, Millis(61_000)).is_empty(), "nobody waits for that one");
-    let back = CoordinatorEvent::Regrouped { epoch: first.epoch, fit: Some(Box::new(first.solved(fit))) };
+    let back = CoordinatorEvent::Regrouped { epoch: first.epoch, fit: Some(Box::new(first.solved(rows, fit))) };
     let effects = state.apply(back.clone(), Millis(61_000));
     assert!(matches!(effects[..], [Effect::Publish(..), Effect::KeepFit(_)]), "{effects:?}");
     assert!(state.apply(back, Millis(61_000)).is_empty(), "told twice");
@@ -144,6 +153,154 @@ fn fits_are_due_one_at_a_time_and_not_too_often() {
     assert!(state.world().clusters().is_some());
     assert!(look(&mut state, true, 62_000).is_none(), "ten seconds between two");
     assert!(look(&mut state, false, 71_000).is_some(), "what was asked for is not forgotten");
+}
+
+const ITEMS: u32 = 40;
+
+/// People who are measured for two groups.
+const MEASURED: u32 = 60;
+
+fn noise(n: u32) -> f64 {
+    f64::from(n * 7_919 % 101) / 101.0
+}
+
+/// The group that somebody is in.
+fn group_of(state: &CoordinatorState, user: u32) -> Option<u32> {
+    let member = state.world().clusters()?.member(UserId(user))?;
+    (!member.outlier).then_some(member.group)
+}
+
+/// A catalogue, and people in two groups: those with even numbers, and those with odd ones.
+fn two_groups() -> (CoordinatorState, Vec<Entry>) {
+    let options = ClusterSettings { threshold: 0, interval_s: 0, restarts: 3, ..ClusterSettings::default() };
+    let mut state = CoordinatorState::new(DIM, settings(options));
+    let topics = ["sea", "sky", "land"].map(|topic| Key::new(topic).unwrap());
+    let draft = |n: u32| {
+        let numbers = (0..DIM as u32).map(|k| ((n * 31 + k * 17) % 29) as f32 / 7.0 - 1.99).collect();
+        let author = Author { id: UserId(n % 5), key: Key::new(&format!("author-{}", n % 5)).unwrap() };
+        let window = Window { start: Millis(i64::from(n)), stop: None };
+        Draft {
+            key: Key::new(&format!("item-{n}")).unwrap(),
+            author: (!n.is_multiple_of(6)).then_some(author),
+            topics: Some(topics[..1 + n as usize % 3].iter().rev().cloned().collect()),
+            text: Some("text".into()),
+            embedding: Some(Embedding::new(numbers, DIM).unwrap()),
+            created: Some(Millis(i64::from(n) * 50)),
+            windows: n.is_multiple_of(4).then(|| Windows::new(vec![window]).unwrap()),
+        }
+    };
+    let drafts = (0..ITEMS).map(|n| (draft(n), ItemWrite::Create)).collect();
+    state.apply(CoordinatorEvent::Items(drafts), Millis(10_000));
+    let seconds = |user: u32| if user.is_multiple_of(2) { 10.0 } else { 60.0 } + 4.0 * noise(user);
+    let measured: Vec<Entry> = (0..MEASURED).map(|user| entry(user, 1, "post", seconds(user))).collect();
+    journalled(&mut state, &measured);
+    let fit = solve(state.apply(CoordinatorEvent::Regroup { asked: true }, Millis(10_000))).unwrap();
+    let rows = fit.rows();
+    let found = fit.solved(rows.clone(), fit.problem(&rows).unwrap().solve().unwrap());
+    state.apply(CoordinatorEvent::Regrouped { epoch: fit.epoch, fit: Some(Box::new(found)) }, Millis(10_000));
+    let two = group_of(&state, 0).is_some() && group_of(&state, 0) != group_of(&state, 1);
+    assert!(two && (0..6).all(|user| group_of(&state, user) == group_of(&state, user % 2)), "two groups");
+    (state, measured)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// What groups go to is a fold over the journal, whose entries name the group; and an item that is scored alone, of
+    /// which only a part of the evidence is read, gets bit by bit the score that it has among all.
+    #[test]
+    fn what_groups_go_to_is_folded_and_an_item_alone_scores_as_among_all(
+        acts in prop::collection::vec((0_u32..6, 0..ITEMS, prop::sample::select(Kind::ALL.to_vec()), 0_i64..40_000_000), 1..80),
+        follows in prop::collection::vec((0_u32..6, 0_u32..6), 0..8),
+        cut in 0_usize..100,
+    ) {
+        let (mut state, mut journal) = two_groups();
+        let mut people: Vec<UserState> = (0..6).map(|user| UserState::new(UserId(user))).collect();
+        let (mut half, mut now) = (None, Millis(20_000));
+        let events = follows.into_iter().map(|(who, whom)| (who, None, whom, 0));
+        let events = events.chain(acts.into_iter().map(|(who, item, kind, wait)| (who, Some(kind), item, wait)));
+        for (n, (who, kind, what, wait)) in events.enumerate() {
+            now = now.plus(wait);
+            let id = Key::new(&format!("event-{n}")).unwrap();
+            let event = match kind {
+                None => UserEvent::Followed { id, user: UserId(what), at: now },
+                Some(kind) => UserEvent::Interacted(Interaction {
+                    id, item: ItemId(what), kind, dwell_ms: None, at: now, shown: None, passed: Vec::new(),
+                }),
+            };
+            let effects = people[who as usize].apply(event, state.world(), now);
+            let entries: Vec<Entry> = effects
+                .into_iter()
+                .filter_map(|effect| if let UserEffect::Journal(entry) = effect { Some(entry) } else { None })
+                .collect();
+            for entry in &entries {
+                if let What::Interacted(learned) = &entry.what {
+                    let named = learned.lesson.as_ref().map(|lesson| lesson.group);
+                    prop_assert!(named.is_none_or(|named| named == group_of(&state, who)));
+                }
+            }
+            journalled(&mut state, &entries);
+            journal.extend(entries);
+            state.apply(CoordinatorEvent::Tick, now);
+            if n == cut {
+                half = Some((journal.len(), state.clone()));
+            }
+        }
+        let world = state.world();
+        for person in &people {
+            let feed = person.rank(world, now, Ask { ranking: Ranking::Model, limit: 100, explain: false });
+            prop_assert!(!feed.is_empty() || person.hidden().count() > 0);
+            for one in feed {
+                let alone = person.score_of(world, one.item, now, Ranking::Model);
+                prop_assert_eq!(alone.map(f32::to_bits), Some(one.score.to_bits()));
+            }
+        }
+        prop_assert_eq!(people[0].score_of(world, ItemId(ITEMS), now, Ranking::Model), None);
+        // The same from a snapshot on, and counted afresh.
+        let told = |mut state: CoordinatorState| {
+            state.restore(&state.to_bytes(), now).unwrap();
+            state.world().fashions().clone()
+        };
+        if let Some((done, mut resumed)) = half {
+            resumed.restore(&resumed.to_bytes(), now).unwrap();
+            journalled(&mut resumed, &journal[done..]);
+            prop_assert!(told(resumed) == told(state.clone()));
+        }
+        let mut refold = state.refold();
+        (1..).map(Position).zip(&journal).for_each(|(position, entry)| refold.fold(position, entry));
+        let mut afresh = state.clone();
+        afresh.take_over(refold);
+        prop_assert!(told(afresh) == told(state));
+    }
+}
+
+/// Two groups like one thing each: to a third person of each group it is the popular one.
+#[test]
+fn what_a_group_likes_is_popular_in_it() {
+    let (mut state, _) = two_groups();
+    let mut now = Millis(20_000);
+    for round in 0..20_u64 {
+        for user in 0..4 {
+            now = now.plus(1_000);
+            let mut person = UserState::new(UserId(user));
+            let id = Key::new(&format!("event-{round}")).unwrap();
+            let (item, kind) = (ItemId(8 + user % 2), Kind::Like);
+            let like = Interaction { id, item, kind, dwell_ms: None, at: now, shown: None, passed: Vec::new() };
+            let effects = person.apply(UserEvent::Interacted(like), state.world(), now);
+            let UserEffect::Journal(entry) = &effects[0] else { panic!("{effects:?}") };
+            let entries = [Entry { seq: Seq(2 + round), ..entry.clone() }];
+            journalled(&mut state, &entries);
+        }
+    }
+    state.apply(CoordinatorEvent::Tick, now);
+    let world = state.world();
+    let of = |user: u32, item: u32| {
+        let group = group_of(&state, user).unwrap();
+        let overall = world.popularity().within_a_day(ItemId(item));
+        world.fashions().of(group).unwrap().popularity(ItemId(item), overall)
+    };
+    assert!(of(4, 8) > of(4, 9) + 1.0 && of(5, 9) > of(5, 8) + 1.0, "{} {}", of(4, 8), of(4, 9));
+    assert!(of(4, 8) > of(4, 30), "and more than what nobody likes");
 }
 
 /// Three groups by time on posts and in channels, 40 people each, and one person far away from all.
@@ -215,6 +372,32 @@ fn groups_are_found_and_a_refit_moves_nobody_not_even_after_a_crash() {
     assert_eq!(list["users"].as_array().unwrap().len(), 40);
     assert!(list["users"].as_array().unwrap().iter().all(|one| one["cluster"]["id"] == id));
     assert_eq!(rest.get("/v1/users?cluster=99").fields(), ["cluster"]);
+    // What a group goes to: two of it like one thing, everybody else another.
+    for (item, n) in [("calm", 1), ("loud", 0)] {
+        rest.put(&format!("/v1/items/{item}"), &json!({"text": item, "topics": [item]})).success("an item");
+        for n in (n..n + 60).step_by(3) {
+            let like = json!({"user": format!("person-{n}"), "id": format!("like-{n}"), "item": item, "kind": "like"});
+            rest.post("/v1/interactions", &like).success("like");
+        }
+    }
+    let names = |path: &str| -> Vec<Value> {
+        let found = rest.get(path).success(path).json();
+        found["items"].as_array().unwrap().iter().map(|item| item["id"].clone()).collect()
+    };
+    let begin = Instant::now();
+    let theirs = format!("/v1/popular?cluster={id}");
+    while names(&theirs) != ["loud", "calm"] {
+        assert!(begin.elapsed() < PATIENCE, "{:?}", rest.get(&theirs).json());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let others = places[1]["id"].as_u64().unwrap();
+    assert_eq!(names(&format!("/v1/popular?cluster={others}")), ["calm", "loud"]);
+    assert_eq!(names("/v1/popular?topic=calm&limit=5"), ["calm"]);
+    for (path, field) in
+        [("/v1/popular?cluster=99", "cluster"), ("/v1/popular?topic=x", "topic"), ("/v1/popular?limit=0", "limit")]
+    {
+        assert_eq!(rest.get(path).fields(), [field], "{path}");
+    }
     // Again, with nothing changed.
     rest.post("/v1/clusters/refit", &json!({})).success("refit");
     let second = wait_for_epoch(&server, first["epoch"].as_i64().unwrap());

@@ -229,7 +229,7 @@ proptest! {
                         prop_assert_eq!(entry.seq, Seq(journal.len() as u64 + 1), "consecutive");
                         if let What::Interacted(learned) = &entry.what {
                             let published = coordinator.world().tower().map(|tower| tower.version());
-                            prop_assert_eq!(learned.predicted.tower, published, "the entry names the model that predicted");
+                            prop_assert_eq!(learned.predicted.model_version, published, "the entry names the model that predicted");
                             prop_assert_eq!(learned.features[at::TOWER] != 0.0, published.is_some());
                         }
                         journal.push(entry);
@@ -276,7 +276,7 @@ proptest! {
         coordinator.apply(CoordinatorEvent::Items(authored.collect()), now);
         for (item, start, length) in windows {
             let window = Window { start: Millis(start), stop: Some(Millis(start + length)) };
-            coordinator.apply(CoordinatorEvent::Windows(ItemId(item), Windows::new(vec![window]).unwrap()), now);
+            coordinator.apply(CoordinatorEvent::Windows(vec![(ItemId(item), Windows::new(vec![window]).unwrap())]), now);
         }
         let world: &World = coordinator.world();
         let mut person = UserState::new(UserId(4));

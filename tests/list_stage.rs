@@ -150,7 +150,7 @@ proptest! {
         let before = person.rank_on(coordinator.world(), NOW, ask(limit), screen);
         // Drawn or not drawn meanwhile: the next feed is made for either screen.
         let seen = ids(&before.items);
-        coordinator.apply(CoordinatorEvent::Windows(ItemId(count), Windows::default()), NOW);
+        coordinator.apply(CoordinatorEvent::Windows(vec![(ItemId(count), Windows::default())]), NOW);
         let world = coordinator.world();
         let changes = Changes { opened: vec![ItemId(count)], ..Changes::default() };
         let concerned = person.is_concerned(world, &changes, &before.items, Ranking::Model, before.floor, NOW);

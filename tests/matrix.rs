@@ -189,6 +189,7 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
         with("/v1/items/{id}", "PATCH", "/v1/items/item-1", item, Service(200)),
         row("/v1/items/{id}", "DELETE", "/v1/items/item-9", Service(204)),
         row("/v1/items/{id}/audience", "GET", "/v1/items/item-0/audience", Service(200)),
+        row("/v1/popular", "GET", "/v1/popular", Known(200)),
         row("/v1/items/{id}/windows", "GET", "/v1/items/item-0/windows", Known(200)),
         with("/v1/items/{id}/windows", "PUT", "/v1/items/item-1/windows", json!([]), Service(200)),
         with("/v1/metrics", "POST", "/v1/metrics?user=ada", measured, Own(200)),

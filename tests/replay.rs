@@ -110,7 +110,7 @@ fn shuffling_the_future_changes_nothing_before_it() {
     let (before, after) = (live(&visits, windows.clone()), live(&shuffled, windows));
     assert_eq!((&before.users, &before.items), (&after.users, &after.items), "the same people and channels");
     let at = Millis(i64::from(cut) * STEP_MS);
-    for ranker in rankers::NAMES {
+    for ranker in rankers::ALL {
         let [mut whole, mut other] = [calls(&before, ranker), calls(&after, ranker)];
         assert!(whole != other, "{ranker}: the future was shuffled");
         whole.retain(|call| call.0 < at);
@@ -195,6 +195,29 @@ fn one_thread_and_four_give_the_same_bytes() {
         let chance = one["rankers"]["random"]["all"]["mrr"].as_f64().unwrap();
         assert!(figure > chance, "habit beats chance: {figure} {chance}");
     }
+}
+
+/// Where no rule is set, the list is the order of scores; a rule has its price beside it, and the scores stay.
+#[test]
+fn a_rule_of_the_list_shows_its_price() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.csv");
+    std::fs::write(&log, intervals(&visits(2_500, 3))).unwrap();
+    let of = |rule: &str| {
+        let shape =
+            ["--format", "live-intervals", "--test-last", "200", "--test-only", "--rankers", "model,model_list"];
+        let report = report_of(&[&shape[..], &["--set", rule, log.to_str().unwrap()]].concat());
+        let names: Vec<&String> = report["rankers"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["model", "model_list"]);
+        ["model", "model_list"].map(|name| report["rankers"][name]["all"]["ndcg@10"].as_f64().unwrap())
+    };
+    let [plain, same] = of("rank.author_run=0");
+    assert_eq!(plain, same);
+    let [again, noisy] = of("rank.temperature=50");
+    assert_eq!(plain, again);
+    assert!(noisy < plain - 0.1, "chance costs much: {plain} {noisy}");
+    let (status, said) = run(&["replay", "--format", "live-intervals", "--rankers", "best", log.to_str().unwrap()]);
+    assert!(status == Some(1) && said.contains("--rankers: there is no `best`"), "{said}");
 }
 
 /// Needs nothing from outside, runs nothing, and every picture says what it shows.

@@ -18,6 +18,8 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ("engine", &[("domain", &[])]),
     ("files", &[("domain", &[])]),
     ("tables", &[("domain", &[]), ("files", &[])]),
+    // Of the engine only what it is asked for, and the inner loops: the network knows no people, feeds or worlds.
+    ("tower", &[("domain", &[]), ("engine", &["simd", "tower"]), ("tables", &[])]),
     ("protocol", &[("domain", &[])]),
     ("embed", &[("domain", &[])]),
     ("store", &[("domain", &[]), ("engine", &[])]),
@@ -43,7 +45,18 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("gateway", &["auth", "rates"]),
         ],
     ),
-    ("app", &[("embed", &[]), ("store", &[]), ("actors", &[]), ("gateway", &[]), ("config", &[])]),
+    (
+        "app",
+        &[
+            ("domain", &["ids"]),
+            ("tower", &["Checkpoint"]),
+            ("embed", &[]),
+            ("store", &[]),
+            ("actors", &[]),
+            ("gateway", &[]),
+            ("config", &[]),
+        ],
+    ),
     (
         "commands",
         &[
@@ -56,6 +69,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             // Tokens are made by the door's own rules, with and without a server.
             ("gateway", &["access", "keyring", "rest", "times"]),
             ("tables", &[]),
+            ("tower", &[]),
             ("replay", &[]),
             ("simulate", &[]),
             ("config", &[]),

@@ -55,6 +55,15 @@ struct Active {
     flags: Arc<Flags>,
 }
 
+impl Active {
+    fn tell(&self, change: &WorldChanged) {
+        if let Err(SendError::Full(_)) = self.addr.try_send(change.clone()) {
+            // It will look at the whole world when it comes to it.
+            self.flags.bits.fetch_or(STALE, Ordering::Relaxed);
+        }
+    }
+}
+
 /// See the module.
 pub struct Directory {
     active: DashMap<UserId, Active>,
@@ -113,20 +122,25 @@ impl Directory {
         }
     }
 
-    /// Tells everybody who is watched that the world changed.
+    /// Tells everybody who is watched that the world changed: one message per thread, which hands it on to its people,
+    /// so that whoever announces it waits for nobody and all threads begin at once.
     pub fn announce(&self, change: &WorldChanged) {
-        let watched: Vec<Active> = self
-            .active
-            .iter()
-            .filter(|one| one.flags.bits.load(Ordering::Relaxed) & WATCHING != 0)
-            .map(|one| one.value().clone())
-            .collect();
-        for one in watched {
-            if let Err(SendError::Full(_)) = one.addr.try_send(change.clone()) {
-                // It will look at the whole world when it comes to it.
-                one.flags.bits.fetch_or(STALE, Ordering::Relaxed);
+        let mut watched: Vec<Vec<Active>> = self.arbiters.iter().map(|_| Vec::new()).collect();
+        for one in self.active.iter().filter(|one| one.flags.bits.load(Ordering::Relaxed) & WATCHING != 0) {
+            if let Some(there) = watched.get_mut(self.thread_of(*one.key())) {
+                there.push(one.value().clone());
             }
         }
+        for (arbiter, people) in self.arbiters.iter().zip(watched).filter(|(_, people)| !people.is_empty()) {
+            let change = change.clone();
+            // A thread that has ended has nobody on it.
+            arbiter.spawn_fn(move || people.into_iter().for_each(|one| one.tell(&change)));
+        }
+    }
+
+    /// The thread on which a person's actor runs.
+    fn thread_of(&self, user: UserId) -> usize {
+        xxh3_64(&user.0.to_le_bytes()) as usize % self.arbiters.len().max(1)
     }
 
     /// Asks the people who were active last, at most `most`, what they would give for an item. Says how many are active
@@ -200,7 +214,7 @@ impl Directory {
             Entry::Vacant(place) => {
                 let flags = Arc::new(Flags::default());
                 let actor = UserActor::new(user, inside.clone(), flags.clone());
-                let index = xxh3_64(&user.0.to_le_bytes()) as usize % self.arbiters.len().max(1);
+                let index = self.thread_of(user);
                 // Starting only queues a closure on the arbiter; nothing is sent to the actor under the guard.
                 let capacity = inside.limits.user_mailbox;
                 let addr = UserActor::start_in_arbiter(&self.arbiters[index], move |ctx| {

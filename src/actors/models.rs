@@ -17,7 +17,8 @@ use super::server::{Server, from_store};
 use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::CoordinatorState;
-use crate::engine::tower::{Tower, TwoTower};
+use crate::engine::simd::dot;
+use crate::engine::tower::{ItemFacts, Sign, Step, Tower, TwoTower};
 use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -28,6 +29,7 @@ pub use crate::store::models::CHECKPOINT_BYTES_MAX;
 
 /// How often the store is asked whether another model was published.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_STEPS: u32 = 5;
 
 /// A checkpoint that was read.
 pub struct Reading {
@@ -122,12 +124,22 @@ pub async fn keep(
         return Err(ModelError::Unfit(format!("it has {} bytes, at most {most} are taken", checkpoint.len())));
     }
     let (checkpoint, reading) = beside(move || {
-        let reading = reader.read(&checkpoint, ModelVersion(0), dim);
+        let reading = reader.read(&checkpoint, ModelVersion(0), dim).and_then(|reading| try_out(reading, dim));
         (checkpoint, reading)
     })
     .await?;
     let summary = reading.map_err(ModelError::Unfit)?.summary;
     Ok(store.save_model(NewModel { version: None, created: now, summary, checkpoint }).await?)
+}
+
+/// Asks a model about an item and a person, before anybody depends on it.
+fn try_out(reading: Reading, dim: usize) -> Result<Reading, String> {
+    let embedding = vec![1.0 / (dim.max(1) as f32).sqrt(); dim];
+    let item = reading.model.item(&ItemFacts { embedding: &embedding, text: "a text", ..ItemFacts::default() });
+    let steps = [Step { item: &item, sign: Sign::Positive, at: Millis(0) }];
+    let person = reading.model.person(Some("{}"), &steps, Millis(1_000));
+    let numbers = item.iter().chain(&person).copied().chain([reading.model.log_odds(dot(&item, &person))]);
+    if numbers.into_iter().all(f32::is_finite) { Ok(reading) } else { Err("it answers with what is no number".into()) }
 }
 
 /// The version to go back to: this one, or the one before that which serves.
@@ -195,8 +207,14 @@ pub async fn take_up(
 /// Follows what is published elsewhere, for as long as the server runs.
 pub(super) async fn watch(inside: Arc<Inside>) {
     let mut refused = None;
-    while !inside.is_closing() {
-        tokio::time::sleep(LOOK_EVERY).await;
+    loop {
+        // In steps, so that the store is let go of soon after the end.
+        for _ in 0..LOOK_STEPS {
+            tokio::time::sleep(LOOK_EVERY / LOOK_STEPS).await;
+            if inside.is_closing() {
+                return;
+            }
+        }
         let publications = match inside.store.publications().await {
             Ok(publications) => publications,
             Err(error) => {

@@ -417,7 +417,7 @@ impl Server {
     /// # Errors
     /// Busy.
     pub async fn set_windows(&self, item: ItemId, windows: Windows) -> Result<(), Refusal> {
-        self.change_now(CoordinatorEvent::Windows(item, windows)).await
+        self.change_now(CoordinatorEvent::Windows(vec![(item, windows)])).await
     }
 
     async fn change_now(&self, event: CoordinatorEvent) -> Result<(), Refusal> {

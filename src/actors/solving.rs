@@ -7,6 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::engine::cluster::{Fit, Problem, Start, Unsound};
 
+/// From now on this thread, and those that it begins, get what all others leave of the processors.
+pub fn step_back() {
+    // Where it cannot be had, a fit costs what it costs.
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        tracing::debug!(%error, "groups are found at the priority of everybody");
+    }
+}
+
 /// Solves a problem in so many threads; `done` hears of every start that is through. The fit does not depend on the
 /// number of threads.
 ///

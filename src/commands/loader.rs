@@ -146,7 +146,7 @@ impl Loader {
     /// # Errors
     /// What the store says.
     pub async fn windows(&mut self, item: ItemId, windows: Windows) -> anyhow::Result<()> {
-        self.offline.windows(item, windows, self.now);
+        self.offline.windows(vec![(item, windows)], self.now);
         self.flush_if_full().await
     }
 

@@ -21,3 +21,4 @@ pub mod replay;
 pub mod simulate;
 pub mod tables;
 pub mod token;
+pub mod train;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a figure is printed only for what was replayed; same files and seed, same figures, whatever the threads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::app;
 use crate::commands::progress;
 use crate::config::Config;
-use crate::domain::ids::Key;
+use crate::domain::ids::{Key, ModelVersion};
 use crate::domain::time::Millis;
 use crate::engine::tower::TwoTower;
 use crate::replay::evaluate::{self, TestSpan};
@@ -27,6 +27,7 @@ use crate::replay::log::{About, Log, WindowSource};
 use crate::replay::rankers;
 use crate::replay::report::{self, Report};
 use crate::tables::{self, Tables};
+use crate::tower::Checkpoint;
 
 /// Texts that are turned into vectors together.
 const TEXTS_AT_ONCE: usize = 256;
@@ -98,6 +99,8 @@ pub struct Options {
     pub test_only: bool,
     /// Orders of judged sentences.
     pub shuffles: u32,
+    /// Who ranks, of [`rankers::ALL`]; [`rankers::NAMES`] when empty.
+    pub rankers: Vec<String>,
     /// A catalogue for each file of judged sentences.
     pub separate: bool,
     /// Decides orders, chance and resampling.
@@ -132,6 +135,24 @@ pub fn run(options: &Options, config: &Config, tower: Option<&Arc<dyn TwoTower>>
     }
 }
 
+/// Reads a two-tower model for embeddings of `dim` numbers.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_tower(path: &Path, dim: usize) -> anyhow::Result<Arc<dyn TwoTower>> {
+    let named = || format!("--tower: {}", path.display());
+    let bytes = std::fs::read(path).with_context(named)?;
+    let checkpoint = Checkpoint::from_bytes(&bytes).with_context(named)?;
+    let wanted = checkpoint.dim();
+    // A model that reads no embeddings does not care for their size.
+    ensure!(
+        wanted == 0 || wanted == dim,
+        "--tower: {}: was made for embeddings of {wanted} numbers, those of the configuration have {dim} (`dim`)",
+        path.display()
+    );
+    Ok(checkpoint.into_model(ModelVersion(1)))
+}
+
 fn on_log(
     options: &Options,
     config: &Config,
@@ -147,7 +168,7 @@ fn on_log(
         test_only: options.test_only,
         seed: options.seed,
         threads: options.threads,
-        rankers: rankers::NAMES.to_vec(),
+        rankers: who_ranks(&options.rankers)?,
     };
     let settings = Arc::new(config.learn.clone());
     let passes = match protocol {
@@ -169,6 +190,18 @@ fn on_log(
     };
     bar.finish_and_clear();
     Ok(report)
+}
+
+fn who_ranks(named: &[String]) -> anyhow::Result<Vec<&'static str>> {
+    let unknown = named.iter().find(|name| !rankers::ALL.contains(&name.as_str()));
+    if let Some(name) = unknown {
+        bail!("--rankers: there is no `{name}`, only {}", rankers::ALL.join(", "));
+    }
+    let wanted = |name: &&'static str| match named {
+        [] => rankers::NAMES.contains(name),
+        _ => named.iter().any(|one| one == name),
+    };
+    Ok(rankers::ALL.into_iter().filter(wanted).collect())
 }
 
 fn name_of(format: Format) -> String {
@@ -328,8 +361,8 @@ fn accepted_rejected(options: &Options, config: &Config) -> anyhow::Result<Repor
 
 /// Rankers and labellers in the order in which they are listed.
 fn order() -> Vec<&'static str> {
-    let labellers = rankers::labels::NAMES.into_iter().filter(|name| !rankers::NAMES.contains(name));
-    rankers::NAMES.into_iter().chain(labellers).collect()
+    let labellers = rankers::labels::NAMES.into_iter().filter(|name| !rankers::ALL.contains(name));
+    rankers::ALL.into_iter().chain(labellers).collect()
 }
 
 /// The report for people.

@@ -98,10 +98,13 @@ pub struct Lesson {
     /// Gradient of the blend's log loss by its weights: `(2 * features + 1,)`, new, seen, bias; empty when there was
     /// nothing to compare with.
     pub gradient: Vec<f32>,
-    /// Log loss in nats of each expert alone in the order of `Expert::ALL`, then of the blend; empty with the gradient.
+    /// Log loss in nats of each expert alone in the order of `Expert::ALL`, then of the blend without the two-tower model,
+    /// then of the blend; empty with the gradient.
     pub losses: Vec<f32>,
     /// Who made the item.
     pub author: Option<UserId>,
+    /// The group that the person was in then, of those found by then; `None` outside of all.
+    pub group: Option<u32>,
     /// How often the person had been there before, fading; `None` when this was no visit.
     pub visits: Option<f32>,
     /// Where else they go, most recent first.
@@ -143,5 +146,6 @@ pub struct Predicted {
     /// The `model` ranking: log-odds of the blend.
     pub model: f32,
     /// The two-tower model that had a say in it, if one had.
-    pub tower: Option<ModelVersion>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<ModelVersion>,
 }

@@ -4,7 +4,7 @@
 //! numbers from fit to fit, so that a fit of unchanged rows moves nobody. Nothing here waits for a fit.
 //! Absent on purpose: threads and timers (an effect asks for them), the mathematics (`cluster`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::SeedableRng as _;
@@ -15,15 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::engine::cluster::{self, Fit, Group, Member, Previous, Problem, ProblemError, State};
-use crate::engine::crowd::{Column, Crowd};
+use crate::engine::crowd::{Column, Crowd, Rows};
 use crate::engine::settings::LearnSettings;
 
 /// People who are shown one by one, at most.
 pub const POINTS_MAX: usize = 2_000;
 /// Decides who they are.
 const POINTS_SEED: u64 = 0x70_696e_7473;
-/// Fewer are no groups.
-const PEOPLE_MIN: usize = 2;
 
 /// What is told of a fit, and kept of it for good: nobody's name, nobody's place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,7 +99,8 @@ impl Clustering {
     }
 }
 
-/// A fit to be made.
+/// A fit to be made. Holds everybody as they were when it became due; rows are made of them where it is solved, so that
+/// nobody waits for that.
 #[derive(Clone, Debug)]
 pub struct Solve {
     /// Its number.
@@ -109,43 +108,64 @@ pub struct Solve {
     /// Threads that it may take; 0: as the machine allows.
     pub threads: usize,
     names: Vec<String>,
-    users: Vec<UserId>,
-    columns: Vec<Vec<f64>>,
+    columns: Vec<Column>,
+    topics: BTreeMap<Key, TopicId>,
+    crowd: Crowd,
+    as_of: Millis,
+    options: Arc<LearnSettings>,
     settings: cluster::Settings,
-    previous: Option<Previous>,
+    previous: Option<Arc<Clustering>>,
 }
 
 impl Solve {
-    /// The problem, to be solved away from all who serve.
+    /// Everybody who can be compared.
+    #[must_use]
+    pub fn rows(&self) -> Rows {
+        self.crowd.rows(&self.columns, |key| self.topics.get(key).copied(), self.as_of, &self.options)
+    }
+
+    /// The problem of these rows, to be solved away from all who serve.
     ///
     /// # Errors
     /// As [`Problem::new`].
-    pub fn problem(&self) -> Result<Problem, ProblemError> {
-        Problem::new(&self.columns, self.settings, self.previous.clone())
+    pub fn problem(&self, rows: &Rows) -> Result<Problem, ProblemError> {
+        let previous = self.previous.as_deref().map(|current| Previous {
+            state: current.state.clone(),
+            group_of_row: rows.users.iter().map(|user| current.member(*user).map(|member| member.group)).collect(),
+        });
+        Problem::new(&rows.columns, self.settings, previous)
     }
 
     /// What a fit of the problem says of the people. When it is taken over is not known yet.
     #[must_use]
-    pub fn solved(&self, fit: Fit) -> Clustering {
+    pub fn solved(&self, rows: Rows, fit: Fit) -> Clustering {
         let outliers = fit.members.iter().filter(|member| member.outlier).count() as u64;
-        let points = points(&self.users, &self.columns, &fit.members);
+        let points = points(&rows.users, &rows.columns, &fit.members);
         Clustering {
             summary: Summary {
                 epoch: self.epoch,
                 fitted_at: Millis::default(),
                 columns: self.names.clone(),
-                people: self.users.len() as u64,
+                people: rows.users.len() as u64,
                 clusters: fit.groups,
                 outliers,
                 noise_weight: fit.noise_weight,
                 lower_bound: fit.lower_bound,
             },
             state: fit.state,
-            users: self.users.clone(),
+            users: rows.users,
             members: fit.members,
             points,
             previous: None,
         }
+    }
+}
+
+/// A column's topic and what it is called.
+fn named(column: &Column, topic: impl Fn(&Key) -> Option<TopicId>) -> Option<(Key, TopicId)> {
+    match column {
+        Column::Topic(key) => Some((key.clone(), topic(key)?)),
+        Column::Metric(_) => None,
     }
 }
 
@@ -245,7 +265,7 @@ impl Regrouping {
         crowd: &mut Crowd,
         topic: impl Fn(&Key) -> Option<TopicId>,
         now: Millis,
-        settings: &LearnSettings,
+        settings: &Arc<LearnSettings>,
     ) -> Option<Arc<Solve>> {
         let options = &settings.cluster;
         self.points = self.points.saturating_add(crowd.take_points());
@@ -258,24 +278,23 @@ impl Regrouping {
         (self.points, self.asked) = (0, false);
         let columns: Option<Vec<Column>> =
             options.columns.iter().map(|name| Column::of(name, &settings.metrics)).collect();
-        let rows = crowd.rows(&columns?, topic, now, settings);
-        if rows.users.len() < PEOPLE_MIN {
+        let columns = columns?;
+        if !crowd.can_be_grouped(&columns, &topic, now, settings) {
             return None;
         }
         self.epoch += 1;
         self.began = Some(now);
         self.under_way = Some(self.epoch);
-        let previous = self.current.as_deref().map(|current| Previous {
-            state: current.state.clone(),
-            group_of_row: rows.users.iter().map(|user| current.member(*user).map(|member| member.group)).collect(),
-        });
         let defaults = cluster::Settings::default();
         Some(Arc::new(Solve {
             epoch: self.epoch,
             threads: options.threads,
             names: options.columns.clone(),
-            users: rows.users,
-            columns: rows.columns,
+            topics: columns.iter().filter_map(|column| named(column, &topic)).collect(),
+            columns,
+            crowd: crowd.clone(),
+            as_of: now,
+            options: settings.clone(),
             settings: cluster::Settings {
                 kind: options.kind,
                 components: options.components,
@@ -283,7 +302,7 @@ impl Regrouping {
                 rows_max: options.people_max,
                 ..defaults
             },
-            previous,
+            previous: self.current.clone(),
         }))
     }
 

@@ -23,6 +23,7 @@ use crate::engine::learn::axes::{AXES_ITEMS_MAX, Centre, principal, stored_len};
 use crate::engine::learn::blend::BlendLearner;
 use crate::engine::learn::coaudience::CoAudience;
 use crate::engine::learn::drift::{self, PageHinkley};
+use crate::engine::learn::fashions::{FashionTable, Fashions};
 use crate::engine::learn::hedge::{Hedge, HedgeFigures};
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::popularity::Popularity;
@@ -116,8 +117,8 @@ pub enum CoordinatorEvent {
     Items(Vec<(Draft, ItemWrite)>),
     /// Never shown again; its key becomes free only for the same item.
     Deleted(ItemId),
-    /// Available then.
-    Windows(ItemId, Windows),
+    /// Available then; all of these at once.
+    Windows(Vec<(ItemId, Windows)>),
     /// On air from now on, or off; what is scheduled later stays.
     Live(ItemId, bool),
     /// These entries are durable, in commit order.
@@ -181,6 +182,7 @@ pub enum Effect {
 struct Folded {
     covers: Position,
     popularity: Popularity,
+    fashions: Fashions,
     company: CoAudience,
     lately: Lately,
     blend: BlendLearner,
@@ -214,6 +216,9 @@ impl Folded {
             self.lately.learn(entry.user, learned.item, entry.at);
         }
         if let Some(lesson) = &learned.lesson {
+            if let Some(group) = lesson.group.filter(|_| signal.positive) {
+                self.fashions.learn(group, learned.item, signal.weight, entry.at);
+            }
             self.blend.learn(lesson, signal.weight, settings.blend_step);
             self.hedge.learn(&lesson.losses);
             if let Some(loss) = lesson.losses.last()
@@ -419,13 +424,11 @@ impl CoordinatorState {
                     self.publish(now, updated, &mut effects);
                 }
             }
-            CoordinatorEvent::Windows(id, windows) => {
-                self.put_windows(id, windows, now, &mut effects);
-            }
+            CoordinatorEvent::Windows(items) => self.put_windows(items, now, &mut effects),
             CoordinatorEvent::Live(id, on) => {
                 let written = self.switch(id, on, now).map(|windows| {
                     if let Some(windows) = windows {
-                        self.put_windows(id, windows, now, &mut effects);
+                        self.put_windows(vec![(id, windows)], now, &mut effects);
                     }
                 });
                 let written = written.and_then(|()| self.written(id));
@@ -462,13 +465,14 @@ impl CoordinatorState {
                 if asked {
                     self.groups.ask();
                 }
-                let (world, settings) = (&self.world, self.world.settings());
+                let (world, settings) = (&self.world, self.world.shared_settings());
                 let topic = |key: &Key| world.find_topic(key.as_str());
-                effects.extend(self.groups.due(&mut self.folded.crowd, topic, now, settings).map(Effect::Solve));
+                effects.extend(self.groups.due(&mut self.folded.crowd, topic, now, &settings).map(Effect::Solve));
             }
             CoordinatorEvent::Regrouped { epoch, fit } => {
                 if let Some(fit) = self.groups.done(epoch, fit.map(|fit| *fit), &self.erased, now) {
                     self.world.put_clusters(Some(fit.clone()));
+                    self.refresh_shared(now);
                     effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
                     effects.push(Effect::KeepFit(fit));
                 }
@@ -545,6 +549,7 @@ impl CoordinatorState {
         let topic = |key: &Key| world.find_topic(key.as_str());
         self.groups.take_up(kept, &self.folded.crowd, topic, now, settings);
         self.world.put_clusters(self.groups.current().cloned());
+        self.refresh_shared(now);
     }
 
     /// Fits are numbered above this.
@@ -596,7 +601,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 4;
+    const FORMAT: u8 = 6;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()
@@ -678,12 +683,18 @@ impl CoordinatorState {
         Ok(written)
     }
 
-    fn put_windows(&mut self, id: ItemId, windows: Windows, now: Millis, effects: &mut Vec<Effect>) {
-        if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
-            let item = Arc::new(Item { windows, ..Item::clone(old) });
-            self.world.put_item(item.clone());
-            effects.push(Effect::KeepItem(item));
-            self.publish(now, vec![id], effects);
+    fn put_windows(&mut self, items: Vec<(ItemId, Windows)>, now: Millis, effects: &mut Vec<Effect>) {
+        let mut updated = Vec::with_capacity(items.len());
+        for (id, windows) in items {
+            if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
+                let item = Arc::new(Item { windows, ..Item::clone(old) });
+                self.world.put_windows(item.clone());
+                effects.push(Effect::KeepItem(item));
+                updated.push(id);
+            }
+        }
+        if !updated.is_empty() {
+            self.publish(now, updated, effects);
         }
     }
 
@@ -864,12 +875,19 @@ impl CoordinatorState {
     fn refresh_shared(&mut self, now: Millis) {
         let (popularity, company, _) = self.world.shared_mut();
         let (mut popularity, mut company) = (std::mem::take(popularity), std::mem::take(company));
+        let mut expected = self.world.take_expected();
         let world = &self.world;
         let open = world.open().iter().filter_map(|id| world.item(ItemId(id)));
         self.folded.popularity.refresh(&mut popularity, open.map(|item| (item.id, item.created, &item.windows)), now);
         self.folded.company.refresh(&mut company, LISTS_PER_REFRESH);
         let live = world.open().iter().filter_map(|id| world.item(ItemId(id))).map(|item| (item.id, &item.windows));
-        let expected = self.survival.expect(live, now);
+        self.survival.expect(&mut expected, live, now);
+        let fashions = world.clusters().map_or_else(FashionTable::default, |clusters| {
+            let groups = clusters.summary.clusters.iter().map(|group| group.id);
+            let is_open = |item: ItemId| world.open().contains(item.0);
+            self.folded.fashions.table(groups, &popularity, (world.len(), world.open().len()), is_open, now)
+        });
+        self.world.put_fashions(fashions);
         self.world.put_expected(expected);
         let start = &self.world.settings().blend;
         let weights = self.folded.blend.weights(start, self.folded.hedge.leader());

@@ -2,10 +2,13 @@
 //!
 //! Invariant: a fold over the whole journal; a person's running means here are those of their own state, and the
 //! population's model of a series holds exactly the means of those who have one. Topic weights are kept only where a
-//! column of `cluster.columns` reads them, and are those of the person's own state then.
+//! column of `cluster.columns` reads them, and are those of the person's own state then. A clone shares everybody with
+//! the original until one of them changes somebody: it costs one pointer per [`NEIGHBOURS`] people, and whoever learns
+//! meanwhile copies at most that many.
 //! Absent on purpose: clocks, names of people, who was erased (the fold is done afresh without them).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -21,6 +24,11 @@ use crate::engine::settings::LearnSettings;
 /// What a measurement, and what a new person, counts towards the next fit.
 const MEASURED: u64 = 1;
 const NEW_PERSON: u64 = 5;
+
+/// People who are kept together, by id.
+const NEIGHBOURS: u32 = 256;
+/// Fewer are no groups.
+const GROUPED_MIN: usize = 2;
 
 /// Something that people are compared by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +57,8 @@ pub struct Crowd {
     /// Under which settings it was folded.
     fingerprint: u64,
     keeps_topics: bool,
-    people: BTreeMap<UserId, Known>,
+    /// By id over [`NEIGHBOURS`].
+    people: BTreeMap<u32, Arc<BTreeMap<UserId, Known>>>,
     population: PopulationMetrics,
     /// What came together since somebody asked.
     #[serde(skip)]
@@ -60,6 +69,34 @@ pub struct Crowd {
 struct Known {
     metrics: PersonMetrics,
     topics: TopicWeights,
+}
+
+/// Where a value of a column comes from.
+enum Source {
+    /// A series, and what stands in for who has no value of it.
+    Mean(Series, f64),
+    /// A topic; `None` for one that there is not.
+    Weight(Option<TopicId>),
+}
+
+impl Source {
+    fn stand_in(&self) -> f64 {
+        match self {
+            Source::Mean(_, mean) => *mean,
+            Source::Weight(_) => 0.0,
+        }
+    }
+}
+
+impl Known {
+    fn value(&self, source: &Source, now: Millis, settings: &LearnSettings) -> Option<f64> {
+        match source {
+            Source::Mean(series, _) => self.metrics.get(*series).map(|own| own.mean),
+            Source::Weight(topic) => {
+                topic.map(|topic| self.topics.at(topic, now, settings)).filter(|weight| *weight > 0.0)
+            }
+        }
+    }
 }
 
 /// Rows of those who can be compared.
@@ -96,7 +133,8 @@ impl Crowd {
 
     /// Learns one entry.
     pub fn fold(&mut self, entry: &Entry, settings: &LearnSettings) {
-        let known = self.people.entry(entry.user).or_insert_with(|| {
+        let near = Arc::make_mut(self.people.entry(entry.user.0 / NEIGHBOURS).or_default());
+        let known = near.entry(entry.user).or_insert_with(|| {
             self.points = self.points.saturating_add(NEW_PERSON);
             Known::default()
         });
@@ -127,7 +165,39 @@ impl Crowd {
     /// What was measured of a person.
     #[must_use]
     pub fn person(&self, user: UserId) -> Option<&PersonMetrics> {
-        self.people.get(&user).map(|known| &known.metrics)
+        self.people.get(&(user.0 / NEIGHBOURS))?.get(&user).map(|known| &known.metrics)
+    }
+
+    /// By id.
+    fn everybody(&self) -> impl Iterator<Item = (UserId, &Known)> + '_ {
+        self.people.values().flat_map(|near| near.iter()).map(|(user, known)| (*user, known))
+    }
+
+    /// Are there enough people with a value in one of the columns to be grouped? Seldom looks at more than the models.
+    #[must_use]
+    pub fn can_be_grouped(
+        &self,
+        columns: &[Column],
+        topic: impl Fn(&Key) -> Option<TopicId>,
+        now: Millis,
+        settings: &LearnSettings,
+    ) -> bool {
+        let many = |column: &Column| match column {
+            Column::Metric(series) => self.posterior(*series).count as usize >= GROUPED_MIN,
+            Column::Topic(_) => false,
+        };
+        let sources = self.sources(columns, topic);
+        let has_any = |known: &Known| sources.iter().any(|source| known.value(source, now, settings).is_some());
+        columns.iter().any(many)
+            || self.everybody().filter(|(_, known)| has_any(known)).take(GROUPED_MIN).count() == GROUPED_MIN
+    }
+
+    fn sources(&self, columns: &[Column], topic: impl Fn(&Key) -> Option<TopicId>) -> Vec<Source> {
+        let source = |column: &Column| match column {
+            Column::Metric(series) => Source::Mean(*series, self.posterior(*series).mean),
+            Column::Topic(key) => Source::Weight(topic(key)),
+        };
+        columns.iter().map(source).collect()
     }
 
     /// What is believed of a series.
@@ -139,7 +209,7 @@ impl Crowd {
     /// Those outside of `mean +- sigmas sigma` on a series, farthest first.
     #[must_use]
     pub fn atypical(&self, series: Series, sigmas: f64) -> Vec<Atypical<UserId>> {
-        self.population.atypical(series, sigmas, self.people.iter().map(|(user, known)| (*user, &known.metrics)))
+        self.population.atypical(series, sigmas, self.everybody().map(|(user, known)| (user, &known.metrics)))
     }
 
     /// Who has a value in at least one of the columns, by these columns at `now`. Where a metric of theirs was never
@@ -152,35 +222,19 @@ impl Crowd {
         now: Millis,
         settings: &LearnSettings,
     ) -> Rows {
-        enum Source {
-            Mean(Series, f64),
-            Weight(Option<TopicId>),
-        }
-        let sources: Vec<Source> = columns
-            .iter()
-            .map(|column| match column {
-                Column::Metric(series) => Source::Mean(*series, self.posterior(*series).mean),
-                Column::Topic(key) => Source::Weight(topic(key)),
-            })
-            .collect();
+        let sources = self.sources(columns, topic);
         let mut rows = Rows { users: Vec::new(), columns: vec![Vec::new(); columns.len()] };
         let mut values = Vec::with_capacity(columns.len());
-        for (user, known) in &self.people {
+        for (user, known) in self.everybody() {
             values.clear();
             let mut has_any = false;
             for source in &sources {
-                let (value, stand_in) = match source {
-                    Source::Mean(series, mean) => (known.metrics.get(*series).map(|own| own.mean), *mean),
-                    Source::Weight(topic) => {
-                        let weight = topic.map_or(0.0, |topic| known.topics.at(topic, now, settings));
-                        ((weight > 0.0).then_some(weight), 0.0)
-                    }
-                };
+                let value = known.value(source, now, settings);
                 has_any |= value.is_some();
-                values.push(value.unwrap_or(stand_in));
+                values.push(value.unwrap_or(source.stand_in()));
             }
             if has_any {
-                rows.users.push(*user);
+                rows.users.push(user);
                 rows.columns.iter_mut().zip(&values).for_each(|(column, value)| column.push(*value));
             }
         }

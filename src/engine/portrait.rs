@@ -235,7 +235,7 @@ mod tests {
     fn what_is_kept_is_what_would_be_computed() {
         let model = Arc::new(Witness(1, AtomicUsize::new(0)));
         let mut tower = tower(model.clone());
-        let history = vec![past(1, Sign::Positive, 1_000), past(2, Sign::Neutral, 2_000)];
+        let history = [past(1, Sign::Positive, 1_000), past(2, Sign::Neutral, 2_000)];
         let mut portrait = Portrait::default();
         let mut looks = 0;
         let mut same =

@@ -251,7 +251,7 @@ impl Default for LearnSettings {
             freshness_half_ms: 24 * HOUR_MS,
             blend_step: 0.1,
             without: Vec::new(),
-            negatives: 24,
+            negatives: 12,
             blend: Blend::default(),
             rank: RankSettings::default(),
             metrics: Kinds::default(),

@@ -399,12 +399,14 @@ impl UserState {
         if changes.closed.iter().chain(&changes.updated).any(in_feed) {
             return true;
         }
-        let taste = self.taste(world, now, ranking);
         let mut appeared = changes.opened.iter().chain(&changes.updated).filter(|item| !in_feed(item));
         match ranking {
-            Ranking::Model | Ranking::Tower => {
-                appeared.any(|item| rank::enters(world, &taste, *item, now, ranking, floor))
-            }
+            // Thousands of people are asked at once, of whom few are concerned: only what says something of the item.
+            Ranking::Model | Ranking::Tower => appeared.any(|item| {
+                !self.hidden.contains(item.0)
+                    && world.is_open(*item, now)
+                    && self.score_of(world, *item, now, ranking).is_some_and(|score| score >= floor)
+            }),
             // Flat and topic feeds are ordered by time: what concerns them is who made it.
             Ranking::Flat | Ranking::Topics if !self.follows.is_empty() => appeared.any(|item| {
                 world
@@ -425,6 +427,14 @@ impl UserState {
     /// What the `model` ranking says of these items: log-odds, in their order, into `out`. Changes nothing.
     pub fn score_items(&self, world: &World, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
         rank::scores(world, &self.taste(world, now, Ranking::Model), items, now, out);
+    }
+
+    /// What the `model` or `tower` ranking says of one item: the very log-odds that a feed would give it, at a fraction of
+    /// the cost; `None` for one that this world does not know. Changes nothing.
+    #[must_use]
+    pub fn score_of(&self, world: &World, item: ItemId, now: Millis, ranking: Ranking) -> Option<f32> {
+        let taste = self.taste_about(world, world.item(item)?, now, ranking);
+        Some(rank::score_of(world, &taste, item, now, ranking))
     }
 
     /// Log-odds of the blend that they approve of this item, bias included; `None` for one that this world does not know.
@@ -577,6 +587,43 @@ impl UserState {
             approval: self.approval.log_odds(now, world.popularity().approval(), APPROVAL_PRIOR),
             session: if now.since(self.session.1) < SESSION_BREAK_MS { self.session.0 } else { 0 },
             deviation: &self.deviation,
+            group: self.group(world),
+        }
+    }
+
+    /// The group that they are in; `None` outside of all.
+    fn group(&self, world: &World) -> Option<u32> {
+        world.clusters()?.member(self.user).filter(|member| !member.outlier).map(|member| member.group)
+    }
+
+    /// What this ranking reads of this person to score one item, and nothing else.
+    fn taste_about(&self, world: &World, item: &Item, now: Millis, ranking: Ranking) -> Taste<'_> {
+        let settings = world.settings();
+        let centre = world.centre_of(item.main_topic());
+        let author = item.author.as_ref().map(|author| author.id);
+        let authors = self.authors.iter().filter(|(known, ..)| Some(*known) == author);
+        let rate = self.approval.rate();
+        let opinions = self.opinions.iter().filter(|(topic, _)| *topic == item.main_topic());
+        let mut topics: Vec<TopicId> = item.topics.iter().copied().chain([item.main_topic()]).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        Taste {
+            tower: if ranking.asks_the_tower() { self.tower_vector(world, now) } else { None },
+            weights: self.online.weights(),
+            precision: self.online.precision(),
+            shares: Vec::new(),
+            forms: self.online.form(centre, world).map(|form| (centre, form)).into_iter().collect(),
+            topics: topics.iter().map(|topic| (*topic, self.topics.at(*topic, now, settings) as f32)).collect(),
+            follows: &self.follows,
+            user: self.user,
+            hidden: &self.hidden,
+            visits: &self.visits,
+            authors: authors.map(|(author, count, last)| (*author, count * author_fade(now, *last))).collect(),
+            opinions: opinions.map(|(topic, of)| (*topic, of.log_odds(now, rate, TOPIC_PRIOR))).collect(),
+            approval: self.approval.log_odds(now, world.popularity().approval(), APPROVAL_PRIOR),
+            session: if now.since(self.session.1) < SESSION_BREAK_MS { self.session.0 } else { 0 },
+            deviation: &self.deviation,
+            group: self.group(world),
         }
     }
 
@@ -621,7 +668,7 @@ impl UserState {
             online: judgement.log_odds,
             topics: rank::topics_score(&rows[0].features),
             model: rank::blend_score(world, &taste, &rows[0]) + world.blend().bias + self.deviation.bias(),
-            tower: world.tower().map(|tower| tower.version()),
+            model_version: world.tower().map(|tower| tower.version()),
         };
         Learned {
             item: item.id,
@@ -636,7 +683,7 @@ impl UserState {
             predicted,
             lesson: signal.map(|signal| {
                 let author = item.author.as_ref().map(|author| author.id);
-                Box::new(Lesson { author, ..self.lesson(interaction, signal, &rows, world, at) })
+                Box::new(Lesson { author, group: taste.group, ..self.lesson(interaction, signal, &rows, world, at) })
             }),
         }
     }

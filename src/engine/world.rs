@@ -23,6 +23,7 @@ use crate::engine::clustering::Clustering;
 use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::blend::BlendWeights;
 use crate::engine::learn::coaudience::CompanyTable;
+use crate::engine::learn::fashions::FashionTable;
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::online::Point;
 use crate::engine::learn::popularity::PopularityTable;
@@ -32,6 +33,9 @@ use crate::engine::tower::{ItemFacts, Tower, TwoTower};
 
 /// Items per block: adding one item copies at most this many embeddings.
 pub const BLOCK: usize = 256;
+
+/// With more changes than this between two open sets, the second is made afresh.
+const UNSETTLED_MAX: usize = 4_096;
 
 /// Stands for "no author" in a block's columns.
 pub const NOBODY: u32 = u32::MAX;
@@ -120,8 +124,11 @@ pub struct World {
     centres: Arc<Vec<Vec<Arc<Centre>>>>,
     availability: AvailabilityIndex,
     open: Arc<RoaringBitmap>,
+    /// Put in since the open set was made; `None`: too many to name.
+    unsettled: Option<Vec<ItemId>>,
     next_edge: Option<Millis>,
     popularity: Arc<PopularityTable>,
+    fashions: Arc<FashionTable>,
     company: Arc<CompanyTable>,
     lately: Lately,
     expected: Arc<ExpectedEnds>,
@@ -156,8 +163,10 @@ impl World {
             centres: Arc::new(vec![Vec::new()]),
             availability: AvailabilityIndex::default(),
             open: Arc::default(),
+            unsettled: None,
             next_edge: None,
             popularity: Arc::default(),
+            fashions: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
             expected: Arc::default(),
@@ -348,6 +357,12 @@ impl World {
         &self.popularity
     }
 
+    /// What each group of people goes to.
+    #[must_use]
+    pub fn fashions(&self) -> &FashionTable {
+        &self.fashions
+    }
+
     /// Who goes to this also goes to that.
     #[must_use]
     pub fn company(&self) -> &CompanyTable {
@@ -453,6 +468,7 @@ impl World {
         let (inverse_norm, coordinates) = self.measure(&item.embedding, centre);
         let windows = (!item.deleted).then_some(&item.windows);
         self.availability.set(item.id, windows);
+        self.unsettle(item.id);
         if let Some(old) = self.item(item.id).map(|old| old.key.clone()).filter(|old| *old != item.key) {
             self.keys.remove_mut(&old);
         }
@@ -489,6 +505,24 @@ impl World {
         put(&mut block.items, row, item);
     }
 
+    fn unsettle(&mut self, item: ItemId) {
+        match &mut self.unsettled {
+            Some(unsettled) if unsettled.len() < UNSETTLED_MAX => unsettled.push(item),
+            unsettled => *unsettled = None,
+        }
+    }
+
+    /// Puts in an item that differs from the one that is there in its windows alone.
+    pub(super) fn put_windows(&mut self, item: Arc<Item>) {
+        let (block, row) = place(item.id);
+        self.availability.set(item.id, (!item.deleted).then_some(&item.windows));
+        self.unsettle(item.id);
+        let Some(block) = self.blocks.get_mut(block) else { return };
+        let block = Arc::make_mut(block);
+        put(&mut Arc::make_mut(&mut block.columns).windowed, row, !item.windows.is_always());
+        put(&mut block.items, row, item);
+    }
+
     /// Puts many items in, into a world that has none: the availability index is built in one go.
     pub(super) fn load_items(&mut self, items: Vec<Arc<Item>>) {
         let windows: Vec<(ItemId, Windows)> =
@@ -497,6 +531,7 @@ impl World {
             self.put_item(item);
         }
         self.availability = AvailabilityIndex::build(windows.into_iter());
+        self.unsettled = None;
     }
 
     /// A new topic; ids are given in order.
@@ -544,9 +579,29 @@ impl World {
     /// Moves to an instant: the open set as of `now`. Says what opened and closed.
     pub(super) fn move_to(&mut self, now: Millis) -> Changes {
         let before = self.open.clone();
-        self.as_of = self.as_of.max(now);
-        self.open = Arc::new(self.availability.open_at(self.as_of));
-        self.next_edge = self.availability.next_edge_after(self.as_of);
+        let now = self.as_of.max(now);
+        match self.unsettled.take() {
+            // Most of the time little has changed: what did is put into what there is.
+            Some(unsettled) => {
+                let flips = self.availability.changes(self.as_of, now);
+                if !(flips.is_empty() && unsettled.is_empty()) {
+                    let open = Arc::make_mut(&mut self.open);
+                    *open |= flips.opened;
+                    *open -= flips.closed;
+                    for item in unsettled {
+                        match self.availability.is_open(item, now) {
+                            true => open.insert(item.0),
+                            false => open.remove(item.0),
+                        };
+                    }
+                }
+            }
+            None => self.open = Arc::new(self.availability.open_at(now)),
+        }
+        debug_assert_eq!(*self.open, self.availability.open_at(now), "the open set is that of its instant");
+        self.unsettled = Some(Vec::new());
+        self.as_of = now;
+        self.next_edge = self.availability.next_edge_after(now);
         let ids = |set: RoaringBitmap| set.into_iter().map(ItemId).collect();
         Changes { opened: ids(&*self.open - &*before), closed: ids(&*before - &*self.open), updated: Vec::new() }
     }
@@ -556,9 +611,19 @@ impl World {
         (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.company), &mut self.lately)
     }
 
+    /// What was expected, to be brought up to date and put back.
+    pub(super) fn take_expected(&mut self) -> ExpectedEnds {
+        std::mem::take(Arc::make_mut(&mut self.expected))
+    }
+
     /// What is expected of what is open, from now on.
     pub(super) fn put_expected(&mut self, expected: ExpectedEnds) {
         self.expected = Arc::new(expected);
+    }
+
+    /// What groups go to, from now on.
+    pub(super) fn put_fashions(&mut self, fashions: FashionTable) {
+        self.fashions = Arc::new(fashions);
     }
 
     /// The weights of the blend from now on.
@@ -603,6 +668,7 @@ impl World {
     pub fn back_to(&self, at: Millis, earlier: Vec<(ItemId, u32, Embedding)>) -> World {
         let mut world = World {
             popularity: Arc::default(),
+            fashions: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
             expected: Arc::default(),

@@ -51,7 +51,7 @@ pub struct Options {
     pub seed: u64,
     /// At least 1.
     pub threads: usize,
-    /// Of [`rankers::NAMES`], in order.
+    /// Of [`rankers::ALL`], in order.
     pub rankers: Vec<&'static str>,
 }
 

@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::feeds::FeedItem;
 use crate::domain::ids::{ItemId, Key, Position, UserId};
 use crate::domain::journal::Entry;
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, DraftError, Effect, ItemWrite, Written};
+use crate::engine::rank::{Ask, Screen};
 use crate::engine::settings::LearnSettings;
 use crate::engine::tower::TwoTower;
 use crate::engine::user::{self, UserEvent, UserState};
@@ -151,6 +153,13 @@ impl Offline {
         self.state(user).unwrap_or(&self.stranger).score_items(self.coordinator.world(), items, now, out);
     }
 
+    /// The feed of a person at `now`, on a screen, as the server would make it. Changes nothing.
+    #[must_use]
+    pub fn feed(&self, user: UserId, now: Millis, ask: Ask, screen: Screen<'_>) -> Vec<FeedItem> {
+        let state = self.state(user).unwrap_or(&self.stranger);
+        state.rank_on(self.coordinator.world(), now, ask, screen).items
+    }
+
     /// Log-odds that a person approves of this item, as `Predicted::model` would note them; 0 for an unknown item.
     #[must_use]
     pub fn approval(&self, user: UserId, item: ItemId, now: Millis) -> f32 {
@@ -169,9 +178,9 @@ impl Offline {
         self.change(event, now)
     }
 
-    /// Says when an item is available.
-    pub fn windows(&mut self, item: ItemId, windows: crate::domain::windows::Windows, now: Millis) {
-        self.change(CoordinatorEvent::Windows(item, windows), now);
+    /// Says when items are available.
+    pub fn windows(&mut self, items: Vec<(ItemId, crate::domain::windows::Windows)>, now: Millis) {
+        self.change(CoordinatorEvent::Windows(items), now);
     }
 
     /// All items are in: centres are computed afresh wherever a topic grew.

@@ -267,9 +267,9 @@ pub fn floats_from_bytes(bytes: &[u8]) -> Option<Vec<f32>> {
 /// little-endian.
 #[must_use]
 pub fn predicted_to_bytes(predicted: &Predicted) -> Vec<u8> {
-    let Predicted { online, topics, model, tower } = predicted;
+    let Predicted { online, topics, model, model_version } = predicted;
     let mut bytes = floats_to_bytes(&[*online, *topics, *model]);
-    bytes.extend(tower.iter().flat_map(|version| version.0.to_le_bytes()));
+    bytes.extend(model_version.iter().flat_map(|version| version.0.to_le_bytes()));
     bytes
 }
 
@@ -277,13 +277,13 @@ pub fn predicted_to_bytes(predicted: &Predicted) -> Vec<u8> {
 #[must_use]
 pub fn predicted_from_bytes(bytes: &[u8]) -> Option<Predicted> {
     let (numbers, rest) = bytes.split_at_checked(12)?;
-    let tower = match rest {
+    let model_version = match rest {
         [] => None,
         rest => Some(ModelVersion(u64::from_le_bytes(rest.try_into().ok()?))),
     };
     let numbers = floats_from_bytes(numbers)?;
     let &[online, topics, model] = &numbers[..] else { return None };
-    Some(Predicted { online, topics, model, tower })
+    Some(Predicted { online, topics, model, model_version })
 }
 
 /// Places of a drawn feed as `8 n` bytes: the item's id and its propensity, little-endian.
@@ -392,12 +392,18 @@ mod tests {
 
     fn any_lesson() -> impl Strategy<Value = Lesson> {
         let companion = (any::<u32>(), plain_float()).prop_map(|(item, count)| Companion { item: ItemId(item), count });
-        let who = (option::of(any::<u32>().prop_map(UserId)), option::of(plain_float()), option::of(any::<i64>()));
+        let who = (
+            option::of(any::<u32>().prop_map(UserId)),
+            option::of(any::<u32>()),
+            option::of(plain_float()),
+            option::of(any::<i64>()),
+        );
         (vec(plain_float(), 0..70), vec(plain_float(), 0..12), vec(companion, 0..40), who).prop_map(
-            |(gradient, losses, companions, (author, visits, elapsed_ms))| Lesson {
+            |(gradient, losses, companions, (author, group, visits, elapsed_ms))| Lesson {
                 gradient,
                 losses,
                 author,
+                group,
                 visits,
                 companions,
                 elapsed_ms,
@@ -409,9 +415,9 @@ mod tests {
         let shown = (0..=i64::MAX as u64, any::<u16>(), plain_float())
             .prop_map(|(version, position, propensity)| Shown { version: FeedVersion(version), position, propensity });
         let signal = (any::<bool>(), plain_float()).prop_map(|(positive, weight)| Signal { positive, weight });
-        let tower = option::of(any::<u64>().prop_map(ModelVersion));
-        let predicted = (any_float(), any_float(), any_float(), tower)
-            .prop_map(|(online, topics, model, tower)| Predicted { online, topics, model, tower });
+        let version = option::of(any::<u64>().prop_map(ModelVersion));
+        let predicted = (any_float(), any_float(), any_float(), version)
+            .prop_map(|(online, topics, model, model_version)| Predicted { online, topics, model, model_version });
         (
             (any::<u32>(), any::<u32>(), prop::sample::select(Kind::ALL.to_vec()), option::of(any::<u32>())),
             (option::of(shown), option::of(signal), any_topics(), any::<u32>(), any::<u32>()),
@@ -468,8 +474,8 @@ mod tests {
     fn bits(entry: &mut Entry) -> Vec<u32> {
         let What::Interacted(learned) = &mut entry.what else { return Vec::new() };
         // The version stays, to be compared as it is.
-        let Predicted { online, topics, model, tower } = learned.predicted;
-        learned.predicted = Predicted { online: 0.0, topics: 0.0, model: 0.0, tower };
+        let Predicted { online, topics, model, model_version } = learned.predicted;
+        learned.predicted = Predicted { online: 0.0, topics: 0.0, model: 0.0, model_version };
         let features = std::mem::take(&mut learned.features);
         features.into_iter().chain([online, topics, model]).map(f32::to_bits).collect()
     }

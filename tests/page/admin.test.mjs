@@ -55,6 +55,7 @@ test("marks are round numbers within the span", () => {
   assert.deepEqual(ticks([0, 10], 5), [0, 2, 4, 6, 8, 10]);
   assert.deepEqual(ticks([-0.31, 0.29], 3), [-0.2, 0, 0.2]);
   assert.deepEqual(ticks([0, 0.3], 3), [0, 0.1, 0.2, 0.3]);
+  assert.deepEqual(ticks([13, 28.5], 3), [15, 20, 25], "one mark at 20 would not do");
   assert.deepEqual(ticks([5, 5]), []);
   const hour = 3_600_000;
   assert.deepEqual(timeTicks([hour * 10.5, hour * 13.5], 4), [11, 12, 13].map((at) => at * hour));

@@ -67,6 +67,11 @@ impl Rest {
         answer(request.send(body.to_string()))
     }
 
+    /// Bytes as they are.
+    pub fn post_bytes(&self, path: &str, body: &[u8]) -> Answer {
+        answer(self.agent.post(self.url(path)).header("Content-Type", "application/octet-stream").send(body))
+    }
+
     /// Any method, with or without a token and a body.
     pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
         let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
 use super::Coordinator;
 use super::messages::{AskAtypical, AskMetrics, Regroup};
@@ -100,15 +101,27 @@ impl Coordinator {
     /// Solves beside all actors; what comes of it is a message.
     pub(super) fn solve(&mut self, solve: Arc<Solve>, ctx: &mut Context<Self>) {
         let epoch = solve.epoch;
-        let work = tokio::task::spawn_blocking(move || {
+        let (done, wait) = oneshot::channel();
+        // A thread of its own: one that stepped back does not come forward again, and those of the pool are lent to all.
+        let work = move || {
+            solving::step_back();
             let cores = std::thread::available_parallelism().map_or(2, usize::from);
             let threads = if solve.threads == 0 { cores.div_ceil(2) } else { solve.threads };
-            let problem = solve.problem().map_err(|error| error.to_string())?;
+            let rows = solve.rows();
+            let problem = solve.problem(&rows).map_err(|error| error.to_string())?;
             let fit = solving::solve(&problem, threads, || {}).map_err(|error| error.to_string())?;
-            Ok::<Clustering, String>(solve.solved(fit))
+            Ok::<Clustering, String>(solve.solved(rows, fit))
+        };
+        let began = std::thread::Builder::new().name("groups".into()).spawn(move || {
+            // Whoever waited may have stopped.
+            let _ = done.send(work());
         });
-        ctx.spawn(work.into_actor(self).map(move |solved, coordinator, ctx| {
-            let solved = solved.unwrap_or_else(|error| Err(error.to_string()));
+        let began = began.map_err(|error| error.to_string());
+        let solved = async move {
+            began?;
+            wait.await.map_err(|_| "the thread ended without an answer".to_owned())?
+        };
+        ctx.spawn(solved.into_actor(self).map(move |solved, coordinator, ctx| {
             if let Err(why) = &solved {
                 tracing::error!(why, epoch, "groups of people could not be found; those before stay");
             }
@@ -169,7 +182,10 @@ impl Handler<AskMetrics> for Coordinator {
 impl Handler<AskAtypical> for Coordinator {
     type Result = ();
     fn handle(&mut self, ask: AskAtypical, _: &mut Self::Context) {
-        let crowd = self.state.crowd();
-        let _ = ask.done.send((crowd.posterior(ask.series), crowd.atypical(ask.series, ask.sigmas)));
+        // Everybody is looked at: not here.
+        let crowd = self.state.crowd().clone();
+        drop(tokio::task::spawn_blocking(move || {
+            let _ = ask.done.send((crowd.posterior(ask.series), crowd.atypical(ask.series, ask.sigmas)));
+        }));
     }
 }

@@ -6,6 +6,7 @@ use actix::prelude::*;
 
 use super::UserActor;
 use super::messages::Want;
+use crate::domain::feeds::Ranking;
 
 impl Handler<Want> for UserActor {
     type Result = ();
@@ -14,9 +15,7 @@ impl Handler<Want> for UserActor {
             None
         } else {
             self.state.look(&want.world, want.now);
-            let mut scores = Vec::with_capacity(1);
-            self.state.score_items(&want.world, &[want.item], want.now, &mut scores);
-            scores.first().copied()
+            self.state.score_of(&want.world, want.item, want.now, Ranking::Model)
         };
         // Whoever asked may have stopped waiting.
         let _ = want.answer.send((self.user, score));

@@ -771,8 +771,9 @@ impl Handler<Parcel> for UserActor {
                 let _ = done.send(judged.ok_or_else(unknown));
             }
             ToUser::Described => {
+                let before = self.state.attributes().cloned();
                 self.describe();
-                if self.inside.world.load().tower().is_some() {
+                if self.state.attributes() != before.as_ref() && self.inside.world.load().tower().is_some() {
                     self.rank_soon(Cause::Refreshed, ctx);
                 }
             }

@@ -90,23 +90,11 @@ pub fn patch_frame(base: &Shown, shown: &Shown, timing: Option<Timing>) -> ByteS
 
 fn ops(base: &Shown, shown: &Shown) -> Vec<Op> {
     let ids = |shown: &Shown| shown.feed.items.iter().map(|one| one.item).collect::<Vec<ItemId>>();
-    let find = |shown: &Shown, id: &ItemId| {
-        shown.feed.items.iter().position(|one| one.item == *id).and_then(|at| shown.items.get(at)).cloned()
-    };
     let changed = |id: &ItemId| match (find(base, id), find(shown, id)) {
-        (Some(old), Some(new)) => {
-            (old.score - new.score).abs() >= SCORE_STEP
-                || WireItem {
-                    score: new.score,
-                    position: new.position,
-                    // It moves with every second, and says as much as it did.
-                    expected_until: new.expected_until,
-                    why: new.why.clone(),
-                    ..old
-                } != new
-        }
+        (Some(old), Some(new)) => (old.score - new.score).abs() >= SCORE_STEP || has_another_face(old, new),
         _ => false,
     };
+    let find = |shown, id: &ItemId| find(shown, id).cloned();
     diff(&ids(base), &ids(shown), changed)
         .into_iter()
         .filter_map(|step| match step {
@@ -116,6 +104,30 @@ fn ops(base: &Shown, shown: &Shown) -> Vec<Op> {
             Step::Update { item } => find(shown, &item).map(|item| Op::Update { item }),
         })
         .collect()
+}
+
+fn find<'a>(shown: &'a Shown, id: &ItemId) -> Option<&'a WireItem> {
+    shown.feed.items.iter().position(|one| one.item == *id).and_then(|at| shown.items.get(at))
+}
+
+/// Is anything different but score, place and reasons, and when it is expected to end? That moves with every second, and
+/// says as much as it did.
+fn has_another_face(old: &WireItem, new: &WireItem) -> bool {
+    let WireItem {
+        item,
+        author,
+        topic,
+        text,
+        at,
+        available_until,
+        expected_until: _,
+        live,
+        score: _,
+        position: _,
+        why: _,
+    } = old;
+    (item, author, topic, text, at, available_until, live)
+        != (&new.item, &new.author, &new.topic, &new.text, &new.at, &new.available_until, &new.live)
 }
 
 /// A message as a frame.

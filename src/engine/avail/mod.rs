@@ -25,7 +25,7 @@ use crate::domain::windows::{Window, Windows};
 use timeline::{Timeline, edges_of};
 
 /// So many changes are kept in a map before they become a layer.
-const RECENT_MAX: usize = 64;
+const RECENT_MAX: usize = 256;
 /// A layer is at least this many times as heavy as the next newer one.
 const LAYER_RATIO: usize = 4;
 /// With more edges than this between two instants, comparing two open sets is cheaper than looking at each edge.
@@ -133,13 +133,15 @@ impl AvailabilityIndex {
             }
             open |= &layer.always;
         }
-        for (item, windows) in self.recent.iter() {
-            if windows.as_ref().is_some_and(|windows| windows.is_open(now)) {
-                open.insert(item.0);
-            } else {
-                open.remove(item.0);
-            }
-        }
+        // Sorted as they are: two operations on whole sets instead of one on each item.
+        let is_open = |windows: &Option<Windows>| windows.as_ref().is_some_and(|windows| windows.is_open(now));
+        open -= self.recent.keys().map(|item| item.0).collect::<RoaringBitmap>();
+        open |= self
+            .recent
+            .iter()
+            .filter(|(_, windows)| is_open(windows))
+            .map(|(item, _)| item.0)
+            .collect::<RoaringBitmap>();
         open
     }
 
@@ -255,6 +257,9 @@ fn weigh(entries: &[(ItemId, Option<Windows>)]) -> usize {
 /// The first edge after `now`.
 fn next_edge(windows: &Windows, now: Millis) -> Option<Millis> {
     let windows = windows.as_slice();
+    if windows.last().is_none_or(|last| last.stop.is_some_and(|stop| stop <= now)) {
+        return None;
+    }
     let over = windows.partition_point(|window| window.stop.is_some_and(|stop| stop <= now));
     edges_of(&windows[over..]).map(|edge| edge.0).find(|instant| *instant > now)
 }

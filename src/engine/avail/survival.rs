@@ -30,6 +30,9 @@ const PRIOR_MINUTES: f64 = 120.0;
 /// `nu`: how many windows of its own weigh as much as everybody's.
 pub const SHRINKAGE: f64 = 4.0;
 
+/// What survives this seldom adds next to nothing to what is expected.
+const NEGLIGIBLE: f64 = 1e-10;
+
 /// Nothing is expected to last longer than this from now on.
 const REST_MAX_MINUTES: f64 = 30.0 * 24.0 * 60.0;
 
@@ -150,6 +153,9 @@ impl Hazard {
                     rest += left * (1.0 - lasts) / rate;
                     left *= lasts;
                     from = *end;
+                    if left < NEGLIGIBLE {
+                        break;
+                    }
                 }
                 None => rest += left / rate,
             }
@@ -181,11 +187,17 @@ impl ExpectedEnds {
 }
 
 impl Survival {
-    /// What is expected of these open items at `now`.
-    #[must_use]
-    pub fn expect<'a>(&self, open: impl Iterator<Item = (ItemId, &'a Windows)>, now: Millis) -> ExpectedEnds {
+    /// What is expected of these open items at `now`, into `expected`, which may be that of an earlier time.
+    pub fn expect<'a>(
+        &self,
+        expected: &mut ExpectedEnds,
+        open: impl Iterator<Item = (ItemId, &'a Windows)>,
+        now: Millis,
+    ) {
         let hazard = self.hazard();
-        let mut until = Vec::new();
+        let until = &mut expected.until;
+        until.fill(Millis::MIN);
+        let mut last = 0;
         for (item, windows) in open {
             let Some(window) = windows.at(now).filter(|window| window.stop.is_none()) else { continue };
             let on = now.since(window.start) as f64 / MINUTE_MS as f64;
@@ -195,8 +207,10 @@ impl Survival {
                 until.resize(index + 1, Millis::MIN);
             }
             until[index] = now.plus(rest_ms as i64);
+            last = last.max(index + 1);
         }
-        ExpectedEnds { made: Some(now), until }
+        until.truncate(last);
+        expected.made = Some(now);
     }
 }
 
@@ -304,7 +318,8 @@ mod tests {
         let survival = learned([(0, 30.0)]);
         let list = [(ItemId(0), &ended), (ItemId(1), &scheduled), (ItemId(2), &open), (ItemId(3), &always)];
         let now = Millis(10 * MINUTE_MS);
-        let ends = survival.expect(list.into_iter(), now);
+        let mut ends = ExpectedEnds::default();
+        survival.expect(&mut ends, list.into_iter(), now);
         let rest = survival.rest(ItemId(2), &survival.hazard(), 10.0);
         assert_eq!([0, 1, 3, 9].map(|item| ends.of(ItemId(item))), [None; 4]);
         let found = ends.of(ItemId(2)).unwrap_or_default().since(now) as f64 / MINUTE_MS as f64;

@@ -53,7 +53,9 @@ pub(super) struct Flipped {
 impl Timeline {
     /// From the windows of items, each named once; items without windows leave no trace. O(edges log edges).
     pub(super) fn build<'a>(items: impl Iterator<Item = (ItemId, &'a Windows)>) -> Timeline {
-        let mut edges: Vec<(Millis, u32, bool)> = Vec::new();
+        let items: Vec<(ItemId, &Windows)> = items.collect();
+        let windows = items.iter().map(|(_, windows)| windows.as_slice().len()).sum::<usize>();
+        let mut edges: Vec<(Millis, u32, bool)> = Vec::with_capacity(2 * windows);
         for (item, windows) in items {
             edges.extend(edges_of(windows.as_slice()).map(|(instant, open)| (instant, item.0, open)));
         }

@@ -11,13 +11,13 @@ use super::features::{FEATURES, Features, Row, Segment, range};
 use crate::domain::feeds::Expert;
 use crate::domain::journal::Lesson;
 use crate::engine::settings::Blend as Start;
-use crate::engine::simd::dot;
+use crate::engine::simd::{dot, exp_each};
 
 /// Numbers in a gradient: weights of what is new, of what was seen, and the bias of opinions.
 pub const GRADIENT: usize = 2 * FEATURES + 1;
 
-/// Numbers in a list of losses: every expert alone, then the blend.
-pub const LOSSES: usize = Expert::ALL.len() + 1;
+/// Numbers in a list of losses: every expert alone, the blend without the two-tower model, the blend.
+pub const LOSSES: usize = Expert::ALL.len() + 2;
 
 /// No weight goes beyond.
 pub const WEIGHT_MAX: f32 = 20.0;
@@ -28,6 +28,35 @@ pub const LOSS_MAX: f32 = 10.0;
 /// As if the weights had been taught this much already: the first lessons move them gently.
 const SQUARES_START: f32 = 1e-2;
 
+/// Who is served when the blend loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leader {
+    /// This expert alone.
+    Expert(Expert),
+    /// The blend, deaf to the two-tower model: that comes from elsewhere, and no entry of the journal taught it.
+    WithoutTower,
+}
+
+impl Leader {
+    /// Its place in a list of losses.
+    #[must_use]
+    pub fn at(place: usize) -> Option<Leader> {
+        match Expert::ALL.get(place) {
+            Some(expert) => Some(Leader::Expert(*expert)),
+            None => (place == LOSSES - 2).then_some(Leader::WithoutTower),
+        }
+    }
+
+    /// Its name in figures.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Leader::Expert(expert) => expert.name(),
+            Leader::WithoutTower => "blend_without_tower",
+        }
+    }
+}
+
 /// Shared weights, as published.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlendWeights {
@@ -35,8 +64,8 @@ pub struct BlendWeights {
     pub weights: [Features; 2],
     /// Added where a probability is asked for, never where candidates are compared.
     pub bias: f32,
-    /// When the blend loses against this expert alone, that one is served.
-    pub leader: Option<Expert>,
+    /// When the blend loses against this one, that is served.
+    pub leader: Option<Leader>,
 }
 
 impl BlendWeights {
@@ -46,12 +75,13 @@ impl BlendWeights {
         BlendWeights { weights: [start.features(); 2], bias: 0.0, leader: None }
     }
 
-    /// The weights that candidates of a segment meet: all, or those of the leader alone, as configured.
+    /// The weights that candidates of a segment meet: all, or those of the leader.
     #[must_use]
     pub fn served(&self, segment: Segment, own: &Deviation) -> Features {
         match self.leader {
             None => own.added_to(&self.weights[segment.index()]),
-            Some(expert) => alone(expert),
+            Some(Leader::Expert(expert)) => alone(expert),
+            Some(Leader::WithoutTower) => without_tower(&own.added_to(&self.weights[segment.index()])),
         }
     }
 }
@@ -62,6 +92,13 @@ fn alone(expert: Expert) -> Features {
     let (begin, end) = range(expert);
     let mut weights = [0.0; FEATURES];
     weights[begin..end].copy_from_slice(&all[begin..end]);
+    weights
+}
+
+/// The weights without those of the two-tower model.
+fn without_tower(weights: &Features) -> Features {
+    let (mut weights, (begin, end)) = (*weights, range(Expert::Tower));
+    weights[begin..end].fill(0.0);
     weights
 }
 
@@ -150,7 +187,7 @@ impl BlendLearner {
 
     /// The weights to publish.
     #[must_use]
-    pub fn weights(&self, start: &Start, leader: Option<Expert>) -> BlendWeights {
+    pub fn weights(&self, start: &Start, leader: Option<Leader>) -> BlendWeights {
         let mut published = BlendWeights { leader, ..BlendWeights::start(start) };
         if self.learned.len() == GRADIENT {
             let all = published.weights.iter_mut().flatten().chain([&mut published.bias]);
@@ -186,12 +223,19 @@ pub fn choice(rows: &[Row], chosen: usize, shared: &BlendWeights, own: &Deviatio
     let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
     for expert in Expert::ALL {
         let (begin, end) = range(expert);
+        let weights = &alone[begin..end];
         for (score, row) in scores.iter_mut().zip(rows) {
-            *score = dot(&alone[begin..end], &row.features[begin..end]);
+            *score = weights.iter().zip(&row.features[begin..end]).fold(0.0, |sum, (w, x)| sum + w * x);
         }
-        losses.push(softmax(&mut scores, chosen));
+        // Of an expert that has nothing to say here the loss is known.
+        let says_nothing = scores.iter().all(|score| *score == scores[0]);
+        losses.push(if says_nothing { (scores.len() as f32).ln() } else { softmax(&mut scores, chosen) });
     }
-    losses.push(blend);
+    let deaf = weights.map(|weights| without_tower(&weights));
+    for (score, row) in scores.iter_mut().zip(rows) {
+        *score = dot(&deaf[row.segment.index()], &row.features);
+    }
+    losses.extend([softmax(&mut scores, chosen), blend]);
     Lesson { gradient, losses, ..Lesson::default() }
 }
 
@@ -214,18 +258,17 @@ pub fn opinion(row: &Row, positive: bool, shared: &BlendWeights, own: &Deviation
         let (begin, end) = range(expert);
         losses.push(loss(dot(&alone[begin..end], &row.features[begin..end]) + bias, positive));
     }
-    losses.push(loss(score, positive));
+    let deaf = dot(&without_tower(&weights), &row.features) + bias;
+    losses.extend([loss(deaf, positive), loss(score, positive)]);
     Lesson { gradient, losses, ..Lesson::default() }
 }
 
 /// Turns scores into probabilities; gives the log loss of the chosen one, at most [`LOSS_MAX`].
 fn softmax(scores: &mut [f32], chosen: usize) -> f32 {
     let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - most).exp();
-        sum += *score;
-    }
+    scores.iter_mut().for_each(|score| *score -= most);
+    exp_each(scores);
+    let sum: f32 = scores.iter().sum();
     for score in scores.iter_mut() {
         *score /= sum;
     }

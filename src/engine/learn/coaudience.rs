@@ -1,19 +1,16 @@
 //! Who goes to this also goes to that, and what people go to next: item-to-item evidence, folded over everybody.
 //!
-//! Invariant: a row keeps at most [`ROW_MAX`] others, sorted by id; when it is full the weakest half goes. Sums only grow
-//! by what an entry carries, so the fold needs no memory of people. Published lists are sorted by strength, then id.
+//! Invariant: a row keeps at most [`ROW_MAX`] others. Sums only grow by what an entry carries, so the fold needs no memory of people. Published lists are sorted by strength, then id.
 //! Sources: damped co-occurrence and its cosine: Sarwar et al., *Item-based collaborative filtering*, WWW 2001.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::sparse::SparseRow;
 use crate::domain::ids::ItemId;
 use crate::domain::journal::Companion;
 use crate::domain::time::{DAY_MS, Millis};
-
-/// Others that a row keeps while it is counted.
-pub const ROW_MAX: usize = 384;
 
 /// Others that are published per item.
 pub const NEIGHBOURS_MAX: usize = 96;
@@ -35,30 +32,6 @@ const HALF_LIFE_MS: f64 = 90.0 * DAY_MS as f64;
 
 /// How much a published list may lag behind: an item's sum has to grow by this factor.
 const GROWTH: f32 = 1.2;
-
-/// Other items with their sums, by id.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct SparseRow(Vec<(u32, f32)>);
-
-impl SparseRow {
-    fn add(&mut self, item: ItemId, amount: f32) {
-        match self.0.binary_search_by_key(&item.0, |(id, _)| *id) {
-            Ok(index) => self.0[index].1 += amount,
-            Err(index) => {
-                self.0.insert(index, (item.0, amount));
-                if self.0.len() > ROW_MAX {
-                    self.keep_strongest(ROW_MAX / 2);
-                }
-            }
-        }
-    }
-
-    fn keep_strongest(&mut self, n: usize) {
-        self.0.select_nth_unstable_by(n, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        self.0.truncate(n);
-        self.0.sort_unstable_by_key(|(id, _)| *id);
-    }
-}
 
 /// Sums over everybody.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -131,14 +104,14 @@ impl CoAudience {
         let step = weight * (new - old);
         for companion in companions.iter().filter(|companion| companion.item != item) {
             let amount = step * damped(companion.count);
-            self.together[item.0 as usize].add(companion.item, amount);
-            self.together[companion.item.0 as usize].add(item, amount);
+            self.together[item.0 as usize].add(companion.item.0, amount);
+            self.together[companion.item.0 as usize].add(item.0, amount);
         }
         self.squares[item.0 as usize] += weight * (new * new - old * old);
         self.notice(item);
         if let Some((from, elapsed)) = came.filter(|(from, _)| *from != item) {
             let amount = weight * (-(elapsed.max(0) as f32) / STEP_HALF_MS).exp2();
-            self.next[from.0 as usize].add(item, amount);
+            self.next[from.0 as usize].add(item.0, amount);
             self.steps[from.0 as usize] += amount;
             self.notice(from);
         }
@@ -173,15 +146,14 @@ impl CoAudience {
     fn similar(&self, index: usize) -> Neighbours {
         let damping = DAMPING * self.unit.max(1.0);
         let own = self.squares[index] + damping;
-        let cosine =
-            |(id, sum): &(u32, f32)| (ItemId(*id), sum / (own * (self.squares[*id as usize] + damping)).sqrt());
-        strongest(self.together[index].0.iter().map(cosine).collect(), NEIGHBOURS_MAX)
+        let cosine = |(id, sum): (u32, f32)| (ItemId(id), sum / (own * (self.squares[id as usize] + damping)).sqrt());
+        strongest(self.together[index].iter().map(cosine).collect(), NEIGHBOURS_MAX)
     }
 
     fn following(&self, index: usize) -> Neighbours {
         let all = self.steps[index] + STEPS_PRIOR * self.unit.max(1.0);
-        let share = |(id, sum): &(u32, f32)| (ItemId(*id), sum / all);
-        strongest(self.next[index].0.iter().map(share).collect(), NEXT_MAX)
+        let share = |(id, sum): (u32, f32)| (ItemId(id), sum / all);
+        strongest(self.next[index].iter().map(share).collect(), NEXT_MAX)
     }
 
     fn make_room(&mut self, item: ItemId) {
@@ -204,7 +176,7 @@ impl CoAudience {
         }
         let shrink = (-ahead).exp2() as f32;
         for row in self.together.iter_mut().chain(&mut self.next) {
-            row.0.iter_mut().for_each(|(_, sum)| *sum *= shrink);
+            row.scale(shrink);
         }
         self.squares.iter_mut().chain(&mut self.steps).for_each(|sum| *sum *= shrink);
         self.published.iter_mut().flatten().for_each(|sum| *sum *= shrink);
@@ -236,6 +208,7 @@ fn strongest(mut all: Vec<(ItemId, f32)>, n: usize) -> Neighbours {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sparse::ROW_MAX;
     use super::*;
     use crate::domain::time::HOUR_MS;
 
@@ -280,7 +253,7 @@ mod tests {
         assert!(state.refresh(&mut table, usize::MAX));
         assert_eq!(table.similar(ItemId(0))[0].0, ItemId(1));
         assert!(table.similar(ItemId(0)).len() <= NEIGHBOURS_MAX);
-        assert!(state.together.iter().all(|row| row.0.len() <= ROW_MAX));
+        assert!(state.together.iter().all(|row| row.len() <= ROW_MAX));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who predicts best: fixed-share Hedge over the single experts and the blend.
+//! Who predicts best: fixed-share Hedge over the single experts, the blend, and the blend without the two-tower model.
 //!
 //! Invariant: weights are positive and sum to 1. The mixture's cumulative log loss exceeds that of the best single expert
 //! by at most `ln n + (T - 1) (-ln(1 - alpha))` nats after `T` rounds, whatever happens.
@@ -6,13 +6,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::blend::LOSSES;
+use super::blend::{LOSSES, Leader};
 use crate::domain::feeds::Expert;
 
 /// Share of the weight that is handed round in each round, so that a new leader can be found.
 pub const SHARE: f64 = 1e-3;
 
-/// The blend's weight at first; the experts divide the rest.
+/// Place of the blend without the two-tower model.
+const DEAF: usize = LOSSES - 2;
+
+/// Weight of the blend at first, half of it without the two-tower model; the experts divide the rest.
 const BLEND_START: f64 = 0.5;
 
 /// A single expert must have this much of the weight to be served instead of the blend.
@@ -24,7 +27,7 @@ const RETURNS: f64 = 0.5;
 /// The state; cumulative losses in nats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hedge {
-    /// By expert, then the blend.
+    /// By expert, then the blend without the two-tower model, then the blend.
     weights: Vec<f64>,
     /// Cumulative losses, alike.
     losses: Vec<f64>,
@@ -38,8 +41,8 @@ pub struct Hedge {
 
 impl Default for Hedge {
     fn default() -> Self {
-        let mut weights = vec![(1.0 - BLEND_START) / (LOSSES - 1) as f64; LOSSES];
-        weights[LOSSES - 1] = BLEND_START;
+        let mut weights = vec![(1.0 - BLEND_START) / DEAF as f64; LOSSES];
+        weights[DEAF..].fill(BLEND_START / 2.0);
         Hedge { weights, losses: vec![0.0; LOSSES], mixture: 0.0, served: 0.0, rounds: 0, leader: None }
     }
 }
@@ -66,27 +69,36 @@ impl Hedge {
             *weight = *weight / sum * (1.0 - SHARE) + SHARE / LOSSES as f64;
         }
         self.rounds += 1;
-        let best = (0..LOSSES - 1).max_by(|a, b| self.weights[*a].total_cmp(&self.weights[*b]));
+        let best = (0..DEAF).max_by(|a, b| self.weights[*a].total_cmp(&self.weights[*b]));
+        let (deaf, blend) = (self.weights[DEAF], self.weights[LOSSES - 1]);
         match best {
             Some(best) if self.weights[best] > LEADS => self.leader = u8::try_from(best).ok(),
-            _ if self.weights[LOSSES - 1] > RETURNS => self.leader = None,
+            // The blend in one form or the other. Without a model both lose the same, and the blend was first.
+            _ if deaf + blend > RETURNS => {
+                if deaf > LEADS * (deaf + blend) {
+                    self.leader = Some(DEAF as u8);
+                } else if deaf <= blend || self.leader != Some(DEAF as u8) {
+                    self.leader = None;
+                }
+            }
             _ => {}
         }
     }
 
-    /// The expert to serve alone; `None`: the blend.
+    /// Who is to be served; `None`: the blend.
     #[must_use]
-    pub fn leader(&self) -> Option<Expert> {
-        self.leader.and_then(|index| Expert::ALL.get(usize::from(index)).copied())
+    pub fn leader(&self) -> Option<Leader> {
+        self.leader.and_then(|index| Leader::at(usize::from(index)))
     }
 
     /// The published figures.
     #[must_use]
     pub fn figures(&self) -> HedgeFigures {
-        let best = (0..LOSSES - 1).min_by(|a, b| self.losses[*a].total_cmp(&self.losses[*b])).unwrap_or(0);
+        let best = (0..DEAF).min_by(|a, b| self.losses[*a].total_cmp(&self.losses[*b])).unwrap_or(0);
         HedgeFigures {
             rounds: self.rounds,
             experts: Expert::ALL.into_iter().zip(self.losses.iter().copied()).collect(),
+            without_tower: self.losses[DEAF],
             blend: self.losses[LOSSES - 1],
             mixture: self.mixture,
             served: self.served,
@@ -98,12 +110,14 @@ impl Hedge {
 }
 
 /// Cumulative losses in nats.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HedgeFigures {
     /// Lessons so far.
     pub rounds: u64,
     /// Of each expert alone.
     pub experts: Vec<(Expert, f64)>,
+    /// Of the blend without the two-tower model.
+    pub without_tower: f64,
     /// Of the blend.
     pub blend: f64,
     /// Of the Hedge mixture.
@@ -114,14 +128,14 @@ pub struct HedgeFigures {
     pub best: Expert,
     /// Loss of what was served over that of the best single expert: below 0, the blend gains.
     pub regret: f64,
-    /// The expert that is served alone now; `None`: the blend is.
-    pub leader: Option<Expert>,
+    /// Who is served now; `None`: the blend is.
+    pub leader: Option<Leader>,
 }
 
 /// Most by which the mixture may exceed the best single expert after so many rounds; nats.
 #[must_use]
 pub fn bound(rounds: u64) -> f64 {
-    let start = (1.0 - BLEND_START) / (LOSSES - 1) as f64;
+    let start = (1.0 - BLEND_START) / DEAF as f64;
     -start.ln() - (rounds.saturating_sub(1)) as f64 * (1.0 - SHARE).ln()
 }
 
@@ -151,6 +165,26 @@ mod tests {
         }
     }
 
+    /// A two-tower model that costs is not listened to, until it gains; without one nothing leads.
+    #[test]
+    fn a_model_that_costs_is_not_listened_to_until_it_gains() {
+        let mut hedge = Hedge::default();
+        for (rounds, deaf, blend, leader) in [
+            (300, 1.0, 1.0, None),
+            (50, 1.0, 1.5, Some(Leader::WithoutTower)),
+            (300, 1.0, 1.0, Some(Leader::WithoutTower)),
+            (50, 1.0, 0.5, None),
+            (300, 1.0, 1.0, None),
+        ] {
+            for _ in 0..rounds {
+                let mut losses = [2.0_f32; LOSSES];
+                (losses[DEAF], losses[LOSSES - 1]) = (deaf, blend);
+                hedge.learn(&losses);
+            }
+            assert_eq!(hedge.leader(), leader, "{deaf} {blend}");
+        }
+    }
+
     #[test]
     fn a_losing_blend_is_not_served_until_it_wins_again() {
         let mut hedge = Hedge::default();
@@ -159,7 +193,7 @@ mod tests {
         for _ in 0..50 {
             hedge.learn(&losses);
         }
-        assert_eq!(hedge.leader(), Some(Expert::Popularity));
+        assert_eq!(hedge.leader(), Some(Leader::Expert(Expert::Popularity)));
         losses[LOSSES - 1] = 0.5;
         for _ in 0..50 {
             hedge.learn(&losses);

@@ -99,6 +99,12 @@ impl PopularityTable {
         self.rows.get(item.0 as usize).unwrap_or(&self.unseen)
     }
 
+    /// Log ratio to the mean, of what was counted with a half-life of one day.
+    #[must_use]
+    pub fn within_a_day(&self, item: ItemId) -> f32 {
+        self.row(item)[at::POPULARITY_1D - at::POPULARITY]
+    }
+
     /// How a topic is received, over all.
     #[must_use]
     pub fn topic_approval(&self, topic: TopicId) -> f32 {

@@ -122,11 +122,11 @@ impl Visits {
     pub fn learn(&mut self, item: ItemId, at: Millis) {
         let known = self.visits.iter().position(|visit| visit.item == item);
         self.explored = [self.explored[0] * 0.98 + f32::from(u8::from(known.is_none())), self.explored[1] * 0.98 + 1.0];
-        let visit = match known {
+        match known {
             Some(index) => {
-                let mut visit = self.visits.remove(index);
-                visit.again(at);
-                visit
+                // Most come back to where they were lately, so little is moved.
+                self.visits[..=index].rotate_right(1);
+                self.visits[0].again(at);
             }
             None => {
                 if self.visits.len() == Self::COUNT_MAX {
@@ -139,10 +139,9 @@ impl Visits {
                 } else if self.visits.len() == self.visits.capacity() {
                     self.visits.reserve_exact(self.visits.len().max(4).min(Self::COUNT_MAX - self.visits.len()));
                 }
-                Visit::first(item, at)
+                self.visits.insert(0, Visit::first(item, at));
             }
-        };
-        self.visits.insert(0, visit);
+        }
     }
 
     /// Most recent first.

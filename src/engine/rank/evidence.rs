@@ -1,14 +1,15 @@
 //! What a person's past and their friends say of single items: gathered once per ranking, then looked up by item.
 //!
 //! Invariant: a slot that nobody filled is all zeros. The memory is lent by the thread and given back; what stands in it
-//! from before is told by its number, so that no ranking allocates or clears by the size of the catalogue.
+//! from before is told by its number, so that no ranking allocates or clears by the size of the catalogue. What is said
+//! of one item alone is what is said of it among all, bit by bit: sums are added up in the same order.
 
 use std::cell::Cell;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::learn::coaudience::{NEIGHBOURS_MAX, damped};
-use crate::engine::world::World;
+use crate::engine::world::{BLOCK, World};
 
 use super::Taste;
 
@@ -42,10 +43,15 @@ pub struct Slot {
 #[derive(Default)]
 pub struct Evidence {
     slots: Vec<Slot>,
-    /// Gathering, and cosine-weighted sum over the person's profile. Apart from the rest: thousands of these are written
-    /// for each ranking, at places all over the catalogue.
-    company: Vec<(u32, f32)>,
+    /// Cosine-weighted sums over the person's profile, in blocks of the catalogue. Apart from the rest: thousands of
+    /// these are written for each ranking, at places all over the catalogue.
+    company: Vec<[f32; BLOCK]>,
+    /// By block: the gathering that last cleared it. By block and not by item, so that the sums are added to without a
+    /// branch that nobody can predict.
+    cleared: Vec<u32>,
     gathering: u32,
+    /// Where one item alone was asked for: what is said of it.
+    alone: Option<(ItemId, Slot, f32)>,
 }
 
 thread_local! {
@@ -55,9 +61,16 @@ thread_local! {
 impl Drop for Evidence {
     fn drop(&mut self) {
         if self.slots.capacity() > 0 {
-            let (slots, company) = (std::mem::take(&mut self.slots), std::mem::take(&mut self.company));
             // On a thread that is ending nothing is kept.
-            let _ = LENT.try_with(|lent| lent.set(Evidence { slots, company, gathering: self.gathering }));
+            let _ = LENT.try_with(|lent| {
+                lent.set(Evidence {
+                    slots: std::mem::take(&mut self.slots),
+                    company: std::mem::take(&mut self.company),
+                    cleared: std::mem::take(&mut self.cleared),
+                    gathering: self.gathering,
+                    alone: None,
+                });
+            });
         }
     }
 }
@@ -74,30 +87,29 @@ impl Evidence {
         if evidence.gathering == 0 {
             // After four billion gatherings the numbers begin again.
             evidence.slots.fill(Slot::default());
-            evidence.company.fill((0, 0.0));
+            evidence.cleared.fill(0);
             evidence.gathering = 1;
         }
         if evidence.slots.len() < world.len() as usize {
             evidence.slots.resize(world.len() as usize, Slot::default());
-            evidence.company.resize(world.len() as usize, (0, 0.0));
+            let blocks = (world.len() as usize).div_ceil(BLOCK);
+            evidence.company.resize(blocks, [0.0; BLOCK]);
+            evidence.cleared.resize(blocks, 0);
         }
         let company = world.company();
-        let mut profile = [0.0_f32; PROFILE_MAX];
-        let (mut squares, mut heaviest) = (0.0, f32::MIN_POSITIVE);
-        for (weight, visit) in profile.iter_mut().zip(visits) {
-            *weight = damped(visit.weight(now));
-            squares += *weight * *weight;
-            heaviest = f32::max(heaviest, *weight);
-        }
-        let scale = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
-        for (weight, visit) in profile.iter().zip(visits) {
-            // Where they go seldom is asked for its closest companions only: the others would add next to nothing.
-            let asked = ((NEIGHBOURS_MAX as f32 * weight / heaviest) as usize).max(NEIGHBOURS_MIN);
-            let weight = weight * scale;
-            for (item, similarity) in company.similar(visit.item).iter().take(asked) {
-                let Some((gathering, sum)) = evidence.company.get_mut(item.0 as usize) else { continue };
-                let before = if *gathering == evidence.gathering { *sum } else { 0.0 };
-                (*gathering, *sum) = (evidence.gathering, before + weight * similarity);
+        for (visit, weight, asked) in profile(taste, now) {
+            for (item, similarity) in company.similar(visit).iter().take(asked) {
+                let (block, row) = (item.0 as usize / BLOCK, item.0 as usize % BLOCK);
+                // Items that this world does not have yet are of no use to it.
+                let (Some(sums), Some(cleared)) = (evidence.company.get_mut(block), evidence.cleared.get_mut(block))
+                else {
+                    continue;
+                };
+                if *cleared != evidence.gathering {
+                    *cleared = evidence.gathering;
+                    *sums = [0.0; BLOCK];
+                }
+                sums[row] += weight * similarity;
             }
         }
         let mut back = 1.0;
@@ -118,19 +130,54 @@ impl Evidence {
         evidence
     }
 
+    /// The same of one item alone, without writing down what is said of the others.
+    pub fn about(item: ItemId, world: &World, taste: &Taste<'_>, now: Millis) -> Evidence {
+        let visits = taste.visits.recent();
+        if visits.is_empty() && taste.follows.is_empty() {
+            return Evidence::default();
+        }
+        let share_in = |list: &[(ItemId, f32)]| list.iter().find(|(other, _)| *other == item).map(|(_, share)| *share);
+        let (company, mut slot, mut sum) = (world.company(), Slot::default(), 0.0);
+        for (visit, weight, asked) in profile(taste, now) {
+            let similar = company.similar(visit);
+            if let Some(similarity) = share_in(&similar[..asked.min(similar.len())]) {
+                sum += weight * similarity;
+            }
+        }
+        let mut back = 1.0;
+        for visit in visits.iter().take(STEPS_BACK) {
+            if let Some(share) = share_in(company.next(visit.item)) {
+                slot.next += back * share;
+            }
+            back *= STEP_BACK;
+        }
+        if let Some(place) = visits.iter().position(|visit| visit.item == item) {
+            slot.visit = place as u16 + 1;
+        }
+        for friend in taste.follows.iter().take(FRIENDS_MAX) {
+            if let Some((_, amount)) = world.lately().of(*friend, now).filter(|(other, _)| *other == item) {
+                slot.friends += amount;
+            }
+        }
+        let mut evidence = Evidence::default();
+        evidence.alone = Some((item, slot, sum));
+        evidence
+    }
+
     /// What is known of an item.
     pub fn of(&self, item: ItemId) -> Slot {
         match self.slots.get(item.0 as usize) {
             Some(slot) if slot.gathering == self.gathering => *slot,
-            _ => Slot::default(),
+            _ => self.alone.filter(|(only, ..)| *only == item).map_or(Slot::default(), |(_, slot, _)| slot),
         }
     }
 
     /// Cosine-weighted sum over the person's profile, in [0, 1].
     pub fn company(&self, item: ItemId) -> f32 {
-        match self.company.get(item.0 as usize) {
-            Some((gathering, sum)) if *gathering == self.gathering => *sum,
-            _ => 0.0,
+        let (block, row) = (item.0 as usize / BLOCK, item.0 as usize % BLOCK);
+        match (self.company.get(block), self.cleared.get(block)) {
+            (Some(sums), Some(cleared)) if *cleared == self.gathering => sums[row],
+            _ => self.alone.filter(|(only, ..)| *only == item).map_or(0.0, |(.., company)| company),
         }
     }
 
@@ -144,4 +191,23 @@ impl Evidence {
             change(slot);
         }
     }
+}
+
+/// The places that are asked who else goes there: each with its share of the person's profile, and how many of its
+/// companions count.
+fn profile<'a>(taste: &'a Taste<'_>, now: Millis) -> impl Iterator<Item = (ItemId, f32, usize)> + 'a {
+    let visits = taste.visits.recent();
+    let mut profile = [0.0_f32; PROFILE_MAX];
+    let (mut squares, mut heaviest) = (0.0, f32::MIN_POSITIVE);
+    for (weight, visit) in profile.iter_mut().zip(visits) {
+        *weight = damped(visit.weight(now));
+        squares += *weight * *weight;
+        heaviest = f32::max(heaviest, *weight);
+    }
+    let scale = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
+    profile.into_iter().zip(visits).map(move |(weight, visit)| {
+        // Where they go seldom is asked for its closest companions only: the others would add next to nothing.
+        let asked = ((NEIGHBOURS_MAX as f32 * weight / heaviest) as usize).max(NEIGHBOURS_MIN);
+        (visit.item, weight * scale, asked)
+    })
 }

@@ -70,6 +70,8 @@ pub struct Taste<'a> {
     pub session: u32,
     /// Their own weights, beside the shared ones.
     pub deviation: &'a Deviation,
+    /// The group of people that they are in.
+    pub group: Option<u32>,
     /// Their vector by the world's two-tower model; `None` without one.
     pub tower: Option<TowerVector>,
 }
@@ -227,15 +229,13 @@ pub fn topics_score(features: &Features) -> f32 {
     features[at::TOPIC] + features[at::FRESHNESS]
 }
 
-/// Might this item, scored alone, enter a `model` or `tower` feed with this [`Ranked::floor`]?
+/// Score of the `model` or `tower` ranking for one item alone, bit by bit the one that a feed would give it. Of the taste it
+/// reads what says something of this item.
 #[must_use]
-pub fn enters(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, ranking: Ranking, floor: f32) -> bool {
-    if taste.hidden.contains(item.0) || !world.is_open(item, now) {
-        return false;
-    }
+pub fn score_of(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, ranking: Ranking) -> f32 {
     match ranking {
-        Ranking::Tower => tower_score(world, taste, item) >= floor,
-        _ => Scorer::of_few(world, taste, now).score(item) >= floor,
+        Ranking::Tower => tower_score(world, taste, item),
+        _ => Scorer::of_one(item, world, taste, now).score(item),
     }
 }
 

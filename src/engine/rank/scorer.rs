@@ -7,6 +7,7 @@
 use crate::domain::feeds::Expert;
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::time::{MINUTE_MS, Millis};
+use crate::engine::learn::fashions::Fashion;
 use crate::engine::learn::features::{FEATURES, Features, Row, Segment, at, range};
 use crate::engine::learn::repeat::Clock;
 use crate::engine::simd::{dot, dot_rows, weight_max};
@@ -65,6 +66,8 @@ pub struct Scorer<'a> {
     novelty: f32,
     session_depth: f32,
     tower: Option<(&'a Tower, &'a TowerVector)>,
+    /// What their group goes to.
+    fashion: Option<&'a Fashion>,
     /// By [`Segment::index`].
     weights: [Features; 2],
 }
@@ -72,19 +75,29 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// For a few items: looks up what they need.
     pub fn of_few(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        Scorer::with(Evidence::gather(world, taste, now), world, taste, now)
+    }
+
+    /// For one item, and no other: its row is the one that [`Scorer::of_many`] gives it.
+    pub fn of_one(item: ItemId, world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        Scorer::with(Evidence::about(item, world, taste, now), world, taste, now)
+    }
+
+    fn with(evidence: Evidence, world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
         let served = |segment| world.blend().served(segment, taste.deviation);
         Scorer {
             world,
             taste,
             now,
             clock: Clock::at(now),
-            evidence: Evidence::gather(world, taste, now),
+            evidence,
             topic_weights: Vec::new(),
             centre_dots: Vec::new(),
             freshness_half: world.settings().freshness_half_ms as f32,
             novelty: taste.visits.novelty(),
             tower: world.tower().map(AsRef::as_ref).zip(taste.tower.as_ref()),
             session_depth: 0.3 * (1.0 + taste.session as f32).ln(),
+            fashion: taste.group.and_then(|group| world.fashions().of(group)),
             weights: [served(Segment::New), served(Segment::Seen)],
         }
     }
@@ -167,6 +180,9 @@ impl<'a> Scorer<'a> {
             out[at::AUTHOR_VISITS] = 0.5 * look_up(&self.taste.authors, UserId(author)).ln_1p();
         }
         self.world.popularity().describe(id, &mut out);
+        if let Some(fashion) = self.fashion {
+            out[at::POPULARITY_CLUSTER] = fashion.popularity(id, out[at::POPULARITY_1D]);
+        }
         if let Some((tower, person)) = self.tower {
             out[at::TOWER] = tower.log_odds(person, id).clamp(-TOWER_MAX, TOWER_MAX);
         }
@@ -235,6 +251,16 @@ impl<'a> Scorer<'a> {
     pub fn contenders(&self, candidates: &Candidates, limit: usize) -> Vec<Scored> {
         if limit == 0 {
             return Vec::new();
+        }
+        if candidates.0.len() <= limit as u64 {
+            // Nobody has to be left out: no need to find out who might be.
+            let known = candidates.0.iter().filter_map(|id| {
+                let columns = self.world.blocks().get(id as usize / BLOCK)?.columns();
+                let created =
+                    columns.created.get(id as usize % BLOCK).copied().filter(|created| *created <= self.now)?;
+                Some(Scored { item: ItemId(id), score: self.score(ItemId(id)), created })
+            });
+            return known.collect();
         }
         let (mut rough, error) = self.scan(candidates);
         if rough.len() > limit {

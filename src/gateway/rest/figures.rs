@@ -98,6 +98,7 @@ fn learned_json(learned: &LearnedFigures) -> Value {
         "hedge": {
             "rounds": hedge.rounds,
             "experts": by_name(hedge.experts.iter().map(|(expert, loss)| (expert.name(), json!(loss))).collect()),
+            "blend_without_tower": hedge.without_tower,
             "blend": hedge.blend,
             "mixture": hedge.mixture,
             "served": hedge.served,
@@ -163,12 +164,13 @@ impl Page {
         self.gauge("eddyline_lessons", "Lessons of the blend.", hedge.rounds as f64);
         let experts = hedge.experts.iter().map(|(expert, loss)| (expert.name(), *loss)).collect();
         self.gauges("eddyline_hedge_expert_loss_nats", "Cumulative log loss of each expert alone.", "expert", experts);
-        let others = vec![("blend", hedge.blend), ("mixture", hedge.mixture), ("served", hedge.served)];
+        let blends = [("blend", hedge.blend), ("blend_without_tower", hedge.without_tower)];
+        let others = blends.into_iter().chain([("mixture", hedge.mixture), ("served", hedge.served)]).collect();
         self.gauges(loss, "Cumulative log loss of blend, mixture and what was served.", "of", others);
         let best = hedge.experts.iter().map(|(expert, _)| (expert.name(), f64::from(*expert == hedge.best))).collect();
         self.gauges("eddyline_hedge_best", "1 for the best single expert so far.", "expert", best);
         let serves = |name: &str| f64::from(hedge.leader.map_or("blend", |leader| leader.name()) == name);
-        let names = hedge.experts.iter().map(|(expert, _)| expert.name()).chain(["blend"]);
+        let names = hedge.experts.iter().map(|(expert, _)| expert.name()).chain(["blend_without_tower", "blend"]);
         let serving = names.map(|name| (name, serves(name))).collect();
         self.gauges("eddyline_hedge_serving", "1 for what is served now.", "expert", serving);
         self.gauge("eddyline_hedge_regret_nats", "Loss of what was served over the best expert's.", hedge.regret);

@@ -29,7 +29,7 @@ use super::{LIST_DEFAULT, LIST_MAX, found};
 const CHUNK: usize = 1_000;
 
 #[derive(Serialize)]
-struct View<'a> {
+pub(super) struct View<'a> {
     id: &'a Key,
     revision: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -232,7 +232,7 @@ fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {
     world.item(id).filter(|item| !item.deleted).ok_or_else(gone)
 }
 
-fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> View<'a> {
+pub(super) fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> View<'a> {
     View {
         id: &item.key,
         revision: item.revision,

@@ -15,6 +15,7 @@ pub mod lines;
 pub mod metrics;
 pub mod models;
 pub mod people;
+pub mod popular;
 pub mod rights;
 pub mod scores;
 
@@ -54,6 +55,7 @@ routes! {
     "/v1/items" => GET items::list, POST items::create;
     "/v1/items/{id}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
     "/v1/items/{id}/audience" => GET availability::audience;
+    "/v1/popular" => GET popular::popular;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/metrics" => GET metrics::list, POST metrics::take;
     "/v1/metrics/{name}/atypical" => GET metrics::atypical;

@@ -195,6 +195,7 @@ fn taught(export: &Export, lesson: &Lesson) -> Value {
         "gradient": lesson.gradient,
         "losses": lesson.losses,
         "author": lesson.author.and_then(|author| export.name(author)),
+        "cluster": lesson.group,
         "visits": lesson.visits,
         "companions": lesson.companions.iter().map(item).collect::<Vec<_>>(),
         "elapsed_ms": lesson.elapsed_ms,

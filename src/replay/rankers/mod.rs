@@ -7,11 +7,13 @@
 pub mod contenders;
 mod history;
 pub mod labels;
+mod listed;
 mod model;
 mod popularity;
 mod random;
 
 pub use history::{Habit, History};
+pub use listed::Listed;
 pub use model::Model;
 pub use popularity::Popularity;
 pub use random::Random;
@@ -49,14 +51,19 @@ pub trait Ranker: Send {
     }
 }
 
-/// Names of all rankers, in the order of reports.
+/// Names of the rankers that always run, in the order of reports.
 pub const NAMES: [&str; 6] = ["model", "popularity_decayed", "popularity", "last_seen", "most_frequent", "random"];
 
-/// Makes the ranker of a name from [`NAMES`].
+/// Names of all rankers, in the order of reports: also the one that shows what the list stage costs.
+pub const ALL: [&str; 7] =
+    ["model", "model_list", "popularity_decayed", "popularity", "last_seen", "most_frequent", "random"];
+
+/// Makes the ranker of a name from [`ALL`].
 #[must_use]
 pub fn make<'a>(name: &str, log: &'a Log, settings: &Arc<LearnSettings>, seed: u64) -> Option<Box<dyn Ranker + 'a>> {
     Some(match name {
         "model" => Box::new(Model::new(log, settings.clone())),
+        "model_list" => Box::new(Listed::new(log, settings.clone())),
         "popularity_decayed" => Box::new(Popularity::new(log, settings.signals.clone(), Some(DAY_MS))),
         "popularity" => Box::new(Popularity::new(log, settings.signals.clone(), None)),
         "last_seen" => Box::new(History::new(log, settings.signals.clone(), Habit::LastSeen)),

@@ -14,6 +14,7 @@ use crate::domain::time::{MINUTE_MS, Millis};
 use crate::domain::windows::{Window, Windows};
 use crate::engine::coordinator::{Draft, ItemWrite};
 use crate::engine::learn::hedge::HedgeFigures;
+use crate::engine::rank::{Ask, Screen};
 use crate::engine::settings::LearnSettings;
 use crate::engine::tower::TwoTower;
 use crate::engine::user::UserEvent;
@@ -85,6 +86,18 @@ impl<'a> Model<'a> {
         &self.offline
     }
 
+    /// The engine's number of an item, once it has one.
+    #[must_use]
+    pub fn known_as(&self, item: u32) -> Option<ItemId> {
+        self.ids[item as usize]
+    }
+
+    /// The feed of a person, on a screen.
+    #[must_use]
+    pub fn feed(&self, user: u32, now: Millis, ask: Ask, screen: Screen<'_>) -> Vec<ItemId> {
+        self.offline.feed(UserId(user), now, ask, screen).into_iter().map(|one| one.item).collect()
+    }
+
     /// Log-odds that the label of row `index` is positive.
     #[must_use]
     pub fn approval(&self, index: usize) -> f32 {
@@ -139,7 +152,6 @@ impl<'a> Model<'a> {
         let about = self.log.about.get(item as usize);
         let author = about.and_then(|about| about.author);
         let author = author.map(|id| Author { id: UserId(id), key: self.log.users[id as usize].clone() });
-        let windows = self.windows.get(item as usize).map(|windows| Windows::new(windows.clone()).unwrap_or_default());
         Draft {
             key: self.log.items[item as usize].clone(),
             author,
@@ -147,8 +159,12 @@ impl<'a> Model<'a> {
             text: Some(about.and_then(|about| about.text.clone()).unwrap_or_else(|| "".into())),
             embedding: about.and_then(|about| about.embedding.clone()).or_else(|| self.blank.clone()),
             created: None,
-            windows,
+            windows: self.windows_of(item),
         }
+    }
+
+    fn windows_of(&self, item: u32) -> Option<Windows> {
+        self.windows.get(item as usize).map(|windows| Windows::new(windows.clone()).unwrap_or_default())
     }
 
     fn note_edge(&mut self, edge: &Edge) {
@@ -187,7 +203,14 @@ impl Ranker for Model<'_> {
             let mut items: Vec<u32> = edges.iter().map(|edge| edge.item).collect();
             items.sort_unstable();
             items.dedup();
-            self.write(&items, now);
+            let (known, new): (Vec<u32>, Vec<u32>) =
+                items.into_iter().partition(|item| self.ids[*item as usize].is_some());
+            if !new.is_empty() {
+                self.write(&new, now);
+            }
+            let known = known.into_iter().filter_map(|item| Some((self.ids[item as usize]?, self.windows_of(item)?)));
+            let known = known.collect();
+            self.offline.windows(known, now);
         }
         if now.since(self.counted) >= COUNT_EVERY_MS {
             self.counted = now;

@@ -9,7 +9,7 @@ mod database;
 mod record;
 mod text;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
 mod tests;
 
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ import { clusterOf, movements } from "./moves.js";
 import { amount, clock, short } from "./words.js";
 
 const MOVED_PIXELS = 3;
+const NAME_PIXELS = 11;
 const nameOf = (column) => column.name ?? String(column);
 /** Neighbouring numbers get hues far apart, the golden angle from each other. */
 const hue = (id) => Math.round((190 + 137.508 * id) % 360);
@@ -90,21 +91,25 @@ function drawn(fit, x, y, width) {
     ring: ellipse([cluster.mean[x], cluster.mean[y]], marginal(cluster.covariance, x, y)),
   }));
   const moves = movements(fit.clusters, fit.previous?.clusters, x, y);
+  // Gross outliers would leave a dot of all clusters: the picture shows where clusters are, and the others at its edge.
+  const within = points.filter((point) => clusterOf(point) !== null);
   const seen = (axis, column) => [
-    ...points.map(({ values }) => values[column]),
+    ...(within.length ? within : points).map(({ values }) => values[column]),
     ...rings.flatMap(({ ring }) => ring.map((point) => point[axis])),
     ...moves.map(({ from }) => from[axis]),
   ];
   const [spanAcross, spanUp] = [spanOf(seen(0, x)), spanOf(seen(1, y))];
   const [across, up] = [scale(spanAcross, [box.left, box.right]), scale(spanUp, [box.bottom, box.top])];
   const place = ([right, high]) => [across(right), up(high)];
+  const clamp = (pixel, low, high) => Math.min(Math.max(pixel, low), high);
+  const inside = ([left, top]) => [clamp(left, box.left, box.right), clamp(top, box.top, box.bottom)];
 
   const dots = new Map();
   let crosses = "";
   for (const point of points) {
     const { values } = point;
     const cluster = clusterOf(point);
-    const [left, top] = place([values[x], values[y]]).map((pixel) => pixel.toFixed(1));
+    const [left, top] = inside(place([values[x], values[y]])).map((pixel) => pixel.toFixed(1));
     // A line without length and with round ends is a dot: one path per cluster draws thousands.
     if (cluster === null) crosses += `M${left} ${top}m-3-3l6 6m0-6l-6 6`;
     else dots.set(cluster, `${dots.get(cluster) ?? ""}M${left} ${top}h0`);
@@ -126,11 +131,19 @@ function drawn(fit, x, y, width) {
       picture("path", { class: "ring", "--hue": hue(id), d: path(ring.map(place), true) }, picture("title", {}, `cluster ${id}: ${short(size)} people`)),
     ),
     ...moves.map(({ from, to }) => arrow(place(from), place(to))),
-    ...rings.map(({ id, mean }) => {
-      const [left, top] = place([mean[x], mean[y]]);
-      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top - 9).toFixed(1), "text-anchor": "middle" }, String(id));
+    ...rings.map(({ id, mean, ring }) => {
+      const [left, top] = inside(tip(place([mean[x], mean[y]]), ring.map(place)));
+      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top + 4).toFixed(1), "text-anchor": "middle" }, String(id));
     }),
   );
+}
+
+/** Just beyond the end of a ring, upwards or to the right: clusters with one centre are told apart by their ends. */
+function tip([left, top], ring) {
+  const ends = ring.map(([right, high]) => [right - left, high - top]).filter(([along, down]) => along - down >= 0);
+  const [along, down] = ends.reduce((most, end) => (Math.hypot(...end) > Math.hypot(...most) ? end : most), [0, 0]);
+  const length = Math.hypot(along, down) || 1;
+  return [left + along + (NAME_PIXELS * along) / length, top + down + (NAME_PIXELS * down) / length];
 }
 
 function arrow(from, to) {

@@ -7,7 +7,8 @@ import { scale, spanOf } from "./geometry.js";
 import { amount, short } from "./words.js";
 
 const HISTORY_MAX = 900;
-const OTHERS = { served: "What was served", blend: "The blend", mixture: "Hedge mixture" };
+const DEAF = "The blend without the two-tower model";
+const OTHERS = { served: "What was served", blend: "The blend", blend_without_tower: DEAF, mixture: "Hedge mixture" };
 const HEIGHT = 170;
 
 export class Experts {
@@ -27,7 +28,7 @@ export class Experts {
       return;
     }
     const { hedge } = learned;
-    const serving = hedge.leader ? (WORDS[hedge.leader] ?? hedge.leader) : "the blend";
+    const serving = hedge.leader ? (WORDS[hedge.leader] ?? OTHERS[hedge.leader] ?? hedge.leader) : "the blend";
     setText(words, `Mean log loss over ${short(hedge.rounds)} lessons, less is better. Served now: ${serving}.`);
     const all = [
       ...Object.entries(OTHERS).map(([key, name]) => ({ key, name, loss: hedge[key] })),

@@ -50,14 +50,18 @@ export function scale([low, high], [from, to]) {
   return (value) => from + (value - low) * factor;
 }
 
-/** Round numbers within a span, about so many: steps of 1, 2 or 5 times a power of ten. */
+/** Round numbers within a span, about so many but two if they can be had: steps of 1, 2 or 5 times a power of ten. */
 export function ticks([low, high], about = 5) {
   if (!(high > low) || !Number.isFinite(high - low)) return [];
   const raw = (high - low) / about;
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= raw * 0.999);
-  const first = Math.ceil(low / step - 1e-9);
-  const last = Math.floor(high / step + 1e-9);
+  const ends = (step) => [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+  const steps = [1, 2, 5, 10].map((factor) => factor * power);
+  const wanted = steps.findIndex((one) => one >= raw * 0.999);
+  // A single mark says where something is, and not how far anything is from it.
+  const enough = steps.slice(0, wanted + 1).findLast((one) => ends(one)[1] > ends(one)[0]);
+  const step = enough ?? steps[wanted];
+  const [first, last] = ends(step);
   // By whole steps, so that errors do not add up; + 0 turns -0 into 0.
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)) + 0);
 }

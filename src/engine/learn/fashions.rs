@@ -1,0 +1,222 @@
+//! What each group of people goes to: decayed counts per group and item, compared with the group's own mean.
+//!
+//! Invariant: counts are finite and not negative, at most [`ITEMS_MAX`] items of each of at most [`GROUPS_MAX`] groups; a
+//! count belongs to the group that its entry names, so the fold needs no memory of who was in which. What nobody counted
+//! in a group is as popular there as with everybody. Without groups nothing is kept and nothing is computed.
+//! Absent on purpose: who is in which group (`clustering`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::popularity::PopularityTable;
+use crate::domain::ids::ItemId;
+use crate::domain::time::{DAY_MS, Millis};
+
+/// Items that are counted per group; when there are more, the half with the lowest counts goes.
+pub const ITEMS_MAX: usize = 4_096;
+
+/// Groups that are counted. Numbers are never given twice, so those of long ago make room.
+pub const GROUPS_MAX: usize = 256;
+
+/// A visit counts half after a day.
+pub const HALF_LIFE_MS: i64 = DAY_MS;
+
+/// What everybody does counts as much as this many visits of the group to an item that is as popular as the mean.
+const PRIOR: f64 = 0.5;
+
+/// Counts below this are forgotten when the origin moves.
+const FORGOTTEN: f64 = 1e-6;
+
+/// Beyond so many half-lives the origin moves.
+const ORIGIN_MAX: f64 = 64.0;
+
+/// Counts by group and item, as they would stand at the origin.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fashions {
+    counts: BTreeMap<u32, BTreeMap<ItemId, f64>>,
+    origin: Millis,
+}
+
+impl Fashions {
+    /// Somebody of this group wanted an item.
+    pub fn learn(&mut self, group: u32, item: ItemId, weight: f32, at: Millis) {
+        if self.ahead(at) > ORIGIN_MAX {
+            self.move_to(at);
+        }
+        let amount = f64::from(weight) * self.ahead(at).exp2();
+        let counts = self.counts.entry(group).or_default();
+        *counts.entry(item).or_insert(0.0) += amount;
+        if counts.len() > ITEMS_MAX {
+            let mut all: Vec<(ItemId, f64)> = std::mem::take(counts).into_iter().collect();
+            all.select_nth_unstable_by(ITEMS_MAX / 2, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            all.truncate(ITEMS_MAX / 2);
+            *counts = all.into_iter().collect();
+        }
+        if self.counts.len() > GROUPS_MAX {
+            let others = self.counts.iter().filter(|(other, _)| **other != group);
+            let sums = others.map(|(other, counts)| (counts.values().sum::<f64>(), *other));
+            if let Some((_, least)) = sums.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))) {
+                self.counts.remove(&least);
+            }
+        }
+    }
+
+    fn ahead(&self, at: Millis) -> f64 {
+        (at.0 - self.origin.0) as f64 / HALF_LIFE_MS as f64
+    }
+
+    fn move_to(&mut self, at: Millis) {
+        let shrink = (-self.ahead(at)).exp2();
+        for counts in self.counts.values_mut() {
+            counts.values_mut().for_each(|count| *count *= shrink);
+            counts.retain(|_, count| *count >= FORGOTTEN);
+        }
+        self.counts.retain(|_, counts| !counts.is_empty());
+        self.origin = at;
+    }
+
+    /// What these groups go to at `now`, of `len` items, of which `open` are open as `is_open` says. `popularity` must
+    /// be that of the same instant.
+    #[must_use]
+    pub fn table(
+        &self,
+        groups: impl Iterator<Item = u32>,
+        popularity: &PopularityTable,
+        (len, open): (u32, u64),
+        is_open: impl Fn(ItemId) -> bool,
+        now: Millis,
+    ) -> FashionTable {
+        let fade = (-self.ahead(now)).exp2();
+        let of_group = |group: u32| {
+            let counts = self.counts.get(&group).into_iter().flatten();
+            let counts: Vec<(ItemId, f64)> =
+                counts.filter(|(item, _)| is_open(**item)).map(|(item, count)| (*item, count * fade)).collect();
+            let mean = counts.iter().map(|(_, count)| count).sum::<f64>() / (open.max(1) as f64);
+            let mut lifts = vec![0.0; counts.last().map_or(0, |(item, _)| item.0.min(len) as usize + 1)];
+            for (item, count) in counts {
+                // As if the group had wanted it this often besides.
+                let expected = PRIOR * f64::from(popularity.within_a_day(item)).exp();
+                if let Some(lift) = lifts.get_mut(item.0 as usize) {
+                    *lift = (1.0 + count / expected).ln() as f32;
+                }
+            }
+            (group, Arc::new(Fashion { base: (PRIOR / (mean + PRIOR)).ln() as f32, lifts }))
+        };
+        FashionTable(groups.map(of_group).collect())
+    }
+}
+
+/// What is published: by group.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FashionTable(BTreeMap<u32, Arc<Fashion>>);
+
+impl FashionTable {
+    /// Of one group; `None` for one that there is not.
+    #[must_use]
+    pub fn of(&self, group: u32) -> Option<&Fashion> {
+        self.0.get(&group).map(AsRef::as_ref)
+    }
+}
+
+/// What one group goes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fashion {
+    /// Log ratio, to everybody's, of what nobody of the group wanted.
+    base: f32,
+    /// By item: how much more than that; what stands beyond adds nothing.
+    lifts: Vec<f32>,
+}
+
+impl Fashion {
+    /// `ln((c_i + k r_i) / (mean c + k))`: how often the group wanted an item within the last day over its mean, shrunk to
+    /// the same ratio over everybody, whose logarithm `ln r_i` is `overall`.
+    #[must_use]
+    pub fn popularity(&self, item: ItemId, overall: f32) -> f32 {
+        overall + self.base + self.lifts.get(item.0 as usize).copied().unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::TopicId;
+    use crate::domain::interactions::Signal;
+    use crate::domain::windows::Windows;
+    use crate::engine::learn::popularity::Popularity;
+    use proptest::prelude::*;
+
+    const ITEMS: u32 = 10;
+
+    /// Visits of groups to items, and what is published of them at `now`.
+    fn published(visits: &[(u32, u32, i64)], now: Millis) -> (Fashions, FashionTable, PopularityTable) {
+        let (mut fashions, mut popularity) = (Fashions::default(), Popularity::default());
+        let like = Signal { positive: true, weight: 1.0 };
+        for (group, item, at) in visits {
+            fashions.learn(*group, ItemId(*item), 1.0, Millis(*at));
+            popularity.learn(ItemId(*item), TopicId(0), like, Millis(*at));
+        }
+        let (always, mut overall) = (Windows::default(), PopularityTable::default());
+        let open = (0..ITEMS).map(|item| (ItemId(item), Millis(0), &always));
+        popularity.refresh(&mut overall, open, now);
+        let table = fashions.table([0, 1, 2].into_iter(), &overall, (ITEMS, u64::from(ITEMS)), |_| true, now);
+        (fashions, table, overall)
+    }
+
+    fn of(table: &FashionTable, overall: &PopularityTable, group: u32, item: u32) -> f32 {
+        let row = overall.within_a_day(ItemId(item));
+        table.of(group).map_or(f32::NAN, |fashion| fashion.popularity(ItemId(item), row))
+    }
+
+    #[test]
+    fn each_group_has_its_own_and_who_did_nothing_follows_everybody() {
+        let visits: Vec<(u32, u32, i64)> = (0..40).map(|n| (n % 2, 3 + n % 2, 0)).collect();
+        let (_, table, overall) = published(&visits, Millis(0));
+        assert!(of(&table, &overall, 0, 3) > of(&table, &overall, 0, 4) + 1.0, "theirs");
+        assert!(of(&table, &overall, 1, 4) > of(&table, &overall, 1, 3) + 1.0, "theirs");
+        for item in 0..ITEMS {
+            let row = overall.within_a_day(ItemId(item));
+            assert_eq!(of(&table, &overall, 2, item), row, "nothing was counted of this group");
+        }
+        assert!(table.of(3).is_none());
+        // 20 of 20 in group 0, mean 2 per item; 20 of 40 over all, mean 4.
+        let overall_ratio = (20.0 + 0.5) / (4.0 + 0.5);
+        let expected = ((20.0 + 0.5 * overall_ratio) / (2.0 + 0.5_f32)).ln();
+        assert!((of(&table, &overall, 0, 3) - expected).abs() < 1e-5);
+    }
+
+    #[test]
+    fn yesterday_counts_half_and_the_origin_moves_without_changing_that() {
+        let late = 400 * DAY_MS;
+        let (fashions, ..) = published(&[(0, 1, 0), (0, 1, late - DAY_MS), (0, 1, late)], Millis(late));
+        let count = fashions.counts[&0][&ItemId(1)] * (-fashions.ahead(Millis(late))).exp2();
+        assert!((count - 1.5).abs() < 1e-9, "{count}");
+    }
+
+    proptest! {
+        /// However many groups and items: memory is bounded, and numbers are finite.
+        #[test]
+        fn memory_is_bounded(visits in prop::collection::vec((0_u32..600, 0_u32..20_000, 0_i64..200), 1..3_000)) {
+            let mut fashions = Fashions::default();
+            for (group, item, day) in &visits {
+                fashions.learn(*group, ItemId(*item), 1.0, Millis(day * DAY_MS));
+            }
+            prop_assert!(fashions.counts.len() <= GROUPS_MAX);
+            prop_assert!(fashions.counts.values().flat_map(BTreeMap::values).all(|count| count.is_finite() && *count >= 0.0));
+            let (group, item, _) = visits[visits.len() - 1];
+            prop_assert!(fashions.counts[&group].contains_key(&ItemId(item)), "the newest is there");
+        }
+    }
+
+    #[test]
+    fn a_full_group_keeps_what_it_wants_most() {
+        let mut fashions = Fashions::default();
+        for item in 0..3 * ITEMS_MAX as u32 {
+            fashions.learn(0, ItemId(item), 1.0, Millis(0));
+            fashions.learn(0, ItemId(7), 1.0, Millis(0));
+            assert!(fashions.counts[&0].len() <= ITEMS_MAX);
+        }
+        assert!(fashions.counts[&0].contains_key(&ItemId(7)));
+    }
+}

@@ -1,0 +1,156 @@
+//! One item's row in a sparse matrix of sums: other items by id, in an open-addressed table.
+//!
+//! Invariant: at most [`ROW_MAX`] others; when there would be more, the weaker half goes. Two rows that hold the same are
+//! equal, and are written alike, wherever their entries lie. Absent on purpose: an order among the entries; a row is
+//! added to at random hundreds of times for each time that it is read in full.
+
+use serde::{Deserialize, Serialize};
+
+/// Others that a row keeps while it is counted.
+pub const ROW_MAX: usize = 384;
+
+/// Stands where no entry is; no item has this id, since a catalogue is full before.
+const NOBODY: u32 = u32::MAX;
+
+/// The smallest table.
+const SLOTS_MIN: usize = 8;
+
+/// Other items with their sums.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<(u32, f32)>", into = "Vec<(u32, f32)>")]
+pub struct SparseRow {
+    /// A power of two of them, at most three quarters in use; none before the first entry.
+    slots: Vec<(u32, f32)>,
+    len: usize,
+}
+
+impl SparseRow {
+    /// Adds to the sum of an item, which begins at 0.
+    pub fn add(&mut self, item: u32, amount: f32) {
+        if let Some((_, sum)) = self.slot(item).and_then(|slot| self.slots.get_mut(slot)).filter(|(id, _)| *id == item)
+        {
+            *sum += amount;
+            return;
+        }
+        if self.len == ROW_MAX {
+            let mut entries = self.sorted();
+            entries.push((item, amount));
+            entries.select_nth_unstable_by(ROW_MAX / 2, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            entries.truncate(ROW_MAX / 2);
+            *self = SparseRow::from(entries);
+            return;
+        }
+        if (self.len + 1) * 4 > self.slots.len() * 3 {
+            let wanted = (self.slots.len() * 2).max(SLOTS_MIN);
+            let entries = std::mem::replace(&mut self.slots, vec![(NOBODY, 0.0); wanted]);
+            for entry in entries.into_iter().filter(|(id, _)| *id != NOBODY) {
+                self.put(entry);
+            }
+        }
+        self.put((item, amount));
+        self.len += 1;
+    }
+
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, f32)> {
+        self.slots.iter().copied().filter(|(id, _)| *id != NOBODY)
+    }
+
+    /// How many entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// No entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Multiplies all sums.
+    pub fn scale(&mut self, by: f32) {
+        self.slots.iter_mut().for_each(|(_, sum)| *sum *= by);
+    }
+
+    fn sorted(&self) -> Vec<(u32, f32)> {
+        let mut entries: Vec<(u32, f32)> = self.iter().collect();
+        entries.sort_unstable_by_key(|(id, _)| *id);
+        entries
+    }
+
+    fn put(&mut self, entry: (u32, f32)) {
+        if let Some(slot) = self.slot(entry.0) {
+            self.slots[slot] = entry;
+        }
+    }
+
+    /// Where an item is, or would be; `None` without a table.
+    fn slot(&self, item: u32) -> Option<usize> {
+        let mask = self.slots.len().checked_sub(1)?;
+        // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): the high bits are good.
+        let hash = item.wrapping_mul(2_654_435_769) >> (32 - self.slots.len().trailing_zeros());
+        let mut slot = hash as usize;
+        while self.slots[slot].0 != item && self.slots[slot].0 != NOBODY {
+            slot = (slot + 1) & mask;
+        }
+        Some(slot)
+    }
+}
+
+impl PartialEq for SparseRow {
+    fn eq(&self, other: &SparseRow) -> bool {
+        self.len == other.len && self.sorted() == other.sorted()
+    }
+}
+
+impl From<Vec<(u32, f32)>> for SparseRow {
+    fn from(entries: Vec<(u32, f32)>) -> SparseRow {
+        let mut row = SparseRow::default();
+        for (id, sum) in entries {
+            row.add(id, sum);
+        }
+        row
+    }
+}
+
+impl From<SparseRow> for Vec<(u32, f32)> {
+    fn from(row: SparseRow) -> Vec<(u32, f32)> {
+        row.sorted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// It holds the sums that a map would hold, whatever the ids, and comes back from its bytes as it was.
+        #[test]
+        fn it_is_a_map_of_sums(added in prop::collection::vec((prop_oneof![0u32..40, 0u32..u32::MAX], -2.0f32..2.0), 0..300)) {
+            let (mut row, mut map) = (SparseRow::default(), BTreeMap::new());
+            for (id, amount) in added {
+                row.add(id, amount);
+                *map.entry(id).or_insert(0.0) += amount;
+            }
+            prop_assert_eq!(row.len(), map.len());
+            prop_assert_eq!(row.sorted(), map.into_iter().collect::<Vec<(u32, f32)>>());
+            let bytes = postcard::to_stdvec(&row).unwrap_or_default();
+            prop_assert_eq!(postcard::from_bytes::<SparseRow>(&bytes), Ok(row));
+        }
+    }
+
+    #[test]
+    fn when_it_is_full_the_weaker_half_goes() {
+        let mut row = SparseRow::default();
+        for id in 0..=ROW_MAX as u32 {
+            row.add(id * 977, id as f32);
+        }
+        assert_eq!(row.len(), ROW_MAX / 2);
+        assert!(row.iter().all(|(_, sum)| sum > (ROW_MAX / 2) as f32));
+    }
+}

@@ -1,0 +1,66 @@
+//! What everybody goes to, or one group of people: a feed for those of whom nothing is known.
+//!
+//! Invariant: only what is available now, best first, equal scores newest first, then by number. Absent on purpose:
+//! anything personal.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::domain::ids::{ItemId, TopicId};
+use crate::domain::items::Item;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
+
+use super::super::call::Call;
+use super::super::errors::Answer;
+use super::{clusters, found, items};
+
+#[derive(Serialize)]
+struct Popular<'a> {
+    #[serde(flatten)]
+    item: items::View<'a>,
+    score: f32,
+}
+
+/// `GET /v1/popular?cluster=&topic=&limit=`: what is wanted most, fading by half within a day; with `cluster` by that
+/// group of the last fit.
+///
+/// # Errors
+/// A parameter's name; `forbidden` for a user token that asks about a group: of a small one it would tell of its people.
+pub async fn popular(call: Call) -> Answer {
+    let query = call.query(&["cluster", "topic", "limit"])?;
+    let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)? as usize;
+    if query.text("cluster").is_some() {
+        call.subject().must_be_service()?;
+    }
+    let group = clusters::asked(&call, &query)?.map(|(group, _)| group);
+    let (world, now) = (call.server().world(), call.server().clock().now());
+    let unknown = |topic| Refusal::field(Code::OutOfRange, "topic", format!("no item has the topic {topic:?}"));
+    let topic: Option<TopicId> =
+        query.text("topic").map(|topic| world.find_topic(topic).ok_or_else(|| unknown(topic))).transpose()?;
+    let fashion = group.and_then(|group| world.fashions().of(group));
+    let score = |id: ItemId| {
+        let overall = world.popularity().within_a_day(id);
+        fashion.map_or(overall, |fashion| fashion.popularity(id, overall))
+    };
+    let open = world.open_at(now);
+    let there = open.iter().filter_map(|id| world.item(ItemId(id))).filter(|item| item.is_available(now));
+    let mut all: Vec<(f32, &Item)> = there
+        .filter(|item| topic.is_none_or(|topic| item.topics.contains(&topic)))
+        .map(|item| (score(item.id), item))
+        .collect();
+    let order = |a: &(f32, &Item), b: &(f32, &Item)| -> Ordering {
+        b.0.total_cmp(&a.0).then(b.1.created.cmp(&a.1.created)).then(a.1.id.cmp(&b.1.id))
+    };
+    if all.len() > limit {
+        all.select_nth_unstable_by(limit, order);
+        all.truncate(limit);
+    }
+    all.sort_unstable_by(order);
+    let items: Vec<Popular<'_>> =
+        all.into_iter().map(|(score, item)| Popular { item: items::view(&world, item, now), score }).collect();
+    found(&json!({"at": now, "cluster": group, "items": items}))
+}

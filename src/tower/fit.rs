@@ -1,0 +1,183 @@
+//! What a model is to read, decided from the tables: which attributes are categories, how numbers are standardised.
+//!
+//! Invariant: only people and posts that stand in the training slice decide, so nothing of a later slice is known here.
+//! Absent on purpose: labels.
+
+use std::collections::BTreeMap;
+
+use crate::engine::tower::ItemFacts;
+use crate::tables::{PostRow, Tables};
+use crate::tower::components::components;
+use crate::tower::log::{FeedLog, Slice};
+use crate::tower::schema::{Category, Components, ItemSchema, Number, PersonSchema, Reduction, Scalar, Schema};
+use crate::tower::text::{TEXT_STATISTICS, statistics};
+
+/// Whole numbers with at most this many values are categories.
+const WHOLE_VALUES_MAX: usize = 16;
+/// A value is known when so many people have it.
+const VALUE_PEOPLE_MIN: u32 = 3;
+/// Values of a category that are known, at most: the most frequent ones.
+const VALUES_MAX: usize = 2_000;
+/// Attributes and columns that are read, at most.
+const FIELDS_MAX: usize = 200;
+/// Numbers that are kept of an embedding.
+const REDUCED_TO: usize = 128;
+const DIM_MAX: usize = 16;
+const TOPIC_DIM: usize = 16;
+const TOPICS_MAX: usize = 2_000;
+
+/// What a post looks like to a model.
+pub fn facts<'a>(post: &'a PostRow, numbers: &'a [(&'a str, f32)]) -> ItemFacts<'a> {
+    ItemFacts {
+        embedding: post.embedding.as_deref().unwrap_or(&[]),
+        text: &post.text,
+        topic: post.topic.as_ref().map(|topic| topic.as_str()),
+        numbers,
+    }
+}
+
+/// The schema of tables, and the components of their embeddings.
+#[must_use]
+pub fn fit(tables: &Tables, log: &FeedLog) -> (Schema, Components) {
+    let (mut people, mut posts) = (vec![false; tables.people.len()], vec![false; tables.posts.len()]);
+    for moment in log.moments.iter().filter(|moment| moment.slice == Slice::Train) {
+        people[moment.person as usize] = true;
+        posts[moment.post as usize] = true;
+    }
+    let attributes = tables.people.iter().zip(&people).filter(|(_, there)| **there);
+    let attributes = attributes.filter_map(|(person, _)| person.attributes.as_deref());
+    let person = fit_people(attributes);
+    let posts: Vec<&PostRow> =
+        tables.posts.iter().zip(&posts).filter(|(_, there)| **there).map(|(post, _)| post).collect();
+    let (item, components) = fit_items(&posts);
+    (Schema { person, item }, components)
+}
+
+/// What was seen of an attribute.
+#[derive(Default)]
+struct Seen {
+    values: BTreeMap<String, u32>,
+    words: bool,
+    fractions: bool,
+    moments: Moments,
+}
+
+/// Sums for mean and deviation.
+#[derive(Default)]
+struct Moments {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f32) {
+        if value.is_finite() {
+            self.count += 1.0;
+            self.sum += f64::from(value);
+            self.squares += f64::from(value) * f64::from(value);
+        }
+    }
+
+    /// None where all values are the same.
+    fn number(&self, name: &str) -> Option<Number> {
+        let mean = self.sum / self.count.max(1.0);
+        let deviation = (self.squares / self.count.max(1.0) - mean * mean).max(0.0).sqrt();
+        let number = Number { name: name.to_owned(), mean: mean as f32, scale: deviation as f32 };
+        (number.mean.is_finite() && number.scale.is_finite() && deviation > 1e-6 * mean.abs().max(1e-6))
+            .then_some(number)
+    }
+}
+
+fn fit_people<'a>(attributes: impl Iterator<Item = &'a str>) -> PersonSchema {
+    let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    for text in attributes {
+        let Ok(object) = serde_json::from_str::<BTreeMap<String, Scalar<'_>>>(text) else {
+            continue;
+        };
+        for (name, value) in object {
+            if !seen.contains_key(&name) && seen.len() >= FIELDS_MAX {
+                continue;
+            }
+            let seen = seen.entry(name).or_default();
+            match &value {
+                Scalar::Text(_) | Scalar::Truth(_) => seen.words = true,
+                Scalar::Real(_) => seen.fractions = true,
+                Scalar::Whole(_) => {}
+                Scalar::Other => continue,
+            }
+            if let Some(number) = value.number() {
+                seen.moments.add(number);
+            }
+            // A quantity's values need not be counted beyond the point where it is known to be one.
+            if let Some(text) = value.text().filter(|_| seen.words || seen.values.len() <= WHOLE_VALUES_MAX) {
+                *seen.values.entry(text.into_owned()).or_default() += 1;
+            }
+        }
+    }
+    let mut schema = PersonSchema::default();
+    for (name, seen) in seen {
+        if seen.words || (!seen.fractions && seen.values.len() <= WHOLE_VALUES_MAX) {
+            let values = known(seen.values, VALUES_MAX);
+            if !values.is_empty() {
+                schema.categories.push(Category { name, dim: dim_of(values.len()), values });
+            }
+        } else if let Some(number) = seen.moments.number(&name) {
+            schema.numbers.push(number);
+        }
+    }
+    schema
+}
+
+/// The most frequent values, sorted by name.
+fn known(values: BTreeMap<String, u32>, most: usize) -> Vec<String> {
+    let mut values: Vec<(String, u32)> = values.into_iter().filter(|(_, people)| *people >= VALUE_PEOPLE_MIN).collect();
+    values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    values.truncate(most);
+    let mut values: Vec<String> = values.into_iter().map(|(value, _)| value).collect();
+    values.sort_unstable();
+    values
+}
+
+/// Numbers in the embedding of a category: the fourth root's growth that is usual, at most 16.
+fn dim_of(values: usize) -> usize {
+    ((1.6 * (values as f64).powf(0.56)).ceil() as usize).clamp(2, DIM_MAX)
+}
+
+fn fit_items(posts: &[&PostRow]) -> (ItemSchema, Components) {
+    let mut topics = BTreeMap::new();
+    let mut columns: BTreeMap<&str, Moments> = BTreeMap::new();
+    let mut text: [Moments; TEXT_STATISTICS.len()] = Default::default();
+    for post in posts {
+        if let Some(topic) = &post.topic {
+            *topics.entry(topic.as_str().to_owned()).or_insert(VALUE_PEOPLE_MIN) += 1;
+        }
+        for (name, value) in &post.numbers {
+            if columns.contains_key(name.as_str()) || columns.len() < FIELDS_MAX {
+                columns.entry(name).or_default().add(*value);
+            }
+        }
+        if !post.text.is_empty() {
+            text.iter_mut().zip(statistics(&post.text)).for_each(|(moments, value)| moments.add(value));
+        }
+    }
+    let with_text = text[0].count > 0.0;
+    let numbers = columns.iter().filter(|(name, _)| !(with_text && TEXT_STATISTICS.contains(name)));
+    let numbers = numbers.filter_map(|(name, moments)| moments.number(name)).collect();
+    let statistics = TEXT_STATISTICS.iter().zip(&text).map(|(name, moments)| {
+        moments.number(name).unwrap_or(Number { name: (*name).to_owned(), mean: 0.0, scale: 1.0 })
+    });
+    let from = posts.iter().find_map(|post| post.embedding.as_ref()).map_or(0, Vec::len);
+    let embeddings: Vec<&[f32]> =
+        posts.iter().filter_map(|post| post.embedding.as_deref()).filter(|row| row.len() == from).collect();
+    let reduction = (from > 0).then(|| Reduction { from, to: from.min(REDUCED_TO) });
+    let components = reduction.map(|reduction| components(&embeddings, reduction.from, reduction.to));
+    let schema = ItemSchema {
+        topics: known(topics, TOPICS_MAX),
+        topic_dim: TOPIC_DIM,
+        embedding: reduction,
+        text: if with_text { statistics.collect() } else { Vec::new() },
+        numbers,
+    };
+    (schema, components.unwrap_or_default())
+}

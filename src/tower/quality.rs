@@ -1,0 +1,104 @@
+//! How well log-odds foretell likes, and what makes them agree with how often likes come.
+//!
+//! Invariant: sums run in the order of sorted scores, so the same scores give the same figures. Equal scores count half.
+
+use crate::tower::checkpoint::Quality;
+
+const BINS: usize = 10;
+
+/// Figures of log-odds `(n,)` against what happened, `(n,)`; rounded to six places. None without both outcomes.
+#[must_use]
+pub fn quality(log_odds: &[f32], liked: &[bool]) -> Option<Quality> {
+    let positive = liked.iter().filter(|liked| **liked).count();
+    let negative = liked.len() - positive;
+    if positive == 0 || negative == 0 {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..log_odds.len()).collect();
+    order.sort_by(|a, b| log_odds[*b].total_cmp(&log_odds[*a]));
+    let (mut hits, mut misses, mut area, mut precision) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
+    for ties in order.chunk_by(|a, b| log_odds[*a] == log_odds[*b]) {
+        let new = ties.iter().filter(|place| liked[**place]).count() as f64;
+        let others = ties.len() as f64 - new;
+        area += others * (hits + new / 2.0);
+        (hits, misses) = (hits + new, misses + others);
+        precision += new * hits / (hits + misses);
+    }
+    let (mut loss, mut bins) = (0.0_f64, [(0.0_f64, 0.0_f64); BINS]);
+    for (x, liked) in log_odds.iter().zip(liked) {
+        let (x, y) = (f64::from(*x), f64::from(u8::from(*liked)));
+        loss += x.max(0.0) - x * y + (-x.abs()).exp().ln_1p();
+        let p = 1.0 / (1.0 + (-x).exp());
+        let bin = &mut bins[((p * BINS as f64) as usize).min(BINS - 1)];
+        *bin = (bin.0 + p, bin.1 + y);
+    }
+    let n = liked.len() as f64;
+    let round = |x: f64| (x * 1e6).round() / 1e6;
+    Some(Quality {
+        rows: liked.len() as u64,
+        roc_auc: round(area / (positive as f64 * negative as f64)),
+        average_precision: round(precision / positive as f64),
+        log_loss: round(loss / n),
+        calibration_error: round(bins.iter().map(|(p, y)| (p - y).abs()).sum::<f64>() / n),
+    })
+}
+
+/// Slope and intercept of a logistic regression of outcomes on log-odds, by Newton's method with a little shrinkage to
+/// (1, 0). Source: Platt, *Probabilistic Outputs for Support Vector Machines*, 1999.
+#[must_use]
+pub fn calibration(log_odds: &[f32], liked: &[bool]) -> [f32; 2] {
+    let (mut slope, mut intercept) = (1.0_f64, 0.0_f64);
+    for _ in 0..25 {
+        let (mut g, mut h) = ([slope - 1.0, intercept], [1.0, 0.0, 1.0]);
+        for (x, liked) in log_odds.iter().zip(liked) {
+            let x = f64::from(*x);
+            let p = 1.0 / (1.0 + (-(slope * x + intercept)).exp());
+            let (error, weight) = (p - f64::from(u8::from(*liked)), p * (1.0 - p));
+            g = [g[0] + error * x, g[1] + error];
+            h = [h[0] + weight * x * x, h[1] + weight * x, h[2] + weight];
+        }
+        let determinant = h[0] * h[2] - h[1] * h[1];
+        let step = [(h[2] * g[0] - h[1] * g[1]) / determinant, (h[0] * g[1] - h[1] * g[0]) / determinant];
+        if !(step[0].is_finite() && step[1].is_finite()) {
+            break;
+        }
+        (slope, intercept) = (slope - step[0].clamp(-2.0, 2.0), intercept - step[1].clamp(-4.0, 4.0));
+        if step[0].abs() + step[1].abs() < 1e-9 {
+            break;
+        }
+    }
+    [slope.clamp(0.05, 20.0) as f32, intercept.clamp(-20.0, 20.0) as f32]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_a_small_example_are_those_by_hand() {
+        let odds = [2.0, 1.0, 1.0, -1.0];
+        let quality = quality(&odds, &[true, false, true, false]).unwrap();
+        // Pairs: (2 > 1), (2 > -1), (1 = 1) half, (1 > -1).
+        assert_eq!(quality.roc_auc, 3.5 / 4.0);
+        // The first hit at precision 1, the second within a tie of three rows with two hits.
+        assert_eq!(quality.average_precision, ((1.0 + 2.0 / 3.0) / 2.0 * 1e6_f64).round() / 1e6);
+        assert_eq!(super::quality(&odds, &[true; 4]), None);
+    }
+
+    #[test]
+    fn calibration_finds_the_slope_and_intercept_with_which_outcomes_were_made() {
+        let mut odds = Vec::new();
+        let mut liked = Vec::new();
+        for step in -20..=20 {
+            let x = step as f32 / 5.0;
+            let p = 1.0 / (1.0 + (-(0.5 * x - 1.0)).exp());
+            for row in 0..1_000 {
+                odds.push(x);
+                liked.push((row as f32) < p * 1_000.0);
+            }
+        }
+        let [slope, intercept] = calibration(&odds, &liked);
+        assert!((slope - 0.5).abs() < 0.01 && (intercept + 1.0).abs() < 0.01, "{slope} {intercept}");
+    }
+}
