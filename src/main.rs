@@ -208,6 +208,8 @@ struct ImportArgs {
 }
 
 #[derive(Args)]
+// The group of the arguments within has this name already.
+#[group(skip)]
 struct TrainArgs {
     #[command(flatten)]
     train: train::TrainArgs,
@@ -823,4 +825,14 @@ fn write_json(to: Option<PathBuf>, value: &impl serde::Serialize) -> anyhow::Res
 fn print(text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     writeln!(std::io::stdout(), "{text}").context("standard output")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_and_flag_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
 }
