@@ -262,3 +262,12 @@ fn places_that_hold_no_tables_are_refused() {
     let (status, said) = run(&["replay", "--format", "feed", "--tower", "no.safetensors", "nowhere.csv"]);
     assert!(status == Some(1) && said.contains("--tower"), "{said}");
 }
+
+#[test]
+fn files_with_the_usual_names_of_columns_need_no_mapping() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("items.csv");
+    std::fs::write(&file, "item,topic,text\na,music,about a\n").unwrap();
+    let (status, said) = run(&["import", "--format", "items", "--store", &store(place.path()), file.to_str().unwrap()]);
+    assert!(status == Some(0) && said.contains("1 items"), "{said}");
+}

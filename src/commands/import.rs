@@ -66,7 +66,10 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
     let watch = Some(progress::watch(&bar));
     let paths = &options.paths;
     ensure!(!paths.is_empty(), "PATH: give at least one file");
-    let columns = |roles: &[&str]| Columns::parse(options.columns.as_deref().unwrap_or_default(), roles);
+    let columns = |roles: &[&str]| match options.columns.as_deref() {
+        Some(text) => Columns::parse(text, roles).context("--columns"),
+        None => Ok(Columns::default()),
+    };
     match options.format {
         Format::AcceptedRejected => {
             for file in accepted_rejected::LabelledFiles::open(paths, Some(options.dim), watch)? {
