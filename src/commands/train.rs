@@ -65,7 +65,7 @@ pub struct TrainArgs {
     tables: String,
     /// Where the model goes: one safetensors file.
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Names of columns: `user_id=…,post_id=…,timestamp=…,action=…,target=…,text=…,topic=…,embedding=…`.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
