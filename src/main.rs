@@ -12,7 +12,7 @@ use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::{
     check, cluster, db, demo, dump, explain, health, import, load, loader::Loader, model, off_policy, replay, simulate,
-    token, train,
+    tables, token, train,
 };
 use eddyline::config::{Config, ConfigError, Flags, LogFormat};
 use eddyline::domain::ids::{Key, ModelVersion};
@@ -20,11 +20,13 @@ use eddyline::domain::time::Millis;
 use eddyline::engine::cluster::{Kind, Settings};
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::times;
+use eddyline::replay::formats::Columns;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
 use eddyline::replay::off_policy::Judging;
 use eddyline::simulate::network::Network;
 use eddyline::simulate::tables::Size as TablesSize;
 use eddyline::simulate::viewing::Size;
+use eddyline::tables::read::{Options, ROLES};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -192,9 +194,9 @@ struct ImportArgs {
     /// Names of columns: `user=…,item=…,time=…`.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
-    /// Unit of times that are numbers: `ms`, `s` or `step:SECONDS`.
-    #[arg(long, default_value = "ms")]
-    time_unit: TimeUnit,
+    /// Unit of times that are numbers: `ms`, `s` or `step:SECONDS`; by default `s` for tables, `ms` for all others.
+    #[arg(long)]
+    time_unit: Option<TimeUnit>,
     /// For accepted-rejected: bring the sentences, learn no labels.
     #[arg(long)]
     items_only: bool,
@@ -224,7 +226,8 @@ struct ReplayArgs {
     /// What is read.
     #[arg(long)]
     format: replay::Format,
-    /// How it is replayed; by default `labelled` for accepted-rejected and feed, `prequential` for all others.
+    /// How it is replayed; by default `labelled` for accepted-rejected and feed, `likes` for tables,
+    /// `prequential` for all others.
     #[arg(long)]
     protocol: Option<replay::Protocol>,
     /// Names of columns: `user=…,item=…,time=…`.
@@ -279,6 +282,10 @@ struct ReplayArgs {
     /// For `off-policy`: lower weights above this to it.
     #[arg(long, value_name = "WEIGHT")]
     clip: Option<f64>,
+    /// A two-tower model (safetensors, as `train` writes it) that is evaluated alone and as a part of the blend; for the
+    /// protocols likes and likes-last.
+    #[arg(long, value_name = "FILE")]
+    tower: Option<PathBuf>,
     /// Replay under another setting of `[learn]`: `--set rank.author_run=2`; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -574,15 +581,24 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Import(args) => {
             let config = configured(&args.config, &Flags { listen: None, store: args.store })?;
+            // A database is asked by a driver that waits, so this cannot happen below.
+            let tables = if args.format == import::Format::Tables {
+                Some(read_tables(&args.paths, args.columns.as_deref(), args.time_unit, config.dim)?)
+            } else {
+                None
+            };
             let brought = blocking(async {
                 let store = app::open_store(&config).await?;
                 let now = clock.now();
                 let loader = Loader::open(store, app::open_embedder(&config)?, &config, now).await?;
+                if let Some(tables) = tables {
+                    return import::tables(loader, &tables).await;
+                }
                 let options = import::Options {
                     format: args.format,
                     paths: args.paths,
                     columns: args.columns,
-                    unit: args.time_unit,
+                    unit: args.time_unit.unwrap_or(TimeUnit::MILLIS),
                     items_only: args.items_only,
                     dim: config.dim,
                 };
@@ -640,7 +656,8 @@ fn run(command: Command) -> anyhow::Result<()> {
                 seed: args.seed,
                 threads: args.threads.map_or_else(cores, usize::from),
             };
-            let report = replay::run(&options, &config)?;
+            let tower = args.tower.as_deref().map(|path| replay::read_tower(path, config.dim)).transpose()?;
+            let report = replay::run(&options, &config, tower.as_ref())?;
             if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
                 print(replay::table(&report).trim_end())?;
             }
@@ -710,6 +727,19 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Health { url } => health::ask(&url),
     }
+}
+
+fn read_tables(
+    paths: &[PathBuf],
+    columns: Option<&str>,
+    unit: Option<TimeUnit>,
+    dim: usize,
+) -> anyhow::Result<eddyline::tables::Tables> {
+    let [place] = paths else { bail!("PATH: give one folder, posts=FILE,feed=FILE[,people=FILE], or postgres://…") };
+    let columns = columns.map(|text| Columns::parse(text, &ROLES)).transpose().context("--columns")?;
+    let unit = unit.unwrap_or(TimeUnit::SECONDS);
+    let options = Options { columns: columns.unwrap_or_default(), unit, dim: Some(dim) };
+    tables::open(place.to_str().context("PATH: must be UTF-8")?, &options)
 }
 
 fn cluster_command(args: ClusterArgs) -> anyhow::Result<()> {

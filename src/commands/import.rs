@@ -9,14 +9,17 @@ use anyhow::{Context as _, ensure};
 
 use crate::commands::loader::{Brought, Loader, event_key};
 use crate::commands::progress;
-use crate::domain::ids::Key;
+use crate::domain::ids::{ItemId, Key};
 use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::items::Embedding;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::Draft;
 use crate::engine::user::UserEvent;
 use crate::replay::formats::time::TimeUnit;
 use crate::replay::formats::{Columns, accepted_rejected, activities, events, follows, items, windows};
 use crate::replay::labelled::{row_event, row_key};
+use crate::replay::log::tables::interactions;
+use crate::tables::Tables;
 
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -33,6 +36,9 @@ pub enum Format {
     Follows,
     /// CSV of availability: `item,start,stop`.
     Windows,
+    /// A folder with `user_data`, `post_text_df` and `feed_data` (CSV or Parquet), `posts=FILE,feed=FILE[,people=FILE]`, or
+    /// the `postgres://…` of a database that has those tables.
+    Tables,
 }
 
 /// How it is read.
@@ -105,6 +111,8 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
                 loader.act(source, UserEvent::Followed { id, user, at: now }).await?;
             }
         }
+        // They are read as a whole, before: see `tables`.
+        Format::Tables => {}
         Format::Windows => {
             for (item, windows) in windows::read_windows(paths, columns(&windows::ROLES)?, options.unit, watch)? {
                 let id = loader.offline().world().find_item(item.as_str());
@@ -112,6 +120,57 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
                 loader.windows(id, windows).await?;
             }
         }
+    }
+    bar.finish_and_clear();
+    loader.finish().await
+}
+
+/// Brings people with their attributes, posts as items, and views and likes as interactions: a view that was liked is a
+/// `like`, another one a `skip`. A post is there from its first view on.
+///
+/// # Errors
+/// What the embedder or the store says.
+pub async fn tables(mut loader: Loader, tables: &Tables) -> anyhow::Result<Brought> {
+    let bar = progress::steps("people", tables.people.len() as u64);
+    let mut people = Vec::with_capacity(tables.people.len());
+    for person in &tables.people {
+        people.push(loader.describe(&person.key, person.attributes.as_deref()).await?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let feed = &tables.feed;
+    let mut first_seen: Vec<Option<Millis>> = vec![None; tables.posts.len()];
+    for (post, at) in feed.post.iter().zip(&feed.at) {
+        first_seen[*post as usize].get_or_insert(*at);
+    }
+    let bar = progress::steps("posts", tables.posts.len() as u64);
+    for (post, seen) in tables.posts.iter().zip(first_seen) {
+        let embedding = post.embedding.as_ref().map(|vector| Embedding::new(vector.clone(), vector.len()));
+        let draft = Draft {
+            key: post.key.clone(),
+            author: None,
+            topics: Some(post.topic.iter().cloned().collect()),
+            text: Some(post.text.as_str().into()),
+            embedding: embedding.transpose().with_context(|| format!("post {}", post.key))?,
+            created: seen.or(feed.at.first().copied()),
+            windows: None,
+        };
+        loader.item(draft).await?;
+        bar.inc(1);
+    }
+    loader.recentre().await?;
+    bar.finish_and_clear();
+    let world = loader.offline().world();
+    let items: Vec<Option<ItemId>> = tables.posts.iter().map(|post| world.find_item(post.key.as_str())).collect();
+    let bar = progress::steps("views and likes", feed.at.len() as u64);
+    for (row, kind, _) in interactions(feed) {
+        let (person, post) = (feed.person[row] as usize, feed.post[row] as usize);
+        let (at, item) = (feed.at[row], items[post].context("an item that was just written is not there")?);
+        let (who, what) = (&tables.people[person].key, &tables.posts[post].key);
+        let id = event_key(&[who.as_str(), what.as_str(), &at.0.to_string(), kind.name()])?;
+        let interaction = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
+        loader.act(people[person], UserEvent::Interacted(interaction)).await?;
+        bar.set_position(row as u64 + 1);
     }
     bar.finish_and_clear();
     loader.finish().await

@@ -93,6 +93,16 @@ impl Loader {
         self.offline.person(key, name, self.now)
     }
 
+    /// A person with attributes, a JSON object as text; those of who is known already stay as they are.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn describe(&mut self, key: &Key, attributes: Option<&str>) -> anyhow::Result<UserId> {
+        let id = self.offline.described(key, None, attributes, self.now);
+        self.flush_if_full().await?;
+        Ok(id)
+    }
+
     /// An author by key, made known if they are not.
     pub fn author(&mut self, key: &Key) -> Author {
         Author { id: self.person(key, None), key: key.clone() }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a figure is printed only for what was replayed; same files and seed, same figures, whatever the threads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
@@ -10,8 +10,9 @@ use anyhow::{Context as _, bail, ensure};
 use crate::app;
 use crate::commands::progress;
 use crate::config::Config;
-use crate::domain::ids::Key;
+use crate::domain::ids::{Key, ModelVersion};
 use crate::domain::time::Millis;
+use crate::engine::tower::TwoTower;
 use crate::replay::evaluate::{self, TestSpan};
 use crate::replay::formats::accepted_rejected::LabelledFiles;
 use crate::replay::formats::time::TimeUnit;
@@ -19,10 +20,14 @@ use crate::replay::formats::windows::WindowRows;
 use crate::replay::formats::{Columns, events, feed, items, windows};
 use crate::replay::html;
 use crate::replay::labelled::{self, Query, Row};
+use crate::replay::likes::{self, Mode};
 use crate::replay::log::read::{self, Source};
+use crate::replay::log::tables::{Extras, log_of};
 use crate::replay::log::{About, Log, WindowSource};
 use crate::replay::rankers;
 use crate::replay::report::{self, Report};
+use crate::tables::{self, Tables};
+use crate::tower::Checkpoint;
 
 /// Texts that are turned into vectors together.
 const TEXTS_AT_ONCE: usize = 256;
@@ -44,6 +49,9 @@ pub enum Format {
     Movielens,
     /// A folder of impressions with propensities and an `item_context.csv`.
     OpenBandit,
+    /// A folder with `user_data`, `post_text_df` and `feed_data` (CSV or Parquet), `posts=FILE,feed=FILE[,people=FILE]`, or
+    /// the `postgres://…` of a database that has those tables.
+    Tables,
 }
 
 /// How it is replayed.
@@ -57,6 +65,10 @@ pub enum Protocol {
     Labelled,
     /// Judge policies that did not make the log; for open-bandit alone.
     OffPolicy,
+    /// Predict each view of the test before it is learned, and rank liked posts among all posts and the available ones.
+    Likes,
+    /// The same for each person's last view of the test, when all else is learned: looks ahead, and says how far.
+    LikesLast,
 }
 
 /// All that the command line says.
@@ -101,8 +113,9 @@ pub struct Options {
 ///
 /// # Errors
 /// What is wrong, where.
-pub fn run(options: &Options, config: &Config) -> anyhow::Result<Report> {
+pub fn run(options: &Options, config: &Config, tower: Option<&Arc<dyn TwoTower>>) -> anyhow::Result<Report> {
     let suits = match options.format {
+        Format::Tables => Protocol::Likes,
         Format::AcceptedRejected | Format::Feed => Protocol::Labelled,
         _ => Protocol::Prequential,
     };
@@ -113,18 +126,39 @@ pub fn run(options: &Options, config: &Config) -> anyhow::Result<Report> {
             bail!("--protocol: off-policy needs propensities, and goes with --format open-bandit alone")
         }
         (_, protocol) => {
-            let (mut log, windows) = read_log(options)?;
+            let predicts_likes = matches!(protocol, Protocol::Likes | Protocol::LikesLast);
+            ensure!(tower.is_none() || predicts_likes, "--tower: goes with --protocol likes and likes-last");
+            let (mut log, windows, extras) = read_log(options)?;
             embed_texts(&mut log, config)?;
-            on_log(options, config, protocol, &log, windows)
+            on_log(options, config, protocol, (&log, &extras), tower, windows)
         }
     }
+}
+
+/// Reads a two-tower model for embeddings of `dim` numbers.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_tower(path: &Path, dim: usize) -> anyhow::Result<Arc<dyn TwoTower>> {
+    let named = || format!("--tower: {}", path.display());
+    let bytes = std::fs::read(path).with_context(named)?;
+    let checkpoint = Checkpoint::from_bytes(&bytes).with_context(named)?;
+    let wanted = checkpoint.dim();
+    // A model that reads no embeddings does not care for their size.
+    ensure!(
+        wanted == 0 || wanted == dim,
+        "--tower: {}: was made for embeddings of {wanted} numbers, those of the configuration have {dim} (`dim`)",
+        path.display()
+    );
+    Ok(checkpoint.into_model(ModelVersion(1)))
 }
 
 fn on_log(
     options: &Options,
     config: &Config,
     protocol: Protocol,
-    log: &Log,
+    (log, extras): (&Log, &Extras),
+    tower: Option<&Arc<dyn TwoTower>>,
     windows: String,
 ) -> anyhow::Result<Report> {
     let how = evaluate::Options {
@@ -141,11 +175,15 @@ fn on_log(
         Protocol::Prequential => how.rankers.len(),
         Protocol::LastInWindow => 2 * how.rankers.len(),
         Protocol::Labelled => rankers::labels::NAMES.len(),
+        Protocol::Likes | Protocol::LikesLast => likes::names(tower).len(),
         Protocol::OffPolicy => bail!("--protocol: off-policy goes with --format open-bandit alone"),
     };
     let bar = progress::steps("replay", (log.rows.len() * passes) as u64);
     let each = |rows| bar.inc(rows);
+    let likes_in = |mode| evaluate::likes(log, extras, tower, mode, &settings, &how, &each);
     let report = match protocol {
+        Protocol::Likes => likes_in(Mode::InTime)?,
+        Protocol::LikesLast => likes_in(Mode::LeaveOneOut)?,
         Protocol::Prequential => evaluate::prequential(log, &settings, &how, &each)?,
         Protocol::LastInWindow => evaluate::last_in_window(log, &settings, &how, &each)?,
         Protocol::Labelled | Protocol::OffPolicy => evaluate::labelled(log, &settings, &how, &each)?,
@@ -173,7 +211,7 @@ fn name_of(format: Format) -> String {
 fn unit_of(options: &Options) -> TimeUnit {
     options.unit.unwrap_or(match options.format {
         Format::LiveIntervals => TimeUnit::TEN_MINUTES,
-        Format::Movielens | Format::Feed => TimeUnit::SECONDS,
+        Format::Movielens | Format::Feed | Format::Tables => TimeUnit::SECONDS,
         _ => TimeUnit::MILLIS,
     })
 }
@@ -190,8 +228,8 @@ fn test_span(options: &Options) -> anyhow::Result<TestSpan> {
     })
 }
 
-/// Reads the log, and says where its windows came from.
-fn read_log(options: &Options) -> anyhow::Result<(Log, String)> {
+/// Reads the log, and says where its windows came from, and what tables say beside it.
+fn read_log(options: &Options) -> anyhow::Result<(Log, String, Extras)> {
     let unit = unit_of(options);
     let columns = |given: &Option<String>, flag: &str, roles: &[&str]| match given {
         Some(text) => Columns::parse(text, roles).with_context(|| flag.to_owned()),
@@ -200,12 +238,15 @@ fn read_log(options: &Options) -> anyhow::Result<(Log, String)> {
     let roles: &[&str] = match options.format {
         Format::Events => &events::ROLES,
         Format::Feed => &feed::ROLES,
+        Format::Tables => &tables::read::ROLES,
         _ => &[],
     };
     ensure!(options.columns.is_none() || !roles.is_empty(), "--columns: the format has no names of columns");
+    let columns_of_log = columns(&options.columns, "--columns", roles)?;
+    let read =
+        if options.format == Format::Tables { Some(read_tables(options, columns_of_log.clone())?) } else { None };
     let bar = progress::bytes("reading");
     let watch = || Some(progress::watch(&bar));
-    let columns_of_log = columns(&options.columns, "--columns", roles)?;
     let source = Source { paths: &options.paths, columns: columns_of_log, unit, watch: watch() };
     let mut log = match options.format {
         Format::Events => read::events(source)?,
@@ -213,6 +254,7 @@ fn read_log(options: &Options) -> anyhow::Result<(Log, String)> {
         Format::Feed => read::feed(source)?,
         Format::Movielens => read::movielens(source)?,
         Format::Activities => read::activities(source)?,
+        Format::Tables => log_of(read.as_ref().unwrap_or(&Tables::default()), unit.ms()),
         Format::AcceptedRejected | Format::OpenBandit => {
             bail!("--format: {} is no log of times and places", name_of(options.format))
         }
@@ -224,8 +266,17 @@ fn read_log(options: &Options) -> anyhow::Result<(Log, String)> {
     }
     let (windows, said) = window_source(options, unit)?;
     let log = log.finish(windows);
+    let extras = read.map_or_else(Extras::default, |tables| Extras::of(&tables, &log));
     bar.finish_and_clear();
-    Ok((log, said))
+    Ok((log, said, extras))
+}
+
+fn read_tables(options: &Options, columns: Columns) -> anyhow::Result<Tables> {
+    let [place] = &options.paths[..] else {
+        bail!("PATH: give one folder, posts=FILE,feed=FILE[,people=FILE], or postgres://…")
+    };
+    let from = place.to_str().context("PATH: must be UTF-8")?;
+    super::tables::open(from, &tables::read::Options { columns, unit: unit_of(options), dim: None })
 }
 
 /// Turns the texts of items into vectors, as the server would; items without either stay without.

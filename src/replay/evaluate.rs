@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::likes::{self, Mode};
 use super::log::Log;
+use super::log::tables::Extras;
 use super::prequential::{self, Outcome, Plan};
 use super::rankers::{self, Ranker, labels};
 use super::report::{
@@ -17,6 +19,7 @@ use super::report::{
 use super::test_then_learn::{self, LabelFigures};
 use crate::domain::time::Millis;
 use crate::engine::settings::LearnSettings;
+use crate::engine::tower::TwoTower;
 
 /// How often people are drawn for intervals.
 pub const RESAMPLES: usize = 1_000;
@@ -164,6 +167,50 @@ pub fn labelled(
         throughput: Some(throughput(log, seconds, ranker_seconds)),
         labellers: found.into_iter().map(|(name, _, figures)| (name, figures)).collect(),
         ..new_report(log, options, "labelled", test_from, seconds, &[])
+    })
+}
+
+/// Each view of the test is predicted and liked posts are ranked, by contenders with and without a two-tower model.
+///
+/// # Errors
+/// [`EvaluateError`] when there is nothing to predict.
+pub fn likes(
+    log: &Log,
+    extras: &Extras,
+    tower: Option<&Arc<dyn TwoTower>>,
+    mode: Mode,
+    settings: &Arc<LearnSettings>,
+    options: &Options,
+    each: &(impl Fn(u64) + Sync),
+) -> Result<Report, EvaluateError> {
+    let test_from = test_from(log, options.test).ok_or(EvaluateError::Empty)?;
+    let started = Instant::now();
+    let plan = likes::Plan::new(log, &settings.signals, test_from, mode);
+    if plan.views() == 0 {
+        return Err(EvaluateError::NoLabel);
+    }
+    let names = likes::names(tower);
+    let told = on_threads(options.threads, names.len(), |index| {
+        let started = Instant::now();
+        let told = likes::tell(&plan, names[index], extras, settings, tower, &|rows| each(rows))?;
+        Some((told, started.elapsed().as_secs_f64()))
+    });
+    let (mut found, mut ranker_seconds) = (Vec::new(), BTreeMap::new());
+    for (told, seconds) in told.into_iter().flatten() {
+        // The engine as it is served goes by this name everywhere.
+        let name = if told.0 == "blend" { "model" } else { told.0 };
+        ranker_seconds.insert(name.to_owned(), seconds);
+        found.push(told);
+    }
+    let figures = likes::figures(&plan, &found, RESAMPLES, options.seed);
+    let protocol = if mode == Mode::InTime { "likes" } else { "likes-last" };
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Report {
+        test_events: figures.views,
+        log: Some(of_log(log, test_from, &options.windows)),
+        likes: Some(figures),
+        throughput: Some(throughput(log, seconds, ranker_seconds)),
+        ..new_report(log, options, protocol, test_from, seconds, &[])
     })
 }
 

@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod formats;
 pub mod html;
 pub mod labelled;
+pub mod likes;
 pub mod log;
 pub mod metrics;
 pub mod off_policy;

@@ -99,15 +99,18 @@ impl Offline {
 
     /// A person by key, made known if they are not.
     pub fn person(&mut self, key: &Key, name: Option<&str>, now: Millis) -> UserId {
+        self.described(key, name, None, now)
+    }
+
+    /// The same with attributes, a JSON object as text; those of who is known already stay as they are.
+    pub fn described(&mut self, key: &Key, name: Option<&str>, attributes: Option<&str>, now: Millis) -> UserId {
         if let Some(id) = self.people.get(key) {
             return *id;
         }
         let id = UserId(self.people.len() as u32);
         self.people.insert(key.clone(), id);
-        let name = name.map(str::to_owned);
-        self.write(|| {
-            Write::Person(Person { id, key: key.clone(), name, attributes: None, created: now, erased: false })
-        });
+        let (name, attributes) = (name.map(str::to_owned), attributes.map(str::to_owned));
+        self.write(|| Write::Person(Person { id, key: key.clone(), name, attributes, created: now, erased: false }));
         id
     }
 

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::likes::{self, Likes};
 use super::metrics::{PromisesReport, Splits};
 use super::prequential::Reward;
 use super::test_then_learn::LabelFigures;
@@ -40,6 +41,9 @@ pub struct Report {
     /// Predictors of labels by name, the model among them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labellers: BTreeMap<String, LabelFigures>,
+    /// Where likes were predicted and ranked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub likes: Option<Likes>,
     /// For protocols that look ahead: what that is, and the figures without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<Leak>,
@@ -285,6 +289,7 @@ pub fn table(report: &Report, order: &[&str]) -> String {
             report.events, log.people, log.items, log.units, log.windows
         );
         let _ = match report.protocol.as_str() {
+            "likes" | "likes-last" => Ok(()),
             "labelled" => writeln!(out, "test: {} rows, each predicted before it was learned", report.test_events),
             _ => writeln!(
                 out,
@@ -311,6 +316,9 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         let _ = writeln!(out, "log loss {:.4}, calibration error {:.4}", labelled.log_loss, labelled.ece);
     }
     labels(&mut out, &report.labellers, order);
+    if let Some(likes) = &report.likes {
+        likes::table(&mut out, likes);
+    }
     match &report.throughput {
         Some(throughput) => {
             let _ = writeln!(

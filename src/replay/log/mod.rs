@@ -6,6 +6,7 @@
 
 pub mod availability;
 pub mod read;
+pub mod tables;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

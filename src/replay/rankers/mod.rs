@@ -4,6 +4,7 @@
 //! [`Ranker::begin`] and [`Ranker::learn`]. Same seed and rows, same scores. Absent on purpose: the order among equals,
 //! which is the protocol's.
 
+pub mod contenders;
 mod history;
 pub mod labels;
 mod listed;

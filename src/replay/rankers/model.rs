@@ -16,6 +16,7 @@ use crate::engine::coordinator::{Draft, ItemWrite};
 use crate::engine::learn::hedge::HedgeFigures;
 use crate::engine::rank::{Ask, Screen};
 use crate::engine::settings::LearnSettings;
+use crate::engine::tower::TwoTower;
 use crate::engine::user::UserEvent;
 use crate::replay::log::availability::Edge;
 use crate::replay::log::{Act, Log};
@@ -61,6 +62,22 @@ impl<'a> Model<'a> {
             counted: Millis::MIN,
             candidates: Vec::new(),
         }
+    }
+
+    /// From now on this two-tower model has a say; attributes by person of the log, JSON objects as text.
+    pub fn put_tower(&mut self, model: Arc<dyn TwoTower>, attributes: &[Option<Arc<str>>]) {
+        self.offline.put_tower(model);
+        for (person, attributes) in (0..).zip(attributes) {
+            if attributes.is_some() {
+                self.offline.set_attributes(UserId(person), attributes.clone());
+            }
+        }
+    }
+
+    /// Has this item of the log ever opened, or been acted on?
+    #[must_use]
+    pub fn knows(&self, item: u32) -> bool {
+        self.ids.get(item as usize).is_some_and(Option::is_some)
     }
 
     /// The engine as it stands.

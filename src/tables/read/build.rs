@@ -9,6 +9,7 @@ use super::record::Record;
 use super::{Options, TablesError};
 use crate::domain::ids::Key;
 use crate::domain::items::Item;
+use crate::domain::people::Person;
 use crate::files::cells::unexpected;
 use crate::files::table::{Column, needed, optional};
 use crate::files::time::TimeUnit;
@@ -80,6 +81,10 @@ impl<'a> Builder<'a> {
             }
         });
         let attributes = serde_json::Value::Object(attributes).to_string();
+        if attributes.len() > Person::ATTRIBUTES_BYTES_MAX {
+            let expected = format!("somebody with at most {} bytes of attributes", Person::ATTRIBUTES_BYTES_MAX);
+            return Err(row.wrong("user_id", unexpected(key.as_str(), expected)));
+        }
         let place = self.tables.people.len() as u32;
         if self.people.insert(key.clone(), place).is_some() {
             return Err(row.wrong("user_id", unexpected(key.as_str(), "new: an earlier row has the same id")));

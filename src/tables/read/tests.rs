@@ -141,7 +141,7 @@ fn parquet_of_other_programs_is_read() {
         }
     });
     let tables = read_in(folder.path()).unwrap();
-    let found: Vec<(&str, &str, &[(String, f32)], Option<&[f32]>)> = tables
+    let found: Vec<_> = tables
         .posts
         .iter()
         .map(|post| (post.key.as_str(), post.text.as_str(), &post.numbers[..], post.embedding.as_deref()))

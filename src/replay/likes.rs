@@ -1,0 +1,458 @@
+//! How well likes are told: each view of the test is predicted, and liked posts are ranked among all posts and among those
+//! available.
+//!
+//! Invariant: in time's order a row is predicted before it is learned, as are all rows of its time unit; left-one-out rows are
+//! predicted when everything else was learned, which looks ahead, and the report says so. Each contender walks the log on its
+//! own. Intervals draw people, the same ones for all contenders, so that differences have intervals, too.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use super::log::Log;
+use super::log::tables::Extras;
+use super::metrics::{Bin, Rank, middle_95};
+use super::rankers::contenders::{self, Contender};
+use crate::domain::interactions::Signals;
+use crate::domain::time::Millis;
+use crate::engine::learn::progressive::Progress;
+use crate::engine::settings::LearnSettings;
+use crate::engine::tower::TwoTower;
+
+/// More likes than this are not ranked: every n-th one is.
+pub const RANKED_MAX: usize = 20_000;
+
+/// Which rows are predicted, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// All views of the test, in the order of time.
+    InTime,
+    /// Each person's last view of the test, after everything else.
+    LeaveOneOut,
+}
+
+/// What is predicted, the same for all contenders.
+pub struct Plan<'a> {
+    /// The log.
+    pub log: &'a Log,
+    /// When.
+    pub mode: Mode,
+    /// By row: is it predicted?
+    targets: Vec<bool>,
+    /// By row: is it ranked, too?
+    ranked: Vec<bool>,
+    signals: Signals,
+}
+
+/// Figures of all contenders.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Likes {
+    /// Views that were predicted.
+    pub views: u64,
+    /// Of them, liked.
+    pub likes: u64,
+    /// Likes that were ranked.
+    pub ranked: u64,
+    /// Posts in all, and how many of them were available at a ranked like on average.
+    pub posts: u64,
+    /// See `posts`.
+    pub available_mean: f64,
+    /// For the mode that looks ahead: what it knew too early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leak: Option<String>,
+    /// By name.
+    pub contenders: BTreeMap<String, LikeFigures>,
+}
+
+/// A figure with the interval in which 95 % of resampled audiences have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Over everybody.
+    pub value: f64,
+    /// From the 2.5th to the 97.5th percentile.
+    pub interval: [f64; 2],
+}
+
+/// Figures of one contender.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LikeFigures {
+    /// ROC AUC over all predicted views, exact.
+    pub roc_auc: Estimate,
+    /// Average precision: mean over the likes of the share of likes among what scored as high or higher.
+    pub average_precision: Estimate,
+    /// Share of the ranked likes among the first five of all posts.
+    #[serde(rename = "hr@5_all")]
+    pub hr_5_all: Estimate,
+    /// Share of the ranked likes among the first five of the available posts.
+    #[serde(rename = "hr@5_available")]
+    pub hr_5_available: Estimate,
+    /// ROC AUC, less that of the blend without a two-tower model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roc_auc_over_blend: Option<Estimate>,
+    /// Of the probabilities; absent for what gives none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+}
+
+/// How well probabilities are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Calibration {
+    /// Mean, in nats.
+    pub log_loss: f64,
+    /// Expected calibration error, ten bins.
+    pub ece: f64,
+    /// Reliability diagram, by tenths.
+    pub bins: Vec<Bin>,
+}
+
+/// What became of one contender.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    scores: Vec<f32>,
+    labels: Vec<bool>,
+    users: Vec<u32>,
+    /// By ranked like: who, rank among all, among the available.
+    ranks: Vec<(u32, Rank, Rank)>,
+    progress: Progress,
+}
+
+impl<'a> Plan<'a> {
+    /// Finds what is predicted from `test_from` on, and which likes are ranked.
+    #[must_use]
+    pub fn new(log: &'a Log, signals: &Signals, test_from: Millis, mode: Mode) -> Plan<'a> {
+        let label = |row: &super::log::Row| row.signal(signals, !log.has_presence);
+        let mut targets: Vec<bool> =
+            log.rows.iter().map(|row| row.is_judged && row.at >= test_from && label(row).is_some()).collect();
+        if mode == Mode::LeaveOneOut {
+            let mut kept = vec![false; log.users.len()];
+            for (row, target) in log.rows.iter().zip(&mut targets).rev() {
+                *target = *target && !std::mem::replace(&mut kept[row.user as usize], true);
+            }
+        }
+        let is_like = |index: usize| label(&log.rows[index]).is_some_and(|signal| signal.positive);
+        let likes: Vec<usize> = (0..targets.len()).filter(|index| targets[*index] && is_like(*index)).collect();
+        let mut ranked = vec![false; targets.len()];
+        for index in likes.iter().step_by(likes.len().div_ceil(RANKED_MAX).max(1)) {
+            ranked[*index] = true;
+        }
+        Plan { log, mode, targets, ranked, signals: signals.clone() }
+    }
+
+    /// Views that are predicted.
+    #[must_use]
+    pub fn views(&self) -> usize {
+        self.targets.iter().filter(|target| **target).count()
+    }
+
+    /// Mean over the targets of the share of what was learned that happened after them.
+    fn later_share(&self) -> f64 {
+        let rows = self.log.rows.iter().zip(&self.targets);
+        let learned: Vec<Millis> = rows.clone().filter(|(_, target)| !**target).map(|(row, _)| row.at).collect();
+        let later = |at: Millis| (learned.len() - learned.partition_point(|other| *other <= at)) as f64;
+        let (sum, n) =
+            rows.filter(|(_, target)| **target).fold((0.0, 0.0), |(sum, n), (row, _)| (sum + later(row.at), n + 1.0));
+        sum / (n * learned.len() as f64).max(1.0)
+    }
+}
+
+/// Lets one contender tell; `each` is told after every few rows how many more were done.
+pub fn replay(plan: &Plan<'_>, contender: &mut dyn Contender, each: &dyn Fn(u64)) -> Told {
+    let log = plan.log;
+    let all: Vec<u32> = (0..log.items.len() as u32).collect();
+    let (mut told, mut scores) = (Told::default(), Vec::new());
+    let (mut walk, mut done) = (log.availability.walk(), 0);
+    for range in log.steps() {
+        let now = log.rows[range.start].at;
+        contender.begin(now, walk.move_to(now));
+        if plan.mode == Mode::InTime {
+            for index in range.clone().filter(|index| plan.targets[*index]) {
+                told.ask(plan, contender, index, &all, walk.open(), &mut scores);
+            }
+        }
+        for index in range.clone().filter(|index| plan.mode == Mode::InTime || !plan.targets[*index]) {
+            contender.learn(index);
+        }
+        if range.end >= done + 1024 || range.end == log.rows.len() {
+            each((range.end - done) as u64);
+            done = range.end;
+        }
+    }
+    if plan.mode == Mode::LeaveOneOut {
+        let mut walk = log.availability.walk();
+        for index in (0..log.rows.len()).filter(|index| plan.targets[*index]) {
+            walk.move_to(log.rows[index].at);
+            told.ask(plan, contender, index, &all, walk.open(), &mut scores);
+        }
+    }
+    told
+}
+
+impl Told {
+    fn ask(
+        &mut self,
+        plan: &Plan<'_>,
+        contender: &mut dyn Contender,
+        index: usize,
+        all: &[u32],
+        open: &[u32],
+        scores: &mut Vec<f32>,
+    ) {
+        let row = &plan.log.rows[index];
+        let Some(signal) = row.signal(&plan.signals, !plan.log.has_presence) else { return };
+        let score = contender.predict(index);
+        let score = if score.is_finite() { score } else { 0.0 };
+        self.scores.push(score);
+        self.labels.push(signal.positive);
+        self.users.push(row.user);
+        self.progress.record(score, signal.positive);
+        if let Some(place) = open.binary_search(&row.item).ok().filter(|_| plan.ranked[index]) {
+            contender.scores(row.user, all, row.at, scores);
+            let among_all = Rank::of_place(scores, row.item as usize);
+            let available: Vec<f32> = open.iter().map(|item| scores[*item as usize]).collect();
+            self.ranks.push((row.user, among_all, Rank::of_place(&available, place)));
+        }
+    }
+
+    /// Views from the highest score to the lowest; ties are one group.
+    fn falling(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.scores.len() as u32).collect();
+        let score = |row: &u32| self.scores[*row as usize] + 0.0;
+        order.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        order
+    }
+
+    /// ROC AUC and average precision where each person counts so many times.
+    fn areas(&self, falling: &[u32], times: &[u32]) -> [f64; 2] {
+        let (mut likes, mut others) = (0.0_f64, 0.0_f64);
+        let (mut wins, mut precision) = (0.0_f64, 0.0_f64);
+        let tied = |a: &u32, b: &u32| self.scores[*a as usize] == self.scores[*b as usize];
+        for group in falling.chunk_by(tied) {
+            let (mut like, mut other) = (0.0, 0.0);
+            for row in group {
+                let weight = f64::from(times[self.users[*row as usize] as usize]);
+                if self.labels[*row as usize] { like += weight } else { other += weight }
+            }
+            // A like loses against whatever is above it, and half against its equals.
+            wins += like * (others + other / 2.0);
+            likes += like;
+            others += other;
+            if like > 0.0 {
+                precision += like * likes / (likes + others);
+            }
+        }
+        let auc = if likes * others > 0.0 { 1.0 - wins / (likes * others) } else { 0.5 };
+        [auc, if likes > 0.0 { precision / likes } else { 0.0 }]
+    }
+
+    /// HR@5 among all and among the available where each person counts so many times.
+    fn hits(&self, times: &[u32]) -> [f64; 2] {
+        let mut sums = [0.0_f64; 3];
+        for (user, all, available) in &self.ranks {
+            let weight = f64::from(times[*user as usize]);
+            let hit = |rank: &Rank| weight * f64::from(u8::from(rank.rank <= 5));
+            for (sum, more) in sums.iter_mut().zip([hit(all), hit(available), weight]) {
+                *sum += more;
+            }
+        }
+        [sums[0] / sums[2].max(1.0), sums[1] / sums[2].max(1.0)]
+    }
+}
+
+/// Puts together what contenders told, with people drawn `resamples` times.
+#[must_use]
+pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u64) -> Likes {
+    let people = plan.log.users.len();
+    let mut there: Vec<u32> = told.first().map_or(Vec::new(), |(_, first)| first.users.clone());
+    there.sort_unstable();
+    there.dedup();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let draws: Vec<Vec<u32>> = (0..if there.is_empty() { 0 } else { resamples })
+        .map(|_| {
+            let mut times = vec![0; people];
+            (0..there.len()).for_each(|_| times[there[random.random_range(0..there.len())] as usize] += 1);
+            times
+        })
+        .collect();
+    let once = vec![1; people];
+    let measured: Vec<([f64; 4], Vec<[f64; 4]>)> = told
+        .iter()
+        .map(|(_, told)| {
+            let falling = told.falling();
+            let four = |times: &[u32]| {
+                let ([auc, precision], [all, available]) = (told.areas(&falling, times), told.hits(times));
+                [auc, precision, all, available]
+            };
+            (four(&once), draws.iter().map(|times| four(times)).collect())
+        })
+        .collect();
+    let blend = told.iter().position(|(name, _)| *name == "blend");
+    let mut likes = Likes { views: plan.views() as u64, posts: plan.log.items.len() as u64, ..Likes::default() };
+    if let Some((_, first)) = told.first() {
+        likes.likes = first.labels.iter().filter(|label| **label).count() as u64;
+        likes.ranked = first.ranks.len() as u64;
+        let open: f64 = first.ranks.iter().map(|(.., available)| f64::from(available.of)).sum();
+        likes.available_mean = open / first.ranks.len().max(1) as f64;
+    }
+    if plan.mode == Mode::LeaveOneOut {
+        likes.leak = Some(format!(
+            "before a person's last view was predicted, what others did after it had been learned ({:.1} % of what was \
+             learned, on average): no server could know that",
+            100.0 * plan.later_share()
+        ));
+    }
+    for (at, (name, told)) in told.iter().enumerate() {
+        let (whole, drawn) = &measured[at];
+        let estimate = |figure: usize| {
+            let mut values: Vec<f64> = drawn.iter().map(|draw| draw[figure]).collect();
+            Estimate { value: whole[figure], interval: middle_95(&mut values) }
+        };
+        let over_blend = blend.filter(|blend| *blend != at).map(|blend| {
+            let (theirs, their_draws) = &measured[blend];
+            let mut values: Vec<f64> = drawn.iter().zip(their_draws).map(|(a, b)| a[0] - b[0]).collect();
+            Estimate { value: whole[0] - theirs[0], interval: middle_95(&mut values) }
+        });
+        let bins = told.progress.bins().iter().map(|bin| {
+            let of = bin.count.max(1) as f64;
+            Bin { n: bin.count, promised: bin.probability_sum / of, came_true: bin.positives as f64 / of }
+        });
+        let calibration = contenders::is_log_odds(name).then(|| Calibration {
+            log_loss: told.progress.log_loss().unwrap_or_default(),
+            ece: told.progress.ece().unwrap_or_default(),
+            bins: bins.collect(),
+        });
+        let found = LikeFigures {
+            roc_auc: estimate(0),
+            average_precision: estimate(1),
+            hr_5_all: estimate(2),
+            hr_5_available: estimate(3),
+            roc_auc_over_blend: over_blend,
+            calibration,
+        };
+        likes.contenders.insert((*name).to_owned(), found);
+    }
+    likes
+}
+
+/// Contenders that can stand for election: those of a model only with one.
+#[must_use]
+pub fn names(tower: Option<&Arc<dyn TwoTower>>) -> Vec<&'static str> {
+    let count = contenders::NAMES.len() - if tower.is_some() { 0 } else { 2 };
+    contenders::NAMES[..count].to_vec()
+}
+
+/// Makes a contender and lets it tell.
+#[must_use]
+pub fn tell(
+    plan: &Plan<'_>,
+    name: &'static str,
+    extras: &Extras,
+    settings: &Arc<LearnSettings>,
+    tower: Option<&Arc<dyn TwoTower>>,
+    each: &dyn Fn(u64),
+) -> Option<(&'static str, Told)> {
+    let mut contender = contenders::make(name, plan.log, extras, settings, tower)?;
+    Some((name, replay(plan, &mut *contender, each)))
+}
+
+/// The table for people.
+pub(super) fn table(out: &mut String, likes: &Likes) {
+    let _ = writeln!(
+        out,
+        "{} views predicted, {} of them liked; {} likes ranked among {} posts, of which {:.0} were available",
+        likes.views, likes.likes, likes.ranked, likes.posts, likes.available_mean
+    );
+    if let Some(leak) = &likes.leak {
+        let _ = writeln!(out, "leak: {leak}");
+    }
+    let _ = writeln!(
+        out,
+        "{:<14}{:>22}{:>22}{:>22}{:>22}{:>10}{:>13}{:>24}",
+        "",
+        "ROC AUC",
+        "average precision",
+        "HR@5 all",
+        "HR@5 available",
+        "log loss",
+        "calibration",
+        "ROC AUC over blend"
+    );
+    let shown = |one: &Estimate| format!("{:.4} {:.3}-{:.3}", one.value, one.interval[0], one.interval[1]);
+    for (name, found) in contenders::NAMES.iter().filter_map(|name| likes.contenders.get_key_value(*name)) {
+        let _ = write!(
+            out,
+            "{name:<14}{:>22}{:>22}{:>22}{:>22}",
+            shown(&found.roc_auc),
+            shown(&found.average_precision),
+            shown(&found.hr_5_all),
+            shown(&found.hr_5_available)
+        );
+        let _ = match &found.calibration {
+            Some(calibration) => write!(out, "{:>10.4}{:>13.4}", calibration.log_loss, calibration.ece),
+            None => write!(out, "{:>10}{:>13}", "", ""),
+        };
+        let over = found.roc_auc_over_blend.as_ref().map_or(String::new(), |over| {
+            format!("{:+.4} {:+.4}-{:+.4}", over.value, over.interval[0], over.interval[1])
+        });
+        let _ = writeln!(out, "{over:>26}");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::engine::learn::progressive::roc_auc;
+    use proptest::prelude::*;
+
+    fn told(rows: &[(f32, bool, u32)]) -> Told {
+        Told {
+            scores: rows.iter().map(|row| row.0).collect(),
+            labels: rows.iter().map(|row| row.1).collect(),
+            users: rows.iter().map(|row| row.2).collect(),
+            ..Told::default()
+        }
+    }
+
+    #[test]
+    fn areas_as_a_hand_counts_them() {
+        for (name, rows, auc, precision) in [
+            ("in order", &[(2.0, true, 0), (1.0, false, 0)][..], 1.0, 1.0),
+            ("upside down", &[(1.0, true, 0), (2.0, false, 0)], 0.0, 0.5),
+            ("tied", &[(1.0, true, 0), (1.0, false, 0)], 0.5, 0.5),
+            ("first and third", &[(3.0, true, 0), (2.0, false, 0), (1.0, true, 0)], 0.5, (1.0 + 2.0 / 3.0) / 2.0),
+            ("likes alone", &[(3.0, true, 0)], 0.5, 1.0),
+            ("none", &[(3.0, false, 0)], 0.5, 0.0),
+            ("nothing", &[], 0.5, 0.0),
+            ("zeros are equal", &[(0.0, true, 0), (-0.0, false, 0)], 0.5, 0.5),
+        ] {
+            let told = told(rows);
+            let found = told.areas(&told.falling(), &[1]);
+            assert!((found[0] - auc).abs() < 1e-12 && (found[1] - precision).abs() < 1e-12, "{name}: {found:?}");
+        }
+    }
+
+    proptest! {
+        /// Somebody who is drawn n times counts like n people who did the same.
+        #[test]
+        fn a_weight_is_a_repetition(
+            rows in prop::collection::vec((-3_i8..3, any::<bool>(), 0_u32..3), 1..40),
+            times in prop::collection::vec(0_u32..4, 3),
+        ) {
+            let rows: Vec<(f32, bool, u32)> = rows.into_iter().map(|(s, l, u)| (f32::from(s), l, u)).collect();
+            let weighted = told(&rows);
+            let repeated: Vec<_> =
+                rows.iter().flat_map(|row| std::iter::repeat_n(*row, times[row.2 as usize] as usize)).collect();
+            let plain = told(&repeated);
+            let found = weighted.areas(&weighted.falling(), &times);
+            let expected = plain.areas(&plain.falling(), &[1, 1, 1]);
+            prop_assert!((found[0] - expected[0]).abs() < 1e-9 && (found[1] - expected[1]).abs() < 1e-9);
+            if let Some(exact) = roc_auc(&plain.scores, &plain.labels) {
+                prop_assert!((expected[0] - exact).abs() < 1e-9);
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! From tables of people, posts and views to a log.
+//!
+//! Invariant: a view that was liked is a `like`, another one a `skip`, and both are judged; the like row that repeats a view's
+//! like is left out, one that repeats none is a `like` that nobody judges. Posts that nobody ever saw are items, too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{About, Act, Log, LogBuilder, Row};
+use crate::domain::ids::Key;
+use crate::domain::interactions::Kind;
+use crate::domain::items::Embedding;
+use crate::tables::{Action, FeedRows, Tables};
+
+/// What the rows of a feed are as interactions: number of the row, kind, whether it is judged.
+pub fn interactions(feed: &FeedRows) -> impl Iterator<Item = (usize, Kind, bool)> + '_ {
+    // By person and post: likes that views told of and no like row has repeated yet.
+    let mut told: HashMap<(u32, u32), u32> = HashMap::new();
+    (0..feed.at.len()).filter_map(move |row| match (feed.action[row], feed.target[row]) {
+        (Action::View, true) => {
+            *told.entry((feed.person[row], feed.post[row])).or_default() += 1;
+            Some((row, Kind::Like, true))
+        }
+        (Action::View, false) => Some((row, Kind::Skip, true)),
+        (Action::Like, _) => match told.get_mut(&(feed.person[row], feed.post[row])).filter(|pending| **pending > 0) {
+            Some(pending) => {
+                *pending -= 1;
+                None
+            }
+            None => Some((row, Kind::Like, false)),
+        },
+    })
+}
+
+/// A log of tables whose times are rounded down to `unit_ms`.
+#[must_use]
+pub fn log_of(tables: &Tables, unit_ms: i64) -> LogBuilder {
+    let mut log = LogBuilder::new(unit_ms, false);
+    let users: Vec<u32> = tables.people.iter().map(|person| log.user(&person.key)).collect();
+    let items: Vec<u32> = tables.posts.iter().map(|post| log.item(&post.key)).collect();
+    for (post, item) in tables.posts.iter().zip(&items) {
+        // A given vector was checked when it was read.
+        let embedding = post.embedding.as_ref().and_then(|vector| Embedding::new(vector.clone(), vector.len()).ok());
+        let about = About {
+            topics: post.topic.iter().cloned().collect(),
+            author: None,
+            text: (!post.text.is_empty()).then(|| post.text.as_str().into()),
+            embedding,
+        };
+        log.describe(*item, about);
+    }
+    let feed = &tables.feed;
+    for (row, kind, is_judged) in interactions(feed) {
+        log.push(Row {
+            at: feed.at[row],
+            user: users[feed.person[row] as usize],
+            item: items[feed.post[row] as usize],
+            stay_ms: 0,
+            act: Act::Interacted(kind),
+            is_judged,
+        });
+    }
+    log
+}
+
+/// What tables tell of people and posts, and a log has no place for.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// By person of the log: their attributes, a JSON object as text.
+    pub attributes: Vec<Option<Arc<str>>>,
+    /// By item of the log: numeric columns.
+    pub numbers: Vec<Vec<(String, f32)>>,
+}
+
+impl Extras {
+    /// Of a log that was made of these tables.
+    #[must_use]
+    pub fn of(tables: &Tables, log: &Log) -> Extras {
+        let people: HashMap<&Key, usize> = tables.people.iter().map(|person| &person.key).zip(0..).collect();
+        let posts: HashMap<&Key, usize> = tables.posts.iter().map(|post| &post.key).zip(0..).collect();
+        let attributes = log.users.iter().map(|key| {
+            let person = &tables.people[*people.get(key)?];
+            person.attributes.as_deref().map(Into::into)
+        });
+        let numbers =
+            log.items.iter().map(|key| posts.get(key).map_or(Vec::new(), |at| tables.posts[*at].numbers.clone()));
+        Extras { attributes: attributes.collect(), numbers: numbers.collect() }
+    }
+}
