@@ -61,7 +61,7 @@ enum Command {
     /// settings and seed give the same model, with any number of threads. A state is kept beside the model, to go on from
     /// with --resume when it was stopped, or with more --epochs. Posts with a text and without an embedding get one from the
     /// configured embedder, as in the server. Publish the model with `eddyline model publish`.
-    Train(TrainArgs),
+    Train(TrainCommand),
     /// Find groups in the rows of a CSV file: how many, where, how wide, who is in which, who is in none.
     Cluster(ClusterArgs),
     /// Look after a store.
@@ -206,7 +206,7 @@ struct ImportArgs {
 }
 
 #[derive(Args)]
-struct TrainArgs {
+struct TrainCommand {
     #[command(flatten)]
     train: train::TrainArgs,
     /// Write the figures as JSON; `-` for standard output.
