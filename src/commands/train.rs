@@ -162,7 +162,8 @@ pub fn run(args: &TrainArgs, config: &Config, now: Millis) -> anyhow::Result<Rep
 
 impl TrainArgs {
     fn read(&self, dim: usize) -> anyhow::Result<Tables> {
-        let columns = Columns::parse(self.columns.as_deref().unwrap_or_default(), &ROLES).context("--columns")?;
+        let columns = self.columns.as_deref().map(|text| Columns::parse(text, &ROLES)).transpose();
+        let columns = columns.context("--columns")?.unwrap_or_default();
         tables::open(&self.tables, &Options { columns, unit: self.time_unit, dim: Some(dim) })
     }
 
