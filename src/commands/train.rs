@@ -82,7 +82,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "VIEWS")]
     batch: Option<usize>,
     /// How far a step goes.
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 3e-3)]
     rate: f32,
     /// A person's last interactions that the model looks at; 0 for attributes and time alone.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u8).range(0..=100))]
