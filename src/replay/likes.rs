@@ -370,7 +370,7 @@ pub(super) fn table(out: &mut String, likes: &Likes) {
     }
     let _ = writeln!(
         out,
-        "{:<14}{:>22}{:>22}{:>22}{:>22}{:>10}{:>13}{:>24}",
+        "{:<14}{:>22}{:>22}{:>22}{:>22}{:>10}{:>13}{:>26}",
         "",
         "ROC AUC",
         "average precision",
@@ -395,7 +395,7 @@ pub(super) fn table(out: &mut String, likes: &Likes) {
             None => write!(out, "{:>10}{:>13}", "", ""),
         };
         let over = found.roc_auc_over_blend.as_ref().map_or(String::new(), |over| {
-            format!("{:+.4} {:+.4}-{:+.4}", over.value, over.interval[0], over.interval[1])
+            format!("{:+.4} {:+.3} to {:+.3}", over.value, over.interval[0], over.interval[1])
         });
         let _ = writeln!(out, "{over:>26}");
     }
