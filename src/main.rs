@@ -62,8 +62,8 @@ enum Command {
     /// The log is parted by time: the first views teach, the next decide when to stop, the last judge. The same tables,
     /// settings and seed give the same model, with any number of threads. A state is kept beside the model, to go on from
     /// with --resume when it was stopped, or with more --epochs. Posts with a text and without an embedding get one from the
-    /// configured embedder, as in the server. Publish the model with `eddyline model publish`.
-    Train(TrainArgs),
+    /// configured embedder, as in the server. `--publish` has it serve at once; `eddyline model publish` does it later.
+    Train(TrainingArgs),
     /// Find groups in the rows of a CSV file: how many, where, how wide, who is in which, who is in none.
     Cluster(ClusterArgs),
     /// Look after a store.
@@ -208,16 +208,17 @@ struct ImportArgs {
 }
 
 #[derive(Args)]
-// The group of the arguments within has this name already.
-#[group(skip)]
-struct TrainArgs {
+struct TrainingArgs {
     #[command(flatten)]
     train: train::TrainArgs,
     /// Write the figures as JSON; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Publish the model as soon as it is made, as `eddyline model publish` does.
+    #[arg(long)]
+    publish: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    access: AccessArgs,
 }
 
 #[derive(Args)]
@@ -610,12 +611,19 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Train(args) => {
-            let config = configured(&args.config, &Flags::default())?;
+            let AccessArgs { url, store, config } = args.access;
+            let config = configured(&config, &Flags { listen: None, store })?;
             let report = train::run(&args.train, &config, clock.now())?;
             if args.json.as_deref().is_none_or(|path| path.as_os_str() != "-") {
                 print(&report.table())?;
             }
-            write_json(args.json, &report)
+            write_json(args.json, &report)?;
+            if args.publish {
+                let task = model::Task::publish(&args.train.out)?;
+                let version = look_after_models(url, &config, task, &clock)?;
+                eprintln!("published as version {}", version.trim_end());
+            }
+            Ok(())
         }
         Command::Replay(args) => {
             let mut config = configured(&args.config, &Flags::default())?;
@@ -764,11 +772,19 @@ fn model_command(command: ModelCommand, clock: &WallClock) -> anyhow::Result<()>
         ModelCommand::Rollback { version, access } => (access, model::Task::Rollback(version.map(ModelVersion))),
     };
     let config = configured(&access.config, &Flags { listen: None, store: access.store })?;
-    let said = match access.url {
-        Some(url) => model::over_http(&url, task)?,
-        None => blocking(model::in_store(&config, task, clock.now()))?,
-    };
-    print(said.trim_end())
+    print(look_after_models(access.url, &config, task, clock)?.trim_end())
+}
+
+fn look_after_models(
+    url: Option<String>,
+    config: &Config,
+    task: model::Task,
+    clock: &WallClock,
+) -> anyhow::Result<String> {
+    match url {
+        Some(url) => model::over_http(&url, task),
+        None => blocking(model::in_store(config, task, clock.now())),
+    }
 }
 
 fn token_command(command: TokenCommand, clock: &WallClock) -> anyhow::Result<()> {

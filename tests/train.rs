@@ -41,8 +41,15 @@ fn a_training_that_was_stopped_and_resumed_ends_as_one_that_was_not() {
     tables(folder.path());
     let whole = train(folder.path(), "whole.safetensors", &["--epochs", "2", "--threads", "1"]);
     train(folder.path(), "parts.safetensors", &["--epochs", "1"]);
-    let parts = train(folder.path(), "parts.safetensors", &["--epochs", "2", "--resume"]);
+    let parts = train(
+        folder.path(),
+        "parts.safetensors",
+        &["--epochs", "2", "--resume", "--publish", "--store", "file:published"],
+    );
     assert_eq!(whole["rows"], parts["rows"]);
+
+    let (_, list, err) = eddyline(folder.path(), &["model", "list", "--store", "file:published"]);
+    assert!(list.lines().nth(1).is_some_and(|row| row.starts_with("1\tserves\t")), "what was made serves: {list}{err}");
 
     let model = |name: &str| {
         let checkpoint = Checkpoint::from_bytes(&fs::read(folder.path().join(name)).unwrap()).unwrap();

@@ -65,7 +65,7 @@ pub struct TrainArgs {
     tables: String,
     /// Where the model goes: one safetensors file.
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Names of columns: `user_id=…,post_id=…,timestamp=…,action=…,target=…,text=…,topic=…,embedding=…`.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
@@ -82,7 +82,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "VIEWS")]
     batch: Option<usize>,
     /// How far a step goes.
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 3e-3)]
     rate: f32,
     /// A person's last interactions that the model looks at; 0 for attributes and time alone.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u8).range(0..=100))]
@@ -162,7 +162,8 @@ pub fn run(args: &TrainArgs, config: &Config, now: Millis) -> anyhow::Result<Rep
 
 impl TrainArgs {
     fn read(&self, dim: usize) -> anyhow::Result<Tables> {
-        let columns = Columns::parse(self.columns.as_deref().unwrap_or_default(), &ROLES).context("--columns")?;
+        let columns = self.columns.as_deref().map(|text| Columns::parse(text, &ROLES)).transpose();
+        let columns = columns.context("--columns")?.unwrap_or_default();
         tables::open(&self.tables, &Options { columns, unit: self.time_unit, dim: Some(dim) })
     }
 

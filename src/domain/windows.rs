@@ -26,6 +26,12 @@ impl Window {
         self.start <= now && self.stop.is_none_or(|stop| now < stop)
     }
 
+    /// The last instant at which anything changes.
+    #[must_use]
+    pub fn last_edge(&self) -> Millis {
+        self.stop.unwrap_or(self.start)
+    }
+
     fn overlaps(&self, other: &Window) -> bool {
         self.stop.is_none_or(|stop| other.start < stop) && other.stop.is_none_or(|stop| self.start < stop)
     }

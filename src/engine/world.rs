@@ -17,8 +17,8 @@ use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
-use crate::engine::avail::AvailabilityIndex;
 use crate::engine::avail::survival::ExpectedEnds;
+use crate::engine::avail::{self, AvailabilityIndex};
 use crate::engine::clustering::Clustering;
 use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::blend::BlendWeights;
@@ -583,7 +583,11 @@ impl World {
         match self.unsettled.take() {
             // Most of the time little has changed: what did is put into what there is.
             Some(unsettled) => {
-                let flips = self.availability.changes(self.as_of, now);
+                // What was not put in since flips at edges that were there before.
+                let flips = match self.next_edge {
+                    Some(edge) if edge <= now => self.availability.changes(self.as_of, now),
+                    _ => avail::Changes::default(),
+                };
                 if !(flips.is_empty() && unsettled.is_empty()) {
                     let open = Arc::make_mut(&mut self.open);
                     *open |= flips.opened;

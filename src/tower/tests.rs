@@ -120,9 +120,10 @@ fn model(checkpoint: &Checkpoint) -> Arc<dyn TwoTower> {
 
 #[test]
 fn histories_that_carry_signal_make_the_towers_better_than_static_ones_and_good() {
-    let tables = world(300, 40, 1);
-    let with = train(&tables, &settings(), |_| {}).unwrap().summary().test.unwrap();
-    let alone = TrainSettings { sizes: Sizes { history: 0, ..settings().sizes }, ..settings() };
+    let tables = world(250, 40, 1);
+    let settings = TrainSettings { epochs: 4, ..settings() };
+    let with = train(&tables, &settings, |_| {}).unwrap().summary().test.unwrap();
+    let alone = TrainSettings { sizes: Sizes { history: 0, ..settings.sizes }, epochs: 2, ..settings };
     let without = train(&tables, &alone, |_| {}).unwrap().summary().test.unwrap();
     // Who knows the tastes reaches 0.89, the city alone 0.56.
     assert!(with.roc_auc > 0.80, "{with:?}");

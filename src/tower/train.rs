@@ -79,7 +79,7 @@ impl Default for TrainSettings {
             epochs: 10,
             patience: 3,
             batch: None,
-            rate: 1e-3,
+            rate: 3e-3,
             fractions: Fractions { test: 0.1, validation: 0.1 },
             loss: None,
             seed: 1,

@@ -14,7 +14,7 @@ mod timeline;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
@@ -25,7 +25,7 @@ use crate::domain::windows::{Window, Windows};
 use timeline::{Timeline, edges_of};
 
 /// So many changes are kept in a map before they become a layer.
-const RECENT_MAX: usize = 256;
+const RECENT_MAX: usize = 64;
 /// A layer is at least this many times as heavy as the next newer one.
 const LAYER_RATIO: usize = 4;
 /// With more edges than this between two instants, comparing two open sets is cheaper than looking at each edge.
@@ -73,7 +73,9 @@ impl AvailabilityIndex {
         });
         let mut index = AvailabilityIndex::default();
         if !entries.is_empty() {
-            index.layers.push(Arc::new(Layer::new(entries)));
+            let layer = Layer::new(entries);
+            layer.timeline();
+            index.layers.push(Arc::new(layer));
         }
         index
     }
@@ -126,10 +128,10 @@ impl AvailabilityIndex {
         let mut open = RoaringBitmap::new();
         for (depth, layer) in self.layers.iter().enumerate() {
             if depth == 0 {
-                open = layer.timeline.open_at(now);
+                open = layer.timeline().open_at(now);
             } else {
                 open -= &layer.items;
-                open |= layer.timeline.open_at(now);
+                open |= layer.timeline().open_at(now);
             }
             open |= &layer.always;
         }
@@ -151,8 +153,11 @@ impl AvailabilityIndex {
         let recent = self.recent.values().flatten().filter_map(|windows| next_edge(windows, now)).min();
         // Newest first: small layers answer at once and bound the search for unhidden edges in big ones.
         self.layers.iter().enumerate().rev().fold(recent, |soonest, (depth, layer)| {
+            if layer.last_edge <= now {
+                return soonest;
+            }
             let sooner = layer
-                .timeline
+                .timeline()
                 .after(now)
                 .take_while(|(instant, _)| soonest.is_none_or(|soonest| *instant < soonest))
                 .find(|(_, flips)| flips.iter().any(|item| !self.is_hidden(*item, depth)));
@@ -165,14 +170,16 @@ impl AvailabilityIndex {
     #[must_use]
     pub fn changes(&self, t1: Millis, t2: Millis) -> Changes {
         let (early, late) = (t1.min(t2), t1.max(t2));
-        let edges: usize = self.layers.iter().map(|layer| layer.timeline.count_between(early, late)).sum();
+        let moving = |layer: &&Arc<Layer>| layer.last_edge > early;
+        let edges: usize =
+            self.layers.iter().filter(moving).map(|layer| layer.timeline().count_between(early, late)).sum();
         if edges > CHANGES_DIRECT_MAX {
             let (first, second) = (self.open_at(t1), self.open_at(t2));
             return Changes { opened: &second - &first, closed: &first - &second };
         }
         let mut changes = Changes::default();
-        for (depth, layer) in self.layers.iter().enumerate() {
-            for flip in layer.timeline.flipped_between(early, late) {
+        for (depth, layer) in self.layers.iter().enumerate().filter(|(_, layer)| moving(layer)) {
+            for flip in layer.timeline().flipped_between(early, late) {
                 if !self.is_hidden(flip.item, depth) {
                     changes.note(flip.item, flip.open == (t1 <= t2));
                 }
@@ -228,7 +235,10 @@ struct Layer {
     items: RoaringBitmap,
     /// Those without windows.
     always: RoaringBitmap,
-    timeline: Timeline,
+    /// Made when it is first asked for: a layer of which all edges are over may be merged away before anybody asks.
+    timeline: OnceLock<Timeline>,
+    /// The last edge of all; [`Millis::MIN`] without any.
+    last_edge: Millis,
     /// What merging it costs.
     weight: usize,
 }
@@ -238,9 +248,15 @@ impl Layer {
         let items = entries.iter().map(|entry| entry.0.0).collect();
         let present = || entries.iter().filter_map(|(item, windows)| Some((*item, windows.as_ref()?)));
         let always = present().filter(|(_, windows)| windows.is_always()).map(|(item, _)| item.0).collect();
-        let timeline = Timeline::build(present());
+        let last_edge = present().filter_map(|(_, windows)| windows.as_slice().last()).map(Window::last_edge);
+        let last_edge = last_edge.max().unwrap_or(Millis::MIN);
         let weight = weigh(&entries);
-        Layer { items, always, timeline, weight, entries }
+        Layer { items, always, timeline: OnceLock::new(), last_edge, weight, entries }
+    }
+
+    fn timeline(&self) -> &Timeline {
+        let present = || self.entries.iter().filter_map(|(item, windows)| Some((*item, windows.as_ref()?)));
+        self.timeline.get_or_init(|| Timeline::build(present()))
     }
 
     fn get(&self, item: ItemId) -> Option<&Option<Windows>> {

@@ -9,11 +9,15 @@ use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::interactions::Signal;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::windows::Windows;
+use crate::engine::simd::ln_each;
 
 const LIVES: usize = HALF_LIVES_MS.len();
 
 /// Added to every count, so that a new item is neither buried nor crowned.
 const PRIOR: f64 = 0.5;
+
+/// The half-life that rates are counted with: seven days.
+const RATE_LIFE: usize = 3;
 
 /// The population's rate counts as much as this many hours of an item's own.
 const RATE_PRIOR_HOURS: f64 = 4.0;
@@ -50,10 +54,14 @@ impl Opinions {
     /// Log-odds of a positive one over those of `rate`, which counts as much as `prior` opinions.
     #[must_use]
     pub fn log_odds(&self, now: Millis, rate: f64, prior: f64) -> f32 {
+        self.odds(now, rate, prior).ln() as f32
+    }
+
+    fn odds(&self, now: Millis, rate: f64, prior: f64) -> f64 {
         let fade = f64::from(self.fade(now));
         let positive = f64::from(self.positive) * fade + prior * rate;
         let negative = f64::from(self.negative) * fade + prior * (1.0 - rate);
-        ((positive / negative) * ((1.0 - rate) / rate)).ln() as f32
+        (positive / negative) * ((1.0 - rate) / rate)
     }
 
     /// The share of positive ones, never 0 or 1.
@@ -179,28 +187,32 @@ impl Popularity {
         now: Millis,
     ) {
         let fades = self.fades(now);
-        let (mut sums, mut counted, mut hours, mut n) = ([0.0; LIVES], 0.0, 0.0, 0.0);
+        let (mut sums, mut hours) = ([0.0; LIVES], 0.0);
         let mut available: Vec<(ItemId, f64)> = Vec::with_capacity(open.size_hint().0);
         for (item, created, windows) in open {
             let counts = self.counts.get(item.0 as usize).copied().unwrap_or_default();
             for k in 0..LIVES {
                 sums[k] += counts[k] * fades[k];
             }
-            counted += counts[3] * fades[3];
             available.push((item, available_hours(created, windows, now)));
             hours += available.last().map_or(0.0, |(_, hours)| *hours);
-            n += 1.0;
         }
+        let n = (available.len() as f64).max(1.0);
         let level = Level {
-            means: if n > 0.0 { sums.map(|sum| sum / n) } else { sums },
-            rate: (counted + PRIOR) / (hours + 1.0),
+            means: sums.map(|sum| sum / n),
+            rate: (sums[RATE_LIFE] + PRIOR) / (hours + 1.0),
             approval: self.all.rate(),
         };
-        table.unseen = self.row(ItemId(u32::MAX), 0.0, &fades, &level, now);
+        // Ratios first, then all logarithms at once.
+        let mut ratios: Vec<PopularityRow> = Vec::with_capacity(available.len() + 1);
+        ratios.extend(available.iter().map(|(item, hours)| self.ratios(*item, *hours, &fades, &level, now)));
+        ratios.push(self.ratios(ItemId(u32::MAX), 0.0, &fades, &level, now));
+        ln_each(ratios.as_flattened_mut());
+        table.unseen = ratios.pop().unwrap_or_default();
         table.rows.resize(self.counts.len(), table.unseen);
-        for (item, hours) in available {
-            if let Some(row) = table.rows.get_mut(item.0 as usize) {
-                *row = self.row(item, hours, &fades, &level, now);
+        for ((item, _), row) in available.iter().zip(ratios) {
+            if let Some(place) = table.rows.get_mut(item.0 as usize) {
+                *place = row;
             }
         }
         table.approval = level.approval;
@@ -213,26 +225,28 @@ impl Popularity {
         std::array::from_fn(|k| 1.0 / grown(now, self.origins[k], HALF_LIVES_MS[k]))
     }
 
-    fn row(&self, item: ItemId, hours: f64, fades: &[f64; LIVES], level: &Level, now: Millis) -> PopularityRow {
+    /// What the numbers of an item are logarithms of.
+    fn ratios(&self, item: ItemId, hours: f64, fades: &[f64; LIVES], level: &Level, now: Millis) -> PopularityRow {
         let counts = self.counts.get(item.0 as usize).copied().unwrap_or_default();
-        let mut row = [0.0; LIVES + 2];
+        let mut ratios = [0.0; LIVES + 2];
         for k in 0..LIVES {
-            row[k] = (((counts[k] * fades[k] + PRIOR) / (level.means[k] + PRIOR)) as f32).ln();
+            ratios[k] = ((counts[k] * fades[k] + PRIOR) / (level.means[k] + PRIOR)) as f32;
         }
-        let rate = (counts[3] * fades[3] + level.rate * RATE_PRIOR_HOURS) / (hours + RATE_PRIOR_HOURS);
-        row[LIVES] = ((rate / level.rate) as f32).ln();
+        let counted = counts[RATE_LIFE] * fades[RATE_LIFE];
+        let rate = (counted + level.rate * RATE_PRIOR_HOURS) / (hours + RATE_PRIOR_HOURS);
+        ratios[LIVES] = (rate / level.rate) as f32;
         let opinions = self.items.get(item.0 as usize).copied().unwrap_or_default();
-        row[LIVES + 1] = opinions.log_odds(now, level.approval, OPINIONS_PRIOR[0]);
-        row
+        ratios[LIVES + 1] = opinions.odds(now, level.approval, OPINIONS_PRIOR[0]) as f32;
+        ratios.map(|ratio| ratio.max(f32::MIN_POSITIVE))
     }
 }
 
 /// Hours for which an item was available, fading with the half-life of seven days; of many windows, the last ones.
 fn available_hours(created: Millis, windows: &Windows, now: Millis) -> f64 {
     const RECENT: usize = 4;
-    let half_life = HALF_LIVES_MS[3] as f64;
+    let half_life = HALF_LIVES_MS[RATE_LIFE] as f64;
     let faded = |from: Millis, to: Millis| {
-        let weight = |at: Millis| (-(now.since(at) as f64) / half_life).exp2();
+        let weight = |at: Millis| if at == now { 1.0 } else { (-(now.since(at) as f64) / half_life).exp2() };
         (weight(to) - weight(from)) * half_life / std::f64::consts::LN_2 / HOUR_MS as f64
     };
     if windows.is_always() {
