@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
         &[("domain", &[]), ("engine", &["learn", "world"]), ("protocol", &[]), ("store", &[]), ("actors", &[])],
     ),
     // The store only as a list of writes; who carries them out is somebody else's business.
-    ("replay", &[("domain", &[]), ("engine", &[]), ("files", &[]), ("store", &["Write"])]),
+    ("replay", &[("domain", &[]), ("engine", &[]), ("files", &[]), ("tables", &[]), ("store", &["Write"])]),
     // Of the engine only its exact ROC AUC, in which the bounds of what can be learned are told.
     ("simulate", &[("domain", &[]), ("engine", &["learn"])]),
     // Keys of the configuration are the settings of the layers that they set.

@@ -220,7 +220,7 @@ impl Folded {
                 self.fashions.learn(group, learned.item, signal.weight, entry.at);
             }
             self.blend.learn(lesson, signal.weight, settings.blend_step);
-            self.hedge.learn(&lesson.losses);
+            self.hedge.learn(&lesson.losses, signal.weight);
             if let Some(loss) = lesson.losses.last()
                 && self.drift.learn(*loss, drift::EVERYBODY)
             {

@@ -31,7 +31,7 @@ const PRIOR_MINUTES: f64 = 120.0;
 pub const SHRINKAGE: f64 = 4.0;
 
 /// What survives this seldom adds next to nothing to what is expected.
-const NEGLIGIBLE: f64 = 1e-5;
+const NEGLIGIBLE: f64 = 1e-9;
 
 /// Nothing is expected to last longer than this from now on.
 const REST_MAX_MINUTES: f64 = 30.0 * 24.0 * 60.0;

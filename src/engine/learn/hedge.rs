@@ -48,11 +48,13 @@ impl Default for Hedge {
 }
 
 impl Hedge {
-    /// One round: the losses of all, in nats.
-    pub fn learn(&mut self, losses: &[f32]) {
+    /// One round: the losses of all, in nats, and what the answer weighs. A skip says less than a like here as it does to
+    /// the blend: judged by what it does not learn, the blend would lose against whoever learned that.
+    pub fn learn(&mut self, losses: &[f32], weight: f32) {
         if losses.len() != LOSSES || !losses.iter().all(|loss| loss.is_finite()) {
             return;
         }
+        let losses: [f32; LOSSES] = std::array::from_fn(|expert| losses[expert] * weight);
         let likelihoods = losses.iter().map(|loss| (-f64::from(*loss)).exp());
         let mut sum = 0.0;
         for (weight, likelihood) in self.weights.iter_mut().zip(likelihoods) {
@@ -63,7 +65,7 @@ impl Hedge {
         let served = self.leader.map_or(LOSSES - 1, usize::from);
         self.served += f64::from(losses[served]);
         for (total, loss) in self.losses.iter_mut().zip(losses) {
-            *total += f64::from(*loss);
+            *total += f64::from(loss);
         }
         for weight in &mut self.weights {
             *weight = *weight / sum * (1.0 - SHARE) + SHARE / LOSSES as f64;
@@ -156,7 +158,7 @@ mod tests {
         fn the_mixture_is_never_worse_than_the_bound(rounds in proptest::collection::vec(proptest::collection::vec(0.0_f32..10.0, LOSSES), 1..400)) {
             let mut hedge = Hedge::default();
             for losses in &rounds {
-                hedge.learn(losses);
+                hedge.learn(losses, 1.0);
                 let figures = hedge.figures();
                 let best = figures.experts.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
                 prop_assert!(figures.mixture <= best + bound(figures.rounds) + 1e-6);
@@ -179,7 +181,7 @@ mod tests {
             for _ in 0..rounds {
                 let mut losses = [2.0_f32; LOSSES];
                 (losses[DEAF], losses[LOSSES - 1]) = (deaf, blend);
-                hedge.learn(&losses);
+                hedge.learn(&losses, 1.0);
             }
             assert_eq!(hedge.leader(), leader, "{deaf} {blend}");
         }
@@ -191,12 +193,12 @@ mod tests {
         let mut losses = vec![2.0_f32; LOSSES];
         losses[4] = 1.0;
         for _ in 0..50 {
-            hedge.learn(&losses);
+            hedge.learn(&losses, 1.0);
         }
         assert_eq!(hedge.leader(), Some(Leader::Expert(Expert::Popularity)));
         losses[LOSSES - 1] = 0.5;
         for _ in 0..50 {
-            hedge.learn(&losses);
+            hedge.learn(&losses, 1.0);
         }
         assert_eq!(hedge.leader(), None);
         assert!(hedge.figures().regret < 0.0);
