@@ -263,19 +263,21 @@ impl<'a> Scorer<'a> {
             return known.collect();
         }
         let (mut rough, error) = self.scan(candidates);
-        if rough.len() > limit {
-            let (_, last, _) = rough.select_nth_unstable_by(limit - 1, |a, b| b.0.total_cmp(&a.0));
-            // A little more than the bound, for the rounding of the f32 sums themselves.
-            let threshold = last.0 - 2.0 * error - 1e-4 * (1.0 + last.0.abs());
-            rough.retain(|(score, _)| *score >= threshold);
+        let exactly = |(_, id): &(f32, u32)| {
+            let (item, columns) = (ItemId(*id), self.world.blocks()[*id as usize / BLOCK].columns());
+            Scored { item, score: self.score(item), created: columns.created[*id as usize % BLOCK] }
+        };
+        if rough.len() <= limit {
+            return rough.iter().map(exactly).collect();
         }
-        rough
-            .into_iter()
-            .map(|(_, id)| {
-                let (item, columns) = (ItemId(id), self.world.blocks()[id as usize / BLOCK].columns());
-                Scored { item, score: self.score(item), created: columns.created[id as usize % BLOCK] }
-            })
-            .collect()
+        rough.select_nth_unstable_by(limit - 1, |a, b| b.0.total_cmp(&a.0));
+        // So many reach at least this: who cannot, by the most that a rough score is wrong, is not among the best.
+        let mut contenders: Vec<Scored> = rough[..limit].iter().map(exactly).collect();
+        let reached = contenders.iter().fold(f32::INFINITY, |least, one| least.min(one.score));
+        // A little more than the bound, for the rounding of the f32 sums themselves.
+        let threshold = reached - error - 1e-4 * (1.0 + reached.abs());
+        contenders.extend(rough[limit..].iter().filter(|(score, _)| *score >= threshold).map(exactly));
+        contenders
     }
 
     /// Rough scores of all candidates by id, and the most by which one is wrong. Block by block, without touching the
