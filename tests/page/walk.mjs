@@ -89,7 +89,7 @@ async function walk() {
     const liked = byKey(page, key);
     const state = await liked.getAttribute("data-state");
     check(["pending", "accepted"].includes(state), `right after the click the state is ${state}`);
-    await byKey(page, key, "[data-reaction=like][data-state=accepted]").waitFor({ timeout: WAIT_MS });
+    await accepted(page, key);
     await page.waitForFunction((old) => document.querySelector("#feed").dataset.version !== old, version);
     await page.waitForFunction(() => /Re-ranked by your like/.test(document.querySelector("#cause").textContent));
     check(/ms/.test(await page.textContent("#took")), "no word of how long it took");
@@ -210,9 +210,26 @@ async function droppedLine() {
     await shot(page, "8-dropped");
     broken = false;
     await page.locator("#line[data-state=online]").waitFor({ timeout: 3 * WAIT_MS });
-    await byKey(page, key, "[data-reaction=like][data-state=accepted]").waitFor({ timeout: WAIT_MS });
+    await accepted(page, key);
   });
   await page.context().close();
+}
+
+/**
+ * A like was accepted. What was learned from it may rank the post away before that is seen on its card: then the feed that
+ * stands instead must be one that was ranked after it.
+ */
+async function accepted(page, key) {
+  const outcome = await page.waitForFunction(
+    (item) => {
+      const card = document.querySelector(`.card[data-item="${CSS.escape(item)}"]`);
+      if (card === null) return /Re-ranked/.test(document.querySelector("#cause").textContent) ? "ranked away" : false;
+      return card.dataset.reaction === "like" && card.dataset.state === "accepted" ? "accepted" : false;
+    },
+    key,
+    { timeout: WAIT_MS },
+  );
+  return outcome.jsonValue();
 }
 
 async function phone() {
