@@ -15,7 +15,7 @@
 //! (`network` on tensors, `forward` on slices) to the same numbers. The tensor library is used while training, never
 //! while serving. Absent on purpose: files, clocks, the network of computers, and what is done with a score.
 //!
-//! Source: spec of the project, section 11; the attention is one layer of Vaswani et al., *Attention Is All You Need*,
+//! Source: the attention is one layer of Vaswani et al., *Attention Is All You Need*,
 //! NIPS 2017, read at its last place, with scores shifted by time as in Zhai et al., *Actions Speak Louder than Words*,
 //! ICML 2024.
 
