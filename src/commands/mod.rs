@@ -17,6 +17,7 @@ pub mod model;
 pub mod off_policy;
 mod picture;
 pub mod progress;
+mod remote;
 pub mod replay;
 pub mod simulate;
 pub mod tables;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
+use super::remote::Remote;
 use crate::actors::models::{self, CHECKPOINT_BYTES_MAX, ListedModel};
 use crate::app;
 use crate::config::Config;
@@ -19,6 +20,9 @@ use crate::domain::time::Millis;
 use crate::gateway::times;
 use crate::store::StoreError;
 use crate::store::models::KeptModel;
+
+/// A large file on a slow line, then the vectors of all items: a server that has not answered by then is given up.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What to do.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,54 +84,24 @@ pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Resul
 /// # Errors
 /// That there is no token, or what the server said.
 pub fn over_http(url: &str, task: Task) -> anyhow::Result<String> {
-    let token = std::env::var("EDDYLINE_TOKEN").ok().filter(|token| !token.is_empty());
-    let server = Remote { url: url.trim_end_matches('/').to_owned(), token };
+    let server = Remote::new(url, PATIENCE);
     let version = |answer: Value| answer["version"].as_u64().context("the server answered without a version");
     Ok(match task {
-        Task::Publish(checkpoint) => version(server.ask("POST", "/v1/models?publish=true", checkpoint)?)?.to_string(),
+        Task::Publish(checkpoint) => {
+            let body = ("application/octet-stream", checkpoint);
+            version(server.ask("POST", "/v1/models?publish=true", Some(body))?)?.to_string()
+        }
         Task::List => {
-            let found = server.ask("GET", "/v1/models", Vec::new())?;
+            let found = server.ask("GET", "/v1/models", None)?;
             let rows = found["models"].as_array().context("the server answered without a list")?;
             let rows: Option<Vec<ListedModel>> = rows.iter().map(listed).collect();
             table(&rows.context("the server listed a model in another form")?)
         }
         Task::Rollback(wanted) => {
             let query = wanted.map(|version| format!("?version={}", version.0)).unwrap_or_default();
-            version(server.ask("POST", &format!("/v1/models/rollback{query}"), Vec::new())?)?.to_string()
+            version(server.ask("POST", &format!("/v1/models/rollback{query}"), None)?)?.to_string()
         }
     })
-}
-
-struct Remote {
-    url: String,
-    token: Option<String>,
-}
-
-impl Remote {
-    fn ask(&self, method: &str, path: &str, body: Vec<u8>) -> anyhow::Result<Value> {
-        // A large file on a slow line, then the vectors of all items.
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(600)))
-            .build()
-            .into();
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        request = request.header("content-type", "application/octet-stream");
-        let mut answer = agent.run(request.body(body).context("--url")?).with_context(|| self.url.clone())?;
-        let text = answer.body_mut().read_to_string().with_context(|| self.url.clone())?;
-        let found: Value = serde_json::from_str(&text).unwrap_or_default();
-        match answer.status().as_u16() {
-            200..300 => Ok(found),
-            401 if self.token.is_none() => bail!("{}: put a service token into EDDYLINE_TOKEN", self.url),
-            status => {
-                let detail = found["detail"].as_str().unwrap_or("no reason was given");
-                bail!("{}: {status}: {detail}", self.url)
-            }
-        }
-    }
 }
 
 fn listed(row: &Value) -> Option<ListedModel> {

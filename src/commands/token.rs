@@ -12,6 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
+use super::remote::Remote;
 use crate::app;
 use crate::config::{Config, StoreUrl};
 use crate::domain::ids::Key;
@@ -22,6 +23,9 @@ use crate::gateway::rest::LIST_MAX;
 use crate::gateway::times;
 use crate::store::StoreError;
 use crate::store::access::{Holder, TokenRecord};
+
+/// A server that has not answered by then is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,15 +163,14 @@ fn key_line(lines: &mut String, key: &KeyFace) {
 /// # Errors
 /// That there is no token, or what the server said.
 pub fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
-    let token = std::env::var("EDDYLINE_TOKEN").ok().filter(|token| !token.is_empty());
-    let server = Remote { url: url.trim_end_matches('/').to_owned(), token, agent: agent() };
+    let server = Remote::new(url, PATIENCE);
     Ok(match task {
         Task::Create { person, days } => {
             let wanted = match person {
                 Some(person) => json!({"user": person, "days": days}),
                 None => json!({"service": true, "days": days}),
             };
-            let made = server.ask("POST", "/v1/tokens", Some(&wanted))?;
+            let made = server.ask("POST", "/v1/tokens", Some(("application/json", wanted.to_string().into_bytes())))?;
             made["token"].as_str().context("the server answered without a token")?.to_owned()
         }
         Task::Revoke { jti, expires } => {
@@ -205,44 +208,6 @@ pub fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
             lines
         }
     })
-}
-
-struct Remote {
-    url: String,
-    token: Option<String>,
-    agent: ureq::Agent,
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(30)))
-        .build()
-        .into()
-}
-
-impl Remote {
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let mut answer = self.agent.run(request.body(body).context("--url")?).with_context(|| self.url.clone())?;
-        let text = answer.body_mut().read_to_string().with_context(|| self.url.clone())?;
-        let found: Value = serde_json::from_str(&text).unwrap_or_default();
-        match answer.status().as_u16() {
-            200..300 => Ok(found),
-            401 if self.token.is_none() => bail!("{}: put a service token into EDDYLINE_TOKEN", self.url),
-            status => {
-                let detail = found["detail"].as_str().unwrap_or("no reason was given");
-                bail!("{}: {status}: {detail}", self.url)
-            }
-        }
-    }
 }
 
 fn encoded(key: &Key) -> String {

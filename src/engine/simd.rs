@@ -7,6 +7,10 @@ use multiversion::multiversion;
 
 const LANES: usize = 32;
 
+/// `ln 2` in two parts, of which the first has zeros enough to be multiplied exactly.
+const LN_2_HIGH: f32 = 0.693_359_4;
+const LN_2_LOW: f32 = -2.121_944_4e-4;
+
 /// Dot product of two `(n,)` vectors.
 #[must_use]
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
@@ -26,9 +30,6 @@ pub fn exp_each(numbers: &mut [f32]) {
 /// below one part in ten million. No branch, so that a compiler makes vectors of it.
 #[inline(always)]
 fn exp_of(x: f32) -> f32 {
-    // ln 2 in two parts, of which the first has zeros enough to be multiplied exactly.
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
     /// Adding it rounds to an integer.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
@@ -55,8 +56,6 @@ pub fn ln_each(numbers: &mut [f32]) {
 /// series five terms leave less than one part in a hundred million. No branch, so that a compiler makes vectors of it.
 #[inline(always)]
 fn ln_of(x: f32) -> f32 {
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
     let bits = x.to_bits();
     // The root of 1/2 has these bits; what is above it in its binade counts as below 1 of the next.
     let shifted = bits.wrapping_sub(0x3f35_04f3);

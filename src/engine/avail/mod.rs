@@ -246,23 +246,26 @@ struct Layer {
 impl Layer {
     fn new(entries: Vec<(ItemId, Option<Windows>)>) -> Layer {
         let items = entries.iter().map(|entry| entry.0.0).collect();
-        let present = || entries.iter().filter_map(|(item, windows)| Some((*item, windows.as_ref()?)));
-        let always = present().filter(|(_, windows)| windows.is_always()).map(|(item, _)| item.0).collect();
-        let last_edge = present().filter_map(|(_, windows)| windows.as_slice().last()).map(Window::last_edge);
+        let always = present(&entries).filter(|(_, windows)| windows.is_always()).map(|(item, _)| item.0).collect();
+        let last_edge = present(&entries).filter_map(|(_, windows)| windows.as_slice().last()).map(Window::last_edge);
         let last_edge = last_edge.max().unwrap_or(Millis::MIN);
         let weight = weigh(&entries);
         Layer { items, always, timeline: OnceLock::new(), last_edge, weight, entries }
     }
 
     fn timeline(&self) -> &Timeline {
-        let present = || self.entries.iter().filter_map(|(item, windows)| Some((*item, windows.as_ref()?)));
-        self.timeline.get_or_init(|| Timeline::build(present()))
+        self.timeline.get_or_init(|| Timeline::build(present(&self.entries)))
     }
 
     fn get(&self, item: ItemId) -> Option<&Option<Windows>> {
         let index = self.entries.binary_search_by_key(&item, |entry| entry.0).ok()?;
         Some(&self.entries[index].1)
     }
+}
+
+/// Those that were not removed.
+fn present(entries: &[(ItemId, Option<Windows>)]) -> impl Iterator<Item = (ItemId, &Windows)> {
+    entries.iter().filter_map(|(item, windows)| Some((*item, windows.as_ref()?)))
 }
 
 /// Entries plus windows.

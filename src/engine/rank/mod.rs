@@ -128,12 +128,10 @@ pub fn rank(
     screen: Screen<'_>,
 ) -> Ranked {
     let candidates = Candidates(open - taste.hidden);
-    if ask.ranking == Ranking::Tower {
-        return by_tower(world, taste, &candidates, now, ask);
-    }
-    let scorer = Scorer::of_many(world, taste, now);
     match ask.ranking {
-        Ranking::Model | Ranking::Tower => {
+        Ranking::Tower => by_tower(world, taste, &candidates, now, ask),
+        Ranking::Model => {
+            let scorer = Scorer::of_many(world, taste, now);
             let reach = world.settings().rank.reach(ask.limit);
             let best = select(scorer.contenders(&candidates, reach), reach, by_score);
             let mut ranked = stage::stage(world, taste, screen, best, ask.limit);
@@ -145,6 +143,7 @@ pub fn rank(
             ranked
         }
         Ranking::Flat | Ranking::Topics => {
+            let scorer = Scorer::of_many(world, taste, now);
             let span = if ask.ranking == Ranking::Flat { ask.limit } else { ask.limit.max(FLAT_SPAN) };
             let newest = select(scorer.flat_candidates(&candidates), span, by_time);
             let oldest_newest = (newest.last().map(|one| one.created), newest.first().map(|one| one.created));

@@ -79,7 +79,7 @@ impl Contender for Blend<'_> {
     fn scores(&mut self, user: u32, items: &[u32], now: Millis, out: &mut Vec<f32>) {
         self.0.scores(user, items, now, out);
         for (score, item) in out.iter_mut().zip(items) {
-            if !self.0.knows(*item) {
+            if self.0.known_as(*item).is_none() {
                 *score = f32::NEG_INFINITY;
             }
         }

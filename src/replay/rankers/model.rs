@@ -74,22 +74,16 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Has this item of the log ever opened, or been acted on?
-    #[must_use]
-    pub fn knows(&self, item: u32) -> bool {
-        self.ids.get(item as usize).is_some_and(Option::is_some)
-    }
-
     /// The engine as it stands.
     #[must_use]
     pub fn offline(&self) -> &Offline {
         &self.offline
     }
 
-    /// The engine's number of an item, once it has one.
+    /// The engine's number of an item of the log; `None` until it has opened, or was acted on.
     #[must_use]
     pub fn known_as(&self, item: u32) -> Option<ItemId> {
-        self.ids[item as usize]
+        self.ids.get(item as usize).copied().flatten()
     }
 
     /// The feed of a person, on a screen.
