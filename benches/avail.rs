@@ -1,6 +1,6 @@
 //! The interval index at the size that it is meant for. `cargo bench --bench avail`
 //!
-//! Beside criterion's means it prints, for four shapes of a catalogue, what criterion does not: the time to build the
+//! Beside criterion's means it prints, for six shapes of a catalogue, what criterion does not: the time to build the
 //! index and ask it for the open set of every step, and the percentiles of single queries.
 //!
 //! Measured on 4 shared cores of a Xeon, thin-LTO release, 3.1 million windows unless said otherwise:
@@ -39,13 +39,21 @@ struct Shape {
     steps_mean: i64,
     /// Every edge has an instant of its own instead of a step's.
     ragged: bool,
+    /// Items get their numbers as they begin, as the streams of a log do. Of items with one window only.
+    rising: bool,
 }
 
-const SHAPES: [Shape; 4] = [
-    Shape { name: "3M_windows", items: 162_500, windows_per_item: 19, steps_mean: 6, ragged: false },
-    Shape { name: "3M_long_windows", items: 162_500, windows_per_item: 19, steps_mean: 40, ragged: false },
-    Shape { name: "3M_items_of_one_window", items: 3_000_000, windows_per_item: 1, steps_mean: 200, ragged: false },
-    Shape { name: "3M_windows_to_the_millisecond", items: 162_500, windows_per_item: 19, steps_mean: 40, ragged: true },
+const SHAPE: Shape =
+    Shape { name: "", items: 162_500, windows_per_item: 19, steps_mean: 6, ragged: false, rising: false };
+const SINGLE: Shape = Shape { items: 3_000_000, windows_per_item: 1, ..SHAPE };
+
+const SHAPES: [Shape; 6] = [
+    Shape { name: "3M_windows", ..SHAPE },
+    Shape { name: "3M_long_windows", steps_mean: 40, ..SHAPE },
+    Shape { name: "3M_windows_to_the_millisecond", steps_mean: 40, ragged: true, ..SHAPE },
+    Shape { name: "3M_streams", rising: true, ..SINGLE },
+    Shape { name: "3M_streams_in_any_order", ..SINGLE },
+    Shape { name: "3M_items_of_one_long_window", steps_mean: 200, ..SINGLE },
 ];
 
 /// Steele, Lea & Flood's SplitMix64: a seeded sequence without a dependency.
@@ -69,7 +77,12 @@ fn catalogue(shape: &Shape) -> Vec<(ItemId, Windows)> {
             let list = (0..i64::from(shape.windows_per_item)).map(|index| {
                 // Each window lies within its own share of time, so they never overlap.
                 let length = (1 + random.below(2 * shape.steps_mean - 1)).min(share - 1);
-                let start = (index * share + random.below(share - length)) * STEP_MS;
+                let place = if shape.rising {
+                    i64::from(item) * (share - length) / i64::from(shape.items)
+                } else {
+                    random.below(share - length)
+                };
+                let start = (index * share + place) * STEP_MS;
                 let jitter = if shape.ragged { random.below(STEP_MS) } else { 0 };
                 let stop = start + length * STEP_MS + if shape.ragged { random.below(STEP_MS) } else { 0 };
                 Window { start: Millis(start + jitter), stop: Some(Millis(stop.max(start + jitter + 1))) }

@@ -9,6 +9,8 @@
 //! change costs O(log² edges) on average. The biggest merge, once per some hundred thousand changes, costs as much as
 //! building anew.
 
+mod order;
+mod stretch;
 pub mod survival;
 mod timeline;
 
@@ -264,7 +266,7 @@ impl Layer {
 }
 
 /// Those that were not removed.
-fn present(entries: &[(ItemId, Option<Windows>)]) -> impl Iterator<Item = (ItemId, &Windows)> {
+fn present(entries: &[(ItemId, Option<Windows>)]) -> impl Iterator<Item = (ItemId, &Windows)> + Clone {
     entries.iter().filter_map(|(item, windows)| Some((*item, windows.as_ref()?)))
 }
 

@@ -1,4 +1,4 @@
-//! Which items are open at an instant: the edges of all windows in time order, with a bitmap every now and then.
+//! Which items are open at an instant: the edges of all windows in time order, in stretches that know the open set.
 //!
 //! Invariant: the windows of an item are disjoint, so every edge flips its item between open and closed, and the open
 //! set is the exclusive or of all flips up to the instant. Where two windows of an item touch nothing flips.
@@ -12,34 +12,30 @@ use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
 
-/// A checkpoint is worth it after this many flips.
-const SPACING_MIN: usize = 512;
-/// A checkpoint may take this many bytes per flip since the last one.
-const CHECKPOINT_BYTES_PER_FLIP: usize = 16;
-/// Applying flips one by one beats one exclusive or while there is less than one flip per this many open items.
-const OPEN_PER_FLIP: u64 = 16;
+use super::order::sort_by_number;
+use super::stretch::{Flip, Front, INSTANTS_MAX, Stretch};
 
-/// The flips of many items in time order. At most about 36 bytes per edge: flip 4, instant 16 unless it is shared,
-/// checkpoints 16.
+/// A stretch has at least so many flips, unless it is the last.
+const FLIPS_MIN: usize = 512;
+/// What is open throughout a stretch may take so many bytes per flip.
+const BYTES_PER_FLIP: usize = 16;
+
+/// The flips of many items in time order. At most about 40 bytes per edge: flip 4, instant 12 unless it is shared,
+/// stretches 24.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     /// Strictly rising.
     instants: Vec<Millis>,
     /// Where the flips of each instant end; they start where those of the instant before end.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
     /// Items, sorted within an instant, each once.
     flips: Vec<u32>,
     /// One bit per flip: does it open?
     opens: Vec<u64>,
-    /// By `state`, rising; the first is the empty set at state 0. None when there are no flips.
-    checkpoints: Vec<Checkpoint>,
-}
-
-/// The open set once `state` instants have passed.
-#[derive(Debug)]
-struct Checkpoint {
-    state: usize,
-    open: RoaringBitmap,
+    /// At least one, once built.
+    stretches: Vec<Stretch>,
+    /// How many instants have passed when each stretch begins; the first begins at 0.
+    begins: Vec<usize>,
 }
 
 /// An item that is not as it was before.
@@ -51,52 +47,56 @@ pub(super) struct Flipped {
 }
 
 impl Timeline {
-    /// From the windows of items, each named once; items without windows leave no trace. O(edges log edges).
-    pub(super) fn build<'a>(items: impl Iterator<Item = (ItemId, &'a Windows)>) -> Timeline {
-        let items: Vec<(ItemId, &Windows)> = items.collect();
-        let windows = items.iter().map(|(_, windows)| windows.as_slice().len()).sum::<usize>();
+    /// From the windows of items by id, each named once; items without windows leave no trace. O(edges).
+    pub(super) fn build<'a>(items: impl Iterator<Item = (ItemId, &'a Windows)> + Clone) -> Timeline {
+        let windows = items.clone().map(|(_, windows)| windows.as_slice().len()).sum::<usize>();
         let mut edges: Vec<(Millis, u32, bool)> = Vec::with_capacity(2 * windows);
         for (item, windows) in items {
             edges.extend(edges_of(windows.as_slice()).map(|(instant, open)| (instant, item.0, open)));
         }
-        edges.sort_unstable();
+        // Stable, so that items stay sorted within an instant.
+        sort_by_number(&mut edges, &mut Vec::new(), |edge| edge.0.0.abs_diff(i64::MIN));
 
         let mut timeline = Timeline {
-            flips: Vec::with_capacity(edges.len()),
+            flips: edges.iter().map(|edge| edge.1).collect(),
             opens: vec![0; edges.len().div_ceil(64)],
             ..Timeline::default()
         };
-        let mut open = RoaringBitmap::new();
-        let mut checkpointed = 0;
         for run in edges.chunk_by(|a, b| a.0 == b.0) {
-            if timeline.checkpoints.is_empty() {
-                timeline.checkpoints.push(Checkpoint { state: 0, open: RoaringBitmap::new() });
-            }
-            let start = timeline.flips.len();
-            for edge in run {
-                let index = timeline.flips.len();
+            let start = timeline.offset(timeline.instants.len());
+            for (index, edge) in (start..).zip(run) {
                 timeline.opens[index / 64] |= u64::from(edge.2) << (index % 64);
-                timeline.flips.push(edge.1);
             }
             timeline.instants.push(run[0].0);
-            timeline.ends.push(timeline.flips.len());
-            if run.len() as u64 * OPEN_PER_FLIP > open.len() {
-                // Within an instant the items are sorted, each once.
-                open ^= timeline.flips[start..].iter().copied().collect::<RoaringBitmap>();
-            } else {
-                timeline.advance(&mut open, start..timeline.flips.len());
-            }
-
-            let since = timeline.flips.len() - checkpointed;
-            if since >= SPACING_MIN && since * CHECKPOINT_BYTES_PER_FLIP >= open.serialized_size() {
-                timeline.checkpoints.push(Checkpoint { state: timeline.instants.len(), open: open.clone() });
-                checkpointed = timeline.flips.len();
-            }
+            timeline.ends.push((start + run.len()) as u32);
         }
-        timeline.checkpoints.shrink_to_fit();
         timeline.instants.shrink_to_fit();
         timeline.ends.shrink_to_fit();
+        timeline.part();
         timeline
+    }
+
+    /// Cuts time into stretches: as many as needed for all states, from none to all of the instants having passed.
+    fn part(&mut self) {
+        let (mut front, mut begin) = (Front::default(), 0);
+        while begin <= self.instants.len() {
+            // A flip counts from the state after its instant on.
+            let first = begin.saturating_sub(1);
+            let wanted = self.offset(first) + FLIPS_MIN.max(front.size() / BYTES_PER_FLIP);
+            let last = first + self.ends[first..].partition_point(|end| (*end as usize) < wanted);
+            let end = (last + 2).min(begin + INSTANTS_MAX).min(self.instants.len() + 1);
+            let mut flips = Vec::with_capacity(self.offset(end - 1) - self.offset(first));
+            for index in first..end - 1 {
+                let from = (index + 1 - begin) as u16;
+                let range = self.offset(index)..self.offset(index + 1);
+                flips.extend(range.map(|index| Flip { item: self.flips[index], from, opens: self.opens(index) }));
+            }
+            self.stretches.push(front.pass(flips));
+            self.begins.push(begin);
+            begin = end;
+        }
+        self.stretches.shrink_to_fit();
+        self.begins.shrink_to_fit();
     }
 
     /// How many edges it holds after `from`, up to and including `to`.
@@ -104,24 +104,11 @@ impl Timeline {
         self.between(from, to).len()
     }
 
-    /// The open set at `now`: the nearest checkpoint, before or after, and the flips in between.
+    /// The open set at `now`.
     pub(super) fn open_at(&self, now: Millis) -> RoaringBitmap {
         let state = self.state_at(now);
-        let position = self.offset(state);
-        let after = self.checkpoints.partition_point(|checkpoint| checkpoint.state <= state);
-        let nearest = self.checkpoints[after.saturating_sub(1)..]
-            .iter()
-            .take(2)
-            .min_by_key(|checkpoint| self.offset(checkpoint.state).abs_diff(position));
-        let Some(nearest) = nearest else { return RoaringBitmap::new() };
-        let from = self.offset(nearest.state);
-        let mut open = nearest.open.clone();
-        if from <= position {
-            self.advance(&mut open, from..position);
-        } else {
-            self.rewind(&mut open, position..from);
-        }
-        open
+        let index = self.begins.partition_point(|begin| *begin <= state).saturating_sub(1);
+        self.stretches[index].open_at((state - self.begins[index]) as u16)
     }
 
     /// The items that are not at `to` as they were at `from`, sorted; none when `to <= from`.
@@ -132,7 +119,7 @@ impl Timeline {
     /// Instants after `now` with the items that flip then, soonest first.
     pub(super) fn after(&self, now: Millis) -> impl Iterator<Item = (Millis, &[u32])> {
         (self.state_at(now)..self.instants.len())
-            .map(|state| (self.instants[state], &self.flips[self.offset(state)..self.ends[state]]))
+            .map(|state| (self.instants[state], &self.flips[self.offset(state)..self.offset(state + 1)]))
     }
 
     /// How many instants have passed at `now`: an edge counts from its own instant on.
@@ -142,7 +129,7 @@ impl Timeline {
 
     /// How many flips `state` instants have.
     fn offset(&self, state: usize) -> usize {
-        state.checked_sub(1).map_or(0, |last| self.ends[last])
+        state.checked_sub(1).map_or(0, |last| self.ends[last] as usize)
     }
 
     fn between(&self, from: Millis, to: Millis) -> Range<usize> {
@@ -152,28 +139,6 @@ impl Timeline {
 
     fn opens(&self, index: usize) -> bool {
         self.opens[index / 64] >> (index % 64) & 1 == 1
-    }
-
-    /// From the open set before these flips to the one after.
-    fn advance(&self, open: &mut RoaringBitmap, range: Range<usize>) {
-        if range.len() as u64 * OPEN_PER_FLIP > open.len() {
-            *open ^= self.flipped(range).iter().map(|flip| flip.item).collect::<RoaringBitmap>();
-            return;
-        }
-        for index in range {
-            put(open, self.flips[index], self.opens(index));
-        }
-    }
-
-    /// From the open set after these flips to the one before.
-    fn rewind(&self, open: &mut RoaringBitmap, range: Range<usize>) {
-        if range.len() as u64 * OPEN_PER_FLIP > open.len() {
-            self.advance(open, range); // an exclusive or undoes itself
-            return;
-        }
-        for index in range.rev() {
-            put(open, self.flips[index], !self.opens(index));
-        }
     }
 
     /// What is left of these flips once those that undo each other are gone, by item.
@@ -188,14 +153,6 @@ impl Timeline {
             .filter(|run| run.len() % 2 == 1)
             .map(|run| Flipped { item: (run[0] >> 1) as u32, open: run[run.len() / 2] & 1 == 1 })
             .collect()
-    }
-}
-
-fn put(open: &mut RoaringBitmap, item: u32, is_open: bool) {
-    if is_open {
-        open.insert(item);
-    } else {
-        open.remove(item);
     }
 }
 
