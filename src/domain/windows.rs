@@ -60,9 +60,18 @@ pub enum WindowError {
 }
 
 /// The sorted, disjoint windows of one item; empty means always available. Cheap to clone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Windows(Arc<[Window]>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Windows(List);
+
+/// Most items have one window at most: those need nothing on the heap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum List {
+    #[default]
+    None,
+    One(Window),
+    /// Two at least.
+    Many(Arc<[Window]>),
+}
 
 impl Windows {
     /// How many windows one item may have.
@@ -85,33 +94,48 @@ impl Windows {
                 return Err(WindowError::Overlap { first: pair[0], second: pair[1] });
             }
         }
-        Ok(Windows(windows.into()))
+        Ok(Windows::sorted(windows))
+    }
+
+    /// From windows that are sorted and disjoint.
+    fn sorted(windows: Vec<Window>) -> Windows {
+        Windows(match windows[..] {
+            [] => List::None,
+            [window] => List::One(window),
+            _ => List::Many(windows.into()),
+        })
     }
 
     /// The windows in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Window] {
-        &self.0
+        match &self.0 {
+            List::None => &[],
+            List::One(window) => std::slice::from_ref(window),
+            List::Many(windows) => windows,
+        }
     }
 
     /// Without windows an item is always available.
     #[must_use]
     pub fn is_always(&self) -> bool {
-        self.0.is_empty()
+        matches!(self.0, List::None)
     }
 
     /// The window that contains `now`, if any.
     #[must_use]
     pub fn at(&self, now: Millis) -> Option<&Window> {
-        let after = self.0.partition_point(|w| w.start <= now);
-        self.0[..after].last().filter(|w| w.contains(now))
+        let windows = self.as_slice();
+        let after = windows.partition_point(|w| w.start <= now);
+        windows[..after].last().filter(|w| w.contains(now))
     }
 
     /// The last window that is over at `now`.
     #[must_use]
     pub fn last_over(&self, now: Millis) -> Option<&Window> {
-        let begun = self.0.partition_point(|window| window.start <= now);
-        self.0[..begun].iter().rev().find(|window| window.stop.is_some_and(|stop| stop <= now))
+        let windows = self.as_slice();
+        let begun = windows.partition_point(|window| window.start <= now);
+        windows[..begun].iter().rev().find(|window| window.stop.is_some_and(|stop| stop <= now))
     }
 
     /// On air from `now` on, until the next window that was scheduled goes on; `None` when it is on already.
@@ -122,9 +146,9 @@ impl Windows {
         if self.at(now).is_some() {
             return Ok(None);
         }
-        let next = self.0.partition_point(|window| window.start <= now);
-        let mut windows = self.0.to_vec();
-        windows.push(Window { start: now, stop: self.0.get(next).map(|window| window.start) });
+        let mut windows = self.as_slice().to_vec();
+        let next = windows.partition_point(|window| window.start <= now);
+        windows.push(Window { start: now, stop: windows.get(next).map(|window| window.start) });
         Windows::new(windows).map(Some)
     }
 
@@ -135,13 +159,19 @@ impl Windows {
         let open = *self.at(now)?;
         let stop = Some(now.max(open.start.plus(1)));
         let closed = |window: &Window| if *window == open { Window { stop, ..open } } else { *window };
-        Some(Windows(self.0.iter().map(closed).collect()))
+        Some(Windows::sorted(self.as_slice().iter().map(closed).collect()))
     }
 
     /// Available at `now`?
     #[must_use]
     pub fn is_open(&self, now: Millis) -> bool {
         self.is_always() || self.at(now).is_some()
+    }
+}
+
+impl Serialize for Windows {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_slice().serialize(serializer)
     }
 }
 

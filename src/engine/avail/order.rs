@@ -2,7 +2,7 @@
 //!
 //! Invariant: what has equal numbers stays in the order in which it came.
 
-/// Fewer values than this are sorted by comparison: clearing counters would cost more.
+/// Fewer values than this are sorted by comparison, and what is sorted already: clearing counters would cost more.
 const COUNTED_MIN: usize = 256;
 /// With more values than this more digits at a time are worth their counters.
 const WIDE_MIN: usize = 1 << 14;
@@ -10,13 +10,12 @@ const WIDE_MIN: usize = 1 << 14;
 /// Sorts by `number`, lowest first, digit by digit from the lowest (least significant digit radix sort). `spare` is
 /// room to work in, and worth keeping where many lists are sorted.
 pub(super) fn sort_by_number<T: Copy>(values: &mut Vec<T>, spare: &mut Vec<T>, number: impl Fn(&T) -> u64) {
-    let mut numbers = values.iter().map(&number);
-    let Some(first) = numbers.next() else { return };
-    let (low, high) = numbers.fold((first, first), |(low, high), number| (low.min(number), high.max(number)));
-    if values.len() < COUNTED_MIN {
+    if values.len() < COUNTED_MIN || values.is_sorted_by_key(&number) {
         values.sort_by_key(number);
         return;
     }
+    let numbers = values.iter().map(&number);
+    let (low, high) = numbers.fold((u64::MAX, 0), |(low, high), number| (low.min(number), high.max(number)));
     let digit_bits = if values.len() < WIDE_MIN { 8 } else { 11 };
     let mask = (1_u64 << digit_bits) - 1;
     let bits = u64::BITS - (high - low).leading_zeros();

@@ -5,8 +5,7 @@
 //! the same anywhere in the stretch.
 //! Absent on purpose: times (a stretch counts the instants since it began).
 
-use std::io::{self, Read};
-use std::ops::Range;
+use std::io::Read as _;
 
 use roaring::RoaringBitmap;
 
@@ -16,18 +15,22 @@ use super::order::sort_by_number;
 pub(super) const INSTANTS_MAX: usize = u16::MAX as usize;
 /// More ids than this in a part are kept as a bitmap, as [`RoaringBitmap`] does it.
 const SORTED_MAX: usize = 4_096;
-/// Words of a bitmap.
+/// Words and bytes of a bitmap.
 const WORDS: usize = 1_024;
+const WORDS_BYTES: usize = 8 * WORDS;
+/// A bitmap in the portable format without runs begins with this.
+const COOKIE: u32 = 12_346;
+/// Up to so many bytes are copied without a look at how many there are.
+const COPIED: usize = 64;
 
 /// Which ids are open from one instant on until some later one.
 #[derive(Debug, Default)]
 pub(super) struct Stretch {
     /// By key.
     parts: Vec<Part>,
-    /// Steady ids of parts that have few of them, one part after the other.
-    sorted: Vec<u16>,
-    /// The same of parts that have many: [`WORDS`] words each.
-    dense: Vec<u64>,
+    /// Steady ids, one part after the other, as the portable format of Roaring bitmaps has them: lower halves in order, or
+    /// a bitmap where there are more than [`SORTED_MAX`], little-endian both.
+    steady: Vec<u8>,
     /// One part after the other, by id and then by time.
     passing: Vec<Passing>,
 }
@@ -43,7 +46,7 @@ struct Part {
 }
 
 /// Open from the instant `from` of the stretch until the instant `until`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Passing {
     /// Steady ids below it; counts only where these are sorted.
     below: u16,
@@ -92,7 +95,7 @@ impl Front {
     /// The stretch of these flips, which come by time; the front moves to its end.
     pub(super) fn pass(&mut self, mut flips: Vec<Flip>) -> Stretch {
         sort_by_number(&mut flips, &mut self.spare, |flip| u64::from(flip.item));
-        let mut stretch = Stretch::default();
+        let mut stretch = Stretch { steady: Vec::with_capacity(self.size()), ..Stretch::default() };
         let mut before = std::mem::take(&mut self.open).into_iter().peekable();
         let mut runs = flips.chunk_by(|a, b| a.item >> 16 == b.item >> 16).peekable();
         loop {
@@ -107,7 +110,7 @@ impl Front {
         }
         // Stretches are kept: no room to grow.
         stretch.parts.shrink_to_fit();
-        stretch.sorted.shrink_to_fit();
+        stretch.steady.shrink_to_fit();
         stretch.passing.shrink_to_fit();
         stretch
     }
@@ -149,37 +152,46 @@ impl Stretch {
 
     fn push_sorted(&mut self, open: Vec<u16>, flips: &[Flip]) -> (usize, Ids) {
         if flips.is_empty() {
-            self.sorted.extend_from_slice(&open);
+            self.push_steady(&open);
             return (open.len(), Ids::Sorted(open));
         }
-        let begin = self.sorted.len();
+        let mut steady = Vec::with_capacity(open.len() + flips.len());
         let mut after = Vec::with_capacity(open.len() + flips.len());
         let mut rest = &open[..];
         for run in flips.chunk_by(|a, b| a.item == b.item) {
             let id = run[0].item as u16;
             let below = rest.iter().position(|open| *open >= id).unwrap_or(rest.len());
-            self.sorted.extend_from_slice(&rest[..below]);
+            steady.extend_from_slice(&rest[..below]);
             after.extend_from_slice(&rest[..below]);
             rest = &rest[below + usize::from(rest.get(below) == Some(&id))..];
             let (is_open, run) = at_begin(run);
-            let below = self.sorted.len() - begin;
+            let below = steady.len();
             if run.is_empty() && is_open {
-                self.sorted.push(id);
+                steady.push(id);
             }
             if self.pass(id, below as u16, is_open, run) {
                 after.push(id);
             }
         }
-        self.sorted.extend_from_slice(rest);
+        steady.extend_from_slice(rest);
         after.extend_from_slice(rest);
-        let steady = self.sorted.len() - begin;
-        if steady > SORTED_MAX {
+        self.push_steady(&steady);
+        (steady.len(), Ids::from_sorted(after))
+    }
+
+    fn push_steady(&mut self, ids: &[u16]) {
+        if ids.len() <= SORTED_MAX {
+            let begin = self.steady.len();
+            self.steady.resize(begin + 2 * ids.len(), 0);
+            let (pairs, _) = self.steady[begin..].as_chunks_mut::<2>();
+            for (pair, id) in pairs.iter_mut().zip(ids) {
+                *pair = id.to_le_bytes();
+            }
+        } else {
             let mut words = [0; WORDS];
-            put_all(&mut words, &self.sorted[begin..]);
-            self.sorted.truncate(begin);
-            self.dense.extend_from_slice(&words);
+            put_all(&mut words, ids);
+            self.steady.extend(words.iter().flat_map(|word| word.to_le_bytes()));
         }
-        (steady, Ids::from_sorted(after))
     }
 
     fn push_dense(&mut self, mut words: Box<[u64; WORDS]>, count: usize, flips: &[Flip]) -> (usize, Ids) {
@@ -195,7 +207,7 @@ impl Stretch {
         for run in runs().filter(|run| is_steady(run) == run[0].opens) {
             flip(&mut words, run[0].item as u16);
         }
-        self.dense.extend_from_slice(&*words);
+        self.steady.extend(words.iter().flat_map(|word| word.to_le_bytes()));
         let mut after = steady;
         for run in runs().filter(|run| !is_steady(run)) {
             let (id, (is_open, run)) = (run[0].item as u16, at_begin(run));
@@ -227,165 +239,97 @@ impl Stretch {
     }
 
     /// The open set at an instant of the stretch, counted from 0.
+    ///
+    /// It is written down in the portable format, <https://github.com/RoaringBitmap/RoaringFormatSpec>, and read from there: the
+    /// one way to hand over sorted ids in bulk. To insert them one by one takes ten times as long.
     pub(super) fn open_at(&self, instant: u16) -> RoaringBitmap {
-        let mut answer = Answer::new(self, instant);
-        if answer.parts.is_empty() {
-            return RoaringBitmap::new();
+        let (mut keys, mut offsets) = (Vec::new(), Vec::new());
+        let mut ids = Vec::with_capacity(self.steady.len() + 2 * self.passing.len() + COPIED);
+        let (mut steady, mut passing) = (&self.steady[..], &self.passing[..]);
+        let mut chosen: Vec<Passing> = Vec::new();
+        for part in &self.parts {
+            let (own_steady, rest) = steady.split_at(size(part.steady as usize));
+            let (own_passing, others) = passing.split_at(part.passing as usize);
+            (steady, passing) = (rest, others);
+            choose(own_passing, instant, &mut chosen);
+            let count = part.steady as usize + chosen.len();
+            if count > 0 {
+                keys.extend(part.key.to_le_bytes());
+                keys.extend(((count - 1) as u16).to_le_bytes());
+                offsets.push(ids.len());
+                if count <= SORTED_MAX {
+                    write_sorted(own_steady, &chosen, &mut ids);
+                } else {
+                    write_bitmap(own_steady, part.steady as usize, &chosen, &mut ids);
+                }
+            }
         }
-        match RoaringBitmap::deserialize_unchecked_from(&mut answer) {
+        let mut head = Vec::with_capacity(8 + 2 * keys.len());
+        head.extend(COOKIE.to_le_bytes());
+        head.extend((offsets.len() as u32).to_le_bytes());
+        head.extend(&keys);
+        let before = 8 + 2 * keys.len();
+        head.extend(offsets.iter().flat_map(|offset| ((before + offset) as u32).to_le_bytes()));
+        match RoaringBitmap::deserialize_unchecked_from(head.chain(&ids[..])) {
             Ok(open) => open,
-            Err(error) => unreachable!("we write what is read: {error}"),
+            Err(error) => unreachable!("we read what we wrote: {error}"),
         }
     }
 }
 
-/// An open set in the portable format of Roaring bitmaps, <https://github.com/RoaringBitmap/RoaringFormatSpec>, made while it
-/// is read. It is the one way to hand over sorted ids in bulk: to insert them one by one takes ten times as long.
-struct Answer<'a> {
-    stretch: &'a Stretch,
-    /// The ids that pass and are open, one part after the other.
-    chosen: Vec<Chosen>,
-    /// Parts that have any, the next one last.
-    parts: Vec<Full>,
-    /// What can be read next, and how much of it was read.
-    ready: Vec<u8>,
-    read: usize,
-    ids: Vec<u16>,
+/// Bytes of so many ids of a part in the portable format.
+fn size(ids: usize) -> usize {
+    if ids <= SORTED_MAX { 2 * ids } else { WORDS_BYTES }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Chosen {
-    below: u16,
-    id: u16,
-}
-
-/// A part that is not empty.
-#[derive(Clone, Debug)]
-struct Full {
-    key: u16,
-    steady: Steady,
-    chosen: Range<usize>,
-}
-
-/// Where the steady ids are.
-#[derive(Clone, Debug)]
-enum Steady {
-    Sorted(Range<usize>),
-    Dense(Range<usize>, usize),
-}
-
-impl Full {
-    fn len(&self) -> usize {
-        self.chosen.len()
-            + match &self.steady {
-                Steady::Sorted(range) => range.len(),
-                Steady::Dense(_, count) => *count,
-            }
+/// Those that are open, without a branch: half of them may be, and nobody can guess which.
+fn choose(passing: &[Passing], instant: u16, chosen: &mut Vec<Passing>) {
+    chosen.clear();
+    chosen.resize(passing.len(), Passing::default());
+    let mut count = 0;
+    for passing in passing {
+        chosen[count] = *passing;
+        count += usize::from((passing.from <= instant) & (instant < passing.until));
     }
-
-    /// Bytes in the portable format.
-    fn size(&self) -> usize {
-        if self.len() <= SORTED_MAX { 2 * self.len() } else { 8 * WORDS }
-    }
+    chosen.truncate(count);
 }
 
-impl<'a> Answer<'a> {
-    fn new(stretch: &'a Stretch, instant: u16) -> Answer<'a> {
-        let mut chosen = vec![Chosen::default(); stretch.passing.len() + 1];
-        let mut parts = Vec::with_capacity(stretch.parts.len());
-        let (mut sorted, mut dense, mut count) = (0, 0, 0);
-        let mut passing = &stretch.passing[..];
-        for part in &stretch.parts {
-            let steady = part.steady as usize;
-            let steady = if steady <= SORTED_MAX {
-                sorted += steady;
-                Steady::Sorted(sorted - steady..sorted)
-            } else {
-                dense += WORDS;
-                Steady::Dense(dense - WORDS..dense, steady)
-            };
-            let (own, rest) = passing.split_at(part.passing as usize);
-            passing = rest;
-            let begin = count;
-            // Without a branch, since half of them are open and nobody can guess which.
-            for passing in own {
-                chosen[count] = Chosen { below: passing.below, id: passing.id };
-                count += usize::from((passing.from <= instant) & (instant < passing.until));
+/// Sorted ids: what is steady up to the next one that was chosen, this one, and so on.
+fn write_sorted(steady: &[u8], chosen: &[Passing], ids: &mut Vec<u8>) {
+    let mut done = 0;
+    for passing in chosen {
+        let below = 2 * usize::from(passing.below);
+        match steady[done..].first_chunk::<COPIED>() {
+            // Most gaps are short: a copy of known length, of which only so much is kept.
+            Some(next) if below - done <= COPIED => {
+                let end = ids.len() + below - done;
+                ids.extend_from_slice(next);
+                ids.truncate(end);
             }
-            let full = Full { key: part.key, steady, chosen: begin..count };
-            if full.len() > 0 {
-                parts.push(full);
-            }
+            _ => ids.extend_from_slice(&steady[done..below]),
         }
-        let ready = header(&parts);
-        parts.reverse();
-        Answer { stretch, chosen, parts, ready, read: 0, ids: Vec::new() }
+        ids.extend_from_slice(&passing.id.to_le_bytes());
+        done = below;
     }
+    ids.extend_from_slice(&steady[done..]);
+}
 
-    /// Makes the next part ready.
-    fn advance(&mut self) {
-        self.ready.clear();
-        self.read = 0;
-        let Some(part) = self.parts.pop() else { return };
-        let chosen = &self.chosen[part.chosen.clone()];
-        if part.len() <= SORTED_MAX {
-            // Then so are its steady ones.
-            let Steady::Sorted(range) = part.steady else { return };
-            let steady = &self.stretch.sorted[range];
-            self.ids.clear();
-            let mut done = 0;
-            for Chosen { below, id } in chosen {
-                let below = usize::from(*below);
-                self.ids.extend_from_slice(&steady[done..below]);
-                self.ids.push(*id);
-                done = below;
-            }
-            self.ids.extend_from_slice(&steady[done..]);
-            self.ready.extend(self.ids.iter().flat_map(|id| id.to_le_bytes()));
-        } else {
-            let mut words = [0; WORDS];
-            match part.steady {
-                Steady::Sorted(range) => put_all(&mut words, &self.stretch.sorted[range]),
-                Steady::Dense(range, _) => words.copy_from_slice(&self.stretch.dense[range]),
-            }
-            for chosen in chosen {
-                flip(&mut words, chosen.id);
-            }
-            self.ready.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+/// A bitmap, from `count` steady ids and those that were chosen.
+fn write_bitmap(steady: &[u8], count: usize, chosen: &[Passing], ids: &mut Vec<u8>) {
+    let begin = ids.len();
+    let put = |ids: &mut Vec<u8>, id: u16| ids[begin + usize::from(id) / 8] |= 1 << (id % 8);
+    if count > SORTED_MAX {
+        ids.extend_from_slice(steady);
+    } else {
+        ids.resize(begin + WORDS_BYTES, 0);
+        let (pairs, _) = steady.as_chunks::<2>();
+        for id in pairs {
+            put(ids, u16::from_le_bytes(*id));
         }
     }
-}
-
-impl Read for Answer<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.read == self.ready.len() {
-            self.advance();
-        }
-        let ready = &self.ready[self.read..];
-        let count = ready.len().min(out.len());
-        out[..count].copy_from_slice(&ready[..count]);
-        self.read += count;
-        Ok(count)
+    for passing in chosen {
+        put(ids, passing.id);
     }
-}
-
-/// Of a bitmap with these parts.
-fn header(parts: &[Full]) -> Vec<u8> {
-    /// No part is made of runs.
-    const COOKIE: u32 = 12_346;
-    let mut bytes = Vec::with_capacity(8 + 8 * parts.len());
-    bytes.extend(COOKIE.to_le_bytes());
-    bytes.extend((parts.len() as u32).to_le_bytes());
-    for part in parts {
-        bytes.extend(part.key.to_le_bytes());
-        bytes.extend(((part.len() - 1) as u16).to_le_bytes());
-    }
-    let mut offset = (8 + 8 * parts.len()) as u32;
-    for part in parts {
-        bytes.extend(offset.to_le_bytes());
-        offset = offset.wrapping_add(part.size() as u32);
-    }
-    bytes
 }
 
 /// Is an item with these flips open where the stretch begins, and which of them are left then?
@@ -417,4 +361,38 @@ fn ids_of(words: &[u64; WORDS]) -> Vec<u16> {
         }
     }
     ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last instant that a stretch can have is answered like any other; what is open then is open for the next.
+    #[test]
+    fn the_last_instant_counts() {
+        const LAST: u16 = (INSTANTS_MAX - 1) as u16;
+        let mut front = Front::default();
+        let flip = |item, from, opens| Flip { item, from, opens };
+        let stretch = front.pass(vec![
+            flip(7, 0, true),
+            flip(70_000, 3, true),
+            flip(8, LAST - 1, true),
+            flip(7, LAST, false),
+            flip(9, LAST, true),
+        ]);
+        for (instant, open) in [
+            (0, &[7][..]),
+            (2, &[7]),
+            (3, &[7, 70_000]),
+            (LAST - 2, &[7, 70_000]),
+            (LAST - 1, &[7, 8, 70_000]),
+            (LAST, &[8, 9, 70_000]),
+        ] {
+            assert_eq!(stretch.open_at(instant), open.iter().copied().collect(), "{instant}");
+        }
+        let next = front.pass(vec![flip(8, 0, false), flip(70_000, 1, false)]);
+        assert_eq!(next.open_at(0), [9, 70_000].into_iter().collect());
+        assert_eq!(next.open_at(LAST), [9].into_iter().collect());
+        assert_eq!(front.pass(vec![flip(9, 0, false)]).open_at(5), RoaringBitmap::new());
+    }
 }

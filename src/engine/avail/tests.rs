@@ -110,9 +110,9 @@ proptest! {
         check(&clone, &before, &pairs)?;
     }
 
-    /// With enough edges for many checkpoints the answers stay right, before, at and after every edge.
+    /// With enough edges for many stretches the answers stay right, before, at and after every edge.
     #[test]
-    fn checkpoints_change_no_answer(seed in any::<u64>(), steps in 1..400_i64, count in 1_000..4_000_u32) {
+    fn stretches_change_no_answer(seed in any::<u64>(), steps in 1..400_i64, count in 1_000..4_000_u32) {
         let mut state = seed;
         let mut draw = |below: i64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -132,6 +132,35 @@ proptest! {
             prop_assert_eq!(&index.open_at(t1), &first);
             let expected = Changes { opened: &second - &first, closed: &first - &second };
             prop_assert_eq!(index.changes(t1, t2), expected);
+        }
+    }
+
+    /// However many items of a container are open, few, many, or more and fewer in turn, the open set is that of the
+    /// windows, and equals one that was put together item by item.
+    #[test]
+    fn crowded_containers_are_right_too(
+        seed in any::<u64>(),
+        steps in prop_oneof![Just(2..5_i64), Just(20..60)].prop_flat_map(|steps| steps),
+        count in 3_000..9_000_u32,
+        longest in 1..60_i64,
+    ) {
+        let mut state = seed;
+        let mut draw = |below: i64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as i64 % below
+        };
+        let naive: Naive = (0..count)
+            .map(|item| {
+                let first = draw(steps);
+                let second = first + 1 + draw(longest) + draw(3);
+                let stop = (draw(9) > 0).then(|| Millis(second + 1 + draw(longest)));
+                let list = vec![window(first, second.min(first + 1 + draw(longest))), Window { start: Millis(second), stop }];
+                (ItemId(62_000 + item), Windows::new(list).unwrap())
+            })
+            .collect();
+        let index = AvailabilityIndex::build(naive.clone().into_iter());
+        for now in (-1..steps + 3 * longest + 3).step_by(1 + (steps / 20) as usize).map(Millis) {
+            prop_assert_eq!(index.open_at(now), naive_open(&naive, now), "at {}", now.0);
         }
     }
 

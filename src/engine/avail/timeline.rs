@@ -18,7 +18,7 @@ use super::stretch::{Flip, Front, INSTANTS_MAX, Stretch};
 /// A stretch has at least so many flips, unless it is the last.
 const FLIPS_MIN: usize = 512;
 /// What is open throughout a stretch may take so many bytes per flip.
-const BYTES_PER_FLIP: usize = 16;
+const BYTES_PER_FLIP: usize = 32;
 
 /// The flips of many items in time order. At most about 40 bytes per edge: flip 4, instant 12 unless it is shared,
 /// stretches 24.
