@@ -7,8 +7,9 @@ starts each. Makes its own Python environment below target/peers the first time,
     cargo build --release && python3 benches/peers/cluster.py
     python3 benches/peers/cluster.py --rows 200,2000,20000 --seeds 3
 
-Twenty thousand rows take the peers minutes per line. With EDDYLINE_DATA (or ../shared/data) the files there are
-measured too.
+Twenty thousand rows take the peers minutes per line; what is under way is said on the error stream. With EDDYLINE_DATA
+(or ../shared/data) the files there are measured too. The peers' linear algebra gets one thread, unless
+OPENBLAS_NUM_THREADS says otherwise: with two columns more threads only wait for each other.
 """
 
 import argparse
@@ -23,6 +24,8 @@ import time
 HOUSE = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENT = HOUSE / "target" / "peers"
 PACKAGES = ["numpy==2.4.6", "scipy==1.17.1", "scikit-learn==1.9.1", "bayespy==0.6.6"]
+# Before numpy is there.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 STARTS = 15
 COMPONENTS = 10
 
@@ -52,11 +55,18 @@ def main():
     for name, points, truth in datasets(arguments):
         kept = truth >= 0
         cells = [f"{name}", f"{agreement(truth[kept], oracle(points)[kept]):.3f}"]
-        for run in [lambda points: ours(arguments.program, points), *peers.values()]:
+        runs = {"ours": lambda points: ours(arguments.program, points), **peers}
+        for peer, run in runs.items():
+            say(f"{name}: {peer}")
             labels, seconds = run(points)
             groups = len(set(labels[labels >= 0]))
             cells.append(f"{agreement(truth[kept], labels[kept]):.3f}, {groups}, {seconds:.2f}")
         print("| " + " | ".join(cells) + " |", flush=True)
+    say("done")
+
+
+def say(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def enter_environment():

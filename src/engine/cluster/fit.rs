@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::align::{Moved, align};
 use super::kernel::{Table, each_row};
-use super::mixture::{Component, Model, Prior};
+use super::mixture::{Component, Model, Prior, Shares};
 use super::problem::{GAIN_LAST, Problem, STEPS_LAST};
 use super::scaling::Scale;
 use super::search::{Climb, Unsound};
@@ -95,7 +95,7 @@ pub struct Fit {
 
 impl Fit {
     pub(super) fn new(problem: &Problem, mut climb: Climb, starts: usize) -> Result<Fit, Unsound> {
-        let prior = &problem.prior;
+        let prior = &problem.prior.fitted();
         let mut places = places(&problem.all, prior, &climb.model);
         // A component in which nobody is most likely is none that could be shown.
         while let Some(empty) = sizes(&places, climb.model.components.len()).iter().position(|size| *size == 0) {
@@ -203,7 +203,7 @@ impl State {
     }
 
     fn prior(&self, dim: usize) -> Prior {
-        Prior { dim, slots: self.slots, log_noise: self.log_noise, student: self.student }
+        Prior { dim, slots: self.slots, log_noise: self.log_noise, student: self.student, shares: Shares::Fitted }
     }
 
     /// Where the next fit of such rows begins, and what one more step would have gained there.

@@ -1,6 +1,7 @@
 //! The mixture: priors, posteriors, and the lower bound of the evidence.
 //!
-//! Invariant: `Dirichlet(alpha)` over shares, Gaussian-Wishart over means and precisions, and a fixed density for noise.
+//! Invariant: `Dirichlet(alpha)` over shares ([`Shares`] says which alpha), Gaussian-Wishart over means and precisions, and
+//! a fixed density for noise.
 //! The bound is that of Bishop, *Pattern Recognition and Machine Learning*, 2006, section 10.2, with the responsibilities
 //! at their optimum, where it is the sum of `ln sum_k rho_nk` less the divergences of posteriors from priors.
 //! Student's t follows Svensen and Bishop, *Robust Bayesian mixture modelling*, 2005, with two departures: the scale of a
@@ -15,6 +16,8 @@ use super::triangle::{add_outer, at, cholesky, inverse, length_squared, log_dete
 
 /// Concentration of the Dirichlet distribution, per component: so low that a component that explains little vanishes.
 const ALPHA: f64 = 1e-5;
+/// The least and the most that it can be where it is fitted.
+const ALPHA_FITTED: (f64, f64) = (1e-2, 1e4);
 /// Rows that the prior mean counts for.
 const BETA: f64 = 1e-2;
 /// Prior standard deviation of a component, in units of a column's interquartile range.
@@ -31,9 +34,26 @@ pub(super) struct Prior {
     /// `ln` of the noise's density; no noise without.
     pub(super) log_noise: Option<f64>,
     pub(super) student: bool,
+    pub(super) shares: Shares,
+}
+
+/// What is believed of how big components are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shares {
+    /// Most are empty: concentration [`ALPHA`] for every slot. Finds out how many there are.
+    Sparse,
+    /// All are there, and as like each other in size as the rows say: the concentration is the one under which their
+    /// counts are likeliest. With few rows, counts differ by chance more than groups do, and where two groups overlap a
+    /// wrong share moves the border between them. Source: Minka, *Estimating a Dirichlet distribution*, 2000, section 2.
+    Fitted,
 }
 
 impl Prior {
+    /// The same, once it is known how many components there are.
+    pub(super) fn fitted(self) -> Prior {
+        Prior { shares: Shares::Fitted, ..self }
+    }
+
     /// Degrees of freedom of the Wishart: as few as there can be.
     pub(super) fn nu(&self) -> f64 {
         self.dim as f64
@@ -208,31 +228,57 @@ pub(super) struct Model {
 impl Model {
     /// What rows need, and the noise's `ln rho`.
     pub(super) fn densities(&self, prior: &Prior) -> (Vec<Density>, Option<f64>) {
-        let total = digamma(self.alpha_total(prior));
-        let share = |count: f64| digamma(ALPHA + count) - total;
-        let densities =
-            self.components.iter().map(|component| component.density(prior.dim, share(component.count))).collect();
-        let noise = self.noise.zip(prior.log_noise).map(|(count, log_noise)| share(count) + log_noise);
+        let (shares, noise) = self.log_shares(prior);
+        let pairs = self.components.iter().zip(shares);
+        let densities = pairs.map(|(component, share)| component.density(prior.dim, share)).collect();
+        let noise = noise.zip(prior.log_noise).map(|(share, log_noise)| share + log_noise);
         (densities, noise)
     }
 
-    fn alpha_total(&self, prior: &Prior) -> f64 {
-        let counted: f64 = self.components.iter().map(|component| component.count).sum();
-        ALPHA * (prior.slots + usize::from(prior.log_noise.is_some())) as f64 + counted + self.noise.unwrap_or(0.0)
+    fn counts(&self) -> Vec<f64> {
+        self.components.iter().map(|component| component.count).collect()
+    }
+
+    /// Expected logarithms of the shares of components, and of the noise's. Bishop 2006, (10.66).
+    fn log_shares(&self, prior: &Prior) -> (Vec<f64>, Option<f64>) {
+        let counts = self.counts();
+        let rows: f64 = counts.iter().sum();
+        let log_share = |alpha: f64, count: f64, total: f64| digamma(alpha + count) - digamma(total);
+        match prior.shares {
+            Shares::Sparse => {
+                let slots = prior.slots + usize::from(prior.log_noise.is_some());
+                let total = ALPHA * slots as f64 + rows + self.noise.unwrap_or(0.0);
+                let shares = counts.iter().map(|count| log_share(ALPHA, *count, total)).collect();
+                (shares, self.noise.map(|count| log_share(ALPHA, count, total)))
+            }
+            Shares::Fitted => {
+                let (alpha, slots) = (likeliest_alpha(&counts), counts.len() as f64);
+                let among = counts.iter().map(|count| log_share(alpha, *count, alpha * slots + rows));
+                let Some(noise) = self.noise else { return (among.collect(), None) };
+                // First noise or not, as before; then which.
+                let total = ALPHA * (prior.slots + 1) as f64 + rows + noise;
+                let groups = log_share(ALPHA * prior.slots as f64, rows, total);
+                (among.map(|share| groups + share).collect(), Some(log_share(ALPHA, noise, total)))
+            }
+        }
     }
 
     /// Divergence of all posteriors from their priors: what the bound loses.
     pub(super) fn divergence(&self, prior: &Prior) -> f64 {
-        let slots = (prior.slots + usize::from(prior.log_noise.is_some())) as f64;
-        let total = self.alpha_total(prior);
-        let counts = self.components.iter().map(|component| component.count).chain(self.noise);
-        let shares: f64 = counts
-            .map(|count| {
-                let alpha = ALPHA + count;
-                ln_gamma(ALPHA) - ln_gamma(alpha) + count * (digamma(alpha) - digamma(total))
-            })
-            .sum();
-        let shares = shares + ln_gamma(total) - ln_gamma(ALPHA * slots);
+        let mut counts = self.counts();
+        let rows: f64 = counts.iter().sum();
+        let slots = prior.slots as f64;
+        let shares = match prior.shares {
+            Shares::Sparse => {
+                counts.extend(self.noise);
+                divergence_of_shares(&counts, ALPHA, ALPHA * (slots + f64::from(u8::from(prior.log_noise.is_some()))))
+            }
+            Shares::Fitted => {
+                let alpha = likeliest_alpha(&counts);
+                let among = divergence_of_shares(&counts, alpha, alpha * counts.len() as f64);
+                among + self.noise.map_or(0.0, |noise| divergence_from_noise(rows, noise, ALPHA * slots))
+            }
+        };
         shares + self.components.iter().map(|component| component.divergence(prior)).sum::<f64>()
     }
 
@@ -258,6 +304,49 @@ impl Model {
     }
 }
 
+/// Divergence of `Dirichlet(alpha + counts)` from `Dirichlet(alpha)`, whose concentrations sum to `total`; slots without
+/// rows are in `total` alone.
+fn divergence_of_shares(counts: &[f64], alpha: f64, total: f64) -> f64 {
+    let after = total + counts.iter().sum::<f64>();
+    let each = counts
+        .iter()
+        .map(|count| ln_gamma(alpha) - ln_gamma(alpha + count) + count * (digamma(alpha + count) - digamma(after)));
+    each.sum::<f64>() + ln_gamma(after) - ln_gamma(total)
+}
+
+/// The same of noise against everything else, whose concentrations are [`ALPHA`] and `alpha`.
+fn divergence_from_noise(rows: f64, noise: f64, alpha: f64) -> f64 {
+    let (total, after) = (ALPHA + alpha, ALPHA + alpha + rows + noise);
+    let each = |alpha: f64, count: f64| {
+        ln_gamma(alpha) - ln_gamma(alpha + count) + count * (digamma(alpha + count) - digamma(after))
+    };
+    each(alpha, rows) + each(ALPHA, noise) + ln_gamma(after) - ln_gamma(total)
+}
+
+/// The concentration per component under which the counts are likeliest, `prod_k Gamma(alpha + n_k) / Gamma(alpha)` times
+/// `Gamma(K alpha) / Gamma(K alpha + n)`, within limits: counts that are as like each other as chance would have them, or
+/// more, say that there is none too high.
+fn likeliest_alpha(counts: &[f64]) -> f64 {
+    let (mut low, mut high) = ALPHA_FITTED;
+    let (slots, rows) = (counts.len() as f64, counts.iter().sum::<f64>());
+    let slope = |alpha: f64| {
+        let each = counts.iter().map(|count| digamma(alpha + count) - digamma(alpha));
+        each.sum::<f64>() - slots * (digamma(slots * alpha + rows) - digamma(slots * alpha))
+    };
+    if slope(high) >= 0.0 {
+        return high;
+    }
+    for _ in 0..40 {
+        let middle = (low * high).sqrt();
+        if slope(middle) > 0.0 {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
 /// The root of `1 + ln(v/2) - psi(v/2) + mean`, which falls in `v`; Svensen and Bishop 2005, (30).
 fn best_freedom(mean: f64) -> f64 {
     let slope = |freedom: f64| 1.0 + (0.5 * freedom).ln() - digamma(0.5 * freedom) + mean;
@@ -277,4 +366,55 @@ fn best_freedom(mean: f64) -> f64 {
         }
     }
     (low * high).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside the likelihood of the counts, written out, at many concentrations.
+    #[test]
+    fn the_concentration_is_the_likeliest() {
+        for counts in [&[50.0, 30.0, 15.0, 5.0][..], &[90.0, 2.0, 1.0], &[400.0, 350.5, 300.25], &[0.5, 99.5]] {
+            let likelihood = |alpha: f64| {
+                let (slots, rows) = (counts.len() as f64, counts.iter().sum::<f64>());
+                let each: f64 = counts.iter().map(|count| ln_gamma(alpha + count) - ln_gamma(alpha)).sum();
+                each + ln_gamma(slots * alpha) - ln_gamma(slots * alpha + rows)
+            };
+            let best = likelihood(likeliest_alpha(counts));
+            for step in -40..80 {
+                let alpha = 1.1_f64.powi(step);
+                assert!(likelihood(alpha) <= best + 1e-9, "{counts:?}: {alpha} is likelier");
+            }
+        }
+        // As like each other as chance would have them, or alone: nothing speaks for unequal shares.
+        for counts in [&[48.0, 53.0, 51.0, 48.0][..], &[10.0, 10.0], &[7.0]] {
+            assert_eq!(likeliest_alpha(counts), ALPHA_FITTED.1, "{counts:?}");
+        }
+    }
+
+    /// Groups of quite unequal sizes keep them; sizes that differ by chance alone do not count.
+    #[test]
+    fn shares_are_what_the_rows_say() {
+        let prior = Prior { dim: 1, slots: 10, log_noise: Some(-3.0), student: false, shares: Shares::Sparse };
+        let shares = |counts: &[f64], prior: &Prior| -> Vec<f64> {
+            let guess = |count: &f64| Component::guessed(prior, *count, vec![0.0], 1.0);
+            let model = Model { components: counts.iter().filter_map(guess).collect(), noise: Some(10.0) };
+            let (shares, noise) = model.log_shares(prior);
+            shares.into_iter().chain(noise).map(f64::exp).collect()
+        };
+        for (counts, expected) in [
+            (&[45.0, 55.0, 52.0, 48.0][..], &[0.238, 0.238, 0.238, 0.238][..]),
+            (&[120.0, 50.0, 20.0, 10.0], &[0.571, 0.238, 0.095, 0.048]),
+        ] {
+            for (prior, margin) in [(prior.fitted(), 0.015), (prior, 0.03)] {
+                let found = shares(counts, &prior);
+                for (share, expected) in found.iter().zip(expected) {
+                    assert!((share - expected).abs() < margin, "{counts:?}: {found:?}");
+                }
+                // What is noise is not asked how big groups are: 10 rows of 210.
+                assert!((found[counts.len()] - 0.048).abs() < 0.005, "{found:?}");
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::{Fit, State};
 use super::kernel::Table;
-use super::mixture::{Model, Prior};
+use super::mixture::{Model, Prior, Shares};
 use super::scaling::{Scale, log_noise};
 use super::search::{Climb, Unsound, search, settle};
 
@@ -135,25 +135,29 @@ pub struct Problem {
 
 /// What one start came to.
 #[derive(Clone, Debug)]
-pub struct Start(pub(super) Climb);
+pub struct Start {
+    climb: Climb,
+    /// The last fit as it was, where nothing speaks for a change of it.
+    kept: Option<Model>,
+}
 
 impl Start {
     /// The lower bound of the log evidence that it reached.
     #[must_use]
     pub fn lower_bound(&self) -> f64 {
-        self.0.bound
+        self.climb.bound
     }
 
     /// Components that it came to.
     #[must_use]
     pub fn components(&self) -> usize {
-        self.0.model.components.len()
+        self.climb.model.components.len()
     }
 
     /// Passes over all rows that it took.
     #[must_use]
     pub fn steps(&self) -> usize {
-        self.0.steps
+        self.climb.steps
     }
 }
 
@@ -182,6 +186,7 @@ impl Problem {
             slots: settings.components.min(rows),
             log_noise: (rows > 1).then(|| log_noise(&scaled)),
             student,
+            shares: Shares::Sparse,
         };
         let sample = (rows > settings.rows_max).then(|| {
             let mut random = ChaCha8Rng::seed_from_u64(settings.seed ^ SAMPLE);
@@ -208,15 +213,20 @@ impl Problem {
         let table = self.fitted();
         let warm = self.warm.as_ref().filter(|_| index >= self.settings.restarts);
         let Some((warm, gain_left)) = warm else {
-            return search(table, &self.prior, index, self.settings.seed).map(Start);
+            let climb = search(table, &self.prior, index, self.settings.seed)?;
+            return Ok(Start { climb, kept: None });
         };
-        let mut climb = Climb::begin(table, &self.prior, warm.clone())?;
         // Rows that are as they were are left as they are, also where the last fit ran out of steps.
-        climb.climb(table, &self.prior, GAIN_LAST.max(gain_left * (1.0 + 1e-6)), 1)?;
-        if climb.steps > 0 {
+        let gain = Climb::begin(table, &self.prior.fitted(), warm.clone())?.gain_left(table, &self.prior.fitted())?;
+        let kept = (gain < GAIN_LAST.max(gain_left * (1.0 + 1e-6))).then(|| warm.clone());
+        let mut climb = Climb::begin(table, &self.prior, warm.clone())?;
+        if kept.is_none() {
             settle(&mut climb, table, &self.prior, &mut self.settling())?;
+        } else {
+            // Only to be compared with the other starts, which come to rest under this prior.
+            climb.climb(table, &self.prior, GAIN_LAST, STEPS_LAST)?;
         }
-        Ok(Start(climb))
+        Ok(Start { climb, kept })
     }
 
     /// The fit, from all starts in order.
@@ -230,27 +240,34 @@ impl Problem {
         let mut failed = None;
         for start in starts {
             match start {
-                Ok(start) if best.as_ref().is_none_or(|best| start.0.is_better_than(&best.0)) => best = Some(start),
+                Ok(start) if best.as_ref().is_none_or(|best| start.climb.is_better_than(&best.climb)) => {
+                    best = Some(start);
+                }
                 Ok(_) => {}
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
         let Some(best) = best else { return Err(failed.unwrap_or(Unsound::Overflow)) };
-        let climb = match warm {
-            Some(mut warm) if !best.0.is_better_than(&warm.0.promised(GAIN_MOVE)) => {
-                if warm.0.steps > 0 {
-                    warm.0.climb(self.fitted(), &self.prior, GAIN_LAST, STEPS_LAST)?;
-                }
-                warm.0
-            }
-            _ => {
-                let mut climb = best.0;
-                settle(&mut climb, self.fitted(), &self.prior, &mut self.settling())?;
-                climb.climb(self.fitted(), &self.prior, GAIN_LAST, STEPS_LAST)?;
-                climb
+        let (table, fitted) = (self.fitted(), self.prior.fitted());
+        let stays = |warm: &Start| !best.climb.is_better_than(&warm.climb.promised(GAIN_MOVE));
+        let climb = match warm.filter(stays) {
+            Some(Start { kept: Some(model), .. }) => Climb::begin(table, &fitted, model)?,
+            Some(warm) => self.finished(warm.climb)?,
+            None => {
+                let mut climb = best.climb;
+                settle(&mut climb, table, &self.prior, &mut self.settling())?;
+                self.finished(climb)?
             }
         };
         Fit::new(self, climb, count)
+    }
+
+    /// To the top: how many groups there are is settled, so their sizes may be what the rows make of them.
+    fn finished(&self, mut climb: Climb) -> Result<Climb, Unsound> {
+        climb.climb(self.fitted(), &self.prior, GAIN_LAST, STEPS_LAST)?;
+        let mut climb = Climb::begin(self.fitted(), &self.prior.fitted(), climb.model)?;
+        climb.climb(self.fitted(), &self.prior.fitted(), GAIN_LAST, STEPS_LAST)?;
+        Ok(climb)
     }
 
     /// All of it, one start after the other.

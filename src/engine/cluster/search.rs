@@ -481,6 +481,7 @@ fn means_first(table: &Table, prior: &Prior, means: Vec<Vec<f64>>, deviation: f6
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::engine::cluster::mixture::Shares;
     use crate::engine::cluster::scaling::log_noise;
     use proptest::prelude::*;
 
@@ -492,7 +493,7 @@ mod tests {
             .map(|j| (0..70).map(|n| f64::from((n * 31 + j * 17 + n * n * j) % 23) / 10.0 - 1.0).collect())
             .collect();
         let (table, rows) = (Table::new(&columns), 70.0);
-        let prior = Prior { dim: 3, slots: 1, log_noise: None, student: false };
+        let prior = Prior { dim: 3, slots: 1, log_noise: None, student: false, shares: Shares::Sparse };
         let guess = Component::guessed(&prior, rows, vec![0.5; 3], 2.0).unwrap();
         let mut climb = Climb::begin(&table, &prior, Model { components: vec![guess], noise: None }).unwrap();
         climb.climb(&table, &prior, 1e-9, 10).unwrap();
@@ -510,12 +511,14 @@ mod tests {
             rows in prop::collection::vec((-3.0_f64..3.0, prop_oneof![4 => -1.0_f64..1.0, 1 => -40.0_f64..40.0]), 5..300),
             student in any::<bool>(),
             noise in any::<bool>(),
+            shares in prop_oneof![Just(Shares::Sparse), Just(Shares::Fitted)],
             seed in any::<u64>(),
         ) {
             let (x, y): (Vec<f64>, Vec<f64>) = rows.into_iter().unzip();
             let columns = [x, y];
             let table = Table::new(&columns);
-            let prior = Prior { dim: 2, slots: 6.min(table.rows()), log_noise: noise.then(|| log_noise(&columns)), student };
+            let log_noise = noise.then(|| log_noise(&columns));
+            let prior = Prior { dim: 2, slots: 6.min(table.rows()), log_noise, student, shares };
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             let means = random_responsibilities(&table, &prior, &mut random);
             let model = means_first(&table, &prior, means, 0.3).unwrap();
