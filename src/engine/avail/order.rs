@@ -61,7 +61,7 @@ mod tests {
             let mut values: Vec<(u64, usize)> = (0..count)
                 .map(|index| {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    (low.saturating_add(state >> 63 - bits), index)
+                    (low.saturating_add(state >> (63 - bits)), index)
                 })
                 .collect();
             let mut expected = values.clone();
