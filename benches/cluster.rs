@@ -1,46 +1,178 @@
-//! What it costs to find groups of people: 15 starts on the four groups of the tests, and one start alone.
-//! `cargo bench --bench cluster`
+//! What it costs to find groups of people, and how well they are found. `cargo bench --bench cluster`
 //!
-//! Starts are shared by as many threads as there are cores, as the commands do it.
+//! First a table: on many draws of the four groups of the tests, how far agreement with the truth (adjusted Rand index)
+//! stays behind that of who knows the densities (decision 12 has the figures). Then criterion: 15 starts, and one start
+//! alone. Starts are shared by as many threads as there are cores, as the commands do it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::f64::consts::TAU;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use eddyline::actors::solving::solve;
-use eddyline::engine::cluster::{Kind, Problem, Settings};
+use eddyline::engine::cluster::{Kind, Problem, Settings, adjusted_rand_index};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Four groups of people on two metrics, two of them crossing, and 5 % of outliers anywhere around them.
-fn columns(rows: usize) -> Vec<Vec<f64>> {
-    let mut random = ChaCha8Rng::seed_from_u64(7);
-    let mut columns = vec![Vec::new(), Vec::new()];
-    for row in 0..rows + rows / 20 {
-        let mut normal = || {
-            let (radius, angle): (f64, f64) = (1.0 - random.random::<f64>(), random.random());
-            (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
-        };
-        let (u, v) = (normal(), normal());
-        let (x, y) = match row % 4 {
-            _ if row >= rows => (200.0 * (random.random::<f64>() - 0.5), 200.0 * (random.random::<f64>() - 0.5)),
-            0 => (20.0 + 1.41 * u, 20.0 + 0.32 * v),
-            1 => (20.0 + 0.32 * u, 20.0 + 1.41 * v),
-            2 => (25.0 + 1.41 * u, 25.0 - 1.06 * u + 0.94 * v),
-            _ => (16.0 + 0.71 * u, 16.0 + 0.71 * v),
-        };
-        columns[0].push(x);
-        columns[1].push(y);
+/// A share of all rows, and a Gaussian: mean and covariance (xx, xy, yy).
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    share: f64,
+    mean: [f64; 2],
+    covariance: [f64; 3],
+}
+
+/// The first two cross.
+const GROUPS: [Group; 4] = [
+    Group { share: 0.25, mean: [20.0, 20.0], covariance: [2.0, 0.0, 0.1] },
+    Group { share: 0.25, mean: [20.0, 20.0], covariance: [0.1, 0.0, 2.0] },
+    Group { share: 0.25, mean: [25.0, 25.0], covariance: [2.0, -1.5, 2.0] },
+    Group { share: 0.25, mean: [16.0, 16.0], covariance: [0.5, 0.0, 0.5] },
+];
+/// Shares of groups of quite unequal sizes.
+const UNEVEN: [f64; 4] = [0.45, 0.25, 0.2, 0.1];
+
+struct Rows {
+    points: Vec<[f64; 2]>,
+    /// None of an outlier.
+    truth: Vec<Option<usize>>,
+}
+
+impl Rows {
+    /// Rows of the groups by their shares, and then 5 % of outliers anywhere around them if wanted.
+    fn draw(groups: &[Group], rows: usize, outliers: bool, seed: u64) -> Rows {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut drawn = Rows { points: Vec::new(), truth: Vec::new() };
+        for (k, group) in groups.iter().enumerate() {
+            for _ in 0..(group.share * rows as f64).round() as usize {
+                let (radius, angle): (f64, f64) = (1.0 - random.random::<f64>(), random.random());
+                let length = (-2.0 * radius.ln()).sqrt();
+                let (u, v) = (length * (TAU * angle).cos(), length * (TAU * angle).sin());
+                let [xx, xy, yy] = group.covariance;
+                let (a, b) = (xx.sqrt(), xy / xx.sqrt());
+                drawn.points.push([group.mean[0] + a * u, group.mean[1] + b * u + (yy - b * b).sqrt() * v]);
+                drawn.truth.push(Some(k));
+            }
+        }
+        for _ in 0..if outliers { rows / 20 } else { 0 } {
+            drawn.points.push([0, 1].map(|_| 20.0 + random.random_range(-100.0..100.0)));
+            drawn.truth.push(None);
+        }
+        drawn
     }
-    columns
+
+    fn columns(&self) -> Vec<Vec<f64>> {
+        (0..2).map(|j| self.points.iter().map(|point| point[j]).collect()).collect()
+    }
+
+    /// Agreement with the truth, outliers of the truth left out.
+    fn agreement(&self, label: impl Fn(usize) -> Option<usize>) -> f64 {
+        let kept = (0..self.truth.len()).filter(|row| self.truth[*row].is_some());
+        let (found, truth): (Vec<_>, Vec<_>) = kept.map(|row| (label(row), self.truth[row])).unzip();
+        adjusted_rand_index(&found, &truth)
+    }
+
+    fn likeliest(&self, groups: &[Group], row: usize) -> Option<usize> {
+        let shares = groups.iter().map(|group| group.log_density(&self.points[row]));
+        shares.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map(|best| best.0)
+    }
+
+    /// Groups from rows that count for as much in each as `weight(row, group)` says.
+    fn estimated(&self, weight: impl Fn(usize, usize) -> f64) -> Vec<Group> {
+        let estimate = |k: usize| {
+            let sum = |value: &dyn Fn(&[f64; 2]) -> f64| -> f64 {
+                self.points.iter().enumerate().map(|(row, point)| weight(row, k) * value(point)).sum()
+            };
+            let count = sum(&|_| 1.0);
+            let mean = [sum(&|p| p[0]) / count, sum(&|p| p[1]) / count];
+            let product = |i: usize, j: usize| sum(&|p| (p[i] - mean[i]) * (p[j] - mean[j])) / count;
+            let covariance = [product(0, 0), product(0, 1), product(1, 1)];
+            Group { share: count / self.points.len() as f64, mean, covariance }
+        };
+        (0..GROUPS.len()).map(estimate).collect()
+    }
+
+    /// Maximum likelihood, climbed to from the truth; rows without outliers only.
+    fn likelihood(&self, groups: &[Group]) -> Vec<Group> {
+        let mut groups = groups.to_vec();
+        for _ in 0..300 {
+            let shares: Vec<Vec<f64>> = self
+                .points
+                .iter()
+                .map(|point| {
+                    let densities: Vec<f64> = groups.iter().map(|group| group.log_density(point).exp()).collect();
+                    densities.iter().map(|density| density / densities.iter().sum::<f64>()).collect()
+                })
+                .collect();
+            groups = self.estimated(|row, k| shares[row][k]);
+        }
+        groups
+    }
+}
+
+impl Group {
+    /// Of a row of this group, times its share, apart from a constant.
+    fn log_density(&self, point: &[f64; 2]) -> f64 {
+        let [xx, xy, yy] = self.covariance;
+        let (x, y) = (point[0] - self.mean[0], point[1] - self.mean[1]);
+        let determinant = xx * yy - xy * xy;
+        let distance = (yy * x * x - 2.0 * xy * x * y + xx * y * y) / determinant;
+        self.share.ln() - 0.5 * distance - 0.5 * determinant.ln()
+    }
+}
+
+/// Mean loss of agreement against who knows the densities, and the share of draws that lose at most the margin.
+fn report(threads: usize) {
+    eprintln!("loss of agreement against who knows the densities: mean, and share of draws within the margin");
+    let uneven: Vec<Group> = GROUPS.iter().zip(UNEVEN).map(|(group, share)| Group { share, ..*group }).collect();
+    for (name, groups, rows, draws, outliers) in [
+        ("200 rows", &GROUPS[..], 200, 300, false),
+        ("200 rows, 5 % outliers", &GROUPS, 200, 300, true),
+        ("200 rows, shares 9:5:4:2", &uneven, 200, 300, false),
+        ("800 rows", &GROUPS, 800, 200, false),
+        ("800 rows, 5 % outliers", &GROUPS, 800, 200, true),
+        ("2,000 rows", &GROUPS, 2_000, 100, false),
+        ("2,000 rows, 5 % outliers", &GROUPS, 2_000, 100, true),
+    ] {
+        let margin = if outliers { 0.03 } else { 0.02 };
+        let mut losses = vec![Vec::new(); 3];
+        let mut four = 0;
+        for draw in 0..draws {
+            let drawn = Rows::draw(groups, rows, outliers, 1_000 + draw);
+            let oracle = drawn.agreement(|row| drawn.likeliest(groups, row));
+            let fit =
+                solve(&Problem::new(&drawn.columns(), Settings::default(), None).unwrap(), threads, || {}).unwrap();
+            four += usize::from(fit.groups.len() == GROUPS.len());
+            let member = |row: usize| (!fit.members[row].outlier).then(|| fit.members[row].group as usize);
+            losses[0].push(oracle - drawn.agreement(member));
+            if !outliers {
+                let climbed = drawn.likelihood(groups);
+                losses[1].push(oracle - drawn.agreement(|row| drawn.likeliest(&climbed, row)));
+            }
+            let told = drawn.estimated(|row, k| f64::from(u8::from(drawn.truth[row] == Some(k))));
+            losses[2].push(oracle - drawn.agreement(|row| drawn.likeliest(&told, row)));
+        }
+        eprintln!("{name}, {draws} draws, four groups in {four}:");
+        for (who, losses) in
+            ["ours", "maximum likelihood from the truth", "told the truth of each row"].iter().zip(losses)
+        {
+            if !losses.is_empty() {
+                let count = losses.len() as f64;
+                let mean = losses.iter().sum::<f64>() / count;
+                let within = losses.iter().filter(|loss| **loss <= margin).count() as f64 / count;
+                eprintln!("  {who:<34} {mean:>7.4} {:>5.1} %", 100.0 * within);
+            }
+        }
+    }
 }
 
 fn cluster(criterion: &mut Criterion) {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    report(threads);
     let mut group = criterion.benchmark_group("cluster, 15 starts");
     group.sample_size(10);
     for rows in [200, 2_000, 20_000, 100_000] {
-        let columns = columns(rows);
+        let columns = Rows::draw(&GROUPS, rows, true, 7).columns();
         for kind in [Kind::Gaussian, Kind::StudentT] {
             if kind == Kind::StudentT && rows > 2_000 {
                 continue;
@@ -53,7 +185,8 @@ fn cluster(criterion: &mut Criterion) {
         }
     }
     group.finish();
-    let problem = Problem::new(&columns(20_000), Settings::default(), None).unwrap();
+    let columns = Rows::draw(&GROUPS, 20_000, true, 7).columns();
+    let problem = Problem::new(&columns, Settings::default(), None).unwrap();
     criterion.bench_function("cluster, one start, 20000 rows", |bencher| {
         bencher.iter(|| black_box(problem.start(0).unwrap()));
     });

@@ -7,6 +7,50 @@ const COUNTED_MIN: usize = 256;
 /// With more values than this more digits at a time are worth their counters.
 const WIDE_MIN: usize = 1 << 14;
 
+/// All values by `number`, lowest first: parted by the highest digit as they come, then sorted part by part, so that each
+/// part is sorted where it is near, and values exist once.
+pub(super) fn sorted_by_number<T: Copy>(
+    values: impl Iterator<Item = T> + Clone,
+    number: impl Fn(&T) -> u64 + Copy,
+) -> Vec<T> {
+    const PARTS_BITS: u32 = 11;
+    let numbers = values.clone().map(|value| number(&value));
+    let (count, low, high) =
+        numbers.fold((0, u64::MAX, 0), |(count, low, high), number| (count + 1, low.min(number), high.max(number)));
+    let mut spare = Vec::new();
+    let Some(first) = values.clone().next() else { return Vec::new() };
+    if count < WIDE_MIN {
+        let mut sorted: Vec<T> = values.collect();
+        sort_by_number(&mut sorted, &mut spare, number);
+        return sorted;
+    }
+    let shift = (u64::BITS - (high - low).leading_zeros()).saturating_sub(PARTS_BITS);
+    let part = |value: &T| ((number(value) - low) >> shift) as usize;
+    let mut ends = vec![0_usize; 1 << PARTS_BITS];
+    for value in values.clone() {
+        ends[part(&value)] += 1;
+    }
+    let mut before = 0;
+    for end in &mut ends {
+        before += std::mem::replace(end, before);
+    }
+    let mut sorted = vec![first; count];
+    for value in values {
+        let end = &mut ends[part(&value)];
+        sorted[*end] = value;
+        *end += 1;
+    }
+    let (mut begin, mut work) = (0, Vec::new());
+    for end in ends {
+        work.clear();
+        work.extend_from_slice(&sorted[begin..end]);
+        sort_by_number(&mut work, &mut spare, number);
+        sorted[begin..end].copy_from_slice(&work);
+        begin = end;
+    }
+    sorted
+}
+
 /// Sorts by `number`, lowest first, digit by digit from the lowest (least significant digit radix sort). `spare` is
 /// room to work in, and worth keeping where many lists are sorted.
 pub(super) fn sort_by_number<T: Copy>(values: &mut Vec<T>, spare: &mut Vec<T>, number: impl Fn(&T) -> u64) {
@@ -66,6 +110,7 @@ mod tests {
                 .collect();
             let mut expected = values.clone();
             expected.sort_by_key(|value| value.0);
+            prop_assert_eq!(&sorted_by_number(values.iter().copied(), |value| value.0), &expected);
             sort_by_number(&mut values, &mut Vec::new(), |value| value.0);
             prop_assert_eq!(values, expected);
         }

@@ -24,7 +24,7 @@ const COOKIE: u32 = 12_346;
 const COPIED: usize = 64;
 
 /// Which ids are open from one instant on until some later one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Stretch {
     /// By key.
     parts: Vec<Part>,
@@ -71,6 +71,8 @@ pub(super) struct Front {
     /// By key; none is empty.
     open: Vec<(u16, Ids)>,
     spare: Vec<Flip>,
+    /// Room for the next stretch, which is then kept without room to grow.
+    next: Stretch,
 }
 
 /// Lower halves of ids.
@@ -93,9 +95,11 @@ impl Front {
     }
 
     /// The stretch of these flips, which come by time; the front moves to its end.
-    pub(super) fn pass(&mut self, mut flips: Vec<Flip>) -> Stretch {
-        sort_by_number(&mut flips, &mut self.spare, |flip| u64::from(flip.item));
-        let mut stretch = Stretch { steady: Vec::with_capacity(self.size()), ..Stretch::default() };
+    pub(super) fn pass(&mut self, flips: &mut Vec<Flip>) -> Stretch {
+        sort_by_number(flips, &mut self.spare, |flip| u64::from(flip.item));
+        self.next.parts.clear();
+        self.next.steady.clear();
+        self.next.passing.clear();
         let mut before = std::mem::take(&mut self.open).into_iter().peekable();
         let mut runs = flips.chunk_by(|a, b| a.item >> 16 == b.item >> 16).peekable();
         loop {
@@ -103,16 +107,12 @@ impl Front {
             let Some(key) = open.into_iter().chain(flipped).min() else { break };
             let ids = before.next_if(|part| part.0 == key).map_or(Ids::Sorted(Vec::new()), |part| part.1);
             let flips = runs.next_if(|_| flipped == Some(key)).unwrap_or_default();
-            let after = stretch.push(key, ids, flips);
+            let after = self.next.push(key, ids, flips);
             if !after.is_empty() {
                 self.open.push((key, after));
             }
         }
-        // Stretches are kept: no room to grow.
-        stretch.parts.shrink_to_fit();
-        stretch.steady.shrink_to_fit();
-        stretch.passing.shrink_to_fit();
-        stretch
+        self.next.clone()
     }
 }
 
@@ -373,7 +373,7 @@ mod tests {
         const LAST: u16 = (INSTANTS_MAX - 1) as u16;
         let mut front = Front::default();
         let flip = |item, from, opens| Flip { item, from, opens };
-        let stretch = front.pass(vec![
+        let stretch = front.pass(&mut vec![
             flip(7, 0, true),
             flip(70_000, 3, true),
             flip(8, LAST - 1, true),
@@ -390,9 +390,9 @@ mod tests {
         ] {
             assert_eq!(stretch.open_at(instant), open.iter().copied().collect(), "{instant}");
         }
-        let next = front.pass(vec![flip(8, 0, false), flip(70_000, 1, false)]);
+        let next = front.pass(&mut vec![flip(8, 0, false), flip(70_000, 1, false)]);
         assert_eq!(next.open_at(0), [9, 70_000].into_iter().collect());
         assert_eq!(next.open_at(LAST), [9].into_iter().collect());
-        assert_eq!(front.pass(vec![flip(9, 0, false)]).open_at(5), RoaringBitmap::new());
+        assert_eq!(front.pass(&mut vec![flip(9, 0, false)]).open_at(5), RoaringBitmap::new());
     }
 }
