@@ -31,13 +31,13 @@ impl Room {
         sockets.saturating_mul(2).saturating_add(OTHERS + SPARE)
     }
 
-    /// What fits into so many files. Sockets come first; second handles get what is left, since the system itself ends
-    /// peers that vanished or do not read, only later.
+    /// What fits into so many files. Sockets come first, but where there is no room for all of them, every second one has a
+    /// second handle; without one it is the system that ends peers which vanished or do not read, later.
     #[must_use]
     pub fn within(files: usize, sockets_max: usize, workers: usize) -> Room {
         let files = files.saturating_sub(SPARE).max(2);
         let others = OTHERS.min(files / 4).max(1);
-        let sockets = sockets_max.min(files - others);
+        let sockets = sockets_max.min((files - others).div_ceil(3) * 2).min(files - others);
         let handles = sockets.min(files - others - sockets);
         let connections_per_worker = ((files - handles) / workers.max(1)).clamp(1, PER_WORKER.max(sockets));
         Room { sockets, handles, connections_per_worker }
@@ -51,13 +51,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_come_first_and_second_handles_get_what_is_left() {
+    fn sockets_come_first_and_second_handles_get_what_is_left_but_a_third() {
         let rows = [
             (Room::files_for(12_000), 12_000, 12_000, 12_000),
             (20_000, 10_000, 10_000, 8_720),
             (20_000, 12_000, 12_000, 6_720),
-            (20_000, 100_000, 18_720, 0),
-            (1_024, 12_000, 576, 0),
+            (20_000, 100_000, 12_480, 6_240),
+            (1_024, 12_000, 384, 192),
             (0, 12_000, 1, 0),
         ];
         for (files, wanted, sockets, handles) in rows {
