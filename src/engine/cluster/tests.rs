@@ -374,8 +374,8 @@ fn the_shared_groups_are_found() {
         ("users_800_gross.csv", 0.03),
         ("users_2000_clean.csv.gz", 0.02),
         ("users_2000_gross.csv.gz", 0.03),
-        ("users_200_clean.csv", 0.06),
-        ("users_200_gross.csv", 0.06),
+        ("users_200_clean.csv", 0.03),
+        ("users_200_gross.csv", 0.03),
     ] {
         let Some(columns) = shared(file, &["avg_time_pages", "avg_time_pages_a", "cluster"]) else { return };
         let truth = numbers(&columns[2]).into_iter().map(|value| value as i64).collect();
