@@ -22,7 +22,7 @@ pub struct Group {
     pub id: u32,
     /// Rows that are most likely in it, and no outliers.
     pub size: u64,
-    /// Expected share of all rows.
+    /// Share of all rows, each counted by its probability; as it is, not as fitted to be like others.
     pub weight: f64,
     /// `(columns,)`.
     pub mean: Vec<f64>,
