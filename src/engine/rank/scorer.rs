@@ -216,7 +216,7 @@ impl<'a> Scorer<'a> {
         }
         let segment = match slot.visit.checked_sub(1).map(usize::from) {
             Some(rank) => {
-                self.taste.visits.recent()[rank].describe(self.now, rank, opened, &self.clock, &mut out);
+                self.taste.visits.describe(rank, self.now, opened, &self.clock, &mut out);
                 out[at::NOVELTY] = -self.novelty;
                 Segment::Seen
             }
