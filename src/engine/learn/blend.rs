@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::features::{FEATURES, Features, Row, Segment, range};
+use super::features::{FEATURES, Features, Row, Segment, at, range, shares};
 use crate::domain::feeds::Expert;
 use crate::domain::journal::Lesson;
 use crate::engine::settings::Blend as Start;
@@ -219,24 +219,44 @@ pub fn choice(rows: &[Row], chosen: usize, shared: &BlendWeights, own: &Deviatio
             *gradient += error * feature;
         }
     }
-    let alone = Start::alone();
-    let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
-    for expert in Expert::ALL {
-        let (begin, end) = range(expert);
-        let weights = &alone[begin..end];
+    let mut losses = losses_alone(rows, chosen);
+    losses.push(if rows.iter().all(|row| row.features[at::TOWER] == 0.0) {
+        // Nothing was heard, so nothing is missed.
+        blend
+    } else {
+        let deaf = weights.map(|weights| without_tower(&weights));
         for (score, row) in scores.iter_mut().zip(rows) {
-            *score = weights.iter().zip(&row.features[begin..end]).fold(0.0, |sum, (w, x)| sum + w * x);
+            *score = dot(&deaf[row.segment.index()], &row.features);
         }
-        // Of an expert that has nothing to say here the loss is known.
-        let says_nothing = scores.iter().all(|score| *score == scores[0]);
-        losses.push(if says_nothing { (scores.len() as f32).ln() } else { softmax(&mut scores, chosen) });
-    }
-    let deaf = weights.map(|weights| without_tower(&weights));
-    for (score, row) in scores.iter_mut().zip(rows) {
-        *score = dot(&deaf[row.segment.index()], &row.features);
-    }
-    losses.extend([softmax(&mut scores, chosen), blend]);
+        softmax(&mut scores, chosen)
+    });
+    losses.push(blend);
     Lesson { gradient, losses, ..Lesson::default() }
+}
+
+/// What each expert would have lost alone. Has room for the losses of the blend.
+fn losses_alone(rows: &[Row], chosen: usize) -> Vec<f32> {
+    let (n, alone) = (rows.len(), Start::alone());
+    // By expert, by row: all exponentials at once.
+    let mut scores = vec![0.0; n * Expert::ALL.len()];
+    for (at, row) in rows.iter().enumerate() {
+        for (expert, share) in shares(alone, &row.features).into_iter().enumerate() {
+            scores[expert * n + at] = share;
+        }
+    }
+    let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
+    for scores in scores.chunks_exact_mut(n) {
+        let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
+        // Of an expert that has nothing to say here the loss is known.
+        losses.push(if most > least { 0.0 } else { (n as f32).ln() });
+        scores.iter_mut().for_each(|score| *score -= most);
+    }
+    exp_each(&mut scores);
+    for (loss, scores) in losses.iter_mut().zip(scores.chunks_exact(n)).filter(|(loss, _)| **loss == 0.0) {
+        *loss = surprise(scores[chosen] / scores.iter().sum::<f32>());
+    }
+    losses
 }
 
 /// What an opinion teaches: this one was wanted, or was not. Logistic.
@@ -272,7 +292,12 @@ fn softmax(scores: &mut [f32], chosen: usize) -> f32 {
     for score in scores.iter_mut() {
         *score /= sum;
     }
-    (-scores[chosen].max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX)
+    surprise(scores[chosen])
+}
+
+/// Log loss of what had this probability.
+fn surprise(probability: f32) -> f32 {
+    (-probability.max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX)
 }
 
 fn logistic(score: f32) -> f32 {

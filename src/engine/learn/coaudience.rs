@@ -102,6 +102,11 @@ impl CoAudience {
         self.unit = weight;
         let (old, new) = (damped(before), damped(before + 1.0));
         let step = weight * (new - old);
+        // The rows lie all over the memory: asking for all places first, they come together and not one by one.
+        for companion in companions {
+            self.together[item.0 as usize].touch(companion.item.0);
+            self.together[companion.item.0 as usize].touch(item.0);
+        }
         for companion in companions.iter().filter(|companion| companion.item != item) {
             let amount = step * damped(companion.count);
             self.together[item.0 as usize].add(companion.item.0, amount);

@@ -108,6 +108,34 @@ pub const fn range(expert: Expert) -> (usize, usize) {
     }
 }
 
+/// The share of each expert in a score, in the order of `Expert::ALL`.
+pub type Shares = [f32; Expert::ALL.len()];
+
+/// Weighted features, summed by expert.
+#[inline]
+#[must_use]
+pub fn shares(weights: &Features, features: &Features) -> Shares {
+    // Ranges that the compiler knows: this runs for every candidate.
+    macro_rules! share {
+        ($expert:expr) => {{
+            const RANGE: (usize, usize) = range($expert);
+            (RANGE.0..RANGE.1).fold(0.0, |sum, k| sum + weights[k] * features[k])
+        }};
+    }
+    [
+        share!(Expert::Online),
+        share!(Expert::Topic),
+        share!(Expert::Freshness),
+        share!(Expert::Followed),
+        share!(Expert::Popularity),
+        share!(Expert::Repeat),
+        share!(Expert::CoVisit),
+        share!(Expert::CoAudience),
+        share!(Expert::Opening),
+        share!(Expert::Tower),
+    ]
+}
+
 /// Weights differ between what a person has been to and what they have not: the same evidence means another thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Segment {

@@ -24,12 +24,12 @@ use crate::domain::ids::{FeedVersion, ItemId, TopicId, UserId};
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::learn::blend::Deviation;
-use crate::engine::learn::features::{Features, Row, at};
+use crate::engine::learn::features::{Features, Row, Shares, at, shares};
 use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::repeat::Visits;
 use crate::engine::tower::TowerVector;
 use crate::engine::world::{BLOCK, World};
-use scorer::{Scorer, Shares, shares, sum};
+use scorer::{Scorer, sum};
 
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.
 pub const FLAT_SPAN: usize = 500;

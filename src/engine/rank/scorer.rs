@@ -8,7 +8,7 @@ use crate::domain::feeds::Expert;
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::fashions::Fashion;
-use crate::engine::learn::features::{FEATURES, Features, Row, Segment, at, range};
+use crate::engine::learn::features::{FEATURES, Features, Row, Segment, Shares, at, range, shares};
 use crate::engine::learn::repeat::Clock;
 use crate::engine::simd::{dot, dot_rows, weight_max};
 use crate::engine::tower::{Tower, TowerVector};
@@ -19,32 +19,6 @@ use super::{Candidates, ONLINE_MAX, Scored, TOWER_MAX, Taste};
 
 /// "Just opened" fades by half within this.
 const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
-
-/// The share of each expert in a score, in the order of `Expert::ALL`.
-pub type Shares = [f32; Expert::ALL.len()];
-
-/// Weighted features, summed by expert.
-pub fn shares(weights: &Features, features: &Features) -> Shares {
-    // Ranges that the compiler knows: this runs for every candidate.
-    macro_rules! share {
-        ($expert:expr) => {{
-            const RANGE: (usize, usize) = range($expert);
-            (RANGE.0..RANGE.1).fold(0.0, |sum, k| sum + weights[k] * features[k])
-        }};
-    }
-    [
-        share!(Expert::Online),
-        share!(Expert::Topic),
-        share!(Expert::Freshness),
-        share!(Expert::Followed),
-        share!(Expert::Popularity),
-        share!(Expert::Repeat),
-        share!(Expert::CoVisit),
-        share!(Expert::CoAudience),
-        share!(Expert::Opening),
-        share!(Expert::Tower),
-    ]
-}
 
 /// The score: the shares in the order of `Expert::ALL`.
 pub fn sum(shares: Shares) -> f32 {
@@ -216,7 +190,7 @@ impl<'a> Scorer<'a> {
         }
         let segment = match slot.visit.checked_sub(1).map(usize::from) {
             Some(rank) => {
-                self.taste.visits.recent()[rank].describe(self.now, rank, opened, &self.clock, &mut out);
+                self.taste.visits.describe(rank, self.now, opened, &self.clock, &mut out);
                 out[at::NOVELTY] = -self.novelty;
                 Segment::Seen
             }
