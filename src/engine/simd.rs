@@ -96,6 +96,17 @@ pub fn add_product(x: &[f32], matrix: &[f32], out: &mut [f32]) {
     }
 }
 
+/// Takes `by` times the outer product of a vector `(n,)` with itself from a row-major matrix `(n, n)`; one that is
+/// symmetric stays so, bit by bit.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn subtract_outer(x: &[f32], by: f32, matrix: &mut [f32]) {
+    for (row, of_row) in matrix.chunks_exact_mut(x.len().max(1)).zip(x) {
+        for (entry, of_column) in row.iter_mut().zip(x) {
+            *entry -= by * (of_row * of_column);
+        }
+    }
+}
+
 /// Dot products of a vector `(dim,)` within [-1, 1] with all rows of a row-major matrix of codes `(rows, dim)`, `(rows,)`:
 /// the vector in 16 bits, so each term is off by at most 64 parts in [`weight_max`].
 #[must_use]
@@ -312,6 +323,16 @@ mod tests {
             for (output, found) in out.into_iter().enumerate() {
                 let terms = x.iter().enumerate().map(|(input, x)| x * matrix[input * outputs + output]);
                 prop_assert_eq!(found, terms.fold(output as f32, |sum, term| sum + term));
+            }
+        }
+
+        /// Every entry loses its product.
+        #[test]
+        fn outer_products_are_subtracted(x in prop::collection::vec(-10.0f32..10.0, 0..50), by in -2.0f32..2.0) {
+            let mut matrix: Vec<f32> = (0..x.len() * x.len()).map(|n| n as f32).collect();
+            subtract_outer(&x, by, &mut matrix);
+            for (n, found) in matrix.into_iter().enumerate() {
+                prop_assert_eq!(found, n as f32 - by * (x[n / x.len()] * x[n % x.len()]));
             }
         }
 

@@ -2,12 +2,13 @@
 //!
 //! Invariant: what is folded is the gradient that the entry carries, so the fold needs neither the candidates nor the
 //! weights as they were; weights stay finite and within [`WEIGHT_MAX`]. Predicting changes nothing.
-//! Sources: multinomial logit over what was available (McFadden 1974); AdaGrad (Duchi, Hazan & Singer, JMLR 2011);
-//! asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
+//! Sources: multinomial logit over what was available (McFadden 1974), from a stratified sample of it (Manski & McFadden
+//! 1981); second-order steps ([`super::newton`]); asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
 
 use serde::{Deserialize, Serialize};
 
 use super::features::{FEATURES, Features, Row, Segment, at, range, shares};
+use super::newton::Newton;
 use crate::domain::feeds::Expert;
 use crate::domain::journal::Lesson;
 use crate::engine::settings::Blend as Start;
@@ -24,9 +25,6 @@ pub const WEIGHT_MAX: f32 = 20.0;
 
 /// Losses above this count as this much: one surprise decides nothing.
 pub const LOSS_MAX: f32 = 10.0;
-
-/// As if the weights had been taught this much already: the first lessons move them gently.
-const SQUARES_START: f32 = 1e-2;
 
 /// Who is served when the blend loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,33 +154,28 @@ fn parts(lesson: &Lesson) -> Option<(&[f32], f32)> {
 pub struct BlendLearner {
     /// What was learned on top of the configured weights, `(GRADIENT,)`; empty before the first lesson.
     learned: Vec<f32>,
-    /// Sums of squared gradients, alike.
-    squares: Vec<f32>,
+    newton: Newton,
     lessons: u64,
 }
 
 impl BlendLearner {
-    /// One lesson of this weight.
+    /// One lesson of this weight; `step` multiplies Newton's.
     pub fn learn(&mut self, lesson: &Lesson, weight: f32, step: f32) {
         if parts(lesson).is_none() || !lesson.gradient.iter().all(|g| g.is_finite()) {
             return;
         }
-        if self.learned.len() != GRADIENT {
-            (self.learned, self.squares) = (vec![0.0; GRADIENT], vec![SQUARES_START; GRADIENT]);
-        }
-        for ((learned, square), gradient) in self.learned.iter_mut().zip(&mut self.squares).zip(&lesson.gradient) {
-            let gradient = gradient * weight;
-            *square += gradient * gradient;
-            *learned = (*learned - step * gradient / square.sqrt()).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+        self.learned.resize(GRADIENT, 0.0);
+        if let Some(move_by) = self.newton.learn(&lesson.gradient, weight) {
+            for (learned, move_by) in self.learned.iter_mut().zip(move_by) {
+                *learned = (*learned - step * move_by).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+            }
         }
         self.lessons += 1;
     }
 
     /// The weights drifted away from what is true now: learn faster again.
     pub fn loosen(&mut self) {
-        for square in &mut self.squares {
-            *square = (*square * 0.1).max(SQUARES_START);
-        }
+        self.newton.loosen();
     }
 
     /// The weights to publish.
@@ -205,11 +198,19 @@ impl BlendLearner {
     }
 }
 
-/// What a choice teaches: `rows[chosen]` was taken, the others were there. Softmax over all of them.
+/// How many each sampled row stands for, as a natural logarithm, by [`Segment::index`]: zeros where all are compared.
+pub type StandsFor = [f32; 2];
+
+/// What a choice teaches: `rows[chosen]` was taken, the others were there. Softmax over all of them, each counting as many
+/// times as it stands for others that were not drawn.
 #[must_use]
-pub fn choice(rows: &[Row], chosen: usize, shared: &BlendWeights, own: &Deviation) -> Lesson {
+pub fn choice(rows: &[Row], chosen: usize, many: StandsFor, shared: &BlendWeights, own: &Deviation) -> Lesson {
     let weights = [own.added_to(&shared.weights[0]), own.added_to(&shared.weights[1])];
-    let mut scores: Vec<f32> = rows.iter().map(|row| dot(&weights[row.segment.index()], &row.features)).collect();
+    let score_by = |weights: &[Features; 2], row: &Row| {
+        let segment = row.segment.index();
+        dot(&weights[segment], &row.features) + many[segment]
+    };
+    let mut scores: Vec<f32> = rows.iter().map(|row| score_by(&weights, row)).collect();
     let blend = softmax(&mut scores, chosen);
     let mut gradient = vec![0.0; GRADIENT];
     for (n, (row, probability)) in rows.iter().zip(&scores).enumerate() {
@@ -219,14 +220,14 @@ pub fn choice(rows: &[Row], chosen: usize, shared: &BlendWeights, own: &Deviatio
             *gradient += error * feature;
         }
     }
-    let mut losses = losses_alone(rows, chosen);
+    let mut losses = losses_alone(rows, chosen, many);
     losses.push(if rows.iter().all(|row| row.features[at::TOWER] == 0.0) {
         // Nothing was heard, so nothing is missed.
         blend
     } else {
         let deaf = weights.map(|weights| without_tower(&weights));
         for (score, row) in scores.iter_mut().zip(rows) {
-            *score = dot(&deaf[row.segment.index()], &row.features);
+            *score = score_by(&deaf, row);
         }
         softmax(&mut scores, chosen)
     });
@@ -235,7 +236,7 @@ pub fn choice(rows: &[Row], chosen: usize, shared: &BlendWeights, own: &Deviatio
 }
 
 /// What each expert would have lost alone. Has room for the losses of the blend.
-fn losses_alone(rows: &[Row], chosen: usize) -> Vec<f32> {
+fn losses_alone(rows: &[Row], chosen: usize, many: StandsFor) -> Vec<f32> {
     let (n, alone) = (rows.len(), Start::alone());
     // By expert, by row: all exponentials at once.
     let mut scores = vec![0.0; n * Expert::ALL.len()];
@@ -244,12 +245,16 @@ fn losses_alone(rows: &[Row], chosen: usize) -> Vec<f32> {
             scores[expert * n + at] = share;
         }
     }
+    let mut silent: Vec<f32> = rows.iter().map(|row| many[row.segment.index()]).collect();
+    let offsets = silent.clone();
+    let silent = softmax(&mut silent, chosen);
     let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
     for scores in scores.chunks_exact_mut(n) {
-        let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
         // Of an expert that has nothing to say here the loss is known.
-        losses.push(if most > least { 0.0 } else { (n as f32).ln() });
+        let says_nothing = scores.iter().all(|score| *score == scores[0]);
+        losses.push(if says_nothing { silent } else { 0.0 });
+        scores.iter_mut().zip(&offsets).for_each(|(score, offset)| *score += offset);
+        let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         scores.iter_mut().for_each(|score| *score -= most);
     }
     exp_each(&mut scores);
@@ -334,7 +339,7 @@ mod tests {
         let last = |lesson: &Lesson| f64::from(lesson.losses[LOSSES - 1]);
         type Teach<'a> = Box<dyn Fn(&BlendWeights) -> Lesson + 'a>;
         let lessons: [(&str, Teach<'_>); 2] = [
-            ("choice", Box::new(|shared| choice(&rows, 2, shared, &own))),
+            ("choice", Box::new(|shared| choice(&rows, 2, [0.7, 0.2], shared, &own))),
             ("opinion", Box::new(|shared| opinion(&rows[4], true, shared, &own))),
         ];
         for (name, lesson) in lessons {
@@ -361,7 +366,7 @@ mod tests {
         let mut losses = Vec::new();
         for _ in 0..300 {
             let shared = learner.weights(&settings.blend, None);
-            let lesson = choice(&rows(), 5, &shared, &own);
+            let lesson = choice(&rows(), 5, [0.0; 2], &shared, &own);
             losses.push(lesson.losses[LOSSES - 1]);
             learner.learn(&lesson, 1.0, settings.blend_step);
             own.learn(&lesson, 1.0);

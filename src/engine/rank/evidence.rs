@@ -13,6 +13,7 @@ use crate::engine::learn::coaudience::{CompanyTable, NEIGHBOURS_MAX, damped};
 use crate::engine::world::{BLOCK, World};
 
 use super::Taste;
+use super::rhythm::{Beat, beats};
 
 /// How many of the places they go to are asked who else goes there.
 pub const PROFILE_MAX: usize = 32;
@@ -41,6 +42,8 @@ pub struct Slot {
     pub next: f32,
     /// Friends who were there last, fading.
     pub friends: f32,
+    /// What their rhythm says of it.
+    pub beat: Beat,
 }
 
 /// See the module.
@@ -112,6 +115,9 @@ impl Evidence {
         for (place, visit) in visits.iter().enumerate() {
             evidence.fill(visit.item, |slot| slot.visit = place as u16 + 1);
         }
+        beats(taste.history, here(taste), now, |item, beat| {
+            evidence.fill(item, |slot| slot.beat.add(beat));
+        });
         for friend in taste.follows.iter().take(FRIENDS_MAX) {
             if let Some((item, amount)) = world.lately().of(*friend, now) {
                 evidence.fill(item, |slot| slot.friends += amount);
@@ -144,6 +150,11 @@ impl Evidence {
         if let Some(place) = visits.iter().position(|visit| visit.item == item) {
             slot.visit = place as u16 + 1;
         }
+        beats(taste.history, here(taste), now, |other, beat| {
+            if other == item {
+                slot.beat.add(beat);
+            }
+        });
         for friend in taste.follows.iter().take(FRIENDS_MAX) {
             if let Some((_, amount)) = world.lately().of(*friend, now).filter(|(other, _)| *other == item) {
                 slot.friends += amount;
@@ -220,6 +231,11 @@ impl Evidence {
             change(slot);
         }
     }
+}
+
+/// Where the person was last, and when.
+fn here(taste: &Taste<'_>) -> Option<(ItemId, Millis)> {
+    taste.visits.recent().first().map(|visit| (visit.item, visit.last))
 }
 
 /// The places that are asked who else goes there: each with its share of the person's profile, and how many of its

@@ -11,11 +11,13 @@ pub mod diff;
 pub mod explore;
 pub mod gate;
 mod evidence;
+mod rhythm;
 pub mod list;
 mod scorer;
 pub mod stage;
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 use roaring::RoaringBitmap;
 
@@ -28,6 +30,7 @@ use crate::engine::learn::features::{Features, Row, Shares, at, shares};
 use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::repeat::Visits;
 use crate::engine::tower::TowerVector;
+use crate::engine::user::Past;
 use crate::engine::world::{BLOCK, World};
 use scorer::{Scorer, sum};
 
@@ -60,6 +63,8 @@ pub struct Taste<'a> {
     pub hidden: &'a RoaringBitmap,
     /// Where they have been.
     pub visits: &'a Visits,
+    /// Their last interactions, oldest first.
+    pub history: &'a VecDeque<Past>,
     /// Whose items they come back to: `(author, count)`, by author.
     pub authors: Vec<(UserId, f32)>,
     /// How they receive topics, over how everybody does: log-odds, by topic.

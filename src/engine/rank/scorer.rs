@@ -192,6 +192,12 @@ impl<'a> Scorer<'a> {
             Some(rank) => {
                 self.taste.visits.describe(rank, self.now, opened, &self.clock, &mut out);
                 out[at::NOVELTY] = -self.novelty;
+                out[at::AT_THIS_HOUR] = 0.5 * (slot.beat.hour + 0.05).ln();
+                out[at::AT_THIS_WEEKDAY] = 0.5 * (slot.beat.weekday + 0.05).ln();
+                // Most have none of it, and logarithms cost.
+                if slot.beat.next > 0.0 {
+                    out[at::OWN_NEXT] = 0.5 * (1.0 + slot.beat.next / 0.1).ln();
+                }
                 Segment::Seen
             }
             None => {
