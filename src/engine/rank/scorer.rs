@@ -4,7 +4,6 @@
 //! bounded and known; whatever it leaves open is scored exactly.
 //! Absent on purpose: choosing and ordering (the module above).
 
-use crate::domain::feeds::Expert;
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::fashions::Fashion;
