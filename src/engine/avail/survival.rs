@@ -13,6 +13,7 @@
 use crate::domain::ids::ItemId;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::domain::windows::Windows;
+use crate::engine::simd::exp_each_f64;
 
 /// Where the pieces begin, in minutes; the last one has no end.
 pub const CUTS_MINUTES: [f64; PIECES] =
@@ -143,16 +144,20 @@ impl Hazard {
     /// The integral of [`Hazard::survives`] over `more`, in minutes: exact, since it is exponential in each piece.
     #[must_use]
     pub fn rest(&self, z: f64, on: f64) -> f64 {
+        let first = piece(on);
+        // What lasts to the end of each piece that has one; all exponentials at once.
+        let mut lasts = [0.0; PIECES - 1];
+        for (b, lasts) in lasts.iter_mut().enumerate().skip(first) {
+            *lasts = -z * self.rates[b] * (CUTS_MINUTES[b + 1] - CUTS_MINUTES[b].max(on));
+        }
+        exp_each_f64(&mut lasts[first..]);
         let (mut left, mut rest) = (1.0, 0.0);
-        let mut from = on;
-        for b in piece(on)..PIECES {
-            let rate = z * self.rates[b];
-            match CUTS_MINUTES.get(b + 1) {
-                Some(end) => {
-                    let lasts = (-rate * (end - from)).exp();
+        for (b, rate) in self.rates.iter().enumerate().skip(first) {
+            let rate = z * rate;
+            match lasts.get(b) {
+                Some(lasts) => {
                     rest += left * (1.0 - lasts) / rate;
                     left *= lasts;
-                    from = *end;
                     if left < NEGLIGIBLE {
                         break;
                     }
