@@ -144,25 +144,32 @@ impl Hazard {
     /// The integral of [`Hazard::survives`] over `more`, in minutes: exact, since it is exponential in each piece.
     #[must_use]
     pub fn rest(&self, z: f64, on: f64) -> f64 {
-        let first = piece(on);
-        // What lasts to the end of each piece that has one; all exponentials at once.
-        let mut lasts = [0.0; PIECES - 1];
-        for (b, lasts) in lasts.iter_mut().enumerate().skip(first) {
-            *lasts = -z * self.rates[b] * (CUTS_MINUTES[b + 1] - CUTS_MINUTES[b].max(on));
-        }
-        exp_each_f64(&mut lasts[first..]);
+        let mut lasts = self.logs_of_lasting(z, on);
+        exp_each_f64(&mut lasts);
+        self.integral(z, on, &lasts)
+    }
+
+    /// Logarithms of the probability to last to the end of each piece, from its begin or `on`; 0 for those before and for
+    /// the last one, which has none.
+    fn logs_of_lasting(&self, z: f64, on: f64) -> [f64; PIECES] {
+        std::array::from_fn(|b| {
+            let end = CUTS_MINUTES.get(b + 1).map_or(0.0, |end| end - CUTS_MINUTES[b].max(on));
+            -z * self.rates[b] * end.max(0.0)
+        })
+    }
+
+    fn integral(&self, z: f64, on: f64, lasts: &[f64]) -> f64 {
         let (mut left, mut rest) = (1.0, 0.0);
-        for (b, rate) in self.rates.iter().enumerate().skip(first) {
-            let rate = z * rate;
-            match lasts.get(b) {
-                Some(lasts) => {
-                    rest += left * (1.0 - lasts) / rate;
-                    left *= lasts;
-                    if left < NEGLIGIBLE {
-                        break;
-                    }
-                }
-                None => rest += left / rate,
+        for (b, lasts) in lasts.iter().enumerate().skip(piece(on)) {
+            let rate = z * self.rates[b];
+            if b == PIECES - 1 {
+                rest += left / rate;
+                break;
+            }
+            rest += left * (1.0 - lasts) / rate;
+            left *= lasts;
+            if left < NEGLIGIBLE {
+                break;
             }
         }
         rest.min(REST_MAX_MINUTES)
@@ -200,13 +207,22 @@ impl Survival {
         now: Millis,
     ) {
         let hazard = self.hazard();
-        let until = &mut expected.until;
-        until.fill(Millis::MIN);
-        let mut last = 0;
+        let mut live: Vec<(ItemId, f64, f64)> = Vec::with_capacity(open.size_hint().0);
+        let mut lasts: Vec<f64> = Vec::with_capacity(open.size_hint().0 * PIECES);
         for (item, windows) in open {
             let Some(window) = windows.at(now).filter(|window| window.stop.is_none()) else { continue };
             let on = now.since(window.start) as f64 / MINUTE_MS as f64;
-            let rest_ms = self.rest(item, &hazard, on) * MINUTE_MS as f64;
+            let z = self.frailty(item, &hazard, on);
+            lasts.extend(hazard.logs_of_lasting(z, on));
+            live.push((item, z, on));
+        }
+        // All exponentials at once.
+        exp_each_f64(&mut lasts);
+        let until = &mut expected.until;
+        until.fill(Millis::MIN);
+        let mut last = 0;
+        for ((item, z, on), lasts) in live.into_iter().zip(lasts.chunks_exact(PIECES)) {
+            let rest_ms = hazard.integral(z, on, lasts) * MINUTE_MS as f64;
             let index = item.0 as usize;
             if until.len() <= index {
                 until.resize(index + 1, Millis::MIN);

@@ -129,19 +129,18 @@ impl<'a> Scorer<'a> {
         online.clamp(-ONLINE_MAX, ONLINE_MAX)
     }
 
-    /// What the blend weighs of an item; all zeros for one that this world does not know.
-    pub fn row(&self, id: ItemId) -> Row {
+    /// What the blend weighs of an item, into `out`, which is all zeros and stays so for one that this world does not know.
+    pub fn describe(&self, id: ItemId, out: &mut Row) {
         let (index, row) = (id.0 as usize / BLOCK, id.0 as usize % BLOCK);
         let Some(block) = self.world.blocks().get(index).filter(|block| row < block.items().len()) else {
-            return Row { features: [0.0; FEATURES], segment: Segment::New };
+            return;
         };
         let columns = block.columns();
         let online = self.taste.weights.map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns, row));
-        self.with_online(id, columns, row, online)
+        out.segment = self.with_online(id, columns, row, online, &mut out.features);
     }
 
-    fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32) -> Row {
-        let mut out = [0.0; FEATURES];
+    fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32, out: &mut Features) -> Segment {
         let topic = columns.topic[row];
         out[at::ONLINE] = online;
         out[at::TOPIC] = if columns.more_topics[row] { self.topic_weight(id) } else { self.weight_of(topic) };
@@ -153,7 +152,7 @@ impl<'a> Scorer<'a> {
             out[at::FOLLOWED] = f32::from(u8::from(self.is_followed(author)));
             out[at::AUTHOR_VISITS] = 0.5 * look_up(&self.taste.authors, UserId(author)).ln_1p();
         }
-        self.world.popularity().describe(id, &mut out);
+        self.world.popularity().describe(id, out);
         if let Some(fashion) = self.fashion {
             out[at::POPULARITY_CLUSTER] = fashion.popularity(id, out[at::POPULARITY_1D]);
         }
@@ -190,7 +189,7 @@ impl<'a> Scorer<'a> {
         }
         let segment = match slot.visit.checked_sub(1).map(usize::from) {
             Some(rank) => {
-                self.taste.visits.describe(rank, self.now, opened, &self.clock, &mut out);
+                self.taste.visits.describe(rank, self.now, opened, &self.clock, out);
                 out[at::NOVELTY] = -self.novelty;
                 Segment::Seen
             }
@@ -203,12 +202,13 @@ impl<'a> Scorer<'a> {
             let (begin, end) = range(*expert);
             out[begin..end].fill(0.0);
         }
-        Row { features: out, segment }
+        segment
     }
 
     /// The shares of the experts in an item's score.
     pub fn shares(&self, item: ItemId) -> Shares {
-        let row = self.row(item);
+        let mut row = Row::NOTHING;
+        self.describe(item, &mut row);
         shares(&self.weights[row.segment.index()], &row.features)
     }
 
@@ -292,8 +292,9 @@ impl<'a> Scorer<'a> {
                     None => 0.0,
                 };
                 let id = start + row;
-                let row = self.with_online(ItemId(id), columns, at, online);
-                rough.push((dot(&self.weights[row.segment.index()], &row.features), id));
+                let mut features = [0.0; FEATURES];
+                let segment = self.with_online(ItemId(id), columns, at, online, &mut features);
+                rough.push((dot(&self.weights[segment.index()], &features), id));
             }
         }
         (rough, error * self.weights.iter().fold(0.0_f32, |most, weights| most.max(weights[at::ONLINE].abs())))
