@@ -37,10 +37,10 @@ const NEGLIGIBLE: f64 = 1e-9;
 /// Nothing is expected to last longer than this from now on.
 const REST_MAX_MINUTES: f64 = 30.0 * 24.0 * 60.0;
 
-/// Ends, and minutes spent, per piece.
+/// Ends, and minutes spent per piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Lives {
-    ends: [f32; PIECES],
+    ends: f32,
     minutes: [f32; PIECES],
 }
 
@@ -57,6 +57,8 @@ pub struct Survival {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hazard {
     rates: [f64; PIECES],
+    /// One over each rate.
+    means: [f64; PIECES],
     cumulative: [f64; PIECES],
 }
 
@@ -76,7 +78,7 @@ impl Survival {
             own.minutes[b] += spent as f32;
         }
         self.ends[end] += 1.0;
-        own.ends[end] += 1.0;
+        own.ends += 1.0;
     }
 
     /// All windows of an item that are over at `now`.
@@ -104,7 +106,7 @@ impl Survival {
         for b in 1..PIECES {
             cumulative[b] = cumulative[b - 1] + rates[b - 1] * (CUTS_MINUTES[b] - CUTS_MINUTES[b - 1]);
         }
-        Hazard { rates, cumulative }
+        Hazard { rates, means: rates.map(|rate| 1.0 / rate), cumulative }
     }
 
     /// `z`: by how much more readily than others this item ends, when it has been on for so many minutes by now.
@@ -112,10 +114,15 @@ impl Survival {
     pub fn frailty(&self, item: ItemId, hazard: &Hazard, on: f64) -> f64 {
         let (mut ends, mut expected) = (0.0, 0.0);
         if let Some(Some(own)) = self.items.get(item.0 as usize) {
-            for b in 0..PIECES {
-                ends += f64::from(own.ends[b]);
-                expected += hazard.rates[b] * f64::from(own.minutes[b]);
+            ends = f64::from(own.ends);
+            // Four sums at a time, which do not wait for each other.
+            let mut sums = [0.0; 4];
+            for (rates, minutes) in hazard.rates.chunks_exact(4).zip(own.minutes.chunks_exact(4)) {
+                for lane in 0..4 {
+                    sums[lane] += rates[lane] * f64::from(minutes[lane]);
+                }
             }
+            expected = (sums[0] + sums[1]) + (sums[2] + sums[3]);
         }
         (SHRINKAGE + ends) / (SHRINKAGE + expected + hazard.until(on))
     }
@@ -160,18 +167,15 @@ impl Hazard {
 
     fn integral(&self, z: f64, on: f64, lasts: &[f64]) -> f64 {
         let (mut left, mut rest) = (1.0, 0.0);
-        for (b, lasts) in lasts.iter().enumerate().skip(piece(on)) {
-            let rate = z * self.rates[b];
-            if b == PIECES - 1 {
-                rest += left / rate;
-                break;
-            }
-            rest += left * (1.0 - lasts) / rate;
+        for (lasts, mean) in lasts.iter().zip(&self.means).take(PIECES - 1).skip(piece(on)) {
+            rest += left * (1.0 - lasts) * mean;
             left *= lasts;
             if left < NEGLIGIBLE {
                 break;
             }
         }
+        rest += left * self.means[PIECES - 1];
+        let rest = rest / z;
         rest.min(REST_MAX_MINUTES)
     }
 }
