@@ -30,17 +30,15 @@ pub fn exp_each(numbers: &mut [f32]) {
 /// below one part in ten million. No branch, so that a compiler makes vectors of it.
 #[inline(always)]
 fn exp_of(x: f32) -> f32 {
-    /// Adding it rounds to an integer.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.clamp(-87.0, 88.0);
-    let n = x * std::f32::consts::LOG2_E + ROUND - ROUND;
-    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
+    let rounded = x.clamp(-87.0, 88.0) * std::f32::consts::LOG2_E + ROUNDER;
+    let n = rounded - ROUNDER;
+    let r = x.clamp(-87.0, 88.0) - n * LN_2_HIGH - n * LN_2_LOW;
     let mut sum = 1.0 / 5_040.0;
     for term in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         sum = sum * r + term;
     }
-    // Within -126..=127 by the bounds of x.
-    sum * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    // The integer stands in the lowest bits of what it was rounded by, within -126..=127 by the bounds of x.
+    sum * f32::from_bits(rounded.to_bits().wrapping_add(127) << 23)
 }
 
 /// `e^x` of each number, in place: off by at most 1 part in a thousand million million; below -708 it is that of -708, above
@@ -221,12 +219,16 @@ fn dot_lanes(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0_f32; LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    if a_blocks.is_empty() {
+        // The lanes would sum up to nothing.
+        return 0.0 + rest;
+    }
     for (a, b) in a_blocks.iter().zip(b_blocks) {
         for lane in 0..LANES {
             sums[lane] += a[lane] * b[lane];
         }
     }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
     fold_lanes(&sums) + rest
 }
 

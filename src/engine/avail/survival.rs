@@ -31,9 +31,6 @@ const PRIOR_MINUTES: f64 = 120.0;
 /// `nu`: how many windows of its own weigh as much as everybody's.
 pub const SHRINKAGE: f64 = 4.0;
 
-/// What survives this seldom adds next to nothing to what is expected.
-const NEGLIGIBLE: f64 = 1e-9;
-
 /// Nothing is expected to last longer than this from now on.
 const REST_MAX_MINUTES: f64 = 30.0 * 24.0 * 60.0;
 
@@ -153,26 +150,27 @@ impl Hazard {
     pub fn rest(&self, z: f64, on: f64) -> f64 {
         let mut lasts = self.logs_of_lasting(z, on);
         exp_each_f64(&mut lasts);
-        self.integral(z, on, &lasts)
+        self.integral(z, &lasts)
     }
 
     /// Logarithms of the probability to last to the end of each piece, from its begin or `on`; 0 for those before and for
     /// the last one, which has none.
     fn logs_of_lasting(&self, z: f64, on: f64) -> [f64; PIECES] {
-        std::array::from_fn(|b| {
-            let end = CUTS_MINUTES.get(b + 1).map_or(0.0, |end| end - CUTS_MINUTES[b].max(on));
-            -z * self.rates[b] * end.max(0.0)
-        })
+        let mut logs = [0.0; PIECES];
+        for (b, log) in logs.iter_mut().take(PIECES - 1).enumerate() {
+            let (begin, end) = (CUTS_MINUTES[b], CUTS_MINUTES[b + 1]);
+            let spent = end - if on > begin { on } else { begin };
+            *log = -z * self.rates[b] * if spent > 0.0 { spent } else { 0.0 };
+        }
+        logs
     }
 
-    fn integral(&self, z: f64, on: f64, lasts: &[f64]) -> f64 {
+    fn integral(&self, z: f64, lasts: &[f64]) -> f64 {
         let (mut left, mut rest) = (1.0, 0.0);
-        for (lasts, mean) in lasts.iter().zip(&self.means).take(PIECES - 1).skip(piece(on)) {
+        // Pieces that are over last for certain, and add nothing.
+        for (lasts, mean) in lasts.iter().zip(&self.means).take(PIECES - 1) {
             rest += left * (1.0 - lasts) * mean;
             left *= lasts;
-            if left < NEGLIGIBLE {
-                break;
-            }
         }
         rest += left * self.means[PIECES - 1];
         let rest = rest / z;
@@ -211,22 +209,22 @@ impl Survival {
         now: Millis,
     ) {
         let hazard = self.hazard();
-        let mut live: Vec<(ItemId, f64, f64)> = Vec::with_capacity(open.size_hint().0);
+        let mut live: Vec<(ItemId, f64)> = Vec::with_capacity(open.size_hint().0);
         let mut lasts: Vec<f64> = Vec::with_capacity(open.size_hint().0 * PIECES);
         for (item, windows) in open {
             let Some(window) = windows.at(now).filter(|window| window.stop.is_none()) else { continue };
             let on = now.since(window.start) as f64 / MINUTE_MS as f64;
             let z = self.frailty(item, &hazard, on);
             lasts.extend(hazard.logs_of_lasting(z, on));
-            live.push((item, z, on));
+            live.push((item, z));
         }
         // All exponentials at once.
         exp_each_f64(&mut lasts);
         let until = &mut expected.until;
         until.fill(Millis::MIN);
         let mut last = 0;
-        for ((item, z, on), lasts) in live.into_iter().zip(lasts.chunks_exact(PIECES)) {
-            let rest_ms = hazard.integral(z, on, lasts) * MINUTE_MS as f64;
+        for ((item, z), lasts) in live.into_iter().zip(lasts.chunks_exact(PIECES)) {
+            let rest_ms = hazard.integral(z, lasts) * MINUTE_MS as f64;
             let index = item.0 as usize;
             if until.len() <= index {
                 until.resize(index + 1, Millis::MIN);

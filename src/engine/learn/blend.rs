@@ -19,6 +19,14 @@ pub const GRADIENT: usize = 2 * FEATURES + 1;
 /// Numbers in a list of losses: every expert alone, the blend without the two-tower model, the blend.
 pub const LOSSES: usize = Expert::ALL.len() + 2;
 
+/// Places of the last two of them.
+const DEAF: usize = LOSSES - 2;
+const BLEND: usize = LOSSES - 1;
+
+/// Room for all of them side by side: a whole vector.
+const LANES: usize = 16;
+const _: () = assert!(LOSSES <= LANES);
+
 /// No weight goes beyond.
 pub const WEIGHT_MAX: f32 = 20.0;
 
@@ -43,7 +51,7 @@ impl Leader {
     pub fn at(place: usize) -> Option<Leader> {
         match Expert::ALL.get(place) {
             Some(expert) => Some(Leader::Expert(*expert)),
-            None => (place == LOSSES - 2).then_some(Leader::WithoutTower),
+            None => (place == DEAF).then_some(Leader::WithoutTower),
         }
     }
 
@@ -209,54 +217,27 @@ impl BlendLearner {
 #[must_use]
 pub fn choice(rows: &[Row], chosen: usize, shared: &BlendWeights, own: &Deviation) -> Lesson {
     let weights = [own.added_to(&shared.weights[0]), own.added_to(&shared.weights[1])];
-    let mut scores: Vec<f32> = rows.iter().map(|row| dot(&weights[row.segment.index()], &row.features)).collect();
-    let blend = softmax(&mut scores, chosen);
+    let deaf = weights.map(|weights| without_tower(&weights));
+    // Who heard nothing of a two-tower model misses nothing without it.
+    let hears = rows.iter().any(|row| row.features[at::TOWER] != 0.0);
+    let score = |row: &Row| {
+        let mut scores = [0.0; LANES];
+        scores[..Expert::ALL.len()].copy_from_slice(&shares(Start::alone(), &row.features));
+        scores[BLEND] = dot(&weights[row.segment.index()], &row.features);
+        scores[DEAF] = if hears { dot(&deaf[row.segment.index()], &row.features) } else { scores[BLEND] };
+        scores
+    };
+    let mut scores: Vec<[f32; LANES]> = rows.iter().map(score).collect();
+    let losses = softmax(&mut scores, chosen);
     let mut gradient = vec![0.0; GRADIENT];
-    for (n, (row, probability)) in rows.iter().zip(&scores).enumerate() {
-        let error = probability - f32::from(u8::from(n == chosen));
+    for (n, (row, probabilities)) in rows.iter().zip(&scores).enumerate() {
+        let error = probabilities[BLEND] - f32::from(u8::from(n == chosen));
         let begin = row.segment.index() * FEATURES;
         for (gradient, feature) in gradient[begin..begin + FEATURES].iter_mut().zip(&row.features) {
             *gradient += error * feature;
         }
     }
-    let mut losses = losses_alone(rows, chosen);
-    losses.push(if rows.iter().all(|row| row.features[at::TOWER] == 0.0) {
-        // Nothing was heard, so nothing is missed.
-        blend
-    } else {
-        let deaf = weights.map(|weights| without_tower(&weights));
-        for (score, row) in scores.iter_mut().zip(rows) {
-            *score = dot(&deaf[row.segment.index()], &row.features);
-        }
-        softmax(&mut scores, chosen)
-    });
-    losses.push(blend);
-    Lesson { gradient, losses, ..Lesson::default() }
-}
-
-/// What each expert would have lost alone. Has room for the losses of the blend.
-fn losses_alone(rows: &[Row], chosen: usize) -> Vec<f32> {
-    let (n, alone) = (rows.len(), Start::alone());
-    // By expert, by row: all exponentials at once.
-    let mut scores = vec![0.0; n * Expert::ALL.len()];
-    for (at, row) in rows.iter().enumerate() {
-        for (expert, share) in shares(alone, &row.features).into_iter().enumerate() {
-            scores[expert * n + at] = share;
-        }
-    }
-    let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
-    for scores in scores.chunks_exact_mut(n) {
-        let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
-        // Of an expert that has nothing to say here the loss is known.
-        losses.push(if most > least { 0.0 } else { (n as f32).ln() });
-        scores.iter_mut().for_each(|score| *score -= most);
-    }
-    exp_each(&mut scores);
-    for (loss, scores) in losses.iter_mut().zip(scores.chunks_exact(n)).filter(|(loss, _)| **loss == 0.0) {
-        *loss = surprise(scores[chosen] / scores.iter().sum::<f32>());
-    }
-    losses
+    Lesson { gradient, losses: losses[..LOSSES].to_vec(), ..Lesson::default() }
 }
 
 /// What an opinion teaches: this one was wanted, or was not. Logistic.
@@ -283,21 +264,40 @@ pub fn opinion(row: &Row, positive: bool, shared: &BlendWeights, own: &Deviation
     Lesson { gradient, losses, ..Lesson::default() }
 }
 
-/// Turns scores into probabilities; gives the log loss of the chosen one, at most [`LOSS_MAX`].
-fn softmax(scores: &mut [f32], chosen: usize) -> f32 {
-    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|score| *score -= most);
-    exp_each(scores);
-    let sum: f32 = scores.iter().sum();
-    for score in scores.iter_mut() {
-        *score /= sum;
+/// Turns the scores of each lane into probabilities; gives the log losses of the chosen one, each at most [`LOSS_MAX`].
+/// Lane by lane nothing waits for anything else, so that a compiler makes vectors of them.
+fn softmax(scores: &mut [[f32; LANES]], chosen: usize) -> [f32; LANES] {
+    let mut most = [f32::NEG_INFINITY; LANES];
+    let mut least = [f32::INFINITY; LANES];
+    for scores in scores.iter() {
+        for lane in 0..LANES {
+            most[lane] = if scores[lane] > most[lane] { scores[lane] } else { most[lane] };
+            least[lane] = if scores[lane] < least[lane] { scores[lane] } else { least[lane] };
+        }
     }
-    surprise(scores[chosen])
-}
-
-/// Log loss of what had this probability.
-fn surprise(probability: f32) -> f32 {
-    (-probability.max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX)
+    for scores in scores.iter_mut() {
+        for lane in 0..LANES {
+            scores[lane] -= most[lane];
+        }
+    }
+    exp_each(scores.as_flattened_mut());
+    let mut sums = [0.0; LANES];
+    for scores in scores.iter() {
+        for lane in 0..LANES {
+            sums[lane] += scores[lane];
+        }
+    }
+    for scores in scores.iter_mut() {
+        for lane in 0..LANES {
+            scores[lane] /= sums[lane];
+        }
+    }
+    let chance = (scores.len() as f32).ln();
+    std::array::from_fn(|lane| match most[lane] == least[lane] {
+        // Of an expert that has nothing to say here the loss is known.
+        true => chance,
+        false => (-scores[chosen][lane].max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX),
+    })
 }
 
 fn logistic(score: f32) -> f32 {
