@@ -264,7 +264,7 @@ pub fn opinion(row: &Row, positive: bool, shared: &BlendWeights, own: &Deviation
     Lesson { gradient, losses, ..Lesson::default() }
 }
 
-/// Turns the scores of each lane into probabilities; gives the log losses of the chosen one, each at most [`LOSS_MAX`].
+/// Turns the scores of the blend into probabilities; gives the log losses of the chosen one by lane, at most [`LOSS_MAX`].
 /// Lane by lane nothing waits for anything else, so that a compiler makes vectors of them.
 fn softmax(scores: &mut [[f32; LANES]], chosen: usize) -> [f32; LANES] {
     let mut most = [f32::NEG_INFINITY; LANES];
@@ -287,16 +287,15 @@ fn softmax(scores: &mut [[f32; LANES]], chosen: usize) -> [f32; LANES] {
             sums[lane] += scores[lane];
         }
     }
+    let taken = scores[chosen];
     for scores in scores.iter_mut() {
-        for lane in 0..LANES {
-            scores[lane] /= sums[lane];
-        }
+        scores[BLEND] /= sums[BLEND];
     }
     let chance = (scores.len() as f32).ln();
     std::array::from_fn(|lane| match most[lane] == least[lane] {
         // Of an expert that has nothing to say here the loss is known.
         true => chance,
-        false => (-scores[chosen][lane].max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX),
+        false => (-(taken[lane] / sums[lane]).max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX),
     })
 }
 

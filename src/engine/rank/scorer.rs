@@ -4,6 +4,8 @@
 //! bounded and known; whatever it leaves open is scored exactly.
 //! Absent on purpose: choosing and ordering (the module above).
 
+use std::cell::Cell;
+
 use crate::domain::feeds::Expert;
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::time::{MINUTE_MS, Millis};
@@ -36,6 +38,8 @@ pub struct Scorer<'a> {
     topic_weights: Vec<f32>,
     /// `w . m` by main topic; 0 where the topic has no centre.
     centre_dots: Vec<f32>,
+    /// The last one that was asked for and does not stand there: a few items are often about the same.
+    last_dot: Cell<Option<(TopicId, f32)>>,
     freshness_half: f32,
     novelty: f32,
     session_depth: f32,
@@ -67,6 +71,7 @@ impl<'a> Scorer<'a> {
             evidence,
             topic_weights: Vec::new(),
             centre_dots: Vec::new(),
+            last_dot: Cell::new(None),
             freshness_half: world.settings().freshness_half_ms as f32,
             novelty: taste.visits.novelty(),
             tower: world.tower().map(AsRef::as_ref).zip(taste.tower.as_ref()),
@@ -96,8 +101,13 @@ impl<'a> Scorer<'a> {
         if let Some(dot) = self.centre_dots.get(topic.0 as usize) {
             return *dot;
         }
+        if let Some((_, dot)) = self.last_dot.get().filter(|(last, _)| *last == topic) {
+            return dot;
+        }
         let centre = self.world.centre_of(topic);
-        self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0)
+        let dot = self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0);
+        self.last_dot.set(Some((topic, dot)));
+        dot
     }
 
     /// The strongest weight among an item's topics.
