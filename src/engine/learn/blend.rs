@@ -27,6 +27,14 @@ const SLOPE: usize = BIAS + 1;
 /// Numbers in a list of losses: every expert alone, the blend without the two-tower model, the blend.
 pub const LOSSES: usize = Expert::ALL.len() + 2;
 
+/// Places of the last two of them.
+const DEAF: usize = LOSSES - 2;
+const BLEND: usize = LOSSES - 1;
+
+/// Room for all of them side by side: a whole vector.
+const LANES: usize = 16;
+const _: () = assert!(LOSSES <= LANES);
+
 /// No weight goes beyond.
 pub const WEIGHT_MAX: f32 = 20.0;
 
@@ -53,7 +61,7 @@ impl Leader {
     pub fn at(place: usize) -> Option<Leader> {
         match Expert::ALL.get(place) {
             Some(expert) => Some(Leader::Expert(*expert)),
-            None => (place == LOSSES - 2).then_some(Leader::WithoutTower),
+            None => (place == DEAF).then_some(Leader::WithoutTower),
         }
     }
 
@@ -253,62 +261,27 @@ pub type StandsFor = [f32; 2];
 #[must_use]
 pub fn choice(rows: &[Row], chosen: usize, many: StandsFor, shared: &BlendWeights, own: &Deviation) -> Lesson {
     let weights = [own.added_to(&shared.weights[0]), own.added_to(&shared.weights[1])];
-    let score_by = |weights: &[Features; 2], row: &Row| {
-        let segment = row.segment.index();
-        dot(&weights[segment], &row.features) + many[segment]
+    let deaf = weights.map(|weights| without_tower(&weights));
+    // Who heard nothing of a two-tower model misses nothing without it.
+    let hears = rows.iter().any(|row| row.features[at::TOWER] != 0.0);
+    let score = |row: &Row| {
+        let mut scores = [0.0; LANES];
+        scores[..Expert::ALL.len()].copy_from_slice(&shares(Start::alone(), &row.features));
+        scores[BLEND] = dot(&weights[row.segment.index()], &row.features);
+        scores[DEAF] = if hears { dot(&deaf[row.segment.index()], &row.features) } else { scores[BLEND] };
+        scores.map(|score| score + many[row.segment.index()])
     };
-    let mut scores: Vec<f32> = rows.iter().map(|row| score_by(&weights, row)).collect();
-    let blend = softmax(&mut scores, chosen);
+    let mut scores: Vec<[f32; LANES]> = rows.iter().map(score).collect();
+    let losses = softmax(&mut scores, chosen);
     let mut gradient = vec![0.0; GRADIENT];
-    for (n, (row, probability)) in rows.iter().zip(&scores).enumerate() {
-        let error = probability - f32::from(u8::from(n == chosen));
+    for (n, (row, probabilities)) in rows.iter().zip(&scores).enumerate() {
+        let error = probabilities[BLEND] - f32::from(u8::from(n == chosen));
         let begin = row.segment.index() * FEATURES;
         for (gradient, feature) in gradient[begin..begin + FEATURES].iter_mut().zip(&row.features) {
             *gradient += error * feature;
         }
     }
-    let mut losses = losses_alone(rows, chosen, many);
-    losses.push(if rows.iter().all(|row| row.features[at::TOWER] == 0.0) {
-        // Nothing was heard, so nothing is missed.
-        blend
-    } else {
-        let deaf = weights.map(|weights| without_tower(&weights));
-        for (score, row) in scores.iter_mut().zip(rows) {
-            *score = score_by(&deaf, row);
-        }
-        softmax(&mut scores, chosen)
-    });
-    losses.push(blend);
-    Lesson { gradient, losses, ..Lesson::default() }
-}
-
-/// What each expert would have lost alone. Has room for the losses of the blend.
-fn losses_alone(rows: &[Row], chosen: usize, many: StandsFor) -> Vec<f32> {
-    let (n, alone) = (rows.len(), Start::alone());
-    // By expert, by row: all exponentials at once.
-    let mut scores = vec![0.0; n * Expert::ALL.len()];
-    for (at, row) in rows.iter().enumerate() {
-        for (expert, share) in shares(alone, &row.features).into_iter().enumerate() {
-            scores[expert * n + at] = share;
-        }
-    }
-    let mut silent: Vec<f32> = rows.iter().map(|row| many[row.segment.index()]).collect();
-    let offsets = silent.clone();
-    let silent = softmax(&mut silent, chosen);
-    let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
-    for scores in scores.chunks_exact_mut(n) {
-        // Of an expert that has nothing to say here the loss is known.
-        let says_nothing = scores.iter().all(|score| *score == scores[0]);
-        losses.push(if says_nothing { silent } else { 0.0 });
-        scores.iter_mut().zip(&offsets).for_each(|(score, offset)| *score += offset);
-        let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        scores.iter_mut().for_each(|score| *score -= most);
-    }
-    exp_each(&mut scores);
-    for (loss, scores) in losses.iter_mut().zip(scores.chunks_exact(n)).filter(|(loss, _)| **loss == 0.0) {
-        *loss = surprise(scores[chosen] / scores.iter().sum::<f32>());
-    }
-    losses
+    Lesson { gradient, losses: losses[..LOSSES].to_vec(), ..Lesson::default() }
 }
 
 /// What an opinion teaches: this one was wanted, or was not. Logistic.
@@ -338,21 +311,39 @@ pub fn opinion(row: &Row, positive: bool, shared: &BlendWeights, own: &Deviation
     Lesson { gradient, losses, ..Lesson::default() }
 }
 
-/// Turns scores into probabilities; gives the log loss of the chosen one, at most [`LOSS_MAX`].
-fn softmax(scores: &mut [f32], chosen: usize) -> f32 {
-    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|score| *score -= most);
-    exp_each(scores);
-    let sum: f32 = scores.iter().sum();
-    for score in scores.iter_mut() {
-        *score /= sum;
+/// Turns the scores of the blend into probabilities; gives the log losses of the chosen one by lane, at most [`LOSS_MAX`].
+/// Lane by lane nothing waits for anything else, so that a compiler makes vectors of them.
+fn softmax(scores: &mut [[f32; LANES]], chosen: usize) -> [f32; LANES] {
+    let mut most = [f32::NEG_INFINITY; LANES];
+    let mut least = [f32::INFINITY; LANES];
+    for scores in scores.iter() {
+        for lane in 0..LANES {
+            most[lane] = if scores[lane] > most[lane] { scores[lane] } else { most[lane] };
+            least[lane] = if scores[lane] < least[lane] { scores[lane] } else { least[lane] };
+        }
     }
-    surprise(scores[chosen])
-}
-
-/// Log loss of what had this probability.
-fn surprise(probability: f32) -> f32 {
-    (-probability.max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX)
+    for scores in scores.iter_mut() {
+        for lane in 0..LANES {
+            scores[lane] -= most[lane];
+        }
+    }
+    exp_each(scores.as_flattened_mut());
+    let mut sums = [0.0; LANES];
+    for scores in scores.iter() {
+        for lane in 0..LANES {
+            sums[lane] += scores[lane];
+        }
+    }
+    let taken = scores[chosen];
+    for scores in scores.iter_mut() {
+        scores[BLEND] /= sums[BLEND];
+    }
+    let chance = (scores.len() as f32).ln();
+    std::array::from_fn(|lane| match most[lane] == least[lane] {
+        // Of an expert that has nothing to say here the loss is known.
+        true => chance,
+        false => (-(taken[lane] / sums[lane]).max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX),
+    })
 }
 
 fn logistic(score: f32) -> f32 {

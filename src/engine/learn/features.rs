@@ -171,6 +171,11 @@ pub struct Row {
     pub segment: Segment,
 }
 
+impl Row {
+    /// Of what nothing is known.
+    pub const NOTHING: Row = Row { features: [0.0; FEATURES], segment: Segment::New };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

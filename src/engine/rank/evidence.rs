@@ -28,6 +28,9 @@ const STEP_BACK: f32 = 0.7;
 /// A catalogue of so few blocks is cleared as a whole for each ranking: sooner done than asking for each block.
 const CLEARED_WHOLE: usize = 16;
 
+/// Entries of a list that come from memory together.
+const LINE: usize = 8;
+
 /// Followees that are asked where they are.
 const FRIENDS_MAX: usize = 512;
 
@@ -104,10 +107,14 @@ impl Evidence {
             evidence.cleared.resize(blocks, 0);
         }
         let company = world.company();
-        evidence.add_company(company, profile(taste, now));
+        let mut next = [&[][..]; STEPS_BACK];
+        for (next, visit) in next.iter_mut().zip(visits) {
+            *next = company.next(visit.item);
+        }
+        evidence.add_company(company, profile(taste, now), &next);
         let mut back = 1.0;
-        for visit in visits.iter().take(STEPS_BACK) {
-            for (item, share) in company.next(visit.item) {
+        for next in next {
+            for (item, share) in next {
                 evidence.fill(*item, |slot| slot.next += back * share);
             }
             back *= STEP_BACK;
@@ -182,8 +189,13 @@ impl Evidence {
         }
     }
 
-    /// Sums up who goes where else.
-    fn add_company(&mut self, company: &CompanyTable, profile: impl Iterator<Item = (ItemId, f32, usize)>) {
+    /// Sums up who goes where else. `next` is what will be asked for after.
+    fn add_company(
+        &mut self,
+        company: &CompanyTable,
+        profile: impl Iterator<Item = (ItemId, f32, usize)>,
+        next: &[&[(ItemId, f32)]],
+    ) {
         let mut asked = [(0.0, &[][..]); PROFILE_MAX];
         let mut lists = 0;
         for (place, (visit, weight, most)) in asked.iter_mut().zip(profile) {
@@ -193,7 +205,8 @@ impl Evidence {
         }
         let lists = &asked[..lists];
         // The lists lie all over the memory: asking for all of them first, they come together and not one by one.
-        black_box(lists.iter().filter_map(|(_, list)| list.first()).fold(0, |any, (item, _)| any ^ item.0));
+        let all = lists.iter().map(|(_, list)| *list).chain(next.iter().copied());
+        black_box(all.flat_map(|list| list.iter().step_by(LINE)).fold(0, |any, (item, _)| any ^ item.0));
         let blocks = self.cleared.len();
         if blocks <= CLEARED_WHOLE {
             self.company.fill(0.0);

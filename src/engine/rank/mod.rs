@@ -210,7 +210,11 @@ fn tower_score(world: &World, taste: &Taste<'_>, item: ItemId) -> f32 {
 #[must_use]
 pub fn rows(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis) -> Vec<Row> {
     let scorer = Scorer::of_few(world, taste, now);
-    items.iter().map(|item| scorer.row(*item)).collect()
+    let mut rows = vec![Row::NOTHING; items.len()];
+    for (item, row) in items.iter().zip(&mut rows) {
+        scorer.describe(*item, row);
+    }
+    rows
 }
 
 /// Scores of the `model` ranking for these items, in their order, into `out`.
