@@ -191,10 +191,11 @@ struct ImportArgs {
     /// `file:DIR` or `postgres://…` (with a password rather in `EDDYLINE_STORE`: flags are seen by all of the machine).
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// Names of columns: `user=…,item=…,time=…`.
+    /// Names of columns: `user=…,item=…,time=…`; of plain their positions, from 1.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
-    /// Unit of times that are numbers: `ms`, `s` or `step:SECONDS`; by default `s` for tables, `ms` for all others.
+    /// Unit of times that are numbers: `ms`, `s` or `step:SECONDS`; by default `s` for tables and plain, `ms` for
+    /// all others.
     #[arg(long)]
     time_unit: Option<TimeUnit>,
     /// For accepted-rejected: bring the sentences, learn no labels.
@@ -230,11 +231,11 @@ struct ReplayArgs {
     /// `prequential` for all others.
     #[arg(long)]
     protocol: Option<replay::Protocol>,
-    /// Names of columns: `user=…,item=…,time=…`.
+    /// Names of columns: `user=…,item=…,time=…`; of plain their positions, from 1.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
     /// Unit of times that are numbers, and what all times are rounded down to: `ms`, `s` or `step:SECONDS`; by default
-    /// `step:600` for live-intervals, `s` for feed and movielens, `ms` for all others.
+    /// `step:600` for live-intervals, `s` for plain, feed and movielens, `ms` for all others.
     #[arg(long)]
     time_unit: Option<TimeUnit>,
     /// When items are available: CSV `item,start,stop` in the same unit. Without it, and without `--infer-windows`, each
@@ -598,7 +599,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                     format: args.format,
                     paths: args.paths,
                     columns: args.columns,
-                    unit: args.time_unit.unwrap_or(TimeUnit::MILLIS),
+                    unit: args.time_unit.unwrap_or(import::unit_of(args.format)),
                     items_only: args.items_only,
                     dim: config.dim,
                 };

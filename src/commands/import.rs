@@ -16,7 +16,7 @@ use crate::domain::time::Millis;
 use crate::engine::coordinator::Draft;
 use crate::engine::user::UserEvent;
 use crate::replay::formats::time::TimeUnit;
-use crate::replay::formats::{Columns, accepted_rejected, activities, events, follows, items, windows};
+use crate::replay::formats::{Columns, accepted_rejected, activities, events, follows, items, plain, windows};
 use crate::replay::labelled::{row_event, row_key};
 use crate::replay::log::tables::interactions;
 use crate::tables::Tables;
@@ -32,6 +32,8 @@ pub enum Format {
     Items,
     /// CSV of interactions: `user,item,time,kind,dwell`.
     Events,
+    /// Interactions as `user item time` without a header; `--columns user=1,item=2,time=3`. Each is a click.
+    Plain,
     /// CSV of follows: `source,target`.
     Follows,
     /// CSV of availability: `item,start,stop`.
@@ -55,6 +57,12 @@ pub struct Options {
     pub items_only: bool,
     /// Numbers in an embedding.
     pub dim: usize,
+}
+
+/// What times that are numbers count when nobody says so, the same as in `replay`.
+#[must_use]
+pub fn unit_of(format: Format) -> TimeUnit {
+    if format == Format::Plain { TimeUnit::SECONDS } else { TimeUnit::MILLIS }
 }
 
 /// Brings everything in.
@@ -104,6 +112,15 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
                 let kind = row.kind.unwrap_or(Kind::Click);
                 let id = event_key(&[row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()])?;
                 interact(&mut loader, id, &row.user, &row.item, kind, row.dwell_ms, row.time).await?;
+            }
+        }
+        Format::Plain => {
+            let places = options.columns.as_deref().map_or(Ok(plain::Places::default()), plain::Places::parse);
+            for row in plain::Plain::open(paths, places.context("--columns")?, options.unit, watch)? {
+                let row = row?;
+                let kind = Kind::Click;
+                let id = event_key(&[row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()])?;
+                interact(&mut loader, id, &row.user, &row.item, kind, None, row.time).await?;
             }
         }
         Format::Follows => {

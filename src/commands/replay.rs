@@ -15,6 +15,7 @@ use crate::domain::time::Millis;
 use crate::engine::tower::TwoTower;
 use crate::replay::evaluate::{self, TestSpan};
 use crate::replay::formats::accepted_rejected::LabelledFiles;
+use crate::replay::formats::plain::{self, Places};
 use crate::replay::formats::time::TimeUnit;
 use crate::replay::formats::windows::WindowRows;
 use crate::replay::formats::{Columns, events, feed, items, windows};
@@ -41,6 +42,8 @@ pub enum Format {
     Activities,
     /// CSV with a header: `user,item,time[,kind,dwell]`.
     Events,
+    /// `user item time` without a header, with tabs, commas or blanks between; `--columns user=1,item=2,time=3`.
+    Plain,
     /// CSV without a header: `user,stream,streamer,start,stop`.
     LiveIntervals,
     /// CSV with a header: `timestamp,user_id,post_id,action,target`.
@@ -211,7 +214,7 @@ fn name_of(format: Format) -> String {
 fn unit_of(options: &Options) -> TimeUnit {
     options.unit.unwrap_or(match options.format {
         Format::LiveIntervals => TimeUnit::TEN_MINUTES,
-        Format::Movielens | Format::Feed | Format::Tables => TimeUnit::SECONDS,
+        Format::Plain | Format::Movielens | Format::Feed | Format::Tables => TimeUnit::SECONDS,
         _ => TimeUnit::MILLIS,
     })
 }
@@ -235,7 +238,12 @@ fn read_log(options: &Options) -> anyhow::Result<(Log, String, Extras)> {
         Some(text) => Columns::parse(text, roles).with_context(|| flag.to_owned()),
         None => Ok(Columns::default()),
     };
+    let places = match (options.format, &options.columns) {
+        (Format::Plain, Some(text)) => Places::parse(text).context("--columns")?,
+        _ => Places::default(),
+    };
     let roles: &[&str] = match options.format {
+        Format::Plain => &plain::ROLES,
         Format::Events => &events::ROLES,
         Format::Feed => &feed::ROLES,
         Format::Tables => &tables::read::ROLES,
@@ -250,6 +258,7 @@ fn read_log(options: &Options) -> anyhow::Result<(Log, String, Extras)> {
     let source = Source { paths: &options.paths, columns: columns_of_log, unit, watch: watch() };
     let mut log = match options.format {
         Format::Events => read::events(source)?,
+        Format::Plain => read::plain(source, places)?,
         Format::LiveIntervals => read::live_intervals(source)?,
         Format::Feed => read::feed(source)?,
         Format::Movielens => read::movielens(source)?,

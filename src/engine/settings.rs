@@ -119,7 +119,7 @@ pub struct LearnSettings {
     pub freshness_half_ms: i64,
     /// Weights that the blend starts with.
     pub blend: Blend,
-    /// Step of the blend's shared weights, before AdaGrad's scaling.
+    /// Step of the blend's shared weights, in units of Newton's.
     pub blend_step: f32,
     /// Experts that are left out: they say nothing, and nothing is learned of them.
     pub without: Vec<Expert>,
@@ -249,7 +249,7 @@ impl Default for LearnSettings {
             prior_variance: 10.0,
             forget_half_life_ms: 30 * DAY_MS,
             freshness_half_ms: 24 * HOUR_MS,
-            blend_step: 0.1,
+            blend_step: 2.0,
             without: Vec::new(),
             negatives: 12,
             blend: Blend::default(),
@@ -282,9 +282,9 @@ impl LearnSettings {
             (self.forget_half_life_ms > 0, "forget_half_life_ms", "must be above 0"),
             (self.freshness_half_ms > 0, "freshness_half_ms", "must be above 0"),
             (
-                positive(f64::from(self.blend_step)) && self.blend_step <= 1.0,
+                positive(f64::from(self.blend_step)) && self.blend_step <= 10.0,
                 "blend_step",
-                "must be above 0 and at most 1",
+                "must be above 0 and at most 10",
             ),
             ((1..=200).contains(&self.negatives), "negatives", "must be between 1 and 200"),
             (self.blend.as_array().iter().all(|w| w.is_finite()), "blend", "every weight must be finite"),

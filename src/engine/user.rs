@@ -20,7 +20,7 @@ use crate::domain::items::Item;
 use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Measured, Predicted, What};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::axes::Centre;
-use crate::engine::learn::blend::{self, Deviation};
+use crate::engine::learn::blend::{self, Deviation, StandsFor};
 use crate::engine::learn::drift::{self, PageHinkley};
 use crate::engine::learn::features::{HALF_LIVES_MS, Row};
 use crate::engine::learn::metrics::{Measurement, PersonMetrics};
@@ -232,8 +232,8 @@ pub struct UserState {
     follows: Vec<UserId>,
     #[serde(with = "bitmap")]
     hidden: RoaringBitmap,
-    /// Hash of the event id, and its number: oldest first.
-    recent: VecDeque<(u64, Seq)>,
+    /// Hashes of the last event ids, oldest first; their numbers end with `seq`.
+    recent: VecDeque<u64>,
     history: VecDeque<Past>,
     scores: Scores,
     visits: Visits,
@@ -367,7 +367,7 @@ impl UserState {
         if self.recent.len() == EVENTS_REMEMBERED {
             self.recent.pop_front();
         }
-        self.recent.push_back((event_hash(&entry.id), entry.seq));
+        self.recent.push_back(event_hash(&entry.id));
         Ok(())
     }
 
@@ -532,7 +532,14 @@ impl UserState {
     #[must_use]
     pub fn number_of(&self, id: &Key) -> Option<Seq> {
         let hash = event_hash(id);
-        self.recent.iter().rev().find(|(known, _)| *known == hash).map(|(_, seq)| *seq)
+        // Nearly every event is new: with no way out in the middle, many are compared at once.
+        let is_in = |part: &[u64]| part.iter().fold(false, |found, known| found | (*known == hash));
+        let (older, newer) = self.recent.as_slices();
+        if !(is_in(older) | is_in(newer)) {
+            return None;
+        }
+        let since = self.recent.iter().rev().position(|known| *known == hash)?;
+        Some(Seq(self.seq.0.saturating_sub(since as u64)))
     }
 
     /// Topic shares of what they liked among their last interactions.
@@ -586,6 +593,7 @@ impl UserState {
             user: self.user,
             hidden: &self.hidden,
             visits: &self.visits,
+            history: &self.history,
             authors: self.author_weights(now),
             opinions: self.topic_opinions(now),
             approval: self.approval.log_odds(now, world.popularity().approval(), APPROVAL_PRIOR),
@@ -622,6 +630,7 @@ impl UserState {
             user: self.user,
             hidden: &self.hidden,
             visits: &self.visits,
+            history: &self.history,
             authors: authors.map(|(author, count, last)| (*author, count * author_fade(now, *last))).collect(),
             opinions: opinions.map(|(topic, of)| (*topic, of.log_odds(now, rate, TOPIC_PRIOR))).collect(),
             approval: self.approval.log_odds(now, world.popularity().approval(), APPROVAL_PRIOR),
@@ -662,7 +671,8 @@ impl UserState {
         let centre = world.centre_of(item.main_topic());
         let signal = settings.signals.of(interaction.kind, interaction.dwell_ms);
         let taste = self.taste(world, at, Ranking::Model);
-        let compared = signal.map_or(Vec::new(), |signal| self.compared_with(interaction, signal, world, at));
+        let compared = signal.map(|signal| self.compared_with(interaction, signal, world, at));
+        let (compared, many) = compared.unwrap_or_default();
         let all: Vec<ItemId> = std::iter::once(item.id).chain(compared).collect();
         let rows = rank::rows(world, &taste, &all, at);
         let x = centred(&item.embedding, world.centre(centre).map(Centre::mean));
@@ -687,46 +697,84 @@ impl UserState {
             predicted,
             lesson: signal.map(|signal| {
                 let author = item.author.as_ref().map(|author| author.id);
-                Box::new(Lesson { author, group: taste.group, ..self.lesson(interaction, signal, &rows, world, at) })
+                Box::new(Lesson {
+                    author,
+                    group: taste.group,
+                    ..self.lesson(interaction, signal, (&rows, many), world, at)
+                })
             }),
         }
     }
 
-    /// What a choice is compared with: what they passed over to get there; where nothing is known of what was shown, a
-    /// sample of what was available. An opinion is compared with nothing.
-    fn compared_with(&self, interaction: &Interaction, signal: Signal, world: &World, at: Millis) -> Vec<ItemId> {
+    /// What a choice is compared with, and how many others each of these stands for: what they passed over to get there;
+    /// where nothing is known of what was shown, a sample of what was available. Of their own places, which are few among
+    /// thousands and the hardest to tell apart, a third of the sample is drawn apart. An opinion is compared with nothing.
+    fn compared_with(
+        &self,
+        interaction: &Interaction,
+        signal: Signal,
+        world: &World,
+        at: Millis,
+    ) -> (Vec<ItemId>, StandsFor) {
+        let all = [0.0; 2];
         if !(signal.positive && interaction.kind.is_choice()) {
-            return Vec::new();
+            return (Vec::new(), all);
         }
         if interaction.shown.is_some() {
-            let passed = interaction.passed.iter().rev().take(PASSED_MAX);
-            return passed.copied().filter(|item| *item != interaction.item && world.item(*item).is_some()).collect();
+            let passed = interaction.passed.iter().rev().take(PASSED_MAX).copied();
+            return (passed.filter(|item| *item != interaction.item && world.item(*item).is_some()).collect(), all);
         }
         let open = world.open_at(at);
         let wanted = u64::from(world.settings().negatives);
         let others = |item: &ItemId| *item != interaction.item && !self.hidden.contains(item.0);
         if open.len() <= wanted + 1 {
-            return open.iter().map(ItemId).filter(others).collect();
+            return (open.iter().map(ItemId).filter(others).collect(), all);
         }
         // Seeded by who and when in their own life: the same every time.
         let mut seed = xxh3_64(&((u64::from(self.user.0) << 32) ^ self.seq.0).to_le_bytes());
-        let mut drawn: Vec<u32> = (0..wanted)
-            .map(|_| {
-                // Knuth's linear congruential generator, of which the high bits are good.
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                ((u128::from(seed) * u128::from(open.len())) >> 64) as u32
-            })
-            .collect();
-        drawn.sort_unstable();
-        drawn.dedup();
-        drawn.into_iter().filter_map(|place| open.select(place)).map(ItemId).filter(others).collect()
+        let mut draw = |count: u64, below: u64| {
+            let mut drawn: Vec<u32> = (0..count)
+                .map(|_| {
+                    // Knuth's linear congruential generator, of which the high bits are good.
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    ((u128::from(seed) * u128::from(below)) >> 64) as u32
+                })
+                .collect();
+            drawn.sort_unstable();
+            drawn.dedup();
+            drawn
+        };
+        let visits = self.visits.recent();
+        let own = (wanted / 3).min(visits.len() as u64);
+        let from_all = draw(wanted - own, open.len());
+        let from_own = draw(own, visits.len() as u64);
+        let share = |drawn: &[u32], of: u64| drawn.len() as f32 / of.max(1) as f32;
+        let (any, theirs) = (share(&from_all, open.len()), share(&from_own, visits.len() as u64));
+        let from_own = from_own.into_iter().map(|rank| visits[rank as usize].item);
+        let mut items: Vec<ItemId> = from_own.filter(|item| others(item) && open.contains(item.0)).collect();
+        let more = from_all.into_iter().filter_map(|place| open.select(place)).map(ItemId).filter(others);
+        for item in more {
+            // What was drawn both ways is there once.
+            if !items[..(own as usize).min(items.len())].contains(&item) {
+                items.push(item);
+            }
+        }
+        // One of their own places can be drawn either way.
+        (items, [-any.ln(), -(any + theirs - any * theirs).ln()])
     }
 
-    fn lesson(&self, interaction: &Interaction, signal: Signal, rows: &[Row], world: &World, at: Millis) -> Lesson {
+    fn lesson(
+        &self,
+        interaction: &Interaction,
+        signal: Signal,
+        (rows, many): (&[Row], StandsFor),
+        world: &World,
+        at: Millis,
+    ) -> Lesson {
         let shared = world.blend();
         let lesson = match (signal.positive && interaction.kind.is_choice(), rows.len()) {
             (true, 0..=1) => Lesson::default(),
-            (true, _) => blend::choice(rows, 0, shared, &self.deviation),
+            (true, _) => blend::choice(rows, 0, many, shared, &self.deviation),
             (false, _) => blend::opinion(&rows[0], signal.positive, shared, &self.deviation),
         };
         if !signal.positive {
@@ -850,7 +898,7 @@ fn author_fade(now: Millis, last: Millis) -> f32 {
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 5;
+    const FORMAT: u16 = 6;
 
     /// The state as bytes.
     #[must_use]

@@ -1,7 +1,7 @@
 //! Files of lines.
 //!
-//! Invariant: a line is valid UTF-8 without its line break (`\n` or `\r\n`), at most [`LINE_BYTES_MAX`] long, and blank
-//! lines are passed over; a byte order mark at the start of a file is not part of its first line.
+//! Invariant: a line comes without its line break (`\n` or `\r\n`), is at most [`LINE_BYTES_MAX`] long, and blank lines are
+//! passed over; as text it is valid UTF-8. A byte order mark at the start of a file is not part of its first line.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -31,14 +31,23 @@ impl Lines {
         &mut self,
         read: impl FnOnce(&Path, u64, &str) -> Result<T, FormatError>,
     ) -> Option<Result<T, FormatError>> {
+        self.next_bytes(|path, number, line| {
+            let text = std::str::from_utf8(line).map_err(|_| FormatError::at(path, number, None, Wrong::Encoding))?;
+            read(path, number, text)
+        })
+    }
+
+    /// The same for a format that reads no more of a line than it needs: what it passes over need not be UTF-8.
+    pub(crate) fn next_bytes<T>(
+        &mut self,
+        read: impl FnOnce(&Path, u64, &[u8]) -> Result<T, FormatError>,
+    ) -> Option<Result<T, FormatError>> {
         if self.finished {
             return None;
         }
         let found = self.advance().and_then(|there| {
             let Some((source, number)) = self.open.as_ref().filter(|_| there) else { return Ok(None) };
-            let text = std::str::from_utf8(&self.line)
-                .map_err(|_| FormatError::at(&source.path, *number, None, Wrong::Encoding))?;
-            read(&source.path, *number, text).map(Some)
+            read(&source.path, *number, &self.line).map(Some)
         });
         let found = found.transpose();
         self.finished = !matches!(found, Some(Ok(_)));

@@ -38,6 +38,9 @@ pub enum ColumnsError {
     /// The same role twice.
     #[error("`{0}` is mapped twice")]
     Twice(String),
+    /// Not a place in a line, of a format that has no names.
+    #[error("`{0}` is not the position of a column, from 1")]
+    Position(String),
 }
 
 impl Columns {

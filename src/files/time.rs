@@ -1,7 +1,7 @@
 //! Instants as files write them.
 //!
-//! Invariant: an instant is within the years 1 to 9999. Text is RFC 3339; without an offset it is UTC; a number counts
-//! units since 1970.
+//! Invariant: an instant is within the years 1 to 9999. Text is RFC 3339, without an offset UTC, or has the form of
+//! `Tue Apr 03 18:00:09 +0000 2012`; a number counts units since 1970.
 
 use std::str::FromStr;
 
@@ -42,6 +42,7 @@ impl TimeUnit {
                 .ok_or_else(|| format!("an instant between the years 1 and 9999 in units of {} ms", self.ms()));
         }
         parse_rfc3339(text)
+            .or_else(|| parse_words(text))
             .ok_or_else(|| "an integer (see --time-unit) or a time such as 2026-03-01T12:00:00Z".to_owned())
     }
 }
@@ -80,6 +81,17 @@ pub fn parse_rfc3339(text: &str) -> Option<Millis> {
     (Millis::MIN..=Millis::MAX).contains(&found).then_some(found)
 }
 
+/// `Tue Apr 03 18:00:09 +0000 2012`, as logs of check-ins and short messages have it. The weekday must be the right one.
+fn parse_words(text: &str) -> Option<Millis> {
+    // Whatever does not begin with a letter is not asked twice.
+    if !text.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        return None;
+    }
+    let timestamp = jiff::Timestamp::strptime("%a %b %d %H:%M:%S %z %Y", text).ok()?;
+    let found = Millis(timestamp.as_millisecond());
+    (Millis::MIN..=Millis::MAX).contains(&found).then_some(found)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -96,6 +108,9 @@ mod tests {
             ("s", "1970-01-01T01:00:00.5+01:00", Some(500)),
             ("s", "1970-01-01 00:00:02", Some(2_000)),
             ("s", "1970-01-01T00:00:02.25", Some(2_250)),
+            ("s", "Thu Jan 01 00:00:03 +0000 1970", Some(3_000)),
+            ("s", "Thu Jan  1 02:00:03 +0200 1970", Some(3_000)),
+            ("s", "Fri Jan 01 00:00:03 +0000 1970", None),
             ("s", "1970-01-01", None),
             ("s", "0000-01-01T00:00:00Z", None),
             ("s", "2026-02-30T00:00:00Z", None),

@@ -13,6 +13,7 @@
 use crate::domain::ids::ItemId;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::domain::windows::Windows;
+use crate::engine::simd::exp_each_f64;
 
 /// Where the pieces begin, in minutes; the last one has no end.
 pub const CUTS_MINUTES: [f64; PIECES] =
@@ -30,16 +31,13 @@ const PRIOR_MINUTES: f64 = 120.0;
 /// `nu`: how many windows of its own weigh as much as everybody's.
 pub const SHRINKAGE: f64 = 4.0;
 
-/// What survives this seldom adds next to nothing to what is expected.
-const NEGLIGIBLE: f64 = 1e-9;
-
 /// Nothing is expected to last longer than this from now on.
 const REST_MAX_MINUTES: f64 = 30.0 * 24.0 * 60.0;
 
-/// Ends, and minutes spent, per piece.
+/// Ends, and minutes spent per piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Lives {
-    ends: [f32; PIECES],
+    ends: f32,
     minutes: [f32; PIECES],
 }
 
@@ -56,6 +54,8 @@ pub struct Survival {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hazard {
     rates: [f64; PIECES],
+    /// One over each rate.
+    means: [f64; PIECES],
     cumulative: [f64; PIECES],
 }
 
@@ -75,7 +75,7 @@ impl Survival {
             own.minutes[b] += spent as f32;
         }
         self.ends[end] += 1.0;
-        own.ends[end] += 1.0;
+        own.ends += 1.0;
     }
 
     /// All windows of an item that are over at `now`.
@@ -103,7 +103,7 @@ impl Survival {
         for b in 1..PIECES {
             cumulative[b] = cumulative[b - 1] + rates[b - 1] * (CUTS_MINUTES[b] - CUTS_MINUTES[b - 1]);
         }
-        Hazard { rates, cumulative }
+        Hazard { rates, means: rates.map(|rate| 1.0 / rate), cumulative }
     }
 
     /// `z`: by how much more readily than others this item ends, when it has been on for so many minutes by now.
@@ -111,10 +111,15 @@ impl Survival {
     pub fn frailty(&self, item: ItemId, hazard: &Hazard, on: f64) -> f64 {
         let (mut ends, mut expected) = (0.0, 0.0);
         if let Some(Some(own)) = self.items.get(item.0 as usize) {
-            for b in 0..PIECES {
-                ends += f64::from(own.ends[b]);
-                expected += hazard.rates[b] * f64::from(own.minutes[b]);
+            ends = f64::from(own.ends);
+            // Four sums at a time, which do not wait for each other.
+            let mut sums = [0.0; 4];
+            for (rates, minutes) in hazard.rates.chunks_exact(4).zip(own.minutes.chunks_exact(4)) {
+                for lane in 0..4 {
+                    sums[lane] += rates[lane] * f64::from(minutes[lane]);
+                }
             }
+            expected = (sums[0] + sums[1]) + (sums[2] + sums[3]);
         }
         (SHRINKAGE + ends) / (SHRINKAGE + expected + hazard.until(on))
     }
@@ -143,23 +148,32 @@ impl Hazard {
     /// The integral of [`Hazard::survives`] over `more`, in minutes: exact, since it is exponential in each piece.
     #[must_use]
     pub fn rest(&self, z: f64, on: f64) -> f64 {
-        let (mut left, mut rest) = (1.0, 0.0);
-        let mut from = on;
-        for b in piece(on)..PIECES {
-            let rate = z * self.rates[b];
-            match CUTS_MINUTES.get(b + 1) {
-                Some(end) => {
-                    let lasts = (-rate * (end - from)).exp();
-                    rest += left * (1.0 - lasts) / rate;
-                    left *= lasts;
-                    from = *end;
-                    if left < NEGLIGIBLE {
-                        break;
-                    }
-                }
-                None => rest += left / rate,
-            }
+        let mut lasts = self.logs_of_lasting(z, on);
+        exp_each_f64(&mut lasts);
+        self.integral(z, &lasts)
+    }
+
+    /// Logarithms of the probability to last to the end of each piece, from its begin or `on`; 0 for those before and for
+    /// the last one, which has none.
+    fn logs_of_lasting(&self, z: f64, on: f64) -> [f64; PIECES] {
+        let mut logs = [0.0; PIECES];
+        for (b, log) in logs.iter_mut().take(PIECES - 1).enumerate() {
+            let (begin, end) = (CUTS_MINUTES[b], CUTS_MINUTES[b + 1]);
+            let spent = end - if on > begin { on } else { begin };
+            *log = -z * self.rates[b] * if spent > 0.0 { spent } else { 0.0 };
         }
+        logs
+    }
+
+    fn integral(&self, z: f64, lasts: &[f64]) -> f64 {
+        let (mut left, mut rest) = (1.0, 0.0);
+        // Pieces that are over last for certain, and add nothing.
+        for (lasts, mean) in lasts.iter().zip(&self.means).take(PIECES - 1) {
+            rest += left * (1.0 - lasts) * mean;
+            left *= lasts;
+        }
+        rest += left * self.means[PIECES - 1];
+        let rest = rest / z;
         rest.min(REST_MAX_MINUTES)
     }
 }
@@ -195,13 +209,22 @@ impl Survival {
         now: Millis,
     ) {
         let hazard = self.hazard();
-        let until = &mut expected.until;
-        until.fill(Millis::MIN);
-        let mut last = 0;
+        let mut live: Vec<(ItemId, f64)> = Vec::with_capacity(open.size_hint().0);
+        let mut lasts: Vec<f64> = Vec::with_capacity(open.size_hint().0 * PIECES);
         for (item, windows) in open {
             let Some(window) = windows.at(now).filter(|window| window.stop.is_none()) else { continue };
             let on = now.since(window.start) as f64 / MINUTE_MS as f64;
-            let rest_ms = self.rest(item, &hazard, on) * MINUTE_MS as f64;
+            let z = self.frailty(item, &hazard, on);
+            lasts.extend(hazard.logs_of_lasting(z, on));
+            live.push((item, z));
+        }
+        // All exponentials at once.
+        exp_each_f64(&mut lasts);
+        let until = &mut expected.until;
+        until.fill(Millis::MIN);
+        let mut last = 0;
+        for ((item, z), lasts) in live.into_iter().zip(lasts.chunks_exact(PIECES)) {
+            let rest_ms = hazard.integral(z, lasts) * MINUTE_MS as f64;
             let index = item.0 as usize;
             if until.len() <= index {
                 until.resize(index + 1, Millis::MIN);

@@ -2,13 +2,14 @@
 //!
 //! Invariant: what is folded is the gradient that the entry carries, so the fold needs neither the candidates nor the
 //! weights as they were; weights stay finite and within [`WEIGHT_MAX`]. Predicting changes nothing.
-//! Sources: multinomial logit over what was available (McFadden 1974); AdaGrad (Duchi, Hazan & Singer, JMLR 2011);
-//! asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011; calibration: Platt, *Probabilistic outputs for support
-//! vector machines*, 1999.
+//! Sources: multinomial logit over what was available (McFadden 1974), from a stratified sample of it (Manski & McFadden
+//! 1981); second-order steps ([`super::newton`]); asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011;
+//! calibration: Platt, *Probabilistic outputs for support vector machines*, 1999.
 
 use serde::{Deserialize, Serialize};
 
-use super::features::{FEATURES, Features, Row, Segment, range};
+use super::features::{FEATURES, Features, Row, Segment, at, range, shares};
+use super::newton::Newton;
 use crate::domain::feeds::Expert;
 use crate::domain::journal::Lesson;
 use crate::engine::settings::Blend as Start;
@@ -26,6 +27,14 @@ const SLOPE: usize = BIAS + 1;
 /// Numbers in a list of losses: every expert alone, the blend without the two-tower model, the blend.
 pub const LOSSES: usize = Expert::ALL.len() + 2;
 
+/// Places of the last two of them.
+const DEAF: usize = LOSSES - 2;
+const BLEND: usize = LOSSES - 1;
+
+/// Room for all of them side by side: a whole vector.
+const LANES: usize = 16;
+const _: () = assert!(LOSSES <= LANES);
+
 /// No weight goes beyond.
 pub const WEIGHT_MAX: f32 = 20.0;
 
@@ -36,9 +45,6 @@ pub const LOSS_MAX: f32 = 10.0;
 const SLOPE_MIN: f32 = 0.1;
 /// See [`SLOPE_MIN`].
 const SLOPE_MAX: f32 = 4.0;
-
-/// As if the weights had been taught this much already: the first lessons move them gently.
-const SQUARES_START: f32 = 1e-2;
 
 /// Who is served when the blend loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +61,7 @@ impl Leader {
     pub fn at(place: usize) -> Option<Leader> {
         match Expert::ALL.get(place) {
             Some(expert) => Some(Leader::Expert(*expert)),
-            None => (place == LOSSES - 2).then_some(Leader::WithoutTower),
+            None => (place == DEAF).then_some(Leader::WithoutTower),
         }
     }
 
@@ -195,35 +201,35 @@ fn parts(lesson: &Lesson) -> Option<(&[f32], f32)> {
 pub struct BlendLearner {
     /// What was learned on top of the configured weights, `(GRADIENT,)`; empty before the first lesson.
     learned: Vec<f32>,
-    /// Sums of squared gradients, alike.
-    squares: Vec<f32>,
+    /// Of the weights and the bias.
+    newton: Newton,
+    /// Of slope and intercept.
+    calibration: Newton,
     lessons: u64,
 }
 
 impl BlendLearner {
-    /// One lesson of this weight.
+    /// One lesson of this weight; `step` multiplies Newton's.
     pub fn learn(&mut self, lesson: &Lesson, weight: f32, step: f32) {
         if parts(lesson).is_none() || !lesson.gradient.iter().all(|g| g.is_finite()) {
             return;
         }
-        if self.learned.len() != GRADIENT {
-            (self.learned, self.squares) = (vec![0.0; GRADIENT], vec![SQUARES_START; GRADIENT]);
-        }
-        let each = self.learned.iter_mut().zip(&mut self.squares).zip(&lesson.gradient).enumerate();
-        for (place, ((learned, square), gradient)) in each {
-            // What comes true counts alike, whatever it weighs.
-            let gradient = if place < SLOPE { gradient * weight } else { *gradient };
-            *square += gradient * gradient;
-            *learned = (*learned - step * gradient / square.sqrt()).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+        self.learned.resize(GRADIENT, 0.0);
+        let (weights, promises) = lesson.gradient.split_at(SLOPE);
+        let moves = self.newton.learn(weights, weight).into_iter().flatten();
+        // What comes true counts alike, whatever it weighs.
+        let corrections = self.calibration.learn(promises, 1.0).into_iter().flatten();
+        let (weights, promises) = self.learned.split_at_mut(SLOPE);
+        for (learned, move_by) in weights.iter_mut().zip(moves).chain(promises.iter_mut().zip(corrections)) {
+            *learned = (*learned - step * move_by).clamp(-WEIGHT_MAX, WEIGHT_MAX);
         }
         self.lessons += 1;
     }
 
     /// The weights drifted away from what is true now: learn faster again.
     pub fn loosen(&mut self) {
-        for square in &mut self.squares {
-            *square = (*square * 0.1).max(SQUARES_START);
-        }
+        self.newton.loosen();
+        self.calibration.loosen();
     }
 
     /// The weights to publish.
@@ -247,38 +253,35 @@ impl BlendLearner {
     }
 }
 
-/// What a choice teaches: `rows[chosen]` was taken, the others were there. Softmax over all of them.
+/// How many each sampled row stands for, as a natural logarithm, by [`Segment::index`]: zeros where all are compared.
+pub type StandsFor = [f32; 2];
+
+/// What a choice teaches: `rows[chosen]` was taken, the others were there. Softmax over all of them, each counting as many
+/// times as it stands for others that were not drawn.
 #[must_use]
-pub fn choice(rows: &[Row], chosen: usize, shared: &BlendWeights, own: &Deviation) -> Lesson {
+pub fn choice(rows: &[Row], chosen: usize, many: StandsFor, shared: &BlendWeights, own: &Deviation) -> Lesson {
     let weights = [own.added_to(&shared.weights[0]), own.added_to(&shared.weights[1])];
-    let mut scores: Vec<f32> = rows.iter().map(|row| dot(&weights[row.segment.index()], &row.features)).collect();
-    let blend = softmax(&mut scores, chosen);
+    let deaf = weights.map(|weights| without_tower(&weights));
+    // Who heard nothing of a two-tower model misses nothing without it.
+    let hears = rows.iter().any(|row| row.features[at::TOWER] != 0.0);
+    let score = |row: &Row| {
+        let mut scores = [0.0; LANES];
+        scores[..Expert::ALL.len()].copy_from_slice(&shares(Start::alone(), &row.features));
+        scores[BLEND] = dot(&weights[row.segment.index()], &row.features);
+        scores[DEAF] = if hears { dot(&deaf[row.segment.index()], &row.features) } else { scores[BLEND] };
+        scores.map(|score| score + many[row.segment.index()])
+    };
+    let mut scores: Vec<[f32; LANES]> = rows.iter().map(score).collect();
+    let losses = softmax(&mut scores, chosen);
     let mut gradient = vec![0.0; GRADIENT];
-    for (n, (row, probability)) in rows.iter().zip(&scores).enumerate() {
-        let error = probability - f32::from(u8::from(n == chosen));
+    for (n, (row, probabilities)) in rows.iter().zip(&scores).enumerate() {
+        let error = probabilities[BLEND] - f32::from(u8::from(n == chosen));
         let begin = row.segment.index() * FEATURES;
         for (gradient, feature) in gradient[begin..begin + FEATURES].iter_mut().zip(&row.features) {
             *gradient += error * feature;
         }
     }
-    let alone = Start::alone();
-    let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
-    for expert in Expert::ALL {
-        let (begin, end) = range(expert);
-        let weights = &alone[begin..end];
-        for (score, row) in scores.iter_mut().zip(rows) {
-            *score = weights.iter().zip(&row.features[begin..end]).fold(0.0, |sum, (w, x)| sum + w * x);
-        }
-        // Of an expert that has nothing to say here the loss is known.
-        let says_nothing = scores.iter().all(|score| *score == scores[0]);
-        losses.push(if says_nothing { (scores.len() as f32).ln() } else { softmax(&mut scores, chosen) });
-    }
-    let deaf = weights.map(|weights| without_tower(&weights));
-    for (score, row) in scores.iter_mut().zip(rows) {
-        *score = dot(&deaf[row.segment.index()], &row.features);
-    }
-    losses.extend([softmax(&mut scores, chosen), blend]);
-    Lesson { gradient, losses, ..Lesson::default() }
+    Lesson { gradient, losses: losses[..LOSSES].to_vec(), ..Lesson::default() }
 }
 
 /// What an opinion teaches: this one was wanted, or was not. Logistic.
@@ -308,16 +311,39 @@ pub fn opinion(row: &Row, positive: bool, shared: &BlendWeights, own: &Deviation
     Lesson { gradient, losses, ..Lesson::default() }
 }
 
-/// Turns scores into probabilities; gives the log loss of the chosen one, at most [`LOSS_MAX`].
-fn softmax(scores: &mut [f32], chosen: usize) -> f32 {
-    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|score| *score -= most);
-    exp_each(scores);
-    let sum: f32 = scores.iter().sum();
-    for score in scores.iter_mut() {
-        *score /= sum;
+/// Turns the scores of the blend into probabilities; gives the log losses of the chosen one by lane, at most [`LOSS_MAX`].
+/// Lane by lane nothing waits for anything else, so that a compiler makes vectors of them.
+fn softmax(scores: &mut [[f32; LANES]], chosen: usize) -> [f32; LANES] {
+    let mut most = [f32::NEG_INFINITY; LANES];
+    let mut least = [f32::INFINITY; LANES];
+    for scores in scores.iter() {
+        for lane in 0..LANES {
+            most[lane] = if scores[lane] > most[lane] { scores[lane] } else { most[lane] };
+            least[lane] = if scores[lane] < least[lane] { scores[lane] } else { least[lane] };
+        }
     }
-    (-scores[chosen].max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX)
+    for scores in scores.iter_mut() {
+        for lane in 0..LANES {
+            scores[lane] -= most[lane];
+        }
+    }
+    exp_each(scores.as_flattened_mut());
+    let mut sums = [0.0; LANES];
+    for scores in scores.iter() {
+        for lane in 0..LANES {
+            sums[lane] += scores[lane];
+        }
+    }
+    let taken = scores[chosen];
+    for scores in scores.iter_mut() {
+        scores[BLEND] /= sums[BLEND];
+    }
+    let chance = (scores.len() as f32).ln();
+    std::array::from_fn(|lane| match most[lane] == least[lane] {
+        // Of an expert that has nothing to say here the loss is known.
+        true => chance,
+        false => (-(taken[lane] / sums[lane]).max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX),
+    })
 }
 
 fn logistic(score: f32) -> f32 {
@@ -358,7 +384,7 @@ mod tests {
         let last = |lesson: &Lesson| f64::from(lesson.losses[LOSSES - 1]);
         type Teach<'a> = Box<dyn Fn(&BlendWeights) -> Lesson + 'a>;
         let lessons: [(&str, Teach<'_>); 2] = [
-            ("choice", Box::new(|shared| choice(&rows, 2, shared, &own))),
+            ("choice", Box::new(|shared| choice(&rows, 2, [0.7, 0.2], shared, &own))),
             ("opinion", Box::new(|shared| opinion(&rows[4], true, shared, &own))),
         ];
         for (name, lesson) in lessons {
@@ -416,7 +442,7 @@ mod tests {
         let mut losses = Vec::new();
         for _ in 0..300 {
             let shared = learner.weights(&settings.blend, None);
-            let lesson = choice(&rows(), 5, &shared, &own);
+            let lesson = choice(&rows(), 5, [0.0; 2], &shared, &own);
             losses.push(lesson.losses[LOSSES - 1]);
             learner.learn(&lesson, 1.0, settings.blend_step);
             own.learn(&lesson, 1.0);

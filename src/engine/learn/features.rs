@@ -7,7 +7,7 @@
 use crate::domain::feeds::Expert;
 
 /// How many there are.
-pub const FEATURES: usize = 36;
+pub const FEATURES: usize = 39;
 
 /// One number per feature, `(FEATURES,)`.
 pub type Features = [f32; FEATURES];
@@ -47,6 +47,9 @@ pub const NAMES: [(&str, Expert); FEATURES] = [
     ("novelty", Expert::Repeat),
     ("own_approval", Expert::Repeat),
     ("session_depth", Expert::Repeat),
+    ("at_this_hour", Expert::Repeat),
+    ("at_this_weekday", Expert::Repeat),
+    ("own_next", Expert::Repeat),
     ("co_visit", Expert::CoVisit),
     ("co_audience", Expert::CoAudience),
     ("since_opening", Expert::Opening),
@@ -83,12 +86,15 @@ pub mod at {
     pub const NOVELTY: usize = 27;
     pub const OWN_APPROVAL: usize = 28;
     pub const SESSION_DEPTH: usize = 29;
-    pub const CO_VISIT: usize = 30;
-    pub const CO_AUDIENCE: usize = 31;
-    pub const SINCE_OPENING: usize = 32;
-    pub const JUST_OPENED: usize = 33;
-    pub const REMAINING: usize = 34;
-    pub const TOWER: usize = 35;
+    pub const AT_THIS_HOUR: usize = 30;
+    pub const AT_THIS_WEEKDAY: usize = 31;
+    pub const OWN_NEXT: usize = 32;
+    pub const CO_VISIT: usize = 33;
+    pub const CO_AUDIENCE: usize = 34;
+    pub const SINCE_OPENING: usize = 35;
+    pub const JUST_OPENED: usize = 36;
+    pub const REMAINING: usize = 37;
+    pub const TOWER: usize = 38;
 }
 
 /// What an expert's features are, as a range of the vector.
@@ -100,12 +106,40 @@ pub const fn range(expert: Expert) -> (usize, usize) {
         Expert::Freshness => (4, 5),
         Expert::Followed => (5, 7),
         Expert::Popularity => (7, 15),
-        Expert::Repeat => (15, 30),
-        Expert::CoVisit => (30, 31),
-        Expert::CoAudience => (31, 32),
-        Expert::Opening => (32, 35),
-        Expert::Tower => (35, 36),
+        Expert::Repeat => (15, 33),
+        Expert::CoVisit => (33, 34),
+        Expert::CoAudience => (34, 35),
+        Expert::Opening => (35, 38),
+        Expert::Tower => (38, 39),
     }
+}
+
+/// The share of each expert in a score, in the order of `Expert::ALL`.
+pub type Shares = [f32; Expert::ALL.len()];
+
+/// Weighted features, summed by expert.
+#[inline]
+#[must_use]
+pub fn shares(weights: &Features, features: &Features) -> Shares {
+    // Ranges that the compiler knows: this runs for every candidate.
+    macro_rules! share {
+        ($expert:expr) => {{
+            const RANGE: (usize, usize) = range($expert);
+            (RANGE.0..RANGE.1).fold(0.0, |sum, k| sum + weights[k] * features[k])
+        }};
+    }
+    [
+        share!(Expert::Online),
+        share!(Expert::Topic),
+        share!(Expert::Freshness),
+        share!(Expert::Followed),
+        share!(Expert::Popularity),
+        share!(Expert::Repeat),
+        share!(Expert::CoVisit),
+        share!(Expert::CoAudience),
+        share!(Expert::Opening),
+        share!(Expert::Tower),
+    ]
 }
 
 /// Weights differ between what a person has been to and what they have not: the same evidence means another thing.
@@ -137,6 +171,11 @@ pub struct Row {
     pub segment: Segment,
 }
 
+impl Row {
+    /// Of what nothing is known.
+    pub const NOTHING: Row = Row { features: [0.0; FEATURES], segment: Segment::New };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +202,9 @@ mod tests {
             (at::THIS_OPENING, "this_opening"),
             (at::OWN_APPROVAL, "own_approval"),
             (at::SESSION_DEPTH, "session_depth"),
+            (at::AT_THIS_HOUR, "at_this_hour"),
+            (at::AT_THIS_WEEKDAY, "at_this_weekday"),
+            (at::OWN_NEXT, "own_next"),
             (at::CO_VISIT, "co_visit"),
             (at::CO_AUDIENCE, "co_audience"),
             (at::JUST_OPENED, "just_opened"),

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{ItemId, UserId};
 use crate::domain::time::{HOUR_MS, Millis};
 
-/// People per chunk.
-const CHUNK: usize = 256;
+/// People per chunk: what is copied when one of them went somewhere.
+const CHUNK: usize = 64;
 
 /// A friend's visit counts half after this.
 const HALF_LIFE_MS: f32 = 6.0 * HOUR_MS as f32;

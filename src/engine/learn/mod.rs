@@ -15,6 +15,7 @@ pub mod lately;
 pub mod popularity;
 pub mod fashions;
 pub mod coaudience;
+pub mod newton;
 pub mod blend;
 pub mod hedge;
 pub mod drift;

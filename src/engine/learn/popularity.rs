@@ -9,7 +9,7 @@ use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::interactions::Signal;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::windows::Windows;
-use crate::engine::simd::ln_each;
+use crate::engine::simd::{exp_each_f64, ln_each};
 
 const LIVES: usize = HALF_LIVES_MS.len();
 
@@ -189,13 +189,23 @@ impl Popularity {
         let fades = self.fades(now);
         let (mut sums, mut hours) = ([0.0; LIVES], 0.0);
         let mut available: Vec<(ItemId, f64)> = Vec::with_capacity(open.size_hint().0);
+        // What both ends of each span have faded by, all at once; and how many spans there are up to each item.
+        let (mut faded, mut spans): (Vec<f64>, Vec<usize>) = (Vec::new(), Vec::new());
         for (item, created, windows) in open {
             let counts = self.counts.get(item.0 as usize).copied().unwrap_or_default();
             for k in 0..LIVES {
                 sums[k] += counts[k] * fades[k];
             }
-            available.push((item, available_hours(created, windows, now)));
-            hours += available.last().map_or(0.0, |(_, hours)| *hours);
+            put_spans(created, windows, now, &mut faded);
+            available.push((item, 0.0));
+            spans.push(faded.len());
+        }
+        exp_each_f64(&mut faded);
+        let mut begin = 0;
+        for ((_, own), end) in available.iter_mut().zip(spans) {
+            *own = faded[begin..end].chunks_exact(2).map(|ends| (ends[1] - ends[0]) * LIFE_HOURS).sum();
+            hours += *own;
+            begin = end;
         }
         let n = (available.len() as f64).max(1.0);
         let level = Level {
@@ -241,21 +251,23 @@ impl Popularity {
     }
 }
 
-/// Hours for which an item was available, fading with the half-life of seven days; of many windows, the last ones.
-fn available_hours(created: Millis, windows: &Windows, now: Millis) -> f64 {
+/// Half-life of rates over `ln 2`, in hours: what has always been available counts as so many.
+const LIFE_HOURS: f64 = HALF_LIVES_MS[RATE_LIFE] as f64 / std::f64::consts::LN_2 / HOUR_MS as f64;
+
+/// Spans for which an item was available, each by the logarithms of what its begin and its end have faded by; of many
+/// windows, the last ones.
+fn put_spans(created: Millis, windows: &Windows, now: Millis, out: &mut Vec<f64>) {
     const RECENT: usize = 4;
-    let half_life = HALF_LIVES_MS[RATE_LIFE] as f64;
-    let faded = |from: Millis, to: Millis| {
-        let weight = |at: Millis| if at == now { 1.0 } else { (-(now.since(at) as f64) / half_life).exp2() };
-        (weight(to) - weight(from)) * half_life / std::f64::consts::LN_2 / HOUR_MS as f64
-    };
+    let faded = |at: Millis| -(now.since(at) as f64) / HALF_LIVES_MS[RATE_LIFE] as f64 * std::f64::consts::LN_2;
     if windows.is_always() {
-        return faded(created.min(now), now);
+        out.extend([faded(created.min(now)), 0.0]);
+        return;
     }
     let all = windows.as_slice();
     let begun = all.partition_point(|window| window.start <= now);
-    let recent = &all[begun.saturating_sub(RECENT)..begun];
-    recent.iter().map(|window| faded(window.start, window.stop.unwrap_or(now).min(now))).sum()
+    for window in &all[begun.saturating_sub(RECENT)..begun] {
+        out.extend([faded(window.start), faded(window.stop.unwrap_or(now).min(now))]);
+    }
 }
 
 #[cfg(test)]

@@ -15,15 +15,25 @@ const WEEK_MS: i64 = 7 * DAY_MS;
 /// How fast the usual gap between visits follows the latest ones.
 const GAP_KEEP: f32 = 0.8;
 
-/// One item that a person has been to.
+/// The half-lives of a habit; the longest is that of a [`Visit`].
+const SHORTER: usize = HALF_LIVES_MS.len() - 1;
+
+/// One item that a person has been to: what is read of all of them whenever something is ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Visit {
     /// Which.
     pub item: ItemId,
+    /// Decayed count over 28 days as of `last`.
+    count: f32,
     /// The last time.
     pub last: Millis,
-    /// Decayed counts as of `last`, by half-life.
-    counts: [f32; HALF_LIVES_MS.len()],
+}
+
+/// What else is known of it: read of the few that are candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Habit {
+    /// Decayed counts as of the last visit, by half-life.
+    counts: [f32; SHORTER],
     /// Sum of gaps in hours and their number, both fading.
     gaps: [f32; 2],
     /// Sum of unit vectors (cos, sin) of the hour of day and the hour of week.
@@ -31,49 +41,28 @@ pub struct Visit {
 }
 
 impl Visit {
-    fn first(item: ItemId, at: Millis) -> Visit {
-        Visit { item, last: at, counts: [1.0; HALF_LIVES_MS.len()], gaps: [0.0; 2], hours: phases(at) }
+    /// Decayed count over 28 days at `now`.
+    #[must_use]
+    pub fn weight(&self, now: Millis) -> f32 {
+        self.count * fade(now.since(self.last), HALF_LIVES_MS[SHORTER])
+    }
+}
+
+impl Habit {
+    fn first(at: Millis) -> Habit {
+        Habit { counts: [1.0; SHORTER], gaps: [0.0; 2], hours: phases(at) }
     }
 
-    fn again(&mut self, at: Millis) {
-        // A visit that is told late counts as one at the last.
-        let elapsed = at.since(self.last).max(0);
+    /// One more visit, so long after the last one.
+    fn again(&mut self, elapsed: i64, at: Millis) {
         for (count, half_life) in self.counts.iter_mut().zip(HALF_LIVES_MS) {
             *count = *count * fade(elapsed, half_life) + 1.0;
         }
         self.gaps = [self.gaps[0] * GAP_KEEP + hours(elapsed), self.gaps[1] * GAP_KEEP + 1.0];
-        let kept = fade(elapsed, HALF_LIVES_MS[4]);
+        let kept = fade(elapsed, HALF_LIVES_MS[SHORTER]);
         for (sum, phase) in self.hours.iter_mut().zip(phases(at)) {
             *sum = *sum * kept + phase;
         }
-        self.last = self.last.max(at);
-    }
-
-    /// Decayed count over 28 days at `now`.
-    #[must_use]
-    pub fn weight(&self, now: Millis) -> f32 {
-        self.counts[4] * fade(now.since(self.last), HALF_LIVES_MS[4])
-    }
-
-    /// Fills in what repeat consumption says of this item at `now`. `rank`: how many were visited since, from 0;
-    /// `opened`: since when it is available, if not always.
-    pub fn describe(&self, now: Millis, rank: usize, opened: Option<Millis>, clock: &Clock, out: &mut Features) {
-        let elapsed = now.since(self.last).max(0);
-        for (k, half_life) in HALF_LIVES_MS.into_iter().enumerate() {
-            out[at::VISITS + k] = 0.5 * (self.counts[k] * fade(elapsed, half_life) + 0.02).ln();
-        }
-        out[at::RECENCY_RANK] = 1.0 / (1.0 + rank as f32);
-        let since = hours(elapsed);
-        out[at::SINCE_LAST_VISIT] = 0.3 * (1.0 + 6.0 * since).ln();
-        if self.gaps[1] > 0.0 {
-            let usual = self.gaps[0] / self.gaps[1];
-            out[at::GAP] = ((since + 0.2) / (usual + 0.2)).ln().clamp(-3.0, 3.0);
-        }
-        let n = self.counts[4].max(1.0);
-        let match_of = |sum: &[f32], phase: &[f32]| (sum[0] * phase[0] + sum[1] * phase[1]) / (n + 1.0);
-        out[at::HOUR_OF_DAY] = match_of(&self.hours[..2], &clock.phases[..2]);
-        out[at::HOUR_OF_WEEK] = match_of(&self.hours[2..], &clock.phases[2..]);
-        out[at::THIS_OPENING] = f32::from(u8::from(opened.is_some_and(|opened| self.last >= opened)));
     }
 }
 
@@ -110,6 +99,10 @@ fn hours(elapsed: i64) -> f32 {
 pub struct Visits {
     /// Most recent first.
     visits: Vec<Visit>,
+    /// Beside each visit, where its habit stands.
+    places: Vec<u8>,
+    /// A habit stays where it is, however its visit moves.
+    habits: Vec<Habit>,
     /// Decayed by number: how many of the last visits were to something new, and how many there were.
     explored: [f32; 2],
 }
@@ -123,25 +116,73 @@ impl Visits {
         let known = self.visits.iter().position(|visit| visit.item == item);
         self.explored = [self.explored[0] * 0.98 + f32::from(u8::from(known.is_none())), self.explored[1] * 0.98 + 1.0];
         match known {
-            Some(index) => {
-                // Most come back to where they were lately, so little is moved.
-                self.visits[..=index].rotate_right(1);
-                self.visits[0].again(at);
+            Some(rank) => {
+                let mut visit = self.visits[rank];
+                // A visit that is told late counts as one at the last.
+                let elapsed = at.since(visit.last).max(0);
+                self.habits[usize::from(self.places[rank])].again(elapsed, at);
+                visit.count = visit.count * fade(elapsed, HALF_LIVES_MS[SHORTER]) + 1.0;
+                visit.last = visit.last.max(at);
+                self.put_first(rank, visit);
             }
             None => {
+                let visit = Visit { item, count: 1.0, last: at };
                 if self.visits.len() == Self::COUNT_MAX {
                     let weight = |visit: &Visit| visit.weight(at);
                     let lightest = (0..self.visits.len())
                         .min_by(|a, b| weight(&self.visits[*a]).total_cmp(&weight(&self.visits[*b])));
-                    if let Some(lightest) = lightest {
-                        self.visits.remove(lightest);
-                    }
-                } else if self.visits.len() == self.visits.capacity() {
-                    self.visits.reserve_exact(self.visits.len().max(4).min(Self::COUNT_MAX - self.visits.len()));
+                    let lightest = lightest.unwrap_or(Self::COUNT_MAX - 1);
+                    self.habits[usize::from(self.places[lightest])] = Habit::first(at);
+                    self.put_first(lightest, visit);
+                    return;
                 }
-                self.visits.insert(0, Visit::first(item, at));
+                let n = self.visits.len();
+                if n == self.visits.capacity() {
+                    let more = n.max(4).min(Self::COUNT_MAX - n);
+                    self.visits.reserve_exact(more);
+                    self.places.reserve_exact(more);
+                    self.habits.reserve_exact(more);
+                }
+                self.visits.push(visit);
+                // Below 128.
+                self.places.push(n as u8);
+                self.habits.push(Habit::first(at));
+                self.put_first(n, visit);
             }
         }
+    }
+
+    /// What stands at `rank` makes room, and `visit` comes first. Most come back to where they were lately, so little is
+    /// moved.
+    fn put_first(&mut self, rank: usize, visit: Visit) {
+        self.visits.copy_within(..rank, 1);
+        self.visits[0] = visit;
+        let place = self.places[rank];
+        self.places.copy_within(..rank, 1);
+        self.places[0] = place;
+    }
+
+    /// Fills in what repeat consumption says at `now` of the visit of this rank in [`Visits::recent`], from 0. `opened`:
+    /// since when its item is available, if not always.
+    pub fn describe(&self, rank: usize, now: Millis, opened: Option<Millis>, clock: &Clock, out: &mut Features) {
+        let (visit, habit) = (&self.visits[rank], &self.habits[usize::from(self.places[rank])]);
+        let elapsed = now.since(visit.last).max(0);
+        for (k, half_life) in HALF_LIVES_MS.into_iter().enumerate() {
+            let count = if k < SHORTER { habit.counts[k] } else { visit.count };
+            out[at::VISITS + k] = 0.5 * (count * fade(elapsed, half_life) + 0.02).ln();
+        }
+        out[at::RECENCY_RANK] = 1.0 / (1.0 + rank as f32);
+        let since = hours(elapsed);
+        out[at::SINCE_LAST_VISIT] = 0.3 * (1.0 + 6.0 * since).ln();
+        if habit.gaps[1] > 0.0 {
+            let usual = habit.gaps[0] / habit.gaps[1];
+            out[at::GAP] = ((since + 0.2) / (usual + 0.2)).ln().clamp(-3.0, 3.0);
+        }
+        let n = visit.count.max(1.0);
+        let match_of = |sum: &[f32], phase: &[f32]| (sum[0] * phase[0] + sum[1] * phase[1]) / (n + 1.0);
+        out[at::HOUR_OF_DAY] = match_of(&habit.hours[..2], &clock.phases[..2]);
+        out[at::HOUR_OF_WEEK] = match_of(&habit.hours[2..], &clock.phases[2..]);
+        out[at::THIS_OPENING] = f32::from(u8::from(opened.is_some_and(|opened| visit.last >= opened)));
     }
 
     /// Most recent first.
@@ -193,10 +234,9 @@ mod tests {
         for day in 0..10 {
             visits.learn(ItemId(1), Millis(day * DAY_MS + 20 * HOUR_MS));
         }
-        let visit = visits.recent()[0];
         let describe = |now: Millis| {
             let mut out = [0.0; super::super::features::FEATURES];
-            visit.describe(now, 0, Some(Millis(9 * DAY_MS)), &Clock::at(now), &mut out);
+            visits.describe(0, now, Some(Millis(9 * DAY_MS)), &Clock::at(now), &mut out);
             out
         };
         let (same_hour, other_hour) =
@@ -205,7 +245,7 @@ mod tests {
         assert!(same_hour[at::GAP].abs() < 0.05, "a day is the usual gap: {}", same_hour[at::GAP]);
         assert_eq!(same_hour[at::THIS_OPENING], 1.0);
         // One visit, a half-life later, counts one half.
-        let once = Visit::first(ItemId(2), Millis(0));
+        let once = Visit { item: ItemId(2), count: 1.0, last: Millis(0) };
         assert!((once.weight(Millis(HALF_LIVES_MS[4])) - 0.5).abs() < 1e-6);
     }
 

@@ -51,6 +51,11 @@ impl SparseRow {
         self.len += 1;
     }
 
+    /// Reads the place where this item's sum is looked for first, so that it is there when it is added to. Changes nothing.
+    pub fn touch(&self, item: u32) {
+        std::hint::black_box(self.slots.get(self.home(item)).map(|(id, _)| *id));
+    }
+
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, f32)> {
         self.slots.iter().copied().filter(|(id, _)| *id != NOBODY)
@@ -88,13 +93,18 @@ impl SparseRow {
     /// Where an item is, or would be; `None` without a table.
     fn slot(&self, item: u32) -> Option<usize> {
         let mask = self.slots.len().checked_sub(1)?;
-        // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): the high bits are good.
-        let hash = item.wrapping_mul(2_654_435_769) >> (32 - self.slots.len().trailing_zeros());
-        let mut slot = hash as usize;
+        let mut slot = self.home(item);
         while self.slots[slot].0 != item && self.slots[slot].0 != NOBODY {
             slot = (slot + 1) & mask;
         }
         Some(slot)
+    }
+
+    /// Where the search for an item begins.
+    fn home(&self, item: u32) -> usize {
+        // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): the high bits are good. What is
+        // said of an empty table means nothing.
+        item.wrapping_mul(2_654_435_769).wrapping_shr(32 - (self.slots.len() as u32).trailing_zeros()) as usize
     }
 }
 

@@ -5,13 +5,15 @@
 //! of one item alone is what is said of it among all, bit by bit: sums are added up in the same order.
 
 use std::cell::Cell;
+use std::hint::black_box;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
-use crate::engine::learn::coaudience::{NEIGHBOURS_MAX, damped};
+use crate::engine::learn::coaudience::{CompanyTable, NEIGHBOURS_MAX, damped};
 use crate::engine::world::{BLOCK, World};
 
 use super::Taste;
+use super::rhythm::{Beat, beats};
 
 /// How many of the places they go to are asked who else goes there.
 pub const PROFILE_MAX: usize = 32;
@@ -22,6 +24,12 @@ const NEIGHBOURS_MIN: usize = 16;
 /// The last places that are asked what people do next, and what each further one back counts.
 const STEPS_BACK: usize = 3;
 const STEP_BACK: f32 = 0.7;
+
+/// A catalogue of so few blocks is cleared as a whole for each ranking: sooner done than asking for each block.
+const CLEARED_WHOLE: usize = 16;
+
+/// Entries of a list that come from memory together.
+const LINE: usize = 8;
 
 /// Followees that are asked where they are.
 const FRIENDS_MAX: usize = 512;
@@ -37,15 +45,17 @@ pub struct Slot {
     pub next: f32,
     /// Friends who were there last, fading.
     pub friends: f32,
+    /// What their rhythm says of it.
+    pub beat: Beat,
 }
 
 /// See the module.
 #[derive(Default)]
 pub struct Evidence {
     slots: Vec<Slot>,
-    /// Cosine-weighted sums over the person's profile, in blocks of the catalogue. Apart from the rest: thousands of
+    /// Cosine-weighted sums over the person's profile, by item; whole blocks of them. Apart from the rest: thousands of
     /// these are written for each ranking, at places all over the catalogue.
-    company: Vec<[f32; BLOCK]>,
+    company: Vec<f32>,
     /// By block: the gathering that last cleared it. By block and not by item, so that the sums are added to without a
     /// branch that nobody can predict.
     cleared: Vec<u32>,
@@ -93,28 +103,18 @@ impl Evidence {
         if evidence.slots.len() < world.len() as usize {
             evidence.slots.resize(world.len() as usize, Slot::default());
             let blocks = (world.len() as usize).div_ceil(BLOCK);
-            evidence.company.resize(blocks, [0.0; BLOCK]);
+            evidence.company.resize(blocks * BLOCK, 0.0);
             evidence.cleared.resize(blocks, 0);
         }
         let company = world.company();
-        for (visit, weight, asked) in profile(taste, now) {
-            for (item, similarity) in company.similar(visit).iter().take(asked) {
-                let (block, row) = (item.0 as usize / BLOCK, item.0 as usize % BLOCK);
-                // Items that this world does not have yet are of no use to it.
-                let (Some(sums), Some(cleared)) = (evidence.company.get_mut(block), evidence.cleared.get_mut(block))
-                else {
-                    continue;
-                };
-                if *cleared != evidence.gathering {
-                    *cleared = evidence.gathering;
-                    *sums = [0.0; BLOCK];
-                }
-                sums[row] += weight * similarity;
-            }
+        let mut next = [&[][..]; STEPS_BACK];
+        for (next, visit) in next.iter_mut().zip(visits) {
+            *next = company.next(visit.item);
         }
+        evidence.add_company(company, profile(taste, now), &next);
         let mut back = 1.0;
-        for visit in visits.iter().take(STEPS_BACK) {
-            for (item, share) in company.next(visit.item) {
+        for next in next {
+            for (item, share) in next {
                 evidence.fill(*item, |slot| slot.next += back * share);
             }
             back *= STEP_BACK;
@@ -122,6 +122,9 @@ impl Evidence {
         for (place, visit) in visits.iter().enumerate() {
             evidence.fill(visit.item, |slot| slot.visit = place as u16 + 1);
         }
+        beats(taste.history, here(taste), now, |item, beat| {
+            evidence.fill(item, |slot| slot.beat.add(beat));
+        });
         for friend in taste.follows.iter().take(FRIENDS_MAX) {
             if let Some((item, amount)) = world.lately().of(*friend, now) {
                 evidence.fill(item, |slot| slot.friends += amount);
@@ -154,6 +157,11 @@ impl Evidence {
         if let Some(place) = visits.iter().position(|visit| visit.item == item) {
             slot.visit = place as u16 + 1;
         }
+        beats(taste.history, here(taste), now, |other, beat| {
+            if other == item {
+                slot.beat.add(beat);
+            }
+        });
         for friend in taste.follows.iter().take(FRIENDS_MAX) {
             if let Some((_, amount)) = world.lately().of(*friend, now).filter(|(other, _)| *other == item) {
                 slot.friends += amount;
@@ -174,10 +182,55 @@ impl Evidence {
 
     /// Cosine-weighted sum over the person's profile, in [0, 1].
     pub fn company(&self, item: ItemId) -> f32 {
-        let (block, row) = (item.0 as usize / BLOCK, item.0 as usize % BLOCK);
-        match (self.company.get(block), self.cleared.get(block)) {
-            (Some(sums), Some(cleared)) if *cleared == self.gathering => sums[row],
+        let block = item.0 as usize / BLOCK;
+        match self.cleared.get(block) {
+            Some(cleared) if *cleared == self.gathering => self.company[item.0 as usize],
             _ => self.alone.filter(|(only, ..)| *only == item).map_or(0.0, |(.., company)| company),
+        }
+    }
+
+    /// Sums up who goes where else. `next` is what will be asked for after.
+    fn add_company(
+        &mut self,
+        company: &CompanyTable,
+        profile: impl Iterator<Item = (ItemId, f32, usize)>,
+        next: &[&[(ItemId, f32)]],
+    ) {
+        let mut asked = [(0.0, &[][..]); PROFILE_MAX];
+        let mut lists = 0;
+        for (place, (visit, weight, most)) in asked.iter_mut().zip(profile) {
+            let similar = company.similar(visit);
+            *place = (weight, &similar[..most.min(similar.len())]);
+            lists += 1;
+        }
+        let lists = &asked[..lists];
+        // The lists lie all over the memory: asking for all of them first, they come together and not one by one.
+        let all = lists.iter().map(|(_, list)| *list).chain(next.iter().copied());
+        black_box(all.flat_map(|list| list.iter().step_by(LINE)).fold(0, |any, (item, _)| any ^ item.0));
+        let blocks = self.cleared.len();
+        if blocks <= CLEARED_WHOLE {
+            self.company.fill(0.0);
+            self.cleared.fill(self.gathering);
+            for (weight, list) in lists {
+                for (item, similarity) in *list {
+                    // Items that this world does not have yet are of no use to it.
+                    if let Some(sum) = self.company.get_mut(item.0 as usize) {
+                        *sum += weight * similarity;
+                    }
+                }
+            }
+            return;
+        }
+        for (weight, list) in lists {
+            for (item, similarity) in *list {
+                let block = item.0 as usize / BLOCK;
+                let Some(cleared) = self.cleared.get_mut(block) else { continue };
+                if *cleared != self.gathering {
+                    *cleared = self.gathering;
+                    self.company[block * BLOCK..(block + 1) * BLOCK].fill(0.0);
+                }
+                self.company[item.0 as usize] += weight * similarity;
+            }
         }
     }
 
@@ -191,6 +244,11 @@ impl Evidence {
             change(slot);
         }
     }
+}
+
+/// Where the person was last, and when.
+fn here(taste: &Taste<'_>) -> Option<(ItemId, Millis)> {
+    taste.visits.recent().first().map(|visit| (visit.item, visit.last))
 }
 
 /// The places that are asked who else goes there: each with its share of the person's profile, and how many of its

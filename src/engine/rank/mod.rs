@@ -11,11 +11,13 @@ pub mod diff;
 pub mod explore;
 pub mod gate;
 mod evidence;
+mod rhythm;
 pub mod list;
 mod scorer;
 pub mod stage;
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 use roaring::RoaringBitmap;
 
@@ -24,12 +26,13 @@ use crate::domain::ids::{FeedVersion, ItemId, TopicId, UserId};
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::learn::blend::Deviation;
-use crate::engine::learn::features::{Features, Row, at};
+use crate::engine::learn::features::{Features, Row, Shares, at, shares};
 use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::repeat::Visits;
 use crate::engine::tower::TowerVector;
+use crate::engine::user::Past;
 use crate::engine::world::{BLOCK, World};
-use scorer::{Scorer, Shares, shares, sum};
+use scorer::{Scorer, sum};
 
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.
 pub const FLAT_SPAN: usize = 500;
@@ -60,6 +63,8 @@ pub struct Taste<'a> {
     pub hidden: &'a RoaringBitmap,
     /// Where they have been.
     pub visits: &'a Visits,
+    /// Their last interactions, oldest first.
+    pub history: &'a VecDeque<Past>,
     /// Whose items they come back to: `(author, count)`, by author.
     pub authors: Vec<(UserId, f32)>,
     /// How they receive topics, over how everybody does: log-odds, by topic.
@@ -205,7 +210,11 @@ fn tower_score(world: &World, taste: &Taste<'_>, item: ItemId) -> f32 {
 #[must_use]
 pub fn rows(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis) -> Vec<Row> {
     let scorer = Scorer::of_few(world, taste, now);
-    items.iter().map(|item| scorer.row(*item)).collect()
+    let mut rows = vec![Row::NOTHING; items.len()];
+    for (item, row) in items.iter().zip(&mut rows) {
+        scorer.describe(*item, row);
+    }
+    rows
 }
 
 /// Scores of the `model` ranking for these items, in their order, into `out`.

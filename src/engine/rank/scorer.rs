@@ -4,11 +4,12 @@
 //! bounded and known; whatever it leaves open is scored exactly.
 //! Absent on purpose: choosing and ordering (the module above).
 
-use crate::domain::feeds::Expert;
+use std::cell::Cell;
+
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::fashions::Fashion;
-use crate::engine::learn::features::{FEATURES, Features, Row, Segment, at, range};
+use crate::engine::learn::features::{FEATURES, Features, Row, Segment, Shares, at, range, shares};
 use crate::engine::learn::repeat::Clock;
 use crate::engine::simd::{dot, dot_rows, weight_max};
 use crate::engine::tower::{Tower, TowerVector};
@@ -19,32 +20,6 @@ use super::{Candidates, ONLINE_MAX, Scored, TOWER_MAX, Taste};
 
 /// "Just opened" fades by half within this.
 const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
-
-/// The share of each expert in a score, in the order of `Expert::ALL`.
-pub type Shares = [f32; Expert::ALL.len()];
-
-/// Weighted features, summed by expert.
-pub fn shares(weights: &Features, features: &Features) -> Shares {
-    // Ranges that the compiler knows: this runs for every candidate.
-    macro_rules! share {
-        ($expert:expr) => {{
-            const RANGE: (usize, usize) = range($expert);
-            (RANGE.0..RANGE.1).fold(0.0, |sum, k| sum + weights[k] * features[k])
-        }};
-    }
-    [
-        share!(Expert::Online),
-        share!(Expert::Topic),
-        share!(Expert::Freshness),
-        share!(Expert::Followed),
-        share!(Expert::Popularity),
-        share!(Expert::Repeat),
-        share!(Expert::CoVisit),
-        share!(Expert::CoAudience),
-        share!(Expert::Opening),
-        share!(Expert::Tower),
-    ]
-}
 
 /// The score: the shares in the order of `Expert::ALL`.
 pub fn sum(shares: Shares) -> f32 {
@@ -62,6 +37,8 @@ pub struct Scorer<'a> {
     topic_weights: Vec<f32>,
     /// `w . m` by main topic; 0 where the topic has no centre.
     centre_dots: Vec<f32>,
+    /// The last one that was asked for and does not stand there: a few items are often about the same.
+    last_dot: Cell<Option<(TopicId, f32)>>,
     freshness_half: f32,
     novelty: f32,
     session_depth: f32,
@@ -93,6 +70,7 @@ impl<'a> Scorer<'a> {
             evidence,
             topic_weights: Vec::new(),
             centre_dots: Vec::new(),
+            last_dot: Cell::new(None),
             freshness_half: world.settings().freshness_half_ms as f32,
             novelty: taste.visits.novelty(),
             tower: world.tower().map(AsRef::as_ref).zip(taste.tower.as_ref()),
@@ -122,8 +100,13 @@ impl<'a> Scorer<'a> {
         if let Some(dot) = self.centre_dots.get(topic.0 as usize) {
             return *dot;
         }
+        if let Some((_, dot)) = self.last_dot.get().filter(|(last, _)| *last == topic) {
+            return dot;
+        }
         let centre = self.world.centre_of(topic);
-        self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0)
+        let dot = self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0);
+        self.last_dot.set(Some((topic, dot)));
+        dot
     }
 
     /// The strongest weight among an item's topics.
@@ -155,19 +138,18 @@ impl<'a> Scorer<'a> {
         online.clamp(-ONLINE_MAX, ONLINE_MAX)
     }
 
-    /// What the blend weighs of an item; all zeros for one that this world does not know.
-    pub fn row(&self, id: ItemId) -> Row {
+    /// What the blend weighs of an item, into `out`, which is all zeros and stays so for one that this world does not know.
+    pub fn describe(&self, id: ItemId, out: &mut Row) {
         let (index, row) = (id.0 as usize / BLOCK, id.0 as usize % BLOCK);
         let Some(block) = self.world.blocks().get(index).filter(|block| row < block.items().len()) else {
-            return Row { features: [0.0; FEATURES], segment: Segment::New };
+            return;
         };
         let columns = block.columns();
         let online = self.taste.weights.map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns, row));
-        self.with_online(id, columns, row, online)
+        out.segment = self.with_online(id, columns, row, online, &mut out.features);
     }
 
-    fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32) -> Row {
-        let mut out = [0.0; FEATURES];
+    fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32, out: &mut Features) -> Segment {
         let topic = columns.topic[row];
         out[at::ONLINE] = online;
         out[at::TOPIC] = if columns.more_topics[row] { self.topic_weight(id) } else { self.weight_of(topic) };
@@ -179,7 +161,7 @@ impl<'a> Scorer<'a> {
             out[at::FOLLOWED] = f32::from(u8::from(self.is_followed(author)));
             out[at::AUTHOR_VISITS] = 0.5 * look_up(&self.taste.authors, UserId(author)).ln_1p();
         }
-        self.world.popularity().describe(id, &mut out);
+        self.world.popularity().describe(id, out);
         if let Some(fashion) = self.fashion {
             out[at::POPULARITY_CLUSTER] = fashion.popularity(id, out[at::POPULARITY_1D]);
         }
@@ -216,8 +198,14 @@ impl<'a> Scorer<'a> {
         }
         let segment = match slot.visit.checked_sub(1).map(usize::from) {
             Some(rank) => {
-                self.taste.visits.recent()[rank].describe(self.now, rank, opened, &self.clock, &mut out);
+                self.taste.visits.describe(rank, self.now, opened, &self.clock, out);
                 out[at::NOVELTY] = -self.novelty;
+                out[at::AT_THIS_HOUR] = 0.5 * (slot.beat.hour + 0.05).ln();
+                out[at::AT_THIS_WEEKDAY] = 0.5 * (slot.beat.weekday + 0.05).ln();
+                // Most have none of it, and logarithms cost.
+                if slot.beat.next > 0.0 {
+                    out[at::OWN_NEXT] = 0.5 * (1.0 + slot.beat.next / 0.1).ln();
+                }
                 Segment::Seen
             }
             None => {
@@ -229,12 +217,13 @@ impl<'a> Scorer<'a> {
             let (begin, end) = range(*expert);
             out[begin..end].fill(0.0);
         }
-        Row { features: out, segment }
+        segment
     }
 
     /// The shares of the experts in an item's score.
     pub fn shares(&self, item: ItemId) -> Shares {
-        let row = self.row(item);
+        let mut row = Row::NOTHING;
+        self.describe(item, &mut row);
         shares(&self.weights[row.segment.index()], &row.features)
     }
 
@@ -318,8 +307,9 @@ impl<'a> Scorer<'a> {
                     None => 0.0,
                 };
                 let id = start + row;
-                let row = self.with_online(ItemId(id), columns, at, online);
-                rough.push((dot(&self.weights[row.segment.index()], &row.features), id));
+                let mut features = [0.0; FEATURES];
+                let segment = self.with_online(ItemId(id), columns, at, online, &mut features);
+                rough.push((dot(&self.weights[segment.index()], &features), id));
             }
         }
         (rough, error * self.weights.iter().fold(0.0_f32, |most, weights| most.max(weights[at::ONLINE].abs())))

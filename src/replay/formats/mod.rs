@@ -14,6 +14,7 @@ pub mod live_intervals;
 pub mod movielens;
 pub mod open_bandit;
 pub mod numbers;
+pub mod plain;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

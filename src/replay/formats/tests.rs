@@ -14,6 +14,7 @@ use super::follows::Follows;
 use super::items::Items;
 use super::live_intervals::LiveIntervals;
 use super::movielens::Ratings;
+use super::plain::{Places, Plain, PlainRow};
 use super::time::TimeUnit;
 use super::windows::read_windows;
 use super::{Columns, FormatError, Progress};
@@ -383,6 +384,77 @@ fn ratings_are_read() {
         "data",
         |folder, paths| outcome(folder, Ratings::open(&paths, TimeUnit::SECONDS, None)).map(|rows| rows.len()),
     );
+}
+
+fn plain(folder: &TempDir, paths: &[PathBuf], columns: &str) -> Result<Vec<PlainRow>, String> {
+    let places = if columns.is_empty() { Places::default() } else { Places::parse(columns).unwrap() };
+    outcome(folder, Plain::open(paths, places, TimeUnit::SECONDS, None))
+}
+
+/// Lines of at least three cells separated by tabs, else commas, else blanks; columns by position; further ones are
+/// passed over.
+#[test]
+fn plain_logs_are_read_whatever_stands_between() {
+    let folder = TempDir::new().unwrap();
+    let instant = 1_333_476_009_i64;
+    for (name, content, columns, item) in [
+        ("blanks", "7 tea 1333476009\n\n8  tea   1970-01-01T00:00:01Z x\n".as_bytes(), "", "tea"),
+        ("commas", b"\xef\xbb\xbf7,tea house,1333476009\r\n8,tea,1970-01-01 00:00:01,x,y\n", "", "tea house"),
+        ("tabs", b"7\tTea, hot\t1333476009\t\n8\tb\t1\n", "", "Tea, hot"),
+        (
+            "check-ins, whose foreign columns are in another encoding",
+            b"7\t4b\tCaf\xe9\t-240\tTue Apr 03 18:00:09 +0000 2012\n8\tb\t\t0\tThu Jan 01 00:00:01 +0000 1970\n",
+            "time=5",
+            "4b",
+        ),
+        ("time in the middle", b"7 1333476009 9.5 x\n8 1 9.5 y\n", "user=1,time=2,item=4", "x"),
+        ("a date in two cells", b"2012-04-03 18:00:09 x 7\n1970-01-01 00:00:01 y 8\n", "user=4,time=1,item=3", "x"),
+    ] {
+        let rows = plain(&folder, &file(&folder, "log.txt.gz", content), columns);
+        let rows = rows.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((rows[0].user.as_str(), rows[0].item.as_str(), rows[0].line), ("7", item, 1), "{name}");
+        assert_eq!((rows[0].time, rows[1].time), (Millis(instant * 1_000), Millis(1_000)), "{name}");
+        assert_eq!((rows[1].user.as_str(), rows.len()), ("8", 2), "{name}");
+    }
+    // Each file decides for itself.
+    let paths = [file(&folder, "a.tsv", b"1\tx\t5\n"), file(&folder, "b.csv", b"2,y,6\n")].concat();
+    assert_eq!(plain(&folder, &paths, "").unwrap()[1].user.as_str(), "2");
+}
+
+#[test]
+fn broken_plain_logs_are_named() {
+    let refused_as = |columns: &'static str, table: &[(&str, &[u8], &str)]| {
+        refused(table, "txt", |folder, paths| plain(folder, &paths, columns).map(|rows| rows.len()));
+    };
+    refused_as(
+        "",
+        &[
+            (
+                "too short",
+                b"a b\n",
+                "log.txt, line 1: has 2 cells with blanks between them where there must be at least 3",
+            ),
+            ("another separator", b"a\tb\t1\na,b,1\n", "line 2: has 1 cells with tabs between them"),
+            ("a header", b"user,item,time\n", "line 1, column 3 (time): `time` is not an integer (see --time-unit) or"),
+            ("what a header wants", b"user,item,time\n", "a log with a header is read by --format events"),
+            ("bad time", b"a,b,1\na,b,noon\n", "line 2, column 3 (time): `noon` is not an integer"),
+            ("no user", b"a,b,1\n,b,1\n", "line 2, column 1 (user): must not be empty"),
+            ("not UTF-8", b"a,b\xff,1\n", "line 1, column 2 (item): is not UTF-8"),
+            ("a fraction", b"a b 1.5\n", "column 3 (time): `1.5` is not an integer"),
+        ],
+    );
+    refused_as(
+        "item=5",
+        &[("few", b"a,b,1,x\n", "line 1: has 4 cells with commas between them where there must be at least 5")],
+    );
+    for (mapping, part) in [
+        ("user=0", "`0` is not the position of a column, from 1"),
+        ("user=name", "`name` is not the position"),
+        ("kind=4", "it has user, item, time"),
+        ("user=1,user=2", "mapped twice"),
+    ] {
+        assert!(Places::parse(mapping).unwrap_err().to_string().contains(part), "{mapping}");
+    }
 }
 
 #[test]

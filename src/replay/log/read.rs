@@ -15,6 +15,7 @@ use crate::replay::formats::feed::{Action, Feed};
 use crate::replay::formats::items::Items;
 use crate::replay::formats::live_intervals::LiveIntervals;
 use crate::replay::formats::movielens::Ratings;
+use crate::replay::formats::plain::{Places, Plain};
 use crate::replay::formats::time::TimeUnit;
 use crate::replay::formats::{Columns, FormatError, Watch};
 
@@ -44,6 +45,20 @@ pub fn events(source: Source<'_>) -> Result<LogBuilder, FormatError> {
         let (user, item) = (log.user(&row.user), log.item(&row.item));
         let kind = row.kind.unwrap_or(Kind::Click);
         log.push(interaction(row.time, user, item, kind, row.dwell_ms.unwrap_or_default(), row.kind.is_some()));
+    }
+    Ok(log)
+}
+
+/// `user item time` at these places, without a header: every row is a `click`.
+///
+/// # Errors
+/// What is wrong, where.
+pub fn plain(source: Source<'_>, places: Places) -> Result<LogBuilder, FormatError> {
+    let mut log = LogBuilder::new(source.unit.ms(), false);
+    for row in Plain::open(source.paths, places, source.unit, source.watch)? {
+        let row = row?;
+        let (user, item) = (log.user(&row.user), log.item(&row.item));
+        log.push(interaction(row.time, user, item, Kind::Click, 0, false));
     }
     Ok(log)
 }

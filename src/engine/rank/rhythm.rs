@@ -1,0 +1,120 @@
+//! When and after what a person does things: their last interactions, looked at around the time of day and of the week, and
+//! behind the place where they are.
+//!
+//! Invariant: what is said depends on the person's history and the instant alone, in the order of the history, so that the
+//! sums of one item are the same wherever they are added up. Absent on purpose: a time zone; a person's own only turns
+//! the circle.
+
+use std::collections::VecDeque;
+
+use crate::domain::ids::ItemId;
+use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
+use crate::engine::tower::Sign;
+use crate::engine::user::Past;
+
+/// A visit speaks for the hours around it, falling to nothing at this distance: a biweight kernel, as wide as a normal one
+/// with a deviation of an hour and a half.
+const REACH_MS: i64 = 4 * HOUR_MS;
+
+/// A step from one place to the next counts half after this.
+const STEP_HALF_MS: f32 = DAY_MS as f32;
+
+const WEEK_MS: i64 = 7 * DAY_MS;
+
+/// What one past interaction says of its item.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Beat {
+    /// How near it is in the time of day, in [0, 1].
+    pub hour: f32,
+    /// The same in the time of the week.
+    pub weekday: f32,
+    /// It followed on the place where the person was last: 1 for at once, fading with the gap then and now.
+    pub next: f32,
+}
+
+impl Beat {
+    /// One more.
+    pub fn add(&mut self, other: Beat) {
+        self.hour += other.hour;
+        self.weekday += other.weekday;
+        self.next += other.next;
+    }
+}
+
+/// Tells `put` what each positive interaction of `history` (oldest first) says at `now`; `here` is where the person was
+/// last, and when.
+pub fn beats(history: &VecDeque<Past>, here: Option<(ItemId, Millis)>, now: Millis, mut put: impl FnMut(ItemId, Beat)) {
+    let still_here = here.map_or(0.0, |(_, at)| fade(now, at));
+    let mut before: Option<(ItemId, Millis)> = None;
+    for past in history.iter().filter(|past| past.sign == Sign::Positive) {
+        let away = now.0 - past.at.0;
+        let hour = nearness(away, DAY_MS);
+        let weekday = if hour > 0.0 { nearness(away, WEEK_MS) } else { 0.0 };
+        let followed = before.filter(|(from, _)| *from != past.item && here.is_some_and(|(item, _)| item == *from));
+        let next = followed.map_or(0.0, |(_, then)| still_here * fade(past.at, then));
+        if hour > 0.0 || next > 0.0 {
+            put(past.item, Beat { hour, weekday, next });
+        }
+        before = Some((past.item, past.at));
+    }
+}
+
+/// How near two instants are on a circle.
+fn nearness(away: i64, period: i64) -> f32 {
+    let away = away.rem_euclid(period);
+    let share = away.min(period - away) as f32 / REACH_MS as f32;
+    let rest = (1.0 - share * share).max(0.0);
+    rest * rest
+}
+
+fn fade(now: Millis, then: Millis) -> f32 {
+    (-(now.since(then) as f32) / STEP_HALF_MS).exp2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::interactions::Kind;
+
+    fn past(item: u32, hours: i64, sign: Sign) -> Past {
+        Past { item: ItemId(item), kind: Kind::Click, sign, at: Millis(hours * HOUR_MS) }
+    }
+
+    fn sums(history: &[Past], here: Option<(u32, i64)>, now: i64) -> [Beat; 4] {
+        let mut sums = [Beat::default(); 4];
+        let here = here.map(|(item, hours)| (ItemId(item), Millis(hours * HOUR_MS)));
+        beats(&history.iter().copied().collect(), here, Millis(now * HOUR_MS), |item, beat| {
+            sums[item.0 as usize].add(beat);
+        });
+        sums
+    }
+
+    #[test]
+    fn what_is_done_at_this_hour_counts_and_on_this_weekday_more() {
+        // Item 1 at eight on seven mornings, item 2 at eight in the evening, item 3 at half past ten of one morning.
+        let mut history: Vec<Past> = (0..7).map(|day| past(1, day * 24 + 8, Sign::Positive)).collect();
+        history.extend((0..7).map(|day| past(2, day * 24 + 20, Sign::Positive)));
+        history.push(past(3, 10, Sign::Positive));
+        let [_, one, two, three] = sums(&history, None, 7 * 24 + 8);
+        assert_eq!((one.hour, one.weekday), (7.0, 1.0), "the same hour a week ago is this weekday");
+        assert_eq!((two.hour, two.weekday), (0.0, 0.0));
+        assert!(three.hour > 0.5 && three.hour < 0.6 && three.weekday == three.hour, "two hours away: {three:?}");
+    }
+
+    #[test]
+    fn midnight_is_no_border_and_rejections_are_no_habit() {
+        let [_, one, two, _] = sums(&[past(1, 23, Sign::Positive), past(2, 23, Sign::Negative)], None, 25);
+        assert!(one.hour > 0.5 && two == Beat::default());
+    }
+
+    #[test]
+    fn where_they_went_from_here_counts_and_fades() {
+        let history = [0, 48, 96].map(|at| [past(1, at, Sign::Positive), past(2, at + 24, Sign::Positive)]);
+        let history = history.as_flattened();
+        let [_, _, at_once, _] = sums(history, Some((1, 200)), 200);
+        assert!((at_once.next - 1.5).abs() < 1e-6, "each of three steps took a day: {at_once:?}");
+        let [_, _, next_day, _] = sums(history, Some((1, 200)), 224);
+        assert!((next_day.next - 0.75).abs() < 1e-6);
+        assert_eq!(sums(history, Some((3, 200)), 200).map(|beat| beat.next), [0.0; 4], "from elsewhere nobody knows");
+    }
+}

@@ -1,0 +1,200 @@
+//! Interactions as people have them: `user item time` by position, without a header.
+//!
+//! Invariant: what stands between the cells is decided by the first line of a file and holds for the whole of it: tabs,
+//! else commas, else blanks. Columns that nobody asked for are passed over unread, whatever their bytes. Absent on
+//! purpose: quotes, and kinds of interaction; a log that has them wants a header, and is read as `events`.
+
+use std::path::{Path, PathBuf};
+
+use super::cells;
+use super::error::{FormatError, Wrong};
+use super::lines::Lines;
+use super::source::Watch;
+use super::time::TimeUnit;
+use super::{Columns, ColumnsError};
+use crate::domain::ids::Key;
+use crate::domain::time::Millis;
+
+/// What `--columns` may map, to positions from 1.
+pub const ROLES: [&str; 3] = ["user", "item", "time"];
+
+/// A line that is shorter than this is no interaction.
+const CELLS_MIN: usize = 3;
+
+/// The position of each of [`ROLES`], from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places([usize; 3]);
+
+impl Default for Places {
+    fn default() -> Places {
+        Places([0, 1, 2])
+    }
+}
+
+impl Places {
+    /// Reads `user=1,item=2,time=3`; what is not mentioned stays where it is.
+    ///
+    /// # Errors
+    /// [`ColumnsError`] names the part that is wrong.
+    pub fn parse(text: &str) -> Result<Places, ColumnsError> {
+        let columns = Columns::parse(text, &ROLES)?;
+        let mut places = Places::default();
+        for (role, place) in ROLES.into_iter().zip(&mut places.0).filter(|(role, _)| columns.is_mapped(role)) {
+            let number = columns.name(role).parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+            *place = number.ok_or_else(|| ColumnsError::Position(columns.name(role).into()))?;
+        }
+        Ok(places)
+    }
+
+    fn cells_needed(self) -> usize {
+        self.0.into_iter().fold(CELLS_MIN, |most, place| most.max(place + 1))
+    }
+}
+
+/// What stands between cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Between {
+    Tabs,
+    Commas,
+    Blanks,
+}
+
+impl Between {
+    fn of(line: &[u8]) -> Between {
+        match (line.contains(&b'\t'), line.contains(&b',')) {
+            (true, _) => Between::Tabs,
+            (false, true) => Between::Commas,
+            (false, false) => Between::Blanks,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Between::Tabs => "tabs",
+            Between::Commas => "commas",
+            Between::Blanks => "blanks",
+        }
+    }
+
+    /// The cells of a line into `cells`, each of them where it begins and where it ends.
+    fn split(self, line: &[u8], cells: &mut Vec<(usize, usize)>) {
+        cells.clear();
+        let by = |byte: &u8| match self {
+            Between::Tabs => *byte == b'\t',
+            Between::Commas => *byte == b',',
+            Between::Blanks => *byte == b' ',
+        };
+        let mut from = 0;
+        for cell in line.split(by) {
+            // Several blanks are as good as one.
+            if self != Between::Blanks || !cell.is_empty() {
+                cells.push((from, from + cell.len()));
+            }
+            from += cell.len() + 1;
+        }
+    }
+}
+
+/// Somebody was somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlainRow {
+    /// Where in its file, from 1.
+    pub line: u64,
+    /// Who.
+    pub user: Key,
+    /// With what.
+    pub item: Key,
+    /// When.
+    pub time: Millis,
+}
+
+/// The rows of some files, one after the other.
+pub struct Plain {
+    lines: Lines,
+    places: Places,
+    unit: TimeUnit,
+    /// Of the file that is being read.
+    between: Option<(PathBuf, Between)>,
+    cells: Vec<(usize, usize)>,
+}
+
+impl Plain {
+    /// Opens the files. A folder stands for its `.txt`, `.tsv`, `.csv`, `.dat` and `.data` files.
+    ///
+    /// # Errors
+    /// [`FormatError`] when a path cannot be read.
+    pub fn open(paths: &[PathBuf], places: Places, unit: TimeUnit, watch: Option<Watch>) -> Result<Plain, FormatError> {
+        let lines = Lines::new(paths, &[".txt", ".tsv", ".csv", ".dat", ".data"], watch)?;
+        Ok(Plain { lines, places, unit, between: None, cells: Vec::new() })
+    }
+}
+
+impl Iterator for Plain {
+    type Item = Result<PlainRow, FormatError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Plain { lines, places, unit, between, cells } = self;
+        lines.next_bytes(|path, number, bytes| {
+            let between = match between {
+                Some((known, between)) if known.as_path() == path => *between,
+                _ => between.insert((path.into(), Between::of(bytes))).1,
+            };
+            between.split(bytes, cells);
+            Line { path, number, bytes, between, cells, places: *places }.row(*unit)
+        })
+    }
+}
+
+/// One line, taken apart.
+struct Line<'a> {
+    path: &'a Path,
+    number: u64,
+    bytes: &'a [u8],
+    between: Between,
+    cells: &'a [(usize, usize)],
+    places: Places,
+}
+
+impl Line<'_> {
+    fn row(&self, unit: TimeUnit) -> Result<PlainRow, FormatError> {
+        let needed = self.places.cells_needed();
+        if self.cells.len() < needed {
+            let said = format!(
+                "has {} cells with {} between them where there must be at least {needed} (see --columns)",
+                self.cells.len(),
+                self.between.name()
+            );
+            return Err(FormatError::at(self.path, self.number, None, Wrong::Csv(said)));
+        }
+        let key = |role: usize| {
+            let text = self.cell(role, 1)?;
+            cells::key(text).map_err(|wrong| self.wrong(role, wrong))
+        };
+        Ok(PlainRow { line: self.number, user: key(0)?, item: key(1)?, time: self.time(unit)? })
+    }
+
+    /// An instant; between blanks, a date and the time of day behind it are one.
+    fn time(&self, unit: TimeUnit) -> Result<Millis, FormatError> {
+        let text = self.cell(2, 1)?;
+        unit.parse(text).or_else(|expected| {
+            let both = self.cell(2, 2).ok().filter(|_| self.between == Between::Blanks);
+            both.and_then(|both| unit.parse(both).ok()).ok_or_else(|| {
+                let hint = if self.number == 1 { "; a log with a header is read by --format events" } else { "" };
+                self.wrong(2, cells::unexpected(text, format!("{expected}{hint}")))
+            })
+        })
+    }
+
+    /// The text of a role's cell and of the ones behind it, `count` in all as far as there are so many.
+    fn cell(&self, role: usize, count: usize) -> Result<&str, FormatError> {
+        let place = self.places.0[role];
+        let last = self.cells.len().min(place + count) - 1;
+        let bytes = &self.bytes[self.cells[place].0..self.cells[last].1];
+        std::str::from_utf8(bytes).map(str::trim).map_err(|_| self.wrong(role, Wrong::Encoding))
+    }
+
+    fn wrong(&self, role: usize, wrong: Wrong) -> FormatError {
+        let column = format!("{} ({})", self.places.0[role] + 1, ROLES[role]);
+        FormatError::at(self.path, self.number, Some(&column), wrong)
+    }
+}
