@@ -57,10 +57,11 @@ def main():
         cells = [f"{name}", f"{agreement(truth[kept], oracle(points)[kept]):.3f}"]
         runs = {"ours": lambda points: ours(arguments.program, points), **peers}
         for peer, run in runs.items():
-            say(f"{name}: {peer}")
+            say(f"{name}: {peer} …")
             labels, seconds = run(points)
             groups = len(set(labels[labels >= 0]))
             cells.append(f"{agreement(truth[kept], labels[kept]):.3f}, {groups}, {seconds:.2f}")
+            say(f"{name}: {peer}: {cells[-1]}")
         print("| " + " | ".join(cells) + " |", flush=True)
     say("done")
 
