@@ -21,6 +21,7 @@ use crate::domain::ids::ModelVersion;
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
+use crate::gateway::room::Room;
 use crate::gateway::tls::Certificate;
 use crate::gateway::{Door, GatewaySettings, Serving, serve};
 use crate::store::embedded::Embedded;
@@ -36,11 +37,6 @@ pub struct Running {
     certificate: Option<Arc<Certificate>>,
     serving: Serving,
 }
-
-/// Files of a socket: the one that is read and written, and the one by which the watcher cuts it.
-const FILES_PER_SOCKET: u64 = 2;
-/// Files beside sockets: the store's, REST connections, standard streams, the runtime's own.
-const FILES_SPARE: u64 = 128;
 
 /// Longest wait between two tries while the database cannot be reached.
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -167,22 +163,27 @@ pub fn open_models() -> Arc<dyn ReadModel> {
 
 /// Sockets are open files, and many systems begin with room for 1,024: takes as much more as this user may have, and says
 /// so where that is too little.
-fn make_room(sockets: u64) {
-    let (limit, wanted) =
-        (getrlimit(Resource::Nofile), sockets.saturating_mul(FILES_PER_SOCKET).saturating_add(FILES_SPARE));
+fn make_room(sockets_max: usize, workers: usize) -> Room {
+    let (limit, wanted) = (getrlimit(Resource::Nofile), Room::files_for(sockets_max) as u64);
     // No limit is `None`.
-    let Some(current) = limit.current.filter(|current| *current < wanted) else { return };
+    let current = limit.current.unwrap_or(u64::MAX);
+    if current >= wanted {
+        return Room::within(usize::try_from(current).unwrap_or(usize::MAX), sockets_max, workers);
+    }
     let within = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(current);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(within), maximum: limit.maximum });
     let files = if raised.is_ok() { within } else { current };
+    let room = Room::within(files as usize, sockets_max, workers);
     if files < wanted {
-        let room = files.saturating_sub(FILES_SPARE) / FILES_PER_SOCKET;
+        let (sockets, handles) = (room.sockets, room.handles);
         tracing::warn!(
             files,
-            room,
-            "sockets_max is {sockets}, and there is room for fewer: raise the hard limit of open files"
+            sockets,
+            handles,
+            "{sockets_max} sockets (sockets_max) want {wanted} open files: raise the hard limit. Until then there is room for {sockets}, {handles} of which can be cut when they hang"
         );
     }
+    room
 }
 
 /// Starts a server over a store and says where it listens. Must be called inside an actix system.
@@ -190,8 +191,9 @@ fn make_room(sockets: u64) {
 /// # Errors
 /// What keeps it from starting; a message for people.
 pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Running> {
-    make_room(config.sockets_max as u64);
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let workers = if config.workers == 0 { processors } else { config.workers };
+    let room = make_room(config.sockets_max, workers);
     // Before anything is started: a server that everybody could use is none.
     let clock: Arc<dyn Clock> = Arc::new(WallClock::default());
     let access = Access::open(store.clone(), config.secret.clone(), clock.now()).await?;
@@ -212,8 +214,10 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     })
     .await?;
     let settings = GatewaySettings {
-        workers: (config.workers > 0).then_some(config.workers),
-        sessions_max: config.sockets_max,
+        workers: Some(workers),
+        sessions_max: room.sockets,
+        handles_max: room.handles,
+        connections_max: room.connections_per_worker,
         rates: config.rate,
         origins: config.origins.clone(),
         ..GatewaySettings::default()

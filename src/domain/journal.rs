@@ -95,8 +95,8 @@ pub struct Learned {
 /// were published then, folded by everyone who learns from it as it stands here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lesson {
-    /// Gradient of the blend's log loss by its weights: `(2 * features + 1,)`, new, seen, bias; empty when there was
-    /// nothing to compare with.
+    /// Gradient of the blend's log loss by its weights: `(2 * features + 3,)`, new, seen, bias, slope and intercept of the
+    /// calibration (0 for a choice); empty when there was nothing to compare with.
     pub gradient: Vec<f32>,
     /// Log loss in nats of each expert alone in the order of `Expert::ALL`, then of the blend without the two-tower model,
     /// then of the blend; empty with the gradient.
@@ -143,7 +143,7 @@ pub struct Predicted {
     pub online: f32,
     /// The `topics` ranking: freshness plus topic weight.
     pub topics: f32,
-    /// The `model` ranking: log-odds of the blend.
+    /// The `model` ranking: calibrated log-odds of the blend.
     pub model: f32,
     /// The two-tower model that had a say in it, if one had.
     #[serde(default, skip_serializing_if = "Option::is_none")]

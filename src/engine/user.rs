@@ -437,13 +437,17 @@ impl UserState {
         Some(rank::score_of(world, &taste, item, now, ranking))
     }
 
-    /// Log-odds of the blend that they approve of this item, bias included; `None` for one that this world does not know.
+    /// Calibrated log-odds of the blend that they approve of this item; `None` for one that this world does not know.
     #[must_use]
     pub fn approval_of(&self, world: &World, item: ItemId, now: Millis) -> Option<f32> {
         world.item(item)?;
         let taste = self.taste(world, now, Ranking::Model);
         let rows = rank::rows(world, &taste, &[item], now);
-        Some(rank::blend_score(world, &taste, rows.first()?) + world.blend().bias + self.deviation.bias())
+        Some(self.calibrated(world, rank::blend_score(world, &taste, rows.first()?)))
+    }
+
+    fn calibrated(&self, world: &World, score: f32) -> f32 {
+        world.blend().calibration.of(score + world.blend().bias + self.deviation.bias())
     }
 
     /// What the online model says of an item now. Changes nothing.
@@ -674,7 +678,7 @@ impl UserState {
         let predicted = Predicted {
             online: judgement.log_odds,
             topics: rank::topics_score(&rows[0].features),
-            model: rank::blend_score(world, &taste, &rows[0]) + world.blend().bias + self.deviation.bias(),
+            model: self.calibrated(world, rank::blend_score(world, &taste, &rows[0])),
             model_version: world.tower().map(|tower| tower.version()),
         };
         Learned {

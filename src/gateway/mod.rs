@@ -5,7 +5,7 @@
 //! feeds, SQL, the engine's states; forwarded headers, which anybody may write.
 //!
 //! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `keyring`, `access`, `rates`, `origin`, `query`, `body`,
-//! `call`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `session`; at last `tls`.
+//! `call`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `session`; at last `tls` and `room`.
 
 pub mod access;
 pub mod auth;
@@ -21,6 +21,7 @@ pub mod pages;
 pub mod query;
 pub mod rates;
 pub mod rest;
+pub mod room;
 pub mod routes;
 pub mod session;
 pub mod times;
@@ -47,7 +48,7 @@ use access::Access;
 use auth::Auth;
 use rates::{RateSettings, Rates};
 use tls::Certificate;
-use watcher::{Line, Registry};
+use watcher::{Handles, Line, Registry};
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
      style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -61,8 +62,10 @@ pub struct GatewaySettings {
     pub backlog: u32,
     /// Open WebSockets at most; more get 503.
     pub sessions_max: usize,
-    /// Other open connections per worker at most; more wait.
+    /// Open connections per worker at most, sockets among them; more wait.
     pub connections_max: usize,
+    /// Connections that can be cut from outside, which takes a second file each.
+    pub handles_max: usize,
     /// How much anybody may ask for.
     pub rates: RateSettings,
     /// Origins whose pages may open a WebSocket, beside our own: `https://app.example`.
@@ -89,7 +92,8 @@ impl Default for GatewaySettings {
             workers: None,
             backlog: 2_048,
             sessions_max: 12_000,
-            connections_max: 20_000,
+            connections_max: 32_000,
+            handles_max: 32_000,
             rates: RateSettings::default(),
             origins: Vec::new(),
             keep_alive: Duration::from_secs(75),
@@ -228,7 +232,7 @@ pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
     let registry = Arc::clone(&door.registry);
     let listeners = listen.iter().map(|&address| bind(&door, address)).collect::<io::Result<Vec<_>>>()?;
     let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
-    let patience = settings.patience;
+    let (patience, handles) = (settings.patience, Handles::new(settings.handles_max));
     let tls = match &door.certificate {
         Some(certificate) => Some(certificate.server_config().map_err(io::Error::other)?),
         None => None,
@@ -243,14 +247,14 @@ pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
     let mut http = HttpServer::new(move || app(door.clone()))
         .workers(workers)
         .backlog(settings.backlog)
-        .max_connections(settings.connections_max.saturating_add(settings.sessions_max))
+        .max_connections(settings.connections_max)
         .keep_alive(settings.keep_alive)
         .client_request_timeout(settings.head_within)
         // What a peer still sends is read for so long after our last byte, so that it is not lost to a reset.
         .client_disconnect_timeout(Duration::from_secs(1))
         .shutdown_timeout(settings.farewell.as_secs())
         .disable_signals()
-        .on_connect(move |stream, data| greet(stream, data, patience));
+        .on_connect(move |stream, data| greet(stream, data, patience, &handles));
     for listener in listeners {
         http = match &tls {
             Some(tls) => http.listen_rustls_0_23(listener, tls.clone())?,
@@ -281,13 +285,14 @@ fn listen_on(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn greet(stream: &dyn Any, data: &mut Extensions, dead_after: Duration) {
+fn greet(stream: &dyn Any, data: &mut Extensions, dead_after: Duration, handles: &Handles) {
     let within_tls = stream.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
     let Some(stream) = stream.downcast_ref::<TcpStream>().or(within_tls) else { return };
-    match Line::of(stream, dead_after) {
-        Ok(line) => {
+    match Line::of(stream, dead_after, handles) {
+        Ok(Some(line)) => {
             data.insert(Arc::new(line));
         }
+        Ok(None) => tracing::debug!("no second handle is left for this socket"),
         // The connection works without; only the watcher cannot cut it.
         Err(error) => tracing::warn!(%error, "no second handle on a socket: is the limit of open files reached?"),
     }

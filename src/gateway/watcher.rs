@@ -2,12 +2,13 @@
 //!
 //! Invariant: a peer that is silent, or is sent feeds and never draws one, loses its socket within the configured time
 //! plus two scans, even when it reads nothing and its session is therefore frozen (actix-web-actors polls an actor
-//! only while its socket can be written). The same goes for one whose token was revoked. No more sessions than
-//! configured, in all and per address. Absent on purpose: what sessions say.
+//! only while its socket can be written). The same goes for one whose token was revoked. Where files are so scarce that a
+//! socket has no second handle ([`Handles`]), a frozen session ends when the system gives its peer up. No more sessions
+//! than configured, in all and per address. Absent on purpose: what sessions say.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,15 +22,48 @@ use crate::protocol::refusal::Refusal;
 use super::auth::TokenName;
 use super::rates::network;
 
+/// How many second handles there may be. Clones count together.
+#[derive(Clone)]
+pub struct Handles(Arc<AtomicUsize>);
+
+impl Handles {
+    /// So many at most at the same time.
+    #[must_use]
+    pub fn new(most: usize) -> Handles {
+        Handles(Arc::new(AtomicUsize::new(most)))
+    }
+
+    fn take(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// A second handle on a connection's socket, to end it from outside.
-pub struct Line(Socket);
+pub struct Line {
+    socket: Socket,
+    handles: Handles,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.handles.give_back();
+    }
+}
 
 impl Line {
-    /// Takes a second handle, and has the system notice peers that vanished.
+    /// Takes a second handle if one may be had, and has the system notice peers that vanished.
     ///
     /// # Errors
     /// Those of the system, when it has no handle left.
-    pub fn of(stream: &actix_web::rt::net::TcpStream, dead_after: Duration) -> std::io::Result<Line> {
+    pub fn of(
+        stream: &actix_web::rt::net::TcpStream,
+        dead_after: Duration,
+        handles: &Handles,
+    ) -> std::io::Result<Option<Line>> {
         let socket = SockRef::from(stream);
         socket.set_tcp_nodelay(true)?;
         // The system counts whole seconds.
@@ -39,13 +73,22 @@ impl Line {
         socket.set_tcp_keepalive(&probes)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         socket.set_tcp_user_timeout(Some(dead_after))?;
-        socket.try_clone().map(Line)
+        if !handles.take() {
+            return Ok(None);
+        }
+        match socket.try_clone() {
+            Ok(socket) => Ok(Some(Line { socket, handles: handles.clone() })),
+            Err(error) => {
+                handles.give_back();
+                Err(error)
+            }
+        }
     }
 
     /// Ends the connection in both directions; its own task then sees the end and cleans up.
     fn cut(&self) {
         // It may be gone already, which is just as well.
-        let _ = self.0.shutdown(Shutdown::Both);
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
 
@@ -330,7 +373,9 @@ mod tests {
         let (ours, _) = listener.accept().await.unwrap();
         let registry = Registry::new(1, 0);
         let seat = registry.admit(None).unwrap();
-        let line = Arc::new(Line::of(&ours, Duration::from_secs(1)).unwrap());
+        let handles = Handles::new(1);
+        let line = Arc::new(Line::of(&ours, Duration::from_secs(1), &handles).unwrap().unwrap());
+        assert!(Line::of(&ours, Duration::from_secs(1), &handles).unwrap().is_none(), "there was one handle");
         seat.watch(Arc::default(), Some(line), Frozen.start().recipient());
         registry.scan(Duration::from_secs(60), &|_| true);
         registry.scan(Duration::ZERO, &|_| true);

@@ -85,11 +85,12 @@ async function walk() {
   await step("a like of the third post is pending or accepted at once, then accepted, and re-ranks", async () => {
     const key = await cards(page).nth(2).getAttribute("data-item");
     const version = await versionOf(page);
+    const pressed = Date.now();
     await byKey(page, key).locator("[data-kind=like]").click();
     const liked = byKey(page, key);
     const state = await liked.getAttribute("data-state");
     check(["pending", "accepted"].includes(state), `right after the click the state is ${state}`);
-    await accepted(page, key);
+    await accepted(page, key, pressed);
     await page.waitForFunction((old) => document.querySelector("#feed").dataset.version !== old, version);
     await page.waitForFunction(() => /Re-ranked by your like/.test(document.querySelector("#cause").textContent));
     check(/ms/.test(await page.textContent("#took")), "no word of how long it took");
@@ -205,31 +206,37 @@ async function droppedLine() {
     await lines.at(-1).close();
     await page.locator("#line:not([data-state=online])").waitFor({ timeout: WAIT_MS });
     const key = await cards(page).nth(1).getAttribute("data-item");
+    const pressed = Date.now();
     await byKey(page, key).locator("[data-kind=like]").click();
     await byKey(page, key, "[data-state=pending]").waitFor({ timeout: WAIT_MS });
     await shot(page, "8-dropped");
     broken = false;
     await page.locator("#line[data-state=online]").waitFor({ timeout: 3 * WAIT_MS });
-    await accepted(page, key);
+    await accepted(page, key, pressed);
   });
   await page.context().close();
 }
 
 /**
- * A like was accepted. What was learned from it may rank the post away before that is seen on its card: then the feed that
- * stands instead must be one that was ranked after it.
+ * A like that was pressed at `since` was accepted: the card says so, or what was learned ranked the post away before it
+ * could. Either way the server must have kept it, as this person's, and once.
  */
-async function accepted(page, key) {
-  const outcome = await page.waitForFunction(
+async function accepted(page, key, since) {
+  await page.waitForFunction(
     (item) => {
       const card = document.querySelector(`.card[data-item="${CSS.escape(item)}"]`);
-      if (card === null) return /Re-ranked/.test(document.querySelector("#cause").textContent) ? "ranked away" : false;
-      return card.dataset.reaction === "like" && card.dataset.state === "accepted" ? "accepted" : false;
+      if (card === null) return /Re-ranked/.test(document.querySelector("#cause").textContent);
+      return card.dataset.reaction === "like" && card.dataset.state === "accepted";
     },
     key,
     { timeout: WAIT_MS },
   );
-  return outcome.jsonValue();
+  const person = await page.evaluate(() => JSON.parse(sessionStorage.getItem("eddyline.person")).id);
+  const answer = await fetch(`${BASE}/user/${encodeURIComponent(person)}/feed/?limit=100`);
+  check(answer.ok, `what ${person} did could not be read: ${answer.status}`);
+  const { interactions } = await answer.json();
+  const kept = interactions.filter(({ item, kind, received }) => item === key && kind === "like" && received >= since);
+  check(kept.length === 1, `${person} liked ${key} once, the server kept ${kept.length}`);
 }
 
 async function phone() {

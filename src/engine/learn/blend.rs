@@ -3,7 +3,8 @@
 //! Invariant: what is folded is the gradient that the entry carries, so the fold needs neither the candidates nor the
 //! weights as they were; weights stay finite and within [`WEIGHT_MAX`]. Predicting changes nothing.
 //! Sources: multinomial logit over what was available (McFadden 1974); AdaGrad (Duchi, Hazan & Singer, JMLR 2011);
-//! asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
+//! asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011; calibration: Platt, *Probabilistic outputs for support
+//! vector machines*, 1999.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,14 @@ use crate::domain::journal::Lesson;
 use crate::engine::settings::Blend as Start;
 use crate::engine::simd::{dot, exp_each};
 
-/// Numbers in a gradient: weights of what is new, of what was seen, and the bias of opinions.
-pub const GRADIENT: usize = 2 * FEATURES + 1;
+/// Numbers in a gradient: weights of what is new, of what was seen, the bias of opinions, and the [`Calibration`].
+pub const GRADIENT: usize = 2 * FEATURES + 3;
+
+/// Place of the bias in a gradient.
+const BIAS: usize = 2 * FEATURES;
+
+/// Place of the slope of the calibration; its intercept follows.
+const SLOPE: usize = BIAS + 1;
 
 /// Numbers in a list of losses: every expert alone, the blend without the two-tower model, the blend.
 pub const LOSSES: usize = Expert::ALL.len() + 2;
@@ -32,6 +39,11 @@ pub const WEIGHT_MAX: f32 = 20.0;
 
 /// Losses above this count as this much: one surprise decides nothing.
 pub const LOSS_MAX: f32 = 10.0;
+
+/// The slope of the calibration stays within: opposite signs would turn the order round.
+const SLOPE_MIN: f32 = 0.1;
+/// See [`SLOPE_MIN`].
+const SLOPE_MAX: f32 = 4.0;
 
 /// As if the weights had been taught this much already: the first lessons move them gently.
 const SQUARES_START: f32 = 1e-2;
@@ -72,15 +84,42 @@ pub struct BlendWeights {
     pub weights: [Features; 2],
     /// Added where a probability is asked for, never where candidates are compared.
     pub bias: f32,
+    /// From the sum of both to log-odds that come true.
+    pub calibration: Calibration,
     /// When the blend loses against this one, that is served.
     pub leader: Option<Leader>,
+}
+
+/// From what the blend says of an opinion to how often it comes true. A skip weighs less than a like, so weights and bias
+/// are learned as if likes were more frequent than they are; and what was learned of one thing may be too sure of another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibration {
+    /// Of the log-odds.
+    pub slope: f32,
+    /// In nats.
+    pub intercept: f32,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Calibration { slope: 1.0, intercept: 0.0 }
+    }
+}
+
+impl Calibration {
+    /// Log-odds that come true as often as they say. Who is ahead stays ahead.
+    #[must_use]
+    pub fn of(&self, log_odds: f32) -> f32 {
+        self.slope * log_odds + self.intercept
+    }
 }
 
 impl BlendWeights {
     /// As configured: nothing was learned yet.
     #[must_use]
     pub fn start(start: &Start) -> BlendWeights {
-        BlendWeights { weights: [start.features(); 2], bias: 0.0, leader: None }
+        let calibration = Calibration::default();
+        BlendWeights { weights: [start.features(); 2], bias: 0.0, calibration, leader: None }
     }
 
     /// The weights that candidates of a segment meet: all, or those of the leader.
@@ -154,9 +193,9 @@ impl Deviation {
     }
 }
 
-/// The gradient of a lesson, without and with its bias; `None` when it has none, or one of another format.
+/// The gradient of a lesson by weights and by bias; `None` when it has none, or one of another format.
 fn parts(lesson: &Lesson) -> Option<(&[f32], f32)> {
-    (lesson.gradient.len() == GRADIENT).then(|| (&lesson.gradient[..GRADIENT - 1], lesson.gradient[GRADIENT - 1]))
+    (lesson.gradient.len() == GRADIENT).then(|| (&lesson.gradient[..BIAS], lesson.gradient[BIAS]))
 }
 
 /// The shared learner, as folded.
@@ -178,8 +217,10 @@ impl BlendLearner {
         if self.learned.len() != GRADIENT {
             (self.learned, self.squares) = (vec![0.0; GRADIENT], vec![SQUARES_START; GRADIENT]);
         }
-        for ((learned, square), gradient) in self.learned.iter_mut().zip(&mut self.squares).zip(&lesson.gradient) {
-            let gradient = gradient * weight;
+        let each = self.learned.iter_mut().zip(&mut self.squares).zip(&lesson.gradient).enumerate();
+        for (place, ((learned, square), gradient)) in each {
+            // What comes true counts alike, whatever it weighs.
+            let gradient = if place < SLOPE { gradient * weight } else { *gradient };
             *square += gradient * gradient;
             *learned = (*learned - step * gradient / square.sqrt()).clamp(-WEIGHT_MAX, WEIGHT_MAX);
         }
@@ -198,10 +239,11 @@ impl BlendLearner {
     pub fn weights(&self, start: &Start, leader: Option<Leader>) -> BlendWeights {
         let mut published = BlendWeights { leader, ..BlendWeights::start(start) };
         if self.learned.len() == GRADIENT {
-            let all = published.weights.iter_mut().flatten().chain([&mut published.bias]);
-            for (weight, learned) in all.zip(&self.learned) {
+            let BlendWeights { weights, bias, calibration: Calibration { slope, intercept }, .. } = &mut published;
+            for (weight, learned) in weights.iter_mut().flatten().chain([bias, slope, intercept]).zip(&self.learned) {
                 *weight += learned;
             }
+            *slope = slope.clamp(SLOPE_MIN, SLOPE_MAX);
         }
         published
     }
@@ -252,7 +294,10 @@ pub fn opinion(row: &Row, positive: bool, shared: &BlendWeights, own: &Deviation
     for (gradient, feature) in gradient[begin..begin + FEATURES].iter_mut().zip(&row.features) {
         *gradient = error * feature;
     }
-    gradient[GRADIENT - 1] = error;
+    gradient[BIAS] = error;
+    let served = dot(&shared.served(row.segment, own), &row.features) + bias;
+    let untrue = logistic(shared.calibration.of(served)) - f32::from(u8::from(positive));
+    gradient[SLOPE..].copy_from_slice(&[untrue * served, untrue]);
     let alone = Start::alone();
     let mut losses: Vec<f32> = Vec::with_capacity(LOSSES);
     for expert in Expert::ALL {
@@ -309,7 +354,11 @@ fn loss(score: f32, positive: bool) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
+    use crate::engine::learn::features::at;
     use crate::engine::settings::LearnSettings;
 
     fn row(k: usize, value: f32, segment: Segment) -> Row {
@@ -337,7 +386,7 @@ mod tests {
             ("opinion", Box::new(|shared| opinion(&rows[4], true, shared, &own))),
         ];
         for (name, lesson) in lessons {
-            for (k, gradient) in lesson(&base).gradient.into_iter().enumerate() {
+            for (k, gradient) in lesson(&base).gradient.into_iter().take(SLOPE).enumerate() {
                 let nudged = |by: f32| {
                     let mut weights = base.clone();
                     match k {
@@ -350,6 +399,37 @@ mod tests {
                 let slope = (nudged(1e-2) - nudged(-1e-2)) / 2e-2;
                 assert!((slope - f64::from(gradient)).abs() < 2e-3, "{name} {k}: {slope} {gradient}");
             }
+        }
+    }
+
+    /// Likes count more than skips, and yet what is promised comes true.
+    #[test]
+    fn promises_come_true_whatever_answers_weigh() {
+        let settings = LearnSettings::default();
+        let (mut learner, own) = (BlendLearner::default(), Deviation::default());
+        let mut random = ChaCha8Rng::seed_from_u64(5);
+        let (mut promised, mut liked, mut raw, mut rounds) = (0.0, 0.0, 0.0, 0.0);
+        let mut bins = [[0.0_f32; 3]; 4];
+        for round in 0..12_000 {
+            let shared = learner.weights(&settings.blend, None);
+            let x: f32 = random.random_range(-1.0..1.0);
+            let row = row(at::ONLINE, x, Segment::New);
+            let positive = random.random::<f32>() < logistic(2.0 * x - 1.0);
+            if round >= 6_000 {
+                let said = dot(&shared.weights[0], &row.features) + shared.bias;
+                let probability = logistic(shared.calibration.of(said));
+                (promised, liked) = (promised + probability, liked + f32::from(u8::from(positive)));
+                (raw, rounds) = (raw + logistic(said), rounds + 1.0);
+                let bin = &mut bins[((x + 1.0) * 2.0) as usize % 4];
+                *bin = [bin[0] + 1.0, bin[1] + probability, bin[2] + f32::from(u8::from(positive))];
+            }
+            let lesson = opinion(&row, positive, &shared, &own);
+            learner.learn(&lesson, if positive { 1.0 } else { 0.3 }, settings.blend_step);
+        }
+        assert!((promised - liked).abs() / rounds < 0.02, "{promised} promised, {liked} liked, of {rounds}");
+        assert!((raw - liked).abs() / rounds > 0.1, "without the calibration it would be off: {raw}");
+        for [n, promised, liked] in bins {
+            assert!((promised - liked).abs() / n < 0.04, "{bins:?}");
         }
     }
 
