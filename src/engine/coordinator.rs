@@ -601,7 +601,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 7;
+    const FORMAT: u8 = 8;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()

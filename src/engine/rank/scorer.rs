@@ -6,7 +6,6 @@
 
 use std::cell::Cell;
 
-use crate::domain::feeds::Expert;
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::fashions::Fashion;
