@@ -55,7 +55,7 @@ pub fn exp_each_f64(numbers: &mut [f64]) {
 fn exp_of_f64(x: f64) -> f64 {
     const ROUNDER: f64 = 6_755_399_441_055_744.0;
     /// The first of two parts has zeros enough to be multiplied exactly.
-    const LN_2: [f64; 2] = [0.693_147_180_369_123_816_490, 1.908_214_929_270_587_700_02e-10];
+    const LN_2: [f64; 2] = [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10];
     let x = x.clamp(-708.0, 709.0);
     let rounded = x * std::f64::consts::LOG2_E + ROUNDER;
     let n = rounded - ROUNDER;

@@ -45,24 +45,33 @@ impl Beat {
 /// last, and when.
 pub fn beats(history: &VecDeque<Past>, here: Option<(ItemId, Millis)>, now: Millis, mut put: impl FnMut(ItemId, Beat)) {
     let still_here = here.map_or(0.0, |(_, at)| fade(now, at));
-    let mut before: Option<(ItemId, Millis)> = None;
+    let place = here.map(|(item, _)| item);
+    // When they were there, if the interaction before was that.
+    let mut left: Option<Millis> = None;
     for past in history.iter().filter(|past| past.sign == Sign::Positive) {
         let away = now.0 - past.at.0;
-        let hour = nearness(away, DAY_MS);
-        let weekday = if hour > 0.0 { nearness(away, WEEK_MS) } else { 0.0 };
-        let followed = before.filter(|(from, _)| *from != past.item && here.is_some_and(|(item, _)| item == *from));
-        let next = followed.map_or(0.0, |(_, then)| still_here * fade(past.at, then));
-        if hour > 0.0 || next > 0.0 {
-            put(past.item, Beat { hour, weekday, next });
+        let of_day = distance(away, DAY_MS);
+        let at_place = place == Some(past.item);
+        let came = left.take().filter(|_| !at_place);
+        // Most are at another hour, and come from elsewhere.
+        if of_day < REACH_MS || came.is_some() {
+            let hour = nearness(of_day);
+            let weekday = if hour > 0.0 { nearness(distance(away, WEEK_MS)) } else { 0.0 };
+            put(past.item, Beat { hour, weekday, next: came.map_or(0.0, |then| still_here * fade(past.at, then)) });
         }
-        before = Some((past.item, past.at));
+        left = at_place.then_some(past.at);
     }
 }
 
-/// How near two instants are on a circle.
-fn nearness(away: i64, period: i64) -> f32 {
+/// How far apart two instants are on a circle.
+fn distance(away: i64, period: i64) -> i64 {
     let away = away.rem_euclid(period);
-    let share = away.min(period - away) as f32 / REACH_MS as f32;
+    away.min(period - away)
+}
+
+/// What a visit at this distance speaks for.
+fn nearness(distance: i64) -> f32 {
+    let share = distance as f32 / REACH_MS as f32;
     let rest = (1.0 - share * share).max(0.0);
     rest * rest
 }
