@@ -601,7 +601,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 8;
+    const FORMAT: u8 = 9;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()

@@ -13,8 +13,9 @@ use crate::engine::simd::{add_product, dot, subtract_outer};
 /// As if this much had been seen of every direction, so that the first lessons do not decide everything.
 const PRIOR: f32 = 10.0;
 
-/// Gradients that make one step. Their sum stands for all of them in the matrix, which costs as much for one as for many.
-const BATCH: u32 = 4;
+/// Gradients that make one step. More would cost less, but who is misled by a model that is all noise must turn round at
+/// once.
+const BATCH: u32 = 1;
 
 /// By how much weights may move with each lesson, as a variance.
 const WALK: f32 = 1e-7;
