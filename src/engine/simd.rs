@@ -5,7 +5,8 @@
 
 use multiversion::multiversion;
 
-const LANES: usize = 32;
+/// Numbers that are worked on side by side.
+pub const LANES: usize = 32;
 
 /// `ln 2` in two parts, of which the first has zeros enough to be multiplied exactly.
 const LN_2_HIGH: f32 = 0.693_359_4;
@@ -99,22 +100,45 @@ fn ln_of(x: f32) -> f32 {
 }
 
 /// Adds the product of a vector `(inputs,)` and a row-major matrix `(inputs, outputs)` to `out`, `(outputs,)`. Each sum
-/// runs from the first input to the last.
+/// runs from the first input to the last; where
+/// outputs are many, rows of inputs that are 0 are not read.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn add_product(x: &[f32], matrix: &[f32], out: &mut [f32]) {
     let outputs = out.len();
-    let (blocks, rest) = out.as_chunks_mut::<LANES>();
+    // Three sums of lanes at once: each waits for its own last addition alone.
+    let (groups, rest) = out.as_chunks_mut::<{ 3 * LANES }>();
     let first_rest = outputs - rest.len();
+    for (index, group) in groups.iter_mut().enumerate() {
+        let mut sums = [[0.0; LANES]; 3];
+        for (sums, group) in sums.iter_mut().zip(group.as_chunks::<LANES>().0) {
+            *sums = *group;
+        }
+        let [mut a, mut b, mut c] = sums;
+        for (x, row) in x.iter().zip(matrix.chunks_exact(outputs)).filter(|(x, _)| **x != 0.0) {
+            let (parts, _) = row[index * 3 * LANES..(index + 1) * 3 * LANES].as_chunks::<LANES>();
+            if let [of_a, of_b, of_c] = parts {
+                for lane in 0..LANES {
+                    a[lane] += x * of_a[lane];
+                    b[lane] += x * of_b[lane];
+                    c[lane] += x * of_c[lane];
+                }
+            }
+        }
+        for (group, sums) in group.as_chunks_mut::<LANES>().0.iter_mut().zip([a, b, c]) {
+            *group = sums;
+        }
+    }
+    let (blocks, rest) = rest.as_chunks_mut::<LANES>();
     for (index, block) in blocks.iter_mut().enumerate() {
-        let mut sums = *block;
+        let (mut sums, from) = (*block, first_rest + index * LANES);
         for (x, row) in x.iter().zip(matrix.chunks_exact(outputs)) {
-            let part = &row[index * LANES..(index + 1) * LANES];
-            for (sum, weight) in sums.iter_mut().zip(part) {
+            for (sum, weight) in sums.iter_mut().zip(&row[from..from + LANES]) {
                 *sum += x * weight;
             }
         }
         *block = sums;
     }
+    let first_rest = outputs - rest.len();
     if !rest.is_empty() {
         for (x, row) in x.iter().zip(matrix.chunks_exact(outputs)) {
             for (sum, weight) in rest.iter_mut().zip(&row[first_rest..]) {
@@ -128,7 +152,7 @@ pub fn add_product(x: &[f32], matrix: &[f32], out: &mut [f32]) {
 /// symmetric stays so, bit by bit.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn subtract_outer(x: &[f32], by: f32, matrix: &mut [f32]) {
-    for (row, of_row) in matrix.chunks_exact_mut(x.len().max(1)).zip(x) {
+    for (row, of_row) in matrix.chunks_exact_mut(x.len().max(1)).zip(x).filter(|(_, of_row)| **of_row != 0.0) {
         for (entry, of_column) in row.iter_mut().zip(x) {
             *entry -= by * (of_row * of_column);
         }

@@ -216,9 +216,9 @@ impl BlendLearner {
         }
         self.learned.resize(GRADIENT, 0.0);
         let (weights, promises) = lesson.gradient.split_at(SLOPE);
-        let moves = self.newton.learn(weights, weight).into_iter().flatten();
+        let moves = self.newton.learn(weights, weight);
         // What comes true counts alike, whatever it weighs.
-        let corrections = self.calibration.learn(promises, 1.0).into_iter().flatten();
+        let corrections = self.calibration.learn(promises, 1.0);
         let (weights, promises) = self.learned.split_at_mut(SLOPE);
         for (learned, move_by) in weights.iter_mut().zip(moves).chain(promises.iter_mut().zip(corrections)) {
             *learned = (*learned - step * move_by).clamp(-WEIGHT_MAX, WEIGHT_MAX);

@@ -8,14 +8,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::simd::{add_product, dot, subtract_outer};
+use crate::engine::simd::{LANES, add_product, dot, subtract_outer};
 
 /// As if this much had been seen of every direction, so that the first lessons do not decide everything.
 const PRIOR: f32 = 10.0;
-
-/// Gradients that make one step. More would cost less, but who is misled by a model that is all noise must turn round at
-/// once.
-const BATCH: u32 = 1;
 
 /// By how much weights may move with each lesson, as a variance.
 const WALK: f32 = 1e-7;
@@ -26,77 +22,65 @@ const LOOSENED: f32 = 10.0;
 /// The learner of `n` weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Newton {
-    /// Inverse of the prior and the sum of squared gradients, `(n, n)`; empty before the first lesson.
+    /// Inverse of the prior and the sum of squared gradients, `(width, width)` with `n` rounded up to [`LANES`]; what
+    /// stands beyond `n` is 0. Empty before the first lesson.
     inverse: Vec<f32>,
-    /// Gradients that have not been learned yet, summed up with their weights, `(n,)`.
-    pending: Vec<f32>,
-    /// How many these are, the sum of their weights, and of the squares of these.
-    count: u32,
-    weight: f32,
-    weight_squared: f32,
+    n: usize,
 }
 
 impl Newton {
-    /// One more gradient, `(n,)`, of this weight. `step`: the change of the weights, where it is time for one.
-    pub fn learn(&mut self, gradient: &[f32], weight: f32) -> Option<Vec<f32>> {
-        let n = gradient.len();
-        if self.pending.len() != n {
-            *self = Newton { pending: vec![0.0; n], inverse: beginning(n), ..Newton::default() };
+    /// One more gradient, `(n,)`, of this weight, above 0. Gives the change of the weights, at least `(n,)`; nothing for a
+    /// gradient that says nothing.
+    pub fn learn(&mut self, gradient: &[f32], weight: f32) -> Vec<f32> {
+        if gradient.iter().all(|g| *g == 0.0) {
+            return Vec::new();
         }
-        for (sum, gradient) in self.pending.iter_mut().zip(gradient) {
-            *sum += weight * gradient;
+        if self.n != gradient.len() {
+            *self = Newton::beginning(gradient.len());
         }
-        self.count += 1;
-        self.weight += weight;
-        self.weight_squared += weight * weight;
-        (self.count >= BATCH).then(|| self.step())
-    }
-
-    /// Takes what is pending into the matrix, and says where the weights go.
-    fn step(&mut self) -> Vec<f32> {
-        let n = self.pending.len();
-        let mut step = vec![0.0; n];
-        add_product(&self.pending, &self.inverse, &mut step);
-        let length = dot(&step, &self.pending);
+        let width = self.width();
+        let mut step = vec![0.0; width];
+        add_product(gradient, &self.inverse[..gradient.len() * width], &mut step);
+        let length = dot(&step[..gradient.len()], gradient);
         if !(length.is_finite() && length >= 0.0) {
             // Rounding made a matrix of it that measures nothing: begin afresh.
-            self.inverse = beginning(n);
-            step.fill(0.0);
-        } else if length > 0.0 {
-            // The square of a sum of gradients that agree in nothing is the sum of their squares; in the matrix a lesson
-            // counts by its weight, and not by the square of it.
-            let scale = self.weight / self.weight_squared;
-            let shrink = scale / (1.0 + scale * length);
-            subtract_outer(&step, shrink, &mut self.inverse);
-            let walk = WALK * self.count as f32;
-            for place in (0..n * n).step_by(n + 1) {
-                self.inverse[place] = (self.inverse[place] + walk).min(1.0 / PRIOR);
-            }
-            step.iter_mut().for_each(|step| *step *= shrink / scale);
+            *self = Newton::beginning(gradient.len());
+            return Vec::new();
         }
-        self.pending.fill(0.0);
-        (self.count, self.weight, self.weight_squared) = (0, 0.0, 0.0);
+        // A lesson counts in the matrix by its weight, and not by the square of it.
+        let by = weight / (1.0 + weight * length);
+        subtract_outer(&step, by, &mut self.inverse);
+        for place in (0..width * gradient.len()).step_by(width + 1) {
+            self.inverse[place] = (self.inverse[place] + WALK).min(1.0 / PRIOR);
+        }
+        step.iter_mut().for_each(|step| *step *= by);
         step
+    }
+
+    fn beginning(n: usize) -> Newton {
+        let mut newton = Newton { n, inverse: Vec::new() };
+        let width = newton.width();
+        newton.inverse.resize(width * width, 0.0);
+        newton.inverse.iter_mut().step_by(width + 1).take(n).for_each(|entry| *entry = 1.0 / PRIOR);
+        newton
+    }
+
+    fn width(&self) -> usize {
+        self.n.next_multiple_of(LANES)
     }
 
     /// What was true is so no longer: later gradients count more.
     pub fn loosen(&mut self) {
-        let n = self.pending.len();
+        let width = self.width();
         // Rows and columns alike, so that it stays a matrix of variances.
-        let grow = |place: usize| (1.0 / (PRIOR * self.inverse[place * (n + 1)])).clamp(1.0, LOOSENED).sqrt();
-        let grown: Vec<f32> = (0..n).map(grow).collect();
-        for (row, by) in self.inverse.chunks_exact_mut(n.max(1)).zip(&grown) {
+        let grow = |place: usize| (1.0 / (PRIOR * self.inverse[place * (width + 1)])).clamp(1.0, LOOSENED).sqrt();
+        let grown: Vec<f32> = (0..self.n).map(grow).collect();
+        for (row, by) in self.inverse.chunks_exact_mut(width.max(1)).zip(&grown) {
             for (entry, also) in row.iter_mut().zip(&grown) {
                 *entry *= by * also;
             }
         }
     }
-}
-
-fn beginning(n: usize) -> Vec<f32> {
-    let mut inverse = vec![0.0; n * n];
-    inverse.iter_mut().step_by(n + 1).for_each(|entry| *entry = 1.0 / PRIOR);
-    inverse
 }
 
 #[cfg(test)]
@@ -127,9 +111,8 @@ mod tests {
         let mut random = ChaCha8Rng::seed_from_u64(7);
         for _ in 0..lessons {
             let gradient = lesson(&mut random, &truth, &weights);
-            if let Some(step) = newton.learn(&gradient, weight) {
-                weights.iter_mut().zip(step).for_each(|(weight, step)| *weight -= step);
-            }
+            let step = newton.learn(&gradient, weight);
+            weights.iter_mut().zip(step).for_each(|(weight, step)| *weight -= step);
         }
         (newton, weights, truth)
     }
@@ -154,28 +137,26 @@ mod tests {
             let mut gradient: Vec<f32> = (0..N).map(|_| size * random.random_range(-1.0..1.0f32)).collect();
             (gradient[N - 1], gradient[N - 2]) = (0.0, gradient[0]);
             let step = newton.learn(&gradient, 1.0);
-            assert!(step.is_none_or(|step| step.iter().all(|s| s.is_finite()) && step[N - 1] == 0.0));
+            assert!(step.iter().all(|s| s.is_finite()) && step[N - 1..].iter().all(|s| *s == 0.0), "{step:?}");
             if turn % 5_000 == 4_999 {
                 newton.loosen();
             }
         }
-        for (row, entries) in newton.inverse.chunks_exact(N).enumerate() {
+        let width = newton.width();
+        for (row, entries) in newton.inverse.chunks_exact(width).enumerate().take(N) {
             assert!(entries[row] > 0.0 && entries[row] <= 1.001 / PRIOR, "{row}: {}", entries[row]);
             for (column, entry) in entries.iter().enumerate() {
-                assert_eq!(*entry, newton.inverse[column * N + row], "{row} {column}");
+                assert_eq!(*entry, newton.inverse[column * width + row], "{row} {column}");
             }
         }
-        assert_eq!(newton.inverse[N * N - 1], 1.0 / PRIOR);
+        assert_eq!(newton.inverse[(N - 1) * (width + 1)], 1.0 / PRIOR);
     }
 
     #[test]
     fn loosened_it_moves_further() {
         let (newton, ..) = taught(20_000, 1.0);
         let gradient: Vec<f32> = (0..N).map(|k| if k < N / 2 { 0.3 } else { -0.3 }).collect();
-        let moved = |mut newton: Newton| {
-            let steps = (0..BATCH).filter_map(|_| newton.learn(&gradient, 1.0)).flatten();
-            steps.map(f32::abs).sum::<f32>()
-        };
+        let moved = |mut newton: Newton| newton.learn(&gradient, 1.0).into_iter().map(f32::abs).sum::<f32>();
         let mut loosened = newton.clone();
         loosened.loosen();
         assert!(moved(loosened) > 2.0 * moved(newton));

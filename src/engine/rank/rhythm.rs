@@ -48,7 +48,11 @@ pub fn beats(history: &VecDeque<Past>, here: Option<(ItemId, Millis)>, now: Mill
     let place = here.map(|(item, _)| item);
     // When they were there, if the interaction before was that.
     let mut left: Option<Millis> = None;
-    for past in history.iter().filter(|past| past.sign == Sign::Positive) {
+    let (early, late) = history.as_slices();
+    for past in early.iter().chain(late) {
+        if past.sign != Sign::Positive {
+            continue;
+        }
         let away = now.0 - past.at.0;
         let of_day = distance(away, DAY_MS);
         let at_place = place == Some(past.item);
