@@ -123,7 +123,7 @@ pub struct LearnSettings {
     pub blend_step: f32,
     /// Experts that are left out: they say nothing, and nothing is learned of them.
     pub without: Vec<Expert>,
-    /// How many available items a choice is compared with, where nothing is known of what was shown.
+    /// How many available items a choice is compared with at most, where nothing is known of what was shown.
     pub negatives: u16,
     /// Exploration and the list stage.
     pub rank: RankSettings,

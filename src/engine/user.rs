@@ -725,11 +725,12 @@ impl UserState {
             return (passed.filter(|item| *item != interaction.item && world.item(*item).is_some()).collect(), all);
         }
         let open = world.open_at(at);
-        let wanted = u64::from(world.settings().negatives);
+        let most = u64::from(world.settings().negatives);
         let others = |item: &ItemId| *item != interaction.item && !self.hidden.contains(item.0);
-        if open.len() <= wanted + 1 {
+        if open.len() <= most + 1 {
             return (open.iter().map(ItemId).filter(others).collect(), all);
         }
+        let wanted = blend::sample_size(open.len(), most);
         // Seeded by who and when in their own life: the same every time.
         let mut seed = xxh3_64(&((u64::from(self.user.0) << 32) ^ self.seq.0).to_le_bytes());
         let mut draw = |count: u64, below: u64| {

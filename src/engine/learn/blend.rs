@@ -253,6 +253,16 @@ impl BlendLearner {
     }
 }
 
+/// The smallest sample that a choice is compared with.
+const SAMPLE_MIN: u64 = 6;
+
+/// How many of `open` items a choice is compared with, at most `most`: one for each doubling. More would teach next to
+/// nothing, and each of them costs as much as the chosen one.
+#[must_use]
+pub fn sample_size(open: u64, most: u64) -> u64 {
+    open.checked_ilog2().map_or(0, u64::from).max(SAMPLE_MIN).min(most).min(open)
+}
+
 /// How many each sampled row stands for, as a natural logarithm, by [`Segment::index`]: zeros where all are compared.
 pub type StandsFor = [f32; 2];
 
@@ -449,6 +459,22 @@ mod tests {
         }
         assert!(losses[0] > 1.0 && losses[299] < 0.2, "{} {}", losses[0], losses[299]);
         assert_eq!(learner.lessons(), 300);
+    }
+
+    #[test]
+    fn a_sample_grows_by_one_with_each_doubling() {
+        for (open, most, size) in [
+            (0, 12, 0),
+            (3, 12, 3),
+            (80, 12, 6),
+            (127, 12, 6),
+            (128, 12, 7),
+            (3_000, 12, 11),
+            (1_000_000, 12, 12),
+            (80, 2, 2),
+        ] {
+            assert_eq!(sample_size(open, most), size, "{open} open, at most {most}");
+        }
     }
 
     #[test]
