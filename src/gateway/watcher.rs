@@ -8,12 +8,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::Recipient;
 use socket2::{SockRef, Socket, TcpKeepalive};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::actors::session::ToSession;
 use crate::protocol::problem::Code;
@@ -24,34 +25,21 @@ use super::rates::network;
 
 /// How many second handles there may be. Clones count together.
 #[derive(Clone)]
-pub struct Handles(Arc<AtomicUsize>);
+pub struct Handles(Arc<Semaphore>);
 
 impl Handles {
     /// So many at most at the same time.
     #[must_use]
     pub fn new(most: usize) -> Handles {
-        Handles(Arc::new(AtomicUsize::new(most)))
-    }
-
-    fn take(&self) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-    }
-
-    fn give_back(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        Handles(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))))
     }
 }
 
 /// A second handle on a connection's socket, to end it from outside.
 pub struct Line {
     socket: Socket,
-    handles: Handles,
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.handles.give_back();
-    }
+    // Given back with the handle.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Line {
@@ -73,16 +61,8 @@ impl Line {
         socket.set_tcp_keepalive(&probes)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         socket.set_tcp_user_timeout(Some(dead_after))?;
-        if !handles.take() {
-            return Ok(None);
-        }
-        match socket.try_clone() {
-            Ok(socket) => Ok(Some(Line { socket, handles: handles.clone() })),
-            Err(error) => {
-                handles.give_back();
-                Err(error)
-            }
-        }
+        let Ok(permit) = Arc::clone(&handles.0).try_acquire_owned() else { return Ok(None) };
+        Ok(Some(Line { socket: socket.try_clone()?, _permit: permit }))
     }
 
     /// Ends the connection in both directions; its own task then sees the end and cleans up.

@@ -27,19 +27,8 @@ pub(super) fn sorted_by_number<T: Copy>(
     let shift = (u64::BITS - (high - low).leading_zeros()).saturating_sub(PARTS_BITS);
     let part = |value: &T| ((number(value) - low) >> shift) as usize;
     let mut ends = vec![0_usize; 1 << PARTS_BITS];
-    for value in values.clone() {
-        ends[part(&value)] += 1;
-    }
-    let mut before = 0;
-    for end in &mut ends {
-        before += std::mem::replace(end, before);
-    }
     let mut sorted = vec![first; count];
-    for value in values {
-        let end = &mut ends[part(&value)];
-        sorted[*end] = value;
-        *end += 1;
-    }
+    scatter(values, part, &mut ends, &mut sorted);
     let (mut begin, mut work) = (0, Vec::new());
     for end in ends {
         work.clear();
@@ -69,19 +58,30 @@ pub(super) fn sort_by_number<T: Copy>(values: &mut Vec<T>, spare: &mut Vec<T>, n
     for shift in (0..bits).step_by(digit_bits) {
         let digit = |value: &T| ((number(value) - low) >> shift & mask) as usize;
         places.fill(0);
-        for value in values.iter() {
-            places[digit(value)] += 1;
-        }
-        let mut before = 0;
-        for place in &mut places {
-            before += std::mem::replace(place, before);
-        }
-        for value in values.iter() {
-            let place = &mut places[digit(value)];
-            spare[*place] = *value;
-            *place += 1;
-        }
+        scatter(values.iter().copied(), digit, &mut places, spare);
         std::mem::swap(values, spare);
+    }
+}
+
+/// Puts values into `out` by their digit, those of one digit in the order in which they come. `places`, one per digit, are
+/// all 0 and become the ends of the digits.
+fn scatter<T: Copy>(
+    values: impl Iterator<Item = T> + Clone,
+    digit: impl Fn(&T) -> usize,
+    places: &mut [usize],
+    out: &mut [T],
+) {
+    for value in values.clone() {
+        places[digit(&value)] += 1;
+    }
+    let mut before = 0;
+    for place in places.iter_mut() {
+        before += std::mem::replace(place, before);
+    }
+    for value in values {
+        let place = &mut places[digit(&value)];
+        out[*place] = value;
+        *place += 1;
     }
 }
 

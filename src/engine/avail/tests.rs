@@ -83,6 +83,15 @@ fn check(index: &AvailabilityIndex, naive: &Naive, pairs: &[(i64, i64)]) -> Resu
     Ok(())
 }
 
+/// Numbers below what is asked for, as good as chance.
+fn drawing(seed: u64) -> impl FnMut(i64) -> i64 {
+    let mut state = seed;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as i64 % below
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -113,11 +122,7 @@ proptest! {
     /// With enough edges for many stretches the answers stay right, before, at and after every edge.
     #[test]
     fn stretches_change_no_answer(seed in any::<u64>(), steps in 1..400_i64, count in 1_000..4_000_u32) {
-        let mut state = seed;
-        let mut draw = |below: i64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as i64 % below
-        };
+        let mut draw = drawing(seed);
         let naive: Naive = (0..count)
             .map(|item| {
                 let first = draw(steps);
@@ -144,11 +149,7 @@ proptest! {
         count in 3_000..9_000_u32,
         longest in 1..60_i64,
     ) {
-        let mut state = seed;
-        let mut draw = |below: i64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as i64 % below
-        };
+        let mut draw = drawing(seed);
         let naive: Naive = (0..count)
             .map(|item| {
                 let first = draw(steps);

@@ -327,7 +327,7 @@ fn divergence_from_noise(rows: f64, noise: f64, alpha: f64) -> f64 {
 /// `Gamma(K alpha) / Gamma(K alpha + n)`, within limits: counts that are as like each other as chance would have them, or
 /// more, say that there is none too high.
 fn likeliest_alpha(counts: &[f64]) -> f64 {
-    let (mut low, mut high) = ALPHA_FITTED;
+    let (low, high) = ALPHA_FITTED;
     let (slots, rows) = (counts.len() as f64, counts.iter().sum::<f64>());
     let slope = |alpha: f64| {
         let each = counts.iter().map(|count| digamma(alpha + count) - digamma(alpha));
@@ -336,7 +336,12 @@ fn likeliest_alpha(counts: &[f64]) -> f64 {
     if slope(high) >= 0.0 {
         return high;
     }
-    for _ in 0..40 {
+    narrowed(slope, (low, high), 40).0
+}
+
+/// Halves, in ratio and so many times, what is known of where a slope that falls is 0.
+fn narrowed(slope: impl Fn(f64) -> f64, (mut low, mut high): (f64, f64), times: usize) -> (f64, f64) {
+    for _ in 0..times {
         let middle = (low * high).sqrt();
         if slope(middle) > 0.0 {
             low = middle;
@@ -344,27 +349,20 @@ fn likeliest_alpha(counts: &[f64]) -> f64 {
             high = middle;
         }
     }
-    low
+    (low, high)
 }
 
 /// The root of `1 + ln(v/2) - psi(v/2) + mean`, which falls in `v`; Svensen and Bishop 2005, (30).
 fn best_freedom(mean: f64) -> f64 {
     let slope = |freedom: f64| 1.0 + (0.5 * freedom).ln() - digamma(0.5 * freedom) + mean;
-    let (mut low, mut high) = FREEDOM;
+    let (low, high) = FREEDOM;
     if slope(high) >= 0.0 {
         return high;
     }
     if slope(low) <= 0.0 {
         return low;
     }
-    for _ in 0..60 {
-        let middle = (low * high).sqrt();
-        if slope(middle) > 0.0 {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
+    let (low, high) = narrowed(slope, (low, high), 60);
     (low * high).sqrt()
 }
 
