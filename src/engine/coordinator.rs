@@ -877,11 +877,15 @@ impl CoordinatorState {
         let (mut popularity, mut company) = (std::mem::take(popularity), std::mem::take(company));
         let mut expected = self.world.take_expected();
         let world = &self.world;
-        let open = world.open().iter().filter_map(|id| world.item(ItemId(id)));
-        self.folded.popularity.refresh(&mut popularity, open.map(|item| (item.id, item.created, &item.windows)), now);
+        // Most of a catalogue is always available: what has windows is looked at, and nothing else of the others.
+        let mut live = Vec::new();
+        let open = world.open_runs().inspect(|run| {
+            let id = |place: usize| ItemId(run.first.0 + place as u32);
+            live.extend(run.windows().map(|(place, windows)| (id(place), windows)));
+        });
+        self.folded.popularity.refresh(&mut popularity, open, now);
         self.folded.company.refresh(&mut company, LISTS_PER_REFRESH);
-        let live = world.open().iter().filter_map(|id| world.item(ItemId(id))).map(|item| (item.id, &item.windows));
-        self.survival.expect(&mut expected, live, now);
+        self.survival.expect(&mut expected, live.into_iter(), now);
         let fashions = world.clusters().map_or_else(FashionTable::default, |clusters| {
             let groups = clusters.summary.clusters.iter().map(|group| group.id);
             let is_open = |item: ItemId| world.open().contains(item.0);

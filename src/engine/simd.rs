@@ -27,10 +27,13 @@ pub fn exp_each(numbers: &mut [f32]) {
     }
 }
 
+/// `e^x` as of [`exp_each`], for loops of other functions that are compiled once per instruction set.
+///
 /// `2^n e^r` with `|r| <= ln 2 / 2`, and the Taylor polynomial of degree 7 for the second factor, of which the rest is
 /// below one part in ten million. No branch, so that a compiler makes vectors of it.
+#[must_use]
 #[inline(always)]
-fn exp_of(x: f32) -> f32 {
+pub fn exp_of(x: f32) -> f32 {
     let rounded = x.clamp(-87.0, 88.0) * std::f32::consts::LOG2_E + ROUNDER;
     let n = rounded - ROUNDER;
     let r = x.clamp(-87.0, 88.0) - n * LN_2_HIGH - n * LN_2_LOW;
@@ -81,10 +84,13 @@ pub fn ln_each(numbers: &mut [f32]) {
     }
 }
 
+/// The natural logarithm as of [`ln_each`], for loops of other functions that are compiled once per instruction set.
+///
 /// `e ln 2 + ln m` with `m` between the roots of 1/2 and 2, and `ln m = 2 artanh s`, `s = (m - 1) / (m + 1)`, of whose
 /// series five terms leave less than one part in a hundred million. No branch, so that a compiler makes vectors of it.
+#[must_use]
 #[inline(always)]
-fn ln_of(x: f32) -> f32 {
+pub fn ln_of(x: f32) -> f32 {
     let bits = x.to_bits();
     // The root of 1/2 has these bits; what is above it in its binade counts as below 1 of the next.
     let shifted = bits.wrapping_sub(0x3f35_04f3);

@@ -26,7 +26,7 @@ use crate::engine::learn::coaudience::CompanyTable;
 use crate::engine::learn::fashions::FashionTable;
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::online::Point;
-use crate::engine::learn::popularity::PopularityTable;
+use crate::engine::learn::popularity::{PopularityTable, Run};
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::dot;
 use crate::engine::tower::{ItemFacts, Tower, TwoTower};
@@ -714,6 +714,29 @@ impl World {
     /// The open set of this world.
     pub(super) fn open(&self) -> &RoaringBitmap {
         &self.open
+    }
+
+    /// What is open, in runs of items of one block.
+    pub(super) fn open_runs(&self) -> impl Iterator<Item = Run<'_>> {
+        let mut ids = self.open.iter();
+        let mut rest = 0..0;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                let run = ids.next_range()?;
+                rest = *run.start() as usize..*run.end() as usize + 1;
+            }
+            let (index, end) = (rest.start / BLOCK, rest.end.min((rest.start / BLOCK + 1) * BLOCK));
+            let (first, rows) = (rest.start, rest.start % BLOCK..end - index * BLOCK);
+            rest.start = end;
+            let block = self.blocks.get(index)?;
+            let columns = block.columns();
+            Some(Run {
+                first: ItemId(first as u32),
+                created: columns.created.get(rows.clone())?,
+                windowed: columns.windowed.get(rows.clone())?,
+                items: block.items.get(rows)?,
+            })
+        })
     }
 
     /// `1 / ||x - m||` and the place along the centre's axes.

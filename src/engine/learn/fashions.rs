@@ -143,7 +143,6 @@ mod tests {
     use super::*;
     use crate::domain::ids::TopicId;
     use crate::domain::interactions::Signal;
-    use crate::domain::windows::Windows;
     use crate::engine::learn::popularity::Popularity;
     use proptest::prelude::*;
 
@@ -157,8 +156,8 @@ mod tests {
             fashions.learn(*group, ItemId(*item), 1.0, Millis(*at));
             popularity.learn(ItemId(*item), TopicId(0), like, Millis(*at));
         }
-        let (always, mut overall) = (Windows::default(), PopularityTable::default());
-        let open = (0..ITEMS).map(|item| (ItemId(item), Millis(0), &always));
+        let mut overall = PopularityTable::default();
+        let open = (0..ITEMS).map(|item| (ItemId(item), Millis(0), None));
         popularity.refresh(&mut overall, open, now);
         let table = fashions.table([0, 1, 2].into_iter(), &overall, (ITEMS, u64::from(ITEMS)), |_| true, now);
         (fashions, table, overall)

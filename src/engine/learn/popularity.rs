@@ -1,17 +1,30 @@
 //! How popular items are now, and how they are received: exponentially decayed counts at several half-lives.
 //!
-//! Invariant: a count is finite and not negative; an entry that comes late counts as much as it would have by now.
+//! Invariant: a count is finite and not negative; an entry that comes late counts as much as it would have by now. What is
+//! published is made afresh of all that is open, whenever it is made: it decays with each minute, whoever acts or not; so
+//! this is done for many items side by side.
 
+use std::sync::Arc;
+
+use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
 use super::features::{Features, HALF_LIVES_MS, at};
 use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::interactions::Signal;
+use crate::domain::items::Item;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::windows::Windows;
-use crate::engine::simd::{exp_each_f64, ln_each};
+use crate::engine::simd::{exp_each_f64, exp_of, ln_of};
+use crate::engine::world::BLOCK;
 
 const LIVES: usize = HALF_LIVES_MS.len();
+
+/// Numbers of an item: by half-life, as a rate, of its approval.
+pub const NUMBERS: usize = LIVES + 2;
+
+/// Items that are worked on side by side.
+const SIDE: usize = 128;
 
 /// Added to every count, so that a new item is neither buried nor crowned.
 const PRIOR: f64 = 0.5;
@@ -75,6 +88,27 @@ impl Opinions {
     }
 }
 
+/// Items that follow each other, some of which are counted among what is available.
+#[derive(Clone, Debug)]
+pub struct Run<'a> {
+    /// Its id; the others follow.
+    pub first: ItemId,
+    /// When each was made.
+    pub created: &'a [Millis],
+    /// Which have windows: all others are always available.
+    pub windowed: &'a [bool],
+    /// The items themselves.
+    pub items: &'a [Arc<Item>],
+}
+
+impl<'a> Run<'a> {
+    /// Places of those with windows, and these.
+    pub fn windows(&self) -> impl Iterator<Item = (usize, &'a Windows)> + use<'a> {
+        let all = self.windowed.iter().zip(self.items).enumerate();
+        all.filter(|(_, (windowed, _))| **windowed).map(|(place, (_, item))| (place, &item.windows))
+    }
+}
+
 /// Counts of all items and topics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Popularity {
@@ -86,31 +120,44 @@ pub struct Popularity {
     all: Opinions,
 }
 
+/// Log-odds of one item: by half-life, as a rate, of its approval.
+pub type PopularityRow = [f32; NUMBERS];
+
+/// The same of a run of items, one number after the other: what the scan of a catalogue reads.
+pub type PopularityBlock = [[f32; BLOCK]; NUMBERS];
+
 /// What is published of it: by item and by topic, all log-odds among what is available.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PopularityTable {
-    /// By item; what stands beyond is as `unseen`.
-    rows: Vec<PopularityRow>,
-    unseen: PopularityRow,
+    /// In blocks like those of the `World`; what stands beyond the items that were ever counted is as the last of these,
+    /// of which nothing is known.
+    blocks: Vec<PopularityBlock>,
+    /// Items that were ever counted.
+    len: usize,
     topics: Vec<f32>,
     /// Share of positive opinions over everything; 0 before the first.
     approval: f64,
 }
 
-/// Log-odds of one item: by half-life, as a rate, of its approval.
-pub type PopularityRow = [f32; LIVES + 2];
-
 impl PopularityTable {
+    /// The numbers of a run of items.
+    #[must_use]
+    pub fn block(&self, index: usize) -> &PopularityBlock {
+        const NOTHING: &PopularityBlock = &[[0.0; BLOCK]; NUMBERS];
+        self.blocks.get(index).or(self.blocks.last()).unwrap_or(NOTHING)
+    }
+
     /// The numbers of one item.
     #[must_use]
-    pub fn row(&self, item: ItemId) -> &PopularityRow {
-        self.rows.get(item.0 as usize).unwrap_or(&self.unseen)
+    pub fn row(&self, item: ItemId) -> PopularityRow {
+        let (block, row) = (self.block(item.0 as usize / BLOCK), item.0 as usize % BLOCK);
+        std::array::from_fn(|k| block[k][row])
     }
 
     /// Log ratio to the mean, of what was counted with a half-life of one day.
     #[must_use]
     pub fn within_a_day(&self, item: ItemId) -> f32 {
-        self.row(item)[at::POPULARITY_1D - at::POPULARITY]
+        self.block(item.0 as usize / BLOCK)[at::POPULARITY_1D - at::POPULARITY][item.0 as usize % BLOCK]
     }
 
     /// How a topic is received, over all.
@@ -128,18 +175,138 @@ impl PopularityTable {
     /// Fills in the popularity features of an item.
     pub fn describe(&self, item: ItemId, out: &mut Features) {
         // They stand side by side in both: half-lives, rate, approval.
-        out[at::POPULARITY..=at::APPROVAL].copy_from_slice(self.row(item));
+        out[at::POPULARITY..=at::APPROVAL].copy_from_slice(&self.row(item));
+    }
+
+    /// Room for so many items; all that were never counted are as `unseen`.
+    fn resize(&mut self, len: usize, unseen: &PopularityRow) {
+        let first = self.len.min(len);
+        // One more than are needed: that of all which stands beyond.
+        self.blocks.resize(len.div_ceil(BLOCK) + 1, [[0.0; BLOCK]; NUMBERS]);
+        for (index, block) in self.blocks.iter_mut().enumerate().skip(first / BLOCK) {
+            for (numbers, unseen) in block.iter_mut().zip(unseen) {
+                numbers[first.saturating_sub(index * BLOCK).min(BLOCK)..].fill(*unseen);
+            }
+        }
+        self.len = len;
+    }
+
+    /// The numbers of items, by number, in their places: those that follow each other all at once.
+    fn put(&mut self, items: &[u32], numbers: &[[f32; SIDE]; NUMBERS]) {
+        let mut begin = 0;
+        while let Some(first) = items.get(begin).map(|id| *id as usize).filter(|first| *first < self.len) {
+            let (row, room) = (first % BLOCK, (BLOCK - first % BLOCK).min(self.len - first));
+            let next = items[begin..].iter().zip(first as u32..).take(room);
+            let run = next.take_while(|(id, expected)| **id == *expected).count();
+            for (places, numbers) in self.blocks[first / BLOCK].iter_mut().zip(numbers) {
+                match run {
+                    1 => places[row] = numbers[begin],
+                    _ => places[row..row + run].copy_from_slice(&numbers[begin..begin + run]),
+                }
+            }
+            begin += run;
+        }
     }
 }
 
 /// What the counts are compared with: the mean over what is available.
 #[derive(Clone, Copy, Debug)]
 struct Level {
-    means: [f64; LIVES],
+    /// What counts have faded by.
+    fades: [f64; LIVES],
+    /// One over the mean and the prior.
+    per_mean: [f64; LIVES],
     /// Positive interactions per available hour.
     rate: f64,
     /// Share of positive opinions.
-    approval: f64,
+    approval: f32,
+}
+
+/// What the numbers of some items are made of, side by side.
+struct Side {
+    counts: [[f64; SIDE]; LIVES],
+    /// For which they were available.
+    hours: [f64; SIDE],
+    /// Opinions, and how many of their half-lives ago that was, negative, in nats.
+    positive: [f32; SIDE],
+    negative: [f32; SIDE],
+    faded: [f32; SIDE],
+    /// What comes of it.
+    numbers: [[f32; SIDE]; NUMBERS],
+}
+
+impl Side {
+    fn new() -> Side {
+        let (zeros, none) = ([0.0; SIDE], [0.0; SIDE]);
+        Side { counts: [zeros; LIVES], hours: zeros, positive: none, negative: none, faded: none, numbers: [none; NUMBERS] }
+    }
+
+    fn put(&mut self, place: usize, counts: &[f64; LIVES], opinions: &Opinions, now: Millis) {
+        for (side, count) in self.counts.iter_mut().zip(counts) {
+            side[place] = *count;
+        }
+        (self.positive[place], self.negative[place]) = (opinions.positive, opinions.negative);
+        self.faded[place] = now.since(opinions.last) as f32;
+    }
+}
+
+/// What was counted of items that follow each other, from rows to columns.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn turn(side: &mut Side, counts: &[[f64; LIVES]], opinions: &[Opinions], now: Millis) {
+    for k in 0..LIVES {
+        for (place, counts) in side.counts[k].iter_mut().zip(counts) {
+            *place = counts[k];
+        }
+    }
+    let Side { positive, negative, faded, .. } = side;
+    for (((positive, negative), faded), opinions) in positive.iter_mut().zip(negative).zip(faded).zip(opinions) {
+        (*positive, *negative) = (opinions.positive, opinions.negative);
+        *faded = now.since(opinions.last) as f32;
+    }
+}
+
+/// Sums of what was counted. They run in four lanes: each waits for its own last addition alone.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn add_counts(counts: &[[f64; LIVES]], sums: &mut [[f64; LIVES]; 4]) {
+    let (fours, rest) = counts.as_chunks::<4>();
+    for four in fours {
+        for (sums, counts) in sums.iter_mut().zip(four) {
+            for k in 0..LIVES {
+                sums[k] += counts[k];
+            }
+        }
+    }
+    for counts in rest {
+        for k in 0..LIVES {
+            sums[0][k] += counts[k];
+        }
+    }
+}
+
+/// The numbers of all that stand there: ratios first, then their logarithms.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn compute(side: &mut Side, level: &Level) {
+    let Side { counts, hours, positive, negative, faded, numbers } = side;
+    for k in 0..LIVES {
+        for (number, count) in numbers[k].iter_mut().zip(&counts[k]) {
+            *number = ((count * level.fades[k] + PRIOR) * level.per_mean[k]) as f32;
+        }
+    }
+    let (prior, per_rate) = (level.rate * RATE_PRIOR_HOURS, 1.0 / level.rate);
+    for ((number, count), hours) in numbers[LIVES].iter_mut().zip(&counts[RATE_LIFE]).zip(hours) {
+        *number = ((count * level.fades[RATE_LIFE] + prior) / (*hours + RATE_PRIOR_HOURS) * per_rate) as f32;
+    }
+    let like = OPINIONS_PRIOR[0] as f32 * level.approval;
+    let skip = OPINIONS_PRIOR[0] as f32 * (1.0 - level.approval);
+    let against = (1.0 - level.approval) / level.approval;
+    for place in 0..SIDE {
+        let fade = exp_of(faded[place] * (-std::f32::consts::LN_2 / Opinions::HALF_LIFE_MS as f32));
+        let odds = (positive[place] * fade + like) / (negative[place] * fade + skip);
+        numbers[LIVES + 1][place] = odds * against;
+    }
+    for number in numbers.as_flattened_mut() {
+        *number = ln_of(if *number > f32::MIN_POSITIVE { *number } else { f32::MIN_POSITIVE });
+    }
 }
 
 impl Popularity {
@@ -180,93 +347,117 @@ impl Popularity {
     }
 
     /// Computes the whole table afresh: the level over all that is `open`, the rows of the open items, the topics.
-    pub fn refresh<'a>(
-        &self,
-        table: &mut PopularityTable,
-        open: impl Iterator<Item = (ItemId, Millis, &'a Windows)>,
-        now: Millis,
-    ) {
+    pub fn refresh<'a>(&self, table: &mut PopularityTable, open: impl Iterator<Item = Run<'a>>, now: Millis) {
         let fades = self.fades(now);
-        let (mut sums, mut hours) = ([0.0; LIVES], 0.0);
-        let mut available: Vec<(ItemId, f64)> = Vec::with_capacity(open.size_hint().0);
+        // Of what is always available, what its begin has faded by; the hours of the others are put in their places after.
+        let (mut items, mut hours): (Vec<u32>, Vec<f64>) = (Vec::new(), Vec::new());
         // What both ends of each span have faded by, all at once; and how many spans there are up to each item.
-        let (mut faded, mut spans): (Vec<f64>, Vec<usize>) = (Vec::new(), Vec::new());
-        for (item, created, windows) in open {
-            let counts = self.counts.get(item.0 as usize).copied().unwrap_or_default();
-            for k in 0..LIVES {
-                sums[k] += counts[k] * fades[k];
+        let (mut faded, mut spans): (Vec<f64>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
+        for run in open {
+            for (place, windows) in run.windows() {
+                put_spans(windows, now, &mut faded);
+                spans.push((items.len() + place, faded.len()));
             }
-            put_spans(created, windows, now, &mut faded);
-            available.push((item, 0.0));
-            spans.push(faded.len());
+            items.extend(run.first.0..run.first.0 + run.created.len() as u32);
+            hours.extend(run.created.iter().map(|created| faded_by((*created).min(now), now)));
         }
+        exp_each_f64(&mut hours);
+        hours.iter_mut().for_each(|hours| *hours = (1.0 - *hours) * LIFE_HOURS);
         exp_each_f64(&mut faded);
         let mut begin = 0;
-        for ((_, own), end) in available.iter_mut().zip(spans) {
-            *own = faded[begin..end].chunks_exact(2).map(|ends| (ends[1] - ends[0]) * LIFE_HOURS).sum();
-            hours += *own;
+        for (place, end) in spans {
+            hours[place] = faded[begin..end].chunks_exact(2).map(|ends| (ends[1] - ends[0]) * LIFE_HOURS).sum();
             begin = end;
         }
-        let n = (available.len() as f64).max(1.0);
-        let level = Level {
-            means: sums.map(|sum| sum / n),
-            rate: (sums[RATE_LIFE] + PRIOR) / (hours + 1.0),
-            approval: self.all.rate(),
-        };
-        // Ratios first, then all logarithms at once.
-        let mut ratios: Vec<PopularityRow> = Vec::with_capacity(available.len() + 1);
-        ratios.extend(available.iter().map(|(item, hours)| self.ratios(*item, *hours, &fades, &level, now)));
-        ratios.push(self.ratios(ItemId(u32::MAX), 0.0, &fades, &level, now));
-        ln_each(ratios.as_flattened_mut());
-        table.unseen = ratios.pop().unwrap_or_default();
-        table.rows.resize(self.counts.len(), table.unseen);
-        for ((item, _), row) in available.iter().zip(ratios) {
-            if let Some(place) = table.rows.get_mut(item.0 as usize) {
-                *place = row;
+        let level = self.level(&items, &hours, fades);
+        let mut side = Side::new();
+        compute(&mut side, &level);
+        table.resize(self.counts.len(), &side.numbers.map(|numbers| numbers[0]));
+        for (items, hours) in items.chunks(SIDE).zip(hours.chunks(SIDE)) {
+            side.hours[..hours.len()].copy_from_slice(hours);
+            match self.in_a_row(items) {
+                Some((counts, opinions)) => turn(&mut side, counts, opinions, now),
+                None => {
+                    for (place, id) in items.iter().enumerate() {
+                        let known = self.counts.get(*id as usize).zip(self.items.get(*id as usize));
+                        let (counts, opinions) = known.unwrap_or((&[0.0; LIVES], &NO_OPINIONS));
+                        side.put(place, counts, opinions, now);
+                    }
+                }
+            }
+            compute(&mut side, &level);
+            table.put(items, &side.numbers);
+        }
+        table.approval = self.all.rate();
+        table.topics.clear();
+        let of_topic = |opinions: &Opinions| opinions.log_odds(now, table.approval, OPINIONS_PRIOR[1]);
+        table.topics.extend(self.topics.iter().map(of_topic));
+    }
+
+    /// The means over these items.
+    fn level(&self, items: &[u32], hours: &[f64], fades: [f64; LIVES]) -> Level {
+        let mut lanes = [[0.0; LIVES]; 4];
+        for items in items.chunks(SIDE) {
+            match self.in_a_row(items) {
+                Some((counts, _)) => add_counts(counts, &mut lanes),
+                None => {
+                    let known = items.iter().filter_map(|id| self.counts.get(*id as usize));
+                    known.for_each(|counts| add_counts(&[*counts], &mut lanes));
+                }
             }
         }
-        table.approval = level.approval;
-        table.topics.clear();
-        let of_topic = |opinions: &Opinions| opinions.log_odds(now, level.approval, OPINIONS_PRIOR[1]);
-        table.topics.extend(self.topics.iter().map(of_topic));
+        let sums: [f64; LIVES] = std::array::from_fn(|k| {
+            let sum = (lanes[0][k] + lanes[1][k]) + (lanes[2][k] + lanes[3][k]);
+            sum * fades[k]
+        });
+        let n = (items.len() as f64).max(1.0);
+        let rate = (sums[RATE_LIFE] + PRIOR) / (sum_of(hours) + 1.0);
+        Level { fades, per_mean: sums.map(|sum| 1.0 / (sum / n + PRIOR)), rate, approval: self.all.rate() as f32 }
+    }
+
+    /// What was counted of these items, whose ids rise, if they follow each other.
+    fn in_a_row(&self, items: &[u32]) -> Option<(&[[f64; LIVES]], &[Opinions])> {
+        let (first, last) = (*items.first()? as usize, *items.last()? as usize);
+        let follow = last - first + 1 == items.len();
+        follow.then(|| Some((self.counts.get(first..=last)?, self.items.get(first..=last)?)))?
     }
 
     fn fades(&self, now: Millis) -> [f64; LIVES] {
         std::array::from_fn(|k| 1.0 / grown(now, self.origins[k], HALF_LIVES_MS[k]))
     }
+}
 
-    /// What the numbers of an item are logarithms of.
-    fn ratios(&self, item: ItemId, hours: f64, fades: &[f64; LIVES], level: &Level, now: Millis) -> PopularityRow {
-        let counts = self.counts.get(item.0 as usize).copied().unwrap_or_default();
-        let mut ratios = [0.0; LIVES + 2];
-        for k in 0..LIVES {
-            ratios[k] = ((counts[k] * fades[k] + PRIOR) / (level.means[k] + PRIOR)) as f32;
+/// Of what nobody has an opinion.
+const NO_OPINIONS: Opinions = Opinions { positive: 0.0, negative: 0.0, last: Millis(0) };
+
+/// A sum in eight lanes: each waits for its own last addition alone.
+fn sum_of(numbers: &[f64]) -> f64 {
+    let (eights, rest) = numbers.as_chunks::<8>();
+    let mut lanes = [0.0; 8];
+    for eight in eights {
+        for (sum, number) in lanes.iter_mut().zip(eight) {
+            *sum += number;
         }
-        let counted = counts[RATE_LIFE] * fades[RATE_LIFE];
-        let rate = (counted + level.rate * RATE_PRIOR_HOURS) / (hours + RATE_PRIOR_HOURS);
-        ratios[LIVES] = (rate / level.rate) as f32;
-        let opinions = self.items.get(item.0 as usize).copied().unwrap_or_default();
-        ratios[LIVES + 1] = opinions.odds(now, level.approval, OPINIONS_PRIOR[0]) as f32;
-        ratios.map(|ratio| ratio.max(f32::MIN_POSITIVE))
     }
+    lanes.iter().sum::<f64>() + rest.iter().sum::<f64>()
 }
 
 /// Half-life of rates over `ln 2`, in hours: what has always been available counts as so many.
 const LIFE_HOURS: f64 = HALF_LIVES_MS[RATE_LIFE] as f64 / std::f64::consts::LN_2 / HOUR_MS as f64;
 
-/// Spans for which an item was available, each by the logarithms of what its begin and its end have faded by; of many
-/// windows, the last ones.
-fn put_spans(created: Millis, windows: &Windows, now: Millis, out: &mut Vec<f64>) {
+/// The logarithm of what a time that is over has faded by.
+fn faded_by(at: Millis, now: Millis) -> f64 {
+    now.since(at) as f64 * (-std::f64::consts::LN_2 / HALF_LIVES_MS[RATE_LIFE] as f64)
+}
+
+/// Spans for which an item with windows was available, each by the logarithms of what its begin and its end have faded
+/// by; of many windows, the last ones.
+fn put_spans(windows: &Windows, now: Millis, out: &mut Vec<f64>) {
     const RECENT: usize = 4;
-    let faded = |at: Millis| -(now.since(at) as f64) / HALF_LIVES_MS[RATE_LIFE] as f64 * std::f64::consts::LN_2;
-    if windows.is_always() {
-        out.extend([faded(created.min(now)), 0.0]);
-        return;
-    }
     let all = windows.as_slice();
     let begun = all.partition_point(|window| window.start <= now);
     for window in &all[begun.saturating_sub(RECENT)..begun] {
-        out.extend([faded(window.start), faded(window.stop.unwrap_or(now).min(now))]);
+        out.extend([faded_by(window.start, now), faded_by(window.stop.unwrap_or(now).min(now), now)]);
     }
 }
 
@@ -294,8 +485,7 @@ mod tests {
         for _ in 0..3 {
             popularity.learn(ItemId(0), TopicId(0), LIKE, Millis(0));
         }
-        let always = Windows::default();
-        let open = (0..3).map(|id| (ItemId(id), Millis(0), &always));
+        let open = (0..3).map(|id| (ItemId(id), Millis(0), None));
         let mut table = PopularityTable::default();
         popularity.refresh(&mut table, open, Millis(0));
         assert!((table.row(ItemId(0))[2] - (3.5_f32 / 1.5).ln()).abs() < 1e-6);
@@ -317,7 +507,7 @@ mod tests {
         };
         let (short, long) = (windows(1), windows(10));
         let mut table = PopularityTable::default();
-        let open = [(ItemId(0), Millis(0), &short), (ItemId(1), Millis(0), &long)];
+        let open = [(ItemId(0), Millis(0), Some(&short)), (ItemId(1), Millis(0), Some(&long))];
         popularity.refresh(&mut table, open.into_iter(), Millis(10 * HOUR_MS));
         assert!(table.row(ItemId(0))[LIVES] > table.row(ItemId(1))[LIVES] + 0.5);
     }
@@ -332,9 +522,8 @@ mod tests {
         for _ in 0..50 {
             popularity.learn(ItemId(1), TopicId(1), LIKE, Millis(0));
         }
-        let always = Windows::default();
         let mut table = PopularityTable::default();
-        popularity.refresh(&mut table, [0, 1, 9].map(|id| (ItemId(id), Millis(0), &always)).into_iter(), Millis(0));
+        popularity.refresh(&mut table, [0, 1, 9].map(|id| (ItemId(id), Millis(0), None)).into_iter(), Millis(0));
         let of = |id| table.row(ItemId(id))[LIVES + 1];
         assert!(of(9) < of(0) && of(0) < of(1), "{} {} {}", of(9), of(0), of(1));
         assert!(table.topic_approval(TopicId(1)) > 0.0 && table.topic_approval(TopicId(2)) < 0.0);
