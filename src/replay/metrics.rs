@@ -7,6 +7,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use crate::engine::simd::{LANES, exp_each};
+
 /// Where a target came among what was available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank {
@@ -22,9 +24,14 @@ impl Rank {
     pub fn of_place(scores: &[f32], target: usize) -> Rank {
         let key = |score: f32| if score.is_nan() { f32::NEG_INFINITY } else { score };
         let score = scores.get(target).map_or(f32::NEG_INFINITY, |score| key(*score));
-        let before = scores.iter().take(target).filter(|other| key(**other) >= score).count();
-        let after = scores.iter().skip(target + 1).filter(|other| key(**other) > score).count();
-        Rank { rank: (before + after + 1) as u32, of: scores.len().max(1) as u32 }
+        let (before, after) = (&scores[..target.min(scores.len())], scores.get(target + 1..).unwrap_or(&[]));
+        // What is not a number comes before nothing but its like: a comparison with it is false, as it should be.
+        let before: u32 = match score == f32::NEG_INFINITY {
+            true => before.len() as u32,
+            false => before.iter().map(|other| u32::from(*other >= score)).sum(),
+        };
+        let after: u32 = after.iter().map(|other| u32::from(*other > score)).sum();
+        Rank { rank: before + after + 1, of: scores.len().max(1) as u32 }
     }
 
     /// `1 / log2(1 + rank)` down to the tenth, 0 below: NDCG@10 of a single relevant item.
@@ -228,6 +235,22 @@ pub struct Bin {
     pub came_true: f64,
 }
 
+/// Scores that are turned into odds at a time.
+const PART: usize = 256;
+
+/// The largest of all numbers that are some; minus infinity where there is none. In lanes, as what is asked for each time.
+fn largest(numbers: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let (lanes, rest) = numbers.as_chunks::<LANES>();
+    let mut most = [f32::NEG_INFINITY; LANES];
+    for numbers in lanes {
+        for (most, number) in most.iter_mut().zip(numbers) {
+            *most = larger(*most, *number);
+        }
+    }
+    most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+}
+
 /// How well a probability over all that is available was promised.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Promises {
@@ -254,11 +277,17 @@ pub struct PromisesReport {
 impl Promises {
     /// Notes the scores of all that was available, log-odds, and which one was the target with which rank.
     pub fn record(&mut self, scores: &[f32], target: usize, rank: Rank) {
-        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let largest = largest(scores);
         if !largest.is_finite() {
             return;
         }
-        let total: f64 = scores.iter().map(|score| f64::from((score - largest).exp())).sum();
+        let mut total = 0.0;
+        for scores in scores.chunks(PART) {
+            let mut odds = [0.0; PART];
+            odds.iter_mut().zip(scores).for_each(|(odds, score)| *odds = score - largest);
+            exp_each(&mut odds[..scores.len()]);
+            total += odds[..scores.len()].iter().map(|odds| f64::from(*odds)).sum::<f64>();
+        }
         let Some(score) = scores.get(target) else { return };
         self.n += 1;
         self.log_loss += total.ln() - f64::from(score - largest);

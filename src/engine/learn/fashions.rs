@@ -136,6 +136,14 @@ impl Fashion {
     pub fn popularity(&self, item: ItemId, overall: f32) -> f32 {
         overall + self.base + self.lifts.get(item.0 as usize).copied().unwrap_or(0.0)
     }
+
+    /// The same of items that follow each other from the one with this id on, whose numbers over everybody are `overall`.
+    pub fn put_popularity(&self, first: usize, overall: &[f32], out: &mut [f32]) {
+        let lifts = self.lifts.get(first..).unwrap_or(&[]).iter().copied().chain(std::iter::repeat(0.0));
+        for ((out, overall), lift) in out.iter_mut().zip(overall).zip(lifts) {
+            *out = overall + self.base + lift;
+        }
+    }
 }
 
 #[cfg(test)]

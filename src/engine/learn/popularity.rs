@@ -15,7 +15,7 @@ use crate::domain::interactions::Signal;
 use crate::domain::items::Item;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::windows::Windows;
-use crate::engine::simd::{exp_each_f64, exp_of, ln_of};
+use crate::engine::simd::{exp_each_f64, exp_of, exp_of_f64, ln_of};
 use crate::engine::world::BLOCK;
 
 const LIVES: usize = HALF_LIVES_MS.len();
@@ -283,29 +283,49 @@ fn add_counts(counts: &[[f64; LIVES]], sums: &mut [[f64; LIVES]; 4]) {
     }
 }
 
-/// The numbers of all that stand there: ratios first, then their logarithms.
+/// The numbers of the first `n`: ratios first, then their logarithms.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-fn compute(side: &mut Side, level: &Level) {
+fn compute(side: &mut Side, n: usize, level: &Level) {
+    // Whole vectors; what stands in the last places is not asked for.
+    let n = n.next_multiple_of(16).min(SIDE);
     let Side { counts, hours, positive, negative, faded, numbers } = side;
     for k in 0..LIVES {
-        for (number, count) in numbers[k].iter_mut().zip(&counts[k]) {
+        for (number, count) in numbers[k][..n].iter_mut().zip(&counts[k]) {
             *number = ((count * level.fades[k] + PRIOR) * level.per_mean[k]) as f32;
         }
     }
     let (prior, per_rate) = (level.rate * RATE_PRIOR_HOURS, 1.0 / level.rate);
-    for ((number, count), hours) in numbers[LIVES].iter_mut().zip(&counts[RATE_LIFE]).zip(hours) {
+    for ((number, count), hours) in numbers[LIVES][..n].iter_mut().zip(&counts[RATE_LIFE]).zip(hours) {
         *number = ((count * level.fades[RATE_LIFE] + prior) / (*hours + RATE_PRIOR_HOURS) * per_rate) as f32;
     }
     let like = OPINIONS_PRIOR[0] as f32 * level.approval;
     let skip = OPINIONS_PRIOR[0] as f32 * (1.0 - level.approval);
     let against = (1.0 - level.approval) / level.approval;
-    for place in 0..SIDE {
-        let fade = exp_of(faded[place] * (-std::f32::consts::LN_2 / Opinions::HALF_LIFE_MS as f32));
-        let odds = (positive[place] * fade + like) / (negative[place] * fade + skip);
-        numbers[LIVES + 1][place] = odds * against;
+    let opinions = positive.iter().zip(negative).zip(faded);
+    for (number, ((positive, negative), faded)) in numbers[LIVES + 1][..n].iter_mut().zip(opinions) {
+        let fade = exp_of(*faded * (-std::f32::consts::LN_2 / Opinions::HALF_LIFE_MS as f32));
+        *number = (*positive * fade + like) / (*negative * fade + skip) * against;
     }
-    for number in numbers.as_flattened_mut() {
-        *number = ln_of(if *number > f32::MIN_POSITIVE { *number } else { f32::MIN_POSITIVE });
+    for numbers in numbers {
+        for number in &mut numbers[..n] {
+            *number = ln_of(if *number > f32::MIN_POSITIVE { *number } else { f32::MIN_POSITIVE });
+        }
+    }
+}
+
+/// Turns what the begins of spans have faded by, as logarithms, into hours until now.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn into_hours(begins: &mut [f64]) {
+    for begin in begins {
+        *begin = (1.0 - exp_of_f64(*begin)) * LIFE_HOURS;
+    }
+}
+
+/// The logarithms of what these times have faded by; of those to come, as of now.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn put_faded(times: &[Millis], now: Millis, out: &mut [f64]) {
+    for (out, time) in out.iter_mut().zip(times) {
+        *out = faded_by((*time).min(now), now);
     }
 }
 
@@ -359,10 +379,11 @@ impl Popularity {
                 spans.push((items.len() + place, faded.len()));
             }
             items.extend(run.first.0..run.first.0 + run.created.len() as u32);
-            hours.extend(run.created.iter().map(|created| faded_by((*created).min(now), now)));
+            hours.resize(items.len(), 0.0);
+            let begin = items.len() - run.created.len();
+            put_faded(run.created, now, &mut hours[begin..]);
         }
-        exp_each_f64(&mut hours);
-        hours.iter_mut().for_each(|hours| *hours = (1.0 - *hours) * LIFE_HOURS);
+        into_hours(&mut hours);
         exp_each_f64(&mut faded);
         let mut begin = 0;
         for (place, end) in spans {
@@ -371,7 +392,7 @@ impl Popularity {
         }
         let level = self.level(&items, &hours, fades);
         let mut side = Side::new();
-        compute(&mut side, &level);
+        compute(&mut side, 1, &level);
         table.resize(self.counts.len(), &side.numbers.map(|numbers| numbers[0]));
         for (items, hours) in items.chunks(SIDE).zip(hours.chunks(SIDE)) {
             side.hours[..hours.len()].copy_from_slice(hours);
@@ -385,7 +406,7 @@ impl Popularity {
                     }
                 }
             }
-            compute(&mut side, &level);
+            compute(&mut side, items.len(), &level);
             table.put(items, &side.numbers);
         }
         table.approval = self.all.rate();
@@ -446,6 +467,7 @@ fn sum_of(numbers: &[f64]) -> f64 {
 const LIFE_HOURS: f64 = HALF_LIVES_MS[RATE_LIFE] as f64 / std::f64::consts::LN_2 / HOUR_MS as f64;
 
 /// The logarithm of what a time that is over has faded by.
+#[inline(always)]
 fn faded_by(at: Millis, now: Millis) -> f64 {
     now.since(at) as f64 * (-std::f64::consts::LN_2 / HALF_LIVES_MS[RATE_LIFE] as f64)
 }

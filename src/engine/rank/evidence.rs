@@ -269,3 +269,19 @@ fn profile<'a>(taste: &'a Taste<'_>, now: Millis) -> impl Iterator<Item = (ItemI
         (visit.item, weight * scale, asked)
     })
 }
+
+/// For a scan of whole blocks.
+impl Evidence {
+    /// What [`Evidence::company`] says of the items of a block; `None`: nothing of any.
+    pub fn company_of_block(&self, block: usize) -> Option<&[f32]> {
+        let is_there = *self.cleared.get(block)? == self.gathering;
+        is_there.then(|| self.company.get(block * BLOCK..(block + 1) * BLOCK))?
+    }
+
+    /// Marks the items of a block whose slot somebody filled.
+    pub fn mark_filled(&self, block: usize, marks: &mut [bool; BLOCK]) {
+        for (mark, slot) in marks.iter_mut().zip(self.slots.iter().skip(block * BLOCK)) {
+            *mark |= slot.gathering == self.gathering;
+        }
+    }
+}

@@ -13,6 +13,7 @@ pub mod gate;
 mod evidence;
 mod rhythm;
 pub mod list;
+mod scan;
 mod scorer;
 pub mod stage;
 
@@ -39,6 +40,9 @@ pub const FLAT_SPAN: usize = 500;
 
 /// Log-odds of the online model enter the blend within these bounds, so that one expert cannot silence the others.
 pub const ONLINE_MAX: f32 = 8.0;
+
+/// Items that are so large a part of all are scored by whole blocks: that takes less, and the scores are the same.
+const PART_OF_ALL: usize = 2;
 
 /// The same of the two-tower model.
 pub const TOWER_MAX: f32 = 8.0;
@@ -219,6 +223,9 @@ pub fn rows(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis) -> 
 
 /// Scores of the `model` ranking for these items, in their order, into `out`.
 pub fn scores(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
+    if items.len() * PART_OF_ALL >= world.len() as usize && items.len() > BLOCK {
+        return Scorer::of_many(world, taste, now).all(items, out);
+    }
     let scorer = Scorer::of_few(world, taste, now);
     out.clear();
     out.extend(items.iter().map(|item| scorer.score(*item)));

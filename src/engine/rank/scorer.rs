@@ -1,25 +1,28 @@
-//! What the blend weighs of an item for one person, and the scan that scores the whole catalogue.
+//! What the blend weighs of an item for one person, and the score that comes of it.
 //!
-//! Invariant: the same item, person, world and instant give the same row wherever they are asked for. The scan's error is
-//! bounded and known; whatever it leaves open is scored exactly.
-//! Absent on purpose: choosing and ordering (the module above).
+//! Invariant: the same item, person, world and instant give the same row wherever they are asked for.
+//! Absent on purpose: choosing and ordering (the module above), and the whole catalogue at once (`scan`).
 
 use std::cell::Cell;
 
 use crate::domain::ids::{ItemId, TopicId, UserId};
+use crate::domain::items::Item;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::fashions::Fashion;
-use crate::engine::learn::features::{FEATURES, Features, Row, Segment, Shares, at, range, shares};
+use crate::engine::learn::features::{Features, Row, Segment, Shares, at, range, shares};
 use crate::engine::learn::repeat::Clock;
-use crate::engine::simd::{dot, dot_rows, weight_max};
+use crate::engine::simd::{dot, ln_of};
 use crate::engine::tower::{Tower, TowerVector};
 use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
 
 use super::evidence::Evidence;
-use super::{Candidates, ONLINE_MAX, Scored, TOWER_MAX, Taste};
+use super::{ONLINE_MAX, TOWER_MAX, Taste};
 
 /// "Just opened" fades by half within this.
 const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
+
+/// One over the company that counts as much as none at all.
+pub const COMPANY_UNIT: f32 = 100.0;
 
 /// The score: the shares in the order of `Expert::ALL`.
 pub fn sum(shares: Shares) -> f32 {
@@ -28,25 +31,25 @@ pub fn sum(shares: Shares) -> f32 {
 
 /// Scores items for one person at one instant.
 pub struct Scorer<'a> {
-    world: &'a World,
-    taste: &'a Taste<'a>,
-    now: Millis,
+    pub(super) world: &'a World,
+    pub(super) taste: &'a Taste<'a>,
+    pub(super) now: Millis,
     clock: Clock,
-    evidence: Evidence,
+    pub(super) evidence: Evidence,
     /// By topic id.
     topic_weights: Vec<f32>,
     /// `w . m` by main topic; 0 where the topic has no centre.
     centre_dots: Vec<f32>,
     /// The last one that was asked for and does not stand there: a few items are often about the same.
     last_dot: Cell<Option<(TopicId, f32)>>,
-    freshness_half: f32,
-    novelty: f32,
-    session_depth: f32,
-    tower: Option<(&'a Tower, &'a TowerVector)>,
+    pub(super) freshness_half: f32,
+    pub(super) novelty: f32,
+    pub(super) session_depth: f32,
+    pub(super) tower: Option<(&'a Tower, &'a TowerVector)>,
     /// What their group goes to.
-    fashion: Option<&'a Fashion>,
+    pub(super) fashion: Option<&'a Fashion>,
     /// By [`Segment::index`].
-    weights: [Features; 2],
+    pub(super) weights: [Features; 2],
 }
 
 impl<'a> Scorer<'a> {
@@ -89,7 +92,7 @@ impl<'a> Scorer<'a> {
         Scorer { topic_weights, centre_dots, ..few }
     }
 
-    fn weight_of(&self, topic: TopicId) -> f32 {
+    pub(super) fn weight_of(&self, topic: TopicId) -> f32 {
         if let Some(weight) = self.topic_weights.get(topic.0 as usize) {
             return *weight;
         }
@@ -111,29 +114,44 @@ impl<'a> Scorer<'a> {
 
     /// The strongest weight among an item's topics.
     pub fn topic_weight(&self, item: ItemId) -> f32 {
-        self.world
-            .item(item)
-            .map_or(0.0, |item| item.topics.iter().map(|topic| self.weight_of(*topic)).fold(0.0, f32::max))
+        self.world.item(item).map_or(0.0, |item| self.strongest(item))
+    }
+
+    /// The same of an item at hand.
+    pub(super) fn strongest(&self, item: &Item) -> f32 {
+        item.topics.iter().map(|topic| self.weight_of(*topic)).fold(0.0, f32::max)
+    }
+
+    /// How a topic is received by everybody, and by this person over that.
+    pub(super) fn topic_approvals(&self, topic: TopicId) -> (f32, f32) {
+        (self.world.popularity().topic_approval(topic), look_up(&self.taste.opinions, topic))
+    }
+
+    /// Is an author followed, and how often did the person come for them: the features, 0 of a stranger.
+    pub(super) fn author(&self, author: u32) -> (f32, f32) {
+        let visits = look_up(&self.taste.authors, UserId(author));
+        (f32::from(u8::from(self.is_followed(author))), 0.5 * visits.ln_1p())
     }
 
     fn freshness(&self, created: Millis) -> f32 {
         self.freshness_half / (self.freshness_half + self.now.since(created) as f32)
     }
 
-    fn is_followed(&self, author: u32) -> bool {
+    pub(super) fn is_followed(&self, author: u32) -> bool {
         author != NOBODY && self.taste.follows.binary_search(&UserId(author)).is_ok()
     }
 
     /// `w . (x - m) / ||x - m||`, from `w . x`, and what the person's quadratic form for that centre adds.
-    fn online(&self, w_x: f32, columns: &Columns, row: usize) -> f32 {
+    pub(super) fn online(&self, w_x: f32, columns: &Columns, row: usize) -> f32 {
         let inverse_norm = columns.inverse_norm[row];
-        let mut online = (w_x - self.centre_dot(columns.topic[row])) * inverse_norm;
         // An item that is its own centre lies nowhere, and nothing is said of it.
-        if inverse_norm > 0.0 {
-            let centre = columns.centre[row];
-            if let Some((_, form)) = self.taste.forms.iter().find(|(known, _)| *known == centre) {
-                online += form.value(&columns.coordinates[row]);
-            }
+        if inverse_norm <= 0.0 {
+            return 0.0;
+        }
+        let mut online = (w_x - self.centre_dot(columns.topic[row])) * inverse_norm;
+        let centre = columns.centre[row];
+        if let Some((_, form)) = self.taste.forms.iter().find(|(known, _)| *known == centre) {
+            online += form.value(&columns.coordinates[row]);
         }
         online.clamp(-ONLINE_MAX, ONLINE_MAX)
     }
@@ -149,17 +167,15 @@ impl<'a> Scorer<'a> {
         out.segment = self.with_online(id, columns, row, online, &mut out.features);
     }
 
-    fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32, out: &mut Features) -> Segment {
+    pub(super) fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32, out: &mut Features) -> Segment {
         let topic = columns.topic[row];
         out[at::ONLINE] = online;
         out[at::TOPIC] = if columns.more_topics[row] { self.topic_weight(id) } else { self.weight_of(topic) };
-        out[at::TOPIC_APPROVAL] = self.world.popularity().topic_approval(topic);
-        out[at::OWN_TOPIC_APPROVAL] = look_up(&self.taste.opinions, topic);
+        (out[at::TOPIC_APPROVAL], out[at::OWN_TOPIC_APPROVAL]) = self.topic_approvals(topic);
         out[at::FRESHNESS] = self.freshness(columns.created[row]);
         let author = columns.author[row];
         if author != NOBODY {
-            out[at::FOLLOWED] = f32::from(u8::from(self.is_followed(author)));
-            out[at::AUTHOR_VISITS] = 0.5 * look_up(&self.taste.authors, UserId(author)).ln_1p();
+            (out[at::FOLLOWED], out[at::AUTHOR_VISITS]) = self.author(author);
         }
         self.world.popularity().describe(id, out);
         if let Some(fashion) = self.fashion {
@@ -194,7 +210,7 @@ impl<'a> Scorer<'a> {
         }
         let company = self.evidence.company(id);
         if company > 0.0 {
-            out[at::CO_AUDIENCE] = 0.5 * (1.0 + company / 0.01).ln();
+            out[at::CO_AUDIENCE] = 0.5 * ln_of(1.0 + company * COMPANY_UNIT);
         }
         let segment = match slot.visit.checked_sub(1).map(usize::from) {
             Some(rank) => {
@@ -230,126 +246,6 @@ impl<'a> Scorer<'a> {
     /// An item's score.
     pub fn score(&self, item: ItemId) -> f32 {
         sum(self.shares(item))
-    }
-
-    /// All candidates that may be among the best `limit`, with their exact scores.
-    ///
-    /// The scan scores everybody on 8-bit codes, whose error is bounded: `|w . x - s w' . c| <= s C` with `s` the row's
-    /// scale and `C` from [`Quantised`]; what a quadratic form adds is the same number in both. Who is further below the `limit`-th than twice the largest error cannot be
-    /// among the best; all others are scored in f32.
-    pub fn contenders(&self, candidates: &Candidates, limit: usize) -> Vec<Scored> {
-        if limit == 0 {
-            return Vec::new();
-        }
-        if candidates.0.len() <= limit as u64 {
-            // Nobody has to be left out: no need to find out who might be.
-            let known = candidates.0.iter().filter_map(|id| {
-                let columns = self.world.blocks().get(id as usize / BLOCK)?.columns();
-                let created =
-                    columns.created.get(id as usize % BLOCK).copied().filter(|created| *created <= self.now)?;
-                Some(Scored { item: ItemId(id), score: self.score(ItemId(id)), created })
-            });
-            return known.collect();
-        }
-        let (mut rough, error) = self.scan(candidates);
-        let exactly = |(_, id): &(f32, u32)| {
-            let (item, columns) = (ItemId(*id), self.world.blocks()[*id as usize / BLOCK].columns());
-            Scored { item, score: self.score(item), created: columns.created[*id as usize % BLOCK] }
-        };
-        if rough.len() <= limit {
-            return rough.iter().map(exactly).collect();
-        }
-        rough.select_nth_unstable_by(limit - 1, |a, b| b.0.total_cmp(&a.0));
-        // So many reach at least this: who cannot, by the most that a rough score is wrong, is not among the best.
-        let mut contenders: Vec<Scored> = rough[..limit].iter().map(exactly).collect();
-        let reached = contenders.iter().fold(f32::INFINITY, |least, one| least.min(one.score));
-        // A little more than the bound, for the rounding of the f32 sums themselves.
-        let threshold = reached - error - 1e-4 * (1.0 + reached.abs());
-        contenders.extend(rough[limit..].iter().filter(|(score, _)| *score >= threshold).map(exactly));
-        contenders
-    }
-
-    /// Rough scores of all candidates by id, and the most by which one is wrong. Block by block, without touching the
-    /// items themselves.
-    fn scan(&self, candidates: &Candidates) -> (Vec<(f32, u32)>, f32) {
-        let mut rough = Vec::with_capacity(candidates.0.len() as usize);
-        let quantised = self.taste.weights.map(Quantised::of);
-        let (mut rows, mut dots) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
-        let mut error = 0.0_f32;
-        let mut ids = candidates.0.iter().peekable();
-        while let Some(first) = ids.peek().copied() {
-            let index = first as usize / BLOCK;
-            let start = (index * BLOCK) as u32;
-            let end = u64::from(start) + BLOCK as u64;
-            rows.clear();
-            while let Some(id) = ids.next_if(|id| u64::from(*id) < end) {
-                rows.push(id - start);
-            }
-            let Some(block) = self.world.blocks().get(index) else { break };
-            let columns = block.columns();
-            dots.clear();
-            match &quantised {
-                Some(quantised) => dot_rows(&quantised.weights, block.codes(), &rows, &mut dots),
-                None => dots.resize(rows.len(), 0),
-            }
-            let known = block.items().len();
-            for (&row, &product) in rows.iter().zip(&dots) {
-                let at = row as usize;
-                if at >= known || columns.created[at] > self.now {
-                    continue;
-                }
-                let online = match &quantised {
-                    Some(quantised) => {
-                        let scale = columns.scale[at];
-                        error = error.max(scale * columns.inverse_norm[at] * quantised.error);
-                        self.online(product as f32 * scale * quantised.scale, columns, at)
-                    }
-                    None => 0.0,
-                };
-                let id = start + row;
-                let mut features = [0.0; FEATURES];
-                let segment = self.with_online(ItemId(id), columns, at, online, &mut features);
-                rough.push((dot(&self.weights[segment.index()], &features), id));
-            }
-        }
-        (rough, error * self.weights.iter().fold(0.0_f32, |most, weights| most.max(weights[at::ONLINE].abs())))
-    }
-
-    /// The flat feed: what the person's followees and they themselves made; for somebody who follows nobody, everything.
-    pub fn flat_candidates(&self, candidates: &Candidates) -> Vec<Scored> {
-        let everything = self.taste.follows.is_empty();
-        candidates
-            .0
-            .iter()
-            .filter_map(|id| {
-                let columns = self.world.blocks().get(id as usize / BLOCK)?.columns();
-                let row = id as usize % BLOCK;
-                let (created, author) = (*columns.created.get(row)?, *columns.author.get(row)?);
-                let shown = everything || author == self.taste.user.0 || self.is_followed(author);
-                (shown && created <= self.now).then_some(Scored { item: ItemId(id), score: 0.0, created })
-            })
-            .collect()
-    }
-}
-
-/// Weights in 16 bits, and what that costs.
-struct Quantised {
-    /// `(dim,)`, `w_i = weight_i * scale` up to half a scale.
-    weights: Vec<i16>,
-    scale: f32,
-    /// `C`: with codes `c` of a row and its scale `s`, `|w . x - s scale weights . c| <= s C`. From `|x_i - s c_i| <= s/2`
-    /// and `|w_i - scale weight_i| <= scale/2`: `C = ||w||_1 / 2 + 127 dim scale / 2`.
-    error: f32,
-}
-
-impl Quantised {
-    fn of(w: &[f32]) -> Quantised {
-        let largest = w.iter().fold(0.0_f32, |largest, w| largest.max(w.abs()));
-        let scale = (largest / f32::from(weight_max(w.len()))).max(f32::MIN_POSITIVE);
-        let weights = w.iter().map(|w| (w / scale).round() as i16).collect();
-        let error = 0.5 * w.iter().map(|w| w.abs()).sum::<f32>() + 0.5 * 127.0 * w.len() as f32 * scale;
-        // Half a step is exact arithmetic; rounding in f32 adds a few parts in a million.
-        Quantised { weights, scale, error: error * 1.0001 }
     }
 }
 
