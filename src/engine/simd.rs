@@ -54,11 +54,9 @@ pub fn exp_each_f64(numbers: &mut [f64]) {
     }
 }
 
-/// `e^x` as of [`exp_each_f64`]: as in f32, with the polynomial of degree 13. The integer stands in the lowest bits of what
-/// it was rounded by.
-#[must_use]
+/// As in f32, with the polynomial of degree 13. The integer stands in the lowest bits of what it was rounded by.
 #[inline(always)]
-pub fn exp_of_f64(x: f64) -> f64 {
+fn exp_of_f64(x: f64) -> f64 {
     const ROUNDER: f64 = 6_755_399_441_055_744.0;
     /// The first of two parts has zeros enough to be multiplied exactly.
     const LN_2: [f64; 2] = [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10];

@@ -15,7 +15,7 @@ use crate::domain::interactions::Signal;
 use crate::domain::items::Item;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::windows::Windows;
-use crate::engine::simd::{exp_each_f64, exp_of, exp_of_f64, ln_of};
+use crate::engine::simd::{LANES, exp_each_f64, exp_of, ln_of};
 use crate::engine::world::BLOCK;
 
 const LIVES: usize = HALF_LIVES_MS.len();
@@ -33,7 +33,7 @@ const PRIOR: f64 = 0.5;
 const RATE_LIFE: usize = 3;
 
 /// The population's rate counts as much as this many hours of an item's own.
-const RATE_PRIOR_HOURS: f64 = 4.0;
+const RATE_PRIOR_HOURS: f32 = 4.0;
 
 /// The population's like-rate counts as much as this many opinions of an item, or of a topic.
 const OPINIONS_PRIOR: [f64; 2] = [5.0, 20.0];
@@ -104,7 +104,10 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// Places of those with windows, and these.
     pub fn windows(&self) -> impl Iterator<Item = (usize, &'a Windows)> + use<'a> {
-        let all = self.windowed.iter().zip(self.items).enumerate();
+        // Most runs have none, and all of one are looked at together.
+        let any = self.windowed.iter().fold(false, |any, windowed| any | windowed);
+        let windowed = if any { self.windowed } else { &[] };
+        let all = windowed.iter().zip(self.items).enumerate();
         all.filter(|(_, (windowed, _))| **windowed).map(|(place, (_, item))| (place, &item.windows))
     }
 }
@@ -193,11 +196,14 @@ impl PopularityTable {
 
     /// The numbers of items, by number, in their places: those that follow each other all at once.
     fn put(&mut self, items: &[u32], numbers: &[[f32; SIDE]; NUMBERS]) {
-        let mut begin = 0;
+        let (mut begin, follow) = (0, are_in_a_row(items));
         while let Some(first) = items.get(begin).map(|id| *id as usize).filter(|first| *first < self.len) {
             let (row, room) = (first % BLOCK, (BLOCK - first % BLOCK).min(self.len - first));
-            let next = items[begin..].iter().zip(first as u32..).take(room);
-            let run = next.take_while(|(id, expected)| **id == *expected).count();
+            let rest = &items[begin..items.len().min(begin + room)];
+            let run = match follow {
+                true => rest.len(),
+                false => rest.iter().zip(first as u32..).take_while(|(id, expected)| **id == *expected).count(),
+            };
             for (places, numbers) in self.blocks[first / BLOCK].iter_mut().zip(numbers) {
                 match run {
                     1 => places[row] = numbers[begin],
@@ -212,56 +218,55 @@ impl PopularityTable {
 /// What the counts are compared with: the mean over what is available.
 #[derive(Clone, Copy, Debug)]
 struct Level {
-    /// What counts have faded by.
-    fades: [f64; LIVES],
     /// One over the mean and the prior.
-    per_mean: [f64; LIVES],
+    per_mean: [f32; LIVES],
     /// Positive interactions per available hour.
-    rate: f64,
+    rate: f32,
     /// Share of positive opinions.
     approval: f32,
 }
 
 /// What the numbers of some items are made of, side by side.
 struct Side {
-    counts: [[f64; SIDE]; LIVES],
+    /// Decayed, by half-life.
+    counts: [[f32; SIDE]; LIVES],
     /// For which they were available.
-    hours: [f64; SIDE],
-    /// Opinions, and how many of their half-lives ago that was, negative, in nats.
+    hours: [f32; SIDE],
+    /// Opinions, and how long ago the last of them was, in milliseconds.
     positive: [f32; SIDE],
     negative: [f32; SIDE],
-    faded: [f32; SIDE],
+    age: [f32; SIDE],
     /// What comes of it.
     numbers: [[f32; SIDE]; NUMBERS],
 }
 
 impl Side {
     fn new() -> Side {
-        let (zeros, none) = ([0.0; SIDE], [0.0; SIDE]);
-        Side { counts: [zeros; LIVES], hours: zeros, positive: none, negative: none, faded: none, numbers: [none; NUMBERS] }
+        let none = [0.0; SIDE];
+        Side { counts: [none; LIVES], hours: none, positive: none, negative: none, age: none, numbers: [none; NUMBERS] }
     }
 
-    fn put(&mut self, place: usize, counts: &[f64; LIVES], opinions: &Opinions, now: Millis) {
-        for (side, count) in self.counts.iter_mut().zip(counts) {
-            side[place] = *count;
+    fn put(&mut self, place: usize, counts: &[f64; LIVES], opinions: &Opinions, fades: &[f64; LIVES], now: Millis) {
+        for ((side, count), fade) in self.counts.iter_mut().zip(counts).zip(fades) {
+            side[place] = (count * fade) as f32;
         }
         (self.positive[place], self.negative[place]) = (opinions.positive, opinions.negative);
-        self.faded[place] = now.since(opinions.last) as f32;
+        self.age[place] = now.since(opinions.last) as f32;
     }
 }
 
 /// What was counted of items that follow each other, from rows to columns.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-fn turn(side: &mut Side, counts: &[[f64; LIVES]], opinions: &[Opinions], now: Millis) {
-    for k in 0..LIVES {
-        for (place, counts) in side.counts[k].iter_mut().zip(counts) {
-            *place = counts[k];
+fn turn(side: &mut Side, counts: &[[f64; LIVES]], opinions: &[Opinions], fades: &[f64; LIVES], now: Millis) {
+    let Side { counts: columns, positive, negative, age, .. } = side;
+    for (k, column) in columns.iter_mut().enumerate() {
+        for (place, counts) in column.iter_mut().zip(counts) {
+            *place = (counts[k] * fades[k]) as f32;
         }
     }
-    let Side { positive, negative, faded, .. } = side;
-    for (((positive, negative), faded), opinions) in positive.iter_mut().zip(negative).zip(faded).zip(opinions) {
+    for (((positive, negative), age), opinions) in positive.iter_mut().zip(negative).zip(age).zip(opinions) {
         (*positive, *negative) = (opinions.positive, opinions.negative);
-        *faded = now.since(opinions.last) as f32;
+        *age = now.since(opinions.last) as f32;
     }
 }
 
@@ -288,22 +293,22 @@ fn add_counts(counts: &[[f64; LIVES]], sums: &mut [[f64; LIVES]; 4]) {
 fn compute(side: &mut Side, n: usize, level: &Level) {
     // Whole vectors; what stands in the last places is not asked for.
     let n = n.next_multiple_of(16).min(SIDE);
-    let Side { counts, hours, positive, negative, faded, numbers } = side;
+    let Side { counts, hours, positive, negative, age, numbers } = side;
     for k in 0..LIVES {
         for (number, count) in numbers[k][..n].iter_mut().zip(&counts[k]) {
-            *number = ((count * level.fades[k] + PRIOR) * level.per_mean[k]) as f32;
+            *number = (count + PRIOR as f32) * level.per_mean[k];
         }
     }
     let (prior, per_rate) = (level.rate * RATE_PRIOR_HOURS, 1.0 / level.rate);
     for ((number, count), hours) in numbers[LIVES][..n].iter_mut().zip(&counts[RATE_LIFE]).zip(hours) {
-        *number = ((count * level.fades[RATE_LIFE] + prior) / (*hours + RATE_PRIOR_HOURS) * per_rate) as f32;
+        *number = (count + prior) / (*hours + RATE_PRIOR_HOURS) * per_rate;
     }
     let like = OPINIONS_PRIOR[0] as f32 * level.approval;
     let skip = OPINIONS_PRIOR[0] as f32 * (1.0 - level.approval);
     let against = (1.0 - level.approval) / level.approval;
-    let opinions = positive.iter().zip(negative).zip(faded);
-    for (number, ((positive, negative), faded)) in numbers[LIVES + 1][..n].iter_mut().zip(opinions) {
-        let fade = exp_of(*faded * (-std::f32::consts::LN_2 / Opinions::HALF_LIFE_MS as f32));
+    let opinions = positive.iter().zip(negative).zip(age);
+    for (number, ((positive, negative), age)) in numbers[LIVES + 1][..n].iter_mut().zip(opinions) {
+        let fade = exp_of(*age * (-std::f32::consts::LN_2 / Opinions::HALF_LIFE_MS as f32));
         *number = (*positive * fade + like) / (*negative * fade + skip) * against;
     }
     for numbers in numbers {
@@ -313,20 +318,26 @@ fn compute(side: &mut Side, n: usize, level: &Level) {
     }
 }
 
-/// Turns what the begins of spans have faded by, as logarithms, into hours until now.
+/// For how many hours what was made then has been available, faded, where it always is.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-fn into_hours(begins: &mut [f64]) {
-    for begin in begins {
-        *begin = (1.0 - exp_of_f64(*begin)) * LIFE_HOURS;
+fn put_hours(created: &[Millis], now: Millis, out: &mut [f32]) {
+    for (hours, created) in out.iter_mut().zip(created) {
+        let age = now.since(*created) as f32 * (-std::f32::consts::LN_2 / HALF_LIVES_MS[RATE_LIFE] as f32);
+        *hours = (1.0 - exp_of(age)) * LIFE_HOURS as f32;
     }
 }
 
-/// The logarithms of what these times have faded by; of those to come, as of now.
+/// A sum in lanes: each waits for its own last addition alone.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-fn put_faded(times: &[Millis], now: Millis, out: &mut [f64]) {
-    for (out, time) in out.iter_mut().zip(times) {
-        *out = faded_by((*time).min(now), now);
+fn sum_of(numbers: &[f32]) -> f64 {
+    let (parts, rest) = numbers.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for part in parts {
+        for (sum, number) in lanes.iter_mut().zip(part) {
+            *sum += f64::from(*number);
+        }
     }
+    lanes.iter().sum::<f64>() + rest.iter().copied().map(f64::from).sum::<f64>()
 }
 
 impl Popularity {
@@ -369,8 +380,9 @@ impl Popularity {
     /// Computes the whole table afresh: the level over all that is `open`, the rows of the open items, the topics.
     pub fn refresh<'a>(&self, table: &mut PopularityTable, open: impl Iterator<Item = Run<'a>>, now: Millis) {
         let fades = self.fades(now);
-        // Of what is always available, what its begin has faded by; the hours of the others are put in their places after.
-        let (mut items, mut hours): (Vec<u32>, Vec<f64>) = (Vec::new(), Vec::new());
+        // The hours of what is always available; those of the others are put in their places after.
+        let most = self.counts.len();
+        let (mut items, mut hours): (Vec<u32>, Vec<f32>) = (Vec::with_capacity(most), Vec::with_capacity(most));
         // What both ends of each span have faded by, all at once; and how many spans there are up to each item.
         let (mut faded, mut spans): (Vec<f64>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
         for run in open {
@@ -381,13 +393,13 @@ impl Popularity {
             items.extend(run.first.0..run.first.0 + run.created.len() as u32);
             hours.resize(items.len(), 0.0);
             let begin = items.len() - run.created.len();
-            put_faded(run.created, now, &mut hours[begin..]);
+            put_hours(run.created, now, &mut hours[begin..]);
         }
-        into_hours(&mut hours);
         exp_each_f64(&mut faded);
         let mut begin = 0;
         for (place, end) in spans {
-            hours[place] = faded[begin..end].chunks_exact(2).map(|ends| (ends[1] - ends[0]) * LIFE_HOURS).sum();
+            let spans = faded[begin..end].chunks_exact(2).map(|ends| (ends[1] - ends[0]) * LIFE_HOURS);
+            hours[place] = spans.sum::<f64>() as f32;
             begin = end;
         }
         let level = self.level(&items, &hours, fades);
@@ -397,12 +409,12 @@ impl Popularity {
         for (items, hours) in items.chunks(SIDE).zip(hours.chunks(SIDE)) {
             side.hours[..hours.len()].copy_from_slice(hours);
             match self.in_a_row(items) {
-                Some((counts, opinions)) => turn(&mut side, counts, opinions, now),
+                Some((counts, opinions)) => turn(&mut side, counts, opinions, &fades, now),
                 None => {
                     for (place, id) in items.iter().enumerate() {
                         let known = self.counts.get(*id as usize).zip(self.items.get(*id as usize));
                         let (counts, opinions) = known.unwrap_or((&[0.0; LIVES], &NO_OPINIONS));
-                        side.put(place, counts, opinions, now);
+                        side.put(place, counts, opinions, &fades, now);
                     }
                 }
             }
@@ -416,7 +428,7 @@ impl Popularity {
     }
 
     /// The means over these items.
-    fn level(&self, items: &[u32], hours: &[f64], fades: [f64; LIVES]) -> Level {
+    fn level(&self, items: &[u32], hours: &[f32], fades: [f64; LIVES]) -> Level {
         let mut lanes = [[0.0; LIVES]; 4];
         for items in items.chunks(SIDE) {
             match self.in_a_row(items) {
@@ -433,14 +445,14 @@ impl Popularity {
         });
         let n = (items.len() as f64).max(1.0);
         let rate = (sums[RATE_LIFE] + PRIOR) / (sum_of(hours) + 1.0);
-        Level { fades, per_mean: sums.map(|sum| 1.0 / (sum / n + PRIOR)), rate, approval: self.all.rate() as f32 }
+        let per_mean = sums.map(|sum| (1.0 / (sum / n + PRIOR)) as f32);
+        Level { per_mean, rate: rate as f32, approval: self.all.rate() as f32 }
     }
 
-    /// What was counted of these items, whose ids rise, if they follow each other.
+    /// What was counted of these items, if they follow each other.
     fn in_a_row(&self, items: &[u32]) -> Option<(&[[f64; LIVES]], &[Opinions])> {
-        let (first, last) = (*items.first()? as usize, *items.last()? as usize);
-        let follow = last - first + 1 == items.len();
-        follow.then(|| Some((self.counts.get(first..=last)?, self.items.get(first..=last)?)))?
+        let ids = *items.first()? as usize..*items.last()? as usize + 1;
+        are_in_a_row(items).then(|| Some((self.counts.get(ids.clone())?, self.items.get(ids)?)))?
     }
 
     fn fades(&self, now: Millis) -> [f64; LIVES] {
@@ -451,23 +463,15 @@ impl Popularity {
 /// Of what nobody has an opinion.
 const NO_OPINIONS: Opinions = Opinions { positive: 0.0, negative: 0.0, last: Millis(0) };
 
-/// A sum in eight lanes: each waits for its own last addition alone.
-fn sum_of(numbers: &[f64]) -> f64 {
-    let (eights, rest) = numbers.as_chunks::<8>();
-    let mut lanes = [0.0; 8];
-    for eight in eights {
-        for (sum, number) in lanes.iter_mut().zip(eight) {
-            *sum += number;
-        }
-    }
-    lanes.iter().sum::<f64>() + rest.iter().sum::<f64>()
+/// Do these ids, which rise, follow each other?
+fn are_in_a_row(items: &[u32]) -> bool {
+    items.first().zip(items.last()).is_some_and(|(first, last)| (last - first) as usize + 1 == items.len())
 }
 
 /// Half-life of rates over `ln 2`, in hours: what has always been available counts as so many.
 const LIFE_HOURS: f64 = HALF_LIVES_MS[RATE_LIFE] as f64 / std::f64::consts::LN_2 / HOUR_MS as f64;
 
 /// The logarithm of what a time that is over has faded by.
-#[inline(always)]
 fn faded_by(at: Millis, now: Millis) -> f64 {
     now.since(at) as f64 * (-std::f64::consts::LN_2 / HALF_LIVES_MS[RATE_LIFE] as f64)
 }

@@ -9,6 +9,7 @@
 use multiversion::multiversion;
 
 use crate::domain::ids::{ItemId, TopicId};
+use crate::domain::time::Millis;
 use crate::engine::learn::features::{FEATURES, Features, Segment, at, range, shares};
 use crate::engine::learn::popularity::PopularityBlock;
 use crate::engine::simd::{dot, dot_rows, ln_of, weight_max};
@@ -65,6 +66,7 @@ struct Common<'s, 'a> {
     repeat: f32,
     /// Does the person know any author whose id leaves this rest?
     authors: [bool; AUTHORS],
+    knows_nobody: bool,
 }
 
 /// Rests of authors' ids that are told apart.
@@ -80,7 +82,8 @@ impl<'s, 'a> Common<'s, 'a> {
         let mut authors = [false; AUTHORS];
         let (followed, visited) = (scorer.taste.follows.iter(), scorer.taste.authors.iter().map(|(author, _)| author));
         followed.chain(visited).for_each(|author| authors[author.0 as usize % AUTHORS] = true);
-        let mut common = Common { scorer, weights, topics: Vec::new(), repeat: 0.0, authors };
+        let knows_nobody = scorer.taste.follows.is_empty() && scorer.taste.authors.is_empty();
+        let mut common = Common { scorer, weights, topics: Vec::new(), repeat: 0.0, authors, knows_nobody };
         common.repeat = common.repeat_share(0.0);
         let topics = (0..scorer.world.topics_len()).map(TopicId);
         common.topics = topics.map(|topic| common.topic_share(topic, scorer.weight_of(topic))).collect();
@@ -107,15 +110,12 @@ impl<'s, 'a> Common<'s, 'a> {
         lanes.apart[..known].copy_from_slice(&columns.windowed[..known]);
         lanes.apart[known..].fill(true);
         scorer.evidence.mark_filled(index, &mut lanes.apart);
-        for (row, (share, topic)) in lanes.topic.iter_mut().zip(&columns.topic).enumerate() {
-            *share = match columns.more_topics[row] {
-                false => self.topics.get(topic.0 as usize).copied().unwrap_or_default(),
-                true => self.topic_share(*topic, scorer.strongest(&block.items()[row])),
-            };
+        let share_of = |topic: &TopicId| self.topics.get(topic.0 as usize).copied().unwrap_or_default();
+        lanes.topic.iter_mut().zip(&columns.topic).for_each(|(share, topic)| *share = share_of(topic));
+        for row in places(&columns.more_topics) {
+            lanes.topic[row] = self.topic_share(columns.topic[row], scorer.strongest(&block.items()[row]));
         }
-        for (age, created) in lanes.age.iter_mut().zip(&columns.created) {
-            *age = scorer.now.since(*created) as f32;
-        }
+        put_ages(&columns.created, scorer.now, &mut lanes.age);
         self.put_authors(columns, lanes);
         if let Some((tower, person)) = scorer.tower {
             for (row, odds) in lanes.tower[..known].iter_mut().enumerate() {
@@ -143,6 +143,9 @@ impl<'s, 'a> Common<'s, 'a> {
     fn put_authors(&self, columns: &Columns, lanes: &mut Lanes) {
         lanes.followed.fill(0.0);
         lanes.repeat.fill(self.repeat);
+        if self.knows_nobody {
+            return;
+        }
         for (row, author) in columns.author.iter().enumerate() {
             if self.authors[*author as usize % AUTHORS] && *author != NOBODY {
                 let (followed, visits) = self.scorer.author(*author);
@@ -150,6 +153,20 @@ impl<'s, 'a> Common<'s, 'a> {
                 lanes.repeat[row] = self.repeat_share(visits);
             }
         }
+    }
+}
+
+/// Where it says so; that it does nowhere, which is most often, is seen of all at once.
+fn places(marks: &[bool]) -> impl Iterator<Item = usize> + '_ {
+    let any = marks.iter().fold(false, |any, mark| any | mark);
+    let marks = if any { marks } else { &[] };
+    marks.iter().enumerate().filter(|(_, mark)| **mark).map(|(place, _)| place)
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn put_ages(created: &[Millis], now: Millis, ages: &mut Lane) {
+    for (age, created) in ages.iter_mut().zip(created) {
+        *age = now.since(*created) as f32;
     }
 }
 
