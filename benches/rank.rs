@@ -1,4 +1,5 @@
-//! What one feed costs: all of candidates, score, select over the whole open catalogue, beside the bare scan in ndarray.
+//! What one feed costs: all of candidates, score, select over the whole open catalogue, beside the bare scan in ndarray. And
+//! what a log of places costs that are always open: the scores of all, and counting afresh what is popular.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -7,9 +8,10 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use eddyline::domain::feeds::Ranking;
-use eddyline::domain::ids::{ItemId, Key, UserId};
+use eddyline::domain::ids::{ItemId, Key, Position, UserId};
 use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::time::Millis;
+use eddyline::engine::coordinator::CoordinatorEvent;
 use eddyline::engine::rank::Ask;
 use eddyline::engine::user::{UserEvent, UserState};
 use ndarray::{Array1, Array2};
@@ -58,5 +60,33 @@ fn rank(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, rank);
+fn places(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("places always open, a person with 40 visits");
+    for items in [10_000_u32, 40_000] {
+        let (mut coordinator, person, entry, now) = catalogue::places(items);
+        let (all, mut scores): (Vec<ItemId>, _) = ((0..items).map(ItemId).collect(), Vec::new());
+        group.bench_function(BenchmarkId::new("scores of all", items), |bencher| {
+            bencher.iter(|| {
+                person.score_items(coordinator.world(), &all, now, &mut scores);
+                black_box(&scores);
+            });
+        });
+        let ask = Ask { ranking: Ranking::Model, limit: 30, explain: false };
+        group.bench_function(BenchmarkId::new("the best 30", items), |bencher| {
+            bencher.iter(|| black_box(person.rank(coordinator.world(), now, ask)));
+        });
+        // One entry, and a world with what is popular by then.
+        let mut now = now;
+        group.bench_function(BenchmarkId::new("an entry, counted afresh", items), |bencher| {
+            bencher.iter(|| {
+                now = now.plus(60_000);
+                coordinator.fold(Position(coordinator.covers().0 + 1), &entry);
+                black_box(coordinator.apply(CoordinatorEvent::Tick, now));
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, rank, places);
 criterion_main!(benches);

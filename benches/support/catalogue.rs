@@ -1,14 +1,18 @@
-//! A catalogue of random unit embeddings in 20 topics.
+//! A catalogue of random unit embeddings in 20 topics, and one of places of which nothing is known but who was there.
 //!
 //! Invariant: same count, same catalogue.
+#![allow(dead_code)]
 
 use std::sync::Arc;
 
-use eddyline::domain::ids::Key;
+use eddyline::domain::ids::{ItemId, Key, Position, UserId};
+use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::items::Embedding;
+use eddyline::domain::journal::Entry;
 use eddyline::domain::time::Millis;
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
 use eddyline::engine::settings::LearnSettings;
+use eddyline::engine::user::{Effect, UserEvent, UserState};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -36,4 +40,46 @@ pub fn coordinator(items: u32) -> CoordinatorState {
         .collect();
     coordinator.apply(CoordinatorEvent::Items(drafts), Millis(i64::from(items)));
     coordinator
+}
+
+/// `items` places, all always available, and what 400 people with 40 visits each made of them. People of a neighbourhood go
+/// to the same places, a few of these most often. With one of them, the last entry, and the time by then.
+pub fn places(items: u32) -> (CoordinatorState, UserState, Entry, Millis) {
+    let mut random = ChaCha8Rng::seed_from_u64(9);
+    let mut coordinator = CoordinatorState::new(1, Arc::new(LearnSettings::default()));
+    let drafts = (0..items).map(|item| {
+        let draft = Draft {
+            key: Key::new(&format!("place-{item}")).unwrap(),
+            author: None,
+            topics: None,
+            text: Some("".into()),
+            embedding: Some(Embedding::new(vec![1.0], 1).unwrap()),
+            created: Some(Millis(0)),
+            windows: None,
+        };
+        (draft, ItemWrite::Create)
+    });
+    coordinator.apply(CoordinatorEvent::Items(drafts.collect()), Millis(0));
+    let mut people: Vec<UserState> = (0..400).map(|user| UserState::new(UserId(user))).collect();
+    let (mut now, mut entries) = (Millis(0), Vec::new());
+    for turn in 0..40_u32 {
+        for person in &mut people {
+            now = now.plus(60_000);
+            // Squared, so that the first ones of the neighbourhood come most often.
+            let (begin, near) = (person.user().0 % 50 * (items / 50), random.random_range(0.0_f64..1.0));
+            let item = ItemId(begin + (near * near * f64::from(items / 50)) as u32);
+            let id = Key::new(&format!("visit-{turn}")).unwrap();
+            let (kind, passed) = (Kind::Click, Vec::new());
+            let visit = Interaction { id, item, kind, dwell_ms: None, at: now, shown: None, passed };
+            let effects = person.apply(UserEvent::Interacted(visit), coordinator.world(), now).into_iter();
+            for entry in
+                effects.filter_map(|effect| if let Effect::Journal(entry) = effect { Some(entry) } else { None })
+            {
+                coordinator.fold(Position(entries.len() as u64 + 1), &entry);
+                entries.push(entry);
+            }
+        }
+        coordinator.apply(CoordinatorEvent::Tick, now);
+    }
+    (coordinator, people.swap_remove(0), entries.pop().unwrap(), now)
 }

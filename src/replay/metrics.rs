@@ -348,6 +348,18 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_is_the_largest_wherever_it_stands() {
+        for n in [0, 1, 31, 32, 33, 100] {
+            for place in 0..n {
+                let mut numbers: Vec<f32> = (0..n).map(|k| if k % 5 == 0 { f32::NAN } else { -(k as f32) }).collect();
+                numbers[place] = 7.5;
+                assert_eq!(largest(&numbers), 7.5, "{place} of {n}");
+            }
+            assert_eq!(largest(&vec![f32::NAN; n]), f32::NEG_INFINITY, "{n}");
+        }
+    }
+
+    #[test]
     fn splits_are_counted_apart_and_resampled_alike() {
         let mut people = PerPerson::new(4);
         for (person, is_repeat, rank) in [(0, false, 1), (0, true, 2), (1, true, 6), (2, false, 11), (2, true, 1)] {

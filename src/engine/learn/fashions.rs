@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::TopicId;
     use crate::domain::interactions::Signal;
-    use crate::engine::learn::popularity::Popularity;
+    use crate::engine::learn::popularity::{Popularity, Run};
     use proptest::prelude::*;
 
     const ITEMS: u32 = 10;
@@ -165,8 +165,9 @@ mod tests {
             popularity.learn(ItemId(*item), TopicId(0), like, Millis(*at));
         }
         let mut overall = PopularityTable::default();
-        let open = (0..ITEMS).map(|item| (ItemId(item), Millis(0), None));
-        popularity.refresh(&mut overall, open, now);
+        let (created, windowed) = (&[Millis(0); ITEMS as usize], &[false; ITEMS as usize]);
+        let open = Run { first: ItemId(0), created, windowed, items: &[] };
+        popularity.refresh(&mut overall, std::iter::once(open), now);
         let table = fashions.table([0, 1, 2].into_iter(), &overall, (ITEMS, u64::from(ITEMS)), |_| true, now);
         (fashions, table, overall)
     }

@@ -242,9 +242,11 @@ impl Scorer<'_> {
             return known.collect();
         }
         let (mut rough, error) = self.scan(candidates);
-        let exactly = |(_, id): &(f32, u32)| {
+        let exactly = |(rough, id): &(f32, u32)| {
             let (item, columns) = (ItemId(*id), self.world.blocks()[*id as usize / BLOCK].columns());
-            Scored { item, score: self.score(item), created: columns.created[*id as usize % BLOCK] }
+            // Where no code was read, nothing was rounded.
+            let score = if error > 0.0 { self.score(item) } else { *rough };
+            Scored { item, score, created: columns.created[*id as usize % BLOCK] }
         };
         if rough.len() <= limit {
             return rough.iter().map(exactly).collect();
@@ -254,7 +256,7 @@ impl Scorer<'_> {
         let mut contenders: Vec<Scored> = rough[..limit].iter().map(exactly).collect();
         let reached = contenders.iter().fold(f32::INFINITY, |least, one| least.min(one.score));
         // A little more than the bound, for the rounding of the f32 sums themselves.
-        let threshold = reached - error - 1e-4 * (1.0 + reached.abs());
+        let threshold = reached - if error > 0.0 { error + 1e-4 * (1.0 + reached.abs()) } else { 0.0 };
         contenders.extend(rough[limit..].iter().filter(|(score, _)| *score >= threshold).map(exactly));
         contenders
     }

@@ -167,7 +167,14 @@ impl<'a> Scorer<'a> {
         out.segment = self.with_online(id, columns, row, online, &mut out.features);
     }
 
-    pub(super) fn with_online(&self, id: ItemId, columns: &Columns, row: usize, online: f32, out: &mut Features) -> Segment {
+    pub(super) fn with_online(
+        &self,
+        id: ItemId,
+        columns: &Columns,
+        row: usize,
+        online: f32,
+        out: &mut Features,
+    ) -> Segment {
         let topic = columns.topic[row];
         out[at::ONLINE] = online;
         out[at::TOPIC] = if columns.more_topics[row] { self.topic_weight(id) } else { self.weight_of(topic) };
