@@ -244,17 +244,10 @@ pub fn gaussian_step(mean: &mut [f32], precision: &mut [f32], x: &[f32], step: f
     }
 }
 
+/// Integers are summed in whatever order the vectors like: one plain loop, so that a row is folded once, at its end.
 #[inline(always)]
 fn dot_integers(a: &[i16], b: &[i8]) -> i32 {
-    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
-    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
-    let mut sum = 0_i32;
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        for lane in 0..LANES {
-            sum += i32::from(a[lane]) * i32::from(b[lane]);
-        }
-    }
-    sum + a_rest.iter().zip(b_rest).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum::<i32>()
+    a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }
 
 #[inline(always)]
