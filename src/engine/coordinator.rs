@@ -601,7 +601,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 9;
+    const FORMAT: u8 = 10;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()

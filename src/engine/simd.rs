@@ -105,6 +105,13 @@ pub fn ln_of(x: f32) -> f32 {
     e * LN_2_HIGH + (s * series + e * LN_2_LOW)
 }
 
+/// Is this number among them? With no way out in the middle, many are compared at once.
+#[must_use]
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn is_among(numbers: &[u64], wanted: u64) -> bool {
+    numbers.iter().fold(false, |found, number| found | (*number == wanted))
+}
+
 /// Adds the product of a vector `(inputs,)` and a row-major matrix `(inputs, outputs)` to `out`, `(outputs,)`. Each sum
 /// runs from the first input to the last; where
 /// outputs are many, rows of inputs that are 0 are not read.
@@ -154,13 +161,13 @@ pub fn add_product(x: &[f32], matrix: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Takes `by` times the outer product of a vector `(n,)` with itself from a row-major matrix `(n, n)`; one that is
+/// Takes the outer product of a vector `(n,)` with itself from a row-major matrix `(n, n)`; one that is
 /// symmetric stays so, bit by bit.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn subtract_outer(x: &[f32], by: f32, matrix: &mut [f32]) {
+pub fn subtract_outer(x: &[f32], matrix: &mut [f32]) {
     for (row, of_row) in matrix.chunks_exact_mut(x.len().max(1)).zip(x).filter(|(_, of_row)| **of_row != 0.0) {
         for (entry, of_column) in row.iter_mut().zip(x) {
-            *entry -= by * (of_row * of_column);
+            *entry -= of_row * of_column;
         }
     }
 }
@@ -268,8 +275,10 @@ fn dot_lanes(a: &[f32], b: &[f32]) -> f32 {
     fold_lanes(&sums) + rest
 }
 
+/// The sum of all lanes, halves added to halves.
+#[must_use]
 #[inline(always)]
-fn fold_lanes(sums: &[f32; LANES]) -> f32 {
+pub fn fold_lanes(sums: &[f32; LANES]) -> f32 {
     let mut folded = *sums;
     let mut width = LANES / 2;
     while width > 0 {
@@ -397,12 +406,18 @@ mod tests {
 
         /// Every entry loses its product.
         #[test]
-        fn outer_products_are_subtracted(x in prop::collection::vec(-10.0f32..10.0, 0..50), by in -2.0f32..2.0) {
+        fn outer_products_are_subtracted(x in prop::collection::vec(-10.0f32..10.0, 0..50)) {
             let mut matrix: Vec<f32> = (0..x.len() * x.len()).map(|n| n as f32).collect();
-            subtract_outer(&x, by, &mut matrix);
+            subtract_outer(&x, &mut matrix);
             for (n, found) in matrix.into_iter().enumerate() {
-                prop_assert_eq!(found, n as f32 - by * (x[n / x.len()] * x[n % x.len()]));
+                prop_assert_eq!(found, n as f32 - x[n / x.len()] * x[n % x.len()]);
             }
+        }
+
+        /// A number is found wherever it stands, and nothing else is.
+        #[test]
+        fn what_is_among_numbers_is_found(numbers in prop::collection::vec(0_u64..50, 0..300), wanted in 0_u64..50) {
+            prop_assert_eq!(is_among(&numbers, wanted), numbers.contains(&wanted));
         }
 
         /// Sixteen bits of a vector are enough for its coordinates.

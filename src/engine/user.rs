@@ -34,6 +34,7 @@ use crate::engine::portrait::Portrait;
 use crate::engine::rank::stage::topic_shares;
 use crate::engine::rank::{self, Ask, Ranked, Screen, Taste};
 use crate::engine::settings::LearnSettings;
+use crate::engine::simd::is_among;
 use crate::engine::tower::{Sign, TowerVector};
 use crate::engine::world::{Vectors, World, centred};
 
@@ -532,10 +533,9 @@ impl UserState {
     #[must_use]
     pub fn number_of(&self, id: &Key) -> Option<Seq> {
         let hash = event_hash(id);
-        // Nearly every event is new: with no way out in the middle, many are compared at once.
-        let is_in = |part: &[u64]| part.iter().fold(false, |found, known| found | (*known == hash));
         let (older, newer) = self.recent.as_slices();
-        if !(is_in(older) | is_in(newer)) {
+        // Nearly every event is new.
+        if !(is_among(older, hash) | is_among(newer, hash)) {
             return None;
         }
         let since = self.recent.iter().rev().position(|known| *known == hash)?;
@@ -782,10 +782,11 @@ impl UserState {
             return lesson;
         }
         let recent = self.visits.recent();
-        let companions = recent.iter().take(COMPANIONS_MAX);
+        let mut counts = [0.0; COMPANIONS_MAX];
+        let counts = self.visits.weights(at, &mut counts);
         Lesson {
             visits: Some(self.visits.weight_of(interaction.item, at)),
-            companions: companions.map(|visit| Companion { item: visit.item, count: visit.weight(at) }).collect(),
+            companions: recent.iter().zip(counts).map(|(v, count)| Companion { item: v.item, count: *count }).collect(),
             elapsed_ms: recent.first().map(|visit| at.since(visit.last)),
             ..lesson
         }

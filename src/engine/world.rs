@@ -515,7 +515,7 @@ impl World {
     /// Puts in an item that differs from the one that is there in its windows alone.
     pub(super) fn put_windows(&mut self, item: Arc<Item>) {
         let (block, row) = place(item.id);
-        self.availability.set(item.id, (!item.deleted).then_some(&item.windows));
+        self.availability.put(item.id, (!item.deleted).then_some(&item.windows));
         self.unsettle(item.id);
         let Some(block) = self.blocks.get_mut(block) else { return };
         let block = Arc::make_mut(block);

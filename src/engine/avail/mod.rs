@@ -84,9 +84,13 @@ impl AvailabilityIndex {
 
     /// This item has these windows from now on; `None` removes it: it is never open again.
     pub fn set(&mut self, item: ItemId, windows: Option<&Windows>) {
-        if self.windows(item) == windows {
-            return;
+        if self.windows(item) != windows {
+            self.put(item, windows);
         }
+    }
+
+    /// [`AvailabilityIndex::set`], of windows that are known to differ from those that it has: not even looked up.
+    pub fn put(&mut self, item: ItemId, windows: Option<&Windows>) {
         let recent = Arc::make_mut(&mut self.recent);
         recent.insert(item, windows.cloned());
         if recent.len() >= RECENT_MAX {

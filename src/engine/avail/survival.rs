@@ -148,35 +148,45 @@ impl Hazard {
     /// The integral of [`Hazard::survives`] over `more`, in minutes: exact, since it is exponential in each piece.
     #[must_use]
     pub fn rest(&self, z: f64, on: f64) -> f64 {
-        let mut lasts = self.logs_of_lasting(z, on);
-        exp_each_f64(&mut lasts);
-        self.integral(z, &lasts)
+        self.rests(&[Aged { on, z }; ABREAST])[0]
     }
 
-    /// Logarithms of the probability to last to the end of each piece, from its begin or `on`; 0 for those before and for
-    /// the last one, which has none.
-    fn logs_of_lasting(&self, z: f64, on: f64) -> [f64; PIECES] {
-        let mut logs = [0.0; PIECES];
-        for (b, log) in logs.iter_mut().take(PIECES - 1).enumerate() {
+    /// The same of several items abreast.
+    fn rests(&self, items: &[Aged; ABREAST]) -> [f64; ABREAST] {
+        // Logarithms of the probability to last to the end of each piece, from its begin or from now.
+        let mut lasts = [[0.0; ABREAST]; PIECES - 1];
+        for (b, lasts) in lasts.iter_mut().enumerate() {
             let (begin, end) = (CUTS_MINUTES[b], CUTS_MINUTES[b + 1]);
-            let spent = end - if on > begin { on } else { begin };
-            *log = -z * self.rates[b] * if spent > 0.0 { spent } else { 0.0 };
+            for (log, item) in lasts.iter_mut().zip(items) {
+                let spent = end - if item.on > begin { item.on } else { begin };
+                *log = -item.z * self.rates[b] * if spent > 0.0 { spent } else { 0.0 };
+            }
         }
-        logs
-    }
-
-    fn integral(&self, z: f64, lasts: &[f64]) -> f64 {
-        let (mut left, mut rest) = (1.0, 0.0);
+        exp_each_f64(lasts.as_flattened_mut());
+        let (mut left, mut rests) = ([1.0; ABREAST], [0.0; ABREAST]);
         // Pieces that are over last for certain, and add nothing.
-        for (lasts, mean) in lasts.iter().zip(&self.means).take(PIECES - 1) {
-            rest += left * (1.0 - lasts) * mean;
-            left *= lasts;
+        for (lasts, mean) in lasts.iter().zip(&self.means) {
+            for ((left, rest), lasts) in left.iter_mut().zip(&mut rests).zip(lasts) {
+                *rest += *left * (1.0 - lasts) * mean;
+                *left *= lasts;
+            }
         }
-        rest += left * self.means[PIECES - 1];
-        let rest = rest / z;
-        rest.min(REST_MAX_MINUTES)
+        for ((rest, left), item) in rests.iter_mut().zip(left).zip(items) {
+            *rest = ((*rest + left * self.means[PIECES - 1]) / item.z).min(REST_MAX_MINUTES);
+        }
+        rests
     }
 }
+
+/// Something that is on: how readily it ends, and for how many minutes it has been on.
+#[derive(Clone, Copy, Debug)]
+struct Aged {
+    on: f64,
+    z: f64,
+}
+
+/// Items of which the rest is computed side by side.
+const ABREAST: usize = 8;
 
 /// Until when what is open without a scheduled end is expected to stay so, as published.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -209,28 +219,28 @@ impl Survival {
         now: Millis,
     ) {
         let hazard = self.hazard();
-        let mut live: Vec<(ItemId, f64)> = Vec::with_capacity(open.size_hint().0);
-        let mut lasts: Vec<f64> = Vec::with_capacity(open.size_hint().0 * PIECES);
+        let mut live: Vec<(ItemId, Aged)> = Vec::with_capacity(open.size_hint().0);
         for (item, windows) in open {
             let Some(window) = windows.at(now).filter(|window| window.stop.is_none()) else { continue };
             let on = now.since(window.start) as f64 / MINUTE_MS as f64;
-            let z = self.frailty(item, &hazard, on);
-            lasts.extend(hazard.logs_of_lasting(z, on));
-            live.push((item, z));
+            live.push((item, Aged { on, z: self.frailty(item, &hazard, on) }));
         }
-        // All exponentials at once.
-        exp_each_f64(&mut lasts);
         let until = &mut expected.until;
         until.fill(Millis::MIN);
         let mut last = 0;
-        for ((item, z), lasts) in live.into_iter().zip(lasts.chunks_exact(PIECES)) {
-            let rest_ms = hazard.integral(z, lasts) * MINUTE_MS as f64;
-            let index = item.0 as usize;
-            if until.len() <= index {
-                until.resize(index + 1, Millis::MIN);
+        for items in live.chunks(ABREAST) {
+            let mut aged = [Aged { on: 0.0, z: 1.0 }; ABREAST];
+            for (aged, (_, of)) in aged.iter_mut().zip(items) {
+                *aged = *of;
             }
-            until[index] = now.plus(rest_ms as i64);
-            last = last.max(index + 1);
+            for ((item, _), rest) in items.iter().zip(hazard.rests(&aged)) {
+                let index = item.0 as usize;
+                if until.len() <= index {
+                    until.resize(index + 1, Millis::MIN);
+                }
+                until[index] = now.plus((rest * MINUTE_MS as f64) as i64);
+                last = last.max(index + 1);
+            }
         }
         until.truncate(last);
         expected.made = Some(now);

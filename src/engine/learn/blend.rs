@@ -211,14 +211,15 @@ pub struct BlendLearner {
 impl BlendLearner {
     /// One lesson of this weight; `step` multiplies Newton's.
     pub fn learn(&mut self, lesson: &Lesson, weight: f32, step: f32) {
-        if parts(lesson).is_none() || !lesson.gradient.iter().all(|g| g.is_finite()) {
+        let Some((weights, promises)) = lesson.gradient.split_first_chunk::<SLOPE>() else { return };
+        let Ok(promises) = <[f32; GRADIENT - SLOPE]>::try_from(promises) else { return };
+        if !lesson.gradient.iter().fold(true, |finite, g| finite & g.is_finite()) {
             return;
         }
         self.learned.resize(GRADIENT, 0.0);
-        let (weights, promises) = lesson.gradient.split_at(SLOPE);
         let moves = self.newton.learn(weights, weight);
         // What comes true counts alike, whatever it weighs.
-        let corrections = self.calibration.learn(promises, 1.0);
+        let corrections = self.calibration.learn(&promises, 1.0);
         let (weights, promises) = self.learned.split_at_mut(SLOPE);
         for (learned, move_by) in weights.iter_mut().zip(moves).chain(promises.iter_mut().zip(corrections)) {
             *learned = (*learned - step * move_by).clamp(-WEIGHT_MAX, WEIGHT_MAX);

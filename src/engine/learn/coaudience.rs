@@ -11,6 +11,7 @@ use super::sparse::{ROW_MAX, SparseRow};
 use crate::domain::ids::ItemId;
 use crate::domain::journal::Companion;
 use crate::domain::time::{DAY_MS, Millis};
+use crate::engine::simd::ln_each;
 
 /// Others that are published per item.
 pub const NEIGHBOURS_MAX: usize = 96;
@@ -29,6 +30,9 @@ const STEP_HALF_MS: f32 = DAY_MS as f32;
 
 /// What was counted long ago counts half after this.
 const HALF_LIFE_MS: f64 = 90.0 * DAY_MS as f64;
+
+/// Logarithms that are taken side by side.
+const ABREAST: usize = 16;
 
 /// How much a published list may lag behind: an item's sum has to grow by this factor.
 const GROWTH: f32 = 1.2;
@@ -54,8 +58,41 @@ pub struct CoAudience {
     due: Vec<ItemId>,
 }
 
-/// One item's lists, as published: strongest first.
-pub type Neighbours = Arc<[(ItemId, f32)]>;
+/// Items that stand side by side in a list, and so do their strengths: compared all at once with what is looked for.
+pub const GROUP: usize = 32;
+
+/// A part of a list. What is left of the last one is [`Group::NOBODY`] at strength 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(64))]
+pub struct Group {
+    /// Item ids.
+    pub ids: [u32; GROUP],
+    /// How strong each of them is.
+    pub strengths: [f32; GROUP],
+}
+
+impl Group {
+    /// Stands where no item is; no item has this id, since a catalogue is full before.
+    pub const NOBODY: u32 = u32::MAX;
+
+    /// The first [`GROUP`] of these.
+    #[must_use]
+    pub fn of(members: impl IntoIterator<Item = (u32, f32)>) -> Group {
+        let mut group = Group { ids: [Group::NOBODY; GROUP], strengths: [0.0; GROUP] };
+        for ((id, strength), member) in group.ids.iter_mut().zip(&mut group.strengths).zip(members) {
+            (*id, *strength) = member;
+        }
+        group
+    }
+
+    /// Items with their strengths.
+    pub fn iter(&self) -> impl Iterator<Item = (ItemId, f32)> + '_ {
+        self.ids.iter().zip(&self.strengths).filter(|(id, _)| **id != Group::NOBODY).map(|(id, s)| (ItemId(*id), *s))
+    }
+}
+
+/// One item's list, as published: strongest first.
+pub type Neighbours = Arc<[Group]>;
 
 /// What is published: by item.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,20 +104,19 @@ pub struct CompanyTable {
 impl CompanyTable {
     /// Cosine of the damped counts over people, in (0, 1]; strongest first.
     #[must_use]
-    pub fn similar(&self, item: ItemId) -> &[(ItemId, f32)] {
+    pub fn similar(&self, item: ItemId) -> &[Group] {
         self.similar.get(item.0 as usize).and_then(Option::as_deref).unwrap_or(&[])
     }
 
     /// Share of the steps from here that lead there; strongest first.
     #[must_use]
-    pub fn next(&self, item: ItemId) -> &[(ItemId, f32)] {
+    pub fn next(&self, item: ItemId) -> &[Group] {
         self.next.get(item.0 as usize).and_then(Option::as_deref).unwrap_or(&[])
     }
 }
 
 /// What a person's visit adds: see [`CoAudience::learn`].
-#[must_use]
-pub fn damped(count: f32) -> f32 {
+fn damped(count: f32) -> f32 {
     (1.0 + count).ln()
 }
 
@@ -107,10 +143,16 @@ impl CoAudience {
             self.together[item.0 as usize].touch(companion.item.0);
             self.together[companion.item.0 as usize].touch(item.0);
         }
-        for companion in companions.iter().filter(|companion| companion.item != item) {
-            let amount = step * damped(companion.count);
-            self.together[item.0 as usize].add(companion.item.0, amount);
-            self.together[companion.item.0 as usize].add(item.0, amount);
+        for companions in companions.chunks(ABREAST) {
+            let mut damped = [1.0; ABREAST];
+            for (damped, companion) in damped.iter_mut().zip(companions) {
+                *damped += companion.count;
+            }
+            ln_each(&mut damped);
+            for (companion, damped) in companions.iter().zip(damped).filter(|(companion, _)| companion.item != item) {
+                self.together[item.0 as usize].add(companion.item.0, step * damped);
+                self.together[companion.item.0 as usize].add(item.0, step * damped);
+            }
         }
         self.squares[item.0 as usize] += weight * (new * new - old * old);
         self.notice(item);
@@ -222,7 +264,8 @@ fn strongest(all: &mut [Strength], n: usize) -> Neighbours {
     }
     let best = &mut all[..n];
     best.sort_unstable_by(|a, b| b.cmp(a));
-    best.iter().map(|one| (ItemId(!(*one as u32)), f32::from_bits((one >> 32) as u32))).collect()
+    let pair = |one: &Strength| (!(*one as u32), f32::from_bits((one >> 32) as u32));
+    best.chunks(GROUP).map(|best| Group::of(best.iter().map(pair))).collect()
 }
 
 #[cfg(test)]
@@ -250,12 +293,13 @@ mod tests {
     #[test]
     fn who_goes_here_also_goes_there() {
         let (_, table) = learned(&[&[1, 2], &[1, 2], &[1, 2], &[3, 4], &[1, 4]]);
-        let order: Vec<u32> = table.similar(ItemId(1)).iter().map(|(item, _)| item.0).collect();
+        let similar = |item: u32| table.similar(ItemId(item)).iter().flat_map(Group::iter);
+        let order: Vec<u32> = similar(1).map(|(item, _)| item.0).collect();
         assert_eq!(order, [2, 4]);
-        let of = |a: u32, b: u32| table.similar(ItemId(a)).iter().find(|(item, _)| item.0 == b).map(|(_, s)| *s);
+        let of = |a: u32, b: u32| similar(a).find(|(item, _)| item.0 == b).map(|(_, s)| s);
         assert!((of(1, 2).unwrap_or(0.0) - of(2, 1).unwrap_or(9.0)).abs() < 1e-5, "it is mutual");
-        assert!(table.similar(ItemId(1)).iter().all(|(_, cosine)| *cosine > 0.0 && *cosine < 1.0));
-        assert!(table.next(ItemId(1))[0].0 == ItemId(2) && table.next(ItemId(2)).is_empty());
+        assert!(similar(1).all(|(_, cosine)| cosine > 0.0 && cosine < 1.0));
+        assert!(table.next(ItemId(1))[0].ids[0] == 2 && table.next(ItemId(2)).is_empty());
         assert!(table.similar(ItemId(77)).is_empty());
     }
 
@@ -269,8 +313,8 @@ mod tests {
         }
         let mut table = CompanyTable::default();
         assert!(state.refresh(&mut table, usize::MAX));
-        assert_eq!(table.similar(ItemId(0))[0].0, ItemId(1));
-        assert!(table.similar(ItemId(0)).len() <= NEIGHBOURS_MAX);
+        assert_eq!(table.similar(ItemId(0))[0].ids[0], 1);
+        assert_eq!(table.similar(ItemId(0)).iter().flat_map(Group::iter).count(), NEIGHBOURS_MAX);
         assert!(state.together.iter().all(|row| row.len() <= ROW_MAX));
     }
 
@@ -284,7 +328,7 @@ mod tests {
         }
         let mut table = CompanyTable::default();
         state.refresh(&mut table, usize::MAX);
-        assert_eq!(table.similar(ItemId(0))[0].0, ItemId(2));
+        assert_eq!(table.similar(ItemId(0))[0].ids[0], 2);
         assert!(state.squares.iter().all(|sum| sum.is_finite()));
     }
 }

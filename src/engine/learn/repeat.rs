@@ -4,11 +4,14 @@
 //! one that weighs least over 28 days goes. Counts are decayed exactly, whenever one looks.
 //! Absent on purpose: what is available (ranking knows), weights (the blend's).
 
+use std::hint::black_box;
+
 use serde::{Deserialize, Serialize};
 
 use super::features::{Features, HALF_LIVES_MS, at};
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
+use crate::engine::simd::{exp_each, ln_each};
 
 const WEEK_MS: i64 = 7 * DAY_MS;
 
@@ -167,17 +170,25 @@ impl Visits {
     pub fn describe(&self, rank: usize, now: Millis, opened: Option<Millis>, clock: &Clock, out: &mut Features) {
         let (visit, habit) = (&self.visits[rank], &self.habits[usize::from(self.places[rank])]);
         let elapsed = now.since(visit.last).max(0);
-        for (k, half_life) in HALF_LIVES_MS.into_iter().enumerate() {
-            let count = if k < SHORTER { habit.counts[k] } else { visit.count };
-            out[at::VISITS + k] = 0.5 * (count * fade(elapsed, half_life) + 0.02).ln();
+        let since = hours(elapsed);
+        // Logarithms and powers cost: all of them at once.
+        let mut fades = HALF_LIVES_MS.map(|half_life| -std::f32::consts::LN_2 * elapsed as f32 / half_life as f32);
+        exp_each(&mut fades);
+        let [a, b, c, d] = habit.counts;
+        let mut logs = [1.0; HALF_LIVES_MS.len() + 2];
+        for ((log, count), fade) in logs.iter_mut().zip([a, b, c, d, visit.count]).zip(fades) {
+            *log = count * fade + 0.02;
+        }
+        let usual = if habit.gaps[1] > 0.0 { habit.gaps[0] / habit.gaps[1] } else { since };
+        logs[SHORTER + 1] = 1.0 + 6.0 * since;
+        logs[SHORTER + 2] = (since + 0.2) / (usual + 0.2);
+        ln_each(&mut logs);
+        for (out, log) in out[at::VISITS..].iter_mut().zip(&logs[..=SHORTER]) {
+            *out = 0.5 * log;
         }
         out[at::RECENCY_RANK] = 1.0 / (1.0 + rank as f32);
-        let since = hours(elapsed);
-        out[at::SINCE_LAST_VISIT] = 0.3 * (1.0 + 6.0 * since).ln();
-        if habit.gaps[1] > 0.0 {
-            let usual = habit.gaps[0] / habit.gaps[1];
-            out[at::GAP] = ((since + 0.2) / (usual + 0.2)).ln().clamp(-3.0, 3.0);
-        }
+        out[at::SINCE_LAST_VISIT] = 0.3 * logs[SHORTER + 1];
+        out[at::GAP] = logs[SHORTER + 2].clamp(-3.0, 3.0);
         let n = visit.count.max(1.0);
         let match_of = |sum: &[f32], phase: &[f32]| (sum[0] * phase[0] + sum[1] * phase[1]) / (n + 1.0);
         out[at::HOUR_OF_DAY] = match_of(&habit.hours[..2], &clock.phases[..2]);
@@ -185,10 +196,30 @@ impl Visits {
         out[at::THIS_OPENING] = f32::from(u8::from(opened.is_some_and(|opened| visit.last >= opened)));
     }
 
+    /// Reads what [`Visits::describe`] will need of this one, so that it is there by then. Changes nothing.
+    pub fn touch(&self, rank: usize) {
+        let habit = self.places.get(rank).and_then(|place| self.habits.get(usize::from(*place)));
+        black_box(habit.map(|habit| habit.gaps[0]));
+    }
+
     /// Most recent first.
     #[must_use]
     pub fn recent(&self) -> &[Visit] {
         &self.visits
+    }
+
+    /// [`Visit::weight`] of the most recent of them, as many as there are and `out` has room for.
+    pub fn weights<'a>(&self, now: Millis, out: &'a mut [f32]) -> &'a [f32] {
+        let n = self.visits.len().min(out.len());
+        let (weights, visits) = (&mut out[..n], &self.visits[..n]);
+        for (weight, visit) in weights.iter_mut().zip(visits) {
+            *weight = now.since(visit.last).max(0) as f32 * (-std::f32::consts::LN_2 / HALF_LIVES_MS[SHORTER] as f32);
+        }
+        exp_each(weights);
+        for (weight, visit) in weights.iter_mut().zip(visits) {
+            *weight *= visit.count;
+        }
+        weights
     }
 
     /// How often they were there, over 28 days; 0 for what is not remembered.

@@ -5,31 +5,20 @@
 //! of one item alone is what is said of it among all, bit by bit: sums are added up in the same order.
 
 use std::cell::Cell;
-use std::hint::black_box;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
-use crate::engine::learn::coaudience::{CompanyTable, NEIGHBOURS_MAX, damped};
 use crate::engine::world::{BLOCK, World};
 
 use super::Taste;
+use super::company::{Lists, SOUGHT};
 use super::rhythm::{Beat, beats};
-
-/// How many of the places they go to are asked who else goes there.
-pub const PROFILE_MAX: usize = 32;
-
-/// Companions that are asked for wherever the person goes, however seldom.
-const NEIGHBOURS_MIN: usize = 16;
-
-/// The last places that are asked what people do next, and what each further one back counts.
-const STEPS_BACK: usize = 3;
-const STEP_BACK: f32 = 0.7;
 
 /// A catalogue of so few blocks is cleared as a whole for each ranking: sooner done than asking for each block.
 const CLEARED_WHOLE: usize = 16;
 
-/// Entries of a list that come from memory together.
-const LINE: usize = 8;
+/// So many items are looked for by themselves, without writing down what is said of the others.
+pub const FEW_MAX: usize = 2 * SOUGHT;
 
 /// Followees that are asked where they are.
 const FRIENDS_MAX: usize = 512;
@@ -60,8 +49,23 @@ pub struct Evidence {
     /// branch that nobody can predict.
     cleared: Vec<u32>,
     gathering: u32,
-    /// Where one item alone was asked for: what is said of it.
-    alone: Option<(ItemId, Slot, f32)>,
+    /// Where only a few items were asked for: what is said of them.
+    few: Few,
+}
+
+/// What is said of a few items.
+#[derive(Clone, Copy, Debug, Default)]
+struct Few {
+    ids: [u32; FEW_MAX],
+    slots: [Slot; FEW_MAX],
+    company: [f32; FEW_MAX],
+    len: usize,
+}
+
+impl Few {
+    fn place(&self, item: ItemId) -> Option<usize> {
+        self.ids[..self.len].iter().position(|id| *id == item.0)
+    }
 }
 
 thread_local! {
@@ -78,7 +82,7 @@ impl Drop for Evidence {
                     company: std::mem::take(&mut self.company),
                     cleared: std::mem::take(&mut self.cleared),
                     gathering: self.gathering,
-                    alone: None,
+                    few: Few::default(),
                 });
             });
         }
@@ -107,24 +111,23 @@ impl Evidence {
             evidence.cleared.resize(blocks, 0);
         }
         let company = world.company();
-        let mut next = [&[][..]; STEPS_BACK];
-        for (next, visit) in next.iter_mut().zip(visits) {
-            *next = company.next(visit.item);
-        }
-        evidence.add_company(company, profile(taste, now), &next);
-        let mut back = 1.0;
-        for next in next {
-            for (item, share) in next {
-                evidence.fill(*item, |slot| slot.next += back * share);
-            }
-            back *= STEP_BACK;
-        }
+        let (similar, next) = (Lists::similar(company, taste.visits, now), Lists::next(company, taste.visits));
+        similar.touch();
+        next.touch();
+        evidence.add_company(&similar);
+        next.each(|item, amount| evidence.fill(item, |slot| slot.next += amount));
         for (place, visit) in visits.iter().enumerate() {
             evidence.fill(visit.item, |slot| slot.visit = place as u16 + 1);
         }
-        beats(taste.history, here(taste), now, |item, beat| {
-            evidence.fill(item, |slot| slot.beat.add(beat));
-        });
+        beats(
+            taste.history,
+            here(taste),
+            now,
+            |_| true,
+            |item, beat| {
+                evidence.fill(item, |slot| slot.beat.add(beat));
+            },
+        );
         for friend in taste.follows.iter().take(FRIENDS_MAX) {
             if let Some((item, amount)) = world.lately().of(*friend, now) {
                 evidence.fill(item, |slot| slot.friends += amount);
@@ -133,42 +136,53 @@ impl Evidence {
         evidence
     }
 
-    /// The same of one item alone, without writing down what is said of the others.
-    pub fn about(item: ItemId, world: &World, taste: &Taste<'_>, now: Millis) -> Evidence {
+    /// The same of these items alone.
+    pub fn of_these(items: &[ItemId], world: &World, taste: &Taste<'_>, now: Millis) -> Evidence {
         let visits = taste.visits.recent();
         if visits.is_empty() && taste.follows.is_empty() {
             return Evidence::default();
         }
-        let share_in = |list: &[(ItemId, f32)]| list.iter().find(|(other, _)| *other == item).map(|(_, share)| *share);
-        let (company, mut slot, mut sum) = (world.company(), Slot::default(), 0.0);
-        for (visit, weight, asked) in profile(taste, now) {
-            let similar = company.similar(visit);
-            if let Some(similarity) = share_in(&similar[..asked.min(similar.len())]) {
-                sum += weight * similarity;
+        if items.len() > FEW_MAX {
+            return Evidence::gather(world, taste, now);
+        }
+        let company = world.company();
+        let (similar, next) = (Lists::similar(company, taste.visits, now), Lists::next(company, taste.visits));
+        let mut few = Few { len: items.len(), ..Few::default() };
+        // Of nearly everything that the person did one look says that it is none of these.
+        let mut may_be = [false; 256];
+        for (id, item) in few.ids.iter_mut().zip(items) {
+            *id = item.0;
+            may_be[item.0 as usize % 256] = true;
+        }
+        let may_be = |item: ItemId| may_be[item.0 as usize % 256];
+        for at in (0..items.len()).step_by(SOUGHT) {
+            let mut sought = [0; SOUGHT];
+            sought.copy_from_slice(&few.ids[at..at + SOUGHT]);
+            few.company[at..at + SOUGHT].copy_from_slice(&similar.sums_of(&sought));
+            for (slot, sum) in few.slots[at..].iter_mut().zip(next.sums_of(&sought)) {
+                slot.next = sum;
             }
         }
-        let mut back = 1.0;
-        for visit in visits.iter().take(STEPS_BACK) {
-            if let Some(share) = share_in(company.next(visit.item)) {
-                slot.next += back * share;
+        for (rank, visit) in visits.iter().enumerate().filter(|(_, visit)| may_be(visit.item)) {
+            if let Some(place) = few.place(visit.item) {
+                few.slots[place].visit = rank as u16 + 1;
+                taste.visits.touch(rank);
             }
-            back *= STEP_BACK;
         }
-        if let Some(place) = visits.iter().position(|visit| visit.item == item) {
-            slot.visit = place as u16 + 1;
-        }
-        beats(taste.history, here(taste), now, |other, beat| {
-            if other == item {
-                slot.beat.add(beat);
+        beats(taste.history, here(taste), now, may_be, |item, beat| {
+            if let Some(place) = few.place(item) {
+                few.slots[place].beat.add(beat);
             }
         });
         for friend in taste.follows.iter().take(FRIENDS_MAX) {
-            if let Some((_, amount)) = world.lately().of(*friend, now).filter(|(other, _)| *other == item) {
-                slot.friends += amount;
+            if let Some((item, amount)) = world.lately().of(*friend, now)
+                && let Some(place) = few.place(item)
+            {
+                few.slots[place].friends += amount;
             }
         }
         let mut evidence = Evidence::default();
-        evidence.alone = Some((item, slot, sum));
+        evidence.few = few;
         evidence
     }
 
@@ -176,7 +190,7 @@ impl Evidence {
     pub fn of(&self, item: ItemId) -> Slot {
         match self.slots.get(item.0 as usize) {
             Some(slot) if slot.gathering == self.gathering => *slot,
-            _ => self.alone.filter(|(only, ..)| *only == item).map_or(Slot::default(), |(_, slot, _)| slot),
+            _ => self.few.place(item).map_or(Slot::default(), |place| self.few.slots[place]),
         }
     }
 
@@ -185,53 +199,32 @@ impl Evidence {
         let block = item.0 as usize / BLOCK;
         match self.cleared.get(block) {
             Some(cleared) if *cleared == self.gathering => self.company[item.0 as usize],
-            _ => self.alone.filter(|(only, ..)| *only == item).map_or(0.0, |(.., company)| company),
+            _ => self.few.place(item).map_or(0.0, |place| self.few.company[place]),
         }
     }
 
-    /// Sums up who goes where else. `next` is what will be asked for after.
-    fn add_company(
-        &mut self,
-        company: &CompanyTable,
-        profile: impl Iterator<Item = (ItemId, f32, usize)>,
-        next: &[&[(ItemId, f32)]],
-    ) {
-        let mut asked = [(0.0, &[][..]); PROFILE_MAX];
-        let mut lists = 0;
-        for (place, (visit, weight, most)) in asked.iter_mut().zip(profile) {
-            let similar = company.similar(visit);
-            *place = (weight, &similar[..most.min(similar.len())]);
-            lists += 1;
-        }
-        let lists = &asked[..lists];
-        // The lists lie all over the memory: asking for all of them first, they come together and not one by one.
-        let all = lists.iter().map(|(_, list)| *list).chain(next.iter().copied());
-        black_box(all.flat_map(|list| list.iter().step_by(LINE)).fold(0, |any, (item, _)| any ^ item.0));
+    fn add_company(&mut self, similar: &Lists<'_>) {
         let blocks = self.cleared.len();
         if blocks <= CLEARED_WHOLE {
             self.company.fill(0.0);
             self.cleared.fill(self.gathering);
-            for (weight, list) in lists {
-                for (item, similarity) in *list {
-                    // Items that this world does not have yet are of no use to it.
-                    if let Some(sum) = self.company.get_mut(item.0 as usize) {
-                        *sum += weight * similarity;
-                    }
+            similar.each(|item, amount| {
+                // Items that this world does not have yet are of no use to it.
+                if let Some(sum) = self.company.get_mut(item.0 as usize) {
+                    *sum += amount;
                 }
-            }
+            });
             return;
         }
-        for (weight, list) in lists {
-            for (item, similarity) in *list {
-                let block = item.0 as usize / BLOCK;
-                let Some(cleared) = self.cleared.get_mut(block) else { continue };
-                if *cleared != self.gathering {
-                    *cleared = self.gathering;
-                    self.company[block * BLOCK..(block + 1) * BLOCK].fill(0.0);
-                }
-                self.company[item.0 as usize] += weight * similarity;
+        similar.each(|item, amount| {
+            let block = item.0 as usize / BLOCK;
+            let Some(cleared) = self.cleared.get_mut(block) else { return };
+            if *cleared != self.gathering {
+                *cleared = self.gathering;
+                self.company[block * BLOCK..(block + 1) * BLOCK].fill(0.0);
             }
-        }
+            self.company[item.0 as usize] += amount;
+        });
     }
 
     #[inline]
@@ -249,25 +242,6 @@ impl Evidence {
 /// Where the person was last, and when.
 fn here(taste: &Taste<'_>) -> Option<(ItemId, Millis)> {
     taste.visits.recent().first().map(|visit| (visit.item, visit.last))
-}
-
-/// The places that are asked who else goes there: each with its share of the person's profile, and how many of its
-/// companions count.
-fn profile<'a>(taste: &'a Taste<'_>, now: Millis) -> impl Iterator<Item = (ItemId, f32, usize)> + 'a {
-    let visits = taste.visits.recent();
-    let mut profile = [0.0_f32; PROFILE_MAX];
-    let (mut squares, mut heaviest) = (0.0, f32::MIN_POSITIVE);
-    for (weight, visit) in profile.iter_mut().zip(visits) {
-        *weight = damped(visit.weight(now));
-        squares += *weight * *weight;
-        heaviest = f32::max(heaviest, *weight);
-    }
-    let scale = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
-    profile.into_iter().zip(visits).map(move |(weight, visit)| {
-        // Where they go seldom is asked for its closest companions only: the others would add next to nothing.
-        let asked = ((NEIGHBOURS_MAX as f32 * weight / heaviest) as usize).max(NEIGHBOURS_MIN);
-        (visit.item, weight * scale, asked)
-    })
 }
 
 /// For a scan of whole blocks.

@@ -10,6 +10,7 @@
 pub mod diff;
 pub mod explore;
 pub mod gate;
+mod company;
 mod evidence;
 mod rhythm;
 pub mod list;
@@ -213,7 +214,7 @@ fn tower_score(world: &World, taste: &Taste<'_>, item: ItemId) -> f32 {
 /// What the blend weighs of these items, in their order; unknown ones say nothing.
 #[must_use]
 pub fn rows(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis) -> Vec<Row> {
-    let scorer = Scorer::of_few(world, taste, now);
+    let scorer = Scorer::of_these(items, world, taste, now);
     let mut rows = vec![Row::NOTHING; items.len()];
     for (item, row) in items.iter().zip(&mut rows) {
         scorer.describe(*item, row);
@@ -226,7 +227,7 @@ pub fn scores(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis, o
     if items.len() * PART_OF_ALL >= world.len() as usize && items.len() > BLOCK {
         return Scorer::of_many(world, taste, now).all(items, out);
     }
-    let scorer = Scorer::of_few(world, taste, now);
+    let scorer = Scorer::of_these(items, world, taste, now);
     out.clear();
     out.extend(items.iter().map(|item| scorer.score(*item)));
 }
@@ -250,7 +251,7 @@ pub fn topics_score(features: &Features) -> f32 {
 pub fn score_of(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, ranking: Ranking) -> f32 {
     match ranking {
         Ranking::Tower => tower_score(world, taste, item),
-        _ => Scorer::of_one(item, world, taste, now).score(item),
+        _ => Scorer::of_these(&[item], world, taste, now).score(item),
     }
 }
 

@@ -41,9 +41,15 @@ impl Beat {
     }
 }
 
-/// Tells `put` what each positive interaction of `history` (oldest first) says at `now`; `here` is where the person was
-/// last, and when.
-pub fn beats(history: &VecDeque<Past>, here: Option<(ItemId, Millis)>, now: Millis, mut put: impl FnMut(ItemId, Beat)) {
+/// Tells `put` what each positive interaction of `history` (oldest first) with a wanted item says at `now`; `here` is where
+/// the person was last, and when.
+pub fn beats(
+    history: &VecDeque<Past>,
+    here: Option<(ItemId, Millis)>,
+    now: Millis,
+    is_wanted: impl Fn(ItemId) -> bool,
+    mut put: impl FnMut(ItemId, Beat),
+) {
     let still_here = here.map_or(0.0, |(_, at)| fade(now, at));
     let place = here.map(|(item, _)| item);
     // When they were there, if the interaction before was that.
@@ -53,17 +59,20 @@ pub fn beats(history: &VecDeque<Past>, here: Option<(ItemId, Millis)>, now: Mill
         if past.sign != Sign::Positive {
             continue;
         }
-        let away = now.0 - past.at.0;
-        let of_day = distance(away, DAY_MS);
         let at_place = place == Some(past.item);
         let came = left.take().filter(|_| !at_place);
+        left = at_place.then_some(past.at);
+        if !is_wanted(past.item) {
+            continue;
+        }
+        let away = now.0 - past.at.0;
+        let of_day = distance(away, DAY_MS);
         // Most are at another hour, and come from elsewhere.
         if of_day < REACH_MS || came.is_some() {
             let hour = nearness(of_day);
             let weekday = if hour > 0.0 { nearness(distance(away, WEEK_MS)) } else { 0.0 };
             put(past.item, Beat { hour, weekday, next: came.map_or(0.0, |then| still_here * fade(past.at, then)) });
         }
-        left = at_place.then_some(past.at);
     }
 }
 
@@ -96,9 +105,15 @@ mod tests {
     fn sums(history: &[Past], here: Option<(u32, i64)>, now: i64) -> [Beat; 4] {
         let mut sums = [Beat::default(); 4];
         let here = here.map(|(item, hours)| (ItemId(item), Millis(hours * HOUR_MS)));
-        beats(&history.iter().copied().collect(), here, Millis(now * HOUR_MS), |item, beat| {
-            sums[item.0 as usize].add(beat);
-        });
+        beats(
+            &history.iter().copied().collect(),
+            here,
+            Millis(now * HOUR_MS),
+            |_| true,
+            |item, beat| {
+                sums[item.0 as usize].add(beat);
+            },
+        );
         sums
     }
 

@@ -53,14 +53,9 @@ pub struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    /// For a few items: looks up what they need.
-    pub fn of_few(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
-        Scorer::with(Evidence::gather(world, taste, now), world, taste, now)
-    }
-
-    /// For one item, and no other: its row is the one that [`Scorer::of_many`] gives it.
-    pub fn of_one(item: ItemId, world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
-        Scorer::with(Evidence::about(item, world, taste, now), world, taste, now)
+    /// For these items, and no others: looks up what they need. Their rows are those that [`Scorer::of_many`] gives them.
+    pub fn of_these(items: &[ItemId], world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        Scorer::with(Evidence::of_these(items, world, taste, now), world, taste, now)
     }
 
     fn with(evidence: Evidence, world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
@@ -85,7 +80,7 @@ impl<'a> Scorer<'a> {
 
     /// For the whole catalogue: what depends on the topic alone is computed once.
     pub fn of_many(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
-        let few = Scorer::of_few(world, taste, now);
+        let few = Scorer::with(Evidence::gather(world, taste, now), world, taste, now);
         let topics = (0..world.topics_len()).map(TopicId);
         let topic_weights = topics.clone().map(|topic| few.weight_of(topic)).collect();
         let centre_dots = topics.map(|topic| few.centre_dot(topic)).collect();
