@@ -169,7 +169,7 @@ impl CoAudience {
         let due: Vec<ItemId> = self.due.drain(..limit.min(self.due.len())).collect();
         table.similar.resize(self.together.len(), None);
         table.next.resize(self.together.len(), None);
-        let mut all = Vec::with_capacity(ROW_MAX);
+        let mut all = Vec::with_capacity(2 * ROW_MAX);
         for item in &due {
             let index = item.0 as usize;
             self.published[index] = [self.squares[index], self.steps[index]];
@@ -194,16 +194,17 @@ impl CoAudience {
     fn similar(&self, index: usize, all: &mut Vec<Strength>) -> Neighbours {
         let damping = DAMPING * self.unit.max(1.0);
         let own = self.squares[index] + damping;
-        let cosine = |(id, sum): (u32, f32)| strength(id, sum / (own * (self.squares[id as usize] + damping)).sqrt());
-        all.clear();
-        all.extend(self.together[index].iter().map(cosine));
+        let cosine = |id: u32, sum: f32| {
+            let other = self.squares.get(id as usize).copied().unwrap_or_default();
+            strength(id, sum / (own * (other + damping)).sqrt())
+        };
+        self.together[index].map_into(all, cosine);
         strongest(all, NEIGHBOURS_MAX)
     }
 
     fn following(&self, index: usize, all: &mut Vec<Strength>) -> Neighbours {
         let steps = self.steps[index] + STEPS_PRIOR * self.unit.max(1.0);
-        all.clear();
-        all.extend(self.next[index].iter().map(|(id, sum)| strength(id, sum / steps)));
+        self.next[index].map_into(all, |id, sum| strength(id, sum / steps));
         strongest(all, NEXT_MAX)
     }
 

@@ -57,8 +57,21 @@ impl SparseRow {
     }
 
     /// All entries, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, f32)> {
+    fn iter(&self) -> impl Iterator<Item = (u32, f32)> {
         self.slots.iter().copied().filter(|(id, _)| *id != NOBODY)
+    }
+
+    /// What `of` makes of each entry, in no order, into `out`. Empty places are asked about as well, under an id that no
+    /// item has, and what is said of them is overwritten: nobody could foretell where they are.
+    pub fn map_into<T: Copy + Default>(&self, out: &mut Vec<T>, of: impl Fn(u32, f32) -> T) {
+        out.clear();
+        out.resize(self.slots.len(), T::default());
+        let mut n = 0;
+        for (id, sum) in &self.slots {
+            out[n] = of(*id, *sum);
+            n += usize::from(*id != NOBODY);
+        }
+        out.truncate(n);
     }
 
     /// How many entries.
@@ -148,7 +161,11 @@ mod tests {
                 *map.entry(id).or_insert(0.0) += amount;
             }
             prop_assert_eq!(row.len(), map.len());
-            prop_assert_eq!(row.sorted(), map.into_iter().collect::<Vec<(u32, f32)>>());
+            let mut mapped = vec![(7, 7.0)];
+            row.map_into(&mut mapped, |id, sum| (id, sum));
+            mapped.sort_unstable_by_key(|(id, _)| *id);
+            prop_assert_eq!(&mapped, &row.sorted());
+            prop_assert_eq!(mapped, map.into_iter().collect::<Vec<(u32, f32)>>());
             let bytes = postcard::to_stdvec(&row).unwrap_or_default();
             prop_assert_eq!(postcard::from_bytes::<SparseRow>(&bytes), Ok(row));
         }
