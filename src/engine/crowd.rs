@@ -63,6 +63,33 @@ pub struct Crowd {
     /// What came together since somebody asked.
     #[serde(skip)]
     points: u64,
+    #[serde(skip)]
+    met: Met,
+}
+
+/// A bit per person who stands among the people, where one was noticed; it follows from them, so it makes no difference
+/// between crowds. Nearly every entry is of somebody who is known, and has nothing else to say here.
+#[derive(Clone, Debug, Default)]
+struct Met(Vec<u64>);
+
+impl PartialEq for Met {
+    fn eq(&self, _: &Met) -> bool {
+        true
+    }
+}
+
+impl Met {
+    fn has(&self, user: UserId) -> bool {
+        self.0.get(user.0 as usize / 64).is_some_and(|bits| bits >> (user.0 % 64) & 1 == 1)
+    }
+
+    fn note(&mut self, user: UserId) {
+        let word = user.0 as usize / 64;
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (user.0 % 64);
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,6 +160,15 @@ impl Crowd {
 
     /// Learns one entry.
     pub fn fold(&mut self, entry: &Entry, settings: &LearnSettings) {
+        let says_more = match &entry.what {
+            What::Measured(_) => true,
+            What::Interacted(_) | What::TopicsSet(_) => self.keeps_topics,
+            What::Followed(_) | What::Unfollowed(_) | What::Posted(_) | What::WentLive(..) => false,
+        };
+        if !says_more && self.met.has(entry.user) {
+            return;
+        }
+        self.met.note(entry.user);
         let near = Arc::make_mut(self.people.entry(entry.user.0 / NEIGHBOURS).or_default());
         let known = near.entry(entry.user).or_insert_with(|| {
             self.points = self.points.saturating_add(NEW_PERSON);

@@ -221,9 +221,10 @@ impl BlendLearner {
         // What comes true counts alike, whatever it weighs.
         let corrections = self.calibration.learn(&promises, 1.0);
         let (weights, promises) = self.learned.split_at_mut(SLOPE);
-        for (learned, move_by) in weights.iter_mut().zip(moves).chain(promises.iter_mut().zip(corrections)) {
-            *learned = (*learned - step * move_by).clamp(-WEIGHT_MAX, WEIGHT_MAX);
-        }
+        let learn =
+            |learned: &mut f32, move_by: f32| *learned = (*learned - step * move_by).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+        weights.iter_mut().zip(moves).for_each(|(weight, move_by)| learn(weight, move_by));
+        promises.iter_mut().zip(corrections).for_each(|(promise, move_by)| learn(promise, move_by));
         self.lessons += 1;
     }
 

@@ -386,14 +386,18 @@ impl Popularity {
         // What both ends of each span have faded by, all at once; and how many spans there are up to each item.
         let (mut faded, mut spans): (Vec<f64>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
         for run in open {
+            let others = spans.len();
             for (place, windows) in run.windows() {
                 put_spans(windows, now, &mut faded);
                 spans.push((items.len() + place, faded.len()));
             }
+            let has_always = spans.len() - others < run.created.len();
             items.extend(run.first.0..run.first.0 + run.created.len() as u32);
             hours.resize(items.len(), 0.0);
             let begin = items.len() - run.created.len();
-            put_hours(run.created, now, &mut hours[begin..]);
+            if has_always {
+                put_hours(run.created, now, &mut hours[begin..]);
+            }
         }
         exp_each_f64(&mut faded);
         let mut begin = 0;

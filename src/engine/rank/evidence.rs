@@ -54,17 +54,23 @@ pub struct Evidence {
 }
 
 /// What is said of a few items.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Few {
     ids: [u32; FEW_MAX],
     slots: [Slot; FEW_MAX],
     company: [f32; FEW_MAX],
     len: usize,
+    /// The place that was asked for last: mostly it is that one again, or the next.
+    last: Cell<usize>,
 }
 
 impl Few {
     fn place(&self, item: ItemId) -> Option<usize> {
-        self.ids[..self.len].iter().position(|id| *id == item.0)
+        let (ids, last) = (&self.ids[..self.len], self.last.get());
+        let likely = [last, last + 1].into_iter().find(|place| ids.get(*place) == Some(&item.0));
+        let place = likely.or_else(|| ids.iter().position(|id| *id == item.0))?;
+        self.last.set(place);
+        Some(place)
     }
 }
 
