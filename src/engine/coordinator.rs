@@ -227,6 +227,7 @@ impl Folded {
                 self.blend.loosen();
             }
             if let Some(visits) = lesson.visits {
+                self.popularity.visited(learned.item, visits == 0.0, entry.at);
                 let last = lesson.companions.first().map(|companion| companion.item);
                 let came = last.zip(lesson.elapsed_ms);
                 self.company.learn(learned.item, visits, &lesson.companions, came, entry.at);
@@ -601,7 +602,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 9;
+    const FORMAT: u8 = 10;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()

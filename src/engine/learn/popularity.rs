@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::features::{Features, HALF_LIVES_MS, at};
+use super::visitors::{Visitors, VisitorsTable};
 use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::interactions::Signal;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
@@ -84,6 +85,7 @@ pub struct Popularity {
     items: Vec<Opinions>,
     topics: Vec<Opinions>,
     all: Opinions,
+    visitors: Visitors,
 }
 
 /// What is published of it: by item and by topic, all log-odds among what is available.
@@ -95,6 +97,7 @@ pub struct PopularityTable {
     topics: Vec<f32>,
     /// Share of positive opinions over everything; 0 before the first.
     approval: f64,
+    visitors: VisitorsTable,
 }
 
 /// Log-odds of one item: by half-life, as a rate, of its approval.
@@ -111,6 +114,12 @@ impl PopularityTable {
     #[must_use]
     pub fn within_a_day(&self, item: ItemId) -> f32 {
         self.row(item)[at::POPULARITY_1D - at::POPULARITY]
+    }
+
+    /// Who comes for the first time, and when.
+    #[must_use]
+    pub fn visitors(&self) -> &VisitorsTable {
+        &self.visitors
     }
 
     /// How a topic is received, over all.
@@ -173,6 +182,11 @@ impl Popularity {
         }
     }
 
+    /// A choice of an item, by somebody who was never there before, or who was.
+    pub fn visited(&mut self, item: ItemId, is_first: bool, at: Millis) {
+        self.visitors.learn(item, is_first, at);
+    }
+
     /// The decayed count of an item at `now`, by half-life.
     #[must_use]
     pub fn count(&self, item: ItemId, now: Millis, half_life: usize) -> f64 {
@@ -207,6 +221,7 @@ impl Popularity {
             hours += *own;
             begin = end;
         }
+        self.visitors.refresh(&mut table.visitors, available.iter().map(|(item, _)| *item), now);
         let n = (available.len() as f64).max(1.0);
         let level = Level {
             means: sums.map(|sum| sum / n),

@@ -21,6 +21,9 @@ use super::{Candidates, ONLINE_MAX, Scored, TOWER_MAX, Taste};
 /// "Just opened" fades by half within this.
 const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
 
+/// After this nothing of it is left.
+const OPENING_LASTS_MS: i64 = 60 * MINUTE_MS;
+
 /// The score: the shares in the order of `Expert::ALL`.
 pub fn sum(shares: Shares) -> f32 {
     shares.into_iter().fold(0.0, |a, b| a + b)
@@ -162,6 +165,7 @@ impl<'a> Scorer<'a> {
             out[at::AUTHOR_VISITS] = 0.5 * look_up(&self.taste.authors, UserId(author)).ln_1p();
         }
         self.world.popularity().describe(id, out);
+        self.world.popularity().visitors().describe(id, &self.clock, out);
         if let Some(fashion) = self.fashion {
             out[at::POPULARITY_CLUSTER] = fashion.popularity(id, out[at::POPULARITY_1D]);
         }
@@ -173,6 +177,13 @@ impl<'a> Scorer<'a> {
         let window =
             if columns.windowed[row] { self.world.item(id).and_then(|item| item.windows.at(self.now)) } else { None };
         let opened = window.map(|window| window.start);
+        if !columns.windowed[row] {
+            // What has no windows opened when it was made.
+            let age = self.now.since(columns.created[row]);
+            if age < OPENING_LASTS_MS {
+                out[at::JUST_OPENED] = (-(age as f32) / OPENING_HALF_MS).exp2();
+            }
+        }
         if let Some(window) = window {
             let until = window.stop.or_else(|| self.world.expected_ends().of(id));
             if let Some(until) = until {
@@ -201,6 +212,7 @@ impl<'a> Scorer<'a> {
                 self.taste.visits.describe(rank, self.now, opened, &self.clock, out);
                 out[at::NOVELTY] = -self.novelty;
                 out[at::AT_THIS_HOUR] = 0.5 * (slot.beat.hour + 0.05).ln();
+                out[at::LATELY_AT_THIS_HOUR] = 0.5 * (slot.beat.lately + 0.05).ln();
                 out[at::AT_THIS_WEEKDAY] = 0.5 * (slot.beat.weekday + 0.05).ln();
                 // Most have none of it, and logarithms cost.
                 if slot.beat.next > 0.0 {
@@ -210,6 +222,7 @@ impl<'a> Scorer<'a> {
             }
             None => {
                 out[at::NOVELTY] = self.novelty;
+                out[at::NEWCOMERS] = self.world.popularity().visitors().newcomers(id);
                 Segment::New
             }
         };
