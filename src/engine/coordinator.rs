@@ -227,6 +227,7 @@ impl Folded {
                 self.blend.loosen();
             }
             if let Some(visits) = lesson.visits {
+                self.popularity.visited(learned.item, visits == 0.0, entry.at);
                 let last = lesson.companions.first().map(|companion| companion.item);
                 let came = last.zip(lesson.elapsed_ms);
                 self.company.learn(learned.item, visits, &lesson.companions, came, entry.at);

@@ -900,7 +900,7 @@ fn author_fade(now: Millis, last: Millis) -> f32 {
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 7;
+    const FORMAT: u16 = 8;
 
     /// The state as bytes.
     #[must_use]

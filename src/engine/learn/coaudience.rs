@@ -35,7 +35,7 @@ const HALF_LIFE_MS: f64 = 90.0 * DAY_MS as f64;
 const ABREAST: usize = 16;
 
 /// How much a published list may lag behind: an item's sum has to grow by this factor.
-const GROWTH: f32 = 1.2;
+const GROWTH: f32 = 1.25;
 
 /// Sums over everybody.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@
 use crate::domain::feeds::Expert;
 
 /// How many there are.
-pub const FEATURES: usize = 39;
+pub const FEATURES: usize = 43;
 
 /// One number per feature, `(FEATURES,)`.
 pub type Features = [f32; FEATURES];
@@ -32,6 +32,9 @@ pub const NAMES: [(&str, Expert); FEATURES] = [
     ("popularity_rate", Expert::Popularity),
     ("approval", Expert::Popularity),
     ("popularity_cluster", Expert::Popularity),
+    ("newcomers", Expert::Popularity),
+    ("busy_hour", Expert::Popularity),
+    ("busy_weekday", Expert::Popularity),
     ("visits_1h", Expert::Repeat),
     ("visits_6h", Expert::Repeat),
     ("visits_1d", Expert::Repeat),
@@ -49,6 +52,7 @@ pub const NAMES: [(&str, Expert); FEATURES] = [
     ("session_depth", Expert::Repeat),
     ("at_this_hour", Expert::Repeat),
     ("at_this_weekday", Expert::Repeat),
+    ("lately_at_this_hour", Expert::Repeat),
     ("own_next", Expert::Repeat),
     ("co_visit", Expert::CoVisit),
     ("co_audience", Expert::CoAudience),
@@ -74,27 +78,31 @@ pub mod at {
     pub const POPULARITY_RATE: usize = 12;
     pub const APPROVAL: usize = 13;
     pub const POPULARITY_CLUSTER: usize = 14;
+    pub const NEWCOMERS: usize = 15;
+    pub const BUSY_HOUR: usize = 16;
+    pub const BUSY_WEEKDAY: usize = 17;
     /// The first of five, by half-life.
-    pub const VISITS: usize = 15;
-    pub const RECENCY_RANK: usize = 20;
-    pub const SINCE_LAST_VISIT: usize = 21;
-    pub const GAP: usize = 22;
-    pub const HOUR_OF_DAY: usize = 23;
-    pub const HOUR_OF_WEEK: usize = 24;
-    pub const THIS_OPENING: usize = 25;
-    pub const AUTHOR_VISITS: usize = 26;
-    pub const NOVELTY: usize = 27;
-    pub const OWN_APPROVAL: usize = 28;
-    pub const SESSION_DEPTH: usize = 29;
-    pub const AT_THIS_HOUR: usize = 30;
-    pub const AT_THIS_WEEKDAY: usize = 31;
-    pub const OWN_NEXT: usize = 32;
-    pub const CO_VISIT: usize = 33;
-    pub const CO_AUDIENCE: usize = 34;
-    pub const SINCE_OPENING: usize = 35;
-    pub const JUST_OPENED: usize = 36;
-    pub const REMAINING: usize = 37;
-    pub const TOWER: usize = 38;
+    pub const VISITS: usize = 18;
+    pub const RECENCY_RANK: usize = 23;
+    pub const SINCE_LAST_VISIT: usize = 24;
+    pub const GAP: usize = 25;
+    pub const HOUR_OF_DAY: usize = 26;
+    pub const HOUR_OF_WEEK: usize = 27;
+    pub const THIS_OPENING: usize = 28;
+    pub const AUTHOR_VISITS: usize = 29;
+    pub const NOVELTY: usize = 30;
+    pub const OWN_APPROVAL: usize = 31;
+    pub const SESSION_DEPTH: usize = 32;
+    pub const AT_THIS_HOUR: usize = 33;
+    pub const AT_THIS_WEEKDAY: usize = 34;
+    pub const LATELY_AT_THIS_HOUR: usize = 35;
+    pub const OWN_NEXT: usize = 36;
+    pub const CO_VISIT: usize = 37;
+    pub const CO_AUDIENCE: usize = 38;
+    pub const SINCE_OPENING: usize = 39;
+    pub const JUST_OPENED: usize = 40;
+    pub const REMAINING: usize = 41;
+    pub const TOWER: usize = 42;
 }
 
 /// What an expert's features are, as a range of the vector.
@@ -105,12 +113,12 @@ pub const fn range(expert: Expert) -> (usize, usize) {
         Expert::Topic => (1, 4),
         Expert::Freshness => (4, 5),
         Expert::Followed => (5, 7),
-        Expert::Popularity => (7, 15),
-        Expert::Repeat => (15, 33),
-        Expert::CoVisit => (33, 34),
-        Expert::CoAudience => (34, 35),
-        Expert::Opening => (35, 38),
-        Expert::Tower => (38, 39),
+        Expert::Popularity => (7, 18),
+        Expert::Repeat => (18, 37),
+        Expert::CoVisit => (37, 38),
+        Expert::CoAudience => (38, 39),
+        Expert::Opening => (39, 42),
+        Expert::Tower => (42, 43),
     }
 }
 
@@ -204,6 +212,10 @@ mod tests {
             (at::SESSION_DEPTH, "session_depth"),
             (at::AT_THIS_HOUR, "at_this_hour"),
             (at::AT_THIS_WEEKDAY, "at_this_weekday"),
+            (at::NEWCOMERS, "newcomers"),
+            (at::BUSY_HOUR, "busy_hour"),
+            (at::BUSY_WEEKDAY, "busy_weekday"),
+            (at::LATELY_AT_THIS_HOUR, "lately_at_this_hour"),
             (at::OWN_NEXT, "own_next"),
             (at::CO_VISIT, "co_visit"),
             (at::CO_AUDIENCE, "co_audience"),

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod normal;
 pub mod sparse;
 pub mod topics;
+pub mod visitors;
 pub mod online;
 pub mod repeat;
 pub mod lately;

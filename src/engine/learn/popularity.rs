@@ -10,6 +10,7 @@ use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
 use super::features::{Features, HALF_LIVES_MS, at};
+use super::visitors::{Visitors, VisitorsTable};
 use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::interactions::Signal;
 use crate::domain::items::Item;
@@ -121,6 +122,7 @@ pub struct Popularity {
     items: Vec<Opinions>,
     topics: Vec<Opinions>,
     all: Opinions,
+    visitors: Visitors,
 }
 
 /// Log-odds of one item: by half-life, as a rate, of its approval.
@@ -140,6 +142,7 @@ pub struct PopularityTable {
     topics: Vec<f32>,
     /// Share of positive opinions over everything; 0 before the first.
     approval: f64,
+    visitors: VisitorsTable,
 }
 
 impl PopularityTable {
@@ -161,6 +164,12 @@ impl PopularityTable {
     #[must_use]
     pub fn within_a_day(&self, item: ItemId) -> f32 {
         self.block(item.0 as usize / BLOCK)[at::POPULARITY_1D - at::POPULARITY][item.0 as usize % BLOCK]
+    }
+
+    /// Who comes for the first time, and when.
+    #[must_use]
+    pub fn visitors(&self) -> &VisitorsTable {
+        &self.visitors
     }
 
     /// How a topic is received, over all.
@@ -371,6 +380,11 @@ impl Popularity {
         }
     }
 
+    /// A choice of an item, by somebody who was never there before, or who was.
+    pub fn visited(&mut self, item: ItemId, is_first: bool, at: Millis) {
+        self.visitors.learn(item, is_first, at);
+    }
+
     /// The decayed count of an item at `now`, by half-life.
     #[must_use]
     pub fn count(&self, item: ItemId, now: Millis, half_life: usize) -> f64 {
@@ -378,7 +392,7 @@ impl Popularity {
     }
 
     /// Computes the whole table afresh: the level over all that is `open`, the rows of the open items, the topics.
-    pub fn refresh<'a>(&self, table: &mut PopularityTable, open: impl Iterator<Item = Run<'a>>, now: Millis) {
+    pub fn refresh<'a>(&mut self, table: &mut PopularityTable, open: impl Iterator<Item = Run<'a>>, now: Millis) {
         let fades = self.fades(now);
         // The hours of what is always available; those of the others are put in their places after.
         let most = self.counts.len();
@@ -406,6 +420,7 @@ impl Popularity {
             hours[place] = spans.sum::<f64>() as f32;
             begin = end;
         }
+        self.visitors.refresh(&mut table.visitors, &items, now);
         let level = self.level(&items, &hours, fades);
         let mut side = Side::new();
         compute(&mut side, 1, &level);

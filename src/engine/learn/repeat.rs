@@ -9,6 +9,7 @@ use std::hint::black_box;
 use serde::{Deserialize, Serialize};
 
 use super::features::{Features, HALF_LIVES_MS, at};
+use super::visitors::PHASES;
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::engine::simd::{exp_each, ln_each};
@@ -80,6 +81,13 @@ impl Clock {
     #[must_use]
     pub fn at(now: Millis) -> Clock {
         Clock { phases: phases(now) }
+    }
+
+    /// Cosine and sine of the time of day, of the week, and of twice the time of the week: of a week that has a weekend.
+    #[must_use]
+    pub fn phases(&self) -> [f32; PHASES] {
+        let [day_cos, day_sin, cos, sin] = self.phases;
+        [day_cos, day_sin, cos, sin, cos * cos - sin * sin, 2.0 * cos * sin]
     }
 }
 

@@ -19,6 +19,9 @@ const REACH_MS: i64 = 4 * HOUR_MS;
 /// A step from one place to the next counts half after this.
 const STEP_HALF_MS: f32 = DAY_MS as f32;
 
+/// A habit counts half after this.
+const HABIT_HALF_MS: f32 = 28.0 * DAY_MS as f32;
+
 const WEEK_MS: i64 = 7 * DAY_MS;
 
 /// What one past interaction says of its item.
@@ -26,6 +29,8 @@ const WEEK_MS: i64 = 7 * DAY_MS;
 pub struct Beat {
     /// How near it is in the time of day, in [0, 1].
     pub hour: f32,
+    /// The same, the less the longer ago.
+    pub lately: f32,
     /// The same in the time of the week.
     pub weekday: f32,
     /// It followed on the place where the person was last: 1 for at once, fading with the gap then and now.
@@ -36,6 +41,7 @@ impl Beat {
     /// One more.
     pub fn add(&mut self, other: Beat) {
         self.hour += other.hour;
+        self.lately += other.lately;
         self.weekday += other.weekday;
         self.next += other.next;
     }
@@ -71,7 +77,9 @@ pub fn beats(
         if of_day < REACH_MS || came.is_some() {
             let hour = nearness(of_day);
             let weekday = if hour > 0.0 { nearness(distance(away, WEEK_MS)) } else { 0.0 };
-            put(past.item, Beat { hour, weekday, next: came.map_or(0.0, |then| still_here * fade(past.at, then)) });
+            let lately = hour * faded(away);
+            let next = came.map_or(0.0, |then| still_here * fade(past.at, then));
+            put(past.item, Beat { hour, lately, weekday, next });
         }
     }
 }
@@ -87,6 +95,11 @@ fn nearness(distance: i64) -> f32 {
     let share = distance as f32 / REACH_MS as f32;
     let rest = (1.0 - share * share).max(0.0);
     rest * rest
+}
+
+/// What is left of a habit: hyperbolic, since hundreds of them are asked for with each interaction, and powers cost.
+fn faded(away: i64) -> f32 {
+    HABIT_HALF_MS / (HABIT_HALF_MS + away.max(0) as f32)
 }
 
 fn fade(now: Millis, then: Millis) -> f32 {

@@ -12,10 +12,11 @@ use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::time::Millis;
 use crate::engine::learn::features::{FEATURES, Features, Segment, at, range, shares};
 use crate::engine::learn::popularity::PopularityBlock;
+use crate::engine::learn::visitors::{PHASES, VisitorsBlock};
 use crate::engine::simd::{dot, dot_rows, ln_of, weight_max};
 use crate::engine::world::{BLOCK, Block, Columns, NOBODY};
 
-use super::scorer::{COMPANY_UNIT, Scorer, sum};
+use super::scorer::{COMPANY_UNIT, OPENING_LASTS_MS, Scorer, just_opened, sum};
 use super::{Candidates, Scored, TOWER_MAX};
 
 /// One number per item of a block.
@@ -128,9 +129,14 @@ impl<'s, 'a> Common<'s, 'a> {
             fashion.put_popularity(index * BLOCK, &numbers[at::POPULARITY_1D - at::POPULARITY], &mut lanes.cluster);
         }
         let company = scorer.evidence.company_of_block(index);
-        add_up(&self.weights, scorer.freshness_half, numbers, lanes);
+        let visitors = scorer.world.popularity().visitors().block(index);
+        add_up(&self.weights, scorer.freshness_half, numbers, (visitors, &scorer.phases), lanes);
         if let Some(company) = company {
             add_company(self.weights[at::CO_AUDIENCE], company, &mut lanes.scores);
+        }
+        if lanes.age.iter().fold(false, |any, age| any | (*age < OPENING_LASTS_MS as f32)) {
+            let young = lanes.scores.iter_mut().zip(&lanes.age).filter(|(_, age)| **age < OPENING_LASTS_MS as f32);
+            young.for_each(|(score, age)| *score += self.weights[at::JUST_OPENED] * just_opened(*age));
         }
         if scorer.tower.is_some() {
             for (score, tower) in lanes.scores.iter_mut().zip(&lanes.tower) {
@@ -170,9 +176,15 @@ fn put_ages(created: &[Millis], now: Millis, ages: &mut Lane) {
     }
 }
 
-/// Everything but company and tower, which come after.
+/// Everything but company, openings and tower, which come after.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-fn add_up(w: &Features, freshness_half: f32, numbers: &PopularityBlock, lanes: &mut Lanes) {
+fn add_up(
+    w: &Features,
+    freshness_half: f32,
+    numbers: &PopularityBlock,
+    ((visitors, level), clock): ((&VisitorsBlock, f32), &[f32; PHASES]),
+    lanes: &mut Lanes,
+) {
     let Lanes { online, topic, age, followed, repeat, cluster, scores, .. } = lanes;
     for row in 0..BLOCK {
         let mut popularity = w[at::POPULARITY] * numbers[0][row];
@@ -180,6 +192,10 @@ fn add_up(w: &Features, freshness_half: f32, numbers: &PopularityBlock, lanes: &
             popularity += w[at::POPULARITY + k] * numbers[k][row];
         }
         popularity += w[at::POPULARITY_CLUSTER] * cluster[row];
+        popularity += w[at::NEWCOMERS] * (visitors[0][row] - level);
+        let phase = |k: usize| visitors[1 + k][row] * clock[k];
+        popularity += w[at::BUSY_HOUR] * (phase(0) + phase(1));
+        popularity += w[at::BUSY_WEEKDAY] * (phase(2) + phase(3) + phase(4) + phase(5));
         let freshness = freshness_half / (freshness_half + age[row]);
         let score = 0.0 + w[at::ONLINE] * online[row] + topic[row] + w[at::FRESHNESS] * freshness;
         scores[row] = score + followed[row] + popularity + repeat[row];

@@ -11,6 +11,7 @@ use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::fashions::Fashion;
 use crate::engine::learn::features::{Features, Row, Segment, Shares, at, range, shares};
 use crate::engine::learn::repeat::Clock;
+use crate::engine::learn::visitors::PHASES;
 use crate::engine::simd::{dot, ln_of};
 use crate::engine::tower::{Tower, TowerVector};
 use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
@@ -21,8 +22,16 @@ use super::{ONLINE_MAX, TOWER_MAX, Taste};
 /// "Just opened" fades by half within this.
 const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
 
+/// After this nothing of it is left.
+pub const OPENING_LASTS_MS: i64 = 60 * MINUTE_MS;
+
 /// One over the company that counts as much as none at all.
 pub const COMPANY_UNIT: f32 = 100.0;
+
+/// What is left of an opening so many milliseconds ago.
+pub fn just_opened(age: f32) -> f32 {
+    (-age / OPENING_HALF_MS).exp2()
+}
 
 /// The score: the shares in the order of `Expert::ALL`.
 pub fn sum(shares: Shares) -> f32 {
@@ -35,6 +44,8 @@ pub struct Scorer<'a> {
     pub(super) taste: &'a Taste<'a>,
     pub(super) now: Millis,
     clock: Clock,
+    /// Of the clock.
+    pub(super) phases: [f32; PHASES],
     pub(super) evidence: Evidence,
     /// By topic id.
     topic_weights: Vec<f32>,
@@ -59,12 +70,14 @@ impl<'a> Scorer<'a> {
     }
 
     fn with(evidence: Evidence, world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+        let clock = Clock::at(now);
         let served = |segment| world.blend().served(segment, taste.deviation);
         Scorer {
             world,
             taste,
             now,
-            clock: Clock::at(now),
+            clock,
+            phases: clock.phases(),
             evidence,
             topic_weights: Vec::new(),
             centre_dots: Vec::new(),
@@ -180,6 +193,7 @@ impl<'a> Scorer<'a> {
             (out[at::FOLLOWED], out[at::AUTHOR_VISITS]) = self.author(author);
         }
         self.world.popularity().describe(id, out);
+        self.world.popularity().visitors().describe(id, &self.phases, out);
         if let Some(fashion) = self.fashion {
             out[at::POPULARITY_CLUSTER] = fashion.popularity(id, out[at::POPULARITY_1D]);
         }
@@ -191,6 +205,13 @@ impl<'a> Scorer<'a> {
         let window =
             if columns.windowed[row] { self.world.item(id).and_then(|item| item.windows.at(self.now)) } else { None };
         let opened = window.map(|window| window.start);
+        if !columns.windowed[row] {
+            // What has no windows opened when it was made.
+            let age = self.now.since(columns.created[row]);
+            if age < OPENING_LASTS_MS {
+                out[at::JUST_OPENED] = just_opened(age as f32);
+            }
+        }
         if let Some(window) = window {
             let until = window.stop.or_else(|| self.world.expected_ends().of(id));
             if let Some(until) = until {
@@ -200,7 +221,7 @@ impl<'a> Scorer<'a> {
             let opened = window.start;
             let age = self.now.since(opened) as f32;
             out[at::SINCE_OPENING] = 0.3 * (1.0 + age / (10.0 * MINUTE_MS as f32)).ln();
-            out[at::JUST_OPENED] = (-age / OPENING_HALF_MS).exp2();
+            out[at::JUST_OPENED] = just_opened(age);
         }
         let slot = self.evidence.of(id);
         // Most have none of these, and logarithms cost.
@@ -219,6 +240,7 @@ impl<'a> Scorer<'a> {
                 self.taste.visits.describe(rank, self.now, opened, &self.clock, out);
                 out[at::NOVELTY] = -self.novelty;
                 out[at::AT_THIS_HOUR] = 0.5 * (slot.beat.hour + 0.05).ln();
+                out[at::LATELY_AT_THIS_HOUR] = 0.5 * (slot.beat.lately + 0.05).ln();
                 out[at::AT_THIS_WEEKDAY] = 0.5 * (slot.beat.weekday + 0.05).ln();
                 // Most have none of it, and logarithms cost.
                 if slot.beat.next > 0.0 {
@@ -228,6 +250,7 @@ impl<'a> Scorer<'a> {
             }
             None => {
                 out[at::NOVELTY] = self.novelty;
+                out[at::NEWCOMERS] = self.world.popularity().visitors().newcomers(id);
                 Segment::New
             }
         };

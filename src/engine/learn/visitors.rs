@@ -1,0 +1,283 @@
+//! Who comes to an item for the first time, and at which hours people come: folded over everybody.
+//!
+//! Invariant: sums are finite, and not negative where they count; an item of which nothing is known is as all are on average.
+//! Popularity counts visits, of which one person at home makes hundreds. Where somebody never was is found by how many came
+//! there for the first time. Source of the match: the mean direction of a circular distribution (Mardia & Jupp, *Directional
+//! Statistics*, 2000), shrunk to that of everything. Absent on purpose: what one person's own hours are (`repeat`, `rhythm`).
+
+use serde::{Deserialize, Serialize};
+
+use super::features::{Features, at};
+use super::repeat::Clock;
+use crate::domain::ids::ItemId;
+use crate::domain::time::{DAY_MS, Millis};
+use crate::engine::world::BLOCK;
+
+/// What was counted long ago counts half after this: most items are visited seldom, and keep their character.
+const HALF_LIFE_MS: f64 = 90.0 * DAY_MS as f64;
+
+/// Beyond so many half-lives the origin moves.
+const HALF_LIVES_MAX: f64 = 16.0;
+
+/// Added to every count of newcomers, so that a new item is neither buried nor crowned.
+const PRIOR: f32 = 0.5;
+
+/// The hours of everything count as much as this many visits of an item's own.
+const HOURS_PRIOR: f32 = 5.0;
+
+/// Numbers that say when: cosine and sine of the time of day, of the week, and of twice the time of the week.
+pub const PHASES: usize = 6;
+
+/// Sums of one item, in units of the origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Sums {
+    newcomers: f32,
+    visits: f32,
+    phases: [f32; PHASES],
+}
+
+impl Sums {
+    fn scale(&mut self, by: f32) {
+        self.newcomers *= by;
+        self.visits *= by;
+        self.phases.iter_mut().for_each(|sum| *sum *= by);
+    }
+}
+
+/// Sums of all items.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Visitors {
+    /// By item.
+    items: Vec<Sums>,
+    all: Sums,
+    /// Sums are in units of this instant, which moves along.
+    origin: Option<Millis>,
+    /// Who was visited since the last refresh. What a refresh does follows from the rest.
+    #[serde(skip)]
+    due: Due,
+}
+
+/// Items whose numbers are to be published: all of them now and then, since everything fades.
+#[derive(Clone, Debug, Default)]
+struct Due {
+    items: Vec<ItemId>,
+    /// When all were published last.
+    all: Option<Millis>,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, _: &Due) -> bool {
+        true
+    }
+}
+
+/// Everything fades by less than a hundredth within this.
+const ALL_EVERY_MS: i64 = DAY_MS;
+
+/// Numbers of one item: the logarithm of how many came for the first time, and by how much its mean direction differs from
+/// that of everything.
+const NUMBERS: usize = 1 + PHASES;
+
+/// The same of a run of items, one number after the other: what the scan of a catalogue reads.
+pub type VisitorsBlock = [[f32; BLOCK]; NUMBERS];
+
+/// What is published: by item, and of those beyond.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VisitorsTable {
+    /// In blocks like those of the `World`; the last one is of items where nobody ever was.
+    blocks: Vec<VisitorsBlock>,
+    /// Logarithm of the mean over what is available.
+    level: f32,
+}
+
+impl VisitorsTable {
+    /// The numbers of a run of items, and the level that the first of them is compared with.
+    #[must_use]
+    pub fn block(&self, index: usize) -> (&VisitorsBlock, f32) {
+        const NOTHING: &VisitorsBlock = &[[0.0; BLOCK]; NUMBERS];
+        (self.blocks.get(index).or(self.blocks.last()).unwrap_or(NOTHING), self.level)
+    }
+
+    /// Log ratio of those who came for the first time to the mean over what is available.
+    #[must_use]
+    pub fn newcomers(&self, item: ItemId) -> f32 {
+        let (block, level) = self.block(item.0 as usize / BLOCK);
+        block[0][item.0 as usize % BLOCK] - level
+    }
+
+    /// Fills in how an item's hours match those of the clock ([`Clock::phases`]), beside those of everything.
+    pub fn describe(&self, item: ItemId, clock: &[f32; PHASES], out: &mut Features) {
+        let (block, row) = (self.block(item.0 as usize / BLOCK).0, item.0 as usize % BLOCK);
+        let product = |from: usize, to: usize| (from..to).fold(0.0, |sum, k| sum + block[1 + k][row] * clock[k]);
+        out[at::BUSY_HOUR] = product(0, 2);
+        out[at::BUSY_WEEKDAY] = product(2, PHASES);
+    }
+}
+
+impl Visitors {
+    /// Somebody came, for the first time or again.
+    pub fn learn(&mut self, item: ItemId, is_first: bool, at: Millis) {
+        let index = item.0 as usize;
+        if index >= self.items.len() {
+            self.items.resize(index + 1, Sums::default());
+        }
+        let weight = self.weight(at);
+        let phases = Clock::at(at).phases();
+        for sums in [&mut self.items[index], &mut self.all] {
+            sums.newcomers += if is_first { weight } else { 0.0 };
+            sums.visits += weight;
+            sums.phases.iter_mut().zip(phases).for_each(|(sum, phase)| *sum += weight * phase);
+        }
+        if self.due.items.len() >= self.items.len() {
+            // Whoever folds a whole journal asks for nothing meanwhile: then all are due.
+            self.due = Due::default();
+        }
+        self.due.items.push(item);
+    }
+
+    /// Brings the numbers up to date of those who were visited since, and the level, over what is `open`.
+    pub fn refresh(&mut self, table: &mut VisitorsTable, open: &[u32], now: Millis) {
+        let origin = self.origin.unwrap_or(now);
+        let fade = (-(now.since(origin) as f64) / HALF_LIFE_MS).exp2() as f32;
+        let newcomers = open.iter().map(|id| self.items.get(*id as usize).map_or(0.0, |sums| sums.newcomers));
+        let mean = fade * newcomers.fold(0.0, |a, b| a + b) / open.len().max(1) as f32;
+        table.level = (mean + PRIOR).ln();
+        let all_are_due = self.due.all.is_none_or(|last| now.since(last) >= ALL_EVERY_MS);
+        if all_are_due {
+            table.blocks.clear();
+        }
+        let nobody: [f32; NUMBERS] = std::array::from_fn(|k| if k == 0 { PRIOR.ln() } else { 0.0 });
+        table.blocks.resize(self.items.len().div_ceil(BLOCK) + 1, nobody.map(|number| [number; BLOCK]));
+        // Everything came together in as many visits as were counted.
+        let everything = self.all.phases.map(|sum| sum / self.all.visits.max(f32::MIN_POSITIVE));
+        let mut put = |index: usize, sums: &Sums| {
+            let Some(block) = table.blocks.get_mut(index / BLOCK) else { return };
+            block[0][index % BLOCK] = (fade * sums.newcomers + PRIOR).ln();
+            let visits = fade * sums.visits + HOURS_PRIOR;
+            for ((numbers, sum), mean) in block[1..].iter_mut().zip(sums.phases).zip(everything) {
+                numbers[index % BLOCK] = (fade * sum + HOURS_PRIOR * mean) / visits - mean;
+            }
+        };
+        let due = std::mem::take(&mut self.due.items);
+        if all_are_due {
+            self.due.all = Some(now);
+            let visited = self.items.iter().enumerate().filter(|(_, sums)| sums.visits > 0.0);
+            visited.for_each(|(index, sums)| put(index, sums));
+            return;
+        }
+        for item in due {
+            put(item.0 as usize, &self.items[item.0 as usize]);
+        }
+    }
+
+    /// Weight of a visit at `at` in units of the origin.
+    fn weight(&mut self, at: Millis) -> f32 {
+        let origin = *self.origin.get_or_insert(at);
+        let ahead = (at.0 - origin.0) as f64 / HALF_LIFE_MS;
+        if ahead <= HALF_LIVES_MAX {
+            return ahead.exp2() as f32;
+        }
+        let shrink = (-ahead).exp2() as f32;
+        self.items.iter_mut().chain([&mut self.all]).for_each(|sums| sums.scale(shrink));
+        self.origin = Some(at);
+        1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::HOUR_MS;
+    use crate::engine::learn::features::FEATURES;
+
+    fn table(visitors: &mut Visitors, items: u32, now: Millis) -> VisitorsTable {
+        let mut table = VisitorsTable::default();
+        visitors.refresh(&mut table, &(0..items).collect::<Vec<u32>>(), now);
+        table
+    }
+
+    /// What is published of those who were visited since is what is published of everybody, at once.
+    #[test]
+    fn what_changed_is_published_as_if_all_were() {
+        let (mut visitors, mut table) = (Visitors::default(), VisitorsTable::default());
+        for n in 0..2_000_i64 {
+            visitors.learn(ItemId((n * n % 700) as u32), n % 3 == 0, Millis(n * 1_000));
+            if n % 7 == 0 {
+                visitors.refresh(&mut table, &(0..700).collect::<Vec<u32>>(), Millis(n * 1_000));
+            }
+        }
+        let now = Millis(2_000_000);
+        visitors.refresh(&mut table, &(0..700).collect::<Vec<u32>>(), now);
+        let afresh = self::table(&mut Visitors { due: Due::default(), ..visitors.clone() }, 700, now);
+        for item in (0..900).map(ItemId) {
+            assert!((table.newcomers(item) - afresh.newcomers(item)).abs() < 1e-3, "{item:?}");
+            let hours = |table: &VisitorsTable| {
+                let mut out = [0.0; FEATURES];
+                table.describe(item, &Clock::at(now).phases(), &mut out);
+                out[at::BUSY_HOUR]
+            };
+            assert!((hours(&table) - hours(&afresh)).abs() < 0.02, "{item:?}");
+        }
+    }
+
+    #[test]
+    fn who_comes_again_is_no_newcomer() {
+        let mut visitors = Visitors::default();
+        for n in 0..100 {
+            visitors.learn(ItemId(0), n == 0, Millis(n));
+        }
+        for n in 0..3 {
+            visitors.learn(ItemId(1), true, Millis(n));
+        }
+        let table = table(&mut visitors, 3, Millis(100));
+        let mean = 4.0_f32 / 3.0;
+        for (item, count) in [(0, 1.0), (1, 3.0), (2, 0.0), (77, 0.0)] {
+            let expected = ((count + PRIOR) / (mean + PRIOR)).ln();
+            assert!((table.newcomers(ItemId(item)) - expected).abs() < 1e-4, "{item}");
+        }
+    }
+
+    /// One in the evening, one in the morning of the same days, one only at weekends.
+    #[test]
+    fn an_item_is_itself_at_its_hours() {
+        let mut visitors = Visitors::default();
+        for day in 0..70 {
+            let at = |hour: i64| Millis(day * DAY_MS + hour * HOUR_MS);
+            visitors.learn(ItemId(0), true, at(22));
+            visitors.learn(ItemId(1), true, at(9));
+            if day % 7 >= 5 {
+                visitors.learn(ItemId(2), true, at(15));
+            }
+        }
+        let table = table(&mut visitors, 4, Millis(70 * DAY_MS));
+        let of = |item, day: i64, hour: i64| {
+            let mut out = [0.0; FEATURES];
+            table.describe(ItemId(item), &Clock::at(Millis(day * DAY_MS + hour * HOUR_MS)).phases(), &mut out);
+            (out[at::BUSY_HOUR], out[at::BUSY_WEEKDAY])
+        };
+        assert!(of(0, 71, 22).0 > 0.5 && of(0, 71, 10).0 < -0.5, "{:?}", of(0, 71, 22));
+        assert!(of(1, 71, 9).0 > 0.5 && of(1, 71, 21).0 < -0.5);
+        assert!(of(2, 75, 15).1 > 0.5 && of(2, 72, 15).1 < 0.0, "{:?} {:?}", of(2, 75, 15), of(2, 72, 15));
+        assert_eq!(of(3, 71, 22), (0.0, 0.0), "of one where nobody was nothing is said");
+    }
+
+    #[test]
+    fn the_origin_moves_without_changing_what_is_said() {
+        let year = 365 * DAY_MS;
+        let mut visitors = Visitors::default();
+        for n in 0..30 {
+            visitors.learn(ItemId(0), true, Millis(n * year / 2));
+            visitors.learn(ItemId(1), n < 15, Millis(n * year / 2));
+        }
+        let now = Millis(15 * year);
+        let table = table(&mut visitors, 2, now);
+        assert!(visitors.items.iter().all(|sums| sums.visits.is_finite() && sums.visits < 1e6));
+        let count = |newcomers: &mut dyn Iterator<Item = i64>| {
+            newcomers.map(|n| (-((now.0 - n * year / 2) as f64) / HALF_LIFE_MS).exp2()).sum::<f64>() as f32
+        };
+        let (first, second) = (count(&mut (0..30)), count(&mut (0..15)));
+        let expected = ((first + PRIOR) / (second + PRIOR)).ln();
+        let found = table.newcomers(ItemId(0)) - table.newcomers(ItemId(1));
+        assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+    }
+}
