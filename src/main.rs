@@ -268,7 +268,7 @@ struct ReplayArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Who ranks: `model`, `model_list` (the model's feed after the rules of the list, which shows their price),
-    /// `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`, `random`. By default all but `model_list`.
+    /// `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`, `habit_by_hour`, `random`. By default all but `model_list`.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     rankers: Vec<String>,
     /// For accepted-rejected: a catalogue for each file, instead of one for all.

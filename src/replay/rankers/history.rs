@@ -1,12 +1,12 @@
-//! What this person did: where they were last, or where they are most often.
+//! What this person did: where they were last, where they are most often, or where they are around this time of day.
 //!
-//! Invariant: items where they never were score below 1, all others 1 and more; rows of one time unit are equally recent.
+//! Invariant: items where they never were score below all others; rows of one time unit are equally recent.
 //! Among equals what is popular by now (half-life one day) comes first, as it must for an opponent that is worth beating:
 //! of somebody new to everything, a habit alone says nothing.
 
 use super::{Popularity, Ranker};
 use crate::domain::interactions::Signals;
-use crate::domain::time::{DAY_MS, Millis};
+use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::replay::log::Log;
 use crate::replay::log::availability::Edge;
 
@@ -17,7 +17,15 @@ pub enum Habit {
     LastSeen,
     /// The more often, the higher.
     MostFrequent,
+    /// The more often around this time of day, the higher.
+    ByHour,
 }
+
+/// A visit speaks for the hours around it, falling to nothing at this distance (a biweight kernel).
+const REACH_MS: i64 = 4 * HOUR_MS;
+
+/// And this much, beside a visit at its own time, for every hour: what is done often is no stranger at another one.
+const FLOOR: f32 = 0.05;
 
 /// See the module.
 pub struct History<'a> {
@@ -36,6 +44,8 @@ struct Person {
     items: Vec<(u32, u32)>,
     last: Option<Millis>,
     units: u32,
+    /// Sorted by item and time of day in milliseconds; the number of visits. Only where it is asked for.
+    hours: Vec<((u32, u32), u32)>,
 }
 
 impl<'a> History<'a> {
@@ -53,6 +63,7 @@ impl Ranker for History<'_> {
         match self.habit {
             Habit::LastSeen => "last_seen",
             Habit::MostFrequent => "most_frequent",
+            Habit::ByHour => "habit_by_hour",
         }
     }
 
@@ -61,9 +72,13 @@ impl Ranker for History<'_> {
     }
 
     fn scores(&mut self, user: u32, candidates: &[u32], now: Millis, out: &mut Vec<f32>) {
-        let items = &self.people[user as usize].items;
+        let Person { items, hours, .. } = &self.people[user as usize];
         for (item, score) in items {
             self.scratch[*item as usize] = *score as f32;
+        }
+        for ((item, of_day), visits) in hours {
+            // In units of the floor: any visit is more than all popularity.
+            self.scratch[*item as usize] += *visits as f32 * nearness(*of_day, now) / FLOOR;
         }
         self.popularity.scores(user, candidates, now, out);
         for (score, item) in out.iter_mut().zip(candidates) {
@@ -96,7 +111,74 @@ impl Ranker for History<'_> {
         let value = &mut person.items[place].1;
         *value = match self.habit {
             Habit::LastSeen => person.units,
-            Habit::MostFrequent => *value + 1,
+            Habit::MostFrequent | Habit::ByHour => *value + 1,
         };
+        if self.habit == Habit::ByHour {
+            // Below 2^32: a day has 86,400,000 ms.
+            let key = (row.item, row.at.0.rem_euclid(DAY_MS) as u32);
+            match person.hours.binary_search_by_key(&key, |(key, _)| *key) {
+                Ok(place) => person.hours[place].1 += 1,
+                Err(place) => person.hours.insert(place, (key, 1)),
+            }
+        }
+    }
+}
+
+/// What a visit at this time of day says at `now`, in [0, 1].
+fn nearness(of_day: u32, now: Millis) -> f32 {
+    let away = (now.0 - i64::from(of_day)).rem_euclid(DAY_MS);
+    let share = away.min(DAY_MS - away) as f32 / REACH_MS as f32;
+    let rest = (1.0 - share * share).max(0.0);
+    rest * rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Key;
+    use crate::domain::interactions::Kind;
+    use crate::replay::log::availability::Availability;
+    use crate::replay::log::{Act, Row};
+
+    /// Twice at noon, three times in the evening: each has its hour, and at night the more frequent one comes first. Where
+    /// they never were comes last, in the order of what is popular.
+    #[test]
+    fn a_habit_has_its_hour() {
+        let visits = [(0, 0, 12), (0, 1, 20), (1, 0, 12), (1, 1, 20), (2, 1, 20)];
+        let row = |user, item, day: i64, hour: i64| Row {
+            at: Millis(day * DAY_MS + hour * HOUR_MS),
+            user,
+            item,
+            stay_ms: 0,
+            act: Act::Interacted(Kind::Click),
+            is_judged: false,
+        };
+        let mut rows: Vec<Row> = visits.iter().map(|(day, item, hour)| row(0, *item, *day, *hour)).collect();
+        rows.push(row(1, 3, 2, 21));
+        let log = Log {
+            users: (0..2).map(Key::of_number).collect(),
+            items: (0..5).map(Key::of_number).collect(),
+            about: vec![],
+            rows,
+            unit_ms: 1,
+            availability: Availability::default(),
+            has_presence: false,
+        };
+        let order = |habit, hour: i64| {
+            let mut ranker = History::new(&log, Signals::default(), habit);
+            (0..log.rows.len()).for_each(|index| ranker.learn(index));
+            let (mut scores, mut items) = (Vec::new(), [4, 3, 2, 1, 0]);
+            let candidates = items;
+            let now = Millis(3 * DAY_MS + hour * HOUR_MS);
+            ranker.begin(now, &[]);
+            ranker.scores(0, &candidates, now, &mut scores);
+            items.sort_by(|a, b| scores[4 - *b as usize].total_cmp(&scores[4 - *a as usize]));
+            items
+        };
+        assert_eq!(order(Habit::ByHour, 12), [0, 1, 3, 4, 2]);
+        assert_eq!(order(Habit::ByHour, 14), [0, 1, 3, 4, 2]);
+        assert_eq!(order(Habit::ByHour, 19), [1, 0, 3, 4, 2]);
+        assert_eq!(order(Habit::ByHour, 4), [1, 0, 3, 4, 2]);
+        assert_eq!(order(Habit::MostFrequent, 12), [1, 0, 3, 4, 2]);
     }
 }

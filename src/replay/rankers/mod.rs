@@ -52,11 +52,20 @@ pub trait Ranker: Send {
 }
 
 /// Names of the rankers that always run, in the order of reports.
-pub const NAMES: [&str; 6] = ["model", "popularity_decayed", "popularity", "last_seen", "most_frequent", "random"];
+pub const NAMES: [&str; 7] =
+    ["model", "popularity_decayed", "popularity", "last_seen", "most_frequent", "habit_by_hour", "random"];
 
 /// Names of all rankers, in the order of reports: also the one that shows what the list stage costs.
-pub const ALL: [&str; 7] =
-    ["model", "model_list", "popularity_decayed", "popularity", "last_seen", "most_frequent", "random"];
+pub const ALL: [&str; 8] = [
+    "model",
+    "model_list",
+    "popularity_decayed",
+    "popularity",
+    "last_seen",
+    "most_frequent",
+    "habit_by_hour",
+    "random",
+];
 
 /// Makes the ranker of a name from [`ALL`].
 #[must_use]
@@ -68,6 +77,7 @@ pub fn make<'a>(name: &str, log: &'a Log, settings: &Arc<LearnSettings>, seed: u
         "popularity" => Box::new(Popularity::new(log, settings.signals.clone(), None)),
         "last_seen" => Box::new(History::new(log, settings.signals.clone(), Habit::LastSeen)),
         "most_frequent" => Box::new(History::new(log, settings.signals.clone(), Habit::MostFrequent)),
+        "habit_by_hour" => Box::new(History::new(log, settings.signals.clone(), Habit::ByHour)),
         "random" => Box::new(Random::new(seed)),
         _ => return None,
     })
