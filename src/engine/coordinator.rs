@@ -602,7 +602,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 10;
+    const FORMAT: u8 = 11;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()
