@@ -63,6 +63,8 @@ struct Due {
     items: Vec<ItemId>,
     /// When all were published last.
     all: Option<Millis>,
+    /// The clock of the last visit: many come at the same instant, and sines cost.
+    clock: Option<(Millis, [f32; PHASES])>,
 }
 
 impl PartialEq for Due {
@@ -86,6 +88,8 @@ pub type VisitorsBlock = [[f32; BLOCK]; NUMBERS];
 pub struct VisitorsTable {
     /// In blocks like those of the `World`; the last one is of items where nobody ever was.
     blocks: Vec<VisitorsBlock>,
+    /// The same by item, for whoever looks up a few: one line of memory each, and not seven.
+    rows: Vec<[f32; NUMBERS]>,
     /// Logarithm of the mean over what is available.
     level: f32,
 }
@@ -98,17 +102,21 @@ impl VisitorsTable {
         (self.blocks.get(index).or(self.blocks.last()).unwrap_or(NOTHING), self.level)
     }
 
+    fn row(&self, item: ItemId) -> &[f32; NUMBERS] {
+        const NOTHING: &[f32; NUMBERS] = &[0.0; NUMBERS];
+        self.rows.get(item.0 as usize).or(self.rows.last()).unwrap_or(NOTHING)
+    }
+
     /// Log ratio of those who came for the first time to the mean over what is available.
     #[must_use]
     pub fn newcomers(&self, item: ItemId) -> f32 {
-        let (block, level) = self.block(item.0 as usize / BLOCK);
-        block[0][item.0 as usize % BLOCK] - level
+        self.row(item)[0] - self.level
     }
 
     /// Fills in how an item's hours match those of the clock ([`Clock::phases`]), beside those of everything.
     pub fn describe(&self, item: ItemId, clock: &[f32; PHASES], out: &mut Features) {
-        let (block, row) = (self.block(item.0 as usize / BLOCK).0, item.0 as usize % BLOCK);
-        let product = |from: usize, to: usize| (from..to).fold(0.0, |sum, k| sum + block[1 + k][row] * clock[k]);
+        let row = self.row(item);
+        let product = |from: usize, to: usize| (from..to).fold(0.0, |sum, k| sum + row[1 + k] * clock[k]);
         out[at::BUSY_HOUR] = product(0, 2);
         out[at::BUSY_WEEKDAY] = product(2, PHASES);
     }
@@ -122,7 +130,11 @@ impl Visitors {
             self.items.resize(index + 1, Sums::default());
         }
         let weight = self.weight(at);
-        let phases = Clock::at(at).phases();
+        let phases = match self.due.clock {
+            Some((then, phases)) if then == at => phases,
+            _ => Clock::at(at).phases(),
+        };
+        self.due.clock = Some((at, phases));
         for sums in [&mut self.items[index], &mut self.all] {
             sums.newcomers += if is_first { weight } else { 0.0 };
             sums.visits += weight;
@@ -145,17 +157,22 @@ impl Visitors {
         let all_are_due = self.due.all.is_none_or(|last| now.since(last) >= ALL_EVERY_MS);
         if all_are_due {
             table.blocks.clear();
+            table.rows.clear();
         }
         let nobody: [f32; NUMBERS] = std::array::from_fn(|k| if k == 0 { PRIOR.ln() } else { 0.0 });
         table.blocks.resize(self.items.len().div_ceil(BLOCK) + 1, nobody.map(|number| [number; BLOCK]));
+        table.rows.resize(table.blocks.len() * BLOCK, nobody);
         // Everything came together in as many visits as were counted.
         let everything = self.all.phases.map(|sum| sum / self.all.visits.max(f32::MIN_POSITIVE));
         let mut put = |index: usize, sums: &Sums| {
-            let Some(block) = table.blocks.get_mut(index / BLOCK) else { return };
-            block[0][index % BLOCK] = (fade * sums.newcomers + PRIOR).ln();
-            let visits = fade * sums.visits + HOURS_PRIOR;
-            for ((numbers, sum), mean) in block[1..].iter_mut().zip(sums.phases).zip(everything) {
-                numbers[index % BLOCK] = (fade * sum + HOURS_PRIOR * mean) / visits - mean;
+            let Some((block, row)) = table.blocks.get_mut(index / BLOCK).zip(table.rows.get_mut(index)) else { return };
+            row[0] = (fade * sums.newcomers + PRIOR).ln();
+            let per_visit = 1.0 / (fade * sums.visits + HOURS_PRIOR);
+            for ((number, sum), mean) in row[1..].iter_mut().zip(sums.phases).zip(everything) {
+                *number = (fade * sum + HOURS_PRIOR * mean) * per_visit - mean;
+            }
+            for (numbers, number) in block.iter_mut().zip(row) {
+                numbers[index % BLOCK] = *number;
             }
         };
         let due = std::mem::take(&mut self.due.items);
