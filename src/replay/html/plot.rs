@@ -8,7 +8,8 @@ const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
 /// Room for labels: left, right, top, bottom.
 const MARGIN: (f64, f64, f64, f64) = (64.0, 190.0, 16.0, 44.0);
-const DASHES: [&str; 6] = ["", "7 3", "2 3", "9 3 2 3", "4 4", "1 5"];
+/// One for each ranker that there is, and as many colours in the style.
+const DASHES: [&str; 8] = ["", "7 3", "2 3", "9 3 2 3", "4 4", "1 5", "12 4", "6 2 1 2"];
 const GRID_LINES: usize = 5;
 
 /// One axis.
@@ -118,7 +119,8 @@ impl Plot {
                 let _ = write!(out, "<path class=\"line even\" d=\"{path}\"/>");
                 continue;
             }
-            let (class, dash) = (coloured % 6, DASHES[coloured % DASHES.len()]);
+            let class = coloured % DASHES.len();
+            let dash = DASHES[class];
             let key_y = top + 10.0 + 20.0 * coloured as f64;
             coloured += 1;
             let _ = write!(
