@@ -1,8 +1,9 @@
 //! A server put together from its configuration, and taken down in order.
 //!
-//! Invariant: the address is printed on standard output once the server is ready, and nothing else ever is. On a signal
-//! sessions are told, what was accepted becomes durable, then the process ends. A server that was replaced in its store
-//! ends likewise, as failed: it holds nothing that it acknowledged and did not store.
+//! Invariant: the address is printed on standard output once the server is ready, and nothing else ever is. Signals are
+//! caught before the store is opened. On a signal sessions hear `bye`, what was taken becomes durable, the store is closed,
+//! and the process ends, within [`END_WITHIN`] whatever hangs. A server that was replaced in its store ends likewise, as
+//! failed: it holds nothing that it acknowledged and did not store.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::actors::Server;
 use crate::actors::clock::{Clock, WallClock};
@@ -24,10 +26,80 @@ use crate::gateway::access::Access;
 use crate::gateway::room::Room;
 use crate::gateway::tls::Certificate;
 use crate::gateway::{Door, GatewaySettings, Serving, serve};
+use crate::process::say;
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Postgres;
 use crate::store::{Store, StoreError};
 use crate::tower::Checkpoint;
+
+/// After a signal the process ends within this time: 3 s for sockets, 10 s for requests, [`STORED_WITHIN`] for entries,
+/// [`CLOSED_WITHIN`] for the store, and a rest for a standard error that nobody reads.
+pub const END_WITHIN: Duration = Duration::from_secs(45);
+/// Entries that are not stored yet are tried for so long after a signal. Nobody got an acknowledgement for them.
+const STORED_WITHIN: Duration = Duration::from_secs(10);
+/// The store is closed for so long; what it acknowledged is durable before.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+
+/// The signals of a server. They are caught from the making of this value on: whatever comes before the server is ready
+/// ends it in order, too.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Catches them. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn catch() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Comes with the first signal that asks for the end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Starts a server and serves until a signal comes. A signal during the start drops `starting`, and with it the store.
+    ///
+    /// # Errors
+    /// What keeps the server from starting or serving; a message for people.
+    pub async fn serve(mut self, starting: impl Future<Output = anyhow::Result<Running>>) -> anyhow::Result<()> {
+        let running = tokio::select! {
+            biased;
+            () = self.end() => {
+                end_in_time();
+                tracing::info!("going down before it was ready");
+                return Ok(());
+            }
+            running = starting => running?,
+        };
+        running.until_signal(self).await
+    }
+}
+
+/// From now on the process ends within [`END_WITHIN`].
+fn end_in_time() {
+    let spawned = std::thread::Builder::new().name("end".into()).spawn(|| {
+        std::thread::sleep(END_WITHIN);
+        // Whoever reads standard error may be what hangs.
+        let _ = std::thread::Builder::new().spawn(|| say(format_args!("eddyline: the end took too long: cut off")));
+        std::thread::sleep(Duration::from_millis(200));
+        std::process::exit(1);
+    });
+    if let Err(error) = spawned {
+        tracing::warn!(%error, "no thread that watches over the end");
+    }
+}
 
 /// A running server.
 pub struct Running {
@@ -133,7 +205,7 @@ impl Waiting {
                     .json(serde_json::json!({ "error": "unavailable", "message": "waiting for the database" }))
             }))
         };
-        // Signals are left to the system: whoever is only waiting may simply be ended.
+        // Signals are those of the server that waits.
         let server = actix_web::HttpServer::new(service).workers(1).disable_signals().bind(address).ok()?.run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
@@ -262,27 +334,42 @@ impl Running {
     /// certificate is read again.
     ///
     /// # Errors
-    /// When the listener fails by itself, or another server has taken the store over.
-    pub async fn until_signal(mut self) -> anyhow::Result<()> {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    /// When the listener fails by itself, another server has taken the store over, or entries could not be stored before
+    /// the end.
+    async fn until_signal(mut self, mut signals: Signals) -> anyhow::Result<()> {
         let failed: Option<anyhow::Error> = loop {
             tokio::select! {
-                interrupted = tokio::signal::ctrl_c() => break interrupted.err().map(Into::into),
-                _ = terminate.recv() => break None,
+                _ = signals.terminate.recv() => break None,
+                _ = signals.interrupt.recv() => break None,
                 ended = self.serving.ended() => break ended.err().map(Into::into),
                 replaced = self.store.replaced() => {
+                    end_in_time();
                     tracing::error!("{replaced}");
                     self.serving.stop().await;
                     // Nothing of what is still in memory can be stored: there is nothing to wait for.
                     return Err(replaced.into());
                 }
-                _ = hang_up.recv() => self.read_certificate(),
+                _ = signals.hang_up.recv() => self.read_certificate(),
             }
         };
+        end_in_time();
         tracing::info!("going down");
         self.serving.stop().await;
-        self.server.close().await;
-        failed.map_or(Ok(()), Err)
+        let unstored = match tokio::time::timeout(STORED_WITHIN, self.server.close()).await {
+            Ok(()) => 0,
+            Err(_) => self.server.queued(),
+        };
+        let store = self.store.clone();
+        let closed = tokio::time::timeout(CLOSED_WITHIN, tokio::task::spawn_blocking(move || store.close())).await;
+        if closed.is_err() {
+            tracing::warn!("the store could not be closed in time: the next start reads its log");
+        }
+        match failed {
+            Some(error) => Err(error),
+            None if unstored > 0 => Err(anyhow::anyhow!(
+                "{unstored} writes could not be stored before the end: none of them was acknowledged; see the log for why"
+            )),
+            None => Ok(()),
+        }
     }
 }

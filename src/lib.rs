@@ -51,6 +51,8 @@
 
 /// The words: ids, times, items, interactions, windows, feeds.
 pub mod domain;
+/// The process: its standard error, and its end when a part dies without which the server does nothing.
+pub mod process;
 /// The thinking: learn, rank, availability, the world; pure.
 pub mod engine;
 /// The files: opened, decompressed, taken apart into cells with the place of whatever is wrong.

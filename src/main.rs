@@ -20,6 +20,7 @@ use eddyline::domain::time::Millis;
 use eddyline::engine::cluster::{Kind, Settings};
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::times;
+use eddyline::process::{Stderr, say};
 use eddyline::replay::formats::Columns;
 use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
 use eddyline::replay::off_policy::Judging;
@@ -527,7 +528,7 @@ fn main() -> ExitCode {
     match run(cli.command.unwrap_or_else(|| Command::Demo(DemoArgs::default()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("eddyline: {error:#}");
+            say(format_args!("eddyline: {error:#}"));
             // A configuration that cannot be used is wrong use; everything else failed.
             ExitCode::from(if error.downcast_ref::<ConfigError>().is_some() { 2 } else { 1 })
         }
@@ -543,31 +544,34 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = configured(&args.config, &flags)?;
             let network = Arc::new(Network::new(args.people, args.seed)?);
             actix_web::rt::System::new().block_on(async {
-                let store = app::open_store(&config).await?;
-                let (_, people) = eddyline::store::recovery::read_catalogue(&*store).await?;
-                if people.is_empty() {
-                    let embedder = app::open_embedder(&config)?;
-                    demo::fill(store.clone(), embedder, &config, &network, &clock).await?;
-                }
-                let running = app::run(&config, store).await?;
-                if !args.no_bots {
-                    demo::let_bots_act(&running.server, &network, args.seed);
-                }
-                running.until_signal().await
+                let starting = async {
+                    let store = app::open_store(&config).await?;
+                    let (_, people) = eddyline::store::recovery::read_catalogue(&*store).await?;
+                    if people.is_empty() {
+                        let embedder = app::open_embedder(&config)?;
+                        demo::fill(store.clone(), embedder, &config, &network, &clock).await?;
+                    }
+                    let running = app::run(&config, store).await?;
+                    if !args.no_bots {
+                        demo::let_bots_act(&running.server, &network, args.seed);
+                    }
+                    Ok(running)
+                };
+                app::Signals::catch()?.serve(starting).await
             })
         }
         Command::Serve(args) => {
             let config = configured(&args.config, &Flags { listen: args.listen, store: args.store })?;
             actix_web::rt::System::new().block_on(async {
-                let store = app::await_store(&config).await?;
-                app::run(&config, store).await?.until_signal().await
+                let starting = async { app::run(&config, app::await_store(&config).await?).await };
+                app::Signals::catch()?.serve(starting).await
             })
         }
         Command::Simulate(args) => {
             if let Some(path) = args.log {
                 let size = Size { rows: args.rows, people: args.people, channels: args.channels, days: args.days };
                 let count = simulate::viewing(&path, size, args.seed)?;
-                eprintln!("{count} visits of {} people in {}", args.people, path.display());
+                say(format_args!("{count} visits of {} people in {}", args.people, path.display()));
             }
             if let Some(out) = args.tables {
                 let size = TablesSize { people: args.people, posts: args.posts, views: args.views, days: args.days };
@@ -576,7 +580,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             if let Some(out) = args.out {
                 let count = simulate::run(&out, args.people as usize, args.days, args.seed, args.start)?;
-                eprintln!("{count} activities of {} people in {}", args.people, out.display());
+                say(format_args!("{count} activities of {} people in {}", args.people, out.display()));
             }
             Ok(())
         }
@@ -605,10 +609,10 @@ fn run(command: Command) -> anyhow::Result<()> {
                 };
                 import::run(loader, options, now).await
             })?;
-            eprintln!(
+            say(format_args!(
                 "{} items, {} events learned, {} known before, {} on unknown items",
                 brought.items, brought.learned, brought.known, brought.unknown_items
-            );
+            ));
             Ok(())
         }
         Command::Train(args) => {
@@ -622,7 +626,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             if args.publish {
                 let task = model::Task::publish(&args.train.out)?;
                 let version = look_after_models(url, &config, task, &clock)?;
-                eprintln!("published as version {}", version.trim_end());
+                say(format_args!("published as version {}", version.trim_end()));
             }
             Ok(())
         }
@@ -672,23 +676,23 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Db(DbCommand::Check { store, config }) => {
             let config = configured(&config, &Flags { listen: None, store })?;
             let found = blocking(async { check::check(app::open_store(&config).await?, &config, clock.now()).await })?;
-            eprintln!(
+            say(format_args!(
                 "{} people, {} entries, {} snapshots equal the fold, {} set aside, {} wrong",
                 found.people,
                 found.entries,
                 found.snapshots_equal,
                 found.snapshots_set_aside,
                 found.wrong.len()
-            );
+            ));
             for wrong in &found.wrong {
-                eprintln!("wrong: {wrong}");
+                say(format_args!("wrong: {wrong}"));
             }
             if found.wrong.is_empty() { Ok(()) } else { bail!("the store is not what the journal says") }
         }
         Command::Db(DbCommand::Migrate { store, config }) => {
             let config = configured(&config, &Flags { listen: None, store })?;
-            let (before, after) = db::migrate(&config)?;
-            eprintln!("schema version {after}, was {before}");
+            let (before, after) = blocking(db::migrate(&config))?;
+            say(format_args!("schema version {after}, was {before}"));
             Ok(())
         }
         Command::Db(DbCommand::Status { store, config }) => {
@@ -698,13 +702,13 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Db(DbCommand::Dump { store, out, config }) => {
             let config = configured(&config, &Flags { listen: None, store })?;
             let end = blocking(async { dump::dump(&*app::open_store(&config).await?, &out).await })?;
-            eprintln!("{} lines, {} of them journal entries, in {}", end.lines, end.entries, out.display());
+            say(format_args!("{} lines, {} of them journal entries, in {}", end.lines, end.entries, out.display()));
             Ok(())
         }
         Command::Db(DbCommand::Load { store, from, config }) => {
             let config = configured(&config, &Flags { listen: None, store })?;
             let end = blocking(async { load::load(&*app::open_store(&config).await?, &from).await })?;
-            eprintln!("{} lines, {} of them journal entries, from {}", end.lines, end.entries, from.display());
+            say(format_args!("{} lines, {} of them journal entries, from {}", end.lines, end.entries, from.display()));
             Ok(())
         }
         Command::Explain(args) => {
@@ -818,7 +822,9 @@ fn configured(args: &ConfigArgs, flags: &Flags) -> anyhow::Result<Config> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
+        .with_writer(|| Stderr)
+        // Of a line that cannot be written it would say so on standard error, by `eprintln!`.
+        .log_internal_errors(false);
     match config.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),

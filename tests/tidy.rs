@@ -15,6 +15,7 @@ type Allowed = (&'static str, &'static [&'static str]);
 /// What each layer may import, in reading order: only what stands above it.
 const LAYERS: &[(&str, &[Allowed])] = &[
     ("domain", &[]),
+    ("process", &[]),
     ("engine", &[("domain", &[])]),
     ("files", &[("domain", &[])]),
     ("tables", &[("domain", &[]), ("files", &[])]),
@@ -22,13 +23,23 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ("tower", &[("domain", &[]), ("engine", &["simd", "tower"]), ("tables", &[])]),
     ("protocol", &[("domain", &[])]),
     ("embed", &[("domain", &[])]),
-    ("store", &[("domain", &[]), ("engine", &[])]),
-    ("actors", &[("domain", &[]), ("engine", &[]), ("protocol", &[]), ("embed", &[]), ("store", &[])]),
+    ("store", &[("domain", &[]), ("process", &[]), ("engine", &[])]),
+    (
+        "actors",
+        &[("domain", &[]), ("process", &[]), ("engine", &[]), ("protocol", &[]), ("embed", &[]), ("store", &[])],
+    ),
     // The engine only through the world, for reading; nothing of it learns behind an actor's back.
     // The store for keys and tokens alone: who may come in is the door's own business, and no actor's.
     (
         "gateway",
-        &[("domain", &[]), ("engine", &["learn", "world"]), ("protocol", &[]), ("store", &[]), ("actors", &[])],
+        &[
+            ("domain", &[]),
+            ("process", &[]),
+            ("engine", &["learn", "world"]),
+            ("protocol", &[]),
+            ("store", &[]),
+            ("actors", &[]),
+        ],
     ),
     // The store only as a list of writes; who carries them out is somebody else's business.
     ("replay", &[("domain", &[]), ("engine", &[]), ("files", &[]), ("tables", &[]), ("store", &["Write"])]),
@@ -49,6 +60,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
         "app",
         &[
             ("domain", &["ids"]),
+            ("process", &[]),
             ("tower", &["Checkpoint"]),
             ("embed", &[]),
             ("store", &[]),
@@ -61,6 +73,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
         "commands",
         &[
             ("domain", &[]),
+            ("process", &[]),
             ("engine", &[]),
             ("protocol", &["refusal"]),
             ("embed", &[]),

@@ -41,7 +41,7 @@ impl Server {
     /// # Errors
     /// Busy.
     pub async fn metrics(&self) -> Result<Vec<(Series, Posterior)>, Refusal> {
-        self.inside.journal.barrier().await;
+        self.settled().await?;
         let (done, wait) = oneshot::channel();
         self.coordinator()?.do_send(AskMetrics(done));
         wait.await.map_err(|_| Refusal::busy(1_000))
@@ -52,7 +52,7 @@ impl Server {
     /// # Errors
     /// Busy.
     pub async fn atypical(&self, series: Series, sigmas: f64) -> Result<(Posterior, Vec<Atypical<UserId>>), Refusal> {
-        self.inside.journal.barrier().await;
+        self.settled().await?;
         let (done, wait) = oneshot::channel();
         self.coordinator()?.do_send(AskAtypical { series, sigmas, done });
         wait.await.map_err(|_| Refusal::busy(1_000))
@@ -69,7 +69,7 @@ impl Server {
     /// # Errors
     /// Busy.
     pub async fn regroup(&self) -> Result<(), Refusal> {
-        self.inside.journal.barrier().await;
+        self.settled().await?;
         let (done, wait) = oneshot::channel();
         self.coordinator()?.do_send(Regroup(done));
         wait.await.map_err(|_| Refusal::busy(1_000))

@@ -22,7 +22,7 @@ use crate::protocol::refusal::Refusal;
 use crate::store::recovery;
 
 use super::coordinator::messages::Erase;
-use super::server::{Server, from_failure, from_store};
+use super::server::{Server, from_failure, from_store, within};
 
 /// All that is known of a person.
 pub struct Export {
@@ -63,7 +63,7 @@ impl Server {
     /// Busy while the store cannot answer, or that there is no such person.
     pub async fn export(&self, user: UserId) -> Result<Export, Refusal> {
         let store = &*self.inside.store;
-        self.inside.journal.barrier().await;
+        self.settled().await?;
         let (at, world) = (self.inside.clock.now(), self.world());
         let entries = store.entries_until(user, Millis::MAX).await.map_err(from_store)?;
         let state = recovery::fold(store, UserState::new(user), &entries, &world).await.map_err(from_failure)?;
@@ -88,7 +88,7 @@ impl Server {
     /// # Errors
     /// Busy, or that there is no such person (any more).
     pub async fn erase(&self, user: UserId) -> Result<(), Refusal> {
-        let reservation = self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))?;
+        let reservation = self.reserve()?;
         let coordinator = self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
         if !self.inside.people.erase(user) {
             return Err(unknown());
@@ -96,7 +96,7 @@ impl Server {
         self.inside.directory.dismiss(&self.inside, user);
         let (done, wait) = oneshot::channel();
         coordinator.do_send(Erase { user, reservation, done });
-        wait.await.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))
+        within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))
     }
 
     fn keys(&self, users: Vec<UserId>) -> Vec<Key> {

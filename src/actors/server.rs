@@ -138,6 +138,22 @@ impl Score {
 /// A store that does not answer within this is not ready.
 const HEALTH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// A request waits for the store at most so long; then it is answered 503, and whoever asked may ask again.
+const STORED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+fn stalled() -> Refusal {
+    let message = "the store cannot answer now: send it again later under the id that it has, nothing is learned twice";
+    Refusal { message: message.into(), ..Refusal::busy(1_000) }
+}
+
+/// Waits for what becomes durable only when the store answers.
+///
+/// # Errors
+/// Busy after [`STORED_WITHIN`]: it may still be stored.
+pub(super) async fn within<T>(wait: impl Future<Output = T>) -> Result<T, Refusal> {
+    tokio::time::timeout(STORED_WITHIN, wait).await.map_err(|_| stalled())
+}
+
 /// The server's inside. Clone freely.
 #[derive(Clone)]
 pub struct Server {
@@ -208,6 +224,25 @@ impl Server {
         }
     }
 
+    /// A place in the journal's queue for a request.
+    ///
+    /// # Errors
+    /// Busy when the queue is full, or while the store cannot answer: a request that could only wait is not begun.
+    pub(super) fn reserve(&self) -> Result<super::journal::Reservation, Refusal> {
+        if self.inside.journal.is_stalled() {
+            return Err(stalled());
+        }
+        self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))
+    }
+
+    /// Returns when all that was sent to the journal before is durable.
+    ///
+    /// # Errors
+    /// Busy when the store does not answer in time.
+    pub(super) async fn settled(&self) -> Result<(), Refusal> {
+        within(self.inside.journal.barrier()).await
+    }
+
     /// Drawn feeds that were logged, and those that were dropped, since the start.
     #[must_use]
     pub fn slate_counts(&self) -> (u64, u64) {
@@ -226,7 +261,7 @@ impl Server {
         name: Option<String>,
         attributes: Option<String>,
     ) -> Result<bool, Refusal> {
-        let reservation = self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))?;
+        let reservation = self.reserve()?;
         let now = self.inside.clock.now();
         let (done, wait) = oneshot::channel();
         let created = self.inside.people.put(
@@ -249,7 +284,7 @@ impl Server {
         );
         // Their key is free in a moment.
         let created = created.ok_or_else(|| Refusal::busy(100))?;
-        wait.await.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))?;
+        within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))?;
         if !created && let Some(user) = self.inside.people.find(key.as_str()) {
             self.inside.directory.describe(&self.inside, user);
         }
@@ -261,11 +296,15 @@ impl Server {
     /// Learns an event; answers when it is durable.
     ///
     /// # Errors
-    /// Busy, or that the item is unknown: nothing was learned.
+    /// Busy, or that the item is unknown: nothing was learned. Busy, too, when the store stops answering meanwhile: then it
+    /// may be stored later, and a resend of the id is answered as the first time.
     pub async fn act(&self, user: UserId, event: UserEvent) -> Result<Seq, Refusal> {
         let (done, wait) = oneshot::channel();
+        if self.inside.journal.is_stalled() {
+            return Err(stalled());
+        }
         self.deliver(user, ToUser::Act { event, answer: Answer::Request(done), came: std::time::Instant::now() })?;
-        wait.await.unwrap_or_else(|_| Err(Refusal::busy(1_000)))
+        within(wait).await?.unwrap_or_else(|_| Err(Refusal::busy(1_000)))
     }
 
     /// Makes an item of a person and remembers that they did. A resend of the same `id` gives the same item. Fields in
@@ -295,13 +334,13 @@ impl Server {
     pub async fn go_live(&self, user: UserId, id: Key, item: ItemId, on: bool) -> Result<(Seq, Key), Refusal> {
         let gone = || Refusal::field(Code::UnknownItem, "item", "the item was deleted just now");
         let key = self.world().item(item).filter(|item| !item.deleted).map(|item| item.key.clone()).ok_or_else(gone)?;
-        self.inside.journal.barrier().await;
+        self.settled().await?;
         if let Some(seq) = self.inside.store.find_event(user, id.clone()).await.map_err(from_store)? {
             return Ok((seq, key));
         }
         // The windows first: who hears `accepted` is on air, or off. A crash in between leaves nothing that a resend does
         // not mend, since an item that is on already stays as it is.
-        let reservation = self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))?;
+        let reservation = self.reserve()?;
         let written = self.change(CoordinatorEvent::Live(item, on), reservation).await?.pop();
         written.unwrap_or(Err(DraftError::Unknown)).map_err(|error| match error {
             DraftError::Unknown => gone(),
@@ -327,7 +366,7 @@ impl Server {
         drafts: Vec<ItemDraft>,
         how: ItemWrite,
     ) -> Result<Vec<Result<ItemWritten, Refusal>>, Refusal> {
-        let reservation = self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))?;
+        let reservation = self.reserve()?;
         let vectors = self.embed(&drafts).await?;
         let checked: Vec<Result<Draft, Refusal>> =
             drafts.into_iter().zip(vectors).map(|(draft, vector)| self.draft(draft, vector, how)).collect();
@@ -421,7 +460,7 @@ impl Server {
     }
 
     async fn change_now(&self, event: CoordinatorEvent) -> Result<(), Refusal> {
-        let reservation = self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))?;
+        let reservation = self.reserve()?;
         self.change(event, reservation).await.map(|_| ())
     }
 
@@ -433,7 +472,7 @@ impl Server {
         let coordinator = self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
         let (done, wait) = oneshot::channel();
         coordinator.do_send(Change { event, reservation, done });
-        wait.await.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))
+        within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))
     }
 
     // ---- asking ----
@@ -460,7 +499,7 @@ impl Server {
         limit: u32,
     ) -> Result<(Arc<Feed>, Option<ModelVersion>), Refusal> {
         let world = self.world();
-        self.inside.journal.barrier().await;
+        self.settled().await?;
         let mut state = recovery::as_of(&*self.inside.store, user, at, &world).await.map_err(from_failure)?;
         let person = self.inside.people.get(user);
         state.set_attributes(person.and_then(|person| person.attributes.as_deref().map(Arc::from)));
@@ -516,7 +555,7 @@ impl Server {
     /// # Errors
     /// Busy.
     pub async fn score(&self) -> Result<Score, Refusal> {
-        self.inside.journal.barrier().await;
+        self.settled().await?;
         let coordinator = self.coordinator()?;
         let (done, wait) = oneshot::channel();
         coordinator.do_send(AskScore(done));
@@ -613,7 +652,7 @@ impl Server {
     async fn ask<T>(&self, user: UserId, question: impl FnOnce(oneshot::Sender<T>) -> ToUser) -> Result<T, Refusal> {
         let (done, wait) = oneshot::channel();
         self.deliver(user, question(done))?;
-        wait.await.map_err(|_| Refusal::busy(1_000))
+        within(wait).await?.map_err(|_| Refusal::busy(1_000))
     }
 }
 

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::embed::Embedder;
 use crate::engine::settings::LearnSettings;
+use crate::process::Vital;
 use crate::store::Store;
 use crate::store::recovery::{load_coordinator, read_catalogue};
 
@@ -63,7 +64,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     let counts = journal.counts();
     let journal = Journal::start_in_arbiter(&journal_arbiter.handle(), move |_| journal);
     let (slates, slate_queue) = slates(parts.slates);
-    journal_arbiter.spawn(slate_queue.run(parts.store.clone(), parts.clock.clone()));
+    journal_arbiter.spawn(Vital::task("the log of slates", slate_queue.run(parts.store.clone(), parts.clock.clone())));
     let people_arbiters = (0..parts.threads.max(1)).map(|_| Arbiter::new().handle()).collect();
     let inside = Arc::new(Inside {
         clock: parts.clock,
@@ -86,8 +87,8 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     let coordinator = Coordinator::new(state, inside.clone());
     let coordinator_arbiter = Arbiter::new();
     let coordinator = Coordinator::start_in_arbiter(&coordinator_arbiter.handle(), move |_| coordinator);
-    coordinator_arbiter.spawn(sweep(inside.clone()));
-    coordinator_arbiter.spawn(models::watch(inside.clone()));
+    coordinator_arbiter.spawn(Vital::task("the sweep of idle people", sweep(inside.clone())));
+    coordinator_arbiter.spawn(Vital::task("the watch for models", models::watch(inside.clone())));
     journal.send(Tell(coordinator.clone())).await?;
     // Set before anybody else has `inside`.
     let _ = inside.coordinator.set(coordinator);

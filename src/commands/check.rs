@@ -1,6 +1,7 @@
-//! `eddyline db check`: folds everybody's journal and compares with what was saved.
+//! `eddyline db check`: checks the files of the store, folds everybody's journal and compares with what was saved.
 //!
-//! Invariant: reads only. A snapshot that differs from the fold of the journal is a bug, and reported as such.
+//! Invariant: reads only. A snapshot that differs from the fold of the journal is a bug, and reported as such. A damaged
+//! file is reported before anything is read from it, and then nothing is: what would be folded is not what was written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,11 @@ pub struct Findings {
 /// # Errors
 /// What the store says; what is merely wrong is among the findings.
 pub async fn check(store: Arc<dyn Store>, config: &Config, now: Millis) -> anyhow::Result<Findings> {
+    let damage = store.check_files().await?;
+    if !damage.is_empty() {
+        let wrong = damage.into_iter().map(|line| format!("the file is damaged, restore it from a backup: {line}"));
+        return Ok(Findings { wrong: wrong.collect(), ..Findings::default() });
+    }
     let (catalogue, people) = read_catalogue(&*store).await?;
     let settings = Arc::new(config.learn.clone());
     let coordinator = load_coordinator(&*store, config.dim, settings.clone(), catalogue, now).await?;

@@ -1,6 +1,7 @@
 //! Looking after a Postgres store from the command line, without a server.
 //!
-//! Invariant: `status` only reads. The sync driver is used here, and only here: there is nothing to wait for beside it.
+//! Invariant: `status` only reads, with the sync driver, which is used here alone. `migrate` is what a server does when it
+//! starts: the sync driver would commit a migration apart from its version.
 //! Absent on purpose: a way back to an earlier schema; a backup (`pg_dump` makes one).
 
 use std::fmt;
@@ -12,7 +13,7 @@ use postgres::{Client, NoTls};
 
 use crate::config::{Config, StoreUrl};
 use crate::store::StoreError;
-use crate::store::postgres::{PostgresUrl, schema, tls};
+use crate::store::postgres::{Postgres, PostgresUrl, schema, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TABLES_LIST: &str = include_str!("../../sql/queries/postgres/tables_list.sql");
@@ -47,15 +48,9 @@ impl fmt::Display for Status {
 ///
 /// # Errors
 /// What keeps it from being brought there; a message for people.
-pub fn migrate(config: &Config) -> anyhow::Result<(u32, u32)> {
-    let mut client = connect(config)?;
-    client.batch_execute(schema::NO_TIMEOUT)?;
-    client.execute(schema::LOCK_WAIT, &[&schema::MIGRATION_LOCK]).context("waiting for whoever migrates now")?;
-    let before = version(&mut client)?;
-    schema::runner().run(&mut client).map_err(|error| schema::failure(&error))?;
-    let after = version(&mut client)?;
-    client.execute(schema::LOCK_RELEASE, &[&schema::MIGRATION_LOCK])?;
-    Ok((before, after))
+pub async fn migrate(config: &Config) -> anyhow::Result<(u32, u32)> {
+    let url = postgres_url(config)?;
+    Postgres::migrate(url, &config.postgres).await.with_context(|| format!("cannot bring {url} up to date"))
 }
 
 /// Counts. A big journal takes its time: rows are counted, not estimated.
@@ -77,10 +72,15 @@ pub fn status(config: &Config) -> anyhow::Result<Status> {
     Ok(Status { version, known: schema::known_version(), tables })
 }
 
+fn postgres_url(config: &Config) -> anyhow::Result<&PostgresUrl> {
+    match &config.store {
+        StoreUrl::Postgres(url) => Ok(url),
+        StoreUrl::File(_) => bail!("store: this command is for Postgres, and {} looks after itself", config.store),
+    }
+}
+
 fn connect(config: &Config) -> anyhow::Result<Client> {
-    let StoreUrl::Postgres(url) = &config.store else {
-        bail!("store: this command is for Postgres, and {} looks after itself", config.store);
-    };
+    let url = postgres_url(config)?;
     open(url).with_context(|| format!("cannot connect to {url}"))
 }
 

@@ -21,6 +21,7 @@ use crate::gateway::access::{Access, KeyFace};
 use crate::gateway::keyring::KeyRing;
 use crate::gateway::rest::LIST_MAX;
 use crate::gateway::times;
+use crate::process::say;
 use crate::store::StoreError;
 use crate::store::access::{Holder, TokenRecord};
 
@@ -81,7 +82,7 @@ pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Resul
         Task::Create { person, days } => {
             if !access.has_signer() {
                 let key = access.rotate(now).await?;
-                eprintln!("made the first key, {}: servers that start from now on want tokens", key.kid);
+                say(format_args!("made the first key, {}: servers that start from now on want tokens", key.kid));
             }
             access.create(person, days, now).await?.token.expose_secret().to_owned()
         }
@@ -127,7 +128,7 @@ fn with_secret(config: &Config, person: Option<&Key>, days: i64, now: Millis) ->
     let ring = KeyRing::new(&[], config.secret.as_ref(), [], now)?;
     let jti = crate::gateway::access::random_key("");
     let (token, _) = ring.sign(&jti, person, now.plus(days.saturating_mul(DAY_MS)), now)?;
-    eprintln!("signed with the configured secret and not listed: its id is {jti}");
+    say(format_args!("signed with the configured secret and not listed: its id is {jti}"));
     Ok(token)
 }
 

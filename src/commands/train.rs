@@ -15,6 +15,7 @@ use crate::commands::{progress, tables};
 use crate::config::Config;
 use crate::domain::time::Millis;
 use crate::embed::Choice;
+use crate::process::say;
 use crate::replay::formats::Columns;
 use crate::replay::formats::time::TimeUnit;
 use crate::tables::Tables;
@@ -203,7 +204,7 @@ fn train<B: burn_tensor::backend::AutodiffBackend>(
     if args.resume {
         let bytes = fs::read(&state).with_context(|| format!("--resume: cannot read {}", state.display()))?;
         training.resume(&bytes).with_context(|| state.display().to_string())?;
-        eprintln!("going on after {} epochs", training.epochs());
+        say(format_args!("going on after {} epochs", training.epochs()));
     }
     let (rows, seconds) = advance(&mut training, Some(&state), "training")?;
     let model = training.finish();
@@ -288,7 +289,7 @@ fn advance<B: burn_tensor::backend::AutodiffBackend>(
         bar.set_position(at);
         if let Some(quality) = validation {
             last_auc = format!(", validation AUC {:.4}", quality.roc_auc);
-            bar.suspend(|| eprintln!("{what}: epoch {epoch}, loss {loss:.4}{last_auc}"));
+            bar.suspend(|| say(format_args!("{what}: epoch {epoch}, loss {loss:.4}{last_auc}")));
         }
         bar.set_message(format!("{what}: epoch {epoch}, loss {loss:.4}{last_auc}"));
         let due = validation.is_some() || saved.elapsed() >= SAVE_EVERY;

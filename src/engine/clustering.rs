@@ -271,7 +271,8 @@ impl Regrouping {
         self.points = self.points.saturating_add(crowd.take_points());
         let enough = options.threshold > 0 && self.points >= options.threshold;
         let interval = i64::try_from(options.interval_s).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
-        let waits = self.under_way.is_some() || self.began.is_some_and(|began| now.since(began) < interval);
+        let waits =
+            self.under_way.is_some() || self.began.is_some_and(|began| began <= now && now.since(began) < interval);
         if waits || !(enough || self.asked) {
             return None;
         }

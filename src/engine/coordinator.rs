@@ -453,6 +453,7 @@ impl CoordinatorState {
                 effects.push(Effect::Erase(Erasure { user, key, items }));
                 self.publish(now, updated, &mut effects);
             }
+            CoordinatorEvent::Tick if now < self.world_time() => self.step_back(now, &mut effects),
             CoordinatorEvent::Tick => {
                 let edge_passed = self.world.next_edge_after(self.world_time()).is_some_and(|edge| edge <= now);
                 if edge_passed {
@@ -859,6 +860,17 @@ impl CoordinatorState {
             // What opens is ranked at once: with how popular it is among what is open by now.
             self.refresh_shared(now);
         }
+        effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::new(changes)));
+        effects.push(Effect::WakeAt(self.world.next_edge_after(self.world_time())));
+    }
+
+    /// The clock was set back: windows are as of the clock again. How long windows last is learned anew, since windows that
+    /// were over are not any more.
+    fn step_back(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let changes = self.world.move_back_to(now);
+        self.world.next_epoch();
+        self.learn_survival();
+        self.refresh_shared(now);
         effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::new(changes)));
         effects.push(Effect::WakeAt(self.world.next_edge_after(self.world_time())));
     }

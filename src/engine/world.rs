@@ -576,10 +576,21 @@ impl World {
         }
     }
 
-    /// Moves to an instant: the open set as of `now`. Says what opened and closed.
+    /// Moves to an instant: the open set as of `now`. Says what opened and closed. An instant before the present one is
+    /// taken for the present one.
     pub(super) fn move_to(&mut self, now: Millis) -> Changes {
+        self.move_anywhere(self.as_of.max(now))
+    }
+
+    /// Moves to an instant before the present one, since the clock was set back. Says what opened and closed.
+    pub(super) fn move_back_to(&mut self, now: Millis) -> Changes {
+        // Computed from the windows alone: what flipped since is not counted backwards.
+        self.unsettled = None;
+        self.move_anywhere(now)
+    }
+
+    fn move_anywhere(&mut self, now: Millis) -> Changes {
         let before = self.open.clone();
-        let now = self.as_of.max(now);
         match self.unsettled.take() {
             // Most of the time little has changed: what did is put into what there is.
             Some(unsettled) => {

@@ -43,6 +43,7 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::{App, Error, HttpServer, web};
 
 use crate::actors::Server;
+use crate::process::Vital;
 
 use access::Access;
 use auth::Auth;
@@ -240,9 +241,9 @@ pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
     let (auth, server) = (door.auth.clone(), door.server.clone());
     let takes = move |token: &auth::TokenName| auth.still_takes(token);
     let chores = vec![
-        actix_web::rt::spawn(watcher::watch(Arc::downgrade(&registry), patience, settings.scan, takes)),
-        actix_web::rt::spawn(rates::sweep(Arc::downgrade(&door.rates))),
-        actix_web::rt::spawn(access::keep_fresh(Arc::downgrade(&door.access), move || server.clock().now())),
+        chore("the watcher of sockets", watcher::watch(Arc::downgrade(&registry), patience, settings.scan, takes)),
+        chore("the sweep of rates", rates::sweep(Arc::downgrade(&door.rates))),
+        chore("the keyring", access::keep_fresh(Arc::downgrade(&door.access), move || server.clock().now())),
     ];
     let mut http = HttpServer::new(move || app(door.clone()))
         .workers(workers)
@@ -265,6 +266,10 @@ pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
     let running = http.run();
     let handle = running.handle();
     Ok(Serving { addresses, handle, registry, running: actix_web::rt::spawn(running), chores })
+}
+
+fn chore(name: &'static str, work: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
+    actix_web::rt::spawn(Vital::task(name, work))
 }
 
 fn bind(door: &Door, address: SocketAddr) -> io::Result<TcpListener> {

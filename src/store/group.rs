@@ -97,6 +97,7 @@ pub(super) fn clone(error: &StoreError) -> StoreError {
         StoreError::Corrupt { table, detail } => StoreError::Corrupt { table, detail: detail.clone() },
         StoreError::Newer { found, known } => StoreError::Newer { found: *found, known: *known },
         StoreError::Locked(text) => StoreError::Locked(text.clone()),
+        StoreError::Gone(text) => StoreError::Gone(text.clone()),
         StoreError::Replaced(by) => StoreError::Replaced(by.clone()),
         StoreError::Refused(text) => StoreError::Refused(text.clone()),
     }

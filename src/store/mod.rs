@@ -154,6 +154,9 @@ pub enum StoreError {
          Stop one of the two; start this one again if it is the one that shall serve"
     )]
     Replaced(String),
+    /// The files of a store are missing or empty: trying again does not help, a new store must not take their place.
+    #[error("{0}")]
+    Gone(String),
     /// A row can never be stored: a bug.
     #[error("refused by the database: {0}")]
     Refused(String),
@@ -237,6 +240,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Which model served from when on, in order; the last one serves now.
     fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>>;
+
+    /// Finishes what was asked and gives everything back, for good: whoever asks later hears [`StoreError::Unavailable`].
+    /// Blocks for a commit or two. Dropping the store does it, too; a server calls it since its actors hold the store
+    /// until the process ends. Where the end of the process gives everything back by itself, it does nothing.
+    fn close(&self) {}
+
+    /// What is wrong with the files themselves, in words, below all tables; nothing where they are somebody else's.
+    fn check_files(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// Can it write now?
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -21,6 +21,7 @@ use crate::domain::ids::Position;
 use crate::domain::time::Millis;
 use crate::engine::clustering::Clustering;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, DraftError, Effect, Written};
+use crate::process::Vital;
 use crate::store::Write;
 use erasure::Erasures;
 use messages::{AskFigures, AskScore, Change, Install, Journalled, Learned, SaveNow};
@@ -42,6 +43,7 @@ pub struct Coordinator {
     erasure: Erasures,
     /// A fit that is not stored yet.
     unsaved: Option<Arc<Clustering>>,
+    _vital: Vital,
 }
 
 impl Coordinator {
@@ -50,7 +52,8 @@ impl Coordinator {
     pub fn new(state: CoordinatorState, inside: Arc<Inside>) -> Coordinator {
         let saved = Some(state.covers());
         let (saving, erasure) = (Arc::default(), Erasures::default());
-        Coordinator { state, inside, alarm: None, saved, saving, erasure, unsaved: None }
+        let _vital = Vital::new("the coordinator");
+        Coordinator { state, inside, alarm: None, saved, saving, erasure, unsaved: None, _vital }
     }
 
     fn apply(

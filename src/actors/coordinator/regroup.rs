@@ -88,12 +88,11 @@ impl Coordinator {
         let wait = due.since(self.inside.clock.now()).clamp(0, STEP_MS_MAX);
         ctx.run_later(Duration::from_millis(wait as u64), move |coordinator, ctx| {
             let now = coordinator.inside.clock.now();
-            let next = if now >= due {
+            if now >= due {
                 coordinator.apply(CoordinatorEvent::Regroup { asked: true }, ctx);
-                schedule.after(now)
-            } else {
-                Some(due)
-            };
+            }
+            // Computed anew in any case: the clock may have been set back since.
+            let next = schedule.after(now);
             coordinator.follow(schedule, next, ctx);
         });
     }

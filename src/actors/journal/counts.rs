@@ -1,8 +1,8 @@
 //! What the journal has done since the start, readable by anybody at any time.
 //!
-//! Invariant: every figure only rises. They are read one by one, so a reader may see one of them a moment ahead.
+//! Invariant: every figure only rises; whether the last try failed comes and goes. They are read one by one, so a reader may see one of them a moment ahead.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Counters that the journal and its handles share.
@@ -13,6 +13,8 @@ pub struct Counts {
     retries: AtomicU64,
     refused: AtomicU64,
     micros: AtomicU64,
+    /// The store could not answer when it was last asked.
+    stalled: AtomicBool,
 }
 
 /// [`Counts`] as they were read.
@@ -32,13 +34,20 @@ pub struct Counted {
 
 impl Counts {
     pub(super) fn committed(&self, writes: usize, took: Duration) {
+        self.stalled.store(false, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.writes.fetch_add(writes as u64, Ordering::Relaxed);
         self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn retried(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
         self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Did the last transaction fail, so that it is being tried again?
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
     }
 
     pub(super) fn refused(&self) {

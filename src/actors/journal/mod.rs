@@ -4,7 +4,8 @@
 //! [`BATCH_WRITES_MAX`] writes), so a lone entry is not delayed and a flood is batched. Order is kept. The queue is
 //! bounded by reservations that are taken before anything is learned; when there are none left, the server is busy.
 //! While the store cannot answer, the batch is tried again, in order, with back-off; nothing is dropped. A server that was
-//! replaced in its store can never store anything again: it takes nothing more, and its process ends (`app`).
+//! replaced in its store can never store anything again: it takes nothing more, and its process ends (`app`). A panic in
+//! here ends the process, too.
 
 pub mod counts;
 pub mod messages;
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::ids::{Position, Seq};
 use crate::domain::journal::Entry;
+use crate::process::Vital;
 use crate::store::{Outcome, Store, StoreError, Write};
 
 use super::coordinator::Coordinator;
@@ -72,6 +74,12 @@ impl JournalHandle {
             self.counts.refused();
         }
         has_room.then_some(reservation)
+    }
+
+    /// Did the last transaction fail, so that it is being tried again?
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.counts.is_stalled()
     }
 
     /// Entries waiting to be stored.
@@ -135,6 +143,7 @@ pub struct Journal {
     /// Another server has taken the store over: why nothing is stored any more.
     replaced: Option<String>,
     counts: Arc<Counts>,
+    _vital: Vital,
 }
 
 enum Job {
@@ -154,6 +163,7 @@ impl Journal {
             broken: BTreeSet::new(),
             replaced: None,
             counts: Arc::default(),
+            _vital: Vital::new("the journal"),
         }
     }
 

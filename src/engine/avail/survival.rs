@@ -203,10 +203,10 @@ impl ExpectedEnds {
         self.until.get(item.0 as usize).copied().filter(|until| *until > Millis::MIN)
     }
 
-    /// Time has passed, and something is expected: expect anew.
+    /// Time has passed, or was set back, and something is expected: expect anew.
     #[must_use]
     pub fn is_old(&self, now: Millis) -> bool {
-        !self.until.is_empty() && self.made.is_some_and(|made| now.since(made) >= MINUTE_MS)
+        !self.until.is_empty() && self.made.is_some_and(|made| now < made || now.since(made) >= MINUTE_MS)
     }
 }
 

@@ -88,7 +88,8 @@ impl Fashions {
         is_open: impl Fn(ItemId) -> bool,
         now: Millis,
     ) -> FashionTable {
-        let fade = (-self.ahead(now)).exp2();
+        // Events that were learned while the clock was ahead lie in the future: counts stand still until it has caught up.
+        let fade = (-self.ahead(now).max(0.0)).exp2();
         let of_group = |group: u32| {
             let counts = self.counts.get(&group).into_iter().flatten();
             let counts: Vec<(ItemId, f64)> =

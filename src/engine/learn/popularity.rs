@@ -475,7 +475,8 @@ impl Popularity {
     }
 
     fn fades(&self, now: Millis) -> [f64; LIVES] {
-        std::array::from_fn(|k| 1.0 / grown(now, self.origins[k], HALF_LIVES_MS[k]))
+        // Events that were learned while the clock was ahead lie in the future: counts stand still until it has caught up.
+        std::array::from_fn(|k| 1.0 / grown(now.max(self.origins[k]), self.origins[k], HALF_LIVES_MS[k]))
     }
 }
 

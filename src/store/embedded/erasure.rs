@@ -62,28 +62,38 @@ pub(super) fn is_erased(connection: &Connection, user: UserId) -> Result<bool, S
     Ok(connection.prepare_cached(PERSON_IS_ERASED)?.exists([user.0])?)
 }
 
-/// Cuts the log. What cannot be cut now is cut by the next erasure, at the next start, or when the store is closed; until
-/// then checkpoints write over it.
-pub(super) fn forget_log(connection: &Connection) {
-    // Readers are waited for here, for a moment: everybody else waits for this thread.
-    let waited = connection.busy_timeout(Duration::ZERO);
-    let cut = cut_log(connection);
-    if let Err(error) = waited.and(connection.busy_timeout(BUSY_TIMEOUT)) {
-        tracing::warn!(%error, "the patience of the store's writer could not be set");
-    }
-    match cut {
-        Ok(true) => {}
+/// Cuts the log; false when a reader stands in it, or the disk refuses. What cannot be cut now is cut after a later commit,
+/// at the next start, or when the store is closed; until then checkpoints write over it.
+pub(super) fn forget_log(connection: &Connection) -> bool {
+    match patiently(connection, TRIES) {
+        Ok(true) => return true,
         Ok(false) => tracing::warn!("the log of the store is being read: it will be cut later"),
         Err(error) => tracing::warn!(%error, "the log of the store could not be cut"),
     }
+    false
 }
 
-fn cut_log(connection: &Connection) -> rusqlite::Result<bool> {
-    for _ in 0..TRIES {
+/// [`forget_log`], tried once and without a word.
+pub(super) fn try_to_forget_log(connection: &Connection) -> bool {
+    patiently(connection, 1).unwrap_or(false)
+}
+
+fn patiently(connection: &Connection, tries: u32) -> rusqlite::Result<bool> {
+    // Readers are waited for here, for a moment: everybody else waits for this thread.
+    connection.busy_timeout(Duration::ZERO)?;
+    let cut = cut_log(connection, tries);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    cut
+}
+
+fn cut_log(connection: &Connection, tries: u32) -> rusqlite::Result<bool> {
+    for left in (0..tries).rev() {
         if connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))? == 0 {
             return Ok(true);
         }
-        std::thread::sleep(PAUSE);
+        if left > 0 {
+            std::thread::sleep(PAUSE);
+        }
     }
     Ok(false)
 }

@@ -1,38 +1,140 @@
-//! The directory, its lock, the schema, and how connections are set up.
+//! The directory, its lock, and how connections are set up.
 //!
 //! Invariant: one process has the directory, by a lock that the operating system drops with the process, so there is
-//! never a stale one; a database of a newer program is left exactly as it is.
+//! never a stale one. A database of a newer program stays byte for byte. A directory that has held a store never becomes
+//! an empty one: the lock file says so from the end of the first start on.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::migrations;
 use crate::store::StoreError;
 
 /// Name of the database in the directory. SQLite puts `-wal` and `-shm` beside it while it is open.
 pub(super) const DATABASE: &str = "eddyline.db";
 const LOCK: &str = "eddyline.lock";
+/// What stands in the lock file once the database beside it has a schema.
+const MARK: &str = "This directory holds a store: its data is in eddyline.db.\n";
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS_CACHED: usize = 64;
 
-mod embedded_migrations {
-    refinery::embed_migrations!("sql/migrations/sqlite");
+/// The right to a directory, as long as it is not dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    file: File,
+    /// Has the directory held a store before?
+    is_marked: bool,
 }
 
-/// Makes the directory where it is missing, durably, and takes it for this process. Dropping the file gives it back.
-pub(super) fn take(directory: &Path) -> Result<File, StoreError> {
+/// Makes the directory where it is missing, durably, and takes it for this process.
+pub(super) fn take(directory: &Path) -> Result<Lock, StoreError> {
     let unusable = |error: io::Error| StoreError::Unavailable(format!("directory {}: {error}", directory.display()));
     create(directory).map_err(unusable)?;
-    let lock =
+    let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(LOCK)).map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
+    match file.try_lock() {
+        Ok(()) => {
+            let is_marked = file.metadata().map_err(unusable)?.len() > 0;
+            Ok(Lock { file, is_marked })
+        }
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(directory.display().to_string())),
         Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
+}
+
+impl Lock {
+    /// Refuses a database that is missing or empty where a store has been.
+    fn demand(&self, database: &Path) -> Result<(), StoreError> {
+        let size = |path: &Path| fs::metadata(path).map(|found| found.len()).ok();
+        // A log with pages belongs to a database that had a first page.
+        let has_log = size(&beside(database, "-wal")).is_some_and(|bytes| bytes > 0);
+        match size(database) {
+            None | Some(0) if self.is_marked || has_log => {
+                let how = if database.exists() { "is empty" } else { "is missing" };
+                Err(gone(database, how))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps, durably, that the directory holds a store.
+    fn mark(&mut self) -> io::Result<()> {
+        if !self.is_marked {
+            self.file.write_all(MARK.as_bytes())?;
+            self.file.sync_all()?;
+            self.is_marked = true;
+        }
+        Ok(())
+    }
+}
+
+fn gone(database: &Path, how: &str) -> StoreError {
+    let directory = database.parent().unwrap_or(Path::new("."));
+    StoreError::Gone(format!(
+        "{} {how}, but {} has held a store: restore it from a backup, or empty the directory to begin a new store",
+        database.display(),
+        directory.display()
+    ))
+}
+
+fn beside(database: &Path, ending: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
+}
+
+/// The files of an open store: a file that somebody deletes or replaces is noticed before the next commit.
+///
+/// SQLite goes on writing to a deleted file. Whatever it acknowledged there would be gone with the process.
+#[derive(Debug)]
+pub(super) struct Files(Vec<(PathBuf, FileId)>);
+
+/// Device and number.
+type FileId = (u64, u64);
+
+impl Files {
+    pub(super) fn of(database: &Path) -> Result<Files, StoreError> {
+        let lock = database.with_file_name(LOCK);
+        let files = [database.to_owned(), beside(database, "-wal"), lock].map(|path| match id(&path) {
+            Ok(id) => Ok((path, id)),
+            Err(error) => Err(StoreError::Unavailable(format!("{}: {error}", path.display()))),
+        });
+        Ok(Files(files.into_iter().collect::<Result<_, _>>()?))
+    }
+
+    /// Are all of them where they were, and no others in their place?
+    pub(super) fn still_there(&self) -> Result<(), StoreError> {
+        for (path, known) in &self.0 {
+            match id(path) {
+                Ok(found) if found == *known => {}
+                // A directory that cannot be asked for a moment is not a directory that was deleted.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+                _ => {
+                    return Err(StoreError::Unavailable(format!(
+                        "{} was deleted or replaced while the server runs: nothing more is stored. Stop the server, \
+                         restore the directory from a backup, and start again",
+                        path.display()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn id(path: &Path) -> io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn id(path: &Path) -> io::Result<FileId> {
+    fs::metadata(path).map(|_| (0, 0))
 }
 
 /// A directory is as durable as its entry in its parent, so each parent of a new one is synced.
@@ -56,7 +158,8 @@ fn create(directory: &Path) -> io::Result<()> {
 }
 
 /// The one connection that writes, with the schema brought up to date.
-pub(super) fn writer(database: &Path) -> Result<Connection, StoreError> {
+pub(super) fn writer(database: &Path, lock: &mut Lock) -> Result<Connection, StoreError> {
+    lock.demand(database)?;
     // Without `SQLITE_OPEN_URI`: a path is a path, whatever characters it has.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(database, flags)?;
@@ -72,20 +175,23 @@ pub(super) fn writer(database: &Path) -> Result<Connection, StoreError> {
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = ON;
          PRAGMA secure_delete = ON;",
     )?;
-    embedded_migrations::migrations::runner().run(&mut connection).map_err(|error| {
-        let divergent = matches!(
-            error.kind(),
-            refinery::error::Kind::DivergentVersion(..) | refinery::error::Kind::MissingVersion(_)
-        );
-        if divergent {
-            StoreError::Corrupt { table: "refinery_schema_history", detail: error.to_string() }
-        } else {
-            StoreError::Unavailable(format!("the schema could not be brought up to date: {error}"))
-        }
-    })?;
+    if lock.is_marked && migrations::version(&connection)? == 0 {
+        return Err(gone(database, "holds nothing"));
+    }
+    migrations::run(&mut connection)?;
+    let unusable = |error: io::Error| StoreError::Unavailable(format!("{LOCK} cannot be written: {error}"));
+    lock.mark().map_err(unusable)?;
     // Of an earlier run that was killed, maybe right after an erasure.
     super::erasure::forget_log(&connection);
     Ok(connection)
+}
+
+/// A directory as an older program left it: see [`super::Embedded::make_of_version`].
+pub(super) fn make_of_version(directory: &Path, version: i32) -> Result<(), StoreError> {
+    create(directory).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let mut connection = Connection::open(directory.join(DATABASE))?;
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    migrations::run_until(&mut connection, version)
 }
 
 /// A connection that only reads.
@@ -105,26 +211,18 @@ fn prepare(connection: &Connection, cache_kib: i32) -> Result<(), StoreError> {
 }
 
 fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
-    let history = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
-    if connection.query_row(history, [], |row| row.get::<_, i64>(0))? == 0 {
-        return Ok(());
-    }
-    let newest = "SELECT COALESCE(MAX(version), 0) FROM refinery_schema_history";
-    let found = connection.query_row(newest, [], |row| row.get::<_, u32>(0))?;
-    let known = known_version();
+    let (found, known) = (migrations::version(connection)?, migrations::known_version());
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(()) }
-}
-
-fn known_version() -> u32 {
-    let runner = embedded_migrations::migrations::runner();
-    let newest = runner.get_migrations().iter().map(refinery::Migration::version).max();
-    newest.and_then(|version| u32::try_from(version).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    fn open(directory: &Path) -> Connection {
+        writer(&directory.join(DATABASE), &mut take(directory).unwrap()).unwrap()
+    }
 
     /// Name and text of everything in a schema, without comments and layout.
     fn objects(connection: &Connection) -> Vec<(String, String)> {
@@ -145,7 +243,7 @@ mod tests {
     #[test]
     fn schema_sql_is_what_the_migrations_make() {
         let directory = tempfile::tempdir().unwrap();
-        let migrated = writer(&directory.path().join(DATABASE)).unwrap();
+        let migrated = open(directory.path());
         let read = Connection::open_in_memory().unwrap();
         read.execute_batch(include_str!("../../../sql/schema.sql")).unwrap();
         assert_eq!(objects(&read), objects(&migrated), "left: sql/schema.sql, right: sql/migrations/sqlite");
@@ -155,7 +253,7 @@ mod tests {
     #[test]
     fn parameters_of_every_query_first_appear_in_order_and_are_explained() {
         let directory = tempfile::tempdir().unwrap();
-        let connection = writer(&directory.path().join(DATABASE)).unwrap();
+        let connection = open(directory.path());
         let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/queries");
         for file in fs::read_dir(queries).unwrap() {
             let path = file.unwrap().path();
@@ -181,12 +279,62 @@ mod tests {
     #[test]
     fn a_commit_waits_for_the_disk() {
         let directory = tempfile::tempdir().unwrap();
-        let connection = writer(&directory.path().join(DATABASE)).unwrap();
+        let connection = open(directory.path());
         for (pragma, expected) in
             [("synchronous", 2), ("wal_autocheckpoint", 1000), ("foreign_keys", 1), ("secure_delete", 1)]
         {
             let found: i64 = connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
             assert_eq!(found, expected, "{pragma}");
+        }
+    }
+
+    /// How a store can lose its data without its directory, and what may be in the directory then.
+    #[test]
+    fn a_directory_that_has_held_a_store_is_never_silently_a_new_one() {
+        type Harm = fn(&Path);
+        let harms: [(&str, Harm); 4] = [
+            ("missing", |database| fs::remove_file(database).unwrap()),
+            ("empty", |database| drop(File::create(database).unwrap())),
+            ("without tables", |database| {
+                fs::remove_file(database).unwrap();
+                Connection::open(database).unwrap().execute_batch("CREATE TABLE a (b); DROP TABLE a").unwrap();
+            }),
+            ("missing, its log left", |database| {
+                fs::remove_file(database).unwrap();
+                fs::write(beside(database, "-wal"), [0; 64]).unwrap();
+                // As a store of an older program, whose lock says nothing.
+                File::create(database.with_file_name(LOCK)).unwrap();
+            }),
+        ];
+        for (name, harm) in harms {
+            let directory = tempfile::tempdir().unwrap();
+            drop(open(directory.path()));
+            let database = directory.path().join(DATABASE);
+            harm(&database);
+            let before = fs::metadata(&database).map(|found| found.len()).ok();
+            for _ in 0..2 {
+                let refused = writer(&database, &mut take(directory.path()).unwrap());
+                assert!(matches!(refused, Err(StoreError::Gone(_))), "{name}: {refused:?}");
+            }
+            assert_eq!(fs::metadata(&database).map(|found| found.len()).ok(), before, "{name}: nothing was made");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_deleted_or_replaced_is_noticed() {
+        for name in [DATABASE, "eddyline.db-wal", LOCK] {
+            let directory = tempfile::tempdir().unwrap();
+            let _connection = open(directory.path());
+            let files = Files::of(&directory.path().join(DATABASE)).unwrap();
+            files.still_there().unwrap();
+            let path = directory.path().join(name);
+            let aside = directory.path().join("aside");
+            fs::rename(&path, &aside).unwrap();
+            assert!(files.still_there().is_err(), "{name} is gone");
+            fs::copy(&aside, &path).unwrap();
+            assert!(files.still_there().is_err(), "{name} is another one");
+            fs::rename(&aside, &path).unwrap();
+            files.still_there().unwrap();
         }
     }
 }

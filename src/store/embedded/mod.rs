@@ -11,7 +11,10 @@
 //! was learned in is not the one that is stored; the same goes for later entries of that person in the batch. A write
 //! that is no entry is answered by the position where the journal ended then.
 //!
-//! Read in this order: `files` (directory, lock, schema), `writer` (group commit), `writes` (what a write does),
+//! A store whose files were deleted or replaced acknowledges nothing more. [`Store::close`] folds the log into the file and
+//! removes it.
+//!
+//! Read in this order: `files` (directory, lock), `migrations` (schema), `writer` (group commit), `writes` (what a write does),
 //! `erasure` (what it does to forget), `access` (keys and tokens), `slates` (drawn feeds), `fits` (groups of people),
 //! `models` (two-tower models), `reader` (queries), `rows` (columns as words),
 //! `failures`.
@@ -20,6 +23,7 @@ mod access;
 mod erasure;
 mod failures;
 mod files;
+mod migrations;
 mod reader;
 mod rows;
 mod fits;
@@ -28,8 +32,8 @@ mod slates;
 mod writer;
 mod writes;
 
-use std::fs::File;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
@@ -47,10 +51,10 @@ use crate::domain::time::Millis;
 
 /// The store in a directory. Its futures run on any executor; dropping one does not take back what it asked for.
 pub struct Embedded {
-    // Dropped in this order: all that was queued is answered, the log goes into the file, the lock comes last.
+    // Closed in this order: all that was queued is answered, the log goes into the file, the lock comes last.
     readers: Readers,
     writer: Writer,
-    _lock: File,
+    lock: Mutex<Option<files::Lock>>,
 }
 
 impl Embedded {
@@ -59,13 +63,14 @@ impl Embedded {
     /// # Errors
     /// [`StoreError::Locked`] when another process (or this one) has it open, [`StoreError::Newer`] when a newer program
     /// wrote it, [`StoreError::Corrupt`] when it is no database of ours, [`StoreError::Unavailable`] when the directory
-    /// cannot be used.
+    /// cannot be used, [`StoreError::Gone`] when its database is missing or empty and the directory has held a store.
     pub fn open(directory: &Path) -> Result<Embedded, StoreError> {
-        let lock = files::take(directory)?;
+        let mut lock = files::take(directory)?;
         let database = directory.join(files::DATABASE);
-        let writer = Writer::start(files::writer(&database)?)?;
+        let connection = files::writer(&database, &mut lock)?;
+        let writer = Writer::start(connection, files::Files::of(&database)?)?;
         let readers = Readers::start(&database)?;
-        Ok(Embedded { readers, writer, _lock: lock })
+        Ok(Embedded { readers, writer, lock: Mutex::new(Some(lock)) })
     }
 
     /// Did it change anything?
@@ -81,10 +86,19 @@ impl Embedded {
         Ok(outcomes.first().copied().unwrap_or(Outcome::Refused))
     }
 
-    /// Finishes what was asked, closes the file and gives the directory back. Blocks for a commit or two; dropping does
-    /// the same.
-    pub fn close(self) {
-        drop(self);
+    /// Applies the first migrations and no more, for tests of what a later program makes of an old store.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    #[doc(hidden)]
+    pub fn make_of_version(directory: &Path, version: i32) -> Result<(), StoreError> {
+        files::make_of_version(directory, version)
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -187,6 +201,16 @@ impl Store for Embedded {
 
     fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>> {
         Box::pin(self.readers.ask(|connection, _| models::publications(connection)))
+    }
+
+    fn close(&self) {
+        self.readers.close();
+        self.writer.close();
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn check_files(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        Box::pin(self.readers.ask(|connection, _| reader::quick_check(connection)))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -42,26 +42,29 @@ const COORDINATOR_SNAPSHOTS_LIST: &str = include_str!("../../../sql/queries/coor
 /// How many read at once: reading the whole catalogue must not keep people from being recovered.
 const READERS: usize = 4;
 
+/// Lines that one check of the file gives at most.
+const CHECK_LINES: u32 = 20;
+
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The threads' handle. Dropping it lets them finish what waits, and waits for them.
 pub(super) struct Readers {
-    jobs: Option<mpsc::Sender<Job>>,
-    threads: Vec<JoinHandle<()>>,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Readers {
     pub(super) fn start(database: &Path) -> Result<Readers, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
-        let mut readers = Readers { jobs: Some(jobs), threads: Vec::with_capacity(READERS) };
+        let readers = Readers { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(Vec::with_capacity(READERS)) };
         for number in 0..READERS {
             let (connection, queue) = (files::reader(database)?, queue.clone());
             let thread = thread::Builder::new()
                 .name(format!("store-reader-{number}"))
                 .spawn(move || run(connection, &queue))
                 .map_err(|error| StoreError::Unavailable(format!("no thread for a reader: {error}")))?;
-            readers.threads.push(thread);
+            readers.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         }
         Ok(readers)
     }
@@ -80,20 +83,30 @@ impl Readers {
             // Nobody waits any more: nothing to do.
             let _ = answer.send(found);
         });
-        self.jobs.as_ref().ok_or_else(stopped)?.send(job).await.map_err(|_| stopped())?;
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(stopped)?;
+        jobs.send(job).await.map_err(|_| stopped())?;
+        drop(jobs);
         answered.await.map_err(|_| StoreError::Unavailable("the reader panicked, see the log".into()))?
     }
 }
 
-impl Drop for Readers {
-    fn drop(&mut self) {
-        self.jobs = None;
-        for thread in self.threads.drain(..) {
+impl Readers {
+    /// Lets the threads finish what waits, and waits for them.
+    pub(super) fn close(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
             // A catalogue's callback may hold the last reference to the store: a thread cannot wait for itself.
             if thread.thread().id() != thread::current().id() && thread.join().is_err() {
                 tracing::error!("a reader of the store panicked");
             }
         }
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -174,6 +187,13 @@ pub(super) fn coordinator_snapshot(connection: &Connection) -> Result<Option<(Po
         tracing::warn!(position, "coordinator snapshot is unreadable: taking the one before it");
     }
     Ok(None)
+}
+
+/// What SQLite's own check finds wrong with the file, at most [`CHECK_LINES`] lines; none in a sound one.
+pub(super) fn quick_check(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare(&format!("PRAGMA quick_check({CHECK_LINES})"))?;
+    let lines = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    Ok(lines.into_iter().filter(|line| line != "ok").collect())
 }
 
 pub(super) fn embedding(connection: &Connection, item: ItemId, revision: u32) -> Result<Option<Embedding>, StoreError> {

@@ -54,6 +54,7 @@ use crate::domain::ids::{ItemId, Key, ModelVersion, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
+use crate::process::Vital;
 
 /// Threads that read from the database; one that writes comes on top.
 const THREADS: usize = 2;
@@ -89,6 +90,7 @@ impl Postgres {
                 Ok(alone) => alone,
                 Err(error) => return drop(opened.send(Err(no_threads(error)))),
             };
+            let vital = Vital::new("the store's writer");
             alone.block_on(async move {
                 match Session::open(writing, &own).await {
                     Ok(session) => {
@@ -103,7 +105,7 @@ impl Postgres {
                     }
                 }
             });
-            drop(ended);
+            drop((ended, vital));
         };
         let spawned = std::thread::Builder::new().name("store-writer".into()).spawn(write).map_err(no_threads);
         let heard = match spawned {
@@ -129,7 +131,7 @@ impl Postgres {
     pub async fn open_beside(url: &PostgresUrl, settings: &PostgresSettings) -> Result<Postgres, StoreError> {
         let (reading, once) = (pool::make(url, settings, settings.connections_max)?, pool::make(url, settings, 1)?);
         let runtime = threads()?;
-        let migrated = runtime.spawn(async move { schema::migrate(&mut once.get().await?).await }).await;
+        let migrated = runtime.spawn(async move { schema::migrate(&mut once.get().await?).await.map(drop) }).await;
         if let Err(error) = migrated.map_err(|_| stopped()).flatten() {
             runtime.shutdown_background();
             return Err(error);
@@ -138,6 +140,14 @@ impl Postgres {
         // Its other end is gone: the writer, that is not there, has ended.
         let (_, written) = blocking::channel();
         Ok(Postgres { reads, replaced: None, calls: None, written: Mutex::new(written), runtime: Some(runtime) })
+    }
+
+    /// Brings the schema up to date and does nothing else; the version before and after.
+    ///
+    /// # Errors
+    /// As [`Postgres::open`], but never [`StoreError::Locked`].
+    pub async fn migrate(url: &PostgresUrl, settings: &PostgresSettings) -> Result<(u32, u32), StoreError> {
+        schema::migrate(&mut pool::make(url, settings, 1)?.get().await?).await
     }
 
     async fn write(&self, work: Work) -> Result<Vec<Outcome>, StoreError> {

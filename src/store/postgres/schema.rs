@@ -1,9 +1,15 @@
 //! Migrations, and what we ask of a database before we use it.
 //!
 //! Invariant: a migration and its version are committed together, under a lock that only one process has, so any number
-//! may start at once; a database of a newer program is left exactly as it is. Absent on purpose: ways back.
+//! may start at once, and a process that ends at any moment leaves a schema that the next one goes on from. A database of
+//! a newer program keeps its schema.
+//!
+//! `db migrate` of earlier programs committed a migration and its version apart. A database that it left in between is
+//! completed: the whole migration is there, its version is added. Absent on purpose: ways back.
 
-use refinery::{Migration, Runner};
+use std::collections::BTreeSet;
+
+use refinery::{Migration, Runner, Target};
 use tokio_postgres::error::SqlState;
 
 use super::pool::Client;
@@ -26,9 +32,13 @@ pub const VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM refinery_schema
 /// A migration may take long.
 pub const NO_TIMEOUT: &str = "SET statement_timeout = 0; SET lock_timeout = 0";
 
-/// All migrations; each is committed together with its version.
-#[must_use]
-pub fn runner() -> Runner {
+/// Names of tables and indexes, and columns of tables, in the schema where new tables would be made.
+const FACTS: &str = include_str!("../../../sql/queries/postgres/schema_facts.sql");
+/// The last migration that a program could leave without its version. Later ones are committed together with it.
+const HALF_WAY_MAX: i32 = 7;
+
+/// All migrations. Only `run_async` commits each together with its version.
+fn runner() -> Runner {
     embedded_migrations::migrations::runner()
 }
 
@@ -78,8 +88,8 @@ fn source_text(error: &tokio_postgres::Error) -> String {
         .map_or_else(|| error.to_string(), |inner| format!("{} ({})", inner.message(), inner.code().code()))
 }
 
-/// Brings the schema up to date. The client is spoilt for other work: timeouts are off.
-pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
+/// Brings the schema up to date; the version before and after. The client is spoilt for other work: timeouts are off.
+pub(super) async fn migrate(client: &mut Client) -> Result<(u32, u32), StoreError> {
     let facts = client.query_one(SERVER_FACTS, &[]).await?;
     let (version, encoding, fsync): (i64, &str, &str) = (facts.try_get(0)?, facts.try_get(1)?, facts.try_get(2)?);
     if version < 150_000 {
@@ -101,16 +111,89 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     applied
 }
 
-async fn apply(client: &mut Client) -> Result<(), StoreError> {
-    match client.query_one(VERSION, &[]).await {
-        Ok(row) if check_version(row.try_get(0)?)? == known_version() => return Ok(()),
-        Ok(_) => {}
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {}
+async fn apply(client: &mut Client) -> Result<(u32, u32), StoreError> {
+    let before = match client.query_one(VERSION, &[]).await {
+        Ok(row) => check_version(row.try_get(0)?)?,
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => 0,
         Err(error) => return Err(error.into()),
+    };
+    let known = known_version();
+    if before == known {
+        return Ok((before, known));
     }
-    let report = runner().run_async(&mut ***client).await.map_err(|error| failure(&error))?;
-    for migration in report.applied_migrations() {
+    let mut report = runner().run_async(&mut ***client).await;
+    if report.as_ref().is_err_and(is_there_already) && complete(client).await? {
+        report = runner().run_async(&mut ***client).await;
+    }
+    for migration in report.map_err(|error| failure(&error))?.applied_migrations() {
         tracing::info!(%migration, "schema brought up to date");
     }
-    Ok(())
+    Ok((before, known))
+}
+
+/// Did a migration fail since something of its name is there?
+fn is_there_already(error: &refinery::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(code) = inner.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code) {
+            return [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_COLUMN, SqlState::DUPLICATE_OBJECT].contains(code);
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// Adds the version of the next migration when all that it makes is there; false when something is missing. What it
+/// makes is found out in a schema of its own, which is rolled back.
+async fn complete(client: &mut Client) -> Result<bool, StoreError> {
+    let version: i32 = client.query_one(VERSION, &[]).await?.try_get(0)?;
+    let mut migrations = runner().get_migrations().clone();
+    migrations.sort();
+    let next = migrations.iter().position(|one| one.version() > version && one.version() <= HALF_WAY_MAX);
+    let Some(next) = next else { return Ok(false) };
+    let there = facts(&***client).await?;
+    let scratch = tokio_postgres::Client::transaction(client).await?;
+    scratch.batch_execute("CREATE SCHEMA eddyline_scratch; SET LOCAL search_path = eddyline_scratch").await?;
+    for migration in &migrations[..next] {
+        scratch.batch_execute(migration.sql().unwrap_or_default()).await?;
+    }
+    let before = facts(&scratch).await?;
+    scratch.batch_execute(migrations[next].sql().unwrap_or_default()).await?;
+    let after = facts(&scratch).await?;
+    scratch.rollback().await?;
+    if !after.difference(&before).all(|fact| there.contains(fact)) {
+        return Ok(false);
+    }
+    let target = Target::FakeVersion(migrations[next].version());
+    runner().set_target(target).run_async(&mut ***client).await.map_err(|error| failure(&error))?;
+    tracing::warn!(migration = %migrations[next], "an earlier program left the schema half-way: completed");
+    Ok(true)
+}
+
+async fn facts(client: &impl tokio_postgres::GenericClient) -> Result<BTreeSet<String>, StoreError> {
+    let mut facts = BTreeSet::new();
+    for row in client.query(FACTS, &[]).await? {
+        facts.insert(row.try_get(0)?);
+    }
+    Ok(facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A migration that ends its transaction, or cannot run in one, would be committed apart from its version.
+    #[test]
+    fn no_migration_leaves_its_transaction() {
+        for migration in runner().get_migrations() {
+            let words = migration.sql().unwrap_or_default().lines().filter(|line| !line.trim_start().starts_with("--"));
+            let text = words.collect::<Vec<_>>().join("\n").to_uppercase();
+            for statement in text.split(';') {
+                let first = statement.split_whitespace().next().unwrap_or_default();
+                let leaves = ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "VACUUM", "REINDEX"];
+                assert!(!leaves.contains(&first), "{migration}: {first} in a migration");
+            }
+            assert!(!text.contains("CONCURRENTLY"), "{migration}: CONCURRENTLY in a migration");
+        }
+    }
 }
