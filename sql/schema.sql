@@ -105,7 +105,8 @@ CREATE TABLE coordinator_snapshots (
     bytes    BLOB    NOT NULL
 ) STRICT;
 
--- One row that the health check writes, so that "can it write" is answered by writing.
+-- Row 1: what the health check writes, so that "can it write" is answered by writing. Row 2 is there while a dump is
+-- being loaded, and after a load that was interrupted.
 CREATE TABLE health (
     id     INTEGER PRIMARY KEY,
     checks INTEGER NOT NULL

@@ -119,7 +119,8 @@ CREATE TABLE coordinator_snapshots (
     bytes    bytea  NOT NULL
 );
 
--- One row that the health check writes, so that "can it write" is answered by writing.
+-- Row 1: what the health check writes, so that "can it write" is answered by writing. Row 2 is there while a dump is
+-- being loaded, and after a load that was interrupted.
 CREATE TABLE health (
     id     bigint PRIMARY KEY,
     checks bigint NOT NULL

@@ -34,11 +34,11 @@ use crate::tower::Checkpoint;
 
 /// After a signal the process ends within this time: 3 s for sockets, 10 s for requests, [`STORED_WITHIN`] for entries,
 /// [`CLOSED_WITHIN`] for the store, and a rest for a standard error that nobody reads.
-pub const END_WITHIN: Duration = Duration::from_secs(45);
+pub const END_WITHIN: Duration = Duration::from_secs(30);
 /// Entries that are not stored yet are tried for so long after a signal. Nobody got an acknowledgement for them.
-const STORED_WITHIN: Duration = Duration::from_secs(10);
+const STORED_WITHIN: Duration = Duration::from_secs(5);
 /// The store is closed for so long; what it acknowledged is durable before.
-const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The signals of a server. They are caught from the making of this value on: whatever comes before the server is ready
 /// ends it in order, too.
@@ -116,9 +116,27 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 /// Opens the configured store, or says at once why not.
 ///
 /// # Errors
-/// What the store says; a message for people.
+/// What the store says, or that it holds a part of a dump only; a message for people.
 pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    whole(open_store_to_load(config).await?, config).await
+}
+
+/// Opens the configured store to load a dump into it.
+///
+/// # Errors
+/// What the store says; a message for people.
+pub async fn open_store_to_load(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     try_open(config).await.with_context(|| format!("cannot open the store {}", config.store))
+}
+
+/// Refuses a store of which a part is missing.
+async fn whole(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    anyhow::ensure!(
+        !store.is_loading().await?,
+        "cannot open the store {}: it holds a part of a dump, whose load was interrupted: empty it and load again",
+        config.store
+    );
+    Ok(store)
 }
 
 /// Opens the configured store, for a server: while its database cannot be reached, waits for it, and meanwhile answers
@@ -142,7 +160,7 @@ pub async fn await_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
                 if let Some(Some(waiting)) = waiting {
                     waiting.end().await;
                 }
-                return opened.with_context(|| format!("cannot open the store {url}"));
+                return whole(opened.with_context(|| format!("cannot open the store {url}"))?, config).await;
             }
         }
     }

@@ -707,7 +707,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Db(DbCommand::Load { store, from, config }) => {
             let config = configured(&config, &Flags { listen: None, store })?;
-            let end = blocking(async { load::load(&*app::open_store(&config).await?, &from).await })?;
+            let end = blocking(async { load::load(&*app::open_store_to_load(&config).await?, &from).await })?;
             say(format_args!("{} lines, {} of them journal entries, from {}", end.lines, end.entries, from.display()));
             Ok(())
         }

@@ -181,3 +181,32 @@ fn a_dump_that_cannot_be_written_leaves_the_old_one() {
     assert_eq!(std::fs::read(&out).unwrap(), b"the old one");
     drop(server);
 }
+
+/// A load that is killed leaves a part of the data: nobody may take it for all of it.
+#[test]
+fn a_store_whose_load_was_interrupted_is_opened_by_nobody() {
+    let (before, into) = (scene(), tempfile::tempdir().unwrap());
+    let out = into.path().join("dump.jsonl");
+    dump(&support::store(before.path()), &out);
+    let store = support::store(into.path());
+    support::block_on(async {
+        use eddyline::store::Store as _;
+        // As far as a load gets that is killed at its first entry.
+        let embedded = eddyline::store::embedded::Embedded::open(&support::data(into.path())).unwrap();
+        embedded.set_loading(true).await.unwrap();
+        let topic = eddyline::store::Write::Topic(
+            eddyline::domain::ids::TopicId(1),
+            eddyline::domain::ids::Key::new("a").unwrap(),
+        );
+        embedded.append(vec![topic]).await.unwrap();
+    });
+    for arguments in [["serve", "--listen", "127.0.0.1:0"].as_slice(), &["db", "check"], &["db", "dump", "--out", "x"]]
+    {
+        let (status, said) = support::run(&[arguments, &["--store", &store]].concat());
+        assert_eq!(status, Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("part of a dump") && said.contains("load again"), "{arguments:?}: {said}");
+    }
+    std::fs::remove_dir_all(support::data(into.path())).unwrap();
+    assert_eq!(load(&store, &out).0, Some(0));
+    run(&["db", "check", "--store", &store]);
+}

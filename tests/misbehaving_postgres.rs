@@ -131,6 +131,115 @@ fn waits_for(cluster: &Cluster, database: &str, away: impl FnOnce(), back: impl 
     log
 }
 
+/// Nobody listens where the database should be: what waits for it ends in order when it is asked to.
+#[test]
+fn a_server_that_waits_for_its_database_ends_in_order() {
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        .args(["serve", "--store", &format!("postgres://ada@{nowhere}/none"), "--listen", &address.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready = || std::net::TcpStream::connect(address).is_ok().then(|| Rest::new(address).get("/ready").status);
+    until("/ready to say no", || ready() == Some(503));
+    support::terminate(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// What a server has taken and cannot store keeps it for a bounded time only.
+#[test]
+fn a_server_whose_database_is_frozen_ends_in_time() {
+    let Some((cluster, _database, server)) = on_postgres(&[]) else { return };
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        let first = ada.interact("item-1", Kind::Like).await;
+        ada.wait_accepted(&first).await;
+        cluster.freeze();
+        ada.interact("item-2", Kind::Like).await;
+    });
+    let (status, _directory) = server.terminate();
+    assert_eq!(status, Some(1), "what was not stored is a failure");
+    cluster.thaw();
+}
+
+/// A database as `db migrate` of an earlier program left it when it was killed between a migration and its version; and
+/// one in which somebody else has a table of such a name.
+#[test]
+fn a_database_that_an_earlier_program_left_half_way_is_completed() {
+    if postgres::skipped() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let migrate = |database: &str| support::run(&["db", "migrate", "--store", &cluster.url(database)]);
+    for version in 1..=7 {
+        let database = cluster.database();
+        assert_eq!(migrate(&database).0, Some(0));
+        cluster.sql(&database, "INSERT INTO users (id, key, partition, created) VALUES (0, 'ada', 1, now())");
+        // What later migrations made is taken back, and the version of this one forgotten.
+        for later in (version + 1..=7).rev() {
+            cluster.sql(&database, UNDO[later - 1]);
+        }
+        cluster.sql(&database, &format!("DELETE FROM refinery_schema_history WHERE version >= {version}"));
+        let (status, said) = migrate(&database);
+        assert_eq!(status, Some(0), "half-way in {version}: {said}");
+        assert_eq!(cluster.sql(&database, "SELECT key FROM users"), ["ada"], "half-way in {version}");
+        assert_eq!(cluster.sql(&database, "SELECT COUNT(*) FROM refinery_schema_history"), ["7"]);
+    }
+    let database = cluster.database();
+    cluster.sql(&database, "CREATE TABLE users (id bigint, telephone text)");
+    let (status, said) = migrate(&database);
+    assert_eq!(status, Some(1), "{said}");
+    assert_eq!(cluster.sql(&database, "SELECT COUNT(*) FROM refinery_schema_history"), ["0"], "left alone");
+}
+
+/// What takes back each migration after the first.
+const UNDO: [&str; 7] = [
+    "",
+    "ALTER TABLE users DROP COLUMN erased; DROP INDEX follows_by_target; DROP TABLE changes",
+    "DROP TABLE keys; DROP TABLE tokens",
+    "ALTER TABLE journal DROP COLUMN lesson",
+    "DROP TABLE slates",
+    "DROP TABLE cluster_fits",
+    "DROP TABLE models; DROP TABLE model_publications",
+];
+
+/// Killed at random moments, `db migrate` leaves what the next one goes on from. Rounds: `EDDYLINE_TEST_KILL_ROUNDS`.
+#[test]
+fn a_migration_that_is_killed_at_any_moment_is_gone_on_with() {
+    use rand::{RngExt as _, SeedableRng as _};
+    if postgres::skipped() {
+        return;
+    }
+    let rounds = std::env::var("EDDYLINE_TEST_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12_u32);
+    let cluster = Cluster::start(&[]);
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(u64::from(std::process::id()));
+    let mut found = [0; 8];
+    for round in 0..rounds {
+        let database = cluster.database();
+        let store = cluster.url(&database);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+            .args(["db", "migrate", "--store", &store])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(random.random_range(5_000..150_000)));
+        let _ = child.kill();
+        child.wait().unwrap();
+        // Its last transaction may still be on its way.
+        let there = "SELECT COUNT(*) FROM pg_tables WHERE tablename = 'refinery_schema_history'";
+        if cluster.sql(&database, there) == ["1"] {
+            let version = cluster.sql(&database, "SELECT COALESCE(MAX(version), 0) FROM refinery_schema_history");
+            found[version[0].parse::<usize>().unwrap()] += 1;
+        }
+        let (status, said) = support::run(&["db", "migrate", "--store", &store]);
+        assert_eq!(status, Some(0), "round {round}: {said}");
+        assert!(!said.contains("half-way"), "round {round}: this program leaves nothing half-way");
+    }
+    println!("versions after the kill, of {rounds}: {found:?}");
+}
+
 #[test]
 fn it_goes_on_while_the_database_is_dead() {
     let Some((cluster, database, server)) = on_postgres(&[]) else { return };

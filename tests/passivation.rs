@@ -21,6 +21,7 @@ use eddyline::config::Config;
 use eddyline::domain::ids::{ItemId, Key, Seq, UserId};
 use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::time::Millis;
+use eddyline::domain::windows::{Window, Windows};
 use eddyline::embed::hashing::HashingEmbedder;
 use eddyline::engine::settings::LearnSettings;
 use eddyline::store::Store;
@@ -36,11 +37,15 @@ fn store(directory: &Path) -> Arc<dyn Store> {
 }
 
 async fn server(store: Arc<dyn Store>, limits: Limits) -> Server {
+    server_with(store, limits, Arc::new(WallClock::default())).await
+}
+
+async fn server_with(store: Arc<dyn Store>, limits: Limits, clock: Arc<dyn Clock>) -> Server {
     start(Parts {
         store,
         embedder: Arc::new(HashingEmbedder::new(384).unwrap()),
         models: eddyline::app::open_models(),
-        clock: Arc::new(WallClock::default()),
+        clock,
         settings: Arc::new(LearnSettings::default()),
         limits,
         slates: SlateSettings::default(),
@@ -214,5 +219,89 @@ fn an_old_resend_gets_its_number_and_what_came_after_is_not_lost() {
         server.close().await;
         let found = check(store, &Config::default(), WallClock::default().now()).await.unwrap();
         assert_eq!((found.wrong, found.entries), (Vec::<String>::new(), 750));
+    });
+}
+
+/// A clock that is set by hand.
+struct SetClock(std::sync::atomic::AtomicI64);
+
+impl Clock for SetClock {
+    fn now(&self) -> Millis {
+        Millis(self.0.load(std::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+/// Set a day forward and back: windows, pushes and what is learned are as of the clock again, without a restart.
+#[test]
+fn a_clock_that_was_set_forward_and_back_does_not_freeze_time() {
+    const DAY: i64 = 86_400_000;
+    const BEGIN: i64 = 20_000 * DAY;
+    let directory = tempfile::tempdir().unwrap();
+    actix_web::rt::System::new().block_on(async {
+        let clock = Arc::new(SetClock(BEGIN.into()));
+        let set = |to: i64| clock.0.store(to, std::sync::atomic::Ordering::Relaxed);
+        let store = store(directory.path());
+        let server = server_with(store.clone(), Limits::default(), clock.clone()).await;
+        server.put_person(Key::of_number(0), None, None).await.unwrap();
+        let window = |start: i64, stop: i64| {
+            let one = Window { start: Millis(BEGIN + start), stop: Some(Millis(BEGIN + stop)) };
+            Some(Windows::new(vec![one]).unwrap())
+        };
+        let draft = |key: &str, windows| ItemDraft {
+            key: Some(Key::new(key).unwrap()),
+            text: Some(key.into()),
+            windows,
+            ..ItemDraft::default()
+        };
+        let hour = DAY / 24;
+        let drafts = vec![
+            draft("always", None),
+            draft("today", window(-hour, hour)),
+            draft("soon", window(hour / 2, 2 * hour)),
+            draft("tomorrow", window(DAY - hour, DAY + hour)),
+        ];
+        for written in server.write_items(drafts, ItemWrite::Create).await {
+            written.unwrap();
+        }
+        let open = || {
+            let (world, mut open) = (server.world(), Vec::new());
+            for (item, name) in ["always", "today", "soon", "tomorrow"].into_iter().enumerate() {
+                if world.open().contains(item as u32) {
+                    open.push(name);
+                }
+            }
+            open
+        };
+        let like = |id: &str| match event(id, 0) {
+            UserEvent::Interacted(one) => UserEvent::Interacted(Interaction { at: clock.now(), ..one }),
+            other => other,
+        };
+        let becomes = async |expected: &[&str]| {
+            for _ in 0..50 {
+                if open() == expected {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            assert_eq!(open(), expected, "the world as of the clock");
+        };
+        becomes(&["always", "today"]).await;
+        set(BEGIN + DAY);
+        becomes(&["always", "tomorrow"]).await;
+        server.act(UserId(0), like("ahead")).await.unwrap();
+        set(BEGIN + 1);
+        becomes(&["always", "today"]).await;
+        server.act(UserId(0), like("back")).await.unwrap();
+        let entries = server.interactions_of_user(UserId(0), 10).await.unwrap();
+        let times: Vec<_> = entries.iter().rev().map(|entry| (entry.seq.0, entry.received.0 - BEGIN)).collect();
+        assert_eq!(times, [(1, DAY), (2, 1)], "numbers order entries; their times are those of the clock");
+        set(BEGIN + hour);
+        becomes(&["always", "soon"]).await;
+        set(BEGIN + DAY);
+        becomes(&["always", "tomorrow"]).await;
+        server.close().await;
+        // The fold of what was learned while the clock was ahead equals what was saved.
+        let found = check(store, &Config::default(), clock.now()).await.unwrap();
+        assert_eq!(found.wrong, Vec::<String>::new());
     });
 }

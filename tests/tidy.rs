@@ -469,3 +469,18 @@ fn the_guard_sees_what_it_is_there_for() {
         assert_eq!(is_absolute(&line, &folder), there, "{line}");
     }
 }
+
+/// `eprintln!` panics when standard error cannot be written, as on a full disk: a thread dies for a line.
+#[test]
+fn standard_error_is_written_in_one_place() {
+    let mut wrong = String::new();
+    for (path, code) in sources() {
+        let in_code = code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        for (number, line) in in_code {
+            if line.contains("eprintln!") || line.contains("eprint!(") || line.contains("with_writer(std::io::stderr") {
+                let _ = writeln!(wrong, "{path}:{}: use `process::say`, or `process::Stderr`", number + 1);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "a line that cannot be written must not cost a thread:\n{wrong}");
+}

@@ -1,7 +1,8 @@
 //! `eddyline db load`: fills an empty store from a dump.
 //!
 //! Invariant: nothing is written before the whole file was read once and its end agrees with it, nor into a store that
-//! holds anything; what is loaded and dumped again gives the same bytes. Knows the store by its trait alone.
+//! holds anything; what is loaded and dumped again gives the same bytes. A store whose load was interrupted says so, and no
+//! other command and no server opens it. Knows the store by its trait alone.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -33,9 +34,11 @@ const LINE_BYTES_MAX: u64 = 1 << 30;
 pub async fn load(store: &dyn Store, from: &Path) -> anyhow::Result<End> {
     must_be_empty(store).await?;
     let end = check(from).with_context(|| format!("--in: {}", from.display()))?;
+    store.set_loading(true).await?;
     fill(store, from).await.with_context(|| {
         format!("--in: {}: the store holds a part of it: empty the store and load again", from.display())
     })?;
+    store.set_loading(false).await?;
     Ok(end)
 }
 

@@ -34,6 +34,8 @@ pub(super) enum Work {
     Fit(StoredFit),
     /// Answered by one outcome: `Stored` with the model's number, or `Refused`.
     Model(models::Change),
+    /// The store holds a part of a dump only, or is whole.
+    Loading(bool),
     Health,
 }
 
@@ -47,7 +49,7 @@ impl Work {
             Work::Slates(slates, _) => 1 + slates.len(),
             Work::Fit(fit) => 1 + fit.members.as_ref().map_or(0, Vec::len) / BYTES_PER_WRITE,
             Work::Model(models::Change::Save(model)) => 1 + model.checkpoint.len() / BYTES_PER_WRITE,
-            Work::Model(_) | Work::Access(_) | Work::Health => 1,
+            Work::Model(_) | Work::Access(_) | Work::Loading(_) | Work::Health => 1,
         }
     }
 
@@ -56,7 +58,7 @@ impl Work {
         match self {
             Work::Append(batch) => batch,
             Work::Access(_) | Work::Snapshot(..) | Work::CoordinatorSnapshot(..) => &[],
-            Work::Slates(..) | Work::Fit(_) | Work::Model(_) | Work::Health => &[],
+            Work::Slates(..) | Work::Fit(_) | Work::Model(_) | Work::Loading(_) | Work::Health => &[],
         }
     }
 }

@@ -246,6 +246,12 @@ pub trait Store: Send + Sync + 'static {
     /// until the process ends. Where the end of the process gives everything back by itself, it does nothing.
     fn close(&self) {}
 
+    /// Keeps, durably, that the store holds a part of a dump only, or that it is whole again.
+    fn set_loading(&self, is_loading: bool) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Does the store hold a part of a dump only, since a load of it was interrupted?
+    fn is_loading(&self) -> BoxFuture<'_, Result<bool, StoreError>>;
+
     /// What is wrong with the files themselves, in words, below all tables; nothing where they are somebody else's.
     fn check_files(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))

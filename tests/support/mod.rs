@@ -97,6 +97,13 @@ impl Server {
         self.directory.take().expect("its directory")
     }
 
+    /// Asks it to end, as a service manager does; its exit status and its directory. `None` is a death by a signal.
+    pub fn terminate(mut self) -> (Option<i32>, TempDir) {
+        terminate(&self.child);
+        let status = self.exit_code();
+        (status, self.directory.take().expect("its directory"))
+    }
+
     /// `kill -9` and start again on the same directory.
     pub fn restart(self) -> Server {
         Server::start(self.kill())
@@ -184,6 +191,13 @@ impl Drop for Server {
             tail.iter().rev().for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// Sends the signal with which service managers ask for the end.
+pub fn terminate(child: &Child) {
+    let process = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM)
+        .expect("a signal to a child that is not reaped");
 }
 
 /// Starts a server on a directory and kills it before it is ready, or just after.

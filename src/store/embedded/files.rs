@@ -141,13 +141,15 @@ fn id(path: &Path) -> io::Result<FileId> {
 fn create(directory: &Path) -> io::Result<()> {
     let missing: Vec<PathBuf> =
         directory.ancestors().take_while(|path| !path.exists()).map(Path::to_path_buf).collect();
-    fs::create_dir_all(directory)?;
-    #[cfg(unix)]
-    if !missing.is_empty() {
-        use std::os::unix::fs::PermissionsExt as _;
-        // It will hold keys: nobody else's business. A directory that was there keeps the mode that its owner chose.
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent)?;
     }
+    let mut builder = fs::DirBuilder::new();
+    // It will hold keys, which nobody else may read, from its first moment on. A directory that was there keeps the mode
+    // that its owner chose.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory)?;
     if cfg!(unix) {
         for made in missing.iter().rev() {
             let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

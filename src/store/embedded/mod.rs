@@ -209,6 +209,14 @@ impl Store for Embedded {
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
+    fn set_loading(&self, is_loading: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.writer.ask(Work::Loading(is_loading)).await.map(drop) })
+    }
+
+    fn is_loading(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.readers.ask(|connection, _| reader::is_loading(connection)))
+    }
+
     fn check_files(&self) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         Box::pin(self.readers.ask(|connection, _| reader::quick_check(connection)))
     }

@@ -36,6 +36,7 @@ const EMBEDDING_GET: &str = include_str!("../../../sql/queries/embedding_get.sql
 const FOLLOWS_LIST: &str = include_str!("../../../sql/queries/follows_list.sql");
 const FOLLOWERS_LIST: &str = include_str!("../../../sql/queries/followers_list.sql");
 const CHANGES_LIST: &str = include_str!("../../../sql/queries/changes_list.sql");
+const LOADING_IS: &str = include_str!("../../../sql/queries/loading_is.sql");
 const SNAPSHOT_GET: &str = include_str!("../../../sql/queries/snapshot_get.sql");
 const COORDINATOR_SNAPSHOTS_LIST: &str = include_str!("../../../sql/queries/coordinator_snapshots_list.sql");
 
@@ -187,6 +188,11 @@ pub(super) fn coordinator_snapshot(connection: &Connection) -> Result<Option<(Po
         tracing::warn!(position, "coordinator snapshot is unreadable: taking the one before it");
     }
     Ok(None)
+}
+
+/// Was a dump loaded in part only?
+pub(super) fn is_loading(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached(LOADING_IS)?.exists([])?)
 }
 
 /// What SQLite's own check finds wrong with the file, at most [`CHECK_LINES`] lines; none in a sound one.

@@ -31,6 +31,7 @@ fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
         Work::CoordinatorSnapshot(covers, bytes) => writes.coordinator_snapshot(*covers, bytes)?,
         Work::Slates(slates, before) => writes.slates(slates, *before)?,
         Work::Fit(fit) => writes.fit(fit)?,
+        Work::Loading(is_loading) => writes.loading(*is_loading)?,
         Work::Health => writes.health()?,
     }
     Ok(Vec::new())

@@ -41,6 +41,8 @@ const SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/snapshot_save.sql
 const COORDINATOR_SNAPSHOT_NEWEST: &str = include_str!("../../../sql/queries/coordinator_snapshot_newest.sql");
 const COORDINATOR_SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/coordinator_snapshot_save.sql");
 const COORDINATOR_SNAPSHOTS_TRIM: &str = include_str!("../../../sql/queries/coordinator_snapshots_trim.sql");
+const LOADING_BEGIN: &str = include_str!("../../../sql/queries/loading_begin.sql");
+const LOADING_END: &str = include_str!("../../../sql/queries/loading_end.sql");
 const HEALTH_TOUCH: &str = include_str!("../../../sql/queries/health_touch.sql");
 
 /// A transaction in progress.
@@ -258,6 +260,13 @@ impl<'c> Writes<'c> {
 
     pub(super) fn slates(&self, slates: &[Slate], before: Option<Millis>) -> Result<(), StoreError> {
         slates::log(self.connection, slates, before)
+    }
+
+    /// The store holds a part of a dump only, or is whole.
+    pub(super) fn loading(&mut self, is_loading: bool) -> Result<(), StoreError> {
+        let statement = if is_loading { LOADING_BEGIN } else { LOADING_END };
+        self.connection.prepare_cached(statement)?.execute([])?;
+        Ok(())
     }
 
     pub(super) fn health(&self) -> Result<(), StoreError> {

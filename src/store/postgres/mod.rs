@@ -56,6 +56,10 @@ use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
 use crate::process::Vital;
 
+const LOADING_BEGIN: &str = include_str!("../../../sql/queries/loading_begin.sql");
+const LOADING_END: &str = include_str!("../../../sql/queries/loading_end.sql");
+const LOADING_IS: &str = include_str!("../../../sql/queries/loading_is.sql");
+
 /// Threads that read from the database; one that writes comes on top.
 const THREADS: usize = 2;
 
@@ -350,6 +354,19 @@ impl Store for Postgres {
 
     fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>> {
         Box::pin(self.read(models::publications(self.reads.pool.clone())))
+    }
+
+    fn set_loading(&self, is_loading: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (pool, statement) = (self.reads.pool.clone(), if is_loading { LOADING_BEGIN } else { LOADING_END });
+        Box::pin(self.read(async move {
+            pool.get().await?.execute(statement, &[]).await?;
+            Ok(())
+        }))
+    }
+
+    fn is_loading(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let pool = self.reads.pool.clone();
+        Box::pin(self.read(async move { Ok(pool.get().await?.query_opt(LOADING_IS, &[]).await?.is_some()) }))
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -134,7 +134,7 @@ pub(super) fn people(group: &[Call]) -> HashSet<UserId> {
                 people.insert(*user);
             }
             Work::Access(_) | Work::CoordinatorSnapshot(..) | Work::Slates(..) => {}
-            Work::Fit(_) | Work::Model(_) | Work::Health => {}
+            Work::Fit(_) | Work::Model(_) | Work::Loading(_) | Work::Health => {}
         }
     }
     people
@@ -197,7 +197,8 @@ impl<'g> Plan<'g> {
             }
             match &call.work {
                 // Keys, tokens, drawn feeds and fits go past this writer, see `access`, `slates` and `fits`.
-                Work::Append(_) | Work::Access(_) | Work::Slates(..) | Work::Fit(_) | Work::Model(_) => {}
+                Work::Append(_) | Work::Access(_) | Work::Slates(..) | Work::Fit(_) => {}
+                Work::Model(_) | Work::Loading(_) => {}
                 Work::Snapshot(user, snapshot) => plan.snapshot(*user, snapshot)?,
                 Work::CoordinatorSnapshot(covers, bytes) => {
                     let last = ends.last.unwrap_or_default();
