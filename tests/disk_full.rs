@@ -195,8 +195,8 @@ fn a_command_whose_words_cannot_be_written_does_its_work() {
         &["db", "no-such-command"],
     ] {
         let stderr = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let run = Command::new(env!("CARGO_BIN_EXE_eddyline")).args(arguments).stdout(Stdio::null()).stderr(stderr);
-        let status = { run }.status().unwrap().code();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eddyline"));
+        let status = command.args(arguments).stdout(Stdio::null()).stderr(stderr).status().unwrap().code();
         let expected = if arguments.contains(&"no-such-command") { 2 } else { 0 };
         assert_eq!(status, Some(expected), "{arguments:?}");
     }

@@ -210,7 +210,9 @@ impl Server {
             return Err(Refusal { message: "the server is going down".into(), ..Refusal::busy(1_000) });
         }
         let health = tokio::time::timeout(HEALTH_WITHIN, self.inside.store.health()).await;
-        health.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into()))).map_err(from_store)
+        health.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into()))).map_err(from_store)?;
+        // The store writes again, and what waits for it is on its way: until then requests are refused.
+        if self.inside.journal.is_stalled() { Err(stalled()) } else { Ok(()) }
     }
 
     /// No new work from now on; returns when all that was accepted is durable and the coordinator is saved.

@@ -34,7 +34,7 @@ pub struct Counted {
 
 impl Counts {
     pub(super) fn committed(&self, writes: usize, took: Duration) {
-        self.stalled.store(false, Ordering::Relaxed);
+        self.answered();
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.writes.fetch_add(writes as u64, Ordering::Relaxed);
         self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -43,6 +43,11 @@ impl Counts {
     pub(super) fn retried(&self) {
         self.stalled.store(true, Ordering::Relaxed);
         self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The store has answered, if only that something can never be stored.
+    pub(super) fn answered(&self) {
+        self.stalled.store(false, Ordering::Relaxed);
     }
 
     /// Did the last transaction fail, so that it is being tried again?

@@ -222,7 +222,10 @@ impl Journal {
                 journal.committing = false;
                 journal.commit_next(ctx);
             }
-            Err(StoreError::Refused(why)) => journal.isolate(batch, &why, ctx),
+            Err(StoreError::Refused(why)) => {
+                journal.counts.answered();
+                journal.isolate(batch, &why, ctx);
+            }
             Err(error @ StoreError::Replaced(_)) => journal.give_up(batch, error.to_string()),
             Err(error) => {
                 tracing::warn!(%error, entries = batch.len(), "the store cannot answer: trying again");
