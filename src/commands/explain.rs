@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::domain::feeds::{Expert, Ranking};
 use crate::domain::ids::{Key, ModelVersion, Seq};
 use crate::domain::time::Millis;
+use crate::domain::timestamps;
 use crate::engine::rank::Ask;
 use crate::store::Store;
 use crate::store::recovery::{as_of, earlier, load_coordinator, read_catalogue};
@@ -216,5 +217,5 @@ fn start(text: &str) -> String {
 }
 
 fn utc(at: Millis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+    timestamps::text(at)
 }

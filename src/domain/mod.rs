@@ -11,4 +11,5 @@ pub mod items;
 pub mod journal;
 pub mod people;
 pub mod time;
+pub mod timestamps;
 pub mod windows;

@@ -1,64 +1,56 @@
-//! Instants as people write them in a URL.
+//! Instants as people write them in a URL, and as clients send them.
 //!
 //! Invariant: what comes out is within year 1 and year 9999, UTC. Absent on purpose: local time zones, and a clock.
 
 use crate::domain::time::Millis;
+use crate::domain::timestamps::{self, Number, TimeUnit};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
-
-/// Reads RFC 3339, `%Y-%m-%d %H:%M:%S` (UTC), or whole milliseconds since the epoch.
+/// Reads RFC 3339, `2026-01-31 12:00:00` (UTC), or a number since the beginning of 1970: seconds, microseconds or nanoseconds
+/// where its size tells so ([`TimeUnit::by_size`]), else milliseconds.
 ///
 /// # Errors
 /// `bad_field` when it is none of these, `out_of_range` when it is before year 1 or after year 9999.
 pub fn parse(field: &str, text: &str) -> Result<Millis, Refusal> {
     let text = text.trim();
-    let found = whole_millis(text).or_else(|| rfc_3339(text)).or_else(|| plain(text)).ok_or_else(|| {
+    if let Some(number) = Number::parse(text) {
+        let unit = TimeUnit::by_size(number).unwrap_or(TimeUnit::MILLIS);
+        return unit.at(number).ok_or_else(|| beyond(field));
+    }
+    timestamps::parse(text).ok_or_else(|| {
         let forms = "2026-01-31T12:00:00Z, 2026-01-31 12:00:00 or milliseconds since 1970";
         let message = format!("{text:?} is not a time: write {forms}, all UTC, with + as %2B");
         Refusal::field(Code::BadField, field, message)
-    })?;
-    in_range(field, found)
+    })
 }
 
-/// Refuses what RFC 3339 cannot write.
+/// Refuses what RFC 3339 cannot write, and what is in seconds by its size: 9 or 10 digits, which are of January 1970 to April
+/// 1970 as milliseconds.
 ///
 /// # Errors
 /// `out_of_range`.
 pub fn in_range(field: &str, at: Millis) -> Result<Millis, Refusal> {
-    if (Millis::MIN..=Millis::MAX).contains(&at) {
-        return Ok(at);
+    if !(Millis::MIN..=Millis::MAX).contains(&at) {
+        return Err(beyond(field));
     }
-    Err(Refusal::field(Code::OutOfRange, field, "must lie between year 1 and year 9999"))
+    let by_size = Number::parse(&at.0.to_string()).and_then(TimeUnit::by_size);
+    if by_size == Some(TimeUnit::SECONDS) {
+        let message =
+            format!("{} is {} in milliseconds: is it in seconds? Send milliseconds", at.0, timestamps::text(at));
+        return Err(Refusal::field(Code::OutOfRange, field, message));
+    }
+    Ok(at)
+}
+
+fn beyond(field: &str) -> Refusal {
+    Refusal::field(Code::OutOfRange, field, "must lie between year 1 and year 9999")
 }
 
 /// Writes RFC 3339, to the second.
 #[must_use]
 pub fn text(at: Millis) -> String {
-    Timestamp::from_second(at.0.div_euclid(1_000)).map_or_else(|_| at.0.to_string(), |instant| instant.to_string())
-}
-
-fn whole_millis(text: &str) -> Option<Millis> {
-    text.parse().ok().map(Millis)
-}
-
-fn rfc_3339(text: &str) -> Option<Millis> {
-    let instant: Timestamp = text.parse().ok()?;
-    floor(instant)
-}
-
-fn plain(text: &str) -> Option<Millis> {
-    let civil = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
-    floor(TimeZone::UTC.to_timestamp(civil).ok()?)
-}
-
-// Before 1970 jiff truncates towards zero; we want the millisecond that the instant lies in.
-fn floor(instant: Timestamp) -> Option<Millis> {
-    let since: SignedDuration = instant.duration_since(Timestamp::UNIX_EPOCH);
-    i64::try_from(since.as_nanos().div_euclid(1_000_000)).ok().map(Millis)
+    timestamps::text(Millis(at.0.div_euclid(1_000).saturating_mul(1_000)))
 }
 
 #[cfg(test)]
@@ -85,9 +77,25 @@ mod tests {
             ("now", None),
             ("", None),
             ("1e12", None),
+            ("2024-03-15 12:30:45 UTC", Some(1_710_505_845_000)),
+            ("1710505845", Some(1_710_505_845_000)),
+            ("1710505845.5", Some(1_710_505_845_500)),
+            ("1710505845000000", Some(1_710_505_845_000_000 / 1_000)),
+            ("9999-12-31T23:59:59Z", Some(Millis::MAX.0 - 999)),
+            ("253402300799999", Some(Millis::MAX.0)),
         ] {
             assert_eq!(parse("time", text).ok().map(|at| at.0), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_number_of_seconds_is_not_taken_for_milliseconds() {
+        for (at, good) in [(0, true), (5_000, true), (1_700_000_000, false), (-1_700_000_000, false)] {
+            assert_eq!(in_range("at", Millis(at)).is_ok(), good, "{at}");
+        }
+        assert!(in_range("at", Millis(1_700_000_000_000)).is_ok());
+        let said = in_range("at", Millis(1_700_000_000)).err().map(|refusal| refusal.message).unwrap_or_default();
+        assert!(said.contains("1970-01-20T16:13:20Z") && said.contains("is it in seconds?"), "{said}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::{SimulateError, mixed, stream, unit};
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
+use crate::domain::timestamps;
 
 /// Ten years.
 pub const DAYS_MAX: u32 = 3_650;
@@ -77,8 +78,7 @@ pub struct Activity {
 
 /// Writes an instant as `2026-03-01T12:00:00.25Z`.
 fn as_rfc3339<S: Serializer>(time: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
-    let timestamp = jiff::Timestamp::from_millisecond(time.0).map_err(serde::ser::Error::custom)?;
-    serializer.collect_str(&timestamp)
+    serializer.serialize_str(&timestamps::text(*time))
 }
 
 /// How far a history is.

@@ -8,7 +8,6 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
@@ -17,6 +16,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
 use crate::domain::time::Millis;
+use crate::domain::timestamps;
 
 /// Rows that are written together into Parquet.
 const GROUP_ROWS: usize = 64 * 1024;
@@ -208,7 +208,7 @@ fn record<W: Write>(out: &mut csv::Writer<W>, cells: &[Cell<'_>]) -> Result<(), 
 
 /// `2026-01-05 12:00:00`, with milliseconds where there are some.
 fn civil(at: Millis) -> String {
-    let Ok(at) = Timestamp::from_millisecond(at.0) else { return at.0.to_string() };
+    let Some(at) = timestamps::civil(at) else { return at.0.to_string() };
     let format = if at.subsec_nanosecond() == 0 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
     at.strftime(format).to_string()
 }
