@@ -1,6 +1,7 @@
 //! What can be recommended.
 //!
-//! Invariant: an embedding is finite, not all zeros, and never changes within one revision of its item.
+//! Invariant: an embedding is finite, long enough that its square is, not all zeros, and never changes within one revision of
+//! its item.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -39,11 +40,15 @@ pub enum EmbeddingError {
 }
 
 impl Embedding {
-    /// Checks and takes over `numbers`, which must be `(dim,)`.
+    /// The square of this is far above the smallest number of 32 bits.
+    const LEAST: f32 = 1e-15;
+
+    /// Checks and takes over `numbers`, which must be `(dim,)`. Where all are below 1e-15 they are multiplied by one power of
+    /// two, since their squares would vanish: the direction stays.
     ///
     /// # Errors
     /// [`EmbeddingError`] when the length differs from `dim`, a number is not finite, or all are zero.
-    pub fn new(numbers: Vec<f32>, dim: usize) -> Result<Embedding, EmbeddingError> {
+    pub fn new(mut numbers: Vec<f32>, dim: usize) -> Result<Embedding, EmbeddingError> {
         if numbers.len() != dim {
             return Err(EmbeddingError::Dimension { expected: dim, found: numbers.len() });
         }
@@ -51,8 +56,17 @@ impl Embedding {
         if let Some(index) = numbers.iter().position(|x| !x.is_finite() || x.abs() > 1e15) {
             return Err(EmbeddingError::NotFinite { index });
         }
-        if numbers.iter().all(|x| x.abs() < 1e-15) {
+        let largest = numbers.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        if largest == 0.0 {
             return Err(EmbeddingError::Zero);
+        }
+        if largest < Self::LEAST {
+            // Every f32 is a normal f64, and the product with a power of two is exact: of 2^e the inverse of 2^(e + 1).
+            let exponent = f64::from(largest).to_bits() >> 52;
+            let factor = f64::from_bits((2_045 - exponent) << 52);
+            for x in &mut numbers {
+                *x = (f64::from(*x) * factor) as f32;
+            }
         }
         Ok(Embedding(numbers.into()))
     }
@@ -128,4 +142,37 @@ pub struct Author {
     pub id: UserId,
     /// External name.
     pub key: Key,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_tiny_embedding_keeps_its_direction() {
+        for factor in [1.0, 1e-14, 1e-16, 1e-30, 1e-38, 1e-44_f32] {
+            let found = Embedding::new(vec![-3.0 * factor, 4.0 * factor, 0.0], 3).unwrap();
+            let length = found.iter().map(|x| x * x).sum::<f32>().sqrt();
+            assert!(length.is_normal(), "{factor}: {length}");
+            // The smallest numbers of all have only a few bits.
+            let within = if factor < 1e-40 { 0.1 } else { 1e-6 };
+            assert!((found[0] / length + 0.6).abs() < within && (found[1] / length - 0.8).abs() < within, "{factor}");
+        }
+        assert_eq!(Embedding::new(vec![0.0, -0.0], 2), Err(EmbeddingError::Zero));
+        assert_eq!(Embedding::new(Vec::new(), 0), Err(EmbeddingError::Zero));
+    }
+
+    proptest! {
+        /// Whatever is accepted has a length, and is accepted again as it is.
+        #[test]
+        fn an_accepted_embedding_has_a_length(bits in proptest::collection::vec(any::<u32>(), 1..6)) {
+            let numbers: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+            if let Ok(found) = Embedding::new(numbers.clone(), numbers.len()) {
+                prop_assert!(found.iter().map(|x| x * x).sum::<f32>().is_normal());
+                prop_assert_eq!(Embedding::new(found.to_vec(), found.len()), Ok(found));
+            }
+        }
+    }
 }
