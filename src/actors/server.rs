@@ -690,6 +690,7 @@ fn from_draft(error: DraftError) -> Refusal {
             Refusal::field(Code::Conflict, "id", "an item with this key is there already: change it with PUT or PATCH")
         }
         DraftError::Unknown => Refusal::field(Code::UnknownItem, "id", "no such item: create it with PUT or POST"),
+        DraftError::Dimension { .. } => Refusal::field(Code::OutOfRange, "embedding", error.to_string()),
         DraftError::Incomplete => Refusal::field(Code::BadField, "text", "a new item needs a text"),
         DraftError::Erased => Refusal::field(Code::UnknownUser, "author", "no such person"),
         DraftError::AlwaysOn | DraftError::TooManyWindows => {

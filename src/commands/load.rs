@@ -99,6 +99,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
 async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
     let mut lines = Lines::open(from, "loading")?;
     let (mut batch, mut bytes, mut number) = (Vec::new(), 0, 0_u64);
+    let mut dim = None;
     while let Some(line) = lines.next()? {
         number += 1;
         bytes += line.len();
@@ -108,7 +109,11 @@ async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
             }
             // Of a model that was forgotten since it served only this is left.
             Line::Published(version, at) => store.note_publication(Publication { version, at }).await?,
-            line => writes(line, &mut batch).with_context(|| format!("line {number}"))?,
+            line => {
+                let first = batch.len();
+                let read = writes(line, &mut batch).and_then(|()| same_length(&batch[first..], &mut dim));
+                read.with_context(|| format!("line {number}"))?;
+            }
         }
         if batch.len() >= BATCH || bytes >= BATCH_BYTES {
             append(store, &mut batch).await?;
@@ -116,6 +121,17 @@ async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
         }
     }
     append(store, &mut batch).await
+}
+
+/// Embeddings of two lengths can be stored, and no server could start on them.
+fn same_length(writes: &[Write], dim: &mut Option<usize>) -> anyhow::Result<()> {
+    for write in writes {
+        if let Write::Item(item) = write {
+            let (expected, found) = (*dim.get_or_insert(item.embedding.len()), item.embedding.len());
+            ensure!(found == expected, "item {}: its embedding must have {expected} numbers, has {found}", item.key);
+        }
+    }
+    Ok(())
 }
 
 async fn append(store: &dyn Store, batch: &mut Vec<Write>) -> anyhow::Result<()> {

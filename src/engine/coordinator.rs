@@ -96,6 +96,14 @@ pub enum DraftError {
     /// A new item without text or embedding.
     #[error("a new item needs a text")]
     Incomplete,
+    /// An embedding of another length than the catalogue's.
+    #[error("its embedding must have {expected} numbers, has {found}")]
+    Dimension {
+        /// Of the catalogue.
+        expected: usize,
+        /// Of the draft.
+        found: usize,
+    },
     /// More items than ids.
     #[error("the catalogue is full")]
     Full,
@@ -635,6 +643,10 @@ impl CoordinatorState {
         let text = draft.text.or_else(|| kept.map(|item| item.text.clone())).ok_or(DraftError::Incomplete)?;
         let embedding =
             draft.embedding.or_else(|| kept.map(|item| item.embedding.clone())).ok_or(DraftError::Incomplete)?;
+        let (expected, found) = (self.world.dim(), embedding.len());
+        if expected != found {
+            return Err(DraftError::Dimension { expected, found });
+        }
         let id = match &old {
             Some(item) => item.id,
             None if self.world.len() == u32::MAX => return Err(DraftError::Full),
