@@ -20,6 +20,13 @@ use crate::gateway::auth;
 use crate::gateway::rates::RateSettings;
 use crate::store::postgres::{PostgresSettings, PostgresUrl};
 
+/// What variables of the configuration begin with.
+const PREFIX: &str = "EDDYLINE_";
+
+/// Variables of the prefix that steer the command line, tests and tools, and not the server.
+const OF_TOOLS: [&str; 9] =
+    ["data", "url", "token", "shots", "config", "log", "test_postgres", "test_seed", "test_crash_directory"];
+
 /// Everything that can be configured. In a variable, `__` goes one level down: `EDDYLINE_LEARN__DECAY_RATE=2`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -196,7 +203,8 @@ impl StoreUrl {
 }
 
 impl Config {
-    /// Reads and checks. `file` must exist when it is given.
+    /// Reads and checks. `file` must exist when it is given. Variables that are no settings are passed over: see
+    /// [`unknown_variables`].
     ///
     /// # Errors
     /// [`ConfigError`] names the key, where its value came from, and what it must be.
@@ -208,20 +216,9 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
-        // These steer tests and tools, not the server.
-        let ours = Env::prefixed("EDDYLINE_")
-            .ignore(&[
-                "data",
-                "url",
-                "token",
-                "shots",
-                "config",
-                "log",
-                "test_postgres",
-                "test_seed",
-                "test_crash_directory",
-            ])
-            .split("__");
+        let known = keys();
+        let ours =
+            Env::prefixed(PREFIX).filter(move |key| is_known(&known, &key.as_str().to_ascii_lowercase())).split("__");
         let config: Config = figment.merge(ours).merge(Serialized::defaults(flags)).extract().map_err(|failure| {
             let source = failure.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
             let key = if failure.path.is_empty() { unknown_key(&failure) } else { failure.path.join(".") };
@@ -327,6 +324,36 @@ impl Config {
     }
 }
 
+/// The names of variables that begin as ours do and set nothing, in order. A Service named `eddyline` has Kubernetes put
+/// `EDDYLINE_PORT` and its like into every pod.
+#[must_use]
+pub fn unknown_variables() -> Vec<String> {
+    let known = keys();
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let ours = names.filter_map(|name| Some((name.strip_prefix(PREFIX)?.to_ascii_lowercase(), name)));
+    let unknown = ours.filter(|(key, _)| !OF_TOOLS.contains(&key.as_str()) && !is_known(&known, key));
+    let mut names: Vec<String> = unknown.map(|(_, name)| name).collect();
+    names.sort();
+    names
+}
+
+/// All settings as a tree.
+fn keys() -> serde_json::Value {
+    let mut keys = serde_json::to_value(Config::default()).unwrap_or_default();
+    // These are never shown, and so not written either.
+    for (above, secret) in [("", "secret"), ("/http", "key")] {
+        if let Some(table) = keys.pointer_mut(above).and_then(serde_json::Value::as_object_mut) {
+            table.insert(secret.into(), serde_json::Value::Null);
+        }
+    }
+    keys
+}
+
+/// Does a variable, in lower case and without the prefix, name a setting or a table of settings?
+fn is_known(keys: &serde_json::Value, variable: &str) -> bool {
+    variable.split("__").try_fold(keys, |table, name| table.as_object()?.get(name)).is_some()
+}
+
 /// figment names an unknown key only in the text of its error.
 fn unknown_key(failure: &figment::Error) -> String {
     match &failure.kind {
@@ -387,6 +414,34 @@ mod tests {
             assert!(error.key.ends_with(key) || error.rule.contains(key), "{text}: {error:?}");
             assert!(!error.to_string().contains("secret@"), "{error}");
         }
+    }
+
+    #[test]
+    fn every_setting_is_a_variable_and_what_kubernetes_injects_is_none() {
+        let known = keys();
+        for (variable, expected) in [
+            ("listen", true),
+            ("secret", true),
+            ("http__key", true),
+            ("tls_cert", true),
+            ("learn__rank__temperature", true),
+            ("rate", true),
+            ("cluster__columns", true),
+            ("port", false),
+            ("port_8080_tcp_addr", false),
+            ("service_host", false),
+            ("listen__port", false),
+            ("learn__colour", false),
+            ("", false),
+            ("__", false),
+        ] {
+            assert_eq!(is_known(&known, variable), expected, "{variable}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_a_byte_order_mark_is_read() {
+        assert_eq!(from_text("\u{feff}dim = 16").unwrap().dim, 16);
     }
 
     #[test]
