@@ -11,18 +11,19 @@ use clap::{Args, Parser, Subcommand};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::{
-    check, cluster, db, demo, dump, explain, health, import, load, loader::Loader, model, off_policy, replay, simulate,
-    tables, token, train,
+    check, cluster, db, demo, dump, explain, explained, health, import, load, loader::Loader, model, off_policy,
+    replay, simulate, tables, token, train,
 };
-use eddyline::config::{Config, ConfigError, Flags, LogFormat};
+use eddyline::config::{Config, ConfigError, Flags, LogFormat, unknown_variables};
 use eddyline::domain::ids::{Key, ModelVersion};
 use eddyline::domain::time::Millis;
+use eddyline::domain::timestamps;
 use eddyline::engine::cluster::{Kind, Settings};
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::times;
 use eddyline::process::{Stderr, say};
 use eddyline::replay::formats::Columns;
-use eddyline::replay::formats::time::{TimeUnit, parse_rfc3339};
+use eddyline::replay::formats::time::{TimeUnit, Times};
 use eddyline::replay::off_policy::Judging;
 use eddyline::simulate::network::Network;
 use eddyline::simulate::tables::Size as TablesSize;
@@ -94,6 +95,9 @@ struct ConfigArgs {
     /// A TOML file; `EDDYLINE_*` variables and flags win over it.
     #[arg(long, env = "EDDYLINE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Refuse `EDDYLINE_*` variables that set nothing, instead of naming them in the log.
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Args)]
@@ -125,7 +129,7 @@ impl Default for DemoArgs {
             people: 200,
             seed: 1,
             no_bots: false,
-            config: ConfigArgs { config: std::env::var_os("EDDYLINE_CONFIG").map(PathBuf::from) },
+            config: ConfigArgs { config: std::env::var_os("EDDYLINE_CONFIG").map(PathBuf::from), strict: false },
         }
     }
 }
@@ -195,8 +199,8 @@ struct ImportArgs {
     /// Names of columns: `user=…,item=…,time=…`; of plain their positions, from 1.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
-    /// Unit of times that are numbers: `ms`, `s` or `step:SECONDS`; by default `s` for tables and plain, `ms` for
-    /// all others.
+    /// Unit of times that are numbers: `s`, `ms`, `us`, `ns` or `step:SECONDS`; by default the size of the first number tells
+    /// (9 or 10 digits: seconds; 12 or 13: milliseconds; 16: microseconds; 19: nanoseconds).
     #[arg(long)]
     time_unit: Option<TimeUnit>,
     /// For accepted-rejected: bring the sentences, learn no labels.
@@ -235,8 +239,10 @@ struct ReplayArgs {
     /// Names of columns: `user=…,item=…,time=…`; of plain their positions, from 1.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
-    /// Unit of times that are numbers, and what all times are rounded down to: `ms`, `s` or `step:SECONDS`; by default
-    /// `step:600` for live-intervals, `s` for plain, feed and movielens, `ms` for all others.
+    /// Unit of times that are numbers, and what all times are rounded down to: `s`, `ms`, `us`, `ns` or `step:SECONDS`. By
+    /// default numbers are steps of ten minutes in live-intervals and seconds in movielens; elsewhere the size of the first
+    /// number tells (9 or 10 digits: seconds; 12 or 13: milliseconds; 16: microseconds; 19: nanoseconds). By default times are
+    /// rounded down to seconds for plain, feed, movielens and tables, to milliseconds for all others.
     #[arg(long)]
     time_unit: Option<TimeUnit>,
     /// When items are available: CSV `item,start,stop` in the same unit. Without it, and without `--infer-windows`, each
@@ -516,7 +522,7 @@ enum ConfigCommand {
 }
 
 fn rfc3339(text: &str) -> Result<Millis, String> {
-    parse_rfc3339(text).ok_or_else(|| "must be RFC 3339, such as 2026-01-05T00:00:00Z".into())
+    timestamps::parse(text).ok_or_else(|| "must be RFC 3339, such as 2026-01-05T00:00:00Z".into())
 }
 
 fn instant(text: &str) -> Result<Millis, String> {
@@ -528,7 +534,7 @@ fn main() -> ExitCode {
     match run(cli.command.unwrap_or_else(|| Command::Demo(DemoArgs::default()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(format_args!("eddyline: {error:#}"));
+            say(format_args!("eddyline: {}", explained(&error)));
             // A configuration that cannot be used is wrong use; everything else failed.
             ExitCode::from(if error.downcast_ref::<ConfigError>().is_some() { 2 } else { 1 })
         }
@@ -603,15 +609,19 @@ fn run(command: Command) -> anyhow::Result<()> {
                     format: args.format,
                     paths: args.paths,
                     columns: args.columns,
-                    unit: args.time_unit.unwrap_or(import::unit_of(args.format)),
+                    times: Times::of(args.time_unit),
                     items_only: args.items_only,
                     dim: config.dim,
                 };
                 import::run(loader, options, now).await
             })?;
             say(format_args!(
-                "{} items, {} events learned, {} known before, {} on unknown items",
-                brought.items, brought.learned, brought.known, brought.unknown_items
+                "{}{} items, {} events learned, {} known before, {} on unknown items",
+                brought.windows_said(),
+                brought.items,
+                brought.learned,
+                brought.known,
+                brought.unknown_items
             ));
             Ok(())
         }
@@ -727,7 +737,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Token(command) => token_command(command, &clock),
         Command::Model(command) => model_command(command, &clock),
         Command::Config(ConfigCommand::Check { config }) => {
-            let config = Config::load(config.config.as_deref(), &Flags::default())?;
+            let (config, said) = loaded(&config, &Flags::default())?;
+            if let Some(said) = said {
+                eprintln!("{said}");
+            }
             print(&serde_json::to_string_pretty(&config)?)
         }
         Command::Health { url } => health::ask(&url),
@@ -742,8 +755,8 @@ fn read_tables(
 ) -> anyhow::Result<eddyline::tables::Tables> {
     let [place] = paths else { bail!("PATH: give one folder, posts=FILE,feed=FILE[,people=FILE], or postgres://…") };
     let columns = columns.map(|text| Columns::parse(text, &ROLES)).transpose().context("--columns")?;
-    let unit = unit.unwrap_or(TimeUnit::SECONDS);
-    let options = Options { columns: columns.unwrap_or_default(), unit, dim: Some(dim) };
+    let times = Times::of(unit);
+    let options = Options { columns: columns.unwrap_or_default(), times, dim: Some(dim), dim_of_texts: None };
     tables::open(place.to_str().context("PATH: must be UTF-8")?, &options)
 }
 
@@ -814,9 +827,28 @@ fn token_command(command: TokenCommand, clock: &WallClock) -> anyhow::Result<()>
     if said.is_empty() { Ok(()) } else { print(said.trim_end()) }
 }
 
+/// Reads the configuration. Also gives a sentence about variables that set nothing, if there are some.
+fn loaded(args: &ConfigArgs, flags: &Flags) -> Result<(Config, Option<String>), ConfigError> {
+    const NAMED_MAX: usize = 20;
+    let unknown = unknown_variables();
+    let more = unknown.len().saturating_sub(NAMED_MAX);
+    let mut names = unknown.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        names = format!("{names} and {more} more");
+    }
+    if args.strict && !unknown.is_empty() {
+        let rule = "no setting has this name: unset the variable, or leave out --strict".to_owned();
+        return Err(ConfigError { key: names, rule });
+    }
+    let config = Config::load(args.config.as_deref(), flags)?;
+    let said = (!unknown.is_empty())
+        .then(|| format!("variables that set nothing are passed over: {names}; with --strict they are refused"));
+    Ok((config, said))
+}
+
 /// Reads the configuration and starts the log on standard error.
 fn configured(args: &ConfigArgs, flags: &Flags) -> anyhow::Result<Config> {
-    let config = Config::load(args.config.as_deref(), flags)?;
+    let (config, said) = loaded(args, flags)?;
     let filter = EnvFilter::try_from_env("EDDYLINE_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,refinery_core=warn"));
     let log = tracing_subscriber::fmt()
@@ -828,6 +860,9 @@ fn configured(args: &ConfigArgs, flags: &Flags) -> anyhow::Result<Config> {
     match config.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),
+    }
+    if let Some(said) = said {
+        tracing::warn!("{said}");
     }
     Ok(config)
 }

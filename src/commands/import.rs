@@ -15,7 +15,7 @@ use crate::domain::items::Embedding;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::Draft;
 use crate::engine::user::UserEvent;
-use crate::replay::formats::time::TimeUnit;
+use crate::replay::formats::time::Times;
 use crate::replay::formats::{Columns, accepted_rejected, activities, events, follows, items, plain, windows};
 use crate::replay::labelled::{row_event, row_key};
 use crate::replay::log::tables::interactions;
@@ -51,18 +51,12 @@ pub struct Options {
     pub paths: Vec<PathBuf>,
     /// `role=name,…` maps column names.
     pub columns: Option<String>,
-    /// Unit of times that are numbers.
-    pub unit: TimeUnit,
+    /// What times that are numbers count.
+    pub times: Times,
     /// Bring sentences without learning their labels.
     pub items_only: bool,
     /// Numbers in an embedding.
     pub dim: usize,
-}
-
-/// What times that are numbers count when nobody says so, the same as in `replay`.
-#[must_use]
-pub fn unit_of(format: Format) -> TimeUnit {
-    if format == Format::Plain { TimeUnit::SECONDS } else { TimeUnit::MILLIS }
 }
 
 /// Brings everything in.
@@ -85,12 +79,12 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
             }
         }
         Format::Activities => {
-            for row in activities::Activities::open(paths, Some(options.dim), watch)? {
+            for row in activities::Activities::open(paths, Some(options.dim), watch)?.with_times(options.times) {
                 activity(&mut loader, row?).await?;
             }
         }
         Format::Items => {
-            for row in items::Items::open(paths, columns(&items::ROLES)?, options.unit, Some(options.dim), watch)? {
+            for row in items::Items::open(paths, columns(&items::ROLES)?, options.times, Some(options.dim), watch)? {
                 let row = row?;
                 let author = row.author.map(|author| loader.author(&author));
                 let draft = Draft {
@@ -107,7 +101,7 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
             loader.recentre().await?;
         }
         Format::Events => {
-            for row in events::Events::open(paths, columns(&events::ROLES)?, options.unit, watch)? {
+            for row in events::Events::open(paths, columns(&events::ROLES)?, options.times, watch)? {
                 let row = row?;
                 let kind = row.kind.unwrap_or(Kind::Click);
                 let id = event_key(&[row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()])?;
@@ -116,7 +110,7 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
         }
         Format::Plain => {
             let places = options.columns.as_deref().map_or(Ok(plain::Places::default()), plain::Places::parse);
-            for row in plain::Plain::open(paths, places.context("--columns")?, options.unit, watch)? {
+            for row in plain::Plain::open(paths, places.context("--columns")?, options.times, watch)? {
                 let row = row?;
                 let kind = Kind::Click;
                 let id = event_key(&[row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()])?;
@@ -134,7 +128,7 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
         // They are read as a whole, before: see `tables`.
         Format::Tables => {}
         Format::Windows => {
-            for (item, windows) in windows::read_windows(paths, columns(&windows::ROLES)?, options.unit, watch)? {
+            for (item, windows) in windows::read_windows(paths, columns(&windows::ROLES)?, options.times, watch)? {
                 let id = loader.offline().world().find_item(item.as_str());
                 let id = id.with_context(|| format!("column `item`: no item {item}: import the items first"))?;
                 loader.windows(id, windows).await?;

@@ -52,6 +52,21 @@ pub struct Brought {
     pub known: u64,
     /// Events on items that are not.
     pub unknown_items: u64,
+    /// Windows of items.
+    pub windows: u64,
+    /// Items that got windows.
+    pub windowed_items: u64,
+}
+
+impl Brought {
+    /// `3 windows of 2 items, `, or nothing where no windows came.
+    #[must_use]
+    pub fn windows_said(&self) -> String {
+        match self.windows {
+            0 => String::new(),
+            windows => format!("{windows} windows of {} items, ", self.windowed_items),
+        }
+    }
 }
 
 impl Loader {
@@ -146,6 +161,8 @@ impl Loader {
     /// # Errors
     /// What the store says.
     pub async fn windows(&mut self, item: ItemId, windows: Windows) -> anyhow::Result<()> {
+        self.brought.windows += windows.as_slice().len() as u64;
+        self.brought.windowed_items += 1;
         self.offline.windows(vec![(item, windows)], self.now);
         self.flush_if_full().await
     }

@@ -16,7 +16,7 @@ use crate::engine::tower::TwoTower;
 use crate::replay::evaluate::{self, TestSpan};
 use crate::replay::formats::accepted_rejected::LabelledFiles;
 use crate::replay::formats::plain::{self, Places};
-use crate::replay::formats::time::TimeUnit;
+use crate::replay::formats::time::{TimeUnit, Times};
 use crate::replay::formats::windows::WindowRows;
 use crate::replay::formats::{Columns, events, feed, items, windows};
 use crate::replay::html;
@@ -131,9 +131,11 @@ pub fn run(options: &Options, config: &Config, tower: Option<&Arc<dyn TwoTower>>
         (_, protocol) => {
             let predicts_likes = matches!(protocol, Protocol::Likes | Protocol::LikesLast);
             ensure!(tower.is_none() || predicts_likes, "--tower: goes with --protocol likes and likes-last");
-            let (mut log, windows, extras) = read_log(options)?;
+            let times = times_of(options);
+            let (mut log, windows, extras) = read_log(options, &times, config)?;
+            let test = test_span(options, &times)?;
             embed_texts(&mut log, config)?;
-            on_log(options, config, protocol, (&log, &extras), tower, windows)
+            on_log(options, config, protocol, (&log, &extras), tower, (windows, test))
         }
     }
 }
@@ -162,12 +164,12 @@ fn on_log(
     protocol: Protocol,
     (log, extras): (&Log, &Extras),
     tower: Option<&Arc<dyn TwoTower>>,
-    windows: String,
+    (windows, test): (String, TestSpan),
 ) -> anyhow::Result<Report> {
     let how = evaluate::Options {
         format: name_of(options.format),
         windows,
-        test: test_span(options)?,
+        test,
         test_only: options.test_only,
         seed: options.seed,
         threads: options.threads,
@@ -211,19 +213,23 @@ fn name_of(format: Format) -> String {
     clap::ValueEnum::to_possible_value(&format).map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-fn unit_of(options: &Options) -> TimeUnit {
-    options.unit.unwrap_or(match options.format {
-        Format::LiveIntervals => TimeUnit::TEN_MINUTES,
-        Format::Plain | Format::Movielens | Format::Feed | Format::Tables => TimeUnit::SECONDS,
-        _ => TimeUnit::MILLIS,
-    })
+/// How the times of the log are read, and what they are rounded down to.
+fn times_of(options: &Options) -> Times {
+    let times = Times::of(options.unit);
+    match options.format {
+        Format::LiveIntervals if options.unit.is_none() => TimeUnit::TEN_MINUTES.into(),
+        Format::Movielens => times.or_own(TimeUnit::SECONDS),
+        Format::Plain | Format::Feed | Format::Tables => times.in_steps_of(TimeUnit::SECONDS),
+        _ => times,
+    }
 }
 
-fn test_span(options: &Options) -> anyhow::Result<TestSpan> {
+fn test_span(options: &Options, times: &Times) -> anyhow::Result<TestSpan> {
     Ok(match (&options.test_from, options.test_last) {
         (Some(_), Some(_)) => bail!("--test-from and --test-last: give one of them"),
         (Some(text), None) => {
-            let at = unit_of(options).parse(text).map_err(|expected| anyhow::anyhow!("--test-from: not {expected}"))?;
+            let at =
+                times.parse(text).map_err(|expected| anyhow::anyhow!("--test-from: `{text}` is not {expected}"))?;
             TestSpan::From(at)
         }
         (None, Some(units)) => TestSpan::Last(units),
@@ -232,8 +238,7 @@ fn test_span(options: &Options) -> anyhow::Result<TestSpan> {
 }
 
 /// Reads the log, and says where its windows came from, and what tables say beside it.
-fn read_log(options: &Options) -> anyhow::Result<(Log, String, Extras)> {
-    let unit = unit_of(options);
+fn read_log(options: &Options, times: &Times, config: &Config) -> anyhow::Result<(Log, String, Extras)> {
     let columns = |given: &Option<String>, flag: &str, roles: &[&str]| match given {
         Some(text) => Columns::parse(text, roles).with_context(|| flag.to_owned()),
         None => Ok(Columns::default()),
@@ -251,41 +256,45 @@ fn read_log(options: &Options) -> anyhow::Result<(Log, String, Extras)> {
     };
     ensure!(options.columns.is_none() || !roles.is_empty(), "--columns: the format has no names of columns");
     let columns_of_log = columns(&options.columns, "--columns", roles)?;
-    let read =
-        if options.format == Format::Tables { Some(read_tables(options, columns_of_log.clone())?) } else { None };
+    let read = if options.format == Format::Tables {
+        Some(read_tables(options, columns_of_log.clone(), times, config)?)
+    } else {
+        None
+    };
     let bar = progress::bytes("reading");
     let watch = || Some(progress::watch(&bar));
-    let source = Source { paths: &options.paths, columns: columns_of_log, unit, watch: watch() };
+    let source = Source { paths: &options.paths, columns: columns_of_log, unit: times.clone(), watch: watch() };
     let mut log = match options.format {
         Format::Events => read::events(source)?,
         Format::Plain => read::plain(source, places)?,
         Format::LiveIntervals => read::live_intervals(source)?,
         Format::Feed => read::feed(source)?,
         Format::Movielens => read::movielens(source)?,
-        Format::Activities => read::activities(source)?,
-        Format::Tables => log_of(read.as_ref().unwrap_or(&Tables::default()), unit.ms()),
+        Format::Activities => read::activities(source, config.dim)?,
+        Format::Tables => log_of(read.as_ref().unwrap_or(&Tables::default()), times.step_ms()),
         Format::AcceptedRejected | Format::OpenBandit => {
             bail!("--format: {} is no log of times and places", name_of(options.format))
         }
     };
     if let Some(path) = &options.items {
         let columns = columns(&options.item_columns, "--item-columns", &items::ROLES)?;
-        let source = Source { paths: std::slice::from_ref(path), columns, unit, watch: watch() };
-        read::describe(&mut log, source)?;
+        let source = Source { paths: std::slice::from_ref(path), columns, unit: times.fresh(), watch: watch() };
+        read::describe(&mut log, source, config.dim)?;
     }
-    let (windows, said) = window_source(options, unit)?;
+    let (windows, said) = window_source(options, times.fresh())?;
     let log = log.finish(windows);
     let extras = read.map_or_else(Extras::default, |tables| Extras::of(&tables, &log));
     bar.finish_and_clear();
     Ok((log, said, extras))
 }
 
-fn read_tables(options: &Options, columns: Columns) -> anyhow::Result<Tables> {
+fn read_tables(options: &Options, columns: Columns, times: &Times, config: &Config) -> anyhow::Result<Tables> {
     let [place] = &options.paths[..] else {
         bail!("PATH: give one folder, posts=FILE,feed=FILE[,people=FILE], or postgres://…")
     };
     let from = place.to_str().context("PATH: must be UTF-8")?;
-    super::tables::open(from, &tables::read::Options { columns, unit: unit_of(options), dim: None })
+    let options = tables::read::Options { columns, times: times.clone(), dim: None, dim_of_texts: Some(config.dim) };
+    super::tables::open(from, &options)
 }
 
 /// Turns the texts of items into vectors, as the server would; items without either stay without.
@@ -309,13 +318,13 @@ fn embed_texts(log: &mut Log, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn window_source(options: &Options, unit: TimeUnit) -> anyhow::Result<(WindowSource, String)> {
+fn window_source(options: &Options, times: Times) -> anyhow::Result<(WindowSource, String)> {
     Ok(match (&options.windows, &options.infer_windows) {
         (Some(_), Some(_)) => bail!("--windows and --infer-windows: give one of them"),
         (Some(path), None) => {
             let roles = Columns::parse("item=item,start=start,stop=stop", &windows::ROLES)?;
             let mut list: Vec<(Key, Millis, Option<Millis>)> = Vec::new();
-            for row in WindowRows::open(std::slice::from_ref(path), roles, unit, None)? {
+            for row in WindowRows::open(std::slice::from_ref(path), roles, times, None)? {
                 let row = row?;
                 list.push((row.item, row.window.start, row.window.stop));
             }

@@ -17,7 +17,7 @@ use crate::domain::time::Millis;
 use crate::embed::Choice;
 use crate::process::say;
 use crate::replay::formats::Columns;
-use crate::replay::formats::time::TimeUnit;
+use crate::replay::formats::time::{TimeUnit, Times};
 use crate::tables::Tables;
 use crate::tables::read::{Options, ROLES};
 use crate::tower::log::Slice;
@@ -70,9 +70,10 @@ pub struct TrainArgs {
     /// Names of columns: `user_id=…,post_id=…,timestamp=…,action=…,target=…,text=…,topic=…,embedding=…`.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
-    /// Unit of times that are numbers: `ms`, `s` or `step:SECONDS`.
-    #[arg(long, default_value = "s")]
-    time_unit: TimeUnit,
+    /// Unit of times that are numbers: `s`, `ms`, `us`, `ns` or `step:SECONDS`; by default the size of the first number tells
+    /// (9 or 10 digits: seconds; 12 or 13: milliseconds; 16: microseconds; 19: nanoseconds).
+    #[arg(long)]
+    time_unit: Option<TimeUnit>,
     /// Passes over the training views, at most; it ends earlier when the validation views are foretold no better.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     epochs: u32,
@@ -165,7 +166,8 @@ impl TrainArgs {
     fn read(&self, dim: usize) -> anyhow::Result<Tables> {
         let columns = self.columns.as_deref().map(|text| Columns::parse(text, &ROLES)).transpose();
         let columns = columns.context("--columns")?.unwrap_or_default();
-        tables::open(&self.tables, &Options { columns, unit: self.time_unit, dim: Some(dim) })
+        let times = Times::of(self.time_unit);
+        tables::open(&self.tables, &Options { columns, times, dim: Some(dim), dim_of_texts: None })
     }
 
     fn settings(&self, now: Millis) -> anyhow::Result<TrainSettings> {

@@ -65,8 +65,8 @@ pub enum Wrong {
         /// What there is.
         header: String,
     },
-    /// The header has a needed column twice.
-    #[error("the column is in the header twice: remove one")]
+    /// The header has a name twice.
+    #[error("the column is in the header twice: remove one, or rename it")]
     Twice,
     /// A value that cannot be understood.
     #[error("`{found}` is not {expected}")]
@@ -77,19 +77,29 @@ pub enum Wrong {
         expected: String,
     },
     /// Not a key.
-    #[error("{0}")]
-    Key(#[source] KeyError),
+    #[error(transparent)]
+    Key(KeyError),
     /// Not an embedding.
-    #[error("{0}")]
-    Embedding(#[source] EmbeddingError),
+    #[error(transparent)]
+    Embedding(EmbeddingError),
+    /// A text without an embedding, beside embeddings of another length than texts get.
+    #[error(
+        "is missing, where earlier items bring embeddings of {given} numbers and texts become {made} (`dim`): give every item \
+         one, or set dim = {given}"
+    )]
+    Mixed {
+        /// How many numbers the given ones have.
+        given: usize,
+        /// How many the made ones would have.
+        made: usize,
+    },
     /// The windows of one item do not fit together.
-    #[error("item `{item}`: {source}")]
+    #[error("item `{item}`: {clash}")]
     Windows {
         /// Which item.
         item: String,
         /// What is wrong with them.
-        #[source]
-        source: WindowError,
+        clash: WindowError,
     },
 }
 

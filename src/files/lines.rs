@@ -1,7 +1,7 @@
 //! Files of lines.
 //!
 //! Invariant: a line comes without its line break (`\n` or `\r\n`), is at most [`LINE_BYTES_MAX`] long, and blank lines are
-//! passed over; as text it is valid UTF-8. A byte order mark at the start of a file is not part of its first line.
+//! passed over; as text it is valid UTF-8.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -81,9 +81,6 @@ impl Lines {
             self.files.tell(false);
             while self.line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
                 self.line.pop();
-            }
-            if *number == 1 && self.line.starts_with("\u{feff}".as_bytes()) {
-                self.line.drain(..3);
             }
             if self.line.len() > LINE_BYTES_MAX {
                 let wrong = Wrong::TooLong { limit: LINE_BYTES_MAX };

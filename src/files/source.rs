@@ -1,6 +1,7 @@
 //! Opening files: which ones, decompressed, and how much of them has been read.
 //!
-//! Invariant: progress counts the bytes that are on the disk, compressed or not, so `read` reaches `total`.
+//! Invariant: progress counts the bytes that are on the disk, compressed or not, so `read` reaches `total`. A byte order mark
+//! at the start of a file is not part of its text.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -111,7 +112,35 @@ impl Source {
             }
             None => Box::new(file),
         };
-        Ok(Source { path, reader, compression })
+        let mut source = Source { path, reader, compression };
+        source.skip_mark().map_err(|wrong| FormatError::in_file(&source.path, wrong))?;
+        Ok(source)
+    }
+
+    /// Passes over the byte order mark of UTF-8, and refuses that of UTF-16.
+    fn skip_mark(&mut self) -> Result<(), Wrong> {
+        const MARK: &[u8] = "\u{feff}".as_bytes();
+        let mut start = Vec::with_capacity(MARK.len());
+        // What a decoder gives first may be shorter than a mark.
+        while start.len() < MARK.len() {
+            let read = self.reader.fill_buf().map_err(|error| broken(self.compression, error))?;
+            let Some(byte) = read.first() else { break };
+            if start.is_empty() && read.len() >= MARK.len() {
+                let (is_marked, is_utf_16) = (read.starts_with(MARK), begins_as_utf_16(read));
+                self.reader.consume(if is_marked { MARK.len() } else { 0 });
+                return if is_utf_16 { Err(Wrong::Encoding) } else { Ok(()) };
+            }
+            start.push(*byte);
+            self.reader.consume(1);
+        }
+        if begins_as_utf_16(&start) {
+            return Err(Wrong::Encoding);
+        }
+        if start != MARK {
+            let reader = std::mem::replace(&mut self.reader, Box::new(io::empty()));
+            self.reader = Box::new(io::Cursor::new(start).chain(reader));
+        }
+        Ok(())
     }
 
     /// What a failed read of this file means.
@@ -131,6 +160,11 @@ pub(crate) fn broken(compression: Option<&'static str>, error: io::Error) -> Wro
         Some(name) if error.raw_os_error().is_none() => Wrong::Compression(name, error),
         _ => Wrong::Read(error),
     }
+}
+
+/// Does a file begin with a byte order mark of UTF-16?
+fn begins_as_utf_16(start: &[u8]) -> bool {
+    start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff])
 }
 
 fn compression(path: &Path) -> Option<&'static str> {

@@ -1,16 +1,16 @@
 //! CSV files with a header whose names may differ from ours.
 //!
-//! Invariant: every file of one call has the wanted columns, each once; a record has as many cells as its header and is
+//! Invariant: every file of one call has the wanted columns, and no name of a column twice; a record has as many cells as its header and is
 //! at most [`RECORD_BYTES_MAX`] long. Absent on purpose: meaning; that is each format's own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 
 use super::cells;
-use super::error::{FormatError, Wrong};
+use super::error::{FormatError, Wrong, shortened};
 use super::source::{Files, Source, Watch, broken};
-use super::time::TimeUnit;
+use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 
@@ -149,7 +149,7 @@ impl Table {
                 }
             }
             let Some(open) = &mut self.open else { continue };
-            open.reader.get_mut().pulled = 0;
+            open.reader.get_mut().inner.begin_record();
             let read = open.reader.read_record(&mut self.record);
             open.line +=
                 open.reader.position().byte().checked_sub(1).map_or(0, |end| open.reader.get_mut().breaks_before(end));
@@ -169,14 +169,9 @@ impl Table {
 }
 
 impl Open {
-    fn new(mut source: Source, columns: &Columns, wanted: &'static [Column]) -> Result<Open, FormatError> {
+    fn new(source: Source, columns: &Columns, wanted: &'static [Column]) -> Result<Open, FormatError> {
         let compression = source.compression();
-        match source.reader.fill_buf() {
-            Ok(start) if start.starts_with("\u{feff}".as_bytes()) => source.reader.consume(3),
-            Ok(_) => {}
-            Err(error) => return Err(FormatError::in_file(&source.path, source.broken(error))),
-        }
-        let guarded = Guarded { inner: source.reader, pulled: 0, offset: 0, breaks: VecDeque::new() };
+        let guarded = Guarded { inner: Bounded::new(source.reader), offset: 0, breaks: VecDeque::new() };
         let mut open = Open {
             path: source.path,
             compression,
@@ -189,18 +184,17 @@ impl Open {
             Ok(header) => header.clone(),
             Err(error) => return Err(open.failed(error)),
         };
+        if let Some(name) = named_twice(header.iter()) {
+            return Err(FormatError::at(&open.path, 1, Some(&shortened(name)), Wrong::Twice));
+        }
         for column in wanted {
             let name = columns.name(column.role);
-            let mut places = header.iter().enumerate().filter(|(_, found)| found.trim() == name).map(|(at, _)| at);
-            let place = places.next();
+            let place = header.iter().position(|found| found.trim() == name);
             if place.is_none() && (column.needed || columns.is_mapped(column.role)) {
                 let header = header.iter().map(|name| name.trim()).collect::<Vec<_>>().join(",");
-                let header = super::error::shortened(&header);
+                let header = shortened(&header);
                 let wrong = Wrong::Missing { role: column.role, name: name.into(), header };
                 return Err(FormatError::at(&open.path, 1, None, wrong));
-            }
-            if places.next().is_some() {
-                return Err(FormatError::at(&open.path, 1, Some(name), Wrong::Twice));
             }
             open.places.push(place);
         }
@@ -209,18 +203,7 @@ impl Open {
     }
 
     fn failed(&self, error: csv::Error) -> FormatError {
-        let wrong = match error.into_kind() {
-            csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<RecordTooLong>()) => {
-                Wrong::TooLong { limit: RECORD_BYTES_MAX }
-            }
-            csv::ErrorKind::Io(error) => broken(self.compression, error),
-            csv::ErrorKind::Utf8 { .. } => Wrong::Encoding,
-            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Wrong::Csv(format!(
-                "has {len} cells where the header has {expected_len}: is a quote or a comma missing?"
-            )),
-            _ => Wrong::Csv("is not CSV".into()),
-        };
-        FormatError::at(&self.path, self.line, None, wrong)
+        FormatError::at(&self.path, self.line, None, csv_wrong(self.compression, error))
     }
 }
 
@@ -264,17 +247,17 @@ impl Row<'_> {
     }
 
     /// An instant that must be there.
-    pub(crate) fn time(&self, role: &str, unit: TimeUnit) -> Result<Millis, FormatError> {
-        self.read_time(self.cell(role).unwrap_or_default(), role, unit)
+    pub(crate) fn time(&self, role: &str, times: &Times) -> Result<Millis, FormatError> {
+        self.read_time(self.cell(role).unwrap_or_default(), role, times)
     }
 
     /// An instant that may be absent.
-    pub(crate) fn maybe_time(&self, role: &str, unit: TimeUnit) -> Result<Option<Millis>, FormatError> {
-        self.cell(role).map(|cell| self.read_time(cell, role, unit)).transpose()
+    pub(crate) fn maybe_time(&self, role: &str, times: &Times) -> Result<Option<Millis>, FormatError> {
+        self.cell(role).map(|cell| self.read_time(cell, role, times)).transpose()
     }
 
-    fn read_time(&self, cell: &str, role: &str, unit: TimeUnit) -> Result<Millis, FormatError> {
-        unit.parse(cell).map_err(|expected| self.error(role, cells::unexpected(cell, expected)))
+    fn read_time(&self, cell: &str, role: &str, times: &Times) -> Result<Millis, FormatError> {
+        times.parse(cell).map_err(|expected| self.error(role, cells::unexpected(cell, expected)))
     }
 
     /// An error at this record's cell of a column.
@@ -283,11 +266,59 @@ impl Row<'_> {
     }
 }
 
-/// Ends a record that never ends, such as one behind a quote that is not closed, and knows where lines end.
-struct Guarded {
-    inner: Box<dyn BufRead + Send>,
+/// What a failed read of CSV means.
+pub(crate) fn csv_wrong(compression: Option<&'static str>, error: csv::Error) -> Wrong {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<RecordTooLong>()) => {
+            Wrong::TooLong { limit: RECORD_BYTES_MAX }
+        }
+        csv::ErrorKind::Io(error) => broken(compression, error),
+        csv::ErrorKind::Utf8 { .. } => Wrong::Encoding,
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            Wrong::Csv(format!("has {len} cells where the header has {expected_len}: is a quote or a comma missing?"))
+        }
+        _ => Wrong::Csv("is not CSV".into()),
+    }
+}
+
+/// The first name that stands in a header twice. Columns without a name count rows, and there may be several.
+pub(crate) fn named_twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.map(str::trim).filter(|name| !name.is_empty()).find(|name| !seen.insert(*name))
+}
+
+/// Ends a record that never ends, such as one behind a quote that is not closed.
+pub(crate) struct Bounded<R> {
+    inner: R,
     /// Bytes handed out since the last record.
     pulled: usize,
+}
+
+impl<R: Read> Bounded<R> {
+    pub(crate) fn new(inner: R) -> Bounded<R> {
+        Bounded { inner, pulled: 0 }
+    }
+
+    /// From here on the next record counts.
+    pub(crate) fn begin_record(&mut self) {
+        self.pulled = 0;
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.pulled += count;
+        if self.pulled > RECORD_BYTES_MAX {
+            return Err(io::Error::other(RecordTooLong));
+        }
+        Ok(count)
+    }
+}
+
+/// Knows where lines end, beside bounding records.
+struct Guarded {
+    inner: Bounded<Box<dyn BufRead + Send>>,
     /// Bytes handed out in all.
     offset: u64,
     /// Where the line breaks were that have not been counted yet.
@@ -313,10 +344,6 @@ impl Read for Guarded {
         let read = &buffer[..count];
         self.breaks.extend((self.offset..).zip(read).filter(|(_, byte)| **byte == b'\n').map(|(offset, _)| offset));
         self.offset += count as u64;
-        self.pulled += count;
-        if self.pulled > RECORD_BYTES_MAX {
-            return Err(io::Error::other(RecordTooLong));
-        }
         Ok(count)
     }
 }

@@ -1,109 +1,157 @@
 //! Instants as files write them.
 //!
-//! Invariant: an instant is within the years 1 to 9999. Text is RFC 3339, without an offset UTC, or has the form of
-//! `Tue Apr 03 18:00:09 +0000 2012`; a number counts units since 1970.
+//! Invariant: an instant is within the years 1 to 9999. All bare numbers of one call count one unit: the given one, or the
+//! one that the size of the first tells, which is then said once. A number that does not suit that unit is refused.
 
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use crate::domain::time::Millis;
+use crate::domain::timestamps::{self, Number, TIME_EXPECTED};
 
-use crate::domain::time::{MINUTE_MS, Millis, SECOND_MS};
+pub use crate::domain::timestamps::{TimeUnit, TimeUnitError};
 
-/// What a time that is written as an integer counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TimeUnit {
-    ms: i64,
+/// Reads the times of one call: one file, or several files of one log.
+#[derive(Clone, Debug)]
+pub struct Times {
+    unit: Unit,
+    /// What the times of a log are rounded down to.
+    step: TimeUnit,
 }
 
-impl TimeUnit {
-    /// Milliseconds.
-    pub const MILLIS: TimeUnit = TimeUnit { ms: 1 };
-    /// Seconds.
-    pub const SECONDS: TimeUnit = TimeUnit { ms: SECOND_MS };
-    /// Steps of ten minutes.
-    pub const TEN_MINUTES: TimeUnit = TimeUnit { ms: 10 * MINUTE_MS };
+#[derive(Clone, Debug)]
+enum Unit {
+    Given(TimeUnit),
+    /// Found out by the first number; clones share what was found.
+    BySize {
+        /// The unit that the format names, for numbers whose size tells none.
+        own: Option<TimeUnit>,
+        found: Arc<OnceLock<Found>>,
+    },
+}
 
-    /// How long one unit is.
+#[derive(Debug)]
+struct Found {
+    unit: TimeUnit,
+    /// The first number.
+    number: String,
+}
+
+impl Times {
+    /// The unit is told by the size of the first number.
     #[must_use]
-    pub fn ms(self) -> i64 {
-        self.ms.max(1)
+    pub fn by_size() -> Times {
+        Times { unit: Unit::BySize { own: None, found: Arc::default() }, step: TimeUnit::MILLIS }
     }
 
-    /// An instant in a file: an integer in this unit, or a date and time.
+    /// The given unit, or else the one that the size of the first number tells.
+    #[must_use]
+    pub fn of(given: Option<TimeUnit>) -> Times {
+        given.map_or_else(Times::by_size, Times::from)
+    }
+
+    /// For a format that names its unit: numbers whose size tells none are read in it.
+    #[must_use]
+    pub fn or_own(self, own: TimeUnit) -> Times {
+        match self.unit {
+            Unit::BySize { .. } => Times { unit: Unit::BySize { own: Some(own), found: Arc::default() }, step: own },
+            Unit::Given(_) => self,
+        }
+    }
+
+    /// Rounds down to `step` where no unit was given.
+    #[must_use]
+    pub fn in_steps_of(self, step: TimeUnit) -> Times {
+        match self.unit {
+            Unit::BySize { .. } => Times { step, ..self },
+            Unit::Given(_) => self,
+        }
+    }
+
+    /// For another file, whose numbers may count another unit where none was given.
+    #[must_use]
+    pub fn fresh(&self) -> Times {
+        let unit = match &self.unit {
+            Unit::BySize { own, .. } => Unit::BySize { own: *own, found: Arc::default() },
+            given @ Unit::Given(_) => given.clone(),
+        };
+        Times { unit, step: self.step }
+    }
+
+    /// One time unit of a log in milliseconds, at least 1.
+    #[must_use]
+    pub fn step_ms(&self) -> i64 {
+        self.step.ms()
+    }
+
+    /// An instant in a file: a number, or a date and time.
     ///
     /// # Errors
     /// What was expected.
-    pub fn parse(self, text: &str) -> Result<Millis, String> {
-        if let Ok(number) = text.parse::<i64>() {
-            let found = number.checked_mul(self.ms()).map(Millis);
-            return found
-                .filter(|found| (Millis::MIN..=Millis::MAX).contains(found))
-                .ok_or_else(|| format!("an instant between the years 1 and 9999 in units of {} ms", self.ms()));
+    pub fn parse(&self, text: &str) -> Result<Millis, String> {
+        match &self.unit {
+            Unit::Given(unit) => unit.parse(text),
+            Unit::BySize { own, found } => match Number::parse_real(text) {
+                Some(number) => numbered(number, text, *own, found),
+                None => timestamps::parse(text).ok_or_else(|| TIME_EXPECTED.to_owned()),
+            },
         }
-        parse_rfc3339(text)
-            .or_else(|| parse_words(text))
-            .ok_or_else(|| "an integer (see --time-unit) or a time such as 2026-03-01T12:00:00Z".to_owned())
     }
 }
 
-impl FromStr for TimeUnit {
+fn numbered(number: Number, text: &str, own: Option<TimeUnit>, found: &OnceLock<Found>) -> Result<Millis, String> {
+    if number.is_zero() {
+        return Ok(Millis(0));
+    }
+    if let Some(Found { unit, number: first }) = found.get() {
+        let suits = unit.suits(number) || Some(*unit) == own;
+        return unit.at(number).filter(|_| suits).ok_or_else(|| {
+            format!("in {unit}, as `{first}` before it: if all have one unit, name it with --time-unit (s, ms, us, ns)")
+        });
+    }
+    let by_size = TimeUnit::by_size(number);
+    let unit = by_size.or(own).ok_or_else(|| {
+        "clearly in seconds or milliseconds: which unit is it? Name it with --time-unit (s, ms, us, ns or step:SECONDS)"
+    })?;
+    let at = unit.at(number).ok_or_else(|| format!("an instant between the years 1 and 9999 in {unit}"))?;
+    if found.set(Found { unit, number: text.to_owned() }).is_ok() && own != Some(unit) {
+        let at = timestamps::text(at);
+        tracing::warn!("times are read as {unit}: `{text}` is {at}; --time-unit names another unit");
+    }
+    Ok(at)
+}
+
+impl From<TimeUnit> for Times {
+    fn from(unit: TimeUnit) -> Times {
+        Times { unit: Unit::Given(unit), step: unit }
+    }
+}
+
+impl FromStr for Times {
     type Err = TimeUnitError;
 
-    fn from_str(text: &str) -> Result<TimeUnit, TimeUnitError> {
-        match text {
-            "ms" => Ok(TimeUnit::MILLIS),
-            "s" => Ok(TimeUnit::SECONDS),
-            _ => {
-                let seconds = text.strip_prefix("step:").and_then(|seconds| seconds.parse::<u32>().ok());
-                let seconds = seconds.filter(|seconds| *seconds > 0).ok_or_else(|| TimeUnitError(text.into()))?;
-                Ok(TimeUnit { ms: i64::from(seconds) * SECOND_MS })
-            }
-        }
+    fn from_str(text: &str) -> Result<Times, TimeUnitError> {
+        text.parse().map(|unit: TimeUnit| unit.into())
     }
-}
-
-/// Not a unit of time.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a unit of time: write ms, s, or step:SECONDS such as step:600")]
-pub struct TimeUnitError(String);
-
-/// `2026-03-01T12:00:00.25+01:00`, or the same without offset (UTC) and with a blank in place of `T`.
-#[must_use]
-pub fn parse_rfc3339(text: &str) -> Option<Millis> {
-    let timestamp = match text.parse::<jiff::Timestamp>() {
-        Ok(timestamp) => timestamp,
-        // A date alone would parse as its midnight, which a log does not mean.
-        Err(_) if text.len() > 10 => text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp(),
-        Err(_) => return None,
-    };
-    let found = Millis(timestamp.as_millisecond());
-    (Millis::MIN..=Millis::MAX).contains(&found).then_some(found)
-}
-
-/// `Tue Apr 03 18:00:09 +0000 2012`, as logs of check-ins and short messages have it. The weekday must be the right one.
-fn parse_words(text: &str) -> Option<Millis> {
-    // Whatever does not begin with a letter is not asked twice.
-    if !text.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        return None;
-    }
-    let timestamp = jiff::Timestamp::strptime("%a %b %d %H:%M:%S %z %Y", text).ok()?;
-    let found = Millis(timestamp.as_millisecond());
-    (Millis::MIN..=Millis::MAX).contains(&found).then_some(found)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
-    fn instants_are_numbers_in_a_unit_or_rfc_3339() {
+    fn instants_are_numbers_in_a_unit_or_dates_and_times() {
         for (unit, text, expected) in [
             ("ms", "1500", Some(1_500)),
             ("s", "-2", Some(-2_000)),
+            ("us", "1500", Some(1)),
+            ("ns", "1700000000000000000", Some(1_700_000_000_000)),
             ("step:600", "93", Some(55_800_000)),
+            ("s", "1.5", Some(1_500)),
+            ("s", "1700000000.0", Some(1_700_000_000_000)),
+            ("s", "1.7e+09", Some(1_700_000_000_000)),
+            ("ms", "-0.5", Some(-1)),
             ("s", "1970-01-01T00:00:01Z", Some(1_000)),
             ("s", "1970-01-01T01:00:00.5+01:00", Some(500)),
             ("s", "1970-01-01 00:00:02", Some(2_000)),
@@ -115,24 +163,48 @@ mod tests {
             ("s", "0000-01-01T00:00:00Z", None),
             ("s", "2026-02-30T00:00:00Z", None),
             ("s", "9223372036854775807", None),
-            ("s", "1.5", None),
+            ("s", "1e300", None),
+            ("s", "NaN", None),
+            ("s", "1,5", None),
             ("s", "", None),
             ("s", "yesterday", None),
         ] {
             let unit: TimeUnit = unit.parse().unwrap();
             assert_eq!(unit.parse(text).ok(), expected.map(Millis), "{text}");
+            assert_eq!(Times::from(unit).parse(text).ok(), expected.map(Millis), "{text}");
         }
-        for wrong in ["", "m", "step:", "step:0", "step:-1", "step:x", "600"] {
+        for wrong in ["", "m", "step:", "step:0", "step:-1", "step:x", "step:99999999999", "600"] {
             assert!(wrong.parse::<TimeUnit>().is_err(), "{wrong}");
         }
     }
 
-    proptest! {
-        /// What is printed as RFC 3339 reads back as the same instant.
-        #[test]
-        fn rfc_3339_goes_both_ways(ms in Millis::MIN.0..=Millis::MAX.0) {
-            let text = jiff::Timestamp::from_millisecond(ms).unwrap().to_string();
-            prop_assert_eq!(parse_rfc3339(&text), Some(Millis(ms)));
+    #[test]
+    fn a_call_keeps_to_the_unit_of_its_first_number_and_asks_where_none_is_clear() {
+        const AT: i64 = 1_700_000_000_000;
+        for (texts, expected) in [
+            (&["1700000000", "1700000001.5", "2023-11-14T22:13:20Z"][..], Ok(AT)),
+            (&["1700000000000"], Ok(AT)),
+            (&["1700000000000000"], Ok(AT)),
+            (&["1700000000", "253402300799", "0"], Ok(0)),
+            (&["1700000000000", "253402300799999"], Ok(Millis::MAX.0)),
+            (&["1700000000", "1700000000000"], Err("in seconds, as `1700000000` before it")),
+            (&["1700000000000", "1700000000"], Err("in milliseconds, as `1700000000000` before it")),
+            (&["1700000000", "93"], Err("in seconds, as `1700000000` before it")),
+            (&["93"], Err("which unit is it? Name it with --time-unit")),
+            (&["253402300799999"], Err("which unit is it?")),
+            (&["9223372036854775807"], Err("which unit is it?")),
+        ] {
+            let times = Times::by_size();
+            let read = texts.iter().map(|text| times.parse(text)).collect::<Result<Vec<_>, _>>();
+            match expected {
+                Ok(at) => assert_eq!(read.unwrap().last().unwrap().0 / 1_000, at / 1_000, "{texts:?}"),
+                Err(part) => assert!(read.clone().is_err_and(|said| said.contains(part)), "{texts:?}: {read:?}"),
+            }
         }
+        let ratings = Times::by_size().or_own(TimeUnit::SECONDS);
+        assert_eq!(ratings.parse("1000"), Ok(Millis(1_000_000)));
+        assert_eq!(ratings.parse("881250949"), Ok(Millis(881_250_949_000)));
+        assert!(ratings.parse("1700000000000").is_err());
+        assert_eq!(ratings.fresh().parse("1700000000000"), Ok(Millis(AT)));
     }
 }

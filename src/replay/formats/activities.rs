@@ -2,17 +2,19 @@
 //! dwell_ms?`, as `simulate` writes them.
 //!
 //! Invariant: a post has a message or an embedding, and nobody follows themselves. Further fields are somebody else's and
-//! are passed over. `to` is a list or a single text.
+//! are passed over. `to` is a list or a single text; ids may be whole numbers, which stay exact.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer};
 
-use super::cells;
+use super::cells::{self, Dims};
 use super::error::{FormatError, Wrong};
 use super::lines::Lines;
 use super::source::Watch;
-use super::time::parse_rfc3339;
+use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::items::{Embedding, Item};
@@ -60,7 +62,8 @@ pub struct ActivityRow {
 /// The activities of some files, one after the other.
 pub struct Activities {
     lines: Lines,
-    dim: Option<usize>,
+    times: Times,
+    dims: Dims,
 }
 
 impl Activities {
@@ -70,7 +73,20 @@ impl Activities {
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
     pub fn open(paths: &[PathBuf], dim: Option<usize>, watch: Option<Watch>) -> Result<Activities, FormatError> {
-        Ok(Activities { lines: Lines::new(paths, &[".jsonl", ".ndjson", ".json"], watch)?, dim })
+        let lines = Lines::new(paths, &[".jsonl", ".ndjson", ".json"], watch)?;
+        Ok(Activities { lines, times: Times::by_size(), dims: Dims::of(dim) })
+    }
+
+    /// What times that are numbers count.
+    #[must_use]
+    pub fn with_times(self, times: Times) -> Activities {
+        Activities { times, ..self }
+    }
+
+    /// Posts without an embedding get one of `dim` numbers, made from their message: no other may have another length.
+    #[must_use]
+    pub fn with_texts_of(self, dim: usize) -> Activities {
+        Activities { dims: self.dims.with_texts_of(Some(dim)), ..self }
     }
 }
 
@@ -78,22 +94,18 @@ impl Iterator for Activities {
     type Item = Result<ActivityRow, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let dim = self.dim;
-        let found = self.lines.next(|path, line, text| activity(path, line, text, dim));
-        if let Some(Ok(ActivityRow { embedding: Some(embedding), .. })) = &found {
-            self.dim = Some(embedding.len());
-        }
-        found
+        let (times, dims) = (&self.times, &mut self.dims);
+        self.lines.next(|path, line, text| activity(path, line, text, times, dims))
     }
 }
 
 /// A line as it stands there.
 #[derive(Deserialize)]
 struct Raw {
-    actor: Key,
+    actor: Id,
     verb: Verb,
-    object: Key,
-    time: String,
+    object: Id,
+    time: Time,
     #[serde(default)]
     message: Option<String>,
     #[serde(default)]
@@ -108,6 +120,62 @@ struct Raw {
     embedding: Option<Vec<f32>>,
 }
 
+/// An id: a text, or a whole number that JSON keeps exactly.
+struct Id(Key);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        deserializer.deserialize_any(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl IdVisitor {
+    fn key<E: serde::de::Error>(text: &str) -> Result<Id, E> {
+        cells::key(text).map(Id).map_err(E::custom)
+    }
+}
+
+impl Visitor<'_> for IdVisitor {
+    type Value = Id;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id: a text or a whole number of at most 64 bits (write longer ones as text)")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Id, E> {
+        IdVisitor::key(text)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Id, E> {
+        IdVisitor::key(&number.to_string())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Id, E> {
+        IdVisitor::key(&number.to_string())
+    }
+}
+
+/// A time: a text, or a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Time {
+    Text(String),
+    Whole(i64),
+    Real(f64),
+}
+
+impl Time {
+    fn text(self) -> String {
+        match self {
+            Time::Text(text) => text,
+            Time::Whole(number) => number.to_string(),
+            Time::Real(number) => number.to_string(),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum To {
@@ -115,24 +183,21 @@ enum To {
     One(String),
 }
 
-fn activity(path: &Path, line: u64, text: &str, dim: Option<usize>) -> Result<ActivityRow, FormatError> {
+fn activity(path: &Path, line: u64, text: &str, times: &Times, dims: &mut Dims) -> Result<ActivityRow, FormatError> {
     let raw: Raw = serde_json::from_str(text).map_err(|error| {
         let column = error.column().to_string();
         FormatError::at(path, line, Some(&column), Wrong::Json(plain_message(&error)))
     })?;
     let wrong = |field: &str, wrong: Wrong| FormatError::at(path, line, Some(field), wrong);
-    let time = parse_rfc3339(&raw.time)
-        .ok_or_else(|| wrong("time", cells::unexpected(&raw.time, "a time such as 2026-03-01T12:00:00Z")))?;
+    let said = raw.time.text();
+    let time = times.parse(&said).map_err(|expected| wrong("time", cells::unexpected(&said, expected)))?;
     let topic = raw.topic.filter(|topic| !topic.is_empty()).map(|topic| cells::key(&topic)).transpose();
-    let made = raw.embedding.map(|numbers| {
-        let dim = dim.unwrap_or(numbers.len());
-        Embedding::new(numbers, dim).map_err(|error| wrong("embedding", Wrong::Embedding(error)))
-    });
+    let made = raw.embedding.map(|numbers| dims.given(numbers).map_err(|error| wrong("embedding", error)));
     let row = ActivityRow {
         line,
-        actor: raw.actor,
+        actor: raw.actor.0,
         verb: raw.verb,
-        object: raw.object,
+        object: raw.object.0,
         time,
         message: raw.message.unwrap_or_default(),
         topic: topic.map_err(|error| wrong("topic", error))?,
@@ -148,6 +213,9 @@ fn activity(path: &Path, line: u64, text: &str, dim: Option<usize>) -> Result<Ac
     if row.verb == Verb::Post && row.embedding.is_none() && row.message.is_empty() {
         return Err(wrong("message", cells::unexpected("", "a message, which a post without an embedding needs")));
     }
+    if row.verb == Verb::Post && row.embedding.is_none() {
+        dims.text().map_err(|error| wrong("embedding", error))?;
+    }
     if row.message.len() > Item::TEXT_BYTES_MAX {
         let expected = format!("a message of at most {} bytes", Item::TEXT_BYTES_MAX);
         return Err(wrong("message", cells::unexpected(&row.message, expected)));
@@ -159,8 +227,14 @@ fn activity(path: &Path, line: u64, text: &str, dim: Option<usize>) -> Result<Ac
     Ok(row)
 }
 
-/// The message without serde_json's own line and column, which count within one line of ours.
+/// The message without serde_json's own line and column, which count within one line of ours; at most 200 characters.
 pub(super) fn plain_message(error: &serde_json::Error) -> String {
+    const CHARS_MAX: usize = 200;
     let message = error.to_string();
-    message.split(" at line ").next().unwrap_or_default().to_owned()
+    let message = message.split(" at line ").next().unwrap_or_default();
+    // Python writes NaN and Infinity, which no JSON has.
+    if message == "expected value" {
+        return format!("{message} (JSON has no NaN and no Infinity: write null, or leave the row out)");
+    }
+    message.chars().take(CHARS_MAX).collect()
 }

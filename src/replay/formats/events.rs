@@ -8,7 +8,7 @@ use super::cells;
 use super::error::FormatError;
 use super::source::Watch;
 use super::table::{Column, Columns, Table, needed, optional};
-use super::time::TimeUnit;
+use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::time::Millis;
@@ -38,7 +38,7 @@ pub struct Event {
 /// The events of some files, one after the other.
 pub struct Events {
     table: Table,
-    unit: TimeUnit,
+    times: Times,
 }
 
 impl Events {
@@ -49,10 +49,10 @@ impl Events {
     pub fn open(
         paths: &[PathBuf],
         columns: Columns,
-        unit: TimeUnit,
+        times: impl Into<Times>,
         watch: Option<Watch>,
     ) -> Result<Events, FormatError> {
-        Ok(Events { table: Table::new(paths, columns, &COLUMNS, watch)?, unit })
+        Ok(Events { table: Table::new(paths, columns, &COLUMNS, watch)?, times: times.into() })
     }
 }
 
@@ -60,13 +60,13 @@ impl Iterator for Events {
     type Item = Result<Event, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let unit = self.unit;
+        let times = &self.times;
         self.table.next(|row| {
             Ok(Event {
                 line: row.line,
                 user: row.key("user")?,
                 item: row.key("item")?,
-                time: row.time("time", unit)?,
+                time: row.time("time", times)?,
                 kind: row.maybe("kind", cells::kind)?,
                 dwell_ms: row.maybe("dwell", cells::dwell_ms)?,
             })

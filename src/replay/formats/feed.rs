@@ -9,7 +9,7 @@ use super::cells;
 use super::error::FormatError;
 use super::source::Watch;
 use super::table::{Column, Columns, Table, needed, optional};
-use super::time::TimeUnit;
+use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 
@@ -49,7 +49,7 @@ pub struct FeedRow {
 /// The rows of some files, one after the other.
 pub struct Feed {
     table: Table,
-    unit: TimeUnit,
+    times: Times,
 }
 
 impl Feed {
@@ -60,10 +60,10 @@ impl Feed {
     pub fn open(
         paths: &[PathBuf],
         columns: Columns,
-        unit: TimeUnit,
+        times: impl Into<Times>,
         watch: Option<Watch>,
     ) -> Result<Feed, FormatError> {
-        Ok(Feed { table: Table::new(paths, columns, &COLUMNS, watch)?, unit })
+        Ok(Feed { table: Table::new(paths, columns, &COLUMNS, watch)?, times: times.into() })
     }
 }
 
@@ -71,16 +71,17 @@ impl Iterator for Feed {
     type Item = Result<FeedRow, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let unit = self.unit;
+        let times = &self.times;
         self.table.next(|row| {
-            let target = row.cell("target").unwrap_or_default();
-            let action = match (row.cell("action").unwrap_or_default(), target) {
-                ("like", _) => Action::Like,
-                ("view", "0" | "1") => Action::View { liked: target == "1" },
-                ("view", other) => return Err(row.error("target", cells::unexpected(other, "0 or 1"))),
-                (other, _) => return Err(row.error("action", cells::unexpected(other, "view or like"))),
+            let action = match row.cell("action").unwrap_or_default() {
+                "like" => Action::Like,
+                "view" => {
+                    let liked = cells::flag(row.cell("target").unwrap_or_default());
+                    Action::View { liked: liked.map_err(|wrong| row.error("target", wrong))? }
+                }
+                other => return Err(row.error("action", cells::unexpected(other, "view or like"))),
             };
-            let (time, user, post) = (row.time("timestamp", unit)?, row.key("user_id")?, row.key("post_id")?);
+            let (time, user, post) = (row.time("timestamp", times)?, row.key("user_id")?, row.key("post_id")?);
             Ok(FeedRow { line: row.line, time, user, post, action })
         })
     }

@@ -5,11 +5,11 @@
 
 use std::path::PathBuf;
 
-use super::cells;
+use super::cells::{self, Dims};
 use super::error::FormatError;
 use super::source::Watch;
 use super::table::{Column, Columns, Row, Table, needed, optional};
-use super::time::TimeUnit;
+use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::items::{Embedding, Item};
 use crate::domain::time::Millis;
@@ -48,8 +48,8 @@ pub struct ItemRow {
 /// The items of some files, one after the other.
 pub struct Items {
     table: Table,
-    unit: TimeUnit,
-    dim: Option<usize>,
+    times: Times,
+    dims: Dims,
     bare: bool,
 }
 
@@ -61,11 +61,12 @@ impl Items {
     pub fn open(
         paths: &[PathBuf],
         columns: Columns,
-        unit: TimeUnit,
+        times: impl Into<Times>,
         dim: Option<usize>,
         watch: Option<Watch>,
     ) -> Result<Items, FormatError> {
-        Ok(Items { table: Table::new(paths, columns, &COLUMNS, watch)?, unit, dim, bare: false })
+        let table = Table::new(paths, columns, &COLUMNS, watch)?;
+        Ok(Items { table, times: times.into(), dims: Dims::of(dim), bare: false })
     }
 
     /// The same for items that may have neither a text nor an embedding: of some, only the topics are known.
@@ -75,11 +76,17 @@ impl Items {
     pub fn open_bare(
         paths: &[PathBuf],
         columns: Columns,
-        unit: TimeUnit,
+        times: impl Into<Times>,
         dim: Option<usize>,
         watch: Option<Watch>,
     ) -> Result<Items, FormatError> {
-        Ok(Items { bare: true, ..Items::open(paths, columns, unit, dim, watch)? })
+        Ok(Items { bare: true, ..Items::open(paths, columns, times, dim, watch)? })
+    }
+
+    /// Items without an embedding get one of `dim` numbers, made from their text: no other may have another length.
+    #[must_use]
+    pub fn with_texts_of(self, dim: usize) -> Items {
+        Items { dims: self.dims.with_texts_of(Some(dim)), ..self }
     }
 }
 
@@ -87,16 +94,12 @@ impl Iterator for Items {
     type Item = Result<ItemRow, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (unit, dim, bare) = (self.unit, self.dim, self.bare);
-        let found = self.table.next(|row| item(row, unit, dim, bare));
-        if let Some(Ok(ItemRow { embedding: Some(embedding), .. })) = &found {
-            self.dim = Some(embedding.len());
-        }
-        found
+        let (times, dims, bare) = (&self.times, &mut self.dims, self.bare);
+        self.table.next(|row| item(row, times, dims, bare))
     }
 }
 
-fn item(row: &Row<'_>, unit: TimeUnit, dim: Option<usize>, bare: bool) -> Result<ItemRow, FormatError> {
+fn item(row: &Row<'_>, times: &Times, dims: &mut Dims, bare: bool) -> Result<ItemRow, FormatError> {
     let topics = row.cell("topic").unwrap_or_default();
     let topics: Result<Vec<Key>, _> =
         topics.split('|').map(str::trim).filter(|t| !t.is_empty()).map(cells::key).collect();
@@ -110,9 +113,12 @@ fn item(row: &Row<'_>, unit: TimeUnit, dim: Option<usize>, bare: bool) -> Result
         let expected = format!("a text of at most {} bytes", Item::TEXT_BYTES_MAX);
         return Err(row.error("text", cells::unexpected(text, expected)));
     }
-    let embedding = row.maybe("embedding", |cell| cells::embedding(cell, dim))?;
+    let embedding = row.maybe("embedding", |cell| cells::embedding(cell, dims))?;
     if !bare && text.is_empty() && embedding.is_none() {
         return Err(row.error("text", cells::unexpected("", "a text, which an item without an embedding needs")));
+    }
+    if !text.is_empty() && embedding.is_none() {
+        dims.text().map_err(|wrong| row.error("embedding", wrong))?;
     }
     Ok(ItemRow {
         line: row.line,
@@ -120,7 +126,7 @@ fn item(row: &Row<'_>, unit: TimeUnit, dim: Option<usize>, bare: bool) -> Result
         topics,
         text: text.to_owned(),
         author: row.maybe("author", cells::key)?,
-        created: row.maybe_time("created", unit)?,
+        created: row.maybe_time("created", times)?,
         embedding,
     })
 }

@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cells;
+use super::cells::{self, Between};
 use super::error::{FormatError, Wrong};
 use super::lines::Lines;
 use super::source::Watch;
-use super::time::TimeUnit;
+use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 
@@ -36,7 +36,7 @@ pub struct Presence {
 /// The rows of some files, one after the other.
 pub struct LiveIntervals {
     lines: Lines,
-    unit: TimeUnit,
+    times: Times,
 }
 
 impl LiveIntervals {
@@ -44,8 +44,12 @@ impl LiveIntervals {
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
-    pub fn open(paths: &[PathBuf], unit: TimeUnit, watch: Option<Watch>) -> Result<LiveIntervals, FormatError> {
-        Ok(LiveIntervals { lines: Lines::new(paths, &[".csv"], watch)?, unit })
+    pub fn open(
+        paths: &[PathBuf],
+        times: impl Into<Times>,
+        watch: Option<Watch>,
+    ) -> Result<LiveIntervals, FormatError> {
+        Ok(LiveIntervals { lines: Lines::new(paths, &[".csv"], watch)?, times: times.into() })
     }
 }
 
@@ -53,25 +57,28 @@ impl Iterator for LiveIntervals {
     type Item = Result<Presence, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let unit = self.unit;
-        self.lines.next(|path, line, text| presence(path, line, text, unit))
+        let times = &self.times;
+        self.lines.next(|path, line, text| presence(path, line, text, times))
     }
 }
 
-fn presence(path: &Path, line: u64, text: &str, unit: TimeUnit) -> Result<Presence, FormatError> {
-    let cells = cells::parted::<5>(text, ',').map_err(|found| {
+fn presence(path: &Path, line: u64, text: &str, times: &Times) -> Result<Presence, FormatError> {
+    let bytes = text.as_bytes();
+    let cells = cells::parted::<5>(bytes, Between::Commas).map_err(|found| {
         let said = format!("has {found} cells where there must be 5: {}", COLUMNS.join(","));
         FormatError::at(path, line, None, Wrong::Csv(said))
     })?;
     let wrong = |column: usize, wrong: Wrong| FormatError::at(path, line, Some(COLUMNS[column]), wrong);
-    let key = |column: usize| cells::key(cells[column]).map_err(|error| wrong(column, error));
+    let key = |column: usize| cells[column].key(bytes).map_err(|error| wrong(column, error));
     let time = |column: usize| {
-        unit.parse(cells[column]).map_err(|expected| wrong(column, cells::unexpected(cells[column], expected)))
+        let cell = cells[column].text(bytes).map_err(|error| wrong(column, error))?;
+        times.parse(&cell).map_err(|expected| wrong(column, cells::unexpected(&cell, expected)))
     };
     let (start, stop) = (time(3)?, time(4)?);
     if stop < start {
-        return Err(wrong(4, cells::unexpected(cells[4], "at or after the start: swap or remove it")));
+        let cell = cells[4].text(bytes).unwrap_or_default();
+        return Err(wrong(4, cells::unexpected(&cell, "at or after the start: swap or remove it")));
     }
-    let stop = stop.max(start.plus(unit.ms()));
+    let stop = stop.max(start.plus(times.step_ms()));
     Ok(Presence { line, user: key(0)?, stream: key(1)?, streamer: key(2)?, start, stop })
 }

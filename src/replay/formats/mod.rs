@@ -17,6 +17,9 @@ pub mod numbers;
 pub mod plain;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod any_input;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 pub mod windows;
 

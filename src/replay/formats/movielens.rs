@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cells;
+use super::cells::{self, Between};
 use super::error::{FormatError, Wrong};
 use super::lines::Lines;
 use super::source::Watch;
-use super::time::TimeUnit;
+use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 
@@ -34,7 +34,7 @@ pub struct Rating {
 /// The ratings of some files, one after the other.
 pub struct Ratings {
     lines: Lines,
-    unit: TimeUnit,
+    times: Times,
 }
 
 impl Ratings {
@@ -42,8 +42,8 @@ impl Ratings {
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
-    pub fn open(paths: &[PathBuf], unit: TimeUnit, watch: Option<Watch>) -> Result<Ratings, FormatError> {
-        Ok(Ratings { lines: Lines::new(paths, &[".data"], watch)?, unit })
+    pub fn open(paths: &[PathBuf], times: impl Into<Times>, watch: Option<Watch>) -> Result<Ratings, FormatError> {
+        Ok(Ratings { lines: Lines::new(paths, &[".data"], watch)?, times: times.into() })
     }
 }
 
@@ -51,24 +51,27 @@ impl Iterator for Ratings {
     type Item = Result<Rating, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let unit = self.unit;
-        self.lines.next(|path, line, text| rating(path, line, text, unit))
+        let times = &self.times;
+        self.lines.next(|path, line, text| rating(path, line, text, times))
     }
 }
 
-fn rating(path: &Path, line: u64, text: &str, unit: TimeUnit) -> Result<Rating, FormatError> {
-    let cells = cells::parted::<4>(text, '\t').map_err(|found| {
+fn rating(path: &Path, line: u64, text: &str, times: &Times) -> Result<Rating, FormatError> {
+    let bytes = text.as_bytes();
+    let cells = cells::parted::<4>(bytes, Between::Tabs).map_err(|found| {
         let said = format!("has {found} cells with tabs between them where there must be 4: {}", COLUMNS.join(" "));
         FormatError::at(path, line, None, Wrong::Csv(said))
     })?;
     let wrong = |column: usize, wrong: Wrong| FormatError::at(path, line, Some(COLUMNS[column]), wrong);
-    let key = |column: usize| cells::key(cells[column]).map_err(|error| wrong(column, error));
-    let rating = cells[2].parse::<f32>().ok().filter(|rating| rating.is_finite());
+    let key = |column: usize| cells[column].key(bytes).map_err(|error| wrong(column, error));
+    let cell = |column: usize| cells[column].text(bytes).map_err(|error| wrong(column, error));
+    let (rated, time) = (cell(2)?, cell(3)?);
+    let rating = rated.parse::<f32>().ok().filter(|rating| rating.is_finite());
     Ok(Rating {
         line,
         user: key(0)?,
         item: key(1)?,
-        rating: rating.ok_or_else(|| wrong(2, cells::unexpected(cells[2], "a rating: a number")))?,
-        time: unit.parse(cells[3]).map_err(|expected| wrong(3, cells::unexpected(cells[3], expected)))?,
+        rating: rating.ok_or_else(|| wrong(2, cells::unexpected(&rated, "a rating: a number")))?,
+        time: times.parse(&time).map_err(|expected| wrong(3, cells::unexpected(&time, expected)))?,
     })
 }

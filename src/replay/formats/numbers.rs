@@ -3,12 +3,12 @@
 //! Invariant: every number is finite; every row has one for each column. A record whose cells are all empty is an error,
 //! as is any other empty cell: a row that is left out silently would be counted by nobody.
 
-use std::io::BufRead as _;
 use std::path::PathBuf;
 
 use super::cells::unexpected;
 use super::error::{FormatError, Wrong, shortened};
-use super::source::{Files, Watch, broken};
+use super::source::{Files, Watch};
+use super::table::{Bounded, csv_wrong, named_twice};
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,22 +34,24 @@ pub fn read(
     let mut files = Files::new(&[path], &[".csv"], watch)?;
     let mut numbers = Numbers { columns: vec![Vec::new(); columns.len()], ..Numbers::default() };
     while let Some(source) = files.next() {
-        let mut source = source?;
-        match source.reader.fill_buf() {
-            Ok(start) if start.starts_with("\u{feff}".as_bytes()) => source.reader.consume(3),
-            Ok(_) => {}
-            Err(error) => return Err(FormatError::in_file(&source.path, source.broken(error))),
-        }
+        let source = source?;
         let compression = source.compression();
         let path = source.path;
-        let mut reader = csv::Reader::from_reader(source.reader);
+        let mut reader = csv::Reader::from_reader(Bounded::new(source.reader));
         let failed = |error: csv::Error| failed(&path, compression, error);
         let header = reader.headers().map_err(failed)?.clone();
+        if let Some(name) = named_twice(header.iter()) {
+            return Err(FormatError::at(&path, 1, Some(&shortened(name)), Wrong::Twice));
+        }
         let place = |name: &str, flag: &str| place(&header, name, flag).map_err(|w| FormatError::at(&path, 1, None, w));
         let places = columns.iter().map(|name| place(name, "--columns")).collect::<Result<Vec<_>, _>>()?;
         let label = labels.map(|name| place(name, "--truth").map(|place| (name, place))).transpose()?;
         let mut record = csv::StringRecord::new();
-        while reader.read_record(&mut record).map_err(failed)? {
+        loop {
+            reader.get_mut().begin_record();
+            if !reader.read_record(&mut record).map_err(failed)? {
+                break;
+            }
             let line = record.position().map_or(0, csv::Position::line);
             let cell = |place: usize| record.get(place).map_or("", str::trim);
             for ((name, place), column) in columns.iter().zip(&places).zip(&mut numbers.columns) {
@@ -75,27 +77,14 @@ pub fn read(
 }
 
 fn place(header: &csv::StringRecord, name: &str, flag: &str) -> Result<usize, Wrong> {
-    let mut places = header.iter().enumerate().filter(|(_, found)| found.trim() == name).map(|(place, _)| place);
     let there = header.iter().map(str::trim).collect::<Vec<_>>().join(",");
     let absent = || Wrong::Csv(format!("there is no column `{name}` for {flag}: the header has {}", shortened(&there)));
-    let place = places.next().ok_or_else(absent)?;
-    if places.next().is_some() {
-        Err(Wrong::Csv(format!("column `{name}` for {flag} is in the header twice: rename one")))
-    } else {
-        Ok(place)
-    }
+    header.iter().position(|found| found.trim() == name).ok_or_else(absent)
 }
 
 fn failed(path: &std::path::Path, compression: Option<&'static str>, error: csv::Error) -> FormatError {
     let line = error.position().map(csv::Position::line);
-    let wrong = match error.into_kind() {
-        csv::ErrorKind::Io(error) => broken(compression, error),
-        csv::ErrorKind::Utf8 { .. } => Wrong::Encoding,
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            Wrong::Csv(format!("has {len} cells where the header has {expected_len}: is a quote or a comma missing?"))
-        }
-        _ => Wrong::Csv("is not CSV".into()),
-    };
+    let wrong = csv_wrong(compression, error);
     match line {
         Some(line) => FormatError::at(path, line, None, wrong),
         None => FormatError::in_file(path, wrong),
@@ -129,7 +118,8 @@ mod tests {
         for (text, expected) in [
             ("a,b\n1,2\n", ": there is no column `c` for --truth: the header has a,b"),
             ("a,c\n1,2\n", ": there is no column `b` for --columns: the header has a,c"),
-            ("a,b,c,a\n", ": column `a` for --columns is in the header twice"),
+            ("a,b,c,a\n", ", line 1, column a: the column is in the header twice"),
+            ("a,b,c,x,x\n", ", line 1, column x: the column is in the header twice"),
             ("a,b,c\n1,2,x\n1,,x\n", ", line 3, column b: `` is not a finite number"),
             ("a,b,c\n1,NaN,x\n", ", line 2, column b: `NaN` is not a finite number"),
             ("a,b,c\n1,inf,x\n", ", line 2, column b: `inf` is not a finite number"),

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::cells::unexpected;
+use super::cells::{flag, unexpected};
 use super::error::{FormatError, Wrong};
 use super::source::{Watch, plain_name};
 use super::table::{Column, Columns, Row, Table, needed, optional};
-use super::time::TimeUnit;
+use super::time::Times;
 use crate::domain::time::Millis;
 
 const CONTEXT_FILE: &str = "item_context.csv";
@@ -101,20 +101,17 @@ impl OpenBandit {
 
     fn read_impressions(&mut self, files: &[PathBuf], watch: Option<Watch>) -> Result<(), FormatError> {
         let mut table = Table::new(files, Columns::default(), IMPRESSION, watch)?;
+        let times = Times::by_size();
         let mut known: BTreeMap<Vec<String>, usize> = BTreeMap::new();
         let read = |row: &Row<'_>| {
-            let clicked = match row.cell("click") {
-                Some("0" | "0.0") => false,
-                Some("1" | "1.0") => true,
-                other => return Err(row.error("click", unexpected(other.unwrap_or_default(), "0 or 1"))),
-            };
+            let clicked = flag(row.cell("click").unwrap_or_default()).map_err(|wrong| row.error("click", wrong))?;
             let propensity = row.cell("propensity_score").unwrap_or_default();
             let parsed: Option<f64> = propensity.parse().ok().filter(|p| *p > 0.0 && *p <= 1.0);
             let parsed = parsed.ok_or_else(|| {
                 row.error("propensity_score", unexpected(propensity, "a probability above 0 and at most 1"))
             })?;
             let impression = Impression {
-                at: row.time("timestamp", TimeUnit::default())?,
+                at: row.time("timestamp", &times)?,
                 context: 0,
                 item: number(row, "item_id")?,
                 position: number(row, "position")?,

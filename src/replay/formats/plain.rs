@@ -6,11 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cells;
+use super::cells::{self, Between, Span};
 use super::error::{FormatError, Wrong};
 use super::lines::Lines;
 use super::source::Watch;
-use super::time::TimeUnit;
+use super::time::Times;
 use super::{Columns, ColumnsError};
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
@@ -51,50 +51,6 @@ impl Places {
     }
 }
 
-/// What stands between cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Between {
-    Tabs,
-    Commas,
-    Blanks,
-}
-
-impl Between {
-    fn of(line: &[u8]) -> Between {
-        match (line.contains(&b'\t'), line.contains(&b',')) {
-            (true, _) => Between::Tabs,
-            (false, true) => Between::Commas,
-            (false, false) => Between::Blanks,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Between::Tabs => "tabs",
-            Between::Commas => "commas",
-            Between::Blanks => "blanks",
-        }
-    }
-
-    /// The cells of a line into `cells`, each of them where it begins and where it ends.
-    fn split(self, line: &[u8], cells: &mut Vec<(usize, usize)>) {
-        cells.clear();
-        let by = |byte: &u8| match self {
-            Between::Tabs => *byte == b'\t',
-            Between::Commas => *byte == b',',
-            Between::Blanks => *byte == b' ',
-        };
-        let mut from = 0;
-        for cell in line.split(by) {
-            // Several blanks are as good as one.
-            if self != Between::Blanks || !cell.is_empty() {
-                cells.push((from, from + cell.len()));
-            }
-            from += cell.len() + 1;
-        }
-    }
-}
-
 /// Somebody was somewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainRow {
@@ -112,10 +68,10 @@ pub struct PlainRow {
 pub struct Plain {
     lines: Lines,
     places: Places,
-    unit: TimeUnit,
+    times: Times,
     /// Of the file that is being read.
     between: Option<(PathBuf, Between)>,
-    cells: Vec<(usize, usize)>,
+    cells: Vec<Span>,
 }
 
 impl Plain {
@@ -123,9 +79,14 @@ impl Plain {
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
-    pub fn open(paths: &[PathBuf], places: Places, unit: TimeUnit, watch: Option<Watch>) -> Result<Plain, FormatError> {
+    pub fn open(
+        paths: &[PathBuf],
+        places: Places,
+        times: impl Into<Times>,
+        watch: Option<Watch>,
+    ) -> Result<Plain, FormatError> {
         let lines = Lines::new(paths, &[".txt", ".tsv", ".csv", ".dat", ".data"], watch)?;
-        Ok(Plain { lines, places, unit, between: None, cells: Vec::new() })
+        Ok(Plain { lines, places, times: times.into(), between: None, cells: Vec::new() })
     }
 }
 
@@ -133,14 +94,14 @@ impl Iterator for Plain {
     type Item = Result<PlainRow, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Plain { lines, places, unit, between, cells } = self;
+        let Plain { lines, places, times, between, cells } = self;
         lines.next_bytes(|path, number, bytes| {
             let between = match between {
                 Some((known, between)) if known.as_path() == path => *between,
                 _ => between.insert((path.into(), Between::of(bytes))).1,
             };
             between.split(bytes, cells);
-            Line { path, number, bytes, between, cells, places: *places }.row(*unit)
+            Line { path, number, bytes, between, cells, places: *places }.row(times)
         })
     }
 }
@@ -151,12 +112,12 @@ struct Line<'a> {
     number: u64,
     bytes: &'a [u8],
     between: Between,
-    cells: &'a [(usize, usize)],
+    cells: &'a [Span],
     places: Places,
 }
 
 impl Line<'_> {
-    fn row(&self, unit: TimeUnit) -> Result<PlainRow, FormatError> {
+    fn row(&self, times: &Times) -> Result<PlainRow, FormatError> {
         let needed = self.places.cells_needed();
         if self.cells.len() < needed {
             let said = format!(
@@ -167,30 +128,36 @@ impl Line<'_> {
             return Err(FormatError::at(self.path, self.number, None, Wrong::Csv(said)));
         }
         let key = |role: usize| {
-            let text = self.cell(role, 1)?;
-            cells::key(text).map_err(|wrong| self.wrong(role, wrong))
+            let cell = self.cells.get(self.places.0[role]).copied().unwrap_or_default();
+            cell.key(self.bytes).map_err(|wrong| self.wrong(role, wrong))
         };
-        Ok(PlainRow { line: self.number, user: key(0)?, item: key(1)?, time: self.time(unit)? })
+        Ok(PlainRow { line: self.number, user: key(0)?, item: key(1)?, time: self.time(times)? })
     }
 
-    /// An instant; between blanks, a date and the time of day behind it are one.
-    fn time(&self, unit: TimeUnit) -> Result<Millis, FormatError> {
-        let text = self.cell(2, 1)?;
-        unit.parse(text).or_else(|expected| {
-            let both = self.cell(2, 2).ok().filter(|_| self.between == Between::Blanks);
-            both.and_then(|both| unit.parse(both).ok()).ok_or_else(|| {
+    /// An instant. Between blanks it may be a date, the time of day behind it, and the zone behind that.
+    fn time(&self, times: &Times) -> Result<Millis, FormatError> {
+        let text = self.joined(1)?;
+        times.parse(&text).or_else(|expected| {
+            let longer = if self.between == Between::Blanks { 2..=3 } else { 2..=1 };
+            let mut found = longer.filter_map(|count| times.parse(&self.joined(count).ok()?).ok());
+            found.next().ok_or_else(|| {
                 let hint = if self.number == 1 { "; a log with a header is read by --format events" } else { "" };
-                self.wrong(2, cells::unexpected(text, format!("{expected}{hint}")))
+                self.wrong(2, cells::unexpected(&text, format!("{expected}{hint}")))
             })
         })
     }
 
-    /// The text of a role's cell and of the ones behind it, `count` in all as far as there are so many.
-    fn cell(&self, role: usize, count: usize) -> Result<&str, FormatError> {
-        let place = self.places.0[role];
-        let last = self.cells.len().min(place + count) - 1;
-        let bytes = &self.bytes[self.cells[place].0..self.cells[last].1];
-        std::str::from_utf8(bytes).map(str::trim).map_err(|_| self.wrong(role, Wrong::Encoding))
+    /// The text of the time's cell and of the ones behind it, `count` in all as far as there are so many.
+    fn joined(&self, count: usize) -> Result<String, FormatError> {
+        let mut joined = String::new();
+        for cell in self.cells.iter().skip(self.places.0[2]).take(count) {
+            let text = cell.text(self.bytes).map_err(|wrong| self.wrong(2, wrong))?;
+            if !joined.is_empty() {
+                joined.push(' ');
+            }
+            joined.push_str(&text);
+        }
+        Ok(joined)
     }
 
     fn wrong(&self, role: usize, wrong: Wrong) -> FormatError {

@@ -66,7 +66,7 @@ fn refused(
 fn events(folder: &TempDir, paths: &[PathBuf], columns: &str, unit: &str) -> Result<Vec<events::Event>, String> {
     let columns =
         if columns.is_empty() { Columns::default() } else { Columns::parse(columns, &events::ROLES).unwrap() };
-    outcome(folder, Events::open(paths, columns, unit.parse().unwrap(), None))
+    outcome(folder, Events::open(paths, columns, unit.parse::<TimeUnit>().unwrap(), None))
 }
 
 #[test]
@@ -193,8 +193,8 @@ fn broken_events_are_named() {
             ("column twice", b"user,item,time,user\n", "line 1, column user: the column is in the header twice"),
             ("cell missing", b"user,item,time\na,b,1\na,b\n", "line 3: has 2 cells where the header has 3"),
             ("no user", b"user,item,time\n,b,1\n", "line 2, column user: must not be empty"),
-            ("no time", b"user,item,time\na,b,\n", "line 2, column time: `` is not an integer (see --time-unit)"),
-            ("bad time", b"user,item,time\na,b,noon\n", "column time: `noon` is not an integer"),
+            ("no time", b"user,item,time\na,b,\n", "line 2, column time: `` is not a number (see --time-unit)"),
+            ("bad time", b"user,item,time\na,b,noon\n", "column time: `noon` is not a number"),
             ("late time", b"user,item,time\na,b,99999999999999\n", "between the years 1 and 9999"),
             (
                 "bad kind",
@@ -304,7 +304,7 @@ fn broken_activities_are_named() {
             (
                 "bad time",
                 &line(("2026-01-01T00:00:00Z", "today")),
-                "line 1, column time: `today` is not a time such as",
+                "line 1, column time: `today` is not a number (see --time-unit) or a time such as",
             ),
             ("no message", &line((",\"message\":\"m\"", "")), "column message: `` is not a message"),
             ("bad kind", &line(("\"message\"", "\"kind\":\"love\",\"message\"")), "unknown variant `love`"),
@@ -354,7 +354,7 @@ fn broken_presence_is_named() {
                 "line 1: has 4 cells where there must be 5: user,stream,streamer,start,stop",
             ),
             ("too many cells", b"1,2,3,4,5\n1,2,3,4,5,6\n", "line 2: has 6 cells"),
-            ("a header", b"user,stream,streamer,start,stop\n", "line 1, column start: `start` is not an integer"),
+            ("a header", b"user,stream,streamer,start,stop\n", "line 1, column start: `start` is not a number"),
             ("no streamer", b"1,2,,4,5\n", "line 1, column streamer: must not be empty"),
             ("backwards", b"1,2,3,5,4\n", "column stop: `4` is not at or after the start"),
             ("not UTF-8", b"\xff,2,3,4,5\n", "line 1: is not UTF-8"),
@@ -435,12 +435,12 @@ fn broken_plain_logs_are_named() {
                 "log.txt, line 1: has 2 cells with blanks between them where there must be at least 3",
             ),
             ("another separator", b"a\tb\t1\na,b,1\n", "line 2: has 1 cells with tabs between them"),
-            ("a header", b"user,item,time\n", "line 1, column 3 (time): `time` is not an integer (see --time-unit) or"),
+            ("a header", b"user,item,time\n", "line 1, column 3 (time): `time` is not a number (see --time-unit) or"),
             ("what a header wants", b"user,item,time\n", "a log with a header is read by --format events"),
-            ("bad time", b"a,b,1\na,b,noon\n", "line 2, column 3 (time): `noon` is not an integer"),
+            ("bad time", b"a,b,1\na,b,noon\n", "line 2, column 3 (time): `noon` is not a number"),
             ("no user", b"a,b,1\n,b,1\n", "line 2, column 1 (user): must not be empty"),
             ("not UTF-8", b"a,b\xff,1\n", "line 1, column 2 (item): is not UTF-8"),
-            ("a fraction", b"a b 1.5\n", "column 3 (time): `1.5` is not an integer"),
+            ("a comma in a number", b"a\tb\t1,5\n", "column 3 (time): `1,5` is not a number"),
         ],
     );
     refused_as(

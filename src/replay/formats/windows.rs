@@ -10,7 +10,7 @@ use super::cells;
 use super::error::{FormatError, Wrong};
 use super::source::Watch;
 use super::table::{Column, Columns, Table, needed, optional};
-use super::time::TimeUnit;
+use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
@@ -34,7 +34,7 @@ pub struct WindowRow {
 /// The windows of some files, one after the other.
 pub struct WindowRows {
     table: Table,
-    unit: TimeUnit,
+    times: Times,
 }
 
 impl WindowRows {
@@ -45,10 +45,10 @@ impl WindowRows {
     pub fn open(
         paths: &[PathBuf],
         columns: Columns,
-        unit: TimeUnit,
+        times: impl Into<Times>,
         watch: Option<Watch>,
     ) -> Result<WindowRows, FormatError> {
-        Ok(WindowRows { table: Table::new(paths, columns, &COLUMNS, watch)?, unit })
+        Ok(WindowRows { table: Table::new(paths, columns, &COLUMNS, watch)?, times: times.into() })
     }
 }
 
@@ -56,11 +56,11 @@ impl Iterator for WindowRows {
     type Item = Result<WindowRow, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let unit = self.unit;
+        let times = &self.times;
         self.table.next(|row| {
             let item = row.key("item")?;
-            let start: Millis = row.time("start", unit)?;
-            let stop = row.maybe_time("stop", unit)?;
+            let start: Millis = row.time("start", times)?;
+            let stop = row.maybe_time("stop", times)?;
             if stop.is_some_and(|stop| stop <= start) {
                 let wrong =
                     cells::unexpected(row.cell("stop").unwrap_or_default(), "after the start: swap or remove it");
@@ -78,20 +78,20 @@ impl Iterator for WindowRows {
 pub fn read_windows(
     paths: &[PathBuf],
     columns: Columns,
-    unit: TimeUnit,
+    times: impl Into<Times>,
     watch: Option<Watch>,
 ) -> Result<BTreeMap<Key, Windows>, FormatError> {
     let mut lists: BTreeMap<Key, Vec<Window>> = BTreeMap::new();
-    for row in WindowRows::open(paths, columns, unit, watch)? {
+    for row in WindowRows::open(paths, columns, times, watch)? {
         let row = row?;
         lists.entry(row.item).or_default().push(row.window);
     }
     let checked = |(item, list): (Key, Vec<Window>)| match Windows::new(list) {
         Ok(windows) => Ok((item, windows)),
-        Err(source) => {
+        Err(clash) => {
             // The clash may be between files, so the first one stands for all.
             let file = paths.first().cloned().unwrap_or_default();
-            Err(FormatError::in_file(&file, Wrong::Windows { item: item.to_string(), source }))
+            Err(FormatError::in_file(&file, Wrong::Windows { item: item.to_string(), clash }))
         }
     };
     lists.into_iter().map(checked).collect()

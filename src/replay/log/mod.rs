@@ -233,7 +233,9 @@ impl LogBuilder {
         };
         let availability = match windows {
             WindowSource::FirstRow => Availability::from_first_row(presences(), items.len()),
-            WindowSource::Inferred { gap, tail } => Availability::inferred(presences(), gap * unit_ms, tail * unit_ms),
+            WindowSource::Inferred { gap, tail } => {
+                Availability::inferred(presences(), gap.saturating_mul(unit_ms), tail.saturating_mul(unit_ms))
+            }
             WindowSource::Presence => Availability::union(presences()),
             WindowSource::Given(list) => {
                 let numbers: HashMap<&Key, u32> = items.iter().zip(0..).collect();

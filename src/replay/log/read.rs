@@ -16,7 +16,7 @@ use crate::replay::formats::items::Items;
 use crate::replay::formats::live_intervals::LiveIntervals;
 use crate::replay::formats::movielens::Ratings;
 use crate::replay::formats::plain::{Places, Plain};
-use crate::replay::formats::time::TimeUnit;
+use crate::replay::formats::time::Times;
 use crate::replay::formats::{Columns, FormatError, Watch};
 
 /// From this rating on it was liked, on the scale of one to five.
@@ -29,7 +29,7 @@ pub struct Source<'a> {
     /// Names of columns.
     pub columns: Columns,
     /// What times that are numbers count, and what times are rounded to.
-    pub unit: TimeUnit,
+    pub unit: Times,
     /// Told about progress.
     pub watch: Option<Watch>,
 }
@@ -39,7 +39,7 @@ pub struct Source<'a> {
 /// # Errors
 /// What is wrong, where.
 pub fn events(source: Source<'_>) -> Result<LogBuilder, FormatError> {
-    let mut log = LogBuilder::new(source.unit.ms(), false);
+    let mut log = LogBuilder::new(source.unit.step_ms(), false);
     for row in Events::open(source.paths, source.columns, source.unit, source.watch)? {
         let row = row?;
         let (user, item) = (log.user(&row.user), log.item(&row.item));
@@ -54,7 +54,7 @@ pub fn events(source: Source<'_>) -> Result<LogBuilder, FormatError> {
 /// # Errors
 /// What is wrong, where.
 pub fn plain(source: Source<'_>, places: Places) -> Result<LogBuilder, FormatError> {
-    let mut log = LogBuilder::new(source.unit.ms(), false);
+    let mut log = LogBuilder::new(source.unit.step_ms(), false);
     for row in Plain::open(source.paths, places, source.unit, source.watch)? {
         let row = row?;
         let (user, item) = (log.user(&row.user), log.item(&row.item));
@@ -69,7 +69,7 @@ pub fn plain(source: Source<'_>, places: Places) -> Result<LogBuilder, FormatErr
 /// # Errors
 /// What is wrong, where.
 pub fn live_intervals(source: Source<'_>) -> Result<LogBuilder, FormatError> {
-    let mut log = LogBuilder::new(source.unit.ms(), true);
+    let mut log = LogBuilder::new(source.unit.step_ms(), true);
     for row in LiveIntervals::open(source.paths, source.unit, source.watch)? {
         let row = row?;
         let (user, item) = (log.user(&row.user), log.item(&row.streamer));
@@ -85,7 +85,7 @@ pub fn live_intervals(source: Source<'_>) -> Result<LogBuilder, FormatError> {
 /// # Errors
 /// What is wrong, where.
 pub fn feed(source: Source<'_>) -> Result<LogBuilder, FormatError> {
-    let mut log = LogBuilder::new(source.unit.ms(), false);
+    let mut log = LogBuilder::new(source.unit.step_ms(), false);
     for row in Feed::open(source.paths, source.columns, source.unit, source.watch)? {
         let row = row?;
         let (user, item) = (log.user(&row.user), log.item(&row.post));
@@ -104,7 +104,7 @@ pub fn feed(source: Source<'_>) -> Result<LogBuilder, FormatError> {
 /// # Errors
 /// What is wrong, where.
 pub fn movielens(source: Source<'_>) -> Result<LogBuilder, FormatError> {
-    let mut log = LogBuilder::new(source.unit.ms(), false);
+    let mut log = LogBuilder::new(source.unit.step_ms(), false);
     for row in Ratings::open(source.paths, source.unit, source.watch)? {
         let row = row?;
         let (user, item) = (log.user(&row.user), log.item(&row.item));
@@ -114,13 +114,15 @@ pub fn movielens(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     Ok(log)
 }
 
-/// Activities as `simulate` writes them; a reaction without a kind is a `like`.
+/// Activities as `simulate` writes them; a reaction without a kind is a `like`. Messages become embeddings of `dim` numbers, and
+/// no post may bring one of another length beside them.
 ///
 /// # Errors
 /// What is wrong, where.
-pub fn activities(source: Source<'_>) -> Result<LogBuilder, FormatError> {
-    let mut log = LogBuilder::new(source.unit.ms(), false);
-    for row in Activities::open(source.paths, None, source.watch)? {
+pub fn activities(source: Source<'_>, dim: usize) -> Result<LogBuilder, FormatError> {
+    let mut log = LogBuilder::new(source.unit.step_ms(), false);
+    let rows = Activities::open(source.paths, None, source.watch)?;
+    for row in rows.with_times(source.unit).with_texts_of(dim) {
         let row = row?;
         let user = log.user(&row.actor);
         match row.verb {
@@ -151,13 +153,15 @@ pub fn activities(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     Ok(log)
 }
 
-/// Adds what a file of items says of those that the log names. Says how many it described.
+/// Adds what a file of items says of those that the log names. Says how many it described. Texts become embeddings of `dim`
+/// numbers, and no item may bring one of another length beside them.
 ///
 /// # Errors
 /// What is wrong, where.
-pub fn describe(log: &mut LogBuilder, source: Source<'_>) -> Result<usize, FormatError> {
+pub fn describe(log: &mut LogBuilder, source: Source<'_>, dim: usize) -> Result<usize, FormatError> {
     let mut described = 0;
-    for row in Items::open_bare(source.paths, source.columns, source.unit, None, source.watch)? {
+    let rows = Items::open_bare(source.paths, source.columns, source.unit, None, source.watch)?;
+    for row in rows.with_texts_of(dim) {
         let row = row?;
         let Some(item) = log.find_item(&row.item) else { continue };
         described += 1;

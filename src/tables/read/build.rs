@@ -10,9 +10,9 @@ use super::{Options, TablesError};
 use crate::domain::ids::Key;
 use crate::domain::items::Item;
 use crate::domain::people::Person;
-use crate::files::cells::unexpected;
+use crate::files::cells::{Dims, unexpected};
 use crate::files::table::{Column, needed, optional};
-use crate::files::time::TimeUnit;
+use crate::files::time::Times;
 use crate::tables::{Action, PersonRow, PostRow, Tables};
 
 /// What is read of a table.
@@ -40,11 +40,11 @@ pub(super) const FEED: Shape = Shape {
 const ROWS_MAX: usize = u32::MAX as usize;
 
 pub(super) struct Builder<'a> {
-    unit: TimeUnit,
+    times: Times,
     tables: Tables,
     people: HashMap<Key, u32>,
     posts: HashMap<Key, u32>,
-    dim: Option<usize>,
+    dims: Dims,
     rows: u64,
     text: String,
     watch: &'a mut dyn FnMut(u64),
@@ -53,11 +53,11 @@ pub(super) struct Builder<'a> {
 impl<'a> Builder<'a> {
     pub(super) fn new(options: &Options, watch: &'a mut dyn FnMut(u64)) -> Builder<'a> {
         Builder {
-            unit: options.unit,
+            times: options.times.clone(),
             tables: Tables::default(),
             people: HashMap::new(),
             posts: HashMap::new(),
-            dim: options.dim,
+            dims: Dims::of(options.dim).with_texts_of(options.dim_of_texts),
             rows: 0,
             text: String::new(),
             watch,
@@ -104,8 +104,10 @@ impl<'a> Builder<'a> {
         }
         let topic = row.value("topic").written();
         let topic = if topic.is_empty() { None } else { Some(row.key("topic", &topic)?) };
-        let embedding = row.vector("embedding", self.dim)?;
-        self.dim = self.dim.or(embedding.as_ref().map(Vec::len));
+        let embedding = row.vector("embedding", &mut self.dims)?;
+        if embedding.is_none() && !text.is_empty() {
+            self.dims.text().map_err(|wrong| row.wrong("embedding", wrong))?;
+        }
         let mut numbers = Vec::new();
         row.others(&mut |name, value| {
             if let Some(number) = value.number().filter(|_| !is_row_number(name)) {
@@ -123,7 +125,7 @@ impl<'a> Builder<'a> {
 
     /// A row of `feed_data`.
     pub(super) fn row(&mut self, row: &dyn Record) -> Result<(), TablesError> {
-        let at = row.time("timestamp", self.unit)?;
+        let at = row.time("timestamp", &self.times)?;
         self.text.clear();
         row.value("action").write(&mut self.text);
         let (action, target) = match self.text.as_str() {

@@ -1,15 +1,19 @@
 //! Tables as Parquet.
 //!
-//! Invariant: at most [`BATCH`] rows of each column are in memory, beside the pages that they are in. Columns that are not
-//! wanted and that we cannot read are passed over; a wanted one of such a kind is an error.
+//! Invariant: at most [`BATCH`] rows of each column are in memory, beside the pages that they are in. Whole numbers of any width
+//! are exact. A column that is not wanted and that we cannot read is passed over, and the log names it; a wanted one of such a
+//! kind is an error.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
-use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
+use num_bigint::BigInt;
+use parquet::basic::{Compression, ConvertedType, LogicalType, TimeUnit, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{ByteArray, DataType, Int96};
+use parquet::data_type::{ByteArray, DataType, FixedLenByteArray, Int96};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
@@ -17,7 +21,8 @@ use parquet::schema::types::ColumnDescriptor;
 use super::TablesError;
 use super::build::Shape;
 use super::record::{Record, Value};
-use crate::domain::time::Millis;
+use crate::domain::time::{DAY_MS, Millis};
+use crate::domain::timestamps;
 use crate::files::table::{Column, Columns};
 use crate::files::{FormatError, Wrong};
 
@@ -37,7 +42,14 @@ enum Kind {
     Julian,
     Real,
     Text,
-    Reals,
+    /// A whole number in any number of bytes; so many digits stand behind the point.
+    Decimal {
+        scale: usize,
+    },
+    /// Days since 1970.
+    Date,
+    /// 16 bytes.
+    Uuid,
 }
 
 /// A column of the file that is read.
@@ -46,6 +58,9 @@ struct Leaf {
     index: usize,
     name: String,
     kind: Kind,
+    is_list: bool,
+    /// A wanted list of numbers.
+    is_vector: bool,
     /// Definition level of a value that is there.
     present: i16,
 }
@@ -62,6 +77,11 @@ struct Batch {
     singles: Vec<f32>,
     reals: Vec<f64>,
     texts: Vec<ByteArray>,
+    fixed: Vec<FixedLenByteArray>,
+    /// Values as text, of kinds that have no other form here.
+    written: Vec<String>,
+    /// The current row of a list that is no vector.
+    array: serde_json::Value,
     /// Of the current row: first value, number of values; none where it is null.
     at: usize,
     count: usize,
@@ -85,27 +105,51 @@ pub(super) fn each(
     // Only to see that all that is needed is there.
     super::places(&place, &roots, columns, wanted)?;
     let mut leaves: Vec<Leaf> = Vec::new();
+    let mut passed_over = BTreeSet::new();
+    let mut parts: BTreeMap<&str, usize> = BTreeMap::new();
+    for leaf in schema.columns() {
+        *parts.entry(leaf.path().parts().first().map_or("", String::as_str)).or_default() += 1;
+    }
+    // Structs and maps have several.
+    let leaves_of = |name: &str| parts.get(name).copied().unwrap_or_default();
     for (index, leaf) in schema.columns().iter().enumerate() {
         let name = leaf.path().parts().first().cloned().unwrap_or_default();
         let is_wanted = wanted.iter().any(|column| columns.name(column.role) == name);
         if !is_wanted && !shape.keeps_others {
             continue;
         }
-        match kind(leaf) {
-            Some(kind) => leaves.push(Leaf { index, name, kind, present: leaf.max_def_level() }),
-            None if !is_wanted => {}
+        let is_list = leaf.max_rep_level() == 1;
+        let is_vector = is_list && is_wanted;
+        let found = kind(leaf, is_list).filter(|kind| !is_vector || matches!(kind, Kind::Real | Kind::Integer));
+        match found.filter(|_| leaves_of(&name) == 1) {
+            Some(kind) => {
+                leaves.push(Leaf { index, name, kind, is_list, is_vector, present: leaf.max_def_level() });
+            }
+            None if !is_wanted => {
+                passed_over.insert(name);
+            }
             None => {
-                let wrong = Wrong::Csv(format!("holds {}, which is not for this column", leaf.physical_type()));
-                return Err(TablesError::Row { place, row: 0, column: name, wrong: Box::new(wrong) });
+                let nested = if leaf.path().parts().len() > 1 { "nested values of " } else { "" };
+                let holds = format!("holds {nested}{}, which is not for this column", leaf.physical_type());
+                let wrong = Box::new(Wrong::Csv(holds));
+                return Err(TablesError::Row { place, row: 0, column: name, wrong });
             }
         }
+    }
+    if !passed_over.is_empty() {
+        let names: Vec<String> = passed_over.into_iter().collect();
+        tracing::warn!("{place}: columns of a kind that is not read are passed over: {}", names.join(", "));
     }
     let places: Vec<Option<usize>> =
         wanted.iter().map(|column| leaves.iter().position(|leaf| leaf.name == columns.name(column.role))).collect();
     let mut row =
         ParquetRow { place: &place, columns, wanted, leaves: &leaves, places: &places, batches: Vec::new(), number: 0 };
     for group in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(group).map_err(broken)?;
+        let group = guarded(|| reader.get_row_group(group)).map_err(broken)?;
+        if group.metadata().columns().iter().any(|column| column.compression() == Compression::LZO) {
+            let why = "it is compressed by LZO: write it with zstd, snappy or gzip".to_owned();
+            return Err(TablesError::Broken { place: place.clone(), why });
+        }
         let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
         let readers = || leaves.iter().map(|leaf| group.get_column_reader(leaf.index)).collect::<Result<Vec<_>, _>>();
         let mut readers = guarded(readers).map_err(broken)?;
@@ -117,6 +161,7 @@ pub(super) fn each(
             for (reader, leaf) in readers.iter_mut().zip(&leaves) {
                 let mut batch = Batch::default();
                 let found = guarded(|| batch.fill(reader, count)).map_err(broken)?;
+                batch.write(leaf);
                 if found != count {
                     let why = format!("column {} ends after {found} of {count} rows", leaf.name);
                     return Err(TablesError::Broken { place: place.clone(), why });
@@ -127,7 +172,7 @@ pub(super) fn each(
                 row.number += 1;
                 for (batch, leaf) in row.batches.iter_mut().zip(&leaves) {
                     batch.advance(leaf);
-                    if leaf.kind == Kind::Text && batch.is_not_utf8() {
+                    if leaf.kind == Kind::Text && !batch.is_utf8() {
                         let (column, wrong) = (leaf.name.clone(), Box::new(Wrong::Encoding));
                         return Err(TablesError::Row { place: place.clone(), row: row.number, column, wrong });
                     }
@@ -146,54 +191,84 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Parqu
     caught.unwrap_or_else(|_| Err(ParquetError::General("it is damaged: take another copy".into())))
 }
 
-/// What a column of the file holds; `None` where we do not read such.
-fn kind(leaf: &ColumnDescriptor) -> Option<Kind> {
-    let is_list = leaf.max_rep_level() == 1;
+/// What a column of the file, or each element of its lists, holds; `None` where we do not read such.
+fn kind(leaf: &ColumnDescriptor, is_list: bool) -> Option<Kind> {
+    /// More digits behind the point than a decimal of 256 bits has.
+    const SCALE_MAX: i32 = 80;
     if leaf.max_rep_level() > 1 || (!is_list && leaf.path().parts().len() > 1) {
         return None;
     }
-    let found = match (leaf.physical_type(), leaf.logical_type_ref()) {
-        (Physical::BOOLEAN, _) => Kind::Flag,
-        (Physical::INT64, Some(LogicalType::Timestamp(time))) => match time.unit {
+    // A list is `name.list.element`; what lies deeper are fields of its elements.
+    if is_list && leaf.path().parts().len() > 3 {
+        return None;
+    }
+    let decimal = |scale: i32| {
+        (0..=SCALE_MAX).contains(&scale).then(|| Kind::Decimal { scale: usize::try_from(scale).unwrap_or_default() })
+    };
+    let physical = leaf.physical_type();
+    match (physical, leaf.logical_type_ref()) {
+        (
+            Physical::INT32 | Physical::INT64 | Physical::BYTE_ARRAY | Physical::FIXED_LEN_BYTE_ARRAY,
+            Some(LogicalType::Decimal(found)),
+        ) => decimal(found.scale),
+        (Physical::INT32 | Physical::INT64 | Physical::BYTE_ARRAY | Physical::FIXED_LEN_BYTE_ARRAY, _)
+            if leaf.converted_type() == ConvertedType::DECIMAL =>
+        {
+            decimal(leaf.type_scale())
+        }
+        (Physical::BOOLEAN, _) => Some(Kind::Flag),
+        (Physical::INT32, Some(LogicalType::Date)) => Some(Kind::Date),
+        (Physical::INT64, Some(LogicalType::Timestamp(time))) => Some(match time.unit {
             TimeUnit::MILLIS => Kind::Time { per_ms: 1 },
             TimeUnit::MICROS => Kind::Time { per_ms: 1_000 },
             TimeUnit::NANOS => Kind::Time { per_ms: 1_000_000 },
-        },
+        }),
         (Physical::INT32 | Physical::INT64, Some(LogicalType::Integer(int))) => {
-            if int.is_signed {
-                Kind::Integer
-            } else {
-                Kind::Unsigned
-            }
+            Some(if int.is_signed { Kind::Integer } else { Kind::Unsigned })
         }
         (Physical::INT32 | Physical::INT64, None) => match leaf.converted_type() {
-            ConvertedType::TIMESTAMP_MILLIS => Kind::Time { per_ms: 1 },
-            ConvertedType::TIMESTAMP_MICROS => Kind::Time { per_ms: 1_000 },
+            ConvertedType::DATE => Some(Kind::Date),
+            ConvertedType::TIMESTAMP_MILLIS => Some(Kind::Time { per_ms: 1 }),
+            ConvertedType::TIMESTAMP_MICROS => Some(Kind::Time { per_ms: 1_000 }),
             ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64 => {
-                Kind::Unsigned
+                Some(Kind::Unsigned)
             }
             ConvertedType::NONE
             | ConvertedType::INT_8
             | ConvertedType::INT_16
             | ConvertedType::INT_32
-            | ConvertedType::INT_64 => Kind::Integer,
-            _ => return None,
+            | ConvertedType::INT_64 => Some(Kind::Integer),
+            _ => None,
         },
-        (Physical::INT96, _) => Kind::Julian,
-        (Physical::FLOAT | Physical::DOUBLE, _) => Kind::Real,
+        (Physical::INT96, _) => Some(Kind::Julian),
+        (Physical::FLOAT | Physical::DOUBLE, _) => Some(Kind::Real),
         (Physical::BYTE_ARRAY, None | Some(LogicalType::String | LogicalType::Enum | LogicalType::Json)) => {
-            match leaf.converted_type() {
-                ConvertedType::DECIMAL => return None,
-                _ => Kind::Text,
-            }
+            Some(Kind::Text)
         }
-        _ => return None,
-    };
-    match (is_list, found) {
-        (false, kind) => Some(kind),
-        (true, Kind::Real) => Some(Kind::Reals),
-        (true, _) => None,
+        (Physical::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Uuid)) => Some(Kind::Uuid),
+        _ => None,
     }
+}
+
+/// A whole number with a point before its last `scale` digits.
+fn decimal(whole: &str, scale: usize) -> String {
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    if scale == 0 {
+        return whole.to_owned();
+    }
+    let digits = format!("{digits:0>width$}", width = scale + 1);
+    let (before, behind) = digits.split_at(digits.len() - scale);
+    format!("{sign}{before}.{behind}")
+}
+
+/// `6ba7b810-9dad-11d1-80b4-00c04fd430c8`.
+fn uuid(bytes: &[u8]) -> String {
+    bytes.iter().enumerate().fold(String::new(), |mut text, (at, byte)| {
+        let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
+        // Writing to a string never fails.
+        let _ = write!(text, "{dash}{byte:02x}");
+        text
+    })
 }
 
 impl Batch {
@@ -208,7 +283,36 @@ impl Batch {
             ColumnReader::FloatColumnReader(reader) => whole(reader, count, levels, repeats, &mut self.singles),
             ColumnReader::DoubleColumnReader(reader) => whole(reader, count, levels, repeats, &mut self.reals),
             ColumnReader::ByteArrayColumnReader(reader) => whole(reader, count, levels, repeats, &mut self.texts),
-            ColumnReader::FixedLenByteArrayColumnReader(_) => Ok(0),
+            ColumnReader::FixedLenByteArrayColumnReader(reader) => {
+                whole(reader, count, levels, repeats, &mut self.fixed)
+            }
+        }
+    }
+
+    /// Writes down values that are read as text, and numbers of vectors as such.
+    fn write(&mut self, leaf: &Leaf) {
+        let of_bytes = |bytes: &[u8], scale| decimal(&BigInt::from_signed_bytes_be(bytes).to_string(), scale);
+        match leaf.kind {
+            Kind::Decimal { scale } => {
+                self.written.extend(self.narrow.iter().map(|number| decimal(&number.to_string(), scale)));
+                self.written.extend(self.integers.iter().map(|number| decimal(&number.to_string(), scale)));
+                self.written.extend(self.texts.iter().map(|bytes| of_bytes(bytes.data(), scale)));
+                self.written.extend(self.fixed.iter().map(|bytes| of_bytes(bytes.data(), scale)));
+            }
+            Kind::Date => {
+                let date = |days: &i32| match timestamps::civil(Millis(i64::from(*days) * DAY_MS)) {
+                    Some(civil) => civil.date().to_string(),
+                    None => format!("day {days}"),
+                };
+                self.written.extend(self.narrow.iter().map(date));
+            }
+            Kind::Uuid => self.written.extend(self.fixed.iter().map(|bytes| uuid(bytes.data()))),
+            Kind::Real | Kind::Integer if leaf.is_vector && self.singles.is_empty() => {
+                self.singles.extend(self.reals.iter().map(|number| *number as f32));
+                self.singles.extend(self.integers.iter().map(|number| *number as f32));
+                self.singles.extend(self.narrow.iter().map(|number| *number as f32));
+            }
+            _ => {}
         }
     }
 
@@ -216,7 +320,7 @@ impl Batch {
     fn advance(&mut self, leaf: &Leaf) {
         self.at = self.next_value;
         self.count = 0;
-        if leaf.kind == Kind::Reals {
+        if leaf.is_list {
             loop {
                 let there = self.levels.get(self.next_level).is_none_or(|level| *level == leaf.present);
                 self.count += usize::from(there);
@@ -231,40 +335,53 @@ impl Batch {
             self.next_level += 1;
         }
         self.next_value += self.count;
-        if leaf.kind == Kind::Reals && self.singles.is_empty() && !self.reals.is_empty() {
-            self.singles = self.reals.iter().map(|number| *number as f32).collect();
+        if leaf.is_list && !leaf.is_vector {
+            self.array = (self.at..self.next_value).filter_map(|at| self.one(leaf.kind, at)?.json()).collect();
         }
     }
 
-    fn is_not_utf8(&self) -> bool {
-        self.count > 0 && self.texts.get(self.at).is_some_and(|text| std::str::from_utf8(text.data()).is_err())
+    /// Is the text of the current row, or are all texts of its list?
+    fn is_utf8(&self) -> bool {
+        let texts = self.texts.iter().skip(self.at).take(self.count);
+        texts.into_iter().all(|text| std::str::from_utf8(text.data()).is_ok())
     }
 
-    fn value(&self, kind: Kind) -> Option<Value<'_>> {
-        if self.count == 0 {
-            return None;
+    /// The value of the current row.
+    fn value(&self, leaf: &Leaf) -> Option<Value<'_>> {
+        match self.count {
+            0 => None,
+            _ if leaf.is_vector => Some(Value::List(self.singles.get(self.at..self.at + self.count)?)),
+            _ if leaf.is_list => Some(Value::Array(&self.array)),
+            _ => self.one(leaf.kind, self.at),
         }
-        let integer =
-            || self.integers.get(self.at).copied().or_else(|| self.narrow.get(self.at).map(|n| i64::from(*n)));
+    }
+
+    /// The value at a place of the batch.
+    fn one(&self, kind: Kind, at: usize) -> Option<Value<'_>> {
+        /// Whole numbers up to these are exact.
+        const EXACT_IN_DOUBLES: f64 = 9_007_199_254_740_992.0;
+        const EXACT_IN_SINGLES: f64 = 16_777_216.0;
+        let integer = || self.integers.get(at).copied().or_else(|| self.narrow.get(at).map(|n| i64::from(*n)));
         Some(match kind {
-            Kind::Flag => Value::Flag(*self.flags.get(self.at)?),
+            Kind::Flag => Value::Flag(*self.flags.get(at)?),
             Kind::Integer => Value::Integer(integer()?),
-            Kind::Unsigned => match (self.integers.get(self.at), self.narrow.get(self.at)) {
-                (Some(number), _) if *number < 0 => Value::Real(*number as u64 as f64),
-                (Some(number), _) => Value::Integer(*number),
-                (None, number) => Value::Integer(i64::from(*number? as u32)),
+            Kind::Unsigned => match (self.integers.get(at), self.narrow.get(at)) {
+                // The bits of a number without sign.
+                (Some(number), _) => Value::Unsigned(*number as u64),
+                (None, number) => Value::Unsigned(u64::from(*number? as u32)),
             },
             Kind::Time { per_ms } => Value::Time(Millis(integer()?.div_euclid(per_ms))),
-            Kind::Julian => Value::Time(Millis(self.julian.get(self.at)?.to_millis())),
-            Kind::Real => Value::Real(match self.reals.get(self.at) {
-                Some(number) => *number,
-                None => f64::from(*self.singles.get(self.at)?),
-            }),
+            Kind::Julian => Value::Time(Millis(self.julian.get(at)?.to_millis())),
+            Kind::Real => match self.reals.get(at) {
+                Some(number) => Value::Real { number: *number, exact: EXACT_IN_DOUBLES },
+                None => Value::Real { number: f64::from(*self.singles.get(at)?), exact: EXACT_IN_SINGLES },
+            },
             Kind::Text => {
-                let text = std::str::from_utf8(self.texts.get(self.at)?.data()).ok()?.trim();
+                let text = std::str::from_utf8(self.texts.get(at)?.data()).ok()?.trim();
                 if text.is_empty() { Value::Absent } else { Value::Text(text) }
             }
-            Kind::Reals => Value::List(self.singles.get(self.at..self.at + self.count)?),
+            Kind::Decimal { .. } => Value::Decimal(self.written.get(at)?),
+            Kind::Date | Kind::Uuid => Value::Text(self.written.get(at)?),
         })
     }
 }
@@ -301,12 +418,12 @@ impl Record for ParquetRow<'_> {
     fn value(&self, role: &str) -> Value<'_> {
         let column = self.wanted.iter().position(|column| column.role == role);
         let place = column.and_then(|column| self.places[column]);
-        place.and_then(|place| self.batches[place].value(self.leaves[place].kind)).unwrap_or(Value::Absent)
+        place.and_then(|place| self.batches[place].value(&self.leaves[place])).unwrap_or(Value::Absent)
     }
 
     fn others(&self, each: &mut dyn FnMut(&str, Value<'_>)) {
         for (at, (leaf, batch)) in self.leaves.iter().zip(&self.batches).enumerate() {
-            if let Some(value) = batch.value(leaf.kind).filter(|_| !self.places.contains(&Some(at))) {
+            if let Some(value) = batch.value(leaf).filter(|_| !self.places.contains(&Some(at))) {
                 each(&leaf.name, value);
             }
         }

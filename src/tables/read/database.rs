@@ -10,7 +10,7 @@ use super::build::{Builder, FEED, PEOPLE, POSTS, Shape};
 use super::record::{Record, Value};
 use super::{Options, TablesError};
 use crate::files::Wrong;
-use crate::files::table::{Column, Columns};
+use crate::files::table::{Bounded, Column, Columns, csv_wrong};
 use crate::tables::Tables;
 
 const COLUMNS: &str = include_str!("../../../sql/queries/postgres/table_columns.sql");
@@ -56,7 +56,7 @@ fn each(
     let list: Vec<String> = sent.iter().map(|at| quoted(&names[*at])).collect();
     let statement = format!("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)", list.join(", "), quoted(table));
     let out = snapshot.copy_out(&statement).map_err(failed)?;
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(out);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(Bounded::new(out));
     let mut row = CopiedRow {
         table,
         columns: &options.columns,
@@ -67,12 +67,13 @@ fn each(
         number: 0,
     };
     loop {
+        reader.get_mut().begin_record();
         match reader.read_record(&mut row.record) {
             Ok(false) => return Ok(()),
             Ok(true) => row.number += 1,
             Err(error) => {
                 let place = format!("table {table}, after row {}", row.number);
-                return Err(TablesError::Broken { place, why: error.to_string() });
+                return Err(TablesError::Broken { place, why: csv_wrong(None, error).to_string() });
             }
         }
         read(&row)?;

@@ -15,8 +15,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use super::Tables;
-use crate::files::table::{Column, Columns};
-use crate::files::time::TimeUnit;
+use crate::files::error::shortened;
+use crate::files::table::{Column, Columns, named_twice};
+use crate::files::time::{TimeUnit, Times};
 use crate::files::{FormatError, Wrong};
 use build::{Builder, FEED, PEOPLE, POSTS, Shape};
 use record::Record;
@@ -31,15 +32,18 @@ pub const ROLES: [&str; 8] = ["timestamp", "user_id", "post_id", "action", "targ
 pub struct Options {
     /// Of [`ROLES`].
     pub columns: Columns,
-    /// Unit of times that are numbers.
-    pub unit: TimeUnit,
+    /// What times that are numbers count.
+    pub times: Times,
     /// Numbers in a given embedding; the first one sets it where this does not.
     pub dim: Option<usize>,
+    /// Numbers in an embedding that will be made from a text; given ones must have as many where there are such texts.
+    pub dim_of_texts: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { columns: Columns::default(), unit: TimeUnit::SECONDS, dim: None }
+        let times = Times::by_size().or_own(TimeUnit::SECONDS);
+        Options { columns: Columns::default(), times, dim: None, dim_of_texts: None }
     }
 }
 
@@ -70,8 +74,15 @@ pub enum TablesError {
         /// Its name there.
         column: String,
         /// What is wrong.
-        #[source]
         wrong: Box<Wrong>,
+    },
+    /// A name of a column is there twice.
+    #[error("{place}, column {column}: the column is there twice: remove one, or rename it")]
+    Twice {
+        /// File.
+        place: String,
+        /// The name.
+        column: String,
     },
     /// A column that is needed is not there.
     #[error("{place}: there is no column `{name}` ({there}): rename it, or map it with --columns {role}=NAME")]
@@ -228,11 +239,14 @@ fn places(
     columns: &Columns,
     wanted: &'static [Column],
 ) -> Result<Vec<Option<usize>>, TablesError> {
+    if let Some(column) = named_twice(names.iter().map(String::as_str)) {
+        return Err(TablesError::Twice { place: place.into(), column: shortened(column) });
+    }
     let places = wanted.iter().map(|column| {
         let name = columns.name(column.role);
         let found = names.iter().position(|found| found == name);
         if found.is_none() && (column.needed || columns.is_mapped(column.role)) {
-            let there = names.join(",");
+            let there = shortened(&names.join(","));
             return Err(TablesError::Column { place: place.into(), name: name.into(), there, role: column.role });
         }
         Ok(found)

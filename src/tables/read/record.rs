@@ -6,11 +6,10 @@ use std::fmt::Write as _;
 
 use super::TablesError;
 use crate::domain::ids::Key;
-use crate::domain::items::Embedding;
 use crate::domain::time::Millis;
 use crate::files::Wrong;
-use crate::files::cells::{self, unexpected};
-use crate::files::time::TimeUnit;
+use crate::files::cells::{self, Dims, unexpected};
+use crate::files::time::Times;
 
 /// A value as its source gives it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,11 +17,20 @@ pub(super) enum Value<'a> {
     /// Empty, null, or no such column.
     Absent,
     Text(&'a str),
+    /// A decimal number with all its digits.
+    Decimal(&'a str),
     Integer(i64),
-    Real(f64),
+    Unsigned(u64),
+    /// Whole numbers beyond `exact` may have been rounded.
+    Real {
+        number: f64,
+        exact: f64,
+    },
     Flag(bool),
     Time(Millis),
     List(&'a [f32]),
+    /// A list of other values.
+    Array(&'a serde_json::Value),
 }
 
 /// One row.
@@ -42,11 +50,14 @@ impl Value<'_> {
     pub(super) fn write(&self, text: &mut String) {
         // Writing to a string never fails.
         let _ = match self {
-            Value::Absent | Value::List(_) => Ok(()),
-            Value::Text(found) => text.write_str(found),
+            Value::Absent | Value::List(_) | Value::Array(_) => Ok(()),
+            Value::Text(found) | Value::Decimal(found) => text.write_str(found),
             Value::Integer(number) => write!(text, "{number}"),
+            Value::Unsigned(number) => write!(text, "{number}"),
             // A column of whole numbers with gaps comes as one of reals from some programs.
-            Value::Real(number) => write!(text, "{number}"),
+            // What is no number is missing.
+            Value::Real { number, .. } if number.is_nan() => Ok(()),
+            Value::Real { number, .. } => write!(text, "{number}"),
             Value::Flag(flag) => write!(text, "{flag}"),
             Value::Time(at) => write!(text, "{}", at.0),
         };
@@ -61,36 +72,53 @@ impl Value<'_> {
     /// A finite number, if it is one.
     pub(super) fn number(&self) -> Option<f64> {
         let number = match self {
-            Value::Text(text) => text.parse().ok()?,
+            Value::Text(text) | Value::Decimal(text) => text.parse().ok()?,
             Value::Integer(number) => *number as f64,
-            Value::Real(number) => *number,
+            Value::Unsigned(number) => *number as f64,
+            Value::Real { number, .. } => *number,
             Value::Flag(flag) => f64::from(u8::from(*flag)),
-            Value::Absent | Value::Time(_) | Value::List(_) => return None,
+            Value::Absent | Value::Time(_) | Value::List(_) | Value::Array(_) => return None,
         };
         number.is_finite().then_some(number)
     }
 
-    /// For an object of attributes: numbers stay numbers, also those that are written as text.
+    /// For an object of attributes: numbers stay numbers, also those that are written as text. A whole number that JSON would
+    /// round stays text.
     pub(super) fn json(&self) -> Option<serde_json::Value> {
         Some(match self {
-            Value::Absent | Value::List(_) => return None,
-            Value::Text(text) => match serde_json::from_str::<serde_json::Number>(text) {
+            Value::Absent => return None,
+            Value::Text(text) | Value::Decimal(text) => match serde_json::from_str::<serde_json::Number>(text) {
+                Ok(number) if number.is_f64() && text.bytes().all(|b| b == b'-' || b.is_ascii_digit()) => {
+                    (*text).into()
+                }
                 Ok(number) => number.into(),
                 Err(_) => (*text).into(),
             },
             Value::Integer(number) => (*number).into(),
-            Value::Real(number) => serde_json::Number::from_f64(*number)?.into(),
+            Value::Unsigned(number) => (*number).into(),
+            Value::Real { number, .. } => serde_json::Number::from_f64(*number)?.into(),
             Value::Flag(flag) => (*flag).into(),
             Value::Time(at) => at.0.into(),
+            Value::List(list) => list.iter().map(|number| serde_json::Value::from(*number)).collect(),
+            Value::Array(list) => (*list).clone(),
         })
     }
 }
+
+/// Why a real is no id.
+const ROUNDED: &str = "an id: the column holds reals, which round such numbers; store it as integers or as text";
 
 impl dyn Record + '_ {
     /// A key that must be there, written into `text`, which is emptied before.
     pub(super) fn key_text<'a>(&self, role: &str, text: &'a mut String) -> Result<&'a str, TablesError> {
         text.clear();
-        self.value(role).write(text);
+        let value = self.value(role);
+        value.write(text);
+        if let Value::Real { number, exact } = value
+            && number.abs() > exact
+        {
+            return Err(self.wrong(role, unexpected(text, ROUNDED)));
+        }
         if text.is_empty() { Err(self.wrong(role, unexpected("", "an id: fill it in"))) } else { Ok(text) }
     }
 
@@ -100,12 +128,15 @@ impl dyn Record + '_ {
     }
 
     /// An instant that must be there.
-    pub(super) fn time(&self, role: &str, unit: TimeUnit) -> Result<Millis, TablesError> {
+    pub(super) fn time(&self, role: &str, times: &Times) -> Result<Millis, TablesError> {
         let value = self.value(role);
         let found = match value {
             Value::Time(at) if (Millis::MIN..=Millis::MAX).contains(&at) => Ok(at),
-            Value::Text(text) => unit.parse(text),
-            Value::Integer(number) => unit.parse(&number.to_string()),
+            Value::Text(text) | Value::Decimal(text) => times.parse(text),
+            Value::Integer(number) => times.parse(&number.to_string()),
+            Value::Unsigned(number) => times.parse(&number.to_string()),
+            Value::Real { number, exact } if number.abs() <= exact => times.parse(&number.to_string()),
+            Value::Real { .. } => Err("exact: store times as integers, as text or as timestamps".into()),
             _ => Err("an instant between the years 1 and 9999".into()),
         };
         found.map_err(|expected| self.wrong(role, unexpected(&value.written(), expected)))
@@ -114,29 +145,22 @@ impl dyn Record + '_ {
     /// 0 or 1 that must be there.
     pub(super) fn flag(&self, role: &str) -> Result<bool, TablesError> {
         match self.value(role) {
-            Value::Flag(flag) => return Ok(flag),
-            Value::Text("0" | "false" | "f") | Value::Integer(0) => return Ok(false),
-            Value::Text("1" | "true" | "t") | Value::Integer(1) => return Ok(true),
-            _ => {}
-        }
-        // `1.0` of a program that has no whole numbers with gaps.
-        match self.value(role).number() {
-            Some(0.0) => Ok(false),
-            Some(1.0) => Ok(true),
-            _ => Err(self.wrong(role, unexpected(&self.value(role).written(), "0 or 1"))),
+            Value::Flag(flag) => Ok(flag),
+            Value::Text(text) => cells::flag(text).map_err(|wrong| self.wrong(role, wrong)),
+            other => match other.number() {
+                Some(0.0) => Ok(false),
+                Some(1.0) => Ok(true),
+                _ => Err(self.wrong(role, unexpected(&other.written(), "0 or 1"))),
+            },
         }
     }
 
-    /// A vector that may be absent, finite and of `dim` numbers.
-    pub(super) fn vector(&self, role: &str, dim: Option<usize>) -> Result<Option<Vec<f32>>, TablesError> {
+    /// A vector that may be absent.
+    pub(super) fn vector(&self, role: &str, dims: &mut Dims) -> Result<Option<Vec<f32>>, TablesError> {
         let found = match self.value(role) {
             Value::Absent => return Ok(None),
-            Value::List(list) => Embedding::new(list.to_vec(), dim.unwrap_or(list.len())).map_err(Wrong::Embedding),
-            // `{1,2}` is how Postgres writes an array.
-            Value::Text(text) => match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-                Some(inner) => cells::embedding(&format!("[{inner}]"), dim),
-                None => cells::embedding(text, dim),
-            },
+            Value::List(list) => dims.given(list.to_vec()),
+            Value::Text(text) => cells::embedding(text, dims),
             other => Err(unexpected(&other.written(), "a vector: a list of numbers")),
         };
         match found {
