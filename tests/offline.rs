@@ -135,3 +135,112 @@ fn a_simulated_network_can_be_imported_and_served() {
         assert!(feed.len() >= at_least, "{ranking}: {feed:?}");
     }
 }
+
+/// Brings one file in and gives the exit status and what was said.
+fn import(folder: &Path, format: &str, content: &str, more: &[&str]) -> (Option<i32>, String) {
+    let file = folder.join(format!("{format}.csv"));
+    std::fs::write(&file, content).unwrap();
+    let store = format!("file:{}", folder.join("data").display());
+    let arguments = ["import", "--format", format, "--store", &store, file.to_str().unwrap()];
+    run(&[&arguments[..], more].concat())
+}
+
+/// When a person last did something, as `explain` says it.
+fn last_event(folder: &Path, user: &str) -> String {
+    let store = format!("file:{}", folder.join("data").display());
+    let (status, said) = run(&["explain", "--user", user, "--store", &store]);
+    assert_eq!(status, Some(0), "{said}");
+    said
+}
+
+#[test]
+fn seconds_are_read_as_seconds_in_every_format_and_what_is_unclear_is_asked_about() {
+    const SAID: &str = "times are read as seconds: `1700000000` is 2023-11-14T22:13:20Z";
+    const ITEMS: &str = "item,text\n1,movie one\n";
+    for (format, content) in [
+        ("events", "user,item,time\nu,1,1700000000\n"),
+        ("plain", "u 1 1700000000\n"),
+        ("plain", "\"u\",\"1\",1700000000\n"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        import(folder.path(), "items", ITEMS, &[]);
+        let (status, said) = import(folder.path(), format, content, &[]);
+        assert!(status == Some(0) && said.contains("1 events learned") && said.contains(SAID), "{format}: {said}");
+        assert_eq!(said.matches("times are read as").count(), 1, "{said}");
+        let explained = last_event(folder.path(), "u");
+        assert!(explained.contains("2023-11-14T22:13:20Z"), "{format}: {explained}");
+    }
+    for (format, content, more, part) in [
+        (
+            "events",
+            "user,item,time\nu,1,1700000000\nu,1,1700000000000\n",
+            &[][..],
+            "line 3, column time: `1700000000000` is not in seconds",
+        ),
+        ("events", "user,item,time\nu,1,93\n", &[], "which unit is it? Name it with --time-unit"),
+        ("plain", "u 1 93\n", &[], "which unit is it? Name it with --time-unit"),
+        ("windows", "item,start,stop\n1,93,94\n", &[], "which unit is it? Name it with --time-unit"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        import(folder.path(), "items", ITEMS, &[]);
+        let (status, said) = import(folder.path(), format, content, more);
+        assert!(status == Some(1) && said.contains(part), "{format}: {said}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    import(folder.path(), "items", ITEMS, &[]);
+    let (status, said) = import(folder.path(), "events", "user,item,time\nu,1,93\n", &["--time-unit", "step:600"]);
+    assert!(status == Some(0) && !said.contains("times are read as"), "{said}");
+}
+
+#[test]
+fn windows_up_to_the_last_day_of_year_9999_are_brought_in_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    import(folder.path(), "items", "item,text\nx,hello\ny,hello again\n", &[]);
+    let windows = "item,start,stop\nx,2024-01-01T00:00:00Z,9999-12-31T23:59:59Z\ny,2024-01-01 00:00:00 UTC,\ny,2023-01-01T00:00:00Z,2023-01-02T00:00:00Z\n";
+    let (status, said) = import(folder.path(), "windows", windows, &[]);
+    assert!(status == Some(0) && said.contains("3 windows of 2 items, 0 items"), "{said}");
+}
+
+#[test]
+fn variables_that_kubernetes_injects_are_named_in_one_line_and_refused_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.csv");
+    std::fs::write(&log, "user,item,time\nu,a,2024-01-01T00:00:00Z\nu,b,2024-01-02T00:00:00Z\n").unwrap();
+    let items = folder.path().join("items.csv");
+    std::fs::write(&items, "item,text\na,boats\n").unwrap();
+    let store = format!("file:{}", folder.path().join("data").display());
+    let (log, items) = (log.to_str().unwrap(), items.to_str().unwrap());
+    for arguments in [
+        &["config", "check"][..],
+        &["replay", "--format", "events", "--test-from", "2024-01-01T00:00:00Z", log],
+        &["import", "--format", "items", "--store", &store, items],
+        &["db", "check", "--store", &store],
+    ] {
+        let with = |more: &[&str], unknown: bool| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddyline"));
+            command.args(arguments).args(more).env("EDDYLINE_DIM", "16");
+            if unknown {
+                let address = "tcp://10.0.0.1:80";
+                command.envs([
+                    ("EDDYLINE_PORT", address),
+                    ("EDDYLINE_PORT_80_TCP", address),
+                    ("EDDYLINE_SERVICE_HOST", "10.0.0.1"),
+                ]);
+            }
+            let output = command.output().unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        const NAMES: &str = "EDDYLINE_PORT, EDDYLINE_PORT_80_TCP, EDDYLINE_SERVICE_HOST";
+        let (status, said) = with(&[], true);
+        assert_eq!(status, Some(0), "{arguments:?}: {said}");
+        assert_eq!(said.lines().filter(|line| line.contains(NAMES)).count(), 1, "{arguments:?}: {said}");
+        let (status, said) = with(&["--strict"], true);
+        assert!(status == Some(2) && said.contains(NAMES) && !said.contains("tcp://"), "{arguments:?}: {said}");
+        let (status, said) = with(&["--strict"], false);
+        assert!(status == Some(0) && !said.contains("EDDYLINE_"), "{arguments:?}: {said}");
+    }
+    let file = folder.path().join("eddyline.toml");
+    std::fs::write(&file, "port = 80\n").unwrap();
+    let (status, said) = run(&["config", "check", "--config", file.to_str().unwrap()]);
+    assert!(status == Some(2) && said.contains("port"), "an unknown key in the file: {said}");
+}

@@ -243,6 +243,11 @@ fn a_database_with_the_tables_is_read_like_a_folder() {
     // A table of its own name is a view away; a value that is none is named with its row.
     cluster.sql(&database, "UPDATE feed_data SET target = 7 WHERE ctid = (SELECT min(ctid) FROM feed_data)");
     refused("column target: `7` is not 0 or 1");
+    // A column of reals rounds large ids, so that several people would become one.
+    let rounded = "UPDATE feed_data SET target = 0;
+                   ALTER TABLE feed_data ALTER user_id TYPE float8 USING user_id + 9300000000000000000";
+    cluster.sql(&database, rounded);
+    refused("row 1, column user_id: `9.3e+18` is not an id, but a rounded number");
     let (status, said) = run(&["replay", "--format", "tables", "postgres://nobody:secret@127.0.0.1:1/x"]);
     assert!(status == Some(1) && !said.contains("secret"), "{said}");
 }
