@@ -10,6 +10,7 @@ use eddyline::replay::formats::Columns;
 use eddyline::replay::formats::accepted_rejected::LabelledFiles;
 use eddyline::replay::formats::activities::{Activities, Verb};
 use eddyline::replay::formats::events::{self, Events};
+use eddyline::replay::formats::time::Times;
 use eddyline::simulate::history::{self, History, write_json_lines};
 use eddyline::simulate::network::Network;
 
@@ -75,7 +76,8 @@ fn a_real_viewing_log_is_read() {
     let paths = [data.join("twitch105k/twitch105k.csv.gz")];
     let columns = Columns::parse("user=user_id,item=streamer_name,time=start_time", &events::ROLES).unwrap();
     let begin = Instant::now();
-    let rows: Result<Vec<_>, _> = Events::open(&paths, columns, "step:600".parse().unwrap(), None).unwrap().collect();
+    let rows: Result<Vec<_>, _> =
+        Events::open(&paths, columns, "step:600".parse::<Times>().unwrap(), None).unwrap().collect();
     let rows = rows.unwrap();
     println!("{} events in {:.0} ms", rows.len(), begin.elapsed().as_secs_f64() * 1e3);
     assert_eq!(rows.len(), 105_745);
@@ -87,6 +89,6 @@ fn a_real_social_feed_is_read() {
     let Some(data) = data() else { return };
     let paths = [data.join("karpov_feed/feed.csv.gz")];
     let columns = Columns::parse("user=user_id,item=post_id,time=timestamp,kind=action", &events::ROLES).unwrap();
-    let rows: Result<Vec<_>, _> = Events::open(&paths, columns, "s".parse().unwrap(), None).unwrap().collect();
+    let rows: Result<Vec<_>, _> = Events::open(&paths, columns, "s".parse::<Times>().unwrap(), None).unwrap().collect();
     assert_eq!(rows.unwrap().len(), 50_000);
 }
