@@ -1,8 +1,9 @@
 //! A log in memory: who did what with which item when, as compact rows in the order of time.
 //!
-//! Invariant: rows are sorted by time and, within one time unit, as the files had them; times are rounded down to the
-//! unit. People and items are numbered in the natural order of their names, so that ties between items fall the same way
-//! whatever else is in the log. A row is 24 bytes; nothing else grows with the log.
+//! Invariant: rows are sorted by their exact time, then by person, item and the rest of the row; only then are times
+//! rounded down to the unit: the order of rows in the files decides nothing. People and items are numbered in the natural
+//! order of their names, so ties between items do not depend on the other items. A row is 24 bytes; nothing else grows with
+//! the log.
 
 pub mod availability;
 pub mod read;
@@ -20,7 +21,7 @@ use crate::domain::time::Millis;
 use availability::{Availability, Presence};
 
 /// What a row tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Act {
     /// Somebody did something with an item.
     Interacted(Kind),
@@ -30,10 +31,10 @@ pub enum Act {
     Posted,
 }
 
-/// One row of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One row of a log. The order of the fields is the order of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
-    /// When, a multiple of the log's unit.
+    /// When; in a [`Log`] a multiple of its unit.
     pub at: Millis,
     /// Who, into [`Log::users`].
     pub user: u32,
@@ -86,7 +87,7 @@ pub struct Log {
     pub items: Vec<Key>,
     /// By item; empty when nothing is known of any.
     pub about: Vec<About>,
-    /// Sorted by time.
+    /// By time; rows of one time unit by their exact times, then by person, item and the rest of the row.
     pub rows: Vec<Row>,
     /// One time unit.
     pub unit_ms: i64,
@@ -174,7 +175,7 @@ impl LogBuilder {
 
     /// One more row; numbers are those that [`LogBuilder::user`] and [`LogBuilder::item`] gave.
     pub fn push(&mut self, row: Row) {
-        self.rows.push(Row { at: floor(row.at, self.unit_ms), ..row });
+        self.rows.push(row);
     }
 
     /// What is known of an item.
@@ -184,7 +185,8 @@ impl LogBuilder {
 
     /// Makes one like of a judged row that tells of a like and the later row that repeats it.
     pub fn merge_repeated_likes(&mut self) {
-        self.rows.sort_by_key(|row| row.at);
+        // At one instant the judged row comes first: the other one repeats it.
+        self.rows.sort_by_key(|row| (row.at, !row.is_judged));
         let mut told: HashMap<(u32, u32), u32> = HashMap::new();
         self.rows.retain(|row| {
             if row.act != Act::Interacted(Kind::Like) {
@@ -212,7 +214,10 @@ impl LogBuilder {
             let numbers = if row.act == Act::Followed { &user_numbers } else { &item_numbers };
             row.item = numbers[row.item as usize];
         }
-        rows.sort_by_key(|row| row.at);
+        // An item is made before others act on it at the same millisecond. Rows that compare equal are interchangeable, so the
+        // sort need not be stable.
+        rows.sort_unstable_by_key(|row| (row.at, matches!(row.act, Act::Interacted(_)), *row));
+        rows.iter_mut().for_each(|row| row.at = floor(row.at, unit_ms));
         rows.shrink_to_fit();
         let mut described = Vec::new();
         if !about.is_empty() {
@@ -323,6 +328,32 @@ mod tests {
         assert_eq!(log.steps().collect::<Vec<_>>(), [0..2, 2..3]);
         assert_eq!(log.end(), Millis(30));
         assert!(std::mem::size_of::<Row>() <= 24);
+    }
+
+    /// Within a time unit rows are in the order of their exact times, at one instant by person, item and kind.
+    #[test]
+    fn rows_of_one_instant_are_in_an_order_of_their_own() {
+        let keys = ["a", "b", "9", "10"].map(|key| Key::new(key).unwrap());
+        let rows = [("b", "9", 14), ("a", "10", 12), ("a", "9", 14), ("a", "9", 12), ("a", "10", 14)];
+        let sorted = |order: &[usize]| -> Vec<(i64, u32, u32, Act)> {
+            let mut log = LogBuilder::new(10, false);
+            for (user, item, at) in order.iter().map(|row| rows[*row]) {
+                let number = |name: &str| keys.iter().find(|key| key.as_str() == name).unwrap();
+                let (user, item) = (log.user(number(user)), log.item(number(item)));
+                for kind in if at == 12 { [Kind::Skip, Kind::Click] } else { [Kind::Click, Kind::Skip] } {
+                    log.push(row(user, item, at, kind, false));
+                }
+            }
+            let log = log.finish(WindowSource::FirstRow);
+            log.rows.iter().map(|row| (row.at.0, row.user, row.item, row.act)).collect()
+        };
+        let expected = sorted(&[0, 1, 2, 3, 4]);
+        let who: Vec<(u32, u32)> = expected.iter().step_by(2).map(|row| (row.1, row.2)).collect();
+        assert_eq!(who, [(0, 0), (0, 1), (0, 0), (0, 1), (1, 0)]);
+        assert!(expected.iter().all(|row| row.0 == 10));
+        for order in [[4, 3, 2, 1, 0], [2, 0, 4, 1, 3]] {
+            assert_eq!(sorted(&order), expected, "{order:?}");
+        }
     }
 
     #[test]

@@ -16,19 +16,25 @@ use crate::tables::{Action, FeedRows, Tables};
 pub fn interactions(feed: &FeedRows) -> impl Iterator<Item = (usize, Kind, bool)> + '_ {
     // By person and post: likes that views told of and no like row has repeated yet.
     let mut told: HashMap<(u32, u32), u32> = HashMap::new();
-    (0..feed.at.len()).filter_map(move |row| match (feed.action[row], feed.target[row]) {
-        (Action::View, true) => {
-            *told.entry((feed.person[row], feed.post[row])).or_default() += 1;
-            Some((row, Kind::Like, true))
+    let mut counted = 0;
+    (0..feed.at.len()).filter_map(move |row| {
+        if row == counted {
+            // Views count before the likes of their instant, in whatever order the rows of that instant stand.
+            counted += feed.at[row..].iter().take_while(|at| **at == feed.at[row]).count();
+            for view in (row..counted).filter(|at| feed.action[*at] == Action::View && feed.target[*at]) {
+                *told.entry((feed.person[view], feed.post[view])).or_default() += 1;
+            }
         }
-        (Action::View, false) => Some((row, Kind::Skip, true)),
-        (Action::Like, _) => match told.get_mut(&(feed.person[row], feed.post[row])).filter(|pending| **pending > 0) {
-            Some(pending) => {
+        match (feed.action[row], feed.target[row]) {
+            (Action::View, true) => Some((row, Kind::Like, true)),
+            (Action::View, false) => Some((row, Kind::Skip, true)),
+            (Action::Like, _) => {
+                let pending = told.get_mut(&(feed.person[row], feed.post[row])).filter(|pending| **pending > 0);
+                let Some(pending) = pending else { return Some((row, Kind::Like, false)) };
                 *pending -= 1;
                 None
             }
-            None => Some((row, Kind::Like, false)),
-        },
+        }
     })
 }
 
