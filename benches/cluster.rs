@@ -69,7 +69,7 @@ impl Rows {
     fn agreement(&self, label: impl Fn(usize) -> Option<usize>) -> f64 {
         let kept = (0..self.truth.len()).filter(|row| self.truth[*row].is_some());
         let (found, truth): (Vec<_>, Vec<_>) = kept.map(|row| (label(row), self.truth[row])).unzip();
-        adjusted_rand_index(&found, &truth)
+        adjusted_rand_index(&found, &truth).unwrap_or(f64::NAN)
     }
 
     fn likeliest(&self, groups: &[Group], row: usize) -> Option<usize> {

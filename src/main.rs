@@ -739,7 +739,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Config(ConfigCommand::Check { config }) => {
             let (config, said) = loaded(&config, &Flags::default())?;
             if let Some(said) = said {
-                eprintln!("{said}");
+                say(format_args!("{said}"));
             }
             print(&serde_json::to_string_pretty(&config)?)
         }

@@ -12,13 +12,18 @@ use std::sync::{Arc, Mutex};
 
 use eddyline::domain::time::Millis;
 use eddyline::engine::settings::LearnSettings;
+use eddyline::replay::evaluate;
 use eddyline::replay::formats::Columns;
+use eddyline::replay::likes::Mode;
 use eddyline::replay::log::availability::Edge;
 use eddyline::replay::log::read::{self, Source};
+use eddyline::replay::log::tables::Extras;
 use eddyline::replay::log::{Log, WindowSource};
 use eddyline::replay::prequential::{self, Plan};
 use eddyline::replay::rankers::{self, Ranker};
+use eddyline::replay::report::Report;
 use eddyline::simulate::viewing::{Size, Viewing, Visit};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::run;
 
@@ -146,8 +151,129 @@ fn a_step_is_ranked_before_it_is_learned() {
     let plan = Plan::new(&log, &settings.signals, Millis(4 * STEP_MS), false);
     let seen = Arc::default();
     prequential::replay(&plan, &mut Order(Arc::clone(&seen)), &|_| ());
-    let expected = [('b', 2), ('s', 0), ('l', 0), ('b', 3), ('s', 1), ('s', 0), ('l', 1), ('l', 2)];
+    // Rows of one instant are in the order of people, whatever the file says.
+    let expected = [('b', 2), ('s', 0), ('l', 0), ('b', 3), ('s', 0), ('s', 1), ('l', 1), ('l', 2)];
     assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+/// Every `null` in a report, by its path.
+fn undefined(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Null => found.push(path.to_owned()),
+        Value::Array(list) => list.iter().for_each(|one| undefined(one, path, found)),
+        Value::Object(fields) => fields.iter().for_each(|(name, one)| undefined(one, &format!("{path}/{name}"), found)),
+        _ => {}
+    }
+}
+
+/// One kind of label alone, or nothing to rank: no figure is made up, in the table, in JSON, and on the page.
+#[test]
+fn what_one_class_leaves_undefined_is_a_dash_and_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, page) = (folder.path().join("feed.csv"), folder.path().join("page.html"));
+    let page = page.to_str().unwrap();
+    let header = "timestamp,user_id,post_id,action,target\n";
+    for target in [0, 1] {
+        let rows = (0..12).fold(header.to_owned(), |text, row| {
+            text + &format!("{},u{},p{},view,{target}\n", 100 + row, row % 2, row % 3)
+        });
+        std::fs::write(&log, rows).unwrap();
+        let path = log.to_str().unwrap();
+        let shape = ["replay", "--format", "feed", "--test-from", "100", "--protocol"];
+        let (status, said) = run(&[&shape[..], &["labelled", "--html", page, path]].concat());
+        assert_eq!(status, Some(0), "{said}");
+        let model: Vec<&str> =
+            said.lines().find(|line| line.starts_with("model")).unwrap().split_whitespace().collect();
+        assert_eq!(model[1..4], ["-", "-", "-"], "{said}");
+        assert!(model[4].parse::<f64>().is_ok_and(|loss| loss > 0.0), "the loss is defined: {said}");
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains("<td>-</td>") && !page.contains("NaN") && !page.contains("0.5000"), "{page}");
+        let report = report_of(&["--format", "feed", "--test-from", "100", "--protocol", "labelled", path]);
+        for figure in ["auc_pooled", "auc_mean", "auc_mean_interval"] {
+            assert!(report["labellers"]["model"][figure].is_null(), "{figure}: {report}");
+        }
+        assert!(report["labelled"]["auc_pooled"].is_null() && report["labelled"]["log_loss"].is_f64());
+        let (status, said) = run(&[&shape[..], &["likes", path]].concat());
+        assert_eq!(status, Some(0), "{said}");
+        assert!(!said.contains("-0 ") && !said.contains("NaN") && !said.contains("0.5000"), "{said}");
+        assert_eq!(said.contains("of which - were available"), target == 0, "{said}");
+        let report = report_of(&["--format", "feed", "--test-from", "100", "--protocol", "likes", path]);
+        let blend = &report["likes"]["contenders"]["blend"];
+        for figure in ["roc_auc", "average_precision"] {
+            assert_eq!(blend[figure], json!({"value": null, "interval": null}), "{report}");
+        }
+        assert_eq!(blend["hr@5_all"]["value"].is_null(), target == 0, "{report}");
+        assert!(report["likes"]["contenders"]["tower"].is_null() && blend["calibration"]["log_loss"].is_f64());
+    }
+    // One person, one item: a target, and nothing that it came before or after.
+    std::fs::write(&log, format!("{header}100,u,p,view,1\n200,u,p,view,1\n")).unwrap();
+    let report =
+        report_of(&["--format", "feed", "--protocol", "prequential", "--test-from", "100", log.to_str().unwrap()]);
+    let mut found = Vec::new();
+    undefined(&report["rankers"]["random"]["all"], "", &mut found);
+    assert_eq!(found, ["/auc", "/intervals"], "{report}");
+    let empty = report["rankers"]["random"]["over_time"][1].clone();
+    assert_eq!((&empty["n"], &empty["hr@1"], &empty["auc"]), (&json!(0), &Value::Null, &Value::Null));
+    let (_, said) =
+        run(&["replay", "--format", "feed", "--protocol", "prequential", "--test-from", "100", log.to_str().unwrap()]);
+    let random: Vec<&str> = said.lines().find(|line| line.starts_with("random")).unwrap().split_whitespace().collect();
+    assert_eq!(random[1..], ["1.000", "1.000", "1.000", "1.000", "1.000", "-", "1.000", "1.000", "-"], "{said}");
+}
+
+/// A report without wall times, as bytes.
+fn bytes_of(mut report: Report) -> String {
+    report.seconds = 0.0;
+    report.throughput = None;
+    serde_json::to_string(&report).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Whatever order rows of one instant have in the file, each protocol gives the same bytes: it predicts all of them first.
+    #[test]
+    fn the_order_of_rows_within_an_instant_decides_nothing(
+        rows in prop::collection::vec((0_i64..8, 0_u32..4, 0_u32..5, 0_u8..4), 20..60),
+        keys in prop::collection::vec(any::<u32>(), 60),
+    ) {
+        let line = |(at, user, post, what): &(i64, u32, u32, u8)| match what {
+            0 => format!("{at},u{user},p{post},like,0\n"),
+            liked => format!("{at},u{user},p{post},view,{}\n", u8::from(*liked == 1)),
+        };
+        let mut sorted: Vec<(usize, &(i64, u32, u32, u8))> = rows.iter().enumerate().collect();
+        sorted.sort_by_key(|(_, row)| row.0);
+        let given: String = sorted.iter().map(|(_, row)| line(row)).collect();
+        sorted.sort_by_key(|(place, row)| (row.0, keys[*place]));
+        let shuffled: String = sorted.iter().map(|(_, row)| line(row)).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("feed.csv");
+        let settings = Arc::new(LearnSettings::default());
+        let reports = [given, shuffled].map(|rows| {
+            std::fs::write(&path, format!("timestamp,user_id,post_id,action,target\n{rows}")).unwrap();
+            let unit = "s".parse().unwrap();
+            let source = Source { paths: std::slice::from_ref(&path), columns: Columns::default(), unit, watch: None };
+            let log = read::feed(source).unwrap().finish(WindowSource::FirstRow);
+            let extras = Extras::default();
+            let options = evaluate::Options {
+                format: "feed".into(),
+                windows: String::new(),
+                test: evaluate::TestSpan::From(Millis(2_000)),
+                test_only: false,
+                seed: 1,
+                threads: 1,
+                rankers: vec!["model", "last_seen", "random"],
+            };
+            let likes = |mode| evaluate::likes(&log, &extras, None, mode, &settings, &options, &|_| ());
+            [
+                evaluate::labelled(&log, &settings, &options, &|_| ()),
+                likes(Mode::InTime),
+                likes(Mode::LeaveOneOut),
+                evaluate::prequential(&log, &settings, &options, &|_| ()),
+            ]
+            .map(|report| report.map(bytes_of))
+        });
+        prop_assert_eq!(&reports[0], &reports[1]);
+    }
 }
 
 fn report_of(arguments: &[&str]) -> Value {
@@ -266,7 +392,8 @@ fn a_small_log_has_the_figures_that_a_hand_counts() {
     near(figure("new", "mrr"), (1.0 + 0.5 + 1.0 / 3.0 + 1.0 / 3.0) / 4.0, "mrr of new ones");
     // 1 / log2(1 + rank): 1 for the first, 0.6309 for the second, 0.5 for the third.
     near(figure("new", "ndcg@10"), (1.0 + 1.0 / 3.0_f64.log2() + 0.5 + 0.5) / 4.0, "ndcg@10 of new ones");
-    near(figure("all", "auc"), (0.5 + 0.0 + 0.0 + 1.0 + 0.0 + 1.0) / 6.0, "auc");
+    // The first row is alone on the screen: it came before nothing and after nothing.
+    near(figure("all", "auc"), (0.0 + 0.0 + 1.0 + 0.0 + 1.0) / 5.0, "auc");
     let all_time = &report["rankers"]["popularity"]["all"];
     // Ranks 1, 2, 3, then b ties with a and c and stands second, then c (1) behind b (2) and a (1), twice.
     near(all_time["mrr"].as_f64().unwrap(), (1.0 + 0.5 + 1.0 / 3.0 + 0.5 + 2.0 / 3.0) / 6.0, "popularity");

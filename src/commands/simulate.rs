@@ -11,6 +11,7 @@ use anyhow::Context as _;
 
 use crate::commands::progress;
 use crate::domain::time::Millis;
+use crate::replay::metrics::shown;
 use crate::simulate::history::{History, write_json_lines};
 use crate::simulate::network::Network;
 use crate::simulate::tables::bounds::{Bounds, RECENT, Truth};
@@ -194,19 +195,19 @@ pub fn said(truth: &Truth, out: &Path) -> String {
     format!(
         "{views} views, {likes} likes in {folder}\n\
          ROC AUC of the {test} views of the last fifth of the time, for who knows the law that likes are drawn from and\n\
-         {features:.4}  what posts show, attributes of people, the hour: nothing of the past\n\
-         {recent:.4}  and the last {RECENT} views of the person\n\
-         {history:.4}  and all their views so far\n\
-         {others:.4}  and everybody's views so far\n\
-         {latent:.4}  tastes themselves, which no row tells",
+         {features}  what posts show, attributes of people, the hour: nothing of the past\n\
+         {recent}  and the last {RECENT} views of the person\n\
+         {history}  and all their views so far\n\
+         {others}  and everybody's views so far\n\
+         {latent}  tastes themselves, which no row tells",
         views = truth.views,
         likes = truth.likes,
         folder = out.display(),
         test = truth.test_views,
-        features = auc.features,
-        recent = auc.history_recent,
-        history = auc.history,
-        others = auc.history_and_others,
-        latent = auc.latent,
+        features = shown(auc.features, 4),
+        recent = shown(auc.history_recent, 4),
+        history = shown(auc.history, 4),
+        others = shown(auc.history_and_others, 4),
+        latent = shown(auc.latent, 4),
     )
 }

@@ -18,6 +18,7 @@ use crate::embed::Choice;
 use crate::process::say;
 use crate::replay::formats::Columns;
 use crate::replay::formats::time::{TimeUnit, Times};
+use crate::replay::metrics::shown;
 use crate::tables::Tables;
 use crate::tables::read::{Options, ROLES};
 use crate::tower::log::Slice;
@@ -236,7 +237,7 @@ impl Report {
         model: &Checkpoint,
     ) {
         let slices = [
-            ("train", training.quality(model, Slice::Train, TRAIN_LOOKED_AT)),
+            ("train", Some(training.quality(model, Slice::Train, TRAIN_LOOKED_AT))),
             ("validation", model.summary().validation),
             ("test", model.summary().test),
         ];
@@ -261,8 +262,13 @@ impl Report {
             let Quality { rows, roc_auc, average_precision, log_loss, calibration_error } = row.quality;
             let _ = writeln!(
                 out,
-                "{:<20}{:<12}{rows:>9}{roc_auc:>9.4}{average_precision:>9.4}{log_loss:>10.4}{calibration_error:>12.4}",
-                row.name, row.slice
+                "{:<20}{:<12}{rows:>9}{:>9}{:>9}{:>10}{:>12}",
+                row.name,
+                row.slice,
+                shown(roc_auc, 4),
+                shown(average_precision, 4),
+                shown(log_loss, 4),
+                shown(calibration_error, 4)
             );
         }
         let _ = write!(
@@ -290,7 +296,7 @@ fn advance<B: burn_tensor::backend::AutodiffBackend>(
         bar.set_length(steps);
         bar.set_position(at);
         if let Some(quality) = validation {
-            last_auc = format!(", validation AUC {:.4}", quality.roc_auc);
+            last_auc = format!(", validation AUC {}", shown(quality.roc_auc, 4));
             bar.suspend(|| say(format_args!("{what}: epoch {epoch}, loss {loss:.4}{last_auc}")));
         }
         bar.set_message(format!("{what}: epoch {epoch}, loss {loss:.4}{last_auc}"));

@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::likes::{self, Mode};
 use super::log::Log;
 use super::log::tables::Extras;
+use super::metrics::ratio;
 use super::prequential::{self, Outcome, Plan};
 use super::rankers::{self, Ranker, labels};
 use super::report::{
@@ -256,7 +257,7 @@ fn new_report(
     if let Some((_, outcome, one)) = found.first() {
         report.test_events = one.splits.all.n;
         report.log = Some(LogReport {
-            available_per_row_mean: outcome.available as f64 / report.test_events.max(1) as f64,
+            available_per_row_mean: ratio(outcome.available as f64, report.test_events as f64),
             unavailable_events: outcome.unavailable,
             ..of_log(log, test_from, &options.windows)
         });
@@ -291,7 +292,7 @@ fn of_log(log: &Log, test_from: Millis, windows: &str) -> LogReport {
         test_from_ms: test_from.0,
         test_units: log.end().since(test_from.max(first)) / log.unit_ms,
         available_mean: log.availability.mean_open(test_from.max(first), log.end()),
-        available_per_row_mean: 0.0,
+        available_per_row_mean: None,
         unavailable_events: 0,
     }
 }
@@ -311,10 +312,10 @@ fn of_ranker(plan: &Plan<'_>, outcome: &Outcome, seed: u64) -> RankerReport {
 
 fn throughput(log: &Log, seconds: f64, ranker_seconds: BTreeMap<String, f64>) -> Throughput {
     let rows = log.rows.len() as f64;
-    let model = ranker_seconds.get("model").copied().unwrap_or_default();
+    let model = ranker_seconds.get("model").copied().filter(|seconds| *seconds > 0.0);
     Throughput {
         overall_per_second: rows / seconds.max(1e-9),
-        model_per_second: if model > 0.0 { rows / model } else { 0.0 },
+        model_per_second: model.map(|seconds| rows / seconds),
         ranker_seconds,
     }
 }

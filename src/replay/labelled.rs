@@ -1,6 +1,7 @@
 //! The accepted/rejected protocol: predict, score, learn; one person per file.
 //!
-//! Invariant: each sentence is scored before its label is learned. The catalogue is known beforehand, the labels are
+//! Invariant: each sentence is scored before its label is learned, one sentence at a time. A file with one kind of label has no
+//! ROC AUC, and no part in the mean. The catalogue is known beforehand, the labels are
 //! not. Same files and seed, same figures, whether the files share a catalogue or have one each.
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::engine::learn::progressive::{Progress, roc_auc};
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{Effect, UserEvent, UserState};
 
+use super::metrics::ratio;
 use super::offline::Offline;
 use super::report::{Labelled, Report};
 
@@ -61,9 +63,6 @@ pub enum LabelledError {
     /// Nothing to replay.
     #[error("no sentences found: give files or a folder of JSON lists of {{text, label, embedding}}")]
     Nothing,
-    /// Both answers are needed for a ROC curve.
-    #[error("{0} has only one kind of label: a ROC AUC needs both")]
-    OneLabel(Key),
 }
 
 /// Puts the sentences of all queries into a catalogue: each query a topic, each row an item named `{query}/{row}`.
@@ -137,7 +136,7 @@ pub fn replay(
         let mut offline = Offline::new(dim, settings.clone());
         let items = put_items(&mut offline, group, now);
         for (query, items) in group.iter().zip(&items) {
-            let mut sum = 0.0;
+            let (mut sum, mut defined) = (0.0, 0.0);
             for order in 0..orders {
                 let mut rows: Vec<usize> = (0..query.rows.len()).collect();
                 if options.shuffles > 0 {
@@ -164,15 +163,18 @@ pub fn replay(
                 }
                 seconds += started.elapsed().as_secs_f64();
                 events += scores.len() as u64;
-                sum += roc_auc(&scores, &labels).ok_or_else(|| LabelledError::OneLabel(query.name.clone()))?;
+                if let Some(auc) = roc_auc(&scores, &labels) {
+                    sum += auc;
+                    defined += 1.0;
+                }
                 pooled[order as usize].0.extend(scores);
                 pooled[order as usize].1.extend(labels);
                 each();
             }
-            per_file.insert(query.name.as_str().to_owned(), sum / f64::from(orders));
+            per_file.insert(query.name.as_str().to_owned(), ratio(sum, defined));
         }
     }
-    let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let mean = |values: Vec<f64>| ratio(values.iter().sum(), values.len() as f64);
     Ok(Report {
         format: "accepted-rejected".to_owned(),
         protocol: "labelled".to_owned(),
@@ -181,10 +183,10 @@ pub fn replay(
         test_events: events,
         seconds,
         labelled: Some(Labelled {
-            auc_mean: mean(per_file.values().copied().collect()),
+            auc_mean: mean(per_file.values().copied().flatten().collect()),
             auc_pooled: mean(pooled.iter().filter_map(|(scores, labels)| roc_auc(scores, labels)).collect()),
-            log_loss: progress.log_loss().unwrap_or_default(),
-            ece: progress.ece().unwrap_or_default(),
+            log_loss: progress.log_loss(),
+            ece: progress.ece(),
             per_file,
         }),
         ..Report::default()

@@ -1,9 +1,10 @@
 //! How well likes are told: each view of the test is predicted, and liked posts are ranked among all posts and among those
 //! available.
 //!
-//! Invariant: in time's order a row is predicted before it is learned, as are all rows of its time unit; left-one-out rows are
+//! Invariant: in time's order all rows of a time unit are predicted before any of them is learned; left-one-out rows are
 //! predicted when everything else was learned, which looks ahead, and the report says so. Each contender walks the log on its
-//! own. Intervals draw people, the same ones for all contenders, so that differences have intervals, too.
+//! own. Intervals draw people, equal draws for all contenders, so that differences have intervals, too. A figure that is
+//! undefined (one kind of label alone, no ranked like, an interval over one person) is `None`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +16,7 @@ use serde::Serialize;
 
 use super::log::Log;
 use super::log::tables::Extras;
-use super::metrics::{Bin, Rank, middle_95};
+use super::metrics::{Bin, Rank, middle_95, ratio, shown, shown_interval};
 use super::rankers::contenders::{self, Contender};
 use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
@@ -57,10 +58,10 @@ pub struct Likes {
     pub likes: u64,
     /// Likes that were ranked.
     pub ranked: u64,
-    /// Posts in all, and how many of them were available at a ranked like on average.
+    /// Posts in all.
     pub posts: u64,
-    /// See `posts`.
-    pub available_mean: f64,
+    /// Posts that were available at a ranked like, mean over the ranked likes; `null` without one.
+    pub available_mean: Option<f64>,
     /// For the mode that looks ahead: what it knew too early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<String>,
@@ -71,10 +72,18 @@ pub struct Likes {
 /// A figure with the interval in which 95 % of resampled audiences have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Over everybody.
-    pub value: f64,
-    /// From the 2.5th to the 97.5th percentile.
-    pub interval: [f64; 2],
+    /// Over everybody; `null` where it is undefined.
+    pub value: Option<f64>,
+    /// From the 2.5th to the 97.5th percentile; `null` without a value, or for fewer than two people.
+    pub interval: Option<[f64; 2]>,
+}
+
+impl Estimate {
+    /// From the value over everybody and those of resampled people.
+    fn new(value: Option<f64>, drawn: impl Iterator<Item = Option<f64>>) -> Estimate {
+        let mut drawn: Vec<f64> = drawn.flatten().collect();
+        Estimate { value, interval: middle_95(&mut drawn).filter(|_| value.is_some()) }
+    }
 }
 
 /// Figures of one contender.
@@ -101,10 +110,10 @@ pub struct LikeFigures {
 /// How well probabilities are kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Mean, in nats.
-    pub log_loss: f64,
-    /// Expected calibration error, ten bins.
-    pub ece: f64,
+    /// Mean, in nats; `null` without a view.
+    pub log_loss: Option<f64>,
+    /// Expected calibration error, ten bins; `null` without a view.
+    pub ece: Option<f64>,
     /// Reliability diagram, by tenths.
     pub bins: Vec<Bin>,
 }
@@ -148,14 +157,14 @@ impl<'a> Plan<'a> {
         self.targets.iter().filter(|target| **target).count()
     }
 
-    /// Mean over the targets of the share of what was learned that happened after them.
-    fn later_share(&self) -> f64 {
+    /// Mean over the targets of the share of the learned rows that happened after them; `None` where none was learned.
+    fn later_share(&self) -> Option<f64> {
         let rows = self.log.rows.iter().zip(&self.targets);
         let learned: Vec<Millis> = rows.clone().filter(|(_, target)| !**target).map(|(row, _)| row.at).collect();
         let later = |at: Millis| (learned.len() - learned.partition_point(|other| *other <= at)) as f64;
         let (sum, n) =
             rows.filter(|(_, target)| **target).fold((0.0, 0.0), |(sum, n), (row, _)| (sum + later(row.at), n + 1.0));
-        sum / (n * learned.len() as f64).max(1.0)
+        ratio(sum, n * learned.len() as f64)
     }
 }
 
@@ -226,7 +235,7 @@ impl Told {
     }
 
     /// ROC AUC and average precision where each person counts so many times.
-    fn areas(&self, falling: &[u32], times: &[u32]) -> [f64; 2] {
+    fn areas(&self, falling: &[u32], times: &[u32]) -> [Option<f64>; 2] {
         let (mut likes, mut others) = (0.0_f64, 0.0_f64);
         let (mut wins, mut precision) = (0.0_f64, 0.0_f64);
         let tied = |a: &u32, b: &u32| self.scores[*a as usize] == self.scores[*b as usize];
@@ -244,12 +253,14 @@ impl Told {
                 precision += like * likes / (likes + others);
             }
         }
-        let auc = if likes * others > 0.0 { 1.0 - wins / (likes * others) } else { 0.5 };
-        [auc, if likes > 0.0 { precision / likes } else { 0.0 }]
+        // With one kind of label alone neither area exists: precision would be 1, or 0, whatever the scores.
+        let both = likes * others > 0.0;
+        let [wins, precision] = [ratio(wins, likes * others), ratio(precision, likes)];
+        [wins.map(|wins| 1.0 - wins), precision.filter(|_| both)]
     }
 
     /// HR@5 among all and among the available where each person counts so many times.
-    fn hits(&self, times: &[u32]) -> [f64; 2] {
+    fn hits(&self, times: &[u32]) -> [Option<f64>; 2] {
         let mut sums = [0.0_f64; 3];
         for (user, all, available) in &self.ranks {
             let weight = f64::from(times[*user as usize]);
@@ -258,9 +269,12 @@ impl Told {
                 *sum += more;
             }
         }
-        [sums[0] / sums[2].max(1.0), sums[1] / sums[2].max(1.0)]
+        [ratio(sums[0], sums[2]), ratio(sums[1], sums[2])]
     }
 }
+
+/// ROC AUC, average precision, HR@5 among all and among the available.
+type Four = [Option<f64>; 4];
 
 /// Puts together what contenders told, with people drawn `resamples` times.
 #[must_use]
@@ -270,7 +284,8 @@ pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u
     there.sort_unstable();
     there.dedup();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let draws: Vec<Vec<u32>> = (0..if there.is_empty() { 0 } else { resamples })
+    // One person alone gives every resample an equal figure, which is no interval.
+    let draws: Vec<Vec<u32>> = (0..if there.len() > 1 { resamples } else { 0 })
         .map(|_| {
             let mut times = vec![0; people];
             (0..there.len()).for_each(|_| times[there[random.random_range(0..there.len())] as usize] += 1);
@@ -278,7 +293,7 @@ pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u
         })
         .collect();
     let once = vec![1; people];
-    let measured: Vec<([f64; 4], Vec<[f64; 4]>)> = told
+    let measured: Vec<(Four, Vec<Four>)> = told
         .iter()
         .map(|(_, told)| {
             let falling = told.falling();
@@ -295,33 +310,32 @@ pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u
         likes.likes = first.labels.iter().filter(|label| **label).count() as u64;
         likes.ranked = first.ranks.len() as u64;
         let open: f64 = first.ranks.iter().map(|(.., available)| f64::from(available.of)).sum();
-        likes.available_mean = open / first.ranks.len().max(1) as f64;
+        likes.available_mean = ratio(open, first.ranks.len() as f64);
     }
     if plan.mode == Mode::LeaveOneOut {
         likes.leak = Some(format!(
-            "before a person's last view was predicted, what others did after it had been learned ({:.1} % of what was \
+            "before a person's last view was predicted, what others did after it had been learned ({} % of what was \
              learned, on average): no server could know that",
-            100.0 * plan.later_share()
+            shown(plan.later_share().map(|share| 100.0 * share), 1)
         ));
     }
     for (at, (name, told)) in told.iter().enumerate() {
         let (whole, drawn) = &measured[at];
+        let first = told.ranks.first().map(|(user, ..)| *user);
+        let one_person_is_ranked = told.ranks.iter().all(|(user, ..)| Some(*user) == first);
         let estimate = |figure: usize| {
-            let mut values: Vec<f64> = drawn.iter().map(|draw| draw[figure]).collect();
-            Estimate { value: whole[figure], interval: middle_95(&mut values) }
+            let draws = if figure >= 2 && one_person_is_ranked { &[][..] } else { drawn };
+            Estimate::new(whole[figure], draws.iter().map(|draw| draw[figure]))
         };
         let over_blend = blend.filter(|blend| *blend != at).map(|blend| {
             let (theirs, their_draws) = &measured[blend];
-            let mut values: Vec<f64> = drawn.iter().zip(their_draws).map(|(a, b)| a[0] - b[0]).collect();
-            Estimate { value: whole[0] - theirs[0], interval: middle_95(&mut values) }
+            let gain = |ours: &Four, theirs: &Four| ours[0].zip(theirs[0]).map(|(ours, theirs)| ours - theirs);
+            Estimate::new(gain(whole, theirs), drawn.iter().zip(their_draws).map(|(ours, theirs)| gain(ours, theirs)))
         });
-        let bins = told.progress.bins().iter().map(|bin| {
-            let of = bin.count.max(1) as f64;
-            Bin { n: bin.count, promised: bin.probability_sum / of, came_true: bin.positives as f64 / of }
-        });
+        let bins = told.progress.bins().iter().map(|bin| Bin::new(bin.count, bin.positives, bin.probability_sum));
         let calibration = contenders::is_log_odds(name).then(|| Calibration {
-            log_loss: told.progress.log_loss().unwrap_or_default(),
-            ece: told.progress.ece().unwrap_or_default(),
+            log_loss: told.progress.log_loss(),
+            ece: told.progress.ece(),
             bins: bins.collect(),
         });
         let found = LikeFigures {
@@ -362,8 +376,12 @@ pub fn tell(
 pub(super) fn table(out: &mut String, likes: &Likes) {
     let _ = writeln!(
         out,
-        "{} views predicted, {} of them liked; {} likes ranked among {} posts, of which {:.0} were available",
-        likes.views, likes.likes, likes.ranked, likes.posts, likes.available_mean
+        "{} views predicted, {} of them liked; {} likes ranked among {} posts, of which {} were available",
+        likes.views,
+        likes.likes,
+        likes.ranked,
+        likes.posts,
+        shown(likes.available_mean, 0)
     );
     if let Some(leak) = &likes.leak {
         let _ = writeln!(out, "leak: {leak}");
@@ -380,22 +398,27 @@ pub(super) fn table(out: &mut String, likes: &Likes) {
         "calibration",
         "ROC AUC over blend"
     );
-    let shown = |one: &Estimate| format!("{:.4} {:.3}-{:.3}", one.value, one.interval[0], one.interval[1]);
+    let cell = |one: &Estimate| format!("{} {}", shown(one.value, 4), shown_interval(one.interval, 3, "-"));
     for (name, found) in contenders::NAMES.iter().filter_map(|name| likes.contenders.get_key_value(*name)) {
         let _ = write!(
             out,
             "{name:<14}{:>22}{:>22}{:>22}{:>22}",
-            shown(&found.roc_auc),
-            shown(&found.average_precision),
-            shown(&found.hr_5_all),
-            shown(&found.hr_5_available)
+            cell(&found.roc_auc),
+            cell(&found.average_precision),
+            cell(&found.hr_5_all),
+            cell(&found.hr_5_available)
         );
         let _ = match &found.calibration {
-            Some(calibration) => write!(out, "{:>10.4}{:>13.4}", calibration.log_loss, calibration.ece),
+            Some(calibration) => {
+                write!(out, "{:>10}{:>13}", shown(calibration.log_loss, 4), shown(calibration.ece, 4))
+            }
             None => write!(out, "{:>10}{:>13}", "", ""),
         };
         let over = found.roc_auc_over_blend.as_ref().map_or(String::new(), |over| {
-            format!("{:+.4} {:+.3} to {:+.3}", over.value, over.interval[0], over.interval[1])
+            let signed = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:+.4}"));
+            let interval =
+                over.interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:+.3} to {high:+.3}"));
+            format!("{} {interval}", signed(over.value))
         });
         let _ = writeln!(out, "{over:>26}");
     }
@@ -419,19 +442,26 @@ mod tests {
 
     #[test]
     fn areas_as_a_hand_counts_them() {
-        for (name, rows, auc, precision) in [
-            ("in order", &[(2.0, true, 0), (1.0, false, 0)][..], 1.0, 1.0),
-            ("upside down", &[(1.0, true, 0), (2.0, false, 0)], 0.0, 0.5),
-            ("tied", &[(1.0, true, 0), (1.0, false, 0)], 0.5, 0.5),
-            ("first and third", &[(3.0, true, 0), (2.0, false, 0), (1.0, true, 0)], 0.5, (1.0 + 2.0 / 3.0) / 2.0),
-            ("likes alone", &[(3.0, true, 0)], 0.5, 1.0),
-            ("none", &[(3.0, false, 0)], 0.5, 0.0),
-            ("nothing", &[], 0.5, 0.0),
-            ("zeros are equal", &[(0.0, true, 0), (-0.0, false, 0)], 0.5, 0.5),
+        for (name, rows, expected) in [
+            ("in order", &[(2.0, true, 0), (1.0, false, 0)][..], Some([1.0, 1.0])),
+            ("upside down", &[(1.0, true, 0), (2.0, false, 0)], Some([0.0, 0.5])),
+            ("tied", &[(1.0, true, 0), (1.0, false, 0)], Some([0.5, 0.5])),
+            (
+                "first and third",
+                &[(3.0, true, 0), (2.0, false, 0), (1.0, true, 0)],
+                Some([0.5, (1.0 + 2.0 / 3.0) / 2.0]),
+            ),
+            ("likes alone", &[(3.0, true, 0)], None),
+            ("none", &[(3.0, false, 0)], None),
+            ("nothing", &[], None),
+            ("zeros are equal", &[(0.0, true, 0), (-0.0, false, 0)], Some([0.5, 0.5])),
         ] {
             let told = told(rows);
             let found = told.areas(&told.falling(), &[1]);
-            assert!((found[0] - auc).abs() < 1e-12 && (found[1] - precision).abs() < 1e-12, "{name}: {found:?}");
+            assert_eq!(found.map(|area| area.is_some()), [expected.is_some(); 2], "{name}: {found:?}");
+            for (found, expected) in found.into_iter().flatten().zip(expected.into_iter().flatten()) {
+                assert!((found - expected).abs() < 1e-12, "{name}: {found} is not {expected}");
+            }
         }
     }
 
@@ -449,10 +479,13 @@ mod tests {
             let plain = told(&repeated);
             let found = weighted.areas(&weighted.falling(), &times);
             let expected = plain.areas(&plain.falling(), &[1, 1, 1]);
-            prop_assert!((found[0] - expected[0]).abs() < 1e-9 && (found[1] - expected[1]).abs() < 1e-9);
-            if let Some(exact) = roc_auc(&plain.scores, &plain.labels) {
-                prop_assert!((expected[0] - exact).abs() < 1e-9);
+            for (found, expected) in found.into_iter().zip(expected) {
+                prop_assert_eq!(found.is_some(), expected.is_some());
+                prop_assert!(found.zip(expected).is_none_or(|(found, expected)| (found - expected).abs() < 1e-9));
             }
+            let exact = roc_auc(&plain.scores, &plain.labels);
+            prop_assert_eq!(expected[0].is_some(), exact.is_some());
+            prop_assert!(expected[0].zip(exact).is_none_or(|(found, exact)| (found - exact).abs() < 1e-9));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Figures of ranked targets: what is counted per target, summed per person, and resampled.
 //!
-//! Invariant: sums are taken in the order of the log and of the people's numbers, so the same ranks give the same figures,
-//! bit by bit. Absent on purpose: what was ranked, and by whom.
+//! Invariant: sums run in the order of the log and of the people's numbers, so equal ranks give equal figures, bit by bit. A
+//! figure over no target, and an interval over fewer than two people, is `None`: `-` in tables, `null` in JSON.
+//! Absent on purpose: the rankers and the rows that they ranked.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -40,10 +41,10 @@ impl Rank {
         if self.rank <= 10 { 1.0 / f64::from(1 + self.rank).log2() } else { 0.0 }
     }
 
-    /// Share of the other available items that came after it; one half where there is no other.
+    /// Share of the other available items that came after the target; `None` where there is no other.
     #[must_use]
-    pub fn auc(self) -> f64 {
-        if self.of < 2 { 0.5 } else { f64::from(self.of - self.rank) / f64::from(self.of - 1) }
+    pub fn auc(self) -> Option<f64> {
+        (self.of >= 2).then(|| f64::from(self.of - self.rank) / f64::from(self.of - 1))
     }
 }
 
@@ -53,8 +54,10 @@ pub const FIGURES: usize = 6;
 /// Sums over targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sums {
-    /// How many targets.
+    /// Targets.
     pub n: u64,
+    /// Targets that were ranked among others: those that have an AUC.
+    pub among_others: u64,
     /// HR@1, HR@5, HR@10, NDCG@10, MRR, AUC.
     pub sums: [f64; FIGURES],
 }
@@ -63,8 +66,11 @@ impl Sums {
     /// One more target.
     pub fn add(&mut self, rank: Rank) {
         let within = |k: u32| f64::from(u8::from(rank.rank <= k));
-        let figures = [within(1), within(5), within(10), rank.ndcg_10(), 1.0 / f64::from(rank.rank), rank.auc()];
+        let auc = rank.auc();
+        let reciprocal = 1.0 / f64::from(rank.rank);
+        let figures = [within(1), within(5), within(10), rank.ndcg_10(), reciprocal, auc.unwrap_or(0.0)];
         self.n += 1;
+        self.among_others += u64::from(auc.is_some());
         for (sum, figure) in self.sums.iter_mut().zip(figures) {
             *sum += figure;
         }
@@ -73,15 +79,19 @@ impl Sums {
     /// All targets of another one, too.
     pub fn merge(&mut self, other: &Sums) {
         self.n += other.n;
+        self.among_others += other.among_others;
         for (sum, theirs) in self.sums.iter_mut().zip(other.sums) {
             *sum += theirs;
         }
     }
 
-    /// Means; zeros without a target.
+    /// Means over the targets; that of the AUC over the targets that were ranked among others.
     #[must_use]
-    pub fn means(&self) -> [f64; FIGURES] {
-        self.sums.map(|sum| sum / self.n.max(1) as f64)
+    pub fn means(&self) -> [Option<f64>; FIGURES] {
+        let [hr_1, hr_5, hr_10, ndcg_10, mrr, auc] = self.sums;
+        let of_all = [hr_1, hr_5, hr_10, ndcg_10, mrr].map(|sum| ratio(sum, self.n as f64));
+        let [hr_1, hr_5, hr_10, ndcg_10, mrr] = of_all;
+        [hr_1, hr_5, hr_10, ndcg_10, mrr, ratio(auc, self.among_others as f64)]
     }
 }
 
@@ -92,22 +102,21 @@ pub struct Figures {
     pub n: u64,
     /// Share of targets that came first.
     #[serde(rename = "hr@1")]
-    pub hr_1: f64,
+    pub hr_1: Option<f64>,
     /// Among the first five.
     #[serde(rename = "hr@5")]
-    pub hr_5: f64,
+    pub hr_5: Option<f64>,
     /// Among the first ten.
     #[serde(rename = "hr@10")]
-    pub hr_10: f64,
+    pub hr_10: Option<f64>,
     /// Mean of `1 / log2(1 + rank)` down to the tenth.
     #[serde(rename = "ndcg@10")]
-    pub ndcg_10: f64,
+    pub ndcg_10: Option<f64>,
     /// Mean of `1 / rank`.
-    pub mrr: f64,
-    /// Mean share of the other available items that came after the target.
-    pub auc: f64,
-    /// 95 % intervals; absent without a target.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mrr: Option<f64>,
+    /// Mean share of the other available items that came after the target, over targets that had others beside them.
+    pub auc: Option<f64>,
+    /// 95 % intervals; `null` where fewer than two people have a target.
     pub intervals: Option<Intervals>,
 }
 
@@ -116,27 +125,25 @@ pub struct Figures {
 pub struct Intervals {
     /// See [`Figures`].
     #[serde(rename = "hr@1")]
-    pub hr_1: [f64; 2],
+    pub hr_1: Option<[f64; 2]>,
     /// See [`Figures`].
     #[serde(rename = "hr@5")]
-    pub hr_5: [f64; 2],
+    pub hr_5: Option<[f64; 2]>,
     /// See [`Figures`].
     #[serde(rename = "hr@10")]
-    pub hr_10: [f64; 2],
+    pub hr_10: Option<[f64; 2]>,
     /// See [`Figures`].
     #[serde(rename = "ndcg@10")]
-    pub ndcg_10: [f64; 2],
+    pub ndcg_10: Option<[f64; 2]>,
     /// See [`Figures`].
-    pub mrr: [f64; 2],
+    pub mrr: Option<[f64; 2]>,
     /// See [`Figures`].
-    pub auc: [f64; 2],
+    pub auc: Option<[f64; 2]>,
 }
 
 impl Figures {
-    fn new(sums: &Sums, intervals: Option<[[f64; 2]; FIGURES]>) -> Figures {
+    fn new(sums: &Sums, intervals: Option<Intervals>) -> Figures {
         let [hr_1, hr_5, hr_10, ndcg_10, mrr, auc] = sums.means();
-        let intervals =
-            intervals.map(|[hr_1, hr_5, hr_10, ndcg_10, mrr, auc]| Intervals { hr_1, hr_5, hr_10, ndcg_10, mrr, auc });
         Figures { n: sums.n, hr_1, hr_5, hr_10, ndcg_10, mrr, auc, intervals }
     }
 }
@@ -177,23 +184,35 @@ impl PerPerson {
         let whole = three(people.iter());
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut drawn: [[Vec<f64>; FIGURES]; 3] = Default::default();
-        if !people.is_empty() {
+        if people.len() > 1 {
             for _ in 0..resamples {
                 let draw = three((0..people.len()).map(|_| &people[random.random_range(0..people.len())]));
-                for (split, sums) in draw.iter().enumerate().filter(|(_, sums)| sums.n > 0) {
-                    for (figure, mean) in sums.means().into_iter().enumerate() {
-                        drawn[split][figure].push(mean);
+                for (drawn, sums) in drawn.iter_mut().zip(draw) {
+                    for (drawn, mean) in drawn.iter_mut().zip(sums.means()) {
+                        drawn.extend(mean);
                     }
                 }
             }
         }
+        let each = people.iter().map(|person| three(std::iter::once(person)));
+        let mut counts = [[0_usize; 2]; 3];
+        for split in each {
+            for (count, sums) in counts.iter_mut().zip(split) {
+                count[0] += usize::from(sums.n > 0);
+                count[1] += usize::from(sums.among_others > 0);
+            }
+        }
         let [all, new, repeat] = [0, 1, 2].map(|split| {
-            let intervals = (!drawn[split][0].is_empty()).then(|| {
-                let mut index = 0;
-                [(); FIGURES].map(|()| {
-                    index += 1;
-                    middle_95(&mut drawn[split][index - 1])
-                })
+            // One person alone gives every resample an equal mean, which is no interval.
+            let [with_target, with_auc] = counts[split].map(|people| people > 1);
+            let [hr_1, hr_5, hr_10, ndcg_10, mrr, auc] = &mut drawn[split];
+            let intervals = with_target.then(|| Intervals {
+                hr_1: middle_95(hr_1),
+                hr_5: middle_95(hr_5),
+                hr_10: middle_95(hr_10),
+                ndcg_10: middle_95(ndcg_10),
+                mrr: middle_95(mrr),
+                auc: middle_95(auc).filter(|_| with_auc),
             });
             Figures::new(&whole[split], intervals)
         });
@@ -213,15 +232,33 @@ fn three<'a>(people: impl Iterator<Item = &'a [Sums; 2]>) -> [Sums; 3] {
     [all, new, repeat]
 }
 
-/// The 2.5th and the 97.5th percentile, by nearest rank; zeros of nothing. Sorts.
+/// The 2.5th and the 97.5th percentile, by nearest rank; `None` of no values. Sorts.
 #[must_use]
-pub fn middle_95(values: &mut [f64]) -> [f64; 2] {
+pub fn middle_95(values: &mut [f64]) -> Option<[f64; 2]> {
     values.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| {
         let rank = (share * values.len() as f64).ceil() as usize;
-        values.get(rank.clamp(1, values.len().max(1)) - 1).copied().unwrap_or_default()
+        values.get(rank.clamp(1, values.len().max(1)) - 1).copied()
     };
-    [at(0.025), at(0.975)]
+    at(0.025).zip(at(0.975)).map(<[f64; 2]>::from)
+}
+
+/// `sum / n`; `None` where nothing was counted.
+#[must_use]
+pub fn ratio(sum: f64, n: f64) -> Option<f64> {
+    (n > 0.0).then(|| sum / n)
+}
+
+/// A figure with so many digits after the point; `-` where it is undefined.
+#[must_use]
+pub fn shown(figure: Option<f64>, digits: usize) -> String {
+    figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.digits$}"))
+}
+
+/// An interval with so many digits after the point; `-` where it is undefined.
+#[must_use]
+pub fn shown_interval(interval: Option<[f64; 2]>, digits: usize, between: &str) -> String {
+    interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.digits$}{between}{high:.digits$}"))
 }
 
 /// One tenth of the predicted probabilities, and what came of them.
@@ -229,10 +266,18 @@ pub fn middle_95(values: &mut [f64]) -> [f64; 2] {
 pub struct Bin {
     /// How many.
     pub n: u64,
-    /// Mean of what was promised.
-    pub promised: f64,
-    /// Share that came true.
-    pub came_true: f64,
+    /// Mean of what was promised; `null` in an empty bin.
+    pub promised: Option<f64>,
+    /// Share that came true; `null` in an empty bin.
+    pub came_true: Option<f64>,
+}
+
+impl Bin {
+    /// Of so many predictions, how many came true, and the sum of their probabilities.
+    #[must_use]
+    pub fn new(n: u64, came_true: u64, probability_sum: f64) -> Bin {
+        Bin { n, promised: ratio(probability_sum, n as f64), came_true: ratio(came_true as f64, n as f64) }
+    }
 }
 
 /// Scores that are turned into odds at a time.
@@ -304,10 +349,7 @@ impl Promises {
     pub fn report(&self) -> Option<PromisesReport> {
         let n = self.n.max(1) as f64;
         let gaps: f64 = self.bins.iter().map(|(_, came, promised)| (*came as f64 - promised).abs()).sum();
-        let bins = self.bins.iter().map(|(count, came, promised)| {
-            let of = (*count).max(1) as f64;
-            Bin { n: *count, promised: promised / of, came_true: *came as f64 / of }
-        });
+        let bins = self.bins.iter().map(|(count, came, promised)| Bin::new(*count, *came, *promised));
         (self.n > 0).then(|| PromisesReport {
             log_loss: self.log_loss / n,
             log_loss_chance: self.log_loss_chance / n,
@@ -330,21 +372,22 @@ mod tests {
     fn ranks_and_their_figures_as_a_hand_counts_them() {
         let nan = f32::NAN;
         for (name, scores, place, rank, ndcg, auc) in [
-            ("first", &[3.0, 1.0, 2.0][..], 0, 1, 1.0, 1.0),
-            ("second", &[3.0, 1.0, 2.0], 2, 2, 1.0 / 3.0_f64.log2(), 0.5),
-            ("last", &[3.0, 1.0, 2.0], 1, 3, 0.5, 0.0),
-            ("a tie before it", &[2.0, 2.0], 1, 2, 1.0 / 3.0_f64.log2(), 0.0),
-            ("a tie after it", &[2.0, 2.0], 0, 1, 1.0, 1.0),
-            ("alone", &[0.0], 0, 1, 1.0, 0.5),
-            ("never a number before a number", &[nan, 0.0], 1, 1, 1.0, 1.0),
-            ("not a number itself", &[nan, 0.0, nan], 2, 3, 0.5, 0.0),
+            ("first", &[3.0, 1.0, 2.0][..], 0, 1, 1.0, Some(1.0)),
+            ("second", &[3.0, 1.0, 2.0], 2, 2, 1.0 / 3.0_f64.log2(), Some(0.5)),
+            ("last", &[3.0, 1.0, 2.0], 1, 3, 0.5, Some(0.0)),
+            ("a tie before it", &[2.0, 2.0], 1, 2, 1.0 / 3.0_f64.log2(), Some(0.0)),
+            ("a tie after it", &[2.0, 2.0], 0, 1, 1.0, Some(1.0)),
+            ("alone", &[0.0], 0, 1, 1.0, None),
+            ("never a number before a number", &[nan, 0.0], 1, 1, 1.0, Some(1.0)),
+            ("not a number itself", &[nan, 0.0, nan], 2, 3, 0.5, Some(0.0)),
         ] {
             let found = Rank::of_place(scores, place);
             assert_eq!(found, Rank { rank, of: scores.len() as u32 }, "{name}");
-            assert!(near(found.ndcg_10(), ndcg) && near(found.auc(), auc), "{name}: {found:?}");
+            assert!(near(found.ndcg_10(), ndcg), "{name}: {found:?}");
+            assert_eq!(found.auc(), auc, "{name}");
         }
         let eleventh = Rank { rank: 11, of: 20 };
-        assert!(near(eleventh.ndcg_10(), 0.0) && near(eleventh.auc(), 9.0 / 19.0));
+        assert!(near(eleventh.ndcg_10(), 0.0) && near(eleventh.auc().unwrap(), 9.0 / 19.0));
     }
 
     #[test]
@@ -367,21 +410,45 @@ mod tests {
         }
         let found = people.splits(200, 7);
         assert_eq!((found.all.n, found.new.n, found.repeat.n), (5, 2, 3));
-        assert!(near(found.all.hr_1, 0.4) && near(found.all.hr_5, 0.6) && near(found.all.hr_10, 0.8));
-        assert!(near(found.new.mrr, (1.0 + 1.0 / 11.0) / 2.0) && near(found.repeat.mrr, (0.5 + 1.0 / 6.0 + 1.0) / 3.0));
-        let intervals = found.all.intervals.unwrap();
-        assert!(intervals.mrr[0] <= found.all.mrr && found.all.mrr <= intervals.mrr[1]);
-        assert!(intervals.mrr[0] < intervals.mrr[1], "{intervals:?}");
+        let is = |found: Option<f64>, expected: f64| near(found.unwrap(), expected);
+        assert!(is(found.all.hr_1, 0.4) && is(found.all.hr_5, 0.6) && is(found.all.hr_10, 0.8));
+        assert!(is(found.new.mrr, (1.0 + 1.0 / 11.0) / 2.0) && is(found.repeat.mrr, (0.5 + 1.0 / 6.0 + 1.0) / 3.0));
+        let ([low, high], mrr) = (found.all.intervals.unwrap().mrr.unwrap(), found.all.mrr.unwrap());
+        assert!(low <= mrr && mrr <= high && low < high, "{low} {high}");
         assert_eq!(found, people.splits(200, 7), "the same seed, the same interval");
-        assert!(PerPerson::new(3).splits(10, 1).all.intervals.is_none(), "of nothing there is no interval");
+    }
+
+    /// A mean over nothing is no zero, and an interval over one person is no interval.
+    #[test]
+    fn figures_over_nothing_are_undefined() {
+        let nothing = PerPerson::new(3).splits(10, 1);
+        assert_eq!(nothing, Splits::default());
+        assert_eq!((nothing.all.hr_1, nothing.all.auc, nothing.all.intervals), (None, None, None));
+        let mut one = PerPerson::new(3);
+        one.add(1, false, Rank { rank: 1, of: 1 });
+        let found = one.splits(10, 1);
+        assert_eq!(
+            (found.all.hr_1, found.all.auc, found.all.intervals),
+            (Some(1.0), None, None),
+            "alone on the screen"
+        );
+        assert_eq!((found.repeat.n, found.repeat.mrr), (0, None));
+        // A second person: intervals of what they share, and none of the AUC, which neither has.
+        one.add(2, false, Rank { rank: 1, of: 1 });
+        let found = one.splits(10, 1);
+        let intervals = found.new.intervals.unwrap();
+        assert_eq!((intervals.hr_1, intervals.auc), (Some([1.0, 1.0]), None));
+        assert_eq!(found.repeat.intervals, None);
+        assert_eq!((shown(None, 3), shown(Some(0.5), 3)), ("-".to_owned(), "0.500".to_owned()));
+        assert_eq!(serde_json::to_value(Bin::new(0, 0, 0.0)).unwrap()["promised"], serde_json::Value::Null);
     }
 
     #[test]
     fn percentiles_are_by_nearest_rank() {
         let mut values: Vec<f64> = (1..=1_000).rev().map(f64::from).collect();
-        assert_eq!(middle_95(&mut values), [25.0, 975.0]);
-        assert_eq!(middle_95(&mut [3.0]), [3.0, 3.0]);
-        assert_eq!(middle_95(&mut []), [0.0, 0.0]);
+        assert_eq!(middle_95(&mut values), Some([25.0, 975.0]));
+        assert_eq!(middle_95(&mut [3.0]), Some([3.0, 3.0]));
+        assert_eq!(middle_95(&mut []), None);
     }
 
     #[test]
@@ -395,6 +462,6 @@ mod tests {
         let found = promises.report().unwrap();
         let expected = -(0.75_f64.ln() + 0.25_f64.ln()) / 2.0;
         assert!((found.log_loss - expected).abs() < 1e-6 && near(found.log_loss_chance, 2.0_f64.ln()));
-        assert!((found.ece - 0.25).abs() < 1e-6 && found.bins[7].n == 2 && near(found.bins[7].came_true, 0.5));
+        assert!((found.ece - 0.25).abs() < 1e-6 && found.bins[7].n == 2 && found.bins[7].came_true == Some(0.5));
     }
 }

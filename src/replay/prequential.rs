@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::log::availability::Walk;
 use super::log::{Act, Log};
-use super::metrics::{PerPerson, Promises, Rank, Sums};
+use super::metrics::{PerPerson, Promises, Rank, Sums, ratio};
 use super::rankers::Ranker;
 use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
@@ -88,16 +88,17 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Mean over the targets of the share of all other rows that happened after them.
+    /// Mean over the targets of the share of all other rows that happened after them; `None` without a target, or without
+    /// another row.
     #[must_use]
-    pub fn later_rows_share(&self) -> f64 {
+    pub fn later_rows_share(&self) -> Option<f64> {
         let rows = &self.log.rows;
         let others: Vec<Millis> =
             rows.iter().zip(&self.roles).filter(|(_, role)| **role == Role::Learned).map(|(row, _)| row.at).collect();
         let later = |at: Millis| (others.len() - others.partition_point(|other| *other <= at)) as f64;
         let targets = rows.iter().zip(&self.roles).filter(|(_, role)| **role != Role::Learned);
         let (sum, n) = targets.fold((0.0, 0.0), |(sum, n), (row, _)| (sum + later(row.at), n + 1.0));
-        sum / (n * others.len() as f64).max(1.0)
+        ratio(sum, n * others.len() as f64)
     }
 
     /// Rows that the table counts, if their items are open.

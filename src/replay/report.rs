@@ -1,7 +1,7 @@
 //! What a replay says: the machine-readable shape, and the table for people.
 //!
 //! Invariant: everything but `seconds` and `throughput` is a function of files, settings and seed, whatever the number of
-//! threads. Maps are sorted by name.
+//! threads. Maps are sorted by name. A figure that is undefined is `-` in the table and `null` in JSON, never 0.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::likes::{self, Likes};
-use super::metrics::{PromisesReport, Splits};
+use super::metrics::{PromisesReport, Splits, ratio, shown, shown_interval};
 use super::prequential::Reward;
 use super::test_then_learn::LabelFigures;
 use crate::domain::time::Millis;
@@ -75,10 +75,11 @@ pub struct LogReport {
     pub test_from_ms: i64,
     /// Time units of the test.
     pub test_units: i64,
-    /// How many items were available, mean over the time units of the test.
-    pub available_mean: f64,
-    /// The same, mean over its ranked rows: more is open when more happens.
-    pub available_per_row_mean: f64,
+    /// How many items were available, mean over the time units of the test; `null` where the test has none.
+    pub available_mean: Option<f64>,
+    /// How many items were available, mean over the ranked rows of the test: more is open when more happens. `null` without
+    /// a ranked row.
+    pub available_per_row_mean: Option<f64>,
     /// Rows of the test whose item was not available: not ranked.
     pub unavailable_events: u64,
 }
@@ -108,57 +109,58 @@ pub struct Moment {
     pub n: u64,
     /// See `Figures`.
     #[serde(rename = "hr@1")]
-    pub hr_1: f64,
+    pub hr_1: Option<f64>,
     /// See `Figures`.
     #[serde(rename = "hr@10")]
-    pub hr_10: f64,
+    pub hr_10: Option<f64>,
     /// See `Figures`.
     #[serde(rename = "ndcg@10")]
-    pub ndcg_10: f64,
+    pub ndcg_10: Option<f64>,
     /// See `Figures`.
-    pub auc: f64,
+    pub auc: Option<f64>,
 }
 
-/// The reward of the original formulation.
+/// The reward of the original formulation; each mean is `null` where it is over nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RewardReport {
     /// Mean over all people and all time units of the test.
-    pub mean: f64,
+    pub mean: Option<f64>,
     /// The most that any ranker could reach.
-    pub best_possible: f64,
+    pub best_possible: Option<f64>,
     /// Mean over those who were somewhere in the next time unit.
-    pub mean_of_present: f64,
+    pub mean_of_present: Option<f64>,
     /// The most that any ranker could reach there.
-    pub best_possible_of_present: f64,
+    pub best_possible_of_present: Option<f64>,
 }
 
 impl RewardReport {
     /// Of so many people.
     #[must_use]
     pub fn new(reward: &Reward, people: u64) -> RewardReport {
-        let (all, present) = ((reward.units * people).max(1) as f64, reward.present.max(1) as f64);
+        let (all, present) = ((reward.units * people) as f64, reward.present as f64);
+        let (right, possible) = (reward.right as f64, reward.possible as f64);
         RewardReport {
-            mean: reward.right as f64 / all,
-            best_possible: reward.possible as f64 / all,
-            mean_of_present: reward.right as f64 / present,
-            best_possible_of_present: reward.possible as f64 / present,
+            mean: ratio(right, all),
+            best_possible: ratio(possible, all),
+            mean_of_present: ratio(right, present),
+            best_possible_of_present: ratio(possible, present),
         }
     }
 }
 
-/// Progressive quality of predicted labels.
+/// Progressive quality of predicted labels; a figure is `null` where it is undefined.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Labelled {
-    /// ROC AUC by file or person, exact; mean over orders, then over them.
-    pub auc_mean: f64,
+    /// ROC AUC by file or person, exact; mean over orders, then over the files or people with both labels.
+    pub auc_mean: Option<f64>,
     /// ROC AUC over all scores together; mean over orders.
-    pub auc_pooled: f64,
+    pub auc_pooled: Option<f64>,
     /// Mean log loss in nats.
-    pub log_loss: f64,
+    pub log_loss: Option<f64>,
     /// Expected calibration error, ten bins.
-    pub ece: f64,
-    /// By file; mean over orders.
-    pub per_file: BTreeMap<String, f64>,
+    pub ece: Option<f64>,
+    /// ROC AUC by file; mean over orders.
+    pub per_file: BTreeMap<String, Option<f64>>,
 }
 
 /// What a protocol knew too early.
@@ -166,8 +168,8 @@ pub struct Labelled {
 pub struct Leak {
     /// In words.
     pub what: String,
-    /// Mean share of the learned rows that happened after the target.
-    pub later_rows_share: f64,
+    /// Mean share of the learned rows that happened after the target; `null` where nothing else was learned.
+    pub later_rows_share: Option<f64>,
     /// The same targets, ranked before anything later was learned.
     pub without: BTreeMap<String, RankerReport>,
 }
@@ -203,8 +205,8 @@ pub struct HedgeReport {
     pub mixture: f64,
     /// Of what was served: the blend, or an expert while that one led.
     pub served: f64,
-    /// The best single expert in hindsight.
-    pub best: String,
+    /// The best single expert in hindsight; `null` before the first lesson.
+    pub best: Option<String>,
     /// Served, less the best single expert: negative when the blend gained.
     pub regret: f64,
     /// The most by which the mixture may exceed the best single expert, whatever happens.
@@ -221,7 +223,7 @@ impl HedgeReport {
             blend: figures.blend,
             mixture: figures.mixture,
             served: figures.served,
-            best: figures.best.name().to_owned(),
+            best: (figures.rounds > 0).then(|| figures.best.name().to_owned()),
             regret: figures.regret,
             bound: hedge::bound(figures.rounds),
         }
@@ -249,14 +251,15 @@ impl Regret {
     /// In NDCG@10 summed over rows, against the baseline that was best over all rows; `None` without both.
     #[must_use]
     pub fn of_rankers(rankers: &BTreeMap<String, RankerReport>) -> Option<Regret> {
-        let total = |ranker: &RankerReport| ranker.over_time.iter().map(|m| m.n as f64 * m.ndcg_10).sum::<f64>();
+        let sum = |moment: &Moment| moment.ndcg_10.map_or(0.0, |mean| moment.n as f64 * mean);
+        let total = |ranker: &RankerReport| ranker.over_time.iter().map(sum).sum::<f64>();
         let model = rankers.get("model")?;
         let baselines = rankers.iter().filter(|(name, _)| *name != "model");
         let (name, best) = baselines.max_by(|a, b| total(a.1).total_cmp(&total(b.1)))?;
         let mut value = 0.0;
         let points = model.over_time.iter().zip(&best.over_time).map(|(model, best)| {
             let point = RegretPoint { from_ms: model.from_ms, value };
-            value += best.n as f64 * best.ndcg_10 - model.n as f64 * model.ndcg_10;
+            value += sum(best) - sum(model);
             point
         });
         let points = points.collect();
@@ -272,8 +275,8 @@ impl Regret {
 pub struct Throughput {
     /// All rankers together, as fast as the threads allowed.
     pub overall_per_second: f64,
-    /// The model alone, on one thread.
-    pub model_per_second: f64,
+    /// The model alone, on one thread; `null` where it was not replayed.
+    pub model_per_second: Option<f64>,
     /// Seconds by ranker, each on one thread.
     pub ranker_seconds: BTreeMap<String, f64>,
 }
@@ -293,8 +296,11 @@ pub fn table(report: &Report, order: &[&str]) -> String {
             "labelled" => writeln!(out, "test: {} rows, each predicted before it was learned", report.test_events),
             _ => writeln!(
                 out,
-                "test: {} time units with {:.1} available on average; {} rows, ranked among {:.1} on average",
-                log.test_units, log.available_mean, report.test_events, log.available_per_row_mean
+                "test: {} time units with {} available on average; {} rows, ranked among {} on average",
+                log.test_units,
+                shown(log.available_mean, 1),
+                report.test_events,
+                shown(log.available_per_row_mean, 1)
             ),
         };
         if log.unavailable_events > 0 {
@@ -303,17 +309,20 @@ pub fn table(report: &Report, order: &[&str]) -> String {
     }
     ranked(&mut out, &report.rankers, order);
     if let Some(leak) = &report.leak {
-        let _ = writeln!(out, "leak: {} ({:.1} % of what was learned)", leak.what, 100.0 * leak.later_rows_share);
+        let share = shown(leak.later_rows_share.map(|share| 100.0 * share), 1);
+        let _ = writeln!(out, "leak: {} ({share} % of what was learned)", leak.what);
         let _ = writeln!(out, "the same targets without the leak:");
         ranked(&mut out, &leak.without, order);
     }
     if let Some(labelled) = report.labelled.as_ref().filter(|_| report.labellers.is_empty()) {
         for (file, auc) in &labelled.per_file {
-            let _ = writeln!(out, "{file:<32} ROC AUC {auc:.4}");
+            let _ = writeln!(out, "{file:<32} ROC AUC {}", shown(*auc, 4));
         }
-        let _ = writeln!(out, "{:<32} ROC AUC {:.4}", "mean", labelled.auc_mean);
-        let _ = writeln!(out, "{:<32} ROC AUC {:.4}", "pooled", labelled.auc_pooled);
-        let _ = writeln!(out, "log loss {:.4}, calibration error {:.4}", labelled.log_loss, labelled.ece);
+        for (name, auc) in [("mean", labelled.auc_mean), ("pooled", labelled.auc_pooled)] {
+            let _ = writeln!(out, "{name:<32} ROC AUC {}", shown(auc, 4));
+        }
+        let (loss, error) = (shown(labelled.log_loss, 4), shown(labelled.ece, 4));
+        let _ = writeln!(out, "log loss {loss}, calibration error {error}");
     }
     labels(&mut out, &report.labellers, order);
     if let Some(likes) = &report.likes {
@@ -323,8 +332,10 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         Some(throughput) => {
             let _ = writeln!(
                 out,
-                "{:.1} s; {:.0} rows a second in all, {:.0} by the model alone on one thread",
-                report.seconds, throughput.overall_per_second, throughput.model_per_second
+                "{:.1} s; {:.0} rows a second in all, {} by the model alone on one thread",
+                report.seconds,
+                throughput.overall_per_second,
+                shown(throughput.model_per_second, 0)
             );
         }
         None => {
@@ -345,11 +356,14 @@ fn labels(out: &mut String, labellers: &BTreeMap<String, LabelFigures>, order: &
         "", "ROC AUC", "mean per person", "95 %", "log loss", "calibration"
     );
     for (name, found) in order.iter().filter_map(|name| labellers.get_key_value(*name)) {
-        let interval = format!("{:.3} - {:.3}", found.auc_mean_interval[0], found.auc_mean_interval[1]);
         let _ = writeln!(
             out,
-            "{name:<20}{:>11.4}{:>16.4}{interval:>18}{:>10.4}{:>13.4}",
-            found.auc_pooled, found.auc_mean, found.log_loss, found.ece
+            "{name:<20}{:>11}{:>16}{:>18}{:>10}{:>13}",
+            shown(found.auc_pooled, 4),
+            shown(found.auc_mean, 4),
+            shown_interval(found.auc_mean_interval, 3, " - "),
+            shown(found.log_loss, 4),
+            shown(found.ece, 4)
         );
     }
 }
@@ -365,20 +379,19 @@ fn ranked(out: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &[&
     );
     for (name, ranker) in order.iter().filter_map(|name| rankers.get_key_value(*name)) {
         let all = &ranker.splits.all;
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "{name:<20}{:>8.3}{:>8.3}{:>8.3}{:>9.3}{:>8.3}{:>8.3}{:>9.3}{:>9.3}",
-            all.hr_1,
-            all.hr_5,
-            all.hr_10,
-            all.ndcg_10,
-            all.mrr,
-            all.auc,
-            ranker.splits.new.ndcg_10,
-            ranker.splits.repeat.ndcg_10
+            "{name:<20}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8}{:>9}{:>9}{:>16}",
+            shown(all.hr_1, 3),
+            shown(all.hr_5, 3),
+            shown(all.hr_10, 3),
+            shown(all.ndcg_10, 3),
+            shown(all.mrr, 3),
+            shown(all.auc, 3),
+            shown(ranker.splits.new.ndcg_10, 3),
+            shown(ranker.splits.repeat.ndcg_10, 3),
+            shown_interval(all.intervals.and_then(|intervals| intervals.ndcg_10), 3, " - ")
         );
-        let interval = all.intervals.map(|i| format!("{:.3} - {:.3}", i.ndcg_10[0], i.ndcg_10[1])).unwrap_or_default();
-        let _ = writeln!(out, "{interval:>16}");
     }
     for (name, ranker) in order.iter().filter_map(|name| rankers.get_key_value(*name)) {
         if let Some(promises) = &ranker.softmax {
@@ -395,8 +408,11 @@ fn ranked(out: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &[&
             if let Some(reward) = &ranker.reward {
                 let _ = writeln!(
                     out,
-                    "{name:<20}{:>10.5} of {:.5} possible {:>10.3} of {:.3}",
-                    reward.mean, reward.best_possible, reward.mean_of_present, reward.best_possible_of_present
+                    "{name:<20}{:>10} of {} possible {:>10} of {}",
+                    shown(reward.mean, 5),
+                    shown(reward.best_possible, 5),
+                    shown(reward.mean_of_present, 3),
+                    shown(reward.best_possible_of_present, 3)
                 );
             }
         }

@@ -1,7 +1,8 @@
-//! The labelled protocol on a log: predict, score, learn, row by row in the order of time.
+//! The labelled protocol on a log: the rows of a time unit are predicted and scored, then learned.
 //!
-//! Invariant: a row is predicted before it is learned, and each labeller walks the log on its own. What is scored are the
-//! judged rows of the test; all rows are learned.
+//! Invariant: all rows of a time unit are predicted before any of them is learned, and the log orders rows by their contents,
+//! so figures do not depend on the order of rows in the files. Each labeller walks the log on its own. Figures count the
+//! judged rows of the test; all rows are learned. A figure that one kind of label alone leaves undefined is `None`.
 
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::log::Log;
-use super::metrics::{Bin, middle_95};
+use super::metrics::{Bin, middle_95, ratio};
 use super::rankers::labels::Labeller;
 use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
@@ -31,21 +32,21 @@ pub struct Predictions {
 /// Figures of one labeller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LabelFigures {
-    /// ROC AUC over all rows together, exact.
-    pub auc_pooled: f64,
-    /// ROC AUC by person, mean over those who have both labels.
-    pub auc_mean: f64,
-    /// 95 % interval of that mean, people resampled.
-    pub auc_mean_interval: [f64; 2],
+    /// ROC AUC over all rows together, exact; `null` where only one label occurs.
+    pub auc_pooled: Option<f64>,
+    /// ROC AUC by person, mean over those who have both labels; `null` where nobody has.
+    pub auc_mean: Option<f64>,
+    /// 95 % interval of that mean, people resampled; `null` for fewer than two people with both labels.
+    pub auc_mean_interval: Option<[f64; 2]>,
     /// People who have both labels.
     pub people: u64,
-    /// Mean log loss in nats.
-    pub log_loss: f64,
-    /// Expected calibration error, ten bins.
-    pub ece: f64,
+    /// Mean log loss in nats; `null` without a row.
+    pub log_loss: Option<f64>,
+    /// Expected calibration error, ten bins; `null` without a row.
+    pub ece: Option<f64>,
     /// Reliability diagram, by tenths.
     pub bins: Vec<Bin>,
-    /// In equal parts of the rows: ROC AUC; absent where only one label occurs.
+    /// ROC AUC in equal parts of the rows.
     pub over_time: Vec<Part>,
 }
 
@@ -56,7 +57,7 @@ pub struct Part {
     pub from_ms: i64,
     /// Rows.
     pub n: u64,
-    /// ROC AUC over them.
+    /// ROC AUC over the part's rows; `null` where only one label occurs.
     pub auc: Option<f64>,
 }
 
@@ -98,6 +99,8 @@ pub fn replay(
                 found.times.push(now);
                 found.progress.record(score, signal.positive);
             }
+        }
+        for index in range.clone() {
             labeller.learn(index);
         }
         if range.end >= told + 1024 || range.end == log.rows.len() {
@@ -121,12 +124,13 @@ impl Predictions {
             roc_auc(&scores, &labels)
         };
         let people: Vec<f64> = order.chunk_by(|a, b| self.users[*a] == self.users[*b]).filter_map(of).collect();
-        let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / people.len().max(1) as f64;
+        let mean = |values: &mut dyn Iterator<Item = f64>| ratio(values.sum(), people.len() as f64);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut drawn: Vec<f64> = Vec::new();
-        if !people.is_empty() {
+        // One person alone gives every resample an equal mean, which is no interval.
+        if people.len() > 1 {
             let mut draw = || mean(&mut (0..people.len()).map(|_| people[random.random_range(0..people.len())]));
-            drawn.extend((0..resamples).map(|_| draw()));
+            drawn.extend((0..resamples).filter_map(|_| draw()));
         }
         let size = self.scores.len().div_ceil(PARTS).max(1);
         let parts = (0..self.scores.len()).step_by(size).map(|start| {
@@ -134,17 +138,14 @@ impl Predictions {
             let auc = roc_auc(&self.scores[start..end], &self.labels[start..end]);
             Part { from_ms: self.times[start].0, n: (end - start) as u64, auc }
         });
-        let bins = self.progress.bins().iter().map(|bin| {
-            let of = bin.count.max(1) as f64;
-            Bin { n: bin.count, promised: bin.probability_sum / of, came_true: bin.positives as f64 / of }
-        });
+        let bins = self.progress.bins().iter().map(|bin| Bin::new(bin.count, bin.positives, bin.probability_sum));
         LabelFigures {
-            auc_pooled: roc_auc(&self.scores, &self.labels).unwrap_or(0.5),
-            auc_mean: if people.is_empty() { 0.5 } else { mean(&mut people.iter().copied()) },
+            auc_pooled: roc_auc(&self.scores, &self.labels),
+            auc_mean: mean(&mut people.iter().copied()),
             auc_mean_interval: middle_95(&mut drawn),
             people: people.len() as u64,
-            log_loss: self.progress.log_loss().unwrap_or_default(),
-            ece: self.progress.ece().unwrap_or_default(),
+            log_loss: self.progress.log_loss(),
+            ece: self.progress.ece(),
             bins: bins.collect(),
             over_time: parts.collect(),
         }

@@ -28,7 +28,7 @@ pub fn baselines(log: &FeedLog, topics: &[u32], slice: Slice) -> Vec<(&'static s
         ("rate of the topic", &|moment| topics.get(moment.post as usize).copied()),
         ("rate of the person", &|moment| Some(moment.person)),
     ];
-    let figures = rates.iter().filter_map(|(name, group)| {
+    let figures = rates.iter().map(|(name, group)| {
         let (mut odds, mut liked, mut counts) = (Vec::new(), Vec::new(), Vec::<[f32; 2]>::new());
         for together in order.chunk_by(|a, b| a.at == b.at) {
             for moment in together.iter().filter(|moment| moment.slice == slice) {
@@ -46,7 +46,7 @@ pub fn baselines(log: &FeedLog, topics: &[u32], slice: Slice) -> Vec<(&'static s
                 }
             }
         }
-        quality(&odds, &liked).map(|quality| (*name, quality))
+        (*name, quality(&odds, &liked))
     });
     figures.collect()
 }

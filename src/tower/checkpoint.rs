@@ -82,14 +82,14 @@ pub struct Summary {
 pub struct Quality {
     /// Moments.
     pub rows: u64,
-    /// Area under the ROC curve.
-    pub roc_auc: f64,
-    /// Average precision.
-    pub average_precision: f64,
-    /// Mean log loss in nats.
-    pub log_loss: f64,
-    /// Expected calibration error over ten bins of equal width.
-    pub calibration_error: f64,
+    /// Area under the ROC curve; `null` where only one outcome occurs.
+    pub roc_auc: Option<f64>,
+    /// Average precision; `null` where only one outcome occurs.
+    pub average_precision: Option<f64>,
+    /// Mean log loss in nats; `null` without a moment.
+    pub log_loss: Option<f64>,
+    /// Expected calibration error over ten bins of equal width; `null` without a moment.
+    pub calibration_error: Option<f64>,
 }
 
 /// Everything of a model but its tensors.

@@ -1,19 +1,17 @@
 //! How well log-odds foretell likes, and what makes them agree with how often likes come.
 //!
-//! Invariant: sums run in the order of sorted scores, so the same scores give the same figures. Equal scores count half.
+//! Invariant: sums run in the order of sorted scores, so equal scores give equal figures. Ties count half. A figure that is
+//! undefined, as an area with one outcome alone, is `None`.
 
 use crate::tower::checkpoint::Quality;
 
 const BINS: usize = 10;
 
-/// Figures of log-odds `(n,)` against what happened, `(n,)`; rounded to six places. None without both outcomes.
+/// Figures of log-odds `(n,)` against what happened, `(n,)`; rounded to six places.
 #[must_use]
-pub fn quality(log_odds: &[f32], liked: &[bool]) -> Option<Quality> {
+pub fn quality(log_odds: &[f32], liked: &[bool]) -> Quality {
     let positive = liked.iter().filter(|liked| **liked).count();
     let negative = liked.len() - positive;
-    if positive == 0 || negative == 0 {
-        return None;
-    }
     let mut order: Vec<usize> = (0..log_odds.len()).collect();
     order.sort_by(|a, b| log_odds[*b].total_cmp(&log_odds[*a]));
     let (mut hits, mut misses, mut area, mut precision) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
@@ -24,6 +22,7 @@ pub fn quality(log_odds: &[f32], liked: &[bool]) -> Option<Quality> {
         (hits, misses) = (hits + new, misses + others);
         precision += new * hits / (hits + misses);
     }
+    let both = positive > 0 && negative > 0;
     let (mut loss, mut bins) = (0.0_f64, [(0.0_f64, 0.0_f64); BINS]);
     for (x, liked) in log_odds.iter().zip(liked) {
         let (x, y) = (f64::from(*x), f64::from(u8::from(*liked)));
@@ -33,14 +32,14 @@ pub fn quality(log_odds: &[f32], liked: &[bool]) -> Option<Quality> {
         *bin = (bin.0 + p, bin.1 + y);
     }
     let n = liked.len() as f64;
-    let round = |x: f64| (x * 1e6).round() / 1e6;
-    Some(Quality {
+    let rounded = |sum: f64, n: f64| (n > 0.0).then(|| (sum / n * 1e6).round() / 1e6);
+    Quality {
         rows: liked.len() as u64,
-        roc_auc: round(area / (positive as f64 * negative as f64)),
-        average_precision: round(precision / positive as f64),
-        log_loss: round(loss / n),
-        calibration_error: round(bins.iter().map(|(p, y)| (p - y).abs()).sum::<f64>() / n),
-    })
+        roc_auc: rounded(area, positive as f64 * negative as f64),
+        average_precision: rounded(precision, positive as f64).filter(|_| both),
+        log_loss: rounded(loss, n),
+        calibration_error: rounded(bins.iter().map(|(p, y)| (p - y).abs()).sum(), n),
+    }
 }
 
 /// Slope and intercept of a logistic regression of outcomes on log-odds, by Newton's method with a little shrinkage to
@@ -78,12 +77,21 @@ mod tests {
     #[test]
     fn figures_of_a_small_example_are_those_by_hand() {
         let odds = [2.0, 1.0, 1.0, -1.0];
-        let quality = quality(&odds, &[true, false, true, false]).unwrap();
+        let quality = quality(&odds, &[true, false, true, false]);
         // Pairs: (2 > 1), (2 > -1), (1 = 1) half, (1 > -1).
-        assert_eq!(quality.roc_auc, 3.5 / 4.0);
+        assert_eq!(quality.roc_auc, Some(3.5 / 4.0));
         // The first hit at precision 1, the second within a tie of three rows with two hits.
-        assert_eq!(quality.average_precision, ((1.0 + 2.0 / 3.0) / 2.0 * 1e6_f64).round() / 1e6);
-        assert_eq!(super::quality(&odds, &[true; 4]), None);
+        assert_eq!(quality.average_precision, Some(((1.0 + 2.0 / 3.0) / 2.0 * 1e6_f64).round() / 1e6));
+    }
+
+    #[test]
+    fn one_outcome_has_a_loss_and_no_area() {
+        for outcome in [true, false] {
+            let found = quality(&[0.0, 1.0], &[outcome; 2]);
+            assert_eq!((found.rows, found.roc_auc, found.average_precision), (2, None, None));
+            assert!(found.log_loss.unwrap() > 0.0 && found.calibration_error.unwrap() > 0.0, "{found:?}");
+        }
+        assert_eq!(quality(&[], &[]), Quality::default());
     }
 
     #[test]

@@ -336,7 +336,7 @@ impl<B: AutodiffBackend> Training<B> {
             validation: None,
         };
         if progress.step == steps {
-            progress.validation = self.end_epoch();
+            progress.validation = Some(self.end_epoch());
         }
         Ok(Some(progress))
     }
@@ -351,7 +351,7 @@ impl<B: AutodiffBackend> Training<B> {
         (output[0], output[1]) = (output[0] * slope, output[1] * slope + intercept);
         let check = |slice: Slice| {
             let (odds, liked) = self.scores(&weights, slice);
-            quality(&odds, &liked)
+            Some(quality(&odds, &liked)).filter(|found| found.rows > 0)
         };
         let learned = || self.log.moments.iter().filter(|moment| moment.slice == Slice::Train);
         let summary = Summary {
@@ -383,7 +383,7 @@ impl<B: AutodiffBackend> Training<B> {
 
     /// How a model of this training foretells a slice; of a slice with more moments only every so many runs.
     #[must_use]
-    pub fn quality(&self, model: &Checkpoint, slice: Slice, moments_max: usize) -> Option<Quality> {
+    pub fn quality(&self, model: &Checkpoint, slice: Slice, moments_max: usize) -> Quality {
         let mut chunks = self.source().chunks(slice);
         let every = chunks.len().div_ceil((moments_max / MOMENTS).max(1)).max(1);
         chunks = chunks.into_iter().step_by(every).collect();
@@ -445,10 +445,11 @@ impl<B: AutodiffBackend> Training<B> {
         self.chunks = chunks;
     }
 
-    fn end_epoch(&mut self) -> Option<Quality> {
+    fn end_epoch(&mut self) -> Quality {
         let (odds, liked) = self.scores(&self.state.mean, Slice::Validation);
         let found = quality(&odds, &liked);
-        let auc = found.map_or(0.0, |quality| quality.roc_auc);
+        // With one outcome alone there is no area, and the mean probability of what happened stands for it.
+        let auc = found.roc_auc.or(found.log_loss.map(|loss| (-loss).exp())).unwrap_or(0.0);
         let state = &mut self.state;
         state.epoch += 1;
         (state.step, state.rows, state.loss_sum) = (0, 0, 0.0);

@@ -1,15 +1,15 @@
-//! How far two ways to group the same rows agree.
+//! How far two labellings of the same rows agree.
 //!
-//! Invariant: names of groups do not matter, and neither does which of the two comes first.
+//! Invariant: the index depends neither on the names of groups nor on which labelling comes first.
 
 use std::collections::BTreeMap;
 
-/// The adjusted Rand index of two labellings of the same rows: 1 when they are the same, 0 on average for chance.
-/// Rows beyond the shorter one do not count; where all rows are in one group, or each in its own, in both, it is 1.
+/// The adjusted Rand index of two labellings of the same rows: 1 for equal labellings, 0 on average for chance. Rows beyond
+/// the shorter one do not count. `None` where the index is 0/0: all rows in one group, or each in its own, in both.
 ///
 /// Source: Hubert and Arabie, *Comparing partitions*, Journal of Classification 2, 1985.
 #[must_use]
-pub fn adjusted_rand_index<A: Ord, B: Ord>(a: &[A], b: &[B]) -> f64 {
+pub fn adjusted_rand_index<A: Ord, B: Ord>(a: &[A], b: &[B]) -> Option<f64> {
     let mut cells: BTreeMap<(&A, &B), u64> = BTreeMap::new();
     let mut rows: BTreeMap<&A, u64> = BTreeMap::new();
     let mut columns: BTreeMap<&B, u64> = BTreeMap::new();
@@ -25,7 +25,7 @@ pub fn adjusted_rand_index<A: Ord, B: Ord>(a: &[A], b: &[B]) -> f64 {
     let all = pairs(a.len().min(b.len()) as u64);
     let expected = if all > 0.0 { of_a * of_b / all } else { 0.0 };
     let most = 0.5 * (of_a + of_b);
-    if most - expected <= 0.0 { 1.0 } else { (together - expected) / (most - expected) }
+    (most - expected > 0.0).then(|| (together - expected) / (most - expected))
 }
 
 #[cfg(test)]
@@ -35,16 +35,20 @@ mod tests {
     #[test]
     fn it_has_the_values_of_small_tables() {
         for (name, a, b, expected) in [
-            ("the same under other names", &[0, 0, 1, 1][..], &[7, 7, 3, 3][..], 1.0),
-            ("across", &[0, 0, 1, 1], &[0, 1, 0, 1], -0.5),
+            ("the same under other names", &[0, 0, 1, 1][..], &[7, 7, 3, 3][..], Some(1.0)),
+            ("across", &[0, 0, 1, 1], &[0, 1, 0, 1], Some(-0.5)),
             // 2 of 15 pairs together in both, 6 and 3 in each: (2 - 18/15) / (4.5 - 18/15).
-            ("worked by hand", &[0, 0, 0, 1, 1, 1], &[0, 0, 1, 1, 2, 2], 0.8 / 3.3),
-            ("one group for all", &[0, 0, 0], &[1, 1, 1], 1.0),
-            ("each alone", &[0, 1, 2], &[4, 5, 6], 1.0),
-            ("nobody", &[], &[], 1.0),
+            ("worked by hand", &[0, 0, 0, 1, 1, 1], &[0, 0, 1, 1, 2, 2], Some(0.8 / 3.3)),
+            ("one group of two that there are", &[0, 0, 0, 0], &[0, 0, 1, 1], Some(0.0)),
+            ("one group for all", &[0, 0, 0], &[1, 1, 1], None),
+            ("each alone", &[0, 1, 2], &[4, 5, 6], None),
+            ("nobody", &[], &[], None),
         ] {
-            assert!((adjusted_rand_index(a, b) - expected).abs() < 1e-12, "{name}");
-            assert!((adjusted_rand_index(b, a) - expected).abs() < 1e-12, "{name}, the other way round");
+            for (a, b) in [(a, b), (b, a)] {
+                let found = adjusted_rand_index(a, b);
+                assert_eq!(found.is_some(), expected.is_some(), "{name}: {found:?}");
+                assert!(found.zip(expected).is_none_or(|(found, expected)| (found - expected).abs() < 1e-12), "{name}");
+            }
         }
     }
 }

@@ -102,7 +102,7 @@ fn learned_json(learned: &LearnedFigures) -> Value {
             "blend": hedge.blend,
             "mixture": hedge.mixture,
             "served": hedge.served,
-            "best": hedge.best.name(),
+            "best": (hedge.rounds > 0).then(|| hedge.best.name()),
             "regret": hedge.regret,
             "bound": bound,
             "leader": hedge.leader.map(|leader| leader.name()),
@@ -167,7 +167,9 @@ impl Page {
         let blends = [("blend", hedge.blend), ("blend_without_tower", hedge.without_tower)];
         let others = blends.into_iter().chain([("mixture", hedge.mixture), ("served", hedge.served)]).collect();
         self.gauges(loss, "Cumulative log loss of blend, mixture and what was served.", "of", others);
-        let best = hedge.experts.iter().map(|(expert, _)| (expert.name(), f64::from(*expert == hedge.best))).collect();
+        // Before the first lesson no expert is better than another.
+        let compared = hedge.experts.iter().filter(|_| hedge.rounds > 0);
+        let best = compared.map(|(expert, _)| (expert.name(), f64::from(*expert == hedge.best))).collect();
         self.gauges("eddyline_hedge_best", "1 for the best single expert so far.", "expert", best);
         let serves = |name: &str| f64::from(hedge.leader.map_or("blend", |leader| leader.name()) == name);
         let names = hedge.experts.iter().map(|(expert, _)| expert.name()).chain(["blend_without_tower", "blend"]);
@@ -278,6 +280,15 @@ mod tests {
         (figures, Doorway { sockets: 8, rate_limited: vec![("address", 3), ("person", 0)] })
     }
 
+    /// The sample once the blend has had a lesson.
+    fn after_a_lesson() -> (Figures, Doorway) {
+        let (mut figures, doorway) = sample();
+        if let Some(learned) = &mut figures.learned {
+            learned.hedge.rounds = 1;
+        }
+        (figures, doorway)
+    }
+
     fn text(figures: &Figures, doorway: &Doorway) -> String {
         TextEncoder::new().encode_to_string(&families(figures, doorway)).unwrap()
     }
@@ -327,8 +338,18 @@ mod tests {
     }
 
     #[test]
+    fn before_the_first_lesson_no_expert_is_best() {
+        let (figures, doorway) = sample();
+        assert!(!text(&figures, &doorway).contains("hedge_best"), "no lesson was counted");
+        assert_eq!(as_json(&figures, &doorway).pointer("/learned/hedge/best"), Some(&Value::Null));
+        let (after, doorway) = after_a_lesson();
+        assert!(text(&after, &doorway).contains("eddyline_hedge_best{expert="));
+        assert!(as_json(&after, &doorway).pointer("/learned/hedge/best").is_some_and(Value::is_string));
+    }
+
+    #[test]
     fn every_series_is_in_the_manual_and_the_manual_names_no_other() {
-        let (mut figures, doorway) = sample();
+        let (mut figures, doorway) = after_a_lesson();
         if let Some(learned) = &mut figures.learned {
             learned.score.calibration_error = Some(0.0);
         }

@@ -10,7 +10,7 @@ mod plot;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::metrics::{Bin, Figures};
+use super::metrics::{Bin, Figures, shown, shown_interval};
 use super::report::{Moment, RankerReport, Report};
 use plot::{Axis, Plot, Series, escape};
 
@@ -24,8 +24,8 @@ pub fn page(report: &Report, order: &[&str]) -> String {
     if !report.rankers.is_empty() {
         section(&mut body, "Ranking", &ranking(&report.rankers, order));
         if let Some(leak) = &report.leak {
-            let share = 100.0 * leak.later_rows_share;
-            let said = format!("<p>These figures look ahead: {} ({share:.1} % of it).</p>", escape(&leak.what));
+            let share = shown(leak.later_rows_share.map(|share| 100.0 * share), 1);
+            let said = format!("<p>These figures look ahead: {} ({share} % of it).</p>", escape(&leak.what));
             section(&mut body, "The same targets without the leak", &(said + &ranking(&leak.without, order)));
         }
         over_time(&mut body, &report.rankers, order);
@@ -73,7 +73,7 @@ dl{display:grid;grid-template-columns:max-content auto;gap:.1rem 1rem}dt{color:v
 type OfSplit = fn(&RankerReport) -> &Figures;
 
 /// Picks one figure.
-type OfMoment = fn(&Moment) -> f64;
+type OfMoment = fn(&Moment) -> Option<f64>;
 
 fn section(body: &mut String, title: &str, content: &str) {
     if !content.is_empty() {
@@ -93,7 +93,7 @@ fn facts(body: &mut String, report: &Report) {
         facts.push(("time units", format!("{} of {} s", log.units, log.unit_ms as f64 / 1e3)));
         facts.push(("time units of the test", log.test_units.to_string()));
         facts.push(("windows", log.windows.clone()));
-        facts.push(("available on average", format!("{:.1}", log.available_mean)));
+        facts.push(("available on average", shown(log.available_mean, 1)));
         facts.push(("not ranked, as not available", log.unavailable_events.to_string()));
     }
     let list = facts.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escape(value)));
@@ -112,10 +112,10 @@ fn ranking(rankers: &BTreeMap<String, RankerReport>, order: &[&str]) -> String {
         let n = listed().next().map_or(0, |(_, ranker)| figures(ranker).n);
         let rows = listed().map(|(name, ranker)| {
             let f = figures(ranker);
-            let interval = f.intervals.map(|i| format!("{:.3} to {:.3}", i.ndcg_10[0], i.ndcg_10[1]));
+            let interval = f.intervals.and_then(|intervals| intervals.ndcg_10);
             let mut cells = vec![name.clone()];
-            cells.extend([f.hr_1, f.hr_5, f.hr_10, f.ndcg_10, f.mrr, f.auc].map(|figure| format!("{figure:.3}")));
-            cells.push(interval.unwrap_or_default());
+            cells.extend([f.hr_1, f.hr_5, f.hr_10, f.ndcg_10, f.mrr, f.auc].map(|figure| shown(figure, 3)));
+            cells.push(shown_interval(interval, 3, " to "));
             cells
         });
         let head = ["ranker", "HR@1", "HR@5", "HR@10", "NDCG@10", "MRR", "AUC", "NDCG@10, 95 %"];
@@ -131,8 +131,9 @@ fn over_time(body: &mut String, rankers: &BTreeMap<String, RankerReport>, order:
     ];
     for (title, about, figure) in plots {
         let series = order.iter().filter_map(|name| rankers.get_key_value(*name)).map(|(name, ranker)| {
-            let moments = ranker.over_time.iter().filter(|moment| moment.n > 0);
-            Series::new(name, moments.map(|moment| (moment.from_ms as f64, figure(moment))).collect())
+            let moments = ranker.over_time.iter();
+            let points = moments.filter_map(|moment| Some((moment.from_ms as f64, figure(moment)?)));
+            Series::new(name, points.collect())
         });
         let plot = Plot {
             title: title.to_owned(),
@@ -149,7 +150,7 @@ fn rewards(body: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &
     let rows = order.iter().filter_map(|name| rankers.get_key_value(*name)).filter_map(|(name, ranker)| {
         let reward = ranker.reward?;
         let figures = [reward.mean, reward.best_possible, reward.mean_of_present, reward.best_possible_of_present];
-        Some(std::iter::once(name.clone()).chain(figures.map(|figure| format!("{figure:.5}"))).collect())
+        Some(std::iter::once(name.clone()).chain(figures.map(|figure| shown(figure, 5))).collect())
     });
     let rows: Vec<Vec<String>> = rows.collect();
     if !rows.is_empty() {
@@ -163,24 +164,24 @@ fn labels(body: &mut String, report: &Report, order: &[&str]) {
     if report.labellers.is_empty() {
         if let Some(labelled) = &report.labelled {
             let mut rows: Vec<Vec<String>> =
-                labelled.per_file.iter().map(|(file, auc)| vec![file.clone(), format!("{auc:.4}")]).collect();
-            rows.push(vec!["mean".to_owned(), format!("{:.4}", labelled.auc_mean)]);
-            rows.push(vec!["pooled".to_owned(), format!("{:.4}", labelled.auc_pooled)]);
-            let caption = format!("log loss {:.4}, calibration error {:.4}", labelled.log_loss, labelled.ece);
+                labelled.per_file.iter().map(|(file, auc)| vec![file.clone(), shown(*auc, 4)]).collect();
+            rows.push(vec!["mean".to_owned(), shown(labelled.auc_mean, 4)]);
+            rows.push(vec!["pooled".to_owned(), shown(labelled.auc_pooled, 4)]);
+            let (loss, error) = (shown(labelled.log_loss, 4), shown(labelled.ece, 4));
+            let caption = format!("log loss {loss}, calibration error {error}");
             section(body, "Labels", &plot::table(&caption, &["file", "ROC AUC"], rows.into_iter()));
         }
         return;
     }
     let listed = || order.iter().filter_map(|name| report.labellers.get_key_value(*name));
     let rows = listed().map(|(name, found)| {
-        let interval = found.auc_mean_interval;
         vec![
             name.clone(),
-            format!("{:.4}", found.auc_pooled),
-            format!("{:.4}", found.auc_mean),
-            format!("{:.3} to {:.3}", interval[0], interval[1]),
-            format!("{:.4}", found.log_loss),
-            format!("{:.4}", found.ece),
+            shown(found.auc_pooled, 4),
+            shown(found.auc_mean, 4),
+            shown_interval(found.auc_mean_interval, 3, " to "),
+            shown(found.log_loss, 4),
+            shown(found.ece, 4),
         ]
     });
     let head = ["predictor", "ROC AUC", "mean per person", "95 %", "log loss", "calibration error"];
@@ -208,7 +209,7 @@ fn calibration(body: &mut String, report: &Report) {
         Some(_) => "probability that the model promises the first in its ranking, and how often it was the target",
         None => "probability that the model promises a label, and how often it came true",
     };
-    let points = bins.iter().filter(|bin| bin.n > 0).map(|bin| (bin.promised, bin.came_true)).collect();
+    let points = bins.iter().filter_map(|bin| bin.promised.zip(bin.came_true)).collect();
     let plot = Plot {
         title: "Calibration".to_owned(),
         about: about.to_owned(),
@@ -218,7 +219,7 @@ fn calibration(body: &mut String, report: &Report) {
     };
     let rows = bins.iter().enumerate().map(|(tenth, bin): (usize, &Bin)| {
         let range = format!("{:.1} to {:.1}", tenth as f64 / 10.0, (tenth + 1) as f64 / 10.0);
-        vec![range, bin.n.to_string(), format!("{:.3}", bin.promised), format!("{:.3}", bin.came_true)]
+        vec![range, bin.n.to_string(), shown(bin.promised, 3), shown(bin.came_true, 3)]
     });
     let table = plot::table("By tenths", &["promised", "predictions", "mean promise", "came true"], rows);
     section(body, "Calibration", &(plot.figure() + &table));

@@ -109,16 +109,17 @@ impl Availability {
         Availability { edges }
     }
 
-    /// How many items are open, mean over the instants of `[from, to)`.
+    /// How many items are open, mean over the instants of `[from, to)`; `None` where there is no instant.
     #[must_use]
-    pub fn mean_open(&self, from: Millis, to: Millis) -> f64 {
+    pub fn mean_open(&self, from: Millis, to: Millis) -> Option<f64> {
         let mut open_ms = 0.0;
         for edge in &self.edges {
             // An edge adds, or takes away, all that is left of the span after it.
             let left = to.since(edge.at.max(from)) as f64;
             open_ms += if edge.opens { left } else { -left };
         }
-        open_ms / to.since(from).max(1) as f64
+        let span = to.since(from);
+        (span > 0).then(|| open_ms / span as f64)
     }
 
     /// A walk from before the first edge.
@@ -197,7 +198,8 @@ mod tests {
                 prop_assert_eq!(walk.open(), &expected[..], "at {}", now);
                 open_sum += expected.len();
             }
-            let mean = found.mean_open(Millis(-1), Millis(80));
+            let mean = found.mean_open(Millis(-1), Millis(80)).unwrap();
+            prop_assert_eq!(found.mean_open(Millis(80), Millis(80)), None);
             prop_assert!((mean - open_sum as f64 / 81.0).abs() < 1e-9);
             for item in 0..3 {
                 let own: Vec<bool> = found.edges().iter().filter(|e| e.item == item).map(|e| e.opens).collect();

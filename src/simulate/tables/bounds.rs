@@ -114,19 +114,20 @@ fn plus(a: Guess, b: Guess) -> Guess {
     Guess { mean: a.mean + b.mean, variance: a.variance + b.variance }
 }
 
-/// ROC AUC over the views of the last fifth, by what is known beside the law.
+/// ROC AUC over the views of the last fifth, by the knowledge beside the law; `null` where all of them are
+/// likes, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Optimum {
     /// The probabilities themselves: tastes and all. Nobody can know this.
-    pub latent: f64,
+    pub latent: Option<f64>,
     /// All rows so far, of everybody.
-    pub history_and_others: f64,
+    pub history_and_others: Option<f64>,
     /// What this person saw and liked so far, and what posts show: what a model of content can reach.
-    pub history: f64,
+    pub history: Option<f64>,
     /// The same of their last [`RECENT`] views alone.
-    pub history_recent: f64,
+    pub history_recent: Option<f64>,
     /// What posts show, what the person's attributes say, the hour; nothing of the past.
-    pub features: f64,
+    pub features: Option<f64>,
 }
 
 /// What is known of the tables, beside their rows.
@@ -142,8 +143,8 @@ pub struct Truth {
     pub views: u64,
     /// Likes in all.
     pub likes: u64,
-    /// Mean over all views of the negative log-likelihood of the true probabilities, nats.
-    pub log_loss: f64,
+    /// Mean over all views of the negative log-likelihood of the true probabilities, nats; `null` without a view.
+    pub log_loss: Option<f64>,
 }
 
 const SCORES: usize = 5;
@@ -223,18 +224,18 @@ impl Bounds {
         self.log_loss -= if liked { probability } else { 1.0 - probability }.ln();
     }
 
-    /// What was found; one half where the last fifth has no like, or nothing else.
+    /// The figures of all views so far.
     #[must_use]
     pub fn truth(&self) -> Truth {
         let [latent, history_and_others, history, history_recent, features] =
-            std::array::from_fn(|score| roc_auc(&self.scores[score], &self.labels).unwrap_or(0.5));
+            std::array::from_fn(|score| roc_auc(&self.scores[score], &self.labels));
         Truth {
             auc: Optimum { latent, history_and_others, history, history_recent, features },
             test_from_ms: self.test_from.0,
             test_views: self.labels.len() as u64,
             views: self.views,
             likes: self.likes,
-            log_loss: self.log_loss / self.views.max(1) as f64,
+            log_loss: (self.views > 0).then(|| self.log_loss / self.views as f64),
         }
     }
 
