@@ -1,6 +1,6 @@
 //! `eddyline replay --protocol off-policy`: what policies would have earned on a log of impressions.
 //!
-//! Invariant: a figure is printed with its interval, and with how many rows it rests on.
+//! Invariant: each figure is printed with its interval and the rows that it rests on; `-` is undefined.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,11 +10,9 @@ use anyhow::Context as _;
 use crate::commands::progress;
 use crate::config::Config;
 use crate::replay::formats::open_bandit::OpenBandit;
-use crate::replay::off_policy::{Judging, Report, judge};
+use crate::replay::metrics::{shown, shown_interval};
+use crate::replay::off_policy::{Judged, Judging, Report, judge};
 use crate::replay::ope::Estimate;
-
-/// A normal interval of fewer rewarded rows says little: with none it has no width at all.
-const FEW: u64 = 10;
 
 /// Judges policies on the folder.
 ///
@@ -22,7 +20,8 @@ const FEW: u64 = 10;
 /// What is wrong, where.
 pub fn open_bandit(paths: &[PathBuf], config: &Config, judging: Judging) -> anyhow::Result<Report> {
     let [folder] = paths else { anyhow::bail!("PATH: give one folder with the log and its item_context.csv") };
-    anyhow::ensure!(judging.split > 0.0 && judging.split < 1.0, "--split: must be between 0 and 1");
+    let is_share = |split: f64| split > 0.0 && split < 1.0;
+    anyhow::ensure!(judging.split.is_none_or(is_share), "--split: must be between 0 and 1");
     anyhow::ensure!(judging.clip.is_none_or(|clip| clip > 0.0), "--clip: must be above 0");
     let bar = progress::bytes("reading");
     let log = OpenBandit::read(folder, Some(progress::watch(&bar)))?;
@@ -35,36 +34,53 @@ pub fn open_bandit(paths: &[PathBuf], config: &Config, judging: Judging) -> anyh
 pub fn table(report: &Report) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
+    let how = match report.parts {
+        1 => format!("learned from the first {}, judged on {}", report.learned_events, report.test_events),
+        parts => format!(
+            "all judged, in {parts} parts by policies that learned from the other parts ({} impressions)",
+            report.learned_events
+        ),
+    };
+    let (items, contexts) = (report.items, report.contexts);
     let _ = writeln!(
         out,
-        "{} impressions of {} items to {} kinds of people; learned from {}, judged on {}; clicks per thousand, 95 %",
-        report.events, report.items, report.contexts, report.learned_events, report.test_events
+        "{} impressions of {items} items to {contexts} kinds of people; {how}; clicks per thousand, at least 95 %",
+        report.events
     );
     let _ = writeln!(
         out,
-        "{:<10}{:<24}{:<24}{:<24}{:>10}{:>8}{:>8}",
-        "policy", "ips", "snips", "dr", "rows", "weight", "clicks"
+        "{:<10}{:<26}{:<26}{:<26}{:>10}{:>8}{:>8}{:>8}",
+        "policy", "ips", "snips", "dr", "rows", "weight", "at most", "clicks"
     );
-    let cell = |one: Estimate| format!("{:.2} [{:.2}, {:.2}]", one.value * 1e3, one.low * 1e3, one.high * 1e3);
+    let thousand = |figure: Option<f64>| figure.map(|figure| figure * 1e3);
+    let cell = |one: Estimate| {
+        let interval = one.low.zip(one.high).map(|(low, high)| [low * 1e3, high * 1e3]);
+        format!("{} [{}]", shown(thousand(one.value), 2), shown_interval(interval, 2, ", "))
+    };
     for one in &report.policies {
         let found = one.estimates;
         let dr = found.dr.map_or_else(|| "-".to_owned(), cell);
         let _ = writeln!(
             out,
-            "{:<10}{:<24}{:<24}{:<24}{:>10.1}{:>8.1}{:>8}",
+            "{:<10}{:<26}{:<26}{:<26}{:>10.1}{:>8.1}{:>8}{:>8}",
             one.policy,
             cell(found.ips),
             cell(found.snips),
             dr,
             found.effective_rows,
             found.weight_max,
+            shown(found.weight_bound, 1),
             found.rewarded_rows
         );
     }
-    let few: Vec<&str> =
-        report.policies.iter().filter(|one| one.estimates.rewarded_rows < FEW).map(|one| one.policy).collect();
-    if !few.is_empty() {
-        let _ = writeln!(out, "fewer than {FEW} clicks, so no interval is to be trusted: {}", few.join(", "));
+    let unbounded = |one: &&Judged| one.estimates.weight_bound.is_none();
+    let names: Vec<&str> = report.policies.iter().filter(unbounded).map(|one| one.policy).collect();
+    if !names.is_empty() {
+        let _ = writeln!(
+            out,
+            "weights are clipped, or the log lacks what the policy takes, so only ips has an interval: {}",
+            names.join(", ")
+        );
     }
     out
 }

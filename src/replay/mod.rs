@@ -3,6 +3,7 @@
 //! Invariant: what is learned here is learned by `UserState::apply` and `CoordinatorState::apply`, the very code that
 //! serves; time comes from the log. Absent on purpose: clocks (but to time the replay itself), sockets, actors.
 
+pub mod betting;
 pub mod evaluate;
 pub mod formats;
 pub mod html;

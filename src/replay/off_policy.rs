@@ -1,11 +1,14 @@
 //! Judges policies on a log of impressions: uniform, most popular, and the engine itself.
 //!
-//! Invariant: policies learn from the first part of the log by time and are judged on the rest, all on the same rows;
-//! the engine's is `UserState::rank`, the very code that serves. Same log and seed, same figures.
+//! Invariant: no policy is judged on an impression that it learned from. By default the log is cut into parts by time, and each
+//! part is judged by policies that learned from all other parts, so every impression counts; those parts include later ones,
+//! which a server does not have. With a split, policies learn from the first part and are judged on the rest. The engine's
+//! policy is `UserState::rank`, the code that serves. Same log and seed, same figures.
 //! Absent on purpose: slates. The log's propensity is that of one item at one position, so a policy is judged by what
 //! it would choose for a position, not by whole lists.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -27,11 +30,11 @@ use crate::engine::user::{UserEvent, UserState};
 /// How to judge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judging {
-    /// Part of the log that policies learn from, in (0, 1).
-    pub split: f64,
+    /// Share of the log, in (0, 1), that policies learn from before they are judged on the rest; `None`: cross-fitted.
+    pub split: Option<f64>,
     /// See [`Options::clip`].
     pub clip: Option<f64>,
-    /// See [`Options::folds`].
+    /// Parts of a cross-fitted log, at least 2; also the folds of the reward model.
     pub folds: usize,
     /// See [`Options::seed`].
     pub seed: u64,
@@ -48,10 +51,12 @@ pub struct Report {
     pub seed: u64,
     /// Impressions.
     pub events: u64,
-    /// Of these, learned from.
+    /// Impressions that a policy learned from, mean over the parts.
     pub learned_events: u64,
-    /// Of these, judged on.
+    /// Impressions that policies are judged on.
     pub test_events: u64,
+    /// Parts, each judged by policies of its own; 1 with a split.
+    pub parts: u64,
     /// Items in the log.
     pub items: u64,
     /// Distinct people, as far as the log tells them apart.
@@ -73,6 +78,9 @@ pub struct Judged {
 /// Why a log cannot be judged on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JudgingError {
+    /// All impressions share one instant.
+    #[error("the log has fewer than two instants: policies need some to learn from and others to be judged on")]
+    OneInstant,
     /// Nothing on one side of the split.
     #[error("--split {learned}:{judged}: both parts of the log need impressions")]
     Empty {
@@ -92,30 +100,31 @@ pub enum JudgingError {
 /// [`JudgingError`].
 pub fn judge(log: &OpenBandit, settings: &Arc<LearnSettings>, judging: &Judging) -> Result<Report, JudgingError> {
     let all = &log.impressions;
-    let split = (all.len() as f64 * judging.split).round() as usize;
-    let (past, rest) = all.split_at(split.min(all.len()));
-    if past.is_empty() || rest.is_empty() {
-        return Err(JudgingError::Empty { learned: past.len(), judged: rest.len() });
-    }
-    let choices: Vec<Choice> = rest
-        .iter()
-        .map(|one| Choice {
-            context: one.context,
-            position: one.position,
-            action: one.item,
-            rewarded: one.clicked,
-            propensity: one.propensity,
-        })
-        .collect();
+    let parts = parts(all, judging)?;
+    let choice = |part: usize, one: &Impression| Choice {
+        context: one.context,
+        position: one.position,
+        action: one.item,
+        rewarded: one.clicked,
+        propensity: one.propensity,
+        part,
+    };
+    let judged_rows = |(at, part): (usize, &Part)| all[part.judged.clone()].iter().map(move |one| choice(at, one));
+    let choices: Vec<Choice> = parts.iter().enumerate().flat_map(judged_rows).collect();
     let items = known_items(log);
     let options = Options { actions: log.items, clip: judging.clip, folds: judging.folds, seed: judging.seed };
     let share = 1.0 / items.len().max(1) as f64;
-    let uniform = |_: usize, _: usize, action: usize| if items.binary_search(&action).is_ok() { share } else { 0.0 };
-    let best = most_popular(past, &items, log.positions);
-    let popular = |_: usize, position: usize, action: usize| f64::from(u8::from(best[position] == action));
-    let table = engine_policy(log, past, rest, &items, settings)?;
+    let uniform = |_: &Choice, action: usize| if items.binary_search(&action).is_ok() { share } else { 0.0 };
+    let best: Vec<Vec<usize>> =
+        parts.iter().map(|part| most_popular(part.learned(all), &items, log.positions)).collect();
+    let popular = |row: &Choice, action: usize| f64::from(u8::from(best[row.part][row.position] == action));
+    let tables = parts
+        .iter()
+        .map(|part| engine_policy(log, part, &items, settings))
+        .collect::<Result<Vec<BTreeMap<usize, Vec<f64>>>, JudgingError>>()?;
     let engine =
-        |context: usize, _: usize, action: usize| table.get(&context).map_or(0.0, |chances: &Vec<f64>| chances[action]);
+        |row: &Choice, action: usize| tables[row.part].get(&row.context).map_or(0.0, |chances| chances[action]);
+    let learned: usize = parts.iter().map(|part| part.learned(all).count()).sum();
     let policies: [(&'static str, Target<'_>); 4] = [
         ("logging", Target::Logging),
         ("uniform", Target::Policy(&uniform)),
@@ -130,12 +139,55 @@ pub fn judge(log: &OpenBandit, settings: &Arc<LearnSettings>, judging: &Judging)
         protocol: "off-policy",
         seed: judging.seed,
         events: all.len() as u64,
-        learned_events: past.len() as u64,
-        test_events: rest.len() as u64,
+        learned_events: (learned / parts.len()) as u64,
+        test_events: choices.len() as u64,
+        parts: parts.len() as u64,
         items: items.len() as u64,
         contexts: log.contexts.len() as u64,
         policies: judged.collect(),
     })
+}
+
+/// Impressions that are judged, and those that the policies of it learn from.
+struct Part {
+    judged: Range<usize>,
+    learned: [Range<usize>; 2],
+    /// The policies choose as they would then.
+    now: Millis,
+}
+
+impl Part {
+    /// By time.
+    fn learned<'a>(&self, all: &'a [Impression]) -> impl Iterator<Item = &'a Impression> + Clone + use<'a> {
+        let [before, after] = self.learned.clone();
+        all[before].iter().chain(&all[after])
+    }
+}
+
+/// The parts of the log: runs of impressions. Impressions of one instant, as the positions of one screen, stay together.
+fn parts(all: &[Impression], judging: &Judging) -> Result<Vec<Part>, JudgingError> {
+    let count = all.len();
+    if let Some(share) = judging.split {
+        let split = ((count as f64 * share).round() as usize).min(count);
+        if split == 0 || split == count {
+            return Err(JudgingError::Empty { learned: split, judged: count - split });
+        }
+        return Ok(vec![Part { judged: split..count, learned: [0..split, count..count], now: all[split].at }]);
+    }
+    let folds = judging.folds.max(2);
+    let edge = |part: usize| {
+        let place = count * part / folds;
+        let at = all.get(place).map_or(Millis::MAX, |one| one.at);
+        if part == 0 { 0 } else { all.partition_point(|one| one.at < at) }
+    };
+    let mut edges: Vec<usize> = (0..folds).map(edge).chain([count]).collect();
+    edges.dedup();
+    if edges.len() < 3 {
+        return Err(JudgingError::OneInstant);
+    }
+    let now = all.last().map_or(Millis(0), |one| one.at);
+    let part = |ends: &[usize]| Part { judged: ends[0]..ends[1], learned: [0..ends[0], ends[1]..count], now };
+    Ok(edges.windows(2).map(part).collect())
 }
 
 /// Items of the log and of its table, sorted: what a policy may choose from.
@@ -149,9 +201,13 @@ fn known_items(log: &OpenBandit) -> Vec<usize> {
 
 /// By position the item with the highest rate of clicks, shrunk towards the rate of all by 50 impressions, since rates
 /// of a few impressions say little; equal ones by number.
-fn most_popular(past: &[Impression], items: &[usize], positions: usize) -> Vec<usize> {
+fn most_popular<'a>(
+    past: impl Iterator<Item = &'a Impression> + Clone,
+    items: &[usize],
+    positions: usize,
+) -> Vec<usize> {
     const PRIOR: f64 = 50.0;
-    let rate = past.iter().filter(|one| one.clicked).count() as f64 / past.len().max(1) as f64;
+    let rate = past.clone().filter(|one| one.clicked).count() as f64 / past.clone().count().max(1) as f64;
     let mut counts: BTreeMap<(usize, usize), (f64, f64)> = BTreeMap::new();
     for one in past {
         let (shown, clicked) = counts.entry((one.position, one.item)).or_default();
@@ -169,19 +225,19 @@ fn most_popular(past: &[Impression], items: &[usize], positions: usize) -> Vec<u
     (0..positions).map(best).collect()
 }
 
-/// Probabilities of all items by context: what the engine, having learned the past as clicks and skips, puts on top of
-/// the `model` feed. People are told apart by their context; whoever is only met later starts with nothing learned.
+/// Probabilities of all items by context: the top of the engine's `model` feed once it has learned the part's impressions as
+/// clicks and skips. People are told apart by their context; a context that was not learned starts with nothing.
 fn engine_policy(
     log: &OpenBandit,
-    past: &[Impression],
-    rest: &[Impression],
+    part: &Part,
     items: &[usize],
     settings: &Arc<LearnSettings>,
 ) -> Result<BTreeMap<usize, Vec<f64>>, JudgingError> {
     let vectors = embeddings(log, items)?;
     let dim = vectors.first().map_or(1, |x| x.len());
     let mut offline = Offline::new(dim, settings.clone());
-    let start = past.first().map_or(Millis(0), |one| one.at);
+    let past = part.learned(&log.impressions);
+    let start = log.impressions.first().map_or(Millis(0), |one| one.at);
     let topic = Key::of_number(0);
     let drafts: Vec<Draft> = items
         .iter()
@@ -203,7 +259,7 @@ fn engine_policy(
     offline.recentre(start);
     let person =
         |offline: &mut Offline, context: usize, at: Millis| offline.person(&Key::of_number(context as u32), None, at);
-    for (n, one) in past.iter().enumerate() {
+    for (n, one) in past.enumerate() {
         let user = person(&mut offline, one.context, one.at);
         let kind = if one.clicked { Kind::Click } else { Kind::Skip };
         let Some(item) = ids.get(&one.item).copied() else { continue };
@@ -212,10 +268,11 @@ fn engine_policy(
         offline.act(user, UserEvent::Interacted(interaction), one.at);
         offline.take_writes();
     }
-    let now = rest.first().map_or(start, |one| one.at);
+    let now = part.now;
     let numbers: BTreeMap<ItemId, usize> = ids.into_iter().map(|(number, id)| (id, number)).collect();
     let temperature = f64::from(settings.rank.temperature);
-    let contexts: std::collections::BTreeSet<usize> = rest.iter().map(|one| one.context).collect();
+    let contexts: std::collections::BTreeSet<usize> =
+        log.impressions[part.judged.clone()].iter().map(|one| one.context).collect();
     let nobody = UserState::new(UserId(u32::MAX));
     let of_context = |context: usize| {
         let user = offline.find_person(Key::of_number(context as u32).as_str());
@@ -305,25 +362,97 @@ mod tests {
     }
 
     fn judging() -> Judging {
-        Judging { split: 0.5, clip: None, folds: 4, seed: 1 }
+        Judging { split: None, clip: None, folds: 4, seed: 1 }
     }
 
     #[test]
     fn the_engine_earns_more_than_chance_where_people_differ() {
         let log = log(6_000);
-        let report = judge(&log, &Arc::new(LearnSettings::default()), &judging()).unwrap();
-        let of = |name: &str| report.policies.iter().find(|one| one.policy == name).unwrap().estimates;
-        let (uniform, engine) = (of("uniform"), of("engine"));
-        assert!((uniform.snips.value - 0.275).abs() < 0.03, "{uniform:?}");
-        // Greedy and right: it would earn 0.5.
-        assert!(engine.snips.low > 0.4 && engine.snips.high < 0.6, "{engine:?}");
-        assert!(engine.dr.unwrap().low > uniform.dr.unwrap().high);
-        assert!((engine.effective_rows - 500.0).abs() < 80.0, "a sixth of the rows: {}", engine.effective_rows);
-        let clicked = log.impressions[3_000..].iter().filter(|one| one.clicked).count() as f64 / 3_000.0;
-        assert!((of("logging").ips.value - clicked).abs() < 1e-12);
-        assert_eq!((report.learned_events, report.test_events, report.items), (3_000, 3_000, 6));
-        let again = judge(&log, &Arc::new(LearnSettings::default()), &judging()).unwrap();
-        assert_eq!(again, report, "same log and seed, same figures");
+        for (judging, learned, judged, parts) in
+            [(judging(), 4_500, 6_000, 4), (Judging { split: Some(0.5), ..judging() }, 3_000, 3_000, 1)]
+        {
+            let report = judge(&log, &Arc::new(LearnSettings::default()), &judging).unwrap();
+            assert_eq!((report.learned_events, report.test_events, report.parts), (learned, judged, parts));
+            let of = |name: &str| report.policies.iter().find(|one| one.policy == name).unwrap().estimates;
+            let (uniform, engine) = (of("uniform"), of("engine"));
+            assert!((uniform.snips.value.unwrap() - 0.275).abs() < 0.03, "{uniform:?}");
+            // Greedy and right: it would earn 0.5.
+            assert!(engine.snips.low.unwrap() > 0.35 && engine.snips.high.unwrap() < 0.65, "{engine:?}");
+            assert!(engine.dr.unwrap().low > uniform.dr.unwrap().high);
+            let sixth = judged as f64 / 6.0;
+            assert!((engine.effective_rows - sixth).abs() < 0.16 * sixth, "{}", engine.effective_rows);
+            let test = &log.impressions[6_000 - judged as usize..];
+            let clicked = test.iter().filter(|one| one.clicked).count() as f64 / judged as f64;
+            assert!((of("logging").ips.value.unwrap() - clicked).abs() < 1e-12);
+            assert_eq!(report.items, 6);
+            let again = judge(&log, &Arc::new(LearnSettings::default()), &judging).unwrap();
+            assert_eq!(again, report, "same log and seed, same figures");
+        }
+    }
+
+    /// Every impression is judged once, and by policies that learned from all others.
+    #[test]
+    fn all_of_the_log_is_judged_and_no_policy_is_judged_on_what_it_learned() {
+        let mut log = log(103);
+        // Three positions of one screen share an instant.
+        log.impressions.iter_mut().enumerate().for_each(|(n, one)| one.at = Millis(n as i64 / 3));
+        let parts = parts(&log.impressions, &judging()).unwrap();
+        assert_eq!(parts.len(), 4);
+        let mut seen = vec![0; 103];
+        for part in &parts {
+            part.judged.clone().for_each(|row| seen[row] += 1);
+            let learned: Vec<&Impression> = part.learned(&log.impressions).collect();
+            assert_eq!(learned.len() + part.judged.len(), 103);
+            let times = |row: usize| log.impressions[row].at;
+            let span = times(part.judged.start)..=times(part.judged.end - 1);
+            assert!(learned.iter().all(|one| !span.contains(&one.at)), "a screen stays together");
+        }
+        assert!(seen.iter().all(|times| *times == 1));
+        log.impressions.iter_mut().for_each(|one| one.at = Millis(7));
+        assert!(matches!(super::parts(&log.impressions, &judging()), Err(JudgingError::OneInstant)));
+    }
+
+    /// A policy that learns, judged across parts: the interval holds the mean of what the parts' policies earn.
+    #[test]
+    fn intervals_of_cross_fitted_policies_hold_their_value() {
+        let mut hits = 0;
+        let runs = 200;
+        for seed in 0..runs {
+            let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(50 + seed);
+            // Item 3 is a little better than five others that are alike: often another one looks best.
+            let chance = |item: usize| if item == 3 { 0.12 } else { 0.1 };
+            let impressions: Vec<Impression> = (0..600)
+                .map(|n| {
+                    let item = random.random_range(0..6);
+                    let clicked = random.random::<f64>() < chance(item);
+                    Impression { at: Millis(n), context: 0, item, position: 0, propensity: 1.0 / 6.0, clicked }
+                })
+                .collect();
+            let parts = parts(&impressions, &judging()).unwrap();
+            let items: Vec<usize> = (0..6).collect();
+            let best: Vec<usize> =
+                parts.iter().map(|part| most_popular(part.learned(&impressions), &items, 1)[0]).collect();
+            let truth =
+                parts.iter().zip(&best).map(|(part, best)| part.judged.len() as f64 * chance(*best)).sum::<f64>();
+            let rows: Vec<Choice> = parts
+                .iter()
+                .enumerate()
+                .flat_map(|(at, part)| impressions[part.judged.clone()].iter().map(move |one| (at, one)))
+                .map(|(part, one)| Choice {
+                    context: 0,
+                    position: 0,
+                    action: one.item,
+                    rewarded: one.clicked,
+                    propensity: one.propensity,
+                    part,
+                })
+                .collect();
+            let popular = |row: &Choice, action: usize| f64::from(u8::from(best[row.part] == action));
+            let options = Options { actions: 6, clip: None, folds: 4, seed: 1 };
+            let found = estimate(&rows, Target::Policy(&popular), &options).unwrap().ips;
+            hits += u32::from((found.low.unwrap()..=found.high.unwrap()).contains(&(truth / 600.0)));
+        }
+        assert!(hits >= 184, "{hits} of {runs}: at least 95 %, less twice what chance does");
     }
 
     #[test]
@@ -332,12 +461,12 @@ mod tests {
         let warm = Arc::new(LearnSettings { rank, ..LearnSettings::default() });
         let report = judge(&log(6_000), &warm, &judging()).unwrap();
         let engine = report.policies.iter().find(|one| one.policy == "engine").unwrap().estimates;
-        assert!(engine.effective_rows > 700.0 && engine.snips.value > 0.28, "{engine:?}");
+        assert!(engine.effective_rows > 1_400.0 && engine.snips.value.unwrap() > 0.28, "{engine:?}");
     }
 
     #[test]
     fn a_split_needs_two_parts() {
-        let error = judge(&log(10), &Arc::new(LearnSettings::default()), &Judging { split: 0.0, ..judging() });
+        let error = judge(&log(10), &Arc::new(LearnSettings::default()), &Judging { split: Some(0.0), ..judging() });
         assert!(matches!(error, Err(JudgingError::Empty { learned: 0, judged: 10 })));
     }
 }

@@ -1,18 +1,22 @@
-//! Off-policy estimates: what a policy would have earned, from a log that another one made.
+//! Off-policy estimates: the reward that a policy would have earned, from a log that another one made.
 //!
-//! Invariant: every estimate is the mean of one influence value per row, and its interval is that mean's normal 95 %
-//! interval; the reward model that a row is judged by never saw that row. Same rows and seed, same figures.
+//! Invariant: an interval holds the policy's value with probability 95 % at least, for any number of rows and however heavy the
+//! weights are; it is made by [`betting`], half of the 5 % on either side. The reward model that a row is judged by
+//! never saw that row. Same rows and seed, same figures.
 //! Absent on purpose: where propensities come from (the log carries them), files, the engine.
 
 use serde::Serialize;
 
-/// Half the width of a 95 % interval, in standard errors.
-const Z_95: f64 = 1.959_964;
+use super::betting::{bound, counted, log_both, log_wealth};
+use super::metrics::ratio;
+
+/// `ln` of the wealth at which a hypothesis is refuted: 2.5 % on each side of an interval.
+const LOG_REFUTED: f64 = 3.688_879_454_113_936_4;
 
 /// One logged choice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
-    /// Who was asked, as an index of whatever is known of them.
+    /// Who was asked, as an index of what is known of them.
     pub context: usize,
     /// Where the action was shown.
     pub position: usize,
@@ -22,15 +26,20 @@ pub struct Choice {
     pub rewarded: bool,
     /// Probability with which the logging policy showed it there, above 0.
     pub propensity: f64,
+    /// Which part of the log it is in: policies that learn are judged on parts that they did not learn from.
+    pub part: usize,
 }
+
+/// Probability of an action where a choice was made; sums to 1 over the actions.
+pub type Probability<'a> = dyn Fn(&Choice, usize) -> f64 + 'a;
 
 /// A policy that is to be judged.
 #[derive(Clone, Copy)]
 pub enum Target<'a> {
     /// The one that made the log.
     Logging,
-    /// Probability of an action in a context at a position; sums to 1 over the actions.
-    Policy(&'a dyn Fn(usize, usize, usize) -> f64),
+    /// Any other one.
+    Policy(&'a Probability<'a>),
 }
 
 /// How to estimate.
@@ -42,25 +51,40 @@ pub struct Options {
     pub clip: Option<f64>,
     /// The reward model is fitted so many times, each time without one fold; at least 2.
     pub folds: usize,
-    /// Decides who is in which fold.
+    /// Decides the fold of each row.
     pub seed: u64,
 }
 
 /// An estimate with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Mean reward per choice.
-    pub value: f64,
-    /// Lower end.
-    pub low: f64,
+    /// Mean reward per choice; `null` where no row has a weight.
+    pub value: Option<f64>,
+    /// Lower end; `null` where no interval holds: see [`Estimates::weight_bound`].
+    pub low: Option<f64>,
     /// Upper end.
-    pub high: f64,
+    pub high: Option<f64>,
+    /// Upper end less lower end.
+    pub width: Option<f64>,
 }
 
-/// All that is said of one policy.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+impl Estimate {
+    fn new(value: Option<f64>, interval: Option<[f64; 2]>) -> Estimate {
+        // A bound that comes from another side of the rows may pass the value; the interval then reaches to it.
+        let interval = interval.zip(value).map(|([low, high], value)| [low.min(value), high.max(value)]);
+        Estimate {
+            value,
+            low: interval.map(|ends| ends[0]),
+            high: interval.map(|ends| ends[1]),
+            width: interval.map(|[low, high]| high - low),
+        }
+    }
+}
+
+/// All figures of one policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Estimates {
-    /// Inverse propensity scores: `mean(w r)`.
+    /// Inverse propensity scores: `mean(w r)`. Its lower end holds without any assumption on weights.
     pub ips: Estimate,
     /// Self-normalised: `sum(w r) / sum(w)`.
     pub snips: Estimate,
@@ -70,57 +94,103 @@ pub struct Estimates {
     pub effective_rows: f64,
     /// The largest weight, after clipping.
     pub weight_max: f64,
-    /// Rows that were rewarded and that the policy might have chosen: with few of them no interval is to be trusted.
+    /// No weight is above this where no propensity is below the lowest of the log. `null` where the weights, whose mean is 1,
+    /// refute that: the log then lacks actions that the policy takes, and only `ips` has an interval, a wide one.
+    pub weight_bound: Option<f64>,
+    /// Rows that were rewarded and that the policy might have chosen.
     pub rewarded_rows: u64,
 }
+
+/// One row as the estimators see it: weight and reward.
+type Weighted = [f64; 2];
 
 /// Judges a policy; `None` for an empty log.
 ///
 /// `w = pi_e(a|x) / pi_b(a|x)`. Doubly robust: `sum_a pi_e(a|x) q(x, a) + w (r - q(x, a))` with a cross-fitted `q`.
-/// Sources: Horvitz and Thompson 1952; Swaminathan and Joachims, NIPS 2015 (self-normalised, interval by the delta
-/// method); Dudik, Langford and Li, ICML 2011, with cross-fitting as in Chernozhukov et al. 2018.
+/// Sources: Horvitz and Thompson 1952; Swaminathan and Joachims, NIPS 2015 (self-normalised); Dudik, Langford and Li, ICML
+/// 2011, with cross-fitting as in Chernozhukov et al. 2018.
 #[must_use]
 pub fn estimate(log: &[Choice], target: Target<'_>, options: &Options) -> Option<Estimates> {
     if log.is_empty() {
         return None;
     }
-    let weight = |row: &Choice| {
-        let weight = match target {
-            Target::Logging => 1.0,
-            Target::Policy(probability) => probability(row.context, row.position, row.action) / row.propensity,
-        };
-        options.clip.map_or(weight, |clip| weight.min(clip))
+    let weight = |row: &Choice| match target {
+        Target::Logging => 1.0,
+        Target::Policy(probability) => probability(row, row.action) / row.propensity,
     };
-    let weights: Vec<f64> = log.iter().map(weight).collect();
-    let reward = |row: &Choice| f64::from(u8::from(row.rewarded));
-    let (sum, squares) = weights.iter().fold((0.0, 0.0), |(sum, squares), w| (sum + w, squares + w * w));
-    let earned: f64 = weights.iter().zip(log).map(|(w, row)| w * reward(row)).sum();
-    let ips = mean(weights.iter().zip(log).map(|(w, row)| w * reward(row)));
-    let snips_value = if sum > 0.0 { earned / sum } else { 0.0 };
-    let mean_weight = sum / log.len() as f64;
-    let snips = mean(weights.iter().zip(log).map(|(w, row)| {
-        // What the row moves the ratio by, to first order.
-        let influence = if mean_weight > 0.0 { w * (reward(row) - snips_value) / mean_weight } else { 0.0 };
-        snips_value + influence
-    }));
+    let clipped = |weight: f64| options.clip.map_or(weight, |clip| weight.min(clip));
+    let rows: Vec<Weighted> = log.iter().map(|row| [clipped(weight(row)), f64::from(u8::from(row.rewarded))]).collect();
+    let kinds = counted(rows.clone());
+    let likeliest = |row: &Choice, probability: &Probability<'_>| {
+        (0..options.actions).map(|action| probability(row, action)).fold(0.0, f64::max)
+    };
+    let bound = match target {
+        Target::Logging => 1.0,
+        Target::Policy(probability) => {
+            let lowest = log.iter().map(|row| row.propensity).fold(1.0, f64::min);
+            let likeliest = log.iter().map(|row| likeliest(row, probability)).fold(0.0, f64::max);
+            (likeliest / lowest).max(1.0)
+        }
+    };
+    let is_clipped = options.clip.is_some_and(|clip| clip < bound);
+    // Were no weight above the bound, their mean would be 1: can the policy's unseen actions be told from chance?
+    let mean_is_one =
+        log_wealth(kinds.iter().map(|([w, _], n)| ((1.0 - w) / (bound - 1.0).max(1e-9), *n))) < LOG_REFUTED;
+    let bound = Some(bound).filter(|_| !is_clipped && mean_is_one);
+    let (sum, squares) =
+        rows.iter().fold((0.0, 0.0), |(sum, squares), [weight, _]| (sum + weight, squares + weight * weight));
+    let earned: f64 = rows.iter().map(|[weight, reward]| weight * reward).sum();
+    let ips = earned / rows.len() as f64;
+    let snips = ratio(earned, sum);
     let dr = match target {
         Target::Logging => None,
-        Target::Policy(probability) => Some(doubly_robust(log, &weights, probability, options)),
+        Target::Policy(probability) => Some(doubly_robust(log, &rows, probability, bound, options)),
     };
     Some(Estimates {
-        ips,
-        snips,
+        ips: Estimate::new(Some(ips), Some(of_ips(&kinds, ips, bound))),
+        snips: Estimate::new(snips, bound.zip(snips).map(|(bound, snips)| of_snips(&kinds, snips, bound))),
         dr,
-        effective_rows: if squares > 0.0 { sum * sum / squares } else { 0.0 },
-        weight_max: weights.iter().copied().fold(0.0, f64::max),
-        rewarded_rows: weights.iter().zip(log).filter(|(w, row)| **w > 0.0 && row.rewarded).count() as u64,
+        effective_rows: ratio(sum * sum, squares).unwrap_or(0.0),
+        weight_max: rows.iter().map(|row| row[0]).fold(0.0, f64::max),
+        weight_bound: bound,
+        rewarded_rows: rows.iter().filter(|[weight, reward]| *weight > 0.0 && *reward > 0.0).count() as u64,
     })
+}
+
+/// The interval of the value by `E w r = V`.
+///
+/// From below `w r` is bounded by 0, so no upper bound of `w` is needed. From above `E w (1 - r) = 1 - V` says the like of
+/// the rewards that were missed, clipped or not; beside it stands `w r <= bound`, where there is a bound. Half the wealth
+/// is staked on each.
+fn of_ips(rows: &[(Weighted, u32)], value: f64, weight_bound: Option<f64>) -> [f64; 2] {
+    let low =
+        bound(value, 0.0, |mean| log_wealth(rows.iter().map(|([w, r], n)| (w * r / mean - 1.0, *n))) >= LOG_REFUTED);
+    let high = bound(value.min(1.0), 1.0, |mean| {
+        let missed = log_wealth(rows.iter().map(|([w, r], n)| (w * (1.0 - r) / (1.0 - mean) - 1.0, *n)));
+        let wealth = weight_bound.filter(|bound| *bound > mean).map_or(missed, |bound| {
+            log_both(missed, log_wealth(rows.iter().map(|([w, r], n)| ((mean - w * r) / (bound - mean), *n))))
+        });
+        wealth >= LOG_REFUTED
+    });
+    [low, high]
+}
+
+/// The interval of the value by `E w (r - V) = 0`.
+fn of_snips(rows: &[(Weighted, u32)], value: f64, weight_bound: f64) -> [f64; 2] {
+    let low = bound(value, 0.0, |mean| {
+        log_wealth(rows.iter().map(|([w, r], n)| (w / weight_bound * (r / mean - 1.0), *n))) >= LOG_REFUTED
+    });
+    let high = bound(value, 1.0, |mean| {
+        log_wealth(rows.iter().map(|([w, r], n)| (w / weight_bound * (mean - r) / (1.0 - mean), *n))) >= LOG_REFUTED
+    });
+    [low, high]
 }
 
 fn doubly_robust(
     log: &[Choice],
-    weights: &[f64],
-    probability: &dyn Fn(usize, usize, usize) -> f64,
+    rows: &[Weighted],
+    probability: &Probability<'_>,
+    weight_bound: Option<f64>,
     options: &Options,
 ) -> Estimate {
     let folds = options.folds.max(2).min(log.len().max(2));
@@ -128,15 +198,34 @@ fn doubly_robust(
     let models: Vec<RewardModel> = (0..folds)
         .map(|fold| RewardModel::fit(log.iter().zip(&fold_of).filter(|(_, of)| **of != fold).map(|(row, _)| row)))
         .collect();
-    mean(log.iter().zip(weights).zip(&fold_of).map(|((row, weight), fold)| {
-        let q = |action: usize| models[*fold].expect(row.context, row.position, action);
-        let direct: f64 = (0..options.actions)
-            .map(|action| (action, probability(row.context, row.position, action)))
-            .filter(|(_, chance)| *chance > 0.0)
-            .map(|(action, chance)| chance * q(action))
-            .sum();
-        direct + weight * (f64::from(u8::from(row.rewarded)) - q(row.action))
-    }))
+    // Where the influence can be: the direct part, and the expected rewards of any action.
+    let (mut expected, mut direct_max) = ([f64::INFINITY, f64::NEG_INFINITY], 0.0_f64);
+    let mut influence = Vec::with_capacity(log.len());
+    for ((choice, [weight, reward]), fold) in log.iter().zip(rows).zip(&fold_of) {
+        let mut direct = 0.0;
+        let of_chosen = models[*fold].expect(choice.context, choice.position, choice.action);
+        for action in 0..options.actions {
+            let chance = probability(choice, action);
+            let q = models[*fold].expect(choice.context, choice.position, action);
+            expected = [expected[0].min(q), expected[1].max(q)];
+            direct += chance * q;
+        }
+        direct_max = direct_max.max(direct);
+        influence.push([direct + weight * (reward - of_chosen)]);
+    }
+    let value = influence.iter().map(|[one]| one).sum::<f64>() / influence.len() as f64;
+    let influence = counted(influence);
+    let interval = weight_bound.map(|weight_bound| {
+        let (least, most) = (-weight_bound * expected[1], direct_max + weight_bound * (1.0 - expected[0]));
+        let low = bound(value, 0.0_f64.min(value), |mean| {
+            log_wealth(influence.iter().map(|([one], n)| ((one - mean) / (mean - least), *n))) >= LOG_REFUTED
+        });
+        let high = bound(value, 1.0_f64.max(value), |mean| {
+            log_wealth(influence.iter().map(|([one], n)| ((mean - one) / (most - mean).max(1e-12), *n))) >= LOG_REFUTED
+        });
+        [low, high]
+    });
+    Estimate::new(Some(value), interval)
 }
 
 /// Folds of equal size, in an order that the seed decides.
@@ -146,15 +235,6 @@ fn fold_of(rows: usize, folds: usize, seed: u64) -> Vec<usize> {
     let mut folds: Vec<usize> = (0..rows).map(|row| row % folds).collect();
     folds.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
     folds
-}
-
-/// Mean and its normal 95 % interval.
-fn mean(values: impl Iterator<Item = f64> + Clone) -> Estimate {
-    let n = values.clone().count().max(1) as f64;
-    let value = values.clone().sum::<f64>() / n;
-    let squares: f64 = values.map(|x| (x - value).powi(2)).sum();
-    let half = Z_95 * (squares / (n - 1.0).max(1.0) / n).sqrt();
-    Estimate { value, low: value - half, high: value + half }
 }
 
 /// Expected reward: log-odds of the action's rate, plus what position and context differ from the overall log-odds.
@@ -250,6 +330,11 @@ mod tests {
         cells.map(of).sum::<f64>() / (CONTEXTS * POSITIONS) as f64
     }
 
+    /// As a policy that is judged.
+    fn judged(policy: fn(usize, usize, usize) -> f64) -> impl Fn(&Choice, usize) -> f64 {
+        move |row, action| policy(row.context, row.position, action)
+    }
+
     fn log(policy: fn(usize, usize, usize) -> f64, rows: usize, seed: u64) -> Vec<Choice> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         (0..rows)
@@ -262,44 +347,161 @@ mod tests {
                     action += 1;
                 }
                 let rewarded = random.random::<f64>() < truth(context, position, action);
-                Choice { context, position, action, rewarded, propensity: policy(context, position, action) }
+                Choice { context, position, action, rewarded, propensity: policy(context, position, action), part: 0 }
             })
             .collect()
     }
 
-    /// How often the true value lies in the intervals, over repetitions: near 95 %, for each estimator.
+    /// At least as often as they say, less what chance does to so many runs.
+    fn covers(name: &str, hits: u32, runs: u32) {
+        let runs = f64::from(runs);
+        let least = 0.95 * runs - 2.0 * (0.05 * 0.95 * runs).sqrt();
+        assert!(f64::from(hits) >= least, "{name}: {hits} of {runs} intervals hold the value, {least} should");
+    }
+
+    /// Mean and normal 95 % interval of `w r`: what such intervals were made of, for comparison.
+    fn normal(log: &[Choice], policy: &Probability<'_>) -> [f64; 2] {
+        let values: Vec<f64> =
+            log.iter().map(|row| if row.rewarded { policy(row, row.action) / row.propensity } else { 0.0 }).collect();
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let half = 1.96 * (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt();
+        [mean - half, mean + half]
+    }
+
+    fn holds(one: Estimate, truth: f64) -> bool {
+        one.low.zip(one.high).is_some_and(|(low, high)| (low..=high).contains(&truth))
+    }
+
     #[test]
     fn intervals_hold_the_truth_as_often_as_they_say() {
-        let truth = value(target);
-        let (mut hits, mut errors) = ([0_u32; 3], [0.0; 3]);
-        let repetitions = 200;
-        for seed in 0..repetitions {
-            let found = estimate(&log(logging, 3_000, seed), Target::Policy(&target), &options()).unwrap();
+        let (truth, policy) = (value(target), judged(target));
+        let (mut hits, mut errors, mut widths) = ([0_u32; 3], [0.0; 3], [0.0; 2]);
+        let runs = 300;
+        for seed in 0..runs {
+            let log = log(logging, 3_000, u64::from(seed));
+            let found = estimate(&log, Target::Policy(&policy), &options()).unwrap();
             for (k, one) in [found.ips, found.snips, found.dr.unwrap()].into_iter().enumerate() {
-                hits[k] += u32::from((one.low..=one.high).contains(&truth));
-                errors[k] += one.value - truth;
+                hits[k] += u32::from(holds(one, truth));
+                errors[k] += one.value.unwrap() - truth;
             }
+            let [low, high] = normal(&log, &policy);
+            widths = [widths[0] + found.ips.width.unwrap(), widths[1] + high - low];
             assert!(found.effective_rows > 300.0 && found.effective_rows < 3_000.0, "{}", found.effective_rows);
         }
         for (name, (hits, error)) in ["ips", "snips", "dr"].into_iter().zip(hits.into_iter().zip(errors)) {
-            assert!((180..=198).contains(&hits), "{name}: {hits} of {repetitions}");
-            assert!((error / repetitions as f64).abs() < 0.004, "{name} is off by {error}");
+            covers(name, hits, runs);
+            assert!((error / f64::from(runs)).abs() < 0.004, "{name} is off by {error}");
         }
+        assert!(widths[0] < 2.5 * widths[1], "what is certain costs width, but not any: {widths:?}");
+    }
+
+    /// Thirty actions of which the logging policy takes most very rarely, rewards of one in two hundred, a uniform policy:
+    /// weights up to 200, and most logs lack a reward that would count much.
+    #[test]
+    fn intervals_hold_the_truth_with_weights_up_to_200() {
+        const MANY: usize = 30;
+        let chance = |action: usize| match action {
+            0..10 => (1.0 - 20.0 / 6_000.0 - 0.02) / 10.0,
+            10..30 if action.is_multiple_of(2) => 1.0 / 6_000.0,
+            _ => 0.002 + 1.0 / 6_000.0,
+        };
+        assert!(((0..MANY).map(chance).sum::<f64>() - 1.0).abs() < 1e-9);
+        let uniform = |_: &Choice, _: usize| 1.0 / MANY as f64;
+        for (case, reward) in [
+            (
+                "rewards are rare everywhere",
+                Box::new(|action: usize| 0.003 + 0.0001 * action as f64) as Box<dyn Fn(usize) -> f64>,
+            ),
+            ("rewards are where the log hardly is", Box::new(|action| if action >= 10 { 0.02 } else { 0.001 })),
+        ] {
+            let truth = (0..MANY).map(&reward).sum::<f64>() / MANY as f64;
+            let (mut hits, mut of_normal, mut weight_max, mut widths) = ([0_u32; 3], 0, 0.0_f64, 0.0);
+            let runs = 400;
+            for seed in 0..runs {
+                let mut random = ChaCha8Rng::seed_from_u64(1_000 + u64::from(seed));
+                let mut draw = || {
+                    let mut left: f64 = random.random();
+                    let mut action = 0;
+                    while action + 1 < MANY && left >= chance(action) {
+                        left -= chance(action);
+                        action += 1;
+                    }
+                    let rewarded = random.random::<f64>() < reward(action);
+                    Choice { context: 0, position: 0, action, rewarded, propensity: chance(action), part: 0 }
+                };
+                let log: Vec<Choice> = (0..2_000).map(|_| draw()).collect();
+                let options = Options { actions: MANY, ..options() };
+                let found = estimate(&log, Target::Policy(&uniform), &options).unwrap();
+                weight_max = weight_max.max(found.weight_max);
+                widths += found.ips.width.unwrap();
+                for (hits, one) in hits.iter_mut().zip([found.ips, found.snips, found.dr.unwrap()]) {
+                    // Where the weights refute their bound, only the first one has an interval.
+                    *hits += u32::from(holds(one, truth) || one.low.is_none());
+                }
+                let [low, high] = normal(&log, &uniform);
+                of_normal += u32::from((low..=high).contains(&truth));
+            }
+            assert!((199.0..201.0).contains(&weight_max), "{weight_max}");
+            for (name, hits) in ["ips", "snips", "dr"].into_iter().zip(hits) {
+                covers(&format!("{case}, {name}"), hits, runs);
+            }
+            assert!(
+                of_normal < runs * 9 / 10,
+                "{case}: the case is too easy, normal intervals hold {of_normal} of {runs}"
+            );
+            assert!(widths / f64::from(runs) < 0.5, "{case}: {widths}");
+        }
+    }
+
+    /// The log never took an action that the policy takes: the weights give that away, and the value may be anything that
+    /// the missing share could earn.
+    #[test]
+    fn actions_that_the_log_lacks_are_noticed() {
+        let policy = |_: &Choice, action: usize| [0.5, 0.5][action];
+        let log: Vec<Choice> = (0..2_000)
+            .map(|n| Choice { context: 0, position: 0, action: 0, rewarded: n % 10 == 0, propensity: 0.9, part: 0 })
+            .collect();
+        let found = estimate(&log, Target::Policy(&policy), &Options { actions: 2, ..options() }).unwrap();
+        assert_eq!((found.weight_bound, found.snips.low, found.dr.unwrap().width), (None, None, None));
+        // 0.5 of the policy earns 0.1, the other half between nothing and 1.
+        assert!(found.ips.low.unwrap() < 0.06 && found.ips.high.unwrap() > 0.45, "{:?}", found.ips);
+    }
+
+    /// Nobody clicked: the interval says how much may have been missed.
+    #[test]
+    fn no_reward_is_no_certainty() {
+        let quiet: Vec<Choice> =
+            log(logging, 500, 8).into_iter().map(|row| Choice { rewarded: false, ..row }).collect();
+        for found in [
+            estimate(&quiet, Target::Logging, &options()).unwrap().ips,
+            estimate(&quiet, Target::Policy(&judged(target)), &options()).unwrap().ips,
+        ] {
+            assert_eq!((found.value, found.low), (Some(0.0), Some(0.0)));
+            assert!(found.high.unwrap() > 0.005 && found.width == found.high, "{found:?}");
+        }
+        // A policy that takes nothing of the log has no self-normalised value.
+        let other = |_: &Choice, action: usize| f64::from(u8::from(action == ACTIONS));
+        let found = estimate(&quiet, Target::Policy(&other), &options()).unwrap();
+        assert_eq!((found.snips.value, found.snips.low, found.effective_rows), (None, None, 0.0));
     }
 
     /// The same policy, once judged from a uniform log and once let loose: the estimates agree with what it earns.
     #[test]
     fn a_uniform_log_tells_what_the_policy_earns_by_itself() {
-        let uniform = |_: usize, _: usize, _: usize| 1.0 / ACTIONS as f64;
+        let uniform: fn(usize, usize, usize) -> f64 = |_, _, _| 1.0 / ACTIONS as f64;
         let own = log(target, 40_000, 3);
         let earned = own.iter().filter(|row| row.rewarded).count() as f64 / own.len() as f64;
         assert!((earned - value(target)).abs() < 0.01);
-        let found = estimate(&log(uniform, 40_000, 4), Target::Policy(&target), &options()).unwrap();
+        let found = estimate(&log(uniform, 40_000, 4), Target::Policy(&judged(target)), &options()).unwrap();
         for one in [found.ips, found.snips, found.dr.unwrap()] {
-            assert!((one.value - earned).abs() < 0.012, "{one:?} {earned}");
+            assert!((one.value.unwrap() - earned).abs() < 0.012, "{one:?} {earned}");
         }
-        let (width, dr) = (|one: Estimate| one.high - one.low, found.dr.unwrap());
-        assert!(width(dr) < width(found.ips), "a reward model narrows the interval");
+        // Where most choices are rewarded, most of what varies is foretold.
+        let often: Vec<Choice> =
+            log(uniform, 40_000, 4).into_iter().map(|row| Choice { rewarded: !row.rewarded, ..row }).collect();
+        let found = estimate(&often, Target::Policy(&judged(target)), &options()).unwrap();
+        assert!(found.dr.unwrap().width < found.ips.width, "a reward model narrows the interval: {found:?}");
     }
 
     #[test]
@@ -307,21 +509,26 @@ mod tests {
         let log = log(logging, 1_000, 5);
         let earned = log.iter().filter(|row| row.rewarded).count() as f64 / log.len() as f64;
         let found = estimate(&log, Target::Logging, &options()).unwrap();
-        assert!((found.ips.value - earned).abs() < 1e-12 && (found.snips.value - earned).abs() < 1e-12);
+        let near = |one: Estimate| (one.value.unwrap() - earned).abs() < 1e-12;
+        assert!(near(found.ips) && near(found.snips));
         assert!((found.effective_rows - 1_000.0).abs() < 1e-6 && found.dr.is_none());
         // Judged as any other policy it is the same.
-        let again = estimate(&log, Target::Policy(&logging), &options()).unwrap();
-        assert!((again.ips.value - earned).abs() < 1e-12 && again.dr.unwrap().low < earned);
+        let again = estimate(&log, Target::Policy(&judged(logging)), &options()).unwrap();
+        assert!(near(again.ips) && again.dr.unwrap().low.unwrap() < earned);
         assert_eq!(estimate(&[], Target::Logging, &options()), None);
     }
 
     #[test]
     fn clipping_bounds_every_weight() {
         let log = log(logging, 2_000, 6);
-        let free = estimate(&log, Target::Policy(&target), &options()).unwrap();
-        let clipped = estimate(&log, Target::Policy(&target), &Options { clip: Some(2.0), ..options() }).unwrap();
+        let target_policy = judged(target);
+        let free = estimate(&log, Target::Policy(&target_policy), &options()).unwrap();
+        let clipped =
+            estimate(&log, Target::Policy(&target_policy), &Options { clip: Some(2.0), ..options() }).unwrap();
         assert!(free.weight_max > 3.0 && clipped.weight_max == 2.0);
         assert!(clipped.effective_rows > free.effective_rows);
         assert!(clipped.ips.value < free.ips.value, "the bias of clipping is downwards");
+        assert!(holds(clipped.ips, value(target)), "and its interval holds the value all the same: {:?}", clipped.ips);
+        assert_eq!(clipped.snips.low, None, "of a biased ratio nothing is known");
     }
 }
