@@ -284,9 +284,10 @@ struct ReplayArgs {
     /// Threads; figures do not depend on it. By default one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// For `off-policy`: the part of the log that policies learn from; they are judged on the rest.
-    #[arg(long, default_value_t = 0.5)]
-    split: f64,
+    /// For `off-policy`: policies learn from this first share of the log and are judged on the rest. By default they are
+    /// cross-fitted: each fifth of the log is judged by policies that learned from the other four.
+    #[arg(long, value_name = "SHARE")]
+    split: Option<f64>,
     /// For `off-policy`: lower weights above this to it.
     #[arg(long, value_name = "WEIGHT")]
     clip: Option<f64>,
@@ -332,7 +333,7 @@ struct ClusterArgs {
     /// What groups look like.
     #[arg(long, default_value = "gaussian")]
     kind: ClusterKind,
-    /// Components to begin with; those that explain little vanish.
+    /// Groups at most; the report says when there are more.
     #[arg(long, default_value_t = Settings::default().components)]
     components: usize,
     /// Random starts.

@@ -15,6 +15,7 @@ use crate::actors::solving::solve;
 use crate::commands::progress;
 use crate::engine::cluster::{Fit, Group, Problem, ProblemError, Settings, adjusted_rand_index};
 use crate::replay::formats::numbers::{self, Numbers};
+use crate::replay::metrics::shown;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -44,11 +45,14 @@ pub struct Report {
     pub lower_bound: f64,
     /// Random starts.
     pub restarts: usize,
+    /// There are as many groups as `--components` allows, and one more would be better.
+    pub maximum_binds: bool,
     /// Of the fit; reading and writing take no part.
     pub seconds: f64,
-    /// Agreement with the truth; rows that are outliers there do not count.
+    /// Agreement with the truth, rows that are outliers there left out. Absent without a truth; `null` where the index is
+    /// undefined, as for one group in both.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ari: Option<f64>,
+    pub ari: Option<Option<f64>>,
     /// What was read, for the picture.
     #[serde(skip)]
     pub numbers: Numbers,
@@ -91,7 +95,17 @@ fn report(fit: Fit, numbers: Numbers, restarts: usize, seconds: f64) -> Report {
         let (found, truth): (Vec<i64>, Vec<&str>) = pairs.map(|(found, label)| (*found, label.as_str())).unzip();
         adjusted_rand_index(&found, &truth)
     });
-    Report { clusters: fit.groups, assignment, outliers, lower_bound: fit.lower_bound, restarts, seconds, ari, numbers }
+    Report {
+        clusters: fit.groups,
+        assignment,
+        outliers,
+        lower_bound: fit.lower_bound,
+        restarts,
+        maximum_binds: fit.maximum_binds,
+        seconds,
+        ari,
+        numbers,
+    }
 }
 
 /// A problem's error by the names that the reader knows.
@@ -130,8 +144,12 @@ pub fn table(report: &Report, columns: &[String]) -> String {
     let (rows, restarts) = (report.assignment.len(), report.restarts);
     let bound = report.lower_bound;
     let _ = writeln!(out, "{rows} rows, {restarts} starts in {:.3} s, lower bound {bound:.2}", report.seconds);
+    if report.maximum_binds {
+        let groups = report.clusters.len();
+        let _ = writeln!(out, "the rows fall into more than {groups} groups, which --components allows: raise it");
+    }
     if let Some(ari) = report.ari {
-        let _ = writeln!(out, "adjusted Rand index {ari:.4}, outliers of the truth left out");
+        let _ = writeln!(out, "adjusted Rand index {}, outliers of the truth left out", shown(ari, 4));
     }
     out
 }

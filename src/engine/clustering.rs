@@ -42,6 +42,9 @@ pub struct Summary {
     pub noise_weight: f64,
     /// Of the log evidence, in scaled units.
     pub lower_bound: f64,
+    /// There are as many groups as `cluster.components` allows, and one more would be better.
+    #[serde(default)]
+    pub maximum_binds: bool,
 }
 
 /// Somebody with their row.
@@ -151,6 +154,7 @@ impl Solve {
                 outliers,
                 noise_weight: fit.noise_weight,
                 lower_bound: fit.lower_bound,
+                maximum_binds: fit.maximum_binds,
             },
             state: fit.state,
             users: rows.users,

@@ -42,7 +42,7 @@ pub struct ClusterSettings {
     pub interval_s: u64,
     /// What groups look like.
     pub kind: cluster::Kind,
-    /// Components to begin with.
+    /// Groups at most; a fit says when there are more.
     pub components: usize,
     /// Random starts.
     pub restarts: usize,

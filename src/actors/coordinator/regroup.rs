@@ -121,8 +121,14 @@ impl Coordinator {
             wait.await.map_err(|_| "the thread ended without an answer".to_owned())?
         };
         ctx.spawn(solved.into_actor(self).map(move |solved, coordinator, ctx| {
-            if let Err(why) = &solved {
-                tracing::error!(why, epoch, "groups of people could not be found; those before stay");
+            match &solved {
+                Err(why) => tracing::error!(why, epoch, "groups of people could not be found; those before stay"),
+                Ok(fit) if fit.summary.maximum_binds => tracing::warn!(
+                    epoch,
+                    groups = fit.summary.clusters.len(),
+                    "the people fall into more groups than cluster.components allows: raise it"
+                ),
+                Ok(_) => {}
             }
             let fit = solved.ok().map(Box::new);
             coordinator.apply(CoordinatorEvent::Regrouped { epoch, fit }, ctx);

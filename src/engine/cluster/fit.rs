@@ -89,12 +89,14 @@ pub struct Fit {
     pub rows_fitted: usize,
     /// Starts that were compared.
     pub starts: usize,
+    /// There are as many groups as the settings allow, and one more would be better.
+    pub maximum_binds: bool,
     /// For the next fit.
     pub state: State,
 }
 
 impl Fit {
-    pub(super) fn new(problem: &Problem, mut climb: Climb, starts: usize) -> Result<Fit, Unsound> {
+    pub(super) fn new(problem: &Problem, mut climb: Climb, starts: usize, needs_more: bool) -> Result<Fit, Unsound> {
         let prior = &problem.prior.fitted();
         let mut places = places(&problem.all, prior, &climb.model);
         // A component in which nobody is most likely is none that could be shown.
@@ -133,6 +135,8 @@ impl Fit {
             lower_bound: climb.bound,
             rows_fitted,
             starts,
+            // With fewer rows than groups are allowed, it is the rows that are few.
+            maximum_binds: needs_more && count >= problem.settings.components,
             state: State::new(problem, &climb.model, gain_left, &ids, next_id),
         })
     }

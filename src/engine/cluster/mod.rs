@@ -14,6 +14,7 @@ mod align;
 mod fit;
 mod kernel;
 mod mixture;
+mod part;
 mod problem;
 mod scaling;
 mod search;

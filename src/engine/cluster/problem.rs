@@ -15,7 +15,7 @@ use super::search::{Climb, Unsound, search, settle};
 
 /// Columns that a problem may have.
 pub const COLUMNS_MAX: usize = 64;
-/// Components that a search may begin with.
+/// The most that the maximum number of groups can be.
 pub const COMPONENTS_MAX: usize = 100;
 
 /// What groups look like; beside them is one component of uniform noise over the region of the data.
@@ -35,7 +35,7 @@ pub enum Kind {
 pub struct Settings {
     /// What groups look like.
     pub kind: Kind,
-    /// Components to begin with, at least 1; those that explain little vanish.
+    /// Groups at most, at least 1; [`Fit::maximum_binds`] says whether there may be more.
     pub components: usize,
     /// Random starts, at least 1.
     pub restarts: usize,
@@ -47,7 +47,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { kind: Kind::Gaussian, components: 10, restarts: 15, seed: 1, rows_max: 100_000 }
+        Settings { kind: Kind::Gaussian, components: 40, restarts: 15, seed: 1, rows_max: 100_000 }
     }
 }
 
@@ -137,8 +137,6 @@ pub struct Problem {
 #[derive(Clone, Debug)]
 pub struct Start {
     climb: Climb,
-    /// The last fit as it was, where nothing speaks for a change of it.
-    kept: Option<Model>,
 }
 
 impl Start {
@@ -213,20 +211,17 @@ impl Problem {
         let table = self.fitted();
         let warm = self.warm.as_ref().filter(|_| index >= self.settings.restarts);
         let Some((warm, gain_left)) = warm else {
-            let climb = search(table, &self.prior, index, self.settings.seed)?;
-            return Ok(Start { climb, kept: None });
+            return Ok(Start { climb: search(table, &self.prior, index, self.settings.seed)? });
         };
+        let fitted = self.prior.fitted();
         // Rows that are as they were are left as they are, also where the last fit ran out of steps.
-        let gain = Climb::begin(table, &self.prior.fitted(), warm.clone())?.gain_left(table, &self.prior.fitted())?;
-        let kept = (gain < GAIN_LAST.max(gain_left * (1.0 + 1e-6))).then(|| warm.clone());
-        let mut climb = Climb::begin(table, &self.prior, warm.clone())?;
-        if kept.is_none() {
-            settle(&mut climb, table, &self.prior, &mut self.settling())?;
-        } else {
-            // Only to be compared with the other starts, which come to rest under this prior.
-            climb.climb(table, &self.prior, GAIN_LAST, STEPS_LAST)?;
+        let mut climb = Climb::begin(table, &fitted, warm.clone())?;
+        let kept = climb.gain_left(table, &fitted)? < GAIN_LAST.max(gain_left * (1.0 + 1e-6));
+        if !kept {
+            settle(&mut climb, table, &fitted, &mut self.settling())?;
+            climb.climb(table, &fitted, GAIN_LAST, STEPS_LAST)?;
         }
-        Ok(Start { climb, kept })
+        Ok(Start { climb })
     }
 
     /// The fit, from all starts in order.
@@ -235,38 +230,38 @@ impl Problem {
     /// The first start's, when all failed.
     pub fn finish(&self, starts: Vec<Result<Start, Unsound>>) -> Result<Fit, Unsound> {
         let count = starts.len();
-        let warm = starts.get(self.settings.restarts).and_then(|start| start.as_ref().ok()).cloned();
-        let mut best: Option<Start> = None;
-        let mut failed = None;
-        for start in starts {
+        let (mut best, mut warm, mut failed): (Option<Climb>, Option<Start>, Option<Unsound>) = (None, None, None);
+        for (index, start) in starts.into_iter().enumerate() {
             match start {
-                Ok(start) if best.as_ref().is_none_or(|best| start.climb.is_better_than(&best.climb)) => {
-                    best = Some(start);
+                Ok(start) if index >= self.settings.restarts => warm = Some(start),
+                Ok(start) if best.as_ref().is_none_or(|best| start.climb.is_better_than(best)) => {
+                    best = Some(start.climb);
                 }
                 Ok(_) => {}
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        let Some(best) = best else { return Err(failed.unwrap_or(Unsound::Overflow)) };
-        let (table, fitted) = (self.fitted(), self.prior.fitted());
-        let stays = |warm: &Start| !best.climb.is_better_than(&warm.climb.promised(GAIN_MOVE));
-        let climb = match warm.filter(stays) {
-            Some(Start { kept: Some(model), .. }) => Climb::begin(table, &fitted, model)?,
-            Some(warm) => self.finished(warm.climb)?,
-            None => {
-                let mut climb = best.climb;
-                settle(&mut climb, table, &self.prior, &mut self.settling())?;
-                self.finished(climb)?
-            }
+        let mut random = self.settling();
+        let best = best.map(|climb| self.finished(climb, &mut random)).transpose()?;
+        let climb = match (warm, best) {
+            (Some(warm), Some(best)) if best.is_better_than(&warm.climb.promised(GAIN_MOVE)) => best,
+            (Some(warm), _) => warm.climb,
+            (None, Some(best)) => best,
+            (None, None) => return Err(failed.unwrap_or(Unsound::Overflow)),
         };
-        Fit::new(self, climb, count)
+        let needs_more = climb.needs_more(self.fitted(), &self.prior.fitted(), &mut random)?;
+        Fit::new(self, climb, count, needs_more)
     }
 
-    /// To the top: how many groups there are is settled, so their sizes may be what the rows make of them.
-    fn finished(&self, mut climb: Climb) -> Result<Climb, Unsound> {
-        climb.climb(self.fitted(), &self.prior, GAIN_LAST, STEPS_LAST)?;
-        let mut climb = Climb::begin(self.fitted(), &self.prior.fitted(), climb.model)?;
-        climb.climb(self.fitted(), &self.prior.fitted(), GAIN_LAST, STEPS_LAST)?;
+    /// To the top. The sparse prior has found how many groups are beyond doubt; then their sizes are what the rows make of
+    /// them, and a group that more than pays for itself is parted off.
+    fn finished(&self, mut climb: Climb, random: &mut ChaCha8Rng) -> Result<Climb, Unsound> {
+        let (table, fitted) = (self.fitted(), self.prior.fitted());
+        settle(&mut climb, table, &self.prior, random)?;
+        climb.climb(table, &self.prior, GAIN_LAST, STEPS_LAST)?;
+        let mut climb = Climb { steps: climb.steps, ..Climb::begin(table, &fitted, climb.model)? };
+        settle(&mut climb, table, &fitted, random)?;
+        climb.climb(table, &fitted, GAIN_LAST, STEPS_LAST)?;
         Ok(climb)
     }
 

@@ -1,15 +1,15 @@
-//! From a start to a local optimum of the bound, and from there by joining components to a better one.
+//! From a start to a local optimum of the bound, and on to a better one by joining and parting components.
 //!
-//! Invariant: between two changes of structure (a component vanishes, is joined, is told to be noise) the bound never
-//! falls beyond rounding; a join is kept only when the bound is higher after it. Same table, prior and seed, same result.
+//! Invariant: between two changes of structure (a component vanishes, is joined, is parted, becomes noise) the bound never
+//! falls beyond rounding; a change is kept only when the score is higher after it. Same table, prior and seed, same result.
 
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::kernel::{Pass, Table, each_row, pass};
-use super::mixture::{Component, Evidence, Model, Prior, log_marginal, log_share_gain};
-use super::triangle::{add_outer, at, cholesky, longest_axis};
+use super::mixture::{Component, Evidence, Model, Prior, Shares, log_marginal, log_share_gain};
+use super::triangle::{at, cholesky};
 
 /// A component with fewer rows than this has vanished: what it explains would be e^-100 of it a step later.
 const COUNT_MIN: f64 = 0.02;
@@ -23,9 +23,13 @@ const DEVIATION_START: [f64; 3] = [0.3, 0.1, 0.03];
 /// Steps in which only shares and means move.
 const MEANS_FIRST: usize = 4;
 /// With more rows than this a start first looks at so many of them, drawn at random, and at all once it has settled.
-const COARSE_ROWS: usize = 4_096;
+pub(super) const COARSE_ROWS: usize = 4_096;
 /// Rows by which joins are judged before they are tried.
 const JUDGED_ROWS: usize = 1_000;
+/// Components that a search begins with; it begins again with twice as many while hardly any of them vanish.
+const COMPONENTS_START: usize = 10;
+/// "Hardly any" vanish where at least this share of them is left.
+const SHARE_LEFT: f64 = 0.75;
 /// Rounding, relative to the bound and the number of rows.
 const ROUNDING: f64 = 1e-10;
 
@@ -69,6 +73,8 @@ pub(super) struct Climb {
     /// What the rows say under `model`.
     pub(super) pass: Pass,
     pub(super) bound: f64,
+    /// The bound, less the charge for each component: what structures are compared by.
+    pub(super) score: f64,
     pub(super) steps: usize,
 }
 
@@ -76,19 +82,19 @@ impl Climb {
     /// From a model as it is.
     pub(super) fn begin(table: &Table, prior: &Prior, model: Model) -> Result<Climb, Unsound> {
         let (pass, bound) = look(table, prior, &model)?;
-        Ok(Climb { model, pass, bound, steps: 0 })
+        Ok(Climb { score: score(prior, &model, bound), model, pass, bound, steps: 0 })
     }
 
     /// Which of two climbs in the same problem wins: the higher bound, but one that needs no noise because everything is
     /// alike is no rival to one that tells noise from groups.
     pub(super) fn is_better_than(&self, other: &Climb) -> bool {
         let tells = |climb: &Climb| climb.model.noise.is_some();
-        (tells(self), self.bound) > (tells(other), other.bound)
+        (tells(self), self.score) > (tells(other), other.score)
     }
 
-    /// As if its bound were higher by this.
+    /// As if its score were higher by this.
     pub(super) fn promised(&self, gain: f64) -> Climb {
-        Climb { bound: self.bound + gain, ..self.clone() }
+        Climb { score: self.score + gain, ..self.clone() }
     }
 
     /// The next step, and what the bound gains with it; infinity when a component vanishes. Means, covariances and
@@ -100,7 +106,7 @@ impl Climb {
         if !changed && gain < -ROUNDING * (self.bound.abs() + table.rows() as f64) {
             return Err(Unsound::BoundFell { from: self.bound, to: bound });
         }
-        let next = Climb { model, pass, bound, steps: self.steps + 1 };
+        let next = Climb { score: score(prior, &model, bound), model, pass, bound, steps: self.steps + 1 };
         Ok((next, if changed { f64::INFINITY } else { gain }))
     }
 
@@ -206,27 +212,6 @@ impl Climb {
         Ok(())
     }
 
-    /// Tries to part components, the biggest first.
-    fn part(&mut self, table: &Table, prior: &Prior) -> Result<bool, Unsound> {
-        if self.model.components.len() >= prior.slots {
-            return Ok(false);
-        }
-        let mut order: Vec<usize> = (0..self.model.components.len()).collect();
-        let count = |k: &usize| self.model.components[*k].count;
-        order.sort_by(|a, b| count(b).total_cmp(&count(a)));
-        for k in order {
-            let Some(halves) = halves(prior, &self.model.components[k]) else { continue };
-            let mut model = self.model.clone();
-            model.components.remove(k);
-            model.components.extend(halves);
-            if let Some(climb) = self.tried(table, prior, model)? {
-                *self = climb;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// The climb that goes on with component `a` joined to `b`, or left out; `None` when that leads no higher.
     fn without(&self, table: &Table, prior: &Prior, a: usize, b: Option<usize>) -> Result<Option<Climb>, Unsound> {
         let mut model = self.model.clone();
@@ -243,11 +228,11 @@ impl Climb {
         self.tried(table, prior, model)
     }
 
-    /// The climb from a changed model; `None` when it leads no higher than where we are.
-    fn tried(&self, table: &Table, prior: &Prior, model: Model) -> Result<Option<Climb>, Unsound> {
+    /// The climb from a changed model; `None` when it leads to no higher score.
+    pub(super) fn tried(&self, table: &Table, prior: &Prior, model: Model) -> Result<Option<Climb>, Unsound> {
         let mut climb = Climb::begin(table, prior, model)?;
         climb.steps = self.steps;
-        let higher = |climb: &Climb| climb.bound > self.bound + GAIN_MIN;
+        let higher = |climb: &Climb| climb.score > self.score + GAIN_MIN;
         for _ in 0..TRIAL_STEPS {
             if higher(&climb) {
                 return Ok(Some(climb));
@@ -255,7 +240,7 @@ impl Climb {
             let (next, gain) = climb.next(table, prior)?;
             climb = next;
             // Steps gain less and less: a deficit of more than so many of them will not be made good.
-            if gain * TRIAL_HOPE < self.bound - climb.bound {
+            if gain * TRIAL_HOPE < self.score - climb.score {
                 return Ok(None);
             }
         }
@@ -295,7 +280,7 @@ impl Climb {
 }
 
 /// A step that gains less leads nowhere before the structure has changed.
-const GAIN_COARSE: f64 = 0.05;
+pub(super) const GAIN_COARSE: f64 = 0.05;
 /// A step that gains less is not worth it in a start that may not win.
 const GAIN_FINE: f64 = 1e-3;
 /// Steps between two looks at the structure.
@@ -308,6 +293,18 @@ const GUESS_MARGIN: f64 = 200.0;
 const TRIAL_STEPS: usize = 40;
 /// So many steps like the last one may be hoped for.
 const TRIAL_HOPE: f64 = 25.0;
+
+/// The bound. Where shares are fitted, they cost the bound nothing, so each component is charged half the logarithm of the
+/// rows for its share, as in the Bayesian information criterion (Schwarz, *Estimating the dimension of a model*, 1978).
+fn score(prior: &Prior, model: &Model, bound: f64) -> f64 {
+    match prior.shares {
+        Shares::Sparse => bound,
+        Shares::Fitted => {
+            let rows = model.components.iter().map(|component| component.count).sum::<f64>().max(1.0);
+            bound - 0.5 * rows.ln() * model.components.len() as f64
+        }
+    }
+}
 
 /// Responsibilities under a model, and the bound.
 fn look(table: &Table, prior: &Prior, model: &Model) -> Result<(Pass, f64), Unsound> {
@@ -333,41 +330,34 @@ fn is_wide(prior: &Prior, component: &Component) -> bool {
     cholesky(prior.dim, &less).is_some()
 }
 
-/// Two halves of a component along its longest axis; `None` when numbers overflowed.
-fn halves(prior: &Prior, component: &Component) -> Option<[Component; 2]> {
-    /// Two equal Gaussians that look like one from outside: means at +-a deviations, variance 1 - a^2.
-    const APART: f64 = 0.8;
-    let covariance = component.covariance();
-    let (axis, variance) = longest_axis(prior.dim, &covariance);
-    let count = 0.5 * component.count;
-    let nu = prior.nu() + count;
-    let mut scatter = covariance;
-    add_outer(prior.dim, &mut scatter, -APART * APART * variance, &axis);
-    for value in &mut scatter {
-        *value *= nu;
-    }
-    let half = |sign: f64| {
-        let mean = component.mean.iter().zip(&axis).map(|(mean, axis)| mean + sign * APART * variance.sqrt() * axis);
-        let (mean, scatter) = (mean.collect(), scatter.clone());
-        Component::new(prior, count, component.beta * 0.5, mean, nu, scatter, component.freedom)
-    };
-    Some([half(-1.0)?, half(1.0)?])
-}
-
 /// The search number `index` from a seed.
+///
+/// It begins with few components, and again with twice as many while hardly any of them vanish.
 pub(super) fn search(table: &Table, prior: &Prior, index: usize, seed: u64) -> Result<Climb, Unsound> {
     let mut random = ChaCha8Rng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index as u64));
     let seeding = if index.is_multiple_of(2) { Seeding::Responsibilities } else { Seeding::Spread };
     let deviation = DEVIATION_START[index % DEVIATION_START.len()];
     let few = (table.rows() > COARSE_ROWS).then(|| some_rows(table, COARSE_ROWS, &mut random));
     let coarse = few.as_ref().unwrap_or(table);
-    let means = match seeding {
-        Seeding::Responsibilities => random_responsibilities(coarse, prior, &mut random),
-        Seeding::Spread => spread(coarse, prior, &mut random),
+    let mut count = prior.slots.min(COMPONENTS_START);
+    let mut begin = |count: usize| {
+        let means = match seeding {
+            Seeding::Responsibilities => random_responsibilities(coarse, count, &mut random),
+            Seeding::Spread => spread(coarse, count, &mut random),
+        };
+        let few = Prior { slots: count, ..*prior };
+        let model = means_first(coarse, &few, means, deviation)?;
+        let mut climb = Climb::begin(coarse, &few, model)?;
+        settle(&mut climb, coarse, &few, &mut random)?;
+        Ok(Climb { steps: climb.steps, ..Climb::begin(coarse, prior, climb.model)? })
     };
-    let model = means_first(coarse, prior, means, deviation)?;
-    let mut climb = Climb::begin(coarse, prior, model)?;
-    settle(&mut climb, coarse, prior, &mut random)?;
+    let mut climb: Climb = begin(count)?;
+    while count < prior.slots && climb.model.components.len() as f64 >= SHARE_LEFT * count as f64 {
+        count = (2 * count).min(prior.slots);
+        let grown: Climb = begin(count)?;
+        let steps = climb.steps + grown.steps;
+        climb = Climb { steps, ..if grown.is_better_than(&climb) { grown } else { climb } };
+    }
     if few.is_some() {
         let steps = climb.steps;
         climb = Climb { steps, ..Climb::begin(table, prior, climb.model)? };
@@ -377,7 +367,7 @@ pub(super) fn search(table: &Table, prior: &Prior, index: usize, seed: u64) -> R
 }
 
 /// So many rows, drawn at random, with repeats.
-fn some_rows(table: &Table, rows: usize, random: &mut ChaCha8Rng) -> Table {
+pub(super) fn some_rows(table: &Table, rows: usize, random: &mut ChaCha8Rng) -> Table {
     table.pick(&(0..rows).map(|_| random.random_range(0..table.rows())).collect::<Vec<_>>())
 }
 
@@ -385,18 +375,21 @@ fn some_rows(table: &Table, rows: usize, random: &mut ChaCha8Rng) -> Table {
 pub(super) fn settle(climb: &mut Climb, table: &Table, prior: &Prior, random: &mut ChaCha8Rng) -> Result<(), Unsound> {
     let few = (table.rows() > JUDGED_ROWS).then(|| some_rows(table, JUDGED_ROWS, random));
     let judged = few.as_ref().unwrap_or(table);
+    let some = (table.rows() > COARSE_ROWS).then(|| some_rows(table, COARSE_ROWS, random));
+    let own = some.as_ref().unwrap_or(table);
     climb.climb(table, prior, GAIN_COARSE, STEPS_MAX)?;
     climb.without_too_much_noise(table, prior)?;
     loop {
         let before = climb.clone();
-        let changed =
-            climb.join(table, prior, judged, 4)? || climb.drop_small(table, prior, 2)? || climb.part(table, prior)?;
+        let changed = climb.join(table, prior, judged, 4)?
+            || climb.drop_small(table, prior, 2)?
+            || climb.part(table, prior, own)?;
         if !changed {
             return climb.climb(table, prior, GAIN_FINE, STEPS_MAX);
         }
         climb.climb(table, prior, GAIN_COARSE, STEPS_MAX)?;
         // A change that ends with a component being told to be noise may come back to where it began, or lower.
-        if climb.bound <= before.bound {
+        if climb.score <= before.score {
             *climb = before;
             return climb.climb(table, prior, GAIN_FINE, STEPS_MAX);
         }
@@ -405,11 +398,11 @@ pub(super) fn settle(climb: &mut Climb, table: &Table, prior: &Prior, random: &m
 
 /// Means of components whose responsibilities are random: each over a few random rows of its own. Over all rows, every
 /// mean would be near the mean of everything, the nearer the more rows there are, and all components would stay one.
-fn random_responsibilities(table: &Table, prior: &Prior, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
+fn random_responsibilities(table: &Table, count: usize, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
     const ROWS: usize = 2;
-    (0..prior.slots)
+    (0..count)
         .map(|_| {
-            let mut mean = vec![0.0; prior.dim];
+            let mut mean = vec![0.0; table.dim()];
             let mut total = 0.0;
             for _ in 0..ROWS {
                 let row = random.random_range(0..table.rows());
@@ -426,11 +419,11 @@ fn random_responsibilities(table: &Table, prior: &Prior, random: &mut ChaCha8Rng
 
 /// Rows drawn with a probability that grows with the squared distance from those drawn before, up to a limit: beyond it
 /// are outliers, and all of them would be drawn. Source: Arthur and Vassilvitskii, *k-means++*, SODA 2007.
-fn spread(table: &Table, prior: &Prior, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
-    let limit = prior.dim as f64;
+fn spread(table: &Table, count: usize, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
+    let limit = table.dim() as f64;
     let mut nearest = vec![limit; table.rows()];
     let mut means: Vec<Vec<f64>> = Vec::new();
-    while means.len() < prior.slots {
+    while means.len() < count {
         let total: f64 = nearest.iter().sum();
         let mut left = random.random::<f64>() * total;
         // All rows are drawn, or equal: any will do.
@@ -442,7 +435,7 @@ fn spread(table: &Table, prior: &Prior, random: &mut ChaCha8Rng) -> Vec<Vec<f64>
                 break;
             }
         }
-        let mean: Vec<f64> = (0..prior.dim).map(|j| table.value(chosen, j)).collect();
+        let mean: Vec<f64> = (0..table.dim()).map(|j| table.value(chosen, j)).collect();
         for (row, nearest) in nearest.iter_mut().enumerate() {
             let distance: f64 = mean.iter().enumerate().map(|(j, mean)| (table.value(row, j) - mean).powi(2)).sum();
             *nearest = nearest.min(distance);
@@ -521,7 +514,7 @@ mod tests {
             let log_noise = noise.then(|| log_noise(&columns));
             let prior = Prior { dim: 2, slots: 6.min(table.rows()), log_noise, student, shares };
             let mut random = ChaCha8Rng::seed_from_u64(seed);
-            let means = random_responsibilities(&table, &prior, &mut random);
+            let means = random_responsibilities(&table, prior.slots, &mut random);
             let model = means_first(&table, &prior, means, 0.3).unwrap();
             let mut climb = Climb::begin(&table, &prior, model).unwrap();
             for _ in 0..60 {

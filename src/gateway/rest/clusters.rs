@@ -28,8 +28,8 @@ pub async fn newest(call: Call) -> Answer {
     call.query(&[])?;
     let Some(clusters) = call.server().clusters() else {
         return found(&json!({
-            "epoch": null, "fitted_at": null, "columns": [], "people": 0, "clusters": [], "outliers": 0, "points": [],
-            "previous": null,
+            "epoch": null, "fitted_at": null, "columns": [], "people": 0, "clusters": [], "outliers": 0,
+            "maximum_binds": false, "points": [], "previous": null,
         }));
     };
     let people = call.server().people();

@@ -36,7 +36,7 @@ export class Clusters {
       select.replaceChildren(...names.map((name, index) => element("option", { value: index }, name)));
       select.value = chosen;
     }
-    const counts = [`${short(fit.people)} people`, `${short(fit.clusters.length)} clusters`, `${short(fit.outliers)} in none`];
+    const counts = [`${short(fit.people)} people`, `${short(fit.clusters.length)} clusters`, `${short(fit.outliers)} in none`, ...(fit.maximum_binds ? ["more than cluster.components allows"] : [])];
     setText(words, fit.fitted_at ? `${counts.join(", ")}; fit ${fit.epoch} of ${clock(fit.fitted_at, Date.now())}` : "No fit yet: too few people have metrics.");
     this.#draw();
   }
