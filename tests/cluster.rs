@@ -100,6 +100,37 @@ fn groups_are_found_written_and_drawn() {
     assert!(other["clusters"][0]["freedom"].as_f64().is_some() && other.get("ari").is_none());
 }
 
+/// Twelve groups are twelve; where fewer are allowed, the report says that there are more; one group in both the file and the
+/// truth has no adjusted Rand index.
+#[test]
+fn a_maximum_that_binds_and_an_undefined_index_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    let mut spread = || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
+    let mut text = "x,y,true\n".to_owned();
+    for row in 0..480 {
+        let angle = std::f64::consts::TAU * f64::from(row % 12) / 12.0;
+        text.push_str(&format!("{},{},{}\n", 20.0 * angle.cos() + spread(), 20.0 * angle.sin() + spread(), row % 12));
+    }
+    std::fs::write(folder.join("ring.csv"), text).unwrap();
+    std::fs::write(folder.join("one.csv"), format!("x,y,true\n{}", "3,0,7\n".repeat(50))).unwrap();
+    let found = |file: &str, more: &[&str]| {
+        let out = folder.join("found.json");
+        let fixed = ["--columns", "x,y", "--truth", "true", "--restarts", "5", "--json", out.to_str().unwrap()];
+        let (status, said) = cluster(folder, file, &[&fixed[..], more].concat());
+        assert_eq!(status, Some(0), "{said}");
+        let found: Value = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
+        (found["clusters"].as_array().unwrap().len(), found["maximum_binds"].as_bool(), found["ari"].as_f64(), said)
+    };
+    let (groups, binds, ari, said) = found("ring.csv", &[]);
+    assert!((groups, binds) == (12, Some(false)) && ari.unwrap() > 0.99 && !said.contains("raise it"), "{said}");
+    let (groups, binds, _, said) = found("ring.csv", &["--components", "8"]);
+    assert!((groups, binds) == (8, Some(true)) && said.contains("more than 8 groups"), "{said}");
+    let (groups, _, ari, said) = found("one.csv", &[]);
+    assert!(groups == 1 && ari.is_none() && said.contains("adjusted Rand index -,"), "{said}");
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -497,10 +497,10 @@ mod tests {
         for one in [found.ips, found.snips, found.dr.unwrap()] {
             assert!((one.value.unwrap() - earned).abs() < 0.012, "{one:?} {earned}");
         }
-        // Where most choices are rewarded, most of what varies is foretold.
-        let often: Vec<Choice> =
-            log(uniform, 40_000, 4).into_iter().map(|row| Choice { rewarded: !row.rewarded, ..row }).collect();
-        let found = estimate(&often, Target::Policy(&judged(target)), &options()).unwrap();
+        // Where the action decides the reward, the model foretells nearly all that varies.
+        let sure: Vec<Choice> =
+            log(uniform, 40_000, 4).into_iter().map(|row| Choice { rewarded: row.action >= 3, ..row }).collect();
+        let found = estimate(&sure, Target::Policy(&judged(target)), &options()).unwrap();
         assert!(found.dr.unwrap().width < found.ips.width, "a reward model narrows the interval: {found:?}");
     }
 
