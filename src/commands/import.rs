@@ -145,6 +145,7 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
 /// # Errors
 /// What the embedder or the store says.
 pub async fn tables(mut loader: Loader, tables: &Tables) -> anyhow::Result<Brought> {
+    loader.offline().of_views();
     let bar = progress::steps("people", tables.people.len() as u64);
     let mut people = Vec::with_capacity(tables.people.len());
     for person in &tables.people {

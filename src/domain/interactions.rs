@@ -76,12 +76,6 @@ impl Kind {
         Kind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// They went there, out of all that was there to go to. Everything else is an opinion on the one item.
-    #[must_use]
-    pub fn is_choice(self) -> bool {
-        matches!(self, Kind::Click | Kind::Watch | Kind::Read)
-    }
-
     /// After this, the item is never shown to that person again.
     #[must_use]
     pub fn removes(self) -> bool {

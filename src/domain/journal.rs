@@ -95,11 +95,11 @@ pub struct Learned {
 /// were published then, folded by everyone who learns from it as it stands here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lesson {
-    /// Gradient of the blend's log loss by its weights: `(2 * features + 3,)`, new, seen, bias, slope and intercept of the
-    /// calibration (0 for a choice); empty when there was nothing to compare with.
+    /// Gradient of the blend's log loss by its weights, `(2 * features,)`: those of new items, then those of seen ones. Empty
+    /// when this was no choice, or when there was nothing to compare it with.
     pub gradient: Vec<f32>,
-    /// Log loss in nats of each expert alone in the order of `Expert::ALL`, then of the blend without the two-tower model,
-    /// then of the blend; empty with the gradient.
+    /// Log loss of the choice in nats: each expert alone in the order of `Expert::ALL`, then the blend without the two-tower
+    /// model, then the blend. Empty with the gradient.
     pub losses: Vec<f32>,
     /// Who made the item.
     pub author: Option<UserId>,
@@ -111,6 +111,22 @@ pub struct Lesson {
     pub companions: Vec<Companion>,
     /// How long after their last visit, which was to the first of the companions or to the same place; milliseconds.
     pub elapsed_ms: Option<i64>,
+    /// What the answer, yes or no, teaches the opinion; `None` when it was all but certain.
+    pub opinion: Option<Opinion>,
+}
+
+/// What an answer teaches: the errors of what was promised before it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Opinion {
+    /// Promised probability of a yes, before calibration, less the answer (0 or 1). It is the gradient of the log loss by the
+    /// bias, and times a feature of the entry that by the feature's weight.
+    pub error: f32,
+    /// The person had been there, so the weights of seen items made the promise.
+    pub seen: bool,
+    /// Gradient of the log loss of the calibrated promise by slope and intercept of the calibration.
+    pub calibration: [f32; 2],
+    /// Log loss of the promise before calibration, in nats.
+    pub loss: f32,
 }
 
 /// Another item that a person goes to.

@@ -20,12 +20,13 @@ use crate::engine::avail::survival::Survival;
 use crate::engine::clustering::{Clustering, Kept, Regrouping, Solve};
 use crate::engine::crowd::Crowd;
 use crate::engine::learn::axes::{AXES_ITEMS_MAX, Centre, principal, stored_len};
-use crate::engine::learn::blend::BlendLearner;
+use crate::engine::learn::blend::{BlendLearner, Leader};
 use crate::engine::learn::coaudience::CoAudience;
 use crate::engine::learn::drift::{self, PageHinkley};
 use crate::engine::learn::fashions::{FashionTable, Fashions};
 use crate::engine::learn::hedge::{Hedge, HedgeFigures};
 use crate::engine::learn::lately::Lately;
+use crate::engine::learn::opinion::OpinionLearner;
 use crate::engine::learn::popularity::Popularity;
 use crate::engine::learn::progressive::{Progress, ScoreHistogram};
 use crate::engine::settings::LearnSettings;
@@ -195,7 +196,11 @@ struct Folded {
     lately: Lately,
     blend: BlendLearner,
     hedge: Hedge,
+    /// Of the blend's loss.
     drift: PageHinkley,
+    opinion: OpinionLearner,
+    /// Of the opinion's loss.
+    opinion_drift: PageHinkley,
     scores: GlobalScores,
     crowd: Crowd,
 }
@@ -233,6 +238,12 @@ impl Folded {
                 && self.drift.learn(*loss, drift::EVERYBODY)
             {
                 self.blend.loosen();
+            }
+            if let Some(opinion) = &lesson.opinion {
+                self.opinion.learn(opinion, &learned.features, signal.weight, settings.blend_step);
+                if self.opinion_drift.learn(opinion.loss, drift::EVERYBODY) {
+                    self.opinion.loosen();
+                }
             }
             if let Some(visits) = lesson.visits {
                 self.popularity.visited(learned.item, visits == 0.0, entry.at);
@@ -567,10 +578,10 @@ impl CoordinatorState {
         self.groups.begin_after(epoch);
     }
 
-    /// How often the blend's loss drifted so far that it was made to learn faster.
+    /// How often the loss of the blend, or of the opinion, drifted so far that it was made to learn faster.
     #[must_use]
     pub fn drifts(&self) -> u32 {
-        self.folded.drift.alarms()
+        self.folded.drift.alarms() + self.folded.opinion_drift.alarms()
     }
 
     /// Last entry that was folded.
@@ -611,7 +622,7 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 11;
+    const FORMAT: u8 = 12;
 
     fn world_time(&self) -> Millis {
         self.world.as_of()
@@ -919,11 +930,13 @@ impl CoordinatorState {
         self.world.put_fashions(fashions);
         self.world.put_expected(expected);
         let start = &self.world.settings().blend;
-        let weights = self.folded.blend.weights(start, self.folded.hedge.leader());
+        let leader = self.folded.hedge.leader();
+        let opinion = self.folded.opinion.weights(start, leader == Some(Leader::WithoutTower));
+        let weights = self.folded.blend.weights(&opinion.weights, leader);
         let lately = self.folded.lately.clone();
         let places = self.world.shared_mut();
         (*places.0, *places.1, *places.2) = (popularity, company, lately);
-        self.world.put_blend(weights);
+        self.world.put_blend(weights, opinion);
         self.shared_is_stale = self.folded.company.is_due();
     }
 }

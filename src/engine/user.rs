@@ -68,8 +68,10 @@ const PASSED_MAX: usize = 50;
 /// Something that a person did, checked at the door.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserEvent {
-    /// Acted on an item.
+    /// Acted on an item, out of all that was there.
     Interacted(Interaction),
+    /// Said yes or no to an item that was put before them, as in a log of views: an answer, and no choice among others.
+    Answered(Interaction),
     /// Follows somebody.
     Followed {
         /// Unique per person.
@@ -133,7 +135,7 @@ impl UserEvent {
     #[must_use]
     pub fn id(&self) -> &Key {
         match self {
-            UserEvent::Interacted(interaction) => &interaction.id,
+            UserEvent::Interacted(interaction) | UserEvent::Answered(interaction) => &interaction.id,
             UserEvent::Followed { id, .. }
             | UserEvent::Unfollowed { id, .. }
             | UserEvent::Posted { id, .. }
@@ -145,7 +147,7 @@ impl UserEvent {
 
     fn at(&self) -> Millis {
         match self {
-            UserEvent::Interacted(interaction) => interaction.at,
+            UserEvent::Interacted(interaction) | UserEvent::Answered(interaction) => interaction.at,
             UserEvent::Followed { at, .. }
             | UserEvent::Unfollowed { at, .. }
             | UserEvent::Posted { at, .. }
@@ -209,6 +211,15 @@ pub struct Past {
     pub at: Millis,
 }
 
+impl Past {
+    /// One visit often sends two interactions: a click, then the like of what was opened. Whatever of another kind is done with
+    /// the item within a session's break belongs to the visit that this began. Two of one kind are two visits.
+    #[must_use]
+    pub fn is_visit_of(&self, item: ItemId, kind: Kind, at: Millis) -> bool {
+        self.item == item && self.kind != kind && at.since(self.at).abs() < SESSION_BREAK_MS
+    }
+}
+
 /// Progressive figures of one person: each score is taken before its label is learned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
@@ -246,7 +257,10 @@ pub struct UserState {
     approval: Opinions,
     /// Interactions without a break, and the last one.
     session: (u32, Millis),
+    /// Of the blend: learned from choices and answers.
     deviation: Deviation,
+    /// Of the opinion: learned from answers.
+    own_opinion: Deviation,
     drift: PageHinkley,
     metrics: PersonMetrics,
     /// Not learned: follows from the rest, from who they are, and from the world.
@@ -274,6 +288,7 @@ impl UserState {
             approval: Opinions::default(),
             session: (0, Millis::MIN),
             deviation: Deviation::default(),
+            own_opinion: Deviation::default(),
             drift: PageHinkley::default(),
             metrics: PersonMetrics::default(),
             portrait: Portrait::default(),
@@ -305,15 +320,16 @@ impl UserState {
         }
         let id = event.id().clone();
         let at = event.at().min(now);
-        if matches!(event, UserEvent::Interacted(_)) {
+        let is_choice = matches!(event, UserEvent::Interacted(_));
+        if is_choice || matches!(event, UserEvent::Answered(_)) {
             self.look(world, at);
         }
         let what = match event {
-            UserEvent::Interacted(interaction) => {
+            UserEvent::Interacted(interaction) | UserEvent::Answered(interaction) => {
                 let Some(item) = world.item(interaction.item) else {
                     return vec![Effect::UnknownItem(id, interaction.item)];
                 };
-                What::Interacted(self.observe(&interaction, item, world, at))
+                What::Interacted(self.observe(&interaction, is_choice, item, world, at))
             }
             UserEvent::Followed { user, .. } => What::Followed(user),
             UserEvent::Unfollowed { user, .. } => What::Unfollowed(user),
@@ -438,17 +454,13 @@ impl UserState {
         Some(rank::score_of(world, &taste, item, now, ranking))
     }
 
-    /// Calibrated log-odds of the blend that they approve of this item; `None` for one that this world does not know.
+    /// Calibrated log-odds of the opinion that they say yes to this item; `None` for one that this world does not know.
     #[must_use]
     pub fn approval_of(&self, world: &World, item: ItemId, now: Millis) -> Option<f32> {
         world.item(item)?;
         let taste = self.taste(world, now, Ranking::Model);
         let rows = rank::rows(world, &taste, &[item], now);
-        Some(self.calibrated(world, rank::blend_score(world, &taste, rows.first()?)))
-    }
-
-    fn calibrated(&self, world: &World, score: f32) -> f32 {
-        world.blend().calibration.of(score + world.blend().bias + self.deviation.bias())
+        Some(world.opinion().log_odds(rows.first()?, &self.own_opinion))
     }
 
     /// What the online model says of an item now. Changes nothing.
@@ -544,8 +556,7 @@ impl UserState {
 
     /// Topic shares of what they liked among their last interactions.
     fn topic_shares(&self, world: &World) -> Vec<(u32, f64)> {
-        let signals = &world.settings().signals;
-        let liked = |past: &&Past| signals.of(past.kind, None).is_some_and(|signal| signal.positive);
+        let liked = |past: &&Past| past.sign == Sign::Positive;
         topic_shares(self.history.iter().filter(liked).filter_map(|past| Some(&world.item(past.item)?.topics[..])))
     }
 
@@ -666,12 +677,13 @@ impl UserState {
     }
 
     /// All that the entry must carry: label and weight, features, predictions and the lesson, as they are before learning.
-    fn observe(&self, interaction: &Interaction, item: &Item, world: &World, at: Millis) -> Learned {
+    fn observe(&self, interaction: &Interaction, is_choice: bool, item: &Item, world: &World, at: Millis) -> Learned {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
         let signal = settings.signals.of(interaction.kind, interaction.dwell_ms);
         let taste = self.taste(world, at, Ranking::Model);
-        let compared = signal.map(|signal| self.compared_with(interaction, signal, world, at));
+        let is_visit = signal.is_some_and(|signal| signal.positive) && !self.is_there(interaction, at);
+        let compared = (is_visit && is_choice).then(|| self.compared_with(interaction, world, at));
         let (compared, many) = compared.unwrap_or_default();
         let all: Vec<ItemId> = std::iter::once(item.id).chain(compared).collect();
         let rows = rank::rows(world, &taste, &all, at);
@@ -681,7 +693,7 @@ impl UserState {
         let predicted = Predicted {
             online: judgement.log_odds,
             topics: rank::topics_score(&rows[0].features),
-            model: self.calibrated(world, rank::blend_score(world, &taste, &rows[0])),
+            model: world.opinion().log_odds(&rows[0], &self.own_opinion),
             model_version: world.tower().map(|tower| tower.version()),
         };
         Learned {
@@ -700,26 +712,24 @@ impl UserState {
                 Box::new(Lesson {
                     author,
                     group: taste.group,
-                    ..self.lesson(interaction, signal, (&rows, many), world, at)
+                    opinion: world.opinion().lesson(&rows[0], signal.positive, &self.own_opinion),
+                    ..if is_visit { self.visit(interaction.item, (&rows, many), world, at) } else { Lesson::default() }
                 })
             }),
         }
     }
 
+    /// Did their last positive interaction begin the visit that this one belongs to?
+    fn is_there(&self, interaction: &Interaction, at: Millis) -> bool {
+        let last = self.history.iter().rev().find(|past| past.sign == Sign::Positive);
+        last.is_some_and(|last| last.is_visit_of(interaction.item, interaction.kind, at))
+    }
+
     /// What a choice is compared with, and how many others each of these stands for: what they passed over to get there;
     /// where nothing is known of what was shown, a sample of what was available. Of their own places, which are few among
-    /// thousands and the hardest to tell apart, a third of the sample is drawn apart. An opinion is compared with nothing.
-    fn compared_with(
-        &self,
-        interaction: &Interaction,
-        signal: Signal,
-        world: &World,
-        at: Millis,
-    ) -> (Vec<ItemId>, StandsFor) {
+    /// thousands and the hardest to tell apart, a third of the sample is drawn apart.
+    fn compared_with(&self, interaction: &Interaction, world: &World, at: Millis) -> (Vec<ItemId>, StandsFor) {
         let all = [0.0; 2];
-        if !(signal.positive && interaction.kind.is_choice()) {
-            return (Vec::new(), all);
-        }
         if interaction.shown.is_some() {
             let passed = interaction.passed.iter().rev().take(PASSED_MAX).copied();
             return (passed.filter(|item| *item != interaction.item && world.item(*item).is_some()).collect(), all);
@@ -764,31 +774,20 @@ impl UserState {
         (items, [-any.ln(), -(any + theirs - any * theirs).ln()])
     }
 
-    fn lesson(
-        &self,
-        interaction: &Interaction,
-        signal: Signal,
-        (rows, many): (&[Row], StandsFor),
-        world: &World,
-        at: Millis,
-    ) -> Lesson {
-        let shared = world.blend();
-        let lesson = match (signal.positive && interaction.kind.is_choice(), rows.len()) {
-            (true, 0..=1) => Lesson::default(),
-            (true, _) => blend::choice(rows, 0, many, shared, &self.deviation),
-            (false, _) => blend::opinion(&rows[0], signal.positive, shared, &self.deviation),
+    /// What a visit teaches: the choice against what it was compared with, and where else they go.
+    fn visit(&self, item: ItemId, (rows, many): (&[Row], StandsFor), world: &World, at: Millis) -> Lesson {
+        let choice = match rows.len() {
+            0..=1 => Lesson::default(),
+            _ => blend::choice(rows, 0, many, world.blend(), &self.deviation),
         };
-        if !signal.positive {
-            return lesson;
-        }
         let recent = self.visits.recent();
         let mut counts = [0.0; COMPANIONS_MAX];
         let counts = self.visits.weights(at, &mut counts);
         Lesson {
-            visits: Some(self.visits.weight_of(interaction.item, at)),
+            visits: Some(self.visits.weight_of(item, at)),
             companions: recent.iter().zip(counts).map(|(v, count)| Companion { item: v.item, count: *count }).collect(),
             elapsed_ms: recent.first().map(|visit| at.since(visit.last)),
-            ..lesson
+            ..choice
         }
     }
 
@@ -822,6 +821,9 @@ impl UserState {
             }
             if signal.positive {
                 self.topics.learn(&learned.topics, at, settings);
+            }
+            // Entries from before there were lessons are visits wherever they are positive.
+            if learned.lesson.as_ref().map_or(signal.positive, |lesson| lesson.visits.is_some()) {
                 self.visits.learn(learned.item, at);
                 if let Some(author) = learned.lesson.as_ref().and_then(|lesson| lesson.author) {
                     self.visit_author(author, at);
@@ -832,7 +834,11 @@ impl UserState {
                 self.note_opinion(*topic, signal, at);
             }
             if let Some(lesson) = &learned.lesson {
-                self.deviation.learn(lesson, signal.weight);
+                self.deviation.learn_choice(lesson, signal.weight);
+                if let Some(opinion) = &lesson.opinion {
+                    self.own_opinion.learn_opinion(opinion, &learned.features, signal.weight);
+                    self.deviation.learn_opinion(opinion, &learned.features, signal.weight);
+                }
             }
         }
         if learned.kind.removes() {
@@ -900,7 +906,7 @@ fn author_fade(now: Millis, last: Millis) -> f32 {
 /// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
 impl UserState {
     /// Rises whenever the bytes change their meaning.
-    const FORMAT: u16 = 8;
+    const FORMAT: u16 = 9;
 
     /// The state as bytes.
     #[must_use]

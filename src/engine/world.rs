@@ -26,6 +26,7 @@ use crate::engine::learn::coaudience::CompanyTable;
 use crate::engine::learn::fashions::FashionTable;
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::online::Point;
+use crate::engine::learn::opinion::OpinionWeights;
 use crate::engine::learn::popularity::{PopularityTable, Run};
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::dot;
@@ -133,6 +134,7 @@ pub struct World {
     lately: Lately,
     expected: Arc<ExpectedEnds>,
     blend: Arc<BlendWeights>,
+    opinion: Arc<OpinionWeights>,
     clusters: Option<Arc<Clustering>>,
     tower: Option<Arc<Tower>>,
     settings: Arc<LearnSettings>,
@@ -171,6 +173,7 @@ impl World {
             lately: Lately::default(),
             expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&settings.blend)),
+            opinion: Arc::new(OpinionWeights::start(&settings.blend)),
             clusters: None,
             tower: None,
             settings,
@@ -385,6 +388,12 @@ impl World {
     #[must_use]
     pub fn blend(&self) -> &BlendWeights {
         &self.blend
+    }
+
+    /// Weights of the opinion: how likely a yes is.
+    #[must_use]
+    pub fn opinion(&self) -> &OpinionWeights {
+        &self.opinion
     }
 
     /// What items of this topic are centred by now: their own centre, else the catalogue's, else nothing.
@@ -641,9 +650,10 @@ impl World {
         self.fashions = Arc::new(fashions);
     }
 
-    /// The weights of the blend from now on.
-    pub(super) fn put_blend(&mut self, weights: BlendWeights) {
+    /// The weights of the blend and of the opinion from now on.
+    pub(super) fn put_blend(&mut self, weights: BlendWeights, opinion: OpinionWeights) {
         self.blend = Arc::new(weights);
+        self.opinion = Arc::new(opinion);
     }
 
     /// Since when something is so.
@@ -688,6 +698,7 @@ impl World {
             lately: Lately::default(),
             expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&self.settings.blend)),
+            opinion: Arc::new(OpinionWeights::start(&self.settings.blend)),
             ..self.clone()
         };
         for (item, revision, embedding) in earlier {

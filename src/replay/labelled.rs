@@ -102,7 +102,7 @@ pub fn row_key(query: &Key, index: usize) -> Key {
 #[must_use]
 pub fn row_event(query: &Key, index: usize, item: ItemId, accepted: bool, at: Millis) -> UserEvent {
     let kind = if accepted { Kind::Accept } else { Kind::Reject };
-    UserEvent::Interacted(Interaction {
+    UserEvent::Answered(Interaction {
         id: row_key(query, index),
         item,
         kind,

@@ -29,6 +29,8 @@ pub struct Offline {
     position: Position,
     /// `None`: nobody wants them.
     writes: Option<Vec<Write>>,
+    /// Interactions are answers, see [`Offline::of_views`].
+    of_views: bool,
 }
 
 /// What became of an event.
@@ -59,7 +61,14 @@ impl Offline {
             states: Vec::new(),
             stranger: UserState::new(UserId(u32::MAX)),
             writes: Some(Vec::new()),
+            of_views: false,
         }
+    }
+
+    /// From now on interactions are those of a log of views: answers to what somebody else put before people, who could choose
+    /// nothing. A like compared with all posts would teach what was shown most.
+    pub fn of_views(&mut self) {
+        self.of_views = true;
     }
 
     /// An empty world of which nothing is to be stored: for evaluation.
@@ -195,6 +204,10 @@ impl Offline {
             self.states.resize_with(index + 1, || None);
         }
         let state = self.states[index].get_or_insert_with(|| Box::new(UserState::new(user)));
+        let event = match event {
+            UserEvent::Interacted(interaction) if self.of_views => UserEvent::Answered(interaction),
+            other => other,
+        };
         let mut learning = Learning::Known;
         for effect in state.apply(event, self.coordinator.world(), now) {
             match effect {

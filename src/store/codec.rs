@@ -16,7 +16,7 @@ use super::StoreError;
 use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Shown, Signal};
 use crate::domain::items::{Change, Embedding};
-use crate::domain::journal::{CentreRef, Entry, Learned, Predicted, What};
+use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Opinion, Predicted, What};
 use crate::domain::time::Millis;
 
 /// An entry as the columns of table `journal`. Borrows from the entry, or from the row that was read.
@@ -224,9 +224,49 @@ impl<'a> JournalRow<'a> {
             },
             features: self.features.as_deref().and_then(floats_from_bytes).ok_or("features")?,
             predicted,
-            lesson: self.lesson.as_deref().map(postcard::from_bytes).transpose().map_err(|_| "lesson")?.map(Box::new),
+            lesson: self.lesson.as_deref().map(lesson_from_bytes).transpose()?.map(Box::new),
         })
     }
+}
+
+/// A lesson as it was written before choices and opinions were learned apart: one gradient for both, with bias, slope and
+/// intercept at its end, which are 0 for a choice.
+#[derive(Serialize, Deserialize)]
+struct JoinedLesson {
+    gradient: Vec<f32>,
+    losses: Vec<f32>,
+    author: Option<UserId>,
+    group: Option<u32>,
+    visits: Option<f32>,
+    companions: Vec<Companion>,
+    elapsed_ms: Option<i64>,
+}
+
+impl From<JoinedLesson> for Lesson {
+    fn from(joined: JoinedLesson) -> Lesson {
+        let JoinedLesson { gradient, losses, author, group, visits, companions, elapsed_ms } = joined;
+        let apart = Lesson { author, group, visits, companions, elapsed_ms, ..Lesson::default() };
+        match gradient.split_last_chunk() {
+            Some((weights, [0.0, 0.0, 0.0])) => Lesson { gradient: weights.to_vec(), losses, ..apart },
+            Some((weights, [error, slope, intercept])) => {
+                let opinion = Opinion {
+                    error: *error,
+                    seen: weights[weights.len() / 2..].iter().any(|of_seen| *of_seen != 0.0),
+                    calibration: [*slope, *intercept],
+                    loss: losses.last().copied().unwrap_or_default(),
+                };
+                Lesson { opinion: Some(opinion), ..apart }
+            }
+            None => apart,
+        }
+    }
+}
+
+/// The lesson of its postcard bytes. Those of a [`JoinedLesson`] end one field earlier.
+fn lesson_from_bytes(bytes: &[u8]) -> Result<Lesson, &'static str> {
+    postcard::from_bytes::<Lesson>(bytes)
+        .or_else(|_| postcard::from_bytes::<JoinedLesson>(bytes).map(Lesson::from))
+        .map_err(|_| "lesson")
 }
 
 /// A change as the columns `kind`, `id` and `number` of table `changes`.
@@ -372,7 +412,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::journal::{Companion, Lesson, Measured};
+    use crate::domain::journal::Measured;
 
     fn any_float() -> impl Strategy<Value = f32> {
         prop_oneof![any::<u32>().prop_map(f32::from_bits), Just(-0.0), Just(f32::NAN), -10.0..10.0_f32]
@@ -398,8 +438,15 @@ mod tests {
             option::of(plain_float()),
             option::of(any::<i64>()),
         );
-        (vec(plain_float(), 0..70), vec(plain_float(), 0..12), vec(companion, 0..40), who).prop_map(
-            |(gradient, losses, companions, (author, group, visits, elapsed_ms))| Lesson {
+        let numbers = [(); 4].map(|()| plain_float());
+        let opinion = (any::<bool>(), numbers).prop_map(|(seen, [error, slope, intercept, loss])| Opinion {
+            error,
+            seen,
+            calibration: [slope, intercept],
+            loss,
+        });
+        (vec(plain_float(), 0..70), vec(plain_float(), 0..12), vec(companion, 0..40), who, option::of(opinion))
+            .prop_map(|(gradient, losses, companions, (author, group, visits, elapsed_ms), opinion)| Lesson {
                 gradient,
                 losses,
                 author,
@@ -407,8 +454,8 @@ mod tests {
                 visits,
                 companions,
                 elapsed_ms,
-            },
-        )
+                opinion,
+            })
     }
 
     fn any_learned() -> impl Strategy<Value = Learned> {
@@ -478,6 +525,34 @@ mod tests {
         learned.predicted = Predicted { online: 0.0, topics: 0.0, model: 0.0, model_version };
         let features = std::mem::take(&mut learned.features);
         features.into_iter().chain([online, topics, model]).map(f32::to_bits).collect()
+    }
+
+    /// Journals from before choices and opinions were learned apart go on teaching what they taught.
+    #[test]
+    fn joined_lessons_of_old_journals_are_taken_apart() {
+        let joined = |gradient: Vec<f32>| JoinedLesson {
+            gradient,
+            losses: vec![2.0, 1.5],
+            author: Some(UserId(3)),
+            group: None,
+            visits: Some(0.5),
+            companions: vec![Companion { item: ItemId(9), count: 1.0 }],
+            elapsed_ms: Some(60_000),
+        };
+        let read = |joined: &JoinedLesson| lesson_from_bytes(&postcard::to_stdvec(joined).unwrap()).unwrap();
+        let choice = read(&joined(vec![0.25, -0.5, 0.0, 0.0, 0.0]));
+        assert_eq!(
+            (&choice.gradient[..], &choice.losses[..], &choice.opinion),
+            (&[0.25, -0.5][..], &[2.0, 1.5][..], &None)
+        );
+        assert_eq!((choice.author, choice.visits, choice.elapsed_ms), (Some(UserId(3)), Some(0.5), Some(60_000)));
+        let opinion = read(&joined(vec![0.0, 0.3, -0.6, 0.1, 0.2]));
+        let taught = Opinion { error: -0.6, seen: true, calibration: [0.1, 0.2], loss: 1.5 };
+        assert_eq!((&opinion.gradient[..], &opinion.losses[..], &opinion.opinion), (&[][..], &[][..], &Some(taught)));
+        assert_eq!(opinion.companions.len(), 1);
+        let alone = read(&joined(Vec::new()));
+        assert!(alone.gradient.is_empty() && alone.opinion.is_none() && alone.visits == Some(0.5));
+        assert_eq!(lesson_from_bytes(&[7]), Err("lesson"));
     }
 
     proptest! {

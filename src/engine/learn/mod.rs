@@ -18,6 +18,7 @@ pub mod fashions;
 pub mod coaudience;
 pub mod newton;
 pub mod blend;
+pub mod opinion;
 pub mod hedge;
 pub mod drift;
 pub mod progressive;

@@ -28,13 +28,13 @@ use crate::domain::ids::{FeedVersion, ItemId, TopicId, UserId};
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::learn::blend::Deviation;
-use crate::engine::learn::features::{Features, Row, Shares, at, shares};
+use crate::engine::learn::features::{Features, Row, Shares, at};
 use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::repeat::Visits;
 use crate::engine::tower::TowerVector;
 use crate::engine::user::Past;
 use crate::engine::world::{BLOCK, World};
-use scorer::{Scorer, sum};
+use scorer::Scorer;
 
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.
 pub const FLAT_SPAN: usize = 500;
@@ -230,13 +230,6 @@ pub fn scores(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis, o
     let scorer = Scorer::of_these(items, world, taste, now);
     out.clear();
     out.extend(items.iter().map(|item| scorer.score(*item)));
-}
-
-/// Score of the `model` ranking for one item, whose row this is.
-#[must_use]
-pub fn blend_score(world: &World, taste: &Taste<'_>, row: &Row) -> f32 {
-    let weights = world.blend().served(row.segment, taste.deviation);
-    sum(shares(&weights, &row.features))
 }
 
 /// Score of the `topics` ranking for one item, with the whole catalogue's age as its span.

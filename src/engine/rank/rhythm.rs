@@ -60,9 +60,14 @@ pub fn beats(
     let place = here.map(|(item, _)| item);
     // When they were there, if the interaction before was that.
     let mut left: Option<Millis> = None;
+    let mut before: Option<&Past> = None;
     let (early, late) = history.as_slices();
     for past in early.iter().chain(late) {
         if past.sign != Sign::Positive {
+            continue;
+        }
+        // A like of what was just opened is no visit of its own.
+        if before.replace(past).is_some_and(|before| before.is_visit_of(past.item, past.kind, past.at)) {
             continue;
         }
         let at_place = place == Some(past.item);
@@ -146,6 +151,14 @@ mod tests {
     fn midnight_is_no_border_and_rejections_are_no_habit() {
         let [_, one, two, _] = sums(&[past(1, 23, Sign::Positive), past(2, 23, Sign::Negative)], None, 25);
         assert!(one.hour > 0.5 && two == Beat::default());
+    }
+
+    /// A click and the like of what was opened are one visit, for habits and for steps.
+    #[test]
+    fn a_like_of_what_was_opened_is_no_second_visit() {
+        let once = [past(1, 8, Sign::Positive), past(2, 9, Sign::Positive)];
+        let liked = once.map(|one| [one, Past { kind: Kind::Like, at: one.at.plus(60_000), ..one }]);
+        assert_eq!(sums(liked.as_flattened(), Some((1, 33)), 33), sums(&once, Some((1, 33)), 33));
     }
 
     #[test]

@@ -177,7 +177,11 @@ impl Page {
         self.gauges("eddyline_hedge_serving", "1 for what is served now.", "expert", serving);
         self.gauge("eddyline_hedge_regret_nats", "Loss of what was served over the best expert's.", hedge.regret);
         self.gauge("eddyline_hedge_bound_nats", "Most by which the mixture may exceed the best.", *bound);
-        self.gauge("eddyline_drift_alarms", "Alarms that the blend's loss has drifted.", f64::from(*drifts));
+        self.gauge(
+            "eddyline_drift_alarms",
+            "Alarms that the loss of the blend, or of the opinion, has drifted.",
+            f64::from(*drifts),
+        );
     }
 
     fn push(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {

@@ -199,6 +199,7 @@ fn taught(export: &Export, lesson: &Lesson) -> Value {
         "visits": lesson.visits,
         "companions": lesson.companions.iter().map(item).collect::<Vec<_>>(),
         "elapsed_ms": lesson.elapsed_ms,
+        "opinion": lesson.opinion,
     })
 }
 

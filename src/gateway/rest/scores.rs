@@ -95,7 +95,7 @@ pub async fn label(call: Call, payload: web::Payload) -> Answer {
     };
     let at = call.server().clock().now();
     let learned = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
-    let seq = call.server().act(who.id, UserEvent::Interacted(learned)).await?;
+    let seq = call.server().act(who.id, UserEvent::Answered(learned)).await?;
     predicted(&call, &who, item, Some(seq)).await
 }
 

@@ -95,6 +95,8 @@ pub struct Log {
     pub availability: Availability,
     /// Rows tell from when to when somebody was there, which is known only afterwards.
     pub has_presence: bool,
+    /// Rows are answers to what was shown to people.
+    pub has_views: bool,
 }
 
 impl Log {
@@ -123,6 +125,7 @@ pub struct LogBuilder {
     rows: Vec<Row>,
     unit_ms: i64,
     has_presence: bool,
+    has_views: bool,
 }
 
 /// Where windows come from.
@@ -154,7 +157,14 @@ impl LogBuilder {
             rows: Vec::new(),
             unit_ms: unit_ms.max(1),
             has_presence,
+            has_views: false,
         }
+    }
+
+    /// Rows are answers to what was shown to people: none of them is a choice among all that was available.
+    #[must_use]
+    pub fn of_views(self) -> LogBuilder {
+        LogBuilder { has_views: true, ..self }
     }
 
     /// The number of a person, for [`LogBuilder::push`].
@@ -206,7 +216,7 @@ impl LogBuilder {
     /// Sorts, numbers by name, and finds out what is open when.
     #[must_use]
     pub fn finish(self, windows: WindowSource) -> Log {
-        let LogBuilder { users, items, mut about, mut rows, unit_ms, has_presence } = self;
+        let LogBuilder { users, items, mut about, mut rows, unit_ms, has_presence, has_views } = self;
         let (users, user_numbers) = users.sorted();
         let (items, item_numbers) = items.sorted();
         for row in &mut rows {
@@ -251,7 +261,7 @@ impl LogBuilder {
                 }))
             }
         };
-        Log { users, items, about: described, rows, unit_ms, availability, has_presence }
+        Log { users, items, about: described, rows, unit_ms, availability, has_presence, has_views }
     }
 }
 

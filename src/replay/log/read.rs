@@ -85,7 +85,7 @@ pub fn live_intervals(source: Source<'_>) -> Result<LogBuilder, FormatError> {
 /// # Errors
 /// What is wrong, where.
 pub fn feed(source: Source<'_>) -> Result<LogBuilder, FormatError> {
-    let mut log = LogBuilder::new(source.unit.step_ms(), false);
+    let mut log = LogBuilder::new(source.unit.step_ms(), false).of_views();
     for row in Feed::open(source.paths, source.columns, source.unit, source.watch)? {
         let row = row?;
         let (user, item) = (log.user(&row.user), log.item(&row.post));

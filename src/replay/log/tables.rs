@@ -41,7 +41,7 @@ pub fn interactions(feed: &FeedRows) -> impl Iterator<Item = (usize, Kind, bool)
 /// A log of tables whose times are rounded down to `unit_ms`.
 #[must_use]
 pub fn log_of(tables: &Tables, unit_ms: i64) -> LogBuilder {
-    let mut log = LogBuilder::new(unit_ms, false);
+    let mut log = LogBuilder::new(unit_ms, false).of_views();
     let users: Vec<u32> = tables.people.iter().map(|person| log.user(&person.key)).collect();
     let items: Vec<u32> = tables.posts.iter().map(|post| log.item(&post.key)).collect();
     for (post, item) in tables.posts.iter().zip(&items) {

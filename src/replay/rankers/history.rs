@@ -163,6 +163,7 @@ mod tests {
             unit_ms: 1,
             availability: Availability::default(),
             has_presence: false,
+            has_views: false,
         };
         let order = |habit, hour: i64| {
             let mut ranker = History::new(&log, Signals::default(), habit);

@@ -51,9 +51,13 @@ impl<'a> Model<'a> {
     pub fn new(log: &'a Log, settings: Arc<LearnSettings>) -> Model<'a> {
         let dim = log.about.iter().find_map(|about| about.embedding.as_ref()).map_or(1, |embedding| embedding.len());
         let has_windows = log.availability.edges().iter().any(|edge| !edge.opens);
+        let mut offline = Offline::unwritten(dim, settings);
+        if log.has_views {
+            offline.of_views();
+        }
         Model {
             log,
-            offline: Offline::unwritten(dim, settings),
+            offline,
             ids: vec![None; log.items.len()],
             windows: if has_windows { vec![Vec::new(); log.items.len()] } else { Vec::new() },
             has_windows,

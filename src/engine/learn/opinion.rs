@@ -1,0 +1,274 @@
+//! The opinion: how likely a person says yes to an item, from the features of all experts; shared weights, learned online
+//! from every labelled interaction.
+//!
+//! Invariant: weights stay finite and within [`WEIGHT_MAX`]; what is folded is the error that the entry carries, so the fold
+//! needs no weights of that time. Predicting changes nothing. Absent on purpose: an order. Feeds are ordered by the blend,
+//! which learns from choices; an opinion is asked for only where a probability is.
+//! Sources: logistic regression by second-order steps ([`super::newton`]); calibration: Platt, *Probabilistic outputs for
+//! support vector machines*, 1999.
+
+use serde::{Deserialize, Serialize};
+
+use super::blend::{Deviation, LOSS_MAX, WEIGHT_MAX, without_tower};
+use super::features::{FEATURES, Features, Row, Segment, shares};
+use super::newton::Newton;
+use super::progressive::log_loss;
+use crate::domain::journal::Opinion;
+use crate::engine::settings::Blend as Start;
+use crate::engine::simd::dot;
+
+/// Numbers that Newton's steps move together: weights of new items, of seen ones, and the bias.
+const WEIGHTS: usize = 2 * FEATURES + 1;
+
+/// Place of the bias among them.
+const BIAS: usize = 2 * FEATURES;
+
+/// An answer that was promised with an error below this teaches nothing: logs without a single no cost no step.
+const CERTAIN: f32 = 1e-3;
+
+/// The slope of the calibration stays within these bounds: opposite signs would reverse the order of probabilities.
+const SLOPE_MIN: f32 = 0.1;
+/// See [`SLOPE_MIN`].
+const SLOPE_MAX: f32 = 4.0;
+
+/// Shared weights of the opinion, as published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpinionWeights {
+    /// By [`Segment::index`], log-odds per unit of a feature.
+    pub weights: [Features; 2],
+    /// Log-odds of a yes where every feature is 0.
+    pub bias: f32,
+    /// From the sum of both to log-odds that come true.
+    pub calibration: Calibration,
+    /// The two-tower model costs more than it gains, so its weights count as 0.
+    pub without_tower: bool,
+}
+
+/// From what was learned to how often it comes true. A skip weighs less than a like, so weights and bias are learned as if
+/// likes were more frequent than they are; and weights learned of one item may be too sure of another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibration {
+    /// Of the log-odds.
+    pub slope: f32,
+    /// In nats.
+    pub intercept: f32,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Calibration { slope: 1.0, intercept: 0.0 }
+    }
+}
+
+impl Calibration {
+    /// Log-odds that come true as often as they say. Their order stays.
+    #[must_use]
+    pub fn of(&self, log_odds: f32) -> f32 {
+        self.slope * log_odds + self.intercept
+    }
+}
+
+impl OpinionWeights {
+    /// As configured, before the first lesson.
+    #[must_use]
+    pub fn start(start: &Start) -> OpinionWeights {
+        let calibration = Calibration::default();
+        OpinionWeights { weights: [start.features(); 2], bias: 0.0, calibration, without_tower: false }
+    }
+
+    /// Calibrated log-odds that a person with these deviations says yes to the item of this row.
+    #[must_use]
+    pub fn log_odds(&self, row: &Row, own: &Deviation) -> f32 {
+        let weights = self.served(row.segment, own);
+        let sum = shares(&weights, &row.features).into_iter().fold(0.0, |a, b| a + b);
+        self.calibration.of(sum + self.bias + own.bias())
+    }
+
+    fn served(&self, segment: Segment, own: &Deviation) -> Features {
+        let weights = own.added_to(&self.weights[segment.index()]);
+        if self.without_tower { without_tower(&weights) } else { weights }
+    }
+
+    /// What an answer teaches; `None` when it was all but certain.
+    #[must_use]
+    pub fn lesson(&self, row: &Row, positive: bool, own: &Deviation) -> Option<Opinion> {
+        let answer = f32::from(u8::from(positive));
+        let bias = self.bias + own.bias();
+        let score = dot(&own.added_to(&self.weights[row.segment.index()]), &row.features) + bias;
+        let error = logistic(score) - answer;
+        let served = dot(&self.served(row.segment, own), &row.features) + bias;
+        let untrue = logistic(self.calibration.of(served)) - answer;
+        if error.abs() < CERTAIN && untrue.abs() < CERTAIN {
+            return None;
+        }
+        Some(Opinion {
+            error,
+            seen: row.segment == Segment::Seen,
+            calibration: [untrue * served, untrue],
+            loss: log_loss(f64::from(score), positive).min(f64::from(LOSS_MAX)) as f32,
+        })
+    }
+}
+
+/// The learner of the shared weights, as folded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OpinionLearner {
+    /// What was learned on top of the configured weights, `(WEIGHTS,)`; empty before the first lesson.
+    learned: Vec<f32>,
+    /// What was learned on top of slope 1 and intercept 0.
+    calibration: [f32; 2],
+    /// Of the weights and the bias.
+    newton: Newton,
+    /// Of slope and intercept.
+    platt: Newton,
+}
+
+impl OpinionLearner {
+    /// One answer of this weight about an item with these features, `(FEATURES,)`; `step` multiplies Newton's. Features of
+    /// another number, and numbers that are not finite, change nothing.
+    pub fn learn(&mut self, opinion: &Opinion, features: &[f32], weight: f32, step: f32) {
+        if features.len() != FEATURES {
+            return;
+        }
+        let mut gradient = [0.0; WEIGHTS];
+        let begin = if opinion.seen { FEATURES } else { 0 };
+        for (gradient, feature) in gradient[begin..begin + FEATURES].iter_mut().zip(features) {
+            *gradient = opinion.error * feature;
+        }
+        gradient[BIAS] = opinion.error;
+        if !gradient.iter().chain(&opinion.calibration).fold(true, |finite, g| finite & g.is_finite()) {
+            return;
+        }
+        self.learned.resize(WEIGHTS, 0.0);
+        let learn =
+            |learned: &mut f32, move_by: f32| *learned = (*learned - step * move_by).clamp(-WEIGHT_MAX, WEIGHT_MAX);
+        let moves = self.newton.learn(&gradient, weight);
+        self.learned.iter_mut().zip(moves).for_each(|(weight, move_by)| learn(weight, move_by));
+        // What comes true counts alike, whatever it weighs.
+        let corrections = self.platt.learn(&opinion.calibration, 1.0);
+        self.calibration.iter_mut().zip(corrections).for_each(|(promise, move_by)| learn(promise, move_by));
+    }
+
+    /// The weights drifted away from what is true now: learn faster again.
+    pub fn loosen(&mut self) {
+        self.newton.loosen();
+        self.platt.loosen();
+    }
+
+    /// The weights to publish.
+    #[must_use]
+    pub fn weights(&self, start: &Start, without_tower: bool) -> OpinionWeights {
+        let mut published = OpinionWeights { without_tower, ..OpinionWeights::start(start) };
+        let OpinionWeights { weights, bias, calibration, .. } = &mut published;
+        for (weight, learned) in weights.iter_mut().flatten().chain([bias]).zip(&self.learned) {
+            *weight += learned;
+        }
+        calibration.slope = (calibration.slope + self.calibration[0]).clamp(SLOPE_MIN, SLOPE_MAX);
+        calibration.intercept += self.calibration[1];
+        published
+    }
+}
+
+pub(super) fn logistic(score: f32) -> f32 {
+    1.0 / (1.0 + (-score).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::engine::learn::features::at;
+    use crate::engine::settings::LearnSettings;
+
+    fn row(k: usize, value: f32, segment: Segment) -> Row {
+        let mut features = [0.0; FEATURES];
+        features[k] = value;
+        Row { features, segment }
+    }
+
+    /// The error is the slope of the loss by the bias, and times a feature that by its weight.
+    #[test]
+    fn the_error_is_the_slope_of_the_loss() {
+        let start = LearnSettings::default().blend;
+        let (base, own) = (OpinionWeights::start(&start), Deviation::default());
+        let row = row(at::ONLINE, 0.7, Segment::Seen);
+        for positive in [true, false] {
+            let taught = base.lesson(&row, positive, &own).unwrap_or_default();
+            let loss = |by_bias: f32, by_weight: f32| {
+                let mut weights = base.clone();
+                weights.bias += by_bias;
+                weights.weights[1][at::ONLINE] += by_weight;
+                f64::from(weights.lesson(&row, positive, &own).unwrap_or_default().loss)
+            };
+            for (slope, gradient) in [
+                ((loss(1e-2, 0.0) - loss(-1e-2, 0.0)) / 2e-2, taught.error),
+                ((loss(0.0, 1e-2) - loss(0.0, -1e-2)) / 2e-2, taught.error * 0.7),
+            ] {
+                assert!((slope - f64::from(gradient)).abs() < 2e-3, "{positive}: {slope} {gradient}");
+            }
+        }
+    }
+
+    /// Likes count more than skips, and yet what is promised comes true.
+    #[test]
+    fn promises_come_true_whatever_answers_weigh() {
+        let settings = LearnSettings::default();
+        let (mut learner, own) = (OpinionLearner::default(), Deviation::default());
+        let mut random = ChaCha8Rng::seed_from_u64(5);
+        let (mut promised, mut liked, mut raw, mut rounds) = (0.0, 0.0, 0.0, 0.0);
+        let mut bins = [[0.0_f32; 3]; 4];
+        for round in 0..12_000 {
+            let shared = learner.weights(&settings.blend, false);
+            let x: f32 = random.random_range(-1.0..1.0);
+            let row = row(at::ONLINE, x, Segment::New);
+            let positive = random.random::<f32>() < logistic(2.0 * x - 1.0);
+            if round >= 6_000 {
+                let probability = logistic(shared.log_odds(&row, &own));
+                (promised, liked) = (promised + probability, liked + f32::from(u8::from(positive)));
+                let said = dot(&shared.weights[0], &row.features) + shared.bias;
+                (raw, rounds) = (raw + logistic(said), rounds + 1.0);
+                let bin = &mut bins[((x + 1.0) * 2.0) as usize % 4];
+                *bin = [bin[0] + 1.0, bin[1] + probability, bin[2] + f32::from(u8::from(positive))];
+            }
+            if let Some(opinion) = shared.lesson(&row, positive, &own) {
+                learner.learn(&opinion, &row.features, if positive { 1.0 } else { 0.3 }, settings.blend_step);
+            }
+        }
+        assert!((promised - liked).abs() / rounds < 0.02, "{promised} promised, {liked} liked, of {rounds}");
+        assert!((raw - liked).abs() / rounds > 0.1, "without the calibration it would be off: {raw}");
+        for [n, promised, liked] in bins {
+            assert!((promised - liked).abs() / n < 0.04, "{bins:?}");
+        }
+    }
+
+    /// A log without a single no soon teaches nothing more, so it costs nothing.
+    #[test]
+    fn answers_that_were_certain_teach_nothing() {
+        let settings = LearnSettings::default();
+        let (mut learner, own) = (OpinionLearner::default(), Deviation::default());
+        let row = row(at::ONLINE, 0.5, Segment::New);
+        let mut taught = 0;
+        for _ in 0..10_000 {
+            let lesson = learner.weights(&settings.blend, false).lesson(&row, true, &own);
+            taught += u32::from(lesson.is_some());
+            if let Some(opinion) = lesson {
+                learner.learn(&opinion, &row.features, 1.0, settings.blend_step);
+            }
+        }
+        assert!((1..6_000).contains(&taught), "{taught} of 10,000");
+        let shared = learner.weights(&settings.blend, false);
+        assert!(shared.lesson(&row, false, &own).is_some(), "a first no is a surprise");
+    }
+
+    #[test]
+    fn numbers_of_another_format_change_nothing() {
+        let mut learner = OpinionLearner::default();
+        let opinion = Opinion { error: 0.5, ..Opinion::default() };
+        learner.learn(&opinion, &[1.0; 7], 1.0, 1.0);
+        learner.learn(&Opinion { error: f32::NAN, ..opinion.clone() }, &[1.0; FEATURES], 1.0, 1.0);
+        learner.learn(&Opinion { calibration: [f32::INFINITY, 0.0], ..opinion }, &[1.0; FEATURES], 1.0, 1.0);
+        assert_eq!(learner, OpinionLearner::default());
+    }
+}
