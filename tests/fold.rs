@@ -81,7 +81,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let kind = prop::sample::select(Kind::ALL.to_vec());
     prop_oneof![
-        8 => (any::<u8>(), 0u8..40, kind, prop::option::of(0u32..600_000), 0i64..200_000_000)
+        // Some of them are short, so that a like follows on a click.
+        8 => (any::<u8>(), prop_oneof![0u8..3, 0u8..40], kind, prop::option::of(0u32..600_000), prop_oneof![0i64..600_000, 0i64..200_000_000])
             .prop_map(|(id, item, kind, dwell, wait)| Step::Interact { id, item, kind, dwell, wait }),
         1 => (any::<u8>(), 0u8..5).prop_map(|(id, user)| Step::Follow { id, user }),
         1 => (any::<u8>(), 0u8..5).prop_map(|(id, user)| Step::Unfollow { id, user }),

@@ -624,6 +624,44 @@ fn data(file: &str) -> Option<PathBuf> {
     None
 }
 
+/// Whatever kind its rows are, a log ranks about as well as it does as one of clicks; skips beside them teach no less.
+#[test]
+fn a_log_of_likes_ranks_as_one_of_clicks() {
+    let visits = visits(9_000, 4);
+    let folder = tempfile::tempdir().unwrap();
+    let ndcg = |name: &str, kind: &dyn Fn(usize) -> &'static str| {
+        let path = folder.path().join(format!("{name}.csv"));
+        let rows = visits.iter().enumerate().fold("user,item,time,kind\n".to_owned(), |mut text, (n, v)| {
+            let _ = writeln!(text, "{},{},{},{}", v.user, v.channel, v.start, kind(n));
+            text
+        });
+        std::fs::write(&path, rows).unwrap();
+        let columns = ["--columns", "user=user,item=item,time=time,kind=kind", "--time-unit", "step:600"];
+        let how = ["--format", "events", "--infer-windows", "gap=18,tail=6", "--test-last", "200", "--test-only"];
+        let who = ["--rankers", "model,random", path.to_str().unwrap()];
+        let report = report_of(&[&how[..], &columns[..], &who[..]].concat());
+        let of = |ranker: &str| report["rankers"][ranker]["all"]["ndcg@10"].as_f64().unwrap();
+        // What the Hedge heard are losses of rankings: those of the blend stay far below chance.
+        let hedge = &report["hedge"];
+        println!("{name}: {:.4}, chance {:.4}, {hedge}", of("model"), of("random"));
+        (of("model"), of("random"))
+    };
+    let (clicks, chance) = ndcg("click", &|_| "click");
+    assert!(clicks > chance + 0.3, "there is something to learn: {clicks} {chance}");
+    let positive = ["like", "share", "reply", "accept"];
+    for kind in positive {
+        let (found, _) = ndcg(kind, &|_| kind);
+        assert!((found - clicks).abs() < 0.02, "{kind}: {found}, as clicks {clicks}");
+    }
+    let all = ["like", "share", "reply", "accept", "click", "watch", "read"];
+    let (mixed, _) = ndcg("mixed", &|n| all[n * 7_919 % 101 % all.len()]);
+    assert!((mixed - clicks).abs() < 0.02, "mixed: {mixed}, as clicks {clicks}");
+    let often = |n: usize| n * 7_919 % 101 % 5 < 2;
+    let (clicked, _) = ndcg("clicked", &|n| if often(n) { "skip" } else { "click" });
+    let (judged, _) = ndcg("judged", &|n| if often(n) { "skip" } else { "like" });
+    assert!((judged - clicked).abs() < 0.03 && judged > chance + 0.3, "likes and skips: {judged}, as clicks {clicked}");
+}
+
 /// The protocol is the one in which others measured: their figures come out for the same baselines.
 #[test]
 fn a_real_viewing_log_gives_the_known_baselines() {
