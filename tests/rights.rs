@@ -104,6 +104,45 @@ fn a_long_past_is_exported_whole() {
     assert_eq!(numbers, (1..=1_000).collect::<Vec<u64>>());
 }
 
+/// An export whose reader takes its time: nobody else waits for it, and it ends, unfinished, when the person is erased.
+#[test]
+fn an_export_under_way_ends_with_the_erasure() {
+    use std::io::{Read as _, Write as _};
+    let server = support::server();
+    server.items(20);
+    server.people(&["ada", "bea"]);
+    let click =
+        |n: usize| json!({"user": "ada", "id": format!("e{n}"), "item": format!("item-{}", n % 20), "kind": "click"});
+    for part in (0..8_000).map(click).collect::<Vec<_>>().chunks(1_000) {
+        server.rest().post("/v1/interactions", &json!(part)).success("a long past");
+    }
+    let path = "/v1/users/ada/export";
+    let ask = || {
+        let mut line = std::net::TcpStream::connect(server.address()).unwrap();
+        line.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        line.write_all(request.as_bytes()).unwrap();
+        line
+    };
+    let mut whole = Vec::new();
+    ask().read_to_end(&mut whole).unwrap();
+    assert!(whole.ends_with(b"0\r\n\r\n"), "a whole document has an end");
+    let (whole, mut line) = (whole.len(), ask());
+    let mut first = [0; 4_096];
+    line.read_exact(&mut first).unwrap();
+    assert!(first.starts_with(b"HTTP/1.1 200"));
+    let second = server.rest().get(path);
+    assert_eq!((second.status, second.code().as_deref()), (429, Some("rate_limited")), "one at a time");
+    assert_eq!(server.rest().get("/v1/users/bea/export").status, 200, "somebody else's is another matter");
+    assert_eq!(server.rest().delete("/v1/users/ada").status, 204);
+    let mut rest = Vec::new();
+    // However it ends: what was on its way may come, the end of the document does not.
+    let _ = line.read_to_end(&mut rest);
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "nobody takes a part for the whole");
+    assert!(first.len() + rest.len() < whole, "{} of {whole} bytes came", first.len() + rest.len());
+    assert_eq!(server.rest().get(path).status, 404);
+}
+
 #[test]
 fn who_is_erased_is_gone_at_once_and_after_a_crash() {
     let server = support::server();

@@ -10,6 +10,8 @@
 mod access;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/conformance_events.rs"]
+mod events;
 #[path = "support/conformance_fits.rs"]
 mod fits;
 #[path = "support/conformance_models.rs"]
@@ -18,6 +20,7 @@ mod models;
 mod slates;
 
 use access::*;
+use events::*;
 use fits::*;
 use models::*;
 use slates::*;
@@ -741,6 +744,9 @@ macro_rules! conformance {
             reopening_sees_everything,
             what_was_asked_is_done_even_if_nobody_waits,
             a_reader_that_panics_harms_nobody_else,
+            many_events_are_found_by_one_question,
+            a_persons_entries_come_page_by_page,
+            drawn_feeds_come_page_by_page,
             drawn_feeds_are_logged_once_until_they_are_too_old,
             drawn_feeds_go_with_their_person,
             the_last_fits_are_kept_with_the_places_of_the_newest,

@@ -101,6 +101,52 @@ fn only_what_was_there_then_is_shown() {
     assert_eq!((&on["live"], &on["available_until"]), (&json!(true), &json!(now - 4_000)), "as of then");
 }
 
+/// While one person asks for their past again and again, others are served and the person has one answer at a time.
+#[test]
+fn whoever_asks_for_their_past_many_times_at_once_keeps_nobody_waiting() {
+    let server = support::server();
+    server.items(30);
+    server.people(&["ada", "bea"]);
+    let click =
+        |n: usize| json!({"user": "ada", "id": format!("e{n}"), "item": format!("item-{}", n % 30), "kind": "click"});
+    for part in (0..2_400).map(click).collect::<Vec<_>>().chunks(1_000) {
+        server.rest().post("/v1/interactions", &json!(part)).success("a long past");
+    }
+    let at = moment();
+    let expected = ask(&server, at);
+    let many = |path: String| -> Vec<_> {
+        let asking = || {
+            std::thread::spawn({
+                let (rest, path) = (server.rest(), path.clone());
+                move || rest.get(&path)
+            })
+        };
+        (0..24).map(|_| asking()).collect()
+    };
+    for path in [format!("{ASK}{at}"), "/v1/users/ada/export".to_owned()] {
+        let asked = many(path.clone());
+        let (mut looks, mut slowest) = (0, Duration::ZERO);
+        while asked.iter().any(|one| !one.is_finished()) {
+            let began = std::time::Instant::now();
+            server.rest().get("/health").success("health");
+            server.rest().get("/v1/users/bea/feed").success("the feed of somebody else");
+            slowest = slowest.max(began.elapsed());
+            looks += 1;
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let answers: Vec<_> = asked.into_iter().map(|one| one.join().unwrap()).collect();
+        let good = answers.iter().filter(|answer| answer.status == 200).count();
+        assert!((1..24).contains(&good), "{path}: {good} answers, one after the other");
+        for answer in answers.iter().filter(|answer| answer.status != 200) {
+            assert_eq!((answer.status, answer.code().as_deref()), (429, Some("rate_limited")), "{}", answer.body);
+            assert!(answer.header("retry-after").is_some());
+        }
+        assert!(slowest < Duration::from_secs(5) && looks > 0, "{path}: others waited {slowest:?}");
+        server.rest().get(&path).success("and again when the others are answered");
+    }
+    assert_eq!(ask(&server, at), expected, "the same bytes, page by page");
+}
+
 #[test]
 fn explain_says_what_the_server_said() {
     let server = support::server();

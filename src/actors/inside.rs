@@ -9,11 +9,13 @@ use std::sync::{Arc, OnceLock};
 use actix::Addr;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::embed::Embedder;
 use crate::engine::world::World;
 use crate::store::Store;
 
+use super::apart::Apart;
 use super::clock::Clock;
 use super::coordinator::Coordinator;
 use super::directory::Directory;
@@ -78,6 +80,24 @@ pub struct Inside {
     /// Held while it is found out who would want an item.
     pub(super) audience: tokio::sync::Mutex<()>,
     pub(super) embedding_now: std::sync::atomic::AtomicUsize,
+    /// Folds of people who come into memory; as many at once as there are threads for people's actors.
+    pub(super) activations: Arc<Semaphore>,
+    /// Questions about the past of a person.
+    pub(super) past: Arc<Apart>,
+    /// Exports of a person.
+    pub(super) exports: Arc<Apart>,
+    /// Scans of the catalogue or of all people.
+    pub(super) scans: Arc<Apart>,
+    pub(super) looks: Looks,
+}
+
+/// What it has cost so far to keep events from being learned twice.
+#[derive(Debug, Default)]
+pub struct Looks {
+    /// Queries for the ids of events.
+    pub queries: AtomicU64,
+    /// States that were folded again, since an entry could not be stored as it was learned.
+    pub rebuilds: AtomicU64,
 }
 
 impl Inside {

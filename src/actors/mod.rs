@@ -3,6 +3,7 @@
 //! Invariant: an actor decides nothing that the engine could; it delivers, stores and sends. Every queue has an end, and
 //! the code says what happens there. [`Server`] is all that the door (gateway) sees of this layer.
 
+pub mod apart;
 pub mod audience;
 pub mod clock;
 pub mod coordinator;

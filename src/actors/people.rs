@@ -5,10 +5,14 @@
 //! is free again when it is durable.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::domain::ids::{Key, UserId};
 use crate::domain::people::Person;
+
+/// People who are looked at under one lock while they are listed.
+const LIST_PART: usize = 4_096;
 
 /// All known people; loaded at start. Read at the door only, never by a person's actor.
 #[derive(Debug, Default)]
@@ -65,7 +69,6 @@ impl People {
     /// `limit`, of those who are `wanted`.
     #[must_use]
     pub fn list(&self, prefix: &str, limit: usize, wanted: impl Fn(UserId) -> bool) -> Vec<Arc<Person>> {
-        let known = self.read();
         let plain = |text: &str| {
             text.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect::<String>()
         };
@@ -74,14 +77,24 @@ impl People {
             plain(person.key.as_str()).starts_with(&beginning)
                 || person.name.as_deref().is_some_and(|name| plain(name).starts_with(&beginning))
         };
-        known
-            .by_key
-            .values()
-            .filter_map(|id| known.living(*id))
-            .filter(|person| wanted(person.id) && starts(person))
-            .take(limit)
-            .cloned()
-            .collect()
+        let (mut found, mut after) = (Vec::new(), Bound::Unbounded);
+        // Whoever wants to make somebody known waits for a part of the list, never for all of it.
+        while found.len() < limit {
+            let known = self.read();
+            let mut part = known.by_key.range::<Key, _>((after, Bound::Unbounded)).take(LIST_PART);
+            let mut last = None;
+            for (key, id) in &mut part {
+                last = Some(key.clone());
+                let person = known.living(*id).filter(|person| wanted(person.id) && starts(person));
+                found.extend(person.cloned());
+                if found.len() >= limit {
+                    break;
+                }
+            }
+            let Some(last) = last else { break };
+            after = Bound::Excluded(last);
+        }
+        found
     }
 
     /// Takes over a stored person; ids come in order.

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::domain::feeds::{Contribution, Feed, Ranking};
 use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Seq, UserId};
 use crate::domain::items::{Author, Embedding};
-use crate::domain::journal::Entry;
+use crate::domain::journal::{Entry, What};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
@@ -32,7 +32,7 @@ use crate::store::{Slice, StoreError, Write};
 use super::clock::Clock;
 use super::coordinator::Coordinator;
 use super::coordinator::messages::{AskScore, Change, SaveNow};
-use super::inside::Inside;
+use super::inside::{Inside, Looks};
 use super::models;
 use super::people::People;
 use super::session::{SessionId, SessionSettings, ToSession};
@@ -251,6 +251,25 @@ impl Server {
         self.inside.slates.counts()
     }
 
+    /// Queries for the ids of events, and states that were folded again, since the start.
+    #[must_use]
+    pub fn look_counts(&self) -> (u64, u64) {
+        let Looks { queries, rebuilds } = &self.inside.looks;
+        (queries.load(std::sync::atomic::Ordering::Relaxed), rebuilds.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// Runs a scan of the catalogue or of all people, apart from the threads that serve others.
+    ///
+    /// # Errors
+    /// `rate_limited` while too many of this person are under way, busy while too many are in all.
+    pub async fn scan<T: Send + 'static>(
+        &self,
+        person: Option<UserId>,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.inside.scans.enter(person)?.run(job).await
+    }
+
     // ---- people ----
 
     /// Creates (true) or changes (false) a person. What is `None` is left as it is.
@@ -317,15 +336,33 @@ impl Server {
     pub async fn post(&self, author: UserId, id: Key, draft: ItemDraft) -> Result<(Seq, Key), Refusal> {
         let person = self.inside.people.get(author);
         let person = person.ok_or_else(|| Refusal::field(Code::UnknownUser, "user", "no such person"))?;
-        let key = match draft.key {
-            Some(key) => key,
+        let key = match &draft.key {
+            Some(key) => key.clone(),
             None => post_key(&person.key, &id)?,
         };
+        let known = self.inside.store.find_events(author, vec![id.clone()]).await.map_err(from_store)?;
+        if known.iter().any(|entry| !matches!(entry.what, What::Posted(_))) {
+            return Err(reused_id());
+        }
+        self.must_be_that_post(&key, author, &draft)?;
         let draft = ItemDraft { key: Some(key), author: Some(author), ..draft };
         let mut written = self.write_items(vec![draft], ItemWrite::Ensure).await;
         let written = written.pop().unwrap_or_else(|| Err(Refusal::new(Code::Internal, "no answer for the item")))?;
         let event = UserEvent::Posted { id, item: written.id, at: self.inside.clock.now() };
         Ok((self.act(author, event).await?, written.key))
+    }
+
+    /// A resend brings the text and topics of the item that the first one made, as long as nobody has revised it.
+    fn must_be_that_post(&self, key: &Key, author: UserId, draft: &ItemDraft) -> Result<(), Refusal> {
+        let world = self.world();
+        let made = world.find_item(key.as_str()).and_then(|id| world.item(id));
+        let made = made.filter(|item| item.revision == 1 && item.author.as_ref().is_some_and(|one| one.id == author));
+        let Some(made) = made else { return Ok(()) };
+        let topics = draft.topics.as_deref().unwrap_or_default();
+        let equal = draft.text.as_deref().is_none_or(|text| *text == *made.text)
+            && made.topics.len() == topics.len()
+            && made.topics.iter().zip(topics).all(|(id, key)| world.topic(*id) == Some(key));
+        if equal { Ok(()) } else { Err(reused_id()) }
     }
 
     /// Takes an item on air, or off, and remembers who did. A resend of the same `id` changes nothing and is answered
@@ -337,8 +374,11 @@ impl Server {
         let gone = || Refusal::field(Code::UnknownItem, "item", "the item was deleted just now");
         let key = self.world().item(item).filter(|item| !item.deleted).map(|item| item.key.clone()).ok_or_else(gone)?;
         self.settled().await?;
-        if let Some(seq) = self.inside.store.find_event(user, id.clone()).await.map_err(from_store)? {
-            return Ok((seq, key));
+        let known = self.inside.store.find_events(user, vec![id.clone()]).await.map_err(from_store)?;
+        match known.first() {
+            Some(entry) if entry.what == What::WentLive(item, on) => return Ok((entry.seq, key)),
+            Some(_) => return Err(reused_id()),
+            None => {}
         }
         // The windows first: who hears `accepted` is on air, or off. A crash in between leaves nothing that a resend does
         // not mend, since an item that is on already stays as it is.
@@ -492,7 +532,8 @@ impl Server {
     /// served then, when that one is not kept any more and the present one stands in for it.
     ///
     /// # Errors
-    /// Busy while the store cannot answer.
+    /// `rate_limited` while another such question about the person is being answered; busy while too many are, or the
+    /// store cannot answer.
     pub async fn recommend_at(
         &self,
         user: UserId,
@@ -500,16 +541,22 @@ impl Server {
         ranking: Ranking,
         limit: u32,
     ) -> Result<(Arc<Feed>, Option<ModelVersion>), Refusal> {
-        let world = self.world();
+        let place = self.inside.past.enter(Some(user))?;
+        let (world, store) = (self.world(), &*self.inside.store);
         self.settled().await?;
-        let mut state = recovery::as_of(&*self.inside.store, user, at, &world).await.map_err(from_failure)?;
+        let folded = recovery::as_of_apart(store, user, at, world.clone(), self.inside.past.work()).await;
+        let mut state = folded.map_err(from_failure)?;
         let person = self.inside.people.get(user);
-        state.set_attributes(person.and_then(|person| person.attributes.as_deref().map(Arc::from)));
-        let earlier = recovery::earlier(&*self.inside.store, &world, at).await.map_err(from_store)?;
+        let person = person.ok_or_else(|| Refusal::field(Code::UnknownUser, "id", "no such person"))?;
+        state.set_attributes(person.attributes.as_deref().map(Arc::from));
+        // Held until the answer is ranked: as many worlds of the past are in memory as may compute at once.
+        let turn = place.turn().await;
+        let earlier = recovery::earlier(store, &world, at).await.map_err(from_store)?;
         // Where centres moved since, all items are measured again: not on a thread that serves others.
         let failed = |_| Refusal::new(Code::Internal, "the past could not be ranked");
         let epoch = world.epoch();
-        let then = tokio::task::spawn_blocking(move || world.back_to(at, earlier)).await.map_err(failed)?;
+        let then = tokio::task::spawn_blocking(move || (world.back_to(at, earlier), turn, place));
+        let (then, turn, place) = then.await.map_err(failed)?;
         let reader = self.inside.models.reader();
         let then = models::as_of(&*self.inside.store, reader, then, at).await.map_err(from_store)?;
         let (then, missing) = then;
@@ -517,6 +564,7 @@ impl Server {
             let ask = Ask { ranking, limit: limit as usize, explain: true };
             let items = state.rank(&then, at, ask);
             let model = wire::model_of(&then, ranking);
+            drop((turn, place));
             Feed { user, version: FeedVersion(state.seq().0), epoch, ranking, model, items }
         });
         Ok((ranked.await.map(Arc::new).map_err(failed)?, missing))
@@ -569,7 +617,12 @@ impl Server {
     /// # Errors
     /// Busy while the store cannot answer.
     pub async fn interactions_of_user(&self, user: UserId, limit: u32) -> Result<Vec<Entry>, Refusal> {
-        self.inside.store.newest(Slice::User(user), limit).await.map_err(from_store)
+        // The store passes over all entries that are no interactions, so it does this for a few people at once.
+        let place = self.inside.scans.enter(Some(user))?;
+        let turn = place.turn().await;
+        let found = self.inside.store.newest(Slice::User(user), limit).await.map_err(from_store);
+        drop(turn);
+        found
     }
 
     /// Newest first.
@@ -667,10 +720,16 @@ fn post_key(author: &Key, id: &Key) -> Result<Key, Refusal> {
         .map_err(|error| Refusal::field(Code::Internal, "id", error.to_string()))
 }
 
+/// An id that is taken by an event with other contents.
+pub(super) fn reused_id() -> Refusal {
+    let message = "this id belongs to an earlier event with other contents: give each event an id of its own";
+    Refusal::field(Code::Conflict, "id", message)
+}
+
 pub(super) fn from_failure(failure: recovery::Failure) -> Refusal {
     match failure {
         recovery::Failure::Store(error) => from_store(error),
-        recovery::Failure::Missing(missing) => Refusal::new(Code::Internal, missing.to_string()),
+        failure => Refusal::new(Code::Internal, failure.to_string()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 use crate::embed::Embedder;
 use crate::engine::settings::LearnSettings;
@@ -14,10 +15,11 @@ use crate::process::Vital;
 use crate::store::Store;
 use crate::store::recovery::{load_coordinator, read_catalogue};
 
+use super::apart::{self, Apart};
 use super::clock::Clock;
 use super::coordinator::{Coordinator, regroup};
 use super::directory::{Directory, sweep};
-use super::inside::{Inside, Limits};
+use super::inside::{Inside, Limits, Looks};
 use super::journal::{Journal, JournalHandle, Tell};
 use super::models::{self, Models, ReadModel};
 use super::people::People;
@@ -66,6 +68,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     let (slates, slate_queue) = slates(parts.slates);
     journal_arbiter.spawn(Vital::task("the log of slates", slate_queue.run(parts.store.clone(), parts.clock.clone())));
     let people_arbiters = (0..parts.threads.max(1)).map(|_| Arbiter::new().handle()).collect();
+    let past_work = Arc::new(Semaphore::new(apart::PAST_AT_ONCE));
     let inside = Arc::new(Inside {
         clock: parts.clock,
         store: parts.store,
@@ -83,6 +86,11 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         ignored: AtomicU64::new(0),
         audience: tokio::sync::Mutex::new(()),
         embedding_now: AtomicUsize::new(0),
+        activations: Arc::new(Semaphore::new(parts.threads.max(1))),
+        past: Apart::new(1, apart::PAST_IN_ALL, past_work.clone()),
+        exports: Apart::new(1, apart::EXPORTS_IN_ALL, past_work),
+        scans: Apart::new(apart::SCANS_EACH, apart::SCANS_IN_ALL, Arc::new(Semaphore::new(apart::SCANS_AT_ONCE))),
+        looks: Looks::default(),
     });
     let coordinator = Coordinator::new(state, inside.clone());
     let coordinator_arbiter = Arbiter::new();

@@ -82,6 +82,25 @@ impl Call {
         }
     }
 
+    /// Runs a scan whose cost grows with the catalogue or with all people, apart from the threads that serve others.
+    ///
+    /// # Errors
+    /// `rate_limited` while too many of whoever asks are under way, busy while too many are in all.
+    pub async fn scan<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+        let person = match &self.subject {
+            Subject::Anyone => None,
+            // Tokens of people who are not known share the places of one person.
+            Subject::Person(key) => Some(self.server().people().find(key.as_str()).unwrap_or(UserId(u32::MAX))),
+        };
+        self.server().scan(person, job).await
+    }
+
+    /// Does nobody want the body of the answer?
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.request.method() == actix_web::http::Method::HEAD
+    }
+
     /// Who is asking.
     #[must_use]
     pub fn subject(&self) -> &Subject {

@@ -332,6 +332,12 @@ pub fn places_to_bytes(places: &[(ItemId, f32)]) -> Vec<u8> {
     places.iter().flat_map(|(item, propensity)| [item.0.to_le_bytes(), propensity.to_le_bytes()]).flatten().collect()
 }
 
+/// The version that a page of logged feeds begins after, as a column: before all versions for the first page.
+#[must_use]
+pub fn version_before_page(after: Option<FeedVersion>) -> i64 {
+    after.map_or(-1, |after| i64::try_from(after.0).unwrap_or(i64::MAX))
+}
+
 /// The places of [`places_to_bytes`]; `None` when the length is not a multiple of 8.
 #[must_use]
 pub fn places_from_bytes(bytes: &[u8]) -> Option<Vec<(ItemId, f32)>> {

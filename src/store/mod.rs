@@ -19,7 +19,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::domain::feeds::Slate;
-use crate::domain::ids::{ItemId, Key, ModelVersion, Position, Seq, TopicId, UserId};
+use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Position, Seq, TopicId, UserId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::{Erasure, Person};
@@ -173,7 +173,21 @@ pub trait Store: Send + Sync + 'static {
     /// Snapshot and tail of one person.
     fn recover(&self, user: UserId) -> BoxFuture<'_, Result<Recovered, StoreError>>;
 
-    /// All entries of one person with `at` (their own time) at or before an instant, in order; for the time machine.
+    /// The newest snapshot of one person that can be read.
+    fn snapshot(&self, user: UserId) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>>;
+
+    /// One page of a person's entries: those after a number whose `at` (the person's own time) is at or before an
+    /// instant, in order, at most `limit`.
+    fn entries(
+        &self,
+        user: UserId,
+        after: Seq,
+        until: Millis,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
+
+    /// All entries of one person with `at` (their own time) at or before an instant, in order. Memory grows with the
+    /// person's past: a server reads [`Store::entries`] instead.
     fn entries_until(&self, user: UserId, at: Millis) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
 
     /// Saves a snapshot, unless a newer one is there.
@@ -192,8 +206,13 @@ pub trait Store: Send + Sync + 'static {
     /// Interactions of a person or with an item, newest (by commit order) first, at most `limit`.
     fn newest(&self, slice: Slice, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
 
+    /// Those of these events of one person that are stored, each once, in any order. One query, whatever their number.
+    fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
+
     /// The number under which this event of this person is stored.
-    fn find_event(&self, user: UserId, id: Key) -> BoxFuture<'_, Result<Option<Seq>, StoreError>>;
+    fn find_event(&self, user: UserId, id: Key) -> BoxFuture<'_, Result<Option<Seq>, StoreError>> {
+        Box::pin(async move { Ok(self.find_events(user, vec![id]).await?.first().map(|entry| entry.seq)) })
+    }
 
     /// The embedding of an item in a revision, current or earlier.
     fn embedding(&self, item: ItemId, revision: u32) -> BoxFuture<'_, Result<Option<Embedding>, StoreError>>;
@@ -213,8 +232,13 @@ pub trait Store: Send + Sync + 'static {
     /// Logs drawn feeds, each once and none of somebody who was erased, and forgets those that were drawn before an instant.
     fn log_slates(&self, slates: Vec<Slate>, before: Option<Millis>) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// A person's logged feeds, by version.
-    fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>>;
+    /// One page of a person's logged feeds: those after a version (`None`: from the first), by version, at most `limit`.
+    fn slates(
+        &self,
+        user: UserId,
+        after: Option<FeedVersion>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>>;
 
     /// Keeps a fit of groups of people, once; forgets people's places in those before it, and fits before the last
     /// [`FITS_KEPT`].

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Semaphore;
+
 use crate::domain::ids::{ItemId, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::{CentreRef, Entry};
@@ -17,10 +19,14 @@ use crate::engine::settings::LearnSettings;
 use crate::engine::user::{MissingVector, UserState};
 use crate::engine::world::{Vectors, World};
 
-use super::{CatalogueRow, Recovered, Store, StoreError};
+use super::{CatalogueRow, Store, StoreError};
 
 /// Entries read at once while the coordinator folds the journal.
 const SCAN_PAGE: u32 = 10_000;
+/// Entries of one person that are read at once: some 0.5 MiB.
+const PERSON_PAGE: u32 = 256;
+/// Embeddings of earlier revisions that one fold keeps at hand.
+const EARLIER_MAX: usize = 1_024;
 
 /// Reads the whole catalogue and all people.
 ///
@@ -77,30 +83,55 @@ pub async fn load_coordinator(
     Ok(state)
 }
 
-/// Folds the journal after what is covered, to its end. Others are served between two pages.
+/// Folds the journal after what is covered, to its end, page by page on another thread. Gives back how far it came, with
+/// what the store said where that was not the end.
 ///
 /// # Errors
-/// What the store says.
-pub async fn catch_up(store: &dyn Store, refold: &mut Refold) -> Result<(), StoreError> {
+/// [`Failure::Stopped`] when the fold panicked.
+pub async fn catch_up(store: &dyn Store, mut refold: Refold) -> Result<(Refold, Result<(), StoreError>), Failure> {
     loop {
-        let page = store.scan(refold.covers(), SCAN_PAGE).await?;
-        for (position, entry) in &page {
-            refold.fold(*position, entry);
-        }
-        if page.len() < SCAN_PAGE as usize {
-            return Ok(());
+        let page = match store.scan(refold.covers(), SCAN_PAGE).await {
+            Ok(page) => page,
+            Err(error) => return Ok((refold, Err(error))),
+        };
+        let ended = page.len() < SCAN_PAGE as usize;
+        let folding = tokio::task::spawn_blocking(move || {
+            for (position, entry) in &page {
+                refold.fold(*position, entry);
+            }
+            refold
+        });
+        refold = folding.await.map_err(|_| Failure::Stopped)?;
+        if ended {
+            return Ok((refold, Ok(())));
         }
     }
 }
 
 /// What was known of a person at an instant: the fold of their entries up to it, by their own time. `world` gives the
-/// vectors and settings.
+/// vectors and settings. Folds on the caller's thread; a server uses [`as_of_apart`].
 ///
 /// # Errors
 /// [`Failure`] as [`recover`].
 pub async fn as_of(store: &dyn Store, user: UserId, at: Millis, world: &World) -> Result<UserState, Failure> {
-    let entries = store.entries_until(user, at).await?;
-    fold(store, UserState::new(user), &entries, world).await
+    let mut fold = Fold::new(UserState::new(user), at);
+    fold.here(store, world).await?;
+    Ok(fold.state)
+}
+
+/// [`as_of`], folded on other threads.
+///
+/// # Errors
+/// [`Failure`] as [`recover`].
+pub async fn as_of_apart(
+    store: &dyn Store,
+    user: UserId,
+    at: Millis,
+    world: Arc<World>,
+    work: &Arc<Semaphore>,
+) -> Result<UserState, Failure> {
+    let fold = Fold::new(UserState::new(user), at);
+    Ok(fold.apart(store, world, work).await?.state)
 }
 
 /// What [`World::back_to`] needs beside the world: vectors of items that were revised since.
@@ -140,56 +171,171 @@ pub enum Failure {
     /// The journal names something that nobody has.
     #[error(transparent)]
     Missing(#[from] MissingVector),
+    /// The thread that folded them panicked, or the process ends.
+    #[error("a fold was given up; the log says more")]
+    Stopped,
 }
 
-/// A person's state from the store, and the entry that its snapshot covers.
+/// A person's state from the store, and the entry that its snapshot covers. Folds on the caller's thread; a server uses
+/// [`recover_apart`].
 ///
 /// # Errors
 /// [`Failure`] when the store cannot answer, or an entry names a vector that is nowhere.
 pub async fn recover(store: &dyn Store, user: UserId, world: &World) -> Result<(UserState, Seq), Failure> {
-    let Recovered { snapshot, tail } = store.recover(user).await?;
-    if let Some(snapshot) = snapshot {
-        match UserState::from_bytes(&snapshot.bytes, world.settings()) {
-            Ok(state) if state.user() == user && state.seq() == snapshot.seq => {
-                let covered = snapshot.seq;
-                return Ok((fold(store, state, &tail, world).await?, covered));
-            }
-            Ok(_) => tracing::warn!(user = user.0, "a snapshot of something else was set aside"),
-            Err(error) => tracing::warn!(user = user.0, %error, "a snapshot was set aside: folding the whole journal"),
-        }
-        let whole = store.entries_until(user, Millis::MAX).await?;
-        return Ok((fold(store, UserState::new(user), &whole, world).await?, Seq(0)));
-    }
-    Ok((fold(store, UserState::new(user), &tail, world).await?, Seq(0)))
+    let (mut fold, covered) = Fold::from_snapshot(store, user, world.settings()).await?;
+    fold.here(store, world).await?;
+    Ok((fold.state, covered))
 }
 
-/// Folds entries onto a state, fetching embeddings of earlier revisions as they are named.
+/// [`recover`], folded on other threads.
 ///
 /// # Errors
 /// [`Failure`] as [`recover`].
-pub async fn fold(
+pub async fn recover_apart(
     store: &dyn Store,
-    mut state: UserState,
-    entries: &[Entry],
-    world: &World,
-) -> Result<UserState, Failure> {
-    let mut vectors = WithEarlier { world, earlier: BTreeMap::new() };
-    for entry in entries {
-        while let Err(missing) = state.fold(entry, &vectors, world.settings()) {
-            let MissingVector::Embedding { item, revision } = missing else { return Err(Failure::Missing(missing)) };
-            match store.embedding(item, revision).await? {
-                Some(embedding) => vectors.earlier.insert((item, revision), embedding),
-                None => return Err(Failure::Missing(missing)),
-            };
+    user: UserId,
+    world: Arc<World>,
+    work: &Arc<Semaphore>,
+) -> Result<(UserState, Seq), Failure> {
+    let (fold, covered) = Fold::from_snapshot(store, user, world.settings()).await?;
+    Ok((fold.apart(store, world, work).await?.state, covered))
+}
+
+/// Folds entries that are at hand onto a state, on the caller's thread: for tools.
+///
+/// # Errors
+/// [`Failure`] as [`recover`].
+pub async fn fold(store: &dyn Store, state: UserState, entries: &[Entry], world: &World) -> Result<UserState, Failure> {
+    let mut fold = Fold::new(state, Millis::MAX);
+    fold.all(store, entries, world).await?;
+    Ok(fold.state)
+}
+
+/// A person's entries on their way into a state, one page at a time: memory holds one page, whatever their number.
+struct Fold {
+    state: UserState,
+    until: Millis,
+    /// Last entry that was read, folded or not.
+    read: Seq,
+    ended: bool,
+    /// Embeddings of revisions that the world no longer has; at most [`EARLIER_MAX`].
+    earlier: BTreeMap<(ItemId, u32), Embedding>,
+}
+
+impl Fold {
+    fn new(state: UserState, until: Millis) -> Fold {
+        Fold { read: state.seq(), state, until, ended: false, earlier: BTreeMap::new() }
+    }
+
+    /// From the newest snapshot that can be used, and the entry that it covers.
+    async fn from_snapshot(
+        store: &dyn Store,
+        user: UserId,
+        settings: &LearnSettings,
+    ) -> Result<(Fold, Seq), StoreError> {
+        if let Some(snapshot) = store.snapshot(user).await? {
+            match UserState::from_bytes(&snapshot.bytes, settings) {
+                Ok(state) if state.user() == user && state.seq() == snapshot.seq => {
+                    return Ok((Fold::new(state, Millis::MAX), snapshot.seq));
+                }
+                Ok(_) => tracing::warn!(user = user.0, "a snapshot of something else was set aside"),
+                Err(error) => {
+                    tracing::warn!(user = user.0, %error, "a snapshot was set aside: folding the whole journal");
+                }
+            }
+        }
+        Ok((Fold::new(UserState::new(user), Millis::MAX), Seq(0)))
+    }
+
+    /// The next entries; none at the end.
+    async fn page(&mut self, store: &dyn Store) -> Result<Vec<Entry>, StoreError> {
+        if self.ended {
+            return Ok(Vec::new());
+        }
+        let page = store.entries(self.state.user(), self.read, self.until, PERSON_PAGE).await?;
+        self.ended = page.len() < PERSON_PAGE as usize;
+        let whole = self.until == Millis::MAX;
+        if let Some(entry) = page.iter().zip(self.read.0 + 1..).find(|(entry, seq)| whole && entry.seq.0 != *seq) {
+            // Somebody erased them between two pages.
+            return Err(StoreError::Unavailable(format!("entry {} is gone while they are read", entry.1)));
+        }
+        self.read = page.last().map_or(self.read, |entry| entry.seq);
+        Ok(page)
+    }
+
+    /// Folds entries; where a vector is missing, says which and how many entries were folded before it.
+    fn run(&mut self, entries: &[Entry], world: &World) -> Result<(), (usize, MissingVector)> {
+        let vectors = WithEarlier { world, earlier: &self.earlier };
+        for (index, entry) in entries.iter().enumerate() {
+            self.state.fold(entry, &vectors, world.settings()).map_err(|missing| (index, missing))?;
+        }
+        Ok(())
+    }
+
+    /// Fetches a vector that a revision had.
+    async fn fetch(&mut self, store: &dyn Store, missing: MissingVector) -> Result<(), Failure> {
+        let MissingVector::Embedding { item, revision } = missing else { return Err(Failure::Missing(missing)) };
+        let embedding = store.embedding(item, revision).await?.ok_or(Failure::Missing(missing))?;
+        if self.earlier.len() >= EARLIER_MAX {
+            self.earlier.clear();
+        }
+        self.earlier.insert((item, revision), embedding);
+        Ok(())
+    }
+
+    /// Folds to the end on this thread.
+    async fn here(&mut self, store: &dyn Store, world: &World) -> Result<(), Failure> {
+        loop {
+            let page = self.page(store).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            self.all(store, &page, world).await?;
         }
     }
-    Ok(state)
+
+    /// Folds these entries on this thread.
+    async fn all(&mut self, store: &dyn Store, entries: &[Entry], world: &World) -> Result<(), Failure> {
+        let mut begin = 0;
+        while let Err((folded, missing)) = self.run(&entries[begin..], world) {
+            begin += folded;
+            self.fetch(store, missing).await?;
+        }
+        Ok(())
+    }
+
+    /// Folds to the end on other threads, as many at a time as there are places in `work`. A fold that nobody waits for
+    /// any more keeps its place until its page is done.
+    async fn apart(mut self, store: &dyn Store, world: Arc<World>, work: &Arc<Semaphore>) -> Result<Fold, Failure> {
+        loop {
+            let mut page = self.page(store).await?;
+            if page.is_empty() {
+                return Ok(self);
+            }
+            let mut begin = 0;
+            loop {
+                // The semaphore is never closed.
+                let place = work.clone().acquire_owned().await.ok();
+                let (mut fold, entries, world) = (self, page, world.clone());
+                let folded = tokio::task::spawn_blocking(move || {
+                    let done = fold.run(&entries[begin..], &world);
+                    drop(place);
+                    (fold, entries, done)
+                });
+                let done;
+                (self, page, done) = folded.await.map_err(|_| Failure::Stopped)?;
+                let Err((folded, missing)) = done else { break };
+                begin += folded;
+                self.fetch(store, missing).await?;
+            }
+        }
+    }
 }
 
 /// The world, and embeddings that items had before.
 struct WithEarlier<'a> {
     world: &'a World,
-    earlier: BTreeMap<(ItemId, u32), Embedding>,
+    earlier: &'a BTreeMap<(ItemId, u32), Embedding>,
 }
 
 impl Vectors for WithEarlier<'_> {

@@ -5,7 +5,7 @@
 //! without them. A crash in between folds it at the next start. What is served meanwhile counts them still.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -14,7 +14,7 @@ use super::messages::Erase;
 use crate::domain::ids::{Key, Position, UserId};
 use crate::domain::journal::Entry;
 use crate::engine::coordinator::{CoordinatorEvent, Refold};
-use crate::store::recovery::catch_up;
+use crate::store::recovery::{Failure, catch_up};
 
 /// Entries that may come while the journal is read; beyond, reading goes on from where it was.
 const SEEN_MAX: usize = 262_144;
@@ -27,6 +27,10 @@ pub(super) struct Erasures {
     /// Durable, of these, since the reading began.
     durable: usize,
     reading: Option<Reading>,
+    /// The next reading begins no sooner.
+    rests_until: Option<Instant>,
+    /// The next reading is due after a rest.
+    waits: bool,
 }
 
 /// The journal is being read from its beginning.
@@ -34,6 +38,7 @@ pub(super) struct Erasures {
 struct Reading {
     /// So many erasures are out of the count when it is done.
     erasures: usize,
+    began: Option<Instant>,
     /// What came since it began.
     seen: Vec<Arc<[(Position, Entry)]>>,
     entries: usize,
@@ -94,37 +99,56 @@ impl Coordinator {
     fn erased(&mut self, user: UserId, key: Key, ctx: &mut Context<Self>) {
         self.inside.people.free(user, key);
         self.erasure.durable += 1;
-        if self.erasure.reading.is_none() {
-            self.read_again(0, ctx);
+        if self.erasure.reading.is_none() && !self.erasure.waits {
+            self.read_soon(0, ctx);
         }
+    }
+
+    /// Reads again once it has rested for as long as the last reading took: however many people are erased one after the
+    /// other, at most half of the time goes into reading.
+    fn read_soon(&mut self, erasures: usize, ctx: &mut Context<Self>) {
+        let rest = self.erasure.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let Some(rest) = rest.filter(|rest| !rest.is_zero()) else { return self.read_again(erasures, ctx) };
+        self.erasure.waits = true;
+        ctx.run_later(rest, move |coordinator, ctx| {
+            coordinator.erasure.waits = false;
+            coordinator.read_again(erasures, ctx);
+        });
     }
 
     /// Folds the whole journal; `erasures` of an earlier reading that was in vain are out of the count then, too.
     fn read_again(&mut self, erasures: usize, ctx: &mut Context<Self>) {
         let erasures = erasures + std::mem::take(&mut self.erasure.durable);
-        self.erasure.reading = Some(Reading { erasures, ..Reading::default() });
+        self.erasure.reading = Some(Reading { erasures, began: Some(Instant::now()), ..Reading::default() });
         self.read(self.state.refold(), ctx);
     }
 
     fn read(&mut self, mut refold: Refold, ctx: &mut Context<Self>) {
         let store = self.inside.store.clone();
         let work = async move {
-            while let Err(error) = catch_up(&*store, &mut refold).await {
-                tracing::warn!(%error, "the journal could not be read to count afresh: trying again");
+            loop {
+                let done;
+                (refold, done) = catch_up(&*store, refold).await?;
+                let Err(error) = done else { return Ok::<_, Failure>(refold) };
+                tracing::warn!(%error, "the journal could not be read to count again: trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            refold
         };
-        ctx.spawn(work.into_actor(self).map(|refold, coordinator, ctx| coordinator.have_read(refold, ctx)));
+        ctx.spawn(work.into_actor(self).map(|refold, coordinator, ctx| match refold {
+            Ok(refold) => coordinator.have_read(refold, ctx),
+            Err(error) => tracing::error!(%error, "nothing is counted again before the next start"),
+        }));
     }
 
     fn have_read(&mut self, refold: Refold, ctx: &mut Context<Self>) {
         let Some(reading) = self.erasure.reading.take() else { return };
+        self.erasure.rests_until = reading.began.map(|began| Instant::now() + began.elapsed());
         if self.erasure.durable > 0 {
-            return self.read_again(reading.erasures, ctx);
+            return self.read_soon(reading.erasures, ctx);
         }
         if reading.overflown {
-            self.erasure.reading = Some(Reading { erasures: reading.erasures, ..Reading::default() });
+            self.erasure.reading =
+                Some(Reading { erasures: reading.erasures, began: reading.began, ..Reading::default() });
             return self.read(refold, ctx);
         }
         let seen = reading.seen.iter().flat_map(|entries| entries.iter());

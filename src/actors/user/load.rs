@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::UserActor;
-use crate::store::recovery::{Failure, recover};
+use crate::store::recovery::{Failure, recover_apart};
 
 impl UserActor {
     /// Reads anew who they are.
@@ -31,7 +31,7 @@ impl UserActor {
             loop {
                 // The newest world each time: an entry may name an item that was made a moment ago.
                 let world = inside.world.load_full();
-                match recover(&*inside.store, user, &world).await {
+                match recover_apart(&*inside.store, user, world, &inside.activations).await {
                     Ok(loaded) => return Ok(loaded),
                     Err(Failure::Store(error)) => {
                         tracing::warn!(%error, user = user.0, "a person could not be loaded: trying again");
@@ -41,7 +41,7 @@ impl UserActor {
                         tokio::time::sleep(wait).await;
                         wait = (wait * 2).min(std::time::Duration::from_secs(2));
                     }
-                    Err(Failure::Missing(missing)) => return Err(missing.to_string()),
+                    Err(failure) => return Err(failure.to_string()),
                 }
             }
         };

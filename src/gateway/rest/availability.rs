@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::domain::ids::ItemId;
 use crate::domain::items::Item;
 use crate::domain::time::Millis;
+use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -26,7 +27,7 @@ use super::{LIST_DEFAULT, LIST_MAX, found};
 pub async fn availability(call: Call) -> Answer {
     let query = call.query(&["at", "live", "limit", "after", "from", "to"])?;
     if let Some(from) = query.time("from")? {
-        return timeline(&call, &query, from);
+        return timeline(&call, &query, from).await;
     }
     if query.time("to")?.is_some() {
         return Err(Refusal::field(Code::BadField, "from", "missing: a span has two ends").into());
@@ -37,6 +38,19 @@ pub async fn availability(call: Call) -> Answer {
     let (asked, now) = (query.time("at")?, call.server().clock().now());
     let at = asked.unwrap_or(now);
     let world = call.server().world();
+    found(&call.scan(move || open_page(&world, at, asked.is_some(), now, Page { after, live, limit })).await?)
+}
+
+/// Which part of what is on.
+struct Page {
+    after: Option<ItemId>,
+    /// Without what always is.
+    live: bool,
+    limit: usize,
+}
+
+/// A page of what is on at an instant, as JSON.
+fn open_page(world: &World, at: Millis, is_asked: bool, now: Millis, Page { after, live, limit }: Page) -> Value {
     let open = world.open_at(at);
     // One more than is shown tells whether there is a next page.
     let from = after.map_or(0, |after| after.0.saturating_add(1));
@@ -54,16 +68,16 @@ pub async fn availability(call: Call) -> Answer {
         .map(|item| {
             let until = item.windows.at(at).and_then(|window| window.stop);
             let topic = item.topics.first().and_then(|topic| world.topic(*topic));
-            let expected = world.expected_ends().of(item.id).filter(|expected| asked.is_none() && until.is_none() && *expected > now);
+            let expected = world.expected_ends().of(item.id).filter(|expected| !is_asked && until.is_none() && *expected > now);
             let live = !item.windows.is_always();
             json!({"item": item.key, "text": item.text, "topic": topic, "live": live, "available_until": until, "expected_until": expected})
         })
         .collect();
-    found(&json!({"at": at, "total": open.len(), "items": items, "next": next}))
+    json!({"at": at, "total": open.len(), "items": items, "next": next})
 }
 
 /// The windows that share an instant with `[from, to)`: the first `limit` of them by start, and how many there are.
-fn timeline(call: &Call, query: &Query, from: Millis) -> Answer {
+async fn timeline(call: &Call, query: &Query, from: Millis) -> Answer {
     for other in ["at", "live", "after"] {
         if query.text(other).is_some() {
             return Err(Refusal::field(Code::BadField, other, "does not go with `from` and `to`").into());
@@ -76,6 +90,11 @@ fn timeline(call: &Call, query: &Query, from: Millis) -> Answer {
         return Err(Refusal::field(Code::OutOfRange, "to", "must be after `from`").into());
     }
     let world = call.server().world();
+    found(&call.scan(move || windows_between(&world, from, to, limit)).await?)
+}
+
+/// The first windows of a span by start, as JSON.
+fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> Value {
     let (mut first, mut total) = (BTreeSet::new(), 0_u64);
     for (block, columns) in world.blocks().iter().map(|block| (block, block.columns())) {
         let windowed =
@@ -109,7 +128,7 @@ fn timeline(call: &Call, query: &Query, from: Millis) -> Answer {
             }))
         })
         .collect();
-    found(&json!({"from": from, "to": to, "total": total, "windows": windows}))
+    json!({"from": from, "to": to, "total": total, "windows": windows})
 }
 
 /// `GET /v1/items/{id}/audience?limit=`: the active people who would want it most now.

@@ -76,15 +76,15 @@ pub async fn list(call: Call) -> Answer {
     let query = call.query(&["prefix", "limit", "cluster"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let (asked, clusters) = (clusters::asked(&call, &query)?, call.server().clusters());
-    let people = call.server().people();
-    let prefix = query.text("prefix").unwrap_or_default();
-    let people = match asked {
-        None => people.list(prefix, limit, |_| true),
+    let (server, prefix) = (call.server().clone(), query.text("prefix").unwrap_or_default().to_owned());
+    let listed = move || match asked {
+        None => server.people().list(&prefix, limit, |_| true),
         Some((group, clusters)) => {
             let members: BTreeSet<UserId> = clusters.in_group(group).collect();
-            people.list(prefix, limit, |id| members.contains(&id))
+            server.people().list(&prefix, limit, |id| members.contains(&id))
         }
     };
+    let people = call.scan(listed).await?;
     let views: Vec<View<'_>> = people.iter().map(|person| View::new(person, clusters.as_deref())).collect();
     found(&json!({"users": views}))
 }

@@ -6,10 +6,12 @@
 use std::cmp::Ordering;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::items::Item;
+use crate::domain::time::Millis;
+use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
@@ -41,6 +43,11 @@ pub async fn popular(call: Call) -> Answer {
     let unknown = |topic| Refusal::field(Code::OutOfRange, "topic", format!("no item has the topic {topic:?}"));
     let topic: Option<TopicId> =
         query.text("topic").map(|topic| world.find_topic(topic).ok_or_else(|| unknown(topic))).transpose()?;
+    found(&call.scan(move || best(&world, group, topic, limit, now)).await?)
+}
+
+/// What is available now and wanted most, as JSON.
+fn best(world: &World, group: Option<u32>, topic: Option<TopicId>, limit: usize, now: Millis) -> Value {
     let fashion = group.and_then(|group| world.fashions().of(group));
     let score = |id: ItemId| {
         let overall = world.popularity().within_a_day(id);
@@ -61,6 +68,6 @@ pub async fn popular(call: Call) -> Answer {
     }
     all.sort_unstable_by(order);
     let items: Vec<Popular<'_>> =
-        all.into_iter().map(|(score, item)| Popular { item: items::view(&world, item, now), score }).collect();
-    found(&json!({"at": now, "cluster": group, "items": items}))
+        all.into_iter().map(|(score, item)| Popular { item: items::view(world, item, now), score }).collect();
+    json!({"at": now, "cluster": group, "items": items})
 }

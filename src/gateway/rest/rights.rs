@@ -1,11 +1,11 @@
 //! A person's rights over REST: to see all that is known of them, and to be forgotten.
 //!
-//! Invariant: an export is one JSON document, written piece by piece, however long the person's past is; every number
-//! that learning read is in it. Absent on purpose: how anything is forgotten.
+//! Invariant: an export is one JSON document, written piece by piece as its reader takes it, however long the person's
+//! past is; every number that learning read is in it. An export that cannot be finished breaks the connection, so that
+//! nobody takes a part for the whole. Absent on purpose: how anything is forgotten.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentDisposition;
@@ -14,12 +14,18 @@ use futures_util::stream;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use crate::actors::rights::Export;
+use crate::actors::people::People;
+use crate::actors::rights::{Export, LearnedState};
 use crate::domain::feeds::Slate;
-use crate::domain::ids::{ItemId, Key, TopicId};
+use crate::domain::ids::{ItemId, Key, TopicId, UserId};
+use crate::domain::items::Item;
 use crate::domain::journal::{Companion, Entry, Learned, Lesson, What};
+use crate::domain::people::Person;
 use crate::engine::learn::features::NAMES;
+use crate::engine::world::World;
 use crate::protocol::refusal::Refusal;
 
 use super::super::call::Call;
@@ -28,26 +34,142 @@ use super::{clusters, metrics};
 
 /// Names the form of the document; rises whenever a field changes its meaning.
 pub const FORMAT: &str = "eddyline.export.1";
-// Entries that are written at once.
-const PIECE: usize = 256;
+/// A reader that takes no piece within this has gone.
+const PIECE_WITHIN: Duration = Duration::from_secs(20);
+/// People who are named in one piece.
+const NAMES_AT_ONCE: usize = 1_024;
+/// Items in one piece: each may have a text of 32 KiB.
+const ITEMS_AT_ONCE: usize = 16;
 
 /// `GET /v1/users/{id}/export`: all that is known of a person.
 ///
 /// # Errors
-/// `unknown_user`.
+/// `unknown_user`, or `rate_limited` while another export of the person is under way.
 pub async fn export(call: Call) -> Answer {
     call.query(&[])?;
     let who = call.person()?;
-    let export = Arc::new(call.server().export(who.id).await?);
-    let parts = export.entries.len().div_ceil(PIECE);
-    let (first, last) = (head(&export), Bytes::from_static(b"]}\n"));
-    let journal = (0..parts).map(move |part| piece(&export, part));
-    let pieces = std::iter::once(first).chain(journal).chain(std::iter::once(last)).map(Ok::<_, Infallible>);
-    Ok(HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok();
+    answer
         .content_type("application/json")
         .insert_header(("cache-control", "no-store"))
-        .insert_header(ContentDisposition::attachment("eddyline-export.json"))
-        .streaming(stream::iter(pieces)))
+        .insert_header(ContentDisposition::attachment("eddyline-export.json"));
+    if call.is_head() {
+        // A body that nobody reads would hold the person's place until it is made.
+        return Ok(answer.finish());
+    }
+    let export = call.server().export(who.id).await?;
+    // One piece waits while another one is on its way to the socket.
+    let (pieces, taken) = mpsc::channel(1);
+    actix_web::rt::spawn(async move {
+        let mut out = Out { pieces, within: PIECE_WITHIN, is_first: true };
+        if let Err(why) = write(export, &mut out).await {
+            tracing::info!(why, "an export ended before it was whole");
+            return;
+        }
+        // Its place is free by now: who has read the end may ask again.
+        let _ = out.send(None).await;
+    });
+    let body = stream::unfold(Some(taken), |taken| async move {
+        let mut taken = taken?;
+        match taken.recv().await {
+            Some(Some(piece)) => Some((Ok(piece), Some(taken))),
+            Some(None) => None,
+            None => Some((Err(Broken), None)),
+        }
+    });
+    Ok(answer.streaming(Box::pin(body)))
+}
+
+/// The document ends here, unfinished.
+#[derive(Debug, thiserror::Error)]
+#[error("the export ended before it was whole")]
+struct Broken;
+
+/// Pieces on their way to the reader. `None` is the end of a whole document.
+struct Out {
+    pieces: mpsc::Sender<Option<Bytes>>,
+    /// How long a reader may take for one piece.
+    within: Duration,
+    /// No row of the list that is open was written yet.
+    is_first: bool,
+}
+
+impl Out {
+    async fn send(&mut self, piece: Option<Bytes>) -> Result<(), String> {
+        match timeout(self.within, self.pieces.send(piece)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("its reader has gone".into()),
+            Err(_) => Err("its reader took nothing for too long".into()),
+        }
+    }
+
+    /// Text between lists.
+    async fn text(&mut self, text: String) -> Result<(), String> {
+        self.is_first = true;
+        self.send(Some(text.into())).await
+    }
+
+    /// More rows of the list that is open.
+    async fn rows(&mut self, rows: Vec<String>) -> Result<(), String> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let comma = if std::mem::take(&mut self.is_first) { "" } else { "," };
+        self.send(Some(format!("{comma}{}", rows.join(",")).into())).await
+    }
+}
+
+/// Writes the whole document. Rows are made where they keep nobody waiting.
+async fn write(mut export: Export, out: &mut Out) -> Result<(), String> {
+    let said = |refusal: Refusal| refusal.message;
+    let (server, place, at) = (export.server().clone(), export.place().clone(), export.at);
+    let profile = json(&profile(&export.person));
+    let parts = [("format", json(&FORMAT)), ("exported_at", json(&at)), ("profile", profile)];
+    let parts: Vec<String> = parts.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    out.text(format!("{{{},\"follows\":[", parts.join(","))).await?;
+    for (list, next) in [(&export.follows, "followers"), (&export.followers, "model")] {
+        for users in list.chunks(NAMES_AT_ONCE) {
+            export.goes_on().map_err(said)?;
+            let people = users.iter().filter_map(|user| server.people().get(*user));
+            out.rows(people.map(|person| json(&person.key)).collect()).await?;
+        }
+        let opens = if next == "model" { "" } else { "[" };
+        out.text(format!("],\"{next}\":{opens}")).await?;
+    }
+    let learned = export.learned();
+    let model = place.run(move || json(&model(&learned))).await.map_err(said)?;
+    out.text(format!("{model},\"items\":[")).await?;
+    for items in export.items.chunks(ITEMS_AT_ONCE) {
+        export.goes_on().map_err(said)?;
+        let (items, world) = (items.to_vec(), server.world());
+        let made =
+            move || items.iter().filter_map(|id| world.shared_item(*id)).map(|item| authored(&world, item)).collect();
+        out.rows(place.run(made).await.map_err(said)?).await?;
+    }
+    out.text("],\"shown\":[".into()).await?;
+    loop {
+        let page = export.slates().await.map_err(said)?;
+        if page.is_empty() {
+            break;
+        }
+        let world = server.world();
+        let made = move || page.iter().map(|slate| shown(&world, slate)).collect();
+        out.rows(place.run(made).await.map_err(said)?).await?;
+    }
+    out.text("],\"journal\":[".into()).await?;
+    loop {
+        let page = export.entries().await.map_err(said)?;
+        if page.is_empty() {
+            break;
+        }
+        let (server, world) = (server.clone(), server.world());
+        let made = move || {
+            let names = Names { world: &world, people: server.people() };
+            page.iter().map(|entry| view(&names, entry).to_string()).collect()
+        };
+        out.rows(place.run(made).await.map_err(said)?).await?;
+    }
+    out.text("]}\n".into()).await
 }
 
 /// `DELETE /v1/users/{id}`: forgets a person.
@@ -75,55 +197,31 @@ struct Profile<'a> {
     partition: u16,
 }
 
-/// Everything up to the journal, whose list stays open.
-fn head(export: &Export) -> Bytes {
-    let Export { at, person, follows, followers, items, .. } = export;
-    let profile = Profile {
+fn profile(person: &Person) -> Profile<'_> {
+    Profile {
         id: &person.key,
         name: person.name.as_deref(),
         attributes: person.attributes.as_ref().and_then(|text| RawValue::from_string(text.clone()).ok()),
         created: person.created.0,
         partition: person.partition().0,
-    };
-    let authored: Vec<Value> = items
-        .iter()
-        .map(|item| {
-            json!({
-                "item": item.key,
-                "revision": item.revision,
-                "topics": topics(export, &item.topics),
-                "text": item.text,
-                "created": item.created,
-                "windows": item.windows,
-                "deleted": item.deleted,
-                "embedding": &item.embedding[..],
-            })
-        })
-        .collect();
-    let parts = [
-        ("format", json(&FORMAT)),
-        ("exported_at", json(at)),
-        ("profile", json(&profile)),
-        ("follows", json(follows)),
-        ("followers", json(followers)),
-        ("model", json(&model(export))),
-        ("items", json(&authored)),
-        ("shown", json(&shown(export))),
-    ];
-    let parts: Vec<String> = parts.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
-    format!("{{{},\"journal\":[", parts.join(",")).into()
+    }
 }
 
-/// Part of the journal's list.
-fn piece(export: &Export, part: usize) -> Bytes {
-    let entries = export.entries.iter().skip(part * PIECE).take(PIECE);
-    let views: Vec<String> = entries.map(|entry| view(export, entry).to_string()).collect();
-    let comma = if part == 0 { "" } else { "," };
-    format!("{comma}{}", views.join(",")).into()
+/// An item that the person made.
+fn authored(world: &World, item: &Item) -> String {
+    json(&json!({
+        "item": item.key,
+        "revision": item.revision,
+        "topics": topics(world, &item.topics),
+        "text": item.text,
+        "created": item.created,
+        "windows": item.windows,
+        "deleted": item.deleted,
+        "embedding": &item.embedding[..],
+    }))
 }
 
-fn model(export: &Export) -> Value {
-    let Export { at, state, world, .. } = export;
+fn model(LearnedState { at, state, world }: &LearnedState) -> Value {
     let (settings, scores, online) = (world.settings(), state.scores(), state.online());
     let weights: BTreeMap<&Key, f32> = state
         .topics()
@@ -161,20 +259,33 @@ fn model(export: &Export) -> Value {
     })
 }
 
+/// What numbers are called now.
+struct Names<'a> {
+    world: &'a World,
+    people: &'a People,
+}
+
+impl Names<'_> {
+    /// `None` when the person was erased.
+    fn person(&self, user: UserId) -> Option<Key> {
+        self.people.get(user).map(|person| person.key.clone())
+    }
+}
+
 /// An entry with everything that was learned from it.
-fn view(export: &Export, entry: &Entry) -> Value {
-    let name = |item: ItemId| export.world.item(item).map(|item| &item.key);
+fn view(names: &Names<'_>, entry: &Entry) -> Value {
+    let name = |item: ItemId| names.world.item(item).map(|item| &item.key);
     let mut view = json!({"seq": entry.seq, "id": entry.id, "at": entry.at, "received": entry.received});
     let more = match &entry.what {
-        What::Interacted(learned) => interacted(export, learned),
-        What::Followed(user) => json!({"kind": "followed", "user": export.name(*user)}),
-        What::Unfollowed(user) => json!({"kind": "unfollowed", "user": export.name(*user)}),
+        What::Interacted(learned) => interacted(names, learned),
+        What::Followed(user) => json!({"kind": "followed", "user": names.person(*user)}),
+        What::Unfollowed(user) => json!({"kind": "unfollowed", "user": names.person(*user)}),
         What::Posted(item) => json!({"kind": "posted", "item": name(*item)}),
         What::WentLive(item, on) => json!({"kind": "went_live", "item": name(*item), "on": on}),
         What::TopicsSet(weights) => {
             let weights: Vec<Value> = weights
                 .iter()
-                .map(|(topic, weight)| json!({"topic": export.world.topic(*topic), "weight": weight}))
+                .map(|(topic, weight)| json!({"topic": names.world.topic(*topic), "weight": weight}))
                 .collect();
             json!({"kind": "topics_set", "weights": weights})
         }
@@ -189,12 +300,12 @@ fn view(export: &Export, entry: &Entry) -> Value {
 }
 
 /// What others learn from it; items by key.
-fn taught(export: &Export, lesson: &Lesson) -> Value {
-    let item = |companion: &Companion| json!({"item": export.world.item(companion.item).map(|item| &item.key), "count": companion.count});
+fn taught(names: &Names<'_>, lesson: &Lesson) -> Value {
+    let item = |companion: &Companion| json!({"item": names.world.item(companion.item).map(|item| &item.key), "count": companion.count});
     json!({
         "gradient": lesson.gradient,
         "losses": lesson.losses,
-        "author": lesson.author.and_then(|author| export.name(author)),
+        "author": lesson.author.and_then(|author| names.person(author)),
         "cluster": lesson.group,
         "visits": lesson.visits,
         "companions": lesson.companions.iter().map(item).collect::<Vec<_>>(),
@@ -203,39 +314,64 @@ fn taught(export: &Export, lesson: &Lesson) -> Value {
     })
 }
 
-fn interacted(export: &Export, learned: &Learned) -> Value {
+fn interacted(names: &Names<'_>, learned: &Learned) -> Value {
     let features: BTreeMap<&str, f32> =
         NAMES.iter().map(|(name, _)| *name).zip(learned.features.iter().copied()).collect();
     json!({
         "kind": learned.kind,
-        "item": export.world.item(learned.item).map(|item| &item.key),
+        "item": names.world.item(learned.item).map(|item| &item.key),
         "revision": learned.revision,
         "dwell_ms": learned.dwell_ms,
         "shown": learned.shown,
         "learned": learned.signal,
-        "topics": topics(export, &learned.topics),
-        "centre": {"topic": export.world.topic(learned.centre.topic), "epoch": learned.centre.epoch},
+        "topics": topics(names.world, &learned.topics),
+        "centre": {"topic": names.world.topic(learned.centre.topic), "epoch": learned.centre.epoch},
         "features": features,
         "predicted": learned.predicted,
-        "taught": learned.lesson.as_ref().map(|lesson| taught(export, lesson)),
+        "taught": learned.lesson.as_ref().map(|lesson| taught(names, lesson)),
     })
 }
 
-/// Feeds that they were shown, as far as they were logged.
-fn shown(export: &Export) -> Vec<Value> {
-    let place = |(item, propensity): &(ItemId, f32)| json!({"item": export.world.item(*item).map(|item| &item.key), "propensity": propensity});
-    let slate = |slate: &Slate| {
-        let items: Vec<Value> = slate.items.iter().map(place).collect();
-        json!({"version": slate.version, "at": slate.at, "epoch": slate.epoch, "ranking": slate.ranking, "items": items})
-    };
-    export.slates.iter().map(slate).collect()
+/// A feed that they were shown, as it was logged.
+fn shown(world: &World, slate: &Slate) -> String {
+    let place = |(item, propensity): &(ItemId, f32)| json!({"item": world.item(*item).map(|item| &item.key), "propensity": propensity});
+    let items: Vec<Value> = slate.items.iter().map(place).collect();
+    json(
+        &json!({"version": slate.version, "at": slate.at, "epoch": slate.epoch, "ranking": slate.ranking, "items": items}),
+    )
 }
 
-fn topics<'a>(export: &'a Export, topics: &[TopicId]) -> Vec<Option<&'a Key>> {
-    topics.iter().map(|topic| export.world.topic(*topic)).collect()
+fn topics<'a>(world: &'a World, topics: &[TopicId]) -> Vec<Option<&'a Key>> {
+    topics.iter().map(|topic| world.topic(*topic)).collect()
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> String {
     // Plain data with string keys has no way to fail in JSON.
     serde_json::to_string(value).unwrap_or_else(|_| "null".into())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_reader_that_takes_nothing_ends_the_export() {
+        let (pieces, mut taken) = mpsc::channel(1);
+        let mut out = Out { pieces, within: Duration::from_millis(30), is_first: true };
+        out.text("[".into()).await.unwrap();
+        let reading = actix_web::rt::spawn(async move {
+            let mut read = Vec::new();
+            // It reads two pieces and goes to sleep with the line open.
+            for _ in 0..2 {
+                read.extend(taken.recv().await.flatten());
+            }
+            (read, taken)
+        });
+        out.rows(vec!["1".into(), "2".into()]).await.unwrap();
+        let (read, _open) = reading.await.unwrap();
+        assert_eq!(read.concat(), b"[1,2");
+        out.rows(vec!["3".into()]).await.unwrap();
+        assert!(out.rows(vec!["4".into()]).await.is_err(), "one piece waits, and no second one");
+    }
 }

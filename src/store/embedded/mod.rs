@@ -44,7 +44,7 @@ use super::group::Work;
 use super::models::{Change as ModelChange, KeptModel, NewModel, Publication};
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write};
 use crate::domain::feeds::Slate;
-use crate::domain::ids::{ItemId, Key, ModelVersion, Position, Seq, UserId};
+use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
@@ -115,6 +115,20 @@ impl Store for Embedded {
         Box::pin(self.readers.ask(move |connection, _| reader::recover(connection, user)))
     }
 
+    fn snapshot(&self, user: UserId) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::snapshot(connection, user)))
+    }
+
+    fn entries(
+        &self,
+        user: UserId,
+        after: Seq,
+        until: Millis,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::page(connection, user, after, until, limit)))
+    }
+
     fn entries_until(&self, user: UserId, at: Millis) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
         Box::pin(self.readers.ask(move |connection, _| reader::entries_until(connection, user, at)))
     }
@@ -139,8 +153,8 @@ impl Store for Embedded {
         Box::pin(self.readers.ask(move |connection, _| reader::newest(connection, slice, limit)))
     }
 
-    fn find_event(&self, user: UserId, id: Key) -> BoxFuture<'_, Result<Option<Seq>, StoreError>> {
-        Box::pin(self.readers.ask(move |connection, _| writes::find_event(connection, user, &id)))
+    fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| reader::find_events(connection, user, &ids)))
     }
 
     fn embedding(&self, item: ItemId, revision: u32) -> BoxFuture<'_, Result<Option<Embedding>, StoreError>> {
@@ -159,8 +173,13 @@ impl Store for Embedded {
         Box::pin(async move { self.writer.ask(Work::Slates(slates, before)).await.map(drop) })
     }
 
-    fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
-        Box::pin(self.readers.ask(move |connection, _| slates::list(connection, user)))
+    fn slates(
+        &self,
+        user: UserId,
+        after: Option<FeedVersion>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| slates::list(connection, user, after, limit)))
     }
 
     fn save_fit(&self, fit: StoredFit) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::failures::stopped;
 use super::{files, rows};
-use crate::domain::ids::{ItemId, Position, Seq, UserId};
+use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
@@ -23,6 +23,8 @@ use crate::store::group::{COORDINATOR, QUEUE};
 use crate::store::{CatalogueRow, Recovered, Slice, Snapshot, StoreError, codec};
 
 const JOURNAL_TAIL: &str = include_str!("../../../sql/queries/journal_tail.sql");
+const JOURNAL_PAGE: &str = include_str!("../../../sql/queries/journal_page.sql");
+const JOURNAL_FIND_EVENTS: &str = include_str!("../../../sql/queries/sqlite/journal_find_events.sql");
 const JOURNAL_UNTIL: &str = include_str!("../../../sql/queries/journal_until.sql");
 const JOURNAL_SCAN: &str = include_str!("../../../sql/queries/journal_scan.sql");
 const JOURNAL_NEWEST_BY_USER: &str = include_str!("../../../sql/queries/journal_newest_by_user.sql");
@@ -143,21 +145,44 @@ fn clamp(number: u64) -> i64 {
 }
 
 pub(super) fn recover(connection: &Connection, user: UserId) -> Result<Recovered, StoreError> {
+    let snapshot = snapshot(connection, user)?;
+    let after = snapshot.as_ref().map_or(Seq(0), |snapshot| snapshot.seq);
+    let tail = without_positions(entries(connection, JOURNAL_TAIL, params![user.0, clamp(after.0)])?);
+    Ok(Recovered { snapshot, tail })
+}
+
+/// The newest snapshot of a person; `None` for one that is torn, too.
+pub(super) fn snapshot(connection: &Connection, user: UserId) -> Result<Option<Snapshot>, StoreError> {
     let row = connection
         .prepare_cached(SNAPSHOT_GET)?
         .query_row([user.0], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?)))
         .optional()?;
-    let snapshot = row.and_then(|(seq, checksum, bytes)| {
+    Ok(row.and_then(|(seq, checksum, bytes)| {
         let seq = Seq(seq.cast_unsigned());
         if codec::snapshot_checksum(u64::from(user.0), seq.0, &bytes) == checksum {
             return Some(Snapshot { seq, bytes });
         }
         tracing::warn!(user = user.0, seq = seq.0, "snapshot is unreadable: learning again from the whole journal");
         None
-    });
-    let after = snapshot.as_ref().map_or(Seq(0), |snapshot| snapshot.seq);
-    let tail = without_positions(entries(connection, JOURNAL_TAIL, params![user.0, clamp(after.0)])?);
-    Ok(Recovered { snapshot, tail })
+    }))
+}
+
+/// One page of a person's entries, see [`crate::store::Store::entries`].
+pub(super) fn page(
+    connection: &Connection,
+    user: UserId,
+    after: Seq,
+    until: Millis,
+    limit: u32,
+) -> Result<Vec<Entry>, StoreError> {
+    Ok(without_positions(entries(connection, JOURNAL_PAGE, params![user.0, clamp(after.0), until.0, limit])?))
+}
+
+/// Those of these events that are stored.
+pub(super) fn find_events(connection: &Connection, user: UserId, ids: &[Key]) -> Result<Vec<Entry>, StoreError> {
+    let ids: Vec<&str> = ids.iter().map(Key::as_str).collect();
+    let ids = serde_json::to_string(&ids).map_err(|error| StoreError::Refused(error.to_string()))?;
+    Ok(without_positions(entries(connection, JOURNAL_FIND_EVENTS, params![user.0, ids])?))
 }
 
 pub(super) fn entries_until(connection: &Connection, user: UserId, at: Millis) -> Result<Vec<Entry>, StoreError> {

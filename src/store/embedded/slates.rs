@@ -34,9 +34,15 @@ pub(super) fn log(connection: &Connection, slates: &[Slate], before: Option<Mill
     Ok(())
 }
 
-pub(super) fn list(connection: &Connection, user: UserId) -> Result<Vec<Slate>, StoreError> {
+/// One page of a person's logged feeds, by version.
+pub(super) fn list(
+    connection: &Connection,
+    user: UserId,
+    after: Option<FeedVersion>,
+    limit: u32,
+) -> Result<Vec<Slate>, StoreError> {
     let mut statement = connection.prepare_cached(SLATES_LIST)?;
-    let mut found = statement.query([user.0])?;
+    let mut found = statement.query(params![user.0, codec::version_before_page(after), limit])?;
     let mut list = Vec::new();
     while let Some(row) = found.next()? {
         let (version, at, epoch): (i64, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);

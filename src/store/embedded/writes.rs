@@ -6,11 +6,11 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 
 use super::{access, erasure, fits, models, rows, slates};
 use crate::domain::feeds::Slate;
-use crate::domain::ids::{Key, Position, Seq, UserId};
+use crate::domain::ids::{Position, Seq, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::{Entry, What};
 use crate::domain::people::Person;
@@ -25,7 +25,6 @@ use crate::store::{Outcome, Snapshot, StoreError, StoredFit, Write};
 const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/journal_append.sql");
 const JOURNAL_LAST_SEQ: &str = include_str!("../../../sql/queries/journal_last_seq.sql");
 const JOURNAL_LAST_POSITION: &str = include_str!("../../../sql/queries/journal_last_position.sql");
-const JOURNAL_FIND_EVENT: &str = include_str!("../../../sql/queries/journal_find_event.sql");
 const JOURNAL_FIND_ENTRY: &str = include_str!("../../../sql/queries/journal_find_entry.sql");
 const FOLLOW_INSERT: &str = include_str!("../../../sql/queries/follow_insert.sql");
 const FOLLOW_DELETE: &str = include_str!("../../../sql/queries/follow_delete.sql");
@@ -273,13 +272,6 @@ impl<'c> Writes<'c> {
         self.connection.prepare_cached(HEALTH_TOUCH)?.execute([])?;
         Ok(())
     }
-}
-
-/// The number under which an event is stored.
-pub(super) fn find_event(connection: &Connection, user: UserId, id: &Key) -> Result<Option<Seq>, StoreError> {
-    let mut statement = connection.prepare_cached(JOURNAL_FIND_EVENT)?;
-    let seq = statement.query_row(params![user.0, id.as_str()], |row| row.get::<_, i64>(0)).optional()?;
-    Ok(seq.map(|seq| Seq(seq.cast_unsigned())))
 }
 
 fn find_entry(connection: &Connection, entry: &Entry) -> Result<Option<(Position, Entry)>, StoreError> {

@@ -50,7 +50,7 @@ use super::group::{Call, QUEUE, Work};
 use super::models::{Change as ModelChange, KeptModel, NewModel, Publication};
 use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write};
 use crate::domain::feeds::Slate;
-use crate::domain::ids::{ItemId, Key, ModelVersion, Position, Seq, UserId};
+use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Position, Seq, UserId};
 use crate::domain::items::Embedding;
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
@@ -222,6 +222,20 @@ impl Store for Postgres {
         Box::pin(self.read(self.reads.clone().recover(user)))
     }
 
+    fn snapshot(&self, user: UserId) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().snapshot(user)))
+    }
+
+    fn entries(
+        &self,
+        user: UserId,
+        after: Seq,
+        until: Millis,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().page(user, after, until, limit)))
+    }
+
     fn entries_until(&self, user: UserId, at: Millis) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
         Box::pin(self.read(self.reads.clone().entries_until(user, at)))
     }
@@ -246,8 +260,8 @@ impl Store for Postgres {
         Box::pin(self.read(self.reads.clone().newest(slice, limit)))
     }
 
-    fn find_event(&self, user: UserId, id: Key) -> BoxFuture<'_, Result<Option<Seq>, StoreError>> {
-        Box::pin(self.read(self.reads.clone().find_event(user, id)))
+    fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().find_events(user, ids)))
     }
 
     fn embedding(&self, item: ItemId, revision: u32) -> BoxFuture<'_, Result<Option<Embedding>, StoreError>> {
@@ -311,8 +325,13 @@ impl Store for Postgres {
         Box::pin(self.read(slates::log(self.reads.pool.clone(), slates, before)))
     }
 
-    fn slates(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
-        Box::pin(self.read(slates::list(self.reads.pool.clone(), user)))
+    fn slates(
+        &self,
+        user: UserId,
+        after: Option<FeedVersion>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
+        Box::pin(self.read(slates::list(self.reads.pool.clone(), user, after, limit)))
     }
 
     fn save_fit(&self, fit: StoredFit) -> BoxFuture<'_, Result<(), StoreError>> {

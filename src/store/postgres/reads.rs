@@ -28,7 +28,8 @@ const JOURNAL_UNTIL: &str = include_str!("../../../sql/queries/journal_until.sql
 const JOURNAL_SCAN: &str = include_str!("../../../sql/queries/journal_scan.sql");
 const JOURNAL_NEWEST_BY_USER: &str = include_str!("../../../sql/queries/journal_newest_by_user.sql");
 const JOURNAL_NEWEST_BY_ITEM: &str = include_str!("../../../sql/queries/journal_newest_by_item.sql");
-const JOURNAL_FIND_EVENT: &str = include_str!("../../../sql/queries/journal_find_event.sql");
+const JOURNAL_PAGE: &str = include_str!("../../../sql/queries/journal_page.sql");
+const JOURNAL_FIND_EVENTS: &str = include_str!("../../../sql/queries/postgres/journal_find_events.sql");
 const TOPICS_LIST: &str = include_str!("../../../sql/queries/topics_list.sql");
 const CENTRES_LIST: &str = include_str!("../../../sql/queries/centres_list.sql");
 const CHANGES_LIST: &str = include_str!("../../../sql/queries/changes_list.sql");
@@ -67,6 +68,22 @@ impl Reads {
         .await
     }
 
+    pub(super) async fn snapshot(self, user: UserId) -> Result<Option<Snapshot>, StoreError> {
+        let found = self.rows(SNAPSHOT_GET, &[&i64::from(user.0)]).await?;
+        Ok(found.first().map(|row| snapshot(user, row)).transpose()?.flatten())
+    }
+
+    pub(super) async fn page(
+        self,
+        user: UserId,
+        after: Seq,
+        until: Millis,
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let (user, limit) = (i64::from(user.0), i64::from(limit));
+        without_positions(&self.rows(JOURNAL_PAGE, &[&user, &clamp(after.0), &Instant::nearest(until), &limit]).await?)
+    }
+
     pub(super) async fn entries_until(self, user: UserId, at: Millis) -> Result<Vec<Entry>, StoreError> {
         let found = self.rows(JOURNAL_UNTIL, &[&i64::from(user.0), &Instant::nearest(at)]).await?;
         without_positions(&found)
@@ -98,9 +115,10 @@ impl Reads {
         Ok(None)
     }
 
-    pub(super) async fn find_event(self, user: UserId, id: Key) -> Result<Option<Seq>, StoreError> {
-        let found = self.rows(JOURNAL_FIND_EVENT, &[&i64::from(user.0), &id.as_str()]).await?;
-        found.first().map(|row| Ok(Seq(rows::position("journal", row, 0)?.0))).transpose()
+    pub(super) async fn find_events(self, user: UserId, ids: Vec<Key>) -> Result<Vec<Entry>, StoreError> {
+        let users = vec![i64::from(user.0); ids.len()];
+        let ids: Vec<&str> = ids.iter().map(Key::as_str).collect();
+        without_positions(&self.rows(JOURNAL_FIND_EVENTS, &[&users, &ids]).await?)
     }
 
     pub(super) async fn embedding(self, item: ItemId, revision: u32) -> Result<Option<Embedding>, StoreError> {

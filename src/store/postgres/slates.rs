@@ -39,11 +39,18 @@ pub(super) async fn log(pool: Pool, slates: Vec<Slate>, before: Option<Millis>) 
     Ok(())
 }
 
-pub(super) async fn list(pool: Pool, user: UserId) -> Result<Vec<Slate>, StoreError> {
+/// One page of a person's logged feeds, by version.
+pub(super) async fn list(
+    pool: Pool,
+    user: UserId,
+    after: Option<FeedVersion>,
+    limit: u32,
+) -> Result<Vec<Slate>, StoreError> {
     const TABLE: &str = "slates";
     let client = pool.get().await?;
     let statement = client.prepare_cached(SLATES_LIST).await?;
-    let found = client.query(&statement, &[&i64::from(user.0)]).await?;
+    let found =
+        client.query(&statement, &[&i64::from(user.0), &codec::version_before_page(after), &i64::from(limit)]).await?;
     let read = |row: &tokio_postgres::Row| {
         let unreadable = || rows::corrupt(TABLE, format!("a feed of person {}", user.0));
         let (ranking, items): (&str, &[u8]) = (rows::get(TABLE, row, 4)?, rows::get(TABLE, row, 5)?);

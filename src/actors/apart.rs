@@ -1,0 +1,185 @@
+//! Bounds for work whose cost grows with the past of a person, or with the number of people and items.
+//!
+//! Invariant: such work runs neither on a web worker nor on an arbiter, a few jobs at a time in all, and each person is
+//! in it a bounded number of times. Nobody waits for a place: whoever finds none is refused at once. A job that nobody
+//! waits for any more keeps its place until it is done. Absent on purpose: what the work is.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::domain::ids::UserId;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+
+/// Jobs that compute at once: folds of the past, rankings of it, pieces of exports.
+pub const PAST_AT_ONCE: usize = 2;
+/// Questions about the past under way in all; each person has one.
+pub const PAST_IN_ALL: usize = 16;
+/// Exports under way in all; each person has one.
+pub const EXPORTS_IN_ALL: usize = 16;
+/// Scans of the catalogue or of all people that compute at once.
+pub const SCANS_AT_ONCE: usize = 2;
+/// Scans under way in all.
+pub const SCANS_IN_ALL: usize = 256;
+/// Scans of one person under way.
+pub const SCANS_EACH: usize = 8;
+
+/// How long a person whose places are taken is to wait, in milliseconds.
+const PERSON_WAITS_MS: u32 = 1_000;
+/// How long everybody is to wait when all places are taken, in milliseconds.
+const ALL_WAIT_MS: u32 = 2_000;
+
+/// Places for one kind of work.
+pub struct Apart {
+    each: usize,
+    in_all: usize,
+    held: Mutex<Held>,
+    work: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Held {
+    all: usize,
+    by_person: BTreeMap<UserId, usize>,
+}
+
+/// One place; free again when dropped.
+pub struct Place {
+    of: Arc<Apart>,
+    person: Option<UserId>,
+}
+
+impl Apart {
+    /// Places for `each` jobs per person and `in_all` jobs in all; jobs compute while they hold a permit of `work`.
+    #[must_use]
+    pub fn new(each: usize, in_all: usize, work: Arc<Semaphore>) -> Arc<Apart> {
+        Arc::new(Apart { each, in_all, held: Mutex::default(), work })
+    }
+
+    /// A place for a person's job; services, which are nobody, are bounded only together with all others.
+    ///
+    /// # Errors
+    /// `rate_limited` when the person's own places are taken, `busy` when all are.
+    pub fn enter(self: &Arc<Self>, person: Option<UserId>) -> Result<Arc<Place>, Refusal> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = person.map_or(0, |person| held.by_person.get(&person).copied().unwrap_or_default());
+        if own >= self.each {
+            let message = match self.each {
+                1 => "one at a time for each person: ask again when the one before is answered".to_owned(),
+                many => format!("at most {many} at a time for each person: ask again when those before are answered"),
+            };
+            let refusal = Refusal::new(Code::RateLimited, message);
+            return Err(Refusal { retry_after_ms: Some(PERSON_WAITS_MS), ..refusal });
+        }
+        if held.all >= self.in_all {
+            return Err(Refusal::busy(ALL_WAIT_MS));
+        }
+        held.all += 1;
+        if let Some(person) = person {
+            held.by_person.insert(person, own + 1);
+        }
+        Ok(Arc::new(Place { of: self.clone(), person }))
+    }
+
+    /// The permits that jobs compute with.
+    #[must_use]
+    pub fn work(&self) -> &Arc<Semaphore> {
+        &self.work
+    }
+}
+
+impl Place {
+    /// A permit to compute, in the order in which they were asked for.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        self.of.work.clone().acquire_owned().await.ok()
+    }
+
+    /// Runs a job on a thread of its own once it is its turn.
+    ///
+    /// # Errors
+    /// `internal` when it panicked.
+    pub async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (turn, place) = (self.turn().await, self.clone());
+        let running = tokio::task::spawn_blocking(move || {
+            let done = job();
+            drop((turn, place));
+            done
+        });
+        running.await.map_err(|_| Refusal::new(Code::Internal, "a fault of the server; its log says more"))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.of.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.all -= 1;
+        let Some(person) = self.person else { return };
+        match held.by_person.get_mut(&person) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => {
+                held.by_person.remove(&person);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn code(entered: Result<Arc<Place>, Refusal>) -> Option<Code> {
+        entered.err().map(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn each_person_has_few_places_and_all_have_a_bounded_number() {
+        let apart = Apart::new(1, 3, Arc::new(Semaphore::new(1)));
+        let ada = apart.enter(Some(UserId(1))).unwrap();
+        assert_eq!(code(apart.enter(Some(UserId(1)))), Some(Code::RateLimited), "a second one of the person");
+        let others = [apart.enter(Some(UserId(2))).unwrap(), apart.enter(None).unwrap()];
+        assert_eq!(code(apart.enter(None)), Some(Code::Busy), "all places are taken");
+        drop(ada);
+        let again = apart.enter(Some(UserId(1))).unwrap();
+        drop((again, others));
+        let held = apart.held.lock().unwrap();
+        assert_eq!((held.all, held.by_person.len()), (0, 0), "nothing is kept of who has left");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_few_compute_at_once_and_an_abandoned_job_keeps_its_place() {
+        let apart = Apart::new(9, 99, Arc::new(Semaphore::new(2)));
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let jobs = (0..9).map(|person| {
+            let (place, now, most) = (apart.enter(Some(UserId(person))).unwrap(), now.clone(), most.clone());
+            async move {
+                place
+                    .run(move || {
+                        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                        now.fetch_sub(1, Ordering::SeqCst);
+                    })
+                    .await
+            }
+        });
+        assert!(futures_util::future::join_all(jobs).await.iter().all(Result::is_ok));
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+
+        let (begun, wait) = std::sync::mpsc::channel::<()>();
+        let place = apart.enter(Some(UserId(1))).unwrap();
+        let running = tokio::spawn(async move { place.run(move || wait.recv()).await });
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        running.abort();
+        let _ = running.await;
+        assert_eq!(apart.held.lock().unwrap().all, 1, "the thread still computes");
+        drop(begun);
+    }
+}
