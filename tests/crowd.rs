@@ -446,9 +446,14 @@ fn measurements_are_taken_once_and_say_what_is_normal() {
     assert!(interval[0].as_f64().unwrap() < mean && mean < interval[1].as_f64().unwrap());
     assert_eq!(of(&before, json!("live"))["mean"], Value::Null, "nobody was there");
     assert_eq!(before["ignored"], 0);
+    // The id of another measurement is refused.
+    let other = json!({"metric": "time_spent", "page_type": "post", "time_spent": 80_000, "id": "a"});
+    let refused = rest.post("/v1/metrics?user=person-3", &other);
+    assert_eq!((refused.status, refused.code().as_deref()), (409, Some("conflict")), "{}", refused.body);
     // Resent: the same ids teach nothing new. What nobody declared is passed over, and counted.
+    let noise = ((3 * 7_919) % 101) as f64 / 101.0;
     let body = json!([
-        {"metric": "time_spent", "page_type": "post", "time_spent": 80_000, "id": "a"},
+        {"metric": "time_spent", "page_type": "post", "time_spent": 10.0 + 4.0 * noise, "id": "a"},
         {"metric": "clicks", "page_type": "post", "clicks": 3},
         {"metric": "time_spent", "page_type": "cellar", "time_spent": 3},
     ]);

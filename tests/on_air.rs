@@ -9,6 +9,7 @@ mod support;
 use std::time::Duration;
 
 use eddyline::domain::feeds::Cause;
+use eddyline::domain::interactions::Kind;
 use eddyline::protocol::client::{ClientMessage, GoLive, Hello};
 use eddyline::protocol::problem::Code;
 use eddyline::protocol::server::ServerMessage;
@@ -93,6 +94,49 @@ fn an_author_goes_live_and_off_air_and_nobody_else_can() {
         assert_eq!(ada.errors()[0].code, Code::Conflict);
         assert_eq!(ada.errors()[0].id.as_deref(), Some("a-3"));
     });
+}
+
+/// What opens tomorrow cannot be acted on today, by any door; what is over can, since events arrive late.
+#[test]
+fn acting_on_an_item_that_opens_tomorrow_is_refused_as_unavailable() {
+    let server = support::server();
+    server.people(&["ada"]);
+    let (now, day) = (now_ms(), 86_400_000);
+    let put = |item: &str, windows: Value| {
+        let body = json!({"text": item, "windows": windows, "created": now - 2 * day});
+        server.rest().put(&format!("/v1/items/{item}"), &body).success("an item");
+    };
+    put("tomorrow", json!([{"start": now + day, "stop": null}]));
+    put("over", json!([{"start": now - 2 * day, "stop": now - day}]));
+    put("between", json!([{"start": now - day, "stop": now - 1}, {"start": now + day, "stop": null}]));
+    put("on", json!([{"start": now - day, "stop": now + day}]));
+    let act = |item: &str, at: i64| {
+        server.rest().post("/v1/interactions", &json!({"user": "ada", "item": item, "kind": "like", "at": at}))
+    };
+    for (item, at, expected) in [
+        ("tomorrow", now, (409, Some("unavailable"))),
+        ("tomorrow", now - day, (409, Some("unavailable"))),
+        ("over", now, (200, None)),
+        ("between", now, (200, None)),
+        ("on", now - 3 * day, (200, None)),
+    ] {
+        let answer = act(item, at);
+        assert_eq!((answer.status, answer.code().as_deref()), expected, "{item}: {}", answer.body);
+    }
+    let label = server.rest().post("/v1/users/ada/predictions/tomorrow", &json!({"label": "accepted"}));
+    assert_eq!((label.status, label.code().as_deref()), (409, Some("unavailable")), "{}", label.body);
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        ada.interact_as("early", "tomorrow", Kind::Like).await;
+        ada.wait("the refusal", |client| !client.errors().is_empty()).await;
+        assert_eq!(ada.errors()[0].code, Code::Unavailable);
+    });
+    // An event that was taken stays taken, whatever becomes of the item's windows.
+    let taken = json!({"user": "ada", "id": "taken", "item": "on", "kind": "like"});
+    let first = server.rest().post("/v1/interactions", &taken).success("while it is on").json();
+    put("on", json!([{"start": now + day, "stop": null}]));
+    assert_eq!(server.rest().post("/v1/interactions", &taken).success("a resend").json(), first);
+    assert_eq!(server.rest().history("ada").len(), 4);
 }
 
 #[test]

@@ -24,6 +24,8 @@ use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::embed::hashing::HashingEmbedder;
 use eddyline::engine::settings::LearnSettings;
+use eddyline::protocol::problem::Code;
+use eddyline::protocol::refusal::Refusal;
 use eddyline::store::Store;
 use eddyline::store::embedded::Embedded;
 use rand::{RngExt, SeedableRng};
@@ -176,8 +178,8 @@ fn no_more_people_than_the_limit_stay_in_memory() {
     });
 }
 
-/// A resend that is older than what a person's state remembers is caught by the store: it gets its first number, the
-/// state is rebuilt from the journal, and events that were learned on the wrong state meanwhile are learned again.
+/// A resend that is older than what a person's state remembers is found in the store before anything is learned: it gets
+/// its first number, and new events beside it are learned once.
 #[test]
 fn an_old_resend_gets_its_number_and_what_came_after_is_not_lost() {
     let directory = tempfile::tempdir().unwrap();
@@ -195,8 +197,10 @@ fn an_old_resend_gets_its_number_and_what_came_after_is_not_lost() {
             actix_web::rt::spawn(async move {
                 let old = number.is_multiple_of(4);
                 let id = if old { format!("first-{}", number + 1) } else { format!("second-{number}") };
+                // A resend says what was said the first time.
+                let item = if old { 3 } else { 4 };
                 let answer = loop {
-                    match server.act(person, event(&id, 4)).await {
+                    match server.act(person, event(&id, item)).await {
                         Ok(seq) => break seq,
                         Err(refusal) => {
                             let wait = refusal.retry_after_ms.unwrap_or_else(|| panic!("{refusal:?}"));
@@ -216,6 +220,7 @@ fn an_old_resend_gets_its_number_and_what_came_after_is_not_lost() {
         }
         new.sort_unstable();
         assert_eq!(new, (601..=750).collect::<Vec<_>>(), "each new event once, without gaps");
+        assert_eq!(server.look_counts().1, 0, "no state was folded again");
         server.close().await;
         let found = check(store, &Config::default(), WallClock::default().now()).await.unwrap();
         assert_eq!((found.wrong, found.entries), (Vec::<String>::new(), 750));
@@ -303,5 +308,129 @@ fn a_clock_that_was_set_forward_and_back_does_not_freeze_time() {
         // The fold of what was learned while the clock was ahead equals what was saved.
         let found = check(store, &Config::default(), clock.now()).await.unwrap();
         assert_eq!(found.wrong, Vec::<String>::new());
+    });
+}
+
+/// Sends all of these at once, as a batch does; answers in their order.
+async fn send_all(
+    server: &Server,
+    person: UserId,
+    events: impl Iterator<Item = UserEvent>,
+) -> Vec<Result<Seq, Refusal>> {
+    let sent = events.map(|event| {
+        let server = server.clone();
+        actix_web::rt::spawn(async move {
+            loop {
+                match server.act(person, event.clone()).await {
+                    Err(Refusal { retry_after_ms: Some(wait), .. }) => {
+                        tokio::time::sleep(Duration::from_millis(wait.into())).await;
+                    }
+                    answer => break answer,
+                }
+            }
+        })
+    });
+    let mut answers = Vec::new();
+    for one in sent.collect::<Vec<_>>() {
+        answers.push(one.await.unwrap());
+    }
+    answers
+}
+
+/// What a resend costs is counted: no state is folded again, and the ids of a burst share a question to the store.
+#[test]
+fn a_resend_is_as_fast_as_the_first_time() {
+    const EVENTS: u64 = 4_000;
+    let directory = tempfile::tempdir().unwrap();
+    actix_web::rt::System::new().block_on(async {
+        let store = store(directory.path());
+        let server = server(store.clone(), Limits::default()).await;
+        populate(&server).await;
+        let person = UserId(7);
+        let all = || (1..=EVENTS).map(|number| event(&format!("event-{number}"), 3));
+        let first = send_all(&server, person, all()).await;
+        let numbers: std::collections::BTreeSet<u64> = first.iter().map(|answer| answer.clone().unwrap().0).collect();
+        assert_eq!(numbers, (1..=EVENTS).collect());
+        let (asked, _) = server.look_counts();
+
+        assert_eq!(send_all(&server, person, all()).await, first, "the answers of the first time");
+        let (queries, rebuilds) = server.look_counts();
+        assert_eq!(rebuilds, 0, "no state was folded again");
+        assert!(queries - asked <= EVENTS / 50, "{} questions for {EVENTS} ids", queries - asked);
+        let model = server.model(person).await.unwrap();
+        assert_eq!((model.events, model.labelled), (EVENTS, EVENTS), "nothing was learned twice");
+        server.close().await;
+        let found = check(store, &Config::default(), WallClock::default().now()).await.unwrap();
+        assert_eq!((found.wrong, found.entries), (Vec::<String>::new(), EVENTS));
+    });
+}
+
+/// The first event of an id decides: what comes later under it with other contents is refused, wherever the first one is.
+#[test]
+fn a_reused_id_with_other_contents_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let interaction = |id: &str, item, kind, dwell_ms, at| {
+        let id = Key::new(id).unwrap();
+        UserEvent::Interacted(Interaction {
+            id,
+            item: ItemId(item),
+            kind,
+            dwell_ms,
+            at,
+            shown: None,
+            passed: Vec::new(),
+        })
+    };
+    let first = |id: &str| interaction(id, 3, Kind::Watch, Some(1_000), Millis(5_000));
+    actix_web::rt::System::new().block_on(async {
+        let store = store(directory.path());
+        let mut server = server(store.clone(), Limits::default()).await;
+        populate(&server).await;
+        let person = UserId(7);
+        let filler = || (0..300).map(|number| event(&format!("filler-{number}"), 4));
+        // Under way: nothing is durable while all of these are answered.
+        let under_way = [first("a"), interaction("a", 3, Kind::Watch, Some(60_000), Millis(5_000)), first("a")];
+        let answers = send_all(&server, person, under_way.into_iter()).await;
+        assert_eq!((&answers[0], &answers[2]), (&Ok(Seq(1)), &Ok(Seq(1))), "equal contents");
+        assert_eq!(
+            answers[1].as_ref().unwrap_err().code,
+            Code::Conflict,
+            "a longer watch under the id of one on its way"
+        );
+        for place in ["remembered", "older than what is remembered", "after a restart"] {
+            if place == "older than what is remembered" {
+                assert!(send_all(&server, person, filler()).await.iter().all(Result::is_ok));
+            }
+            if place == "after a restart" {
+                server.close().await;
+                server = self::server(store.clone(), Limits::default()).await;
+            }
+            for (name, sent, good) in [
+                ("equal contents", first("a"), true),
+                ("without its time", interaction("a", 3, Kind::Watch, Some(1_000), Millis::ON_ARRIVAL), true),
+                ("another item", interaction("a", 4, Kind::Watch, Some(1_000), Millis(5_000)), false),
+                ("another kind", interaction("a", 3, Kind::Read, Some(1_000), Millis(5_000)), false),
+                ("another duration", interaction("a", 3, Kind::Watch, Some(60_000), Millis(5_000)), false),
+                ("no duration", interaction("a", 3, Kind::Watch, None, Millis(5_000)), false),
+                ("another time", interaction("a", 3, Kind::Watch, Some(1_000), Millis(5_001)), false),
+                (
+                    "something else altogether",
+                    UserEvent::Followed { id: Key::new("a").unwrap(), user: UserId(8), at: Millis::ON_ARRIVAL },
+                    false,
+                ),
+            ] {
+                let answer = send_all(&server, person, std::iter::once(sent)).await.pop().unwrap();
+                match answer {
+                    Ok(seq) => assert!(good && seq == Seq(1), "{name}, {place}: {seq:?}"),
+                    Err(refusal) => {
+                        assert!(!good && refusal.code == Code::Conflict, "{name}, {place}: {refusal:?}");
+                        assert_eq!(refusal.field.as_deref(), Some("id"));
+                    }
+                }
+            }
+        }
+        let events = server.model(person).await.unwrap().events;
+        assert_eq!(events, 301, "a refused event teaches nothing");
+        server.close().await;
     });
 }

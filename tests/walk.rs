@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use eddyline::domain::feeds::{Cause, Ranking};
 use eddyline::domain::interactions::Kind;
+use eddyline::protocol::problem::Code;
 use eddyline::protocol::server::ServerMessage;
 use serde_json::json;
 
@@ -280,6 +281,50 @@ fn a_burst_of_interactions_is_answered_one_by_one_and_the_line_stays() {
         again.wait("all 500 to be answered again", |client| client.accepted().len() == 500).await;
         assert_eq!(again.accepted(), ada.accepted());
     });
+}
+
+/// Ids that the person's state has forgotten: they are answered from the store, and no screen moves.
+#[test]
+fn a_resend_of_old_events_pushes_nothing() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(20);
+    let sent = |number: usize| {
+        let (id, item) = (format!("old-{number}"), format!("item-{}", number % 20));
+        json!({"user": "ada", "id": id, "item": item, "kind": "click"})
+    };
+    let all: Vec<_> = (0..600).map(sent).collect();
+    server.rest().post("/v1/interactions", &json!(all)).success("the first time");
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        ada.listen(Duration::from_millis(200)).await;
+        let feeds = ada.feeds();
+        for number in 0..300 {
+            ada.interact_as(&format!("old-{number}"), &format!("item-{}", number % 20), Kind::Click).await;
+        }
+        ada.wait("all to be answered again", |client| client.accepted().len() == 300).await;
+        assert!((0..300).all(|number| ada.accepted()[&format!("old-{number}")] == number + 1));
+        ada.listen(Duration::from_millis(300)).await;
+        assert_eq!(ada.feeds(), feeds, "a known id moves no feed");
+
+        // Another item under an old id: said as an error, once, with the id.
+        ada.interact_as("old-3", "item-9", Kind::Click).await;
+        ada.wait("the refusal", |client| !client.errors().is_empty()).await;
+        let error = &ada.errors()[0];
+        assert_eq!(
+            (error.code, error.field.as_deref(), error.id.as_deref()),
+            (Code::Conflict, Some("id"), Some("old-3"))
+        );
+    });
+    let again = server.rest().post("/v1/interactions", &json!(all)).success("a resend by REST").json();
+    let seqs: Vec<_> = again["results"].as_array().unwrap().iter().map(|part| part["seq"].as_u64()).collect();
+    assert_eq!(seqs, (1..=600).map(Some).collect::<Vec<_>>());
+    let one = json!({"user": "ada", "id": "old-3", "item": "item-9", "kind": "click"});
+    let refused = server.rest().post("/v1/interactions", &one);
+    assert_eq!((refused.status, refused.code().as_deref()), (409, Some("conflict")), "{}", refused.body);
+    let parts = server.rest().post("/v1/interactions", &json!([one, sent(4)])).success("a batch").json();
+    assert_eq!(parts["results"][0]["error"]["code"], "conflict", "{parts}");
+    assert_eq!(parts["results"][1]["status"], "accepted", "{parts}");
 }
 
 #[test]

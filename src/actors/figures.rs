@@ -42,6 +42,10 @@ pub struct Figures {
     pub model: Option<ModelVersion>,
     /// Memory of the process in bytes; `None` where the system does not say.
     pub memory: Option<u64>,
+    /// Questions to the store whether events were stored before.
+    pub event_lookups: u64,
+    /// People who were folded again, since an event could not be stored as it was learned.
+    pub rebuilds: u64,
     /// Drawn feeds that were logged.
     pub slates_logged: u64,
     /// Drawn feeds for which the log had no room.
@@ -81,6 +85,7 @@ impl Server {
     pub async fn figures(&self) -> Figures {
         let (inside, world) = (&self.inside, self.world());
         let (slates_logged, slates_dropped) = self.slate_counts();
+        let (event_lookups, rebuilds) = self.look_counts();
         Figures {
             at: inside.clock.now(),
             journal: JournalFigures {
@@ -96,6 +101,8 @@ impl Server {
             topics: world.topics_len().saturating_sub(1),
             model: self.model_version(),
             memory: resident_bytes(),
+            event_lookups,
+            rebuilds,
             slates_logged,
             slates_dropped,
             learned: self.learned().await,

@@ -116,6 +116,13 @@ impl Item {
         !self.deleted && self.created <= now && self.windows.is_open(now)
     }
 
+    /// When the item opens for the first time, if that is after `now`.
+    #[must_use]
+    pub fn opens_after(&self, now: Millis) -> Option<Millis> {
+        let first = self.windows.as_slice().first().map_or(self.created, |window| window.start.max(self.created));
+        (first > now).then_some(first)
+    }
+
     /// The topic whose centre this item's embedding is measured from.
     #[must_use]
     pub fn main_topic(&self) -> TopicId {

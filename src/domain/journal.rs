@@ -3,6 +3,8 @@
 //! Invariant: an entry carries or names all that learning read beside the person's own state, so that folding entries
 //! in order rebuilds that state bit by bit, on any later day, whatever the catalogue or the configuration is by then.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ItemId, Key, ModelVersion, Seq, TopicId, UserId};
@@ -45,8 +47,69 @@ pub enum What {
     Measured(Measured),
 }
 
+impl Entry {
+    /// Was this entry made from an event with these contents? `at` is the time that the event states.
+    #[must_use]
+    pub fn holds(&self, contents: &Contents, at: Millis) -> bool {
+        self.what.contents() == *contents && contents.is_at(at, self.at, self.received)
+    }
+}
+
+/// The part of an event that its sender decides, apart from id and time. Two events of one person with one id must
+/// agree in it. Left out: what the server adds (revision, place in the feed, features, predictions).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// On which item, what, and for how long in milliseconds.
+    Interacted(ItemId, Kind, Option<u32>),
+    /// See [`What::Followed`].
+    Followed(UserId),
+    /// See [`What::Unfollowed`].
+    Unfollowed(UserId),
+    /// See [`What::Posted`].
+    Posted(ItemId),
+    /// See [`What::WentLive`].
+    WentLive(ItemId, bool),
+    /// Weights by topic as bits, so that a NaN equals itself.
+    TopicsSet(BTreeMap<TopicId, u32>),
+    /// See [`What::Measured`].
+    Measured(Measured),
+}
+
+impl Contents {
+    /// Contents of [`What::TopicsSet`]; the order of the weights does not count.
+    #[must_use]
+    pub fn of_weights(weights: &[(TopicId, f32)]) -> Contents {
+        Contents::TopicsSet(weights.iter().map(|(topic, weight)| (*topic, weight.to_bits())).collect())
+    }
+
+    /// May an event that states `stated` be the one that was taken at `received` with the time `at`? A time that is not
+    /// before its arrival was made by the server, and is compared with nothing; nor is that of events whose senders
+    /// cannot state one.
+    #[must_use]
+    pub fn is_at(&self, stated: Millis, at: Millis, received: Millis) -> bool {
+        let can_state = matches!(self, Contents::Interacted(..) | Contents::Measured(_));
+        !can_state || stated >= received || at >= received || stated == at
+    }
+}
+
+impl What {
+    /// See [`Contents`].
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        match self {
+            What::Interacted(learned) => Contents::Interacted(learned.item, learned.kind, learned.dwell_ms),
+            What::Followed(user) => Contents::Followed(*user),
+            What::Unfollowed(user) => Contents::Unfollowed(*user),
+            What::Posted(item) => Contents::Posted(*item),
+            What::WentLive(item, on) => Contents::WentLive(*item, *on),
+            What::TopicsSet(weights) => Contents::of_weights(weights),
+            What::Measured(measured) => Contents::Measured(measured.clone()),
+        }
+    }
+}
+
 /// One measurement of a person, by name, so that it stands for itself whatever is declared later.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// Which metric, such as `time_spent`.
     pub metric: Key,
@@ -164,4 +227,37 @@ pub struct Predicted {
     /// The two-tower model that had a say in it, if one had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<ModelVersion>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An arrival at 100 that was stored with the time `at`, and a resend that states `stated`.
+    #[test]
+    fn a_time_is_compared_only_where_both_senders_stated_one() {
+        let click = Contents::Interacted(ItemId(1), Kind::Click, None);
+        for (name, stated, at, equal) in [
+            ("both state it", 40, 40, true),
+            ("both state another", 41, 40, false),
+            ("the resend leaves it out", Millis::ON_ARRIVAL.0, 40, true),
+            ("the first left it out", 40, 100, true),
+            ("both left it out", Millis::ON_ARRIVAL.0, 100, true),
+            ("the clock of the sender is ahead", 103, 100, true),
+        ] {
+            assert_eq!(click.is_at(Millis(stated), Millis(at), Millis(100)), equal, "{name}");
+        }
+        assert!(
+            Contents::Followed(UserId(1)).is_at(Millis(41), Millis(40), Millis(100)),
+            "nobody states when they follow"
+        );
+    }
+
+    #[test]
+    fn the_order_of_weights_does_not_count() {
+        let weights = [(TopicId(1), 0.5), (TopicId(2), 0.25)];
+        let others = [weights[1], weights[0]];
+        assert_eq!(Contents::of_weights(&weights), Contents::of_weights(&others));
+        assert_ne!(Contents::of_weights(&weights), Contents::of_weights(&weights[..1]));
+    }
 }

@@ -24,6 +24,9 @@ impl Millis {
     /// See [`Millis::MIN`].
     pub const MAX: Millis = Millis(253_402_300_799_999);
 
+    /// Stands for a time that a sender leaves out: the time of arrival, put in where the event is learned.
+    pub const ON_ARRIVAL: Millis = Millis::MAX;
+
     /// Milliseconds from `earlier` to `self`; 0 when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Millis) -> i64 {

@@ -17,7 +17,7 @@ use crate::domain::feeds::{Cause, FeedItem, Ranking};
 use crate::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Interaction, Kind, Signal};
 use crate::domain::items::Item;
-use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Measured, Predicted, What};
+use crate::domain::journal::{CentreRef, Companion, Contents, Entry, Learned, Lesson, Measured, Predicted, What};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::axes::Centre;
 use crate::engine::learn::blend::{self, Deviation, StandsFor};
@@ -145,7 +145,23 @@ impl UserEvent {
         }
     }
 
-    fn at(&self) -> Millis {
+    /// See [`Contents`].
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        match self {
+            UserEvent::Interacted(one) => Contents::Interacted(one.item, one.kind, one.dwell_ms),
+            UserEvent::Followed { user, .. } => Contents::Followed(*user),
+            UserEvent::Unfollowed { user, .. } => Contents::Unfollowed(*user),
+            UserEvent::Posted { item, .. } => Contents::Posted(*item),
+            UserEvent::WentLive { item, on, .. } => Contents::WentLive(*item, *on),
+            UserEvent::TopicsSet { weights, .. } => Contents::of_weights(weights),
+            UserEvent::Measured { measured, .. } => Contents::Measured(measured.clone()),
+        }
+    }
+
+    /// When it happened; [`Millis::ON_ARRIVAL`], or any time to come, is the time of arrival.
+    #[must_use]
+    pub fn at(&self) -> Millis {
         match self {
             UserEvent::Interacted(interaction) | UserEvent::Answered(interaction) => interaction.at,
             UserEvent::Followed { at, .. }

@@ -42,8 +42,12 @@ pub struct Act {
 /// `unknown_item`, or `out_of_range` for `at`.
 pub fn interaction(server: &Server, act: Act) -> Result<UserEvent, Refusal> {
     let item = item(&server.world(), &act.item, "item")?;
-    let at = happened(act.at, server.clock().now())?;
-    let Act { id, kind, dwell_ms, .. } = act;
+    let Act { id, kind, dwell_ms, at, .. } = act;
+    // As it was stated: what lies in the future is cut where it is learned, by the very clock that dates its arrival.
+    let at = match at {
+        None => Millis::ON_ARRIVAL,
+        Some(at) => happened(Some(at), server.clock().now()).map(|_| at)?,
+    };
     Ok(UserEvent::Interacted(Interaction { id, item, kind, dwell_ms, at, shown: None, passed: Vec::new() }))
 }
 

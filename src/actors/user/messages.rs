@@ -146,8 +146,7 @@ pub struct Stored {
 pub enum Verdict {
     /// It survives.
     Durable,
-    /// This event was stored before, under this number, and is no longer remembered in memory: learn again from the
-    /// journal.
+    /// This event was stored before, under this number, and was not looked up: learn again from the journal.
     Duplicate(Seq),
     /// It stands on a state that was wrong: learn again from the journal, then this event.
     Refused,

@@ -1,18 +1,20 @@
 //! One per active person: holds their state and the seats of their sessions.
 //!
 //! Invariant: what is sent to the journal is exactly what was learned, in that order. Learned one by one, ranked once
-//! per burst. Each session gets its newest feed once it has drawn the one before. When an entry turns out to be known
-//! already, or cannot be stored, the state is rebuilt from the journal and what was not durable is learned again.
+//! per burst. Each session gets its newest feed once it has drawn the one before. When an entry cannot be stored as it was
+//! learned, the state is rebuilt from the journal and what was not durable is learned again (`look`).
 //! Absent on purpose: decisions (the engine's), sockets (the gateway's).
 
 pub mod messages;
 mod audience;
 mod load;
+mod look;
 mod seat;
 pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::dev::SendError;
@@ -25,18 +27,20 @@ use crate::domain::interactions::Shown as ShownAt;
 use crate::domain::time::Millis;
 use crate::engine::learn::features::{Segment, range};
 use crate::engine::rank::{Ask, Screen};
-use crate::engine::user::{Effect, UserEvent, UserState};
+use crate::engine::user::{UserEvent, UserState};
 use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::{Accepted, Busy, ErrorMessage, Live, Model, Page, ServerMessage, Timing, Welcome};
-use crate::store::{Snapshot, Write};
+use crate::store::Snapshot;
 
 use super::directory::Flags;
 use super::inside::Inside;
-use super::journal::messages::{Append, From, Generation};
+use super::journal::Reservation;
+use super::journal::messages::Generation;
 use super::server::{PersonModel, Prediction};
 use super::session::{SessionId, SessionSettings, ToSession};
+use look::Asked;
 use messages::{Answer, Leave, Parcel, Stored, ToUser, Verdict, WorldChanged};
 use seat::{Seat, View};
 use wire::{Shown, encode, wire_items};
@@ -51,6 +55,8 @@ const OUTBOX_MAX: usize = 8_192;
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
 /// A feed that sessions have answers requests for this long.
 const STANDS_MS: i64 = 5_000;
+/// Feeds that one person may ask for within a second, beside those that are pushed: each ranks the whole catalogue.
+const ASKED_FEEDS_MAX: u32 = 200;
 /// Feeds remembered for sessions that may come back.
 const PARTED_MAX: usize = 8;
 
@@ -66,8 +72,19 @@ pub struct UserActor {
     durable: Seq,
     /// Why nothing can be learned, when the journal could not be read.
     broken: Option<String>,
-    /// Sent to the journal and not durable yet, or resent meanwhile; by number.
-    waiting: VecDeque<Waiting>,
+    /// Sent to the journal and not durable yet.
+    waiting: BTreeMap<Seq, Waiting>,
+    /// Numbers of `waiting` by event id.
+    waiting_ids: BTreeMap<Key, Seq>,
+    /// Not learned yet, see `look`.
+    asked: VecDeque<Asked>,
+    /// The store is being asked for ids.
+    looking: bool,
+    look_is_due: bool,
+    /// The store did not answer: learn without asking until then.
+    look_again: Option<Instant>,
+    /// After a rebuild nothing is learned before the store has answered.
+    insists: bool,
     seats: BTreeMap<SessionId, Seat>,
     /// Frames that go out when the mailbox is drained, so that a burst costs each session one message.
     outbox: BTreeMap<SessionId, Vec<ByteString>>,
@@ -83,17 +100,34 @@ pub struct UserActor {
     model_sent: Instant,
     last_message: Instant,
     snapshot_seq: Seq,
+    /// Feeds that were asked for within the second that began then.
+    asked_feeds: (Instant, u32),
     /// Asked to leave when all is durable.
     must_leave: bool,
     leaving: bool,
 }
 
+/// An event that was learned and sent to the journal.
 struct Waiting {
-    seq: Seq,
-    id: Key,
-    /// To be learned again when the state must be rebuilt; `None` for a resend.
-    event: Option<UserEvent>,
+    /// To be learned again when the state must be rebuilt.
+    event: UserEvent,
+    /// As in its entry.
+    at: Millis,
+    /// As in its entry.
+    received: Millis,
     answer: Answer,
+    /// Those who sent it again meanwhile, each with a place in the journal's queue.
+    others: Vec<(Answer, Reservation)>,
+}
+
+impl Waiting {
+    /// Everybody who waits for it, with its id.
+    fn answers(self) -> impl Iterator<Item = (Key, Answer)> {
+        let id = self.event.id().clone();
+        std::iter::once(self.answer)
+            .chain(self.others.into_iter().map(|(answer, _)| answer))
+            .map(move |a| (id.clone(), a))
+    }
 }
 
 impl UserActor {
@@ -110,7 +144,13 @@ impl UserActor {
             state: UserState::new(user),
             durable: Seq(0),
             broken: None,
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            waiting_ids: BTreeMap::new(),
+            asked: VecDeque::new(),
+            looking: false,
+            look_is_due: false,
+            look_again: None,
+            insists: false,
             seats: BTreeMap::new(),
             outbox: BTreeMap::new(),
             flush_is_due: false,
@@ -124,58 +164,13 @@ impl UserActor {
             model_sent: Instant::now(),
             last_message: Instant::now(),
             snapshot_seq: Seq(0),
+            asked_feeds: (Instant::now(), 0),
             must_leave: false,
             leaving: false,
         }
     }
 
-    // ---- acting ----
-
-    fn act(&mut self, event: UserEvent, answer: Answer, came: Instant, ctx: &mut Context<Self>) {
-        self.timing.queue_us = micros(came.elapsed());
-        if let Some(why) = &self.broken {
-            let refusal = Refusal::new(Code::Internal, format!("this person's journal cannot be read: {why}"));
-            return self.refuse(event.id().clone(), answer, refusal);
-        }
-        let Some(reservation) = self.inside.journal.reserve() else {
-            return self.refuse(event.id().clone(), answer, Refusal::busy(500));
-        };
-        let event = self.with_place(event, &answer);
-        let world = self.inside.world.load();
-        let started = Instant::now();
-        let effects = self.state.apply(event.clone(), &world, self.inside.clock.now());
-        drop(world);
-        self.timing.learn_us = micros(started.elapsed());
-        let (mut answer, mut reservation, mut event) = (Some(answer), Some(reservation), Some(event));
-        for effect in effects {
-            match effect {
-                Effect::Journal(entry) => {
-                    let (seq, id) = (entry.seq, entry.id.clone());
-                    if let (Some(reservation), Some(answer)) = (reservation.take(), answer.take()) {
-                        let from = From::Person(ctx.address(), self.generation);
-                        self.inside.journal.append(Append { writes: vec![Write::Entry(entry)], from, reservation });
-                        self.waiting.push_back(Waiting { seq, id, event: event.take(), answer });
-                    }
-                    self.model_is_stale = true;
-                }
-                Effect::Known(id, seq) => {
-                    if let Some(answer) = answer.take() {
-                        if seq <= self.durable {
-                            self.accept(vec![(id, seq, answer)]);
-                        } else {
-                            self.waiting.push_back(Waiting { seq, id, event: None, answer });
-                        }
-                    }
-                }
-                Effect::Rank(cause) => self.rank_soon(cause, ctx),
-                Effect::UnknownItem(id, _) => {
-                    if let Some(answer) = answer.take() {
-                        self.refuse(id, answer, Refusal::field(Code::UnknownItem, "item", "no such item"));
-                    }
-                }
-            }
-        }
-    }
+    // ---- acting, see `look` for how an event is learned ----
 
     /// Fills in where the item stood in the feed that the session had drawn.
     fn with_place(&self, event: UserEvent, answer: &Answer) -> UserEvent {
@@ -186,8 +181,8 @@ impl UserActor {
         interaction.shown = drawn.and_then(|shown| {
             let position = shown.feed.items.iter().position(|one| one.item == interaction.item)?;
             let propensity = shown.feed.items[position].propensity;
-            let above = shown.feed.items[..position].iter().map(|one| one.item);
-            interaction.passed = above.filter(|item| !self.state.acted_lately(*item)).collect();
+            // Those that they acted on lately are left out when it is learned, after the events before it.
+            interaction.passed = shown.feed.items[..position].iter().map(|one| one.item).collect();
             Some(ShownAt { version: shown.feed.version, position: position as u16, propensity })
         });
         UserEvent::Interacted(interaction)
@@ -198,31 +193,28 @@ impl UserActor {
         if stored.generation != self.generation {
             return;
         }
-        let (mut accepted, mut rebuild) = (Vec::new(), false);
+        let mut rebuild = false;
         for (seq, verdict) in stored.verdicts {
             match verdict {
                 Verdict::Durable => self.durable = self.durable.max(seq),
-                Verdict::Refused => rebuild = true,
-                Verdict::Duplicate(known) => {
-                    rebuild = true;
-                    for one in self.take_waiting(seq) {
-                        accepted.push((one.id, known, one.answer));
-                    }
-                }
+                // A resend is found out when its id is looked up, after the state was folded again.
+                Verdict::Refused | Verdict::Duplicate(_) => rebuild = true,
                 Verdict::Impossible => {
                     rebuild = true;
                     let refusal = Refusal::new(Code::Internal, "the database refuses this event; it was not learned");
-                    for one in self.take_waiting(seq) {
-                        self.refuse(one.id, one.answer, refusal.clone());
+                    for (id, answer) in self.waiting.remove(&seq).into_iter().flat_map(Waiting::answers) {
+                        self.refuse(id, answer, refusal.clone());
                     }
                 }
             }
         }
-        // Resends of the same number wait beside the first, so not only the front may be due.
-        let (due, rest) = std::mem::take(&mut self.waiting).into_iter().partition(|one| one.seq <= self.durable);
-        self.waiting = rest;
-        let due: VecDeque<Waiting> = due;
-        accepted.extend(due.into_iter().map(|one| (one.id, one.seq, one.answer)));
+        let rest = self.waiting.split_off(&Seq(self.durable.0 + 1));
+        let durable = std::mem::replace(&mut self.waiting, rest);
+        let mut accepted = Vec::with_capacity(durable.len());
+        for (seq, one) in durable {
+            self.waiting_ids.remove(one.event.id());
+            accepted.extend(one.answers().map(|(id, answer)| (id, seq, answer)));
+        }
         self.accept(accepted);
         if rebuild {
             self.rebuild(ctx);
@@ -231,32 +223,31 @@ impl UserActor {
         }
     }
 
-    fn take_waiting(&mut self, seq: Seq) -> Vec<Waiting> {
-        let (taken, rest): (Vec<Waiting>, Vec<Waiting>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|one| one.seq == seq);
-        self.waiting = rest.into();
-        taken
-    }
-
-    /// The state stands on something that is not in the journal: forget it, load afresh, learn again what was not stored.
+    /// The state stands on something that is not in the journal: folds it again, then learns again what was not stored.
     fn rebuild(&mut self, ctx: &mut Context<Self>) {
         tracing::info!(user = self.user.0, "learning again from the journal");
+        self.inside.looks.rebuilds.fetch_add(1, Ordering::Relaxed);
         let given_up = self.generation;
         self.generation = self.inside.journal.next_generation();
         self.inside.journal.forget(given_up);
-        let again = std::mem::take(&mut self.waiting);
-        self.load(ctx, move |actor, ctx| {
-            for one in again {
-                match one.event {
-                    Some(event) => actor.act(event, one.answer, Instant::now(), ctx),
-                    // A resend waits for the number that its event has now, if it has one.
-                    None => match actor.state.number_of(&one.id) {
-                        Some(seq) if seq <= actor.durable => actor.accept(vec![(one.id, seq, one.answer)]),
-                        Some(seq) => actor.waiting.push_back(Waiting { seq, ..one }),
-                        None => actor.refuse(one.id, one.answer, Refusal::busy(100)),
-                    },
+        self.waiting_ids.clear();
+        // Before those that came after them. Their places in the journal's queue went with the entries.
+        let mut again = VecDeque::new();
+        for (_, one) in std::mem::take(&mut self.waiting) {
+            let event = one.event.clone();
+            for (id, answer) in one.answers() {
+                match self.inside.journal.reserve() {
+                    Some(reservation) => again.push_back(Asked::new(event.clone(), answer, reservation)),
+                    None => self.refuse(id, answer, Refusal::busy(500)),
                 }
             }
+        }
+        again.append(&mut self.asked);
+        self.asked = again;
+        // Learning them without asking would end here again.
+        self.insists = true;
+        self.load(ctx, move |actor, ctx| {
+            actor.look_soon(ctx);
             actor.rank_soon(Cause::Refreshed, ctx);
         });
     }
@@ -497,20 +488,38 @@ impl UserActor {
         }
     }
 
+    /// May one more feed be ranked because somebody asks for it?
+    fn may_ask_for_a_feed(&mut self) -> bool {
+        let (since, count) = &mut self.asked_feeds;
+        if since.elapsed() >= TICK {
+            (*since, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
+        *count <= ASKED_FEEDS_MAX
+    }
+
+    fn say_busy(&mut self, session: SessionId) {
+        let busy = Busy { id: None, retry_after_ms: TICK.as_millis() as u32 };
+        self.send(session, encode(&ServerMessage::Busy(busy)));
+    }
+
     /// The feed for a request: the one that sessions with this view have, while it stands, else a fresh one.
-    fn asked_feed(&mut self, view: View) -> Arc<Feed> {
+    fn asked_feed(&mut self, view: View) -> Option<Arc<Feed>> {
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
         let standing = self.newest.iter().find(|(known, _)| *known == view && self.due.is_none());
         if let Some((_, shown)) = standing
             && shown.feed.epoch == world.epoch()
             && now.since(shown.made) < STANDS_MS
         {
-            return Arc::new(shown.feed.clone());
+            return Some(Arc::new(shown.feed.clone()));
+        }
+        if !self.may_ask_for_a_feed() {
+            return None;
         }
         self.state.look_for(view.ranking, &world, now);
         let items = self.state.rank_on(&world, now, view.ask(), Screen { version: self.version, drawn: &[] }).items;
         let (version, epoch, ranking) = (self.version, world.epoch(), view.ranking);
-        Arc::new(Feed { user: self.user, version, epoch, ranking, model: wire::model_of(&world, ranking), items })
+        Some(Arc::new(Feed { user: self.user, version, epoch, ranking, model: wire::model_of(&world, ranking), items }))
     }
 
     // ---- sessions ----
@@ -669,7 +678,7 @@ impl UserActor {
     }
 
     fn passivate_if_free(&mut self, ctx: &mut Context<Self>) {
-        if self.seats.is_empty() && self.waiting.is_empty() && !self.leaving {
+        if self.seats.is_empty() && self.waiting.is_empty() && self.asked.is_empty() && !self.leaving {
             self.passivate(ctx);
         }
     }
@@ -688,8 +697,10 @@ impl UserActor {
     /// Nothing is saved, and nobody comes back: sessions are told, whoever waits gets to know that there is no such person.
     fn erased(&mut self, ctx: &mut Context<Self>) {
         self.leaving = true;
-        for one in std::mem::take(&mut self.waiting) {
-            if let Answer::Request(done) = one.answer {
+        let waiting = std::mem::take(&mut self.waiting).into_values().flat_map(Waiting::answers);
+        let asked = std::mem::take(&mut self.asked).into_iter().map(|one| (one.event.id().clone(), one.answer));
+        for (_, answer) in waiting.chain(asked) {
+            if let Answer::Request(done) = answer {
                 let _ = done.send(Err(Refusal::field(Code::UnknownUser, "user", "this person was erased")));
             }
         }
@@ -757,10 +768,16 @@ impl Handler<Parcel> for UserActor {
                 self.send_released(session, |seat, now| seat.gate.drawn(version, now));
                 self.log_drawn(session, before);
             }
+            ToUser::Configure(session, _) | ToUser::More(session, _) if !self.may_ask_for_a_feed() => {
+                self.say_busy(session);
+            }
             ToUser::Configure(session, settings) => self.configure(session, settings),
             ToUser::More(session, after) => self.page(session, after),
             ToUser::AskFeed(settings, done) => {
-                let _ = done.send(self.asked_feed(View::of(&settings)));
+                // Without an answer whoever asks hears `busy`.
+                if let Some(feed) = self.asked_feed(View::of(&settings)) {
+                    let _ = done.send(feed);
+                }
             }
             ToUser::AskModel(done) => {
                 let _ = done.send(Ok(self.person_model()));

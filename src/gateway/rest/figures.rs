@@ -66,6 +66,8 @@ fn as_json(figures: &Figures, doorway: &Doorway) -> Value {
             "retries": journal.counted.retries,
             "refused": journal.counted.refused,
             "seconds": journal.counted.seconds,
+            "event_lookups": figures.event_lookups,
+            "rebuilds": figures.rebuilds,
         },
         "people": {"known": figures.people, "active": figures.active},
         "sockets": doorway.sockets,
@@ -121,6 +123,8 @@ fn families(figures: &Figures, doorway: &Doorway) -> Vec<MetricFamily> {
     all.counter("eddyline_journal_retries_total", "Commits tried again.", counted.retries as f64);
     all.counter("eddyline_journal_refused_total", "Times the queue was full.", counted.refused as f64);
     all.summary("eddyline_journal_commit_seconds", "Time of commits.", counted.commits, counted.seconds);
+    all.counter("eddyline_event_lookups_total", "Questions for ids of events.", figures.event_lookups as f64);
+    all.counter("eddyline_rebuilds_total", "People folded again from the journal.", figures.rebuilds as f64);
     all.gauge("eddyline_people", "People who are known.", figures.people as f64);
     all.gauge("eddyline_people_active", "People whose actors are in memory.", figures.active as f64);
     all.gauge("eddyline_sockets", "Open WebSockets.", doorway.sockets as f64);
@@ -277,6 +281,8 @@ mod tests {
             topics: 6,
             model: Some(ModelVersion(4)),
             memory: Some(1 << 20),
+            event_lookups: 13,
+            rebuilds: 0,
             slates_logged: 2,
             slates_dropped: 1,
             learned: Some(learned),
@@ -306,6 +312,8 @@ mod tests {
             "eddyline_journal_writes_total 11",
             "eddyline_journal_commit_seconds_sum 0.25",
             "eddyline_journal_commit_seconds_count 4",
+            "eddyline_event_lookups_total 13",
+            "eddyline_rebuilds_total 0",
             "eddyline_rate_limited_total{bucket=\"address\"} 3",
             "eddyline_world_epoch 12",
             "eddyline_model_version 4",

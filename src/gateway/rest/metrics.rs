@@ -103,7 +103,10 @@ fn event(mut part: BTreeMap<String, Value>, kinds: &Kinds, now: Millis) -> Resul
             Some(Millis(whole))
         }
     };
-    let at = checks::happened(at, now)?;
+    let at = match at {
+        None => Millis::ON_ARRIVAL,
+        Some(at) => checks::happened(Some(at), now).map(|_| at)?,
+    };
     if let Some(field) = part.keys().next() {
         return Err(Refusal::field(Code::BadField, field.clone(), "is no field of a measurement"));
     }

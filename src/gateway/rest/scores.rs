@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::actors::server::{PersonModel, Prediction, UserEvent};
 use crate::domain::ids::{ItemId, Key, Seq};
 use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::time::Millis;
 
 use super::super::body::{self, UniqueMap};
 use super::super::call::{Call, Named};
@@ -93,7 +94,7 @@ pub async fn label(call: Call, payload: web::Payload) -> Answer {
         Label::Accepted => Kind::Accept,
         Label::Rejected => Kind::Reject,
     };
-    let at = call.server().clock().now();
+    let at = Millis::ON_ARRIVAL;
     let learned = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
     let seq = call.server().act(who.id, UserEvent::Answered(learned)).await?;
     predicted(&call, &who, item, Some(seq)).await
