@@ -9,6 +9,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use eddyline::commands::loader::event_key;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -243,4 +244,48 @@ fn variables_that_kubernetes_injects_are_named_in_one_line_and_refused_on_demand
     std::fs::write(&file, "port = 80\n").unwrap();
     let (status, said) = run(&["config", "check", "--config", file.to_str().unwrap()]);
     assert!(status == Some(2) && said.contains("port"), "an unknown key in the file: {said}");
+}
+
+/// Rows that differ in one part are two events; a file that an earlier version brought, under ids without that part, is
+/// known, and its rows that were dropped in those days are learned.
+#[test]
+fn rows_with_other_contents_are_other_events() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = store(directory.path());
+    let at = "1704067200000";
+    let row = |dwell: &str| format!("1,clip,{at},watch,{dwell}\n");
+    let bring = |format: &str, text: String| {
+        let file = directory.path().join("rows.csv");
+        std::fs::write(&file, text).unwrap();
+        let (status, said) = run(&["import", "--format", format, "--store", &place, file.to_str().unwrap()]);
+        assert_eq!(status, Some(0), "{said}");
+        said
+    };
+    bring("items", "item,text\nclip,a clip\n".into());
+
+    // As the version before brought it: the watch of a second, and the one of a minute taken for the same.
+    let server = Server::start(directory);
+    server.people(&["1"]);
+    let id = event_key(&["1", "clip", at, "watch"]).unwrap();
+    let one =
+        json!({"user": "1", "id": id, "item": "clip", "kind": "watch", "dwell_ms": 1_000, "at": 1_704_067_200_000_i64});
+    server.rest().post("/v1/interactions", &one).success("an event of an earlier version");
+    let directory = server.kill();
+    let bring = |text: String| {
+        let file = directory.path().join("rows.csv");
+        std::fs::write(&file, text).unwrap();
+        let (status, said) = run(&["import", "--format", "events", "--store", &place, file.to_str().unwrap()]);
+        assert_eq!(status, Some(0), "{said}");
+        said
+    };
+    let head = "user,item,time,kind,dwell\n";
+    for (name, rows, learned, known) in [
+        ("a second and a minute", [row("1000"), row("60000")].concat(), 1, 1),
+        ("brought again", [row("1000"), row("60000")].concat(), 0, 2),
+        ("without a duration", row(""), 1, 0),
+        ("all three", [row("1000"), row("60000"), row("")].concat(), 0, 3),
+    ] {
+        let said = bring(format!("{head}{rows}"));
+        assert!(said.contains(&format!(" {learned} events learned, {known} known before")), "{name}: {said}");
+    }
 }

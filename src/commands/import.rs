@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 
-use crate::commands::loader::{Brought, Loader, event_key};
+use crate::commands::loader::{Brought, Loader, RowIds, event_key};
 use crate::commands::progress;
 use crate::domain::ids::{ItemId, Key};
 use crate::domain::interactions::{Interaction, Kind};
@@ -17,7 +17,7 @@ use crate::engine::coordinator::Draft;
 use crate::engine::user::UserEvent;
 use crate::replay::formats::time::Times;
 use crate::replay::formats::{Columns, accepted_rejected, activities, events, follows, items, plain, windows};
-use crate::replay::labelled::{row_event, row_key};
+use crate::replay::labelled::row_key;
 use crate::replay::log::tables::interactions;
 use crate::tables::Tables;
 
@@ -104,8 +104,9 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
             for row in events::Events::open(paths, columns(&events::ROLES)?, options.times, watch)? {
                 let row = row?;
                 let kind = row.kind.unwrap_or(Kind::Click);
-                let id = event_key(&[row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()])?;
-                interact(&mut loader, id, &row.user, &row.item, kind, row.dwell_ms, row.time).await?;
+                let parts = [row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()];
+                let ids = RowIds::of(&parts, row.dwell_ms.map(|dwell| dwell.to_string()).as_deref())?;
+                interact(&mut loader, ids, &row.user, &row.item, kind, row.dwell_ms, row.time).await?;
             }
         }
         Format::Plain => {
@@ -113,8 +114,9 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
             for row in plain::Plain::open(paths, places.context("--columns")?, options.times, watch)? {
                 let row = row?;
                 let kind = Kind::Click;
-                let id = event_key(&[row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()])?;
-                interact(&mut loader, id, &row.user, &row.item, kind, None, row.time).await?;
+                let parts = [row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()];
+                let ids = RowIds::of(&parts, None)?;
+                interact(&mut loader, ids, &row.user, &row.item, kind, None, row.time).await?;
             }
         }
         Format::Follows => {
@@ -216,7 +218,12 @@ async fn sentences(
     for (index, row) in file.rows.iter().enumerate().filter(|_| !items_only) {
         let item = loader.offline().world().find_item(row_key(&name, index).as_str());
         let item = item.context("an item that was just written is not there")?;
-        loader.act(user, row_event(&name, index, item, row.accepted, now)).await?;
+        let kind = if row.accepted { Kind::Accept } else { Kind::Reject };
+        // An answer that was changed in the file is another event; earlier versions left the answer out of the id.
+        let ids = RowIds::of_place(row_key(&name, index), kind.name())?;
+        let id = ids.first().clone();
+        let answer = Interaction { id, item, kind, dwell_ms: None, at: now, shown: None, passed: Vec::new() };
+        loader.act_row(user, answer, ids).await?;
     }
     Ok(())
 }
@@ -228,7 +235,8 @@ async fn activity(loader: &mut Loader, row: activities::ActivityRow) -> anyhow::
         activities::Verb::Interact => row.kind.unwrap_or(Kind::Like).name(),
         activities::Verb::Follow => "follow",
     };
-    let id = event_key(&[row.actor.as_str(), verb, row.object.as_str(), &time])?;
+    let parts = [row.actor.as_str(), verb, row.object.as_str(), &time];
+    let id = event_key(&parts)?;
     match row.verb {
         activities::Verb::Post => {
             let author = loader.author(&row.actor);
@@ -250,7 +258,8 @@ async fn activity(loader: &mut Loader, row: activities::ActivityRow) -> anyhow::
         }
         activities::Verb::Interact => {
             let kind = row.kind.unwrap_or(Kind::Like);
-            interact(loader, id, &row.actor, &row.object, kind, row.dwell_ms, row.time).await
+            let ids = RowIds::of(&parts, row.dwell_ms.map(|dwell| dwell.to_string()).as_deref())?;
+            interact(loader, ids, &row.actor, &row.object, kind, row.dwell_ms, row.time).await
         }
         activities::Verb::Follow => {
             let (actor, user) = (loader.person(&row.actor, None), loader.person(&row.object, None));
@@ -261,7 +270,7 @@ async fn activity(loader: &mut Loader, row: activities::ActivityRow) -> anyhow::
 
 async fn interact(
     loader: &mut Loader,
-    id: Key,
+    ids: RowIds,
     user: &Key,
     item: &Key,
     kind: Kind,
@@ -272,8 +281,9 @@ async fn interact(
     let user = loader.person(user, None);
     match loader.offline().world().find_item(item.as_str()) {
         Some(item) => {
+            let id = ids.first().clone();
             let interaction = Interaction { id, item, kind, dwell_ms, at, shown: None, passed: Vec::new() };
-            loader.act(user, UserEvent::Interacted(interaction)).await
+            loader.act_row(user, interaction, ids).await
         }
         None => {
             loader.brought.unknown_items += 1;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::config::Config;
 use crate::domain::ids::{ItemId, Key, Position, UserId};
+use crate::domain::interactions::Interaction;
 use crate::domain::items::Author;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
@@ -172,17 +173,53 @@ impl Loader {
     /// # Errors
     /// What the store says.
     pub async fn act(&mut self, user: UserId, event: UserEvent) -> anyhow::Result<()> {
-        self.settle().await?;
-        if user.0 < self.stored_people && !self.offline.has_state(user) {
-            let (state, _) = recover(&*self.store, user, self.offline.world()).await?;
-            self.offline.put_state(state);
-        }
+        self.recall(user).await?;
         // Older events than those that the state remembers are asked for, so that bringing a file twice is harmless.
         let is_long = self.offline.state(user).is_some_and(|state| state.seq().0 > EVENTS_REMEMBERED as u64);
         if user.0 < self.stored_people && is_long && self.store.find_event(user, event.id().clone()).await?.is_some() {
             self.brought.known += 1;
             return Ok(());
         }
+        self.learn(user, event).await
+    }
+
+    /// [`Loader::act`] for a row without an id of its own. It is known when it is stored under one of its ids with its
+    /// contents, and is learned under the first of them that is free.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn act_row(&mut self, user: UserId, row: Interaction, RowIds(ids): RowIds) -> anyhow::Result<()> {
+        self.recall(user).await?;
+        let state = self.offline.state(user).filter(|_| user.0 < self.stored_people);
+        // Ids that the state cannot answer for: those older than it remembers, and those whose contents count.
+        let is_long = state.is_some_and(|state| state.seq().0 > EVENTS_REMEMBERED as u64);
+        let asked = ids.iter().filter(|id| is_long || state.is_some_and(|state| state.number_of(id).is_some()));
+        let asked: Vec<Key> = asked.cloned().collect();
+        let found = if asked.is_empty() { Vec::new() } else { self.store.find_events(user, asked).await? };
+        let event = |id: &Key| UserEvent::Interacted(Interaction { id: id.clone(), ..row.clone() });
+        let contents = event(&ids[0]).contents();
+        if found.iter().any(|entry| entry.holds(&contents, row.at)) {
+            self.brought.known += 1;
+            return Ok(());
+        }
+        let is_free = |id: &&Key| !found.iter().any(|entry| entry.id == **id);
+        match ids.iter().find(is_free) {
+            Some(id) => self.learn(user, event(id)).await,
+            None => bail!("both ids that a row can have are taken by other events: {} and {}", ids[0], ids[1]),
+        }
+    }
+
+    /// The state of a person who was in the store before.
+    async fn recall(&mut self, user: UserId) -> anyhow::Result<()> {
+        self.settle().await?;
+        if user.0 < self.stored_people && !self.offline.has_state(user) {
+            let (state, _) = recover(&*self.store, user, self.offline.world()).await?;
+            self.offline.put_state(state);
+        }
+        Ok(())
+    }
+
+    async fn learn(&mut self, user: UserId, event: UserEvent) -> anyhow::Result<()> {
         match self.offline.act(user, event, self.now) {
             Learning::Learned(_) => self.brought.learned += 1,
             Learning::Known => self.brought.known += 1,
@@ -238,6 +275,35 @@ impl Loader {
         }
         self.flushed = expected;
         Ok(())
+    }
+}
+
+/// The two ids that a row without one of its own may be stored under.
+pub struct RowIds([Key; 2]);
+
+impl RowIds {
+    /// Of who, what, when and how; `more` is what else the row says, if it says more. Earlier versions made the id of
+    /// `parts` alone, so that rows that differ in `more` were taken for one event.
+    ///
+    /// # Errors
+    /// As [`event_key`].
+    pub fn of(parts: &[&str], more: Option<&str>) -> anyhow::Result<RowIds> {
+        let (plain, whole) = (event_key(parts)?, event_key(&[parts, &[more.unwrap_or("-")]].concat())?);
+        Ok(RowIds(if more.is_none() { [plain, whole] } else { [whole, plain] }))
+    }
+
+    /// The one that the row is learned under, unless that is taken.
+    #[must_use]
+    pub fn first(&self) -> &Key {
+        &self.0[0]
+    }
+
+    /// Of a row that earlier versions named by its place, and what it says.
+    ///
+    /// # Errors
+    /// As [`event_key`].
+    pub fn of_place(place: Key, says: &str) -> anyhow::Result<RowIds> {
+        Ok(RowIds([event_key(&[place.as_str(), says])?, place]))
     }
 }
 
