@@ -259,6 +259,7 @@ impl Config {
             ("limits.journal_queue", limits.journal_queue, 16, 1 << 22),
             ("limits.active_people", limits.active_people, 1, 1 << 24),
             ("limits.embed_queue", limits.embed_queue, 1, 1 << 20),
+            ("limits.refresh_percent", limits.refresh_percent, 0, 100),
             ("sockets_max", self.sockets_max, 1, 1_000_000),
             ("threads", self.threads, 0, 1_024),
             ("workers", self.workers, 0, 1_024),

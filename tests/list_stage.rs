@@ -8,16 +8,18 @@
 use std::sync::Arc;
 
 use eddyline::domain::feeds::{FeedItem, Ranking};
-use eddyline::domain::ids::{FeedVersion, ItemId, Key, UserId};
+use eddyline::domain::ids::{FeedVersion, ItemId, Key, Position, UserId};
 use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::items::{Author, Embedding};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
-use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
+use eddyline::engine::coordinator::{self, CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
+use eddyline::engine::rank::gate::Gate;
+use eddyline::engine::rank::refresh::{FeedRefresh, moved};
 use eddyline::engine::rank::stage::RankSettings;
 use eddyline::engine::rank::{Ask, Screen};
 use eddyline::engine::settings::LearnSettings;
-use eddyline::engine::user::{UserEvent, UserState};
+use eddyline::engine::user::{Effect, UserEvent, UserState};
 use eddyline::engine::world::Changes;
 use proptest::prelude::*;
 
@@ -163,6 +165,282 @@ proptest! {
                 prop_assert_eq!(ids(&after.items), ids(&before.items));
             }
         }
+    }
+}
+
+/// Something that happens while one person looks at their feed.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    /// The person themselves acts.
+    Own(u32, Kind),
+    /// Somebody else acts.
+    Other(u32, u32, Kind),
+    /// A new item.
+    Made,
+    /// An item opens now and closes after so many milliseconds.
+    Window(u32, i64),
+    /// The client draws what it was sent.
+    Draws,
+    /// So many milliseconds pass.
+    Waits(i64),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let kind = || prop::sample::select(vec![Kind::Like, Kind::Click, Kind::Skip, Kind::Hide, Kind::Watch]);
+    prop_oneof![
+        4 => (0u32..40, kind()).prop_map(|(item, kind)| Happens::Own(item, kind)),
+        6 => (0u32..4, 0u32..40, kind()).prop_map(|(who, item, kind)| Happens::Other(who, item, kind)),
+        1 => Just(Happens::Made),
+        2 => (0u32..40, 1i64..5_000).prop_map(|(item, length)| Happens::Window(item, length)),
+        4 => Just(Happens::Draws),
+        5 => prop_oneof![5 => 0i64..3_000, 1 => 0i64..7_200_000].prop_map(Happens::Waits),
+    ]
+}
+
+/// One open feed and all that moves it, in simulated time: what the actors do, without actors.
+struct Line {
+    now: Millis,
+    coordinator: CoordinatorState,
+    entries: u64,
+    others: Vec<UserState>,
+    person: UserState,
+    refresh: FeedRefresh,
+    published: u64,
+    gate: Gate<(FeedVersion, Vec<ItemId>)>,
+    version: FeedVersion,
+    stands: Vec<FeedItem>,
+    noise: FeedVersion,
+    /// What was drawn when the feed that stands was made.
+    basis: Vec<ItemId>,
+    /// On the client's screen, and the version that it has yet to draw.
+    screen: Vec<ItemId>,
+    owes: Option<FeedVersion>,
+    refreshed_at: Vec<Millis>,
+}
+
+const SHOWN: usize = 12;
+const PUBLISHED_EVERY_MS: i64 = 1_000;
+
+impl Line {
+    fn open(rank: RankSettings) -> Line {
+        let (coordinator, person) = network(rank, 40, &[]);
+        let mut line = Line {
+            now: NOW,
+            coordinator,
+            entries: 0,
+            others: (20..24).map(|id| UserState::new(UserId(id))).collect(),
+            person,
+            refresh: FeedRefresh::new(0, NOW),
+            published: 0,
+            gate: Gate::new(),
+            version: FeedVersion(0),
+            stands: Vec::new(),
+            noise: FeedVersion(0),
+            basis: Vec::new(),
+            screen: Vec::new(),
+            owes: None,
+            refreshed_at: Vec::new(),
+        };
+        line.rank();
+        line
+    }
+
+    fn drawn(&self) -> Vec<ItemId> {
+        self.gate.drawn_feed().map_or(Vec::new(), |shown| shown.1.clone())
+    }
+
+    fn made(&self) -> Vec<FeedItem> {
+        let screen = Screen { version: self.noise, drawn: &self.basis };
+        self.person.rank_on(self.coordinator.world(), self.now, ask(SHOWN), screen).items
+    }
+
+    fn send(&mut self, items: Vec<FeedItem>) {
+        let feed = Arc::new((self.version, ids(&items)));
+        self.stands = items;
+        let sent = self.gate.offer(self.version, feed, self.now);
+        self.receive(sent.map(|send| send.feed().clone()));
+    }
+
+    fn receive(&mut self, feed: Option<Arc<(FeedVersion, Vec<ItemId>)>>) {
+        if let Some(feed) = feed {
+            (self.owes, self.screen) = (Some(feed.0), feed.1.clone());
+        }
+    }
+
+    /// For a reason of its own.
+    fn rank(&mut self) {
+        self.version = FeedVersion(self.version.0 + 1);
+        (self.noise, self.basis) = (self.version, self.drawn());
+        let items = self.made();
+        self.refresh.ranked(self.published, self.now);
+        self.send(items);
+    }
+
+    /// Says whether the feed moved.
+    fn refresh(&mut self) -> bool {
+        let mut items = self.made();
+        if moved(&self.stands, &items) {
+            self.basis = self.drawn();
+            items = self.made();
+        }
+        let news = moved(&self.stands, &items);
+        self.refresh.refreshed(self.published, news, self.now);
+        if news {
+            self.refreshed_at.push(self.now);
+            self.version = FeedVersion(self.version.0 + 1);
+            self.send(items);
+        }
+        news
+    }
+
+    fn tell(&mut self, event: CoordinatorEvent) {
+        for effect in self.coordinator.apply(event, self.now) {
+            if let coordinator::Effect::Publish(world, changes) = effect {
+                self.published += 1;
+                let floor = f32::NEG_INFINITY;
+                let stands = self.stands.clone();
+                if !changes.is_empty()
+                    && self.person.is_concerned(&world, &changes, &stands, Ranking::Model, floor, self.now)
+                {
+                    self.rank();
+                }
+            }
+        }
+    }
+
+    fn draw(&mut self) {
+        while let Some(version) = self.owes.take() {
+            let next = self.gate.drawn(version, self.now);
+            self.receive(next.map(|send| send.feed().clone()));
+        }
+    }
+
+    fn pass(&mut self, ms: i64) {
+        let until = self.now.plus(ms);
+        let mut tick = self.now.plus(PUBLISHED_EVERY_MS);
+        while self.now < until {
+            let due = self.refresh.due_at(self.published).max(self.now);
+            self.now = until.min(tick).min(due.max(self.now.plus(1)));
+            if self.now >= tick {
+                self.tell(CoordinatorEvent::Tick);
+                let sent = self.gate.tick(self.now);
+                self.receive(sent.map(|send| send.feed().clone()));
+                // Long pauses in fewer steps: nothing is folded meanwhile.
+                let pause = if until.since(self.now) > 10_000 { 60_000 } else { PUBLISHED_EVERY_MS };
+                tick = self.now.plus(pause);
+            }
+            if self.refresh.due_at(self.published) <= self.now {
+                self.refresh();
+            }
+        }
+    }
+
+    fn learn(&mut self, who: Option<u32>, item: u32, kind: Kind) {
+        self.entries += 1;
+        let id = key(&format!("event-{}", self.entries));
+        let (at, item) = (self.now, ItemId(item));
+        let act = Interaction { id, item, kind, dwell_ms: Some(60_000), at, shown: None, passed: Vec::new() };
+        let state = match who {
+            None => &mut self.person,
+            Some(who) => &mut self.others[who as usize],
+        };
+        for effect in state.apply(UserEvent::Interacted(act), self.coordinator.world(), at) {
+            if let Effect::Journal(entry) = effect {
+                let entries: Arc<[_]> = Arc::new([(Position(self.entries), entry)]);
+                self.tell(CoordinatorEvent::Journalled(entries));
+            }
+        }
+        if who.is_none() {
+            self.rank();
+        }
+    }
+
+    fn meet(&mut self, what: Happens) {
+        match what {
+            Happens::Own(item, kind) => self.learn(None, item, kind),
+            Happens::Other(who, item, kind) => self.learn(Some(who), item, kind),
+            Happens::Made => {
+                let made = Draft { created: Some(self.now), ..draft(self.coordinator.world().len()) };
+                self.tell(CoordinatorEvent::Items(vec![(made, ItemWrite::Create)]));
+            }
+            Happens::Window(item, length) => {
+                let window = Window { start: self.now, stop: Some(self.now.plus(length)) };
+                let windows = Windows::new(vec![window]).unwrap();
+                self.tell(CoordinatorEvent::Windows(vec![(ItemId(item), windows)]));
+            }
+            Happens::Draws => self.draw(),
+            Happens::Waits(ms) => self.pass(ms),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    /// Whatever happened before: once the line is quiet, the screen shows what ranking gives in the newest world, and every
+    /// minute what it gives then. No two refreshes are pushed within a second, and none where nothing changed.
+    #[test]
+    fn after_any_script_and_a_quiet_second_the_screen_shows_a_fresh_feed(
+        rank in settings(), script in prop::collection::vec(happens(), 0..40)
+    ) {
+        let mut line = Line::open(rank);
+        for what in script {
+            line.meet(what);
+        }
+        line.draw();
+        // What was folded is published within a second, and pushed within a second after the last refresh.
+        for quiet in [PUBLISHED_EVERY_MS + FeedRefresh::REST_MS, 3 * FeedRefresh::PAUSE_MAX_MS] {
+            let begin = line.now;
+            while line.now.since(begin) < quiet {
+                line.pass(100);
+                line.draw();
+            }
+            let ranked_at = line.refresh.ranked_at();
+            // With stability what stands holds: a feed is made for the screen that it comes to.
+            let screen = Screen { version: line.noise, drawn: if rank.stability > 0.0 { &line.basis } else { &[] } };
+            let fresh = line.person.rank_on(line.coordinator.world(), ranked_at, ask(SHOWN), screen).items;
+            prop_assert_eq!(&line.screen, &ids(&fresh), "after {} ms", quiet);
+            prop_assert!(line.refresh.due_at(line.published) > line.now, "nothing is owed");
+            prop_assert!(line.now.since(ranked_at) <= FeedRefresh::PAUSE_MAX_MS);
+        }
+        line.refresh();
+        line.draw();
+        prop_assert!(!line.refresh(), "at one instant a feed moves once");
+        line.refreshed_at.truncate(line.refreshed_at.len().saturating_sub(1));
+        for pair in line.refreshed_at.windows(2) {
+            prop_assert!(pair[1].since(pair[0]) >= FeedRefresh::REST_MS, "{:?}", line.refreshed_at);
+        }
+    }
+}
+
+/// A probability is said once there are twenty answers of each kind, and it is the calibrated one.
+#[test]
+fn what_is_likely_is_said_once_answers_of_both_kinds_calibrated_it() {
+    let mut line = Line::open(RankSettings::default());
+    let said = |line: &Line, ranking| {
+        let feed = line.person.rank(line.coordinator.world(), line.now, ask(SHOWN));
+        let likely = line.person.likely(line.coordinator.world(), ranking, &feed, line.now);
+        (feed, likely)
+    };
+    for (kind, count) in [(Kind::Like, 30), (Kind::Skip, 19)] {
+        for n in 0..count {
+            line.learn(Some(n % 4), n % 40, kind);
+        }
+        line.pass(PUBLISHED_EVERY_MS);
+        assert_eq!(said(&line, Ranking::Model).1, [], "after {kind:?}");
+    }
+    line.learn(Some(0), 39, Kind::Skip);
+    line.pass(PUBLISHED_EVERY_MS);
+    for ranking in [Ranking::Flat, Ranking::Topics, Ranking::Tower] {
+        assert_eq!(said(&line, ranking).1, [], "{ranking:?}");
+    }
+    let (feed, likely) = said(&line, Ranking::Model);
+    assert_eq!(likely.len(), feed.len(), "one for each item, once there are twenty of each");
+    for (one, likely) in feed.iter().zip(likely) {
+        let log_odds = line.person.approval_of(line.coordinator.world(), one.item, line.now).unwrap();
+        let expected = 1.0 / (1.0 + (-log_odds).exp());
+        assert!((likely - expected).abs() < 1e-5, "{likely} {expected}");
+        assert!((likely - 1.0 / (1.0 + (-one.score).exp())).abs() > 1e-3, "not the bare score");
     }
 }
 

@@ -14,7 +14,7 @@ use eddyline::protocol::server::ServerMessage;
 use serde_json::json;
 
 use support::socket::Client;
-use support::{block_on, now_ms, server};
+use support::{PATIENCE, block_on, now_ms, server};
 
 fn knows(client: &Client, id: &str) -> bool {
     client.heard.iter().any(|message| {
@@ -25,6 +25,31 @@ fn knows(client: &Client, id: &str) -> bool {
         };
         matches!(cause, Some(Cause::Event { id: found }) if found.as_str() == id)
     })
+}
+
+/// Listens on both until they show one version of the feed.
+async fn in_step(one: &mut Client, other: &mut Client) {
+    let begin = Instant::now();
+    while one.version() != other.version() {
+        assert!(begin.elapsed() < PATIENCE, "one shows {:?}, the other {:?}", one.version(), other.version());
+        one.listen(Duration::from_millis(20)).await;
+        other.listen(Duration::from_millis(20)).await;
+    }
+    assert_eq!(one.shown(), other.shown());
+}
+
+/// Listens until nothing comes any more that a change of what is learned from everybody would bring.
+async fn until_quiet(client: &mut Client) {
+    client.listen(Duration::from_millis(2_500)).await;
+}
+
+fn causes(client: &Client) -> Vec<&Cause> {
+    let cause = |message| match message {
+        &ServerMessage::Feed(ref feed) => feed.cause.as_ref(),
+        &ServerMessage::Patch(ref patch) => patch.cause.as_ref(),
+        _ => None,
+    };
+    client.heard.iter().filter_map(cause).collect()
 }
 
 #[test]
@@ -47,13 +72,13 @@ fn two_sockets_of_one_person_stay_in_step() {
             let id = ids.last().unwrap();
             phone.wait("the phone to know of it", |client| knows(client, id)).await;
             desk.wait("the desk to know of it", |client| knows(client, id)).await;
-            assert_eq!(phone.shown(), desk.shown(), "after {round}");
+            in_step(&mut phone, &mut desk).await;
         }
         let gone = phone.shown()[0].clone();
         phone.interact(&gone, Kind::Hide).await;
         phone.wait("the hidden item to leave the phone", |client| !client.shows(&gone)).await;
         desk.wait("the hidden item to leave the desk", |client| !client.shows(&gone)).await;
-        assert_eq!(phone.shown(), desk.shown());
+        in_step(&mut phone, &mut desk).await;
 
         // Only the one who acted is answered; numbers are consecutive over both.
         for (index, id) in ids.iter().enumerate() {
@@ -344,8 +369,12 @@ fn rest_gives_the_feed_of_the_socket() {
                 ada.wait_accepted(&id).await;
                 ada.wait("the feed after it", |client| knows(client, &id)).await;
             }
+            until_quiet(&mut ada).await;
             let query = format!("ranking={}&limit=7", ranking.name());
-            assert_eq!(server.rest().feed("ada", &query), ada.shown(), "{}", ranking.name());
+            for explain in ["", "&explain=true"] {
+                let asked = server.rest().feed("ada", &format!("{query}{explain}"));
+                assert_eq!(asked, ada.shown(), "{}{explain}", ranking.name());
+            }
 
             // `more` goes on where the feed ends.
             ada.send_text(r#"{"type": "more", "after": 7}"#).await;
@@ -359,6 +388,108 @@ fn rest_gives_the_feed_of_the_socket() {
             assert_eq!(page.after, 7);
             assert!(page.items.iter().all(|item| !ada.shows(item.item.as_str())), "nothing twice");
         }
+    });
+}
+
+/// On a young store a like teaches everybody's weights a moment after it moved the person's own: popularity, the blend.
+#[test]
+fn after_a_first_like_the_screen_comes_to_what_rest_says() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(40);
+    block_on(async {
+        let hello = eddyline::protocol::client::Hello { limit: Some(8), ..support::socket::hello("ada") };
+        let mut ada = Client::hello_with(server.address(), hello).await;
+        for number in [5, 2] {
+            let item = ada.shown()[number].clone();
+            let id = ada.interact(&item, Kind::Like).await;
+            ada.wait("the feed after it", |client| knows(client, &id)).await;
+            until_quiet(&mut ada).await;
+            assert_eq!(server.rest().feed("ada", "limit=8"), ada.shown(), "after a like of {item}");
+        }
+        // Asked as if nobody had a feed open, the order is that of the screen, too.
+        let longer = server.rest().feed("ada", "limit=9");
+        assert_eq!(longer[..8], ada.shown());
+    });
+}
+
+/// Nobody acted on this socket, nothing opened or closed: popularity moves the feed, at most once a second, and says so.
+#[test]
+fn what_others_do_reaches_an_open_feed() {
+    let server = server();
+    let others: Vec<String> = (0..8).map(|n| format!("other-{n}")).collect();
+    server.people(&["ada"]);
+    server.people(&others.iter().map(String::as_str).collect::<Vec<_>>());
+    server.items(12);
+    let rest = server.rest();
+    block_on(async {
+        let hello = eddyline::protocol::client::Hello { limit: Some(4), ..support::socket::hello("ada") };
+        let mut ada = Client::hello_with(server.address(), hello).await;
+        assert!(!ada.shows("item-9"));
+        let begin = Instant::now();
+        for round in 0..4 {
+            for who in &others {
+                let body = json!({"user": who, "item": "item-9", "kind": "click"});
+                rest.post("/v1/interactions", &body).success("a click of somebody else");
+            }
+            ada.listen(Duration::from_millis(if round == 3 { 0 } else { 300 })).await;
+        }
+        ada.wait("what everybody clicks", |client| client.shows("item-9")).await;
+        until_quiet(&mut ada).await;
+        assert_eq!(rest.feed("ada", "limit=4"), ada.shown());
+        let causes = causes(&ada);
+        assert_eq!(causes[0], &Cause::Opened);
+        assert!(causes[1..].iter().all(|cause| **cause == Cause::Refreshed), "{causes:?}");
+        let allowed = 1 + begin.elapsed().as_secs() as usize;
+        assert!(causes.len() - 1 <= allowed, "{} pushes, at most one a second: {allowed}", causes.len() - 1);
+        assert_eq!(server.rest().history("ada").len(), 0, "and ada did nothing");
+    });
+}
+
+/// Where one window follows the other without a gap, nothing opens and nothing closes, and yet the end is another.
+#[test]
+fn the_end_of_a_window_that_goes_over_into_the_next_reaches_the_screen() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(3);
+    let (start, seam, stop) = (now_ms() - 60_000, now_ms() + 1_500, now_ms() + 3_600_000);
+    let windows = json!([{"start": start, "stop": seam}, {"start": seam, "stop": stop}]);
+    let item = json!({"text": "two shows in a row", "windows": windows});
+    server.rest().put("/v1/items/show", &item).success("put an item with two windows");
+    let until = |client: &Client| {
+        let show = client.list().items().iter().find(|item| item.item.as_str() == "show").cloned();
+        show.and_then(|item| item.available_until).map(|until| until.0)
+    };
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        assert_eq!(until(&ada), Some(seam));
+        ada.wait("the end of the second window", |client| until(client) == Some(stop)).await;
+    });
+}
+
+/// A client that has not drawn yet is sent the newest feed, and with it the event that it waits for.
+#[test]
+fn a_refresh_does_not_hide_the_event_that_a_client_waits_for() {
+    let server = server();
+    server.people(&["ada", "bob"]);
+    server.items(12);
+    block_on(async {
+        let hello = eddyline::protocol::client::Hello { limit: Some(4), ..support::socket::hello("ada") };
+        let mut ada = Client::hello_with(server.address(), hello).await;
+        ada.draws = false;
+        let first = ada.interact("item-1", Kind::Skip).await;
+        ada.wait("the feed after it", |client| knows(client, &first)).await;
+        // This one is held back until the last one is drawn.
+        let second = ada.interact("item-2", Kind::Skip).await;
+        ada.wait_accepted(&second).await;
+        for number in 0..9 {
+            let body = json!({"user": "bob", "item": format!("item-{}", 9 + number % 3), "kind": "click"});
+            server.rest().post("/v1/interactions", &body).success("a click of somebody else");
+        }
+        ada.listen(Duration::from_millis(2_500)).await;
+        ada.draws = true;
+        ada.drawn().await;
+        ada.wait("the feed that knows of the second", |client| knows(client, &second)).await;
     });
 }
 
@@ -420,8 +551,7 @@ fn a_reader_that_never_draws_costs_others_nothing() {
         // Once it draws, it gets the newest at once.
         slow.draws = true;
         slow.drawn().await;
-        let newest = ada.shown();
-        slow.wait("the newest feed", |client| client.shown() == newest).await;
+        in_step(&mut ada, &mut slow).await;
 
         if let (Some(before), Some(after)) = (memory_before, server.memory()) {
             let grown = after.saturating_sub(before);

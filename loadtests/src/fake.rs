@@ -83,6 +83,7 @@ fn item(number: u32, position: u32) -> WireItem {
         expected_until: None,
         live: false,
         score: 0.0,
+        likely: None,
         position,
         why: Vec::new(),
     }
@@ -110,6 +111,7 @@ async fn session(stream: TcpStream, manner: Manner) {
                     epoch: Epoch(1),
                     version: FeedVersion(version),
                     server_time: Millis(1),
+                    decay: None,
                 }));
                 answers.push(ServerMessage::Feed(FeedMessage {
                     model_version: None,

@@ -388,6 +388,7 @@ mod tests {
             expected_until: None,
             live: false,
             score: 0.0,
+            likely: None,
             position,
             why: Vec::new(),
         }

@@ -21,6 +21,7 @@ use crate::protocol::refusal::Refusal;
 use super::inside::Inside;
 use super::user::UserActor;
 use super::user::messages::{Leave, Parcel, ToUser, Want, WorldChanged};
+use super::user::refresh::Turns;
 
 /// What the outside may know of an active person without asking them.
 #[derive(Debug, Default)]
@@ -68,15 +69,18 @@ impl Active {
 pub struct Directory {
     active: DashMap<UserId, Active>,
     arbiters: Vec<ArbiterHandle>,
+    /// One per arbiter.
+    turns: Vec<Arc<Turns>>,
     count: AtomicUsize,
     turn: AtomicU64,
 }
 
 impl Directory {
-    /// People's actors will run on these.
+    /// People's actors will run on these, and refresh open feeds in `refresh_percent` of each one's time.
     #[must_use]
-    pub fn new(arbiters: Vec<ArbiterHandle>) -> Directory {
-        Directory { active: DashMap::new(), arbiters, count: AtomicUsize::new(0), turn: AtomicU64::new(0) }
+    pub fn new(arbiters: Vec<ArbiterHandle>, refresh_percent: usize) -> Directory {
+        let turns = arbiters.iter().map(|_| Arc::new(Turns::new(refresh_percent))).collect();
+        Directory { active: DashMap::new(), arbiters, turns, count: AtomicUsize::new(0), turn: AtomicU64::new(0) }
     }
 
     /// People who are active now.
@@ -213,8 +217,8 @@ impl Directory {
             Entry::Vacant(_) if inside.people.is_erased(user) => None,
             Entry::Vacant(place) => {
                 let flags = Arc::new(Flags::default());
-                let actor = UserActor::new(user, inside.clone(), flags.clone());
                 let index = self.thread_of(user);
+                let actor = UserActor::new(user, inside.clone(), flags.clone(), self.turns[index].clone());
                 // Starting only queues a closure on the arbiter; nothing is sent to the actor under the guard.
                 let capacity = inside.limits.user_mailbox;
                 let addr = UserActor::start_in_arbiter(&self.arbiters[index], move |ctx| {

@@ -42,6 +42,8 @@ pub struct Limits {
     pub snapshot_every: u64,
     /// Texts that may wait to be turned into vectors; beyond: busy.
     pub embed_queue: usize,
+    /// Share of each thread of people's actors, in percent, that refreshes of open feeds may take; 0: no feed is refreshed.
+    pub refresh_percent: usize,
 }
 
 impl Default for Limits {
@@ -54,6 +56,7 @@ impl Default for Limits {
             idle_ms: 60_000,
             snapshot_every: 256,
             embed_queue: 4_096,
+            refresh_percent: 25,
         }
     }
 }
@@ -65,6 +68,8 @@ pub struct Inside {
     pub(super) embedder: Arc<dyn Embedder>,
     pub(super) models: Models,
     pub(super) world: ArcSwap<World>,
+    /// How many worlds were published since the start.
+    pub(super) publications: AtomicU64,
     pub(super) people: People,
     pub(super) directory: Directory,
     pub(super) journal: JournalHandle,
@@ -101,6 +106,17 @@ pub struct Looks {
 }
 
 impl Inside {
+    /// The number of the newest publication. Whoever asks before loading the world has at least that one.
+    pub(super) fn published(&self) -> u64 {
+        self.publications.load(Ordering::Acquire)
+    }
+
+    /// From now on this world. Tell those who watch after.
+    pub(super) fn publish(&self, world: Arc<World>) {
+        self.world.store(world);
+        self.publications.fetch_add(1, Ordering::Release);
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }

@@ -25,7 +25,7 @@ use crate::engine::world::World;
 use crate::protocol::client::Resume;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
-use crate::protocol::server::WireItem;
+use crate::protocol::server::{Decay, WireItem};
 use crate::store::recovery;
 use crate::store::{Slice, StoreError, Write};
 
@@ -76,6 +76,14 @@ pub struct PersonModel {
     pub auc_topics: Option<f32>,
     /// The same of the `model` ranking's score.
     pub auc_model: Option<f32>,
+    /// Mean log loss of the `model` ranking's calibrated probabilities over the events of `auc_model`.
+    pub log_loss_model: Option<f32>,
+    /// Positive labels among the last 256 labelled events.
+    pub positives: u32,
+    /// Negative labels among the last 256 labelled events.
+    pub negatives: u32,
+    /// How topic weights fade.
+    pub decay: Decay,
     /// Progressive mean log loss of the online model.
     pub log_loss: Option<f32>,
     /// Expected calibration error of the online model, ten bins.
@@ -564,8 +572,9 @@ impl Server {
             let ask = Ask { ranking, limit: limit as usize, explain: true };
             let items = state.rank(&then, at, ask);
             let model = wire::model_of(&then, ranking);
+            let likely = state.likely(&then, ranking, &items, at);
             drop((turn, place));
-            Feed { user, version: FeedVersion(state.seq().0), epoch, ranking, model, items }
+            Feed { user, version: FeedVersion(state.seq().0), epoch, ranking, model, likely, items }
         });
         Ok((ranked.await.map(Arc::new).map_err(failed)?, missing))
     }
@@ -573,13 +582,13 @@ impl Server {
     /// A feed as clients see it now.
     #[must_use]
     pub fn wire_items(&self, feed: &Feed) -> Vec<WireItem> {
-        wire::wire_items(&self.world(), &feed.items, self.inside.clock.now())
+        wire::wire_items(&self.world(), &feed.items, &feed.likely, self.inside.clock.now())
     }
 
     /// A feed as clients saw it then: what was live, and until when.
     #[must_use]
     pub fn wire_items_at(&self, feed: &Feed, at: Millis) -> Vec<WireItem> {
-        let items = wire::wire_items(&self.world(), &feed.items, at);
+        let items = wire::wire_items(&self.world(), &feed.items, &feed.likely, at);
         // What is expected now was not expected then.
         items.into_iter().map(|item| WireItem { expected_until: None, ..item }).collect()
     }

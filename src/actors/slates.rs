@@ -200,7 +200,15 @@ mod tests {
         let (slates, queue) = slates(SlateSettings { log: SlateLog::All, ..SlateSettings::default() });
         let (user, epoch, ranking) = (UserId(1), Epoch(1), Ranking::Model);
         for version in 0..QUEUE as u64 + 5 {
-            let feed = Feed { user, version: FeedVersion(version), epoch, ranking, model: None, items: Vec::new() };
+            let feed = Feed {
+                user,
+                version: FeedVersion(version),
+                epoch,
+                ranking,
+                model: None,
+                likely: Vec::new(),
+                items: Vec::new(),
+            };
             slates.drawn(&feed, Millis(0));
         }
         assert_eq!((slates.counts(), queue.waiting.len()), ((0, 5), QUEUE));

@@ -149,8 +149,22 @@ pub enum Cause {
     },
     /// The session asked for another ranking, limit or explanation.
     Configured,
-    /// Time passed: interests decayed, or the server learned again from the journal.
+    /// What is learned from everybody was published, time passed, or the server learned again from the journal.
     Refreshed,
+}
+
+impl Cause {
+    /// Does this cause stay when a feed with `next` replaces a feed that no client has seen? What a person asked for is
+    /// said before what the world did, and that before a mere refresh.
+    #[must_use]
+    pub fn outlives(&self, next: &Cause) -> bool {
+        let rank = |cause: &Cause| match cause {
+            Cause::Refreshed => 0,
+            Cause::World { .. } => 1,
+            Cause::Opened | Cause::Event { .. } | Cause::Configured => 2,
+        };
+        rank(self) > rank(next)
+    }
 }
 
 /// A ranked list for one person.
@@ -166,6 +180,8 @@ pub struct Feed {
     pub ranking: Ranking,
     /// The two-tower model that had a say in it, if one had.
     pub model: Option<ModelVersion>,
+    /// Probability of a yes to each item, in the order of `items`; empty where none is calibrated.
+    pub likely: Vec<f32>,
     /// Best first.
     pub items: Vec<FeedItem>,
 }

@@ -37,6 +37,9 @@ use crate::engine::world::{Changes, World, centred};
 /// Lists of companions that are made anew at once, at most; the others follow at the next tick.
 const LISTS_PER_REFRESH: usize = 1_024;
 
+/// Answers of each kind, of all people together, from which on a calibrated probability is published.
+const CALIBRATED_FROM: u64 = 20;
+
 /// A topic gets a centre of its own from this many items on.
 pub const CENTRE_ITEMS_MIN: u64 = 20;
 
@@ -931,7 +934,9 @@ impl CoordinatorState {
         self.world.put_expected(expected);
         let start = &self.world.settings().blend;
         let leader = self.folded.hedge.leader();
-        let opinion = self.folded.opinion.weights(start, leader == Some(Leader::WithoutTower));
+        let mut opinion = self.folded.opinion.weights(start, leader == Some(Leader::WithoutTower));
+        let (positive, negative) = self.folded.scores.model.labels();
+        opinion.is_calibrated = positive.min(negative) >= CALIBRATED_FROM;
         let weights = self.folded.blend.weights(&opinion.weights, leader);
         let lately = self.folded.lately.clone();
         let places = self.world.shared_mut();

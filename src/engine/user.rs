@@ -479,6 +479,20 @@ impl UserState {
         Some(world.opinion().log_odds(rows.first()?, &self.own_opinion))
     }
 
+    /// Probabilities in (0, 1) that this person says yes to each of these items, in their order. Empty for rankings other than
+    /// `model`, and before enough answers of both kinds calibrated the opinion.
+    #[must_use]
+    pub fn likely(&self, world: &World, ranking: Ranking, items: &[FeedItem], now: Millis) -> Vec<f32> {
+        let opinion = world.opinion();
+        if ranking != Ranking::Model || !opinion.is_calibrated || items.is_empty() {
+            return Vec::new();
+        }
+        let ids: Vec<ItemId> = items.iter().map(|one| one.item).collect();
+        let rows = rank::rows(world, &self.taste(world, now, Ranking::Model), &ids, now);
+        let probability = |log_odds: f32| 1.0 / (1.0 + (-log_odds).exp());
+        rows.iter().map(|row| probability(opinion.log_odds(row, &self.own_opinion))).collect()
+    }
+
     /// What the online model says of an item now. Changes nothing.
     #[must_use]
     pub fn predict(&self, world: &World, item: ItemId) -> Option<Judgement> {

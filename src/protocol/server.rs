@@ -60,6 +60,30 @@ pub struct Welcome {
     pub version: FeedVersion,
     /// Milliseconds since the epoch, UTC.
     pub server_time: Millis,
+    /// How topic weights fade. A server of an earlier version does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decay: Option<Decay>,
+}
+
+/// How topic weights fade: what a client needs to show them fading between two `model` messages.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decay {
+    /// The law.
+    pub curve: DecayCurve,
+    /// Rate `r` of `f(x) = 2 / (1 + exp(5 r x))`.
+    pub rate: f64,
+    /// Unit of elapsed time, in milliseconds.
+    pub horizon_ms: i64,
+}
+
+/// How a weight follows `ds/dtau = f'(s)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecayCurve {
+    /// Along the exact flow, down to 0.
+    Exact,
+    /// By one Euler step since the last change, down to 0.01.
+    Euler,
 }
 
 /// See [`ServerMessage::Feed`].
@@ -160,6 +184,10 @@ pub struct WireItem {
     pub live: bool,
     /// Log-odds in `model`; as of the last time this item was inserted, moved or updated.
     pub score: f32,
+    /// Calibrated probability, in (0, 1), that the person approves of it; only in `model`, and once enough answers
+    /// calibrated it. As of when the score is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likely: Option<f32>,
     /// From 0.
     pub position: u32,
     /// The experts' shares, which sum to the score; only when asked for.
@@ -223,6 +251,22 @@ pub struct Model {
     /// Progressive mean log loss of the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_loss: Option<f32>,
+    /// Progressive ROC AUC of what the `model` ranking orders by, over the last 256 labelled events; absent before ten of
+    /// each label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auc_model: Option<f32>,
+    /// As `auc_model`, of what the `topics` ranking orders by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auc_topics: Option<f32>,
+    /// Mean log loss of the calibrated probabilities of the `model` ranking, over the events of `auc_model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_loss_model: Option<f32>,
+    /// Positive labels among the last 256 labelled events.
+    #[serde(default)]
+    pub positives: u32,
+    /// Negative labels among the last 256 labelled events.
+    #[serde(default)]
+    pub negatives: u32,
     /// Labelled events so far.
     pub labelled: u64,
     /// All events so far.

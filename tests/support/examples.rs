@@ -13,8 +13,8 @@ use eddyline::protocol::client::{
 };
 use eddyline::protocol::problem::Code;
 use eddyline::protocol::server::{
-    Accepted, Busy, Bye, ErrorMessage, FeedMessage, Live, Model, Op, Page, Patch, Pong, ServerMessage, Timing, Welcome,
-    Why, WireItem,
+    Accepted, Busy, Bye, Decay, DecayCurve, ErrorMessage, FeedMessage, Live, Model, Op, Page, Patch, Pong,
+    ServerMessage, Timing, Welcome, Why, WireItem,
 };
 
 const NOW: Millis = Millis(1_767_225_600_000);
@@ -89,6 +89,7 @@ fn item() -> WireItem {
         expected_until: Some(NOW.plus(5_400_000)),
         live: true,
         score: 1.5,
+        likely: Some(0.625),
         position: 1,
         why: vec![Why { expert: Expert::Topic, amount: 1.25 }, Why { expert: Expert::Freshness, amount: 0.25 }],
     }
@@ -106,6 +107,7 @@ fn bare_item() -> WireItem {
         expected_until: None,
         live: false,
         score: 2.0,
+        likely: None,
         position: 0,
         why: Vec::new(),
     }
@@ -121,6 +123,7 @@ pub fn servers() -> Vec<ServerMessage> {
             epoch: Epoch(7),
             version: FeedVersion(41),
             server_time: NOW,
+            decay: Some(Decay { curve: DecayCurve::Exact, rate: 1.0, horizon_ms: 604_800_000 }),
         }),
         ServerMessage::Feed(FeedMessage {
             version: FeedVersion(42),
@@ -151,8 +154,13 @@ pub fn servers() -> Vec<ServerMessage> {
             topics: [(key("rivers"), 0.75)].into(),
             auc: Some(0.875),
             log_loss: Some(0.5),
-            labelled: 16,
-            events: 18,
+            auc_model: Some(0.75),
+            auc_topics: Some(0.625),
+            log_loss_model: Some(0.5625),
+            positives: 11,
+            negatives: 12,
+            labelled: 23,
+            events: 25,
             drifts: 1,
         }),
         ServerMessage::Live(Live { item: key("river-cam"), available: true, until: Some(NOW) }),

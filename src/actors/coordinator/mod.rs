@@ -71,10 +71,9 @@ impl Coordinator {
                 Effect::KeepSince(change, since) => writes.push(Write::Since(change, since)),
                 Effect::Written(written) => answers = written,
                 Effect::Publish(world, changes) => {
-                    self.inside.world.store(world);
-                    if !changes.is_empty() {
-                        self.inside.directory.announce(&WorldChanged(changes));
-                    }
+                    self.inside.publish(world);
+                    // Without a change of items, too: what is learned from everybody moves feeds.
+                    self.inside.directory.announce(&WorldChanged(changes));
                 }
                 Effect::WakeAt(when) => self.wake_at(when, ctx),
                 Effect::Solve(solve) => self.solve(solve, ctx),

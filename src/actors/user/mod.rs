@@ -9,6 +9,7 @@ pub mod messages;
 mod audience;
 mod load;
 mod look;
+pub(super) mod refresh;
 mod seat;
 pub mod wire;
 
@@ -21,17 +22,22 @@ use actix::dev::SendError;
 use actix::prelude::*;
 use bytestring::ByteString;
 
-use crate::domain::feeds::{Cause, Contribution, Expert, Feed};
+use crate::domain::feeds::{Cause, Contribution, Expert, Feed, FeedItem, Ranking};
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, UserId};
 use crate::domain::interactions::Shown as ShownAt;
 use crate::domain::time::Millis;
 use crate::engine::learn::features::{Segment, range};
+use crate::engine::learn::progressive::LABELS_MIN;
+use crate::engine::rank::refresh::FeedRefresh;
 use crate::engine::rank::{Ask, Screen};
+use crate::engine::settings::{self, LearnSettings};
 use crate::engine::user::{UserEvent, UserState};
 use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
-use crate::protocol::server::{Accepted, Busy, ErrorMessage, Live, Model, Page, ServerMessage, Timing, Welcome};
+use crate::protocol::server::{
+    Accepted, Busy, Decay, DecayCurve, ErrorMessage, Live, Model, Page, ServerMessage, Timing, Welcome,
+};
 use crate::store::Snapshot;
 
 use super::directory::Flags;
@@ -42,6 +48,7 @@ use super::server::{PersonModel, Prediction};
 use super::session::{SessionId, SessionSettings, ToSession};
 use look::Asked;
 use messages::{Answer, Leave, Parcel, Stored, ToUser, Verdict, WorldChanged};
+use refresh::Turns;
 use seat::{Seat, View};
 use wire::{Shown, encode, wire_items};
 
@@ -53,8 +60,6 @@ const RANK_PUT_OFF_MAX: Duration = Duration::from_millis(50);
 const OUTBOX_MAX: usize = 8_192;
 /// A session whose mailbox was full is tried again after this.
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
-/// A feed that sessions have answers requests for this long.
-const STANDS_MS: i64 = 5_000;
 /// Feeds that one person may ask for within a second, beside those that are pushed: each ranks the whole catalogue.
 const ASKED_FEEDS_MAX: u32 = 200;
 /// Feeds remembered for sessions that may come back.
@@ -95,6 +100,11 @@ pub struct UserActor {
     version: FeedVersion,
     /// A feed is due, for this reason, since then.
     due: Option<(Cause, Instant)>,
+    refresh: FeedRefresh,
+    /// On this thread.
+    turns: Arc<Turns>,
+    /// A turn was given, and did not come yet.
+    waits_for_turn: bool,
     timing: Timing,
     model_is_stale: bool,
     model_sent: Instant,
@@ -131,7 +141,7 @@ impl Waiting {
 }
 
 impl UserActor {
-    pub(super) fn new(user: UserId, inside: Arc<Inside>, flags: Arc<Flags>) -> UserActor {
+    pub(super) fn new(user: UserId, inside: Arc<Inside>, flags: Arc<Flags>, turns: Arc<Turns>) -> UserActor {
         let now = inside.clock.now();
         let key = inside.people.get(user).map(|person| person.key.clone());
         UserActor {
@@ -159,6 +169,9 @@ impl UserActor {
             // Above every version of earlier incarnations: no person gets a hundred feeds in a millisecond for long.
             version: FeedVersion(now.0.max(0) as u64 * 100),
             due: None,
+            refresh: FeedRefresh::new(0, now),
+            turns,
+            waits_for_turn: false,
             timing: Timing::default(),
             model_is_stale: false,
             model_sent: Instant::now(),
@@ -305,6 +318,7 @@ impl UserActor {
 
     fn rank_now(&mut self) {
         let Some((cause, _)) = self.due.take() else { return };
+        let published = self.inside.published();
         let world = self.inside.world.load_full();
         let mut views: Vec<View> = self.seats.values().map(Seat::view).collect();
         views.sort_unstable();
@@ -314,6 +328,7 @@ impl UserActor {
             let shown = self.rank_view(&world, view, cause.clone());
             self.offer(view, &shown);
         }
+        self.refresh.ranked(published, self.inside.clock.now());
         self.send_model_if_due();
     }
 
@@ -333,19 +348,36 @@ impl UserActor {
     }
 
     fn make(&mut self, world: &World, view: View, cause: Cause) -> Shown {
+        self.version = FeedVersion(self.version.0 + 1);
+        self.make_for(world, view, cause, self.version, self.drawn_items(view))
+    }
+
+    /// A feed with the noise of this version, for a screen that shows this.
+    fn make_for(
+        &mut self,
+        world: &World,
+        view: View,
+        cause: Cause,
+        noise: FeedVersion,
+        drawn: Vec<ItemId>,
+    ) -> Shown {
         let now = self.inside.clock.now();
         let started = Instant::now();
-        self.version = FeedVersion(self.version.0 + 1);
-        let drawn = self.drawn_items(view);
-        let screen = Screen { version: self.version, drawn: &drawn };
+        let screen = Screen { version: noise, drawn: &drawn };
         self.state.look_for(view.ranking, world, now);
         let ranked = self.state.rank_on(world, now, view.ask(), screen);
         self.timing.rank_us = micros(started.elapsed());
         let (items, floor) = (ranked.items, ranked.floor);
-        let wire = wire_items(world, &items, now);
-        let (epoch, ranking, model) = (world.epoch(), view.ranking, wire::model_of(world, view.ranking));
-        let feed = Feed { user: self.user, version: self.version, epoch, ranking, model, items };
-        Shown { feed, floor, items: wire, cause, made: now }
+        let feed = self.feed_of(world, view.ranking, items, now);
+        let wire = wire_items(world, &feed.items, &feed.likely, now);
+        Shown { feed, floor, items: wire, cause, made: now, noise, drawn }
+    }
+
+    /// These items, ranked at `now`, as the newest version's feed.
+    fn feed_of(&self, world: &World, ranking: Ranking, items: Vec<FeedItem>, now: Millis) -> Feed {
+        let (epoch, model) = (world.epoch(), wire::model_of(world, ranking));
+        let likely = self.state.likely(world, ranking, &items, now);
+        Feed { user: self.user, version: self.version, epoch, ranking, model, likely, items }
     }
 
     /// What is on the screens of this view: the newest feed that one of them has drawn.
@@ -372,8 +404,21 @@ impl UserActor {
         let now = self.inside.clock.now();
         let mut encoded = seat::Frames::default();
         for (session, seat) in self.seats.iter_mut().filter(|(_, seat)| seat.view() == view) {
-            if let Some(send) = seat.gate.offer(shown.feed.version, shown.clone(), now) {
-                let frame = encoded.frame(&send, seat.settings.timing.then_some(self.timing));
+            let timing = seat.settings.timing.then_some(self.timing);
+            // What nobody has seen yet is replaced, and its cause is said with the newer feed.
+            let held =
+                seat.gate.held_feed().map(|held| &held.cause).filter(|held| held.outlives(&shown.cause)).cloned();
+            let frame = match held {
+                None => {
+                    seat.gate.offer(shown.feed.version, shown.clone(), now).map(|send| encoded.frame(&send, timing))
+                }
+                Some(cause) => {
+                    let shown = Arc::new(Shown { cause, ..Shown::clone(shown) });
+                    let send = seat.gate.offer(shown.feed.version, shown, now);
+                    send.map(|send| seat::Frames::default().frame(&send, timing))
+                }
+            };
+            if let Some(frame) = frame {
                 self.outbox.entry(*session).or_default().push(frame);
             }
         }
@@ -442,10 +487,16 @@ impl UserActor {
 
     fn wire_model(&self) -> Model {
         let model = self.person_model();
+        let knows = model.positives.min(model.negatives) as usize >= LABELS_MIN;
         Model {
             topics: model.topics,
             auc: model.auc,
             log_loss: model.log_loss,
+            auc_model: model.auc_model.filter(|_| knows),
+            auc_topics: model.auc_topics.filter(|_| knows),
+            log_loss_model: model.log_loss_model.filter(|_| knows),
+            positives: model.positives,
+            negatives: model.negatives,
             labelled: model.labelled,
             events: model.events,
             drifts: model.drifts,
@@ -456,6 +507,7 @@ impl UserActor {
         let (world, now) = (self.inside.world.load(), self.inside.clock.now());
         let settings = world.settings();
         let scores = self.state.scores();
+        let (positives, negatives) = scores.model.labels();
         let weights = world.blend().served(Segment::New, self.state.deviation());
         PersonModel {
             topics: self
@@ -469,6 +521,10 @@ impl UserActor {
             auc: scores.online.auc(),
             auc_topics: scores.topics.auc(),
             auc_model: scores.model.auc(),
+            log_loss_model: scores.model.log_loss(),
+            positives: positives as u32,
+            negatives: negatives as u32,
+            decay: decay_of(settings),
             log_loss: scores.progress.log_loss().map(|loss| loss as f32),
             calibration_error: scores.progress.ece().map(|error| error as f32),
             weight_norm: self.state.online().weight_norm(),
@@ -503,29 +559,11 @@ impl UserActor {
         self.send(session, encode(&ServerMessage::Busy(busy)));
     }
 
-    /// The feed for a request: the one that sessions with this view have, while it stands, else a fresh one.
-    fn asked_feed(&mut self, view: View) -> Option<Arc<Feed>> {
-        let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
-        let standing = self.newest.iter().find(|(known, _)| *known == view && self.due.is_none());
-        if let Some((_, shown)) = standing
-            && shown.feed.epoch == world.epoch()
-            && now.since(shown.made) < STANDS_MS
-        {
-            return Some(Arc::new(shown.feed.clone()));
-        }
-        if !self.may_ask_for_a_feed() {
-            return None;
-        }
-        self.state.look_for(view.ranking, &world, now);
-        let items = self.state.rank_on(&world, now, view.ask(), Screen { version: self.version, drawn: &[] }).items;
-        let (version, epoch, ranking) = (self.version, world.epoch(), view.ranking);
-        Some(Arc::new(Feed { user: self.user, version, epoch, ranking, model: wire::model_of(&world, ranking), items }))
-    }
-
     // ---- sessions ----
 
     fn attach(&mut self, session: SessionId, seat: Seat, resume: Option<FeedVersion>) {
         let view = seat.view();
+        let published = self.inside.published();
         let world = self.inside.world.load_full();
         let welcome = ServerMessage::Welcome(Welcome {
             session: session.0.to_string(),
@@ -533,6 +571,7 @@ impl UserActor {
             epoch: world.epoch(),
             version: self.version,
             server_time: self.inside.clock.now(),
+            decay: Some(decay_of(world.settings())),
         });
         let known = resume.and_then(|version| self.remembered(view, version));
         self.seats.insert(session, seat);
@@ -545,6 +584,9 @@ impl UserActor {
         // All sessions with this view get it, so that they stay in step.
         let shown = self.rank_view(&world, view, Cause::Opened);
         self.offer(view, &shown);
+        if self.newest.len() == 1 {
+            self.refresh.ranked(published, self.inside.clock.now());
+        }
         let model = encode(&ServerMessage::Model(self.wire_model()));
         self.send(session, model);
     }
@@ -571,6 +613,7 @@ impl UserActor {
             }
             self.parted.push_back((seat.view(), shown.clone()));
         }
+        self.newest.retain(|(view, _)| self.seats.values().any(|seat| seat.view() == *view));
         self.flags.set_watching(!self.seats.is_empty());
     }
 
@@ -589,19 +632,23 @@ impl UserActor {
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
         let upto = after as usize + view.limit as usize;
         // The same noise and screen as the feed that it goes on from.
-        let version = seat.gate.drawn_feed().map_or(self.version, |shown| shown.feed.version);
+        let version = seat.gate.drawn_feed().map_or(self.version, |shown| shown.noise);
         let drawn = self.drawn_items(view);
         let screen = Screen { version, drawn: &drawn };
         self.state.look_for(view.ranking, &world, now);
         // One more than is shown tells whether there is an end.
         let ranked = self.state.rank_on(&world, now, Ask { limit: upto + 1, ..view.ask() }, screen).items;
         let end = ranked.len() <= upto;
-        let items =
-            wire_items(&world, &ranked[..ranked.len().min(upto)], now).into_iter().skip(after as usize).collect();
+        let ranked = &ranked[..ranked.len().min(upto)];
+        let likely = self.state.likely(&world, view.ranking, ranked, now);
+        let items = wire_items(&world, ranked, &likely, now).into_iter().skip(after as usize).collect();
         self.send(session, encode(&ServerMessage::Page(Page { after, items, end })));
     }
 
     fn world_changed(&mut self, changed: &WorldChanged) {
+        if changed.0.is_empty() {
+            return;
+        }
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
         if let Some((view, _)) = self.newest.iter().find(|(view, _)| view.ranking.asks_the_tower()) {
             self.state.look_for(view.ranking, &world, now);
@@ -627,7 +674,7 @@ impl UserActor {
                     let shown = self.stand(view, shown);
                     self.offer(view, &shown);
                 } else {
-                    // What else moved since is told with the next event. The floor is the newer one, so that the same
+                    // What else moved is pushed by the refresh that follows. The floor is the newer one, so that this
                     // change does not come this far again.
                     self.stand(view, Shown { floor: shown.floor, ..Shown::clone(&old) });
                 }
@@ -671,6 +718,7 @@ impl UserActor {
         if self.flags.take_stale() {
             self.rank_soon(Cause::World { epoch: self.inside.world.load().epoch() }, ctx);
         }
+        self.refresh_soon(ctx);
         let idle = self.last_message.elapsed() >= Duration::from_millis(self.inside.limits.idle_ms);
         if idle || self.must_leave {
             self.passivate_if_free(ctx);
@@ -736,6 +784,15 @@ impl UserActor {
             }
         }
     }
+}
+
+/// How topic weights fade under these settings, as clients are told.
+fn decay_of(settings: &LearnSettings) -> Decay {
+    let curve = match settings.decay {
+        settings::Decay::Exact => DecayCurve::Exact,
+        settings::Decay::Euler => DecayCurve::Euler,
+    };
+    Decay { curve, rate: settings.decay_rate, horizon_ms: settings.decay_horizon_ms }
 }
 
 fn micros(duration: Duration) -> u32 {
@@ -823,6 +880,7 @@ impl Handler<WorldChanged> for UserActor {
     type Result = ();
     fn handle(&mut self, changed: WorldChanged, ctx: &mut Self::Context) {
         self.world_changed(&changed);
+        self.refresh_soon(ctx);
         self.flush_soon(ctx);
     }
 }

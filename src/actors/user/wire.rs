@@ -4,15 +4,18 @@
 
 use bytestring::ByteString;
 
-use crate::domain::feeds::{Cause, Feed, Ranking};
-use crate::domain::ids::{ItemId, ModelVersion};
+use crate::domain::feeds::{Cause, Feed, FeedItem, Ranking};
+use crate::domain::ids::{FeedVersion, ItemId, ModelVersion};
 use crate::domain::time::Millis;
 use crate::engine::rank::diff::{Step, diff};
+use crate::engine::rank::refresh::moved;
 use crate::engine::world::World;
 use crate::protocol::server::{FeedMessage, Op, Patch, ServerMessage, Timing, Why, WireItem};
 
 /// Scores that moved less than this are not worth an `update`.
 const SCORE_STEP: f32 = 0.01;
+/// Probabilities that moved less than this are not, either: half of what a page shows of them.
+const LIKELY_STEP: f32 = 0.005;
 
 /// A feed as it was shown: the engine's, and how clients see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +30,24 @@ pub struct Shown {
     pub cause: Cause,
     /// When it was ranked.
     pub made: Millis,
+    /// The version that names its noise: its own, or that of the feed that it refreshed.
+    pub noise: FeedVersion,
+    /// What was on the screen when it was ranked, from the top.
+    pub drawn: Vec<ItemId>,
 }
 
-/// The items of a feed as clients see them at `now`.
+impl Shown {
+    /// Is there news beside scores, reasons and expected ends: an entry, the order, or the face of an item?
+    #[must_use]
+    pub fn differs_from(&self, before: &Shown) -> bool {
+        let faces = || self.items.iter().zip(&before.items).any(|(new, old)| has_another_face(old, new));
+        moved(&before.feed.items, &self.feed.items) || faces()
+    }
+}
+
+/// The items of a feed as clients see them at `now`, with the probability of a yes to each where `likely` has one.
 #[must_use]
-pub fn wire_items(world: &World, feed: &[crate::domain::feeds::FeedItem], now: Millis) -> Vec<WireItem> {
+pub fn wire_items(world: &World, feed: &[FeedItem], likely: &[f32], now: Millis) -> Vec<WireItem> {
     feed.iter()
         .enumerate()
         .filter_map(|(position, one)| {
@@ -47,6 +63,7 @@ pub fn wire_items(world: &World, feed: &[crate::domain::feeds::FeedItem], now: M
                 expected_until: window.and_then(|_| world.expected_ends().of(one.item)).filter(|until| *until > now),
                 live: window.is_some(),
                 score: one.score,
+                likely: likely.get(position).copied(),
                 position: position as u32,
                 why: one.why.iter().map(|line| Why { expert: line.expert, amount: line.amount }).collect(),
             })
@@ -91,7 +108,7 @@ pub fn patch_frame(base: &Shown, shown: &Shown, timing: Option<Timing>) -> ByteS
 fn ops(base: &Shown, shown: &Shown) -> Vec<Op> {
     let ids = |shown: &Shown| shown.feed.items.iter().map(|one| one.item).collect::<Vec<ItemId>>();
     let changed = |id: &ItemId| match (find(base, id), find(shown, id)) {
-        (Some(old), Some(new)) => (old.score - new.score).abs() >= SCORE_STEP || has_another_face(old, new),
+        (Some(old), Some(new)) => another_number(old, new) || has_another_face(old, new),
         _ => false,
     };
     let find = |shown, id: &ItemId| find(shown, id).cloned();
@@ -110,6 +127,15 @@ fn find<'a>(shown: &'a Shown, id: &ItemId) -> Option<&'a WireItem> {
     shown.feed.items.iter().position(|one| one.item == *id).and_then(|at| shown.items.get(at))
 }
 
+/// Did the score move by a step, or the probability beside it?
+fn another_number(old: &WireItem, new: &WireItem) -> bool {
+    let likely = match (old.likely, new.likely) {
+        (Some(old), Some(new)) => (old - new).abs() >= LIKELY_STEP,
+        (old, new) => old.is_some() != new.is_some(),
+    };
+    likely || (old.score - new.score).abs() >= SCORE_STEP
+}
+
 /// Is anything different but score, place and reasons, and when it is expected to end? That moves with every second, and
 /// says as much as it did.
 fn has_another_face(old: &WireItem, new: &WireItem) -> bool {
@@ -123,6 +149,7 @@ fn has_another_face(old: &WireItem, new: &WireItem) -> bool {
         expected_until: _,
         live,
         score: _,
+        likely: _,
         position: _,
         why: _,
     } = old;

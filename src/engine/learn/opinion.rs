@@ -40,6 +40,8 @@ pub struct OpinionWeights {
     pub bias: f32,
     /// From the sum of both to log-odds that come true.
     pub calibration: Calibration,
+    /// The calibration was learned from enough answers of both kinds; before, its probabilities mean nothing.
+    pub is_calibrated: bool,
     /// The two-tower model costs more than it gains, so its weights count as 0.
     pub without_tower: bool,
 }
@@ -73,7 +75,8 @@ impl OpinionWeights {
     #[must_use]
     pub fn start(start: &Start) -> OpinionWeights {
         let calibration = Calibration::default();
-        OpinionWeights { weights: [start.features(); 2], bias: 0.0, calibration, without_tower: false }
+        let weights = [start.features(); 2];
+        OpinionWeights { weights, bias: 0.0, calibration, is_calibrated: false, without_tower: false }
     }
 
     /// Calibrated log-odds that a person with these deviations says yes to the item of this row.

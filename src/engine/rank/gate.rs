@@ -158,6 +158,12 @@ impl<F> Gate<F> {
         self.drawn.as_ref().map(|drawn| drawn.version)
     }
 
+    /// What waits until the client has drawn what is on its way.
+    #[must_use]
+    pub fn held_feed(&self) -> Option<&Arc<F>> {
+        self.held.as_ref().map(|held| &held.feed)
+    }
+
     /// The newest version that the client was sent, or came back with.
     #[must_use]
     pub fn last_sent(&self) -> Option<FeedVersion> {

@@ -10,6 +10,7 @@
 pub mod diff;
 pub mod explore;
 pub mod gate;
+pub mod refresh;
 mod company;
 mod evidence;
 mod rhythm;

@@ -137,6 +137,7 @@ async fn glass_box(call: &Call, who: &Named) -> Answer {
     let follows: Vec<Key> = model.follows.iter().filter_map(|&id| people.get(id)).map(|one| one.key.clone()).collect();
     let experts: BTreeMap<_, _> = model.experts.iter().map(|line| (line.expert.name(), line.amount)).collect();
     body["topics"] = json!(model.topics);
+    body["decay"] = json!(model.decay);
     body["events"] = json!(model.events);
     body["weight_norm"] = json!(model.weight_norm);
     body["uncertainty"] = json!(model.uncertainty);
@@ -154,6 +155,9 @@ fn score_of(user: &Key, model: &PersonModel) -> Value {
         "user": user,
         "labelled": model.labelled,
         "auc": {"online": model.auc, "topics": model.auc_topics, "model": model.auc_model},
+        "log_loss_model": model.log_loss_model,
+        "positives": model.positives,
+        "negatives": model.negatives,
         "log_loss": model.log_loss,
         "calibration_error": model.calibration_error,
     })
