@@ -1,15 +1,22 @@
-// How well the server predicts what the person accepts: the running AUC, always scored before it is learned.
+// How well the ranking on screen tells what the person accepts from what they reject: its running AUC, always scored
+// before the answer is learned.
+//
+// Invariant: a figure is shown only once there are enough answers of both kinds, and only of the ranking on screen.
 
 import { setText } from "./element.js";
 import { spark } from "./spark.js";
 import { recall, remember } from "./storage.js";
 
+/** Answers of each kind before which a figure says nothing. */
+export const ANSWERS_MIN = 10;
 const HISTORY_MAX = 240;
 
 export class Accuracy {
   #parts;
   #history = [];
-  #name = "";
+  #person = "";
+  #ranking = "model";
+  #model = null;
   #line;
 
   constructor(parts) {
@@ -18,37 +25,52 @@ export class Accuracy {
     parts.line.append(this.#line.svg);
   }
 
-  /** Another person. */
-  open(person) {
-    this.#name = `accuracy.${person}`;
+  /** Another person, or another ranking. */
+  open(person, ranking) {
+    if (person !== this.#person) this.#model = null;
+    [this.#person, this.#ranking] = [person, ranking];
     this.#history = recall(this.#name) ?? [];
-    this.#draw(null);
+    if (this.#model) this.show(this.#model);
+    else this.#draw();
   }
 
   /** Takes a `model` message. */
   show(model) {
-    if (model.auc !== undefined && this.#history.at(-1)?.[0] !== model.events) {
-      this.#history = [...this.#history, [model.events, model.auc]].slice(-HISTORY_MAX);
+    this.#model = model;
+    const { auc } = figuresOf(model, this.#ranking);
+    if (auc !== null && this.#history.at(-1)?.[0] !== model.events) {
+      this.#history = [...this.#history, [model.events, auc]].slice(-HISTORY_MAX);
       remember(this.#name, this.#history);
     }
-    this.#draw(model);
+    this.#draw();
   }
 
-  #draw(model) {
-    const { value, note, labelled, events, loss } = this.#parts;
-    const auc = model?.auc ?? this.#history.at(-1)?.[1];
-    setText(value, auc === undefined ? "\u2013" : auc.toFixed(3));
-    setText(note, [auc === undefined ? "needs one yes and one no" : words(auc), changes(model?.drifts ?? 0)].filter(Boolean).join("; "));
-    if (model) {
-      setText(events, model.events.toLocaleString("en"));
-      setText(labelled, model.labelled.toLocaleString("en"));
-      setText(loss, model.log_loss === undefined ? "\u2013" : model.log_loss.toFixed(3));
-    } else {
-      for (const node of [events, labelled, loss]) setText(node, "\u2013");
-    }
-    const last = Math.max(1, this.#history.length - 1);
-    this.#line.draw(this.#history.map(([, value], index) => [index / last, value]), -1);
+  get #name() {
+    return `auc.${this.#ranking}.${this.#person}`;
   }
+
+  #draw() {
+    const { value, note, labelled, events, loss } = this.#parts;
+    const model = this.#model;
+    const { auc, logLoss } = figuresOf(model, this.#ranking);
+    setText(value, auc === null ? "\u2013" : auc.toFixed(3));
+    setText(note, [words(model, this.#ranking), changes(model?.drifts ?? 0)].filter(Boolean).join("; "));
+    setText(events, model ? model.events.toLocaleString("en") : "\u2013");
+    setText(labelled, model ? model.labelled.toLocaleString("en") : "\u2013");
+    setText(loss, logLoss === null ? "\u2013" : logLoss.toFixed(3));
+    const shown = auc === null ? [] : this.#history;
+    const last = Math.max(1, shown.length - 1);
+    this.#line.draw(shown.map(([, value], index) => [index / last, value]), -1);
+  }
+}
+
+/** `{auc, logLoss}` of what orders the posts in this ranking; null where nothing does, or too little is known. */
+export function figuresOf(model, ranking) {
+  const known = Math.min(model?.positives ?? 0, model?.negatives ?? 0) >= ANSWERS_MIN;
+  const figure = (value) => (known && Number.isFinite(value) ? value : null);
+  if (ranking === "model") return { auc: figure(model?.auc_model), logLoss: figure(model?.log_loss_model) };
+  if (ranking === "topics") return { auc: figure(model?.auc_topics), logLoss: null };
+  return { auc: null, logLoss: null };
 }
 
 /** How often the person's taste changed so far that the model was made to forget faster. */
@@ -57,10 +79,16 @@ export function changes(drifts) {
   return `your taste changed ${{ 1: "once", 2: "twice" }[drifts] ?? `${drifts} times`}, so it forgets faster`;
 }
 
-function words(auc) {
+/** The figure in words, or why there is none. */
+export function words(model, ranking) {
+  if (ranking === "flat") return "newest first foretells nothing";
+  const { auc } = figuresOf(model, ranking);
+  if (auc === null) {
+    const { positives = 0, negatives = 0 } = model ?? {};
+    return `needs ten times yes and ten times no; so far ${positives} and ${negatives}`;
+  }
   if (auc >= 0.9) return "tells your yes from your no nearly always";
   if (auc >= 0.75) return "mostly tells your yes from your no";
   if (auc >= 0.6) return "begins to tell your yes from your no";
   return "no better than chance yet";
 }
-

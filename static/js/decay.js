@@ -1,32 +1,50 @@
-// How a topic weight fades: the exact flow of the decay curve, as the server computes it.
+// How a topic weight fades, by the settings that the server says in `welcome`.
 //
-// With a = 5 * rate, u = a * weight and G(u) = u + sinh u, the value G falls linearly: by a^2 per horizon.
-// So looking often or rarely gives the same weight.
+// Invariant: the same numbers as the server's. Along the exact flow, with a = 5 * rate, u = a * weight and
+// G(u) = u + sinh u, the value G falls linearly: by a^2 per horizon. So looking often or rarely gives the same weight.
+// By Euler's rule a weight takes one straight step from its last change, and never falls below 0.01.
 
-export const HORIZON_MS = 7 * 86_400_000;
-const RATE = 1;
-const A = 5 * RATE;
+/** The server's defaults, for as long as it has not said its own. */
+export const DEFAULTS = Object.freeze({ curve: "exact", rate: 1, horizon_ms: 7 * 86_400_000 });
 
+const EULER_FLOOR = 0.01;
 const grow = (u) => u + Math.sinh(u);
 
 /** The u >= 0 with u + sinh u = value, by Newton from asinh, which never lies below it. */
 function shrink(value) {
   let u = Math.asinh(value);
-  for (let round = 0; round < 30; round += 1) {
+  for (let round = 0; round < 60; round += 1) {
     const change = (grow(u) - value) / (1 + Math.cosh(u));
     u -= change;
-    if (Math.abs(change) < 1e-15) break;
+    if (Math.abs(change) <= 1e-15 * Math.abs(u)) break;
   }
   return Math.max(0, u);
 }
 
-/** The weight, in [0, 1], after `elapsed` milliseconds without any interaction. */
-export function decayed(weight, elapsed) {
-  const left = grow(A * weight) - (A * A * Math.max(0, elapsed)) / HORIZON_MS;
-  return left <= 0 ? 0 : shrink(left) / A;
-}
-
-/** After how many milliseconds nothing of the weight is left. */
-export function goneAfter(weight) {
-  return (grow(A * weight) / (A * A)) * HORIZON_MS;
+/** The decay of these settings; what is missing or makes no sense is taken from the defaults. */
+export function decayOf(settings) {
+  const good = (value) => Number.isFinite(value) && value > 0;
+  const horizon = good(settings?.horizon_ms) ? settings.horizon_ms : DEFAULTS.horizon_ms;
+  const a = 5 * (good(settings?.rate) ? settings.rate : DEFAULTS.rate);
+  const exact = {
+    /** The weight, in [0, 1], after `elapsed` milliseconds without any interaction. */
+    after(weight, elapsed) {
+      if (elapsed <= 0) return weight;
+      const left = grow(a * weight) - (a * a * elapsed) / horizon;
+      return left <= 0 ? 0 : Math.min(weight, shrink(left) / a);
+    },
+    /** After how many milliseconds nothing falls any more. */
+    endOf: (weight) => (grow(a * weight) / (a * a)) * horizon,
+    least: 0,
+    horizon,
+  };
+  if (settings?.curve !== "euler") return exact;
+  const slope = (weight) => a / (1 + Math.cosh(a * weight));
+  return {
+    after: (weight, elapsed) =>
+      elapsed <= 0 || weight <= 0 ? weight : Math.max(EULER_FLOOR, weight - (slope(weight) * elapsed) / horizon),
+    endOf: (weight) => (Math.max(0, weight - EULER_FLOOR) / slope(weight)) * horizon,
+    least: EULER_FLOOR,
+    horizon,
+  };
 }

@@ -71,6 +71,7 @@ const topics = new Topics(
   {
     list: get("topics"),
     empty: get("topics-empty"),
+    hint: get("topics-hint"),
     form: get("topic-new"),
     input: get("topic-name"),
     suggestions: get("topic-suggestions"),
@@ -115,7 +116,7 @@ function open(person) {
   setText(get("person-initials"), initials(person.name));
   get("person").style.setProperty("--hue", hueOf(person.id));
   for (const part of [feed, topics, live, composer, status]) part.clear();
-  accuracy.open(person.id);
+  accuracy.open(person.id, settings.ranking);
   metrics.open(person.id);
   texts.clear();
   const mine = new Session(person, settings, listener(() => session === mine));
@@ -165,6 +166,7 @@ function listener(current) {
       else if (session.state !== "refused") status.trouble(words); // else the dialog says it
     },
     onModel: showModel,
+    onDecay: (decay) => topics.fade(decay),
     onLive(message) {
       live.change({ ...message, text: texts.get(message.item) }, session.clock.now());
       redraw();
@@ -191,6 +193,7 @@ function redraw(change = null) {
 }
 
 function showModel(model) {
+  if (model.decay) topics.fade(model.decay);
   if (model.topics) topics.show(model.topics);
   if (model.events !== undefined && model.labelled !== undefined) accuracy.show(model);
 }
@@ -227,6 +230,7 @@ function wireSettings() {
     Object.assign(settings, some);
     remember("settings", settings, "localStorage");
     session?.configure(some);
+    if (some.ranking && session) accuracy.open(session.person.id, some.ranking);
   }
 }
 

@@ -1,9 +1,9 @@
 // What the server thinks of the person: topic weights, seen decaying, and set by hand.
 //
-// Between two `model` messages the page computes the same decay as the server, so the numbers move truthfully.
+// Between two `model` messages the page computes the decay by the server's settings, so the numbers move truthfully.
 
 import { roughly } from "./clock.js";
-import { HORIZON_MS, decayed, goneAfter } from "./decay.js";
+import { decayOf } from "./decay.js";
 import { element, hueOf, setText } from "./element.js";
 import { reorder } from "./flip.js";
 import { spark } from "./spark.js";
@@ -15,13 +15,17 @@ const REST_MS = 350;
 export class Topics {
   #list;
   #empty;
+  #hint;
   #onWeigh;
   #rows = new Map();
+  #decay = decayOf(null);
+  #said = "";
 
   /** `onWeigh(topics)` is called when the person sets a weight. */
-  constructor({ list, empty, form, input, suggestions }, onWeigh) {
+  constructor({ list, empty, hint, form, input, suggestions }, onWeigh) {
     this.#list = list;
     this.#empty = empty;
+    this.#hint = hint;
     this.#onWeigh = onWeigh;
     this.suggestions = suggestions;
     form.addEventListener("submit", (event) => {
@@ -31,6 +35,20 @@ export class Topics {
       onWeigh({ [topic]: 0.5 });
       input.value = "";
     });
+  }
+
+  /** How weights fade on this server: the `decay` of `welcome`. */
+  fade(settings) {
+    const said = JSON.stringify(settings ?? null);
+    if (said === this.#said) return;
+    this.#said = said;
+    // What was shown so far faded by the old settings.
+    const now = performance.now();
+    for (const row of this.#rows.values()) [row.weight, row.since] = [this.#current(row, now), now];
+    this.#decay = decayOf(settings);
+    setText(this.#hint, `Each fades by itself. The curve shows the next ${span(this.#decay.horizon)}; drag a bar to say it yourself.`);
+    for (const row of this.#rows.values()) this.#label(row);
+    this.tick();
   }
 
   clear() {
@@ -48,13 +66,13 @@ export class Topics {
     for (const [topic, weight] of Object.entries(weights)) {
       const row = this.#rows.get(topic) ?? this.#make(topic);
       if (row.held) continue;
-      const risen = weight - current(row, now);
+      const risen = weight - this.#current(row, now);
       row.weight = weight;
       row.since = now;
       if (Math.abs(risen) > 0.005) flash(row.node, risen > 0 ? "up" : "down");
     }
     const rows = [...this.#rows.values()].sort(
-      (left, right) => current(right, now) - current(left, now) || (left.topic < right.topic ? -1 : 1),
+      (left, right) => this.#current(right, now) - this.#current(left, now) || (left.topic < right.topic ? -1 : 1),
     );
     // Nobody wants a slider to run away from under the finger.
     if (rows.some(({ held }) => held)) this.#list.append(...rows.filter(({ node }) => !node.isConnected).map(({ node }) => node));
@@ -73,24 +91,40 @@ export class Topics {
   tick() {
     const now = performance.now();
     for (const row of this.#rows.values()) {
-      const weight = current(row, now);
+      const weight = this.#current(row, now);
       const digits = weight.toFixed(6);
       setText(row.value, digits.slice(0, 4));
       setText(row.more, digits.slice(4));
       row.slider.style.setProperty("--fill", row.held ? row.slider.value : weight);
       if (!row.held) row.slider.value = weight;
-      const gone = weight > 0 ? `gone in ${roughly(goneAfter(weight))}` : "forgotten";
-      setText(row.gone, gone);
+      setText(row.gone, this.#fate(weight));
       // The curve moves by less than a pixel per minute.
       if (Math.abs(weight - row.drawn) > 0.0005) this.#drawCurve(row, weight);
     }
+  }
+
+  #current(row, now) {
+    return row.held ? row.weight : this.#decay.after(row.weight, now - row.since);
+  }
+
+  #fate(weight) {
+    if (weight <= 0) return "forgotten";
+    const { least } = this.#decay;
+    if (weight <= least) return "stays";
+    return `${least > 0 ? `at ${least}` : "gone"} in ${roughly(this.#decay.endOf(weight))}`;
+  }
+
+  /** The curve's words and its shape follow the horizon. */
+  #label(row) {
+    row.drawn = -1;
+    row.curve.svg.setAttribute("aria-label", `Where the weight of ${row.topic} goes within ${span(this.#decay.horizon)}, if nothing happens`);
   }
 
   #drawCurve(row, weight) {
     row.drawn = weight;
     const points = Array.from({ length: POINTS + 1 }, (_, index) => {
       const share = index / POINTS;
-      return [share, decayed(weight, share * HORIZON_MS)];
+      return [share, this.#decay.after(weight, share * this.#decay.horizon)];
     });
     row.curve.draw(points, 0);
   }
@@ -100,7 +134,7 @@ export class Topics {
     const value = element("span", {});
     const more = element("span", { class: "fine" });
     const gone = element("span", { class: "quiet gone" });
-    const curve = spark(`Where the weight of ${topic} goes within 7 days, if nothing happens`);
+    const curve = spark("");
     const node = element(
       "li",
       { class: "topic", "--hue": hueOf(topic) },
@@ -114,6 +148,7 @@ export class Topics {
       element("div", { class: "topic-foot" }, curve.svg, gone),
     );
     const row = { topic, node, slider, value, more, gone, curve, weight: 0, since: performance.now(), drawn: -1, held: false };
+    this.#label(row);
     this.#rows.set(topic, row);
     this.#listen(row);
     return row;
@@ -143,7 +178,14 @@ export class Topics {
   }
 }
 
-const current = (row, now) => (row.held ? row.weight : decayed(row.weight, now - row.since));
+/** "7 days", "1 day", "90 minutes": in the largest unit that says it in whole numbers, else "about 2 days". */
+export function span(ms) {
+  const units = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000], ["second", 1_000]];
+  const whole = units.find(([, length]) => ms >= length && ms % length === 0);
+  const [unit, length] = whole ?? units.find(([, length]) => ms >= 2 * length) ?? units.at(-1);
+  const count = Math.max(1, Math.round(ms / length));
+  return `${whole ? "" : "about "}${count} ${unit}${count === 1 ? "" : "s"}`;
+}
 
 function flash(node, way) {
   node.dataset.way = "";

@@ -28,10 +28,10 @@ export async function availability() {
   return { items: items.map(({ available_until, ...item }) => ({ ...item, until: available_until ?? undefined })) };
 }
 
-/** `{topics, auc?, log_loss?, labelled, events}`: what the server thinks of a person. */
+/** What the server thinks of a person, as a `model` message says it, and the `decay` of `welcome`. */
 export async function modelOf(id) {
   const model = await ask(`/v1/users/${encodeURIComponent(id)}/model`);
-  return { ...model, auc: model.auc?.online ?? undefined, log_loss: model.log_loss ?? undefined };
+  return { ...model, auc_model: model.auc?.model ?? undefined, auc_topics: model.auc?.topics ?? undefined };
 }
 
 async function ask(path, options = {}) {

@@ -142,6 +142,9 @@ export class Session {
 
   #hear(message) {
     switch (message.type) {
+      case "welcome":
+        this.#listener.onDecay(message.decay);
+        break;
       case "feed":
         this.stream.replace(message);
         if (message.cause?.kind === "configured") this.stream.forgetTail();

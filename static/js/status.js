@@ -109,7 +109,7 @@ export class Status {
       case "configured":
         return "Ranked as you asked";
       case "refreshed":
-        return "Time has passed";
+        return "Re-ranked by what others did, or by time";
       default:
         return "Your stream";
     }

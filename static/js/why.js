@@ -53,16 +53,16 @@ export function whyChart(item, ranking) {
       element(
         "tr",
         { "data-score": item.score },
-        element("th", { scope: "row", colspan: 2 }, meaning(item.score, ranking)),
+        element("th", { scope: "row", colspan: 2 }, meaning(item, ranking)),
         element("td", { class: "number" }, signed(item.score)),
       ),
     ),
   );
 }
 
-function meaning(score, ranking) {
-  if (ranking !== "model") return "Score";
-  const likely = Math.round(100 / (1 + Math.exp(-score)));
+/** What the score means: how likely the server says a yes is, where answers have calibrated that; else just a score. */
+export function meaning({ likely }, ranking) {
+  if (ranking !== "model" || !Number.isFinite(likely)) return "Score";
   // Nothing is certain.
-  return `Score: ${Math.min(99, Math.max(1, likely))} % likely that you want it`;
+  return `Score: ${Math.min(99, Math.max(1, Math.round(100 * likely)))} % likely that you want it`;
 }

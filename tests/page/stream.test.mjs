@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HORIZON_MS, decayed, goneAfter } from "../../static/js/decay.js";
+import { DEFAULTS, decayOf } from "../../static/js/decay.js";
+import { span } from "../../static/js/model.js";
 import { PatchError } from "../../static/js/patch.js";
 import { Stream } from "../../static/js/stream.js";
 
@@ -48,21 +49,55 @@ test("live: on and off, in place", () => {
   assert.equal(stream.items[1].live, false);
 });
 
-test("decaying in two steps is decaying in one", () => {
-  for (const weight of [0.01, 0.2, 0.5, 0.9, 1]) {
-    for (const elapsed of [1, 3_600_000, HORIZON_MS / 10, HORIZON_MS]) {
-      const once = decayed(weight, 2 * elapsed);
-      assert.ok(Math.abs(decayed(decayed(weight, elapsed), elapsed) - once) < 1e-9, `${weight} ${elapsed}`);
-      assert.ok(once <= weight && once >= 0);
+const DAY_MS = 86_400_000;
+const SETTINGS = [DEFAULTS, { curve: "exact", rate: 3, horizon_ms: DAY_MS }, { curve: "exact", rate: 0.25, horizon_ms: 60_000 }];
+
+test("decaying in two steps is decaying in one, at any rate and horizon", () => {
+  for (const settings of SETTINGS) {
+    const { after, horizon } = decayOf(settings);
+    assert.equal(horizon, settings.horizon_ms);
+    for (const weight of [0.01, 0.2, 0.5, 0.9, 1]) {
+      for (const elapsed of [1, horizon / 100, horizon / 10, horizon]) {
+        const once = after(weight, 2 * elapsed);
+        assert.ok(Math.abs(after(after(weight, elapsed), elapsed) - once) < 1e-9, `${weight} ${elapsed}`);
+        assert.ok(once <= weight && once >= 0);
+      }
     }
   }
 });
 
 test("the decay begins along f'(s) and ends at 0 when it should", () => {
-  // f'(0.5) = -5 / (1 + cosh 2.5), per horizon.
-  const slope = (decayed(0.5, HORIZON_MS / 1e6) - 0.5) * 1e6;
-  assert.ok(Math.abs(slope - -5 / (1 + Math.cosh(2.5))) < 1e-4);
-  assert.ok(decayed(0.5, goneAfter(0.5) * 0.999) > 0);
-  assert.equal(decayed(0.5, goneAfter(0.5) * 1.001), 0);
-  assert.equal(decayed(0, 1), 0);
+  for (const settings of SETTINGS) {
+    const { after, endOf, horizon } = decayOf(settings);
+    // f'(s) = -a / (1 + cosh(a s)) per horizon, with a = 5 * rate.
+    const a = 5 * settings.rate;
+    const slope = (after(0.5, horizon / 1e6) - 0.5) * 1e6;
+    assert.ok(Math.abs(slope - -a / (1 + Math.cosh(a / 2))) < 1e-4 * a, `${slope}`);
+    assert.ok(after(0.5, endOf(0.5) * 0.999) > 0);
+    assert.equal(after(0.5, endOf(0.5) * 1.001), 0);
+    assert.equal(after(0, 1), 0);
+  }
+});
+
+test("the page fades a weight as the server of these settings does", () => {
+  // From `decay_exact` and `decay_euler` of the server.
+  const exact = decayOf({ curve: "exact", rate: 3, horizon_ms: DAY_MS });
+  const quarter = exact.after(0.5, DAY_MS / 4);
+  const grown = (s) => 15 * s + Math.sinh(15 * s);
+  assert.ok(Math.abs(grown(quarter) - (grown(0.5) - 225 / 4)) < 1e-9, "G falls by a^2 per horizon");
+  const euler = decayOf({ curve: "euler", rate: 3, horizon_ms: DAY_MS });
+  assert.ok(Math.abs(euler.after(0.2, DAY_MS / 50) - (0.2 - 15 / (1 + Math.cosh(3)) / 50)) < 1e-12);
+  assert.equal(euler.after(0.2, 900 * DAY_MS), 0.01, "Euler's weights never fall below a hundredth");
+  assert.ok(Math.abs(euler.after(0.2, euler.endOf(0.2)) - 0.01) < 1e-12);
+});
+
+test("settings that are missing or make no sense are the defaults", () => {
+  for (const settings of [undefined, null, {}, { rate: 0, horizon_ms: -1 }, { rate: NaN, horizon_ms: "7" }]) {
+    assert.equal(decayOf(settings).after(0.7, DAY_MS), decayOf(DEFAULTS).after(0.7, DAY_MS));
+  }
+});
+
+test("a span is said in the largest unit that says it in whole numbers", () => {
+  const said = [7 * DAY_MS, DAY_MS, 90 * 60_000, 1_000, DAY_MS + 1, 500].map(span);
+  assert.deepEqual(said, ["7 days", "1 day", "90 minutes", "1 second", "about 24 hours", "about 1 second"]);
 });

@@ -39,6 +39,7 @@ const browser = await chromium.launch({
 });
 try {
   await walk();
+  await quiet();
   await droppedLine();
   await phone();
   await admin();
@@ -185,6 +186,71 @@ async function walk() {
 
   await step("no complaint in the console", async () => check(troubles.length === 0, troubles.join("\n")));
   await step("no request left the origin", async () => check(strangers.length === 0, strangers.join("\n")));
+  await page.context().close();
+}
+
+/** Somebody new: what everybody's weights learn from their like, and what others do, comes to the screen by itself. */
+async function quiet() {
+  const { page } = await newPage({ viewport: { width: 1200, height: 800 } });
+  const person = `quiet-${Date.now()}`;
+  const ask = async (path, options) => {
+    const answer = await fetch(`${BASE}${path}`, options);
+    check(answer.ok, `${path}: ${answer.status}`);
+    return answer.json();
+  };
+  const send = (method, body) => ({ method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const feed = async () => (await ask(`/v1/users/${person}/feed?limit=30`)).items;
+  const onScreen = () => page.$$eval(".card:not(.leaving)", (all) => all.map(({ dataset }) => dataset.item));
+  /** Waits until no push has come for a while, and compares. */
+  const equal = async () => {
+    for (let [version, since] = [null, Date.now()]; Date.now() - since < 2500; await page.waitForTimeout(100)) {
+      const now = await versionOf(page);
+      if (now !== version) [version, since] = [now, Date.now()];
+    }
+    const [asked, shown] = [(await feed()).map(({ item }) => item), await onScreen()];
+    check(asked.join() === shown.join(), `REST says ${asked}, the screen shows ${shown}`);
+    return shown;
+  };
+  await step("quiet: after a first like the screen comes to what REST says", async () => {
+    await ask(`/v1/users/${person}`, send("PUT", { name: "Quiet" }));
+    await page.goto(`${BASE}/?user=${person}`);
+    await cards(page).nth(2).waitFor({ timeout: WAIT_MS });
+    const liked = await cards(page).nth(2).getAttribute("data-item");
+    const pressed = Date.now();
+    await byKey(page, liked).locator("[data-kind=like]").click();
+    await accepted(page, liked, pressed);
+    await equal();
+  });
+  await step("quiet: what others do comes to the screen, and says so", async () => {
+    const { items } = await ask("/v1/items?limit=1000");
+    const shown = new Set(await onScreen());
+    const wanted = items.filter(({ id }) => !shown.has(id)).map(({ id }) => id)[0] ?? [...shown].at(-1);
+    const { users } = await ask("/v1/users?limit=50");
+    const version = await versionOf(page);
+    const acts = users.filter(({ id }) => id !== person).flatMap(({ id: user }) => [1, 2, 3].map(() => ({ user, item: wanted, kind: "click" })));
+    await ask("/v1/interactions", send("POST", acts));
+    await page.waitForFunction((old) => document.querySelector("#feed").dataset.version !== old, version, { timeout: WAIT_MS });
+    check(/others did/.test(await page.textContent("#cause")), await page.textContent("#cause"));
+    await equal();
+    await shot(page, "7-quiet");
+  });
+  await step("the curves have the horizon of the server, and few answers have no figure", async () => {
+    const { decay, positives, negatives } = await ask(`/v1/users/${person}/model`);
+    const { span } = await import("../../static/js/model.js");
+    const hint = await page.textContent("#topics-hint");
+    check(hint.includes(`the next ${span(decay.horizon_ms)};`), `${hint} for ${JSON.stringify(decay)}`);
+    check((await page.textContent("#auc")) === "\u2013", `AUC ${await page.textContent("#auc")} of ${positives} and ${negatives}`);
+    check((await page.textContent("#auc-note")).includes(`so far ${positives} and ${negatives}`), await page.textContent("#auc-note"));
+  });
+  await step("why: likely is what the server says, and nothing where it says nothing", async () => {
+    const [first] = await feed();
+    await byKey(page, first.item).locator(".why-toggle").click();
+    const words = await byKey(page, first.item).locator(".why-table tfoot th").textContent();
+    // The page's is as of when the item came or moved.
+    const shown = Number(/(\d+) %/.exec(words)?.[1]);
+    const fits = first.likely === undefined ? words === "Score" : Math.abs(shown - 100 * first.likely) <= 2;
+    check(fits, `${words}, likely ${first.likely}, score ${first.score}`);
+  });
   await page.context().close();
 }
 

@@ -22,8 +22,8 @@ const TILES = [
     say: short,
     more: ({ journal, rate_limited: limited }) => `${short(journal.refused)} queue full, ${short(sum(limited))} too many`,
   },
-  { name: "AUC", of: ({ learned }) => learned?.auc.model, say: (value) => value?.toFixed(3) ?? "\u2013", more: ({ learned }) => `${short(learned?.labelled)} labelled` },
-  { name: "Log loss", of: ({ learned }) => learned?.log_loss, say: (value) => value?.toFixed(3) ?? "\u2013", more: ({ learned }) => `calibration error ${amount(learned?.calibration_error)}` },
+  { name: "AUC", of: ({ learned }) => learned?.auc.model, say: (value) => value?.toFixed(3) ?? "\u2013", more: ({ learned }) => `of the ranking; ${short(learned?.labelled)} labelled` },
+  { name: "Log loss", of: ({ learned }) => learned?.log_loss, say: (value) => value?.toFixed(3) ?? "\u2013", more: ({ learned }) => `of the yes and no models; calibration error ${amount(learned?.calibration_error)}` },
   { name: "Drift alarms", of: ({ learned }) => learned?.drifts, say: short, more: ({ learned }) => `in ${short(learned?.hedge.rounds)} lessons` },
   { name: "Feeds logged", of: ({ slates }) => slates.logged, say: short, more: ({ slates }) => `${short(slates.dropped)} dropped` },
 ];
