@@ -3,6 +3,8 @@
 import { element, setText } from "./element.js";
 
 const ANNOUNCE_EVERY_MS = 1200;
+// What the person did is said for so long, though a refresh follows: mostly it is what their act taught everybody's weights.
+const ACT_STAYS_MS = 3000;
 const WORDS = {
   closed: "not connected",
   connecting: "connecting\u2026",
@@ -27,6 +29,7 @@ export class Status {
   #state = "closed";
   #announced = 0;
   #announcing = 0;
+  #actSaid = -Infinity;
 
   /** `onAgain()` is called when the person wants to connect now. */
   constructor(parts, onAgain) {
@@ -52,6 +55,8 @@ export class Status {
 
   /** What the last stream came from, and how long that took. */
   cause({ cause, timing, act, arrived }, painted, shifts, textOf) {
+    if (cause?.kind === "refreshed" && painted - this.#actSaid < ACT_STAYS_MS) return;
+    if (act) this.#actSaid = painted;
     const { cause: words, took } = this.#parts;
     setText(words, `${this.#causeWords(cause, act, textOf)}${moved(shifts)}`);
     const figures = [];
@@ -70,6 +75,7 @@ export class Status {
   }
 
   clear() {
+    this.#actSaid = -Infinity;
     setText(this.#parts.cause, "");
     this.#parts.took.replaceChildren();
   }

@@ -91,9 +91,10 @@ async function walk() {
     const liked = byKey(page, key);
     const state = await liked.getAttribute("data-state");
     check(["pending", "accepted"].includes(state), `right after the click the state is ${state}`);
-    await accepted(page, key, pressed);
+    // It is said for some seconds only: waited for beside the rest.
+    const said = page.waitForFunction(() => /Re-ranked by your like/.test(document.querySelector("#cause").textContent));
+    await Promise.all([accepted(page, key, pressed), said]);
     await page.waitForFunction((old) => document.querySelector("#feed").dataset.version !== old, version);
-    await page.waitForFunction(() => /Re-ranked by your like/.test(document.querySelector("#cause").textContent));
     check(/ms/.test(await page.textContent("#took")), "no word of how long it took");
     await still(page);
     await shot(page, "3-liked");
@@ -203,7 +204,7 @@ async function quiet() {
   const onScreen = () => page.$$eval(".card:not(.leaving)", (all) => all.map(({ dataset }) => dataset.item));
   /** Waits until no push has come for a while, and compares. */
   const equal = async () => {
-    for (let [version, since] = [null, Date.now()]; Date.now() - since < 2500; await page.waitForTimeout(100)) {
+    for (let [version, since] = [null, Date.now()]; Date.now() - since < 3200; await page.waitForTimeout(100)) {
       const now = await versionOf(page);
       if (now !== version) [version, since] = [now, Date.now()];
     }
@@ -230,7 +231,7 @@ async function quiet() {
     const acts = users.filter(({ id }) => id !== person).flatMap(({ id: user }) => [1, 2, 3].map(() => ({ user, item: wanted, kind: "click" })));
     await ask("/v1/interactions", send("POST", acts));
     await page.waitForFunction((old) => document.querySelector("#feed").dataset.version !== old, version, { timeout: WAIT_MS });
-    check(/others did/.test(await page.textContent("#cause")), await page.textContent("#cause"));
+    await page.waitForFunction(() => /others did/.test(document.querySelector("#cause").textContent), null, { timeout: WAIT_MS });
     await equal();
     await shot(page, "7-quiet");
   });
