@@ -97,7 +97,7 @@ export class Topics {
       setText(row.more, digits.slice(4));
       row.slider.style.setProperty("--fill", row.held ? row.slider.value : weight);
       if (!row.held) row.slider.value = weight;
-      setText(row.gone, this.#fate(weight));
+      setText(row.gone, fate(this.#decay, weight));
       // The curve moves by less than a pixel per minute.
       if (Math.abs(weight - row.drawn) > 0.0005) this.#drawCurve(row, weight);
     }
@@ -105,13 +105,6 @@ export class Topics {
 
   #current(row, now) {
     return row.held ? row.weight : this.#decay.after(row.weight, now - row.since);
-  }
-
-  #fate(weight) {
-    if (weight <= 0) return "forgotten";
-    const { least } = this.#decay;
-    if (weight <= least) return "stays";
-    return `${least > 0 ? `at ${least}` : "gone"} in ${roughly(this.#decay.endOf(weight))}`;
   }
 
   /** The curve's words and its shape follow the horizon. */
@@ -176,6 +169,17 @@ export class Topics {
       }, REST_MS);
     });
   }
+}
+
+const YEARS_MS = 10 * 365 * 86_400_000;
+
+/** What becomes of a weight, if nothing happens. At a high rate a weight near 1 hardly falls for ages. */
+export function fate({ least, endOf }, weight) {
+  if (weight <= 0) return "forgotten";
+  if (weight <= least) return "stays";
+  const end = endOf(weight);
+  if (!(end < YEARS_MS)) return "stays for years";
+  return `${least > 0 ? `at ${least}` : "gone"} in ${roughly(end)}`;
 }
 
 /** "7 days", "1 day", "90 minutes": in the largest unit that says it in whole numbers, else "about 2 days". */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULTS, decayOf } from "../../static/js/decay.js";
-import { span } from "../../static/js/model.js";
+import { fate, span } from "../../static/js/model.js";
 import { PatchError } from "../../static/js/patch.js";
 import { Stream } from "../../static/js/stream.js";
 
@@ -95,6 +95,14 @@ test("settings that are missing or make no sense are the defaults", () => {
   for (const settings of [undefined, null, {}, { rate: 0, horizon_ms: -1 }, { rate: NaN, horizon_ms: "7" }]) {
     assert.equal(decayOf(settings).after(0.7, DAY_MS), decayOf(DEFAULTS).after(0.7, DAY_MS));
   }
+});
+
+test("what becomes of a weight is said in words that fit any rate and horizon", () => {
+  const said = (settings, ...weights) => weights.map((weight) => fate(decayOf(settings), weight));
+  assert.deepEqual(said(DEFAULTS, 0, 0.5, 1), ["forgotten", "gone in 2 d", "gone in 22 d"]);
+  assert.deepEqual(said({ curve: "exact", rate: 3, horizon_ms: DAY_MS }, 0.1, 0.5, 1), ["gone in 23 min", "gone in 4 d", "stays for years"]);
+  assert.deepEqual(said({ curve: "exact", rate: 100, horizon_ms: DAY_MS }, 1), ["stays for years"]);
+  assert.deepEqual(said({ curve: "euler", rate: 1, horizon_ms: DAY_MS }, 0.01, 0.5), ["stays", "at 0.01 in 16 h"]);
 });
 
 test("a span is said in the largest unit that says it in whole numbers", () => {
