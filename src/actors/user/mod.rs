@@ -353,14 +353,7 @@ impl UserActor {
     }
 
     /// A feed with the noise of this version, for a screen that shows this.
-    fn make_for(
-        &mut self,
-        world: &World,
-        view: View,
-        cause: Cause,
-        noise: FeedVersion,
-        drawn: Vec<ItemId>,
-    ) -> Shown {
+    fn make_for(&mut self, world: &World, view: View, cause: Cause, noise: FeedVersion, drawn: Vec<ItemId>) -> Shown {
         let now = self.inside.clock.now();
         let started = Instant::now();
         let screen = Screen { version: noise, drawn: &drawn };

@@ -104,9 +104,8 @@ impl UserActor {
         self.newest.retain(|(view, _)| self.seats.values().any(|seat| seat.view() == *view));
         let mut moved = false;
         for (view, before) in self.newest.clone() {
-            let made = |actor: &mut UserActor, drawn| {
-                actor.make_for(&world, view, Cause::Refreshed, before.noise, drawn)
-            };
+            let made =
+                |actor: &mut UserActor, drawn| actor.make_for(&world, view, Cause::Refreshed, before.noise, drawn);
             // By what it was made of: where nothing changed, nothing moves.
             let mut shown = made(self, before.drawn.clone());
             let mut is_news = shown.differs_from(&before);
