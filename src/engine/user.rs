@@ -149,7 +149,9 @@ impl UserEvent {
     #[must_use]
     pub fn contents(&self) -> Contents {
         match self {
-            UserEvent::Interacted(one) => Contents::Interacted(one.item, one.kind, one.dwell_ms),
+            UserEvent::Interacted(one) | UserEvent::Answered(one) => {
+                Contents::Interacted(one.item, one.kind, one.dwell_ms)
+            }
             UserEvent::Followed { user, .. } => Contents::Followed(*user),
             UserEvent::Unfollowed { user, .. } => Contents::Unfollowed(*user),
             UserEvent::Posted { item, .. } => Contents::Posted(*item),

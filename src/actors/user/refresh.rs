@@ -145,10 +145,10 @@ impl UserActor {
         let shown = open.and_then(|open| self.newest.iter().find(|(known, _)| *known == open));
         let shown = shown.map(|(open, shown)| (open.explain, shown.clone()));
         match shown {
-            Some((explain, shown)) if explain == view.explain => return Some(Arc::new(shown.feed)),
+            Some((explain, shown)) if explain == view.explain => return Some(Arc::new(shown.feed.clone())),
             Some((_, shown)) if !view.explain => {
                 let items = shown.feed.items.iter().map(|one| FeedItem { why: Vec::new(), ..one.clone() }).collect();
-                return Some(Arc::new(Feed { items, ..shown.feed }));
+                return Some(Arc::new(Feed { items, ..shown.feed.clone() }));
             }
             _ => {}
         }
