@@ -210,3 +210,52 @@ fn a_store_whose_load_was_interrupted_is_opened_by_nobody() {
     assert_eq!(load(&store, &out).0, Some(0));
     run(&["db", "check", "--store", &store]);
 }
+
+/// Earlier versions took such texts into the embedded store, where none but an edit by hand brings them now.
+#[test]
+fn a_text_that_could_not_be_loaded_again_is_not_dumped_and_not_loaded_half_way() {
+    let (before, work) = (scene(), tempfile::tempdir().unwrap());
+    let out = work.path().join("dump.jsonl");
+    let good = String::from_utf8(dump(&support::store(before.path()), &out)).unwrap();
+    let file = support::data(before.path()).join("eddyline.db");
+    let edit = |sql: &str| assert_eq!(rusqlite::Connection::open(&file).unwrap().execute(sql, []).unwrap(), 1, "{sql}");
+    std::fs::write(&out, "the old one").unwrap();
+    for (spoil, mend, says) in [
+        (
+            "UPDATE items SET text = 'hel' || char(0) || 'lo' WHERE key = 'item-4'",
+            "UPDATE items SET text = 'hello' WHERE key = 'item-4'",
+            "item \"item-4\": start the server, and change its text",
+        ),
+        (
+            "UPDATE users SET attributes = '{\"a\": [\"\\u0000\"]}' WHERE key = 'ada'",
+            "UPDATE users SET attributes = NULL WHERE key = 'ada'",
+            "person \"ada\": start the server, and change them",
+        ),
+    ] {
+        edit(spoil);
+        let (status, said) =
+            support::run(&["db", "dump", "--store", &support::store(before.path()), "--out", out.to_str().unwrap()]);
+        assert!(status == Some(1) && said.contains(says) && said.contains("NUL"), "{said}");
+        assert_eq!(std::fs::read(&out).unwrap(), b"the old one");
+        edit(mend);
+    }
+    for (name, text, says) in [
+        (
+            "a text",
+            good.replacen("\"text\":\"item number 5\"", "\"text\":\"item\\u0000\"", 1),
+            "the text of \"item-5\"",
+        ),
+        ("attributes", good.replacen("\\\"age\\\":", "\\\"a\\\\u0000e\\\":", 1), "the attributes of \"ada\""),
+    ] {
+        assert_ne!(text, good, "{name}");
+        std::fs::write(&out, text).unwrap();
+        let into = tempfile::tempdir().unwrap();
+        let (status, said) = load(&support::store(into.path()), &out);
+        assert!(
+            status == Some(1) && said.contains(says) && said.contains("line ") && said.contains("NUL"),
+            "{name}: {said}"
+        );
+        std::fs::write(&out, &good).unwrap();
+        assert_eq!(load(&support::store(into.path()), &out).0, Some(0), "{name}: the store is still empty");
+    }
+}

@@ -15,6 +15,8 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::commands::progress;
 use crate::domain::ids::Position;
 use crate::domain::items::{Embedding, Item};
+use crate::domain::people::Person;
+use crate::domain::text::{json_must_be_storable, must_be_storable};
 use crate::engine::coordinator::Catalogue;
 use crate::store::Store;
 use crate::store::lines::{
@@ -28,7 +30,7 @@ const PAGE: u32 = 10_000;
 /// Writes everything that is in `store` to `out`, compressed as its ending says (`.zst`, `.gz`).
 ///
 /// # Errors
-/// What the store or the disk says; `out` is as it was before.
+/// What the store or the disk says, or a text that could not be loaded again; `out` is as it was before.
 pub async fn dump(store: &dyn Store, out: &Path) -> anyhow::Result<End> {
     let part = beside(out);
     let written = write(store, &part).await;
@@ -47,6 +49,7 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     let mut sink = Lines::create(part)?;
     let (Catalogue { topics, centres, items, changes }, people) = read_catalogue(store).await?;
     let (models, publications) = (store.models().await?, store.publications().await?);
+    storable(&people, &items)?;
     let header = Header {
         version: VERSION,
         topics: topics.len() as u64,
@@ -104,6 +107,21 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     }
     bar.finish_and_clear();
     sink.finish(entries)
+}
+
+/// Earlier versions took texts with the character NUL into the embedded store; no store takes them out of a dump.
+fn storable(people: &[Person], items: &[Item]) -> anyhow::Result<()> {
+    for Person { key, name, attributes, .. } in people {
+        let name = name.as_deref().map_or(Ok(()), must_be_storable);
+        let attributes = attributes.as_deref().map_or(Ok(()), json_must_be_storable);
+        let advice = || format!("person {key:?}: start the server, and change them with PUT /v1/users/{{id}}");
+        name.context("their name").and(attributes.context("their attributes")).with_context(advice)?;
+    }
+    for Item { key, text, .. } in items {
+        let advice = || format!("item {key:?}: start the server, and change its text with PATCH /v1/items/{{id}}");
+        must_be_storable(text).context("its text").with_context(advice)?;
+    }
+    Ok(())
 }
 
 /// Of all revisions that the store still has, the current one last.

@@ -79,6 +79,22 @@ impl Deref for Embedding {
     }
 }
 
+/// Why a list of keys is not that of an item's topics.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicsError {
+    /// More than [`Item::TOPICS_MAX`].
+    #[error("must be at most {max} topics, are {0}", max = Item::TOPICS_MAX)]
+    TooMany(usize),
+    /// An earlier one is repeated.
+    #[error("names {topic:?} twice")]
+    Twice {
+        /// Where the repetition stands, from 0.
+        index: usize,
+        /// Which one.
+        topic: Key,
+    },
+}
+
 /// An item in one revision. Everything that learning reads is fixed within a revision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
@@ -109,6 +125,20 @@ impl Item {
     pub const TEXT_BYTES_MAX: usize = 32 * 1024;
     /// The most topics one item may have.
     pub const TOPICS_MAX: usize = 16;
+
+    /// What every door asks of an item's topics.
+    ///
+    /// # Errors
+    /// [`TopicsError`].
+    pub fn check_topics(topics: &[Key]) -> Result<(), TopicsError> {
+        if topics.len() > Self::TOPICS_MAX {
+            return Err(TopicsError::TooMany(topics.len()));
+        }
+        match (1..topics.len()).find(|&index| topics[..index].contains(&topics[index])) {
+            Some(index) => Err(TopicsError::Twice { index, topic: topics[index].clone() }),
+            None => Ok(()),
+        }
+    }
 
     /// Can it be shown at `now`?
     #[must_use]

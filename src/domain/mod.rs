@@ -10,6 +10,7 @@ pub mod interactions;
 pub mod items;
 pub mod journal;
 pub mod people;
+pub mod text;
 pub mod time;
 pub mod timestamps;
 pub mod windows;

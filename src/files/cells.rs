@@ -8,6 +8,7 @@ use super::error::{Wrong, shortened};
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::items::Embedding;
+use crate::domain::text;
 
 pub(crate) fn unexpected(found: &str, expected: impl Into<String>) -> Wrong {
     Wrong::Value { found: shortened(found), expected: expected.into() }
@@ -28,6 +29,11 @@ fn is_rounded(text: &str) -> bool {
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     all_digits(exponent)
         && digits.split_once('.').map_or_else(|| all_digits(digits), |(a, b)| all_digits(a) && all_digits(b))
+}
+
+/// Text that is kept as it is.
+pub(crate) fn storable(text: &str) -> Result<(), Wrong> {
+    text::must_be_storable(text).map_err(Wrong::Nul)
 }
 
 pub(crate) fn kind(text: &str) -> Result<Kind, Wrong> {

@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::domain::ids::KeyError;
-use crate::domain::items::EmbeddingError;
+use crate::domain::items::{EmbeddingError, TopicsError};
+use crate::domain::text::HasNul;
 use crate::domain::windows::WindowError;
 
 /// A place in a file and what is wrong there.
@@ -79,6 +80,12 @@ pub enum Wrong {
     /// Not a key.
     #[error(transparent)]
     Key(KeyError),
+    /// Not what an item may be about.
+    #[error("{0}: remove the repetition, or the least important ones")]
+    Topics(TopicsError),
+    /// Text that no store keeps.
+    #[error("{0}: remove it")]
+    Nul(HasNul),
     /// Not an embedding.
     #[error(transparent)]
     Embedding(EmbeddingError),

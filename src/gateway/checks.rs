@@ -9,7 +9,8 @@ use crate::actors::people::People;
 use crate::actors::server::{Server, UserEvent};
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::interactions::{Interaction, Kind};
-use crate::domain::items::{Embedding, Item};
+use crate::domain::items::{Embedding, Item, TopicsError};
+use crate::domain::text;
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::domain::windows::{Window, WindowError, Windows};
 use crate::engine::world::World;
@@ -148,9 +149,7 @@ pub fn text(text: String) -> Result<String, Refusal> {
         let message = format!("must have at most {} bytes, has {}", Item::TEXT_BYTES_MAX, text.len());
         return Err(Refusal::field(Code::OutOfRange, "text", message));
     }
-    if text.contains('\0') {
-        return Err(Refusal::field(Code::BadField, "text", "must not contain the character NUL"));
-    }
+    text::must_be_storable(&text).map_err(|error| Refusal::field(Code::BadField, "text", error.to_string()))?;
     Ok(text)
 }
 
@@ -167,14 +166,11 @@ pub fn embedding(numbers: Vec<f32>, dim: usize) -> Result<Embedding, Refusal> {
 /// # Errors
 /// `out_of_range` for `topics`.
 pub fn item_topics(topics: Vec<Key>) -> Result<Vec<Key>, Refusal> {
-    if topics.len() > Item::TOPICS_MAX {
-        let message = format!("must be at most {} topics, are {}", Item::TOPICS_MAX, topics.len());
-        return Err(Refusal::field(Code::OutOfRange, "topics", message));
-    }
-    if let Some(index) = (1..topics.len()).find(|&index| topics[..index].contains(&topics[index])) {
-        let message = format!("names {:?} twice", topics[index]);
-        return Err(Refusal::field(Code::OutOfRange, format!("topics[{index}]"), message));
-    }
+    let blamed = |error: &TopicsError| match error {
+        TopicsError::TooMany(_) => "topics".to_owned(),
+        TopicsError::Twice { index, .. } => format!("topics[{index}]"),
+    };
+    Item::check_topics(&topics).map_err(|error| Refusal::field(Code::OutOfRange, blamed(&error), error.to_string()))?;
     Ok(topics)
 }
 
@@ -217,6 +213,8 @@ pub fn topic_weights(world: &World, weights: &BTreeMap<Key, f32>) -> Result<Vec<
 }
 
 fn weight(key: &Key, amount: f32) -> Result<f32, Refusal> {
+    // Neither -0 nor what is too small for a float is a weight of its own.
+    let amount = if amount.is_subnormal() || amount == 0.0 { 0.0 } else { amount };
     if (0.0..=1.0).contains(&amount) {
         return Ok(amount);
     }
@@ -287,6 +285,10 @@ mod tests {
     #[test]
     fn weights_and_topics_are_bounded() {
         let key = |text: &str| Key::new(text).unwrap();
+        for zero in [-0.0_f32, -1e-46_f64 as f32, 1e-40, -1e-40] {
+            let read = weight(&key("sea"), zero).unwrap();
+            assert!(read == 0.0 && read.is_sign_positive(), "{zero}");
+        }
         for (amount, good) in [(0.0, true), (1.0, true), (-0.1, false), (1.1, false), (f32::NAN, false)] {
             assert_eq!(weight(&key("sea"), amount).is_ok(), good, "{amount}");
         }

@@ -23,6 +23,7 @@ use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Position, Seq, 
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::{Erasure, Person};
+use crate::domain::text::{HasNul, json_must_be_storable, must_be_storable};
 use crate::domain::time::Millis;
 
 use access::{SigningKey, TokenRecord};
@@ -162,6 +163,29 @@ pub enum StoreError {
     Refused(String),
 }
 
+/// Refuses a batch with a text that not every kind of store can keep, and names whose it is; the doors refuse such a text
+/// before it comes here.
+///
+/// # Errors
+/// [`StoreError::Refused`].
+pub fn writable(batch: &[Write]) -> Result<(), StoreError> {
+    let refuse = |what: &str, key: &Key, why: HasNul| StoreError::Refused(format!("{what} of {key:?} {why}"));
+    for write in batch {
+        match write {
+            Write::Person(Person { key, name, attributes, .. }) => {
+                let name = name.as_deref().map_or(Ok(()), must_be_storable);
+                name.map_err(|why| refuse("the name", key, why))?;
+                let attributes = attributes.as_deref().map_or(Ok(()), json_must_be_storable);
+                attributes.map_err(|why| refuse("the attributes", key, why))?;
+            }
+            Write::Item(item) => must_be_storable(&item.text).map_err(|why| refuse("the text", &item.key, why))?,
+            // Keys have no control characters.
+            Write::Entry(_) | Write::Topic(..) | Write::Centre(..) | Write::Since(..) | Write::Erase(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// The durable state. Object-safe: the server holds an `Arc<dyn Store>`.
 pub trait Store: Send + Sync + 'static {
     /// Stores a batch in one transaction; answers when it is durable, with one outcome per write, in order.
@@ -287,7 +311,7 @@ pub trait Store: Send + Sync + 'static {
     /// All keys that sign tokens, retired ones too, by creation and then id.
     fn keys(&self) -> BoxFuture<'_, Result<Vec<SigningKey>, StoreError>>;
 
-    /// Keeps a new key; `false` when its id is taken, and nothing has changed.
+    /// Keeps a new key; `false` when its id is taken. Forgets retired keys but for the last [`access::RETIRED_KEPT`].
     fn put_key(&self, key: SigningKey) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// Retires a key and forgets its secret; `false` when no key of this id is in use.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::actors::server::{ItemDraft, ItemWrite, ItemWritten, Server};
-use crate::domain::ids::{ItemId, Key};
+use crate::domain::ids::{ItemId, Key, TopicId};
 use crate::domain::items::Item;
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
@@ -237,12 +237,18 @@ pub(super) fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> View<'a
         id: &item.key,
         revision: item.revision,
         author: item.author.as_ref().map(|author| &author.key),
-        topics: item.topics.iter().filter_map(|&topic| world.topic(topic)).collect(),
+        topics: topics(world, item),
         text: &item.text,
         created: item.created,
         windows: &item.windows,
         available: item.is_available(now),
     }
+}
+
+/// Each topic once, so that what is read can be put back: earlier versions imported items that name one twice.
+fn topics<'a>(world: &'a World, item: &Item) -> Vec<&'a Key> {
+    let first = |(place, topic): (usize, &TopicId)| (!item.topics[..place].contains(topic)).then_some(*topic);
+    item.topics.iter().enumerate().filter_map(first).filter_map(|topic| world.topic(topic)).collect()
 }
 
 #[cfg(test)]

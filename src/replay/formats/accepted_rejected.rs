@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::activities::plain_message;
+use super::cells;
 use super::error::{FormatError, Wrong};
 use super::source::{Files, Source, Watch, plain_name};
 use crate::domain::items::Embedding;
@@ -142,6 +143,11 @@ impl<'de> Visitor<'de> for List<'_> {
             if self.rows.len() == ROWS_MAX {
                 *self.wrong = Some(Wrong::TooMany { limit: ROWS_MAX });
                 return Err(serde::de::Error::custom("too many rows"));
+            }
+            if let Err(wrong) = cells::storable(&raw.text) {
+                let message = format!("row {}: {wrong}", self.rows.len() + 1);
+                *self.wrong = Some(wrong);
+                return Err(serde::de::Error::custom(message));
             }
             let dim = *self.dim.get_or_insert(raw.embedding.len());
             match Embedding::new(raw.embedding, dim) {

@@ -220,6 +220,7 @@ fn activity(path: &Path, line: u64, text: &str, times: &Times, dims: &mut Dims) 
         let expected = format!("a message of at most {} bytes", Item::TEXT_BYTES_MAX);
         return Err(wrong("message", cells::unexpected(&row.message, expected)));
     }
+    cells::storable(&row.message).map_err(|error| wrong("message", error))?;
     if row.verb == Verb::Follow && row.actor == row.object {
         let expected = "somebody else than the actor: remove the line";
         return Err(wrong("object", cells::unexpected(row.object.as_str(), expected)));

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::cells::{self, Dims};
-use super::error::FormatError;
+use super::error::{FormatError, Wrong};
 use super::source::Watch;
 use super::table::{Column, Columns, Row, Table, needed, optional};
 use super::time::Times;
@@ -104,15 +104,13 @@ fn item(row: &Row<'_>, times: &Times, dims: &mut Dims, bare: bool) -> Result<Ite
     let topics: Result<Vec<Key>, _> =
         topics.split('|').map(str::trim).filter(|t| !t.is_empty()).map(cells::key).collect();
     let topics = topics.map_err(|wrong| row.error("topic", wrong))?;
-    if topics.len() > Item::TOPICS_MAX {
-        let expected = format!("at most {} topics", Item::TOPICS_MAX);
-        return Err(row.error("topic", cells::unexpected(row.cell("topic").unwrap_or_default(), expected)));
-    }
+    Item::check_topics(&topics).map_err(|error| row.error("topic", Wrong::Topics(error)))?;
     let text = row.cell("text").unwrap_or_default();
     if text.len() > Item::TEXT_BYTES_MAX {
         let expected = format!("a text of at most {} bytes", Item::TEXT_BYTES_MAX);
         return Err(row.error("text", cells::unexpected(text, expected)));
     }
+    cells::storable(text).map_err(|wrong| row.error("text", wrong))?;
     let embedding = row.maybe("embedding", |cell| cells::embedding(cell, dims))?;
     if !bare && text.is_empty() && embedding.is_none() {
         return Err(row.error("text", cells::unexpected("", "a text, which an item without an embedding needs")));

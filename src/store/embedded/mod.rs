@@ -42,7 +42,7 @@ use self::writer::Writer;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::Work;
 use super::models::{Change as ModelChange, KeptModel, NewModel, Publication};
-use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write};
+use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write, writable};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Position, Seq, UserId};
 use crate::domain::items::Embedding;
@@ -104,7 +104,10 @@ impl Drop for Embedded {
 
 impl Store for Embedded {
     fn append(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
-        Box::pin(self.writer.ask(Work::Append(batch)))
+        Box::pin(async move {
+            writable(&batch)?;
+            self.writer.ask(Work::Append(batch)).await
+        })
     }
 
     fn catalogue(&self, mut each: Box<dyn FnMut(CatalogueRow) + Send>) -> BoxFuture<'_, Result<(), StoreError>> {

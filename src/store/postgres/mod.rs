@@ -48,7 +48,7 @@ use self::session::Session;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::{Call, QUEUE, Work};
 use super::models::{Change as ModelChange, KeptModel, NewModel, Publication};
-use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write};
+use super::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, StoredFit, Write, writable};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Position, Seq, UserId};
 use crate::domain::items::Embedding;
@@ -211,7 +211,10 @@ impl Drop for Postgres {
 
 impl Store for Postgres {
     fn append(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
-        Box::pin(self.write(Work::Append(batch)))
+        Box::pin(async move {
+            writable(&batch)?;
+            self.write(Work::Append(batch)).await
+        })
     }
 
     fn catalogue(&self, each: Box<dyn FnMut(CatalogueRow) + Send>) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -10,7 +10,8 @@ use super::{Options, TablesError};
 use crate::domain::ids::Key;
 use crate::domain::items::Item;
 use crate::domain::people::Person;
-use crate::files::cells::{Dims, unexpected};
+use crate::domain::text::json_must_be_storable;
+use crate::files::cells::{Dims, storable, unexpected};
 use crate::files::table::{Column, needed, optional};
 use crate::files::time::Times;
 use crate::tables::{Action, PersonRow, PostRow, Tables};
@@ -85,6 +86,9 @@ impl<'a> Builder<'a> {
             let expected = format!("somebody with at most {} bytes of attributes", Person::ATTRIBUTES_BYTES_MAX);
             return Err(row.wrong("user_id", unexpected(key.as_str(), expected)));
         }
+        let nul = json_must_be_storable(&attributes)
+            .map_err(|_| unexpected(key.as_str(), "somebody without the character NUL in their attributes"));
+        nul.map_err(|wrong| row.wrong("user_id", wrong))?;
         let place = self.tables.people.len() as u32;
         if self.people.insert(key.clone(), place).is_some() {
             return Err(row.wrong("user_id", unexpected(key.as_str(), "new: an earlier row has the same id")));
@@ -102,6 +106,7 @@ impl<'a> Builder<'a> {
             let expected = format!("a text of at most {} bytes", Item::TEXT_BYTES_MAX);
             return Err(row.wrong("text", unexpected(&text, expected)));
         }
+        storable(&text).map_err(|wrong| row.wrong("text", wrong))?;
         let topic = row.value("topic").written();
         let topic = if topic.is_empty() { None } else { Some(row.key("topic", &topic)?) };
         let embedding = row.vector("embedding", &mut self.dims)?;
