@@ -206,6 +206,10 @@ struct ImportArgs {
     /// For accepted-rejected: bring the sentences, learn no labels.
     #[arg(long)]
     items_only: bool,
+    /// Events on items that are not in the store are passed over; without this they end the command with status 1, after
+    /// all others were learned.
+    #[arg(long)]
+    skip_unknown: bool,
     #[command(flatten)]
     config: ConfigArgs,
     /// Files; `.gz` and `.zst` are read as they are.
@@ -599,6 +603,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             } else {
                 None
             };
+            let skip_unknown = args.skip_unknown;
             let brought = blocking(async {
                 let store = app::open_store(&config).await?;
                 let now = clock.now();
@@ -624,6 +629,27 @@ fn run(command: Command) -> anyhow::Result<()> {
                 brought.known,
                 brought.unknown_items
             ));
+            if brought.late > 0 {
+                say(format_args!(
+                    "{} of them are older than what their person had learned before this command: they were learned after it, \
+                     as if they were its last; import logs in the order of time, or all of them in one command",
+                    brought.late
+                ));
+            }
+            if brought.unknown_items > 0 {
+                let named: Vec<String> =
+                    brought.unknown_named.iter().map(|(item, count)| format!("{item} ({count})")).collect();
+                let said = format!(
+                    "{} events were not learned, since they are on items that are not there; the first of these items, and \
+                     the events on each: {}",
+                    brought.unknown_items,
+                    named.join(", ")
+                );
+                if !skip_unknown {
+                    bail!("{said}. Import the items and then the same file again, or say --skip-unknown");
+                }
+                say(format_args!("{said}"));
+            }
             Ok(())
         }
         Command::Train(args) => {

@@ -8,8 +8,16 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use eddyline::commands::loader::event_key;
+use eddyline::app;
+use eddyline::commands::import::{self, Format};
+use eddyline::commands::{dump, loader::Loader, loader::event_key};
+use eddyline::config::Config;
+use eddyline::domain::time::Millis;
+use eddyline::replay::formats::time::{TimeUnit, Times};
+use eddyline::store::Store;
+use eddyline::store::embedded::Embedded;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -287,5 +295,192 @@ fn rows_with_other_contents_are_other_events() {
     ] {
         let said = bring(format!("{head}{rows}"));
         assert!(said.contains(&format!(" {learned} events learned, {known} known before")), "{name}: {said}");
+    }
+}
+
+/// Writes files of a log, imports them in one command into a new store, and says all that is in it then.
+async fn imported(format: Format, catalogue: &str, files: &[Vec<String>]) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let config = Config::default();
+    let now = Millis(1_800_000_000_000);
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(&place.path().join("data")).unwrap());
+    let write = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let head = if format == Format::Events { "user,item,time,kind\n" } else { "" };
+    let of_items = (!catalogue.is_empty()).then(|| (Format::Items, vec![write("items.csv", catalogue)]));
+    let files = files.iter().enumerate();
+    let logs = files.map(|(number, rows)| write(&format!("log{number}.txt"), &format!("{head}{}\n", rows.join("\n"))));
+    for (format, paths) in of_items.into_iter().chain([(format, logs.collect())]) {
+        let embedder = app::open_embedder(&config).unwrap();
+        let loader = Loader::open(store.clone(), embedder, &config, now).await.unwrap();
+        let times = Times::from(TimeUnit::MILLIS);
+        let options = import::Options { format, paths, columns: None, times, items_only: false, dim: config.dim };
+        let brought = import::run(loader, options, now).await.unwrap();
+        assert_eq!((brought.unknown_items, brought.late), (0, 0), "{brought:?}");
+    }
+    let out = place.path().join("dump.jsonl");
+    dump::dump(&*store, &out).await.unwrap();
+    std::fs::read_to_string(out).unwrap()
+}
+
+/// A few people, posts and reactions, no two at one time; reactions may come before the post that they name.
+fn activities() -> Vec<String> {
+    let at = |n: i64| jiff::Timestamp::from_millisecond(1_700_000_000_000 + n * 7_200_000).unwrap().to_string();
+    let mut rows = Vec::new();
+    for n in 0..12 {
+        let (who, topic) = (["ann", "bob", "cay"][n as usize % 3], ["boats", "bread"][n as usize % 2]);
+        let post = json!({"actor": who, "verb": "post", "object": format!("p{n}"), "time": at(5 * n),
+            "message": format!("{topic}, number {n}"), "topic": topic});
+        // The clock of whoever reacts may be behind that of whoever wrote.
+        let likes = [("bob", "like", 5 * n + 2), ("cay", "click", 5 * n - 1), ("ann", "skip", 5 * n + 61)];
+        rows.push(post);
+        for (who, kind, when) in likes {
+            rows.push(
+                json!({"actor": who, "verb": "interact", "object": format!("p{n}"), "time": at(when), "kind": kind}),
+            );
+        }
+    }
+    rows.push(json!({"actor": "ann", "verb": "follow", "object": "bob", "time": at(23)}));
+    rows.into_iter().map(|row| row.to_string()).collect()
+}
+
+/// The same rows in any order, in one file or several, teach the same.
+#[tokio::test]
+async fn the_order_of_rows_changes_nothing_that_is_learned() {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let items = "item,text,topic\na,about boats,boats\nb,about bread,bread\nc,about both,boats\n";
+    let few: Vec<String> = [
+        "u,a,2025-11-20T00:00:00Z,like",
+        "u,b,2026-11-27T00:00:00Z,like",
+        "v,b,2026-03-01T00:00:00Z,click",
+        "u,c,2026-03-02T00:00:00Z,hide",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let expected = imported(Format::Events, items, &[few.clone()]).await;
+    assert_eq!(expected.lines().filter(|line| line.starts_with(r#"{"entry""#)).count(), 4);
+    for first in 0..4 {
+        for second in (0..4).filter(|second| *second != first) {
+            for third in (0..4).filter(|third| *third != first && *third != second) {
+                let order = [first, second, third, 6 - first - second - third].map(|row| few[row].clone()).to_vec();
+                let files = [order[..third].to_vec(), order[third..].to_vec()];
+                assert!(imported(Format::Events, items, &files).await == expected, "{order:?}");
+            }
+        }
+    }
+    let mut rows = activities();
+    let expected = imported(Format::Activities, "", &[rows.clone()]).await;
+    let learned = expected.lines().filter(|line| line.starts_with(r#"{"entry""#)).count();
+    assert_eq!(learned, rows.len(), "every row, also those before the post that they name");
+    rows.reverse();
+    for round in 0..6 {
+        let cut = random.random_range(0..rows.len());
+        let files = [rows[..cut].to_vec(), rows[cut..].to_vec()];
+        assert!(imported(Format::Activities, "", &files).await == expected, "round {round}: {rows:?}");
+        for place in (1..rows.len()).rev() {
+            rows.swap(place, random.random_range(0..=place));
+        }
+    }
+}
+
+fn csv(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn rows_on_unknown_items_are_named_and_fail_the_command() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path());
+    let import = |format: &str, file: &str, more: &[&str]| {
+        run(&[&["import", "--format", format, "--store", &store, file], more].concat())
+    };
+    let items = csv(place.path(), "items.csv", "item,text\nknown,a text\n");
+    let mut log = "user,item,time,kind\nada,known,2000,like\n".to_owned();
+    for number in 0..14 {
+        log += &format!("ada,gone-{number},{},like\nada,gone-0,{},click\n", 1_000 - number, 3_000 + number);
+    }
+    let log = csv(place.path(), "log.csv", &log);
+    assert_eq!(import("items", &items, &[]).0, Some(0));
+    let (status, said) = import("events", &log, &[]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("1 events learned") && said.contains("28 events were not learned"), "{said}");
+    assert!(said.contains("gone-13 (1), gone-12 (1)") && said.contains("--skip-unknown"), "by time: {said}");
+    assert!(said.contains("gone-4 (1)") && !said.contains("gone-3 "), "the first ten: {said}");
+    let (status, said) = import("events", &log, &["--skip-unknown"]);
+    assert!(status == Some(0) && said.contains("1 known before") && said.contains("gone-13 (1)"), "{said}");
+    // What was lost is learned once its items are there, and it is told that it comes late.
+    let all: String = (0..14).map(|number| format!("gone-{number},a text\n")).collect();
+    let items = csv(place.path(), "more.csv", &format!("item,text\n{all}"));
+    assert_eq!(import("items", &items, &[]).0, Some(0));
+    let (status, said) = import("events", &log, &[]);
+    assert!(status == Some(0) && said.contains("28 events learned, 1 known before"), "{said}");
+    assert!(said.contains("14 of them are older than what their person had learned before"), "{said}");
+}
+
+/// Stopped after any row, it goes on and ends with what it would have ended with.
+#[test]
+fn an_import_that_was_stopped_goes_on_where_it_stopped() {
+    let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let rows = activities();
+    let learn = |place: &Path, rows: &[String]| {
+        let log = csv(place, "log.jsonl", &rows.join("\n"));
+        let (status, said) = run(&["import", "--format", "activities", "--store", &store(place), &log]);
+        assert_eq!(status, Some(0), "{said}");
+        said
+    };
+    learn(whole.path(), &rows);
+    let time = |row: &String| serde_json::from_str::<Value>(row).unwrap()["time"].as_str().unwrap().to_owned();
+    let mut sorted = rows.clone();
+    sorted.sort_by_key(time);
+    // Up to a row of which all posts are there that were named so far.
+    learn(stopped.path(), &sorted[..24]);
+    let said = learn(stopped.path(), &rows);
+    assert!(said.contains("25 events learned, 24 known before") && !said.contains("older than"), "{said}");
+    let at = "2026-11-28T00:00:00Z";
+    let explained = |place: &Path| {
+        let mut found = Vec::new();
+        for who in ["ann", "bob", "cay"] {
+            let out = place.join("explained.json");
+            let explain =
+                ["explain", "--user", who, "--at", at, "--store", &store(place), "--json", out.to_str().unwrap()];
+            let (status, said) = run(&explain);
+            assert_eq!(status, Some(0), "{said}");
+            found.push(serde_json::from_slice::<Value>(&std::fs::read(out).unwrap()).unwrap());
+        }
+        found
+    };
+    for (whole, stopped) in explained(whole.path()).iter().zip(&explained(stopped.path())) {
+        assert!(support::alike(&whole["topics"], &stopped["topics"]), "{whole}\n{stopped}");
+    }
+}
+
+/// What one door refuses every door refuses; a file that is refused brings nothing of a log.
+#[test]
+fn what_no_store_keeps_is_refused_by_every_import_with_file_and_line() {
+    let vector: Vec<f32> = (0..384).map(|n| n as f32 + 1.0).collect();
+    let judged = json!([{"text": "a\0b", "label": "accepted", "embedding": vector}]).to_string();
+    let post =
+        json!({"actor": "ada", "verb": "post", "object": "p", "time": "2024-01-01T00:00:00Z", "message": "a\0b"});
+    for (format, name, text, says) in [
+        (
+            "items",
+            "items.csv",
+            "item,text\nn,\"a\0b\"\n".to_owned(),
+            "line 2, column text: must not contain the character NUL",
+        ),
+        ("items", "items.csv", "item,text\n\"a\0b\",text\n".into(), "line 2, column item"),
+        ("items", "items.csv", "item,text,topic\nd,hello,a|a|b\n".into(), "line 2, column topic: names \"a\" twice"),
+        ("activities", "log.jsonl", format!("{post}\n"), "line 1, column message: must not contain the character NUL"),
+        ("accepted-rejected", "ada.json", judged, "must not contain the character NUL"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let file = csv(place.path(), name, &text);
+        let (status, said) = run(&["import", "--format", format, "--store", &store(place.path()), &file]);
+        assert!(status == Some(1) && said.contains(says) && said.contains(name), "{format}: {said}");
     }
 }

@@ -1,12 +1,16 @@
 //! `eddyline import`: brings logs and catalogues in.
 //!
-//! Invariant: the same file brought twice is there once; an error names file, line and column, and what was read before
-//! it stays.
+//! Invariant: the same file brought twice is there once; what happened is learned in the order of time, over all files of
+//! one command and whatever their own order; an error names file, line and column. Of a log nothing is brought before all
+//! of it was read; a catalogue is brought as it is read.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
 
+use crate::commands::by_time::{self, ByTime, Sorted};
 use crate::commands::loader::{Brought, Loader, RowIds, event_key};
 use crate::commands::progress;
 use crate::domain::ids::{ItemId, Key};
@@ -79,9 +83,12 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
             }
         }
         Format::Activities => {
+            let mut log = Log::default();
             for row in activities::Activities::open(paths, Some(options.dim), watch)?.with_times(options.times) {
-                activity(&mut loader, row?).await?;
+                log.activity(row?)?;
             }
+            bar.finish_and_clear();
+            log.learn(&mut loader).await?;
         }
         Format::Items => {
             for row in items::Items::open(paths, columns(&items::ROLES)?, options.times, Some(options.dim), watch)? {
@@ -101,23 +108,30 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
             loader.recentre().await?;
         }
         Format::Events => {
+            let mut log = Log::default();
             for row in events::Events::open(paths, columns(&events::ROLES)?, options.times, watch)? {
                 let row = row?;
                 let kind = row.kind.unwrap_or(Kind::Click);
                 let parts = [row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()];
                 let ids = RowIds::of(&parts, row.dwell_ms.map(|dwell| dwell.to_string()).as_deref())?;
-                interact(&mut loader, ids, &row.user, &row.item, kind, row.dwell_ms, row.time).await?;
+                let act = Act::Interacted { ids, item: row.item, kind, dwell_ms: row.dwell_ms };
+                log.acts.push(row.time, &(row.user, act))?;
             }
+            bar.finish_and_clear();
+            log.learn(&mut loader).await?;
         }
         Format::Plain => {
             let places = options.columns.as_deref().map_or(Ok(plain::Places::default()), plain::Places::parse);
+            let mut log = Log::default();
             for row in plain::Plain::open(paths, places.context("--columns")?, options.times, watch)? {
                 let row = row?;
                 let kind = Kind::Click;
                 let parts = [row.user.as_str(), row.item.as_str(), &row.time.0.to_string(), kind.name()];
-                let ids = RowIds::of(&parts, None)?;
-                interact(&mut loader, ids, &row.user, &row.item, kind, None, row.time).await?;
+                let act = Act::Interacted { ids: RowIds::of(&parts, None)?, item: row.item, kind, dwell_ms: None };
+                log.acts.push(row.time, &(row.user, act))?;
             }
+            bar.finish_and_clear();
+            log.learn(&mut loader).await?;
         }
         Format::Follows => {
             for row in follows::Follows::open(paths, columns(&follows::ROLES)?, watch)? {
@@ -228,66 +242,139 @@ async fn sentences(
     Ok(())
 }
 
-async fn activity(loader: &mut Loader, row: activities::ActivityRow) -> anyhow::Result<()> {
-    let time = row.time.0.to_string();
-    let verb = match row.verb {
-        activities::Verb::Post => "post",
-        activities::Verb::Interact => row.kind.unwrap_or(Kind::Like).name(),
-        activities::Verb::Follow => "follow",
-    };
-    let parts = [row.actor.as_str(), verb, row.object.as_str(), &time];
-    let id = event_key(&parts)?;
-    match row.verb {
-        activities::Verb::Post => {
-            let author = loader.author(&row.actor);
-            let user = author.id;
-            let draft = Draft {
-                key: row.object.clone(),
-                author: Some(author),
-                topics: row.topic.map(|topic| vec![topic]),
-                text: Some(row.message.into()),
-                embedding: row.embedding,
-                created: Some(row.time),
-                windows: None,
-            };
-            loader.item(draft).await?;
-            loader.settle().await?;
-            let item = loader.offline().world().find_item(row.object.as_str());
-            let item = item.context("an item that was just written is not there")?;
-            loader.act(user, UserEvent::Posted { id, item, at: row.time }).await
-        }
-        activities::Verb::Interact => {
-            let kind = row.kind.unwrap_or(Kind::Like);
-            let ids = RowIds::of(&parts, row.dwell_ms.map(|dwell| dwell.to_string()).as_deref())?;
-            interact(loader, ids, &row.actor, &row.object, kind, row.dwell_ms, row.time).await
-        }
-        activities::Verb::Follow => {
-            let (actor, user) = (loader.person(&row.actor, None), loader.person(&row.object, None));
-            loader.act(actor, UserEvent::Followed { id, user, at: row.time }).await
-        }
+/// What somebody did, as it is kept until it is its turn.
+#[derive(Serialize, Deserialize)]
+enum Act {
+    Interacted { ids: RowIds, item: Key, kind: Kind, dwell_ms: Option<u32> },
+    Posted { id: Key, item: Key },
+    Followed { id: Key, whom: Key },
+}
+
+/// An item that somebody made, likewise.
+#[derive(Serialize, Deserialize)]
+struct Post {
+    item: Key,
+    author: Key,
+    topic: Option<Key>,
+    text: String,
+    embedding: Option<Vec<f32>>,
+}
+
+/// A log that is being read, and then learned from in the order of time.
+struct Log {
+    acts: ByTime<(Key, Act)>,
+    posts: ByTime<Post>,
+    /// When each item was made that the log makes.
+    made: HashMap<Key, Millis>,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        let (acts, posts) = (ByTime::new(by_time::BUDGET), ByTime::new(by_time::BUDGET));
+        Log { acts, posts, made: HashMap::new() }
     }
 }
 
-async fn interact(
-    loader: &mut Loader,
-    ids: RowIds,
-    user: &Key,
-    item: &Key,
-    kind: Kind,
-    dwell_ms: Option<u32>,
-    at: Millis,
-) -> anyhow::Result<()> {
-    loader.settle().await?;
-    let user = loader.person(user, None);
-    match loader.offline().world().find_item(item.as_str()) {
-        Some(item) => {
-            let id = ids.first().clone();
-            let interaction = Interaction { id, item, kind, dwell_ms, at, shown: None, passed: Vec::new() };
-            loader.act_row(user, interaction, ids).await
+impl Log {
+    fn activity(&mut self, row: activities::ActivityRow) -> anyhow::Result<()> {
+        let time = row.time.0.to_string();
+        let verb = match row.verb {
+            activities::Verb::Post => "post",
+            activities::Verb::Interact => row.kind.unwrap_or(Kind::Like).name(),
+            activities::Verb::Follow => "follow",
+        };
+        let parts = [row.actor.as_str(), verb, row.object.as_str(), &time];
+        let id = event_key(&parts)?;
+        let act = match row.verb {
+            activities::Verb::Post => {
+                let made = self.made.entry(row.object.clone()).or_insert(row.time);
+                *made = row.time.min(*made);
+                let embedding = row.embedding.map(|embedding| embedding.to_vec());
+                let (item, author) = (row.object.clone(), row.actor.clone());
+                let post = Post { item, author, topic: row.topic, text: row.message, embedding };
+                self.posts.push(row.time, &post)?;
+                Act::Posted { id, item: row.object }
+            }
+            activities::Verb::Interact => {
+                let kind = row.kind.unwrap_or(Kind::Like);
+                let ids = RowIds::of(&parts, row.dwell_ms.map(|dwell| dwell.to_string()).as_deref())?;
+                Act::Interacted { ids, item: row.object, kind, dwell_ms: row.dwell_ms }
+            }
+            activities::Verb::Follow => Act::Followed { id, whom: row.object },
+        };
+        self.acts.push(row.time, &(row.actor, act))
+    }
+
+    async fn learn(self, loader: &mut Loader) -> anyhow::Result<()> {
+        let mut posts = Posts { rows: self.posts.sorted()?, next: None };
+        let acts = self.acts.sorted()?;
+        let bar = progress::steps("events", acts.len());
+        for act in acts {
+            let (at, (who, act)) = act?;
+            posts.make(loader, at).await?;
+            if let Act::Interacted { item, .. } = &act
+                && loader.offline().world().find_item(item.as_str()).is_none()
+                && let Some(made) = self.made.get(item)
+            {
+                // The clocks of two writers differ: the item is made in time for what names it.
+                posts.make(loader, *made).await?;
+            }
+            let user = loader.person(&who, None);
+            match act {
+                Act::Interacted { ids, item, kind, dwell_ms } => match loader.offline().world().find_item(item.as_str()) {
+                    Some(item) => {
+                        let (id, shown, passed) = (ids.first().clone(), None, Vec::new());
+                        let interaction = Interaction { id, item, kind, dwell_ms, at, shown, passed };
+                        loader.act_row(user, interaction, ids).await?;
+                    }
+                    None => loader.brought.note_unknown(&item),
+                },
+                Act::Posted { id, item } => {
+                    let item = loader.offline().world().find_item(item.as_str());
+                    let item = item.context("an item that was just written is not there")?;
+                    loader.act(user, UserEvent::Posted { id, item, at }).await?;
+                }
+                Act::Followed { id, whom } => {
+                    let whom = loader.person(&whom, None);
+                    loader.act(user, UserEvent::Followed { id, user: whom, at }).await?;
+                }
+            }
+            bar.inc(1);
         }
-        None => {
-            loader.brought.unknown_items += 1;
-            Ok(())
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+/// Items that are still to be made, in the order of time.
+struct Posts {
+    rows: Sorted<Post>,
+    next: Option<(Millis, Post)>,
+}
+
+impl Posts {
+    /// Makes all items up to an instant; they are in the world then.
+    async fn make(&mut self, loader: &mut Loader, until: Millis) -> anyhow::Result<()> {
+        loop {
+            if self.next.is_none() {
+                self.next = self.rows.next().transpose()?;
+            }
+            let Some((at, post)) = self.next.take_if(|(at, _)| *at <= until) else { break };
+            let embedding = post.embedding.map(|numbers| {
+                let dim = numbers.len();
+                Embedding::new(numbers, dim)
+            });
+            let draft = Draft {
+                key: post.item,
+                author: Some(loader.author(&post.author)),
+                topics: post.topic.map(|topic| vec![topic]),
+                text: Some(post.text.into()),
+                embedding: embedding.transpose().context("an embedding that was kept is torn")?,
+                created: Some(at),
+                windows: None,
+            };
+            loader.item(draft).await?;
         }
+        loader.settle().await
     }
 }

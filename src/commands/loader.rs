@@ -38,12 +38,14 @@ pub struct Loader {
     positions_are_exact: bool,
     /// Where the journal ends as far as it was flushed.
     flushed: Position,
+    /// By user id, the last interaction that the person has learned from.
+    newest: Vec<Millis>,
     /// What was brought.
     pub brought: Brought,
 }
 
 /// How much was brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Brought {
     /// Items, new or changed.
     pub items: u64,
@@ -51,15 +53,33 @@ pub struct Brought {
     pub learned: u64,
     /// Events that were there already.
     pub known: u64,
-    /// Events on items that are not.
+    /// Events on items that are not there. They were not learned.
     pub unknown_items: u64,
     /// Windows of items.
     pub windows: u64,
     /// Items that got windows.
     pub windowed_items: u64,
+    /// The first of these items, at most [`Brought::UNKNOWN_NAMED`], with the number of events on each.
+    pub unknown_named: Vec<(Key, u64)>,
+    /// Interactions that were learned although their person had learned from a later one already.
+    pub late: u64,
 }
 
 impl Brought {
+    /// How many unknown items are named.
+    pub const UNKNOWN_NAMED: usize = 10;
+
+    /// An event that names an item that is not there.
+    pub fn note_unknown(&mut self, item: &Key) {
+        self.unknown_items += 1;
+        let place = self.unknown_named.iter().position(|(known, _)| known == item);
+        match place {
+            Some(place) => self.unknown_named[place].1 += 1,
+            None if self.unknown_named.len() < Self::UNKNOWN_NAMED => self.unknown_named.push((item.clone(), 1)),
+            None => {}
+        }
+    }
+
     /// `3 windows of 2 items, `, or nothing where no windows came.
     #[must_use]
     pub fn windows_said(&self) -> String {
@@ -95,6 +115,7 @@ impl Loader {
             stored_people,
             positions_are_exact: true,
             flushed,
+            newest: Vec::new(),
             brought: Brought::default(),
         })
     }
@@ -214,18 +235,37 @@ impl Loader {
         self.settle().await?;
         if user.0 < self.stored_people && !self.offline.has_state(user) {
             let (state, _) = recover(&*self.store, user, self.offline.world()).await?;
+            *self.newest(user) = state.newest_interaction().unwrap_or(Millis::MIN);
             self.offline.put_state(state);
         }
         Ok(())
     }
 
     async fn learn(&mut self, user: UserId, event: UserEvent) -> anyhow::Result<()> {
+        let interacted = match &event {
+            UserEvent::Interacted(interaction) | UserEvent::Answered(interaction) => Some(interaction.at),
+            _ => None,
+        };
         match self.offline.act(user, event, self.now) {
-            Learning::Learned(_) => self.brought.learned += 1,
+            Learning::Learned(_) => {
+                self.brought.learned += 1;
+                let newest = self.newest(user);
+                let is_late = interacted.is_some_and(|at| at < *newest);
+                *newest = interacted.map_or(*newest, |at| at.max(*newest));
+                self.brought.late += u64::from(is_late);
+            }
             Learning::Known => self.brought.known += 1,
             Learning::UnknownItem => self.brought.unknown_items += 1,
         }
         self.flush_if_full().await
+    }
+
+    fn newest(&mut self, user: UserId) -> &mut Millis {
+        let index = user.0 as usize;
+        if index >= self.newest.len() {
+            self.newest.resize(index + 1, Millis::MIN);
+        }
+        &mut self.newest[index]
     }
 
     /// All is in: centres anew where topics grew, and everything durable.
@@ -279,6 +319,7 @@ impl Loader {
 }
 
 /// The two ids that a row without one of its own may be stored under.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RowIds([Key; 2]);
 
 impl RowIds {

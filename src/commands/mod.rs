@@ -3,6 +3,7 @@
 //! Invariant: errors go to standard error and name the flag or key; progress bars appear on standard error and only on a
 //! terminal; machine-readable results go where `--json` says.
 
+pub mod by_time;
 pub mod check;
 pub mod cluster;
 pub mod db;

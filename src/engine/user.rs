@@ -538,6 +538,12 @@ impl UserState {
         &self.scores
     }
 
+    /// When the latest of their last interactions happened.
+    #[must_use]
+    pub fn newest_interaction(&self) -> Option<Millis> {
+        self.history.iter().map(|past| past.at).max()
+    }
+
     /// Did they act on it among their last interactions? Then they did not pass it over.
     #[must_use]
     pub fn acted_lately(&self, item: ItemId) -> bool {
