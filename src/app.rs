@@ -287,6 +287,12 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     // Before anything is started: a server that everybody could use is none.
     let clock: Arc<dyn Clock> = Arc::new(WallClock::default());
     let access = Access::open(store.clone(), config.secret.clone(), clock.now()).await?;
+    if access.locks_everybody_out(clock.now()).await? {
+        tracing::warn!(
+            "a key is in the store, so every request needs a token, and there is none that would be taken: stop the server, \
+             make one with `eddyline token create --service`, and start again"
+        );
+    }
     let address = config.safe_address(!access.auth().is_dev())?;
     let certificate = match (&config.tls_cert, &config.tls_key) {
         (Some(chain), Some(key)) => Some(Certificate::load(chain, key)?),

@@ -5,6 +5,9 @@
 
 mod support;
 
+#[path = "support/former_holder.rs"]
+mod former_holder;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use eddyline::gateway::access::KEYS_MAX;
 use eddyline::protocol::server::ServerMessage;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::pem::PemObject as _;
@@ -323,6 +327,85 @@ fn whoever_asks_too_much_is_told_to_wait() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
+}
+
+#[test]
+fn no_token_of_an_erased_person_acts_for_the_next_holder_of_their_key() {
+    let secret = [("EDDYLINE_SECRET", former_holder::SECRET)];
+    let server = Server::start_with(TempDir::new().unwrap(), &secret);
+    former_holder::check(&server);
+    // What a start reads from the store says the same.
+    let server = Server::start_with(server.kill(), &secret);
+    let claims = json!({"sub": "ada", "iat": support::now_ms() / 1_000 - 60, "exp": support::now_ms() / 1_000 + 60});
+    let key = jsonwebtoken::EncodingKey::from_secret(former_holder::SECRET.as_bytes());
+    let old = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+    assert_eq!(server.rest().ask("GET", "/v1/users/ada", Some(&old), None).status, 401, "after a restart, too");
+}
+
+/// As docs/security.md says it: rotate, wait ten seconds, make a new token, retire the old key with that one.
+#[test]
+fn rotation_by_the_book_locks_nobody_out() {
+    let directory = TempDir::new().unwrap();
+    let service = made(&["create", "--service", "--store", &store(directory.path())], &[]);
+    let server = Server::start(directory);
+    let rest = server.rest();
+    let kid_of = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    let new = rest.ask("POST", "/v1/keys", Some(&service), None).success("rotate").json();
+    assert_eq!(new["note"], Value::Null, "tokens are needed already");
+    let begin = Instant::now();
+    let old_key = format!("/v1/keys/{}", kid_of(&service));
+    let refused = rest.ask("DELETE", &old_key, Some(&service), None);
+    assert_eq!((refused.status, refused.code().as_deref()), (409, Some("conflict")));
+    assert!(refused.body.contains("POST /v1/tokens"), "it says what to do: {}", refused.body);
+    std::thread::sleep(Duration::from_secs(10).saturating_sub(begin.elapsed()));
+    let body = json!({"service": true, "days": 1});
+    let next = rest.ask("POST", "/v1/tokens", Some(&service), Some(&body)).success("a new token").json();
+    let next = next["token"].as_str().unwrap();
+    assert_eq!(json!(kid_of(next)), new["kid"], "the new key signs ten seconds after it was made");
+    rest.ask("DELETE", &old_key, Some(next), None).success("retire the old key");
+    assert_eq!(rest.ask("GET", "/v1/keys", Some(&service), None).status, 401);
+    assert_eq!(rest.ask("GET", "/v1/keys", Some(next), None).status, 200);
+}
+
+#[test]
+fn keys_in_use_are_bounded() {
+    let directory = TempDir::new().unwrap();
+    let service = made(&["create", "--service", "--store", &store(directory.path())], &[]);
+    let server = Server::start(directory);
+    let rest = server.rest();
+    let rotate = || rest.ask("POST", "/v1/keys", Some(&service), None);
+    let made: Vec<_> = std::iter::repeat_with(rotate).take_while(|answer| answer.status == 201).take(200).collect();
+    assert_eq!(made.len() + 1, KEYS_MAX);
+    let refused = rotate();
+    assert_eq!((refused.status, refused.code().as_deref()), (409, Some("conflict")));
+    assert!(refused.body.contains("DELETE /v1/keys"), "it says what to do: {}", refused.body);
+    let kid = made[0].json()["kid"].as_str().unwrap().to_owned();
+    rest.ask("DELETE", &format!("/v1/keys/{kid}"), Some(&service), None).success("retire one");
+    assert_eq!(rotate().status, 201);
+}
+
+#[test]
+fn a_first_key_says_what_the_next_start_asks_for_and_so_does_that_start() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start(directory);
+    let made = server.rest().ask("POST", "/v1/keys", None, None).success("a first key").json();
+    let note = made["note"].as_str().expect("a note");
+    assert!(note.contains("next start") && note.contains("token create --service"), "{note}");
+    assert!(server.log().contains("from its next start on this server answers 401"), "{}", server.log());
+    assert_eq!(server.rest().get("/v1/users").status, 200, "this one goes on as it began");
+    let server = Server::start(server.kill());
+    assert_eq!(server.rest().get("/v1/users").status, 401);
+    assert!(server.log().contains("there is none that would be taken"), "{}", server.log());
+    let directory = server.kill();
+    let service = self::made(&["create", "--service", "--store", &store(directory.path())], &[]);
+    std::fs::remove_file(directory.path().join("server.log")).unwrap();
+    let server = Server::start(directory);
+    assert_eq!(server.rest().ask("GET", "/v1/users", Some(&service), None).status, 200);
+    assert!(!server.log().contains("none that would be taken"), "{}", server.log());
+    // On a store that nobody has open.
+    let directory = TempDir::new().unwrap();
+    let (status, kid, said) = token(&["rotate", "--store", &store(directory.path())], &[]);
+    assert!(status == Some(0) && kid.starts_with("key-") && said.contains("next start"), "{kid} {said}");
 }
 
 fn upgrade_status(address: SocketAddr) -> u16 {

@@ -509,6 +509,76 @@ fn nothing_leaked(server: &Server, callers: &[Caller]) {
     println!("  log at trace: {} lines, no token, no secret", log.lines().count());
 }
 
+/// Every method of every route but reading, as pages of other origins ask for it, with and without a secret.
+#[test]
+fn no_route_lets_a_foreign_page_change_anything() {
+    let dev = Server::start_with(TempDir::new().unwrap(), &[("EDDYLINE_ORIGINS", r#"["https://app.example"]"#)]);
+    for name in ["ada", "bob", "cleo"] {
+        dev.rest().put(&format!("/v1/users/{name}"), &json!({})).success("prepare");
+    }
+    for number in 0..10 {
+        let item = json!({"text": format!("item {number}"), "topics": ["a"]});
+        dev.rest().put(&format!("/v1/items/item-{number}"), &item).success("prepare");
+    }
+    let dumped = |directory: &TempDir| {
+        let (url, out) = (store(directory.path()), directory.path().join("dump.jsonl"));
+        let (status, said) = run(&["db", "dump", "--store", &url, "--out", out.to_str().unwrap()]);
+        assert_eq!(status, Some(0), "{said}");
+        std::fs::read(out).unwrap()
+    };
+    let directory = dev.kill();
+    let before = dumped(&directory);
+    let dev = Server::start_with(directory, &[("EDDYLINE_ORIGINS", r#"["https://app.example"]"#)]);
+    let (guarded, service) = prepared();
+    let foreign: [&[(&str, &str)]; 5] = [
+        &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")],
+        &[("Origin", "http://localhost:1")],
+        &[("Origin", "null")],
+        &[("Sec-Fetch-Site", "cross-site")],
+        &[("Sec-Fetch-Site", "same-site")],
+    ];
+    let beside = ["/health", "/", "/v1/nothing"].map(|path| row("", "POST", path, Rule::Open(403)));
+    let mut asked = 0;
+    for row in rows("jti", "kid").iter().chain(&beside) {
+        for (server, token) in [(&dev, None), (&guarded, Some(service.as_str())), (&guarded, None)] {
+            for headers in foreign {
+                asked += 1;
+                let what = format!("{} {} {headers:?}", row.method, row.path);
+                let ask = |method: &str| server.rest().ask_with(method, &row.path, token, row.body.as_ref(), headers);
+                match row.method {
+                    // They change nothing, which the dump below proves; what they answer is not for foreign pages.
+                    "GET" => {
+                        let answer = ask("GET");
+                        assert_ne!(answer.status, 403, "{what}");
+                        assert_eq!(answer.header("access-control-allow-origin"), None, "{what}");
+                    }
+                    "SOCKET" => {}
+                    method => {
+                        let answer = ask(method);
+                        assert_eq!((answer.status, answer.code().as_deref()), (403, Some("forbidden")), "{what}");
+                    }
+                }
+            }
+        }
+    }
+    println!("{asked} requests of foreign pages");
+    // Pages of ours and those that are listed may.
+    let own = format!("http://{}", dev.address());
+    for headers in [
+        &[("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin")][..],
+        &[("Origin", "https://app.example"), ("Sec-Fetch-Site", "cross-site")],
+        &[],
+    ] {
+        let answer = dev.rest().ask_with("POST", "/v1/clusters/refit", None, None, headers);
+        assert_eq!(answer.status, 202, "{headers:?}");
+    }
+    assert_eq!(dev.rest().get("/v1/keys").json(), json!({"keys": []}));
+    assert_eq!(dev.rest().get("/v1/tokens").json(), json!({"tokens": []}));
+    let directory = dev.kill();
+    assert!(dumped(&directory) == before, "what foreign pages read has changed nothing either");
+    assert_eq!(Server::start(directory).rest().get("/v1/users").status, 200, "nobody needs a token");
+}
+
 #[test]
 fn only_own_pages_open_a_socket() {
     let (server, stored) = prepared();

@@ -590,7 +590,7 @@ async fn two_people(store: &Arc<dyn Store>) {
 }
 
 fn ada_goes() -> Erasure {
-    Erasure { user: UserId(1), key: key("gone-1"), items: vec![(ItemId(7), key("gone-7"))] }
+    Erasure { user: UserId(1), key: key("gone-1"), at: Millis(9), items: vec![(ItemId(7), key("gone-7"))] }
 }
 
 async fn since_when_what_is_so_comes_back_with_the_catalogue(place: &impl Place) {
@@ -644,7 +644,7 @@ async fn of_who_was_erased_nothing_is_left_but_a_nameless_row(place: &impl Place
             assert_eq!(store.followers(user).await.unwrap(), []);
         }
         assert_eq!(store.coordinator_snapshot().await.unwrap(), None, "it counted them");
-        let tombstone = Person { created: Millis(0), erased: true, ..person(1, "gone-1") };
+        let tombstone = Person { created: Millis(9), erased: true, ..person(1, "gone-1") };
         let buried = Item {
             revision: 2,
             topics: vec![].into(),
@@ -765,6 +765,8 @@ macro_rules! conformance {
             tokens_are_listed_page_by_page_until_they_expire,
             a_revocation_is_kept_with_its_first_instant_until_the_token_expires,
             tokens_and_keys_survive_reopening,
+            of_retired_keys_only_the_last_ones_stay,
+            a_text_with_nul_is_refused_and_nothing_of_its_batch_is_stored,
         );
     };
     ($name:ident, $place:ty: $($case:ident,)+) => {

@@ -787,7 +787,7 @@ async fn nobody_who_was_erased_is_taken_at_their_word() {
     };
     let begin = vec![Write::Person(person), Write::Entry(entry(1, 1)), Write::Entry(entry(1, 2))];
     store.append(begin).await.unwrap();
-    let erasure = Erasure { user: UserId(1), key: Key::new("gone-1").unwrap(), items: Vec::new() };
+    let erasure = Erasure { user: UserId(1), key: Key::new("gone-1").unwrap(), at: Millis(9), items: Vec::new() };
     store.append(vec![Write::Erase(erasure)]).await.unwrap();
     for server in ["the one that erased", "its successor"] {
         for seq in [1, 2, 3] {

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "support/former_holder.rs"]
+mod former_holder;
 #[path = "support/postgres.rs"]
 mod postgres;
 
@@ -91,6 +93,17 @@ fn until_status(server: &Server, token: &str, status: u16) -> Duration {
         std::thread::sleep(Duration::from_millis(20));
     }
     begin.elapsed()
+}
+
+#[test]
+fn no_token_of_an_erased_person_acts_for_the_next_holder_of_their_key() {
+    if postgres::skipped() {
+        println!("skipped: EDDYLINE_TEST_POSTGRES=skip");
+        return;
+    }
+    let url = shared().url(&shared().database());
+    let secret = [("EDDYLINE_SECRET", former_holder::SECRET)];
+    former_holder::check(&Server::start_on_with(TempDir::new().unwrap(), url, &secret));
 }
 
 #[test]

@@ -2,14 +2,15 @@
 //!
 //! Invariant: ids are dense; a person is put into the journal's queue in the same breath as they can be found, so that
 //! nothing that names them can be stored before them. Who is erased is found by nobody from that moment on; their key
-//! is free again when it is durable.
+//! is free again when it is durable. A token of the former holder of a key never acts for the next one ([`People::owes`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::domain::ids::{Key, UserId};
 use crate::domain::people::Person;
+use crate::domain::time::Millis;
 
 /// People who are looked at under one lock while they are listed.
 const LIST_PART: usize = 4_096;
@@ -24,6 +25,19 @@ pub struct People {
 struct Known {
     by_id: Vec<Arc<Person>>,
     by_key: BTreeMap<Key, UserId>,
+    /// When somebody was erased, once per instant.
+    erasures: BTreeSet<Millis>,
+    /// The first person who was erased at an instant that nobody kept.
+    first_undated: Option<UserId>,
+}
+
+/// What a token must prove to act under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owes {
+    /// Nothing: nobody can have held the key before.
+    Nothing,
+    /// That it was signed after this instant: somebody who held the key may have been erased then.
+    SignedAfter(Millis),
 }
 
 impl People {
@@ -53,6 +67,21 @@ impl People {
         known.by_key.get(key).is_some_and(|id| known.living(*id).is_none())
     }
 
+    /// What a token must prove to act under this key. A former holder of a key was erased before its next holder was
+    /// made, so only tokens that were signed before the last such erasure may be a former holder's. An erased key itself
+    /// is nowhere kept.
+    #[must_use]
+    pub fn owes(&self, key: &str) -> Owes {
+        let known = self.read();
+        let holder = known.by_key.get(key).and_then(|id| known.by_id.get(id.0 as usize));
+        let last = match holder {
+            Some(person) if known.first_undated.is_some_and(|first| first < person.id) => Some(person.created),
+            Some(person) => known.erasures.range(..=person.created).next_back().copied(),
+            None => known.erasures.last().copied(),
+        };
+        last.map_or(Owes::Nothing, Owes::SignedAfter)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -65,18 +94,15 @@ impl People {
         self.len() == 0
     }
 
-    /// People whose key starts with `prefix` (case-insensitive for ASCII, spaces meet any separator), by key, at most
-    /// `limit`, of those who are `wanted`.
+    /// People whose key or name starts with `prefix`, by the bytes of their key, at most `limit`, of those who are
+    /// `wanted`. ASCII letters meet both cases; every other character meets itself only.
     #[must_use]
     pub fn list(&self, prefix: &str, limit: usize, wanted: impl Fn(UserId) -> bool) -> Vec<Arc<Person>> {
-        let plain = |text: &str| {
-            text.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect::<String>()
+        let begins = |text: &str| {
+            let beginning = text.as_bytes().get(..prefix.len());
+            beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix.as_bytes()))
         };
-        let beginning = plain(prefix);
-        let starts = |person: &Person| {
-            plain(person.key.as_str()).starts_with(&beginning)
-                || person.name.as_deref().is_some_and(|name| plain(name).starts_with(&beginning))
-        };
+        let starts = |person: &Person| begins(person.key.as_str()) || person.name.as_deref().is_some_and(begins);
         let (mut found, mut after) = (Vec::new(), Bound::Unbounded);
         // Whoever wants to make somebody known waits for a part of the list, never for all of it.
         while found.len() < limit {
@@ -107,18 +133,28 @@ impl People {
                 person.id.0
             ));
         }
-        if !person.erased {
-            known.by_key.insert(person.key.clone(), person.id);
+        match person.created {
+            _ if !person.erased => {
+                known.by_key.insert(person.key.clone(), person.id);
+            }
+            // Versions that kept no instant wrote this one.
+            Millis(0) => {
+                known.first_undated.get_or_insert(person.id);
+            }
+            at => {
+                known.erasures.insert(at);
+            }
         }
         known.by_id.push(Arc::new(person));
         Ok(())
     }
 
     /// From now on nobody finds them; their key stays taken. False when somebody else did it before.
-    pub(super) fn erase(&self, id: UserId) -> bool {
+    pub(super) fn erase(&self, id: UserId, at: Millis) -> bool {
         let mut known = self.write();
         let Some(person) = known.living(id).cloned() else { return false };
-        known.by_id[id.0 as usize] = Arc::new(Person { erased: true, ..Person::clone(&person) });
+        known.by_id[id.0 as usize] = Arc::new(Person { erased: true, created: at, ..Person::clone(&person) });
+        known.erasures.insert(at);
         true
     }
 
@@ -127,7 +163,7 @@ impl People {
         let mut known = self.write();
         let Some(person) = known.by_id.get(id.0 as usize).filter(|person| person.erased).cloned() else { return };
         known.by_key.remove(&person.key);
-        let created = crate::domain::time::Millis::default();
+        let created = person.created;
         known.by_id[id.0 as usize] = Arc::new(Person { id, key, name: None, attributes: None, created, erased: true });
     }
 
@@ -170,5 +206,101 @@ impl People {
 impl Known {
     fn living(&self, id: UserId) -> Option<&Arc<Person>> {
         self.by_id.get(id.0 as usize).filter(|person| !person.erased)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Key {
+        Key::new(text).unwrap()
+    }
+
+    fn made(people: &People, name: &str, created: i64) -> UserId {
+        let made = people.put(
+            &key(name),
+            |id, _| Person {
+                id,
+                key: key(name),
+                name: None,
+                attributes: None,
+                created: Millis(created),
+                erased: false,
+            },
+            |_| {},
+        );
+        assert_eq!(made, Some(true), "{name}");
+        people.find(name).unwrap()
+    }
+
+    #[test]
+    fn a_prefix_meets_itself_only() {
+        let people = People::default();
+        let names = ["a-b", "a.b", "a@b", "a_b", "a b", "aXb", "A_C", "ä_b", "ab"];
+        for (at, name) in names.into_iter().enumerate() {
+            made(&people, name, at as i64);
+        }
+        let found = |prefix: &str| -> Vec<String> {
+            people.list(prefix, 99, |_| true).iter().map(|person| person.key.to_string()).collect()
+        };
+        for (prefix, expected) in [
+            ("a_", vec!["A_C", "a_b"]),
+            ("a-", vec!["a-b"]),
+            ("a.", vec!["a.b"]),
+            ("a@", vec!["a@b"]),
+            ("a ", vec!["a b"]),
+            ("a%", vec![]),
+            ("AX", vec!["aXb"]),
+            ("ä", vec!["ä_b"]),
+            ("Ä", vec![]),
+            ("a_b_", vec![]),
+            ("", vec!["A_C", "a b", "a-b", "a.b", "a@b", "aXb", "a_b", "ab", "ä_b"]),
+        ] {
+            assert_eq!(found(prefix), expected, "{prefix:?}");
+        }
+    }
+
+    /// Each row: who is asked about, and what a token for them must prove.
+    #[test]
+    fn only_a_key_that_may_have_had_another_holder_asks_when_a_token_was_signed() {
+        let people = People::default();
+        let ada = made(&people, "ada", 10);
+        assert_eq!(people.owes("nobody"), Owes::Nothing, "nobody was erased yet");
+        assert!(people.erase(ada, Millis(20)));
+        assert_eq!(people.owes("ada"), Owes::SignedAfter(Millis(20)), "while it is under way");
+        people.free(ada, key("gone"));
+        made(&people, "bob", 15);
+        made(&people, "ada", 30);
+        for (name, expected) in
+            [("ada", Owes::SignedAfter(Millis(20))), ("bob", Owes::Nothing), ("nobody", Owes::SignedAfter(Millis(20)))]
+        {
+            assert_eq!(people.owes(name), expected, "{name}");
+        }
+        // What a start reads from the store says the same; an erasure without an instant asks for more.
+        let row = |id, name, created, erased| Person {
+            id: UserId(id),
+            key: key(name),
+            name: None,
+            attributes: None,
+            created: Millis(created),
+            erased,
+        };
+        let people = People::default();
+        for person in [
+            row(0, "first", 5, false),
+            row(1, "gone-1", 20, true),
+            row(2, "ada", 30, false),
+            row(3, "gone-3", 0, true),
+            row(4, "late", 50, false),
+        ] {
+            people.load(person).unwrap();
+        }
+        for (name, expected) in
+            [("first", Owes::Nothing), ("ada", Owes::SignedAfter(Millis(20))), ("late", Owes::SignedAfter(Millis(50)))]
+        {
+            assert_eq!(people.owes(name), expected, "{name}, loaded");
+        }
     }
 }

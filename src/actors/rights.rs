@@ -163,7 +163,7 @@ impl Server {
     pub async fn erase(&self, user: UserId) -> Result<(), Refusal> {
         let reservation = self.reserve()?;
         let coordinator = self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
-        if !self.inside.people.erase(user) {
+        if !self.inside.people.erase(user, self.inside.clock.now()) {
             return Err(unknown());
         }
         self.inside.directory.dismiss(&self.inside, user);

@@ -17,7 +17,7 @@ use crate::app;
 use crate::config::{Config, StoreUrl};
 use crate::domain::ids::Key;
 use crate::domain::time::{DAY_MS, Millis};
-use crate::gateway::access::{Access, KeyFace};
+use crate::gateway::access::{Access, FIRST_KEY, KeyFace};
 use crate::gateway::keyring::KeyRing;
 use crate::gateway::rest::LIST_MAX;
 use crate::gateway::times;
@@ -103,14 +103,20 @@ pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Resul
             }
             lines
         }
-        Task::Rotate => access.rotate(now).await?.kid.as_str().to_owned(),
+        Task::Rotate => {
+            let key = access.rotate(now).await?;
+            if access.is_dev() {
+                eprintln!("made the first key: {FIRST_KEY}");
+            }
+            key.kid.as_str().to_owned()
+        }
         Task::Retire(kid) => {
-            access.retire(kid, now).await?;
+            access.retire(kid, None, now).await?;
             String::new()
         }
         Task::Keys => {
             let mut lines = KEYS_HEAD.to_owned();
-            access.keys().await?.iter().for_each(|key| key_line(&mut lines, key));
+            access.keys(now).await?.iter().for_each(|key| key_line(&mut lines, key));
             lines
         }
     })
@@ -125,7 +131,7 @@ fn exists(store: &StoreUrl) -> bool {
 
 /// Signs with the configured secret alone; nothing is kept.
 fn with_secret(config: &Config, person: Option<&Key>, days: i64, now: Millis) -> anyhow::Result<String> {
-    let ring = KeyRing::new(&[], config.secret.as_ref(), [], now)?;
+    let ring = KeyRing::new(&[], config.secret.as_ref(), [])?;
     let jti = crate::gateway::access::random_key("");
     let (token, _) = ring.sign(&jti, person, now.plus(days.saturating_mul(DAY_MS)), now)?;
     say(format_args!("signed with the configured secret and not listed: its id is {jti}"));
@@ -194,6 +200,9 @@ pub fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
         }
         Task::Rotate => {
             let made = server.ask("POST", "/v1/keys", None)?;
+            if let Some(note) = made["note"].as_str() {
+                eprintln!("made the first key: {note}");
+            }
             made["kid"].as_str().context("the server answered without a kid")?.to_owned()
         }
         Task::Retire(kid) => {

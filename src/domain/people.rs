@@ -16,7 +16,7 @@ pub struct Person {
     pub name: Option<String>,
     /// Static features (age, city, ...): a JSON object as text, at most [`Person::ATTRIBUTES_BYTES_MAX`]. Never read by the engine as text.
     pub attributes: Option<String>,
-    /// When they were made known.
+    /// When they were made known; for an erased person, when they were erased (0: by a version that did not keep it).
     pub created: Millis,
     /// Nobody any more: the id stays, so that ids have no gap, under a random key. See [`Erasure`].
     pub erased: bool,
@@ -29,6 +29,8 @@ pub struct Erasure {
     pub user: UserId,
     /// What their row is called from now on: random, so that it says nothing.
     pub key: Key,
+    /// When. A token that was signed earlier never acts for a later holder of the key.
+    pub at: Millis,
     /// What they made, and what it is called from now on. Text, topics, author and windows go; the embedding stays,
     /// since what others learned from it could not be folded again without.
     pub items: Vec<(ItemId, Key)>,

@@ -472,7 +472,7 @@ impl CoordinatorState {
                 self.erased.insert(user);
                 self.groups.forget(user);
                 self.world.put_clusters(self.groups.current().cloned());
-                effects.push(Effect::Erase(Erasure { user, key, items }));
+                effects.push(Effect::Erase(Erasure { user, key, at: now, items }));
                 self.publish(now, updated, &mut effects);
             }
             CoordinatorEvent::Tick if now < self.world_time() => self.step_back(now, &mut effects),

@@ -2,11 +2,13 @@
 //!
 //! Invariant: what is changed here is durable before it is answered, and counts on this server at once; what is changed
 //! elsewhere (another server on the same store, the command line) counts within [`RELOAD`]. While the store cannot
-//! answer, the last picture stays. The last key in use cannot be retired, so nobody locks everybody out by mistake.
-//! Absent on purpose: who may do this (`rest::access`); a way to read a secret back.
+//! answer, the last picture stays. The last key in use cannot be retired, nor the key of the very token that asks for it,
+//! so nobody locks everybody out, or themselves, by mistake. Keys are at most [`KEYS_MAX`]. Absent on purpose: who may do
+//! this (`rest::access`); a way to read a secret back.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,15 +21,22 @@ use crate::protocol::refusal::Refusal;
 use crate::store::access::{Holder, SigningKey, TokenRecord};
 use crate::store::{Store, StoreError};
 
-use super::auth::Auth;
+use super::auth::{Auth, TokenName};
 use super::keyring::{AuthError, ENV_KID, KeyRing, SECRET_BYTES_MIN, SIGNS_AFTER_MS};
 
 /// Between two readings of what others have changed.
 pub const RELOAD: Duration = Duration::from_secs(2);
+/// Tokens that are read at once.
+const PAGE: u32 = 1_000;
 /// How many days a token may live.
 pub const DAYS_MAX: i64 = 3_650;
 /// How many when nobody says.
 pub const DAYS_DEFAULT: i64 = 30;
+/// Stored keys in use, at most.
+pub const KEYS_MAX: usize = 100;
+/// What is said where the first key is made while nobody needs a token.
+pub const FIRST_KEY: &str = "from its next start on this server answers 401 to every request without a token: make a \
+     service token now, with POST /v1/tokens {\"service\": true} or `eddyline token create --service`";
 
 /// See the module.
 pub struct Access {
@@ -37,6 +46,28 @@ pub struct Access {
     dev: bool,
     // One reading at a time, so that an older one never replaces a newer one.
     reading: tokio::sync::Mutex<()>,
+    // One change of keys at a time, so that two of them never retire the last two keys.
+    changing: tokio::sync::Mutex<()>,
+    // By key, the erasures under way of people whose tokens the ring may not know as revoked yet.
+    leaving: Mutex<HashMap<Key, usize>>,
+}
+
+/// Tokens for a person are refused while this lives.
+pub struct Leaving {
+    access: Arc<Access>,
+    person: Key,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut leaving = self.access.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = leaving.get_mut(&self.person) {
+            *count -= 1;
+            if *count == 0 {
+                leaving.remove(&self.person);
+            }
+        }
+    }
 }
 
 /// A new token. It cannot be read again later.
@@ -83,6 +114,15 @@ pub enum AccessError {
     /// Nobody could come in any more.
     #[error("{0} is the last key in use: make another one first, with POST /v1/keys or `eddyline token rotate`")]
     LastKey(Key),
+    /// Whoever asks would be the first to be locked out.
+    #[error(
+        "{0} signed the token of this very request: make a token with the key that signs now (POST /v1/tokens, or \
+         `eddyline token create`), and retire {0} with that one"
+    )]
+    OwnKey(Key),
+    /// Nobody needs so many.
+    #[error("there are {} keys in use, and no more may be: retire some first, with DELETE /v1/keys/{{kid}}", KEYS_MAX)]
+    TooManyKeys,
 }
 
 impl From<AccessError> for Refusal {
@@ -92,8 +132,10 @@ impl From<AccessError> for Refusal {
             AccessError::Store(StoreError::Unavailable(_)) => Refusal { message, ..Refusal::busy(1_000) },
             AccessError::UnknownToken(_) => Refusal::field(Code::UnknownToken, "jti", message),
             AccessError::UnknownKey(_) => Refusal::field(Code::UnknownToken, "kid", message),
-            AccessError::Configured | AccessError::LastKey(_) => Refusal::field(Code::Conflict, "kid", message),
-            AccessError::Auth(AuthError::NoKey) => Refusal::new(Code::Conflict, message),
+            AccessError::Configured | AccessError::LastKey(_) | AccessError::OwnKey(_) => {
+                Refusal::field(Code::Conflict, "kid", message)
+            }
+            AccessError::Auth(AuthError::NoKey) | AccessError::TooManyKeys => Refusal::new(Code::Conflict, message),
             AccessError::Auth(_) | AccessError::Store(_) => {
                 tracing::error!(error = %message, "keys and tokens");
                 Refusal::new(Code::Internal, "keys and tokens failed; the server's log says more")
@@ -111,7 +153,68 @@ impl Access {
     pub async fn open(store: Arc<dyn Store>, secret: Option<SecretString>, now: Millis) -> Result<Access, AccessError> {
         let (ring, stored) = read(&*store, secret.as_ref(), now).await?;
         let dev = secret.is_none() && stored == 0;
-        Ok(Access { store, secret, ring: Arc::new(ArcSwap::from_pointee(ring)), dev, reading: Default::default() })
+        let ring = Arc::new(ArcSwap::from_pointee(ring));
+        let (reading, changing, leaving) = Default::default();
+        Ok(Access { store, secret, ring, dev, reading, changing, leaving })
+    }
+
+    /// Nobody needs a token here, until the next start.
+    #[must_use]
+    pub fn is_dev(&self) -> bool {
+        self.dev
+    }
+
+    /// Could nobody come in? Tokens are needed, all of them are made here, and none is left that would be taken.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn locks_everybody_out(&self, now: Millis) -> Result<bool, AccessError> {
+        if self.dev || self.secret.is_some() {
+            return Ok(false);
+        }
+        let mut after = String::new();
+        loop {
+            let page = self.store.tokens(now, after, PAGE).await?;
+            let ring = self.ring.load();
+            let name = |record: &TokenRecord| {
+                let kid = record.kid.as_ref()?.as_str().to_owned();
+                Some(TokenName { kid, jti: Some(record.jti.as_str().to_owned()) })
+            };
+            if page.iter().filter_map(name).any(|token| ring.still_takes(&token)) {
+                return Ok(false);
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE as usize => after = last.jti.as_str().to_owned(),
+                _ => return Ok(true),
+            }
+        }
+    }
+
+    /// A person is about to be erased: from now on no token acts for them, whatever the ring has read.
+    #[must_use]
+    pub fn leaving(self: &Arc<Access>, person: Key) -> Leaving {
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        *leaving.entry(person.clone()).or_default() += 1;
+        drop(leaving);
+        Leaving { access: Arc::clone(self), person }
+    }
+
+    /// Is a person with this key on their way out?
+    #[must_use]
+    pub fn is_leaving(&self, person: &Key) -> bool {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner).contains_key(person)
+    }
+
+    /// The erasure is durable, and with it the revocation of the person's tokens: the ring hears of it before it is
+    /// answered. While the store cannot be read, their tokens stay refused.
+    pub async fn have_left(&self, leaving: Leaving, now: Millis) {
+        let Err(error) = self.reload(now).await else { return };
+        tracing::warn!(%error, "the tokens of an erased person cannot be read: none for that key is taken until they are");
+        tokio::spawn(async move {
+            while leaving.access.reload(now).await.is_err() {
+                tokio::time::sleep(RELOAD).await;
+            }
+        });
     }
 
     /// For those who check tokens.
@@ -167,21 +270,29 @@ impl Access {
     /// # Errors
     /// [`AccessError`].
     pub async fn rotate(&self, now: Millis) -> Result<KeyFace, AccessError> {
+        let _one = self.changing.lock().await;
+        if self.store.keys().await?.iter().filter(|key| key.retired.is_none()).count() >= KEYS_MAX {
+            return Err(AccessError::TooManyKeys);
+        }
         let kid = random_key("key-");
         let secret: SecretSlice<u8> = rand::random::<[u8; SECRET_BYTES_MIN]>().to_vec().into();
         self.store.put_key(SigningKey { kid: kid.clone(), secret: Some(secret), created: now, retired: None }).await?;
         self.reload(now).await?;
         tracing::info!(kid = kid.as_str(), "a new key");
-        let signs = self.ring.load().signer() == Some(&kid);
+        if self.dev {
+            tracing::warn!(kid = kid.as_str(), "{FIRST_KEY}");
+        }
+        let signs = self.ring.load().signer(now) == Some(&kid);
         let signs_from = Some(now.plus(if signs { 0 } else { SIGNS_AFTER_MS }));
         Ok(KeyFace { kid, created: Some(now), retired: None, signs, signs_from })
     }
 
-    /// Takes a key out of use: its tokens are refused from now on.
+    /// Takes a key out of use: its tokens are refused from now on. `by` is the token of whoever asks for it.
     ///
     /// # Errors
     /// [`AccessError`].
-    pub async fn retire(&self, kid: Key, now: Millis) -> Result<(), AccessError> {
+    pub async fn retire(&self, kid: Key, by: Option<&TokenName>, now: Millis) -> Result<(), AccessError> {
+        let _one = self.changing.lock().await;
         if kid.as_str() == ENV_KID {
             return Err(AccessError::Configured);
         }
@@ -189,6 +300,9 @@ impl Access {
         let others = keys.iter().filter(|key| key.retired.is_none() && key.kid != kid).count();
         if others == 0 && self.secret.is_none() && keys.iter().any(|key| key.kid == kid && key.retired.is_none()) {
             return Err(AccessError::LastKey(kid));
+        }
+        if by.is_some_and(|token| token.kid == kid.as_str()) {
+            return Err(AccessError::OwnKey(kid));
         }
         if !self.store.retire_key(kid.clone(), now).await? {
             return Err(AccessError::UnknownKey(kid));
@@ -202,10 +316,10 @@ impl Access {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn keys(&self) -> Result<Vec<KeyFace>, AccessError> {
+    pub async fn keys(&self, now: Millis) -> Result<Vec<KeyFace>, AccessError> {
         let ring = self.ring.load_full();
         let face = |kid: Key, created: Option<Millis>, retired| KeyFace {
-            signs: ring.signer() == Some(&kid),
+            signs: ring.signer(now) == Some(&kid),
             signs_from: created.map(|created| created.plus(SIGNS_AFTER_MS)),
             kid,
             created,
@@ -228,7 +342,7 @@ impl Access {
     /// Can it sign?
     #[must_use]
     pub fn has_signer(&self) -> bool {
-        self.ring.load().signer().is_some()
+        !self.ring.load().is_empty()
     }
 }
 
@@ -236,7 +350,7 @@ async fn read(store: &dyn Store, secret: Option<&SecretString>, now: Millis) -> 
     let stored = store.keys().await?;
     // A token is taken a little longer than it says; so is its revocation.
     let revoked = store.revoked_tokens(now.plus(-MINUTE_MS)).await?;
-    Ok((KeyRing::new(&stored, secret, revoked, now)?, stored.len()))
+    Ok((KeyRing::new(&stored, secret, revoked)?, stored.len()))
 }
 
 /// Reads again and again until nobody holds `access` any more.

@@ -46,6 +46,8 @@ pub enum Subject {
 pub struct Grant {
     /// For whom.
     pub subject: Subject,
+    /// The last instant at which it may have been signed; `None` in dev mode, and when the token does not say.
+    pub signed: Option<Millis>,
     /// Until when; `None` in dev mode.
     pub expires: Option<Millis>,
     /// Which token it was; `None` in dev mode.
@@ -96,7 +98,7 @@ impl Auth {
     /// `unauthorized`, saying what is wrong and never what the token holds.
     pub fn check(&self, token: Option<&str>) -> Result<Grant, Refusal> {
         let Mode::Tokens(ring) = &self.0 else {
-            return Ok(Grant { subject: Subject::Anyone, expires: None, token: None });
+            return Ok(Grant { subject: Subject::Anyone, signed: None, expires: None, token: None });
         };
         let missing = || Refusal::new(Code::Unauthorized, "a token is needed: send Authorization: Bearer");
         ring.load().check(token.ok_or_else(missing)?)
@@ -142,15 +144,22 @@ impl FromRequest for Subject {
     type Future = Ready<Result<Subject, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        // The middleware has checked the token already; a route without it checks here.
-        let checked = request.extensions().get::<Checked>().map(|Checked(grant)| grant.clone());
-        let checked =
-            checked.or_else(|| request.app_data::<web::Data<Auth>>().map(|auth| auth.check(bearer(request.headers()))));
-        // Forgotten in the set-up: closed rather than open.
-        let forgotten = || Err(Refusal::new(Code::Internal, "the server does not know how to check tokens"));
-        let found = checked.unwrap_or_else(forgotten).map(|grant| grant.subject);
-        ready(found.map_err(Problem::from))
+        ready(grant_of(request).map(|grant| grant.subject).map_err(Problem::from))
     }
+}
+
+/// What the token of a request allows. The middleware has checked it already; a route without it checks here.
+///
+/// # Errors
+/// `unauthorized`.
+pub(super) fn grant_of(request: &HttpRequest) -> Result<Grant, Refusal> {
+    if let Some(Checked(checked)) = request.extensions().get::<Checked>() {
+        return checked.clone();
+    }
+    // Forgotten in the set-up: closed rather than open.
+    let forgotten = || Err(Refusal::new(Code::Internal, "the server does not know how to check tokens"));
+    let auth = request.app_data::<web::Data<Auth>>();
+    auth.map_or_else(forgotten, |auth| auth.check(bearer(request.headers())))
 }
 
 /// The token of `Authorization: Bearer`.
@@ -206,12 +215,12 @@ mod tests {
     }
 
     fn with_secret(secret: &SecretString) -> Result<Auth, AuthError> {
-        let ring = KeyRing::new(&[], Some(secret), [], now())?;
+        let ring = KeyRing::new(&[], Some(secret), [])?;
         Ok(Auth::with_ring(Arc::new(ArcSwap::from_pointee(ring))))
     }
 
     fn issue(secret: &SecretString, person: Option<&Key>, ttl_ms: i64) -> String {
-        let ring = KeyRing::new(&[], Some(secret), [], now()).unwrap();
+        let ring = KeyRing::new(&[], Some(secret), []).unwrap();
         ring.sign(&key("t1"), person, now().plus(ttl_ms), now()).unwrap().0
     }
 
@@ -296,7 +305,10 @@ mod tests {
         assert!(grant.expires.unwrap() > now() && grant.expires.unwrap() <= now().plus(HOUR));
         let token = grant.token.unwrap();
         assert_eq!((token.kid.as_str(), token.jti.as_deref()), ("env", Some("t1")));
-        assert_eq!(Auth::dev().check(None), Ok(Grant { subject: Subject::Anyone, expires: None, token: None }));
+        assert_eq!(
+            Auth::dev().check(None),
+            Ok(Grant { subject: Subject::Anyone, signed: None, expires: None, token: None })
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a route that forgets to ask for a token cannot be written. Absent on purpose: bodies.
 
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
@@ -17,7 +18,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::access::Access;
-use super::auth::Subject;
+use super::auth::{self, Grant, Subject, TokenName};
 use super::checks;
 use super::errors::Problem;
 use super::query::Query;
@@ -27,7 +28,7 @@ use super::{Door, keys};
 #[derive(Clone)]
 pub struct Call {
     door: web::Data<Door>,
-    subject: Subject,
+    grant: Grant,
     request: HttpRequest,
 }
 
@@ -49,8 +50,22 @@ impl Call {
 
     /// Keys and tokens.
     #[must_use]
-    pub fn access(&self) -> &Access {
+    pub fn access(&self) -> &Arc<Access> {
         &self.door.access
+    }
+
+    /// By which token; `None` in dev mode.
+    #[must_use]
+    pub fn token(&self) -> Option<&TokenName> {
+        self.grant.token.as_ref()
+    }
+
+    /// Is its token still taken? Bodies take their time, and a token may be revoked meanwhile.
+    ///
+    /// # Errors
+    /// `unauthorized`.
+    pub fn still_admitted(&self) -> Result<(), Refusal> {
+        self.door.admit(auth::bearer(self.request.headers())).map(drop)
     }
 
     /// Open WebSockets.
@@ -76,7 +91,7 @@ impl Call {
     /// # Errors
     /// `rate_limited`.
     pub fn spend(&self, user: UserId) -> Result<(), Refusal> {
-        match self.subject {
+        match self.grant.subject {
             Subject::Anyone => Ok(()),
             Subject::Person(_) => self.door.rates.message(user),
         }
@@ -104,7 +119,7 @@ impl Call {
     /// Who is asking.
     #[must_use]
     pub fn subject(&self) -> &Subject {
-        &self.subject
+        &self.grant.subject
     }
 
     /// What came with it.
@@ -143,7 +158,7 @@ impl Call {
     /// # Errors
     /// As [`Call::person`].
     pub fn named(&self, key: Key, field: &str) -> Result<Named, Refusal> {
-        self.subject.may_act_as(&key)?;
+        self.grant.subject.may_act_as(&key)?;
         let id = checks::person(self.server().people(), &key, field)?;
         Ok(Named { key, id })
     }
@@ -172,12 +187,12 @@ impl FromRequest for Call {
     type Error = Problem;
     type Future = Ready<Result<Call, Problem>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let subject = Subject::from_request(request, payload).into_inner();
-        ready(subject.and_then(|subject| {
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let grant = auth::grant_of(request).map_err(Problem::from);
+        ready(grant.and_then(|grant| {
             let door = request.app_data::<web::Data<Door>>().cloned();
             let door = door.ok_or_else(|| Refusal::new(Code::Internal, "the server is not set up"))?;
-            Ok(Call { door, subject, request: request.clone() })
+            Ok(Call { door, grant, request: request.clone() })
         }))
     }
 }

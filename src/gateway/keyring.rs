@@ -2,14 +2,15 @@
 //!
 //! Invariant: a token is taken only when a key of the ring signed it with HS256, it has not expired, names somebody and
 //! is not revoked; the library compares signatures in constant time. Of several keys all check and one signs, and a new
-//! one signs only after every server has read it. Absent on purpose: where keys come from; any other algorithm.
+//! one signs only after every server has read it: which one is decided by the clock when it signs. Absent on purpose:
+//! where keys come from; any other algorithm.
 
 use std::collections::{HashMap, HashSet};
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::ids::Key;
 use crate::domain::time::{Millis, SECOND_MS};
@@ -37,8 +38,41 @@ struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jti: Option<Key>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    iat: Option<i64>,
-    exp: i64,
+    iat: Option<NumericDate>,
+    exp: NumericDate,
+}
+
+/// Seconds since 1970, of which RFC 7519 allows fractions.
+#[derive(Clone, Copy)]
+struct NumericDate(f64);
+
+impl NumericDate {
+    fn of(at: Millis) -> NumericDate {
+        NumericDate(at.0.div_euclid(SECOND_MS) as f64)
+    }
+
+    /// The first instant that it may mean.
+    fn first(self) -> Millis {
+        // A cast of a float keeps within `i64`.
+        Millis((self.0 * SECOND_MS as f64).floor() as i64)
+    }
+
+    /// The last instant that it may mean: signers that count whole seconds leave out up to one.
+    fn last(self) -> Millis {
+        if self.0.fract() == 0.0 { self.first().plus(SECOND_MS - 1) } else { self.first() }
+    }
+}
+
+impl Serialize for NumericDate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0 as i64)
+    }
+}
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        f64::deserialize(deserializer).map(NumericDate)
+    }
 }
 
 /// Why a secret or a token cannot be made.
@@ -55,16 +89,24 @@ pub enum AuthError {
     Signing(String),
 }
 
+/// A key that signs from an instant on.
+struct Signer {
+    kid: Key,
+    from: Millis,
+    key: EncodingKey,
+}
+
 /// See the module.
 pub struct KeyRing {
     keys: HashMap<String, DecodingKey>,
-    signer: Option<(Key, EncodingKey)>,
+    /// By the instant from which on they sign; the configured secret first.
+    signers: Vec<Signer>,
     revoked: HashSet<String>,
     validation: Validation,
 }
 
 impl KeyRing {
-    /// Everything that is valid at `now`: stored keys, the configured secret, and what is revoked.
+    /// Everything that is valid: stored keys by creation, the configured secret, and what is revoked.
     ///
     /// # Errors
     /// [`AuthError::ShortSecret`].
@@ -72,31 +114,29 @@ impl KeyRing {
         stored: &[SigningKey],
         secret: Option<&SecretString>,
         revoked: impl IntoIterator<Item = Key>,
-        now: Millis,
     ) -> Result<KeyRing, AuthError> {
         let mut keys = HashMap::new();
-        let mut signer = None;
+        let mut signers = Vec::new();
         if let Some(secret) = secret {
             let bytes = checked(secret)?;
             keys.insert(ENV_KID.to_owned(), DecodingKey::from_secret(bytes));
-            signer = Key::new(ENV_KID).ok().map(|kid| (kid, EncodingKey::from_secret(bytes)));
+            let signer = |kid| Signer { kid, from: Millis::MIN, key: EncodingKey::from_secret(bytes) };
+            signers.extend(Key::new(ENV_KID).ok().map(signer));
         }
-        // By creation: the newest that is old enough signs; while none is, the first there is.
         for key in stored {
             let Some(bytes) = key.secret.as_ref().map(ExposeSecret::expose_secret) else { continue };
             if key.retired.is_some() || key.kid.as_str() == ENV_KID {
                 continue;
             }
             keys.insert(key.kid.as_str().to_owned(), DecodingKey::from_secret(bytes));
-            if signer.is_none() || now.since(key.created) >= SIGNS_AFTER_MS {
-                signer = Some((key.kid.clone(), EncodingKey::from_secret(bytes)));
-            }
+            let from = key.created.plus(SIGNS_AFTER_MS);
+            signers.push(Signer { kid: key.kid.clone(), from, key: EncodingKey::from_secret(bytes) });
         }
         let revoked = revoked.into_iter().map(|jti| jti.as_str().to_owned()).collect();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY_S;
         validation.validate_nbf = true;
-        Ok(KeyRing { keys, signer, revoked, validation })
+        Ok(KeyRing { keys, signers, revoked, validation })
     }
 
     /// What a token allows.
@@ -121,8 +161,8 @@ impl KeyRing {
         if !self.still_takes(&token) {
             return Err(unauthorized("the token was revoked: get a new one"));
         }
-        let expires = Millis(claims.exp.saturating_mul(SECOND_MS));
-        Ok(Grant { subject, expires: Some(expires), token: Some(token) })
+        let signed = claims.iat.map(NumericDate::last);
+        Ok(Grant { subject, signed, expires: Some(claims.exp.first()), token: Some(token) })
     }
 
     /// Would this token, which was taken once, be taken again? Its time apart.
@@ -142,23 +182,28 @@ impl KeyRing {
         expires: Millis,
         now: Millis,
     ) -> Result<(String, Key), AuthError> {
-        let (kid, key) = self.signer.as_ref().ok_or(AuthError::NoKey)?;
+        let Signer { kid, key, .. } = self.signer_at(now).ok_or(AuthError::NoKey)?;
         let claims = Claims {
             sub: person.cloned(),
             role: Some(if person.is_some() { Role::User } else { Role::Service }),
             jti: Some(jti.clone()),
-            iat: Some(now.0.div_euclid(SECOND_MS)),
-            exp: expires.0.div_euclid(SECOND_MS),
+            iat: Some(NumericDate::of(now)),
+            exp: NumericDate::of(expires),
         };
         let header = Header { kid: Some(kid.as_str().to_owned()), ..Header::new(Algorithm::HS256) };
         let token = jsonwebtoken::encode(&header, &claims, key);
         Ok((token.map_err(|error| AuthError::Signing(error.to_string()))?, kid.clone()))
     }
 
-    /// The id of the key that signs now.
+    /// The id of the key that signs at an instant.
     #[must_use]
-    pub fn signer(&self) -> Option<&Key> {
-        self.signer.as_ref().map(|(kid, _)| kid)
+    pub fn signer(&self, now: Millis) -> Option<&Key> {
+        self.signer_at(now).map(|signer| &signer.kid)
+    }
+
+    /// The newest key that is old enough; while none is, the first one.
+    fn signer_at(&self, now: Millis) -> Option<&Signer> {
+        self.signers.iter().rev().find(|signer| signer.from <= now).or(self.signers.first())
     }
 
     /// How many keys check tokens.
@@ -230,15 +275,52 @@ mod tests {
             ("too new, alone", vec![stored("b", fresh)], None, Some("b")),
             ("retired", vec![stored("a", older), retired("b")], None, Some("a")),
         ] {
-            let ring = KeyRing::new(&keys, secret, [], NOW).unwrap();
-            assert_eq!(ring.signer().map(Key::as_str), signer, "{name}");
+            let ring = KeyRing::new(&keys, secret, []).unwrap();
+            assert_eq!(ring.signer(NOW).map(Key::as_str), signer, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_new_key_signs_ten_seconds_after_it_was_made_by_the_clock_alone() {
+        let ring = KeyRing::new(&[stored("a", Millis(0)), stored("b", NOW)], None, []).unwrap();
+        for (after_ms, signer) in
+            [(0, "a"), (SIGNS_AFTER_MS - 1, "a"), (SIGNS_AFTER_MS, "b"), (10 * SIGNS_AFTER_MS, "b")]
+        {
+            let now = NOW.plus(after_ms);
+            let (_, kid) = ring.sign(&key("t"), None, now.plus(60_000), now).unwrap();
+            assert_eq!(kid.as_str(), signer, "{after_ms} ms after, and nothing was read again");
+        }
+    }
+
+    /// Seconds as they stand in a token; the last instant at which it may have been signed, and its end.
+    #[test]
+    fn dates_of_tokens_may_have_fractions() {
+        let secret: SecretString = "s".repeat(32).into();
+        let ring = KeyRing::new(&[], Some(&secret), []).unwrap();
+        for (iat, exp, signed, expires) in [
+            ("1700000000", "4000000000", Some(1_700_000_000_999), Some(4_000_000_000_000)),
+            ("1700000000.0", "4000000000.0", Some(1_700_000_000_999), Some(4_000_000_000_000)),
+            ("1700000000.25", "4000000000.75", Some(1_700_000_000_250), Some(4_000_000_000_750)),
+            ("1.7e9", "4e9", Some(1_700_000_000_999), Some(4_000_000_000_000)),
+            ("-1.5", "4000000000", Some(-1_500), Some(4_000_000_000_000)),
+            ("1700000000", "\"4000000000\"", None, None),
+            ("1700000000", "1.5", None, None),
+            ("\"now\"", "4000000000", None, None),
+        ] {
+            let text = format!(r#"{{"sub": "ada", "nbf": 1.5, "iat": {iat}, "exp": {exp}}}"#);
+            let claims: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let signing = EncodingKey::from_secret(secret.expose_secret().as_bytes());
+            let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &signing).unwrap();
+            let found = ring.check(&token).ok();
+            assert_eq!(found.as_ref().and_then(|grant| grant.signed), signed.map(Millis), "{text}");
+            assert_eq!(found.and_then(|grant| grant.expires), expires.map(Millis), "{text}");
         }
     }
 
     #[test]
     fn each_key_of_the_ring_checks_what_it_signed_and_nothing_else() {
         let later = NOW.plus(3_600_000);
-        let one = KeyRing::new(&[stored("a", Millis(0))], None, [], NOW).unwrap();
+        let one = KeyRing::new(&[stored("a", Millis(0))], None, []).unwrap();
         let (token, kid) = one.sign(&key("t1"), Some(&key("ada")), later, NOW).unwrap();
         assert_eq!(kid.as_str(), "a");
         let same_name = SigningKey { secret: Some(b"x".repeat(32).into()), ..stored("a", Millis(0)) };
@@ -251,7 +333,7 @@ mod tests {
             ("another secret", vec![same_name], vec![], false),
             ("retired", vec![retired("a")], vec![], false),
         ] {
-            let ring = KeyRing::new(&keys, None, revoked, NOW).unwrap();
+            let ring = KeyRing::new(&keys, None, revoked).unwrap();
             assert_eq!(ring.check(&token).is_ok(), good, "{name}");
         }
     }
@@ -259,8 +341,8 @@ mod tests {
     #[test]
     fn no_stored_key_takes_the_place_of_the_configured_one() {
         let secret: SecretString = "s".repeat(32).into();
-        let ring = KeyRing::new(&[stored("env", Millis(0))], Some(&secret), [], NOW).unwrap();
-        let own = KeyRing::new(&[], Some(&secret), [], NOW).unwrap();
+        let ring = KeyRing::new(&[stored("env", Millis(0))], Some(&secret), []).unwrap();
+        let own = KeyRing::new(&[], Some(&secret), []).unwrap();
         let (token, _) = own.sign(&key("t"), None, NOW.plus(60_000), NOW).unwrap();
         assert!(ring.check(&token).is_ok());
         assert_eq!(ring.len(), 1);

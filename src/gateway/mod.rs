@@ -43,16 +43,24 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::{App, Error, HttpServer, web};
 
 use crate::actors::Server;
+use crate::actors::people::Owes;
+use crate::domain::time::SECOND_MS;
 use crate::process::Vital;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
 
 use access::Access;
-use auth::Auth;
+use auth::{Auth, Grant, Subject};
+use keyring::LEEWAY_S;
 use rates::{RateSettings, Rates};
 use tls::Certificate;
 use watcher::{Handles, Line, Registry};
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
      style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+// A token counts whole seconds, and its signer's clock may be ahead.
+const SIGNED_AHEAD_MS: i64 = (LEEWAY_S as i64 + 1) * SECOND_MS;
 
 /// How the door is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +77,7 @@ pub struct GatewaySettings {
     pub handles_max: usize,
     /// How much anybody may ask for.
     pub rates: RateSettings,
-    /// Origins whose pages may open a WebSocket, beside our own: `https://app.example`.
+    /// Origins whose pages may open a WebSocket and change something, beside our own: `https://app.example`.
     pub origins: Vec<String>,
     /// An idle connection is kept for so long.
     pub keep_alive: Duration,
@@ -135,6 +143,38 @@ impl Door {
         let (auth, rates) = (access.auth(), Arc::new(Rates::new(&settings.rates)));
         Door { server, settings, auth, access, rates, registry, certificate: None }
     }
+
+    /// What a token allows. One of a person is refused when it may be a former holder's of the same key.
+    ///
+    /// # Errors
+    /// `unauthorized`, saying what is wrong and never what the token holds.
+    pub fn admit(&self, token: Option<&str>) -> Result<Grant, Refusal> {
+        let grant = self.auth.check(token)?;
+        let Subject::Person(key) = &grant.subject else { return Ok(grant) };
+        let people = self.server.people();
+        // Nobody can act under the key, nor make somebody of it.
+        if people.is_being_erased(key.as_str()) {
+            return Ok(grant);
+        }
+        let refused = |why: &str| Err(Refusal::new(Code::Unauthorized, why));
+        if self.access.is_leaving(key) {
+            return refused("the person of this token was erased: get a new one");
+        }
+        let Owes::SignedAfter(erasure) = people.owes(key.as_str()) else { return Ok(grant) };
+        match grant.signed {
+            Some(signed) if signed > self.server.clock().now().plus(SIGNED_AHEAD_MS) => {
+                refused("the token says that it was signed in the future: check the clocks")
+            }
+            Some(signed) if signed >= erasure => Ok(grant),
+            Some(_) => {
+                refused("the token was signed before somebody was erased who may have had this key: get a new one")
+            }
+            None => refused(
+                "the token does not say when it was signed, and somebody was erased who may have had this key: sign \
+                 tokens with the claim iat",
+            ),
+        }
+    }
 }
 
 routes::routes! {
@@ -178,6 +218,7 @@ pub fn app(
     // The last one wrapped sees a request first.
     App::new()
         .configure(|config| configure(config, door))
+        .wrap(from_fn(origin::no_changes_by_foreign_pages))
         .wrap(from_fn(rates::hold))
         .wrap(from_fn(origin::only_loopback_names_in_dev))
         .wrap(NormalizePath::trim())

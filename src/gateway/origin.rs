@@ -1,22 +1,23 @@
 //! From which page a request comes, and which name it used for the server.
 //!
-//! Invariant: a browser's page opens a socket only when it came from this server, or is on the list; in dev mode the
-//! server answers only to names of this machine, so that a foreign name that resolves to loopback (DNS rebinding)
-//! reaches nothing. Absent on purpose: tokens; requests of programs carry no origin and are not held to one.
+//! Invariant: a browser's page opens a socket, or changes anything, only when it came from this server, or is on the list;
+//! in dev mode the server answers only to names of this machine, so that a foreign name that resolves to loopback (DNS
+//! rebinding) reaches nothing. Absent on purpose: tokens; requests of programs carry no origin and are not held to one.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use actix_web::Error;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Uri;
 use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::{Method, Uri};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, ResponseError, web};
 
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
+use super::Door;
 use super::auth::Auth;
 use super::errors::Problem;
 
@@ -37,19 +38,63 @@ pub async fn only_loopback_names_in_dev(
     Ok(next.call(request).await?.map_into_left_body())
 }
 
-/// May this page open a socket?
+/// Middleware: refuses whatever a foreign page asks for that might change something, on every path, and its sockets.
 ///
 /// # Errors
-/// `forbidden`.
-pub fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
-    let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
-    let origin = origin.to_str().unwrap_or("null");
-    let listed = allowed.iter().any(|one| one.trim_end_matches('/').eq_ignore_ascii_case(origin));
-    if listed || is_same(origin, host(request).as_deref()) {
+/// Only those of the service within.
+pub async fn no_changes_by_foreign_pages(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let door = request.app_data::<web::Data<Door>>();
+    if let Err(refusal) = check(request.request(), door.map_or(&[][..], |door| &door.settings.origins[..])) {
+        return Ok(request.into_response(Problem::from(refusal).error_response()).map_into_right_body());
+    }
+    Ok(next.call(request).await?.map_into_left_body())
+}
+
+/// What a browser says of the page that a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Site {
+    /// Nothing: it is no browser, or an old one.
+    Untold,
+    /// The page is ours, or it is the person themselves.
+    Own,
+    /// Another one; `same-site` too, since that is another port or another name of the domain.
+    Foreign,
+}
+
+/// May the page that a request comes from ask for this?
+fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let opens_socket = headers.contains_key(header::UPGRADE);
+    if !opens_socket && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    let message = "pages from this origin may not connect: add it to the gateway's origins";
+    // Every browser names the origin of a socket; what they say of its site differs.
+    let site = if opens_socket { Site::Untold } else { site(headers) };
+    let host = host(request);
+    let is_good = |origin: &str| {
+        let listed = allowed.iter().any(|one| one.trim_end_matches('/').eq_ignore_ascii_case(origin));
+        // Our own forms come without a name, since our pages send no referrer.
+        let unnamed = site == Site::Own && origin == "null";
+        listed || unnamed || (site != Site::Foreign && is_same(origin, host.as_deref()))
+    };
+    let mut origins = headers.get_all(header::ORIGIN).map(|origin| origin.to_str().unwrap_or("null")).peekable();
+    let is_good = if origins.peek().is_some() { origins.all(is_good) } else { site != Site::Foreign };
+    if is_good {
+        return Ok(());
+    }
+    let message = "pages from this origin may not connect, nor change anything: add it to the gateway's origins";
     Err(Refusal::new(Code::Forbidden, message))
+}
+
+fn site(headers: &HeaderMap) -> Site {
+    let told = headers.get_all("sec-fetch-site").map(|site| match site.as_bytes() {
+        b"same-origin" | b"none" => Site::Own,
+        _ => Site::Foreign,
+    });
+    told.fold(Site::Untold, |found, one| if found == Site::Foreign { found } else { one })
 }
 
 fn is_same(origin: &str, host: Option<&str>) -> bool {
@@ -86,12 +131,63 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use actix_web::middleware::from_fn;
     use actix_web::test as web_test;
     use actix_web::{App, HttpResponse};
 
     use super::*;
+
+    /// Method, `Origin`, `Sec-Fetch-Site`.
+    #[test]
+    fn only_own_pages_and_listed_ones_change_anything() {
+        let listed = ["https://app.example".to_owned()];
+        let (own, foreign, app) =
+            (Some("https://example.org"), Some("https://evil.example"), Some("https://app.example"));
+        for (name, origin, site, good) in [
+            ("a program", None, None, true),
+            ("own page", own, Some("same-origin"), true),
+            ("own page, old browser", own, None, true),
+            ("own form", Some("null"), Some("same-origin"), true),
+            ("typed by the person", None, Some("none"), true),
+            ("foreign page", foreign, Some("cross-site"), false),
+            ("foreign page, old browser", foreign, None, false),
+            ("foreign page that is told to be ours", foreign, Some("same-origin"), false),
+            ("foreign image or form", None, Some("cross-site"), false),
+            ("foreign frame without a name", Some("null"), Some("cross-site"), false),
+            ("foreign frame without a name, old browser", Some("null"), None, false),
+            ("another port or name of the domain", Some("https://www.example.org"), Some("same-site"), false),
+            ("another scheme of the name", Some("http://example.org"), Some("cross-site"), false),
+            ("unnamed, same site", None, Some("same-site"), false),
+            ("a word that nobody knows", None, Some("near"), false),
+            ("listed", app, Some("cross-site"), true),
+            ("listed, old browser", app, None, true),
+        ] {
+            for method in
+                [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::from_bytes(b"BREW").unwrap()]
+            {
+                let mut request =
+                    web_test::TestRequest::default().method(method.clone()).insert_header(("host", "example.org"));
+                for (header, value) in [("origin", origin), ("sec-fetch-site", site)] {
+                    if let Some(value) = value {
+                        request = request.insert_header((header, value));
+                    }
+                }
+                assert_eq!(check(&request.to_http_request(), &listed).is_ok(), good, "{method} {name}");
+            }
+        }
+        let twice = web_test::TestRequest::post()
+            .insert_header(("host", "example.org"))
+            .append_header(("origin", "https://example.org"))
+            .append_header(("origin", "https://evil.example"))
+            .to_http_request();
+        assert!(check(&twice, &listed).is_err(), "two origins");
+        let read = web_test::TestRequest::get()
+            .insert_header(("host", "example.org"))
+            .insert_header(("origin", "https://evil.example"));
+        assert!(check(&read.to_http_request(), &listed).is_ok(), "reading changes nothing");
+    }
 
     #[test]
     fn only_own_pages_and_listed_ones_connect() {
@@ -112,7 +208,8 @@ mod tests {
             ("empty", Some(""), "example.org", false),
             ("a file", Some("file://example.org"), "example.org", false),
         ] {
-            let mut request = web_test::TestRequest::get().insert_header(("host", host));
+            let mut request =
+                web_test::TestRequest::get().insert_header(("host", host)).insert_header(("upgrade", "websocket"));
             if let Some(origin) = origin {
                 request = request.insert_header(("origin", origin));
             }
@@ -144,7 +241,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_foreign_name_reaches_nothing_in_dev_mode() {
-        let ring = super::super::keyring::KeyRing::new(&[], None, [], crate::domain::time::Millis(0));
+        let ring = super::super::keyring::KeyRing::new(&[], None, []);
         let Ok(ring) = ring else { panic!("a ring of no keys") };
         let ring = arc_swap::ArcSwap::from_pointee(ring);
         for (mode, auth, host, status) in [

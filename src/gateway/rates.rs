@@ -305,7 +305,7 @@ pub async fn hold(
     };
     let mut left = address_of(request.request()).and_then(|address| door.rates.address(address));
     if left.is_none_or(|left| left.retry_after_ms.is_none()) {
-        let checked = door.auth.check(bearer(request.headers()));
+        let checked = door.admit(bearer(request.headers()));
         let of_subject = checked.as_ref().ok().and_then(|grant| door.rates.subject(grant));
         left = left.map(|left| left.tighter(of_subject)).or(of_subject);
         request.extensions_mut().insert(Checked(checked));
@@ -339,7 +339,7 @@ mod tests {
 
     fn service(jti: &str) -> Grant {
         let token = TokenName { kid: "k".into(), jti: Some(jti.into()) };
-        Grant { subject: Subject::Anyone, expires: None, token: Some(token) }
+        Grant { subject: Subject::Anyone, signed: None, expires: None, token: Some(token) }
     }
 
     #[test]
@@ -361,6 +361,7 @@ mod tests {
         let rates = rates(1, 1);
         let person = |name| Grant {
             subject: Subject::Person(Key::new(name).unwrap()),
+            signed: None,
             expires: None,
             token: service("t").token,
         };

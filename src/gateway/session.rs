@@ -30,7 +30,7 @@ use super::checks::{self, Act};
 use super::errors::{Answer, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
 use super::watcher::{Line, Seat, Vitals};
-use super::{Door, keys, origin, rates};
+use super::{Door, keys, rates};
 
 // Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
 const MAILBOX: usize = 32;
@@ -48,9 +48,8 @@ const GRANT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Opens a session.
 ///
 /// # Errors
-/// `forbidden` for a foreign page, `busy` when all seats are taken, `rate_limited` when one address has too many, `bad_frame` when it is no WebSocket handshake.
+/// `busy` when all seats are taken, `rate_limited` when one address has too many, `bad_frame` when it is no WebSocket handshake.
 pub async fn open(door: web::Data<Door>, request: HttpRequest, payload: web::Payload) -> Answer {
-    origin::check(&request, &door.settings.origins)?;
     let mut response = ws::handshake_with_protocols(&request, &[SUBPROTOCOL]).map_err(|error| {
         let message = format!("this is a WebSocket, subprotocol {SUBPROTOCOL}: {error}");
         Problem::from(Refusal::new(Code::BadFrame, message))
@@ -269,7 +268,7 @@ impl Session {
             timing: hello.timing.unwrap_or(false),
         };
         let offered = self.offered_token.as_ref().map(ExposeSecret::expose_secret);
-        let grant = self.door.auth.check(hello.token.as_deref().or(offered))?;
+        let grant = self.door.admit(hello.token.as_deref().or(offered))?;
         grant.subject.may_act_as(&hello.user)?;
         let user = checks::person(server.people(), &hello.user, "user")?;
         server.attach(user, self.id, context.address().recipient(), settings, hello.resume)?;

@@ -24,6 +24,9 @@ pub(super) enum Change {
 /// A record is kept for so long after its token has expired, whatever the clocks of other machines say.
 pub const KEPT_AFTER_EXPIRY_MS: i64 = DAY_MS;
 
+/// Retired keys that are kept, so that whoever looks after the server sees what became of them.
+pub const RETIRED_KEPT: u32 = 100;
+
 /// A key that signs tokens.
 #[derive(Debug)]
 pub struct SigningKey {

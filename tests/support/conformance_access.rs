@@ -1,7 +1,7 @@
-//! Who may come in: the cases of the conformance suite that are about keys and tokens.
+//! Who and what may come in: the cases of the conformance suite that are about keys, tokens and texts.
 
 use super::*;
-use eddyline::store::access::{Holder, KEPT_AFTER_EXPIRY_MS, SigningKey, TokenRecord};
+use eddyline::store::access::{Holder, KEPT_AFTER_EXPIRY_MS, RETIRED_KEPT, SigningKey, TokenRecord};
 use secrecy::ExposeSecret as _;
 
 /// Runs every case against one kind of place.
@@ -101,4 +101,40 @@ pub(super) async fn tokens_and_keys_survive_reopening(place: &impl Place) {
     assert_eq!(keys(&store).await, [("k1".to_owned(), Some(b"secret".to_vec()), 20, None)]);
     assert_eq!(store.revoked_tokens(Millis(0)).await.unwrap(), [key("t1")]);
     assert!(!format!("{:?}", store.keys().await.unwrap()).contains("secret\""), "a secret shows itself nowhere");
+}
+
+pub(super) async fn of_retired_keys_only_the_last_ones_stay(place: &impl Place) {
+    let store = place.open().unwrap();
+    let most = i64::from(RETIRED_KEPT);
+    for number in 0..most + 3 {
+        let kid = format!("k{number:03}");
+        assert!(store.put_key(signing_key(&kid, number, b"secret")).await.unwrap());
+        assert!(store.retire_key(key(&kid), Millis(number)).await.unwrap());
+    }
+    assert!(store.put_key(signing_key("last", most + 9, b"secret")).await.unwrap());
+    let kept: Vec<String> = keys(&store).await.into_iter().map(|(kid, ..)| kid).collect();
+    let expected: Vec<String> = (3..most + 3).map(|number| format!("k{number:03}")).chain(["last".into()]).collect();
+    assert_eq!(kept, expected, "in use: all; retired: the last {most}");
+}
+
+/// What no kind of store could take out of a dump again is taken by none.
+pub(super) async fn a_text_with_nul_is_refused_and_nothing_of_its_batch_is_stored(place: &impl Place) {
+    let store = place.open().unwrap();
+    let with = |name: Option<&str>, attributes: Option<&str>| {
+        let (name, attributes) = (name.map(str::to_owned), attributes.map(str::to_owned));
+        Write::Person(Person { name, attributes, ..person(0, "ada") })
+    };
+    for (what, write) in [
+        ("a text", Write::Item(Item { text: "hel\0lo".into(), ..item(0, "i") }.into())),
+        ("a name", with(Some("a\0"), None)),
+        ("attributes", with(None, Some(r#"{"a": {"b": ["\u0000"]}}"#))),
+    ] {
+        let batch = vec![Write::Topic(TopicId(1), key("sea")), write];
+        assert!(matches!(store.append(batch).await, Err(StoreError::Refused(_))), "{what}");
+        assert_eq!(catalogue(&store).await, [], "{what}");
+    }
+    let kept = with(Some("a\\0"), Some(r#"{"a": "\\u0000"}"#));
+    store.append(vec![kept.clone()]).await.unwrap();
+    let Write::Person(kept) = kept else { unreachable!("it was made above") };
+    assert_eq!(catalogue(&store).await, [CatalogueRow::Person(kept)], "a backslash is a character like others");
 }

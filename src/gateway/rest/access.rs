@@ -14,7 +14,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::store::access::{Holder, TokenRecord};
 
-use super::super::access::{DAYS_DEFAULT, DAYS_MAX, Issued, KeyFace};
+use super::super::access::{DAYS_DEFAULT, DAYS_MAX, FIRST_KEY, Issued, KeyFace};
 use super::super::body;
 use super::super::call::Call;
 use super::super::errors::Answer;
@@ -65,11 +65,13 @@ struct KeyView {
     signs_from: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retired: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 impl From<KeyFace> for KeyView {
     fn from(KeyFace { kid, created, retired, signs, signs_from }: KeyFace) -> Self {
-        KeyView { kid, signs, created, signs_from: signs_from.filter(|_| retired.is_none()), retired }
+        KeyView { kid, signs, created, signs_from: signs_from.filter(|_| retired.is_none()), retired, note: None }
     }
 }
 
@@ -135,30 +137,32 @@ pub async fn revoke(call: Call) -> Answer {
 pub async fn keys(call: Call) -> Answer {
     call.subject().must_be_service()?;
     call.query(&[])?;
-    let keys = call.access().keys().await.map_err(Refusal::from)?;
+    let keys = call.access().keys(call.now()).await.map_err(Refusal::from)?;
     found(&json!({"keys": keys.into_iter().map(KeyView::from).collect::<Vec<_>>()}))
 }
 
-/// `POST /v1/keys`: 201; a new key, and all others go on.
+/// `POST /v1/keys`: 201; a new key, and all others go on. In dev mode its `note` says what the next start will ask for.
 ///
 /// # Errors
-/// `busy` while the store cannot answer.
+/// `busy` while the store cannot answer; `conflict` beyond `access::KEYS_MAX`.
 pub async fn rotate(call: Call) -> Answer {
     call.subject().must_be_service()?;
     call.query(&[])?;
     let key = call.access().rotate(call.now()).await.map_err(Refusal::from)?;
-    Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(KeyView::from(key)))
+    let note = call.access().is_dev().then_some(FIRST_KEY);
+    let view = KeyView { note, ..KeyView::from(key) };
+    Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(view))
 }
 
 /// `DELETE /v1/keys/{kid}`: tokens that it signed are refused from now on.
 ///
 /// # Errors
-/// `unknown_token`; `conflict` for the last key, and for the configured secret.
+/// `unknown_token`; `conflict` for the last key, for the configured secret, and for the key of the request's own token.
 pub async fn retire(call: Call) -> Answer {
     call.subject().must_be_service()?;
     call.query(&[])?;
     let (kid, now) = (call.key("kid")?, call.now());
-    call.access().retire(kid.clone(), now).await.map_err(Refusal::from)?;
+    call.access().retire(kid.clone(), call.token(), now).await.map_err(Refusal::from)?;
     found(&json!({"kid": kid, "retired": now}))
 }
 

@@ -16,6 +16,7 @@ use crate::actors::crowd::Clustering;
 use crate::actors::server::UserEvent;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::people::Person;
+use crate::domain::text::{HasNul, json_must_be_storable};
 use crate::domain::time::Millis;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -99,6 +100,8 @@ pub async fn put(call: Call, payload: web::Payload) -> Answer {
     let face: Face = body::json_or_nothing(call.headers(), payload).await?;
     let name = face.name.map(name).transpose()?;
     let attributes = face.attributes.map(attributes).transpose()?;
+    // A token that was revoked with its person while this body came makes nobody.
+    call.still_admitted()?;
     let created = call.server().put_person(key.clone(), name, attributes).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let id = checks::person(call.server().people(), &key, "id")?;
@@ -154,10 +157,8 @@ fn attributes(ObjectText(text): ObjectText) -> Result<String, Refusal> {
         let message = format!("must have at most {} bytes, has {}", Person::ATTRIBUTES_BYTES_MAX, text.len());
         return Err(Refusal::field(Code::OutOfRange, "attributes", message));
     }
-    // Databases hold no NUL in text, however it is written.
-    if text.contains("\\u0000") {
-        return Err(Refusal::field(Code::BadField, "attributes", "must not contain the character NUL"));
-    }
+    let refused = |error: HasNul| Refusal::field(Code::BadField, "attributes", error.to_string());
+    json_must_be_storable(&text).map_err(refused)?;
     Ok(text)
 }
 
@@ -181,6 +182,8 @@ mod tests {
             ("{}".to_owned(), true),
             (format!("{{\"a\":\"{}\"}}", "x".repeat(16 * 1024)), false),
             (r#"{"a":"\u0000"}"#.to_owned(), false),
+            (r#"{"a":{"b":["\u0000"]}}"#.to_owned(), false),
+            (r#"{"a":"\\u0000"}"#.to_owned(), true),
         ] {
             assert_eq!(attributes(ObjectText(given.clone())).is_ok(), good, "{given:.20}");
         }

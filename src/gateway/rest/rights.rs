@@ -183,8 +183,16 @@ pub async fn erase(call: Call) -> Answer {
     if call.server().people().is_being_erased(key.as_str()) {
         return Err(Refusal::busy(500).into());
     }
-    let who = call.named(key, "id")?;
-    call.server().erase(who.id).await?;
+    let who = call.named(key.clone(), "id")?;
+    let (server, access, now) = (call.server().clone(), Arc::clone(call.access()), call.now());
+    // Goes on when the client leaves: what was begun is not taken back, and the ring must hear of it.
+    let erased = actix_web::rt::spawn(async move {
+        let leaving = access.leaving(key);
+        server.erase(who.id).await?;
+        access.have_left(leaving, now).await;
+        Ok::<_, Refusal>(())
+    });
+    erased.await.map_err(|_| Refusal::busy(1_000))??;
     Ok(HttpResponse::NoContent().finish())
 }
 

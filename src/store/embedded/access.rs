@@ -9,10 +9,11 @@ use super::rows;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 use crate::store::StoreError;
-use crate::store::access::{Change, Holder, KEPT_AFTER_EXPIRY_MS, SigningKey, TokenRecord};
+use crate::store::access::{Change, Holder, KEPT_AFTER_EXPIRY_MS, RETIRED_KEPT, SigningKey, TokenRecord};
 
 const KEYS_LIST: &str = include_str!("../../../sql/queries/keys_list.sql");
 const KEY_INSERT: &str = include_str!("../../../sql/queries/key_insert.sql");
+const KEYS_TRIM: &str = include_str!("../../../sql/queries/keys_trim.sql");
 const KEY_RETIRE: &str = include_str!("../../../sql/queries/key_retire.sql");
 const TOKENS_LIST: &str = include_str!("../../../sql/queries/tokens_list.sql");
 const TOKENS_REVOKED: &str = include_str!("../../../sql/queries/tokens_revoked.sql");
@@ -25,6 +26,7 @@ pub(super) fn apply(change: &Change, connection: &Connection) -> Result<bool, St
     let run = |sql: &str, row: &[&dyn rusqlite::ToSql]| Ok(connection.prepare_cached(sql)?.exists(row)?);
     match change {
         Change::Key(key) => {
+            connection.prepare_cached(KEYS_TRIM)?.execute([RETIRED_KEPT])?;
             let secret = key.secret.as_ref().map(|secret| secret.expose_secret());
             run(KEY_INSERT, params![key.kid.as_str(), secret, key.created.0])
         }

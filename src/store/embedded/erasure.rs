@@ -11,7 +11,6 @@ use rusqlite::{Connection, params};
 use super::files::BUSY_TIMEOUT;
 use crate::domain::ids::{Partition, UserId};
 use crate::domain::people::Erasure;
-use crate::domain::time::Millis;
 use crate::store::StoreError;
 
 const ERASE_JOURNAL: &str = include_str!("../../../sql/queries/erase_journal.sql");
@@ -33,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Inside a transaction of somebody else.
 pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<(), StoreError> {
-    let Erasure { user, key, items } = erasure;
+    let Erasure { user, key, at, items } = erasure;
     connection.prepare_cached(ERASE_JOURNAL)?.execute([user.0])?;
     connection.prepare_cached(ERASE_SNAPSHOT)?.execute([user.0])?;
     connection.prepare_cached(ERASE_FOLLOWS)?.execute([user.0])?;
@@ -42,7 +41,7 @@ pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<(), St
     connection.prepare_cached(ERASE_CLUSTER_MEMBERS)?.execute([])?;
     connection.prepare_cached(ERASE_TOKENS)?.execute([user.0])?;
     let mut statement = connection.prepare_cached(ERASE_PERSON)?;
-    let found = statement.exists(params![key.as_str(), Partition::of(key).0, Millis::default().0, user.0])?;
+    let found = statement.exists(params![key.as_str(), Partition::of(key).0, at.0, user.0])?;
     there(found, "person", user.0)?;
     for (item, key) in items {
         let found = connection.prepare_cached(ERASE_ITEM)?.exists(params![key.as_str(), item.0])?;

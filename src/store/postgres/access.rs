@@ -12,10 +12,11 @@ use super::rows;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 use crate::store::StoreError;
-use crate::store::access::{Change, Holder, KEPT_AFTER_EXPIRY_MS, SigningKey, TokenRecord};
+use crate::store::access::{Change, Holder, KEPT_AFTER_EXPIRY_MS, RETIRED_KEPT, SigningKey, TokenRecord};
 
 const KEYS_LIST: &str = include_str!("../../../sql/queries/keys_list.sql");
 const KEY_INSERT: &str = include_str!("../../../sql/queries/key_insert.sql");
+const KEYS_TRIM: &str = include_str!("../../../sql/queries/keys_trim.sql");
 const KEY_RETIRE: &str = include_str!("../../../sql/queries/key_retire.sql");
 const TOKENS_LIST: &str = include_str!("../../../sql/queries/tokens_list.sql");
 const TOKENS_REVOKED: &str = include_str!("../../../sql/queries/tokens_revoked.sql");
@@ -32,6 +33,8 @@ pub(super) async fn apply(pool: Pool, change: Change) -> Result<bool, StoreError
     let transaction = client.build_transaction().read_only(false).start().await?;
     let changed = match &change {
         Change::Key(key) => {
+            let statement = transaction.prepare_cached(KEYS_TRIM).await?;
+            transaction.execute(&statement, &[&i64::from(RETIRED_KEPT)]).await?;
             let statement = transaction.prepare_cached(KEY_INSERT).await?;
             let secret = key.secret.as_ref().map(|secret| secret.expose_secret());
             transaction.query_opt(&statement, &[&key.kid.as_str() as Value<'_>, &secret, &key.created.0]).await?

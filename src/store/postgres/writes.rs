@@ -186,7 +186,7 @@ async fn snapshots(client: &Transaction<'_>, plan: &Tables<'_>) -> Result<(), St
 
 /// Forgets a person: their rows become tombstones, and all that hangs on their id goes.
 pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result<(), StoreError> {
-    let Erasure { user, key, items } = erasure;
+    let Erasure { user, key, at, items } = erasure;
     let id = i64::from(user.0);
     run(client, ERASE_JOURNAL, &[&id]).await?;
     run(client, ERASE_SNAPSHOT, &[&id]).await?;
@@ -195,8 +195,8 @@ pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result
     run(client, ERASE_CLUSTER_MEMBERS, &[]).await?;
     run(client, ERASE_TOKENS, &[&id]).await?;
     let partition = i64::from(Partition::of(key).0);
-    let nothing = Instant::of("created", Millis::default())?;
-    let found = ids_returned(client, ERASE_PERSON, &[&key.as_str(), &partition, &nothing, &id]).await?;
+    let at = Instant::of("created", *at)?;
+    let found = ids_returned(client, ERASE_PERSON, &[&key.as_str(), &partition, &at, &id]).await?;
     there(found.len(), "person", user.0)?;
     // Their row is locked now: whoever logs a feed of theirs was before, and is seen here, or finds them erased.
     run(client, ERASE_SLATES, &[&id]).await?;

@@ -1,0 +1,67 @@
+//! What becomes of the tokens of somebody who was erased, on any store.
+//!
+//! Invariant: each token is proved good before it is proved refused.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use crate::support::rest::Rest;
+use crate::support::{Server, now_ms};
+
+/// What the server of [`check`] must be started with as `EDDYLINE_SECRET`.
+pub const SECRET: &str = "a secret that another service signs with, too";
+
+/// A token for `ada`, signed so many seconds from now; `None`: it does not say.
+fn signed(from_now_s: Option<i64>) -> String {
+    let now = now_ms() / 1_000;
+    let mut claims = json!({"sub": "ada", "exp": now + 3_600});
+    if let Some(from_now_s) = from_now_s {
+        claims["iat"] = json!(now + from_now_s);
+    }
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+}
+
+fn service() -> String {
+    let claims = json!({"role": "service", "exp": now_ms() / 1_000 + 3_600});
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+}
+
+fn made(rest: &Rest, service: &str) -> String {
+    let body = json!({"user": "ada", "days": 1});
+    let made: Value = rest.ask("POST", "/v1/tokens", Some(service), Some(&body)).success("make a token").json();
+    made["token"].as_str().unwrap().to_owned()
+}
+
+/// A key is held, erased, and held by somebody else: no token of before acts for them, nor makes them; theirs do.
+pub fn check(server: &Server) {
+    let (rest, service) = (server.rest(), service());
+    let get = |token: &str| rest.ask("GET", "/v1/users/ada", Some(token), None).status;
+    let put = |token: &str| rest.ask("PUT", "/v1/users/ada", Some(token), Some(&json!({}))).status;
+    // Signed long before anybody of that name was made: while nobody was erased, that harms nobody.
+    let own = signed(Some(-60));
+    assert_eq!(put(&own), 201, "whoever has a token may make themselves known");
+    let before = [
+        ("signed by another service", own),
+        ("without iat", signed(None)),
+        ("made by the server", made(&rest, &service)),
+        ("made by the server within this second", made(&rest, &service)),
+    ];
+    for (name, token) in &before {
+        assert_eq!(get(token), 200, "{name}, before");
+    }
+    rest.ask("DELETE", "/v1/users/ada", Some(&service), None).success("erase ada");
+    for (name, token) in &before {
+        assert_eq!((get(token), put(token)), (401, 401), "{name}: nobody is made anew by it");
+    }
+    assert_eq!(put(&service), 201, "somebody new holds the key");
+    for (name, token) in &before {
+        assert_eq!((get(token), put(token)), (401, 401), "{name}: it is another person's now");
+    }
+    for (name, token) in [("another service", signed(Some(0))), ("the server", made(&rest, &service))] {
+        assert_eq!(get(&token), 200, "signed for them by {name}");
+    }
+    assert_eq!(get(&signed(Some(3_000))), 401, "signed in the future");
+}
