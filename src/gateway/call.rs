@@ -102,7 +102,7 @@ impl Call {
     /// # Errors
     /// `rate_limited` while too many of whoever asks are under way, busy while too many are in all.
     pub async fn scan<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-        let person = match &self.subject {
+        let person = match self.subject() {
             Subject::Anyone => None,
             // Tokens of people who are not known share the places of one person.
             Subject::Person(key) => Some(self.server().people().find(key.as_str()).unwrap_or(UserId(u32::MAX))),

@@ -184,7 +184,7 @@ pub async fn erase(call: Call) -> Answer {
         return Err(Refusal::busy(500).into());
     }
     let who = call.named(key.clone(), "id")?;
-    let (server, access, now) = (call.server().clone(), Arc::clone(call.access()), call.now());
+    let (server, access, now) = (call.server().clone(), std::sync::Arc::clone(call.access()), call.now());
     // Goes on when the client leaves: what was begun is not taken back, and the ring must hear of it.
     let erased = actix_web::rt::spawn(async move {
         let leaving = access.leaving(key);
