@@ -125,8 +125,9 @@ async function walk() {
     await page.keyboard.press("j");
     const key = await page.evaluate(() => document.activeElement.dataset.item);
     check(key, "no post has the focus");
+    const pressed = Date.now();
     await page.keyboard.press("s");
-    await byKey(page, key, "[data-reaction=share][data-state=accepted]").waitFor({ timeout: WAIT_MS });
+    await accepted(page, key, pressed, "share");
   });
 
   await step("the topics of what was liked have a weight, and it decays", async () => {
@@ -285,25 +286,25 @@ async function droppedLine() {
 }
 
 /**
- * A like that was pressed at `since` was accepted: the card says so, or what was learned ranked the post away before it
+ * A reaction that was pressed at `since` was accepted: the card says so, or what was learned ranked the post away before it
  * could. Either way the server must have kept it, as this person's, and once.
  */
-async function accepted(page, key, since) {
+async function accepted(page, key, since, reaction = "like") {
   await page.waitForFunction(
-    (item) => {
+    ([item, reaction]) => {
       const card = document.querySelector(`.card[data-item="${CSS.escape(item)}"]`);
       if (card === null) return /Re-ranked/.test(document.querySelector("#cause").textContent);
-      return card.dataset.reaction === "like" && card.dataset.state === "accepted";
+      return card.dataset.reaction === reaction && card.dataset.state === "accepted";
     },
-    key,
+    [key, reaction],
     { timeout: WAIT_MS },
   );
   const person = await page.evaluate(() => JSON.parse(sessionStorage.getItem("eddyline.person")).id);
   const answer = await fetch(`${BASE}/user/${encodeURIComponent(person)}/feed/?limit=100`);
   check(answer.ok, `what ${person} did could not be read: ${answer.status}`);
   const { interactions } = await answer.json();
-  const kept = interactions.filter(({ item, kind, received }) => item === key && kind === "like" && received >= since);
-  check(kept.length === 1, `${person} liked ${key} once, the server kept ${kept.length}`);
+  const kept = interactions.filter(({ item, kind, received }) => item === key && kind === reaction && received >= since);
+  check(kept.length === 1, `${person}: one ${reaction} of ${key}, the server kept ${kept.length}`);
 }
 
 async function phone() {
