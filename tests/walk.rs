@@ -16,15 +16,20 @@ use serde_json::json;
 use support::socket::Client;
 use support::{PATIENCE, block_on, now_ms, server};
 
+fn cause_of(message: &ServerMessage) -> Option<&Cause> {
+    match message {
+        ServerMessage::Feed(feed) => feed.cause.as_ref(),
+        ServerMessage::Patch(patch) => patch.cause.as_ref(),
+        _ => None,
+    }
+}
+
+fn causes(client: &Client) -> Vec<&Cause> {
+    client.heard.iter().filter_map(cause_of).collect()
+}
+
 fn knows(client: &Client, id: &str) -> bool {
-    client.heard.iter().any(|message| {
-        let cause = match message {
-            ServerMessage::Feed(feed) => feed.cause.as_ref(),
-            ServerMessage::Patch(patch) => patch.cause.as_ref(),
-            _ => None,
-        };
-        matches!(cause, Some(Cause::Event { id: found }) if found.as_str() == id)
-    })
+    causes(client).iter().any(|cause| matches!(cause, Cause::Event { id: found } if found.as_str() == id))
 }
 
 /// Listens on both until they show one version of the feed.
@@ -41,15 +46,6 @@ async fn in_step(one: &mut Client, other: &mut Client) {
 /// Listens until nothing comes any more that a change of what is learned from everybody would bring.
 async fn until_quiet(client: &mut Client) {
     client.listen(Duration::from_millis(2_500)).await;
-}
-
-fn causes(client: &Client) -> Vec<&Cause> {
-    let cause = |message| match message {
-        &ServerMessage::Feed(ref feed) => feed.cause.as_ref(),
-        &ServerMessage::Patch(ref patch) => patch.cause.as_ref(),
-        _ => None,
-    };
-    client.heard.iter().filter_map(cause).collect()
 }
 
 #[test]
