@@ -637,13 +637,12 @@ fn a_log_of_likes_ranks_as_one_of_clicks() {
         });
         std::fs::write(&path, rows).unwrap();
         let columns = ["--columns", "user=user,item=item,time=time,kind=kind", "--time-unit", "step:600"];
-        let how = ["--format", "events", "--infer-windows", "gap=18,tail=6", "--test-last", "200", "--test-only"];
+        // Every channel is available from its first row on, so that chance finds little.
+        let how = ["--format", "events", "--test-last", "200", "--test-only"];
         let who = ["--rankers", "model,random", path.to_str().unwrap()];
         let report = report_of(&[&how[..], &columns[..], &who[..]].concat());
         let of = |ranker: &str| report["rankers"][ranker]["all"]["ndcg@10"].as_f64().unwrap();
-        // What the Hedge heard are losses of rankings: those of the blend stay far below chance.
-        let hedge = &report["hedge"];
-        println!("{name}: {:.4}, chance {:.4}, {hedge}", of("model"), of("random"));
+        println!("{name}: {:.4}, chance {:.4}", of("model"), of("random"));
         (of("model"), of("random"))
     };
     let (clicks, chance) = ndcg("click", &|_| "click");
