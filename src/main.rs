@@ -568,7 +568,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                     }
                     Ok(running)
                 };
-                app::Signals::catch()?.serve(starting).await
+                Box::pin(app::Signals::catch()?.serve(starting)).await
             })
         }
         Command::Serve(args) => {

@@ -3,6 +3,9 @@
 //! Invariant: a session's mailbox is bounded; feeds wait in the person's actor until the last one was drawn, so a slow
 //! reader costs at most one feed in flight.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use actix::prelude::*;
 use bytestring::ByteString;
 
@@ -13,6 +16,52 @@ use crate::protocol::LIMIT_DEFAULT;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 
+/// Bytes of frames that wait for one socket: in the outbox of the person's actor, and in the session's mailbox.
+#[derive(Clone, Debug, Default)]
+pub struct FrameBytes(Arc<AtomicUsize>);
+
+impl FrameBytes {
+    /// How many wait now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A frame that counts until it is dropped.
+    #[must_use]
+    pub fn counted(&self, frame: ByteString) -> CountedFrame {
+        self.0.fetch_add(frame.len(), Ordering::Relaxed);
+        CountedFrame { frame, bytes: self.clone() }
+    }
+}
+
+/// A frame on its way to one socket.
+#[derive(Debug)]
+pub struct CountedFrame {
+    frame: ByteString,
+    bytes: FrameBytes,
+}
+
+impl CountedFrame {
+    /// The text, shared between sessions and so not copied.
+    #[must_use]
+    pub fn text(&self) -> ByteString {
+        self.frame.clone()
+    }
+}
+
+impl Clone for CountedFrame {
+    fn clone(&self) -> Self {
+        self.bytes.counted(self.frame.clone())
+    }
+}
+
+impl Drop for CountedFrame {
+    fn drop(&mut self) {
+        self.bytes.0.fetch_sub(self.frame.len(), Ordering::Relaxed);
+    }
+}
+
 /// For the session, from the person's actor.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
@@ -20,7 +69,7 @@ pub enum ToSession {
     /// One encoded `ServerMessage`; written as a text frame as it is. Shared between sessions, so not copied.
     Frame(ByteString),
     /// Several, in order: what one commit made durable is answered in one message, however much it is.
-    Frames(Vec<ByteString>),
+    Frames(Vec<CountedFrame>),
     /// Say `bye` with this reason and close.
     Close(&'static str),
 }

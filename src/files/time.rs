@@ -110,9 +110,9 @@ fn numbered(number: Number, text: &str, own: Option<TimeUnit>, found: &OnceLock<
         });
     }
     let by_size = TimeUnit::by_size(number);
-    let unit = by_size.or(own).ok_or_else(|| {
-        "clearly in seconds or milliseconds: which unit is it? Name it with --time-unit (s, ms, us, ns or step:SECONDS)"
-    })?;
+    let unit = by_size.or(own).ok_or(
+        "clearly in seconds or milliseconds: which unit is it? Name it with --time-unit (s, ms, us, ns or step:SECONDS)",
+    )?;
     let at = unit.at(number).ok_or_else(|| format!("an instant between the years 1 and 9999 in {unit}"))?;
     if found.set(Found { unit, number: text.to_owned() }).is_ok() && own != Some(unit) {
         let at = timestamps::text(at);

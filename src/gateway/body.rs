@@ -1,7 +1,8 @@
 //! Request bodies, read with an end.
 //!
-//! Invariant: no body takes more memory than its route allows, all large ones together no more than a few times
-//! that, and a body that stalls is given up. A key that stands twice in an object is refused, at any depth.
+//! Invariant: bodies of all requests together stay within one budget, and each within the limit of its route. A body
+//! that arrives more slowly than [`LEAST_RATE`] is given up, so nobody holds a share of the budget for long. A key that
+//! stands twice in an object is refused, at any depth.
 //! Absent on purpose: compressed bodies, which could grow without warning.
 
 use std::collections::HashSet;
@@ -10,84 +11,115 @@ use std::time::Duration;
 
 use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::web::{Bytes, BytesMut};
+use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt};
-use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::actors::models::CHECKPOINT_BYTES_MAX;
 use crate::protocol::client::parse_json;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
+use super::budget::{Budgets, Holder, Permit};
 use super::errors::refusal_of;
 
-/// The longest body of one thing.
+/// The longest body of one thing, and the longest part of a batch.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// The longest body of many things.
 pub const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-// Bodies above `BODY_BYTES_MAX` that may be in memory at once: with the limit above, at most 256 MiB.
-static LARGE: Semaphore = Semaphore::const_new(8);
-// Checkpoints of models, beside them.
-static CHECKPOINTS: Semaphore = Semaphore::const_new(1);
+/// A body may take so long before its rate counts.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// Bytes per second that a body has on average after [`GRACE`].
+pub const LEAST_RATE: u32 = 8 * 1024;
+/// A body is whole within.
+pub const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 
-const STALL: Duration = Duration::from_secs(30);
+// The first memory for a body of unknown length; it doubles from there.
+const FIRST_BYTES: usize = 4 * 1024;
+// Larger bodies are parsed on a thread of their own kind: a web worker serves others meanwhile.
+const PARSED_INLINE_MAX: usize = 32 * 1024;
+// Large bodies that are parsed at once.
+static PARSERS: Semaphore = Semaphore::const_new(2);
+
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
 
-/// A body in memory; while it is there, it counts among the large ones if it is one.
+/// The terms on which a body is read: its headers, and whose share of which budgets it takes.
+#[derive(Clone, Copy)]
+pub struct Incoming<'a> {
+    /// Headers of the request.
+    pub headers: &'a HeaderMap,
+    /// Budgets of the server.
+    pub budgets: &'a Budgets,
+    /// Who sends it.
+    pub holder: Holder,
+}
+
+/// A body in memory; while it is there, its bytes count.
 pub struct Body {
     bytes: Bytes,
-    _large: Option<SemaphorePermit<'static>>,
+    permit: Permit,
 }
 
 impl std::ops::Deref for Body {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
+    type Target = Bytes;
+    fn deref(&self) -> &Bytes {
         &self.bytes
+    }
+}
+
+impl Body {
+    /// The bytes, and the permit to be kept as long as they are.
+    #[must_use]
+    pub fn into_parts(self) -> (Bytes, Permit) {
+        (self.bytes, self.permit)
     }
 }
 
 /// Reads a JSON body of one thing, which is an object.
 ///
 /// # Errors
-/// `unsupported_media`, `too_large`, `bad_json`, or `bad_field` with the field's name.
-pub async fn json<T: DeserializeOwned>(
-    headers: &HeaderMap,
+/// `unsupported_media`, `too_large`, `busy`, `bad_json`, or `bad_field` with the field's name.
+pub async fn json<T: DeserializeOwned + Send + 'static>(
+    incoming: Incoming<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<T, Refusal> {
-    must_be_json(headers)?;
-    parse_object(&read(headers, payload, BODY_BYTES_MAX).await?)
+    must_be_json(incoming.headers)?;
+    let body = read(incoming, payload, BODY_BYTES_MAX).await?;
+    parse_aside(&body, |bytes| parse_object(bytes)).await
 }
 
 /// Reads a JSON body that is a list.
 ///
 /// # Errors
 /// As [`json`].
-pub async fn json_list<T: DeserializeOwned>(
-    headers: &HeaderMap,
+pub async fn json_list<T: DeserializeOwned + Send + 'static>(
+    incoming: Incoming<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<Vec<T>, Refusal> {
-    must_be_json(headers)?;
-    parse(&read(headers, payload, BODY_BYTES_MAX).await?)
+    must_be_json(incoming.headers)?;
+    let body = read(incoming, payload, BODY_BYTES_MAX).await?;
+    parse_aside(&body, |bytes| parse(bytes)).await
 }
 
 /// Reads a JSON body that may be left out.
 ///
 /// # Errors
 /// As [`json`].
-pub async fn json_or_nothing<T: DeserializeOwned + Default>(
-    headers: &HeaderMap,
+pub async fn json_or_nothing<T: DeserializeOwned + Default + Send + 'static>(
+    incoming: Incoming<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<T, Refusal> {
-    let body = read(headers, payload, BODY_BYTES_MAX).await?;
+    let body = read(incoming, payload, BODY_BYTES_MAX).await?;
     if body.is_empty() {
         return Ok(T::default());
     }
-    must_be_json(headers)?;
-    parse_object(&body)
+    must_be_json(incoming.headers)?;
+    parse_aside(&body, |bytes| parse_object(bytes)).await
 }
 
 /// Reads a JSON body of one thing or many: an object of at most [`BODY_BYTES_MAX`] or an array of at most
@@ -96,30 +128,46 @@ pub async fn json_or_nothing<T: DeserializeOwned + Default>(
 /// # Errors
 /// As [`json`].
 pub async fn json_batch(
-    headers: &HeaderMap,
+    incoming: Incoming<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<Body, Refusal> {
-    must_be_json(headers)?;
-    let body = read(headers, payload, BATCH_BYTES_MAX).await?;
+    let body = json_batch_within(incoming, payload, BATCH_BYTES_MAX).await?;
     if body.len() > BODY_BYTES_MAX && !is_array(&body) {
         return Err(too_large(BODY_BYTES_MAX));
     }
     Ok(body)
 }
 
-/// Reads a model's checkpoint: bytes, at most [`CHECKPOINT_BYTES_MAX`], one at a time.
+/// Reads a JSON body of one thing or many, of at most `max` bytes.
+///
+/// # Errors
+/// As [`json`].
+pub async fn json_batch_within(
+    incoming: Incoming<'_>,
+    payload: impl Stream<Item = Result<Bytes, PayloadError>>,
+    max: usize,
+) -> Result<Body, Refusal> {
+    must_be_json(incoming.headers)?;
+    read(incoming, payload, max).await
+}
+
+/// Reads a model's checkpoint: bytes, at most [`CHECKPOINT_BYTES_MAX`], one at a time. The permit lasts as long as the
+/// checkpoint is worked on.
 ///
 /// # Errors
 /// `unsupported_media`, `too_large`, `bad_json` when it is not whole, `busy` while another one is being read.
 pub async fn checkpoint(
-    headers: &HeaderMap,
+    incoming: Incoming<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
-) -> Result<Body, Refusal> {
-    let media = media(headers);
+) -> Result<(Vec<u8>, [Permit; 2]), Refusal> {
+    let media = media(incoming.headers);
     if media != BYTES {
         return Err(Refusal::new(Code::UnsupportedMedia, format!("the body must be {BYTES}, is {media:?}")));
     }
-    read_among(&CHECKPOINTS, headers, payload, CHECKPOINT_BYTES_MAX).await
+    must_be_plain(incoming.headers, CHECKPOINT_BYTES_MAX)?;
+    let place = incoming.budgets.checkpoints.try_take(incoming.holder, 1).ok_or_else(|| Refusal::busy(2_000))?;
+    let (bytes, permit) = read(incoming, payload, CHECKPOINT_BYTES_MAX).await?.into_parts();
+    Ok((bytes.into(), [place, permit]))
 }
 
 /// Does the body hold many things?
@@ -136,10 +184,28 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
     parse_json(bytes).map_err(refusal_of)
 }
 
+/// Parses a large body beside the web workers, a few at once, and a small one in place.
+///
+/// # Errors
+/// Those of `parse`.
+pub async fn parse_aside<T: Send + 'static>(
+    body: &Body,
+    parse: impl FnOnce(&Bytes) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    if body.len() <= PARSED_INLINE_MAX {
+        return parse(body);
+    }
+    let bytes = body.bytes.clone();
+    let stopped = || Refusal::busy(1_000);
+    let _place = PARSERS.acquire().await.map_err(|_| stopped())?;
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes));
+    parsed.await.map_err(|_| Refusal::new(Code::Internal, "the body could not be parsed"))?
+}
+
 /// Reads JSON that must be an object: serde would also read a struct from a list of its fields.
 fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     if is_array(bytes) {
-        let _: serde::de::IgnoredAny = parse(bytes)?;
+        let _: IgnoredAny = parse(bytes)?;
         return Err(Refusal::new(Code::BadField, "must be an object, is a list"));
     }
     parse(bytes)
@@ -161,33 +227,32 @@ pub fn must_be_plain(headers: &HeaderMap, max: usize) -> Result<(), Refusal> {
         let message = "encoded bodies are not read: send it without Content-Encoding";
         return Err(Refusal::new(Code::UnsupportedMedia, message));
     }
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > max as u64) {
+    if announced(headers).is_some_and(|length| length > max as u64) {
         return Err(too_large(max));
     }
     Ok(())
 }
 
-/// The next piece of a body, or that it stalled.
-///
-/// # Errors
-/// `bad_json`, since the body is not whole.
-pub async fn next_piece<S>(payload: &mut S) -> Option<Result<Bytes, Refusal>>
-where
-    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
-{
-    match tokio::time::timeout(STALL, payload.next()).await {
-        Ok(None) => None,
-        Ok(Some(Ok(piece))) => Some(Ok(piece)),
-        Ok(Some(Err(_))) => Some(Err(Refusal::new(Code::BadJson, "the body ended early: send it again"))),
-        Err(_) => Some(Err(Refusal::new(Code::BadJson, "the body did not arrive in time: send it again"))),
-    }
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
-/// What is refused for its length.
+/// The refusal of a body that is longer than `max` bytes.
 #[must_use]
 pub fn too_large(max: usize) -> Refusal {
     Refusal::new(Code::TooLarge, format!("must have at most {max} bytes: send it in parts"))
+}
+
+/// The refusal of a body whose sender is too slow.
+#[must_use]
+pub fn too_slow() -> Refusal {
+    Refusal::new(Code::BadJson, "the body did not arrive in time: send it again")
+}
+
+/// The refusal of a body whose sender went away.
+#[must_use]
+pub fn ended_early() -> Refusal {
+    Refusal::new(Code::BadJson, "the body ended early: send it again")
 }
 
 fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -198,35 +263,70 @@ fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::new(Code::UnsupportedMedia, format!("the body must be {JSON}, is {media:?}")))
 }
 
-async fn read(
-    headers: &HeaderMap,
-    payload: impl Stream<Item = Result<Bytes, PayloadError>>,
-    max: usize,
-) -> Result<Body, Refusal> {
-    read_among(&LARGE, headers, payload, max).await
+/// The instant by which a body that began at `begin` has more than `bytes`.
+fn due(begin: Instant, bytes: usize) -> Instant {
+    let earned = Duration::from_secs_f64(bytes as f64 / f64::from(LEAST_RATE));
+    begin + (GRACE + earned).min(WHOLE_WITHIN)
 }
 
-async fn read_among(
-    large_ones: &'static Semaphore,
-    headers: &HeaderMap,
+async fn read(
+    incoming: Incoming<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
     max: usize,
 ) -> Result<Body, Refusal> {
-    must_be_plain(headers, max)?;
+    must_be_plain(incoming.headers, max)?;
+    let busy =
+        || Refusal { message: "too many bodies are being read: send it again later".into(), ..Refusal::busy(2_000) };
+    let mut permit = incoming.budgets.bodies.try_take(incoming.holder, 0).ok_or_else(busy)?;
+    let longest = announced(incoming.headers).map_or(max, |length| usize::try_from(length).unwrap_or(max).min(max));
     let mut payload = std::pin::pin!(payload);
-    let mut bytes = BytesMut::new();
-    let mut large = None;
-    while let Some(piece) = next_piece(&mut payload).await {
-        let piece = piece?;
-        if bytes.len() + piece.len() > max {
+    let (mut bytes, begin) = (Vec::new(), Instant::now());
+    while let Some(piece) =
+        tokio::time::timeout_at(due(begin, bytes.len()), payload.next()).await.map_err(|_| too_slow())?
+    {
+        let piece = piece.map_err(|_| ended_early())?;
+        let length = bytes.len() + piece.len();
+        if length > max {
             return Err(too_large(max));
         }
-        bytes.extend_from_slice(&piece);
-        if bytes.len() > BODY_BYTES_MAX && large.is_none() {
-            large = Some(large_ones.try_acquire().map_err(|_| Refusal::busy(2_000))?);
+        if length > bytes.capacity() {
+            let capacity = (2 * bytes.capacity()).max(FIRST_BYTES).min(longest).max(length);
+            if !permit.grow(capacity - bytes.capacity()) {
+                return Err(busy());
+            }
+            bytes.reserve_exact(capacity - bytes.len());
         }
+        bytes.extend_from_slice(&piece);
     }
-    Ok(Body { bytes: bytes.freeze(), _large: large })
+    Ok(Body { bytes: bytes.into(), permit })
+}
+
+/// A list that is kept up to one element beyond `MOST`, so that a check can refuse it and memory stays bounded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Few<T, const MOST: usize>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Few<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T, const MOST: usize>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Reader<T, MOST> {
+            type Value = Few<T, MOST>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut found = Vec::new();
+                while found.len() <= MOST {
+                    match seq.next_element()? {
+                        Some(element) => found.push(element),
+                        None => return Ok(Few(found)),
+                    }
+                }
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Few(found))
+            }
+        }
+        deserializer.deserialize_seq(Reader(std::marker::PhantomData))
+    }
 }
 
 /// A JSON object as text, in which no key stands twice.
@@ -334,6 +434,7 @@ impl<'de> Visitor<'de> for EachKeyOnce {
 mod tests {
     use std::collections::BTreeMap;
 
+    use actix_web::HttpRequest;
     use actix_web::test::TestRequest;
     use futures_util::stream;
 
@@ -348,9 +449,15 @@ mod tests {
         topics: Option<UniqueMap<String, f32>>,
     }
 
+    fn from<'a>(request: &'a HttpRequest, budgets: &'a Budgets) -> Incoming<'a> {
+        let holder = budgets.holder(None, Some([192, 0, 2, 1].into()));
+        Incoming { headers: request.headers(), budgets, holder }
+    }
+
     async fn read_thing(media: &str, body: &str) -> Result<Thing, Refusal> {
         let request = TestRequest::default().insert_header(("content-type", media)).to_http_request();
-        json(request.headers(), stream::iter([Ok(Bytes::copy_from_slice(body.as_bytes()))])).await
+        let budgets = Budgets::default();
+        json(from(&request, &budgets), stream::iter([Ok(Bytes::copy_from_slice(body.as_bytes()))])).await
     }
 
     #[actix_web::test]
@@ -397,8 +504,8 @@ mod tests {
     #[actix_web::test]
     async fn a_body_may_be_left_out_announced_too_long_or_encoded() {
         let empty = || stream::iter([] as [Result<Bytes, PayloadError>; 0]);
-        let plain = TestRequest::default().to_http_request();
-        assert_eq!(json_or_nothing::<Thing>(plain.headers(), empty()).await.unwrap(), Thing::default());
+        let (plain, budgets) = (TestRequest::default().to_http_request(), Budgets::default());
+        assert_eq!(json_or_nothing::<Thing>(from(&plain, &budgets), empty()).await.unwrap(), Thing::default());
         for (header, value, code) in
             [("content-length", "1048577", Code::TooLarge), ("content-encoding", "gzip", Code::UnsupportedMedia)]
         {
@@ -406,17 +513,68 @@ mod tests {
                 .insert_header(("content-type", JSON))
                 .insert_header((header, value))
                 .to_http_request();
-            assert_eq!(json::<Thing>(request.headers(), empty()).await.unwrap_err().code, code, "{header}");
+            assert_eq!(json::<Thing>(from(&request, &budgets), empty()).await.unwrap_err().code, code, "{header}");
         }
     }
 
     #[actix_web::test]
     async fn only_arrays_may_be_long() {
         let request = TestRequest::default().insert_header(("content-type", JSON)).to_http_request();
+        let budgets = Budgets::default();
         let spaces = || Ok(Bytes::from(" ".repeat(BODY_BYTES_MAX)));
         let piece = |text: &'static str| Ok(Bytes::from_static(text.as_bytes()));
-        assert!(json_batch(request.headers(), stream::iter([spaces(), piece("[]")])).await.is_ok());
-        let refused = json_batch(request.headers(), stream::iter([spaces(), piece("{}")])).await.err().unwrap();
+        let taken = json_batch(from(&request, &budgets), stream::iter([spaces(), piece("[]")])).await.ok().unwrap();
+        assert!(budgets.bodies.taken() >= taken.len(), "its bytes count while it is there");
+        drop(taken);
+        assert_eq!(budgets.bodies.taken(), 0);
+        let refused = json_batch(from(&request, &budgets), stream::iter([spaces(), piece("{}")])).await.err().unwrap();
         assert_eq!(refused.code, Code::TooLarge);
+    }
+
+    #[actix_web::test]
+    async fn bodies_of_all_sizes_share_one_budget_and_one_sender_has_a_quarter() {
+        let request = TestRequest::default().insert_header(("content-type", JSON)).to_http_request();
+        let budgets = Budgets::default();
+        let body = || stream::iter([Ok(Bytes::from(format!("[{}]", " ".repeat(BODY_BYTES_MAX - 2))))]);
+        let mut held = Vec::new();
+        let refused = loop {
+            match json_batch(from(&request, &budgets), body()).await {
+                Ok(body) => held.push(body),
+                Err(refusal) => break refusal,
+            }
+        };
+        assert_eq!(refused.code, Code::Busy);
+        assert_eq!(held.len() * BODY_BYTES_MAX, crate::gateway::budget::BODIES_BYTES_MAX / 2, "one address has a half");
+        let other = Incoming { holder: budgets.holder(None, Some([192, 0, 2, 2].into())), ..from(&request, &budgets) };
+        assert!(json_batch(other, body()).await.is_ok(), "another address");
+    }
+
+    #[test]
+    fn a_body_that_drips_is_given_up() {
+        let begin = Instant::now();
+        // The second at which a body of so many bytes per second is given up; none for one that is fast enough.
+        let given_up = |rate: usize, length: usize| {
+            (0..600)
+                .find(|second| begin + Duration::from_secs(*second) > due(begin, (rate * *second as usize).min(length)))
+                .filter(|second| rate * (*second as usize) < length)
+        };
+        for (name, rate, length, expected) in [
+            ("a byte a second", 1, BODY_BYTES_MAX, Some(11)),
+            ("half of the least rate", 4 * 1024, BODY_BYTES_MAX, Some(21)),
+            ("the least rate", 8 * 1024, 512 * 1024, None),
+            ("a large body that would take five minutes", 112 * 1024, BATCH_BYTES_MAX, Some(121)),
+            ("a large body within two minutes", 280 * 1024, BATCH_BYTES_MAX, None),
+        ] {
+            assert_eq!(given_up(rate, length), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_kept_up_to_one_beyond_its_bound() {
+        for (given, kept) in [(0, 0), (3, 3), (4, 4), (5, 4), (100_000, 4)] {
+            let text = format!("[{}]", vec!["1"; given].join(","));
+            assert_eq!(parse::<Few<u8, 3>>(text.as_bytes()).unwrap().0.len(), kept, "{given}");
+        }
+        assert!(parse::<Few<u8, 3>>(b"[1,2,3,4,5").is_err());
     }
 }

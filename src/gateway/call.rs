@@ -5,10 +5,11 @@
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use percent_encoding::percent_decode_str;
 
 use crate::actors::server::Server;
@@ -19,18 +20,25 @@ use crate::protocol::refusal::Refusal;
 
 use super::access::Access;
 use super::auth::{self, Grant, Subject, TokenName};
+use super::body::Incoming;
+use super::budget::{Budgets, Holder};
 use super::checks;
 use super::errors::Problem;
 use super::query::Query;
-use super::{Door, keys};
+use super::{Door, keys, rates};
 
 /// A request of somebody known.
 #[derive(Clone)]
 pub struct Call {
     door: web::Data<Door>,
     grant: Grant,
+    holder: Holder,
     request: HttpRequest,
 }
+
+// How often a fault is charged again while the bucket is empty, and the longest pause between two tries.
+const CHARGES: u32 = 10;
+const CHARGE_PAUSE: Duration = Duration::from_secs(2);
 
 /// A person named in the path, whom the caller may act as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +124,35 @@ impl Call {
         self.request.method() == actix_web::http::Method::HEAD
     }
 
+    /// Charges a refused part of a batch to the sender, as a refused request is charged. Waits while the bucket is
+    /// empty, so that a batch of faults goes no faster than requests of that sender.
+    pub async fn charge_fault(&self) {
+        for _ in 0..CHARGES {
+            let address = rates::address_of(&self.request);
+            let Err(refusal) = self.door.rates.fault(&self.grant, address) else { return };
+            let pause = Duration::from_millis(u64::from(refusal.retry_after_ms.unwrap_or(100)));
+            tokio::time::sleep(pause.min(CHARGE_PAUSE)).await;
+        }
+    }
+
+    /// Amounts that all requests share.
+    #[must_use]
+    pub fn budgets(&self) -> &Arc<Budgets> {
+        &self.door.budgets
+    }
+
+    /// Whose share of the budgets this request takes.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        self.holder
+    }
+
+    /// The terms on which its body is read.
+    #[must_use]
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { headers: self.headers(), budgets: &self.door.budgets, holder: self.holder }
+    }
+
     /// Who is asking.
     #[must_use]
     pub fn subject(&self) -> &Subject {
@@ -192,7 +229,8 @@ impl FromRequest for Call {
         ready(grant.and_then(|grant| {
             let door = request.app_data::<web::Data<Door>>().cloned();
             let door = door.ok_or_else(|| Refusal::new(Code::Internal, "the server is not set up"))?;
-            Ok(Call { door, grant, request: request.clone() })
+            let holder = door.budgets.holder(Some(&grant), rates::address_of(request));
+            Ok(Call { door, grant, holder, request: request.clone() })
         }))
     }
 }

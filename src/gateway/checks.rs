@@ -22,6 +22,9 @@ use super::times;
 /// How far a client's clock may run ahead of ours.
 pub const SLACK_MS: i64 = 5 * SECOND_MS;
 
+/// Topic weights in one change: as many as a person has.
+pub const WEIGHTS_MAX: usize = 256;
+
 /// Something on an item, as the socket and REST describe it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Act {
@@ -200,6 +203,10 @@ pub fn windows(list: Vec<Window>) -> Result<Windows, Refusal> {
 /// # Errors
 /// `out_of_range` for `topics.<name>`: an unknown topic, or a weight outside of [0, 1].
 pub fn topic_weights(world: &World, weights: &BTreeMap<Key, f32>) -> Result<Vec<(TopicId, f32)>, Refusal> {
+    if weights.len() > WEIGHTS_MAX {
+        let message = format!("must be at most {WEIGHTS_MAX} topics, are {}", weights.len());
+        return Err(Refusal::field(Code::OutOfRange, "topics", message));
+    }
     weights
         .iter()
         .map(|(key, &amount)| {

@@ -57,7 +57,7 @@ impl Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        Problem { refusal, allow: None }
+        Problem { refusal: refusal.bounded(), allow: None }
     }
 }
 
@@ -70,7 +70,7 @@ impl From<BadMessage> for Problem {
 /// A body that does not parse, in the form that all refusals have.
 #[must_use]
 pub fn refusal_of(bad: BadMessage) -> Refusal {
-    Refusal { code: bad.code, field: bad.field, message: bad.message, retry_after_ms: None }
+    Refusal { code: bad.code, field: bad.field, message: bad.message, retry_after_ms: None }.bounded()
 }
 
 /// The status that belongs to a code.

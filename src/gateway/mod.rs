@@ -4,12 +4,15 @@
 //! types are trusted. Everything is bounded: connections, frames, bodies, time. Absent on purpose: decisions about
 //! feeds, SQL, the engine's states; forwarded headers, which anybody may write.
 //!
-//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `keyring`, `access`, `rates`, `origin`, `query`, `body`,
-//! `call`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `session`; at last `tls` and `room`.
+//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
+//! `body`, `call`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `answers`, `session`; at last `tls` and
+//! `room`.
 
 pub mod access;
+pub mod answers;
 pub mod auth;
 pub mod body;
+pub mod budget;
 pub mod call;
 pub mod checks;
 pub mod errors;
@@ -50,14 +53,20 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use access::Access;
+use answers::Answers;
 use auth::{Auth, Grant, Subject};
+use budget::Budgets;
 use keyring::LEEWAY_S;
 use rates::{RateSettings, Rates};
 use tls::Certificate;
-use watcher::{Handles, Line, Registry};
+use watcher::{Handles, Line, PerAddress, Registry};
 
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
-     style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+// 'self' covers the socket of the page's own origin, too (CSP 3).
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Connections of one address beside its sockets, where those have a limit.
+pub const OTHERS_PER_ADDRESS: usize = 1_000;
 
 // A token counts whole seconds, and its signer's clock may be ahead.
 const SIGNED_AHEAD_MS: i64 = (LEEWAY_S as i64 + 1) * SECOND_MS;
@@ -129,8 +138,12 @@ pub struct Door {
     pub access: Arc<Access>,
     /// Who has asked for how much.
     pub rates: Arc<Rates>,
+    /// What all requests together may hold.
+    pub budgets: Arc<Budgets>,
     /// All open sessions.
     pub registry: Arc<Registry>,
+    /// All large answers under way.
+    pub answers: Arc<Answers>,
     /// With one, all connections speak TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
@@ -139,9 +152,10 @@ impl Door {
     /// A door that is not open yet, without TLS.
     #[must_use]
     pub fn new(server: Server, settings: GatewaySettings, access: Arc<Access>) -> Door {
-        let registry = Registry::new(settings.sessions_max, settings.rates.sockets_per_address);
+        let registry = Registry::new(settings.sessions_max, &settings.rates);
         let (auth, rates) = (access.auth(), Arc::new(Rates::new(&settings.rates)));
-        Door { server, settings, auth, access, rates, registry, certificate: None }
+        let (budgets, answers) = (Arc::default(), Arc::default());
+        Door { server, settings, auth, access, rates, budgets, registry, answers, certificate: None }
     }
 
     /// What a token allows. One of a person is refused when it may be a former holder's of the same key.
@@ -220,6 +234,7 @@ pub fn app(
         .configure(|config| configure(config, door))
         .wrap(from_fn(origin::no_changes_by_foreign_pages))
         .wrap(from_fn(rates::hold))
+        .wrap(from_fn(answers::meter))
         .wrap(from_fn(origin::only_loopback_names_in_dev))
         .wrap(NormalizePath::trim())
         .wrap(Compress::default())
@@ -275,6 +290,10 @@ pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
     let listeners = listen.iter().map(|&address| bind(&door, address)).collect::<io::Result<Vec<_>>>()?;
     let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let (patience, handles) = (settings.patience, Handles::new(settings.handles_max));
+    let per_address = PerAddress::new(match settings.rates.sockets_per_address {
+        0 => 0,
+        sockets => sockets.saturating_add(OTHERS_PER_ADDRESS),
+    });
     let tls = match &door.certificate {
         Some(certificate) => Some(certificate.server_config().map_err(io::Error::other)?),
         None => None,
@@ -284,6 +303,7 @@ pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
     let chores = vec![
         chore("the watcher of sockets", watcher::watch(Arc::downgrade(&registry), patience, settings.scan, takes)),
         chore("the sweep of rates", rates::sweep(Arc::downgrade(&door.rates))),
+        chore("the watcher of answers", answers::watch(Arc::downgrade(&door.answers), settings.scan)),
         chore("the keyring", access::keep_fresh(Arc::downgrade(&door.access), move || server.clock().now())),
     ];
     let mut http = HttpServer::new(move || app(door.clone()))
@@ -296,7 +316,7 @@ pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
         .client_disconnect_timeout(Duration::from_secs(1))
         .shutdown_timeout(settings.farewell.as_secs())
         .disable_signals()
-        .on_connect(move |stream, data| greet(stream, data, patience, &handles));
+        .on_connect(move |stream, data| greet(stream, data, patience, &handles, &per_address));
     for listener in listeners {
         http = match &tls {
             Some(tls) => http.listen_rustls_0_23(listener, tls.clone())?,
@@ -331,9 +351,23 @@ fn listen_on(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn greet(stream: &dyn Any, data: &mut Extensions, dead_after: Duration, handles: &Handles) {
+fn greet(
+    stream: &dyn Any,
+    data: &mut Extensions,
+    dead_after: Duration,
+    handles: &Handles,
+    per_address: &Arc<PerAddress>,
+) {
     let within_tls = stream.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
     let Some(stream) = stream.downcast_ref::<TcpStream>().or(within_tls) else { return };
+    match stream.peer_addr().ok().map(|address| per_address.admit(address.ip())) {
+        Some(Some(place)) => {
+            data.insert(place);
+        }
+        // Each connection has buffers of its own, before it has said anything.
+        Some(None) => return watcher::turn_away(stream),
+        None => {}
+    }
     match Line::of(stream, dead_after, handles) {
         Ok(Some(line)) => {
             data.insert(Arc::new(line));

@@ -3,8 +3,11 @@
 //! Invariant: only what is embedded is served, and a browser keeps nothing without asking whether it is still new.
 //! Absent on purpose: directories, templates, files of the machine.
 
+use std::borrow::Cow;
+
 use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::errors::{Answer, unknown_route};
@@ -55,7 +58,11 @@ fn answer(request: &HttpRequest, path: &str, file: EmbeddedFile) -> HttpResponse
         return response.finish();
     }
     response.insert_header((header::CONTENT_TYPE, media(path)));
-    response.body(file.data.into_owned())
+    match file.data {
+        // Part of the program: nothing is copied.
+        Cow::Borrowed(bytes) => response.body(Bytes::from_static(bytes)),
+        Cow::Owned(bytes) => response.body(bytes),
+    }
 }
 
 // Weak, since the same file goes out compressed or not.

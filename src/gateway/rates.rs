@@ -62,8 +62,12 @@ pub struct RateSettings {
     pub service: Bucket,
     /// Messages of one person over all their sockets, and events that they send over REST.
     pub message: Bucket,
+    /// Posts of one person, and their changes of what is on air.
+    pub post: Bucket,
     /// Open sockets of one address; 0: no limit but `sockets_max`.
     pub sockets_per_address: usize,
+    /// Open sockets of one person; 0: no limit but `sockets_max`.
+    pub sockets_per_person: usize,
 }
 
 impl Default for RateSettings {
@@ -73,7 +77,9 @@ impl Default for RateSettings {
             person: Bucket { per_second: 100, burst: 1_000 },
             service: Bucket { per_second: 5_000, burst: 20_000 },
             message: Bucket { per_second: 500, burst: 5_000 },
-            sockets_per_address: 0,
+            post: Bucket { per_second: 1, burst: 120 },
+            sockets_per_address: 1_000,
+            sockets_per_person: 50,
         }
     }
 }
@@ -84,8 +90,13 @@ impl RateSettings {
     /// # Errors
     /// The key, and what it must be.
     pub fn check(&self) -> Result<(), (String, String)> {
-        let buckets =
-            [("address", self.address), ("person", self.person), ("service", self.service), ("message", self.message)];
+        let buckets = [
+            ("address", self.address),
+            ("person", self.person),
+            ("service", self.service),
+            ("message", self.message),
+            ("post", self.post),
+        ];
         for (name, bucket) in buckets {
             if bucket.per_second > 0 && bucket.burst == 0 {
                 return Err((format!("rate.{name}.burst"), "must be at least 1 (per_second = 0 turns it off)".into()));
@@ -193,6 +204,7 @@ pub struct Rates {
     person: Option<Table>,
     service: Option<Table>,
     message: Option<Table>,
+    post: Option<Table>,
 }
 
 impl Rates {
@@ -204,6 +216,7 @@ impl Rates {
             person: Table::new(settings.person),
             service: Table::new(settings.service),
             message: Table::new(settings.message),
+            post: Table::new(settings.post),
         }
     }
 
@@ -230,6 +243,27 @@ impl Rates {
         left.and_then(Left::refusal).map_or(Ok(()), Err)
     }
 
+    /// A post of a person, or a change of what is on air.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the pause.
+    pub fn post(&self, user: UserId) -> Result<(), Refusal> {
+        let left = self.post.as_ref().map(|table| table.take(user));
+        left.and_then(Left::refusal).map_or(Ok(()), Err)
+    }
+
+    /// A refused part of a batch: charged to the sender's requests, in dev mode to those of the address.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the pause.
+    pub(super) fn fault(&self, grant: &Grant, address: Option<IpAddr>) -> Result<(), Refusal> {
+        let left = match grant.token {
+            Some(_) => self.subject(grant),
+            None => address.and_then(|address| self.address(address)),
+        };
+        left.and_then(Left::refusal).map_or(Ok(()), Err)
+    }
+
     /// The same from nobody known yet.
     ///
     /// # Errors
@@ -248,6 +282,7 @@ impl Rates {
             ("person", &self.person),
             ("service", &self.service),
             ("message", &self.message),
+            ("post", &self.post),
         ];
         let of = |(name, table): (&'static str, &Option<Table>)| {
             table.as_ref().map(|table| (name, table.refused.load(Ordering::Relaxed)))
@@ -256,7 +291,7 @@ impl Rates {
     }
 
     fn sweep(&self) {
-        for table in [&self.address, &self.person, &self.service, &self.message].into_iter().flatten() {
+        for table in [&self.address, &self.person, &self.service, &self.message, &self.post].into_iter().flatten() {
             table.sweep();
         }
     }
@@ -332,8 +367,15 @@ mod tests {
 
     fn rates(per_second: u32, burst: u32) -> Rates {
         let bucket = Bucket { per_second, burst };
-        let settings =
-            RateSettings { address: bucket, person: bucket, service: bucket, message: bucket, sockets_per_address: 0 };
+        let settings = RateSettings {
+            address: bucket,
+            person: bucket,
+            service: bucket,
+            message: bucket,
+            post: bucket,
+            sockets_per_address: 0,
+            sockets_per_person: 0,
+        };
         Rates::new(&settings)
     }
 
@@ -379,6 +421,20 @@ mod tests {
         assert!(rates.message(UserId(1)).is_ok());
         assert_eq!(rates.message(UserId(1)).unwrap_err().code, Code::RateLimited);
         assert!(rates.message(UserId(2)).is_ok());
+        assert!(rates.post(UserId(1)).is_ok());
+        assert_eq!(rates.post(UserId(1)).unwrap_err().code, Code::RateLimited);
+    }
+
+    #[test]
+    fn a_fault_costs_the_budget_of_whoever_sent_it() {
+        let here = Some(IpAddr::from([192, 0, 2, 1]));
+        let rates = rates(1, 1);
+        let dev = Grant { token: None, ..service("") };
+        assert!(rates.fault(&service("s1"), here).is_ok());
+        assert!(rates.subject(&service("s1")).unwrap().retry_after_ms.is_some(), "its next request waits");
+        assert!(rates.address([192, 0, 2, 1].into()).unwrap().retry_after_ms.is_none(), "the address has its own");
+        assert!(rates.fault(&dev, here).is_err(), "in dev mode the address pays");
+        assert!(rates.fault(&dev, None).is_ok(), "a test without a connection");
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Handler<ToSession> for Session {
             ToSession::Frame(frame) => self.show(frame, context),
             ToSession::Frames(frames) => {
                 for frame in frames {
-                    self.show(frame, context);
+                    self.show(frame.text(), context);
                 }
             }
             ToSession::Close(reason) => {
@@ -271,6 +271,7 @@ impl Session {
         let grant = self.door.admit(hello.token.as_deref().or(offered))?;
         grant.subject.may_act_as(&hello.user)?;
         let user = checks::person(server.people(), &hello.user, "user")?;
+        self.seat.belongs_to(user)?;
         server.attach(user, self.id, context.address().recipient(), settings, hello.resume)?;
         let is_service = grant.subject == auth::Subject::Anyone;
         self.present = Some(Present { server, session: self.id, user, settings, is_service });
@@ -357,6 +358,7 @@ impl Session {
         if self.posts >= POSTS_MAX {
             return Err(Refusal::busy(500));
         }
+        self.door.rates.post(*user)?;
         let client::Post { id, text, topic, embedding, windows, .. } = post;
         let draft = ItemDraft {
             author: Some(*user),
@@ -378,6 +380,7 @@ impl Session {
         if self.posts >= POSTS_MAX {
             return Err(Refusal::busy(500));
         }
+        self.door.rates.post(*user)?;
         let client::GoLive { id, item, on, .. } = live;
         let item = checks::own_item(&server.world(), &item, (!is_service).then_some(*user), "item")?;
         let (server, user, event) = (server.clone(), *user, id.clone());
@@ -443,7 +446,7 @@ fn as_message(refusal: Refusal, id: Option<String>) -> ServerMessage {
         let id = id.and_then(|id| Key::new(&id).ok());
         return ServerMessage::Busy(Busy { id, retry_after_ms: refusal.retry_after_ms.unwrap_or(1_000) });
     }
-    let Refusal { code, field, message, .. } = refusal;
+    let Refusal { code, field, message, .. } = refusal.bounded();
     ServerMessage::Error(ErrorMessage { code, message, field, id })
 }
 

@@ -4,9 +4,11 @@
 //! plus two scans, even when it reads nothing and its session is therefore frozen (actix-web-actors polls an actor
 //! only while its socket can be written). The same goes for one whose token was revoked. Where files are so scarce that a
 //! socket has no second handle ([`Handles`]), a frozen session ends when the system gives its peer up. No more sessions
-//! than configured, in all and per address. Absent on purpose: what sessions say.
+//! than configured, in all, per address and per person. Half of the seats are kept for sessions that said `hello`: when
+//! the others are taken, the oldest session without `hello` makes room for the newest. Absent on purpose: what sessions
+//! say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Shutdown};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,11 +19,12 @@ use socket2::{SockRef, Socket, TcpKeepalive};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::actors::session::ToSession;
+use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::auth::TokenName;
-use super::rates::network;
+use super::rates::{RateSettings, network};
 
 /// How many second handles there may be. Clones count together.
 #[derive(Clone)]
@@ -66,7 +69,7 @@ impl Line {
     }
 
     /// Ends the connection in both directions; its own task then sees the end and cleans up.
-    fn cut(&self) {
+    pub fn cut(&self) {
         // It may be gone already, which is just as well.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
@@ -149,8 +152,11 @@ struct Watched {
 /// All sockets of this server.
 pub struct Registry {
     sessions_max: usize,
+    // Without `hello`.
+    strangers_max: usize,
     // 0: no limit.
     sessions_per_address: usize,
+    sessions_per_person: usize,
     inner: Mutex<Inner>,
 }
 
@@ -159,8 +165,12 @@ struct Inner {
     seats: usize,
     // Only those that have a seat.
     addresses: HashMap<IpAddr, usize>,
+    people: HashMap<UserId, usize>,
+    // Sessions that have not said `hello`, oldest first; those that were told to make room are out.
+    strangers: BTreeSet<u64>,
     next: u64,
     watched: HashMap<u64, Watched>,
+    warned: Option<Instant>,
 }
 
 /// The right to one socket; given back when dropped.
@@ -168,13 +178,23 @@ pub struct Seat {
     registry: Arc<Registry>,
     number: u64,
     address: Option<IpAddr>,
+    person: Option<UserId>,
 }
 
+/// Between two warnings that an address has as many sockets as it may.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
 impl Registry {
-    /// Room for so many sessions, in all and per address (0: no limit).
+    /// Room for so many sessions, in all, and per address and person as in `rates`.
     #[must_use]
-    pub fn new(sessions_max: usize, sessions_per_address: usize) -> Arc<Registry> {
-        Arc::new(Registry { sessions_max, sessions_per_address, inner: Mutex::default() })
+    pub fn new(sessions_max: usize, rates: &RateSettings) -> Arc<Registry> {
+        Arc::new(Registry {
+            sessions_max,
+            strangers_max: (sessions_max / 2).max(1),
+            sessions_per_address: rates.sockets_per_address,
+            sessions_per_person: rates.sockets_per_person,
+            inner: Mutex::default(),
+        })
     }
 
     /// Takes a seat.
@@ -189,16 +209,29 @@ impl Registry {
             return Err(Refusal { retry_after_ms: Some(10_000), ..Refusal::new(Code::Busy, message) });
         }
         if let Some(address) = address {
-            let held = inner.addresses.entry(address).or_default();
-            if self.sessions_per_address > 0 && *held >= self.sessions_per_address {
+            let held = inner.addresses.get(&address).copied().unwrap_or_default();
+            if self.sessions_per_address > 0 && held >= self.sessions_per_address {
+                if inner.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+                    inner.warned = Some(Instant::now());
+                    tracing::warn!(
+                        %address,
+                        sockets = held,
+                        "an address has as many sockets as rate.sockets_per_address allows: behind a proxy, set it to 0"
+                    );
+                }
                 let message = "this address has as many sockets as it may: close one first";
                 return Err(Refusal { retry_after_ms: Some(10_000), ..Refusal::new(Code::RateLimited, message) });
             }
-            *held += 1;
+            inner.addresses.insert(address, held + 1);
+        }
+        if inner.strangers.len() >= self.strangers_max {
+            inner.turn_oldest_stranger_out();
         }
         inner.seats += 1;
         inner.next += 1;
-        Ok(Seat { registry: Arc::clone(self), number: inner.next, address })
+        let number = inner.next;
+        inner.strangers.insert(number);
+        Ok(Seat { registry: Arc::clone(self), number, address, person: None })
     }
 
     /// How many sockets there are.
@@ -240,6 +273,18 @@ impl Registry {
     }
 }
 
+impl Inner {
+    /// Whoever says `hello` does so at once; a session that has waited longest without is the least likely to.
+    fn turn_oldest_stranger_out(&mut self) {
+        let Some(oldest) = self.strangers.pop_first() else { return };
+        if let Some(watched) = self.watched.get_mut(&oldest) {
+            watched.told = true;
+            let _ = watched.session.try_send(ToSession::Close("silent"));
+            watched.line.iter().for_each(|line| line.cut());
+        }
+    }
+}
+
 /// Scans until the registry is gone.
 pub async fn watch(
     registry: std::sync::Weak<Registry>,
@@ -260,6 +305,78 @@ impl Seat {
     pub fn watch(&self, vitals: Arc<Vitals>, line: Option<Arc<Line>>, session: Recipient<ToSession>) {
         self.registry.lock().watched.insert(self.number, Watched { vitals, line, session, told: false });
     }
+
+    /// This person said `hello`.
+    ///
+    /// # Errors
+    /// `rate_limited` when the person has as many sockets as one may.
+    pub fn belongs_to(&mut self, user: UserId) -> Result<(), Refusal> {
+        let mut inner = self.registry.lock();
+        let most = self.registry.sessions_per_person;
+        let held = inner.people.entry(user).or_default();
+        if most > 0 && *held >= most {
+            let message = "this person has as many sockets as one may: close one first";
+            return Err(Refusal { retry_after_ms: Some(10_000), ..Refusal::new(Code::RateLimited, message) });
+        }
+        *held += 1;
+        inner.strangers.remove(&self.number);
+        drop(inner);
+        self.person = Some(user);
+        Ok(())
+    }
+}
+
+fn give_back<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(held) = counts.get_mut(key) {
+        *held -= 1;
+        if *held == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// Connections of each address; 0: no limit.
+pub struct PerAddress {
+    most: usize,
+    held: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// The right to one connection; given back when dropped.
+pub struct Place {
+    of: Arc<PerAddress>,
+    address: IpAddr,
+}
+
+impl PerAddress {
+    /// So many connections per address.
+    #[must_use]
+    pub fn new(most: usize) -> Arc<PerAddress> {
+        Arc::new(PerAddress { most, held: Mutex::default() })
+    }
+
+    /// A place for a connection, or `None` when its address has as many as it may.
+    #[must_use]
+    pub fn admit(self: &Arc<PerAddress>, address: IpAddr) -> Option<Place> {
+        let address = network(address);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.get(&address).copied().unwrap_or_default();
+        if self.most > 0 && count >= self.most {
+            return None;
+        }
+        held.insert(address, count + 1);
+        Some(Place { of: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        give_back(&mut self.of.held.lock().unwrap_or_else(PoisonError::into_inner), &self.address);
+    }
+}
+
+/// Ends a connection before anything was read from it.
+pub fn turn_away(stream: &actix_web::rt::net::TcpStream) {
+    let _ = SockRef::from(stream).shutdown(Shutdown::Both);
 }
 
 impl Drop for Seat {
@@ -267,13 +384,12 @@ impl Drop for Seat {
         let mut inner = self.registry.lock();
         inner.seats -= 1;
         inner.watched.remove(&self.number);
-        if let Some(address) = self.address
-            && let Some(held) = inner.addresses.get_mut(&address)
-        {
-            *held -= 1;
-            if *held == 0 {
-                inner.addresses.remove(&address);
-            }
+        inner.strangers.remove(&self.number);
+        if let Some(address) = self.address {
+            give_back(&mut inner.addresses, &address);
+        }
+        if let Some(person) = self.person {
+            give_back(&mut inner.people, &person);
         }
     }
 }
@@ -296,9 +412,74 @@ mod tests {
         fn handle(&mut self, _: ToSession, _: &mut Self::Context) {}
     }
 
+    fn registry(sessions_max: usize, sockets_per_address: usize, sockets_per_person: usize) -> Arc<Registry> {
+        Registry::new(
+            sessions_max,
+            &RateSettings { sockets_per_address, sockets_per_person, ..RateSettings::default() },
+        )
+    }
+
+    #[test]
+    fn sessions_without_hello_leave_half_of_the_seats_to_the_others() {
+        let registry = registry(10, 0, 0);
+        let mut seats: Vec<Seat> = Vec::new();
+        for user in 0..5 {
+            let mut seat = registry.admit(None).unwrap();
+            seat.belongs_to(UserId(user)).unwrap();
+            seats.push(seat);
+        }
+        let strangers: Vec<Seat> = (0..5).map(|_| registry.admit(None).unwrap()).collect();
+        assert_eq!(registry.lock().strangers.len(), 5);
+        assert!(registry.admit(None).is_err(), "all seats are taken until the oldest stranger has gone");
+        drop(strangers);
+        seats.clear();
+
+        // A crowd of strangers never holds more than half, whatever its size, and the newest is among them.
+        let mut crowd = std::collections::VecDeque::new();
+        for _ in 0..100 {
+            crowd.push_back(registry.admit(None).unwrap());
+            let newest = crowd.back().unwrap().number;
+            assert!(registry.lock().strangers.contains(&newest));
+            // Whoever was turned out goes.
+            crowd.retain(|seat| registry.lock().strangers.contains(&seat.number));
+            assert!(registry.len() <= 5);
+        }
+        let mut newest = crowd.pop_back().unwrap();
+        newest.belongs_to(UserId(1)).unwrap();
+        for _ in 0..20 {
+            drop(registry.admit(None).unwrap());
+        }
+        assert_eq!(newest.person, Some(UserId(1)), "a session that said hello stays");
+    }
+
+    #[test]
+    fn one_person_does_not_take_all_seats() {
+        let registry = registry(10, 0, 2);
+        let mut seats: Vec<Seat> = (0..3).map(|_| registry.admit(None).unwrap()).collect();
+        seats[0].belongs_to(UserId(1)).unwrap();
+        seats[1].belongs_to(UserId(1)).unwrap();
+        assert_eq!(seats[2].belongs_to(UserId(1)).unwrap_err().code, Code::RateLimited);
+        seats[2].belongs_to(UserId(2)).unwrap();
+        seats.clear();
+        assert!(registry.lock().people.is_empty() && registry.is_empty());
+    }
+
+    #[test]
+    fn one_address_does_not_take_all_connections() {
+        let [here, there] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
+        let limited = PerAddress::new(2);
+        let (first, _second) = (limited.admit(here).unwrap(), limited.admit(here).unwrap());
+        assert!(limited.admit(here).is_none() && limited.admit(there).is_some());
+        drop(first);
+        assert!(limited.admit(here).is_some());
+        let unlimited = PerAddress::new(0);
+        let all: Vec<Place> = (0..5_000).filter_map(|_| unlimited.admit(here)).collect();
+        assert_eq!(all.len(), 5_000);
+    }
+
     #[test]
     fn seats_are_counted_and_given_back() {
-        let registry = Registry::new(2, 0);
+        let registry = registry(2, 0, 0);
         let (first, _second) = (registry.admit(None).unwrap(), registry.admit(None).unwrap());
         assert_eq!(registry.admit(None).err().map(|refusal| refusal.code), Some(Code::Busy));
         drop(first);
@@ -308,7 +489,7 @@ mod tests {
 
     #[test]
     fn one_address_does_not_take_all_seats() {
-        let registry = Registry::new(10, 2);
+        let registry = registry(10, 2, 0);
         let [here, there] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(|address| Some(IpAddr::from(address)));
         let (first, _second) = (registry.admit(here).unwrap(), registry.admit(here).unwrap());
         assert_eq!(registry.admit(here).err().map(|refusal| refusal.code), Some(Code::RateLimited));
@@ -351,7 +532,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut peer = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
-        let registry = Registry::new(1, 0);
+        let registry = registry(1, 0, 0);
         let seat = registry.admit(None).unwrap();
         let handles = Handles::new(1);
         let line = Arc::new(Line::of(&ours, Duration::from_secs(1), &handles).unwrap().unwrap());

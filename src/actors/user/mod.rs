@@ -45,7 +45,7 @@ use super::inside::Inside;
 use super::journal::Reservation;
 use super::journal::messages::Generation;
 use super::server::{PersonModel, Prediction};
-use super::session::{SessionId, SessionSettings, ToSession};
+use super::session::{CountedFrame, SessionId, SessionSettings, ToSession};
 use look::Asked;
 use messages::{Answer, Leave, Parcel, Stored, ToUser, Verdict, WorldChanged};
 use refresh::Turns;
@@ -58,6 +58,13 @@ const TICK: Duration = Duration::from_secs(1);
 const RANK_PUT_OFF_MAX: Duration = Duration::from_millis(50);
 /// Frames that may wait for one session; beyond, it is too slow.
 const OUTBOX_MAX: usize = 8_192;
+/// Bytes of frames that may wait for one session; beyond, it is too slow. The largest feed has some 20 MiB, so one frame
+/// alone may be longer.
+const OUTBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// While so many bytes wait for a session, a page is refused as `busy`: a few bytes ask for a page, which has many.
+const PAGES_BYTES_MAX: usize = 256 * 1024;
+/// Then it may be asked for again after this.
+const PAGE_AGAIN_MS: u32 = 250;
 /// A session whose mailbox was full is tried again after this.
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
 /// Feeds that one person may ask for within a second, beside those that are pushed: each ranks the whole catalogue.
@@ -92,7 +99,7 @@ pub struct UserActor {
     insists: bool,
     seats: BTreeMap<SessionId, Seat>,
     /// Frames that go out when the mailbox is drained, so that a burst costs each session one message.
-    outbox: BTreeMap<SessionId, Vec<ByteString>>,
+    outbox: BTreeMap<SessionId, Vec<CountedFrame>>,
     flush_is_due: bool,
     /// Newest feed per view, and those of sessions that left.
     newest: Vec<(View, Arc<Shown>)>,
@@ -412,15 +419,15 @@ impl UserActor {
                 }
             };
             if let Some(frame) = frame {
-                self.outbox.entry(*session).or_default().push(frame);
+                self.outbox.entry(*session).or_default().push(seat.bytes.counted(frame));
             }
         }
     }
 
     /// Puts a frame into a session's outbox; [`UserActor::flush`] sends it.
     fn send(&mut self, session: SessionId, frame: ByteString) {
-        if self.seats.contains_key(&session) {
-            self.outbox.entry(session).or_default().push(frame);
+        if let Some(seat) = self.seats.get(&session) {
+            self.outbox.entry(session).or_default().push(seat.bytes.counted(frame));
         }
     }
 
@@ -439,7 +446,9 @@ impl UserActor {
             let Some(seat) = self.seats.get(&session) else { continue };
             match seat.to.try_send(ToSession::Frames(frames)) {
                 Ok(()) => {}
-                Err(SendError::Full(ToSession::Frames(frames))) if frames.len() <= OUTBOX_MAX => {
+                Err(SendError::Full(ToSession::Frames(frames)))
+                    if frames.len() <= OUTBOX_MAX && seat.bytes.waiting() <= OUTBOX_BYTES_MAX =>
+                {
                     self.outbox.insert(session, frames);
                 }
                 // What was not said is asked for again when the client comes back.
@@ -621,6 +630,10 @@ impl UserActor {
 
     fn page(&mut self, session: SessionId, after: u32) {
         let Some(seat) = self.seats.get(&session) else { return };
+        if seat.bytes.waiting() > PAGES_BYTES_MAX {
+            let busy = ServerMessage::Busy(Busy { id: None, retry_after_ms: PAGE_AGAIN_MS });
+            return self.send(session, encode(&busy));
+        }
         let view = seat.view();
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
         let upto = after as usize + view.limit as usize;

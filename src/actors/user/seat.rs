@@ -8,7 +8,7 @@ use actix::Recipient;
 use bytestring::ByteString;
 
 use super::wire::{Shown, feed_frame, patch_frame};
-use crate::actors::session::{SessionSettings, ToSession};
+use crate::actors::session::{FrameBytes, SessionSettings, ToSession};
 use crate::domain::feeds::Ranking;
 use crate::domain::ids::FeedVersion;
 use crate::engine::rank::gate::{self, Send};
@@ -38,12 +38,14 @@ pub struct Seat {
     pub settings: SessionSettings,
     /// What it has drawn and what waits.
     pub gate: Gate,
+    /// Frames that the socket has not taken yet.
+    pub bytes: FrameBytes,
 }
 
 impl Seat {
     /// A fresh one: nothing drawn yet.
     pub fn new(to: Recipient<ToSession>, settings: SessionSettings) -> Seat {
-        Seat { to, settings, gate: Gate::default() }
+        Seat { to, settings, gate: Gate::default(), bytes: FrameBytes::default() }
     }
 
     /// How its feeds are ranked.

@@ -81,7 +81,7 @@ impl From<KeyFace> for KeyView {
 /// `bad_field` unless it is for one person or for a service, `conflict` without a key.
 pub async fn create(call: Call, payload: web::Payload) -> Answer {
     call.subject().must_be_service()?;
-    let wanted: Wanted = body::json(call.headers(), payload).await?;
+    let wanted: Wanted = body::json(call.incoming(), payload).await?;
     let (person, days) = checked(wanted)?;
     let Issued { token, record } = call.access().create(person, days, call.now()).await.map_err(Refusal::from)?;
     let view = TokenView::new(&record, Some(token.expose_secret()));

@@ -5,10 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::domain::ids::ItemId;
-use crate::domain::items::Item;
 use crate::domain::time::Millis;
 use crate::engine::world::World;
 use crate::protocol::problem::Code;
@@ -17,7 +16,7 @@ use crate::protocol::refusal::Refusal;
 use super::super::call::Call;
 use super::super::errors::Answer;
 use super::super::query::Query;
-use super::{LIST_DEFAULT, LIST_MAX, found};
+use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
 /// `GET /v1/availability?at=&live=&limit=&after=`: what is on at an instant, by default now; with `live=true` without
 /// what always is. With `from=&to=` the windows of that span instead, by start.
@@ -38,7 +37,24 @@ pub async fn availability(call: Call) -> Answer {
     let (asked, now) = (query.time("at")?, call.server().clock().now());
     let at = asked.unwrap_or(now);
     let world = call.server().world();
-    found(&call.scan(move || open_page(&world, at, asked.is_some(), now, Page { after, live, limit })).await?)
+    let there = world.clone();
+    let (page, more, total) = call.scan(move || open_page(&there, at, &Page { after, live, limit })).await?;
+    let next = page.last().copied().filter(|_| more);
+    let beside = fields([("at", json!(at)), ("total", json!(total)), ("next", json!(next))]);
+    let write = move |id| {
+        let item = world.item(id)?;
+        let until = item.windows.at(at).and_then(|window| window.stop);
+        let topic = item.topics.first().and_then(|topic| world.topic(*topic));
+        let expected =
+            world.expected_ends().of(item.id).filter(|expected| asked.is_none() && until.is_none() && *expected > now);
+        let live = !item.windows.is_always();
+        serde_json::to_vec(&json!({
+            "item": item.key, "text": item.text, "topic": topic, "live": live, "available_until": until,
+            "expected_until": expected,
+        }))
+        .ok()
+    };
+    listed(&call, "items", page.into_iter(), |_| 0, write, beside).await
 }
 
 /// Which part of what is on.
@@ -49,31 +65,21 @@ struct Page {
     limit: usize,
 }
 
-/// A page of what is on at an instant, as JSON.
-fn open_page(world: &World, at: Millis, is_asked: bool, now: Millis, Page { after, live, limit }: Page) -> Value {
+/// A page of what is on at an instant, whether more follow, and how many are on in all.
+fn open_page(world: &World, at: Millis, &Page { after, live, limit }: &Page) -> (Vec<ItemId>, bool, u64) {
     let open = world.open_at(at);
     // One more than is shown tells whether there is a next page.
     let from = after.map_or(0, |after| after.0.saturating_add(1));
-    let mut page: Vec<&Item> = open
+    let mut page: Vec<ItemId> = open
         .range(from..)
         .filter_map(|id| world.item(ItemId(id)))
         .filter(|item| item.is_available(at) && !(live && item.windows.is_always()))
+        .map(|item| item.id)
         .take(limit + 1)
         .collect();
     let more = page.len() > limit;
     page.truncate(limit);
-    let next = page.last().filter(|_| more).map(|item| item.id);
-    let items: Vec<_> = page
-        .iter()
-        .map(|item| {
-            let until = item.windows.at(at).and_then(|window| window.stop);
-            let topic = item.topics.first().and_then(|topic| world.topic(*topic));
-            let expected = world.expected_ends().of(item.id).filter(|expected| !is_asked && until.is_none() && *expected > now);
-            let live = !item.windows.is_always();
-            json!({"item": item.key, "text": item.text, "topic": topic, "live": live, "available_until": until, "expected_until": expected})
-        })
-        .collect();
-    json!({"at": at, "total": open.len(), "items": items, "next": next})
+    (page, more, open.len())
 }
 
 /// The windows that share an instant with `[from, to)`: the first `limit` of them by start, and how many there are.
@@ -90,11 +96,26 @@ async fn timeline(call: &Call, query: &Query, from: Millis) -> Answer {
         return Err(Refusal::field(Code::OutOfRange, "to", "must be after `from`").into());
     }
     let world = call.server().world();
-    found(&call.scan(move || windows_between(&world, from, to, limit)).await?)
+    let there = world.clone();
+    let (first, total) = call.scan(move || windows_between(&there, from, to, limit)).await?;
+    let write = move |(start, id, stop)| {
+        let item = world.item(id)?;
+        let topic = item.topics.first().and_then(|topic| world.topic(*topic));
+        let author = item.author.as_ref().map(|author| &author.key);
+        serde_json::to_vec(&json!({
+            "item": item.key, "text": item.text, "author": author, "topic": topic, "start": start, "stop": stop,
+        }))
+        .ok()
+    };
+    let beside = fields([("from", json!(from)), ("to", json!(to)), ("total", json!(total))]);
+    listed(call, "windows", first.into_iter(), |_| 0, write, beside).await
 }
 
-/// The first windows of a span by start, as JSON.
-fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> Value {
+/// A window by its start: its item, and its stop if it has one.
+type Placed = (Millis, ItemId, Option<Millis>);
+
+/// The first windows of a span by start, and how many there are.
+fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> (BTreeSet<Placed>, u64) {
     let (mut first, mut total) = (BTreeSet::new(), 0_u64);
     for (block, columns) in world.blocks().iter().map(|block| (block, block.columns())) {
         let windowed =
@@ -117,18 +138,7 @@ fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> Val
             }
         }
     }
-    let windows: Vec<_> = first
-        .into_iter()
-        .filter_map(|(start, id, stop)| {
-            let item = world.item(id)?;
-            let topic = item.topics.first().and_then(|topic| world.topic(*topic));
-            let author = item.author.as_ref().map(|author| &author.key);
-            Some(json!({
-                "item": item.key, "text": item.text, "author": author, "topic": topic, "start": start, "stop": stop,
-            }))
-        })
-        .collect();
-    json!({"from": from, "to": to, "total": total, "windows": windows})
+    (first, total)
 }
 
 /// `GET /v1/items/{id}/audience?limit=`: the active people who would want it most now.

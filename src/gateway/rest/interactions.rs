@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
-use actix_web::web::{self, Bytes};
-use futures_util::{StreamExt, stream};
+use actix_web::web;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -26,8 +24,6 @@ use super::super::keys;
 use super::batch::{self, Outcome};
 use super::{LIST_DEFAULT, LIST_MAX, found, lines};
 
-// Parts of an array that are under way at once.
-const WINDOW: usize = 1_024;
 // How often a part of a batch is tried again while the server is busy; its own pace is then the sender's.
 const TRIES: u32 = 10;
 const PAUSE_MS_MAX: u32 = 2_000;
@@ -70,10 +66,13 @@ struct View {
 pub async fn take(call: Call, payload: web::Payload) -> Answer {
     if body::media(call.headers()) == lines::MEDIA {
         body::must_be_plain(call.headers(), BATCH_BYTES_MAX)?;
-        return Ok(lines::answer(payload, move |line| part(call.clone(), line)));
+        return Ok(lines::answer(&(&call).into(), payload, move |line| part(call.clone(), &line))?);
     }
-    let body = body::json_batch(call.headers(), payload).await?;
-    if body::is_array(&body) { many(call, &body).await } else { one(&call, &body).await }
+    let body = body::json_batch(call.incoming(), payload).await?;
+    if body::is_array(&body) {
+        return Ok(lines::answer_list(&(&call).into(), body, move |bytes| part(call.clone(), &bytes)).await?);
+    }
+    one(&call, &body).await
 }
 
 /// `GET /user/{id}/feed?limit=`: their interactions, newest first.
@@ -108,24 +107,28 @@ async fn one(call: &Call, body: &[u8]) -> Answer {
     found(&json!({"id": id, "status": "accepted", "seq": acted?}))
 }
 
-async fn many(call: Call, body: &[u8]) -> Answer {
-    let parts: Vec<Bytes> =
-        batch::parts(body)?.iter().map(|raw| Bytes::copy_from_slice(raw.get().as_bytes())).collect();
-    let acting = stream::iter(parts).map(|bytes| part(call.clone(), bytes)).buffered(WINDOW);
-    let results: Vec<Outcome> = acting.collect().await;
-    Ok(HttpResponse::Ok().json(json!({"results": results})))
+/// One part of a batch. While the server is busy the batch waits, so that a bulk load runs at the server's pace. A part
+/// that is refused costs its sender a request.
+fn part(call: Call, bytes: &[u8]) -> impl Future<Output = Outcome> + use<> {
+    // Parsed before the first wait: parts that wait hold no bytes of the body.
+    let posted = batch::read::<Posted>(bytes).map_err(|refusal| Outcome::refused(batch::readable_id(bytes), refusal));
+    async move {
+        let outcome = match posted {
+            Ok(posted) => retried(&call, posted).await,
+            Err(refused) => refused,
+        };
+        if let Outcome::Refused { .. } = outcome {
+            call.charge_fault().await;
+        }
+        outcome
+    }
 }
 
-/// One part of a batch. While the server is busy the batch waits, so that a bulk load runs at the server's pace.
-async fn part(call: Call, bytes: Bytes) -> Outcome {
-    let mut posted: Posted = match body::parse(&bytes) {
-        Ok(posted) => posted,
-        Err(refusal) => return Outcome::refused(batch::readable_id(&bytes), refusal),
-    };
+async fn retried(call: &Call, mut posted: Posted) -> Outcome {
     // The same id in every try: what was stored after all is then found again.
     posted.id.get_or_insert_with(keys::fresh);
     for _ in 1..TRIES {
-        match act(&call, posted.clone()).await {
+        match act(call, posted.clone()).await {
             (_, Err(Refusal { code: Code::Busy | Code::RateLimited, retry_after_ms, .. })) => {
                 let pause = retry_after_ms.unwrap_or(100).clamp(10, PAUSE_MS_MAX);
                 tokio::time::sleep(Duration::from_millis(u64::from(pause))).await;
@@ -133,7 +136,7 @@ async fn part(call: Call, bytes: Bytes) -> Outcome {
             (id, acted) => return outcome(id, acted),
         }
     }
-    let (id, acted) = act(&call, posted).await;
+    let (id, acted) = act(call, posted).await;
     outcome(id, acted)
 }
 

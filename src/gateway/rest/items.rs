@@ -3,8 +3,11 @@
 //! Invariant: only services change it; everybody with a token reads it. Absent on purpose: embeddings in answers (large,
 //! and of no use to a page).
 
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::web::{self, Bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -17,14 +20,17 @@ use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::body;
+use super::super::body::{self, Body, Few};
 use super::super::call::Call;
 use super::super::checks;
 use super::super::errors::{Answer, Problem};
 use super::super::times;
 use super::batch::{self, Outcome};
-use super::{LIST_DEFAULT, LIST_MAX, found};
+use super::lines::{self, Turn};
+use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
+// The most numbers that any server's embeddings have.
+const NUMBERS_MAX: usize = 8_192;
 // Drafts that are written in one go.
 const CHUNK: usize = 1_000;
 
@@ -47,9 +53,9 @@ pub(super) struct View<'a> {
 struct Face {
     id: Option<Key>,
     author: Option<Key>,
-    topics: Option<Vec<Key>>,
+    topics: Option<Few<Key, { Item::TOPICS_MAX }>>,
     text: Option<String>,
-    embedding: Option<Vec<f32>>,
+    embedding: Option<Few<f32, NUMBERS_MAX>>,
     created: Option<Millis>,
     windows: Option<Vec<WindowFace>>,
 }
@@ -83,11 +89,13 @@ pub async fn list(call: Call) -> Answer {
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let first = query.number("after")?.map_or(0, |after| after.saturating_add(1));
     let (world, now) = (call.server().world(), call.server().clock().now());
-    let mut there = (first..world.len()).filter_map(|id| world.item(ItemId(id))).filter(|item| !item.deleted);
-    let page: Vec<&Item> = there.by_ref().take(limit).collect();
-    let next = page.last().map(|item| item.id).filter(|_| there.next().is_some());
-    let items: Vec<View<'_>> = page.into_iter().map(|item| view(&world, item, now)).collect();
-    found(&json!({"items": items, "next": next}))
+    let mut there = (first..world.len()).map(ItemId).filter(|id| world.item(*id).is_some_and(|item| !item.deleted));
+    let page: Vec<ItemId> = there.by_ref().take(limit).collect();
+    let next = page.last().copied().filter(|_| there.next().is_some());
+    let weighed = Arc::clone(&world);
+    let weigh = move |id: &ItemId| weighed.item(*id).map_or(0, weight);
+    let write = move |id| serde_json::to_vec(&view(&world, world.item(id)?, now)).ok();
+    listed(&call, "items", page.into_iter(), weigh, write, fields([("next", json!(next))])).await
 }
 
 /// `POST /v1/items`: one (201) or an array (200, a result each).
@@ -96,9 +104,9 @@ pub async fn list(call: Call) -> Answer {
 /// For one as it is, `conflict` when its key exists; for many, per item.
 pub async fn create(call: Call, payload: web::Payload) -> Answer {
     call.subject().must_be_service()?;
-    let body = body::json_batch(call.headers(), payload).await?;
+    let body = body::json_batch(call.incoming(), payload).await?;
     if body::is_array(&body) {
-        return create_many(&call, &body).await;
+        return create_many(call, body).await;
     }
     let draft = draft(call.server(), body::parse(&body)?, ItemWrite::Create)?;
     write(&call, draft, ItemWrite::Create).await
@@ -148,35 +156,54 @@ pub async fn windows(call: Call) -> Answer {
 pub async fn set_windows(call: Call, payload: web::Payload) -> Answer {
     call.subject().must_be_service()?;
     let id = call.item("id")?;
-    let list: Vec<WindowFace> = body::json_list(call.headers(), payload).await?;
+    let list: Vec<WindowFace> = body::json_list(call.incoming(), payload).await?;
     let windows = checked_windows(list)?;
     call.server().set_windows(id, windows.clone()).await?;
     found(&windows)
 }
 
-async fn create_many(call: &Call, body: &[u8]) -> Answer {
-    let mut results = Vec::new();
-    for parts in batch::parts(body)?.chunks(CHUNK) {
-        let mut drafts = Vec::new();
-        let mut places = Vec::new();
-        for part in parts {
-            let bytes = part.get().as_bytes();
-            let checked = body::parse::<Face>(bytes).and_then(|face| draft(call.server(), face, ItemWrite::Create));
-            match checked {
-                Ok(draft) => {
-                    places.push((results.len(), draft.key.clone()));
-                    drafts.push(draft);
-                    results.push(None);
+async fn create_many(call: Call, body: Body) -> Answer {
+    let parts = body::parse_aside(&body, batch::parts).await?;
+    Ok(lines::written(&(&call).into(), move |mut results| async move {
+        let mut turn = Turn::new();
+        for parts in parts.chunks(CHUNK) {
+            let outcomes = write_chunk(&call, parts, &mut turn).await;
+            for outcome in &outcomes {
+                if let Outcome::Refused { .. } = outcome {
+                    call.charge_fault().await;
                 }
-                Err(refusal) => results.push(Some(Outcome::refused(batch::readable_id(bytes), refusal))),
+                turn.end_if_long().await;
+                if !results.put(outcome, false).await {
+                    return;
+                }
             }
         }
-        let written = call.server().write_items(drafts, ItemWrite::Create).await;
-        for ((place, key), written) in places.into_iter().zip(written) {
-            results[place] = Some(outcome(key, written));
+        // The bytes of the parts are the body's.
+        drop(body);
+        results.end().await;
+    }))
+}
+
+async fn write_chunk(call: &Call, parts: &[Bytes], turn: &mut Turn) -> Vec<Outcome> {
+    let (mut results, mut drafts, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    for part in parts {
+        turn.end_if_long().await;
+        let checked = batch::read::<Face>(part).and_then(|face| draft(call.server(), face, ItemWrite::Create));
+        match checked {
+            Ok(draft) => {
+                places.push((results.len(), draft.key.clone()));
+                drafts.push(draft);
+                results.push(None);
+            }
+            Err(refusal) => results.push(Some(Outcome::refused(batch::readable_id(part), refusal))),
         }
     }
-    Ok(HttpResponse::Ok().json(json!({"results": results})))
+    let written = call.server().write_items(drafts, ItemWrite::Create).await;
+    for ((place, key), written) in places.into_iter().zip(written) {
+        results[place] = Some(outcome(key, written));
+    }
+    let unanswered = || Outcome::refused(None, Refusal::new(Code::Internal, "a draft was not answered"));
+    results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
 }
 
 fn outcome(key: Option<Key>, written: Result<ItemWritten, Refusal>) -> Outcome {
@@ -190,7 +217,7 @@ fn outcome(key: Option<Key>, written: Result<ItemWritten, Refusal>) -> Outcome {
 async fn write_named(call: Call, payload: web::Payload, how: ItemWrite) -> Answer {
     call.subject().must_be_service()?;
     let key = call.key("id")?;
-    let face: Face = body::json(call.headers(), payload).await?;
+    let face: Face = body::json(call.incoming(), payload).await?;
     if face.id.as_ref().is_some_and(|id| *id != key) {
         return Err(Refusal::field(Code::BadField, "id", "differs from the one in the path: leave it out").into());
     }
@@ -211,11 +238,11 @@ fn draft(server: &Server, face: Face, how: ItemWrite) -> Result<ItemDraft, Refus
         return Err(Refusal::field(Code::BadField, "text", "missing: say what there is to read"));
     }
     let author = face.author.map(|author| checks::person(server.people(), &author, "author")).transpose()?;
-    let embedding = face.embedding.map(|numbers| checks::embedding(numbers, server.dim())).transpose()?;
+    let embedding = face.embedding.map(|Few(numbers)| checks::embedding(numbers, server.dim())).transpose()?;
     Ok(ItemDraft {
         key: face.id,
         author,
-        topics: face.topics.map(checks::item_topics).transpose()?,
+        topics: face.topics.map(|Few(topics)| checks::item_topics(topics)).transpose()?,
         text: face.text.map(checks::text).transpose()?,
         embedding,
         created: face.created.map(|created| times::in_range("created", created)).transpose()?,
@@ -230,6 +257,11 @@ fn checked_windows(list: Vec<WindowFace>) -> Result<Windows, Refusal> {
 fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {
     let gone = || Problem::from(Refusal::field(Code::UnknownItem, "id", "the item was deleted just now"));
     world.item(id).filter(|item| !item.deleted).ok_or_else(gone)
+}
+
+/// The most bytes that a view of an item has in JSON: every byte of its text escaped, and all windows.
+pub(super) fn weight(item: &Item) -> usize {
+    4_096 + 6 * item.text.len() + 64 * item.windows.as_slice().len()
 }
 
 pub(super) fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> View<'a> {

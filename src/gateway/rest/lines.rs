@@ -1,13 +1,15 @@
-//! Newline-delimited JSON, read and answered as it streams.
+//! Batches, read and answered as they stream: newline-delimited JSON, and JSON arrays.
 //!
-//! Invariant: a line is at most [`LINE_BYTES_MAX`], a whole body at most `BATCH_BYTES_MAX`, and a bounded number of
-//! lines is under way; results stand in the order of the lines. Results wait for a client that sends everything before
-//! it reads anything, up to a bound, so that neither side waits for the other. Absent on purpose: what a line means.
+//! Invariant: a line is at most [`LINE_BYTES_MAX`], a whole body at most `BATCH_BYTES_MAX`. Parts under way and results
+//! that nobody has read yet take from budgets of all requests; results stand in the order of the parts. Results wait
+//! for a client that sends everything before it reads anything, up to its share of the budget. No batch keeps a worker
+//! for longer than a turn. Absent on purpose: the meaning of a part.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::error::PayloadError;
@@ -15,24 +17,29 @@ use actix_web::http::header::ContentEncoding;
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::stream::FuturesOrdered;
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::body::{self, BATCH_BYTES_MAX};
-use super::batch::Outcome;
+use super::super::body::{self, BATCH_BYTES_MAX, Body};
+use super::super::budget::{Budgets, Holder, Permit};
+use super::super::call::Call;
+use super::batch::{self, Outcome};
 
 /// The content type.
 pub const MEDIA: &str = "application/x-ndjson";
 /// The longest line.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
-// Lines under way at once: enough to fill a few group commits.
+/// The next line is whole within, not counting the time in which the server reads none.
+pub const LINE_WITHIN: Duration = Duration::from_secs(30);
+// Parts of one batch under way at once: enough to fill a few group commits.
 const WINDOW: usize = 1_024;
-// Results that wait to be read by the client, in bytes.
-const RESULTS_BYTES_MAX: usize = BATCH_BYTES_MAX;
 // Results are handed to the socket in pieces of about this size.
 const PIECE_BYTES: usize = 16 * 1024;
+// The longest line, and a piece of the socket.
+const BUFFER_BYTES: usize = 2 * LINE_BYTES_MAX;
 
 /// Lines of a body.
 pub struct Lines<S> {
@@ -43,6 +50,8 @@ pub struct Lines<S> {
     total: usize,
     skipping: bool,
     ended: bool,
+    // When the next line must be there.
+    due: Option<Instant>,
 }
 
 impl<S> Lines<S>
@@ -52,7 +61,7 @@ where
     /// Lines of this body.
     #[must_use]
     pub fn new(payload: S) -> Lines<S> {
-        Lines { payload, buffer: BytesMut::new(), searched: 0, total: 0, skipping: false, ended: false }
+        Lines { payload, buffer: BytesMut::new(), searched: 0, total: 0, skipping: false, ended: false, due: None }
     }
 
     /// The next line that is not blank; a refusal for one that is too long. After a refusal of the whole body, `None`.
@@ -60,12 +69,17 @@ where
     pub async fn next(&mut self) -> Option<Result<Bytes, Refusal>> {
         loop {
             if let Some(line) = self.take_line() {
+                self.due = None;
                 return Some(line);
             }
             if self.ended {
                 return None;
             }
-            match body::next_piece(&mut self.payload).await {
+            let due = *self.due.get_or_insert_with(|| Instant::now() + LINE_WITHIN);
+            let Ok(piece) = tokio::time::timeout_at(due, self.payload.next()).await else {
+                return Some(Err(self.give_up(body::too_slow())));
+            };
+            match piece {
                 Some(Ok(piece)) => {
                     self.total += piece.len();
                     if self.total > BATCH_BYTES_MAX {
@@ -73,7 +87,7 @@ where
                     }
                     self.buffer.extend_from_slice(&piece);
                 }
-                Some(Err(refusal)) => return Some(Err(self.give_up(refusal))),
+                Some(Err(_)) => return Some(Err(self.give_up(body::ended_early()))),
                 None => self.ended = true,
             }
         }
@@ -131,40 +145,89 @@ fn long_line() -> Refusal {
 }
 
 /// Acts on each line, several at once, and answers each by a line in the same order.
-pub fn answer<S, F, W>(payload: S, act: F) -> HttpResponse
+///
+/// # Errors
+/// `busy` while no room is left for the buffer of one more body.
+pub fn answer<S, F, W>(terms: &Terms, payload: S, act: F) -> Result<HttpResponse, Refusal>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
     F: FnMut(Bytes) -> W + 'static,
     W: Future<Output = Outcome> + 'static,
 {
-    let room = Arc::new(Semaphore::new(RESULTS_BYTES_MAX));
-    let (sender, receiver) = mpsc::unbounded_channel();
-    actix_web::rt::spawn(work(
-        Lines::new(payload),
-        act,
-        Results { sender, room: Arc::clone(&room), piece: BytesMut::new() },
-    ));
-    HttpResponse::Ok()
-        .content_type(MEDIA)
-        // Compression would hold lines back.
-        .insert_header(ContentEncoding::Identity)
-        .streaming(Output { receiver, room })
+    let room = terms.budgets.bodies.try_take(terms.holder, BUFFER_BYTES).ok_or_else(|| Refusal::busy(2_000))?;
+    let (results, output) = results(terms, Form::Lines);
+    actix_web::rt::spawn(work(terms.clone(), Source::Lines(Lines::new(payload), room), act, results));
+    // Compression would hold lines back.
+    Ok(HttpResponse::Ok().content_type(MEDIA).insert_header(ContentEncoding::Identity).streaming(output))
 }
 
-async fn work<S, F, W>(mut lines: Lines<S>, mut act: F, mut results: Results)
+/// Acts on each part of a JSON array, several at once, and answers `{"results": […]}` in the same order, written while
+/// later parts are carried out.
+///
+/// # Errors
+/// `bad_json`, or `too_large` for too many parts.
+pub async fn answer_list<F, W>(terms: &Terms, body: Body, act: F) -> Result<HttpResponse, Refusal>
+where
+    F: FnMut(Bytes) -> W + 'static,
+    W: Future<Output = Outcome> + 'static,
+{
+    let parts = body::parse_aside(&body, batch::parts).await?;
+    let (results, output) = results(terms, Form::List);
+    let source = Source::<futures_util::stream::Empty<_>>::Parts(parts.into_iter(), body.into_parts().1);
+    actix_web::rt::spawn(work(terms.clone(), source, act, results));
+    Ok(HttpResponse::Ok().content_type("application/json").streaming(output))
+}
+
+/// Where parts come from, with the permit for their bytes.
+enum Source<S> {
+    Lines(Lines<S>, #[allow(dead_code)] Permit),
+    Parts(std::vec::IntoIter<Bytes>, #[allow(dead_code)] Permit),
+}
+
+impl<S> Source<S>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    async fn next(&mut self) -> Option<Result<Bytes, Refusal>> {
+        match self {
+            Source::Lines(lines, _) => lines.next().await,
+            Source::Parts(parts, _) => parts.next().map(Ok),
+        }
+    }
+
+    /// The time in which nobody asked for a line is not the client's.
+    fn pause(&mut self) {
+        if let Source::Lines(lines, _) = self {
+            lines.due = None;
+        }
+    }
+}
+
+async fn work<S, F, W>(terms: Terms, mut source: Source<S>, mut act: F, mut results: Results)
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
     F: FnMut(Bytes) -> W,
     W: Future<Output = Outcome>,
 {
-    // A future is first polled in the order of the lines, which is the order in which a person's events are taken.
+    // A future is first polled in the order of the parts, which is the order in which a person's events are taken.
     let mut under_way = FuturesOrdered::new();
-    let mut more = true;
+    let (mut more, mut place) = (true, None);
+    let mut turn = Turn::new();
     loop {
+        turn.end_if_long().await;
+        if more && place.is_none() && under_way.len() < WINDOW {
+            place = terms.budgets.parts.try_take(terms.holder, 1);
+            if place.is_none() && under_way.is_empty() {
+                place = Some(terms.budgets.parts.take(terms.holder, 1).await);
+            }
+        }
+        if place.is_none() {
+            source.pause();
+        }
         let outcome = tokio::select! {
-            line = lines.next(), if more && under_way.len() < WINDOW => {
-                match line {
-                    Some(line) => under_way.push_back(one(line.map(&mut act))),
+            part = source.next(), if more && place.is_some() => {
+                match part {
+                    Some(part) => under_way.push_back(one(part.map(&mut act), place.take())),
                     None => more = false,
                 }
                 continue;
@@ -176,30 +239,116 @@ where
             return;
         }
     }
-    results.flush().await;
+    results.end().await;
 }
 
-async fn one<W: Future<Output = Outcome>>(line: Result<W, Refusal>) -> Outcome {
-    match line {
+async fn one<W: Future<Output = Outcome>>(part: Result<W, Refusal>, _place: Option<Permit>) -> Outcome {
+    match part {
         Ok(acting) => acting.await,
         Err(refusal) => Outcome::refused(None, refusal),
     }
 }
 
-/// Results on their way to the client.
-struct Results {
-    sender: mpsc::UnboundedSender<Bytes>,
-    room: Arc<Semaphore>,
+/// The stretch for which a task keeps its worker while it has work: then others get their turn.
+pub struct Turn(Instant);
+
+const TURN: Duration = Duration::from_micros(500);
+
+impl Turn {
+    /// A turn that begins now.
+    #[must_use]
+    pub fn new() -> Turn {
+        Turn(Instant::now())
+    }
+
+    /// Lets other tasks run when this turn was long.
+    pub async fn end_if_long(&mut self) {
+        if self.0.elapsed() >= TURN {
+            tokio::task::yield_now().await;
+            self.0 = Instant::now();
+        }
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Turn::new()
+    }
+}
+
+/// The budgets that a streamed answer takes from, and whose share.
+#[derive(Clone)]
+pub struct Terms {
+    /// Budgets of the server.
+    pub budgets: Arc<Budgets>,
+    /// Who asks.
+    pub holder: Holder,
+}
+
+impl From<&Call> for Terms {
+    fn from(call: &Call) -> Self {
+        Terms { budgets: Arc::clone(call.budgets()), holder: call.holder() }
+    }
+}
+
+/// How results stand in an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Lines,
+    List,
+}
+
+/// Results on their way to the client. Those that it has not read yet count in the budget of answers.
+pub struct Results {
+    sender: mpsc::UnboundedSender<(Bytes, Permit)>,
+    terms: Terms,
+    form: Form,
     piece: BytesMut,
+    begun: bool,
+}
+
+fn results(terms: &Terms, form: Form) -> (Results, Output) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Results { sender, terms: terms.clone(), form, piece: BytesMut::new(), begun: false }, Output(receiver))
+}
+
+/// An answer `{"results": […]}` that `work` writes, one result after the other.
+pub fn written<F, W>(terms: &Terms, work: F) -> HttpResponse
+where
+    F: FnOnce(Results) -> W,
+    W: Future<Output = ()> + 'static,
+{
+    let (results, output) = results(terms, Form::List);
+    actix_web::rt::spawn(work(results));
+    HttpResponse::Ok().content_type("application/json").streaming(output)
 }
 
 impl Results {
-    /// False when nobody reads any more.
-    async fn put(&mut self, outcome: &Outcome, idle: bool) -> bool {
+    /// Adds a result; with `idle` it goes out at once where results are lines. False when nobody reads any more.
+    pub async fn put(&mut self, outcome: &Outcome, idle: bool) -> bool {
+        let before: &[u8] = match (self.form, std::mem::replace(&mut self.begun, true)) {
+            (Form::Lines, _) => b"",
+            (Form::List, false) => b"{\"results\":[",
+            (Form::List, true) => b",",
+        };
+        self.piece.extend_from_slice(before);
         let line = serde_json::to_vec(outcome).unwrap_or_default();
         self.piece.extend_from_slice(&line);
-        self.piece.extend_from_slice(b"\n");
-        if idle || self.piece.len() >= PIECE_BYTES { self.flush().await } else { true }
+        if self.form == Form::Lines {
+            self.piece.extend_from_slice(b"\n");
+        }
+        let is_due = self.piece.len() >= PIECE_BYTES || (idle && self.form == Form::Lines);
+        if is_due { self.flush().await } else { true }
+    }
+
+    /// Writes the end of the answer.
+    pub async fn end(mut self) {
+        match (self.form, self.begun) {
+            (Form::Lines, _) => {}
+            (Form::List, false) => self.piece.extend_from_slice(b"{\"results\":[]}"),
+            (Form::List, true) => self.piece.extend_from_slice(b"]}"),
+        }
+        self.flush().await;
     }
 
     async fn flush(&mut self) -> bool {
@@ -207,38 +356,22 @@ impl Results {
         if piece.is_empty() {
             return true;
         }
-        let Ok(length) = u32::try_from(piece.len()) else { return false };
-        match self.room.acquire_many(length).await {
-            Ok(permit) => permit.forget(),
-            Err(_) => return false,
-        }
-        self.sender.send(piece).is_ok()
+        let room = tokio::select! {
+            room = self.terms.budgets.answers.take(self.terms.holder, piece.len()) => room,
+            () = self.sender.closed() => return false,
+        };
+        self.sender.send((piece, room)).is_ok()
     }
 }
 
 /// The response's body.
-struct Output {
-    receiver: mpsc::UnboundedReceiver<Bytes>,
-    room: Arc<Semaphore>,
-}
+struct Output(mpsc::UnboundedReceiver<(Bytes, Permit)>);
 
 impl Stream for Output {
     type Item = Result<Bytes, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.receiver.poll_recv(context).map(|piece| {
-            piece.map(|piece| {
-                self.room.add_permits(piece.len());
-                Ok(piece)
-            })
-        })
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        // The worker may wait for room that nobody will make.
-        self.room.close();
+        self.0.poll_recv(context).map(|piece| piece.map(|(piece, _)| Ok(piece)))
     }
 }
 
@@ -251,6 +384,11 @@ mod tests {
     use crate::domain::ids::{Key, Seq};
 
     use super::*;
+
+    fn terms() -> Terms {
+        let budgets = Arc::new(Budgets::default());
+        Terms { holder: budgets.holder(None, Some([192, 0, 2, 1].into())), budgets }
+    }
 
     async fn read(body: &str, piece: usize) -> Vec<Result<String, Code>> {
         let pieces: Vec<_> = body.as_bytes().chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
@@ -299,7 +437,7 @@ mod tests {
         let body: String = (0..5_000).map(|n| format!("{n}\n")).collect();
         let payload = stream::iter([Ok(Bytes::from(body))]);
         let mut started = 0;
-        let response = answer(payload, move |line| {
+        let response = answer(&terms(), payload, move |line| {
             let id = Key::new(std::str::from_utf8(&line).unwrap()).unwrap();
             let order = started;
             started += 1;
@@ -310,12 +448,66 @@ mod tests {
                 }
                 Outcome::Accepted { id, seq: Seq(order) }
             }
-        });
+        })
+        .unwrap();
         let text = to_bytes(response.into_body()).await.ok().unwrap();
         let text = std::str::from_utf8(&text).unwrap();
         assert_eq!(text.lines().count(), 5_000);
         for (n, line) in text.lines().enumerate() {
             assert_eq!(line, format!(r#"{{"status":"accepted","id":"{n}","seq":{n}}}"#));
         }
+    }
+
+    #[actix_web::test]
+    async fn results_that_nobody_reads_stay_within_the_share_of_the_sender() {
+        let terms = terms();
+        let payload = || stream::iter((0..200).map(|_| Ok::<_, PayloadError>(Bytes::from("1\n".repeat(10_000)))));
+        let refuse = |_| async { Outcome::refused(None, Refusal::new(Code::BadJson, "x".repeat(400))) };
+        let unread: Vec<_> = (0..4).map(|_| answer(&terms, payload(), refuse).unwrap()).collect();
+        let most = crate::gateway::budget::ANSWERS_BYTES_MAX / 2;
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let taken = terms.budgets.answers.taken();
+            assert!(taken <= most, "{taken}");
+            if taken == before && taken > most - 8 * PIECE_BYTES {
+                break;
+            }
+            before = taken;
+        }
+        drop(unread);
+        while terms.budgets.answers.taken() + terms.budgets.bodies.taken() + terms.budgets.parts.taken() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_batch_leaves_its_worker_to_others() {
+        let others = actix_web::rt::spawn(async {
+            let mut turns = 0_u64;
+            loop {
+                tokio::task::yield_now().await;
+                turns += 1;
+                if turns == 100 {
+                    return turns;
+                }
+            }
+        });
+        let body = format!("[{}]", vec!["1"; batch::PARTS_MAX].join(","));
+        let budgets = Budgets::default();
+        let request = actix_web::test::TestRequest::default().insert_header(("content-type", "application/json"));
+        let request = request.to_http_request();
+        let incoming = body::Incoming { headers: request.headers(), budgets: &budgets, holder: Holder::default() };
+        let body = body::json_batch(incoming, stream::iter([Ok(Bytes::from(body))])).await.ok().unwrap();
+        let slow = |_| {
+            let begin = std::time::Instant::now();
+            while begin.elapsed() < Duration::from_micros(20) {}
+            async { Outcome::refused(None, Refusal::new(Code::BadJson, "no")) }
+        };
+        let response = answer_list(&terms(), body, slow).await.unwrap();
+        let text = to_bytes(response.into_body()).await.ok().unwrap();
+        let results: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(results["results"].as_array().map(Vec::len), Some(batch::PARTS_MAX));
+        assert!(others.is_finished(), "200 ms of work, and others had less than a hundred turns");
     }
 }

@@ -18,7 +18,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::auth::Subject;
-use super::super::body::{self, UniqueMap};
+use super::super::body::{self, Few, UniqueMap};
 use super::super::call::{Call, Named};
 use super::super::checks;
 use super::super::errors::Answer;
@@ -27,6 +27,8 @@ use super::{LIST_DEFAULT, LIST_MAX, found};
 
 /// Measurements in one request.
 pub const MEASUREMENTS_MAX: usize = 100;
+/// The longest request: a measurement has some 200 bytes, and three keys of 255 at most.
+pub const MEASUREMENTS_BYTES_MAX: usize = 256 * 1024;
 /// Probability of the interval in which a mean is told to be.
 const CREDIBLE: f64 = 0.95;
 const SIGMAS_DEFAULT: f64 = 2.0;
@@ -37,11 +39,12 @@ const SIGMAS_DEFAULT: f64 = 2.0;
 /// `bad_field` or `out_of_range` with the field's name: nothing was learned then.
 pub async fn take(call: Call, payload: web::Payload) -> Answer {
     let who = concerned(&call)?;
-    let bytes = body::json_batch(call.headers(), payload).await?;
+    let bytes = body::json_batch_within(call.incoming(), payload, MEASUREMENTS_BYTES_MAX).await?;
     let is_list = body::is_array(&bytes);
-    let parts: Vec<UniqueMap<String, Value>> = if is_list { body::parse(&bytes)? } else { vec![body::parse(&bytes)?] };
+    let parts: Vec<UniqueMap<String, Value>> =
+        if is_list { body::parse::<Measurements>(&bytes)?.0 } else { vec![body::parse(&bytes)?] };
     if parts.len() > MEASUREMENTS_MAX {
-        let message = format!("must be at most {MEASUREMENTS_MAX} measurements, are {}", parts.len());
+        let message = format!("must be at most {MEASUREMENTS_MAX} measurements, are more");
         return Err(Refusal::new(Code::OutOfRange, message).into());
     }
     let world = call.server().world();
@@ -135,6 +138,8 @@ fn text(part: &mut BTreeMap<String, Value>, field: &str) -> Result<String, Refus
 fn key(text: &str, field: &str) -> Result<Key, Refusal> {
     Key::new(text).map_err(|error| Refusal::field(Code::BadField, field, error.to_string()))
 }
+
+type Measurements = Few<UniqueMap<String, Value>, MEASUREMENTS_MAX>;
 
 #[derive(Serialize)]
 struct Figures<'a> {

@@ -50,9 +50,9 @@ pub async fn list(call: Call) -> Answer {
 pub async fn create(call: Call, payload: web::Payload) -> Answer {
     call.subject().must_be_service()?;
     let publish = call.query(&["publish"])?.flag("publish")?;
-    let checkpoint = body::checkpoint(call.headers(), payload).await?;
-    let version = call.server().put_model(checkpoint.to_vec()).await?;
-    drop(checkpoint);
+    // One checkpoint at a time is in memory, until it serves or is kept.
+    let (checkpoint, _permits) = body::checkpoint(call.incoming(), payload).await?;
+    let version = call.server().put_model(checkpoint).await?;
     if publish {
         call.server().publish_model(version).await?;
     }

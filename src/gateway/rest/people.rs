@@ -25,7 +25,7 @@ use super::super::body::{self, ObjectText};
 use super::super::call::Call;
 use super::super::checks;
 use super::super::errors::{Answer, Problem};
-use super::{LIST_DEFAULT, LIST_MAX, clusters, found};
+use super::{LIST_DEFAULT, LIST_MAX, clusters, fields, found, listed};
 
 #[derive(Serialize)]
 struct View<'a> {
@@ -78,16 +78,16 @@ pub async fn list(call: Call) -> Answer {
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let (asked, clusters) = (clusters::asked(&call, &query)?, call.server().clusters());
     let (server, prefix) = (call.server().clone(), query.text("prefix").unwrap_or_default().to_owned());
-    let listed = move || match asked {
+    let chosen = move || match asked {
         None => server.people().list(&prefix, limit, |_| true),
         Some((group, clusters)) => {
             let members: BTreeSet<UserId> = clusters.in_group(group).collect();
             server.people().list(&prefix, limit, |id| members.contains(&id))
         }
     };
-    let people = call.scan(listed).await?;
-    let views: Vec<View<'_>> = people.iter().map(|person| View::new(person, clusters.as_deref())).collect();
-    found(&json!({"users": views}))
+    let people = call.scan(chosen).await?;
+    let write = move |person: Arc<Person>| serde_json::to_vec(&View::new(&person, clusters.as_deref())).ok();
+    listed(&call, "users", people.into_iter(), |_| 0, write, fields([])).await
 }
 
 /// `PUT /v1/users/{id}`: 201 when new, else 200. The body may be left out.
@@ -97,7 +97,7 @@ pub async fn list(call: Call) -> Answer {
 pub async fn put(call: Call, payload: web::Payload) -> Answer {
     let key = call.key("id")?;
     call.subject().may_act_as(&key)?;
-    let face: Face = body::json_or_nothing(call.headers(), payload).await?;
+    let face: Face = body::json_or_nothing(call.incoming(), payload).await?;
     let name = face.name.map(name).transpose()?;
     let attributes = face.attributes.map(attributes).transpose()?;
     // A token that was revoked with its person while this body came makes nobody.

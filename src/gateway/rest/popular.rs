@@ -4,9 +4,10 @@
 //! anything personal.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::items::Item;
@@ -18,7 +19,7 @@ use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
 use super::super::call::Call;
 use super::super::errors::Answer;
-use super::{clusters, found, items};
+use super::{clusters, fields, items, listed};
 
 #[derive(Serialize)]
 struct Popular<'a> {
@@ -43,11 +44,18 @@ pub async fn popular(call: Call) -> Answer {
     let unknown = |topic| Refusal::field(Code::OutOfRange, "topic", format!("no item has the topic {topic:?}"));
     let topic: Option<TopicId> =
         query.text("topic").map(|topic| world.find_topic(topic).ok_or_else(|| unknown(topic))).transpose()?;
-    found(&call.scan(move || best(&world, group, topic, limit, now)).await?)
+    let there = Arc::clone(&world);
+    let best = call.scan(move || best(&there, group, topic, limit, now)).await?;
+    let weighed = Arc::clone(&world);
+    let weigh = move |(_, id): &(f32, ItemId)| weighed.item(*id).map_or(0, items::weight);
+    let write =
+        move |(score, id)| serde_json::to_vec(&Popular { item: items::view(&world, world.item(id)?, now), score }).ok();
+    let beside = fields([("at", json!(now)), ("cluster", json!(group))]);
+    listed(&call, "items", best.into_iter(), weigh, write, beside).await
 }
 
-/// What is available now and wanted most, as JSON.
-fn best(world: &World, group: Option<u32>, topic: Option<TopicId>, limit: usize, now: Millis) -> Value {
+/// What is available now and wanted most, with its score.
+fn best(world: &World, group: Option<u32>, topic: Option<TopicId>, limit: usize, now: Millis) -> Vec<(f32, ItemId)> {
     let fashion = group.and_then(|group| world.fashions().of(group));
     let score = |id: ItemId| {
         let overall = world.popularity().within_a_day(id);
@@ -67,7 +75,5 @@ fn best(world: &World, group: Option<u32>, topic: Option<TopicId>, limit: usize,
         all.truncate(limit);
     }
     all.sort_unstable_by(order);
-    let items: Vec<Popular<'_>> =
-        all.into_iter().map(|(score, item)| Popular { item: items::view(world, item, now), score }).collect();
-    json!({"at": now, "cluster": group, "items": items})
+    all.into_iter().map(|(score, item)| (score, item.id)).collect()
 }

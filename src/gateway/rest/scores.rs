@@ -61,7 +61,7 @@ pub async fn model(call: Call) -> Answer {
 /// `out_of_range` for `topics.<name>`.
 pub async fn set_topics(call: Call, payload: web::Payload) -> Answer {
     let who = call.person()?;
-    let Topics { topics, id } = body::json(call.headers(), payload).await?;
+    let Topics { topics, id } = body::json(call.incoming(), payload).await?;
     let weights = checks::topic_weights(&call.server().world(), &topics.0)?;
     let id = id.map_or_else(|| call.event_id(), Ok)?;
     let at = call.server().clock().now();
@@ -88,7 +88,7 @@ pub async fn prediction(call: Call) -> Answer {
 pub async fn label(call: Call, payload: web::Payload) -> Answer {
     let who = call.person()?;
     let item = call.item("item")?;
-    let Labelled { label, id } = body::json(call.headers(), payload).await?;
+    let Labelled { label, id } = body::json(call.incoming(), payload).await?;
     let id = id.map_or_else(|| call.event_id(), Ok)?;
     let kind = match label {
         Label::Accepted => Kind::Accept,

@@ -138,8 +138,8 @@ impl Line<'_> {
     fn time(&self, times: &Times) -> Result<Millis, FormatError> {
         let text = self.joined(1)?;
         times.parse(&text).or_else(|expected| {
-            let longer = if self.between == Between::Blanks { 2..=3 } else { 2..=1 };
-            let mut found = longer.filter_map(|count| times.parse(&self.joined(count).ok()?).ok());
+            let longer: &[usize] = if self.between == Between::Blanks { &[2, 3] } else { &[] };
+            let mut found = longer.iter().filter_map(|count| times.parse(&self.joined(*count).ok()?).ok());
             found.next().ok_or_else(|| {
                 let hint = if self.number == 1 { "; a log with a header is read by --format events" } else { "" };
                 self.wrong(2, cells::unexpected(&text, format!("{expected}{hint}")))

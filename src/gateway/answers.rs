@@ -1,0 +1,243 @@
+//! Answers on their way to readers that may be slow.
+//!
+//! Invariant: large answers of all requests together stay within one budget, each goes to its socket in small pieces,
+//! and a reader that takes none for [`PIECE_WITHIN`] loses its connection, so nobody holds a share of the budget for
+//! long. Absent on purpose: sockets, whose frames the person's actor bounds.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::middleware::Next;
+use actix_web::web::{self, Bytes};
+use actix_web::{Error, HttpMessage as _, ResponseError as _};
+
+use crate::protocol::refusal::Refusal;
+
+use super::Door;
+use super::auth::Checked;
+use super::budget::Permit;
+use super::errors::Problem;
+use super::rates::address_of;
+use super::watcher::Line;
+
+/// A reader takes the next piece of an answer within this time, so it reads 1 KiB per second at least.
+pub const PIECE_WITHIN: Duration = Duration::from_secs(30);
+/// The largest piece that a socket is given at once; it takes no more until it has written that.
+const PIECE_BYTES: usize = 32 * 1024;
+/// A smaller answer fits into the buffer that every connection has.
+const SMALL_BYTES: u64 = 16 * 1024;
+
+/// The time since which a socket has taken nothing, in milliseconds since the start plus one; 0 while it waits for us.
+#[derive(Debug, Default)]
+struct Unread(AtomicU64);
+
+/// All large answers that are being written.
+pub struct Answers {
+    start: Instant,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    next: u64,
+    under_way: HashMap<u64, (Arc<Unread>, Arc<Line>)>,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Answers { start: Instant::now(), inner: Mutex::default() }
+    }
+}
+
+impl Answers {
+    fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64 + 1
+    }
+
+    /// Cuts the connections of readers that took no piece within `patience`.
+    fn scan(&self, patience: Duration) {
+        let now = self.now_ms();
+        for (unread, line) in self.lock().under_way.values() {
+            let since = unread.0.load(Ordering::Relaxed);
+            if since > 0 && now.saturating_sub(since) >= patience.as_millis() as u64 {
+                line.cut();
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing within panics half-way, so a poisoned lock guards sound data.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Scans until the server is gone.
+pub async fn watch(answers: Weak<Answers>, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        let Some(answers) = answers.upgrade() else { return };
+        answers.scan(PIECE_WITHIN);
+    }
+}
+
+/// A place in the list of what is being written; given back when dropped.
+struct Watched {
+    answers: Arc<Answers>,
+    number: u64,
+    unread: Arc<Unread>,
+}
+
+impl Watched {
+    fn new(answers: Arc<Answers>, line: Option<Arc<Line>>) -> Watched {
+        let unread = Arc::<Unread>::default();
+        let mut inner = answers.lock();
+        inner.next += 1;
+        let number = inner.next;
+        if let Some(line) = line {
+            inner.under_way.insert(number, (Arc::clone(&unread), line));
+        }
+        drop(inner);
+        Watched { answers, number, unread }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.answers.lock().under_way.remove(&self.number);
+    }
+}
+
+/// A body that goes out in small pieces.
+struct Metered<B> {
+    body: Pin<Box<B>>,
+    rest: Bytes,
+    watched: Watched,
+    // Of an answer whose bytes are there; a streamed one makes its bytes as they are asked for.
+    _permit: Option<Permit>,
+}
+
+impl<B> MessageBody for Metered<B>
+where
+    B: MessageBody,
+    B::Error: Into<Box<dyn std::error::Error>>,
+{
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        while self.rest.is_empty() {
+            match self.body.as_mut().poll_next(context) {
+                Poll::Ready(Some(Ok(piece))) => self.rest = piece,
+                other => {
+                    self.watched.unread.0.store(0, Ordering::Relaxed);
+                    return other;
+                }
+            }
+        }
+        let length = self.rest.len().min(PIECE_BYTES);
+        let piece = self.rest.split_to(length);
+        self.watched.unread.0.store(self.watched.answers.now_ms(), Ordering::Relaxed);
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
+/// Middleware: takes a large answer out of the budget until it is written, or refuses with `busy` when no room is left.
+///
+/// # Errors
+/// Only those of the service within.
+pub async fn meter<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error>
+where
+    B: MessageBody + 'static,
+{
+    let response = next.call(request).await?;
+    let door = response.request().app_data::<web::Data<Door>>().cloned();
+    let size = response.response().body().size();
+    let is_large = match size {
+        BodySize::None => false,
+        BodySize::Sized(bytes) => bytes > SMALL_BYTES,
+        BodySize::Stream => response.status() != StatusCode::SWITCHING_PROTOCOLS,
+    };
+    let Some(door) = door.filter(|_| is_large) else { return Ok(response.map_into_left_body()) };
+    let grant = response.request().extensions().get::<Checked>().and_then(|Checked(grant)| grant.clone().ok());
+    let holder = door.budgets.holder(grant.as_ref(), address_of(response.request()));
+    let permit = match size {
+        BodySize::Sized(bytes) => match door.budgets.answers.try_take(holder, bytes as usize) {
+            Some(permit) => Some(permit),
+            None => {
+                let message = "too many answers wait for their readers: ask again later, and read what was answered";
+                let problem = Problem::from(Refusal { message: message.into(), ..Refusal::busy(2_000) });
+                return Ok(response.into_response(problem.error_response()).map_into_right_body());
+            }
+        },
+        BodySize::None | BodySize::Stream => None,
+    };
+    let line = response.request().conn_data::<Arc<Line>>().cloned();
+    let watched = Watched::new(Arc::clone(&door.answers), line);
+    Ok(response.map_body(|_, body| {
+        let metered = Metered { body: Box::pin(body), rest: Bytes::new(), watched, _permit: permit };
+        EitherBody::right(BoxBody::new(metered))
+    }))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use tokio::io::AsyncReadExt as _;
+
+    use crate::gateway::watcher::Handles;
+
+    use super::*;
+
+    fn metered(body: Bytes, answers: &Arc<Answers>, line: Option<Arc<Line>>) -> Metered<Bytes> {
+        let watched = Watched::new(Arc::clone(answers), line);
+        Metered { body: Box::pin(body), rest: Bytes::new(), watched, _permit: None }
+    }
+
+    #[actix_web::test]
+    async fn a_large_answer_goes_out_in_small_pieces() {
+        let whole: Bytes = (0..200_000_u32).map(|n| n as u8).collect::<Vec<_>>().into();
+        let answers = Arc::default();
+        let mut body = Box::pin(metered(whole.clone(), &answers, None));
+        assert_eq!(body.size(), BodySize::Sized(200_000));
+        let mut largest = 0;
+        while let Some(piece) = std::future::poll_fn(|context| body.as_mut().poll_next(context)).await {
+            largest = largest.max(piece.unwrap().len());
+        }
+        assert_eq!(largest, PIECE_BYTES);
+        assert_eq!(to_bytes(metered(whole.clone(), &answers, None)).await.unwrap(), whole);
+    }
+
+    #[actix_web::test]
+    async fn a_reader_that_takes_nothing_is_cut_and_one_that_waits_for_us_is_not() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, _) = listener.accept().await.unwrap();
+        let line = Arc::new(Line::of(&ours, Duration::from_secs(1), &Handles::new(1)).unwrap().unwrap());
+        let answers = Arc::new(Answers::default());
+        let mut body = Box::pin(metered(vec![0; 3 * PIECE_BYTES].into(), &answers, Some(line)));
+        answers.scan(Duration::ZERO);
+        let mut byte = [0];
+        let waited = tokio::time::timeout(Duration::from_millis(50), peer.read(&mut byte)).await;
+        assert!(waited.is_err(), "nothing was handed to the socket yet");
+        std::future::poll_fn(|context| body.as_mut().poll_next(context)).await;
+        answers.scan(Duration::from_secs(60));
+        assert!(tokio::time::timeout(Duration::from_millis(50), peer.read(&mut byte)).await.is_err(), "in time");
+        answers.scan(Duration::ZERO);
+        assert_eq!(peer.read(&mut byte).await.unwrap(), 0, "cut");
+        drop(body);
+        assert!(answers.lock().under_way.is_empty());
+        drop(ours);
+    }
+}
