@@ -47,7 +47,8 @@ pub struct Config {
     /// on loopback only.
     #[serde(skip_serializing)]
     pub secret: Option<SecretString>,
-    /// Origins that may open sockets, beside the server's own.
+    /// Origins that may open sockets, beside the server's own. Shown without passwords.
+    #[serde(serialize_with = "each_without_passwords")]
     pub origins: Vec<String>,
     /// Open sockets at once.
     pub sockets_max: usize,
@@ -88,13 +89,38 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpEmbedding {
-    /// Its address, without `/v1/embeddings`.
+    /// Its address, without `/v1/embeddings`. Shown without passwords.
+    #[serde(serialize_with = "without_passwords")]
     pub base: String,
     /// The model's name there.
     pub model: String,
     /// Bearer key, if it wants one.
     #[serde(skip_serializing)]
     pub key: Option<SecretString>,
+}
+
+fn without_passwords<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&shown(url))
+}
+
+fn each_without_passwords<S: Serializer>(urls: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(urls.iter().map(|url| shown(url)))
+}
+
+/// A URL as it may be shown: without user and password, and without the values of its parameters, which may be keys.
+fn shown(url: &str) -> String {
+    let url = url.split('#').next().unwrap_or_default();
+    let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
+    let (scheme, place) = address.split_once("://").map_or(("", address), |(scheme, place)| (scheme, place));
+    // The last one: a password in which somebody forgot to escape an `@` or a `/` must not come out in halves.
+    let place = place.rsplit_once('@').map_or(place.to_owned(), |(_, place)| format!("***@{place}"));
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let names = query.map(|query| {
+        let masked =
+            query.split('&').map(|pair| pair.split_once('=').map_or("***".into(), |(name, _)| format!("{name}=***")));
+        format!("?{}", masked.collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}{place}{}", names.unwrap_or_default())
 }
 
 impl Default for Config {
@@ -481,6 +507,29 @@ mod tests {
             ("rank.pool", "KEY=VALUE"),
         ] {
             assert!(set(&[change]).unwrap_err().to_string().contains(blamed), "{change}");
+        }
+    }
+
+    #[test]
+    fn no_url_is_shown_with_its_password() {
+        for (url, expected) in [
+            ("", ""),
+            ("http://localhost:11434", "http://localhost:11434"),
+            ("https://api.example/v2", "https://api.example/v2"),
+            ("https://me:hunter2@api.example/v2", "https://***@api.example/v2"),
+            ("https://hunter2@api.example", "https://***@api.example"),
+            ("https://me:hun/ter2@api.example", "https://***@api.example"),
+            ("https://me:hunter2@x@api.example:81", "https://***@api.example:81"),
+            ("me:hunter2@api.example", "***@api.example"),
+            ("https://api.example?key=hunter2&hunter2#hunter2", "https://api.example?key=***&***"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+        let text = "store = \"postgres://ada:hunter2@db/feeds?%70assword=hunter2&passw%6Frd=hunter2&options=-c%20a%3Dhunter2\"\n\
+                    origins = [\"https://me:hunter2@app.example\"]\n[http]\nbase = \"https://me:hunter2@api.example\"\nkey = \"hunter2\"";
+        let config = from_text(text).unwrap();
+        for shown in [serde_json::to_string(&config).unwrap(), format!("{}", config.store)] {
+            assert!(!shown.contains("hunter2") && shown.contains("ada@db/feeds"), "{shown}");
         }
     }
 

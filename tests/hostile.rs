@@ -4,6 +4,10 @@
 //! changed, and the server lives. Adding a case is adding a row.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+#[path = "hostile/bounds.rs"]
+mod bounds;
+#[path = "hostile/fuzz.rs"]
+mod fuzz;
 mod support;
 
 use std::time::Duration;

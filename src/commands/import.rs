@@ -321,14 +321,16 @@ impl Log {
             }
             let user = loader.person(&who, None);
             match act {
-                Act::Interacted { ids, item, kind, dwell_ms } => match loader.offline().world().find_item(item.as_str()) {
-                    Some(item) => {
-                        let (id, shown, passed) = (ids.first().clone(), None, Vec::new());
-                        let interaction = Interaction { id, item, kind, dwell_ms, at, shown, passed };
-                        loader.act_row(user, interaction, ids).await?;
+                Act::Interacted { ids, item, kind, dwell_ms } => {
+                    match loader.offline().world().find_item(item.as_str()) {
+                        Some(item) => {
+                            let (id, shown, passed) = (ids.first().clone(), None, Vec::new());
+                            let interaction = Interaction { id, item, kind, dwell_ms, at, shown, passed };
+                            loader.act_row(user, interaction, ids).await?;
+                        }
+                        None => loader.brought.note_unknown(&item),
                     }
-                    None => loader.brought.note_unknown(&item),
-                },
+                }
                 Act::Posted { id, item } => {
                     let item = loader.offline().world().find_item(item.as_str());
                     let item = item.context("an item that was just written is not there")?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest, web};
 use percent_encoding::percent_decode_str;
 
 use crate::actors::server::Server;

@@ -60,9 +60,22 @@ impl Server {
         Server::start_on_with(directory, store, variables)
     }
 
+    /// Starts in a process whose data may have so many MiB: an allocation beyond ends it. Without reserved memory, so
+    /// that the limit is of what is used.
+    pub fn start_limited(directory: TempDir, mebibytes: u64, variables: &[(&str, &str)]) -> Server {
+        let store = store(directory.path());
+        let variables = [&[("MIMALLOC_ARENA_EAGER_COMMIT", "0")], variables].concat();
+        let child = serve_within(Some(mebibytes * 1024), directory.path(), &store, &variables);
+        Server::ready(child, directory, store)
+    }
+
     /// Starts on any store with variables of its environment.
     pub fn start_on_with(directory: TempDir, store: String, variables: &[(&str, &str)]) -> Server {
-        let mut child = serve(directory.path(), &store, variables);
+        let child = serve(directory.path(), &store, variables);
+        Server::ready(child, directory, store)
+    }
+
+    fn ready(mut child: Child, directory: TempDir, store: String) -> Server {
         let stdout = child.stdout.take().expect("its standard output");
         let (said, hear) = mpsc::channel();
         // Reads to the end, so that the server never waits for a full pipe.
@@ -137,6 +150,13 @@ impl Server {
         Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? * 1024)
     }
 
+    /// The most resident memory that it ever had, in bytes; the system keeps it, so no peak is missed.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
+    }
+
     /// Has it ended by itself?
     pub fn is_gone(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
@@ -209,8 +229,17 @@ pub fn start_and_kill(directory: &Path, after: Duration) {
 }
 
 fn serve(directory: &Path, store: &str, variables: &[(&str, &str)]) -> Child {
+    serve_within(None, directory, store, variables)
+}
+
+fn serve_within(data_kib: Option<u64>, directory: &Path, store: &str, variables: &[(&str, &str)]) -> Child {
     let log = File::options().create(true).append(true).open(directory.join("server.log")).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_eddyline"))
+    let program = env!("CARGO_BIN_EXE_eddyline");
+    let mut command = Command::new(if data_kib.is_some() { "sh" } else { program });
+    if let Some(data_kib) = data_kib {
+        command.args(["-c", &format!("ulimit -d {data_kib} && exec \"$0\" \"$@\""), program]);
+    }
+    command
         .arg("serve")
         .args(["--store", store])
         .args(["--listen", "127.0.0.1:0"])

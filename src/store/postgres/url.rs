@@ -94,6 +94,24 @@ impl PostgresUrl {
     }
 }
 
+/// Parameters that hold no secret.
+const SHOWN: [&str; 14] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "load_balance_hosts",
+    "port",
+    "sslmode",
+    "sslrootcert",
+    "target_session_attrs",
+    "user",
+];
+
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.text.split_once("://").unwrap_or(("postgres", ""));
@@ -102,7 +120,12 @@ impl fmt::Display for PostgresUrl {
         let (user, place) = address
             .rsplit_once('@')
             .map_or(("", address), |(who, place)| (who.split_once(':').map_or(who, |(user, _)| user), place));
-        let shown = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("password"));
+        let is_shown = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            // As the driver reads it: letters may be escaped, and `options` hold whatever a session is given.
+            SHOWN.contains(&percent_decode_str(name).decode_utf8_lossy().as_ref())
+        };
+        let shown = query.split('&').filter(is_shown);
         let query = shown.collect::<Vec<_>>().join("&");
         let at = if user.is_empty() { "" } else { "@" };
         let question = if query.is_empty() { "" } else { "?" };
