@@ -360,7 +360,7 @@ async fn the_order_of_rows_changes_nothing_that_is_learned() {
     ]
     .map(str::to_owned)
     .to_vec();
-    let expected = imported(Format::Events, items, &[few.clone()]).await;
+    let expected = imported(Format::Events, items, std::slice::from_ref(&few)).await;
     assert_eq!(expected.lines().filter(|line| line.starts_with(r#"{"entry""#)).count(), 4);
     for first in 0..4 {
         for second in (0..4).filter(|second| *second != first) {

@@ -241,7 +241,7 @@ proptest! {
             0 => format!("{at},u{user},p{post},like,0\n"),
             liked => format!("{at},u{user},p{post},view,{}\n", u8::from(*liked == 1)),
         };
-        let mut sorted: Vec<(usize, &(i64, u32, u32, u8))> = rows.iter().enumerate().collect();
+        let mut sorted: Vec<_> = rows.iter().enumerate().collect();
         sorted.sort_by_key(|(_, row)| row.0);
         let given: String = sorted.iter().map(|(_, row)| line(row)).collect();
         sorted.sort_by_key(|(place, row)| (row.0, keys[*place]));

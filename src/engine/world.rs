@@ -734,7 +734,7 @@ impl World {
     }
 
     /// The open set of this world.
-    pub(super) fn open(&self) -> &RoaringBitmap {
+    pub fn open(&self) -> &RoaringBitmap {
         &self.open
     }
 
