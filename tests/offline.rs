@@ -397,7 +397,7 @@ fn rows_on_unknown_items_are_named_and_fail_the_command() {
     let place = tempfile::tempdir().unwrap();
     let store = store(place.path());
     let import = |format: &str, file: &str, more: &[&str]| {
-        run(&[&["import", "--format", format, "--store", &store, file], more].concat())
+        run(&[&["import", "--format", format, "--time-unit", "ms", "--store", &store, file], more].concat())
     };
     let items = csv(place.path(), "items.csv", "item,text\nknown,a text\n");
     let mut log = "user,item,time,kind\nada,known,2000,like\n".to_owned();

@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use eddyline::domain::feeds::Cause;
+use eddyline::domain::feeds::{Cause, Ranking};
 use eddyline::domain::interactions::Kind;
 use eddyline::protocol::client::{ClientMessage, GoLive, Hello};
 use eddyline::protocol::problem::Code;
@@ -265,7 +265,8 @@ fn a_change_is_pushed_to_those_whose_feed_it_changes_and_to_nobody_else() {
         client.heard.iter().filter(told).count()
     };
     block_on(async {
-        let short = |name: &str| Hello { limit: Some(6), ..hello(name) };
+        // By topics: what else the likes teach changes no order here.
+        let short = |name: &str| Hello { limit: Some(6), ranking: Some(Ranking::Topics), ..hello(name) };
         let mut ada = Client::hello_with(server.address(), short("ada")).await;
         let mut bob = Client::hello_with(server.address(), short("bob")).await;
         let begin = json!([{"start": now_ms() - 1_000}]);

@@ -179,7 +179,7 @@ fn what_one_class_leaves_undefined_is_a_dash_and_null() {
         });
         std::fs::write(&log, rows).unwrap();
         let path = log.to_str().unwrap();
-        let shape = ["replay", "--format", "feed", "--test-from", "100", "--protocol"];
+        let shape = ["replay", "--format", "feed", "--time-unit", "s", "--test-from", "100", "--protocol"];
         let (status, said) = run(&[&shape[..], &["labelled", "--html", page, path]].concat());
         assert_eq!(status, Some(0), "{said}");
         let model: Vec<&str> =
@@ -472,7 +472,7 @@ fn wrong_use_is_refused_by_name() {
         (&["--columns", "who=a"], "--columns"),
         (&["--test-from", "yesterday"], "--test-from"),
         (&["--test-from", "9"], "--test-from: `9` is not clearly in seconds or milliseconds"),
-        (&["--test-from", "9", "--time-unit", "ms"], "--test-from"),
+        (&["--test-from", "9000000000000", "--time-unit", "ms"], "--test-from"),
         (&["--protocol", "labelled"], "no row with a label"),
         (&["--items", "/nowhere.csv"], "/nowhere.csv"),
     ] {

@@ -178,11 +178,12 @@ fn old_store(directory: &Path, version: i32) {
             "INSERT INTO users (id, key, partition, created) VALUES ({number}, 'person-{number}', 1, 1);
              INSERT INTO items (id, key, revision, topics, text, created, deleted)
                 VALUES ({number}, 'item-{number}', 1, '[]', 'number {number}', 1, 0);
-             INSERT INTO embeddings (item_id, revision, bytes) VALUES ({number}, 1, zeroblob(1536));
+             INSERT INTO embeddings (item_id, revision, bytes) VALUES ({number}, 1, x'{ones}');
              INSERT INTO follows (source, target, since) VALUES ({number}, {other}, 1);
              INSERT INTO journal (user_id, seq, event_id, kind, at, received, payload)
                 VALUES ({number}, 1, 'f', 'followed', 1, 1, '{{\"user\":{other}}}')",
-            other = (number + 1) % OLD
+            other = (number + 1) % OLD,
+            ones = "0000803f".repeat(384)
         );
         connection.execute_batch(&rows).unwrap();
     }
@@ -300,6 +301,7 @@ fn child_that_panics() {
         }
     }
     let Ok(how) = std::env::var(PANICS) else { return };
+    let _system = System::new();
     let vital = || eddyline::process::Vital::new("a part");
     match how.as_str() {
         "thread" => drop(std::thread::spawn(move || {

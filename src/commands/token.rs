@@ -106,7 +106,7 @@ pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Resul
         Task::Rotate => {
             let key = access.rotate(now).await?;
             if access.is_dev() {
-                eprintln!("made the first key: {FIRST_KEY}");
+                say(format_args!("made the first key: {FIRST_KEY}"));
             }
             key.kid.as_str().to_owned()
         }
@@ -201,7 +201,7 @@ pub fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
         Task::Rotate => {
             let made = server.ask("POST", "/v1/keys", None)?;
             if let Some(note) = made["note"].as_str() {
-                eprintln!("made the first key: {note}");
+                say(format_args!("made the first key: {note}"));
             }
             made["kid"].as_str().context("the server answered without a kid")?.to_owned()
         }

@@ -491,8 +491,7 @@ impl UserState {
         }
         let ids: Vec<ItemId> = items.iter().map(|one| one.item).collect();
         let rows = rank::rows(world, &self.taste(world, now, Ranking::Model), &ids, now);
-        let probability = |log_odds: f32| 1.0 / (1.0 + (-log_odds).exp());
-        rows.iter().map(|row| probability(opinion.log_odds(row, &self.own_opinion))).collect()
+        rows.iter().map(|row| opinion.probability(row, &self.own_opinion)).collect()
     }
 
     /// What the online model says of an item now. Changes nothing.

@@ -255,7 +255,7 @@ impl UserActor {
 
 /// Nobody acts on an item that has not come on yet. One that is over can be acted on: events arrive late.
 fn must_have_opened(event: &UserEvent, world: &World, now: Millis) -> Result<(), Refusal> {
-    let UserEvent::Interacted(interaction) = event else { return Ok(()) };
+    let (UserEvent::Interacted(interaction) | UserEvent::Answered(interaction)) = event else { return Ok(()) };
     let Some(opens) = world.item(interaction.item).and_then(|item| item.opens_after(now)) else { return Ok(()) };
     let message = format!("this item opens in {} ms: act on it from then on", opens.since(now));
     Err(Refusal::field(Code::Unavailable, "item", message))

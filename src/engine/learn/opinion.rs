@@ -87,6 +87,12 @@ impl OpinionWeights {
         self.calibration.of(sum + self.bias + own.bias())
     }
 
+    /// Calibrated probability, in (0, 1), that a person with these deviations says yes to the item of this row.
+    #[must_use]
+    pub fn probability(&self, row: &Row, own: &Deviation) -> f32 {
+        logistic(self.log_odds(row, own))
+    }
+
     fn served(&self, segment: Segment, own: &Deviation) -> Features {
         let weights = own.added_to(&self.weights[segment.index()]);
         if self.without_tower { without_tower(&weights) } else { weights }
