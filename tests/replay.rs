@@ -175,11 +175,11 @@ fn what_one_class_leaves_undefined_is_a_dash_and_null() {
     let header = "timestamp,user_id,post_id,action,target\n";
     for target in [0, 1] {
         let rows = (0..12).fold(header.to_owned(), |text, row| {
-            text + &format!("{},u{},p{},view,{target}\n", 100 + row, row % 2, row % 3)
+            text + &format!("{},u{},p{},view,{target}\n", 1_700_000_000 + row, row % 2, row % 3)
         });
         std::fs::write(&log, rows).unwrap();
         let path = log.to_str().unwrap();
-        let shape = ["replay", "--format", "feed", "--time-unit", "s", "--test-from", "100", "--protocol"];
+        let shape = ["replay", "--format", "feed", "--test-from", "1700000000", "--protocol"];
         let (status, said) = run(&[&shape[..], &["labelled", "--html", page, path]].concat());
         assert_eq!(status, Some(0), "{said}");
         let model: Vec<&str> =
@@ -189,7 +189,7 @@ fn what_one_class_leaves_undefined_is_a_dash_and_null() {
         let page = std::fs::read_to_string(page).unwrap();
         let (labels, _) = page.split_once("How topic weights decay").unwrap();
         assert!(labels.contains("<td>-</td>") && !labels.contains("0.5000") && !page.contains("NaN"), "{labels}");
-        let report = report_of(&["--format", "feed", "--test-from", "100", "--protocol", "labelled", path]);
+        let report = report_of(&["--format", "feed", "--test-from", "1700000000", "--protocol", "labelled", path]);
         for figure in ["auc_pooled", "auc_mean", "auc_mean_interval"] {
             assert!(report["labellers"]["model"][figure].is_null(), "{figure}: {report}");
         }
@@ -198,7 +198,7 @@ fn what_one_class_leaves_undefined_is_a_dash_and_null() {
         assert_eq!(status, Some(0), "{said}");
         assert!(!said.contains("-0 ") && !said.contains("NaN") && !said.contains("0.5000"), "{said}");
         assert_eq!(said.contains("of which - were available"), target == 0, "{said}");
-        let report = report_of(&["--format", "feed", "--test-from", "100", "--protocol", "likes", path]);
+        let report = report_of(&["--format", "feed", "--test-from", "1700000000", "--protocol", "likes", path]);
         let blend = &report["likes"]["contenders"]["blend"];
         for figure in ["roc_auc", "average_precision"] {
             assert_eq!(blend[figure], json!({"value": null, "interval": null}), "{report}");
@@ -207,16 +207,31 @@ fn what_one_class_leaves_undefined_is_a_dash_and_null() {
         assert!(report["likes"]["contenders"]["tower"].is_null() && blend["calibration"]["log_loss"].is_f64());
     }
     // One person, one item: a target, and nothing that it came before or after.
-    std::fs::write(&log, format!("{header}100,u,p,view,1\n200,u,p,view,1\n")).unwrap();
-    let report =
-        report_of(&["--format", "feed", "--protocol", "prequential", "--test-from", "100", log.to_str().unwrap()]);
+    std::fs::write(&log, format!("{header}1700000000,u,p,view,1\n1700000100,u,p,view,1\n")).unwrap();
+    let report = report_of(&[
+        "--format",
+        "feed",
+        "--protocol",
+        "prequential",
+        "--test-from",
+        "1700000000",
+        log.to_str().unwrap(),
+    ]);
     let mut found = Vec::new();
     undefined(&report["rankers"]["random"]["all"], "", &mut found);
     assert_eq!(found, ["/auc", "/intervals"], "{report}");
     let empty = report["rankers"]["random"]["over_time"][1].clone();
     assert_eq!((&empty["n"], &empty["hr@1"], &empty["auc"]), (&json!(0), &Value::Null, &Value::Null));
-    let (_, said) =
-        run(&["replay", "--format", "feed", "--protocol", "prequential", "--test-from", "100", log.to_str().unwrap()]);
+    let (_, said) = run(&[
+        "replay",
+        "--format",
+        "feed",
+        "--protocol",
+        "prequential",
+        "--test-from",
+        "1700000000",
+        log.to_str().unwrap(),
+    ]);
     let random: Vec<&str> = said.lines().find(|line| line.starts_with("random")).unwrap().split_whitespace().collect();
     assert_eq!(random[1..], ["1.000", "1.000", "1.000", "1.000", "1.000", "-", "1.000", "1.000", "-"], "{said}");
 }
