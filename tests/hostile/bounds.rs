@@ -212,7 +212,7 @@ fn a_body_that_never_comes_is_given_up_after_ten_seconds() {
     let mut part = [0; 1_024];
     let count = stream.read(&mut part).expect("an answer");
     assert!(String::from_utf8_lossy(&part[..count]).contains("400"), "{}", String::from_utf8_lossy(&part[..count]));
-    assert!(begin.elapsed() >= Duration::from_secs(9));
+    assert!((9..25).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
 }
 
 #[test]
@@ -250,13 +250,12 @@ fn pages_that_nobody_reads_do_not_pile_up() {
         for _ in 0..10 {
             let mut socket = open(server.address()).await;
             let hello = ClientMessage::Hello(eddyline::protocol::client::Hello { limit: Some(100), ..hello("ada") });
-            socket.send(Message::text(serde_json::to_string(&hello).unwrap())).await.unwrap();
+            socket.feed(Message::text(serde_json::to_string(&hello).unwrap())).await.unwrap();
+            // All in one write, so that they are read before the first feed fills the line.
             for _ in 0..400 {
-                let asking = socket.send(Message::text(r#"{"type":"more","after":0}"#));
-                if tokio::time::timeout(Duration::from_millis(200), asking).await.is_err() {
-                    break;
-                }
+                socket.feed(Message::text(r#"{"type":"more","after":0}"#)).await.unwrap();
             }
+            let _ = tokio::time::timeout(Duration::from_millis(200), socket.flush()).await;
             sockets.push(socket);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

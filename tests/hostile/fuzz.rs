@@ -3,6 +3,7 @@
 //! Invariant: a seed gives the same requests in every run. `FUZZ_REQUESTS` and `FUZZ_SEED` change how many and which;
 //! with 20,000 and more, `/health` is held to 200 ms, which needs a machine that does nothing else.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Mutex;
@@ -56,8 +57,8 @@ fn json_value() -> impl Strategy<Value = Value> {
 }
 
 /// Good bodies, of which one field is changed.
-fn nearly_good() -> impl Strategy<Value = Value> {
-    let good = vec![
+fn good() -> Vec<Value> {
+    vec![
         json!({"user": "ada", "id": "e-1", "item": "item-1", "kind": "like", "dwell_ms": 5, "at": 1_700_000_000_000_i64}),
         json!({"id": "item-9", "text": "words", "topics": ["a", "b"], "author": "ada", "created": 5, "windows": [{"start": 1, "stop": 2}]}),
         json!({"text": "words", "embedding": vec![0.5; 384]}),
@@ -74,26 +75,31 @@ fn nearly_good() -> impl Strategy<Value = Value> {
         json!({"type": "more", "after": 10}),
         json!({"type": "drawn", "version": 1, "visible": ["item-1"]}),
         json!({"type": "follow", "id": "f-4", "user": "grace"}),
-    ];
-    (prop::sample::select(good), any::<prop::sample::Index>(), json_value(), 0..4).prop_map(
-        |(mut good, place, value, how)| {
-            let fields = good.as_object_mut().unwrap();
-            let name = fields.keys().nth(place.index(fields.len())).cloned().unwrap();
-            match how {
-                0 => {}
-                1 => {
-                    fields.insert(name, value);
-                }
-                2 => {
-                    fields.remove(&name);
-                }
-                _ => {
-                    fields.insert("another".into(), value);
-                }
+    ]
+}
+
+fn nearly_good() -> impl Strategy<Value = Value> {
+    changed(prop::sample::select(good()))
+}
+
+fn changed(good: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+    (good, any::<prop::sample::Index>(), json_value(), 0..4).prop_map(|(mut good, place, value, how)| {
+        let fields = good.as_object_mut().unwrap();
+        let name = fields.keys().nth(place.index(fields.len())).cloned().unwrap();
+        match how {
+            0 => {}
+            1 => {
+                fields.insert(name, value);
             }
-            good
-        },
-    )
+            2 => {
+                fields.remove(&name);
+            }
+            _ => {
+                fields.insert("another".into(), value);
+            }
+        }
+        good
+    })
 }
 
 /// Bodies that are small, or repeat one thing, and ask for much.
@@ -198,6 +204,41 @@ fn whole_request() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Where each of the first bodies of [`good`] belongs.
+const PLACES: [(&str, &str); 8] = [
+    ("POST", "/v1/interactions"),
+    ("POST", "/v1/items"),
+    ("PUT", "/v1/items/item-4"),
+    ("PUT", "/v1/users/grace"),
+    ("PATCH", "/v1/users/ada/model"),
+    ("POST", "/v1/users/ada/predictions/item-1"),
+    ("POST", "/v1/metrics?user=ada"),
+    ("POST", "/v1/tokens"),
+];
+
+/// Bodies where they belong: one, many, lines, and what asks for much.
+fn placed_request() -> impl Strategy<Value = Vec<u8>> {
+    let one = (0..PLACES.len()).prop_flat_map(|place| {
+        changed(Just(good()[place].clone())).prop_map(move |body| (place, "application/json", body.to_string()))
+    });
+    let many = (prop::sample::select(vec![0_usize, 1, 6]), any::<bool>()).prop_flat_map(|(place, lines)| {
+        prop::collection::vec(changed(Just(good()[place].clone())), 0..30).prop_map(move |parts| {
+            if lines {
+                let text: String = parts.iter().map(|part| format!("{part}\n")).collect();
+                (place, "application/x-ndjson", text)
+            } else {
+                (place, "application/json", json!(parts).to_string())
+            }
+        })
+    });
+    let media = prop::sample::select(vec!["application/json", "application/x-ndjson"]);
+    let much = (prop::sample::select(vec![0_usize, 1, 2, 4, 6]), media, amplifying());
+    prop_oneof![3 => one, 2 => many, 2 => much].prop_map(|(place, media, body)| {
+        let (method, path) = PLACES[place];
+        request(method, path, Some(media), body.as_bytes())
+    })
+}
+
 fn case() -> impl Strategy<Value = Case> {
     let frame = prop_oneof![
         4 => nearly_good().prop_map(|value| value.to_string()),
@@ -205,19 +246,26 @@ fn case() -> impl Strategy<Value = Case> {
         1 => amplifying().prop_map(|text| text.chars().take(60_000).collect()),
     ];
     prop_oneof![
-        16 => whole_request().prop_map(Case::Asked),
+        10 => whole_request().prop_map(Case::Asked),
+        10 => placed_request().prop_map(Case::Asked),
         2 => (whole_request(), any::<prop::sample::Index>())
             .prop_map(|(bytes, end)| { let end = end.index(bytes.len()) + 1; Case::Unread(bytes, end) }),
-        1 => whole_request().prop_map(|bytes| { let end = bytes.len(); Case::Unread(bytes, end) }),
+        1 => placed_request().prop_map(|bytes| { let end = bytes.len(); Case::Unread(bytes, end) }),
         2 => prop::collection::vec(frame, 1..8).prop_map(Case::Frames),
     ]
 }
 
 /// What the server must not say.
-fn fault(address: SocketAddr, case: &Case, runtime: &tokio::runtime::Runtime) -> Option<String> {
+fn fault(
+    address: SocketAddr,
+    case: &Case,
+    runtime: &tokio::runtime::Runtime,
+    statuses: &Mutex<BTreeMap<u16, usize>>,
+) -> Option<String> {
     match case {
         Case::Asked(bytes) => {
             let answer = raw(address, bytes);
+            *statuses.lock().unwrap().entry(answer.status).or_default() += 1;
             let is_busy = answer.status == 503 && answer.header("retry-after").is_some();
             (answer.status >= 500 && !is_busy).then(|| format!("{} {:.300}", answer.status, answer.body))
         }
@@ -268,11 +316,11 @@ fn whatever_is_asked_is_answered_without_a_fault_and_health_goes_on() {
         limited(&[("EDDYLINE_RATE__ADDRESS__PER_SECOND", "1000000"), ("EDDYLINE_RATE__ADDRESS__BURST", "1000000")]);
     let address = server.address();
     let health = Health::of(address);
-    let wrong = Mutex::new(Vec::new());
+    let (wrong, statuses) = (Mutex::new(Vec::new()), Mutex::default());
     let threads = 6;
     std::thread::scope(|scope| {
         for thread in 0..threads {
-            let wrong = &wrong;
+            let (wrong, statuses) = (&wrong, &statuses);
             scope.spawn(move || {
                 let mut bytes = [0; 32];
                 bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -283,7 +331,7 @@ fn whatever_is_asked_is_answered_without_a_fault_and_health_goes_on() {
                 let cases = case();
                 for _ in 0..count / threads {
                     let case = cases.new_tree(&mut runner).unwrap().current();
-                    if let Some(fault) = fault(address, &case, &runtime) {
+                    if let Some(fault) = fault(address, &case, &runtime, statuses) {
                         let shown: String = format!("{case:?}").chars().take(600).collect();
                         wrong.lock().unwrap().push(format!("{fault}\n  {shown}"));
                     }
@@ -300,7 +348,10 @@ fn whatever_is_asked_is_answered_without_a_fault_and_health_goes_on() {
         times.len(),
         peak >> 20
     );
-    let wrong = wrong.into_inner().unwrap();
+    let (wrong, statuses) = (wrong.into_inner().unwrap(), statuses.into_inner().unwrap());
+    println!("statuses: {statuses:?}");
+    let good: usize = statuses.iter().filter(|(status, _)| (200..300).contains(*status)).map(|(_, count)| count).sum();
+    assert!(good as u64 > count / 20, "hardly anything was good enough to be carried out: {statuses:?}");
     assert!(wrong.is_empty(), "{} faults:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
     let most = if count >= 20_000 { Duration::from_millis(200) } else { Duration::from_secs(5) };
     assert!(worst < most, "/health took {worst:?}");
