@@ -83,11 +83,12 @@ pub fn parts(array: &Bytes) -> Result<Vec<Bytes>, Refusal> {
     let mut parts = Parts { found: Vec::new(), of: array, too_many: false };
     let mut reader = serde_json::Deserializer::from_slice(array);
     let read = reader.deserialize_seq(&mut parts).and_then(|()| reader.end());
-    if parts.too_many {
-        let message = format!("must have at most {PARTS_MAX} parts: send it in several lists");
-        return Err(Refusal::new(Code::TooLarge, message));
-    }
     match read {
+        // Where the one too many is the last, the list reads well up to it.
+        _ if parts.too_many => {
+            let message = format!("must have at most {PARTS_MAX} parts: send it in several lists");
+            Err(Refusal::new(Code::TooLarge, message))
+        }
         Ok(()) => Ok(parts.found),
         Err(error) => Err(Refusal::new(Code::BadJson, error.to_string()).bounded()),
     }
