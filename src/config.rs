@@ -248,7 +248,7 @@ impl Config {
         let config: Config = figment.merge(ours).merge(Serialized::defaults(flags)).extract().map_err(|failure| {
             let source = failure.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
             let key = if failure.path.is_empty() { unknown_key(&failure) } else { failure.path.join(".") };
-            error(key, format!("{}{source}", failure.kind))
+            error(key, format!("{}{source}", what_is_wrong(&failure.kind)))
         })?;
         config.check()?;
         Ok(config)
@@ -336,7 +336,10 @@ impl Config {
     /// When `listen` is none.
     pub fn address(&self) -> Result<SocketAddr, ConfigError> {
         self.listen.parse().map_err(|_| {
-            error("listen", format!("must be an address and a port such as 127.0.0.1:8080, is {:?}", self.listen))
+            error(
+                "listen",
+                format!("must be an address and a port such as 127.0.0.1:8080, is {:?}", shown(&self.listen)),
+            )
         })
     }
 
@@ -382,6 +385,20 @@ fn is_known(keys: &serde_json::Value, variable: &str) -> bool {
 }
 
 /// figment names an unknown key only in the text of its error.
+/// Says what is wrong without repeating the value, which may hold a secret or a password.
+fn what_is_wrong(kind: &figment::error::Kind) -> String {
+    use figment::error::Kind;
+    match kind {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("must be {expected}"),
+        // A parser of TOML shows the whole line; its first line says where, its last one why.
+        Kind::Message(text) if text.contains('\n') => {
+            let (place, why) = (text.lines().next().unwrap_or_default(), text.lines().last().unwrap_or_default());
+            format!("{}: {why}", place.trim_start_matches("TOML parse error at "))
+        }
+        other => other.to_string(),
+    }
+}
+
 fn unknown_key(failure: &figment::Error) -> String {
     match &failure.kind {
         figment::error::Kind::UnknownField(key, _) => key.clone(),
@@ -530,6 +547,23 @@ mod tests {
         let config = from_text(text).unwrap();
         for shown in [serde_json::to_string(&config).unwrap(), format!("{}", config.store)] {
             assert!(!shown.contains("hunter2") && shown.contains("ada@db/feeds"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_and_not_repeated() {
+        for (text, part) in [
+            ("store = \"postgres://me:hunter2@h/d", "line 1"),
+            ("dim = 3\nstore = \"postgres://me:hunter2@h/d\" x", "line 2"),
+            ("secret = \"hunter2\" x", "line 1"),
+            ("secret = \"hunter2", "line 1"),
+            ("origins = \"https://me:hunter2@h\"", "origins"),
+            ("dim = \"hunter2\"", "dim"),
+            ("listen = \"postgres://me:hunter2@h/d\"", "listen"),
+            ("store = \"postgres://me:hunter2@\"", "store"),
+        ] {
+            let said = from_text(text).map(|_| ()).unwrap_err().to_string();
+            assert!(said.contains(part) && !said.contains("hunter2") && !said.contains('\n'), "{text}: {said}");
         }
     }
 

@@ -32,7 +32,7 @@ pub enum Format {
     AcceptedRejected,
     /// JSON lines of `{actor, verb, object, time, message, topic, to}`.
     Activities,
-    /// CSV of items: `item,topic,text,author,created,embedding`.
+    /// CSV of items: `item,topic,text,author,created,embedding`; several topics with a bar between: `a|b`.
     Items,
     /// CSV of interactions: `user,item,time,kind,dwell`.
     Events,

@@ -120,6 +120,9 @@ pub enum AccessError {
          `eddyline token create`), and retire {0} with that one"
     )]
     OwnKey(Key),
+    /// Whoever is made under this key next must not meet tokens of its former holder.
+    #[error("the person {0} is being erased: ask for a token once that is done, for whoever has this key then")]
+    BeingErased(Key),
     /// Nobody needs so many.
     #[error("there are {} keys in use, and no more may be: retire some first, with DELETE /v1/keys/{{kid}}", KEYS_MAX)]
     TooManyKeys,
@@ -135,6 +138,7 @@ impl From<AccessError> for Refusal {
             AccessError::Configured | AccessError::LastKey(_) | AccessError::OwnKey(_) => {
                 Refusal::field(Code::Conflict, "kid", message)
             }
+            AccessError::BeingErased(_) => Refusal::field(Code::Conflict, "user", message),
             AccessError::Auth(AuthError::NoKey) | AccessError::TooManyKeys => Refusal::new(Code::Conflict, message),
             AccessError::Auth(_) | AccessError::Store(_) => {
                 tracing::error!(error = %message, "keys and tokens");
@@ -242,6 +246,10 @@ impl Access {
         let expires = now.plus(days.saturating_mul(DAY_MS));
         let jti = random_key("");
         let (token, kid) = self.ring.load().sign(&jti, person.as_ref(), expires, now)?;
+        // An erasure that begins after this is of a later instant than `now`, so the token is its former holder's.
+        if let Some(person) = person.as_ref().filter(|person| self.is_leaving(person)) {
+            return Err(AccessError::BeingErased(person.clone()));
+        }
         let holder = person.map_or(Holder::Service, Holder::Person);
         let record = TokenRecord { jti, kid: Some(kid), holder, created: now, expires, revoked: None };
         self.store.put_token(record.clone()).await?;

@@ -47,25 +47,26 @@ struct Claims {
 struct NumericDate(f64);
 
 impl NumericDate {
+    /// In whole seconds, rounded down.
     fn of(at: Millis) -> NumericDate {
         NumericDate(at.0.div_euclid(SECOND_MS) as f64)
     }
 
-    /// The first instant that it may mean.
-    fn first(self) -> Millis {
-        // A cast of a float keeps within `i64`.
-        Millis((self.0 * SECOND_MS as f64).floor() as i64)
+    /// To the millisecond.
+    fn exact(at: Millis) -> NumericDate {
+        NumericDate(at.0 as f64 / SECOND_MS as f64)
     }
 
-    /// The last instant that it may mean: signers that count whole seconds leave out up to one.
-    fn last(self) -> Millis {
-        if self.0.fract() == 0.0 { self.first().plus(SECOND_MS - 1) } else { self.first() }
+    /// The first instant that it may mean: signers that count whole seconds leave out up to one.
+    fn first(self) -> Millis {
+        // A millisecond that a float rounds down is no earlier one. A cast of a float keeps within `i64`.
+        Millis((self.0 * SECOND_MS as f64 + 1e-3).floor() as i64)
     }
 }
 
 impl Serialize for NumericDate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(self.0 as i64)
+        if self.0.fract() == 0.0 { serializer.serialize_i64(self.0 as i64) } else { serializer.serialize_f64(self.0) }
     }
 }
 
@@ -161,7 +162,7 @@ impl KeyRing {
         if !self.still_takes(&token) {
             return Err(unauthorized("the token was revoked: get a new one"));
         }
-        let signed = claims.iat.map(NumericDate::last);
+        let signed = claims.iat.map(NumericDate::first);
         Ok(Grant { subject, signed, expires: Some(claims.exp.first()), token: Some(token) })
     }
 
@@ -187,7 +188,8 @@ impl KeyRing {
             sub: person.cloned(),
             role: Some(if person.is_some() { Role::User } else { Role::Service }),
             jti: Some(jti.clone()),
-            iat: Some(NumericDate::of(now)),
+            // Between an erasure and the next holder of a key there may be less than a second.
+            iat: Some(NumericDate::exact(now)),
             exp: NumericDate::of(expires),
         };
         let header = Header { kid: Some(kid.as_str().to_owned()), ..Header::new(Algorithm::HS256) };
@@ -298,10 +300,11 @@ mod tests {
         let secret: SecretString = "s".repeat(32).into();
         let ring = KeyRing::new(&[], Some(&secret), []).unwrap();
         for (iat, exp, signed, expires) in [
-            ("1700000000", "4000000000", Some(1_700_000_000_999), Some(4_000_000_000_000)),
-            ("1700000000.0", "4000000000.0", Some(1_700_000_000_999), Some(4_000_000_000_000)),
+            ("1700000000", "4000000000", Some(1_700_000_000_000), Some(4_000_000_000_000)),
+            ("1700000000.0", "4000000000.0", Some(1_700_000_000_000), Some(4_000_000_000_000)),
             ("1700000000.25", "4000000000.75", Some(1_700_000_000_250), Some(4_000_000_000_750)),
-            ("1.7e9", "4e9", Some(1_700_000_000_999), Some(4_000_000_000_000)),
+            ("1.7e9", "4e9", Some(1_700_000_000_000), Some(4_000_000_000_000)),
+            ("1795869509.481", "4000000000", Some(1_795_869_509_481), Some(4_000_000_000_000)),
             ("-1.5", "4000000000", Some(-1_500), Some(4_000_000_000_000)),
             ("1700000000", "\"4000000000\"", None, None),
             ("1700000000", "1.5", None, None),

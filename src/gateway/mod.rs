@@ -179,7 +179,7 @@ impl Door {
             Some(signed) if signed > self.server.clock().now().plus(SIGNED_AHEAD_MS) => {
                 refused("the token says that it was signed in the future: check the clocks")
             }
-            Some(signed) if signed >= erasure => Ok(grant),
+            Some(signed) if signed > erasure => Ok(grant),
             Some(_) => {
                 refused("the token was signed before somebody was erased who may have had this key: get a new one")
             }
