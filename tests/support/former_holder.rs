@@ -14,10 +14,13 @@ pub const SECRET: &str = "a secret that another service signs with, too";
 
 /// A token for `ada`, signed so many seconds from now; `None`: it does not say.
 fn signed(from_now_s: Option<i64>) -> String {
-    let now = now_ms() / 1_000;
-    let mut claims = json!({"sub": "ada", "exp": now + 3_600});
-    if let Some(from_now_s) = from_now_s {
-        claims["iat"] = json!(now + from_now_s);
+    signed_at(from_now_s.map(|from_now_s| json!(now_ms() / 1_000 + from_now_s)))
+}
+
+fn signed_at(iat: Option<Value>) -> String {
+    let mut claims = json!({"sub": "ada", "exp": now_ms() / 1_000 + 3_600});
+    if let Some(iat) = iat {
+        claims["iat"] = iat;
     }
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
@@ -46,6 +49,7 @@ pub fn check(server: &Server) {
     let before = [
         ("signed by another service", own),
         ("without iat", signed(None)),
+        ("signed in whole seconds, maybe in that of the erasure", signed(Some(0))),
         ("made by the server", made(&rest, &service)),
         ("made by the server within this second", made(&rest, &service)),
     ];
@@ -60,8 +64,11 @@ pub fn check(server: &Server) {
     for (name, token) in &before {
         assert_eq!((get(token), put(token)), (401, 401), "{name}: it is another person's now");
     }
-    for (name, token) in [("another service", signed(Some(0))), ("the server", made(&rest, &service))] {
+    let with_fractions = signed_at(Some(json!(now_ms() as f64 / 1_000.0)));
+    for (name, token) in [("another service", with_fractions), ("the server", made(&rest, &service))] {
         assert_eq!(get(&token), 200, "signed for them by {name}");
     }
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(get(&signed(Some(0))), 200, "signed in whole seconds, in a later second");
     assert_eq!(get(&signed(Some(3_000))), 401, "signed in the future");
 }
