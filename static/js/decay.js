@@ -21,6 +21,15 @@ function shrink(value) {
   return Math.max(0, u);
 }
 
+// Weights that differ by less are one weight, seen a moment apart.
+const SAME = 0.005;
+
+/** The change that a weight fades from, once the server says it anew: the one before, unless its weight now is another. */
+export function changeOf(decay, before, said, now) {
+  const faded = decay.after(before.weight, now - before.since);
+  return Math.abs(faded - said) <= SAME ? { weight: before.weight, since: before.since } : { weight: said, since: now };
+}
+
 /** The decay of these settings; what is missing or makes no sense is taken from the defaults. */
 export function decayOf(settings) {
   const good = (value) => Number.isFinite(value) && value > 0;

@@ -3,7 +3,7 @@
 // Between two `model` messages the page computes the decay by the server's settings, so the numbers move truthfully.
 
 import { roughly } from "./clock.js";
-import { decayOf } from "./decay.js";
+import { changeOf, decayOf } from "./decay.js";
 import { element, hueOf, setText } from "./element.js";
 import { reorder } from "./flip.js";
 import { spark } from "./spark.js";
@@ -67,8 +67,7 @@ export class Topics {
       const row = this.#rows.get(topic) ?? this.#make(topic);
       if (row.held) continue;
       const risen = weight - this.#current(row, now);
-      row.weight = weight;
-      row.since = now;
+      ({ weight: row.weight, since: row.since } = changeOf(this.#decay, row, weight, now));
       if (Math.abs(risen) > 0.005) flash(row.node, risen > 0 ? "up" : "down");
     }
     const rows = [...this.#rows.values()].sort(

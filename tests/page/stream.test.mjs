@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DEFAULTS, decayOf } from "../../static/js/decay.js";
+import { DEFAULTS, changeOf, decayOf } from "../../static/js/decay.js";
 import { fate, span } from "../../static/js/model.js";
 import { PatchError } from "../../static/js/patch.js";
 import { Stream } from "../../static/js/stream.js";
@@ -108,4 +108,18 @@ test("what becomes of a weight is said in words that fit any rate and horizon", 
 test("a span is said in the largest unit that says it in whole numbers", () => {
   const said = [7 * DAY_MS, DAY_MS, 90 * 60_000, 1_000, DAY_MS + 1, 500].map(span);
   assert.deepEqual(said, ["7 days", "1 day", "90 minutes", "1 second", "about 24 hours", "about 1 second"]);
+});
+
+test("a weight that is only said again goes on from its last change, by either curve", () => {
+  for (const curve of ["exact", "euler"]) {
+    const decay = decayOf({ curve, rate: 1, horizon_ms: 60_000 });
+    const server = (now) => decay.after(0.5, now);
+    let row = { weight: 0.5, since: 0 };
+    // Something else about the person moves the model every second.
+    for (let now = 1_000; now <= 23_000; now += 1_000) row = changeOf(decay, row, server(now), now);
+    assert.deepEqual(row, { weight: 0.5, since: 0 });
+    assert.equal(decay.after(row.weight, 23_100 - row.since), server(23_100), curve);
+    // An act is a change.
+    assert.deepEqual(changeOf(decay, row, 0.6, 24_000), { weight: 0.6, since: 24_000 });
+  }
 });
