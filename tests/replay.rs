@@ -208,30 +208,15 @@ fn what_one_class_leaves_undefined_is_a_dash_and_null() {
     }
     // One person, one item: a target, and nothing that it came before or after.
     std::fs::write(&log, format!("{header}1700000000,u,p,view,1\n1700000100,u,p,view,1\n")).unwrap();
-    let report = report_of(&[
-        "--format",
-        "feed",
-        "--protocol",
-        "prequential",
-        "--test-from",
-        "1700000000",
-        log.to_str().unwrap(),
-    ]);
+    let path = log.to_str().unwrap();
+    let arguments = ["--format", "feed", "--protocol", "prequential", "--test-from", "1700000000", path];
+    let report = report_of(&arguments);
     let mut found = Vec::new();
     undefined(&report["rankers"]["random"]["all"], "", &mut found);
     assert_eq!(found, ["/auc", "/intervals"], "{report}");
     let empty = report["rankers"]["random"]["over_time"][1].clone();
     assert_eq!((&empty["n"], &empty["hr@1"], &empty["auc"]), (&json!(0), &Value::Null, &Value::Null));
-    let (_, said) = run(&[
-        "replay",
-        "--format",
-        "feed",
-        "--protocol",
-        "prequential",
-        "--test-from",
-        "1700000000",
-        log.to_str().unwrap(),
-    ]);
+    let (_, said) = run(&[&["replay"], &arguments[..]].concat());
     let random: Vec<&str> = said.lines().find(|line| line.starts_with("random")).unwrap().split_whitespace().collect();
     assert_eq!(random[1..], ["1.000", "1.000", "1.000", "1.000", "1.000", "-", "1.000", "1.000", "-"], "{said}");
 }
