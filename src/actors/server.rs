@@ -72,9 +72,9 @@ pub struct PersonModel {
     pub labelled: u64,
     /// Progressive ROC AUC of the online model over the last 256 labelled events.
     pub auc: Option<f32>,
-    /// The same of the `topics` ranking's score.
+    /// As `auc`, of the score that the `topics` ranking orders by.
     pub auc_topics: Option<f32>,
-    /// The same of the `model` ranking's score.
+    /// As `auc`, of the calibrated probability of a yes beside the `model` ranking.
     pub auc_model: Option<f32>,
     /// Mean log loss of the `model` ranking's calibrated probabilities over the events of `auc_model`.
     pub log_loss_model: Option<f32>,

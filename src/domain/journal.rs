@@ -222,7 +222,7 @@ pub struct Predicted {
     pub online: f32,
     /// The `topics` ranking: freshness plus topic weight.
     pub topics: f32,
-    /// The `model` ranking: calibrated log-odds of the blend.
+    /// The opinion: calibrated log-odds of a yes.
     pub model: f32,
     /// The two-tower model that had a say in it, if one had.
     #[serde(default, skip_serializing_if = "Option::is_none")]

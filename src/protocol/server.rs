@@ -251,11 +251,11 @@ pub struct Model {
     /// Progressive mean log loss of the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_loss: Option<f32>,
-    /// Progressive ROC AUC of what the `model` ranking orders by, over the last 256 labelled events; absent before ten of
+    /// Progressive ROC AUC of the probability that `likely` says, over the last 256 labelled events; absent before ten of
     /// each label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auc_model: Option<f32>,
-    /// As `auc_model`, of what the `topics` ranking orders by.
+    /// As `auc_model`, of the score that the `topics` ranking orders by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auc_topics: Option<f32>,
     /// Mean log loss of the calibrated probabilities of the `model` ranking, over the events of `auc_model`.

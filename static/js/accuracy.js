@@ -1,5 +1,5 @@
-// How well the ranking on screen tells what the person accepts from what they reject: its running AUC, always scored
-// before the answer is learned.
+// How well the server tells what the person accepts from what they reject: the running AUC of what it says beside the
+// ranking on screen (its probability of a yes, or the score by topics), always scored before the answer is learned.
 //
 // Invariant: a figure is shown only once there are enough answers of both kinds, and only of the ranking on screen.
 
@@ -64,7 +64,7 @@ export class Accuracy {
   }
 }
 
-/** `{auc, logLoss}` of what orders the posts in this ranking; null where nothing does, or too little is known. */
+/** `{auc, logLoss}` of what the server says beside this ranking; null where nothing does, or too little is known. */
 export function figuresOf(model, ranking) {
   const known = Math.min(model?.positives ?? 0, model?.negatives ?? 0) >= ANSWERS_MIN;
   const figure = (value) => (known && Number.isFinite(value) ? value : null);
