@@ -274,7 +274,9 @@ fn a_change_is_pushed_to_those_whose_feed_it_changes_and_to_nobody_else() {
         ada.wait("the show", |client| client.shows("show")).await;
         rest.put("/v1/items/show/windows", &json!([{"start": 1, "stop": 2}])).success("off air");
         ada.wait("its end", |client| !client.shows("show") && client.lives().len() == 2).await;
-        assert!(pushed(&ada) >= 4, "a feed and a word on it, twice: {:?}", ada.heard);
+        // A refresh may have brought the feed before the change did; the word on it comes in either case.
+        let words: Vec<bool> = ada.lives().iter().map(|live| live.available).collect();
+        assert_eq!(words, [true, false], "{:?}", ada.heard);
         bob.listen(Duration::from_millis(500)).await;
         assert_eq!(pushed(&bob), 0, "{:?}", bob.heard);
     });

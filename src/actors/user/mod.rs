@@ -69,6 +69,8 @@ const PAGE_AGAIN_MS: u32 = 250;
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
 /// Feeds that one person may ask for within a second, beside those that are pushed: each ranks the whole catalogue.
 const ASKED_FEEDS_MAX: u32 = 200;
+/// Closed items that are remembered until their closing is announced.
+const LEFT_MAX: usize = 1_000;
 /// Feeds remembered for sessions that may come back.
 const PARTED_MAX: usize = 8;
 
@@ -103,6 +105,9 @@ pub struct UserActor {
     flush_is_due: bool,
     /// Newest feed per view, and those of sessions that left.
     newest: Vec<(View, Arc<Shown>)>,
+    /// Items that a feed lost because they had closed, since the last word on what opened and closed: a feed that is
+    /// ranked between the publication of a world and the message about it has lost them already.
+    left: Vec<ItemId>,
     parted: VecDeque<(View, Arc<Shown>)>,
     version: FeedVersion,
     /// A feed is due, for this reason, since then.
@@ -172,6 +177,7 @@ impl UserActor {
             outbox: BTreeMap::new(),
             flush_is_due: false,
             newest: Vec::new(),
+            left: Vec::new(),
             parted: VecDeque::new(),
             // Above every version of earlier incarnations: no person gets a hundred feeds in a millisecond for long.
             version: FeedVersion(now.0.max(0) as u64 * 100),
@@ -348,7 +354,14 @@ impl UserActor {
     fn stand(&mut self, view: View, shown: Shown) -> Arc<Shown> {
         let shown = Arc::new(shown);
         match self.newest.iter_mut().find(|(known, _)| *known == view) {
-            Some((_, newest)) => *newest = shown.clone(),
+            Some((_, newest)) => {
+                let world = self.inside.world.load();
+                let closed = |item: &ItemId| !world.is_open(*item, shown.made);
+                let gone = newest.feed.items.iter().map(|one| one.item);
+                self.left.extend(gone.filter(closed).filter(|item| !self.left.contains(item)).collect::<Vec<_>>());
+                self.left.truncate(LEFT_MAX);
+                *newest = shown.clone();
+            }
             None => self.newest.push((view, shown.clone())),
         }
         shown
@@ -662,11 +675,12 @@ impl UserActor {
         let concerned = self.newest.iter().any(|(view, shown)| {
             self.state.is_concerned(&world, &changed.0, &shown.feed.items, view.ranking, shown.floor, now)
         });
+        let left = std::mem::take(&mut self.left);
         if !concerned {
-            return;
+            return self.tell_live(changed, &world, &left, now);
         }
-        let before: Vec<ItemId> =
-            self.newest.iter().flat_map(|(_, shown)| shown.feed.items.iter().map(|one| one.item)).collect();
+        let shown = self.newest.iter().flat_map(|(_, shown)| shown.feed.items.iter().map(|one| one.item));
+        let before: Vec<ItemId> = shown.chain(left).collect();
         let cause = Cause::World { epoch: world.epoch() };
         if self.due.is_some() {
             self.due = Some((cause, Instant::now()));
@@ -687,6 +701,7 @@ impl UserActor {
             }
         }
         self.tell_live(changed, &world, &before, now);
+        self.left.clear();
     }
 
     /// Items with windows that came into a feed, or went out of one.
