@@ -49,32 +49,32 @@
 //!
 //! Read the modules in this order; each imports only from those before it. `tests/tidy.rs` has the exact table.
 
-/// The words: ids, times, items, interactions, windows, feeds.
-pub mod domain;
-/// The process: its standard error, and its end when a part dies without which the server does nothing.
-pub mod process;
-/// The thinking: learn, rank, availability, the world; pure.
-pub mod engine;
-/// The files: opened, decompressed, taken apart into cells with the place of whatever is wrong.
-pub mod files;
-/// The tables: people, posts and views as others keep them.
-pub mod tables;
-/// The two towers: a network that foretells likes, trained from tables.
-pub mod tower;
-/// The wire: what travels over the socket.
-pub mod protocol;
-/// The reading: text to vectors.
-pub mod embed;
-/// The memory: the journal and all that survives.
-pub mod store;
 /// The doing: actors that carry out what the engine decides.
-pub mod actors;
+pub use eddyline_actors as actors;
+/// The words: ids, times, items, interactions, windows, feeds.
+pub use eddyline_core::domain;
+/// The thinking: learn, rank, availability, the world; pure.
+pub use eddyline_core::engine;
+/// The reading: text to vectors.
+pub use eddyline_embed as embed;
+/// The files: opened, decompressed, taken apart into cells with the place of whatever is wrong.
+pub use eddyline_files as files;
 /// The door: WebSocket, REST, the page, tokens.
-pub mod gateway;
+pub use eddyline_gateway as gateway;
+/// The process: its standard error, and its end when a part dies without which the server does nothing.
+pub use eddyline_process as process;
+/// The wire: what travels over the socket.
+pub use eddyline_protocol as protocol;
 /// The same engine over a log: readers of files, import, evaluation.
-pub mod replay;
+pub use eddyline_replay as replay;
 /// The simulated network: people, tastes, texts, bots.
-pub mod simulate;
+pub use eddyline_simulate as simulate;
+/// The memory: the journal and all that survives.
+pub use eddyline_store as store;
+/// The tables: people, posts and views as others keep them.
+pub use eddyline_tables as tables;
+/// The two towers: a network that foretells likes, trained from tables.
+pub use eddyline_tower as tower;
 /// Settings: defaults, a file, variables, flags.
 pub mod config;
 /// A server put together from its settings, and taken down in order.

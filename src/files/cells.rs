@@ -10,12 +10,13 @@ use crate::domain::interactions::Kind;
 use crate::domain::items::Embedding;
 use crate::domain::text;
 
-pub(crate) fn unexpected(found: &str, expected: impl Into<String>) -> Wrong {
+/// An error that quotes the cell, shortened, and says which value the column takes.
+pub fn unexpected(found: &str, expected: impl Into<String>) -> Wrong {
     Wrong::Value { found: shortened(found), expected: expected.into() }
 }
 
 /// An id. One that a program rounded, such as `9.223372036854776e+18`, may stand for many and is refused.
-pub(crate) fn key(text: &str) -> Result<Key, Wrong> {
+pub fn key(text: &str) -> Result<Key, Wrong> {
     if is_rounded(text) {
         return Err(unexpected(text, "an id, but a rounded number: write ids as whole numbers or as text"));
     }
@@ -32,11 +33,12 @@ fn is_rounded(text: &str) -> bool {
 }
 
 /// Text that is kept as it is.
-pub(crate) fn storable(text: &str) -> Result<(), Wrong> {
+pub fn storable(text: &str) -> Result<(), Wrong> {
     text::must_be_storable(text).map_err(Wrong::Nul)
 }
 
-pub(crate) fn kind(text: &str) -> Result<Kind, Wrong> {
+/// Parses the name of a kind of interaction; the error lists all names.
+pub fn kind(text: &str) -> Result<Kind, Wrong> {
     Kind::from_name(text).ok_or_else(|| {
         let names = Kind::ALL.map(Kind::name).join(", ");
         unexpected(text, format!("a kind of interaction ({names})"))
@@ -44,7 +46,7 @@ pub(crate) fn kind(text: &str) -> Result<Kind, Wrong> {
 }
 
 /// 0 or 1, which data frames also write as `1.0` or `True`.
-pub(crate) fn flag(text: &str) -> Result<bool, Wrong> {
+pub fn flag(text: &str) -> Result<bool, Wrong> {
     match text {
         "0" | "false" | "False" | "FALSE" | "f" => return Ok(false),
         "1" | "true" | "True" | "TRUE" | "t" => return Ok(true),
@@ -58,14 +60,14 @@ pub(crate) fn flag(text: &str) -> Result<bool, Wrong> {
 }
 
 /// Whole milliseconds, which data frames also write as `60000.0`.
-pub(crate) fn dwell_ms(text: &str) -> Result<u32, Wrong> {
+pub fn dwell_ms(text: &str) -> Result<u32, Wrong> {
     let whole = text.split_once('.').filter(|(_, fraction)| fraction.bytes().all(|byte| byte == b'0'));
     let whole = whole.map_or(text, |(whole, _)| whole);
     whole.parse().map_err(|_| unexpected(text, "a duration in whole milliseconds"))
 }
 
 /// Numbers with commas or blanks between them, in brackets, braces (as Postgres writes arrays) or neither.
-pub(crate) fn embedding(text: &str, dims: &mut Dims) -> Result<Embedding, Wrong> {
+pub fn embedding(text: &str, dims: &mut Dims) -> Result<Embedding, Wrong> {
     let within = |open: char, close: char| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     let inner = within('[', ']').or_else(|| within('{', '}')).unwrap_or(text).trim();
     let expected = "an embedding: a JSON array of numbers, or numbers with blanks between them";
@@ -84,7 +86,7 @@ pub(crate) fn embedding(text: &str, dims: &mut Dims) -> Result<Embedding, Wrong>
 
 /// How many numbers the embeddings of one catalogue have: all the same, those that will be made from texts included.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Dims {
+pub struct Dims {
     /// Set by the caller, by the first embedding, or by the first text.
     dim: Option<usize>,
     of_texts: Option<usize>,
@@ -92,23 +94,23 @@ pub(crate) struct Dims {
 
 impl Dims {
     /// Without a `dim` the first embedding sets it.
-    pub(crate) fn of(dim: Option<usize>) -> Dims {
+    pub fn of(dim: Option<usize>) -> Dims {
         Dims { dim, of_texts: None }
     }
 
     /// Texts without an embedding will get one of so many numbers; `None` where they stay without.
-    pub(crate) fn with_texts_of(self, of_texts: Option<usize>) -> Dims {
+    pub fn with_texts_of(self, of_texts: Option<usize>) -> Dims {
         Dims { of_texts, ..self }
     }
 
     /// An embedding of the next item.
-    pub(crate) fn given(&mut self, numbers: Vec<f32>) -> Result<Embedding, Wrong> {
+    pub fn given(&mut self, numbers: Vec<f32>) -> Result<Embedding, Wrong> {
         let dim = *self.dim.get_or_insert(numbers.len());
         Embedding::new(numbers, dim).map_err(Wrong::Embedding)
     }
 
     /// The next item has a text, and no embedding.
-    pub(crate) fn text(&mut self) -> Result<(), Wrong> {
+    pub fn text(&mut self) -> Result<(), Wrong> {
         let Some(made) = self.of_texts else { return Ok(()) };
         match *self.dim.get_or_insert(made) {
             dim if dim == made => Ok(()),
@@ -119,8 +121,10 @@ impl Dims {
 
 /// What stands between the cells of a line that has no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Between {
+pub enum Between {
+    /// One tab between two cells.
     Tabs,
+    /// One comma between two cells; a cell may be quoted.
     Commas,
     /// One or several.
     Blanks,
@@ -128,14 +132,17 @@ pub(crate) enum Between {
 
 /// Where a cell begins and ends in its line; of a quoted one the quotes are outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+pub struct Span {
+    /// Byte offset of the first byte of the cell.
+    pub start: usize,
+    /// Byte offset after the last byte of the cell.
+    pub end: usize,
     is_quoted: bool,
 }
 
 impl Between {
-    pub(crate) fn of(line: &[u8]) -> Between {
+    /// Guesses the separator from a line: tabs before commas before blanks.
+    pub fn of(line: &[u8]) -> Between {
         match (line.contains(&b'\t'), line.contains(&b',')) {
             (true, _) => Between::Tabs,
             (false, true) => Between::Commas,
@@ -143,7 +150,8 @@ impl Between {
         }
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// The separator's name in an error message.
+    pub fn name(self) -> &'static str {
         match self {
             Between::Tabs => "tabs",
             Between::Commas => "commas",
@@ -160,7 +168,7 @@ impl Between {
     }
 
     /// The cells of a line into `cells`. A cell in quotes may hold what otherwise stands between cells.
-    pub(crate) fn split(self, line: &[u8], cells: &mut Vec<Span>) {
+    pub fn split(self, line: &[u8], cells: &mut Vec<Span>) {
         cells.clear();
         let by = self.byte();
         let mut from = 0;
@@ -216,14 +224,14 @@ impl Between {
 
 impl Span {
     /// The cell without surrounding blanks and quotes.
-    pub(crate) fn text(self, line: &[u8]) -> Result<Cow<'_, str>, Wrong> {
+    pub fn text(self, line: &[u8]) -> Result<Cow<'_, str>, Wrong> {
         let bytes = line.get(self.start..self.end).unwrap_or_default();
         let text = std::str::from_utf8(bytes).map_err(|_| Wrong::Encoding)?.trim();
         Ok(if self.is_quoted && text.contains("\"\"") { text.replace("\"\"", "\"").into() } else { text.into() })
     }
 
     /// The cell as an id, which a quote that is not closed does not belong to.
-    pub(crate) fn key(self, line: &[u8]) -> Result<Key, Wrong> {
+    pub fn key(self, line: &[u8]) -> Result<Key, Wrong> {
         let text = self.text(line)?;
         if !self.is_quoted && text.starts_with('"') {
             return Err(unexpected(&text, "an id: its quote is not closed"));
@@ -233,7 +241,7 @@ impl Span {
 }
 
 /// The `N` cells of a line, without surrounding blanks and quotes; or how many there are.
-pub(crate) fn parted<const N: usize>(line: &[u8], by: Between) -> Result<[Span; N], usize> {
+pub fn parted<const N: usize>(line: &[u8], by: Between) -> Result<[Span; N], usize> {
     let mut cells = Vec::with_capacity(N);
     by.split(line, &mut cells);
     cells.try_into().map_err(|cells: Vec<Span>| cells.len())

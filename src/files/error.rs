@@ -111,11 +111,13 @@ pub enum Wrong {
 }
 
 impl FormatError {
-    pub(crate) fn in_file(file: &Path, wrong: Wrong) -> FormatError {
+    /// An error that concerns a whole file.
+    pub fn in_file(file: &Path, wrong: Wrong) -> FormatError {
         FormatError { file: file.into(), line: None, column: None, wrong: Box::new(wrong) }
     }
 
-    pub(crate) fn at(file: &Path, line: u64, column: Option<&str>, wrong: Wrong) -> FormatError {
+    /// An error at a line, counted from 1, and in a column where one is at fault.
+    pub fn at(file: &Path, line: u64, column: Option<&str>, wrong: Wrong) -> FormatError {
         FormatError { file: file.into(), line: Some(line), column: column.map(Into::into), wrong: Box::new(wrong) }
     }
 }
@@ -140,7 +142,7 @@ impl std::error::Error for FormatError {
 }
 
 /// The start of a value, so that a message stays readable.
-pub(crate) fn shortened(value: &str) -> String {
+pub fn shortened(value: &str) -> String {
     const CHARS_MAX: usize = 40;
     let mut short: String = value.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if value.chars().nth(CHARS_MAX).is_some() {

@@ -10,10 +10,10 @@ use super::error::{FormatError, Wrong};
 use super::source::{Files, Source, Watch};
 
 /// The longest line: room for an embedding of a few thousand numbers and a long text.
-pub(crate) const LINE_BYTES_MAX: usize = 1024 * 1024;
+pub const LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// All lines of all files.
-pub(crate) struct Lines {
+pub struct Lines {
     files: Files,
     open: Option<(Source, u64)>,
     line: Vec<u8>,
@@ -21,13 +21,14 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Lines, FormatError> {
+    /// Opens files, or folders of files with these endings, in the order given.
+    pub fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Lines, FormatError> {
         let files = Files::new(paths, endings, watch)?;
         Ok(Lines { files, open: None, line: Vec::new(), finished: false })
     }
 
     /// Lets `read` look at the next line, with its file and number from 1. `None` after the last one, or after an error.
-    pub(crate) fn next<T>(
+    pub fn next<T>(
         &mut self,
         read: impl FnOnce(&Path, u64, &str) -> Result<T, FormatError>,
     ) -> Option<Result<T, FormatError>> {
@@ -38,7 +39,7 @@ impl Lines {
     }
 
     /// The same for a format that reads no more of a line than it needs: what it passes over need not be UTF-8.
-    pub(crate) fn next_bytes<T>(
+    pub fn next_bytes<T>(
         &mut self,
         read: impl FnOnce(&Path, u64, &[u8]) -> Result<T, FormatError>,
     ) -> Option<Result<T, FormatError>> {

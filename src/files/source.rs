@@ -27,7 +27,7 @@ pub type Watch = Box<dyn FnMut(Progress) + Send>;
 const STEP_BYTES: u64 = 256 * 1024;
 
 /// The files of one call, opened one after the other.
-pub(crate) struct Files {
+pub struct Files {
     waiting: std::vec::IntoIter<PathBuf>,
     read: Arc<AtomicU64>,
     total: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Files {
 
 impl Files {
     /// A path that is a folder stands for its files with one of these endings (before `.gz` or `.zst`), by name.
-    pub(crate) fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Files, FormatError> {
+    pub fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Files, FormatError> {
         let mut files = Vec::new();
         for path in paths {
             let unreadable = |error| FormatError::in_file(path, Wrong::Read(error));
@@ -71,13 +71,13 @@ impl Files {
     }
 
     /// The next file, decompressed.
-    pub(crate) fn next(&mut self) -> Option<Result<Source, FormatError>> {
+    pub fn next(&mut self) -> Option<Result<Source, FormatError>> {
         let path = self.waiting.next()?;
         Some(Source::open(path, self.read.clone()))
     }
 
     /// Tells the watch when enough has been read since the last time, or `always`.
-    pub(crate) fn tell(&mut self, always: bool) {
+    pub fn tell(&mut self, always: bool) {
         let Some(watch) = &mut self.watch else { return };
         let read = self.read.load(Ordering::Relaxed);
         if always || read >= self.told + STEP_BYTES {
@@ -89,9 +89,11 @@ impl Files {
 }
 
 /// One open file.
-pub(crate) struct Source {
-    pub(crate) path: PathBuf,
-    pub(crate) reader: Box<dyn BufRead + Send>,
+pub struct Source {
+    /// Path as the caller gave it, or as a folder listed it.
+    pub path: PathBuf,
+    /// The decompressed bytes.
+    pub reader: Box<dyn BufRead + Send>,
     compression: Option<&'static str>,
 }
 
@@ -144,17 +146,18 @@ impl Source {
     }
 
     /// What a failed read of this file means.
-    pub(crate) fn broken(&self, error: io::Error) -> Wrong {
+    /// A read error, worded for a compressed file where the file is one.
+    pub fn broken(&self, error: io::Error) -> Wrong {
         broken(self.compression, error)
     }
 
     /// See [`Source::broken`], for when the reader has moved elsewhere.
-    pub(crate) fn compression(&self) -> Option<&'static str> {
+    pub fn compression(&self) -> Option<&'static str> {
         self.compression
     }
 }
 
-pub(crate) fn broken(compression: Option<&'static str>, error: io::Error) -> Wrong {
+pub fn broken(compression: Option<&'static str>, error: io::Error) -> Wrong {
     match compression {
         // The decoders' errors come without an operating system code.
         Some(name) if error.raw_os_error().is_none() => Wrong::Compression(name, error),
@@ -179,7 +182,7 @@ fn compression(path: &Path) -> Option<&'static str> {
 }
 
 /// The file's name without folder and without `.gz` or `.zst`.
-pub(crate) fn plain_name(path: &Path) -> Option<&str> {
+pub fn plain_name(path: &Path) -> Option<&str> {
     let name = if compression(path).is_some() { path.file_stem() } else { path.file_name() };
     name?.to_str()
 }

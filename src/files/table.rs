@@ -64,33 +64,37 @@ impl Columns {
     }
 
     /// Was it mapped by hand? Then it must be there, needed or not.
-    pub(crate) fn is_mapped(&self, role: &str) -> bool {
+    pub fn is_mapped(&self, role: &str) -> bool {
         self.0.contains_key(role)
     }
 
     /// The name in the file of what stands for `role`.
-    pub(crate) fn name<'a>(&'a self, role: &'a str) -> &'a str {
+    pub fn name<'a>(&'a self, role: &'a str) -> &'a str {
         self.0.get(role).map_or(role, String::as_str)
     }
 }
 
 /// A column that a format knows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Column {
-    pub(crate) role: &'static str,
-    pub(crate) needed: bool,
+pub struct Column {
+    /// Name of the field that the column fills, such as `item`.
+    pub role: &'static str,
+    /// Whether a file without the column is refused.
+    pub needed: bool,
 }
 
-pub(crate) const fn needed(role: &'static str) -> Column {
+/// A column without which a file is refused.
+pub const fn needed(role: &'static str) -> Column {
     Column { role, needed: true }
 }
 
-pub(crate) const fn optional(role: &'static str) -> Column {
+/// A column that a file may leave out.
+pub const fn optional(role: &'static str) -> Column {
     Column { role, needed: false }
 }
 
 /// All records of all files.
-pub(crate) struct Table {
+pub struct Table {
     files: Files,
     columns: Columns,
     wanted: &'static [Column],
@@ -111,7 +115,8 @@ struct Open {
 }
 
 impl Table {
-    pub(crate) fn new(
+    /// Opens files, or folders of files, and checks each header against the wanted columns.
+    pub fn new(
         paths: &[PathBuf],
         columns: Columns,
         wanted: &'static [Column],
@@ -122,10 +127,7 @@ impl Table {
     }
 
     /// Lets `read` look at the next record. `None` after the last one, or after an error.
-    pub(crate) fn next<T>(
-        &mut self,
-        read: impl FnOnce(&Row<'_>) -> Result<T, FormatError>,
-    ) -> Option<Result<T, FormatError>> {
+    pub fn next<T>(&mut self, read: impl FnOnce(&Row<'_>) -> Result<T, FormatError>) -> Option<Result<T, FormatError>> {
         if self.finished {
             return None;
         }
@@ -208,24 +210,25 @@ impl Open {
 }
 
 /// One record.
-pub(crate) struct Row<'a> {
+pub struct Row<'a> {
     open: &'a Open,
     record: &'a csv::StringRecord,
     wanted: &'static [Column],
     columns: &'a Columns,
-    pub(crate) line: u64,
+    /// Line on which the record ends, counted from 1.
+    pub line: u64,
 }
 
 impl Row<'_> {
     /// The cell of a wanted column without surrounding blanks; `None` when the column is absent or the cell empty.
-    pub(crate) fn cell(&self, role: &str) -> Option<&str> {
+    pub fn cell(&self, role: &str) -> Option<&str> {
         let column = self.wanted.iter().position(|column| column.role == role)?;
         let place = self.open.places.get(column).copied().flatten()?;
         self.record.get(place).map(str::trim).filter(|cell| !cell.is_empty())
     }
 
     /// Name and cell of every column that is not wanted, without surrounding blanks; empty cells are left out.
-    pub(crate) fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
         let header = &self.open.header;
         let places =
             header.iter().zip(self.record).enumerate().filter(|(at, _)| !self.open.places.contains(&Some(*at)));
@@ -233,26 +236,22 @@ impl Row<'_> {
     }
 
     /// A cell that may be empty, read by `parse`.
-    pub(crate) fn maybe<T>(
-        &self,
-        role: &str,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Result<Option<T>, FormatError> {
+    pub fn maybe<T>(&self, role: &str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Result<Option<T>, FormatError> {
         self.cell(role).map(|cell| parse(cell).map_err(|wrong| self.error(role, wrong))).transpose()
     }
 
     /// A key that must be there.
-    pub(crate) fn key(&self, role: &str) -> Result<Key, FormatError> {
+    pub fn key(&self, role: &str) -> Result<Key, FormatError> {
         cells::key(self.cell(role).unwrap_or_default()).map_err(|wrong| self.error(role, wrong))
     }
 
     /// An instant that must be there.
-    pub(crate) fn time(&self, role: &str, times: &Times) -> Result<Millis, FormatError> {
+    pub fn time(&self, role: &str, times: &Times) -> Result<Millis, FormatError> {
         self.read_time(self.cell(role).unwrap_or_default(), role, times)
     }
 
     /// An instant that may be absent.
-    pub(crate) fn maybe_time(&self, role: &str, times: &Times) -> Result<Option<Millis>, FormatError> {
+    pub fn maybe_time(&self, role: &str, times: &Times) -> Result<Option<Millis>, FormatError> {
         self.cell(role).map(|cell| self.read_time(cell, role, times)).transpose()
     }
 
@@ -261,13 +260,13 @@ impl Row<'_> {
     }
 
     /// An error at this record's cell of a column.
-    pub(crate) fn error(&self, role: &str, wrong: Wrong) -> FormatError {
+    pub fn error(&self, role: &str, wrong: Wrong) -> FormatError {
         FormatError::at(&self.open.path, self.line, Some(self.columns.name(role)), wrong)
     }
 }
 
 /// What a failed read of CSV means.
-pub(crate) fn csv_wrong(compression: Option<&'static str>, error: csv::Error) -> Wrong {
+pub fn csv_wrong(compression: Option<&'static str>, error: csv::Error) -> Wrong {
     match error.into_kind() {
         csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<RecordTooLong>()) => {
             Wrong::TooLong { limit: RECORD_BYTES_MAX }
@@ -282,25 +281,26 @@ pub(crate) fn csv_wrong(compression: Option<&'static str>, error: csv::Error) ->
 }
 
 /// The first name that stands in a header twice. Columns without a name count rows, and there may be several.
-pub(crate) fn named_twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn named_twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = BTreeSet::new();
     names.map(str::trim).filter(|name| !name.is_empty()).find(|name| !seen.insert(*name))
 }
 
 /// Ends a record that never ends, such as one behind a quote that is not closed.
-pub(crate) struct Bounded<R> {
+pub struct Bounded<R> {
     inner: R,
     /// Bytes handed out since the last record.
     pulled: usize,
 }
 
 impl<R: Read> Bounded<R> {
-    pub(crate) fn new(inner: R) -> Bounded<R> {
+    /// Limits the length of one record of `inner`.
+    pub fn new(inner: R) -> Bounded<R> {
         Bounded { inner, pulled: 0 }
     }
 
     /// From here on the next record counts.
-    pub(crate) fn begin_record(&mut self) {
+    pub fn begin_record(&mut self) {
         self.pulled = 0;
     }
 }

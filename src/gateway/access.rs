@@ -380,7 +380,7 @@ pub async fn keep_fresh(access: std::sync::Weak<Access>, now: impl Fn() -> Milli
 }
 
 /// 128 bits from the thread's generator, which the operating system seeds: nobody guesses the next one.
-pub(crate) fn random_key(prefix: &str) -> Key {
+pub fn random_key(prefix: &str) -> Key {
     let mut text = prefix.to_owned();
     for byte in rand::random::<[u8; 16]>() {
         let _ = write!(text, "{byte:02x}");

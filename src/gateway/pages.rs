@@ -13,7 +13,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use super::errors::{Answer, unknown_route};
 
 #[derive(RustEmbed)]
-#[folder = "static/"]
+#[folder = "../../static/"]
 struct Files;
 
 /// `GET /`.

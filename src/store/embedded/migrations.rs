@@ -16,7 +16,7 @@ use rusqlite::{Batch, Connection, OptionalExtension as _, Transaction, Transacti
 use crate::store::StoreError;
 
 mod embedded_migrations {
-    refinery::embed_migrations!("sql/migrations/sqlite");
+    refinery::embed_migrations!("../../sql/migrations/sqlite");
 }
 
 const HISTORY: &str = "refinery_schema_history";

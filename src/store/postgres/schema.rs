@@ -16,7 +16,7 @@ use super::pool::Client;
 use crate::store::StoreError;
 
 mod embedded_migrations {
-    refinery::embed_migrations!("sql/migrations/postgres");
+    refinery::embed_migrations!("../../sql/migrations/postgres");
 }
 
 const SERVER_FACTS: &str = include_str!("../../../sql/queries/postgres/server_facts.sql");

@@ -3,6 +3,12 @@
 //! Invariant: what is learned here is learned by `UserState::apply` and `CoordinatorState::apply`, the very code that
 //! serves; time comes from the log. Absent on purpose: clocks (but to time the replay itself), sockets, actors.
 
+extern crate self as replay;
+use eddyline_core::{domain, engine};
+use eddyline_files as files;
+use eddyline_store as store;
+use eddyline_tables as tables;
+
 pub mod betting;
 pub mod evaluate;
 pub mod formats;

@@ -3,6 +3,10 @@
 //! Invariant: rows of the feed are sorted by time, ties in the order of the file; every row names a person and a post by
 //! their place in the tables. Absent on purpose: learning, and where the tables are stored.
 
+extern crate self as tables;
+use eddyline_core::domain;
+use eddyline_files as files;
+
 pub mod read;
 pub mod write;
 

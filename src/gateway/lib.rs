@@ -8,6 +8,13 @@
 //! `body`, `call`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `answers`, `session`; at last `tls` and
 //! `room`.
 
+extern crate self as gateway;
+use eddyline_actors as actors;
+use eddyline_core::{domain, engine};
+use eddyline_process as process;
+use eddyline_protocol as protocol;
+use eddyline_store as store;
+
 pub mod access;
 pub mod answers;
 pub mod auth;

@@ -4,6 +4,10 @@
 //! `kill -9` and, as far as the disk keeps its word, a power cut. `(user, event id)` and `(user, seq)` are unique in
 //! the database itself. Absent on purpose: learning; a store folds nothing (`recovery` folds what a store holds).
 
+extern crate self as store;
+use eddyline_core::{domain, engine};
+use eddyline_process as process;
+
 pub mod access;
 pub mod codec;
 pub mod embedded;

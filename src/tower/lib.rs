@@ -19,6 +19,10 @@
 //! NIPS 2017, read at its last place, with scores shifted by time as in Zhai et al., *Actions Speak Louder than Words*,
 //! ICML 2024.
 
+extern crate self as tower;
+use eddyline_core::{domain, engine};
+use eddyline_tables as tables;
+
 mod baselines;
 mod batch;
 pub mod checkpoint;

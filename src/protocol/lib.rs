@@ -4,6 +4,8 @@
 //! an unknown field, a missing one or a duplicate is refused with the field's name. `docs/protocol.md` describes each
 //! message, and a test fails when enum and document part.
 
+use eddyline_core::domain;
+
 pub mod client;
 pub mod problem;
 pub mod refusal;

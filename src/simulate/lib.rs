@@ -3,6 +3,9 @@
 //! Invariant: everything follows from a seed and the instants that are handed in; the same seed gives the same bytes.
 //! Absent on purpose: clocks, threads, sockets, and the recommender itself: nothing here knows what a feed's order means.
 
+extern crate self as simulate;
+use eddyline_core::{domain, engine};
+
 mod behaviour;
 pub mod bots;
 pub mod history;

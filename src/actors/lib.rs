@@ -3,6 +3,13 @@
 //! Invariant: an actor decides nothing that the engine could; it delivers, stores and sends. Every queue has an end, and
 //! the code says what happens there. [`Server`] is all that the door (gateway) sees of this layer.
 
+extern crate self as actors;
+use eddyline_core::{domain, engine};
+use eddyline_embed as embed;
+use eddyline_process as process;
+use eddyline_protocol as protocol;
+use eddyline_store as store;
+
 pub mod apart;
 pub mod audience;
 pub mod clock;

@@ -3,11 +3,13 @@
 //! Invariant: everything is a stream in bounded memory; `.gz` and `.zst` are read as they are; an error names the file, and as
 //! far as there is one the line and the column. Absent on purpose: what the cells mean, which is each format's own business.
 
-pub(crate) mod cells;
-pub(crate) mod error;
-pub(crate) mod lines;
-pub(crate) mod source;
-pub(crate) mod table;
+use eddyline_core::domain;
+
+pub mod cells;
+pub mod error;
+pub mod lines;
+pub mod source;
+pub mod table;
 pub mod time;
 
 pub use error::{FormatError, Wrong};

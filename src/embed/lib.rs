@@ -4,6 +4,8 @@
 //! texts, or none at all. Absent on purpose: centring and learning (the engine's), caching (an item's embedding is
 //! stored with its revision), and anything asynchronous: callers run this off the actor threads.
 
+use eddyline_core::domain;
+
 pub mod given;
 pub mod hashing;
 pub mod http;

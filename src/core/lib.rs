@@ -1,0 +1,10 @@
+//! The pure core: the words of the domain, and the engine that learns and ranks.
+//!
+//! Invariant: nothing here waits, reads a clock or draws chance; the caller passes time and seeds in.
+
+/// The words of the domain: ids, times, items, interactions, windows, feeds.
+#[path = "../domain/mod.rs"]
+pub mod domain;
+/// The engine: learning, ranking, availability and the world; pure.
+#[path = "../engine/mod.rs"]
+pub mod engine;
