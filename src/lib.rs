@@ -47,7 +47,7 @@
 //! and hands out everybody as they are ([`engine::crowd`], shared until somebody changes). A thread of its own makes rows of
 //! them and solves; what it found comes back to the coordinator as a message, is stored and published. Nobody waits for it.
 //!
-//! Read the modules in this order; each imports only from those before it. `tests/tidy.rs` has the exact table.
+//! Read the modules in this order; each imports only from those before it. `tests/house/tidy.rs` has the exact table.
 
 /// The doing: actors that carry out what the engine decides.
 pub use eddyline_actors as actors;

@@ -157,6 +157,7 @@ impl Source {
     }
 }
 
+/// A read error, worded for a compressed file where the file is one.
 pub fn broken(compression: Option<&'static str>, error: io::Error) -> Wrong {
     match compression {
         // The decoders' errors come without an operating system code.

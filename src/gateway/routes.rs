@@ -1,7 +1,7 @@
 //! Routes as tables: what is registered is what is listed.
 //!
 //! Invariant: a path that exists answers every method, the ones it does not know with 405 and `Allow`; HEAD goes
-//! wherever GET goes. A route that is in no table does not exist, so whoever walks the tables (`tests/matrix.rs`) has
+//! wherever GET goes. A route that is in no table does not exist, so whoever walks the tables (`tests/server/matrix.rs`) has
 //! seen them all. Absent on purpose: who may use a route; a handler asks for it.
 
 use actix_web::{HttpRequest, Resource, Route, guard, web};

@@ -1,7 +1,7 @@
 //! The process: its standard error, and its end when a thread dies without which the server does nothing.
 //!
 //! Invariant: a standard error that is closed, full or broken loses the line and nothing else. No function here panics.
-//! Absent on purpose: `eprintln!`, which panics when the line cannot be written; `tests/tidy.rs` refuses it everywhere.
+//! Absent on purpose: `eprintln!`, which panics when the line cannot be written; `tests/house/tidy.rs` refuses it everywhere.
 
 use std::fmt;
 use std::io::{self, Write};

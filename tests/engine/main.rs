@@ -1,0 +1,13 @@
+//! Tests of the engine as a whole: no server, no store, no clock.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/examples.rs"]
+mod examples;
+#[path = "../support/little_tower.rs"]
+mod little_tower;
+
+mod blend;
+mod fold;
+mod list_stage;
+mod scan;
+mod wire_golden;

@@ -1,0 +1,8 @@
+//! Tests of the repository itself: its form, its words and its documents.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/examples.rs"]
+mod examples;
+
+mod protocol_docs;
+mod tidy;

@@ -1,0 +1,16 @@
+//! Tests of the offline commands: import, replay, simulate, train and cluster.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/little_tower.rs"]
+mod little_tower;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod logs;
+mod offline;
+mod replay;
+mod simulated_world;
+mod tables;
+mod train;

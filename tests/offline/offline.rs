@@ -1,0 +1,486 @@
+//! What is replayed, what is imported and what is served are the same thing.
+//!
+//! Invariant under test: replay, import and server learn through one engine, so the figures of one are those of the
+//! others, to the last digit, and bringing a file twice changes nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use crate::support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use eddyline::app;
+use eddyline::commands::import::{self, Format};
+use eddyline::commands::{dump, loader::Loader, loader::event_key};
+use eddyline::config::Config;
+use eddyline::domain::time::Millis;
+use eddyline::replay::formats::time::{TimeUnit, Times};
+use eddyline::store::Store;
+use eddyline::store::embedded::Embedded;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use support::{Server, run, store};
+
+/// Three searches by three people: sentences around a direction of their own are accepted.
+fn write_queries(folder: &Path) {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let mut vector = |scale: f64| (0..384).map(|_| scale * random.random_range(-1.0..1.0)).collect::<Vec<f64>>();
+    for query in 1..=3 {
+        let (pool, wanted) = (vector(3.0), vector(0.5));
+        let rows: Vec<Value> = (0..50)
+            .map(|row| {
+                let accepted = row % 5 < 2;
+                let noise = vector(0.6);
+                let sign = if accepted { 1.0 } else { -1.0 };
+                let embedding: Vec<f64> = (0..384).map(|i| pool[i] + sign * wanted[i] + noise[i]).collect();
+                let label = if accepted { "accepted" } else { "rejected" };
+                json!({"text": format!("sentence {row} of search {query}"), "label": label, "embedding": embedding})
+            })
+            .collect();
+        std::fs::write(folder.join(format!("query_{query}.json")), serde_json::to_vec(&rows).unwrap()).unwrap();
+    }
+}
+
+fn replay(folder: &Path, more: &[&str]) -> Value {
+    let report = tempfile::tempdir().unwrap();
+    let file = report.path().join("report.json");
+    let mut arguments = vec!["replay", "--format", "accepted-rejected", "--json", file.to_str().unwrap()];
+    arguments.extend(more);
+    arguments.push(folder.to_str().unwrap());
+    let (status, said) = run(&arguments);
+    assert_eq!(status, Some(0), "{said}");
+    let mut report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    report["seconds"] = Value::Null;
+    report
+}
+
+/// Same sentences and seed, same figures: twice, and whether the files share a catalogue or have one each.
+fn is_the_same_each_time(folder: &Path) -> Value {
+    let report = replay(folder, &[]);
+    assert_eq!(report, replay(folder, &[]), "the same again");
+    assert_eq!(report, replay(folder, &["--separate"]), "a catalogue for each");
+    report
+}
+
+/// The server, after an import, scores each person as the replay in file order does.
+fn is_served_as_it_was_replayed(folder: &Path) {
+    let report = replay(folder, &["--shuffles", "0"]);
+    let directory = tempfile::tempdir().unwrap();
+    let place = store(directory.path());
+    let import = ["import", "--format", "accepted-rejected", "--store", &place, folder.to_str().unwrap()];
+    let (status, said) = run(&import);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = run(&import);
+    assert!(status == Some(0) && said.contains(" 0 events learned"), "a file brought twice is there once: {said}");
+
+    let server = Server::start(directory);
+    let files = report["labelled"]["per_file"].as_object().unwrap();
+    for (person, auc) in files {
+        let score = server.rest().get(&format!("/v1/score?user={person}")).success("the score").json();
+        let (served, replayed) = (score["auc"]["online"].as_f64().unwrap(), auc.as_f64().unwrap());
+        assert!((served - replayed).abs() < 1e-6, "{person}: {served} is served, {replayed} was replayed");
+    }
+    let score = server.rest().get("/v1/score").success("the score").json();
+    assert_eq!(score["labelled"], report["events"]);
+    // Over everybody the server counts in bins: the same but for what falls into one bin.
+    let (served, replayed) = (score["auc"]["online"].as_f64(), report["labelled"]["auc_pooled"].as_f64());
+    assert!((served.unwrap() - replayed.unwrap()).abs() < 0.005, "{served:?} {replayed:?}");
+    let loss = |of: &Value| of.as_f64().unwrap();
+    assert!((loss(&score["log_loss"]) - loss(&report["labelled"]["log_loss"])).abs() < 1e-9);
+}
+
+#[test]
+fn made_up_judgements_give_one_figure_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    write_queries(folder.path());
+    let report = is_the_same_each_time(folder.path());
+    let auc = report["labelled"]["auc_mean"].as_f64().unwrap();
+    assert!(auc > 0.8, "there is something to learn: {auc}");
+    is_served_as_it_was_replayed(folder.path());
+}
+
+#[test]
+fn real_judgements_reach_the_figure_to_beat() {
+    let data = std::env::var_os("EDDYLINE_DATA").map(PathBuf::from);
+    let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let folder = data.join("accepted_rejected");
+    if !folder.is_dir() {
+        println!("skipped: no data (set EDDYLINE_DATA)");
+        return;
+    }
+    let report = is_the_same_each_time(&folder);
+    let auc = report["labelled"]["auc_mean"].as_f64().unwrap();
+    assert!(auc >= 0.945, "mean ROC AUC {auc}");
+    is_served_as_it_was_replayed(&folder);
+}
+
+/// A simulated network written as activities and imported has the people, posts and feeds that it should.
+#[test]
+fn a_simulated_network_can_be_imported_and_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("network");
+    let (status, said) = run(&["simulate", "--out", out.to_str().unwrap(), "--people", "40", "--days", "2"]);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = run(&["simulate", "--out", out.to_str().unwrap(), "--people", "40"]);
+    assert!(status == Some(1) && said.contains("--out"), "an existing history is not overwritten: {said}");
+    let directory = tempfile::tempdir().unwrap();
+    let place = store(directory.path());
+    let activities = out.join("activities.jsonl");
+    let import = ["import", "--format", "activities", "--store", &place, activities.to_str().unwrap()];
+    let (status, said) = run(&import);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = run(&import);
+    assert!(status == Some(0) && said.contains(" 0 events learned"), "{said}");
+    let (status, said) = run(&["db", "check", "--store", &place]);
+    assert!(status == Some(0) && said.contains("40 people") && said.contains(" 0 wrong"), "{said}");
+    let server = Server::start(directory);
+    let people = server.rest().get("/v1/users?limit=1000").success("people").json();
+    assert_eq!(people["users"].as_array().unwrap().len(), 40);
+    let who = people["users"][0]["id"].as_str().unwrap().to_owned();
+    for (ranking, at_least) in [("flat", 1), ("topics", 1), ("model", 5)] {
+        let feed = server.rest().feed(&who, &format!("ranking={ranking}&limit=5"));
+        assert!(feed.len() >= at_least, "{ranking}: {feed:?}");
+    }
+}
+
+/// Brings one file in and gives the exit status and what was said.
+fn import(folder: &Path, format: &str, content: &str, more: &[&str]) -> (Option<i32>, String) {
+    let file = folder.join(format!("{format}.csv"));
+    std::fs::write(&file, content).unwrap();
+    let store = format!("file:{}", folder.join("data").display());
+    let arguments = ["import", "--format", format, "--store", &store, file.to_str().unwrap()];
+    run(&[&arguments[..], more].concat())
+}
+
+/// When a person last did something, as `explain` says it.
+fn last_event(folder: &Path, user: &str) -> String {
+    let store = format!("file:{}", folder.join("data").display());
+    let (status, said) = run(&["explain", "--user", user, "--store", &store]);
+    assert_eq!(status, Some(0), "{said}");
+    said
+}
+
+#[test]
+fn seconds_are_read_as_seconds_in_every_format_and_what_is_unclear_is_asked_about() {
+    const SAID: &str = "times are read as seconds: `1700000000` is 2023-11-14T22:13:20Z";
+    const ITEMS: &str = "item,text\n1,movie one\n";
+    for (format, content) in [
+        ("events", "user,item,time\nu,1,1700000000\n"),
+        ("plain", "u 1 1700000000\n"),
+        ("plain", "\"u\",\"1\",1700000000\n"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        import(folder.path(), "items", ITEMS, &[]);
+        let (status, said) = import(folder.path(), format, content, &[]);
+        assert!(status == Some(0) && said.contains("1 events learned") && said.contains(SAID), "{format}: {said}");
+        assert_eq!(said.matches("times are read as").count(), 1, "{said}");
+        let explained = last_event(folder.path(), "u");
+        assert!(explained.contains("2023-11-14T22:13:20Z"), "{format}: {explained}");
+    }
+    for (format, content, more, part) in [
+        (
+            "events",
+            "user,item,time\nu,1,1700000000\nu,1,1700000000000\n",
+            &[][..],
+            "line 3, column time: `1700000000000` is not in seconds",
+        ),
+        ("events", "user,item,time\nu,1,93\n", &[], "which unit is it? Name it with --time-unit"),
+        ("plain", "u 1 93\n", &[], "which unit is it? Name it with --time-unit"),
+        ("windows", "item,start,stop\n1,93,94\n", &[], "which unit is it? Name it with --time-unit"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        import(folder.path(), "items", ITEMS, &[]);
+        let (status, said) = import(folder.path(), format, content, more);
+        assert!(status == Some(1) && said.contains(part), "{format}: {said}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    import(folder.path(), "items", ITEMS, &[]);
+    let (status, said) = import(folder.path(), "events", "user,item,time\nu,1,93\n", &["--time-unit", "step:600"]);
+    assert!(status == Some(0) && !said.contains("times are read as"), "{said}");
+}
+
+#[test]
+fn windows_up_to_the_last_day_of_year_9999_are_brought_in_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    import(folder.path(), "items", "item,text\nx,hello\ny,hello again\n", &[]);
+    let windows = "item,start,stop\nx,2024-01-01T00:00:00Z,9999-12-31T23:59:59Z\ny,2024-01-01 00:00:00 UTC,\ny,2023-01-01T00:00:00Z,2023-01-02T00:00:00Z\n";
+    let (status, said) = import(folder.path(), "windows", windows, &[]);
+    assert!(status == Some(0) && said.contains("3 windows of 2 items, 0 items"), "{said}");
+}
+
+#[test]
+fn variables_that_kubernetes_injects_are_named_in_one_line_and_refused_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.csv");
+    std::fs::write(&log, "user,item,time\nu,a,2024-01-01T00:00:00Z\nu,b,2024-01-02T00:00:00Z\n").unwrap();
+    let items = folder.path().join("items.csv");
+    std::fs::write(&items, "item,text\na,boats\n").unwrap();
+    let store = format!("file:{}", folder.path().join("data").display());
+    let (log, items) = (log.to_str().unwrap(), items.to_str().unwrap());
+    for arguments in [
+        &["config", "check"][..],
+        &["replay", "--format", "events", "--test-from", "2024-01-01T00:00:00Z", log],
+        &["import", "--format", "items", "--store", &store, items],
+        &["db", "check", "--store", &store],
+    ] {
+        let with = |more: &[&str], unknown: bool| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddyline"));
+            command.args(arguments).args(more).env("EDDYLINE_DIM", "16");
+            if unknown {
+                let address = "tcp://10.0.0.1:80";
+                command.envs([
+                    ("EDDYLINE_PORT", address),
+                    ("EDDYLINE_PORT_80_TCP", address),
+                    ("EDDYLINE_SERVICE_HOST", "10.0.0.1"),
+                ]);
+            }
+            let output = command.output().unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        const NAMES: &str = "EDDYLINE_PORT, EDDYLINE_PORT_80_TCP, EDDYLINE_SERVICE_HOST";
+        let (status, said) = with(&[], true);
+        assert_eq!(status, Some(0), "{arguments:?}: {said}");
+        assert_eq!(said.lines().filter(|line| line.contains(NAMES)).count(), 1, "{arguments:?}: {said}");
+        let (status, said) = with(&["--strict"], true);
+        assert!(status == Some(2) && said.contains(NAMES) && !said.contains("tcp://"), "{arguments:?}: {said}");
+        let (status, said) = with(&["--strict"], false);
+        assert!(status == Some(0) && !said.contains("EDDYLINE_"), "{arguments:?}: {said}");
+    }
+    let file = folder.path().join("eddyline.toml");
+    std::fs::write(&file, "port = 80\n").unwrap();
+    let (status, said) = run(&["config", "check", "--config", file.to_str().unwrap()]);
+    assert!(status == Some(2) && said.contains("port"), "an unknown key in the file: {said}");
+}
+
+/// Rows that differ in one part are two events; a file that an earlier version brought, under ids without that part, is
+/// known, and its rows that were dropped in those days are learned.
+#[test]
+fn rows_with_other_contents_are_other_events() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = store(directory.path());
+    let at = "1704067200000";
+    let row = |dwell: &str| format!("1,clip,{at},watch,{dwell}\n");
+    let bring = |format: &str, text: String| {
+        let file = directory.path().join("rows.csv");
+        std::fs::write(&file, text).unwrap();
+        let (status, said) = run(&["import", "--format", format, "--store", &place, file.to_str().unwrap()]);
+        assert_eq!(status, Some(0), "{said}");
+        said
+    };
+    bring("items", "item,text\nclip,a clip\n".into());
+
+    // As the version before brought it: the watch of a second, and the one of a minute taken for the same.
+    let server = Server::start(directory);
+    server.people(&["1"]);
+    let id = event_key(&["1", "clip", at, "watch"]).unwrap();
+    let one =
+        json!({"user": "1", "id": id, "item": "clip", "kind": "watch", "dwell_ms": 1_000, "at": 1_704_067_200_000_i64});
+    server.rest().post("/v1/interactions", &one).success("an event of an earlier version");
+    let directory = server.kill();
+    let bring = |text: String| {
+        let file = directory.path().join("rows.csv");
+        std::fs::write(&file, text).unwrap();
+        let (status, said) = run(&["import", "--format", "events", "--store", &place, file.to_str().unwrap()]);
+        assert_eq!(status, Some(0), "{said}");
+        said
+    };
+    let head = "user,item,time,kind,dwell\n";
+    for (name, rows, learned, known) in [
+        ("a second and a minute", [row("1000"), row("60000")].concat(), 1, 1),
+        ("brought again", [row("1000"), row("60000")].concat(), 0, 2),
+        ("without a duration", row(""), 1, 0),
+        ("all three", [row("1000"), row("60000"), row("")].concat(), 0, 3),
+    ] {
+        let said = bring(format!("{head}{rows}"));
+        assert!(said.contains(&format!(" {learned} events learned, {known} known before")), "{name}: {said}");
+    }
+}
+
+/// Writes files of a log, imports them in one command into a new store, and says all that is in it then.
+async fn imported(format: Format, catalogue: &str, files: &[Vec<String>]) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let config = Config::default();
+    let now = Millis(1_800_000_000_000);
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(&place.path().join("data")).unwrap());
+    let write = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let head = if format == Format::Events { "user,item,time,kind\n" } else { "" };
+    let of_items = (!catalogue.is_empty()).then(|| (Format::Items, vec![write("items.csv", catalogue)]));
+    let files = files.iter().enumerate();
+    let logs = files.map(|(number, rows)| write(&format!("log{number}.txt"), &format!("{head}{}\n", rows.join("\n"))));
+    for (format, paths) in of_items.into_iter().chain([(format, logs.collect())]) {
+        let embedder = app::open_embedder(&config).unwrap();
+        let loader = Loader::open(store.clone(), embedder, &config, now).await.unwrap();
+        let times = Times::from(TimeUnit::MILLIS);
+        let options = import::Options { format, paths, columns: None, times, items_only: false, dim: config.dim };
+        let brought = import::run(loader, options, now).await.unwrap();
+        assert_eq!((brought.unknown_items, brought.late), (0, 0), "{brought:?}");
+    }
+    let out = place.path().join("dump.jsonl");
+    dump::dump(&*store, &out).await.unwrap();
+    std::fs::read_to_string(out).unwrap()
+}
+
+/// A few people, posts and reactions, no two at one time; reactions may come before the post that they name.
+fn activities() -> Vec<String> {
+    let at = |n: i64| jiff::Timestamp::from_millisecond(1_700_000_000_000 + n * 7_200_000).unwrap().to_string();
+    let mut rows = Vec::new();
+    for n in 0..12 {
+        let (who, topic) = (["ann", "bob", "cay"][n as usize % 3], ["boats", "bread"][n as usize % 2]);
+        let post = json!({"actor": who, "verb": "post", "object": format!("p{n}"), "time": at(5 * n),
+            "message": format!("{topic}, number {n}"), "topic": topic});
+        // The clock of whoever reacts may be behind that of whoever wrote.
+        let likes = [("bob", "like", 5 * n + 2), ("cay", "click", 5 * n - 1), ("ann", "skip", 5 * n + 61)];
+        rows.push(post);
+        for (who, kind, when) in likes {
+            rows.push(
+                json!({"actor": who, "verb": "interact", "object": format!("p{n}"), "time": at(when), "kind": kind}),
+            );
+        }
+    }
+    rows.push(json!({"actor": "ann", "verb": "follow", "object": "bob", "time": at(23)}));
+    rows.into_iter().map(|row| row.to_string()).collect()
+}
+
+/// The same rows in any order, in one file or several, teach the same.
+#[tokio::test]
+async fn the_order_of_rows_changes_nothing_that_is_learned() {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let items = "item,text,topic\na,about boats,boats\nb,about bread,bread\nc,about both,boats\n";
+    let few: Vec<String> = [
+        "u,a,2025-11-20T00:00:00Z,like",
+        "u,b,2026-11-27T00:00:00Z,like",
+        "v,b,2026-03-01T00:00:00Z,click",
+        "u,c,2026-03-02T00:00:00Z,hide",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let expected = imported(Format::Events, items, std::slice::from_ref(&few)).await;
+    assert_eq!(expected.lines().filter(|line| line.starts_with(r#"{"entry""#)).count(), 4);
+    for first in 0..4 {
+        for second in (0..4).filter(|second| *second != first) {
+            for third in (0..4).filter(|third| *third != first && *third != second) {
+                let order = [first, second, third, 6 - first - second - third].map(|row| few[row].clone()).to_vec();
+                let files = [order[..third].to_vec(), order[third..].to_vec()];
+                assert!(imported(Format::Events, items, &files).await == expected, "{order:?}");
+            }
+        }
+    }
+    let mut rows = activities();
+    let expected = imported(Format::Activities, "", &[rows.clone()]).await;
+    let learned = expected.lines().filter(|line| line.starts_with(r#"{"entry""#)).count();
+    assert_eq!(learned, rows.len(), "every row, also those before the post that they name");
+    rows.reverse();
+    for round in 0..6 {
+        let cut = random.random_range(0..rows.len());
+        let files = [rows[..cut].to_vec(), rows[cut..].to_vec()];
+        assert!(imported(Format::Activities, "", &files).await == expected, "round {round}: {rows:?}");
+        for place in (1..rows.len()).rev() {
+            rows.swap(place, random.random_range(0..=place));
+        }
+    }
+}
+
+fn csv(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn rows_on_unknown_items_are_named_and_fail_the_command() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store(place.path());
+    let import = |format: &str, file: &str, more: &[&str]| {
+        run(&[&["import", "--format", format, "--time-unit", "ms", "--store", &store, file], more].concat())
+    };
+    let items = csv(place.path(), "items.csv", "item,text\nknown,a text\n");
+    let mut log = "user,item,time,kind\nada,known,2000,like\n".to_owned();
+    for number in 0..14 {
+        log += &format!("ada,gone-{number},{},like\nada,gone-0,{},click\n", 1_000 - number, 3_000 + number);
+    }
+    let log = csv(place.path(), "log.csv", &log);
+    assert_eq!(import("items", &items, &[]).0, Some(0));
+    let (status, said) = import("events", &log, &[]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("1 events learned") && said.contains("28 events were not learned"), "{said}");
+    assert!(said.contains("gone-13 (1), gone-12 (1)") && said.contains("--skip-unknown"), "by time: {said}");
+    assert!(said.contains("gone-4 (1)") && !said.contains("gone-3 "), "the first ten: {said}");
+    let (status, said) = import("events", &log, &["--skip-unknown"]);
+    assert!(status == Some(0) && said.contains("1 known before") && said.contains("gone-13 (1)"), "{said}");
+    // What was lost is learned once its items are there, and it is told that it comes late.
+    let all: String = (0..14).map(|number| format!("gone-{number},a text\n")).collect();
+    let items = csv(place.path(), "more.csv", &format!("item,text\n{all}"));
+    assert_eq!(import("items", &items, &[]).0, Some(0));
+    let (status, said) = import("events", &log, &[]);
+    assert!(status == Some(0) && said.contains("28 events learned, 1 known before"), "{said}");
+    assert!(said.contains("14 of them are older than what their person had learned before"), "{said}");
+}
+
+/// Stopped after any row, it goes on and ends with what it would have ended with.
+#[test]
+fn an_import_that_was_stopped_goes_on_where_it_stopped() {
+    let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let rows = activities();
+    let learn = |place: &Path, rows: &[String]| {
+        let log = csv(place, "log.jsonl", &rows.join("\n"));
+        let (status, said) = run(&["import", "--format", "activities", "--store", &store(place), &log]);
+        assert_eq!(status, Some(0), "{said}");
+        said
+    };
+    learn(whole.path(), &rows);
+    let time = |row: &String| serde_json::from_str::<Value>(row).unwrap()["time"].as_str().unwrap().to_owned();
+    let mut sorted = rows.clone();
+    sorted.sort_by_key(time);
+    // Up to a row of which all posts are there that were named so far.
+    learn(stopped.path(), &sorted[..24]);
+    let said = learn(stopped.path(), &rows);
+    assert!(said.contains("25 events learned, 24 known before") && !said.contains("older than"), "{said}");
+    let at = "2026-11-28T00:00:00Z";
+    let explained = |place: &Path| {
+        let mut found = Vec::new();
+        for who in ["ann", "bob", "cay"] {
+            let out = place.join("explained.json");
+            let explain =
+                ["explain", "--user", who, "--at", at, "--store", &store(place), "--json", out.to_str().unwrap()];
+            let (status, said) = run(&explain);
+            assert_eq!(status, Some(0), "{said}");
+            found.push(serde_json::from_slice::<Value>(&std::fs::read(out).unwrap()).unwrap());
+        }
+        found
+    };
+    for (whole, stopped) in explained(whole.path()).iter().zip(&explained(stopped.path())) {
+        assert!(support::alike(&whole["topics"], &stopped["topics"]), "{whole}\n{stopped}");
+    }
+}
+
+/// What one door refuses every door refuses; a file that is refused brings nothing of a log.
+#[test]
+fn what_no_store_keeps_is_refused_by_every_import_with_file_and_line() {
+    let vector: Vec<f32> = (0..384).map(|n| n as f32 + 1.0).collect();
+    let judged = json!([{"text": "a\0b", "label": "accepted", "embedding": vector}]).to_string();
+    let post =
+        json!({"actor": "ada", "verb": "post", "object": "p", "time": "2024-01-01T00:00:00Z", "message": "a\0b"});
+    for (format, name, text, says) in [
+        (
+            "items",
+            "items.csv",
+            "item,text\nn,\"a\0b\"\n".to_owned(),
+            "line 2, column text: must not contain the character NUL",
+        ),
+        ("items", "items.csv", "item,text\n\"a\0b\",text\n".into(), "line 2, column item"),
+        ("items", "items.csv", "item,text,topic\nd,hello,a|a|b\n".into(), "line 2, column topic: names \"a\" twice"),
+        ("activities", "log.jsonl", format!("{post}\n"), "line 1, column message: must not contain the character NUL"),
+        ("accepted-rejected", "ada.json", judged, "must not contain the character NUL"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let file = csv(place.path(), name, &text);
+        let (status, said) = run(&["import", "--format", format, "--store", &store(place.path()), &file]);
+        assert!(status == Some(1) && said.contains(says) && said.contains(name), "{format}: {said}");
+    }
+}

@@ -1,0 +1,277 @@
+//! Tables from end to end: made up, stored as CSV and Parquet and in Postgres, imported, served and evaluated.
+//!
+//! Invariant under test: the same rows say the same from wherever they are read, and what was imported is what is served.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use crate::little_tower;
+use crate::postgres;
+use crate::support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use eddyline::engine::settings::LearnSettings;
+use eddyline::engine::tower::{ItemFacts, Step, TOWER_DIM, TowerVector, TwoTower};
+use eddyline::replay::evaluate::{self, Options, TestSpan};
+use eddyline::replay::likes::{Estimate, Likes, Mode};
+use eddyline::replay::log::WindowSource;
+use eddyline::replay::log::tables::{Extras, log_of};
+use eddyline::tables::read::{self, Place};
+use little_tower::Little;
+use serde_json::Value;
+use support::{Server, run, store};
+
+/// Writes small tables into a folder.
+fn simulate(folder: &Path, format: &str, seed: &str) {
+    let folder = folder.to_str().unwrap();
+    let size = ["--people", "60", "--posts", "80", "--views", "3000", "--days", "6"];
+    let mut all = vec!["simulate", "--tables", folder, "--format", format, "--seed", seed];
+    all.extend(size);
+    let (status, said) = run(&all);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("3000 views") && said.contains("ROC AUC"), "{said}");
+}
+
+/// The report of a replay, without wall times.
+fn replay(from: &str, more: &[&str]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let mut all = vec!["replay", "--format", "tables", "--json", json.to_str().unwrap()];
+    all.extend(more);
+    all.push(from);
+    let (status, said) = run(&all);
+    assert_eq!(status, Some(0), "{said}");
+    let mut report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let fields = report.as_object_mut().unwrap();
+    fields.remove("seconds").unwrap();
+    fields.remove("throughput").unwrap();
+    report
+}
+
+#[test]
+fn same_seed_same_bytes_and_nothing_is_overwritten() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    simulate(one.path(), "csv", "1");
+    simulate(two.path(), "csv", "1");
+    for name in ["user_data.csv", "post_text_df.csv", "feed_data.csv", "truth.json"] {
+        let bytes = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
+        assert!(bytes(one.path()) == bytes(two.path()), "{name} differs");
+    }
+    let (status, said) = run(&["simulate", "--tables", one.path().to_str().unwrap(), "--views", "10"]);
+    assert!(status == Some(1) && said.contains("user_data.csv"), "{said}");
+    let truth: Value = serde_json::from_slice(&std::fs::read(one.path().join("truth.json")).unwrap()).unwrap();
+    assert!(truth["auc"]["latent"].as_f64().unwrap() > truth["auc"]["features"].as_f64().unwrap());
+}
+
+#[test]
+fn likes_are_told_alike_from_csv_and_parquet_at_any_number_of_threads() {
+    let (text, columns) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    simulate(text.path(), "csv-zst", "2");
+    simulate(columns.path(), "parquet", "2");
+    let one = replay(text.path().to_str().unwrap(), &["--threads", "1"]);
+    let other = replay(columns.path().to_str().unwrap(), &["--threads", "4"]);
+    assert_eq!(one, other);
+    assert_eq!(one["protocol"], "likes");
+    let likes = &one["likes"];
+    assert!(likes["leak"].is_null() && likes["views"].as_u64().unwrap() > 300, "{likes}");
+    for name in ["popularity", "item_rate", "topic_rate", "blend"] {
+        let found = &likes["contenders"][name];
+        for figure in ["roc_auc", "average_precision", "hr@5_all", "hr@5_available"] {
+            let value = found[figure]["value"].as_f64().unwrap();
+            let [low, high] = [0, 1].map(|end| found[figure]["interval"][end].as_f64().unwrap());
+            assert!(low <= value && value <= high && (0.0..=1.0).contains(&value), "{name} {figure}: {found}");
+        }
+        assert_eq!(found["calibration"].is_null(), name == "popularity", "{name}");
+    }
+    assert!(likes["contenders"]["tower"].is_null(), "there is no model");
+}
+
+/// Likes told with this model, of small tables.
+fn told_with(tower: Arc<dyn TwoTower>) -> Likes {
+    let folder = tempfile::tempdir().unwrap();
+    simulate(folder.path(), "parquet", "6");
+    let place = Place::in_folder(folder.path()).unwrap();
+    let tables = read::read(&place, &read::Options::default(), &mut |_| ()).unwrap();
+    let log = log_of(&tables, 1_000).finish(WindowSource::FirstRow);
+    let extras = Extras::of(&tables, &log);
+    let options = Options {
+        format: "tables".into(),
+        windows: "first row".into(),
+        test: TestSpan::LastFifth,
+        test_only: false,
+        seed: 1,
+        threads: 2,
+        rankers: Vec::new(),
+    };
+    let settings = Arc::new(LearnSettings::default());
+    evaluate::likes(&log, &extras, Some(&tower), Mode::InTime, &settings, &options, &|_| ()).unwrap().likes.unwrap()
+}
+
+#[test]
+fn a_model_is_judged_alone_and_in_the_blend() {
+    let likes = told_with(Arc::new(Little::new(1)));
+    let (blend, with) = (&likes.contenders["blend"], &likes.contenders["blend_tower"]);
+    assert!(likes.contenders["tower"].calibration.is_some());
+    assert!(blend.roc_auc_over_blend.is_none(), "nothing is gained over oneself");
+    let gain = with.roc_auc_over_blend.unwrap();
+    let value = |one: Estimate| one.value.unwrap();
+    assert!((value(gain) - (value(with.roc_auc) - value(blend.roc_auc))).abs() < 1e-12);
+    assert_ne!(with.calibration, blend.calibration, "the model has a say");
+}
+
+/// Knows of everybody how they like posts of one topic alone: what it is handed is the person's attributes, their history
+/// in the order of time, and what posts are about.
+#[derive(Debug)]
+struct Probe;
+
+impl TwoTower for Probe {
+    fn version(&self) -> eddyline::domain::ids::ModelVersion {
+        eddyline::domain::ids::ModelVersion(1)
+    }
+
+    fn history(&self) -> usize {
+        5
+    }
+
+    fn item(&self, facts: &ItemFacts<'_>) -> TowerVector {
+        assert!(facts.topic.is_some() && !facts.text.is_empty());
+        let mut vector = [0.0; TOWER_DIM];
+        vector[0] = if facts.topic == Some("music") { 1.0 } else { -1.0 };
+        vector
+    }
+
+    fn person(
+        &self,
+        attributes: Option<&str>,
+        history: &[Step<'_>],
+        now: eddyline::domain::time::Millis,
+    ) -> TowerVector {
+        assert!(attributes.is_some_and(|text| text.contains("\"age\"")), "{attributes:?}");
+        assert!(history.len() <= 5 && history.is_sorted_by_key(|step| step.at));
+        assert!(history.last().is_none_or(|step| step.at <= now), "the future");
+        let mut vector = [0.0; TOWER_DIM];
+        vector[0] = 1.0;
+        vector
+    }
+
+    fn log_odds(&self, dot: f32) -> f32 {
+        dot
+    }
+}
+
+#[test]
+fn a_model_is_handed_who_people_are_and_what_they_did_before() {
+    let likes = told_with(Arc::new(Probe));
+    // It says one thing of one topic and another of all others: 0.5 and what that topic makes of it.
+    let auc = likes.contenders["tower"].roc_auc.value.unwrap();
+    assert!((0.3..0.7).contains(&auc), "{auc}");
+}
+
+#[test]
+fn leaving_one_out_says_that_it_leaks() {
+    let folder = tempfile::tempdir().unwrap();
+    simulate(folder.path(), "csv", "3");
+    let report = replay(folder.path().to_str().unwrap(), &["--protocol", "likes-last"]);
+    let likes = &report["likes"];
+    assert!(likes["leak"].as_str().unwrap().contains("had been learned"), "{likes}");
+    assert!(likes["views"].as_u64().unwrap() <= 60, "at most one view of each person: {likes}");
+}
+
+#[test]
+fn what_was_imported_is_served_and_is_there_once() {
+    let (tables, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    simulate(tables.path(), "csv", "4");
+    let store = store(place.path());
+    let import = ["import", "--format", "tables", "--store", &store, tables.path().to_str().unwrap()];
+    let (status, said) = run(&import);
+    assert!(status == Some(0) && said.contains("80 items, 3000 events learned, 0 known before"), "{said}");
+    let (status, said) = run(&import);
+    assert!(status == Some(0) && said.contains(" 0 events learned, 3000 known before"), "{said}");
+    let server = Server::start(place);
+    let rest = server.rest();
+    let person = rest.get("/user/200").success("a person").json();
+    for attribute in ["gender", "age", "country", "city", "exp_group", "os", "source"] {
+        assert!(!person["attributes"][attribute].is_null(), "{attribute}: {person}");
+    }
+    let post = rest.get("/post/1").success("a post").json();
+    let texts = std::fs::read_to_string(tables.path().join("post_text_df.csv")).unwrap();
+    assert!(texts.contains(post["text"].as_str().unwrap().get(..20).unwrap()), "{post}");
+    let feed = rest.get("/post/recommendations?id=200&limit=5").success("recommendations").json();
+    assert!(feed.to_string().matches("\"text\"").count() == 5, "{feed}");
+}
+
+/// What a table says that stands in a database is what it says in a file; what is missing there is named.
+#[test]
+fn a_database_with_the_tables_is_read_like_a_folder() {
+    if postgres::skipped() {
+        return println!("skipped: EDDYLINE_TEST_POSTGRES=skip");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    simulate(folder.path(), "csv", "5");
+    let cluster = postgres::shared();
+    let database = cluster.database();
+    let url = cluster.url(&database);
+    let refused = |why: &str| {
+        let (status, said) = run(&["replay", "--format", "tables", &url]);
+        assert!(status == Some(1) && said.contains(why) && !said.contains("not-to-be-shown"), "{said}");
+    };
+    refused("table post_text_df: there is none");
+    let create = "CREATE TABLE user_data (index bigint, user_id bigint, gender int, age int, country text, city text, \
+                  exp_group int, os text, source text);
+                  CREATE TABLE post_text_df (post_id int, text text, topic varchar);
+                  CREATE TABLE feed_data (\"timestamp\" timestamp, user_id bigint, post_id int, action varchar);";
+    cluster.sql(&database, create);
+    refused("table feed_data: there is no column `target`");
+    cluster.sql(&database, "ALTER TABLE feed_data ADD COLUMN target int; ALTER TABLE feed_data ADD COLUMN note text");
+    for (table, columns) in [
+        ("user_data", "user_id,gender,age,country,city,exp_group,os,source"),
+        ("post_text_df", "post_id,text,topic"),
+        ("feed_data", "\"timestamp\",user_id,post_id,action,target"),
+    ] {
+        let mut reader = csv::Reader::from_path(folder.path().join(format!("{table}.csv"))).unwrap();
+        let values: Vec<String> = reader
+            .records()
+            .map(|record| {
+                let quoted = |cell: &str| format!("'{}'", cell.replace('\'', "''"));
+                format!("({})", record.unwrap().iter().map(quoted).collect::<Vec<_>>().join(","))
+            })
+            .collect();
+        cluster.sql(&database, &format!("INSERT INTO {table} ({columns}) VALUES {}", values.join(",")));
+    }
+    assert_eq!(replay(&url, &[]), replay(folder.path().to_str().unwrap(), &[]));
+    // A table of its own name is a view away; a value that is none is named with its row.
+    cluster.sql(&database, "UPDATE feed_data SET target = 7 WHERE ctid = (SELECT min(ctid) FROM feed_data)");
+    refused("column target: `7` is not 0 or 1");
+    // A column of reals rounds large ids, so that several people would become one.
+    let rounded = "UPDATE feed_data SET target = 0;
+                   ALTER TABLE feed_data ALTER user_id TYPE float8 USING user_id + 9300000000000000000";
+    cluster.sql(&database, rounded);
+    refused("row 1, column user_id: `9.3e+18` is not an id, but a rounded number");
+    let (status, said) = run(&["replay", "--format", "tables", "postgres://nobody:secret@127.0.0.1:1/x"]);
+    assert!(status == Some(1) && !said.contains("secret"), "{said}");
+}
+
+#[test]
+fn places_that_hold_no_tables_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (from, why) in [
+        (folder.path().to_str().unwrap(), "post_text_df.csv"),
+        ("nowhere", "is no folder"),
+        ("posts=a.csv", "is not of the form"),
+        ("postgres://", "the database: must be postgres://"),
+    ] {
+        let (status, said) = run(&["replay", "--format", "tables", from]);
+        assert!(status == Some(1) && said.contains(why), "{from}: {said}");
+    }
+    let (status, said) = run(&["replay", "--format", "feed", "--tower", "no.safetensors", "nowhere.csv"]);
+    assert!(status == Some(1) && said.contains("--tower"), "{said}");
+}
+
+#[test]
+fn files_with_the_usual_names_of_columns_need_no_mapping() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("items.csv");
+    std::fs::write(&file, "item,topic,text\na,music,about a\n").unwrap();
+    let (status, said) = run(&["import", "--format", "items", "--store", &store(place.path()), file.to_str().unwrap()]);
+    assert!(status == Some(0) && said.contains("1 items"), "{said}");
+}

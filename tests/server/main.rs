@@ -1,0 +1,25 @@
+//! Tests of a running server, through its socket and its REST interface.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/checkpoint.rs"]
+mod checkpoint;
+#[path = "../support/former_holder.rs"]
+mod former_holder;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod cluster;
+mod crowd;
+mod figures;
+mod hostile;
+mod matrix;
+mod models;
+mod on_air;
+mod passivation;
+mod rights;
+mod slates;
+mod time_machine;
+mod walk;

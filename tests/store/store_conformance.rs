@@ -1,0 +1,984 @@
+//! What every store promises, proved for each of them by the same cases.
+//!
+//! Invariant: a case knows the store only as `dyn Store`, plus the means to reopen it and to spoil a snapshot. A new
+//! store is one more [`Place`] and one more line `conformance!(...)` at the end.
+//! Absent on purpose: crashes (`store_crash.rs`), speed (`benches/store.rs`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/conformance_access.rs"]
+mod access;
+use crate::postgres;
+#[path = "../support/conformance_events.rs"]
+mod events;
+#[path = "../support/conformance_fits.rs"]
+mod fits;
+#[path = "../support/conformance_models.rs"]
+mod models;
+#[path = "../support/conformance_slates.rs"]
+mod slates;
+
+use access::*;
+use events::*;
+use fits::*;
+use models::*;
+use slates::*;
+
+use std::sync::{Arc, LazyLock, Mutex};
+
+use eddyline::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Partition, Position, Seq, TopicId, UserId};
+use eddyline::domain::interactions::{Kind, Shown, Signal};
+use eddyline::domain::items::{Author, Change, Embedding, Item};
+use eddyline::domain::journal::{CentreRef, Entry, Learned, Measured, Predicted, What};
+use eddyline::domain::people::{Erasure, Person};
+use eddyline::domain::time::Millis;
+use eddyline::domain::windows::{Window, Windows};
+use eddyline::store::embedded::Embedded;
+use eddyline::store::postgres::{Postgres, PostgresSettings, PostgresUrl};
+use eddyline::store::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
+
+/// Somewhere a store lives; empty when made, gone when dropped.
+trait Place {
+    /// Somebody wants to go without it.
+    fn is_left_out() -> bool {
+        false
+    }
+    fn new() -> Self;
+    fn open(&self) -> Result<Arc<dyn Store>, StoreError>;
+    /// Cuts the bytes of this person's snapshot in half, as a torn write would.
+    fn tear_snapshot(&self, user: UserId);
+    /// The same for the coordinator's snapshot of this position.
+    fn tear_coordinator_snapshot(&self, covers: Position);
+}
+
+// Words for the cases.
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+fn vector(numbers: &[f32]) -> Embedding {
+    Embedding::new(numbers.to_vec(), numbers.len()).unwrap()
+}
+
+/// An interaction of `user` under `seq`, event id `id`, at that many milliseconds.
+fn liked(user: u32, seq: u64, id: &str, item: u32) -> Entry {
+    let at = Millis(1_000 * seq.cast_signed());
+    let learned = Learned {
+        item: ItemId(item),
+        revision: 3,
+        kind: Kind::Watch,
+        dwell_ms: Some(4_200),
+        shown: Some(Shown { version: FeedVersion(9), position: 2, propensity: 0.1 }),
+        signal: Some(Signal { positive: true, weight: 0.3 }),
+        topics: vec![TopicId(5), TopicId(1)],
+        centre: CentreRef { topic: TopicId(5), epoch: 2 },
+        features: vec![0.1, -0.0, f32::MIN_POSITIVE, 1e30, -3.5],
+        predicted: Predicted { online: -0.7, topics: 0.2, model: 1.0 / 3.0, model_version: Some(ModelVersion(7)) },
+        lesson: None,
+    };
+    Entry {
+        user: UserId(user),
+        seq: Seq(seq),
+        id: key(id),
+        at,
+        received: Millis(at.0 + 7),
+        what: What::Interacted(learned),
+    }
+}
+
+fn other(user: u32, seq: u64, what: What) -> Entry {
+    Entry { what, ..liked(user, seq, &format!("other-{seq}"), 0) }
+}
+
+fn item(id: u32, name: &str) -> Item {
+    Item {
+        id: ItemId(id),
+        key: key(name),
+        revision: 1,
+        author: None,
+        topics: vec![TopicId(1)].into(),
+        text: "a text".into(),
+        embedding: vector(&[1.0, 2.0, 3.0]),
+        created: Millis(10),
+        windows: Windows::default(),
+        deleted: false,
+    }
+}
+
+fn person(id: u32, name: &str) -> Person {
+    Person { id: UserId(id), key: key(name), name: None, attributes: None, created: Millis(5), erased: false }
+}
+
+fn entries(entries: &[Entry]) -> Vec<Write> {
+    entries.iter().cloned().map(Write::Entry).collect()
+}
+
+async fn append(store: &Arc<dyn Store>, list: &[Entry]) -> Vec<Outcome> {
+    store.append(entries(list)).await.unwrap()
+}
+
+async fn everything(store: &Arc<dyn Store>) -> Vec<(Position, Entry)> {
+    store.scan(Position(0), u32::MAX).await.unwrap()
+}
+
+async fn catalogue(store: &Arc<dyn Store>) -> Vec<CatalogueRow> {
+    let rows = Arc::new(Mutex::new(Vec::new()));
+    let each = rows.clone();
+    store.catalogue(Box::new(move |row| each.lock().unwrap().push(row))).await.unwrap();
+    std::mem::take(&mut *rows.lock().unwrap())
+}
+
+fn is_stored(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Stored(_))
+}
+
+// The cases, each named after the sentence that it proves.
+
+async fn a_batch_is_stored_in_order_and_read_back_as_it_was(place: &impl Place) {
+    let store = place.open().unwrap();
+    let list = [
+        liked(1, 1, "a", 4),
+        other(2, 1, What::Followed(UserId(1))),
+        other(1, 2, What::Posted(ItemId(8))),
+        other(2, 2, What::Unfollowed(UserId(1))),
+        other(1, 3, What::TopicsSet(vec![(TopicId(0), 0.1), (TopicId(9), 1.0)])),
+        other(1, 4, What::TopicsSet(vec![])),
+        other(2, 3, What::Measured(Measured { metric: key("time_spent"), kind: key("post"), millionths: 100_000 })),
+    ];
+    let outcomes = append(&store, &list).await;
+    let read = everything(&store).await;
+    let expected: Vec<Outcome> = read.iter().map(|(position, _)| Outcome::Stored(*position)).collect();
+    assert_eq!(outcomes, expected);
+    assert!(read.is_sorted_by_key(|(position, _)| *position));
+    assert_eq!(read.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(), list);
+    assert_eq!(append(&store, &[]).await, [], "an empty batch is nothing");
+}
+
+async fn a_batch_is_stored_whole_or_not_at_all(place: &impl Place) {
+    let store = place.open().unwrap();
+    store.append(vec![Write::Item(item(1, "taken").into())]).await.unwrap();
+    let batch = vec![
+        Write::Entry(liked(1, 1, "a", 4)),
+        Write::Person(person(1, "ada")),
+        Write::Item(item(2, "taken").into()),
+        Write::Entry(liked(1, 2, "b", 4)),
+    ];
+    assert!(matches!(store.append(batch).await, Err(StoreError::Refused(_))), "a key belongs to one item");
+    assert_eq!(everything(&store).await, []);
+    assert_eq!(catalogue(&store).await.len(), 1);
+    assert!(append(&store, &[liked(1, 1, "a", 4)]).await.iter().all(is_stored), "the number is still free");
+}
+
+async fn a_refused_batch_does_not_take_others_with_it(place: &impl Place) {
+    let store = place.open().unwrap();
+    store.append(vec![Write::Item(item(1, "taken").into())]).await.unwrap();
+    let good = (0..32_u32).map(|user| store.append(entries(&[liked(user, 1, "a", 4), liked(user, 2, "b", 4)])));
+    let bad = (0..32_u32).map(|user| {
+        store.append(vec![Write::Entry(liked(100 + user, 1, "a", 4)), Write::Item(item(2 + user, "taken").into())])
+    });
+    let all: Vec<_> = good.zip(bad).flat_map(|(good, bad)| [good, bad]).collect();
+    for (index, answer) in futures_util::future::join_all(all).await.into_iter().enumerate() {
+        assert_eq!(answer.is_ok(), index % 2 == 0, "call {index}");
+    }
+    assert_eq!(everything(&store).await.len(), 64);
+}
+
+async fn an_event_is_stored_once_however_often_it_is_sent(place: &impl Place) {
+    let store = place.open().unwrap();
+    append(&store, &[liked(1, 1, "a", 4), liked(1, 2, "b", 4)]).await;
+    for (name, entry, expected) in [
+        ("the very same", liked(1, 1, "a", 4), Outcome::Duplicate(Seq(1))),
+        ("under the next number", liked(1, 3, "a", 4), Outcome::Duplicate(Seq(1))),
+        ("with other content", liked(1, 3, "b", 77), Outcome::Duplicate(Seq(2))),
+    ] {
+        assert_eq!(append(&store, &[entry]).await, [expected], "{name}");
+    }
+    let twice = append(&store, &[liked(1, 3, "c", 4), liked(1, 4, "c", 4)]).await;
+    assert!(is_stored(&twice[0]), "first in the same batch");
+    assert_eq!(twice[1], Outcome::Duplicate(Seq(3)), "second in the same batch");
+    assert!(is_stored(&append(&store, &[liked(2, 1, "a", 4)]).await[0]), "the id of somebody else is another event");
+    assert_eq!(everything(&store).await.len(), 4);
+    assert_eq!(store.find_event(UserId(1), key("b")).await.unwrap(), Some(Seq(2)));
+    assert_eq!(store.find_event(UserId(1), key("z")).await.unwrap(), None);
+    assert_eq!(store.find_event(UserId(3), key("b")).await.unwrap(), None);
+}
+
+async fn after_a_duplicate_later_entries_of_that_person_are_refused_and_only_those(place: &impl Place) {
+    let store = place.open().unwrap();
+    append(&store, &[liked(1, 1, "a", 4), liked(2, 1, "a", 4)]).await;
+    let outcomes = append(
+        &store,
+        &[liked(1, 2, "b", 4), liked(1, 3, "a", 4), liked(2, 2, "b", 4), liked(1, 4, "c", 4), liked(2, 3, "c", 4)],
+    )
+    .await;
+    let stored: Vec<bool> = outcomes.iter().map(is_stored).collect();
+    assert_eq!(stored, [true, false, true, false, true]);
+    assert_eq!((outcomes[1], outcomes[3]), (Outcome::Duplicate(Seq(1)), Outcome::Refused));
+    assert!(is_stored(&append(&store, &[liked(1, 3, "c", 4)]).await[0]), "learned again, it is the next one");
+}
+
+async fn the_numbers_of_a_person_are_consecutive_from_one(place: &impl Place) {
+    let store = place.open().unwrap();
+    for (name, seq, good) in [
+        ("zero", 0, false),
+        ("two first", 2, false),
+        ("one", 1, true),
+        ("one again", 1, false),
+        ("three", 3, false),
+        ("two", 2, true),
+    ] {
+        let outcome = append(&store, &[liked(1, seq, name, 4)]).await[0];
+        assert_eq!(is_stored(&outcome), good, "{name}");
+        assert!(good || outcome == Outcome::Refused, "{name}");
+    }
+    let gap = append(&store, &[liked(1, 3, "c", 4), liked(1, 5, "e", 4), liked(1, 4, "d", 4)]).await;
+    assert_eq!((is_stored(&gap[0]), gap[1], gap[2]), (true, Outcome::Refused, Outcome::Refused));
+    drop(store);
+    let store = place.open().unwrap();
+    assert_eq!(append(&store, &[liked(1, 3, "x", 4)]).await, [Outcome::Refused], "known after a restart, too");
+    assert!(is_stored(&append(&store, &[liked(1, 4, "d", 4)]).await[0]));
+}
+
+async fn keys_and_texts_may_be_any_unicode(place: &impl Place) {
+    let store = place.open().unwrap();
+    let names =
+        ["🌊", "e\u{301}", "é", "Ελλάδα", "日本語", "a'b\"c;--", "\u{202e}x", &"ß".repeat(127), "%_\\", "A", "a"];
+    let mut batch = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let index = u32::try_from(index).unwrap();
+        let text = format!("{name}\n\t{name}");
+        batch.push(Write::Topic(TopicId(index + 1), key(name)));
+        batch.push(Write::Person(Person { name: Some((*name).to_string()), ..person(index, name) }));
+        batch.push(Write::Item(Item { text: text.into(), ..item(index, name) }.into()));
+        batch.push(Write::Entry(liked(1, u64::from(index) + 1, name, 4)));
+    }
+    assert!(store.append(batch.clone()).await.unwrap().iter().all(is_stored));
+    let rows = catalogue(&store).await;
+    assert_eq!(rows.len(), 3 * names.len());
+    for write in &batch {
+        let expected = match write.clone() {
+            Write::Topic(id, key) => CatalogueRow::Topic(id, key),
+            Write::Person(person) => CatalogueRow::Person(person),
+            Write::Item(item) => CatalogueRow::Item((*item).clone()),
+            Write::Entry(entry) => {
+                assert_eq!(store.find_event(entry.user, entry.id.clone()).await.unwrap(), Some(entry.seq));
+                continue;
+            }
+            Write::Centre(..) | Write::Since(..) | Write::Erase(_) => unreachable!(),
+        };
+        assert!(rows.contains(&expected), "{expected:?}");
+    }
+}
+
+async fn a_person_is_recovered_from_snapshot_and_tail(place: &impl Place) {
+    let store = place.open().unwrap();
+    assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered::default(), "nobody yet");
+    let list: Vec<Entry> = (1..=5).map(|seq| liked(1, seq, &format!("e{seq}"), 4)).collect();
+    append(&store, &list).await;
+    append(&store, &[liked(2, 1, "not mine", 4)]).await;
+    assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered { snapshot: None, tail: list.clone() });
+    for covered in [3, 5] {
+        let snapshot = Snapshot { seq: Seq(covered), bytes: vec![covered as u8; 10_000] };
+        store.save_snapshot(UserId(1), snapshot.clone()).await.unwrap();
+        let found = store.recover(UserId(1)).await.unwrap();
+        assert_eq!(found, Recovered { snapshot: Some(snapshot), tail: list[covered as usize..].to_vec() });
+    }
+}
+
+async fn an_older_snapshot_never_overwrites_a_newer_one(place: &impl Place) {
+    let store = place.open().unwrap();
+    append(&store, &[liked(1, 1, "a", 4), liked(1, 2, "b", 4)]).await;
+    let newer = Snapshot { seq: Seq(2), bytes: b"newer".to_vec() };
+    store.save_snapshot(UserId(1), newer.clone()).await.unwrap();
+    store.save_snapshot(UserId(1), Snapshot { seq: Seq(1), bytes: b"older".to_vec() }).await.unwrap();
+    assert_eq!(store.recover(UserId(1)).await.unwrap().snapshot, Some(newer));
+    let again = Snapshot { seq: Seq(2), bytes: b"newer format".to_vec() };
+    store.save_snapshot(UserId(1), again.clone()).await.unwrap();
+    assert_eq!(store.recover(UserId(1)).await.unwrap().snapshot, Some(again), "of the same number, the last one stays");
+}
+
+async fn a_snapshot_never_runs_ahead_of_the_journal(place: &impl Place) {
+    let store = place.open().unwrap();
+    append(&store, &[liked(1, 1, "a", 4)]).await;
+    let ahead = Snapshot { seq: Seq(2), bytes: vec![1] };
+    assert!(matches!(store.save_snapshot(UserId(1), ahead).await, Err(StoreError::Refused(_))));
+    assert!(matches!(store.save_coordinator_snapshot(Position(1_000), vec![1]).await, Err(StoreError::Refused(_))));
+    assert_eq!(store.recover(UserId(1)).await.unwrap().snapshot, None);
+    assert_eq!(store.coordinator_snapshot().await.unwrap(), None);
+}
+
+async fn a_torn_snapshot_is_ignored_and_the_tail_is_everything(place: &impl Place) {
+    let store = place.open().unwrap();
+    let list = [liked(1, 1, "a", 4), liked(1, 2, "b", 4), liked(1, 3, "c", 4)];
+    append(&store, &list).await;
+    store.save_snapshot(UserId(1), Snapshot { seq: Seq(2), bytes: vec![7; 999] }).await.unwrap();
+    place.tear_snapshot(UserId(1));
+    assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered { snapshot: None, tail: list.to_vec() });
+    let healed = Snapshot { seq: Seq(2), bytes: vec![8; 999] };
+    store.save_snapshot(UserId(1), healed.clone()).await.unwrap();
+    assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered { snapshot: Some(healed), tail: list[2..].to_vec() });
+}
+
+async fn the_coordinator_gets_its_newest_readable_snapshot(place: &impl Place) {
+    let store = place.open().unwrap();
+    assert_eq!(store.coordinator_snapshot().await.unwrap(), None);
+    let outcomes = append(&store, &[1, 2, 3, 4].map(|seq| liked(1, seq, &format!("e{seq}"), 4))).await;
+    let positions: Vec<Position> = outcomes
+        .into_iter()
+        .map(|outcome| if let Outcome::Stored(position) = outcome { position } else { panic!("{outcome:?}") })
+        .collect();
+    for (index, bytes) in [(0, b"one"), (3, b"two"), (2, b"old")] {
+        store.save_coordinator_snapshot(positions[index], bytes.to_vec()).await.unwrap();
+    }
+    assert_eq!(
+        store.coordinator_snapshot().await.unwrap(),
+        Some((positions[3], b"two".to_vec())),
+        "an older one is late"
+    );
+    place.tear_coordinator_snapshot(positions[3]);
+    assert_eq!(store.coordinator_snapshot().await.unwrap(), Some((positions[0], b"one".to_vec())), "the one before it");
+    store.save_coordinator_snapshot(positions[3], b"again".to_vec()).await.unwrap();
+    assert_eq!(store.coordinator_snapshot().await.unwrap(), Some((positions[3], b"again".to_vec())), "healed");
+}
+
+async fn the_catalogue_comes_back_whole_and_in_order(place: &impl Place) {
+    let store = place.open().unwrap();
+    let window = |start, stop: Option<i64>| Window { start: Millis(start), stop: stop.map(Millis) };
+    let windows = Windows::new(vec![window(-5, Some(1)), window(1, Some(100)), window(200, None)]).unwrap();
+    let author = Some(Author { id: UserId(2), key: key("bea") });
+    let centre = |topic, epoch, x: f32| (CentreRef { topic: TopicId(topic), epoch }, vector(&[x, 1e-7, -0.0]));
+    let centres = [centre(0, 1, 0.1), centre(0, 2, 0.2), centre(3, 1, 0.3), centre(3, 10, 0.4)];
+    let people = [
+        Person { name: Some("Ada".into()), attributes: Some("{\"age\":36}".into()), ..person(1, "ada") },
+        Person { created: Millis::MIN, ..person(2, "bea") },
+    ];
+    let items = [
+        Item { windows, author, topics: vec![TopicId(3), TopicId(0), TopicId(7)].into(), ..item(1, "first") },
+        Item { deleted: true, created: Millis::MAX, ..item(2, "deleted") },
+        Item { topics: vec![].into(), text: "".into(), ..item(30, "no topics") },
+        Item { windows: Windows::new(vec![window(0, Some(1))]).unwrap(), ..item(31, "one window") },
+    ];
+    let mut batch: Vec<Write> = items.iter().rev().map(|item| Write::Item(item.clone().into())).collect();
+    batch.extend(people.iter().rev().cloned().map(Write::Person));
+    batch.extend(centres.iter().rev().cloned().map(|(name, vector)| Write::Centre(name, vector)));
+    batch.extend([Write::Topic(TopicId(3), key("sea")), Write::Topic(TopicId(0), key("all"))]);
+    assert!(store.append(batch.clone()).await.unwrap().iter().all(is_stored));
+
+    let mut expected = vec![CatalogueRow::Topic(TopicId(0), key("all")), CatalogueRow::Topic(TopicId(3), key("sea"))];
+    expected.extend(centres.into_iter().map(|(name, vector)| CatalogueRow::Centre(name, vector)));
+    expected.extend(people.into_iter().map(CatalogueRow::Person));
+    expected.extend(items.into_iter().map(CatalogueRow::Item));
+    assert_eq!(catalogue(&store).await, expected);
+    store.append(batch).await.unwrap();
+    assert_eq!(catalogue(&store).await, expected, "writing the same again changes nothing");
+}
+
+async fn a_new_revision_replaces_the_item_and_keeps_the_earlier_embedding(place: &impl Place) {
+    let store = place.open().unwrap();
+    let windows = Windows::new(vec![Window { start: Millis(0), stop: None }]).unwrap();
+    let first = Item { windows, ..item(1, "x") };
+    let second = Item { revision: 2, text: "new".into(), embedding: vector(&[9.0, 8.0, 7.0]), ..item(1, "x") };
+    for revision in [&first, &second] {
+        store.append(vec![Write::Item(revision.clone().into())]).await.unwrap();
+    }
+    assert_eq!(catalogue(&store).await, [CatalogueRow::Item(second.clone())]);
+    for (revision, expected) in [(1, Some(first.embedding)), (2, Some(second.embedding)), (3, None)] {
+        assert_eq!(store.embedding(ItemId(1), revision).await.unwrap(), expected, "revision {revision}");
+    }
+    assert_eq!(store.embedding(ItemId(2), 1).await.unwrap(), None, "no such item");
+}
+
+async fn what_learning_names_never_changes(place: &impl Place) {
+    let store = place.open().unwrap();
+    let name = CentreRef { topic: TopicId(1), epoch: 1 };
+    let good = vec![
+        Write::Item(item(1, "x").into()),
+        Write::Centre(name, vector(&[1.0])),
+        Write::Topic(TopicId(1), key("sea")),
+        Write::Person(person(1, "ada")),
+    ];
+    store.append(good).await.unwrap();
+    let before = catalogue(&store).await;
+    for (what, write) in [
+        ("an embedding within its revision", Write::Item(Item { embedding: vector(&[0.5]), ..item(1, "x") }.into())),
+        ("an item's key", Write::Item(item(1, "y").into())),
+        ("a centre within its epoch", Write::Centre(name, vector(&[2.0]))),
+        ("a topic's key", Write::Topic(TopicId(1), key("lake"))),
+        ("a person's key", Write::Person(person(1, "bea"))),
+        ("the owner of a person's key", Write::Person(person(2, "ada"))),
+    ] {
+        assert!(matches!(store.append(vec![write]).await, Err(StoreError::Refused(_))), "{what}");
+        assert_eq!(catalogue(&store).await, before, "{what}");
+    }
+}
+
+async fn a_person_may_change_all_but_the_key(place: &impl Place) {
+    let store = place.open().unwrap();
+    let changed = Person { name: Some("Ada".into()), attributes: Some("{}".into()), ..person(1, "ada") };
+    for version in [person(1, "ada"), changed.clone()] {
+        store.append(vec![Write::Person(version)]).await.unwrap();
+    }
+    assert_eq!(catalogue(&store).await, [CatalogueRow::Person(changed.clone())]);
+    assert!(changed.partition().0 < Partition::COUNT);
+}
+
+async fn the_graph_follows_the_journal(place: &impl Place) {
+    let store = place.open().unwrap();
+    let follow = |seq, target| other(1, seq, What::Followed(UserId(target)));
+    append(&store, &[follow(1, 9), follow(2, 3), follow(3, 9), follow(4, 5)]).await;
+    assert_eq!(store.follows(UserId(1)).await.unwrap(), [UserId(3), UserId(5), UserId(9)]);
+    append(&store, &[other(1, 5, What::Unfollowed(UserId(3))), other(1, 6, What::Unfollowed(UserId(77)))]).await;
+    assert_eq!(store.follows(UserId(1)).await.unwrap(), [UserId(5), UserId(9)]);
+    let resent = append(&store, &[other(1, 1, What::Followed(UserId(4)))]).await;
+    assert_eq!(resent, [Outcome::Duplicate(Seq(1))]);
+    assert_eq!(store.follows(UserId(1)).await.unwrap(), [UserId(5), UserId(9)], "a duplicate follows nobody");
+    assert_eq!(store.follows(UserId(9)).await.unwrap(), [], "the other way round is another matter");
+}
+
+async fn the_newest_interactions_come_first_and_only_interactions(place: &impl Place) {
+    let store = place.open().unwrap();
+    let (a, b) = (liked(1, 1, "a", 4), liked(2, 1, "b", 4));
+    let (c, d) = (liked(1, 3, "c", 5), liked(1, 4, "d", 4));
+    let list = [a.clone(), b.clone(), other(1, 2, What::Posted(ItemId(4))), c.clone(), d.clone()];
+    append(&store, &list).await;
+    for (name, slice, limit, expected) in [
+        ("of a person", Slice::User(UserId(1)), 10, vec![d.clone(), c.clone(), a.clone()]),
+        ("of a person, two", Slice::User(UserId(1)), 2, vec![d.clone(), c]),
+        ("with an item", Slice::Item(ItemId(4)), 10, vec![d.clone(), b, a]),
+        ("with an item, one", Slice::Item(ItemId(4)), 1, vec![d]),
+        ("none asked for", Slice::User(UserId(1)), 0, vec![]),
+        ("nobody", Slice::User(UserId(3)), 10, vec![]),
+        ("nothing", Slice::Item(ItemId(6)), 10, vec![]),
+    ] {
+        assert_eq!(store.newest(slice, limit).await.unwrap(), expected, "{name}");
+    }
+}
+
+async fn the_past_is_read_by_the_persons_own_time(place: &impl Place) {
+    let store = place.open().unwrap();
+    // The third was reported late: it happened before the second.
+    let at = [100, 300, 200, 400];
+    let list: Vec<Entry> =
+        (1..=4).map(|seq| Entry { at: Millis(at[seq - 1]), ..liked(1, seq as u64, &format!("e{seq}"), 4) }).collect();
+    append(&store, &list).await;
+    for (until, expected) in
+        [(99, vec![]), (100, vec![1]), (299, vec![1, 3]), (300, vec![1, 2, 3]), (i64::MAX, vec![1, 2, 3, 4])]
+    {
+        let found = store.entries_until(UserId(1), Millis(until)).await.unwrap();
+        assert_eq!(found.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), expected, "until {until}");
+    }
+}
+
+async fn pages_of_the_journal_join_without_gaps(place: &impl Place) {
+    let store = place.open().unwrap();
+    for seq in 1..=50 {
+        append(&store, &[liked(1, seq, &format!("e{seq}"), 4), liked(2, seq, &format!("e{seq}"), 4)]).await;
+        // Neither stored, nor may they disturb.
+        append(&store, &[liked(1, seq, &format!("e{seq}"), 4), liked(3, 9, "gap", 4)]).await;
+    }
+    let whole = everything(&store).await;
+    assert_eq!(whole.len(), 100);
+    let (mut pages, mut after) = (Vec::new(), Position(0));
+    loop {
+        let page = store.scan(after, 7).await.unwrap();
+        let Some((last, _)) = page.last() else { break };
+        assert!(page.len() <= 7);
+        after = *last;
+        pages.extend(page);
+    }
+    assert_eq!(pages, whole);
+    assert_eq!(store.scan(Position(u64::MAX), 7).await.unwrap(), []);
+}
+
+async fn many_at_once_are_all_stored_once(place: &impl Place) {
+    const PRODUCERS: u32 = 64;
+    const EACH: u64 = 50;
+    let store = place.open().unwrap();
+    let producers = (0..PRODUCERS).map(|user| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for seq in 1..=EACH {
+                let entry = liked(user, seq, &format!("e{seq}"), user % 5);
+                assert!(is_stored(&append(&store, std::slice::from_ref(&entry)).await[0]));
+                // What is acknowledged is seen by whoever reads afterwards.
+                assert_eq!(store.find_event(UserId(user), entry.id).await.unwrap(), Some(Seq(seq)));
+            }
+        })
+    });
+    for producer in producers.collect::<Vec<_>>() {
+        producer.await.unwrap();
+    }
+    drop(store);
+    let store = place.open().unwrap();
+    assert_eq!(everything(&store).await.len(), PRODUCERS as usize * EACH as usize);
+    for user in 0..PRODUCERS {
+        let tail = store.recover(UserId(user)).await.unwrap().tail;
+        assert!(tail.iter().map(|entry| entry.seq.0).eq(1..=EACH), "user {user}");
+    }
+}
+
+async fn reopening_sees_everything(place: &impl Place) {
+    let store = place.open().unwrap();
+    append(&store, &[liked(1, 1, "a", 4), other(1, 2, What::Followed(UserId(2)))]).await;
+    store.append(vec![Write::Item(item(1, "x").into()), Write::Person(person(1, "ada"))]).await.unwrap();
+    store.save_snapshot(UserId(1), Snapshot { seq: Seq(1), bytes: vec![1, 2, 3] }).await.unwrap();
+    let Some(Outcome::Stored(last)) = append(&store, &[liked(1, 3, "c", 4)]).await.pop() else { panic!() };
+    store.save_coordinator_snapshot(last, vec![4, 5]).await.unwrap();
+    let seen = |store: Arc<dyn Store>| async move {
+        (
+            everything(&store).await,
+            catalogue(&store).await,
+            store.recover(UserId(1)).await.unwrap(),
+            store.follows(UserId(1)).await.unwrap(),
+            store.coordinator_snapshot().await.unwrap(),
+            store.embedding(ItemId(1), 1).await.unwrap(),
+        )
+    };
+    let before = seen(store).await;
+    let after = seen(place.open().unwrap()).await;
+    assert_eq!(after, before);
+    assert_eq!((after.0.len(), after.1.len(), after.2.tail.len()), (3, 2, 2));
+}
+
+async fn what_was_asked_is_done_even_if_nobody_waits(place: &impl Place) {
+    let store = place.open().unwrap();
+    for seq in 1..=20 {
+        let mut asked = store.append(entries(&[liked(1, seq, &format!("e{seq}"), 4)]));
+        // Polled once, so that it is in the queue; then forgotten.
+        assert!(futures_util::poll!(&mut asked).is_pending());
+        drop(asked);
+    }
+    drop(store);
+    assert_eq!(everything(&place.open().unwrap()).await.len(), 20);
+}
+
+async fn a_reader_that_panics_harms_nobody_else(place: &impl Place) {
+    let store = place.open().unwrap();
+    store.append(vec![Write::Topic(TopicId(1), key("sea"))]).await.unwrap();
+    for _ in 0..10 {
+        let answer = store.catalogue(Box::new(|_| panic!("of the caller's callback, on purpose"))).await;
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))));
+    }
+    assert_eq!(catalogue(&store).await.len(), 1);
+}
+
+/// Ada (1) and Bea (2) know each other; Ada made an item in two revisions, on which Bea acted.
+async fn two_people(store: &Arc<dyn Store>) {
+    let author = Some(Author { id: UserId(1), key: key("ada") });
+    let windows = Windows::new(vec![Window { start: Millis(1), stop: None }]).unwrap();
+    let post = Item { author, text: "ada was here".into(), windows, ..item(7, "post-of-ada") };
+    let outcomes = store
+        .append(vec![
+            Write::Person(Person { name: Some("Ada".into()), attributes: Some("{}".into()), ..person(1, "ada") }),
+            Write::Person(person(2, "bea")),
+            Write::Item(post.clone().into()),
+            Write::Item(Item { revision: 2, embedding: vector(&[4.0, 5.0, 6.0]), ..post }.into()),
+            Write::Since(Change::Revision(ItemId(7), 2), Millis(9)),
+            Write::Entry(liked(1, 1, "ada-secret", 7)),
+            Write::Entry(liked(2, 1, "b", 7)),
+            Write::Entry(other(1, 2, What::Followed(UserId(2)))),
+            Write::Entry(other(2, 2, What::Followed(UserId(1)))),
+        ])
+        .await;
+    assert!(outcomes.unwrap().iter().all(is_stored));
+    let positions: Vec<Position> = everything(store).await.into_iter().map(|(position, _)| position).collect();
+    store.save_snapshot(UserId(1), Snapshot { seq: Seq(2), bytes: vec![1] }).await.unwrap();
+    store.save_snapshot(UserId(2), Snapshot { seq: Seq(2), bytes: vec![2] }).await.unwrap();
+    store.save_coordinator_snapshot(positions[3], vec![3]).await.unwrap();
+}
+
+fn ada_goes() -> Erasure {
+    Erasure { user: UserId(1), key: key("gone-1"), at: Millis(9), items: vec![(ItemId(7), key("gone-7"))] }
+}
+
+async fn since_when_what_is_so_comes_back_with_the_catalogue(place: &impl Place) {
+    let store = place.open().unwrap();
+    let centre = |epoch| Change::Centre(CentreRef { topic: TopicId(0), epoch });
+    let mut expected = vec![
+        (centre(1), Millis(3)),
+        (centre(2), Millis::MIN),
+        (Change::Deleted(ItemId(4)), Millis::MAX),
+        (Change::Revision(ItemId(4), 2), Millis(7)),
+        (Change::Revision(ItemId(4), u32::MAX), Millis(8)),
+    ];
+    store.append(vec![Write::Since(expected[2].0, Millis(1))]).await.unwrap();
+    store.append(expected.iter().rev().map(|(change, since)| Write::Since(*change, *since)).collect()).await.unwrap();
+    let found = catalogue(&store).await.into_iter().map(|row| match row {
+        CatalogueRow::Since(change, since) => (change, since),
+        other => panic!("{other:?}"),
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected, "the newer instant counts");
+}
+
+async fn both_ends_of_the_graph_are_known(place: &impl Place) {
+    let store = place.open().unwrap();
+    let follow = |user, whom| Write::Entry(other(user, 1, What::Followed(UserId(whom))));
+    store.append(vec![follow(9, 1), follow(3, 1), follow(1, 3)]).await.unwrap();
+    assert_eq!(store.followers(UserId(1)).await.unwrap(), [UserId(3), UserId(9)], "by id");
+    append(&store, &[other(3, 2, What::Unfollowed(UserId(1)))]).await;
+    assert_eq!(store.followers(UserId(1)).await.unwrap(), [UserId(9)]);
+    assert_eq!(store.followers(UserId(9)).await.unwrap(), []);
+}
+
+async fn of_who_was_erased_nothing_is_left_but_a_nameless_row(place: &impl Place) {
+    let mut store = place.open().unwrap();
+    two_people(&store).await;
+    let before = everything(&store).await;
+    store.append(vec![Write::Erase(ada_goes())]).await.unwrap();
+    for _ in ["at once", "opened again"] {
+        let left: Vec<_> = before.iter().filter(|(_, entry)| entry.user == UserId(2)).cloned().collect();
+        assert_eq!(everything(&store).await, left, "others keep theirs, at their places");
+        assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered::default());
+        assert!(store.recover(UserId(2)).await.unwrap().snapshot.is_some());
+        assert_eq!(store.entries_until(UserId(1), Millis::MAX).await.unwrap(), []);
+        assert_eq!(store.newest(Slice::User(UserId(1)), 9).await.unwrap(), []);
+        assert_eq!(store.newest(Slice::Item(ItemId(7)), 9).await.unwrap().len(), 1);
+        assert_eq!(store.find_event(UserId(1), key("ada-secret")).await.unwrap(), None);
+        for user in [UserId(1), UserId(2)] {
+            assert_eq!(store.follows(user).await.unwrap(), []);
+            assert_eq!(store.followers(user).await.unwrap(), []);
+        }
+        assert_eq!(store.coordinator_snapshot().await.unwrap(), None, "it counted them");
+        let tombstone = Person { created: Millis(9), erased: true, ..person(1, "gone-1") };
+        let buried = Item {
+            revision: 2,
+            topics: vec![].into(),
+            text: "".into(),
+            embedding: vector(&[4.0, 5.0, 6.0]),
+            deleted: true,
+            ..item(7, "gone-7")
+        };
+        let expected =
+            [CatalogueRow::Person(tombstone), CatalogueRow::Person(person(2, "bea")), CatalogueRow::Item(buried)];
+        assert_eq!(catalogue(&store).await, expected);
+        let earlier = store.embedding(ItemId(7), 1).await.unwrap();
+        assert_eq!(earlier, Some(vector(&[1.0, 2.0, 3.0])), "what others learned from stays");
+        drop(store);
+        store = place.open().unwrap();
+    }
+}
+
+async fn who_was_erased_stays_erased_whatever_was_under_way(place: &impl Place) {
+    let store = place.open().unwrap();
+    two_people(&store).await;
+    store.append(vec![Write::Erase(ada_goes())]).await.unwrap();
+    for (name, late) in [("their next entry", liked(1, 3, "late", 7)), ("their first one", liked(1, 1, "later", 7))] {
+        assert_eq!(append(&store, &[late]).await, [Outcome::Refused], "{name}");
+    }
+    assert!(store.save_snapshot(UserId(1), Snapshot { seq: Seq(2), bytes: vec![1] }).await.is_err());
+    let late = Write::Person(person(1, "ada"));
+    assert!(matches!(store.append(vec![late]).await, Err(StoreError::Refused(_))), "their row has another key");
+    assert!(append(&store, &[other(2, 3, What::Followed(UserId(1)))]).await.iter().all(is_stored));
+    assert_eq!(store.follows(UserId(2)).await.unwrap(), [], "nobody is there to be followed");
+    assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered::default());
+    let nobody = Erasure { user: UserId(77), ..ada_goes() };
+    assert!(matches!(store.append(vec![Write::Erase(nobody)]).await, Err(StoreError::Refused(_))));
+}
+
+async fn a_key_is_free_as_soon_as_its_person_was_erased(place: &impl Place) {
+    let store = place.open().unwrap();
+    two_people(&store).await;
+    let batch = vec![
+        Write::Erase(ada_goes()),
+        Write::Person(person(3, "ada")),
+        Write::Item(item(8, "post-of-ada").into()),
+        Write::Entry(liked(3, 1, "ada-secret", 8)),
+        Write::Entry(liked(1, 3, "late", 7)),
+        Write::Entry(liked(2, 3, "c", 8)),
+    ];
+    let outcomes = store.append(batch).await.unwrap();
+    let refused: Vec<usize> = (0..6_usize).filter(|index| outcomes[*index] == Outcome::Refused).collect();
+    assert_eq!(refused, [4], "{outcomes:?}");
+    assert_eq!(store.recover(UserId(3)).await.unwrap().tail, [liked(3, 1, "ada-secret", 8)]);
+}
+
+async fn an_erasure_that_fails_erases_nothing(place: &impl Place) {
+    let store = place.open().unwrap();
+    two_people(&store).await;
+    let (rows, before) = (catalogue(&store).await, everything(&store).await);
+    let bad = Write::Item(item(8, "post-of-ada").into());
+    assert!(store.append(vec![bad.clone(), Write::Erase(ada_goes())]).await.is_err());
+    assert!(
+        store.append(vec![Write::Erase(ada_goes()), bad.clone(), bad, Write::Person(person(9, "bea"))]).await.is_err()
+    );
+    assert_eq!((catalogue(&store).await, everything(&store).await), (rows, before));
+    assert!(append(&store, &[liked(1, 3, "next", 7)]).await.iter().all(is_stored), "they go on");
+}
+
+async fn a_healthy_store_says_so(place: &impl Place) {
+    let store = place.open().unwrap();
+    store.health().await.unwrap();
+    store.health().await.unwrap();
+    assert_eq!(everything(&store).await, []);
+}
+
+macro_rules! conformance {
+    ($name:ident, $place:ty) => {
+        conformance!($name, $place:
+            a_batch_is_stored_in_order_and_read_back_as_it_was,
+            a_batch_is_stored_whole_or_not_at_all,
+            a_refused_batch_does_not_take_others_with_it,
+            an_event_is_stored_once_however_often_it_is_sent,
+            after_a_duplicate_later_entries_of_that_person_are_refused_and_only_those,
+            the_numbers_of_a_person_are_consecutive_from_one,
+            keys_and_texts_may_be_any_unicode,
+            a_person_is_recovered_from_snapshot_and_tail,
+            an_older_snapshot_never_overwrites_a_newer_one,
+            a_snapshot_never_runs_ahead_of_the_journal,
+            a_torn_snapshot_is_ignored_and_the_tail_is_everything,
+            the_coordinator_gets_its_newest_readable_snapshot,
+            the_catalogue_comes_back_whole_and_in_order,
+            a_new_revision_replaces_the_item_and_keeps_the_earlier_embedding,
+            what_learning_names_never_changes,
+            a_person_may_change_all_but_the_key,
+            the_graph_follows_the_journal,
+            the_newest_interactions_come_first_and_only_interactions,
+            the_past_is_read_by_the_persons_own_time,
+            pages_of_the_journal_join_without_gaps,
+            many_at_once_are_all_stored_once,
+            reopening_sees_everything,
+            what_was_asked_is_done_even_if_nobody_waits,
+            a_reader_that_panics_harms_nobody_else,
+            many_events_are_found_by_one_question,
+            a_persons_entries_come_page_by_page,
+            drawn_feeds_come_page_by_page,
+            drawn_feeds_are_logged_once_until_they_are_too_old,
+            drawn_feeds_go_with_their_person,
+            the_last_fits_are_kept_with_the_places_of_the_newest,
+            models_are_numbered_kept_and_published,
+            models_that_served_last_and_the_newest_are_kept,
+            a_model_with_a_number_keeps_it,
+            places_go_with_whoever_is_erased,
+            a_healthy_store_says_so,
+            since_when_what_is_so_comes_back_with_the_catalogue,
+            both_ends_of_the_graph_are_known,
+            of_who_was_erased_nothing_is_left_but_a_nameless_row,
+            who_was_erased_stays_erased_whatever_was_under_way,
+            a_key_is_free_as_soon_as_its_person_was_erased,
+            an_erasure_that_fails_erases_nothing,
+            a_key_is_kept_once_and_its_secret_goes_when_it_is_retired,
+            tokens_are_listed_page_by_page_until_they_expire,
+            a_revocation_is_kept_with_its_first_instant_until_the_token_expires,
+            tokens_and_keys_survive_reopening,
+            of_retired_keys_only_the_last_ones_stay,
+            a_text_with_nul_is_refused_and_nothing_of_its_batch_is_stored,
+        );
+    };
+    ($name:ident, $place:ty: $($case:ident,)+) => {
+        mod $name {
+            use super::*;
+
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $case() {
+                    if <$place as Place>::is_left_out() {
+                        return;
+                    }
+                    super::$case(&<$place as Place>::new()).await;
+                }
+            )+
+        }
+    };
+}
+
+/// A directory whose name is not the simplest.
+struct Directory {
+    directory: tempfile::TempDir,
+}
+
+impl Directory {
+    fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("with space/ünï ?mode=ro#🌊")
+    }
+
+    fn sql(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.path().join("eddyline.db")).unwrap();
+        connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+}
+
+impl Place for Directory {
+    fn new() -> Self {
+        Directory { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(Embedded::open(&self.path())?))
+    }
+
+    fn tear_snapshot(&self, user: UserId) {
+        let half = "bytes = substr(bytes, 1, length(bytes) / 2)";
+        self.sql(&format!("UPDATE snapshots SET {half} WHERE user_id = {}", user.0));
+    }
+
+    fn tear_coordinator_snapshot(&self, covers: Position) {
+        let half = "bytes = substr(bytes, 1, length(bytes) / 2)";
+        self.sql(&format!("UPDATE coordinator_snapshots SET {half} WHERE position = {}", covers.0));
+    }
+}
+
+conformance!(embedded, Directory);
+
+/// A database of its own in a cluster that all cases share.
+struct Database {
+    url: PostgresUrl,
+    name: String,
+}
+
+impl Place for Database {
+    fn is_left_out() -> bool {
+        postgres::skipped()
+    }
+
+    fn new() -> Self {
+        static MIGRATED: LazyLock<String> = LazyLock::new(|| {
+            let name = postgres::shared().database();
+            let url = PostgresUrl::parse(&postgres::shared().url(&name)).unwrap();
+            drop(wait_for(Postgres::open(&url, &PostgresSettings::default())).unwrap());
+            name
+        });
+        let name = postgres::shared().database_like(&MIGRATED);
+        Database { url: PostgresUrl::parse(&postgres::shared().url(&name)).unwrap(), name }
+    }
+
+    fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        let settings = PostgresSettings { connections_max: 4, ..PostgresSettings::default() };
+        Ok(Arc::new(wait_for(Postgres::open(&self.url, &settings))?))
+    }
+
+    fn tear_snapshot(&self, user: UserId) {
+        let half = "bytes = substr(bytes, 1, length(bytes) / 2)";
+        postgres::shared().sql(&self.name, &format!("UPDATE snapshots SET {half} WHERE user_id = {}", user.0));
+    }
+
+    fn tear_coordinator_snapshot(&self, covers: Position) {
+        let half = "bytes = substr(bytes, 1, length(bytes) / 2)";
+        let sql = format!("UPDATE coordinator_snapshots SET {half} WHERE position = {}", covers.0);
+        postgres::shared().sql(&self.name, &sql);
+    }
+}
+
+conformance!(postgres_store, Database);
+
+/// What only a store in a directory promises.
+mod embedded_only {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_directory_is_open_once_at_a_time() {
+        let place = Directory::new();
+        let store = place.open().unwrap();
+        let Err(StoreError::Locked(directory)) = place.open() else { panic!("opened twice") };
+        assert!(directory.contains("🌊"), "it says which: {directory}");
+        store.health().await.unwrap();
+        drop(store);
+        place.open().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
+        let place = Directory::new();
+        drop(place.open().unwrap());
+        place.sql("INSERT INTO refinery_schema_history VALUES (9999, 'later', '2030-01-01T00:00:00Z', '1')");
+        let before = std::fs::read(place.path().join("eddyline.db")).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(place.open(), Err(StoreError::Newer { found: 9999, known: 7 })));
+        }
+        assert_eq!(std::fs::read(place.path().join("eddyline.db")).unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+        let place = Directory::new();
+        std::fs::create_dir_all(place.path()).unwrap();
+        let file = place.path().join("eddyline.db");
+        std::fs::write(&file, "somebody's diary".repeat(100)).unwrap();
+        assert!(matches!(place.open(), Err(StoreError::Corrupt { .. })));
+        assert_eq!(std::fs::read(&file).unwrap(), "somebody's diary".repeat(100).as_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_cannot_be_made_is_named() {
+        let place = tempfile::NamedTempFile::new().unwrap();
+        let Err(StoreError::Unavailable(text)) = Embedded::open(&place.path().join("below a file")) else { panic!() };
+        assert!(text.contains("below a file"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_row_edited_by_hand_is_reported_with_its_place() {
+        let place = Directory::new();
+        let store = place.open().unwrap();
+        append(&store, &[liked(1, 1, "a", 4), liked(1, 2, "b", 4)]).await;
+        place.sql("UPDATE journal SET topics = 'sea' WHERE seq = 2");
+        let Err(StoreError::Corrupt { table: "journal", detail }) = store.recover(UserId(1)).await else { panic!() };
+        assert_eq!(detail, "column `topics` of user_id 1, seq 2");
+    }
+
+    #[tokio::test]
+    async fn of_who_was_erased_no_byte_is_left_in_any_file() {
+        let place = Directory::new();
+        let store = place.open().unwrap();
+        two_people(&store).await;
+        // Enough that pages split, overflow and are joined again.
+        let long = "ada was here, at length; ".repeat(200);
+        for seq in 3..400_u64 {
+            let mut entries =
+                vec![liked(1, seq, &format!("ada-secret-{seq}"), 7), liked(2, seq, &format!("b-{seq}"), 7)];
+            entries.push(liked(3, seq - 2, &format!("c-{seq}"), 7));
+            append(&store, &entries).await;
+            if seq % 50 == 0 {
+                let bytes = long.clone().into_bytes();
+                store.save_snapshot(UserId(1), Snapshot { seq: Seq(seq), bytes }).await.unwrap();
+            }
+        }
+        let author = Some(Author { id: UserId(1), key: key("ada") });
+        let post = Item { author, text: long.into(), ..item(8, "ada-8") };
+        store.append(vec![Write::Item(post.into())]).await.unwrap();
+        let found = |what: &str| {
+            let files: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|file| file.unwrap().path()).collect();
+            let holds = |bytes: Vec<u8>| bytes.windows(what.len()).any(|part| part == what.as_bytes());
+            files.into_iter().filter(|file| holds(std::fs::read(file).unwrap())).count()
+        };
+        assert!(found("ada-secret") > 0 && found("ada was here") > 0);
+        let mut erasure = ada_goes();
+        erasure.items.push((ItemId(8), key("gone-8")));
+        store.append(vec![Write::Erase(erasure)]).await.unwrap();
+        for word in ["ada", "Ada"] {
+            assert_eq!(found(word), 0, "{word}");
+        }
+        assert_eq!(everything(&store).await.len(), 2 + 397 * 2);
+    }
+
+    #[test]
+    fn it_needs_no_runtime() {
+        let place = Directory::new();
+        let store = place.open().unwrap();
+        let asked = futures_util::future::join(store.health(), store.follows(UserId(1)));
+        let (health, follows) = wait_for(asked);
+        assert!(health.is_ok() && follows.unwrap().is_empty());
+    }
+}
+
+/// The smallest executor: it parks the thread.
+fn wait_for<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
