@@ -15,8 +15,8 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     find . -path ./target -prune -o -type f -exec touch {} + \
-    && cargo build --release --locked --package eddyline --bin eddyline \
-    && install -D -m 0755 target/release/eddyline /out/eddyline \
+    && cargo build --profile dist --locked --package eddyline --bin eddyline \
+    && install -D -m 0755 target/dist/eddyline /out/eddyline \
     && install -d -m 0750 /out/data
 
 FROM debian:bookworm-slim

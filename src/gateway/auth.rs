@@ -225,6 +225,7 @@ mod tests {
     }
 
     fn signed(algorithm: Algorithm, claims: &serde_json::Value) -> String {
+        super::super::hmac::install();
         let key = EncodingKey::from_secret(secret('s').expose_secret().as_bytes());
         jsonwebtoken::encode(&Header::new(algorithm), claims, &key).unwrap()
     }

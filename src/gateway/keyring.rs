@@ -116,6 +116,7 @@ impl KeyRing {
         secret: Option<&SecretString>,
         revoked: impl IntoIterator<Item = Key>,
     ) -> Result<KeyRing, AuthError> {
+        super::hmac::install();
         let mut keys = HashMap::new();
         let mut signers = Vec::new();
         if let Some(secret) = secret {

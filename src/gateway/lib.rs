@@ -4,7 +4,7 @@
 //! types are trusted. Everything is bounded: connections, frames, bodies, time. Absent on purpose: decisions about
 //! feeds, SQL, the engine's states; forwarded headers, which anybody may write.
 //!
-//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
+//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `hmac`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
 //! `body`, `call`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `answers`, `session`; at last `tls` and
 //! `room`.
 
@@ -24,6 +24,7 @@ pub mod call;
 pub mod checks;
 pub mod errors;
 pub mod frames;
+pub mod hmac;
 pub mod keyring;
 pub mod keys;
 pub mod origin;

@@ -345,6 +345,7 @@ fn no_token_of_an_erased_person_acts_for_the_next_holder_of_their_key() {
     let server = Server::start_with(server.kill(), &secret);
     let claims = json!({"sub": "ada", "iat": support::now_ms() / 1_000 - 60, "exp": support::now_ms() / 1_000 + 60});
     let key = jsonwebtoken::EncodingKey::from_secret(former_holder::SECRET.as_bytes());
+    eddyline::gateway::hmac::install();
     let old = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
     assert_eq!(server.rest().ask("GET", "/v1/users/ada", Some(&old), None).status, 401, "after a restart, too");
 }

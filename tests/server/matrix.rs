@@ -68,6 +68,7 @@ struct Caller {
 
 fn signed(algorithm: Algorithm, kid: Option<&str>, secret: &str, claims: &Value) -> String {
     let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
+    eddyline::gateway::hmac::install();
     jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
 }
 

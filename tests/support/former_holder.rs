@@ -23,12 +23,14 @@ fn signed_at(iat: Option<Value>) -> String {
         claims["iat"] = iat;
     }
     let key = EncodingKey::from_secret(SECRET.as_bytes());
+    eddyline::gateway::hmac::install();
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
 }
 
 fn service() -> String {
     let claims = json!({"role": "service", "exp": now_ms() / 1_000 + 3_600});
     let key = EncodingKey::from_secret(SECRET.as_bytes());
+    eddyline::gateway::hmac::install();
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
 }
 
