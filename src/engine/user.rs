@@ -32,7 +32,7 @@ use crate::engine::learn::repeat::Visits;
 use crate::engine::learn::topics::TopicWeights;
 use crate::engine::portrait::Portrait;
 use crate::engine::rank::stage::topic_shares;
-use crate::engine::rank::{self, Ask, Ranked, Screen, Taste};
+use crate::engine::rank::{self, Ask, Ranked, Screen, UserProfile};
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::is_among;
 use crate::engine::tower::{Sign, TowerVector};
@@ -415,7 +415,7 @@ impl UserState {
     /// The feed of this version for a screen that shows this. Changes nothing.
     #[must_use]
     pub fn rank_on(&self, world: &World, now: Millis, ask: Ask, screen: Screen<'_>) -> Ranked {
-        rank::rank(world, &world.open_at(now), &self.taste(world, now, ask.ranking), now, ask, screen)
+        rank::rank(world, &world.open_at(now), &self.profile(world, now, ask.ranking), now, ask, screen)
     }
 
     /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose [`Ranked::floor`] is
@@ -461,23 +461,23 @@ impl UserState {
 
     /// What the `model` ranking says of these items: log-odds, in their order, into `out`. Changes nothing.
     pub fn score_items(&self, world: &World, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
-        rank::scores(world, &self.taste(world, now, Ranking::Model), items, now, out);
+        rank::scores(world, &self.profile(world, now, Ranking::Model), items, now, out);
     }
 
     /// What the `model` or `tower` ranking says of one item: the very log-odds that a feed would give it, at a fraction of
     /// the cost; `None` for one that this world does not know. Changes nothing.
     #[must_use]
     pub fn score_of(&self, world: &World, item: ItemId, now: Millis, ranking: Ranking) -> Option<f32> {
-        let taste = self.taste_about(world, world.item(item)?, now, ranking);
-        Some(rank::score_of(world, &taste, item, now, ranking))
+        let profile = self.profile_for_item(world, world.item(item)?, now, ranking);
+        Some(rank::score_of(world, &profile, item, now, ranking))
     }
 
     /// Calibrated log-odds of the opinion that they say yes to this item; `None` for one that this world does not know.
     #[must_use]
     pub fn approval_of(&self, world: &World, item: ItemId, now: Millis) -> Option<f32> {
         world.item(item)?;
-        let taste = self.taste(world, now, Ranking::Model);
-        let rows = rank::rows(world, &taste, &[item], now);
+        let profile = self.profile(world, now, Ranking::Model);
+        let rows = rank::rows(world, &profile, &[item], now);
         Some(world.opinion().log_odds(rows.first()?, &self.own_opinion))
     }
 
@@ -490,7 +490,7 @@ impl UserState {
             return Vec::new();
         }
         let ids: Vec<ItemId> = items.iter().map(|one| one.item).collect();
-        let rows = rank::rows(world, &self.taste(world, now, Ranking::Model), &ids, now);
+        let rows = rank::rows(world, &self.profile(world, now, Ranking::Model), &ids, now);
         rows.iter().map(|row| opinion.probability(row, &self.own_opinion)).collect()
     }
 
@@ -629,8 +629,8 @@ impl UserState {
     }
 
     /// What this ranking reads of this person.
-    fn taste(&self, world: &World, now: Millis, ranking: Ranking) -> Taste<'_> {
-        Taste {
+    fn profile(&self, world: &World, now: Millis, ranking: Ranking) -> UserProfile<'_> {
+        UserProfile {
             tower: if ranking.asks_the_tower() { self.tower_vector(world, now) } else { None },
             weights: self.online.weights(),
             precision: self.online.precision(),
@@ -657,7 +657,7 @@ impl UserState {
     }
 
     /// What this ranking reads of this person to score one item, and nothing else.
-    fn taste_about(&self, world: &World, item: &Item, now: Millis, ranking: Ranking) -> Taste<'_> {
+    fn profile_for_item(&self, world: &World, item: &Item, now: Millis, ranking: Ranking) -> UserProfile<'_> {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
         let author = item.author.as_ref().map(|author| author.id);
@@ -667,7 +667,7 @@ impl UserState {
         let mut topics: Vec<TopicId> = item.topics.iter().copied().chain([item.main_topic()]).collect();
         topics.sort_unstable();
         topics.dedup();
-        Taste {
+        UserProfile {
             tower: if ranking.asks_the_tower() { self.tower_vector(world, now) } else { None },
             weights: self.online.weights(),
             precision: self.online.precision(),
@@ -718,12 +718,12 @@ impl UserState {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
         let signal = settings.signals.of(interaction.kind, interaction.dwell_ms);
-        let taste = self.taste(world, at, Ranking::Model);
+        let profile = self.profile(world, at, Ranking::Model);
         let is_visit = signal.is_some_and(|signal| signal.positive) && !self.is_there(interaction, at);
         let compared = (is_visit && is_choice).then(|| self.compared_with(interaction, world, at));
         let (compared, many) = compared.unwrap_or_default();
         let all: Vec<ItemId> = std::iter::once(item.id).chain(compared).collect();
-        let rows = rank::rows(world, &taste, &all, at);
+        let rows = rank::rows(world, &profile, &all, at);
         let x = centred(&item.embedding, world.centre(centre).map(Centre::mean));
         let judgement = world.point(item.id, &x).map(|point| self.online.predict(&point, world, settings));
         let judgement = judgement.unwrap_or_default();
@@ -748,7 +748,7 @@ impl UserState {
                 let author = item.author.as_ref().map(|author| author.id);
                 Box::new(Lesson {
                     author,
-                    group: taste.group,
+                    group: profile.group,
                     opinion: world.opinion().lesson(&rows[0], signal.positive, &self.own_opinion),
                     ..if is_visit { self.visit(interaction.item, (&rows, many), world, at) } else { Lesson::default() }
                 })

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the order is that of the feature vector in the journal; features are appended within their expert's
 //! row only by a change of the snapshot and journal formats. A feature that says nothing is 0 or a constant that all
-//! candidates share. Absent on purpose: how they are computed (`rank::taste`), and their weights (`blend`).
+//! candidates share. Absent on purpose: how they are computed (`rank::UserProfile`), and their weights (`blend`).
 
 use crate::domain::feeds::Expert;
 

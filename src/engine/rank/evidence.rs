@@ -10,7 +10,7 @@ use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::world::{BLOCK, World};
 
-use super::Taste;
+use super::UserProfile;
 use super::company::{Lists, SOUGHT};
 use super::rhythm::{Beat, beats};
 
@@ -97,9 +97,9 @@ impl Drop for Evidence {
 
 impl Evidence {
     /// What this person's visits and followees say at `now`.
-    pub fn gather(world: &World, taste: &Taste<'_>, now: Millis) -> Evidence {
-        let visits = taste.visits.recent();
-        if visits.is_empty() && taste.follows.is_empty() {
+    pub fn gather(world: &World, profile: &UserProfile<'_>, now: Millis) -> Evidence {
+        let visits = profile.visits.recent();
+        if visits.is_empty() && profile.follows.is_empty() {
             return Evidence::default();
         }
         let mut evidence = LENT.try_with(Cell::take).unwrap_or_default();
@@ -117,7 +117,7 @@ impl Evidence {
             evidence.cleared.resize(blocks, 0);
         }
         let company = world.company();
-        let (similar, next) = (Lists::similar(company, taste.visits, now), Lists::next(company, taste.visits));
+        let (similar, next) = (Lists::similar(company, profile.visits, now), Lists::next(company, profile.visits));
         similar.touch();
         next.touch();
         evidence.add_company(&similar);
@@ -126,15 +126,15 @@ impl Evidence {
             evidence.fill(visit.item, |slot| slot.visit = place as u16 + 1);
         }
         beats(
-            taste.history,
-            here(taste),
+            profile.history,
+            here(profile),
             now,
             |_| true,
             |item, beat| {
                 evidence.fill(item, |slot| slot.beat.add(beat));
             },
         );
-        for friend in taste.follows.iter().take(FRIENDS_MAX) {
+        for friend in profile.follows.iter().take(FRIENDS_MAX) {
             if let Some((item, amount)) = world.lately().of(*friend, now) {
                 evidence.fill(item, |slot| slot.friends += amount);
             }
@@ -143,16 +143,16 @@ impl Evidence {
     }
 
     /// The same of these items alone.
-    pub fn of_these(items: &[ItemId], world: &World, taste: &Taste<'_>, now: Millis) -> Evidence {
-        let visits = taste.visits.recent();
-        if visits.is_empty() && taste.follows.is_empty() {
+    pub fn of_these(items: &[ItemId], world: &World, profile: &UserProfile<'_>, now: Millis) -> Evidence {
+        let visits = profile.visits.recent();
+        if visits.is_empty() && profile.follows.is_empty() {
             return Evidence::default();
         }
         if items.len() > FEW_MAX {
-            return Evidence::gather(world, taste, now);
+            return Evidence::gather(world, profile, now);
         }
         let company = world.company();
-        let (similar, next) = (Lists::similar(company, taste.visits, now), Lists::next(company, taste.visits));
+        let (similar, next) = (Lists::similar(company, profile.visits, now), Lists::next(company, profile.visits));
         let mut few = Few { len: items.len(), ..Few::default() };
         // Of nearly everything that the person did one look says that it is none of these.
         let mut may_be = [false; 256];
@@ -172,15 +172,15 @@ impl Evidence {
         for (rank, visit) in visits.iter().enumerate().filter(|(_, visit)| may_be(visit.item)) {
             if let Some(place) = few.place(visit.item) {
                 few.slots[place].visit = rank as u16 + 1;
-                taste.visits.touch(rank);
+                profile.visits.touch(rank);
             }
         }
-        beats(taste.history, here(taste), now, may_be, |item, beat| {
+        beats(profile.history, here(profile), now, may_be, |item, beat| {
             if let Some(place) = few.place(item) {
                 few.slots[place].beat.add(beat);
             }
         });
-        for friend in taste.follows.iter().take(FRIENDS_MAX) {
+        for friend in profile.follows.iter().take(FRIENDS_MAX) {
             if let Some((item, amount)) = world.lately().of(*friend, now)
                 && let Some(place) = few.place(item)
             {
@@ -246,8 +246,8 @@ impl Evidence {
 }
 
 /// Where the person was last, and when.
-fn here(taste: &Taste<'_>) -> Option<(ItemId, Millis)> {
-    taste.visits.recent().first().map(|visit| (visit.item, visit.last))
+fn here(profile: &UserProfile<'_>) -> Option<(ItemId, Millis)> {
+    profile.visits.recent().first().map(|visit| (visit.item, visit.last))
 }
 
 /// For a scan of whole blocks.

@@ -50,7 +50,7 @@ const PART_OF_ALL: usize = 2;
 pub const TOWER_MAX: f32 = 8.0;
 
 /// What ranking reads of a person.
-pub struct Taste<'a> {
+pub struct UserProfile<'a> {
     /// Mean weights of the online model, `(dim,)`; `None` before the first label.
     pub weights: Option<&'a [f32]>,
     /// How sure each of them is, `(dim,)`; `None` before the first label.
@@ -133,19 +133,19 @@ struct Scored {
 pub fn rank(
     world: &World,
     open: &RoaringBitmap,
-    taste: &Taste<'_>,
+    profile: &UserProfile<'_>,
     now: Millis,
     ask: Ask,
     screen: Screen<'_>,
 ) -> Ranked {
-    let candidates = Candidates(open - taste.hidden);
+    let candidates = Candidates(open - profile.hidden);
     match ask.ranking {
-        Ranking::Tower => by_tower(world, taste, &candidates, now, ask),
+        Ranking::Tower => by_tower(world, profile, &candidates, now, ask),
         Ranking::Model => {
-            let scorer = Scorer::of_many(world, taste, now);
+            let scorer = Scorer::of_many(world, profile, now);
             let reach = world.settings().rank.reach(ask.limit);
             let best = select(scorer.contenders(&candidates, reach), reach, by_score);
-            let mut ranked = stage::stage(world, taste, screen, best, ask.limit);
+            let mut ranked = stage::stage(world, profile, screen, best, ask.limit);
             if ask.explain {
                 for one in &mut ranked.items {
                     one.why = contributions(scorer.shares(one.item));
@@ -154,7 +154,7 @@ pub fn rank(
             ranked
         }
         Ranking::Flat | Ranking::Topics => {
-            let scorer = Scorer::of_many(world, taste, now);
+            let scorer = Scorer::of_many(world, profile, now);
             let span = if ask.ranking == Ranking::Flat { ask.limit } else { ask.limit.max(FLAT_SPAN) };
             let newest = select(scorer.flat_candidates(&candidates), span, by_time);
             let oldest_newest = (newest.last().map(|one| one.created), newest.first().map(|one| one.created));
@@ -191,12 +191,12 @@ pub fn rank(
 }
 
 /// What the two-tower model alone likes best. One scan over its vectors; without a model the newest come first.
-fn by_tower(world: &World, taste: &Taste<'_>, candidates: &Candidates, now: Millis, ask: Ask) -> Ranked {
+fn by_tower(world: &World, profile: &UserProfile<'_>, candidates: &Candidates, now: Millis, ask: Ask) -> Ranked {
     let scored = candidates.0.iter().filter_map(|id| {
         let columns = world.blocks().get(id as usize / BLOCK)?.columns();
         let created = *columns.created.get(id as usize % BLOCK)?;
         let item = ItemId(id);
-        (created <= now).then(|| Scored { item, score: tower_score(world, taste, item), created })
+        (created <= now).then(|| Scored { item, score: tower_score(world, profile, item), created })
     });
     let best = select(scored.collect(), ask.limit, by_score);
     let floor = if best.len() < ask.limit { f32::NEG_INFINITY } else { best.last().map_or(0.0, |one| one.score) };
@@ -208,14 +208,14 @@ fn by_tower(world: &World, taste: &Taste<'_>, candidates: &Candidates, now: Mill
 }
 
 /// Score of the `tower` ranking for one item: log-odds, 0 without a model.
-fn tower_score(world: &World, taste: &Taste<'_>, item: ItemId) -> f32 {
-    world.tower().zip(taste.tower.as_ref()).map_or(0.0, |(tower, person)| tower.log_odds(person, item))
+fn tower_score(world: &World, profile: &UserProfile<'_>, item: ItemId) -> f32 {
+    world.tower().zip(profile.tower.as_ref()).map_or(0.0, |(tower, person)| tower.log_odds(person, item))
 }
 
 /// What the blend weighs of these items, in their order; unknown ones say nothing.
 #[must_use]
-pub fn rows(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis) -> Vec<Row> {
-    let scorer = Scorer::of_these(items, world, taste, now);
+pub fn rows(world: &World, profile: &UserProfile<'_>, items: &[ItemId], now: Millis) -> Vec<Row> {
+    let scorer = Scorer::of_these(items, world, profile, now);
     let mut rows = vec![Row::NOTHING; items.len()];
     for (item, row) in items.iter().zip(&mut rows) {
         scorer.describe(*item, row);
@@ -224,11 +224,11 @@ pub fn rows(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis) -> 
 }
 
 /// Scores of the `model` ranking for these items, in their order, into `out`.
-pub fn scores(world: &World, taste: &Taste<'_>, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
+pub fn scores(world: &World, profile: &UserProfile<'_>, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
     if items.len() * PART_OF_ALL >= world.len() as usize && items.len() > BLOCK {
-        return Scorer::of_many(world, taste, now).all(items, out);
+        return Scorer::of_many(world, profile, now).all(items, out);
     }
-    let scorer = Scorer::of_these(items, world, taste, now);
+    let scorer = Scorer::of_these(items, world, profile, now);
     out.clear();
     out.extend(items.iter().map(|item| scorer.score(*item)));
 }
@@ -239,13 +239,13 @@ pub fn topics_score(features: &Features) -> f32 {
     features[at::TOPIC] + features[at::FRESHNESS]
 }
 
-/// Score of the `model` or `tower` ranking for one item alone, bit by bit the one that a feed would give it. Of the taste it
+/// Score of the `model` or `tower` ranking for one item alone, bit by bit the one that a feed would give it. Of the profile it
 /// reads what says something of this item.
 #[must_use]
-pub fn score_of(world: &World, taste: &Taste<'_>, item: ItemId, now: Millis, ranking: Ranking) -> f32 {
+pub fn score_of(world: &World, profile: &UserProfile<'_>, item: ItemId, now: Millis, ranking: Ranking) -> f32 {
     match ranking {
-        Ranking::Tower => tower_score(world, taste, item),
-        _ => Scorer::of_these(&[item], world, taste, now).score(item),
+        Ranking::Tower => tower_score(world, profile, item),
+        _ => Scorer::of_these(&[item], world, profile, now).score(item),
     }
 }
 

@@ -81,9 +81,10 @@ impl<'s, 'a> Common<'s, 'a> {
             weights[begin..end].fill(0.0);
         }
         let mut authors = [false; AUTHORS];
-        let (followed, visited) = (scorer.taste.follows.iter(), scorer.taste.authors.iter().map(|(author, _)| author));
+        let (followed, visited) =
+            (scorer.profile.follows.iter(), scorer.profile.authors.iter().map(|(author, _)| author));
         followed.chain(visited).for_each(|author| authors[author.0 as usize % AUTHORS] = true);
-        let knows_nobody = scorer.taste.follows.is_empty() && scorer.taste.authors.is_empty();
+        let knows_nobody = scorer.profile.follows.is_empty() && scorer.profile.authors.is_empty();
         let mut common = Common { scorer, weights, topics: Vec::new(), repeat: 0.0, authors, knows_nobody };
         common.repeat = common.repeat_share(0.0);
         let topics = (0..scorer.world.topics_len()).map(TopicId);
@@ -101,7 +102,7 @@ impl<'s, 'a> Common<'s, 'a> {
         let (w, of) = (&self.weights, self.scorer);
         w[at::AUTHOR_VISITS] * author_visits
             + w[at::NOVELTY] * of.novelty
-            + w[at::OWN_APPROVAL] * of.taste.approval
+            + w[at::OWN_APPROVAL] * of.profile.approval
             + w[at::SESSION_DEPTH] * of.session_depth
     }
 
@@ -218,7 +219,7 @@ impl Scorer<'_> {
         // Who is scored apart has no number here.
         let mut scores = vec![f32::NAN; self.world.blocks().len() * BLOCK];
         for ((index, block), scores) in self.world.blocks().iter().enumerate().zip(scores.as_chunks_mut::<BLOCK>().0) {
-            if let Some(w) = self.taste.weights {
+            if let Some(w) = self.profile.weights {
                 let columns = block.columns();
                 for row in 0..block.items().len() {
                     let is_somewhere = columns.inverse_norm[row] > 0.0;
@@ -283,7 +284,7 @@ impl Scorer<'_> {
         let mut ids = vec![0; candidates.0.len() as usize];
         let mut ids = &*candidates.0.iter().next_many(&mut ids);
         let mut rough = Vec::with_capacity(ids.len());
-        let quantised = self.taste.weights.map(Quantised::of);
+        let quantised = self.profile.weights.map(Quantised::of);
         let (mut rows, mut dots) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
         let (common, mut lanes, mut error) = (Common::of(self), Lanes::new(), 0.0_f32);
         while let Some(first) = ids.first() {
@@ -326,7 +327,7 @@ impl Scorer<'_> {
 
     /// The flat feed: what the person's followees and they themselves made; for somebody who follows nobody, everything.
     pub fn flat_candidates(&self, candidates: &Candidates) -> Vec<Scored> {
-        let everything = self.taste.follows.is_empty();
+        let everything = self.profile.follows.is_empty();
         candidates
             .0
             .iter()
@@ -334,7 +335,7 @@ impl Scorer<'_> {
                 let columns = self.world.blocks().get(id as usize / BLOCK)?.columns();
                 let row = id as usize % BLOCK;
                 let (created, author) = (*columns.created.get(row)?, *columns.author.get(row)?);
-                let shown = everything || author == self.taste.user.0 || self.is_followed(author);
+                let shown = everything || author == self.profile.user.0 || self.is_followed(author);
                 (shown && created <= self.now).then_some(Scored { item: ItemId(id), score: 0.0, created })
             })
             .collect()

@@ -17,7 +17,7 @@ use crate::engine::tower::{Tower, TowerVector};
 use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
 
 use super::evidence::Evidence;
-use super::{ONLINE_MAX, TOWER_MAX, Taste};
+use super::{ONLINE_MAX, TOWER_MAX, UserProfile};
 
 /// "Just opened" fades by half within this.
 const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
@@ -41,7 +41,7 @@ pub fn sum(shares: Shares) -> f32 {
 /// Scores items for one person at one instant.
 pub struct Scorer<'a> {
     pub(super) world: &'a World,
-    pub(super) taste: &'a Taste<'a>,
+    pub(super) profile: &'a UserProfile<'a>,
     pub(super) now: Millis,
     clock: Clock,
     /// Of the clock.
@@ -65,16 +65,16 @@ pub struct Scorer<'a> {
 
 impl<'a> Scorer<'a> {
     /// For these items, and no others: looks up what they need. Their rows are those that [`Scorer::of_many`] gives them.
-    pub fn of_these(items: &[ItemId], world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
-        Scorer::with(Evidence::of_these(items, world, taste, now), world, taste, now)
+    pub fn of_these(items: &[ItemId], world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
+        Scorer::with(Evidence::of_these(items, world, profile, now), world, profile, now)
     }
 
-    fn with(evidence: Evidence, world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
+    fn with(evidence: Evidence, world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
         let clock = Clock::at(now);
-        let served = |segment| world.blend().served(segment, taste.deviation);
+        let served = |segment| world.blend().served(segment, profile.deviation);
         Scorer {
             world,
-            taste,
+            profile,
             now,
             clock,
             phases: clock.phases(),
@@ -83,17 +83,17 @@ impl<'a> Scorer<'a> {
             centre_dots: Vec::new(),
             last_dot: Cell::new(None),
             freshness_half: world.settings().freshness_half_ms as f32,
-            novelty: taste.visits.novelty(),
-            tower: world.tower().map(AsRef::as_ref).zip(taste.tower.as_ref()),
-            session_depth: 0.3 * (1.0 + taste.session as f32).ln(),
-            fashion: taste.group.and_then(|group| world.fashions().of(group)),
+            novelty: profile.visits.novelty(),
+            tower: world.tower().map(AsRef::as_ref).zip(profile.tower.as_ref()),
+            session_depth: 0.3 * (1.0 + profile.session as f32).ln(),
+            fashion: profile.group.and_then(|group| world.fashions().of(group)),
             weights: [served(Segment::New), served(Segment::Seen)],
         }
     }
 
     /// For the whole catalogue: what depends on the topic alone is computed once.
-    pub fn of_many(world: &'a World, taste: &'a Taste<'a>, now: Millis) -> Self {
-        let few = Scorer::with(Evidence::gather(world, taste, now), world, taste, now);
+    pub fn of_many(world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
+        let few = Scorer::with(Evidence::gather(world, profile, now), world, profile, now);
         let topics = (0..world.topics_len()).map(TopicId);
         let topic_weights = topics.clone().map(|topic| few.weight_of(topic)).collect();
         let centre_dots = topics.map(|topic| few.centre_dot(topic)).collect();
@@ -104,7 +104,7 @@ impl<'a> Scorer<'a> {
         if let Some(weight) = self.topic_weights.get(topic.0 as usize) {
             return *weight;
         }
-        look_up(&self.taste.topics, topic)
+        look_up(&self.profile.topics, topic)
     }
 
     fn centre_dot(&self, topic: TopicId) -> f32 {
@@ -115,7 +115,7 @@ impl<'a> Scorer<'a> {
             return dot;
         }
         let centre = self.world.centre_of(topic);
-        let dot = self.taste.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0);
+        let dot = self.profile.weights.and_then(|w| self.world.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0);
         self.last_dot.set(Some((topic, dot)));
         dot
     }
@@ -132,12 +132,12 @@ impl<'a> Scorer<'a> {
 
     /// How a topic is received by everybody, and by this person over that.
     pub(super) fn topic_approvals(&self, topic: TopicId) -> (f32, f32) {
-        (self.world.popularity().topic_approval(topic), look_up(&self.taste.opinions, topic))
+        (self.world.popularity().topic_approval(topic), look_up(&self.profile.opinions, topic))
     }
 
     /// Is an author followed, and how often did the person come for them: the features, 0 of a stranger.
     pub(super) fn author(&self, author: u32) -> (f32, f32) {
-        let visits = look_up(&self.taste.authors, UserId(author));
+        let visits = look_up(&self.profile.authors, UserId(author));
         (f32::from(u8::from(self.is_followed(author))), 0.5 * visits.ln_1p())
     }
 
@@ -146,7 +146,7 @@ impl<'a> Scorer<'a> {
     }
 
     pub(super) fn is_followed(&self, author: u32) -> bool {
-        author != NOBODY && self.taste.follows.binary_search(&UserId(author)).is_ok()
+        author != NOBODY && self.profile.follows.binary_search(&UserId(author)).is_ok()
     }
 
     /// `w . (x - m) / ||x - m||`, from `w . x`, and what the person's quadratic form for that centre adds.
@@ -158,7 +158,7 @@ impl<'a> Scorer<'a> {
         }
         let mut online = (w_x - self.centre_dot(columns.topic[row])) * inverse_norm;
         let centre = columns.centre[row];
-        if let Some((_, form)) = self.taste.forms.iter().find(|(known, _)| *known == centre) {
+        if let Some((_, form)) = self.profile.forms.iter().find(|(known, _)| *known == centre) {
             online += form.value(&columns.coordinates[row]);
         }
         online.clamp(-ONLINE_MAX, ONLINE_MAX)
@@ -171,7 +171,7 @@ impl<'a> Scorer<'a> {
             return;
         };
         let columns = block.columns();
-        let online = self.taste.weights.map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns, row));
+        let online = self.profile.weights.map_or(0.0, |w| self.online(dot(w, block.embedding(row)), columns, row));
         out.segment = self.with_online(id, columns, row, online, &mut out.features);
     }
 
@@ -200,7 +200,7 @@ impl<'a> Scorer<'a> {
         if let Some((tower, person)) = self.tower {
             out[at::TOWER] = tower.log_odds(person, id).clamp(-TOWER_MAX, TOWER_MAX);
         }
-        out[at::OWN_APPROVAL] = self.taste.approval;
+        out[at::OWN_APPROVAL] = self.profile.approval;
         out[at::SESSION_DEPTH] = self.session_depth;
         let window =
             if columns.windowed[row] { self.world.item(id).and_then(|item| item.windows.at(self.now)) } else { None };
@@ -237,7 +237,7 @@ impl<'a> Scorer<'a> {
         }
         let segment = match slot.visit.checked_sub(1).map(usize::from) {
             Some(rank) => {
-                self.taste.visits.describe(rank, self.now, opened, &self.clock, out);
+                self.profile.visits.describe(rank, self.now, opened, &self.clock, out);
                 out[at::NOVELTY] = -self.novelty;
                 out[at::AT_THIS_HOUR] = 0.5 * (slot.beat.hour + 0.05).ln();
                 out[at::LATELY_AT_THIS_HOUR] = 0.5 * (slot.beat.lately + 0.05).ln();

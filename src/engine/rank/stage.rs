@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::explore::{Noise, gumbel_top_k};
 use super::list::{Diversity, Placed, Row, Rules, arrange};
-use super::{Ranked, Scored, Screen, Taste};
+use super::{Ranked, Scored, Screen, UserProfile};
 use crate::domain::feeds::FeedItem;
 use crate::domain::ids::{ItemId, TopicId};
 use crate::engine::simd::{dot, squares_over};
@@ -135,7 +135,13 @@ pub fn topic_shares<'a>(history: impl Iterator<Item = &'a [TopicId]>) -> Vec<(u3
 
 /// The first `limit` of `best`, which is sorted and holds the best `reach(limit)` of all candidates, in their places.
 /// Without explanations.
-pub(super) fn stage(world: &World, taste: &Taste<'_>, screen: Screen<'_>, best: Vec<Scored>, limit: usize) -> Ranked {
+pub(super) fn stage(
+    world: &World,
+    profile: &UserProfile<'_>,
+    screen: Screen<'_>,
+    best: Vec<Scored>,
+    limit: usize,
+) -> Ranked {
     let settings = &world.settings().rank;
     // Fewer candidates than could stand in the pool: whatever comes is in it.
     let lowest = |best: &[Scored], reach: usize| match best.last() {
@@ -147,7 +153,7 @@ pub(super) fn stage(world: &World, taste: &Taste<'_>, screen: Screen<'_>, best: 
         return Ranked { items: best.iter().map(plain).collect(), floor: lowest(&best, limit) };
     }
     let pool = (settings.pool as usize).min(best.len());
-    let stage = Stage { world, taste, settings, best: &best[..pool] };
+    let stage = Stage { world, profile, settings, best: &best[..pool] };
     let rows = stage.rows(screen);
     let placed = stage.place(&rows, limit);
     let mut items: Vec<FeedItem> =
@@ -165,14 +171,14 @@ pub(super) fn stage(world: &World, taste: &Taste<'_>, screen: Screen<'_>, best: 
 
 struct Stage<'a> {
     world: &'a World,
-    taste: &'a Taste<'a>,
+    profile: &'a UserProfile<'a>,
     settings: &'a RankSettings,
     best: &'a [Scored],
 }
 
 impl Stage<'_> {
     fn rows(&self, screen: Screen<'_>) -> Vec<Row> {
-        let noise = Noise::of(self.taste.user, screen.version);
+        let noise = Noise::of(self.profile.user, screen.version);
         let settings = self.settings;
         let row = |one: &Scored| {
             let columns = self.world.blocks()[one.item.0 as usize / BLOCK].columns();
@@ -197,7 +203,7 @@ impl Stage<'_> {
     /// Standard deviation of the online model's log-odds for an item.
     fn deviation(&self, item: ItemId) -> f64 {
         let Some(x) = self.world.centred(item) else { return 0.0 };
-        let variance = match self.taste.precision {
+        let variance = match self.profile.precision {
             Some(precision) => squares_over(&x, precision),
             None => dot(&x, &x) * self.world.settings().prior_variance,
         };
@@ -222,7 +228,7 @@ impl Stage<'_> {
             let weight = (1.0 - f64::from(settings.mmr_lambda)) / f64::from(settings.mmr_lambda);
             return arrange(rows, &rules, Diversity::Similarity { weight, similarity: &similarity }, limit);
         }
-        if settings.calibration > 0.0 && !self.taste.shares.is_empty() {
+        if settings.calibration > 0.0 && !self.profile.shares.is_empty() {
             let topics: Vec<Vec<u32>> = self
                 .best
                 .iter()
@@ -232,7 +238,7 @@ impl Stage<'_> {
                 .collect();
             let weight = f64::from(settings.calibration) / (1.0 - f64::from(settings.calibration));
             let topics = |row: usize| &topics[row][..];
-            let diversity = Diversity::Calibration { weight, shares: &self.taste.shares, topics: &topics };
+            let diversity = Diversity::Calibration { weight, shares: &self.profile.shares, topics: &topics };
             return arrange(rows, &rules, diversity, limit);
         }
         let has_caps =
