@@ -1,7 +1,7 @@
 //! Who goes there also goes here, and goes here next: sums over the places of one person.
 //!
 //! Invariant: amounts are multiples of 2^-21 and their sums stay below 8, so f32 adds them exactly: in whatever order, for
-//! a few items or for all, an item's sum has the same bits. Absent on purpose: where the sums are kept (`evidence`).
+//! a few items or for all, an item's sum has the same bits. Absent on purpose: where the sums are kept (`item_evidence`).
 
 use std::hint::black_box;
 

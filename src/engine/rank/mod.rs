@@ -12,7 +12,7 @@ pub mod explore;
 pub mod gate;
 pub mod refresh;
 mod company;
-mod evidence;
+mod item_evidence;
 mod rhythm;
 pub mod list;
 mod scan;

@@ -16,7 +16,7 @@ use crate::engine::simd::{dot, ln_of};
 use crate::engine::tower::{Tower, TowerVector};
 use crate::engine::world::{BLOCK, Columns, NOBODY, Vectors, World};
 
-use super::evidence::Evidence;
+use super::item_evidence::ItemEvidence;
 use super::{ONLINE_MAX, TOWER_MAX, UserProfile};
 
 /// "Just opened" fades by half within this.
@@ -46,7 +46,7 @@ pub struct Scorer<'a> {
     clock: Clock,
     /// Of the clock.
     pub(super) phases: [f32; PHASES],
-    pub(super) evidence: Evidence,
+    pub(super) evidence: ItemEvidence,
     /// By topic id.
     topic_weights: Vec<f32>,
     /// `w . m` by main topic; 0 where the topic has no centre.
@@ -66,10 +66,10 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// For these items, and no others: looks up what they need. Their rows are those that [`Scorer::of_many`] gives them.
     pub fn of_these(items: &[ItemId], world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
-        Scorer::with(Evidence::of_these(items, world, profile, now), world, profile, now)
+        Scorer::with(ItemEvidence::of_these(items, world, profile, now), world, profile, now)
     }
 
-    fn with(evidence: Evidence, world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
+    fn with(evidence: ItemEvidence, world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
         let clock = Clock::at(now);
         let served = |segment| world.blend().served(segment, profile.deviation);
         Scorer {
@@ -93,7 +93,7 @@ impl<'a> Scorer<'a> {
 
     /// For the whole catalogue: what depends on the topic alone is computed once.
     pub fn of_many(world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
-        let few = Scorer::with(Evidence::gather(world, profile, now), world, profile, now);
+        let few = Scorer::with(ItemEvidence::gather(world, profile, now), world, profile, now);
         let topics = (0..world.topics_len()).map(TopicId);
         let topic_weights = topics.clone().map(|topic| few.weight_of(topic)).collect();
         let centre_dots = topics.map(|topic| few.centre_dot(topic)).collect();

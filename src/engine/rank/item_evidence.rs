@@ -26,8 +26,8 @@ const FRIENDS_MAX: usize = 512;
 /// Of one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Slot {
-    /// Which gathering filled it: what stands here from an earlier one counts as nothing.
-    gathering: u32,
+    /// Which generation filled it: what stands here from an earlier one counts as nothing.
+    generation: u32,
     /// Place among the person's visits, from 1; 0: never there.
     pub visit: u16,
     /// Share of steps that lead there from where the person was.
@@ -40,15 +40,15 @@ pub struct Slot {
 
 /// See the module.
 #[derive(Default)]
-pub struct Evidence {
+pub struct ItemEvidence {
     slots: Vec<Slot>,
     /// Cosine-weighted sums over the person's profile, by item; whole blocks of them. Apart from the rest: thousands of
     /// these are written for each ranking, at places all over the catalogue.
     company: Vec<f32>,
-    /// By block: the gathering that last cleared it. By block and not by item, so that the sums are added to without a
+    /// By block: the generation that last cleared it. By block and not by item, so that the sums are added to without a
     /// branch that nobody can predict.
     cleared: Vec<u32>,
-    gathering: u32,
+    generation: u32,
     /// Where only a few items were asked for: what is said of them.
     few: Few,
 }
@@ -75,19 +75,19 @@ impl Few {
 }
 
 thread_local! {
-    static LENT: Cell<Evidence> = Cell::default();
+    static LENT: Cell<ItemEvidence> = Cell::default();
 }
 
-impl Drop for Evidence {
+impl Drop for ItemEvidence {
     fn drop(&mut self) {
         if self.slots.capacity() > 0 {
             // On a thread that is ending nothing is kept.
             let _ = LENT.try_with(|lent| {
-                lent.set(Evidence {
+                lent.set(ItemEvidence {
                     slots: std::mem::take(&mut self.slots),
                     company: std::mem::take(&mut self.company),
                     cleared: std::mem::take(&mut self.cleared),
-                    gathering: self.gathering,
+                    generation: self.generation,
                     few: Few::default(),
                 });
             });
@@ -95,20 +95,20 @@ impl Drop for Evidence {
     }
 }
 
-impl Evidence {
+impl ItemEvidence {
     /// What this person's visits and followees say at `now`.
-    pub fn gather(world: &World, profile: &UserProfile<'_>, now: Millis) -> Evidence {
+    pub fn gather(world: &World, profile: &UserProfile<'_>, now: Millis) -> ItemEvidence {
         let visits = profile.visits.recent();
         if visits.is_empty() && profile.follows.is_empty() {
-            return Evidence::default();
+            return ItemEvidence::default();
         }
         let mut evidence = LENT.try_with(Cell::take).unwrap_or_default();
-        evidence.gathering = evidence.gathering.wrapping_add(1);
-        if evidence.gathering == 0 {
-            // After four billion gatherings the numbers begin again.
+        evidence.generation = evidence.generation.wrapping_add(1);
+        if evidence.generation == 0 {
+            // After four billion generations the numbers begin again.
             evidence.slots.fill(Slot::default());
             evidence.cleared.fill(0);
-            evidence.gathering = 1;
+            evidence.generation = 1;
         }
         if evidence.slots.len() < world.len() as usize {
             evidence.slots.resize(world.len() as usize, Slot::default());
@@ -143,13 +143,13 @@ impl Evidence {
     }
 
     /// The same of these items alone.
-    pub fn of_these(items: &[ItemId], world: &World, profile: &UserProfile<'_>, now: Millis) -> Evidence {
+    pub fn of_these(items: &[ItemId], world: &World, profile: &UserProfile<'_>, now: Millis) -> ItemEvidence {
         let visits = profile.visits.recent();
         if visits.is_empty() && profile.follows.is_empty() {
-            return Evidence::default();
+            return ItemEvidence::default();
         }
         if items.len() > FEW_MAX {
-            return Evidence::gather(world, profile, now);
+            return ItemEvidence::gather(world, profile, now);
         }
         let company = world.company();
         let (similar, next) = (Lists::similar(company, profile.visits, now), Lists::next(company, profile.visits));
@@ -187,7 +187,7 @@ impl Evidence {
                 few.slots[place].friends += amount;
             }
         }
-        let mut evidence = Evidence::default();
+        let mut evidence = ItemEvidence::default();
         evidence.few = few;
         evidence
     }
@@ -195,7 +195,7 @@ impl Evidence {
     /// What is known of an item.
     pub fn of(&self, item: ItemId) -> Slot {
         match self.slots.get(item.0 as usize) {
-            Some(slot) if slot.gathering == self.gathering => *slot,
+            Some(slot) if slot.generation == self.generation => *slot,
             _ => self.few.place(item).map_or(Slot::default(), |place| self.few.slots[place]),
         }
     }
@@ -204,7 +204,7 @@ impl Evidence {
     pub fn company(&self, item: ItemId) -> f32 {
         let block = item.0 as usize / BLOCK;
         match self.cleared.get(block) {
-            Some(cleared) if *cleared == self.gathering => self.company[item.0 as usize],
+            Some(cleared) if *cleared == self.generation => self.company[item.0 as usize],
             _ => self.few.place(item).map_or(0.0, |place| self.few.company[place]),
         }
     }
@@ -213,7 +213,7 @@ impl Evidence {
         let blocks = self.cleared.len();
         if blocks <= CLEARED_WHOLE {
             self.company.fill(0.0);
-            self.cleared.fill(self.gathering);
+            self.cleared.fill(self.generation);
             similar.each(|item, amount| {
                 // Items that this world does not have yet are of no use to it.
                 if let Some(sum) = self.company.get_mut(item.0 as usize) {
@@ -225,8 +225,8 @@ impl Evidence {
         similar.each(|item, amount| {
             let block = item.0 as usize / BLOCK;
             let Some(cleared) = self.cleared.get_mut(block) else { return };
-            if *cleared != self.gathering {
-                *cleared = self.gathering;
+            if *cleared != self.generation {
+                *cleared = self.generation;
                 self.company[block * BLOCK..(block + 1) * BLOCK].fill(0.0);
             }
             self.company[item.0 as usize] += amount;
@@ -237,8 +237,8 @@ impl Evidence {
     fn fill(&mut self, item: ItemId, change: impl FnOnce(&mut Slot)) {
         // Items that this world does not have yet are of no use to it.
         if let Some(slot) = self.slots.get_mut(item.0 as usize) {
-            if slot.gathering != self.gathering {
-                *slot = Slot { gathering: self.gathering, ..Slot::default() };
+            if slot.generation != self.generation {
+                *slot = Slot { generation: self.generation, ..Slot::default() };
             }
             change(slot);
         }
@@ -251,17 +251,17 @@ fn here(profile: &UserProfile<'_>) -> Option<(ItemId, Millis)> {
 }
 
 /// For a scan of whole blocks.
-impl Evidence {
-    /// What [`Evidence::company`] says of the items of a block; `None`: nothing of any.
+impl ItemEvidence {
+    /// What [`ItemEvidence::company`] says of the items of a block; `None`: nothing of any.
     pub fn company_of_block(&self, block: usize) -> Option<&[f32]> {
-        let is_there = *self.cleared.get(block)? == self.gathering;
+        let is_there = *self.cleared.get(block)? == self.generation;
         is_there.then(|| self.company.get(block * BLOCK..(block + 1) * BLOCK))?
     }
 
     /// Marks the items of a block whose slot somebody filled.
     pub fn mark_filled(&self, block: usize, marks: &mut [bool; BLOCK]) {
         for (mark, slot) in marks.iter_mut().zip(self.slots.iter().skip(block * BLOCK)) {
-            *mark |= slot.gathering == self.gathering;
+            *mark |= slot.generation == self.generation;
         }
     }
 }
