@@ -21,9 +21,9 @@ use crate::engine::clustering::{Clustering, Kept, Regrouping, Solve};
 use crate::engine::crowd::Crowd;
 use crate::engine::learn::axes::{AXES_ITEMS_MAX, Centre, principal, stored_len};
 use crate::engine::learn::blend::{BlendLearner, Leader};
+use crate::engine::learn::cluster_popularity::{ClusterPopularity, ClusterPopularityTable};
 use crate::engine::learn::coaudience::CoAudience;
 use crate::engine::learn::drift::{self, PageHinkley};
-use crate::engine::learn::fashions::{FashionTable, Fashions};
 use crate::engine::learn::hedge::{Hedge, HedgeFigures};
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::opinion::OpinionLearner;
@@ -194,7 +194,7 @@ pub enum Effect {
 struct Folded {
     covers: Position,
     popularity: Popularity,
-    fashions: Fashions,
+    cluster_popularity: ClusterPopularity,
     company: CoAudience,
     lately: Lately,
     blend: BlendLearner,
@@ -233,7 +233,7 @@ impl Folded {
         }
         if let Some(lesson) = &learned.lesson {
             if let Some(group) = lesson.group.filter(|_| signal.positive) {
-                self.fashions.learn(group, learned.item, signal.weight, entry.at);
+                self.cluster_popularity.learn(group, learned.item, signal.weight, entry.at);
             }
             self.blend.learn(lesson, signal.weight, settings.blend_step);
             self.hedge.learn(&lesson.losses, signal.weight);
@@ -925,12 +925,12 @@ impl CoordinatorState {
         self.folded.popularity.refresh(&mut popularity, open, now);
         self.folded.company.refresh(&mut company, LISTS_PER_REFRESH);
         self.survival.expect(&mut expected, live.into_iter(), now);
-        let fashions = world.clusters().map_or_else(FashionTable::default, |clusters| {
+        let cluster_popularity = world.clusters().map_or_else(ClusterPopularityTable::default, |clusters| {
             let groups = clusters.summary.clusters.iter().map(|group| group.id);
             let is_open = |item: ItemId| world.open().contains(item.0);
-            self.folded.fashions.table(groups, &popularity, (world.len(), world.open().len()), is_open, now)
+            self.folded.cluster_popularity.table(groups, &popularity, (world.len(), world.open().len()), is_open, now)
         });
-        self.world.put_fashions(fashions);
+        self.world.put_cluster_popularity(cluster_popularity);
         self.world.put_expected(expected);
         let start = &self.world.settings().blend;
         let leader = self.folded.hedge.leader();

@@ -22,8 +22,8 @@ use crate::engine::avail::{self, AvailabilityIndex};
 use crate::engine::clustering::Clustering;
 use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::blend::BlendWeights;
+use crate::engine::learn::cluster_popularity::ClusterPopularityTable;
 use crate::engine::learn::coaudience::CompanyTable;
-use crate::engine::learn::fashions::FashionTable;
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::online::Point;
 use crate::engine::learn::opinion::OpinionWeights;
@@ -129,7 +129,7 @@ pub struct World {
     unsettled: Option<Vec<ItemId>>,
     next_edge: Option<Millis>,
     popularity: Arc<PopularityTable>,
-    fashions: Arc<FashionTable>,
+    cluster_popularity: Arc<ClusterPopularityTable>,
     company: Arc<CompanyTable>,
     lately: Lately,
     expected: Arc<ExpectedEnds>,
@@ -168,7 +168,7 @@ impl World {
             unsettled: None,
             next_edge: None,
             popularity: Arc::default(),
-            fashions: Arc::default(),
+            cluster_popularity: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
             expected: Arc::default(),
@@ -362,8 +362,8 @@ impl World {
 
     /// What each group of people goes to.
     #[must_use]
-    pub fn fashions(&self) -> &FashionTable {
-        &self.fashions
+    pub fn cluster_popularity(&self) -> &ClusterPopularityTable {
+        &self.cluster_popularity
     }
 
     /// Who goes to this also goes to that.
@@ -646,8 +646,8 @@ impl World {
     }
 
     /// What groups go to, from now on.
-    pub(super) fn put_fashions(&mut self, fashions: FashionTable) {
-        self.fashions = Arc::new(fashions);
+    pub(super) fn put_cluster_popularity(&mut self, cluster_popularity: ClusterPopularityTable) {
+        self.cluster_popularity = Arc::new(cluster_popularity);
     }
 
     /// The weights of the blend and of the opinion from now on.
@@ -693,7 +693,7 @@ impl World {
     pub fn back_to(&self, at: Millis, earlier: Vec<(ItemId, u32, Embedding)>) -> World {
         let mut world = World {
             popularity: Arc::default(),
-            fashions: Arc::default(),
+            cluster_popularity: Arc::default(),
             company: Arc::default(),
             lately: Lately::default(),
             expected: Arc::default(),

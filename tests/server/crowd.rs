@@ -259,7 +259,7 @@ proptest! {
         // The same from a snapshot on, and counted afresh.
         let told = |mut state: CoordinatorState| {
             state.restore(&state.to_bytes(), now).unwrap();
-            state.world().fashions().clone()
+            state.world().cluster_popularity().clone()
         };
         if let Some((done, mut resumed)) = half {
             resumed.restore(&resumed.to_bytes(), now).unwrap();
@@ -297,7 +297,7 @@ fn what_a_group_likes_is_popular_in_it() {
     let of = |user: u32, item: u32| {
         let group = group_of(&state, user).unwrap();
         let overall = world.popularity().within_a_day(ItemId(item));
-        world.fashions().of(group).unwrap().popularity(ItemId(item), overall)
+        world.cluster_popularity().of(group).unwrap().popularity(ItemId(item), overall)
     };
     assert!(of(4, 8) > of(4, 9) + 1.0 && of(5, 9) > of(5, 8) + 1.0, "{} {}", of(4, 8), of(4, 9));
     assert!(of(4, 8) > of(4, 30), "and more than what nobody likes");

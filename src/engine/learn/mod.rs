@@ -14,7 +14,7 @@ pub mod online;
 pub mod repeat;
 pub mod lately;
 pub mod popularity;
-pub mod fashions;
+pub mod cluster_popularity;
 pub mod coaudience;
 pub mod newton;
 pub mod blend;

@@ -126,8 +126,8 @@ impl<'s, 'a> Common<'s, 'a> {
             }
         }
         let numbers = scorer.world.popularity().block(index);
-        if let Some(fashion) = scorer.fashion {
-            fashion.put_popularity(index * BLOCK, &numbers[at::POPULARITY_1D - at::POPULARITY], &mut lanes.cluster);
+        if let Some(cluster) = scorer.cluster {
+            cluster.put_popularity(index * BLOCK, &numbers[at::POPULARITY_1D - at::POPULARITY], &mut lanes.cluster);
         }
         let company = scorer.evidence.company_of_block(index);
         let visitors = scorer.world.popularity().visitors().block(index);

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::items::Item;
 use crate::domain::time::{MINUTE_MS, Millis};
-use crate::engine::learn::fashions::Fashion;
+use crate::engine::learn::cluster_popularity::ClusterLifts;
 use crate::engine::learn::features::{Features, Row, Segment, Shares, at, range, shares};
 use crate::engine::learn::repeat::Clock;
 use crate::engine::learn::visitors::PHASES;
@@ -58,7 +58,7 @@ pub struct Scorer<'a> {
     pub(super) session_depth: f32,
     pub(super) tower: Option<(&'a Tower, &'a TowerVector)>,
     /// What their group goes to.
-    pub(super) fashion: Option<&'a Fashion>,
+    pub(super) cluster: Option<&'a ClusterLifts>,
     /// By [`Segment::index`].
     pub(super) weights: [Features; 2],
 }
@@ -86,7 +86,7 @@ impl<'a> Scorer<'a> {
             novelty: profile.visits.novelty(),
             tower: world.tower().map(AsRef::as_ref).zip(profile.tower.as_ref()),
             session_depth: 0.3 * (1.0 + profile.session as f32).ln(),
-            fashion: profile.group.and_then(|group| world.fashions().of(group)),
+            cluster: profile.group.and_then(|group| world.cluster_popularity().of(group)),
             weights: [served(Segment::New), served(Segment::Seen)],
         }
     }
@@ -194,8 +194,8 @@ impl<'a> Scorer<'a> {
         }
         self.world.popularity().describe(id, out);
         self.world.popularity().visitors().describe(id, &self.phases, out);
-        if let Some(fashion) = self.fashion {
-            out[at::POPULARITY_CLUSTER] = fashion.popularity(id, out[at::POPULARITY_1D]);
+        if let Some(cluster) = self.cluster {
+            out[at::POPULARITY_CLUSTER] = cluster.popularity(id, out[at::POPULARITY_1D]);
         }
         if let Some((tower, person)) = self.tower {
             out[at::TOWER] = tower.log_odds(person, id).clamp(-TOWER_MAX, TOWER_MAX);

@@ -56,10 +56,10 @@ pub async fn popular(call: Call) -> Answer {
 
 /// What is available now and wanted most, with its score.
 fn best(world: &World, group: Option<u32>, topic: Option<TopicId>, limit: usize, now: Millis) -> Vec<(f32, ItemId)> {
-    let fashion = group.and_then(|group| world.fashions().of(group));
+    let cluster = group.and_then(|group| world.cluster_popularity().of(group));
     let score = |id: ItemId| {
         let overall = world.popularity().within_a_day(id);
-        fashion.map_or(overall, |fashion| fashion.popularity(id, overall))
+        cluster.map_or(overall, |cluster| cluster.popularity(id, overall))
     };
     let open = world.open_at(now);
     let there = open.iter().filter_map(|id| world.item(ItemId(id))).filter(|item| item.is_available(now));

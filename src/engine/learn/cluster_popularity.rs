@@ -34,12 +34,12 @@ const ORIGIN_MAX: f64 = 64.0;
 
 /// Counts by group and item, as they would stand at the origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Fashions {
+pub struct ClusterPopularity {
     counts: BTreeMap<u32, BTreeMap<ItemId, f64>>,
     origin: Millis,
 }
 
-impl Fashions {
+impl ClusterPopularity {
     /// Somebody of this group wanted an item.
     pub fn learn(&mut self, group: u32, item: ItemId, weight: f32, at: Millis) {
         if self.ahead(at) > ORIGIN_MAX {
@@ -87,7 +87,7 @@ impl Fashions {
         (len, open): (u32, u64),
         is_open: impl Fn(ItemId) -> bool,
         now: Millis,
-    ) -> FashionTable {
+    ) -> ClusterPopularityTable {
         // Events that were learned while the clock was ahead lie in the future: counts stand still until it has caught up.
         let fade = (-self.ahead(now).max(0.0)).exp2();
         let of_group = |group: u32| {
@@ -103,34 +103,34 @@ impl Fashions {
                     *lift = (1.0 + count / expected).ln() as f32;
                 }
             }
-            (group, Arc::new(Fashion { base: (PRIOR / (mean + PRIOR)).ln() as f32, lifts }))
+            (group, Arc::new(ClusterLifts { base: (PRIOR / (mean + PRIOR)).ln() as f32, lifts }))
         };
-        FashionTable(groups.map(of_group).collect())
+        ClusterPopularityTable(groups.map(of_group).collect())
     }
 }
 
 /// What is published: by group.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct FashionTable(BTreeMap<u32, Arc<Fashion>>);
+pub struct ClusterPopularityTable(BTreeMap<u32, Arc<ClusterLifts>>);
 
-impl FashionTable {
+impl ClusterPopularityTable {
     /// Of one group; `None` for one that there is not.
     #[must_use]
-    pub fn of(&self, group: u32) -> Option<&Fashion> {
+    pub fn of(&self, group: u32) -> Option<&ClusterLifts> {
         self.0.get(&group).map(AsRef::as_ref)
     }
 }
 
 /// What one group goes to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fashion {
+pub struct ClusterLifts {
     /// Log ratio, to everybody's, of what nobody of the group wanted.
     base: f32,
     /// By item: how much more than that; what stands beyond adds nothing.
     lifts: Vec<f32>,
 }
 
-impl Fashion {
+impl ClusterLifts {
     /// `ln((c_i + k r_i) / (mean c + k))`: how often the group wanted an item within the last day over its mean, shrunk to
     /// the same ratio over everybody, whose logarithm `ln r_i` is `overall`.
     #[must_use]
@@ -158,24 +158,27 @@ mod tests {
     const ITEMS: u32 = 10;
 
     /// Visits of groups to items, and what is published of them at `now`.
-    fn published(visits: &[(u32, u32, i64)], now: Millis) -> (Fashions, FashionTable, PopularityTable) {
-        let (mut fashions, mut popularity) = (Fashions::default(), Popularity::default());
+    fn published(
+        visits: &[(u32, u32, i64)],
+        now: Millis,
+    ) -> (ClusterPopularity, ClusterPopularityTable, PopularityTable) {
+        let (mut cluster_popularity, mut popularity) = (ClusterPopularity::default(), Popularity::default());
         let like = Signal { positive: true, weight: 1.0 };
         for (group, item, at) in visits {
-            fashions.learn(*group, ItemId(*item), 1.0, Millis(*at));
+            cluster_popularity.learn(*group, ItemId(*item), 1.0, Millis(*at));
             popularity.learn(ItemId(*item), TopicId(0), like, Millis(*at));
         }
         let mut overall = PopularityTable::default();
         let (created, windowed) = (&[Millis(0); ITEMS as usize], &[false; ITEMS as usize]);
         let open = Run { first: ItemId(0), created, windowed, items: &[] };
         popularity.refresh(&mut overall, std::iter::once(open), now);
-        let table = fashions.table([0, 1, 2].into_iter(), &overall, (ITEMS, u64::from(ITEMS)), |_| true, now);
-        (fashions, table, overall)
+        let table = cluster_popularity.table([0, 1, 2].into_iter(), &overall, (ITEMS, u64::from(ITEMS)), |_| true, now);
+        (cluster_popularity, table, overall)
     }
 
-    fn of(table: &FashionTable, overall: &PopularityTable, group: u32, item: u32) -> f32 {
+    fn of(table: &ClusterPopularityTable, overall: &PopularityTable, group: u32, item: u32) -> f32 {
         let row = overall.within_a_day(ItemId(item));
-        table.of(group).map_or(f32::NAN, |fashion| fashion.popularity(ItemId(item), row))
+        table.of(group).map_or(f32::NAN, |cluster| cluster.popularity(ItemId(item), row))
     }
 
     #[test]
@@ -198,8 +201,8 @@ mod tests {
     #[test]
     fn yesterday_counts_half_and_the_origin_moves_without_changing_that() {
         let late = 400 * DAY_MS;
-        let (fashions, ..) = published(&[(0, 1, 0), (0, 1, late - DAY_MS), (0, 1, late)], Millis(late));
-        let count = fashions.counts[&0][&ItemId(1)] * (-fashions.ahead(Millis(late))).exp2();
+        let (cluster_popularity, ..) = published(&[(0, 1, 0), (0, 1, late - DAY_MS), (0, 1, late)], Millis(late));
+        let count = cluster_popularity.counts[&0][&ItemId(1)] * (-cluster_popularity.ahead(Millis(late))).exp2();
         assert!((count - 1.5).abs() < 1e-9, "{count}");
     }
 
@@ -207,25 +210,25 @@ mod tests {
         /// However many groups and items: memory is bounded, and numbers are finite.
         #[test]
         fn memory_is_bounded(visits in prop::collection::vec((0_u32..600, 0_u32..20_000, 0_i64..200), 1..3_000)) {
-            let mut fashions = Fashions::default();
+            let mut cluster_popularity = ClusterPopularity::default();
             for (group, item, day) in &visits {
-                fashions.learn(*group, ItemId(*item), 1.0, Millis(day * DAY_MS));
+                cluster_popularity.learn(*group, ItemId(*item), 1.0, Millis(day * DAY_MS));
             }
-            prop_assert!(fashions.counts.len() <= GROUPS_MAX);
-            prop_assert!(fashions.counts.values().flat_map(BTreeMap::values).all(|count| count.is_finite() && *count >= 0.0));
+            prop_assert!(cluster_popularity.counts.len() <= GROUPS_MAX);
+            prop_assert!(cluster_popularity.counts.values().flat_map(BTreeMap::values).all(|count| count.is_finite() && *count >= 0.0));
             let (group, item, _) = visits[visits.len() - 1];
-            prop_assert!(fashions.counts[&group].contains_key(&ItemId(item)), "the newest is there");
+            prop_assert!(cluster_popularity.counts[&group].contains_key(&ItemId(item)), "the newest is there");
         }
     }
 
     #[test]
     fn a_full_group_keeps_what_it_wants_most() {
-        let mut fashions = Fashions::default();
+        let mut cluster_popularity = ClusterPopularity::default();
         for item in 0..3 * ITEMS_MAX as u32 {
-            fashions.learn(0, ItemId(item), 1.0, Millis(0));
-            fashions.learn(0, ItemId(7), 1.0, Millis(0));
-            assert!(fashions.counts[&0].len() <= ITEMS_MAX);
+            cluster_popularity.learn(0, ItemId(item), 1.0, Millis(0));
+            cluster_popularity.learn(0, ItemId(7), 1.0, Millis(0));
+            assert!(cluster_popularity.counts[&0].len() <= ITEMS_MAX);
         }
-        assert!(fashions.counts[&0].contains_key(&ItemId(7)));
+        assert!(cluster_popularity.counts[&0].contains_key(&ItemId(7)));
     }
 }
