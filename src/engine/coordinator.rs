@@ -22,9 +22,9 @@ use crate::engine::crowd::Crowd;
 use crate::engine::learn::axes::{AXES_ITEMS_MAX, Centre, principal, stored_len};
 use crate::engine::learn::blend::{BlendLearner, Leader};
 use crate::engine::learn::cluster_popularity::{ClusterPopularity, ClusterPopularityTable};
-use crate::engine::learn::coaudience::CoAudience;
 use crate::engine::learn::drift::{self, PageHinkley};
 use crate::engine::learn::hedge::{Hedge, HedgeFigures};
+use crate::engine::learn::item_neighbours::CoOccurrence;
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::opinion::OpinionLearner;
 use crate::engine::learn::popularity::Popularity;
@@ -195,7 +195,7 @@ struct Folded {
     covers: Position,
     popularity: Popularity,
     cluster_popularity: ClusterPopularity,
-    company: CoAudience,
+    neighbours: CoOccurrence,
     lately: Lately,
     blend: BlendLearner,
     hedge: Hedge,
@@ -252,7 +252,7 @@ impl Folded {
                 self.popularity.visited(learned.item, visits == 0.0, entry.at);
                 let last = lesson.companions.first().map(|companion| companion.item);
                 let came = last.zip(lesson.elapsed_ms);
-                self.company.learn(learned.item, visits, &lesson.companions, came, entry.at);
+                self.neighbours.learn(learned.item, visits, &lesson.companions, came, entry.at);
             }
         }
         true
@@ -538,7 +538,7 @@ impl CoordinatorState {
     pub fn take_over(&mut self, refold: Refold) {
         self.folded = refold.folded;
         self.groups.counted_afresh();
-        self.folded.company.publish_all();
+        self.folded.neighbours.publish_all();
         self.learn_survival();
         self.shared_is_stale = true;
     }
@@ -620,7 +620,7 @@ impl CoordinatorState {
             return Err(SnapshotError::OtherSettings);
         }
         self.folded = folded;
-        self.folded.company.publish_all();
+        self.folded.neighbours.publish_all();
         self.refresh_shared(now);
         Ok(())
     }
@@ -912,8 +912,8 @@ impl CoordinatorState {
 
     /// Brings what is learned from everybody up to date in the world.
     fn refresh_shared(&mut self, now: Millis) {
-        let (popularity, company, _) = self.world.shared_mut();
-        let (mut popularity, mut company) = (std::mem::take(popularity), std::mem::take(company));
+        let (popularity, neighbours, _) = self.world.shared_mut();
+        let (mut popularity, mut neighbours) = (std::mem::take(popularity), std::mem::take(neighbours));
         let mut expected = self.world.take_expected();
         let world = &self.world;
         // Most of a catalogue is always available: what has windows is looked at, and nothing else of the others.
@@ -923,7 +923,7 @@ impl CoordinatorState {
             live.extend(run.windows().map(|(place, windows)| (id(place), windows)));
         });
         self.folded.popularity.refresh(&mut popularity, open, now);
-        self.folded.company.refresh(&mut company, LISTS_PER_REFRESH);
+        self.folded.neighbours.refresh(&mut neighbours, LISTS_PER_REFRESH);
         self.survival.expect(&mut expected, live.into_iter(), now);
         let cluster_popularity = world.clusters().map_or_else(ClusterPopularityTable::default, |clusters| {
             let groups = clusters.summary.clusters.iter().map(|group| group.id);
@@ -940,9 +940,9 @@ impl CoordinatorState {
         let weights = self.folded.blend.weights(&opinion.weights, leader);
         let lately = self.folded.lately.clone();
         let places = self.world.shared_mut();
-        (*places.0, *places.1, *places.2) = (popularity, company, lately);
+        (*places.0, *places.1, *places.2) = (popularity, neighbours, lately);
         self.world.put_blend(weights, opinion);
-        self.shared_is_stale = self.folded.company.is_due();
+        self.shared_is_stale = self.folded.neighbours.is_due();
     }
 }
 

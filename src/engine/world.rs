@@ -23,7 +23,7 @@ use crate::engine::clustering::Clustering;
 use crate::engine::learn::axes::{AXES, Centre, Coordinates};
 use crate::engine::learn::blend::BlendWeights;
 use crate::engine::learn::cluster_popularity::ClusterPopularityTable;
-use crate::engine::learn::coaudience::CompanyTable;
+use crate::engine::learn::item_neighbours::ItemNeighbours;
 use crate::engine::learn::lately::Lately;
 use crate::engine::learn::online::Point;
 use crate::engine::learn::opinion::OpinionWeights;
@@ -130,7 +130,7 @@ pub struct World {
     next_edge: Option<Millis>,
     popularity: Arc<PopularityTable>,
     cluster_popularity: Arc<ClusterPopularityTable>,
-    company: Arc<CompanyTable>,
+    neighbours: Arc<ItemNeighbours>,
     lately: Lately,
     expected: Arc<ExpectedEnds>,
     blend: Arc<BlendWeights>,
@@ -169,7 +169,7 @@ impl World {
             next_edge: None,
             popularity: Arc::default(),
             cluster_popularity: Arc::default(),
-            company: Arc::default(),
+            neighbours: Arc::default(),
             lately: Lately::default(),
             expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&settings.blend)),
@@ -368,8 +368,8 @@ impl World {
 
     /// Who goes to this also goes to that.
     #[must_use]
-    pub fn company(&self) -> &CompanyTable {
-        &self.company
+    pub fn neighbours(&self) -> &ItemNeighbours {
+        &self.neighbours
     }
 
     /// Where everybody was last.
@@ -631,8 +631,8 @@ impl World {
     }
 
     /// What is learned from everybody, to be brought up to date in place.
-    pub(super) fn shared_mut(&mut self) -> (&mut PopularityTable, &mut CompanyTable, &mut Lately) {
-        (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.company), &mut self.lately)
+    pub(super) fn shared_mut(&mut self) -> (&mut PopularityTable, &mut ItemNeighbours, &mut Lately) {
+        (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.neighbours), &mut self.lately)
     }
 
     /// What was expected, to be brought up to date and put back.
@@ -694,7 +694,7 @@ impl World {
         let mut world = World {
             popularity: Arc::default(),
             cluster_popularity: Arc::default(),
-            company: Arc::default(),
+            neighbours: Arc::default(),
             lately: Lately::default(),
             expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&self.settings.blend)),

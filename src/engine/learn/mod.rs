@@ -15,7 +15,7 @@ pub mod repeat;
 pub mod lately;
 pub mod popularity;
 pub mod cluster_popularity;
-pub mod coaudience;
+pub mod item_neighbours;
 pub mod newton;
 pub mod blend;
 pub mod opinion;

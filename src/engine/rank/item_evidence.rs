@@ -11,7 +11,7 @@ use crate::domain::time::Millis;
 use crate::engine::world::{BLOCK, World};
 
 use super::UserProfile;
-use super::company::{Lists, SOUGHT};
+use super::neighbours::{NeighbourLists, SOUGHT};
 use super::rhythm::{Beat, beats};
 
 /// A catalogue of so few blocks is cleared as a whole for each ranking: sooner done than asking for each block.
@@ -44,7 +44,7 @@ pub struct ItemEvidence {
     slots: Vec<Slot>,
     /// Cosine-weighted sums over the person's profile, by item; whole blocks of them. Apart from the rest: thousands of
     /// these are written for each ranking, at places all over the catalogue.
-    company: Vec<f32>,
+    co_audience: Vec<f32>,
     /// By block: the generation that last cleared it. By block and not by item, so that the sums are added to without a
     /// branch that nobody can predict.
     cleared: Vec<u32>,
@@ -58,7 +58,7 @@ pub struct ItemEvidence {
 struct Few {
     ids: [u32; FEW_MAX],
     slots: [Slot; FEW_MAX],
-    company: [f32; FEW_MAX],
+    co_audience: [f32; FEW_MAX],
     len: usize,
     /// The place that was asked for last: mostly it is that one again, or the next.
     last: Cell<usize>,
@@ -85,7 +85,7 @@ impl Drop for ItemEvidence {
             let _ = LENT.try_with(|lent| {
                 lent.set(ItemEvidence {
                     slots: std::mem::take(&mut self.slots),
-                    company: std::mem::take(&mut self.company),
+                    co_audience: std::mem::take(&mut self.co_audience),
                     cleared: std::mem::take(&mut self.cleared),
                     generation: self.generation,
                     few: Few::default(),
@@ -113,14 +113,17 @@ impl ItemEvidence {
         if evidence.slots.len() < world.len() as usize {
             evidence.slots.resize(world.len() as usize, Slot::default());
             let blocks = (world.len() as usize).div_ceil(BLOCK);
-            evidence.company.resize(blocks * BLOCK, 0.0);
+            evidence.co_audience.resize(blocks * BLOCK, 0.0);
             evidence.cleared.resize(blocks, 0);
         }
-        let company = world.company();
-        let (similar, next) = (Lists::similar(company, profile.visits, now), Lists::next(company, profile.visits));
+        let neighbours = world.neighbours();
+        let (similar, next) = (
+            NeighbourLists::similar(neighbours, profile.visits, now),
+            NeighbourLists::next(neighbours, profile.visits),
+        );
         similar.touch();
         next.touch();
-        evidence.add_company(&similar);
+        evidence.add_co_audience(&similar);
         next.each(|item, amount| evidence.fill(item, |slot| slot.next += amount));
         for (place, visit) in visits.iter().enumerate() {
             evidence.fill(visit.item, |slot| slot.visit = place as u16 + 1);
@@ -151,8 +154,11 @@ impl ItemEvidence {
         if items.len() > FEW_MAX {
             return ItemEvidence::gather(world, profile, now);
         }
-        let company = world.company();
-        let (similar, next) = (Lists::similar(company, profile.visits, now), Lists::next(company, profile.visits));
+        let neighbours = world.neighbours();
+        let (similar, next) = (
+            NeighbourLists::similar(neighbours, profile.visits, now),
+            NeighbourLists::next(neighbours, profile.visits),
+        );
         let mut few = Few { len: items.len(), ..Few::default() };
         // Of nearly everything that the person did one look says that it is none of these.
         let mut may_be = [false; 256];
@@ -164,7 +170,7 @@ impl ItemEvidence {
         for at in (0..items.len()).step_by(SOUGHT) {
             let mut sought = [0; SOUGHT];
             sought.copy_from_slice(&few.ids[at..at + SOUGHT]);
-            few.company[at..at + SOUGHT].copy_from_slice(&similar.sums_of(&sought));
+            few.co_audience[at..at + SOUGHT].copy_from_slice(&similar.sums_of(&sought));
             for (slot, sum) in few.slots[at..].iter_mut().zip(next.sums_of(&sought)) {
                 slot.next = sum;
             }
@@ -201,22 +207,22 @@ impl ItemEvidence {
     }
 
     /// Cosine-weighted sum over the person's profile, in [0, 1].
-    pub fn company(&self, item: ItemId) -> f32 {
+    pub fn co_audience(&self, item: ItemId) -> f32 {
         let block = item.0 as usize / BLOCK;
         match self.cleared.get(block) {
-            Some(cleared) if *cleared == self.generation => self.company[item.0 as usize],
-            _ => self.few.place(item).map_or(0.0, |place| self.few.company[place]),
+            Some(cleared) if *cleared == self.generation => self.co_audience[item.0 as usize],
+            _ => self.few.place(item).map_or(0.0, |place| self.few.co_audience[place]),
         }
     }
 
-    fn add_company(&mut self, similar: &Lists<'_>) {
+    fn add_co_audience(&mut self, similar: &NeighbourLists<'_>) {
         let blocks = self.cleared.len();
         if blocks <= CLEARED_WHOLE {
-            self.company.fill(0.0);
+            self.co_audience.fill(0.0);
             self.cleared.fill(self.generation);
             similar.each(|item, amount| {
                 // Items that this world does not have yet are of no use to it.
-                if let Some(sum) = self.company.get_mut(item.0 as usize) {
+                if let Some(sum) = self.co_audience.get_mut(item.0 as usize) {
                     *sum += amount;
                 }
             });
@@ -227,9 +233,9 @@ impl ItemEvidence {
             let Some(cleared) = self.cleared.get_mut(block) else { return };
             if *cleared != self.generation {
                 *cleared = self.generation;
-                self.company[block * BLOCK..(block + 1) * BLOCK].fill(0.0);
+                self.co_audience[block * BLOCK..(block + 1) * BLOCK].fill(0.0);
             }
-            self.company[item.0 as usize] += amount;
+            self.co_audience[item.0 as usize] += amount;
         });
     }
 
@@ -252,10 +258,10 @@ fn here(profile: &UserProfile<'_>) -> Option<(ItemId, Millis)> {
 
 /// For a scan of whole blocks.
 impl ItemEvidence {
-    /// What [`ItemEvidence::company`] says of the items of a block; `None`: nothing of any.
-    pub fn company_of_block(&self, block: usize) -> Option<&[f32]> {
+    /// What [`ItemEvidence::co_audience`] says of the items of a block; `None`: nothing of any.
+    pub fn co_audience_of_block(&self, block: usize) -> Option<&[f32]> {
         let is_there = *self.cleared.get(block)? == self.generation;
-        is_there.then(|| self.company.get(block * BLOCK..(block + 1) * BLOCK))?
+        is_there.then(|| self.co_audience.get(block * BLOCK..(block + 1) * BLOCK))?
     }
 
     /// Marks the items of a block whose slot somebody filled.

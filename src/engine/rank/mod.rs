@@ -11,7 +11,7 @@ pub mod diff;
 pub mod explore;
 pub mod gate;
 pub mod refresh;
-mod company;
+mod neighbours;
 mod item_evidence;
 mod rhythm;
 pub mod list;

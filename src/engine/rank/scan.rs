@@ -16,7 +16,7 @@ use crate::engine::learn::visitors::{PHASES, VisitorsBlock};
 use crate::engine::simd::{dot, dot_rows, ln_of, weight_max};
 use crate::engine::world::{BLOCK, Block, Columns, NOBODY};
 
-use super::scorer::{COMPANY_UNIT, OPENING_LASTS_MS, Scorer, just_opened, sum};
+use super::scorer::{CO_AUDIENCE_UNIT, OPENING_LASTS_MS, Scorer, just_opened, sum};
 use super::{Candidates, Scored, TOWER_MAX};
 
 /// One number per item of a block.
@@ -129,11 +129,11 @@ impl<'s, 'a> Common<'s, 'a> {
         if let Some(cluster) = scorer.cluster {
             cluster.put_popularity(index * BLOCK, &numbers[at::POPULARITY_1D - at::POPULARITY], &mut lanes.cluster);
         }
-        let company = scorer.evidence.company_of_block(index);
+        let co_audience = scorer.evidence.co_audience_of_block(index);
         let visitors = scorer.world.popularity().visitors().block(index);
         add_up(&self.weights, scorer.freshness_half, numbers, (visitors, &scorer.phases), lanes);
-        if let Some(company) = company {
-            add_company(self.weights[at::CO_AUDIENCE], company, &mut lanes.scores);
+        if let Some(co_audience) = co_audience {
+            add_co_audience(self.weights[at::CO_AUDIENCE], co_audience, &mut lanes.scores);
         }
         if lanes.age.iter().fold(false, |any, age| any | (*age < OPENING_LASTS_MS as f32)) {
             let young = lanes.scores.iter_mut().zip(&lanes.age).filter(|(_, age)| **age < OPENING_LASTS_MS as f32);
@@ -204,10 +204,10 @@ fn add_up(
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-fn add_company(weight: f32, company: &[f32], scores: &mut Lane) {
-    for (score, company) in scores.iter_mut().zip(company) {
+fn add_co_audience(weight: f32, co_audience: &[f32], scores: &mut Lane) {
+    for (score, co_audience) in scores.iter_mut().zip(co_audience) {
         // Where there is none, the logarithm is that of 1: exactly 0.
-        *score += weight * (0.5 * ln_of(1.0 + company * COMPANY_UNIT));
+        *score += weight * (0.5 * ln_of(1.0 + co_audience * CO_AUDIENCE_UNIT));
     }
 }
 

@@ -26,7 +26,7 @@ const OPENING_HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
 pub const OPENING_LASTS_MS: i64 = 60 * MINUTE_MS;
 
 /// One over the company that counts as much as none at all.
-pub const COMPANY_UNIT: f32 = 100.0;
+pub const CO_AUDIENCE_UNIT: f32 = 100.0;
 
 /// What is left of an opening so many milliseconds ago.
 pub fn just_opened(age: f32) -> f32 {
@@ -231,9 +231,9 @@ impl<'a> Scorer<'a> {
         if slot.next > 0.0 {
             out[at::CO_VISIT] = 0.3 * (1.0 + slot.next / 0.003).ln();
         }
-        let company = self.evidence.company(id);
-        if company > 0.0 {
-            out[at::CO_AUDIENCE] = 0.5 * ln_of(1.0 + company * COMPANY_UNIT);
+        let co_audience = self.evidence.co_audience(id);
+        if co_audience > 0.0 {
+            out[at::CO_AUDIENCE] = 0.5 * ln_of(1.0 + co_audience * CO_AUDIENCE_UNIT);
         }
         let segment = match slot.visit.checked_sub(1).map(usize::from) {
             Some(rank) => {

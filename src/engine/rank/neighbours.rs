@@ -9,7 +9,7 @@ use multiversion::multiversion;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
-use crate::engine::learn::coaudience::{CompanyTable, GROUP, Group, NEIGHBOURS_MAX};
+use crate::engine::learn::item_neighbours::{GROUP, Group, ItemNeighbours, NEIGHBOURS_MAX};
 use crate::engine::learn::repeat::Visits;
 use crate::engine::simd::{fold_lanes, ln_each};
 
@@ -27,14 +27,14 @@ const GROUPS_MAX: usize = NEIGHBOURS_MAX / GROUP;
 pub const SOUGHT: usize = 8;
 
 /// Published lists, each with what it counts, in [0, 1]; the squares of these sum up to 1, or they to less than 3.
-pub struct Lists<'a> {
+pub struct NeighbourLists<'a> {
     lists: [(f32, &'a [Group]); PROFILE_MAX],
     len: usize,
 }
 
-impl<'a> Lists<'a> {
+impl<'a> NeighbourLists<'a> {
     /// Who else goes where this person goes: cosines, by each place's share of their profile.
-    pub fn similar(company: &'a CompanyTable, visits: &Visits, now: Millis) -> Lists<'a> {
+    pub fn similar(neighbours: &'a ItemNeighbours, visits: &Visits, now: Millis) -> NeighbourLists<'a> {
         let mut weights = [0.0_f32; PROFILE_MAX];
         let count = visits.weights(now, &mut weights).len();
         // As the coordinator damps them.
@@ -43,9 +43,9 @@ impl<'a> Lists<'a> {
         let squares: f32 = weights.iter().map(|weight| weight * weight).sum();
         let heaviest = weights.iter().fold(f32::MIN_POSITIVE, |heaviest, weight| heaviest.max(*weight));
         let scale = if squares > 0.0 { 1.0 / squares.sqrt() } else { 0.0 };
-        let mut all = Lists { lists: [(0.0, &[]); PROFILE_MAX], len: count };
+        let mut all = NeighbourLists { lists: [(0.0, &[]); PROFILE_MAX], len: count };
         for ((place, weight), visit) in all.lists.iter_mut().zip(weights).zip(visits.recent()) {
-            let groups = company.similar(visit.item);
+            let groups = neighbours.similar(visit.item);
             // Where they go seldom is asked for its closest companions only: the others would add next to nothing.
             let asked = ((GROUPS_MAX as f32 * weight / heaviest + 0.5) as usize).clamp(1, GROUPS_MAX);
             *place = (weight * scale, &groups[..asked.min(groups.len())]);
@@ -54,11 +54,11 @@ impl<'a> Lists<'a> {
     }
 
     /// Where people go next from the last places of this person: shares of steps.
-    pub fn next(company: &'a CompanyTable, visits: &Visits) -> Lists<'a> {
-        let mut all = Lists { lists: [(0.0, &[]); PROFILE_MAX], len: 0 };
+    pub fn next(neighbours: &'a ItemNeighbours, visits: &Visits) -> NeighbourLists<'a> {
+        let mut all = NeighbourLists { lists: [(0.0, &[]); PROFILE_MAX], len: 0 };
         let mut back = 1.0;
         for (place, visit) in all.lists.iter_mut().zip(visits.recent().iter().take(STEPS_BACK)) {
-            *place = (back, company.next(visit.item));
+            *place = (back, neighbours.next(visit.item));
             all.len += 1;
             back *= STEP_BACK;
         }
@@ -148,7 +148,7 @@ mod tests {
                 list.chunks(GROUP).map(|part| Group::of(part.iter().copied())).collect::<Vec<Group>>()
             };
             let lists: Vec<Vec<Group>> = lists.into_iter().map(groups).collect();
-            let mut all = Lists { lists: [(0.0, &[]); PROFILE_MAX], len: lists.len() };
+            let mut all = NeighbourLists { lists: [(0.0, &[]); PROFILE_MAX], len: lists.len() };
             for ((place, share), list) in all.lists.iter_mut().zip(shares).zip(&lists) {
                 *place = (share / length, list);
             }

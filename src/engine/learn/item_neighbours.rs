@@ -39,7 +39,7 @@ const GROWTH: f32 = 1.25;
 
 /// Sums over everybody.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CoAudience {
+pub struct CoOccurrence {
     /// By item: `sum over people of ln(1 + n_i) ln(1 + n_j)`.
     together: Vec<SparseRow>,
     /// By item: `sum over people of ln(1 + n_i)^2`.
@@ -96,12 +96,12 @@ pub type Neighbours = Arc<[Group]>;
 
 /// What is published: by item.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct CompanyTable {
+pub struct ItemNeighbours {
     similar: Vec<Option<Neighbours>>,
     next: Vec<Option<Neighbours>>,
 }
 
-impl CompanyTable {
+impl ItemNeighbours {
     /// Cosine of the damped counts over people, in (0, 1]; strongest first.
     #[must_use]
     pub fn similar(&self, item: ItemId) -> &[Group] {
@@ -115,12 +115,12 @@ impl CompanyTable {
     }
 }
 
-/// What a person's visit adds: see [`CoAudience::learn`].
+/// What a person's visit adds: see [`CoOccurrence::learn`].
 fn damped(count: f32) -> f32 {
     (1.0 + count).ln()
 }
 
-impl CoAudience {
+impl CoOccurrence {
     /// A visit to `item`, the person's `before`-th to it, who also goes to `companions`; the last of these places, and
     /// how long ago, is where they came from.
     pub fn learn(
@@ -165,7 +165,7 @@ impl CoAudience {
     }
 
     /// Brings the lists up to date whose items have grown enough; at most `limit` of them. Says whether any changed.
-    pub fn refresh(&mut self, table: &mut CompanyTable, limit: usize) -> bool {
+    pub fn refresh(&mut self, table: &mut ItemNeighbours, limit: usize) -> bool {
         let due: Vec<ItemId> = self.due.drain(..limit.min(self.due.len())).collect();
         table.similar.resize(self.together.len(), None);
         table.next.resize(self.together.len(), None);
@@ -274,8 +274,8 @@ mod tests {
     use super::*;
     use crate::domain::time::HOUR_MS;
 
-    fn learned(sessions: &[&[u32]]) -> (CoAudience, CompanyTable) {
-        let mut state = CoAudience::default();
+    fn learned(sessions: &[&[u32]]) -> (CoOccurrence, ItemNeighbours) {
+        let mut state = CoOccurrence::default();
         for (n, session) in sessions.iter().enumerate() {
             let mut been: Vec<Companion> = Vec::new();
             for (k, item) in session.iter().enumerate() {
@@ -286,7 +286,7 @@ mod tests {
                 been.push(Companion { item: ItemId(*item), count: 1.0 });
             }
         }
-        let mut table = CompanyTable::default();
+        let mut table = ItemNeighbours::default();
         state.refresh(&mut table, usize::MAX);
         (state, table)
     }
@@ -306,13 +306,13 @@ mod tests {
 
     #[test]
     fn rows_are_bounded_and_the_strongest_stay() {
-        let mut state = CoAudience::default();
+        let mut state = CoOccurrence::default();
         for n in 0..2_000 {
             let mut companions = vec![Companion { item: ItemId(1), count: 5.0 }];
             companions.push(Companion { item: ItemId(10 + n), count: 1.0 });
             state.learn(ItemId(0), 0.0, &companions, None, Millis(i64::from(n)));
         }
-        let mut table = CompanyTable::default();
+        let mut table = ItemNeighbours::default();
         assert!(state.refresh(&mut table, usize::MAX));
         assert_eq!(table.similar(ItemId(0))[0].ids[0], 1);
         assert_eq!(table.similar(ItemId(0)).iter().flat_map(Group::iter).count(), NEIGHBOURS_MAX);
@@ -321,13 +321,13 @@ mod tests {
 
     #[test]
     fn long_ago_counts_less_and_the_origin_moves_without_changing_anything() {
-        let mut state = CoAudience::default();
+        let mut state = CoOccurrence::default();
         let year = 365 * DAY_MS;
         for n in 0..6 {
             let other = Companion { item: ItemId(if n < 3 { 1 } else { 2 }), count: 1.0 };
             state.learn(ItemId(0), 0.0, &[other], None, Millis(n * year));
         }
-        let mut table = CompanyTable::default();
+        let mut table = ItemNeighbours::default();
         state.refresh(&mut table, usize::MAX);
         assert_eq!(table.similar(ItemId(0))[0].ids[0], 2);
         assert!(state.squares.iter().all(|sum| sum.is_finite()));
