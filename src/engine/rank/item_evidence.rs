@@ -11,8 +11,8 @@ use crate::domain::time::Millis;
 use crate::engine::world::{BLOCK, World};
 
 use super::UserProfile;
+use super::hours::{HourAffinity, hour_affinities};
 use super::neighbours::{NeighbourLists, SOUGHT};
-use super::rhythm::{Beat, beats};
 
 /// A catalogue of so few blocks is cleared as a whole for each ranking: sooner done than asking for each block.
 const CLEARED_WHOLE: usize = 16;
@@ -35,7 +35,7 @@ pub struct Slot {
     /// Friends who were there last, fading.
     pub friends: f32,
     /// What their rhythm says of it.
-    pub beat: Beat,
+    pub hours: HourAffinity,
 }
 
 /// See the module.
@@ -128,13 +128,13 @@ impl ItemEvidence {
         for (place, visit) in visits.iter().enumerate() {
             evidence.fill(visit.item, |slot| slot.visit = place as u16 + 1);
         }
-        beats(
+        hour_affinities(
             profile.history,
             here(profile),
             now,
             |_| true,
-            |item, beat| {
-                evidence.fill(item, |slot| slot.beat.add(beat));
+            |item, affinity| {
+                evidence.fill(item, |slot| slot.hours.add(affinity));
             },
         );
         for friend in profile.follows.iter().take(FRIENDS_MAX) {
@@ -181,9 +181,9 @@ impl ItemEvidence {
                 profile.visits.touch(rank);
             }
         }
-        beats(profile.history, here(profile), now, may_be, |item, beat| {
+        hour_affinities(profile.history, here(profile), now, may_be, |item, affinity| {
             if let Some(place) = few.place(item) {
-                few.slots[place].beat.add(beat);
+                few.slots[place].hours.add(affinity);
             }
         });
         for friend in profile.follows.iter().take(FRIENDS_MAX) {

@@ -13,7 +13,7 @@ pub mod gate;
 pub mod refresh;
 mod neighbours;
 mod item_evidence;
-mod rhythm;
+mod hours;
 pub mod list;
 mod scan;
 mod scorer;

@@ -239,12 +239,12 @@ impl<'a> Scorer<'a> {
             Some(rank) => {
                 self.profile.visits.describe(rank, self.now, opened, &self.clock, out);
                 out[at::NOVELTY] = -self.novelty;
-                out[at::AT_THIS_HOUR] = 0.5 * (slot.beat.hour + 0.05).ln();
-                out[at::LATELY_AT_THIS_HOUR] = 0.5 * (slot.beat.lately + 0.05).ln();
-                out[at::AT_THIS_WEEKDAY] = 0.5 * (slot.beat.weekday + 0.05).ln();
+                out[at::AT_THIS_HOUR] = 0.5 * (slot.hours.hour + 0.05).ln();
+                out[at::LATELY_AT_THIS_HOUR] = 0.5 * (slot.hours.lately + 0.05).ln();
+                out[at::AT_THIS_WEEKDAY] = 0.5 * (slot.hours.weekday + 0.05).ln();
                 // Most have none of it, and logarithms cost.
-                if slot.beat.next > 0.0 {
-                    out[at::OWN_NEXT] = 0.5 * (1.0 + slot.beat.next / 0.1).ln();
+                if slot.hours.next > 0.0 {
+                    out[at::OWN_NEXT] = 0.5 * (1.0 + slot.hours.next / 0.1).ln();
                 }
                 Segment::Seen
             }

@@ -26,7 +26,7 @@ const WEEK_MS: i64 = 7 * DAY_MS;
 
 /// What one past interaction says of its item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Beat {
+pub struct HourAffinity {
     /// How near it is in the time of day, in [0, 1].
     pub hour: f32,
     /// The same, the less the longer ago.
@@ -37,9 +37,9 @@ pub struct Beat {
     pub next: f32,
 }
 
-impl Beat {
+impl HourAffinity {
     /// One more.
-    pub fn add(&mut self, other: Beat) {
+    pub fn add(&mut self, other: HourAffinity) {
         self.hour += other.hour;
         self.lately += other.lately;
         self.weekday += other.weekday;
@@ -49,12 +49,12 @@ impl Beat {
 
 /// Tells `put` what each positive interaction of `history` (oldest first) with a wanted item says at `now`; `here` is where
 /// the person was last, and when.
-pub fn beats(
+pub fn hour_affinities(
     history: &VecDeque<Past>,
     here: Option<(ItemId, Millis)>,
     now: Millis,
     is_wanted: impl Fn(ItemId) -> bool,
-    mut put: impl FnMut(ItemId, Beat),
+    mut put: impl FnMut(ItemId, HourAffinity),
 ) {
     let still_here = here.map_or(0.0, |(_, at)| fade(now, at));
     let place = here.map(|(item, _)| item);
@@ -84,7 +84,7 @@ pub fn beats(
             let weekday = if hour > 0.0 { nearness(distance(away, WEEK_MS)) } else { 0.0 };
             let lately = hour * faded(away);
             let next = came.map_or(0.0, |then| still_here * fade(past.at, then));
-            put(past.item, Beat { hour, lately, weekday, next });
+            put(past.item, HourAffinity { hour, lately, weekday, next });
         }
     }
 }
@@ -120,16 +120,16 @@ mod tests {
         Past { item: ItemId(item), kind: Kind::Click, sign, at: Millis(hours * HOUR_MS) }
     }
 
-    fn sums(history: &[Past], here: Option<(u32, i64)>, now: i64) -> [Beat; 4] {
-        let mut sums = [Beat::default(); 4];
+    fn sums(history: &[Past], here: Option<(u32, i64)>, now: i64) -> [HourAffinity; 4] {
+        let mut sums = [HourAffinity::default(); 4];
         let here = here.map(|(item, hours)| (ItemId(item), Millis(hours * HOUR_MS)));
-        beats(
+        hour_affinities(
             &history.iter().copied().collect(),
             here,
             Millis(now * HOUR_MS),
             |_| true,
-            |item, beat| {
-                sums[item.0 as usize].add(beat);
+            |item, affinity| {
+                sums[item.0 as usize].add(affinity);
             },
         );
         sums
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn midnight_is_no_border_and_rejections_are_no_habit() {
         let [_, one, two, _] = sums(&[past(1, 23, Sign::Positive), past(2, 23, Sign::Negative)], None, 25);
-        assert!(one.hour > 0.5 && two == Beat::default());
+        assert!(one.hour > 0.5 && two == HourAffinity::default());
     }
 
     /// A click and the like of what was opened are one visit, for habits and for steps.
@@ -169,6 +169,10 @@ mod tests {
         assert!((at_once.next - 1.5).abs() < 1e-6, "each of three steps took a day: {at_once:?}");
         let [_, _, next_day, _] = sums(history, Some((1, 200)), 224);
         assert!((next_day.next - 0.75).abs() < 1e-6);
-        assert_eq!(sums(history, Some((3, 200)), 200).map(|beat| beat.next), [0.0; 4], "from elsewhere nobody knows");
+        assert_eq!(
+            sums(history, Some((3, 200)), 200).map(|affinity| affinity.next),
+            [0.0; 4],
+            "from elsewhere nobody knows"
+        );
     }
 }
