@@ -720,7 +720,7 @@ impl UserState {
         let signal = settings.signals.of(interaction.kind, interaction.dwell_ms);
         let profile = self.profile(world, at, Ranking::Model);
         let is_visit = signal.is_some_and(|signal| signal.positive) && !self.is_there(interaction, at);
-        let compared = (is_visit && is_choice).then(|| self.compared_with(interaction, world, at));
+        let compared = (is_visit && is_choice).then(|| self.sample_negatives(interaction, world, at));
         let (compared, many) = compared.unwrap_or_default();
         let all: Vec<ItemId> = std::iter::once(item.id).chain(compared).collect();
         let rows = rank::rows(world, &profile, &all, at);
@@ -765,7 +765,7 @@ impl UserState {
     /// What a choice is compared with, and how many others each of these stands for: what they passed over to get there;
     /// where nothing is known of what was shown, a sample of what was available. Of their own places, which are few among
     /// thousands and the hardest to tell apart, a third of the sample is drawn apart.
-    fn compared_with(&self, interaction: &Interaction, world: &World, at: Millis) -> (Vec<ItemId>, StandsFor) {
+    fn sample_negatives(&self, interaction: &Interaction, world: &World, at: Millis) -> (Vec<ItemId>, StandsFor) {
         let all = [0.0; 2];
         if interaction.shown.is_some() {
             let passed = interaction.passed.iter().rev().take(PASSED_MAX).copied();
