@@ -151,13 +151,13 @@ pub struct Learned {
     /// What was predicted before learning.
     pub predicted: Predicted,
     /// What it teaches those who learn from everybody; `None` where nothing follows from it.
-    pub lesson: Option<Box<Lesson>>,
+    pub example: Option<Box<TrainingExample>>,
 }
 
 /// What an interaction teaches the shared learners: computed by the person's actor against the shared weights as they
 /// were published then, folded by everyone who learns from it as it stands here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Lesson {
+pub struct TrainingExample {
     /// Gradient of the blend's log loss by its weights, `(2 * features,)`: those of new items, then those of seen ones. Empty
     /// when this was no choice, or when there was nothing to compare it with.
     pub gradient: Vec<f32>,
@@ -171,7 +171,7 @@ pub struct Lesson {
     /// How often the person had been there before, fading; `None` when this was no visit.
     pub visits: Option<f32>,
     /// Where else they go, most recent first.
-    pub companions: Vec<Companion>,
+    pub co_visited: Vec<CoVisited>,
     /// How long after their last visit, which was to the first of the companions or to the same place; milliseconds.
     pub elapsed_ms: Option<i64>,
     /// What the answer, yes or no, teaches the opinion; `None` when it was all but certain.
@@ -194,7 +194,7 @@ pub struct Opinion {
 
 /// Another item that a person goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Companion {
+pub struct CoVisited {
     /// Which.
     pub item: ItemId,
     /// How often, fading.

@@ -231,28 +231,28 @@ impl Folded {
         if signal.positive {
             self.lately.learn(entry.user, learned.item, entry.at);
         }
-        if let Some(lesson) = &learned.lesson {
-            if let Some(group) = lesson.group.filter(|_| signal.positive) {
+        if let Some(example) = &learned.example {
+            if let Some(group) = example.group.filter(|_| signal.positive) {
                 self.cluster_popularity.learn(group, learned.item, signal.weight, entry.at);
             }
-            self.blend.learn(lesson, signal.weight, settings.blend_step);
-            self.hedge.learn(&lesson.losses, signal.weight);
-            if let Some(loss) = lesson.losses.last()
+            self.blend.learn(example, signal.weight, settings.blend_step);
+            self.hedge.learn(&example.losses, signal.weight);
+            if let Some(loss) = example.losses.last()
                 && self.drift.learn(*loss, drift::EVERYBODY)
             {
                 self.blend.loosen();
             }
-            if let Some(opinion) = &lesson.opinion {
+            if let Some(opinion) = &example.opinion {
                 self.opinion.learn(opinion, &learned.features, signal.weight, settings.blend_step);
                 if self.opinion_drift.learn(opinion.loss, drift::EVERYBODY) {
                     self.opinion.loosen();
                 }
             }
-            if let Some(visits) = lesson.visits {
+            if let Some(visits) = example.visits {
                 self.popularity.visited(learned.item, visits == 0.0, entry.at);
-                let last = lesson.companions.first().map(|companion| companion.item);
-                let came = last.zip(lesson.elapsed_ms);
-                self.neighbours.learn(learned.item, visits, &lesson.companions, came, entry.at);
+                let last = example.co_visited.first().map(|other| other.item);
+                let came = last.zip(example.elapsed_ms);
+                self.neighbours.learn(learned.item, visits, &example.co_visited, came, entry.at);
             }
         }
         true

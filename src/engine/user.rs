@@ -17,7 +17,9 @@ use crate::domain::feeds::{Cause, FeedItem, Ranking};
 use crate::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Interaction, Kind, Signal};
 use crate::domain::items::Item;
-use crate::domain::journal::{CentreRef, Companion, Contents, Entry, Learned, Lesson, Measured, Predicted, What};
+use crate::domain::journal::{
+    CentreRef, CoVisited, Contents, Entry, Learned, Measured, Predicted, TrainingExample, What,
+};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::axes::Centre;
 use crate::engine::learn::blend::{self, Deviation, StandsFor};
@@ -713,7 +715,7 @@ impl UserState {
         all
     }
 
-    /// All that the entry must carry: label and weight, features, predictions and the lesson, as they are before learning.
+    /// All that the entry must carry: label and weight, features, predictions and the training example, as they are before learning.
     fn observe(&self, interaction: &Interaction, is_choice: bool, item: &Item, world: &World, at: Millis) -> Learned {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
@@ -744,13 +746,17 @@ impl UserState {
             centre,
             features: rows[0].features.to_vec(),
             predicted,
-            lesson: signal.map(|signal| {
+            example: signal.map(|signal| {
                 let author = item.author.as_ref().map(|author| author.id);
-                Box::new(Lesson {
+                Box::new(TrainingExample {
                     author,
                     group: profile.group,
-                    opinion: world.opinion().lesson(&rows[0], signal.positive, &self.own_opinion),
-                    ..if is_visit { self.visit(interaction.item, (&rows, many), world, at) } else { Lesson::default() }
+                    opinion: world.opinion().example(&rows[0], signal.positive, &self.own_opinion),
+                    ..if is_visit {
+                        self.visit(interaction.item, (&rows, many), world, at)
+                    } else {
+                        TrainingExample::default()
+                    }
                 })
             }),
         }
@@ -812,17 +818,17 @@ impl UserState {
     }
 
     /// What a visit teaches: the choice against what it was compared with, and where else they go.
-    fn visit(&self, item: ItemId, (rows, many): (&[Row], StandsFor), world: &World, at: Millis) -> Lesson {
+    fn visit(&self, item: ItemId, (rows, many): (&[Row], StandsFor), world: &World, at: Millis) -> TrainingExample {
         let choice = match rows.len() {
-            0..=1 => Lesson::default(),
+            0..=1 => TrainingExample::default(),
             _ => blend::choice(rows, 0, many, world.blend(), &self.deviation),
         };
         let recent = self.visits.recent();
         let mut counts = [0.0; COMPANIONS_MAX];
         let counts = self.visits.weights(at, &mut counts);
-        Lesson {
+        TrainingExample {
             visits: Some(self.visits.weight_of(item, at)),
-            companions: recent.iter().zip(counts).map(|(v, count)| Companion { item: v.item, count: *count }).collect(),
+            co_visited: recent.iter().zip(counts).map(|(v, count)| CoVisited { item: v.item, count: *count }).collect(),
             elapsed_ms: recent.first().map(|visit| at.since(visit.last)),
             ..choice
         }
@@ -859,10 +865,10 @@ impl UserState {
             if signal.positive {
                 self.topics.learn(&learned.topics, at, settings);
             }
-            // Entries from before there were lessons are visits wherever they are positive.
-            if learned.lesson.as_ref().map_or(signal.positive, |lesson| lesson.visits.is_some()) {
+            // Entries from before there were training examples are visits wherever they are positive.
+            if learned.example.as_ref().map_or(signal.positive, |example| example.visits.is_some()) {
                 self.visits.learn(learned.item, at);
-                if let Some(author) = learned.lesson.as_ref().and_then(|lesson| lesson.author) {
+                if let Some(author) = learned.example.as_ref().and_then(|example| example.author) {
                     self.visit_author(author, at);
                 }
             }
@@ -870,9 +876,9 @@ impl UserState {
             if let Some(topic) = learned.topics.first() {
                 self.note_opinion(*topic, signal, at);
             }
-            if let Some(lesson) = &learned.lesson {
-                self.deviation.learn_choice(lesson, signal.weight);
-                if let Some(opinion) = &lesson.opinion {
+            if let Some(example) = &learned.example {
+                self.deviation.learn_choice(example, signal.weight);
+                if let Some(opinion) = &example.opinion {
                     self.own_opinion.learn_opinion(opinion, &learned.features, signal.weight);
                     self.deviation.learn_opinion(opinion, &learned.features, signal.weight);
                 }

@@ -16,7 +16,7 @@ use super::StoreError;
 use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Shown, Signal};
 use crate::domain::items::{Change, Embedding};
-use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Opinion, Predicted, What};
+use crate::domain::journal::{CentreRef, CoVisited, Entry, Learned, Opinion, Predicted, TrainingExample, What};
 use crate::domain::time::Millis;
 
 /// An entry as the columns of table `journal`. Borrows from the entry, or from the row that was read.
@@ -139,7 +139,7 @@ impl<'a> JournalRow<'a> {
         self.centre_epoch = Some(i64::from(learned.centre.epoch));
         self.features = Some(Cow::Owned(floats_to_bytes(&learned.features)));
         self.predicted = Some(Cow::Owned(predicted_to_bytes(&learned.predicted)));
-        if let Some(lesson) = &learned.lesson {
+        if let Some(lesson) = &learned.example {
             let bytes = postcard::to_stdvec(lesson).map_err(|error| StoreError::Refused(error.to_string()))?;
             self.lesson = Some(Cow::Owned(bytes));
         }
@@ -224,7 +224,7 @@ impl<'a> JournalRow<'a> {
             },
             features: self.features.as_deref().and_then(floats_from_bytes).ok_or("features")?,
             predicted,
-            lesson: self.lesson.as_deref().map(lesson_from_bytes).transpose()?.map(Box::new),
+            example: self.lesson.as_deref().map(example_from_bytes).transpose()?.map(Box::new),
         })
     }
 }
@@ -232,22 +232,22 @@ impl<'a> JournalRow<'a> {
 /// A lesson as it was written before choices and opinions were learned apart: one gradient for both, with bias, slope and
 /// intercept at its end, which are 0 for a choice.
 #[derive(Serialize, Deserialize)]
-struct JoinedLesson {
+struct JoinedExample {
     gradient: Vec<f32>,
     losses: Vec<f32>,
     author: Option<UserId>,
     group: Option<u32>,
     visits: Option<f32>,
-    companions: Vec<Companion>,
+    co_visited: Vec<CoVisited>,
     elapsed_ms: Option<i64>,
 }
 
-impl From<JoinedLesson> for Lesson {
-    fn from(joined: JoinedLesson) -> Lesson {
-        let JoinedLesson { gradient, losses, author, group, visits, companions, elapsed_ms } = joined;
-        let apart = Lesson { author, group, visits, companions, elapsed_ms, ..Lesson::default() };
+impl From<JoinedExample> for TrainingExample {
+    fn from(joined: JoinedExample) -> TrainingExample {
+        let JoinedExample { gradient, losses, author, group, visits, co_visited, elapsed_ms } = joined;
+        let apart = TrainingExample { author, group, visits, co_visited, elapsed_ms, ..TrainingExample::default() };
         match gradient.split_last_chunk() {
-            Some((weights, [0.0, 0.0, 0.0])) => Lesson { gradient: weights.to_vec(), losses, ..apart },
+            Some((weights, [0.0, 0.0, 0.0])) => TrainingExample { gradient: weights.to_vec(), losses, ..apart },
             Some((weights, [error, slope, intercept])) => {
                 let opinion = Opinion {
                     error: *error,
@@ -255,17 +255,17 @@ impl From<JoinedLesson> for Lesson {
                     calibration: [*slope, *intercept],
                     loss: losses.last().copied().unwrap_or_default(),
                 };
-                Lesson { opinion: Some(opinion), ..apart }
+                TrainingExample { opinion: Some(opinion), ..apart }
             }
             None => apart,
         }
     }
 }
 
-/// The lesson of its postcard bytes. Those of a [`JoinedLesson`] end one field earlier.
-fn lesson_from_bytes(bytes: &[u8]) -> Result<Lesson, &'static str> {
-    postcard::from_bytes::<Lesson>(bytes)
-        .or_else(|_| postcard::from_bytes::<JoinedLesson>(bytes).map(Lesson::from))
+/// The lesson of its postcard bytes. Those of a [`JoinedExample`] end one field earlier.
+fn example_from_bytes(bytes: &[u8]) -> Result<TrainingExample, &'static str> {
+    postcard::from_bytes::<TrainingExample>(bytes)
+        .or_else(|_| postcard::from_bytes::<JoinedExample>(bytes).map(TrainingExample::from))
         .map_err(|_| "lesson")
 }
 
@@ -436,8 +436,8 @@ mod tests {
         vec(any::<u32>().prop_map(TopicId), 0..20)
     }
 
-    fn any_lesson() -> impl Strategy<Value = Lesson> {
-        let companion = (any::<u32>(), plain_float()).prop_map(|(item, count)| Companion { item: ItemId(item), count });
+    fn any_example() -> impl Strategy<Value = TrainingExample> {
+        let other = (any::<u32>(), plain_float()).prop_map(|(item, count)| CoVisited { item: ItemId(item), count });
         let who = (
             option::of(any::<u32>().prop_map(UserId)),
             option::of(any::<u32>()),
@@ -451,17 +451,18 @@ mod tests {
             calibration: [slope, intercept],
             loss,
         });
-        (vec(plain_float(), 0..70), vec(plain_float(), 0..12), vec(companion, 0..40), who, option::of(opinion))
-            .prop_map(|(gradient, losses, companions, (author, group, visits, elapsed_ms), opinion)| Lesson {
+        (vec(plain_float(), 0..70), vec(plain_float(), 0..12), vec(other, 0..40), who, option::of(opinion)).prop_map(
+            |(gradient, losses, co_visited, (author, group, visits, elapsed_ms), opinion)| TrainingExample {
                 gradient,
                 losses,
                 author,
                 group,
                 visits,
-                companions,
+                co_visited,
                 elapsed_ms,
                 opinion,
-            })
+            },
+        )
     }
 
     fn any_learned() -> impl Strategy<Value = Learned> {
@@ -474,13 +475,13 @@ mod tests {
         (
             (any::<u32>(), any::<u32>(), prop::sample::select(Kind::ALL.to_vec()), option::of(any::<u32>())),
             (option::of(shown), option::of(signal), any_topics(), any::<u32>(), any::<u32>()),
-            (vec(any_float(), 0..12), predicted, option::of(any_lesson().prop_map(Box::new))),
+            (vec(any_float(), 0..12), predicted, option::of(any_example().prop_map(Box::new))),
         )
             .prop_map(
                 |(
                     (item, revision, kind, dwell_ms),
                     (shown, signal, topics, topic, epoch),
-                    (features, predicted, lesson),
+                    (features, predicted, example),
                 )| {
                     Learned {
                         item: ItemId(item),
@@ -493,7 +494,7 @@ mod tests {
                         centre: CentreRef { topic: TopicId(topic), epoch },
                         features,
                         predicted,
-                        lesson,
+                        example,
                     }
                 },
             )
@@ -536,16 +537,16 @@ mod tests {
     /// Journals from before choices and opinions were learned apart go on teaching what they taught.
     #[test]
     fn joined_lessons_of_old_journals_are_taken_apart() {
-        let joined = |gradient: Vec<f32>| JoinedLesson {
+        let joined = |gradient: Vec<f32>| JoinedExample {
             gradient,
             losses: vec![2.0, 1.5],
             author: Some(UserId(3)),
             group: None,
             visits: Some(0.5),
-            companions: vec![Companion { item: ItemId(9), count: 1.0 }],
+            co_visited: vec![CoVisited { item: ItemId(9), count: 1.0 }],
             elapsed_ms: Some(60_000),
         };
-        let read = |joined: &JoinedLesson| lesson_from_bytes(&postcard::to_stdvec(joined).unwrap()).unwrap();
+        let read = |joined: &JoinedExample| example_from_bytes(&postcard::to_stdvec(joined).unwrap()).unwrap();
         let choice = read(&joined(vec![0.25, -0.5, 0.0, 0.0, 0.0]));
         assert_eq!(
             (&choice.gradient[..], &choice.losses[..], &choice.opinion),
@@ -555,10 +556,10 @@ mod tests {
         let opinion = read(&joined(vec![0.0, 0.3, -0.6, 0.1, 0.2]));
         let taught = Opinion { error: -0.6, seen: true, calibration: [0.1, 0.2], loss: 1.5 };
         assert_eq!((&opinion.gradient[..], &opinion.losses[..], &opinion.opinion), (&[][..], &[][..], &Some(taught)));
-        assert_eq!(opinion.companions.len(), 1);
+        assert_eq!(opinion.co_visited.len(), 1);
         let alone = read(&joined(Vec::new()));
         assert!(alone.gradient.is_empty() && alone.opinion.is_none() && alone.visits == Some(0.5));
-        assert_eq!(lesson_from_bytes(&[7]), Err("lesson"));
+        assert_eq!(example_from_bytes(&[7]), Err("lesson"));
     }
 
     proptest! {

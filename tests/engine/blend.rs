@@ -342,14 +342,14 @@ fn a_like_of_what_was_just_opened_is_no_second_visit() {
             town.does(user, item, Kind::Click, 40 * MINUTE_MS - after);
             if likes {
                 let liked = town.does(user, item, Kind::Like, after);
-                last = liked.lesson.map(|lesson| (lesson.visits.is_some(), lesson.gradient.is_empty()));
+                last = liked.example.map(|example| (example.visits.is_some(), example.gradient.is_empty()));
             } else {
                 town.now = town.now.plus(after);
             }
         }
         let learned = town.does(0, 1, Kind::Click, 60 * MINUTE_MS);
-        let lesson = learned.lesson.unwrap();
-        (lesson.visits, lesson.companions, lesson.elapsed_ms, town.hedge().rounds, last)
+        let example = learned.example.unwrap();
+        (example.visits, example.co_visited, example.elapsed_ms, town.hedge().rounds, last)
     };
     let (clicked, liked) = (run(false, MINUTE_MS), run(true, MINUTE_MS));
     assert_eq!(liked.4, Some((false, true)), "neither a visit nor a choice");
@@ -457,12 +457,12 @@ fn the_table_of_kinds_is_true() {
         let (item, before) = (3, town.coordinator.world().popularity().within_a_day(ItemId(3)));
         let learned = town.acts(0, item, kind, dwell, MINUTE_MS);
         let (person, world) = (&town.people[0], town.coordinator.world());
-        let lesson = learned.lesson.as_deref();
+        let example = learned.example.as_deref();
         let yes = |is: bool| if is { "yes" } else { "-" };
 
-        let choice = lesson.is_some_and(|lesson| !lesson.gradient.is_empty());
+        let choice = example.is_some_and(|example| !example.gradient.is_empty());
         assert_eq!(town.hedge().rounds, u64::from(choice), "{name}: the Hedge hears choices");
-        let error = lesson.and_then(|lesson| lesson.opinion.as_ref()).map(|opinion| opinion.error);
+        let error = example.and_then(|example| example.opinion.as_ref()).map(|opinion| opinion.error);
         let answer = error.map_or("-", |error| if error < 0.0 { "yes" } else { "no" });
         assert_eq!(person.scores().progress.count(), u64::from(answer != "-"), "{name}: AUC counts answers");
         assert_eq!(person.online().weight_norm() > 0.0, answer != "-", "{name}: the online model learns answers");
@@ -481,7 +481,7 @@ fn the_table_of_kinds_is_true() {
         let topic = *world.item(ItemId(item)).unwrap().topics.first().unwrap();
         let wants = person.topics().at(topic, town.now, world.settings()) > 0.0;
         let popular = world.popularity().within_a_day(ItemId(item)) > before;
-        let visit = lesson.is_some_and(|lesson| lesson.visits.is_some());
+        let visit = example.is_some_and(|example| example.visits.is_some());
         assert_eq!(world.lately().of(UserId(0), town.now).is_some(), visit, "{name}: friends see visits");
         assert_eq!(person.history().back().unwrap().sign == Sign::Positive, visit, "{name}: habits are visits");
         let hides = person.has_hidden(ItemId(item));

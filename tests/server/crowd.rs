@@ -235,7 +235,7 @@ proptest! {
                 .collect();
             for entry in &entries {
                 if let What::Interacted(learned) = &entry.what {
-                    let named = learned.lesson.as_ref().map(|lesson| lesson.group);
+                    let named = learned.example.as_ref().map(|example| example.group);
                     prop_assert!(named.is_none_or(|named| named == group_of(&state, who)));
                 }
             }

@@ -75,7 +75,7 @@ fn liked(user: u32, seq: u64, id: &str, item: u32) -> Entry {
         centre: CentreRef { topic: TopicId(5), epoch: 2 },
         features: vec![0.1, -0.0, f32::MIN_POSITIVE, 1e30, -3.5],
         predicted: Predicted { online: -0.7, topics: 0.2, model: 1.0 / 3.0, model_version: Some(ModelVersion(7)) },
-        lesson: None,
+        example: None,
     };
     Entry {
         user: UserId(user),

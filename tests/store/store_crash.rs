@@ -45,7 +45,7 @@ fn entry(user: u32, seq: u64) -> Entry {
             centre: CentreRef::NONE,
             features: vec![seq as f32; 5],
             predicted: Predicted { online: 0.0, topics: 0.0, model: 0.0, model_version: None },
-            lesson: None,
+            example: None,
         })
     };
     let id = Key::new(&format!("{user}-{seq}")).unwrap();

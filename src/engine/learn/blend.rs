@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::features::{FEATURES, Features, Row, Segment, at, range, shares};
 use super::newton::Newton;
 use crate::domain::feeds::Expert;
-use crate::domain::journal::{Lesson, Opinion};
+use crate::domain::journal::{Opinion, TrainingExample};
 use crate::engine::settings::Blend as Start;
 use crate::engine::simd::{dot, exp_each};
 
@@ -108,7 +108,7 @@ pub(super) fn without_tower(weights: &Features) -> Features {
 }
 
 /// One person's deviations from shared weights, those of the blend or those of the opinion: `(FEATURES,)`, or nothing before
-/// the first lesson.
+/// the first training example.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Deviation {
     weights: Vec<f32>,
@@ -117,15 +117,15 @@ pub struct Deviation {
 
 /// Step of a person's deviations.
 const OWN_STEP: f32 = 0.005;
-/// The share of a deviation that goes with each lesson: it is shrunk to 0.
+/// The share of a deviation that goes with each training example: it is shrunk to 0.
 const OWN_SHRINK: f32 = 0.002;
 /// No deviation goes beyond.
 const OWN_MAX: f32 = 3.0;
 
 impl Deviation {
     /// One step against a choice's gradient; both segments share a deviation. A gradient of another length changes nothing.
-    pub fn learn_choice(&mut self, lesson: &Lesson, weight: f32) {
-        let Some((new, seen)) = lesson.gradient.split_at_checked(FEATURES).filter(|(_, seen)| seen.len() == FEATURES)
+    pub fn learn_choice(&mut self, example: &TrainingExample, weight: f32) {
+        let Some((new, seen)) = example.gradient.split_at_checked(FEATURES).filter(|(_, seen)| seen.len() == FEATURES)
         else {
             return;
         };
@@ -169,17 +169,17 @@ fn stepped(own: f32, gradient: f32, weight: f32) -> f32 {
 /// The shared learner, as folded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BlendLearner {
-    /// What choices taught on top of the opinion, `(GRADIENT,)`; empty before the first lesson.
+    /// What choices taught on top of the opinion, `(GRADIENT,)`; empty before the first training example.
     learned: Vec<f32>,
     newton: Newton,
     /// Choices learned.
-    lessons: u64,
+    examples: u64,
 }
 
 impl BlendLearner {
-    /// One lesson of this weight; `step` multiplies Newton's.
-    pub fn learn(&mut self, lesson: &Lesson, weight: f32, step: f32) {
-        let Ok(gradient) = <&[f32; GRADIENT]>::try_from(&lesson.gradient[..]) else { return };
+    /// One training example of this weight; `step` multiplies Newton's.
+    pub fn learn(&mut self, example: &TrainingExample, weight: f32, step: f32) {
+        let Ok(gradient) = <&[f32; GRADIENT]>::try_from(&example.gradient[..]) else { return };
         if !gradient.iter().fold(true, |finite, g| finite & g.is_finite()) {
             return;
         }
@@ -188,7 +188,7 @@ impl BlendLearner {
         for (learned, move_by) in self.learned.iter_mut().zip(moves) {
             *learned = (*learned - step * move_by).clamp(-WEIGHT_MAX, WEIGHT_MAX);
         }
-        self.lessons += 1;
+        self.examples += 1;
     }
 
     /// The weights drifted away from what is true now: learn faster again.
@@ -207,10 +207,10 @@ impl BlendLearner {
         published
     }
 
-    /// How many lessons were learned.
+    /// How many training examples were learned.
     #[must_use]
-    pub fn lessons(&self) -> u64 {
-        self.lessons
+    pub fn examples(&self) -> u64 {
+        self.examples
     }
 }
 
@@ -230,7 +230,7 @@ pub type StandsFor = [f32; 2];
 /// What a choice teaches: `rows[chosen]` was taken, the others were there. Softmax over all of them, each counting as many
 /// times as it stands for others that were not drawn.
 #[must_use]
-pub fn choice(rows: &[Row], chosen: usize, many: StandsFor, shared: &BlendWeights, own: &Deviation) -> Lesson {
+pub fn choice(rows: &[Row], chosen: usize, many: StandsFor, shared: &BlendWeights, own: &Deviation) -> TrainingExample {
     let weights = [own.added_to(&shared.weights[0]), own.added_to(&shared.weights[1])];
     let deaf = weights.map(|weights| without_tower(&weights));
     // Who heard nothing of a two-tower model misses nothing without it.
@@ -252,7 +252,7 @@ pub fn choice(rows: &[Row], chosen: usize, many: StandsFor, shared: &BlendWeight
             *gradient += error * feature;
         }
     }
-    Lesson { gradient, losses: losses[..LOSSES].to_vec(), ..Lesson::default() }
+    TrainingExample { gradient, losses: losses[..LOSSES].to_vec(), ..TrainingExample::default() }
 }
 
 /// Turns the scores of the blend into probabilities; gives the log losses of the chosen one by lane, at most [`LOSS_MAX`].
@@ -313,12 +313,12 @@ mod tests {
         let settings = LearnSettings::default();
         let (rows, own) = (rows(), Deviation::default());
         let base = BlendWeights::start(&settings.blend);
-        let lesson = |shared: &BlendWeights| choice(&rows, 2, [0.7, 0.2], shared, &own);
-        for (k, gradient) in lesson(&base).gradient.into_iter().enumerate() {
+        let example = |shared: &BlendWeights| choice(&rows, 2, [0.7, 0.2], shared, &own);
+        for (k, gradient) in example(&base).gradient.into_iter().enumerate() {
             let nudged = |by: f32| {
                 let mut weights = base.clone();
                 weights.weights.as_flattened_mut()[k] += by;
-                f64::from(lesson(&weights).losses[LOSSES - 1])
+                f64::from(example(&weights).losses[LOSSES - 1])
             };
             let slope = (nudged(1e-2) - nudged(-1e-2)) / 2e-2;
             assert!((slope - f64::from(gradient)).abs() < 2e-3, "{k}: {slope} {gradient}");
@@ -332,13 +332,13 @@ mod tests {
         let mut losses = Vec::new();
         for _ in 0..300 {
             let shared = learner.weights(&BlendWeights::start(&settings.blend).weights, None);
-            let lesson = choice(&rows(), 5, [0.0; 2], &shared, &own);
-            losses.push(lesson.losses[LOSSES - 1]);
-            learner.learn(&lesson, 1.0, settings.blend_step);
-            own.learn_choice(&lesson, 1.0);
+            let example = choice(&rows(), 5, [0.0; 2], &shared, &own);
+            losses.push(example.losses[LOSSES - 1]);
+            learner.learn(&example, 1.0, settings.blend_step);
+            own.learn_choice(&example, 1.0);
         }
         assert!(losses[0] > 1.0 && losses[299] < 0.2, "{} {}", losses[0], losses[299]);
-        assert_eq!(learner.lessons(), 300);
+        assert_eq!(learner.examples(), 300);
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
     fn a_gradient_of_another_format_changes_nothing() {
         let mut learner = BlendLearner::default();
         for gradient in [vec![], vec![1.0; 7], vec![f32::NAN; GRADIENT]] {
-            learner.learn(&Lesson { gradient, ..Lesson::default() }, 1.0, 0.1);
+            learner.learn(&TrainingExample { gradient, ..TrainingExample::default() }, 1.0, 0.1);
         }
         assert_eq!(learner, BlendLearner::default());
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sparse::{ROW_MAX, SparseRow};
 use crate::domain::ids::ItemId;
-use crate::domain::journal::Companion;
+use crate::domain::journal::CoVisited;
 use crate::domain::time::{DAY_MS, Millis};
 use crate::engine::simd::ln_each;
 
@@ -127,31 +127,31 @@ impl CoOccurrence {
         &mut self,
         item: ItemId,
         before: f32,
-        companions: &[Companion],
+        co_visited: &[CoVisited],
         came: Option<(ItemId, i64)>,
         at: Millis,
     ) {
         let most =
-            companions.iter().map(|one| one.item).chain(came.map(|(from, _)| from)).max().unwrap_or(item).max(item);
+            co_visited.iter().map(|one| one.item).chain(came.map(|(from, _)| from)).max().unwrap_or(item).max(item);
         self.make_room(most);
         let weight = self.weight(at);
         self.unit = weight;
         let (old, new) = (damped(before), damped(before + 1.0));
         let step = weight * (new - old);
         // The rows lie all over the memory: asking for all places first, they come together and not one by one.
-        for companion in companions {
-            self.together[item.0 as usize].touch(companion.item.0);
-            self.together[companion.item.0 as usize].touch(item.0);
+        for other in co_visited {
+            self.together[item.0 as usize].touch(other.item.0);
+            self.together[other.item.0 as usize].touch(item.0);
         }
-        for companions in companions.chunks(ABREAST) {
+        for co_visited in co_visited.chunks(ABREAST) {
             let mut damped = [1.0; ABREAST];
-            for (damped, companion) in damped.iter_mut().zip(companions) {
-                *damped += companion.count;
+            for (damped, other) in damped.iter_mut().zip(co_visited) {
+                *damped += other.count;
             }
             ln_each(&mut damped);
-            for (companion, damped) in companions.iter().zip(damped).filter(|(companion, _)| companion.item != item) {
-                self.together[item.0 as usize].add(companion.item.0, step * damped);
-                self.together[companion.item.0 as usize].add(item.0, step * damped);
+            for (other, damped) in co_visited.iter().zip(damped).filter(|(other, _)| other.item != item) {
+                self.together[item.0 as usize].add(other.item.0, step * damped);
+                self.together[other.item.0 as usize].add(item.0, step * damped);
             }
         }
         self.squares[item.0 as usize] += weight * (new * new - old * old);
@@ -277,13 +277,13 @@ mod tests {
     fn learned(sessions: &[&[u32]]) -> (CoOccurrence, ItemNeighbours) {
         let mut state = CoOccurrence::default();
         for (n, session) in sessions.iter().enumerate() {
-            let mut been: Vec<Companion> = Vec::new();
+            let mut been: Vec<CoVisited> = Vec::new();
             for (k, item) in session.iter().enumerate() {
                 let at = Millis((n * 100 + k) as i64 * HOUR_MS);
                 let came = k.checked_sub(1).map(|k| (ItemId(session[k]), HOUR_MS));
                 let before = been.iter().find(|one| one.item.0 == *item).map_or(0.0, |one| one.count);
                 state.learn(ItemId(*item), before, &been, came, at);
-                been.push(Companion { item: ItemId(*item), count: 1.0 });
+                been.push(CoVisited { item: ItemId(*item), count: 1.0 });
             }
         }
         let mut table = ItemNeighbours::default();
@@ -308,9 +308,9 @@ mod tests {
     fn rows_are_bounded_and_the_strongest_stay() {
         let mut state = CoOccurrence::default();
         for n in 0..2_000 {
-            let mut companions = vec![Companion { item: ItemId(1), count: 5.0 }];
-            companions.push(Companion { item: ItemId(10 + n), count: 1.0 });
-            state.learn(ItemId(0), 0.0, &companions, None, Millis(i64::from(n)));
+            let mut co_visited = vec![CoVisited { item: ItemId(1), count: 5.0 }];
+            co_visited.push(CoVisited { item: ItemId(10 + n), count: 1.0 });
+            state.learn(ItemId(0), 0.0, &co_visited, None, Millis(i64::from(n)));
         }
         let mut table = ItemNeighbours::default();
         assert!(state.refresh(&mut table, usize::MAX));
@@ -324,7 +324,7 @@ mod tests {
         let mut state = CoOccurrence::default();
         let year = 365 * DAY_MS;
         for n in 0..6 {
-            let other = Companion { item: ItemId(if n < 3 { 1 } else { 2 }), count: 1.0 };
+            let other = CoVisited { item: ItemId(if n < 3 { 1 } else { 2 }), count: 1.0 };
             state.learn(ItemId(0), 0.0, &[other], None, Millis(n * year));
         }
         let mut table = ItemNeighbours::default();

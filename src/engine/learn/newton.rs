@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::simd::{LANES, add_product, dot, subtract_outer};
 
-/// As if this much had been seen of every direction, so that the first lessons do not decide everything.
+/// As if this much had been seen of every direction, so that the first training examples do not decide everything.
 const PRIOR: f32 = 10.0;
 
-/// By how much weights may move with each lesson, as a variance.
+/// By how much weights may move with each training example, as a variance.
 const WALK: f32 = 1e-7;
 
 /// An alarm multiplies all variances by this.
@@ -54,7 +54,7 @@ impl Newton {
             *self = Newton::default();
             return moves;
         }
-        // A lesson counts in the matrix by its weight, and not by the square of it.
+        // A training example counts in the matrix by its weight, and not by the square of it.
         let by = weight / (1.0 + weight * length);
         // By its root on both sides, so that rows and columns stay alike.
         let root = by.sqrt();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     /// Logistic labels of features that nearly say the same, from `truth`.
-    fn lesson(random: &mut ChaCha8Rng, truth: &[f32], weights: &[f32]) -> [f32; N] {
+    fn example(random: &mut ChaCha8Rng, truth: &[f32], weights: &[f32]) -> [f32; N] {
         let common: f32 = random.random_range(-1.0..1.0);
         let x = [0.0; N].map(|_| common + 0.2 * random.random_range(-1.0..1.0f32));
         let chance = 1.0 / (1.0 + (-dot64(truth, &x)).exp());
@@ -124,12 +124,12 @@ mod tests {
         x.map(|x| ((said - label) * f64::from(x)) as f32)
     }
 
-    fn taught(lessons: usize, weight: f32) -> (Newton, Vec<f32>, Vec<f32>) {
+    fn taught(examples: usize, weight: f32) -> (Newton, Vec<f32>, Vec<f32>) {
         let truth: Vec<f32> = (0..N).map(|k| if k % 2 == 0 { 1.5 } else { -1.5 }).collect();
         let (mut newton, mut weights) = (Newton::default(), vec![0.0; N]);
         let mut random = ChaCha8Rng::seed_from_u64(7);
-        for _ in 0..lessons {
-            let gradient = lesson(&mut random, &truth, &weights);
+        for _ in 0..examples {
+            let gradient = example(&mut random, &truth, &weights);
             let step: [f32; N] = newton.learn(&gradient, weight);
             weights.iter_mut().zip(step).for_each(|(weight, step)| *weight -= step);
         }

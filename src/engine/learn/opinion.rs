@@ -71,7 +71,7 @@ impl Calibration {
 }
 
 impl OpinionWeights {
-    /// As configured, before the first lesson.
+    /// As configured, before the first training example.
     #[must_use]
     pub fn start(start: &Start) -> OpinionWeights {
         let calibration = Calibration::default();
@@ -100,7 +100,7 @@ impl OpinionWeights {
 
     /// What an answer teaches; `None` when it was all but certain.
     #[must_use]
-    pub fn lesson(&self, row: &Row, positive: bool, own: &Deviation) -> Option<Opinion> {
+    pub fn example(&self, row: &Row, positive: bool, own: &Deviation) -> Option<Opinion> {
         let answer = f32::from(u8::from(positive));
         let bias = self.bias + own.bias();
         let score = dot(&own.added_to(&self.weights[row.segment.index()]), &row.features) + bias;
@@ -122,7 +122,7 @@ impl OpinionWeights {
 /// The learner of the shared weights, as folded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OpinionLearner {
-    /// What was learned on top of the configured weights, `(WEIGHTS,)`; empty before the first lesson.
+    /// What was learned on top of the configured weights, `(WEIGHTS,)`; empty before the first training example.
     learned: Vec<f32>,
     /// What was learned on top of slope 1 and intercept 0.
     calibration: [f32; 2],
@@ -204,12 +204,12 @@ mod tests {
         let (base, own) = (OpinionWeights::start(&start), Deviation::default());
         let row = row(at::ONLINE, 0.7, Segment::Seen);
         for positive in [true, false] {
-            let taught = base.lesson(&row, positive, &own).unwrap_or_default();
+            let taught = base.example(&row, positive, &own).unwrap_or_default();
             let loss = |by_bias: f32, by_weight: f32| {
                 let mut weights = base.clone();
                 weights.bias += by_bias;
                 weights.weights[1][at::ONLINE] += by_weight;
-                f64::from(weights.lesson(&row, positive, &own).unwrap_or_default().loss)
+                f64::from(weights.example(&row, positive, &own).unwrap_or_default().loss)
             };
             for (slope, gradient) in [
                 ((loss(1e-2, 0.0) - loss(-1e-2, 0.0)) / 2e-2, taught.error),
@@ -241,7 +241,7 @@ mod tests {
                 let bin = &mut bins[((x + 1.0) * 2.0) as usize % 4];
                 *bin = [bin[0] + 1.0, bin[1] + probability, bin[2] + f32::from(u8::from(positive))];
             }
-            if let Some(opinion) = shared.lesson(&row, positive, &own) {
+            if let Some(opinion) = shared.example(&row, positive, &own) {
                 learner.learn(&opinion, &row.features, if positive { 1.0 } else { 0.3 }, settings.blend_step);
             }
         }
@@ -260,15 +260,15 @@ mod tests {
         let row = row(at::ONLINE, 0.5, Segment::New);
         let mut taught = 0;
         for _ in 0..10_000 {
-            let lesson = learner.weights(&settings.blend, false).lesson(&row, true, &own);
-            taught += u32::from(lesson.is_some());
-            if let Some(opinion) = lesson {
+            let example = learner.weights(&settings.blend, false).example(&row, true, &own);
+            taught += u32::from(example.is_some());
+            if let Some(opinion) = example {
                 learner.learn(&opinion, &row.features, 1.0, settings.blend_step);
             }
         }
         assert!((1..6_000).contains(&taught), "{taught} of 10,000");
         let shared = learner.weights(&settings.blend, false);
-        assert!(shared.lesson(&row, false, &own).is_some(), "a first no is a surprise");
+        assert!(shared.example(&row, false, &own).is_some(), "a first no is a surprise");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::actors::rights::{Export, LearnedState};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::items::Item;
-use crate::domain::journal::{Companion, Entry, Learned, Lesson, What};
+use crate::domain::journal::{CoVisited, Entry, Learned, TrainingExample, What};
 use crate::domain::people::Person;
 use crate::engine::learn::features::NAMES;
 use crate::engine::world::World;
@@ -308,17 +308,18 @@ fn view(names: &Names<'_>, entry: &Entry) -> Value {
 }
 
 /// What others learn from it; items by key.
-fn taught(names: &Names<'_>, lesson: &Lesson) -> Value {
-    let item = |companion: &Companion| json!({"item": names.world.item(companion.item).map(|item| &item.key), "count": companion.count});
+fn taught(names: &Names<'_>, example: &TrainingExample) -> Value {
+    let item =
+        |other: &CoVisited| json!({"item": names.world.item(other.item).map(|item| &item.key), "count": other.count});
     json!({
-        "gradient": lesson.gradient,
-        "losses": lesson.losses,
-        "author": lesson.author.and_then(|author| names.person(author)),
-        "cluster": lesson.group,
-        "visits": lesson.visits,
-        "companions": lesson.companions.iter().map(item).collect::<Vec<_>>(),
-        "elapsed_ms": lesson.elapsed_ms,
-        "opinion": lesson.opinion,
+        "gradient": example.gradient,
+        "losses": example.losses,
+        "author": example.author.and_then(|author| names.person(author)),
+        "cluster": example.group,
+        "visits": example.visits,
+        "companions": example.co_visited.iter().map(item).collect::<Vec<_>>(),
+        "elapsed_ms": example.elapsed_ms,
+        "opinion": example.opinion,
     })
 }
 
@@ -336,7 +337,7 @@ fn interacted(names: &Names<'_>, learned: &Learned) -> Value {
         "centre": {"topic": names.world.topic(learned.centre.topic), "epoch": learned.centre.epoch},
         "features": features,
         "predicted": learned.predicted,
-        "taught": learned.lesson.as_ref().map(|lesson| taught(names, lesson)),
+        "taught": learned.example.as_ref().map(|example| taught(names, example)),
     })
 }
 
