@@ -22,7 +22,7 @@ use crate::domain::journal::{
 };
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::learn::axes::Centre;
-use crate::engine::learn::blend::{self, Deviation, StandsFor};
+use crate::engine::learn::blend::{self, StandsFor, UserOffset};
 use crate::engine::learn::drift::{self, PageHinkley};
 use crate::engine::learn::features::{HALF_LIVES_MS, Row};
 use crate::engine::learn::metrics::{Measurement, PersonMetrics};
@@ -278,9 +278,9 @@ pub struct UserState {
     /// Interactions without a break, and the last one.
     session: (u32, Millis),
     /// Of the blend: learned from choices and answers.
-    deviation: Deviation,
+    offset: UserOffset,
     /// Of the opinion: learned from answers.
-    own_opinion: Deviation,
+    own_opinion: UserOffset,
     drift: PageHinkley,
     metrics: PersonMetrics,
     /// Not learned: follows from the rest, from who they are, and from the world.
@@ -307,8 +307,8 @@ impl UserState {
             opinions: Vec::new(),
             approval: Opinions::default(),
             session: (0, Millis::MIN),
-            deviation: Deviation::default(),
-            own_opinion: Deviation::default(),
+            offset: UserOffset::default(),
+            own_opinion: UserOffset::default(),
             drift: PageHinkley::default(),
             metrics: PersonMetrics::default(),
             portrait: Portrait::default(),
@@ -553,8 +553,8 @@ impl UserState {
 
     /// Their own weights in the blend.
     #[must_use]
-    pub fn deviation(&self) -> &Deviation {
-        &self.deviation
+    pub fn offset(&self) -> &UserOffset {
+        &self.offset
     }
 
     /// What was measured of them: running means and counts.
@@ -648,7 +648,7 @@ impl UserState {
             opinions: self.topic_opinions(now),
             approval: self.approval.log_odds(now, world.popularity().approval(), APPROVAL_PRIOR),
             session: if now.since(self.session.1) < SESSION_BREAK_MS { self.session.0 } else { 0 },
-            deviation: &self.deviation,
+            offset: &self.offset,
             group: self.group(world),
         }
     }
@@ -685,7 +685,7 @@ impl UserState {
             opinions: opinions.map(|(topic, of)| (*topic, of.log_odds(now, rate, TOPIC_PRIOR))).collect(),
             approval: self.approval.log_odds(now, world.popularity().approval(), APPROVAL_PRIOR),
             session: if now.since(self.session.1) < SESSION_BREAK_MS { self.session.0 } else { 0 },
-            deviation: &self.deviation,
+            offset: &self.offset,
             group: self.group(world),
         }
     }
@@ -821,7 +821,7 @@ impl UserState {
     fn visit(&self, item: ItemId, (rows, many): (&[Row], StandsFor), world: &World, at: Millis) -> TrainingExample {
         let choice = match rows.len() {
             0..=1 => TrainingExample::default(),
-            _ => blend::choice(rows, 0, many, world.blend(), &self.deviation),
+            _ => blend::choice(rows, 0, many, world.blend(), &self.offset),
         };
         let recent = self.visits.recent();
         let mut counts = [0.0; COMPANIONS_MAX];
@@ -877,10 +877,10 @@ impl UserState {
                 self.note_opinion(*topic, signal, at);
             }
             if let Some(example) = &learned.example {
-                self.deviation.learn_choice(example, signal.weight);
+                self.offset.learn_choice(example, signal.weight);
                 if let Some(opinion) = &example.opinion {
                     self.own_opinion.learn_opinion(opinion, &learned.features, signal.weight);
-                    self.deviation.learn_opinion(opinion, &learned.features, signal.weight);
+                    self.offset.learn_opinion(opinion, &learned.features, signal.weight);
                 }
             }
         }

@@ -1,5 +1,5 @@
 //! The blend: shared weights over the features of all experts, which begin with those of the opinion ([`super::opinion`]) and
-//! are corrected online by everybody's choices; small deviations per person.
+//! are corrected online by everybody's choices; small offsets per person.
 //!
 //! Invariant: what is folded is the gradient that the entry carries, so the fold needs neither the candidates nor the
 //! weights as they were; weights stay finite and within [`WEIGHT_MAX`]. Predicting changes nothing.
@@ -82,7 +82,7 @@ impl BlendWeights {
 
     /// The weights that candidates of a segment meet: all, or those of the leader.
     #[must_use]
-    pub fn served(&self, segment: Segment, own: &Deviation) -> Features {
+    pub fn served(&self, segment: Segment, own: &UserOffset) -> Features {
         match self.leader {
             None => own.added_to(&self.weights[segment.index()]),
             Some(Leader::Expert(expert)) => alone(expert),
@@ -107,23 +107,23 @@ pub(super) fn without_tower(weights: &Features) -> Features {
     weights
 }
 
-/// One person's deviations from shared weights, those of the blend or those of the opinion: `(FEATURES,)`, or nothing before
+/// One person's offsets from shared weights, those of the blend or those of the opinion: `(FEATURES,)`, or nothing before
 /// the first training example.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Deviation {
+pub struct UserOffset {
     weights: Vec<f32>,
     bias: f32,
 }
 
-/// Step of a person's deviations.
+/// Step of a person's offsets.
 const OWN_STEP: f32 = 0.005;
-/// The share of a deviation that goes with each training example: it is shrunk to 0.
+/// The share of a offset that goes with each training example: it is shrunk to 0.
 const OWN_SHRINK: f32 = 0.002;
-/// No deviation goes beyond.
+/// No offset goes beyond.
 const OWN_MAX: f32 = 3.0;
 
-impl Deviation {
-    /// One step against a choice's gradient; both segments share a deviation. A gradient of another length changes nothing.
+impl UserOffset {
+    /// One step against a choice's gradient; both segments share a offset. A gradient of another length changes nothing.
     pub fn learn_choice(&mut self, example: &TrainingExample, weight: f32) {
         let Some((new, seen)) = example.gradient.split_at_checked(FEATURES).filter(|(_, seen)| seen.len() == FEATURES)
         else {
@@ -230,7 +230,13 @@ pub type StandsFor = [f32; 2];
 /// What a choice teaches: `rows[chosen]` was taken, the others were there. Softmax over all of them, each counting as many
 /// times as it stands for others that were not drawn.
 #[must_use]
-pub fn choice(rows: &[Row], chosen: usize, many: StandsFor, shared: &BlendWeights, own: &Deviation) -> TrainingExample {
+pub fn choice(
+    rows: &[Row],
+    chosen: usize,
+    many: StandsFor,
+    shared: &BlendWeights,
+    own: &UserOffset,
+) -> TrainingExample {
     let weights = [own.added_to(&shared.weights[0]), own.added_to(&shared.weights[1])];
     let deaf = weights.map(|weights| without_tower(&weights));
     // Who heard nothing of a two-tower model misses nothing without it.
@@ -311,7 +317,7 @@ mod tests {
     #[test]
     fn gradients_are_slopes() {
         let settings = LearnSettings::default();
-        let (rows, own) = (rows(), Deviation::default());
+        let (rows, own) = (rows(), UserOffset::default());
         let base = BlendWeights::start(&settings.blend);
         let example = |shared: &BlendWeights| choice(&rows, 2, [0.7, 0.2], shared, &own);
         for (k, gradient) in example(&base).gradient.into_iter().enumerate() {
@@ -328,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_chosen_again_and_again_is_predicted() {
         let settings = LearnSettings::default();
-        let (mut learner, mut own) = (BlendLearner::default(), Deviation::default());
+        let (mut learner, mut own) = (BlendLearner::default(), UserOffset::default());
         let mut losses = Vec::new();
         for _ in 0..300 {
             let shared = learner.weights(&BlendWeights::start(&settings.blend).weights, None);

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::blend::{Deviation, LOSS_MAX, WEIGHT_MAX, without_tower};
+use super::blend::{LOSS_MAX, UserOffset, WEIGHT_MAX, without_tower};
 use super::features::{FEATURES, Features, Row, Segment, shares};
 use super::newton::Newton;
 use super::progressive::log_loss;
@@ -79,28 +79,28 @@ impl OpinionWeights {
         OpinionWeights { weights, bias: 0.0, calibration, is_calibrated: false, without_tower: false }
     }
 
-    /// Calibrated log-odds that a person with these deviations says yes to the item of this row.
+    /// Calibrated log-odds that a person with these offsets says yes to the item of this row.
     #[must_use]
-    pub fn log_odds(&self, row: &Row, own: &Deviation) -> f32 {
+    pub fn log_odds(&self, row: &Row, own: &UserOffset) -> f32 {
         let weights = self.served(row.segment, own);
         let sum = shares(&weights, &row.features).into_iter().fold(0.0, |a, b| a + b);
         self.calibration.of(sum + self.bias + own.bias())
     }
 
-    /// Calibrated probability, in (0, 1), that a person with these deviations says yes to the item of this row.
+    /// Calibrated probability, in (0, 1), that a person with these offsets says yes to the item of this row.
     #[must_use]
-    pub fn probability(&self, row: &Row, own: &Deviation) -> f32 {
+    pub fn probability(&self, row: &Row, own: &UserOffset) -> f32 {
         logistic(self.log_odds(row, own))
     }
 
-    fn served(&self, segment: Segment, own: &Deviation) -> Features {
+    fn served(&self, segment: Segment, own: &UserOffset) -> Features {
         let weights = own.added_to(&self.weights[segment.index()]);
         if self.without_tower { without_tower(&weights) } else { weights }
     }
 
     /// What an answer teaches; `None` when it was all but certain.
     #[must_use]
-    pub fn example(&self, row: &Row, positive: bool, own: &Deviation) -> Option<Opinion> {
+    pub fn example(&self, row: &Row, positive: bool, own: &UserOffset) -> Option<Opinion> {
         let answer = f32::from(u8::from(positive));
         let bias = self.bias + own.bias();
         let score = dot(&own.added_to(&self.weights[row.segment.index()]), &row.features) + bias;
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn the_error_is_the_slope_of_the_loss() {
         let start = LearnSettings::default().blend;
-        let (base, own) = (OpinionWeights::start(&start), Deviation::default());
+        let (base, own) = (OpinionWeights::start(&start), UserOffset::default());
         let row = row(at::ONLINE, 0.7, Segment::Seen);
         for positive in [true, false] {
             let taught = base.example(&row, positive, &own).unwrap_or_default();
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn promises_come_true_whatever_answers_weigh() {
         let settings = LearnSettings::default();
-        let (mut learner, own) = (OpinionLearner::default(), Deviation::default());
+        let (mut learner, own) = (OpinionLearner::default(), UserOffset::default());
         let mut random = ChaCha8Rng::seed_from_u64(5);
         let (mut promised, mut liked, mut raw, mut rounds) = (0.0, 0.0, 0.0, 0.0);
         let mut bins = [[0.0_f32; 3]; 4];
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn answers_that_were_certain_teach_nothing() {
         let settings = LearnSettings::default();
-        let (mut learner, own) = (OpinionLearner::default(), Deviation::default());
+        let (mut learner, own) = (OpinionLearner::default(), UserOffset::default());
         let row = row(at::ONLINE, 0.5, Segment::New);
         let mut taught = 0;
         for _ in 0..10_000 {

@@ -28,7 +28,7 @@ use crate::domain::feeds::{Contribution, Expert, FeedItem, Ranking};
 use crate::domain::ids::{FeedVersion, ItemId, TopicId, UserId};
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
-use crate::engine::learn::blend::Deviation;
+use crate::engine::learn::blend::UserOffset;
 use crate::engine::learn::features::{Features, Row, Shares, at};
 use crate::engine::learn::quadratic::Form;
 use crate::engine::learn::repeat::Visits;
@@ -80,7 +80,7 @@ pub struct UserProfile<'a> {
     /// What they did in this session before: interactions without a break.
     pub session: u32,
     /// Their own weights, beside the shared ones.
-    pub deviation: &'a Deviation,
+    pub offset: &'a UserOffset,
     /// The group of people that they are in.
     pub group: Option<u32>,
     /// Their vector by the world's two-tower model; `None` without one.

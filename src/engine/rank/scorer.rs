@@ -71,7 +71,7 @@ impl<'a> Scorer<'a> {
 
     fn with(evidence: ItemEvidence, world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
         let clock = Clock::at(now);
-        let served = |segment| world.blend().served(segment, profile.deviation);
+        let served = |segment| world.blend().served(segment, profile.offset);
         Scorer {
             world,
             profile,
