@@ -11,7 +11,7 @@ use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::journal::CentreRef;
 use eddyline::domain::time::Millis;
 use eddyline::engine::learn::axes::Centre;
-use eddyline::engine::learn::online::{OnlineModel, Point};
+use eddyline::engine::learn::online::{Example, OnlineModel};
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::user::{UserEvent, UserState};
 use eddyline::engine::world::Vectors;
@@ -40,11 +40,11 @@ fn learn(criterion: &mut Criterion) {
             bencher.iter(|| {
                 turn += 1;
                 let (item, x, centre) = vectors[turn % vectors.len()];
-                black_box(model.predict(&world.point(*item, x).unwrap(), &*world, &settings));
+                black_box(model.predict(&world.example(*item, x).unwrap(), &*world, &settings));
                 let accepted = turn.is_multiple_of(3);
                 let axes = world.centre(*centre).and_then(Centre::axes);
                 model.learn(
-                    &Point::new(x, *centre, axes),
+                    &Example::new(x, *centre, axes),
                     accepted,
                     1.0,
                     Millis(turn as i64 * 1_000),

@@ -19,7 +19,7 @@ use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::coordinator::{CoordinatorEvent, Draft, DraftError, GlobalScores};
 use crate::engine::learn::metrics::PersonMetrics;
-use crate::engine::learn::online::{Judgement, sigmoid};
+use crate::engine::learn::online::{self, sigmoid};
 use crate::engine::rank::Ask;
 use crate::engine::world::World;
 use crate::protocol::client::Resume;
@@ -114,7 +114,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    pub(super) fn of(judged: Judgement) -> Prediction {
+    pub(super) fn of(judged: online::Prediction) -> Prediction {
         Prediction { accepted: sigmoid(f64::from(judged.log_odds)) as f32, deviation: judged.variance.sqrt() }
     }
 }

@@ -26,7 +26,7 @@ use crate::engine::learn::blend::{self, StandsFor, UserOffset};
 use crate::engine::learn::drift::{self, PageHinkley};
 use crate::engine::learn::features::{HALF_LIVES_MS, Row};
 use crate::engine::learn::metrics::{Measurement, PersonMetrics};
-use crate::engine::learn::online::{Judgement, OnlineModel, Point};
+use crate::engine::learn::online::{Example, OnlineModel, Prediction};
 use crate::engine::learn::popularity::Opinions;
 use crate::engine::learn::progressive::{Progress, RecentAuc, log_loss};
 use crate::engine::learn::quadratic::Form;
@@ -498,9 +498,9 @@ impl UserState {
 
     /// What the online model says of an item now. Changes nothing.
     #[must_use]
-    pub fn predict(&self, world: &World, item: ItemId) -> Option<Judgement> {
+    pub fn predict(&self, world: &World, item: ItemId) -> Option<Prediction> {
         let x = world.centred(item)?;
-        Some(self.online.predict(&world.point(item, &x)?, world, world.settings()))
+        Some(self.online.predict(&world.example(item, &x)?, world, world.settings()))
     }
 
     /// Number of the last entry.
@@ -727,10 +727,10 @@ impl UserState {
         let all: Vec<ItemId> = std::iter::once(item.id).chain(compared).collect();
         let rows = rank::rows(world, &profile, &all, at);
         let x = centred(&item.embedding, world.centre(centre).map(Centre::mean));
-        let judgement = world.point(item.id, &x).map(|point| self.online.predict(&point, world, settings));
-        let judgement = judgement.unwrap_or_default();
+        let prediction = world.example(item.id, &x).map(|example| self.online.predict(&example, world, settings));
+        let prediction = prediction.unwrap_or_default();
         let predicted = Predicted {
-            online: judgement.log_odds,
+            online: prediction.log_odds,
             topics: rank::topics_score(&rows[0].features),
             model: world.opinion().log_odds(&rows[0], &self.own_opinion),
             model_version: world.tower().map(|tower| tower.version()),
@@ -855,8 +855,8 @@ impl UserState {
             self.scores.model.record(learned.predicted.model, signal.positive);
             self.scores.progress.record(learned.predicted.online, signal.positive);
             let x = centred(embedding, centre.map(Centre::mean));
-            let point = Point::new(&x, learned.centre, centre.and_then(Centre::axes));
-            self.online.learn(&point, signal.positive, signal.weight, at, vectors, settings);
+            let example = Example::new(&x, learned.centre, centre.and_then(Centre::axes));
+            self.online.learn(&example, signal.positive, signal.weight, at, vectors, settings);
             let loss = log_loss(f64::from(learned.predicted.online), signal.positive) as f32;
             if self.drift.learn(loss, drift::PERSON) {
                 // They changed: what is known is believed less, so that the next answers count more.

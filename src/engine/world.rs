@@ -25,7 +25,7 @@ use crate::engine::learn::blend::BlendWeights;
 use crate::engine::learn::cluster_popularity::ClusterPopularityTable;
 use crate::engine::learn::item_neighbours::ItemNeighbours;
 use crate::engine::learn::lately::Lately;
-use crate::engine::learn::online::Point;
+use crate::engine::learn::online::Example;
 use crate::engine::learn::opinion::OpinionWeights;
 use crate::engine::learn::popularity::{PopularityTable, Run};
 use crate::engine::settings::LearnSettings;
@@ -418,12 +418,12 @@ impl World {
 
     /// An item in its newest revision as the online model sees it; `x` is [`World::centred`] of it.
     #[must_use]
-    pub fn point<'a>(&'a self, id: ItemId, x: &'a [f32]) -> Option<Point<'a>> {
+    pub fn example<'a>(&'a self, id: ItemId, x: &'a [f32]) -> Option<Example<'a>> {
         let (block, row) = place(id);
         let columns = self.blocks.get(block)?.columns();
         let centre = *columns.centre.get(row)?;
         let axes = self.centre(centre).and_then(Centre::axes).filter(|_| columns.inverse_norm[row] > 0.0);
-        Some(Point::measured(x, centre, axes.map(|axes| (axes, columns.coordinates[row]))))
+        Some(Example::measured(x, centre, axes.map(|axes| (axes, columns.coordinates[row]))))
     }
 }
 

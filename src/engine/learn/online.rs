@@ -44,7 +44,7 @@ const LOOSENED: f32 = 0.25;
 
 /// What the model says of one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Judgement {
+pub struct Prediction {
     /// Log-odds of acceptance.
     pub log_odds: f32,
     /// `sum x_i^2 / q_i` over all features: variance of those log-odds.
@@ -53,7 +53,7 @@ pub struct Judgement {
 
 /// An item as the model sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Point<'a> {
+pub struct Example<'a> {
     /// Centred unit vector `(dim,)`; all zeros stands for an item that is its own centre.
     x: &'a [f32],
     /// By what it was centred.
@@ -62,18 +62,18 @@ pub struct Point<'a> {
     within: Option<(&'a Axes, Coordinates)>,
 }
 
-impl<'a> Point<'a> {
+impl<'a> Example<'a> {
     /// Of `x = (e - m) / ||e - m||`, `(dim,)`, with `m` the mean of `centre`.
     #[must_use]
-    pub fn new(x: &'a [f32], centre: CentreRef, axes: Option<&'a Axes>) -> Point<'a> {
+    pub fn new(x: &'a [f32], centre: CentreRef, axes: Option<&'a Axes>) -> Example<'a> {
         let within = axes.and_then(|axes| Some((axes, axes.coordinates(x)?)));
-        Point { x, centre, within }
+        Example { x, centre, within }
     }
 
     /// The same, with the coordinates of an item that has been measured before.
     #[must_use]
-    pub fn measured(x: &'a [f32], centre: CentreRef, within: Option<(&'a Axes, Coordinates)>) -> Point<'a> {
-        Point { x, centre, within }
+    pub fn measured(x: &'a [f32], centre: CentreRef, within: Option<(&'a Axes, Coordinates)>) -> Example<'a> {
+        Example { x, centre, within }
     }
 }
 
@@ -107,19 +107,19 @@ impl OnlineModel {
 
     /// Judges an item. `vectors` must know the centres that were learned with.
     #[must_use]
-    pub fn predict(&self, point: &Point<'_>, vectors: &dyn Vectors, settings: &LearnSettings) -> Judgement {
-        let x = point.x;
+    pub fn predict(&self, example: &Example<'_>, vectors: &dyn Vectors, settings: &LearnSettings) -> Prediction {
+        let x = example.x;
         let mut judgement = if self.mean.is_empty() {
-            Judgement { log_odds: 0.0, variance: dot(x, x) * settings.prior_variance }
+            Prediction { log_odds: 0.0, variance: dot(x, x) * settings.prior_variance }
         } else {
-            Judgement { log_odds: dot(&self.mean, x), variance: squares_over(x, &self.precision) }
+            Prediction { log_odds: dot(&self.mean, x), variance: squares_over(x, &self.precision) }
         };
-        if let Some((axes, p)) = &point.within {
-            let known = self.quadratics.iter().find(|one| one.centre.topic == point.centre.topic);
+        if let Some((axes, p)) = &example.within {
+            let known = self.quadratics.iter().find(|one| one.centre.topic == example.centre.topic);
             let precision = known.map_or(1.0 / settings.prior_variance, |one| one.precision);
             let pairs = features(p, axes);
             judgement.variance += dot(&pairs, &pairs) / precision;
-            if let Some(quadratic) = known.and_then(|one| in_axes(one, point.centre, axes, vectors)) {
+            if let Some(quadratic) = known.and_then(|one| in_axes(one, example.centre, axes, vectors)) {
                 judgement.log_odds += quadratic.value(&pairs);
             }
         }
@@ -138,14 +138,14 @@ impl OnlineModel {
     /// [`quadratic`]: crate::engine::learn::quadratic
     pub fn learn(
         &mut self,
-        point: &Point<'_>,
+        example: &Example<'_>,
         accepted: bool,
         weight: f32,
         at: Millis,
         vectors: &dyn Vectors,
         settings: &LearnSettings,
     ) {
-        let (x, prior) = (point.x, 1.0 / settings.prior_variance);
+        let (x, prior) = (example.x, 1.0 / settings.prior_variance);
         if self.mean.is_empty() {
             self.mean = vec![0.0; x.len()];
             self.precision = vec![prior; x.len()];
@@ -155,8 +155,8 @@ impl OnlineModel {
         self.as_of = self.as_of.max(at);
         let mut before = dot(&self.mean, x);
         let mut variance = squares_over(x, &self.precision);
-        let curved = point.within.as_ref().map(|(axes, p)| {
-            self.take_up(point.centre, axes, prior, vectors);
+        let curved = example.within.as_ref().map(|(axes, p)| {
+            self.take_up(example.centre, axes, prior, vectors);
             let pairs = features(p, axes);
             let length = dot(&pairs, &pairs);
             before += self.quadratics[0].value(&pairs);
@@ -324,14 +324,14 @@ mod tests {
             Topic(epochs.iter().map(centre).collect())
         }
 
-        fn point<'a>(&'a self, x: &'a [f32], epoch: u32) -> Point<'a> {
+        fn example<'a>(&'a self, x: &'a [f32], epoch: u32) -> Example<'a> {
             let centre = CentreRef { topic: TopicId(1), epoch };
-            Point::new(x, centre, self.centre(centre).and_then(Centre::axes))
+            Example::new(x, centre, self.centre(centre).and_then(Centre::axes))
         }
     }
 
-    fn bare(x: &[f32]) -> Point<'_> {
-        Point::new(x, CentreRef::NONE, None)
+    fn bare(x: &[f32]) -> Example<'_> {
+        Example::new(x, CentreRef::NONE, None)
     }
 
     fn clouds(seed: u64, count: usize, dim: usize) -> Vec<Vec<f32>> {
@@ -351,10 +351,10 @@ mod tests {
             let mut model = OnlineModel::default();
             for (x, accepted, weight, at, epoch) in events {
                 let x = unit(&x);
-                let point = topic.point(&x, epoch);
-                let before = model.predict(&point, &topic, &settings).log_odds;
-                model.learn(&point, accepted, weight, Millis(at), &topic, &settings);
-                let after = model.predict(&point, &topic, &settings);
+                let example = topic.example(&x, epoch);
+                let before = model.predict(&example, &topic, &settings).log_odds;
+                model.learn(&example, accepted, weight, Millis(at), &topic, &settings);
+                let after = model.predict(&example, &topic, &settings);
                 prop_assert!(after.log_odds.is_finite() && after.variance.is_finite() && after.variance >= 0.0);
                 let moved = if accepted { after.log_odds - before } else { before - after.log_odds };
                 // Sixteen bits per weight of the form, and forgetting lets go of nothing that was judged.
@@ -377,11 +377,11 @@ mod tests {
 
         let topic = Topic::of(&[&clouds(3, 40, 12)]);
         let x = &clouds(4, 1, 12)[0];
-        let point = topic.point(x, 1);
+        let example = topic.example(x, 1);
         let mut model = OnlineModel::default();
-        let variance = f64::from(model.predict(&point, &topic, &settings).variance);
-        model.learn(&point, false, 1.0, Millis(0), &topic, &settings);
-        let a = f64::from(model.predict(&point, &topic, &settings).log_odds);
+        let variance = f64::from(model.predict(&example, &topic, &settings).variance);
+        model.learn(&example, false, 1.0, Millis(0), &topic, &settings);
+        let a = f64::from(model.predict(&example, &topic, &settings).log_odds);
         // The same with the variance of all features; the form is kept in 16 bits.
         assert!(variance > 10.1 && (a + variance * sigmoid(a)).abs() < 5e-3, "{a} {variance}");
     }
@@ -392,7 +392,7 @@ mod tests {
         let topic = Topic::of(&[&[vec![1.0, 0.0], vec![0.0, 1.0]]]);
         let mut model = OnlineModel::default();
         for _ in 0..20 {
-            model.learn(&topic.point(&[1.0, 0.0], 1), true, 1.0, Millis(0), &topic, &settings);
+            model.learn(&topic.example(&[1.0, 0.0], 1), true, 1.0, Millis(0), &topic, &settings);
         }
         let sure = (model.precision[0] - 0.1, model.quadratics[0].precision - 0.1);
         assert!(sure.0 > 0.0 && sure.1 > 0.0);
@@ -414,12 +414,12 @@ mod tests {
         let wanted = |x: &[f32]| x[0].abs() > 0.45;
         let mut model = OnlineModel::default();
         for (time, x) in items[..150].iter().enumerate() {
-            model.learn(&topic.point(x, 1), wanted(x), 1.0, Millis(time as i64), &topic, &settings);
+            model.learn(&topic.example(x, 1), wanted(x), 1.0, Millis(time as i64), &topic, &settings);
         }
         let right = |curved: bool| {
             let says = |x: &Vec<f32>| {
-                let point = if curved { topic.point(x, 1) } else { bare(x) };
-                model.predict(&point, &topic, &settings).log_odds > 0.0
+                let example = if curved { topic.example(x, 1) } else { bare(x) };
+                model.predict(&example, &topic, &settings).log_odds > 0.0
             };
             items[150..].iter().filter(|x| says(x) == wanted(x)).count()
         };
@@ -439,10 +439,10 @@ mod tests {
         let topic = Topic::of(&[&clouds(6, 40, 12), &clouds(7, 80, 12)]);
         let mut model = OnlineModel::default();
         for (time, x) in clouds(8, 60, 12).iter().enumerate() {
-            model.learn(&topic.point(x, 1), x[0] * x[1] > 0.0, 1.0, Millis(time as i64), &topic, &settings);
+            model.learn(&topic.example(x, 1), x[0] * x[1] > 0.0, 1.0, Millis(time as i64), &topic, &settings);
         }
         let judged = |epoch| {
-            let judge = |x: &Vec<f32>| model.predict(&topic.point(x, epoch), &topic, &settings).log_odds;
+            let judge = |x: &Vec<f32>| model.predict(&topic.example(x, epoch), &topic, &settings).log_odds;
             clouds(9, 40, 12).iter().map(judge).collect::<Vec<_>>()
         };
         let (old, new) = (judged(1), judged(2));
@@ -472,8 +472,8 @@ mod tests {
         let mut model = OnlineModel::default();
         for (turn, x) in items.iter().enumerate() {
             let centre = CentreRef { topic: TopicId(turn as u32 % 7), epoch: 1 };
-            let point = Point::new(x, centre, Some(axes));
-            model.learn(&point, turn % 3 == 0, 1.0, Millis(turn as i64), &Everywhere(&topic), &settings);
+            let example = Example::new(x, centre, Some(axes));
+            model.learn(&example, turn % 3 == 0, 1.0, Millis(turn as i64), &Everywhere(&topic), &settings);
         }
         assert_eq!(model.quadratics().iter().map(|one| one.centre.topic.0).collect::<Vec<_>>(), [59 % 7, 58 % 7]);
         let stored = postcard::to_allocvec(&model).unwrap();
