@@ -12,7 +12,7 @@ use eddyline::domain::ids::{ItemId, Key, Position, UserId};
 use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::time::Millis;
 use eddyline::engine::coordinator::CoordinatorEvent;
-use eddyline::engine::rank::Ask;
+use eddyline::engine::rank::RankRequest;
 use eddyline::engine::user::{UserEvent, UserState};
 use ndarray::{Array1, Array2};
 
@@ -36,7 +36,7 @@ fn rank(criterion: &mut Criterion) {
             person.apply(UserEvent::Interacted(interaction), world, now);
         }
         for ranking in Ranking::ALL {
-            let ask = Ask { ranking, limit: 30, explain: false };
+            let ask = RankRequest { ranking, limit: 30, explain: false };
             let name = BenchmarkId::new(format!("ranking {}", ranking.name()), items);
             group.bench_function(name, |bencher| bencher.iter(|| black_box(person.rank(world, now, ask))));
         }
@@ -44,7 +44,7 @@ fn rank(criterion: &mut Criterion) {
         let with_a_tower = world.with_tower(Some(Arc::new(world.tower_by(Arc::new(little_tower::Little::new(1))))));
         person.look(&with_a_tower, now);
         for ranking in [Ranking::Model, Ranking::Tower] {
-            let ask = Ask { ranking, limit: 30, explain: false };
+            let ask = RankRequest { ranking, limit: 30, explain: false };
             let name = BenchmarkId::new(format!("ranking {}, with a two-tower model", ranking.name()), items);
             group.bench_function(name, |bencher| bencher.iter(|| black_box(person.rank(&with_a_tower, now, ask))));
         }
@@ -71,7 +71,7 @@ fn places(criterion: &mut Criterion) {
                 black_box(&scores);
             });
         });
-        let ask = Ask { ranking: Ranking::Model, limit: 30, explain: false };
+        let ask = RankRequest { ranking: Ranking::Model, limit: 30, explain: false };
         group.bench_function(BenchmarkId::new("the best 30", items), |bencher| {
             bencher.iter(|| black_box(person.rank(coordinator.world(), now, ask)));
         });

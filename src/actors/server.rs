@@ -20,7 +20,7 @@ use crate::domain::windows::Windows;
 use crate::engine::coordinator::{CoordinatorEvent, Draft, DraftError, GlobalScores};
 use crate::engine::learn::metrics::PersonMetrics;
 use crate::engine::learn::online::{self, sigmoid};
-use crate::engine::rank::Ask;
+use crate::engine::rank::RankRequest;
 use crate::engine::world::World;
 use crate::protocol::client::Resume;
 use crate::protocol::problem::Code;
@@ -569,7 +569,7 @@ impl Server {
         let then = models::as_of(&*self.inside.store, reader, then, at).await.map_err(from_store)?;
         let (then, missing) = then;
         let ranked = tokio::task::spawn_blocking(move || {
-            let ask = Ask { ranking, limit: limit as usize, explain: true };
+            let ask = RankRequest { ranking, limit: limit as usize, explain: true };
             let items = state.rank(&then, at, ask);
             let model = wire::model_of(&then, ranking);
             let likely = state.likely(&then, ranking, &items, at);

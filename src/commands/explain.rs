@@ -18,7 +18,7 @@ use crate::domain::feeds::{Expert, Ranking};
 use crate::domain::ids::{Key, ModelVersion, Seq};
 use crate::domain::time::Millis;
 use crate::domain::timestamps;
-use crate::engine::rank::Ask;
+use crate::engine::rank::RankRequest;
 use crate::store::Store;
 use crate::store::recovery::{as_of, earlier, load_coordinator, read_catalogue};
 
@@ -140,7 +140,7 @@ pub async fn explain(
     let key = |item| world.item(item).map(|item| item.key.clone());
     let history = state.history().iter().rev().take(10);
     let history = history.map(|past| Past { at: past.at, kind: past.kind.name(), item: key(past.item) }).collect();
-    let ask = Ask { ranking: Ranking::Model, limit: limit as usize, explain: true };
+    let ask = RankRequest { ranking: Ranking::Model, limit: limit as usize, explain: true };
     let feed = state.rank(&world, at, ask).into_iter().filter_map(|one| {
         let item = world.item(one.item)?;
         Some(Row {

@@ -34,7 +34,7 @@ use crate::engine::learn::repeat::Visits;
 use crate::engine::learn::topics::TopicWeights;
 use crate::engine::portrait::Portrait;
 use crate::engine::rank::stage::topic_shares;
-use crate::engine::rank::{self, Ask, Ranked, Screen, UserProfile};
+use crate::engine::rank::{self, RankRequest, Ranked, UserProfile, Viewport};
 use crate::engine::settings::LearnSettings;
 use crate::engine::simd::is_among;
 use crate::engine::tower::{Sign, TowerVector};
@@ -410,18 +410,18 @@ impl UserState {
 
     /// The best items for this person among `world.open_at(now)`, on a screen of which nothing is known. Changes nothing.
     #[must_use]
-    pub fn rank(&self, world: &World, now: Millis, ask: Ask) -> Vec<FeedItem> {
-        self.rank_on(world, now, ask, Screen::default()).items
+    pub fn rank(&self, world: &World, now: Millis, request: RankRequest) -> Vec<FeedItem> {
+        self.rank_on(world, now, request, Viewport::default()).items
     }
 
     /// The feed of this version for a screen that shows this. Changes nothing.
     #[must_use]
-    pub fn rank_on(&self, world: &World, now: Millis, ask: Ask, screen: Screen<'_>) -> Ranked {
-        rank::rank(world, &world.open_at(now), &self.profile(world, now, ask.ranking), now, ask, screen)
+    pub fn rank_on(&self, world: &World, now: Millis, request: RankRequest, viewport: Viewport<'_>) -> Ranked {
+        rank::rank(world, &world.open_at(now), &self.profile(world, now, request.ranking), now, request, viewport)
     }
 
-    /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose [`Ranked::floor`] is
-    /// `floor`? `closed` and `updated` items matter when they are in it; `opened` ones when they might enter it.
+    /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose [`Ranked::entry_threshold`] is
+    /// `entry_threshold`? `closed` and `updated` items matter when they are in it; `opened` ones when they might enter it.
     #[must_use]
     pub fn is_concerned(
         &self,
@@ -429,7 +429,7 @@ impl UserState {
         changes: &crate::engine::world::Changes,
         shown: &[FeedItem],
         ranking: Ranking,
-        floor: f32,
+        entry_threshold: f32,
         now: Millis,
     ) -> bool {
         let in_feed = |item: &ItemId| shown.iter().any(|one| one.item == *item);
@@ -442,7 +442,7 @@ impl UserState {
             Ranking::Model | Ranking::Tower => appeared.any(|item| {
                 !self.hidden.contains(item.0)
                     && world.is_open(*item, now)
-                    && self.score_of(world, *item, now, ranking).is_some_and(|score| score >= floor)
+                    && self.score_of(world, *item, now, ranking).is_some_and(|score| score >= entry_threshold)
             }),
             // Flat and topic feeds are ordered by time: what concerns them is who made it.
             Ranking::Flat | Ranking::Topics if !self.follows.is_empty() => appeared.any(|item| {

@@ -22,7 +22,7 @@ use crate::domain::interactions::{Interaction, Kind};
 use crate::domain::items::Embedding;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::{Draft, ItemWrite};
-use crate::engine::rank::Ask;
+use crate::engine::rank::RankRequest;
 use crate::engine::rank::explore::log_sum_exp;
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{UserEvent, UserState};
@@ -277,7 +277,7 @@ fn engine_policy(
     let of_context = |context: usize| {
         let user = offline.find_person(Key::of_number(context as u32).as_str());
         let state = user.and_then(|user| offline.state(user)).unwrap_or(&nobody);
-        let ask = Ask { ranking: Ranking::Model, limit: items.len(), explain: false };
+        let ask = RankRequest { ranking: Ranking::Model, limit: items.len(), explain: false };
         let feed = state.rank(offline.world(), now, ask);
         let mut chances = vec![0.0; log.items];
         if temperature <= 0.0 {

@@ -11,7 +11,7 @@ use crate::domain::journal::Entry;
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, DraftError, Effect, ItemWrite, Written};
-use crate::engine::rank::{Ask, Screen};
+use crate::engine::rank::{RankRequest, Viewport};
 use crate::engine::settings::LearnSettings;
 use crate::engine::tower::TwoTower;
 use crate::engine::user::{self, UserEvent, UserState};
@@ -164,7 +164,7 @@ impl Offline {
 
     /// The feed of a person at `now`, on a screen, as the server would make it. Changes nothing.
     #[must_use]
-    pub fn feed(&self, user: UserId, now: Millis, ask: Ask, screen: Screen<'_>) -> Vec<FeedItem> {
+    pub fn feed(&self, user: UserId, now: Millis, ask: RankRequest, screen: Viewport<'_>) -> Vec<FeedItem> {
         let state = self.state(user).unwrap_or(&self.stranger);
         state.rank_on(self.coordinator.world(), now, ask, screen).items
     }

@@ -20,7 +20,7 @@ use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
 use eddyline::engine::learn::axes::Centre;
 use eddyline::engine::learn::features::at;
-use eddyline::engine::rank::Ask;
+use eddyline::engine::rank::RankRequest;
 use eddyline::engine::rank::stage::RankSettings;
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::tower::TwoTower;
@@ -296,7 +296,7 @@ proptest! {
         let at = Millis(at);
         let with_a_model = world.with_tower(Some(Arc::new(world.tower_by(Arc::new(Little::new(1))))));
         for (ranking, world) in Ranking::ALL.into_iter().flat_map(|ranking| [(ranking, world), (ranking, &with_a_model)]) {
-            let feed = person.rank(world, at, Ask { ranking, limit, explain: true });
+            let feed = person.rank(world, at, RankRequest { ranking, limit, explain: true });
             prop_assert!(feed.len() <= limit);
             for one in &feed {
                 prop_assert!(world.is_open(one.item, at), "{ranking:?} shows what is not available");
@@ -315,9 +315,9 @@ proptest! {
             items.dedup();
             prop_assert_eq!(items.len(), feed.len(), "nothing twice");
             if ranking.asks_the_tower() {
-                let longer = person.rank(world, at, Ask { ranking, limit: limit + 7, explain: true });
+                let longer = person.rank(world, at, RankRequest { ranking, limit: limit + 7, explain: true });
                 prop_assert_eq!(&longer[..feed.len().min(longer.len())], &feed[..]);
-                let all = person.rank(world, at, Ask { ranking, limit: 1_000, explain: false });
+                let all = person.rank(world, at, RankRequest { ranking, limit: 1_000, explain: false });
                 let open = (0..60).map(ItemId).filter(|id| world.is_open(*id, at) && !hidden.contains(id)).count();
                 prop_assert_eq!(all.len(), open, "nothing is lost");
             }
@@ -343,7 +343,7 @@ fn a_feed_is_of_one_model() {
         person.apply(UserEvent::Interacted(interaction), &worlds[n as usize % 2], at);
     }
     let now = now.plus(60_000);
-    let ask = Ask { ranking: Ranking::Tower, limit: 20, explain: true };
+    let ask = RankRequest { ranking: Ranking::Tower, limit: 20, explain: true };
     let feeds: Vec<_> = worlds.iter().map(|world| person.clone().rank(world, now, ask)).collect();
     assert_ne!(feeds[0], feeds[1]);
     for round in 0..4 {
@@ -422,7 +422,7 @@ fn the_scan_finds_the_same_best_as_a_full_sort() {
         };
         person.apply(UserEvent::Interacted(interaction), world, now);
         if n % 20 == 0 {
-            let ask = |limit| Ask { ranking: Ranking::Model, limit, explain: false };
+            let ask = |limit| RankRequest { ranking: Ranking::Model, limit, explain: false };
             let all = person.rank(world, now, ask(3_000));
             for limit in [1, 10, 30, 100] {
                 assert_eq!(person.rank(world, now, ask(limit)), all[..limit], "after {n}, best {limit}");

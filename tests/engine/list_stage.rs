@@ -17,7 +17,7 @@ use eddyline::engine::coordinator::{self, CoordinatorEvent, CoordinatorState, Dr
 use eddyline::engine::rank::gate::Gate;
 use eddyline::engine::rank::refresh::{FeedRefresh, moved};
 use eddyline::engine::rank::stage::RankSettings;
-use eddyline::engine::rank::{Ask, Screen};
+use eddyline::engine::rank::{RankRequest, Viewport};
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::user::{Effect, UserEvent, UserState};
 use eddyline::engine::world::Changes;
@@ -102,8 +102,8 @@ fn ids(items: &[FeedItem]) -> Vec<ItemId> {
     items.iter().map(|one| one.item).collect()
 }
 
-fn ask(limit: usize) -> Ask {
-    Ask { ranking: Ranking::Model, limit, explain: true }
+fn ask(limit: usize) -> RankRequest {
+    RankRequest { ranking: Ranking::Model, limit, explain: true }
 }
 
 proptest! {
@@ -119,7 +119,7 @@ proptest! {
         let (plain, again) = network(RankSettings { author_run: 0, ..RankSettings::default() }, 60, &script);
         let expected = again.rank(plain.world(), NOW, ask(60));
         let drawn: Vec<ItemId> = drawn.into_iter().map(ItemId).collect();
-        let screen = Screen { version: FeedVersion(version), drawn: &drawn };
+        let screen = Viewport { version: FeedVersion(version), drawn: &drawn };
         let all = person.rank_on(coordinator.world(), NOW, ask(60), screen).items;
         let (mut left, mut right) = (all.clone(), expected);
         prop_assert!(all.iter().all(|one| one.propensity > 0.0 && one.propensity <= 1.0));
@@ -148,18 +148,18 @@ proptest! {
         let new = Draft { created, windows: Some(closed), ..draft(count) };
         coordinator.apply(CoordinatorEvent::Items(vec![(new, ItemWrite::Create)]), NOW);
         let first: Vec<ItemId> = drawn.unwrap_or_default().into_iter().map(ItemId).filter(|item| item.0 < count).collect();
-        let screen = Screen { version: FeedVersion(version), drawn: &first };
+        let screen = Viewport { version: FeedVersion(version), drawn: &first };
         let before = person.rank_on(coordinator.world(), NOW, ask(limit), screen);
         // Drawn or not drawn meanwhile: the next feed is made for either screen.
         let seen = ids(&before.items);
         coordinator.apply(CoordinatorEvent::Windows(vec![(ItemId(count), Windows::default())]), NOW);
         let world = coordinator.world();
         let changes = Changes { opened: vec![ItemId(count)], ..Changes::default() };
-        let concerned = person.is_concerned(world, &changes, &before.items, Ranking::Model, before.floor, NOW);
+        let concerned = person.is_concerned(world, &changes, &before.items, Ranking::Model, before.entry_threshold, NOW);
         for drawn in [&first, &seen] {
-            let after = person.rank_on(world, NOW, ask(limit), Screen { version: FeedVersion(version), drawn });
+            let after = person.rank_on(world, NOW, ask(limit), Viewport { version: FeedVersion(version), drawn });
             if after.items.iter().any(|one| one.item == ItemId(count)) {
-                prop_assert!(concerned, "floor {}", before.floor);
+                prop_assert!(concerned, "floor {}", before.entry_threshold);
             }
             if !concerned && *drawn == first {
                 prop_assert_eq!(ids(&after.items), ids(&before.items));
@@ -250,7 +250,7 @@ impl Line {
     }
 
     fn made(&self) -> Vec<FeedItem> {
-        let screen = Screen { version: self.noise, drawn: &self.basis };
+        let screen = Viewport { version: self.noise, drawn: &self.basis };
         self.person.rank_on(self.coordinator.world(), self.now, ask(SHOWN), screen).items
     }
 
@@ -297,10 +297,10 @@ impl Line {
         for effect in self.coordinator.apply(event, self.now) {
             if let coordinator::Effect::Publish(world, changes) = effect {
                 self.published += 1;
-                let floor = f32::NEG_INFINITY;
+                let entry_threshold = f32::NEG_INFINITY;
                 let stands = self.stands.clone();
                 if !changes.is_empty()
-                    && self.person.is_concerned(&world, &changes, &stands, Ranking::Model, floor, self.now)
+                    && self.person.is_concerned(&world, &changes, &stands, Ranking::Model, entry_threshold, self.now)
                 {
                     self.rank();
                 }
@@ -397,7 +397,7 @@ proptest! {
             }
             let ranked_at = line.refresh.ranked_at();
             // With stability what stands holds: a feed is made for the screen that it comes to.
-            let screen = Screen { version: line.noise, drawn: if rank.stability > 0.0 { &line.basis } else { &[] } };
+            let screen = Viewport { version: line.noise, drawn: if rank.stability > 0.0 { &line.basis } else { &[] } };
             let fresh = line.person.rank_on(line.coordinator.world(), ranked_at, ask(SHOWN), screen).items;
             prop_assert_eq!(&line.screen, &ids(&fresh), "after {} ms", quiet);
             prop_assert!(line.refresh.due_at(line.published) > line.now, "nothing is owed");
@@ -454,7 +454,7 @@ fn by_default_nobody_stands_three_times_in_a_row() {
     assert!(feed.windows(3).all(|three| {
         author(&three[0]).is_none() || author(&three[0]) != author(&three[1]) || author(&three[1]) != author(&three[2])
     }));
-    let floor = person.rank_on(coordinator.world(), NOW, ask(30), Screen::default()).floor;
+    let entry_threshold = person.rank_on(coordinator.world(), NOW, ask(30), Viewport::default()).entry_threshold;
     let least = feed.iter().map(|one| one.score).fold(f32::INFINITY, f32::min);
-    assert_eq!(floor, least, "no more than a change of the world must reach to enter");
+    assert_eq!(entry_threshold, least, "no more than a change of the world must reach to enter");
 }

@@ -16,7 +16,7 @@ use eddyline::domain::journal::{Entry, Measured, What};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, Effect, ItemWrite};
-use eddyline::engine::rank::Ask;
+use eddyline::engine::rank::RankRequest;
 use eddyline::engine::rank::stage::RankSettings;
 use eddyline::engine::settings::{ClusterSettings, LearnSettings};
 use eddyline::engine::user::{Effect as UserEffect, UserEvent, UserState};
@@ -129,7 +129,7 @@ fn scores_agree(person: &UserState, world: &World, now: Millis) -> Result<(), Te
     }
     best.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
     for limit in [1, 30, ITEMS as usize] {
-        let feed = person.rank(world, now, Ask { ranking: Ranking::Model, limit, explain: true });
+        let feed = person.rank(world, now, RankRequest { ranking: Ranking::Model, limit, explain: true });
         prop_assert_eq!(feed.len(), limit.min(best.len()));
         for (one, (score, _, item)) in feed.iter().zip(&best) {
             prop_assert_eq!((one.item, one.score.to_bits()), (*item, score.to_bits()));

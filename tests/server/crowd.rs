@@ -18,7 +18,7 @@ use eddyline::domain::journal::{Entry, Measured, What};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, Effect, ItemWrite};
-use eddyline::engine::rank::Ask;
+use eddyline::engine::rank::RankRequest;
 use eddyline::engine::settings::{ClusterSettings, LearnSettings};
 use eddyline::engine::user::{Effect as UserEffect, UserEvent, UserState};
 use proptest::prelude::*;
@@ -248,7 +248,7 @@ proptest! {
         }
         let world = state.world();
         for person in &people {
-            let feed = person.rank(world, now, Ask { ranking: Ranking::Model, limit: 100, explain: false });
+            let feed = person.rank(world, now, RankRequest { ranking: Ranking::Model, limit: 100, explain: false });
             prop_assert!(!feed.is_empty() || person.hidden().count() > 0);
             for one in feed {
                 let alone = person.score_of(world, one.item, now, Ranking::Model);

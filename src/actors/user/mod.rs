@@ -29,7 +29,7 @@ use crate::domain::time::Millis;
 use crate::engine::learn::features::{Segment, range};
 use crate::engine::learn::progressive::LABELS_MIN;
 use crate::engine::rank::refresh::FeedRefresh;
-use crate::engine::rank::{Ask, Screen};
+use crate::engine::rank::{RankRequest, Viewport};
 use crate::engine::settings::{self, LearnSettings};
 use crate::engine::user::{UserEvent, UserState};
 use crate::engine::world::World;
@@ -376,11 +376,11 @@ impl UserActor {
     fn make_for(&mut self, world: &World, view: View, cause: Cause, noise: FeedVersion, drawn: Vec<ItemId>) -> Shown {
         let now = self.inside.clock.now();
         let started = Instant::now();
-        let screen = Screen { version: noise, drawn: &drawn };
+        let screen = Viewport { version: noise, drawn: &drawn };
         self.state.look_for(view.ranking, world, now);
         let ranked = self.state.rank_on(world, now, view.ask(), screen);
         self.timing.rank_us = micros(started.elapsed());
-        let (items, floor) = (ranked.items, ranked.floor);
+        let (items, floor) = (ranked.items, ranked.entry_threshold);
         let feed = self.feed_of(world, view.ranking, items, now);
         let wire = wire_items(world, &feed.items, &feed.likely, now);
         Shown { feed, floor, items: wire, cause, made: now, noise, drawn }
@@ -653,10 +653,10 @@ impl UserActor {
         // The same noise and screen as the feed that it goes on from.
         let version = seat.gate.drawn_feed().map_or(self.version, |shown| shown.noise);
         let drawn = self.drawn_items(view);
-        let screen = Screen { version, drawn: &drawn };
+        let screen = Viewport { version, drawn: &drawn };
         self.state.look_for(view.ranking, &world, now);
         // One more than is shown tells whether there is an end.
-        let ranked = self.state.rank_on(&world, now, Ask { limit: upto + 1, ..view.ask() }, screen).items;
+        let ranked = self.state.rank_on(&world, now, RankRequest { limit: upto + 1, ..view.ask() }, screen).items;
         let end = ranked.len() <= upto;
         let ranked = &ranked[..ranked.len().min(upto)];
         let likely = self.state.likely(&world, view.ranking, ranked, now);
@@ -937,7 +937,7 @@ impl View {
         View { ranking: settings.ranking, limit: settings.limit, explain: settings.explain }
     }
 
-    fn ask(self) -> Ask {
-        Ask { ranking: self.ranking, limit: self.limit as usize, explain: self.explain }
+    fn ask(self) -> RankRequest {
+        RankRequest { ranking: self.ranking, limit: self.limit as usize, explain: self.explain }
     }
 }

@@ -15,7 +15,7 @@ use super::wire::Shown;
 use super::{Seat, TICK, UserActor, micros};
 use crate::domain::feeds::{Cause, Feed, FeedItem};
 use crate::domain::ids::FeedVersion;
-use crate::engine::rank::Screen;
+use crate::engine::rank::Viewport;
 use crate::engine::rank::refresh::Pace;
 use crate::protocol::server::Timing;
 
@@ -173,7 +173,7 @@ impl UserActor {
     fn lone_feed(&mut self, view: View) -> Feed {
         let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
         self.state.look_for(view.ranking, &world, now);
-        let screen = Screen { version: self.version, drawn: &[] };
+        let screen = Viewport { version: self.version, drawn: &[] };
         let items = self.state.rank_on(&world, now, view.ask(), screen).items;
         self.feed_of(&world, view.ranking, items, now)
     }
@@ -181,7 +181,7 @@ impl UserActor {
     /// The feed that sessions show, with reasons: ranked as of the same instant, in the order that they show.
     fn explained(&mut self, view: View, shown: &Shown) -> Feed {
         let world = self.inside.world.load_full();
-        let screen = Screen { version: shown.noise, drawn: &shown.drawn };
+        let screen = Viewport { version: shown.noise, drawn: &shown.drawn };
         self.state.look_for(view.ranking, &world, shown.made);
         let mut items = self.state.rank_on(&world, shown.made, view.ask(), screen).items;
         let place = |one: &FeedItem| shown.feed.items.iter().position(|there| there.item == one.item);

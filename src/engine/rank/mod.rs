@@ -89,7 +89,7 @@ pub struct UserProfile<'a> {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct RankRequest {
     /// How to rank.
     pub ranking: Ranking,
     /// At most so many items.
@@ -100,7 +100,7 @@ pub struct Ask {
 
 /// The feed that is being made, and what the client shows meanwhile.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Screen<'a> {
+pub struct Viewport<'a> {
     /// Version of the feed that is being made: names its noise.
     pub version: FeedVersion,
     /// What the client has drawn, from the top; empty when that is not known.
@@ -113,7 +113,7 @@ pub struct Ranked {
     /// Best first.
     pub items: Vec<FeedItem>,
     /// Who scores below this and is not in the feed would not enter it; minus infinity: anybody might.
-    pub floor: f32,
+    pub entry_threshold: f32,
 }
 
 /// Items that may be shown, by id.
@@ -128,25 +128,25 @@ struct Scored {
     created: Millis,
 }
 
-/// The best `ask.limit` of `open` for this person at `now`.
+/// The best `request.limit` of `open` for this person at `now`.
 #[must_use]
 pub fn rank(
     world: &World,
     open: &RoaringBitmap,
     profile: &UserProfile<'_>,
     now: Millis,
-    ask: Ask,
-    screen: Screen<'_>,
+    request: RankRequest,
+    viewport: Viewport<'_>,
 ) -> Ranked {
     let candidates = Candidates(open - profile.hidden);
-    match ask.ranking {
-        Ranking::Tower => by_tower(world, profile, &candidates, now, ask),
+    match request.ranking {
+        Ranking::Tower => by_tower(world, profile, &candidates, now, request),
         Ranking::Model => {
             let scorer = Scorer::of_many(world, profile, now);
-            let reach = world.settings().rank.reach(ask.limit);
+            let reach = world.settings().rank.reach(request.limit);
             let best = select(scorer.contenders(&candidates, reach), reach, by_score);
-            let mut ranked = stage::stage(world, profile, screen, best, ask.limit);
-            if ask.explain {
+            let mut ranked = stage::stage(world, profile, viewport, best, request.limit);
+            if request.explain {
                 for one in &mut ranked.items {
                     one.why = contributions(scorer.shares(one.item));
                 }
@@ -155,10 +155,10 @@ pub fn rank(
         }
         Ranking::Flat | Ranking::Topics => {
             let scorer = Scorer::of_many(world, profile, now);
-            let span = if ask.ranking == Ranking::Flat { ask.limit } else { ask.limit.max(FLAT_SPAN) };
+            let span = if request.ranking == Ranking::Flat { request.limit } else { request.limit.max(FLAT_SPAN) };
             let newest = select(scorer.flat_candidates(&candidates), span, by_time);
             let oldest_newest = (newest.last().map(|one| one.created), newest.first().map(|one| one.created));
-            let weight_of = |item| if ask.ranking == Ranking::Topics { scorer.topic_weight(item) } else { 0.0 };
+            let weight_of = |item| if request.ranking == Ranking::Topics { scorer.topic_weight(item) } else { 0.0 };
             let scored = newest
                 .into_iter()
                 .map(|one| {
@@ -166,7 +166,7 @@ pub fn rank(
                     (Scored { score: fresh + weight_of(one.item), ..one }, fresh)
                 })
                 .collect::<Vec<_>>();
-            let explain = |one: &Scored, fresh: f32| match (ask.explain, ask.ranking) {
+            let explain = |one: &Scored, fresh: f32| match (request.explain, request.ranking) {
                 (false, _) => Vec::new(),
                 (true, Ranking::Flat) => vec![Contribution { expert: Expert::Freshness, amount: fresh }],
                 (true, _) => vec![
@@ -175,36 +175,43 @@ pub fn rank(
                 ],
             };
             let mut scored: Vec<(Scored, f32)> = scored;
-            if ask.ranking == Ranking::Topics {
+            if request.ranking == Ranking::Topics {
                 scored.sort_by(|a, b| by_score(&a.0, &b.0));
             }
-            let items = scored.into_iter().take(ask.limit).map(|(one, fresh)| FeedItem {
+            let items = scored.into_iter().take(request.limit).map(|(one, fresh)| FeedItem {
                 item: one.item,
                 score: one.score,
                 propensity: 1.0,
                 why: explain(&one, fresh),
             });
             // Ordered by time: what enters is not a matter of scores.
-            Ranked { items: items.collect(), floor: f32::NEG_INFINITY }
+            Ranked { items: items.collect(), entry_threshold: f32::NEG_INFINITY }
         }
     }
 }
 
 /// What the two-tower model alone likes best. One scan over its vectors; without a model the newest come first.
-fn by_tower(world: &World, profile: &UserProfile<'_>, candidates: &Candidates, now: Millis, ask: Ask) -> Ranked {
+fn by_tower(
+    world: &World,
+    profile: &UserProfile<'_>,
+    candidates: &Candidates,
+    now: Millis,
+    request: RankRequest,
+) -> Ranked {
     let scored = candidates.0.iter().filter_map(|id| {
         let columns = world.blocks().get(id as usize / BLOCK)?.columns();
         let created = *columns.created.get(id as usize % BLOCK)?;
         let item = ItemId(id);
         (created <= now).then(|| Scored { item, score: tower_score(world, profile, item), created })
     });
-    let best = select(scored.collect(), ask.limit, by_score);
-    let floor = if best.len() < ask.limit { f32::NEG_INFINITY } else { best.last().map_or(0.0, |one| one.score) };
+    let best = select(scored.collect(), request.limit, by_score);
+    let entry_threshold =
+        if best.len() < request.limit { f32::NEG_INFINITY } else { best.last().map_or(0.0, |one| one.score) };
     let item = |one: Scored| {
-        let why = ask.explain.then_some(Contribution { expert: Expert::Tower, amount: one.score });
+        let why = request.explain.then_some(Contribution { expert: Expert::Tower, amount: one.score });
         FeedItem { item: one.item, score: one.score, propensity: 1.0, why: why.into_iter().collect() }
     };
-    Ranked { items: best.into_iter().map(item).collect(), floor }
+    Ranked { items: best.into_iter().map(item).collect(), entry_threshold }
 }
 
 /// Score of the `tower` ranking for one item: log-odds, 0 without a model.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::explore::{Noise, gumbel_top_k};
 use super::list::{Diversity, Placed, Row, Rules, arrange};
-use super::{Ranked, Scored, Screen, UserProfile};
+use super::{Ranked, Scored, UserProfile, Viewport};
 use crate::domain::feeds::FeedItem;
 use crate::domain::ids::{ItemId, TopicId};
 use crate::engine::simd::{dot, squares_over};
@@ -138,7 +138,7 @@ pub fn topic_shares<'a>(history: impl Iterator<Item = &'a [TopicId]>) -> Vec<(u3
 pub(super) fn stage(
     world: &World,
     profile: &UserProfile<'_>,
-    screen: Screen<'_>,
+    viewport: Viewport<'_>,
     best: Vec<Scored>,
     limit: usize,
 ) -> Ranked {
@@ -150,23 +150,23 @@ pub(super) fn stage(
     };
     let plain = |one: &Scored| FeedItem { item: one.item, score: one.score, propensity: 1.0, why: Vec::new() };
     if limit == 0 || !settings.has_effect() {
-        return Ranked { items: best.iter().map(plain).collect(), floor: lowest(&best, limit) };
+        return Ranked { items: best.iter().map(plain).collect(), entry_threshold: lowest(&best, limit) };
     }
     let pool = (settings.pool as usize).min(best.len());
     let stage = Stage { world, profile, settings, best: &best[..pool] };
-    let rows = stage.rows(screen);
+    let rows = stage.rows(viewport);
     let placed = stage.place(&rows, limit);
     let mut items: Vec<FeedItem> =
         placed.iter().map(|one| FeedItem { propensity: one.probability as f32, ..plain(&best[one.row]) }).collect();
     items.extend(best.iter().take(limit).skip(pool).map(plain));
-    let floor = if items.len() < limit {
+    let entry_threshold = if items.len() < limit {
         f32::NEG_INFINITY
     } else if limit > pool {
         best[limit - 1].score
     } else {
-        stage.floor(&placed, lowest(&best[..pool], settings.pool as usize))
+        stage.entry_threshold(&placed, lowest(&best[..pool], settings.pool as usize))
     };
-    Ranked { items, floor }
+    Ranked { items, entry_threshold }
 }
 
 struct Stage<'a> {
@@ -177,14 +177,14 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn rows(&self, screen: Screen<'_>) -> Vec<Row> {
-        let noise = Noise::of(self.profile.user, screen.version);
+    fn rows(&self, viewport: Viewport<'_>) -> Vec<Row> {
+        let noise = Noise::of(self.profile.user, viewport.version);
         let settings = self.settings;
         let row = |one: &Scored| {
             let columns = self.world.blocks()[one.item.0 as usize / BLOCK].columns();
             let at = one.item.0 as usize % BLOCK;
             let (author, topic) = (columns.author[at], columns.topic[at]);
-            let on_screen = |item: &ItemId| screen.drawn.iter().position(|drawn| drawn == item);
+            let on_screen = |item: &ItemId| viewport.drawn.iter().position(|drawn| drawn == item);
             let mut value = f64::from(one.score);
             if settings.uncertainty > 0.0 {
                 value += f64::from(settings.uncertainty) * self.deviation(one.item);
@@ -274,7 +274,7 @@ impl Stage<'_> {
     /// (with stability: at least that less the threshold, when it is on screen itself and holds back others). A value is
     /// above the score by no more than [`RankSettings::slack`]. Where caps were relaxed, or chance chooses, any item of
     /// the pool may come in.
-    fn floor(&self, placed: &[Placed], pool: f32) -> f32 {
+    fn entry_threshold(&self, placed: &[Placed], pool: f32) -> f32 {
         if self.settings.temperature > 0.0 || placed.iter().any(|one| one.relaxed) {
             return pool;
         }

@@ -10,7 +10,7 @@ use super::{Model, Ranker};
 use crate::domain::feeds::Ranking;
 use crate::domain::ids::{FeedVersion, ItemId};
 use crate::domain::time::Millis;
-use crate::engine::rank::{Ask, Screen};
+use crate::engine::rank::{RankRequest, Viewport};
 use crate::engine::settings::LearnSettings;
 use crate::replay::log::Log;
 use crate::replay::log::availability::Edge;
@@ -50,9 +50,9 @@ impl Ranker for Listed<'_> {
     fn scores(&mut self, user: u32, candidates: &[u32], now: Millis, out: &mut Vec<f32>) {
         self.version = FeedVersion(self.version.0 + 1);
         let drawn = self.drawn.get(&user).map_or(&[][..], Vec::as_slice);
-        let screen = Screen { version: self.version, drawn };
+        let screen = Viewport { version: self.version, drawn };
         // Hidden items are not candidates of a feed, so it may be shorter than what is open.
-        let ask = Ask { ranking: Ranking::Model, limit: candidates.len(), explain: false };
+        let ask = RankRequest { ranking: Ranking::Model, limit: candidates.len(), explain: false };
         let feed = self.model.feed(user, now, ask, screen);
         let end = feed.len() as u32;
         self.places.clear();

@@ -14,7 +14,7 @@ use crate::domain::time::{MINUTE_MS, Millis};
 use crate::domain::windows::{Window, Windows};
 use crate::engine::coordinator::{Draft, ItemWrite};
 use crate::engine::learn::hedge::HedgeFigures;
-use crate::engine::rank::{Ask, Screen};
+use crate::engine::rank::{RankRequest, Viewport};
 use crate::engine::settings::LearnSettings;
 use crate::engine::tower::TwoTower;
 use crate::engine::user::UserEvent;
@@ -92,7 +92,7 @@ impl<'a> Model<'a> {
 
     /// The feed of a person, on a screen.
     #[must_use]
-    pub fn feed(&self, user: u32, now: Millis, ask: Ask, screen: Screen<'_>) -> Vec<ItemId> {
+    pub fn feed(&self, user: u32, now: Millis, ask: RankRequest, screen: Viewport<'_>) -> Vec<ItemId> {
         self.offline.feed(UserId(user), now, ask, screen).into_iter().map(|one| one.item).collect()
     }
 
