@@ -25,7 +25,7 @@ use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
 use crate::gateway::room::Room;
 use crate::gateway::tls::Certificate;
-use crate::gateway::{Door, GatewaySettings, Serving, serve};
+use crate::gateway::{GatewaySettings, GatewayState, Serving, serve};
 use crate::process::say;
 use crate::store::embedded::Embedded;
 use crate::store::postgres::Postgres;
@@ -318,13 +318,13 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
         origins: config.origins.clone(),
         ..GatewaySettings::default()
     };
-    let mut door = Door::new(server.clone(), settings, Arc::new(access));
-    door.certificate = certificate.clone();
+    let mut gateway = GatewayState::new(server.clone(), settings, Arc::new(access));
+    gateway.certificate = certificate.clone();
     if certificate.is_none() && !address.ip().is_loopback() {
         tracing::warn!("tokens travel in the clear: set tls_cert and tls_key, or put a proxy with TLS in front");
     }
     let scheme = if certificate.is_some() { "https" } else { "http" };
-    let serving = serve(door, &[address])
+    let serving = serve(gateway, &[address])
         .await
         .with_context(|| format!("cannot listen on {address}: is another server there? try --listen 127.0.0.1:0"))?;
     let world = server.world();

@@ -20,7 +20,7 @@ use actix_web::{Error, HttpMessage as _, ResponseError as _};
 
 use crate::protocol::refusal::Refusal;
 
-use super::Door;
+use super::GatewayState;
 use super::auth::Checked;
 use super::budget::Permit;
 use super::errors::Problem;
@@ -161,18 +161,18 @@ where
     B: MessageBody + 'static,
 {
     let response = next.call(request).await?;
-    let door = response.request().app_data::<web::Data<Door>>().cloned();
+    let state = response.request().app_data::<web::Data<GatewayState>>().cloned();
     let size = response.response().body().size();
     let is_large = match size {
         BodySize::None => false,
         BodySize::Sized(bytes) => bytes > SMALL_BYTES,
         BodySize::Stream => response.status() != StatusCode::SWITCHING_PROTOCOLS,
     };
-    let Some(door) = door.filter(|_| is_large) else { return Ok(response.map_into_left_body()) };
+    let Some(state) = state.filter(|_| is_large) else { return Ok(response.map_into_left_body()) };
     let grant = response.request().extensions().get::<Checked>().and_then(|Checked(grant)| grant.clone().ok());
-    let holder = door.budgets.holder(grant.as_ref(), address_of(response.request()));
+    let holder = state.budgets.holder(grant.as_ref(), address_of(response.request()));
     let permit = match size {
-        BodySize::Sized(bytes) => match door.budgets.answers.try_take(holder, bytes as usize) {
+        BodySize::Sized(bytes) => match state.budgets.answers.try_take(holder, bytes as usize) {
             Some(permit) => Some(permit),
             None => {
                 let message = "too many answers wait for their readers: ask again later, and read what was answered";
@@ -183,7 +183,7 @@ where
         BodySize::None | BodySize::Stream => None,
     };
     let line = response.request().conn_data::<Arc<Line>>().cloned();
-    let watched = Watched::new(Arc::clone(&door.answers), line);
+    let watched = Watched::new(Arc::clone(&state.answers), line);
     Ok(response.map_body(|_, body| {
         let metered = Metered { body: Box::pin(body), rest: Bytes::new(), watched, _permit: permit };
         EitherBody::right(BoxBody::new(metered))

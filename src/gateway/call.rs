@@ -25,12 +25,12 @@ use super::budget::{Budgets, Holder};
 use super::checks;
 use super::errors::Problem;
 use super::query::Query;
-use super::{Door, keys, rates};
+use super::{GatewayState, keys, rates};
 
 /// A request of somebody known.
 #[derive(Clone)]
 pub struct Call {
-    door: web::Data<Door>,
+    state: web::Data<GatewayState>,
     grant: Grant,
     holder: Holder,
     request: HttpRequest,
@@ -53,13 +53,13 @@ impl Call {
     /// The actors.
     #[must_use]
     pub fn server(&self) -> &Server {
-        &self.door.server
+        &self.state.server
     }
 
     /// Keys and tokens.
     #[must_use]
     pub fn access(&self) -> &Arc<Access> {
-        &self.door.access
+        &self.state.access
     }
 
     /// By which token; `None` in dev mode.
@@ -73,19 +73,19 @@ impl Call {
     /// # Errors
     /// `unauthorized`.
     pub fn still_admitted(&self) -> Result<(), Refusal> {
-        self.door.admit(auth::bearer(self.request.headers())).map(drop)
+        self.state.admit(auth::bearer(self.request.headers())).map(drop)
     }
 
     /// Open WebSockets.
     #[must_use]
     pub fn sockets(&self) -> usize {
-        self.door.registry.len()
+        self.state.registry.len()
     }
 
     /// Who has asked for too much, by kind of bucket.
     #[must_use]
     pub fn rate_limited(&self) -> Vec<(&'static str, u64)> {
-        self.door.rates.refused()
+        self.state.rates.refused()
     }
 
     /// What time it is.
@@ -101,7 +101,7 @@ impl Call {
     pub fn spend(&self, user: UserId) -> Result<(), Refusal> {
         match self.grant.subject {
             Subject::Anyone => Ok(()),
-            Subject::Person(_) => self.door.rates.message(user),
+            Subject::Person(_) => self.state.rates.message(user),
         }
     }
 
@@ -129,7 +129,7 @@ impl Call {
     pub async fn charge_fault(&self) {
         for _ in 0..CHARGES {
             let address = rates::address_of(&self.request);
-            let Err(refusal) = self.door.rates.fault(&self.grant, address) else { return };
+            let Err(refusal) = self.state.rates.fault(&self.grant, address) else { return };
             let pause = Duration::from_millis(u64::from(refusal.retry_after_ms.unwrap_or(100)));
             tokio::time::sleep(pause.min(CHARGE_PAUSE)).await;
         }
@@ -138,7 +138,7 @@ impl Call {
     /// Amounts that all requests share.
     #[must_use]
     pub fn budgets(&self) -> &Arc<Budgets> {
-        &self.door.budgets
+        &self.state.budgets
     }
 
     /// Whose share of the budgets this request takes.
@@ -150,7 +150,7 @@ impl Call {
     /// The terms on which its body is read.
     #[must_use]
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { headers: self.headers(), budgets: &self.door.budgets, holder: self.holder }
+        Incoming { headers: self.headers(), budgets: &self.state.budgets, holder: self.holder }
     }
 
     /// Who is asking.
@@ -227,10 +227,10 @@ impl FromRequest for Call {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let grant = auth::grant_of(request).map_err(Problem::from);
         ready(grant.and_then(|grant| {
-            let door = request.app_data::<web::Data<Door>>().cloned();
-            let door = door.ok_or_else(|| Refusal::new(Code::Internal, "the server is not set up"))?;
-            let holder = door.budgets.holder(Some(&grant), rates::address_of(request));
-            Ok(Call { door, grant, holder, request: request.clone() })
+            let state = request.app_data::<web::Data<GatewayState>>().cloned();
+            let state = state.ok_or_else(|| Refusal::new(Code::Internal, "the server is not set up"))?;
+            let holder = state.budgets.holder(Some(&grant), rates::address_of(request));
+            Ok(Call { state, grant, holder, request: request.clone() })
         }))
     }
 }

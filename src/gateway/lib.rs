@@ -135,7 +135,7 @@ impl Default for GatewaySettings {
 
 /// Everything that the door needs. Clone freely: all clones share one registry of sessions.
 #[derive(Clone)]
-pub struct Door {
+pub struct GatewayState {
     /// The actors.
     pub server: Server,
     /// How it is built.
@@ -156,14 +156,14 @@ pub struct Door {
     pub certificate: Option<Arc<Certificate>>,
 }
 
-impl Door {
+impl GatewayState {
     /// A door that is not open yet, without TLS.
     #[must_use]
-    pub fn new(server: Server, settings: GatewaySettings, access: Arc<Access>) -> Door {
+    pub fn new(server: Server, settings: GatewaySettings, access: Arc<Access>) -> GatewayState {
         let registry = Registry::new(settings.sessions_max, &settings.rates);
         let (auth, rates) = (access.auth(), Arc::new(Rates::new(&settings.rates)));
         let (budgets, answers) = (Arc::default(), Arc::default());
-        Door { server, settings, auth, access, rates, budgets, registry, answers, certificate: None }
+        GatewayState { server, settings, auth, access, rates, budgets, registry, answers, certificate: None }
     }
 
     /// What a token allows. One of a person is refused when it may be a former holder's of the same key.
@@ -212,10 +212,10 @@ routes::routes! {
 }
 
 /// All routes, without the middleware of [`app`].
-pub fn configure(config: &mut web::ServiceConfig, door: Door) {
+pub fn configure(config: &mut web::ServiceConfig, state: GatewayState) {
     config
-        .app_data(web::Data::new(door.auth.clone()))
-        .app_data(web::Data::new(door))
+        .app_data(web::Data::new(state.auth.clone()))
+        .app_data(web::Data::new(state))
         .configure(configure_pages)
         .configure(rest::configure)
         .default_service(web::to(errors::unknown_route));
@@ -223,7 +223,7 @@ pub fn configure(config: &mut web::ServiceConfig, door: Door) {
 
 /// The whole application, as each worker runs it.
 pub fn app(
-    door: Door,
+    state: GatewayState,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -239,7 +239,7 @@ pub fn app(
         .add(("referrer-policy", "no-referrer"));
     // The last one wrapped sees a request first.
     App::new()
-        .configure(|config| configure(config, door))
+        .configure(|config| configure(config, state))
         .wrap(from_fn(origin::no_changes_by_foreign_pages))
         .wrap(from_fn(rates::hold))
         .wrap(from_fn(answers::meter))
@@ -292,29 +292,29 @@ impl Serving {
 ///
 /// # Errors
 /// When an address cannot be listened on, or must not be (beyond loopback without a key).
-pub async fn serve(door: Door, listen: &[SocketAddr]) -> io::Result<Serving> {
-    let settings = door.settings.clone();
-    let registry = Arc::clone(&door.registry);
-    let listeners = listen.iter().map(|&address| bind(&door, address)).collect::<io::Result<Vec<_>>>()?;
+pub async fn serve(state: GatewayState, listen: &[SocketAddr]) -> io::Result<Serving> {
+    let settings = state.settings.clone();
+    let registry = Arc::clone(&state.registry);
+    let listeners = listen.iter().map(|&address| bind(&state, address)).collect::<io::Result<Vec<_>>>()?;
     let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let (patience, handles) = (settings.patience, Handles::new(settings.handles_max));
     let per_address = PerAddress::new(match settings.rates.sockets_per_address {
         0 => 0,
         sockets => sockets.saturating_add(OTHERS_PER_ADDRESS),
     });
-    let tls = match &door.certificate {
+    let tls = match &state.certificate {
         Some(certificate) => Some(certificate.server_config().map_err(io::Error::other)?),
         None => None,
     };
-    let (auth, server) = (door.auth.clone(), door.server.clone());
+    let (auth, server) = (state.auth.clone(), state.server.clone());
     let takes = move |token: &auth::TokenName| auth.still_takes(token);
     let chores = vec![
         chore("the watcher of sockets", watcher::watch(Arc::downgrade(&registry), patience, settings.scan, takes)),
-        chore("the sweep of rates", rates::sweep(Arc::downgrade(&door.rates))),
-        chore("the watcher of answers", answers::watch(Arc::downgrade(&door.answers), settings.scan)),
-        chore("the keyring", access::keep_fresh(Arc::downgrade(&door.access), move || server.clock().now())),
+        chore("the sweep of rates", rates::sweep(Arc::downgrade(&state.rates))),
+        chore("the watcher of answers", answers::watch(Arc::downgrade(&state.answers), settings.scan)),
+        chore("the keyring", access::keep_fresh(Arc::downgrade(&state.access), move || server.clock().now())),
     ];
-    let mut http = HttpServer::new(move || app(door.clone()))
+    let mut http = HttpServer::new(move || app(state.clone()))
         .workers(workers)
         .backlog(settings.backlog)
         .max_connections(settings.connections_max)
@@ -341,11 +341,11 @@ fn chore(name: &'static str, work: impl Future<Output = ()> + 'static) -> JoinHa
     actix_web::rt::spawn(Vital::task(name, work))
 }
 
-fn bind(door: &Door, address: SocketAddr) -> io::Result<TcpListener> {
-    auth::check_listen(address, !door.auth.is_dev())
+fn bind(state: &GatewayState, address: SocketAddr) -> io::Result<TcpListener> {
+    auth::check_listen(address, !state.auth.is_dev())
         .map_err(|message| io::Error::new(io::ErrorKind::PermissionDenied, message))?;
     let with_address = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-    listen_on(address, door.settings.backlog).map_err(with_address)
+    listen_on(address, state.settings.backlog).map_err(with_address)
 }
 
 fn listen_on(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {

@@ -17,7 +17,7 @@ use actix_web::{HttpRequest, ResponseError, web};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::Door;
+use super::GatewayState;
 use super::auth::Auth;
 use super::errors::Problem;
 
@@ -46,8 +46,8 @@ pub async fn no_changes_by_foreign_pages(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
-    let door = request.app_data::<web::Data<Door>>();
-    if let Err(refusal) = check(request.request(), door.map_or(&[][..], |door| &door.settings.origins[..])) {
+    let state = request.app_data::<web::Data<GatewayState>>();
+    if let Err(refusal) = check(request.request(), state.map_or(&[][..], |state| &state.settings.origins[..])) {
         return Ok(request.into_response(Problem::from(refusal).error_response()).map_into_right_body());
     }
     Ok(next.call(request).await?.map_into_left_body())

@@ -26,7 +26,7 @@ use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::Door;
+use super::GatewayState;
 use super::auth::{Checked, Grant, Subject, bearer};
 use super::errors::Problem;
 
@@ -334,14 +334,14 @@ pub async fn hold(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
-    let door = request.app_data::<web::Data<Door>>().cloned();
-    let Some(door) = door.filter(|_| !FREE.contains(&request.path())) else {
+    let state = request.app_data::<web::Data<GatewayState>>().cloned();
+    let Some(state) = state.filter(|_| !FREE.contains(&request.path())) else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
-    let mut left = address_of(request.request()).and_then(|address| door.rates.address(address));
+    let mut left = address_of(request.request()).and_then(|address| state.rates.address(address));
     if left.is_none_or(|left| left.retry_after_ms.is_none()) {
-        let checked = door.admit(bearer(request.headers()));
-        let of_subject = checked.as_ref().ok().and_then(|grant| door.rates.subject(grant));
+        let checked = state.admit(bearer(request.headers()));
+        let of_subject = checked.as_ref().ok().and_then(|grant| state.rates.subject(grant));
         left = left.map(|left| left.tighter(of_subject)).or(of_subject);
         request.extensions_mut().insert(Checked(checked));
     }

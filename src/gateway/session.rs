@@ -30,7 +30,7 @@ use super::checks::{self, Act};
 use super::errors::{Answer, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
 use super::watcher::{Line, Seat, Vitals};
-use super::{Door, keys, rates};
+use super::{GatewayState, keys, rates};
 
 // Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
 const MAILBOX: usize = 32;
@@ -49,16 +49,16 @@ const GRANT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 ///
 /// # Errors
 /// `busy` when all seats are taken, `rate_limited` when one address has too many, `bad_frame` when it is no WebSocket handshake.
-pub async fn open(door: web::Data<Door>, request: HttpRequest, payload: web::Payload) -> Answer {
+pub async fn open(state: web::Data<GatewayState>, request: HttpRequest, payload: web::Payload) -> Answer {
     let mut response = ws::handshake_with_protocols(&request, &[SUBPROTOCOL]).map_err(|error| {
         let message = format!("this is a WebSocket, subprotocol {SUBPROTOCOL}: {error}");
         Problem::from(Refusal::new(Code::BadFrame, message))
     })?;
     let address = rates::address_of(&request);
-    let seat = door.registry.admit(address)?;
+    let seat = state.registry.admit(address)?;
     let line = request.conn_data::<Arc<Line>>().cloned();
     let token = offered_token(request.headers());
-    let session = Session::new(door, seat, line, token, address);
+    let session = Session::new(state, seat, line, token, address);
     // Our own `Frames` reads the socket; the stream of the crate is never fed.
     let nothing = futures_util::stream::pending::<Result<web::Bytes, actix_web::error::PayloadError>>();
     let written = WebsocketContext::with_factory(nothing, move |context| {
@@ -79,7 +79,7 @@ fn offered_token(headers: &HeaderMap) -> Option<SecretString> {
 
 /// The actor behind one socket.
 struct Session {
-    door: web::Data<Door>,
+    state: web::Data<GatewayState>,
     id: SessionId,
     seat: Seat,
     line: Option<Arc<Line>>,
@@ -112,12 +112,12 @@ impl Actor for Session {
 
     fn started(&mut self, context: &mut Self::Context) {
         self.seat.watch(Arc::clone(&self.vitals), self.line.clone(), context.address().recipient());
-        context.run_interval(self.door.settings.heartbeat, |session, context| {
+        context.run_interval(self.state.settings.heartbeat, |session, context| {
             if !session.leaving {
                 context.ping(b"");
             }
         });
-        context.run_later(self.door.settings.hello_within, |session, context| {
+        context.run_later(self.state.settings.hello_within, |session, context| {
             if session.present.is_none() {
                 session.leave(context, "silent", CloseCode::Policy);
             }
@@ -188,15 +188,15 @@ impl Handler<ToSession> for Session {
 
 impl Session {
     fn new(
-        door: web::Data<Door>,
+        state: web::Data<GatewayState>,
         seat: Seat,
         line: Option<Arc<Line>>,
         offered_token: Option<SecretString>,
         address: Option<IpAddr>,
     ) -> Session {
-        let id = door.server.next_session();
+        let id = state.server.next_session();
         let vitals = Arc::default();
-        Session { door, id, seat, line, vitals, offered_token, address, present: None, posts: 0, leaving: false }
+        Session { state, id, seat, line, vitals, offered_token, address, present: None, posts: 0, leaving: false }
     }
 
     fn show(&self, frame: ByteString, context: &mut WebsocketContext<Self>) {
@@ -227,8 +227,8 @@ impl Session {
     /// One message out of the budget of the person, or of the address that nobody has spoken for yet.
     fn spend(&self) -> Result<(), Refusal> {
         match &self.present {
-            Some(present) => self.door.rates.message(present.user),
-            None => self.door.rates.stranger(self.address),
+            Some(present) => self.state.rates.message(present.user),
+            None => self.state.rates.stranger(self.address),
         }
     }
 
@@ -247,7 +247,7 @@ impl Session {
             ClientMessage::More(more) => self.more(&more),
             ClientMessage::Ping(ping) => {
                 self.present()?;
-                say(context, &ServerMessage::Pong(Pong { t: ping.t, server_time: self.door.server.clock().now() }));
+                say(context, &ServerMessage::Pong(Pong { t: ping.t, server_time: self.state.server.clock().now() }));
                 Ok(())
             }
         }
@@ -260,7 +260,7 @@ impl Session {
                 "hello was said already: open another socket for another person",
             ));
         }
-        let server = self.door.server.clone();
+        let server = self.state.server.clone();
         let settings = SessionSettings {
             ranking: hello.ranking.unwrap_or_default(),
             limit: checks::limit(hello.limit, LIMIT_DEFAULT, LIMIT_MAX)?,
@@ -268,7 +268,7 @@ impl Session {
             timing: hello.timing.unwrap_or(false),
         };
         let offered = self.offered_token.as_ref().map(ExposeSecret::expose_secret);
-        let grant = self.door.admit(hello.token.as_deref().or(offered))?;
+        let grant = self.state.admit(hello.token.as_deref().or(offered))?;
         grant.subject.may_act_as(&hello.user)?;
         let user = checks::person(server.people(), &hello.user, "user")?;
         self.seat.belongs_to(user)?;
@@ -284,7 +284,7 @@ impl Session {
     /// A session does not outlive the token that opened it.
     fn end_with(&self, grant: &Grant, context: &mut WebsocketContext<Self>) {
         let Some(expires) = grant.expires else { return };
-        let left_ms = expires.since(self.door.server.clock().now()).unsigned_abs();
+        let left_ms = expires.since(self.state.server.clock().now()).unsigned_abs();
         context.run_later(Duration::from_millis(left_ms).min(GRANT_MAX), |session, context| {
             session.leave(context, "expired", CloseCode::Policy);
         });
@@ -358,7 +358,7 @@ impl Session {
         if self.posts >= POSTS_MAX {
             return Err(Refusal::busy(500));
         }
-        self.door.rates.post(*user)?;
+        self.state.rates.post(*user)?;
         let client::Post { id, text, topic, embedding, windows, .. } = post;
         let draft = ItemDraft {
             author: Some(*user),
@@ -380,7 +380,7 @@ impl Session {
         if self.posts >= POSTS_MAX {
             return Err(Refusal::busy(500));
         }
-        self.door.rates.post(*user)?;
+        self.state.rates.post(*user)?;
         let client::GoLive { id, item, on, .. } = live;
         let item = checks::own_item(&server.world(), &item, (!is_service).then_some(*user), "item")?;
         let (server, user, event) = (server.clone(), *user, id.clone());

@@ -5,7 +5,7 @@
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use super::super::Door;
+use super::super::GatewayState;
 use super::super::errors::Answer;
 use super::found;
 
@@ -21,7 +21,7 @@ pub async fn health() -> Answer {
 ///
 /// # Errors
 /// `busy` until the store writes and the world is loaded, and again while shutting down.
-pub async fn ready(door: web::Data<Door>) -> Result<HttpResponse, super::super::errors::Problem> {
-    door.server.ready().await?;
+pub async fn ready(state: web::Data<GatewayState>) -> Result<HttpResponse, super::super::errors::Problem> {
+    state.server.ready().await?;
     found(&json!({"status": "ready"}))
 }
