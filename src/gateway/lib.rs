@@ -4,8 +4,8 @@
 //! types are trusted. Everything is bounded: connections, frames, bodies, time. Absent on purpose: decisions about
 //! feeds, SQL, the engine's states; forwarded headers, which anybody may write.
 //!
-//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `hmac`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
-//! `body`, `call`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `answers`, `session`; at last `tls` and
+//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
+//! `body`, `request`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `answers`, `session`; at last `tls` and
 //! `room`.
 
 extern crate self as gateway;
@@ -20,7 +20,7 @@ pub mod answers;
 pub mod auth;
 pub mod body;
 pub mod budget;
-pub mod call;
+pub mod request;
 pub mod checks;
 pub mod errors;
 pub mod frames;

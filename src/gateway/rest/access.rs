@@ -16,8 +16,8 @@ use crate::store::access::{Holder, TokenRecord};
 
 use super::super::access::{DAYS_DEFAULT, DAYS_MAX, FIRST_KEY, Issued, KeyFace};
 use super::super::body;
-use super::super::call::Call;
 use super::super::errors::Answer;
+use super::super::request::AuthedRequest;
 use super::{LIST_DEFAULT, LIST_MAX, found};
 
 /// What `POST /v1/tokens` takes.
@@ -79,11 +79,11 @@ impl From<KeyFace> for KeyView {
 ///
 /// # Errors
 /// `bad_field` unless it is for one person or for a service, `conflict` without a key.
-pub async fn create(call: Call, payload: web::Payload) -> Answer {
-    call.subject().must_be_service()?;
-    let wanted: Wanted = body::json(call.incoming(), payload).await?;
+pub async fn create(request: AuthedRequest, payload: web::Payload) -> Answer {
+    request.subject().must_be_service()?;
+    let wanted: Wanted = body::json(request.incoming(), payload).await?;
     let (person, days) = checked(wanted)?;
-    let Issued { token, record } = call.access().create(person, days, call.now()).await.map_err(Refusal::from)?;
+    let Issued { token, record } = request.access().create(person, days, request.now()).await.map_err(Refusal::from)?;
     let view = TokenView::new(&record, Some(token.expose_secret()));
     Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(view))
 }
@@ -104,12 +104,12 @@ fn checked(wanted: Wanted) -> Result<(Option<Key>, i64), Refusal> {
 ///
 /// # Errors
 /// `busy` while the store cannot answer.
-pub async fn list(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    let query = call.query(&["limit", "after"])?;
+pub async fn list(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    let query = request.query(&["limit", "after"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)?;
     let after = query.text("after").unwrap_or_default().to_owned();
-    let records = call.access().tokens(after, limit, call.now()).await.map_err(Refusal::from)?;
+    let records = request.access().tokens(after, limit, request.now()).await.map_err(Refusal::from)?;
     let next = records.last().filter(|_| records.len() == limit as usize).map(|record| &record.jti);
     let views: Vec<_> = records.iter().map(|record| TokenView::new(record, None)).collect();
     match next {
@@ -122,11 +122,11 @@ pub async fn list(call: Call) -> Answer {
 ///
 /// # Errors
 /// `unknown_token`, unless `expires` says how long to remember one that was made elsewhere.
-pub async fn revoke(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    let expires = call.query(&["expires"])?.time("expires")?;
-    let (jti, now) = (call.key("jti")?, call.now());
-    call.access().revoke(jti.clone(), expires, now).await.map_err(Refusal::from)?;
+pub async fn revoke(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    let expires = request.query(&["expires"])?.time("expires")?;
+    let (jti, now) = (request.key("jti")?, request.now());
+    request.access().revoke(jti.clone(), expires, now).await.map_err(Refusal::from)?;
     found(&json!({"jti": jti, "revoked": now}))
 }
 
@@ -134,10 +134,10 @@ pub async fn revoke(call: Call) -> Answer {
 ///
 /// # Errors
 /// `busy` while the store cannot answer.
-pub async fn keys(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    call.query(&[])?;
-    let keys = call.access().keys(call.now()).await.map_err(Refusal::from)?;
+pub async fn keys(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let keys = request.access().keys(request.now()).await.map_err(Refusal::from)?;
     found(&json!({"keys": keys.into_iter().map(KeyView::from).collect::<Vec<_>>()}))
 }
 
@@ -145,11 +145,11 @@ pub async fn keys(call: Call) -> Answer {
 ///
 /// # Errors
 /// `busy` while the store cannot answer; `conflict` beyond `access::KEYS_MAX`.
-pub async fn rotate(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    call.query(&[])?;
-    let key = call.access().rotate(call.now()).await.map_err(Refusal::from)?;
-    let note = call.access().is_dev().then_some(FIRST_KEY);
+pub async fn rotate(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let key = request.access().rotate(request.now()).await.map_err(Refusal::from)?;
+    let note = request.access().is_dev().then_some(FIRST_KEY);
     let view = KeyView { note, ..KeyView::from(key) };
     Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(view))
 }
@@ -158,11 +158,11 @@ pub async fn rotate(call: Call) -> Answer {
 ///
 /// # Errors
 /// `unknown_token`; `conflict` for the last key, for the configured secret, and for the key of the request's own token.
-pub async fn retire(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    call.query(&[])?;
-    let (kid, now) = (call.key("kid")?, call.now());
-    call.access().retire(kid.clone(), call.token(), now).await.map_err(Refusal::from)?;
+pub async fn retire(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let (kid, now) = (request.key("kid")?, request.now());
+    request.access().retire(kid.clone(), request.token(), now).await.map_err(Refusal::from)?;
     found(&json!({"kid": kid, "retired": now}))
 }
 

@@ -13,9 +13,9 @@ use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::call::Call;
 use super::super::errors::Answer;
 use super::super::query::Query;
+use super::super::request::AuthedRequest;
 use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
 /// `GET /v1/availability?at=&live=&limit=&after=`: what is on at an instant, by default now; with `live=true` without
@@ -23,10 +23,10 @@ use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 ///
 /// # Errors
 /// A parameter's name.
-pub async fn availability(call: Call) -> Answer {
-    let query = call.query(&["at", "live", "limit", "after", "from", "to"])?;
+pub async fn availability(request: AuthedRequest) -> Answer {
+    let query = request.query(&["at", "live", "limit", "after", "from", "to"])?;
     if let Some(from) = query.time("from")? {
-        return timeline(&call, &query, from).await;
+        return timeline(&request, &query, from).await;
     }
     if query.time("to")?.is_some() {
         return Err(Refusal::field(Code::BadField, "from", "missing: a span has two ends").into());
@@ -34,11 +34,11 @@ pub async fn availability(call: Call) -> Answer {
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let after = query.number("after")?.map(ItemId);
     let live = query.flag("live")?;
-    let (asked, now) = (query.time("at")?, call.server().clock().now());
+    let (asked, now) = (query.time("at")?, request.server().clock().now());
     let at = asked.unwrap_or(now);
-    let world = call.server().world();
+    let world = request.server().world();
     let there = world.clone();
-    let (page, more, total) = call.scan(move || open_page(&there, at, &Page { after, live, limit })).await?;
+    let (page, more, total) = request.scan(move || open_page(&there, at, &Page { after, live, limit })).await?;
     let next = page.last().copied().filter(|_| more);
     let beside = fields([("at", json!(at)), ("total", json!(total)), ("next", json!(next))]);
     let write = move |id| {
@@ -54,7 +54,7 @@ pub async fn availability(call: Call) -> Answer {
         }))
         .ok()
     };
-    listed(&call, "items", page.into_iter(), |_| 0, write, beside).await
+    listed(&request, "items", page.into_iter(), |_| 0, write, beside).await
 }
 
 /// Which part of what is on.
@@ -83,7 +83,7 @@ fn open_page(world: &World, at: Millis, &Page { after, live, limit }: &Page) -> 
 }
 
 /// The windows that share an instant with `[from, to)`: the first `limit` of them by start, and how many there are.
-async fn timeline(call: &Call, query: &Query, from: Millis) -> Answer {
+async fn timeline(request: &AuthedRequest, query: &Query, from: Millis) -> Answer {
     for other in ["at", "live", "after"] {
         if query.text(other).is_some() {
             return Err(Refusal::field(Code::BadField, other, "does not go with `from` and `to`").into());
@@ -95,9 +95,9 @@ async fn timeline(call: &Call, query: &Query, from: Millis) -> Answer {
     if to <= from {
         return Err(Refusal::field(Code::OutOfRange, "to", "must be after `from`").into());
     }
-    let world = call.server().world();
+    let world = request.server().world();
     let there = world.clone();
-    let (first, total) = call.scan(move || windows_between(&there, from, to, limit)).await?;
+    let (first, total) = request.scan(move || windows_between(&there, from, to, limit)).await?;
     let write = move |(start, id, stop)| {
         let item = world.item(id)?;
         let topic = item.topics.first().and_then(|topic| world.topic(*topic));
@@ -108,7 +108,7 @@ async fn timeline(call: &Call, query: &Query, from: Millis) -> Answer {
         .ok()
     };
     let beside = fields([("from", json!(from)), ("to", json!(to)), ("total", json!(total))]);
-    listed(call, "windows", first.into_iter(), |_| 0, write, beside).await
+    listed(request, "windows", first.into_iter(), |_| 0, write, beside).await
 }
 
 /// A window by its start: its item, and its stop if it has one.
@@ -145,15 +145,15 @@ fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> (BT
 ///
 /// # Errors
 /// `unknown_item`, or busy.
-pub async fn audience(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    let limit = call.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)? as usize;
-    let (key, id) = (call.key("id")?, call.item("id")?);
-    let audience = call.server().audience(id, limit).await?;
+pub async fn audience(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)? as usize;
+    let (key, id) = (request.key("id")?, request.item("id")?);
+    let audience = request.server().audience(id, limit).await?;
     let people: Vec<_> = audience
         .people
         .iter()
-        .filter_map(|(user, score)| Some(json!({"user": call.server().people().get(*user)?.key, "score": score})))
+        .filter_map(|(user, score)| Some(json!({"user": request.server().people().get(*user)?.key, "score": score})))
         .collect();
     found(&json!({"item": key, "people": people, "active": audience.active, "scored": audience.scored}))
 }

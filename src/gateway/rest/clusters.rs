@@ -10,9 +10,9 @@ use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::call::Call;
 use super::super::errors::Answer;
 use super::super::query::Query;
+use super::super::request::AuthedRequest;
 use super::found;
 
 /// Fits that are told at once, and that are kept.
@@ -23,16 +23,16 @@ const HISTORY_DEFAULT: u32 = 20;
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn newest(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    call.query(&[])?;
-    let Some(clusters) = call.server().clusters() else {
+pub async fn newest(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let Some(clusters) = request.server().clusters() else {
         return found(&json!({
             "epoch": null, "fitted_at": null, "columns": [], "people": 0, "clusters": [], "outliers": 0,
             "maximum_binds": false, "points": [], "previous": null,
         }));
     };
-    let people = call.server().people();
+    let people = request.server().people();
     let points: Vec<Value> = clusters
         .points
         .iter()
@@ -60,10 +60,10 @@ pub async fn newest(call: Call) -> Answer {
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn refit(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    call.query(&[])?;
-    call.server().regroup().await?;
+pub async fn refit(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    request.server().regroup().await?;
     Ok(HttpResponse::Accepted().json(json!({"status": "accepted"})))
 }
 
@@ -71,10 +71,10 @@ pub async fn refit(call: Call) -> Answer {
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn history(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    let limit = call.query(&["limit"])?.limit(HISTORY_DEFAULT, HISTORY_MAX)?;
-    found(&json!({"fits": call.server().clusterings(limit).await?}))
+pub async fn history(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    let limit = request.query(&["limit"])?.limit(HISTORY_DEFAULT, HISTORY_MAX)?;
+    found(&json!({"fits": request.server().clusterings(limit).await?}))
 }
 
 /// A person's place in the last fit; null for who was not in it.
@@ -94,9 +94,12 @@ pub(super) fn place_of(clusters: Option<&Clustering>, user: UserId) -> Value {
 ///
 /// # Errors
 /// `bad_field`, or `out_of_range` for a group that there is not.
-pub(super) fn asked(call: &Call, query: &Query) -> Result<Option<(u32, std::sync::Arc<Clustering>)>, Refusal> {
+pub(super) fn asked(
+    request: &AuthedRequest,
+    query: &Query,
+) -> Result<Option<(u32, std::sync::Arc<Clustering>)>, Refusal> {
     let Some(group) = query.number("cluster")? else { return Ok(None) };
-    let clusters = call.server().clusters();
+    let clusters = request.server().clusters();
     let known = clusters.filter(|clusters| clusters.summary.clusters.iter().any(|known| known.id == group));
     let unknown = || Refusal::field(Code::OutOfRange, "cluster", format!("no group {group}: see GET /v1/clusters"));
     known.map(|clusters| Some((group, clusters))).ok_or_else(unknown)

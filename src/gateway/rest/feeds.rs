@@ -10,30 +10,30 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
-use super::super::call::Call;
 use super::super::errors::Answer;
+use super::super::request::AuthedRequest;
 use super::found;
 
 /// `GET /v1/users/{id}/feed?ranking=&limit=&explain=`.
 ///
 /// # Errors
 /// `unknown_user`, or a parameter's name.
-pub async fn feed(call: Call) -> Answer {
-    let query = call.query(&["ranking", "limit", "explain"])?;
+pub async fn feed(request: AuthedRequest) -> Answer {
+    let query = request.query(&["ranking", "limit", "explain"])?;
     let settings = SessionSettings {
         ranking: query.ranking()?,
         limit: query.limit(LIMIT_DEFAULT, LIMIT_MAX)?,
         explain: query.flag("explain")?,
         timing: false,
     };
-    let who = call.person()?;
-    let feed = call.server().feed(who.id, settings).await?;
+    let who = request.person()?;
+    let feed = request.server().feed(who.id, settings).await?;
     let mut body = json!({
         "user": who.key,
         "version": feed.version,
         "epoch": feed.epoch,
         "ranking": feed.ranking,
-        "items": call.server().wire_items(&feed),
+        "items": request.server().wire_items(&feed),
     });
     name(&mut body, "model_version", feed.model);
     found(&body)
@@ -51,25 +51,25 @@ fn name(body: &mut Value, field: &str, version: Option<ModelVersion>) {
 ///
 /// # Errors
 /// `unknown_user`, or a parameter's name.
-pub async fn recommendations(call: Call) -> Answer {
-    let query = call.query(&["id", "time", "ranking", "limit"])?;
+pub async fn recommendations(request: AuthedRequest) -> Answer {
+    let query = request.query(&["id", "time", "ranking", "limit"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let ranking = query.ranking()?;
     let at = query.time("time")?;
     let key: Option<Key> = query.key("id")?;
     let key = key.ok_or_else(|| Refusal::field(Code::BadField, "id", "missing: name the person"))?;
-    let who = call.named(key, "id")?;
+    let who = request.named(key, "id")?;
     let (at, feed, items, missing) = match at {
         Some(at) => {
-            let (feed, missing) = call.server().recommend_at(who.id, at, ranking, limit).await?;
-            let items = call.server().wire_items_at(&feed, at);
+            let (feed, missing) = request.server().recommend_at(who.id, at, ranking, limit).await?;
+            let items = request.server().wire_items_at(&feed, at);
             (at, feed, items, missing)
         }
         None => {
             let settings = SessionSettings { ranking, limit, explain: true, timing: false };
-            let feed = call.server().feed(who.id, settings).await?;
-            let items = call.server().wire_items(&feed);
-            (call.server().clock().now(), feed, items, None)
+            let feed = request.server().feed(who.id, settings).await?;
+            let items = request.server().wire_items(&feed);
+            (request.server().clock().now(), feed, items, None)
         }
     };
     let mut body = json!({"user": who.key, "time": at, "recommendations": items});

@@ -12,8 +12,8 @@ use crate::actors::figures::{Figures, LearnedFigures};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::call::Call;
 use super::super::errors::Answer;
+use super::super::request::AuthedRequest;
 use super::found;
 
 /// What the door itself counts.
@@ -22,19 +22,19 @@ struct Doorway {
     rate_limited: Vec<(&'static str, u64)>,
 }
 
-async fn gathered(call: &Call) -> Result<(Figures, Doorway), Refusal> {
-    call.subject().must_be_service()?;
-    call.query(&[])?;
-    let doorway = Doorway { sockets: call.sockets(), rate_limited: call.rate_limited() };
-    Ok((call.server().figures().await, doorway))
+async fn gathered(request: &AuthedRequest) -> Result<(Figures, Doorway), Refusal> {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let doorway = Doorway { sockets: request.sockets(), rate_limited: request.rate_limited() };
+    Ok((request.server().figures().await, doorway))
 }
 
 /// `GET /metrics`: the Prometheus text format.
 ///
 /// # Errors
 /// `forbidden` unless for a service.
-pub async fn metrics(call: Call) -> Answer {
-    let (figures, doorway) = gathered(&call).await?;
+pub async fn metrics(request: AuthedRequest) -> Answer {
+    let (figures, doorway) = gathered(&request).await?;
     let text = TextEncoder::new().encode_to_string(&families(&figures, &doorway)).map_err(|error| {
         tracing::error!(%error, "figures that cannot be written");
         Refusal::new(Code::Internal, "the figures could not be written; the server's log says more")
@@ -47,8 +47,8 @@ pub async fn metrics(call: Call) -> Answer {
 ///
 /// # Errors
 /// `forbidden` unless for a service.
-pub async fn figures(call: Call) -> Answer {
-    let (figures, doorway) = gathered(&call).await?;
+pub async fn figures(request: AuthedRequest) -> Answer {
+    let (figures, doorway) = gathered(&request).await?;
     found(&as_json(&figures, &doorway))
 }
 

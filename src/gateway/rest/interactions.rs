@@ -17,10 +17,10 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, BATCH_BYTES_MAX};
-use super::super::call::Call;
 use super::super::checks::{self, Act};
 use super::super::errors::Answer;
 use super::super::keys;
+use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
 use super::{LIST_DEFAULT, LIST_MAX, found, lines};
 
@@ -63,72 +63,72 @@ struct View {
 ///
 /// # Errors
 /// For one object as it is; for many, per part.
-pub async fn take(call: Call, payload: web::Payload) -> Answer {
-    if body::media(call.headers()) == lines::MEDIA {
-        body::must_be_plain(call.headers(), BATCH_BYTES_MAX)?;
-        return Ok(lines::answer(&(&call).into(), payload, move |line| part(call.clone(), &line))?);
+pub async fn take(request: AuthedRequest, payload: web::Payload) -> Answer {
+    if body::media(request.headers()) == lines::MEDIA {
+        body::must_be_plain(request.headers(), BATCH_BYTES_MAX)?;
+        return Ok(lines::answer(&(&request).into(), payload, move |line| part(request.clone(), &line))?);
     }
-    let body = body::json_batch(call.incoming(), payload).await?;
+    let body = body::json_batch(request.incoming(), payload).await?;
     if body::is_array(&body) {
-        return Ok(lines::answer_list(&(&call).into(), body, move |bytes| part(call.clone(), &bytes)).await?);
+        return Ok(lines::answer_list(&(&request).into(), body, move |bytes| part(request.clone(), &bytes)).await?);
     }
-    one(&call, &body).await
+    one(&request, &body).await
 }
 
 /// `GET /user/{id}/feed?limit=`: their interactions, newest first.
 ///
 /// # Errors
 /// `unknown_user`.
-pub async fn of_person(call: Call) -> Answer {
-    let limit = call.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
-    let who = call.person()?;
-    let entries = call.server().interactions_of_user(who.id, limit).await?;
-    found(&json!({"interactions": views(&call, entries)}))
+pub async fn of_person(request: AuthedRequest) -> Answer {
+    let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
+    let who = request.person()?;
+    let entries = request.server().interactions_of_user(who.id, limit).await?;
+    found(&json!({"interactions": views(&request, entries)}))
 }
 
 /// `GET /post/{id}/feed?limit=`: everybody's interactions with an item, newest first.
 ///
 /// # Errors
 /// `forbidden` for a user token, or `unknown_item`.
-pub async fn with_item(call: Call) -> Answer {
-    let limit = call.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
-    call.subject().must_be_service()?;
-    let item = call.item("id")?;
-    let entries = call.server().interactions_with_item(item, limit).await?;
-    found(&json!({"interactions": views(&call, entries)}))
+pub async fn with_item(request: AuthedRequest) -> Answer {
+    let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
+    request.subject().must_be_service()?;
+    let item = request.item("id")?;
+    let entries = request.server().interactions_with_item(item, limit).await?;
+    found(&json!({"interactions": views(&request, entries)}))
 }
 
-async fn one(call: &Call, body: &[u8]) -> Answer {
+async fn one(request: &AuthedRequest, body: &[u8]) -> Answer {
     let mut posted: Posted = body::parse(body)?;
     if posted.id.is_none() {
-        posted.id = Some(call.event_id()?);
+        posted.id = Some(request.event_id()?);
     }
-    let (id, acted) = act(call, posted).await;
+    let (id, acted) = act(request, posted).await;
     found(&json!({"id": id, "status": "accepted", "seq": acted?}))
 }
 
 /// One part of a batch. While the server is busy the batch waits, so that a bulk load runs at the server's pace. A part
 /// that is refused costs its sender a request.
-fn part(call: Call, bytes: &[u8]) -> impl Future<Output = Outcome> + use<> {
+fn part(request: AuthedRequest, bytes: &[u8]) -> impl Future<Output = Outcome> + use<> {
     // Parsed before the first wait: parts that wait hold no bytes of the body.
     let posted = batch::read::<Posted>(bytes).map_err(|refusal| Outcome::refused(batch::readable_id(bytes), refusal));
     async move {
         let outcome = match posted {
-            Ok(posted) => retried(&call, posted).await,
+            Ok(posted) => retried(&request, posted).await,
             Err(refused) => refused,
         };
         if let Outcome::Refused { .. } = outcome {
-            call.charge_fault().await;
+            request.charge_fault().await;
         }
         outcome
     }
 }
 
-async fn retried(call: &Call, mut posted: Posted) -> Outcome {
+async fn retried(request: &AuthedRequest, mut posted: Posted) -> Outcome {
     // The same id in every try: what was stored after all is then found again.
     posted.id.get_or_insert_with(keys::fresh);
     for _ in 1..TRIES {
-        match act(call, posted.clone()).await {
+        match act(request, posted.clone()).await {
             (_, Err(Refusal { code: Code::Busy | Code::RateLimited, retry_after_ms, .. })) => {
                 let pause = retry_after_ms.unwrap_or(100).clamp(10, PAUSE_MS_MAX);
                 tokio::time::sleep(Duration::from_millis(u64::from(pause))).await;
@@ -136,7 +136,7 @@ async fn retried(call: &Call, mut posted: Posted) -> Outcome {
             (id, acted) => return outcome(id, acted),
         }
     }
-    let (id, acted) = act(call, posted).await;
+    let (id, acted) = act(request, posted).await;
     outcome(id, acted)
 }
 
@@ -147,23 +147,23 @@ fn outcome(id: Key, acted: Result<Seq, Refusal>) -> Outcome {
     }
 }
 
-async fn act(call: &Call, posted: Posted) -> (Key, Result<Seq, Refusal>) {
+async fn act(request: &AuthedRequest, posted: Posted) -> (Key, Result<Seq, Refusal>) {
     let Posted { user, id, item, kind, dwell_ms, at } = posted;
     let id = id.unwrap_or_else(keys::fresh);
-    let checked = call.named(user, "user").and_then(|who| {
-        call.spend(who.id)?;
-        let event = checks::interaction(call.server(), Act { id: id.clone(), item, kind, dwell_ms, at })?;
+    let checked = request.named(user, "user").and_then(|who| {
+        request.spend(who.id)?;
+        let event = checks::interaction(request.server(), Act { id: id.clone(), item, kind, dwell_ms, at })?;
         Ok((who, event))
     });
     let acted = match checked {
-        Ok((who, event)) => call.server().act(who.id, event).await,
+        Ok((who, event)) => request.server().act(who.id, event).await,
         Err(refusal) => Err(refusal),
     };
     (id, acted)
 }
 
-fn views(call: &Call, entries: Vec<Entry>) -> Vec<View> {
-    let (world, people) = (call.server().world(), call.server().people());
+fn views(request: &AuthedRequest, entries: Vec<Entry>) -> Vec<View> {
+    let (world, people) = (request.server().world(), request.server().people());
     let view = |entry: Entry| {
         let What::Interacted(Learned { item, kind, dwell_ms, shown, predicted, .. }) = entry.what else { return None };
         let Entry { user, seq, id, at, received, .. } = entry;

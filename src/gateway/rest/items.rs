@@ -21,9 +21,9 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, Body, Few};
-use super::super::call::Call;
 use super::super::checks;
 use super::super::errors::{Answer, Problem};
+use super::super::request::AuthedRequest;
 use super::super::times;
 use super::batch::{self, Outcome};
 use super::lines::{self, Turn};
@@ -73,68 +73,68 @@ struct WindowFace {
 ///
 /// # Errors
 /// `unknown_item`.
-pub async fn item(call: Call) -> Answer {
-    call.query(&[])?;
-    let id = call.item("id")?;
-    let world = call.server().world();
-    found(&view(&world, known(&world, id)?, call.server().clock().now()))
+pub async fn item(request: AuthedRequest) -> Answer {
+    request.query(&[])?;
+    let id = request.item("id")?;
+    let world = request.server().world();
+    found(&view(&world, known(&world, id)?, request.server().clock().now()))
 }
 
 /// `GET /v1/items?limit=&after=`: in the order in which they came; `next` is where to go on.
 ///
 /// # Errors
 /// A parameter's name.
-pub async fn list(call: Call) -> Answer {
-    let query = call.query(&["limit", "after"])?;
+pub async fn list(request: AuthedRequest) -> Answer {
+    let query = request.query(&["limit", "after"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let first = query.number("after")?.map_or(0, |after| after.saturating_add(1));
-    let (world, now) = (call.server().world(), call.server().clock().now());
+    let (world, now) = (request.server().world(), request.server().clock().now());
     let mut there = (first..world.len()).map(ItemId).filter(|id| world.item(*id).is_some_and(|item| !item.deleted));
     let page: Vec<ItemId> = there.by_ref().take(limit).collect();
     let next = page.last().copied().filter(|_| there.next().is_some());
     let weighed = Arc::clone(&world);
     let weigh = move |id: &ItemId| weighed.item(*id).map_or(0, weight);
     let write = move |id| serde_json::to_vec(&view(&world, world.item(id)?, now)).ok();
-    listed(&call, "items", page.into_iter(), weigh, write, fields([("next", json!(next))])).await
+    listed(&request, "items", page.into_iter(), weigh, write, fields([("next", json!(next))])).await
 }
 
 /// `POST /v1/items`: one (201) or an array (200, a result each).
 ///
 /// # Errors
 /// For one as it is, `conflict` when its key exists; for many, per item.
-pub async fn create(call: Call, payload: web::Payload) -> Answer {
-    call.subject().must_be_service()?;
-    let body = body::json_batch(call.incoming(), payload).await?;
+pub async fn create(request: AuthedRequest, payload: web::Payload) -> Answer {
+    request.subject().must_be_service()?;
+    let body = body::json_batch(request.incoming(), payload).await?;
     if body::is_array(&body) {
-        return create_many(call, body).await;
+        return create_many(request, body).await;
     }
-    let draft = draft(call.server(), body::parse(&body)?, ItemWrite::Create)?;
-    write(&call, draft, ItemWrite::Create).await
+    let draft = draft(request.server(), body::parse(&body)?, ItemWrite::Create)?;
+    write(&request, draft, ItemWrite::Create).await
 }
 
 /// `PUT /v1/items/{id}`: all of it; 201 when new, else 200.
 ///
 /// # Errors
 /// A field's name.
-pub async fn replace(call: Call, payload: web::Payload) -> Answer {
-    write_named(call, payload, ItemWrite::Replace).await
+pub async fn replace(request: AuthedRequest, payload: web::Payload) -> Answer {
+    write_named(request, payload, ItemWrite::Replace).await
 }
 
 /// `PATCH /v1/items/{id}`: what is given.
 ///
 /// # Errors
 /// `unknown_item`, or a field's name.
-pub async fn change(call: Call, payload: web::Payload) -> Answer {
-    write_named(call, payload, ItemWrite::Change).await
+pub async fn change(request: AuthedRequest, payload: web::Payload) -> Answer {
+    write_named(request, payload, ItemWrite::Change).await
 }
 
 /// `DELETE /v1/items/{id}`.
 ///
 /// # Errors
 /// `unknown_item`.
-pub async fn delete(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    call.server().delete_item(call.item("id")?).await?;
+pub async fn delete(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    request.server().delete_item(request.item("id")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -142,10 +142,10 @@ pub async fn delete(call: Call) -> Answer {
 ///
 /// # Errors
 /// `unknown_item`.
-pub async fn windows(call: Call) -> Answer {
-    call.query(&[])?;
-    let id = call.item("id")?;
-    let world = call.server().world();
+pub async fn windows(request: AuthedRequest) -> Answer {
+    request.query(&[])?;
+    let id = request.item("id")?;
+    let world = request.server().world();
     found(&known(&world, id)?.windows)
 }
 
@@ -153,24 +153,24 @@ pub async fn windows(call: Call) -> Answer {
 ///
 /// # Errors
 /// `conflict` naming the two that clash, or `unknown_item`.
-pub async fn set_windows(call: Call, payload: web::Payload) -> Answer {
-    call.subject().must_be_service()?;
-    let id = call.item("id")?;
-    let list: Vec<WindowFace> = body::json_list(call.incoming(), payload).await?;
+pub async fn set_windows(request: AuthedRequest, payload: web::Payload) -> Answer {
+    request.subject().must_be_service()?;
+    let id = request.item("id")?;
+    let list: Vec<WindowFace> = body::json_list(request.incoming(), payload).await?;
     let windows = checked_windows(list)?;
-    call.server().set_windows(id, windows.clone()).await?;
+    request.server().set_windows(id, windows.clone()).await?;
     found(&windows)
 }
 
-async fn create_many(call: Call, body: Body) -> Answer {
+async fn create_many(request: AuthedRequest, body: Body) -> Answer {
     let parts = body::parse_aside(&body, batch::parts).await?;
-    Ok(lines::written(&(&call).into(), move |mut results| async move {
+    Ok(lines::written(&(&request).into(), move |mut results| async move {
         let mut turn = Turn::new();
         for parts in parts.chunks(CHUNK) {
-            let outcomes = write_chunk(&call, parts, &mut turn).await;
+            let outcomes = write_chunk(&request, parts, &mut turn).await;
             for outcome in &outcomes {
                 if let Outcome::Refused { .. } = outcome {
-                    call.charge_fault().await;
+                    request.charge_fault().await;
                 }
                 turn.end_if_long().await;
                 if !results.put(outcome, false).await {
@@ -184,11 +184,11 @@ async fn create_many(call: Call, body: Body) -> Answer {
     }))
 }
 
-async fn write_chunk(call: &Call, parts: &[Bytes], turn: &mut Turn) -> Vec<Outcome> {
+async fn write_chunk(request: &AuthedRequest, parts: &[Bytes], turn: &mut Turn) -> Vec<Outcome> {
     let (mut results, mut drafts, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         turn.end_if_long().await;
-        let checked = batch::read::<Face>(part).and_then(|face| draft(call.server(), face, ItemWrite::Create));
+        let checked = batch::read::<Face>(part).and_then(|face| draft(request.server(), face, ItemWrite::Create));
         match checked {
             Ok(draft) => {
                 places.push((results.len(), draft.key.clone()));
@@ -198,7 +198,7 @@ async fn write_chunk(call: &Call, parts: &[Bytes], turn: &mut Turn) -> Vec<Outco
             Err(refusal) => results.push(Some(Outcome::refused(batch::readable_id(part), refusal))),
         }
     }
-    let written = call.server().write_items(drafts, ItemWrite::Create).await;
+    let written = request.server().write_items(drafts, ItemWrite::Create).await;
     for ((place, key), written) in places.into_iter().zip(written) {
         results[place] = Some(outcome(key, written));
     }
@@ -214,19 +214,19 @@ fn outcome(key: Option<Key>, written: Result<ItemWritten, Refusal>) -> Outcome {
     }
 }
 
-async fn write_named(call: Call, payload: web::Payload, how: ItemWrite) -> Answer {
-    call.subject().must_be_service()?;
-    let key = call.key("id")?;
-    let face: Face = body::json(call.incoming(), payload).await?;
+async fn write_named(request: AuthedRequest, payload: web::Payload, how: ItemWrite) -> Answer {
+    request.subject().must_be_service()?;
+    let key = request.key("id")?;
+    let face: Face = body::json(request.incoming(), payload).await?;
     if face.id.as_ref().is_some_and(|id| *id != key) {
         return Err(Refusal::field(Code::BadField, "id", "differs from the one in the path: leave it out").into());
     }
-    let draft = draft(call.server(), Face { id: Some(key), ..face }, how)?;
-    write(&call, draft, how).await
+    let draft = draft(request.server(), Face { id: Some(key), ..face }, how)?;
+    write(&request, draft, how).await
 }
 
-async fn write(call: &Call, draft: ItemDraft, how: ItemWrite) -> Answer {
-    let written = call.server().write_items(vec![draft], how).await.pop();
+async fn write(request: &AuthedRequest, draft: ItemDraft, how: ItemWrite) -> Answer {
+    let written = request.server().write_items(vec![draft], how).await.pop();
     let none = || Problem::from(Refusal::new(Code::Internal, "a draft was not answered"));
     let ItemWritten { key, revision, created, .. } = written.ok_or_else(none)??;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };

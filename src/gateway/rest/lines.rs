@@ -25,7 +25,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, BATCH_BYTES_MAX, Body};
 use super::super::budget::{Budgets, Holder, Permit};
-use super::super::call::Call;
+use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
 
 /// The content type.
@@ -285,9 +285,9 @@ pub struct Terms {
     pub holder: Holder,
 }
 
-impl From<&Call> for Terms {
-    fn from(call: &Call) -> Self {
-        Terms { budgets: Arc::clone(call.budgets()), holder: call.holder() }
+impl From<&AuthedRequest> for Terms {
+    fn from(request: &AuthedRequest) -> Self {
+        Terms { budgets: Arc::clone(request.budgets()), holder: request.holder() }
     }
 }
 

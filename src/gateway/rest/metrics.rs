@@ -19,10 +19,10 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::auth::Subject;
 use super::super::body::{self, Few, UniqueMap};
-use super::super::call::{Call, Named};
 use super::super::checks;
 use super::super::errors::Answer;
 use super::super::keys;
+use super::super::request::{AuthedRequest, Named};
 use super::{LIST_DEFAULT, LIST_MAX, found};
 
 /// Measurements in one request.
@@ -37,9 +37,9 @@ const SIGMAS_DEFAULT: f64 = 2.0;
 ///
 /// # Errors
 /// `bad_field` or `out_of_range` with the field's name: nothing was learned then.
-pub async fn take(call: Call, payload: web::Payload) -> Answer {
-    let who = concerned(&call)?;
-    let bytes = body::json_batch_within(call.incoming(), payload, MEASUREMENTS_BYTES_MAX).await?;
+pub async fn take(request: AuthedRequest, payload: web::Payload) -> Answer {
+    let who = concerned(&request)?;
+    let bytes = body::json_batch_within(request.incoming(), payload, MEASUREMENTS_BYTES_MAX).await?;
     let is_list = body::is_array(&bytes);
     let parts: Vec<UniqueMap<String, Value>> =
         if is_list { body::parse::<Measurements>(&bytes)?.0 } else { vec![body::parse(&bytes)?] };
@@ -47,12 +47,12 @@ pub async fn take(call: Call, payload: web::Payload) -> Answer {
         let message = format!("must be at most {MEASUREMENTS_MAX} measurements, are more");
         return Err(Refusal::new(Code::OutOfRange, message).into());
     }
-    let world = call.server().world();
+    let world = request.server().world();
     let kinds = &world.settings().metrics;
     let (mut events, mut ignored) = (Vec::new(), 0);
     for (index, UniqueMap(part)) in parts.into_iter().enumerate() {
         let prefix = if is_list { format!("[{index}].") } else { String::new() };
-        match event(part, kinds, call.now()) {
+        match event(part, kinds, request.now()) {
             Ok(Some(event)) => events.push(event),
             Ok(None) => ignored += 1,
             Err(refusal) => {
@@ -62,24 +62,24 @@ pub async fn take(call: Call, payload: web::Payload) -> Answer {
         }
     }
     for _ in &events {
-        call.spend(who.id)?;
+        request.spend(who.id)?;
     }
     let accepted = events.len();
-    call.server().ignored(ignored);
-    call.server().measure(who.id, events).await?;
+    request.server().ignored(ignored);
+    request.server().measure(who.id, events).await?;
     found(&json!({"accepted": accepted, "ignored": ignored}))
 }
 
 /// Who was measured: `user`, by default whoever asks.
-fn concerned(call: &Call) -> Result<Named, Refusal> {
-    let key = match (call.query(&["user"])?.key("user")?, call.subject()) {
+fn concerned(request: &AuthedRequest) -> Result<Named, Refusal> {
+    let key = match (request.query(&["user"])?.key("user")?, request.subject()) {
         (Some(key), _) => key,
         (None, Subject::Person(key)) => key.clone(),
         (None, Subject::Anyone) => {
             return Err(Refusal::field(Code::BadField, "user", "must name the person who was measured: ?user="));
         }
     };
-    call.named(key, "user")
+    request.named(key, "user")
 }
 
 /// A measurement; `None` when nobody declared it.
@@ -156,11 +156,11 @@ struct Figures<'a> {
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn list(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    call.query(&[])?;
-    let all = call.server().metrics().await?;
-    let world = call.server().world();
+pub async fn list(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let all = request.server().metrics().await?;
+    let world = request.server().world();
     let figures = all.iter().filter_map(|(series, posterior)| {
         let (name, kind) = world.settings().metrics.names(*series)?;
         // One value says where the mean may be, and nothing of how far others are from it.
@@ -176,20 +176,20 @@ pub async fn list(call: Call) -> Answer {
         })
     });
     let figures: Vec<Figures<'_>> = figures.collect();
-    found(&json!({"metrics": figures, "ignored": call.server().ignored(0)}))
+    found(&json!({"metrics": figures, "ignored": request.server().ignored(0)}))
 }
 
 /// `GET /v1/metrics/{name}/atypical?sigmas=&type=&limit=`: who is unlike the others, farthest first.
 ///
 /// # Errors
 /// `forbidden` for a user token; `out_of_range` for an unknown metric or type, or `sigmas`; `bad_field`.
-pub async fn atypical(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    let query = call.query(&["sigmas", "type", "limit"])?;
+pub async fn atypical(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    let query = request.query(&["sigmas", "type", "limit"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)?;
     let sigmas = query.text("sigmas").map_or(Ok(SIGMAS_DEFAULT), sigmas)?;
-    let name = call.key("name")?;
-    let world = call.server().world();
+    let name = request.key("name")?;
+    let world = request.server().world();
     let kinds = &world.settings().metrics;
     let names = || Metric::ALL.map(|metric| metric.declaration().name).join(", ");
     if Metric::from_name(name.as_str()).is_none() {
@@ -201,8 +201,8 @@ pub async fn atypical(call: Call) -> Answer {
         let known = Metric::from_name(name.as_str()).map_or(&[][..], |metric| kinds.of(metric)).join(", ");
         Refusal::field(Code::OutOfRange, "type", format!("no such type of {name}; there are: {known}"))
     })?;
-    let (posterior, outside) = call.server().atypical(series, sigmas).await?;
-    let people = call.server().people();
+    let (posterior, outside) = request.server().atypical(series, sigmas).await?;
+    let people = request.server().people();
     let people: Vec<Value> = outside
         .into_iter()
         .filter_map(|one| Some(json!({"user": people.get(one.key)?.key, "value": one.value, "sigmas": one.sigmas})))

@@ -28,8 +28,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::budget::Permit;
-use super::call::Call;
 use super::errors::Answer;
+use super::request::AuthedRequest;
 use super::routes::routes;
 use lines::Terms;
 
@@ -143,7 +143,7 @@ where
 /// 200 with a list under this name and fields beside it, written row by row. `weigh` says how many bytes a row has at
 /// most.
 async fn listed<R: 'static>(
-    call: &Call,
+    request: &AuthedRequest,
     name: &str,
     rows: impl Iterator<Item = R> + 'static,
     weigh: impl Fn(&R) -> usize + 'static,
@@ -152,7 +152,7 @@ async fn listed<R: 'static>(
 ) -> Answer {
     let fields: String = beside.into_iter().map(|(name, value)| format!(",\"{name}\":{value}")).collect();
     let (begin, end) = (format!("{{\"{name}\":[").into_bytes(), format!("]{fields}}}").into_bytes());
-    let (terms, permit) = (call.into(), None);
+    let (terms, permit) = (request.into(), None);
     let mut list = Listed { rows, weigh, write, terms, piece: begin, begun: false, end: Some(end), permit };
     let first = list.next().await;
     let mut response = HttpResponse::Ok();

@@ -12,8 +12,8 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body;
-use super::super::call::Call;
 use super::super::errors::Answer;
+use super::super::request::AuthedRequest;
 use super::found;
 
 fn view(model: &ListedModel) -> Value {
@@ -36,10 +36,10 @@ fn view(model: &ListedModel) -> Value {
 ///
 /// # Errors
 /// `busy` while the store cannot answer.
-pub async fn list(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    call.query(&[])?;
-    let models = call.server().models().await?;
+pub async fn list(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let models = request.server().models().await?;
     found(&json!({"models": models.iter().map(view).collect::<Vec<_>>()}))
 }
 
@@ -47,14 +47,14 @@ pub async fn list(call: Call) -> Answer {
 ///
 /// # Errors
 /// `unsupported_media`, `too_large`, `unfit_model`: nothing was kept.
-pub async fn create(call: Call, payload: web::Payload) -> Answer {
-    call.subject().must_be_service()?;
-    let publish = call.query(&["publish"])?.flag("publish")?;
+pub async fn create(request: AuthedRequest, payload: web::Payload) -> Answer {
+    request.subject().must_be_service()?;
+    let publish = request.query(&["publish"])?.flag("publish")?;
     // One checkpoint at a time is in memory, until it serves or is kept.
-    let (checkpoint, _permits) = body::checkpoint(call.incoming(), payload).await?;
-    let version = call.server().put_model(checkpoint).await?;
+    let (checkpoint, _permits) = body::checkpoint(request.incoming(), payload).await?;
+    let version = request.server().put_model(checkpoint).await?;
     if publish {
-        call.server().publish_model(version).await?;
+        request.server().publish_model(version).await?;
     }
     Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(json!({"version": version})))
 }
@@ -63,11 +63,11 @@ pub async fn create(call: Call, payload: web::Payload) -> Answer {
 ///
 /// # Errors
 /// `unknown_model`, `unfit_model`: nothing has changed.
-pub async fn publish(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    call.query(&[])?;
-    let version = version("version", call.key("version")?.as_str())?;
-    call.server().publish_model(version).await?;
+pub async fn publish(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let version = version("version", request.key("version")?.as_str())?;
+    request.server().publish_model(version).await?;
     found(&json!({"version": version}))
 }
 
@@ -75,11 +75,11 @@ pub async fn publish(call: Call) -> Answer {
 ///
 /// # Errors
 /// `unknown_model`; `conflict` when there is none before: nothing has changed.
-pub async fn rollback(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    let query = call.query(&["version"])?;
+pub async fn rollback(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    let query = request.query(&["version"])?;
     let wanted = query.text("version").map(|text| version("version", text)).transpose()?;
-    let version = call.server().roll_back(wanted).await?;
+    let version = request.server().roll_back(wanted).await?;
     found(&json!({"version": version}))
 }
 

@@ -22,9 +22,9 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, ObjectText};
-use super::super::call::Call;
 use super::super::checks;
 use super::super::errors::{Answer, Problem};
+use super::super::request::AuthedRequest;
 use super::{LIST_DEFAULT, LIST_MAX, clusters, fields, found, listed};
 
 #[derive(Serialize)]
@@ -62,22 +62,22 @@ struct Face {
 ///
 /// # Errors
 /// `unknown_user`.
-pub async fn person(call: Call) -> Answer {
-    call.query(&[])?;
-    let named = call.person()?;
-    found(&View::new(&*known(&call, named.id)?, call.server().clusters().as_deref()))
+pub async fn person(request: AuthedRequest) -> Answer {
+    request.query(&[])?;
+    let named = request.person()?;
+    found(&View::new(&*known(&request, named.id)?, request.server().clusters().as_deref()))
 }
 
 /// `GET /v1/users?prefix=&limit=&cluster=`.
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn list(call: Call) -> Answer {
-    call.subject().must_be_service()?;
-    let query = call.query(&["prefix", "limit", "cluster"])?;
+pub async fn list(request: AuthedRequest) -> Answer {
+    request.subject().must_be_service()?;
+    let query = request.query(&["prefix", "limit", "cluster"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
-    let (asked, clusters) = (clusters::asked(&call, &query)?, call.server().clusters());
-    let (server, prefix) = (call.server().clone(), query.text("prefix").unwrap_or_default().to_owned());
+    let (asked, clusters) = (clusters::asked(&request, &query)?, request.server().clusters());
+    let (server, prefix) = (request.server().clone(), query.text("prefix").unwrap_or_default().to_owned());
     let chosen = move || match asked {
         None => server.people().list(&prefix, limit, |_| true),
         Some((group, clusters)) => {
@@ -85,56 +85,56 @@ pub async fn list(call: Call) -> Answer {
             server.people().list(&prefix, limit, |id| members.contains(&id))
         }
     };
-    let people = call.scan(chosen).await?;
+    let people = request.scan(chosen).await?;
     let write = move |person: Arc<Person>| serde_json::to_vec(&View::new(&person, clusters.as_deref())).ok();
-    listed(&call, "users", people.into_iter(), |_| 0, write, fields([])).await
+    listed(&request, "users", people.into_iter(), |_| 0, write, fields([])).await
 }
 
 /// `PUT /v1/users/{id}`: 201 when new, else 200. The body may be left out.
 ///
 /// # Errors
 /// `bad_field` or `out_of_range` for `name` or `attributes`.
-pub async fn put(call: Call, payload: web::Payload) -> Answer {
-    let key = call.key("id")?;
-    call.subject().may_act_as(&key)?;
-    let face: Face = body::json_or_nothing(call.incoming(), payload).await?;
+pub async fn put(request: AuthedRequest, payload: web::Payload) -> Answer {
+    let key = request.key("id")?;
+    request.subject().may_act_as(&key)?;
+    let face: Face = body::json_or_nothing(request.incoming(), payload).await?;
     let name = face.name.map(name).transpose()?;
     let attributes = face.attributes.map(attributes).transpose()?;
     // A token that was revoked with its person while this body came makes nobody.
-    call.still_admitted()?;
-    let created = call.server().put_person(key.clone(), name, attributes).await?;
+    request.still_admitted()?;
+    let created = request.server().put_person(key.clone(), name, attributes).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let id = checks::person(call.server().people(), &key, "id")?;
-    Ok(HttpResponse::build(status).json(View::new(&*known(&call, id)?, call.server().clusters().as_deref())))
+    let id = checks::person(request.server().people(), &key, "id")?;
+    Ok(HttpResponse::build(status).json(View::new(&*known(&request, id)?, request.server().clusters().as_deref())))
 }
 
 /// `PUT /v1/users/{id}/follows/{whom}`.
 ///
 /// # Errors
 /// `unknown_user`, or `out_of_range` for oneself.
-pub async fn follow(call: Call) -> Answer {
-    graph(call, |id, user, at| UserEvent::Followed { id, user, at }).await
+pub async fn follow(request: AuthedRequest) -> Answer {
+    graph(request, |id, user, at| UserEvent::Followed { id, user, at }).await
 }
 
 /// `DELETE /v1/users/{id}/follows/{whom}`.
 ///
 /// # Errors
 /// `unknown_user`, or `out_of_range` for oneself.
-pub async fn unfollow(call: Call) -> Answer {
-    graph(call, |id, user, at| UserEvent::Unfollowed { id, user, at }).await
+pub async fn unfollow(request: AuthedRequest) -> Answer {
+    graph(request, |id, user, at| UserEvent::Unfollowed { id, user, at }).await
 }
 
-async fn graph(call: Call, event: fn(Key, UserId, Millis) -> UserEvent) -> Answer {
-    let who = call.person()?;
-    let server = call.server();
-    let whom = checks::followee(server.people(), who.id, &call.key("whom")?, "whom")?;
-    let id = call.event_id()?;
+async fn graph(request: AuthedRequest, event: fn(Key, UserId, Millis) -> UserEvent) -> Answer {
+    let who = request.person()?;
+    let server = request.server();
+    let whom = checks::followee(server.people(), who.id, &request.key("whom")?, "whom")?;
+    let id = request.event_id()?;
     let seq = server.act(who.id, event(id.clone(), whom, server.clock().now())).await?;
     found(&json!({"id": id, "seq": seq}))
 }
 
-fn known(call: &Call, id: UserId) -> Result<Arc<Person>, Problem> {
-    let person = call.server().people().get(id);
+fn known(request: &AuthedRequest, id: UserId) -> Result<Arc<Person>, Problem> {
+    let person = request.server().people().get(id);
     person.ok_or_else(|| Refusal::new(Code::Internal, "a known key has no person").into())
 }
 

@@ -17,8 +17,8 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
-use super::super::call::Call;
 use super::super::errors::Answer;
+use super::super::request::AuthedRequest;
 use super::{clusters, fields, items, listed};
 
 #[derive(Serialize)]
@@ -33,25 +33,25 @@ struct Popular<'a> {
 ///
 /// # Errors
 /// A parameter's name; `forbidden` for a user token that asks about a group: of a small one it would tell of its people.
-pub async fn popular(call: Call) -> Answer {
-    let query = call.query(&["cluster", "topic", "limit"])?;
+pub async fn popular(request: AuthedRequest) -> Answer {
+    let query = request.query(&["cluster", "topic", "limit"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)? as usize;
     if query.text("cluster").is_some() {
-        call.subject().must_be_service()?;
+        request.subject().must_be_service()?;
     }
-    let group = clusters::asked(&call, &query)?.map(|(group, _)| group);
-    let (world, now) = (call.server().world(), call.server().clock().now());
+    let group = clusters::asked(&request, &query)?.map(|(group, _)| group);
+    let (world, now) = (request.server().world(), request.server().clock().now());
     let unknown = |topic| Refusal::field(Code::OutOfRange, "topic", format!("no item has the topic {topic:?}"));
     let topic: Option<TopicId> =
         query.text("topic").map(|topic| world.find_topic(topic).ok_or_else(|| unknown(topic))).transpose()?;
     let there = Arc::clone(&world);
-    let best = call.scan(move || best(&there, group, topic, limit, now)).await?;
+    let best = request.scan(move || best(&there, group, topic, limit, now)).await?;
     let weighed = Arc::clone(&world);
     let weigh = move |(_, id): &(f32, ItemId)| weighed.item(*id).map_or(0, items::weight);
     let write =
         move |(score, id)| serde_json::to_vec(&Popular { item: items::view(&world, world.item(id)?, now), score }).ok();
     let beside = fields([("at", json!(now)), ("cluster", json!(group))]);
-    listed(&call, "items", best.into_iter(), weigh, write, beside).await
+    listed(&request, "items", best.into_iter(), weigh, write, beside).await
 }
 
 /// What is available now and wanted most, with its score.

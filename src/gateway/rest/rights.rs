@@ -28,8 +28,8 @@ use crate::engine::learn::features::NAMES;
 use crate::engine::world::World;
 use crate::protocol::refusal::Refusal;
 
-use super::super::call::Call;
 use super::super::errors::Answer;
+use super::super::request::AuthedRequest;
 use super::{clusters, metrics};
 
 /// Names the form of the document; rises whenever a field changes its meaning.
@@ -45,19 +45,19 @@ const ITEMS_AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// `unknown_user`, or `rate_limited` while another export of the person is under way.
-pub async fn export(call: Call) -> Answer {
-    call.query(&[])?;
-    let who = call.person()?;
+pub async fn export(request: AuthedRequest) -> Answer {
+    request.query(&[])?;
+    let who = request.person()?;
     let mut answer = HttpResponse::Ok();
     answer
         .content_type("application/json")
         .insert_header(("cache-control", "no-store"))
         .insert_header(ContentDisposition::attachment("eddyline-export.json"));
-    if call.is_head() {
+    if request.is_head() {
         // A body that nobody reads would hold the person's place until it is made.
         return Ok(answer.finish());
     }
-    let export = call.server().export(who.id).await?;
+    let export = request.server().export(who.id).await?;
     // One piece waits while another one is on its way to the socket.
     let (pieces, taken) = mpsc::channel(1);
     actix_web::rt::spawn(async move {
@@ -176,15 +176,15 @@ async fn write(mut export: Export, out: &mut Out) -> Result<(), String> {
 ///
 /// # Errors
 /// `unknown_user`, or `busy` while somebody else's request does it.
-pub async fn erase(call: Call) -> Answer {
-    call.query(&[])?;
-    let key = call.key("id")?;
-    call.subject().may_act_as(&key)?;
-    if call.server().people().is_being_erased(key.as_str()) {
+pub async fn erase(request: AuthedRequest) -> Answer {
+    request.query(&[])?;
+    let key = request.key("id")?;
+    request.subject().may_act_as(&key)?;
+    if request.server().people().is_being_erased(key.as_str()) {
         return Err(Refusal::busy(500).into());
     }
-    let who = call.named(key.clone(), "id")?;
-    let (server, access, now) = (call.server().clone(), std::sync::Arc::clone(call.access()), call.now());
+    let who = request.named(key.clone(), "id")?;
+    let (server, access, now) = (request.server().clone(), std::sync::Arc::clone(request.access()), request.now());
     // Goes on when the client leaves: what was begun is not taken back, and the ring must hear of it.
     let erased = actix_web::rt::spawn(async move {
         let leaving = access.leaving(key);

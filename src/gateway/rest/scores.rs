@@ -15,9 +15,9 @@ use crate::domain::interactions::{Interaction, Kind};
 use crate::domain::time::Millis;
 
 use super::super::body::{self, UniqueMap};
-use super::super::call::{Call, Named};
 use super::super::checks;
 use super::super::errors::Answer;
+use super::super::request::{AuthedRequest, Named};
 use super::{clusters, found, metrics};
 
 /// What PATCH of a model takes.
@@ -49,35 +49,35 @@ enum Label {
 ///
 /// # Errors
 /// `unknown_user`.
-pub async fn model(call: Call) -> Answer {
-    call.query(&[])?;
-    let who = call.person()?;
-    glass_box(&call, &who).await
+pub async fn model(request: AuthedRequest) -> Answer {
+    request.query(&[])?;
+    let who = request.person()?;
+    glass_box(&request, &who).await
 }
 
 /// `PATCH /v1/users/{id}/model`: a person sets topic weights by hand; answered by the model after.
 ///
 /// # Errors
 /// `out_of_range` for `topics.<name>`.
-pub async fn set_topics(call: Call, payload: web::Payload) -> Answer {
-    let who = call.person()?;
-    let Topics { topics, id } = body::json(call.incoming(), payload).await?;
-    let weights = checks::topic_weights(&call.server().world(), &topics.0)?;
-    let id = id.map_or_else(|| call.event_id(), Ok)?;
-    let at = call.server().clock().now();
-    call.server().act(who.id, UserEvent::TopicsSet { id, weights, at }).await?;
-    glass_box(&call, &who).await
+pub async fn set_topics(request: AuthedRequest, payload: web::Payload) -> Answer {
+    let who = request.person()?;
+    let Topics { topics, id } = body::json(request.incoming(), payload).await?;
+    let weights = checks::topic_weights(&request.server().world(), &topics.0)?;
+    let id = id.map_or_else(|| request.event_id(), Ok)?;
+    let at = request.server().clock().now();
+    request.server().act(who.id, UserEvent::TopicsSet { id, weights, at }).await?;
+    glass_box(&request, &who).await
 }
 
 /// `GET /v1/users/{id}/predictions/{item}`: what the person would say, and how sure that is.
 ///
 /// # Errors
 /// `unknown_user` or `unknown_item`.
-pub async fn prediction(call: Call) -> Answer {
-    call.query(&[])?;
-    let who = call.person()?;
-    let item = call.item("item")?;
-    predicted(&call, &who, item, None).await
+pub async fn prediction(request: AuthedRequest) -> Answer {
+    request.query(&[])?;
+    let who = request.person()?;
+    let item = request.item("item")?;
+    predicted(&request, &who, item, None).await
 }
 
 /// `POST /v1/users/{id}/predictions/{item}`: learns the answer, and gives the probabilities after. A rejected item is
@@ -85,33 +85,33 @@ pub async fn prediction(call: Call) -> Answer {
 ///
 /// # Errors
 /// `unknown_user` or `unknown_item`.
-pub async fn label(call: Call, payload: web::Payload) -> Answer {
-    let who = call.person()?;
-    let item = call.item("item")?;
-    let Labelled { label, id } = body::json(call.incoming(), payload).await?;
-    let id = id.map_or_else(|| call.event_id(), Ok)?;
+pub async fn label(request: AuthedRequest, payload: web::Payload) -> Answer {
+    let who = request.person()?;
+    let item = request.item("item")?;
+    let Labelled { label, id } = body::json(request.incoming(), payload).await?;
+    let id = id.map_or_else(|| request.event_id(), Ok)?;
     let kind = match label {
         Label::Accepted => Kind::Accept,
         Label::Rejected => Kind::Reject,
     };
     let at = Millis::ON_ARRIVAL;
     let learned = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
-    let seq = call.server().act(who.id, UserEvent::Answered(learned)).await?;
-    predicted(&call, &who, item, Some(seq)).await
+    let seq = request.server().act(who.id, UserEvent::Answered(learned)).await?;
+    predicted(&request, &who, item, Some(seq)).await
 }
 
 /// `GET /v1/score?user=`: progressive figures, over everybody or of one person.
 ///
 /// # Errors
 /// `forbidden` for a user token without `user`, or `unknown_user`.
-pub async fn score(call: Call) -> Answer {
-    if let Some(key) = call.query(&["user"])?.key("user")? {
-        let who = call.named(key, "user")?;
-        let model = call.server().model(who.id).await?;
+pub async fn score(request: AuthedRequest) -> Answer {
+    if let Some(key) = request.query(&["user"])?.key("user")? {
+        let who = request.named(key, "user")?;
+        let model = request.server().model(who.id).await?;
         return found(&score_of(&who.key, &model));
     }
-    call.subject().must_be_service()?;
-    let score = call.server().score().await?;
+    request.subject().must_be_service()?;
+    let score = request.server().score().await?;
     let auc: BTreeMap<_, _> = score.auc.into_iter().collect();
     found(&json!({
         "labelled": score.labelled,
@@ -121,8 +121,8 @@ pub async fn score(call: Call) -> Answer {
     }))
 }
 
-async fn predicted(call: &Call, who: &Named, item: ItemId, seq: Option<Seq>) -> Answer {
-    let Prediction { accepted, deviation } = call.server().predict(who.id, item).await?;
+async fn predicted(request: &AuthedRequest, who: &Named, item: ItemId, seq: Option<Seq>) -> Answer {
+    let Prediction { accepted, deviation } = request.server().predict(who.id, item).await?;
     let mut body = json!({"accepted": accepted, "rejected": 1.0 - accepted, "deviation": deviation});
     if let Some(seq) = seq {
         body["seq"] = json!(seq);
@@ -130,10 +130,10 @@ async fn predicted(call: &Call, who: &Named, item: ItemId, seq: Option<Seq>) -> 
     found(&body)
 }
 
-async fn glass_box(call: &Call, who: &Named) -> Answer {
-    let model = call.server().model(who.id).await?;
+async fn glass_box(request: &AuthedRequest, who: &Named) -> Answer {
+    let model = request.server().model(who.id).await?;
     let mut body = score_of(&who.key, &model);
-    let people = call.server().people();
+    let people = request.server().people();
     let follows: Vec<Key> = model.follows.iter().filter_map(|&id| people.get(id)).map(|one| one.key.clone()).collect();
     let experts: BTreeMap<_, _> = model.experts.iter().map(|line| (line.expert.name(), line.amount)).collect();
     body["topics"] = json!(model.topics);
@@ -143,8 +143,8 @@ async fn glass_box(call: &Call, who: &Named) -> Answer {
     body["uncertainty"] = json!(model.uncertainty);
     body["experts"] = json!(experts);
     body["drifts"] = json!(model.drifts);
-    body["metrics"] = json!(metrics::of_person(&call.server().world().settings().metrics, &model.metrics));
-    body["cluster"] = clusters::place_of(call.server().clusters().as_deref(), who.id);
+    body["metrics"] = json!(metrics::of_person(&request.server().world().settings().metrics, &model.metrics));
+    body["cluster"] = clusters::place_of(request.server().clusters().as_deref(), who.id);
     body["follows"] = json!(follows);
     body["seq"] = json!(model.seq);
     found(&body)

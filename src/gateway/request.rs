@@ -1,6 +1,6 @@
 //! One request, with everything that a handler may use.
 //!
-//! Invariant: a handler gets at the server through a [`Call`], and there is no [`Call`] without a checked subject; so
+//! Invariant: a handler gets at the server through a [`AuthedRequest`], and there is no [`AuthedRequest`] without a checked subject; so
 //! a route that forgets to ask for a token cannot be written. Absent on purpose: bodies.
 
 use std::future::{Ready, ready};
@@ -29,7 +29,7 @@ use super::{GatewayState, keys, rates};
 
 /// A request of somebody known.
 #[derive(Clone)]
-pub struct Call {
+pub struct AuthedRequest {
     state: web::Data<GatewayState>,
     grant: Grant,
     holder: Holder,
@@ -49,7 +49,7 @@ pub struct Named {
     pub id: UserId,
 }
 
-impl Call {
+impl AuthedRequest {
     /// The actors.
     #[must_use]
     pub fn server(&self) -> &Server {
@@ -193,7 +193,7 @@ impl Call {
     /// A person named elsewhere, whom the caller may act as.
     ///
     /// # Errors
-    /// As [`Call::person`].
+    /// As [`AuthedRequest::person`].
     pub fn named(&self, key: Key, field: &str) -> Result<Named, Refusal> {
         self.grant.subject.may_act_as(&key)?;
         let id = checks::person(self.server().people(), &key, field)?;
@@ -220,9 +220,9 @@ impl Call {
     }
 }
 
-impl FromRequest for Call {
+impl FromRequest for AuthedRequest {
     type Error = Problem;
-    type Future = Ready<Result<Call, Problem>>;
+    type Future = Ready<Result<AuthedRequest, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let grant = auth::grant_of(request).map_err(Problem::from);
@@ -230,7 +230,7 @@ impl FromRequest for Call {
             let state = request.app_data::<web::Data<GatewayState>>().cloned();
             let state = state.ok_or_else(|| Refusal::new(Code::Internal, "the server is not set up"))?;
             let holder = state.budgets.holder(Some(&grant), rates::address_of(request));
-            Ok(Call { state, grant, holder, request: request.clone() })
+            Ok(AuthedRequest { state, grant, holder, request: request.clone() })
         }))
     }
 }
