@@ -25,7 +25,7 @@ use super::auth::Checked;
 use super::budget::Permit;
 use super::errors::Problem;
 use super::rates::address_of;
-use super::watcher::Line;
+use super::watcher::ConnectionHandle;
 
 /// A reader takes the next piece of an answer within this time, so it reads 1 KiB per second at least.
 pub const PIECE_WITHIN: Duration = Duration::from_secs(30);
@@ -47,7 +47,7 @@ pub struct Answers {
 #[derive(Default)]
 struct Inner {
     next: u64,
-    under_way: HashMap<u64, (Arc<Unread>, Arc<Line>)>,
+    under_way: HashMap<u64, (Arc<Unread>, Arc<ConnectionHandle>)>,
 }
 
 impl Default for Answers {
@@ -64,10 +64,10 @@ impl Answers {
     /// Cuts the connections of readers that took no piece within `patience`.
     fn scan(&self, patience: Duration) {
         let now = self.now_ms();
-        for (unread, line) in self.lock().under_way.values() {
+        for (unread, connection) in self.lock().under_way.values() {
             let since = unread.0.load(Ordering::Relaxed);
             if since > 0 && now.saturating_sub(since) >= patience.as_millis() as u64 {
-                line.cut();
+                connection.cut();
             }
         }
     }
@@ -96,13 +96,13 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(answers: Arc<Answers>, line: Option<Arc<Line>>) -> Watched {
+    fn new(answers: Arc<Answers>, connection: Option<Arc<ConnectionHandle>>) -> Watched {
         let unread = Arc::<Unread>::default();
         let mut inner = answers.lock();
         inner.next += 1;
         let number = inner.next;
-        if let Some(line) = line {
-            inner.under_way.insert(number, (Arc::clone(&unread), line));
+        if let Some(connection) = connection {
+            inner.under_way.insert(number, (Arc::clone(&unread), connection));
         }
         drop(inner);
         Watched { answers, number, unread }
@@ -182,8 +182,8 @@ where
         },
         BodySize::None | BodySize::Stream => None,
     };
-    let line = response.request().conn_data::<Arc<Line>>().cloned();
-    let watched = Watched::new(Arc::clone(&state.answers), line);
+    let connection = response.request().conn_data::<Arc<ConnectionHandle>>().cloned();
+    let watched = Watched::new(Arc::clone(&state.answers), connection);
     Ok(response.map_body(|_, body| {
         let metered = Metered { body: Box::pin(body), rest: Bytes::new(), watched, _permit: permit };
         EitherBody::right(BoxBody::new(metered))
@@ -200,8 +200,8 @@ mod tests {
 
     use super::*;
 
-    fn metered(body: Bytes, answers: &Arc<Answers>, line: Option<Arc<Line>>) -> Metered<Bytes> {
-        let watched = Watched::new(Arc::clone(answers), line);
+    fn metered(body: Bytes, answers: &Arc<Answers>, connection: Option<Arc<ConnectionHandle>>) -> Metered<Bytes> {
+        let watched = Watched::new(Arc::clone(answers), connection);
         Metered { body: Box::pin(body), rest: Bytes::new(), watched, _permit: None }
     }
 
@@ -224,9 +224,10 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut peer = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
-        let line = Arc::new(Line::of(&ours, Duration::from_secs(1), &Handles::new(1)).unwrap().unwrap());
+        let connection =
+            Arc::new(ConnectionHandle::of(&ours, Duration::from_secs(1), &Handles::new(1)).unwrap().unwrap());
         let answers = Arc::new(Answers::default());
-        let mut body = Box::pin(metered(vec![0; 3 * PIECE_BYTES].into(), &answers, Some(line)));
+        let mut body = Box::pin(metered(vec![0; 3 * PIECE_BYTES].into(), &answers, Some(connection)));
         answers.scan(Duration::ZERO);
         let mut byte = [0];
         let waited = tokio::time::timeout(Duration::from_millis(50), peer.read(&mut byte)).await;

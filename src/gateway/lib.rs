@@ -67,7 +67,7 @@ use budget::Budgets;
 use keyring::LEEWAY_S;
 use rates::{RateSettings, Rates};
 use tls::Certificate;
-use watcher::{Handles, Line, PerAddress, Registry};
+use watcher::{ConnectionHandle, Handles, PerAddress, Registry};
 
 // 'self' covers the socket of the page's own origin, too (CSP 3).
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'; \
@@ -376,9 +376,9 @@ fn greet(
         Some(None) => return watcher::turn_away(stream),
         None => {}
     }
-    match Line::of(stream, dead_after, handles) {
-        Ok(Some(line)) => {
-            data.insert(Arc::new(line));
+    match ConnectionHandle::of(stream, dead_after, handles) {
+        Ok(Some(connection)) => {
+            data.insert(Arc::new(connection));
         }
         Ok(None) => tracing::debug!("no second handle is left for this socket"),
         // The connection works without; only the watcher cannot cut it.

@@ -29,7 +29,7 @@ use super::auth::{self, Grant};
 use super::checks::{self, Act};
 use super::errors::{Answer, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
-use super::watcher::{Line, Seat, Vitals};
+use super::watcher::{ConnectionHandle, Seat, Vitals};
 use super::{GatewayState, keys, rates};
 
 // Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
@@ -56,9 +56,9 @@ pub async fn open(state: web::Data<GatewayState>, request: HttpRequest, payload:
     })?;
     let address = rates::address_of(&request);
     let seat = state.registry.admit(address)?;
-    let line = request.conn_data::<Arc<Line>>().cloned();
+    let connection = request.conn_data::<Arc<ConnectionHandle>>().cloned();
     let token = offered_token(request.headers());
-    let session = Session::new(state, seat, line, token, address);
+    let session = Session::new(state, seat, connection, token, address);
     // Our own `Frames` reads the socket; the stream of the crate is never fed.
     let nothing = futures_util::stream::pending::<Result<web::Bytes, actix_web::error::PayloadError>>();
     let written = WebsocketContext::with_factory(nothing, move |context| {
@@ -82,7 +82,7 @@ struct Session {
     state: web::Data<GatewayState>,
     id: SessionId,
     seat: Seat,
-    line: Option<Arc<Line>>,
+    connection: Option<Arc<ConnectionHandle>>,
     vitals: Arc<Vitals>,
     offered_token: Option<SecretString>,
     address: Option<IpAddr>,
@@ -111,7 +111,7 @@ impl Actor for Session {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.seat.watch(Arc::clone(&self.vitals), self.line.clone(), context.address().recipient());
+        self.seat.watch(Arc::clone(&self.vitals), self.connection.clone(), context.address().recipient());
         context.run_interval(self.state.settings.heartbeat, |session, context| {
             if !session.leaving {
                 context.ping(b"");
@@ -190,13 +190,13 @@ impl Session {
     fn new(
         state: web::Data<GatewayState>,
         seat: Seat,
-        line: Option<Arc<Line>>,
+        connection: Option<Arc<ConnectionHandle>>,
         offered_token: Option<SecretString>,
         address: Option<IpAddr>,
     ) -> Session {
         let id = state.server.next_session();
         let vitals = Arc::default();
-        Session { state, id, seat, line, vitals, offered_token, address, present: None, posts: 0, leaving: false }
+        Session { state, id, seat, connection, vitals, offered_token, address, present: None, posts: 0, leaving: false }
     }
 
     fn show(&self, frame: ByteString, context: &mut WebsocketContext<Self>) {

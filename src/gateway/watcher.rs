@@ -39,13 +39,13 @@ impl Handles {
 }
 
 /// A second handle on a connection's socket, to end it from outside.
-pub struct Line {
+pub struct ConnectionHandle {
     socket: Socket,
     // Given back with the handle.
     _permit: OwnedSemaphorePermit,
 }
 
-impl Line {
+impl ConnectionHandle {
     /// Takes a second handle if one may be had, and has the system notice peers that vanished.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Line {
         stream: &actix_web::rt::net::TcpStream,
         dead_after: Duration,
         handles: &Handles,
-    ) -> std::io::Result<Option<Line>> {
+    ) -> std::io::Result<Option<ConnectionHandle>> {
         let socket = SockRef::from(stream);
         socket.set_tcp_nodelay(true)?;
         // The system counts whole seconds.
@@ -65,7 +65,7 @@ impl Line {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         socket.set_tcp_user_timeout(Some(dead_after))?;
         let Ok(permit) = Arc::clone(&handles.0).try_acquire_owned() else { return Ok(None) };
-        Ok(Some(Line { socket: socket.try_clone()?, _permit: permit }))
+        Ok(Some(ConnectionHandle { socket: socket.try_clone()?, _permit: permit }))
     }
 
     /// Ends the connection in both directions; its own task then sees the end and cleans up.
@@ -143,7 +143,7 @@ impl Vitals {
 
 struct Watched {
     vitals: Arc<Vitals>,
-    line: Option<Arc<Line>>,
+    connection: Option<Arc<ConnectionHandle>>,
     session: Recipient<ToSession>,
     // It was told to go; the next scan cuts the line.
     told: bool,
@@ -259,7 +259,7 @@ impl Registry {
     pub fn scan(&self, patience: Duration, takes: &dyn Fn(&TokenName) -> bool) {
         for watched in self.lock().watched.values_mut() {
             if watched.told {
-                watched.line.iter().for_each(|line| line.cut());
+                watched.connection.iter().for_each(|connection| connection.cut());
             } else if let Some(reason) = watched.vitals.fault(patience, takes) {
                 watched.told = true;
                 let _ = watched.session.try_send(ToSession::Close(reason));
@@ -280,7 +280,7 @@ impl Inner {
         if let Some(watched) = self.watched.get_mut(&oldest) {
             watched.told = true;
             let _ = watched.session.try_send(ToSession::Close("silent"));
-            watched.line.iter().for_each(|line| line.cut());
+            watched.connection.iter().for_each(|connection| connection.cut());
         }
     }
 }
@@ -302,8 +302,8 @@ pub async fn watch(
 
 impl Seat {
     /// From now on this peer is watched.
-    pub fn watch(&self, vitals: Arc<Vitals>, line: Option<Arc<Line>>, session: Recipient<ToSession>) {
-        self.registry.lock().watched.insert(self.number, Watched { vitals, line, session, told: false });
+    pub fn watch(&self, vitals: Arc<Vitals>, connection: Option<Arc<ConnectionHandle>>, session: Recipient<ToSession>) {
+        self.registry.lock().watched.insert(self.number, Watched { vitals, connection, session, told: false });
     }
 
     /// This person said `hello`.
@@ -535,9 +535,12 @@ mod tests {
         let registry = registry(1, 0, 0);
         let seat = registry.admit(None).unwrap();
         let handles = Handles::new(1);
-        let line = Arc::new(Line::of(&ours, Duration::from_secs(1), &handles).unwrap().unwrap());
-        assert!(Line::of(&ours, Duration::from_secs(1), &handles).unwrap().is_none(), "there was one handle");
-        seat.watch(Arc::default(), Some(line), Frozen.start().recipient());
+        let connection = Arc::new(ConnectionHandle::of(&ours, Duration::from_secs(1), &handles).unwrap().unwrap());
+        assert!(
+            ConnectionHandle::of(&ours, Duration::from_secs(1), &handles).unwrap().is_none(),
+            "there was one handle"
+        );
+        seat.watch(Arc::default(), Some(connection), Frozen.start().recipient());
         registry.scan(Duration::from_secs(60), &|_| true);
         registry.scan(Duration::ZERO, &|_| true);
         let mut byte = [0];
