@@ -29,7 +29,7 @@ use super::auth::{self, Grant};
 use super::checks::{self, Act};
 use super::errors::{Answer, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
-use super::watcher::{ConnectionHandle, Seat, Vitals};
+use super::watcher::{ConnectionHandle, Liveness, Seat};
 use super::{GatewayState, keys, rates};
 
 // Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
@@ -83,7 +83,7 @@ struct Session {
     id: SessionId,
     seat: Seat,
     connection: Option<Arc<ConnectionHandle>>,
-    vitals: Arc<Vitals>,
+    liveness: Arc<Liveness>,
     offered_token: Option<SecretString>,
     address: Option<IpAddr>,
     present: Option<Present>,
@@ -111,7 +111,7 @@ impl Actor for Session {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.seat.watch(Arc::clone(&self.vitals), self.connection.clone(), context.address().recipient());
+        self.seat.watch(Arc::clone(&self.liveness), self.connection.clone(), context.address().recipient());
         context.run_interval(self.state.settings.heartbeat, |session, context| {
             if !session.leaving {
                 context.ping(b"");
@@ -133,7 +133,7 @@ impl StreamHandler<Incoming> for Session {
             }
             return;
         }
-        self.vitals.heard();
+        self.liveness.heard();
         match incoming {
             Incoming::Text(text) => self.hear(&text, context),
             Incoming::Binary => {
@@ -195,13 +195,24 @@ impl Session {
         address: Option<IpAddr>,
     ) -> Session {
         let id = state.server.next_session();
-        let vitals = Arc::default();
-        Session { state, id, seat, connection, vitals, offered_token, address, present: None, posts: 0, leaving: false }
+        let liveness = Arc::default();
+        Session {
+            state,
+            id,
+            seat,
+            connection,
+            liveness,
+            offered_token,
+            address,
+            present: None,
+            posts: 0,
+            leaving: false,
+        }
     }
 
     fn show(&self, frame: ByteString, context: &mut WebsocketContext<Self>) {
         if must_be_drawn(&frame) {
-            self.vitals.fed();
+            self.liveness.fed();
         }
         context.text(frame);
     }
@@ -277,7 +288,7 @@ impl Session {
         self.present = Some(Present { server, session: self.id, user, settings, is_service });
         self.end_with(&grant, context);
         self.offered_token = None;
-        grant.token.into_iter().for_each(|token| self.vitals.let_in_by(token));
+        grant.token.into_iter().for_each(|token| self.liveness.let_in_by(token));
         Ok(())
     }
 
@@ -318,7 +329,7 @@ impl Session {
             let message = format!("must be at most {VISIBLE_MAX} items, are {}", visible.len());
             return Err(Refusal::field(Code::OutOfRange, "visible", message));
         }
-        self.vitals.drew();
+        self.liveness.drew();
         server.drawn(*user, *session, drawn.version)
     }
 

@@ -77,7 +77,7 @@ impl ConnectionHandle {
 
 /// When a peer was last heard, and since when it owes a `drawn`; written by the session, read by the watcher.
 #[derive(Debug)]
-pub struct Vitals {
+pub struct Liveness {
     start: Instant,
     heard_ms: AtomicU64,
     // Milliseconds plus one; 0 when nothing is owed.
@@ -85,9 +85,9 @@ pub struct Vitals {
     token: OnceLock<TokenName>,
 }
 
-impl Default for Vitals {
+impl Default for Liveness {
     fn default() -> Self {
-        Vitals {
+        Liveness {
             start: Instant::now(),
             heard_ms: AtomicU64::new(0),
             owed_ms: AtomicU64::new(0),
@@ -96,7 +96,7 @@ impl Default for Vitals {
     }
 }
 
-impl Vitals {
+impl Liveness {
     /// Any frame came in.
     pub fn heard(&self) {
         self.heard_ms.store(self.age_ms(), Ordering::Relaxed);
@@ -142,7 +142,7 @@ impl Vitals {
 }
 
 struct Watched {
-    vitals: Arc<Vitals>,
+    liveness: Arc<Liveness>,
     connection: Option<Arc<ConnectionHandle>>,
     session: Recipient<ToSession>,
     // It was told to go; the next scan cuts the line.
@@ -260,7 +260,7 @@ impl Registry {
         for watched in self.lock().watched.values_mut() {
             if watched.told {
                 watched.connection.iter().for_each(|connection| connection.cut());
-            } else if let Some(reason) = watched.vitals.fault(patience, takes) {
+            } else if let Some(reason) = watched.liveness.fault(patience, takes) {
                 watched.told = true;
                 let _ = watched.session.try_send(ToSession::Close(reason));
             }
@@ -302,8 +302,13 @@ pub async fn watch(
 
 impl Seat {
     /// From now on this peer is watched.
-    pub fn watch(&self, vitals: Arc<Vitals>, connection: Option<Arc<ConnectionHandle>>, session: Recipient<ToSession>) {
-        self.registry.lock().watched.insert(self.number, Watched { vitals, connection, session, told: false });
+    pub fn watch(
+        &self,
+        liveness: Arc<Liveness>,
+        connection: Option<Arc<ConnectionHandle>>,
+        session: Recipient<ToSession>,
+    ) {
+        self.registry.lock().watched.insert(self.number, Watched { liveness, connection, session, told: false });
     }
 
     /// This person said `hello`.
@@ -502,29 +507,29 @@ mod tests {
 
     #[test]
     fn a_session_ends_with_its_token() {
-        let vitals = Vitals::default();
+        let liveness = Liveness::default();
         let long = Duration::from_secs(60);
-        assert_eq!(vitals.fault(long, &|_| false), None, "nobody came in by a token");
-        vitals.let_in_by(TokenName { kid: "k".into(), jti: None });
-        assert_eq!(vitals.fault(long, &|token| token.kid == "k"), None);
-        assert_eq!(vitals.fault(long, &|_| false), Some("revoked"));
+        assert_eq!(liveness.fault(long, &|_| false), None, "nobody came in by a token");
+        liveness.let_in_by(TokenName { kid: "k".into(), jti: None });
+        assert_eq!(liveness.fault(long, &|token| token.kid == "k"), None);
+        assert_eq!(liveness.fault(long, &|_| false), Some("revoked"));
     }
 
     #[test]
     fn silence_and_undrawn_feeds_run_out_of_patience() {
         let none = Duration::ZERO;
         let long = Duration::from_secs(60);
-        let vitals = Vitals::default();
-        assert_eq!(vitals.fault(long, &|_| true), None);
-        assert_eq!(vitals.fault(none, &|_| true), Some("silent"));
+        let liveness = Liveness::default();
+        assert_eq!(liveness.fault(long, &|_| true), None);
+        assert_eq!(liveness.fault(none, &|_| true), Some("silent"));
         let patience = Duration::from_millis(40);
-        vitals.fed();
+        liveness.fed();
         std::thread::sleep(patience * 2);
-        vitals.fed();
-        vitals.heard();
-        assert_eq!(vitals.fault(patience, &|_| true), Some("slow"), "the oldest debt counts");
-        vitals.drew();
-        assert_eq!(vitals.fault(patience, &|_| true), None);
+        liveness.fed();
+        liveness.heard();
+        assert_eq!(liveness.fault(patience, &|_| true), Some("slow"), "the oldest debt counts");
+        liveness.drew();
+        assert_eq!(liveness.fault(patience, &|_| true), None);
     }
 
     #[actix_web::test]
