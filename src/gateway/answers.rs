@@ -196,7 +196,7 @@ mod tests {
     use actix_web::body::to_bytes;
     use tokio::io::AsyncReadExt as _;
 
-    use crate::gateway::watcher::Handles;
+    use crate::gateway::watcher::HandleBudget;
 
     use super::*;
 
@@ -225,7 +225,7 @@ mod tests {
         let mut peer = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
         let connection =
-            Arc::new(ConnectionHandle::of(&ours, Duration::from_secs(1), &Handles::new(1)).unwrap().unwrap());
+            Arc::new(ConnectionHandle::of(&ours, Duration::from_secs(1), &HandleBudget::new(1)).unwrap().unwrap());
         let answers = Arc::new(Answers::default());
         let mut body = Box::pin(metered(vec![0; 3 * PIECE_BYTES].into(), &answers, Some(connection)));
         answers.scan(Duration::ZERO);

@@ -67,7 +67,7 @@ use budget::Budgets;
 use keyring::LEEWAY_S;
 use rates::{RateSettings, Rates};
 use tls::Certificate;
-use watcher::{ConnectionHandle, Handles, PerAddress, Registry};
+use watcher::{ConnectionHandle, HandleBudget, PerAddress, Registry};
 
 // 'self' covers the socket of the page's own origin, too (CSP 3).
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'; \
@@ -297,7 +297,7 @@ pub async fn serve(state: GatewayState, listen: &[SocketAddr]) -> io::Result<Ser
     let registry = Arc::clone(&state.registry);
     let listeners = listen.iter().map(|&address| bind(&state, address)).collect::<io::Result<Vec<_>>>()?;
     let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
-    let (patience, handles) = (settings.patience, Handles::new(settings.handles_max));
+    let (patience, handles) = (settings.patience, HandleBudget::new(settings.handles_max));
     let per_address = PerAddress::new(match settings.rates.sockets_per_address {
         0 => 0,
         sockets => sockets.saturating_add(OTHERS_PER_ADDRESS),
@@ -363,7 +363,7 @@ fn greet(
     stream: &dyn Any,
     data: &mut Extensions,
     dead_after: Duration,
-    handles: &Handles,
+    handles: &HandleBudget,
     per_address: &Arc<PerAddress>,
 ) {
     let within_tls = stream.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);

@@ -3,7 +3,7 @@
 //! Invariant: a peer that is silent, or is sent feeds and never draws one, loses its socket within the configured time
 //! plus two scans, even when it reads nothing and its session is therefore frozen (actix-web-actors polls an actor
 //! only while its socket can be written). The same goes for one whose token was revoked. Where files are so scarce that a
-//! socket has no second handle ([`Handles`]), a frozen session ends when the system gives its peer up. No more sessions
+//! socket has no second handle ([`HandleBudget`]), a frozen session ends when the system gives its peer up. No more sessions
 //! than configured, in all, per address and per person. Half of the seats are kept for sessions that said `hello`: when
 //! the others are taken, the oldest session without `hello` makes room for the newest. Absent on purpose: what sessions
 //! say.
@@ -28,13 +28,13 @@ use super::rates::{RateSettings, network};
 
 /// How many second handles there may be. Clones count together.
 #[derive(Clone)]
-pub struct Handles(Arc<Semaphore>);
+pub struct HandleBudget(Arc<Semaphore>);
 
-impl Handles {
+impl HandleBudget {
     /// So many at most at the same time.
     #[must_use]
-    pub fn new(most: usize) -> Handles {
-        Handles(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))))
+    pub fn new(most: usize) -> HandleBudget {
+        HandleBudget(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))))
     }
 }
 
@@ -53,7 +53,7 @@ impl ConnectionHandle {
     pub fn of(
         stream: &actix_web::rt::net::TcpStream,
         dead_after: Duration,
-        handles: &Handles,
+        handles: &HandleBudget,
     ) -> std::io::Result<Option<ConnectionHandle>> {
         let socket = SockRef::from(stream);
         socket.set_tcp_nodelay(true)?;
@@ -539,7 +539,7 @@ mod tests {
         let (ours, _) = listener.accept().await.unwrap();
         let registry = registry(1, 0, 0);
         let seat = registry.admit(None).unwrap();
-        let handles = Handles::new(1);
+        let handles = HandleBudget::new(1);
         let connection = Arc::new(ConnectionHandle::of(&ours, Duration::from_secs(1), &handles).unwrap().unwrap());
         assert!(
             ConnectionHandle::of(&ours, Duration::from_secs(1), &handles).unwrap().is_none(),
