@@ -23,7 +23,7 @@ use crate::domain::ids::ModelVersion;
 use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
-use crate::gateway::room::Room;
+use crate::gateway::file_budget::FileBudget;
 use crate::gateway::tls::Certificate;
 use crate::gateway::{GatewaySettings, GatewayState, Serving, serve};
 use crate::process::say;
@@ -253,19 +253,19 @@ pub fn open_models() -> Arc<dyn ReadModel> {
 
 /// Sockets are open files, and many systems begin with room for 1,024: takes as much more as this user may have, and says
 /// so where that is too little.
-fn make_room(sockets_max: usize, workers: usize) -> Room {
-    let (limit, wanted) = (getrlimit(Resource::Nofile), Room::files_for(sockets_max) as u64);
+fn make_room(sockets_max: usize, workers: usize) -> FileBudget {
+    let (limit, wanted) = (getrlimit(Resource::Nofile), FileBudget::files_for(sockets_max) as u64);
     // No limit is `None`.
     let current = limit.current.unwrap_or(u64::MAX);
     if current >= wanted {
-        return Room::within(usize::try_from(current).unwrap_or(usize::MAX), sockets_max, workers);
+        return FileBudget::within(usize::try_from(current).unwrap_or(usize::MAX), sockets_max, workers);
     }
     let within = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(current);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(within), maximum: limit.maximum });
     let files = if raised.is_ok() { within } else { current };
-    let room = Room::within(files as usize, sockets_max, workers);
+    let budget = FileBudget::within(files as usize, sockets_max, workers);
     if files < wanted {
-        let (sockets, handles) = (room.sockets, room.handles);
+        let (sockets, handles) = (budget.sockets, budget.handles);
         tracing::warn!(
             files,
             sockets,
@@ -273,7 +273,7 @@ fn make_room(sockets_max: usize, workers: usize) -> Room {
             "{sockets_max} sockets (sockets_max) want {wanted} open files: raise the hard limit. Until then there is room for {sockets}, {handles} of which can be cut when they hang"
         );
     }
-    room
+    budget
 }
 
 /// Starts a server over a store and says where it listens. Must be called inside an actix system.
@@ -283,7 +283,7 @@ fn make_room(sockets_max: usize, workers: usize) -> Room {
 pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Running> {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let workers = if config.workers == 0 { processors } else { config.workers };
-    let room = make_room(config.sockets_max, workers);
+    let budget = make_room(config.sockets_max, workers);
     // Before anything is started: a server that everybody could use is none.
     let clock: Arc<dyn Clock> = Arc::new(WallClock::default());
     let access = Access::open(store.clone(), config.secret.clone(), clock.now()).await?;
@@ -311,9 +311,9 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     .await?;
     let settings = GatewaySettings {
         workers: Some(workers),
-        sessions_max: room.sockets,
-        handles_max: room.handles,
-        connections_max: room.connections_per_worker,
+        sessions_max: budget.sockets,
+        handles_max: budget.handles,
+        connections_max: budget.connections_per_worker,
         rates: config.rate,
         origins: config.origins.clone(),
         ..GatewaySettings::default()

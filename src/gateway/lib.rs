@@ -6,7 +6,7 @@
 //!
 //! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
 //! `body`, `request`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `answers`, `session`; at last `tls` and
-//! `room`.
+//! `file_budget`.
 
 extern crate self as gateway;
 use eddyline_actors as actors;
@@ -32,7 +32,7 @@ pub mod pages;
 pub mod query;
 pub mod rates;
 pub mod rest;
-pub mod room;
+pub mod file_budget;
 pub mod routes;
 pub mod session;
 pub mod times;
