@@ -29,7 +29,7 @@ use super::auth::{self, Grant};
 use super::checks::{self, Act};
 use super::errors::{Answer, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
-use super::watcher::{ConnectionHandle, Liveness, Seat};
+use super::watcher::{ConnectionHandle, Liveness, SocketPermit};
 use super::{GatewayState, keys, rates};
 
 // Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
@@ -55,10 +55,10 @@ pub async fn open(state: web::Data<GatewayState>, request: HttpRequest, payload:
         Problem::from(Refusal::new(Code::BadFrame, message))
     })?;
     let address = rates::address_of(&request);
-    let seat = state.registry.admit(address)?;
+    let permit = state.registry.admit(address)?;
     let connection = request.conn_data::<Arc<ConnectionHandle>>().cloned();
     let token = offered_token(request.headers());
-    let session = Session::new(state, seat, connection, token, address);
+    let session = Session::new(state, permit, connection, token, address);
     // Our own `Frames` reads the socket; the stream of the crate is never fed.
     let nothing = futures_util::stream::pending::<Result<web::Bytes, actix_web::error::PayloadError>>();
     let written = WebsocketContext::with_factory(nothing, move |context| {
@@ -81,7 +81,7 @@ fn offered_token(headers: &HeaderMap) -> Option<SecretString> {
 struct Session {
     state: web::Data<GatewayState>,
     id: SessionId,
-    seat: Seat,
+    permit: SocketPermit,
     connection: Option<Arc<ConnectionHandle>>,
     liveness: Arc<Liveness>,
     offered_token: Option<SecretString>,
@@ -111,7 +111,7 @@ impl Actor for Session {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.seat.watch(Arc::clone(&self.liveness), self.connection.clone(), context.address().recipient());
+        self.permit.watch(Arc::clone(&self.liveness), self.connection.clone(), context.address().recipient());
         context.run_interval(self.state.settings.heartbeat, |session, context| {
             if !session.leaving {
                 context.ping(b"");
@@ -189,7 +189,7 @@ impl Handler<ToSession> for Session {
 impl Session {
     fn new(
         state: web::Data<GatewayState>,
-        seat: Seat,
+        permit: SocketPermit,
         connection: Option<Arc<ConnectionHandle>>,
         offered_token: Option<SecretString>,
         address: Option<IpAddr>,
@@ -199,7 +199,7 @@ impl Session {
         Session {
             state,
             id,
-            seat,
+            permit,
             connection,
             liveness,
             offered_token,
@@ -282,7 +282,7 @@ impl Session {
         let grant = self.state.admit(hello.token.as_deref().or(offered))?;
         grant.subject.may_act_as(&hello.user)?;
         let user = checks::person(server.people(), &hello.user, "user")?;
-        self.seat.belongs_to(user)?;
+        self.permit.belongs_to(user)?;
         server.attach(user, self.id, context.address().recipient(), settings, hello.resume)?;
         let is_service = grant.subject == auth::Subject::Anyone;
         self.present = Some(Present { server, session: self.id, user, settings, is_service });

@@ -4,7 +4,7 @@
 //! plus two scans, even when it reads nothing and its session is therefore frozen (actix-web-actors polls an actor
 //! only while its socket can be written). The same goes for one whose token was revoked. Where files are so scarce that a
 //! socket has no second handle ([`HandleBudget`]), a frozen session ends when the system gives its peer up. No more sessions
-//! than configured, in all, per address and per person. Half of the seats are kept for sessions that said `hello`: when
+//! than configured, in all, per address and per person. Half of the permits are kept for sessions that said `hello`: when
 //! the others are taken, the oldest session without `hello` makes room for the newest. Absent on purpose: what sessions
 //! say.
 
@@ -162,7 +162,7 @@ pub struct Registry {
 
 #[derive(Default)]
 struct Inner {
-    seats: usize,
+    permits: usize,
     // Only those that have a seat.
     addresses: HashMap<IpAddr, usize>,
     people: HashMap<UserId, usize>,
@@ -174,7 +174,7 @@ struct Inner {
 }
 
 /// The right to one socket; given back when dropped.
-pub struct Seat {
+pub struct SocketPermit {
     registry: Arc<Registry>,
     number: u64,
     address: Option<IpAddr>,
@@ -201,10 +201,10 @@ impl Registry {
     ///
     /// # Errors
     /// `busy` when all are taken, `rate_limited` when this address has too many.
-    pub fn admit(self: &Arc<Registry>, address: Option<IpAddr>) -> Result<Seat, Refusal> {
+    pub fn admit(self: &Arc<Registry>, address: Option<IpAddr>) -> Result<SocketPermit, Refusal> {
         let address = address.map(network);
         let mut inner = self.lock();
-        if inner.seats >= self.sessions_max {
+        if inner.permits >= self.sessions_max {
             let message = "all sockets are taken: connect again later";
             return Err(Refusal { retry_after_ms: Some(10_000), ..Refusal::new(Code::Busy, message) });
         }
@@ -227,17 +227,17 @@ impl Registry {
         if inner.strangers.len() >= self.strangers_max {
             inner.turn_oldest_stranger_out();
         }
-        inner.seats += 1;
+        inner.permits += 1;
         inner.next += 1;
         let number = inner.next;
         inner.strangers.insert(number);
-        Ok(Seat { registry: Arc::clone(self), number, address, person: None })
+        Ok(SocketPermit { registry: Arc::clone(self), number, address, person: None })
     }
 
     /// How many sockets there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().seats
+        self.lock().permits
     }
 
     /// None at all?
@@ -300,7 +300,7 @@ pub async fn watch(
     }
 }
 
-impl Seat {
+impl SocketPermit {
     /// From now on this peer is watched.
     pub fn watch(
         &self,
@@ -384,10 +384,10 @@ pub fn turn_away(stream: &actix_web::rt::net::TcpStream) {
     let _ = SockRef::from(stream).shutdown(Shutdown::Both);
 }
 
-impl Drop for Seat {
+impl Drop for SocketPermit {
     fn drop(&mut self) {
         let mut inner = self.registry.lock();
-        inner.seats -= 1;
+        inner.permits -= 1;
         inner.watched.remove(&self.number);
         inner.strangers.remove(&self.number);
         if let Some(address) = self.address {
@@ -427,17 +427,17 @@ mod tests {
     #[test]
     fn sessions_without_hello_leave_half_of_the_seats_to_the_others() {
         let registry = registry(10, 0, 0);
-        let mut seats: Vec<Seat> = Vec::new();
+        let mut permits: Vec<SocketPermit> = Vec::new();
         for user in 0..5 {
-            let mut seat = registry.admit(None).unwrap();
-            seat.belongs_to(UserId(user)).unwrap();
-            seats.push(seat);
+            let mut permit = registry.admit(None).unwrap();
+            permit.belongs_to(UserId(user)).unwrap();
+            permits.push(permit);
         }
-        let strangers: Vec<Seat> = (0..5).map(|_| registry.admit(None).unwrap()).collect();
+        let strangers: Vec<SocketPermit> = (0..5).map(|_| registry.admit(None).unwrap()).collect();
         assert_eq!(registry.lock().strangers.len(), 5);
-        assert!(registry.admit(None).is_err(), "all seats are taken until the oldest stranger has gone");
+        assert!(registry.admit(None).is_err(), "all permits are taken until the oldest stranger has gone");
         drop(strangers);
-        seats.clear();
+        permits.clear();
 
         // A crowd of strangers never holds more than half, whatever its size, and the newest is among them.
         let mut crowd = std::collections::VecDeque::new();
@@ -446,7 +446,7 @@ mod tests {
             let newest = crowd.back().unwrap().number;
             assert!(registry.lock().strangers.contains(&newest));
             // Whoever was turned out goes.
-            crowd.retain(|seat| registry.lock().strangers.contains(&seat.number));
+            crowd.retain(|permit| registry.lock().strangers.contains(&permit.number));
             assert!(registry.len() <= 5);
         }
         let mut newest = crowd.pop_back().unwrap();
@@ -460,12 +460,12 @@ mod tests {
     #[test]
     fn one_person_does_not_take_all_seats() {
         let registry = registry(10, 0, 2);
-        let mut seats: Vec<Seat> = (0..3).map(|_| registry.admit(None).unwrap()).collect();
-        seats[0].belongs_to(UserId(1)).unwrap();
-        seats[1].belongs_to(UserId(1)).unwrap();
-        assert_eq!(seats[2].belongs_to(UserId(1)).unwrap_err().code, Code::RateLimited);
-        seats[2].belongs_to(UserId(2)).unwrap();
-        seats.clear();
+        let mut permits: Vec<SocketPermit> = (0..3).map(|_| registry.admit(None).unwrap()).collect();
+        permits[0].belongs_to(UserId(1)).unwrap();
+        permits[1].belongs_to(UserId(1)).unwrap();
+        assert_eq!(permits[2].belongs_to(UserId(1)).unwrap_err().code, Code::RateLimited);
+        permits[2].belongs_to(UserId(2)).unwrap();
+        permits.clear();
         assert!(registry.lock().people.is_empty() && registry.is_empty());
     }
 
@@ -538,14 +538,14 @@ mod tests {
         let mut peer = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
         let registry = registry(1, 0, 0);
-        let seat = registry.admit(None).unwrap();
+        let permit = registry.admit(None).unwrap();
         let handles = HandleBudget::new(1);
         let connection = Arc::new(ConnectionHandle::of(&ours, Duration::from_secs(1), &handles).unwrap().unwrap());
         assert!(
             ConnectionHandle::of(&ours, Duration::from_secs(1), &handles).unwrap().is_none(),
             "there was one handle"
         );
-        seat.watch(Arc::default(), Some(connection), Frozen.start().recipient());
+        permit.watch(Arc::default(), Some(connection), Frozen.start().recipient());
         registry.scan(Duration::from_secs(60), &|_| true);
         registry.scan(Duration::ZERO, &|_| true);
         let mut byte = [0];
