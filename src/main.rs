@@ -20,7 +20,7 @@ use eddyline::domain::time::Millis;
 use eddyline::domain::timestamps;
 use eddyline::engine::cluster::{Kind, Settings};
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
-use eddyline::gateway::times;
+use eddyline::gateway::timestamps;
 use eddyline::process::{Stderr, say};
 use eddyline::replay::formats::Columns;
 use eddyline::replay::formats::time::{TimeUnit, Times};
@@ -531,7 +531,7 @@ fn rfc3339(text: &str) -> Result<Millis, String> {
 }
 
 fn instant(text: &str) -> Result<Millis, String> {
-    times::parse("--at", text).map_err(|refusal| refusal.message)
+    timestamps::parse("--at", text).map_err(|refusal| refusal.message)
 }
 
 fn main() -> ExitCode {

@@ -17,7 +17,7 @@ use crate::app;
 use crate::config::Config;
 use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
-use crate::gateway::times;
+use crate::gateway::timestamps;
 use crate::store::StoreError;
 use crate::store::models::KeptModel;
 
@@ -126,7 +126,8 @@ fn table(models: &[ListedModel]) -> String {
             (false, Some(_)) => "served",
             (false, None) => "kept",
         };
-        let (created, published) = (times::text(kept.created), published.map_or_else(|| "-".into(), times::text));
+        let (created, published) =
+            (timestamps::text(kept.created), published.map_or_else(|| "-".into(), timestamps::text));
         // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{}\t{state}\t{created}\t{published}\t{}\t{}", kept.version.0, kept.bytes, kept.summary);
     }

@@ -20,7 +20,7 @@ use crate::domain::time::{DAY_MS, Millis};
 use crate::gateway::access::{Access, FIRST_KEY, KeyFace};
 use crate::gateway::keyring::KeyRing;
 use crate::gateway::rest::LIST_MAX;
-use crate::gateway::times;
+use crate::gateway::timestamps;
 use crate::process::say;
 use crate::store::StoreError;
 use crate::store::access::{Holder, TokenRecord};
@@ -149,7 +149,7 @@ fn token_line(lines: &mut String, record: &TokenRecord) {
         Holder::Elsewhere => "made elsewhere".into(),
     };
     let kid = kid.as_ref().map_or("-", Key::as_str);
-    let (expires, revoked) = (times::text(*expires), revoked.map_or_else(|| "-".into(), times::text));
+    let (expires, revoked) = (timestamps::text(*expires), revoked.map_or_else(|| "-".into(), timestamps::text));
     // Writing to a `String` cannot fail.
     let _ = writeln!(lines, "{jti}\t{kid}\t{holder}\t{expires}\t{revoked}");
 }
@@ -157,11 +157,11 @@ fn token_line(lines: &mut String, record: &TokenRecord) {
 fn key_line(lines: &mut String, key: &KeyFace) {
     let KeyFace { kid, created, retired, signs, .. } = key;
     let state = match (retired, signs) {
-        (Some(at), _) => format!("retired {}", times::text(*at)),
+        (Some(at), _) => format!("retired {}", timestamps::text(*at)),
         (None, true) => "signs and checks".into(),
         (None, false) => "checks".into(),
     };
-    let created = created.map_or_else(|| "-".into(), times::text);
+    let created = created.map_or_else(|| "-".into(), timestamps::text);
     let _ = writeln!(lines, "{kid}\t{created}\t{state}");
 }
 

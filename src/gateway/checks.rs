@@ -17,7 +17,7 @@ use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::times;
+use super::timestamps;
 
 /// How far a client's clock may run ahead of ours.
 pub const SLACK_MS: i64 = 5 * SECOND_MS;
@@ -88,7 +88,7 @@ pub fn happened(at: Option<Millis>, now: Millis) -> Result<Millis, Refusal> {
         let message = format!("lies {} ms in the future: leave it out for now", at.since(now));
         return Err(Refusal::field(Code::OutOfRange, "at", message));
     }
-    Ok(times::in_range("at", at)?.min(now))
+    Ok(timestamps::in_range("at", at)?.min(now))
 }
 
 /// The item behind a key.
@@ -183,9 +183,9 @@ pub fn item_topics(topics: Vec<Key>) -> Result<Vec<Key>, Refusal> {
 /// `conflict` naming the two windows that clash, or `out_of_range`.
 pub fn windows(list: Vec<Window>) -> Result<Windows, Refusal> {
     for (index, window) in list.iter().enumerate() {
-        times::in_range(&format!("windows[{index}].start"), window.start)?;
+        timestamps::in_range(&format!("windows[{index}].start"), window.start)?;
         if let Some(stop) = window.stop {
-            times::in_range(&format!("windows[{index}].stop"), stop)?;
+            timestamps::in_range(&format!("windows[{index}].stop"), stop)?;
         }
     }
     Windows::new(list).map_err(|error| {

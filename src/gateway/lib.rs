@@ -4,7 +4,7 @@
 //! types are trusted. Everything is bounded: connections, frames, bodies, time. Absent on purpose: decisions about
 //! feeds, SQL, the engine's states; forwarded headers, which anybody may write.
 //!
-//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
+//! Reading order: `errors`, `timestamps`, `event_ids`, `checks`, `auth`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
 //! `body`, `request`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `answers`, `session`; at last `tls` and
 //! `file_budget`.
 
@@ -26,7 +26,7 @@ pub mod errors;
 pub mod frames;
 pub mod hmac;
 pub mod keyring;
-pub mod keys;
+pub mod event_ids;
 pub mod origin;
 pub mod pages;
 pub mod query;
@@ -35,7 +35,7 @@ pub mod rest;
 pub mod file_budget;
 pub mod routes;
 pub mod session;
-pub mod times;
+pub mod timestamps;
 pub mod tls;
 pub mod watcher;
 

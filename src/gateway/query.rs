@@ -11,7 +11,7 @@ use crate::domain::time::Millis;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::{checks, times};
+use super::{checks, timestamps};
 
 /// Checked names, raw values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Query {
     /// # Errors
     /// `bad_field` or `out_of_range`.
     pub fn time(&self, name: &str) -> Result<Option<Millis>, Refusal> {
-        self.text(name).map(|text| times::parse(name, text)).transpose()
+        self.text(name).map(|text| timestamps::parse(name, text)).transpose()
     }
 
     /// `ranking`, by default the learned one.

@@ -25,7 +25,7 @@ use super::budget::{Budgets, Holder};
 use super::checks;
 use super::errors::Problem;
 use super::query::Query;
-use super::{GatewayState, keys, rates};
+use super::{GatewayState, event_ids, rates};
 
 /// A request of somebody known.
 #[derive(Clone)]
@@ -213,7 +213,7 @@ impl AuthedRequest {
     /// # Errors
     /// `bad_field`.
     pub fn event_id(&self) -> Result<Key, Refusal> {
-        let Some(header) = self.headers().get("idempotency-key") else { return Ok(keys::fresh()) };
+        let Some(header) = self.headers().get("idempotency-key") else { return Ok(event_ids::fresh()) };
         let bad = |message: String| Refusal::field(Code::BadField, "Idempotency-Key", message);
         let text = header.to_str().map_err(|_| bad("must be plain ASCII".into()))?;
         Key::new(text).map_err(|error| bad(error.to_string()))

@@ -30,7 +30,7 @@ use super::checks::{self, Act};
 use super::errors::{Answer, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
 use super::watcher::{ConnectionHandle, Liveness, SocketPermit};
-use super::{GatewayState, keys, rates};
+use super::{GatewayState, event_ids, rates};
 
 // Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
 const MAILBOX: usize = 32;
@@ -345,7 +345,7 @@ impl Session {
         let weights = topics.map(|topics| checks::topic_weights(&server.world(), topics)).transpose()?;
         let only_topics = weights.is_some() && wanted == *settings;
         if let Some(weights) = weights {
-            let id = configure.id.unwrap_or_else(keys::fresh);
+            let id = configure.id.unwrap_or_else(event_ids::fresh);
             let event = UserEvent::TopicsSet { id, weights, at: server.clock().now() };
             server.act_in_session(*user, *session, event)?;
         }

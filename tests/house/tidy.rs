@@ -80,7 +80,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("store", &[]),
             ("actors", &[]),
             // Tokens are made by the door's own rules, with and without a server.
-            ("gateway", &["access", "keyring", "rest", "times"]),
+            ("gateway", &["access", "keyring", "rest", "timestamps"]),
             ("tables", &[]),
             ("tower", &[]),
             ("replay", &[]),

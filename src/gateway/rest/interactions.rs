@@ -19,10 +19,10 @@ use crate::protocol::refusal::Refusal;
 use super::super::body::{self, BATCH_BYTES_MAX};
 use super::super::checks::{self, Act};
 use super::super::errors::Answer;
-use super::super::keys;
+use super::super::event_ids;
 use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
-use super::{LIST_DEFAULT, LIST_MAX, found, lines};
+use super::{LIST_DEFAULT, LIST_MAX, found, ndjson};
 
 // How often a part of a batch is tried again while the server is busy; its own pace is then the sender's.
 const TRIES: u32 = 10;
@@ -64,13 +64,13 @@ struct View {
 /// # Errors
 /// For one object as it is; for many, per part.
 pub async fn take(request: AuthedRequest, payload: web::Payload) -> Answer {
-    if body::media(request.headers()) == lines::MEDIA {
+    if body::media(request.headers()) == ndjson::MEDIA {
         body::must_be_plain(request.headers(), BATCH_BYTES_MAX)?;
-        return Ok(lines::answer(&(&request).into(), payload, move |line| part(request.clone(), &line))?);
+        return Ok(ndjson::answer(&(&request).into(), payload, move |line| part(request.clone(), &line))?);
     }
     let body = body::json_batch(request.incoming(), payload).await?;
     if body::is_array(&body) {
-        return Ok(lines::answer_list(&(&request).into(), body, move |bytes| part(request.clone(), &bytes)).await?);
+        return Ok(ndjson::answer_list(&(&request).into(), body, move |bytes| part(request.clone(), &bytes)).await?);
     }
     one(&request, &body).await
 }
@@ -126,7 +126,7 @@ fn part(request: AuthedRequest, bytes: &[u8]) -> impl Future<Output = Outcome> +
 
 async fn retried(request: &AuthedRequest, mut posted: Posted) -> Outcome {
     // The same id in every try: what was stored after all is then found again.
-    posted.id.get_or_insert_with(keys::fresh);
+    posted.id.get_or_insert_with(event_ids::fresh);
     for _ in 1..TRIES {
         match act(request, posted.clone()).await {
             (_, Err(Refusal { code: Code::Busy | Code::RateLimited, retry_after_ms, .. })) => {
@@ -149,7 +149,7 @@ fn outcome(id: Key, acted: Result<Seq, Refusal>) -> Outcome {
 
 async fn act(request: &AuthedRequest, posted: Posted) -> (Key, Result<Seq, Refusal>) {
     let Posted { user, id, item, kind, dwell_ms, at } = posted;
-    let id = id.unwrap_or_else(keys::fresh);
+    let id = id.unwrap_or_else(event_ids::fresh);
     let checked = request.named(user, "user").and_then(|who| {
         request.spend(who.id)?;
         let event = checks::interaction(request.server(), Act { id: id.clone(), item, kind, dwell_ms, at })?;

@@ -24,9 +24,9 @@ use super::super::body::{self, Body, Few};
 use super::super::checks;
 use super::super::errors::{Answer, Problem};
 use super::super::request::AuthedRequest;
-use super::super::times;
+use super::super::timestamps;
 use super::batch::{self, Outcome};
-use super::lines::{self, Turn};
+use super::ndjson::{self, Turn};
 use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
 // The most numbers that any server's embeddings have.
@@ -164,7 +164,7 @@ pub async fn set_windows(request: AuthedRequest, payload: web::Payload) -> Answe
 
 async fn create_many(request: AuthedRequest, body: Body) -> Answer {
     let parts = body::parse_aside(&body, batch::parts).await?;
-    Ok(lines::written(&(&request).into(), move |mut results| async move {
+    Ok(ndjson::written(&(&request).into(), move |mut results| async move {
         let mut turn = Turn::new();
         for parts in parts.chunks(CHUNK) {
             let outcomes = write_chunk(&request, parts, &mut turn).await;
@@ -245,7 +245,7 @@ fn draft(server: &Server, face: Face, how: ItemWrite) -> Result<ItemDraft, Refus
         topics: face.topics.map(|Few(topics)| checks::item_topics(topics)).transpose()?,
         text: face.text.map(checks::text).transpose()?,
         embedding,
-        created: face.created.map(|created| times::in_range("created", created)).transpose()?,
+        created: face.created.map(|created| timestamps::in_range("created", created)).transpose()?,
         windows: face.windows.map(checked_windows).transpose()?,
     })
 }

@@ -21,7 +21,7 @@ use super::super::auth::Subject;
 use super::super::body::{self, Few, UniqueMap};
 use super::super::checks;
 use super::super::errors::Answer;
-use super::super::keys;
+use super::super::event_ids;
 use super::super::request::{AuthedRequest, Named};
 use super::{LIST_DEFAULT, LIST_MAX, found};
 
@@ -94,7 +94,7 @@ fn event(mut part: BTreeMap<String, Value>, kinds: &Kinds, now: Millis) -> Resul
         Refusal::field(Code::BadField, declaration.name, format!("must be a number of {}", declaration.unit))
     })?;
     let id = match part.remove("id") {
-        None => keys::fresh(),
+        None => event_ids::fresh(),
         Some(Value::String(id)) => key(&id, "id")?,
         Some(_) => return Err(Refusal::field(Code::BadField, "id", "must be a text")),
     };

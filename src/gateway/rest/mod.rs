@@ -11,7 +11,7 @@ pub mod figures;
 pub mod health;
 pub mod interactions;
 pub mod items;
-pub mod lines;
+pub mod ndjson;
 pub mod metrics;
 pub mod models;
 pub mod people;
@@ -31,7 +31,7 @@ use super::budget::Permit;
 use super::errors::Answer;
 use super::request::AuthedRequest;
 use super::routes::routes;
-use lines::Terms;
+use ndjson::Terms;
 
 /// How many rows a list may be asked for.
 pub const LIST_MAX: u32 = 1_000;
