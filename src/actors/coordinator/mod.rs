@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::inside::Inside;
 use super::journal::Reservation;
-use super::journal::messages::{Append, From};
+use super::journal::messages::{Append, Origin};
 use super::user::messages::WorldChanged;
 use crate::domain::ids::Position;
 use crate::domain::time::Millis;
@@ -168,7 +168,7 @@ impl Coordinator {
         if writes.is_empty() {
             let _ = done.send(Ok(()));
         } else {
-            self.inside.journal.append(Append { writes, from: From::Request(done), reservation });
+            self.inside.journal.append(Append { writes, from: Origin::Request(done), reservation });
         }
         async move { wait.await.unwrap_or_else(|_| Err("the server is going down".into())) }
     }

@@ -18,13 +18,13 @@ pub struct Append {
     /// What.
     pub writes: Vec<Write>,
     /// Who waits.
-    pub from: From,
+    pub from: Origin,
     /// Its place in the bounded queue.
     pub reservation: Reservation,
 }
 
 /// Who waits for an [`Append`].
-pub enum From {
+pub enum Origin {
     /// One entry of a person, by this incarnation of their actor; answered by `Stored`.
     Person(Addr<UserActor>, Generation),
     /// A request; answered when all is durable. An error says why it never can be.

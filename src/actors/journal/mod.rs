@@ -27,7 +27,7 @@ use super::coordinator::Coordinator;
 use super::coordinator::messages::Journalled;
 use super::user::messages::{Stored, Verdict};
 use counts::{Counted, Counts};
-use messages::{Append, Barrier, Forget, From, Generation};
+use messages::{Append, Barrier, Forget, Generation, Origin};
 
 /// Most writes in one transaction.
 pub const BATCH_WRITES_MAX: usize = 4_096;
@@ -111,7 +111,7 @@ impl JournalHandle {
     /// Why it can never be stored, or that the server is going down.
     pub async fn store(&self, writes: Vec<Write>, reservation: Reservation) -> Result<(), String> {
         let (done, wait) = oneshot::channel();
-        self.append(Append { writes, from: From::Request(done), reservation });
+        self.append(Append { writes, from: Origin::Request(done), reservation });
         wait.await.unwrap_or_else(|_| Err("the server is going down".into()))
     }
 
@@ -190,7 +190,7 @@ impl Journal {
             }
             match self.waiting.pop_front() {
                 Some(Job::Append(append)) => match &append.from {
-                    From::Person(person, generation) if self.broken.contains(generation) => {
+                    Origin::Person(person, generation) if self.broken.contains(generation) => {
                         person.do_send(Stored::one(*generation, &append, Verdict::Refused));
                     }
                     // Only what is taken counts: else a flood of refused ones would end the batch before it began.
@@ -249,7 +249,7 @@ impl Journal {
 
     /// Only after [`Journal::give_up`].
     fn refuse(&self, job: Job) {
-        if let (Job::Append(Append { from: From::Request(done), .. }), Some(why)) = (job, &self.replaced) {
+        if let (Job::Append(Append { from: Origin::Request(done), .. }), Some(why)) = (job, &self.replaced) {
             let _ = done.send(Err(why.clone()));
         }
     }
@@ -267,11 +267,11 @@ impl Journal {
         for append in batch {
             tracing::error!(why, "an entry can never be stored");
             match append.from {
-                From::Person(ref person, generation) => {
+                Origin::Person(ref person, generation) => {
                     self.broken.insert(generation);
                     person.do_send(Stored::one(generation, &append, Verdict::Impossible));
                 }
-                From::Request(done) => {
+                Origin::Request(done) => {
                     let _ = done.send(Err(why.to_owned()));
                 }
             }
@@ -291,13 +291,13 @@ impl Journal {
             let Append { writes, from, reservation } = append;
             reservations.push(reservation);
             match from {
-                From::Request(done) => {
+                Origin::Request(done) => {
                     for _ in &writes {
                         outcomes.next();
                     }
                     let _ = done.send(Ok(()));
                 }
-                From::Person(person, generation) => {
+                Origin::Person(person, generation) => {
                     for write in writes {
                         let (Write::Entry(entry), Some(outcome)) = (write, outcomes.next()) else { continue };
                         let seq = entry.seq;

@@ -15,7 +15,7 @@ use actix::prelude::*;
 use super::messages::Answer;
 use super::{UserActor, Waiting, micros};
 use crate::actors::journal::Reservation;
-use crate::actors::journal::messages::{Append, From};
+use crate::actors::journal::messages::{Append, Origin};
 use crate::actors::server::reused_id;
 use crate::domain::ids::{Key, Seq};
 use crate::domain::journal::Entry;
@@ -229,7 +229,7 @@ impl UserActor {
                     if let (Some(reservation), Some(answer), Some(event)) =
                         (reservation.take(), answer.take(), event.take())
                     {
-                        let from = From::Person(ctx.address(), self.generation);
+                        let from = Origin::Person(ctx.address(), self.generation);
                         self.inside.journal.append(Append { writes: vec![Write::Entry(entry)], from, reservation });
                         self.waiting_ids.insert(id, seq);
                         self.waiting.insert(seq, Waiting { event, at, received, answer, others: Vec::new() });
