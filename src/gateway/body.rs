@@ -303,13 +303,13 @@ async fn read(
 
 /// A list that is kept up to one element beyond `MOST`, so that a check can refuse it and memory stays bounded.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Few<T, const MOST: usize>(pub Vec<T>);
+pub struct BoundedList<T, const MOST: usize>(pub Vec<T>);
 
-impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Few<T, MOST> {
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for BoundedList<T, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader<T, const MOST: usize>(std::marker::PhantomData<T>);
         impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Reader<T, MOST> {
-            type Value = Few<T, MOST>;
+            type Value = BoundedList<T, MOST>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list")
             }
@@ -318,11 +318,11 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Few<T, MO
                 while found.len() <= MOST {
                     match seq.next_element()? {
                         Some(element) => found.push(element),
-                        None => return Ok(Few(found)),
+                        None => return Ok(BoundedList(found)),
                     }
                 }
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Few(found))
+                Ok(BoundedList(found))
             }
         }
         deserializer.deserialize_seq(Reader(std::marker::PhantomData))
@@ -573,8 +573,8 @@ mod tests {
     fn a_long_list_is_kept_up_to_one_beyond_its_bound() {
         for (given, kept) in [(0, 0), (3, 3), (4, 4), (5, 4), (100_000, 4)] {
             let text = format!("[{}]", vec!["1"; given].join(","));
-            assert_eq!(parse::<Few<u8, 3>>(text.as_bytes()).unwrap().0.len(), kept, "{given}");
+            assert_eq!(parse::<BoundedList<u8, 3>>(text.as_bytes()).unwrap().0.len(), kept, "{given}");
         }
-        assert!(parse::<Few<u8, 3>>(b"[1,2,3,4,5").is_err());
+        assert!(parse::<BoundedList<u8, 3>>(b"[1,2,3,4,5").is_err());
     }
 }

@@ -27,7 +27,7 @@ pub const WEIGHTS_MAX: usize = 256;
 
 /// Something on an item, as the socket and REST describe it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Act {
+pub struct InteractionDraft {
     /// See `protocol::client::Interact`.
     pub id: Key,
     /// On what.
@@ -44,9 +44,9 @@ pub struct Act {
 ///
 /// # Errors
 /// `unknown_item`, or `out_of_range` for `at`.
-pub fn interaction(server: &Server, act: Act) -> Result<UserEvent, Refusal> {
+pub fn interaction(server: &Server, act: InteractionDraft) -> Result<UserEvent, Refusal> {
     let item = item(&server.world(), &act.item, "item")?;
-    let Act { id, kind, dwell_ms, at, .. } = act;
+    let InteractionDraft { id, kind, dwell_ms, at, .. } = act;
     // As it was stated: what lies in the future is cut where it is learned, by the very clock that dates its arrival.
     let at = match at {
         None => Millis::ON_ARRIVAL,

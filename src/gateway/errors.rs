@@ -22,7 +22,7 @@ pub struct Problem {
 }
 
 /// How handlers end.
-pub type Answer = Result<HttpResponse, Problem>;
+pub type HttpResult = Result<HttpResponse, Problem>;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -161,7 +161,7 @@ impl ResponseError for Problem {
 }
 
 /// Answers what no route does.
-pub async fn unknown_route(request: HttpRequest) -> Answer {
+pub async fn unknown_route(request: HttpRequest) -> HttpResult {
     let message = format!("nothing is at {}", request.path());
     Err(Refusal::new(Code::UnknownRoute, message).into())
 }

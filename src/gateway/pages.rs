@@ -10,7 +10,7 @@ use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::errors::{Answer, unknown_route};
+use super::errors::{HttpResult, unknown_route};
 
 #[derive(RustEmbed)]
 #[folder = "../../static/"]
@@ -20,7 +20,7 @@ struct Files;
 ///
 /// # Errors
 /// `unknown_route` when there is no page in this build.
-pub async fn index(request: HttpRequest) -> Answer {
+pub async fn index(request: HttpRequest) -> HttpResult {
     serve(request, "index.html").await
 }
 
@@ -28,7 +28,7 @@ pub async fn index(request: HttpRequest) -> Answer {
 ///
 /// # Errors
 /// `unknown_route` when there is no such page in this build.
-pub async fn admin(request: HttpRequest) -> Answer {
+pub async fn admin(request: HttpRequest) -> HttpResult {
     serve(request, "admin.html").await
 }
 
@@ -36,11 +36,11 @@ pub async fn admin(request: HttpRequest) -> Answer {
 ///
 /// # Errors
 /// `unknown_route`.
-pub async fn file(request: HttpRequest, path: web::Path<String>) -> Answer {
+pub async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResult {
     serve(request, &path).await
 }
 
-async fn serve(request: HttpRequest, path: &str) -> Answer {
+async fn serve(request: HttpRequest, path: &str) -> HttpResult {
     // The folder may hold what is not for everybody: `.gitkeep`, an editor's leavings.
     let hidden = path.split('/').any(|part| part.starts_with('.'));
     match Files::get(path).filter(|_| !hidden) {

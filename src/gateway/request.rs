@@ -42,7 +42,7 @@ const CHARGE_PAUSE: Duration = Duration::from_secs(2);
 
 /// A person named in the path, whom the caller may act as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedPerson {
     /// As in the path.
     pub key: Key,
     /// Dense.
@@ -185,7 +185,7 @@ impl AuthedRequest {
     ///
     /// # Errors
     /// `forbidden`, then `unknown_user`: strangers do not learn who exists.
-    pub fn person(&self) -> Result<Named, Refusal> {
+    pub fn person(&self) -> Result<NamedPerson, Refusal> {
         let key = self.key("id")?;
         self.named(key, "id")
     }
@@ -194,10 +194,10 @@ impl AuthedRequest {
     ///
     /// # Errors
     /// As [`AuthedRequest::person`].
-    pub fn named(&self, key: Key, field: &str) -> Result<Named, Refusal> {
+    pub fn named(&self, key: Key, field: &str) -> Result<NamedPerson, Refusal> {
         self.grant.subject.may_act_as(&key)?;
         let id = checks::person(self.server().people(), &key, field)?;
-        Ok(Named { key, id })
+        Ok(NamedPerson { key, id })
     }
 
     /// An item of the path.
@@ -252,12 +252,12 @@ mod tests {
     use actix_web::test as web_test;
     use actix_web::{App, HttpResponse};
 
-    use super::super::errors::Answer;
+    use super::super::errors::HttpResult;
     use super::*;
 
     #[actix_web::test]
     async fn a_key_in_the_path_is_decoded_once_and_strictly() {
-        async fn echo(request: HttpRequest) -> Answer {
+        async fn echo(request: HttpRequest) -> HttpResult {
             Ok(HttpResponse::Ok().body(key_in_path(&request, "id")?.as_str().to_owned()))
         }
         let app = web_test::init_service(

@@ -6,14 +6,15 @@
 
 use actix_web::{HttpRequest, Resource, Route, guard, web};
 
-use super::errors::{Answer, Problem};
+use super::errors::{HttpResult, Problem};
 
 /// A path and the methods that it knows, without HEAD.
 pub type Listed = (&'static str, &'static [&'static str]);
 
 /// A path, with the methods that it knows.
 pub fn at(path: &str, allow: &'static str) -> Resource {
-    let refuse = move |request: HttpRequest| async move { Answer::Err(Problem::not_allowed(request.method(), allow)) };
+    let refuse =
+        move |request: HttpRequest| async move { HttpResult::Err(Problem::not_allowed(request.method(), allow)) };
     web::resource(path).default_service(web::to(refuse))
 }
 

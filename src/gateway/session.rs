@@ -26,8 +26,8 @@ use crate::protocol::server::{Accepted, Busy, Bye, ErrorMessage, Pong, ServerMes
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX, SUBPROTOCOL};
 
 use super::auth::{self, Grant};
-use super::checks::{self, Act};
-use super::errors::{Answer, Problem, refusal_of};
+use super::checks::{self, InteractionDraft};
+use super::errors::{HttpResult, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
 use super::watcher::{ConnectionHandle, Liveness, SocketPermit};
 use super::{GatewayState, event_ids, rates};
@@ -49,7 +49,7 @@ const GRANT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 ///
 /// # Errors
 /// `busy` when all seats are taken, `rate_limited` when one address has too many, `bad_frame` when it is no WebSocket handshake.
-pub async fn open(state: web::Data<GatewayState>, request: HttpRequest, payload: web::Payload) -> Answer {
+pub async fn open(state: web::Data<GatewayState>, request: HttpRequest, payload: web::Payload) -> HttpResult {
     let mut response = ws::handshake_with_protocols(&request, &[SUBPROTOCOL]).map_err(|error| {
         let message = format!("this is a WebSocket, subprotocol {SUBPROTOCOL}: {error}");
         Problem::from(Refusal::new(Code::BadFrame, message))
@@ -308,7 +308,7 @@ impl Session {
     fn interact(&self, interact: client::Interact) -> Result<(), Refusal> {
         let Present { server, session, user, .. } = self.present()?;
         let client::Interact { id, item, kind, dwell_ms, at, .. } = interact;
-        let event = checks::interaction(server, Act { id, item, kind, dwell_ms, at })?;
+        let event = checks::interaction(server, InteractionDraft { id, item, kind, dwell_ms, at })?;
         server.act_in_session(*user, *session, event)
     }
 

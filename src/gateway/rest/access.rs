@@ -16,14 +16,14 @@ use crate::store::access::{Holder, TokenRecord};
 
 use super::super::access::{DAYS_DEFAULT, DAYS_MAX, FIRST_KEY, Issued, KeyFace};
 use super::super::body;
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::{LIST_DEFAULT, LIST_MAX, found};
 
 /// What `POST /v1/tokens` takes.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Wanted {
+struct TokenInput {
     user: Option<Key>,
     service: bool,
     days: Option<i64>,
@@ -79,17 +79,17 @@ impl From<KeyFace> for KeyView {
 ///
 /// # Errors
 /// `bad_field` unless it is for one person or for a service, `conflict` without a key.
-pub async fn create(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().must_be_service()?;
-    let wanted: Wanted = body::json(request.incoming(), payload).await?;
+    let wanted: TokenInput = body::json(request.incoming(), payload).await?;
     let (person, days) = checked(wanted)?;
     let Issued { token, record } = request.access().create(person, days, request.now()).await.map_err(Refusal::from)?;
     let view = TokenView::new(&record, Some(token.expose_secret()));
     Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(view))
 }
 
-fn checked(wanted: Wanted) -> Result<(Option<Key>, i64), Refusal> {
-    let Wanted { user, service, days } = wanted;
+fn checked(wanted: TokenInput) -> Result<(Option<Key>, i64), Refusal> {
+    let TokenInput { user, service, days } = wanted;
     if user.is_some() == service {
         return Err(Refusal::field(Code::BadField, "user", "name a user, or say service: true, and not both"));
     }
@@ -104,7 +104,7 @@ fn checked(wanted: Wanted) -> Result<(Option<Key>, i64), Refusal> {
 ///
 /// # Errors
 /// `busy` while the store cannot answer.
-pub async fn list(request: AuthedRequest) -> Answer {
+pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let query = request.query(&["limit", "after"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)?;
@@ -122,7 +122,7 @@ pub async fn list(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `unknown_token`, unless `expires` says how long to remember one that was made elsewhere.
-pub async fn revoke(request: AuthedRequest) -> Answer {
+pub async fn revoke(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let expires = request.query(&["expires"])?.time("expires")?;
     let (jti, now) = (request.key("jti")?, request.now());
@@ -134,7 +134,7 @@ pub async fn revoke(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `busy` while the store cannot answer.
-pub async fn keys(request: AuthedRequest) -> Answer {
+pub async fn keys(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     let keys = request.access().keys(request.now()).await.map_err(Refusal::from)?;
@@ -145,7 +145,7 @@ pub async fn keys(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `busy` while the store cannot answer; `conflict` beyond `access::KEYS_MAX`.
-pub async fn rotate(request: AuthedRequest) -> Answer {
+pub async fn rotate(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     let key = request.access().rotate(request.now()).await.map_err(Refusal::from)?;
@@ -158,7 +158,7 @@ pub async fn rotate(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `unknown_token`; `conflict` for the last key, for the configured secret, and for the key of the request's own token.
-pub async fn retire(request: AuthedRequest) -> Answer {
+pub async fn retire(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     let (kid, now) = (request.key("kid")?, request.now());
@@ -183,7 +183,7 @@ mod tests {
             (r#"{"user":""}"#, Err("user")),
             (r#"{"role":"root"}"#, Err("role")),
         ] {
-            let found = body::parse::<Wanted>(text.as_bytes()).and_then(checked);
+            let found = body::parse::<TokenInput>(text.as_bytes()).and_then(checked);
             let found = found.map_err(|refusal| refusal.field.unwrap());
             let found = found.as_ref().map(|(user, days)| (user.as_ref().map(Key::as_str), *days));
             assert_eq!(found.map_err(String::as_str), expected, "{text}");

@@ -13,7 +13,7 @@ use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::query::Query;
 use super::super::request::AuthedRequest;
 use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
@@ -23,7 +23,7 @@ use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 ///
 /// # Errors
 /// A parameter's name.
-pub async fn availability(request: AuthedRequest) -> Answer {
+pub async fn availability(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["at", "live", "limit", "after", "from", "to"])?;
     if let Some(from) = query.time("from")? {
         return timeline(&request, &query, from).await;
@@ -38,7 +38,8 @@ pub async fn availability(request: AuthedRequest) -> Answer {
     let at = asked.unwrap_or(now);
     let world = request.server().world();
     let there = world.clone();
-    let (page, more, total) = request.scan(move || open_page(&there, at, &Page { after, live, limit })).await?;
+    let (page, more, total) =
+        request.scan(move || open_page(&there, at, &AvailabilityPage { after, live, limit })).await?;
     let next = page.last().copied().filter(|_| more);
     let beside = fields([("at", json!(at)), ("total", json!(total)), ("next", json!(next))]);
     let write = move |id| {
@@ -58,7 +59,7 @@ pub async fn availability(request: AuthedRequest) -> Answer {
 }
 
 /// Which part of what is on.
-struct Page {
+struct AvailabilityPage {
     after: Option<ItemId>,
     /// Without what always is.
     live: bool,
@@ -66,7 +67,11 @@ struct Page {
 }
 
 /// A page of what is on at an instant, whether more follow, and how many are on in all.
-fn open_page(world: &World, at: Millis, &Page { after, live, limit }: &Page) -> (Vec<ItemId>, bool, u64) {
+fn open_page(
+    world: &World,
+    at: Millis,
+    &AvailabilityPage { after, live, limit }: &AvailabilityPage,
+) -> (Vec<ItemId>, bool, u64) {
     let open = world.open_at(at);
     // One more than is shown tells whether there is a next page.
     let from = after.map_or(0, |after| after.0.saturating_add(1));
@@ -83,7 +88,7 @@ fn open_page(world: &World, at: Millis, &Page { after, live, limit }: &Page) -> 
 }
 
 /// The windows that share an instant with `[from, to)`: the first `limit` of them by start, and how many there are.
-async fn timeline(request: &AuthedRequest, query: &Query, from: Millis) -> Answer {
+async fn timeline(request: &AuthedRequest, query: &Query, from: Millis) -> HttpResult {
     for other in ["at", "live", "after"] {
         if query.text(other).is_some() {
             return Err(Refusal::field(Code::BadField, other, "does not go with `from` and `to`").into());
@@ -145,7 +150,7 @@ fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> (BT
 ///
 /// # Errors
 /// `unknown_item`, or busy.
-pub async fn audience(request: AuthedRequest) -> Answer {
+pub async fn audience(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let (key, id) = (request.key("id")?, request.item("id")?);

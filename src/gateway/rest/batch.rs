@@ -51,13 +51,13 @@ pub enum Outcome {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<Key>,
         /// Why.
-        error: Why,
+        error: PartError,
     },
 }
 
 /// Why a part was refused.
 #[derive(Debug, Serialize)]
-pub struct Why {
+pub struct PartError {
     code: Code,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
@@ -71,7 +71,7 @@ impl Outcome {
     #[must_use]
     pub fn refused(id: Option<Key>, refusal: Refusal) -> Outcome {
         let Refusal { code, field, message, retry_after_ms } = refusal.bounded();
-        Outcome::Refused { id, error: Why { code, field, message, retry_after_ms } }
+        Outcome::Refused { id, error: PartError { code, field, message, retry_after_ms } }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::query::Query;
 use super::super::request::AuthedRequest;
 use super::found;
@@ -23,7 +23,7 @@ const HISTORY_DEFAULT: u32 = 20;
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn newest(request: AuthedRequest) -> Answer {
+pub async fn newest(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     let Some(clusters) = request.server().clusters() else {
@@ -60,7 +60,7 @@ pub async fn newest(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn refit(request: AuthedRequest) -> Answer {
+pub async fn refit(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     request.server().regroup().await?;
@@ -71,7 +71,7 @@ pub async fn refit(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn history(request: AuthedRequest) -> Answer {
+pub async fn history(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let limit = request.query(&["limit"])?.limit(HISTORY_DEFAULT, HISTORY_MAX)?;
     found(&json!({"fits": request.server().clusterings(limit).await?}))

@@ -10,7 +10,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::found;
 
@@ -18,7 +18,7 @@ use super::found;
 ///
 /// # Errors
 /// `unknown_user`, or a parameter's name.
-pub async fn feed(request: AuthedRequest) -> Answer {
+pub async fn feed(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["ranking", "limit", "explain"])?;
     let settings = SessionSettings {
         ranking: query.ranking()?,
@@ -51,7 +51,7 @@ fn name(body: &mut Value, field: &str, version: Option<ModelVersion>) {
 ///
 /// # Errors
 /// `unknown_user`, or a parameter's name.
-pub async fn recommendations(request: AuthedRequest) -> Answer {
+pub async fn recommendations(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["id", "time", "ranking", "limit"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let ranking = query.ranking()?;

@@ -12,30 +12,30 @@ use crate::actors::figures::{Figures, LearnedFigures};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::found;
 
 /// What the door itself counts.
-struct Doorway {
+struct GatewayFigures {
     sockets: usize,
     rate_limited: Vec<(&'static str, u64)>,
 }
 
-async fn gathered(request: &AuthedRequest) -> Result<(Figures, Doorway), Refusal> {
+async fn gathered(request: &AuthedRequest) -> Result<(Figures, GatewayFigures), Refusal> {
     request.subject().must_be_service()?;
     request.query(&[])?;
-    let doorway = Doorway { sockets: request.sockets(), rate_limited: request.rate_limited() };
-    Ok((request.server().figures().await, doorway))
+    let gateway = GatewayFigures { sockets: request.sockets(), rate_limited: request.rate_limited() };
+    Ok((request.server().figures().await, gateway))
 }
 
 /// `GET /metrics`: the Prometheus text format.
 ///
 /// # Errors
 /// `forbidden` unless for a service.
-pub async fn metrics(request: AuthedRequest) -> Answer {
-    let (figures, doorway) = gathered(&request).await?;
-    let text = TextEncoder::new().encode_to_string(&families(&figures, &doorway)).map_err(|error| {
+pub async fn metrics(request: AuthedRequest) -> HttpResult {
+    let (figures, gateway) = gathered(&request).await?;
+    let text = TextEncoder::new().encode_to_string(&families(&figures, &gateway)).map_err(|error| {
         tracing::error!(%error, "figures that cannot be written");
         Refusal::new(Code::Internal, "the figures could not be written; the server's log says more")
     })?;
@@ -47,15 +47,15 @@ pub async fn metrics(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `forbidden` unless for a service.
-pub async fn figures(request: AuthedRequest) -> Answer {
-    let (figures, doorway) = gathered(&request).await?;
-    found(&as_json(&figures, &doorway))
+pub async fn figures(request: AuthedRequest) -> HttpResult {
+    let (figures, gateway) = gathered(&request).await?;
+    found(&as_json(&figures, &gateway))
 }
 
-fn as_json(figures: &Figures, doorway: &Doorway) -> Value {
+fn as_json(figures: &Figures, gateway: &GatewayFigures) -> Value {
     let Figures { journal, .. } = figures;
     let limited: serde_json::Map<_, _> =
-        doorway.rate_limited.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
+        gateway.rate_limited.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
     json!({
         "at": figures.at,
         "journal": {
@@ -70,7 +70,7 @@ fn as_json(figures: &Figures, doorway: &Doorway) -> Value {
             "rebuilds": figures.rebuilds,
         },
         "people": {"known": figures.people, "active": figures.active},
-        "sockets": doorway.sockets,
+        "sockets": gateway.sockets,
         "rate_limited": limited,
         "world": {
             "epoch": figures.epoch,
@@ -113,8 +113,8 @@ fn learned_json(learned: &LearnedFigures) -> Value {
 }
 
 /// All series, in the order of the manual.
-fn families(figures: &Figures, doorway: &Doorway) -> Vec<MetricFamily> {
-    let mut all = Page::default();
+fn families(figures: &Figures, gateway: &GatewayFigures) -> Vec<MetricFamily> {
+    let mut all = MetricFamilies::default();
     let journal = &figures.journal;
     let counted = &journal.counted;
     all.gauge("eddyline_journal_queued", "Entries waiting to be stored.", journal.queued as f64);
@@ -127,8 +127,8 @@ fn families(figures: &Figures, doorway: &Doorway) -> Vec<MetricFamily> {
     all.counter("eddyline_rebuilds_total", "People folded again from the journal.", figures.rebuilds as f64);
     all.gauge("eddyline_people", "People who are known.", figures.people as f64);
     all.gauge("eddyline_people_active", "People whose actors are in memory.", figures.active as f64);
-    all.gauge("eddyline_sockets", "Open WebSockets.", doorway.sockets as f64);
-    let limited = doorway.rate_limited.iter().map(|(bucket, count)| (*bucket, *count as f64)).collect();
+    all.gauge("eddyline_sockets", "Open WebSockets.", gateway.sockets as f64);
+    let limited = gateway.rate_limited.iter().map(|(bucket, count)| (*bucket, *count as f64)).collect();
     all.counters("eddyline_rate_limited_total", "Requests and messages refused as too many.", "bucket", limited);
     all.gauge("eddyline_world_epoch", "Version of the world that is served.", figures.epoch as f64);
     all.gauge("eddyline_items", "Items ever made, deleted ones too.", f64::from(figures.items));
@@ -150,9 +150,9 @@ fn families(figures: &Figures, doorway: &Doorway) -> Vec<MetricFamily> {
 
 /// Series on their way to the encoder.
 #[derive(Default)]
-struct Page(Vec<MetricFamily>);
+struct MetricFamilies(Vec<MetricFamily>);
 
-impl Page {
+impl MetricFamilies {
     fn learned(&mut self, LearnedFigures { covers, score, hedge, bound, drifts }: &LearnedFigures) {
         let loss = "eddyline_hedge_loss_nats";
         self.gauge("eddyline_journal_position", "Last entry that was learned.", *covers as f64);
@@ -261,7 +261,7 @@ mod tests {
     use crate::domain::time::Millis;
     use crate::engine::learn::hedge::Hedge;
 
-    fn sample() -> (Figures, Doorway) {
+    fn sample() -> (Figures, GatewayFigures) {
         let counted = Counted { commits: 4, writes: 11, retries: 1, refused: 2, seconds: 0.25 };
         let score = Score {
             labelled: 9,
@@ -287,26 +287,26 @@ mod tests {
             slates_dropped: 1,
             learned: Some(learned),
         };
-        (figures, Doorway { sockets: 8, rate_limited: vec![("address", 3), ("person", 0)] })
+        (figures, GatewayFigures { sockets: 8, rate_limited: vec![("address", 3), ("person", 0)] })
     }
 
     /// The sample once the blend has had a lesson.
-    fn after_a_lesson() -> (Figures, Doorway) {
-        let (mut figures, doorway) = sample();
+    fn after_a_lesson() -> (Figures, GatewayFigures) {
+        let (mut figures, gateway) = sample();
         if let Some(learned) = &mut figures.learned {
             learned.hedge.rounds = 1;
         }
-        (figures, doorway)
+        (figures, gateway)
     }
 
-    fn text(figures: &Figures, doorway: &Doorway) -> String {
-        TextEncoder::new().encode_to_string(&families(figures, doorway)).unwrap()
+    fn text(figures: &Figures, gateway: &GatewayFigures) -> String {
+        TextEncoder::new().encode_to_string(&families(figures, gateway)).unwrap()
     }
 
     #[test]
     fn every_figure_is_a_series_and_unknown_ones_are_none() {
-        let (figures, doorway) = sample();
-        let said = text(&figures, &doorway);
+        let (figures, gateway) = sample();
+        let said = text(&figures, &gateway);
         for line in [
             "eddyline_journal_queued 3",
             "eddyline_journal_writes_total 11",
@@ -326,14 +326,14 @@ mod tests {
             assert!(said.lines().any(|one| one == line), "{line} is not in:\n{said}");
         }
         assert!(!said.contains("topics\"}") && !said.contains("calibration"), "what is unknown is not 0:\n{said}");
-        let silent = text(&Figures { learned: None, memory: None, ..figures }, &doorway);
+        let silent = text(&Figures { learned: None, memory: None, ..figures }, &gateway);
         assert!(!silent.contains("hedge") && !silent.contains("memory_bytes") && silent.contains("eddyline_people 7"));
     }
 
     #[test]
     fn the_json_says_the_same() {
-        let (figures, doorway) = sample();
-        let said = as_json(&figures, &doorway);
+        let (figures, gateway) = sample();
+        let said = as_json(&figures, &gateway);
         for (pointer, expected) in [
             ("/journal/writes", json!(11)),
             ("/people/active", json!(5)),
@@ -346,26 +346,26 @@ mod tests {
         ] {
             assert_eq!(said.pointer(pointer), Some(&expected), "{pointer} in {said}");
         }
-        assert_eq!(as_json(&Figures { learned: None, ..figures }, &doorway)["learned"], Value::Null);
+        assert_eq!(as_json(&Figures { learned: None, ..figures }, &gateway)["learned"], Value::Null);
     }
 
     #[test]
     fn before_the_first_lesson_no_expert_is_best() {
-        let (figures, doorway) = sample();
-        assert!(!text(&figures, &doorway).contains("hedge_best"), "no lesson was counted");
-        assert_eq!(as_json(&figures, &doorway).pointer("/learned/hedge/best"), Some(&Value::Null));
-        let (after, doorway) = after_a_lesson();
-        assert!(text(&after, &doorway).contains("eddyline_hedge_best{expert="));
-        assert!(as_json(&after, &doorway).pointer("/learned/hedge/best").is_some_and(Value::is_string));
+        let (figures, gateway) = sample();
+        assert!(!text(&figures, &gateway).contains("hedge_best"), "no lesson was counted");
+        assert_eq!(as_json(&figures, &gateway).pointer("/learned/hedge/best"), Some(&Value::Null));
+        let (after, gateway) = after_a_lesson();
+        assert!(text(&after, &gateway).contains("eddyline_hedge_best{expert="));
+        assert!(as_json(&after, &gateway).pointer("/learned/hedge/best").is_some_and(Value::is_string));
     }
 
     #[test]
     fn every_series_is_in_the_manual_and_the_manual_names_no_other() {
-        let (mut figures, doorway) = after_a_lesson();
+        let (mut figures, gateway) = after_a_lesson();
         if let Some(learned) = &mut figures.learned {
             learned.score.calibration_error = Some(0.0);
         }
-        let said: Vec<String> = families(&figures, &doorway).iter().map(|family| family.name().to_owned()).collect();
+        let said: Vec<String> = families(&figures, &gateway).iter().map(|family| family.name().to_owned()).collect();
         let manual = include_str!("../../../docs/operations.md");
         let rows: Vec<&str> =
             manual.lines().filter_map(|line| line.strip_prefix("| `eddyline_")?.split(['`', '{']).next()).collect();

@@ -6,14 +6,14 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use super::super::GatewayState;
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::found;
 
 /// `GET /health`: the process answers.
 ///
 /// # Errors
 /// None.
-pub async fn health() -> Answer {
+pub async fn health() -> HttpResult {
     found(&json!({"status": "ok"}))
 }
 

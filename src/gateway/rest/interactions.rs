@@ -17,8 +17,8 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, BATCH_BYTES_MAX};
-use super::super::checks::{self, Act};
-use super::super::errors::Answer;
+use super::super::checks::{self, InteractionDraft};
+use super::super::errors::HttpResult;
 use super::super::event_ids;
 use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
@@ -31,7 +31,7 @@ const PAUSE_MS_MAX: u32 = 2_000;
 /// One interaction, as REST takes it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Posted {
+struct InteractionInput {
     user: Key,
     #[serde(default)]
     id: Option<Key>,
@@ -44,7 +44,7 @@ struct Posted {
 }
 
 #[derive(Serialize)]
-struct View {
+struct InteractionView {
     user: Key,
     seq: Seq,
     id: Key,
@@ -63,7 +63,7 @@ struct View {
 ///
 /// # Errors
 /// For one object as it is; for many, per part.
-pub async fn take(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     if body::media(request.headers()) == ndjson::MEDIA {
         body::must_be_plain(request.headers(), BATCH_BYTES_MAX)?;
         return Ok(ndjson::answer(&(&request).into(), payload, move |line| part(request.clone(), &line))?);
@@ -79,7 +79,7 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> Answer {
 ///
 /// # Errors
 /// `unknown_user`.
-pub async fn of_person(request: AuthedRequest) -> Answer {
+pub async fn of_person(request: AuthedRequest) -> HttpResult {
     let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
     let who = request.person()?;
     let entries = request.server().interactions_of_user(who.id, limit).await?;
@@ -90,7 +90,7 @@ pub async fn of_person(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `forbidden` for a user token, or `unknown_item`.
-pub async fn with_item(request: AuthedRequest) -> Answer {
+pub async fn with_item(request: AuthedRequest) -> HttpResult {
     let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
     request.subject().must_be_service()?;
     let item = request.item("id")?;
@@ -98,8 +98,8 @@ pub async fn with_item(request: AuthedRequest) -> Answer {
     found(&json!({"interactions": views(&request, entries)}))
 }
 
-async fn one(request: &AuthedRequest, body: &[u8]) -> Answer {
-    let mut posted: Posted = body::parse(body)?;
+async fn one(request: &AuthedRequest, body: &[u8]) -> HttpResult {
+    let mut posted: InteractionInput = body::parse(body)?;
     if posted.id.is_none() {
         posted.id = Some(request.event_id()?);
     }
@@ -111,7 +111,8 @@ async fn one(request: &AuthedRequest, body: &[u8]) -> Answer {
 /// that is refused costs its sender a request.
 fn part(request: AuthedRequest, bytes: &[u8]) -> impl Future<Output = Outcome> + use<> {
     // Parsed before the first wait: parts that wait hold no bytes of the body.
-    let posted = batch::read::<Posted>(bytes).map_err(|refusal| Outcome::refused(batch::readable_id(bytes), refusal));
+    let posted =
+        batch::read::<InteractionInput>(bytes).map_err(|refusal| Outcome::refused(batch::readable_id(bytes), refusal));
     async move {
         let outcome = match posted {
             Ok(posted) => retried(&request, posted).await,
@@ -124,7 +125,7 @@ fn part(request: AuthedRequest, bytes: &[u8]) -> impl Future<Output = Outcome> +
     }
 }
 
-async fn retried(request: &AuthedRequest, mut posted: Posted) -> Outcome {
+async fn retried(request: &AuthedRequest, mut posted: InteractionInput) -> Outcome {
     // The same id in every try: what was stored after all is then found again.
     posted.id.get_or_insert_with(event_ids::fresh);
     for _ in 1..TRIES {
@@ -147,12 +148,13 @@ fn outcome(id: Key, acted: Result<Seq, Refusal>) -> Outcome {
     }
 }
 
-async fn act(request: &AuthedRequest, posted: Posted) -> (Key, Result<Seq, Refusal>) {
-    let Posted { user, id, item, kind, dwell_ms, at } = posted;
+async fn act(request: &AuthedRequest, posted: InteractionInput) -> (Key, Result<Seq, Refusal>) {
+    let InteractionInput { user, id, item, kind, dwell_ms, at } = posted;
     let id = id.unwrap_or_else(event_ids::fresh);
     let checked = request.named(user, "user").and_then(|who| {
         request.spend(who.id)?;
-        let event = checks::interaction(request.server(), Act { id: id.clone(), item, kind, dwell_ms, at })?;
+        let event =
+            checks::interaction(request.server(), InteractionDraft { id: id.clone(), item, kind, dwell_ms, at })?;
         Ok((who, event))
     });
     let acted = match checked {
@@ -162,14 +164,14 @@ async fn act(request: &AuthedRequest, posted: Posted) -> (Key, Result<Seq, Refus
     (id, acted)
 }
 
-fn views(request: &AuthedRequest, entries: Vec<Entry>) -> Vec<View> {
+fn views(request: &AuthedRequest, entries: Vec<Entry>) -> Vec<InteractionView> {
     let (world, people) = (request.server().world(), request.server().people());
     let view = |entry: Entry| {
         let What::Interacted(Learned { item, kind, dwell_ms, shown, predicted, .. }) = entry.what else { return None };
         let Entry { user, seq, id, at, received, .. } = entry;
         let user = people.get(user)?.key.clone();
         let item = world.item(item)?.key.clone();
-        Some(View { user, seq, id, item, kind, at, received, dwell_ms, shown, predicted })
+        Some(InteractionView { user, seq, id, item, kind, at, received, dwell_ms, shown, predicted })
     };
     entries.into_iter().filter_map(view).collect()
 }
@@ -181,9 +183,9 @@ mod tests {
 
     #[test]
     fn an_interaction_is_read_and_its_faults_are_named() {
-        let good: Posted = body::parse(br#"{"user":"ada","item":"p1","kind":"like","at":5}"#).unwrap();
+        let good: InteractionInput = body::parse(br#"{"user":"ada","item":"p1","kind":"like","at":5}"#).unwrap();
         let key = |text| Key::new(text).unwrap();
-        let expected = Posted {
+        let expected = InteractionInput {
             user: key("ada"),
             id: None,
             item: key("p1"),
@@ -200,7 +202,7 @@ mod tests {
             (r#"{"user":"ada","item":"p1","kind":"like","when":1}"#, "when"),
             (r#"{"user":"ada","user":"bob","item":"p1","kind":"like"}"#, "user"),
         ] {
-            let refusal = body::parse::<Posted>(text.as_bytes()).unwrap_err();
+            let refusal = body::parse::<InteractionInput>(text.as_bytes()).unwrap_err();
             assert_eq!((refusal.code, refusal.field.as_deref()), (Code::BadField, Some(field)), "{text}");
         }
     }

@@ -20,13 +20,13 @@ use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::body::{self, Body, Few};
+use super::super::body::{self, Body, BoundedList};
 use super::super::checks;
-use super::super::errors::{Answer, Problem};
+use super::super::errors::{HttpResult, Problem};
 use super::super::request::AuthedRequest;
 use super::super::timestamps;
 use super::batch::{self, Outcome};
-use super::ndjson::{self, Turn};
+use super::ndjson::{self, WorkerTurn};
 use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
 // The most numbers that any server's embeddings have.
@@ -35,7 +35,7 @@ const NUMBERS_MAX: usize = 8_192;
 const CHUNK: usize = 1_000;
 
 #[derive(Serialize)]
-pub(super) struct View<'a> {
+pub(super) struct ItemView<'a> {
     id: &'a Key,
     revision: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,20 +50,20 @@ pub(super) struct View<'a> {
 /// What POST, PUT and PATCH take.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Face {
+struct ItemInput {
     id: Option<Key>,
     author: Option<Key>,
-    topics: Option<Few<Key, { Item::TOPICS_MAX }>>,
+    topics: Option<BoundedList<Key, { Item::TOPICS_MAX }>>,
     text: Option<String>,
-    embedding: Option<Few<f32, NUMBERS_MAX>>,
+    embedding: Option<BoundedList<f32, NUMBERS_MAX>>,
     created: Option<Millis>,
-    windows: Option<Vec<WindowFace>>,
+    windows: Option<Vec<WindowInput>>,
 }
 
 /// One window; `stop` may be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WindowFace {
+struct WindowInput {
     start: Millis,
     #[serde(default)]
     stop: Option<Millis>,
@@ -73,7 +73,7 @@ struct WindowFace {
 ///
 /// # Errors
 /// `unknown_item`.
-pub async fn item(request: AuthedRequest) -> Answer {
+pub async fn item(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let id = request.item("id")?;
     let world = request.server().world();
@@ -84,7 +84,7 @@ pub async fn item(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// A parameter's name.
-pub async fn list(request: AuthedRequest) -> Answer {
+pub async fn list(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["limit", "after"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let first = query.number("after")?.map_or(0, |after| after.saturating_add(1));
@@ -102,7 +102,7 @@ pub async fn list(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// For one as it is, `conflict` when its key exists; for many, per item.
-pub async fn create(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().must_be_service()?;
     let body = body::json_batch(request.incoming(), payload).await?;
     if body::is_array(&body) {
@@ -116,7 +116,7 @@ pub async fn create(request: AuthedRequest, payload: web::Payload) -> Answer {
 ///
 /// # Errors
 /// A field's name.
-pub async fn replace(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn replace(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     write_named(request, payload, ItemWrite::Replace).await
 }
 
@@ -124,7 +124,7 @@ pub async fn replace(request: AuthedRequest, payload: web::Payload) -> Answer {
 ///
 /// # Errors
 /// `unknown_item`, or a field's name.
-pub async fn change(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn change(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     write_named(request, payload, ItemWrite::Change).await
 }
 
@@ -132,7 +132,7 @@ pub async fn change(request: AuthedRequest, payload: web::Payload) -> Answer {
 ///
 /// # Errors
 /// `unknown_item`.
-pub async fn delete(request: AuthedRequest) -> Answer {
+pub async fn delete(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.server().delete_item(request.item("id")?).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -142,7 +142,7 @@ pub async fn delete(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `unknown_item`.
-pub async fn windows(request: AuthedRequest) -> Answer {
+pub async fn windows(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let id = request.item("id")?;
     let world = request.server().world();
@@ -153,19 +153,19 @@ pub async fn windows(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `conflict` naming the two that clash, or `unknown_item`.
-pub async fn set_windows(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn set_windows(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().must_be_service()?;
     let id = request.item("id")?;
-    let list: Vec<WindowFace> = body::json_list(request.incoming(), payload).await?;
+    let list: Vec<WindowInput> = body::json_list(request.incoming(), payload).await?;
     let windows = checked_windows(list)?;
     request.server().set_windows(id, windows.clone()).await?;
     found(&windows)
 }
 
-async fn create_many(request: AuthedRequest, body: Body) -> Answer {
+async fn create_many(request: AuthedRequest, body: Body) -> HttpResult {
     let parts = body::parse_aside(&body, batch::parts).await?;
     Ok(ndjson::written(&(&request).into(), move |mut results| async move {
-        let mut turn = Turn::new();
+        let mut turn = WorkerTurn::new();
         for parts in parts.chunks(CHUNK) {
             let outcomes = write_chunk(&request, parts, &mut turn).await;
             for outcome in &outcomes {
@@ -184,11 +184,11 @@ async fn create_many(request: AuthedRequest, body: Body) -> Answer {
     }))
 }
 
-async fn write_chunk(request: &AuthedRequest, parts: &[Bytes], turn: &mut Turn) -> Vec<Outcome> {
+async fn write_chunk(request: &AuthedRequest, parts: &[Bytes], turn: &mut WorkerTurn) -> Vec<Outcome> {
     let (mut results, mut drafts, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         turn.end_if_long().await;
-        let checked = batch::read::<Face>(part).and_then(|face| draft(request.server(), face, ItemWrite::Create));
+        let checked = batch::read::<ItemInput>(part).and_then(|face| draft(request.server(), face, ItemWrite::Create));
         match checked {
             Ok(draft) => {
                 places.push((results.len(), draft.key.clone()));
@@ -214,18 +214,18 @@ fn outcome(key: Option<Key>, written: Result<ItemWritten, Refusal>) -> Outcome {
     }
 }
 
-async fn write_named(request: AuthedRequest, payload: web::Payload, how: ItemWrite) -> Answer {
+async fn write_named(request: AuthedRequest, payload: web::Payload, how: ItemWrite) -> HttpResult {
     request.subject().must_be_service()?;
     let key = request.key("id")?;
-    let face: Face = body::json(request.incoming(), payload).await?;
+    let face: ItemInput = body::json(request.incoming(), payload).await?;
     if face.id.as_ref().is_some_and(|id| *id != key) {
         return Err(Refusal::field(Code::BadField, "id", "differs from the one in the path: leave it out").into());
     }
-    let draft = draft(request.server(), Face { id: Some(key), ..face }, how)?;
+    let draft = draft(request.server(), ItemInput { id: Some(key), ..face }, how)?;
     write(&request, draft, how).await
 }
 
-async fn write(request: &AuthedRequest, draft: ItemDraft, how: ItemWrite) -> Answer {
+async fn write(request: &AuthedRequest, draft: ItemDraft, how: ItemWrite) -> HttpResult {
     let written = request.server().write_items(vec![draft], how).await.pop();
     let none = || Problem::from(Refusal::new(Code::Internal, "a draft was not answered"));
     let ItemWritten { key, revision, created, .. } = written.ok_or_else(none)??;
@@ -233,16 +233,16 @@ async fn write(request: &AuthedRequest, draft: ItemDraft, how: ItemWrite) -> Ans
     Ok(HttpResponse::build(status).json(json!({"id": key, "revision": revision})))
 }
 
-fn draft(server: &Server, face: Face, how: ItemWrite) -> Result<ItemDraft, Refusal> {
+fn draft(server: &Server, face: ItemInput, how: ItemWrite) -> Result<ItemDraft, Refusal> {
     if how != ItemWrite::Change && face.text.is_none() {
         return Err(Refusal::field(Code::BadField, "text", "missing: say what there is to read"));
     }
     let author = face.author.map(|author| checks::person(server.people(), &author, "author")).transpose()?;
-    let embedding = face.embedding.map(|Few(numbers)| checks::embedding(numbers, server.dim())).transpose()?;
+    let embedding = face.embedding.map(|BoundedList(numbers)| checks::embedding(numbers, server.dim())).transpose()?;
     Ok(ItemDraft {
         key: face.id,
         author,
-        topics: face.topics.map(|Few(topics)| checks::item_topics(topics)).transpose()?,
+        topics: face.topics.map(|BoundedList(topics)| checks::item_topics(topics)).transpose()?,
         text: face.text.map(checks::text).transpose()?,
         embedding,
         created: face.created.map(|created| timestamps::in_range("created", created)).transpose()?,
@@ -250,8 +250,8 @@ fn draft(server: &Server, face: Face, how: ItemWrite) -> Result<ItemDraft, Refus
     })
 }
 
-fn checked_windows(list: Vec<WindowFace>) -> Result<Windows, Refusal> {
-    checks::windows(list.into_iter().map(|WindowFace { start, stop }| Window { start, stop }).collect())
+fn checked_windows(list: Vec<WindowInput>) -> Result<Windows, Refusal> {
+    checks::windows(list.into_iter().map(|WindowInput { start, stop }| Window { start, stop }).collect())
 }
 
 fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {
@@ -264,8 +264,8 @@ pub(super) fn weight(item: &Item) -> usize {
     4_096 + 6 * item.text.len() + 64 * item.windows.as_slice().len()
 }
 
-pub(super) fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> View<'a> {
-    View {
+pub(super) fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> ItemView<'a> {
+    ItemView {
         id: &item.key,
         revision: item.revision,
         author: item.author.as_ref().map(|author| &author.key),
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn a_face_is_read_and_its_faults_are_named() {
         let text = br#"{"id":"p1","topics":["sea"],"text":"hi","windows":[{"start":1,"stop":2},{"start":5}]}"#;
-        let face: Face = body::parse(text).unwrap();
+        let face: ItemInput = body::parse(text).unwrap();
         assert_eq!(face.windows.map(|windows| windows.len()), Some(2));
         for (text, field) in [
             (r#"{"title":"x"}"#, "title"),
@@ -301,7 +301,7 @@ mod tests {
             (r#"{"embedding":[1,"x"]}"#, "embedding[1]"),
             (r#"{"text":"a","text":"b"}"#, "text"),
         ] {
-            let refusal = body::parse::<Face>(text.as_bytes()).unwrap_err();
+            let refusal = body::parse::<ItemInput>(text.as_bytes()).unwrap_err();
             assert_eq!((refusal.code, refusal.field.as_deref()), (Code::BadField, Some(field)), "{text}");
         }
     }

@@ -18,11 +18,11 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::auth::Subject;
-use super::super::body::{self, Few, UniqueMap};
+use super::super::body::{self, BoundedList, UniqueMap};
 use super::super::checks;
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::event_ids;
-use super::super::request::{AuthedRequest, Named};
+use super::super::request::{AuthedRequest, NamedPerson};
 use super::{LIST_DEFAULT, LIST_MAX, found};
 
 /// Measurements in one request.
@@ -37,7 +37,7 @@ const SIGMAS_DEFAULT: f64 = 2.0;
 ///
 /// # Errors
 /// `bad_field` or `out_of_range` with the field's name: nothing was learned then.
-pub async fn take(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let who = concerned(&request)?;
     let bytes = body::json_batch_within(request.incoming(), payload, MEASUREMENTS_BYTES_MAX).await?;
     let is_list = body::is_array(&bytes);
@@ -71,7 +71,7 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> Answer {
 }
 
 /// Who was measured: `user`, by default whoever asks.
-fn concerned(request: &AuthedRequest) -> Result<Named, Refusal> {
+fn concerned(request: &AuthedRequest) -> Result<NamedPerson, Refusal> {
     let key = match (request.query(&["user"])?.key("user")?, request.subject()) {
         (Some(key), _) => key,
         (None, Subject::Person(key)) => key.clone(),
@@ -139,10 +139,10 @@ fn key(text: &str, field: &str) -> Result<Key, Refusal> {
     Key::new(text).map_err(|error| Refusal::field(Code::BadField, field, error.to_string()))
 }
 
-type Measurements = Few<UniqueMap<String, Value>, MEASUREMENTS_MAX>;
+type Measurements = BoundedList<UniqueMap<String, Value>, MEASUREMENTS_MAX>;
 
 #[derive(Serialize)]
-struct Figures<'a> {
+struct MetricFigures<'a> {
     name: &'static str,
     r#type: Option<&'a str>,
     people: u64,
@@ -156,7 +156,7 @@ struct Figures<'a> {
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn list(request: AuthedRequest) -> Answer {
+pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     let all = request.server().metrics().await?;
@@ -165,7 +165,7 @@ pub async fn list(request: AuthedRequest) -> Answer {
         let (name, kind) = world.settings().metrics.names(*series)?;
         // One value says where the mean may be, and nothing of how far others are from it.
         let spread = posterior.count >= 2;
-        Some(Figures {
+        Some(MetricFigures {
             name,
             r#type: kind,
             people: posterior.count,
@@ -175,7 +175,7 @@ pub async fn list(request: AuthedRequest) -> Answer {
             deviation: spread.then(|| posterior.sigma()),
         })
     });
-    let figures: Vec<Figures<'_>> = figures.collect();
+    let figures: Vec<MetricFigures<'_>> = figures.collect();
     found(&json!({"metrics": figures, "ignored": request.server().ignored(0)}))
 }
 
@@ -183,7 +183,7 @@ pub async fn list(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `forbidden` for a user token; `out_of_range` for an unknown metric or type, or `sigmas`; `bad_field`.
-pub async fn atypical(request: AuthedRequest) -> Answer {
+pub async fn atypical(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let query = request.query(&["sigmas", "type", "limit"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)?;

@@ -28,10 +28,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::budget::Permit;
-use super::errors::Answer;
+use super::errors::HttpResult;
 use super::request::AuthedRequest;
 use super::routes::routes;
-use ndjson::Terms;
+use ndjson::BudgetTerms;
 
 /// How many rows a list may be asked for.
 pub const LIST_MAX: u32 = 1_000;
@@ -83,7 +83,7 @@ routes! {
 }
 
 /// 200 with this as JSON, not to be kept.
-fn found(body: &impl Serialize) -> Answer {
+fn found(body: &impl Serialize) -> HttpResult {
     Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(body))
 }
 
@@ -99,7 +99,7 @@ struct Listed<I, W, T> {
     weigh: W,
     // A row as JSON; `None` leaves it out.
     write: T,
-    terms: Terms,
+    terms: BudgetTerms,
     piece: Vec<u8>,
     begun: bool,
     end: Option<Vec<u8>>,
@@ -149,7 +149,7 @@ async fn listed<R: 'static>(
     weigh: impl Fn(&R) -> usize + 'static,
     write: impl Fn(R) -> Option<Vec<u8>> + 'static,
     beside: Map<String, Value>,
-) -> Answer {
+) -> HttpResult {
     let fields: String = beside.into_iter().map(|(name, value)| format!(",\"{name}\":{value}")).collect();
     let (begin, end) = (format!("{{\"{name}\":[").into_bytes(), format!("]{fields}}}").into_bytes());
     let (terms, permit) = (request.into(), None);

@@ -12,7 +12,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body;
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::found;
 
@@ -36,7 +36,7 @@ fn view(model: &ListedModel) -> Value {
 ///
 /// # Errors
 /// `busy` while the store cannot answer.
-pub async fn list(request: AuthedRequest) -> Answer {
+pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     let models = request.server().models().await?;
@@ -47,7 +47,7 @@ pub async fn list(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `unsupported_media`, `too_large`, `unfit_model`: nothing was kept.
-pub async fn create(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().must_be_service()?;
     let publish = request.query(&["publish"])?.flag("publish")?;
     // One checkpoint at a time is in memory, until it serves or is kept.
@@ -63,7 +63,7 @@ pub async fn create(request: AuthedRequest, payload: web::Payload) -> Answer {
 ///
 /// # Errors
 /// `unknown_model`, `unfit_model`: nothing has changed.
-pub async fn publish(request: AuthedRequest) -> Answer {
+pub async fn publish(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     let version = version("version", request.key("version")?.as_str())?;
@@ -75,7 +75,7 @@ pub async fn publish(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `unknown_model`; `conflict` when there is none before: nothing has changed.
-pub async fn rollback(request: AuthedRequest) -> Answer {
+pub async fn rollback(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let query = request.query(&["version"])?;
     let wanted = query.text("version").map(|text| version("version", text)).transpose()?;

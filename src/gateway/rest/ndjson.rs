@@ -1,7 +1,7 @@
 //! Batches, read and answered as they stream: newline-delimited JSON, and JSON arrays.
 //!
 //! Invariant: a line is at most [`LINE_BYTES_MAX`], a whole body at most `BATCH_BYTES_MAX`. Parts under way and results
-//! that nobody has read yet take from budgets of all requests; results stand in the order of the parts. Results wait
+//! that nobody has read yet take from budgets of all requests; results stand in the order of the parts. ResultWriter wait
 //! for a client that sends everything before it reads anything, up to its share of the budget. No batch keeps a worker
 //! for longer than a turn. Absent on purpose: the meaning of a part.
 
@@ -36,13 +36,13 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 pub const LINE_WITHIN: Duration = Duration::from_secs(30);
 // Parts of one batch under way at once: enough to fill a few group commits.
 const WINDOW: usize = 1_024;
-// Results are handed to the socket in pieces of about this size.
+// ResultWriter are handed to the socket in pieces of about this size.
 const PIECE_BYTES: usize = 16 * 1024;
 // The longest line, and a piece of the socket.
 const BUFFER_BYTES: usize = 2 * LINE_BYTES_MAX;
 
 /// Lines of a body.
-pub struct Lines<S> {
+pub struct NdjsonLines<S> {
     payload: S,
     buffer: BytesMut,
     // How much of the buffer was searched for a line's end.
@@ -54,14 +54,22 @@ pub struct Lines<S> {
     due: Option<Instant>,
 }
 
-impl<S> Lines<S>
+impl<S> NdjsonLines<S>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
     /// Lines of this body.
     #[must_use]
-    pub fn new(payload: S) -> Lines<S> {
-        Lines { payload, buffer: BytesMut::new(), searched: 0, total: 0, skipping: false, ended: false, due: None }
+    pub fn new(payload: S) -> NdjsonLines<S> {
+        NdjsonLines {
+            payload,
+            buffer: BytesMut::new(),
+            searched: 0,
+            total: 0,
+            skipping: false,
+            ended: false,
+            due: None,
+        }
     }
 
     /// The next line that is not blank; a refusal for one that is too long. After a refusal of the whole body, `None`.
@@ -148,15 +156,15 @@ fn long_line() -> Refusal {
 ///
 /// # Errors
 /// `busy` while no room is left for the buffer of one more body.
-pub fn answer<S, F, W>(terms: &Terms, payload: S, act: F) -> Result<HttpResponse, Refusal>
+pub fn answer<S, F, W>(terms: &BudgetTerms, payload: S, act: F) -> Result<HttpResponse, Refusal>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
     F: FnMut(Bytes) -> W + 'static,
     W: Future<Output = Outcome> + 'static,
 {
     let room = terms.budgets.bodies.try_take(terms.holder, BUFFER_BYTES).ok_or_else(|| Refusal::busy(2_000))?;
-    let (results, output) = results(terms, Form::Lines);
-    actix_web::rt::spawn(work(terms.clone(), Source::Lines(Lines::new(payload), room), act, results));
+    let (results, output) = results(terms, ResultForm::Lines);
+    actix_web::rt::spawn(work(terms.clone(), PartSource::Lines(NdjsonLines::new(payload), room), act, results));
     // Compression would hold lines back.
     Ok(HttpResponse::Ok().content_type(MEDIA).insert_header(ContentEncoding::Identity).streaming(output))
 }
@@ -166,44 +174,44 @@ where
 ///
 /// # Errors
 /// `bad_json`, or `too_large` for too many parts.
-pub async fn answer_list<F, W>(terms: &Terms, body: Body, act: F) -> Result<HttpResponse, Refusal>
+pub async fn answer_list<F, W>(terms: &BudgetTerms, body: Body, act: F) -> Result<HttpResponse, Refusal>
 where
     F: FnMut(Bytes) -> W + 'static,
     W: Future<Output = Outcome> + 'static,
 {
     let parts = body::parse_aside(&body, batch::parts).await?;
-    let (results, output) = results(terms, Form::List);
-    let source = Source::<futures_util::stream::Empty<_>>::Parts(parts.into_iter(), body.into_parts().1);
+    let (results, output) = results(terms, ResultForm::List);
+    let source = PartSource::<futures_util::stream::Empty<_>>::Parts(parts.into_iter(), body.into_parts().1);
     actix_web::rt::spawn(work(terms.clone(), source, act, results));
     Ok(HttpResponse::Ok().content_type("application/json").streaming(output))
 }
 
 /// Where parts come from, with the permit for their bytes.
-enum Source<S> {
-    Lines(Lines<S>, #[allow(dead_code)] Permit),
+enum PartSource<S> {
+    Lines(NdjsonLines<S>, #[allow(dead_code)] Permit),
     Parts(std::vec::IntoIter<Bytes>, #[allow(dead_code)] Permit),
 }
 
-impl<S> Source<S>
+impl<S> PartSource<S>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
     async fn next(&mut self) -> Option<Result<Bytes, Refusal>> {
         match self {
-            Source::Lines(lines, _) => lines.next().await,
-            Source::Parts(parts, _) => parts.next().map(Ok),
+            PartSource::Lines(lines, _) => lines.next().await,
+            PartSource::Parts(parts, _) => parts.next().map(Ok),
         }
     }
 
     /// The time in which nobody asked for a line is not the client's.
     fn pause(&mut self) {
-        if let Source::Lines(lines, _) = self {
+        if let PartSource::Lines(lines, _) = self {
             lines.due = None;
         }
     }
 }
 
-async fn work<S, F, W>(terms: Terms, mut source: Source<S>, mut act: F, mut results: Results)
+async fn work<S, F, W>(terms: BudgetTerms, mut source: PartSource<S>, mut act: F, mut results: ResultWriter)
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
     F: FnMut(Bytes) -> W,
@@ -212,7 +220,7 @@ where
     // A future is first polled in the order of the parts, which is the order in which a person's events are taken.
     let mut under_way = FuturesOrdered::new();
     let (mut more, mut place) = (true, None);
-    let mut turn = Turn::new();
+    let mut turn = WorkerTurn::new();
     loop {
         turn.end_if_long().await;
         if more && place.is_none() && under_way.len() < WINDOW {
@@ -250,15 +258,15 @@ async fn one<W: Future<Output = Outcome>>(part: Result<W, Refusal>, _place: Opti
 }
 
 /// The stretch for which a task keeps its worker while it has work: then others get their turn.
-pub struct Turn(Instant);
+pub struct WorkerTurn(Instant);
 
 const TURN: Duration = Duration::from_micros(500);
 
-impl Turn {
+impl WorkerTurn {
     /// A turn that begins now.
     #[must_use]
-    pub fn new() -> Turn {
-        Turn(Instant::now())
+    pub fn new() -> WorkerTurn {
+        WorkerTurn(Instant::now())
     }
 
     /// Lets other tasks run when this turn was long.
@@ -270,83 +278,83 @@ impl Turn {
     }
 }
 
-impl Default for Turn {
+impl Default for WorkerTurn {
     fn default() -> Self {
-        Turn::new()
+        WorkerTurn::new()
     }
 }
 
 /// The budgets that a streamed answer takes from, and whose share.
 #[derive(Clone)]
-pub struct Terms {
+pub struct BudgetTerms {
     /// Budgets of the server.
     pub budgets: Arc<Budgets>,
     /// Who asks.
     pub holder: Holder,
 }
 
-impl From<&AuthedRequest> for Terms {
+impl From<&AuthedRequest> for BudgetTerms {
     fn from(request: &AuthedRequest) -> Self {
-        Terms { budgets: Arc::clone(request.budgets()), holder: request.holder() }
+        BudgetTerms { budgets: Arc::clone(request.budgets()), holder: request.holder() }
     }
 }
 
 /// How results stand in an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum ResultForm {
     Lines,
     List,
 }
 
-/// Results on their way to the client. Those that it has not read yet count in the budget of answers.
-pub struct Results {
+/// ResultWriter on their way to the client. Those that it has not read yet count in the budget of answers.
+pub struct ResultWriter {
     sender: mpsc::UnboundedSender<(Bytes, Permit)>,
-    terms: Terms,
-    form: Form,
+    terms: BudgetTerms,
+    form: ResultForm,
     piece: BytesMut,
     begun: bool,
 }
 
-fn results(terms: &Terms, form: Form) -> (Results, Output) {
+fn results(terms: &BudgetTerms, form: ResultForm) -> (ResultWriter, ResultStream) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Results { sender, terms: terms.clone(), form, piece: BytesMut::new(), begun: false }, Output(receiver))
+    (ResultWriter { sender, terms: terms.clone(), form, piece: BytesMut::new(), begun: false }, ResultStream(receiver))
 }
 
 /// An answer `{"results": […]}` that `work` writes, one result after the other.
-pub fn written<F, W>(terms: &Terms, work: F) -> HttpResponse
+pub fn written<F, W>(terms: &BudgetTerms, work: F) -> HttpResponse
 where
-    F: FnOnce(Results) -> W,
+    F: FnOnce(ResultWriter) -> W,
     W: Future<Output = ()> + 'static,
 {
-    let (results, output) = results(terms, Form::List);
+    let (results, output) = results(terms, ResultForm::List);
     actix_web::rt::spawn(work(results));
     HttpResponse::Ok().content_type("application/json").streaming(output)
 }
 
-impl Results {
+impl ResultWriter {
     /// Adds a result; with `idle` it goes out at once where results are lines. False when nobody reads any more.
     pub async fn put(&mut self, outcome: &Outcome, idle: bool) -> bool {
         let before: &[u8] = match (self.form, std::mem::replace(&mut self.begun, true)) {
-            (Form::Lines, _) => b"",
-            (Form::List, false) => b"{\"results\":[",
-            (Form::List, true) => b",",
+            (ResultForm::Lines, _) => b"",
+            (ResultForm::List, false) => b"{\"results\":[",
+            (ResultForm::List, true) => b",",
         };
         self.piece.extend_from_slice(before);
         let line = serde_json::to_vec(outcome).unwrap_or_default();
         self.piece.extend_from_slice(&line);
-        if self.form == Form::Lines {
+        if self.form == ResultForm::Lines {
             self.piece.extend_from_slice(b"\n");
         }
-        let is_due = self.piece.len() >= PIECE_BYTES || (idle && self.form == Form::Lines);
+        let is_due = self.piece.len() >= PIECE_BYTES || (idle && self.form == ResultForm::Lines);
         if is_due { self.flush().await } else { true }
     }
 
     /// Writes the end of the answer.
     pub async fn end(mut self) {
         match (self.form, self.begun) {
-            (Form::Lines, _) => {}
-            (Form::List, false) => self.piece.extend_from_slice(b"{\"results\":[]}"),
-            (Form::List, true) => self.piece.extend_from_slice(b"]}"),
+            (ResultForm::Lines, _) => {}
+            (ResultForm::List, false) => self.piece.extend_from_slice(b"{\"results\":[]}"),
+            (ResultForm::List, true) => self.piece.extend_from_slice(b"]}"),
         }
         self.flush().await;
     }
@@ -365,9 +373,9 @@ impl Results {
 }
 
 /// The response's body.
-struct Output(mpsc::UnboundedReceiver<(Bytes, Permit)>);
+struct ResultStream(mpsc::UnboundedReceiver<(Bytes, Permit)>);
 
-impl Stream for Output {
+impl Stream for ResultStream {
     type Item = Result<Bytes, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -385,14 +393,14 @@ mod tests {
 
     use super::*;
 
-    fn terms() -> Terms {
+    fn terms() -> BudgetTerms {
         let budgets = Arc::new(Budgets::default());
-        Terms { holder: budgets.holder(None, Some([192, 0, 2, 1].into())), budgets }
+        BudgetTerms { holder: budgets.holder(None, Some([192, 0, 2, 1].into())), budgets }
     }
 
     async fn read(body: &str, piece: usize) -> Vec<Result<String, Code>> {
         let pieces: Vec<_> = body.as_bytes().chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-        let mut lines = Lines::new(stream::iter(pieces));
+        let mut lines = NdjsonLines::new(stream::iter(pieces));
         let mut found = Vec::new();
         while let Some(line) = lines.next().await {
             found.push(line.map(|line| String::from_utf8_lossy(&line).into_owned()).map_err(|refusal| refusal.code));
@@ -422,7 +430,7 @@ mod tests {
     async fn a_body_that_is_too_long_ends_with_a_refusal() {
         let mebibyte = Bytes::from(format!("{}\n", "x".repeat(1_023)).repeat(1_024));
         let pieces = stream::iter((0..33).map(move |_| Ok(mebibyte.clone())));
-        let mut lines = Lines::new(pieces);
+        let mut lines = NdjsonLines::new(pieces);
         let mut last = None;
         let mut count = 0;
         while let Some(line) = lines.next().await {

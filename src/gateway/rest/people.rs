@@ -23,12 +23,12 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, ObjectText};
 use super::super::checks;
-use super::super::errors::{Answer, Problem};
+use super::super::errors::{HttpResult, Problem};
 use super::super::request::AuthedRequest;
 use super::{LIST_DEFAULT, LIST_MAX, clusters, fields, found, listed};
 
 #[derive(Serialize)]
-struct View<'a> {
+struct PersonView<'a> {
     id: &'a Key,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -38,9 +38,9 @@ struct View<'a> {
     cluster: Value,
 }
 
-impl<'a> View<'a> {
+impl<'a> PersonView<'a> {
     fn new(person: &'a Person, clusters: Option<&Clustering>) -> Self {
-        View {
+        PersonView {
             cluster: clusters::place_of(clusters, person.id),
             id: &person.key,
             name: person.name.as_deref(),
@@ -53,7 +53,7 @@ impl<'a> View<'a> {
 /// What PUT takes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Face {
+struct PersonInput {
     name: Option<String>,
     attributes: Option<ObjectText>,
 }
@@ -62,17 +62,17 @@ struct Face {
 ///
 /// # Errors
 /// `unknown_user`.
-pub async fn person(request: AuthedRequest) -> Answer {
+pub async fn person(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let named = request.person()?;
-    found(&View::new(&*known(&request, named.id)?, request.server().clusters().as_deref()))
+    found(&PersonView::new(&*known(&request, named.id)?, request.server().clusters().as_deref()))
 }
 
 /// `GET /v1/users?prefix=&limit=&cluster=`.
 ///
 /// # Errors
 /// `forbidden` for a user token.
-pub async fn list(request: AuthedRequest) -> Answer {
+pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let query = request.query(&["prefix", "limit", "cluster"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
@@ -86,7 +86,7 @@ pub async fn list(request: AuthedRequest) -> Answer {
         }
     };
     let people = request.scan(chosen).await?;
-    let write = move |person: Arc<Person>| serde_json::to_vec(&View::new(&person, clusters.as_deref())).ok();
+    let write = move |person: Arc<Person>| serde_json::to_vec(&PersonView::new(&person, clusters.as_deref())).ok();
     listed(&request, "users", people.into_iter(), |_| 0, write, fields([])).await
 }
 
@@ -94,10 +94,10 @@ pub async fn list(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `bad_field` or `out_of_range` for `name` or `attributes`.
-pub async fn put(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let key = request.key("id")?;
     request.subject().may_act_as(&key)?;
-    let face: Face = body::json_or_nothing(request.incoming(), payload).await?;
+    let face: PersonInput = body::json_or_nothing(request.incoming(), payload).await?;
     let name = face.name.map(name).transpose()?;
     let attributes = face.attributes.map(attributes).transpose()?;
     // A token that was revoked with its person while this body came makes nobody.
@@ -105,14 +105,15 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> Answer {
     let created = request.server().put_person(key.clone(), name, attributes).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let id = checks::person(request.server().people(), &key, "id")?;
-    Ok(HttpResponse::build(status).json(View::new(&*known(&request, id)?, request.server().clusters().as_deref())))
+    Ok(HttpResponse::build(status)
+        .json(PersonView::new(&*known(&request, id)?, request.server().clusters().as_deref())))
 }
 
 /// `PUT /v1/users/{id}/follows/{whom}`.
 ///
 /// # Errors
 /// `unknown_user`, or `out_of_range` for oneself.
-pub async fn follow(request: AuthedRequest) -> Answer {
+pub async fn follow(request: AuthedRequest) -> HttpResult {
     graph(request, |id, user, at| UserEvent::Followed { id, user, at }).await
 }
 
@@ -120,11 +121,11 @@ pub async fn follow(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `unknown_user`, or `out_of_range` for oneself.
-pub async fn unfollow(request: AuthedRequest) -> Answer {
+pub async fn unfollow(request: AuthedRequest) -> HttpResult {
     graph(request, |id, user, at| UserEvent::Unfollowed { id, user, at }).await
 }
 
-async fn graph(request: AuthedRequest, event: fn(Key, UserId, Millis) -> UserEvent) -> Answer {
+async fn graph(request: AuthedRequest, event: fn(Key, UserId, Millis) -> UserEvent) -> HttpResult {
     let who = request.person()?;
     let server = request.server();
     let whom = checks::followee(server.people(), who.id, &request.key("whom")?, "whom")?;

@@ -17,14 +17,14 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::{clusters, fields, items, listed};
 
 #[derive(Serialize)]
-struct Popular<'a> {
+struct PopularItem<'a> {
     #[serde(flatten)]
-    item: items::View<'a>,
+    item: items::ItemView<'a>,
     score: f32,
 }
 
@@ -33,7 +33,7 @@ struct Popular<'a> {
 ///
 /// # Errors
 /// A parameter's name; `forbidden` for a user token that asks about a group: of a small one it would tell of its people.
-pub async fn popular(request: AuthedRequest) -> Answer {
+pub async fn popular(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["cluster", "topic", "limit"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)? as usize;
     if query.text("cluster").is_some() {
@@ -48,8 +48,9 @@ pub async fn popular(request: AuthedRequest) -> Answer {
     let best = request.scan(move || best(&there, group, topic, limit, now)).await?;
     let weighed = Arc::clone(&world);
     let weigh = move |(_, id): &(f32, ItemId)| weighed.item(*id).map_or(0, items::weight);
-    let write =
-        move |(score, id)| serde_json::to_vec(&Popular { item: items::view(&world, world.item(id)?, now), score }).ok();
+    let write = move |(score, id)| {
+        serde_json::to_vec(&PopularItem { item: items::view(&world, world.item(id)?, now), score }).ok()
+    };
     let beside = fields([("at", json!(now)), ("cluster", json!(group))]);
     listed(&request, "items", best.into_iter(), weigh, write, beside).await
 }

@@ -28,7 +28,7 @@ use crate::engine::learn::features::NAMES;
 use crate::engine::world::World;
 use crate::protocol::refusal::Refusal;
 
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::{clusters, metrics};
 
@@ -45,7 +45,7 @@ const ITEMS_AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// `unknown_user`, or `rate_limited` while another export of the person is under way.
-pub async fn export(request: AuthedRequest) -> Answer {
+pub async fn export(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let who = request.person()?;
     let mut answer = HttpResponse::Ok();
@@ -61,7 +61,7 @@ pub async fn export(request: AuthedRequest) -> Answer {
     // One piece waits while another one is on its way to the socket.
     let (pieces, taken) = mpsc::channel(1);
     actix_web::rt::spawn(async move {
-        let mut out = Out { pieces, within: PIECE_WITHIN, is_first: true };
+        let mut out = ExportWriter { pieces, within: PIECE_WITHIN, is_first: true };
         if let Err(why) = write(export, &mut out).await {
             tracing::info!(why, "an export ended before it was whole");
             return;
@@ -74,7 +74,7 @@ pub async fn export(request: AuthedRequest) -> Answer {
         match taken.recv().await {
             Some(Some(piece)) => Some((Ok(piece), Some(taken))),
             Some(None) => None,
-            None => Some((Err(Broken), None)),
+            None => Some((Err(ReaderStalled), None)),
         }
     });
     Ok(answer.streaming(Box::pin(body)))
@@ -83,10 +83,10 @@ pub async fn export(request: AuthedRequest) -> Answer {
 /// The document ends here, unfinished.
 #[derive(Debug, thiserror::Error)]
 #[error("the export ended before it was whole")]
-struct Broken;
+struct ReaderStalled;
 
 /// Pieces on their way to the reader. `None` is the end of a whole document.
-struct Out {
+struct ExportWriter {
     pieces: mpsc::Sender<Option<Bytes>>,
     /// How long a reader may take for one piece.
     within: Duration,
@@ -94,7 +94,7 @@ struct Out {
     is_first: bool,
 }
 
-impl Out {
+impl ExportWriter {
     async fn send(&mut self, piece: Option<Bytes>) -> Result<(), String> {
         match timeout(self.within, self.pieces.send(piece)).await {
             Ok(Ok(())) => Ok(()),
@@ -120,7 +120,7 @@ impl Out {
 }
 
 /// Writes the whole document. Rows are made where they keep nobody waiting.
-async fn write(mut export: Export, out: &mut Out) -> Result<(), String> {
+async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), String> {
     let said = |refusal: Refusal| refusal.message;
     let (server, place, at) = (export.server().clone(), export.place().clone(), export.at);
     let profile = json(&profile(&export.person));
@@ -164,7 +164,7 @@ async fn write(mut export: Export, out: &mut Out) -> Result<(), String> {
         }
         let (server, world) = (server.clone(), server.world());
         let made = move || {
-            let names = Names { world: &world, people: server.people() };
+            let names = KeyNames { world: &world, people: server.people() };
             page.iter().map(|entry| view(&names, entry).to_string()).collect()
         };
         out.rows(place.run(made).await.map_err(said)?).await?;
@@ -176,7 +176,7 @@ async fn write(mut export: Export, out: &mut Out) -> Result<(), String> {
 ///
 /// # Errors
 /// `unknown_user`, or `busy` while somebody else's request does it.
-pub async fn erase(request: AuthedRequest) -> Answer {
+pub async fn erase(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let key = request.key("id")?;
     request.subject().may_act_as(&key)?;
@@ -197,7 +197,7 @@ pub async fn erase(request: AuthedRequest) -> Answer {
 }
 
 #[derive(Serialize)]
-struct Profile<'a> {
+struct ProfileView<'a> {
     id: &'a Key,
     name: Option<&'a str>,
     attributes: Option<Box<RawValue>>,
@@ -205,8 +205,8 @@ struct Profile<'a> {
     partition: u16,
 }
 
-fn profile(person: &Person) -> Profile<'_> {
-    Profile {
+fn profile(person: &Person) -> ProfileView<'_> {
+    ProfileView {
         id: &person.key,
         name: person.name.as_deref(),
         attributes: person.attributes.as_ref().and_then(|text| RawValue::from_string(text.clone()).ok()),
@@ -268,12 +268,12 @@ fn model(LearnedState { at, state, world }: &LearnedState) -> Value {
 }
 
 /// What numbers are called now.
-struct Names<'a> {
+struct KeyNames<'a> {
     world: &'a World,
     people: &'a People,
 }
 
-impl Names<'_> {
+impl KeyNames<'_> {
     /// `None` when the person was erased.
     fn person(&self, user: UserId) -> Option<Key> {
         self.people.get(user).map(|person| person.key.clone())
@@ -281,7 +281,7 @@ impl Names<'_> {
 }
 
 /// An entry with everything that was learned from it.
-fn view(names: &Names<'_>, entry: &Entry) -> Value {
+fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
     let name = |item: ItemId| names.world.item(item).map(|item| &item.key);
     let mut view = json!({"seq": entry.seq, "id": entry.id, "at": entry.at, "received": entry.received});
     let more = match &entry.what {
@@ -308,9 +308,8 @@ fn view(names: &Names<'_>, entry: &Entry) -> Value {
 }
 
 /// What others learn from it; items by key.
-fn taught(names: &Names<'_>, example: &TrainingExample) -> Value {
-    let item =
-        |other: &CoVisited| json!({"item": names.world.item(other.item).map(|item| &item.key), "count": other.count});
+fn taught(names: &KeyNames<'_>, lesson: &Lesson) -> Value {
+    let item = |companion: &Companion| json!({"item": names.world.item(companion.item).map(|item| &item.key), "count": companion.count});
     json!({
         "gradient": example.gradient,
         "losses": example.losses,
@@ -323,7 +322,7 @@ fn taught(names: &Names<'_>, example: &TrainingExample) -> Value {
     })
 }
 
-fn interacted(names: &Names<'_>, learned: &Learned) -> Value {
+fn interacted(names: &KeyNames<'_>, learned: &Learned) -> Value {
     let features: BTreeMap<&str, f32> =
         NAMES.iter().map(|(name, _)| *name).zip(learned.features.iter().copied()).collect();
     json!({
@@ -367,7 +366,7 @@ mod tests {
     #[actix_web::test]
     async fn a_reader_that_takes_nothing_ends_the_export() {
         let (pieces, mut taken) = mpsc::channel(1);
-        let mut out = Out { pieces, within: Duration::from_millis(30), is_first: true };
+        let mut out = ExportWriter { pieces, within: Duration::from_millis(30), is_first: true };
         out.text("[".into()).await.unwrap();
         let reading = actix_web::rt::spawn(async move {
             let mut read = Vec::new();

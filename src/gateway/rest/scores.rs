@@ -16,14 +16,14 @@ use crate::domain::time::Millis;
 
 use super::super::body::{self, UniqueMap};
 use super::super::checks;
-use super::super::errors::Answer;
-use super::super::request::{AuthedRequest, Named};
+use super::super::errors::HttpResult;
+use super::super::request::{AuthedRequest, NamedPerson};
 use super::{clusters, found, metrics};
 
 /// What PATCH of a model takes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Topics {
+struct TopicsInput {
     topics: UniqueMap<Key, f32>,
     #[serde(default)]
     id: Option<Key>,
@@ -32,7 +32,7 @@ struct Topics {
 /// What POST of a prediction takes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Labelled {
+struct LabelInput {
     label: Label,
     #[serde(default)]
     id: Option<Key>,
@@ -49,7 +49,7 @@ enum Label {
 ///
 /// # Errors
 /// `unknown_user`.
-pub async fn model(request: AuthedRequest) -> Answer {
+pub async fn model(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let who = request.person()?;
     glass_box(&request, &who).await
@@ -59,9 +59,9 @@ pub async fn model(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `out_of_range` for `topics.<name>`.
-pub async fn set_topics(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn set_topics(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let who = request.person()?;
-    let Topics { topics, id } = body::json(request.incoming(), payload).await?;
+    let TopicsInput { topics, id } = body::json(request.incoming(), payload).await?;
     let weights = checks::topic_weights(&request.server().world(), &topics.0)?;
     let id = id.map_or_else(|| request.event_id(), Ok)?;
     let at = request.server().clock().now();
@@ -73,7 +73,7 @@ pub async fn set_topics(request: AuthedRequest, payload: web::Payload) -> Answer
 ///
 /// # Errors
 /// `unknown_user` or `unknown_item`.
-pub async fn prediction(request: AuthedRequest) -> Answer {
+pub async fn prediction(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let who = request.person()?;
     let item = request.item("item")?;
@@ -85,10 +85,10 @@ pub async fn prediction(request: AuthedRequest) -> Answer {
 ///
 /// # Errors
 /// `unknown_user` or `unknown_item`.
-pub async fn label(request: AuthedRequest, payload: web::Payload) -> Answer {
+pub async fn label(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let who = request.person()?;
     let item = request.item("item")?;
-    let Labelled { label, id } = body::json(request.incoming(), payload).await?;
+    let LabelInput { label, id } = body::json(request.incoming(), payload).await?;
     let id = id.map_or_else(|| request.event_id(), Ok)?;
     let kind = match label {
         Label::Accepted => Kind::Accept,
@@ -104,7 +104,7 @@ pub async fn label(request: AuthedRequest, payload: web::Payload) -> Answer {
 ///
 /// # Errors
 /// `forbidden` for a user token without `user`, or `unknown_user`.
-pub async fn score(request: AuthedRequest) -> Answer {
+pub async fn score(request: AuthedRequest) -> HttpResult {
     if let Some(key) = request.query(&["user"])?.key("user")? {
         let who = request.named(key, "user")?;
         let model = request.server().model(who.id).await?;
@@ -121,7 +121,7 @@ pub async fn score(request: AuthedRequest) -> Answer {
     }))
 }
 
-async fn predicted(request: &AuthedRequest, who: &Named, item: ItemId, seq: Option<Seq>) -> Answer {
+async fn predicted(request: &AuthedRequest, who: &NamedPerson, item: ItemId, seq: Option<Seq>) -> HttpResult {
     let Prediction { accepted, deviation } = request.server().predict(who.id, item).await?;
     let mut body = json!({"accepted": accepted, "rejected": 1.0 - accepted, "deviation": deviation});
     if let Some(seq) = seq {
@@ -130,7 +130,7 @@ async fn predicted(request: &AuthedRequest, who: &Named, item: ItemId, seq: Opti
     found(&body)
 }
 
-async fn glass_box(request: &AuthedRequest, who: &Named) -> Answer {
+async fn glass_box(request: &AuthedRequest, who: &NamedPerson) -> HttpResult {
     let model = request.server().model(who.id).await?;
     let mut body = score_of(&who.key, &model);
     let people = request.server().people();
