@@ -21,7 +21,8 @@ use crate::protocol::refusal::Refusal;
 use crate::store::access::{Holder, SigningKey, TokenRecord};
 use crate::store::{Store, StoreError};
 
-use super::auth::{Auth, TokenName};
+use super::auth::Auth;
+use super::grant::TokenName;
 use super::keyring::{AuthError, ENV_KID, KeyRing, SECRET_BYTES_MIN, SIGNS_AFTER_MS};
 
 /// Between two readings of what others have changed.

@@ -12,14 +12,12 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use arc_swap::ArcSwap;
-use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::Key;
-use crate::domain::time::Millis;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::errors::Problem;
+use super::grant::{Grant, Subject, TokenName};
 use super::keyring::KeyRing;
 
 /// How tokens are checked. Cheap to clone.
@@ -30,47 +28,6 @@ pub struct Auth(Mode);
 enum Mode {
     Dev,
     Tokens(Arc<ArcSwap<KeyRing>>),
-}
-
-/// Who is asking.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// A service, or anybody in dev mode.
-    Anyone,
-    /// One person.
-    Person(Key),
-}
-
-/// A checked token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// For whom.
-    pub subject: Subject,
-    /// The last instant at which it may have been signed; `None` in dev mode, and when the token does not say.
-    pub signed: Option<Millis>,
-    /// Until when; `None` in dev mode.
-    pub expires: Option<Millis>,
-    /// Which token it was; `None` in dev mode.
-    pub token: Option<TokenName>,
-}
-
-/// By what a token can be told from others, without being one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TokenName {
-    /// The key that signed it.
-    pub kid: String,
-    /// Its own id, if whoever made it gave it one.
-    pub jti: Option<String>,
-}
-
-/// What a token is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Acts as the person in `sub`.
-    User,
-    /// Acts as anyone.
-    Service,
 }
 
 impl Auth {
@@ -110,31 +67,6 @@ impl Auth {
         match &self.0 {
             Mode::Dev => true,
             Mode::Tokens(ring) => ring.load().still_takes(token),
-        }
-    }
-}
-
-impl Subject {
-    /// May they act as this person, and see what is theirs?
-    ///
-    /// # Errors
-    /// `forbidden`.
-    pub fn may_act_as(&self, person: &Key) -> Result<(), Refusal> {
-        match self {
-            Subject::Anyone => Ok(()),
-            Subject::Person(own) if own == person => Ok(()),
-            Subject::Person(_) => Err(Refusal::new(Code::Forbidden, "this token acts as another person only")),
-        }
-    }
-
-    /// May they touch what belongs to everybody?
-    ///
-    /// # Errors
-    /// `forbidden`.
-    pub fn must_be_service(&self) -> Result<(), Refusal> {
-        match self {
-            Subject::Anyone => Ok(()),
-            Subject::Person(_) => Err(Refusal::new(Code::Forbidden, "this needs a service token")),
         }
     }
 }
@@ -196,7 +128,10 @@ mod tests {
     use secrecy::{ExposeSecret as _, SecretString};
     use serde_json::json;
 
-    use super::super::keyring::AuthError;
+    use crate::domain::ids::Key;
+    use crate::domain::time::Millis;
+    use crate::gateway::keyring::AuthError;
+
     use super::*;
 
     const HOUR: i64 = 3_600_000;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::auth::{Grant, Subject};
+use super::grant::{Grant, Subject};
 use super::rates::network;
 
 const MIB: usize = 1024 * 1024;

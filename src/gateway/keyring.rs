@@ -18,7 +18,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::store::access::SigningKey;
 
-use super::auth::{Grant, Role, Subject, TokenName};
+use super::grant::{Grant, Role, Subject, TokenName};
 
 /// The shortest secret: as many bytes as the signature has.
 pub const SECRET_BYTES_MIN: usize = 32;

@@ -25,6 +25,7 @@ pub mod checks;
 pub mod errors;
 pub mod frames;
 pub mod hmac;
+pub mod grant;
 pub mod keyring;
 pub mod event_ids;
 pub mod origin;
@@ -62,8 +63,9 @@ use crate::protocol::refusal::Refusal;
 
 use access::Access;
 use answers::Answers;
-use auth::{Auth, Grant, Subject};
+use auth::Auth;
 use budget::Budgets;
+use grant::{Grant, Subject};
 use keyring::LEEWAY_S;
 use rates::{RateSettings, Rates};
 use tls::Certificate;
@@ -307,7 +309,7 @@ pub async fn serve(state: GatewayState, listen: &[SocketAddr]) -> io::Result<Ser
         None => None,
     };
     let (auth, server) = (state.auth.clone(), state.server.clone());
-    let takes = move |token: &auth::TokenName| auth.still_takes(token);
+    let takes = move |token: &grant::TokenName| auth.still_takes(token);
     let chores = vec![
         chore("the watcher of sockets", watcher::watch(Arc::downgrade(&registry), patience, settings.scan, takes)),
         chore("the sweep of rates", rates::sweep(Arc::downgrade(&state.rates))),

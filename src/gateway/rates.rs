@@ -27,8 +27,9 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::GatewayState;
-use super::auth::{Checked, Grant, Subject, bearer};
+use super::auth::{Checked, bearer};
 use super::errors::Problem;
+use super::grant::{Grant, Subject};
 
 /// Buckets of one kind; newcomers beyond share [`SHARED`] ones until others are forgotten.
 pub const TABLE_MAX: usize = 200_000;
@@ -363,7 +364,7 @@ pub async fn hold(
 mod tests {
     use super::*;
     use crate::domain::ids::Key;
-    use crate::gateway::auth::TokenName;
+    use crate::gateway::grant::TokenName;
 
     fn rates(per_second: u32, burst: u32) -> Rates {
         let bucket = Bucket { per_second, burst };

@@ -19,11 +19,12 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::access::Access;
-use super::auth::{self, Grant, Subject, TokenName};
+use super::auth;
 use super::body::Incoming;
 use super::budget::{Budgets, Holder};
 use super::checks;
 use super::errors::Problem;
+use super::grant::{Grant, Subject, TokenName};
 use super::query::Query;
 use super::{GatewayState, event_ids, rates};
 

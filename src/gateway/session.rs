@@ -25,10 +25,11 @@ use crate::protocol::refusal::Refusal;
 use crate::protocol::server::{Accepted, Busy, Bye, ErrorMessage, Pong, ServerMessage};
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX, SUBPROTOCOL};
 
-use super::auth::{self, Grant};
+use super::auth;
 use super::checks::{self, InteractionDraft};
 use super::errors::{HttpResult, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
+use super::grant::{Grant, Subject};
 use super::watcher::{ConnectionHandle, Liveness, SocketPermit};
 use super::{GatewayState, event_ids, rates};
 
@@ -284,7 +285,7 @@ impl Session {
         let user = checks::person(server.people(), &hello.user, "user")?;
         self.permit.belongs_to(user)?;
         server.attach(user, self.id, context.address().recipient(), settings, hello.resume)?;
-        let is_service = grant.subject == auth::Subject::Anyone;
+        let is_service = grant.subject == Subject::Anyone;
         self.present = Some(Present { server, session: self.id, user, settings, is_service });
         self.end_with(&grant, context);
         self.offered_token = None;

@@ -23,7 +23,7 @@ use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::auth::TokenName;
+use super::grant::TokenName;
 use super::rates::{RateSettings, network};
 
 /// How many second handles there may be. Clones count together.

@@ -17,11 +17,11 @@ use crate::engine::learn::metrics::{Ignored, Kinds, Measurement, Metric, PersonM
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::auth::Subject;
 use super::super::body::{self, BoundedList, UniqueMap};
 use super::super::checks;
 use super::super::errors::HttpResult;
 use super::super::event_ids;
+use super::super::grant::Subject;
 use super::super::request::{AuthedRequest, NamedPerson};
 use super::{LIST_DEFAULT, LIST_MAX, found};
 
