@@ -19,7 +19,7 @@ use crate::domain::ids::Key;
 use crate::domain::time::{DAY_MS, Millis};
 use crate::gateway::access::{Access, FIRST_KEY, KeyFace};
 use crate::gateway::keyring::KeyRing;
-use crate::gateway::rest::LIST_MAX;
+use crate::gateway::rest::list::LIST_MAX;
 use crate::gateway::timestamps;
 use crate::process::say;
 use crate::store::StoreError;

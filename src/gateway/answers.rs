@@ -11,29 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
-use actix_web::middleware::Next;
-use actix_web::web::{self, Bytes};
-use actix_web::{Error, HttpMessage as _, ResponseError as _};
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::web::Bytes;
 
-use crate::protocol::refusal::Refusal;
-
-use super::GatewayState;
-use super::auth::Checked;
 use super::budget::Permit;
-use super::errors::Problem;
-use super::rates::address_of;
 use super::watcher::ConnectionHandle;
 
 /// A reader takes the next piece of an answer within this time, so it reads 1 KiB per second at least.
 pub const PIECE_WITHIN: Duration = Duration::from_secs(30);
 /// The largest piece that a socket is given at once; it takes no more until it has written that.
 const PIECE_BYTES: usize = 32 * 1024;
-/// A smaller answer fits into the buffer that every connection has.
-const SMALL_BYTES: u64 = 16 * 1024;
-
 /// The time since which a socket has taken nothing, in milliseconds since the start plus one; 0 while it waits for us.
 #[derive(Debug, Default)]
 struct Unread(AtomicU64);
@@ -89,14 +76,14 @@ pub async fn watch(answers: Weak<Answers>, every: Duration) {
 }
 
 /// A place in the list of what is being written; given back when dropped.
-struct Watched {
+pub(super) struct Watched {
     answers: Arc<Answers>,
     number: u64,
     unread: Arc<Unread>,
 }
 
 impl Watched {
-    fn new(answers: Arc<Answers>, connection: Option<Arc<ConnectionHandle>>) -> Watched {
+    pub(super) fn new(answers: Arc<Answers>, connection: Option<Arc<ConnectionHandle>>) -> Watched {
         let unread = Arc::<Unread>::default();
         let mut inner = answers.lock();
         inner.next += 1;
@@ -116,12 +103,19 @@ impl Drop for Watched {
 }
 
 /// A body that goes out in small pieces.
-struct Metered<B> {
+pub(super) struct Metered<B> {
     body: Pin<Box<B>>,
     rest: Bytes,
     watched: Watched,
     // Of an answer whose bytes are there; a streamed one makes its bytes as they are asked for.
     _permit: Option<Permit>,
+}
+
+impl<B> Metered<B> {
+    /// Meters `body`; `permit` holds the bytes of a body that is complete in memory.
+    pub(super) fn new(body: B, watched: Watched, permit: Option<Permit>) -> Metered<B> {
+        Metered { body: Box::pin(body), rest: Bytes::new(), watched, _permit: permit }
+    }
 }
 
 impl<B> MessageBody for Metered<B>
@@ -152,44 +146,6 @@ where
     }
 }
 
-/// Middleware: takes a large answer out of the budget until it is written, or refuses with `busy` when no room is left.
-///
-/// # Errors
-/// Only those of the service within.
-pub async fn meter<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error>
-where
-    B: MessageBody + 'static,
-{
-    let response = next.call(request).await?;
-    let state = response.request().app_data::<web::Data<GatewayState>>().cloned();
-    let size = response.response().body().size();
-    let is_large = match size {
-        BodySize::None => false,
-        BodySize::Sized(bytes) => bytes > SMALL_BYTES,
-        BodySize::Stream => response.status() != StatusCode::SWITCHING_PROTOCOLS,
-    };
-    let Some(state) = state.filter(|_| is_large) else { return Ok(response.map_into_left_body()) };
-    let grant = response.request().extensions().get::<Checked>().and_then(|Checked(grant)| grant.clone().ok());
-    let holder = state.budgets.holder(grant.as_ref(), address_of(response.request()));
-    let permit = match size {
-        BodySize::Sized(bytes) => match state.budgets.answers.try_take(holder, bytes as usize) {
-            Some(permit) => Some(permit),
-            None => {
-                let message = "too many answers wait for their readers: ask again later, and read what was answered";
-                let problem = Problem::from(Refusal { message: message.into(), ..Refusal::busy(2_000) });
-                return Ok(response.into_response(problem.error_response()).map_into_right_body());
-            }
-        },
-        BodySize::None | BodySize::Stream => None,
-    };
-    let connection = response.request().conn_data::<Arc<ConnectionHandle>>().cloned();
-    let watched = Watched::new(Arc::clone(&state.answers), connection);
-    Ok(response.map_body(|_, body| {
-        let metered = Metered { body: Box::pin(body), rest: Bytes::new(), watched, _permit: permit };
-        EitherBody::right(BoxBody::new(metered))
-    }))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -202,7 +158,7 @@ mod tests {
 
     fn metered(body: Bytes, answers: &Arc<Answers>, connection: Option<Arc<ConnectionHandle>>) -> Metered<Bytes> {
         let watched = Watched::new(Arc::clone(answers), connection);
-        Metered { body: Box::pin(body), rest: Bytes::new(), watched, _permit: None }
+        Metered::new(body, watched, None)
     }
 
     #[actix_web::test]

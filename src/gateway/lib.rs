@@ -1,12 +1,10 @@
-//! The door: everything that comes in by HTTP or WebSocket.
+//! The gateway: all HTTP requests and WebSockets of the server.
 //!
-//! Invariant: what passes the door is checked: who asks, what they may do, that every value is in range; behind it
-//! types are trusted. Everything is bounded: connections, frames, bodies, time. Absent on purpose: decisions about
-//! feeds, SQL, the engine's states; forwarded headers, which anybody may write.
+//! Invariant: the gateway checks the caller, the caller's rights and the range of each value; the layers behind it trust
+//! their types. Connections, frames, bodies and times are bounded. Deliberately absent: decisions about feeds, SQL, states
+//! of the engine; forwarded headers, since any client can write them.
 //!
-//! Reading order: `errors`, `timestamps`, `event_ids`, `checks`, `auth`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
-//! `body`, `request`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `answers`, `session`; at last `tls` and
-//! `file_budget`.
+//! The modules stand in reading order, and each imports only modules above it.
 
 extern crate self as gateway;
 use eddyline_actors as actors;
@@ -14,31 +12,33 @@ use eddyline_core::{domain, engine};
 use eddyline_process as process;
 use eddyline_protocol as protocol;
 use eddyline_store as store;
-
-pub mod access;
-pub mod answers;
-pub mod auth;
-pub mod body;
-pub mod budget;
-pub mod request;
-pub mod checks;
-pub mod errors;
-pub mod frames;
 pub mod hmac;
+pub mod errors;
+pub mod timestamps;
+pub mod event_ids;
+pub mod checks;
 pub mod grant;
 pub mod keyring;
-pub mod event_ids;
-pub mod origin;
-pub mod pages;
-pub mod query;
+pub mod auth;
+pub mod access;
 pub mod rates;
-pub mod rest;
+pub mod budget;
+pub mod query;
+pub mod body;
 pub mod file_budget;
-pub mod routes;
-pub mod session;
-pub mod timestamps;
+pub mod settings;
 pub mod tls;
 pub mod watcher;
+pub mod answers;
+pub mod state;
+pub mod middleware;
+pub mod origin;
+pub mod request;
+pub mod routes;
+pub mod rest;
+pub mod pages;
+pub mod frames;
+pub mod session;
 
 use std::any::Any;
 use std::io;
@@ -54,21 +54,9 @@ use actix_web::rt::net::TcpStream;
 use actix_web::rt::task::JoinHandle;
 use actix_web::{App, Error, HttpServer, web};
 
-use crate::actors::Server;
-use crate::actors::people::Owes;
-use crate::domain::time::SECOND_MS;
 use crate::process::Vital;
-use crate::protocol::problem::Code;
-use crate::protocol::refusal::Refusal;
 
-use access::Access;
-use answers::Answers;
-use auth::Auth;
-use budget::Budgets;
-use grant::{Grant, Subject};
-use keyring::LEEWAY_S;
-use rates::{RateSettings, Rates};
-use tls::Certificate;
+use state::GatewayState;
 use watcher::{ConnectionHandle, HandleBudget, PerAddress, Registry};
 
 // 'self' covers the socket of the page's own origin, too (CSP 3).
@@ -77,129 +65,6 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; i
 
 /// Connections of one address beside its sockets, where those have a limit.
 pub const OTHERS_PER_ADDRESS: usize = 1_000;
-
-// A token counts whole seconds, and its signer's clock may be ahead.
-const SIGNED_AHEAD_MS: i64 = (LEEWAY_S as i64 + 1) * SECOND_MS;
-
-/// How the door is built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GatewaySettings {
-    /// Threads that serve requests; as many as there are cores by default.
-    pub workers: Option<usize>,
-    /// Connections that wait to be accepted.
-    pub backlog: u32,
-    /// Open WebSockets at most; more get 503.
-    pub sessions_max: usize,
-    /// Open connections per worker at most, sockets among them; more wait.
-    pub connections_max: usize,
-    /// Connections that can be cut from outside, which takes a second file each.
-    pub handles_max: usize,
-    /// How much anybody may ask for.
-    pub rates: RateSettings,
-    /// Origins whose pages may open a WebSocket and change something, beside our own: `https://app.example`.
-    pub origins: Vec<String>,
-    /// An idle connection is kept for so long.
-    pub keep_alive: Duration,
-    /// A request's head must arrive within.
-    pub head_within: Duration,
-    /// A session says `hello` within.
-    pub hello_within: Duration,
-    /// Between two pings of a session.
-    pub heartbeat: Duration,
-    /// A peer may be silent, or leave a feed undrawn, for so long.
-    pub patience: Duration,
-    /// Between two scans of all sessions.
-    pub scan: Duration,
-    /// Requests may go on for so long after the server was told to stop.
-    pub farewell: Duration,
-}
-
-impl Default for GatewaySettings {
-    fn default() -> Self {
-        GatewaySettings {
-            workers: None,
-            backlog: 2_048,
-            sessions_max: 12_000,
-            connections_max: 32_000,
-            handles_max: 32_000,
-            rates: RateSettings::default(),
-            origins: Vec::new(),
-            keep_alive: Duration::from_secs(75),
-            head_within: Duration::from_secs(10),
-            hello_within: Duration::from_secs(30),
-            heartbeat: Duration::from_secs(20),
-            patience: Duration::from_secs(60),
-            scan: Duration::from_secs(5),
-            farewell: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Everything that the door needs. Clone freely: all clones share one registry of sessions.
-#[derive(Clone)]
-pub struct GatewayState {
-    /// The actors.
-    pub server: Server,
-    /// How it is built.
-    pub settings: GatewaySettings,
-    /// How tokens are checked.
-    pub auth: Auth,
-    /// Keys and tokens.
-    pub access: Arc<Access>,
-    /// Who has asked for how much.
-    pub rates: Arc<Rates>,
-    /// What all requests together may hold.
-    pub budgets: Arc<Budgets>,
-    /// All open sessions.
-    pub registry: Arc<Registry>,
-    /// All large answers under way.
-    pub answers: Arc<Answers>,
-    /// With one, all connections speak TLS.
-    pub certificate: Option<Arc<Certificate>>,
-}
-
-impl GatewayState {
-    /// A door that is not open yet, without TLS.
-    #[must_use]
-    pub fn new(server: Server, settings: GatewaySettings, access: Arc<Access>) -> GatewayState {
-        let registry = Registry::new(settings.sessions_max, &settings.rates);
-        let (auth, rates) = (access.auth(), Arc::new(Rates::new(&settings.rates)));
-        let (budgets, answers) = (Arc::default(), Arc::default());
-        GatewayState { server, settings, auth, access, rates, budgets, registry, answers, certificate: None }
-    }
-
-    /// What a token allows. One of a person is refused when it may be a former holder's of the same key.
-    ///
-    /// # Errors
-    /// `unauthorized`, saying what is wrong and never what the token holds.
-    pub fn admit(&self, token: Option<&str>) -> Result<Grant, Refusal> {
-        let grant = self.auth.check(token)?;
-        let Subject::Person(key) = &grant.subject else { return Ok(grant) };
-        let people = self.server.people();
-        // Nobody can act under the key, nor make somebody of it.
-        if people.is_being_erased(key.as_str()) {
-            return Ok(grant);
-        }
-        let refused = |why: &str| Err(Refusal::new(Code::Unauthorized, why));
-        if self.access.is_leaving(key) {
-            return refused("the person of this token was erased: get a new one");
-        }
-        let Owes::SignedAfter(erasure) = people.owes(key.as_str()) else { return Ok(grant) };
-        match grant.signed {
-            Some(signed) if signed > self.server.clock().now().plus(SIGNED_AHEAD_MS) => {
-                refused("the token says that it was signed in the future: check the clocks")
-            }
-            Some(signed) if signed > erasure => Ok(grant),
-            Some(_) => {
-                refused("the token was signed before somebody was erased who may have had this key: get a new one")
-            }
-            None => refused(
-                "the token does not say when it was signed, and somebody was erased who may have had this key: sign \
-                 tokens with the claim iat",
-            ),
-        }
-    }
-}
 
 routes::routes! {
     /// What browsers open: the pages and the socket.
@@ -243,8 +108,8 @@ pub fn app(
     App::new()
         .configure(|config| configure(config, state))
         .wrap(from_fn(origin::no_changes_by_foreign_pages))
-        .wrap(from_fn(rates::hold))
-        .wrap(from_fn(answers::meter))
+        .wrap(from_fn(middleware::hold))
+        .wrap(from_fn(middleware::meter))
         .wrap(from_fn(origin::only_loopback_names_in_dev))
         .wrap(NormalizePath::trim())
         .wrap(Compress::default())

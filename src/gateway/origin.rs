@@ -17,9 +17,9 @@ use actix_web::{HttpRequest, ResponseError, web};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::GatewayState;
 use super::auth::Auth;
 use super::errors::Problem;
+use super::state::GatewayState;
 
 /// Middleware: in dev mode, refuses requests that name a host other than this machine.
 ///

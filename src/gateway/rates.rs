@@ -11,11 +11,8 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, HttpRequest, ResponseError as _, web};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -26,9 +23,6 @@ use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::GatewayState;
-use super::auth::{Checked, bearer};
-use super::errors::Problem;
 use super::grant::{Grant, Subject};
 
 /// Buckets of one kind; newcomers beyond share [`SHARED`] ones until others are forgotten.
@@ -37,9 +31,6 @@ pub const TABLE_MAX: usize = 200_000;
 pub const SHARED: u64 = 4_096;
 /// Between two rounds of forgetting.
 pub const SWEEP: Duration = Duration::from_secs(1);
-
-// Asked by load balancers, which must hear the truth under load too.
-const FREE: [&str; 2] = ["/health", "/ready"];
 
 /// A token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +113,7 @@ pub struct Left {
 
 impl Left {
     /// The one that its reader runs into first.
-    fn tighter(self, other: Option<Left>) -> Left {
+    pub(super) fn tighter(self, other: Option<Left>) -> Left {
         let share = |left: &Left| u64::from(left.remaining) << 32 | u64::from(left.limit);
         match other {
             Some(other) if share(&other) < share(&self) => other,
@@ -130,13 +121,13 @@ impl Left {
         }
     }
 
-    fn refusal(self) -> Option<Refusal> {
+    pub(super) fn refusal(self) -> Option<Refusal> {
         let retry_after_ms = self.retry_after_ms?;
         let message = "too many requests: slow down, and send the same again after the pause";
         Some(Refusal { retry_after_ms: Some(retry_after_ms), ..Refusal::new(Code::RateLimited, message) })
     }
 
-    fn write(self, headers: &mut HeaderMap) {
+    pub(super) fn write(self, headers: &mut HeaderMap) {
         for (name, value) in [
             ("ratelimit-limit", self.limit),
             ("ratelimit-remaining", self.remaining),
@@ -226,7 +217,7 @@ impl Rates {
         self.address.as_ref().map(|table| table.take(network(address)))
     }
 
-    fn subject(&self, grant: &Grant) -> Option<Left> {
+    pub(super) fn subject(&self, grant: &Grant) -> Option<Left> {
         match (&grant.subject, &grant.token) {
             (Subject::Person(key), _) => self.person.as_ref().map(|table| table.take(key)),
             (Subject::Anyone, Some(token)) => self.service.as_ref().map(|table| table.take(token)),
@@ -324,39 +315,6 @@ pub fn network(address: IpAddr) -> IpAddr {
 #[must_use]
 pub fn address_of(request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|address| address.ip())
-}
-
-/// Middleware: takes from the buckets of address and subject, refuses with 429, and says what is left. The token is
-/// checked here, once; what came of it is kept for the handler.
-///
-/// # Errors
-/// Only those of the service within.
-pub async fn hold(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
-    let state = request.app_data::<web::Data<GatewayState>>().cloned();
-    let Some(state) = state.filter(|_| !FREE.contains(&request.path())) else {
-        return Ok(next.call(request).await?.map_into_left_body());
-    };
-    let mut left = address_of(request.request()).and_then(|address| state.rates.address(address));
-    if left.is_none_or(|left| left.retry_after_ms.is_none()) {
-        let checked = state.admit(bearer(request.headers()));
-        let of_subject = checked.as_ref().ok().and_then(|grant| state.rates.subject(grant));
-        left = left.map(|left| left.tighter(of_subject)).or(of_subject);
-        request.extensions_mut().insert(Checked(checked));
-    }
-    let mut response = match left.and_then(Left::refusal) {
-        Some(refusal) => {
-            let response = Problem::from(refusal).error_response();
-            request.into_response(response).map_into_right_body()
-        }
-        None => next.call(request).await?.map_into_left_body(),
-    };
-    if let Some(left) = left {
-        left.write(response.headers_mut());
-    }
-    Ok(response)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::super::access::{DAYS_DEFAULT, DAYS_MAX, FIRST_KEY, Issued, KeyFace};
 use super::super::body;
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
-use super::{LIST_DEFAULT, LIST_MAX, found};
+use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
 /// What `POST /v1/tokens` takes.
 #[derive(Debug, Default, PartialEq, Deserialize)]

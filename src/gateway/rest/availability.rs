@@ -16,7 +16,7 @@ use crate::protocol::refusal::Refusal;
 use super::super::errors::HttpResult;
 use super::super::query::Query;
 use super::super::request::AuthedRequest;
-use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
+use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
 /// `GET /v1/availability?at=&live=&limit=&after=`: what is on at an instant, by default now; with `live=true` without
 /// what always is. With `from=&to=` the windows of that span instead, by start.

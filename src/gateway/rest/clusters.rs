@@ -13,7 +13,7 @@ use crate::protocol::refusal::Refusal;
 use super::super::errors::HttpResult;
 use super::super::query::Query;
 use super::super::request::AuthedRequest;
-use super::found;
+use super::list::found;
 
 /// Fits that are told at once, and that are kept.
 const HISTORY_MAX: u32 = 100;

@@ -12,7 +12,7 @@ use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
-use super::found;
+use super::list::found;
 
 /// `GET /v1/users/{id}/feed?ranking=&limit=&explain=`.
 ///

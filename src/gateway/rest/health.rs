@@ -2,12 +2,12 @@
 //!
 //! Invariant: these need no token and say nothing about anybody. Absent on purpose: figures (`figures`).
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use serde_json::json;
 
-use super::super::GatewayState;
 use super::super::errors::HttpResult;
-use super::found;
+use super::super::state::GatewayState;
+use super::list::found;
 
 /// `GET /health`: the process answers.
 ///
@@ -21,7 +21,7 @@ pub async fn health() -> HttpResult {
 ///
 /// # Errors
 /// `busy` until the store writes and the world is loaded, and again while shutting down.
-pub async fn ready(state: web::Data<GatewayState>) -> Result<HttpResponse, super::super::errors::Problem> {
+pub async fn ready(state: web::Data<GatewayState>) -> HttpResult {
     state.server.ready().await?;
     found(&json!({"status": "ready"}))
 }

@@ -22,7 +22,8 @@ use super::super::errors::HttpResult;
 use super::super::event_ids;
 use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
-use super::{LIST_DEFAULT, LIST_MAX, found, ndjson};
+use super::list::{LIST_DEFAULT, LIST_MAX, found};
+use super::ndjson;
 
 // How often a part of a batch is tried again while the server is busy; its own pace is then the sender's.
 const TRIES: u32 = 10;

@@ -26,8 +26,8 @@ use super::super::errors::{HttpResult, Problem};
 use super::super::request::AuthedRequest;
 use super::super::timestamps;
 use super::batch::{self, Outcome};
+use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 use super::ndjson::{self, WorkerTurn};
-use super::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
 // The most numbers that any server's embeddings have.
 const NUMBERS_MAX: usize = 8_192;

@@ -23,7 +23,7 @@ use super::super::errors::HttpResult;
 use super::super::event_ids;
 use super::super::grant::Subject;
 use super::super::request::{AuthedRequest, NamedPerson};
-use super::{LIST_DEFAULT, LIST_MAX, found};
+use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
 /// Measurements in one request.
 pub const MEASUREMENTS_MAX: usize = 100;

@@ -14,7 +14,7 @@ use crate::protocol::refusal::Refusal;
 use super::super::body;
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
-use super::found;
+use super::list::found;
 
 fn view(model: &ListedModel) -> Value {
     let ListedModel { kept, published, serves } = model;

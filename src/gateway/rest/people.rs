@@ -25,7 +25,8 @@ use super::super::body::{self, ObjectText};
 use super::super::checks;
 use super::super::errors::{HttpResult, Problem};
 use super::super::request::AuthedRequest;
-use super::{LIST_DEFAULT, LIST_MAX, clusters, fields, found, listed};
+use super::clusters;
+use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
 #[derive(Serialize)]
 struct PersonView<'a> {

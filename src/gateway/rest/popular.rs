@@ -19,7 +19,8 @@ use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
-use super::{clusters, fields, items, listed};
+use super::list::{fields, listed};
+use super::{clusters, items};
 
 #[derive(Serialize)]
 struct PopularItem<'a> {

@@ -18,7 +18,8 @@ use super::super::body::{self, UniqueMap};
 use super::super::checks;
 use super::super::errors::HttpResult;
 use super::super::request::{AuthedRequest, NamedPerson};
-use super::{clusters, found, metrics};
+use super::list::found;
+use super::{clusters, metrics};
 
 /// What PATCH of a model takes.
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,95 @@
+//! Middleware of all routes: rate limits before a handler, budgets of large answers after it.
+//!
+//! Invariant: each request passes [`hold`] once, which checks its token; [`meter`] sees the answer last. Deliberately
+//! absent: the origin of a page (`origin`).
+
+use std::sync::Arc;
+
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, ResponseError as _, web};
+
+use crate::protocol::refusal::Refusal;
+
+use super::answers::{Metered, Watched};
+use super::auth::{Checked, bearer};
+use super::errors::Problem;
+use super::rates::{Left, address_of};
+use super::state::GatewayState;
+use super::watcher::ConnectionHandle;
+
+// Asked by load balancers, which must hear the truth under load too.
+const FREE: [&str; 2] = ["/health", "/ready"];
+
+/// A smaller answer fits into the buffer that every connection has.
+const SMALL_BYTES: u64 = 16 * 1024;
+
+/// Middleware: takes from the buckets of address and subject, refuses with 429, and says what is left. The token is
+/// checked here, once; what came of it is kept for the handler.
+///
+/// # Errors
+/// Only those of the service within.
+pub async fn hold(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let state = request.app_data::<web::Data<GatewayState>>().cloned();
+    let Some(state) = state.filter(|_| !FREE.contains(&request.path())) else {
+        return Ok(next.call(request).await?.map_into_left_body());
+    };
+    let mut left = address_of(request.request()).and_then(|address| state.rates.address(address));
+    if left.is_none_or(|left| left.retry_after_ms.is_none()) {
+        let checked = state.admit(bearer(request.headers()));
+        let of_subject = checked.as_ref().ok().and_then(|grant| state.rates.subject(grant));
+        left = left.map(|left| left.tighter(of_subject)).or(of_subject);
+        request.extensions_mut().insert(Checked(checked));
+    }
+    let mut response = match left.and_then(Left::refusal) {
+        Some(refusal) => {
+            let response = Problem::from(refusal).error_response();
+            request.into_response(response).map_into_right_body()
+        }
+        None => next.call(request).await?.map_into_left_body(),
+    };
+    if let Some(left) = left {
+        left.write(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Middleware: takes a large answer out of the budget until it is written, or refuses with `busy` when no room is left.
+///
+/// # Errors
+/// Only those of the service within.
+pub async fn meter<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error>
+where
+    B: MessageBody + 'static,
+{
+    let response = next.call(request).await?;
+    let state = response.request().app_data::<web::Data<GatewayState>>().cloned();
+    let size = response.response().body().size();
+    let is_large = match size {
+        BodySize::None => false,
+        BodySize::Sized(bytes) => bytes > SMALL_BYTES,
+        BodySize::Stream => response.status() != StatusCode::SWITCHING_PROTOCOLS,
+    };
+    let Some(state) = state.filter(|_| is_large) else { return Ok(response.map_into_left_body()) };
+    let grant = response.request().extensions().get::<Checked>().and_then(|Checked(grant)| grant.clone().ok());
+    let holder = state.budgets.holder(grant.as_ref(), address_of(response.request()));
+    let permit = match size {
+        BodySize::Sized(bytes) => match state.budgets.answers.try_take(holder, bytes as usize) {
+            Some(permit) => Some(permit),
+            None => {
+                let message = "too many answers wait for their readers: ask again later, and read what was answered";
+                let problem = Problem::from(Refusal { message: message.into(), ..Refusal::busy(2_000) });
+                return Ok(response.into_response(problem.error_response()).map_into_right_body());
+            }
+        },
+        BodySize::None | BodySize::Stream => None,
+    };
+    let connection = response.request().conn_data::<Arc<ConnectionHandle>>().cloned();
+    let watched = Watched::new(Arc::clone(&state.answers), connection);
+    Ok(response.map_body(|_, body| EitherBody::right(BoxBody::new(Metered::new(body, watched, permit)))))
+}

@@ -1,0 +1,112 @@
+//! Answers with JSON: one value, or a list that is written while its reader takes it.
+//!
+//! Invariant: a list holds one piece of about 32 KiB in memory, whatever its length; a heavy row takes from the budget of
+//! answers. No cache keeps an answer. Deliberately absent: the contents of rows.
+
+use std::convert::Infallible;
+
+use actix_web::HttpResponse;
+use actix_web::web::Bytes;
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::super::budget::Permit;
+use super::super::errors::HttpResult;
+use super::super::request::AuthedRequest;
+use super::ndjson::BudgetTerms;
+
+/// How many rows a list may be asked for.
+pub const LIST_MAX: u32 = 1_000;
+/// How many rows a list has when nobody asks.
+pub const LIST_DEFAULT: u32 = 100;
+
+/// 200 with this as JSON, not to be kept.
+pub(super) fn found(body: &impl Serialize) -> HttpResult {
+    Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(body))
+}
+
+// A list is written in pieces of about this size.
+const PIECE_BYTES: usize = 32 * 1024;
+// A row that may become longer than this takes from the budget of answers before it is written.
+const ROW_BYTES: usize = 64 * 1024;
+
+/// Rows of a list that are written as their reader takes them, so that the length of a list costs no memory.
+struct Listed<I, W, T> {
+    rows: I,
+    // The most bytes that a row may have.
+    weigh: W,
+    // A row as JSON; `None` leaves it out.
+    write: T,
+    terms: BudgetTerms,
+    piece: Vec<u8>,
+    begun: bool,
+    end: Option<Vec<u8>>,
+    // Of the row that was written last.
+    permit: Option<Permit>,
+}
+
+impl<R, I, W, T> Listed<I, W, T>
+where
+    I: Iterator<Item = R>,
+    W: Fn(&R) -> usize,
+    T: Fn(R) -> Option<Vec<u8>>,
+{
+    /// The next piece; an empty one after the last.
+    async fn next(&mut self) -> Bytes {
+        self.permit = None;
+        while self.piece.len() < PIECE_BYTES && self.end.is_some() {
+            let Some(row) = self.rows.next() else {
+                self.piece.extend(self.end.take().unwrap_or_default());
+                break;
+            };
+            let weight = (self.weigh)(&row);
+            let is_heavy = weight > ROW_BYTES;
+            if is_heavy {
+                self.permit = Some(self.terms.budgets.answers.take(self.terms.holder, weight).await);
+            }
+            if let Some(written) = (self.write)(row) {
+                if std::mem::replace(&mut self.begun, true) {
+                    self.piece.push(b',');
+                }
+                self.piece.extend(written);
+            }
+            if is_heavy {
+                break;
+            }
+        }
+        std::mem::take(&mut self.piece).into()
+    }
+}
+
+/// 200 with a list under this name and fields beside it, written row by row. `weigh` says how many bytes a row has at
+/// most.
+pub(super) async fn listed<R: 'static>(
+    request: &AuthedRequest,
+    name: &str,
+    rows: impl Iterator<Item = R> + 'static,
+    weigh: impl Fn(&R) -> usize + 'static,
+    write: impl Fn(R) -> Option<Vec<u8>> + 'static,
+    beside: Map<String, Value>,
+) -> HttpResult {
+    let fields: String = beside.into_iter().map(|(name, value)| format!(",\"{name}\":{value}")).collect();
+    let (begin, end) = (format!("{{\"{name}\":[").into_bytes(), format!("]{fields}}}").into_bytes());
+    let (terms, permit) = (request.into(), None);
+    let mut list = Listed { rows, weigh, write, terms, piece: begin, begun: false, end: Some(end), permit };
+    let first = list.next().await;
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json").insert_header(("cache-control", "no-store"));
+    if list.end.is_none() {
+        return Ok(response.body(first));
+    }
+    let rest = stream::unfold(list, |mut list| async move {
+        let piece = list.next().await;
+        (!piece.is_empty()).then_some((piece, list))
+    });
+    Ok(response.streaming(stream::once(async { first }).chain(rest).map(Ok::<_, Infallible>)))
+}
+
+/// The object of these fields.
+pub(super) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
