@@ -11,6 +11,7 @@ use bytestring::ByteString;
 
 use crate::domain::feeds::Ranking;
 use crate::protocol::LIMIT_DEFAULT;
+use crate::protocol::close::CloseReason;
 
 /// Names one socket; never reused while the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,7 +72,7 @@ pub enum ToSession {
     /// Several, in order: what one commit made durable is answered in one message, however much it is.
     Frames(Vec<CountedFrame>),
     /// Say `bye` with this reason and close.
-    Close(&'static str),
+    Close(CloseReason),
 }
 
 /// How a session wants its feeds.

@@ -55,6 +55,7 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::{App, Error, HttpServer, web};
 
 use crate::process::Vital;
+use crate::protocol::close::CloseReason;
 
 use state::GatewayState;
 use watcher::{ConnectionHandle, HandleBudget, PerAddress, Registry};
@@ -142,7 +143,7 @@ impl Serving {
 
     /// Ends gracefully: sessions are told `bye`, requests under way are finished, within `settings.farewell`.
     pub async fn stop(self) {
-        self.registry.dismiss_all("shutdown");
+        self.registry.dismiss_all(CloseReason::Shutdown);
         for _ in 0..30 {
             if self.registry.is_empty() {
                 break;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, web};
-use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
+use actix_web_actors::ws::{self, CloseCode, Message, ProtocolError, WebsocketContext};
 use bytestring::ByteString;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -20,6 +20,7 @@ use crate::actors::server::{ItemDraft, Server, UserEvent};
 use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::domain::ids::{Key, Seq, UserId};
 use crate::protocol::client::{self, BadMessage, ClientMessage};
+use crate::protocol::close::CloseReason;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::{Accepted, Busy, Bye, ErrorMessage, Pong, ServerMessage};
@@ -121,7 +122,7 @@ impl Actor for Session {
         });
         context.run_later(self.state.settings.hello_within, |session, context| {
             if session.present.is_none() {
-                session.leave(context, "silent", CloseCode::Policy);
+                session.leave(context, CloseReason::Silent);
             }
         });
     }
@@ -146,16 +147,16 @@ impl StreamHandler<Incoming> for Session {
             Incoming::Pong | Incoming::Part => {}
             Incoming::Close(code) => {
                 self.leaving = true;
-                context.close(code.map(|code| CloseReason::from(CloseCode::from(code))));
+                context.close(code.map(|code| ws::CloseReason::from(CloseCode::from(code))));
                 context.stop();
             }
             Incoming::Broken(broken) => {
-                let (reason, code) = match broken {
-                    Broken::TooLong => ("too_large", CloseCode::Size),
-                    Broken::NotUtf8 => ("not_utf8", CloseCode::Invalid),
-                    Broken::Protocol => ("bad_frame", CloseCode::Protocol),
+                let reason = match broken {
+                    Broken::TooLong => CloseReason::TooLarge,
+                    Broken::NotUtf8 => CloseReason::NotUtf8,
+                    Broken::Protocol => CloseReason::BadFrame,
                 };
-                self.leave(context, reason, code);
+                self.leave(context, reason);
             }
         }
     }
@@ -180,10 +181,7 @@ impl Handler<ToSession> for Session {
                     self.show(frame.text(), context);
                 }
             }
-            ToSession::Close(reason) => {
-                let code = if reason == "shutdown" { CloseCode::Away } else { CloseCode::Policy };
-                self.leave(context, reason, code);
-            }
+            ToSession::Close(reason) => self.leave(context, reason),
         }
     }
 }
@@ -299,7 +297,7 @@ impl Session {
         let Some(expires) = grant.expires else { return };
         let left_ms = expires.since(self.state.server.clock().now()).unsigned_abs();
         context.run_later(Duration::from_millis(left_ms).min(GRANT_MAX), |session, context| {
-            session.leave(context, "expired", CloseCode::Policy);
+            session.leave(context, CloseReason::Expired);
         });
     }
 
@@ -415,14 +413,15 @@ impl Session {
     }
 
     /// Says `bye`, then closes; the socket ends when the peer has answered, or did not in time.
-    fn leave(&mut self, context: &mut WebsocketContext<Self>, reason: &str, code: CloseCode) {
+    fn leave(&mut self, context: &mut WebsocketContext<Self>, reason: CloseReason) {
         if self.leaving {
             return;
         }
         self.leaving = true;
         self.present = None;
-        say(context, &ServerMessage::Bye(Bye { reason: reason.to_owned() }));
-        context.close(Some(CloseReason { code, description: Some(reason.to_owned()) }));
+        say(context, &ServerMessage::Bye(Bye { reason: reason.name().to_owned() }));
+        let (code, description) = (CloseCode::from(reason.code()), Some(reason.name().to_owned()));
+        context.close(Some(ws::CloseReason { code, description }));
         context.run_later(FAREWELL, |_, context| context.stop());
     }
 }

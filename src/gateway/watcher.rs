@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::actors::session::ToSession;
 use crate::domain::ids::UserId;
+use crate::protocol::close::CloseReason;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -124,17 +125,17 @@ impl Liveness {
     }
 
     /// Why to drop the peer, if there is a reason.
-    fn fault(&self, patience: Duration, takes: &dyn Fn(&TokenName) -> bool) -> Option<&'static str> {
+    fn fault(&self, patience: Duration, takes: &dyn Fn(&TokenName) -> bool) -> Option<CloseReason> {
         if self.token.get().is_some_and(|token| !takes(token)) {
-            return Some("revoked");
+            return Some(CloseReason::Revoked);
         }
         let (now, patience) = (self.age_ms(), patience.as_millis() as u64);
         let heard = self.heard_ms.load(Ordering::Relaxed);
         let owed = self.owed_ms.load(Ordering::Relaxed);
         if now.saturating_sub(heard) >= patience {
-            Some("silent")
+            Some(CloseReason::Silent)
         } else if owed > 0 && now.saturating_sub(owed - 1) >= patience {
-            Some("slow")
+            Some(CloseReason::Slow)
         } else {
             None
         }
@@ -247,7 +248,7 @@ impl Registry {
     }
 
     /// Tells all sessions to say `bye` and close.
-    pub fn dismiss_all(&self, reason: &'static str) {
+    pub fn dismiss_all(&self, reason: CloseReason) {
         for watched in self.lock().watched.values() {
             // A full mailbox belongs to a peer that does not read: it is cut with the server.
             let _ = watched.session.try_send(ToSession::Close(reason));
@@ -279,7 +280,7 @@ impl Inner {
         let Some(oldest) = self.strangers.pop_first() else { return };
         if let Some(watched) = self.watched.get_mut(&oldest) {
             watched.told = true;
-            let _ = watched.session.try_send(ToSession::Close("silent"));
+            let _ = watched.session.try_send(ToSession::Close(CloseReason::Silent));
             watched.connection.iter().for_each(|connection| connection.cut());
         }
     }
@@ -512,7 +513,7 @@ mod tests {
         assert_eq!(liveness.fault(long, &|_| false), None, "nobody came in by a token");
         liveness.let_in_by(TokenName { kid: "k".into(), jti: None });
         assert_eq!(liveness.fault(long, &|token| token.kid == "k"), None);
-        assert_eq!(liveness.fault(long, &|_| false), Some("revoked"));
+        assert_eq!(liveness.fault(long, &|_| false), Some(CloseReason::Revoked));
     }
 
     #[test]
@@ -521,13 +522,13 @@ mod tests {
         let long = Duration::from_secs(60);
         let liveness = Liveness::default();
         assert_eq!(liveness.fault(long, &|_| true), None);
-        assert_eq!(liveness.fault(none, &|_| true), Some("silent"));
+        assert_eq!(liveness.fault(none, &|_| true), Some(CloseReason::Silent));
         let patience = Duration::from_millis(40);
         liveness.fed();
         std::thread::sleep(patience * 2);
         liveness.fed();
         liveness.heard();
-        assert_eq!(liveness.fault(patience, &|_| true), Some("slow"), "the oldest debt counts");
+        assert_eq!(liveness.fault(patience, &|_| true), Some(CloseReason::Slow), "the oldest debt counts");
         liveness.drew();
         assert_eq!(liveness.fault(patience, &|_| true), None);
     }

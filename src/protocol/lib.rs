@@ -7,6 +7,7 @@
 use eddyline_core::domain;
 
 pub mod client;
+pub mod close;
 pub mod problem;
 pub mod refusal;
 pub mod server;

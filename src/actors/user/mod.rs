@@ -33,6 +33,7 @@ use crate::engine::rank::{RankRequest, Viewport};
 use crate::engine::settings::{self, LearnSettings};
 use crate::engine::user::{UserEvent, UserState};
 use crate::engine::world::World;
+use crate::protocol::close::CloseReason;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::{
@@ -465,7 +466,7 @@ impl UserActor {
                     self.outbox.insert(session, frames);
                 }
                 // What was not said is asked for again when the client comes back.
-                Err(SendError::Full(_)) => slow.push((session, Some("slow"))),
+                Err(SendError::Full(_)) => slow.push((session, Some(CloseReason::Slow))),
                 Err(SendError::Closed(_)) => slow.push((session, None)),
             }
         }
@@ -615,7 +616,7 @@ impl UserActor {
             .map(|(_, shown)| shown)
     }
 
-    fn drop_seat(&mut self, session: SessionId, say: Option<&'static str>) {
+    fn drop_seat(&mut self, session: SessionId, say: Option<CloseReason>) {
         let Some(seat) = self.seats.remove(&session) else { return };
         self.outbox.remove(&session);
         if let Some(reason) = say {
@@ -774,7 +775,7 @@ impl UserActor {
             }
         }
         for session in self.seats.keys().copied().collect::<Vec<_>>() {
-            self.drop_seat(session, Some("erased"));
+            self.drop_seat(session, Some(CloseReason::Erased));
         }
         self.inside.directory.leave(self.user, &ctx.address());
         ctx.stop();
