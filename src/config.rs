@@ -274,7 +274,7 @@ impl Config {
             (None, Some(_)) => return Err(error("tls_cert", "must be set beside tls_key")),
             (Some(_), Some(_)) | (None, None) => {}
         }
-        self.rate.check().map_err(|(key, rule)| error(key, rule))?;
+        self.rate.check().map_err(|empty| error(empty.key(), empty.to_string()))?;
         self.learn.check().map_err(|(key, rule)| error(format!("learn.{key}"), rule))?;
         self.cluster.check(&self.learn.metrics).map_err(|(key, rule)| error(key, rule))?;
         Schedule::read(&self.cluster.schedule).map_err(|rule| error("cluster.schedule", rule))?;
@@ -349,7 +349,7 @@ impl Config {
     /// When it is beyond loopback, and everybody could come in.
     pub fn safe_address(&self, has_key: bool) -> Result<SocketAddr, ConfigError> {
         let address = self.address()?;
-        auth::check_listen(address, has_key).map_err(|rule| error("listen", rule))?;
+        auth::check_listen(address, has_key).map_err(|open| error("listen", open.to_string()))?;
         Ok(address)
     }
 }

@@ -105,18 +105,23 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 #[derive(Clone)]
 pub(super) struct Checked(pub(super) Result<Grant, Refusal>);
 
-/// Without a key, only this machine may connect.
+/// A listen address that would admit all clients of a network without tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "will not listen on {0} without a secret or a key: set `secret` (EDDYLINE_SECRET) to at least 32 random bytes, make a \
+     key with `eddyline token rotate`, or listen on 127.0.0.1"
+)]
+pub struct OpenListenError(pub SocketAddr);
+
+/// Refuses an address beyond loopback while neither a secret nor a key exists.
 ///
 /// # Errors
-/// What to do about it.
-pub fn check_listen(address: SocketAddr, has_key: bool) -> Result<(), String> {
+/// [`OpenListenError`].
+pub fn check_listen(address: SocketAddr, has_key: bool) -> Result<(), OpenListenError> {
     if has_key || address.ip().to_canonical().is_loopback() {
         return Ok(());
     }
-    Err(format!(
-        "will not listen on {address} without a secret or a key: set `secret` (EDDYLINE_SECRET) to at least 32 random \
-         bytes, make a key with `eddyline token rotate`, or listen on 127.0.0.1"
-    ))
+    Err(OpenListenError(address))
 }
 
 #[cfg(test)]

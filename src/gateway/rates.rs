@@ -42,6 +42,19 @@ pub struct Bucket {
     pub burst: u32,
 }
 
+/// A bucket of the configuration with a rate and no burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be at least 1 (per_second = 0 turns it off)")]
+pub struct EmptyBucketError(&'static str);
+
+impl EmptyBucketError {
+    /// The key of the configuration that must change, as in `rate.post.burst`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("rate.{}.burst", self.0)
+    }
+}
+
 /// `[rate]` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -77,11 +90,11 @@ impl Default for RateSettings {
 }
 
 impl RateSettings {
-    /// Checks what has bounds.
+    /// Refuses a bucket that has a rate and no burst: it would admit no request at all.
     ///
     /// # Errors
-    /// The key, and what it must be.
-    pub fn check(&self) -> Result<(), (String, String)> {
+    /// [`EmptyBucketError`] for the first such bucket.
+    pub fn check(&self) -> Result<(), EmptyBucketError> {
         let buckets = [
             ("address", self.address),
             ("person", self.person),
@@ -91,7 +104,7 @@ impl RateSettings {
         ];
         for (name, bucket) in buckets {
             if bucket.per_second > 0 && bucket.burst == 0 {
-                return Err((format!("rate.{name}.burst"), "must be at least 1 (per_second = 0 turns it off)".into()));
+                return Err(EmptyBucketError(name));
             }
         }
         Ok(())

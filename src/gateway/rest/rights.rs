@@ -62,8 +62,8 @@ pub async fn export(request: AuthedRequest) -> HttpResult {
     let (pieces, taken) = mpsc::channel(1);
     actix_web::rt::spawn(async move {
         let mut out = ExportWriter { pieces, within: PIECE_WITHIN, is_first: true };
-        if let Err(why) = write(export, &mut out).await {
-            tracing::info!(why, "an export ended before it was whole");
+        if let Err(error) = write(export, &mut out).await {
+            tracing::info!(%error, "an export ended before it was complete");
             return;
         }
         // Its place is free by now: who has read the end may ask again.
@@ -74,16 +74,30 @@ pub async fn export(request: AuthedRequest) -> HttpResult {
         match taken.recv().await {
             Some(Some(piece)) => Some((Ok(piece), Some(taken))),
             Some(None) => None,
-            None => Some((Err(ReaderStalled), None)),
+            None => Some((Err(TruncatedBody), None)),
         }
     });
     Ok(answer.streaming(Box::pin(body)))
 }
 
-/// The document ends here, unfinished.
+/// The error that ends the body of an incomplete export, so that its reader does not take it for complete.
 #[derive(Debug, thiserror::Error)]
-#[error("the export ended before it was whole")]
-struct ReaderStalled;
+#[error("the export ended before it was complete")]
+struct TruncatedBody;
+
+/// A reason to stop an export before its end.
+#[derive(Debug, thiserror::Error)]
+enum ExportError {
+    /// The connection closed.
+    #[error("its reader closed the connection")]
+    ReaderGone,
+    /// The reader took no piece within the time that it has for one.
+    #[error("its reader took no piece in time")]
+    ReaderStalled,
+    /// The server refuses to go on, as when the person is erased meanwhile.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+}
 
 /// Pieces on their way to the reader. `None` is the end of a whole document.
 struct ExportWriter {
@@ -95,22 +109,22 @@ struct ExportWriter {
 }
 
 impl ExportWriter {
-    async fn send(&mut self, piece: Option<Bytes>) -> Result<(), String> {
+    async fn send(&mut self, piece: Option<Bytes>) -> Result<(), ExportError> {
         match timeout(self.within, self.pieces.send(piece)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err("its reader has gone".into()),
-            Err(_) => Err("its reader took nothing for too long".into()),
+            Ok(Err(_)) => Err(ExportError::ReaderGone),
+            Err(_) => Err(ExportError::ReaderStalled),
         }
     }
 
     /// Text between lists.
-    async fn text(&mut self, text: String) -> Result<(), String> {
+    async fn text(&mut self, text: String) -> Result<(), ExportError> {
         self.is_first = true;
         self.send(Some(text.into())).await
     }
 
     /// More rows of the list that is open.
-    async fn rows(&mut self, rows: Vec<String>) -> Result<(), String> {
+    async fn rows(&mut self, rows: Vec<String>) -> Result<(), ExportError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -120,8 +134,7 @@ impl ExportWriter {
 }
 
 /// Writes the whole document. Rows are made where they keep nobody waiting.
-async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), String> {
-    let said = |refusal: Refusal| refusal.message;
+async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), ExportError> {
     let (server, place, at) = (export.server().clone(), export.place().clone(), export.at);
     let profile = json(&profile(&export.person));
     let parts = [("format", json(&FORMAT)), ("exported_at", json(&at)), ("profile", profile)];
@@ -129,7 +142,7 @@ async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), String>
     out.text(format!("{{{},\"follows\":[", parts.join(","))).await?;
     for (list, next) in [(&export.follows, "followers"), (&export.followers, "model")] {
         for users in list.chunks(NAMES_AT_ONCE) {
-            export.goes_on().map_err(said)?;
+            export.goes_on().map_err(ExportError::Refused)?;
             let people = users.iter().filter_map(|user| server.people().get(*user));
             out.rows(people.map(|person| json(&person.key)).collect()).await?;
         }
@@ -137,28 +150,28 @@ async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), String>
         out.text(format!("],\"{next}\":{opens}")).await?;
     }
     let learned = export.learned();
-    let model = place.run(move || json(&model(&learned))).await.map_err(said)?;
+    let model = place.run(move || json(&model(&learned))).await.map_err(ExportError::Refused)?;
     out.text(format!("{model},\"items\":[")).await?;
     for items in export.items.chunks(ITEMS_AT_ONCE) {
-        export.goes_on().map_err(said)?;
+        export.goes_on().map_err(ExportError::Refused)?;
         let (items, world) = (items.to_vec(), server.world());
         let made =
             move || items.iter().filter_map(|id| world.shared_item(*id)).map(|item| authored(&world, item)).collect();
-        out.rows(place.run(made).await.map_err(said)?).await?;
+        out.rows(place.run(made).await.map_err(ExportError::Refused)?).await?;
     }
     out.text("],\"shown\":[".into()).await?;
     loop {
-        let page = export.slates().await.map_err(said)?;
+        let page = export.slates().await.map_err(ExportError::Refused)?;
         if page.is_empty() {
             break;
         }
         let world = server.world();
         let made = move || page.iter().map(|slate| shown(&world, slate)).collect();
-        out.rows(place.run(made).await.map_err(said)?).await?;
+        out.rows(place.run(made).await.map_err(ExportError::Refused)?).await?;
     }
     out.text("],\"journal\":[".into()).await?;
     loop {
-        let page = export.entries().await.map_err(said)?;
+        let page = export.entries().await.map_err(ExportError::Refused)?;
         if page.is_empty() {
             break;
         }
@@ -167,7 +180,7 @@ async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), String>
             let names = KeyNames { world: &world, people: server.people() };
             page.iter().map(|entry| view(&names, entry).to_string()).collect()
         };
-        out.rows(place.run(made).await.map_err(said)?).await?;
+        out.rows(place.run(made).await.map_err(ExportError::Refused)?).await?;
     }
     out.text("]}\n".into()).await
 }
