@@ -12,12 +12,13 @@ use eddyline_core::{domain, engine};
 use eddyline_process as process;
 use eddyline_protocol as protocol;
 use eddyline_store as store;
-pub mod hmac;
+
 pub mod errors;
 pub mod timestamps;
 pub mod event_ids;
 pub mod checks;
 pub mod grant;
+pub mod hmac;
 pub mod keyring;
 pub mod auth;
 pub mod access;

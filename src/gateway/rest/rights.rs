@@ -321,8 +321,9 @@ fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
 }
 
 /// What others learn from it; items by key.
-fn taught(names: &KeyNames<'_>, lesson: &Lesson) -> Value {
-    let item = |companion: &Companion| json!({"item": names.world.item(companion.item).map(|item| &item.key), "count": companion.count});
+fn taught(names: &KeyNames<'_>, example: &TrainingExample) -> Value {
+    let item =
+        |other: &CoVisited| json!({"item": names.world.item(other.item).map(|item| &item.key), "count": other.count});
     json!({
         "gradient": example.gradient,
         "losses": example.losses,
