@@ -11,7 +11,7 @@ use eddyline_process as process;
 pub mod access;
 pub mod codec;
 pub mod embedded;
-mod ends;
+mod tail_cache;
 mod group;
 pub mod lines;
 pub mod models;

@@ -18,8 +18,8 @@ use super::failures::stopped;
 use super::files::Files;
 use super::writes::Writes;
 use crate::process::Vital;
-use crate::store::ends::Ends;
 use crate::store::group::{self, Answer, Call, QUEUE, Work};
+use crate::store::tail_cache::TailCache;
 use crate::store::{Outcome, StoreError, Write};
 
 fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
@@ -48,7 +48,7 @@ impl Writer {
         let (calls, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(Desk { connection, files, ends: Ends::default(), uncut: false }, queue))
+            .spawn(move || run(Desk { connection, files, tails: TailCache::default(), uncut: false }, queue))
             .map_err(|error| StoreError::Unavailable(format!("no thread for the writer: {error}")))?;
         Ok(Writer { calls: Mutex::new(Some(calls)), thread: Mutex::new(Some(thread)) })
     }
@@ -82,7 +82,7 @@ impl Drop for Writer {
 struct Desk {
     connection: Connection,
     files: Files,
-    ends: Ends,
+    tails: TailCache,
     /// The log still holds pages of somebody who was erased.
     uncut: bool,
 }
@@ -109,22 +109,22 @@ impl Desk {
     fn answer(&mut self, group: Vec<Call>) {
         match self.commit(&group) {
             Ok(answers) => {
-                self.ends.settle(&group);
+                self.tails.settle(&group);
                 for (call, outcomes) in group.into_iter().zip(answers) {
                     call.tell(Ok(outcomes));
                 }
             }
             Err(Failure::Work(_)) if group.len() > 1 => {
-                self.ends.forget();
+                self.tails.forget();
                 for call in group {
                     self.answer(vec![call]);
                 }
             }
             Err(failure) => {
-                self.ends.forget();
+                self.tails.forget();
                 if let Failure::Commit(error) = &failure {
                     tracing::error!(%error, calls = group.len(), "commit failed");
-                    self.ends.doubt(&group);
+                    self.tails.doubt(&group);
                 }
                 let (Failure::Work(error) | Failure::Commit(error)) = failure;
                 for call in group {
@@ -140,7 +140,7 @@ impl Desk {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| Failure::Commit(error.into()))?;
-        let answers = Writes::new(&transaction, &mut self.ends)
+        let answers = Writes::new(&transaction, &mut self.tails)
             .and_then(|mut writes| group.iter().map(|call| apply(&call.work, &mut writes)).collect())
             .map_err(Failure::Work)?;
         transaction.commit().map_err(|error| Failure::Commit(error.into()))?;

@@ -17,9 +17,9 @@ use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::store::access::Change;
 use crate::store::codec::{self, JournalRow};
-use crate::store::ends::Ends;
 use crate::store::group::COORDINATOR;
 use crate::store::models::Change as ModelChange;
+use crate::store::tail_cache::TailCache;
 use crate::store::{Outcome, Snapshot, StoreError, StoredFit, Write};
 
 const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/journal_append.sql");
@@ -47,15 +47,15 @@ const HEALTH_TOUCH: &str = include_str!("../../../sql/queries/health_touch.sql")
 /// A transaction in progress.
 pub(super) struct Writes<'c> {
     connection: &'c Connection,
-    ends: &'c mut Ends,
+    tails: &'c mut TailCache,
     append: CachedStatement<'c>,
 }
 
 impl<'c> Writes<'c> {
-    pub(super) fn new(connection: &'c Connection, ends: &'c mut Ends) -> Result<Writes<'c>, StoreError> {
+    pub(super) fn new(connection: &'c Connection, tails: &'c mut TailCache) -> Result<Writes<'c>, StoreError> {
         // Prepared once per transaction: looking it up by its text for each entry would cost as much as the insert.
         let append = connection.prepare_cached(JOURNAL_APPEND)?;
-        Ok(Writes { connection, ends, append })
+        Ok(Writes { connection, tails, append })
     }
 
     /// One batch: the promise that later entries of a person fall with the first duplicate holds within it.
@@ -74,7 +74,7 @@ impl<'c> Writes<'c> {
                 }
                 Write::Erase(erasure) => {
                     erasure::erase(self.connection, erasure)?;
-                    self.ends.forget();
+                    self.tails.forget();
                     Outcome::Stored(self.last_position()?)
                 }
                 other => {
@@ -96,37 +96,37 @@ impl<'c> Writes<'c> {
             && rows::append(&mut self.append, &JournalRow::encode(entry)?)?
         {
             let position = Position(self.connection.last_insert_rowid().cast_unsigned());
-            self.ends.set(entry.user, entry.seq);
-            self.ends.last = Some(position);
+            self.tails.set(entry.user, entry.seq);
+            self.tails.last = Some(position);
             self.follow(entry)?;
             return Ok(Outcome::Stored(position));
         }
         // Not the next number, or known: what was learned is not what is here.
         let Some((position, stored)) = find_entry(self.connection, entry)? else { return Ok(Outcome::Refused) };
-        if self.ends.was_in_doubt(entry, &stored)? {
+        if self.tails.was_in_doubt(entry, &stored)? {
             return Ok(Outcome::Stored(position));
         }
         Ok(Outcome::Duplicate(stored.seq))
     }
 
     fn last_position(&mut self) -> Result<Position, StoreError> {
-        if let Some(last) = self.ends.last {
+        if let Some(last) = self.tails.last {
             return Ok(last);
         }
         let found: Option<i64> = self.connection.query_row(JOURNAL_LAST_POSITION, [], |row| row.get(0))?;
         let last = Position(found.unwrap_or(0).cast_unsigned());
-        self.ends.last = Some(last);
+        self.tails.last = Some(last);
         Ok(last)
     }
 
     fn last_seq(&mut self, user: UserId) -> Result<Seq, StoreError> {
-        if let Some(seq) = self.ends.seq(user) {
+        if let Some(seq) = self.tails.seq(user) {
             return Ok(seq);
         }
         let mut statement = self.connection.prepare_cached(JOURNAL_LAST_SEQ)?;
         let found: Option<i64> = statement.query_row([user.0], |row| row.get(0))?;
         let seq = Seq(found.unwrap_or(0).cast_unsigned());
-        self.ends.set(user, seq);
+        self.tails.set(user, seq);
         Ok(seq)
     }
 

@@ -13,8 +13,8 @@ use crate::domain::journal::{CentreRef, Entry, What};
 use crate::domain::people::{Erasure, Person};
 use crate::domain::time::Millis;
 use crate::store::codec::JournalRow;
-use crate::store::ends::Ends;
 use crate::store::group::{Call, Work};
+use crate::store::tail_cache::TailCache;
 use crate::store::{Outcome, Snapshot, StoreError, Write};
 
 /// Entries by person and event id, as they are stored.
@@ -31,7 +31,7 @@ pub(super) struct Plan<'g> {
     pub(super) tables: Tables<'g>,
     answers: Vec<Vec<Planned>>,
     /// Numbers that the journal will have reached.
-    ends: HashMap<UserId, Seq>,
+    tails: HashMap<UserId, Seq>,
 }
 
 /// A part of a plan that ends with an erasure.
@@ -150,11 +150,11 @@ impl<'g> Plan<'g> {
     /// stored, or `None` when nobody has looked: then a plan is made only if all is as it should be.
     pub(super) fn new(
         group: &'g [Call],
-        ends: &Ends,
+        tails: &TailCache,
         known: HashMap<UserId, Seq>,
         stored: Option<&Stored>,
     ) -> Result<Plan<'g>, NoPlan> {
-        let mut plan = Plan { ends: known, ..Plan::default() };
+        let mut plan = Plan { tails: known, ..Plan::default() };
         let mut told: HashMap<(UserId, &'g Key), Seq> = HashMap::new();
         for call in group {
             let mut answer = Vec::with_capacity(call.work.batch().len());
@@ -185,7 +185,7 @@ impl<'g> Plan<'g> {
                 }
                 // Not the next number, or known: what was learned is not what is here.
                 let outcome = match (known, earlier) {
-                    (Some((position, known)), _) if ends.was_in_doubt(entry, known)? => Outcome::Stored(*position),
+                    (Some((position, known)), _) if tails.was_in_doubt(entry, known)? => Outcome::Stored(*position),
                     (Some((_, known)), _) => Outcome::Duplicate(known.seq),
                     (None, Some(earlier)) => Outcome::Duplicate(*earlier),
                     (None, None) => Outcome::Refused,
@@ -201,7 +201,7 @@ impl<'g> Plan<'g> {
                 Work::Model(_) | Work::Loading(_) => {}
                 Work::Snapshot(user, snapshot) => plan.snapshot(*user, snapshot)?,
                 Work::CoordinatorSnapshot(covers, bytes) => {
-                    let last = ends.last.unwrap_or_default();
+                    let last = tails.last.unwrap_or_default();
                     if *covers > last {
                         let text = format!(
                             "a coordinator snapshot up to position {}: the journal ends at {}",
@@ -225,8 +225,8 @@ impl<'g> Plan<'g> {
 
     /// It is committed: remembers where the journal ends now, and says what each call is told. `positions` are those of
     /// [`Plan::journal`].
-    pub(super) fn settle(self, ends: &mut Ends, positions: &[Position]) -> Vec<Vec<Outcome>> {
-        let before = ends.last.unwrap_or_default();
+    pub(super) fn settle(self, tails: &mut TailCache, positions: &[Position]) -> Vec<Vec<Outcome>> {
+        let before = tails.last.unwrap_or_default();
         let after = |rows: usize| if rows == 0 { before } else { positions[rows - 1] };
         let answers = self.answers.iter().map(|answer| {
             let told = answer.iter().map(|planned| match planned {
@@ -237,20 +237,20 @@ impl<'g> Plan<'g> {
             told.collect()
         });
         let answers = answers.collect();
-        for (user, seq) in self.ends {
-            ends.set(user, seq);
+        for (user, seq) in self.tails {
+            tails.set(user, seq);
         }
-        ends.last = Some(after(positions.len()));
+        tails.last = Some(after(positions.len()));
         answers
     }
 
     fn end(&self, user: UserId) -> Seq {
-        self.ends.get(&user).copied().unwrap_or_default()
+        self.tails.get(&user).copied().unwrap_or_default()
     }
 
     fn entry(&mut self, entry: &'g Entry) -> Result<(), StoreError> {
         self.journal.push(JournalRow::encode(entry)?);
-        self.ends.insert(entry.user, entry.seq);
+        self.tails.insert(entry.user, entry.seq);
         match entry.what {
             What::Followed(target) => {
                 let follow =
@@ -283,7 +283,7 @@ impl<'g> Plan<'g> {
     fn erase(&mut self, erasure: &'g Erasure) {
         let tables = std::mem::take(&mut self.tables);
         self.parts.push(Part { tables, journal_end: self.journal.len(), erasure });
-        self.ends.insert(erasure.user, ERASED);
+        self.tails.insert(erasure.user, ERASED);
     }
 
     fn snapshot(&mut self, user: UserId, snapshot: &'g Snapshot) -> Result<(), StoreError> {

@@ -21,8 +21,8 @@ use super::pool::Client;
 use super::settings::PostgresSettings;
 use super::{rows, schema, writes};
 use crate::domain::ids::{Position, Seq, UserId};
-use crate::store::ends::Ends;
 use crate::store::group::{Call, Work};
+use crate::store::tail_cache::TailCache;
 use crate::store::{Outcome, StoreError, Write};
 
 const LOCK_TRY: &str = include_str!("../../../sql/queries/postgres/lock_try.sql");
@@ -48,8 +48,8 @@ pub(super) struct Session {
     /// Postgres's number for the last connection that had the lock.
     process: Option<i32>,
     term: i64,
-    ends: Ends,
-    /// Everybody who was erased. All of them, unlike `ends`: it is what keeps them from coming back.
+    tails: TailCache,
+    /// Everybody who was erased. All of them, unlike `tails`: it is what keeps them from coming back.
     erased: HashSet<UserId>,
     /// Who replaced us.
     replaced: watch::Sender<Option<String>>,
@@ -68,7 +68,7 @@ impl Session {
             client: None,
             process: None,
             term: 0,
-            ends: Ends::default(),
+            tails: TailCache::default(),
             erased: HashSet::new(),
             replaced: watch::Sender::default(),
             settings: settings.clone(),
@@ -109,7 +109,7 @@ impl Session {
         let committed = timeout(self.settings.patience(), self.try_commit(group)).await.unwrap_or_else(|_| Err(late()));
         match &committed {
             Ok(_) => {
-                self.ends.settle(group);
+                self.tails.settle(group);
                 self.erased.extend(group.iter().flat_map(|call| call.work.batch()).filter_map(|write| match write {
                     Write::Erase(erasure) => Some(erasure.user),
                     _ => None,
@@ -118,7 +118,7 @@ impl Session {
             // Postgres has rolled it back.
             Err(StoreError::Refused(_)) => {}
             Err(_) => {
-                self.ends.doubt(group);
+                self.tails.doubt(group);
                 self.abandon();
             }
         }
@@ -170,7 +170,7 @@ impl Session {
         for row in &erased {
             self.erased.insert(UserId(rows::number("users", row, 0)?));
         }
-        self.ends.last = Some(Position(last.unwrap_or(0).cast_unsigned()));
+        self.tails.last = Some(Position(last.unwrap_or(0).cast_unsigned()));
         self.client = Some(client);
         Ok(())
     }
@@ -220,7 +220,7 @@ impl Session {
 
     /// Lets the connection go, whatever it was doing.
     fn abandon(&mut self) {
-        self.ends.forget();
+        self.tails.forget();
         if let Some(client) = self.client.take() {
             // Not back to the pool: it may still have the lock, and a transaction.
             drop(Object::take(client));
@@ -229,11 +229,11 @@ impl Session {
 
     async fn try_commit(&mut self, group: &[Call]) -> Result<Vec<Vec<Outcome>>, StoreError> {
         let Some(client) = &mut self.client else { return Err(late()) };
-        let last = self.ends.last.unwrap_or_default();
-        let known = know(client, &mut self.ends, &self.erased, group, Trust::Callers).await?;
-        match Plan::new(group, &self.ends, known.seqs, None) {
+        let last = self.tails.last.unwrap_or_default();
+        let known = know(client, &mut self.tails, &self.erased, group, Trust::Callers).await?;
+        match Plan::new(group, &self.tails, known.seqs, None) {
             Ok(plan) => match write(client, &plan, &known.needed, last).await {
-                Ok(Some(positions)) => return Ok(plan.settle(&mut self.ends, &positions)),
+                Ok(Some(positions)) => return Ok(plan.settle(&mut self.tails, &positions)),
                 // A number is not the next one of its person.
                 Ok(None) => {}
                 // A number or an event of the journal is taken; or a key is, which will be said again.
@@ -243,10 +243,10 @@ impl Session {
             Err(NoPlan::Refused(error)) => return Err(error),
             Err(NoPlan::Look) => {}
         }
-        let known = know(client, &mut self.ends, &self.erased, group, Trust::Nobody).await?;
-        let looked = look(client, &self.ends, known.seqs, group).await?;
+        let known = know(client, &mut self.tails, &self.erased, group, Trust::Nobody).await?;
+        let looked = look(client, &self.tails, known.seqs, group).await?;
         let positions = write(client, &looked, &known.needed, last).await?.ok_or_else(late)?;
-        Ok(looked.settle(&mut self.ends, &positions))
+        Ok(looked.settle(&mut self.tails, &positions))
     }
 }
 
@@ -267,7 +267,7 @@ struct Known {
 
 async fn know(
     client: &Client,
-    ends: &mut Ends,
+    tails: &mut TailCache,
     erased: &HashSet<UserId>,
     group: &[Call],
     trust: Trust,
@@ -278,7 +278,7 @@ async fn know(
     for user in plan::people(group) {
         if erased.contains(&user) {
             known.seqs.insert(user, plan::ERASED);
-        } else if let Some(seq) = ends.seq(user) {
+        } else if let Some(seq) = tails.seq(user) {
             known.seqs.insert(user, seq);
         } else if let Some(before) = claims.get(&user) {
             known.seqs.insert(user, *before);
@@ -300,7 +300,7 @@ async fn know(
         // Came from a `UserId`.
         let user = UserId(user as u32);
         let seq = Seq(seq.unwrap_or(0).cast_unsigned());
-        ends.set(user, seq);
+        tails.set(user, seq);
         known.seqs.insert(user, seq);
     }
     Ok(known)
@@ -332,7 +332,7 @@ fn claims(group: &[Call]) -> HashMap<UserId, Seq> {
 /// Plans with a look at which events are stored already.
 async fn look<'g>(
     client: &Client,
-    ends: &Ends,
+    tails: &TailCache,
     known: HashMap<UserId, Seq>,
     group: &'g [Call],
 ) -> Result<Plan<'g>, StoreError> {
@@ -345,7 +345,7 @@ async fn look<'g>(
         let (position, entry) = rows::entry(&row)?;
         stored.insert((entry.user, entry.id.clone()), (position, entry));
     }
-    Plan::new(group, ends, known, Some(&stored)).map_err(|none| match none {
+    Plan::new(group, tails, known, Some(&stored)).map_err(|none| match none {
         NoPlan::Refused(error) => error,
         NoPlan::Look => late(),
     })

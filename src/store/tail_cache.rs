@@ -1,7 +1,7 @@
 //! What the one writer of a store remembers between transactions.
 //!
 //! Invariant: a cache, never the truth: whatever is missing here is read from the store. It says only what was committed,
-//! so whoever loses a transaction after changing it must [`Ends::forget`]. Entries in doubt survive that.
+//! so whoever loses a transaction after changing it must [`TailCache::forget`]. Entries in doubt survive that.
 //! Absent on purpose: any query.
 
 use std::collections::{HashMap, HashSet};
@@ -13,9 +13,9 @@ use crate::domain::ids::{Position, Seq, UserId};
 use crate::domain::journal::Entry;
 
 /// Where the journal ends, for all and for each person; and which entries may or may not have been stored. At most twice
-/// [`Ends::GENERATION`] people, those used longest ago go first.
+/// [`TailCache::GENERATION`] people, those used longest ago go first.
 #[derive(Default)]
-pub(super) struct Ends {
+pub(super) struct TailCache {
     /// Of the last entry of all; zero is an empty journal.
     pub(super) last: Option<Position>,
     young: HashMap<UserId, Seq>,
@@ -23,7 +23,7 @@ pub(super) struct Ends {
     doubtful: HashSet<(UserId, Seq)>,
 }
 
-impl Ends {
+impl TailCache {
     const GENERATION: usize = 131_072;
     /// Twice what the journal's queue holds by default; whoever has more in doubt gets `Duplicate` and learns again.
     const DOUBTFUL_MAX: usize = 131_072;
@@ -107,32 +107,32 @@ mod tests {
     /// Told as stored is only what was in doubt, and only as what it was then.
     #[test]
     fn a_doubt_is_about_one_entry_and_ends_with_an_answer() {
-        let mut ends = Ends::default();
+        let mut tails = TailCache::default();
         let stored = followed(1, 2);
         let (answer, _) = tokio::sync::oneshot::channel();
         let call = [Call { work: Work::Append(vec![Write::Entry(stored.clone())]), answer }];
-        assert!(!ends.was_in_doubt(&stored, &stored).unwrap(), "nothing was in doubt");
-        ends.doubt(&call);
-        ends.forget();
+        assert!(!tails.was_in_doubt(&stored, &stored).unwrap(), "nothing was in doubt");
+        tails.doubt(&call);
+        tails.forget();
         for (name, entry, expected) in [
             ("the very same", followed(1, 2), true),
             ("other content", followed(1, 3), false),
             ("another number", followed(2, 2), false),
         ] {
-            assert_eq!(ends.was_in_doubt(&entry, &stored).unwrap(), expected, "{name}");
+            assert_eq!(tails.was_in_doubt(&entry, &stored).unwrap(), expected, "{name}");
         }
-        ends.settle(&call);
-        assert!(!ends.was_in_doubt(&stored, &stored).unwrap(), "answered");
+        tails.settle(&call);
+        assert!(!tails.was_in_doubt(&stored, &stored).unwrap(), "answered");
     }
 
     #[test]
     fn people_seen_lately_are_known_and_their_number_is_bounded() {
-        let mut ends = Ends::default();
+        let mut tails = TailCache::default();
         for user in 0..300_000 {
-            ends.set(UserId(user), Seq(1));
-            assert_eq!(ends.seq(UserId(0)), Some(Seq(1)), "asked for all the time");
+            tails.set(UserId(user), Seq(1));
+            assert_eq!(tails.seq(UserId(0)), Some(Seq(1)), "asked for all the time");
         }
-        assert!(ends.young.len() + ends.old.len() <= 2 * Ends::GENERATION);
-        assert_eq!(ends.seq(UserId(1)), None);
+        assert!(tails.young.len() + tails.old.len() <= 2 * TailCache::GENERATION);
+        assert_eq!(tails.seq(UserId(1)), None);
     }
 }
