@@ -23,7 +23,7 @@ mod pool;
 mod reads;
 mod rows;
 pub mod schema;
-mod session;
+mod writer_connection;
 mod settings;
 mod fits;
 mod models;
@@ -44,7 +44,7 @@ pub use self::url::PostgresUrl;
 
 use self::failures::stopped;
 use self::reads::Reads;
-use self::session::Session;
+use self::writer_connection::WriterConnection;
 use super::access::{Change, SigningKey, TokenRecord};
 use super::group::{Call, QUEUE, Work};
 use super::models::{Change as ModelChange, KeptModel, NewModel, Publication};
@@ -96,7 +96,7 @@ impl Postgres {
             };
             let vital = Vital::new("the store's writer");
             alone.block_on(async move {
-                match Session::open(writing, &own).await {
+                match WriterConnection::open(writing, &own).await {
                     Ok(session) => {
                         if opened.send(Ok(session.replaced())).is_err() {
                             // Nobody waits for it any more.

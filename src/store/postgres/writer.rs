@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::failures::stopped;
-use super::session::Session;
+use super::writer_connection::WriterConnection;
 use crate::store::group::{self, Answer, Call, Work};
 use crate::store::{Outcome, StoreError};
 
@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(2);
 const TELL_HERE: usize = 8;
 
 /// Answers calls until nobody can ask any more, and all are answered. `others` are threads that may help.
-pub(super) async fn run(mut session: Session, mut queue: mpsc::Receiver<Call>, others: &Handle) {
+pub(super) async fn run(mut session: WriterConnection, mut queue: mpsc::Receiver<Call>, others: &Handle) {
     let mut telling: Vec<JoinHandle<()>> = Vec::new();
     loop {
         let call = match timeout(IDLE, queue.recv()).await {
@@ -65,7 +65,7 @@ pub(super) async fn run(mut session: Session, mut queue: mpsc::Receiver<Call>, o
 
 /// An error says that the store cannot answer; the group was told.
 async fn answer(
-    session: &mut Session,
+    session: &mut WriterConnection,
     group: Vec<Call>,
     tell: &mut (dyn FnMut(Vec<Call>, Vec<Vec<Outcome>>) + Send),
 ) -> Result<(), StoreError> {

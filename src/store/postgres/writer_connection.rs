@@ -42,7 +42,7 @@ const WRITER_LOCK: i64 = 0x4544_4459_0000_0002;
 const LOCK_LOOK: Duration = Duration::from_millis(25);
 
 /// The right to write, and the connection that has it.
-pub(super) struct Session {
+pub(super) struct WriterConnection {
     pool: Pool,
     client: Option<Client>,
     /// Postgres's number for the last connection that had the lock.
@@ -56,14 +56,14 @@ pub(super) struct Session {
     settings: PostgresSettings,
 }
 
-impl Session {
+impl WriterConnection {
     /// Brings the schema up to date, takes the lock and begins a term. `pool` must have room for one connection.
-    pub(super) async fn open(pool: Pool, settings: &PostgresSettings) -> Result<Session, StoreError> {
+    pub(super) async fn open(pool: Pool, settings: &PostgresSettings) -> Result<WriterConnection, StoreError> {
         let mut client = pool.get().await?;
         schema::migrate(&mut client).await?;
         // Its timeouts are off, and its lock may not be given back.
         drop(Object::take(client));
-        let mut session = Session {
+        let mut session = WriterConnection {
             pool,
             client: None,
             process: None,
