@@ -19,7 +19,7 @@ use crate::domain::people::Person;
 use crate::domain::text::{json_must_be_storable, must_be_storable};
 use crate::engine::coordinator::Catalogue;
 use crate::store::Store;
-use crate::store::lines::{
+use crate::store::ndjson::{
     CentreLine, End, EntryLine, Header, ItemLine, Line, ModelLine, PersonLine, TopicLine, VERSION,
 };
 use crate::store::recovery::read_catalogue;

@@ -16,8 +16,8 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::commands::progress;
 use crate::domain::ids::Position;
 use crate::domain::people::{Erasure, Person};
-use crate::store::lines::{End, Header, Line, VERSION};
 use crate::store::models::Publication;
+use crate::store::ndjson::{End, Header, Line, VERSION};
 use crate::store::{Outcome, Store, Write, writable};
 
 /// Writes per transaction, and bytes of lines after which one is committed earlier.

@@ -13,7 +13,7 @@ pub mod codec;
 pub mod embedded;
 mod tail_cache;
 mod group;
-pub mod lines;
+pub mod ndjson;
 pub mod models;
 pub mod postgres;
 pub mod recovery;
