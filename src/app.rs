@@ -24,8 +24,6 @@ use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
 use crate::gateway::file_budget::FileBudget;
-use crate::gateway::settings::GatewaySettings;
-use crate::gateway::state::GatewayState;
 use crate::gateway::tls::Certificate;
 use crate::gateway::{Serving, serve};
 use crate::process::say;
@@ -255,7 +253,7 @@ pub fn open_models() -> Arc<dyn ReadModel> {
 
 /// Sockets are open files, and many systems begin with room for 1,024: takes as much more as this user may have, and says
 /// so where that is too little.
-fn make_room(sockets_max: usize, workers: usize) -> FileBudget {
+fn make_file_budget(sockets_max: usize, workers: usize) -> FileBudget {
     let (limit, wanted) = (getrlimit(Resource::Nofile), FileBudget::files_for(sockets_max) as u64);
     // No limit is `None`.
     let current = limit.current.unwrap_or(u64::MAX);
@@ -265,9 +263,9 @@ fn make_room(sockets_max: usize, workers: usize) -> FileBudget {
     let within = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(current);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(within), maximum: limit.maximum });
     let files = if raised.is_ok() { within } else { current };
-    let budget = FileBudget::within(files as usize, sockets_max, workers);
+    let file_budget = FileBudget::within(files as usize, sockets_max, workers);
     if files < wanted {
-        let (sockets, handles) = (budget.sockets, budget.handles);
+        let (sockets, handles) = (file_budget.sockets, file_budget.handles);
         tracing::warn!(
             files,
             sockets,
@@ -275,7 +273,7 @@ fn make_room(sockets_max: usize, workers: usize) -> FileBudget {
             "{sockets_max} sockets (sockets_max) want {wanted} open files: raise the hard limit. Until then there is room for {sockets}, {handles} of which can be cut when they hang"
         );
     }
-    budget
+    file_budget
 }
 
 /// Starts a server over a store and says where it listens. Must be called inside an actix system.
@@ -285,7 +283,7 @@ fn make_room(sockets_max: usize, workers: usize) -> FileBudget {
 pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Running> {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let workers = if config.workers == 0 { processors } else { config.workers };
-    let budget = make_room(config.sockets_max, workers);
+    let file_budget = make_file_budget(config.sockets_max, workers);
     // Before anything is started: a server that everybody could use is none.
     let clock: Arc<dyn Clock> = Arc::new(WallClock::default());
     let access = Access::open(store.clone(), config.secret.clone(), clock.now()).await?;
@@ -313,9 +311,9 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     .await?;
     let settings = GatewaySettings {
         workers: Some(workers),
-        sessions_max: budget.sockets,
-        handles_max: budget.handles,
-        connections_max: budget.connections_per_worker,
+        sessions_max: file_budget.sockets,
+        handles_max: file_budget.handles,
+        connections_max: file_budget.connections_per_worker,
         rates: config.rate,
         origins: config.origins.clone(),
         ..GatewaySettings::default()

@@ -24,7 +24,7 @@ pub mod pages;
 pub mod query;
 pub mod rates;
 pub mod rest;
-pub mod room;
+pub mod file_budget;
 pub mod routes;
 pub mod session;
 pub mod times;
