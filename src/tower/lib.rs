@@ -36,7 +36,7 @@ mod network;
 pub mod quality;
 pub mod schema;
 pub mod shape;
-mod start;
+mod init;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

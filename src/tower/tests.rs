@@ -213,7 +213,7 @@ fn the_gradient_is_the_slope_of_the_loss_along_every_kind_of_tensor() {
     let shelf = super::batch::Shelf::new(&log, tables.posts.len());
     source.shift(&mut batch, &source.chunks(Slice::Train)[..12], &shelf);
     let shapes = Shapes::new(&schema, &settings.sizes);
-    let mut weights = start::weights(&schema, &shapes, -1.0, 7);
+    let mut weights = init::weights(&schema, &shapes, -1.0, 7);
     for loss in [Loss::CrossEntropy, Loss::Softmax] {
         let at = |weights: &[f32]| {
             gradient::gradient::<Cpu>(&schema, &settings.sizes, weights, &batch, loss, &Default::default())
@@ -398,7 +398,7 @@ fn empty_places_never_change_a_vector() {
         schema.item.push(&facts(post, &[]), &components, &mut dense);
     }
     let shapes = Shapes::new(&schema, &settings.sizes);
-    let weights = start::weights(&schema, &shapes, -1.0, 7);
+    let weights = init::weights(&schema, &shapes, -1.0, 7);
     let width = schema.item.dense();
     // The same moments in runs of 3 and of 16: other neighbours, other empty places.
     let vectors = |moments: usize| -> Vec<f32> {

@@ -21,12 +21,12 @@ use crate::tower::batch::{Batch, Chunk, Shelf, Source};
 use crate::tower::checkpoint::{Checkpoint, CheckpointError, Quality, Summary};
 use crate::tower::fit::{facts, fit};
 use crate::tower::gradient::{AdamW, Loss, append, clip, gradient};
+use crate::tower::init;
 use crate::tower::log::{FeedLog, Fractions, Slice};
 use crate::tower::network::Network;
 use crate::tower::quality::{calibration, quality};
 use crate::tower::schema::{Components, PersonCode, Schema};
 use crate::tower::shape::{Part, Shapes, Sizes};
-use crate::tower::start;
 
 /// Parts of a batch whose gradients are taken apart, however many threads there are.
 const SHARDS: usize = 4;
@@ -204,7 +204,7 @@ impl<B: AutodiffBackend> Training<B> {
         let train = || log.moments.iter().filter(|moment| moment.slice == Slice::Train);
         let (rows, liked) = (train().count(), train().filter(|moment| moment.liked).count());
         let prior = if log.both { ((liked as f32 + 0.5) / ((rows - liked) as f32 + 0.5)).ln() } else { 0.0 };
-        let weights = start::weights(&schema, &shapes, prior, settings.seed);
+        let weights = init::weights(&schema, &shapes, prior, settings.seed);
         let round = |batch: usize| batch.div_ceil(SHARDS * MOMENTS) * SHARDS * MOMENTS;
         let batch = round(settings.batch.unwrap_or((rows / STEPS_PER_EPOCH).clamp(BATCH_MIN, BATCH_MAX)));
         let decay = shapes.all.iter().flat_map(|shape| {
