@@ -27,7 +27,7 @@ mod baselines;
 mod batch;
 pub mod checkpoint;
 mod components;
-mod fit;
+mod schema_fit;
 mod forward;
 mod gradient;
 pub mod history;
@@ -44,9 +44,9 @@ pub mod text;
 pub mod train;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Quality, Summary};
-pub use fit::facts;
 pub use gradient::Loss;
 pub use log::Fractions;
+pub use schema_fit::facts;
 pub use shape::Sizes;
 pub use train::{Progress, TrainError, TrainSettings, Training};
 

@@ -10,10 +10,10 @@ use safetensors::SafeTensors;
 
 use super::batch::Source;
 use super::checkpoint::{BYTES_MAX, METADATA};
-use super::fit::fit;
 use super::log::{FeedLog, Slice};
 use super::network::Network;
 use super::schema::PersonCode;
+use super::schema_fit::fit;
 use super::shape::Shapes;
 use super::*;
 use crate::domain::ids::{Key, ModelVersion};

@@ -19,13 +19,13 @@ use crate::tables::{Action, Tables};
 use crate::tower::baselines::baselines;
 use crate::tower::batch::{Batch, Chunk, Shelf, Source};
 use crate::tower::checkpoint::{Checkpoint, CheckpointError, Quality, Summary};
-use crate::tower::fit::{facts, fit};
 use crate::tower::gradient::{AdamW, Loss, append, clip, gradient};
 use crate::tower::init;
 use crate::tower::log::{FeedLog, Fractions, Slice};
 use crate::tower::network::Network;
 use crate::tower::quality::{calibration, quality};
 use crate::tower::schema::{Components, PersonCode, Schema};
+use crate::tower::schema_fit::{facts, fit};
 use crate::tower::shape::{Part, Shapes, Sizes};
 
 /// Parts of a batch whose gradients are taken apart, however many threads there are.
