@@ -21,7 +21,7 @@ use crate::replay::formats::time::{TimeUnit, Times};
 use crate::replay::metrics::shown;
 use crate::tables::Tables;
 use crate::tables::read::{Options, ROLES};
-use crate::tower::log::Slice;
+use crate::tower::dataset::Slice;
 use crate::tower::{Checkpoint, Cpu, Fractions, Loss, Progress, Quality, Sizes, TrainSettings, Training};
 
 /// The state is saved this often within an epoch.

@@ -3,7 +3,7 @@
 //! Invariant: a moment is scored before it, and everything at the same instant, is counted. Absent on purpose: content.
 
 use crate::tower::checkpoint::Quality;
-use crate::tower::log::{FeedLog, Moment, Slice};
+use crate::tower::dataset::{FeedLog, Moment, Slice};
 use crate::tower::quality::quality;
 
 /// Views that a rate is worth before anything was seen of it.

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use crate::domain::time::Millis;
+use crate::tower::dataset::{FeedLog, Slice};
 use crate::tower::history::{gap_features, summary};
-use crate::tower::log::{FeedLog, Slice};
 use crate::tower::schema::{PersonCode, time_features};
 
 /// Added to a score, it leaves no share.

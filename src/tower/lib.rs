@@ -31,7 +31,7 @@ mod schema_fit;
 mod forward;
 mod gradient;
 pub mod history;
-pub mod log;
+pub mod dataset;
 mod network;
 pub mod quality;
 pub mod schema;
@@ -44,8 +44,8 @@ pub mod text;
 pub mod train;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Quality, Summary};
+pub use dataset::Fractions;
 pub use gradient::Loss;
-pub use log::Fractions;
 pub use schema_fit::facts;
 pub use shape::Sizes;
 pub use train::{Progress, TrainError, TrainSettings, Training};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::engine::tower::ItemFacts;
 use crate::tables::{PostRow, Tables};
 use crate::tower::components::components;
-use crate::tower::log::{FeedLog, Slice};
+use crate::tower::dataset::{FeedLog, Slice};
 use crate::tower::schema::{Category, Components, ItemSchema, Number, PersonSchema, Reduction, Scalar, Schema};
 use crate::tower::text::{TEXT_STATISTICS, statistics};
 

@@ -10,7 +10,7 @@ use safetensors::SafeTensors;
 
 use super::batch::Source;
 use super::checkpoint::{BYTES_MAX, METADATA};
-use super::log::{FeedLog, Slice};
+use super::dataset::{FeedLog, Slice};
 use super::network::Network;
 use super::schema::PersonCode;
 use super::schema_fit::fit;
