@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::ModelVersion;
 use crate::engine::tower::{TOWER_HISTORY_MAX, TwoTower};
 use crate::tower::forward::Forward;
+use crate::tower::layout::{HEADS_MAX, HIDDEN_MAX, Shapes, Sizes};
 use crate::tower::schema::{Components, Number, Schema};
-use crate::tower::shape::{HEADS_MAX, HIDDEN_MAX, Shapes, Sizes};
 use crate::tower::text::TEXT_STATISTICS;
 
 /// The key in the file's metadata under which the JSON stands.

@@ -10,9 +10,9 @@ use crate::domain::time::Millis;
 use crate::engine::simd::{add_product, dot};
 use crate::engine::tower::{ItemFacts, Step, TOWER_DIM, TOWER_HISTORY_MAX, TowerVector, TwoTower};
 use crate::tower::history::{GAP_FEATURES, gap_features, sign_place, summary};
+use crate::tower::layout::{HEADS_MAX, Part, Shapes, Sizes};
 use crate::tower::network::NORM_EPSILON;
 use crate::tower::schema::{Components, Schema, time_features};
-use crate::tower::shape::{HEADS_MAX, Part, Shapes, Sizes};
 
 /// Log-odds stay within this.
 const LOG_ODDS_MAX: f32 = 30.0;
@@ -85,7 +85,7 @@ impl Linear {
 
 /// Two layers with a rectifier between.
 fn perceptron(layers: &[Linear; 2], x: &[f32]) -> TowerVector {
-    let mut hidden = [0.0; crate::tower::shape::HIDDEN_MAX];
+    let mut hidden = [0.0; crate::tower::layout::HIDDEN_MAX];
     let hidden = &mut hidden[..layers[0].bias.len()];
     layers[0].apply(x, hidden);
     hidden.iter_mut().for_each(|x| *x = x.max(0.0));

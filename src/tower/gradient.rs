@@ -8,9 +8,9 @@ use burn_tensor::backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use crate::tower::batch::Batch;
+use crate::tower::layout::Sizes;
 use crate::tower::network::Network;
 use crate::tower::schema::Schema;
-use crate::tower::shape::Sizes;
 
 /// What is minimised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

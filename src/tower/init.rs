@@ -8,8 +8,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::engine::tower::TOWER_DIM;
 use crate::tower::history::SUMMARY;
+use crate::tower::layout::{Part, Shapes};
 use crate::tower::schema::Schema;
-use crate::tower::shape::{Part, Shapes};
 
 /// All weights; `prior` is the log-odds of a like in training.
 #[must_use]

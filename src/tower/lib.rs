@@ -35,7 +35,7 @@ pub mod dataset;
 mod network;
 pub mod quality;
 pub mod schema;
-pub mod shape;
+pub mod layout;
 mod init;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -46,8 +46,8 @@ pub mod train;
 pub use checkpoint::{Checkpoint, CheckpointError, Quality, Summary};
 pub use dataset::Fractions;
 pub use gradient::Loss;
+pub use layout::Sizes;
 pub use schema_fit::facts;
-pub use shape::Sizes;
 pub use train::{Progress, TrainError, TrainSettings, Training};
 
 use crate::tables::Tables;

@@ -11,8 +11,8 @@ use burn_tensor::{Int, Tensor, TensorData};
 use crate::engine::tower::TOWER_DIM;
 use crate::tower::batch::Batch;
 use crate::tower::history::{GAP_FEATURES, SUMMARY};
+use crate::tower::layout::{Part, Shapes, Sizes};
 use crate::tower::schema::{Schema, TIME_FEATURES};
-use crate::tower::shape::{Part, Shapes, Sizes};
 
 /// Layer norm divides by the root of the variance plus this.
 pub const NORM_EPSILON: f32 = 1e-5;

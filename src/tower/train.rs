@@ -22,11 +22,11 @@ use crate::tower::checkpoint::{Checkpoint, CheckpointError, Quality, Summary};
 use crate::tower::dataset::{FeedLog, Fractions, Slice};
 use crate::tower::gradient::{AdamW, Loss, append, clip, gradient};
 use crate::tower::init;
+use crate::tower::layout::{Part, Shapes, Sizes};
 use crate::tower::network::Network;
 use crate::tower::quality::{calibration, quality};
 use crate::tower::schema::{Components, PersonCode, Schema};
 use crate::tower::schema_fit::{facts, fit};
-use crate::tower::shape::{Part, Shapes, Sizes};
 
 /// Parts of a batch whose gradients are taken apart, however many threads there are.
 const SHARDS: usize = 4;
