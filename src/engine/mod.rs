@@ -1,7 +1,7 @@
-//! The thinking, pure: state, event and `now` go in, effects come out as values.
+//! The pure core: state, event and `now` go in, effects come out as values.
 //!
-//! Invariant: the same inputs give the same outputs, bit by bit. Absent on purpose: clocks, global randomness, locks,
-//! threads, hash-map iteration order in anything that decides, and every kind of input or output.
+//! Invariant: equal inputs give equal outputs, bit by bit. Deliberately absent: clocks, global randomness, locks,
+//! threads, hash-map iteration order in any decision, and all input and output.
 
 pub mod avail;
 pub mod cluster;

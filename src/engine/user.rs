@@ -1,10 +1,9 @@
-//! One person: a fold over their own slice of the journal.
+//! State of one user: a fold over the user's own entries of the journal.
 //!
-//! Invariant: [`UserState::fold`] is the only place where the state changes, and it reads nothing but the entry, the
-//! vectors that the entry names, and the settings. So a live state equals the fold of its journal, bit by bit.
-//! `(person, event id)` is learned at most once while it is among the last [`EVENTS_REMEMBERED`]; older resends are
-//! caught by the store's unique key.
-//! Absent on purpose: clocks, sockets, what was shown to whom (the actor knows).
+//! Invariant: [`UserState::fold`] is the only place where the state changes. It reads only the entry, the vectors that
+//! the entry names, and the settings. So a live state equals the fold of its journal, bit by bit. `(user, event id)` is
+//! learned at most once while it is among the last [`EVENTS_REMEMBERED`]; the store's unique key rejects older resends.
+//! Deliberately absent: clocks, sockets, and the feeds that were sent (the actor keeps them).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,100 +39,100 @@ use crate::engine::simd::is_among;
 use crate::engine::tower::{Sign, TowerVector};
 use crate::engine::world::{Vectors, World, centred};
 
-/// How many event ids a person's state remembers.
+/// Event ids that a user's state remembers for deduplication.
 pub const EVENTS_REMEMBERED: usize = 256;
 
-/// How many interactions a person's state remembers.
+/// Interactions that a user's history keeps.
 pub const HISTORY_LENGTH: usize = 256;
 
-/// Authors and topics of whom a count is kept per person.
+/// Authors and topics with a count per user; beyond that, the least recently used one is evicted.
 const AUTHORS_MAX: usize = 64;
 const TOPICS_MAX: usize = 64;
 
-/// A person's own rate counts as much as this many opinions on a topic; everybody's rate, as this many on
-/// anything.
+/// Prior strength of approval rates, in pseudo-observations: a topic's rate shrinks towards the user's own rate, and
+/// the user's own rate towards the global one.
 const TOPIC_PRIOR: f64 = 4.0;
 const APPROVAL_PRIOR: f64 = 5.0;
 
-/// Half an hour of nothing ends a session.
+/// A pause of 30 minutes ends a session.
 const SESSION_BREAK_MS: i64 = 30 * MINUTE_MS;
 
-/// Other places that an entry names.
+/// Co-visited items that an entry names, at most.
 const COMPANIONS_MAX: usize = 16;
 
-/// Interactions looked at for whether something was passed over.
+/// Most recent interactions that decide whether the user skipped an item.
 const ACTED_LATELY: usize = 64;
 
-/// Passed items that a choice is compared with, the nearest ones.
+/// Skipped items that serve as negatives of a click, at most; the ones nearest to the click are taken.
 const PASSED_MAX: usize = 50;
 
-/// Something that a person did, checked at the door.
+/// A validated action of the user, or a measurement of the user.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserEvent {
-    /// Acted on an item, out of all that was there.
+    /// Chose an item among all available ones.
     Interacted(Interaction),
-    /// Said yes or no to an item that was put before them, as in a log of views: an answer, and no choice among others.
+    /// Judged one item that was put before the user, as in a log of views: an answer, not a choice among others.
     Answered(Interaction),
-    /// Follows somebody.
+    /// Started to follow another user.
     Followed {
-        /// Unique per person.
+        /// Event id, unique per user.
         id: Key,
-        /// Whom.
+        /// The followed user.
         user: UserId,
-        /// When.
+        /// Time of the event.
         at: Millis,
     },
-    /// Follows them no longer.
+    /// Stopped following another user.
     Unfollowed {
-        /// Unique per person.
+        /// Event id, unique per user.
         id: Key,
-        /// Whom.
+        /// The user who is followed no longer.
         user: UserId,
-        /// When.
+        /// Time of the event.
         at: Millis,
     },
-    /// Made an item.
+    /// Published an item.
     Posted {
-        /// Unique per person.
+        /// Event id, unique per user.
         id: Key,
-        /// Which.
+        /// The published item.
         item: ItemId,
-        /// When.
+        /// Time of the event.
         at: Millis,
     },
-    /// Took an item of theirs on air, or off.
+    /// Switched an own item on air or off air.
     WentLive {
-        /// Unique per person.
+        /// Event id, unique per user.
         id: Key,
-        /// Which.
+        /// The switched item.
         item: ItemId,
-        /// On, or off.
+        /// `true` switches on, `false` switches off.
         on: bool,
-        /// When.
+        /// Time of the event.
         at: Millis,
     },
     /// Set topic weights, each in [0, 1].
     TopicsSet {
-        /// Unique per person.
+        /// Event id, unique per user.
         id: Key,
-        /// New weights; topics that are not named stay.
+        /// New weights; topics that are not named keep theirs.
         weights: Vec<(TopicId, f32)>,
-        /// When.
+        /// Time of the event.
         at: Millis,
     },
-    /// Something about them was measured: learned, and nothing is ranked again for it.
+    /// A metric of the user was measured. It is learned, but causes no new ranking.
     Measured {
-        /// Unique per person.
+        /// Event id, unique per user.
         id: Key,
-        /// What, of a metric and a kind that there are.
+        /// The value, with a declared metric and kind.
         measured: Measured,
-        /// When.
+        /// Time of the event.
         at: Millis,
     },
 }
 
 impl UserEvent {
-    /// The client's id.
+    /// Event id that the client gave, unique per user.
     #[must_use]
     pub fn id(&self) -> &Key {
         match self {
@@ -147,7 +146,7 @@ impl UserEvent {
         }
     }
 
-    /// See [`Contents`].
+    /// Payload of the event, for detecting an event id that is reused with other contents.
     #[must_use]
     pub fn contents(&self) -> Contents {
         match self {
@@ -163,7 +162,7 @@ impl UserEvent {
         }
     }
 
-    /// When it happened; [`Millis::ON_ARRIVAL`], or any time to come, is the time of arrival.
+    /// Time of the event; [`Millis::ON_ARRIVAL`], or any future time, means the time of arrival.
     #[must_use]
     pub fn at(&self) -> Millis {
         match self {
@@ -178,89 +177,90 @@ impl UserEvent {
     }
 }
 
-/// What the shell does next, in this order.
+/// Action for the shell to perform; effects are performed in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Store this; tell the client `accepted` with its number once it is durable.
+    /// Store the entry; once it is durable, send `accepted` with its number to the client.
     Journal(Entry),
-    /// It was learned before, under this number: the same answer, nothing else.
+    /// The event was learned before, under this number: answer with it, and do nothing else.
     Known(Key, Seq),
-    /// The feed is stale: rank again, once for the whole burst.
+    /// The feed is stale: rank again, once per burst of events.
     Rank(Cause),
-    /// It cannot be learned: no such item in this world.
+    /// The event cannot be learned: this world has no such item.
     UnknownItem(Key, ItemId),
 }
 
-/// An entry names a vector that nobody has: the journal and the catalogue do not belong together.
+/// An entry names a vector that is not available: the journal and the catalogue do not belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MissingVector {
-    /// An item's embedding in a revision.
+    /// No embedding of this item in this revision.
     #[error("item {} has no embedding in revision {revision}", item.0)]
     Embedding {
-        /// Which item.
+        /// Item that the entry names.
         item: ItemId,
-        /// Which revision.
+        /// Revision that the entry names.
         revision: u32,
     },
-    /// A topic's centre in an epoch.
+    /// No centre of this topic in this epoch.
     #[error("topic {} has no centre in epoch {}", .0.topic.0, .0.epoch)]
     Centre(CentreRef),
 }
 
-/// Why a saved state cannot be read: set it aside and fold the journal.
+/// Reason why a snapshot cannot be read; the caller discards it and folds the journal instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// Torn, or of another format version.
+    /// The bytes are torn, or have another format version.
     #[error("torn or of another format")]
     Unreadable,
-    /// Folded under other settings.
+    /// The state was folded under other learning settings.
     #[error("folded under other settings")]
     OtherSettings,
 }
 
-/// One past interaction.
+/// One interaction of the user's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Past {
-    /// On what.
+    /// Item that the user acted on.
     pub item: ItemId,
-    /// What they did.
+    /// Kind of interaction.
     pub kind: Kind,
-    /// What they made of it.
+    /// Positive, negative or neutral, as the signal settings judged it.
     pub sign: Sign,
-    /// When.
+    /// Time of the interaction.
     pub at: Millis,
 }
 
 impl Past {
-    /// One visit often sends two interactions: a click, then the like of what was opened. Whatever of another kind is done with
-    /// the item within a session's break belongs to the visit that this began. Two of one kind are two visits.
+    /// Does another interaction belong to the visit that this one began? One visit often sends two interactions: a
+    /// click, then the like of the opened item. An interaction of another kind with this item within a session break
+    /// continues the visit. Two interactions of one kind are two visits.
     #[must_use]
     pub fn is_visit_of(&self, item: ItemId, kind: Kind, at: Millis) -> bool {
         self.item == item && self.kind != kind && at.since(self.at).abs() < SESSION_BREAK_MS
     }
 }
 
-/// Progressive figures of one person: each score is taken before its label is learned.
+/// Prequential metrics of one user: each prediction is recorded before its label is learned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Of the online model's log-odds.
+    /// AUC of the online model's log-odds.
     pub online: RecentAuc,
-    /// Of the `topics` ranking's score.
+    /// AUC of the `topics` ranking's score.
     pub topics: RecentAuc,
-    /// Of the `model` ranking's score.
+    /// AUC of the `model` ranking's score.
     pub model: RecentAuc,
     /// Log loss and calibration of the online model.
     pub progress: Progress,
 }
 
-/// Everything learned about one person.
+/// Everything learned about one user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserState {
     user: UserId,
     seq: Seq,
     topics: TopicWeights,
     online: OnlineModel,
-    /// Sorted.
+    /// Followed users, sorted by id.
     follows: Vec<UserId>,
     #[serde(with = "bitmap")]
     hidden: RoaringBitmap,
@@ -269,27 +269,28 @@ pub struct UserState {
     history: VecDeque<Past>,
     scores: Scores,
     visits: Visits,
-    /// Whose items they come back to: author, count over 28 days, as of then. The latest last.
+    /// Author affinity: author, visit count decayed with a half-life of 28 days, time of the last visit. The most
+    /// recent comes last.
     authors: Vec<(UserId, f32, Millis)>,
-    /// How they receive the topics, the latest last.
+    /// Approval by topic, the most recently updated last.
     opinions: Vec<(TopicId, Opinions)>,
-    /// How they receive anything.
+    /// Approval over all topics.
     approval: Opinions,
-    /// Interactions without a break, and the last one.
+    /// Interactions in the current session, and the time of the last one.
     session: (u32, Millis),
-    /// Of the blend: learned from choices and answers.
-    offset: UserOffset,
-    /// Of the opinion: learned from answers.
-    own_opinion: UserOffset,
+    /// User-specific weights of the blend, learned from choices and answers.
+    deviation: Deviation,
+    /// User-specific weights of the opinion model, learned from answers.
+    own_opinion: Deviation,
     drift: PageHinkley,
     metrics: PersonMetrics,
-    /// Not learned: follows from the rest, from who they are, and from the world.
+    /// User vector cache. Not learned: it is derived from the rest of the state, the attributes and the world.
     #[serde(skip)]
     portrait: Portrait,
 }
 
 impl UserState {
-    /// Somebody of whom nothing is known.
+    /// A cold-start state: all learners are at their priors.
     #[must_use]
     pub fn new(user: UserId) -> UserState {
         UserState {
@@ -315,7 +316,7 @@ impl UserState {
         }
     }
 
-    /// The state after these entries, in order.
+    /// Folds these entries, in order, into a new state.
     ///
     /// # Errors
     /// [`MissingVector`] when an entry names a vector that `vectors` does not have.
@@ -332,8 +333,8 @@ impl UserState {
         Ok(state)
     }
 
-    /// Something happened: learn it, and say what is to be done. Learned one by one; ranked once per burst, by
-    /// [`UserState::rank`], when the shell has carried out the effects of the whole burst.
+    /// Learns an event and returns the effects to perform. Events are learned one by one. The feed is ranked once per
+    /// burst, by [`UserState::rank`], after the shell performed the effects of the whole burst.
     pub fn apply(&mut self, event: UserEvent, world: &World, now: Millis) -> Vec<Effect> {
         if let Some(seq) = self.number_of(event.id()) {
             return vec![Effect::Known(event.id().clone(), seq)];
@@ -359,7 +360,7 @@ impl UserState {
             UserEvent::Measured { measured, .. } => What::Measured(measured),
         };
         let entry = Entry { user: self.user, seq: self.seq.next(), id: id.clone(), at, received: now, what };
-        // The world has what the entry names: it was just taken from there.
+        // Cannot fail for an item of this world: the embedding was just read from it.
         if let Err(MissingVector::Embedding { item, .. }) = self.fold(&entry, world, world.settings()) {
             return vec![Effect::UnknownItem(id, item)];
         }
@@ -369,7 +370,7 @@ impl UserState {
         effects
     }
 
-    /// Learns one entry. The only place where the state changes; on an error nothing has changed.
+    /// Learns one entry. This is the only place where the state changes; on an error nothing has changed.
     ///
     /// # Errors
     /// [`MissingVector`] when the entry names a vector that `vectors` does not have.
@@ -393,7 +394,7 @@ impl UserState {
             }
             What::Posted(_) | What::WentLive(..) => {}
             What::TopicsSet(weights) => self.topics.set(weights, entry.at, settings),
-            // What is declared no longer teaches nothing.
+            // A metric that is no longer declared is ignored.
             What::Measured(measured) => {
                 if let Ok(measurement) = Measurement::of(&settings.metrics, measured) {
                     self.metrics.add(measurement);
@@ -408,20 +409,21 @@ impl UserState {
         Ok(())
     }
 
-    /// The best items for this person among `world.open_at(now)`, on a screen of which nothing is known. Changes nothing.
+    /// The top items of `world.open_at(now)` for this user, with an empty screen. Changes nothing.
     #[must_use]
     pub fn rank(&self, world: &World, now: Millis, request: RankRequest) -> Vec<FeedItem> {
         self.rank_on(world, now, request, Viewport::default()).items
     }
 
-    /// The feed of this version for a screen that shows this. Changes nothing.
+    /// The feed of this version for a screen with known contents. Changes nothing.
     #[must_use]
     pub fn rank_on(&self, world: &World, now: Millis, request: RankRequest, viewport: Viewport<'_>) -> Ranked {
         rank::rank(world, &world.open_at(now), &self.profile(world, now, request.ranking), now, request, viewport)
     }
 
-    /// Can this change of the world alter a feed of theirs, whose items are `shown` and whose [`Ranked::entry_threshold`] is
-    /// `entry_threshold`? `closed` and `updated` items matter when they are in it; `opened` ones when they might enter it.
+    /// Can this change of the world alter the user's feed? `shown` are the feed's items, `floor` is its
+    /// [`Ranked::floor`]. `closed` and `updated` items matter when the feed contains them; `opened` and `updated` ones
+    /// when they could enter it.
     #[must_use]
     pub fn is_concerned(
         &self,
@@ -438,13 +440,13 @@ impl UserState {
         }
         let mut appeared = changes.opened.iter().chain(&changes.updated).filter(|item| !in_feed(item));
         match ranking {
-            // Thousands of people are asked at once, of whom few are concerned: only what says something of the item.
+            // The check runs for thousands of users at once, and few are affected: it scores only the new items.
             Ranking::Model | Ranking::Tower => appeared.any(|item| {
                 !self.hidden.contains(item.0)
                     && world.is_open(*item, now)
                     && self.score_of(world, *item, now, ranking).is_some_and(|score| score >= entry_threshold)
             }),
-            // Flat and topic feeds are ordered by time: what concerns them is who made it.
+            // Flat and topic feeds are ordered by time, so only an item's author decides whether it enters.
             Ranking::Flat | Ranking::Topics if !self.follows.is_empty() => appeared.any(|item| {
                 world
                     .item(*item)
@@ -455,26 +457,26 @@ impl UserState {
         }
     }
 
-    /// Did they say that they never want to see it again?
+    /// Did the user hide this item for good?
     #[must_use]
     pub fn has_hidden(&self, item: ItemId) -> bool {
         self.hidden.contains(item.0)
     }
 
-    /// What the `model` ranking says of these items: log-odds, in their order, into `out`. Changes nothing.
+    /// Writes the log-odds of the `model` ranking for these items into `out`, in their order. Changes nothing.
     pub fn score_items(&self, world: &World, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
         rank::scores(world, &self.profile(world, now, Ranking::Model), items, now, out);
     }
 
-    /// What the `model` or `tower` ranking says of one item: the very log-odds that a feed would give it, at a fraction of
-    /// the cost; `None` for one that this world does not know. Changes nothing.
+    /// Log-odds of one item by the `model` or `tower` ranking; `None` for an item that this world does not have. Equals
+    /// the score in a feed bit by bit, at a fraction of the cost. Changes nothing.
     #[must_use]
     pub fn score_of(&self, world: &World, item: ItemId, now: Millis, ranking: Ranking) -> Option<f32> {
         let profile = self.profile_for_item(world, world.item(item)?, now, ranking);
         Some(rank::score_of(world, &profile, item, now, ranking))
     }
 
-    /// Calibrated log-odds of the opinion that they say yes to this item; `None` for one that this world does not know.
+    /// Calibrated log-odds that the user approves of this item; `None` for an item that this world does not have.
     #[must_use]
     pub fn approval_of(&self, world: &World, item: ItemId, now: Millis) -> Option<f32> {
         world.item(item)?;
@@ -483,8 +485,8 @@ impl UserState {
         Some(world.opinion().log_odds(rows.first()?, &self.own_opinion))
     }
 
-    /// Probabilities in (0, 1) that this person says yes to each of these items, in their order. Empty for rankings other than
-    /// `model`, and before enough answers of both kinds calibrated the opinion.
+    /// Approval probabilities in (0, 1) of these items, in their order. Empty for rankings other than `model`, and
+    /// before enough positive and negative answers calibrated the opinion model.
     #[must_use]
     pub fn likely(&self, world: &World, ranking: Ranking, items: &[FeedItem], now: Millis) -> Vec<f32> {
         let opinion = world.opinion();
@@ -496,96 +498,96 @@ impl UserState {
         rows.iter().map(|row| opinion.probability(row, &self.own_opinion)).collect()
     }
 
-    /// What the online model says of an item now. Changes nothing.
+    /// The online model's prediction for an item; `None` for an item that this world does not have. Changes nothing.
     #[must_use]
     pub fn predict(&self, world: &World, item: ItemId) -> Option<Prediction> {
         let x = world.centred(item)?;
         Some(self.online.predict(&world.example(item, &x)?, world, world.settings()))
     }
 
-    /// Number of the last entry.
+    /// Sequence number of the last folded entry.
     #[must_use]
     pub fn seq(&self) -> Seq {
         self.seq
     }
 
-    /// Whose state.
+    /// Id of the user.
     #[must_use]
     pub fn user(&self) -> UserId {
         self.user
     }
 
-    /// Whom they follow, sorted.
+    /// Followed users, sorted by id.
     #[must_use]
     pub fn follows(&self) -> &[UserId] {
         &self.follows
     }
 
-    /// Their online model.
+    /// The user's online model.
     #[must_use]
     pub fn online(&self) -> &OnlineModel {
         &self.online
     }
 
-    /// Their topic weights.
+    /// The user's topic weights.
     #[must_use]
     pub fn topics(&self) -> &TopicWeights {
         &self.topics
     }
 
-    /// Their progressive figures.
+    /// The user's prequential metrics.
     #[must_use]
     pub fn scores(&self) -> &Scores {
         &self.scores
     }
 
-    /// When the latest of their last interactions happened.
+    /// Latest event time in the history; `None` for an empty history.
     #[must_use]
     pub fn newest_interaction(&self) -> Option<Millis> {
         self.history.iter().map(|past| past.at).max()
     }
 
-    /// Did they act on it among their last interactions? Then they did not pass it over.
+    /// Did the user act on this item among the last interactions? Then it does not count as skipped.
     #[must_use]
     pub fn acted_lately(&self, item: ItemId) -> bool {
         self.history.iter().rev().take(ACTED_LATELY).any(|past| past.item == item && past.kind != Kind::View)
     }
 
-    /// Their own weights in the blend.
+    /// The user's own weights in the blend.
     #[must_use]
     pub fn offset(&self) -> &UserOffset {
         &self.offset
     }
 
-    /// What was measured of them: running means and counts.
+    /// Running means and counts of the user's metrics.
     #[must_use]
     pub fn metrics(&self) -> &PersonMetrics {
         &self.metrics
     }
 
-    /// How often their taste changed so far that the model was made to forget faster.
+    /// Number of detected drifts of the user's interests; each makes the online model forget faster.
     #[must_use]
     pub fn drifts(&self) -> u32 {
         self.drift.alarms()
     }
 
-    /// Items that are never shown to them again, by id.
+    /// Hidden items, in the order of their ids.
     pub fn hidden(&self) -> impl Iterator<Item = ItemId> + '_ {
         self.hidden.iter().map(ItemId)
     }
 
-    /// Their last interactions, oldest first.
+    /// The last interactions, at most [`HISTORY_LENGTH`], oldest first.
     #[must_use]
     pub fn history(&self) -> &VecDeque<Past> {
         &self.history
     }
 
-    /// The number of an event, while it is remembered.
+    /// Sequence number of an event; `None` for an event that is new or no longer remembered.
     #[must_use]
     pub fn number_of(&self, id: &Key) -> Option<Seq> {
         let hash = event_hash(id);
         let (older, newer) = self.recent.as_slices();
-        // Nearly every event is new.
+        // Fast path: nearly every event is new.
         if !(is_among(older, hash) | is_among(newer, hash)) {
             return None;
         }
@@ -593,46 +595,46 @@ impl UserState {
         Some(Seq(self.seq.0.saturating_sub(since as u64)))
     }
 
-    /// Topic shares of what they liked among their last interactions.
+    /// Topic shares of the positive interactions in the history; they sum to 1.
     fn topic_shares(&self, world: &World) -> Vec<(u32, f64)> {
         let liked = |past: &&Past| past.sign == Sign::Positive;
         topic_shares(self.history.iter().filter(liked).filter_map(|past| Some(&world.item(past.item)?.topics[..])))
     }
 
-    /// Who they are beside what they did: a JSON object as text, for the two-tower model.
+    /// Sets the user's attributes, a JSON object as text; the two-tower model reads them.
     pub fn set_attributes(&mut self, attributes: Option<Arc<str>>) {
         self.portrait.set_attributes(attributes);
     }
 
-    /// What is known of them beside what they did.
+    /// The user's attributes, a JSON object as text.
     #[must_use]
     pub fn attributes(&self) -> Option<&Arc<str>> {
         self.portrait.attributes()
     }
 
-    /// Has the world's two-tower model look at them, and keeps what it saw: what is asked at `now` costs no inference of
-    /// its own then. Without it everything gives the same, and each question looks for itself.
+    /// Refreshes the user vector cache with the world's two-tower model, so that later reads at `now` need no
+    /// inference. Reads without this call give equal results, but each one runs its own inference.
     pub fn look(&mut self, world: &World, now: Millis) {
         let Some(tower) = world.tower() else { return };
         self.portrait.look(tower, self.seq, self.history.iter(), now);
     }
 
-    /// [`UserState::look`], where this ranking asks for it.
+    /// Calls [`UserState::look`] if this ranking uses the two-tower model.
     pub fn look_for(&mut self, ranking: Ranking, world: &World, now: Millis) {
         if ranking.asks_the_tower() {
             self.look(world, now);
         }
     }
 
-    /// Their vector by the world's two-tower model; `None` without one.
+    /// The user vector by the world's two-tower model; `None` without a model.
     #[must_use]
     pub fn tower_vector(&self, world: &World, now: Millis) -> Option<TowerVector> {
         Some(self.portrait.vector(world.tower()?, self.seq, self.history.iter(), now))
     }
 
-    /// What this ranking reads of this person.
-    fn profile(&self, world: &World, now: Millis, ranking: Ranking) -> UserProfile<'_> {
-        UserProfile {
+    /// The user profile that a ranking reads.
+    fn taste(&self, world: &World, now: Millis, ranking: Ranking) -> Taste<'_> {
+        Taste {
             tower: if ranking.asks_the_tower() { self.tower_vector(world, now) } else { None },
             weights: self.online.weights(),
             precision: self.online.precision(),
@@ -653,13 +655,13 @@ impl UserState {
         }
     }
 
-    /// The group that they are in; `None` outside of all.
+    /// The user's cluster; `None` for outliers and for users that the last fit did not contain.
     fn group(&self, world: &World) -> Option<u32> {
         world.clusters()?.member(self.user).filter(|member| !member.outlier).map(|member| member.group)
     }
 
-    /// What this ranking reads of this person to score one item, and nothing else.
-    fn profile_for_item(&self, world: &World, item: &Item, now: Millis, ranking: Ranking) -> UserProfile<'_> {
+    /// The user profile for scoring one item; it contains only the entries that the item needs.
+    fn taste_about(&self, world: &World, item: &Item, now: Millis, ranking: Ranking) -> Taste<'_> {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
         let author = item.author.as_ref().map(|author| author.id);
@@ -690,7 +692,7 @@ impl UserState {
         }
     }
 
-    /// What their online model learned of whole topics, by the centre that items of these have now.
+    /// Quadratic forms that the online model learned of whole topics, by the current centre of each topic.
     fn forms(&self, world: &World) -> Vec<(CentreRef, Form)> {
         let topics = self.online.quadratics().iter().map(|learned| learned.centre.topic);
         topics
@@ -715,7 +717,8 @@ impl UserState {
         all
     }
 
-    /// All that the entry must carry: label and weight, features, predictions and the training example, as they are before learning.
+    /// Builds the entry's payload from the state before learning: label and weight, features, predictions and the
+    /// training example.
     fn observe(&self, interaction: &Interaction, is_choice: bool, item: &Item, world: &World, at: Millis) -> Learned {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
@@ -762,16 +765,16 @@ impl UserState {
         }
     }
 
-    /// Did their last positive interaction begin the visit that this one belongs to?
+    /// Does the interaction continue the visit that the last positive interaction began?
     fn is_there(&self, interaction: &Interaction, at: Millis) -> bool {
         let last = self.history.iter().rev().find(|past| past.sign == Sign::Positive);
         last.is_some_and(|last| last.is_visit_of(interaction.item, interaction.kind, at))
     }
 
-    /// What a choice is compared with, and how many others each of these stands for: what they passed over to get there;
-    /// where nothing is known of what was shown, a sample of what was available. Of their own places, which are few among
-    /// thousands and the hardest to tell apart, a third of the sample is drawn apart.
-    fn sample_negatives(&self, interaction: &Interaction, world: &World, at: Millis) -> (Vec<ItemId>, StandsFor) {
+    /// Negatives for a click, with log importance weights. Where the client said which items it showed, these are the
+    /// skipped items. Otherwise they are a sample of the available items. A third of the sample comes from the user's
+    /// own visited items: they are few among thousands, and the hardest negatives.
+    fn compared_with(&self, interaction: &Interaction, world: &World, at: Millis) -> (Vec<ItemId>, StandsFor) {
         let all = [0.0; 2];
         if interaction.shown.is_some() {
             let passed = interaction.passed.iter().rev().take(PASSED_MAX).copied();
@@ -784,12 +787,12 @@ impl UserState {
             return (open.iter().map(ItemId).filter(others).collect(), all);
         }
         let wanted = blend::sample_size(open.len(), most);
-        // Seeded by who and when in their own life: the same every time.
+        // Seeded by the user and the sequence number: deterministic.
         let mut seed = xxh3_64(&((u64::from(self.user.0) << 32) ^ self.seq.0).to_le_bytes());
         let mut draw = |count: u64, below: u64| {
             let mut drawn: Vec<u32> = (0..count)
                 .map(|_| {
-                    // Knuth's linear congruential generator, of which the high bits are good.
+                    // Knuth's linear congruential generator; only its high bits are used, since the low ones are poor.
                     seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     ((u128::from(seed) * u128::from(below)) >> 64) as u32
                 })
@@ -808,17 +811,17 @@ impl UserState {
         let mut items: Vec<ItemId> = from_own.filter(|item| others(item) && open.contains(item.0)).collect();
         let more = from_all.into_iter().filter_map(|place| open.select(place)).map(ItemId).filter(others);
         for item in more {
-            // What was drawn both ways is there once.
+            // An item that both draws contain is added once.
             if !items[..(own as usize).min(items.len())].contains(&item) {
                 items.push(item);
             }
         }
-        // One of their own places can be drawn either way.
+        // An item of the user's own visits can come from either draw: inclusion probability `a + b - a b`.
         (items, [-any.ln(), -(any + theirs - any * theirs).ln()])
     }
 
-    /// What a visit teaches: the choice against what it was compared with, and where else they go.
-    fn visit(&self, item: ItemId, (rows, many): (&[Row], StandsFor), world: &World, at: Millis) -> TrainingExample {
+    /// The training example of a visit: the choice against its negatives, and the co-visited items.
+    fn visit(&self, item: ItemId, (rows, many): (&[Row], StandsFor), world: &World, at: Millis) -> Lesson {
         let choice = match rows.len() {
             0..=1 => TrainingExample::default(),
             _ => blend::choice(rows, 0, many, world.blend(), &self.offset),
@@ -849,7 +852,7 @@ impl UserState {
                 0 => None,
                 _ => Some(vectors.centre(learned.centre).ok_or(MissingVector::Centre(learned.centre))?),
             };
-            // Score first, learn second: progressive validation.
+            // Progressive validation: score first, then learn.
             self.scores.online.record(learned.predicted.online, signal.positive);
             self.scores.topics.record(learned.predicted.topics, signal.positive);
             self.scores.model.record(learned.predicted.model, signal.positive);
@@ -859,14 +862,14 @@ impl UserState {
             self.online.learn(&example, signal.positive, signal.weight, at, vectors, settings);
             let loss = log_loss(f64::from(learned.predicted.online), signal.positive) as f32;
             if self.drift.learn(loss, drift::PERSON) {
-                // They changed: what is known is believed less, so that the next answers count more.
+                // Drift: widen the posterior, so that the next answers count more.
                 self.online.loosen(settings);
             }
             if signal.positive {
                 self.topics.learn(&learned.topics, at, settings);
             }
-            // Entries from before there were training examples are visits wherever they are positive.
-            if learned.example.as_ref().map_or(signal.positive, |example| example.visits.is_some()) {
+            // Entries from before training examples existed count as visits wherever they are positive.
+            if learned.lesson.as_ref().map_or(signal.positive, |lesson| lesson.visits.is_some()) {
                 self.visits.learn(learned.item, at);
                 if let Some(author) = learned.example.as_ref().and_then(|example| example.author) {
                     self.visit_author(author, at);
@@ -887,7 +890,7 @@ impl UserState {
         if learned.kind.removes() {
             self.hidden.insert(learned.item.0);
         } else if learned.signal.is_some_and(|signal| signal.positive) {
-            // They came back to it by another way: hidden no longer.
+            // A positive interaction with a hidden item unhides it.
             self.hidden.remove(learned.item.0);
         }
         let goes_on = at.since(self.session.1) < SESSION_BREAK_MS;
@@ -941,23 +944,23 @@ impl UserState {
     }
 }
 
-/// Authors fade with a half-life of 28 days.
+/// Decay factor of author counts: half-life 28 days.
 fn author_fade(now: Millis, last: Millis) -> f32 {
     (-(now.since(last) as f32) / HALF_LIVES_MS[4] as f32).exp2()
 }
 
-/// Saved states: a format number, the settings' fingerprint, the state, and a checksum over all of it.
+/// Snapshots: a format number, the fingerprint of the settings, the state, and a checksum over all of these.
 impl UserState {
-    /// Rises whenever the bytes change their meaning.
+    /// Format version; raise it whenever the meaning of the bytes changes.
     const FORMAT: u16 = 9;
 
-    /// The state as bytes.
+    /// Serialises the state, with a checksum.
     #[must_use]
     pub fn to_bytes(&self, settings: &LearnSettings) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(4096);
         bytes.extend(Self::FORMAT.to_le_bytes());
         bytes.extend(settings.fingerprint().to_le_bytes());
-        // Writing plain data into memory has no way to fail; if it had, the missing checksum would be noticed on reading.
+        // Serialisation of plain data into memory cannot fail; if it did, reading would detect the missing checksum.
         if let Ok(mut bytes) = postcard::to_extend(self, bytes) {
             let checksum = xxh3_64(&bytes);
             bytes.extend(checksum.to_le_bytes());
@@ -966,7 +969,7 @@ impl UserState {
         Vec::new()
     }
 
-    /// Reads [`UserState::to_bytes`].
+    /// Reads the bytes of [`UserState::to_bytes`].
     ///
     /// # Errors
     /// [`SnapshotError`] when the bytes are torn, of another format, or were folded under other settings.
@@ -988,7 +991,7 @@ fn event_hash(id: &Key) -> u64 {
     xxh3_64(id.as_str().as_bytes())
 }
 
-/// Bitmaps in snapshots: roaring's own portable format.
+/// Serialises bitmaps in roaring's portable format.
 mod bitmap {
     use super::RoaringBitmap;
     use serde::{Deserialize, Deserializer, Serializer};
