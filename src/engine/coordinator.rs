@@ -1,8 +1,9 @@
-//! What is known of everybody together: the catalogue, what is available when, what is popular.
+//! State that all users share: the catalogue, its availability, popularity and the other learners over the whole
+//! journal.
 //!
-//! Invariant: popularity and scores are a fold over the whole journal in commit order; worlds are published with rising
-//! epochs; a draft that is refused changes nothing. Item, topic and centre numbers are given once and in order.
-//! Absent on purpose: clocks, timers (an effect asks for one), the store (effects say what to keep).
+//! Invariant: popularity and scores are a fold over the whole journal in commit order. Worlds are published with rising
+//! epochs. A rejected draft changes nothing. Numbers of items, topics and centres are assigned once and in order.
+//! Deliberately absent: clocks, timers (an effect requests one), the store (effects name the rows to store).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,162 +35,163 @@ use crate::engine::tower::{Tower, TwoTower};
 use crate::engine::user::SnapshotError;
 use crate::engine::world::{Changes, World, centred};
 
-/// Lists of companions that are made anew at once, at most; the others follow at the next tick.
+/// Neighbour lists that one refresh rebuilds, at most; the others follow at the next tick.
 const LISTS_PER_REFRESH: usize = 1_024;
 
-/// Answers of each kind, of all people together, from which on a calibrated probability is published.
+/// Answers of each label, over all users, from which on a calibrated probability is published.
 const CALIBRATED_FROM: u64 = 20;
 
-/// A topic gets a centre of its own from this many items on.
+/// Items of a topic from which on the topic gets a centre of its own.
 pub const CENTRE_ITEMS_MIN: u64 = 20;
 
-/// A new item, or a new face for one. What is `None` is left as it is ([`ItemWrite::Change`]) or takes its default.
+/// An upsert of an item. A field that is `None` keeps its value ([`ItemWrite::Change`]) or takes its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
-    /// Its key.
+    /// Key of the item, unique in the catalogue.
     pub key: Key,
-    /// Who made it.
+    /// Author of the item.
     pub author: Option<Author>,
-    /// What it is about, the main topic first.
+    /// Keys of the topics, the main topic first.
     pub topics: Option<Vec<Key>>,
-    /// What to read.
+    /// Text of the item.
     pub text: Option<Arc<str>>,
-    /// `(dim,)`; must be there for a new item and wherever `text` is.
+    /// `(dim,)`; required for a new item and wherever `text` is given.
     pub embedding: Option<Embedding>,
-    /// When it was made; now by default.
+    /// Creation time; by default the time of arrival.
     pub created: Option<Millis>,
-    /// When it is available; always by default.
+    /// Availability windows; by default the item is always available.
     pub windows: Option<Windows>,
 }
 
-/// How a draft meets what is there.
+/// How a draft meets an existing item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemWrite {
-    /// It must be new.
+    /// Insert: the item must not exist.
     Create,
-    /// All of it, whether or not it is there.
+    /// Upsert: every field is written, whether or not the item exists.
     Replace,
-    /// What is given, of one that is there.
+    /// Patch: the item must exist, and only the given fields are written.
     Change,
-    /// It is new, or it is left as it is: the draft is sent again.
+    /// Insert if absent: an existing item stays unchanged, so that a draft can be resent.
     Ensure,
 }
 
-/// What became of a draft.
+/// Result of an accepted draft.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Its key.
+    /// Key of the item.
     pub key: Key,
-    /// Its dense index.
+    /// Dense index of the item.
     pub id: ItemId,
-    /// Its revision now.
+    /// Revision of the item after the write.
     pub revision: u32,
-    /// It was not there before.
+    /// Whether the item did not exist before, or was deleted.
     pub created: bool,
 }
 
-/// Why a draft changes nothing.
+/// Reason why a draft was rejected and changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DraftError {
-    /// [`ItemWrite::Create`] of one that is there.
+    /// [`ItemWrite::Create`] of an item that exists.
     #[error("an item with this key is there already")]
     Exists,
-    /// [`ItemWrite::Change`] of one that is not.
+    /// [`ItemWrite::Change`] of an item that does not exist.
     #[error("no such item")]
     Unknown,
     /// A new item without text or embedding.
     #[error("a new item needs a text")]
     Incomplete,
-    /// An embedding of another length than the catalogue's.
+    /// An embedding whose length differs from the catalogue's.
     #[error("its embedding must have {expected} numbers, has {found}")]
     Dimension {
-        /// Of the catalogue.
+        /// Embedding length of the catalogue.
         expected: usize,
-        /// Of the draft.
+        /// Embedding length of the draft.
         found: usize,
     },
-    /// More items than ids.
+    /// All `u32` item ids are used up.
     #[error("the catalogue is full")]
     Full,
-    /// Its author was erased.
+    /// The author of the draft was erased.
     #[error("its author was erased")]
     Erased,
-    /// It has no windows, so it cannot go off air.
+    /// The item has no windows, so it cannot go off air.
     #[error("it has no windows, so it is always available: give it windows, or take it on air first")]
     AlwaysOn,
-    /// It has as many windows as an item may have.
+    /// The item has as many windows as an item may have.
     #[error("it has as many windows as an item may have: remove those that are over")]
     TooManyWindows,
 }
 
-/// What the coordinator is told.
+/// Input of [`CoordinatorState::apply`].
 #[derive(Clone, Debug)]
 pub enum CoordinatorEvent {
-    /// New items, or new faces.
+    /// Writes drafts, each in its own way.
     Items(Vec<(Draft, ItemWrite)>),
-    /// Never shown again; its key becomes free only for the same item.
+    /// Deletes an item: it becomes a tombstone, whose key only the item itself can take again.
     Deleted(ItemId),
-    /// Available then; all of these at once.
+    /// Sets the windows of these items, all at once.
     Windows(Vec<(ItemId, Windows)>),
-    /// On air from now on, or off; what is scheduled later stays.
+    /// Switches an item on air or off air from now on; windows that begin later stay.
     Live(ItemId, bool),
     /// These entries are durable, in commit order.
     Journalled(Arc<[(Position, Entry)]>),
-    /// All items of an import are in: centres are computed afresh wherever a topic grew.
+    /// The end of an import: recomputes the centres of all topics whose items changed in number.
     Recentre,
-    /// A person is forgotten: what they made becomes tombstones. What was counted stays until [`CoordinatorState::refold`].
+    /// Erases a user: the user's items become tombstones. Learned aggregates stay until [`CoordinatorState::refold`].
     Erase {
-        /// Whose.
+        /// The erased user.
         user: UserId,
-        /// What their row is called from now on.
+        /// Key that replaces the user's key in the store.
         key: Key,
-        /// Random, and kept nowhere: names their items, so that nothing tells that they belonged together.
+        /// Random and never stored: keys of the user's tombstones are derived from it, so that nothing links them.
         salt: u128,
     },
     /// Time passed.
     Tick,
-    /// Is a fit of groups due? When `asked`, one is wanted whatever was counted.
+    /// Starts a fit of clusters if one is due. With `asked`, the counted points do not matter.
     Regroup {
-        /// By somebody, or by the schedule.
+        /// Whether a client or the schedule requests the fit.
         asked: bool,
     },
-    /// A fit came back; `None` when it failed.
+    /// A fit has finished.
     Regrouped {
-        /// Which.
+        /// Number of the fit.
         epoch: u64,
-        /// What it says.
+        /// The clusters; `None` when the fit failed.
         fit: Option<Box<Clustering>>,
     },
-    /// From now on a two-tower model with the vectors of all items of a world; what changed since is completed.
+    /// Publishes a two-tower model with the vectors of all items of a world; vectors of items changed since are
+    /// completed.
     Tower(Box<Tower>, Arc<World>),
 }
 
-/// What the shell does next, in this order.
+/// Action for the shell to perform; effects are performed in order.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Store a topic's name.
+    /// Store a topic's key.
     KeepTopic(TopicId, Key),
     /// Store an item.
     KeepItem(Arc<Item>),
-    /// Store a centre.
+    /// Store a centre: its mean and, where there are any, its axes.
     KeepCentre(CentreRef, Embedding),
-    /// Store since when something is so, for the time machine.
+    /// Store the time of a change, for the time machine.
     KeepSince(Change, Millis),
-    /// Forget a person in the store; what was to be kept of their items is in it.
+    /// Erase a user in the store; the erasure contains the tombstones of the user's items.
     Erase(Erasure),
-    /// Answer the drafts, in their order, once what was to be kept is durable.
+    /// Answer the drafts, in their order, once the effects before this one are durable.
     Written(Vec<Result<Written, DraftError>>),
-    /// Swap the world, and tell those who watch what changed (nothing may have: new popularity alone).
+    /// Replace the world and notify subscribers of the changes. Changes are empty when only learned aggregates are new.
     Publish(Arc<World>, Arc<Changes>),
-    /// Solve this away from all who serve, and send a [`CoordinatorEvent::Regrouped`].
+    /// Solve this off the serving threads, then send a [`CoordinatorEvent::Regrouped`].
     Solve(Arc<Solve>),
     /// Store a fit.
     KeepFit(Arc<Clustering>),
-    /// Send a [`CoordinatorEvent::Tick`] then; replaces an earlier wish.
+    /// Send a [`CoordinatorEvent::Tick`] at that time; replaces the request before it. `None` requests none.
     WakeAt(Option<Millis>),
 }
 
-/// What is folded over the journal, apart from the catalogue.
+/// Everything folded over the journal, apart from the catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Folded {
     covers: Position,
@@ -199,10 +201,10 @@ struct Folded {
     lately: Lately,
     blend: BlendLearner,
     hedge: Hedge,
-    /// Of the blend's loss.
+    /// Drift detector of the blend's loss.
     drift: PageHinkley,
     opinion: OpinionLearner,
-    /// Of the opinion's loss.
+    /// Drift detector of the opinion model's loss.
     opinion_drift: PageHinkley,
     scores: GlobalScores,
     crowd: Crowd,
@@ -213,7 +215,7 @@ impl Folded {
         Folded { crowd: Crowd::new(settings), ..Folded::default() }
     }
 
-    /// Learns one entry, once. Says whether anything that is published changed.
+    /// Learns one entry, once. Returns whether any published aggregate changed.
     fn fold(&mut self, position: Position, entry: &Entry, settings: &LearnSettings) -> bool {
         if position <= self.covers {
             return false;
@@ -259,7 +261,7 @@ impl Folded {
     }
 }
 
-/// The fold over the whole journal, done afresh: somebody was erased, so what was counted no longer equals it.
+/// A recomputed fold over the whole journal: after an erasure, the aggregates no longer equal the fold of the journal.
 #[derive(Clone, Debug)]
 pub struct Refold {
     folded: Folded,
@@ -272,27 +274,27 @@ impl Refold {
         self.folded.fold(position, entry, &self.settings);
     }
 
-    /// Last entry that was folded.
+    /// Position of the last folded entry.
     #[must_use]
     pub fn covers(&self) -> Position {
         self.folded.covers
     }
 }
 
-/// Progressive figures over everybody.
+/// Prequential metrics over all users.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GlobalScores {
-    /// Of the online models' log-odds.
+    /// Histogram of the online models' log-odds.
     pub online: ScoreHistogram,
-    /// Of the `topics` ranking's score.
+    /// Histogram of the `topics` ranking's score.
     pub topics: ScoreHistogram,
-    /// Of the `model` ranking's score.
+    /// Histogram of the `model` ranking's score.
     pub model: ScoreHistogram,
     /// Log loss and calibration of the online models.
     pub progress: Progress,
 }
 
-/// Sum of a topic's embeddings, kept up to date so that a new centre costs one division.
+/// Sum of a topic's embeddings, maintained so that a new centre costs one division.
 #[derive(Clone, Debug, Default)]
 struct TopicSum {
     sum: Vec<f64>,
@@ -300,59 +302,59 @@ struct TopicSum {
     count_at_centre: u64,
 }
 
-/// The coordinator's mind.
+/// Single-writer state of the coordinator.
 #[derive(Clone, Debug)]
 pub struct CoordinatorState {
     world: World,
     /// By topic id; 0 is the catalogue.
     sums: Vec<TopicSum>,
     folded: Folded,
-    /// How long windows last: from those that are over, so it is built again at every start.
+    /// Distribution of window lengths. It is learned from windows that have ended, so each start recomputes it.
     survival: Survival,
     shared_is_stale: bool,
     groups: Regrouping,
-    /// Erased since the start; those of earlier runs are known to nobody.
+    /// Users erased since the start; users erased in earlier runs occur in neither the journal nor the catalogue.
     erased: BTreeSet<UserId>,
 }
 
-/// What a catalogue consists of, as it was stored.
+/// A catalogue as it was stored.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
-    /// By id from 1.
+    /// Topics, by id from 1.
     pub topics: Vec<(TopicId, Key)>,
-    /// By topic, by epoch from 1.
+    /// Centres, by topic and by epoch from 1.
     pub centres: Vec<(CentreRef, Embedding)>,
-    /// By id from 0.
+    /// Items, by id from 0; deleted ones included.
     pub items: Vec<Item>,
-    /// Since when what is so.
+    /// Times of revisions, deletions and new centres.
     pub changes: Vec<(Change, Millis)>,
 }
 
-/// A stored catalogue that this program cannot use.
+/// Reason why a stored catalogue cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogueError {
-    /// Ids have a gap, so rows are missing.
+    /// The ids have a gap, so rows are missing.
     #[error("{what} are not numbered without gaps: expected {expected}, found {found}")]
     Gap {
-        /// Which ids.
+        /// Kind of the ids, in plural.
         what: &'static str,
-        /// The next number.
+        /// The next number without a gap.
         expected: u32,
-        /// The number that came.
+        /// The number in the store.
         found: u32,
     },
-    /// Another embedder was at work.
+    /// Another embedder computed the stored embeddings.
     #[error("the stored embeddings have {found} numbers, the configuration says dim = {expected}: set it to {found}")]
     Dimension {
-        /// Configured.
+        /// Configured embedding length.
         expected: usize,
-        /// Stored.
+        /// Stored embedding length.
         found: usize,
     },
 }
 
 impl CoordinatorState {
-    /// An empty catalogue.
+    /// State of an empty catalogue, whose embeddings have `dim` numbers.
     #[must_use]
     pub fn new(dim: usize, settings: Arc<LearnSettings>) -> CoordinatorState {
         CoordinatorState {
@@ -366,7 +368,7 @@ impl CoordinatorState {
         }
     }
 
-    /// Takes over a stored catalogue as of `now`.
+    /// Loads a stored catalogue as of `now`.
     ///
     /// # Errors
     /// [`CatalogueError`] when rows are missing, or embeddings have another dimension.
@@ -421,7 +423,7 @@ impl CoordinatorState {
         Ok(state)
     }
 
-    /// Something happened: what is to be done.
+    /// Applies an event and returns the effects to perform.
     pub fn apply(&mut self, event: CoordinatorEvent, now: Millis) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut updated = Vec::new();
@@ -434,7 +436,7 @@ impl CoordinatorState {
                     .collect();
                 self.centre_anew(&touched, false, now, &mut effects);
                 self.publish(now, updated, &mut effects);
-                // After what is to be kept, so that the answer waits for all of it.
+                // After the effects that store rows, so that the answer waits for all of them.
                 effects.push(Effect::Written(written));
             }
             CoordinatorEvent::Deleted(id) => {
@@ -510,23 +512,23 @@ impl CoordinatorState {
         effects
     }
 
-    /// From now on this two-tower model, at once: for a start, and for replay. A server that serves has the vectors
-    /// computed elsewhere, see [`CoordinatorEvent::Tower`].
+    /// Publishes a two-tower model and computes all vectors at once, for starts and replays. A running server computes
+    /// the vectors on another thread, see [`CoordinatorEvent::Tower`].
     pub fn put_tower(&mut self, model: Arc<dyn TwoTower>) {
         let tower = self.world.tower_by(model);
         let of = self.world.clone();
         self.world.put_tower(tower, &of);
     }
 
-    /// Learns one durable entry. Entries at or before what is covered are passed over: they were folded before.
+    /// Learns one durable entry. Idempotent: entries up to [`CoordinatorState::covers`] are skipped.
     pub fn fold(&mut self, position: Position, entry: &Entry) {
-        // What was under way when its person was erased is in no journal.
+        // Entries in flight when their user was erased are not in the journal.
         if !self.erased.contains(&entry.user) {
             self.shared_is_stale |= self.folded.fold(position, entry, self.world.settings());
         }
     }
 
-    /// Starts counting afresh, beside what is served meanwhile: fold the whole journal into it, then
+    /// Starts a new fold next to the served one: fold the whole journal into it, then call
     /// [`CoordinatorState::take_over`].
     #[must_use]
     pub fn refold(&self) -> Refold {
@@ -534,7 +536,7 @@ impl CoordinatorState {
         Refold { folded: Folded::new(&settings), settings }
     }
 
-    /// What was counted afresh is what counts from now on; entries that came meanwhile are to be folded after.
+    /// Replaces the aggregates by the recomputed ones. Entries that arrived meanwhile must be folded after this call.
     pub fn take_over(&mut self, refold: Refold) {
         self.folded = refold.folded;
         self.groups.counted_afresh();
@@ -543,31 +545,31 @@ impl CoordinatorState {
         self.shared_is_stale = true;
     }
 
-    /// The world as it stands.
+    /// The current world.
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
     }
 
-    /// Figures over everybody.
+    /// Prequential metrics over all users.
     #[must_use]
     pub fn scores(&self) -> &GlobalScores {
         &self.folded.scores
     }
 
-    /// Who predicts best: cumulative losses of the experts alone, of the blend, of what was served.
+    /// Cumulative losses of each expert alone, of the blend and of the served ranking.
     #[must_use]
     pub fn hedge(&self) -> HedgeFigures {
         self.folded.hedge.figures()
     }
 
-    /// What was measured of people.
+    /// The population: metrics of all users.
     #[must_use]
     pub fn crowd(&self) -> &Crowd {
         &self.folded.crowd
     }
 
-    /// Takes over the groups of an earlier run; publish the world after.
+    /// Restores the clusters of an earlier run. The caller publishes the world afterwards.
     pub fn take_up(&mut self, kept: Kept, now: Millis) {
         let (world, settings) = (&self.world, self.world.settings());
         let topic = |key: &Key| world.find_topic(key.as_str());
@@ -576,24 +578,25 @@ impl CoordinatorState {
         self.refresh_shared(now);
     }
 
-    /// Fits are numbered above this.
+    /// Raises the number after which new fits are numbered.
     pub fn begin_fits_after(&mut self, epoch: u64) {
         self.groups.begin_after(epoch);
     }
 
-    /// How often the loss of the blend, or of the opinion, drifted so far that it was made to learn faster.
+    /// Number of detected drifts in the losses of the blend and of the opinion model; each makes that model learn
+    /// faster.
     #[must_use]
     pub fn drifts(&self) -> u32 {
         self.folded.drift.alarms() + self.folded.opinion_drift.alarms()
     }
 
-    /// Last entry that was folded.
+    /// Position of the last folded entry.
     #[must_use]
     pub fn covers(&self) -> Position {
         self.folded.covers
     }
 
-    /// What was folded, as bytes with a checksum.
+    /// Serialises the fold, with a checksum.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         match postcard::to_extend(&self.folded, vec![Self::FORMAT]) {
@@ -606,10 +609,11 @@ impl CoordinatorState {
         }
     }
 
-    /// Takes over what [`CoordinatorState::to_bytes`] saved; the catalogue stays.
+    /// Restores the fold from the bytes of [`CoordinatorState::to_bytes`]; the catalogue stays.
     ///
     /// # Errors
-    /// [`SnapshotError`] when the bytes are torn or of another format: nothing has changed, fold the whole journal.
+    /// [`SnapshotError`] when the bytes are torn, of another format, or were folded under other settings. Nothing has
+    /// changed then, and the caller folds the whole journal.
     pub fn restore(&mut self, bytes: &[u8], now: Millis) -> Result<(), SnapshotError> {
         let (body, checksum) = bytes.split_last_chunk::<8>().ok_or(SnapshotError::Unreadable)?;
         if xxh3_64(body) != u64::from_le_bytes(*checksum) || body.first() != Some(&Self::FORMAT) {
@@ -682,7 +686,7 @@ impl CoordinatorState {
             windows: draft.windows.or_else(|| kept.map(|item| item.windows.clone())).unwrap_or_default(),
             deleted: false,
         };
-        // What learning reads decides about a new revision.
+        // Only text, topics and embedding teach, so only these make a new revision.
         let revision = match &old {
             None => 1,
             Some(old) if old.text == item.text && old.topics == item.topics && old.embedding == item.embedding => {
@@ -726,7 +730,7 @@ impl CoordinatorState {
         }
     }
 
-    /// The windows of an item that goes on air, or off; `None` when it is so already.
+    /// Windows of an item after it is switched on or off air; `None` when it already is.
     fn switch(&self, id: ItemId, on: bool, now: Millis) -> Result<Option<Windows>, DraftError> {
         let item = self.world.item(id).filter(|item| !item.deleted).ok_or(DraftError::Unknown)?;
         match on {
@@ -741,7 +745,7 @@ impl CoordinatorState {
         Ok(Written { key: item.key.clone(), id, revision: item.revision, created: false })
     }
 
-    /// Turns everything that a person made into tombstones, and says what they are called now.
+    /// Turns every item of an author into a tombstone, and returns the new keys.
     fn bury(&mut self, author: UserId, salt: u128) -> Vec<(ItemId, Key)> {
         let theirs = |item: &&Arc<Item>| item.author.as_ref().is_some_and(|one| one.id == author);
         let items: Vec<Arc<Item>> =
@@ -777,7 +781,7 @@ impl CoordinatorState {
         id
     }
 
-    /// Adds an item to the sums of the catalogue and its main topic, or takes it out.
+    /// Adds an item to the sums of the catalogue and of its main topic, or subtracts it.
     fn count(&mut self, item: &Item, sign: f64) {
         let mut topics = vec![TopicId::CATALOGUE];
         if item.main_topic() != TopicId::CATALOGUE {
@@ -802,7 +806,7 @@ impl CoordinatorState {
         effects.push(Effect::KeepSince(change, now));
     }
 
-    /// New centres for topics that have doubled since their last one (or, after an import, changed at all).
+    /// Computes new centres for topics that have doubled since their last one (or, after an import, changed in number).
     fn centre_anew(
         &mut self,
         touched: &BTreeSet<TopicId>,
@@ -829,7 +833,7 @@ impl CoordinatorState {
             let Some(sum) = self.sums.get_mut(topic.0 as usize) else { continue };
             let mean = sum.sum.iter().map(|total| (total / sum.count as f64) as f32).collect();
             let dim = self.world.dim();
-            // A mean of exactly zero says nothing: the topic stays without a centre of its own.
+            // A mean of exactly zero has no direction: the topic stays without a centre of its own.
             let Ok(mean) = Embedding::new(mean, dim) else { continue };
             sum.count_at_centre = sum.count;
             let rows: Vec<Vec<f32>> = spread_evenly(&items)
@@ -837,7 +841,7 @@ impl CoordinatorState {
                 .collect();
             let mut stored = mean.to_vec();
             stored.extend(principal(&rows));
-            // Axes of unit vectors are finite, and of the right number.
+            // Axes of unit vectors are finite and have the expected length.
             let Ok(stored) = Embedding::new(stored, stored_len(dim)) else { continue };
             let Some(centre) = Centre::of(&stored, dim) else { continue };
             let named = self.world.put_centre(topic, centre);
@@ -850,7 +854,7 @@ impl CoordinatorState {
         }
     }
 
-    /// Items that are not deleted, by main topic; the catalogue has them all.
+    /// Items that are not deleted, by main topic; the catalogue's list has all of them.
     fn items_of(&self, topics: &[TopicId]) -> BTreeMap<TopicId, Vec<ItemId>> {
         let mut items: BTreeMap<TopicId, Vec<ItemId>> = topics.iter().map(|topic| (*topic, Vec::new())).collect();
         for item in self.world.blocks().iter().flat_map(|block| block.items()).filter(|item| !item.deleted) {
@@ -883,15 +887,15 @@ impl CoordinatorState {
         if changes.opened.is_empty() {
             self.shared_is_stale = true;
         } else {
-            // What opens is ranked at once: with how popular it is among what is open by now.
+            // New items are ranked at once, so they need their popularity among the items that are open now.
             self.refresh_shared(now);
         }
         effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::new(changes)));
         effects.push(Effect::WakeAt(self.world.next_edge_after(self.world_time())));
     }
 
-    /// The clock was set back: windows are as of the clock again. How long windows last is learned anew, since windows that
-    /// were over are not any more.
+    /// The clock was set back: recomputes the open set for the earlier time. Window lengths are learned again, since
+    /// some windows that had ended are open again.
     fn step_back(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let changes = self.world.move_back_to(now);
         self.world.next_epoch();
@@ -901,7 +905,7 @@ impl CoordinatorState {
         effects.push(Effect::WakeAt(self.world.next_edge_after(self.world_time())));
     }
 
-    /// Learns afresh how long windows last, from all that are over.
+    /// Recomputes the distribution of window lengths from all windows that have ended.
     fn learn_survival(&mut self) {
         let (mut survival, now) = (Survival::default(), self.world.as_of());
         for item in self.world.blocks().iter().flat_map(|block| block.items()).filter(|item| !item.deleted) {
@@ -910,13 +914,13 @@ impl CoordinatorState {
         self.survival = survival;
     }
 
-    /// Brings what is learned from everybody up to date in the world.
+    /// Publishes the current aggregates of all users into the world.
     fn refresh_shared(&mut self, now: Millis) {
         let (popularity, neighbours, _) = self.world.shared_mut();
         let (mut popularity, mut neighbours) = (std::mem::take(popularity), std::mem::take(neighbours));
         let mut expected = self.world.take_expected();
         let world = &self.world;
-        // Most of a catalogue is always available: what has windows is looked at, and nothing else of the others.
+        // Most of a catalogue is always available, so the scan reads only items with windows.
         let mut live = Vec::new();
         let open = world.open_runs().inspect(|run| {
             let id = |place: usize| ItemId(run.first.0 + place as u32);
@@ -946,13 +950,13 @@ impl CoordinatorState {
     }
 }
 
-/// At most [`AXES_ITEMS_MAX`] of them, at even distances, so that an axis is not that of the newest items alone.
+/// At most [`AXES_ITEMS_MAX`] of them, evenly spaced, so that the axes do not describe the newest items alone.
 fn spread_evenly(items: &[ItemId]) -> impl Iterator<Item = ItemId> + '_ {
     let wanted = items.len().min(AXES_ITEMS_MAX);
     (0..wanted).filter_map(move |index| items.get(index * items.len() / wanted).copied())
 }
 
-/// What an item of somebody who was erased is called: without the salt, nothing follows from it.
+/// Key of a tombstone; without the salt it reveals nothing.
 fn tombstone(salt: u128, item: ItemId) -> Key {
     let mut bytes = salt.to_le_bytes().to_vec();
     bytes.extend(item.0.to_le_bytes());
