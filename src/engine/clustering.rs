@@ -1,8 +1,8 @@
-//! Groups of people as everybody sees them, and when they are found afresh.
+//! Clusters of users as published, and the policy for refits.
 //!
-//! Invariant: at most one fit is under way; a result of another epoch is dropped; epochs rise and groups keep their
-//! numbers from fit to fit, so that a fit of unchanged rows moves nobody. Nothing here waits for a fit.
-//! Absent on purpose: threads and timers (an effect asks for them), the mathematics (`cluster`).
+//! Invariant: at most one fit is in progress, and results of other epochs are dropped. Epochs rise, and clusters keep
+//! their numbers from fit to fit, so a refit of unchanged rows moves no user. Nothing here blocks on a fit.
+//! Deliberately absent: threads and timers (an effect requests them), the mathematics (`cluster`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,77 +18,77 @@ use crate::engine::cluster::{self, Fit, Group, Member, Previous, Problem, Proble
 use crate::engine::crowd::{Column, Crowd, Rows};
 use crate::engine::settings::LearnSettings;
 
-/// People who are shown one by one, at most.
+/// Maximum number of users in the published sample.
 pub const POINTS_MAX: usize = 2_000;
-/// Decides who they are.
+/// Seed of the published sample.
 const POINTS_SEED: u64 = 0x70_696e_7473;
 
-/// What is told of a fit, and kept of it for good: nobody's name, nobody's place.
+/// Published and stored description of a fit; contains no ids or rows of users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Its number.
+    /// Number of the fit.
     pub epoch: u64,
-    /// When it was taken over.
+    /// Time when the fit was published.
     pub fitted_at: Millis,
-    /// What people were compared by.
+    /// Names of the columns of the feature matrix.
     pub columns: Vec<String>,
-    /// How many were.
+    /// Number of users in the feature matrix.
     pub people: u64,
-    /// By number.
+    /// Clusters, in the order of their numbers.
     pub clusters: Vec<Group>,
-    /// People who are in no group.
+    /// Number of users outside of all clusters.
     pub outliers: u64,
-    /// Expected share of noise.
+    /// Expected share of noise, in [0, 1].
     pub noise_weight: f64,
-    /// Of the log evidence, in scaled units.
+    /// Variational lower bound of the log evidence, in scaled units.
     pub lower_bound: f64,
-    /// There are as many groups as `cluster.components` allows, and one more would be better.
+    /// Whether `cluster.components` limits the number of clusters: one more would raise the bound.
     #[serde(default)]
     pub maximum_binds: bool,
 }
 
-/// Somebody with their row.
+/// One user of the published sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
-    /// Who.
+    /// Id of the user.
     pub user: UserId,
-    /// `(columns,)`.
+    /// Feature row, `(columns,)`, unscaled.
     pub values: Vec<f64>,
-    /// Their place.
+    /// Cluster assignment of the user.
     pub member: Member,
 }
 
-/// A fit with everybody's place in it.
+/// A fit with the assignments of all users.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clustering {
-    /// What is told of it.
+    /// Description of the fit, without ids of users.
     pub summary: Summary,
-    /// For the next fit.
+    /// Posterior of the mixture, the warm start of the next fit.
     pub state: State,
-    /// By id.
+    /// Users of the fit, in the order of their ids.
     pub users: Vec<UserId>,
-    /// One per user.
+    /// Assignments, one per user, in the order of `users`.
     pub members: Vec<Member>,
-    /// A sample, by id.
+    /// A sample of users, in the order of their ids.
     pub points: Vec<Point>,
-    /// The fit before it.
+    /// Description of the fit before this one.
     pub previous: Option<Arc<Summary>>,
 }
 
 impl Clustering {
-    /// Somebody's place; `None` for who was not there when the fit was made.
+    /// Assignment of a user; `None` for a user that the fit did not contain.
     #[must_use]
     pub fn member(&self, user: UserId) -> Option<Member> {
         self.users.binary_search(&user).ok().map(|row| self.members[row])
     }
 
-    /// Who is in a group, outliers left out, by id.
+    /// Members of a cluster without outliers, in the order of their ids.
     pub fn in_group(&self, group: u32) -> impl Iterator<Item = UserId> + '_ {
         let rows = self.users.iter().zip(&self.members);
         rows.filter(move |(_, member)| member.group == group && !member.outlier).map(|(user, _)| *user)
     }
 
-    /// The same without some.
+    /// Removes the users in `gone`.
     fn without(mut self, gone: &BTreeSet<UserId>) -> Clustering {
         if self.users.iter().any(|user| gone.contains(user)) {
             let keep: Vec<bool> = self.users.iter().map(|user| !gone.contains(user)).collect();
@@ -102,13 +102,13 @@ impl Clustering {
     }
 }
 
-/// A fit to be made. Holds everybody as they were when it became due; rows are made of them where it is solved, so that
-/// nobody waits for that.
+/// A fit to compute. It holds a copy-on-write snapshot of the population; the solving thread builds the feature matrix
+/// from it, so the coordinator does not wait.
 #[derive(Clone, Debug)]
 pub struct Solve {
-    /// Its number.
+    /// Number of the fit.
     pub epoch: u64,
-    /// Threads that it may take; 0: as the machine allows.
+    /// Threads that the fit may use; 0 means half of the processors.
     pub threads: usize,
     names: Vec<String>,
     columns: Vec<Column>,
@@ -121,13 +121,13 @@ pub struct Solve {
 }
 
 impl Solve {
-    /// Everybody who can be compared.
+    /// Feature matrix of all users that can be compared.
     #[must_use]
     pub fn rows(&self) -> Rows {
         self.crowd.rows(&self.columns, |key| self.topics.get(key).copied(), self.as_of, &self.options)
     }
 
-    /// The problem of these rows, to be solved away from all who serve.
+    /// The clustering problem of these rows. It must be solved off the serving threads.
     ///
     /// # Errors
     /// As [`Problem::new`].
@@ -139,7 +139,7 @@ impl Solve {
         Problem::new(&rows.columns, self.settings, previous)
     }
 
-    /// What a fit of the problem says of the people. When it is taken over is not known yet.
+    /// Builds the clustering from a fit. [`Regrouping::done`] sets its time of publication.
     #[must_use]
     pub fn solved(&self, rows: Rows, fit: Fit) -> Clustering {
         let outliers = fit.members.iter().filter(|member| member.outlier).count() as u64;
@@ -165,7 +165,7 @@ impl Solve {
     }
 }
 
-/// A column's topic and what it is called.
+/// Key and id of a column's topic; `None` for metrics and unknown topics.
 fn named(column: &Column, topic: impl Fn(&Key) -> Option<TopicId>) -> Option<(Key, TopicId)> {
     match column {
         Column::Topic(key) => Some((key.clone(), topic(key)?)),
@@ -173,7 +173,7 @@ fn named(column: &Column, topic: impl Fn(&Key) -> Option<TopicId>) -> Option<(Ke
     }
 }
 
-/// A sample of rows; the same for the same number of rows.
+/// A random sample of rows with a fixed seed: equal numbers of rows give equal samples.
 fn points(users: &[UserId], columns: &[Vec<f64>], members: &[Member]) -> Vec<Point> {
     let mut random = ChaCha8Rng::seed_from_u64(POINTS_SEED);
     let mut chosen = index::sample(&mut random, users.len(), users.len().min(POINTS_MAX)).into_vec();
@@ -182,26 +182,26 @@ fn points(users: &[UserId], columns: &[Vec<f64>], members: &[Member]) -> Vec<Poi
     chosen.into_iter().map(|row| Point { user: users[row], values: values(row), member: members[row] }).collect()
 }
 
-/// What was kept of the last fit.
+/// What the store kept of the last fit.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// What was told of it.
+    /// Description of the fit.
     pub summary: Summary,
-    /// See [`Clustering::state`].
+    /// Posterior of the mixture, see [`Clustering::state`].
     pub state: State,
-    /// Everybody's place, unless they were forgotten because somebody was erased.
+    /// Stored assignments; `None` if an erasure removed them.
     pub members: Option<Vec<(UserId, Member)>>,
-    /// The fit before it.
+    /// Description of the fit before this one.
     pub previous: Option<Summary>,
 }
 
-/// When groups are found afresh, and what they are now.
+/// Policy for refits, and the current clusters.
 #[derive(Clone, Debug, Default)]
 pub struct Regrouping {
-    /// Of the last fit that was begun.
+    /// Number of the last fit that started.
     epoch: u64,
     under_way: Option<u64>,
-    /// Somebody asked for a fit, or the schedule did.
+    /// A client or the schedule requested a fit.
     asked: bool,
     points: u64,
     began: Option<Millis>,
@@ -209,23 +209,23 @@ pub struct Regrouping {
 }
 
 impl Regrouping {
-    /// The groups as they are now.
+    /// The current clusters; `None` before the first fit.
     #[must_use]
     pub fn current(&self) -> Option<&Arc<Clustering>> {
         self.current.as_ref()
     }
 
-    /// Fits are numbered above this.
+    /// Raises the number after which new fits are numbered.
     pub fn begin_after(&mut self, epoch: u64) {
         self.epoch = self.epoch.max(epoch);
     }
 
-    /// A fit is wanted, whatever was counted.
+    /// Requests a fit regardless of the counted points.
     pub fn ask(&mut self) {
         self.asked = true;
     }
 
-    /// Takes over what an earlier run left behind. Whoever's place is not known is put where their row belongs.
+    /// Restores the clusters of an earlier run. Without stored assignments, users are assigned by their current rows.
     pub fn take_up(
         &mut self,
         kept: Kept,
@@ -262,8 +262,8 @@ impl Regrouping {
         self.current = Some(Arc::new(Clustering { summary, state, users, members: placed, points, previous }));
     }
 
-    /// The fit to be made now, if one is due: enough has come together, or somebody asked, none is under way, and the
-    /// last one did not begin a moment ago.
+    /// The fit to compute now, if one is due. A fit is due when enough points were counted or one was requested. It
+    /// waits while another fit is in progress, and for `cluster.interval_s` after the start of the last one.
     pub fn due(
         &mut self,
         crowd: &mut Crowd,
@@ -311,7 +311,7 @@ impl Regrouping {
         }))
     }
 
-    /// A fit came back: what is to be published, unless it failed or nobody waits for it any more.
+    /// Takes a finished fit and returns the clusters to publish; `None` if the fit failed or is obsolete.
     pub fn done(
         &mut self,
         epoch: u64,
@@ -331,14 +331,14 @@ impl Regrouping {
         Some(fit)
     }
 
-    /// Somebody was erased: nobody hears of their place any more.
+    /// Removes an erased user from the current clusters.
     pub fn forget(&mut self, user: UserId) {
         if let Some(current) = &self.current {
             self.current = Some(Arc::new(Clustering::clone(current).without(&BTreeSet::from([user]))));
         }
     }
 
-    /// Everybody was counted afresh: groups are, too, where there are any.
+    /// Requests a refit after the population was recomputed, if there are clusters.
     pub fn counted_afresh(&mut self) {
         self.asked |= self.current.is_some() || self.under_way.is_some();
     }

@@ -1,11 +1,10 @@
-//! The people as a crowd: what was measured of each, what is normal among them, and rows to be grouped by.
+//! The population: metrics of each user, their distribution over all users, and the feature matrix for clustering.
 //!
-//! Invariant: a fold over the whole journal; a person's running means here are those of their own state, and the
-//! population's model of a series holds exactly the means of those who have one. Topic weights are kept only where a
-//! column of `cluster.columns` reads them, and are those of the person's own state then. A clone shares everybody with
-//! the original until one of them changes somebody: it costs one pointer per [`NEIGHBOURS`] people, and whoever learns
-//! meanwhile copies at most that many.
-//! Absent on purpose: clocks, names of people, who was erased (the fold is done afresh without them).
+//! Invariant: a fold over the whole journal. A user's running means here equal those of the user's own state, and the
+//! posterior of a series covers exactly the means of the users who have one. Topic weights are kept only if a column of
+//! `cluster.columns` reads them, and equal those of the user's own state. A clone is copy-on-write: it costs one
+//! pointer per [`NEIGHBOURS`] users, and later learning copies at most that many users. Deliberately absent: clocks,
+//! names of users, erased users (the fold is recomputed without them).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,26 +20,26 @@ use crate::engine::learn::normal::{Atypical, Posterior};
 use crate::engine::learn::topics::TopicWeights;
 use crate::engine::settings::LearnSettings;
 
-/// What a measurement, and what a new person, counts towards the next fit.
+/// Points towards the next fit, per measurement and per new user.
 const MEASURED: u64 = 1;
 const NEW_PERSON: u64 = 5;
 
-/// People who are kept together, by id.
+/// Users per copy-on-write block; blocks are runs of ids.
 const NEIGHBOURS: u32 = 256;
-/// Fewer are no groups.
+/// Minimum number of users for a fit.
 const GROUPED_MIN: usize = 2;
 
-/// Something that people are compared by.
+/// One column of the feature matrix for clustering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Column {
     /// The running mean of a series.
     Metric(Series),
-    /// The weight of a topic.
+    /// The decayed weight of a topic.
     Topic(Key),
 }
 
 impl Column {
-    /// By its name in `cluster.columns`; `None` for one that there is not.
+    /// Parses a name from `cluster.columns`; `None` for an undeclared metric or kind, or an invalid topic key.
     #[must_use]
     pub fn of(name: &str, kinds: &Kinds) -> Option<Column> {
         match name.split_once('.') {
@@ -51,24 +50,24 @@ impl Column {
     }
 }
 
-/// Everybody.
+/// Metrics and topic weights of all users, and the population's posteriors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Crowd {
-    /// Under which settings it was folded.
+    /// Fingerprint of the settings that the fold used.
     fingerprint: u64,
     keeps_topics: bool,
-    /// By id over [`NEIGHBOURS`].
+    /// Block of users by `id / NEIGHBOURS`.
     people: BTreeMap<u32, Arc<BTreeMap<UserId, Known>>>,
     population: PopulationMetrics,
-    /// What came together since somebody asked.
+    /// Points collected since the last [`Crowd::take_points`].
     #[serde(skip)]
     points: u64,
     #[serde(skip)]
     met: Met,
 }
 
-/// A bit per person who stands among the people, where one was noticed; it follows from them, so it makes no difference
-/// between crowds. Nearly every entry is of somebody who is known, and has nothing else to say here.
+/// A bit per known user, filled lazily. It is derived from `people`, so it does not take part in comparisons. It serves
+/// the fast path of [`Crowd::fold`]: nearly every entry belongs to a known user and changes nothing here.
 #[derive(Clone, Debug, Default)]
 struct Met(Vec<u64>);
 
@@ -98,11 +97,11 @@ struct Known {
     topics: TopicWeights,
 }
 
-/// Where a value of a column comes from.
+/// Where a column's values come from.
 enum Source {
-    /// A series, and what stands in for who has no value of it.
+    /// A series, and the imputed value for users without one.
     Mean(Series, f64),
-    /// A topic; `None` for one that there is not.
+    /// A topic; `None` for an unknown topic.
     Weight(Option<TopicId>),
 }
 
@@ -126,12 +125,12 @@ impl Known {
     }
 }
 
-/// Rows of those who can be compared.
+/// Feature matrix of the users with a value in at least one column.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
-    /// By id.
+    /// Users in the order of their ids; one row each.
     pub users: Vec<UserId>,
-    /// One per column, each `(users,)`.
+    /// One vector per column, each `(users,)`.
     pub columns: Vec<Vec<f64>>,
 }
 
@@ -146,13 +145,13 @@ fn fingerprint(settings: &LearnSettings) -> u64 {
 }
 
 impl Crowd {
-    /// Nobody.
+    /// An empty population.
     #[must_use]
     pub fn new(settings: &LearnSettings) -> Crowd {
         Crowd { fingerprint: fingerprint(settings), keeps_topics: keeps_topics(settings), ..Crowd::default() }
     }
 
-    /// Was it folded under settings like these?
+    /// Whether the fold used equivalent settings.
     #[must_use]
     pub fn fits(&self, settings: &LearnSettings) -> bool {
         self.fingerprint == fingerprint(settings)
@@ -176,7 +175,7 @@ impl Crowd {
         });
         match &entry.what {
             What::Measured(measured) => {
-                // What is declared no longer is not counted; and a mean is always one that was set before.
+                // A metric that is no longer declared is ignored. `measure` fails only for a mean that was never set.
                 let Ok(measurement) = Measurement::of(&settings.metrics, measured) else { return };
                 if self.population.measure(&mut known.metrics, measurement).is_ok() {
                     self.points = self.points.saturating_add(MEASURED);
@@ -193,23 +192,23 @@ impl Crowd {
         }
     }
 
-    /// What has come together towards the next fit since this was asked last.
+    /// Points towards the next fit since the last call; resets them.
     pub fn take_points(&mut self) -> u64 {
         std::mem::take(&mut self.points)
     }
 
-    /// What was measured of a person.
+    /// Running means and counts of a user; `None` for an unknown user.
     #[must_use]
     pub fn person(&self, user: UserId) -> Option<&PersonMetrics> {
         self.people.get(&(user.0 / NEIGHBOURS))?.get(&user).map(|known| &known.metrics)
     }
 
-    /// By id.
+    /// All users, in the order of their ids.
     fn everybody(&self) -> impl Iterator<Item = (UserId, &Known)> + '_ {
         self.people.values().flat_map(|near| near.iter()).map(|(user, known)| (*user, known))
     }
 
-    /// Are there enough people with a value in one of the columns to be grouped? Seldom looks at more than the models.
+    /// Whether at least two users have a value in one of the columns. Usually answered by the posteriors' counts alone.
     #[must_use]
     pub fn can_be_grouped(
         &self,
@@ -236,20 +235,20 @@ impl Crowd {
         columns.iter().map(source).collect()
     }
 
-    /// What is believed of a series.
+    /// Posterior of a series over all users.
     #[must_use]
     pub fn posterior(&self, series: Series) -> Posterior {
         self.population.posterior(series)
     }
 
-    /// Those outside of `mean +- sigmas sigma` on a series, farthest first.
+    /// Outliers of a series: users outside of `mean ± sigmas * sigma`, farthest first.
     #[must_use]
     pub fn atypical(&self, series: Series, sigmas: f64) -> Vec<Atypical<UserId>> {
         self.population.atypical(series, sigmas, self.everybody().map(|(user, known)| (user, &known.metrics)))
     }
 
-    /// Who has a value in at least one of the columns, by these columns at `now`. Where a metric of theirs was never
-    /// measured the population's mean stands in; a topic that they never met weighs 0.
+    /// Feature matrix at `now` of the users with a value in at least one of the columns. Missing metrics are imputed by
+    /// the population's mean; missing topic weights are 0.
     #[must_use]
     pub fn rows(
         &self,

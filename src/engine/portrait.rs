@@ -1,9 +1,8 @@
-//! A person as the two-tower model sees them: one vector, made of who they are and what they did last.
+//! User vector cache: the user's vector by the two-tower model, computed from attributes and recent interactions.
 //!
-//! Invariant: what is kept equals what would be computed afresh, since time is rounded before the model hears of it; a
-//! vector that was made by another version, of another history, or of other attributes is never handed out.
-//! Absent on purpose: anything that was learned. A portrait is no part of a state: it is not saved, and two states are
-//! equal whatever was looked at.
+//! Invariant: a cached vector equals a recomputed one, because time is rounded before the model reads it. A vector of
+//! another model version, history or attributes is never returned. Deliberately absent: learned state. The cache is not
+//! part of a snapshot, and user states compare equal whatever it holds.
 
 use std::sync::Arc;
 
@@ -12,11 +11,11 @@ use crate::domain::time::{MINUTE_MS, Millis, SECOND_MS};
 use crate::engine::tower::{Sign, Step, TOWER_HISTORY_MAX, Tower, TowerVector};
 use crate::engine::user::Past;
 
-/// Time since somebody's last step is told to a model in steps of an eighth of it, within these.
+/// Bounds of the rounding of time: the time since the user's last step is rounded in steps of an eighth of it.
 const STEP_MS_MIN: i64 = SECOND_MS;
 const STEP_MS_MAX: i64 = 10 * MINUTE_MS;
 
-/// What somebody looked like, and all that it was made of.
+/// A cached vector and the inputs that it was computed from.
 #[derive(Clone, Debug)]
 struct Kept {
     version: ModelVersion,
@@ -26,14 +25,14 @@ struct Kept {
     vector: TowerVector,
 }
 
-/// See the module.
+/// User attributes and the cached user vector.
 #[derive(Clone, Debug, Default)]
 pub struct Portrait {
     attributes: Option<Arc<str>>,
     kept: Option<Box<Kept>>,
 }
 
-/// See the module: nothing of it was learned.
+/// Always equal: the cache is not part of the learned state.
 impl PartialEq for Portrait {
     fn eq(&self, _: &Portrait) -> bool {
         true
@@ -41,20 +40,21 @@ impl PartialEq for Portrait {
 }
 
 impl Portrait {
-    /// Who they are: a JSON object as text.
+    /// Sets the user's attributes, a JSON object as text; a change invalidates the cached vector.
     pub fn set_attributes(&mut self, attributes: Option<Arc<str>>) {
         if self.attributes != attributes {
             *self = Portrait { attributes, kept: None };
         }
     }
 
-    /// The same.
+    /// The user's attributes, a JSON object as text.
     #[must_use]
     pub fn attributes(&self) -> Option<&Arc<str>> {
         self.attributes.as_ref()
     }
 
-    /// The vector at `now` of somebody whose `history`, oldest first, ends with entry `seq`.
+    /// The user vector at `now`; `history` is ordered from old to new and ends with entry `seq`. Computes it if the
+    /// cache is stale.
     #[must_use]
     pub fn vector<'a>(
         &self,
@@ -70,7 +70,7 @@ impl Portrait {
         }
     }
 
-    /// Computes and keeps that vector, unless it is kept.
+    /// Refreshes the cached user vector for `now`, unless it is valid.
     pub fn look<'a>(
         &mut self,
         tower: &Tower,
@@ -98,8 +98,8 @@ impl Kept {
     }
 }
 
-/// The last `most` items that somebody met, oldest first. What they did with one item in a row is one step: at the time of
-/// the last thing they did, with the last opinion they gave.
+/// The last `most` items of a history, oldest first. Consecutive interactions with one item are one step, with the time
+/// of the last one and the last label that is not neutral.
 fn steps<'a, 't>(tower: &'t Tower, history: impl DoubleEndedIterator<Item = &'a Past>, most: usize) -> Vec<Step<'t>> {
     let mut steps: Vec<Step<'t>> = Vec::with_capacity(most);
     let mut newest = None;
@@ -120,8 +120,8 @@ fn steps<'a, 't>(tower: &'t Tower, history: impl DoubleEndedIterator<Item = &'a 
     steps
 }
 
-/// `now`, rounded down to a time after the `last` step that tells an eighth more from an eighth less: a feed that is made
-/// again a moment later costs no inference. Never before the last step.
+/// `now`, rounded so that the time since the `last` step changes by at most an eighth. A feed that is ranked again a
+/// moment later then costs no inference. Never before the last step.
 fn rounded(now: Millis, last: Option<Millis>) -> Millis {
     let from = last.unwrap_or_default();
     let gap = now.since(from);
@@ -141,7 +141,7 @@ mod tests {
     use crate::engine::tower::{ItemFacts, TOWER_DIM, TwoTower};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Says what it was asked: how many steps, their signs, when, and how long the attributes are.
+    /// Test model that returns its inputs: number of steps, their labels and times, and the length of the attributes.
     #[derive(Debug, Default)]
     struct Witness(u64, AtomicUsize);
 
@@ -185,7 +185,7 @@ mod tests {
         tower
     }
 
-    /// The last items, oldest first; what was done with one item in a row is one step with the last opinion given.
+    /// Steps are the last items, oldest first; consecutive interactions with one item are one step with the last label.
     #[test]
     fn steps_are_items_with_the_last_opinion() {
         use Sign::{Negative, Neutral, Positive};
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// Time is told to within an eighth of what went by since the last step, and never from before it.
+    /// Time is rounded by at most an eighth of the time since the last step, and never to before it.
     #[test]
     fn time_is_rounded_to_an_eighth() {
         for gap in [0, 1, 999, 8_000, 60_000, 3_600_000, 86_400_000, 86_400_000 * 30] {
@@ -230,7 +230,8 @@ mod tests {
         assert_eq!(rounded(Millis(1_234_567), None), Millis(1_200_000));
     }
 
-    /// What is kept costs nothing and is the same; another version, history, attribute, item or time is looked at afresh.
+    /// A cached vector costs no inference and equals a recomputed one; a change of version, history, attributes, item
+    /// or time invalidates it.
     #[test]
     fn what_is_kept_is_what_would_be_computed() {
         let model = Arc::new(Witness(1, AtomicUsize::new(0)));

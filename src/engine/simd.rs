@@ -1,14 +1,14 @@
-//! Inner loops over f32, compiled once per instruction set and chosen at run time.
+//! Kernels over f32 and f64, compiled once per instruction set and chosen at run time.
 //!
-//! Invariant: sums run over 32 fixed lanes and no multiply-add is contracted, so every instruction set gives the same
-//! bits. Shapes are checked by the caller in one place; a shorter second slice ends the sum early.
+//! Invariant: sums run over 32 fixed lanes and no multiply-add is contracted, so every instruction set gives equal
+//! bits. Callers check shapes; a shorter second slice ends the sum early.
 
 use multiversion::multiversion;
 
-/// Numbers that are worked on side by side.
+/// Lanes of a sum: numbers that are processed in parallel.
 pub const LANES: usize = 32;
 
-/// `ln 2` in two parts, of which the first has zeros enough to be multiplied exactly.
+/// `ln 2` split in two; the first part has enough trailing zeros to be multiplied exactly.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
@@ -19,7 +19,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     dot_lanes(a, b)
 }
 
-/// `e^x` of each number, in place: off by at most 2 parts in ten million; below -87 it is that of -87, above 88 that of 88.
+/// `e^x` of each number, in place, with a relative error of at most 2e-7. Arguments are clamped to [-87, 88].
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn exp_each(numbers: &mut [f32]) {
     for x in numbers {
@@ -27,10 +27,10 @@ pub fn exp_each(numbers: &mut [f32]) {
     }
 }
 
-/// `e^x` as of [`exp_each`], for loops of other functions that are compiled once per instruction set.
+/// `e^x` as of [`exp_each`], to be inlined into other multiversioned loops.
 ///
-/// `2^n e^r` with `|r| <= ln 2 / 2`, and the Taylor polynomial of degree 7 for the second factor, of which the rest is
-/// below one part in ten million. No branch, so that a compiler makes vectors of it.
+/// `2^n e^r` with `|r| <= ln 2 / 2`, and the Taylor polynomial of degree 7 for the second factor, with a truncation
+/// error below 1e-7. It has no branch, so that the compiler vectorises it.
 #[must_use]
 #[inline(always)]
 pub fn exp_of(x: f32) -> f32 {
@@ -41,12 +41,11 @@ pub fn exp_of(x: f32) -> f32 {
     for term in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         sum = sum * r + term;
     }
-    // The integer stands in the lowest bits of what it was rounded by, within -126..=127 by the bounds of x.
+    // Adding `ROUNDER` left the integer in the lowest bits; it is within -126..=127 by the bounds of x.
     sum * f32::from_bits(rounded.to_bits().wrapping_add(127) << 23)
 }
 
-/// `e^x` of each number, in place: off by at most 1 part in a thousand million million; below -708 it is that of -708, above
-/// 709 that of 709.
+/// `e^x` of each number, in place, with a relative error of at most 1e-15. Arguments are clamped to [-708, 709].
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn exp_each_f64(numbers: &mut [f64]) {
     for x in numbers {
@@ -54,11 +53,12 @@ pub fn exp_each_f64(numbers: &mut [f64]) {
     }
 }
 
-/// As in f32, with the polynomial of degree 13. The integer stands in the lowest bits of what it was rounded by.
+/// `e^x` by range reduction and the polynomial of degree 13, like [`exp_of`]. Adding `ROUNDER` leaves the integer in
+/// the lowest bits.
 #[inline(always)]
 fn exp_of_f64(x: f64) -> f64 {
     const ROUNDER: f64 = 6_755_399_441_055_744.0;
-    /// The first of two parts has zeros enough to be multiplied exactly.
+    /// Split in two; the first part has enough trailing zeros to be multiplied exactly.
     const LN_2: [f64; 2] = [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10];
     let x = x.clamp(-708.0, 709.0);
     let rounded = x * std::f64::consts::LOG2_E + ROUNDER;
@@ -70,13 +70,13 @@ fn exp_of_f64(x: f64) -> f64 {
     {
         sum = sum * r + 1.0 / factorial;
     }
-    // The two largest terms last, and one at a time: that is where digits would be lost.
+    // The two largest terms are added last and one at a time, to keep their digits.
     sum = 1.0 + (r + r * r * sum);
     sum * f64::from_bits(rounded.to_bits().wrapping_add(1_023) << 52)
 }
 
-/// Natural logarithm of each number, in place: off by at most 2 parts in ten million, or as much beside 1. Numbers are at
-/// least the smallest normal one.
+/// Natural logarithm of each number, in place, with an error of at most 2e-7 (relative; absolute near 1). Numbers must
+/// be at least the smallest normal one.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn ln_each(numbers: &mut [f32]) {
     for x in numbers {
@@ -84,15 +84,15 @@ pub fn ln_each(numbers: &mut [f32]) {
     }
 }
 
-/// The natural logarithm as of [`ln_each`], for loops of other functions that are compiled once per instruction set.
+/// The natural logarithm as of [`ln_each`], to be inlined into other multiversioned loops.
 ///
-/// `e ln 2 + ln m` with `m` between the roots of 1/2 and 2, and `ln m = 2 artanh s`, `s = (m - 1) / (m + 1)`, of whose
-/// series five terms leave less than one part in a hundred million. No branch, so that a compiler makes vectors of it.
+/// `e ln 2 + ln m` with `m` between the roots of 1/2 and 2, and `ln m = 2 artanh s`, `s = (m - 1) / (m + 1)`. Five
+/// terms of its series leave an error below 1e-8. It has no branch, so that the compiler vectorises it.
 #[must_use]
 #[inline(always)]
 pub fn ln_of(x: f32) -> f32 {
     let bits = x.to_bits();
-    // The root of 1/2 has these bits; what is above it in its binade counts as below 1 of the next.
+    // The bits of the root of 1/2; mantissas above it belong to the next binade, as values below 1.
     let shifted = bits.wrapping_sub(0x3f35_04f3);
     let e = (shifted as i32 >> 23) as f32;
     let m = f32::from_bits((shifted & 0x007f_ffff).wrapping_add(0x3f35_04f3));
@@ -105,7 +105,7 @@ pub fn ln_of(x: f32) -> f32 {
     e * LN_2_HIGH + (s * series + e * LN_2_LOW)
 }
 
-/// Is this number among them? With no way out in the middle, many are compared at once.
+/// Whether `numbers` contains `wanted`. Without an early exit, so that many are compared at once.
 #[must_use]
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn is_among(numbers: &[u64], wanted: u64) -> bool {
@@ -113,12 +113,11 @@ pub fn is_among(numbers: &[u64], wanted: u64) -> bool {
 }
 
 /// Adds the product of a vector `(inputs,)` and a row-major matrix `(inputs, outputs)` to `out`, `(outputs,)`. Each sum
-/// runs from the first input to the last; where
-/// outputs are many, rows of inputs that are 0 are not read.
+/// runs from the first input to the last. With at least 96 outputs, rows of zero inputs are not read.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn add_product(x: &[f32], matrix: &[f32], out: &mut [f32]) {
     let outputs = out.len();
-    // Three sums of lanes at once: each waits for its own last addition alone.
+    // Three accumulators of lanes, so that additions do not wait for one another.
     let (groups, rest) = out.as_chunks_mut::<{ 3 * LANES }>();
     let first_rest = outputs - rest.len();
     for (index, group) in groups.iter_mut().enumerate() {
@@ -161,8 +160,8 @@ pub fn add_product(x: &[f32], matrix: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Takes the outer product of a vector `(n,)` with itself from a row-major matrix `(n, n)`; one that is
-/// symmetric stays so, bit by bit.
+/// Subtracts the outer product of a vector `(n,)` with itself from a row-major matrix `(n, n)`. A symmetric matrix
+/// stays symmetric, bit by bit.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn subtract_outer(x: &[f32], matrix: &mut [f32]) {
     for (row, of_row) in matrix.chunks_exact_mut(x.len().max(1)).zip(x).filter(|(_, of_row)| **of_row != 0.0) {
@@ -172,8 +171,8 @@ pub fn subtract_outer(x: &[f32], matrix: &mut [f32]) {
     }
 }
 
-/// Dot products of a vector `(dim,)` within [-1, 1] with all rows of a row-major matrix of codes `(rows, dim)`, `(rows,)`:
-/// the vector in 16 bits, so each term is off by at most 64 parts in [`weight_max`].
+/// Dot products of a vector `(dim,)` within [-1, 1] with all rows of a row-major matrix of codes `(rows, dim)`; the
+/// result is `(rows,)`. The vector is quantised to 16 bits, so each term is off by at most 64 parts in [`weight_max`].
 #[must_use]
 pub fn dot_codes<const ROWS: usize>(x: &[f32], codes: &[i8]) -> [f32; ROWS] {
     let steps = f32::from(weight_max(x.len()));
@@ -185,10 +184,10 @@ pub fn dot_codes<const ROWS: usize>(x: &[f32], codes: &[i8]) -> [f32; ROWS] {
     out
 }
 
-/// Numbers that [`dot_codes`] turns into 16 bits at a time, on the stack.
+/// Numbers that [`dot_codes`] quantises at a time, on the stack.
 const PART: usize = 512;
 
-/// Added to a number below 2^22 in magnitude, it leaves that number rounded to an integer in the lowest bits.
+/// Adding it to a number below 2^22 in magnitude leaves that number, rounded to an integer, in the lowest bits.
 const ROUNDER: f32 = 12_582_912.0;
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
@@ -198,7 +197,7 @@ fn quantise(x: &[f32], steps: f32, out: &mut [i16; PART]) {
     }
 }
 
-/// Rows are `dim` codes apart; the part of `x` stands `from` codes into each.
+/// Rows are `dim` codes apart; the part of `x` begins `from` codes into each row.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 fn add_products(x: &[i16], codes: &[i8], (from, dim): (usize, usize), scale: f32, out: &mut [f32]) {
     for (row, out) in out.iter_mut().enumerate() {
@@ -207,9 +206,9 @@ fn add_products(x: &[i16], codes: &[i8], (from, dim): (usize, usize), scale: f32
     }
 }
 
-/// Dot products of quantised weights, `(dim,)`, with chosen rows of a row-major matrix of `dim` columns; appended to
-/// `out` in the order of `rows`. Rows outside of the matrix give 0. The caller keeps `|w_i| <= weight_max(dim)`, so that
-/// no sum overflows.
+/// Dot products of quantised weights, `(dim,)`, with selected rows of a row-major matrix of `dim` columns. They are
+/// appended to `out` in the order of `rows`; rows outside of the matrix give 0. The caller keeps `|w_i| <=
+/// weight_max(dim)`, so that no sum overflows.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn dot_rows(w: &[i16], matrix: &[i8], rows: &[u32], out: &mut Vec<i32>) {
     let dim = w.len();
@@ -251,7 +250,7 @@ pub fn gaussian_step(mean: &mut [f32], precision: &mut [f32], x: &[f32], step: f
     }
 }
 
-/// Integers are summed in whatever order the vectors like: one plain loop, so that a row is folded once, at its end.
+/// The order of integer sums does not matter, so this is one plain loop, reduced once at the end of a row.
 #[inline(always)]
 fn dot_integers(a: &[i16], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
@@ -264,7 +263,7 @@ fn dot_lanes(a: &[f32], b: &[f32]) -> f32 {
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
     if a_blocks.is_empty() {
-        // The lanes would sum up to nothing.
+        // The lanes would sum to zero.
         return 0.0 + rest;
     }
     for (a, b) in a_blocks.iter().zip(b_blocks) {
@@ -275,7 +274,7 @@ fn dot_lanes(a: &[f32], b: &[f32]) -> f32 {
     fold_lanes(&sums) + rest
 }
 
-/// The sum of all lanes, halves added to halves.
+/// Sum of all lanes by pairwise reduction: the upper half is added to the lower half.
 #[must_use]
 #[inline(always)]
 pub fn fold_lanes(sums: &[f32; LANES]) -> f32 {
@@ -290,11 +289,11 @@ pub fn fold_lanes(sums: &[f32; LANES]) -> f32 {
     folded[0]
 }
 
-/// The smallest magnitude that 16 bits tell from 0, `2^-20`, in units of the last of 10 bits of a fraction.
+/// The smallest nonzero magnitude of the 16-bit format, `2^-20`, in units of the last of 10 bits of a fraction.
 const HALF_BASE: u32 = (127 - 20) << 10;
 
-/// 16 bits: sign, 5 bits of exponent from -20 to 11, 10 of fraction; 0 below `2^-20`, at most 4,094 in magnitude.
-/// Rounded to nearest, so what is written is off by at most one part in 2,048.
+/// Encodes a number in 16 bits: sign, 5 bits of exponent from -20 to 11, 10 of fraction. Magnitudes below `2^-20`
+/// become 0, those above 4,094 become 4,094. Rounds to nearest, with a relative error of at most 1/2048.
 #[must_use]
 #[inline(always)]
 pub fn to_half(x: f32) -> u16 {
@@ -305,7 +304,7 @@ pub fn to_half(x: f32) -> u16 {
     (code | (bits >> 16 & 0x8000)) as u16
 }
 
-/// Reads [`to_half`].
+/// Decodes the 16 bits of [`to_half`].
 #[must_use]
 #[inline(always)]
 pub fn from_half(code: u16) -> f32 {
@@ -314,7 +313,7 @@ pub fn from_half(code: u16) -> f32 {
     f32::from_bits(bits | u32::from(code & 0x8000) << 16)
 }
 
-/// Dot product of weights in 16 bits, see [`to_half`], with a vector, both `(n,)`.
+/// Dot product of 16-bit weights (see [`to_half`]) with a vector, both `(n,)`.
 #[must_use]
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn dot_halves(w: &[u16], x: &[f32]) -> f32 {
@@ -330,7 +329,7 @@ pub fn dot_halves(w: &[u16], x: &[f32]) -> f32 {
     fold_lanes(&sums) + rest
 }
 
-/// `w_i += step * x_i` for weights in 16 bits, both `(n,)`.
+/// `w_i += step * x_i` for 16-bit weights, both `(n,)`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn step_halves(w: &mut [u16], x: &[f32], step: f32) {
     for (w, x) in w.iter_mut().zip(x) {
@@ -344,7 +343,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// The lanes only change the order of the sum.
+        /// Lanes change only the order of the sum.
         #[test]
         fn a_dot_product_is_the_sum_of_products(pairs in prop::collection::vec((-10.0f32..10.0, -10.0f32..10.0), 0..500)) {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
@@ -353,7 +352,7 @@ mod tests {
             prop_assert!((f64::from(dot(&a, &b)) - exact).abs() <= 1e-5 * size + 1e-6);
         }
 
-        /// Within two parts in ten million, and never beyond what the ends of the range give.
+        /// The error is within 2e-7, and arguments beyond the range give the values at its ends.
         #[test]
         fn exponentials_are_those_of_the_library(numbers in prop::collection::vec(-120.0f32..120.0, 1..70)) {
             let mut ours = numbers.clone();
@@ -364,7 +363,7 @@ mod tests {
             }
         }
 
-        /// Within one part in a thousand million million, and 1 for 0.
+        /// The error is within 1e-15, and `e^0` is exactly 1.
         #[test]
         fn exponentials_in_f64_are_those_of_the_library(numbers in prop::collection::vec(prop_oneof![-800.0f64..800.0, -1.0f64..1.0], 1..70)) {
             let mut ours = numbers.clone();
@@ -378,7 +377,7 @@ mod tests {
             prop_assert_eq!(zero, [1.0]);
         }
 
-        /// Within two parts in ten million of the library's, of which as much is lost near 1 as f32 loses there.
+        /// The error is within 2e-7 of the library's value, plus the absolute error of f32 near 1.
         #[test]
         fn logarithms_are_those_of_the_library(exponents in prop::collection::vec(-80.0f32..80.0, 1..70)) {
             for numbers in [exponents.iter().map(|x| x.exp()).collect::<Vec<f32>>(), exponents.iter().map(|x| 1.0 + x / 100.0).collect()] {
@@ -392,7 +391,7 @@ mod tests {
             }
         }
 
-        /// Each output is what was there, then the products from the first input to the last.
+        /// Each output is its initial value plus the products from the first input to the last.
         #[test]
         fn a_product_with_a_matrix_is_added_in_order(x in prop::collection::vec(-10.0f32..10.0, 0..40), outputs in 1_usize..100) {
             let matrix: Vec<f32> = (0..x.len() * outputs).map(|n| ((n * 37) % 255) as f32 / 64.0 - 2.0).collect();
@@ -404,7 +403,7 @@ mod tests {
             }
         }
 
-        /// Every entry loses its product.
+        /// Every entry is reduced by its product.
         #[test]
         fn outer_products_are_subtracted(x in prop::collection::vec(-10.0f32..10.0, 0..50)) {
             let mut matrix: Vec<f32> = (0..x.len() * x.len()).map(|n| n as f32).collect();
@@ -414,13 +413,13 @@ mod tests {
             }
         }
 
-        /// A number is found wherever it stands, and nothing else is.
+        /// A number is found at any position, and an absent number is not found.
         #[test]
         fn what_is_among_numbers_is_found(numbers in prop::collection::vec(0_u64..50, 0..300), wanted in 0_u64..50) {
             prop_assert_eq!(is_among(&numbers, wanted), numbers.contains(&wanted));
         }
 
-        /// Sixteen bits of a vector are enough for its coordinates.
+        /// Quantisation to 16 bits keeps dot products within the documented bound.
         #[test]
         fn codes_are_multiplied_with_all_rows(
             x in prop::collection::vec(-1.0f32..1.0, 1..1200), seed in any::<u8>()
@@ -436,7 +435,7 @@ mod tests {
             prop_assert_eq!(dot_codes::<3>(&[0.0; 40], &[1; 120]), [0.0; 3]);
         }
 
-        /// Integers are summed exactly, whatever the instruction set, also at the ends of their range.
+        /// Integer sums are exact on every instruction set, also at the ends of the range.
         #[test]
         fn quantised_rows_are_summed_exactly(
             pairs in prop::collection::vec((prop_oneof![Just(i16::MIN), any::<i16>()], prop_oneof![Just(-127_i8), -127_i8..=127]), 1..600)
@@ -451,7 +450,7 @@ mod tests {
     }
 
     proptest! {
-        /// Sixteen bits keep sign and size within one part in 2,048, and zero is zero.
+        /// The 16-bit format keeps the sign and the magnitude within 1/2048, and keeps zero.
         #[test]
         fn weights_survive_sixteen_bits(x in prop_oneof![-4000.0f32..4000.0, -1.0f32..1.0, -1e-3f32..1e-3, Just(0.0)]) {
             let back = from_half(to_half(x));

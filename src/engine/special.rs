@@ -1,7 +1,7 @@
-//! Special functions that the statistics need: gamma, digamma, incomplete beta, quantiles of Student's t.
+//! Special functions for the statistics: gamma, digamma, incomplete beta, quantiles of Student's t.
 //!
-//! Invariant: for the arguments that are documented, results are finite and right to about 1e-13 of their size, unless a
-//! function says otherwise; outside of them the result is NaN.
+//! Invariant: for documented arguments, results are finite with a relative error of about 1e-13, unless a function
+//! states otherwise. Other arguments give NaN.
 
 use std::f64::consts::PI;
 
@@ -54,7 +54,7 @@ pub fn digamma(x: f64) -> f64 {
     sum + x.ln() - 0.5 / x - series
 }
 
-/// `ln Gamma_d(x)`, the gamma function of `d` dimensions, for `x > (d - 1) / 2`.
+/// `ln Gamma_d(x)`, the multivariate gamma function of dimension `d`, for `x > (d - 1) / 2`.
 ///
 /// Source: Bishop, *Pattern Recognition and Machine Learning*, 2006, (B.79).
 #[must_use]
@@ -66,7 +66,8 @@ pub fn ln_gamma_of_dimension(dimension: usize, x: f64) -> f64 {
 
 /// The regularised incomplete beta function `I_x(a, b)` for `a, b > 0` and `x` in `[0, 1]`.
 ///
-/// Continued fraction 26.5.8 of Abramowitz and Stegun, evaluated by Lentz's method, on the side where it converges fast.
+/// Continued fraction 26.5.8 of Abramowitz and Stegun, evaluated by Lentz's method, on the side where it converges
+/// fast.
 #[must_use]
 pub fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     if !(a > 0.0 && b > 0.0 && (0.0..=1.0).contains(&x)) {
@@ -105,16 +106,16 @@ fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     fraction
 }
 
-/// Probability that Student's t with `freedom > 0` degrees of freedom is at most `t`.
+/// Cumulative distribution function of Student's t with `freedom > 0` degrees of freedom.
 #[must_use]
 pub fn student_t_cdf(t: f64, freedom: f64) -> f64 {
     let tail = 0.5 * incomplete_beta(freedom / 2.0, 0.5, freedom / (freedom + t * t));
     if t > 0.0 { 1.0 - tail } else { tail }
 }
 
-/// The `t` below which Student's t with `freedom > 0` degrees of freedom lies with `probability` in (0, 1).
+/// Quantile of Student's t with `freedom > 0` degrees of freedom, for a `probability` in (0, 1).
 ///
-/// By bisection of the tail, right to 1e-10 of its size.
+/// Computed by bisection of the tail, with a relative error of 1e-10.
 #[must_use]
 pub fn student_t_quantile(probability: f64, freedom: f64) -> f64 {
     if !(probability > 0.0 && probability < 1.0 && freedom > 0.0) {
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn quantiles_of_t_are_those_of_the_tables() {
-        // Two-sided 95 %: the table in any textbook; 1 and 2 degrees of freedom have closed forms.
+        // Two-sided 95 %: the table of any textbook; 1 and 2 degrees of freedom have closed forms.
         near(student_t_quantile(0.975, 1.0), (0.475 * PI).tan(), 1e-9);
         near(student_t_quantile(0.975, 2.0), 0.95 * (2.0 / (1.0 - 0.95 * 0.95_f64)).sqrt(), 1e-9);
         for (freedom, expected) in [(5.0, 2.570_582), (10.0, 2.228_139), (30.0, 2.042_272), (1e7, 1.959_964)] {

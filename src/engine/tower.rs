@@ -1,8 +1,9 @@
-//! The two-tower model as ranking sees it: a vector per item, made once; a vector per person, made when they act or ask.
+//! Interface of the two-tower model: item vectors, computed once per revision, and user vectors, computed when a user
+//! acts or asks.
 //!
-//! Invariant: both are pure functions of a model's version and of what is handed in, so that the same journal, catalogue
-//! and model give the same scores. Vectors of different versions are never multiplied.
-//! Absent on purpose: the neural network itself (`tower`), training, files.
+//! Invariant: both are pure functions of the model's version and its inputs, so equal journals, catalogues and models
+//! give equal scores. Vectors of different versions are never multiplied. Deliberately absent: the neural network
+//! itself (`tower`), training, files.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,116 +15,117 @@ use crate::domain::time::Millis;
 use crate::engine::simd::dot;
 use crate::engine::world::BLOCK;
 
-/// Numbers in the vector of a person or an item.
+/// Numbers in a user vector or an item vector.
 pub const TOWER_DIM: usize = 64;
 
-/// One vector, `(TOWER_DIM,)`.
+/// A user vector or an item vector, `(TOWER_DIM,)`.
 pub type TowerVector = [f32; TOWER_DIM];
 
-/// How many of a person's last interactions a model may look at, at most.
+/// Upper limit of the interactions that a model reads of a user's history.
 pub const TOWER_HISTORY_MAX: usize = 100;
 
-/// What a model reads of an item.
+/// Inputs of the item tower.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ItemFacts<'a> {
-    /// Its embedding, `(dim,)`; empty where there is none.
+    /// Embedding of the item, `(dim,)`; empty if there is none.
     pub embedding: &'a [f32],
-    /// Its text; statistics of it are the model's business.
+    /// Text of the item; the model computes its statistics.
     pub text: &'a str,
-    /// The name of its main topic.
+    /// Key of the item's main topic.
     pub topic: Option<&'a str>,
-    /// Numbers that came with it, by name; they go before what follows from the text.
+    /// Numeric features by name; they take precedence over the statistics of the text.
     pub numbers: &'a [(&'a str, f32)],
 }
 
-/// What somebody made of an item.
+/// Label of an interaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sign {
-    /// Passed over, rejected.
+    /// Skipped or rejected.
     Negative,
-    /// Nothing is known.
+    /// Neither positive nor negative, such as a view.
     Neutral,
-    /// Liked, chosen.
+    /// Liked or chosen.
     Positive,
 }
 
-/// One step of a person's history.
+/// One step of the history that the user tower reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
-    /// The item's vector by the same model, `(TOWER_DIM,)`.
+    /// The item's vector by this model, `(TOWER_DIM,)`.
     pub item: &'a TowerVector,
-    /// What they made of it.
+    /// Label of the user's interactions with the item.
     pub sign: Sign,
-    /// When.
+    /// Time of the step.
     pub at: Millis,
 }
 
-/// A two-tower model, ready to be used.
+/// A trained two-tower model.
 pub trait TwoTower: fmt::Debug + Send + Sync {
-    /// Its version in the store.
+    /// Version of the model in the store.
     fn version(&self) -> ModelVersion;
 
-    /// How many of the last interactions it looks at, at most [`TOWER_HISTORY_MAX`].
+    /// Number of last interactions that the user tower reads, at most [`TOWER_HISTORY_MAX`].
     fn history(&self) -> usize;
 
-    /// The vector of an item.
+    /// Item tower: the vector of an item.
     fn item(&self, item: &ItemFacts<'_>) -> TowerVector;
 
-    /// The vector of a person at `now`: `attributes` is a JSON object as text, `history` goes from old to new.
+    /// User tower: the vector of a user at `now`. `attributes` is a JSON object as text; `history` goes from old to
+    /// new.
     fn person(&self, attributes: Option<&str>, history: &[Step<'_>], now: Millis) -> TowerVector;
 
-    /// Log-odds of a like, from the dot product of both vectors.
+    /// Log-odds of a like, from the dot product of the user vector and the item vector.
     fn log_odds(&self, dot: f32) -> f32;
 }
 
-/// A model and the vectors of all items by it, in blocks like those of the `World`.
+/// A model and its vectors of all items, in blocks like those of the `World`.
 #[derive(Clone, Debug)]
 pub struct Tower {
     model: Arc<dyn TwoTower>,
     /// `(BLOCK, TOWER_DIM)` each.
     blocks: Vec<Arc<Vec<TowerVector>>>,
-    /// Vectors that were put in the place of another one.
+    /// Number of vectors that replaced an earlier one.
     revised: u64,
 }
 
 impl Tower {
-    /// A model that has not seen an item yet.
+    /// A model without item vectors.
     #[must_use]
     pub fn new(model: Arc<dyn TwoTower>) -> Tower {
         Tower { model, blocks: Vec::new(), revised: 0 }
     }
 
-    /// The model.
+    /// The model that computed the vectors.
     #[must_use]
     pub fn model(&self) -> &dyn TwoTower {
         self.model.as_ref()
     }
 
-    /// The model's version.
+    /// Version of the model.
     #[must_use]
     pub fn version(&self) -> ModelVersion {
         self.model.version()
     }
 
-    /// Rises when the vector of an item that was there before changes: then those of people may, too.
+    /// Number of replaced item vectors. A cached user vector is valid only for the count at its computation.
     #[must_use]
     pub fn revised(&self) -> u64 {
         self.revised
     }
 
-    /// Items that have a vector, or a place for one.
+    /// Items with a vector, or with a placeholder of zeros.
     #[must_use]
     pub fn items_len(&self) -> usize {
         self.blocks.iter().map(|block| block.len()).sum()
     }
 
-    /// The vector of an item; `None` before it was put.
+    /// The vector of an item; `None` if it was not computed.
     #[must_use]
     pub fn item(&self, id: ItemId) -> Option<&TowerVector> {
         self.blocks.get(id.0 as usize / BLOCK)?.get(id.0 as usize % BLOCK)
     }
 
-    /// Computes and keeps the vector of an item, new or in a new revision.
+    /// Computes and stores the vector of a new or revised item.
     pub fn put(&mut self, id: ItemId, facts: &ItemFacts<'_>) {
         let (block, row) = (id.0 as usize / BLOCK, id.0 as usize % BLOCK);
         let vector = self.model.item(facts);
@@ -134,8 +136,8 @@ impl Tower {
         block[row] = vector;
     }
 
-    /// Log-odds that a person with this vector likes an item; 0 where the item has no vector, or the model's arithmetic
-    /// went beyond all bounds.
+    /// Log-odds that the user with this vector likes an item. 0 if the item has no vector, or if the model's result is
+    /// not finite.
     #[must_use]
     pub fn log_odds(&self, person: &TowerVector, id: ItemId) -> f32 {
         let log_odds = self.item(id).map_or(0.0, |item| self.model.log_odds(dot(person, item)));

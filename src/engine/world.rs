@@ -63,9 +63,9 @@ pub struct Block {
 /// What ranking reads of each item of a block, without following a pointer.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
-    /// When it was made.
+    /// Creation time of each item.
     pub created: Vec<Millis>,
-    /// Its main topic.
+    /// Main topic of each item.
     pub topic: Vec<TopicId>,
     /// It has windows: look at the item.
     pub windowed: Vec<bool>,

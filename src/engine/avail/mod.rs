@@ -1,13 +1,13 @@
-//! Which items may be shown at an instant.
+//! Availability index: the items that are open at an instant.
 //!
-//! Invariant: at every instant the answers equal those of asking [`Windows::is_open`] of each item. An edge belongs to
-//! its own instant: at `start` the item is open, at `stop` it is closed.
-//! Absent on purpose: clocks (the caller brings `now`), locks, timers, scores, names of items.
+//! Invariant: at every instant the answers equal those of [`Windows::is_open`] for each item. An edge belongs to its
+//! own instant: at `start` the item is open, at `stop` it is closed. Deliberately absent: clocks (the caller passes
+//! `now`), locks, timers, scores, names of items.
 //!
-//! Layers, biggest and oldest first, each immutable and shared; a newer layer hides the items it names in all older
-//! ones. A change goes into a small map; a full map becomes a layer, and layers of similar size are merged, so that one
+//! The index is a stack of immutable shared layers, biggest and oldest first; a newer layer hides its items in all
+//! older ones. A change goes into a small map. A full map becomes a layer, and layers of similar size are merged, so a
 //! change costs O(log² edges) on average. The biggest merge, once per some hundred thousand changes, costs as much as
-//! building anew.
+//! building the index.
 
 mod order;
 mod stretch;
@@ -26,14 +26,14 @@ use crate::domain::windows::{Window, Windows};
 
 use timeline::{Timeline, edges_of};
 
-/// So many changes are kept in a map before they become a layer.
+/// Changes that the map holds before it becomes a layer.
 const RECENT_MAX: usize = 64;
-/// A layer is at least this many times as heavy as the next newer one.
+/// Minimum ratio between the weights of a layer and the next newer one.
 const LAYER_RATIO: usize = 4;
-/// With more edges than this between two instants, comparing two open sets is cheaper than looking at each edge.
+/// With more edges than this between two instants, comparing two open sets is cheaper than visiting each edge.
 const CHANGES_DIRECT_MAX: usize = 2_048;
 
-/// When which item is available. Cheap to clone; clones share everything that was not changed since.
+/// Windows of all items, indexed by time. Cheap to clone; clones share all unchanged layers.
 #[derive(Clone, Debug, Default)]
 pub struct AvailabilityIndex {
     /// Oldest and biggest first.
@@ -42,7 +42,7 @@ pub struct AvailabilityIndex {
     recent: Arc<BTreeMap<ItemId, Option<Windows>>>,
 }
 
-/// What differs between two instants.
+/// Difference between the open sets of two instants.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     /// Closed at the first instant, open at the second. Values are `ItemId.0`.
@@ -52,7 +52,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Nothing differs.
+    /// Whether both open sets are equal.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.opened.is_empty() && self.closed.is_empty()
@@ -60,12 +60,13 @@ impl Changes {
 }
 
 impl AvailabilityIndex {
-    /// An index over these items; without windows an item is always open, and of an item named twice the last counts.
-    /// O(edges), of items that come by id; `benches/avail.rs` says what 3 million windows take.
+    /// Builds an index over these items. An item without windows is always open; of an item named twice, the last entry
+    /// counts. O(edges) for items in the order of their ids; `benches/avail.rs` measures 3 million windows.
     pub fn build(items: impl Iterator<Item = (ItemId, Windows)>) -> Self {
         let mut entries: Vec<(ItemId, Option<Windows>)> = items.map(|(item, windows)| (item, Some(windows))).collect();
         entries.sort_by_key(|entry| entry.0);
-        // The last of equals survives: `dedup_by` drops its first argument, so the later value moves into the earlier.
+        // The last of equal ids survives: `dedup_by` drops its first argument, so the later value moves into the
+        // earlier.
         entries.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;
             if same {
@@ -82,14 +83,15 @@ impl AvailabilityIndex {
         index
     }
 
-    /// This item has these windows from now on; `None` removes it: it is never open again.
+    /// Upserts an item's windows; `None` removes the item, which is then never open.
     pub fn set(&mut self, item: ItemId, windows: Option<&Windows>) {
         if self.windows(item) != windows {
             self.put(item, windows);
         }
     }
 
-    /// [`AvailabilityIndex::set`], of windows that are known to differ from those that it has: not even looked up.
+    /// Upserts windows that are known to differ from the current ones; skips the comparison of
+    /// [`AvailabilityIndex::set`].
     pub fn put(&mut self, item: ItemId, windows: Option<&Windows>) {
         let recent = Arc::make_mut(&mut self.recent);
         recent.insert(item, windows.cloned());
@@ -99,7 +101,7 @@ impl AvailabilityIndex {
         }
     }
 
-    /// [`AvailabilityIndex::set`] on a copy.
+    /// Calls [`AvailabilityIndex::set`] on a copy.
     #[must_use]
     pub fn with(&self, item: ItemId, windows: Option<&Windows>) -> Self {
         let mut changed = self.clone();
@@ -107,7 +109,7 @@ impl AvailabilityIndex {
         changed
     }
 
-    /// The windows of an item as they were last set; `None` when it is unknown or removed.
+    /// The current windows of an item; `None` if it is unknown or removed.
     #[must_use]
     pub fn windows(&self, item: ItemId) -> Option<&Windows> {
         match self.recent.get(&item) {
@@ -116,7 +118,7 @@ impl AvailabilityIndex {
         }
     }
 
-    /// May this item be shown at `now`? Unknown and removed items never.
+    /// Whether this item is open at `now`; `false` for unknown and removed items.
     #[must_use]
     pub fn is_open(&self, item: ItemId, now: Millis) -> bool {
         self.windows(item).is_some_and(|windows| windows.is_open(now))
@@ -128,13 +130,13 @@ impl AvailabilityIndex {
         self.windows(item).and_then(|windows| windows.at(now)).copied()
     }
 
-    /// All items that may be shown at `now`, as `ItemId.0`.
+    /// All items that are open at `now`, as `ItemId.0`.
     #[must_use]
     pub fn open_at(&self, now: Millis) -> RoaringBitmap {
         let is_open = |windows: &Option<Windows>| windows.as_ref().is_some_and(|windows| windows.is_open(now));
         let open = self.recent.iter().filter(|(_, windows)| is_open(windows)).map(|(item, _)| item.0);
         let mut open: RoaringBitmap = open.collect();
-        // Newest first: what newer layers speak for is small, and is taken from each older one in one go.
+        // Newest first: the items of newer layers are few, and are subtracted from each older one in one operation.
         let mut hidden: RoaringBitmap = self.recent.keys().map(|item| item.0).collect();
         for (depth, layer) in self.layers.iter().enumerate().rev() {
             let mut own = layer.timeline().open_at(now);
@@ -166,8 +168,8 @@ impl AvailabilityIndex {
         })
     }
 
-    /// The net difference between the open sets of two instants, `t2` may be before `t1`. The work is in the number of
-    /// edges in between, and never more than that of two [`AvailabilityIndex::open_at`].
+    /// The net difference between the open sets of two instants; `t2` may be before `t1`. The cost is proportional to
+    /// the edges in between, and bounded by that of two [`AvailabilityIndex::open_at`].
     #[must_use]
     pub fn changes(&self, t1: Millis, t2: Millis) -> Changes {
         let (early, late) = (t1.min(t2), t1.max(t2));
@@ -196,13 +198,13 @@ impl AvailabilityIndex {
         changes
     }
 
-    /// Does something newer than the layer at `depth` speak for this item?
+    /// Whether anything newer than the layer at `depth` overrides this item.
     fn is_hidden(&self, item: u32, depth: usize) -> bool {
         self.recent.contains_key(&ItemId(item))
             || self.layers[depth + 1..].iter().any(|layer| layer.items.contains(item))
     }
 
-    /// Puts entries, sorted by item, on top, and merges downwards until the layers shrink fast enough again.
+    /// Pushes entries, sorted by item, and merges downwards until the layers shrink fast enough again.
     fn push_layer(&mut self, entries: Vec<(ItemId, Option<Windows>)>) {
         let mut weight = weigh(&entries);
         let mut entries = entries;
@@ -211,7 +213,7 @@ impl AvailabilityIndex {
             weight = weigh(&entries);
         }
         if self.layers.is_empty() {
-            // Nothing below to hide.
+            // No layer below has anything to hide.
             entries.retain(|entry| entry.1.is_some());
         }
         if !entries.is_empty() {
@@ -232,15 +234,15 @@ impl Changes {
 struct Layer {
     /// By item, each once; `None` is a removed item.
     entries: Vec<(ItemId, Option<Windows>)>,
-    /// All items it speaks for.
+    /// All items of this layer, removed ones included.
     items: RoaringBitmap,
-    /// Those without windows.
+    /// Items without windows: always open.
     always: RoaringBitmap,
-    /// Made when it is first asked for: a layer of which all edges are over may be merged away before anybody asks.
+    /// Built on first use: a layer whose edges are all over may be merged away before any call needs it.
     timeline: OnceLock<Timeline>,
-    /// The last edge of all; [`Millis::MIN`] without any.
+    /// The last edge of all windows; [`Millis::MIN`] without any.
     last_edge: Millis,
-    /// What merging it costs.
+    /// Cost of merging this layer: entries plus windows.
     weight: usize,
 }
 
@@ -264,12 +266,12 @@ impl Layer {
     }
 }
 
-/// Those that were not removed.
+/// Entries that are not removals.
 fn present(entries: &[(ItemId, Option<Windows>)]) -> impl Iterator<Item = (ItemId, &Windows)> + Clone {
     entries.iter().filter_map(|(item, windows)| Some((*item, windows.as_ref()?)))
 }
 
-/// Entries plus windows.
+/// Weight of entries: their number plus the number of their windows.
 fn weigh(entries: &[(ItemId, Option<Windows>)]) -> usize {
     entries.iter().map(|(_, windows)| 1 + windows.as_ref().map_or(0, |windows| windows.as_slice().len())).sum()
 }
@@ -284,7 +286,7 @@ fn next_edge(windows: &Windows, now: Millis) -> Option<Millis> {
     edges_of(&windows[over..]).map(|edge| edge.0).find(|instant| *instant > now)
 }
 
-/// Both lists by item; where both speak of an item, the newer one counts.
+/// Merges both lists by item; where both name an item, the newer entry counts.
 fn merge(older: &[(ItemId, Option<Windows>)], newer: Vec<(ItemId, Option<Windows>)>) -> Vec<(ItemId, Option<Windows>)> {
     let mut merged = Vec::with_capacity(older.len() + newer.len());
     let mut older = older.iter().peekable();

@@ -1,14 +1,15 @@
-//! A stable sort by a number, in time that grows with the count alone.
+//! Stable sorts by an integer key, in time proportional to the number of values.
 //!
-//! Invariant: what has equal numbers stays in the order in which it came.
+//! Invariant: values with equal keys keep their order.
 
-/// Fewer values than this are sorted by comparison, and what is sorted already: clearing counters would cost more.
+/// Fewer values than this, and values that are sorted already, are sorted by comparison: clearing counters would cost
+/// more.
 const COUNTED_MIN: usize = 256;
-/// With more values than this more digits at a time are worth their counters.
+/// From this many values on, wider digits are worth their larger counters.
 const WIDE_MIN: usize = 1 << 14;
 
-/// All values by `number`, lowest first: parted by the highest digit as they come, then sorted part by part, so that each
-/// part is sorted where it is near, and values exist once.
+/// Sorts all values by `number`, lowest first. Values are partitioned by the highest digit, then each part is sorted
+/// while it is in the cache. Each value is stored once.
 pub(super) fn sorted_by_number<T: Copy>(
     values: impl Iterator<Item = T> + Clone,
     number: impl Fn(&T) -> u64 + Copy,
@@ -40,8 +41,8 @@ pub(super) fn sorted_by_number<T: Copy>(
     sorted
 }
 
-/// Sorts by `number`, lowest first, digit by digit from the lowest (least significant digit radix sort). `spare` is
-/// room to work in, and worth keeping where many lists are sorted.
+/// Sorts by `number`, lowest first, digit by digit from the lowest (least significant digit radix sort). `spare` is a
+/// scratch buffer that callers reuse between calls.
 pub(super) fn sort_by_number<T: Copy>(values: &mut Vec<T>, spare: &mut Vec<T>, number: impl Fn(&T) -> u64) {
     if values.len() < COUNTED_MIN || values.is_sorted_by_key(&number) {
         values.sort_by_key(number);
@@ -63,8 +64,8 @@ pub(super) fn sort_by_number<T: Copy>(values: &mut Vec<T>, spare: &mut Vec<T>, n
     }
 }
 
-/// Puts values into `out` by their digit, those of one digit in the order in which they come. `places`, one per digit, are
-/// all 0 and become the ends of the digits.
+/// Scatters values into `out` by their digit, stably. `places` has one counter per digit; they must be 0 and become the
+/// ends of the digits.
 fn scatter<T: Copy>(
     values: impl Iterator<Item = T> + Clone,
     digit: impl Fn(&T) -> usize,
@@ -93,7 +94,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Of any length and range, the order is that of a stable sort by comparison.
+        /// The order equals that of a stable sort by comparison, for any length and range.
         #[test]
         fn the_order_is_that_of_a_stable_sort(
             count in prop_oneof![0..600_usize, 16_000..17_000_usize],

@@ -1,9 +1,9 @@
-//! The open set at any instant of a stretch of time: what is open throughout, and what comes or goes meanwhile.
+//! Segment of time with its open set at every instant: ids that are open throughout, and ids that open or close
+//! meanwhile.
 //!
-//! Invariant: within a [`Part`] ids are sorted; those that are steady flip nowhere in the stretch, and those that pass are
-//! in no two windows at once. So the answer is a copy of the former with some of the latter put in between, and costs
-//! the same anywhere in the stretch.
-//! Absent on purpose: times (a stretch counts the instants since it began).
+//! Invariant: within a [`Part`] ids are sorted. Steady ids do not flip within the segment, and the intervals of a
+//! transient id do not overlap. So a lookup copies the steady ids and inserts some transient ones, at equal cost
+//! anywhere in the segment. Deliberately absent: times (a segment counts the instants since it began).
 
 use std::io::Read as _;
 
@@ -11,27 +11,27 @@ use roaring::RoaringBitmap;
 
 use super::order::sort_by_number;
 
-/// A stretch has at most so many instants.
+/// Maximum number of instants in a segment.
 pub(super) const INSTANTS_MAX: usize = u16::MAX as usize;
-/// More ids than this in a part are kept as a bitmap, as [`RoaringBitmap`] does it.
+/// More ids than this in a part are stored as a bitmap, like in [`RoaringBitmap`].
 const SORTED_MAX: usize = 4_096;
 /// Words and bytes of a bitmap.
 const WORDS: usize = 1_024;
 const WORDS_BYTES: usize = 8 * WORDS;
-/// A bitmap in the portable format without runs begins with this.
+/// First number of the portable Roaring format without runs.
 const COOKIE: u32 = 12_346;
-/// Up to so many bytes are copied without a look at how many there are.
+/// Gaps of up to this many bytes are copied by one copy of constant length.
 const COPIED: usize = 64;
 
-/// Which ids are open from one instant on until some later one.
+/// Open ids at every instant of a segment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stretch {
-    /// By key.
+    /// In the order of their keys.
     parts: Vec<Part>,
-    /// Steady ids, one part after the other, as the portable format of Roaring bitmaps has them: lower halves in order, or
-    /// a bitmap where there are more than [`SORTED_MAX`], little-endian both.
+    /// Steady ids, part by part, in the portable format of Roaring bitmaps: lower halves in order, or a bitmap where
+    /// there are more than [`SORTED_MAX`]; both little-endian.
     steady: Vec<u8>,
-    /// One part after the other, by id and then by time.
+    /// Intervals of transient ids, part by part, by id and then by time.
     passing: Vec<Passing>,
 }
 
@@ -39,53 +39,53 @@ pub(super) struct Stretch {
 #[derive(Clone, Copy, Debug)]
 struct Part {
     key: u16,
-    /// So many are steady.
+    /// Number of steady ids.
     steady: u32,
-    /// So many entries in `passing`.
+    /// Number of entries in `passing`.
     passing: u32,
 }
 
-/// Open from the instant `from` of the stretch until the instant `until`.
+/// A transient id is open from the instant `from` of the segment until the instant `until`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Passing {
-    /// Steady ids below it; counts only where these are sorted.
+    /// Number of steady ids below `id`; valid only where these are sorted.
     below: u16,
     id: u16,
     from: u16,
-    /// [`u16::MAX`] when it is open at the end.
+    /// [`u16::MAX`] if the id is open at the segment's end.
     until: u16,
 }
 
-/// A flip of the stretch.
+/// An item opens or closes within the segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flip {
     pub(super) item: u32,
-    /// Counts from this instant of the stretch on, below [`INSTANTS_MAX`].
+    /// Instant of the segment from which it counts, below [`INSTANTS_MAX`].
     pub(super) from: u16,
     pub(super) opens: bool,
 }
 
-/// What is open where a stretch ends; from here the next one is built.
+/// Builds consecutive segments; holds the open ids at the end of the last one.
 #[derive(Debug, Default)]
 pub(super) struct Front {
-    /// By key; none is empty.
+    /// In the order of their keys; none is empty.
     open: Vec<(u16, Ids)>,
     spare: Vec<Flip>,
-    /// Room for the next stretch, which is then kept without room to grow.
+    /// Buffer in which the next segment is built; its clone has no spare capacity.
     next: Stretch,
 }
 
-/// Lower halves of ids.
+/// Lower halves of open ids.
 #[derive(Debug)]
 enum Ids {
     /// At most [`SORTED_MAX`], rising.
     Sorted(Vec<u16>),
-    /// More, and how many.
+    /// A bitmap and the number of its ids, more than [`SORTED_MAX`].
     Dense(Box<[u64; WORDS]>, usize),
 }
 
 impl Front {
-    /// What a stretch from here takes at least, in bytes.
+    /// Lower bound of the next segment's size, in bytes.
     pub(super) fn size(&self) -> usize {
         let ids = self.open.iter().map(|(_, ids)| match ids {
             Ids::Sorted(ids) => size_of_val(ids.as_slice()),
@@ -94,7 +94,7 @@ impl Front {
         size_of::<Stretch>() + ids.map(|size| size_of::<Part>() + size).sum::<usize>()
     }
 
-    /// The stretch of these flips, which come by time; the front moves to its end.
+    /// Builds the segment of these flips, which are ordered by time, and moves to its end.
     pub(super) fn pass(&mut self, flips: &mut Vec<Flip>) -> Stretch {
         sort_by_number(flips, &mut self.spare, |flip| u64::from(flip.item));
         self.next.parts.clear();
@@ -136,7 +136,8 @@ impl Ids {
 }
 
 impl Stretch {
-    /// Adds the next part: these ids were open before, and these flips of them follow. Returns what is open after it.
+    /// Adds the next part, from the ids that are open before it and their flips. Returns the ids that are open after
+    /// it.
     fn push(&mut self, key: u16, open: Ids, flips: &[Flip]) -> Ids {
         let passing = self.passing.len();
         let (steady, after) = match open {
@@ -219,7 +220,8 @@ impl Stretch {
         (steady, Ids::from_words(words, after))
     }
 
-    /// Notes when an id is open, from the rest of its flips in order; true when it is at the end.
+    /// Records the intervals in which an id is open, from the rest of its flips in order. Returns whether it is open at
+    /// the end.
     fn pass(&mut self, id: u16, below: u16, is_open: bool, flips: &[Flip]) -> bool {
         let mut open = is_open.then_some(0);
         for flip in flips {
@@ -231,17 +233,17 @@ impl Stretch {
                 }
             };
         }
-        // Without flips it is steady.
+        // An id without flips is steady.
         if let Some(from) = open.filter(|_| !flips.is_empty()) {
             self.passing.push(Passing { below, id, from, until: u16::MAX });
         }
         open.is_some()
     }
 
-    /// The open set at an instant of the stretch, counted from 0.
+    /// The open set at an instant of the segment, counted from 0.
     ///
-    /// It is written down in the portable format, <https://github.com/RoaringBitmap/RoaringFormatSpec>, and read from there: the
-    /// one way to hand over sorted ids in bulk. To insert them one by one takes ten times as long.
+    /// It is serialised in the portable format, <https://github.com/RoaringBitmap/RoaringFormatSpec>, and parsed again:
+    /// the only way to load sorted ids in bulk. Inserting them one by one takes ten times as long.
     pub(super) fn open_at(&self, instant: u16) -> RoaringBitmap {
         let (mut keys, mut offsets) = (Vec::new(), Vec::new());
         let mut ids = Vec::with_capacity(self.steady.len() + 2 * self.passing.len() + COPIED);
@@ -277,12 +279,12 @@ impl Stretch {
     }
 }
 
-/// Bytes of so many ids of a part in the portable format.
+/// Bytes of this many ids of a part in the portable format.
 fn size(ids: usize) -> usize {
     if ids <= SORTED_MAX { 2 * ids } else { WORDS_BYTES }
 }
 
-/// Those that are open, without a branch: half of them may be, and nobody can guess which.
+/// Selects the transient ids that are open at an instant. It is branchless, since the outcome is unpredictable.
 fn choose(passing: &[Passing], instant: u16, chosen: &mut Vec<Passing>) {
     chosen.clear();
     chosen.resize(passing.len(), Passing::default());
@@ -294,13 +296,13 @@ fn choose(passing: &[Passing], instant: u16, chosen: &mut Vec<Passing>) {
     chosen.truncate(count);
 }
 
-/// Sorted ids: what is steady up to the next one that was chosen, this one, and so on.
+/// Writes sorted ids: the steady ids up to the next chosen one, that one, and so on.
 fn write_sorted(steady: &[u8], chosen: &[Passing], ids: &mut Vec<u8>) {
     let mut done = 0;
     for passing in chosen {
         let below = 2 * usize::from(passing.below);
         match steady[done..].first_chunk::<COPIED>() {
-            // Most gaps are short: a copy of known length, of which only so much is kept.
+            // Most gaps are short, so a copy of constant length is fastest; the surplus is truncated.
             Some(next) if below - done <= COPIED => {
                 let end = ids.len() + below - done;
                 ids.extend_from_slice(next);
@@ -314,7 +316,7 @@ fn write_sorted(steady: &[u8], chosen: &[Passing], ids: &mut Vec<u8>) {
     ids.extend_from_slice(&steady[done..]);
 }
 
-/// A bitmap, from `count` steady ids and those that were chosen.
+/// Writes a bitmap of `count` steady ids and the chosen ones.
 fn write_bitmap(steady: &[u8], count: usize, chosen: &[Passing], ids: &mut Vec<u8>) {
     let begin = ids.len();
     let put = |ids: &mut Vec<u8>, id: u16| ids[begin + usize::from(id) / 8] |= 1 << (id % 8);
@@ -332,7 +334,7 @@ fn write_bitmap(steady: &[u8], count: usize, chosen: &[Passing], ids: &mut Vec<u
     }
 }
 
-/// Is an item with these flips open where the stretch begins, and which of them are left then?
+/// Whether an item with these flips is open at the segment's begin, and its remaining flips.
 fn at_begin(flips: &[Flip]) -> (bool, &[Flip]) {
     match flips {
         [first, rest @ ..] if first.from == 0 => (first.opens, rest),
@@ -367,7 +369,7 @@ fn ids_of(words: &[u64; WORDS]) -> Vec<u16> {
 mod tests {
     use super::*;
 
-    /// The last instant that a stretch can have is answered like any other; what is open then is open for the next.
+    /// The last possible instant of a segment is valid, and its open ids carry over to the next segment.
     #[test]
     fn the_last_instant_counts() {
         const LAST: u16 = (INSTANTS_MAX - 1) as u16;

@@ -1,66 +1,66 @@
-//! How much longer something stays on that has been on for a while: learned from windows that are over.
+//! Survival analysis of windows: expected remaining time of open items, learned from windows that have ended.
 //!
-//! Invariant: only windows that have ended are learned from, so nothing about a window that is open is known before its
-//! time. Survival never rises with time; without windows of its own an item is judged like everybody.
+//! Invariant: only windows that have ended are learned from, so an open window reveals nothing about its end. The
+//! survival function never rises. An item without ended windows has the population's hazard.
 //!
-//! Formula: a piecewise constant hazard with gamma frailty. Over the time since the opening, cut into [`CUTS_MINUTES`],
-//! the population ends at rate `h_b` per minute in piece `b`: ends over time spent there, shrunk to the overall rate by
-//! [`PIECE_PRIOR`] imagined ends (Friedman, *Annals of Statistics* 10, 1982). An item ends at `z h(t)` with
-//! `z ~ Gamma(nu, nu)`; after `D` ends at cumulative hazards that sum to `H`, and after having lasted until `t` by now,
-//! `z | data ~ Gamma(nu + D, nu + H + H(t))` (Vaupel, Manton & Stallard, *Demography* 16, 1979; Clayton, *Biometrika* 65,
-//! 1978). With its mean plugged in, `S(u | t) = exp(-z (H(t + u) - H(t)))`, and the expected rest is the integral of that.
+//! Formula: a piecewise constant hazard with gamma frailty. The time since the opening is cut at [`CUTS_MINUTES`]. In
+//! piece `b` the population ends at rate `h_b` per minute: ends over time at risk, shrunk to the overall rate by
+//! [`PIECE_PRIOR`] pseudo-ends (Friedman, *Annals of Statistics* 10, 1982). An item ends at `z h(t)` with `z ~
+//! Gamma(nu, nu)`. Let `D` be its ends at cumulative hazards that sum to `H`, and `t` its age now. Then `z | data ~
+//! Gamma(nu + D, nu + H + H(t))` (Vaupel, Manton & Stallard, *Demography* 16, 1979; Clayton, *Biometrika* 65, 1978).
+//! With its mean plugged in, `S(u | t) = exp(-z (H(t + u) - H(t)))`; its integral is the expected remaining time.
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::domain::windows::Windows;
 use crate::engine::simd::exp_each_f64;
 
-/// Where the pieces begin, in minutes; the last one has no end.
+/// Beginnings of the pieces, in minutes; the last piece has no end.
 pub const CUTS_MINUTES: [f64; PIECES] =
     [0.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 240.0, 360.0, 480.0, 720.0, 1_440.0, 4_320.0];
 
-/// How many pieces.
+/// Number of pieces.
 pub const PIECES: usize = 16;
 
-/// Ends at the overall rate that each piece is imagined to have seen.
+/// Pseudo-ends of each piece, at the overall rate.
 const PIECE_PRIOR: f64 = 2.0;
 
-/// One end after two hours: what is believed before the first window is over.
+/// Prior of the overall rate: one end after 120 minutes.
 const PRIOR_MINUTES: f64 = 120.0;
 
-/// `nu`: how many windows of its own weigh as much as everybody's.
+/// `nu`, the shrinkage of frailty: an item with this many windows counts half its own rate and half the population's.
 pub const SHRINKAGE: f64 = 4.0;
 
-/// Nothing is expected to last longer than this from now on.
+/// Upper limit of the expected remaining time.
 const REST_MAX_MINUTES: f64 = 30.0 * 24.0 * 60.0;
 
-/// Ends, and minutes spent per piece.
+/// Number of ends, and minutes at risk per piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Lives {
     ends: f32,
     minutes: [f32; PIECES],
 }
 
-/// See the module.
+/// Sufficient statistics of window lengths, for the population and by item.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Survival {
     ends: [f64; PIECES],
     minutes: [f64; PIECES],
-    /// By item, of those of which a window is over.
+    /// By item id; `None` for items without ended windows.
     items: Vec<Option<Box<Lives>>>,
 }
 
-/// What the population does: hazards per minute, and what they add up to where each piece begins.
+/// Hazard of the population: rate per minute in each piece, and the cumulative hazard at each piece's begin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hazard {
     rates: [f64; PIECES],
-    /// One over each rate.
+    /// Inverse of each rate, in minutes.
     means: [f64; PIECES],
     cumulative: [f64; PIECES],
 }
 
 impl Survival {
-    /// A window of this item is over, after so long.
+    /// Learns the length of an ended window.
     pub fn learn(&mut self, item: ItemId, lasted_ms: i64) {
         let minutes = (lasted_ms.max(1) as f64) / MINUTE_MS as f64;
         let index = item.0 as usize;
@@ -78,7 +78,7 @@ impl Survival {
         own.ends += 1.0;
     }
 
-    /// All windows of an item that are over at `now`.
+    /// Learns all windows of an item that have ended at `now`.
     pub fn learn_all(&mut self, item: ItemId, windows: &Windows, now: Millis) {
         for window in windows.as_slice() {
             if let Some(stop) = window.stop.filter(|stop| *stop <= now) {
@@ -87,13 +87,13 @@ impl Survival {
         }
     }
 
-    /// How many windows were learned from.
+    /// Number of windows learned from.
     #[must_use]
     pub fn windows(&self) -> f64 {
         self.ends.iter().sum()
     }
 
-    /// The population's hazard, as of now.
+    /// Posterior mean of the population's hazard.
     #[must_use]
     pub fn hazard(&self) -> Hazard {
         let overall = (1.0 + self.windows()) / (PRIOR_MINUTES + self.minutes.iter().sum::<f64>());
@@ -106,13 +106,14 @@ impl Survival {
         Hazard { rates, means: rates.map(|rate| 1.0 / rate), cumulative }
     }
 
-    /// `z`: by how much more readily than others this item ends, when it has been on for so many minutes by now.
+    /// Frailty `z`, the item's hazard relative to the population's, given that it has been open for `on` minutes.
+    /// Positive; 1 is average.
     #[must_use]
     pub fn frailty(&self, item: ItemId, hazard: &Hazard, on: f64) -> f64 {
         let (mut ends, mut expected) = (0.0, 0.0);
         if let Some(Some(own)) = self.items.get(item.0 as usize) {
             ends = f64::from(own.ends);
-            // Four sums at a time, which do not wait for each other.
+            // Four accumulators, so that additions do not wait for one another.
             let mut sums = [0.0; 4];
             for (rates, minutes) in hazard.rates.chunks_exact(4).zip(own.minutes.chunks_exact(4)) {
                 for lane in 0..4 {
@@ -124,7 +125,7 @@ impl Survival {
         (SHRINKAGE + ends) / (SHRINKAGE + expected + hazard.until(on))
     }
 
-    /// How many more minutes an item is expected to stay on that has been on for so many.
+    /// Expected remaining minutes of an item that has been open for `on` minutes.
     #[must_use]
     pub fn rest(&self, item: ItemId, hazard: &Hazard, on: f64) -> f64 {
         hazard.rest(self.frailty(item, hazard, on), on)
@@ -132,28 +133,29 @@ impl Survival {
 }
 
 impl Hazard {
-    /// `H(t)`, with `t` in minutes.
+    /// Cumulative hazard `H(t)`, with `t` in minutes.
     #[must_use]
     pub fn until(&self, minutes: f64) -> f64 {
         let b = piece(minutes);
         self.cumulative[b] + self.rates[b] * (minutes - CUTS_MINUTES[b]).max(0.0)
     }
 
-    /// `S(u | t)`: the probability to last `more` minutes after `on`, with frailty `z`.
+    /// Survival function `S(u | t)`: the probability to last `more` minutes after `on`, with frailty `z`.
     #[must_use]
     pub fn survives(&self, z: f64, on: f64, more: f64) -> f64 {
         (-z * (self.until(on + more.max(0.0)) - self.until(on))).exp()
     }
 
-    /// The integral of [`Hazard::survives`] over `more`, in minutes: exact, since it is exponential in each piece.
+    /// Expected remaining minutes: the integral of [`Hazard::survives`] over `more`. Exact, since it is exponential in
+    /// each piece.
     #[must_use]
     pub fn rest(&self, z: f64, on: f64) -> f64 {
         self.rests(&[Aged { on, z }; ABREAST])[0]
     }
 
-    /// The same of several items abreast.
+    /// Expected remaining minutes of several items in parallel.
     fn rests(&self, items: &[Aged; ABREAST]) -> [f64; ABREAST] {
-        // Logarithms of the probability to last to the end of each piece, from its begin or from now.
+        // Log-probability to survive each piece, from its begin or from now.
         let mut lasts = [[0.0; ABREAST]; PIECES - 1];
         for (b, lasts) in lasts.iter_mut().enumerate() {
             let (begin, end) = (CUTS_MINUTES[b], CUTS_MINUTES[b + 1]);
@@ -164,7 +166,7 @@ impl Hazard {
         }
         exp_each_f64(lasts.as_flattened_mut());
         let (mut left, mut rests) = ([1.0; ABREAST], [0.0; ABREAST]);
-        // Pieces that are over last for certain, and add nothing.
+        // Pieces before now are survived with probability 1 and add nothing.
         for (lasts, mean) in lasts.iter().zip(&self.means) {
             for ((left, rest), lasts) in left.iter_mut().zip(&mut rests).zip(lasts) {
                 *rest += *left * (1.0 - lasts) * mean;
@@ -178,32 +180,32 @@ impl Hazard {
     }
 }
 
-/// Something that is on: how readily it ends, and for how many minutes it has been on.
+/// An open item: its age in minutes and its frailty.
 #[derive(Clone, Copy, Debug)]
 struct Aged {
     on: f64,
     z: f64,
 }
 
-/// Items of which the rest is computed side by side.
+/// Items whose remaining time is computed in parallel.
 const ABREAST: usize = 8;
 
-/// Until when what is open without a scheduled end is expected to stay so, as published.
+/// Expected end times of open items without a scheduled end, as published.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExpectedEnds {
     made: Option<Millis>,
-    /// By item; [`Millis::MIN`] where nothing is expected.
+    /// By item id; [`Millis::MIN`] for items without an expected end.
     until: Vec<Millis>,
 }
 
 impl ExpectedEnds {
-    /// Of one item; `None` when it is not open, always open, or its end is known.
+    /// Expected end of an item; `None` if it is not open, always open, or has a scheduled end.
     #[must_use]
     pub fn of(&self, item: ItemId) -> Option<Millis> {
         self.until.get(item.0 as usize).copied().filter(|until| *until > Millis::MIN)
     }
 
-    /// Time has passed, or was set back, and something is expected: expect anew.
+    /// Whether the estimates are due for an update: a minute has passed, or the clock was set back.
     #[must_use]
     pub fn is_old(&self, now: Millis) -> bool {
         !self.until.is_empty() && self.made.is_some_and(|made| now < made || now.since(made) >= MINUTE_MS)
@@ -211,7 +213,8 @@ impl ExpectedEnds {
 }
 
 impl Survival {
-    /// What is expected of these open items at `now`, into `expected`, which may be that of an earlier time.
+    /// Computes the expected ends of these open items at `now` into `expected`, which may hold those of an earlier
+    /// time.
     pub fn expect<'a>(
         &self,
         expected: &mut ExpectedEnds,
@@ -247,12 +250,12 @@ impl Survival {
     }
 }
 
-/// The piece that an age falls into.
+/// Index of the piece that an age falls into.
 fn piece(minutes: f64) -> usize {
     CUTS_MINUTES.partition_point(|cut| *cut <= minutes).saturating_sub(1)
 }
 
-/// How much of a life of this length falls into a piece.
+/// Minutes of a window of this length that fall into a piece.
 fn spent(b: usize, minutes: f64) -> f64 {
     let end = CUTS_MINUTES.get(b + 1).copied().unwrap_or(f64::INFINITY);
     (minutes.min(end) - CUTS_MINUTES[b]).max(0.0)
@@ -274,7 +277,7 @@ mod tests {
         survival
     }
 
-    /// Quantiles of a distribution, evenly: what a large sample of it looks like.
+    /// Evenly spaced quantiles of a distribution, in place of a large sample.
     fn sample(n: usize, quantile: impl Fn(f64) -> f64) -> Vec<f64> {
         (0..n).map(|k| quantile((k as f64 + 0.5) / n as f64)).collect()
     }
@@ -288,7 +291,7 @@ mod tests {
         }
     }
 
-    /// The exponential has no memory: the rest is the mean, however long it has been on.
+    /// The exponential distribution is memoryless: the expected remaining time is the mean at any age.
     #[test]
     fn exponential_lives_have_no_memory() {
         let lives = sample(20_000, |q| -90.0 * (1.0 - q).ln());
@@ -301,7 +304,7 @@ mod tests {
         assert!((hazard.survives(1.0, 0.0, 90.0) - (-1.0_f64).exp()).abs() < 0.01);
     }
 
-    /// Weibull with shape 2, whose hazard rises, against its own survival function at the cuts.
+    /// A Weibull distribution with shape 2 has a rising hazard; the estimate matches its survival function at the cuts.
     #[test]
     fn a_rising_hazard_is_followed() {
         let lives = sample(20_000, |q| 120.0 * (-(1.0 - q).ln()).sqrt());

@@ -1,4 +1,4 @@
-//! The index against the naive set: the windows of each item, asked one by one.
+//! Compares the index with a naive reference: the windows of each item, checked one by one.
 #![allow(clippy::unwrap_used)]
 
 use proptest::collection::vec;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Items and their windows, without any index.
+/// Reference implementation: items and their windows, without an index.
 type Naive = BTreeMap<ItemId, Windows>;
 
 fn naive_open(naive: &Naive, now: Millis) -> RoaringBitmap {
@@ -34,7 +34,7 @@ fn bitmap(items: &[u32]) -> RoaringBitmap {
     items.iter().copied().collect()
 }
 
-/// Gaps and lengths, so that the windows are disjoint and often touch; sometimes the last stays open.
+/// Disjoint windows from gaps and lengths, often adjacent; sometimes the last one has no end.
 fn any_windows() -> impl Strategy<Value = Windows> {
     (-20..60_i64, vec((0..6_i64, 1..8_i64), 0..6), any::<bool>()).prop_map(|(first, lengths, open_ended)| {
         let mut at = first;
@@ -53,7 +53,8 @@ fn any_windows() -> impl Strategy<Value = Windows> {
     })
 }
 
-/// Few near ids, so that changes hit known items, and far ones, so that bitmaps have several containers.
+/// Mostly few close ids, so that changes hit existing items, and some distant ids, so that bitmaps have several
+/// containers.
 fn any_item() -> impl Strategy<Value = ItemId> {
     prop_oneof![4 => 0..40_u32, 1 => 65_530..65_545_u32, 1 => Just(u32::MAX)].prop_map(ItemId)
 }
@@ -83,7 +84,7 @@ fn check(index: &AvailabilityIndex, naive: &Naive, pairs: &[(i64, i64)]) -> Resu
     Ok(())
 }
 
-/// Numbers below what is asked for, as good as chance.
+/// Pseudo-random numbers below a bound.
 fn drawing(seed: u64) -> impl FnMut(i64) -> i64 {
     let mut state = seed;
     move |below| {
@@ -95,8 +96,8 @@ fn drawing(seed: u64) -> impl FnMut(i64) -> i64 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Built, then changed often enough for many layers to come and go, the index says what the windows say; and a
-    /// clone from before the changes still says what it said.
+    /// After enough changes for many layers to appear and merge, the index agrees with the windows. A clone from before
+    /// the changes keeps its answers.
     #[test]
     fn the_index_agrees_with_the_windows(
         initial in vec((any_item(), any_windows()), 0..60),
@@ -119,7 +120,7 @@ proptest! {
         check(&clone, &before, &pairs)?;
     }
 
-    /// With enough edges for many stretches the answers stay right, before, at and after every edge.
+    /// With enough edges for many segments, the answers are right before, at and after every edge.
     #[test]
     fn stretches_change_no_answer(seed in any::<u64>(), steps in 1..400_i64, count in 1_000..4_000_u32) {
         let mut draw = drawing(seed);
@@ -140,8 +141,8 @@ proptest! {
         }
     }
 
-    /// However many items of a container are open, few, many, or more and fewer in turn, the open set is that of the
-    /// windows, and equals one that was put together item by item.
+    /// The open set agrees with the windows whether few or many items of a container are open, or alternately more and
+    /// fewer. It equals a set that was built item by item.
     #[test]
     fn crowded_containers_are_right_too(
         seed in any::<u64>(),
@@ -165,7 +166,7 @@ proptest! {
         }
     }
 
-    /// Layers shrink by a factor, so there are few of them however many changes came.
+    /// The weights of layers shrink by a factor, so their number stays small after any number of changes.
     #[test]
     fn layers_stay_few(items in vec(0..10_000_u32, 0..3_000)) {
         let mut index = AvailabilityIndex::default();

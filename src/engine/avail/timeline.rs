@@ -1,8 +1,8 @@
-//! Which items are open at an instant: the edges of all windows in time order, in stretches that know the open set.
+//! Open items at an instant: the edges of all windows in time order, in segments with precomputed open sets.
 //!
-//! Invariant: the windows of an item are disjoint, so every edge flips its item between open and closed, and the open
-//! set is the exclusive or of all flips up to the instant. Where two windows of an item touch nothing flips.
-//! Absent on purpose: updates (a new timeline is built instead), items that are always open.
+//! Invariant: the windows of an item are disjoint, so every edge flips its item between open and closed. The open set
+//! is the exclusive or of all flips up to the instant. Where two windows of an item touch, nothing flips. Deliberately
+//! absent: updates (a new timeline is built instead), items that are always open.
 
 use std::ops::Range;
 
@@ -15,39 +15,40 @@ use crate::domain::windows::{Window, Windows};
 use super::order::sorted_by_number;
 use super::stretch::{Flip, Front, INSTANTS_MAX, Stretch};
 
-/// A stretch has at least so many flips, unless it is the last.
+/// Minimum flips of a segment, except for the last one.
 const FLIPS_MIN: usize = 512;
-/// What is open throughout a stretch may take so many bytes per flip.
+/// Bytes per flip that a segment's steady open set may take.
 const BYTES_PER_FLIP: usize = 32;
 
 /// The flips of many items in time order. At most about 60 bytes per edge: flip 4, instant 12 unless it is shared,
-/// stretches 8 and, where many are open for long, up to 32.
+/// segments 8 and, where many items are open for long, up to 32.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     /// Strictly rising.
     instants: Vec<Millis>,
-    /// Where the flips of each instant end; they start where those of the instant before end.
+    /// End index of each instant's flips; they start where those of the instant before end.
     ends: Vec<u32>,
     /// Items, sorted within an instant, each once.
     flips: Vec<u32>,
-    /// One bit per flip: does it open?
+    /// One bit per flip: 1 opens the item, 0 closes it.
     opens: Vec<u64>,
     /// At least one, once built.
     stretches: Vec<Stretch>,
-    /// How many instants have passed when each stretch begins; the first begins at 0.
+    /// Number of instants that have passed when each segment begins; the first begins at 0.
     begins: Vec<usize>,
 }
 
-/// An item that is not as it was before.
+/// An item whose state differs between two instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flipped {
     pub(super) item: u32,
-    /// Open now, closed before; or the other way round.
+    /// `true`: closed before, open after. `false`: open before, closed after.
     pub(super) open: bool,
 }
 
 impl Timeline {
-    /// From the windows of items by id, each named once; items without windows leave no trace. O(edges).
+    /// Builds a timeline from the windows of items by id, each named once; items without windows have no edges.
+    /// O(edges).
     pub(super) fn build<'a>(items: impl Iterator<Item = (ItemId, &'a Windows)> + Clone) -> Timeline {
         let edges = items.flat_map(|(item, windows)| {
             edges_of(windows.as_slice()).map(move |(instant, opens)| (instant, item.0, opens))
@@ -74,7 +75,7 @@ impl Timeline {
         timeline
     }
 
-    /// Cuts time into stretches: as many as needed for all states, from none to all of the instants having passed.
+    /// Cuts time into segments that cover all states, from none to all of the instants having passed.
     fn part(&mut self) {
         let (mut front, mut begin, mut flips) = (Front::default(), 0, Vec::new());
         while begin <= self.instants.len() {
@@ -97,7 +98,7 @@ impl Timeline {
         self.begins.shrink_to_fit();
     }
 
-    /// How many edges it holds after `from`, up to and including `to`.
+    /// Number of edges after `from`, up to and including `to`.
     pub(super) fn count_between(&self, from: Millis, to: Millis) -> usize {
         self.between(from, to).len()
     }
@@ -109,7 +110,7 @@ impl Timeline {
         self.stretches[index].open_at((state - self.begins[index]) as u16)
     }
 
-    /// The items that are not at `to` as they were at `from`, sorted; none when `to <= from`.
+    /// Items whose state at `to` differs from that at `from`, sorted; empty if `to <= from`.
     pub(super) fn flipped_between(&self, from: Millis, to: Millis) -> Vec<Flipped> {
         self.flipped(self.between(from, to))
     }
@@ -120,12 +121,12 @@ impl Timeline {
             .map(|state| (self.instants[state], &self.flips[self.offset(state)..self.offset(state + 1)]))
     }
 
-    /// How many instants have passed at `now`: an edge counts from its own instant on.
+    /// Number of instants that have passed at `now`: an edge counts from its own instant on.
     fn state_at(&self, now: Millis) -> usize {
         self.instants.partition_point(|instant| *instant <= now)
     }
 
-    /// How many flips `state` instants have.
+    /// Number of flips in the first `state` instants.
     fn offset(&self, state: usize) -> usize {
         state.checked_sub(1).map_or(0, |last| self.ends[last] as usize)
     }
@@ -139,7 +140,7 @@ impl Timeline {
         self.opens[index / 64] >> (index % 64) & 1 == 1
     }
 
-    /// What is left of these flips once those that undo each other are gone, by item.
+    /// Net effect of these flips by item: pairs of opposite flips cancel.
     fn flipped(&self, range: Range<usize>) -> Vec<Flipped> {
         let mut sorted: Vec<u64> =
             range.map(|index| u64::from(self.flips[index]) << 1 | u64::from(self.opens(index))).collect();
@@ -147,14 +148,14 @@ impl Timeline {
         sorted.sort();
         sorted
             .chunk_by(|a, b| a >> 1 == b >> 1)
-            // Flips alternate, so an even number of them undo each other, and the odd one out is the majority.
+            // Flips alternate, so an even number of them cancels, and the odd one out is the majority.
             .filter(|run| run.len() % 2 == 1)
             .map(|run| Flipped { item: (run[0] >> 1) as u32, open: run[run.len() / 2] & 1 == 1 })
             .collect()
     }
 }
 
-/// The instants at which an item with these windows opens (true) or closes, rising; none where two windows touch.
+/// Instants at which an item with these windows opens (`true`) or closes, rising; none where two windows touch.
 pub(super) fn edges_of(windows: &[Window]) -> impl Iterator<Item = (Millis, bool)> + Clone {
     windows.iter().enumerate().flat_map(move |(index, window)| {
         let continues = index > 0 && windows[index - 1].stop == Some(window.start);
