@@ -1,11 +1,12 @@
-//! How far two labellings of the same rows agree.
+//! Agreement of two clusterings of one set of rows.
 //!
-//! Invariant: the index depends neither on the names of groups nor on which labelling comes first.
+//! Invariant: the index depends neither on the names of the clusters nor on the order of the two clusterings.
 
 use std::collections::BTreeMap;
 
-/// The adjusted Rand index of two labellings of the same rows: 1 for equal labellings, 0 on average for chance. Rows beyond
-/// the shorter one do not count. `None` where the index is 0/0: all rows in one group, or each in its own, in both.
+/// Adjusted Rand index of two labellings: 1 for equal partitions, 0 on average for chance. Rows beyond the shorter list
+/// do not count. `None` where the index is 0/0: in both labellings all rows form one cluster, or each row forms its
+/// own.
 ///
 /// Source: Hubert and Arabie, *Comparing partitions*, Journal of Classification 2, 1985.
 #[must_use]

@@ -1,23 +1,23 @@
-//! Which group of a new fit is which group of the last one.
+//! Cluster numbering across fits: matches the clusters of a new fit with those of the last one.
 //!
-//! Invariant: a number names one group for good. It goes on with the group that most of its members went to; a group that
-//! shares too little with any before it gets a number that was never used.
+//! Invariant: a number names one cluster for good. The cluster that most of its members moved to inherits it. A cluster
+//! that shares too few members with any earlier one gets an unused number.
 
 use pathfinding::kuhn_munkres::kuhn_munkres;
 use pathfinding::matrix::Matrix;
 
-/// A member as the last fit had it, and as this one has it.
+/// A row's cluster in the last fit and in this one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moved {
-    /// Place in the list of numbers before; `None` for who was not there.
+    /// Index in the list of earlier numbers; `None` for a row that the last fit did not contain.
     pub(super) before: Option<usize>,
-    /// Group of this fit.
+    /// Cluster of this fit, by index.
     pub(super) after: usize,
-    /// What it counts for.
+    /// Weight of the row in the matching, in [0, 1].
     pub(super) weight: f64,
 }
 
-/// Numbers for `groups` new groups, given those before and the members of the new ones. New numbers are taken from
+/// Assigns numbers to `groups` new clusters, from the earlier numbers and the rows' moves. New numbers are taken from
 /// `next`.
 pub(super) fn align(before: &[u32], groups: usize, moved: &[Moved], next: &mut u32) -> Vec<u32> {
     // Whole thousandths: the assignment is solved in integers, so that it does not depend on rounding.
@@ -33,7 +33,7 @@ pub(super) fn align(before: &[u32], groups: usize, moved: &[Moved], next: &mut u
         }
     }
     let mut numbers = vec![None; groups];
-    // The solver wants no more rows than columns: the rest is filled with nobody.
+    // The solver requires at most as many rows as columns, so the matrix is padded with zeros.
     let size = before.len().max(groups);
     if !before.is_empty() && groups > 0 {
         let weights = Matrix::from_fn(size, size, |(row, column)| {
@@ -43,7 +43,7 @@ pub(super) fn align(before: &[u32], groups: usize, moved: &[Moved], next: &mut u
         for (row, column) in columns.into_iter().enumerate() {
             if row < before.len() && column < groups {
                 let common = shared[row * groups + column];
-                // The same group when it holds most of what was in the old one, or most of what is in the new one.
+                // A new cluster inherits the number if it shares the majority of the old cluster or of the new one.
                 if common > 0 && 2 * common > of_before[row].min(of_after[column]) {
                     numbers[column] = Some(before[row]);
                 }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// So many went from one to another; from 9 are those who were not there.
+    /// Moves as `(before, after, count)`; a `before` of 9 or more stands for new rows.
     fn moves(list: &[(usize, usize, usize)]) -> Vec<Moved> {
         let one = |&(before, after, count): &(usize, usize, usize)| {
             vec![Moved { before: (before < 9).then_some(before), after, weight: 1.0 }; count]
@@ -97,7 +97,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every group gets a number of its own, and a new number was never used.
+        /// Every cluster gets a number of its own, and new numbers are unused ones.
         #[test]
         fn numbers_are_unique_and_new_ones_unused(
             count in 0_usize..6,
@@ -121,7 +121,7 @@ mod tests {
             }
         }
 
-        /// Nobody moved: every group keeps its number, whatever the order.
+        /// If no row moves, every cluster keeps its number, in any order.
         #[test]
         fn who_stays_keeps_the_number(order in Just(vec![0_usize, 1, 2, 3]).prop_shuffle(), counts in prop::collection::vec(1_usize..50, 4)) {
             let before = [11, 5, 8, 2];

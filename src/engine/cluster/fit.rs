@@ -1,6 +1,6 @@
-//! What a fit says: groups, and each row's place in them; and what it leaves behind for the next one.
+//! Result of a fit: clusters, the assignment of each row, and the state for the next fit.
 //!
-//! Invariant: groups are ordered by number, none is empty, and sizes and outliers sum to the rows.
+//! Invariant: clusters are ordered by number, none is empty, and sizes plus outliers sum to the number of rows.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,42 +12,41 @@ use super::scaling::Scale;
 use super::search::{Climb, Unsound};
 use super::triangle::{at, square};
 
-/// A row of Student's t that counts for less than this share of a member is an outlier.
+/// Student's t: a row whose scale is below this share of a typical member's is an outlier.
 const COUNTS_MIN: f64 = 0.2;
 
-/// A group, in the units of the columns.
+/// A cluster, in the units of the columns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// Never used for another group.
+    /// Number of the cluster, never reused for another cluster.
     pub id: u32,
-    /// Rows that are most likely in it, and no outliers.
+    /// Number of rows assigned to it, without outliers.
     pub size: u64,
-    /// Share of all rows, each counted by its probability; as it is, not as fitted to be like others.
+    /// Share of all rows, by responsibilities; the observed share, not the one fitted by the Dirichlet prior.
     pub weight: f64,
-    /// `(columns,)`.
+    /// Posterior mean, `(columns,)`.
     pub mean: Vec<f64>,
-    /// `(columns, columns)`: the inverse of the expected precision. For Student's t its scale matrix.
+    /// Covariance, `(columns, columns)`: the inverse of the expected precision. For Student's t it is the scale matrix.
     pub covariance: Vec<Vec<f64>>,
-    /// Of Student's t.
+    /// Degrees of freedom of Student's t; absent for Gaussians.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freedom: Option<f64>,
 }
 
-/// A row's place.
+/// Cluster assignment of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
-    /// Number of the likeliest group, also for outliers.
+    /// Number of the most probable cluster, also for outliers.
     pub group: u32,
-    /// Probability of that group, given that the row is no noise.
+    /// Probability of that cluster, given that the row is not noise.
     pub probability: f64,
-    /// How much less than a member the row counts, in `[0, 1]`: the probability that it is noise, and for Student's t also
-    /// how far out in the tail it is.
+    /// Outlier score in `[0, 1]`: the probability of noise, combined for Student's t with the distance in the tail.
     pub outlier_weight: f64,
-    /// Is it one?
+    /// Whether the row counts as an outlier.
     pub outlier: bool,
 }
 
-/// What a fit leaves behind: enough to place a new row, and to begin the next fit from.
+/// Posterior of a fit: enough to assign a new row, and to start the next fit from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     scales: Vec<Option<Scale>>,
@@ -56,13 +55,13 @@ pub struct State {
     log_noise: Option<f64>,
     components: Vec<Kept>,
     noise: Option<f64>,
-    /// What one more step would have gained, in nats.
+    /// Gain in nats that one more step would have had.
     gain_left: f64,
-    /// The next number that was never used.
+    /// The next unused cluster number.
     next_id: u32,
 }
 
-/// A component with its group's number.
+/// A component with its cluster's number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Kept {
     id: u32,
@@ -74,24 +73,24 @@ struct Kept {
     freedom: Option<f64>,
 }
 
-/// A solution.
+/// Result of solving a problem.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
-    /// By number.
+    /// Clusters, in the order of their numbers.
     pub groups: Vec<Group>,
-    /// One per row.
+    /// Assignments, one per row.
     pub members: Vec<Member>,
-    /// Expected share of noise.
+    /// Expected share of noise, in [0, 1].
     pub noise_weight: f64,
-    /// Of the log evidence of the rows that were fitted, in scaled units.
+    /// Variational lower bound of the log evidence of the fitted rows, in scaled units.
     pub lower_bound: f64,
-    /// Rows that were fitted; fewer than all where a sample was.
+    /// Number of fitted rows; fewer than all where a sample was used.
     pub rows_fitted: usize,
-    /// Starts that were compared.
+    /// Number of starts that were compared.
     pub starts: usize,
-    /// There are as many groups as the settings allow, and one more would be better.
+    /// Whether the settings limit the number of clusters: one more would raise the score.
     pub maximum_binds: bool,
-    /// For the next fit.
+    /// Posterior, the warm start of the next fit.
     pub state: State,
 }
 
@@ -99,7 +98,7 @@ impl Fit {
     pub(super) fn new(problem: &Problem, mut climb: Climb, starts: usize, needs_more: bool) -> Result<Fit, Unsound> {
         let prior = &problem.prior.fitted();
         let mut places = places(&problem.all, prior, &climb.model);
-        // A component in which nobody is most likely is none that could be shown.
+        // A component that is no row's most probable one has no members to show, so it is removed.
         while let Some(empty) = sizes(&places, climb.model.components.len()).iter().position(|size| *size == 0) {
             if climb.model.components.len() == 1 {
                 break;
@@ -135,13 +134,13 @@ impl Fit {
             lower_bound: climb.bound,
             rows_fitted,
             starts,
-            // With fewer rows than groups are allowed, it is the rows that are few.
+            // With fewer rows than allowed clusters, the rows are the limit and not the settings.
             maximum_binds: needs_more && count >= problem.settings.components,
             state: State::new(problem, &climb.model, gain_left, &ids, next_id),
         })
     }
 
-    /// Per row the number of its group, for a next fit's [`super::Previous`] over the same rows.
+    /// Cluster number of each row, for a next fit's [`super::Previous`] over the current rows.
     #[must_use]
     pub fn group_of_row(&self) -> Vec<Option<u32>> {
         self.members.iter().map(|member| Some(member.group)).collect()
@@ -171,7 +170,7 @@ impl State {
         }
     }
 
-    /// Numbers of the groups.
+    /// Numbers of the clusters, sorted.
     #[must_use]
     pub fn ids(&self) -> Vec<u32> {
         let mut ids: Vec<u32> = self.components.iter().map(|kept| kept.id).collect();
@@ -179,8 +178,8 @@ impl State {
         ids
     }
 
-    /// The place of one more row, `(columns,)`, in the units of the columns; `None` when it has another number of columns
-    /// or a value that is not finite.
+    /// Assignment of a further row, `(columns,)`, in the units of the columns. `None` for another number of columns or
+    /// a value that is not finite.
     #[must_use]
     pub fn place(&self, row: &[f64]) -> Option<Member> {
         if row.len() != self.scales.len() || row.iter().any(|value| !value.is_finite()) {
@@ -210,12 +209,12 @@ impl State {
         Prior { dim, slots: self.slots, log_noise: self.log_noise, student: self.student, shares: Shares::Fitted }
     }
 
-    /// Where the next fit of such rows begins, and what one more step would have gained there.
+    /// Initial model of the next fit of such rows, and the gain in nats that one more step would have had.
     pub(super) fn warm(&self, scales: &[Option<Scale>], prior: &Prior) -> Option<(Model, f64)> {
         self.model(scales, prior).map(|model| (model, self.gain_left))
     }
 
-    /// The model in the scaled units of other rows; `None` when it is of another kind, or of other columns.
+    /// The model in the scaled units of other rows; `None` when it has another kind or other columns.
     fn model(&self, scales: &[Option<Scale>], prior: &Prior) -> Option<Model> {
         let same = self.student == prior.student
             && self.scales.len() == scales.len()
@@ -258,11 +257,11 @@ struct Place {
     outlier: bool,
 }
 
-/// Every row's place.
+/// Assignments of all rows.
 fn places(table: &Table, prior: &Prior, model: &Model) -> Vec<Place> {
     let (densities, noise) = model.densities(prior);
     let mut places = Vec::with_capacity(table.rows());
-    // Among groups alone first: far away every group's share is too small beside the noise to be told apart.
+    // Without noise first: far away every cluster's share beside the noise is too small to compare.
     each_row(table, &densities, None, |_, r, scales| {
         let (mut component, mut probability) = (0, f64::NEG_INFINITY);
         for (k, r) in r.iter().enumerate() {
@@ -291,10 +290,10 @@ fn sizes(places: &[Place], count: usize) -> Vec<u64> {
     sizes
 }
 
-/// Numbers of the groups, and the next one.
+/// Numbers of the clusters, and the next unused number.
 fn numbers(problem: &Problem, places: &[Place], sizes: &[u64]) -> (Vec<u32>, u32) {
     let Some(previous) = &problem.previous else {
-        // The first time, the biggest is 0.
+        // In a first fit, the biggest cluster is 0.
         let mut order: Vec<usize> = (0..sizes.len()).collect();
         order.sort_by_key(|k| std::cmp::Reverse(sizes[*k]));
         let mut numbers = vec![0; sizes.len()];
@@ -321,7 +320,7 @@ fn numbers(problem: &Problem, places: &[Place], sizes: &[u64]) -> (Vec<u32>, u32
 
 fn group(problem: &Problem, component: &Component, id: u32, size: u64, rows: usize) -> Group {
     let scaled = square(problem.prior.dim, &component.covariance());
-    // The place of each column among those that took part.
+    // Index of each column among the scaled columns.
     let mut next = 0;
     let places: Vec<Option<(usize, Scale)>> = problem
         .scales

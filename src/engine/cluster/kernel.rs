@@ -1,11 +1,11 @@
-//! The inner loop: one pass over all rows that computes responsibilities and sums them up.
+//! Inner loop of variational inference: one pass over all rows that computes responsibilities and their sums.
 //!
-//! Invariant: no more than one block of responsibilities exists at a time; sums run over fixed lanes and no multiply-add
-//! is contracted, so every instruction set gives the same bits. Padding rows have responsibility 0.
+//! Invariant: at most one block of responsibilities exists at a time. Sums run over fixed lanes and no multiply-add is
+//! contracted, so every instruction set gives equal bits. Padding rows have responsibility 0.
 
 use multiversion::multiversion;
 
-/// Rows of one block: its columns and responsibilities stay in the first cache.
+/// Rows of one block: its columns and responsibilities stay in the L1 cache.
 pub(super) const BLOCK: usize = 128;
 const LANES: usize = 8;
 
@@ -18,7 +18,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// From columns of equal length.
+    /// Builds a table from columns of equal length.
     pub(super) fn new(columns: &[Vec<f64>]) -> Table {
         let (dim, rows) = (columns.len(), columns.first().map_or(0, Vec::len));
         let mut blocks = vec![0.0; rows.div_ceil(BLOCK) * BLOCK * dim];
@@ -42,7 +42,7 @@ impl Table {
         self.blocks[(row / BLOCK * self.dim + column) * BLOCK + row % BLOCK]
     }
 
-    /// These rows, in this order.
+    /// A table of these rows, in this order.
     pub(super) fn pick(&self, rows: &[usize]) -> Table {
         let columns: Vec<Vec<f64>> =
             (0..self.dim).map(|j| rows.iter().map(|row| self.value(*row, j)).collect()).collect();
@@ -55,27 +55,27 @@ impl Table {
     }
 }
 
-/// Expected log-density of one component, as far as a row needs it.
+/// Expected log-density of one component, in the form that the pass evaluates.
 ///
-/// With `d = x - center` and `y = lower d`, `q = |y|^2 + spread`: Gaussian `constant - q/2`; Student's t
-/// `constant - (freedom + dim)/2 ln((freedom + q)/2)`.
+/// With `d = x - center` and `y = lower d`, `q = |y|^2 + spread`: Gaussian `constant - q/2`; Student's t `constant -
+/// (freedom + dim)/2 ln((freedom + q)/2)`.
 #[derive(Clone, Debug)]
 pub(super) struct Density {
     pub(super) constant: f64,
-    /// `(dim,)`.
+    /// Posterior mean of the component, `(dim,)`.
     pub(super) center: Vec<f64>,
     /// Lower triangle, row after row: `lower^T lower` is the expected precision.
     pub(super) lower: Vec<f64>,
-    /// `dim / beta`: what the uncertainty of the center adds to every distance.
+    /// `dim / beta`: contribution of the center's uncertainty to every distance.
     pub(super) spread: f64,
-    /// Of Student's t.
+    /// Degrees of freedom of Student's t.
     pub(super) freedom: Option<f64>,
 }
 
-/// What the rows sum up to for one component; differences `d` are from the center with which they were computed.
+/// Sums over the rows for one component; differences `d` are from the center of the pass.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Sums {
-    /// `sum r`.
+    /// Sum of responsibilities, `sum r`.
     pub(super) count: f64,
     /// `sum r u`; `u` is 1 for a Gaussian.
     pub(super) weight: f64,
@@ -87,11 +87,11 @@ pub(super) struct Sums {
     pub(super) log_rate: f64,
 }
 
-/// What one pass found.
+/// Result of one pass.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pass {
     pub(super) sums: Vec<Sums>,
-    /// `sum r` of the noise.
+    /// Sum of the noise's responsibilities.
     pub(super) noise_count: f64,
     /// `sum_n ln sum_k rho_nk`.
     pub(super) log_sum: f64,
@@ -100,8 +100,8 @@ pub(super) struct Pass {
 /// Responsibilities of one block, `[component][row]`, the noise last.
 type Lines = Vec<[f64; BLOCK]>;
 
-/// One pass over all rows: responsibilities `r_nk = rho_nk / sum_j rho_nj` and their sums. `noise` is the noise's
-/// `ln rho`, the same for every row.
+/// One pass over all rows: responsibilities `r_nk = rho_nk / sum_j rho_nj` and their sums. `noise` is the noise's `ln
+/// rho`, constant over all rows.
 pub(super) fn pass(table: &Table, densities: &[Density], noise: Option<f64>) -> Pass {
     let triangle = table.dim * (table.dim + 1) / 2;
     let empty = Sums { first: vec![0.0; table.dim], second: vec![0.0; triangle], ..Sums::default() };
@@ -115,7 +115,7 @@ pub(super) fn pass(table: &Table, densities: &[Density], noise: Option<f64>) -> 
     found
 }
 
-/// Responsibilities row by row: `visit(row, responsibilities (components + noise,), scales u (components,))`.
+/// Visits responsibilities row by row: `visit(row, responsibilities (components + noise,), scales u (components,))`.
 pub(super) fn each_row(
     table: &Table,
     densities: &[Density],
@@ -163,7 +163,7 @@ impl Work {
     }
 }
 
-/// Fills the responsibilities of one block; returns its part of the sum of logarithms.
+/// Computes the responsibilities of one block; returns its part of the sum of logarithms.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 fn respond(block: &[f64], rows: usize, densities: &[Density], work: &mut Work) -> f64 {
     let dim = work.differences.len();
@@ -220,7 +220,7 @@ fn respond(block: &[f64], rows: usize, densities: &[Density], work: &mut Work) -
     for highest in highest {
         total += highest;
     }
-    // One logarithm for many rows: each sum is in [1, components + 1], so the product stays far from overflow.
+    // One logarithm for several rows: each sum is in [1, components + 1], so the product cannot overflow.
     for group in sum.chunks_exact(LANES) {
         total += group.iter().product::<f64>().ln();
     }
@@ -315,14 +315,14 @@ fn fold(sums: [f64; LANES]) -> f64 {
     ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }
 
-/// `e^x` for `x <= 0`, without a branch, so that it runs in vectors. Right to 1e-15 of its size; below -700 it is 0.
+/// `e^x` for `x <= 0`, without a branch, so that it vectorises. Relative error 1e-15; below -700 the result is 0.
 ///
 /// `x = n ln 2 + r`, `|r| <= ln 2 / 2`: Taylor's series of degree 13 for `e^r`, and `n` added to the exponent.
 #[inline(always)]
 fn exp(x: f64) -> f64 {
-    /// Adding it leaves the nearest whole number in the lowest bits.
+    /// Adding it leaves the nearest integer in the lowest bits.
     const ROUND: f64 = 6_755_399_441_055_744.0;
-    /// `ln 2` in two parts; the first has zeros at its end, so that `n` times it is exact.
+    /// `ln 2` split in two; the first part has trailing zeros, so that `n` times it is exact.
     const LN_2_HIGH: f64 = 0.693_147_180_369_123_8;
     const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
     let inside = if x > -700.0 { x } else { -700.0 };
@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(exp(f64::NEG_INFINITY), 0.0);
     }
 
-    /// Two components and noise over 300 rows, beside sums written out.
+    /// Compares a pass over two components and noise on 300 rows with sums over [`each_row`].
     #[test]
     fn a_pass_sums_what_each_row_says() {
         let columns: Vec<Vec<f64>> =

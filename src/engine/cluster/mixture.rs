@@ -1,11 +1,11 @@
-//! The mixture: priors, posteriors, and the lower bound of the evidence.
+//! The mixture model: priors, posteriors, and the variational lower bound of the evidence.
 //!
-//! Invariant: `Dirichlet(alpha)` over shares ([`Shares`] says which alpha), Gaussian-Wishart over means and precisions, and
-//! a fixed density for noise.
-//! The bound is that of Bishop, *Pattern Recognition and Machine Learning*, 2006, section 10.2, with the responsibilities
-//! at their optimum, where it is the sum of `ln sum_k rho_nk` less the divergences of posteriors from priors.
-//! Student's t follows Svensen and Bishop, *Robust Bayesian mixture modelling*, 2005, with two departures: the scale of a
-//! row is inferred together with its component, and degrees of freedom are chosen per component.
+//! Invariant: `Dirichlet(alpha)` over shares ([`Shares`] selects alpha), Gaussian-Wishart over means and precisions,
+//! and a fixed density for noise. The bound is that of Bishop, *Pattern Recognition and Machine Learning*, 2006,
+//! section 10.2. With the responsibilities at their optimum, it is the sum of `ln sum_k rho_nk` minus the divergences
+//! of posteriors from priors. Student's t follows Svensen and Bishop, *Robust Bayesian mixture modelling*, 2005, with
+//! two departures. The scale of a row is inferred jointly with its component, and degrees of freedom are chosen per
+//! component.
 
 use std::f64::consts::{LN_2, PI};
 
@@ -14,47 +14,48 @@ use crate::engine::special::{digamma, ln_gamma, ln_gamma_of_dimension};
 use super::kernel::{Density, Pass, Sums};
 use super::triangle::{add_outer, at, cholesky, inverse, length_squared, log_determinant};
 
-/// Concentration of the Dirichlet distribution, per component: so low that a component that explains little vanishes.
+/// Concentration of the sparse Dirichlet prior, per component: so low that components with few rows vanish.
 const ALPHA: f64 = 1e-5;
-/// The least and the most that it can be where it is fitted.
+/// Range of the fitted concentration.
 const ALPHA_FITTED: (f64, f64) = (1e-2, 1e4);
-/// Rows that the prior mean counts for.
+/// Pseudo-observations of the prior mean.
 const BETA: f64 = 1e-2;
 /// Prior standard deviation of a component, in units of a column's interquartile range.
 const DEVIATION: f64 = 0.1;
-/// Degrees of freedom that are tried for Student's t.
+/// Range of the degrees of freedom of Student's t.
 const FREEDOM: (f64, f64) = (0.5, 1e3);
 
-/// What is believed before the first row; scaled columns have median 0.
+/// Prior of the mixture; scaled columns have median 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prior {
     pub(super) dim: usize,
-    /// Components that there were at the start; those that vanished stay at the prior.
+    /// Number of components at the start; vanished ones stay at the prior.
     pub(super) slots: usize,
-    /// `ln` of the noise's density; no noise without.
+    /// Log-density of the noise; `None` without noise.
     pub(super) log_noise: Option<f64>,
     pub(super) student: bool,
     pub(super) shares: Shares,
 }
 
-/// What is believed of how big components are.
+/// Prior of the components' shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shares {
-    /// Most are empty: concentration [`ALPHA`] for every slot. Finds out how many there are.
+    /// Sparse: concentration [`ALPHA`] for every slot, so that most slots become empty. Infers the number of
+    /// components.
     Sparse,
-    /// All are there, and as like each other in size as the rows say: the concentration is the one under which their
-    /// counts are likeliest. With few rows, counts differ by chance more than groups do, and where two groups overlap a
-    /// wrong share moves the border between them. Source: Minka, *Estimating a Dirichlet distribution*, 2000, section 2.
+    /// All components exist, and the concentration is the one that maximises the likelihood of their counts. With few
+    /// rows, counts differ by chance more than the shares do, and where clusters overlap a wrong share moves the
+    /// border. Source: Minka, *Estimating a Dirichlet distribution*, 2000, section 2.
     Fitted,
 }
 
 impl Prior {
-    /// The same, once it is known how many components there are.
+    /// This prior with fitted shares, for a known number of components.
     pub(super) fn fitted(self) -> Prior {
         Prior { shares: Shares::Fitted, ..self }
     }
 
-    /// Degrees of freedom of the Wishart: as few as there can be.
+    /// Degrees of freedom of the Wishart prior: the minimum, `dim`.
     pub(super) fn nu(&self) -> f64 {
         self.dim as f64
     }
@@ -65,12 +66,12 @@ impl Prior {
     }
 }
 
-/// What a component's rows sum up to.
+/// Sufficient statistics of a component.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Evidence {
-    /// `sum r`.
+    /// Sum of responsibilities, `sum r`.
     pub(super) count: f64,
-    /// `sum r u`.
+    /// Sum of weighted responsibilities, `sum r u`.
     pub(super) weight: f64,
     /// Weighted mean, `(dim,)`.
     pub(super) mean: Vec<f64>,
@@ -89,7 +90,7 @@ impl Evidence {
         Evidence { count: sums.count, weight: sums.weight, mean, scatter }
     }
 
-    /// Both together.
+    /// Statistics of the union of both components.
     pub(super) fn joined(&self, other: &Evidence) -> Evidence {
         let weight = self.weight + other.weight;
         let share = other.weight / weight.max(f64::MIN_POSITIVE);
@@ -101,7 +102,7 @@ impl Evidence {
     }
 }
 
-/// The posterior of one component.
+/// Gaussian-Wishart posterior of one component.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Component {
     pub(super) count: f64,
@@ -110,14 +111,14 @@ pub(super) struct Component {
     pub(super) nu: f64,
     /// Inverse of the Wishart's scale matrix, lower triangle.
     pub(super) scatter: Vec<f64>,
-    /// Inverse of the factor of `scatter`.
+    /// Inverse of the Cholesky factor of `scatter`.
     root: Vec<f64>,
     log_determinant: f64,
     pub(super) freedom: Option<f64>,
 }
 
 impl Component {
-    /// The posterior after the evidence; Bishop 2006, (10.60) to (10.63). `None` when numbers overflowed.
+    /// The posterior given the statistics; Bishop 2006, (10.60) to (10.63). `None` on overflow.
     pub(super) fn learned(prior: &Prior, evidence: &Evidence, freedom: Option<f64>) -> Option<Component> {
         let dim = prior.dim;
         let beta = BETA + evidence.weight;
@@ -146,7 +147,7 @@ impl Component {
         finite.then_some(Component { count, beta, mean, nu, scatter, root, log_determinant, freedom })
     }
 
-    /// Somewhere, with `deviation` in each direction: where a search begins.
+    /// An initial component at `mean`, with `deviation` in each direction.
     pub(super) fn guessed(prior: &Prior, count: f64, mean: Vec<f64>, deviation: f64) -> Option<Component> {
         let nu = prior.nu() + count;
         let mut scatter = vec![0.0; prior.dim * (prior.dim + 1) / 2];
@@ -184,7 +185,7 @@ impl Component {
         }
     }
 
-    /// Divergence of the Gaussian-Wishart posterior from its prior.
+    /// Kullback-Leibler divergence of the Gaussian-Wishart posterior from its prior.
     fn divergence(&self, prior: &Prior) -> f64 {
         let (dim, d) = (prior.dim, prior.dim as f64);
         let away = length_squared(dim, &self.root, &self.mean);
@@ -201,7 +202,7 @@ impl Component {
     }
 }
 
-/// `ln` of the evidence's marginal likelihood, apart from terms that are linear in its count.
+/// Log marginal likelihood of the statistics, without the terms that are linear in the count.
 pub(super) fn log_marginal(prior: &Prior, evidence: &Evidence) -> f64 {
     let Some(learned) = Component::learned(prior, evidence, None) else { return f64::NEG_INFINITY };
     ln_gamma_of_dimension(prior.dim, 0.5 * learned.nu)
@@ -212,21 +213,21 @@ pub(super) fn log_marginal(prior: &Prior, evidence: &Evidence) -> f64 {
         + 0.5 * prior.dim as f64 * BETA.ln()
 }
 
-/// What the Dirichlet part of the bound gains when two components become one.
+/// Gain of the Dirichlet part of the bound when two components are merged.
 pub(super) fn log_share_gain(count_a: f64, count_b: f64) -> f64 {
     ln_gamma(ALPHA + count_a + count_b) + ln_gamma(ALPHA) - ln_gamma(ALPHA + count_a) - ln_gamma(ALPHA + count_b)
 }
 
-/// The posterior of the whole mixture; components that vanished are not in it.
+/// Posterior of the whole mixture, without vanished components.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Model {
     pub(super) components: Vec<Component>,
-    /// Rows of the noise; `None` when there is none.
+    /// Number of rows in the noise; `None` without noise.
     pub(super) noise: Option<f64>,
 }
 
 impl Model {
-    /// What rows need, and the noise's `ln rho`.
+    /// Densities for a pass, and the noise's `ln rho`.
     pub(super) fn densities(&self, prior: &Prior) -> (Vec<Density>, Option<f64>) {
         let (shares, noise) = self.log_shares(prior);
         let pairs = self.components.iter().zip(shares);
@@ -239,7 +240,7 @@ impl Model {
         self.components.iter().map(|component| component.count).collect()
     }
 
-    /// Expected logarithms of the shares of components, and of the noise's. Bishop 2006, (10.66).
+    /// Expected logarithms of the components' shares, and of the noise's. Bishop 2006, (10.66).
     fn log_shares(&self, prior: &Prior) -> (Vec<f64>, Option<f64>) {
         let counts = self.counts();
         let rows: f64 = counts.iter().sum();
@@ -255,7 +256,7 @@ impl Model {
                 let (alpha, slots) = (likeliest_alpha(&counts), counts.len() as f64);
                 let among = counts.iter().map(|count| log_share(alpha, *count, alpha * slots + rows));
                 let Some(noise) = self.noise else { return (among.collect(), None) };
-                // First noise or not, as before; then which.
+                // Hierarchical: first noise or cluster, with the sparse concentration; then the cluster.
                 let total = ALPHA * (prior.slots + 1) as f64 + rows + noise;
                 let groups = log_share(ALPHA * prior.slots as f64, rows, total);
                 (among.map(|share| groups + share).collect(), Some(log_share(ALPHA, noise, total)))
@@ -263,7 +264,7 @@ impl Model {
         }
     }
 
-    /// Divergence of all posteriors from their priors: what the bound loses.
+    /// Divergence of all posteriors from their priors, the penalty of the bound.
     pub(super) fn divergence(&self, prior: &Prior) -> f64 {
         let mut counts = self.counts();
         let rows: f64 = counts.iter().sum();
@@ -282,13 +283,13 @@ impl Model {
         shares + self.components.iter().map(|component| component.divergence(prior)).sum::<f64>()
     }
 
-    /// The evidence that a pass found for each component.
+    /// Statistics of each component from a pass.
     pub(super) fn evidence(&self, prior: &Prior, pass: &Pass) -> Vec<Evidence> {
         let pairs = self.components.iter().zip(&pass.sums);
         pairs.map(|(component, sums)| Evidence::new(prior.dim, sums, &component.mean)).collect()
     }
 
-    /// Degrees of freedom of each component that make the bound highest, given a pass.
+    /// Degrees of freedom of each component that maximise the bound, given a pass.
     pub(super) fn freedoms(&self, prior: &Prior, pass: &Pass) -> Vec<Option<f64>> {
         let pairs = self.components.iter().zip(&pass.sums);
         pairs
@@ -304,8 +305,8 @@ impl Model {
     }
 }
 
-/// Divergence of `Dirichlet(alpha + counts)` from `Dirichlet(alpha)`, whose concentrations sum to `total`; slots without
-/// rows are in `total` alone.
+/// Divergence of `Dirichlet(alpha + counts)` from `Dirichlet(alpha)`, whose concentrations sum to `total`. Slots
+/// without rows are in `total` alone.
 fn divergence_of_shares(counts: &[f64], alpha: f64, total: f64) -> f64 {
     let after = total + counts.iter().sum::<f64>();
     let each = counts
@@ -314,7 +315,7 @@ fn divergence_of_shares(counts: &[f64], alpha: f64, total: f64) -> f64 {
     each.sum::<f64>() + ln_gamma(after) - ln_gamma(total)
 }
 
-/// The same of noise against everything else, whose concentrations are [`ALPHA`] and `alpha`.
+/// Divergence of the Dirichlet of noise against all clusters, with prior concentrations [`ALPHA`] and `alpha`.
 fn divergence_from_noise(rows: f64, noise: f64, alpha: f64) -> f64 {
     let (total, after) = (ALPHA + alpha, ALPHA + alpha + rows + noise);
     let each = |alpha: f64, count: f64| {
@@ -323,9 +324,9 @@ fn divergence_from_noise(rows: f64, noise: f64, alpha: f64) -> f64 {
     each(alpha, rows) + each(ALPHA, noise) + ln_gamma(after) - ln_gamma(total)
 }
 
-/// The concentration per component under which the counts are likeliest, `prod_k Gamma(alpha + n_k) / Gamma(alpha)` times
-/// `Gamma(K alpha) / Gamma(K alpha + n)`, within limits: counts that are as like each other as chance would have them, or
-/// more, say that there is none too high.
+/// The concentration per component that maximises the likelihood of the counts: `prod_k Gamma(alpha + n_k) /
+/// Gamma(alpha)` times `Gamma(K alpha) / Gamma(K alpha + n)`. If the counts are as equal as by chance, or more so, the
+/// likelihood rises without end, and the result is the upper limit.
 fn likeliest_alpha(counts: &[f64]) -> f64 {
     let (low, high) = ALPHA_FITTED;
     let (slots, rows) = (counts.len() as f64, counts.iter().sum::<f64>());
@@ -339,7 +340,7 @@ fn likeliest_alpha(counts: &[f64]) -> f64 {
     narrowed(slope, (low, high), 40).0
 }
 
-/// Halves, in ratio and so many times, what is known of where a slope that falls is 0.
+/// Bisects the bracket of a falling slope's root `times` times, at geometric means.
 fn narrowed(slope: impl Fn(f64) -> f64, (mut low, mut high): (f64, f64), times: usize) -> (f64, f64) {
     for _ in 0..times {
         let middle = (low * high).sqrt();
@@ -370,7 +371,7 @@ fn best_freedom(mean: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Beside the likelihood of the counts, written out, at many concentrations.
+    /// Compares the optimum with the likelihood of the counts at many concentrations.
     #[test]
     fn the_concentration_is_the_likeliest() {
         for counts in [&[50.0, 30.0, 15.0, 5.0][..], &[90.0, 2.0, 1.0], &[400.0, 350.5, 300.25], &[0.5, 99.5]] {
@@ -385,13 +386,13 @@ mod tests {
                 assert!(likelihood(alpha) <= best + 1e-9, "{counts:?}: {alpha} is likelier");
             }
         }
-        // As like each other as chance would have them, or alone: nothing speaks for unequal shares.
+        // Counts as equal as by chance, or a single one: no evidence for unequal shares.
         for counts in [&[48.0, 53.0, 51.0, 48.0][..], &[10.0, 10.0], &[7.0]] {
             assert_eq!(likeliest_alpha(counts), ALPHA_FITTED.1, "{counts:?}");
         }
     }
 
-    /// Groups of quite unequal sizes keep them; sizes that differ by chance alone do not count.
+    /// Clusters of clearly unequal sizes keep their shares; sizes that differ by chance alone are equalised.
     #[test]
     fn shares_are_what_the_rows_say() {
         let prior = Prior { dim: 1, slots: 10, log_noise: Some(-3.0), student: false, shares: Shares::Sparse };
@@ -410,7 +411,7 @@ mod tests {
                 for (share, expected) in found.iter().zip(expected) {
                     assert!((share - expected).abs() < margin, "{counts:?}: {found:?}");
                 }
-                // What is noise is not asked how big groups are: 10 rows of 210.
+                // The noise's share does not depend on the clusters' sizes: 10 rows of 210.
                 assert!((found[counts.len()] - 0.048).abs() < 0.005, "{found:?}");
             }
         }

@@ -1,13 +1,12 @@
-//! Groups of people: a Bayesian mixture, found by variational Bayes.
+//! Clustering of users: a Bayesian mixture model, fitted by variational inference.
 //!
-//! Invariant: same problem, same fit, in however many threads its starts were computed; every row has a group, and the
-//! probabilities of its groups sum to 1; no start's bound ever fell. A group's number is never used for another group,
-//! and a refit of unchanged rows moves nobody.
-//! Absent on purpose: threads (whoever has a [`Problem`] may compute its starts side by side, and gives all of them to
-//! [`Problem::finish`]), names of people (rows have places), clocks.
+//! Invariant: equal problems give equal fits, in any number of threads. Every row has a cluster, and the probabilities
+//! of its clusters sum to 1. No start's lower bound ever falls. A cluster's number is never reused for another cluster,
+//! and a refit of unchanged rows moves no user. Deliberately absent: threads, names of users (rows have indices),
+//! clocks. A caller may compute the starts of a [`Problem`] in parallel, and passes all of them to [`Problem::finish`].
 //!
-//! Rows become a [`Problem`]: columns scaled by median and interquartile range, a sample of them where there are many.
-//! Each [`Problem::start`] climbs from a random beginning, and one from the last fit; the highest lower bound wins.
+//! Rows become a [`Problem`]: columns are scaled by median and interquartile range, and many rows are sampled. Each
+//! [`Problem::start`] ascends from a random initialisation, and one from the last fit; the highest lower bound wins.
 
 mod agreement;
 mod align;

@@ -1,7 +1,7 @@
-//! One component becomes two.
+//! Splits of components.
 //!
-//! Invariant: a parting is kept only when the score of the whole is higher after it. It is worked out on the component's own rows
-//! first, which costs little, and tried among all components only when it may gain there.
+//! Invariant: a split is kept only if it raises the score of the whole mixture. It is fitted on the component's own
+//! rows first, which is cheap, and tried in the mixture only when it may gain there.
 
 use rand_chacha::ChaCha8Rng;
 
@@ -10,13 +10,13 @@ use super::mixture::{Component, Evidence, Model, Prior};
 use super::search::{COARSE_ROWS, Climb, GAIN_COARSE, Unsound, some_rows};
 use super::triangle::{add_outer, cholesky, inverse, length_squared, longest_axis};
 
-/// Steps in which a component's own rows are shared out between two, before that is tried among all components.
+/// Steps of fitting two halves to a component's own rows, before the split is tried in the mixture.
 const PART_STEPS: usize = 15;
-/// A parting that loses more nats than this among the component's own rows is not tried among all.
+/// A split that loses more nats than this on the component's own rows is not tried in the mixture.
 const PART_MARGIN: f64 = 20.0;
 
 impl Climb {
-    /// Tries to part components, the biggest first. `own` are rows, all or some, by which halves are found.
+    /// Tries to split components, the biggest first. `own` are rows, all or a sample, on which halves are fitted.
     pub(super) fn part(&mut self, table: &Table, prior: &Prior, own: &Table) -> Result<bool, Unsound> {
         if self.model.components.len() >= prior.slots {
             return Ok(false);
@@ -38,7 +38,7 @@ impl Climb {
         Ok(false)
     }
 
-    /// Would one component more than `prior` allows be better?
+    /// Whether one component more than `prior` allows would raise the score.
     pub(super) fn needs_more(&self, table: &Table, prior: &Prior, random: &mut ChaCha8Rng) -> Result<bool, Unsound> {
         if self.model.components.len() < prior.slots {
             return Ok(false);
@@ -49,7 +49,7 @@ impl Climb {
         climb.part(table, &more, few.as_ref().unwrap_or(table))
     }
 
-    /// By component the rows of which it explains more than half.
+    /// Rows by component: those with a responsibility above one half.
     fn members(&self, prior: &Prior, own: &Table) -> Vec<Vec<usize>> {
         let (densities, noise) = self.model.densities(prior);
         let mut members = vec![Vec::new(); densities.len()];
@@ -61,14 +61,14 @@ impl Climb {
         members
     }
 
-    /// The best two components for the rows of one; `None` where one explains them as well.
+    /// The best two halves for the rows of a component; `None` where one component explains them as well.
     fn halves(&self, prior: &Prior, k: usize, own: &Table) -> Result<Option<[Component; 2]>, Unsound> {
         let whole = &self.model.components[k];
         let local = Prior { slots: 2, log_noise: None, ..*prior };
         if own.rows() < 2 * prior.dim {
             return Ok(None);
         }
-        // The sample's rows stand for all of the component's.
+        // The sample's rows represent all rows of the component.
         let times = whole.count / own.rows() as f64;
         let one = Model { components: vec![whole.clone()], noise: None };
         let Some(one) = unless_overflown(Climb::begin(own, &local, one))? else { return Ok(None) };
@@ -102,7 +102,7 @@ impl Climb {
     }
 }
 
-/// A change that overflows is a change that is not made; any other fault stays one.
+/// Turns an overflow into a rejected split; other errors remain errors.
 fn unless_overflown<T>(result: Result<T, Unsound>) -> Result<Option<T>, Unsound> {
     match result {
         Ok(found) => Ok(Some(found)),
@@ -111,9 +111,9 @@ fn unless_overflown<T>(result: Result<T, Unsound>) -> Result<Option<T>, Unsound>
     }
 }
 
-/// Two halves of a component along its longest axis; `None` when numbers overflowed.
+/// Two halves of a component along its longest axis; `None` on overflow.
 fn along_the_longest_axis(prior: &Prior, component: &Component) -> Option<[Component; 2]> {
-    /// Two equal Gaussians that look like one from outside: means at +-a deviations, variance 1 - a^2.
+    /// Two equal Gaussians whose mixture looks like one: means at ±a deviations, variance 1 - a^2.
     const APART: f64 = 0.8;
     let covariance = component.covariance();
     let (axis, variance) = longest_axis(prior.dim, &covariance);
@@ -132,8 +132,8 @@ fn along_the_longest_axis(prior: &Prior, component: &Component) -> Option<[Compo
     Some([half(-1.0)?, half(1.0)?])
 }
 
-/// Two parts of a component around two of its rows: the farthest from its mean, and the farthest from that one, each in
-/// the component's own measure. `None` when numbers overflowed.
+/// Two parts of a component around two of its rows: the farthest from its mean, and the farthest from that one, by the
+/// component's Mahalanobis distance. `None` on overflow.
 fn far_apart(prior: &Prior, component: &Component, own: &Table) -> Option<[Component; 2]> {
     let root = cholesky(prior.dim, &component.covariance()).map(|lower| inverse(prior.dim, &lower))?;
     let row = |n: usize| (0..prior.dim).map(|j| own.value(n, j)).collect::<Vec<f64>>();
@@ -154,7 +154,7 @@ fn far_apart(prior: &Prior, component: &Component, own: &Table) -> Option<[Compo
     let nu = prior.nu() + count;
     let scatter: Vec<f64> = component.covariance().iter().map(|value| 0.25 * nu * value).collect();
     let part = |end: &[f64]| {
-        // Half-way from the mean: at the very end stand outliers.
+        // Half-way from the mean, since the extreme rows are outliers.
         let mean = component.mean.iter().zip(end).map(|(mean, end)| 0.5 * (mean + end)).collect();
         Component::new(prior, count, 0.5 * component.beta, mean, nu, scatter.clone(), component.freedom)
     };

@@ -1,6 +1,7 @@
-//! Rows as a problem that can be solved anywhere: checked, scaled, sampled.
+//! A clustering problem: checked, scaled and sampled rows.
 //!
-//! Invariant: a [`Problem`] holds all that its solution depends on, so that it can be sent to another thread or machine.
+//! Invariant: a [`Problem`] contains everything that its solution depends on, so that another thread or machine can
+//! solve it.
 
 use rand::SeedableRng as _;
 use rand::seq::index;
@@ -13,35 +14,36 @@ use super::mixture::{Model, Prior, Shares};
 use super::scaling::{Scale, log_noise};
 use super::search::{Climb, Unsound, search, settle};
 
-/// Columns that a problem may have.
+/// Maximum number of columns of a problem.
 pub const COLUMNS_MAX: usize = 64;
-/// The most that the maximum number of groups can be.
+/// Upper limit of [`Settings::components`].
 pub const COMPONENTS_MAX: usize = 100;
 
-/// What groups look like; beside them is one component of uniform noise over the region of the data.
+/// Shape of the clusters; each mixture also has one component of uniform noise over the region of the data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Gaussians.
+    /// Gaussians with full covariances.
     #[default]
     Gaussian,
-    /// Student's t, degrees of freedom fitted per group: for groups with long tails. It splits clean groups more easily.
+    /// Student's t with fitted degrees of freedom per cluster, for clusters with long tails. It splits clean clusters
+    /// more easily.
     StudentT,
 }
 
-/// How groups are looked for.
+/// Settings of a fit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// What groups look like.
+    /// Shape of the clusters.
     pub kind: Kind,
-    /// Groups at most, at least 1; [`Fit::maximum_binds`] says whether there may be more.
+    /// Maximum number of clusters, at least 1; [`Fit::maximum_binds`] reports whether it limits the fit.
     pub components: usize,
-    /// Random starts, at least 1.
+    /// Number of random starts, at least 1.
     pub restarts: usize,
-    /// Decides the random starts and the sample.
+    /// Seed of the random starts and of the sample.
     pub seed: u64,
-    /// With more rows than this the fit is made on a sample of so many; at least 100.
+    /// With more rows than this, the fit uses a sample of this size; at least 100.
     pub rows_max: usize,
 }
 
@@ -51,108 +53,108 @@ impl Default for Settings {
     }
 }
 
-/// The last fit, and where it put the rows of this problem.
+/// The last fit, and its assignments of the rows of this problem.
 #[derive(Clone, Debug)]
 pub struct Previous {
-    /// What it left behind.
+    /// Posterior of the last fit.
     pub state: State,
-    /// Per row of this problem the number of the group that it was in; `None` for rows that are new.
+    /// Cluster number of each row of this problem in the last fit; `None` for new rows.
     pub group_of_row: Vec<Option<u32>>,
 }
 
-/// Rows that cannot be grouped; counts are from 0.
+/// Reason why rows cannot be clustered; indices start from 0.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ProblemError {
-    /// Not a single row.
+    /// The columns have no rows.
     #[error("there are no rows: at least one is needed")]
     NoRows,
-    /// Not a single column.
+    /// The list of columns is empty.
     #[error("there are no columns: at least one is needed")]
     NoColumns,
-    /// Too many columns.
+    /// More than [`COLUMNS_MAX`] columns.
     #[error("{found} columns are more than {COLUMNS_MAX}: leave some out")]
     TooManyColumns {
-        /// How many.
+        /// Number of columns.
         found: usize,
     },
     /// Columns of unequal length.
     #[error("column {column} has {found} rows where the first has {expected}")]
     Ragged {
-        /// Which.
+        /// Index of the column.
         column: usize,
-        /// Its rows.
+        /// Number of its rows.
         found: usize,
         /// Rows of the first column.
         expected: usize,
     },
-    /// A value that is no number.
+    /// A value is NaN or infinite.
     #[error("row {row}, column {column}: {value} is not a finite number: leave the row out, or fill it in")]
     NotFinite {
-        /// Which column.
+        /// Index of the column.
         column: usize,
-        /// Which row.
+        /// Index of the row.
         row: usize,
-        /// What is there.
+        /// The invalid value.
         value: f64,
     },
-    /// A setting out of its range.
+    /// A setting is out of its range.
     #[error("{name}: {found} is not in {low}..={high}")]
     Setting {
-        /// Its name.
+        /// Name of the setting.
         name: &'static str,
-        /// What it is.
+        /// Value of the setting.
         found: usize,
-        /// At least this.
+        /// Smallest valid value.
         low: usize,
-        /// At most this.
+        /// Largest valid value.
         high: usize,
     },
-    /// The last fit speaks of other rows.
+    /// The last fit has another number of rows.
     #[error("the last fit has groups for {found} rows, and there are {expected}")]
     Previous {
-        /// Its rows.
+        /// Rows of the last fit's assignments.
         found: usize,
         /// Rows of the problem.
         expected: usize,
     },
 }
 
-/// Rows to be grouped.
+/// Rows to be clustered, with settings, prior and warm start.
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub(super) settings: Settings,
     /// Per column; `None` where all values are equal.
     pub(super) scales: Vec<Option<Scale>>,
-    /// Of columns without a scale, the value.
+    /// Value of each column; used for columns without a scale.
     pub(super) constants: Vec<f64>,
     pub(super) prior: Prior,
     pub(super) all: Table,
     sample: Option<Table>,
-    /// Where the last fit was, and what one more step would have gained it there.
+    /// Model of the last fit, and the gain in nats that one more step would have had.
     warm: Option<(Model, f64)>,
     pub(super) previous: Option<Previous>,
 }
 
-/// What one start came to.
+/// Result of one start.
 #[derive(Clone, Debug)]
 pub struct Start {
     climb: Climb,
 }
 
 impl Start {
-    /// The lower bound of the log evidence that it reached.
+    /// Lower bound of the log evidence that this start reached.
     #[must_use]
     pub fn lower_bound(&self) -> f64 {
         self.climb.bound
     }
 
-    /// Components that it came to.
+    /// Number of components that this start reached.
     #[must_use]
     pub fn components(&self) -> usize {
         self.climb.model.components.len()
     }
 
-    /// Passes over all rows that it took.
+    /// Number of passes over all rows.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.climb.steps
@@ -160,7 +162,7 @@ impl Start {
 }
 
 impl Problem {
-    /// A problem of columns, each `(rows,)`, in any units.
+    /// Builds a problem from columns, each `(rows,)`, in any units.
     ///
     /// # Errors
     /// [`ProblemError`] names the column, row or setting.
@@ -174,7 +176,7 @@ impl Problem {
             .filter_map(|(scale, column)| scale.map(|scale| column.iter().map(|value| scale.scaled(*value)).collect()))
             .collect();
         if scaled.is_empty() {
-            // All rows are the same: one group, in one dimension of zeros.
+            // All rows are equal: one cluster, in one dimension of zeros.
             scaled.push(vec![0.0; rows]);
         }
         let student = settings.kind == Kind::StudentT;
@@ -196,17 +198,17 @@ impl Problem {
         Ok(Problem { settings, scales, constants, prior, all, sample, warm, previous })
     }
 
-    /// How many starts there are: the restarts, and one from the last fit where there is one.
+    /// Number of starts: the restarts, and one from the last fit if there is one.
     #[must_use]
     pub fn starts(&self) -> usize {
         self.settings.restarts + usize::from(self.warm.is_some())
     }
 
-    /// Computes one start, counted from 0; the last fit comes after the random ones. Depends on nothing but the problem
-    /// and `index`.
+    /// Computes one start, counted from 0; the start from the last fit comes after the random ones. Depends only on the
+    /// problem and `index`.
     ///
     /// # Errors
-    /// [`Unsound`]: a fault of ours, or numbers beyond all bounds.
+    /// [`Unsound`]: a bug, or an overflow.
     pub fn start(&self, index: usize) -> Result<Start, Unsound> {
         let table = self.fitted();
         let warm = self.warm.as_ref().filter(|_| index >= self.settings.restarts);
@@ -214,7 +216,7 @@ impl Problem {
             return Ok(Start { climb: search(table, &self.prior, index, self.settings.seed)? });
         };
         let fitted = self.prior.fitted();
-        // Rows that are as they were are left as they are, also where the last fit ran out of steps.
+        // Unchanged rows keep their fit, also where the last fit ran out of steps.
         let mut climb = Climb::begin(table, &fitted, warm.clone())?;
         let kept = climb.gain_left(table, &fitted)? < GAIN_LAST.max(gain_left * (1.0 + 1e-6));
         if !kept {
@@ -253,8 +255,8 @@ impl Problem {
         Fit::new(self, climb, count, needs_more)
     }
 
-    /// To the top. The sparse prior has found how many groups are beyond doubt; then their sizes are what the rows make of
-    /// them, and a group that more than pays for itself is parted off.
+    /// Ascends to the maximum. The sparse prior has found the number of clear clusters. Then the prior of the shares is
+    /// fitted to their sizes, and a cluster is split where that pays for its penalty.
     fn finished(&self, mut climb: Climb, random: &mut ChaCha8Rng) -> Result<Climb, Unsound> {
         let (table, fitted) = (self.fitted(), self.prior.fitted());
         settle(&mut climb, table, &self.prior, random)?;
@@ -265,7 +267,7 @@ impl Problem {
         Ok(climb)
     }
 
-    /// All of it, one start after the other.
+    /// Computes all starts, one after the other, and the fit.
     ///
     /// # Errors
     /// As [`Problem::finish`].
@@ -277,19 +279,19 @@ impl Problem {
         ChaCha8Rng::seed_from_u64(self.settings.seed ^ SETTLE)
     }
 
-    /// The rows that the fit is made on.
+    /// The rows that the fit uses: the sample, or all.
     pub(super) fn fitted(&self) -> &Table {
         self.sample.as_ref().unwrap_or(&self.all)
     }
 }
 
-/// A step that gains less is not taken any more.
+/// Gain in nats below which the final ascent stops.
 pub(super) const GAIN_LAST: f64 = 1e-4;
-/// Steps of the winner after it has won.
+/// Maximum number of steps of the final ascent.
 pub(super) const STEPS_LAST: usize = 1_000;
-/// A random start must be better than the last fit by this, in nats, or else people would move for nothing.
+/// A random start must beat the warm start by this many nats; otherwise users would move for nothing.
 const GAIN_MOVE: f64 = 1.0;
-/// Make the seeds of the sample, and of what comes after the starts, others than those of the starts.
+/// Separate the seeds of the sample, and of the final search, from those of the starts.
 const SAMPLE: u64 = 0x5a3d_91c7_04be_62f8;
 const SETTLE: u64 = 0x1c69_b3f7_4ac4_ae15;
 

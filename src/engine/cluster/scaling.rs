@@ -1,33 +1,33 @@
-//! Columns brought to one scale, by statistics that outliers do not move.
+//! Robust scaling of columns, by statistics that outliers hardly influence.
 //!
-//! Invariant: a scaled value is finite and at most [`LIMIT`] in size; scaling and its inverse undo each other for all
-//! values within that. Columns whose values are all equal have no scale and take no part in a fit.
+//! Invariant: a scaled value is finite and at most [`LIMIT`] in magnitude; within that, unscaling inverts scaling.
+//! Constant columns have no scale and take no part in a fit.
 
 use serde::{Deserialize, Serialize};
 
-/// Beyond so many interquartile ranges all values are alike.
+/// Bound of scaled values, in interquartile ranges; values beyond it are clamped.
 pub(super) const LIMIT: f64 = 1e6;
-/// The noise's region is no wider than this in any column, in interquartile ranges.
+/// Maximum side of the noise's region, in interquartile ranges.
 const REGION_MAX: f64 = 50.0;
 
-/// Where the middle of a column is, and how wide it is; in the column's own unit.
+/// Location and width of a column, in the column's own unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scale {
-    /// The median.
+    /// Median of the column.
     pub center: f64,
-    /// The interquartile range, or what stands for it.
+    /// Interquartile range, or its substitute for columns of mostly equal values.
     pub width: f64,
 }
 
 impl Scale {
     /// The scale of finite values; `None` when they are all equal.
     ///
-    /// The width is the interquartile range, but at least a twentieth of what nine in ten rows span (where most values
-    /// are equal, and few are not), or of what all span where that is nothing.
+    /// The width is the interquartile range, but at least a twentieth of the range of the middle 90 % of rows. This
+    /// matters where most values are equal. If that range is 0, the width is a twentieth of the full range.
     pub(super) fn of(values: &[f64]) -> Option<Scale> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
-        // Halves first: the difference of two finite numbers may not be finite.
+        // Halves first: the difference of two finite numbers may overflow.
         let half = |low: f64, high: f64| 0.5 * quantile(&sorted, high) - 0.5 * quantile(&sorted, low);
         let width = (2.0 * half(0.25, 0.75)).max(0.1 * half(0.05, 0.95));
         let width = if width > 0.0 { width } else { 0.1 * half(0.0, 1.0) };
@@ -43,7 +43,7 @@ impl Scale {
     }
 }
 
-/// Linear between order statistics, `(n - 1) p` from the lowest.
+/// Quantile by linear interpolation between order statistics, at `(n - 1) p`.
 fn quantile(sorted: &[f64], probability: f64) -> f64 {
     let place = (sorted.len().saturating_sub(1)) as f64 * probability;
     let (low, share) = (place.floor() as usize, place.fract());
@@ -51,10 +51,10 @@ fn quantile(sorted: &[f64], probability: f64) -> f64 {
     a * (1.0 - share) + b * share
 }
 
-/// `ln` of the density of noise that is uniform over the bounding region of scaled columns.
+/// Log-density of noise that is uniform over the bounding box of scaled columns.
 ///
-/// A side is no longer than [`REGION_MAX`], so that one value far away does not thin out the noise everywhere; outside of
-/// the region the density is the same, as in Coretto and Hennig, *Robust improper maximum likelihood*, JASA 2016.
+/// A side is at most [`REGION_MAX`], so that one distant value does not dilute the noise everywhere. Outside of the box
+/// the density is equal, as in Coretto and Hennig, *Robust improper maximum likelihood*, JASA 2016.
 pub(super) fn log_noise(columns: &[Vec<f64>]) -> f64 {
     columns
         .iter()
@@ -62,7 +62,7 @@ pub(super) fn log_noise(columns: &[Vec<f64>]) -> f64 {
             let (low, high) = column
                 .iter()
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
-            // The sample's range is on average this much shorter than a uniform distribution's.
+            // The range of a sample underestimates that of a uniform distribution by this factor.
             let rows = column.len() as f64;
             -((high - low) * (rows + 1.0) / (rows - 1.0).max(1.0)).clamp(1e-6, REGION_MAX).ln()
         })

@@ -1,7 +1,8 @@
-//! From a start to a local optimum of the bound, and on to a better one by joining and parting components.
+//! Ascent from a start to a local optimum of the bound, and to better ones by merging and splitting components.
 //!
-//! Invariant: between two changes of structure (a component vanishes, is joined, is parted, becomes noise) the bound never
-//! falls beyond rounding; a change is kept only when the score is higher after it. Same table, prior and seed, same result.
+//! Invariant: between two changes of structure (a component vanishes, is merged, is split, becomes noise) the bound
+//! never falls beyond rounding. A change is kept only if it raises the score. Equal tables, priors and seeds give equal
+//! results.
 
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -11,94 +12,96 @@ use super::kernel::{Pass, Table, each_row, pass};
 use super::mixture::{Component, Evidence, Model, Prior, Shares, log_marginal, log_share_gain};
 use super::triangle::{at, cholesky};
 
-/// A component with fewer rows than this has vanished: what it explains would be e^-100 of it a step later.
+/// A component with fewer rows than this has vanished: in the next step its count would shrink by a factor of about
+/// e^-100.
 const COUNT_MIN: f64 = 0.02;
-/// A component that is wider than so many interquartile ranges in every direction is noise, not a group: half of all
-/// rows lie within one.
+/// A component that is wider than this many interquartile ranges in every direction is noise and no cluster: half of
+/// all rows lie within one.
 const DEVIATION_MAX: f64 = 2.0;
-/// Noise that takes a larger share than this is what the rows are like, and no noise.
+/// Noise with a larger share than this describes the bulk of the rows, so it is removed.
 const NOISE_SHARE_MAX: f64 = 1.0 / 3.0;
-/// How wide components begin, in interquartile ranges: starts take turns, since nobody knows how fine the groups are.
+/// Initial widths of components, in interquartile ranges. Starts cycle through them, since the scale of the clusters is
+/// unknown.
 const DEVIATION_START: [f64; 3] = [0.3, 0.1, 0.03];
-/// Steps in which only shares and means move.
+/// Initial steps that update only shares and means.
 const MEANS_FIRST: usize = 4;
-/// With more rows than this a start first looks at so many of them, drawn at random, and at all once it has settled.
+/// With more rows than this, a start first fits a random sample of this size, and all rows once it has settled.
 pub(super) const COARSE_ROWS: usize = 4_096;
-/// Rows by which joins are judged before they are tried.
+/// Rows on which merges are estimated before they are tried.
 const JUDGED_ROWS: usize = 1_000;
-/// Components that a search begins with; it begins again with twice as many while hardly any of them vanish.
+/// Initial number of components; a search restarts with twice as many while few of them vanish.
 const COMPONENTS_START: usize = 10;
-/// "Hardly any" vanish where at least this share of them is left.
+/// "Few" vanish if at least this share of them remains.
 const SHARE_LEFT: f64 = 0.75;
-/// Rounding, relative to the bound and the number of rows.
+/// Tolerance for rounding, relative to the bound and the number of rows.
 const ROUNDING: f64 = 1e-10;
 
-/// How a search begins.
+/// Initialisation of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seeding {
-    /// Responsibilities drawn at random over some random rows of each component.
+    /// Random responsibilities over a few random rows for each component.
     Responsibilities,
     /// Means on rows that are far from each other.
     Spread,
 }
 
-/// A fault of ours, or numbers beyond all bounds.
+/// A violated invariant (a bug), or an overflow.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Unsound {
     /// The bound fell although no component vanished.
     #[error("the lower bound fell from {from} to {to} in one step: please report it with the data")]
     BoundFell {
-        /// Before.
+        /// Bound before the step.
         from: f64,
-        /// After.
+        /// Bound after the step.
         to: f64,
     },
     /// Responsibilities do not sum to the number of rows.
     #[error("responsibilities sum to {found} for {rows} rows: please report it with the data")]
     Responsibilities {
-        /// Their sum.
+        /// Sum of all responsibilities.
         found: f64,
-        /// What it should be.
+        /// Expected sum: the number of rows.
         rows: usize,
     },
-    /// A covariance is no covariance any more.
+    /// A covariance is no longer positive definite.
     #[error("a covariance overflowed: are values far beyond the others in the data?")]
     Overflow,
 }
 
-/// Where a search has come to.
+/// State of an ascent.
 #[derive(Clone, Debug)]
 pub(super) struct Climb {
     pub(super) model: Model,
-    /// What the rows say under `model`.
+    /// Sums of the rows' responsibilities under `model`.
     pub(super) pass: Pass,
     pub(super) bound: f64,
-    /// The bound, less the charge for each component: what structures are compared by.
+    /// The bound minus the penalty of each component; structures are compared by it.
     pub(super) score: f64,
     pub(super) steps: usize,
 }
 
 impl Climb {
-    /// From a model as it is.
+    /// Starts an ascent at a model.
     pub(super) fn begin(table: &Table, prior: &Prior, model: Model) -> Result<Climb, Unsound> {
         let (pass, bound) = look(table, prior, &model)?;
         Ok(Climb { score: score(prior, &model, bound), model, pass, bound, steps: 0 })
     }
 
-    /// Which of two climbs in the same problem wins: the higher bound, but one that needs no noise because everything is
-    /// alike is no rival to one that tells noise from groups.
+    /// Whether this ascent beats another one on the problem: by the higher score. But a solution with noise always
+    /// beats one that explains all rows by clusters alone.
     pub(super) fn is_better_than(&self, other: &Climb) -> bool {
         let tells = |climb: &Climb| climb.model.noise.is_some();
         (tells(self), self.score) > (tells(other), other.score)
     }
 
-    /// As if its score were higher by this.
+    /// A copy with the score raised by `gain`.
     pub(super) fn promised(&self, gain: f64) -> Climb {
         Climb { score: self.score + gain, ..self.clone() }
     }
 
-    /// The next step, and what the bound gains with it; infinity when a component vanishes. Means, covariances and
-    /// shares first, then responsibilities.
+    /// The next step, and its gain of the bound; infinite when a component vanishes. A step updates means, covariances
+    /// and shares first, then responsibilities.
     fn next(&self, table: &Table, prior: &Prior) -> Result<(Climb, f64), Unsound> {
         let (model, changed) = self.improved(table, prior)?;
         let (pass, bound) = look(table, prior, &model)?;
@@ -110,13 +113,13 @@ impl Climb {
         Ok((next, if changed { f64::INFINITY } else { gain }))
     }
 
-    /// What one more step would gain.
+    /// Gain of one more step.
     pub(super) fn gain_left(&self, table: &Table, prior: &Prior) -> Result<f64, Unsound> {
         Ok(self.next(table, prior)?.1)
     }
 
-    /// Takes the steps that gain at least `gain_min`, at most `steps_max`. What it has come to is where it stays when it
-    /// climbs again.
+    /// Takes steps while they gain at least `gain_min`, at most `steps_max`. A later call continues from the reached
+    /// state, so a converged ascent stays there.
     pub(super) fn climb(
         &mut self,
         table: &Table,
@@ -146,7 +149,7 @@ impl Climb {
         let mut changed = components.len() < evidence.len();
         let noise = self.model.noise.map(|_| self.pass.noise_count);
         if noise.is_some() {
-            // Never the last one: then all rows would be noise.
+            // The last component stays; otherwise all rows would be noise.
             while components.len() > 1
                 && let Some(wide) = components.iter().position(|component| is_wide(prior, component))
             {
@@ -155,7 +158,7 @@ impl Climb {
             }
         }
         if components.is_empty() {
-            // All rows were noise, and the noise was taken away: one group of everybody.
+            // All rows were noise, and the noise was removed: start again with one component for all rows.
             let rows = table.rows() as f64;
             let guess = Component::guessed(prior, rows, vec![0.0; prior.dim], 1.0).ok_or(Unsound::Overflow)?;
             return Ok((Model { components: vec![guess], noise: None }, true));
@@ -163,7 +166,7 @@ impl Climb {
         Ok((Model { components, noise }, changed))
     }
 
-    /// Tries to join components, best guess first, until no join makes the bound higher.
+    /// Tries to merge components, best estimate first, until no merge raises the bound.
     fn join(&mut self, table: &Table, prior: &Prior, judged: &Table, tries: usize) -> Result<bool, Unsound> {
         let mut joined = false;
         loop {
@@ -186,7 +189,7 @@ impl Climb {
         }
     }
 
-    /// Tries to do without small components, whose rows go to their neighbours or become noise.
+    /// Tries to remove small components, whose rows go to their neighbours or become noise.
     fn drop_small(&mut self, table: &Table, prior: &Prior, tries: usize) -> Result<bool, Unsound> {
         let mut order: Vec<usize> = (0..self.model.components.len()).collect();
         let count = |k: &usize| self.model.components[*k].count;
@@ -201,7 +204,7 @@ impl Climb {
         Ok(false)
     }
 
-    /// Takes the noise away when it is what most rows are like.
+    /// Removes the noise when it describes the bulk of the rows.
     fn without_too_much_noise(&mut self, table: &Table, prior: &Prior) -> Result<(), Unsound> {
         if self.pass.noise_count > NOISE_SHARE_MAX * table.rows() as f64 {
             let model = Model { noise: None, ..self.model.clone() };
@@ -212,7 +215,7 @@ impl Climb {
         Ok(())
     }
 
-    /// The climb that goes on with component `a` joined to `b`, or left out; `None` when that leads no higher.
+    /// The ascent with component `a` merged into `b`, or removed; `None` when its score is no higher.
     fn without(&self, table: &Table, prior: &Prior, a: usize, b: Option<usize>) -> Result<Option<Climb>, Unsound> {
         let mut model = self.model.clone();
         if let Some(b) = b {
@@ -228,7 +231,7 @@ impl Climb {
         self.tried(table, prior, model)
     }
 
-    /// The climb from a changed model; `None` when it leads to no higher score.
+    /// The ascent from a changed model; `None` when its score is no higher.
     pub(super) fn tried(&self, table: &Table, prior: &Prior, model: Model) -> Result<Option<Climb>, Unsound> {
         let mut climb = Climb::begin(table, prior, model)?;
         climb.steps = self.steps;
@@ -239,7 +242,7 @@ impl Climb {
             }
             let (next, gain) = climb.next(table, prior)?;
             climb = next;
-            // Steps gain less and less: a deficit of more than so many of them will not be made good.
+            // Gains shrink from step to step, so a deficit of more than this many last gains cannot be recovered.
             if gain * TRIAL_HOPE < self.score - climb.score {
                 return Ok(None);
             }
@@ -247,7 +250,7 @@ impl Climb {
         Ok(higher(&climb).then_some(climb))
     }
 
-    /// What joining each pair would do to the bound with responsibilities as they are, best first.
+    /// Estimated gain of merging each pair at fixed responsibilities, best first.
     fn guesses(&self, table: &Table, prior: &Prior, judged: &Table) -> Vec<(f64, usize, usize)> {
         let count = self.model.components.len();
         let mut entropy = vec![0.0; count * count];
@@ -279,23 +282,24 @@ impl Climb {
     }
 }
 
-/// A step that gains less leads nowhere before the structure has changed.
+/// Minimum gain of a step before the structure is changed.
 pub(super) const GAIN_COARSE: f64 = 0.05;
-/// A step that gains less is not worth it in a start that may not win.
+/// Minimum gain of a step in a start that may not win.
 const GAIN_FINE: f64 = 1e-3;
-/// Steps between two looks at the structure.
+/// Maximum steps between two changes of structure.
 const STEPS_MAX: usize = 300;
-/// A change of structure that gains less is not worth it.
+/// Minimum gain of a change of structure.
 const GAIN_MIN: f64 = 0.1;
-/// A guess that loses more than this is not tried.
+/// Merges with an estimated loss beyond this are not tried.
 const GUESS_MARGIN: f64 = 200.0;
-/// Steps that a changed structure gets to become better.
+/// Maximum steps for a changed structure to raise the score.
 const TRIAL_STEPS: usize = 40;
-/// So many steps like the last one may be hoped for.
+/// Number of gains like the last one that a trial may hope for.
 const TRIAL_HOPE: f64 = 25.0;
 
-/// The bound. Where shares are fitted, they cost the bound nothing, so each component is charged half the logarithm of the
-/// rows for its share, as in the Bayesian information criterion (Schwarz, *Estimating the dimension of a model*, 1978).
+/// The score: the bound minus a penalty. Fitted shares cost the bound nothing, so each component is charged half the
+/// logarithm of the rows for its share. This is the penalty of the Bayesian information criterion (Schwarz, *Estimating
+/// the dimension of a model*, 1978).
 fn score(prior: &Prior, model: &Model, bound: f64) -> f64 {
     match prior.shares {
         Shares::Sparse => bound,
@@ -321,7 +325,7 @@ fn look(table: &Table, prior: &Prior, model: &Model) -> Result<(Pass, f64), Unso
     Ok((pass, bound))
 }
 
-/// Is the smallest eigenvalue of the covariance above the limit?
+/// Whether the smallest eigenvalue of the covariance exceeds the limit.
 fn is_wide(prior: &Prior, component: &Component) -> bool {
     let mut less = component.covariance();
     for i in 0..prior.dim {
@@ -330,9 +334,9 @@ fn is_wide(prior: &Prior, component: &Component) -> bool {
     cholesky(prior.dim, &less).is_some()
 }
 
-/// The search number `index` from a seed.
+/// Runs the random start with this index, deterministically from the seed.
 ///
-/// It begins with few components, and again with twice as many while hardly any of them vanish.
+/// It begins with few components, and restarts with twice as many while few of them vanish.
 pub(super) fn search(table: &Table, prior: &Prior, index: usize, seed: u64) -> Result<Climb, Unsound> {
     let mut random = ChaCha8Rng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index as u64));
     let seeding = if index.is_multiple_of(2) { Seeding::Responsibilities } else { Seeding::Spread };
@@ -366,12 +370,12 @@ pub(super) fn search(table: &Table, prior: &Prior, index: usize, seed: u64) -> R
     Ok(climb)
 }
 
-/// So many rows, drawn at random, with repeats.
+/// A random sample of rows, with replacement.
 pub(super) fn some_rows(table: &Table, rows: usize, random: &mut ChaCha8Rng) -> Table {
     table.pick(&(0..rows).map(|_| random.random_range(0..table.rows())).collect::<Vec<_>>())
 }
 
-/// Climbs, joins, drops and parts until nothing helps any more.
+/// Alternates ascent with merging, removing and splitting, until none of them helps.
 pub(super) fn settle(climb: &mut Climb, table: &Table, prior: &Prior, random: &mut ChaCha8Rng) -> Result<(), Unsound> {
     let few = (table.rows() > JUDGED_ROWS).then(|| some_rows(table, JUDGED_ROWS, random));
     let judged = few.as_ref().unwrap_or(table);
@@ -388,7 +392,7 @@ pub(super) fn settle(climb: &mut Climb, table: &Table, prior: &Prior, random: &m
             return climb.climb(table, prior, GAIN_FINE, STEPS_MAX);
         }
         climb.climb(table, prior, GAIN_COARSE, STEPS_MAX)?;
-        // A change that ends with a component being told to be noise may come back to where it began, or lower.
+        // A change that turns a component into noise may return to its origin, or lower.
         if climb.score <= before.score {
             *climb = before;
             return climb.climb(table, prior, GAIN_FINE, STEPS_MAX);
@@ -396,8 +400,8 @@ pub(super) fn settle(climb: &mut Climb, table: &Table, prior: &Prior, random: &m
     }
 }
 
-/// Means of components whose responsibilities are random: each over a few random rows of its own. Over all rows, every
-/// mean would be near the mean of everything, the nearer the more rows there are, and all components would stay one.
+/// Means from random responsibilities over a few random rows per component. Over all rows, every mean would be near the
+/// global mean, nearer with more rows, and all components would merge.
 fn random_responsibilities(table: &Table, count: usize, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
     const ROWS: usize = 2;
     (0..count)
@@ -417,8 +421,8 @@ fn random_responsibilities(table: &Table, count: usize, random: &mut ChaCha8Rng)
         .collect()
 }
 
-/// Rows drawn with a probability that grows with the squared distance from those drawn before, up to a limit: beyond it
-/// are outliers, and all of them would be drawn. Source: Arthur and Vassilvitskii, *k-means++*, SODA 2007.
+/// Rows drawn with a probability proportional to the squared distance from those drawn before, up to a limit: without
+/// it, all outliers would be drawn. Source: Arthur and Vassilvitskii, *k-means++*, SODA 2007.
 fn spread(table: &Table, count: usize, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
     let limit = table.dim() as f64;
     let mut nearest = vec![limit; table.rows()];
@@ -426,7 +430,7 @@ fn spread(table: &Table, count: usize, random: &mut ChaCha8Rng) -> Vec<Vec<f64>>
     while means.len() < count {
         let total: f64 = nearest.iter().sum();
         let mut left = random.random::<f64>() * total;
-        // All rows are drawn, or equal: any will do.
+        // All rows are drawn, or equal: any row will do.
         let mut chosen = random.random_range(0..table.rows());
         for (row, weight) in nearest.iter().enumerate() {
             left -= weight;
@@ -445,8 +449,8 @@ fn spread(table: &Table, count: usize, random: &mut ChaCha8Rng) -> Vec<Vec<f64>>
     means
 }
 
-/// Some steps in which only means and shares move, and every component keeps its first width: with widths from the start
-/// each would see everybody, and all would become one.
+/// Initial steps that update only means and shares, at the initial width. If widths were updated from the start, every
+/// component would cover all rows, and all would merge.
 fn means_first(table: &Table, prior: &Prior, means: Vec<Vec<f64>>, deviation: f64) -> Result<Model, Unsound> {
     let rows = table.rows() as f64;
     let share = rows / means.len() as f64;
@@ -464,7 +468,7 @@ fn means_first(table: &Table, prior: &Prior, means: Vec<Vec<f64>>, deviation: f6
         if components.is_empty() {
             break;
         }
-        // The noise keeps its small share until there is something that it could be told from.
+        // The noise keeps its small share until the components can compete with it.
         model.components = components;
     }
     Ok(model)
@@ -478,8 +482,8 @@ mod tests {
     use crate::engine::cluster::scaling::log_noise;
     use proptest::prelude::*;
 
-    /// With one component and no noise nothing is approximated: the bound is the evidence, which has a closed form.
-    /// Source: Murphy, *Conjugate Bayesian analysis of the Gaussian distribution*, 2007, (266).
+    /// With one component and no noise the bound is exact: it equals the evidence, which has a closed form. Source:
+    /// Murphy, *Conjugate Bayesian analysis of the Gaussian distribution*, 2007, (266).
     #[test]
     fn the_bound_of_one_gaussian_is_its_evidence() {
         let columns: Vec<Vec<f64>> = (0..3)
@@ -498,8 +502,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
-        /// Any rows, either kind, any start: step by step the bound never falls but for rounding and where a component
-        /// vanishes (the noise, when it had all rows), and rows are shared out.
+        /// A step lowers the bound only by rounding, or when a component vanishes (or the noise, when it had all rows).
+        /// Responsibilities sum to the rows, for any rows, kind and start.
         #[test]
         fn the_bound_never_falls(
             rows in prop::collection::vec((-3.0_f64..3.0, prop_oneof![4 => -1.0_f64..1.0, 1 => -40.0_f64..40.0]), 5..300),

@@ -1,4 +1,4 @@
-//! Groups that are made here, and those of the shared data where it is there.
+//! Tests of the clustering on synthetic data, and on shared data sets where they exist.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +10,7 @@ fn normal(random: &mut ChaCha8Rng) -> f64 {
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
 }
 
-/// Mean and covariance (xx, xy, yy) of each group of the reference data; the first two cross.
+/// Mean and covariance (xx, xy, yy) of each cluster of the reference data; the first two cross.
 const GROUPS: [([f64; 2], [f64; 3]); 4] = [
     ([20.0, 20.0], [2.0, 0.0, 0.1]),
     ([20.0, 20.0], [0.1, 0.0, 2.0]),
@@ -24,7 +24,7 @@ struct Data {
     truth: Vec<i64>,
 }
 
-/// Rows of the four groups in turn, and outliers spread evenly over +-100 around them.
+/// Rows of the four clusters in turn, and outliers spread evenly over ±100 around them.
 fn reference(rows: usize, outliers: usize, seed: u64) -> Data {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut data = Data { columns: vec![Vec::new(); 2], truth: Vec::new() };
@@ -46,7 +46,7 @@ fn reference(rows: usize, outliers: usize, seed: u64) -> Data {
 }
 
 impl Data {
-    /// Agreement with the truth, outliers of the truth left out.
+    /// Agreement with the truth, without the outliers of the truth.
     fn agreement(&self, labels: impl Iterator<Item = i64>) -> f64 {
         let pairs: Vec<(i64, i64)> = labels.zip(self.truth.iter().copied()).filter(|pair| pair.1 >= 0).collect();
         let (found, truth): (Vec<i64>, Vec<i64>) = pairs.into_iter().unzip();
@@ -57,7 +57,7 @@ impl Data {
         self.agreement(fit.members.iter().map(|member| if member.outlier { -1 } else { i64::from(member.group) }))
     }
 
-    /// Agreement of who knows the true densities.
+    /// Agreement of a classifier with the true densities.
     fn oracle(&self) -> f64 {
         let likeliest = |row: usize| {
             let log_density = |k: usize| {
@@ -84,7 +84,7 @@ fn few() -> Settings {
 #[test]
 fn four_groups_are_found_about_as_well_as_by_who_knows_them() {
     for (rows, outliers, seed, margin) in [
-        // With 50 rows per group nobody comes near the oracle each time: maximum likelihood from the truth does not.
+        // With 50 rows per cluster, not even maximum likelihood from the truth reaches the oracle each time.
         (200, 0, 11, 0.06),
         (200, 10, 12, 0.06),
         (800, 0, 13, 0.03),
@@ -105,8 +105,8 @@ fn four_groups_are_found_about_as_well_as_by_who_knows_them() {
     }
 }
 
-/// On few rows chance makes the groups of one draw hard to tell and those of another easy; on the mean of some draws the
-/// loss is small.
+/// On few rows chance decides whether the clusters of a draw are hard to separate; on the mean of some draws the loss
+/// is small.
 #[test]
 fn few_rows_lose_little_on_the_mean() {
     for (outliers, margin) in [(0, 0.007), (10, 0.007)] {
@@ -119,7 +119,7 @@ fn few_rows_lose_little_on_the_mean() {
     }
 }
 
-/// Round groups of one width around the centers, in turn.
+/// Round clusters of one width around the centers, in turn.
 fn rounds(centers: &[[f64; 2]], width: f64, rows: usize, seed: u64) -> Data {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut data = Data { columns: vec![Vec::new(); 2], truth: Vec::new() };
@@ -142,7 +142,7 @@ fn grid() -> Vec<[f64; 2]> {
     (0..20).map(|group| [(group % 5) as f64 * 6.0, (group / 5) as f64 * 6.0]).collect()
 }
 
-/// More groups than a search begins with.
+/// More clusters than a search begins with.
 #[test]
 fn twelve_on_a_ring_and_twenty_on_a_grid_are_found() {
     for seed in 0..4 {
@@ -156,7 +156,7 @@ fn twelve_on_a_ring_and_twenty_on_a_grid_are_found() {
     }
 }
 
-/// A maximum is said to bind where there are more groups, not where there are just as many.
+/// A maximum binds where there are more clusters, not where there are exactly as many.
 #[test]
 fn a_maximum_that_binds_is_said() {
     let (twelve, four) = (rounds(&ring(12), 0.5, 480, 5), reference(800, 0, 5));
@@ -164,11 +164,11 @@ fn a_maximum_that_binds_is_said() {
         let fit = data.fit(Settings { components, ..few() });
         assert_eq!((fit.groups.len(), fit.maximum_binds), (groups, binds), "at most {components}");
     }
-    // Two rows are no more than two groups, whatever is allowed.
+    // Two rows are at most two clusters, under any limit.
     assert!(!Problem::new(&[vec![1.0, 9.0]], few(), None).unwrap().solve().unwrap().maximum_binds);
 }
 
-/// Two crescents in each other's arms are wide and near: one Gaussian explains them, two do so better.
+/// Two interlocked crescents are wide and close: one Gaussian explains them, two do so better.
 #[test]
 fn two_crescents_are_not_one_group_and_one_group_is_not_two() {
     for seed in 0..6 {
@@ -189,7 +189,7 @@ fn two_crescents_are_not_one_group_and_one_group_is_not_two() {
     }
 }
 
-/// Fifteen groups that overlap: nearly all are told apart.
+/// Of fifteen overlapping clusters nearly all are separated.
 #[test]
 fn fifteen_groups_that_overlap_are_told_apart() {
     let mut random = ChaCha8Rng::seed_from_u64(7);
@@ -212,7 +212,7 @@ fn fifteen_groups_that_overlap_are_told_apart() {
     assert!(data.found(&fit) > oracle - 0.06, "{} of {oracle}", data.found(&fit));
 }
 
-/// Where covariances are updated before means, every start ends with one component.
+/// If covariances were updated before means, every start would end with one component.
 #[test]
 fn no_start_collapses() {
     for (rows, restarts) in [(2_000, 15), (10_000, 5)] {
@@ -248,7 +248,7 @@ fn students_t_finds_them_too_and_says_how_heavy_the_tails_are() {
     let fit = data.fit(settings);
     assert!(data.found(&fit) > data.oracle() - 0.06, "{} against {}", data.found(&fit), data.oracle());
     assert!(fit.groups.iter().all(|group| group.freedom.is_some_and(|freedom| freedom > 10.0)), "{:?}", fit.groups);
-    // One group, Student's t with 3 degrees of freedom: a normal over the root of a chi-squared over its degrees.
+    // One cluster, Student's t with 3 degrees of freedom: a normal over the root of a chi-squared over its degrees.
     let mut random = ChaCha8Rng::seed_from_u64(42);
     let mut heavy = || {
         let squares: f64 = (0..3).map(|_| normal(&mut random).powi(2)).sum();
@@ -282,7 +282,7 @@ fn a_refit_of_unchanged_rows_moves_nobody() {
             let data = reference(rows, outliers, 61);
             let settings = Settings { kind, restarts: 3, rows_max, ..Settings::default() };
             let first = data.fit(settings);
-            // What is left behind survives being written down.
+            // The state survives a serialisation round trip.
             let state: State = postcard::from_bytes(&postcard::to_stdvec(&first.state).unwrap()).unwrap();
             let previous = Previous { state, group_of_row: first.group_of_row() };
             let again = Problem::new(&data.columns, settings, Some(previous)).unwrap();
@@ -294,7 +294,7 @@ fn a_refit_of_unchanged_rows_moves_nobody() {
     }
 }
 
-/// With 5 % new people: of those who were there, only some at the borders move, and numbers stay.
+/// With 5 % new users, few of the others move, only near borders, and numbers stay.
 #[test]
 fn new_people_of_the_same_kind_move_hardly_anybody() {
     let all = reference(2_100, 0, 71);
@@ -312,7 +312,7 @@ fn new_people_of_the_same_kind_move_hardly_anybody() {
     assert!(moved <= 40, "{moved} of 2,000 moved");
 }
 
-/// Groups that come and go: numbers go on with their groups, and are not given again.
+/// When clusters appear and disappear, the others keep their numbers, and no number is reused.
 #[test]
 fn a_number_is_never_used_for_another_group() {
     let mut random = ChaCha8Rng::seed_from_u64(81);
@@ -320,7 +320,7 @@ fn a_number_is_never_used_for_another_group() {
     let mut number_of_place = std::collections::BTreeMap::<usize, u32>::new();
     let mut used = std::collections::BTreeSet::new();
     for places in [&[0, 1, 2][..], &[0, 1], &[0, 1, 3], &[1, 3, 4], &[0, 1, 3, 4]] {
-        // People of the same place have the same numbers from fit to fit: 60 of them each.
+        // Users of one place have fixed ids from fit to fit: 60 of them each.
         let people: Vec<usize> = places.iter().flat_map(|place| place * 60..place * 60 + 60).collect();
         let column: Vec<f64> = people.iter().map(|person| (person / 60) as f64 * 30.0 + normal(&mut random)).collect();
         let previous = fitted.take().map(|(fit, before): (Fit, Vec<usize>)| Previous {
@@ -359,7 +359,7 @@ fn a_new_row_is_placed_as_the_fit_would() {
     }
     assert_eq!(fit.state.place(&[1.0]), None);
     assert_eq!(fit.state.place(&[1.0, f64::NAN]), None);
-    // Whoever is outside of everything belongs to the nearest, and is an outlier.
+    // A row far outside of all clusters belongs to the nearest one, and is an outlier.
     let far = fit.state.place(&[1e300, -1e300]).unwrap();
     assert!(far.outlier && far.outlier_weight > 0.99 && far.probability > 0.0, "{far:?}");
 }
@@ -372,7 +372,7 @@ fn a_sample_is_fitted_and_everybody_is_placed() {
     assert!(data.found(&fit) > data.oracle() - 0.03);
 }
 
-/// Rows at the edge of what can be grouped: how many groups they may give, and none that is not finite.
+/// Degenerate rows: how many clusters they may give, and all values are finite.
 #[test]
 fn strange_rows_give_sane_groups() {
     let mut random = ChaCha8Rng::seed_from_u64(111);
@@ -434,7 +434,7 @@ fn what_cannot_be_grouped_is_named() {
 
 // ---- on the shared data ----
 
-/// Named columns of a file of the shared data; `None`, and a word about it, where it is absent.
+/// Named columns of a shared data file; prints a note and returns `None` where the file is absent.
 #[allow(clippy::print_stdout)]
 fn shared(file: &str, columns: &[&str]) -> Option<Vec<Vec<String>>> {
     let folder = std::env::var("EDDYLINE_DATA").unwrap_or_else(|_| "../shared/data".into());

@@ -1,13 +1,13 @@
 //! Small symmetric matrices as lower triangles, row after row: `(i, j)` with `j <= i` is at `i (i + 1) / 2 + j`.
 //!
-//! Invariant: a factor that is returned has a positive, finite diagonal; otherwise there is none.
+//! Invariant: a returned factor has a positive, finite diagonal; otherwise the result is `None`.
 
-/// Place of `(i, j)`, `j <= i`.
+/// Index of `(i, j)`, `j <= i`.
 pub(super) const fn at(i: usize, j: usize) -> usize {
     i * (i + 1) / 2 + j
 }
 
-/// The lower factor `L` of a positive definite `A = L L^T`; `None` when it is not positive definite.
+/// Cholesky factor `L` of a positive definite `A = L L^T`; `None` when `A` is not positive definite.
 pub(super) fn cholesky(dim: usize, matrix: &[f64]) -> Option<Vec<f64>> {
     let mut lower = matrix.to_vec();
     for i in 0..dim {
@@ -42,17 +42,17 @@ pub(super) fn inverse(dim: usize, lower: &[f64]) -> Vec<f64> {
     inverse
 }
 
-/// `ln det A` from its factor.
+/// `ln det A` from its Cholesky factor.
 pub(super) fn log_determinant(dim: usize, lower: &[f64]) -> f64 {
     2.0 * (0..dim).map(|i| lower[at(i, i)].ln()).sum::<f64>()
 }
 
-/// `|L x|^2`.
+/// Squared length `|L x|^2` of a vector `(dim,)`.
 pub(super) fn length_squared(dim: usize, lower: &[f64], x: &[f64]) -> f64 {
     (0..dim).map(|i| (0..=i).map(|j| lower[at(i, j)] * x[j]).sum::<f64>()).map(|y| y * y).sum()
 }
 
-/// `A += factor x x^T`.
+/// Rank-one update `A += factor x x^T`.
 pub(super) fn add_outer(dim: usize, matrix: &mut [f64], factor: f64, x: &[f64]) {
     for i in 0..dim {
         for j in 0..=i {
@@ -61,11 +61,11 @@ pub(super) fn add_outer(dim: usize, matrix: &mut [f64], factor: f64, x: &[f64]) 
     }
 }
 
-/// The longest axis of a covariance, `(dim,)` of length 1, and the variance along it; by power iteration, so only about
-/// right when two axes are nearly as long.
+/// Principal axis of a covariance, `(dim,)` of length 1, and the variance along it. It uses power iteration, so it is
+/// approximate when two axes are nearly equal.
 pub(super) fn longest_axis(dim: usize, matrix: &[f64]) -> (Vec<f64>, f64) {
     const STEPS: usize = 50;
-    // From the column of the greatest variance; never orthogonal to the axis but by design.
+    // Starts from the column of the greatest variance, which is practically never orthogonal to the axis.
     let start = (0..dim).max_by(|a, b| matrix[at(*a, *a)].total_cmp(&matrix[at(*b, *b)])).unwrap_or(0);
     let mut axis: Vec<f64> = (0..dim).map(|i| matrix[at(i.max(start), i.min(start))]).collect();
     let mut variance = 0.0;
@@ -82,7 +82,7 @@ pub(super) fn longest_axis(dim: usize, matrix: &[f64]) -> (Vec<f64>, f64) {
     (axis, variance)
 }
 
-/// The whole matrix, row after row.
+/// The full symmetric matrix, by rows.
 pub(super) fn square(dim: usize, matrix: &[f64]) -> Vec<Vec<f64>> {
     (0..dim).map(|i| (0..dim).map(|j| matrix[at(i.max(j), i.min(j))]).collect()).collect()
 }

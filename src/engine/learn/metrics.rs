@@ -31,7 +31,7 @@ pub struct Declaration {
     pub name: &'static str,
     /// The field that says of what kind a measurement is.
     pub kind_field: &'static str,
-    /// Kinds that there are by default.
+    /// Kinds of the metric unless the settings replace them.
     pub kinds: &'static [&'static str],
     /// Unit, for readers.
     pub unit: &'static str,

@@ -245,7 +245,7 @@ struct Side {
     positive: [f32; SIDE],
     negative: [f32; SIDE],
     age: [f32; SIDE],
-    /// What comes of it.
+    /// Resulting features, one column per number.
     numbers: [[f32; SIDE]; NUMBERS],
 }
 
