@@ -3,15 +3,15 @@
 # docker build -t eddyline .
 # docker run -p 8080:8080 -v eddyline:/data -e EDDYLINE_SECRET eddyline
 #
-# The server listens on all addresses of the container, so it wants a secret of at least 32 bytes; without one it says
-# so and ends. See docs/operations.md.
+# The server listens on all addresses of the container, so it requires a secret of at least 32 bytes. Without one it
+# prints an error and exits. See docs/operations.md.
 
-# Builder and runtime are the same Debian: a newer C library in the builder would make a program that does not start.
+# Builder and runtime use one release of Debian: with a newer C library in the builder, the program would not start.
 FROM rust:1.95-slim-bookworm AS builder
 WORKDIR /build
 COPY . .
 # Downloads and compiled dependencies stay in the builder's cache, which is not part of any image. Files are touched,
-# since cargo goes by their time and the cache may be newer than a checkout.
+# since cargo compares modification times and the cache may be newer than a checkout.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     find . -path ./target -prune -o -type f -exec touch {} + \
@@ -22,7 +22,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin eddyline
 COPY --from=builder /out/eddyline /usr/local/bin/eddyline
-# A volume takes over owner and mode of what is there.
+# A volume takes over owner and mode of the existing directory.
 COPY --from=builder --chown=eddyline:eddyline /out/data /data
 USER eddyline
 VOLUME /data

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Groups of people: ours beside scikit-learn and BayesPy, in one run, on the same rows.
+"""Compares clustering with scikit-learn and BayesPy, in one run, on shared rows.
 
-Prints a table of agreement with the truth (adjusted Rand index, outliers left out), groups found and seconds for 15
-starts each. Makes its own Python environment below target/peers the first time, which takes a network.
+Prints a table: agreement with the truth (adjusted Rand index, without outliers), number of clusters, and seconds for
+15 starts each. The first run creates a Python environment below target/peers, which needs a network.
 
     cargo build --release && python3 benches/peers/cluster.py
     python3 benches/peers/cluster.py --rows 200,2000,20000 --seeds 3
 
-Twenty thousand rows take the peers minutes per line; what is under way is said on the error stream. With EDDYLINE_DATA
-(or ../shared/data) the files there are measured too. The peers' linear algebra gets one thread, unless
-OPENBLAS_NUM_THREADS says otherwise: with two columns more threads only wait for each other.
+Twenty thousand rows take the peers minutes per line; progress is printed on standard error. With EDDYLINE_DATA (or
+../shared/data) the files there are measured, too. The peers' linear algebra uses one thread by default (see
+OPENBLAS_NUM_THREADS): with two columns more threads only wait for one another.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import time
 HOUSE = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENT = HOUSE / "target" / "peers"
 PACKAGES = ["numpy==2.4.6", "scipy==1.17.1", "scikit-learn==1.9.1", "bayespy==0.6.6"]
-# Before numpy is there.
+# Must be set before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 STARTS = 15
 COMPONENTS = 10
@@ -71,7 +71,7 @@ def say(text):
 
 
 def enter_environment():
-    """Goes on in an environment of its own, with exactly these packages."""
+    """Restarts the script in an environment of its own, with exactly these packages."""
     python = ENVIRONMENT / "bin" / "python"
     if pathlib.Path(sys.prefix) == ENVIRONMENT:
         return
@@ -115,7 +115,7 @@ def agreement(truth, labels):
 
 
 def oracle(points):
-    """What somebody who knows the densities would say."""
+    """Labels of a classifier with the true densities."""
     import numpy
     from scipy.stats import multivariate_normal
 
@@ -137,7 +137,7 @@ def ours(program, points):
 
 
 def scaled(points):
-    """As its users would: mean 0, variance 1."""
+    """Standardises the columns as usual: mean 0, variance 1."""
     return (points - points.mean(0)) / points.std(0)
 
 
@@ -179,7 +179,7 @@ def bayespy(points):
         row = Mixture(group, Gaussian, mean, precision)
         group.initialize_from_random()
         row.observe(values)
-        # Means first: with precisions first every start ends with one group.
+        # Means first: with precisions first every start ends with one cluster.
         engine = VB(row, mean, precision, shares, group)
         engine.update(repeat=500, tol=1e-6, verbose=False)
         bound = engine.L[engine.iter - 1]

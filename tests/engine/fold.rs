@@ -1,7 +1,7 @@
-//! A live person equals the fold of their journal.
+//! A live user state equals the fold of its journal.
 //!
-//! Invariant under test: whatever happens, in whatever order, with duplicates, resends, a changing catalogue and
-//! passivation in between, the state in memory is the one that the journal rebuilds, bit by bit.
+//! Invariant under test: the journal rebuilds the state in memory, bit by bit. This holds for any events in any order,
+//! with duplicates, resends, a changing catalogue and passivation in between.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -31,7 +31,7 @@ use proptest::prelude::*;
 
 const DIM: usize = 8;
 
-/// Something that a script does.
+/// A step of a script.
 #[derive(Clone, Debug)]
 enum Step {
     Interact {
@@ -71,7 +71,7 @@ enum Step {
     Swap {
         version: u8,
     },
-    /// Who they are was changed.
+    /// The user's attributes change.
     Describe {
         age: u8,
     },
@@ -80,7 +80,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let kind = prop::sample::select(Kind::ALL.to_vec());
     prop_oneof![
-        // Some of them are short, so that a like follows on a click.
+        // Some pauses are short, so that a like follows on a click.
         8 => (any::<u8>(), prop_oneof![0u8..3, 0u8..40], kind, prop::option::of(0u32..600_000), prop_oneof![0i64..600_000, 0i64..200_000_000])
             .prop_map(|(id, item, kind, dwell, wait)| Step::Interact { id, item, kind, dwell, wait }),
         1 => (any::<u8>(), 0u8..5).prop_map(|(id, user)| Step::Follow { id, user }),
@@ -116,7 +116,7 @@ fn draft(number: u32, seed: u64) -> Draft {
     }
 }
 
-/// All that was ever said of items and centres, as a store would keep it.
+/// All revisions of items and epochs of centres, as a store would keep them.
 #[derive(Default)]
 struct Kept {
     embeddings: BTreeMap<(ItemId, u32), Embedding>,
@@ -185,7 +185,7 @@ proptest! {
                     UserEvent::TopicsSet { id: named(id), weights: vec![(TopicId(topic.into()), weight)], at: now }
                 }
                 Step::Measure { id, kind, millionths } => {
-                    // The last of them is declared nowhere: it is journalled, and teaches nothing.
+                    // The last kind is undeclared: it is journalled, and teaches nothing.
                     let kind = key(["post", "channel", "cellar"][usize::from(kind)]);
                     let measured = Measured { metric: key("time_spent"), kind, millionths };
                     UserEvent::Measured { id: named(id), measured, at: now }
@@ -253,8 +253,8 @@ proptest! {
         prop_assert_eq!(&resumed, &live);
     }
 
-    /// A feed holds only what is available and not hidden, nothing twice, best first, newer first among equals; what it says
-    /// of itself adds up; a shorter feed is the beginning of a longer one.
+    /// A feed contains only available items that are not hidden, none twice, best first, newer first among equals. Its
+    /// explanations add up; a shorter feed is a prefix of a longer one.
     #[test]
     fn a_feed_keeps_its_promises(
         script in prop::collection::vec((0u32..60, prop::sample::select(Kind::ALL.to_vec())), 0..40),
@@ -263,7 +263,7 @@ proptest! {
         at in 0i64..4_000,
         limit in 0usize..80,
     ) {
-        // The order by score is what is looked at here; `tests/engine/list_stage.rs` looks at the rules that change it.
+        // This test checks the order by score; `tests/list_stage.rs` checks the rules that change it.
         let rank = RankSettings { author_run: 0, ..RankSettings::default() };
         let settings = Arc::new(LearnSettings { rank, ..LearnSettings::default() });
         let mut coordinator = CoordinatorState::new(DIM, settings);
@@ -325,8 +325,8 @@ proptest! {
     }
 }
 
-/// Whoever was looked at, and in whatever order, gets the same feed as who was not; the `tower` ranking is the order of the
-/// model's own log-odds, and its feed is the one that each version makes alone.
+/// Feeds are equal with and without a cached user vector, for users in any order. The `tower` ranking is the order of
+/// the model's log-odds, and each version's feed is the one that it makes alone.
 #[test]
 fn a_feed_is_of_one_model() {
     let mut coordinator = CoordinatorState::new(DIM, Arc::new(LearnSettings::default()));
@@ -348,7 +348,7 @@ fn a_feed_is_of_one_model() {
     assert_ne!(feeds[0], feeds[1]);
     for round in 0..4 {
         let (world, feed) = (&worlds[round % 2], &feeds[round % 2]);
-        // Kept from the other version in every second round.
+        // In every second round, a cached vector of the other version exists.
         assert_eq!(person.rank(world, now, ask), *feed);
         person.look(world, now);
         assert_eq!(person.rank(world, now, ask), *feed);
@@ -358,12 +358,12 @@ fn a_feed_is_of_one_model() {
         let expected: Vec<(ItemId, f32)> = all.into_iter().take(20).collect();
         assert_eq!(feed.iter().map(|one| (one.item, one.score)).collect::<Vec<_>>(), expected);
     }
-    // Without a model it says nothing, and the newest come first.
+    // Without a model all scores are 0, and the newest come first.
     assert!(person.rank(&bare, now, ask).iter().all(|one| one.score == 0.0));
 }
 
-/// Vectors of items that came, or were revised, while a model's vectors were made elsewhere are those of the new model,
-/// and so are those of items that come after.
+/// After a model swap, all item vectors are those of the new model. This includes items that were added or revised
+/// while the vectors were computed elsewhere, and items that come later.
 #[test]
 fn a_swap_misses_no_item() {
     let mut coordinator = CoordinatorState::new(DIM, Arc::new(LearnSettings::default()));
@@ -389,7 +389,7 @@ fn a_swap_misses_no_item() {
     }
 }
 
-/// Scanning 8-bit codes changes nothing: the best of a big catalogue are those of a full sort in f32.
+/// The scan of 8-bit codes is exact: the best items of a big catalogue are those of a full sort in f32.
 #[test]
 fn the_scan_finds_the_same_best_as_a_full_sort() {
     use rand::{RngExt, SeedableRng};

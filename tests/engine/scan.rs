@@ -1,7 +1,7 @@
-//! A whole catalogue at once and each item alone: one score.
+//! Scoring a whole catalogue agrees with scoring each item alone.
 //!
-//! Invariant under test: the same item, person, world and instant give the same score, bit by bit, wherever it is asked for:
-//! alone, among a few, among all, in a feed; and no feed lacks an item that is better than one of its own.
+//! Invariant under test: an item's score for a user, world and instant is equal bit by bit on every path: alone, among
+//! a few, among all, or in a feed. No feed lacks an item that is better than one of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::little_tower;
@@ -31,17 +31,17 @@ const ITEMS: u32 = 600;
 
 const PEOPLE: u32 = 6;
 
-/// People who are measured, for two groups.
+/// Number of measured users in two clusters.
 const MEASURED: u32 = 60;
 
-/// When the catalogue is there.
+/// Creation time of the catalogue.
 const BEGIN: Millis = Millis(10_000_000);
 
 fn key(text: &str) -> Key {
     Key::new(text).unwrap()
 }
 
-/// One to three topics, an author or none, always there or with windows that are over, open, or to come.
+/// One to three topics, an author or none, and either no windows or windows that are past, open, or future.
 fn draft(n: u32) -> Draft {
     let numbers = (0..DIM as u32).map(|k| ((n * 31 + k * 17 + n * n % 23) % 29) as f32 / 7.0 - 1.99).collect();
     let topics = ["sea", "sky", "land", "ice", "fire"].map(key);
@@ -72,7 +72,7 @@ fn journalled(state: &mut CoordinatorState, entries: &[Entry]) {
     state.apply(CoordinatorEvent::Journalled(entries.into()), Millis(0));
 }
 
-/// A catalogue, and people in two groups: those with even numbers, and those with odd ones.
+/// A catalogue, and users in two clusters: even and odd ids.
 fn catalogue(without: Vec<Expert>) -> CoordinatorState {
     let cluster = ClusterSettings { threshold: 0, interval_s: 0, restarts: 1, ..ClusterSettings::default() };
     let rank = RankSettings { author_run: 0, ..RankSettings::default() };
@@ -101,9 +101,9 @@ fn catalogue(without: Vec<Expert>) -> CoordinatorState {
     state
 }
 
-/// Everything that says one score of an item says the same.
+/// All paths that compute an item's score agree.
 fn scores_agree(person: &UserState, world: &World, now: Millis) -> Result<(), TestCaseError> {
-    // In no order, and one that nobody knows.
+    // In no order, and one unknown item.
     let items: Vec<ItemId> = (0..=ITEMS).map(|n| ItemId(n * 271 % (ITEMS + 1))).collect();
     let mut all = Vec::new();
     person.score_items(world, &items, now, &mut all);
@@ -143,8 +143,8 @@ fn scores_agree(person: &UserState, world: &World, now: Millis) -> Result<(), Te
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// With windows, authors, topics, groups, friends, hidden items, an online model, with and without a two-tower model
-    /// and with an expert that is switched off.
+    /// With windows, authors, topics, clusters, followed users, hidden items and an online model; with and without a
+    /// two-tower model, and with an expert switched off.
     #[test]
     fn a_whole_catalogue_scores_as_each_item_alone(
         acts in prop::collection::vec((0..PEOPLE, 0..ITEMS, prop::sample::select(Kind::ALL.to_vec()), 0_i64..40_000_000), 1..100),

@@ -1,7 +1,7 @@
-//! What clients in the field already speak does not change unnoticed.
+//! Golden files protect the wire format from accidental changes.
 //!
-//! Invariant: `tests/golden/` holds one file per type of message, nothing else. When the wire changes on purpose, run
-//! `BLESS_GOLDEN=1 cargo test --test engine wire_golden` and let the difference be reviewed.
+//! Invariant: `tests/golden/` holds one file per type of message, nothing else. For an intended change, run
+//! `BLESS_GOLDEN=1 cargo test --test wire_golden` and have the difference reviewed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::examples;
@@ -77,7 +77,7 @@ fn what_was_written_is_read_back() {
     }
 }
 
-/// A client that is older than the server meets fields it does not know; one that is newer does not.
+/// Servers reject unknown fields of newer clients; older clients accept unknown fields of newer servers.
 #[test]
 fn a_client_message_with_one_field_more_is_refused_by_its_name() {
     for message in examples::clients() {
@@ -88,7 +88,7 @@ fn a_client_message_with_one_field_more_is_refused_by_its_name() {
     }
 }
 
-/// A message without one of its fields is either as good as before, or refused by that field's name.
+/// A message without one of its fields is either valid, or rejected by that field's name.
 #[test]
 fn a_client_message_with_one_field_less_is_fine_or_refused_by_its_name() {
     for message in examples::clients() {

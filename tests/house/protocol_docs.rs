@@ -1,7 +1,7 @@
-//! `docs/protocol.md` says what the code does: every type, field, code and kind is in it, and its examples parse.
+//! `docs/protocol.md` agrees with the code: it contains every type, field, code and kind, and its examples parse.
 //!
-//! Invariant: what a reader copies out of the document works. A line of a conversation starts with `→` (client to
-//! server) or `←`; a fenced example is marked `json client`, `json server` or `json rest`.
+//! Invariant: every example of the document works. A line of a conversation starts with `→` (client to server) or `←`;
+//! a fenced example is marked `json client`, `json server` or `json rest`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::examples;
@@ -69,7 +69,7 @@ fn examples() -> Vec<Example> {
     found
 }
 
-/// Text below a heading, up to the next heading of the same or a higher level.
+/// Text below a heading, up to the next heading of an equal or a higher level.
 fn section(level: &str, name: &str) -> String {
     section_of(DOCUMENT, level, name)
 }
@@ -99,7 +99,7 @@ fn words(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// Each type's full example as JSON, by the part of the document that it belongs to: both sides may use a name.
+/// Each type's full example as JSON, by the section of the document: both sides may use one name.
 fn full() -> BTreeMap<(&'static str, &'static str), Value> {
     let clients = examples::clients()
         .into_iter()
@@ -118,7 +118,7 @@ fn every_message_has_its_section_with_all_its_fields_and_no_others() {
         for field in value.as_object().unwrap().keys().filter(|field| *field != "type") {
             assert!(words.contains(field), "docs/protocol.md, `{name}`: the field `{field}` is not mentioned");
         }
-        // The other way round: a first column names fields that are there.
+        // Conversely, a first column names only fields that exist.
         for row in section.lines().filter(|line| line.starts_with("| `")) {
             let first = row.split('|').nth(1).unwrap();
             for field in first.split('`').skip(1).step_by(2) {
@@ -212,7 +212,7 @@ fn every_example_parses() {
             Said::ByServer => match serde_json::from_str::<ServerMessage>(&text) {
                 Ok(message) => {
                     shown.insert((said, examples::server_type(&message)));
-                    // Reading is lenient; a field that the server would never write must not be in an example.
+                    // Parsing is lenient, but an example must not have a field that the server never writes.
                     let given: Value = serde_json::from_str(&text).unwrap();
                     // By way of text: a score is written as the shortest f32, which a `Value` would widen.
                     let written: Value = serde_json::from_str(&serde_json::to_string(&message).unwrap()).unwrap();
@@ -234,7 +234,7 @@ fn every_example_parses() {
     }
 }
 
-/// Conversations keep the promises that they explain: versions rise, `accepted` and `error` answer what was sent.
+/// Conversations are consistent: versions rise, and `accepted` and `error` answer earlier messages.
 #[test]
 fn conversations_make_sense() {
     let conversations = section("##", "Conversations");

@@ -1,4 +1,4 @@
-//! Whole logs: what the simulation writes can be read back, and so can real ones.
+//! Whole logs: simulated and real ones can be read.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fs::File;
@@ -16,7 +16,7 @@ use eddyline::simulate::network::Network;
 
 const START: Millis = Millis(1_767_225_600_000);
 
-/// Where real logs lie on this machine, if they do.
+/// Folder of real logs on this machine, if it exists.
 fn data() -> Option<PathBuf> {
     let folder = std::env::var_os("EDDYLINE_DATA").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));

@@ -1,7 +1,7 @@
-//! What is replayed, what is imported and what is served are the same thing.
+//! Replay, import and server agree.
 //!
-//! Invariant under test: replay, import and server learn through one engine, so the figures of one are those of the
-//! others, to the last digit, and bringing a file twice changes nothing.
+//! Invariant under test: replay, import and server learn through one engine, so their figures are equal to the last
+//! digit; importing a file twice changes nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -23,7 +23,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use support::{Server, run, store};
 
-/// Three searches by three people: sentences around a direction of their own are accepted.
+/// Three searches by three users: sentences around a direction of their own are accepted.
 fn write_queries(folder: &Path) {
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let mut vector = |scale: f64| (0..384).map(|_| scale * random.random_range(-1.0..1.0)).collect::<Vec<f64>>();
@@ -56,7 +56,7 @@ fn replay(folder: &Path, more: &[&str]) -> Value {
     report
 }
 
-/// Same sentences and seed, same figures: twice, and whether the files share a catalogue or have one each.
+/// Equal sentences and seeds give equal figures: twice, and whether the files share a catalogue or have one each.
 fn is_the_same_each_time(folder: &Path) -> Value {
     let report = replay(folder, &[]);
     assert_eq!(report, replay(folder, &[]), "the same again");
@@ -64,7 +64,7 @@ fn is_the_same_each_time(folder: &Path) -> Value {
     report
 }
 
-/// The server, after an import, scores each person as the replay in file order does.
+/// After an import, the server's scores of each user equal those of the replay in file order.
 fn is_served_as_it_was_replayed(folder: &Path) {
     let report = replay(folder, &["--shuffles", "0"]);
     let directory = tempfile::tempdir().unwrap();
@@ -84,7 +84,7 @@ fn is_served_as_it_was_replayed(folder: &Path) {
     }
     let score = server.rest().get("/v1/score").success("the score").json();
     assert_eq!(score["labelled"], report["events"]);
-    // Over everybody the server counts in bins: the same but for what falls into one bin.
+    // Over all users the server counts in bins: equal up to pairs within one bin.
     let (served, replayed) = (score["auc"]["online"].as_f64(), report["labelled"]["auc_pooled"].as_f64());
     assert!((served.unwrap() - replayed.unwrap()).abs() < 0.005, "{served:?} {replayed:?}");
     let loss = |of: &Value| of.as_f64().unwrap();
@@ -116,7 +116,7 @@ fn real_judgements_reach_the_figure_to_beat() {
     is_served_as_it_was_replayed(&folder);
 }
 
-/// A simulated network written as activities and imported has the people, posts and feeds that it should.
+/// A simulated network, written as activities and imported, has its users, posts and feeds.
 #[test]
 fn a_simulated_network_can_be_imported_and_served() {
     let folder = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ fn a_simulated_network_can_be_imported_and_served() {
     }
 }
 
-/// Brings one file in and gives the exit status and what was said.
+/// Imports one file; returns the exit status and the output.
 fn import(folder: &Path, format: &str, content: &str, more: &[&str]) -> (Option<i32>, String) {
     let file = folder.join(format!("{format}.csv"));
     std::fs::write(&file, content).unwrap();
@@ -154,7 +154,7 @@ fn import(folder: &Path, format: &str, content: &str, more: &[&str]) -> (Option<
     run(&[&arguments[..], more].concat())
 }
 
-/// When a person last did something, as `explain` says it.
+/// Time of a user's last event, from `explain`.
 fn last_event(folder: &Path, user: &str) -> String {
     let store = format!("file:{}", folder.join("data").display());
     let (status, said) = run(&["explain", "--user", user, "--store", &store]);
@@ -254,8 +254,8 @@ fn variables_that_kubernetes_injects_are_named_in_one_line_and_refused_on_demand
     assert!(status == Some(2) && said.contains("port"), "an unknown key in the file: {said}");
 }
 
-/// Rows that differ in one part are two events; a file that an earlier version brought, under ids without that part, is
-/// known, and its rows that were dropped in those days are learned.
+/// Rows that differ in one part are two events. A file that an earlier version imported, under ids without that part,
+/// is recognised, and its rows that were dropped then are learned.
 #[test]
 fn rows_with_other_contents_are_other_events() {
     let directory = tempfile::tempdir().unwrap();
@@ -271,7 +271,7 @@ fn rows_with_other_contents_are_other_events() {
     };
     bring("items", "item,text\nclip,a clip\n".into());
 
-    // As the version before brought it: the watch of a second, and the one of a minute taken for the same.
+    // Like an earlier version: the watch of a second is imported, and the one of a minute was taken for a duplicate.
     let server = Server::start(directory);
     server.people(&["1"]);
     let id = event_key(&["1", "clip", at, "watch"]).unwrap();
@@ -298,7 +298,7 @@ fn rows_with_other_contents_are_other_events() {
     }
 }
 
-/// Writes files of a log, imports them in one command into a new store, and says all that is in it then.
+/// Writes files of a log, imports them with one command into a new store, and dumps the store.
 async fn imported(format: Format, catalogue: &str, files: &[Vec<String>]) -> String {
     let place = tempfile::tempdir().unwrap();
     let config = Config::default();
@@ -326,7 +326,7 @@ async fn imported(format: Format, catalogue: &str, files: &[Vec<String>]) -> Str
     std::fs::read_to_string(out).unwrap()
 }
 
-/// A few people, posts and reactions, no two at one time; reactions may come before the post that they name.
+/// A few users, posts and reactions, each at a time of its own; reactions may come before the post that they name.
 fn activities() -> Vec<String> {
     let at = |n: i64| jiff::Timestamp::from_millisecond(1_700_000_000_000 + n * 7_200_000).unwrap().to_string();
     let mut rows = Vec::new();
@@ -334,7 +334,7 @@ fn activities() -> Vec<String> {
         let (who, topic) = (["ann", "bob", "cay"][n as usize % 3], ["boats", "bread"][n as usize % 2]);
         let post = json!({"actor": who, "verb": "post", "object": format!("p{n}"), "time": at(5 * n),
             "message": format!("{topic}, number {n}"), "topic": topic});
-        // The clock of whoever reacts may be behind that of whoever wrote.
+        // The clock of the reacting user may be behind that of the author.
         let likes = [("bob", "like", 5 * n + 2), ("cay", "click", 5 * n - 1), ("ann", "skip", 5 * n + 61)];
         rows.push(post);
         for (who, kind, when) in likes {
@@ -347,7 +347,7 @@ fn activities() -> Vec<String> {
     rows.into_iter().map(|row| row.to_string()).collect()
 }
 
-/// The same rows in any order, in one file or several, teach the same.
+/// Equal rows in any order, in one file or several, teach equally.
 #[tokio::test]
 async fn the_order_of_rows_changes_nothing_that_is_learned() {
     let mut random = ChaCha8Rng::seed_from_u64(11);
@@ -413,7 +413,7 @@ fn rows_on_unknown_items_are_named_and_fail_the_command() {
     assert!(said.contains("gone-4 (1)") && !said.contains("gone-3 "), "the first ten: {said}");
     let (status, said) = import("events", &log, &["--skip-unknown"]);
     assert!(status == Some(0) && said.contains("1 known before") && said.contains("gone-13 (1)"), "{said}");
-    // What was lost is learned once its items are there, and it is told that it comes late.
+    // Dropped events are learned once their items exist, and the output reports that they are late.
     let all: String = (0..14).map(|number| format!("gone-{number},a text\n")).collect();
     let items = csv(place.path(), "more.csv", &format!("item,text\n{all}"));
     assert_eq!(import("items", &items, &[]).0, Some(0));
@@ -422,7 +422,7 @@ fn rows_on_unknown_items_are_named_and_fail_the_command() {
     assert!(said.contains("14 of them are older than what their person had learned before"), "{said}");
 }
 
-/// Stopped after any row, it goes on and ends with what it would have ended with.
+/// An import that is stopped after any row can be continued, and ends in the state of an uninterrupted one.
 #[test]
 fn an_import_that_was_stopped_goes_on_where_it_stopped() {
     let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -437,7 +437,7 @@ fn an_import_that_was_stopped_goes_on_where_it_stopped() {
     let time = |row: &String| serde_json::from_str::<Value>(row).unwrap()["time"].as_str().unwrap().to_owned();
     let mut sorted = rows.clone();
     sorted.sort_by_key(time);
-    // Up to a row of which all posts are there that were named so far.
+    // Up to a row at which all posts named so far exist.
     learn(stopped.path(), &sorted[..24]);
     let said = learn(stopped.path(), &rows);
     assert!(said.contains("25 events learned, 24 known before") && !said.contains("older than"), "{said}");
@@ -459,7 +459,7 @@ fn an_import_that_was_stopped_goes_on_where_it_stopped() {
     }
 }
 
-/// What one door refuses every door refuses; a file that is refused brings nothing of a log.
+/// All import paths reject equally, and a rejected file of a log leaves nothing in the store.
 #[test]
 fn what_no_store_keeps_is_refused_by_every_import_with_file_and_line() {
     let vector: Vec<f32> = (0..384).map(|n| n as f32 + 1.0).collect();

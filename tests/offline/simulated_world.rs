@@ -1,5 +1,5 @@
-//! The simulated world is worth learning from: its texts can be told apart by the built-in reading, within topics too,
-//! and a plain online model learns hidden tastes from them.
+//! The simulated world is learnable: the built-in embedder separates its texts, within topics too, and a plain online
+//! model learns hidden preferences from them.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use eddyline::domain::time::Millis;
@@ -77,7 +77,7 @@ fn the_nearest_mean_tells_topics_and_themes() {
     assert!(topics * 100 > total * 95 && themes * 100 > total * 95, "{topics} {themes} of {total}");
 }
 
-/// The online model of the learning specification, section 3, in its plainest form, on one topic of each person.
+/// The online model of the learning specification, section 3, in its plainest form, on one topic of each user.
 #[test]
 fn an_online_model_learns_hidden_tastes_within_a_topic() {
     let network = Network::new(60, 1).unwrap();

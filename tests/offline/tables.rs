@@ -1,6 +1,6 @@
-//! Tables from end to end: made up, stored as CSV and Parquet and in Postgres, imported, served and evaluated.
+//! Tables end to end: simulated, stored as CSV, Parquet and in Postgres, imported, served and evaluated.
 //!
-//! Invariant under test: the same rows say the same from wherever they are read, and what was imported is what is served.
+//! Invariant under test: equal rows give equal results from every source, and the served data are the imported ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::little_tower;
@@ -86,7 +86,7 @@ fn likes_are_told_alike_from_csv_and_parquet_at_any_number_of_threads() {
     assert!(likes["contenders"]["tower"].is_null(), "there is no model");
 }
 
-/// Likes told with this model, of small tables.
+/// Predicted likes of small tables by this model.
 fn told_with(tower: Arc<dyn TwoTower>) -> Likes {
     let folder = tempfile::tempdir().unwrap();
     simulate(folder.path(), "parquet", "6");
@@ -119,8 +119,8 @@ fn a_model_is_judged_alone_and_in_the_blend() {
     assert_ne!(with.calibration, blend.calibration, "the model has a say");
 }
 
-/// Knows of everybody how they like posts of one topic alone: what it is handed is the person's attributes, their history
-/// in the order of time, and what posts are about.
+/// A model that predicts from posts of one topic alone. It checks its inputs: the user's attributes, the history in the
+/// order of time, and the topics of posts.
 #[derive(Debug)]
 struct Probe;
 
@@ -162,7 +162,7 @@ impl TwoTower for Probe {
 #[test]
 fn a_model_is_handed_who_people_are_and_what_they_did_before() {
     let likes = told_with(Arc::new(Probe));
-    // It says one thing of one topic and another of all others: 0.5 and what that topic makes of it.
+    // It predicts one value for one topic and another for all others: 0.5 plus the effect of that topic.
     let auc = likes.contenders["tower"].roc_auc.value.unwrap();
     assert!((0.3..0.7).contains(&auc), "{auc}");
 }
@@ -200,7 +200,7 @@ fn what_was_imported_is_served_and_is_there_once() {
     assert!(feed.to_string().matches("\"text\"").count() == 5, "{feed}");
 }
 
-/// What a table says that stands in a database is what it says in a file; what is missing there is named.
+/// A table in a database gives the results of a file; missing columns are named.
 #[test]
 fn a_database_with_the_tables_is_read_like_a_folder() {
     if postgres::skipped() {
@@ -239,10 +239,10 @@ fn a_database_with_the_tables_is_read_like_a_folder() {
         cluster.sql(&database, &format!("INSERT INTO {table} ({columns}) VALUES {}", values.join(",")));
     }
     assert_eq!(replay(&url, &[]), replay(folder.path().to_str().unwrap(), &[]));
-    // A table of its own name is a view away; a value that is none is named with its row.
+    // A view adapts a table of another name; an invalid value is named with its row.
     cluster.sql(&database, "UPDATE feed_data SET target = 7 WHERE ctid = (SELECT min(ctid) FROM feed_data)");
     refused("column target: `7` is not 0 or 1");
-    // A column of reals rounds large ids, so that several people would become one.
+    // A column of reals rounds large ids, so that several users would become one.
     let rounded = "UPDATE feed_data SET target = 0;
                    ALTER TABLE feed_data ALTER user_id TYPE float8 USING user_id + 9300000000000000000";
     cluster.sql(&database, rounded);

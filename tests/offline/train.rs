@@ -1,6 +1,6 @@
-//! `eddyline train` from the command line: tables in, a model, a state and figures out.
+//! The command `eddyline train`: tables in; a model, a state and figures out.
 //!
-//! Invariant: the tables are made by `simulate --tables`; everything goes through the program itself.
+//! Invariant: `simulate --tables` creates the tables; everything runs through the program itself.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -26,7 +26,7 @@ fn tables(folder: &Path) {
     assert_eq!(status, Some(0), "{err}");
 }
 
-/// Trains with a small network; the report.
+/// Trains with a small network; returns the report.
 fn train(folder: &Path, out: &str, more: &[&str]) -> Value {
     let small = ["--history", "8", "--hidden", "16", "--heads", "2", "--json", "-"];
     let arguments = [&["train", "--tables", "tables", "--out", out], &small[..], more].concat();

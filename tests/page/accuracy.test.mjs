@@ -1,4 +1,4 @@
-// Figures that the page shows of the model: which, and from when on. Run: node --test tests/page/*.test.mjs
+// Figures of the model on the page: which, and from when on. Run: node --test tests/page/*.test.mjs
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -26,7 +26,7 @@ test("a figure with few answers of either kind is not shown", () => {
 });
 
 test("likely is the calibrated probability, and nothing where there is none", () => {
-  // The logistic of the score would say 94 %.
+  // The logistic of the score would give 94 %.
   const score = Math.log(0.94 / 0.06);
   assert.equal(meaning({ score, likely: 0.6 }, "model"), "Score: 60 % likely that you want it");
   assert.equal(meaning({ score }, "model"), "Score");

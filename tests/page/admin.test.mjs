@@ -1,4 +1,4 @@
-// The geometry and the figures of the admin page. Run: node --test tests/page/*.test.mjs
+// Geometry and figures of the admin page. Run: node --test tests/page/*.test.mjs
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// How long what was in sight, and how it is told. Run: node --test tests/page/*.test.mjs
+// Time in view of each post, and its reports. Run: node --test tests/page/*.test.mjs
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,7 +16,7 @@ test("what was in sight counts, what flew past does not", () => {
   made.begin("a", "post");
   wait(500);
   made.begin("b", "channel");
-  made.begin("a", "post"); // again: it is in sight still
+  made.begin("a", "post"); // again: it is still in view
   wait(1_500);
   made.end("a");
   made.end("b");

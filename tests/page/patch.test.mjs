@@ -1,4 +1,4 @@
-// What the server says has changed, applied to what is shown. Run: node --test tests/page/*.test.mjs
+// Patches of the server, applied to the shown list. Run: node --test tests/page/*.test.mjs
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

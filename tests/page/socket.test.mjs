@@ -1,4 +1,4 @@
-// The line comes back by itself, resumes, and loses nothing. Run: node --test tests/page/*.test.mjs
+// The connection is restored, resumes, and loses nothing. Run: node --test tests/page/*.test.mjs
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";

@@ -1,4 +1,4 @@
-// Head and tail of what is shown, and the decay that the page animates. Run: node --test tests/page/*.test.mjs
+// Head and tail of the shown list, and the decay that the page animates. Run: node --test tests/page/*.test.mjs
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -115,11 +115,11 @@ test("a weight that is only said again goes on from its last change, by either c
     const decay = decayOf({ curve, rate: 1, horizon_ms: 60_000 });
     const server = (now) => decay.after(0.5, now);
     let row = { weight: 0.5, since: 0 };
-    // Something else about the person moves the model every second.
+    // Another change of the user's model arrives every second.
     for (let now = 1_000; now <= 23_000; now += 1_000) row = changeOf(decay, row, server(now), now);
     assert.deepEqual(row, { weight: 0.5, since: 0 });
     assert.equal(decay.after(row.weight, 23_100 - row.since), server(23_100), curve);
-    // An act is a change.
+    // An interaction is a change.
     assert.deepEqual(changeOf(decay, row, 0.6, 24_000), { weight: 0.6, since: 24_000 });
   }
 });

@@ -1,4 +1,4 @@
-// A person walks through the page of a running server, in a real browser.
+// A user's tour of the page of a running server, in a real browser.
 //
 //   EDDYLINE_URL=http://127.0.0.1:8080 EDDYLINE_SHOTS=shots node tests/page/walk.mjs --playwright DIR
 //
@@ -91,7 +91,7 @@ async function walk() {
     const liked = byKey(page, key);
     const state = await liked.getAttribute("data-state");
     check(["pending", "accepted"].includes(state), `right after the click the state is ${state}`);
-    // It is said for some seconds only: waited for beside the rest.
+    // The page shows it for some seconds only, so it is awaited in parallel.
     const said = page.waitForFunction(() => /Re-ranked by your like/.test(document.querySelector("#cause").textContent));
     await Promise.all([accepted(page, key, pressed), said]);
     await page.waitForFunction((old) => document.querySelector("#feed").dataset.version !== old, version);
@@ -133,13 +133,13 @@ async function walk() {
   await step("the topics of what was liked have a weight, and it decays", async () => {
     const value = page.locator(".topic-value").first();
     await value.waitFor({ timeout: WAIT_MS });
-    // What was just learned comes with a `model` message at the next tick but one, 2 s later at most: let it come.
+    // The newly learned weights come in a `model` message at the next tick but one, at most 2 s later.
     modelCame = Date.now();
     while (Date.now() - modelCame < 3000) await page.waitForTimeout(100);
     const before = await value.textContent();
-    // A weight near 1 takes 9 s to lose the last of the six digits that are shown.
+    // A weight near 1 takes 9 s to lose the last of the six shown digits.
     const changed = page.waitForFunction((old) => document.querySelector(".topic-value").textContent !== old, before, { timeout: 3 * WAIT_MS });
-    await changed.catch(() => {}); // Said below, with figures.
+    await changed.catch(() => {}); // Reported below, with figures.
     const after = await value.textContent();
     check(Number(before) > 0 && Number(after) < Number(before) && Number(after) > Number(before) - 0.001, `from ${before} to ${after}`);
   });
@@ -248,7 +248,7 @@ async function quiet() {
     const [first] = await feed();
     await byKey(page, first.item).locator(".why-toggle").click();
     const words = await byKey(page, first.item).locator(".why-table tfoot th").textContent();
-    // The page's is as of when the item came or moved.
+    // The page's probability is from when the item came or moved.
     const shown = Number(/(\d+) %/.exec(words)?.[1]);
     const fits = first.likely === undefined ? words === "Score" : Math.abs(shown - 100 * first.likely) <= 2;
     check(fits, `${words}, likely ${first.likely}, score ${first.score}`);

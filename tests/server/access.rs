@@ -1,6 +1,6 @@
-//! Keys, tokens, limits and TLS on the real server: what a running one does while they change.
+//! Keys, tokens, limits and TLS on the real server, changed while it runs.
 //!
-//! Invariant: nothing here waits for a fixed time where it can wait for what it is about.
+//! Invariant: no test sleeps for a fixed time where it can wait for the event itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -50,7 +50,7 @@ fn jti_of(rest: &Rest, service: &str, user: &str) -> (String, String) {
     (made["jti"].as_str().unwrap().to_owned(), made["token"].as_str().unwrap().to_owned())
 }
 
-/// Asks until the status is this one; how long it took.
+/// Repeats the request until it has this status; returns the elapsed time.
 fn until(rest: &Rest, path: &str, token: &str, status: u16) -> Duration {
     let begin = Instant::now();
     loop {
@@ -67,7 +67,7 @@ fn until(rest: &Rest, path: &str, token: &str, status: u16) -> Duration {
 fn tokens_are_looked_after_on_a_store_and_through_a_server() {
     let directory = TempDir::new().unwrap();
     let url = store(directory.path());
-    // On a store that nobody has open. The first token makes the first key.
+    // On a store that no process has open. The first token creates the first key.
     let service = made(&["create", "--service", "--days", "2", "--store", &url], &[]);
     let doomed = made(&["create", "--user", "ada", "--store", &url], &[]);
     let (_, listed, _) = token(&["list", "--store", &url], &[]);
@@ -107,7 +107,7 @@ fn tokens_are_looked_after_on_a_store_and_through_a_server() {
     let last = keys.lines().nth(1).unwrap().split('\t').next().unwrap();
     let (status, _, said) = token(&["retire", last, "--url", &at], &with);
     assert!(status == Some(1) && said.contains("last key"), "{said}");
-    // What was done through the server is in the store.
+    // Changes through the server are in the store.
     let directory = server.kill();
     let (_, listed, _) = token(&["list", "--store", &store(directory.path())], &[]);
     assert_eq!(listed.lines().filter(|line| !line.ends_with("\t-")).count(), 3, "a head and two revoked: {listed}");
@@ -122,11 +122,11 @@ fn whoever_has_the_secret_needs_no_store() {
     assert!(!directory.path().join("nowhere").exists(), "no store was made");
     let server = Server::start_with(directory, &secret);
     assert_eq!(server.rest().ask("GET", "/v1/users", Some(&service), None).status, 200);
-    // The server has the store; the secret is enough all the same.
+    // The server has the store open; the secret is enough nevertheless.
     let url = store(Path::new(&server.data_directory()));
     let another = made(&["create", "--service", "--store", &url], &secret);
     assert_eq!(server.rest().ask("GET", "/v1/users", Some(&another), None).status, 200);
-    // A token that was made elsewhere is revoked by its id, and for as long as it lives.
+    // A token that was made elsewhere is revoked by its id, until its expiry.
     let claims = jsonwebtoken::dangerous::insecure_decode::<Value>(&another).unwrap().claims;
     let path = format!("/v1/tokens/{}", claims["jti"].as_str().unwrap());
     assert_eq!(server.rest().ask("DELETE", &path, Some(&service), None).status, 404);
@@ -159,7 +159,7 @@ fn beyond_loopback_nobody_listens_without_a_key() {
     assert!(line.starts_with("listening on http://0.0.0.0:"), "a key in the store is enough: {line}");
 }
 
-/// Keys change all the while, and whoever holds a token that is not retired is never refused.
+/// Keys change continuously, and a token whose key is not retired is never rejected.
 #[test]
 fn rotation_under_load_loses_no_request() {
     let directory = TempDir::new().unwrap();
@@ -195,7 +195,7 @@ fn rotation_under_load_loses_no_request() {
     let mut rounds = 0;
     let begin = Instant::now();
     let mut service = service;
-    // A key signs ten seconds after it was made: the load goes on through that, too.
+    // A key signs from ten seconds after its creation on; the load covers this change.
     while begin.elapsed() < Duration::from_secs(13) {
         let made = rest.ask("POST", "/v1/keys", Some(&service), None).success("rotate").json();
         assert!(made["kid"].as_str().unwrap().starts_with("key-"));
@@ -210,10 +210,11 @@ fn rotation_under_load_loses_no_request() {
     let refused: Vec<_> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
     println!("{rounds} rotations, {} requests, {} refused", asked.load(Ordering::Relaxed), refused.len());
     assert!(refused.is_empty(), "{refused:?}");
-    // The keys before the one that signs now are retired one by one: only their tokens fall.
+    // The keys before the one that signs now are retired one by one: only their tokens become invalid.
     let keys = || rest.ask("GET", "/v1/keys", Some(&service), None).json()["keys"].as_array().unwrap().clone();
     let signer = |keys: &[Value]| keys.iter().find(|key| key["signs"] == true).unwrap()["kid"].clone();
-    // Keys go on becoming ten seconds old: what signed is known where the signer before and after is one.
+    // Further keys become ten seconds old meanwhile: a token's signer is known only if the signer before and after is
+    // one.
     let (keys, token) = (0..50)
         .find_map(|_| {
             let (before, token) = (signer(&keys()), jti_of(&rest, &service, "ada").1);
@@ -310,7 +311,7 @@ fn whoever_asks_too_much_is_told_to_wait() {
         }
         let is_busy = |message: &ServerMessage| matches!(message, ServerMessage::Busy(busy) if busy.retry_after_ms > 0);
         line.wait("busy", |client| client.heard.iter().any(is_busy)).await;
-        // A refused event is not learned, and is learned when it is sent again after the pause.
+        // A rejected event is not learned; it is learned when it is resent after the pause.
         let act = json!({"type": "interact", "id": "e1", "item": "i", "kind": "click"}).to_string();
         line.send_text(&act).await;
         line.wait("busy for e1", |client| {
@@ -341,7 +342,7 @@ fn no_token_of_an_erased_person_acts_for_the_next_holder_of_their_key() {
     let secret = [("EDDYLINE_SECRET", former_holder::SECRET)];
     let server = Server::start_with(TempDir::new().unwrap(), &secret);
     former_holder::check(&server);
-    // What a start reads from the store says the same.
+    // After a restart, the store's data give equal results.
     let server = Server::start_with(server.kill(), &secret);
     let claims = json!({"sub": "ada", "iat": support::now_ms() / 1_000 - 60, "exp": support::now_ms() / 1_000 + 60});
     let key = jsonwebtoken::EncodingKey::from_secret(former_holder::SECRET.as_bytes());
@@ -350,7 +351,7 @@ fn no_token_of_an_erased_person_acts_for_the_next_holder_of_their_key() {
     assert_eq!(server.rest().ask("GET", "/v1/users/ada", Some(&old), None).status, 401, "after a restart, too");
 }
 
-/// As docs/security.md says it: rotate, wait ten seconds, make a new token, retire the old key with that one.
+/// The procedure of docs/security.md: rotate, wait ten seconds, make a new token, retire the old key with that one.
 #[test]
 fn rotation_by_the_book_locks_nobody_out() {
     let directory = TempDir::new().unwrap();
@@ -410,7 +411,7 @@ fn a_first_key_says_what_the_next_start_asks_for_and_so_does_that_start() {
     let server = Server::start(directory);
     assert_eq!(server.rest().ask("GET", "/v1/users", Some(&service), None).status, 200);
     assert!(!server.log().contains("none that would be taken"), "{}", server.log());
-    // On a store that nobody has open.
+    // On a store that no process has open.
     let directory = TempDir::new().unwrap();
     let (status, kid, said) = token(&["rotate", "--store", &store(directory.path())], &[]);
     assert!(status == Some(0) && kid.starts_with("key-") && said.contains("next start"), "{kid} {said}");
@@ -498,7 +499,7 @@ fn sockets_work_over_tls_and_the_certificate_changes_on_a_hang_up() {
         assert!(answer.to_text().unwrap().contains("unknown_user"), "the token is good: {answer}");
 
         let second = certificate(directory.path());
-        // Nothing has happened yet: the files are read at the start and on a hang-up.
+        // No effect yet: the files are read at the start and on SIGHUP.
         assert!(secure_socket(server.address, &second).await.is_err());
         let hang_up = Command::new("kill").args(["-HUP", &server.child.id().to_string()]).status().unwrap();
         assert!(hang_up.success());
@@ -508,10 +509,10 @@ fn sockets_work_over_tls_and_the_certificate_changes_on_a_hang_up() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(secure_socket(server.address, &first).await.is_err(), "the old one is gone");
-        // The line that was open goes on.
+        // The open connection stays usable.
         line.send(Message::text(hello)).await.unwrap();
         assert!(line.next().await.unwrap().unwrap().to_text().unwrap().contains("unknown_user"));
-        // Files that do not fit change nothing.
+        // Files that do not match are ignored.
         std::fs::write(directory.path().join("key.pem"), "half a key").unwrap();
         Command::new("kill").args(["-HUP", &server.child.id().to_string()]).status().unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;

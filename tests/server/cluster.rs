@@ -1,7 +1,7 @@
-//! `eddyline cluster` from the outside: what it reads, prints and writes.
+//! The command `eddyline cluster`: what it reads, prints and writes.
 //!
-//! Invariant under test: the same file gives the same groups in any number of threads, compressed or not, and whatever is
-//! wrong is named by flag, line and column.
+//! Invariant under test: a file gives equal clusters in any number of threads, compressed or not. Errors name flag,
+//! line and column.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use support::run;
 
-/// Three groups of 60 people on two metrics, 9 people far from all of them, and a column of names.
+/// Three clusters of 60 users on two metrics, 9 users far from all of them, and a column of names.
 fn people() -> String {
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let mut text = "name,minutes,visits,true group\n".to_owned();
@@ -100,8 +100,8 @@ fn groups_are_found_written_and_drawn() {
     assert!(other["clusters"][0]["freedom"].as_f64().is_some() && other.get("ari").is_none());
 }
 
-/// Twelve groups are twelve; where fewer are allowed, the report says that there are more; one group in both the file and the
-/// truth has no adjusted Rand index.
+/// Twelve clusters are found; with a lower limit, the report says that there are more. One cluster in both the file and
+/// the truth has no adjusted Rand index.
 #[test]
 fn a_maximum_that_binds_and_an_undefined_index_are_said() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! `/metrics` and `/v1/figures` of the real server.
 //!
-//! Invariant under test: what was done is counted, Prometheus and the admin page are told the same, and what was refused as
-//! too much shows.
+//! Invariant under test: events are counted, Prometheus and the admin page get equal figures, and rate-limited requests
+//! are visible.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use support::{PATIENCE, Server, server};
 use tempfile::TempDir;
 
-/// The value of a series, with its labels as they are written.
+/// The value of a series, with its labels as written.
 fn series(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
@@ -33,7 +33,7 @@ fn what_was_done_is_counted_and_both_say_the_same() {
         let act = json!({"id": format!("e{number}"), "user": "ada", "item": format!("item-{number}"), "kind": kind});
         server.rest().post("/v1/interactions", &act).success("an interaction");
     }
-    // Covers all that was acknowledged: only then are the figures asked.
+    // Covers all acknowledged events: only then are the figures requested.
     server.rest().get("/v1/score").success("the score");
     let (text, body) = scrape(&server);
     let of = |name: &str| series(&text, name).unwrap_or_else(|| panic!("{name} is not in:\n{text}"));
@@ -58,10 +58,10 @@ fn what_was_done_is_counted_and_both_say_the_same() {
         ("eddyline_hedge_expert_loss_nats{expert=\"topic\"}", "/learned/hedge/experts/topic"),
     ] {
         let found = body.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer} in {body}"));
-        // The last digit is the reader's.
+        // Parsing may change the last digit.
         assert!((found - of(name)).abs() <= 1e-12 * found.abs(), "{pointer} is {found}, {name} {}", of(name));
     }
-    // Regret is against the best single expert.
+    // Regret is relative to the best single expert.
     let losses = body["learned"]["hedge"]["experts"].as_object().unwrap().values();
     let best = losses.map(|loss| loss.as_f64().unwrap()).fold(f64::INFINITY, f64::min);
     assert!((of("eddyline_hedge_loss_nats{of=\"served\"}") - best - of("eddyline_hedge_regret_nats")).abs() < 1e-9);
@@ -74,7 +74,7 @@ fn what_is_refused_as_too_much_shows() {
     let ask = |path: &str| server.rest().ask("GET", path, None, None);
     let mut refused = (0..50).filter(|_| ask("/v1/items").status == 429).count();
     assert!(refused > 0, "50 requests at once are more than 3");
-    // The scrape waits for its turn like anybody else.
+    // The scrape is rate-limited like any other request.
     let began = Instant::now();
     let text = loop {
         let answer = ask("/metrics");

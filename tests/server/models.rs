@@ -1,7 +1,7 @@
-//! Two-tower models on the real server: published, swapped under load, taken back, refused, restarted.
+//! Two-tower models on the real server: published, swapped under load, rolled back, rejected, restarted.
 //!
-//! Invariant: what is said of a model is what serves; nothing here waits for a fixed time where it can wait for what it is
-//! about.
+//! Invariant: reported models are the serving ones. No test sleeps for a fixed time where it can wait for the event
+//! itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -35,7 +35,7 @@ fn start(directory: TempDir) -> Server {
     Server::start_with(directory, &VARIABLES)
 }
 
-/// Runs `eddyline` to its end; status and all that it said.
+/// Runs `eddyline` to its end; returns status and output.
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddyline"));
     let output = command.args(arguments).envs(VARIABLES).output().unwrap();
@@ -61,14 +61,14 @@ fn rollback(rest: &Rest, query: &str) -> Answer {
     rest.post(&format!("/v1/models/rollback{query}"), &json!(null))
 }
 
-/// Version, and whether it serves, of all that are kept.
+/// Version of each stored model, and whether it serves.
 fn listed(rest: &Rest) -> Vec<(u64, bool)> {
     let body = rest.get("/v1/models").success("list models").json();
     let row = |row: &Value| (row["version"].as_u64().unwrap(), row["serves"].as_bool().unwrap());
     body["models"].as_array().unwrap().iter().map(row).collect()
 }
 
-/// The `tower` feed of a person: the model that made it, and its items.
+/// The `tower` feed of a user: the version of its model, and its items.
 fn by_tower(rest: &Rest, user: &str) -> (Option<u64>, Vec<String>) {
     let body = rest.get(&format!("/v1/users/{user}/feed?ranking=tower&limit=20")).success("a feed").json();
     (body["model_version"].as_u64(), support::rest::items(&body))
@@ -80,8 +80,8 @@ fn file(directory: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// A published model has a say in feeds, is named in them, in the journal and in figures, and another one takes its place;
-/// `rollback` leads back step by step; after `kill -9` the published one serves from the first request on.
+/// A published model takes part in ranking, and feeds, journal and figures name it; another one replaces it. `rollback`
+/// leads back step by step. After `kill -9` the published one serves from the first request on.
 #[test]
 fn a_model_is_published_taken_back_and_still_there_after_a_crash() {
     let server = server();
@@ -127,7 +127,7 @@ fn a_model_is_published_taken_back_and_still_there_after_a_crash() {
     assert_eq!((version, again), (Some(second), of_second));
 }
 
-/// A checkpoint that is torn, none at all, or of another embedding size changes nothing; both sizes are named.
+/// A checkpoint that is torn, of no known format, or of another embedding size changes nothing; both sizes are named.
 #[test]
 fn what_cannot_serve_is_refused_and_nothing_is_stored() {
     let server = server();
@@ -155,8 +155,8 @@ fn what_cannot_serve_is_refused_and_nothing_is_stored() {
     assert_eq!(by_tower(&rest, "ada").0, Some(first));
 }
 
-/// While models are published and taken back in a loop, every request is answered by one of them, every event becomes
-/// durable and is told once, and no socket is lost.
+/// While models are published and rolled back in a loop, every request is answered by one of them. Every event becomes
+/// durable and is acknowledged once, and no socket is lost.
 #[test]
 fn a_swap_under_load_drops_nothing() {
     let server = server();
@@ -213,7 +213,7 @@ fn a_swap_under_load_drops_nothing() {
             })
         })
         .collect();
-    // Each round: on to the other one, and back.
+    // Each round: to the other model, and back.
     let begin = Instant::now();
     let mut swaps = 0;
     while swaps < 24 || asked.load(Ordering::Relaxed) < 200 {
@@ -241,7 +241,7 @@ fn a_swap_under_load_drops_nothing() {
     }
 }
 
-/// Who somebody is reaches the model as soon as it was changed: their feed moves, also on an open socket.
+/// A change of attributes reaches the model at once: the user's feed changes, also on an open socket.
 #[test]
 fn a_change_of_attributes_reaches_the_feed() {
     let server = server();
@@ -261,13 +261,13 @@ fn a_change_of_attributes_reaches_the_feed() {
         ada.wait("another feed", |client| client.shown() != before).await;
         assert_eq!(by_tower(&rest, "ada").1, ada.shown());
     });
-    // Read anew when the person comes back, too.
+    // Attributes are also loaded when a passivated user returns.
     let after = by_tower(&rest, "ada").1;
     let server = start(server.kill());
     assert_eq!(by_tower(&server.rest(), "ada").1, after);
 }
 
-/// The past is scored by the model that served then, as long as it is kept; before the first one by none.
+/// The past is scored by the model that served then, while the store has it; before the first model, by none.
 #[test]
 fn the_past_is_scored_by_the_model_of_then() {
     let server = server();
@@ -293,7 +293,7 @@ fn the_past_is_scored_by_the_model_of_then() {
     assert_eq!((past["model_version"].as_u64(), past.get("model_missing")), (Some(first), None));
     assert_eq!(support::rest::items(&past["recommendations"]), of_first);
     assert_eq!(then(now_ms())["model_version"], second);
-    // Ten more take its place in the store.
+    // Ten more models displace it in the store.
     for number in 0..10 {
         published(&rest, if number % 2 == 0 { &one } else { &other });
     }
@@ -302,7 +302,7 @@ fn the_past_is_scored_by_the_model_of_then() {
     assert_eq!((past["model_version"].as_u64(), past["model_missing"].as_u64()), (Some(now), Some(first)));
 }
 
-/// `eddyline model …` on a store that nobody has open, through a server, and into a dump.
+/// `eddyline model …` on a store that no process has open, through a server, and into a dump.
 #[test]
 fn the_command_works_on_a_store_and_through_a_server() {
     let directory = TempDir::new().unwrap();
@@ -347,7 +347,7 @@ fn the_command_works_on_a_store_and_through_a_server() {
     assert_eq!((list.0, &list), (Some(0), &copied), "a dump holds the models");
 }
 
-/// What another process publishes in the database serves within seconds, and so does what it takes back.
+/// A server follows models that another process publishes or rolls back in the database within seconds.
 #[test]
 fn a_server_follows_its_database() {
     use crate::postgres;
@@ -377,7 +377,7 @@ fn a_server_follows_its_database() {
     until(1);
 }
 
-/// On the wire: `feed` and `patch` name the model, and a session that was open before it came is told with its next feed.
+/// On the wire: `feed` and `patch` name the model, and an open session gets the name of a new one with its next feed.
 #[test]
 fn frames_name_the_model() {
     let server = server();

@@ -1,7 +1,7 @@
-//! On air and off: an author's own items over the socket, who would want them, and what is on when.
+//! On air and off air: an author's own items over the socket, the ranking of users for an item, and the schedule.
 //!
-//! Invariant: nothing here waits for a fixed time where it can wait for what it is about; only what must not come is
-//! listened for during a while.
+//! Invariant: no test sleeps for a fixed time where it can wait for the event itself; only messages that must not come
+//! are waited for during a fixed time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -59,7 +59,7 @@ fn an_author_goes_live_and_off_air_and_nobody_else_can() {
         let mut bob = Client::hello_with(server.address(), as_one("bob", &bob)).await;
         assert!(!bob.shows("show"));
 
-        // Only its author.
+        // Only the author may.
         go(&mut bob, "b-1", "show", true).await;
         bob.wait("a refusal", |client| !client.errors().is_empty()).await;
         let refusal = &bob.errors()[0];
@@ -76,7 +76,7 @@ fn an_author_goes_live_and_off_air_and_nobody_else_can() {
         assert_eq!(ada.wait_accepted("a-2").await, 2);
         bob.wait("the show to go off", |client| !client.shows("show")).await;
 
-        // A resend of the first changes nothing and is answered alike.
+        // A resend of the first changes nothing and gets its answer.
         let before = windows(&server, Some(&service), "show");
         ada.heard.clear();
         go(&mut ada, "a-1", "show", true).await;
@@ -88,7 +88,7 @@ fn an_author_goes_live_and_off_air_and_nobody_else_can() {
         bob.listen(Duration::from_millis(300)).await;
         assert!(!bob.shows("show"));
 
-        // What has no windows cannot end.
+        // An item without windows cannot be switched off.
         go(&mut ada, "a-3", "always", false).await;
         ada.wait("a refusal", |client| !client.errors().is_empty()).await;
         assert_eq!(ada.errors()[0].code, Code::Conflict);
@@ -96,7 +96,7 @@ fn an_author_goes_live_and_off_air_and_nobody_else_can() {
     });
 }
 
-/// What opens tomorrow cannot be acted on today, by any door; what is over can, since events arrive late.
+/// An item that opens tomorrow cannot be acted on today, by any interface; an ended one can, since events arrive late.
 #[test]
 fn acting_on_an_item_that_opens_tomorrow_is_refused_as_unavailable() {
     let server = support::server();
@@ -131,7 +131,7 @@ fn acting_on_an_item_that_opens_tomorrow_is_refused_as_unavailable() {
         ada.wait("the refusal", |client| !client.errors().is_empty()).await;
         assert_eq!(ada.errors()[0].code, Code::Unavailable);
     });
-    // An event that was taken stays taken, whatever becomes of the item's windows.
+    // An accepted event stays accepted, whatever happens to the item's windows.
     let taken = json!({"user": "ada", "id": "taken", "item": "on", "kind": "like"});
     let first = server.rest().post("/v1/interactions", &taken).success("while it is on").json();
     put("on", json!([{"start": now + day, "stop": null}]));
@@ -159,7 +159,7 @@ fn what_is_on_air_survives_a_kill_and_is_expected_to_end_some_time() {
         go(&mut ada, "l-2", &item, false).await;
         assert_eq!(ada.wait_accepted("l-2").await, 3);
         ada.wait("it to go", |client| !client.shows(&item)).await;
-        // Said by the person's own export, too.
+        // The user's own export contains it, too.
         let export = server.rest().get("/v1/users/ada/export").success("export").json();
         let kinds = |wanted: &str| export.to_string().matches(wanted).count();
         assert_eq!(kinds("went_live"), 2, "{export}");
@@ -193,7 +193,7 @@ fn the_audience_is_those_whose_feeds_score_it_highest() {
     assert_eq!((&found["item"], &found["active"], &found["scored"]), (&json!("item-9"), &json!(12), &json!(12)));
     let people = found["people"].as_array().unwrap();
     assert_eq!(people.len(), 5);
-    // Freshness fell a little in between.
+    // Freshness decayed a little in between.
     for (person, (_, score)) in people.iter().zip(&expected) {
         let own = direct(person["user"].as_str().unwrap()).unwrap();
         assert!((person["score"].as_f64().unwrap() - own).abs() < 0.01, "{person} {own}");
@@ -265,7 +265,7 @@ fn a_change_is_pushed_to_those_whose_feed_it_changes_and_to_nobody_else() {
         client.heard.iter().filter(told).count()
     };
     block_on(async {
-        // By topics: what else the likes teach changes no order here.
+        // By topics: the other effects of likes change no order here.
         let short = |name: &str| Hello { limit: Some(6), ranking: Some(Ranking::Topics), ..hello(name) };
         let mut ada = Client::hello_with(server.address(), short("ada")).await;
         let mut bob = Client::hello_with(server.address(), short("bob")).await;
@@ -274,7 +274,7 @@ fn a_change_is_pushed_to_those_whose_feed_it_changes_and_to_nobody_else() {
         ada.wait("the show", |client| client.shows("show")).await;
         rest.put("/v1/items/show/windows", &json!([{"start": 1, "stop": 2}])).success("off air");
         ada.wait("its end", |client| !client.shows("show") && client.lives().len() == 2).await;
-        // A refresh may have brought the feed before the change did; the word on it comes in either case.
+        // A refresh may have brought the feed before the change did; the `live` message comes in either case.
         let words: Vec<bool> = ada.lives().iter().map(|live| live.available).collect();
         assert_eq!(words, [true, false], "{:?}", ada.heard);
         bob.listen(Duration::from_millis(500)).await;

@@ -1,7 +1,7 @@
-//! People come and go from memory; nothing is lost and nothing is doubled.
+//! Passivation of users: nothing is lost and nothing is doubled.
 //!
 //! Invariant under test: a message that races with passivation is learned exactly once, by this incarnation of the
-//! person's actor or the next; what is saved equals the fold of the journal.
+//! user's actor or by the next. A saved snapshot equals the fold of the journal.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -85,8 +85,8 @@ fn event(id: &str, item: u32) -> UserEvent {
     })
 }
 
-/// Sixteen clients act for 300 people, of whom 20 may be in memory; a third of all events is sent twice, by clients that
-/// do not know of each other.
+/// Sixteen clients act for 300 users, of whom 20 may be in memory. A third of all events is sent twice, by independent
+/// clients.
 #[test]
 fn a_message_that_races_with_passivation_is_learned_once() {
     let directory = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ fn a_message_that_races_with_passivation_is_learned_once() {
                 let mut answers: Vec<((u32, String), Seq)> = Vec::new();
                 for turn in 0..400 {
                     let person = random.random_range(0..PEOPLE);
-                    // Ids overlap between clients: the same event comes from two sides.
+                    // Ids overlap between clients: two sides send one event.
                     let id = format!("event-{}", random.random_range(0..40));
                     let item = u32::try_from(id.len()).unwrap() + person % 30;
                     let sent = event(&id, item);
@@ -129,7 +129,7 @@ fn a_message_that_races_with_passivation_is_learned_once() {
                 assert_eq!(known, seq, "{event:?} is answered the same way each time");
             }
         }
-        // All may leave now.
+        // All users may be passivated now.
         for _ in 0..100 {
             if server.active() == 0 {
                 break;
@@ -146,14 +146,14 @@ fn a_message_that_races_with_passivation_is_learned_once() {
             }
         }
         server.close().await;
-        // What was saved on the way out of memory equals the fold of the journal.
+        // Snapshots that passivation saved equal the fold of the journal.
         let found = check(store, &Config::default(), WallClock::default().now()).await.unwrap();
         assert_eq!(found.wrong, Vec::<String>::new());
         assert!(found.snapshots_equal > u64::from(PEOPLE) / 2, "{found:?}");
     });
 }
 
-/// However many people act, no more than the limit stay in memory; those who act again are found as they were.
+/// However many users act, at most the limit stays in memory; a returning user has its former state.
 #[test]
 fn no_more_people_than_the_limit_stay_in_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -178,8 +178,8 @@ fn no_more_people_than_the_limit_stay_in_memory() {
     });
 }
 
-/// A resend that is older than what a person's state remembers is found in the store before anything is learned: it gets
-/// its first number, and new events beside it are learned once.
+/// A resend that is older than the state's memory is found in the store before anything is learned. It gets its first
+/// number, and new events next to it are learned once.
 #[test]
 fn an_old_resend_gets_its_number_and_what_came_after_is_not_lost() {
     let directory = tempfile::tempdir().unwrap();
@@ -191,13 +191,13 @@ fn an_old_resend_gets_its_number_and_what_came_after_is_not_lost() {
         for number in 1..=600_u64 {
             assert_eq!(server.act(person, event(&format!("first-{number}"), 3)).await.unwrap(), Seq(number));
         }
-        // Old resends and new events side by side, so that some new ones stand on a state that must be rebuilt.
+        // Old resends and new events concurrently, so that some new ones extend a state that must be rebuilt.
         let sent = (0..200_u64).map(|number| {
             let server = server.clone();
             actix_web::rt::spawn(async move {
                 let old = number.is_multiple_of(4);
                 let id = if old { format!("first-{}", number + 1) } else { format!("second-{number}") };
-                // A resend says what was said the first time.
+                // A resend has the contents of the first event.
                 let item = if old { 3 } else { 4 };
                 let answer = loop {
                     match server.act(person, event(&id, item)).await {
@@ -227,7 +227,7 @@ fn an_old_resend_gets_its_number_and_what_came_after_is_not_lost() {
     });
 }
 
-/// A clock that is set by hand.
+/// A clock that the test sets.
 struct SetClock(std::sync::atomic::AtomicI64);
 
 impl Clock for SetClock {
@@ -236,7 +236,7 @@ impl Clock for SetClock {
     }
 }
 
-/// Set a day forward and back: windows, pushes and what is learned are as of the clock again, without a restart.
+/// After the clock was set a day forward and back, windows, pushes and learning follow it again, without a restart.
 #[test]
 fn a_clock_that_was_set_forward_and_back_does_not_freeze_time() {
     const DAY: i64 = 86_400_000;
@@ -305,13 +305,13 @@ fn a_clock_that_was_set_forward_and_back_does_not_freeze_time() {
         set(BEGIN + DAY);
         becomes(&["always", "tomorrow"]).await;
         server.close().await;
-        // The fold of what was learned while the clock was ahead equals what was saved.
+        // The fold of events that were learned while the clock was ahead equals the snapshot.
         let found = check(store, &Config::default(), clock.now()).await.unwrap();
         assert_eq!(found.wrong, Vec::<String>::new());
     });
 }
 
-/// Sends all of these at once, as a batch does; answers in their order.
+/// Sends all of these at once, like a batch; answers in their order.
 async fn send_all(
     server: &Server,
     person: UserId,
@@ -337,7 +337,7 @@ async fn send_all(
     answers
 }
 
-/// What a resend costs is counted: no state is folded again, and the ids of a burst share a question to the store.
+/// Resends cost no repeated fold, and the ids of a burst share one query to the store.
 #[test]
 fn a_resend_is_as_fast_as_the_first_time() {
     const EVENTS: u64 = 4_000;
@@ -365,7 +365,7 @@ fn a_resend_is_as_fast_as_the_first_time() {
     });
 }
 
-/// The first event of an id decides: what comes later under it with other contents is refused, wherever the first one is.
+/// The first event of an id decides: a later one under it with other contents is rejected, wherever the first one is.
 #[test]
 fn a_reused_id_with_other_contents_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -388,7 +388,7 @@ fn a_reused_id_with_other_contents_is_refused() {
         populate(&server).await;
         let person = UserId(7);
         let filler = || (0..300).map(|number| event(&format!("filler-{number}"), 4));
-        // Under way: nothing is durable while all of these are answered.
+        // In flight: none of these is durable while they are answered.
         let under_way = [first("a"), interaction("a", 3, Kind::Watch, Some(60_000), Millis(5_000)), first("a")];
         let answers = send_all(&server, person, under_way.into_iter()).await;
         assert_eq!((&answers[0], &answers[2]), (&Ok(Seq(1)), &Ok(Seq(1))), "equal contents");

@@ -1,6 +1,6 @@
-//! A person's rights on the real server: to see all that is known of them, and to be forgotten.
+//! A user's rights on the real server: to export all data about them, and to be erased.
 //!
-//! Invariant: what is proved to be gone was proved to be there before.
+//! Invariant: data are proved to exist before they are proved to be gone.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
@@ -45,7 +45,7 @@ async fn scene(server: &Server) -> (Client, Client) {
     (ada, bea)
 }
 
-/// In how many files below the server's data this stands.
+/// Number of files in the server's data that contain this text.
 fn found(directory: &std::path::Path, what: &str) -> usize {
     let files = std::fs::read_dir(support::data(directory)).unwrap().map(|file| file.unwrap().path());
     let holds = |bytes: Vec<u8>| bytes.windows(what.len()).any(|part| part == what.as_bytes());
@@ -104,7 +104,7 @@ fn a_long_past_is_exported_whole() {
     assert_eq!(numbers, (1..=1_000).collect::<Vec<u64>>());
 }
 
-/// An export whose reader takes its time: nobody else waits for it, and it ends, unfinished, when the person is erased.
+/// An export with a slow reader delays no other request, and ends incomplete when the user is erased.
 #[test]
 fn an_export_under_way_ends_with_the_erasure() {
     use std::io::{Read as _, Write as _};
@@ -136,7 +136,7 @@ fn an_export_under_way_ends_with_the_erasure() {
     assert_eq!(server.rest().get("/v1/users/bea/export").status, 200, "somebody else's is another matter");
     assert_eq!(server.rest().delete("/v1/users/ada").status, 204);
     let mut rest = Vec::new();
-    // However it ends: what was on its way may come, the end of the document does not.
+    // However it ends: bytes in flight may come, but the end of the document does not.
     let _ = line.read_to_end(&mut rest);
     assert!(!rest.ends_with(b"0\r\n\r\n"), "nobody takes a part for the whole");
     assert!(first.len() + rest.len() < whole, "{} of {whole} bytes came", first.len() + rest.len());
@@ -176,7 +176,7 @@ fn who_is_erased_is_gone_at_once_and_after_a_crash() {
         assert_eq!(rows(&body, "journal")[0]["user"], Value::Null, "somebody, nobody knows whom");
         let people = rest.get("/v1/users").success("the list of people");
         assert!(!people.body.contains("erased") && !people.body.contains("ada-quelle"), "{}", people.body);
-        // Counted afresh in the background.
+        // Recomputed in the background.
         let begin = Instant::now();
         while rest.get("/v1/score").success("score").json()["labelled"] != 1 {
             assert!(begin.elapsed() < PATIENCE, "her answers are counted still");
@@ -193,7 +193,7 @@ fn who_is_erased_is_gone_at_once_and_after_a_crash() {
     let model = rest.get("/v1/users/bea/model").success("bea's model").json();
     assert_eq!((&model["events"], &model["follows"]), (&json!(2), &json!([])));
 
-    // The same key again is somebody new.
+    // The key, used again, is a new user.
     assert_eq!(rest.put("/v1/users/ada-quelle", &json!({})).status, 201);
     assert_eq!(rest.history("ada-quelle"), [] as [Value; 0]);
     let body = rest.get("/v1/users/ada-quelle/export").success("the export").json();
@@ -221,7 +221,7 @@ fn no_byte_of_who_was_erased_is_left_right_after_the_answer() {
     assert_eq!(server.rest().get(&format!("/post/{ITEM}")).status, 404);
 }
 
-/// Sockets of the person pour out events all the while; whichever of them come after the erasure are nobody's.
+/// The user's sockets send events continuously; those that arrive after the erasure are dropped.
 #[test]
 fn a_message_that_races_with_the_erasure_brings_nobody_back() {
     let server = support::server();
@@ -245,14 +245,14 @@ fn a_message_that_races_with_the_erasure_brings_nobody_back() {
                     }
                 }));
             }
-            // Rounds 0 and 1 meet people of whom little or nothing is stored.
+            // Rounds 0 and 1 erase users with few or no stored events.
             tokio::time::sleep(Duration::from_millis(15 * round)).await;
             let (rest, path) = (server.rest(), format!("/v1/users/{name}"));
             let answer = tokio::task::spawn_blocking(move || rest.delete(&path)).await.unwrap();
             assert_eq!(answer.status, 204, "{}", answer.body);
             assert_eq!(server.rest().get(&format!("/user/{name}")).status, 404);
             if round % 2 == 0 {
-                // Somebody new takes the key while the old sockets still talk.
+                // A new user takes the key while the old sockets still send.
                 assert_eq!(server.rest().put(&format!("/v1/users/{name}"), &json!({})).status, 201);
                 assert_eq!(server.rest().history(&name), [] as [Value; 0]);
             }

@@ -1,7 +1,7 @@
 //! Exploration and the log of drawn feeds on the real server.
 //!
-//! Invariant under test: an interaction carries the probability with which its item was put where it stood, and the log
-//! says the same of the whole feed.
+//! Invariant under test: an interaction carries the propensity of its item's position, and the log carries the
+//! propensities of the whole feed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
@@ -33,7 +33,7 @@ fn what_was_drawn_is_logged_with_its_propensities() {
     support::block_on(async {
         let mut ada = Client::hello(server.address(), "ada").await;
         ada.wait("a feed", |ada| ada.shown().len() == 12).await;
-        // The client says `drawn` by itself; what it has drawn is what it acts on.
+        // The client sends `drawn` by itself, and then acts on the drawn feed.
         let shown = ada.shown();
         let version = ada.version().0;
         let id = ada.interact(&shown[3], Kind::Like).await;

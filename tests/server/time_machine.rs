@@ -1,6 +1,6 @@
-//! What was known, and shown, then: same question, same bytes.
+//! Time machine: equal questions about the past give equal bytes.
 //!
-//! Invariant: bodies are compared as they came over the wire, not as numbers that are nearly equal.
+//! Invariant: bodies are compared as received, not as numbers that are nearly equal.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
@@ -26,7 +26,7 @@ fn shown(body: &str) -> Vec<String> {
     support::rest::items(&serde_json::from_str::<Value>(body).unwrap()["recommendations"])
 }
 
-/// A moment that nothing else shares.
+/// An instant that no other event shares.
 fn moment() -> i64 {
     std::thread::sleep(Duration::from_millis(5));
     let at = support::now_ms();
@@ -51,7 +51,7 @@ fn the_past_answers_the_same_whatever_comes_after() {
     let other = server.rest().get(&format!("/post/recommendations?limit=100&time={rfc}&id=ada")).success("RFC 3339");
     assert_eq!(other.body, learned, "however the instant is written");
 
-    // Later: events of everybody, popularity, so many new items that centres move, a revision, a deletion, a follow.
+    // Later: events of all users, popularity, so many new items that centres move, a revision, a deletion, a follow.
     act(&server, "e3", "item-2", "like");
     for number in 0..60 {
         let topic = ["a", "b", "c"][number % 3];
@@ -101,7 +101,7 @@ fn only_what_was_there_then_is_shown() {
     assert_eq!((&on["live"], &on["available_until"]), (&json!(true), &json!(now - 4_000)), "as of then");
 }
 
-/// While one person asks for their past again and again, others are served and the person has one answer at a time.
+/// While one user requests the past repeatedly, others are served, and the user has one answer at a time.
 #[test]
 fn whoever_asks_for_their_past_many_times_at_once_keeps_nobody_waiting() {
     let server = support::server();

@@ -1,6 +1,6 @@
-//! Long walks through the real server: sockets, REST, the timer, and what one person's acts do to others.
+//! Long scenarios on the real server: sockets, REST, the timer, and effects of one user's actions on others.
 //!
-//! Invariant: each walk has a server of its own and says in its name what must be true at its end.
+//! Invariant: each scenario has a server of its own, and its name states the expected result.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -32,7 +32,7 @@ fn knows(client: &Client, id: &str) -> bool {
     causes(client).iter().any(|cause| matches!(cause, Cause::Event { id: found } if found.as_str() == id))
 }
 
-/// Listens on both until they show one version of the feed.
+/// Receives on both until they have one version of the feed.
 async fn in_step(one: &mut Client, other: &mut Client) {
     let begin = Instant::now();
     while one.version() != other.version() {
@@ -43,7 +43,7 @@ async fn in_step(one: &mut Client, other: &mut Client) {
     assert_eq!(one.shown(), other.shown());
 }
 
-/// Listens until nothing comes any more that a change of what is learned from everybody would bring.
+/// Receives until no change of learned aggregates can follow.
 async fn until_quiet(client: &mut Client) {
     client.listen(Duration::from_millis(2_500)).await;
 }
@@ -76,7 +76,7 @@ fn two_sockets_of_one_person_stay_in_step() {
         desk.wait("the hidden item to leave the desk", |client| !client.shows(&gone)).await;
         in_step(&mut phone, &mut desk).await;
 
-        // Only the one who acted is answered; numbers are consecutive over both.
+        // Only the acting socket is answered; numbers are consecutive over both.
         for (index, id) in ids.iter().enumerate() {
             let (own, other) = if index % 2 == 0 { (&mut phone, &desk) } else { (&mut desk, &phone) };
             assert!(!other.accepted().contains_key(id), "{id} was answered on the other socket");
@@ -114,13 +114,13 @@ fn a_dropped_line_resumes_and_nothing_accepted_is_asked_twice() {
         then.sort();
         assert_eq!(now, then, "the same items");
 
-        // The client does not know whether an event arrived: it asks again and hears the same.
+        // The client does not know whether an event arrived: it resends and gets an identical answer.
         after.interact_as(&first, &item, Kind::Like).await;
         assert_eq!(after.wait_accepted(&first).await, 1);
         let second = after.interact(&item, Kind::Click).await;
         assert_eq!(after.wait_accepted(&second).await, 2, "nothing in between was learned");
 
-        // Nobody asks a client about its past: no error, no busy.
+        // The server does not ask clients about their past: no error, no busy.
         assert_eq!(after.errors(), []);
     });
     assert_eq!(server.rest().history("ada").len(), 2);
@@ -178,7 +178,7 @@ fn a_post_reaches_the_followers_socket() {
         assert_eq!(shown.author.as_ref().map(|author| author.as_str()), Some("ada"));
         assert_eq!(&*shown.text, "the river is high today");
 
-        // A resend makes no second item.
+        // A resend creates no second item.
         ada.heard.clear();
         ada.post("a-1", "the river is high today", Some("a")).await;
         ada.wait("the same answer", |client| posted(client).as_ref() == Some(&item)).await;
@@ -188,7 +188,7 @@ fn a_post_reaches_the_followers_socket() {
         let by_ada = grace.list().items().iter().filter(|there| there.author.is_some()).count();
         assert_eq!(by_ada, 1);
 
-        // Followed no longer, the author is still known.
+        // After an unfollow, the author is still known.
         assert_eq!(server.rest().get(&format!("/post/{item}")).status, 200);
     });
 }
@@ -260,7 +260,7 @@ fn a_resend_gets_the_same_number_and_is_learned_once() {
         for _ in 0..5 {
             ada.interact_as("same", "item-1", Kind::Like).await;
         }
-        // By REST, too: the id is the person's, not the session's.
+        // By REST, too: the id belongs to the user, not to the session.
         let again = json!({"user": "ada", "id": "same", "item": "item-1", "kind": "like"});
         server.rest().post("/v1/interactions", &again).success("a resend by REST");
         ada.wait("five answers", |client| {
@@ -278,7 +278,7 @@ fn a_resend_gets_the_same_number_and_is_learned_once() {
     assert_eq!(server.rest().history("ada").len(), 2);
 }
 
-/// What a client sends after it was away for a while: everything it has, in one go.
+/// A client that was offline sends all of its events at once.
 #[test]
 fn a_burst_of_interactions_is_answered_one_by_one_and_the_line_stays() {
     let server = server();
@@ -294,7 +294,7 @@ fn a_burst_of_interactions_is_answered_one_by_one_and_the_line_stays() {
         assert_eq!(numbers, (1..=500).collect(), "consecutive, each once");
         assert!(ada.feeds() < 500, "a burst is ranked less often than once per event: {} feeds", ada.feeds());
 
-        // The same once more, as after a dropped line: all the answers are known and come at once.
+        // All of it once more, as after a dropped connection: all answers are known and come at once.
         let mut again = Client::hello(server.address(), "ada").await;
         for number in 0..500 {
             again.interact_as(&format!("burst-{number}"), &format!("item-{}", number % 20), Kind::Click).await;
@@ -304,7 +304,7 @@ fn a_burst_of_interactions_is_answered_one_by_one_and_the_line_stays() {
     });
 }
 
-/// Ids that the person's state has forgotten: they are answered from the store, and no screen moves.
+/// Ids that the user's state has forgotten are answered from the store, and no screen changes.
 #[test]
 fn a_resend_of_old_events_pushes_nothing() {
     let server = server();
@@ -328,7 +328,7 @@ fn a_resend_of_old_events_pushes_nothing() {
         ada.listen(Duration::from_millis(300)).await;
         assert_eq!(ada.feeds(), feeds, "a known id moves no feed");
 
-        // Another item under an old id: said as an error, once, with the id.
+        // Another item under an old id: one error, with the id.
         ada.interact_as("old-3", "item-9", Kind::Click).await;
         ada.wait("the refusal", |client| !client.errors().is_empty()).await;
         let error = &ada.errors()[0];
@@ -372,7 +372,7 @@ fn rest_gives_the_feed_of_the_socket() {
                 assert_eq!(asked, ada.shown(), "{}{explain}", ranking.name());
             }
 
-            // `more` goes on where the feed ends.
+            // `more` continues where the feed ends.
             ada.send_text(r#"{"type": "more", "after": 7}"#).await;
             let is_page = |m: &ServerMessage| matches!(m, ServerMessage::Page(_));
             ada.wait("a page", |client| client.heard.iter().any(is_page)).await;
@@ -387,7 +387,7 @@ fn rest_gives_the_feed_of_the_socket() {
     });
 }
 
-/// On a young store a like teaches everybody's weights a moment after it moved the person's own: popularity, the blend.
+/// On a young store, a like changes the shared weights a moment after it changed the user's own: popularity, the blend.
 #[test]
 fn after_a_first_like_the_screen_comes_to_what_rest_says() {
     let server = server();
@@ -403,13 +403,14 @@ fn after_a_first_like_the_screen_comes_to_what_rest_says() {
             until_quiet(&mut ada).await;
             assert_eq!(server.rest().feed("ada", "limit=8"), ada.shown(), "after a like of {item}");
         }
-        // Asked as if nobody had a feed open, the order is that of the screen, too.
+        // A request without the screen's settings returns the order of the screen, too.
         let longer = server.rest().feed("ada", "limit=9");
         assert_eq!(longer[..8], ada.shown());
     });
 }
 
-/// Nobody acted on this socket, nothing opened or closed: popularity moves the feed, at most once a second, and says so.
+/// Without events on this socket, openings or closings, popularity changes the feed at most once a second, with this
+/// cause.
 #[test]
 fn what_others_do_reaches_an_open_feed() {
     let server = server();
@@ -442,7 +443,7 @@ fn what_others_do_reaches_an_open_feed() {
     });
 }
 
-/// Where one window follows the other without a gap, nothing opens and nothing closes, and yet the end is another.
+/// Where one window continues another without a gap, nothing opens or closes, but the end changes.
 #[test]
 fn the_end_of_a_window_that_goes_over_into_the_next_reaches_the_screen() {
     let server = server();
@@ -463,7 +464,7 @@ fn the_end_of_a_window_that_goes_over_into_the_next_reaches_the_screen() {
     });
 }
 
-/// A client that has not drawn yet is sent the newest feed, and with it the event that it waits for.
+/// A client that has not drawn yet gets the newest feed, which names the event that the client waits for.
 #[test]
 fn a_refresh_does_not_hide_the_event_that_a_client_waits_for() {
     let server = server();
@@ -475,7 +476,7 @@ fn a_refresh_does_not_hide_the_event_that_a_client_waits_for() {
         ada.draws = false;
         let first = ada.interact("item-1", Kind::Skip).await;
         ada.wait("the feed after it", |client| knows(client, &first)).await;
-        // This one is held back until the last one is drawn.
+        // This feed is held back until the last one is drawn.
         let second = ada.interact("item-2", Kind::Skip).await;
         ada.wait_accepted(&second).await;
         for number in 0..9 {
@@ -519,7 +520,7 @@ fn a_reader_that_never_draws_costs_others_nothing() {
     server.items(30);
     block_on(async {
         let mut slow = Client::slow(server.address(), "ada").await;
-        // Another one that never even reads: the pipe fills up, if the server lets it.
+        // Another client that never reads: the pipe fills up, if the server lets it.
         let deaf = Client::slow(server.address(), "ada").await;
         let mut ada = Client::hello(server.address(), "ada").await;
         let mut grace = Client::hello(server.address(), "grace").await;
@@ -539,12 +540,12 @@ fn a_reader_that_never_draws_costs_others_nothing() {
         println!("300 interactions in {took:?}, slowest {slowest:?}");
         assert!(slowest < Duration::from_secs(2), "one of the others waited {slowest:?}");
 
-        // At most one feed waits; without `drawn` another goes out every 5 s at most.
+        // At most one feed waits; without `drawn`, one more is sent every 5 s at most.
         slow.listen(Duration::from_millis(500)).await;
         let allowed = 2 + (begin.elapsed().as_secs() / 5) as usize;
         assert!(slow.feeds() <= allowed, "{} feeds to one that never draws, {allowed} allowed", slow.feeds());
 
-        // Once it draws, it gets the newest at once.
+        // After `drawn`, the newest feed is sent at once.
         slow.draws = true;
         slow.drawn().await;
         in_step(&mut ada, &mut slow).await;

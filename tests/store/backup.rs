@@ -1,6 +1,6 @@
-//! A store as one file, and back: nothing is lost, nothing is invented, and what is torn is refused.
+//! A store as one dump file, and back: nothing is lost, nothing is added, and a torn file is rejected.
 //!
-//! Invariant: stores are compared by what their dumps say, byte by byte, and by what a server over them answers.
+//! Invariant: stores are compared by their dumps, byte by byte, and by the answers of a server over them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use support::Server;
 use support::socket::Client;
 
-/// A server's directory with a bit of everything: revisions, windows, a centre, a deletion, an erasure.
+/// A server's directory with some data of each kind: revisions, windows, a centre, a deletion, an erasure.
 fn scene() -> tempfile::TempDir {
     let server = support::server();
     server.items(45);
@@ -106,7 +106,7 @@ fn a_server_over_a_loaded_store_says_the_same() {
         let export = new.rest().get(&format!("/v1/users/{name}/export")).success("export").json();
         assert_eq!((&export["follows"], &export["followers"]), (&body, &body), "{name}");
     }
-    // It goes on: the same key again is somebody new, the next number is the next.
+    // Operation continues: the erased key is a new user, and numbers go on.
     assert_eq!(new.rest().put("/v1/users/gone", &json!({})).status, 201);
     let next = json!({"user": "ada", "id": "next", "item": "item-1", "kind": "like"});
     assert_eq!(new.rest().post("/v1/interactions", &next).success("the next").json()["seq"], 7);
@@ -142,7 +142,7 @@ fn a_torn_or_spoiled_dump_is_refused_and_changes_nothing() {
         std::fs::write(&out, &good).unwrap();
         assert_eq!(load(&support::store(into.path()), &out).0, Some(0), "{name}: the store is still empty");
     }
-    // A compressed one, cut anywhere.
+    // A compressed dump, cut at several places.
     let small = work.path().join("dump.zst");
     let whole = dump(&support::store(before.path()), &small);
     for part in [0, 1, whole.len() / 2, whole.len() - 1] {
@@ -182,7 +182,7 @@ fn a_dump_that_cannot_be_written_leaves_the_old_one() {
     drop(server);
 }
 
-/// A load that is killed leaves a part of the data: nobody may take it for all of it.
+/// A killed load leaves a part of the data, which no process may take for the whole.
 #[test]
 fn a_store_whose_load_was_interrupted_is_opened_by_nobody() {
     let (before, into) = (scene(), tempfile::tempdir().unwrap());
@@ -191,7 +191,7 @@ fn a_store_whose_load_was_interrupted_is_opened_by_nobody() {
     let store = support::store(into.path());
     support::block_on(async {
         use eddyline::store::Store as _;
-        // As far as a load gets that is killed at its first entry.
+        // The state of a load that is killed at its first entry.
         let embedded = eddyline::store::embedded::Embedded::open(&support::data(into.path())).unwrap();
         embedded.set_loading(true).await.unwrap();
         let topic = eddyline::store::Write::Topic(
@@ -211,7 +211,7 @@ fn a_store_whose_load_was_interrupted_is_opened_by_nobody() {
     run(&["db", "check", "--store", &store]);
 }
 
-/// Earlier versions took such texts into the embedded store, where none but an edit by hand brings them now.
+/// Earlier versions accepted such texts into the embedded store; now only manual edits can create them.
 #[test]
 fn a_text_that_could_not_be_loaded_again_is_not_dumped_and_not_loaded_half_way() {
     let (before, work) = (scene(), tempfile::tempdir().unwrap());

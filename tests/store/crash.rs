@@ -1,7 +1,7 @@
-//! `kill -9` at random moments: whatever was accepted is there afterwards, once, under the same number.
+//! `kill -9` at random moments: every accepted event is there afterwards, once, under its number.
 //!
-//! Invariant: a person's numbers are 1, 2, 3, … without gaps after every crash, also for events that were stored and
-//! whose answer was lost. Seed and rounds: `CRASH_SEED`, `CRASH_ROUNDS`.
+//! Invariant: a user's numbers are 1, 2, 3, … without gaps after every crash, also for stored events whose answer was
+//! lost. Seed and rounds: `CRASH_SEED`, `CRASH_ROUNDS`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -18,21 +18,21 @@ use rand_chacha::ChaCha8Rng;
 use support::socket::Client;
 use support::{PATIENCE, Server};
 
-/// People who act at the same time.
+/// Users that act concurrently.
 const PEOPLE: usize = 6;
-/// Events of one person in one round.
+/// Events of one user in one round.
 const EVENTS: usize = 18;
-/// Rounds with the same people; their events stay below the 100 that one request lists.
+/// Rounds with one set of users; their events stay below the 100 that one request lists.
 const GENERATION: usize = 5;
 
 const KINDS: [Kind; 5] = [Kind::Like, Kind::Click, Kind::Skip, Kind::View, Kind::Share];
 
-/// What a person knows of their own past.
+/// A client's record of its own events.
 #[derive(Clone, Debug, Default)]
 struct Past {
-    /// Every id that was ever sent, with its item and kind.
+    /// Every sent id, with its item and kind.
     sent: BTreeMap<String, (String, Kind)>,
-    /// What was accepted, under which number.
+    /// Accepted ids and their numbers.
     accepted: BTreeMap<String, u64>,
 }
 
@@ -55,7 +55,7 @@ fn what_was_accepted_survives_kill_9() {
         let people: Vec<String> = (0..PEOPLE).map(|n| format!("p-{}-{n}", round / GENERATION)).collect();
         server.people(&people.iter().map(String::as_str).collect::<Vec<_>>());
 
-        // Not at the very end, so that something is always on its way.
+        // Not at the very end, so that some events are always in flight.
         let kill_at = rng.random_range(1..PEOPLE * EVENTS * 9 / 10);
         let begin = Instant::now();
         let (directory, heard) = act_and_kill(server, &people, round, kill_at, &mut rng);
@@ -93,7 +93,7 @@ fn what_was_accepted_survives_kill_9() {
         );
     }
 
-    // Once more for everybody, also those of long ago.
+    // Once more for all users, also those of early rounds.
     for (person, past) in &mut pasts {
         check_person(&server, person, past);
     }
@@ -101,7 +101,7 @@ fn what_was_accepted_survives_kill_9() {
     assert!(snapshots > 0, "live states were saved and compared with the journal");
 }
 
-/// Everybody acts at once; the server is killed when `kill_at` events were accepted.
+/// All users act at once; the server is killed when `kill_at` events were accepted.
 fn act_and_kill(
     server: Server,
     people: &[String],
@@ -114,7 +114,7 @@ fn act_and_kill(
     let mut acting = Vec::new();
     for (index, person) in people.iter().enumerate() {
         let client = runtime.block_on(Client::hello(server.address(), person));
-        // Some pour everything out at once, others wait for each answer.
+        // Some send everything at once, others wait for each answer.
         let patient = index % 2 == 0;
         let rng = ChaCha8Rng::seed_from_u64(rng.random());
         acting.push((person.clone(), client, patient, rng));
@@ -162,7 +162,7 @@ async fn act(mut client: Client, patient: bool, round: usize, mut rng: ChaCha8Rn
             count(&client);
         }
     }
-    // Whoever is done holds the line until it breaks, which it will.
+    // A client that is done stays connected until the kill.
     while client.next_message(PATIENCE).await.is_some() {
         count(&client);
     }
@@ -170,7 +170,7 @@ async fn act(mut client: Client, patient: bool, round: usize, mut rng: ChaCha8Rn
     past
 }
 
-/// What is stored of a person agrees with what they know; returns how much is stored.
+/// The stored events of a user agree with the client's record; returns their number.
 fn check_person(server: &Server, person: &str, past: &mut Past) -> usize {
     let history = server.rest().history(person);
     let mut stored: BTreeMap<String, usize> = BTreeMap::new();
@@ -192,10 +192,10 @@ fn check_person(server: &Server, person: &str, past: &mut Past) -> usize {
         assert_eq!(numbers, expected, "{person}: newest first, without gaps");
     }
 
-    // Sent again, everything stored is answered as before, and only the rest is new.
+    // Resent events that are stored get their former answers, and only the rest is new.
     let answers = support::block_on(async {
         let mut client = Client::hello(server.address(), person).await;
-        // A few at a time: how much a client may pour out at once is for another test.
+        // A few at a time: the burst limit has a test of its own.
         let ids: Vec<&String> = stored.keys().collect();
         let mut resent = 0;
         for some in ids.chunks(8) {
@@ -223,7 +223,7 @@ fn check_person(server: &Server, person: &str, past: &mut Past) -> usize {
     stored.len()
 }
 
-/// Snapshots were taken from live states: each must equal the fold of the journal. Gives how many there were.
+/// Snapshots come from live states: each must equal the fold of the journal. Returns their number.
 fn check_store(store: &str) -> u64 {
     let (status, said) = support::run(&["db", "check", "--store", store]);
     assert_eq!(status, Some(0), "eddyline db check --store {store}: {said}");

@@ -1,9 +1,9 @@
-//! Server and database killed, or stalled, at random moments under load: nothing acknowledged is lost, nothing is learned
-//! twice, and the order of each person is kept.
+//! Server and database are killed, or stalled, at random moments under load. Nothing acknowledged is lost, nothing is
+//! learned twice, and each user's order is kept.
 //!
-//! Invariant under test: after every round each person's entries are numbered 1, 2, 3, … without gaps, every accepted
-//! event is among them under the number it was accepted with, and what was learned equals the fold of the journal. Seed
-//! and rounds: `CRASH_SEED`, `CRASH_ROUNDS`.
+//! Invariant under test: after every round each user's entries are numbered 1, 2, 3, … without gaps. Every accepted
+//! event is among them under its accepted number, and snapshots equal the fold of the journal. Seed and rounds:
+//! `CRASH_SEED`, `CRASH_ROUNDS`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -23,13 +23,13 @@ use postgres::Cluster;
 use support::socket::Client;
 use support::{PATIENCE, Server};
 
-/// Sockets, each a person of their own.
+/// Sockets, each of a user of its own.
 const PEOPLE: usize = 50;
-/// Events per second over all of them: asked for.
+/// Target rate in events per second over all users.
 const RATE: u64 = 2_500;
-/// How long they act in a round.
+/// Duration of the load in a round.
 const LOAD: Duration = Duration::from_millis(800);
-/// Rounds with the same people.
+/// Rounds with one set of users.
 const GENERATION: usize = 10;
 
 const KINDS: [Kind; 5] = [Kind::Like, Kind::Click, Kind::Skip, Kind::View, Kind::Share];
@@ -104,7 +104,7 @@ fn nothing_acknowledged_is_lost_whatever_is_killed() {
     print!("{said}");
 }
 
-/// Everybody acts; at `after` something breaks. Gives the server, running again, and how long it took until it was.
+/// All users act; at `after` something breaks. Returns the running server, and the time until it was running again.
 #[allow(clippy::too_many_arguments)]
 fn run_round(
     server: Server,
@@ -164,7 +164,7 @@ fn run_round(
     }
     let server = match (survivor, directory) {
         (Some(server), _) => {
-            // It goes on by itself: everything sent is answered in the end.
+            // It recovers by itself: everything sent is answered in the end.
             let begin = Instant::now();
             while server.rest().get("/ready").status != 200 {
                 assert!(begin.elapsed() < PATIENCE, "it does not come back; log:\n{}", server.log());
@@ -187,7 +187,7 @@ fn run_round(
     (server, restored, sent.load(SeqCst))
 }
 
-/// One person, at their share of the rate, until the load is over; then waits for what is still unanswered while the line
+/// One user, at its share of the rate, until the load is over; then waits for missing answers while the connection
 /// holds.
 async fn act(mut client: Client, round: usize, mut rng: ChaCha8Rng, sent: &AtomicU64) -> Past {
     let mut past = Past::default();
@@ -207,7 +207,7 @@ async fn act(mut client: Client, round: usize, mut rng: ChaCha8Rng, sent: &Atomi
         event += 1;
         sent.fetch_add(1, SeqCst);
     }
-    // While the line holds, everything is accepted in the end: the client sends again what met `busy`.
+    // While the connection holds, everything is accepted in the end: the client resends events that met `busy`.
     let begin = Instant::now();
     while client.accepted().len() < past.sent.len() && begin.elapsed() < PATIENCE {
         let asked = Instant::now();
@@ -219,7 +219,7 @@ async fn act(mut client: Client, round: usize, mut rng: ChaCha8Rng, sent: &Atomi
     past
 }
 
-/// Straight from the database: each person's numbers, and that what was accepted is there under its number.
+/// Reads the database directly: each user's numbers have no gaps, and accepted events are there under theirs.
 fn check_people(cluster: &Cluster, database: &str, people: &[String], pasts: &BTreeMap<String, Past>) -> usize {
     let rows = cluster.sql(
         database,

@@ -1,6 +1,6 @@
-//! When Postgres runs out of disk, people go on being served; when there is room again, what was accepted is written, in
-//! order, once. A full disk below the embedded store and its log, and a standard error that takes nothing, cost no
-//! acknowledged entry, no thread and no end in order.
+//! Full disks. When Postgres runs out of disk, the server goes on. Accepted events are written after there is room
+//! again, in order, once. A full disk below the embedded store and its log, or a blocked standard error, loses no
+//! acknowledged entry and no thread. Shutdown stays orderly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -56,7 +56,7 @@ fn it_goes_on_while_the_database_has_no_disk() {
         let filler = small.0.join("filler");
         fill(&filler);
         let mut ids = vec![first];
-        // Enough to need more room than was left in the file that is being written.
+        // Enough to need more room than the current file has left.
         for number in 0..400 {
             ids.push(ada.interact(&format!("item-{}", 2 + number % 8), Kind::Like).await);
         }
@@ -65,7 +65,7 @@ fn it_goes_on_while_the_database_has_no_disk() {
         let kept = ids.iter().filter(|id| ada.accepted().contains_key(*id)).count();
         println!("{kept} of {} were accepted while the disk was full", ids.len());
         std::fs::remove_file(&filler).unwrap();
-        // Without room for its log Postgres ends itself; whoever looks after it starts it again.
+        // Without room for its log Postgres ends itself; its supervisor starts it again.
         cluster.run_if_down();
         for (id, seq) in ids.iter().zip(1_u64..) {
             assert_eq!(ada.wait_accepted(id).await, seq);
@@ -75,7 +75,7 @@ fn it_goes_on_while_the_database_has_no_disk() {
     });
 }
 
-/// Data and log on one disk, which fills up twice: the second time the server is asked to end meanwhile.
+/// Data and log on one disk, which fills up twice; the second time the server gets SIGTERM meanwhile.
 #[test]
 fn on_a_full_disk_requests_are_refused_and_nothing_that_matters_dies() {
     let Some(small) = Small::mount(48) else {
@@ -103,7 +103,7 @@ fn on_a_full_disk_requests_are_refused_and_nothing_that_matters_dies() {
     for round in 0..2 {
         let filler = small.0.join("filler");
         fill(&filler);
-        // There may be room left in the file of the log.
+        // The log's current file may have room left.
         let refused = (0..4_000).any(|number| post(format!("full-{round}-{number}")) == 503);
         assert!(refused, "the disk is full");
         let ready = server.rest().get("/ready");
@@ -117,7 +117,7 @@ fn on_a_full_disk_requests_are_refused_and_nothing_that_matters_dies() {
             assert_eq!(post("after".into()), 200, "the writer lives");
         }
     }
-    // An entry waits for room, and nobody has an acknowledgement for it: the end says so, and comes.
+    // An entry waits for room, without an acknowledgement: the shutdown reports it, and completes.
     let (status, directory) = server.terminate();
     assert_eq!(status, Some(1), "what could not be stored is a failure, and no signal was needed to end it");
     std::fs::remove_file(small.0.join("filler")).unwrap();
@@ -137,7 +137,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// A server whose standard error is broken in some way, and what is known of it.
+/// A server with a broken standard error, and its clients.
 struct Mute {
     child: Child,
     rest: Rest,
@@ -153,7 +153,7 @@ impl Mute {
             .stderr(stderr)
             .spawn()
             .unwrap();
-        // A pipe that nobody reads any more.
+        // A pipe that no process reads any more.
         drop(child.stderr.take());
         let mut line = String::new();
         std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -202,7 +202,7 @@ fn a_command_whose_words_cannot_be_written_does_its_work() {
     assert!(Path::new(file).exists());
 }
 
-/// Takes all room that there is.
+/// Fills the file system completely.
 fn fill(path: &std::path::Path) {
     use std::io::Write as _;
     let mut file = std::fs::File::create(path).unwrap();

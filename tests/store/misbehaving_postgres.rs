@@ -1,5 +1,5 @@
-//! When Postgres is down, dies, stalls, refuses or goes read-only, people go on being served; what was accepted is
-//! written when it is back, in order, once; what cannot be kept is refused before it is learned.
+//! When Postgres is down, dies, stalls, rejects or goes read-only, the server goes on. Accepted events are written
+//! after its return, in order, once. Events that cannot be kept are rejected before they are learned.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -18,7 +18,7 @@ use support::socket::Client;
 use support::{PATIENCE, Server, block_on};
 use tempfile::TempDir;
 
-/// A server on a Postgres of its own with a person and some items.
+/// A server on a Postgres of its own, with a user and some items.
 fn on_postgres(variables: &[(&str, &str)]) -> Option<(Cluster, String, Server)> {
     if postgres::skipped() {
         println!("skipped: EDDYLINE_TEST_POSTGRES=skip");
@@ -40,7 +40,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// Ids in the order in which they are numbered.
+/// Event ids in the order of their numbers.
 fn numbered(cluster: &Cluster, database: &str) -> Vec<String> {
     let rows = cluster.sql(database, "SELECT seq || ' ' || event_id FROM journal ORDER BY position");
     rows.iter()
@@ -53,7 +53,7 @@ fn numbered(cluster: &Cluster, database: &str) -> Vec<String> {
         .collect()
 }
 
-/// While the database is away: a like re-ranks at once and is not accepted; when it is back, it is.
+/// While the database is away, a like re-ranks at once and is not accepted; after its return it is accepted.
 fn goes_on_without(cluster: &Cluster, database: &str, server: &Server, away: impl FnOnce(), back: impl FnOnce()) {
     block_on(async {
         let mut ada = Client::hello(server.address(), "ada").await;
@@ -109,7 +109,7 @@ fn it_waits_for_a_database_that_has_no_connection_left_at_start() {
     assert!(log.contains("no connection left"), "what to do: {log}");
 }
 
-/// Starts a server while the database is away; what it logged until it was ready and after.
+/// Starts a server while the database is away; returns its log until it was ready and after.
 fn waits_for(cluster: &Cluster, database: &str, away: impl FnOnce(), back: impl FnOnce()) -> String {
     away();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -130,7 +130,7 @@ fn waits_for(cluster: &Cluster, database: &str, away: impl FnOnce(), back: impl 
     log
 }
 
-/// Nobody listens where the database should be: what waits for it ends in order when it is asked to.
+/// No process listens at the database's address: a waiting server ends in order on SIGTERM.
 #[test]
 fn a_server_that_waits_for_its_database_ends_in_order() {
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -147,7 +147,7 @@ fn a_server_that_waits_for_its_database_ends_in_order() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// What a server has taken and cannot store keeps it for a bounded time only.
+/// Unstored events delay the end of a server for a bounded time only.
 #[test]
 fn a_server_whose_database_is_frozen_ends_in_time() {
     let Some((cluster, _database, server)) = on_postgres(&[]) else { return };
@@ -163,8 +163,8 @@ fn a_server_whose_database_is_frozen_ends_in_time() {
     cluster.thaw();
 }
 
-/// A database as `db migrate` of an earlier program left it when it was killed between a migration and its version; and
-/// one in which somebody else has a table of such a name.
+/// A database that an earlier program's `db migrate` left when it was killed between a migration and its version. Also
+/// one in which a foreign table has a conflicting name.
 #[test]
 fn a_database_that_an_earlier_program_left_half_way_is_completed() {
     if postgres::skipped() {
@@ -176,7 +176,7 @@ fn a_database_that_an_earlier_program_left_half_way_is_completed() {
         let database = cluster.database();
         assert_eq!(migrate(&database).0, Some(0));
         cluster.sql(&database, "INSERT INTO users (id, key, partition, created) VALUES (0, 'ada', 1, now())");
-        // What later migrations made is taken back, and the version of this one forgotten.
+        // Undoes later migrations, and deletes the version of this one.
         for later in (version + 1..=7).rev() {
             cluster.sql(&database, UNDO[later - 1]);
         }
@@ -193,7 +193,7 @@ fn a_database_that_an_earlier_program_left_half_way_is_completed() {
     assert_eq!(cluster.sql(&database, "SELECT COUNT(*) FROM refinery_schema_history"), ["0"], "left alone");
 }
 
-/// What takes back each migration after the first.
+/// Statements that undo each migration after the first.
 const UNDO: [&str; 7] = [
     "",
     "ALTER TABLE users DROP COLUMN erased; DROP INDEX follows_by_target; DROP TABLE changes",
@@ -204,7 +204,8 @@ const UNDO: [&str; 7] = [
     "DROP TABLE models; DROP TABLE model_publications",
 ];
 
-/// Killed at random moments, `db migrate` leaves what the next one goes on from. Rounds: `EDDYLINE_TEST_KILL_ROUNDS`.
+/// Killed at random moments, `db migrate` leaves a state that the next one continues from. Rounds:
+/// `EDDYLINE_TEST_KILL_ROUNDS`.
 #[test]
 fn a_migration_that_is_killed_at_any_moment_is_gone_on_with() {
     use rand::{RngExt as _, SeedableRng as _};
@@ -226,7 +227,7 @@ fn a_migration_that_is_killed_at_any_moment_is_gone_on_with() {
         std::thread::sleep(Duration::from_micros(random.random_range(5_000..150_000)));
         let _ = child.kill();
         child.wait().unwrap();
-        // Its last transaction may still be on its way.
+        // Its last transaction may still be in progress.
         let there = "SELECT COUNT(*) FROM pg_tables WHERE tablename = 'refinery_schema_history'";
         if cluster.sql(&database, there) == ["1"] {
             let version = cluster.sql(&database, "SELECT COALESCE(MAX(version), 0) FROM refinery_schema_history");
@@ -283,20 +284,20 @@ fn it_goes_on_while_the_database_has_no_connection_left() {
     let hogs = std::sync::Mutex::new(None);
     let away = || {
         *hogs.lock().unwrap() = Some(Hogs::take_all(&cluster, &database));
-        // In the words of the one who is asked to take no more work: what is wrong, and what helps.
+        // The answer contains the cause and the remedy, for the operator.
         until("/ready to say why", || server.rest().get("/ready").body.contains("max_connections"));
     };
     goes_on_without(&cluster, &database, &server, away, || drop(hogs.lock().unwrap().take()));
 }
 
-/// Every connection that a cluster has to give, until dropped.
+/// Holds every connection of a cluster until dropped.
 struct Hogs {
     stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Hogs {
-    /// Ends all sessions of a database, takes what is free, and goes on taking what becomes free.
+    /// Ends all sessions of a database, takes the free connections, and each one that becomes free.
     fn take_all(cluster: &Cluster, database: &str) -> Hogs {
         let (url, database) = (cluster.url("postgres"), database.to_owned());
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -312,7 +313,7 @@ impl Hogs {
                         taken.push(client);
                     }
                     Err(_) => {
-                        // None is left: now those of the server, again and again, should it be quicker to have them back.
+                        // None is left: terminates the server's sessions repeatedly, should it reconnect faster.
                         let sql = format!(
                             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
                         );
@@ -342,7 +343,7 @@ impl Drop for Hogs {
     }
 }
 
-/// Through PgBouncer, which is stopped hard and started again meanwhile: everything that was accepted is there.
+/// Through PgBouncer, which is killed and started again meanwhile: every accepted event is stored.
 #[test]
 fn it_works_through_a_pooler_that_keeps_sessions() {
     if postgres::skipped() {
@@ -361,13 +362,13 @@ fn it_works_through_a_pooler_that_keeps_sessions() {
     server.people(&["ada"]);
     server.items(12);
     goes_on_without(&cluster, &database, &server, || bouncer.kill(), || bouncer.run());
-    // All of it went through the pooler: nobody else is connected to the database.
+    // All of it went through the pooler: the database has no other connections.
     let clients = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let names = cluster.sql(&database, clients);
     assert!(names.iter().all(|name| name.contains(&server.process().to_string())), "{names:?}");
     let (after, rest) = (cluster.sql(&database, "SELECT COUNT(*) FROM journal"), server.rest());
     drop(rest);
-    // The server's own end gives the right to write back through the pooler: the next one need not wait long.
+    // The server's shutdown releases the writer's lock through the pooler: the next server need not wait long.
     let again = Server::start_on(server.kill(), bouncer.url(&cluster, &database));
     let model = again.rest().get("/v1/users/ada/model").success("the model").json();
     assert_eq!(model["events"].to_string(), after[0], "learned from what is there");
@@ -413,7 +414,7 @@ impl Bouncer {
         let owner = std::fs::metadata(self.directory.path()).unwrap();
         let log = std::fs::File::create(self.directory.path().join("log")).unwrap();
         let mut command = Command::new(&self.program);
-        // It refuses to be root, as Postgres does.
+        // It refuses to run as root, like Postgres.
         command.uid(owner.uid()).gid(owner.gid()).arg(self.directory.path().join("pgbouncer.ini"));
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         *self.child.lock().unwrap() = Some(child);
@@ -448,7 +449,7 @@ fn end_sessions(cluster: &Cluster, database: &str) {
     cluster.sql("postgres", &sql);
 }
 
-/// The queue has an end: beyond it the server says `busy` before it learns, and nothing that it accepted is lost.
+/// The queue is bounded: beyond it the server answers `busy` before it learns, and loses no accepted event.
 #[test]
 fn beyond_its_queue_it_is_busy_before_it_learns() {
     let Some((cluster, database, server)) = on_postgres(&[("EDDYLINE_LIMITS__JOURNAL_QUEUE", "32")]) else { return };

@@ -1,7 +1,7 @@
 //! From the embedded store to Postgres and back: nothing is lost, nothing is added.
 //!
-//! Invariant under test: a dump says the same whichever store it comes from, and what is imported into Postgres is what is
-//! imported into a file.
+//! Invariant under test: a dump is equal whichever store it comes from, and an import gives equal data in Postgres and
+//! in a file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -47,7 +47,7 @@ fn a_network_moves_to_postgres_and_back_without_loss() {
         assert!(said.contains("40 people") && said.contains(" 0 wrong"), "{said}");
     }
 
-    // Straight into Postgres, twice: there once, and served.
+    // Directly into Postgres, twice: stored once, and served.
     let direct = database(&cluster);
     let import = ["import", "--format", "activities", "--store", &direct, &activities];
     done(&import);
@@ -58,7 +58,7 @@ fn a_network_moves_to_postgres_and_back_without_loss() {
     let people = server.rest().get("/v1/users?limit=1000").success("people").json();
     assert_eq!(people["users"].as_array().unwrap().len(), 40);
 
-    // What a person may ask about themselves, on Postgres.
+    // A user's own export, on Postgres.
     let who = people["users"][0]["id"].as_str().unwrap().to_owned();
     let export = server.rest().get(&format!("/v1/users/{who}/export")).success("the export").json();
     assert!(export.to_string().contains(&who));

@@ -1,8 +1,8 @@
-//! What every store promises, proved for each of them by the same cases.
+//! Conformance suite: guarantees of every store, proved by common cases.
 //!
-//! Invariant: a case knows the store only as `dyn Store`, plus the means to reopen it and to spoil a snapshot. A new
-//! store is one more [`Place`] and one more line `conformance!(...)` at the end.
-//! Absent on purpose: crashes (`store_crash.rs`), speed (`benches/store.rs`).
+//! Invariant: a case uses the store only as `dyn Store`, plus the means to reopen it and to damage a snapshot. A new
+//! store needs one more [`Place`] and one more line `conformance!(...)` at the end. Deliberately absent: crashes
+//! (`store_crash.rs`), speed (`benches/store.rs`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -37,21 +37,21 @@ use eddyline::store::embedded::Embedded;
 use eddyline::store::postgres::{Postgres, PostgresSettings, PostgresUrl};
 use eddyline::store::{CatalogueRow, Outcome, Recovered, Slice, Snapshot, Store, StoreError, Write};
 
-/// Somewhere a store lives; empty when made, gone when dropped.
+/// Location of a store; empty when created, removed when dropped.
 trait Place {
-    /// Somebody wants to go without it.
+    /// Whether the environment asks to skip this kind of store.
     fn is_left_out() -> bool {
         false
     }
     fn new() -> Self;
     fn open(&self) -> Result<Arc<dyn Store>, StoreError>;
-    /// Cuts the bytes of this person's snapshot in half, as a torn write would.
+    /// Cuts the bytes of this user's snapshot in half, like a torn write.
     fn tear_snapshot(&self, user: UserId);
-    /// The same for the coordinator's snapshot of this position.
+    /// Cuts the bytes of the coordinator's snapshot at this position in half.
     fn tear_coordinator_snapshot(&self, covers: Position);
 }
 
-// Words for the cases.
+// Helpers of the cases.
 
 fn key(text: &str) -> Key {
     Key::new(text).unwrap()
@@ -61,7 +61,7 @@ fn vector(numbers: &[f32]) -> Embedding {
     Embedding::new(numbers.to_vec(), numbers.len()).unwrap()
 }
 
-/// An interaction of `user` under `seq`, event id `id`, at that many milliseconds.
+/// An interaction of `user` under `seq`, with event id `id`, at `seq` seconds.
 fn liked(user: u32, seq: u64, id: &str, item: u32) -> Entry {
     let at = Millis(1_000 * seq.cast_signed());
     let learned = Learned {
@@ -474,7 +474,7 @@ async fn pages_of_the_journal_join_without_gaps(place: &impl Place) {
     let store = place.open().unwrap();
     for seq in 1..=50 {
         append(&store, &[liked(1, seq, &format!("e{seq}"), 4), liked(2, seq, &format!("e{seq}"), 4)]).await;
-        // Neither stored, nor may they disturb.
+        // Neither is stored, and neither must have side effects.
         append(&store, &[liked(1, seq, &format!("e{seq}"), 4), liked(3, 9, "gap", 4)]).await;
     }
     let whole = everything(&store).await;
@@ -501,7 +501,7 @@ async fn many_at_once_are_all_stored_once(place: &impl Place) {
             for seq in 1..=EACH {
                 let entry = liked(user, seq, &format!("e{seq}"), user % 5);
                 assert!(is_stored(&append(&store, std::slice::from_ref(&entry)).await[0]));
-                // What is acknowledged is seen by whoever reads afterwards.
+                // An acknowledged entry is visible to every later read.
                 assert_eq!(store.find_event(UserId(user), entry.id).await.unwrap(), Some(Seq(seq)));
             }
         })
@@ -545,7 +545,7 @@ async fn what_was_asked_is_done_even_if_nobody_waits(place: &impl Place) {
     let store = place.open().unwrap();
     for seq in 1..=20 {
         let mut asked = store.append(entries(&[liked(1, seq, &format!("e{seq}"), 4)]));
-        // Polled once, so that it is in the queue; then forgotten.
+        // Polled once, so that it is in the queue; then dropped.
         assert!(futures_util::poll!(&mut asked).is_pending());
         drop(asked);
     }
@@ -563,7 +563,7 @@ async fn a_reader_that_panics_harms_nobody_else(place: &impl Place) {
     assert_eq!(catalogue(&store).await.len(), 1);
 }
 
-/// Ada (1) and Bea (2) know each other; Ada made an item in two revisions, on which Bea acted.
+/// Ada (1) and Bea (2) follow each other; Ada made an item in two revisions, and Bea acted on both.
 async fn two_people(store: &Arc<dyn Store>) {
     let author = Some(Author { id: UserId(1), key: key("ada") });
     let windows = Windows::new(vec![Window { start: Millis(1), stop: None }]).unwrap();
@@ -785,7 +785,7 @@ macro_rules! conformance {
     };
 }
 
-/// A directory whose name is not the simplest.
+/// A directory whose name needs escaping.
 struct Directory {
     directory: tempfile::TempDir,
 }
@@ -865,7 +865,7 @@ impl Place for Database {
 
 conformance!(postgres_store, Database);
 
-/// What only a store in a directory promises.
+/// Guarantees of a store in a directory only.
 mod embedded_only {
     use super::*;
 
@@ -924,7 +924,7 @@ mod embedded_only {
         let place = Directory::new();
         let store = place.open().unwrap();
         two_people(&store).await;
-        // Enough that pages split, overflow and are joined again.
+        // Enough that pages split, overflow and are merged again.
         let long = "ada was here, at length; ".repeat(200);
         for seq in 3..400_u64 {
             let mut entries =
@@ -964,7 +964,7 @@ mod embedded_only {
     }
 }
 
-/// The smallest executor: it parks the thread.
+/// A minimal executor: it parks the thread.
 fn wait_for<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {

@@ -1,8 +1,8 @@
-//! An acknowledged entry survives `kill -9`, and so does a store that is being made or upgraded.
+//! Acknowledged entries survive `kill -9`, and so does a store that is being created or migrated.
 //!
 //! Invariant: the killed process is a real one (this test binary, started again), killed at a random moment while many
-//! tasks append; what it had acknowledged is read by another process from the same directory, right after its death.
-//! Absent on purpose: a power cut. It needs a machine that can be switched off; see `synchronous = FULL` in the store.
+//! tasks append. Another process reads its acknowledged entries from the directory right after its death. Deliberately
+//! absent: a power cut. It needs a machine that can be switched off; see `synchronous = FULL` in the store.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
@@ -25,7 +25,7 @@ use eddyline::store::embedded::Embedded;
 use eddyline::store::{Outcome, Snapshot, Store, Write};
 use rand::{RngExt, SeedableRng};
 
-/// Names the directory to the process that is to be killed.
+/// Environment variable with the directory of the process to be killed.
 const CHILD: &str = "EDDYLINE_TEST_CRASH_DIRECTORY";
 const ROUNDS: u64 = 12;
 const USERS: u32 = 24;
@@ -52,8 +52,8 @@ fn entry(user: u32, seq: u64) -> Entry {
     Entry { user: UserId(user), seq: Seq(seq), id, at: Millis(0), received: Millis(0), what }
 }
 
-/// The process that is killed: each task goes on where the journal of its person ends, in batches of one to three, and
-/// prints `user seq position` for each entry that was acknowledged, one write per line.
+/// Body of the killed process. Each task continues its user's journal in batches of one to three. It prints `user seq
+/// position` for each acknowledged entry, one write per line.
 async fn append_until_killed(directory: &Path) {
     let store: Arc<dyn Store> = Arc::new(Embedded::open(directory).unwrap());
     let tasks = (0..USERS).map(|user| {
@@ -113,7 +113,7 @@ async fn every_acknowledged_entry_is_there_exactly_once_after_kill_9() {
         child.kill().unwrap();
         assert!(child.wait().unwrap().code().is_none(), "round {round}: it ended by itself before the kill");
         let text = printed.join().unwrap();
-        // What follows the last line feed was cut off by the kill. libtest prints its own words, too.
+        // The kill cut off anything after the last line feed. libtest prints lines of its own, too.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         for line in whole.lines().filter_map(|line| line.split_once("ack ")).map(|(_, line)| line) {
             let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
@@ -129,7 +129,7 @@ async fn every_acknowledged_entry_is_there_exactly_once_after_kill_9() {
     );
 }
 
-/// Opens at once, without a repair and without a lock in the way.
+/// Opens at once, without a repair and without a remaining lock.
 async fn verify(directory: &Path, acknowledged: &HashMap<(u32, u64), u64>, round: u64) {
     let store = Embedded::open(directory).unwrap();
     let journal = store.scan(Position(0), u32::MAX).await.unwrap();
@@ -164,12 +164,12 @@ fn rand_seed() -> u64 {
     seed
 }
 
-/// The newest version of the schema that stores of earlier programs can have.
+/// The newest schema version of earlier programs' stores.
 const VERSIONS: i32 = 7;
-/// People, items and entries that an old store holds.
+/// Number of users, items and entries in an old store.
 const OLD: u32 = 12;
 
-/// A store as a program of that version of the schema left it, with data.
+/// A store as a program with that schema version left it, with data.
 fn old_store(directory: &Path, version: i32) {
     Embedded::make_of_version(directory, version).unwrap();
     let connection = rusqlite::Connection::open(directory.join("eddyline.db")).unwrap();
@@ -189,7 +189,7 @@ fn old_store(directory: &Path, version: i32) {
     }
 }
 
-/// What a row of the table counts.
+/// Counts of a row of the table.
 #[derive(Default)]
 struct Tally {
     rounds: u32,
@@ -199,13 +199,13 @@ struct Tally {
     repaired: u32,
 }
 
-/// Rounds: `EDDYLINE_TEST_KILL_ROUNDS`. Half of them kill, half of them ask for the end, at random moments of a start: on
-/// nothing, on stores of each earlier version with data, and on one of this version.
+/// Rounds: `EDDYLINE_TEST_KILL_ROUNDS`. Half of them kill, half of them send SIGTERM, at random moments of a start. The
+/// starts are on nothing, on stores of each earlier version with data, and on one of this version.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_is_ended_at_any_moment_leaves_a_store_that_opens_with_its_data() {
     let rounds = std::env::var("EDDYLINE_TEST_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40_u32);
     let mut random = rand::rngs::StdRng::seed_from_u64(rand_seed());
-    // How long a start takes on this machine, in this build.
+    // Duration of a start on this machine, in this build.
     let begin = Instant::now();
     drop(support::server());
     let start_us = u64::try_from(begin.elapsed().as_micros()).unwrap().clamp(20_000, 400_000);
@@ -245,7 +245,7 @@ async fn a_start_that_is_ended_at_any_moment_leaves_a_store_that_opens_with_its_
                 assert_eq!(left, 0, "round {round}: an end in order leaves no log");
             }
             (_, Some(9)) if !terminates => tally.killed += 1,
-            // Before the program has begun to catch signals it has not touched the store either.
+            // Before the program catches signals, it has not touched the store.
             (_, Some(15)) if terminates => {
                 tally.killed += 1;
                 assert!(!directory.join("eddyline.lock").exists(), "round {round}: signals are caught first");
@@ -271,7 +271,7 @@ async fn a_start_that_is_ended_at_any_moment_leaves_a_store_that_opens_with_its_
     }
 }
 
-/// As the programs before this one left it when they were killed between a migration and its row.
+/// Reproduces a kill of an earlier program between a migration and its version row.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_an_earlier_program_left_half_way_opens_with_its_data() {
     for version in 1..=VERSIONS {
@@ -286,7 +286,7 @@ async fn a_store_that_an_earlier_program_left_half_way_opens_with_its_data() {
     }
 }
 
-/// Names how the child is to die of a bug.
+/// Environment variable with the kind of the child's panic.
 const PANICS: &str = "EDDYLINE_TEST_PANICS";
 
 /// Not a case of its own: does nothing unless the other test starts it.
@@ -333,7 +333,7 @@ fn the_death_of_a_part_ends_the_process_with_a_failure() {
     }
 }
 
-/// Copies what a file system may do to a file: zeros where a page of an index was.
+/// Simulates file system damage: zeros in place of a page of an index.
 #[test]
 fn a_damaged_file_is_named_by_db_check() {
     let place = tempfile::tempdir().unwrap();
@@ -356,7 +356,7 @@ fn a_damaged_file_is_named_by_db_check() {
     assert!(said.contains("the file is damaged, restore it from a backup"), "{said}");
 }
 
-/// Whoever runs the server may remove its directory by mistake: it says so, and acknowledges nothing more.
+/// If the directory is removed by mistake, the server reports it and acknowledges nothing more.
 #[test]
 fn a_server_whose_directory_was_deleted_says_so_and_acknowledges_nothing() {
     let server = support::server();
@@ -378,7 +378,7 @@ fn a_server_whose_directory_was_deleted_says_so_and_acknowledges_nothing() {
     assert_eq!(server.rest().get("/health").status, 200, "it lives");
 }
 
-/// Two ways in which a restart could begin anew without a word.
+/// Two ways in which a restart could silently begin with an empty store.
 #[test]
 fn a_server_does_not_start_on_a_directory_whose_database_is_gone() {
     for empties in [true, false] {
@@ -399,7 +399,7 @@ fn a_server_does_not_start_on_a_directory_whose_database_is_gone() {
     }
 }
 
-/// Ids of an erased person's events must not outlive the server in its log.
+/// Ids of an erased user's events must not remain in the write-ahead log after a shutdown.
 #[test]
 fn an_end_in_order_leaves_no_byte_of_who_was_erased() {
     let server = support::server();

@@ -1,8 +1,8 @@
-//! What only a store in a Postgres database promises, and what becomes of it when Postgres misbehaves.
+//! Guarantees specific to the Postgres store, and its behaviour when Postgres misbehaves.
 //!
-//! Invariant: a case that harms a cluster has one of its own. Every appender repeats the very same batch until it is
-//! answered, as the server does, and takes nothing but `Stored` for an answer: a repetition that is told as a duplicate
-//! would make a person learn twice. Absent on purpose: kills of the server itself, speed.
+//! Invariant: a case that harms a cluster has one of its own. Every appender repeats an identical batch until it is
+//! answered, like the server, and accepts only `Stored`: a repetition that is reported as a duplicate would make a user
+//! learn twice. Deliberately absent: kills of the server itself, speed.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -31,7 +31,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const USERS: u32 = 24;
 
-/// The longest that a test goes on until enough has happened; a slow machine needs more rounds.
+/// Timeout of a test until enough has happened; a slow machine needs more rounds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 fn url(text: &str) -> PostgresUrl {
@@ -90,17 +90,17 @@ fn item(id: u32) -> Item {
     }
 }
 
-/// Positions that were acknowledged, by person and number.
+/// Acknowledged positions, by user and number.
 type Acknowledged = HashMap<(u32, u64), u64>;
 
-/// People who act all the time, each waiting for the answer, until told to stop.
+/// Users that act continuously, each waiting for the answer, until they are stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     counts: Arc<Counts>,
     tasks: Vec<tokio::task::JoinHandle<(Acknowledged, u64)>>,
 }
 
-/// How far a load got, while it runs.
+/// Progress of a running load.
 #[derive(Default)]
 struct Counts {
     acknowledged: AtomicU64,
@@ -116,13 +116,13 @@ impl Load {
         Load { stop, counts, tasks }
     }
 
-    /// Was that much acknowledged and repeated by now? A slow machine is given more rounds, not a lower bar.
+    /// Whether this many entries were acknowledged and repeated. A slow machine gets more rounds, not a lower bar.
     fn reached(&self, acknowledged: u64, repeated: u64) -> bool {
         self.counts.acknowledged.load(Ordering::Relaxed) > acknowledged
             && self.counts.repeated.load(Ordering::Relaxed) > repeated
     }
 
-    /// The positions that were acknowledged, by person and number; and how many batches were repeated.
+    /// Acknowledged positions, by user and number; and the number of repeated batches.
     async fn end(self) -> (Acknowledged, u64) {
         self.stop.store(true, Ordering::Relaxed);
         let (mut all, mut repeated) = (HashMap::new(), 0);
@@ -160,7 +160,7 @@ async fn act(store: Arc<dyn Store>, stop: Arc<AtomicBool>, counts: Arc<Counts>, 
     (acknowledged, repeated)
 }
 
-/// What was acknowledged is there, where it was said to be; nothing is there twice, or without an acknowledgement.
+/// Acknowledged entries are at their positions; none is there twice, or without an acknowledgement.
 async fn verify(store: &Arc<dyn Store>, acknowledged: &Acknowledged) {
     let mut last: HashMap<u32, u64> = HashMap::new();
     let mut found: HashMap<(u32, u64), u64> = HashMap::new();
@@ -204,7 +204,7 @@ async fn a_server_that_was_replaced_writes_nothing_more() {
     let address = shared().url(&database);
     let first = open(&address, &impatient()).await.unwrap();
     first.append(vec![Write::Entry(entry(1, 1))]).await.unwrap();
-    // Its connection is lost, and before it comes back another one is there.
+    // Its connection is lost, and another writer takes the lock before it reconnects.
     let held = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = \
                 (SELECT oid FROM pg_database WHERE datname = current_database())";
     shared().sql(&database, held);
@@ -264,7 +264,7 @@ async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     assert_eq!(known, schema::known_version());
 }
 
-/// All that makes a schema, as lines of text.
+/// All objects of a schema, as lines of text.
 fn objects(database: &str) -> Vec<String> {
     let ours =
         "(SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'refinery%')";
@@ -440,14 +440,14 @@ async fn a_repeated_append_is_exact_though_its_connections_are_killed() {
     verify(&store, &acknowledged).await;
 }
 
-/// Between a store and its database: now and then it lets a question through and cuts the line before the answer, which is
-/// how the answer to a commit gets lost.
+/// Proxy between a store and its database. From time to time it forwards a query and cuts the connection before the
+/// answer, so that the answer to a commit is lost.
 struct Wire {
     port: u16,
     /// Cut with the next answer.
     cut: Arc<AtomicBool>,
     cuts: Arc<AtomicU64>,
-    /// Lines that were there before the last of these carry nothing more, and nobody is told.
+    /// Connections from before the last of these carry nothing more, without an error for either end.
     silences: Arc<AtomicU64>,
 }
 
@@ -525,8 +525,8 @@ async fn a_repeated_append_is_exact_though_the_answer_to_its_commit_was_lost() {
     verify(&store, &acknowledged).await;
 }
 
-/// A line that carries nothing any more, as when a cable is pulled: both ends think that the other is there, and Postgres
-/// that the right to write is taken.
+/// A silent connection, as after a pulled cable: both ends think that the other is there, and Postgres keeps the
+/// writer's lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_fell_silent_is_given_up_and_what_it_held_is_freed() {
     if skipped() {
@@ -627,7 +627,7 @@ async fn a_frozen_database_is_unavailable_and_the_repetition_exact() {
     verify(&store, &acknowledged).await;
 }
 
-/// Status of `GET /ready`; 0 while nobody answers.
+/// Status of `GET /ready`; 0 while the port is closed.
 fn ready(port: u16) -> u16 {
     let ask = || {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
@@ -717,7 +717,7 @@ async fn tls_asks_for_as_much_as_sslmode_says() {
     }
 }
 
-/// So many go by COPY, which must say of each what the statement for a few says.
+/// A batch of this size goes by COPY, which must return the outcomes of the statement for small batches.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_have_the_outcomes_of_a_few() {
     if skipped() {
@@ -739,7 +739,7 @@ async fn many_at_once_have_the_outcomes_of_a_few() {
     let read = store.scan(Position(0), 3_000).await.unwrap();
     assert_eq!(read.iter().map(|(position, _)| position.0).collect::<Vec<_>>(), first);
 
-    // Known events and a gap, each in a batch of many, are told one by one; nothing else is lost by them.
+    // Known events and a gap, each in a big batch, are reported one by one; the other entries are stored.
     let again = store.append(of(1, 2_400..=2_500).chain(of(3, 1..=1_200)).collect()).await.unwrap();
     assert_eq!(again[0], Outcome::Duplicate(Seq(2_400)));
     assert!(again[1..101].iter().all(|outcome| *outcome == Outcome::Refused));
@@ -758,7 +758,7 @@ async fn many_at_once_have_the_outcomes_of_a_few() {
         assert!(if stored { all } else { none }, "{name}: {:?}", &outcomes[..3]);
     }
 
-    // One row that no column can hold: nothing of the batch is there, and the connection is as good as before.
+    // One row that no column can hold: nothing of the batch is stored, and the connection stays usable.
     let mut batch: Vec<Write> = of(4, 1..=1_500).collect();
     let Write::Entry(last) = &mut batch[1_499] else { panic!() };
     last.at = Millis(i64::MAX);
@@ -768,7 +768,8 @@ async fn many_at_once_have_the_outcomes_of_a_few() {
     assert_eq!(seen, ["1500"]);
 }
 
-/// Who was erased stays so for a server that has never met them, and for one that has forgotten them.
+/// An erased user stays erased for a server that never had the user in memory, and for one that has passivated the
+/// user.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_who_was_erased_is_taken_at_their_word() {
     if skipped() {

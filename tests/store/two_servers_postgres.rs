@@ -1,5 +1,5 @@
-//! Two processes on one Postgres: one server replaces another, which ends; and the command line looks after keys and tokens
-//! beside a running server, which hears of it.
+//! Two processes on one Postgres: one server replaces another, which ends. The command line manages keys and tokens
+//! next to a running server, which picks up the changes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -23,15 +23,16 @@ fn signal(server: &Server, name: &str) {
     assert!(sent.success());
 }
 
-/// Ends the session that has the right to write, as a network does that forgets a connection.
+/// Ends the session that holds the writer's lock, like a network that drops a connection.
 fn end_writer(cluster: &Cluster, database: &str) {
     let held = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = \
                 (SELECT oid FROM pg_database WHERE datname = current_database())";
     assert_eq!(cluster.sql(database, held), ["t"]);
 }
 
-/// The first hangs (a paused machine) while its session is lost, and a second one takes over. When the first wakes up it
-/// stores nothing, acknowledges nothing, and ends: it says who has the database, and fails, so that a supervisor notices.
+/// The first server hangs (a paused machine) while its session is lost, and a second one takes over. When the first
+/// wakes up it stores and acknowledges nothing, and ends. It reports the new writer, and exits with a failure, so that
+/// a supervisor notices.
 #[test]
 fn a_server_that_was_replaced_ends_and_says_by_whom() {
     if postgres::skipped() {
@@ -83,7 +84,7 @@ fn token(url: &str, arguments: &[&str]) -> String {
     said(&output.stdout)
 }
 
-/// Until a request with this token has this status. Two seconds at most are promised; a busy machine takes longer.
+/// Waits until a request with this token has this status. The limit is two seconds; a busy machine takes longer.
 fn until_status(server: &Server, token: &str, status: u16) -> Duration {
     let begin = Instant::now();
     while server.rest().ask("GET", "/v1/users/ada", Some(token), None).status != status {
@@ -115,7 +116,7 @@ fn keys_and_tokens_that_another_process_changes_count_on_a_running_server() {
     let server = Server::start_on(TempDir::new().unwrap(), url.clone());
     server.rest().ask("PUT", "/v1/users/ada", Some(&service), None).success("make ada known");
 
-    // Beside the server that writes: made, listed, taken.
+    // Next to the writing server: created, listed, revoked.
     let (lost, kept) = (token(&url, &["create", "--user", "ada"]), token(&url, &["create", "--user", "ada"]));
     until_status(&server, &lost, 200);
     until_status(&server, &kept, 200);
@@ -138,12 +139,12 @@ fn keys_and_tokens_that_another_process_changes_count_on_a_running_server() {
         assert!(!stays.heard.iter().any(is_bye), "another token of the same person");
     });
 
-    // A key of another process checks soon, and no longer once it is retired there.
+    // Another process's key verifies tokens soon, and no longer once it is retired there.
     let old = jsonwebtoken::decode_header(&kept).unwrap().kid.unwrap();
     let new = token(&url, &["rotate"]);
     assert_ne!(old, new);
     token(&url, &["retire", &old]);
     until_status(&server, &kept, 401);
-    // It learned all that while it had the right to write, which nobody took away.
+    // The server learned of these changes while it kept the writer's lock.
     assert_eq!(server.rest().get("/ready").status, 200);
 }

@@ -1,7 +1,7 @@
-//! Little that asks for much: lists of parts, unread answers, unfinished bodies, posts and sockets.
+//! Small requests with large effects: lists of parts, unread answers, unfinished bodies, posts and sockets.
 //!
-//! Invariant: the server runs in a process whose data is limited to 1 GiB, so an allocation beyond ends it and the test;
-//! the peak that the system keeps stays well below.
+//! Invariant: the server runs in a process whose data is limited to 1 GiB, so an allocation beyond ends it and the
+//! test. The peak that the system records stays well below.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -20,11 +20,11 @@ use crate::support::rest::{raw, request};
 use crate::support::socket::{Client, hello, open};
 use crate::support::{Server, block_on};
 
-/// Data of the process in MiB.
+/// Limit of the process's data, in MiB.
 pub const LIMIT_MIB: u64 = 1024;
 const MIB: u64 = 1 << 20;
 
-/// A server within the limit, with two people and a few items.
+/// A server within the limit, with two users and a few items.
 pub fn limited(variables: &[(&str, &str)]) -> Server {
     let server = Server::start_limited(TempDir::new().unwrap(), LIMIT_MIB, variables);
     server.people(&["ada", "grace"]);
@@ -32,7 +32,7 @@ pub fn limited(variables: &[(&str, &str)]) -> Server {
     server
 }
 
-/// Asks `/health` all the while.
+/// Requests `/health` continuously.
 pub struct Health {
     stop: Arc<AtomicBool>,
     asking: std::thread::JoinHandle<Vec<Duration>>,
@@ -56,7 +56,7 @@ impl Health {
         Health { stop, asking }
     }
 
-    /// All answers' times, the longest last.
+    /// Response times of all requests, the longest last.
     pub fn end(self) -> Vec<Duration> {
         self.stop.store(true, Ordering::Relaxed);
         self.asking.join().expect("/health answers")
@@ -75,7 +75,7 @@ fn head(path: &str, content_type: &str, length: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Opens a connection and sends as much as the server takes within a second.
+/// Opens a connection and sends as much as the server accepts within a second.
 fn send_unread(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the server listens");
     stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -100,7 +100,7 @@ fn a_list_of_many_parts_is_refused_before_it_costs_memory() {
             assert!(answer.body.len() < 1_024, "{path} {part}");
         }
     }
-    // One part that holds many things within.
+    // One part with many elements inside.
     for (path, begin, part, end) in [
         ("/v1/items", r#"[{"text":"x","topics":["#, r#""a""#, "]}]"),
         ("/v1/items", r#"[{"text":"x","embedding":["#, "1", "]}]"),
@@ -251,7 +251,7 @@ fn pages_that_nobody_reads_do_not_pile_up() {
             let mut socket = open(server.address()).await;
             let hello = ClientMessage::Hello(eddyline::protocol::client::Hello { limit: Some(100), ..hello("ada") });
             socket.feed(Message::text(serde_json::to_string(&hello).unwrap())).await.unwrap();
-            // All in one write, so that they are read before the first feed fills the line.
+            // All in one write, so that they are read before the first feed fills the connection.
             for _ in 0..400 {
                 socket.feed(Message::text(r#"{"type":"more","after":0}"#)).await.unwrap();
             }

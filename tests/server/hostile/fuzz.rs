@@ -1,7 +1,7 @@
-//! Requests and frames made by chance, shapes that ask for much with little among them.
+//! Random requests and frames, including small ones with large effects.
 //!
-//! Invariant: a seed gives the same requests in every run. `FUZZ_REQUESTS` and `FUZZ_SEED` change how many and which;
-//! with 20,000 and more, `/health` is held to 200 ms, which needs a machine that does nothing else.
+//! Invariant: a seed gives equal requests in every run. `FUZZ_REQUESTS` and `FUZZ_SEED` set number and seed. With
+//! 20,000 and more, `/health` must answer within 200 ms, which needs an otherwise idle machine.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -24,7 +24,7 @@ use crate::support::socket::open;
 enum Case {
     /// A request whose answer is read.
     Asked(Vec<u8>),
-    /// A request of which a part is sent, or whose answer is not read.
+    /// A request that is sent in part, or whose answer is not read.
     Unread(Vec<u8>, usize),
     /// Text frames of one socket.
     Frames(Vec<String>),
@@ -56,7 +56,7 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Good bodies, of which one field is changed.
+/// Valid bodies, of which one field is changed.
 fn good() -> Vec<Value> {
     vec![
         json!({"user": "ada", "id": "e-1", "item": "item-1", "kind": "like", "dwell_ms": 5, "at": 1_700_000_000_000_i64}),
@@ -102,7 +102,7 @@ fn changed(good: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     })
 }
 
-/// Bodies that are small, or repeat one thing, and ask for much.
+/// Bodies that are small or repetitive, and have large effects.
 fn amplifying() -> impl Strategy<Value = String> {
     let part = prop::sample::select(vec![
         "1",
@@ -153,7 +153,7 @@ fn target() -> impl Strategy<Value = (String, String)> {
         .iter()
         .chain(eddyline::gateway::rest::ROUTES)
         .flat_map(|(path, methods)| methods.iter().map(|method| (*path, *method)))
-        // Other tests look after these: what they change ends the rest of the run.
+        // Other tests cover these: their changes would end the rest of the run.
         .filter(|(path, _)| !path.starts_with("/v1/keys") && !path.starts_with("/v1/tokens"))
         .collect();
     let method = prop_oneof![
@@ -204,7 +204,7 @@ fn whole_request() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Where each of the first bodies of [`good`] belongs.
+/// Method and path of each of the first bodies of [`good`].
 const PLACES: [(&str, &str); 8] = [
     ("POST", "/v1/interactions"),
     ("POST", "/v1/items"),
@@ -216,7 +216,7 @@ const PLACES: [(&str, &str); 8] = [
     ("POST", "/v1/tokens"),
 ];
 
-/// Bodies where they belong: one, many, lines, and what asks for much.
+/// Bodies at their routes: single, in lists, as lines, and those with large effects.
 fn placed_request() -> impl Strategy<Value = Vec<u8>> {
     let one = (0..PLACES.len()).prop_flat_map(|place| {
         changed(Just(good()[place].clone())).prop_map(move |body| (place, "application/json", body.to_string()))
@@ -255,7 +255,7 @@ fn case() -> impl Strategy<Value = Case> {
     ]
 }
 
-/// What the server must not say.
+/// Detects an answer that the server must not give.
 fn fault(
     address: SocketAddr,
     case: &Case,
@@ -293,7 +293,7 @@ fn fault(
                     if text.contains(r#""code":"internal""#) {
                         return Some(text.to_owned());
                     }
-                    // Another case may have erased the person: then nothing but `hello` is answered.
+                    // Another case may have erased the user: then only `hello` is answered.
                     if text.contains(r#""t":-77"#) || text.contains(r#""code":"hello_first""#) {
                         return None;
                     }
@@ -312,7 +312,7 @@ fn from_env(name: &str, default: u64) -> u64 {
 #[test]
 fn whatever_is_asked_is_answered_without_a_fault_and_health_goes_on() {
     let (count, seed) = (from_env("FUZZ_REQUESTS", 2_000), from_env("FUZZ_SEED", 12));
-    // Faults cost the budget of the address: here the answers count, not the pace.
+    // Faults use up the address's rate limit; this test is about the answers.
     let server =
         limited(&[("EDDYLINE_RATE__ADDRESS__PER_SECOND", "1000000"), ("EDDYLINE_RATE__ADDRESS__BURST", "1000000")]);
     let address = server.address();
