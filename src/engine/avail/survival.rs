@@ -28,7 +28,7 @@ const PIECE_PRIOR: f64 = 2.0;
 /// Prior of the overall rate: one end after 120 minutes.
 const PRIOR_MINUTES: f64 = 120.0;
 
-/// `nu`, the shrinkage of frailty: an item with this many windows counts half its own rate and half the population's.
+/// `nu`, the shrinkage of frailty: with this many ended windows, an item's own rate and the population's weigh equally.
 pub const SHRINKAGE: f64 = 4.0;
 
 /// Upper limit of the expected remaining time.
