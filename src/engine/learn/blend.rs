@@ -217,8 +217,8 @@ impl BlendLearner {
 /// The smallest sample that a choice is compared with.
 const SAMPLE_MIN: u64 = 6;
 
-/// How many of `open` items a choice is compared with, at most `most`: one for each doubling. More would teach next to
-/// nothing, and each of them costs as much as the chosen one.
+/// Number of sampled negatives of a choice among `open` items, at most `most`: one for each doubling. More would hardly
+/// improve learning, and each costs as much as the chosen item.
 #[must_use]
 pub fn sample_size(open: u64, most: u64) -> u64 {
     open.checked_ilog2().map_or(0, u64::from).max(SAMPLE_MIN).min(most).min(open)
