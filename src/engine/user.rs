@@ -279,9 +279,9 @@ pub struct UserState {
     /// Interactions in the current session, and the time of the last one.
     session: (u32, Millis),
     /// User-specific weights of the blend, learned from choices and answers.
-    deviation: Deviation,
+    offset: UserOffset,
     /// User-specific weights of the opinion model, learned from answers.
-    own_opinion: Deviation,
+    own_opinion: UserOffset,
     drift: PageHinkley,
     metrics: PersonMetrics,
     /// User vector cache. Not learned: it is derived from the rest of the state, the attributes and the world.
@@ -633,8 +633,8 @@ impl UserState {
     }
 
     /// The user profile that a ranking reads.
-    fn taste(&self, world: &World, now: Millis, ranking: Ranking) -> Taste<'_> {
-        Taste {
+    fn profile(&self, world: &World, now: Millis, ranking: Ranking) -> UserProfile<'_> {
+        UserProfile {
             tower: if ranking.asks_the_tower() { self.tower_vector(world, now) } else { None },
             weights: self.online.weights(),
             precision: self.online.precision(),
@@ -661,7 +661,7 @@ impl UserState {
     }
 
     /// The user profile for scoring one item; it contains only the entries that the item needs.
-    fn taste_about(&self, world: &World, item: &Item, now: Millis, ranking: Ranking) -> Taste<'_> {
+    fn profile_for_item(&self, world: &World, item: &Item, now: Millis, ranking: Ranking) -> UserProfile<'_> {
         let settings = world.settings();
         let centre = world.centre_of(item.main_topic());
         let author = item.author.as_ref().map(|author| author.id);
@@ -774,7 +774,7 @@ impl UserState {
     /// Negatives for a click, with log importance weights. Where the client said which items it showed, these are the
     /// skipped items. Otherwise they are a sample of the available items. A third of the sample comes from the user's
     /// own visited items: they are few among thousands, and the hardest negatives.
-    fn compared_with(&self, interaction: &Interaction, world: &World, at: Millis) -> (Vec<ItemId>, StandsFor) {
+    fn sample_negatives(&self, interaction: &Interaction, world: &World, at: Millis) -> (Vec<ItemId>, StandsFor) {
         let all = [0.0; 2];
         if interaction.shown.is_some() {
             let passed = interaction.passed.iter().rev().take(PASSED_MAX).copied();
@@ -821,7 +821,7 @@ impl UserState {
     }
 
     /// The training example of a visit: the choice against its negatives, and the co-visited items.
-    fn visit(&self, item: ItemId, (rows, many): (&[Row], StandsFor), world: &World, at: Millis) -> Lesson {
+    fn visit(&self, item: ItemId, (rows, many): (&[Row], StandsFor), world: &World, at: Millis) -> TrainingExample {
         let choice = match rows.len() {
             0..=1 => TrainingExample::default(),
             _ => blend::choice(rows, 0, many, world.blend(), &self.offset),
@@ -869,7 +869,7 @@ impl UserState {
                 self.topics.learn(&learned.topics, at, settings);
             }
             // Entries from before training examples existed count as visits wherever they are positive.
-            if learned.lesson.as_ref().map_or(signal.positive, |lesson| lesson.visits.is_some()) {
+            if learned.example.as_ref().map_or(signal.positive, |example| example.visits.is_some()) {
                 self.visits.learn(learned.item, at);
                 if let Some(author) = learned.example.as_ref().and_then(|example| example.author) {
                     self.visit_author(author, at);

@@ -26,7 +26,8 @@ use super::checks;
 use super::errors::Problem;
 use super::grant::{Grant, Subject, TokenName};
 use super::query::Query;
-use super::{Door, event_ids, rates};
+use super::state::GatewayState;
+use super::{event_ids, rates};
 
 /// A request of somebody known.
 #[derive(Clone)]

@@ -30,8 +30,10 @@ use super::auth;
 use super::checks::{self, InteractionDraft};
 use super::errors::{HttpResult, Problem, refusal_of};
 use super::frames::{Broken, Frames, Incoming};
-use super::watcher::{Line, Seat, Vitals};
-use super::{Door, event_ids, rates};
+use super::grant::{Grant, Subject};
+use super::state::GatewayState;
+use super::watcher::{ConnectionHandle, Liveness, SocketPermit};
+use super::{event_ids, rates};
 
 // Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
 const MAILBOX: usize = 32;

@@ -263,7 +263,7 @@ proptest! {
         at in 0i64..4_000,
         limit in 0usize..80,
     ) {
-        // This test checks the order by score; `tests/list_stage.rs` checks the rules that change it.
+        // This test checks the order by score; `tests/engine/list_stage.rs` checks the rules that change it.
         let rank = RankSettings { author_run: 0, ..RankSettings::default() };
         let settings = Arc::new(LearnSettings { rank, ..LearnSettings::default() });
         let mut coordinator = CoordinatorState::new(DIM, settings);

@@ -17,10 +17,10 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, BATCH_BYTES_MAX};
-use super::super::call::Call;
-use super::super::checks::{self, Act};
-use super::super::errors::Answer;
+use super::super::checks::{self, InteractionDraft};
+use super::super::errors::HttpResult;
 use super::super::event_ids;
+use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
 use super::list::{LIST_DEFAULT, LIST_MAX, found};
 use super::ndjson;
@@ -149,12 +149,13 @@ fn outcome(id: Key, acted: Result<Seq, Refusal>) -> Outcome {
     }
 }
 
-async fn act(call: &Call, posted: Posted) -> (Key, Result<Seq, Refusal>) {
-    let Posted { user, id, item, kind, dwell_ms, at } = posted;
+async fn act(request: &AuthedRequest, posted: InteractionInput) -> (Key, Result<Seq, Refusal>) {
+    let InteractionInput { user, id, item, kind, dwell_ms, at } = posted;
     let id = id.unwrap_or_else(event_ids::fresh);
-    let checked = call.named(user, "user").and_then(|who| {
-        call.spend(who.id)?;
-        let event = checks::interaction(call.server(), Act { id: id.clone(), item, kind, dwell_ms, at })?;
+    let checked = request.named(user, "user").and_then(|who| {
+        request.spend(who.id)?;
+        let event =
+            checks::interaction(request.server(), InteractionDraft { id: id.clone(), item, kind, dwell_ms, at })?;
         Ok((who, event))
     });
     let acted = match checked {

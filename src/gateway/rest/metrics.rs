@@ -19,9 +19,11 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, BoundedList, UniqueMap};
 use super::super::checks;
-use super::super::errors::Answer;
+use super::super::errors::HttpResult;
 use super::super::event_ids;
-use super::{LIST_DEFAULT, LIST_MAX, found};
+use super::super::grant::Subject;
+use super::super::request::{AuthedRequest, NamedPerson};
+use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
 /// Measurements in one request.
 pub const MEASUREMENTS_MAX: usize = 100;
