@@ -24,6 +24,8 @@ use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
 use crate::gateway::file_budget::FileBudget;
+use crate::gateway::settings::GatewaySettings;
+use crate::gateway::state::GatewayState;
 use crate::gateway::tls::Certificate;
 use crate::gateway::{Serving, serve};
 use crate::process::say;

@@ -17,7 +17,6 @@ use eddyline::commands::{
 use eddyline::config::{Config, ConfigError, Flags, LogFormat, unknown_variables};
 use eddyline::domain::ids::{Key, ModelVersion};
 use eddyline::domain::time::Millis;
-use eddyline::domain::timestamps;
 use eddyline::engine::cluster::{Kind, Settings};
 use eddyline::gateway::access::{DAYS_DEFAULT, DAYS_MAX};
 use eddyline::gateway::timestamps;
@@ -527,7 +526,7 @@ enum ConfigCommand {
 }
 
 fn rfc3339(text: &str) -> Result<Millis, String> {
-    timestamps::parse(text).ok_or_else(|| "must be RFC 3339, such as 2026-01-05T00:00:00Z".into())
+    eddyline::domain::timestamps::parse(text).ok_or_else(|| "must be RFC 3339, such as 2026-01-05T00:00:00Z".into())
 }
 
 fn instant(text: &str) -> Result<Millis, String> {
