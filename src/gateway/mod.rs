@@ -4,9 +4,9 @@
 //! types are trusted. Everything is bounded: connections, frames, bodies, time. Absent on purpose: decisions about
 //! feeds, SQL, the engine's states; forwarded headers, which anybody may write.
 //!
-//! Reading order: `errors`, `times`, `keys`, `checks`, `auth`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
+//! Reading order: `errors`, `timestamps`, `event_ids`, `checks`, `auth`, `keyring`, `access`, `rates`, `budget`, `origin`, `query`,
 //! `body`, `call`, then the routes: `routes`, `rest`, `pages`, `frames`, `watcher`, `answers`, `session`; at last `tls` and
-//! `room`.
+//! `file_budget`.
 
 pub mod access;
 pub mod answers;
