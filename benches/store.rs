@@ -71,7 +71,7 @@ fn produce(runtime: &Runtime, producers: u32, people: u32, count: u64) -> Durati
 /// `count` entries by one caller in batches of `batch`, spread over 1,000 people.
 fn bulk(runtime: &Runtime, batch: u64, count: u64) -> Duration {
     let directory = tempfile::tempdir().unwrap();
-    let store = Embedded::open(directory.path()).unwrap();
+    let store: Box<dyn Store> = Box::new(Embedded::open(directory.path()).unwrap());
     let batches: Vec<Vec<Write>> = (0..count.div_ceil(batch))
         .map(|number| {
             (number * batch..(number + 1) * batch).map(|n| entry((n % 1_000) as u32, n / 1_000 + 1)).collect()

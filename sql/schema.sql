@@ -59,8 +59,8 @@ CREATE TABLE follows (
 CREATE INDEX follows_by_target ON follows (target);
 
 -- A log in commit order with indexes beside it: clustered by person it would take a third of the appends per second.
--- No foreign keys: an entry stays true after the catalogue has forgotten what it names.
--- item_id is set for interactions only; the other kinds keep what they need in payload (JSON).
+-- No foreign keys: an entry outlives the catalogue rows that it names.
+-- item_id is set for interactions only; the other kinds use payload (JSON).
 CREATE TABLE journal (
     position         INTEGER PRIMARY KEY AUTOINCREMENT,
     user_id          INTEGER NOT NULL,
@@ -105,15 +105,15 @@ CREATE TABLE coordinator_snapshots (
     bytes    BLOB    NOT NULL
 ) STRICT;
 
--- Row 1: what the health check writes, so that "can it write" is answered by writing. Row 2 is there while a dump is
--- being loaded, and after a load that was interrupted.
+-- Row 1: counter of the health check, which writes to show that the store can write. Row 2 exists while a dump is
+-- loading, and after an interrupted load.
 CREATE TABLE health (
     id     INTEGER PRIMARY KEY,
     checks INTEGER NOT NULL
 ) STRICT;
 
--- Since when something is as it is, where its own row does not say: kind is centre (id: topic, number: epoch), revision
--- (id: item, number: revision) or deleted (id: item, number: 0). Without a row: always.
+-- Instants of changes that have no column in their own row: kind is centre (id: topic, number: epoch), revision
+-- (id: item, number: revision) or deleted (id: item, number: 0). Without a row: since ever.
 CREATE TABLE changes (
     kind   TEXT    NOT NULL,
     id     INTEGER NOT NULL,
@@ -122,7 +122,7 @@ CREATE TABLE changes (
     PRIMARY KEY (kind, id, number)
 ) STRICT, WITHOUT ROWID;
 
--- Keys that sign tokens. The secret is gone once a key is retired.
+-- Keys that sign tokens. A retired key has no secret.
 CREATE TABLE keys (
     kid     TEXT    PRIMARY KEY,
     secret  BLOB,
@@ -130,7 +130,7 @@ CREATE TABLE keys (
     retired INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- What is known of each token; never the token itself. role: user (subject is the person's key), service, elsewhere.
+-- Records of tokens, never the tokens. role: user (subject is the person's key), service, elsewhere.
 CREATE TABLE tokens (
     jti     TEXT    PRIMARY KEY,
     kid     TEXT,
@@ -145,8 +145,8 @@ CREATE INDEX tokens_by_expiry ON tokens (expires);
 
 CREATE INDEX tokens_revoked ON tokens (expires) WHERE revoked IS NOT NULL;
 
--- Feeds that somebody's screen has drawn, as far as they are logged. items: per place, from the top, the item's id (u32)
--- and the probability with which the policy put it there (f32), little-endian.
+-- Logged feeds that a screen has drawn. items: per place, from the top, the item's id (u32) and its propensity, the
+-- probability with which the policy put it there (f32), little-endian.
 CREATE TABLE slates (
     user_id INTEGER NOT NULL,
     version INTEGER NOT NULL,
@@ -159,8 +159,8 @@ CREATE TABLE slates (
 
 CREATE INDEX slates_by_time ON slates (at);
 
--- The last fits of groups of people. summary: what is told of a fit, as JSON; state: what the next fit begins from; members:
--- each person's place, of the newest fit only, and of none once somebody was erased. state and members are postcard bytes.
+-- The last cluster fits of the population. summary: description as JSON; state: start of the next refit; members: cluster of
+-- each person, for the newest fit only and until the next erasure. state and members are postcard bytes.
 CREATE TABLE cluster_fits (
     epoch     INTEGER PRIMARY KEY,
     fitted_at INTEGER NOT NULL,
@@ -169,7 +169,7 @@ CREATE TABLE cluster_fits (
     members   BLOB
 ) STRICT;
 
--- Two-tower models. summary: what is told of one, as JSON; checkpoint: a safetensors file with all that the model needs.
+-- Two-tower models. summary: description as JSON; checkpoint: a safetensors file with the whole model.
 CREATE TABLE models (
     version    INTEGER PRIMARY KEY,
     created    INTEGER NOT NULL,
@@ -177,7 +177,7 @@ CREATE TABLE models (
     checkpoint BLOB    NOT NULL
 ) STRICT;
 
--- Which of them served from when on: the last row is the one that serves.
+-- The history of publications: the model of the last row serves.
 CREATE TABLE model_publications (
     number  INTEGER PRIMARY KEY,
     version INTEGER NOT NULL,

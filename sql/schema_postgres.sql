@@ -8,7 +8,7 @@ CREATE TABLE users (
     name       text,
     attributes text,
     created    timestamptz NOT NULL,
-    -- Somebody who was erased leaves a row behind, so that ids have no gap.
+    -- An erased person leaves a tombstone, so ids have no gap.
     erased     boolean     NOT NULL DEFAULT FALSE
 );
 
@@ -43,10 +43,10 @@ CREATE TABLE embeddings (
     PRIMARY KEY (item_id, revision)
 );
 
--- Numbers do not compress: without this, every vector above 2 kB is tried in vain.
+-- Vectors do not compress: without this, Postgres tries each one above 2 kB in vain.
 ALTER TABLE embeddings ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
--- The windows of one item never overlap. An item is the range from itself to itself, so that the rule needs no
+-- The windows of one item never overlap. The id is written as a range from itself to itself, so the constraint needs no
 -- extension (btree_gist), which not every database user may create.
 CREATE TABLE windows (
     item_id bigint      NOT NULL REFERENCES items (id) ON DELETE CASCADE,
@@ -67,8 +67,8 @@ CREATE TABLE follows (
 CREATE INDEX follows_by_target ON follows (target);
 
 -- A log in commit order with indexes beside it.
--- No foreign keys: an entry stays true after the catalogue has forgotten what it names.
--- item_id is set for interactions only; the other kinds keep what they need in payload (JSON).
+-- No foreign keys: an entry outlives the catalogue rows that it names.
+-- item_id is set for interactions only; the other kinds use payload (JSON).
 CREATE TABLE journal (
     position         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id          bigint      NOT NULL,
@@ -100,10 +100,10 @@ CREATE UNIQUE INDEX journal_by_user_event ON journal (user_id, event_id);
 
 CREATE INDEX journal_by_item ON journal (item_id, position) WHERE item_id IS NOT NULL;
 
--- Nothing is ever updated, so vacuum has only to freeze: let it come with growth, in small steps.
+-- Rows are never updated, so vacuum only freezes: it runs with growth, in small steps.
 ALTER TABLE journal SET (autovacuum_vacuum_insert_scale_factor = 0.02);
 
--- Bytes are compressed by whoever wrote them, if at all.
+-- The program compresses these bytes itself, if at all.
 CREATE TABLE snapshots (
     user_id  bigint PRIMARY KEY,
     seq      bigint NOT NULL,
@@ -119,22 +119,22 @@ CREATE TABLE coordinator_snapshots (
     bytes    bytea  NOT NULL
 );
 
--- Row 1: what the health check writes, so that "can it write" is answered by writing. Row 2 is there while a dump is
--- being loaded, and after a load that was interrupted.
+-- Row 1: counter of the health check, which writes to show that the store can write. Row 2 exists while a dump is
+-- loading, and after an interrupted load.
 CREATE TABLE health (
     id     bigint PRIMARY KEY,
     checks bigint NOT NULL
 ) WITH (fillfactor = 50);
 
--- One row: who has the right to write. Each server that opens the store begins a new term; one that lost its connection
+-- One row: the term of the writer. Each server that opens the store begins a new term. A server that lost its connection
 -- and finds a later term has been replaced.
 CREATE TABLE writer (
     id   bigint PRIMARY KEY CHECK (id = 1),
     term bigint NOT NULL
 );
 
--- Since when something is as it is, where its own row does not say: kind is centre (id: topic, number: epoch), revision
--- (id: item, number: revision) or deleted (id: item, number: 0). Without a row: always.
+-- Instants of changes that have no column in their own row: kind is centre (id: topic, number: epoch), revision
+-- (id: item, number: revision) or deleted (id: item, number: 0). Without a row: since ever.
 CREATE TABLE changes (
     kind   text        NOT NULL,
     id     bigint      NOT NULL,
@@ -143,7 +143,7 @@ CREATE TABLE changes (
     PRIMARY KEY (kind, id, number)
 );
 
--- Keys that sign tokens. The secret is gone once a key is retired. Instants in milliseconds: programs compare them with
+-- Keys that sign tokens. A retired key has no secret. Instants in milliseconds: programs compare them with
 -- those in the tokens.
 CREATE TABLE keys (
     kid     text COLLATE "C" PRIMARY KEY,
@@ -152,7 +152,7 @@ CREATE TABLE keys (
     retired bigint
 );
 
--- What is known of each token; never the token itself. role: user (subject is the person's key), service, elsewhere.
+-- Records of tokens, never the tokens. role: user (subject is the person's key), service, elsewhere.
 CREATE TABLE tokens (
     jti     text COLLATE "C" PRIMARY KEY,
     kid     text,
@@ -167,8 +167,8 @@ CREATE INDEX tokens_by_expiry ON tokens (expires);
 
 CREATE INDEX tokens_revoked ON tokens (expires) WHERE revoked IS NOT NULL;
 
--- Feeds that somebody's screen has drawn, as far as they are logged. items: per place, from the top, the item's id (u32)
--- and the probability with which the policy put it there (f32), little-endian.
+-- Logged feeds that a screen has drawn. items: per place, from the top, the item's id (u32) and its propensity, the
+-- probability with which the policy put it there (f32), little-endian.
 CREATE TABLE slates (
     user_id bigint      NOT NULL,
     version bigint      NOT NULL,
@@ -181,8 +181,8 @@ CREATE TABLE slates (
 
 CREATE INDEX slates_by_time ON slates (at);
 
--- The last fits of groups of people. summary: what is told of a fit, as JSON; state: what the next fit begins from; members:
--- each person's place, of the newest fit only, and of none once somebody was erased. state and members are postcard bytes.
+-- The last cluster fits of the population. summary: description as JSON; state: start of the next refit; members: cluster of
+-- each person, for the newest fit only and until the next erasure. state and members are postcard bytes.
 CREATE TABLE cluster_fits (
     epoch     bigint      PRIMARY KEY,
     fitted_at timestamptz NOT NULL,
@@ -191,7 +191,7 @@ CREATE TABLE cluster_fits (
     members   bytea
 );
 
--- Two-tower models. summary: what is told of one, as JSON; checkpoint: a safetensors file with all that the model needs.
+-- Two-tower models. summary: description as JSON; checkpoint: a safetensors file with the whole model.
 CREATE TABLE models (
     version    bigint      PRIMARY KEY,
     created    timestamptz NOT NULL,
@@ -199,7 +199,7 @@ CREATE TABLE models (
     checkpoint bytea       NOT NULL
 );
 
--- Which of them served from when on: the last row is the one that serves.
+-- The history of publications: the model of the last row serves.
 CREATE TABLE model_publications (
     number  bigint      PRIMARY KEY,
     version bigint      NOT NULL,

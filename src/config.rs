@@ -216,7 +216,7 @@ impl StoreUrl {
             return Ok(StoreUrl::File(directory.into()));
         }
         if PostgresUrl::is_one(text) {
-            let url = PostgresUrl::parse(text).map_err(|rule| error("store", rule))?;
+            let url = PostgresUrl::parse(text).map_err(|rule| error("store", rule.to_string()))?;
             return Ok(StoreUrl::Postgres(Box::new(url)));
         }
         // Only the scheme is repeated: there may be a password behind it.
@@ -260,7 +260,7 @@ impl Config {
     /// The first key that is out of them.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.address()?;
-        self.postgres.check().map_err(|(key, rule)| error(format!("postgres.{key}"), rule))?;
+        self.postgres.check().map_err(|(key, rule)| error(format!("postgres.{key}"), rule.to_string()))?;
         if !(1..=crate::embed::DIM_MAX).contains(&self.dim) {
             return Err(error("dim", format!("must be 1 to {}, is {}", crate::embed::DIM_MAX, self.dim)));
         }

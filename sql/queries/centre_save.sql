@@ -1,4 +1,4 @@
--- A centre; no row comes back when that epoch has another vector.
+-- Inserts a centre; returns no row when that epoch has another vector.
 -- $1 topic_id bigint, $2 epoch bigint, $3 vector bytes (f32 each).
 -- Columns: epoch bigint.
 INSERT INTO centres (topic_id, epoch, vector)

@@ -1,3 +1,3 @@
--- Forgets fits that are too old.
--- $1 epoch bigint: that of the newest to go.
+-- Deletes old cluster fits.
+-- $1 epoch bigint: epoch of the newest fit to delete.
 DELETE FROM cluster_fits WHERE epoch <= $1

@@ -1,4 +1,4 @@
--- The embedding of an item in one revision; no row comes back when that revision has another one.
+-- Inserts the embedding of an item in one revision; returns no row when that revision has another one.
 -- $1 item_id bigint, $2 revision bigint, $3 bytes bytes (f32 each).
 -- Columns: revision bigint.
 INSERT INTO embeddings (item_id, revision, bytes)

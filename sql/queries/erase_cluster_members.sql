@@ -1,2 +1,2 @@
--- Forgets everybody's place in fits: somebody was erased, and places stand together.
+-- Deletes the memberships of all cluster fits after an erasure, since one column holds those of all people.
 UPDATE cluster_fits SET members = NULL WHERE members IS NOT NULL

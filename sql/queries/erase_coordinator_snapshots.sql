@@ -1,2 +1,2 @@
--- Forgets what was counted over everybody: it is counted anew from the journal.
+-- Deletes all snapshots of the coordinator, which counted the erased person; a fold of the journal replaces them.
 DELETE FROM coordinator_snapshots

@@ -1,3 +1,3 @@
--- Forgets whom a person follows, and who follows them.
+-- Deletes the edges of a person in the follow graph, in both directions.
 -- $1 id bigint.
 DELETE FROM follows WHERE source = $1 OR target = $1

@@ -1,4 +1,4 @@
--- What is left of an item whose author was erased; no row comes back when there is no such id.
+-- Turns an item of an erased author into a tombstone; returns no row when there is no such id.
 -- $1 key text (random), $2 id bigint.
 -- Columns: id bigint.
 UPDATE items

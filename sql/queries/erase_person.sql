@@ -1,4 +1,4 @@
--- What is left of a person who was erased; no row comes back when there is no such id.
+-- Turns an erased person into a tombstone; returns no row when there is no such id.
 -- $1 key text (random), $2 partition bigint, $3 created instant (of the erasure), $4 id bigint.
 -- Columns: id bigint.
 UPDATE users

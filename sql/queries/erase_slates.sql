@@ -1,3 +1,3 @@
--- Forgets what a person was shown.
+-- Deletes the logged feeds of a person.
 -- $1 id bigint.
 DELETE FROM slates WHERE user_id = $1

@@ -1,4 +1,4 @@
--- Revokes all tokens of a person who is about to be erased, and forgets whose they were.
+-- Revokes all tokens of a person before their erasure, and deletes the subject of these tokens.
 -- $1 id bigint.
 UPDATE tokens
 SET role = 'elsewhere', subject = NULL, revoked = COALESCE(revoked, created)

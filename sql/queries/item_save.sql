@@ -1,4 +1,4 @@
--- An item in its current revision, new or changed; no row comes back when that id has another key.
+-- Upserts an item in its current revision; returns no row when that id has another key.
 -- $1 id bigint, $2 key text, $3 revision bigint, $4 author_id bigint or null, $5 author_key text or null,
 -- $6 topics text (JSON array of ids, the main one first), $7 text text, $8 created instant, $9 deleted boolean.
 -- Columns: id bigint.

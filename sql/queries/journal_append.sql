@@ -1,5 +1,5 @@
 -- Appends one entry; changes nothing when (user, seq) or (user, event id) is taken.
--- Without RETURNING, for which SQLite makes a table of its own each time: its position is the last rowid.
+-- No RETURNING, since SQLite builds a temporary table for it: the position is the last rowid.
 -- $1 user_id bigint, $2 seq bigint, $3 event_id text, $4 kind text, $5 at instant, $6 received instant,
 -- and for interactions, else null: $7 item_id bigint, $8 revision bigint, $9 dwell_ms bigint or null,
 -- $10 shown_version bigint, $11 shown_position bigint, $12 shown_propensity real (all three or none),

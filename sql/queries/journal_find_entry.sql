@@ -1,4 +1,4 @@
--- The entry of an event.
+-- The journal entry of an event.
 -- $1 user_id bigint, $2 event_id text.
 -- Columns: position bigint, then those of journal_append.sql in its order.
 SELECT position, user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,

@@ -1,4 +1,4 @@
--- A person's interactions, newest first (numbers rise in commit order).
+-- Interactions of a person, newest first (sequence numbers rise in commit order).
 -- $1 user_id bigint, $2 limit bigint.
 -- Columns: position bigint, then those of journal_append.sql in its order.
 SELECT position, user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,

@@ -1,4 +1,4 @@
--- Entries of everybody after a position, in commit order.
+-- Entries of all people after a position, in commit order.
 -- $1 position bigint, $2 limit bigint.
 -- Columns: position bigint, then those of journal_append.sql in its order.
 SELECT position, user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,

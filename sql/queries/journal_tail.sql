@@ -1,4 +1,4 @@
--- A person's entries after a number, in order.
+-- All entries of a person after a sequence number, in order.
 -- $1 user_id bigint, $2 seq bigint.
 -- Columns: position bigint, then those of journal_append.sql in its order.
 SELECT position, user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,

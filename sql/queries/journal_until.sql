@@ -1,4 +1,4 @@
--- A person's entries up to an instant of their own time, in order of their numbers.
+-- All entries of a person up to an instant of their own time, in order of their sequence numbers.
 -- $1 user_id bigint, $2 at instant.
 -- Columns: position bigint, then those of journal_append.sql in its order.
 SELECT position, user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,

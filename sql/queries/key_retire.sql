@@ -1,4 +1,4 @@
--- Retires a key and forgets its secret; no row comes back when no key of this id is in use.
+-- Retires a key and deletes its secret; returns no row when no key of this id is in use.
 -- $1 retired bigint ms, $2 kid text.
 -- Columns: kid text.
 UPDATE keys SET retired = $1, secret = NULL

@@ -1,5 +1,5 @@
--- Forgets retired keys but for those that were retired last.
--- $1 how many stay bigint.
+-- Deletes all but the most recently retired keys.
+-- $1 kept bigint: number of retired keys that stay.
 DELETE FROM keys
 WHERE retired IS NOT NULL
 AND kid NOT IN (SELECT kid FROM keys WHERE retired IS NOT NULL ORDER BY retired DESC, kid LIMIT $1)

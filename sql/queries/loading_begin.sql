@@ -1,3 +1,3 @@
--- Keeps that a dump is being loaded: row 2 of the table that the health check writes to.
+-- Records that the load of a dump has begun: row 2 of the table of the health check.
 INSERT INTO health (id, checks) VALUES (2, 1)
 ON CONFLICT (id) DO NOTHING

@@ -1,2 +1,2 @@
--- Keeps that the store is whole.
+-- Records that the load of a dump has finished.
 DELETE FROM health WHERE id = 2

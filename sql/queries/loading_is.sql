@@ -1,3 +1,3 @@
--- Is a dump being loaded, or was its load interrupted?
--- id: of the row that says so.
+-- Returns a row while a dump is loading, and after an interrupted load.
+-- Columns: id bigint.
 SELECT id FROM health WHERE id = 2

@@ -1,4 +1,4 @@
--- Is there such a model?
+-- Returns a row when the store holds this model.
 -- $1 version bigint.
 -- Columns: version bigint.
 SELECT version FROM models WHERE version = $1

@@ -1,4 +1,4 @@
--- What a model consists of.
+-- The checkpoint of a model.
 -- $1 version bigint.
 -- Columns: checkpoint bytea.
 SELECT checkpoint FROM models WHERE version = $1

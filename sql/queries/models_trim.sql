@@ -1,4 +1,4 @@
--- Forgets models: of those that were published all but the last $1, of the others all but the newest $2.
+-- Deletes all but the last $1 published models and the newest $2 models that were never published.
 -- $1 published bigint, $2 unpublished bigint.
 DELETE FROM models
 WHERE version NOT IN (

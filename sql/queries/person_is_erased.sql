@@ -1,4 +1,4 @@
--- A row comes back when this person was erased.
+-- Returns a row when this person was erased.
 -- $1 id bigint.
 -- Columns: id bigint.
 SELECT id FROM users WHERE id = $1 AND erased

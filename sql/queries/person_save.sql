@@ -1,4 +1,4 @@
--- A person, new or changed; no row comes back when that id has another key.
+-- Upserts a person; returns no row when that id has another key.
 -- $1 id bigint, $2 key text, $3 partition bigint, $4 name text or null, $5 attributes text (JSON) or null, $6 created instant.
 -- Columns: id bigint.
 INSERT INTO users (id, key, partition, name, attributes, created)

@@ -1,3 +1,3 @@
--- Forgets feeds that were drawn before an instant.
+-- Deletes feeds that were drawn before an instant.
 -- $1 at timestamptz.
 DELETE FROM slates WHERE at < $1

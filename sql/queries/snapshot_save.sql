@@ -1,4 +1,4 @@
--- A person's learned state, unless a newer one is there.
+-- Upserts the snapshot of a person, unless a newer one is stored.
 -- $1 user_id bigint, $2 seq bigint (last entry it includes), $3 checksum bigint, $4 bytes bytes.
 INSERT INTO snapshots (user_id, seq, checksum, bytes)
 VALUES ($1, $2, $3, $4)

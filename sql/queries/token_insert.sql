@@ -1,4 +1,4 @@
--- A new token's record; no row comes back when its id is taken.
+-- Inserts the record of a token; returns no row when its id is taken.
 -- $1 jti text, $2 kid text or null, $3 role text, $4 subject text or null, $5 created bigint ms, $6 expires bigint ms,
 -- $7 revoked bigint ms or null.
 -- Columns: jti text.

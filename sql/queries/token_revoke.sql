@@ -1,4 +1,4 @@
--- Revokes a token; the first instant stays. No row comes back when no such id is kept.
+-- Revokes a token; the first instant stays. Returns no row when there is no such id.
 -- $1 revoked bigint ms, $2 jti text.
 -- Columns: jti text.
 UPDATE tokens SET revoked = COALESCE(revoked, $1)

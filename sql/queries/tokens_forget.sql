@@ -1,3 +1,3 @@
--- Forgets tokens that expired at or before an instant.
+-- Deletes tokens that expired at or before an instant.
 -- $1 expires bigint ms.
 DELETE FROM tokens WHERE expires <= $1

@@ -1,4 +1,4 @@
--- A topic; no row comes back when that id has another key.
+-- Inserts a topic; returns no row when that id has another key.
 -- $1 id bigint, $2 key text.
 -- Columns: id bigint.
 INSERT INTO topics (id, key)

@@ -1,3 +1,3 @@
--- Forgets all windows of an item.
+-- Deletes all windows of an item.
 -- $1 item_id bigint.
 DELETE FROM windows WHERE item_id = $1

@@ -114,7 +114,7 @@ async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
                 store.save_model(model.model()).await?;
             }
             // Of a model that was forgotten since it served only this is left.
-            Line::Published(version, at) => store.note_publication(Publication { version, at }).await?,
+            Line::Published(version, at) => store.record_publication(Publication { version, at }).await?,
             line => {
                 let first = batch.len();
                 let read = writes(line, &mut batch).and_then(|()| same_length(&batch[first..], &mut dim));

@@ -253,7 +253,7 @@ impl Access {
         }
         let holder = person.map_or(Holder::Service, Holder::Person);
         let record = TokenRecord { jti, kid: Some(kid), holder, created: now, expires, revoked: None };
-        self.store.put_token(record.clone()).await?;
+        self.store.insert_token(record.clone()).await?;
         Ok(Issued { token: token.into(), record })
     }
 
@@ -266,7 +266,7 @@ impl Access {
             let Some(expires) = expires else { return Err(AccessError::UnknownToken(jti)) };
             let holder = Holder::Elsewhere;
             let record = TokenRecord { jti: jti.clone(), kid: None, holder, created: now, expires, revoked: Some(now) };
-            if !self.store.put_token(record).await? {
+            if !self.store.insert_token(record).await? {
                 // Somebody was faster: it is known now.
                 self.store.revoke_token(jti, now).await?;
             }
@@ -285,7 +285,9 @@ impl Access {
         }
         let kid = random_key("key-");
         let secret: SecretSlice<u8> = rand::random::<[u8; SECRET_BYTES_MIN]>().to_vec().into();
-        self.store.put_key(SigningKey { kid: kid.clone(), secret: Some(secret), created: now, retired: None }).await?;
+        self.store
+            .insert_key(SigningKey { kid: kid.clone(), secret: Some(secret), created: now, retired: None })
+            .await?;
         self.reload(now).await?;
         tracing::info!(kid = kid.as_str(), "a new key");
         if self.dev {

@@ -1,58 +1,60 @@
-//! Who may come in, as it is kept: keys that sign tokens, and the tokens that were made.
+//! Signing keys and token records.
 //!
-//! Invariant: a retired key has no secret any more; a token's record outlives the token, so that a revocation is never
-//! forgotten too early. A secret shows itself in no log and no error. Absent on purpose: tokens themselves (only their
-//! ids are kept), signing and checking, which are the door's.
+//! Invariant: a retired key has no secret any more. A token's record outlives the token, so a revocation is never
+//! deleted too early. No log and no error shows a secret. Absent on purpose: the tokens themselves (the store holds
+//! only their ids), and their signing and checking, which belong to the gateway.
 
+use futures_util::future::BoxFuture;
 use secrecy::SecretSlice;
 
 use crate::domain::ids::Key;
 use crate::domain::time::{DAY_MS, Millis};
+use crate::store::error::StoreError;
 
-/// One change to who may come in.
-pub(super) enum Change {
-    /// A new key.
+/// One change to keys or tokens.
+pub(super) enum AccessChange {
+    /// Adds a signing key.
     Key(SigningKey),
-    /// This key is not used any more, since then.
+    /// Retires a key from an instant on.
     Retire(Key, Millis),
-    /// A new token.
+    /// Adds the record of a token.
     Token(TokenRecord),
-    /// This token is refused, since then.
+    /// Revokes a token from an instant on.
     Revoke(Key, Millis),
 }
 
-/// A record is kept for so long after its token has expired, whatever the clocks of other machines say.
+/// How long a record stays after its token has expired, in milliseconds: a margin for clocks of other machines.
 pub const KEPT_AFTER_EXPIRY_MS: i64 = DAY_MS;
 
-/// Retired keys that are kept, so that whoever looks after the server sees what became of them.
+/// How many retired keys stay stored, so that an operator sees their history.
 pub const RETIRED_KEPT: u32 = 100;
 
 /// A key that signs tokens.
 #[derive(Debug)]
 pub struct SigningKey {
-    /// Its name, which every token that it signs carries as `kid`.
+    /// Id of the key, which every token that it signs carries as `kid`.
     pub kid: Key,
-    /// The secret; `None` once it is retired.
+    /// The secret; `None` once the key is retired.
     pub secret: Option<SecretSlice<u8>>,
-    /// When it was made.
+    /// When the key was created.
     pub created: Millis,
-    /// Since when its tokens are refused.
+    /// Since when tokens of this key are refused; `None` while it is in use.
     pub retired: Option<Millis>,
 }
 
-/// For whom a token was made.
+/// The principal of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// It acts as this person.
+    /// The token acts as this person.
     Person(Key),
-    /// It acts as anyone.
+    /// The token may act as any person.
     Service,
-    /// It was made elsewhere with a shared secret; only its revocation is known here.
+    /// Another system signed the token with a shared secret; the store knows only its revocation.
     Elsewhere,
 }
 
 impl Holder {
-    /// As it stands in a table: role, and the person's key.
+    /// Columns `role` and `subject` of table `tokens`; the subject is the person's key.
     #[must_use]
     pub fn columns(&self) -> (&'static str, Option<&str>) {
         match self {
@@ -62,7 +64,7 @@ impl Holder {
         }
     }
 
-    /// Reads what [`Holder::columns`] wrote.
+    /// The holder of the columns that [`Holder::columns`] wrote; `None` when they do not parse.
     #[must_use]
     pub fn from_columns(role: &str, subject: Option<&str>) -> Option<Holder> {
         match (role, subject) {
@@ -74,19 +76,45 @@ impl Holder {
     }
 }
 
-/// What is known of a token.
+/// The record of a token, without the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {
-    /// Its id, `jti` in the token.
+    /// Id of the token, `jti` in its claims.
     pub jti: Key,
-    /// The key that signed it; `None` when it was made elsewhere.
+    /// The key that signed the token; `None` when another system did.
     pub kid: Option<Key>,
-    /// For whom.
+    /// The principal that the token acts as.
     pub holder: Holder,
-    /// When it was made, or first heard of.
+    /// When the token was created, or first seen in a revocation.
     pub created: Millis,
-    /// When it ends by itself.
+    /// When the token expires.
     pub expires: Millis,
-    /// Since when it is refused.
+    /// Since when the token is refused; `None` while it is valid.
     pub revoked: Option<Millis>,
+}
+
+/// Stores signing keys and token records.
+pub trait AccessStore: Send + Sync + 'static {
+    /// All keys that sign tokens, retired ones too, by creation and then id.
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<SigningKey>, StoreError>>;
+
+    /// Adds a key; `false` when its id is taken. Deletes retired keys except the last [`RETIRED_KEPT`].
+    fn insert_key(&self, key: SigningKey) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Retires a key and deletes its secret; `false` when no key of this id is in use.
+    fn retire_key(&self, kid: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Tokens that expire after `live_at`, by id, after the id `after` (empty: from the first), at most `limit`.
+    fn tokens(&self, live_at: Millis, after: String, limit: u32)
+    -> BoxFuture<'_, Result<Vec<TokenRecord>, StoreError>>;
+
+    /// Adds the record of a token; `false` when its id is taken, and nothing has changed. Deletes records of tokens
+    /// that expired [`KEPT_AFTER_EXPIRY_MS`] before this one was created.
+    fn insert_token(&self, record: TokenRecord) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Revokes a token; a second revocation keeps the first instant. `false` when the store holds no such id.
+    fn revoke_token(&self, jti: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Ids of all revoked tokens that expire after `live_at`, in any order.
+    fn revoked_tokens(&self, live_at: Millis) -> BoxFuture<'_, Result<Vec<Key>, StoreError>>;
 }

@@ -1,41 +1,46 @@
-//! What callers ask the one writer of a store, and how calls become groups that share a commit.
+//! Calls to the single writer of a store, and their grouping for a shared commit.
 //!
-//! Invariant: a group takes what waits, without an artificial wait, and stops growing at [`GROUP_WRITES`].
+//! Invariant: a group takes all queued calls without an artificial wait, and stops growing at [`GROUP_WRITES`].
 //! Absent on purpose: threads, tables.
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::access::Change;
-use super::models;
-use super::{Outcome, Snapshot, StoreError, StoredFit, Write};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{Position, UserId};
 use crate::domain::time::Millis;
+use crate::store::access::AccessChange;
+use crate::store::clusters::StoredFit;
+use crate::store::error::StoreError;
+use crate::store::journal::{Outcome, Write};
+use crate::store::models::ModelChange;
+use crate::store::snapshots::Snapshot;
 
-/// How many calls may wait; further callers wait in their own futures.
+/// Capacity of the queue, in calls; further callers wait in their own futures (backpressure).
 pub(super) const QUEUE: usize = 1_024;
-/// No further call joins a group that has reached this many writes, so that the first one is not kept waiting.
+/// Writes at which a group stops growing, which bounds the wait of its first call.
 const GROUP_WRITES: usize = 4_096;
-/// A snapshot counts as one write per so many bytes.
+/// Bytes of a snapshot, of cluster members or of a checkpoint that count as one write.
 const BYTES_PER_WRITE: usize = 256;
 
-/// Owner of the coordinator's snapshots in their checksum; no person has this id.
-pub(super) const COORDINATOR: u64 = u64::MAX;
-
-/// What one call asks for.
+/// The work of one call, with the number of outcomes in its answer.
 pub(super) enum Work {
-    /// Answered by one outcome per write.
+    /// A batch; one outcome per write.
     Append(Vec<Write>),
-    /// Answered by one outcome, `Stored` when it changed something; those below by none.
-    Access(Change),
+    /// A change to keys or tokens; one outcome, `Stored` when it changed a row.
+    Access(AccessChange),
+    /// A snapshot of one person; no outcome.
     Snapshot(UserId, Snapshot),
+    /// A snapshot of the coordinator; no outcome.
     CoordinatorSnapshot(Position, Vec<u8>),
+    /// Drawn feeds to log, and the instant before which logged feeds are deleted; no outcome.
     Slates(Vec<Slate>, Option<Millis>),
+    /// A cluster fit; no outcome.
     Fit(StoredFit),
-    /// Answered by one outcome: `Stored` with the model's number, or `Refused`.
-    Model(models::Change),
-    /// The store holds a part of a dump only, or is whole.
+    /// A change to models; one outcome, `Stored` with the version of the model, or `Refused`.
+    Model(ModelChange),
+    /// Whether the store holds only a part of a dump; no outcome.
     Loading(bool),
+    /// A write that shows that the store can write; no outcome.
     Health,
 }
 
@@ -48,12 +53,12 @@ impl Work {
             }
             Work::Slates(slates, _) => 1 + slates.len(),
             Work::Fit(fit) => 1 + fit.members.as_ref().map_or(0, Vec::len) / BYTES_PER_WRITE,
-            Work::Model(models::Change::Save(model)) => 1 + model.checkpoint.len() / BYTES_PER_WRITE,
+            Work::Model(ModelChange::Save(model)) => 1 + model.checkpoint.len() / BYTES_PER_WRITE,
             Work::Model(_) | Work::Access(_) | Work::Loading(_) | Work::Health => 1,
         }
     }
 
-    /// What it appends.
+    /// The batch of an append; empty for other work.
     pub(super) fn batch(&self) -> &[Write] {
         match self {
             Work::Append(batch) => batch,
@@ -63,23 +68,23 @@ impl Work {
     }
 }
 
-/// One outcome per write of the call.
+/// The outcomes of a call, in the order of its writes.
 pub(super) type Answer = Result<Vec<Outcome>, StoreError>;
 
-/// Somebody asks, and waits.
+/// One queued call and the channel for its answer.
 pub(super) struct Call {
     pub(super) work: Work,
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
 impl Call {
-    /// Answers. Maybe nobody waits any more: it is done all the same.
-    pub(super) fn tell(self, answer: Answer) {
+    /// Sends the answer. A caller that has dropped its future gets none; its work is done anyway.
+    pub(super) fn respond(self, answer: Answer) {
         let _ = self.answer.send(answer);
     }
 }
 
-/// Adds what waits in the queue to the first call.
+/// Adds queued calls to the first one, up to [`GROUP_WRITES`].
 pub(super) fn gather(first: Call, queue: &mut mpsc::Receiver<Call>) -> Vec<Call> {
     let mut writes = first.work.writes();
     let mut group = vec![first];
@@ -90,17 +95,4 @@ pub(super) fn gather(first: Call, queue: &mut mpsc::Receiver<Call>) -> Vec<Call>
         group.push(call);
     }
     group
-}
-
-/// The same error for each call of a group.
-pub(super) fn clone(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
-        StoreError::Corrupt { table, detail } => StoreError::Corrupt { table, detail: detail.clone() },
-        StoreError::Newer { found, known } => StoreError::Newer { found: *found, known: *known },
-        StoreError::Locked(text) => StoreError::Locked(text.clone()),
-        StoreError::Gone(text) => StoreError::Gone(text.clone()),
-        StoreError::Replaced(by) => StoreError::Replaced(by.clone()),
-        StoreError::Refused(text) => StoreError::Refused(text.clone()),
-    }
 }

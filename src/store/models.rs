@@ -1,33 +1,36 @@
-//! Two-tower models as they are kept: checkpoints under numbers of their own, and which of them served from when on.
+//! Two-tower models as they are stored: numbered checkpoints, and the history of their publications.
 //!
-//! Invariant: a number is given once; what was published stays in the list of publications, whatever is forgotten of the
-//! model itself. Of models that were published the last [`PUBLISHED_KEPT`] stay, of others the newest
-//! [`UNPUBLISHED_KEPT`]; the one that serves is always among them. Absent on purpose: what is in a checkpoint.
+//! Invariant: a version number is given once. A publication stays in the history, whether or not its model still
+//! exists. Of published models the last [`PUBLISHED_KEPT`] stay, of others the newest [`UNPUBLISHED_KEPT`]; the model
+//! that serves is always among them. Absent on purpose: the format of a checkpoint.
 
 use std::fmt;
 
+use futures_util::future::BoxFuture;
+
 use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
+use crate::store::error::StoreError;
 
-/// The largest checkpoint, in bytes.
+/// The largest checkpoint that the store accepts, in bytes.
 pub const CHECKPOINT_BYTES_MAX: usize = 64 << 20;
 
-/// Models that were published and are kept, for a way back and for the time machine.
+/// How many published models stay stored, for a rollback and for the time machine.
 pub const PUBLISHED_KEPT: u32 = 10;
 
-/// Models that were never published and are kept.
+/// How many models that were never published stay stored.
 pub const UNPUBLISHED_KEPT: u32 = 3;
 
-/// A model to be kept.
+/// A model to be saved.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewModel {
-    /// Its number where it has one already, as when a dump is loaded: then nothing is forgotten for it. `None`: the next.
+    /// Version of a model from a dump, for which no other model is deleted. `None`: the store gives the next version.
     pub version: Option<ModelVersion>,
-    /// When it came.
+    /// When the server received the model.
     pub created: Millis,
-    /// What is told of it: a JSON object as text.
+    /// Description of the model: a JSON object as text.
     pub summary: String,
-    /// All that it consists of.
+    /// Weights, schema and sizes of the model, as one file.
     pub checkpoint: Vec<u8>,
 }
 
@@ -37,45 +40,68 @@ impl fmt::Debug for NewModel {
     }
 }
 
-/// A model that is kept, without what it consists of.
+/// A stored model without its checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptModel {
-    /// Its number.
+    /// Version number of the model.
     pub version: ModelVersion,
-    /// When it came.
+    /// When the server received the model.
     pub created: Millis,
-    /// What is told of it: a JSON object as text.
+    /// Description of the model: a JSON object as text.
     pub summary: String,
-    /// Of its checkpoint.
+    /// Size of the checkpoint in bytes.
     pub bytes: u64,
 }
 
-/// From then on this model served.
+/// One publication: the model serves from this instant on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publication {
-    /// Which.
+    /// Version of the published model.
     pub version: ModelVersion,
-    /// Since when.
+    /// When the model began to serve.
     pub at: Millis,
 }
 
-/// One change to the models.
-pub(super) enum Change {
-    /// A new one.
+/// One change to models or publications.
+pub(super) enum ModelChange {
+    /// Adds a model.
     Save(NewModel),
-    /// It serves from now on, if it is kept.
+    /// Publishes a model, if it is stored.
     Publish(ModelVersion, Millis),
-    /// It served from then on, kept or not: of a dump.
-    Note(Publication),
+    /// Adds a publication of a dump, whether or not its model is stored.
+    Record(Publication),
 }
 
-/// The model that served at an instant, of publications in order.
+/// Stores models and their publications.
+pub trait ModelStore: Send + Sync + 'static {
+    /// Saves a model under the next version, unless it brings its own. Deletes models beyond [`PUBLISHED_KEPT`] and
+    /// [`UNPUBLISHED_KEPT`].
+    fn save_model(&self, model: NewModel) -> BoxFuture<'_, Result<ModelVersion, StoreError>>;
+
+    /// All stored models, oldest first.
+    fn models(&self) -> BoxFuture<'_, Result<Vec<KeptModel>, StoreError>>;
+
+    /// The checkpoint of a model; `None` when the model is not stored.
+    fn checkpoint(&self, version: ModelVersion) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// Publishes a model from `at` on, unless it serves already. `false` when it is not stored, and nothing has
+    /// changed.
+    fn publish_model(&self, version: ModelVersion, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Adds a publication to the history, whether or not its model is stored: for loading a dump.
+    fn record_publication(&self, publication: Publication) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The history of publications, in order; the last model serves now.
+    fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>>;
+}
+
+/// The model that served at an instant; `publications` are in order.
 #[must_use]
 pub fn at(publications: &[Publication], at: Millis) -> Option<ModelVersion> {
     publications.iter().rev().find(|one| one.at <= at).map(|one| one.version)
 }
 
-/// The model to go back to from the one that serves: who goes back twice is two models back, not where they began.
+/// The model that a rollback publishes. Two rollbacks go two models back, not back to where they began.
 #[must_use]
 pub fn before(publications: &[Publication]) -> Option<ModelVersion> {
     let mut way: Vec<ModelVersion> = Vec::new();

@@ -1,90 +1,102 @@
-//! A whole store as lines of JSON: how each row is written down, whatever kind of store it comes from.
+//! A dump of a whole store as newline-delimited JSON, for both kinds of store.
 //!
-//! Invariant: a line read again is the row that was written, bit by bit: numbers that learning reads are the base64 of
-//! little-endian f32. The first line is the header, the last one the end, whose checksum covers every byte before it.
-//! Absent on purpose: files, compression, snapshots (they are folded again), positions (each store gives its own; lines
-//! stand in commit order).
+//! Invariant: rows round-trip bit by bit: numbers that learning reads are base64 of little-endian f32. The first line
+//! is the header. The last line is the end, whose checksum covers every byte before it. Absent on purpose: files,
+//! compression, snapshots (a load folds the journal again), positions (each store assigns its own; lines are in commit
+//! order).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::StoreError;
-use super::codec::{self, JournalRow};
-use super::models::{KeptModel, NewModel};
 use crate::domain::ids::{ItemId, Key, ModelVersion, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
+use crate::store::codec::{self, JournalRow};
+use crate::store::error::StoreError;
+use crate::store::models::{KeptModel, NewModel};
 
-/// Rises whenever lines change their meaning.
+/// Version of the format; rises with each change of the meaning of lines.
 pub const VERSION: u32 = 1;
 
-/// One line.
+/// Why a line of a dump does not give a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// The bytes of a vector are no embedding.
+    #[error("a vector is none: not finite, empty, or all zeros")]
+    Vector,
+    /// The current revision of an item has no embedding.
+    #[error("its revision {0} has no embedding")]
+    NoEmbedding(u32),
+}
+
+/// One line of a dump.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
-    /// The first: what this is, and how many of each follow, in this order; then entries.
+    /// The first line: the format version and the number of lines per kind, in the order of the dump. Entries come
+    /// last.
     EddylineDump(Header),
-    /// A topic's name.
+    /// A topic and its key.
     Topic(TopicLine),
     /// A centre in one epoch.
     Centre(CentreLine),
-    /// A person, or what is left of one.
+    /// A person, or the tombstone of an erased one.
     Person(PersonLine),
     /// An item with its windows, and its embedding in every revision.
     Item(Box<ItemLine>),
-    /// Since when something of the catalogue is so.
+    /// The instant since which a part of the catalogue is in its current state.
     Since(Change, Millis),
     /// A two-tower model.
     Model(ModelLine),
-    /// From then on this model served.
+    /// A publication: the model serves from this instant on.
     Published(ModelVersion, Millis),
     /// A journal entry.
     Entry(Box<EntryLine>),
-    /// The last.
+    /// The last line: counts and checksum.
     End(End),
 }
 
-/// See [`Line::EddylineDump`].
+/// Header of a dump, in [`Line::EddylineDump`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// Of this form.
+    /// Format version of the dump.
     pub version: u32,
-    /// How many.
+    /// Number of lines `topic`.
     pub topics: u64,
-    /// How many.
+    /// Number of lines `centre`.
     pub centres: u64,
-    /// How many.
+    /// Number of lines `person`.
     pub people: u64,
-    /// How many.
+    /// Number of lines `item`.
     pub items: u64,
-    /// How many lines `since`.
+    /// Number of lines `since`.
     pub changes: u64,
-    /// How many.
+    /// Number of lines `model`.
     #[serde(default)]
     pub models: u64,
-    /// How many lines `published`.
+    /// Number of lines `published`.
     #[serde(default)]
     pub publications: u64,
 }
 
-/// See [`Line::End`].
+/// End of a dump, in [`Line::End`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct End {
-    /// Lines before this one.
+    /// Number of lines before this one.
     pub lines: u64,
-    /// Entries among them.
+    /// Number of lines `entry`.
     pub entries: u64,
     /// XXH3-128 of all bytes before this line, 32 hexadecimal digits.
     pub checksum: String,
 }
 
-/// See [`Line::Topic`].
+/// A topic, in [`Line::Topic`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicLine {
@@ -92,7 +104,7 @@ pub struct TopicLine {
     key: Key,
 }
 
-/// See [`Line::Centre`].
+/// A centre in one epoch, in [`Line::Centre`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CentreLine {
@@ -101,7 +113,7 @@ pub struct CentreLine {
     vector: Base64,
 }
 
-/// See [`Line::Model`].
+/// A two-tower model with its checkpoint, in [`Line::Model`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelLine {
@@ -112,14 +124,14 @@ pub struct ModelLine {
 }
 
 impl ModelLine {
-    /// Of a model and what it consists of.
+    /// Builds the line of a stored model.
     #[must_use]
     pub fn of(model: KeptModel, checkpoint: Vec<u8>) -> ModelLine {
         let KeptModel { version, created, summary, .. } = model;
         ModelLine { version, created, summary, checkpoint: Base64(checkpoint) }
     }
 
-    /// The model, to be kept under the number that it had.
+    /// The model of this line, with its version.
     #[must_use]
     pub fn model(self) -> NewModel {
         let ModelLine { version, created, summary, checkpoint } = self;
@@ -127,7 +139,7 @@ impl ModelLine {
     }
 }
 
-/// See [`Line::Person`].
+/// A person, in [`Line::Person`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PersonLine {
@@ -142,7 +154,7 @@ pub struct PersonLine {
     erased: bool,
 }
 
-/// See [`Line::Item`].
+/// An item with its embeddings, in [`Line::Item`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ItemLine {
@@ -158,11 +170,11 @@ pub struct ItemLine {
     windows: Windows,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
-    /// Revision and vector, rising.
+    /// Revision and vector, by revision.
     embeddings: Vec<(u32, Base64)>,
 }
 
-/// See [`Line::Entry`]: the columns of table `journal`.
+/// The columns of table `journal` for one entry, in [`Line::Entry`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryLine {
@@ -182,7 +194,7 @@ pub struct EntryLine {
     shown_version: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shown_position: Option<i64>,
-    // As f64, which holds every f32: a decimal f32 could be rounded twice on its way back.
+    // f64 holds every f32, while a decimal f32 could be rounded twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shown_propensity: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,7 +217,7 @@ pub struct EntryLine {
     payload: Option<String>,
 }
 
-/// Bytes as text.
+/// Bytes that serialise as base64 text.
 #[derive(Debug)]
 struct Base64(Vec<u8>);
 
@@ -214,8 +226,8 @@ impl Base64 {
         Base64(codec::floats_to_bytes(vector))
     }
 
-    fn vector(&self) -> Result<Embedding, String> {
-        codec::embedding_from_bytes(&self.0).ok_or_else(|| "a vector is none: not finite, empty, or all zeros".into())
+    fn vector(&self) -> Result<Embedding, LineError> {
+        codec::embedding_from_bytes(&self.0).ok_or(LineError::Vector)
     }
 }
 
@@ -233,13 +245,13 @@ impl<'de> Deserialize<'de> for Base64 {
 }
 
 impl TopicLine {
-    /// Of a topic.
+    /// Builds the line of a topic.
     #[must_use]
     pub fn of(id: TopicId, key: Key) -> TopicLine {
         TopicLine { id, key }
     }
 
-    /// The topic.
+    /// Id and key of the topic of this line.
     #[must_use]
     pub fn topic(self) -> (TopicId, Key) {
         (self.id, self.key)
@@ -247,30 +259,30 @@ impl TopicLine {
 }
 
 impl CentreLine {
-    /// Of a centre.
+    /// Builds the line of a centre.
     #[must_use]
     pub fn of(centre: CentreRef, vector: &Embedding) -> CentreLine {
         CentreLine { topic: centre.topic, epoch: centre.epoch, vector: Base64::of(vector) }
     }
 
-    /// The centre.
+    /// The centre of this line.
     ///
     /// # Errors
-    /// What does not parse.
-    pub fn centre(self) -> Result<(CentreRef, Embedding), String> {
+    /// [`LineError::Vector`] when its vector is no embedding.
+    pub fn centre(self) -> Result<(CentreRef, Embedding), LineError> {
         Ok((CentreRef { topic: self.topic, epoch: self.epoch }, self.vector.vector()?))
     }
 }
 
 impl PersonLine {
-    /// Of a person.
+    /// Builds the line of a person.
     #[must_use]
     pub fn of(person: Person) -> PersonLine {
         let Person { id, key, name, attributes, created, erased } = person;
         PersonLine { id, key, name, attributes, created, erased }
     }
 
-    /// The person.
+    /// The person of this line.
     #[must_use]
     pub fn person(self) -> Person {
         let PersonLine { id, key, name, attributes, created, erased } = self;
@@ -279,7 +291,7 @@ impl PersonLine {
 }
 
 impl ItemLine {
-    /// Of an item, with the embeddings of all its revisions, the current one last.
+    /// Builds the line of an item, with the embeddings of all its revisions, the current one last.
     #[must_use]
     pub fn of(item: Item, embeddings: &[(u32, Embedding)]) -> ItemLine {
         ItemLine {
@@ -296,13 +308,14 @@ impl ItemLine {
         }
     }
 
-    /// The item, once per revision: written in this order, all embeddings are there and the item stands in its last.
+    /// The item, once per revision. Writing them in order stores all embeddings and leaves the item in its last
+    /// revision.
     ///
     /// # Errors
-    /// What does not parse.
-    pub fn revisions(self) -> Result<Vec<Item>, String> {
+    /// [`LineError`] when a vector is no embedding, or the current revision has none.
+    pub fn revisions(self) -> Result<Vec<Item>, LineError> {
         if self.embeddings.last().map(|(revision, _)| *revision) != Some(self.revision) {
-            return Err(format!("its revision {} has no embedding", self.revision));
+            return Err(LineError::NoEmbedding(self.revision));
         }
         let (topics, text) = (self.topics.into(), self.text.into());
         let make = |(revision, bytes): (u32, Base64)| {
@@ -324,10 +337,10 @@ impl ItemLine {
 }
 
 impl EntryLine {
-    /// Of an entry.
+    /// Builds the line of an entry.
     ///
     /// # Errors
-    /// When a number does not fit its column, as in [`JournalRow::encode`].
+    /// [`StoreError::Refused`] when a number does not fit its column.
     pub fn of(entry: &Entry) -> Result<EntryLine, StoreError> {
         let row = JournalRow::encode(entry)?;
         let text = |text: Option<std::borrow::Cow<'_, str>>| text.map(std::borrow::Cow::into_owned);
@@ -357,7 +370,7 @@ impl EntryLine {
         })
     }
 
-    /// The entry.
+    /// The entry of this line.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] names the person, the number and the column that does not parse.

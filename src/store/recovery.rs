@@ -1,7 +1,7 @@
-//! From what is stored to what is known: the catalogue, the coordinator, one person.
+//! Recovery of learned state from a store: catalogue, coordinator, one person.
 //!
-//! Invariant: the result equals the fold of the whole journal; snapshots only shorten the way, and one that cannot be
-//! used is set aside, never fatal. Vectors of revisions that the world no longer has come from the store.
+//! Invariant: the result equals the fold of the whole journal. Snapshots only save time; an unusable one is skipped
+//! with a warning. Vectors of revisions that the world no longer has come from the store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,20 +18,21 @@ use crate::engine::learn::axes::Centre;
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{MissingVector, UserState};
 use crate::engine::world::{Vectors, World};
+use crate::store::api::Store;
+use crate::store::catalogue::CatalogueRow;
+use crate::store::error::StoreError;
 
-use super::{CatalogueRow, Store, StoreError};
-
-/// Entries read at once while the coordinator folds the journal.
+/// Entries per page while the coordinator folds the journal.
 const SCAN_PAGE: u32 = 10_000;
-/// Entries of one person that are read at once: some 0.5 MiB.
+/// Entries per page of one person: some 0.5 MiB.
 const PERSON_PAGE: u32 = 256;
-/// Embeddings of earlier revisions that one fold keeps at hand.
+/// Most embeddings of earlier revisions that one fold caches.
 const EARLIER_MAX: usize = 1_024;
 
 /// Reads the whole catalogue and all people.
 ///
 /// # Errors
-/// What the store, or a row of it, says.
+/// [`StoreError`] of the read, or of a row that does not parse.
 pub async fn read_catalogue(store: &dyn Store) -> Result<(Catalogue, Vec<Person>), StoreError> {
     let read: Arc<Mutex<(Catalogue, Vec<Person>)>> = Arc::default();
     let filling = read.clone();
@@ -51,10 +52,10 @@ pub async fn read_catalogue(store: &dyn Store) -> Result<(Catalogue, Vec<Person>
     Ok(std::mem::take(&mut *read))
 }
 
-/// The coordinator's state from its snapshot and the rest of the journal.
+/// Recovers the state of the coordinator from its snapshot and the rest of the journal.
 ///
 /// # Errors
-/// What the store, or the catalogue, says.
+/// [`LoadError`] of the store or of the catalogue.
 pub async fn load_coordinator(
     store: &dyn Store,
     dim: usize,
@@ -66,7 +67,7 @@ pub async fn load_coordinator(
     if let Some((_, bytes)) = store.coordinator_snapshot().await?
         && let Err(error) = state.restore(&bytes, now)
     {
-        tracing::warn!(%error, "the coordinator's snapshot was set aside: folding the whole journal");
+        tracing::warn!(%error, "the snapshot of the coordinator is unusable: folding the whole journal");
     }
     let mut after: Position = state.covers();
     loop {
@@ -83,8 +84,8 @@ pub async fn load_coordinator(
     Ok(state)
 }
 
-/// Folds the journal after what is covered, to its end, page by page on another thread. Gives back how far it came, with
-/// what the store said where that was not the end.
+/// Folds the rest of the journal, page by page on blocking threads. Returns the fold with `Ok` at the end of the
+/// journal, or with the error of the store that ended it earlier.
 ///
 /// # Errors
 /// [`Failure::Stopped`] when the fold panicked.
@@ -108,21 +109,21 @@ pub async fn catch_up(store: &dyn Store, mut refold: Refold) -> Result<(Refold, 
     }
 }
 
-/// What was known of a person at an instant: the fold of their entries up to it, by their own time. `world` gives the
-/// vectors and settings. Folds on the caller's thread; a server uses [`as_of_apart`].
+/// The state of a person at an instant: the fold of their entries up to it, by their own time. `world` gives vectors
+/// and settings. Folds on the thread of the caller; a server uses [`as_of_apart`].
 ///
 /// # Errors
-/// [`Failure`] as [`recover`].
+/// [`Failure`] when the store cannot answer, or an entry names a vector that no longer exists.
 pub async fn as_of(store: &dyn Store, user: UserId, at: Millis, world: &World) -> Result<UserState, Failure> {
     let mut fold = Fold::new(UserState::new(user), at);
     fold.here(store, world).await?;
     Ok(fold.state)
 }
 
-/// [`as_of`], folded on other threads.
+/// The state of a person at an instant, as [`as_of`] gives it, folded on blocking threads.
 ///
 /// # Errors
-/// [`Failure`] as [`recover`].
+/// [`Failure`] when the store cannot answer, or an entry names a vector that no longer exists.
 pub async fn as_of_apart(
     store: &dyn Store,
     user: UserId,
@@ -134,10 +135,10 @@ pub async fn as_of_apart(
     Ok(fold.apart(store, world, work).await?.state)
 }
 
-/// What [`World::back_to`] needs beside the world: vectors of items that were revised since.
+/// Item, revision and vector of items that were revised since an instant, for [`World::back_to`].
 ///
 /// # Errors
-/// What the store says.
+/// [`StoreError`] of the read.
 pub async fn earlier(
     store: &dyn Store,
     world: &World,
@@ -145,52 +146,52 @@ pub async fn earlier(
 ) -> Result<Vec<(ItemId, u32, Embedding)>, StoreError> {
     let mut found = Vec::new();
     for (item, revision) in world.revised_after(at) {
-        // A revision whose vector is gone stays as it is now.
+        // An item whose earlier vector no longer exists keeps its current one.
         found.extend(store.embedding(item, revision).await?.map(|embedding| (item, revision, embedding)));
     }
     Ok(found)
 }
 
-/// Why a catalogue cannot be loaded.
+/// The reason why a catalogue cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The store cannot say.
+    /// The store cannot read its rows.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It says something that this program cannot use.
+    /// The rows are inconsistent, or another dimension than the configured one.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
 }
 
-/// Why a person cannot be loaded.
+/// The reason why a person cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Try again.
+    /// The store cannot read the entries; the variant says whether a retry helps.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The journal names something that nobody has.
+    /// An entry names a vector that neither the world nor the store has.
     #[error(transparent)]
     Missing(#[from] MissingVector),
-    /// The thread that folded them panicked, or the process ends.
+    /// The folding thread panicked, or the process ends.
     #[error("a fold was given up; the log says more")]
     Stopped,
 }
 
-/// A person's state from the store, and the entry that its snapshot covers. Folds on the caller's thread; a server uses
-/// [`recover_apart`].
+/// Recovers the state of a person, and the sequence number that its snapshot covers. Folds on the thread of the caller;
+/// a server uses [`recover_apart`].
 ///
 /// # Errors
-/// [`Failure`] when the store cannot answer, or an entry names a vector that is nowhere.
+/// [`Failure`] when the store cannot answer, or an entry names a vector that no longer exists.
 pub async fn recover(store: &dyn Store, user: UserId, world: &World) -> Result<(UserState, Seq), Failure> {
     let (mut fold, covered) = Fold::from_snapshot(store, user, world.settings()).await?;
     fold.here(store, world).await?;
     Ok((fold.state, covered))
 }
 
-/// [`recover`], folded on other threads.
+/// Recovers the state of a person, as [`recover`] does, but folds on blocking threads.
 ///
 /// # Errors
-/// [`Failure`] as [`recover`].
+/// [`Failure`] when the store cannot answer, or an entry names a vector that no longer exists.
 pub async fn recover_apart(
     store: &dyn Store,
     user: UserId,
@@ -201,21 +202,21 @@ pub async fn recover_apart(
     Ok((fold.apart(store, world, work).await?.state, covered))
 }
 
-/// Folds entries that are at hand onto a state, on the caller's thread: for tools.
+/// Folds given entries onto a state, on the thread of the caller: for tools.
 ///
 /// # Errors
-/// [`Failure`] as [`recover`].
+/// [`Failure`] when the store cannot answer, or an entry names a vector that no longer exists.
 pub async fn fold(store: &dyn Store, state: UserState, entries: &[Entry], world: &World) -> Result<UserState, Failure> {
     let mut fold = Fold::new(state, Millis::MAX);
     fold.all(store, entries, world).await?;
     Ok(fold.state)
 }
 
-/// A person's entries on their way into a state, one page at a time: memory holds one page, whatever their number.
+/// A fold of the entries of one person, page by page, so that memory holds one page whatever their number.
 struct Fold {
     state: UserState,
     until: Millis,
-    /// Last entry that was read, folded or not.
+    /// Sequence number of the last entry that was read, folded or not.
     read: Seq,
     ended: bool,
     /// Embeddings of revisions that the world no longer has; at most [`EARLIER_MAX`].
@@ -227,7 +228,7 @@ impl Fold {
         Fold { read: state.seq(), state, until, ended: false, earlier: BTreeMap::new() }
     }
 
-    /// From the newest snapshot that can be used, and the entry that it covers.
+    /// Starts from the newest usable snapshot; returns the sequence number that it covers, 0 without one.
     async fn from_snapshot(
         store: &dyn Store,
         user: UserId,
@@ -238,16 +239,19 @@ impl Fold {
                 Ok(state) if state.user() == user && state.seq() == snapshot.seq => {
                     return Ok((Fold::new(state, Millis::MAX), snapshot.seq));
                 }
-                Ok(_) => tracing::warn!(user = user.0, "a snapshot of something else was set aside"),
+                Ok(_) => tracing::warn!(
+                    user = user.0,
+                    "a snapshot belongs to another person or number: folding the whole journal"
+                ),
                 Err(error) => {
-                    tracing::warn!(user = user.0, %error, "a snapshot was set aside: folding the whole journal");
+                    tracing::warn!(user = user.0, %error, "a snapshot is unusable: folding the whole journal");
                 }
             }
         }
         Ok((Fold::new(UserState::new(user), Millis::MAX), Seq(0)))
     }
 
-    /// The next entries; none at the end.
+    /// Reads the next page; empty at the end.
     async fn page(&mut self, store: &dyn Store) -> Result<Vec<Entry>, StoreError> {
         if self.ended {
             return Ok(Vec::new());
@@ -256,14 +260,14 @@ impl Fold {
         self.ended = page.len() < PERSON_PAGE as usize;
         let whole = self.until == Millis::MAX;
         if let Some(entry) = page.iter().zip(self.read.0 + 1..).find(|(entry, seq)| whole && entry.seq.0 != *seq) {
-            // Somebody erased them between two pages.
+            // The person was erased between two pages.
             return Err(StoreError::Unavailable(format!("entry {} is gone while they are read", entry.1)));
         }
         self.read = page.last().map_or(self.read, |entry| entry.seq);
         Ok(page)
     }
 
-    /// Folds entries; where a vector is missing, says which and how many entries were folded before it.
+    /// Folds entries; the error has the number of folded entries and the missing vector.
     fn run(&mut self, entries: &[Entry], world: &World) -> Result<(), (usize, MissingVector)> {
         let vectors = WithEarlier { world, earlier: &self.earlier };
         for (index, entry) in entries.iter().enumerate() {
@@ -272,7 +276,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Fetches a vector that a revision had.
+    /// Reads a vector of an earlier revision from the store.
     async fn fetch(&mut self, store: &dyn Store, missing: MissingVector) -> Result<(), Failure> {
         let MissingVector::Embedding { item, revision } = missing else { return Err(Failure::Missing(missing)) };
         let embedding = store.embedding(item, revision).await?.ok_or(Failure::Missing(missing))?;
@@ -283,7 +287,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Folds to the end on this thread.
+    /// Folds to the end on the thread of the caller.
     async fn here(&mut self, store: &dyn Store, world: &World) -> Result<(), Failure> {
         loop {
             let page = self.page(store).await?;
@@ -294,7 +298,7 @@ impl Fold {
         }
     }
 
-    /// Folds these entries on this thread.
+    /// Folds given entries on the thread of the caller.
     async fn all(&mut self, store: &dyn Store, entries: &[Entry], world: &World) -> Result<(), Failure> {
         let mut begin = 0;
         while let Err((folded, missing)) = self.run(&entries[begin..], world) {
@@ -304,8 +308,8 @@ impl Fold {
         Ok(())
     }
 
-    /// Folds to the end on other threads, as many at a time as there are places in `work`. A fold that nobody waits for
-    /// any more keeps its place until its page is done.
+    /// Folds to the end on blocking threads, at most as many at a time as `work` has permits. A dropped fold keeps its
+    /// permit until its page is done.
     async fn apart(mut self, store: &dyn Store, world: Arc<World>, work: &Arc<Semaphore>) -> Result<Fold, Failure> {
         loop {
             let mut page = self.page(store).await?;
@@ -315,11 +319,11 @@ impl Fold {
             let mut begin = 0;
             loop {
                 // The semaphore is never closed.
-                let place = work.clone().acquire_owned().await.ok();
+                let permit = work.clone().acquire_owned().await.ok();
                 let (mut fold, entries, world) = (self, page, world.clone());
                 let folded = tokio::task::spawn_blocking(move || {
                     let done = fold.run(&entries[begin..], &world);
-                    drop(place);
+                    drop(permit);
                     (fold, entries, done)
                 });
                 let done;
@@ -332,7 +336,7 @@ impl Fold {
     }
 }
 
-/// The world, and embeddings that items had before.
+/// The vectors of the world plus embeddings of earlier revisions.
 struct WithEarlier<'a> {
     world: &'a World,
     earlier: &'a BTreeMap<(ItemId, u32), Embedding>,

@@ -1,22 +1,22 @@
-//! What the one writer of a store remembers between transactions.
+//! The writer's cache of the ends of the journal, and its list of entries whose commit was not answered.
 //!
-//! Invariant: a cache, never the truth: whatever is missing here is read from the store. It says only what was committed,
-//! so whoever loses a transaction after changing it must [`TailCache::forget`]. Entries in doubt survive that.
-//! Absent on purpose: any query.
+//! Invariant: the cache holds committed numbers only; missing ones are read from the store. After a lost transaction
+//! the writer calls [`TailCache::clear`]. Entries in doubt survive that. Absent on purpose: any query.
 
 use std::collections::{HashMap, HashSet};
 
-use super::codec::JournalRow;
-use super::group::Call;
-use super::{StoreError, Write};
 use crate::domain::ids::{Position, Seq, UserId};
 use crate::domain::journal::Entry;
+use crate::store::codec::JournalRow;
+use crate::store::error::StoreError;
+use crate::store::group::Call;
+use crate::store::journal::Write;
 
-/// Where the journal ends, for all and for each person; and which entries may or may not have been stored. At most twice
-/// [`TailCache::GENERATION`] people, those used longest ago go first.
+/// Last position of the journal, last sequence number per person, and entries that may or may not be stored. Holds at
+/// most twice [`TailCache::GENERATION`] people and evicts the least recently used.
 #[derive(Default)]
 pub(super) struct TailCache {
-    /// Of the last entry of all; zero is an empty journal.
+    /// Position of the last entry; zero in an empty journal, `None` while it is unknown.
     pub(super) last: Option<Position>,
     young: HashMap<UserId, Seq>,
     old: HashMap<UserId, Seq>,
@@ -25,17 +25,18 @@ pub(super) struct TailCache {
 
 impl TailCache {
     const GENERATION: usize = 131_072;
-    /// Twice what the journal's queue holds by default; whoever has more in doubt gets `Duplicate` and learns again.
+    /// Most entries in doubt: twice the default queue of the journal. Later ones are answered `Duplicate`, and learned
+    /// again.
     const DOUBTFUL_MAX: usize = 131_072;
 
-    /// Forgets where the journal ends; the doubts stay.
-    pub(super) fn forget(&mut self) {
+    /// Clears positions and sequence numbers; entries in doubt stay.
+    pub(super) fn clear(&mut self) {
         self.last = None;
         self.young.clear();
         self.old.clear();
     }
 
-    /// The last number of a person, if it is known here; zero is nobody yet.
+    /// The last sequence number of a person, if it is cached; zero for a person without entries.
     pub(super) fn seq(&mut self, user: UserId) -> Option<Seq> {
         if let Some(seq) = self.young.get(&user) {
             return Some(*seq);
@@ -45,7 +46,7 @@ impl TailCache {
         Some(seq)
     }
 
-    /// Remembers the last number of a person.
+    /// Sets the last sequence number of a person.
     pub(super) fn set(&mut self, user: UserId, seq: Seq) {
         if self.young.len() >= Self::GENERATION && !self.young.contains_key(&user) {
             self.old = std::mem::take(&mut self.young);
@@ -53,21 +54,21 @@ impl TailCache {
         self.young.insert(user, seq);
     }
 
-    /// The commit of these calls was not answered: nobody knows which side of it the failure was on.
-    pub(super) fn doubt<'c>(&mut self, calls: impl IntoIterator<Item = &'c Call>) {
+    /// Adds the entries of calls whose commit was not answered: they may or may not be stored.
+    pub(super) fn mark_in_doubt<'c>(&mut self, calls: impl IntoIterator<Item = &'c Call>) {
         let room = Self::DOUBTFUL_MAX.saturating_sub(self.doubtful.len());
         self.doubtful.extend(entries(calls).take(room));
     }
 
-    /// Is this entry, which is stored, the very one whose commit was in doubt? Then it was not there before: it is told
-    /// as stored, not as a duplicate.
+    /// Whether `stored` equals this entry, whose commit was in doubt. Such an entry is answered as stored, not as a
+    /// duplicate.
     pub(super) fn was_in_doubt(&self, entry: &Entry, stored: &Entry) -> Result<bool, StoreError> {
-        // As rows, since a NaN is not equal to itself.
+        // Compares rows, since NaN does not equal itself.
         Ok(self.doubtful.contains(&(entry.user, entry.seq))
             && JournalRow::encode(entry)? == JournalRow::encode(stored)?)
     }
 
-    /// The commit of these calls was answered.
+    /// Removes the entries of calls whose commit was answered.
     pub(super) fn settle<'c>(&mut self, calls: impl IntoIterator<Item = &'c Call>) {
         if !self.doubtful.is_empty() {
             for name in entries(calls) {
@@ -104,7 +105,7 @@ mod tests {
         }
     }
 
-    /// Told as stored is only what was in doubt, and only as what it was then.
+    /// Only an entry in doubt is answered as stored, and only with its content and number of then.
     #[test]
     fn a_doubt_is_about_one_entry_and_ends_with_an_answer() {
         let mut tails = TailCache::default();
@@ -112,10 +113,10 @@ mod tests {
         let (answer, _) = tokio::sync::oneshot::channel();
         let call = [Call { work: Work::Append(vec![Write::Entry(stored.clone())]), answer }];
         assert!(!tails.was_in_doubt(&stored, &stored).unwrap(), "nothing was in doubt");
-        tails.doubt(&call);
-        tails.forget();
+        tails.mark_in_doubt(&call);
+        tails.clear();
         for (name, entry, expected) in [
-            ("the very same", followed(1, 2), true),
+            ("an identical entry", followed(1, 2), true),
             ("other content", followed(1, 3), false),
             ("another number", followed(2, 2), false),
         ] {

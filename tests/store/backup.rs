@@ -190,8 +190,8 @@ fn a_store_whose_load_was_interrupted_is_opened_by_nobody() {
     dump(&support::store(before.path()), &out);
     let store = support::store(into.path());
     support::block_on(async {
-        use eddyline::store::Store as _;
-        // The state of a load that is killed at its first entry.
+        use eddyline::store::{JournalStore as _, MaintenanceStore as _};
+        // As far as a load gets that is killed at its first entry.
         let embedded = eddyline::store::embedded::Embedded::open(&support::data(into.path())).unwrap();
         embedded.set_loading(true).await.unwrap();
         let topic = eddyline::store::Write::Topic(

@@ -131,7 +131,7 @@ async fn every_acknowledged_entry_is_there_exactly_once_after_kill_9() {
 
 /// Opens at once, without a repair and without a remaining lock.
 async fn verify(directory: &Path, acknowledged: &HashMap<(u32, u64), u64>, round: u64) {
-    let store = Embedded::open(directory).unwrap();
+    let store: Box<dyn Store> = Box::new(Embedded::open(directory).unwrap());
     let journal = store.scan(Position(0), u32::MAX).await.unwrap();
     let mut last: HashMap<u32, u64> = HashMap::new();
     let mut found: HashMap<(u32, u64), u64> = HashMap::new();
@@ -252,7 +252,9 @@ async fn a_start_that_is_ended_at_any_moment_leaves_a_store_that_opens_with_its_
             }
             other => panic!("round {round}, from version {version}: ended with {other:?}; its log:\n{}", log()),
         }
-        let store = Embedded::open(&directory).unwrap_or_else(|error| panic!("round {round}, from {version}: {error}"));
+        let store: Box<dyn Store> = Box::new(
+            Embedded::open(&directory).unwrap_or_else(|error| panic!("round {round}, from {version}: {error}")),
+        );
         let expected = if version > 0 { OLD as usize } else { 0 };
         assert_eq!(store.scan(Position(0), u32::MAX).await.unwrap().len(), expected, "round {round}: entries");
         let people = eddyline::store::recovery::read_catalogue(&store).await.unwrap().1;
@@ -281,7 +283,8 @@ async fn a_store_that_an_earlier_program_left_half_way_opens_with_its_data() {
         let connection = rusqlite::Connection::open(directory.join("eddyline.db")).unwrap();
         connection.execute("DELETE FROM refinery_schema_history WHERE version = ?1", [version]).unwrap();
         drop(connection);
-        let store = Embedded::open(&directory).unwrap_or_else(|error| panic!("version {version}: {error}"));
+        let store: Box<dyn Store> =
+            Box::new(Embedded::open(&directory).unwrap_or_else(|error| panic!("version {version}: {error}")));
         assert_eq!(store.scan(Position(0), u32::MAX).await.unwrap().len(), OLD as usize, "version {version}");
     }
 }

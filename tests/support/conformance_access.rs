@@ -27,17 +27,17 @@ pub(super) async fn a_key_is_kept_once_and_its_secret_goes_when_it_is_retired(pl
     let store = place.open().unwrap();
     assert_eq!(keys(&store).await, []);
     let secret = [0_u8, 255, 7].repeat(12);
-    assert!(store.put_key(signing_key("k2", 20, &secret)).await.unwrap());
-    assert!(store.put_key(signing_key("k1", 20, &secret)).await.unwrap());
-    assert!(store.put_key(signing_key("z", 10, &secret)).await.unwrap());
-    assert!(!store.put_key(signing_key("k1", 99, b"other")).await.unwrap(), "an id is given once");
+    assert!(store.insert_key(signing_key("k2", 20, &secret)).await.unwrap());
+    assert!(store.insert_key(signing_key("k1", 20, &secret)).await.unwrap());
+    assert!(store.insert_key(signing_key("z", 10, &secret)).await.unwrap());
+    assert!(!store.insert_key(signing_key("k1", 99, b"other")).await.unwrap(), "an id is given once");
     let with = |kid: &str, created| (kid.to_owned(), Some(secret.clone()), created, None);
     assert_eq!(keys(&store).await, [with("z", 10), with("k1", 20), with("k2", 20)]);
     assert!(store.retire_key(key("k1"), Millis(30)).await.unwrap());
     assert!(!store.retire_key(key("k1"), Millis(40)).await.unwrap(), "once");
     assert!(!store.retire_key(key("nothing"), Millis(40)).await.unwrap());
     assert_eq!(keys(&store).await, [with("z", 10), ("k1".into(), None, 20, Some(30)), with("k2", 20)]);
-    assert!(!store.put_key(signing_key("k1", 50, &secret)).await.unwrap(), "an id never comes back");
+    assert!(!store.insert_key(signing_key("k1", 50, &secret)).await.unwrap(), "an id never comes back");
 }
 
 pub(super) async fn tokens_are_listed_page_by_page_until_they_expire(place: &impl Place) {
@@ -48,9 +48,9 @@ pub(super) async fn tokens_are_listed_page_by_page_until_they_expire(place: &imp
         token("t3", Holder::Elsewhere, 7_000),
     ];
     for record in &list {
-        assert!(store.put_token(record.clone()).await.unwrap());
+        assert!(store.insert_token(record.clone()).await.unwrap());
     }
-    assert!(!store.put_token(token("t1", Holder::Service, 9_000)).await.unwrap(), "an id is given once");
+    assert!(!store.insert_token(token("t1", Holder::Service, 9_000)).await.unwrap(), "an id is given once");
     for (live_at, after, limit, expected) in [
         (0, "", 10, &list[..]),
         (0, "", 2, &list[..2]),
@@ -64,7 +64,7 @@ pub(super) async fn tokens_are_listed_page_by_page_until_they_expire(place: &imp
         assert_eq!(found, expected, "{live_at} {after:?} {limit}");
     }
     let late = TokenRecord { created: Millis(6_000 + KEPT_AFTER_EXPIRY_MS), ..token("t4", Holder::Service, i64::MAX) };
-    assert!(store.put_token(late).await.unwrap());
+    assert!(store.insert_token(late).await.unwrap());
     let found = store.tokens(Millis(0), String::new(), 10).await.unwrap();
     let found: Vec<_> = found.iter().map(|record| record.jti.as_str()).collect();
     assert_eq!(found, ["t3", "t4"], "what expired long ago is forgotten");
@@ -73,10 +73,10 @@ pub(super) async fn tokens_are_listed_page_by_page_until_they_expire(place: &imp
 pub(super) async fn a_revocation_is_kept_with_its_first_instant_until_the_token_expires(place: &impl Place) {
     let store = place.open().unwrap();
     for (jti, expires) in [("t1", 5_000), ("t2", 6_000), ("t3", 7_000)] {
-        store.put_token(token(jti, Holder::Service, expires)).await.unwrap();
+        store.insert_token(token(jti, Holder::Service, expires)).await.unwrap();
     }
     let known = TokenRecord { revoked: Some(Millis(1_500)), ..token("t4", Holder::Elsewhere, 8_000) };
-    assert!(store.put_token(known.clone()).await.unwrap());
+    assert!(store.insert_token(known.clone()).await.unwrap());
     assert!(store.revoke_token(key("t1"), Millis(2_000)).await.unwrap());
     assert!(store.revoke_token(key("t2"), Millis(2_000)).await.unwrap());
     assert!(store.revoke_token(key("t2"), Millis(3_000)).await.unwrap(), "again is harmless");
@@ -93,8 +93,8 @@ pub(super) async fn a_revocation_is_kept_with_its_first_instant_until_the_token_
 
 pub(super) async fn tokens_and_keys_survive_reopening(place: &impl Place) {
     let store = place.open().unwrap();
-    store.put_key(signing_key("k1", 20, b"secret")).await.unwrap();
-    store.put_token(token("t1", Holder::Service, 5_000)).await.unwrap();
+    store.insert_key(signing_key("k1", 20, b"secret")).await.unwrap();
+    store.insert_token(token("t1", Holder::Service, 5_000)).await.unwrap();
     store.revoke_token(key("t1"), Millis(2_000)).await.unwrap();
     drop(store);
     let store = place.open().unwrap();
@@ -108,10 +108,10 @@ pub(super) async fn of_retired_keys_only_the_last_ones_stay(place: &impl Place) 
     let most = i64::from(RETIRED_KEPT);
     for number in 0..most + 3 {
         let kid = format!("k{number:03}");
-        assert!(store.put_key(signing_key(&kid, number, b"secret")).await.unwrap());
+        assert!(store.insert_key(signing_key(&kid, number, b"secret")).await.unwrap());
         assert!(store.retire_key(key(&kid), Millis(number)).await.unwrap());
     }
-    assert!(store.put_key(signing_key("last", most + 9, b"secret")).await.unwrap());
+    assert!(store.insert_key(signing_key("last", most + 9, b"secret")).await.unwrap());
     let kept: Vec<String> = keys(&store).await.into_iter().map(|(kid, ..)| kid).collect();
     let expected: Vec<String> = (3..most + 3).map(|number| format!("k{number:03}")).chain(["last".into()]).collect();
     assert_eq!(kept, expected, "in use: all; retired: the last {most}");

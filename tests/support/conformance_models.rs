@@ -71,7 +71,7 @@ pub(super) async fn a_model_with_a_number_keeps_it(place: &impl Place) {
     }
     assert_eq!(versions(&store).await, (5..20).collect::<Vec<u64>>(), "nothing is forgotten while a dump is loaded");
     let gone = Publication { version: ModelVersion(2), at: Millis(7) };
-    store.note_publication(gone).await.unwrap();
+    store.record_publication(gone).await.unwrap();
     assert!(store.publish_model(ModelVersion(19), Millis(8)).await.unwrap());
     let now = Publication { version: ModelVersion(19), at: Millis(8) };
     assert_eq!(store.publications().await.unwrap(), [gone, now], "of a model that is not kept any more, too");

@@ -1,4 +1,4 @@
--- Centres; no row comes back for an epoch that has another vector. No (topic, epoch) twice.
+-- Inserts centres; returns no row for an epoch that has another vector. Each (topic, epoch) at most once.
 -- Arrays of one length: $1 topic_id bigint, $2 epoch bigint, $3 vector bytea (f32 each).
 -- Columns: topic_id bigint, epoch bigint.
 INSERT INTO centres (topic_id, epoch, vector)

@@ -1,4 +1,4 @@
--- Embeddings; no row comes back for a revision that has another one. No (item, revision) twice.
+-- Inserts embeddings; returns no row for a revision that has another one. Each (item, revision) at most once.
 -- Arrays of one length: $1 item_id bigint, $2 revision bigint, $3 bytes bytea (f32 each).
 -- Columns: item_id bigint, revision bigint.
 INSERT INTO embeddings (item_id, revision, bytes)

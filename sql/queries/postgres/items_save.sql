@@ -1,4 +1,4 @@
--- Items in their current revision, new or changed; no row comes back for an id that has another key. No id twice.
+-- Upserts items in their current revision; returns no row for an id that has another key. Each id at most once.
 -- Arrays of one length: $1 id bigint, $2 key text, $3 revision bigint, $4 author_id bigint, $5 author_key text,
 -- $6 topics text (JSON array of ids, the main one first), $7 text text, $8 created timestamptz, $9 deleted boolean.
 -- Columns: id bigint.

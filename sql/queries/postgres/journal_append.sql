@@ -1,13 +1,12 @@
--- Appends entries in the order of the arrays; fails when a (user, seq) or (user, event id) is taken, and appends nothing at
--- all when one of the entries that must be there already is not.
--- Without ON CONFLICT: a skipped entry must take the later ones of its person with it, so it is looked for before
--- (journal_find_events.sql) and anything that slips through must fail as a whole.
+-- Appends entries in the order of the arrays. Fails when a (user, seq) or (user, event id) is taken. Appends nothing when a
+-- needed entry is missing.
+-- No ON CONFLICT: with a skipped entry, later ones of its person must not be stored. The writer looks duplicates up first
+-- (journal_find_events.sql), and any other conflict must fail as a whole.
 -- Arrays of one length: $1 user_id bigint, $2 seq bigint, $3 event_id text, $4 kind text, $5 at timestamptz,
 -- $6 received timestamptz, $7 item_id bigint, $8 revision bigint, $9 dwell_ms bigint, $10 shown_version bigint,
 -- $11 shown_position bigint, $12 shown_propensity real, $13 positive boolean, $14 weight real, $15 topics text (JSON),
 -- $16 centre_topic bigint, $17 centre_epoch bigint, $18 features bytea, $19 predicted bytea, $20 lesson bytea, $21 payload text (JSON);
--- what is null when is said in ../journal_append.sql. Two more of one length, as in journal_holds.sql: $22 user_id bigint,
--- $23 seq bigint.
+-- nulls as in ../journal_append.sql. Needed entries, two more arrays of one length: $22 user_id bigint, $23 seq bigint.
 -- Columns: position bigint, in the order of the arrays.
 INSERT INTO journal
       (user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,

@@ -1,4 +1,4 @@
--- Which of these events are stored, and as what.
+-- The stored entries of these events.
 -- Arrays of one length: $1 user_id bigint, $2 event_id text.
 -- Columns: position bigint, then those of journal_append.sql in its order.
 SELECT position, user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,

@@ -1,4 +1,4 @@
--- Are all of these entries there? Each is a look into journal_by_user_seq, whatever the planner thinks of the table.
+-- Whether all of these entries are stored. The form forces one lookup in journal_by_user_seq each, whatever the statistics.
 -- Arrays of one length: $1 user_id bigint, $2 seq bigint.
 -- Columns: holds boolean.
 SELECT COALESCE(bool_and((SELECT TRUE FROM journal AS before

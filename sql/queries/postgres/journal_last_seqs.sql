@@ -1,4 +1,4 @@
--- The number of the last entry of each of these people, null without one.
+-- The sequence number of the last entry of each of these people, null without one.
 -- Array: $1 user_id bigint.
 -- Columns: user_id bigint, seq bigint or null.
 SELECT

@@ -1,4 +1,4 @@
--- Ends a lost connection of our own that still has the lock of lock_try.sql.
+-- Terminates a lost connection of this server that still holds the lock of lock_try.sql.
 -- $1 key bigint, $2 process bigint (of that connection).
 SELECT pg_terminate_backend(locks.pid)
 FROM pg_locks AS locks

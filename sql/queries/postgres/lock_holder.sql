@@ -1,4 +1,4 @@
--- Who has the lock of lock_try.sql, as far as we may see it.
+-- The holder of the lock of lock_try.sql, as far as the privileges of this user show it.
 -- $1 key bigint.
 -- Columns: holder text.
 SELECT 'connection ' || locks.pid

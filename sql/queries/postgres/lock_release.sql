@@ -1,3 +1,3 @@
--- Gives a lock of lock_try.sql back.
+-- Releases the lock of lock_try.sql.
 -- $1 key bigint.
 SELECT pg_advisory_unlock($1::bigint)

@@ -1,2 +1,2 @@
--- Nobody else numbers or publishes models until this transaction ends.
+-- Locks models and publications against other writers until this transaction ends.
 LOCK TABLE models, model_publications IN SHARE ROW EXCLUSIVE MODE

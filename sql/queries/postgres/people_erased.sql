@@ -1,3 +1,3 @@
--- Everybody who was erased.
+-- The ids of all erased people.
 -- Columns: id bigint.
 SELECT id FROM users WHERE erased

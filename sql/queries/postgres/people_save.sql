@@ -1,4 +1,4 @@
--- People, new or changed; no row comes back for an id that has another key. No id twice.
+-- Upserts people; returns no row for an id that has another key. Each id at most once.
 -- Arrays of one length: $1 id bigint, $2 key text, $3 partition bigint, $4 name text, $5 attributes text (JSON),
 -- $6 created timestamptz.
 -- Columns: id bigint.

@@ -1,5 +1,5 @@
--- What there is in the schema in which new tables would be made.
--- fact: a table or index as kind and name, a column as table and name.
+-- All tables, indexes and columns of the schema that new tables go to.
+-- Columns: fact text (a table or index as kind and name, a column as table and name).
 SELECT c.relkind::text || ' ' || c.relname::text AS fact
 FROM pg_class c
 WHERE c.relnamespace = to_regnamespace(current_schema()) AND c.relkind IN ('r', 'i')

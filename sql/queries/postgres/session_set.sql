@@ -1,4 +1,4 @@
--- How a connection of ours behaves; all that is ever set on one, once, when it is made.
+-- Sets all session parameters of a new connection, once.
 -- $1 statement_timeout text (milliseconds), $2 lock_timeout text (milliseconds).
 SELECT set_config('statement_timeout', $1::text, false),
        set_config('lock_timeout', $2::text, false),

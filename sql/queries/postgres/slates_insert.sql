@@ -1,5 +1,5 @@
--- Logs feeds that were drawn; nothing the second time, and nothing for somebody who was erased. Who is named is locked
--- against an erasure that is under way: one of both comes first.
+-- Logs drawn feeds once; inserts nothing for an erased person. Locks the rows of the people, which orders this statement
+-- and a concurrent erasure.
 -- Arrays of one length: $1 user_id bigint, $2 version bigint, $3 at timestamptz, $4 epoch bigint, $5 ranking text,
 -- $6 items bytea.
 WITH known AS (SELECT id FROM users WHERE id = ANY ($1::bigint[]) AND NOT erased ORDER BY id FOR SHARE)

@@ -1,4 +1,4 @@
--- Learned states of people, unless newer ones are there. No person twice.
+-- Upserts snapshots of people, unless newer ones are stored. Each person at most once.
 -- Arrays of one length: $1 user_id bigint, $2 seq bigint (last entry it includes), $3 checksum bigint, $4 bytes bytea.
 INSERT INTO snapshots (user_id, seq, checksum, bytes)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])

@@ -1,5 +1,5 @@
 -- The columns of a table on the search path, in order; none when there is no such table.
--- Parameters: $1 text, the table's name.
+-- $1 text: name of the table.
 -- Columns: attname text.
 SELECT attname::text
 FROM pg_catalog.pg_attribute

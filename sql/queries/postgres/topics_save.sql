@@ -1,4 +1,4 @@
--- Topics; no row comes back for an id that has another key. No id twice.
+-- Inserts topics; returns no row for an id that has another key. Each id at most once.
 -- Arrays of one length: $1 id bigint, $2 key text.
 -- Columns: id bigint.
 INSERT INTO topics (id, key)

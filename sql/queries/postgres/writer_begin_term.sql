@@ -1,4 +1,4 @@
--- Begins a new term of the one who writes.
+-- Begins a new term of the writer.
 -- Columns: term bigint.
 INSERT INTO writer (id, term) VALUES (1, 1)
 ON CONFLICT (id) DO UPDATE

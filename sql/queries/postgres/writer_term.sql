@@ -1,3 +1,3 @@
--- The current term; no row before the first.
+-- The current term of the writer; no row before the first.
 -- Columns: term bigint.
 SELECT term FROM writer

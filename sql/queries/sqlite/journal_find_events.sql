@@ -1,4 +1,4 @@
--- Those of a person's events that are stored. Postgres has a text of its own, ../postgres/journal_find_events.sql.
+-- The stored entries of these events of one person. The counterpart is ../postgres/journal_find_events.sql.
 -- $1 user_id bigint, $2 event ids: a JSON array of texts.
 -- Columns: position bigint, then those of journal_append.sql in its order.
 SELECT position, user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,

@@ -1,48 +1,70 @@
-//! Keys and tokens in their tables.
+//! Keys and tokens of the embedded store.
 //!
-//! Invariant: as `store::access` says. Absent on purpose: transactions, threads; what a secret is used for.
+//! Invariant: that of `store::access`. Absent on purpose: the use of a secret.
 
+use futures_util::future::BoxFuture;
 use rusqlite::{Connection, Row, params};
-use secrecy::{ExposeSecret as _, SecretSlice};
+use secrecy::SecretSlice;
 
+use super::handle::Embedded;
 use super::rows;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
-use crate::store::StoreError;
-use crate::store::access::{Change, Holder, KEPT_AFTER_EXPIRY_MS, RETIRED_KEPT, SigningKey, TokenRecord};
+use crate::store::access::{AccessChange, AccessStore, Holder, SigningKey, TokenRecord};
+use crate::store::error::StoreError;
+use crate::store::group::Work;
+use crate::store::journal::Outcome;
 
 const KEYS_LIST: &str = include_str!("../../../sql/queries/keys_list.sql");
-const KEY_INSERT: &str = include_str!("../../../sql/queries/key_insert.sql");
-const KEYS_TRIM: &str = include_str!("../../../sql/queries/keys_trim.sql");
-const KEY_RETIRE: &str = include_str!("../../../sql/queries/key_retire.sql");
 const TOKENS_LIST: &str = include_str!("../../../sql/queries/tokens_list.sql");
 const TOKENS_REVOKED: &str = include_str!("../../../sql/queries/tokens_revoked.sql");
-const TOKENS_FORGET: &str = include_str!("../../../sql/queries/tokens_forget.sql");
-const TOKEN_INSERT: &str = include_str!("../../../sql/queries/token_insert.sql");
-const TOKEN_REVOKE: &str = include_str!("../../../sql/queries/token_revoke.sql");
 
-/// Carries a change out; says whether it changed anything.
-pub(super) fn apply(change: &Change, connection: &Connection) -> Result<bool, StoreError> {
-    let run = |sql: &str, row: &[&dyn rusqlite::ToSql]| Ok(connection.prepare_cached(sql)?.exists(row)?);
-    match change {
-        Change::Key(key) => {
-            connection.prepare_cached(KEYS_TRIM)?.execute([RETIRED_KEPT])?;
-            let secret = key.secret.as_ref().map(|secret| secret.expose_secret());
-            run(KEY_INSERT, params![key.kid.as_str(), secret, key.created.0])
-        }
-        Change::Retire(kid, at) => run(KEY_RETIRE, params![at.0, kid.as_str()]),
-        Change::Token(record) => {
-            let TokenRecord { jti, kid, holder, created, expires, revoked } = record;
-            connection.prepare_cached(TOKENS_FORGET)?.execute([created.plus(-KEPT_AFTER_EXPIRY_MS).0])?;
-            let (kid, (role, subject)) = (kid.as_ref().map(Key::as_str), holder.columns());
-            let revoked = revoked.map(|at| at.0);
-            run(TOKEN_INSERT, params![jti.as_str(), kid, role, subject, created.0, expires.0, revoked])
-        }
-        Change::Revoke(jti, at) => run(TOKEN_REVOKE, params![at.0, jti.as_str()]),
+impl Embedded {
+    /// Carries out a change; `true` when it changed a row.
+    fn change_access(&self, change: AccessChange) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let outcomes = self.writer.ask(Work::Access(change)).await?;
+            Ok(matches!(outcomes[..], [Outcome::Stored(_)]))
+        })
     }
 }
 
-pub(super) fn keys(connection: &Connection) -> Result<Vec<SigningKey>, StoreError> {
+impl AccessStore for Embedded {
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<SigningKey>, StoreError>> {
+        Box::pin(self.readers.ask(|connection, _| keys(connection)))
+    }
+
+    fn insert_key(&self, key: SigningKey) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.change_access(AccessChange::Key(key))
+    }
+
+    fn retire_key(&self, kid: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.change_access(AccessChange::Retire(kid, at))
+    }
+
+    fn tokens(
+        &self,
+        live_at: Millis,
+        after: String,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| tokens(connection, live_at, &after, limit)))
+    }
+
+    fn insert_token(&self, record: TokenRecord) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.change_access(AccessChange::Token(record))
+    }
+
+    fn revoke_token(&self, jti: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.change_access(AccessChange::Revoke(jti, at))
+    }
+
+    fn revoked_tokens(&self, live_at: Millis) -> BoxFuture<'_, Result<Vec<Key>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| revoked_tokens(connection, live_at)))
+    }
+}
+
+fn keys(connection: &Connection) -> Result<Vec<SigningKey>, StoreError> {
     all(connection, KEYS_LIST, params![], |row| {
         Ok(SigningKey {
             kid: rows::key("keys", row, 0)?,
@@ -53,12 +75,7 @@ pub(super) fn keys(connection: &Connection) -> Result<Vec<SigningKey>, StoreErro
     })
 }
 
-pub(super) fn tokens(
-    connection: &Connection,
-    live_at: Millis,
-    after: &str,
-    limit: u32,
-) -> Result<Vec<TokenRecord>, StoreError> {
+fn tokens(connection: &Connection, live_at: Millis, after: &str, limit: u32) -> Result<Vec<TokenRecord>, StoreError> {
     all(connection, TOKENS_LIST, params![live_at.0, after, limit], |row| {
         let jti = rows::key("tokens", row, 0)?;
         let kid = row.get::<_, Option<String>>(1)?.map(|_| rows::key("tokens", row, 1)).transpose()?;
@@ -76,7 +93,7 @@ pub(super) fn tokens(
     })
 }
 
-pub(super) fn revoked_tokens(connection: &Connection, live_at: Millis) -> Result<Vec<Key>, StoreError> {
+fn revoked_tokens(connection: &Connection, live_at: Millis) -> Result<Vec<Key>, StoreError> {
     all(connection, TOKENS_REVOKED, params![live_at.0], |row| rows::key("tokens", row, 0))
 }
 

@@ -1,11 +1,12 @@
-//! What SQLite's errors mean to whoever called.
+//! SQLite errors as store errors.
 //!
-//! Invariant: `Unavailable` is said only when trying again later may help; a broken rule of the schema is `Refused`, and
+//! Invariant: `Unavailable` only for transient errors, which a retry may pass. A violated constraint is `Refused`, and
 //! a file or row that does not parse is `Corrupt`.
 
 use rusqlite::{Error, ErrorCode};
 
-use crate::store::StoreError;
+use super::layout::DATABASE;
+use crate::store::error::StoreError;
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
@@ -16,7 +17,7 @@ impl From<Error> for StoreError {
                 StoreError::Unavailable(format!("check the permissions of its directory ({detail})"))
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                StoreError::Corrupt { table: super::files::DATABASE, detail }
+                StoreError::Corrupt { table: DATABASE, detail }
             }
             Some(ErrorCode::SystemIoFailure) => StoreError::Unavailable(format!("the disk failed ({detail})")),
             Some(
@@ -30,14 +31,14 @@ impl From<Error> for StoreError {
                 Error::FromSqlConversionFailure(..)
                 | Error::IntegralValueOutOfRange(..)
                 | Error::InvalidColumnType(..)
-                | Error::Utf8Error(..) => StoreError::Corrupt { table: super::files::DATABASE, detail },
+                | Error::Utf8Error(..) => StoreError::Corrupt { table: DATABASE, detail },
                 _ => StoreError::Refused(detail),
             },
         }
     }
 }
 
-/// A thread of the store has ended, so nobody answers.
+/// The error of a call after a thread of the store has ended.
 pub(super) fn stopped() -> StoreError {
     StoreError::Unavailable("it has been closed".into())
 }

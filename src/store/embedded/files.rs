@@ -1,36 +1,32 @@
-//! The directory, its lock, and how connections are set up.
+//! The directory of a store, its lock, and the setup of connections.
 //!
-//! Invariant: one process has the directory, by a lock that the operating system drops with the process, so there is
-//! never a stale one. A database of a newer program stays byte for byte. A directory that has held a store never becomes
-//! an empty one: the lock file says so from the end of the first start on.
+//! Invariant: one process owns the directory, by a lock that the operating system releases with the process, so no lock
+//! is ever stale. A database of a newer program stays byte for byte. A directory that has held a store never becomes an
+//! empty store: the lock file has a mark from the end of the first start on.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::migrations;
-use crate::store::StoreError;
+use super::layout::{BUSY_TIMEOUT, DATABASE, LOCK};
+use super::{migrations, wal};
+use crate::store::error::StoreError;
 
-/// Name of the database in the directory. SQLite puts `-wal` and `-shm` beside it while it is open.
-pub(super) const DATABASE: &str = "eddyline.db";
-const LOCK: &str = "eddyline.lock";
-/// What stands in the lock file once the database beside it has a schema.
+/// Content of the lock file once the database beside it has a schema.
 const MARK: &str = "This directory holds a store: its data is in eddyline.db.\n";
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS_CACHED: usize = 64;
 
-/// The right to a directory, as long as it is not dropped.
+/// Exclusive ownership of a directory; dropping it releases the lock.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
-    /// Has the directory held a store before?
+    /// Whether the directory has held a store before.
     is_marked: bool,
 }
 
-/// Makes the directory where it is missing, durably, and takes it for this process.
+/// Creates the directory where it is missing, durably, and locks it for this process.
 pub(super) fn take(directory: &Path) -> Result<Lock, StoreError> {
     let unusable = |error: io::Error| StoreError::Unavailable(format!("directory {}: {error}", directory.display()));
     create(directory).map_err(unusable)?;
@@ -47,10 +43,10 @@ pub(super) fn take(directory: &Path) -> Result<Lock, StoreError> {
 }
 
 impl Lock {
-    /// Refuses a database that is missing or empty where a store has been.
-    fn demand(&self, database: &Path) -> Result<(), StoreError> {
+    /// Rejects a database that is missing or empty in a directory that has held a store.
+    fn require_database(&self, database: &Path) -> Result<(), StoreError> {
         let size = |path: &Path| fs::metadata(path).map(|found| found.len()).ok();
-        // A log with pages belongs to a database that had a first page.
+        // A log with pages proves that the database had a first page.
         let has_log = size(&beside(database, "-wal")).is_some_and(|bytes| bytes > 0);
         match size(database) {
             None | Some(0) if self.is_marked || has_log => {
@@ -61,7 +57,7 @@ impl Lock {
         }
     }
 
-    /// Keeps, durably, that the directory holds a store.
+    /// Marks the directory, durably, as one that holds a store.
     fn mark(&mut self) -> io::Result<()> {
         if !self.is_marked {
             self.file.write_all(MARK.as_bytes())?;
@@ -87,13 +83,13 @@ fn beside(database: &Path, ending: &str) -> PathBuf {
     path.into()
 }
 
-/// The files of an open store: a file that somebody deletes or replaces is noticed before the next commit.
+/// Identities of the files of an open store, to detect a deleted or replaced file before the next commit.
 ///
-/// SQLite goes on writing to a deleted file. Whatever it acknowledged there would be gone with the process.
+/// SQLite keeps writing to a deleted file. Writes acknowledged there would be lost with the process.
 #[derive(Debug)]
 pub(super) struct Files(Vec<(PathBuf, FileId)>);
 
-/// Device and number.
+/// Device number and inode number of a file.
 type FileId = (u64, u64);
 
 impl Files {
@@ -106,12 +102,12 @@ impl Files {
         Ok(Files(files.into_iter().collect::<Result<_, _>>()?))
     }
 
-    /// Are all of them where they were, and no others in their place?
-    pub(super) fn still_there(&self) -> Result<(), StoreError> {
+    /// Fails when a file was deleted or replaced.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
         for (path, known) in &self.0 {
             match id(path) {
                 Ok(found) if found == *known => {}
-                // A directory that cannot be asked for a moment is not a directory that was deleted.
+                // A directory that is unreadable for a moment was not deleted.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {}
                 _ => {
                     return Err(StoreError::Unavailable(format!(
@@ -137,7 +133,7 @@ fn id(path: &Path) -> io::Result<FileId> {
     fs::metadata(path).map(|_| (0, 0))
 }
 
-/// A directory is as durable as its entry in its parent, so each parent of a new one is synced.
+/// Creates a directory and syncs the parent of each new one, since a directory is as durable as its entry there.
 fn create(directory: &Path) -> io::Result<()> {
     let missing: Vec<PathBuf> =
         directory.ancestors().take_while(|path| !path.exists()).map(Path::to_path_buf).collect();
@@ -145,8 +141,8 @@ fn create(directory: &Path) -> io::Result<()> {
         fs::create_dir_all(parent)?;
     }
     let mut builder = fs::DirBuilder::new();
-    // It will hold keys, which nobody else may read, from its first moment on. A directory that was there keeps the mode
-    // that its owner chose.
+    // The directory will hold signing keys, so only its owner may read it from the start. An existing directory keeps
+    // its mode.
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(directory)?;
@@ -159,10 +155,10 @@ fn create(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The one connection that writes, with the schema brought up to date.
+/// Opens the connection of the writer and brings the schema up to date.
 pub(super) fn writer(database: &Path, lock: &mut Lock) -> Result<Connection, StoreError> {
-    lock.demand(database)?;
-    // Without `SQLITE_OPEN_URI`: a path is a path, whatever characters it has.
+    lock.require_database(database)?;
+    // Without `SQLITE_OPEN_URI`, so no character of the path has a special meaning.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(database, flags)?;
     refuse_newer(&connection)?;
@@ -172,7 +168,8 @@ pub(super) fn writer(database: &Path, lock: &mut Lock) -> Result<Connection, Sto
         return Err(StoreError::Unavailable(text));
     }
     prepare(&connection, 64 * 1024)?;
-    // FULL: each commit waits for fsync of the log. fullfsync: on macOS, fsync alone leaves it in the drive's cache.
+    // FULL: each commit waits for fsync of the log. fullfsync: on macOS, fsync alone leaves data in the cache of the
+    // drive.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = ON;
          PRAGMA secure_delete = ON;",
@@ -183,12 +180,12 @@ pub(super) fn writer(database: &Path, lock: &mut Lock) -> Result<Connection, Sto
     migrations::run(&mut connection)?;
     let unusable = |error: io::Error| StoreError::Unavailable(format!("{LOCK} cannot be written: {error}"));
     lock.mark().map_err(unusable)?;
-    // Of an earlier run that was killed, maybe right after an erasure.
-    super::erasure::forget_log(&connection);
+    // A killed run may have left pages of an erased person in the log.
+    wal::truncate(&connection);
     Ok(connection)
 }
 
-/// A directory as an older program left it: see [`super::Embedded::make_of_version`].
+/// Creates a store with the schema of an older program, for tests of upgrades.
 pub(super) fn make_of_version(directory: &Path, version: i32) -> Result<(), StoreError> {
     create(directory).map_err(|error| StoreError::Unavailable(error.to_string()))?;
     let mut connection = Connection::open(directory.join(DATABASE))?;
@@ -196,7 +193,7 @@ pub(super) fn make_of_version(directory: &Path, version: i32) -> Result<(), Stor
     migrations::run_until(&mut connection, version)
 }
 
-/// A connection that only reads.
+/// Opens a read-only connection.
 pub(super) fn reader(database: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags)?;
@@ -226,7 +223,7 @@ mod tests {
         writer(&directory.join(DATABASE), &mut take(directory).unwrap()).unwrap()
     }
 
-    /// Name and text of everything in a schema, without comments and layout.
+    /// Name and text of all objects in a schema, without comments and layout.
     fn objects(connection: &Connection) -> Vec<(String, String)> {
         let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' \
                    AND name <> 'refinery_schema_history' ORDER BY name";
@@ -235,7 +232,7 @@ mod tests {
         rows.map(|row| {
             let (name, sql): (String, String) = row.unwrap();
             let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
-            // A column that was added later has its comma and brace elsewhere.
+            // A later migration puts comma and brace of its column elsewhere.
             let text = lines.collect::<Vec<_>>().join(" ").replace(',', " , ").replace(')', " ) ");
             (name, text.split_whitespace().collect::<Vec<_>>().join(" "))
         })
@@ -251,7 +248,7 @@ mod tests {
         assert_eq!(objects(&read), objects(&migrated), "left: sql/schema.sql, right: sql/migrations/sqlite");
     }
 
-    /// `$n` is a name to SQLite and a number to Postgres: only in this order do both mean the same.
+    /// `$n` is a name in SQLite and an index in Postgres: they agree only when parameters first appear in order.
     #[test]
     fn parameters_of_every_query_first_appear_in_order_and_are_explained() {
         let directory = tempfile::tempdir().unwrap();
@@ -260,7 +257,7 @@ mod tests {
         for file in fs::read_dir(queries).unwrap() {
             let path = file.unwrap().path();
             if path.is_dir() {
-                continue; // Of the other store.
+                continue; // Queries of one store alone.
             }
             let text = fs::read_to_string(&path).unwrap();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -290,7 +287,7 @@ mod tests {
         }
     }
 
-    /// How a store can lose its data without its directory, and what may be in the directory then.
+    /// A store can lose its data while its directory stays, with or without remains of the old files.
     #[test]
     fn a_directory_that_has_held_a_store_is_never_silently_a_new_one() {
         type Harm = fn(&Path);
@@ -304,7 +301,7 @@ mod tests {
             ("missing, its log left", |database| {
                 fs::remove_file(database).unwrap();
                 fs::write(beside(database, "-wal"), [0; 64]).unwrap();
-                // As a store of an older program, whose lock says nothing.
+                // An older program left a lock file without a mark.
                 File::create(database.with_file_name(LOCK)).unwrap();
             }),
         ];
@@ -328,15 +325,15 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let _connection = open(directory.path());
             let files = Files::of(&directory.path().join(DATABASE)).unwrap();
-            files.still_there().unwrap();
+            files.check().unwrap();
             let path = directory.path().join(name);
             let aside = directory.path().join("aside");
             fs::rename(&path, &aside).unwrap();
-            assert!(files.still_there().is_err(), "{name} is gone");
+            assert!(files.check().is_err(), "{name} is gone");
             fs::copy(&aside, &path).unwrap();
-            assert!(files.still_there().is_err(), "{name} is another one");
+            assert!(files.check().is_err(), "{name} is another one");
             fs::rename(&aside, &path).unwrap();
-            files.still_there().unwrap();
+            files.check().unwrap();
         }
     }
 }

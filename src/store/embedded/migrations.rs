@@ -1,11 +1,11 @@
 //! Migrations of the embedded store.
 //!
-//! Invariant: a migration and its row in the history are one transaction, so a process that ends at any moment leaves a
-//! schema that the next start goes on from. Table, names and checksums of the history are those of refinery.
+//! Invariant: a migration and its row in the history are one transaction, so the next start continues after any crash.
+//! Table, names and checksums of the history are those of refinery.
 //!
-//! Programs before this one committed a migration and its row apart. A store that they left in between is completed: of
-//! each statement the effect is computed on an empty database in memory, and statements whose effect is there are passed
-//! over. Absent on purpose: ways back.
+//! Earlier programs committed a migration and its row separately. `run` completes a store that such a program left in
+//! between. It computes the effect of each statement on an empty database in memory, and skips statements whose effect
+//! is there. Absent on purpose: downgrades.
 
 use std::collections::BTreeSet;
 
@@ -13,26 +13,27 @@ use refinery::Migration;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::{Batch, Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use crate::store::StoreError;
+use super::layout::DATABASE;
+use crate::store::error::StoreError;
 
 mod embedded_migrations {
     refinery::embed_migrations!("../../sql/migrations/sqlite");
 }
 
 const HISTORY: &str = "refinery_schema_history";
-/// As refinery makes it, so that older programs read it.
+/// The history table exactly as refinery creates it, so that older programs read it.
 const HISTORY_CREATE: &str = "CREATE TABLE IF NOT EXISTS refinery_schema_history (
     version int4 PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))";
 const HISTORY_INSERT: &str = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
     VALUES (?1, ?2, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ?3)";
 const HISTORY_LIST: &str = "SELECT version, name, checksum FROM refinery_schema_history ORDER BY version";
 const HISTORY_IS_THERE: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
-/// Names of objects, and columns of tables.
+/// Names of all objects in the schema, and columns of all tables.
 const FACTS: &str = "SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'
     UNION ALL SELECT 'column ' || t.name || '.' || c.name
     FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'";
 
-/// The last migration that a program could leave without its row. Later ones are committed together with it.
+/// The last migration that an earlier program could leave without its row. Later ones are committed with their row.
 const HALF_WAY_MAX: i32 = 7;
 
 /// All migrations, by version.
@@ -42,12 +43,12 @@ pub(super) fn all() -> Vec<Migration> {
     migrations
 }
 
-/// The newest version that this program knows.
+/// The newest schema version that this program knows.
 pub(super) fn known_version() -> u32 {
     all().last().and_then(|newest| u32::try_from(newest.version()).ok()).unwrap_or(0)
 }
 
-/// The newest version in the database; 0 in an empty one.
+/// The schema version of the database; 0 in an empty one.
 pub(super) fn version(connection: &Connection) -> Result<u32, StoreError> {
     let rows = history(connection)?;
     Ok(rows.last().and_then(|row| u32::try_from(row.0).ok()).unwrap_or(0))
@@ -87,7 +88,7 @@ pub(super) fn run_until(connection: &mut Connection, last: i32) -> Result<(), St
     Ok(())
 }
 
-/// Version, name, checksum.
+/// Version, name and checksum of an applied migration.
 type HistoryRow = (i32, Option<String>, Option<String>);
 
 fn history(connection: &Connection) -> Result<Vec<HistoryRow>, StoreError> {
@@ -99,7 +100,7 @@ fn history(connection: &Connection) -> Result<Vec<HistoryRow>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// How many migrations were applied: the first ones, each under its name, with its checksum.
+/// The number of applied migrations, after a check of their names and checksums.
 fn verified(connection: &Connection, migrations: &[Migration]) -> Result<usize, StoreError> {
     let rows = history(connection)?;
     for (index, (version, name, checksum)) in rows.iter().enumerate() {
@@ -117,10 +118,10 @@ fn verified(connection: &Connection, migrations: &[Migration]) -> Result<usize, 
     Ok(rows.len())
 }
 
-/// Executes the statements of a migration, in both databases; in the real one only those whose effect is not there yet.
+/// Executes the statements of a migration in both databases; in the real one only those without an effect so far.
 fn complete(transaction: &Transaction<'_>, scratch: &Connection, migration: &Migration) -> Result<(), StoreError> {
     let there = facts(transaction)?;
-    let mut passed_over = 0;
+    let mut skipped = 0;
     let mut before = facts(scratch)?;
     let mut batch = Batch::new(scratch, sql(migration));
     while let Some(mut statement) = batch.next().map_err(failed)? {
@@ -133,16 +134,16 @@ fn complete(transaction: &Transaction<'_>, scratch: &Connection, migration: &Mig
         if found == 0 {
             transaction.execute_batch(&text).map_err(failed)?;
         } else if found == made.len() {
-            passed_over += 1;
+            skipped += 1;
         } else {
             let what = made.first().map_or("something", |fact| fact.as_str());
             let detail = format!("{what} is there and is not that of this program: choose an empty directory");
-            return Err(StoreError::Corrupt { table: super::files::DATABASE, detail });
+            return Err(StoreError::Corrupt { table: DATABASE, detail });
         }
         before = after;
     }
-    if passed_over > 0 {
-        tracing::warn!(%migration, statements = passed_over, "an earlier program left the schema half-way: completed");
+    if skipped > 0 {
+        tracing::warn!(%migration, statements = skipped, "completed a migration that an earlier program left half-way");
     }
     Ok(())
 }
@@ -171,7 +172,7 @@ fn failed(error: rusqlite::Error) -> StoreError {
 mod tests {
     use super::*;
 
-    /// What is in a database, apart from when its migrations were applied.
+    /// Objects and history of a database, without the instants of its migrations.
     fn schema(connection: &Connection) -> Vec<String> {
         let mut statement = connection.prepare("SELECT sql FROM sqlite_schema ORDER BY type, name").unwrap();
         let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
@@ -186,7 +187,7 @@ mod tests {
         connection
     }
 
-    /// Each whole statement of a migration.
+    /// The statements of a migration, one text each.
     fn statements(version: i32) -> Vec<String> {
         let migrations = all();
         let scratch = Connection::open_in_memory().unwrap();
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_somebody_else_are_left_alone() {
+    fn foreign_tables_are_left_alone() {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE users (id INTEGER, telephone TEXT)").unwrap();
         let refused = run(&mut connection);
@@ -251,7 +252,7 @@ mod tests {
         }
     }
 
-    /// A migration that ends its transaction, or cannot run in one, would be committed apart from its row.
+    /// A migration that ends its transaction, or cannot run in one, would be committed without its row.
     #[test]
     fn no_migration_leaves_its_transaction() {
         for migration in all() {

@@ -1,58 +1,66 @@
-//! Two-tower models in their tables.
+//! Two-tower models of the embedded store.
 //!
-//! Invariant: as `store::models` says. Absent on purpose: transactions, threads.
+//! Invariant: that of `store::models`.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use futures_util::future::BoxFuture;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::rows;
-use crate::domain::ids::{ModelVersion, Position};
+use super::handle::Embedded;
+use super::writes;
+use super::writes::models::number;
+use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
 use crate::store::codec::integer;
-use crate::store::models::{Change, KeptModel, NewModel, PUBLISHED_KEPT, Publication, UNPUBLISHED_KEPT};
-use crate::store::{Outcome, StoreError};
+use crate::store::error::StoreError;
+use crate::store::group::Work;
+use crate::store::journal::Outcome;
+use crate::store::models::{KeptModel, ModelChange, ModelStore, NewModel, Publication};
 
-const MODEL_NEXT: &str = include_str!("../../../sql/queries/model_next.sql");
-const MODEL_SAVE: &str = include_str!("../../../sql/queries/model_save.sql");
-const MODELS_TRIM: &str = include_str!("../../../sql/queries/models_trim.sql");
 const MODELS_LIST: &str = include_str!("../../../sql/queries/models_list.sql");
 const MODEL_GET: &str = include_str!("../../../sql/queries/model_get.sql");
-const MODEL_FIND: &str = include_str!("../../../sql/queries/model_find.sql");
-const MODEL_PUBLISH: &str = include_str!("../../../sql/queries/model_publish.sql");
-const PUBLICATIONS_LIST: &str = include_str!("../../../sql/queries/model_publications_list.sql");
 
-/// Carries a change out. A position stands for the model's number: there is nothing else to tell.
-pub(super) fn apply(change: &Change, connection: &Connection) -> Result<Outcome, StoreError> {
-    match change {
-        Change::Save(NewModel { version, created, summary, checkpoint }) => {
-            let number = match version {
-                Some(version) => integer("version", version.0)?,
-                None => connection.prepare_cached(MODEL_NEXT)?.query_row([], |row| row.get(0))?,
-            };
-            connection.prepare_cached(MODEL_SAVE)?.execute(params![number, created.0, summary, checkpoint])?;
-            if version.is_none() {
-                connection.prepare_cached(MODELS_TRIM)?.execute([PUBLISHED_KEPT, UNPUBLISHED_KEPT])?;
-            }
-            Ok(Outcome::Stored(Position(number.cast_unsigned())))
-        }
-        Change::Publish(version, at) => {
-            let number = integer("version", version.0)?;
-            if !connection.prepare_cached(MODEL_FIND)?.exists([number])? {
-                return Ok(Outcome::Refused);
-            }
-            if publications(connection)?.last().is_none_or(|last| last.version != *version) {
-                connection.prepare_cached(MODEL_PUBLISH)?.execute([number, at.0])?;
-            }
-            Ok(Outcome::Stored(Position(version.0)))
-        }
-        Change::Note(Publication { version, at }) => {
-            let number = integer("version", version.0)?;
-            connection.prepare_cached(MODEL_PUBLISH)?.execute([number, at.0])?;
-            Ok(Outcome::Stored(Position(version.0)))
-        }
+impl Embedded {
+    async fn change_model(&self, change: ModelChange) -> Result<Outcome, StoreError> {
+        let outcomes = self.writer.ask(Work::Model(change)).await?;
+        Ok(outcomes.first().copied().unwrap_or(Outcome::Refused))
     }
 }
 
-pub(super) fn list(connection: &Connection) -> Result<Vec<KeptModel>, StoreError> {
+impl ModelStore for Embedded {
+    fn save_model(&self, model: NewModel) -> BoxFuture<'_, Result<ModelVersion, StoreError>> {
+        Box::pin(async move {
+            match self.change_model(ModelChange::Save(model)).await? {
+                Outcome::Stored(number) => Ok(ModelVersion(number.0)),
+                _ => Err(StoreError::Refused("a model was not stored".into())),
+            }
+        })
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<KeptModel>, StoreError>> {
+        Box::pin(self.readers.ask(|connection, _| list(connection)))
+    }
+
+    fn checkpoint(&self, version: ModelVersion) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| checkpoint(connection, version)))
+    }
+
+    fn publish_model(&self, version: ModelVersion, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let outcome = self.change_model(ModelChange::Publish(version, at)).await?;
+            Ok(matches!(outcome, Outcome::Stored(_)))
+        })
+    }
+
+    fn record_publication(&self, publication: Publication) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.change_model(ModelChange::Record(publication)).await.map(drop) })
+    }
+
+    fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>> {
+        Box::pin(self.readers.ask(|connection, _| writes::models::publications(connection)))
+    }
+}
+
+fn list(connection: &Connection) -> Result<Vec<KeptModel>, StoreError> {
     let mut statement = connection.prepare_cached(MODELS_LIST)?;
     let mut found = statement.query([])?;
     let mut list = Vec::new();
@@ -68,22 +76,7 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<KeptModel>, StoreError
     Ok(list)
 }
 
-pub(super) fn checkpoint(connection: &Connection, version: ModelVersion) -> Result<Option<Vec<u8>>, StoreError> {
+fn checkpoint(connection: &Connection, version: ModelVersion) -> Result<Option<Vec<u8>>, StoreError> {
     let number = integer("version", version.0)?;
     Ok(connection.prepare_cached(MODEL_GET)?.query_row([number], |row| row.get(0)).optional()?)
-}
-
-pub(super) fn publications(connection: &Connection) -> Result<Vec<Publication>, StoreError> {
-    let mut statement = connection.prepare_cached(PUBLICATIONS_LIST)?;
-    let mut found = statement.query([])?;
-    let mut list = Vec::new();
-    while let Some(row) = found.next()? {
-        list.push(Publication { version: number("model_publications", row.get(0)?)?, at: Millis(row.get(1)?) });
-    }
-    Ok(list)
-}
-
-fn number(table: &'static str, number: i64) -> Result<ModelVersion, StoreError> {
-    let version = u64::try_from(number).map_err(|_| rows::corrupt(table, format!("version {number} is below 0")))?;
-    Ok(ModelVersion(version))
 }

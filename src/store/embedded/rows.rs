@@ -1,7 +1,7 @@
-//! Rows of SQLite as our words.
+//! Rows of SQLite as domain values.
 //!
-//! Invariant: every query over the journal selects `position` and then the columns of `journal_append.sql` in its order,
-//! so that one function reads them all. Absent on purpose: what is queried, and when.
+//! Invariant: every query over the journal selects `position` and then the columns of `journal_append.sql` in its
+//! order, so that one function decodes them all. Absent on purpose: the queries.
 
 use std::borrow::Cow;
 
@@ -14,10 +14,10 @@ use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
-use crate::store::StoreError;
 use crate::store::codec::{self, JournalRow};
+use crate::store::error::StoreError;
 
-/// Runs `journal_append.sql`. `false`: its number or its event id is taken.
+/// Runs `journal_append.sql`; `false` when the sequence number or the event id is taken.
 pub(super) fn append(statement: &mut Statement<'_>, row: &JournalRow<'_>) -> Result<bool, StoreError> {
     let changed = statement.execute(params![
         row.user_id,
@@ -45,7 +45,7 @@ pub(super) fn append(statement: &mut Statement<'_>, row: &JournalRow<'_>) -> Res
     Ok(changed == 1)
 }
 
-/// A row of a query over the journal.
+/// Decodes a row of a query over the journal.
 pub(super) fn entry(row: &Row<'_>) -> Result<(Position, Entry), StoreError> {
     let position = Position(row.get::<_, i64>(0)?.cast_unsigned());
     let columns = JournalRow {
@@ -86,13 +86,13 @@ fn bytes<'r>(row: &'r Row<'_>, index: usize) -> Result<Option<Cow<'r, [u8]>>, St
     Ok(bytes.map(Cow::Borrowed))
 }
 
-/// A row of `topics_list.sql`.
+/// Decodes a row of `topics_list.sql`.
 pub(super) fn topic(row: &Row<'_>) -> Result<(TopicId, Key), StoreError> {
     let id: u32 = row.get(0)?;
     Ok((TopicId(id), key("topics", row, 1)?))
 }
 
-/// A row of `centres_list.sql`.
+/// Decodes a row of `centres_list.sql`.
 pub(super) fn centre(row: &Row<'_>) -> Result<(CentreRef, Embedding), StoreError> {
     let name = CentreRef { topic: TopicId(row.get(0)?), epoch: row.get(1)? };
     let vector = vector(row.get_ref(2)?)
@@ -100,7 +100,7 @@ pub(super) fn centre(row: &Row<'_>) -> Result<(CentreRef, Embedding), StoreError
     Ok((name, vector))
 }
 
-/// A row of `people_list.sql`.
+/// Decodes a row of `people_list.sql`.
 pub(super) fn person(row: &Row<'_>) -> Result<Person, StoreError> {
     Ok(Person {
         id: UserId(row.get(0)?),
@@ -112,7 +112,7 @@ pub(super) fn person(row: &Row<'_>) -> Result<Person, StoreError> {
     })
 }
 
-/// A row of `items_list.sql`, with its windows.
+/// Decodes a row of `items_list.sql` and adds the windows of the item.
 pub(super) fn item(row: &Row<'_>, windows: Windows) -> Result<Item, StoreError> {
     let id: u32 = row.get(0)?;
     let unreadable = |column: &str| corrupt("items", format!("column `{column}` of id {id}"));
@@ -136,7 +136,7 @@ pub(super) fn item(row: &Row<'_>, windows: Windows) -> Result<Item, StoreError> 
     })
 }
 
-/// A row of `changes_list.sql`.
+/// Decodes a row of `changes_list.sql`.
 pub(super) fn change(row: &Row<'_>) -> Result<(Change, Millis), StoreError> {
     let (kind, id, number): (String, u32, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let change = codec::change_from_row(&kind, id, number);
@@ -144,18 +144,18 @@ pub(super) fn change(row: &Row<'_>) -> Result<(Change, Millis), StoreError> {
     Ok((change, Millis(row.get(3)?)))
 }
 
-/// A column that holds a vector.
+/// Decodes a column that holds a vector; `None` when it is no embedding.
 pub(super) fn vector(value: ValueRef<'_>) -> Option<Embedding> {
     codec::embedding_from_bytes(value.as_blob().ok()?)
 }
 
-/// A column that holds a key.
+/// Decodes a column that holds a key.
 pub(super) fn key(table: &'static str, row: &Row<'_>, index: usize) -> Result<Key, StoreError> {
     let text: String = row.get(index)?;
     Key::new(&text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
 }
 
-/// Something in a table does not parse.
+/// The error for a row that does not parse.
 pub(super) fn corrupt(table: &'static str, detail: String) -> StoreError {
     StoreError::Corrupt { table, detail }
 }

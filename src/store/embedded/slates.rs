@@ -1,41 +1,39 @@
-//! The log of drawn feeds in its table.
+//! The log of drawn feeds of the embedded store.
 //!
-//! Invariant: a feed is logged once, and never for somebody who was erased. Absent on purpose: transactions, threads.
+//! Invariant: that of `store::slates`.
 
+use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};
 
+use super::handle::Embedded;
 use super::rows;
 use crate::domain::feeds::{Ranking, Slate};
 use crate::domain::ids::{Epoch, FeedVersion, UserId};
 use crate::domain::time::Millis;
-use crate::store::StoreError;
-use crate::store::codec::{self, integer};
+use crate::store::codec;
+use crate::store::error::StoreError;
+use crate::store::group::Work;
+use crate::store::slates::SlateStore;
 
-const SLATE_INSERT: &str = include_str!("../../../sql/queries/slate_insert.sql");
-const SLATES_FORGET: &str = include_str!("../../../sql/queries/slates_forget.sql");
 const SLATES_LIST: &str = include_str!("../../../sql/queries/slates_list.sql");
 
-/// Logs these, and forgets those from before an instant.
-pub(super) fn log(connection: &Connection, slates: &[Slate], before: Option<Millis>) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(SLATE_INSERT)?;
-    for slate in slates {
-        statement.execute(params![
-            slate.user.0,
-            integer("version", slate.version.0)?,
-            slate.at.0,
-            integer("epoch", slate.epoch.0)?,
-            slate.ranking.name(),
-            codec::places_to_bytes(&slate.items),
-        ])?;
+impl SlateStore for Embedded {
+    fn log_slates(&self, slates: Vec<Slate>, before: Option<Millis>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.writer.ask(Work::Slates(slates, before)).await.map(drop) })
     }
-    if let Some(before) = before {
-        connection.prepare_cached(SLATES_FORGET)?.execute([before.0])?;
+
+    fn slates(
+        &self,
+        user: UserId,
+        after: Option<FeedVersion>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| list(connection, user, after, limit)))
     }
-    Ok(())
 }
 
 /// One page of a person's logged feeds, by version.
-pub(super) fn list(
+fn list(
     connection: &Connection,
     user: UserId,
     after: Option<FeedVersion>,

@@ -1,11 +1,10 @@
-//! The one thread that writes, and its group commit.
+//! The single writer thread and its group commit.
 //!
-//! Invariant: an answer is sent after the commit that holds its work. Calls that wait while a commit runs share the next
-//! one, without an artificial wait; each keeps its own fate: if one of them is refused, the others are committed without
-//! it. The queue holds [`QUEUE`] calls; further callers wait, in their own futures. A log that could not be cut after an
-//! erasure is cut after the next commit at which no reader stands in it, or when the store is closed. The death of the
-//! thread ends the process.
-//! Absent on purpose: what a write does to the tables.
+//! Invariant: the writer answers a call after the commit that holds its work. Calls that arrive during a commit share
+//! the next one, without an artificial wait. When one of them is refused, the others are committed without it. The
+//! queue holds [`QUEUE`] calls; further callers wait in their own futures. A log that could not be truncated after an
+//! erasure is truncated after a later commit, once no reader uses it, or at close. A panic of the thread ends the
+//! process. Absent on purpose: the effect of a write on the tables.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,14 +12,15 @@ use std::thread::{self, JoinHandle};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::erasure;
 use super::failures::stopped;
 use super::files::Files;
+use super::wal;
 use super::writes::Writes;
 use crate::process::Vital;
+use crate::store::error::StoreError;
 use crate::store::group::{self, Answer, Call, QUEUE, Work};
+use crate::store::journal::{Outcome, Write};
 use crate::store::tail_cache::TailCache;
-use crate::store::{Outcome, StoreError, Write};
 
 fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
     match work {
@@ -37,7 +37,7 @@ fn apply(work: &Work, writes: &mut Writes<'_>) -> Answer {
     Ok(Vec::new())
 }
 
-/// The thread's handle. Dropping it lets the thread finish what waits, and waits for it.
+/// The handle of the writer thread. Dropping it finishes the queued calls and joins the thread.
 pub(super) struct Writer {
     calls: Mutex<Option<mpsc::Sender<Call>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -48,12 +48,12 @@ impl Writer {
         let (calls, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(Desk { connection, files, tails: TailCache::default(), uncut: false }, queue))
+            .spawn(move || run(State { connection, files, tails: TailCache::default(), log_is_dirty: false }, queue))
             .map_err(|error| StoreError::Unavailable(format!("no thread for the writer: {error}")))?;
         Ok(Writer { calls: Mutex::new(Some(calls)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Waits until it is durable. Whoever stops waiting does not take it back.
+    /// Queues work and waits until it is durable. Dropping the future does not cancel the work.
     pub(super) async fn ask(&self, work: Work) -> Answer {
         let (answer, answered) = oneshot::channel();
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(stopped)?;
@@ -62,7 +62,7 @@ impl Writer {
         answered.await.map_err(|_| stopped())?
     }
 
-    /// Lets the thread finish what waits and fold the log into the file, and waits for it.
+    /// Finishes the queued calls, folds the log into the database file, and joins the thread.
     pub(super) fn close(&self) {
         drop(self.calls.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -78,64 +78,64 @@ impl Drop for Writer {
     }
 }
 
-/// What the thread works with.
-struct Desk {
+/// The state of the writer thread.
+struct State {
     connection: Connection,
     files: Files,
     tails: TailCache,
-    /// The log still holds pages of somebody who was erased.
-    uncut: bool,
+    /// Whether the log still holds pages of an erased person.
+    log_is_dirty: bool,
 }
 
-fn run(mut desk: Desk, mut queue: mpsc::Receiver<Call>) {
+fn run(mut state: State, mut queue: mpsc::Receiver<Call>) {
     let vital = Vital::new("the store's writer");
     while let Some(call) = queue.blocking_recv() {
-        desk.answer(group::gather(call, &mut queue));
-        if desk.uncut {
-            desk.uncut = !erasure::try_to_forget_log(&desk.connection);
+        state.answer(group::gather(call, &mut queue));
+        if state.log_is_dirty {
+            state.log_is_dirty = !wal::try_truncate(&state.connection);
         }
     }
-    desk.close();
+    state.close();
     drop(vital);
 }
 
-/// Where it failed. After a failed commit the calls are not tried one by one: the disk would only be asked again.
+/// The step of a group that failed. After a failed commit the calls are not retried one by one, since the disk failed.
 enum Failure {
     Work(StoreError),
     Commit(StoreError),
 }
 
-impl Desk {
+impl State {
     fn answer(&mut self, group: Vec<Call>) {
         match self.commit(&group) {
             Ok(answers) => {
                 self.tails.settle(&group);
                 for (call, outcomes) in group.into_iter().zip(answers) {
-                    call.tell(Ok(outcomes));
+                    call.respond(Ok(outcomes));
                 }
             }
             Err(Failure::Work(_)) if group.len() > 1 => {
-                self.tails.forget();
+                self.tails.clear();
                 for call in group {
                     self.answer(vec![call]);
                 }
             }
             Err(failure) => {
-                self.tails.forget();
+                self.tails.clear();
                 if let Failure::Commit(error) = &failure {
                     tracing::error!(%error, calls = group.len(), "commit failed");
-                    self.tails.doubt(&group);
+                    self.tails.mark_in_doubt(&group);
                 }
                 let (Failure::Work(error) | Failure::Commit(error)) = failure;
                 for call in group {
-                    call.tell(Err(group::clone(&error)));
+                    call.respond(Err(error.clone()));
                 }
             }
         }
     }
 
     fn commit(&mut self, group: &[Call]) -> Result<Vec<Vec<Outcome>>, Failure> {
-        self.files.still_there().map_err(Failure::Commit)?;
+        self.files.check().map_err(Failure::Commit)?;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -145,17 +145,17 @@ impl Desk {
             .map_err(Failure::Work)?;
         transaction.commit().map_err(|error| Failure::Commit(error.into()))?;
         if group.iter().any(erases) {
-            self.uncut = !erasure::forget_log(&self.connection);
+            self.log_is_dirty = !wal::truncate(&self.connection);
         }
         Ok(answers)
     }
 
-    /// Folds the log into the file. Readers are closed by now, so closing the last connection removes the log.
+    /// Folds the log into the database file. Readers are closed by now, so closing the last connection deletes the log.
     fn close(self) {
-        if self.files.still_there().is_err() {
+        if self.files.check().is_err() {
             return;
         }
-        erasure::forget_log(&self.connection);
+        wal::truncate(&self.connection);
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the store could not be closed: the next start reads its log");
         }

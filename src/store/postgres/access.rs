@@ -1,18 +1,22 @@
-//! Keys and tokens in their tables.
+//! Keys and tokens of the Postgres store.
 //!
-//! Invariant: as `store::access` says. Goes past the writer, since nothing here depends on the order of the journal; each
-//! change is a transaction of its own. Absent on purpose: what a secret is used for.
+//! Invariant: that of `store::access`. Writes bypass the writer task, since they do not depend on the order of the
+//! journal. Absent on purpose: the use of a secret.
 
 use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::handle::Postgres;
 use super::rows;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
-use crate::store::StoreError;
-use crate::store::access::{Change, Holder, KEPT_AFTER_EXPIRY_MS, RETIRED_KEPT, SigningKey, TokenRecord};
+use crate::store::access::{
+    AccessChange, AccessStore, Holder, KEPT_AFTER_EXPIRY_MS, RETIRED_KEPT, SigningKey, TokenRecord,
+};
+use crate::store::error::StoreError;
 
 const KEYS_LIST: &str = include_str!("../../../sql/queries/keys_list.sql");
 const KEY_INSERT: &str = include_str!("../../../sql/queries/key_insert.sql");
@@ -24,26 +28,61 @@ const TOKENS_FORGET: &str = include_str!("../../../sql/queries/tokens_forget.sql
 const TOKEN_INSERT: &str = include_str!("../../../sql/queries/token_insert.sql");
 const TOKEN_REVOKE: &str = include_str!("../../../sql/queries/token_revoke.sql");
 
-/// A parameter of a statement.
+/// One parameter of a statement.
 type Value<'v> = &'v (dyn ToSql + Sync);
 
-/// Carries a change out; says whether it changed anything.
-pub(super) async fn apply(pool: Pool, change: Change) -> Result<bool, StoreError> {
+impl AccessStore for Postgres {
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<SigningKey>, StoreError>> {
+        Box::pin(self.read(keys(self.reads.pool.clone())))
+    }
+
+    fn insert_key(&self, key: SigningKey) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.read(apply(self.reads.pool.clone(), AccessChange::Key(key))))
+    }
+
+    fn retire_key(&self, kid: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.read(apply(self.reads.pool.clone(), AccessChange::Retire(kid, at))))
+    }
+
+    fn tokens(
+        &self,
+        live_at: Millis,
+        after: String,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<TokenRecord>, StoreError>> {
+        Box::pin(self.read(tokens(self.reads.pool.clone(), live_at, after, limit)))
+    }
+
+    fn insert_token(&self, record: TokenRecord) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.read(apply(self.reads.pool.clone(), AccessChange::Token(record))))
+    }
+
+    fn revoke_token(&self, jti: Key, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.read(apply(self.reads.pool.clone(), AccessChange::Revoke(jti, at))))
+    }
+
+    fn revoked_tokens(&self, live_at: Millis) -> BoxFuture<'_, Result<Vec<Key>, StoreError>> {
+        Box::pin(self.read(revoked_tokens(self.reads.pool.clone(), live_at)))
+    }
+}
+
+/// Carries out a change in its own transaction; `true` when it changed a row.
+async fn apply(pool: Pool, change: AccessChange) -> Result<bool, StoreError> {
     let mut client = pool.get().await?;
     let transaction = client.build_transaction().read_only(false).start().await?;
     let changed = match &change {
-        Change::Key(key) => {
+        AccessChange::Key(key) => {
             let statement = transaction.prepare_cached(KEYS_TRIM).await?;
             transaction.execute(&statement, &[&i64::from(RETIRED_KEPT)]).await?;
             let statement = transaction.prepare_cached(KEY_INSERT).await?;
             let secret = key.secret.as_ref().map(|secret| secret.expose_secret());
             transaction.query_opt(&statement, &[&key.kid.as_str() as Value<'_>, &secret, &key.created.0]).await?
         }
-        Change::Retire(kid, at) => {
+        AccessChange::Retire(kid, at) => {
             let statement = transaction.prepare_cached(KEY_RETIRE).await?;
             transaction.query_opt(&statement, &[&at.0 as Value<'_>, &kid.as_str()]).await?
         }
-        Change::Token(record) => {
+        AccessChange::Token(record) => {
             let TokenRecord { jti, kid, holder, created, expires, revoked } = record;
             let statement = transaction.prepare_cached(TOKENS_FORGET).await?;
             transaction.execute(&statement, &[&created.plus(-KEPT_AFTER_EXPIRY_MS).0]).await?;
@@ -53,7 +92,7 @@ pub(super) async fn apply(pool: Pool, change: Change) -> Result<bool, StoreError
             let row: [Value<'_>; 7] = [&jti.as_str(), &kid, &role, &subject, &created.0, &expires.0, &revoked];
             transaction.query_opt(&statement, &row).await?
         }
-        Change::Revoke(jti, at) => {
+        AccessChange::Revoke(jti, at) => {
             let statement = transaction.prepare_cached(TOKEN_REVOKE).await?;
             transaction.query_opt(&statement, &[&at.0 as Value<'_>, &jti.as_str()]).await?
         }
@@ -62,24 +101,19 @@ pub(super) async fn apply(pool: Pool, change: Change) -> Result<bool, StoreError
     Ok(changed.is_some())
 }
 
-pub(super) async fn keys(pool: Pool) -> Result<Vec<SigningKey>, StoreError> {
+async fn keys(pool: Pool) -> Result<Vec<SigningKey>, StoreError> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(KEYS_LIST).await?;
     client.query(&statement, &[]).await?.iter().map(signing_key).collect()
 }
 
-pub(super) async fn tokens(
-    pool: Pool,
-    live_at: Millis,
-    after: String,
-    limit: u32,
-) -> Result<Vec<TokenRecord>, StoreError> {
+async fn tokens(pool: Pool, live_at: Millis, after: String, limit: u32) -> Result<Vec<TokenRecord>, StoreError> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(TOKENS_LIST).await?;
     client.query(&statement, &[&live_at.0 as Value<'_>, &after, &i64::from(limit)]).await?.iter().map(token).collect()
 }
 
-pub(super) async fn revoked_tokens(pool: Pool, live_at: Millis) -> Result<Vec<Key>, StoreError> {
+async fn revoked_tokens(pool: Pool, live_at: Millis) -> Result<Vec<Key>, StoreError> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(TOKENS_REVOKED).await?;
     client.query(&statement, &[&live_at.0]).await?.iter().map(|row| rows::key("tokens", row, 0)).collect()

@@ -1,15 +1,15 @@
-//! What Postgres's errors mean to whoever called.
+//! Postgres errors as store errors.
 //!
-//! Invariant: `Refused` is said only of what the rows or our statements are to blame for: whoever hears it gives the rows
-//! up. Everything that an operator, or time, can mend is `Unavailable`. No error holds a password: the driver's never do,
-//! and the address is not repeated.
+//! Invariant: `Refused`: permanent (bad row or bad SQL), the caller drops the batch. `Unavailable`: transient, the
+//! caller retries; an operator may have to act first. No error holds a password: errors of the driver never do, and no
+//! error repeats the address.
 
 use deadpool_postgres::PoolError;
 use deadpool_postgres::TimeoutType;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
@@ -18,7 +18,7 @@ impl From<Error> for StoreError {
         };
         let detail = format!("{} ({})", database.message(), database.code().code());
         let state = database.code();
-        // Whatever else is said about it, `constraint` and `table` are names of ours.
+        // Names of constraints come from the schema, so they hold no data of a row.
         let place = database.constraint().map(|name| format!(", constraint {name}")).unwrap_or_default();
         match &state.code()[..2] {
             _ if *state == SqlState::DISK_FULL => {
@@ -35,13 +35,13 @@ impl From<Error> for StoreError {
             }
             _ if *state == SqlState::INSUFFICIENT_PRIVILEGE || *state == SqlState::UNDEFINED_TABLE => {
                 StoreError::Unavailable(format!(
-                    "somebody changed the database, give its user back what is ours: {detail}"
+                    "a table or a privilege is missing, restore it for the user of the database: {detail}"
                 ))
             }
             _ if *state == SqlState::DATA_CORRUPTED || *state == SqlState::INDEX_CORRUPTED => {
                 StoreError::Corrupt { table: "of the database", detail }
             }
-            // Data, constraints, limits, features, our statements; names and passwords that do not fit.
+            // Data, constraints, limits, features, SQL of this program; unknown roles and databases, wrong passwords.
             "22" | "23" | "54" | "0A" | "42" | "28" | "3D" => StoreError::Refused(format!("{detail}{place}")),
             _ => StoreError::Unavailable(detail),
         }
@@ -58,7 +58,7 @@ fn without_code(error: &Error) -> StoreError {
     if error.is_closed() {
         return StoreError::Unavailable(format!("the connection to the database is gone: {text}"));
     }
-    // The driver says what kind it is only in its text.
+    // The driver tells the kind of the error only in its text.
     if text.starts_with("error serializing") {
         return StoreError::Refused(text);
     }
@@ -86,20 +86,20 @@ impl From<PoolError> for StoreError {
     }
 }
 
-/// The store's own threads have ended, so nobody answers.
+/// The error of a call after the threads of the store have ended.
 pub(super) fn stopped() -> StoreError {
     StoreError::Unavailable("it has been closed".into())
 }
 
-/// Nothing came back within our own patience, whatever the database may still do.
+/// The error of a call whose own timeout has passed; the database may still finish the work.
 pub(super) fn late() -> StoreError {
     StoreError::Unavailable("the database did not answer in time, see statement_ms".into())
 }
 
-/// While the server runs nothing but a row can be refused: a password that was changed can be changed back.
+/// Makes a refused connection transient while the server runs: an operator can change a password back.
 pub(super) fn while_connecting(error: StoreError) -> StoreError {
     match error {
-        StoreError::Refused(text) => StoreError::Unavailable(format!("the database turned us away: {text}")),
+        StoreError::Refused(text) => StoreError::Unavailable(format!("the database rejected the connection: {text}")),
         other => other,
     }
 }

@@ -1,180 +1,88 @@
-//! Entries as rows of the journal: by one statement, or by COPY when there are many.
+//! The journal of the Postgres store.
 //!
-//! Invariant: both ways append in order or not at all, fail on a number or an event that is taken, and know the position of
-//! every row. Absent on purpose: what to do then; who may write.
+//! Invariant: that of `store::journal`.
 
-use std::pin::pin;
+use futures_util::future::BoxFuture;
 
-use deadpool_postgres::{GenericClient, Transaction};
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{ToSql, Type};
-
+use super::handle::Postgres;
+use super::reads::{Reads, clamp, without_positions};
 use super::rows::{self, Instant};
-use crate::domain::ids::Position;
+use crate::domain::ids::{Key, Position, Seq, UserId};
+use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
-use crate::store::StoreError;
-use crate::store::codec::JournalRow;
+use crate::store::error::StoreError;
+use crate::store::group::Work;
+use crate::store::journal::{JournalStore, Outcome, Slice, Write, writable};
 
-const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/postgres/journal_append.sql");
-const JOURNAL_COPY: &str = include_str!("../../../sql/queries/postgres/journal_copy.sql");
-const JOURNAL_AFTER: &str = include_str!("../../../sql/queries/postgres/journal_after.sql");
-const JOURNAL_HOLDS: &str = include_str!("../../../sql/queries/postgres/journal_holds.sql");
+const JOURNAL_UNTIL: &str = include_str!("../../../sql/queries/journal_until.sql");
+const JOURNAL_SCAN: &str = include_str!("../../../sql/queries/journal_scan.sql");
+const JOURNAL_NEWEST_BY_USER: &str = include_str!("../../../sql/queries/journal_newest_by_user.sql");
+const JOURNAL_NEWEST_BY_ITEM: &str = include_str!("../../../sql/queries/journal_newest_by_item.sql");
+const JOURNAL_PAGE: &str = include_str!("../../../sql/queries/journal_page.sql");
+const JOURNAL_FIND_EVENTS: &str = include_str!("../../../sql/queries/postgres/journal_find_events.sql");
 
-/// From so many rows on COPY is faster, though it takes a transaction with more round trips. Measured: decision 10.
-pub(super) const COPY_ROWS_MIN: usize = 1_000;
-
-/// What `COPY` is sent.
-const TYPES: [Type; 21] = [
-    Type::INT8,
-    Type::INT8,
-    Type::TEXT,
-    Type::TEXT,
-    Type::TIMESTAMPTZ,
-    Type::TIMESTAMPTZ,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::FLOAT4,
-    Type::BOOL,
-    Type::FLOAT4,
-    Type::TEXT,
-    Type::INT8,
-    Type::INT8,
-    Type::BYTEA,
-    Type::BYTEA,
-    Type::BYTEA,
-    Type::TEXT,
-];
-
-/// Entries that must be there already, or nothing is appended: columns `user_id` and `seq`.
-#[derive(Clone, Default)]
-pub(super) struct Needed {
-    pub(super) people: Vec<i64>,
-    pub(super) seqs: Vec<i64>,
-}
-
-/// Positions of what was appended, in order; `None` when something needed was missing, and nothing was appended.
-pub(super) type Appended = Option<Vec<Position>>;
-
-/// Appends by one statement, which is a transaction by itself outside of one.
-pub(super) async fn insert(
-    client: &impl GenericClient,
-    rows: &[JournalRow<'_>],
-    needed: &Needed,
-) -> Result<Appended, StoreError> {
-    if rows.is_empty() {
-        return Ok(Some(Vec::new()));
+impl JournalStore for Postgres {
+    fn append(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
+        Box::pin(async move {
+            writable(&batch)?;
+            self.write(Work::Append(batch)).await
+        })
     }
-    fn column<'r, T>(rows: &'r [JournalRow<'_>], of: impl Fn(&'r JournalRow<'_>) -> T) -> Vec<T> {
-        rows.iter().map(of).collect()
-    }
-    let instants = |what, of: fn(&JournalRow<'_>) -> i64| -> Result<Vec<Instant>, StoreError> {
-        rows.iter().map(|row| Instant::of(what, Millis(of(row)))).collect()
-    };
-    let statement = client.prepare_cached(JOURNAL_APPEND).await?;
-    let positions = client
-        .query(
-            &statement,
-            &[
-                &column(rows, |row| row.user_id),
-                &column(rows, |row| row.seq),
-                &column(rows, |row| &*row.event_id),
-                &column(rows, |row| &*row.kind),
-                &instants("at", |row| row.at)?,
-                &instants("received", |row| row.received)?,
-                &column(rows, |row| row.item_id),
-                &column(rows, |row| row.revision),
-                &column(rows, |row| row.dwell_ms),
-                &column(rows, |row| row.shown_version),
-                &column(rows, |row| row.shown_position),
-                &column(rows, |row| row.shown_propensity),
-                &column(rows, |row| row.positive),
-                &column(rows, |row| row.weight),
-                &column(rows, |row| row.topics.as_deref()),
-                &column(rows, |row| row.centre_topic),
-                &column(rows, |row| row.centre_epoch),
-                &column(rows, |row| row.features.as_deref()),
-                &column(rows, |row| row.predicted.as_deref()),
-                &column(rows, |row| row.lesson.as_deref()),
-                &column(rows, |row| row.payload.as_deref()),
-                &needed.people,
-                &needed.seqs,
-            ],
-        )
-        .await?;
-    if positions.is_empty() && !needed.people.is_empty() {
-        return Ok(None);
-    }
-    let positions: Vec<Position> =
-        positions.iter().map(|row| rows::position("journal", row, 0)).collect::<Result<_, _>>()?;
-    if positions.len() != rows.len() || !positions.is_sorted() {
-        return Err(not_as_they_come());
-    }
-    Ok(Some(positions))
-}
 
-/// Appends many. `last` is the position of the last entry of all; nobody else may append meanwhile.
-pub(super) async fn copy(
-    client: &Transaction<'_>,
-    rows: &[JournalRow<'_>],
-    needed: &Needed,
-    last: Position,
-) -> Result<Appended, StoreError> {
-    if !needed.people.is_empty() {
-        let statement = client.prepare_cached(JOURNAL_HOLDS).await?;
-        let holds: bool = client.query_one(&statement, &[&needed.people, &needed.seqs]).await?.try_get(0)?;
-        if !holds {
-            return Ok(None);
-        }
+    fn entries(
+        &self,
+        user: UserId,
+        after: Seq,
+        until: Millis,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().page(user, after, until, limit)))
     }
-    let statement = client.prepare_cached(JOURNAL_COPY).await?;
-    let mut writer = pin!(BinaryCopyInWriter::new(client.copy_in(&statement).await?, &TYPES));
-    for row in rows {
-        let (at, received) = (Instant::of("at", Millis(row.at))?, Instant::of("received", Millis(row.received))?);
-        let fields: [&(dyn ToSql + Sync); 21] = [
-            &row.user_id,
-            &row.seq,
-            &&*row.event_id,
-            &&*row.kind,
-            &at,
-            &received,
-            &row.item_id,
-            &row.revision,
-            &row.dwell_ms,
-            &row.shown_version,
-            &row.shown_position,
-            &row.shown_propensity,
-            &row.positive,
-            &row.weight,
-            &row.topics.as_deref(),
-            &row.centre_topic,
-            &row.centre_epoch,
-            &row.features.as_deref(),
-            &row.predicted.as_deref(),
-            &row.lesson.as_deref(),
-            &row.payload.as_deref(),
-        ];
-        writer.as_mut().write(&fields).await?;
+
+    fn entries_until(&self, user: UserId, at: Millis) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().entries_until(user, at)))
     }
-    let copied = writer.as_mut().finish().await?;
-    // COPY does not say which positions it gave: they must be the next ones, without a gap.
-    let statement = client.prepare_cached(JOURNAL_AFTER).await?;
-    let after = client.query_one(&statement, &[&last.0.cast_signed()]).await?;
-    let (count, first, end): (i64, Option<i64>, Option<i64>) =
-        (after.try_get(0)?, after.try_get(1)?, after.try_get(2)?);
-    match (first, end) {
-        (Some(first), Some(end))
-            if copied == rows.len() as u64 && count == rows.len() as i64 && end - first + 1 == count =>
-        {
-            Ok(Some((first..=end).map(|position| Position(position.cast_unsigned())).collect()))
-        }
-        _ => Err(not_as_they_come()),
+
+    fn scan(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<(Position, Entry)>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().scan(after, limit)))
+    }
+
+    fn newest(&self, slice: Slice, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().newest(slice, limit)))
+    }
+
+    fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().find_events(user, ids)))
     }
 }
 
-/// Not a matter of this batch: somebody put a trigger or a rule on the table.
-fn not_as_they_come() -> StoreError {
-    rows::corrupt("journal", "it does not take rows as they come: is there a trigger?".into())
+impl Reads {
+    async fn page(self, user: UserId, after: Seq, until: Millis, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        let (user, limit) = (i64::from(user.0), i64::from(limit));
+        without_positions(&self.rows(JOURNAL_PAGE, &[&user, &clamp(after.0), &Instant::nearest(until), &limit]).await?)
+    }
+
+    async fn entries_until(self, user: UserId, at: Millis) -> Result<Vec<Entry>, StoreError> {
+        let found = self.rows(JOURNAL_UNTIL, &[&i64::from(user.0), &Instant::nearest(at)]).await?;
+        without_positions(&found)
+    }
+
+    async fn scan(self, after: Position, limit: u32) -> Result<Vec<(Position, Entry)>, StoreError> {
+        let found = self.rows(JOURNAL_SCAN, &[&clamp(after.0), &i64::from(limit)]).await?;
+        found.iter().map(rows::entry).collect()
+    }
+
+    async fn newest(self, slice: Slice, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        let (sql, id) = match slice {
+            Slice::User(user) => (JOURNAL_NEWEST_BY_USER, user.0),
+            Slice::Item(item) => (JOURNAL_NEWEST_BY_ITEM, item.0),
+        };
+        without_positions(&self.rows(sql, &[&i64::from(id), &i64::from(limit)]).await?)
+    }
+
+    async fn find_events(self, user: UserId, ids: Vec<Key>) -> Result<Vec<Entry>, StoreError> {
+        let users = vec![i64::from(user.0); ids.len()];
+        let ids: Vec<&str> = ids.iter().map(Key::as_str).collect();
+        without_positions(&self.rows(JOURNAL_FIND_EVENTS, &[&users, &ids]).await?)
+    }
 }

@@ -1,15 +1,21 @@
-//! Two-tower models in their tables.
+//! Two-tower models of the Postgres store.
 //!
-//! Invariant: as `store::models` says. Goes past the writer, so that no entry waits for a checkpoint; whoever numbers or
-//! publishes one has both tables until it is done.
+//! Invariant: that of `store::models`. Writes bypass the writer task, so no entry waits for a checkpoint. A change
+//! locks both tables until its commit.
 
 use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
 
+use super::handle::Postgres;
 use super::rows::{self, Instant};
 use crate::domain::ids::{ModelVersion, Position};
+use crate::domain::time::Millis;
 use crate::store::codec::integer;
-use crate::store::models::{Change, KeptModel, NewModel, PUBLISHED_KEPT, Publication, UNPUBLISHED_KEPT};
-use crate::store::{Outcome, StoreError};
+use crate::store::error::StoreError;
+use crate::store::journal::Outcome;
+use crate::store::models::{
+    KeptModel, ModelChange, ModelStore, NewModel, PUBLISHED_KEPT, Publication, UNPUBLISHED_KEPT,
+};
 
 const MODELS_LOCK: &str = include_str!("../../../sql/queries/postgres/models_lock.sql");
 const MODEL_NEXT: &str = include_str!("../../../sql/queries/model_next.sql");
@@ -21,16 +27,53 @@ const MODEL_FIND: &str = include_str!("../../../sql/queries/model_find.sql");
 const MODEL_PUBLISH: &str = include_str!("../../../sql/queries/model_publish.sql");
 const PUBLICATIONS_LIST: &str = include_str!("../../../sql/queries/model_publications_list.sql");
 
+/// Table of the models, for errors.
 const MODELS: &str = "models";
+/// Table of the publications, for errors.
 const PUBLICATIONS: &str = "model_publications";
 
-/// Carries a change out. A position stands for the model's number: there is nothing else to tell.
-pub(super) async fn apply(pool: Pool, change: Change) -> Result<Outcome, StoreError> {
+impl ModelStore for Postgres {
+    fn save_model(&self, model: NewModel) -> BoxFuture<'_, Result<ModelVersion, StoreError>> {
+        Box::pin(async move {
+            match self.read(apply(self.reads.pool.clone(), ModelChange::Save(model))).await? {
+                Outcome::Stored(number) => Ok(ModelVersion(number.0)),
+                _ => Err(StoreError::Refused("a model was not stored".into())),
+            }
+        })
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<KeptModel>, StoreError>> {
+        Box::pin(self.read(list(self.reads.pool.clone())))
+    }
+
+    fn checkpoint(&self, version: ModelVersion) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(self.read(checkpoint(self.reads.pool.clone(), version)))
+    }
+
+    fn publish_model(&self, version: ModelVersion, at: Millis) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let outcome = self.read(apply(self.reads.pool.clone(), ModelChange::Publish(version, at))).await?;
+            Ok(matches!(outcome, Outcome::Stored(_)))
+        })
+    }
+
+    fn record_publication(&self, publication: Publication) -> BoxFuture<'_, Result<(), StoreError>> {
+        let record = apply(self.reads.pool.clone(), ModelChange::Record(publication));
+        Box::pin(async move { self.read(record).await.map(drop) })
+    }
+
+    fn publications(&self) -> BoxFuture<'_, Result<Vec<Publication>, StoreError>> {
+        Box::pin(self.read(publications(self.reads.pool.clone())))
+    }
+}
+
+/// Carries out a change. The position of the outcome is the version of the model.
+async fn apply(pool: Pool, change: ModelChange) -> Result<Outcome, StoreError> {
     let mut client = pool.get().await?;
     let transaction = client.build_transaction().read_only(false).start().await?;
     transaction.batch_execute(MODELS_LOCK).await?;
     let outcome = match change {
-        Change::Save(NewModel { version, created, summary, checkpoint }) => {
+        ModelChange::Save(NewModel { version, created, summary, checkpoint }) => {
             let number = match version {
                 Some(version) => integer("version", version.0)?,
                 None => {
@@ -48,7 +91,7 @@ pub(super) async fn apply(pool: Pool, change: Change) -> Result<Outcome, StoreEr
             }
             Outcome::Stored(Position(number.cast_unsigned()))
         }
-        Change::Publish(version, at) => {
+        ModelChange::Publish(version, at) => {
             let (number, at) = (integer("version", version.0)?, Instant::of("at", at)?);
             let statement = transaction.prepare_cached(MODEL_FIND).await?;
             if transaction.query_opt(&statement, &[&number]).await?.is_none() {
@@ -63,7 +106,7 @@ pub(super) async fn apply(pool: Pool, change: Change) -> Result<Outcome, StoreEr
             }
             Outcome::Stored(Position(version.0))
         }
-        Change::Note(Publication { version, at }) => {
+        ModelChange::Record(Publication { version, at }) => {
             let (number, at) = (integer("version", version.0)?, Instant::of("at", at)?);
             let statement = transaction.prepare_cached(MODEL_PUBLISH).await?;
             transaction.execute(&statement, &[&number, &at]).await?;
@@ -74,7 +117,7 @@ pub(super) async fn apply(pool: Pool, change: Change) -> Result<Outcome, StoreEr
     Ok(outcome)
 }
 
-pub(super) async fn list(pool: Pool) -> Result<Vec<KeptModel>, StoreError> {
+async fn list(pool: Pool) -> Result<Vec<KeptModel>, StoreError> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(MODELS_LIST).await?;
     let read = |row: &tokio_postgres::Row| {
@@ -88,14 +131,14 @@ pub(super) async fn list(pool: Pool) -> Result<Vec<KeptModel>, StoreError> {
     client.query(&statement, &[]).await?.iter().map(read).collect()
 }
 
-pub(super) async fn checkpoint(pool: Pool, version: ModelVersion) -> Result<Option<Vec<u8>>, StoreError> {
+async fn checkpoint(pool: Pool, version: ModelVersion) -> Result<Option<Vec<u8>>, StoreError> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(MODEL_GET).await?;
     let found = client.query_opt(&statement, &[&integer("version", version.0)?]).await?;
     found.map(|row| rows::get(MODELS, &row, 0)).transpose()
 }
 
-pub(super) async fn publications(pool: Pool) -> Result<Vec<Publication>, StoreError> {
+async fn publications(pool: Pool) -> Result<Vec<Publication>, StoreError> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(PUBLICATIONS_LIST).await?;
     let read = |row: &tokio_postgres::Row| {

@@ -1,8 +1,8 @@
-//! What a group of calls comes down to: rows per table, to be written with few statements; and what each call is told.
+//! The plan of a group of calls: rows per table, for few statements, and the outcomes of each call.
 //!
-//! Invariant: the same outcomes as if the writes had been done one by one, in order. An entry is stored only as the next
-//! number of its person, so slices have no gaps; what comes after a refused one of the same call is refused with it.
-//! Absent on purpose: the database; what must be known of it is handed in.
+//! Invariant: outcomes equal those of writing one by one, in order. An entry is stored only under the next number of
+//! its person, so their numbers have no gaps. Later entries of that person in a call are refused after a refused one.
+//! Absent on purpose: the database; the caller passes the known numbers and stored events.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
@@ -13,37 +13,38 @@ use crate::domain::journal::{CentreRef, Entry, What};
 use crate::domain::people::{Erasure, Person};
 use crate::domain::time::Millis;
 use crate::store::codec::JournalRow;
+use crate::store::error::StoreError;
 use crate::store::group::{Call, Work};
+use crate::store::journal::{Outcome, Write};
+use crate::store::snapshots::Snapshot;
 use crate::store::tail_cache::TailCache;
-use crate::store::{Outcome, Snapshot, StoreError, Write};
 
-/// Entries by person and event id, as they are stored.
+/// Stored entries by person and event id.
 pub(super) type Stored = HashMap<(UserId, Key), (Position, Entry)>;
 
-/// What a group comes down to.
+/// The rows of a group and the outcomes of its calls.
 #[derive(Default)]
 pub(super) struct Plan<'g> {
-    /// Up to and with each erasure, in order: what comes after one sees what it left.
+    /// Parts of the group, each ending with an erasure, in order: later parts see its effect.
     pub(super) parts: Vec<Part<'g>>,
     pub(super) journal: Vec<JournalRow<'g>>,
     pub(super) health: bool,
-    /// The part that is being planned; the last of all once the plan stands.
+    /// Rows after the last erasure.
     pub(super) tables: Tables<'g>,
     answers: Vec<Vec<Planned>>,
-    /// Numbers that the journal will have reached.
+    /// Last sequence number per person after the plan.
     tails: HashMap<UserId, Seq>,
 }
 
-/// A part of a plan that ends with an erasure.
+/// The writes of a plan up to an erasure.
 pub(super) struct Part<'g> {
     pub(super) tables: Tables<'g>,
-    /// [`Plan::journal`] up to this row belongs to it and to those before.
+    /// Rows of [`Plan::journal`] up to this index belong to this part and to earlier ones.
     pub(super) journal_end: usize,
     pub(super) erasure: &'g Erasure,
 }
 
-/// Rows per table. Where the same row is written again, it goes into the next wave, since one statement changes a row
-/// only once.
+/// Rows per table. A repeated write of one row goes into the next wave, since a statement changes a row only once.
 #[derive(Default)]
 pub(super) struct Tables<'g> {
     pub(super) follows: BTreeMap<(UserId, UserId), Follow>,
@@ -69,15 +70,15 @@ impl Tables<'_> {
     }
 }
 
-/// What becomes of one person following another.
+/// The change of one edge of the follow graph.
 pub(super) struct Follow {
-    /// What was there ends.
+    /// Deletes the existing edge first.
     pub(super) ended: bool,
-    /// And it is there from then on, or since longer.
+    /// Inserts the edge with this instant; an existing edge keeps its own.
     pub(super) since: Option<Millis>,
 }
 
-/// Rows in the order in which they come; no key twice within a wave.
+/// Rows in order; no wave holds a key twice.
 pub(super) struct Waves<K, T> {
     seen: HashMap<K, usize>,
     pub(super) waves: Vec<Vec<T>>,
@@ -99,22 +100,24 @@ impl<K: Hash + Eq, T> Waves<K, T> {
     }
 }
 
-/// The last number of whoever was erased: no entry is ever the next one.
+/// The last number of an erased person, which no entry can follow.
 pub(super) const ERASED: Seq = Seq(u64::MAX >> 1);
 
+/// The outcome of one write, before positions are known.
 enum Planned {
-    /// Of this row of [`Plan::journal`].
+    /// Stored at the position of this row of [`Plan::journal`].
     Row(usize),
-    /// No entry: where the journal stands after that many rows.
+    /// Stored without an entry: answered by the position after that many rows.
     After(usize),
+    /// An outcome without a new row.
     Done(Outcome),
 }
 
-/// Why there is no plan.
+/// The reason for a missing plan.
 pub(super) enum NoPlan {
-    /// It takes a look at what is stored: entries may be there already.
-    Look,
-    /// It can never be stored.
+    /// Entries may be stored already: the caller must look their events up.
+    NeedsLookup,
+    /// Permanent: the group can never be stored.
     Refused(StoreError),
 }
 
@@ -124,7 +127,7 @@ impl From<StoreError> for NoPlan {
     }
 }
 
-/// People whose last number must be known.
+/// People whose last sequence number a plan needs.
 pub(super) fn people(group: &[Call]) -> HashSet<UserId> {
     let mut people = HashSet::new();
     for call in group {
@@ -140,14 +143,14 @@ pub(super) fn people(group: &[Call]) -> HashSet<UserId> {
     people
 }
 
-/// Entries of a batch.
+/// Iterates over the entries of a batch.
 pub(super) fn entries(batch: &[Write]) -> impl Iterator<Item = &Entry> {
     batch.iter().filter_map(|write| if let Write::Entry(entry) = write { Some(entry) } else { None })
 }
 
 impl<'g> Plan<'g> {
-    /// Plans a group. `known` are the last numbers of everybody in [`people`]; `stored` are the group's events that are
-    /// stored, or `None` when nobody has looked: then a plan is made only if all is as it should be.
+    /// Plans a group. `known` are the last numbers of all [`people`] of the group. `stored` are its events that are in
+    /// the journal, or `None` without a lookup: then only a group whose entries are all new gets a plan.
     pub(super) fn new(
         group: &'g [Call],
         tails: &TailCache,
@@ -155,7 +158,7 @@ impl<'g> Plan<'g> {
         stored: Option<&Stored>,
     ) -> Result<Plan<'g>, NoPlan> {
         let mut plan = Plan { tails: known, ..Plan::default() };
-        let mut told: HashMap<(UserId, &'g Key), Seq> = HashMap::new();
+        let mut planned: HashMap<(UserId, &'g Key), Seq> = HashMap::new();
         for call in group {
             let mut answer = Vec::with_capacity(call.work.batch().len());
             let mut stale: HashSet<UserId> = HashSet::new();
@@ -170,20 +173,20 @@ impl<'g> Plan<'g> {
                     continue;
                 }
                 let known = stored.and_then(|stored| stored.get(&(entry.user, entry.id.clone())));
-                let earlier = told.get(&(entry.user, &entry.id));
+                let earlier = planned.get(&(entry.user, &entry.id));
                 if entry.seq == plan.end(entry.user).next() && known.is_none() && earlier.is_none() {
                     answer.push(Planned::Row(plan.journal.len()));
                     plan.entry(entry)?;
-                    // Whoever has not looked finds out in the database.
+                    // Without a lookup the unique index detects duplicates.
                     if stored.is_some() {
-                        told.insert((entry.user, &entry.id), entry.seq);
+                        planned.insert((entry.user, &entry.id), entry.seq);
                     }
                     continue;
                 }
                 if stored.is_none() {
-                    return Err(NoPlan::Look);
+                    return Err(NoPlan::NeedsLookup);
                 }
-                // Not the next number, or known: what was learned is not what is here.
+                // The number is not the next one, or the event is stored: the caller learned from another state.
                 let outcome = match (known, earlier) {
                     (Some((position, known)), _) if tails.was_in_doubt(entry, known)? => Outcome::Stored(*position),
                     (Some((_, known)), _) => Outcome::Duplicate(known.seq),
@@ -196,7 +199,7 @@ impl<'g> Plan<'g> {
                 answer.push(Planned::Done(outcome));
             }
             match &call.work {
-                // Keys, tokens, drawn feeds and fits go past this writer, see `access`, `slates` and `fits`.
+                // Keys, tokens, drawn feeds, fits and models bypass this writer.
                 Work::Append(_) | Work::Access(_) | Work::Slates(..) | Work::Fit(_) => {}
                 Work::Model(_) | Work::Loading(_) => {}
                 Work::Snapshot(user, snapshot) => plan.snapshot(*user, snapshot)?,
@@ -218,23 +221,23 @@ impl<'g> Plan<'g> {
         Ok(plan)
     }
 
-    /// Does it only append to the journal? Then one statement is all of it.
+    /// Whether the plan only appends to the journal, so that one statement suffices.
     pub(super) fn is_plain(&self) -> bool {
         self.parts.is_empty() && self.tables.is_empty() && !self.health
     }
 
-    /// It is committed: remembers where the journal ends now, and says what each call is told. `positions` are those of
+    /// Updates the cache after the commit and returns the outcomes per call. `positions` are those of
     /// [`Plan::journal`].
     pub(super) fn settle(self, tails: &mut TailCache, positions: &[Position]) -> Vec<Vec<Outcome>> {
         let before = tails.last.unwrap_or_default();
         let after = |rows: usize| if rows == 0 { before } else { positions[rows - 1] };
         let answers = self.answers.iter().map(|answer| {
-            let told = answer.iter().map(|planned| match planned {
+            let outcomes = answer.iter().map(|planned| match planned {
                 Planned::Row(row) => Outcome::Stored(positions[*row]),
                 Planned::After(rows) => Outcome::Stored(after(*rows)),
                 Planned::Done(outcome) => *outcome,
             });
-            told.collect()
+            outcomes.collect()
         });
         let answers = answers.collect();
         for (user, seq) in self.tails {
@@ -255,7 +258,7 @@ impl<'g> Plan<'g> {
             What::Followed(target) => {
                 let follow =
                     self.tables.follows.entry((entry.user, target)).or_insert(Follow { ended: false, since: None });
-                // Following twice keeps the first instant.
+                // A second follow keeps the first instant.
                 follow.since = follow.since.or(Some(entry.at));
             }
             What::Unfollowed(target) => {

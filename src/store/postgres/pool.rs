@@ -1,7 +1,7 @@
-//! Connections: how they are made, set up, and looked at before they are used again.
+//! The connection pool: creation, setup and health check of connections.
 //!
-//! Invariant: a connection that is handed out has just answered; all of them are set up alike, once, when made, so a
-//! pooler in between that keeps sessions (session mode) goes unnoticed. Absent on purpose: statements about our tables.
+//! Invariant: the pool hands out a connection right after a successful health check. Each connection is set up once,
+//! when it is created, so a pooler in session mode works. Absent on purpose: statements about tables.
 
 use std::time::Duration;
 
@@ -13,15 +13,12 @@ use tokio_postgres::types::Type;
 use super::failures::late;
 use super::settings::PostgresSettings;
 use super::tls;
-use super::url::PostgresUrl;
-use crate::store::StoreError;
+use super::url::{PROGRAM, PostgresUrl};
+use crate::store::error::StoreError;
 
 const SESSION_SET: &str = include_str!("../../../sql/queries/postgres/session_set.sql");
 
-/// What we call ourselves unless the address says otherwise.
-pub(super) const PROGRAM: &str = "eddyline";
-
-/// Who we are among other servers of the same database, for whoever looks at its connections.
+/// Application name with host and process id, so that an operator tells servers apart in `pg_stat_activity`.
 fn own_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(32).collect();
@@ -29,10 +26,10 @@ fn own_name() -> String {
     format!("{PROGRAM}{at}, process {}", std::process::id())
 }
 
-/// A connection; back to its pool when dropped.
+/// A pooled connection; dropping it returns it to its pool.
 pub(super) type Client = deadpool_postgres::Client;
 
-/// A pool of at most `size` connections.
+/// Creates a pool of at most `size` connections.
 pub(super) fn make(url: &PostgresUrl, settings: &PostgresSettings, size: usize) -> Result<Pool, StoreError> {
     let verified = ManagerConfig { recycling_method: RecyclingMethod::Verified };
     let mut config = url.config.clone();
@@ -49,7 +46,7 @@ pub(super) fn make(url: &PostgresUrl, settings: &PostgresSettings, size: usize) 
     let set_up = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
         let (statement, lock) = (statement.clone(), lock.clone());
         Box::pin(async move {
-            // In one go, unprepared: a connection that only comes and goes should cost little.
+            // One round trip without preparing, since connections may be short-lived.
             let answered =
                 async { client.query_typed(SESSION_SET, &[(&statement, Type::TEXT), (&lock, Type::TEXT)]).await };
             match timeout(connect, answered).await {

@@ -1,8 +1,8 @@
-//! Rows of Postgres as our words, and instants as `timestamptz`.
+//! Rows of Postgres as domain values, and instants as `timestamptz`.
 //!
-//! Invariant: a millisecond of ours comes back as the very same one; an instant that is not a whole millisecond, or
-//! infinite, is not ours and is [`StoreError::Corrupt`]. Every query over the journal selects `position` and then the
-//! columns of `journal_append.sql` in its order. Absent on purpose: what is queried, and when.
+//! Invariant: each millisecond round-trips. An instant that is infinite or not a whole millisecond is
+//! [`StoreError::Corrupt`], since this program never writes one. Every query over the journal selects `position` and
+//! then the columns of `journal_append.sql` in its order. Absent on purpose: the queries.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -17,21 +17,21 @@ use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
-use crate::store::StoreError;
 use crate::store::codec::{self, JournalRow, narrow};
+use crate::store::error::StoreError;
 
 /// A `timestamptz`: microseconds since the year 2000, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Instant(i64);
 
 impl Instant {
-    /// The year 2000, in our milliseconds.
+    /// Start of the year 2000 in Unix milliseconds.
     const ORIGIN_MS: i64 = 946_684_800_000;
-    /// What a `timestamptz` can hold: 4714 BC to 294276 AD.
+    /// Range of a `timestamptz`: 4714 BC to 294276 AD.
     const FIRST: Millis = Millis(-210_866_803_200_000);
     const LAST: Millis = Millis(9_224_318_015_999_999);
 
-    /// An instant as a column.
+    /// Converts an instant to a column; `what` names it in the error.
     pub(super) fn of(what: &'static str, at: Millis) -> Result<Instant, StoreError> {
         if (Self::FIRST..=Self::LAST).contains(&at) {
             Ok(Instant((at.0 - Self::ORIGIN_MS) * 1_000))
@@ -40,13 +40,13 @@ impl Instant {
         }
     }
 
-    /// The nearest one that a column can hold: for comparisons.
+    /// Clamps an instant to the range of a column, for comparisons.
     pub(super) fn nearest(at: Millis) -> Instant {
         Instant((at.clamp(Self::FIRST, Self::LAST).0 - Self::ORIGIN_MS) * 1_000)
     }
 
     fn millis(self) -> Option<Millis> {
-        // The two ends of `i64` are the two infinities; neither is a whole number of milliseconds.
+        // `i64::MIN` and `i64::MAX` are the infinities of Postgres; neither is a whole number of milliseconds.
         (self.0 % 1_000 == 0).then(|| Millis(self.0 / 1_000 + Self::ORIGIN_MS))
     }
 }
@@ -69,7 +69,7 @@ impl<'a> FromSql<'a> for Instant {
     accepts!(TIMESTAMPTZ);
 }
 
-/// A column. What is of another type than we asked for is not ours.
+/// Reads a column; another type than the expected one is [`StoreError::Corrupt`].
 pub(super) fn get<'r, T: FromSql<'r>>(table: &'static str, row: &'r Row, index: usize) -> Result<T, StoreError> {
     row.try_get(index).map_err(|error| corrupt(table, format!("column {index}: {error}")))
 }
@@ -79,13 +79,13 @@ pub(super) fn instant(table: &'static str, row: &Row, index: usize) -> Result<Mi
     found.millis().ok_or_else(|| corrupt(table, format!("column {index}: an instant between two milliseconds")))
 }
 
-/// A column with a number of ours.
+/// Reads a number and converts it to the type of the domain.
 pub(super) fn number<T: TryFrom<i64>>(table: &'static str, row: &Row, index: usize) -> Result<T, StoreError> {
     let found: i64 = get(table, row, index)?;
     narrow("", Some(found)).map_err(|_| corrupt(table, format!("column {index} holds {found}")))
 }
 
-/// A row of a query over the journal.
+/// Decodes a row of a query over the journal.
 pub(super) fn entry(row: &Row) -> Result<(Position, Entry), StoreError> {
     const TABLE: &str = "journal";
     let text = |index| Ok::<_, StoreError>(get::<Option<&str>>(TABLE, row, index)?.map(Cow::Borrowed));
@@ -116,17 +116,17 @@ pub(super) fn entry(row: &Row) -> Result<(Position, Entry), StoreError> {
     Ok((position(TABLE, row, 0)?, columns.decode()?))
 }
 
-/// A column with a position, or a number in a slice.
+/// Reads a position or a sequence number.
 pub(super) fn position(table: &'static str, row: &Row, index: usize) -> Result<Position, StoreError> {
     Ok(Position(get::<i64>(table, row, index)?.cast_unsigned()))
 }
 
-/// A row of `topics_list.sql`.
+/// Decodes a row of `topics_list.sql`.
 pub(super) fn topic(row: &Row) -> Result<(TopicId, Key), StoreError> {
     Ok((TopicId(number("topics", row, 0)?), key("topics", row, 1)?))
 }
 
-/// A row of `centres_list.sql`.
+/// Decodes a row of `centres_list.sql`.
 pub(super) fn centre(row: &Row) -> Result<(CentreRef, Embedding), StoreError> {
     let name = CentreRef { topic: TopicId(number("centres", row, 0)?), epoch: number("centres", row, 1)? };
     let vector = codec::embedding_from_bytes(get("centres", row, 2)?)
@@ -134,7 +134,7 @@ pub(super) fn centre(row: &Row) -> Result<(CentreRef, Embedding), StoreError> {
     Ok((name, vector))
 }
 
-/// A row of `people_list.sql`.
+/// Decodes a row of `people_list.sql`.
 pub(super) fn person(row: &Row) -> Result<Person, StoreError> {
     Ok(Person {
         id: UserId(number("users", row, 0)?),
@@ -146,7 +146,7 @@ pub(super) fn person(row: &Row) -> Result<Person, StoreError> {
     })
 }
 
-/// A row of `changes_list.sql`.
+/// Decodes a row of `changes_list.sql`.
 pub(super) fn change(row: &Row) -> Result<(Change, Millis), StoreError> {
     let (kind, id, number): (String, u32, u32) =
         (get("changes", row, 0)?, self::number("changes", row, 1)?, self::number("changes", row, 2)?);
@@ -155,7 +155,7 @@ pub(super) fn change(row: &Row) -> Result<(Change, Millis), StoreError> {
     Ok((change, instant("changes", row, 3)?))
 }
 
-/// A row of `windows_list.sql`.
+/// Decodes a row of `windows_list.sql`: id of the item, and one window.
 pub(super) fn window(row: &Row) -> Result<(u32, Window), StoreError> {
     let stop = match get::<Option<Instant>>("windows", row, 2)? {
         Some(_) => Some(instant("windows", row, 2)?),
@@ -164,12 +164,12 @@ pub(super) fn window(row: &Row) -> Result<(u32, Window), StoreError> {
     Ok((number("windows", row, 0)?, Window { start: instant("windows", row, 1)?, stop }))
 }
 
-/// The id in a row of `items_list.sql`.
+/// Reads the id in a row of `items_list.sql`.
 pub(super) fn item_id(row: &Row) -> Result<u32, StoreError> {
     number("items", row, 0)
 }
 
-/// A row of `items_list.sql`, with its windows.
+/// Decodes a row of `items_list.sql` and adds the windows of the item.
 pub(super) fn item(row: &Row, windows: Vec<Window>) -> Result<Item, StoreError> {
     const TABLE: &str = "items";
     let id: u32 = item_id(row)?;
@@ -199,7 +199,7 @@ pub(super) fn key(table: &'static str, row: &Row, index: usize) -> Result<Key, S
     Key::new(text).map_err(|error| corrupt(table, format!("key {text:?} {error}")))
 }
 
-/// Something in a table does not parse.
+/// The error for a row that does not parse.
 pub(super) fn corrupt(table: &'static str, detail: String) -> StoreError {
     StoreError::Corrupt { table, detail }
 }

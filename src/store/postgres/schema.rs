@@ -1,11 +1,11 @@
-//! Migrations, and what we ask of a database before we use it.
+//! Migrations of the Postgres store, and checks of the database server.
 //!
-//! Invariant: a migration and its version are committed together, under a lock that only one process has, so any number
-//! may start at once, and a process that ends at any moment leaves a schema that the next one goes on from. A database of
-//! a newer program keeps its schema.
+//! Invariant: a migration and its version are committed together, under a lock that one process holds. So any number of
+//! processes may start at once, and the next start continues after any crash. A database of a newer program keeps its
+//! schema.
 //!
-//! `db migrate` of earlier programs committed a migration and its version apart. A database that it left in between is
-//! completed: the whole migration is there, its version is added. Absent on purpose: ways back.
+//! `db migrate` of earlier programs committed a migration and its version separately. When it ended in between, the
+//! whole migration is there, and `migrate` adds its version. Absent on purpose: downgrades.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use refinery::{Migration, Runner, Target};
 use tokio_postgres::error::SqlState;
 
 use super::pool::Client;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 mod embedded_migrations {
     refinery::embed_migrations!("../../sql/migrations/postgres");
@@ -21,44 +21,44 @@ mod embedded_migrations {
 
 const SERVER_FACTS: &str = include_str!("../../../sql/queries/postgres/server_facts.sql");
 
-/// The lock of whoever migrates: "EDDY" and 1.
+/// Key of the advisory lock for migrations: "EDDY" and 1.
 pub const MIGRATION_LOCK: i64 = 0x4544_4459_0000_0001;
-/// Waits for it. Nobody keeps it for longer than a migration takes.
+/// Waits for an advisory lock. A process holds the migration lock only while it migrates.
 pub const LOCK_WAIT: &str = "SELECT pg_advisory_lock($1)";
-/// Gives it back.
+/// Releases an advisory lock of this session.
 pub const LOCK_RELEASE: &str = include_str!("../../../sql/queries/postgres/lock_release.sql");
-/// The newest version in the database; an error (undefined table) in an empty one.
+/// Selects the schema version of the database; fails with `undefined_table` in an empty one.
 pub const VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM refinery_schema_history";
-/// A migration may take long.
+/// Turns timeouts off, since a migration may take long.
 pub const NO_TIMEOUT: &str = "SET statement_timeout = 0; SET lock_timeout = 0";
 
-/// Names of tables and indexes, and columns of tables, in the schema where new tables would be made.
+/// Selects names of tables and indexes, and columns of tables, in the schema that new tables go to.
 const FACTS: &str = include_str!("../../../sql/queries/postgres/schema_facts.sql");
-/// The last migration that a program could leave without its version. Later ones are committed together with it.
+/// The last migration that an earlier program could leave without its version. Later ones are committed with it.
 const HALF_WAY_MAX: i32 = 7;
 
-/// All migrations. Only `run_async` commits each together with its version.
+/// The runner of all migrations. Only `run_async` commits each migration together with its version.
 fn runner() -> Runner {
     embedded_migrations::migrations::runner()
 }
 
-/// The newest version that this program knows.
+/// The newest schema version that this program knows.
 #[must_use]
 pub fn known_version() -> u32 {
     let newest = runner().get_migrations().iter().map(Migration::version).max();
     newest.and_then(|version| u32::try_from(version).ok()).unwrap_or(0)
 }
 
-/// Compares the version in the database with ours.
+/// Compares the schema version of the database with the known one.
 ///
 /// # Errors
-/// [`StoreError::Newer`].
+/// [`StoreError::Newer`] when a newer program wrote the database.
 pub fn check_version(found: i32) -> Result<u32, StoreError> {
     let (found, known) = (u32::try_from(found).unwrap_or(0), known_version());
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
 }
 
-/// What a failed run means.
+/// Converts the error of a failed migration.
 #[must_use]
 pub fn failure(error: &refinery::Error) -> StoreError {
     let divergent =
@@ -71,7 +71,7 @@ pub fn failure(error: &refinery::Error) -> StoreError {
         if let Some(database) = inner.downcast_ref::<tokio_postgres::Error>() {
             let code = database.code().map_or("", SqlState::code);
             let text = format!("the schema could not be brought up to date: {}", source_text(database));
-            // Rights, names, statements: trying again does not help. All else may pass.
+            // Privileges, names, statements: a retry does not help. All other errors may pass.
             return match code.get(..2) {
                 Some("42" | "0A" | "22" | "23") => StoreError::Refused(text),
                 _ => StoreError::Unavailable(text),
@@ -88,7 +88,8 @@ fn source_text(error: &tokio_postgres::Error) -> String {
         .map_or_else(|| error.to_string(), |inner| format!("{} ({})", inner.message(), inner.code().code()))
 }
 
-/// Brings the schema up to date; the version before and after. The client is spoilt for other work: timeouts are off.
+/// Brings the schema up to date; returns the version before and after. Leaves the timeouts of the connection off, so
+/// the caller closes it.
 pub(super) async fn migrate(client: &mut Client) -> Result<(u32, u32), StoreError> {
     let facts = client.query_one(SERVER_FACTS, &[]).await?;
     let (version, encoding, fsync): (i64, &str, &str) = (facts.try_get(0)?, facts.try_get(1)?, facts.try_get(2)?);
@@ -101,12 +102,14 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(u32, u32), StoreErro
         )));
     }
     if fsync == "off" {
-        tracing::warn!("the database runs with fsync = off: a power cut may take what was acknowledged");
+        tracing::warn!(
+            "the database runs with fsync = off: a power cut may lose acknowledged writes, so turn fsync on"
+        );
     }
     client.batch_execute(NO_TIMEOUT).await?;
     client.execute(LOCK_WAIT, &[&MIGRATION_LOCK]).await?;
     let applied = apply(client).await;
-    // Gone with the connection in any case.
+    // Postgres releases the lock with the connection anyway.
     let _ = client.execute(LOCK_RELEASE, &[&MIGRATION_LOCK]).await;
     applied
 }
@@ -131,7 +134,7 @@ async fn apply(client: &mut Client) -> Result<(u32, u32), StoreError> {
     Ok((before, known))
 }
 
-/// Did a migration fail since something of its name is there?
+/// Whether a migration failed since an object of that name exists.
 fn is_there_already(error: &refinery::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -143,8 +146,8 @@ fn is_there_already(error: &refinery::Error) -> bool {
     false
 }
 
-/// Adds the version of the next migration when all that it makes is there; false when something is missing. What it
-/// makes is found out in a schema of its own, which is rolled back.
+/// Adds the version of the next migration when all its objects exist; `false` when one is missing. Runs the migration
+/// in a scratch schema to list its objects, and rolls that back.
 async fn complete(client: &mut Client) -> Result<bool, StoreError> {
     let version: i32 = client.query_one(VERSION, &[]).await?.try_get(0)?;
     let mut migrations = runner().get_migrations().clone();
@@ -166,7 +169,7 @@ async fn complete(client: &mut Client) -> Result<bool, StoreError> {
     }
     let target = Target::FakeVersion(migrations[next].version());
     runner().set_target(target).run_async(&mut ***client).await.map_err(|error| failure(&error))?;
-    tracing::warn!(migration = %migrations[next], "an earlier program left the schema half-way: completed");
+    tracing::warn!(migration = %migrations[next], "completed a migration that an earlier program left half-way");
     Ok(true)
 }
 
@@ -182,7 +185,7 @@ async fn facts(client: &impl tokio_postgres::GenericClient) -> Result<BTreeSet<S
 mod tests {
     use super::*;
 
-    /// A migration that ends its transaction, or cannot run in one, would be committed apart from its version.
+    /// A migration that ends its transaction, or cannot run in one, would be committed without its version.
     #[test]
     fn no_migration_leaves_its_transaction() {
         for migration in runner().get_migrations() {

@@ -1,27 +1,36 @@
-//! How the Postgres store uses its database.
+//! Pool sizes and timeouts of the Postgres store.
 //!
-//! Invariant: every wait has an end. Absent on purpose: where the database is (see [`super::url`]).
+//! Invariant: every wait has a timeout. Absent on purpose: the address of the database, which is in [`super::url`].
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Section `[postgres]` of the configuration.
+/// Section `[postgres]` of the configuration. All durations are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostgresSettings {
-    /// Connections that read, at most. The one that writes comes on top.
+    /// Most connections for reads. The connection of the writer comes on top.
     pub connections_max: usize,
-    /// Longest wait for one of them to become free.
+    /// Longest wait for a free connection.
     pub wait_ms: u64,
     /// Longest wait for a new connection.
     pub connect_ms: u64,
-    /// Longest wait for a used connection to show that it is alive.
+    /// Longest wait for the health check of a pooled connection.
     pub recycle_ms: u64,
-    /// Longest run of one statement. The whole of a read or a commit may take twice that and a second.
+    /// Longest run of one statement. A whole read or commit may take twice that plus one second.
     pub statement_ms: u64,
-    /// Longest wait, at start, for the server before us to let go of the database.
+    /// Longest wait, at start, for the previous server to release the writer lock.
     pub lock_wait_ms: u64,
+}
+
+/// A value of a setting that is out of its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be {low} to {high}, is {value}")]
+pub struct OutOfBounds {
+    low: u64,
+    high: u64,
+    value: u64,
 }
 
 impl Default for PostgresSettings {
@@ -38,11 +47,11 @@ impl Default for PostgresSettings {
 }
 
 impl PostgresSettings {
-    /// Checks every value.
+    /// Checks every value against its bounds.
     ///
     /// # Errors
-    /// The first key that is out of its bounds, and what they are.
-    pub fn check(&self) -> Result<(), (&'static str, String)> {
+    /// The first key that is out of its bounds, with the bounds.
+    pub fn check(&self) -> Result<(), (&'static str, OutOfBounds)> {
         let bounds = [
             ("connections_max", self.connections_max as u64, 1, 1_000),
             ("wait_ms", self.wait_ms, 10, 600_000),
@@ -53,13 +62,13 @@ impl PostgresSettings {
         ];
         for (key, value, low, high) in bounds {
             if !(low..=high).contains(&value) {
-                return Err((key, format!("must be {low} to {high}, is {value}")));
+                return Err((key, OutOfBounds { low, high, value }));
             }
         }
         Ok(())
     }
 
-    /// Until a read or a commit is given up here, whatever the database does.
+    /// Timeout of a whole read or commit on the side of this program.
     pub(super) fn patience(&self) -> Duration {
         Duration::from_millis(2 * self.statement_ms + 1_000)
     }

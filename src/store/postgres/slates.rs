@@ -1,23 +1,41 @@
-//! The log of drawn feeds in its table.
+//! The log of drawn feeds of the Postgres store.
 //!
-//! Invariant: a feed is logged once, and never for somebody who was erased. Goes past the writer, so that no entry waits
-//! for it; an erasure that is under way and a log of the same person come one after the other, by the lock on their row.
+//! Invariant: that of `store::slates`. Writes bypass the writer task, so no entry waits for them. The lock on the row
+//! of the person orders a log and a concurrent erasure.
 
 use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
 
+use super::handle::Postgres;
 use super::rows::{self, Instant};
 use crate::domain::feeds::{Ranking, Slate};
 use crate::domain::ids::{Epoch, FeedVersion, UserId};
 use crate::domain::time::Millis;
-use crate::store::StoreError;
 use crate::store::codec::{self, integer};
+use crate::store::error::StoreError;
+use crate::store::slates::SlateStore;
 
 const SLATES_INSERT: &str = include_str!("../../../sql/queries/postgres/slates_insert.sql");
 const SLATES_FORGET: &str = include_str!("../../../sql/queries/slates_forget.sql");
 const SLATES_LIST: &str = include_str!("../../../sql/queries/slates_list.sql");
 
-/// Logs these, and forgets those from before an instant.
-pub(super) async fn log(pool: Pool, slates: Vec<Slate>, before: Option<Millis>) -> Result<(), StoreError> {
+impl SlateStore for Postgres {
+    fn log_slates(&self, slates: Vec<Slate>, before: Option<Millis>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.read(log(self.reads.pool.clone(), slates, before)))
+    }
+
+    fn slates(
+        &self,
+        user: UserId,
+        after: Option<FeedVersion>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Slate>, StoreError>> {
+        Box::pin(self.read(list(self.reads.pool.clone(), user, after, limit)))
+    }
+}
+
+/// Logs drawn feeds and deletes those from before an instant.
+async fn log(pool: Pool, slates: Vec<Slate>, before: Option<Millis>) -> Result<(), StoreError> {
     let mut client = pool.get().await?;
     let transaction = client.build_transaction().read_only(false).start().await?;
     if !slates.is_empty() {
@@ -40,12 +58,7 @@ pub(super) async fn log(pool: Pool, slates: Vec<Slate>, before: Option<Millis>) 
 }
 
 /// One page of a person's logged feeds, by version.
-pub(super) async fn list(
-    pool: Pool,
-    user: UserId,
-    after: Option<FeedVersion>,
-    limit: u32,
-) -> Result<Vec<Slate>, StoreError> {
+async fn list(pool: Pool, user: UserId, after: Option<FeedVersion>, limit: u32) -> Result<Vec<Slate>, StoreError> {
     const TABLE: &str = "slates";
     let client = pool.get().await?;
     let statement = client.prepare_cached(SLATES_LIST).await?;

@@ -1,7 +1,8 @@
-//! Encryption of connections to the database, by rustls.
+//! TLS for connections to the database, by rustls.
 //!
-//! Invariant: with `verify-full` nobody but the named host, vouched for by somebody we trust, gets to see a password.
-//! `prefer` and `require` only keep out those who listen, as in libpq. Absent on purpose: client certificates.
+//! Invariant: with `verify-full` only the named host, with a certificate of a trusted CA, receives a password. `prefer`
+//! and
+//! `require` protect only against passive listeners, as in libpq. Absent on purpose: client certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,12 +16,12 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::url::{PostgresUrl, Protection};
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
-/// What makes connections secure; `None` when they are to be plain.
+/// The TLS connector for an address; `None` for plain connections.
 ///
 /// # Errors
-/// [`StoreError::Refused`] when `sslrootcert`, or this machine, names nobody to trust.
+/// [`StoreError::Refused`] when neither `sslrootcert` nor this machine has a CA certificate.
 pub fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, StoreError> {
     let protection = &url.protection;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -58,19 +59,18 @@ fn trusted(roots: Option<&Path>) -> Result<RootCertStore, StoreError> {
     } else {
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if store.is_empty() {
-            let text =
-                "this machine trusts nobody: install its package of CA certificates, or name a file in sslrootcert";
+            let text = "this machine has no CA certificates: install their package, or name a file in sslrootcert";
             return Err(StoreError::Refused(text.into()));
         }
     }
     Ok(store)
 }
 
-/// Asks for less than a certificate made for this host.
+/// A verifier that does not check the name in the certificate.
 #[derive(Debug)]
 struct Lenient {
     provider: Arc<CryptoProvider>,
-    /// Somebody must vouch for it, whatever its name; `None`: anybody will do.
+    /// Checks the chain of the certificate; `None` accepts any certificate.
     chain: Option<Arc<WebPkiServerVerifier>>,
 }
 
@@ -85,7 +85,7 @@ impl ServerCertVerifier for Lenient {
     ) -> Result<ServerCertVerified, Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last, so everything else was in order.
+            // rustls checks the name last, so the chain is valid here.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -1,6 +1,6 @@
-//! Where the database is, and how its connections are protected.
+//! The address of the database and the protection of its connections.
 //!
-//! Invariant: the password is neither in an error nor in what `Debug`, `Display` or `Serialize` write.
+//! Invariant: the password is in no error and in no output of `Debug`, `Display` or `Serialize`.
 //! Absent on purpose: connecting.
 
 use std::fmt;
@@ -11,7 +11,10 @@ use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
-/// `postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?sslmode=…&sslrootcert=…]`, as libpq reads it.
+/// Application name of connections, unless the address sets another one.
+pub(super) const PROGRAM: &str = "eddyline";
+
+/// `postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?sslmode=…&sslrootcert=…]`, with the semantics of libpq.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
     text: String,
@@ -19,40 +22,53 @@ pub struct PostgresUrl {
     pub(super) protection: Protection,
 }
 
-/// Parameter `sslmode`, as in libpq.
+/// Parameter `sslmode`, with the semantics of libpq.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Protection {
-    /// `disable`.
+    /// `disable`: no encryption.
     Plain,
-    /// `prefer` (the default), `require`: encrypted (if the server can; or not at all), without asking to whom.
+    /// `prefer` (the default) and `require`: encryption without a check of the certificate. Without TLS on the server,
+    /// `prefer` falls back to plain connections and `require` fails.
     Encrypted,
-    /// `verify-ca`: by somebody whom we trust. `verify-full`: and made for this very host.
+    /// `verify-ca`: a trusted CA signed the certificate. `verify-full`: the certificate also names the host.
     Verified {
-        /// Must its certificate name the host?
+        /// Whether the certificate must name the host.
         host: bool,
-        /// Parameter `sslrootcert`: certificates to trust; else those of the machine.
+        /// Parameter `sslrootcert`: file of trusted CA certificates; `None` trusts those of the machine.
         roots: Option<PathBuf>,
     },
 }
 
+/// Why an address does not parse. No variant holds the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PostgresUrlError {
+    /// The address does not have the form of a Postgres URL.
+    #[error(
+        "must be postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?sslmode=verify-full], with other characters than \
+         letters and digits in USER and PASSWORD written as %XX"
+    )]
+    Form,
+    /// Parameter `sslmode` has an unknown value.
+    #[error("sslmode must be disable, prefer, require, verify-ca or verify-full")]
+    SslMode,
+}
+
 impl PostgresUrl {
-    /// Does it look like one of ours?
+    /// Whether a text has a scheme of Postgres.
     #[must_use]
     pub fn is_one(text: &str) -> bool {
         text.starts_with("postgres:") || text.starts_with("postgresql:")
     }
 
-    /// Reads and checks.
+    /// Parses an address.
     ///
     /// # Errors
-    /// What it must be; without what it is, since that may hold a password.
-    pub fn parse(text: &str) -> Result<PostgresUrl, String> {
-        let form = "must be postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?sslmode=verify-full], with other characters \
-                    than letters and digits in USER and PASSWORD written as %XX";
+    /// The expected form. The error does not repeat the address, which may hold a password.
+    pub fn parse(text: &str) -> Result<PostgresUrl, PostgresUrlError> {
         let (address, query) = text.split_once('?').unwrap_or((text, ""));
         let (mut mode, mut roots, mut rest) = (String::from("prefer"), None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or(form)?;
+            let (name, value) = pair.split_once('=').ok_or(PostgresUrlError::Form)?;
             match name {
                 "sslmode" => value.clone_into(&mut mode),
                 "sslrootcert" if value == "system" => {}
@@ -64,37 +80,37 @@ impl PostgresUrl {
             "disable" => (SslMode::Disable, Protection::Plain),
             "prefer" | "allow" => (SslMode::Prefer, Protection::Encrypted),
             "require" if roots.is_none() => (SslMode::Require, Protection::Encrypted),
-            // As in libpq: whoever names certificates wants them used.
+            // As in libpq, a named certificate file turns the check on.
             "require" | "verify-ca" => (SslMode::Require, Protection::Verified { host: false, roots }),
             "verify-full" => (SslMode::Require, Protection::Verified { host: true, roots }),
-            _ => return Err("sslmode must be disable, prefer, require, verify-ca or verify-full".into()),
+            _ => return Err(PostgresUrlError::SslMode),
         };
         let plain = if rest.is_empty() { address.to_owned() } else { format!("{address}?{}", rest.join("&")) };
-        let mut config = Config::from_str(&plain).map_err(|_| form)?;
+        let mut config = Config::from_str(&plain).map_err(|_| PostgresUrlError::Form)?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(form.into());
+            return Err(PostgresUrlError::Form);
         }
         config.ssl_mode(on_the_wire);
         if config.get_application_name().is_none() {
-            config.application_name(super::pool::PROGRAM);
+            config.application_name(PROGRAM);
         }
         Ok(PostgresUrl { text: text.to_owned(), config, protection })
     }
 
-    /// For a driver: where, who and whether encrypted. How that is checked is up to [`super::tls::connector`].
+    /// Configuration for a driver: hosts, user, encryption. [`super::tls::connector`] checks certificates.
     #[must_use]
     pub fn driver(&self) -> &Config {
         &self.config
     }
 
-    /// As it was written, password and all: for whoever must hand it on.
+    /// The address as given, including the password: only to pass it on.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.text
     }
 }
 
-/// Parameters that hold no secret.
+/// Parameters without a secret, which `Display` shows.
 const SHOWN: [&str; 14] = [
     "application_name",
     "channel_binding",
@@ -116,13 +132,14 @@ impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.text.split_once("://").unwrap_or(("postgres", ""));
         let (address, query) = rest.split_once('?').map_or((rest, ""), |(address, query)| (address, query));
-        // The last one: a password in which somebody forgot to escape an `@` must not come out in halves.
+        // The last `@`: half of a password with an unescaped `@` must not be shown.
         let (user, place) = address
             .rsplit_once('@')
-            .map_or(("", address), |(who, place)| (who.split_once(':').map_or(who, |(user, _)| user), place));
+            .map_or(("", address), |(login, place)| (login.split_once(':').map_or(login, |(user, _)| user), place));
         let is_shown = |pair: &&str| {
             let name = pair.split('=').next().unwrap_or_default();
-            // As the driver reads it: letters may be escaped, and `options` hold whatever a session is given.
+            // Decoded as the driver does, since letters may be escaped. `options` may hold any setting, so it is
+            // hidden.
             SHOWN.contains(&percent_decode_str(name).decode_utf8_lossy().as_ref())
         };
         let shown = query.split('&').filter(is_shown);
@@ -166,6 +183,7 @@ mod tests {
             "postgres:secret",
         ] {
             let error = PostgresUrl::parse(wrong).unwrap_err();
+            let error = error.to_string();
             assert!(!error.contains("secret") && error.contains("must be"), "{wrong}: {error}");
         }
     }

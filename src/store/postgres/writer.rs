@@ -1,7 +1,7 @@
-//! The one task that writes, and its group commit.
+//! The single writer task and its group commit.
 //!
-//! Invariant: an answer is sent after the commit that holds its work. Each call keeps its own fate: if one of a group is
-//! refused, the others are committed without it. Absent on purpose: what a commit consists of.
+//! Invariant: the writer answers a call after the commit that holds its work. When one call of a group is refused, the
+//! others are committed without it. Absent on purpose: the statements of a commit.
 
 use std::time::Duration;
 
@@ -12,80 +12,81 @@ use tokio::time::timeout;
 
 use super::failures::stopped;
 use super::writer_connection::WriterConnection;
+use crate::store::error::StoreError;
 use crate::store::group::{self, Answer, Call, Work};
-use crate::store::{Outcome, StoreError};
+use crate::store::journal::Outcome;
 
-/// Asks, and waits until it is durable. Whoever stops waiting does not take it back.
+/// Queues work and waits until it is durable. Dropping the future does not cancel the work.
 pub(super) async fn ask(calls: &mpsc::Sender<Call>, work: Work) -> Answer {
     let (answer, answered) = oneshot::channel();
     calls.send(Call { work, answer }).await.map_err(|_| stopped())?;
     answered.await.map_err(|_| stopped())?
 }
 
-/// Between two looks at a connection that nobody needs.
+/// Pause between two checks of an idle connection.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// More answers than this are sent by another thread, while the next group is on its way to the database.
-const TELL_HERE: usize = 8;
+/// Most answers that the writer sends itself. More go to another thread, while the next group is on its way.
+const RESPOND_HERE: usize = 8;
 
-/// Answers calls until nobody can ask any more, and all are answered. `others` are threads that may help.
-pub(super) async fn run(mut session: WriterConnection, mut queue: mpsc::Receiver<Call>, others: &Handle) {
-    let mut telling: Vec<JoinHandle<()>> = Vec::new();
+/// Answers calls until the queue is closed and empty. `others` are threads that send answers.
+pub(super) async fn run(mut connection: WriterConnection, mut queue: mpsc::Receiver<Call>, others: &Handle) {
+    let mut responding: Vec<JoinHandle<()>> = Vec::new();
     loop {
         let call = match timeout(IDLE, queue.recv()).await {
             Ok(Some(call)) => call,
             Ok(None) => break,
             Err(_) => {
-                session.look().await;
+                connection.check().await;
                 continue;
             }
         };
         let group = group::gather(call, &mut queue);
-        telling.retain(|telling| !telling.is_finished());
-        let mut tell = |group: Vec<Call>, answers: Vec<Vec<Outcome>>| {
+        responding.retain(|task| !task.is_finished());
+        let mut respond = |group: Vec<Call>, answers: Vec<Vec<Outcome>>| {
             let count = group.len();
-            let tell = move || group.into_iter().zip(answers).for_each(|(call, outcomes)| call.tell(Ok(outcomes)));
-            if count <= TELL_HERE { tell() } else { telling.push(others.spawn(async move { tell() })) }
+            let send = move || group.into_iter().zip(answers).for_each(|(call, outcomes)| call.respond(Ok(outcomes)));
+            if count <= RESPOND_HERE { send() } else { responding.push(others.spawn(async move { send() })) }
         };
-        if let Err(error) = answer(&mut session, group, &mut tell).await
+        if let Err(error) = answer(&mut connection, group, &mut respond).await
             && queue.is_closed()
         {
-            // Nobody will come again, and the database cannot answer now: those who wait need not wait one by one.
+            // The store is closing and the database cannot answer: fail all queued calls at once.
             while let Ok(call) = queue.try_recv() {
-                call.tell(Err(group::clone(&error)));
+                call.respond(Err(error.clone()));
             }
         }
     }
-    for told in telling {
-        // An error means that the threads are gone, and who waited with them.
-        let _ = told.await;
+    for task in responding {
+        // An error means that the threads have ended, and the callers with them.
+        let _ = task.await;
     }
-    session.close().await;
+    connection.close().await;
 }
 
-/// An error says that the store cannot answer; the group was told.
+/// Commits a group and answers its calls. Returns the error when the store cannot answer; the calls have it, too.
 async fn answer(
-    session: &mut WriterConnection,
+    connection: &mut WriterConnection,
     group: Vec<Call>,
-    tell: &mut (dyn FnMut(Vec<Call>, Vec<Vec<Outcome>>) + Send),
+    respond: &mut (dyn FnMut(Vec<Call>, Vec<Vec<Outcome>>) + Send),
 ) -> Result<(), StoreError> {
-    match session.commit(&group).await {
+    match connection.commit(&group).await {
         Ok(answers) => {
-            tell(group, answers);
+            respond(group, answers);
             Ok(())
         }
         Err(StoreError::Refused(_)) if group.len() > 1 => {
             let mut calls = group.into_iter();
             while let Some(call) = calls.next() {
-                if let Err(error) = Box::pin(answer(session, vec![call], tell)).await {
-                    calls.for_each(|call| call.tell(Err(group::clone(&error))));
+                if let Err(error) = Box::pin(answer(connection, vec![call], respond)).await {
+                    calls.for_each(|call| call.respond(Err(error.clone())));
                     return Err(error);
                 }
             }
             Ok(())
         }
         Err(error) => {
-            group.into_iter().for_each(|call| call.tell(Err(group::clone(&error))));
+            group.into_iter().for_each(|call| call.respond(Err(error.clone())));
             if matches!(error, StoreError::Refused(_)) { Ok(()) } else { Err(error) }
         }
     }

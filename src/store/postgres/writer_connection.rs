@@ -1,10 +1,9 @@
-//! The connection of the one who writes, and its transactions.
+//! The connection of the writer and its transactions.
 //!
-//! Invariant: whoever writes has the writer's lock, which Postgres ends with the connection and with nothing else. So when
-//! a connection is lost and a new one has the lock, the fate of the last transaction is sealed and can be read. Each store
-//! that is opened begins a term; one that finds a later term than its own has been replaced, says so, and writes nothing
-//! more.
-//! Isolation: read committed, the default; nobody else writes what is read here.
+//! Invariant: the writer holds an advisory lock, which Postgres releases only with the connection. So after a lost
+//! connection, when a new one has the lock, the last transaction is either committed or rolled back. Each opened store
+//! begins a term. A store that finds a later term than its own has been replaced: it reports that and writes no more.
+//! Isolation: read committed, the default; no other process writes the rows that are read here.
 //! Absent on purpose: the queue.
 
 use std::collections::{HashMap, HashSet};
@@ -14,16 +13,17 @@ use deadpool_postgres::{Object, Pool};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::append::{self, Appended, Needed};
 use super::failures::{late, while_connecting};
-use super::journal::{self, Appended, Needed};
 use super::plan::{self, NoPlan, Plan, Stored};
 use super::pool::Client;
 use super::settings::PostgresSettings;
 use super::{rows, schema, writes};
 use crate::domain::ids::{Position, Seq, UserId};
+use crate::store::error::StoreError;
 use crate::store::group::{Call, Work};
+use crate::store::journal::{Outcome, Write};
 use crate::store::tail_cache::TailCache;
-use crate::store::{Outcome, StoreError, Write};
 
 const LOCK_TRY: &str = include_str!("../../../sql/queries/postgres/lock_try.sql");
 const LOCK_HOLDER: &str = include_str!("../../../sql/queries/postgres/lock_holder.sql");
@@ -36,34 +36,35 @@ const JOURNAL_LAST_SEQS: &str = include_str!("../../../sql/queries/postgres/jour
 const PEOPLE_ERASED: &str = include_str!("../../../sql/queries/postgres/people_erased.sql");
 const JOURNAL_FIND_EVENTS: &str = include_str!("../../../sql/queries/postgres/journal_find_events.sql");
 
-/// The lock of whoever writes: "EDDY" and 2.
+/// Key of the advisory lock of the writer: "EDDY" and 2.
 const WRITER_LOCK: i64 = 0x4544_4459_0000_0002;
-/// Between two looks at a lock that somebody else has.
-const LOCK_LOOK: Duration = Duration::from_millis(25);
+/// Pause between two attempts to take the lock.
+const LOCK_POLL: Duration = Duration::from_millis(25);
 
-/// The right to write, and the connection that has it.
+/// The connection that holds the writer lock, and the caches of the writer.
 pub(super) struct WriterConnection {
     pool: Pool,
     client: Option<Client>,
-    /// Postgres's number for the last connection that had the lock.
+    /// Postgres process id of the last connection of this store that held the lock.
     process: Option<i32>,
+    /// Term of this store; 0 before it begins.
     term: i64,
     tails: TailCache,
-    /// Everybody who was erased. All of them, unlike `tails`: it is what keeps them from coming back.
+    /// All erased people. Unlike `tails` it is complete, since it keeps erased people from coming back.
     erased: HashSet<UserId>,
-    /// Who replaced us.
+    /// The server that replaced this one.
     replaced: watch::Sender<Option<String>>,
     settings: PostgresSettings,
 }
 
 impl WriterConnection {
-    /// Brings the schema up to date, takes the lock and begins a term. `pool` must have room for one connection.
+    /// Brings the schema up to date, takes the lock and begins a term. `pool` holds one connection.
     pub(super) async fn open(pool: Pool, settings: &PostgresSettings) -> Result<WriterConnection, StoreError> {
         let mut client = pool.get().await?;
         schema::migrate(&mut client).await?;
-        // Its timeouts are off, and its lock may not be given back.
+        // The connection has its timeouts off and may still hold the migration lock.
         drop(Object::take(client));
-        let mut session = WriterConnection {
+        let mut connection = WriterConnection {
             pool,
             client: None,
             process: None,
@@ -73,37 +74,37 @@ impl WriterConnection {
             replaced: watch::Sender::default(),
             settings: settings.clone(),
         };
-        let client = timeout(settings.patience() + Duration::from_millis(settings.lock_wait_ms), session.take())
+        let client = timeout(settings.patience() + Duration::from_millis(settings.lock_wait_ms), connection.take())
             .await
             .map_err(|_| late())??;
-        session.term = client.query_one(WRITER_BEGIN_TERM, &[]).await?.try_get(0)?;
-        session.begin(client).await?;
-        Ok(session)
+        connection.term = client.query_one(WRITER_BEGIN_TERM, &[]).await?.try_get(0)?;
+        connection.begin(client).await?;
+        Ok(connection)
     }
 
-    /// Hears who has replaced us.
+    /// Watches for the server that replaces this one.
     pub(super) fn replaced(&self) -> watch::Receiver<Option<String>> {
         self.replaced.subscribe()
     }
 
-    /// Nobody asks for anything: is the connection still there, and if not, is the database still ours?
-    pub(super) async fn look(&mut self) {
+    /// Checks an idle connection; reconnects and checks the term when it is lost.
+    pub(super) async fn check(&mut self) {
         if let Err(error) = self.connect().await {
-            tracing::debug!(%error, "the database is away");
+            tracing::debug!(%error, "the database cannot be reached");
         }
     }
 
-    /// Gives the lock back.
+    /// Releases the lock and closes the connection.
     pub(super) async fn close(mut self) {
         if let Some(client) = self.client.take() {
-            // Gone with the connection in any case; so the next one need not wait for that.
+            // Postgres releases the lock with the connection anyway; this spares the next server the wait.
             let _ = timeout(Duration::from_secs(1), client.execute(LOCK_RELEASE, &[&WRITER_LOCK])).await;
             drop(Object::take(client));
         }
     }
 
-    /// Stores a group in one transaction. After `Refused` nothing was stored; after any other error nobody knows, and
-    /// whoever comes with the same entries again is told.
+    /// Stores a group in one transaction. After `Refused` nothing was stored. After any other error the group may be
+    /// stored; a retry with identical entries gets the truth.
     pub(super) async fn commit(&mut self, group: &[Call]) -> Result<Vec<Vec<Outcome>>, StoreError> {
         self.connect().await.map_err(while_connecting)?;
         let committed = timeout(self.settings.patience(), self.try_commit(group)).await.unwrap_or_else(|_| Err(late()));
@@ -115,17 +116,17 @@ impl WriterConnection {
                     _ => None,
                 }));
             }
-            // Postgres has rolled it back.
+            // Postgres has rolled the transaction back.
             Err(StoreError::Refused(_)) => {}
             Err(_) => {
-                self.tails.doubt(group);
+                self.tails.mark_in_doubt(group);
                 self.abandon();
             }
         }
         committed
     }
 
-    /// A connection with the lock, if there is none.
+    /// Reconnects and takes the lock, unless the connection is alive.
     async fn connect(&mut self) -> Result<(), StoreError> {
         if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
             return Ok(());
@@ -133,8 +134,8 @@ impl WriterConnection {
         self.abandon();
         let limit = self.settings.patience();
         let client = timeout(limit, self.take()).await.map_err(|_| late())??;
-        let ours = timeout(limit, self.is_ours(&client)).await.unwrap_or_else(|_| Err(late()));
-        match ours {
+        let is_ours = timeout(limit, self.is_ours(&client)).await.unwrap_or_else(|_| Err(late()));
+        match is_ours {
             Ok(true) => {
                 tracing::info!("connected to the database again");
                 self.begin(client).await
@@ -150,7 +151,7 @@ impl WriterConnection {
         }
     }
 
-    /// Is the term still the one that we began?
+    /// Whether the term in the database is still that of this store.
     async fn is_ours(&self, client: &Client) -> Result<bool, StoreError> {
         let found = client.query_opt(WRITER_TERM, &[]).await?.map(|row| row.try_get::<_, i64>(0)).transpose()?;
         Ok(found == Some(self.term))
@@ -166,7 +167,7 @@ impl WriterConnection {
             async { tokio::try_join!(client.query_one(JOURNAL_LAST_POSITION, &[]), client.query(PEOPLE_ERASED, &[])) };
         let (last, erased) = timeout(self.settings.patience(), read).await.map_err(|_| late())??;
         let last: Option<i64> = last.try_get(0)?;
-        // Those of before stay: nobody who was erased comes back.
+        // Earlier members stay: no erased person comes back.
         for row in &erased {
             self.erased.insert(UserId(rows::number("users", row, 0)?));
         }
@@ -175,7 +176,7 @@ impl WriterConnection {
         Ok(())
     }
 
-    /// A new connection that has the lock.
+    /// Opens a connection and takes the lock.
     async fn take(&mut self) -> Result<Client, StoreError> {
         let client = self.pool.get().await?;
         match self.take_lock(&client).await {
@@ -193,7 +194,7 @@ impl WriterConnection {
             if client.query_one(LOCK_TRY, &[&WRITER_LOCK]).await?.try_get(0)? {
                 break;
             }
-            // Perhaps we have it ourselves, on a connection that Postgres does not know to be lost.
+            // A lost connection of this store may hold the lock until Postgres notices the loss.
             if let Some(process) = self.process.take() {
                 client.execute(LOCK_FREE, &[&WRITER_LOCK, &i64::from(process)]).await?;
             }
@@ -202,27 +203,27 @@ impl WriterConnection {
             if replaced || is_late {
                 let holder = client.query_opt(LOCK_HOLDER, &[&WRITER_LOCK]).await?;
                 let holder = holder.and_then(|row| row.try_get::<_, String>(0).ok());
-                let holder = holder.unwrap_or_else(|| "somebody who has ended since".into());
+                let holder = holder.unwrap_or_else(|| "a server that has ended since".into());
                 return Err(match (replaced, began) {
                     (true, _) => self.give_up(holder),
-                    // Our own lost connection, or somebody who has just come and has not begun yet.
+                    // A lost connection of this store holds the lock, or a new server without a term yet.
                     (false, true) => {
                         StoreError::Unavailable(format!("the right to write is with {holder}: waiting for it"))
                     }
                     (false, false) => StoreError::Locked(format!("the database, by {holder}, so it")),
                 });
             }
-            sleep(LOCK_LOOK).await;
+            sleep(LOCK_POLL).await;
         }
         self.process = client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
         Ok(())
     }
 
-    /// Lets the connection go, whatever it was doing.
+    /// Drops the connection, whatever its state.
     fn abandon(&mut self) {
-        self.tails.forget();
+        self.tails.clear();
         if let Some(client) = self.client.take() {
-            // Not back to the pool: it may still have the lock, and a transaction.
+            // Not back to the pool: the connection may still hold the lock and a transaction.
             drop(Object::take(client));
         }
     }
@@ -230,42 +231,42 @@ impl WriterConnection {
     async fn try_commit(&mut self, group: &[Call]) -> Result<Vec<Vec<Outcome>>, StoreError> {
         let Some(client) = &mut self.client else { return Err(late()) };
         let last = self.tails.last.unwrap_or_default();
-        let known = know(client, &mut self.tails, &self.erased, group, Trust::Callers).await?;
+        let known = last_seqs(client, &mut self.tails, &self.erased, group, Trust::Callers).await?;
         match Plan::new(group, &self.tails, known.seqs, None) {
             Ok(plan) => match write(client, &plan, &known.needed, last).await {
                 Ok(Some(positions)) => return Ok(plan.settle(&mut self.tails, &positions)),
-                // A number is not the next one of its person.
+                // A number is not the next one of its person: look the events up below.
                 Ok(None) => {}
-                // A number or an event of the journal is taken; or a key is, which will be said again.
+                // A number or an event id is taken: look the events up below. A taken key fails again there.
                 Err(StoreError::Refused(why)) if !plan.journal.is_empty() && why.contains("journal_by_user_") => {}
                 Err(error) => return Err(error),
             },
             Err(NoPlan::Refused(error)) => return Err(error),
-            Err(NoPlan::Look) => {}
+            Err(NoPlan::NeedsLookup) => {}
         }
-        let known = know(client, &mut self.tails, &self.erased, group, Trust::Nobody).await?;
-        let looked = look(client, &self.tails, known.seqs, group).await?;
+        let known = last_seqs(client, &mut self.tails, &self.erased, group, Trust::Database).await?;
+        let looked = plan_with_lookup(client, &self.tails, known.seqs, group).await?;
         let positions = write(client, &looked, &known.needed, last).await?.ok_or_else(late)?;
         Ok(looked.settle(&mut self.tails, &positions))
     }
 }
 
-/// Who says what the last number of a person is, when it is not remembered here.
+/// The source of a last number that is not cached.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trust {
-    /// The first entry that comes: it is taken for the next one, and whether it is, the append itself finds out.
+    /// The first entry of the group: it is assumed to be the next one, and the append itself checks that.
     Callers,
-    /// The database.
-    Nobody,
+    /// A query of the journal.
+    Database,
 }
 
-/// The last numbers of everybody in a group; those that callers are trusted with hold when the journal has `needed`.
+/// The last numbers of all people of a group. Assumed ones hold if the journal has the `needed` entries.
 struct Known {
     seqs: HashMap<UserId, Seq>,
     needed: Needed,
 }
 
-async fn know(
+async fn last_seqs(
     client: &Client,
     tails: &mut TailCache,
     erased: &HashSet<UserId>,
@@ -282,7 +283,7 @@ async fn know(
             known.seqs.insert(user, seq);
         } else if let Some(before) = claims.get(&user) {
             known.seqs.insert(user, *before);
-            // That nothing of theirs is there yet follows from their first number being free.
+            // Before 0 no entry is needed: a free first number proves that the person has no entries.
             if *before > Seq(0) {
                 known.needed.people.push(i64::from(user.0));
                 known.needed.seqs.push(before.0.cast_signed());
@@ -297,7 +298,7 @@ async fn know(
     let statement = client.prepare_cached(JOURNAL_LAST_SEQS).await?;
     for row in client.query(&statement, &[&unknown]).await? {
         let (user, seq): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-        // Came from a `UserId`.
+        // The query returns ids of its parameter, so each fits a `UserId`.
         let user = UserId(user as u32);
         let seq = Seq(seq.unwrap_or(0).cast_unsigned());
         tails.set(user, seq);
@@ -306,8 +307,8 @@ async fn know(
     Ok(known)
 }
 
-/// What the first entry of each person says that the number before it is. Nobody is taken at their word where more than
-/// entries comes: an erasure moves the end, and a snapshot is compared with it.
+/// The number before the first entry of each person, for [`Trust::Callers`]. Empty with an erasure, which moves the
+/// end. Leaves out people with a snapshot in the group, since a snapshot is compared with the end.
 fn claims(group: &[Call]) -> HashMap<UserId, Seq> {
     let mut claims: HashMap<UserId, Option<Seq>> = HashMap::new();
     for call in group {
@@ -329,8 +330,8 @@ fn claims(group: &[Call]) -> HashMap<UserId, Seq> {
     claims.into_iter().filter_map(|(user, before)| Some((user, before?))).collect()
 }
 
-/// Plans with a look at which events are stored already.
-async fn look<'g>(
+/// Plans a group after a lookup of its stored events.
+async fn plan_with_lookup<'g>(
     client: &Client,
     tails: &TailCache,
     known: HashMap<UserId, Seq>,
@@ -347,15 +348,16 @@ async fn look<'g>(
     }
     Plan::new(group, tails, known, Some(&stored)).map_err(|none| match none {
         NoPlan::Refused(error) => error,
-        NoPlan::Look => late(),
+        NoPlan::NeedsLookup => late(),
     })
 }
 
-/// `last` is where the journal ends. `None`: something needed was missing, and nothing was written.
+/// Writes a plan. `last` is the last position of the journal. `None` when a needed entry is missing, and nothing was
+/// written.
 async fn write(client: &mut Client, plan: &Plan<'_>, needed: &Needed, last: Position) -> Result<Appended, StoreError> {
-    if plan.is_plain() && plan.journal.len() < journal::COPY_ROWS_MIN {
+    if plan.is_plain() && plan.journal.len() < append::COPY_ROWS_MIN {
         // One statement is a transaction by itself, in one round trip.
-        return journal::insert(&*client, &plan.journal, needed).await;
+        return append::insert(&*client, &plan.journal, needed).await;
     }
     let transaction = client.transaction().await?;
     let mut positions: Vec<Position> = Vec::with_capacity(plan.journal.len());
@@ -364,14 +366,14 @@ async fn write(client: &mut Client, plan: &Plan<'_>, needed: &Needed, last: Posi
     for (tables, end, erasure) in parts.chain([(&plan.tables, plan.journal.len(), None)]) {
         writes::others(&transaction, tables).await?;
         let rows = &plan.journal[positions.len()..end];
-        let appended = if rows.len() < journal::COPY_ROWS_MIN {
-            journal::insert(&transaction, rows, needed).await?
+        let appended = if rows.len() < append::COPY_ROWS_MIN {
+            append::insert(&transaction, rows, needed).await?
         } else {
-            journal::copy(&transaction, rows, needed, positions.last().copied().unwrap_or(last)).await?
+            append::copy(&transaction, rows, needed, positions.last().copied().unwrap_or(last)).await?
         };
         let Some(appended) = appended else { return Ok(None) };
         if !rows.is_empty() {
-            // What was there is there; and an erasure may take it away.
+            // The first append has checked the needed entries, and a later erasure may delete them.
             needed = &none;
         }
         positions.extend(appended);

@@ -1,20 +1,19 @@
-//! A plan but for its entries as statements, inside a transaction that somebody else begins and ends.
+//! The rows of a plan except its entries, as statements inside the transaction of the caller.
 //!
-//! Invariant: one statement per table and wave, whatever the number of rows. Revisions, centres and keys never change
-//! once written: a write that would change one is refused, not ignored. Absent on purpose: transactions, order of calls.
+//! Invariant: one statement per table and wave, whatever the number of rows. Revisions, centres and keys never change:
+//! a write that would change one is refused, not ignored. Absent on purpose: transactions, order of calls.
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 
 use super::plan::Tables;
 use super::rows::Instant;
-use crate::domain::ids::Partition;
+use crate::domain::ids::{Partition, UserId};
 use crate::domain::items::Item;
 use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
-use crate::store::StoreError;
-use crate::store::codec;
-use crate::store::group::COORDINATOR;
+use crate::store::codec::{self, COORDINATOR};
+use crate::store::error::StoreError;
 
 const FOLLOWS_INSERT: &str = include_str!("../../../sql/queries/postgres/follows_insert.sql");
 const FOLLOWS_DELETE: &str = include_str!("../../../sql/queries/postgres/follows_delete.sql");
@@ -45,7 +44,7 @@ const HEALTH_TOUCH: &str = include_str!("../../../sql/queries/health_touch.sql")
 /// Parameters of a statement.
 type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
 
-/// Writes all rows but those of the journal.
+/// Writes all rows of a plan except those of the journal.
 pub(super) async fn others(client: &Transaction<'_>, plan: &Tables<'_>) -> Result<(), StoreError> {
     for wave in &plan.topics.waves {
         let (ids, keys): (Vec<i64>, Vec<&str>) = wave.iter().map(|(id, key)| (i64::from(id.0), key.as_str())).unzip();
@@ -86,7 +85,7 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Tables<'_>) -> Resul
     snapshots(client, plan).await
 }
 
-/// Shows that it can write.
+/// Writes one row as a health check.
 pub(super) async fn health(client: &Transaction<'_>) -> Result<(), StoreError> {
     run(client, HEALTH_TOUCH, &[]).await
 }
@@ -140,9 +139,7 @@ fn windows(wave: &[&Item]) -> Result<Windows, StoreError> {
 }
 
 async fn follows(client: &Transaction<'_>, plan: &Tables<'_>) -> Result<(), StoreError> {
-    let pair = |(source, target): &(crate::domain::ids::UserId, crate::domain::ids::UserId)| {
-        (i64::from(source.0), i64::from(target.0))
-    };
+    let pair = |(source, target): &(UserId, UserId)| (i64::from(source.0), i64::from(target.0));
     let (sources, targets): (Vec<i64>, Vec<i64>) =
         plan.follows.iter().filter(|(_, follow)| follow.ended).map(|(names, _)| pair(names)).unzip();
     if !sources.is_empty() {
@@ -184,7 +181,7 @@ async fn snapshots(client: &Transaction<'_>, plan: &Tables<'_>) -> Result<(), St
     Ok(())
 }
 
-/// Forgets a person: their rows become tombstones, and all that hangs on their id goes.
+/// Erases a person: their rows become tombstones, and all rows that reference them are deleted.
 pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result<(), StoreError> {
     let Erasure { user, key, at, items } = erasure;
     let id = i64::from(user.0);
@@ -197,19 +194,19 @@ pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result
     let partition = i64::from(Partition::of(key).0);
     let at = Instant::of("created", *at)?;
     let found = ids_returned(client, ERASE_PERSON, &[&key.as_str(), &partition, &at, &id]).await?;
-    there(found.len(), "person", user.0)?;
-    // Their row is locked now: whoever logs a feed of theirs was before, and is seen here, or finds them erased.
+    require(found.len(), "person", user.0)?;
+    // The row is locked now: a concurrent log of a feed committed before, or finds the person erased.
     run(client, ERASE_SLATES, &[&id]).await?;
     for (item, key) in items {
         let id = i64::from(item.0);
-        there(ids_returned(client, ERASE_ITEM, &[&key.as_str(), &id]).await?.len(), "item", item.0)?;
+        require(ids_returned(client, ERASE_ITEM, &[&key.as_str(), &id]).await?.len(), "item", item.0)?;
         run(client, WINDOWS_DELETE, &[&vec![id]]).await?;
         run(client, ERASE_CHANGES, &[&id]).await?;
     }
     Ok(())
 }
 
-fn there(found: usize, what: &str, id: u32) -> Result<(), StoreError> {
+fn require(found: usize, what: &str, id: u32) -> Result<(), StoreError> {
     if found == 1 { Ok(()) } else { Err(StoreError::Refused(format!("there is no {what} {id} to be erased"))) }
 }
 
@@ -239,7 +236,7 @@ async fn pairs_returned(
     found.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// All that were written must have been kept: one that is missing stands there with other content.
+/// Refuses a write that would change a stored row: the statement returned fewer rows than it was given.
 fn unchanged<T: Copy + Eq>(written: &[T], kept: &[T], what: impl Fn(T) -> String) -> Result<(), StoreError> {
     if written.len() == kept.len() {
         return Ok(());

@@ -1,68 +1,69 @@
-//! How our words become columns and back, the same for every store.
+//! Journal entries as columns of table `journal` and back, for both stores.
 //!
-//! Invariant: decoding what was encoded gives the same value, bit by bit for everything that learning reads; whatever
-//! does not parse is [`StoreError::Corrupt`], never a guess. Absent on purpose: SQL, connections.
+//! Invariant: decoding an encoded entry gives an equal entry, bit by bit for all numbers that learning reads. A row
+//! that does not parse is [`StoreError::Corrupt`]; decoding never guesses. Absent on purpose: SQL, connections.
 //!
-//! Numbers that may be anything (features, predictions, vectors) are little-endian f32 bytes, since a database may turn
-//! `-0.0` into `0.0` and NaN into null. Weight and propensity are plain numbers, to be summed in SQL; neither is ever
-//! `-0.0` or NaN, and encoding refuses such a one.
+//! Features, predictions and vectors are little-endian f32 bytes, since a database may turn `-0.0` into `0.0` and NaN
+//! into null. Weight and propensity are plain numbers, so that SQL can sum them; encoding refuses `-0.0` and NaN there.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
 
-use super::StoreError;
-use crate::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Seq, TopicId, UserId};
+use super::bytes::{
+    floats_from_bytes, floats_to_bytes, integer, narrow, plain, predicted_from_bytes, predicted_to_bytes,
+    topics_from_text, topics_to_text,
+};
+use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Shown, Signal};
-use crate::domain::items::{Change, Embedding};
-use crate::domain::journal::{CentreRef, CoVisited, Entry, Learned, Opinion, Predicted, TrainingExample, What};
+use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Opinion, What};
 use crate::domain::time::Millis;
+use crate::store::error::StoreError;
 
-/// An entry as the columns of table `journal`. Borrows from the entry, or from the row that was read.
+/// The columns of table `journal` for one entry. Borrows from the entry, or from the row of the database.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JournalRow<'a> {
-    /// Whose.
+    /// Id of the person whose entry this is.
     pub user_id: i64,
-    /// Number in their slice.
+    /// Sequence number among the entries of that person.
     pub seq: i64,
-    /// The client's id.
+    /// Event id that the client chose, unique per person.
     pub event_id: Cow<'a, str>,
     /// Name of the interaction's kind, or `followed`, `unfollowed`, `posted`, `topics_set`, `measured`.
     pub kind: Cow<'a, str>,
-    /// When it happened, milliseconds.
+    /// When the event happened, Unix milliseconds.
     pub at: i64,
-    /// When it was taken, milliseconds.
+    /// When the server accepted the event, Unix milliseconds.
     pub received: i64,
-    /// Set for interactions, and only for those, like all below but the payload.
+    /// Item of the interaction. This and all later columns except the payload are null for other kinds.
     pub item_id: Option<i64>,
-    /// Revision that was learned from.
+    /// Revision of the item that the learner saw.
     pub revision: Option<i64>,
-    /// For how long.
+    /// Dwell time in milliseconds.
     pub dwell_ms: Option<i64>,
-    /// Feed version it was shown in; with position and propensity, or not at all.
+    /// Version of the feed that showed the item; set together with position and propensity.
     pub shown_version: Option<i64>,
-    /// Where it stood.
+    /// Position in that feed, from 0.
     pub shown_position: Option<i64>,
-    /// How likely it was put there.
+    /// Probability with which the feed put the item at that position.
     pub shown_propensity: Option<f32>,
-    /// The label; with the weight, or not at all.
+    /// Label of the training example; set together with its weight.
     pub positive: Option<bool>,
-    /// The label's weight.
+    /// Weight of the label.
     pub weight: Option<f32>,
-    /// JSON array of topic ids, see [`topics_to_text`].
+    /// JSON array of topic ids, in the format of [`topics_to_text`].
     pub topics: Option<Cow<'a, str>>,
-    /// The centre's topic.
+    /// Topic of the centre that the item was compared with.
     pub centre_topic: Option<i64>,
-    /// The centre's epoch.
+    /// Epoch of that centre.
     pub centre_epoch: Option<i64>,
-    /// See [`floats_to_bytes`].
+    /// Feature vector, in the format of [`floats_to_bytes`].
     pub features: Option<Cow<'a, [u8]>>,
-    /// See [`predicted_to_bytes`].
+    /// Predictions, in the format of [`predicted_to_bytes`].
     pub predicted: Option<Cow<'a, [u8]>>,
-    /// What it teaches the shared learners: postcard bytes; null where nothing follows from it.
+    /// Training example for the shared learners: postcard bytes; null without one.
     pub lesson: Option<Cow<'a, [u8]>>,
-    /// JSON object, for entries that are no interactions.
+    /// JSON object, for all kinds except interactions.
     pub payload: Option<Cow<'a, str>>,
 }
 
@@ -82,17 +83,17 @@ struct LivePayload {
     on: bool,
 }
 
-/// Weights as f64, which holds every f32: a decimal f32 could be rounded twice on its way back.
+/// Topic weights of a payload. f64 holds every f32, while a decimal f32 could be rounded twice.
 #[derive(Serialize, Deserialize)]
 struct TopicsPayload {
     weights: Vec<(u32, f64)>,
 }
 
 impl<'a> JournalRow<'a> {
-    /// The columns of an entry.
+    /// Encodes an entry as columns.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when a number does not fit its column; no entry that the engine makes holds such a one.
+    /// [`StoreError::Refused`] when a number does not fit its column; the engine makes no such entry.
     pub fn encode(entry: &'a Entry) -> Result<JournalRow<'a>, StoreError> {
         let mut row = JournalRow {
             user_id: i64::from(entry.user.0),
@@ -153,7 +154,7 @@ impl<'a> JournalRow<'a> {
         Ok(())
     }
 
-    /// The entry of these columns.
+    /// Decodes the entry of these columns.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] names the person, the number and the column that does not parse.
@@ -229,8 +230,8 @@ impl<'a> JournalRow<'a> {
     }
 }
 
-/// A lesson as it was written before choices and opinions were learned apart: one gradient for both, with bias, slope and
-/// intercept at its end, which are 0 for a choice.
+/// A training example in the format from before choices and opinions were learned separately. It has one gradient for
+/// both, with bias, slope and intercept at its end, which are 0 for a choice.
 #[derive(Serialize, Deserialize)]
 struct JoinedExample {
     gradient: Vec<f32>,
@@ -262,152 +263,11 @@ impl From<JoinedExample> for TrainingExample {
     }
 }
 
-/// The lesson of its postcard bytes. Those of a [`JoinedExample`] end one field earlier.
-fn example_from_bytes(bytes: &[u8]) -> Result<TrainingExample, &'static str> {
-    postcard::from_bytes::<TrainingExample>(bytes)
-        .or_else(|_| postcard::from_bytes::<JoinedExample>(bytes).map(TrainingExample::from))
+/// Decodes a training example from postcard bytes. The bytes of a [`JoinedLesson`] end one field earlier.
+fn lesson_from_bytes(bytes: &[u8]) -> Result<Lesson, &'static str> {
+    postcard::from_bytes::<Lesson>(bytes)
+        .or_else(|_| postcard::from_bytes::<JoinedLesson>(bytes).map(Lesson::from))
         .map_err(|_| "lesson")
-}
-
-/// A change as the columns `kind`, `id` and `number` of table `changes`.
-#[must_use]
-pub fn change_to_row(change: Change) -> (&'static str, u32, u32) {
-    match change {
-        Change::Centre(centre) => ("centre", centre.topic.0, centre.epoch),
-        Change::Revision(item, revision) => ("revision", item.0, revision),
-        Change::Deleted(item) => ("deleted", item.0, 0),
-    }
-}
-
-/// The change of [`change_to_row`].
-#[must_use]
-pub fn change_from_row(kind: &str, id: u32, number: u32) -> Option<Change> {
-    match kind {
-        "centre" => Some(Change::Centre(CentreRef { topic: TopicId(id), epoch: number })),
-        "revision" => Some(Change::Revision(ItemId(id), number)),
-        "deleted" => Some(Change::Deleted(ItemId(id))),
-        _ => None,
-    }
-}
-
-/// `(n,)` numbers as `4 n` bytes, little-endian.
-#[must_use]
-pub fn floats_to_bytes(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
-}
-
-/// The numbers of [`floats_to_bytes`]; `None` when the length is not a multiple of 4.
-#[must_use]
-pub fn floats_from_bytes(bytes: &[u8]) -> Option<Vec<f32>> {
-    let (numbers, rest) = bytes.as_chunks::<4>();
-    rest.is_empty().then(|| numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
-}
-
-/// Three numbers, online, topics, model, as 12 bytes; then the two-tower model's version as 8, where one had a say. All
-/// little-endian.
-#[must_use]
-pub fn predicted_to_bytes(predicted: &Predicted) -> Vec<u8> {
-    let Predicted { online, topics, model, model_version } = predicted;
-    let mut bytes = floats_to_bytes(&[*online, *topics, *model]);
-    bytes.extend(model_version.iter().flat_map(|version| version.0.to_le_bytes()));
-    bytes
-}
-
-/// What [`predicted_to_bytes`] wrote; `None` when the length is another.
-#[must_use]
-pub fn predicted_from_bytes(bytes: &[u8]) -> Option<Predicted> {
-    let (numbers, rest) = bytes.split_at_checked(12)?;
-    let model_version = match rest {
-        [] => None,
-        rest => Some(ModelVersion(u64::from_le_bytes(rest.try_into().ok()?))),
-    };
-    let numbers = floats_from_bytes(numbers)?;
-    let &[online, topics, model] = &numbers[..] else { return None };
-    Some(Predicted { online, topics, model, model_version })
-}
-
-/// Places of a drawn feed as `8 n` bytes: the item's id and its propensity, little-endian.
-#[must_use]
-pub fn places_to_bytes(places: &[(ItemId, f32)]) -> Vec<u8> {
-    places.iter().flat_map(|(item, propensity)| [item.0.to_le_bytes(), propensity.to_le_bytes()]).flatten().collect()
-}
-
-/// The version that a page of logged feeds begins after, as a column: before all versions for the first page.
-#[must_use]
-pub fn version_before_page(after: Option<FeedVersion>) -> i64 {
-    after.map_or(-1, |after| i64::try_from(after.0).unwrap_or(i64::MAX))
-}
-
-/// The places of [`places_to_bytes`]; `None` when the length is not a multiple of 8.
-#[must_use]
-pub fn places_from_bytes(bytes: &[u8]) -> Option<Vec<(ItemId, f32)>> {
-    let (places, rest) = bytes.as_chunks::<8>();
-    let place = |[a, b, c, d, e, f, g, h]: &[u8; 8]| {
-        (ItemId(u32::from_le_bytes([*a, *b, *c, *d])), f32::from_le_bytes([*e, *f, *g, *h]))
-    };
-    rest.is_empty().then(|| places.iter().map(place).collect())
-}
-
-/// The vector of [`floats_to_bytes`], if it is one.
-#[must_use]
-pub fn embedding_from_bytes(bytes: &[u8]) -> Option<Embedding> {
-    let numbers = floats_from_bytes(bytes)?;
-    let dim = numbers.len();
-    Embedding::new(numbers, dim).ok()
-}
-
-/// Topics as a JSON array of their ids.
-#[must_use]
-pub fn topics_to_text(topics: &[TopicId]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(2 + 4 * topics.len());
-    for (index, topic) in topics.iter().enumerate() {
-        text.push(if index == 0 { '[' } else { ',' });
-        // Writing to a `String` cannot fail.
-        let _ = write!(text, "{}", topic.0);
-    }
-    text.push_str(if topics.is_empty() { "[]" } else { "]" });
-    text
-}
-
-/// The topics of [`topics_to_text`].
-#[must_use]
-pub fn topics_from_text(text: &str) -> Option<Vec<TopicId>> {
-    serde_json::from_str(text).ok()
-}
-
-/// What a snapshot's row must say, so that a torn or misplaced one is noticed. `owner` and `covers` are part of it.
-#[must_use]
-pub fn snapshot_checksum(owner: u64, covers: u64, bytes: &[u8]) -> i64 {
-    let mut hash = Xxh3::new();
-    hash.update(&owner.to_le_bytes());
-    hash.update(&covers.to_le_bytes());
-    hash.update(bytes);
-    hash.digest().cast_signed()
-}
-
-/// A number as a signed column.
-///
-/// # Errors
-/// [`StoreError::Refused`] above `i64::MAX`.
-pub fn integer(what: &'static str, number: u64) -> Result<i64, StoreError> {
-    i64::try_from(number).map_err(|_| StoreError::Refused(format!("{what} {number} is too large to be stored")))
-}
-
-/// A column as a number of ours.
-///
-/// # Errors
-/// The column's name when it is null or out of range.
-pub fn narrow<T: TryFrom<i64>>(column: &'static str, value: Option<i64>) -> Result<T, &'static str> {
-    value.and_then(|value| T::try_from(value).ok()).ok_or(column)
-}
-
-fn plain(what: &'static str, number: f32) -> Result<f32, StoreError> {
-    if number.is_finite() && number.to_bits() != (-0.0_f32).to_bits() {
-        Ok(number)
-    } else {
-        Err(StoreError::Refused(format!("{what} {number:?} cannot be stored exactly")))
-    }
 }
 
 #[cfg(test)]
@@ -418,7 +278,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::journal::Measured;
+    use crate::domain::ids::ModelVersion;
+    use crate::domain::journal::{Measured, Predicted};
 
     fn any_float() -> impl Strategy<Value = f32> {
         prop_oneof![any::<u32>().prop_map(f32::from_bits), Just(-0.0), Just(f32::NAN), -10.0..10.0_f32]
@@ -524,17 +385,17 @@ mod tests {
         )
     }
 
-    /// All bits of all numbers that learning reads, since NaN equals nothing.
+    /// The bits of all numbers that learning reads, since NaN does not equal itself.
     fn bits(entry: &mut Entry) -> Vec<u32> {
         let What::Interacted(learned) = &mut entry.what else { return Vec::new() };
-        // The version stays, to be compared as it is.
+        // The version stays in the entry: it compares exactly.
         let Predicted { online, topics, model, model_version } = learned.predicted;
         learned.predicted = Predicted { online: 0.0, topics: 0.0, model: 0.0, model_version };
         let features = std::mem::take(&mut learned.features);
         features.into_iter().chain([online, topics, model]).map(f32::to_bits).collect()
     }
 
-    /// Journals from before choices and opinions were learned apart go on teaching what they taught.
+    /// Journals from before choices and opinions were learned separately give the gradients that they gave then.
     #[test]
     fn joined_lessons_of_old_journals_are_taken_apart() {
         let joined = |gradient: Vec<f32>| JoinedExample {
@@ -563,7 +424,7 @@ mod tests {
     }
 
     proptest! {
-        /// From entry to row and back nothing changes, not a bit.
+        /// Encoding and decoding an entry changes no bit.
         #[test]
         fn entry_to_row_to_entry_is_identity(entry in any_entry()) {
             let mut found = JournalRow::encode(&entry).unwrap().decode().unwrap();
@@ -572,7 +433,7 @@ mod tests {
             prop_assert_eq!(found, expected);
         }
 
-        /// Topics survive as text, and the text is JSON.
+        /// Topics round-trip through text, and the text is JSON.
         #[test]
         fn topics_to_text_to_topics_is_identity(topics in any_topics()) {
             let text = topics_to_text(&topics);

@@ -1,20 +1,33 @@
-//! Fits of groups of people in their table.
+//! Cluster fits of the Postgres store.
 //!
-//! Invariant: the last [`FITS_KEPT`] are there, people's places of the newest only. Goes past the writer, so that no
-//! entry waits for it; whoever saves one sees to it that no erasure is under way.
+//! Invariant: that of `store::clusters`. Writes bypass the writer task, so no entry waits for them; the caller lets no
+//! erasure run meanwhile.
 
 use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
 
+use super::handle::Postgres;
 use super::rows::{self, Instant};
+use crate::store::clusters::{ClusterStore, FITS_KEPT, StoredFit};
 use crate::store::codec::integer;
-use crate::store::{FITS_KEPT, StoreError, StoredFit};
+use crate::store::error::StoreError;
 
 const FIT_SAVE: &str = include_str!("../../../sql/queries/cluster_fit_save.sql");
 const FITS_TRIM: &str = include_str!("../../../sql/queries/cluster_fits_trim.sql");
 const FITS_SETTLE: &str = include_str!("../../../sql/queries/cluster_fits_settle.sql");
 const FITS_LIST: &str = include_str!("../../../sql/queries/cluster_fits_list.sql");
 
-pub(super) async fn save(pool: Pool, fit: StoredFit) -> Result<(), StoreError> {
+impl ClusterStore for Postgres {
+    fn save_fit(&self, fit: StoredFit) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.read(save(self.reads.pool.clone(), fit)))
+    }
+
+    fn fits(&self, limit: u32) -> BoxFuture<'_, Result<Vec<StoredFit>, StoreError>> {
+        Box::pin(self.read(list(self.reads.pool.clone(), limit)))
+    }
+}
+
+async fn save(pool: Pool, fit: StoredFit) -> Result<(), StoreError> {
     let mut client = pool.get().await?;
     let transaction = client.build_transaction().read_only(false).start().await?;
     let epoch = integer("epoch", fit.epoch)?;
@@ -29,7 +42,7 @@ pub(super) async fn save(pool: Pool, fit: StoredFit) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) async fn list(pool: Pool, limit: u32) -> Result<Vec<StoredFit>, StoreError> {
+async fn list(pool: Pool, limit: u32) -> Result<Vec<StoredFit>, StoreError> {
     const TABLE: &str = "cluster_fits";
     let client = pool.get().await?;
     let statement = client.prepare_cached(FITS_LIST).await?;

@@ -1,50 +1,58 @@
-//! What each write does to the tables, inside a transaction that somebody else begins and ends.
+//! The effect of each write on the tables, inside the transaction of the caller.
 //!
-//! Invariant: an entry is stored only as the next number of its person, so slices have no gaps. Revisions, centres and
-//! keys never change once written: a write that would change one is refused, not ignored.
+//! Invariant: an entry is stored only under the next sequence number of its person, so their numbers have no gaps.
+//! Revisions, centres and keys never change: a write that would change one is refused, not ignored.
 //! Absent on purpose: transactions, threads.
+
+mod access;
+mod clusters;
+mod erasure;
+pub(crate) mod models;
+mod slates;
 
 use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::{access, erasure, fits, models, rows, slates};
+use super::rows;
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{Position, Seq, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::{Entry, What};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
-use crate::store::access::Change;
-use crate::store::codec::{self, JournalRow};
-use crate::store::group::COORDINATOR;
-use crate::store::models::Change as ModelChange;
+use crate::store::access::AccessChange;
+use crate::store::clusters::StoredFit;
+use crate::store::codec::{self, COORDINATOR, JournalRow};
+use crate::store::error::StoreError;
+use crate::store::journal::{Outcome, Write};
+use crate::store::models::ModelChange;
+use crate::store::snapshots::Snapshot;
 use crate::store::tail_cache::TailCache;
-use crate::store::{Outcome, Snapshot, StoreError, StoredFit, Write};
 
-const JOURNAL_APPEND: &str = include_str!("../../../sql/queries/journal_append.sql");
-const JOURNAL_LAST_SEQ: &str = include_str!("../../../sql/queries/journal_last_seq.sql");
-const JOURNAL_LAST_POSITION: &str = include_str!("../../../sql/queries/journal_last_position.sql");
-const JOURNAL_FIND_ENTRY: &str = include_str!("../../../sql/queries/journal_find_entry.sql");
-const FOLLOW_INSERT: &str = include_str!("../../../sql/queries/follow_insert.sql");
-const FOLLOW_DELETE: &str = include_str!("../../../sql/queries/follow_delete.sql");
-const PERSON_SAVE: &str = include_str!("../../../sql/queries/person_save.sql");
-const TOPIC_SAVE: &str = include_str!("../../../sql/queries/topic_save.sql");
-const CENTRE_SAVE: &str = include_str!("../../../sql/queries/centre_save.sql");
-const ITEM_SAVE: &str = include_str!("../../../sql/queries/item_save.sql");
-const EMBEDDING_SAVE: &str = include_str!("../../../sql/queries/embedding_save.sql");
-const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/windows_delete.sql");
-const WINDOW_INSERT: &str = include_str!("../../../sql/queries/window_insert.sql");
-const CHANGE_SAVE: &str = include_str!("../../../sql/queries/change_save.sql");
-const SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/snapshot_save.sql");
-const COORDINATOR_SNAPSHOT_NEWEST: &str = include_str!("../../../sql/queries/coordinator_snapshot_newest.sql");
-const COORDINATOR_SNAPSHOT_SAVE: &str = include_str!("../../../sql/queries/coordinator_snapshot_save.sql");
-const COORDINATOR_SNAPSHOTS_TRIM: &str = include_str!("../../../sql/queries/coordinator_snapshots_trim.sql");
-const LOADING_BEGIN: &str = include_str!("../../../sql/queries/loading_begin.sql");
-const LOADING_END: &str = include_str!("../../../sql/queries/loading_end.sql");
-const HEALTH_TOUCH: &str = include_str!("../../../sql/queries/health_touch.sql");
+const JOURNAL_APPEND: &str = include_str!("../../../../sql/queries/journal_append.sql");
+const JOURNAL_LAST_SEQ: &str = include_str!("../../../../sql/queries/journal_last_seq.sql");
+const JOURNAL_LAST_POSITION: &str = include_str!("../../../../sql/queries/journal_last_position.sql");
+const JOURNAL_FIND_ENTRY: &str = include_str!("../../../../sql/queries/journal_find_entry.sql");
+const FOLLOW_INSERT: &str = include_str!("../../../../sql/queries/follow_insert.sql");
+const FOLLOW_DELETE: &str = include_str!("../../../../sql/queries/follow_delete.sql");
+const PERSON_SAVE: &str = include_str!("../../../../sql/queries/person_save.sql");
+const TOPIC_SAVE: &str = include_str!("../../../../sql/queries/topic_save.sql");
+const CENTRE_SAVE: &str = include_str!("../../../../sql/queries/centre_save.sql");
+const ITEM_SAVE: &str = include_str!("../../../../sql/queries/item_save.sql");
+const EMBEDDING_SAVE: &str = include_str!("../../../../sql/queries/embedding_save.sql");
+const WINDOWS_DELETE: &str = include_str!("../../../../sql/queries/windows_delete.sql");
+const WINDOW_INSERT: &str = include_str!("../../../../sql/queries/window_insert.sql");
+const CHANGE_SAVE: &str = include_str!("../../../../sql/queries/change_save.sql");
+const SNAPSHOT_SAVE: &str = include_str!("../../../../sql/queries/snapshot_save.sql");
+const COORDINATOR_SNAPSHOT_NEWEST: &str = include_str!("../../../../sql/queries/coordinator_snapshot_newest.sql");
+const COORDINATOR_SNAPSHOT_SAVE: &str = include_str!("../../../../sql/queries/coordinator_snapshot_save.sql");
+const COORDINATOR_SNAPSHOTS_TRIM: &str = include_str!("../../../../sql/queries/coordinator_snapshots_trim.sql");
+const LOADING_BEGIN: &str = include_str!("../../../../sql/queries/loading_begin.sql");
+const LOADING_END: &str = include_str!("../../../../sql/queries/loading_end.sql");
+const HEALTH_TOUCH: &str = include_str!("../../../../sql/queries/health_touch.sql");
 
-/// A transaction in progress.
+/// The writes of one transaction in progress.
 pub(super) struct Writes<'c> {
     connection: &'c Connection,
     tails: &'c mut TailCache,
@@ -53,12 +61,12 @@ pub(super) struct Writes<'c> {
 
 impl<'c> Writes<'c> {
     pub(super) fn new(connection: &'c Connection, tails: &'c mut TailCache) -> Result<Writes<'c>, StoreError> {
-        // Prepared once per transaction: looking it up by its text for each entry would cost as much as the insert.
+        // Prepared once per transaction: a lookup by its text for each entry costs as much as the insert.
         let append = connection.prepare_cached(JOURNAL_APPEND)?;
         Ok(Writes { connection, tails, append })
     }
 
-    /// One batch: the promise that later entries of a person fall with the first duplicate holds within it.
+    /// Writes one batch. After a duplicate of a person, their later entries in this batch are refused.
     pub(super) fn batch(&mut self, batch: &[Write]) -> Result<Vec<Outcome>, StoreError> {
         let mut stale: HashSet<UserId> = HashSet::new();
         let mut outcomes = Vec::with_capacity(batch.len());
@@ -74,7 +82,7 @@ impl<'c> Writes<'c> {
                 }
                 Write::Erase(erasure) => {
                     erasure::erase(self.connection, erasure)?;
-                    self.tails.forget();
+                    self.tails.clear();
                     Outcome::Stored(self.last_position()?)
                 }
                 other => {
@@ -88,7 +96,7 @@ impl<'c> Writes<'c> {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<Outcome, StoreError> {
-        // The numbers of who was erased begin anew: only a first entry could bring them back.
+        // An erased person has no numbers any more, so only a first entry could bring them back.
         if entry.seq == Seq(1) && erasure::is_erased(self.connection, entry.user)? {
             return Ok(Outcome::Refused);
         }
@@ -101,7 +109,7 @@ impl<'c> Writes<'c> {
             self.follow(entry)?;
             return Ok(Outcome::Stored(position));
         }
-        // Not the next number, or known: what was learned is not what is here.
+        // The number is not the next one, or the event is stored: the caller learned from another state.
         let Some((position, stored)) = find_entry(self.connection, entry)? else { return Ok(Outcome::Refused) };
         if self.tails.was_in_doubt(entry, &stored)? {
             return Ok(Outcome::Stored(position));
@@ -243,8 +251,8 @@ impl<'c> Writes<'c> {
         Ok(())
     }
 
-    /// `Stored` when it changed something.
-    pub(super) fn access(&mut self, change: &Change) -> Result<Outcome, StoreError> {
+    /// Changes keys or tokens; `Stored` when a row changed.
+    pub(super) fn access(&mut self, change: &AccessChange) -> Result<Outcome, StoreError> {
         let changed = access::apply(change, self.connection)?;
         Ok(if changed { Outcome::Stored(self.last_position()?) } else { Outcome::Refused })
     }
@@ -254,14 +262,14 @@ impl<'c> Writes<'c> {
     }
 
     pub(super) fn fit(&self, fit: &StoredFit) -> Result<(), StoreError> {
-        fits::save(self.connection, fit)
+        clusters::save(self.connection, fit)
     }
 
     pub(super) fn slates(&self, slates: &[Slate], before: Option<Millis>) -> Result<(), StoreError> {
         slates::log(self.connection, slates, before)
     }
 
-    /// The store holds a part of a dump only, or is whole.
+    /// Records whether the store holds only a part of a dump.
     pub(super) fn loading(&mut self, is_loading: bool) -> Result<(), StoreError> {
         let statement = if is_loading { LOADING_BEGIN } else { LOADING_END };
         self.connection.prepare_cached(statement)?.execute([])?;
