@@ -4,5 +4,7 @@
 #[path = "../support/examples.rs"]
 mod examples;
 
+mod map;
 mod protocol_docs;
 mod tidy;
+mod words;

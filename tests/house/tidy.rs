@@ -334,16 +334,16 @@ fn nothing_names_the_machine_of_its_author() {
 
 // ---- reading ----
 
-fn house() -> &'static Path {
+pub fn house() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     fs::read_to_string(house().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Files below a folder (or the one file), by path from the house, sorted; all endings when none are named.
-fn files(below: &str, endings: &[&str]) -> Vec<String> {
+pub fn files(below: &str, endings: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![house().join(below)];
     while let Some(path) = folders.pop() {
