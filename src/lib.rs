@@ -49,32 +49,51 @@
 //!
 //! Read the modules in this order; each imports only from those before it. `tests/house/tidy.rs` has the exact table.
 
-/// The doing: actors that carry out what the engine decides.
-pub use eddyline_actors as actors;
-/// The words: ids, times, items, interactions, windows, feeds.
+/// The vocabulary: ids, times, items, interactions, windows, feeds.
 pub use eddyline_core::domain;
-/// The thinking: learn, rank, availability, the world; pure.
-pub use eddyline_core::engine;
-/// The reading: text to vectors.
-pub use eddyline_embed as embed;
-/// The files: opened, decompressed, taken apart into cells with the place of whatever is wrong.
-pub use eddyline_files as files;
-/// The door: WebSocket, REST, the page, tokens.
-pub use eddyline_gateway as gateway;
-/// The process: its standard error, and its end when a part dies without which the server does nothing.
+
+/// The process: its standard error, and its end when a vital part panics.
 pub use eddyline_process as process;
-/// The wire: what travels over the socket.
-pub use eddyline_protocol as protocol;
-/// The same engine over a log: readers of files, import, evaluation.
-pub use eddyline_replay as replay;
-/// The simulated network: people, tastes, texts, bots.
-pub use eddyline_simulate as simulate;
-/// The memory: the journal and all that survives.
-pub use eddyline_store as store;
-/// The tables: people, posts and views as others keep them.
-pub use eddyline_tables as tables;
-/// The two towers: a network that foretells likes, trained from tables.
+
+/// The engine: learning, ranking, availability and the world; pure.
+pub use eddyline_core::engine;
+
+/// Foreign files: opened, decompressed, parsed into cells, with the place of each error.
+pub use eddyline_files as files;
+
+/// The two-tower model as the server runs it: checkpoint, features, forward pass.
 pub use eddyline_tower as tower;
+
+/// The wire: the messages of the socket.
+pub use eddyline_protocol as protocol;
+
+/// Embedders: text to vectors.
+pub use eddyline_embed as embed;
+
+/// The stores: the journal and all durable state.
+pub use eddyline_store as store;
+
+/// The engine in one thread, without actors: evaluation, import and the demo's history run on it.
+pub use eddyline_fold as fold;
+
+/// The actors: users, coordinator and journal; they carry out the effects of the engine.
+pub use eddyline_actors as actors;
+
+/// The gateway: WebSocket, REST, the page, tokens.
+pub use eddyline_gateway as gateway;
+
+/// Tables of users, posts and views, in the formats of data sets.
+pub use eddyline_tables as tables;
+
+/// Training of the two-tower model from tables.
+pub use eddyline_training as training;
+
+/// Offline evaluation of the engine on logs.
+pub use eddyline_replay as replay;
+
+/// The simulated network: users, tastes, texts, bots.
+pub use eddyline_simulate as simulate;
+
 /// Settings: defaults, a file, variables, flags.
 pub mod config;
 /// A server put together from its settings, and taken down in order.

@@ -25,9 +25,9 @@ use eddyline::replay::formats::Columns;
 use eddyline::replay::formats::time::{TimeUnit, Times};
 use eddyline::replay::off_policy::Judging;
 use eddyline::simulate::network::Network;
-use eddyline::simulate::tables::Size as TablesSize;
-use eddyline::simulate::viewing::Size;
-use eddyline::tables::read::{Options, ROLES};
+use eddyline::simulate::tables::TablesSize;
+use eddyline::simulate::viewing::ViewingSize;
+use eddyline::tables::read::{ROLES, TableOptions};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -579,7 +579,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Simulate(args) => {
             if let Some(path) = args.log {
-                let size = Size { rows: args.rows, people: args.people, channels: args.channels, days: args.days };
+                let size =
+                    ViewingSize { rows: args.rows, people: args.people, channels: args.channels, days: args.days };
                 let count = simulate::viewing(&path, size, args.seed)?;
                 say(format_args!("{count} visits of {} people in {}", args.people, path.display()));
             }
@@ -782,7 +783,7 @@ fn read_tables(
     let [place] = paths else { bail!("PATH: give one folder, posts=FILE,feed=FILE[,people=FILE], or postgres://…") };
     let columns = columns.map(|text| Columns::parse(text, &ROLES)).transpose().context("--columns")?;
     let times = Times::of(unit);
-    let options = Options { columns: columns.unwrap_or_default(), times, dim: Some(dim), dim_of_texts: None };
+    let options = TableOptions { columns: columns.unwrap_or_default(), times, dim: Some(dim), dim_of_texts: None };
     tables::open(place.to_str().context("PATH: must be UTF-8")?, &options)
 }
 

@@ -16,7 +16,7 @@ use crate::domain::windows::Windows;
 use crate::embed::Embedder;
 use crate::engine::coordinator::{Draft, ItemWrite};
 use crate::engine::user::{EVENTS_REMEMBERED, UserEvent};
-use crate::replay::offline::{Learning, Offline};
+use crate::fold::{Learning, Offline};
 use crate::store::recovery::{load_coordinator, read_catalogue, recover};
 use crate::store::{Outcome, Store, Write};
 

@@ -4,7 +4,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::replay::formats::Watch;
+use crate::files::Watch;
 
 /// A bar over `total` steps of something.
 #[must_use]

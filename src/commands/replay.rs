@@ -20,7 +20,7 @@ use crate::replay::formats::time::{TimeUnit, Times};
 use crate::replay::formats::windows::WindowRows;
 use crate::replay::formats::{Columns, events, feed, items, windows};
 use crate::replay::html;
-use crate::replay::labelled::{self, Query, Row};
+use crate::replay::labelled::{self, JudgedRow, Query};
 use crate::replay::likes::{self, Mode};
 use crate::replay::log::read::{self, Source};
 use crate::replay::log::tables::{Extras, log_of};
@@ -166,7 +166,7 @@ fn on_log(
     tower: Option<&Arc<dyn TwoTower>>,
     (windows, test): (String, TestSpan),
 ) -> anyhow::Result<Report> {
-    let how = evaluate::Options {
+    let how = evaluate::EvaluateOptions {
         format: name_of(options.format),
         windows,
         test,
@@ -293,7 +293,8 @@ fn read_tables(options: &Options, columns: Columns, times: &Times, config: &Conf
         bail!("PATH: give one folder, posts=FILE,feed=FILE[,people=FILE], or postgres://…")
     };
     let from = place.to_str().context("PATH: must be UTF-8")?;
-    let options = tables::read::Options { columns, times: times.clone(), dim: None, dim_of_texts: Some(config.dim) };
+    let options =
+        tables::read::TableOptions { columns, times: times.clone(), dim: None, dim_of_texts: Some(config.dim) };
     super::tables::open(from, &options)
 }
 
@@ -364,14 +365,17 @@ fn accepted_rejected(options: &Options, config: &Config) -> anyhow::Result<Repor
     for file in LabelledFiles::open(&options.paths, None, Some(progress::watch(&bar)))? {
         let file = file?;
         let name = Key::new(&file.name).with_context(|| format!("file name {:?}", file.name))?;
-        let rows =
-            file.rows.into_iter().map(|row| Row { text: row.text, accepted: row.accepted, embedding: row.embedding });
+        let rows = file.rows.into_iter().map(|row| JudgedRow {
+            text: row.text,
+            accepted: row.accepted,
+            embedding: row.embedding,
+        });
         queries.push(Query { name, rows: rows.collect() });
     }
     bar.finish_and_clear();
     let bar = progress::steps("orders", queries.len() as u64 * u64::from(options.shuffles.max(1)));
     let settings = Arc::new(config.learn.clone());
-    let how = labelled::Options { shuffles: options.shuffles, seed: options.seed, separate: options.separate };
+    let how = labelled::LabelledOptions { shuffles: options.shuffles, seed: options.seed, separate: options.separate };
     let report = labelled::replay(&queries, &settings, how, || bar.inc(1))?;
     bar.finish_and_clear();
     Ok(report)

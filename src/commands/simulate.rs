@@ -15,9 +15,9 @@ use crate::replay::metrics::shown;
 use crate::simulate::history::{History, write_json_lines};
 use crate::simulate::network::Network;
 use crate::simulate::tables::bounds::{Bounds, RECENT, Truth};
-use crate::simulate::tables::{Act, Size as TablesSize, Tables};
-use crate::simulate::viewing::{Size, Viewing};
-use crate::tables::write::{Cell, FileFormat, Kind, TableWriter};
+use crate::simulate::tables::{Act, Tables, TablesSize};
+use crate::simulate::viewing::{Viewing, ViewingSize};
+use crate::tables::write::{Cell, ColumnKind, FileFormat, TableWriter};
 
 /// Writes `activities.jsonl` and `people.jsonl` into a directory.
 ///
@@ -49,7 +49,7 @@ pub fn run(out: &Path, people: usize, days: u32, seed: u64, start: Millis) -> an
 ///
 /// # Errors
 /// What cannot be written.
-pub fn viewing(path: &Path, size: Size, seed: u64) -> anyhow::Result<u64> {
+pub fn viewing(path: &Path, size: ViewingSize, seed: u64) -> anyhow::Result<u64> {
     let file = File::create_new(path).with_context(|| format!("--log: cannot create {}", path.display()))?;
     let file = BufWriter::new(file);
     let mut viewing = Viewing::new(size, seed);
@@ -116,11 +116,11 @@ pub fn tables(out: &Path, size: TablesSize, seed: u64, start: Millis, format: Ta
     write_people(&tables, out, format)?;
     write_posts(&tables, out, format)?;
     let columns = [
-        ("timestamp", Kind::Time),
-        ("user_id", Kind::Integer),
-        ("post_id", Kind::Integer),
-        ("action", Kind::Text),
-        ("target", Kind::Integer),
+        ("timestamp", ColumnKind::Time),
+        ("user_id", ColumnKind::Integer),
+        ("post_id", ColumnKind::Integer),
+        ("action", ColumnKind::Text),
+        ("target", ColumnKind::Integer),
     ];
     let mut feed = TableWriter::create(out, "feed_data", format, &columns)?;
     let mut bounds = Bounds::new(&tables);
@@ -152,14 +152,14 @@ pub fn tables(out: &Path, size: TablesSize, seed: u64, start: Millis, format: Ta
 
 fn write_people(tables: &Tables, out: &Path, format: FileFormat) -> anyhow::Result<()> {
     let columns = [
-        ("user_id", Kind::Integer),
-        ("gender", Kind::Integer),
-        ("age", Kind::Integer),
-        ("country", Kind::Text),
-        ("city", Kind::Text),
-        ("exp_group", Kind::Integer),
-        ("os", Kind::Text),
-        ("source", Kind::Text),
+        ("user_id", ColumnKind::Integer),
+        ("gender", ColumnKind::Integer),
+        ("age", ColumnKind::Integer),
+        ("country", ColumnKind::Text),
+        ("city", ColumnKind::Text),
+        ("exp_group", ColumnKind::Integer),
+        ("os", ColumnKind::Text),
+        ("source", ColumnKind::Text),
     ];
     let mut people = TableWriter::create(out, "user_data", format, &columns)?;
     for (id, person) in (FIRST_PERSON..).zip(tables.people()) {
@@ -179,7 +179,7 @@ fn write_people(tables: &Tables, out: &Path, format: FileFormat) -> anyhow::Resu
 }
 
 fn write_posts(tables: &Tables, out: &Path, format: FileFormat) -> anyhow::Result<()> {
-    let columns = [("post_id", Kind::Integer), ("text", Kind::Text), ("topic", Kind::Text)];
+    let columns = [("post_id", ColumnKind::Integer), ("text", ColumnKind::Text), ("topic", ColumnKind::Text)];
     let mut posts = TableWriter::create(out, "post_text_df", format, &columns)?;
     for (id, post) in (1..).zip(tables.posts()) {
         posts.row(&[Cell::Integer(id), Cell::Text(&post.text), Cell::Text(post.topic.name())])?;

@@ -10,7 +10,7 @@ use crate::domain::items::Embedding;
 use crate::embed::Embedder;
 use crate::store::postgres::{PostgresUrl, tls};
 use crate::tables::Tables;
-use crate::tables::read::{self, Options, Place};
+use crate::tables::read::{self, Place, TableOptions};
 
 /// Texts that are turned into vectors together.
 const TEXTS_AT_ONCE: usize = 256;
@@ -19,7 +19,7 @@ const TEXTS_AT_ONCE: usize = 256;
 ///
 /// # Errors
 /// What is wrong, where.
-pub fn open(from: &str, options: &Options) -> anyhow::Result<Tables> {
+pub fn open(from: &str, options: &TableOptions) -> anyhow::Result<Tables> {
     let bar = progress::count("rows read");
     let mut watch = |rows| bar.set_position(rows);
     let tables = if PostgresUrl::is_one(from) {

@@ -20,9 +20,9 @@ use crate::replay::formats::Columns;
 use crate::replay::formats::time::{TimeUnit, Times};
 use crate::replay::metrics::shown;
 use crate::tables::Tables;
-use crate::tables::read::{Options, ROLES};
-use crate::tower::dataset::Slice;
-use crate::tower::{Checkpoint, Cpu, Fractions, Loss, Progress, Quality, Sizes, TrainSettings, Training};
+use crate::tables::read::{ROLES, TableOptions};
+use crate::tower::{Checkpoint, Quality, Sizes};
+use crate::training::{AutodiffBackend, Cpu, Fractions, Loss, Progress, Slice, TrainSettings, Training};
 
 /// The state is saved this often within an epoch.
 const SAVE_EVERY: Duration = Duration::from_mins(1);
@@ -159,7 +159,7 @@ pub fn run(args: &TrainArgs, config: &Config, now: Millis) -> anyhow::Result<Rep
     match args.device {
         Device::Cpu => train::<Cpu>(&tables, &settings, args, Default::default()),
         #[cfg(feature = "cuda")]
-        Device::Cuda => train::<crate::tower::Cuda>(&tables, &settings, args, Default::default()),
+        Device::Cuda => train::<crate::training::Cuda>(&tables, &settings, args, Default::default()),
     }
 }
 
@@ -168,7 +168,7 @@ impl TrainArgs {
         let columns = self.columns.as_deref().map(|text| Columns::parse(text, &ROLES)).transpose();
         let columns = columns.context("--columns")?.unwrap_or_default();
         let times = Times::of(self.time_unit);
-        tables::open(&self.tables, &Options { columns, times, dim: Some(dim), dim_of_texts: None })
+        tables::open(&self.tables, &TableOptions { columns, times, dim: Some(dim), dim_of_texts: None })
     }
 
     fn settings(&self, now: Millis) -> anyhow::Result<TrainSettings> {
@@ -194,7 +194,7 @@ impl TrainArgs {
     }
 }
 
-fn train<B: burn_tensor::backend::AutodiffBackend>(
+fn train<B: AutodiffBackend>(
     tables: &Tables,
     settings: &TrainSettings,
     args: &TrainArgs,
@@ -230,12 +230,7 @@ fn train<B: burn_tensor::backend::AutodiffBackend>(
 }
 
 impl Report {
-    fn add<B: burn_tensor::backend::AutodiffBackend>(
-        &mut self,
-        name: &str,
-        training: &Training<B>,
-        model: &Checkpoint,
-    ) {
+    fn add<B: AutodiffBackend>(&mut self, name: &str, training: &Training<B>, model: &Checkpoint) {
         let slices = [
             ("train", Some(training.quality(model, Slice::Train, TRAIN_LOOKED_AT))),
             ("validation", model.summary().validation),
@@ -281,7 +276,7 @@ impl Report {
 }
 
 /// Trains to the end; how many moments in how many seconds.
-fn advance<B: burn_tensor::backend::AutodiffBackend>(
+fn advance<B: AutodiffBackend>(
     training: &mut Training<B>,
     state: Option<&Path>,
     what: &str,

@@ -1,6 +1,6 @@
-//! Single values of a CSV record or a JSON line, checked, and lines without a header taken apart.
+//! Parses and checks single values of CSV cells and JSON lines, and splits lines without a header.
 //!
-//! Invariant: what comes out is a domain value; an error says what was expected.
+//! Invariant: results are domain values; an error says which form was expected.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ pub fn unexpected(found: &str, expected: impl Into<String>) -> Wrong {
     Wrong::Value { found: shortened(found), expected: expected.into() }
 }
 
-/// An id. One that a program rounded, such as `9.223372036854776e+18`, may stand for many and is refused.
+/// Parses an id. A rounded number, such as `9.223372036854776e+18`, may stand for many ids and is an error.
 pub fn key(text: &str) -> Result<Key, Wrong> {
     if is_rounded(text) {
         return Err(unexpected(text, "an id, but a rounded number: write ids as whole numbers or as text"));
@@ -23,7 +23,8 @@ pub fn key(text: &str) -> Result<Key, Wrong> {
     Key::new(text).map_err(Wrong::Key)
 }
 
-/// `1.5e+10`: digits and a point, then an exponent with its sign, as spreadsheets and data frames write large numbers.
+/// True for a number such as `1.5e+10`: digits and a point, then a signed exponent, as spreadsheets and data frames
+/// write large numbers.
 fn is_rounded(text: &str) -> bool {
     let Some((digits, exponent)) = text.split_once("e+").or_else(|| text.split_once("E+")) else { return false };
     let digits = digits.strip_prefix('-').unwrap_or(digits);
@@ -32,7 +33,7 @@ fn is_rounded(text: &str) -> bool {
         && digits.split_once('.').map_or_else(|| all_digits(digits), |(a, b)| all_digits(a) && all_digits(b))
 }
 
-/// Text that is kept as it is.
+/// Checks that a store accepts the text, unchanged.
 pub fn storable(text: &str) -> Result<(), Wrong> {
     text::must_be_storable(text).map_err(Wrong::Nul)
 }
@@ -45,7 +46,7 @@ pub fn kind(text: &str) -> Result<Kind, Wrong> {
     })
 }
 
-/// 0 or 1, which data frames also write as `1.0` or `True`.
+/// Parses a flag: 0 or 1, which data frames also write as `1.0` or `True`.
 pub fn flag(text: &str) -> Result<bool, Wrong> {
     match text {
         "0" | "false" | "False" | "FALSE" | "f" => return Ok(false),
@@ -59,14 +60,14 @@ pub fn flag(text: &str) -> Result<bool, Wrong> {
     }
 }
 
-/// Whole milliseconds, which data frames also write as `60000.0`.
+/// Parses integer milliseconds, which data frames also write as `60000.0`.
 pub fn dwell_ms(text: &str) -> Result<u32, Wrong> {
     let whole = text.split_once('.').filter(|(_, fraction)| fraction.bytes().all(|byte| byte == b'0'));
     let whole = whole.map_or(text, |(whole, _)| whole);
     whole.parse().map_err(|_| unexpected(text, "a duration in whole milliseconds"))
 }
 
-/// Numbers with commas or blanks between them, in brackets, braces (as Postgres writes arrays) or neither.
+/// Parses numbers separated by commas or blanks, in brackets, in braces (as Postgres writes arrays) or in neither.
 pub fn embedding(text: &str, dims: &mut Dims) -> Result<Embedding, Wrong> {
     let within = |open: char, close: char| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     let inner = within('[', ']').or_else(|| within('{', '}')).unwrap_or(text).trim();
@@ -84,32 +85,32 @@ pub fn embedding(text: &str, dims: &mut Dims) -> Result<Embedding, Wrong> {
     dims.given(numbers)
 }
 
-/// How many numbers the embeddings of one catalogue have: all the same, those that will be made from texts included.
+/// The common dimension of a catalogue's embeddings, including those computed from texts later.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dims {
-    /// Set by the caller, by the first embedding, or by the first text.
+    /// Dimension set by the caller, the first embedding or the first text.
     dim: Option<usize>,
     of_texts: Option<usize>,
 }
 
 impl Dims {
-    /// Without a `dim` the first embedding sets it.
+    /// Starts with a dimension; `None` takes it from the first embedding.
     pub fn of(dim: Option<usize>) -> Dims {
         Dims { dim, of_texts: None }
     }
 
-    /// Texts without an embedding will get one of so many numbers; `None` where they stay without.
+    /// Sets the dimension of embeddings computed from texts; `None` where texts get none.
     pub fn with_texts_of(self, of_texts: Option<usize>) -> Dims {
         Dims { of_texts, ..self }
     }
 
-    /// An embedding of the next item.
+    /// Checks a given embedding.
     pub fn given(&mut self, numbers: Vec<f32>) -> Result<Embedding, Wrong> {
         let dim = *self.dim.get_or_insert(numbers.len());
         Embedding::new(numbers, dim).map_err(Wrong::Embedding)
     }
 
-    /// The next item has a text, and no embedding.
+    /// Checks that a text may get an embedding beside the given ones.
     pub fn text(&mut self) -> Result<(), Wrong> {
         let Some(made) = self.of_texts else { return Ok(()) };
         match *self.dim.get_or_insert(made) {
@@ -119,18 +120,18 @@ impl Dims {
     }
 }
 
-/// What stands between the cells of a line that has no header.
+/// Separator of the cells in a line without a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Between {
     /// One tab between two cells.
     Tabs,
     /// One comma between two cells; a cell may be quoted.
     Commas,
-    /// One or several.
+    /// One or more blanks.
     Blanks,
 }
 
-/// Where a cell begins and ends in its line; of a quoted one the quotes are outside.
+/// Range of a cell within its line, without quotes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// Byte offset of the first byte of the cell.
@@ -167,7 +168,7 @@ impl Between {
         }
     }
 
-    /// The cells of a line into `cells`. A cell in quotes may hold what otherwise stands between cells.
+    /// Splits a line into `cells`. A quoted cell may contain separators.
     pub fn split(self, line: &[u8], cells: &mut Vec<Span>) {
         cells.clear();
         let by = self.byte();
@@ -179,7 +180,7 @@ impl Between {
                 Some(b'"') => self.closing_quote(&rest[blanks + 1..]).map(|length| from + blanks + 1 + length),
                 _ => None,
             };
-            // Behind the cell: where the next separator stands, or the end of the line.
+            // End of the cell: the next separator, or the end of the line.
             let end = match quoted {
                 Some(quote) => {
                     cells.push(Span { start: from + blanks + 1, end: quote, is_quoted: true });
@@ -187,7 +188,7 @@ impl Between {
                 }
                 None => {
                     let end = from + rest.iter().take_while(|byte| **byte != by).count();
-                    // Several blanks are as good as one.
+                    // Runs of blanks count as one.
                     if self != Between::Blanks || end > from {
                         cells.push(Span { start: from, end, is_quoted: false });
                     }
@@ -201,12 +202,12 @@ impl Between {
         }
     }
 
-    /// How long the quoted text is whose opening quote stands before `rest`: its closing quote ends the cell.
+    /// Length of the quoted text whose opening quote stands before `rest`: its closing quote ends the cell.
     fn closing_quote(self, rest: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(found) = rest[at..].iter().position(|byte| *byte == b'"') {
             let quote = at + found;
-            // Quotes in texts between tabs are mostly not closed: they end with their cell.
+            // Quotes in texts between tabs are mostly unbalanced, so they end with their cell.
             if self == Between::Tabs && rest[..quote].contains(&b'\t') {
                 return None;
             }
@@ -223,14 +224,14 @@ impl Between {
 }
 
 impl Span {
-    /// The cell without surrounding blanks and quotes.
+    /// The cell as text, without surrounding blanks and quotes.
     pub fn text(self, line: &[u8]) -> Result<Cow<'_, str>, Wrong> {
         let bytes = line.get(self.start..self.end).unwrap_or_default();
         let text = std::str::from_utf8(bytes).map_err(|_| Wrong::Encoding)?.trim();
         Ok(if self.is_quoted && text.contains("\"\"") { text.replace("\"\"", "\"").into() } else { text.into() })
     }
 
-    /// The cell as an id, which a quote that is not closed does not belong to.
+    /// The cell as an id; an unbalanced quote is no part of it.
     pub fn key(self, line: &[u8]) -> Result<Key, Wrong> {
         let text = self.text(line)?;
         if !self.is_quoted && text.starts_with('"') {
@@ -240,7 +241,7 @@ impl Span {
     }
 }
 
-/// The `N` cells of a line, without surrounding blanks and quotes; or how many there are.
+/// The `N` cells of a line, without surrounding blanks and quotes; or the number of cells found.
 pub fn parted<const N: usize>(line: &[u8], by: Between) -> Result<[Span; N], usize> {
     let mut cells = Vec::with_capacity(N);
     by.split(line, &mut cells);
@@ -314,7 +315,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any line is taken apart, and without quotes exactly where a separator stands.
+        /// Any line splits, and without quotes exactly at its separators.
         #[test]
         fn any_line_is_taken_apart(line in "[ab\", \\t]{0,24}") {
             for by in [Between::Tabs, Between::Commas, Between::Blanks] {

@@ -1,6 +1,6 @@
-//! What is wrong with a file, and where.
+//! Errors in files, with their place.
 //!
-//! Invariant: the message names the file, and as far as there is one the line (from 1) and the column.
+//! Invariant: the message names the file, and the line (from 1) and the column where they are known.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,102 +10,102 @@ use crate::domain::items::{EmbeddingError, TopicsError};
 use crate::domain::text::HasNul;
 use crate::domain::windows::WindowError;
 
-/// A place in a file and what is wrong there.
+/// An error in a file, with its place.
 #[derive(Debug)]
 pub struct FormatError {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// The line, from 1.
+    /// Line number, from 1.
     pub line: Option<u64>,
-    /// A column's name, or the number of the character in a JSON line.
+    /// Name of a column, or character number in a JSON line.
     pub column: Option<String>,
-    /// What is wrong.
+    /// Cause of the error.
     pub wrong: Box<Wrong>,
 }
 
-/// What is wrong.
+/// Cause of an error in a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Wrong {
-    /// The operating system says so.
+    /// The operating system refuses to read the file.
     #[error("cannot be read: check the path and the permissions")]
     Read(#[source] std::io::Error),
-    /// Its ending promises a compression that its bytes do not have, or it is cut off.
+    /// The extension promises a compression that the bytes lack, or the file is cut off.
     #[error("is not a whole {0} file: rename it, or make it again")]
     Compression(&'static str, #[source] std::io::Error),
-    /// A folder without a file of the wanted kind, or no path at all.
+    /// The folder has no file of the wanted kind, or there is no path at all.
     #[error("no file to read: {0}")]
     NoFile(&'static str),
-    /// Not text.
+    /// The bytes are no UTF-8 text.
     #[error("is not UTF-8: convert it")]
     Encoding,
-    /// A record that does not end.
+    /// A record exceeds the size limit.
     #[error("has more than {limit} bytes: is a line break or a closing quote missing?")]
     TooLong {
-        /// The limit.
+        /// Size limit in bytes.
         limit: usize,
     },
-    /// More rows than one file may have.
+    /// The file exceeds the limit on rows.
     #[error("has more than {limit} rows: split it")]
     TooMany {
-        /// The limit.
+        /// Limit on rows.
         limit: usize,
     },
-    /// Not the JSON that was expected.
+    /// The JSON is malformed, or has another structure.
     #[error("{0}")]
     Json(String),
-    /// Not the CSV that was expected.
+    /// The CSV is malformed.
     #[error("{0}")]
     Csv(String),
-    /// A column that is needed is not in the header.
+    /// The header lacks a needed column.
     #[error("there is no column `{name}` in the header ({header}): rename it, or map it with --columns {role}=NAME")]
     Missing {
-        /// What it is for.
+        /// Role of the column, for `--columns`.
         role: &'static str,
-        /// The name that was looked for.
+        /// Name that was looked for.
         name: String,
-        /// What there is.
+        /// The header as it is.
         header: String,
     },
     /// The header has a name twice.
     #[error("the column is in the header twice: remove one, or rename it")]
     Twice,
-    /// A value that cannot be understood.
+    /// A value has the wrong form.
     #[error("`{found}` is not {expected}")]
     Value {
-        /// The start of the value.
+        /// Start of the value.
         found: String,
-        /// What it should be.
+        /// Expected form, for the message.
         expected: String,
     },
-    /// Not a key.
+    /// The value is no valid key.
     #[error(transparent)]
     Key(KeyError),
-    /// Not what an item may be about.
+    /// The value is no valid list of topics.
     #[error("{0}: remove the repetition, or the least important ones")]
     Topics(TopicsError),
-    /// Text that no store keeps.
+    /// The text has a NUL character, which no store accepts.
     #[error("{0}: remove it")]
     Nul(HasNul),
-    /// Not an embedding.
+    /// The value is no valid embedding.
     #[error(transparent)]
     Embedding(EmbeddingError),
-    /// A text without an embedding, beside embeddings of another length than texts get.
+    /// A text lacks an embedding, and given embeddings have another dimension than texts get.
     #[error(
         "is missing, where earlier items bring embeddings of {given} numbers and texts become {made} (`dim`): give every item \
          one, or set dim = {given}"
     )]
     Mixed {
-        /// How many numbers the given ones have.
+        /// Dimension of the given embeddings.
         given: usize,
-        /// How many the made ones would have.
+        /// Dimension of embeddings computed from texts.
         made: usize,
     },
-    /// The windows of one item do not fit together.
+    /// The windows of one item clash.
     #[error("item `{item}`: {clash}")]
     Windows {
-        /// Which item.
+        /// Key of the item.
         item: String,
-        /// What is wrong with them.
+        /// Kind of the clash.
         clash: WindowError,
     },
 }
@@ -141,7 +141,7 @@ impl std::error::Error for FormatError {
     }
 }
 
-/// The start of a value, so that a message stays readable.
+/// The start of a value, which keeps messages readable.
 pub fn shortened(value: &str) -> String {
     const CHARS_MAX: usize = 40;
     let mut short: String = value.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -1,7 +1,8 @@
-//! Files that others wrote: opened, decompressed and taken apart into checked cells, with the place of whatever is wrong.
+//! Foreign files: opened, decompressed and split into checked cells, with the place of every error.
 //!
-//! Invariant: everything is a stream in bounded memory; `.gz` and `.zst` are read as they are; an error names the file, and as
-//! far as there is one the line and the column. Absent on purpose: what the cells mean, which is each format's own business.
+//! Invariant: readers are streams in bounded memory, with `.gz` and `.zst` decompressed on the fly. An error names the
+//! file, and the line and column where they are known. Absent on purpose: the meaning of cells, which each format
+//! defines.
 
 use eddyline_core::domain;
 

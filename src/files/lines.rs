@@ -1,7 +1,7 @@
-//! Files of lines.
+//! Reads text files line by line.
 //!
-//! Invariant: a line comes without its line break (`\n` or `\r\n`), is at most [`LINE_BYTES_MAX`] long, and blank lines are
-//! passed over; as text it is valid UTF-8.
+//! Invariant: a line comes without its line break (`\n` or `\r\n`), is at most [`LINE_BYTES_MAX`] long and, as text,
+//! valid UTF-8. Blank lines are skipped.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,25 +9,25 @@ use std::path::{Path, PathBuf};
 use super::error::{FormatError, Wrong};
 use super::source::{Files, Source, Watch};
 
-/// The longest line: room for an embedding of a few thousand numbers and a long text.
+/// Limit on the bytes of a line: room for an embedding of a few thousand numbers and a long text.
 pub const LINE_BYTES_MAX: usize = 1024 * 1024;
 
-/// All lines of all files.
-pub struct Lines {
+/// The lines of several files.
+pub struct TextLines {
     files: Files,
     open: Option<(Source, u64)>,
     line: Vec<u8>,
     finished: bool,
 }
 
-impl Lines {
+impl TextLines {
     /// Opens files, or folders of files with these endings, in the order given.
-    pub fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Lines, FormatError> {
+    pub fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<TextLines, FormatError> {
         let files = Files::new(paths, endings, watch)?;
-        Ok(Lines { files, open: None, line: Vec::new(), finished: false })
+        Ok(TextLines { files, open: None, line: Vec::new(), finished: false })
     }
 
-    /// Lets `read` look at the next line, with its file and number from 1. `None` after the last one, or after an error.
+    /// Calls `read` with the next line, its file and its number from 1. `None` after the last line, or after an error.
     pub fn next<T>(
         &mut self,
         read: impl FnOnce(&Path, u64, &str) -> Result<T, FormatError>,
@@ -38,7 +38,7 @@ impl Lines {
         })
     }
 
-    /// The same for a format that reads no more of a line than it needs: what it passes over need not be UTF-8.
+    /// Calls `read` with the next line as bytes, for formats that skip some cells: skipped cells need not be UTF-8.
     pub fn next_bytes<T>(
         &mut self,
         read: impl FnOnce(&Path, u64, &[u8]) -> Result<T, FormatError>,
@@ -55,7 +55,7 @@ impl Lines {
         found
     }
 
-    /// Puts the next line that is not blank into `self.line`; false when there is none.
+    /// Moves to the next line that is not blank, in `self.line`; false at the end.
     fn advance(&mut self) -> Result<bool, FormatError> {
         loop {
             if self.open.is_none() {

@@ -1,7 +1,7 @@
-//! Opening files: which ones, decompressed, and how much of them has been read.
+//! Opens files: finds them in folders, decompresses them, and counts the bytes read.
 //!
-//! Invariant: progress counts the bytes that are on the disk, compressed or not, so `read` reaches `total`. A byte order mark
-//! at the start of a file is not part of its text.
+//! Invariant: progress counts bytes on disk, compressed or not, so `read` reaches `total`. A byte order mark at the
+//! start of a file is no part of its text.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,19 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{FormatError, Wrong};
 
-/// How much has been read, over all files of one call.
+/// Progress over all files of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes on the disk that were read.
+    /// Bytes read from disk so far.
     pub bytes_read: u64,
-    /// Bytes on the disk in all.
+    /// Size of all files on disk, in bytes.
     pub bytes_total: u64,
 }
 
-/// Told about progress, once per 256 KiB and at the end of each file.
+/// Callback for progress, run once per 256 KiB and at the end of each file.
 pub type Watch = Box<dyn FnMut(Progress) + Send>;
 
-/// A step between two calls of a [`Watch`].
+/// Number of bytes between two calls of a [`Watch`].
 const STEP_BYTES: u64 = 256 * 1024;
 
 /// The files of one call, opened one after the other.
@@ -36,7 +36,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// A path that is a folder stands for its files with one of these endings (before `.gz` or `.zst`), by name.
+    /// Lists the files: a folder stands for its files with one of these extensions (before `.gz` or `.zst`), by name.
     pub fn new(paths: &[PathBuf], endings: &[&str], watch: Option<Watch>) -> Result<Files, FormatError> {
         let mut files = Vec::new();
         for path in paths {
@@ -70,25 +70,25 @@ impl Files {
         Ok(Files { waiting: files.into_iter(), read: Arc::default(), total, told: 0, watch })
     }
 
-    /// The next file, decompressed.
+    /// Opens the next file, decompressed.
     pub fn next(&mut self) -> Option<Result<Source, FormatError>> {
         let path = self.waiting.next()?;
         Some(Source::open(path, self.read.clone()))
     }
 
-    /// Tells the watch when enough has been read since the last time, or `always`.
+    /// Calls the watch where enough was read since the last call, or `always`.
     pub fn tell(&mut self, always: bool) {
         let Some(watch) = &mut self.watch else { return };
         let read = self.read.load(Ordering::Relaxed);
         if always || read >= self.told + STEP_BYTES {
             self.told = read;
-            // A file may have grown since it was measured.
+            // A file may have grown since its size was read.
             watch(Progress { bytes_read: read.min(self.total), bytes_total: self.total });
         }
     }
 }
 
-/// One open file.
+/// One open file, decompressed.
 pub struct Source {
     /// Path as the caller gave it, or as a folder listed it.
     pub path: PathBuf,
@@ -119,11 +119,11 @@ impl Source {
         Ok(source)
     }
 
-    /// Passes over the byte order mark of UTF-8, and refuses that of UTF-16.
+    /// Skips a byte order mark of UTF-8, and refuses one of UTF-16.
     fn skip_mark(&mut self) -> Result<(), Wrong> {
         const MARK: &[u8] = "\u{feff}".as_bytes();
         let mut start = Vec::with_capacity(MARK.len());
-        // What a decoder gives first may be shorter than a mark.
+        // A decoder's first read may be shorter than a mark.
         while start.len() < MARK.len() {
             let read = self.reader.fill_buf().map_err(|error| broken(self.compression, error))?;
             let Some(byte) = read.first() else { break };
@@ -145,13 +145,12 @@ impl Source {
         Ok(())
     }
 
-    /// What a failed read of this file means.
-    /// A read error, worded for a compressed file where the file is one.
+    /// Classifies a failed read of this file.
     pub fn broken(&self, error: io::Error) -> Wrong {
         broken(self.compression, error)
     }
 
-    /// See [`Source::broken`], for when the reader has moved elsewhere.
+    /// Name of the compression, for [`broken`] after the reader moved elsewhere.
     pub fn compression(&self) -> Option<&'static str> {
         self.compression
     }
@@ -160,13 +159,13 @@ impl Source {
 /// A read error, worded for a compressed file where the file is one.
 pub fn broken(compression: Option<&'static str>, error: io::Error) -> Wrong {
     match compression {
-        // The decoders' errors come without an operating system code.
+        // Errors of decoders have no operating system code.
         Some(name) if error.raw_os_error().is_none() => Wrong::Compression(name, error),
         _ => Wrong::Read(error),
     }
 }
 
-/// Does a file begin with a byte order mark of UTF-16?
+/// True for a byte order mark of UTF-16.
 fn begins_as_utf_16(start: &[u8]) -> bool {
     start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff])
 }
@@ -182,7 +181,7 @@ fn compression(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// The file's name without folder and without `.gz` or `.zst`.
+/// File name without folder and without `.gz` or `.zst`.
 pub fn plain_name(path: &Path) -> Option<&str> {
     let name = if compression(path).is_some() { path.file_stem() } else { path.file_name() };
     name?.to_str()

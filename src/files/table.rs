@@ -1,7 +1,8 @@
-//! CSV files with a header whose names may differ from ours.
+//! Reads CSV files with a header, whose column names may be mapped.
 //!
-//! Invariant: every file of one call has the wanted columns, and no name of a column twice; a record has as many cells as its header and is
-//! at most [`RECORD_BYTES_MAX`] long. Absent on purpose: meaning; that is each format's own.
+//! Invariant: every file of one call has the needed columns, and no column name twice. A record has as many cells as
+//! its header and at most [`RECORD_BYTES_MAX`] bytes. Absent on purpose: the meaning of columns, which each format
+//! defines.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, BufRead, Read};
@@ -14,40 +15,40 @@ use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 
-/// The longest record.
+/// Limit on the bytes of a record.
 const RECORD_BYTES_MAX: usize = 1024 * 1024;
 
-/// Which column of a file stands for what: `user=user_id,item=streamer_name,time=start_time`.
+/// Column names by role, such as `user=user_id,item=streamer_name,time=start_time`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns(BTreeMap<String, String>);
 
-/// Not a column mapping.
+/// Reason why a text is no column mapping.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ColumnsError {
-    /// Not `role=NAME`.
+    /// A part lacks the form `role=NAME`.
     #[error("`{0}` is not of the form user=NAME,item=NAME,…")]
     Form(String),
-    /// A role that the format does not have.
+    /// The format has no such role.
     #[error("`{found}` is no column of this format: it has {known}")]
     Unknown {
-        /// What was given.
+        /// Role that was given.
         found: String,
-        /// What there is.
+        /// Roles of the format.
         known: String,
     },
-    /// The same role twice.
+    /// A role occurs twice.
     #[error("`{0}` is mapped twice")]
     Twice(String),
-    /// Not a place in a line, of a format that has no names.
+    /// The position is invalid, for a format without column names.
     #[error("`{0}` is not the position of a column, from 1")]
     Position(String),
 }
 
 impl Columns {
-    /// Reads a mapping for a format with these `roles`.
+    /// Parses a mapping for a format with these `roles`.
     ///
     /// # Errors
-    /// [`ColumnsError`] names the part that is wrong.
+    /// [`ColumnsError`] names the wrong part.
     pub fn parse(text: &str, roles: &[&str]) -> Result<Columns, ColumnsError> {
         let mut columns = BTreeMap::new();
         for part in text.split(',') {
@@ -63,18 +64,18 @@ impl Columns {
         Ok(Columns(columns))
     }
 
-    /// Was it mapped by hand? Then it must be there, needed or not.
+    /// True for a role with an explicit mapping, whose column is then mandatory.
     pub fn is_mapped(&self, role: &str) -> bool {
         self.0.contains_key(role)
     }
 
-    /// The name in the file of what stands for `role`.
+    /// Column name of a role.
     pub fn name<'a>(&'a self, role: &'a str) -> &'a str {
         self.0.get(role).map_or(role, String::as_str)
     }
 }
 
-/// A column that a format knows.
+/// A column that a format reads, by role.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// Name of the field that the column fills, such as `item`.
@@ -93,7 +94,7 @@ pub const fn optional(role: &'static str) -> Column {
     Column { role, needed: false }
 }
 
-/// All records of all files.
+/// The records of several files.
 pub struct Table {
     files: Files,
     columns: Columns,
@@ -107,10 +108,10 @@ struct Open {
     path: PathBuf,
     compression: Option<&'static str>,
     reader: csv::Reader<Guarded>,
-    /// The line on which the last record that was read ended.
+    /// Line on which the last record ended.
     line: u64,
     header: csv::StringRecord,
-    /// Per wanted column its place in the record.
+    /// Index of each wanted column in the record.
     places: Vec<Option<usize>>,
 }
 
@@ -126,16 +127,19 @@ impl Table {
         Ok(Table { files, columns, wanted, open: None, record: csv::StringRecord::new(), finished: false })
     }
 
-    /// Lets `read` look at the next record. `None` after the last one, or after an error.
-    pub fn next<T>(&mut self, read: impl FnOnce(&Row<'_>) -> Result<T, FormatError>) -> Option<Result<T, FormatError>> {
+    /// Calls `read` with the next record. `None` after the last one, or after an error.
+    pub fn next<T>(
+        &mut self,
+        read: impl FnOnce(&TableRow<'_>) -> Result<T, FormatError>,
+    ) -> Option<Result<T, FormatError>> {
         if self.finished {
             return None;
         }
         let found = self.advance().and_then(|there| {
             let Some(open) = self.open.as_ref().filter(|_| there) else { return Ok(None) };
-            // The line it began on: the CSV reader's own count is late by the line breaks before a record.
+            // First line of the record: the CSV reader's own count misses the line breaks before a record.
             let line = open.line.saturating_sub(line_breaks(self.record.as_slice().as_bytes()));
-            read(&Row { open, record: &self.record, wanted: self.wanted, columns: &self.columns, line }).map(Some)
+            read(&TableRow { open, record: &self.record, wanted: self.wanted, columns: &self.columns, line }).map(Some)
         });
         let found = found.transpose();
         self.finished = !matches!(found, Some(Ok(_)));
@@ -209,8 +213,8 @@ impl Open {
     }
 }
 
-/// One record.
-pub struct Row<'a> {
+/// One record with its line.
+pub struct TableRow<'a> {
     open: &'a Open,
     record: &'a csv::StringRecord,
     wanted: &'static [Column],
@@ -219,15 +223,15 @@ pub struct Row<'a> {
     pub line: u64,
 }
 
-impl Row<'_> {
-    /// The cell of a wanted column without surrounding blanks; `None` when the column is absent or the cell empty.
+impl TableRow<'_> {
+    /// The cell of a wanted column without surrounding blanks; `None` for a missing column or an empty cell.
     pub fn cell(&self, role: &str) -> Option<&str> {
         let column = self.wanted.iter().position(|column| column.role == role)?;
         let place = self.open.places.get(column).copied().flatten()?;
         self.record.get(place).map(str::trim).filter(|cell| !cell.is_empty())
     }
 
-    /// Name and cell of every column that is not wanted, without surrounding blanks; empty cells are left out.
+    /// Name and cell of every unwanted column, without surrounding blanks; empty cells are left out.
     pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
         let header = &self.open.header;
         let places =
@@ -235,22 +239,22 @@ impl Row<'_> {
         places.map(|(_, (name, cell))| (name.trim(), cell.trim())).filter(|(_, cell)| !cell.is_empty())
     }
 
-    /// A cell that may be empty, read by `parse`.
+    /// An optional cell, parsed by `parse`.
     pub fn maybe<T>(&self, role: &str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Result<Option<T>, FormatError> {
         self.cell(role).map(|cell| parse(cell).map_err(|wrong| self.error(role, wrong))).transpose()
     }
 
-    /// A key that must be there.
+    /// A mandatory key.
     pub fn key(&self, role: &str) -> Result<Key, FormatError> {
         cells::key(self.cell(role).unwrap_or_default()).map_err(|wrong| self.error(role, wrong))
     }
 
-    /// An instant that must be there.
+    /// A mandatory instant.
     pub fn time(&self, role: &str, times: &Times) -> Result<Millis, FormatError> {
         self.read_time(self.cell(role).unwrap_or_default(), role, times)
     }
 
-    /// An instant that may be absent.
+    /// An optional instant.
     pub fn maybe_time(&self, role: &str, times: &Times) -> Result<Option<Millis>, FormatError> {
         self.cell(role).map(|cell| self.read_time(cell, role, times)).transpose()
     }
@@ -259,13 +263,13 @@ impl Row<'_> {
         times.parse(cell).map_err(|expected| self.error(role, cells::unexpected(cell, expected)))
     }
 
-    /// An error at this record's cell of a column.
+    /// An error at the cell of a column in this record.
     pub fn error(&self, role: &str, wrong: Wrong) -> FormatError {
         FormatError::at(&self.open.path, self.line, Some(self.columns.name(role)), wrong)
     }
 }
 
-/// What a failed read of CSV means.
+/// Classifies a failed read of CSV.
 pub fn csv_wrong(compression: Option<&'static str>, error: csv::Error) -> Wrong {
     match error.into_kind() {
         csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<RecordTooLong>()) => {
@@ -280,13 +284,13 @@ pub fn csv_wrong(compression: Option<&'static str>, error: csv::Error) -> Wrong 
     }
 }
 
-/// The first name that stands in a header twice. Columns without a name count rows, and there may be several.
+/// The first name that occurs twice in a header. Columns without a name count rows, and may be several.
 pub fn named_twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = BTreeSet::new();
     names.map(str::trim).filter(|name| !name.is_empty()).find(|name| !seen.insert(*name))
 }
 
-/// Ends a record that never ends, such as one behind a quote that is not closed.
+/// Ends a record beyond the size limit, such as one with an unbalanced quote.
 pub struct Bounded<R> {
     inner: R,
     /// Bytes handed out since the last record.
@@ -299,7 +303,7 @@ impl<R: Read> Bounded<R> {
         Bounded { inner, pulled: 0 }
     }
 
-    /// From here on the next record counts.
+    /// Starts the count of the next record.
     pub fn begin_record(&mut self) {
         self.pulled = 0;
     }
@@ -316,12 +320,12 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// Knows where lines end, beside bounding records.
+/// Counts line breaks, and bounds records.
 struct Guarded {
     inner: Bounded<Box<dyn BufRead + Send>>,
     /// Bytes handed out in all.
     offset: u64,
-    /// Where the line breaks were that have not been counted yet.
+    /// Offsets of the line breaks that are not counted yet.
     breaks: VecDeque<u64>,
 }
 

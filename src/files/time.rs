@@ -1,7 +1,8 @@
-//! Instants as files write them.
+//! Reads instants as files write them.
 //!
-//! Invariant: an instant is within the years 1 to 9999. All bare numbers of one call count one unit: the given one, or the
-//! one that the size of the first tells, which is then said once. A number that does not suit that unit is refused.
+//! Invariant: an instant is within the years 1 to 9999. All bare numbers of one call have one unit: the given one, or
+//! the one that the size of the first number tells, which is logged once. A number that does not fit that unit is an
+//! error.
 
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -15,16 +16,16 @@ pub use crate::domain::timestamps::{TimeUnit, TimeUnitError};
 #[derive(Clone, Debug)]
 pub struct Times {
     unit: Unit,
-    /// What the times of a log are rounded down to.
+    /// Times of a log are rounded down to this step.
     step: TimeUnit,
 }
 
 #[derive(Clone, Debug)]
 enum Unit {
     Given(TimeUnit),
-    /// Found out by the first number; clones share what was found.
+    /// Found by the first number; clones share the result.
     BySize {
-        /// The unit that the format names, for numbers whose size tells none.
+        /// Unit that the format names, for numbers whose size is ambiguous.
         own: Option<TimeUnit>,
         found: Arc<OnceLock<Found>>,
     },
@@ -33,24 +34,41 @@ enum Unit {
 #[derive(Debug)]
 struct Found {
     unit: TimeUnit,
-    /// The first number.
+    /// The first number, as written.
     number: String,
 }
 
+/// A text is no instant in the unit of its file; the message says which form the reader expects there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TimeError(String);
+
+impl From<&str> for TimeError {
+    fn from(expected: &str) -> TimeError {
+        TimeError(expected.to_owned())
+    }
+}
+
+impl From<TimeError> for String {
+    fn from(error: TimeError) -> String {
+        error.0
+    }
+}
+
 impl Times {
-    /// The unit is told by the size of the first number.
+    /// Chooses the unit by the size of the first number.
     #[must_use]
     pub fn by_size() -> Times {
         Times { unit: Unit::BySize { own: None, found: Arc::default() }, step: TimeUnit::MILLIS }
     }
 
-    /// The given unit, or else the one that the size of the first number tells.
+    /// Uses the given unit, or else chooses it by the size of the first number.
     #[must_use]
     pub fn of(given: Option<TimeUnit>) -> Times {
         given.map_or_else(Times::by_size, Times::from)
     }
 
-    /// For a format that names its unit: numbers whose size tells none are read in it.
+    /// For a format that names its unit: numbers of ambiguous size have that one.
     #[must_use]
     pub fn or_own(self, own: TimeUnit) -> Times {
         match self.unit {
@@ -68,7 +86,7 @@ impl Times {
         }
     }
 
-    /// For another file, whose numbers may count another unit where none was given.
+    /// Starts another file, whose numbers may have another unit where none was given.
     #[must_use]
     pub fn fresh(&self) -> Times {
         let unit = match &self.unit {
@@ -84,36 +102,38 @@ impl Times {
         self.step.ms()
     }
 
-    /// An instant in a file: a number, or a date and time.
+    /// Parses an instant: a number, or a date and time.
     ///
     /// # Errors
-    /// What was expected.
-    pub fn parse(&self, text: &str) -> Result<Millis, String> {
+    /// [`TimeError`] says which form was expected.
+    pub fn parse(&self, text: &str) -> Result<Millis, TimeError> {
         match &self.unit {
-            Unit::Given(unit) => unit.parse(text),
+            Unit::Given(unit) => unit.parse(text).map_err(TimeError),
             Unit::BySize { own, found } => match Number::parse_real(text) {
                 Some(number) => numbered(number, text, *own, found),
-                None => timestamps::parse(text).ok_or_else(|| TIME_EXPECTED.to_owned()),
+                None => timestamps::parse(text).ok_or_else(|| TIME_EXPECTED.into()),
             },
         }
     }
 }
 
-fn numbered(number: Number, text: &str, own: Option<TimeUnit>, found: &OnceLock<Found>) -> Result<Millis, String> {
+fn numbered(number: Number, text: &str, own: Option<TimeUnit>, found: &OnceLock<Found>) -> Result<Millis, TimeError> {
     if number.is_zero() {
         return Ok(Millis(0));
     }
     if let Some(Found { unit, number: first }) = found.get() {
         let suits = unit.suits(number) || Some(*unit) == own;
         return unit.at(number).filter(|_| suits).ok_or_else(|| {
-            format!("in {unit}, as `{first}` before it: if all have one unit, name it with --time-unit (s, ms, us, ns)")
+            let expected = format!("in {unit}, as `{first}` before it: if all have one unit, name it with --time-unit");
+            TimeError(format!("{expected} (s, ms, us, ns)"))
         });
     }
     let by_size = TimeUnit::by_size(number);
     let unit = by_size.or(own).ok_or(
         "clearly in seconds or milliseconds: which unit is it? Name it with --time-unit (s, ms, us, ns or step:SECONDS)",
     )?;
-    let at = unit.at(number).ok_or_else(|| format!("an instant between the years 1 and 9999 in {unit}"))?;
+    let range = || TimeError(format!("an instant between the years 1 and 9999 in {unit}"));
+    let at = unit.at(number).ok_or_else(range)?;
     if found.set(Found { unit, number: text.to_owned() }).is_ok() && own != Some(unit) {
         let at = timestamps::text(at);
         tracing::warn!("times are read as {unit}: `{text}` is {at}; --time-unit names another unit");
@@ -198,7 +218,9 @@ mod tests {
             let read = texts.iter().map(|text| times.parse(text)).collect::<Result<Vec<_>, _>>();
             match expected {
                 Ok(at) => assert_eq!(read.unwrap().last().unwrap().0 / 1_000, at / 1_000, "{texts:?}"),
-                Err(part) => assert!(read.clone().is_err_and(|said| said.contains(part)), "{texts:?}: {read:?}"),
+                Err(part) => {
+                    assert!(read.clone().is_err_and(|said| said.to_string().contains(part)), "{texts:?}: {read:?}")
+                }
             }
         }
         let ratings = Times::by_size().or_own(TimeUnit::SECONDS);

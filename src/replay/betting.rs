@@ -1,25 +1,26 @@
-//! Confidence bounds by betting: how much could be won from a hypothesis about a mean.
+//! Confidence bounds by betting: the wealth that a gambler gains against a hypothesis about a mean.
 //!
-//! Invariant: a bet's stake is never lost more than once, so under its hypothesis the wealth has expectation at most 1, and
-//! it reaches `1 / alpha` with probability at most `alpha` (Ville's inequality). No normal approximation is made, so bounds hold
-//! for any number of rows and any weights. Rows are sorted and counted first, so their order decides nothing.
-//! Sources: Waudby-Smith and Ramdas, *Estimating means of bounded random variables by betting*, JRSS B 2023, section 4, with a
-//! mixture over fixed fractions (Cover, *Universal portfolios*, 1991) for the predictable ones; for weights without an upper
-//! bound Karampatziakis, Mineiro and Ramdas, *Off-policy confidence sequences*, ICML 2021.
+//! Invariant: under its hypothesis the wealth has expectation at most 1, so it reaches `1 / alpha` with probability at
+//! most `alpha` (Ville's inequality). No normal approximation is made, so bounds hold for any number of rows and any
+//! weights. Rows are sorted and counted first, so their order decides nothing.
+//!
+//! Sources: Waudby-Smith and Ramdas, *Estimating means of bounded random variables by betting*, JRSS B 2023, section
+//! 4. A mixture over fixed fractions (Cover, *Universal portfolios*, 1991) replaces the predictable ones. For weights
+//! without an upper bound: Karampatziakis, Mineiro and Ramdas, *Off-policy confidence sequences*, ICML 2021.
 
-/// Shares of the wealth that are staked.
+/// Number of betting fractions in the mixture.
 const FRACTIONS: usize = 21;
-/// Part of the wealth at the start that is staked as a whole each time, which is best where rewards are rare and weights heavy.
-/// The other fractions have equal parts of the rest.
+/// Initial share of the fraction 1, which is best for rare rewards and heavy weights. The other fractions share the
+/// rest equally.
 const ALL_IN: f64 = 0.2;
-/// Rows whose factors are multiplied before a logarithm is taken: no product of so many overflows.
+/// Number of factors multiplied before a logarithm is taken, without overflow.
 const TOGETHER: usize = 8;
-/// Halvings of what is unknown of a bound.
+/// Bisection steps for a bound.
 const HALVINGS: usize = 26;
-/// A factor is at most this, far beyond any real one.
+/// Cap on a factor, far beyond any real one.
 const FACTOR_MAX: f64 = 1e30;
 
-/// 1, 3/4, 1/2, 1/4, … down to 2^-19.
+/// The fractions 1, 3/4, 1/2, 1/4, … down to 2^-19.
 fn fractions() -> [f64; FRACTIONS] {
     let mut fraction = 1.0;
     std::array::from_fn(|at| match at {
@@ -34,13 +35,14 @@ fn fractions() -> [f64; FRACTIONS] {
 
 /// `ln` of the wealth after bets with these returns: the weighted mean over fractions `f` of `prod (1 + f x)`.
 ///
-/// A return comes with how often it does; it is at least -1, and has a mean of at most 0 under the hypothesis.
+/// Each return comes with its number of occurrences. It is at least -1, and has a mean of at most 0 under the
+/// hypothesis.
 #[must_use]
 pub fn log_wealth(returns: impl Iterator<Item = (f64, u32)>) -> f64 {
     let fractions = fractions();
     let (mut logs, mut products, mut pending) = ([0.0_f64; FRACTIONS], [1.0_f64; FRACTIONS], 0);
     for (x, times) in returns {
-        // Rounding may take a return of -1 a little below it.
+        // Rounding may take a return slightly below -1.
         let factor = |fraction: f64| (1.0 + fraction * x).clamp(0.0, FACTOR_MAX);
         if times > 1 {
             for (log, fraction) in logs.iter_mut().zip(fractions) {
@@ -62,7 +64,7 @@ pub fn log_wealth(returns: impl Iterator<Item = (f64, u32)>) -> f64 {
     log_sum_exp(&logs)
 }
 
-/// `ln` of the wealth of whoever begins with half of it in each of two bets.
+/// `ln` of the wealth after splitting it equally between two bets.
 #[must_use]
 pub fn log_both(a: f64, b: f64) -> f64 {
     log_sum_exp(&[a, b]) - 2.0_f64.ln()
@@ -77,7 +79,7 @@ fn log_sum_exp(logs: &[f64]) -> f64 {
     most + sum.ln()
 }
 
-/// Equal rows as one, with how many there are of them.
+/// Equal rows as one, with their count.
 #[must_use]
 pub fn counted<const N: usize>(mut rows: Vec<[f64; N]>) -> Vec<([f64; N], u32)> {
     let order = |a: &[f64; N], b: &[f64; N]| {
@@ -88,7 +90,7 @@ pub fn counted<const N: usize>(mut rows: Vec<[f64; N]>) -> Vec<([f64; N], u32)> 
     runs.filter_map(|run| Some((*run.first()?, u32::try_from(run.len()).unwrap_or(u32::MAX)))).collect()
 }
 
-/// The last hypothesis on the way from `kept` to `end` before all are refuted: whether one is, changes once at most on the way.
+/// The last hypothesis that is not refuted between `kept` and `end`. Refutation is monotone along the way.
 #[must_use]
 pub fn bound(kept: f64, end: f64, is_refuted: impl Fn(f64) -> bool) -> f64 {
     let (mut kept, mut refuted) = (kept, end);
@@ -105,7 +107,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    /// The wealth, written out, and that it is no more than 1 on average when the hypothesis is true.
+    /// The wealth equals its formula, and has a mean of at most 1 under the hypothesis.
     #[test]
     fn wealth_is_a_mean_of_products_and_no_more_than_one_under_the_hypothesis() {
         let returns = [0.5, -0.25, 3.0, -0.9, 0.1, -1.0, 0.0, 2.0, 0.3, -0.4];
@@ -119,7 +121,7 @@ mod tests {
         let mut random = ChaCha8Rng::seed_from_u64(3);
         let runs = 4_000;
         let wealth = |_| {
-            // 10 with probability 1/11, else -1: mean 0.
+            // Returns 10 with probability 1/11, else -1: mean 0.
             let mut draw = || if random.random::<f64>() < 1.0 / 11.0 { 10.0 } else { -1.0 };
             log_wealth((0..30).map(|_| (draw(), 1)))
         };
@@ -127,14 +129,14 @@ mod tests {
         assert!(refuted < runs / 20, "{refuted} of {runs}");
     }
 
-    /// No success among n: the bound is near the rule of three, a little wider for the mixture.
+    /// Without a success among n, the bound is near the rule of three, and slightly wider for the mixture.
     #[test]
     fn no_success_among_many_bounds_the_rate() {
         let refuted = |mean: f64| log_wealth(std::iter::once((mean / (1.0 - mean), 1_000))) >= 20.0_f64.ln();
         let found = bound(0.0, 1.0, refuted);
         assert!((0.003..0.007).contains(&found), "{found}");
         assert_eq!(bound(0.2, 1.0, |_| false), 1.0);
-        // Counted or one by one it is the same wealth.
+        // Counted rows give the wealth of single ones.
         let rows = [[0.5, 1.0], [0.1, 0.0], [0.5, 1.0], [0.1, 0.0], [0.5, 0.0]].repeat(9);
         let each = log_wealth(rows.iter().map(|[a, b]| (a - b, 1)));
         let together = log_wealth(counted(rows).iter().map(|([a, b], times)| (a - b, *times)));

@@ -1,7 +1,7 @@
-//! A log through a protocol, for all rankers: from rows to a report.
+//! Runs a protocol on a log for all rankers, and builds the report.
 //!
-//! Invariant: each ranker's pass is one thread's work from beginning to end, and what they found is put together in the
-//! order of their names; the number of threads changes wall times and nothing else.
+//! Invariant: each ranker's pass runs on one thread, and results are joined in the order of names. The number of
+//! threads changes wall times and nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,62 +22,62 @@ use crate::domain::time::Millis;
 use crate::engine::settings::LearnSettings;
 use crate::engine::tower::TwoTower;
 
-/// How often people are drawn for intervals.
+/// Number of bootstrap draws for intervals.
 pub const RESAMPLES: usize = 1_000;
 
-/// Where the test begins.
+/// Start of the test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TestSpan {
-    /// With the last fifth of the time units.
+    /// The last fifth of the time units.
     #[default]
     LastFifth,
-    /// At this instant.
+    /// All time units from this instant on.
     From(Millis),
-    /// With the last so many time units.
+    /// The last `n` time units.
     Last(i64),
 }
 
-/// How to evaluate.
+/// Parameters of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
-    /// Names the format in the report.
+pub struct EvaluateOptions {
+    /// Name of the format, for the report.
     pub format: String,
-    /// Says in the report where windows came from.
+    /// Origin of the windows, for the report.
     pub windows: String,
-    /// Where the test begins.
+    /// Start of the test.
     pub test: TestSpan,
-    /// Rank nothing before the test.
+    /// True to rank nothing before the test.
     pub test_only: bool,
-    /// Decides chance and resampling.
+    /// Seed of the random baseline and of bootstrap draws.
     pub seed: u64,
-    /// At least 1.
+    /// Number of threads, at least 1.
     pub threads: usize,
-    /// Of [`rankers::ALL`], in order.
+    /// Names from [`rankers::ALL`], in the order of reports.
     pub rankers: Vec<&'static str>,
 }
 
-/// Why nothing can be evaluated.
+/// Reason why a log cannot be evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluateError {
-    /// No rows.
+    /// The log has no rows.
     #[error("the log has no rows: check the paths")]
     Empty,
-    /// No target.
+    /// The test has no target.
     #[error("the test has no rows to rank: let it begin earlier (--test-from, --test-last)")]
     NoTarget,
-    /// No label.
+    /// The test has no label.
     #[error("the test has no row with a label: a labelled protocol needs kinds of interaction, or views with targets")]
     NoLabel,
 }
 
-/// The prequential protocol; `each` is told how many more rows some ranker has done.
+/// The prequential protocol; `each` receives the number of rows done since its last call.
 ///
 /// # Errors
 /// [`EvaluateError`] when there is nothing to rank.
 pub fn prequential(
     log: &Log,
     settings: &Arc<LearnSettings>,
-    options: &Options,
+    options: &EvaluateOptions,
     each: &(impl Fn(u64) + Sync),
 ) -> Result<Report, EvaluateError> {
     let test_from = test_from(log, options.test).ok_or(EvaluateError::Empty)?;
@@ -93,15 +93,15 @@ pub fn prequential(
     Ok(report)
 }
 
-/// One target per person, their last: what everybody else did later is learned before it is ranked, as leave-one-out
-/// evaluation does. The report names that leak, and gives the same targets without it.
+/// Leave-one-out evaluation: one target per user, their last, ranked after all other rows were learned. The report
+/// names that leak, and has the figures without it.
 ///
 /// # Errors
 /// [`EvaluateError`] when there is nothing to rank.
 pub fn last_in_window(
     log: &Log,
     settings: &Arc<LearnSettings>,
-    options: &Options,
+    options: &EvaluateOptions,
     each: &(impl Fn(u64) + Sync),
 ) -> Result<Report, EvaluateError> {
     let test_from = test_from(log, options.test).ok_or(EvaluateError::Empty)?;
@@ -111,7 +111,7 @@ pub fn last_in_window(
     let found = ranked(&plan, settings, options, each, prequential::learn_all_then_rank)?;
     let honest = ranked(&plan, settings, options, each, prequential::replay)?;
     let mut report = new_report(log, options, "last-in-window", test_from, started.elapsed().as_secs_f64(), &found);
-    // Only the rows of the targets themselves are ranked: where people are in between is not the question here.
+    // Only the rows of the targets are ranked; presences in between do not matter here.
     let named = |found: Found| -> BTreeMap<String, RankerReport> {
         found.into_iter().map(|(name, _, one)| (name.to_owned(), RankerReport { reward: None, ..one })).collect()
     };
@@ -124,19 +124,19 @@ pub fn last_in_window(
     Ok(report)
 }
 
-/// Predict, score, learn: on the labels of judged rows.
+/// Predicts, scores and learns the labels of judged rows.
 ///
 /// # Errors
 /// [`EvaluateError`] when there is nothing to predict.
 pub fn labelled(
     log: &Log,
     settings: &Arc<LearnSettings>,
-    options: &Options,
+    options: &EvaluateOptions,
     each: &(impl Fn(u64) + Sync),
 ) -> Result<Report, EvaluateError> {
     let first = log.rows.first().ok_or(EvaluateError::Empty)?.at;
     let test_from = match options.test {
-        // Nothing has to be held back: everything is predicted before it is learned.
+        // No test needs to be held back: every row is predicted before it is learned.
         TestSpan::LastFifth => first,
         given => test_from(log, given).ok_or(EvaluateError::Empty)?,
     };
@@ -171,7 +171,7 @@ pub fn labelled(
     })
 }
 
-/// Each view of the test is predicted and liked posts are ranked, by contenders with and without a two-tower model.
+/// Predicts each view of the test and ranks liked posts, with and without a two-tower model.
 ///
 /// # Errors
 /// [`EvaluateError`] when there is nothing to predict.
@@ -181,7 +181,7 @@ pub fn likes(
     tower: Option<&Arc<dyn TwoTower>>,
     mode: Mode,
     settings: &Arc<LearnSettings>,
-    options: &Options,
+    options: &EvaluateOptions,
     each: &(impl Fn(u64) + Sync),
 ) -> Result<Report, EvaluateError> {
     let test_from = test_from(log, options.test).ok_or(EvaluateError::Empty)?;
@@ -198,7 +198,7 @@ pub fn likes(
     });
     let (mut found, mut ranker_seconds) = (Vec::new(), BTreeMap::new());
     for (told, seconds) in told.into_iter().flatten() {
-        // The engine as it is served goes by this name everywhere.
+        // Reports call the served engine `model` everywhere.
         let name = if told.0 == "blend" { "model" } else { told.0 };
         ranker_seconds.insert(name.to_owned(), seconds);
         found.push(told);
@@ -215,13 +215,13 @@ pub fn likes(
     })
 }
 
-/// By ranker: its name, what became of it, and that as figures.
+/// By ranker: name, sums, figures.
 type Found = Vec<(&'static str, Outcome, RankerReport)>;
 
 fn ranked<'a>(
     plan: &Plan<'a>,
     settings: &Arc<LearnSettings>,
-    options: &Options,
+    options: &EvaluateOptions,
     each: &(impl Fn(u64) + Sync),
     replay: impl Fn(&Plan<'a>, &mut dyn Ranker, &dyn Fn(u64)) -> Outcome + Sync,
 ) -> Result<Found, EvaluateError> {
@@ -237,10 +237,10 @@ fn ranked<'a>(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// All but the figures.
+/// The report without figures.
 fn new_report(
     log: &Log,
-    options: &Options,
+    options: &EvaluateOptions,
     protocol: &str,
     test_from: Millis,
     seconds: f64,
@@ -267,7 +267,7 @@ fn new_report(
     report
 }
 
-/// The first instant of the test; `None` for a log without rows.
+/// First instant of the test; `None` for a log without rows.
 #[must_use]
 pub fn test_from(log: &Log, test: TestSpan) -> Option<Millis> {
     let (first, end) = (log.rows.first()?.at, log.end());
@@ -320,7 +320,7 @@ fn throughput(log: &Log, seconds: f64, ranker_seconds: BTreeMap<String, f64>) ->
     }
 }
 
-/// Does `count` pieces of work on up to `threads` threads; gives what came out in the order of their numbers.
+/// Runs `count` tasks on up to `threads` threads and returns results in the order of their numbers.
 fn on_threads<T: Send>(threads: usize, count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::with_capacity(count));

@@ -1,8 +1,8 @@
-//! The accepted/rejected protocol: predict, score, learn; one person per file.
+//! The accepted/rejected protocol: predict, score, learn; one user per file.
 //!
-//! Invariant: each sentence is scored before its label is learned, one sentence at a time. A file with one kind of label has no
-//! ROC AUC, and no part in the mean. The catalogue is known beforehand, the labels are
-//! not. Same files and seed, same figures, whether the files share a catalogue or have one each.
+//! Invariant: each sentence is scored before its label is learned, one sentence at a time. A file with one kind of
+//! label has no ROC AUC, and no part in the mean. The catalogue is known beforehand, the labels are not. Equal files
+//! and seed give equal figures, with a shared catalogue or one for each file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,52 +21,52 @@ use crate::engine::coordinator::{Draft, ItemWrite};
 use crate::engine::learn::progressive::{Progress, roc_auc};
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{Effect, UserEvent, UserState};
+use crate::fold::Offline;
 
 use super::metrics::ratio;
-use super::offline::Offline;
 use super::report::{Labelled, Report};
 
-/// One file: what was shown to one person for one search.
+/// One file: the sentences shown to one user for one search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
-    /// Names the file; becomes the topic and the person.
+    /// Name of the file, which becomes the topic and the user.
     pub name: Key,
-    /// In the order of the file.
-    pub rows: Vec<Row>,
+    /// Sentences in the order of the file.
+    pub rows: Vec<JudgedRow>,
 }
 
-/// A sentence with its answer.
+/// A sentence with its label.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// What was shown.
+pub struct JudgedRow {
+    /// Text of the sentence.
     pub text: String,
-    /// The answer.
+    /// Label: true for accepted.
     pub accepted: bool,
-    /// `(dim,)`.
+    /// Embedding of the sentence, `(dim,)`.
     pub embedding: Embedding,
 }
 
-/// How to replay.
+/// Parameters of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Orders per file; 0 replays each file once, in its own order.
+pub struct LabelledOptions {
+    /// Number of shuffled orders per file; 0 replays each file once, in its own order.
     pub shuffles: u32,
-    /// Decides the orders.
+    /// Seed of the orders.
     pub seed: u64,
-    /// A catalogue for each file, instead of one for all.
+    /// True for a catalogue per file, false for a shared one.
     pub separate: bool,
 }
 
-/// Why files cannot be replayed.
+/// Reason why files cannot be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelledError {
-    /// Nothing to replay.
+    /// The files have no sentence.
     #[error("no sentences found: give files or a folder of JSON lists of {{text, label, embedding}}")]
     Nothing,
 }
 
-/// Puts the sentences of all queries into a catalogue: each query a topic, each row an item named `{query}/{row}`.
-/// Gives the items by query and row.
+/// Writes the sentences of all queries into a catalogue: each query a topic, each row an item named `{query}/{row}`.
+/// Returns the items by query and row.
 pub fn put_items(offline: &mut Offline, queries: &[Query], now: Millis) -> Vec<Vec<ItemId>> {
     let mut all = Vec::with_capacity(queries.len());
     for query in queries {
@@ -81,14 +81,14 @@ pub fn put_items(offline: &mut Offline, queries: &[Query], now: Millis) -> Vec<V
         });
         let drafts = drafts.collect();
         let written = offline.items(drafts, ItemWrite::Replace, now);
-        // A replacing write of a complete draft is never refused.
+        // The engine never refuses a replacing write of a complete draft.
         all.push(written.into_iter().filter_map(Result::ok).map(|written| written.id).collect());
     }
     offline.recentre(now);
     all
 }
 
-/// The name of a row: that of its query, shortened where it must be, and its number.
+/// Key of a row: that of its query, shortened where needed, and its number.
 #[must_use]
 pub fn row_key(query: &Key, index: usize) -> Key {
     let mut end = query.as_str().len().min(240);
@@ -98,7 +98,7 @@ pub fn row_key(query: &Key, index: usize) -> Key {
     Key::new(&format!("{}/{}", &query.as_str()[..end], index + 1)).unwrap_or_else(|_| Key::of_number(index as u32))
 }
 
-/// The event of a labelled row.
+/// The event of a judged row.
 #[must_use]
 pub fn row_event(query: &Key, index: usize, item: ItemId, accepted: bool, at: Millis) -> UserEvent {
     let kind = if accepted { Kind::Accept } else { Kind::Reject };
@@ -113,14 +113,14 @@ pub fn row_event(query: &Key, index: usize, item: ItemId, accepted: bool, at: Mi
     })
 }
 
-/// Replays; `each` is told after every order of every file.
+/// Replays all files; `each` runs after every order of every file.
 ///
 /// # Errors
 /// [`LabelledError`] names the file and entry that cannot be used.
 pub fn replay(
     queries: &[Query],
     settings: &Arc<LearnSettings>,
-    options: Options,
+    options: LabelledOptions,
     mut each: impl FnMut(),
 ) -> Result<Report, LabelledError> {
     let dim = queries.iter().flat_map(|query| &query.rows).next().ok_or(LabelledError::Nothing)?.embedding.len();
@@ -140,7 +140,7 @@ pub fn replay(
             for order in 0..orders {
                 let mut rows: Vec<usize> = (0..query.rows.len()).collect();
                 if options.shuffles > 0 {
-                    // Seeded by order alone, so that a file's order does not depend on its company.
+                    // Each order has its own seed, so a file's order does not depend on the other files.
                     rows.shuffle(&mut ChaCha8Rng::seed_from_u64(
                         options.seed.wrapping_mul(1_000_003) + u64::from(order),
                     ));

@@ -1,26 +1,25 @@
-//! The same engine over a log: for import and for evaluation.
+//! Offline evaluation: logs are replayed through the serving engine and through baselines.
 //!
-//! Invariant: what is learned here is learned by `UserState::apply` and `CoordinatorState::apply`, the very code that
-//! serves; time comes from the log. Absent on purpose: clocks (but to time the replay itself), sockets, actors.
+//! Invariant: learning runs through `UserState::apply` and `CoordinatorState::apply`, the code that serves; time comes
+//! from the log. Absent on purpose: clocks (except to time the replay), sockets, actors.
 
 extern crate self as replay;
 use eddyline_core::{domain, engine};
 use eddyline_files as files;
-use eddyline_store as store;
+use eddyline_fold as fold;
 use eddyline_tables as tables;
 
-pub mod betting;
-pub mod evaluate;
 pub mod formats;
-pub mod html;
-pub mod labelled;
-pub mod likes;
 pub mod log;
 pub mod metrics;
-pub mod off_policy;
-pub mod offline;
+pub mod betting;
 pub mod ope;
-pub mod prequential;
 pub mod rankers;
-pub mod report;
+pub mod prequential;
 pub mod test_then_learn;
+pub mod likes;
+pub mod report;
+pub mod evaluate;
+pub mod labelled;
+pub mod off_policy;
+pub mod html;

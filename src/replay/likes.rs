@@ -1,10 +1,10 @@
-//! How well likes are told: each view of the test is predicted, and liked posts are ranked among all posts and among those
-//! available.
+//! Prediction of likes: each view of the test is predicted, and liked posts are ranked among all posts and among the
+//! available ones.
 //!
-//! Invariant: in time's order all rows of a time unit are predicted before any of them is learned; left-one-out rows are
-//! predicted when everything else was learned, which looks ahead, and the report says so. Each contender walks the log on its
-//! own. Intervals draw people, equal draws for all contenders, so that differences have intervals, too. A figure that is
-//! undefined (one kind of label alone, no ranked like, an interval over one person) is `None`.
+//! Invariant: in order of time, all rows of a time unit are predicted before any is learned. In leave-one-out mode
+//! rows are predicted after everything else was learned; the report names that leak. Each predictor walks the log on
+//! its own. Intervals use equal draws of users for all predictors, so that differences have intervals, too. An
+//! undefined figure (one kind of label alone, no ranked like, an interval over one user) is `None`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,74 +24,74 @@ use crate::engine::learn::progressive::Progress;
 use crate::engine::settings::LearnSettings;
 use crate::engine::tower::TwoTower;
 
-/// More likes than this are not ranked: every n-th one is.
+/// Limit on the ranked likes; beyond it every n-th like is ranked.
 pub const RANKED_MAX: usize = 20_000;
 
-/// Which rows are predicted, and when.
+/// Selection of the predicted rows, and when they are predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// All views of the test, in the order of time.
+    /// All views of the test, in order of time.
     InTime,
-    /// Each person's last view of the test, after everything else.
+    /// Each user's last view of the test, after everything else was learned.
     LeaveOneOut,
 }
 
-/// What is predicted, the same for all contenders.
+/// The predicted rows, shared by all predictors.
 pub struct Plan<'a> {
-    /// The log.
+    /// The replayed log.
     pub log: &'a Log,
-    /// When.
+    /// Selection of the predicted rows.
     pub mode: Mode,
-    /// By row: is it predicted?
+    /// By row: true where it is predicted.
     targets: Vec<bool>,
-    /// By row: is it ranked, too?
+    /// By row: true where it is ranked, too.
     ranked: Vec<bool>,
     signals: Signals,
 }
 
-/// Figures of all contenders.
+/// Figures of all predictors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Likes {
-    /// Views that were predicted.
+    /// Number of predicted views.
     pub views: u64,
-    /// Of them, liked.
+    /// Number of likes among the predicted views.
     pub likes: u64,
-    /// Likes that were ranked.
+    /// Number of ranked likes.
     pub ranked: u64,
-    /// Posts in all.
+    /// Number of posts.
     pub posts: u64,
-    /// Posts that were available at a ranked like, mean over the ranked likes; `null` without one.
+    /// Mean number of available posts over the ranked likes; `null` without a ranked like.
     pub available_mean: Option<f64>,
-    /// For the mode that looks ahead: what it knew too early.
+    /// The leak of a mode that looks ahead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<String>,
-    /// By name.
+    /// Figures by predictor.
     pub contenders: BTreeMap<String, LikeFigures>,
 }
 
-/// A figure with the interval in which 95 % of resampled audiences have it.
+/// A figure with its 95 % bootstrap interval over users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Over everybody; `null` where it is undefined.
+    /// The figure over all users; `null` where it is undefined.
     pub value: Option<f64>,
-    /// From the 2.5th to the 97.5th percentile; `null` without a value, or for fewer than two people.
+    /// From the 2.5th to the 97.5th percentile; `null` without a value, or for fewer than two users.
     pub interval: Option<[f64; 2]>,
 }
 
 impl Estimate {
-    /// From the value over everybody and those of resampled people.
+    /// An estimate from the figure over all users and the figures of resamples.
     fn new(value: Option<f64>, drawn: impl Iterator<Item = Option<f64>>) -> Estimate {
         let mut drawn: Vec<f64> = drawn.flatten().collect();
         Estimate { value, interval: middle_95(&mut drawn).filter(|_| value.is_some()) }
     }
 }
 
-/// Figures of one contender.
+/// Figures of one predictor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LikeFigures {
-    /// ROC AUC over all predicted views, exact.
+    /// Exact ROC AUC over all predicted views.
     pub roc_auc: Estimate,
-    /// Average precision: mean over the likes of the share of likes among what scored as high or higher.
+    /// Average precision: mean over the likes of the share of likes among views with a score as high or higher.
     pub average_precision: Estimate,
     /// Share of the ranked likes among the first five of all posts.
     #[serde(rename = "hr@5_all")]
@@ -99,18 +99,18 @@ pub struct LikeFigures {
     /// Share of the ranked likes among the first five of the available posts.
     #[serde(rename = "hr@5_available")]
     pub hr_5_available: Estimate,
-    /// ROC AUC, less that of the blend without a two-tower model.
+    /// ROC AUC minus that of the blend without a two-tower model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roc_auc_over_blend: Option<Estimate>,
-    /// Of the probabilities; absent for what gives none.
+    /// Calibration of the probabilities; absent for predictors without any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
 }
 
-/// How well probabilities are kept.
+/// Calibration of predicted probabilities.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Mean, in nats; `null` without a view.
+    /// Mean log loss in nats; `null` without a view.
     pub log_loss: Option<f64>,
     /// Expected calibration error, ten bins; `null` without a view.
     pub ece: Option<f64>,
@@ -118,22 +118,22 @@ pub struct Calibration {
     pub bins: Vec<Bin>,
 }
 
-/// What became of one contender.
+/// Predictions of one predictor.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     scores: Vec<f32>,
     labels: Vec<bool>,
     users: Vec<u32>,
-    /// By ranked like: who, rank among all, among the available.
+    /// By ranked like: user, rank among all posts, rank among the available ones.
     ranks: Vec<(u32, Rank, Rank)>,
     progress: Progress,
 }
 
 impl<'a> Plan<'a> {
-    /// Finds what is predicted from `test_from` on, and which likes are ranked.
+    /// Selects the predicted views from `test_from` on, and the ranked likes.
     #[must_use]
     pub fn new(log: &'a Log, signals: &Signals, test_from: Millis, mode: Mode) -> Plan<'a> {
-        let label = |row: &super::log::Row| row.signal(signals, !log.has_presence);
+        let label = |row: &super::log::LogRow| row.signal(signals, !log.has_presence);
         let mut targets: Vec<bool> =
             log.rows.iter().map(|row| row.is_judged && row.at >= test_from && label(row).is_some()).collect();
         if mode == Mode::LeaveOneOut {
@@ -151,13 +151,13 @@ impl<'a> Plan<'a> {
         Plan { log, mode, targets, ranked, signals: signals.clone() }
     }
 
-    /// Views that are predicted.
+    /// Number of predicted views.
     #[must_use]
     pub fn views(&self) -> usize {
         self.targets.iter().filter(|target| **target).count()
     }
 
-    /// Mean over the targets of the share of the learned rows that happened after them; `None` where none was learned.
+    /// Mean over the targets of the share of learned rows that are later; `None` where no row was learned.
     fn later_share(&self) -> Option<f64> {
         let rows = self.log.rows.iter().zip(&self.targets);
         let learned: Vec<Millis> = rows.clone().filter(|(_, target)| !**target).map(|(row, _)| row.at).collect();
@@ -168,7 +168,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Lets one contender tell; `each` is told after every few rows how many more were done.
+/// Replays the log for one predictor; `each` receives the number of rows done since its last call.
 pub fn replay(plan: &Plan<'_>, contender: &mut dyn Contender, each: &dyn Fn(u64)) -> Told {
     let log = plan.log;
     let all: Vec<u32> = (0..log.items.len() as u32).collect();
@@ -226,7 +226,7 @@ impl Told {
         }
     }
 
-    /// Views from the highest score to the lowest; ties are one group.
+    /// Indices of views by descending score; ties form one group.
     fn falling(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.scores.len() as u32).collect();
         let score = |row: &u32| self.scores[*row as usize] + 0.0;
@@ -234,7 +234,7 @@ impl Told {
         order
     }
 
-    /// ROC AUC and average precision where each person counts so many times.
+    /// ROC AUC and average precision where each user has a weight.
     fn areas(&self, falling: &[u32], times: &[u32]) -> [Option<f64>; 2] {
         let (mut likes, mut others) = (0.0_f64, 0.0_f64);
         let (mut wins, mut precision) = (0.0_f64, 0.0_f64);
@@ -245,7 +245,7 @@ impl Told {
                 let weight = f64::from(times[self.users[*row as usize] as usize]);
                 if self.labels[*row as usize] { like += weight } else { other += weight }
             }
-            // A like loses against whatever is above it, and half against its equals.
+            // A like loses against every higher score, and half against ties.
             wins += like * (others + other / 2.0);
             likes += like;
             others += other;
@@ -253,13 +253,13 @@ impl Told {
                 precision += like * likes / (likes + others);
             }
         }
-        // With one kind of label alone neither area exists: precision would be 1, or 0, whatever the scores.
+        // With one kind of label both figures are undefined: precision would be 1 or 0 for any scores.
         let both = likes * others > 0.0;
         let [wins, precision] = [ratio(wins, likes * others), ratio(precision, likes)];
         [wins.map(|wins| 1.0 - wins), precision.filter(|_| both)]
     }
 
-    /// HR@5 among all and among the available where each person counts so many times.
+    /// HR@5 among all and among the available posts where each user has a weight.
     fn hits(&self, times: &[u32]) -> [Option<f64>; 2] {
         let mut sums = [0.0_f64; 3];
         for (user, all, available) in &self.ranks {
@@ -273,10 +273,10 @@ impl Told {
     }
 }
 
-/// ROC AUC, average precision, HR@5 among all and among the available.
+/// ROC AUC, average precision, HR@5 among all posts, HR@5 among the available ones.
 type Four = [Option<f64>; 4];
 
-/// Puts together what contenders told, with people drawn `resamples` times.
+/// Computes the figures of all predictors, with `resamples` bootstrap draws of users.
 #[must_use]
 pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u64) -> Likes {
     let people = plan.log.users.len();
@@ -284,7 +284,7 @@ pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u
     there.sort_unstable();
     there.dedup();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    // One person alone gives every resample an equal figure, which is no interval.
+    // With a single user all resamples agree, which is no interval.
     let draws: Vec<Vec<u32>> = (0..if there.len() > 1 { resamples } else { 0 })
         .map(|_| {
             let mut times = vec![0; people];
@@ -351,14 +351,14 @@ pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u
     likes
 }
 
-/// Contenders that can stand for election: those of a model only with one.
+/// Names of the possible predictors; those with a model only where one is given.
 #[must_use]
 pub fn names(tower: Option<&Arc<dyn TwoTower>>) -> Vec<&'static str> {
     let count = contenders::NAMES.len() - if tower.is_some() { 0 } else { 2 };
     contenders::NAMES[..count].to_vec()
 }
 
-/// Makes a contender and lets it tell.
+/// Creates a predictor and replays the log for it.
 #[must_use]
 pub fn tell(
     plan: &Plan<'_>,
@@ -372,7 +372,7 @@ pub fn tell(
     Some((name, replay(plan, &mut *contender, each)))
 }
 
-/// The table for people.
+/// Appends the table in plain text.
 pub(super) fn table(out: &mut String, likes: &Likes) {
     let _ = writeln!(
         out,
@@ -466,7 +466,7 @@ mod tests {
     }
 
     proptest! {
-        /// Somebody who is drawn n times counts like n people who did the same.
+        /// A user with weight n counts as n users with equal rows.
         #[test]
         fn a_weight_is_a_repetition(
             rows in prop::collection::vec((-3_i8..3, any::<bool>(), 0_u32..3), 1..40),

@@ -1,8 +1,8 @@
-//! Figures of ranked targets: what is counted per target, summed per person, and resampled.
+//! Ranking metrics: ranks of targets, sums per user, bootstrap intervals.
 //!
-//! Invariant: sums run in the order of the log and of the people's numbers, so equal ranks give equal figures, bit by bit. A
-//! figure over no target, and an interval over fewer than two people, is `None`: `-` in tables, `null` in JSON.
-//! Absent on purpose: the rankers and the rows that they ranked.
+//! Invariant: sums run in the order of the log and of user indices, so equal ranks give equal figures, bit by bit. A
+//! figure over no target, and an interval over fewer than two users, is `None`: `-` in tables, `null` in JSON.
+//! Absent on purpose: rankers and rows.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,23 +10,23 @@ use serde::Serialize;
 
 use crate::engine::simd::{LANES, exp_each};
 
-/// Where a target came among what was available.
+/// Rank of a target among the available items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank {
-    /// From 1, the top.
+    /// Rank from 1, the top.
     pub rank: u32,
-    /// How many were available, at least 1.
+    /// Number of available items, at least 1.
     pub of: u32,
 }
 
 impl Rank {
-    /// The rank of `scores[target]` in falling order, equal ones in the order of their places. NaN comes last.
+    /// The rank of `scores[target]` in descending order; ties count in the order of indices, NaN comes last.
     #[must_use]
     pub fn of_place(scores: &[f32], target: usize) -> Rank {
         let key = |score: f32| if score.is_nan() { f32::NEG_INFINITY } else { score };
         let score = scores.get(target).map_or(f32::NEG_INFINITY, |score| key(*score));
         let (before, after) = (&scores[..target.min(scores.len())], scores.get(target + 1..).unwrap_or(&[]));
-        // What is not a number comes before nothing but its like: a comparison with it is false, as it should be.
+        // NaN precedes nothing but later NaNs, because every comparison with it is false.
         let before: u32 = match score == f32::NEG_INFINITY {
             true => before.len() as u32,
             false => before.iter().map(|other| u32::from(*other >= score)).sum(),
@@ -35,35 +35,35 @@ impl Rank {
         Rank { rank: before + after + 1, of: scores.len().max(1) as u32 }
     }
 
-    /// `1 / log2(1 + rank)` down to the tenth, 0 below: NDCG@10 of a single relevant item.
+    /// NDCG@10 of a single relevant item: `1 / log2(1 + rank)` down to rank 10, 0 below.
     #[must_use]
     pub fn ndcg_10(self) -> f64 {
         if self.rank <= 10 { 1.0 / f64::from(1 + self.rank).log2() } else { 0.0 }
     }
 
-    /// Share of the other available items that came after the target; `None` where there is no other.
+    /// Share of the other available items below the target; `None` without other items.
     #[must_use]
     pub fn auc(self) -> Option<f64> {
         (self.of >= 2).then(|| f64::from(self.of - self.rank) / f64::from(self.of - 1))
     }
 }
 
-/// How many figures a target has: HR@1, HR@5, HR@10, NDCG@10, MRR, AUC.
+/// Number of figures of a target: HR@1, HR@5, HR@10, NDCG@10, MRR, AUC.
 pub const FIGURES: usize = 6;
 
-/// Sums over targets.
+/// Sums of figures over targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sums {
-    /// Targets.
+    /// Number of targets.
     pub n: u64,
-    /// Targets that were ranked among others: those that have an AUC.
+    /// Number of targets that had other available items, and so have an AUC.
     pub among_others: u64,
-    /// HR@1, HR@5, HR@10, NDCG@10, MRR, AUC.
+    /// Sums of HR@1, HR@5, HR@10, NDCG@10, MRR, AUC.
     pub sums: [f64; FIGURES],
 }
 
 impl Sums {
-    /// One more target.
+    /// Adds a target.
     pub fn add(&mut self, rank: Rank) {
         let within = |k: u32| f64::from(u8::from(rank.rank <= k));
         let auc = rank.auc();
@@ -76,7 +76,7 @@ impl Sums {
         }
     }
 
-    /// All targets of another one, too.
+    /// Adds the targets of other sums.
     pub fn merge(&mut self, other: &Sums) {
         self.n += other.n;
         self.among_others += other.among_others;
@@ -85,7 +85,7 @@ impl Sums {
         }
     }
 
-    /// Means over the targets; that of the AUC over the targets that were ranked among others.
+    /// Means over the targets; that of the AUC over targets with other available items.
     #[must_use]
     pub fn means(&self) -> [Option<f64>; FIGURES] {
         let [hr_1, hr_5, hr_10, ndcg_10, mrr, auc] = self.sums;
@@ -95,49 +95,49 @@ impl Sums {
     }
 }
 
-/// Figures of one split.
+/// Ranking figures of one split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
-    /// Targets.
+    /// Number of targets.
     pub n: u64,
-    /// Share of targets that came first.
+    /// Share of targets at rank 1 (HR@1).
     #[serde(rename = "hr@1")]
     pub hr_1: Option<f64>,
-    /// Among the first five.
+    /// Share of targets among the first five (HR@5).
     #[serde(rename = "hr@5")]
     pub hr_5: Option<f64>,
-    /// Among the first ten.
+    /// Share of targets among the first ten (HR@10).
     #[serde(rename = "hr@10")]
     pub hr_10: Option<f64>,
-    /// Mean of `1 / log2(1 + rank)` down to the tenth.
+    /// Mean NDCG@10: `1 / log2(1 + rank)` down to rank 10.
     #[serde(rename = "ndcg@10")]
     pub ndcg_10: Option<f64>,
-    /// Mean of `1 / rank`.
+    /// Mean reciprocal rank, `1 / rank`.
     pub mrr: Option<f64>,
-    /// Mean share of the other available items that came after the target, over targets that had others beside them.
+    /// Mean share of the other available items below the target, over targets with other items.
     pub auc: Option<f64>,
-    /// 95 % intervals; `null` where fewer than two people have a target.
+    /// 95 % intervals; `null` where fewer than two users have a target.
     pub intervals: Option<Intervals>,
 }
 
-/// From the 2.5th to the 97.5th percentile of resampled people.
+/// Bootstrap intervals over users: from the 2.5th to the 97.5th percentile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Intervals {
-    /// See [`Figures`].
+    /// Interval of [`Figures::hr_1`].
     #[serde(rename = "hr@1")]
     pub hr_1: Option<[f64; 2]>,
-    /// See [`Figures`].
+    /// Interval of [`Figures::hr_5`].
     #[serde(rename = "hr@5")]
     pub hr_5: Option<[f64; 2]>,
-    /// See [`Figures`].
+    /// Interval of [`Figures::hr_10`].
     #[serde(rename = "hr@10")]
     pub hr_10: Option<[f64; 2]>,
-    /// See [`Figures`].
+    /// Interval of [`Figures::ndcg_10`].
     #[serde(rename = "ndcg@10")]
     pub ndcg_10: Option<[f64; 2]>,
-    /// See [`Figures`].
+    /// Interval of [`Figures::mrr`].
     pub mrr: Option<[f64; 2]>,
-    /// See [`Figures`].
+    /// Interval of [`Figures::auc`].
     pub auc: Option<[f64; 2]>,
 }
 
@@ -148,36 +148,37 @@ impl Figures {
     }
 }
 
-/// All, new and repeated targets.
+/// Figures of all, new and repeated targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Splits {
-    /// All targets.
+    /// Figures of all targets.
     pub all: Figures,
-    /// Those where this person had never been before.
+    /// Figures of targets that the user never visited before.
     pub new: Figures,
-    /// Those where they had.
+    /// Figures of targets that the user visited before.
     pub repeat: Figures,
 }
 
-/// Sums per person: new targets and repeated ones.
+/// Sums per user: new targets and repeated ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PerPerson(Vec<[Sums; 2]>);
 
 impl PerPerson {
-    /// Of so many people.
+    /// Empty sums for `people` users.
     #[must_use]
     pub fn new(people: usize) -> PerPerson {
         PerPerson(vec![Default::default(); people])
     }
 
-    /// One more target of a person.
+    /// Adds a target of a user.
     pub fn add(&mut self, person: u32, is_repeat: bool, rank: Rank) {
         self.0[person as usize][usize::from(is_repeat)].add(rank);
     }
 
-    /// Figures with intervals from `resamples` draws of as many people, with replacement, from those with a target.
+    /// Figures with intervals from `resamples` bootstrap draws over the users with a target.
     ///
-    /// Source: Efron, *Bootstrap methods: another look at the jackknife*, Annals of Statistics 1979; percentile intervals.
+    /// Source: Efron, *Bootstrap methods: another look at the jackknife*, Annals of Statistics 1979; percentile
+    /// intervals.
     #[must_use]
     pub fn splits(&self, resamples: usize, seed: u64) -> Splits {
         let people: Vec<[Sums; 2]> = self.0.iter().filter(|[new, repeat]| new.n + repeat.n > 0).copied().collect();
@@ -203,7 +204,7 @@ impl PerPerson {
             }
         }
         let [all, new, repeat] = [0, 1, 2].map(|split| {
-            // One person alone gives every resample an equal mean, which is no interval.
+            // With a single user all resamples agree, which is no interval.
             let [with_target, with_auc] = counts[split].map(|people| people > 1);
             let [hr_1, hr_5, hr_10, ndcg_10, mrr, auc] = &mut drawn[split];
             let intervals = with_target.then(|| Intervals {
@@ -220,7 +221,7 @@ impl PerPerson {
     }
 }
 
-/// All, new, repeat.
+/// Sums of all, new and repeated targets.
 fn three<'a>(people: impl Iterator<Item = &'a [Sums; 2]>) -> [Sums; 3] {
     let (mut new, mut repeat) = (Sums::default(), Sums::default());
     for person in people {
@@ -232,7 +233,7 @@ fn three<'a>(people: impl Iterator<Item = &'a [Sums; 2]>) -> [Sums; 3] {
     [all, new, repeat]
 }
 
-/// The 2.5th and the 97.5th percentile, by nearest rank; `None` of no values. Sorts.
+/// The 2.5th and the 97.5th percentile, by nearest rank; `None` for no values. Sorts its argument.
 #[must_use]
 pub fn middle_95(values: &mut [f64]) -> Option<[f64; 2]> {
     values.sort_unstable_by(f64::total_cmp);
@@ -243,47 +244,47 @@ pub fn middle_95(values: &mut [f64]) -> Option<[f64; 2]> {
     at(0.025).zip(at(0.975)).map(<[f64; 2]>::from)
 }
 
-/// `sum / n`; `None` where nothing was counted.
+/// The quotient `sum / n`; `None` for n = 0.
 #[must_use]
 pub fn ratio(sum: f64, n: f64) -> Option<f64> {
     (n > 0.0).then(|| sum / n)
 }
 
-/// A figure with so many digits after the point; `-` where it is undefined.
+/// Formats a figure with `digits` decimals; `-` where it is undefined.
 #[must_use]
 pub fn shown(figure: Option<f64>, digits: usize) -> String {
     figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.digits$}"))
 }
 
-/// An interval with so many digits after the point; `-` where it is undefined.
+/// Formats an interval with `digits` decimals; `-` where it is undefined.
 #[must_use]
 pub fn shown_interval(interval: Option<[f64; 2]>, digits: usize, between: &str) -> String {
     interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.digits$}{between}{high:.digits$}"))
 }
 
-/// One tenth of the predicted probabilities, and what came of them.
+/// Predictions of one tenth of the probability range, against their outcomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Bin {
-    /// How many.
+    /// Number of predictions.
     pub n: u64,
-    /// Mean of what was promised; `null` in an empty bin.
+    /// Mean predicted probability; `null` in an empty bin.
     pub promised: Option<f64>,
-    /// Share that came true; `null` in an empty bin.
+    /// Share of positive outcomes; `null` in an empty bin.
     pub came_true: Option<f64>,
 }
 
 impl Bin {
-    /// Of so many predictions, how many came true, and the sum of their probabilities.
+    /// A bin of `n` predictions with `came_true` positive outcomes and this sum of probabilities.
     #[must_use]
     pub fn new(n: u64, came_true: u64, probability_sum: f64) -> Bin {
         Bin { n, promised: ratio(probability_sum, n as f64), came_true: ratio(came_true as f64, n as f64) }
     }
 }
 
-/// Scores that are turned into odds at a time.
+/// Number of scores that are exponentiated together.
 const PART: usize = 256;
 
-/// The largest of all numbers that are some; minus infinity where there is none. In lanes, as what is asked for each time.
+/// Maximum, ignoring NaN; minus infinity for no numbers. Runs in SIMD lanes, since every ranking needs it.
 fn largest(numbers: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let (lanes, rest) = numbers.as_chunks::<LANES>();
@@ -296,31 +297,31 @@ fn largest(numbers: &[f32]) -> f32 {
     most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
 }
 
-/// How well a probability over all that is available was promised.
+/// Calibration and log loss of softmax probabilities over the available items.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Promises {
     n: u64,
     log_loss: f64,
     log_loss_chance: f64,
-    /// Of the first in each ranking: count, came true, sum of probabilities.
+    /// Bins of the top item of each ranking: count, hits, sum of probabilities.
     bins: [(u64, u64, f64); 10],
 }
 
-/// [`Promises`] as figures.
+/// The figures of [`Promises`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PromisesReport {
-    /// Mean of `-ln p(target)` over the available, in nats.
+    /// Mean of `-ln p(target)` over the available items, in nats.
     pub log_loss: f64,
-    /// The same for equal probabilities.
+    /// Mean log loss of uniform probabilities, in nats.
     pub log_loss_chance: f64,
-    /// Expected calibration error of the first in each ranking.
+    /// Expected calibration error of the top item of each ranking.
     pub ece: f64,
-    /// Reliability diagram of the first in each ranking, by tenths.
+    /// Reliability diagram of the top item of each ranking, by tenths.
     pub bins: Vec<Bin>,
 }
 
 impl Promises {
-    /// Notes the scores of all that was available, log-odds, and which one was the target with which rank.
+    /// Records one ranking: log-odds of all available items, and the index and rank of the target.
     pub fn record(&mut self, scores: &[f32], target: usize, rank: Rank) {
         let largest = largest(scores);
         if !largest.is_finite() {
@@ -344,7 +345,7 @@ impl Promises {
         bin.2 += promised;
     }
 
-    /// Figures; `None` when nothing was noted.
+    /// The figures; `None` without a recorded ranking.
     #[must_use]
     pub fn report(&self) -> Option<PromisesReport> {
         let n = self.n.max(1) as f64;
@@ -418,7 +419,7 @@ mod tests {
         assert_eq!(found, people.splits(200, 7), "the same seed, the same interval");
     }
 
-    /// A mean over nothing is no zero, and an interval over one person is no interval.
+    /// A mean over nothing is undefined, and so is an interval over one user.
     #[test]
     fn figures_over_nothing_are_undefined() {
         let nothing = PerPerson::new(3).splits(10, 1);
@@ -433,7 +434,7 @@ mod tests {
             "alone on the screen"
         );
         assert_eq!((found.repeat.n, found.repeat.mrr), (0, None));
-        // A second person: intervals of what they share, and none of the AUC, which neither has.
+        // A second user gives intervals, except for the AUC, which neither user has.
         one.add(2, false, Rank { rank: 1, of: 1 });
         let found = one.splits(10, 1);
         let intervals = found.new.intervals.unwrap();
@@ -455,7 +456,7 @@ mod tests {
     fn promises_are_those_of_a_softmax() {
         let mut promises = Promises::default();
         assert!(promises.report().is_none());
-        // Odds of 3 to 1: the first is promised 0.75; once it is the target, once the other is.
+        // Odds of 3 to 1: the top item has probability 0.75. It is the target once, the other item once.
         let scores = [3.0_f32.ln(), 0.0];
         promises.record(&scores, 0, Rank { rank: 1, of: 2 });
         promises.record(&scores, 1, Rank { rank: 2, of: 2 });

@@ -1,11 +1,11 @@
-//! Judges policies on a log of impressions: uniform, most popular, and the engine itself.
+//! Evaluates policies on a log of impressions: uniform, most popular, and the engine.
 //!
-//! Invariant: no policy is judged on an impression that it learned from. By default the log is cut into parts by time, and each
-//! part is judged by policies that learned from all other parts, so every impression counts; those parts include later ones,
-//! which a server does not have. With a split, policies learn from the first part and are judged on the rest. The engine's
-//! policy is `UserState::rank`, the code that serves. Same log and seed, same figures.
-//! Absent on purpose: slates. The log's propensity is that of one item at one position, so a policy is judged by what
-//! it would choose for a position, not by whole lists.
+//! Invariant: no policy is evaluated on an impression that it learned from. By default the log is cut into parts by
+//! time, and policies for each part learn from all other parts. So every impression counts, but policies also learn
+//! from later parts, which a server lacks. With a split, policies learn from the first part and are evaluated on the
+//! rest. The engine's policy is `UserState::rank`, the code that serves. Equal log and seed give equal figures.
+//! Absent on purpose: slates. The log has the propensity of one item at one position. So the evaluation covers a
+//! policy's choice for a position, not whole lists.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,8 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::formats::open_bandit::{Impression, OpenBandit};
-use super::offline::Offline;
-use super::ope::{Choice, Estimates, Options, Target, estimate};
+use super::ope::{Choice, Estimates, OpeOptions, Target, estimate};
 use crate::domain::feeds::Ranking;
 use crate::domain::ids::{ItemId, Key, UserId};
 use crate::domain::interactions::{Interaction, Kind};
@@ -26,78 +25,81 @@ use crate::engine::rank::RankRequest;
 use crate::engine::rank::explore::log_sum_exp;
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{UserEvent, UserState};
+use crate::fold::Offline;
 
-/// How to judge.
+/// Parameters of the evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judging {
-    /// Share of the log, in (0, 1), that policies learn from before they are judged on the rest; `None`: cross-fitted.
+    /// Share of the log, in (0, 1), that policies learn from before the evaluation on the rest; `None` cross-fits.
     pub split: Option<f64>,
-    /// See [`Options::clip`].
+    /// Cap on weights, see [`OpeOptions::clip`].
     pub clip: Option<f64>,
-    /// Parts of a cross-fitted log, at least 2; also the folds of the reward model.
+    /// Number of parts of a cross-fitted log, at least 2; also the number of folds for the reward model.
     pub folds: usize,
-    /// See [`Options::seed`].
+    /// Seed of the folds, see [`OpeOptions::seed`].
     pub seed: u64,
 }
 
-/// What came out.
+/// The report of an off-policy evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// `open-bandit`.
+    /// Format of the log: `open-bandit`.
     pub format: &'static str,
-    /// `off-policy`.
+    /// Protocol of the evaluation: `off-policy`.
     pub protocol: &'static str,
-    /// As given.
+    /// Seed of the evaluation.
     pub seed: u64,
-    /// Impressions.
+    /// Number of impressions.
     pub events: u64,
-    /// Impressions that a policy learned from, mean over the parts.
+    /// Number of impressions that a policy learned from, mean over the parts.
     pub learned_events: u64,
-    /// Impressions that policies are judged on.
+    /// Number of impressions that policies are evaluated on.
     pub test_events: u64,
-    /// Parts, each judged by policies of its own; 1 with a split.
+    /// Number of parts, each with policies of its own; 1 with a split.
     pub parts: u64,
-    /// Items in the log.
+    /// Number of items in the log.
     pub items: u64,
-    /// Distinct people, as far as the log tells them apart.
+    /// Number of distinct user contexts.
     pub contexts: u64,
-    /// By policy, in the order of the table.
+    /// Estimates by policy, in the order of the table.
     pub policies: Vec<Judged>,
 }
 
-/// One policy.
+/// Estimates of one policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Judged {
-    /// Its name.
+    /// Name of the policy.
     pub policy: &'static str,
-    /// What it would earn: clicks per impression.
+    /// Expected clicks per impression.
     #[serde(flatten)]
     pub estimates: Estimates,
 }
 
-/// Why a log cannot be judged on.
+/// Reason why a log cannot be evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JudgingError {
     /// All impressions share one instant.
-    #[error("the log has fewer than two instants: policies need some to learn from and others to be judged on")]
+    #[error(
+        "the log has fewer than two instants: policies need impressions to learn from and later ones for the evaluation"
+    )]
     OneInstant,
-    /// Nothing on one side of the split.
+    /// One side of the split is empty.
     #[error("--split {learned}:{judged}: both parts of the log need impressions")]
     Empty {
-        /// Impressions to learn from.
+        /// Number of impressions to learn from.
         learned: usize,
-        /// Impressions to judge on.
+        /// Number of impressions to evaluate on.
         judged: usize,
     },
-    /// The engine's vectors could not be made.
-    #[error("item {0} has no features that an embedding could be made of")]
+    /// The features of an item give no valid embedding.
+    #[error("item {0}: its features give no embedding: check item_context.csv")]
     Features(usize),
 }
 
-/// Judges all policies.
+/// Evaluates all policies.
 ///
 /// # Errors
-/// [`JudgingError`].
+/// [`JudgingError`] when the log cannot be split, or its features give no embeddings.
 pub fn judge(log: &OpenBandit, settings: &Arc<LearnSettings>, judging: &Judging) -> Result<Report, JudgingError> {
     let all = &log.impressions;
     let parts = parts(all, judging)?;
@@ -112,7 +114,7 @@ pub fn judge(log: &OpenBandit, settings: &Arc<LearnSettings>, judging: &Judging)
     let judged_rows = |(at, part): (usize, &Part)| all[part.judged.clone()].iter().map(move |one| choice(at, one));
     let choices: Vec<Choice> = parts.iter().enumerate().flat_map(judged_rows).collect();
     let items = known_items(log);
-    let options = Options { actions: log.items, clip: judging.clip, folds: judging.folds, seed: judging.seed };
+    let options = OpeOptions { actions: log.items, clip: judging.clip, folds: judging.folds, seed: judging.seed };
     let share = 1.0 / items.len().max(1) as f64;
     let uniform = |_: &Choice, action: usize| if items.binary_search(&action).is_ok() { share } else { 0.0 };
     let best: Vec<Vec<usize>> =
@@ -148,23 +150,23 @@ pub fn judge(log: &OpenBandit, settings: &Arc<LearnSettings>, judging: &Judging)
     })
 }
 
-/// Impressions that are judged, and those that the policies of it learn from.
+/// Impressions to evaluate, and those that the policies for them learn from.
 struct Part {
     judged: Range<usize>,
     learned: [Range<usize>; 2],
-    /// The policies choose as they would then.
+    /// Instant at which the policies choose.
     now: Millis,
 }
 
 impl Part {
-    /// By time.
+    /// Impressions to learn from, by time.
     fn learned<'a>(&self, all: &'a [Impression]) -> impl Iterator<Item = &'a Impression> + Clone + use<'a> {
         let [before, after] = self.learned.clone();
         all[before].iter().chain(&all[after])
     }
 }
 
-/// The parts of the log: runs of impressions. Impressions of one instant, as the positions of one screen, stay together.
+/// Cuts the log into runs of impressions. Impressions of one instant, as the positions of one screen, stay together.
 fn parts(all: &[Impression], judging: &Judging) -> Result<Vec<Part>, JudgingError> {
     let count = all.len();
     if let Some(share) = judging.split {
@@ -190,7 +192,7 @@ fn parts(all: &[Impression], judging: &Judging) -> Result<Vec<Part>, JudgingErro
     Ok(edges.windows(2).map(part).collect())
 }
 
-/// Items of the log and of its table, sorted: what a policy may choose from.
+/// Items of the log and of its item table, sorted: the choices of a policy.
 fn known_items(log: &OpenBandit) -> Vec<usize> {
     let mut items: Vec<usize> =
         log.impressions.iter().map(|one| one.item).chain(log.item_features.keys().copied()).collect();
@@ -199,8 +201,8 @@ fn known_items(log: &OpenBandit) -> Vec<usize> {
     items
 }
 
-/// By position the item with the highest rate of clicks, shrunk towards the rate of all by 50 impressions, since rates
-/// of a few impressions say little; equal ones by number.
+/// By position, the item with the highest click rate; ties go by number. Rates are shrunk towards the overall rate by
+/// 50 impressions, since rates of few impressions are noise.
 fn most_popular<'a>(
     past: impl Iterator<Item = &'a Impression> + Clone,
     items: &[usize],
@@ -225,8 +227,8 @@ fn most_popular<'a>(
     (0..positions).map(best).collect()
 }
 
-/// Probabilities of all items by context: the top of the engine's `model` feed once it has learned the part's impressions as
-/// clicks and skips. People are told apart by their context; a context that was not learned starts with nothing.
+/// Probabilities of all items by context: the top of the engine's `model` feed after learning the part's impressions
+/// as clicks and skips. Each context is a user; a context without impressions starts empty.
 fn engine_policy(
     log: &OpenBandit,
     part: &Part,
@@ -252,7 +254,7 @@ fn engine_policy(
             windows: None,
         })
         .collect();
-    // A replacing write of a complete draft is never refused.
+    // The engine never refuses a replacing write of a complete draft.
     let written = offline.items(drafts, ItemWrite::Replace, start);
     let ids: BTreeMap<usize, ItemId> =
         items.iter().copied().zip(written.into_iter().filter_map(Result::ok).map(|written| written.id)).collect();
@@ -297,7 +299,7 @@ fn engine_policy(
     Ok(contexts.into_iter().map(of_context).collect())
 }
 
-/// An embedding per item: its number features standardised, each category and the item itself an axis of its own.
+/// An embedding per item: standardised numeric features, one axis per category, and one axis per item.
 fn embeddings(log: &OpenBandit, items: &[usize]) -> Result<Vec<Embedding>, JudgingError> {
     let columns = log.item_features.values().map(Vec::len).max().unwrap_or(0);
     let cell = |item: usize, column: usize| {
@@ -335,7 +337,7 @@ mod tests {
     use crate::engine::rank::stage::RankSettings;
     use rand::{RngExt, SeedableRng};
 
-    /// Two kinds of people, each with a taste of their own in items of two kinds; shown at random.
+    /// Two kinds of users with opposite tastes in two kinds of items, under a uniform policy.
     fn log(rows: usize) -> OpenBandit {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(9);
         let impressions = (0..rows)
@@ -376,7 +378,7 @@ mod tests {
             let of = |name: &str| report.policies.iter().find(|one| one.policy == name).unwrap().estimates;
             let (uniform, engine) = (of("uniform"), of("engine"));
             assert!((uniform.snips.value.unwrap() - 0.275).abs() < 0.03, "{uniform:?}");
-            // Greedy and right: it would earn 0.5.
+            // The greedy policy is right and earns 0.5.
             assert!(engine.snips.low.unwrap() > 0.35 && engine.snips.high.unwrap() < 0.65, "{engine:?}");
             assert!(engine.dr.unwrap().low > uniform.dr.unwrap().high);
             let sixth = judged as f64 / 6.0;
@@ -390,7 +392,7 @@ mod tests {
         }
     }
 
-    /// Every impression is judged once, and by policies that learned from all others.
+    /// Every impression is evaluated once, by policies that learned from all others.
     #[test]
     fn all_of_the_log_is_judged_and_no_policy_is_judged_on_what_it_learned() {
         let mut log = log(103);
@@ -412,14 +414,14 @@ mod tests {
         assert!(matches!(super::parts(&log.impressions, &judging()), Err(JudgingError::OneInstant)));
     }
 
-    /// A policy that learns, judged across parts: the interval holds the mean of what the parts' policies earn.
+    /// For a learning policy evaluated across parts, the interval covers the mean value of the parts' policies.
     #[test]
     fn intervals_of_cross_fitted_policies_hold_their_value() {
         let mut hits = 0;
         let runs = 200;
         for seed in 0..runs {
             let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(50 + seed);
-            // Item 3 is a little better than five others that are alike: often another one looks best.
+            // Item 3 is slightly better than five equal others, so often another one looks best.
             let chance = |item: usize| if item == 3 { 0.12 } else { 0.1 };
             let impressions: Vec<Impression> = (0..600)
                 .map(|n| {
@@ -448,7 +450,7 @@ mod tests {
                 })
                 .collect();
             let popular = |row: &Choice, action: usize| f64::from(u8::from(best[row.part] == action));
-            let options = Options { actions: 6, clip: None, folds: 4, seed: 1 };
+            let options = OpeOptions { actions: 6, clip: None, folds: 4, seed: 1 };
             let found = estimate(&rows, Target::Policy(&popular), &options).unwrap().ips;
             hits += u32::from((found.low.unwrap()..=found.high.unwrap()).contains(&(truth / 600.0)));
         }

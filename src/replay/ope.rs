@@ -1,57 +1,57 @@
-//! Off-policy estimates: the reward that a policy would have earned, from a log that another one made.
+//! Off-policy evaluation: estimates of a policy's reward from the log of another policy.
 //!
-//! Invariant: an interval holds the policy's value with probability 95 % at least, for any number of rows and however heavy the
-//! weights are; it is made by [`betting`], half of the 5 % on either side. The reward model that a row is judged by
-//! never saw that row. Same rows and seed, same figures.
-//! Absent on purpose: where propensities come from (the log carries them), files, the engine.
+//! Invariant: an interval covers the policy's value with probability of at least 95 %, for any number of rows and any
+//! weights. It comes from [`betting`](super::betting), with half of the 5 % on either side. The reward model is
+//! cross-fitted: it never saw the row that it scores. Equal rows and seed give equal figures.
+//! Absent on purpose: the origin of propensities (the log carries them), files, the engine.
 
 use serde::Serialize;
 
 use super::betting::{bound, counted, log_both, log_wealth};
 use super::metrics::ratio;
 
-/// `ln` of the wealth at which a hypothesis is refuted: 2.5 % on each side of an interval.
+/// `ln` of the wealth that refutes a hypothesis: 2.5 % on each side of an interval.
 const LOG_REFUTED: f64 = 3.688_879_454_113_936_4;
 
-/// One logged choice.
+/// One logged choice with its outcome.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
-    /// Who was asked, as an index of what is known of them.
+    /// Index of the context features.
     pub context: usize,
-    /// Where the action was shown.
+    /// Position of the action.
     pub position: usize,
-    /// What was shown.
+    /// The action that was shown.
     pub action: usize,
-    /// Did it earn 1, or 0?
+    /// Reward: true for 1, false for 0.
     pub rewarded: bool,
-    /// Probability with which the logging policy showed it there, above 0.
+    /// Propensity of the logging policy for this action and position, above 0.
     pub propensity: f64,
-    /// Which part of the log it is in: policies that learn are judged on parts that they did not learn from.
+    /// Part of the log: a learning policy is evaluated on parts that it did not learn from.
     pub part: usize,
 }
 
-/// Probability of an action where a choice was made; sums to 1 over the actions.
+/// Probability of an action at a logged choice; sums to 1 over the actions.
 pub type Probability<'a> = dyn Fn(&Choice, usize) -> f64 + 'a;
 
-/// A policy that is to be judged.
+/// The policy to evaluate.
 #[derive(Clone, Copy)]
 pub enum Target<'a> {
-    /// The one that made the log.
+    /// The policy that made the log.
     Logging,
-    /// Any other one.
+    /// Any other policy, by its probabilities.
     Policy(&'a Probability<'a>),
 }
 
-/// How to estimate.
+/// Parameters of the estimators.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
-    /// Actions are below this.
+pub struct OpeOptions {
+    /// Upper bound of action numbers, exclusive.
     pub actions: usize,
-    /// Weights above this are lowered to it: less variance, and a bias. `None`: as they are.
+    /// Cap on the weights: less variance, some bias. `None` leaves weights as they are.
     pub clip: Option<f64>,
-    /// The reward model is fitted so many times, each time without one fold; at least 2.
+    /// Number of folds for the reward model, at least 2; each fit leaves one fold out.
     pub folds: usize,
-    /// Decides the fold of each row.
+    /// Seed of the assignment of rows to folds.
     pub seed: u64,
 }
 
@@ -60,17 +60,18 @@ pub struct Options {
 pub struct Estimate {
     /// Mean reward per choice; `null` where no row has a weight.
     pub value: Option<f64>,
-    /// Lower end; `null` where no interval holds: see [`Estimates::weight_bound`].
+    /// Lower end of the interval; `null` where none holds: see [`Estimates::weight_bound`].
     pub low: Option<f64>,
-    /// Upper end.
+    /// Upper end of the interval; `null` where none holds.
     pub high: Option<f64>,
-    /// Upper end less lower end.
+    /// Width of the interval; `null` where none holds.
     pub width: Option<f64>,
 }
 
 impl Estimate {
     fn new(value: Option<f64>, interval: Option<[f64; 2]>) -> Estimate {
-        // A bound that comes from another side of the rows may pass the value; the interval then reaches to it.
+        // The bounds come from different statistics of the rows, so one may pass the value; the interval then extends
+        // to it.
         let interval = interval.zip(value).map(|([low, high], value)| [low.min(value), high.max(value)]);
         Estimate {
             value,
@@ -81,36 +82,39 @@ impl Estimate {
     }
 }
 
-/// All figures of one policy.
+/// All estimates of one policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Estimates {
-    /// Inverse propensity scores: `mean(w r)`. Its lower end holds without any assumption on weights.
+    /// Inverse propensity scoring: `mean(w r)`. Its lower end needs no assumption on weights.
     pub ips: Estimate,
-    /// Self-normalised: `sum(w r) / sum(w)`.
+    /// Self-normalised estimate: `sum(w r) / sum(w)`.
     pub snips: Estimate,
-    /// Doubly robust; absent for the logging policy, of which only the chosen actions are known.
+    /// Doubly robust estimate; absent for the logging policy, whose probabilities are known for the chosen actions
+    /// only.
     pub dr: Option<Estimate>,
-    /// `(sum w)^2 / sum w^2`: so many rows of the policy's own would be about as good.
+    /// Effective sample size: `(sum w)^2 / sum w^2`.
     pub effective_rows: f64,
     /// The largest weight, after clipping.
     pub weight_max: f64,
-    /// No weight is above this where no propensity is below the lowest of the log. `null` where the weights, whose mean is 1,
-    /// refute that: the log then lacks actions that the policy takes, and only `ips` has an interval, a wide one.
+    /// Bound on the weights, if no propensity is below the lowest of the log. The mean of the weights is 1. `null`
+    /// where the weights refute the bound. The log then lacks actions of the policy, and only `ips` has an interval, a
+    /// wide one.
     pub weight_bound: Option<f64>,
-    /// Rows that were rewarded and that the policy might have chosen.
+    /// Number of rewarded rows with a positive weight.
     pub rewarded_rows: u64,
 }
 
-/// One row as the estimators see it: weight and reward.
+/// One row as the estimators read it: weight and reward.
 type Weighted = [f64; 2];
 
-/// Judges a policy; `None` for an empty log.
+/// Evaluates a policy; `None` for an empty log.
 ///
 /// `w = pi_e(a|x) / pi_b(a|x)`. Doubly robust: `sum_a pi_e(a|x) q(x, a) + w (r - q(x, a))` with a cross-fitted `q`.
-/// Sources: Horvitz and Thompson 1952; Swaminathan and Joachims, NIPS 2015 (self-normalised); Dudik, Langford and Li, ICML
-/// 2011, with cross-fitting as in Chernozhukov et al. 2018.
+///
+/// Sources: Horvitz and Thompson 1952; Swaminathan and Joachims, NIPS 2015 (self-normalised); Dudik, Langford and Li,
+/// ICML 2011, with cross-fitting as in Chernozhukov et al. 2018.
 #[must_use]
-pub fn estimate(log: &[Choice], target: Target<'_>, options: &Options) -> Option<Estimates> {
+pub fn estimate(log: &[Choice], target: Target<'_>, options: &OpeOptions) -> Option<Estimates> {
     if log.is_empty() {
         return None;
     }
@@ -133,7 +137,7 @@ pub fn estimate(log: &[Choice], target: Target<'_>, options: &Options) -> Option
         }
     };
     let is_clipped = options.clip.is_some_and(|clip| clip < bound);
-    // Were no weight above the bound, their mean would be 1: can the policy's unseen actions be told from chance?
+    // Weights below the bound have mean 1; a bet tests whether that hypothesis holds.
     let mean_is_one =
         log_wealth(kinds.iter().map(|([w, _], n)| ((1.0 - w) / (bound - 1.0).max(1e-9), *n))) < LOG_REFUTED;
     let bound = Some(bound).filter(|_| !is_clipped && mean_is_one);
@@ -157,11 +161,11 @@ pub fn estimate(log: &[Choice], target: Target<'_>, options: &Options) -> Option
     })
 }
 
-/// The interval of the value by `E w r = V`.
+/// The interval of the value from `E w r = V`.
 ///
-/// From below `w r` is bounded by 0, so no upper bound of `w` is needed. From above `E w (1 - r) = 1 - V` says the like of
-/// the rewards that were missed, clipped or not; beside it stands `w r <= bound`, where there is a bound. Half the wealth
-/// is staked on each.
+/// The lower end needs no upper bound of `w`, because `w r` is at least 0. The upper end uses `E w (1 - r) = 1 - V`,
+/// the missed rewards, clipped or not. A second bet uses `w r <= bound`, where there is a bound. Half of the wealth is
+/// staked on each.
 fn of_ips(rows: &[(Weighted, u32)], value: f64, weight_bound: Option<f64>) -> [f64; 2] {
     let low =
         bound(value, 0.0, |mean| log_wealth(rows.iter().map(|([w, r], n)| (w * r / mean - 1.0, *n))) >= LOG_REFUTED);
@@ -175,7 +179,7 @@ fn of_ips(rows: &[(Weighted, u32)], value: f64, weight_bound: Option<f64>) -> [f
     [low, high]
 }
 
-/// The interval of the value by `E w (r - V) = 0`.
+/// The interval of the value from `E w (r - V) = 0`.
 fn of_snips(rows: &[(Weighted, u32)], value: f64, weight_bound: f64) -> [f64; 2] {
     let low = bound(value, 0.0, |mean| {
         log_wealth(rows.iter().map(|([w, r], n)| (w / weight_bound * (r / mean - 1.0), *n))) >= LOG_REFUTED
@@ -191,14 +195,14 @@ fn doubly_robust(
     rows: &[Weighted],
     probability: &Probability<'_>,
     weight_bound: Option<f64>,
-    options: &Options,
+    options: &OpeOptions,
 ) -> Estimate {
     let folds = options.folds.max(2).min(log.len().max(2));
     let fold_of = fold_of(log.len(), folds, options.seed);
     let models: Vec<RewardModel> = (0..folds)
         .map(|fold| RewardModel::fit(log.iter().zip(&fold_of).filter(|(_, of)| **of != fold).map(|(row, _)| row)))
         .collect();
-    // Where the influence can be: the direct part, and the expected rewards of any action.
+    // Range of the influence function: the direct part, and the expected rewards of any action.
     let (mut expected, mut direct_max) = ([f64::INFINITY, f64::NEG_INFINITY], 0.0_f64);
     let mut influence = Vec::with_capacity(log.len());
     for ((choice, [weight, reward]), fold) in log.iter().zip(rows).zip(&fold_of) {
@@ -228,7 +232,7 @@ fn doubly_robust(
     Estimate::new(Some(value), interval)
 }
 
-/// Folds of equal size, in an order that the seed decides.
+/// Folds of equal size, in a seeded order.
 fn fold_of(rows: usize, folds: usize, seed: u64) -> Vec<usize> {
     use rand::SeedableRng;
     use rand::seq::SliceRandom;
@@ -237,9 +241,11 @@ fn fold_of(rows: usize, folds: usize, seed: u64) -> Vec<usize> {
     folds
 }
 
-/// Expected reward: log-odds of the action's rate, plus what position and context differ from the overall log-odds.
-/// Rates are shrunk to the overall one by [`RewardModel::PRIOR`] rows. Meant to be simple: the estimate is consistent
-/// whatever it says.
+/// Expected reward: log-odds of the action's rate, plus the deviations of position and context from the overall
+/// log-odds.
+///
+/// Rates are shrunk to the overall one by [`RewardModel::PRIOR`] rows. The model is simple on purpose: the estimate is
+/// consistent for any model.
 struct RewardModel {
     base: f64,
     actions: Vec<f64>,
@@ -248,7 +254,7 @@ struct RewardModel {
 }
 
 impl RewardModel {
-    /// How many rows of the overall rate each action, position and context starts with.
+    /// Prior strength of each rate, in rows of the overall rate.
     const PRIOR: f64 = 50.0;
 
     fn fit<'a>(rows: impl Iterator<Item = &'a Choice> + Clone) -> RewardModel {
@@ -298,11 +304,11 @@ mod tests {
     const POSITIONS: usize = 2;
     const ACTIONS: usize = 6;
 
-    fn options() -> Options {
-        Options { actions: ACTIONS, clip: None, folds: 5, seed: 1 }
+    fn options() -> OpeOptions {
+        OpeOptions { actions: ACTIONS, clip: None, folds: 5, seed: 1 }
     }
 
-    /// What an action earns: known, and not of the reward model's form.
+    /// True reward of an action, not of the form of the reward model.
     fn truth(context: usize, position: usize, action: usize) -> f64 {
         let fits = (context + action).is_multiple_of(3);
         (0.05 + 0.04 * action as f64 + if fits { 0.15 } else { 0.0 }) * if position == 0 { 1.0 } else { 0.6 }
@@ -323,14 +329,14 @@ mod tests {
         if position == 0 { softmax(context, action, 0.8, 3) } else { softmax(context, action, 0.3, 5) }
     }
 
-    /// Mean reward of a policy over all contexts and positions, by summing everything up.
+    /// True mean reward of a policy over all contexts and positions.
     fn value(policy: fn(usize, usize, usize) -> f64) -> f64 {
         let cells = (0..CONTEXTS).flat_map(|x| (0..POSITIONS).map(move |p| (x, p)));
         let of = |(x, p)| (0..ACTIONS).map(|a| policy(x, p, a) * truth(x, p, a)).sum::<f64>();
         cells.map(of).sum::<f64>() / (CONTEXTS * POSITIONS) as f64
     }
 
-    /// As a policy that is judged.
+    /// The policy in the form that [`estimate`] takes.
     fn judged(policy: fn(usize, usize, usize) -> f64) -> impl Fn(&Choice, usize) -> f64 {
         move |row, action| policy(row.context, row.position, action)
     }
@@ -352,14 +358,14 @@ mod tests {
             .collect()
     }
 
-    /// At least as often as they say, less what chance does to so many runs.
+    /// Coverage is at least nominal, up to the sampling error of the runs.
     fn covers(name: &str, hits: u32, runs: u32) {
         let runs = f64::from(runs);
         let least = 0.95 * runs - 2.0 * (0.05 * 0.95 * runs).sqrt();
         assert!(f64::from(hits) >= least, "{name}: {hits} of {runs} intervals hold the value, {least} should");
     }
 
-    /// Mean and normal 95 % interval of `w r`: what such intervals were made of, for comparison.
+    /// Mean and normal 95 % interval of `w r`, for comparison.
     fn normal(log: &[Choice], policy: &Probability<'_>) -> [f64; 2] {
         let values: Vec<f64> =
             log.iter().map(|row| if row.rewarded { policy(row, row.action) / row.propensity } else { 0.0 }).collect();
@@ -396,8 +402,8 @@ mod tests {
         assert!(widths[0] < 2.5 * widths[1], "what is certain costs width, but not any: {widths:?}");
     }
 
-    /// Thirty actions of which the logging policy takes most very rarely, rewards of one in two hundred, a uniform policy:
-    /// weights up to 200, and most logs lack a reward that would count much.
+    /// Thirty actions of which the logging policy takes most very rarely, rewards of one in two hundred, a uniform
+    /// policy: weights reach 200, and most logs lack a reward that would count much.
     #[test]
     fn intervals_hold_the_truth_with_weights_up_to_200() {
         const MANY: usize = 30;
@@ -431,12 +437,12 @@ mod tests {
                     Choice { context: 0, position: 0, action, rewarded, propensity: chance(action), part: 0 }
                 };
                 let log: Vec<Choice> = (0..2_000).map(|_| draw()).collect();
-                let options = Options { actions: MANY, ..options() };
+                let options = OpeOptions { actions: MANY, ..options() };
                 let found = estimate(&log, Target::Policy(&uniform), &options).unwrap();
                 weight_max = weight_max.max(found.weight_max);
                 widths += found.ips.width.unwrap();
                 for (hits, one) in hits.iter_mut().zip([found.ips, found.snips, found.dr.unwrap()]) {
-                    // Where the weights refute their bound, only the first one has an interval.
+                    // Where the weights refute their bound, only the first estimate has an interval.
                     *hits += u32::from(holds(one, truth) || one.low.is_none());
                 }
                 let [low, high] = normal(&log, &uniform);
@@ -454,21 +460,21 @@ mod tests {
         }
     }
 
-    /// The log never took an action that the policy takes: the weights give that away, and the value may be anything that
-    /// the missing share could earn.
+    /// The log never took an action of the policy. The weights reveal that, and the value may include any reward of
+    /// the missing share.
     #[test]
     fn actions_that_the_log_lacks_are_noticed() {
         let policy = |_: &Choice, action: usize| [0.5, 0.5][action];
         let log: Vec<Choice> = (0..2_000)
             .map(|n| Choice { context: 0, position: 0, action: 0, rewarded: n % 10 == 0, propensity: 0.9, part: 0 })
             .collect();
-        let found = estimate(&log, Target::Policy(&policy), &Options { actions: 2, ..options() }).unwrap();
+        let found = estimate(&log, Target::Policy(&policy), &OpeOptions { actions: 2, ..options() }).unwrap();
         assert_eq!((found.weight_bound, found.snips.low, found.dr.unwrap().width), (None, None, None));
-        // 0.5 of the policy earns 0.1, the other half between nothing and 1.
+        // Half of the policy earns 0.1, the other half between 0 and 1.
         assert!(found.ips.low.unwrap() < 0.06 && found.ips.high.unwrap() > 0.45, "{:?}", found.ips);
     }
 
-    /// Nobody clicked: the interval says how much may have been missed.
+    /// Without a click the interval still covers the rewards that may have been missed.
     #[test]
     fn no_reward_is_no_certainty() {
         let quiet: Vec<Choice> =
@@ -480,13 +486,13 @@ mod tests {
             assert_eq!((found.value, found.low), (Some(0.0), Some(0.0)));
             assert!(found.high.unwrap() > 0.005 && found.width == found.high, "{found:?}");
         }
-        // A policy that takes nothing of the log has no self-normalised value.
+        // A policy disjoint from the log has no self-normalised value.
         let other = |_: &Choice, action: usize| f64::from(u8::from(action == ACTIONS));
         let found = estimate(&quiet, Target::Policy(&other), &options()).unwrap();
         assert_eq!((found.snips.value, found.snips.low, found.effective_rows), (None, None, 0.0));
     }
 
-    /// The same policy, once judged from a uniform log and once let loose: the estimates agree with what it earns.
+    /// One policy, evaluated from a uniform log and deployed itself: the estimates agree with its reward.
     #[test]
     fn a_uniform_log_tells_what_the_policy_earns_by_itself() {
         let uniform: fn(usize, usize, usize) -> f64 = |_, _, _| 1.0 / ACTIONS as f64;
@@ -497,7 +503,7 @@ mod tests {
         for one in [found.ips, found.snips, found.dr.unwrap()] {
             assert!((one.value.unwrap() - earned).abs() < 0.012, "{one:?} {earned}");
         }
-        // Where the action decides the reward, the model foretells nearly all that varies.
+        // Where the action decides the reward, the model explains nearly all variance.
         let sure: Vec<Choice> =
             log(uniform, 40_000, 4).into_iter().map(|row| Choice { rewarded: row.action >= 3, ..row }).collect();
         let found = estimate(&sure, Target::Policy(&judged(target)), &options()).unwrap();
@@ -512,7 +518,7 @@ mod tests {
         let near = |one: Estimate| (one.value.unwrap() - earned).abs() < 1e-12;
         assert!(near(found.ips) && near(found.snips));
         assert!((found.effective_rows - 1_000.0).abs() < 1e-6 && found.dr.is_none());
-        // Judged as any other policy it is the same.
+        // Evaluated as any other policy, it gives equal estimates.
         let again = estimate(&log, Target::Policy(&judged(logging)), &options()).unwrap();
         assert!(near(again.ips) && again.dr.unwrap().low.unwrap() < earned);
         assert_eq!(estimate(&[], Target::Logging, &options()), None);
@@ -524,7 +530,7 @@ mod tests {
         let target_policy = judged(target);
         let free = estimate(&log, Target::Policy(&target_policy), &options()).unwrap();
         let clipped =
-            estimate(&log, Target::Policy(&target_policy), &Options { clip: Some(2.0), ..options() }).unwrap();
+            estimate(&log, Target::Policy(&target_policy), &OpeOptions { clip: Some(2.0), ..options() }).unwrap();
         assert!(free.weight_max > 3.0 && clipped.weight_max == 2.0);
         assert!(clipped.effective_rows > free.effective_rows);
         assert!(clipped.ips.value < free.ips.value, "the bias of clipping is downwards");

@@ -1,8 +1,8 @@
-//! The prequential protocol: all rows of one time unit are ranked among what is available before any of them is learned.
+//! The prequential protocol: all rows of one time unit are ranked among the available items before any is learned.
 //!
-//! Invariant: each ranker walks the log on its own, one time unit after the other, and sees rows only after they were
-//! ranked; so its figures depend on no other ranker and on no number of threads. Rows before the test are ranked and
-//! learned alike, for the figures over time; the table counts the rows of the test alone.
+//! Invariant: each ranker walks the log on its own and sees a row only after ranking it. So figures depend on no other
+//! ranker and no number of threads. Rows before the test are ranked, too, for the figures over time. The table counts
+//! the rows of the test alone.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -16,37 +16,37 @@ use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
 use crate::engine::learn::hedge::HedgeFigures;
 
-/// Buckets of the figures over time.
+/// Number of buckets of the figures over time.
 pub const BUCKETS: usize = 50;
 
-/// What is ranked, the same for all rankers.
+/// The ranked rows, shared by all rankers.
 pub struct Plan<'a> {
-    /// The log.
+    /// The replayed log.
     pub log: &'a Log,
-    /// The first time unit that counts.
+    /// First time unit of the test.
     pub test_from: Millis,
-    /// Rank nothing before the test: nothing is known over time, and it takes less of it.
+    /// True to rank nothing before the test: faster, but without figures over time.
     pub test_only: bool,
-    /// By row.
+    /// Role of each row.
     roles: Vec<Role>,
     steps: Vec<(Millis, Range<usize>)>,
-    /// For logs of presence, by time unit from `test_from`: where everybody is, by person.
+    /// For logs of presence, by time unit from `test_from`: user and item of each presence, by user.
     presence: Vec<Vec<(u32, u32)>>,
 }
 
-/// What a row is to the protocol.
+/// Role of a row in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// Learned only.
+    /// The row is learned only.
     Learned,
-    /// Ranked; this person was never there before.
+    /// The row is ranked; the user never visited the item before.
     New,
-    /// Ranked; they were.
+    /// The row is ranked; the user visited the item before.
     Repeat,
 }
 
 impl<'a> Plan<'a> {
-    /// Finds the targets (rows with a positive signal) and who was where before.
+    /// Finds the targets, which are rows with a positive signal, and earlier visits.
     #[must_use]
     pub fn new(log: &'a Log, signals: &Signals, test_from: Millis, test_only: bool) -> Plan<'a> {
         let mut roles = vec![Role::Learned; log.rows.len()];
@@ -65,7 +65,7 @@ impl<'a> Plan<'a> {
             seen.extend(rows.iter().enumerate().filter(|(i, _)| positive(*i)).map(|(_, row)| (row.user, row.item)));
             let now = rows[0].at;
             if log.has_presence && now >= test_from {
-                // People are somewhere in time units in which nobody goes anywhere, too.
+                // Presences also cover time units in which no row begins.
                 let mut at = steps.last().map_or(test_from, |(last, _)| last.plus(log.unit_ms).max(test_from));
                 while at < now {
                     steps.push((at, range.start..range.start));
@@ -78,7 +78,7 @@ impl<'a> Plan<'a> {
         Plan { log, test_from, test_only, roles, steps, presence }
     }
 
-    /// Keeps one target per person: the last one of the test.
+    /// Keeps one target per user: the last one of the test.
     pub fn keep_last(&mut self) {
         let mut kept: HashSet<u32> = HashSet::new();
         for (row, role) in self.log.rows.iter().zip(&mut self.roles).rev() {
@@ -88,8 +88,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Mean over the targets of the share of all other rows that happened after them; `None` without a target, or without
-    /// another row.
+    /// Mean over the targets of the share of other rows that are later; `None` without a target or without another
+    /// row.
     #[must_use]
     pub fn later_rows_share(&self) -> Option<f64> {
         let rows = &self.log.rows;
@@ -101,7 +101,7 @@ impl<'a> Plan<'a> {
         ratio(sum, n * others.len() as f64)
     }
 
-    /// Rows that the table counts, if their items are open.
+    /// Number of targets in the test, whether their items are open or not.
     #[must_use]
     pub fn targets(&self) -> usize {
         let rows = self.log.rows.iter().zip(&self.roles);
@@ -114,7 +114,7 @@ impl<'a> Plan<'a> {
         ((now.since(first) as f64 / span * BUCKETS as f64) as usize).min(BUCKETS - 1)
     }
 
-    /// The first instant of each bucket.
+    /// First instant of each bucket.
     #[must_use]
     pub fn bucket_starts(&self) -> Vec<Millis> {
         let first = self.log.rows.first().map_or(Millis(0), |row| row.at);
@@ -123,7 +123,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Where everybody is in each time unit from `from` on.
+/// User and item of all presences, in each time unit from `from` on.
 fn presence(log: &Log, from: Millis) -> Vec<Vec<(u32, u32)>> {
     let unit = |at: Millis| (at.since(from) / log.unit_ms) as usize;
     let mut units: Vec<Vec<(u32, u32)>> = Vec::new();
@@ -147,41 +147,41 @@ fn presence(log: &Log, from: Millis) -> Vec<Vec<(u32, u32)>> {
     units
 }
 
-/// What became of one ranker.
+/// Sums of one ranker.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Sums of the test.
+    /// Sums over the test, per user.
     pub per_person: PerPerson,
-    /// Over all ranked rows, by time.
+    /// Sums over all ranked rows, per bucket of time.
     pub over_time: Vec<Sums>,
-    /// Over all ranked rows; only of rankers that promise probabilities.
+    /// Calibration over all ranked rows; empty for rankers without probabilities.
     pub promises: Promises,
-    /// Rows of the test whose item was not available: not ranked.
+    /// Number of test rows whose item was unavailable, and which were not ranked.
     pub unavailable: u64,
-    /// Sum over the ranked rows of the test of how many items were available.
+    /// Sum over the ranked test rows of the number of available items.
     pub available: u64,
-    /// Of logs of presence.
+    /// Reward for logs of presence.
     pub reward: Reward,
-    /// What the experts of the ranker lost so far, now and then; empty for those without.
+    /// Cumulative losses of the ranker's experts at sampled instants; empty for rankers without experts.
     pub hedge: Vec<(Millis, HedgeFigures)>,
-    /// Wall time.
+    /// Wall time in seconds.
     pub seconds: f64,
 }
 
-/// One recommendation per person and time unit, right when they are there in the next one.
+/// One recommendation per user and time unit, right when the user is at that item in the next one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reward {
-    /// How often it was right.
+    /// Number of right recommendations.
     pub right: u64,
-    /// How often it could have been: where they went was available.
+    /// Number of cases in which the user's next item was available.
     pub possible: u64,
-    /// How often somebody was somewhere in the next time unit.
+    /// Number of users present in the next time unit, summed over time units.
     pub present: u64,
-    /// Time units.
+    /// Number of time units.
     pub units: u64,
 }
 
-/// Replays the log for one ranker; `each` is told after every few rows how many more were done.
+/// Replays the log for one ranker; `each` receives the number of rows done since its last call.
 pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> Outcome {
     let log = plan.log;
     let started = Instant::now();
@@ -235,8 +235,8 @@ pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> O
     outcome
 }
 
-/// Learns everything but the targets, whenever it happened, and ranks the targets afterwards, each among what was
-/// available then. The figures look ahead.
+/// Learns everything but the targets, then ranks each target among the items available at its time. The figures look
+/// ahead.
 pub fn learn_all_then_rank(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> Outcome {
     let log = plan.log;
     let started = Instant::now();
@@ -287,8 +287,8 @@ impl Outcome {
     }
 }
 
-/// The original formulation: what each person is recommended now, against where they are in the next time unit. Who is
-/// nowhere then cannot be right, so nothing is computed for them.
+/// The original formulation: the recommendation of each user now, against their item in the next time unit. A user who
+/// is absent then cannot be right, so nothing is computed for them.
 fn reward(
     plan: &Plan<'_>,
     now: Millis,
@@ -308,7 +308,7 @@ fn reward(
         }
         reward.possible += 1;
         ranker.scores(person[0].0, walk.open(), now, scores);
-        // The first among equals, as in every ranking here.
+        // Ties go to the first item, as in every ranking here.
         let best = scores.iter().enumerate().fold(None, |best: Option<(usize, f32)>, (place, score)| match best {
             Some((_, highest)) if highest >= *score || score.is_nan() => best,
             _ => Some((place, *score)),

@@ -1,7 +1,7 @@
-//! What a replay says: the machine-readable shape, and the table for people.
+//! The report of a replay: its JSON form, and the table in plain text.
 //!
-//! Invariant: everything but `seconds` and `throughput` is a function of files, settings and seed, whatever the number of
-//! threads. Maps are sorted by name. A figure that is undefined is `-` in the table and `null` in JSON, never 0.
+//! Invariant: everything but `seconds` and `throughput` is a function of files, settings and seed, for any number of
+//! threads. Maps are sorted by name. An undefined figure is `-` in the table and `null` in JSON, never 0.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,42 +15,42 @@ use super::test_then_learn::LabelFigures;
 use crate::domain::time::Millis;
 use crate::engine::learn::hedge::{self, HedgeFigures};
 
-/// A whole report.
+/// The report of one replay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
-    /// What was read.
+    /// Format of the log.
     pub format: String,
-    /// How it was replayed.
+    /// Name of the evaluation protocol.
     pub protocol: String,
-    /// As given.
+    /// Seed of the replay.
     pub seed: u64,
-    /// Rows that were replayed; over all orders where there are several.
+    /// Number of replayed rows; summed over all orders where there are several.
     pub events: u64,
-    /// Rows that were scored for the figures below.
+    /// Number of rows that the figures score.
     pub test_events: u64,
-    /// Wall time of replaying, without reading.
+    /// Wall time of replaying in seconds, without reading.
     pub seconds: f64,
-    /// What the log is like; absent for judged sentences.
+    /// Statistics of the log; absent for judged sentences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogReport>,
-    /// Rankers by name.
+    /// Figures by ranker.
     pub rankers: BTreeMap<String, RankerReport>,
-    /// Where labels were predicted.
+    /// Figures of predicted labels of judged sentences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labelled: Option<Labelled>,
-    /// Predictors of labels by name, the model among them.
+    /// Figures by predictor of labels, the model among them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labellers: BTreeMap<String, LabelFigures>,
-    /// Where likes were predicted and ranked.
+    /// Figures of predicted and ranked likes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub likes: Option<Likes>,
-    /// For protocols that look ahead: what that is, and the figures without it.
+    /// The leak of a protocol that looks ahead, and the figures without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<Leak>,
-    /// What was lost over time against the best single baseline.
+    /// Regret over time against the best single baseline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regret: Option<Regret>,
-    /// What the experts of the model lost, each alone, and what was served.
+    /// Losses of each expert alone, and of the served mixture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedge: Option<HedgeReport>,
     /// Rows per second of wall time; absent where nothing was timed.
@@ -58,44 +58,44 @@ pub struct Report {
     pub throughput: Option<Throughput>,
 }
 
-/// What a log is like.
+/// Statistics of a log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LogReport {
-    /// People who did something.
+    /// Number of users with a row.
     pub people: u64,
-    /// Items.
+    /// Number of items.
     pub items: u64,
-    /// One time unit in milliseconds.
+    /// Time unit in milliseconds.
     pub unit_ms: i64,
-    /// Time units from the first row to the last.
+    /// Number of time units from the first row to the last.
     pub units: i64,
-    /// Where windows came from.
+    /// Origin of the availability windows.
     pub windows: String,
-    /// The first instant of the test, in milliseconds since 1970.
+    /// First instant of the test, in milliseconds since 1970.
     pub test_from_ms: i64,
-    /// Time units of the test.
+    /// Number of time units in the test.
     pub test_units: i64,
-    /// How many items were available, mean over the time units of the test; `null` where the test has none.
+    /// Mean number of available items over the time units of the test; `null` for an empty test.
     pub available_mean: Option<f64>,
-    /// How many items were available, mean over the ranked rows of the test: more is open when more happens. `null` without
-    /// a ranked row.
+    /// Mean number of available items over the ranked rows of the test, which weights busy times; `null` without a
+    /// ranked row.
     pub available_per_row_mean: Option<f64>,
-    /// Rows of the test whose item was not available: not ranked.
+    /// Number of test rows whose item was unavailable, and which were not ranked.
     pub unavailable_events: u64,
 }
 
 /// Figures of one ranker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RankerReport {
-    /// All, new, repeat.
+    /// Figures of all, new and repeated targets.
     #[serde(flatten)]
     pub splits: Splits,
-    /// Of the probabilities that it promises.
+    /// Calibration of the softmax probabilities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub softmax: Option<PromisesReport>,
-    /// In equal parts of the log, from its first row to its last.
+    /// Figures in equal parts of the log, from its first row to its last.
     pub over_time: Vec<Moment>,
-    /// For logs of presence.
+    /// Reward for logs of presence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reward: Option<RewardReport>,
 }
@@ -103,38 +103,38 @@ pub struct RankerReport {
 /// Figures of one part of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Moment {
-    /// Its first instant, in milliseconds since 1970.
+    /// First instant of the part, in milliseconds since 1970.
     pub from_ms: i64,
-    /// Ranked rows.
+    /// Number of ranked rows in the part.
     pub n: u64,
-    /// See `Figures`.
+    /// Share of targets at rank 1.
     #[serde(rename = "hr@1")]
     pub hr_1: Option<f64>,
-    /// See `Figures`.
+    /// Share of targets among the first ten.
     #[serde(rename = "hr@10")]
     pub hr_10: Option<f64>,
-    /// See `Figures`.
+    /// Mean NDCG@10 over the targets.
     #[serde(rename = "ndcg@10")]
     pub ndcg_10: Option<f64>,
-    /// See `Figures`.
+    /// Mean share of the other available items below the target.
     pub auc: Option<f64>,
 }
 
-/// The reward of the original formulation; each mean is `null` where it is over nothing.
+/// Reward of the original formulation; each mean is `null` where it is over nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RewardReport {
-    /// Mean over all people and all time units of the test.
+    /// Mean over all users and all time units of the test.
     pub mean: Option<f64>,
-    /// The most that any ranker could reach.
+    /// Upper bound of `mean` over all rankers.
     pub best_possible: Option<f64>,
-    /// Mean over those who were somewhere in the next time unit.
+    /// Mean over the users present in the next time unit.
     pub mean_of_present: Option<f64>,
-    /// The most that any ranker could reach there.
+    /// Upper bound of `mean_of_present` over all rankers.
     pub best_possible_of_present: Option<f64>,
 }
 
 impl RewardReport {
-    /// Of so many people.
+    /// The means of a reward over `people` users.
     #[must_use]
     pub fn new(reward: &Reward, people: u64) -> RewardReport {
         let (all, present) = ((reward.units * people) as f64, reward.present as f64);
@@ -151,7 +151,7 @@ impl RewardReport {
 /// Progressive quality of predicted labels; a figure is `null` where it is undefined.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Labelled {
-    /// ROC AUC by file or person, exact; mean over orders, then over the files or people with both labels.
+    /// Exact ROC AUC by file or user; mean over orders, then over the files or users with both labels.
     pub auc_mean: Option<f64>,
     /// ROC AUC over all scores together; mean over orders.
     pub auc_pooled: Option<f64>,
@@ -163,58 +163,58 @@ pub struct Labelled {
     pub per_file: BTreeMap<String, Option<f64>>,
 }
 
-/// What a protocol knew too early.
+/// Information from the future that a protocol uses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Leak {
-    /// In words.
+    /// Description in one sentence.
     pub what: String,
-    /// Mean share of the learned rows that happened after the target; `null` where nothing else was learned.
+    /// Mean share of the learned rows that are later than the target; `null` where nothing else was learned.
     pub later_rows_share: Option<f64>,
-    /// The same targets, ranked before anything later was learned.
+    /// Figures of equal targets, ranked before any later row was learned.
     pub without: BTreeMap<String, RankerReport>,
 }
 
-/// What was lost over time.
+/// Regret over time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Regret {
-    /// In words: against whom, in what.
+    /// Description: the opponent and the loss.
     pub what: String,
-    /// In the order of time.
+    /// Points in order of time.
     pub points: Vec<RegretPoint>,
 }
 
-/// One point of it.
+/// Regret up to one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RegretPoint {
-    /// Until before this instant, in milliseconds since 1970.
+    /// End of the span, exclusive, in milliseconds since 1970.
     pub from_ms: i64,
-    /// Lost by then in all; negative when it was won.
+    /// Cumulative regret; negative for a gain.
     pub value: f64,
 }
 
-/// Cumulative log loss in nats over all lessons of the log, each predicted before it was learned.
+/// Cumulative log loss in nats over all training examples of the log, each predicted before it was learned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct HedgeReport {
-    /// Lessons.
+    /// Number of training examples.
     pub rounds: u64,
-    /// Of each expert alone, as one would write it by hand.
+    /// Loss of each expert alone.
     pub experts: BTreeMap<String, f64>,
-    /// Of the blend.
+    /// Loss of the blend.
     pub blend: f64,
-    /// Of the fixed-share Hedge over experts and blend.
+    /// Loss of the fixed-share Hedge over experts and blend.
     pub mixture: f64,
-    /// Of what was served: the blend, or an expert while that one led.
+    /// Loss of the served prediction: the blend, or an expert while it led.
     pub served: f64,
-    /// The best single expert in hindsight; `null` before the first lesson.
+    /// Name of the best single expert in hindsight; `null` before the first training example.
     pub best: Option<String>,
-    /// Served, less the best single expert: negative when the blend gained.
+    /// Loss of the served prediction minus that of the best single expert; negative where the blend gained.
     pub regret: f64,
-    /// The most by which the mixture may exceed the best single expert, whatever happens.
+    /// Upper bound on the excess of the mixture over the best single expert.
     pub bound: f64,
 }
 
 impl HedgeReport {
-    /// Of the engine's figures.
+    /// The report of the engine's figures.
     #[must_use]
     pub fn new(figures: &HedgeFigures) -> HedgeReport {
         HedgeReport {
@@ -231,7 +231,7 @@ impl HedgeReport {
 }
 
 impl Regret {
-    /// In log loss, against the expert that is the best single one at the end; `None` without figures.
+    /// Regret in log loss against the best single expert in hindsight; `None` without figures.
     #[must_use]
     pub fn of_hedge(series: &[(Millis, HedgeFigures)]) -> Option<Regret> {
         let best = series.last()?.1.best;
@@ -248,7 +248,7 @@ impl Regret {
         })
     }
 
-    /// In NDCG@10 summed over rows, against the baseline that was best over all rows; `None` without both.
+    /// Regret in NDCG@10, summed over rows, against the best baseline over all rows; `None` without both.
     #[must_use]
     pub fn of_rankers(rankers: &BTreeMap<String, RankerReport>) -> Option<Regret> {
         let sum = |moment: &Moment| moment.ndcg_10.map_or(0.0, |mean| moment.n as f64 * mean);
@@ -270,10 +270,10 @@ impl Regret {
     }
 }
 
-/// Rows per second.
+/// Rows per second of wall time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Throughput {
-    /// All rankers together, as fast as the threads allowed.
+    /// All rankers together, on all threads.
     pub overall_per_second: f64,
     /// The model alone, on one thread; `null` where it was not replayed.
     pub model_per_second: Option<f64>,
@@ -281,7 +281,7 @@ pub struct Throughput {
     pub ranker_seconds: BTreeMap<String, f64>,
 }
 
-/// The table for people.
+/// The table in plain text; `order` gives the order of rankers.
 #[must_use]
 pub fn table(report: &Report, order: &[&str]) -> String {
     let mut out = String::new();

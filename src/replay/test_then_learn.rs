@@ -1,8 +1,8 @@
 //! The labelled protocol on a log: the rows of a time unit are predicted and scored, then learned.
 //!
-//! Invariant: all rows of a time unit are predicted before any of them is learned, and the log orders rows by their contents,
-//! so figures do not depend on the order of rows in the files. Each labeller walks the log on its own. Figures count the
-//! judged rows of the test; all rows are learned. A figure that one kind of label alone leaves undefined is `None`.
+//! Invariant: all rows of a time unit are predicted before any is learned. The log orders rows by content, so figures
+//! do not depend on the order in files. Each predictor walks the log on its own. Figures count the judged rows of the
+//! test; all rows are learned. A figure that is undefined for one kind of label is `None`.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
 use crate::engine::learn::progressive::{Progress, roc_auc};
 
-/// What was predicted, and what came true, of one labeller.
+/// Predictions and labels of one predictor.
 #[derive(Clone, Debug, Default)]
 pub struct Predictions {
     scores: Vec<f32>,
@@ -25,20 +25,20 @@ pub struct Predictions {
     users: Vec<u32>,
     times: Vec<Millis>,
     progress: Progress,
-    /// Wall time.
+    /// Wall time in seconds.
     pub seconds: f64,
 }
 
-/// Figures of one labeller.
+/// Figures of one predictor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LabelFigures {
-    /// ROC AUC over all rows together, exact; `null` where only one label occurs.
+    /// Exact ROC AUC over all rows together; `null` where only one label occurs.
     pub auc_pooled: Option<f64>,
-    /// ROC AUC by person, mean over those who have both labels; `null` where nobody has.
+    /// Mean ROC AUC over the users with both labels; `null` without such a user.
     pub auc_mean: Option<f64>,
-    /// 95 % interval of that mean, people resampled; `null` for fewer than two people with both labels.
+    /// 95 % bootstrap interval of that mean over users; `null` for fewer than two users with both labels.
     pub auc_mean_interval: Option<[f64; 2]>,
-    /// People who have both labels.
+    /// Number of users with both labels.
     pub people: u64,
     /// Mean log loss in nats; `null` without a row.
     pub log_loss: Option<f64>,
@@ -50,30 +50,30 @@ pub struct LabelFigures {
     pub over_time: Vec<Part>,
 }
 
-/// One part of the rows.
+/// Figures of one part of the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Part {
-    /// Its first instant, in milliseconds since 1970.
+    /// First instant of the part, in milliseconds since 1970.
     pub from_ms: i64,
-    /// Rows.
+    /// Number of rows in the part.
     pub n: u64,
     /// ROC AUC over the part's rows; `null` where only one label occurs.
     pub auc: Option<f64>,
 }
 
-/// Parts of the figures over time.
+/// Number of parts of the figures over time.
 const PARTS: usize = 20;
 
-/// Rows that the figures count.
+/// Number of rows that the figures count.
 #[must_use]
 pub fn targets(log: &Log, signals: &Signals, test_from: Millis) -> u64 {
-    let counts = |row: &&super::log::Row| {
+    let counts = |row: &&super::log::LogRow| {
         row.is_judged && row.at >= test_from && row.signal(signals, !log.has_presence).is_some()
     };
     log.rows.iter().filter(counts).count() as u64
 }
 
-/// Replays the log for one labeller; `each` is told after every few rows how many more were done.
+/// Replays the log for one predictor; `each` receives the number of rows done since its last call.
 pub fn replay(
     log: &Log,
     signals: &Signals,
@@ -113,7 +113,7 @@ pub fn replay(
 }
 
 impl Predictions {
-    /// Figures, with people resampled so many times.
+    /// Figures with `resamples` bootstrap draws of users.
     #[must_use]
     pub fn figures(&self, resamples: usize, seed: u64) -> LabelFigures {
         let mut order: Vec<usize> = (0..self.scores.len()).collect();
@@ -127,7 +127,7 @@ impl Predictions {
         let mean = |values: &mut dyn Iterator<Item = f64>| ratio(values.sum(), people.len() as f64);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut drawn: Vec<f64> = Vec::new();
-        // One person alone gives every resample an equal mean, which is no interval.
+        // With a single user all resamples agree, which is no interval.
         if people.len() > 1 {
             let mut draw = || mean(&mut (0..people.len()).map(|_| people[random.random_range(0..people.len())]));
             drawn.extend((0..resamples).filter_map(|_| draw()));

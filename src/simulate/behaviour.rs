@@ -1,7 +1,7 @@
-//! What one does with a post that one has looked at.
+//! Reactions of simulated users to a post that they viewed.
 //!
-//! Invariant: who likes a post says so in some positive way; who does not mostly says nothing. Absent on purpose: whether
-//! they like it (`taste`), and which posts they look at (`history`, `bots`).
+//! Invariant: a user who likes a post gives positive feedback; a user who does not mostly gives none.
+//! Absent on purpose: the decision to like (`taste`) and the choice of posts (`history`, `bots`).
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -9,10 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::domain::interactions::Kind;
 use crate::domain::time::MINUTE_MS;
 
-/// Below this probability of liking it, a post may annoy.
+/// Probability of liking below which a post may provoke negative feedback.
 const ANNOYING: f64 = 0.12;
 
-/// Kind and dwell of the reaction, `None` when they just scroll on.
+/// Kind and dwell time of the reaction; `None` for scrolling on.
 pub(super) fn reaction(random: &mut ChaCha8Rng, likes: bool, probability: f64) -> Option<(Kind, Option<u32>)> {
     let draw: f64 = random.random_range(0.0..1.0);
     if likes {
@@ -33,7 +33,7 @@ pub(super) fn reaction(random: &mut ChaCha8Rng, likes: bool, probability: f64) -
     }
 }
 
-/// Four seconds and an exponential rest of twenty, at most ten minutes.
+/// Dwell time: four seconds plus an exponential with mean twenty, at most ten minutes.
 fn reading_ms(random: &mut ChaCha8Rng) -> u32 {
     let draw: f64 = random.random_range(f64::EPSILON..1.0);
     (4_000.0 - 20_000.0 * draw.ln()).min(10.0 * MINUTE_MS as f64) as u32

@@ -1,8 +1,8 @@
-//! People who act live, on whatever feed they are shown.
+//! Simulated users who react live to any feed.
 //!
-//! Invariant: whether a bot likes an item is fixed by its hidden taste, never by where the item stands; the position only
-//! decides whether the bot gets to see it. So a better order means more likes. A bot acts on an item at most once.
-//! Absent on purpose: sockets, timers and threads; whoever drives a bot brings the feed and the instant.
+//! Invariant: a bot's hidden taste alone decides whether it likes an item; the position decides only whether the bot
+//! sees it. So a better ranking means more likes. A bot acts on an item at most once.
+//! Absent on purpose: sockets, timers and threads; the caller brings feed and time.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,112 +13,112 @@ use rand_chacha::ChaCha8Rng;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::behaviour::reaction;
+use super::chance::{mixed, stream, unit};
 use super::history::liveliness;
 use super::network::{Network, PersonIndex};
 use super::taste::{like_probability, subject};
 use super::text::{Topic, compose, recognise};
-use super::{mixed, stream, unit};
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::domain::windows::Window;
 
-/// Probability to look one item further down.
+/// Probability of viewing one item further down.
 const ONWARDS: f64 = 0.88;
-/// Probability that a turn of an average bot is a post of its own.
+/// Probability that a turn of an average bot writes a post.
 const POST_SHARE: f64 = 0.03;
-/// Share of its posts that are live, and for how long.
+/// Share of its posts that are live broadcasts; their duration follows.
 const LIVE_SHARE: f64 = 0.2;
 const LIVE_MS: Range<i64> = 2 * MINUTE_MS..10 * MINUTE_MS;
-/// How many items it remembers to have looked at.
+/// Limit on the viewed items that a bot remembers.
 const LOOKED_MAX: usize = 1_024;
 
-/// One item of a feed, as a person sees it.
+/// One feed item as a user sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BotItem {
-    /// Its key.
+    /// Key of the item.
     pub item: Key,
-    /// Who made it.
+    /// Key of the author, if the item names one.
     pub author: Option<Key>,
-    /// Its main topic.
+    /// Main topic of the item.
     pub topic: Option<Key>,
-    /// What it says.
+    /// Text of the item.
     pub text: Arc<str>,
-    /// Where it stands, from 0.
+    /// Position in the feed, from 0.
     pub position: u16,
 }
 
-/// What a bot does.
+/// Outcome of a bot's turn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BotAction {
-    /// Reacts to an item.
+    /// The bot reacts to an item.
     Interact {
-        /// Which.
+        /// Key of the item.
         item: Key,
-        /// How.
+        /// Kind of the interaction.
         kind: Kind,
-        /// For how long.
+        /// Dwell time in milliseconds, for kinds that have one.
         dwell_ms: Option<u32>,
     },
-    /// Writes something, or goes live when there is a window.
+    /// The bot writes a post, or starts a live broadcast.
     Post {
-        /// What it says.
+        /// Text of the post.
         text: String,
-        /// What it is about.
+        /// Topic of the post.
         topic: Topic,
-        /// When it is on; `None` is a plain post.
+        /// Availability of a broadcast; `None` for a plain post.
         window: Option<Window>,
     },
-    /// Looked, and there was nothing to react to.
+    /// The bot viewed items and found none to react to.
     Wait,
 }
 
-/// A simulated person in front of a feed.
+/// A simulated user in front of a feed.
 #[derive(Clone, Debug)]
 pub struct Bot {
     network: Arc<Network>,
     person: PersonIndex,
     random: ChaCha8Rng,
-    /// Hashes of the items that were looked at, oldest first.
+    /// Hashes of the viewed items, oldest first.
     looked: VecDeque<u64>,
     pause_ms: Range<i64>,
     resumes: Option<Millis>,
 }
 
 impl Bot {
-    /// That person. Bots of one seed and person do the same when shown the same.
+    /// A bot for one simulated user. Equal seed, user and feeds give equal actions.
     #[must_use]
     pub fn new(network: Arc<Network>, person: PersonIndex, seed: u64) -> Bot {
         let random = stream(mixed(seed, &[network.seed()]), "bot", u64::from(person.0));
         Bot { network, person, random, looked: VecDeque::new(), pause_ms: 2_000..15_000, resumes: None }
     }
 
-    /// Changes the pause between two turns, by default 2 to 15 s. An empty range is no pause.
+    /// Sets the range of pauses between turns; the default is 2 to 15 s, an empty range means no pause.
     #[must_use]
     pub fn with_pause_ms(mut self, pause_ms: Range<i64>) -> Bot {
         self.pause_ms = pause_ms;
         self
     }
 
-    /// Who it is.
+    /// Index of the simulated user.
     #[must_use]
     pub fn person(&self) -> PersonIndex {
         self.person
     }
 
-    /// When it takes its next turn; `None` when it never had one.
+    /// Time of the next turn; `None` before the first one.
     #[must_use]
     pub fn resumes(&self) -> Option<Millis> {
         self.resumes
     }
 
-    /// Would this person like that item, if they saw it? The verdict never depends on the feed.
+    /// True where the user would like the item on viewing it. The result never depends on the feed.
     #[must_use]
     pub fn likes(&self, item: &BotItem, now: Millis) -> bool {
         self.verdict(item, now).0
     }
 
-    /// One turn in front of a feed that is in order of position: the first thing it wants to do, `None` while it pauses.
+    /// One turn in front of a feed sorted by position: the first action of the bot, `None` during its pause.
     pub fn react(&mut self, feed: &[BotItem], now: Millis) -> Option<BotAction> {
         if self.resumes.is_some_and(|resumes| now < resumes) {
             return None;
@@ -145,7 +145,7 @@ impl Bot {
         }
     }
 
-    /// Looks from the top; items it knows are passed without effort.
+    /// Views the feed from the top; items viewed before cost nothing.
     fn browse(&mut self, feed: &[BotItem], now: Millis) -> Option<BotAction> {
         for item in feed {
             let hash = xxh3_64_with_seed(item.item.as_str().as_bytes(), 0);
@@ -170,7 +170,7 @@ impl Bot {
         None
     }
 
-    /// Does it like the item, and how probable was that?
+    /// The decision to like the item, and the probability behind it.
     fn verdict(&self, item: &BotItem, now: Millis) -> (bool, f64) {
         let topic = item.topic.as_ref().and_then(|topic| Topic::from_name(topic.as_str()));
         let recognised = recognise(&item.text, topic).map(|(topic, theme)| (topic, Some(theme)));
@@ -192,7 +192,7 @@ mod tests {
 
     const NOW: Millis = Millis(1_767_225_600_000);
 
-    /// Posts by everybody about everything, best first for `person` or worst first.
+    /// Posts by all users on all topics, sorted by appeal to `person`, ascending or descending.
     fn feed(network: &Network, person: PersonIndex, best_first: bool, round: u64) -> Vec<BotItem> {
         let mut random = stream(round, "feed", 0);
         let mut scored: Vec<(f64, BotItem)> = (0..60)

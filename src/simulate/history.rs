@@ -1,8 +1,8 @@
-//! What happened before the recommender came: days of posts, interactions and follows, as a stream.
+//! The log before the recommender starts: days of posts, interactions and follows, as a stream.
 //!
-//! Invariant: activities come in the order of their times, all in `[start, start + days)`, and nobody reacts to a post
-//! before it was written. Only the posts of the last two days and one hour of activities are in memory.
-//! Absent on purpose: files and clocks; whoever calls brings the instant it starts at and the place it is written to.
+//! Invariant: activities come in order of time within `[start, start + days)`, and no reaction precedes its post.
+//! Memory holds the posts of the last two days and one hour of activities.
+//! Absent on purpose: files and clocks; the caller brings the start time and the writer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
@@ -12,66 +12,65 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Serialize, Serializer};
 
 use super::behaviour::reaction;
+use super::chance::{mixed, stream, unit};
+use super::limits::{DAYS_MAX, SimulateError};
 use super::network::{Network, PersonIndex, trait_of};
 use super::taste::{like_probability, subject};
 use super::text::{Theme, Topic, compose};
-use super::{SimulateError, mixed, stream, unit};
+
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::timestamps;
 
-/// Ten years.
-pub const DAYS_MAX: u32 = 3_650;
-
-/// After this a post is read no more.
+/// Age after which a post gets no more views.
 const FRESH_MS: i64 = 2 * DAY_MS;
-/// How many visits a day an average person makes.
+/// Mean number of visits of a user per day.
 const VISITS_PER_DAY: f64 = 1.6;
-/// How often an average visit begins with a post of one's own.
+/// Mean share of visits that begin with a post by the visitor.
 const POST_SHARE: f64 = 0.22;
-/// How many of their own latest posts are kept per person.
+/// Number of a user's latest posts that friends look up.
 const LATEST: usize = 4;
 const NO_POST: u32 = u32::MAX;
 
 const CHATTY: u64 = 1;
 const EARLY: u64 = 2;
 
-/// What somebody did.
+/// Kind of an activity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
-    /// Wrote `object`, a post.
+    /// Writes `object`, a post.
     Post,
-    /// Reacted to `object`, a post.
+    /// Reacts to `object`, a post.
     Interact,
-    /// Follows `object`, a person.
+    /// Follows `object`, a user.
     Follow,
 }
 
-/// One line of a history: somebody did something.
+/// One line of a history: one action of one user.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Activity {
-    /// Who: a person's key.
+    /// Key of the acting user.
     pub actor: Key,
-    /// Did what.
+    /// Kind of the activity.
     pub verb: Verb,
-    /// To what: a post's or a person's key.
+    /// Key of the post or user that the activity is about.
     pub object: Key,
-    /// When; RFC 3339 on the wire.
+    /// Time of the activity; RFC 3339 in JSON.
     #[serde(serialize_with = "as_rfc3339")]
     pub time: Millis,
-    /// What the post says; empty otherwise.
+    /// Text of a post; empty otherwise.
     pub message: String,
-    /// What the post is about.
+    /// Topic of a post.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<Topic>,
-    /// Whom else it reaches: `topic:music` for a post, `user:ada` for the author or the person followed.
+    /// Further recipients: `topic:music` for a post, `user:ada` for the author or the followed user.
     pub to: Vec<String>,
-    /// How they reacted.
+    /// Kind of the interaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
-    /// For how long.
+    /// Dwell time in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dwell_ms: Option<u32>,
 }
@@ -81,18 +80,18 @@ fn as_rfc3339<S: Serializer>(time: &Millis, serializer: S) -> Result<S::Ok, S::E
     serializer.serialize_str(&timestamps::text(*time))
 }
 
-/// How far a history is.
+/// Progress of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryProgress {
-    /// Simulated hours that are done.
+    /// Number of simulated hours so far.
     pub hours: u32,
-    /// All of them.
+    /// Number of hours in the whole history.
     pub hours_total: u32,
-    /// Activities so far.
+    /// Number of activities so far.
     pub activities: u64,
 }
 
-/// A post as far as others need it.
+/// The fields of a post that later activities read.
 #[derive(Clone, Debug)]
 struct Post {
     author: PersonIndex,
@@ -101,7 +100,7 @@ struct Post {
     at: Millis,
 }
 
-/// An iterator over what happened. First everybody follows their friends, then the days pass.
+/// An iterator over the activities: first all follows among friends, then the days.
 #[derive(Debug)]
 pub struct History<'a> {
     network: &'a Network,
@@ -110,21 +109,21 @@ pub struct History<'a> {
     hours: u32,
     hours_total: u32,
     given: u64,
-    /// Person and place in their list of friends of the next follow.
+    /// User, and index in their list of friends, of the next follow.
     following: (usize, usize),
-    /// Generated and not yet given, by time and order.
+    /// Generated activities that are still to come, by time and order.
     waiting: BTreeMap<(Millis, u64), Activity>,
     order: u64,
     /// Posts of the last two days, and the number of the first of them.
     posts: VecDeque<Post>,
     posts_before: u32,
     latest: Vec<[u32; LATEST]>,
-    /// Which of `posts` each person has looked at.
+    /// Indices of the posts that each user viewed.
     looked: Vec<Vec<u32>>,
 }
 
 impl<'a> History<'a> {
-    /// `days` days from `start` on. `seed` may differ from the network's: other days of the same people.
+    /// A history of `days` days from `start`. `seed` may differ from the network's: other days of equal users.
     ///
     /// # Errors
     /// [`SimulateError`] when `days` or `start` are out of range.
@@ -153,7 +152,7 @@ impl<'a> History<'a> {
         })
     }
 
-    /// How far it is.
+    /// Progress in simulated hours.
     #[must_use]
     pub fn progress(&self) -> HistoryProgress {
         HistoryProgress { hours: self.hours, hours_total: self.hours_total, activities: self.given }
@@ -163,7 +162,7 @@ impl<'a> History<'a> {
         self.start.plus(i64::from(self.hours_total) * HOUR_MS)
     }
 
-    /// The next friendship as a follow, until all are told.
+    /// The next friendship as a follow; `None` after the last one.
     fn next_follow(&mut self) -> Option<Activity> {
         loop {
             let (person, place) = self.following;
@@ -177,7 +176,7 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Lets one more hour pass.
+    /// Generates the activities of one hour.
     fn pass_hour(&mut self) {
         let begin = self.start.plus(i64::from(self.hours) * HOUR_MS);
         let mut visits = Vec::new();
@@ -196,7 +195,7 @@ impl<'a> History<'a> {
         self.hours += 1;
     }
 
-    /// One person comes by, perhaps writes, and looks at some posts.
+    /// One visit of a user: perhaps a post, then views of some posts.
     fn visit(&mut self, person: PersonIndex, at: Millis) {
         while self.posts.front().is_some_and(|post| at.since(post.at) > FRESH_MS) {
             self.posts.pop_front();
@@ -238,7 +237,7 @@ impl<'a> History<'a> {
         });
     }
 
-    /// A post to look at: a friend's latest, or any fresh one. `None` when it is old, their own or known.
+    /// A post to view: a friend's latest, or any fresh one. `None` when it is old, their own, or viewed before.
     fn found(&mut self, person: PersonIndex, random: &mut ChaCha8Rng) -> Option<u32> {
         let number = if random.random_bool(0.5) {
             let friends = self.network.friends(person);
@@ -316,10 +315,10 @@ impl Iterator for History<'_> {
     }
 }
 
-/// Writes a history as JSON lines and says how many there were. `watch` is called after each simulated hour.
+/// Writes a history as JSON lines and returns their number. `watch` runs after each simulated hour.
 ///
 /// # Errors
-/// What `out` says, with what was written before staying written.
+/// The error of `out`; lines written before stay written.
 pub fn write_json_lines(
     mut history: History<'_>,
     out: &mut dyn Write,
@@ -353,24 +352,25 @@ fn follow(actor: &Key, object: &Key, time: Millis) -> Activity {
     }
 }
 
-/// Always some: a short text.
+/// Key of a post; never `None`, because the text is short.
 fn post_key(number: u32) -> Option<Key> {
     Key::new(&format!("post-{number:08}")).ok()
 }
 
-/// How often they come and write: 0.3 to 2.5, mean about 1.
+/// Activity level of a user, for visits and posts: 0.3 to 2.5, mean about 1.
 pub(super) fn liveliness(network: &Network, person: PersonIndex) -> f64 {
     0.3 + 2.2 * unit(trait_of(network, person, CHATTY)).powi(2)
 }
 
-/// Share of a person's day that falls into the hour of `now`: the 24 sum to 1. Nobody is up at four, except early ones.
+/// Share of a user's day that falls into the hour of `now`: the 24 shares sum to 1. Activity is lowest at four, with
+/// early risers as the exception.
 fn wakefulness(network: &Network, person: PersonIndex, now: Millis) -> f64 {
     let shift = (trait_of(network, person, EARLY) % 5) as usize;
     let hour = (now.0.rem_euclid(DAY_MS) / HOUR_MS) as usize;
     HOURS[(hour + shift + 22) % 24] / 100.0
 }
 
-/// Percent of a day's visits per hour of the day.
+/// Percentage of a day's visits per hour of the day.
 pub(super) static HOURS: [f64; 24] = [
     2.0, 1.0, 0.5, 0.5, 0.5, 1.0, 2.5, 5.0, 6.0, 4.5, 4.0, 4.0, 6.0, 5.5, 4.0, 4.0, 4.5, 5.5, 6.5, 8.0, 9.0, 8.0, 5.0,
     3.0,
@@ -434,7 +434,7 @@ mod tests {
         for activity in History::new(&network, START, 7, 1).unwrap() {
             let (Some(kind), Some(topic)) = (activity.kind, activity.topic) else { continue };
             let person = network.find(activity.actor.as_str()).unwrap();
-            let taste = super::super::taste::taste(&network, person, topic, None, activity.time);
+            let taste = crate::simulate::taste::taste(&network, person, topic, None, activity.time);
             let sum = if matches!(kind, Kind::Like | Kind::Share) { &mut liked } else { &mut disliked };
             sum.0 += taste;
             sum.1 += 1.0;
@@ -472,7 +472,7 @@ mod tests {
         }
     }
 
-    /// Prints the speed: `cargo test --release --lib simulate::history -- --ignored --nocapture`.
+    /// Prints the generation speed: `cargo test --release --lib simulate::history -- --ignored --nocapture`.
     #[test]
     #[ignore = "a measurement"]
     #[allow(clippy::print_stdout)]

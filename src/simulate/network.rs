@@ -1,65 +1,62 @@
-//! Who there is and who knows whom.
+//! The users of the network and their friendships.
 //!
-//! Invariant: friendship is mutual, nobody is their own friend, and everyone has 2 to 10 friends; friends of friends
-//! are often friends. Keys are unique lower-case ASCII. Absent on purpose: what people like (`taste`) or do.
+//! Invariant: friendship is mutual and irreflexive, each user has 2 to 10 friends, and friends of friends are often
+//! friends. Keys are unique lower-case ASCII. Absent on purpose: tastes (`taste`) and activities.
 
 use std::collections::HashMap;
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use super::{SimulateError, mixed, stream};
+use super::chance::{mixed, stream};
+use super::limits::{PEOPLE_MAX, PEOPLE_MIN, SimulateError};
 use crate::domain::ids::Key;
 
-/// Fewer cannot have two friends each.
-pub const PEOPLE_MIN: usize = 3;
-/// More than a million is another program's business.
-pub const PEOPLE_MAX: usize = 1_000_000;
-/// The most friends a person has; the fewest are 2.
+/// Largest number of friends of a user; the smallest is 2.
 pub const FRIENDS_MAX: usize = 10;
 
-/// How many neighbours on the ring share their outlook (see `taste`).
+/// Number of neighbours on the ring that share an outlook (see `taste`).
 const CIRCLE_PEOPLE: usize = 24;
-/// Share of the friendships beyond the nearest neighbour that lead anywhere instead of nearby.
+/// Share of friendships beyond the nearest neighbour that lead to a random user.
 const FAR_SHARE: f64 = 0.12;
 
-/// A simulated person: a place in [`Network::people`].
+/// Index of a simulated user in [`Network::people`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PersonIndex(pub u32);
 
 impl PersonIndex {
-    /// As an index into a slice.
+    /// The index for slices.
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// Who somebody is.
+/// Key and name of a simulated user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
-    /// `maya.lindqvist`.
+    /// Key, such as `maya.lindqvist`.
     pub key: Key,
-    /// `Maya Lindqvist`.
+    /// Full name, such as `Maya Lindqvist`.
     pub name: String,
 }
 
-/// People and friendships.
+/// Users and friendships.
 #[derive(Clone, Debug)]
 pub struct Network {
     seed: u64,
     people: Vec<Person>,
     by_key: HashMap<Key, PersonIndex>,
-    /// Friends of all people one after the other, each list sorted.
+    /// Friends of all users one after the other, each list sorted.
     friends: Vec<PersonIndex>,
-    /// Where each person's friends begin; one more at the end.
+    /// Offset of each user's friends; one more at the end.
     starts: Vec<u32>,
-    /// Which circle of like-minded neighbours each person is in.
+    /// Index of each user's circle of like-minded neighbours.
     circles: Vec<u32>,
 }
 
 impl Network {
-    /// `people` people of that seed.
+    /// A network of `people` users.
     ///
     /// # Errors
     /// [`SimulateError::People`] below [`PEOPLE_MIN`] or above [`PEOPLE_MAX`].
@@ -85,48 +82,48 @@ impl Network {
         Ok(Network { seed, people, by_key, friends, starts, circles })
     }
 
-    /// What everything was drawn from.
+    /// Seed of the network.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// Everybody.
+    /// All users, in order of their indices.
     #[must_use]
     pub fn people(&self) -> &[Person] {
         &self.people
     }
 
-    /// Everybody's index, in order.
+    /// Indices of all users, ascending.
     pub fn indices(&self) -> impl Iterator<Item = PersonIndex> + use<> {
         (0..self.people.len() as u32).map(PersonIndex)
     }
 
-    /// One of [`Network::indices`].
+    /// The user at one of [`Network::indices`].
     #[must_use]
     pub fn person(&self, person: PersonIndex) -> &Person {
         &self.people[person.index()]
     }
 
-    /// Who has that key.
+    /// Index of the user with a key.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<PersonIndex> {
         self.by_key.get(key).copied()
     }
 
-    /// Their friends, sorted.
+    /// Friends of a user, sorted.
     #[must_use]
     pub fn friends(&self, person: PersonIndex) -> &[PersonIndex] {
         &self.friends[self.starts[person.index()] as usize..self.starts[person.index() + 1] as usize]
     }
 
-    /// Are they friends?
+    /// True where two users are friends.
     #[must_use]
     pub fn are_friends(&self, one: PersonIndex, other: PersonIndex) -> bool {
         self.friends(one).binary_search(&other).is_ok()
     }
 
-    /// The circle of like-minded neighbours they are in.
+    /// Index of the circle of like-minded neighbours of a user.
     #[must_use]
     pub fn circle(&self, person: PersonIndex) -> u32 {
         self.circles[person.index()]
@@ -139,10 +136,10 @@ fn shuffled(count: usize, seed: u64, purpose: &str) -> Vec<PersonIndex> {
     order
 }
 
-/// A ring on which everyone knows the next one and up to three more, some of these replaced by anyone at all.
+/// Friendships on a ring: each user knows the next one and up to three more, some of these replaced by random users.
 ///
-/// Source: Watts & Strogatz, *Collective dynamics of 'small-world' networks*, Nature 1998; here with a reach that
-/// differs between people, and the nearest neighbour never replaced, so that nobody has fewer than two friends.
+/// Source: Watts & Strogatz, *Collective dynamics of 'small-world' networks*, Nature 1998. Here the reach differs
+/// between users. The nearest neighbour is never replaced, so each user has at least two friends.
 fn friendships(ring: &[PersonIndex], seed: u64) -> Vec<Vec<PersonIndex>> {
     let count = ring.len();
     let mut friends: Vec<Vec<PersonIndex>> = vec![Vec::new(); count];
@@ -170,7 +167,7 @@ fn friendships(ring: &[PersonIndex], seed: u64) -> Vec<Vec<PersonIndex>> {
     friends
 }
 
-/// Names in a seeded order, all pairs of first and last names before any comes twice.
+/// Names in a seeded order; all pairs of first and last names occur before any repeats.
 fn named(count: usize, seed: u64) -> Vec<Person> {
     let pairs = FIRST_NAMES.len() * LAST_NAMES.len();
     let order = shuffled(pairs, seed, "names");
@@ -185,7 +182,7 @@ fn named(count: usize, seed: u64) -> Vec<Person> {
         if round > 1 {
             text.push_str(&round.to_string());
         }
-        // Never fails: two short names.
+        // Never fails: both names are short.
         if let Ok(key) = Key::new(&text) {
             people.push(Person { key, name: format!("{first} {last}") });
         }
@@ -193,7 +190,7 @@ fn named(count: usize, seed: u64) -> Vec<Person> {
     people
 }
 
-/// Lower-case ASCII of a name.
+/// The letters of a name in lower-case ASCII.
 fn plain(name: &str) -> String {
     let mut plain = String::new();
     for c in name.chars().flat_map(char::to_lowercase) {
@@ -217,7 +214,7 @@ fn plain(name: &str) -> String {
     plain
 }
 
-/// How chatty, how awake: a number that belongs to a person for good.
+/// A constant trait of a user in [0, 1), such as activity level or waking hours.
 pub(crate) fn trait_of(network: &Network, person: PersonIndex, purpose: u64) -> u64 {
     mixed(network.seed, &[0x0074_7261_6974, u64::from(person.0), purpose])
 }
@@ -377,7 +374,7 @@ mod tests {
 
     use super::*;
 
-    /// Share of pairs of friends of one person who are friends themselves, mean over people.
+    /// Clustering coefficient: share of pairs of a user's friends who are friends themselves, mean over users.
     fn clustering(network: &Network) -> f64 {
         let mut sum = 0.0;
         for person in network.indices() {
@@ -403,7 +400,7 @@ mod tests {
                 assert!(friends.iter().all(|friend| network.are_friends(*friend, person)));
                 ties += friends.len();
             }
-            // In a random graph two friends of mine know each other as often as any two people do.
+            // Expected coefficient of a random graph with equal density.
             let random = ties as f64 / people as f64 / (people - 1) as f64;
             let found = clustering(&network);
             assert!(found > 0.3, "{people}: {found}");

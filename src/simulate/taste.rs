@@ -1,35 +1,35 @@
-//! What people like, hidden from the recommender.
+//! Tastes of simulated users, hidden from the recommender.
 //!
-//! Invariant: a taste is a function of (seed, person, topic, theme, instant), continuous in time and computed without
-//! state, so that bots, histories and tests agree. Absent on purpose: learning, and any memory of what was shown.
+//! Invariant: a taste is a function of (seed, user, topic, theme, instant), continuous in time and without state, so
+//! bots, histories and tests agree. Absent on purpose: learning, and memory of shown items.
 
 use rand::RngExt;
 
+use super::chance::{mixed, normal, sigmoid};
 use super::network::{Network, PersonIndex};
 use super::text::{Theme, Topic};
-use super::{mixed, normal, sigmoid};
 use crate::domain::time::{DAY_MS, Millis};
 
-/// Log-odds of liking a post of a topic and theme one does not care about, by a stranger.
+/// Log-odds of liking a stranger's post on a topic and theme of average appeal.
 const BASE: f64 = -1.6;
-/// What a friend's name adds.
+/// Log-odds that a friend as the author adds.
 const FRIEND: f64 = 0.6;
-/// Spread of how much one likes a particular author.
+/// Standard deviation of a user's affinity to an author.
 const AUTHOR_SPREAD: f64 = 0.3;
-/// Spread of how good a particular post is, for everybody alike.
+/// Standard deviation of a post's quality, which counts for all users alike.
 const QUALITY_SPREAD: f64 = 0.4;
-/// Spread of a person's topic tastes: what their circle shares, and what is their own.
+/// Standard deviations of a user's topic tastes: the part shared within the circle, and the own part.
 const CIRCLE_SPREAD: f64 = 1.0;
 const OWN_SPREAD: f64 = 1.0;
-/// Spread of their tastes among the themes of one topic.
+/// Standard deviation of a user's tastes among the themes of one topic.
 const THEME_SPREAD: f64 = 3.2;
 
-/// One day's step of the walk, what of it is left a day later, and after how many days nothing is.
+/// The random walk of tastes: step per day, decay per day, and days until a step is forgotten.
 const STEP: f64 = 0.22;
 const KEPT: f64 = 0.9;
 const STEPS: i64 = 28;
 
-/// How many outlooks there are; a circle of neighbours shares one.
+/// Number of outlooks; the users of a circle share one.
 const OUTLOOKS: u64 = 6;
 
 const CIRCLE: u64 = 1;
@@ -40,15 +40,15 @@ const WALK: u64 = 5;
 const AUTHOR: u64 = 6;
 const QUALITY: u64 = 7;
 
-/// The probability that a person likes a post of that topic and theme at `now`, when they look at it: a stranger's post of
-/// average quality. For tests of what was learned.
+/// Probability that a user likes a stranger's post of average quality, by topic and theme at `now`. For tests of
+/// learning.
 #[must_use]
 pub fn oracle_like_probability(network: &Network, person: PersonIndex, topic: Topic, theme: Theme, now: Millis) -> f64 {
     sigmoid(BASE + taste(network, person, topic, Some(theme), now))
 }
 
-/// The probability that a person likes a particular post: [`oracle_like_probability`] with what its author and its quality
-/// add. `item` is the post's key; without a theme only the topic counts.
+/// Probability that a user likes a given post: [`oracle_like_probability`] plus the effects of author and quality.
+/// `item` is the post's key; without a theme only the topic counts.
 #[must_use]
 pub fn like_probability(
     network: &Network,
@@ -69,7 +69,7 @@ pub fn like_probability(
     sigmoid(BASE + liking + affinity + quality)
 }
 
-/// How much they like a topic, and a theme of it, at `now`: log-odds, around 0.
+/// A user's taste for a topic, and for a theme of it, at `now`: log-odds around 0.
 #[must_use]
 pub fn taste(network: &Network, person: PersonIndex, topic: Topic, theme: Option<Theme>, now: Millis) -> f64 {
     let (seed, who, what) = (network.seed(), u64::from(person.0), topic as u64);
@@ -85,7 +85,7 @@ pub fn taste(network: &Network, person: PersonIndex, topic: Topic, theme: Option
     liking
 }
 
-/// What they would write about at `now`: drawn by `e^taste`, so mostly what they like.
+/// Topic and theme of a user's next post at `now`, drawn by `e^taste`.
 pub(crate) fn subject(
     network: &Network,
     person: PersonIndex,
@@ -97,7 +97,7 @@ pub(crate) fn subject(
     (topic, Theme::ALL[drawn(random, &theme)])
 }
 
-/// An index drawn in proportion to positive weights.
+/// Draws an index in proportion to positive weights.
 fn drawn(random: &mut rand_chacha::ChaCha8Rng, weights: &[f64]) -> usize {
     let mut rest = random.random_range(0.0..1.0) * weights.iter().sum::<f64>();
     for (index, weight) in weights.iter().enumerate() {
@@ -109,8 +109,8 @@ fn drawn(random: &mut rand_chacha::ChaCha8Rng, weights: &[f64]) -> usize {
     weights.len() - 1
 }
 
-/// A random walk that slowly forgets, with one step a day and straight lines in between: the sum of the last 28 steps,
-/// each weighted by `0.9^age`. Mean 0, standard deviation `STEP / sqrt(1 - KEPT^2)`, about 0.5.
+/// A mean-reverting random walk with one step a day and linear interpolation: the sum of the last 28 steps, weighted
+/// by `0.9^age`. Mean 0, standard deviation `STEP / sqrt(1 - KEPT^2)`, about 0.5.
 fn walk(seed: u64, now: Millis) -> f64 {
     let day = now.0.div_euclid(DAY_MS);
     let part = now.0.rem_euclid(DAY_MS) as f64 / DAY_MS as f64;

@@ -1,52 +1,54 @@
-//! A log of live viewing: who was at which channel from when to when, in steps of ten minutes.
+//! A simulated log of live viewing: visits to the broadcasts of channels, in steps of ten minutes.
 //!
-//! Invariant: same numbers, same rows; rows come in the order of their starts, each within a broadcast of its channel.
-//! Memory holds people and channels, not rows. Shapes are those of such logs: channels are popular by Zipf's law and keep
-//! a weekly schedule, four of five visits go to a channel that the person knows, and evenings are busy.
+//! Invariant: equal sizes and seeds give equal rows. Rows come in order of their starts, each within a broadcast of
+//! its channel. Memory holds users and channels, not rows.
+//!
+//! The log has the shape of real ones. Popularity of channels follows Zipf's law, and channels keep a weekly schedule.
+//! Four of five visits go to a channel that the user visited before, and evenings are busy.
 
 use std::ops::RangeInclusive;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Steps of a day.
+/// Number of steps in a day.
 const DAY_STEPS: u32 = 144;
-/// Channels that a person remembers.
+/// Number of channels that a user remembers.
 const FAVOURITES_MAX: usize = 8;
-/// How often somebody goes to a channel that they know, where one is on.
+/// Probability of a repeat visit where a remembered channel is on.
 const REPEAT_SHARE: f64 = 0.85;
-/// How often somebody comes although nothing that they know is on.
+/// Probability of a visit where no remembered channel is on.
 const CURIOUS_SHARE: f64 = 0.1;
-/// How many people are asked for one visit.
+/// Limit on the users that are drawn for one visit.
 const ASKED_MAX: u32 = 64;
-/// How long a broadcast lasts, in steps.
+/// Duration of a broadcast, in steps.
 const BROADCAST_STEPS: RangeInclusive<u32> = 6..=36;
 
-/// How much of what.
+/// Sizes of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Rows, about.
+pub struct ViewingSize {
+    /// Approximate number of rows.
     pub rows: u64,
-    /// People.
+    /// Number of users.
     pub people: u32,
-    /// Channels.
+    /// Number of channels.
     pub channels: u32,
-    /// Days.
+    /// Number of days.
     pub days: u32,
 }
 
-/// Somebody was at a channel: `[start, stop)` in steps.
+/// A visit of a user to a channel: `[start, stop)` in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Visit {
-    /// Who.
+    /// Index of the user.
     pub user: u32,
-    /// At which broadcast.
+    /// Number of the broadcast.
     pub stream: u32,
-    /// Whose.
+    /// Index of the channel.
     pub channel: u32,
-    /// From when on.
+    /// First step of the visit.
     pub start: u32,
-    /// Until when.
+    /// Step after the visit's last one.
     pub stop: u32,
 }
 
@@ -56,33 +58,33 @@ struct Channel {
     begins: u32,
     /// One bit per day of the week.
     days: u8,
-    /// The broadcast that is on, and the step in which it ends.
+    /// Current broadcast, and the step in which it ends.
     on: Option<(u32, u32)>,
 }
 
-/// See the module.
+/// A log of live viewing, generated step by step.
 pub struct Viewing {
-    size: Size,
+    size: ViewingSize,
     random: ChaCha8Rng,
     channels: Vec<Channel>,
-    /// Who is how active, summed up.
+    /// Cumulative activity of the users.
     activity: Vec<f64>,
-    /// By person: channels that they know, the latest last.
+    /// By user: remembered channels, the latest last.
     favourites: Vec<Vec<u32>>,
     step: u32,
     streams: u32,
-    /// Rows that are still owed, as a fraction.
+    /// Fraction of a row carried over to the next step.
     owed: f64,
 }
 
 impl Viewing {
-    /// A seeded log of this size.
+    /// A log of these sizes.
     #[must_use]
-    pub fn new(size: Size, seed: u64) -> Viewing {
+    pub fn new(size: ViewingSize, seed: u64) -> Viewing {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let channels = (1..=size.channels).map(|rank| Channel {
             popularity: 1.0 / f64::from(rank).powf(0.8),
-            // Most begin in the evening.
+            // Most broadcasts begin in the evening.
             begins: (random.random_range(0..DAY_STEPS).max(random.random_range(0..DAY_STEPS)) + 12) % DAY_STEPS,
             days: random.random_range(1..=127) & random.random_range(1..=127),
             on: None,
@@ -98,7 +100,7 @@ impl Viewing {
         Viewing { size, random, channels, activity, favourites, step: 0, streams: 0, owed: 0.0 }
     }
 
-    /// Steps in all.
+    /// Number of steps in the log.
     #[must_use]
     pub fn steps(&self) -> u32 {
         self.size.days * DAY_STEPS
@@ -121,7 +123,7 @@ impl Viewing {
                 sum
             })
             .collect();
-        // Evenings are up to three times as busy as mornings.
+        // Evenings have up to three times the visits of mornings.
         let hour = f64::from(now % DAY_STEPS) / f64::from(DAY_STEPS) * std::f64::consts::TAU;
         self.owed += self.size.rows as f64 / f64::from(self.steps()) * (1.0 - 0.5 * hour.sin());
         let count = self.owed.floor();
@@ -130,7 +132,7 @@ impl Viewing {
         Some(visits.collect())
     }
 
-    /// Broadcasts begin and end.
+    /// Starts and ends broadcasts at a step.
     fn switch(&mut self, now: u32) {
         let (day, of_day) = ((now / DAY_STEPS) % 7, now % DAY_STEPS);
         for channel in &mut self.channels {
@@ -158,7 +160,7 @@ impl Viewing {
         let known = &mut self.favourites[user];
         let known_on: Vec<u32> = known.iter().filter(is_on).copied().collect();
         let channel = if !known_on.is_empty() && self.random.random_bool(REPEAT_SHARE) {
-            // The latest ones more often.
+            // Later entries are more likely.
             known_on[self.random.random_range(0..known_on.len()).max(self.random.random_range(0..known_on.len()))]
         } else {
             on[draw(&mut self.random, popularity)?]
@@ -178,7 +180,7 @@ impl Viewing {
     }
 }
 
-/// A place, as likely as its weight; `sums` rise. `None` of nothing.
+/// Draws an index in proportion to weights, given as ascending cumulative `sums`; `None` for an empty list.
 fn draw(random: &mut ChaCha8Rng, sums: &[f64]) -> Option<usize> {
     let total = sums.last()?;
     let found = random.random::<f64>() * total;
@@ -191,7 +193,7 @@ mod tests {
 
     use super::*;
 
-    const SIZE: Size = Size { rows: 20_000, people: 300, channels: 400, days: 7 };
+    const SIZE: ViewingSize = ViewingSize { rows: 20_000, people: 300, channels: 400, days: 7 };
 
     fn visits(seed: u64) -> Vec<Visit> {
         let mut viewing = Viewing::new(SIZE, seed);

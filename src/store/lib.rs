@@ -8,6 +8,7 @@
 extern crate self as store;
 use eddyline_core::{domain, engine};
 use eddyline_process as process;
+
 pub mod error;
 pub mod journal;
 pub mod catalogue;

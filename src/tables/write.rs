@@ -1,7 +1,7 @@
-//! Writing a table as CSV or Parquet, row by row.
+//! Writes a table as CSV or Parquet, row by row.
 //!
-//! Invariant: rows come out in the order in which they went in, and a file is whole once `finish` has said so; the same
-//! rows give the same bytes. Memory holds one group of rows at most. An existing file is never overwritten.
+//! Invariant: rows keep their order, equal rows give equal bytes, and a file is complete once `finish` returns. Memory
+//! holds one row group at most. An existing file is never overwritten.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -18,22 +18,22 @@ use parquet::schema::types::Type;
 use crate::domain::time::Millis;
 use crate::domain::timestamps;
 
-/// Rows that are written together into Parquet.
+/// Rows in one row group of Parquet.
 const GROUP_ROWS: usize = 64 * 1024;
 
-/// How a table is stored.
+/// File format of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
-    /// Text with a header; times as `2026-01-05 12:00:00`, UTC.
+    /// CSV with a header; times as `2026-01-05 12:00:00`, UTC.
     Csv,
-    /// The same, compressed by zstd.
+    /// CSV with a header, compressed by zstd.
     CsvZst,
-    /// Columns, compressed by zstd.
+    /// Parquet, compressed by zstd.
     Parquet,
 }
 
 impl FileFormat {
-    /// How its files end, with the dot.
+    /// File name extension, with the dot.
     #[must_use]
     pub fn ending(self) -> &'static str {
         match self {
@@ -44,60 +44,60 @@ impl FileFormat {
     }
 }
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Whole numbers.
+pub enum ColumnKind {
+    /// Integers of 64 bits.
     Integer,
-    /// Text.
+    /// Text in UTF-8 of any length.
     Text,
-    /// Instants.
+    /// Instants in milliseconds.
     Time,
 }
 
-/// One value.
+/// Value of one cell; its variant must match the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell<'a> {
-    /// See [`Kind::Integer`].
+    /// Value of a [`ColumnKind::Integer`] column.
     Integer(i64),
-    /// See [`Kind::Text`].
+    /// Value of a [`ColumnKind::Text`] column.
     Text(&'a str),
-    /// See [`Kind::Time`].
+    /// Value of a [`ColumnKind::Time`] column.
     Time(Millis),
 }
 
-/// Why a table was not written.
+/// A table could not be written to its file.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {wrong}", file.display())]
 pub struct WriteError {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// What is wrong.
+    /// Cause of the failure.
     #[source]
     pub wrong: WriteWrong,
 }
 
-/// What is wrong.
+/// Cause of a failed write.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteWrong {
-    /// The operating system says so.
-    #[error("cannot be written: is it there already, is the disk full? ({0})")]
+    /// The operating system refused the write.
+    #[error("cannot be written ({0}): remove an existing file of this name, or free space on the disk")]
     Io(#[from] std::io::Error),
-    /// Not text that CSV can hold, or the operating system.
+    /// The CSV writer failed.
     #[error("cannot be written: {0}")]
     Csv(#[from] csv::Error),
-    /// From the library that writes Parquet.
+    /// The Parquet writer failed.
     #[error("cannot be written: {0}")]
     Parquet(#[from] ParquetError),
-    /// A row whose cells do not fit the columns.
-    #[error("a row does not fit the columns: a mistake of the program")]
+    /// The cells of a row do not match the columns.
+    #[error("the cells of a row do not match the columns: report this error, the program is wrong")]
     Row,
 }
 
-/// A table that is being written.
+/// A table under construction in a file.
 pub struct TableWriter {
     file: PathBuf,
-    kinds: Vec<Kind>,
+    kinds: Vec<ColumnKind>,
     out: Out,
 }
 
@@ -119,34 +119,36 @@ enum Values {
 }
 
 impl TableWriter {
-    /// Makes `folder/name` with the ending of the format.
+    /// Creates `folder/name` with the extension of the format.
     ///
     /// # Errors
-    /// When there is one already, or it cannot be made.
+    /// [`WriteError`] when the file exists or cannot be created.
     pub fn create(
         folder: &Path,
         name: &str,
         format: FileFormat,
-        columns: &[(&str, Kind)],
+        columns: &[(&str, ColumnKind)],
     ) -> Result<TableWriter, WriteError> {
         let file = folder.join(format!("{name}{}", format.ending()));
         let out = open(&file, format, columns).map_err(|wrong| WriteError { file: file.clone(), wrong })?;
         Ok(TableWriter { file, kinds: columns.iter().map(|(_, kind)| *kind).collect(), out })
     }
 
-    /// The next row.
+    /// Appends a row.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// [`WriteError`] when the row does not match the columns, or cannot be written.
     pub fn row(&mut self, cells: &[Cell<'_>]) -> Result<(), WriteError> {
         self.write(cells).map_err(|wrong| WriteError { file: self.file.clone(), wrong })
     }
 
     fn write(&mut self, cells: &[Cell<'_>]) -> Result<(), WriteWrong> {
-        let fits = |(cell, kind): (&Cell<'_>, &Kind)| {
+        let fits = |(cell, kind): (&Cell<'_>, &ColumnKind)| {
             matches!(
                 (cell, kind),
-                (Cell::Integer(_), Kind::Integer) | (Cell::Text(_), Kind::Text) | (Cell::Time(_), Kind::Time)
+                (Cell::Integer(_), ColumnKind::Integer)
+                    | (Cell::Text(_), ColumnKind::Text)
+                    | (Cell::Time(_), ColumnKind::Time)
             )
         };
         if cells.len() != self.kinds.len() || !cells.iter().zip(&self.kinds).all(fits) {
@@ -159,10 +161,10 @@ impl TableWriter {
         }
     }
 
-    /// The file is whole.
+    /// Completes the file and returns its path.
     ///
     /// # Errors
-    /// When what was left cannot be written.
+    /// [`WriteError`] when buffered rows cannot be written.
     pub fn finish(self) -> Result<PathBuf, WriteError> {
         let TableWriter { file, out, .. } = self;
         let done = match out {
@@ -177,7 +179,7 @@ impl TableWriter {
     }
 }
 
-fn open(file: &Path, format: FileFormat, columns: &[(&str, Kind)]) -> Result<Out, WriteWrong> {
+fn open(file: &Path, format: FileFormat, columns: &[(&str, ColumnKind)]) -> Result<Out, WriteWrong> {
     let out = BufWriter::new(File::create_new(file)?);
     let header = || columns.iter().map(|(name, _)| *name);
     Ok(match format {
@@ -206,7 +208,7 @@ fn record<W: Write>(out: &mut csv::Writer<W>, cells: &[Cell<'_>]) -> Result<(), 
     Ok(out.write_record(None::<&[u8]>)?)
 }
 
-/// `2026-01-05 12:00:00`, with milliseconds where there are some.
+/// `2026-01-05 12:00:00`, with milliseconds where they are not zero.
 fn civil(at: Millis) -> String {
     let Some(at) = timestamps::civil(at) else { return at.0.to_string() };
     let format = if at.subsec_nanosecond() == 0 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
@@ -218,12 +220,12 @@ fn whole<W: Write>(out: csv::Writer<W>) -> Result<W, WriteWrong> {
 }
 
 impl ParquetOut {
-    fn new(out: BufWriter<File>, columns: &[(&str, Kind)]) -> Result<ParquetOut, ParquetError> {
+    fn new(out: BufWriter<File>, columns: &[(&str, ColumnKind)]) -> Result<ParquetOut, ParquetError> {
         let fields = columns.iter().map(|(name, kind)| {
             let (physical, logical) = match kind {
-                Kind::Integer => (Physical::INT64, None),
-                Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-                Kind::Time => {
+                ColumnKind::Integer => (Physical::INT64, None),
+                ColumnKind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+                ColumnKind::Time => {
                     let millis = LogicalType::timestamp(true, TimeUnit::MILLIS);
                     (Physical::INT64, Some(millis))
                 }
@@ -238,8 +240,8 @@ impl ParquetOut {
             .set_writer_version(WriterVersion::PARQUET_1_0);
         let writer = SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?;
         let columns = columns.iter().map(|(_, kind)| match kind {
-            Kind::Text => Values::Texts(Vec::new()),
-            Kind::Integer | Kind::Time => Values::Numbers(Vec::new()),
+            ColumnKind::Text => Values::Texts(Vec::new()),
+            ColumnKind::Integer | ColumnKind::Time => Values::Numbers(Vec::new()),
         });
         Ok(ParquetOut { writer, columns: columns.collect(), rows: 0 })
     }

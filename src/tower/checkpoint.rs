@@ -1,8 +1,8 @@
-//! A model as bytes: one safetensors file with its tensors, and everything else about it as JSON in the file's metadata.
+//! Model checkpoints: one safetensors file with all tensors, and schema, sizes and summary as JSON in its metadata.
 //!
-//! Invariant: what was read is checked in full, so a checkpoint that exists can be used: shapes follow from its own
-//! schema, all numbers are finite, nothing is missing and nothing is left over. Sizes have limits that are looked at
-//! before memory is taken for them. The same checkpoint gives the same bytes.
+//! Invariant: reading checks everything, so a [`Checkpoint`] is always usable. Shapes follow from its own schema, all
+//! numbers are finite, no tensor is missing or left over. Limits on sizes are checked before memory is allocated.
+//! Equal checkpoints give equal bytes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::tower::layout::{HEADS_MAX, HIDDEN_MAX, Shapes, Sizes};
 use crate::tower::schema::{Components, Number, Schema};
 use crate::tower::text::TEXT_STATISTICS;
 
-/// The key in the file's metadata under which the JSON stands.
+/// Key in the file's metadata that holds the JSON.
 pub const METADATA: &str = "eddyline";
 
-/// Version of the layout.
+/// Version of the file layout.
 pub const FORMAT: u32 = 1;
 
-/// The largest file, in bytes.
+/// Size limit of a file, in bytes.
 pub const BYTES_MAX: usize = 64 << 20;
 
 const COMPONENTS_MEAN: &str = "item.embedding.mean";
@@ -36,63 +36,63 @@ const EMBEDDING_MAX: usize = 8_192;
 const REDUCED_MAX: usize = 512;
 const TABLE_DIM_MAX: usize = 64;
 
-/// A trained model with all that is needed to use it.
+/// A trained model: schema, sizes, summary, principal components and weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    pub(crate) schema: Schema,
-    pub(crate) sizes: Sizes,
-    pub(crate) summary: Summary,
-    pub(crate) components: Components,
-    /// All tensors, in the order of [`Shapes`].
-    pub(crate) weights: Vec<f32>,
+    schema: Schema,
+    sizes: Sizes,
+    summary: Summary,
+    components: Components,
+    /// All tensors, in the order of [`Shapes::all`].
+    weights: Vec<f32>,
 }
 
-/// Where a model comes from and how good it was. Every field may be absent in a file from elsewhere.
+/// Provenance and quality of a model. Every field may be absent in a file from another program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Summary {
-    /// What wrote it.
+    /// Name and version of the program that wrote the file.
     pub program: String,
-    /// When, in milliseconds since the epoch.
+    /// Time of training, in milliseconds since the epoch.
     pub created_ms: i64,
-    /// The last moment that it learned from, in milliseconds since the epoch.
+    /// Time of the last training example, in milliseconds since the epoch.
     pub learned_until_ms: i64,
-    /// How many moments it learned from.
+    /// Number of training examples.
     pub learned_rows: u64,
-    /// People and items of the tables.
+    /// Number of users in the tables.
     pub people: u64,
-    /// Items.
+    /// Number of items in the tables.
     pub items: u64,
-    /// Epochs until the weights that were kept.
+    /// Number of epochs behind the weights that were kept.
     pub epochs: f64,
-    /// What was minimised: `cross_entropy` or `softmax`.
+    /// Loss that training minimised: `cross_entropy` or `softmax`.
     pub loss: String,
-    /// Of all chance.
+    /// Seed of initial weights, order of examples and negatives.
     pub seed: u64,
-    /// On the validation slice, with the weights that were kept.
+    /// Quality on the validation slice, with the weights that were kept.
     pub validation: Option<Quality>,
-    /// On the test slice.
+    /// Quality on the test slice.
     pub test: Option<Quality>,
-    /// Slope and intercept that were multiplied into the output so that probabilities agree with the validation slice.
+    /// Slope and intercept, already folded into the output, that calibrate probabilities on the validation slice.
     pub calibration: Option<[f32; 2]>,
 }
 
-/// How well a model foretells likes.
+/// Prediction quality of a model on a slice of views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
-    /// Moments.
+    /// Number of views in the slice.
     pub rows: u64,
     /// Area under the ROC curve; `null` where only one outcome occurs.
     pub roc_auc: Option<f64>,
     /// Average precision; `null` where only one outcome occurs.
     pub average_precision: Option<f64>,
-    /// Mean log loss in nats; `null` without a moment.
+    /// Mean log loss in nats; `null` without a view.
     pub log_loss: Option<f64>,
-    /// Expected calibration error over ten bins of equal width; `null` without a moment.
+    /// Expected calibration error over ten bins of equal width; `null` without a view.
     pub calibration_error: Option<f64>,
 }
 
-/// Everything of a model but its tensors.
+/// The JSON in the metadata: everything but the tensors.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
@@ -111,58 +111,71 @@ struct DescriptionRef<'a> {
     summary: &'a Summary,
 }
 
-/// Why bytes are not a model.
+/// Reason why bytes are no usable model.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// Beyond the limit.
-    #[error("the model has {bytes} bytes, at most {BYTES_MAX} are read")]
+    /// The file exceeds [`BYTES_MAX`].
+    #[error("the model has {bytes} bytes, the limit is {BYTES_MAX}: train a smaller one")]
     TooLarge {
-        /// Its bytes.
+        /// Size in bytes.
         bytes: usize,
     },
-    /// Not a safetensors file.
+    /// The bytes are no safetensors file.
     #[error("the model is not a safetensors file: {0}")]
     Container(String),
-    /// A safetensors file of something else.
+    /// The file is safetensors, but its metadata lacks [`METADATA`].
     #[error("the file's metadata has no `{METADATA}`: export it with the layout of docs/two-tower.md")]
     NoDescription,
-    /// Its JSON does not parse.
+    /// The JSON in the metadata does not parse.
     #[error("the file's metadata `{METADATA}` does not parse at `{path}`: {why}")]
     Description {
-        /// The field.
+        /// Path of the field within the JSON.
         path: String,
-        /// What is wrong there.
+        /// Message of the JSON parser.
         why: String,
     },
-    /// Another version of the layout.
-    #[error("the model has layout {found}, this program reads {FORMAT}: export or train it again")]
+    /// The file has another layout version than [`FORMAT`].
+    #[error("the model has layout {found}, this program reads layout {FORMAT}: export or train the model again")]
     Format {
-        /// Its version.
+        /// Layout version of the file.
         found: u32,
     },
-    /// A field with a value that cannot be.
+    /// A field has a value outside its range.
     #[error("`{field}` of the model {why}")]
     Field {
-        /// The field.
+        /// Path of the field within the JSON.
         field: String,
-        /// What is wrong with it.
+        /// The rule that the value breaks.
         why: String,
     },
-    /// A tensor that is missing, has another shape or type, or numbers that are not finite.
+    /// A tensor is missing, has another shape or type, or has numbers that are not finite.
     #[error("tensor `{name}` of the model {why}")]
     Tensor {
-        /// Its name.
+        /// Name of the tensor in the file.
         name: String,
-        /// What is wrong with it.
+        /// The rule that the tensor breaks.
         why: String,
     },
 }
 
 impl Checkpoint {
-    /// Reads a file's bytes.
+    /// Builds a checkpoint from a trained model; `weights` holds all tensors in the order of [`Shapes::all`].
+    #[must_use]
+    pub fn new(
+        schema: Schema,
+        sizes: Sizes,
+        summary: Summary,
+        components: Components,
+        weights: Vec<f32>,
+    ) -> Checkpoint {
+        debug_assert_eq!(weights.len(), Shapes::new(&schema, &sizes).total());
+        Checkpoint { schema, sizes, summary, components, weights }
+    }
+
+    /// Reads and checks the bytes of a file.
     ///
     /// # Errors
-    /// [`CheckpointError`] names what is wrong with them.
+    /// [`CheckpointError`] names the field or tensor that is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
         if bytes.len() > BYTES_MAX {
             return Err(CheckpointError::TooLarge { bytes: bytes.len() });
@@ -195,10 +208,10 @@ impl Checkpoint {
         Ok(Checkpoint { schema, sizes, summary, components, weights })
     }
 
-    /// The file's bytes.
+    /// Serialises the model as a safetensors file.
     ///
     /// # Errors
-    /// [`CheckpointError`] when the model is larger than what could be read again.
+    /// [`CheckpointError::TooLarge`] when the file would exceed [`BYTES_MAX`].
     pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
         let shapes = Shapes::new(&self.schema, &self.sizes);
         let bytes = |numbers: &[f32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
@@ -227,38 +240,44 @@ impl Checkpoint {
         Ok(bytes)
     }
 
-    /// Numbers of an item's embedding that it wants; 0 where it reads none.
+    /// Dimension of the item embeddings that the model reads; 0 for a model without embeddings.
     #[must_use]
     pub fn dim(&self) -> usize {
         self.schema.item.embedding.map_or(0, |reduction| reduction.from)
     }
 
-    /// Where it comes from and how good it was.
+    /// Provenance and quality of the model.
     #[must_use]
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
 
-    /// What it reads of people and items.
+    /// The features that the model reads of users and items.
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Its sizes.
+    /// Sizes of the network: history, heads, hidden units.
     #[must_use]
     pub fn sizes(&self) -> &Sizes {
         &self.sizes
     }
 
-    /// Ready to answer, under its version in the store.
+    /// All tensors, in the order of [`Shapes::all`].
+    #[must_use]
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// Turns the checkpoint into a model that serves, under its version in the store.
     #[must_use]
     pub fn into_model(self, version: ModelVersion) -> Arc<dyn TwoTower> {
         Arc::new(Forward::new(version, self.schema, self.sizes, self.components, &self.weights))
     }
 }
 
-/// Reads the JSON; its version first, because the rest depends on it.
+/// Reads the JSON; its version first, because the version decides how the rest parses.
 fn describe(text: &str) -> Result<Description, CheckpointError> {
     #[derive(Deserialize)]
     struct Version {
@@ -355,7 +374,7 @@ fn check_numbers<'a>(path: &str, numbers: &'a [Number], names: &mut BTreeSet<&'a
     Ok(())
 }
 
-/// Appends the numbers of a tensor of this shape.
+/// Appends the numbers of tensor `name`, which must have shape `dims`.
 fn read(file: &SafeTensors<'_>, name: &str, dims: &[usize], out: &mut Vec<f32>) -> Result<(), CheckpointError> {
     let view = file.tensor(name).map_err(|_| tensor(name, "is missing"))?;
     if view.dtype() != Dtype::F32 {

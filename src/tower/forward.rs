@@ -1,8 +1,9 @@
-//! The network on slices, for serving: the same function as `network`, for one item or one person.
+//! The forward pass for serving, on slices: one item vector or one user vector at a time.
 //!
-//! Invariant: pure, with no state but the weights, so many threads may ask at once; where weights make a number that is
-//! not finite, the vector is zero. Scores and sums of attention are taken over the normed steps themselves: the query goes
-//! through the keys' matrix once, and the sum of what was seen goes through the values' matrix once.
+//! Invariant: pure, with no state but the weights, so threads share a model; a vector that is not finite becomes zero.
+//! It equals `training::network`.
+//! Attention runs over the normed steps themselves: the query passes the key matrix once, and the attended sum passes
+//! the value matrix once.
 //! Absent on purpose: the tensor library, threads, caches.
 
 use crate::domain::ids::ModelVersion;
@@ -10,21 +11,20 @@ use crate::domain::time::Millis;
 use crate::engine::simd::{add_product, dot};
 use crate::engine::tower::{ItemFacts, Step, TOWER_DIM, TOWER_HISTORY_MAX, TowerVector, TwoTower};
 use crate::tower::history::{GAP_FEATURES, gap_features, sign_place, summary};
-use crate::tower::layout::{HEADS_MAX, Part, Shapes, Sizes};
-use crate::tower::network::NORM_EPSILON;
+use crate::tower::layout::{HEADS_MAX, HIDDEN_MAX, NORM_EPSILON, Part, Shapes, Sizes};
 use crate::tower::schema::{Components, Schema, time_features};
 
-/// Log-odds stay within this.
+/// Bound on the absolute value of log-odds.
 const LOG_ODDS_MAX: f32 = 30.0;
 
-/// A model in the form in which it answers.
+/// A model ready to serve: weights, transposed where the forward pass reads rows by input.
 #[derive(Debug)]
 pub struct Forward {
     version: ModelVersion,
     schema: Schema,
     sizes: Sizes,
     components: Components,
-    /// Tables of people's categories, row by row.
+    /// Embedding tables of user categories, row by row.
     categories: Vec<Vec<f32>>,
     topics: Vec<f32>,
     item: [Linear; 2],
@@ -32,7 +32,7 @@ pub struct Forward {
     now: Linear,
     attention_norm: Norm,
     query: Linear,
-    /// Per head, `(64, 64 / heads)`: a query's part to the space of normed steps, and what it makes of the keys' bias.
+    /// Per head, `(64, 64 / heads)`: maps the head's query to the space of normed steps. The key bias maps separately.
     keys: Vec<f32>,
     key_bias: Vec<f32>,
     values: Linear,
@@ -45,7 +45,7 @@ pub struct Forward {
     bias: f32,
 }
 
-/// `W x + b`, with the matrix turned so that a row belongs to an input.
+/// `W x + b`, with the matrix transposed so that a row belongs to an input.
 #[derive(Debug)]
 struct Linear {
     turned: Vec<f32>,
@@ -59,7 +59,7 @@ struct Norm {
 }
 
 impl Linear {
-    /// From a matrix `(out, in)`.
+    /// Transposes a matrix of shape `(out, in)`.
     fn new(weight: &[f32], bias: &[f32]) -> Linear {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len().max(1));
         let mut turned = vec![0.0; weight.len()];
@@ -83,9 +83,9 @@ impl Linear {
     }
 }
 
-/// Two layers with a rectifier between.
+/// Two linear layers with a ReLU between.
 fn perceptron(layers: &[Linear; 2], x: &[f32]) -> TowerVector {
-    let mut hidden = [0.0; crate::tower::layout::HIDDEN_MAX];
+    let mut hidden = [0.0; HIDDEN_MAX];
     let hidden = &mut hidden[..layers[0].bias.len()];
     layers[0].apply(x, hidden);
     hidden.iter_mut().for_each(|x| *x = x.max(0.0));
@@ -114,7 +114,7 @@ fn add(into: &mut TowerVector, other: &TowerVector) {
 }
 
 impl Forward {
-    /// Puts checked weights, in the order of [`Shapes`], where they are used.
+    /// Splits checked weights, in the order of [`Shapes::all`], into the layers of the forward pass.
     #[must_use]
     pub fn new(
         version: ModelVersion,
@@ -152,7 +152,8 @@ impl Forward {
             now: linear(Part::Now),
             attention_norm: norm(Part::AttentionNorm),
             query: third(Part::AttentionIn, 0),
-            // Rows of the keys' matrix belong to places of the query, which is the turned form for the way back.
+            // Rows of the key matrix belong to components of the query, which is the transposed layout that the way
+            // back needs.
             keys: part(Part::AttentionIn)[square..2 * square].to_vec(),
             key_bias: part(Part::AttentionInBias)[TOWER_DIM..2 * TOWER_DIM].to_vec(),
             values: third(Part::AttentionIn, 2),
@@ -169,7 +170,7 @@ impl Forward {
         }
     }
 
-    /// What attention from the token of the present sees: shares over the steps and itself, `(64,)`.
+    /// Attention of the present token over the history and itself: the weighted sum of values, `(64,)`.
     fn attend(&self, now: &TowerVector, history: &[Step<'_>], at: Millis) -> TowerVector {
         let (heads, head) = (self.sizes.heads, TOWER_DIM / self.sizes.heads);
         let own = self.attention_norm.apply(now);

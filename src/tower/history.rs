@@ -1,18 +1,18 @@
-//! What is said of a history beside its items: how long ago each step was, and how many there were of each sign.
+//! History features beside the item vectors: age and rank of each step, and counts per sign.
 //!
-//! Invariant: only steps before `now` come in, and nothing here depends on how many places are empty.
+//! Invariant: callers pass only steps before `now`, and padding never changes a feature.
 
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use crate::engine::tower::Sign;
 
-/// Numbers that say how long ago a step was.
+/// Number of features for the age of a step.
 pub const GAP_FEATURES: usize = 6;
 
-/// Numbers that sum up a history.
+/// Number of features that summarise a history.
 pub const SUMMARY: usize = 7;
 
-/// How long ago a step was: `exp(-gap / t)` for `t` of ten minutes, two hours, a day and a week; `ln(1 + gap in days)`;
-/// `exp(-rank / 8)`, the newest step having rank 0.
+/// Features of a step's age: `exp(-gap / t)` for `t` of ten minutes, two hours, a day and a week; `ln(1 + gap in
+/// days)`; `exp(-rank / 8)`, where the newest step has rank 0.
 #[must_use]
 pub fn gap_features(gap_ms: i64, rank: usize) -> [f32; GAP_FEATURES] {
     let gap = gap_ms.max(0) as f32;
@@ -27,8 +27,8 @@ pub fn gap_features(gap_ms: i64, rank: usize) -> [f32; GAP_FEATURES] {
     ]
 }
 
-/// Sums up a history: `ln(1 + n)` of the negative, neutral and positive steps; `(positive + 1) / (positive + negative +
-/// 2)`; `exp(-gap / t)` of the last step for `t` of an hour and a day; 1 where there is no step.
+/// Features of a whole history: `ln(1 + n)` of the negative, neutral and positive steps; `(positive + 1) / (positive +
+/// negative + 2)`; `exp(-gap / t)` of the last step for `t` of an hour and a day; 1 for an empty history.
 #[must_use]
 pub fn summary(counts: [u32; 3], last: Option<Millis>, now: Millis) -> [f32; SUMMARY] {
     let [negative, neutral, positive] = counts.map(|count| count as f32);
@@ -44,7 +44,7 @@ pub fn summary(counts: [u32; 3], last: Option<Millis>, now: Millis) -> [f32; SUM
     ]
 }
 
-/// Place of a sign in the tables: negative, neutral, positive.
+/// Index of a sign in the weights: negative 0, neutral 1, positive 2.
 #[must_use]
 pub fn sign_place(sign: Sign) -> usize {
     match sign {

@@ -1,7 +1,7 @@
-//! Which tensors a model consists of: their names, shapes and places.
+//! Memory layout of a model's tensors: names, shapes and ranges within one weight vector.
 //!
-//! Invariant: names and shapes follow from the feature schema and the sizes alone, in a fixed order, so that training,
-//! inference and the file agree without asking each other. Matrices are `(out, in)`, row by row, as PyTorch keeps them.
+//! Invariant: layout follows from the feature schema and the sizes alone, in a fixed order, so training, serving and
+//! the file agree. Matrices are `(out, in)`, row by row, as in PyTorch.
 
 use std::ops::Range;
 
@@ -11,21 +11,24 @@ use crate::engine::tower::TOWER_DIM;
 use crate::tower::history::{GAP_FEATURES, SUMMARY};
 use crate::tower::schema::{Schema, TIME_FEATURES};
 
-/// Heads of attention, at most.
+/// Limit on the number of attention heads.
 pub const HEADS_MAX: usize = 8;
 
-/// Hidden units of a perceptron, at most.
+/// Limit on the hidden units of a perceptron.
 pub const HIDDEN_MAX: usize = 1_024;
 
-/// Sizes of a network that its schema does not say.
+/// Constant that layer norm adds to the variance before the root.
+pub const NORM_EPSILON: f32 = 1e-5;
+
+/// Sizes of a network that its schema does not determine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sizes {
-    /// Steps of the history that it looks at, 0 to 100; 0 makes a tower of static features and time alone.
+    /// Number of history steps that the user tower reads, 0 to 100; 0 leaves static features and time.
     pub history: usize,
-    /// Attention heads: 1, 2, 4 or 8.
+    /// Number of attention heads: 1, 2, 4 or 8.
     pub heads: usize,
-    /// Hidden units of each perceptron, at most [`HIDDEN_MAX`].
+    /// Number of hidden units of each perceptron, at most [`HIDDEN_MAX`].
     pub hidden: usize,
 }
 
@@ -35,121 +38,121 @@ impl Default for Sizes {
     }
 }
 
-/// A tensor of a model.
+/// Name and shape of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorShape {
-    /// Its name in the file.
+    /// Name of the tensor in the file.
     pub name: String,
-    /// Rows; 1 for a vector.
+    /// Number of rows; 1 for a vector.
     pub rows: usize,
-    /// Columns.
+    /// Number of columns.
     pub columns: usize,
-    /// Is it a vector in the file, of `columns` numbers?
+    /// True for a tensor that the file stores as a vector of `columns` numbers.
     pub vector: bool,
 }
 
 impl TensorShape {
-    /// How many numbers.
+    /// Number of elements: rows times columns.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows * self.columns
     }
 
-    /// Never: a tensor has numbers.
+    /// Always false: every tensor has elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Shape in the file.
+    /// Dimensions as stored in the file.
     #[must_use]
     pub fn dims(&self) -> Vec<usize> {
         if self.vector { vec![self.columns] } else { vec![self.rows, self.columns] }
     }
 
-    /// A table of embeddings?
+    /// True for an embedding table, whose rows belong to categories or topics.
     #[must_use]
     pub fn is_table(&self) -> bool {
         self.name == ITEM_TOPIC || self.name.starts_with(PERSON_CATEGORY)
     }
 }
 
-/// Name of the table of topics.
+/// File name of the topic embedding table.
 pub const ITEM_TOPIC: &str = "item.topic";
-/// Names of the tables of attributes begin so; a number follows.
+/// Prefix of the file names of category embedding tables; the index of the category follows.
 pub const PERSON_CATEGORY: &str = "person.category.";
 
-/// The tensors after the tables of people's categories, in their order.
+/// The tensors after the category tables, in file order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Part {
-    /// Table of topics.
+    /// Topic embedding table.
     ItemTopic,
-    /// Item tower, first layer.
+    /// Item tower, first layer: weights.
     ItemHidden,
-    /// Its bias.
+    /// Item tower, first layer: bias.
     ItemHiddenBias,
-    /// Item tower, second layer.
+    /// Item tower, second layer: weights.
     ItemOut,
-    /// Its bias.
+    /// Item tower, second layer: bias.
     ItemOutBias,
-    /// An item's vector to a step: 64 rows for each sign (negative, neutral, positive).
+    /// Item vector to history step: 64 rows for each sign (negative, neutral, positive).
     Step,
-    /// Its bias.
+    /// Item vector to history step: bias.
     StepBias,
-    /// Static features and time to the token of the present.
+    /// Static features and time to the token of the present: weights.
     Now,
-    /// Its bias.
+    /// Static features and time to the token of the present: bias.
     NowBias,
     /// Layer norm before attention: scale.
     AttentionNorm,
-    /// Shift.
+    /// Layer norm before attention: shift.
     AttentionNormBias,
-    /// Queries, keys, values.
+    /// Projections of attention to queries, keys and values: weights.
     AttentionIn,
-    /// Their bias.
+    /// Projections of attention to queries, keys and values: bias.
     AttentionInBias,
-    /// Back from the heads.
+    /// Output projection of attention: weights.
     AttentionOut,
-    /// Its bias.
+    /// Output projection of attention: bias.
     AttentionOutBias,
-    /// What time does to a head's scores.
+    /// Attention bias per head from the age features of a step.
     AttentionGap,
     /// Layer norm before the perceptron: scale.
     ForwardNorm,
-    /// Shift.
+    /// Layer norm before the perceptron: shift.
     ForwardNormBias,
-    /// Perceptron, first layer.
+    /// Perceptron, first layer: weights.
     ForwardHidden,
-    /// Its bias.
+    /// Perceptron, first layer: bias.
     ForwardHiddenBias,
-    /// Perceptron, second layer.
+    /// Perceptron, second layer: weights.
     ForwardOut,
-    /// Its bias.
+    /// Perceptron, second layer: bias.
     ForwardOutBias,
-    /// Fusion, first layer: what attention made, a summary of the history, static features, time.
+    /// Fusion of token, history summary, static features and time, first layer: weights.
     FuseHidden,
-    /// Its bias.
+    /// Fusion, first layer: bias.
     FuseHiddenBias,
-    /// Fusion, second layer.
+    /// Fusion, second layer: weights.
     FuseOut,
-    /// Its bias.
+    /// Fusion, second layer: bias.
     FuseOutBias,
     /// Scale of the dot product, then the bias of the log-odds.
     Output,
 }
 
-/// All tensors of a model.
+/// Names, shapes and ranges of all tensors of a model.
 #[derive(Clone, Debug)]
 pub struct Shapes {
-    /// In their order.
+    /// All tensors in file order.
     pub all: Vec<TensorShape>,
     places: Vec<Range<usize>>,
     categories: usize,
 }
 
 impl Shapes {
-    /// Those of a schema and sizes.
+    /// Derives the layout from a schema and sizes.
     #[must_use]
     pub fn new(schema: &Schema, sizes: &Sizes) -> Shapes {
         let (width, hidden) = (TOWER_DIM, sizes.hidden);
@@ -194,25 +197,25 @@ impl Shapes {
         Shapes { all, places, categories }
     }
 
-    /// Numbers in all of them.
+    /// Number of weights over all tensors.
     #[must_use]
     pub fn total(&self) -> usize {
         self.places.last().map_or(0, |place| place.end)
     }
 
-    /// Where a tensor's numbers are among all, by its place in [`Shapes::all`].
+    /// Range of a tensor within the weight vector, by its index in [`Shapes::all`].
     #[must_use]
     pub fn place(&self, index: usize) -> Range<usize> {
         self.places[index].clone()
     }
 
-    /// Place of a part in [`Shapes::all`].
+    /// Index of a part in [`Shapes::all`].
     #[must_use]
     pub fn index(&self, part: Part) -> usize {
         self.categories + part as usize
     }
 
-    /// Where a part's numbers are among all.
+    /// Range of a part within the weight vector.
     #[must_use]
     pub fn part(&self, part: Part) -> Range<usize> {
         self.place(self.index(part))

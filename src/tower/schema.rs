@@ -1,8 +1,8 @@
-//! What a model reads of people and items, and how that becomes numbers.
+//! The feature schema of a model: the attributes, topics and columns that it reads, and their encoding as numbers.
 //!
-//! Invariant: training and serving go through the same functions here, so a feature means the same in both. A value that
-//! was not seen in training is the unknown one (place 0), a number that is absent or not finite is 0 with its flag set.
-//! Absent on purpose: whatever changes with time, which is the history's business, and weights.
+//! Invariant: training and serving encode through these functions, so a feature means one thing. A value that training
+//! did not see takes row 0. A number that is absent or not finite becomes 0 with its flag set.
+//! Absent on purpose: features that change with time (they belong to `history`) and weights.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,102 +15,102 @@ use crate::engine::simd::dot;
 use crate::engine::tower::ItemFacts;
 use crate::tower::text::{TEXT_STATISTICS, statistics};
 
-/// Numbers that say when: sine and cosine of hour, weekday and month.
+/// Number of time features: sine and cosine of hour, weekday and month.
 pub const TIME_FEATURES: usize = 6;
 
-/// A standardised number stays within this many standard deviations.
+/// Bound on a standardised number, in standard deviations.
 const DEVIATIONS_MAX: f32 = 8.0;
 
-/// Everything a model reads that does not change with time.
+/// All features of a model that do not change with time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schema {
-    /// Of people.
+    /// Features of users.
     pub person: PersonSchema,
-    /// Of items.
+    /// Features of items.
     pub item: ItemSchema,
 }
 
-/// Attributes of people.
+/// User attributes that the model reads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PersonSchema {
-    /// Attributes with few values: strings, truth values, small whole numbers.
+    /// Categorical attributes: strings, booleans, small integers.
     pub categories: Vec<Category>,
-    /// Attributes that are quantities.
+    /// Attributes that are quantities, with their standardisation.
     pub numbers: Vec<Number>,
 }
 
-/// What is read of items, in the order in which it goes into the network after the topic's embedding.
+/// Item features, in the order in which they follow the topic embedding in the network's input.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ItemSchema {
-    /// Names of topics, sorted; place 0 of the table is for all others.
+    /// Names of topics, sorted; row 0 of the table stands for all others.
     pub topics: Vec<String>,
-    /// Numbers in a topic's embedding.
+    /// Dimension of a topic embedding.
     pub topic_dim: usize,
-    /// Of the text's embedding; none where items have no embeddings.
+    /// Reduction of the text embedding; `None` where items have no embeddings.
     pub embedding: Option<Reduction>,
-    /// Of each of [`TEXT_STATISTICS`]; empty where items have no texts.
+    /// Standardisation of each of [`TEXT_STATISTICS`]; empty where items have no texts.
     pub text: Vec<Number>,
-    /// Numeric columns.
+    /// Numeric columns of items.
     pub numbers: Vec<Number>,
 }
 
-/// An attribute with few values.
+/// A categorical attribute with its known values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Category {
-    /// The attribute.
+    /// Name of the attribute.
     pub name: String,
-    /// Its known values as text, sorted; value `i` has row `i + 1` of the table, row 0 is for all others.
+    /// Known values as text, sorted; value `i` has row `i + 1` of the table, row 0 stands for all others.
     pub values: Vec<String>,
-    /// Numbers in a value's embedding.
+    /// Dimension of a value's embedding.
     pub dim: usize,
 }
 
-/// A number and how to standardise it: `(x - mean) / scale`.
+/// A numeric feature with its standardisation `(x - mean) / scale`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Number {
-    /// The attribute, statistic or column.
+    /// Name of the attribute, statistic or column.
     pub name: String,
-    /// Mean over training.
+    /// Mean over the training slice.
     pub mean: f32,
-    /// Standard deviation over training, above 0.
+    /// Standard deviation over the training slice, above 0.
     pub scale: f32,
 }
 
-/// How embeddings get shorter.
+/// Dimensions of the projection of embeddings onto principal components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reduction {
-    /// Numbers in an embedding.
+    /// Dimension of an embedding.
     pub from: usize,
-    /// Numbers that are kept.
+    /// Number of principal components that are kept.
     pub to: usize,
 }
 
-/// Principal components: `z = components (x - mean)`, with the scale in the components.
+/// Principal components: `z = components (x - mean)`, with the scale folded into the components.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Components {
-    /// `(from,)`.
+    /// Mean embedding, `(from,)`.
     pub mean: Vec<f32>,
-    /// `(to, from)`, row by row.
+    /// Components, `(to, from)`, row by row.
     pub rows: Vec<f32>,
 }
 
-/// A person's attributes as the network takes them.
+/// User attributes encoded for the network.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PersonCode {
-    /// Row in the table of each category.
+    /// Row in the embedding table of each category.
     pub categories: Vec<u32>,
     /// Per number: the standardised value, then 1 where it is missing.
     pub numbers: Vec<f32>,
 }
 
 impl Number {
-    /// Standardised value and flag; `None` and what is not finite is missing.
+    /// Standardised value and missing flag; `None` and non-finite numbers count as missing.
     fn code(&self, value: Option<f32>) -> [f32; 2] {
         match value.map(|value| (value - self.mean) / self.scale) {
             Some(code) if code.is_finite() => [code.clamp(-DEVIATIONS_MAX, DEVIATIONS_MAX), 0.0],
@@ -120,7 +120,7 @@ impl Number {
 }
 
 impl Category {
-    /// Row of a value in the table.
+    /// Row of a value in the embedding table; 0 for an unknown value.
     fn row(&self, value: &str) -> u32 {
         row_of(&self.values, value)
     }
@@ -131,13 +131,13 @@ fn row_of(values: &[String], value: &str) -> u32 {
 }
 
 impl PersonSchema {
-    /// Numbers of a person that go into the network, categories' embeddings included.
+    /// Width of a user's static features, category embeddings included.
     #[must_use]
     pub fn width(&self) -> usize {
         self.categories.iter().map(|category| category.dim).sum::<usize>() + 2 * self.numbers.len()
     }
 
-    /// Reads attributes, a JSON object as text. What is not one counts as a person of whom nothing is known.
+    /// Encodes attributes, given as a JSON object in text. Any other text counts as a user without attributes.
     #[must_use]
     pub fn code(&self, attributes: Option<&str>) -> PersonCode {
         let mut code =
@@ -153,7 +153,7 @@ impl PersonSchema {
     }
 }
 
-/// Puts an object's attributes where they belong, without keeping the rest.
+/// Deserialises only the attributes that the schema names, straight into a [`PersonCode`].
 struct Attributes<'a> {
     schema: &'a PersonSchema,
     code: &'a mut PersonCode,
@@ -192,27 +192,27 @@ impl<'de> Visitor<'de> for Attributes<'_> {
     }
 }
 
-/// A key, borrowed where the text allows it.
+/// A key of the object, borrowed where the text has no escapes.
 #[derive(Deserialize)]
 struct Word<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A value of an attribute.
+/// Value of an attribute in JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scalar<'a> {
-    /// A string.
+    /// A string, borrowed where the text has no escapes.
     Text(Cow<'a, str>),
-    /// A truth value.
+    /// A boolean: `true` or `false`.
     Truth(bool),
-    /// A whole number.
+    /// An integer within 64 bits.
     Whole(i64),
-    /// Another number.
+    /// A number with a fraction, or an integer beyond 64 bits.
     Real(f64),
-    /// Nothing that a model reads: null, a list, an object.
+    /// Null, a list or an object; no feature reads these.
     Other,
 }
 
 impl Scalar<'_> {
-    /// As a category's value.
+    /// The value as text, for a categorical attribute.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
@@ -225,7 +225,7 @@ impl Scalar<'_> {
         }
     }
 
-    /// As a quantity.
+    /// The value as a number, for a numeric attribute.
     #[must_use]
     pub fn number(&self) -> Option<f32> {
         match self {
@@ -292,7 +292,7 @@ impl<'de> Visitor<'de> for AnyScalar {
 }
 
 impl ItemSchema {
-    /// Numbers of an item that go into the network, without the topic's embedding.
+    /// Width of an item's dense features, without the topic embedding.
     #[must_use]
     pub fn dense(&self) -> usize {
         let embedding = self.embedding.map_or(0, |reduction| reduction.to + 1);
@@ -300,14 +300,17 @@ impl ItemSchema {
         embedding + text + 2 * self.numbers.len()
     }
 
-    /// Row of a topic in the table.
+    /// Row of a topic in the embedding table; 0 for an unknown one.
     #[must_use]
     pub fn topic(&self, name: Option<&str>) -> u32 {
         name.map_or(0, |name| row_of(&self.topics, name))
     }
 
-    /// Appends the numbers of an item: principal components of its embedding and 1 where it has none; statistics of its
-    /// text, of which numbers of the same name take the place, and 1 where it has no text; its numbers, each with a flag.
+    /// Appends the dense features of an item to `out`.
+    ///
+    /// First the principal components of its embedding, and 1 where it has none. Then the statistics of its text, and
+    /// 1 where it has no text; a number of the item with the name of a statistic replaces that statistic. Last its
+    /// numbers, each with a missing flag.
     pub fn push(&self, facts: &ItemFacts<'_>, components: &Components, out: &mut Vec<f32>) {
         if let Some(reduction) = self.embedding {
             let known = facts.embedding.len() == reduction.from && facts.embedding.iter().all(|x| x.is_finite());

@@ -1,9 +1,9 @@
-//! Statistics of a text: what can be said about it without understanding it.
+//! Surface statistics of a text: lengths, punctuation, repetition.
 //!
-//! Invariant: the same text gives the same numbers, whatever the language of the machine; an empty text gives zeros.
-//! Absent on purpose: words as such; meaning comes with the embedding.
+//! Invariant: results depend on the text alone, not on the locale of the machine; an empty text gives zeros.
+//! Absent on purpose: meaning, which comes with the embedding.
 
-/// Names of the statistics, in their order in a model.
+/// Names of the statistics, in the order of a model's input.
 pub const TEXT_STATISTICS: [&str; 8] = [
     "text_characters",
     "text_words",
@@ -15,9 +15,11 @@ pub const TEXT_STATISTICS: [&str; 8] = [
     "text_marks",
 ];
 
-/// The statistics of a text, in the order of [`TEXT_STATISTICS`]: `ln(1 + n)` of its characters, words and sentences
-/// (runs of `.`, `!`, `?` or line feeds end one); mean characters of a word; share of its words that are new, compared as
-/// written; shares of its characters that are upper case, digits, and neither letter, digit nor space.
+/// Statistics of a text, in the order of [`TEXT_STATISTICS`].
+///
+/// First `ln(1 + n)` of its characters, words and sentences; a run of `.`, `!`, `?` or line feeds ends a sentence.
+/// Then the mean number of characters in a word, and the share of distinct words, compared as written. Last the shares
+/// of characters that are upper case, digits, and neither letter, digit nor space.
 #[must_use]
 pub fn statistics(text: &str) -> [f32; TEXT_STATISTICS.len()] {
     let (mut characters, mut upper, mut digits, mut marks, mut sentences) = (0_u32, 0_u32, 0_u32, 0_u32, 0_u32);

@@ -19,7 +19,7 @@ use eddyline::engine::learn::hedge::{HedgeFigures, bound, hesitation};
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::tower::{ItemFacts, Sign, Step, TOWER_DIM, TowerVector, TwoTower};
 use eddyline::engine::user::{Effect, UserEvent, UserState};
-use eddyline::replay::offline::Offline;
+use eddyline::fold::Offline;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -33,11 +33,8 @@ fn each_question_has_one_file_that_contains_the_word() {
         let [question, words, files] = &row[..] else { panic!("{row:?}") };
         let files: Vec<String> =
             paths(files).into_iter().filter(|path| !path.ends_with('/') && !path.ends_with('*')).collect();
-        let text: String = files
-            .iter()
-            .filter(|path| house().join(path).is_file())
-            .map(|path| folded(&read(path)))
-            .collect();
+        let text: String =
+            files.iter().filter(|path| house().join(path).is_file()).map(|path| folded(&read(path))).collect();
         for word in words.split(',') {
             if !files.is_empty() && !text.contains(&folded(word)) {
                 let _ = writeln!(wrong, "{question} `{}` does not occur in {files:?}", word.trim());
@@ -56,7 +53,8 @@ fn paths_in_the_documents_exist() {
     for document in documents {
         for path in paths(&read(&document)) {
             // A pattern or a placeholder names more than one file.
-            if path.contains(['*', '{', '<', ' ']) || path.chars().any(|c| c.is_ascii_uppercase()) && !path.contains('.')
+            if path.contains(['*', '{', '<', ' '])
+                || path.chars().any(|c| c.is_ascii_uppercase()) && !path.contains('.')
             {
                 continue;
             }

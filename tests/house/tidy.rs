@@ -18,12 +18,13 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ("process", &[]),
     ("engine", &[("domain", &[])]),
     ("files", &[("domain", &[])]),
-    ("tables", &[("domain", &[]), ("files", &[])]),
-    // Of the engine only what it is asked for, and the inner loops: the network knows no people, feeds or worlds.
-    ("tower", &[("domain", &[]), ("engine", &["simd", "tower"]), ("tables", &[])]),
+    // Of the engine only the trait that ranking calls, and the kernels: the model knows no users, feeds or worlds.
+    ("tower", &[("domain", &[]), ("engine", &["simd", "tower"])]),
     ("protocol", &[("domain", &[])]),
     ("embed", &[("domain", &[])]),
     ("store", &[("domain", &[]), ("process", &[]), ("engine", &[])]),
+    // The store only as a list of writes; the caller carries them out.
+    ("offline", &[("domain", &[]), ("engine", &[]), ("store", &["Write"])]),
     (
         "actors",
         &[("domain", &[]), ("process", &[]), ("engine", &[]), ("protocol", &[]), ("embed", &[]), ("store", &[])],
@@ -41,8 +42,9 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("actors", &[]),
         ],
     ),
-    // The store only as a list of writes; who carries them out is somebody else's business.
-    ("replay", &[("domain", &[]), ("engine", &[]), ("files", &[]), ("tables", &[]), ("store", &["Write"])]),
+    ("tables", &[("domain", &[]), ("files", &[])]),
+    ("training", &[("domain", &[]), ("engine", &["tower"]), ("tower", &[]), ("tables", &[])]),
+    ("replay", &[("domain", &[]), ("engine", &[]), ("files", &[]), ("offline", &[]), ("tables", &[])]),
     // Of the engine only its exact ROC AUC, in which the bounds of what can be learned are told.
     ("simulate", &[("domain", &[]), ("engine", &["learn"])]),
     // Keys of the configuration are the settings of the layers that they set.
@@ -75,14 +77,17 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("domain", &[]),
             ("process", &[]),
             ("engine", &[]),
+            ("files", &[]),
             ("protocol", &["refusal"]),
             ("embed", &[]),
             ("store", &[]),
+            ("offline", &[]),
             ("actors", &[]),
             // Tokens are made by the door's own rules, with and without a server.
-            ("gateway", &["access", "keyring", "rest", "timestamps"]),
-            ("tables", &[]),
+            ("gateway", &["access", "keyring", "rest", "times"]),
             ("tower", &[]),
+            ("tables", &[]),
+            ("training", &[]),
             ("replay", &[]),
             ("simulate", &[]),
             ("config", &[]),
@@ -117,7 +122,7 @@ const IMPURE: &[(&str, &str)] = &[
 const LINES_MAX: usize = 1_000;
 
 /// Longer than [`LINES_MAX`], with the reason why that is better than to part them.
-const LONG: &[(&str, &str)] = &[("src/simulate/vocabulary.rs", "a word list, which nobody reads from end to end")];
+const LONG: &[(&str, &str)] = &[];
 
 #[test]
 fn layers_import_only_what_stands_above_them() {
@@ -234,6 +239,20 @@ fn borrowed_machinery_is_named_in_one_place() {
             .collect();
         assert_eq!(named, [place], "{words:?} are for {place} alone, so that they can be replaced there");
     }
+}
+
+/// The server is to build without the crates that only training and tables need.
+#[test]
+fn crates_of_the_offline_half_stay_in_their_layers() {
+    let mut wrong = String::new();
+    for (path, code) in sources() {
+        for (word, layer) in [("burn_", "training"), ("parquet::", "tables")] {
+            if layer_of(&path) != layer && code.contains(word) {
+                let _ = writeln!(wrong, "{path}: `{word}` is for `{layer}`: re-export from there what is needed");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "the server needs neither tensors nor Parquet:\n{wrong}");
 }
 
 #[test]

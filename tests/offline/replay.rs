@@ -22,7 +22,7 @@ use eddyline::replay::log::{Log, WindowSource};
 use eddyline::replay::prequential::{self, Plan};
 use eddyline::replay::rankers::{self, Ranker};
 use eddyline::replay::report::Report;
-use eddyline::simulate::viewing::{Size, Viewing, Visit};
+use eddyline::simulate::viewing::{Viewing, ViewingSize, Visit};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::run;
@@ -30,7 +30,7 @@ use support::run;
 const STEP_MS: i64 = 600_000;
 
 fn visits(rows: u64, seed: u64) -> Vec<Visit> {
-    let mut viewing = Viewing::new(Size { rows, people: 60, channels: 120, days: 7 }, seed);
+    let mut viewing = Viewing::new(ViewingSize { rows, people: 60, channels: 120, days: 7 }, seed);
     std::iter::from_fn(|| viewing.next_step()).flatten().collect()
 }
 
@@ -255,7 +255,7 @@ proptest! {
             let source = Source { paths: std::slice::from_ref(&path), columns: Columns::default(), unit, watch: None };
             let log = read::feed(source).unwrap().finish(WindowSource::FirstRow);
             let extras = Extras::default();
-            let options = evaluate::Options {
+            let options = evaluate::EvaluateOptions {
                 format: "feed".into(),
                 windows: String::new(),
                 test: evaluate::TestSpan::From(Millis(2_000)),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::tower::{ItemFacts, Step, TOWER_DIM, TowerVector, TwoTower};
-use eddyline::replay::evaluate::{self, Options, TestSpan};
+use eddyline::replay::evaluate::{self, EvaluateOptions, TestSpan};
 use eddyline::replay::likes::{Estimate, Likes, Mode};
 use eddyline::replay::log::WindowSource;
 use eddyline::replay::log::tables::{Extras, log_of};
@@ -91,10 +91,10 @@ fn told_with(tower: Arc<dyn TwoTower>) -> Likes {
     let folder = tempfile::tempdir().unwrap();
     simulate(folder.path(), "parquet", "6");
     let place = Place::in_folder(folder.path()).unwrap();
-    let tables = read::read(&place, &read::Options::default(), &mut |_| ()).unwrap();
+    let tables = read::read(&place, &read::TableOptions::default(), &mut |_| ()).unwrap();
     let log = log_of(&tables, 1_000).finish(WindowSource::FirstRow);
     let extras = Extras::of(&tables, &log);
-    let options = Options {
+    let options = EvaluateOptions {
         format: "tables".into(),
         windows: "first row".into(),
         test: TestSpan::LastFifth,

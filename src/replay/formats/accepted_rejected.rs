@@ -1,7 +1,8 @@
-//! Judged sentences: each file a JSON list of `{text, label: "accepted"|"rejected", embedding}`, one person per file.
+//! Reads judged sentences: each file a JSON list of `{text, label: "accepted"|"rejected", embedding}`, one user per
+//! file.
 //!
-//! Invariant: all embeddings of one call have one dimension. One file at a time is in memory, and its rows and bytes are
-//! limited. Absent on purpose: an order; the list's is kept, and shuffling is the protocol's.
+//! Invariant: all embeddings of one call have one dimension. Memory holds one file at a time, with limits on rows and
+//! bytes. Absent on purpose: shuffling, which the protocol does; rows keep the order of the list.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,39 +12,39 @@ use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::activities::plain_message;
-use super::cells;
-use super::error::{FormatError, Wrong};
-use super::source::{Files, Source, Watch, plain_name};
 use crate::domain::items::Embedding;
+use crate::files::cells;
+use crate::files::error::{FormatError, Wrong};
+use crate::files::source::{Files, Source, Watch, plain_name};
 
-/// The most rows of one file.
+/// Limit on the rows of one file.
 pub const ROWS_MAX: usize = 1_000_000;
-/// The most bytes of one file, decompressed.
+/// Limit on the bytes of one file, decompressed.
 const FILE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// A judged sentence.
+/// A sentence with its label and embedding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelledRow {
-    /// What it says.
+    /// Text of the sentence.
     pub text: String,
-    /// Accepted, or rejected?
+    /// Label: true for `accepted`.
     pub accepted: bool,
-    /// Its vector.
+    /// Embedding of the sentence.
     pub embedding: Embedding,
 }
 
-/// All sentences that one person judged.
+/// All sentences that one user judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelledFile {
-    /// The file's name without folder, `.json`, `.gz` and `.zst`.
+    /// File name without folder, `.json`, `.gz` and `.zst`.
     pub name: String,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// In the order of the file.
+    /// Sentences in the order of the file.
     pub rows: Vec<LabelledRow>,
 }
 
-/// Some files, one after the other.
+/// An iterator over files of judged sentences.
 pub struct LabelledFiles {
     files: Files,
     dim: Option<usize>,
@@ -72,7 +73,7 @@ impl LabelledFiles {
                 let error = io::Error::from(error);
                 let long = error.get_ref().is_some_and(|inner| inner.is::<FileTooLong>());
                 let limit = Wrong::TooLong { limit: FILE_BYTES_MAX };
-                let wrong = if long { limit } else { super::source::broken(compression, error) };
+                let wrong = if long { limit } else { crate::files::source::broken(compression, error) };
                 return Err(FormatError::at(&path, line, None, wrong));
             }
             let wrong = wrong.unwrap_or_else(|| Wrong::Json(plain_message(&error)));
@@ -99,7 +100,7 @@ impl Iterator for LabelledFiles {
     }
 }
 
-/// A row as it stands there; further fields are passed over.
+/// A row as parsed; unknown fields are ignored.
 #[derive(Deserialize)]
 struct Raw {
     #[serde(default)]
@@ -115,11 +116,11 @@ enum Label {
     Rejected,
 }
 
-/// Reads the list row by row, so that a row that is wrong is reported where it stands.
+/// Deserialises the list row by row, so that an error names its row.
 struct List<'a> {
     rows: &'a mut Vec<LabelledRow>,
     dim: &'a mut Option<usize>,
-    /// What is wrong with a row beyond its JSON.
+    /// The rule that a row breaks beyond JSON syntax.
     wrong: &'a mut Option<Wrong>,
 }
 
@@ -166,7 +167,7 @@ impl<'de> Visitor<'de> for List<'_> {
     }
 }
 
-/// Stops a small compressed file from becoming a huge one.
+/// Bounds the decompressed size of a file, against compression bombs.
 struct Limited {
     inner: Box<dyn BufRead + Send>,
     left: usize,

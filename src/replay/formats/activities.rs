@@ -1,8 +1,8 @@
-//! Activities, one JSON object a line: `actor, verb (post|interact|follow), object, time, message, topic, to, kind?,
-//! dwell_ms?`, as `simulate` writes them.
+//! Reads activities, one JSON object per line: `actor, verb (post|interact|follow), object, time, message, topic, to,
+//! kind?, dwell_ms?`, as `simulate` writes them.
 //!
-//! Invariant: a post has a message or an embedding, and nobody follows themselves. Further fields are somebody else's and
-//! are passed over. `to` is a list or a single text; ids may be whole numbers, which stay exact.
+//! Invariant: a post has a message or an embedding, and no user follows themselves. Unknown fields are ignored. `to`
+//! is a list or a single text; ids may be integers, which stay exact.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,80 +10,80 @@ use std::path::{Path, PathBuf};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
-use super::cells::{self, Dims};
-use super::error::{FormatError, Wrong};
-use super::lines::Lines;
-use super::source::Watch;
-use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::items::{Embedding, Item};
 use crate::domain::time::Millis;
+use crate::files::cells::{self, Dims};
+use crate::files::error::{FormatError, Wrong};
+use crate::files::lines::TextLines;
+use crate::files::source::Watch;
+use crate::files::time::Times;
 
-/// What the actor did.
+/// Kind of an activity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
-    /// Wrote `object`, an item.
+    /// Writes `object`, an item.
     Post,
-    /// Reacted to `object`, an item.
+    /// Reacts to `object`, an item.
     Interact,
-    /// Follows `object`, a person.
+    /// Follows `object`, a user.
     Follow,
 }
 
-/// One line.
+/// One activity, parsed and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActivityRow {
-    /// Where in its file, from 1.
+    /// Line in its file, from 1.
     pub line: u64,
-    /// Who.
+    /// Key of the acting user.
     pub actor: Key,
-    /// Did what.
+    /// Kind of the activity.
     pub verb: Verb,
-    /// To whom or what.
+    /// Key of the item or user that the activity is about.
     pub object: Key,
-    /// When.
+    /// Time of the activity.
     pub time: Millis,
-    /// What a post says; empty otherwise.
+    /// Text of a post; empty otherwise.
     pub message: String,
-    /// What it is about.
+    /// Topic of a post.
     pub topic: Option<Key>,
-    /// Whom else it reaches.
+    /// Further recipients, such as `topic:music`.
     pub to: Vec<String>,
-    /// How they reacted; without one the reader of the log decides.
+    /// Kind of the interaction; `None` leaves the choice to the reader of the log.
     pub kind: Option<Kind>,
-    /// For how long.
+    /// Dwell time in milliseconds.
     pub dwell_ms: Option<u32>,
-    /// A post's vector, unless it is to be made from the message.
+    /// Embedding of a post; `None` where the message gives one later.
     pub embedding: Option<Embedding>,
 }
 
-/// The activities of some files, one after the other.
+/// An iterator over the activities of several files.
 pub struct Activities {
-    lines: Lines,
+    lines: TextLines,
     times: Times,
     dims: Dims,
 }
 
 impl Activities {
-    /// Opens the files. A folder stands for its `.jsonl`, `.ndjson` and `.json` files. Without a `dim` the first embedding
-    /// sets it.
+    /// Opens the files. A folder stands for its `.jsonl`, `.ndjson` and `.json` files. Without a `dim` the first
+    /// embedding sets it.
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
     pub fn open(paths: &[PathBuf], dim: Option<usize>, watch: Option<Watch>) -> Result<Activities, FormatError> {
-        let lines = Lines::new(paths, &[".jsonl", ".ndjson", ".json"], watch)?;
+        let lines = TextLines::new(paths, &[".jsonl", ".ndjson", ".json"], watch)?;
         Ok(Activities { lines, times: Times::by_size(), dims: Dims::of(dim) })
     }
 
-    /// What times that are numbers count.
+    /// Sets the unit of numeric times.
     #[must_use]
     pub fn with_times(self, times: Times) -> Activities {
         Activities { times, ..self }
     }
 
-    /// Posts without an embedding get one of `dim` numbers, made from their message: no other may have another length.
+    /// Sets the dimension of embeddings computed from messages; given embeddings must match it.
     #[must_use]
     pub fn with_texts_of(self, dim: usize) -> Activities {
         Activities { dims: self.dims.with_texts_of(Some(dim)), ..self }
@@ -99,7 +99,7 @@ impl Iterator for Activities {
     }
 }
 
-/// A line as it stands there.
+/// A line as parsed.
 #[derive(Deserialize)]
 struct Raw {
     actor: Id,
@@ -120,7 +120,7 @@ struct Raw {
     embedding: Option<Vec<f32>>,
 }
 
-/// An id: a text, or a whole number that JSON keeps exactly.
+/// An id: a text, or an integer that JSON keeps exactly.
 struct Id(Key);
 
 impl<'de> Deserialize<'de> for Id {
@@ -157,7 +157,7 @@ impl Visitor<'_> for IdVisitor {
     }
 }
 
-/// A time: a text, or a number.
+/// A time: a text or a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Time {
@@ -222,18 +222,19 @@ fn activity(path: &Path, line: u64, text: &str, times: &Times, dims: &mut Dims) 
     }
     cells::storable(&row.message).map_err(|error| wrong("message", error))?;
     if row.verb == Verb::Follow && row.actor == row.object {
-        let expected = "somebody else than the actor: remove the line";
+        let expected = "another user than the actor: remove the line";
         return Err(wrong("object", cells::unexpected(row.object.as_str(), expected)));
     }
     Ok(row)
 }
 
-/// The message without serde_json's own line and column, which count within one line of ours; at most 200 characters.
+/// The message of serde_json without its line and column, which count within one line of the file; at most 200
+/// characters.
 pub(super) fn plain_message(error: &serde_json::Error) -> String {
     const CHARS_MAX: usize = 200;
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    // Python writes NaN and Infinity, which no JSON has.
+    // Python writes NaN and Infinity, which JSON lacks.
     if message == "expected value" {
         return format!("{message} (JSON has no NaN and no Infinity: write null, or leave the row out)");
     }

@@ -1,7 +1,7 @@
-//! Any bytes at all through every reader.
+//! Fuzzes every reader with arbitrary bytes.
 //!
-//! Invariant under test: a reader gives rows, or an error that names the file; it never panics, and a stream that failed has
-//! ended.
+//! Invariant under test: a reader gives rows, or an error that names the file. It never panics, and a failed stream
+//! ends.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,13 +17,14 @@ use super::follows::Follows;
 use super::items::Items;
 use super::live_intervals::LiveIntervals;
 use super::movielens::Ratings;
+use super::numbers;
 use super::open_bandit::OpenBandit;
 use super::plain::{Places, Plain};
-use super::time::{TimeUnit, Times};
 use super::windows::read_windows;
-use super::{Columns, FormatError, numbers};
+use crate::files::time::{TimeUnit, Times};
+use crate::files::{Columns, FormatError};
 
-/// Name, ending and header of every format.
+/// Name, extension and header of every format.
 const FORMATS: [(&str, &str, &str); 13] = [
     ("events", "csv", "user,item,time,kind,dwell"),
     ("feed", "csv", "timestamp,user_id,post_id,action,target"),
@@ -40,7 +41,7 @@ const FORMATS: [(&str, &str, &str); 13] = [
     ("accepted-rejected", "json", ""),
 ];
 
-/// Values that programs write where something else was meant, and that break parsers.
+/// Values of other programs that break parsers.
 const ODD: [&str; 40] = [
     "",
     "\"",
@@ -84,7 +85,7 @@ const ODD: [&str; 40] = [
     "true",
 ];
 
-/// Fragments of JSON, and of what is none.
+/// Fragments of JSON, valid and invalid.
 const JSON: [&str; 24] = [
     "\"a\"",
     "\"post\"",
@@ -136,7 +137,7 @@ fn read(format: &str, folder: &Path, paths: &[PathBuf], times: Times) -> Result<
     }
 }
 
-/// Writes a file, reads it, and fails unless there are rows or an error that names the file.
+/// Writes a file, reads it, and fails unless the result is rows or an error that names the file.
 fn rows_or_error(format: (&str, &str, &str), compression: &str, bytes: &[u8], cut: Option<usize>) -> Option<String> {
     let packed = match compression {
         ".gz" => {
@@ -193,7 +194,7 @@ fn json() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Odd cells below the right header, with and without a byte order mark, compressed or not, whole or cut off.
+    /// Odd cells below the right header: with and without a byte order mark, compressed or not, complete or cut off.
     #[test]
     fn any_table_gives_rows_or_an_error(
         body in table(), has_header in prop::bool::weighted(0.9), has_mark: bool,
@@ -229,7 +230,7 @@ proptest! {
 
 #[test]
 fn a_small_file_of_a_huge_text_is_refused_within_bounds() {
-    // Half a gibibyte of one character is some kilobytes of zstd.
+    // Half a gibibyte of one character takes some kilobytes of zstd.
     let frame = zstd::encode_all(std::io::repeat(b'x').take(64 << 20), 1).unwrap();
     assert!(frame.len() < 64 << 10);
     for format in FORMATS {

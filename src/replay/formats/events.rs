@@ -1,48 +1,48 @@
-//! Interactions as CSV: `user,item,time[,kind,dwell]`, the names mapped with `--columns`.
+//! Reads interactions as CSV: `user,item,time[,kind,dwell]`, with names mapped by `--columns`.
 //!
-//! Invariant: events come in the order of the file, which need not be that of time; `dwell` is in milliseconds.
+//! Invariant: events keep the order of the file, which need not be by time; `dwell` is in milliseconds.
 
 use std::path::PathBuf;
 
-use super::cells;
-use super::error::FormatError;
-use super::source::Watch;
-use super::table::{Column, Columns, Table, needed, optional};
-use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::time::Millis;
+use crate::files::cells;
+use crate::files::error::FormatError;
+use crate::files::source::Watch;
+use crate::files::table::{Column, Columns, Table, needed, optional};
+use crate::files::time::Times;
 
-/// What `--columns` may map.
+/// Roles of columns that `--columns` may map.
 pub const ROLES: [&str; 5] = ["user", "item", "time", "kind", "dwell"];
 
 const COLUMNS: [Column; 5] = [needed("user"), needed("item"), needed("time"), optional("kind"), optional("dwell")];
 
-/// Somebody did something with an item.
+/// An interaction of a user with an item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Where in its file, from 1.
+    /// Line in its file, from 1.
     pub line: u64,
-    /// Who.
+    /// Key of the user.
     pub user: Key,
-    /// With what.
+    /// Key of the item.
     pub item: Key,
-    /// When.
+    /// Time of the interaction.
     pub time: Millis,
-    /// What; without one the log has a single kind, and the reader of it knows which.
+    /// Kind of the interaction; `None` in a log of one kind, which its reader knows.
     pub kind: Option<Kind>,
-    /// For how long.
+    /// Dwell time in milliseconds.
     pub dwell_ms: Option<u32>,
 }
 
-/// The events of some files, one after the other.
+/// An iterator over the events of several files.
 pub struct Events {
     table: Table,
     times: Times,
 }
 
 impl Events {
-    /// Opens the files; `columns` of [`ROLES`].
+    /// Opens the files; `columns` maps [`ROLES`].
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.

@@ -1,59 +1,59 @@
-//! Views and likes of posts as a feed logs them: `timestamp,user_id,post_id,action,target`.
+//! Reads views and likes of posts, as feeds log them: `timestamp,user_id,post_id,action,target`.
 //!
-//! Invariant: `target` is read of views only, where 1 says that a like followed at once; rows come in the order of the
-//! file. Absent on purpose: making one like of the view that tells it and the row that repeats it; the log does that.
+//! Invariant: only views have a `target`, where 1 means that a like followed. Rows keep the order of the file. Absent
+//! on purpose: merging a liked view with the like row that repeats it; the log does that.
 
 use std::path::PathBuf;
 
-use super::cells;
-use super::error::FormatError;
-use super::source::Watch;
-use super::table::{Column, Columns, Table, needed, optional};
-use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
+use crate::files::cells;
+use crate::files::error::FormatError;
+use crate::files::source::Watch;
+use crate::files::table::{Column, Columns, Table, needed, optional};
+use crate::files::time::Times;
 
-/// What `--columns` may map.
+/// Roles of columns that `--columns` may map.
 pub const ROLES: [&str; 5] = ["timestamp", "user_id", "post_id", "action", "target"];
 
 const COLUMNS: [Column; 5] =
     [needed("timestamp"), needed("user_id"), needed("post_id"), needed("action"), optional("target")];
 
-/// What somebody did.
+/// Kind of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Saw it, and liked it at once or not.
+    /// A view of the post, with its label.
     View {
-        /// A like followed.
+        /// True where a like followed.
         liked: bool,
     },
-    /// Liked it.
+    /// A like of the post.
     Like,
 }
 
-/// One row.
+/// One row of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedRow {
-    /// Where in its file, from 1.
+    /// Line in its file, from 1.
     pub line: u64,
-    /// When.
+    /// Time of the row.
     pub time: Millis,
-    /// Who.
+    /// Key of the user.
     pub user: Key,
-    /// Which post.
+    /// Key of the post.
     pub post: Key,
-    /// What they did.
+    /// View or like.
     pub action: Action,
 }
 
-/// The rows of some files, one after the other.
+/// An iterator over the rows of several files.
 pub struct Feed {
     table: Table,
     times: Times,
 }
 
 impl Feed {
-    /// Opens the files; `columns` of [`ROLES`].
+    /// Opens the files; `columns` maps [`ROLES`].
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.

@@ -1,38 +1,38 @@
-//! Who follows whom as CSV: `source,target`.
+//! Reads follows as CSV: `source,target`.
 //!
-//! Invariant: nobody follows themselves.
+//! Invariant: no user follows themselves.
 
 use std::path::PathBuf;
 
-use super::cells;
-use super::error::FormatError;
-use super::source::Watch;
-use super::table::{Column, Columns, Table, needed};
 use crate::domain::ids::Key;
+use crate::files::cells;
+use crate::files::error::FormatError;
+use crate::files::source::Watch;
+use crate::files::table::{Column, Columns, Table, needed};
 
-/// What `--columns` may map.
+/// Roles of columns that `--columns` may map.
 pub const ROLES: [&str; 2] = ["source", "target"];
 
 const COLUMNS: [Column; 2] = [needed("source"), needed("target")];
 
-/// `source` follows `target`.
+/// A follow: `source` follows `target`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follow {
-    /// Where in its file, from 1.
+    /// Line in its file, from 1.
     pub line: u64,
-    /// Who follows.
+    /// Key of the follower.
     pub source: Key,
-    /// Whom.
+    /// Key of the followed user.
     pub target: Key,
 }
 
-/// The follows of some files, one after the other.
+/// An iterator over the follows of several files.
 pub struct Follows {
     table: Table,
 }
 
 impl Follows {
-    /// Opens the files; `columns` of [`ROLES`].
+    /// Opens the files; `columns` maps [`ROLES`].
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
@@ -48,7 +48,7 @@ impl Iterator for Follows {
         self.table.next(|row| {
             let follow = Follow { line: row.line, source: row.key("source")?, target: row.key("target")? };
             if follow.source == follow.target {
-                let wrong = cells::unexpected(follow.target.as_str(), "somebody else than the source: remove the line");
+                let wrong = cells::unexpected(follow.target.as_str(), "another user than the source: remove the line");
                 return Err(row.error("target", wrong));
             }
             Ok(follow)

@@ -1,20 +1,21 @@
-//! Items as CSV: `item,topic,text,author,created[,embedding]`. Only `item` is needed, and a text or an embedding.
+//! Reads items as CSV: `item,topic,text,author,created[,embedding]`. Mandatory are `item`, and a text or an embedding.
 //!
-//! Invariant: all embeddings of one call have one dimension. Several topics are written `jazz|live`, the main one first.
+//! Invariant: all embeddings of one call have one dimension. Several topics are written `jazz|live`, the main one
+//! first.
 //! Absent on purpose: windows; they have a file of their own, since an item may have many.
 
 use std::path::PathBuf;
 
-use super::cells::{self, Dims};
-use super::error::{FormatError, Wrong};
-use super::source::Watch;
-use super::table::{Column, Columns, Row, Table, needed, optional};
-use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::items::{Embedding, Item};
 use crate::domain::time::Millis;
+use crate::files::cells::{self, Dims};
+use crate::files::error::{FormatError, Wrong};
+use crate::files::source::Watch;
+use crate::files::table::{Column, Columns, Table, TableRow, needed, optional};
+use crate::files::time::Times;
 
-/// What `--columns` may map.
+/// Roles of columns that `--columns` may map.
 pub const ROLES: [&str; 6] = ["item", "topic", "text", "author", "created", "embedding"];
 
 const COLUMNS: [Column; 6] = [
@@ -26,26 +27,26 @@ const COLUMNS: [Column; 6] = [
     optional("embedding"),
 ];
 
-/// An item as a file describes it.
+/// An item with its features.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ItemRow {
-    /// Where in its file, from 1.
+    /// Line in its file, from 1.
     pub line: u64,
-    /// Its key.
+    /// Key of the item.
     pub item: Key,
-    /// Its topics, the main one first.
+    /// Topics of the item, the main one first.
     pub topics: Vec<Key>,
-    /// What a person reads; may be empty when there is an embedding.
+    /// Text of the item; may be empty beside an embedding.
     pub text: String,
-    /// Who made it.
+    /// Key of the author.
     pub author: Option<Key>,
-    /// When it came into being.
+    /// Creation time of the item.
     pub created: Option<Millis>,
-    /// Its vector, unless it is to be made from the text.
+    /// Embedding of the item; `None` where the text gives one later.
     pub embedding: Option<Embedding>,
 }
 
-/// The items of some files, one after the other.
+/// An iterator over the items of several files.
 pub struct Items {
     table: Table,
     times: Times,
@@ -54,7 +55,7 @@ pub struct Items {
 }
 
 impl Items {
-    /// Opens the files; `columns` of [`ROLES`]. Without a `dim` the first embedding sets it.
+    /// Opens the files; `columns` maps [`ROLES`]. Without a `dim` the first embedding sets it.
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
@@ -69,7 +70,7 @@ impl Items {
         Ok(Items { table, times: times.into(), dims: Dims::of(dim), bare: false })
     }
 
-    /// The same for items that may have neither a text nor an embedding: of some, only the topics are known.
+    /// Opens files whose items may lack both text and embedding, such as items known by topic alone.
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
@@ -83,7 +84,7 @@ impl Items {
         Ok(Items { bare: true, ..Items::open(paths, columns, times, dim, watch)? })
     }
 
-    /// Items without an embedding get one of `dim` numbers, made from their text: no other may have another length.
+    /// Sets the dimension of embeddings computed from texts; given embeddings must match it.
     #[must_use]
     pub fn with_texts_of(self, dim: usize) -> Items {
         Items { dims: self.dims.with_texts_of(Some(dim)), ..self }
@@ -99,7 +100,7 @@ impl Iterator for Items {
     }
 }
 
-fn item(row: &Row<'_>, times: &Times, dims: &mut Dims, bare: bool) -> Result<ItemRow, FormatError> {
+fn item(row: &TableRow<'_>, times: &Times, dims: &mut Dims, bare: bool) -> Result<ItemRow, FormatError> {
     let topics = row.cell("topic").unwrap_or_default();
     let topics: Result<Vec<Key>, _> =
         topics.split('|').map(str::trim).filter(|t| !t.is_empty()).map(cells::key).collect();

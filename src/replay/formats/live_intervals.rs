@@ -1,41 +1,41 @@
-//! Who watched which stream from when to when: `user,stream,streamer,start,stop` without a header, times in whole steps.
+//! Reads visits to live streams: `user,stream,streamer,start,stop` without a header, times in whole steps.
 //!
-//! Invariant: a presence is half-open, `[start, stop)`, and lasts at least one step: a row that stops in the step in which
-//! it starts was there in that step. Rows come in the order of the file.
+//! Invariant: a presence is half-open, `[start, stop)`, and lasts at least one step. A row with equal start and stop
+//! counts as present in that step. Rows keep the order of the file.
 
 use std::path::{Path, PathBuf};
 
-use super::cells::{self, Between};
-use super::error::{FormatError, Wrong};
-use super::lines::Lines;
-use super::source::Watch;
-use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
+use crate::files::cells::{self, Between};
+use crate::files::error::{FormatError, Wrong};
+use crate::files::lines::TextLines;
+use crate::files::source::Watch;
+use crate::files::time::Times;
 
-/// The columns, in order.
+/// Roles of the columns, in order.
 const COLUMNS: [&str; 5] = ["user", "stream", "streamer", "start", "stop"];
 
-/// Somebody was there.
+/// Presence of a user at a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
-    /// Where in its file, from 1.
+    /// Line in its file, from 1.
     pub line: u64,
-    /// Who.
+    /// Key of the user.
     pub user: Key,
-    /// At which broadcast.
+    /// Key of the broadcast.
     pub stream: Key,
-    /// Whose: what is recommended.
+    /// Key of the streamer: the item that is recommended.
     pub streamer: Key,
-    /// From when on.
+    /// Start of the presence.
     pub start: Millis,
-    /// Until when; later than `start`.
+    /// End of the presence, exclusive; later than `start`.
     pub stop: Millis,
 }
 
-/// The rows of some files, one after the other.
+/// An iterator over the rows of several files.
 pub struct LiveIntervals {
-    lines: Lines,
+    lines: TextLines,
     times: Times,
 }
 
@@ -49,7 +49,7 @@ impl LiveIntervals {
         times: impl Into<Times>,
         watch: Option<Watch>,
     ) -> Result<LiveIntervals, FormatError> {
-        Ok(LiveIntervals { lines: Lines::new(paths, &[".csv"], watch)?, times: times.into() })
+        Ok(LiveIntervals { lines: TextLines::new(paths, &[".csv"], watch)?, times: times.into() })
     }
 }
 

@@ -1,39 +1,40 @@
-//! Ratings as `u.data` has them: `user item rating timestamp`, tab-separated, without a header, times in seconds.
+//! Reads ratings in the form of `u.data`: `user item rating timestamp`, tab-separated, without a header, times in
+//! seconds.
 //!
-//! Invariant: a rating is finite. Rows come in the order of the file, which is not that of time. Absent on purpose:
-//! what a rating means; the reader of the log decides.
+//! Invariant: a rating is finite. Rows keep the order of the file, which is not by time. Absent on purpose: the
+//! meaning of a rating; the reader of the log decides.
 
 use std::path::{Path, PathBuf};
 
-use super::cells::{self, Between};
-use super::error::{FormatError, Wrong};
-use super::lines::Lines;
-use super::source::Watch;
-use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
+use crate::files::cells::{self, Between};
+use crate::files::error::{FormatError, Wrong};
+use crate::files::lines::TextLines;
+use crate::files::source::Watch;
+use crate::files::time::Times;
 
-/// The columns, in order.
+/// Roles of the columns, in order.
 const COLUMNS: [&str; 4] = ["user", "item", "rating", "timestamp"];
 
-/// Somebody rated something.
+/// A rating of an item by a user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rating {
-    /// Where in its file, from 1.
+    /// Line in its file, from 1.
     pub line: u64,
-    /// Who.
+    /// Key of the user.
     pub user: Key,
-    /// What.
+    /// Key of the item.
     pub item: Key,
-    /// How they liked it.
+    /// Rating as the file gives it.
     pub rating: f32,
-    /// When.
+    /// Time of the rating.
     pub time: Millis,
 }
 
-/// The ratings of some files, one after the other.
+/// An iterator over the ratings of several files.
 pub struct Ratings {
-    lines: Lines,
+    lines: TextLines,
     times: Times,
 }
 
@@ -43,7 +44,7 @@ impl Ratings {
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
     pub fn open(paths: &[PathBuf], times: impl Into<Times>, watch: Option<Watch>) -> Result<Ratings, FormatError> {
-        Ok(Ratings { lines: Lines::new(paths, &[".data"], watch)?, times: times.into() })
+        Ok(Ratings { lines: TextLines::new(paths, &[".data"], watch)?, times: times.into() })
     }
 }
 

@@ -1,30 +1,30 @@
-//! Numbers in chosen columns of a CSV file, and labels in another one beside them.
+//! Reads numeric columns of a CSV file, and an optional column of labels.
 //!
-//! Invariant: every number is finite; every row has one for each column. A record whose cells are all empty is an error,
-//! as is any other empty cell: a row that is left out silently would be counted by nobody.
+//! Invariant: every number is finite, and every row has one for each column. Empty cells are errors, even a whole
+//! record of them: a row that is skipped silently would be missing from every count.
 
 use std::path::PathBuf;
 
-use super::cells::unexpected;
-use super::error::{FormatError, Wrong, shortened};
-use super::source::{Files, Watch};
-use super::table::{Bounded, csv_wrong, named_twice};
+use crate::files::cells::unexpected;
+use crate::files::error::{FormatError, Wrong, shortened};
+use crate::files::source::{Files, Watch};
+use crate::files::table::{Bounded, csv_wrong, named_twice};
 
-/// What was read.
+/// Numeric columns with labels and lines.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Numbers {
-    /// One per wanted column, `(rows,)` each.
+    /// One vector per wanted column, `(rows,)` each.
     pub columns: Vec<Vec<f64>>,
-    /// `(rows,)`, or empty when none were asked for.
+    /// Labels, `(rows,)`; empty without a label column.
     pub labels: Vec<String>,
-    /// On which line each row begins, from 1.
+    /// Line on which each row begins, from 1.
     pub lines: Vec<u64>,
 }
 
-/// Reads columns of numbers by their names in the header, and one of labels. `.gz` and `.zst` are read as they are.
+/// Reads columns by their names in the header. `.gz` and `.zst` are decompressed on the fly.
 ///
 /// # Errors
-/// [`FormatError`] names file, line and column, and says which names there are when one is not among them.
+/// [`FormatError`] names file, line and column, and lists the existing columns where a wanted one is missing.
 pub fn read(
     path: PathBuf,
     columns: &[String],

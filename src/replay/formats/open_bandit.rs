@@ -1,18 +1,19 @@
-//! Logged impressions with propensities, as the Open Bandit data set has them: one folder per campaign and policy.
+//! Reads logged impressions with propensities in the form of the Open Bandit data set: one folder per campaign and
+//! policy.
 //!
-//! Invariant: every impression names an item, a position, a propensity in (0, 1] and whether it was clicked; what is
-//! known of a person or an item becomes one index per distinct combination, in the order of first appearance (people)
-//! or of the item's number (items). The whole log is held in memory: about 40 bytes per impression.
+//! Invariant: every impression has an item, a position, a propensity in (0, 1] and a click label. Features become one
+//! index per distinct combination: of users in order of first appearance, of items by the item's number. Memory holds
+//! the whole log, about 40 bytes per impression.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::cells::{flag, unexpected};
-use super::error::{FormatError, Wrong};
-use super::source::{Watch, plain_name};
-use super::table::{Column, Columns, Row, Table, needed, optional};
-use super::time::Times;
 use crate::domain::time::Millis;
+use crate::files::cells::{flag, unexpected};
+use crate::files::error::{FormatError, Wrong};
+use crate::files::source::{Watch, plain_name};
+use crate::files::table::{Column, Columns, Table, TableRow, needed, optional};
+use crate::files::time::Times;
 
 const CONTEXT_FILE: &str = "item_context.csv";
 
@@ -36,46 +37,46 @@ const ITEM: &[Column] = &[
     optional("item_feature_3"),
 ];
 
-/// One item, shown at one position.
+/// An item shown at a position, with its outcome.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Impression {
-    /// When.
+    /// Time of the impression.
     pub at: Millis,
-    /// To whom: an index into [`OpenBandit::contexts`].
+    /// Index of the user's features in [`OpenBandit::contexts`].
     pub context: usize,
-    /// Which: its number in the log.
+    /// Number of the item in the log.
     pub item: usize,
-    /// Where: its number in the log.
+    /// Number of the position in the log.
     pub position: usize,
-    /// With what probability the logging policy chose it.
+    /// Probability with which the logging policy chose the item.
     pub propensity: f64,
-    /// Was it clicked?
+    /// Label: true for a click.
     pub clicked: bool,
 }
 
-/// A log.
+/// A log of impressions with features of users and items.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenBandit {
-    /// By time.
+    /// Impressions sorted by time.
     pub impressions: Vec<Impression>,
     /// Distinct combinations of user features.
     pub contexts: Vec<Vec<String>>,
     /// Features by item number; empty without an `item_context.csv`.
     pub item_features: BTreeMap<usize, Vec<String>>,
-    /// Item numbers are below this.
+    /// Upper bound of item numbers, exclusive.
     pub items: usize,
-    /// Position numbers are below this.
+    /// Upper bound of position numbers, exclusive.
     pub positions: usize,
 }
 
-/// Items and positions beyond this are refused: they index arrays.
+/// Limit on item and position numbers, because they index arrays.
 const NUMBER_MAX: usize = 100_000;
 
 impl OpenBandit {
-    /// Reads a folder: every CSV file is a log of impressions, but `item_context.csv`.
+    /// Reads a folder: every CSV file except `item_context.csv` is a log of impressions.
     ///
     /// # Errors
-    /// [`FormatError`] says what is wrong, and where.
+    /// [`FormatError`] names file, line and column.
     pub fn read(folder: &Path, watch: Option<Watch>) -> Result<OpenBandit, FormatError> {
         let (mut logs, mut item_files) = (Vec::new(), Vec::new());
         let unreadable = |error| FormatError::in_file(folder, Wrong::Read(error));
@@ -103,7 +104,7 @@ impl OpenBandit {
         let mut table = Table::new(files, Columns::default(), IMPRESSION, watch)?;
         let times = Times::by_size();
         let mut known: BTreeMap<Vec<String>, usize> = BTreeMap::new();
-        let read = |row: &Row<'_>| {
+        let read = |row: &TableRow<'_>| {
             let clicked = flag(row.cell("click").unwrap_or_default()).map_err(|wrong| row.error("click", wrong))?;
             let propensity = row.cell("propensity_score").unwrap_or_default();
             let parsed: Option<f64> = propensity.parse().ok().filter(|p| *p > 0.0 && *p <= 1.0);
@@ -146,13 +147,13 @@ impl OpenBandit {
     }
 }
 
-fn number(row: &Row<'_>, role: &str) -> Result<usize, FormatError> {
+fn number(row: &TableRow<'_>, role: &str) -> Result<usize, FormatError> {
     let cell = row.cell(role).unwrap_or_default();
     let parsed = cell.parse().ok().filter(|number| *number < NUMBER_MAX);
     parsed.ok_or_else(|| row.error(role, unexpected(cell, "a number from 0 to 99999")))
 }
 
-fn features(row: &Row<'_>, columns: &[Column]) -> Vec<String> {
+fn features(row: &TableRow<'_>, columns: &[Column]) -> Vec<String> {
     columns.iter().map(|column| row.cell(column.role).unwrap_or_default().to_owned()).collect()
 }
 

@@ -1,27 +1,27 @@
-//! Interactions as people have them: `user item time` by position, without a header.
+//! Reads interactions without a header: `user item time` by position.
 //!
-//! Invariant: what stands between the cells is decided by the first line of a file and holds for the whole of it: tabs,
-//! else commas, else blanks. Columns that nobody asked for are passed over unread, whatever their bytes. Absent on
-//! purpose: quotes, and kinds of interaction; a log that has them wants a header, and is read as `events`.
+//! Invariant: the first line of a file decides its separator: tabs, else commas, else blanks. Other columns are
+//! skipped unread, whatever their bytes. Absent on purpose: quotes and kinds of interactions; a log with those needs a
+//! header and is read as `events`.
 
 use std::path::{Path, PathBuf};
 
-use super::cells::{self, Between, Span};
-use super::error::{FormatError, Wrong};
-use super::lines::Lines;
-use super::source::Watch;
-use super::time::Times;
-use super::{Columns, ColumnsError};
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
+use crate::files::cells::{self, Between, Span};
+use crate::files::error::{FormatError, Wrong};
+use crate::files::lines::TextLines;
+use crate::files::source::Watch;
+use crate::files::time::Times;
+use crate::files::{Columns, ColumnsError};
 
-/// What `--columns` may map, to positions from 1.
+/// Roles that `--columns` may map, to positions from 1.
 pub const ROLES: [&str; 3] = ["user", "item", "time"];
 
-/// A line that is shorter than this is no interaction.
+/// Smallest number of cells in a line.
 const CELLS_MIN: usize = 3;
 
-/// The position of each of [`ROLES`], from 0.
+/// Position of each of [`ROLES`], from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places([usize; 3]);
 
@@ -32,10 +32,10 @@ impl Default for Places {
 }
 
 impl Places {
-    /// Reads `user=1,item=2,time=3`; what is not mentioned stays where it is.
+    /// Parses `user=1,item=2,time=3`; roles that are not mentioned keep their defaults.
     ///
     /// # Errors
-    /// [`ColumnsError`] names the part that is wrong.
+    /// [`ColumnsError`] names the wrong part.
     pub fn parse(text: &str) -> Result<Places, ColumnsError> {
         let columns = Columns::parse(text, &ROLES)?;
         let mut places = Places::default();
@@ -51,25 +51,25 @@ impl Places {
     }
 }
 
-/// Somebody was somewhere.
+/// An interaction of a user with an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainRow {
-    /// Where in its file, from 1.
+    /// Line in its file, from 1.
     pub line: u64,
-    /// Who.
+    /// Key of the user.
     pub user: Key,
-    /// With what.
+    /// Key of the item.
     pub item: Key,
-    /// When.
+    /// Time of the interaction.
     pub time: Millis,
 }
 
-/// The rows of some files, one after the other.
+/// An iterator over the rows of several files.
 pub struct Plain {
-    lines: Lines,
+    lines: TextLines,
     places: Places,
     times: Times,
-    /// Of the file that is being read.
+    /// Path and separator of the current file.
     between: Option<(PathBuf, Between)>,
     cells: Vec<Span>,
 }
@@ -85,7 +85,7 @@ impl Plain {
         times: impl Into<Times>,
         watch: Option<Watch>,
     ) -> Result<Plain, FormatError> {
-        let lines = Lines::new(paths, &[".txt", ".tsv", ".csv", ".dat", ".data"], watch)?;
+        let lines = TextLines::new(paths, &[".txt", ".tsv", ".csv", ".dat", ".data"], watch)?;
         Ok(Plain { lines, places, times: times.into(), between: None, cells: Vec::new() })
     }
 }
@@ -106,7 +106,7 @@ impl Iterator for Plain {
     }
 }
 
-/// One line, taken apart.
+/// One line, split into cells.
 struct Line<'a> {
     path: &'a Path,
     number: u64,
@@ -134,7 +134,7 @@ impl Line<'_> {
         Ok(PlainRow { line: self.number, user: key(0)?, item: key(1)?, time: self.time(times)? })
     }
 
-    /// An instant. Between blanks it may be a date, the time of day behind it, and the zone behind that.
+    /// The instant of the line. Between blanks it may be a date, then a time of day, then a zone.
     fn time(&self, times: &Times) -> Result<Millis, FormatError> {
         let text = self.joined(1)?;
         times.parse(&text).or_else(|expected| {
@@ -147,7 +147,7 @@ impl Line<'_> {
         })
     }
 
-    /// The text of the time's cell and of the ones behind it, `count` in all as far as there are so many.
+    /// Text of the time cell and the cells after it, at most `count` in all.
     fn joined(&self, count: usize) -> Result<String, FormatError> {
         let mut joined = String::new();
         for cell in self.cells.iter().skip(self.places.0[2]).take(count) {

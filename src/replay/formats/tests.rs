@@ -1,4 +1,4 @@
-//! Tiny files of every format, whole and broken.
+//! Reading tiny files of every format, valid and broken.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use super::items::Items;
 use super::live_intervals::LiveIntervals;
 use super::movielens::Ratings;
 use super::plain::{Places, Plain, PlainRow};
-use super::time::TimeUnit;
 use super::windows::read_windows;
-use super::{Columns, FormatError, Progress};
 use crate::domain::interactions::Kind;
 use crate::domain::time::Millis;
+use crate::files::time::TimeUnit;
+use crate::files::{Columns, FormatError, Progress};
 
 fn file(folder: &TempDir, name: &str, content: &[u8]) -> Vec<PathBuf> {
     let path = folder.path().join(name);
@@ -49,7 +49,7 @@ fn outcome<T>(
     found.map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
 }
 
-/// Fails unless each row's message contains its part, with the name of the file in front.
+/// Fails unless each row's error contains its part, after the name of the file.
 fn refused(
     table: &[(&str, &[u8], &str)],
     ending: &str,
@@ -254,7 +254,7 @@ fn broken_items_follows_and_windows_are_named() {
         },
     );
     refused(
-        &[("oneself", b"source,target\na,a\n", "line 2, column target: `a` is not somebody else")],
+        &[("oneself", b"source,target\na,a\n", "line 2, column target: `a` is not another user")],
         "csv",
         |folder, paths| outcome(folder, Follows::open(&paths, Columns::default(), None)).map(|rows| rows.len()),
     );
@@ -321,7 +321,7 @@ fn broken_activities_are_named() {
             (
                 "follows oneself",
                 br#"{"actor":"a","verb":"follow","object":"a","time":"2026-01-01T00:00:00Z"}"#,
-                "column object: `a` is not somebody else",
+                "column object: `a` is not another user",
             ),
             ("not UTF-8", b"{\"actor\":\"\xff\"}", "line 1: is not UTF-8"),
             ("too long", &long, "line 1: has more than 1048576 bytes"),
@@ -340,7 +340,7 @@ fn presence_is_read_in_steps() {
         .iter()
         .map(|row| (row.streamer.as_str(), row.stream.as_str(), row.start.0 / 600_000, row.stop.0 / 600_000))
         .collect();
-    // Who stops in the step in which they start was there in that step.
+    // A row with equal start and stop counts as present in that step.
     assert_eq!(spans, [("mithrain", "33842865744", 154, 156), ("b", "7", 3, 4)]);
 }
 
@@ -391,8 +391,8 @@ fn plain(folder: &TempDir, paths: &[PathBuf], columns: &str) -> Result<Vec<Plain
     outcome(folder, Plain::open(paths, places, TimeUnit::SECONDS, None))
 }
 
-/// Lines of at least three cells separated by tabs, else commas, else blanks; columns by position; further ones are
-/// passed over.
+/// Lines of at least three cells, separated by tabs, else commas, else blanks. Columns go by position, and further
+/// ones are ignored.
 #[test]
 fn plain_logs_are_read_whatever_stands_between() {
     let folder = TempDir::new().unwrap();
@@ -416,7 +416,7 @@ fn plain_logs_are_read_whatever_stands_between() {
         assert_eq!((rows[0].time, rows[1].time), (Millis(instant * 1_000), Millis(1_000)), "{name}");
         assert_eq!((rows[1].user.as_str(), rows.len()), ("8", 2), "{name}");
     }
-    // Each file decides for itself.
+    // Each file chooses its separator.
     let paths = [file(&folder, "a.tsv", b"1\tx\t5\n"), file(&folder, "b.csv", b"2,y,6\n")].concat();
     assert_eq!(plain(&folder, &paths, "").unwrap()[1].user.as_str(), "2");
 }

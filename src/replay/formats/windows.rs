@@ -1,21 +1,21 @@
-//! When items are available, as CSV: `item,start,stop`; an empty `stop` is open-ended.
+//! Reads availability windows as CSV: `item,start,stop`; an empty `stop` is open-ended.
 //!
-//! Invariant: what [`read_windows`] gives is sorted and free of overlaps per item. Absent on purpose: inferring windows
-//! from events.
+//! Invariant: the result of [`read_windows`] is sorted and free of overlaps per item. Absent on purpose: inferring
+//! windows from events.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::cells;
-use super::error::{FormatError, Wrong};
-use super::source::Watch;
-use super::table::{Column, Columns, Table, needed, optional};
-use super::time::Times;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
+use crate::files::cells;
+use crate::files::error::{FormatError, Wrong};
+use crate::files::source::Watch;
+use crate::files::table::{Column, Columns, Table, needed, optional};
+use crate::files::time::Times;
 
-/// What `--columns` may map.
+/// Roles of columns that `--columns` may map.
 pub const ROLES: [&str; 3] = ["item", "start", "stop"];
 
 const COLUMNS: [Column; 3] = [needed("item"), needed("start"), optional("stop")];
@@ -23,22 +23,22 @@ const COLUMNS: [Column; 3] = [needed("item"), needed("start"), optional("stop")]
 /// One window of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowRow {
-    /// Where in its file, from 1.
+    /// Line in its file, from 1.
     pub line: u64,
-    /// Whose.
+    /// Key of the item.
     pub item: Key,
-    /// From when to when.
+    /// The window, half-open.
     pub window: Window,
 }
 
-/// The windows of some files, one after the other.
+/// An iterator over the windows of several files.
 pub struct WindowRows {
     table: Table,
     times: Times,
 }
 
 impl WindowRows {
-    /// Opens the files; `columns` of [`ROLES`].
+    /// Opens the files; `columns` maps [`ROLES`].
     ///
     /// # Errors
     /// [`FormatError`] when a path cannot be read.
@@ -71,10 +71,10 @@ impl Iterator for WindowRows {
     }
 }
 
-/// All windows of some files, by item.
+/// Reads all windows of several files, by item.
 ///
 /// # Errors
-/// [`FormatError`] at the first line that is wrong, or naming the item whose windows overlap.
+/// [`FormatError`] at the first wrong line, or naming the item whose windows overlap.
 pub fn read_windows(
     paths: &[PathBuf],
     columns: Columns,
@@ -89,7 +89,7 @@ pub fn read_windows(
     let checked = |(item, list): (Key, Vec<Window>)| match Windows::new(list) {
         Ok(windows) => Ok((item, windows)),
         Err(clash) => {
-            // The clash may be between files, so the first one stands for all.
+            // Overlapping windows may come from two files, so the error names the first file.
             let file = paths.first().cloned().unwrap_or_default();
             Err(FormatError::in_file(&file, Wrong::Windows { item: item.to_string(), clash }))
         }

@@ -1,20 +1,20 @@
-//! The curves along which topic weights decay: `timedecay` and `exampledecay`.
+//! The decay curves of topic weights: `timedecay` and `exampledecay`.
 //!
-//! Invariant: drawn by the very functions that learning uses.
+//! Invariant: the plots call the functions that learning uses.
 
 use super::plot::{Axis, Plot, Series};
 use crate::engine::learn::topics::{bump, decay_euler, decay_exact};
 
-/// Days of the default horizon.
+/// Default horizon, in days.
 const HORIZON_DAYS: f64 = 7.0;
 
-/// Days on which somebody interacts with a topic, made up: a new interest, a pause, a relapse.
+/// Invented days of interactions with a topic: a new interest, a pause, a relapse.
 const EXAMPLE_DAYS: [f64; 7] = [0.0, 0.5, 1.0, 1.5, 6.0, 6.5, 12.0];
 
 /// Days that the example shows.
 const EXAMPLE_END: f64 = 21.0;
 
-/// Both figures.
+/// Both figures as HTML.
 pub(super) fn figures() -> String {
     let rates = [0.25, 0.5, 1.0, 2.0];
     let by_rate = rates.map(|rate| {
@@ -47,7 +47,7 @@ pub(super) fn figures() -> String {
     time.figure() + &example.figure()
 }
 
-/// A weight over the example: before and after each interaction, and in between.
+/// The weight over the example: before and after each interaction, and in between.
 fn example(decay: impl Fn(f64, f64) -> f64) -> Vec<(f64, f64)> {
     let mut points = Vec::new();
     let mut s = 0.0;

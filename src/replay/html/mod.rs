@@ -1,11 +1,11 @@
-//! The report as one HTML file: tables, and plots drawn as SVG by us.
+//! The report as one HTML file: tables, and plots as inline SVG.
 //!
-//! Invariant: the file needs nothing from outside and runs no script; every plot has a title, a description and a table
-//! with its numbers; all text is escaped. Same report, same bytes. Absent on purpose: wall times, which differ from run to
-//! run; the terminal and the JSON have them.
+//! Invariant: the file needs no external resource and no script. Every plot has a title, a description and a table
+//! with its numbers. All text is escaped. Equal reports give equal bytes.
+//! Absent on purpose: wall times, which differ from run to run; the terminal and the JSON have them.
 
-mod decay;
 mod plot;
+mod decay;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use super::metrics::{Bin, Figures, shown, shown_interval};
 use super::report::{Moment, RankerReport, Report};
 use plot::{Axis, Plot, Series, escape};
 
-/// The whole file. `order` names rankers and labellers as they are to be listed.
+/// The whole file; `order` gives the order of rankers and labellers.
 #[must_use]
 pub fn page(report: &Report, order: &[&str]) -> String {
     let mut body = String::new();
@@ -69,10 +69,10 @@ figcaption{color:var(--soft);font-size:.9rem}svg{width:100%;height:auto}svg text
 .s5{stroke:var(--s5)}.s6{stroke:var(--s6)}.s7{stroke:var(--s7)}.even{stroke:var(--soft);stroke-dasharray:2 4}summary{cursor:pointer;color:var(--soft)}\
 dl{display:grid;grid-template-columns:max-content auto;gap:.1rem 1rem}dt{color:var(--soft)}dd{margin:0}";
 
-/// Picks one split.
+/// Selects the figures of one split.
 type OfSplit = fn(&RankerReport) -> &Figures;
 
-/// Picks one figure.
+/// Selects one figure over time.
 type OfMoment = fn(&Moment) -> Option<f64>;
 
 fn section(body: &mut String, title: &str, content: &str) {
@@ -154,7 +154,7 @@ fn rewards(body: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &
     });
     let rows: Vec<Vec<String>> = rows.collect();
     if !rows.is_empty() {
-        let head = ["ranker", "mean over everybody", "best possible", "mean over who is there", "best possible"];
+        let head = ["ranker", "mean over all users", "upper bound", "mean over users present", "upper bound"];
         let caption = "One channel for each person and time unit; 1 when that is where they are in the next one";
         section(body, "Reward", &plot::table(caption, &head, rows.into_iter()));
     }

@@ -6,19 +6,19 @@ use std::fmt::Write as _;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
-/// Room for labels: left, right, top, bottom.
+/// Margins for labels: left, right, top, bottom.
 const MARGIN: (f64, f64, f64, f64) = (64.0, 190.0, 16.0, 44.0);
-/// One for each ranker that there is, and as many colours in the style.
+/// Dash patterns, one per ranker; the style has as many colours.
 const DASHES: [&str; 8] = ["", "7 3", "2 3", "9 3 2 3", "4 4", "1 5", "12 4", "6 2 1 2"];
 const GRID_LINES: usize = 5;
 
-/// One axis.
+/// Label and scale of one axis.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     name: String,
-    /// From the points when absent.
+    /// Fixed range; `None` derives it from the points.
     range: Option<(f64, f64)>,
-    /// Values are milliseconds since 1970, told as days since the first.
+    /// True for milliseconds since 1970, labelled as days since the first point.
     is_time: bool,
 }
 
@@ -27,7 +27,7 @@ impl Axis {
         Axis { name: name.to_owned(), range: None, is_time: false }
     }
 
-    /// From 0 to 1.
+    /// An axis from 0 to 1.
     pub(super) fn unit(name: &str) -> Axis {
         Axis { range: Some((0.0, 1.0)), ..Axis::new(name) }
     }
@@ -37,12 +37,12 @@ impl Axis {
     }
 }
 
-/// One line.
+/// Name and points of one line.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     name: String,
     points: Vec<(f64, f64)>,
-    /// Drawn faintly, and not in the table: what would be perfect.
+    /// True for a reference line: drawn faintly, absent from the table.
     is_even: bool,
 }
 
@@ -56,7 +56,7 @@ impl Series {
     }
 }
 
-/// A plot.
+/// Axes, lines and caption of a plot.
 #[derive(Clone, Debug)]
 pub(super) struct Plot {
     pub(super) title: String,
@@ -67,7 +67,7 @@ pub(super) struct Plot {
 }
 
 impl Plot {
-    /// The picture with its caption and its numbers; nothing without a point.
+    /// The plot as HTML with caption and table; empty without a point.
     pub(super) fn figure(&self) -> String {
         let points = || self.series.iter().flat_map(|series| &series.points);
         if points().next().is_none() {
@@ -158,7 +158,7 @@ impl Plot {
     }
 }
 
-/// A table with a caption.
+/// A table with a caption, as HTML.
 pub(super) fn table(caption: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let head: String = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", escape(cell))).collect();
     let rows = rows.map(|row| {
@@ -175,7 +175,7 @@ pub(super) fn table(caption: &str, head: &[&str], rows: impl Iterator<Item = Vec
     )
 }
 
-/// Text as HTML.
+/// Escapes text for HTML.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -191,7 +191,7 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// Never empty.
+/// The range of an axis, never empty.
 fn range(axis: &Axis, values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = axis.range.unwrap_or_else(|| {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))

@@ -1,40 +1,40 @@
-//! What is open when, as edges in the order of time, and a walk along them.
+//! Availability of items: edges in order of time, and a walk along them.
 //!
-//! Invariant: an item's edges alternate, opening first; at one instant it closes before it opens again. A walk holds the
-//! open items sorted, and touches each edge once: nothing is computed afresh per step or per row.
+//! Invariant: the edges of an item alternate, opening first; at one instant it closes before it opens again. A walk
+//! keeps the open items sorted and touches each edge once, so no step or row costs O(catalogue).
 
 use crate::domain::time::Millis;
 
-/// An item opens or closes.
+/// The opening or closing of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
-    /// When.
+    /// Time of the edge.
     pub at: Millis,
-    /// It opens; otherwise it closes.
+    /// True for opening, false for closing.
     pub opens: bool,
-    /// Which.
+    /// Index of the item.
     pub item: u32,
 }
 
-/// Somebody was at an item: `[start, stop)`.
+/// Presence of a user at an item: `[start, stop)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Presence {
-    /// Which.
+    /// Index of the item.
     pub item: u32,
-    /// From when on.
+    /// Start of the presence.
     pub start: Millis,
-    /// Until when.
+    /// End of the presence, exclusive.
     pub stop: Millis,
 }
 
-/// See the module.
+/// The edges of all items, sorted by time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Availability {
     edges: Vec<Edge>,
 }
 
 impl Availability {
-    /// All edges in order.
+    /// All edges in order of time.
     #[must_use]
     pub fn edges(&self) -> &[Edge] {
         &self.edges
@@ -52,20 +52,21 @@ impl Availability {
         Availability::given(windows)
     }
 
-    /// Starts of an item that follow each other within `gap_ms` are one window `[first, last + tail_ms)`.
+    /// Windows inferred from starts: those that follow each other within `gap_ms` become one window `[first, last +
+    /// tail_ms)`.
     #[must_use]
     pub fn inferred(rows: impl Iterator<Item = Presence>, gap_ms: i64, tail_ms: i64) -> Availability {
         let starts = rows.map(|row| Presence { stop: row.start, ..row });
         Availability::merged(starts, gap_ms, tail_ms)
     }
 
-    /// Windows are the union of presences, whoever was present.
+    /// Windows as the union of all users' presences.
     #[must_use]
     pub fn union(rows: impl Iterator<Item = Presence>) -> Availability {
         Availability::merged(rows, 0, 0)
     }
 
-    /// Any windows; those of one item that overlap or touch are one.
+    /// Given windows; those of one item that overlap or touch are merged.
     #[must_use]
     pub fn given(windows: impl Iterator<Item = (u32, Millis, Option<Millis>)>) -> Availability {
         let end = Millis(i64::MAX);
@@ -73,8 +74,8 @@ impl Availability {
         Availability::merged(presences, 0, 0)
     }
 
-    /// Stretches of an item that begin at most `gap` after the latest stop before them are one, longer by `tail`. With a
-    /// tail beyond the gap two windows would overlap: these are one, too.
+    /// Merges intervals of an item that begin at most `gap` after the latest stop before them, and extends each by
+    /// `tail`. A tail beyond the gap would make windows overlap; these are merged, too.
     fn merged(rows: impl Iterator<Item = Presence>, gap: i64, tail: i64) -> Availability {
         let gap = gap.max(tail);
         let mut rows: Vec<Presence> = rows.collect();
@@ -109,12 +110,12 @@ impl Availability {
         Availability { edges }
     }
 
-    /// How many items are open, mean over the instants of `[from, to)`; `None` where there is no instant.
+    /// Mean number of open items over the instants of `[from, to)`; `None` for an empty span.
     #[must_use]
     pub fn mean_open(&self, from: Millis, to: Millis) -> Option<f64> {
         let mut open_ms = 0.0;
         for edge in &self.edges {
-            // An edge adds, or takes away, all that is left of the span after it.
+            // An edge adds or removes its item for the rest of the span.
             let left = to.since(edge.at.max(from)) as f64;
             open_ms += if edge.opens { left } else { -left };
         }
@@ -122,14 +123,14 @@ impl Availability {
         (span > 0).then(|| open_ms / span as f64)
     }
 
-    /// A walk from before the first edge.
+    /// A walk that starts before the first edge.
     #[must_use]
     pub fn walk(&self) -> Walk<'_> {
         Walk { edges: &self.edges, next: 0, open: Vec::new() }
     }
 }
 
-/// Moves forward along the edges.
+/// A cursor over the edges with the set of open items.
 #[derive(Clone, Debug)]
 pub struct Walk<'a> {
     edges: &'a [Edge],
@@ -138,7 +139,7 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Moves to an instant; gives the edges that were passed, in order.
+    /// Moves to an instant and returns the passed edges, in order.
     pub fn move_to(&mut self, now: Millis) -> &'a [Edge] {
         let start = self.next;
         while let Some(edge) = self.edges.get(self.next).filter(|edge| edge.at <= now) {
@@ -154,7 +155,7 @@ impl<'a> Walk<'a> {
         &self.edges[start..self.next]
     }
 
-    /// What is open, sorted.
+    /// Open items, sorted.
     #[must_use]
     pub fn open(&self) -> &[u32] {
         &self.open
@@ -169,8 +170,8 @@ mod tests {
 
     use super::*;
 
-    /// What is open at an instant by the definition, item by item: some start lies back by less than the tail, or two
-    /// starts around the instant follow each other within the gap.
+    /// Open items by the definition, item by item: some start lies back by less than the tail, or two starts around
+    /// the instant follow each other within the gap.
     fn naive(starts: &[(u32, i64)], gap: i64, tail: i64, item: u32, now: i64) -> bool {
         let mut own: Vec<i64> = starts.iter().filter(|start| start.0 == item).map(|start| start.1).collect();
         own.sort_unstable();
@@ -183,7 +184,7 @@ mod tests {
     }
 
     proptest! {
-        /// Inferred windows are those of the definition, at every instant, and edges alternate per item.
+        /// Inferred windows equal the definition at every instant, and edges alternate per item.
         #[test]
         fn inferred_windows_are_those_of_the_definition(
             starts in vec((0..3_u32, 0..60_i64), 0..25), gap in 0..9_i64, tail in 1..9_i64,
@@ -207,7 +208,7 @@ mod tests {
             }
         }
 
-        /// The union holds an instant when somebody was there.
+        /// The union covers an instant exactly when some user was present.
         #[test]
         fn the_union_is_where_anybody_was(rows in vec((0..3_u32, 0..40_i64, 1..8_i64), 0..25)) {
             let found = Availability::union(rows.iter().map(|(item, start, stay)| presence(*item, *start, start + stay)));

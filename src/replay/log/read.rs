@@ -1,11 +1,11 @@
-//! From files to a log: one function per format.
+//! Builds a log from files: one function per format.
 //!
-//! Invariant: files are read as streams; what stays in memory are compact rows and names. What an action means is decided
-//! here, once per format, and said in its function. Absent on purpose: availability, which is chosen afterwards.
+//! Invariant: files are read as streams, and memory holds compact rows and names. Each function fixes how its format's
+//! actions become interactions. Absent on purpose: availability, which is chosen afterwards.
 
 use std::path::PathBuf;
 
-use super::{About, Act, LogBuilder, Row};
+use super::rows::{About, Act, LogBuilder, LogRow};
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::time::Millis;
@@ -19,25 +19,25 @@ use crate::replay::formats::plain::{Places, Plain};
 use crate::replay::formats::time::Times;
 use crate::replay::formats::{Columns, FormatError, Watch};
 
-/// From this rating on it was liked, on the scale of one to five.
+/// Ratings from here on count as likes, on the scale of one to five.
 pub const RATING_LIKED: f32 = 4.0;
 
-/// A log and what it takes to read it.
+/// Paths and options of a log that is read.
 pub struct Source<'a> {
     /// Files or folders.
     pub paths: &'a [PathBuf],
-    /// Names of columns.
+    /// Names of the columns.
     pub columns: Columns,
-    /// What times that are numbers count, and what times are rounded to.
+    /// Unit of numeric times, to which times are rounded.
     pub unit: Times,
-    /// Told about progress.
+    /// Receives the progress in bytes.
     pub watch: Option<Watch>,
 }
 
-/// `user,item,time[,kind,dwell]`; without a kind, every row is a `click`.
+/// Reads `user,item,time[,kind,dwell]`; without a kind, every row is a `click`.
 ///
 /// # Errors
-/// What is wrong, where.
+/// [`FormatError`] names file, line and column.
 pub fn events(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     let mut log = LogBuilder::new(source.unit.step_ms(), false);
     for row in Events::open(source.paths, source.columns, source.unit, source.watch)? {
@@ -49,10 +49,10 @@ pub fn events(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     Ok(log)
 }
 
-/// `user item time` at these places, without a header: every row is a `click`.
+/// Reads `user item time` at these positions, without a header: every row is a `click`.
 ///
 /// # Errors
-/// What is wrong, where.
+/// [`FormatError`] names file, line and column.
 pub fn plain(source: Source<'_>, places: Places) -> Result<LogBuilder, FormatError> {
     let mut log = LogBuilder::new(source.unit.step_ms(), false);
     for row in Plain::open(source.paths, places, source.unit, source.watch)? {
@@ -63,11 +63,11 @@ pub fn plain(source: Source<'_>, places: Places) -> Result<LogBuilder, FormatErr
     Ok(log)
 }
 
-/// `user,stream,streamer,start,stop`: a `watch` of the streamer from the start on. How long it lasted is not told when
-/// it is learned, since it was not known then.
+/// Reads `user,stream,streamer,start,stop`: a `watch` of the streamer from the start on. Learning does not see the
+/// duration, which was unknown at the start.
 ///
 /// # Errors
-/// What is wrong, where.
+/// [`FormatError`] names file, line and column.
 pub fn live_intervals(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     let mut log = LogBuilder::new(source.unit.step_ms(), true);
     for row in LiveIntervals::open(source.paths, source.unit, source.watch)? {
@@ -79,11 +79,11 @@ pub fn live_intervals(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     Ok(log)
 }
 
-/// `timestamp,user_id,post_id,action,target`: a view with target 1 is a `like`, one without a `skip`, and both are what a
-/// labelled protocol asks for. A like row repeats the like of a view, or else is a `like` that nobody asks for.
+/// Reads `timestamp,user_id,post_id,action,target`: a view with target 1 is a `like`, one without a `skip`, and both
+/// are judged. A like row that repeats a liked view is dropped; any other is a `like` that is not judged.
 ///
 /// # Errors
-/// What is wrong, where.
+/// [`FormatError`] names file, line and column.
 pub fn feed(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     let mut log = LogBuilder::new(source.unit.step_ms(), false).of_views();
     for row in Feed::open(source.paths, source.columns, source.unit, source.watch)? {
@@ -99,10 +99,10 @@ pub fn feed(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     Ok(log)
 }
 
-/// `user item rating timestamp`: a `like` from [`RATING_LIKED`] on, a `skip` below.
+/// Reads `user item rating timestamp`: a `like` from [`RATING_LIKED`] on, a `skip` below.
 ///
 /// # Errors
-/// What is wrong, where.
+/// [`FormatError`] names file, line and column.
 pub fn movielens(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     let mut log = LogBuilder::new(source.unit.step_ms(), false);
     for row in Ratings::open(source.paths, source.unit, source.watch)? {
@@ -114,11 +114,11 @@ pub fn movielens(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     Ok(log)
 }
 
-/// Activities as `simulate` writes them; a reaction without a kind is a `like`. Messages become embeddings of `dim` numbers, and
-/// no post may bring one of another length beside them.
+/// Reads activities as `simulate` writes them; a reaction without a kind is a `like`. Messages become embeddings of
+/// `dim` numbers, and given embeddings must match.
 ///
 /// # Errors
-/// What is wrong, where.
+/// [`FormatError`] names file and line.
 pub fn activities(source: Source<'_>, dim: usize) -> Result<LogBuilder, FormatError> {
     let mut log = LogBuilder::new(source.unit.step_ms(), false);
     let rows = Activities::open(source.paths, None, source.watch)?;
@@ -137,7 +137,7 @@ pub fn activities(source: Source<'_>, dim: usize) -> Result<LogBuilder, FormatEr
                         embedding: row.embedding,
                     },
                 );
-                log.push(Row { act: Act::Posted, ..interaction(row.time, user, item, Kind::View, 0, false) });
+                log.push(LogRow { act: Act::Posted, ..interaction(row.time, user, item, Kind::View, 0, false) });
             }
             Verb::Interact => {
                 let item = log.item(&row.object);
@@ -146,18 +146,18 @@ pub fn activities(source: Source<'_>, dim: usize) -> Result<LogBuilder, FormatEr
             }
             Verb::Follow => {
                 let item = log.user(&row.object);
-                log.push(Row { act: Act::Followed, ..interaction(row.time, user, item, Kind::View, 0, false) });
+                log.push(LogRow { act: Act::Followed, ..interaction(row.time, user, item, Kind::View, 0, false) });
             }
         }
     }
     Ok(log)
 }
 
-/// Adds what a file of items says of those that the log names. Says how many it described. Texts become embeddings of `dim`
-/// numbers, and no item may bring one of another length beside them.
+/// Adds the features in a file of items to the items of the log, and returns how many it described. Texts become
+/// embeddings of `dim` numbers, and given embeddings must match.
 ///
 /// # Errors
-/// What is wrong, where.
+/// [`FormatError`] names file, line and column.
 pub fn describe(log: &mut LogBuilder, source: Source<'_>, dim: usize) -> Result<usize, FormatError> {
     let mut described = 0;
     let rows = Items::open_bare(source.paths, source.columns, source.unit, None, source.watch)?;
@@ -173,6 +173,6 @@ pub fn describe(log: &mut LogBuilder, source: Source<'_>, dim: usize) -> Result<
     Ok(described)
 }
 
-fn interaction(at: Millis, user: u32, item: u32, kind: Kind, stay_ms: u32, is_judged: bool) -> Row {
-    Row { at, user, item, stay_ms, act: Act::Interacted(kind), is_judged }
+fn interaction(at: Millis, user: u32, item: u32, kind: Kind, stay_ms: u32, is_judged: bool) -> LogRow {
+    LogRow { at, user, item, stay_ms, act: Act::Interacted(kind), is_judged }
 }

@@ -1,25 +1,25 @@
-//! From tables of people, posts and views to a log.
+//! Builds a log from tables of users, posts and a feed.
 //!
-//! Invariant: a view that was liked is a `like`, another one a `skip`, and both are judged; the like row that repeats a view's
-//! like is left out, one that repeats none is a `like` that nobody judges. Posts that nobody ever saw are items, too.
+//! Invariant: a liked view is a `like`, any other a `skip`, and both are judged. A like row that repeats a liked view
+//! is dropped; any other is a `like` that is not judged. Posts without a view are items, too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{About, Act, Log, LogBuilder, Row};
+use super::rows::{About, Act, Log, LogBuilder, LogRow};
 use crate::domain::ids::Key;
 use crate::domain::interactions::Kind;
 use crate::domain::items::Embedding;
 use crate::tables::{Action, FeedRows, Tables};
 
-/// What the rows of a feed are as interactions: number of the row, kind, whether it is judged.
+/// The rows of a feed as interactions: number of the row, kind, whether it is judged.
 pub fn interactions(feed: &FeedRows) -> impl Iterator<Item = (usize, Kind, bool)> + '_ {
-    // By person and post: likes that views told of and no like row has repeated yet.
+    // By user and post: liked views that no like row has repeated yet.
     let mut told: HashMap<(u32, u32), u32> = HashMap::new();
     let mut counted = 0;
     (0..feed.at.len()).filter_map(move |row| {
         if row == counted {
-            // Views count before the likes of their instant, in whatever order the rows of that instant stand.
+            // Views count before the likes of their instant, in any order of the rows.
             counted += feed.at[row..].iter().take_while(|at| **at == feed.at[row]).count();
             for view in (row..counted).filter(|at| feed.action[*at] == Action::View && feed.target[*at]) {
                 *told.entry((feed.person[view], feed.post[view])).or_default() += 1;
@@ -45,7 +45,7 @@ pub fn log_of(tables: &Tables, unit_ms: i64) -> LogBuilder {
     let users: Vec<u32> = tables.people.iter().map(|person| log.user(&person.key)).collect();
     let items: Vec<u32> = tables.posts.iter().map(|post| log.item(&post.key)).collect();
     for (post, item) in tables.posts.iter().zip(&items) {
-        // A given vector was checked when it was read.
+        // Reading checked a given embedding.
         let embedding = post.embedding.as_ref().and_then(|vector| Embedding::new(vector.clone(), vector.len()).ok());
         let about = About {
             topics: post.topic.iter().cloned().collect(),
@@ -57,7 +57,7 @@ pub fn log_of(tables: &Tables, unit_ms: i64) -> LogBuilder {
     }
     let feed = &tables.feed;
     for (row, kind, is_judged) in interactions(feed) {
-        log.push(Row {
+        log.push(LogRow {
             at: feed.at[row],
             user: users[feed.person[row] as usize],
             item: items[feed.post[row] as usize],
@@ -69,17 +69,17 @@ pub fn log_of(tables: &Tables, unit_ms: i64) -> LogBuilder {
     log
 }
 
-/// What tables tell of people and posts, and a log has no place for.
+/// Data of the tables that a log has no field for.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
-    /// By person of the log: their attributes, a JSON object as text.
+    /// By user of the log: attributes, a JSON object as text.
     pub attributes: Vec<Option<Arc<str>>>,
     /// By item of the log: numeric columns.
     pub numbers: Vec<Vec<(String, f32)>>,
 }
 
 impl Extras {
-    /// Of a log that was made of these tables.
+    /// Collects the extras for a log built from these tables.
     #[must_use]
     pub fn of(tables: &Tables, log: &Log) -> Extras {
         let people: HashMap<&Key, usize> = tables.people.iter().map(|person| &person.key).zip(0..).collect();

@@ -1,12 +1,13 @@
-//! Who says how likely a like is: plain rates, the engine with and without a two-tower model, that model alone.
+//! Predictors of likes: plain rates, the engine with and without a two-tower model, and that model alone.
 //!
-//! Invariant: what is said changes nothing, and is made of rows that were learned before. An item that nobody has seen yet
-//! scores below all others for those who know items by what happened to them.
+//! Invariant: predicting changes no state and depends on learned rows alone. Predictors that know items only by their
+//! outcomes score an unseen item below all others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Model, Ranker};
+use super::model::Model;
+use super::ranker::Ranker;
 use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
 use crate::engine::settings::LearnSettings;
@@ -16,31 +17,31 @@ use crate::replay::log::Log;
 use crate::replay::log::availability::Edge;
 use crate::replay::log::tables::Extras;
 
-/// Says how likely likes are.
+/// A predictor of likes.
 pub trait Contender: Send {
-    /// A new time unit begins: these items opened and closed since the last one.
+    /// Begins a time unit; `edges` are the items that opened and closed since the last one.
     fn begin(&mut self, now: Millis, edges: &[Edge]);
 
-    /// Log-odds that the label of row `index` is positive; of `popularity` any number that rises with it.
+    /// Log-odds that the label of row `index` is positive; `popularity` returns a monotone score instead.
     fn predict(&mut self, index: usize) -> f32;
 
-    /// Scores of `items` for a person at `now`, in their order, into `out`.
+    /// Scores of `items` for a user at `now`, in the order of `items`, into `out`.
     fn scores(&mut self, user: u32, items: &[u32], now: Millis, out: &mut Vec<f32>);
 
     /// Learns row `index` of the log.
     fn learn(&mut self, index: usize);
 }
 
-/// Names of all contenders, in the order of reports; the last two need a model.
+/// Names of all predictors, in the order of reports; the last two need a model.
 pub const NAMES: [&str; 6] = ["popularity", "item_rate", "topic_rate", "blend", "tower", "blend_tower"];
 
-/// Does what it says come as log-odds?
+/// True for a predictor whose scores are log-odds.
 #[must_use]
 pub fn is_log_odds(name: &str) -> bool {
     name != "popularity"
 }
 
-/// Makes the contender of a name from [`NAMES`]; `None` for the last two without a model.
+/// Creates the predictor of a name from [`NAMES`]; `None` for the last two without a model.
 #[must_use]
 pub fn make<'a>(
     name: &str,
@@ -97,19 +98,19 @@ enum What {
     RateOfTopic,
 }
 
-/// So many views of the mean rate are taken for granted of everything.
+/// Prior strength of a rate, in views of the mean rate.
 const PRIOR_VIEWS: f32 = 10.0;
 
-/// Likes and views so far.
+/// Rates of likes per item or topic, or counts of likes per item.
 struct Rates<'a> {
     log: &'a Log,
     signals: Signals,
     what: What,
-    /// By item its number among what is counted.
+    /// Group of each item, whose rate it uses.
     group_of: Vec<u32>,
-    /// By group.
+    /// Likes and views of each group.
     counts: Vec<(f32, f32)>,
-    /// By item: was it ever seen?
+    /// True for each item with a view.
     seen: Vec<bool>,
     all: (f32, f32),
 }
@@ -172,17 +173,17 @@ impl Contender for Rates<'_> {
     }
 }
 
-/// The two-tower model, which learns nothing: only the histories grow.
+/// The two-tower model alone: weights stay fixed, histories grow.
 struct Alone<'a> {
     log: &'a Log,
     extras: &'a Extras,
     signals: Signals,
     model: Arc<dyn TwoTower>,
-    /// By item.
+    /// Vectors by item.
     items: Vec<TowerVector>,
-    /// By person, the oldest first.
+    /// History steps by user, the oldest first.
     histories: Vec<VecDeque<(u32, Sign, Millis)>>,
-    /// Whose vector was made last, when, after how many rows of theirs.
+    /// Cached user vector, with the user, the instant and the length of the history.
     looked: Option<(u32, Millis, TowerVector)>,
 }
 

@@ -1,55 +1,55 @@
-//! What this person did: where they were last, where they are most often, or where they are around this time of day.
+//! Baselines of habit: the items that the user visited last, most often, or most often at this time of day.
 //!
-//! Invariant: items where they never were score below all others; rows of one time unit are equally recent.
-//! Among equals what is popular by now (half-life one day) comes first, as it must for an opponent that is worth beating:
-//! of somebody new to everything, a habit alone says nothing.
+//! Invariant: items without a visit of the user score below all others; rows of one time unit are equally recent. Ties
+//! go by current popularity (half-life one day). A habit alone would be a weak baseline for new users.
 
-use super::{Popularity, Ranker};
+use super::popularity::Popularity;
+use super::ranker::Ranker;
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::replay::log::Log;
 use crate::replay::log::availability::Edge;
 
-/// What counts.
+/// Statistic that orders the visited items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
-    /// The more recently, the higher.
+    /// Recency of the last visit.
     LastSeen,
-    /// The more often, the higher.
+    /// Number of visits.
     MostFrequent,
-    /// The more often around this time of day, the higher.
+    /// Number of visits, weighted by nearness to this time of day.
     ByHour,
 }
 
-/// A visit speaks for the hours around it, falling to nothing at this distance (a biweight kernel).
+/// Width of the biweight kernel: a visit counts for the times of day within this distance.
 const REACH_MS: i64 = 4 * HOUR_MS;
 
-/// And this much, beside a visit at its own time, for every hour: what is done often is no stranger at another one.
+/// Weight of a visit at all other times of day, so that a frequent item never vanishes.
 const FLOOR: f32 = 0.05;
 
-/// See the module.
+/// A ranker by the user's own habit.
 pub struct History<'a> {
     log: &'a Log,
     signals: Signals,
     habit: Habit,
     people: Vec<Person>,
     popularity: Popularity<'a>,
-    /// By item, zeros between two calls.
+    /// Scores by item; all zeros between two calls.
     scratch: Vec<f32>,
 }
 
 #[derive(Clone, Default)]
 struct Person {
-    /// Sorted by item; the number of visits, or of the time unit (among theirs) of the last one.
+    /// Sorted by item: the number of visits, or the number of the time unit (of this user) of the last visit.
     items: Vec<(u32, u32)>,
     last: Option<Millis>,
     units: u32,
-    /// Sorted by item and time of day in milliseconds; the number of visits. Only where it is asked for.
+    /// Sorted by item and time of day in milliseconds: the number of visits. Filled for [`Habit::ByHour`] alone.
     hours: Vec<((u32, u32), u32)>,
 }
 
 impl<'a> History<'a> {
-    /// Nobody did anything yet.
+    /// A ranker without visits.
     #[must_use]
     pub fn new(log: &'a Log, signals: Signals, habit: Habit) -> History<'a> {
         let people = vec![Person::default(); log.users.len()];
@@ -77,12 +77,12 @@ impl Ranker for History<'_> {
             self.scratch[*item as usize] = *score as f32;
         }
         for ((item, of_day), visits) in hours {
-            // In units of the floor: any visit is more than all popularity.
+            // Counted in units of the floor, so any visit outweighs popularity.
             self.scratch[*item as usize] += *visits as f32 * nearness(*of_day, now) / FLOOR;
         }
         self.popularity.scores(user, candidates, now, out);
         for (score, item) in out.iter_mut().zip(candidates) {
-            // Below 1 and rising: less than any step of a habit.
+            // A monotone map of popularity into [0, 1), below any step of a habit.
             *score = self.scratch[*item as usize] + (*score / (1.0 + *score)).min(1.0 - f32::EPSILON);
         }
         for (item, _) in items {
@@ -114,7 +114,7 @@ impl Ranker for History<'_> {
             Habit::MostFrequent | Habit::ByHour => *value + 1,
         };
         if self.habit == Habit::ByHour {
-            // Below 2^32: a day has 86,400,000 ms.
+            // Fits 32 bits: a day has 86,400,000 ms.
             let key = (row.item, row.at.0.rem_euclid(DAY_MS) as u32);
             match person.hours.binary_search_by_key(&key, |(key, _)| *key) {
                 Ok(place) => person.hours[place].1 += 1,
@@ -124,7 +124,7 @@ impl Ranker for History<'_> {
     }
 }
 
-/// What a visit at this time of day says at `now`, in [0, 1].
+/// Weight in [0, 1] of a visit at this time of day for the instant `now`.
 fn nearness(of_day: u32, now: Millis) -> f32 {
     let away = (now.0 - i64::from(of_day)).rem_euclid(DAY_MS);
     let share = away.min(DAY_MS - away) as f32 / REACH_MS as f32;
@@ -138,14 +138,14 @@ mod tests {
     use crate::domain::ids::Key;
     use crate::domain::interactions::Kind;
     use crate::replay::log::availability::Availability;
-    use crate::replay::log::{Act, Row};
+    use crate::replay::log::{Act, LogRow};
 
-    /// Twice at noon, three times in the evening: each has its hour, and at night the more frequent one comes first. Where
-    /// they never were comes last, in the order of what is popular.
+    /// Visits twice at noon, three times in the evening: each item wins at its time, and the more frequent one at
+    /// night. Items without a visit come last, by popularity.
     #[test]
     fn a_habit_has_its_hour() {
         let visits = [(0, 0, 12), (0, 1, 20), (1, 0, 12), (1, 1, 20), (2, 1, 20)];
-        let row = |user, item, day: i64, hour: i64| Row {
+        let row = |user, item, day: i64, hour: i64| LogRow {
             at: Millis(day * DAY_MS + hour * HOUR_MS),
             user,
             item,
@@ -153,7 +153,7 @@ mod tests {
             act: Act::Interacted(Kind::Click),
             is_judged: false,
         };
-        let mut rows: Vec<Row> = visits.iter().map(|(day, item, hour)| row(0, *item, *day, *hour)).collect();
+        let mut rows: Vec<LogRow> = visits.iter().map(|(day, item, hour)| row(0, *item, *day, *hour)).collect();
         rows.push(row(1, 3, 2, 21));
         let log = Log {
             users: (0..2).map(Key::of_number).collect(),

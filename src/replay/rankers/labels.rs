@@ -1,12 +1,13 @@
-//! Who predicts labels: the serving engine, and the baselines that always run beside it.
+//! Predictors of labels: the serving engine, and the baselines beside it.
 //!
-//! Invariant: predictions are finite log-odds and change nothing; every rate is progressive, that is, made of rows that
-//! were learned before. Rates are smoothed towards the rate over everybody with the weight of [`PRIOR_ROWS`] rows.
+//! Invariant: predictions are finite log-odds and change no state. Rates are progressive: they count learned rows
+//! alone. They are smoothed towards the global rate with the weight of [`PRIOR_ROWS`] rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Model, Ranker};
+use super::model::Model;
+use super::ranker::Ranker;
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::engine::learn::progressive::sigmoid;
@@ -14,25 +15,25 @@ use crate::engine::settings::LearnSettings;
 use crate::replay::log::Log;
 use crate::replay::log::availability::Edge;
 
-/// So many rows of the mean rate are taken for granted of everything.
+/// Prior strength of a rate, in rows of the global rate.
 const PRIOR_ROWS: f64 = 10.0;
 
-/// Predicts whether a label is positive, before it is learned.
+/// Predicts the label of a row before that row is learned.
 pub trait Labeller: Send {
-    /// Its name in reports.
+    /// Name of the predictor in reports.
     fn name(&self) -> &'static str;
-    /// A new time unit begins: these items opened and closed since the last one.
+    /// Begins a time unit; `edges` are the items that opened and closed since the last one.
     fn begin(&mut self, now: Millis, edges: &[Edge]);
-    /// Log-odds that row `index` of the log is positive.
+    /// Log-odds that the label of row `index` is positive.
     fn predict(&mut self, index: usize) -> f32;
     /// Learns row `index` of the log.
     fn learn(&mut self, index: usize);
 }
 
-/// Names of all labellers, in the order of reports.
+/// Names of all predictors, in the order of reports.
 pub const NAMES: [&str; 6] = ["model", "logistic", "rate_item", "rate_topic", "rate_person", "constant"];
 
-/// Makes the labeller of a name from [`NAMES`].
+/// Creates the predictor of a name from [`NAMES`].
 #[must_use]
 pub fn make<'a>(name: &str, log: &'a Log, settings: &Arc<LearnSettings>) -> Option<Box<dyn Labeller + 'a>> {
     let rates = || Rates::new(log, settings.signals.clone());
@@ -67,7 +68,7 @@ impl Labeller for Engine<'_> {
     }
 }
 
-/// Whose rate.
+/// Grouping of a rate: by user, item or topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Which {
     Item,
@@ -76,10 +77,10 @@ enum Which {
     PersonAndTopic,
 }
 
-/// Positive labels and all labels.
+/// Number of positive labels, and number of labels.
 type Count = (f64, f64);
 
-/// Progressive rates of everything that a row names.
+/// Progressive rates of items, topics, users, and pairs of user and topic.
 struct Rates<'a> {
     log: &'a Log,
     signals: Signals,
@@ -88,7 +89,7 @@ struct Rates<'a> {
     people: Vec<Count>,
     topics: Vec<Count>,
     people_topics: HashMap<(u32, u32), Count>,
-    /// By item, its main topic; those without share one.
+    /// Main topic by item; items without a topic share one.
     topic_of: Vec<u32>,
 }
 
@@ -113,7 +114,7 @@ impl<'a> Rates<'a> {
         }
     }
 
-    /// Log-odds of the rate over everybody.
+    /// Log-odds of the global rate.
     fn mean(&self) -> f64 {
         log_odds((self.all.0 + 1.0) / (self.all.1 + 2.0))
     }
@@ -135,7 +136,7 @@ impl<'a> Rates<'a> {
         }
     }
 
-    /// The label, when there is one.
+    /// Label of a row; `None` without a label.
     fn label(&self, index: usize) -> Option<bool> {
         Some(self.log.rows[index].signal(&self.signals, !self.log.has_presence)?.positive)
     }
@@ -183,7 +184,7 @@ impl Labeller for OneRate<'_> {
     }
 }
 
-/// Logistic regression on the rates and a few plain features, learned online.
+/// Online logistic regression on the rates and a few plain features.
 ///
 /// Steps are those of AdaGrad: `w_i -= 0.1 g_i / sqrt(1e-8 + sum g_i^2)`. Source: Duchi, Hazan & Singer, *Adaptive
 /// Subgradient Methods*, JMLR 2011.
@@ -194,7 +195,7 @@ struct Logistic<'a> {
 }
 
 impl Logistic<'_> {
-    /// What is added to the log-odds of the mean rate, before it is weighted.
+    /// Features of a row, to be weighted and added to the log-odds of the global rate.
     fn features(&self, index: usize) -> [f64; 8] {
         let (rates, mean) = (&self.rates, self.rates.mean());
         let row = &rates.log.rows[index];

@@ -1,12 +1,13 @@
-//! The `model` feed as people see it: what the list stage and exploration make of the scores.
+//! The `model` feed as users see it: scores after the list stage and exploration.
 //!
-//! Invariant: it learns as [`Model`] does, so beside it in one report it shows what a rule of the list costs, and nothing
-//! else. What a person has on screen is the feed that was last made for them here.
+//! Invariant: it learns as [`Model`] does, so the difference between both in one report is the cost of the list stage.
+//! A user's screen holds the feed that was last ranked for them here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Model, Ranker};
+use super::model::Model;
+use super::ranker::Ranker;
 use crate::domain::feeds::Ranking;
 use crate::domain::ids::{FeedVersion, ItemId};
 use crate::domain::time::Millis;
@@ -15,22 +16,22 @@ use crate::engine::settings::LearnSettings;
 use crate::replay::log::Log;
 use crate::replay::log::availability::Edge;
 
-/// So much of a feed is on screen.
+/// Number of feed items on a screen.
 const SCREEN: usize = 20;
 
-/// See the module.
+/// The engine with its list stage.
 pub struct Listed<'a> {
     model: Model<'a>,
-    /// By person: what they were shown last.
+    /// By user: the items of their last feed.
     drawn: BTreeMap<u32, Vec<ItemId>>,
-    /// Names the noise of the next feed.
+    /// Seed of the next feed's exploration noise.
     version: FeedVersion,
-    /// By item of the engine, of the feed that was just made.
+    /// By engine item: its position in the current feed.
     places: Vec<u32>,
 }
 
 impl<'a> Listed<'a> {
-    /// Knows nothing yet.
+    /// A ranker without learned rows.
     #[must_use]
     pub fn new(log: &'a Log, settings: Arc<LearnSettings>) -> Listed<'a> {
         let model = Model::new(log, settings);
@@ -50,10 +51,10 @@ impl Ranker for Listed<'_> {
     fn scores(&mut self, user: u32, candidates: &[u32], now: Millis, out: &mut Vec<f32>) {
         self.version = FeedVersion(self.version.0 + 1);
         let drawn = self.drawn.get(&user).map_or(&[][..], Vec::as_slice);
-        let screen = Viewport { version: self.version, drawn };
-        // Hidden items are not candidates of a feed, so it may be shorter than what is open.
-        let ask = RankRequest { ranking: Ranking::Model, limit: candidates.len(), explain: false };
-        let feed = self.model.feed(user, now, ask, screen);
+        let viewport = Viewport { version: self.version, drawn };
+        // Hidden items are no candidates of a feed, so a feed may be shorter than the list of open items.
+        let request = RankRequest { ranking: Ranking::Model, limit: candidates.len(), explain: false };
+        let feed = self.model.feed(user, now, request, viewport);
         let end = feed.len() as u32;
         self.places.clear();
         self.places.resize(feed.iter().map(|item| item.0 as usize + 1).max().unwrap_or(0), end);

@@ -1,12 +1,12 @@
-//! The serving engine: `UserState` and `CoordinatorState`, through [`Offline`].
+//! The serving engine as a ranker: `UserState` and `CoordinatorState`, through [`Offline`].
 //!
-//! Invariant: it learns by `UserState::apply` and scores by `UserState::scores`; items become known to it when they first
-//! open, and a window's end when it is reached, so it cannot look ahead. Items of which the log tells nothing but the name
-//! get an embedding of one number, the same for all, which costs nothing and says nothing.
+//! Invariant: it learns by `UserState::apply` and scores by `UserState::scores`. Items are written when they first
+//! open, and the end of a window when it is reached, so the engine cannot look ahead. Items that the log describes by
+//! name alone share an embedding of one number, which costs and tells nothing.
 
 use std::sync::Arc;
 
-use super::Ranker;
+use super::ranker::Ranker;
 use crate::domain::ids::{ItemId, Key, UserId};
 use crate::domain::interactions::Interaction;
 use crate::domain::items::{Author, Embedding};
@@ -18,35 +18,35 @@ use crate::engine::rank::{RankRequest, Viewport};
 use crate::engine::settings::LearnSettings;
 use crate::engine::tower::TwoTower;
 use crate::engine::user::UserEvent;
+use crate::fold::{Learning, Offline};
 use crate::replay::log::availability::Edge;
 use crate::replay::log::{Act, Log};
-use crate::replay::offline::{Learning, Offline};
 
-/// A window that is long over says nothing that the engine has not counted by then.
+/// Number of past windows per item; the engine has counted earlier ones.
 const WINDOWS_KEPT: usize = 4;
 
-/// What is popular is counted afresh at least this often.
+/// Longest interval between two ticks, which recompute popularity.
 const COUNT_EVERY_MS: i64 = MINUTE_MS;
 
-/// See the module.
+/// The engine over a log.
 pub struct Model<'a> {
     log: &'a Log,
     offline: Offline,
-    /// By item of the log.
+    /// Engine id by item of the log.
     ids: Vec<Option<ItemId>>,
-    /// By item of the log, the last few; unused where items never close.
+    /// Last windows by item of the log; unused where items never close.
     windows: Vec<Vec<Window>>,
-    /// Some item closes some time; otherwise all are always available once they are known.
+    /// True where some item closes; otherwise items stay available once they are written.
     has_windows: bool,
-    /// Stands for items without an embedding.
+    /// Embedding of items without one.
     blank: Option<Embedding>,
     counted: Millis,
-    /// Of what is scored just now.
+    /// Scratch: engine ids of the current candidates.
     candidates: Vec<ItemId>,
 }
 
 impl<'a> Model<'a> {
-    /// Knows nothing yet.
+    /// An engine without learned rows.
     #[must_use]
     pub fn new(log: &'a Log, settings: Arc<LearnSettings>) -> Model<'a> {
         let dim = log.about.iter().find_map(|about| about.embedding.as_ref()).map_or(1, |embedding| embedding.len());
@@ -61,14 +61,14 @@ impl<'a> Model<'a> {
             ids: vec![None; log.items.len()],
             windows: if has_windows { vec![Vec::new(); log.items.len()] } else { Vec::new() },
             has_windows,
-            // A direction that all share, which centring takes away.
+            // A direction shared by all items, which centring removes.
             blank: Embedding::new(vec![1.0 / (dim as f32).sqrt(); dim], dim).ok(),
             counted: Millis::MIN,
             candidates: Vec::new(),
         }
     }
 
-    /// From now on this two-tower model has a say; attributes by person of the log, JSON objects as text.
+    /// Sets the two-tower model; attributes by user of the log, JSON objects as text.
     pub fn put_tower(&mut self, model: Arc<dyn TwoTower>, attributes: &[Option<Arc<str>>]) {
         self.offline.put_tower(model);
         for (person, attributes) in (0..).zip(attributes) {
@@ -78,19 +78,19 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The engine as it stands.
+    /// The engine in its current state.
     #[must_use]
     pub fn offline(&self) -> &Offline {
         &self.offline
     }
 
-    /// The engine's number of an item of the log; `None` until it has opened, or was acted on.
+    /// Engine id of an item of the log; `None` before it opened or a user acted on it.
     #[must_use]
     pub fn known_as(&self, item: u32) -> Option<ItemId> {
         self.ids.get(item as usize).copied().flatten()
     }
 
-    /// The feed of a person, on a screen.
+    /// The feed of a user, for a viewport.
     #[must_use]
     pub fn feed(&self, user: u32, now: Millis, ask: RankRequest, screen: Viewport<'_>) -> Vec<ItemId> {
         self.offline.feed(UserId(user), now, ask, screen).into_iter().map(|one| one.item).collect()
@@ -104,7 +104,7 @@ impl<'a> Model<'a> {
         self.offline.approval(UserId(row.user), id, row.at)
     }
 
-    /// Learns row `index` and says what the engine noted.
+    /// Learns row `index` and returns the engine's result.
     pub fn act(&mut self, index: usize) -> Learning {
         let row = self.log.rows[index];
         let (id, at) = (Key::of_number(index as u32), row.at);
@@ -124,7 +124,7 @@ impl<'a> Model<'a> {
         self.offline.act(UserId(row.user), event, at)
     }
 
-    /// The engine's number of an item; one that acts before it ever opened becomes known by that.
+    /// Engine id of an item; an item that was never open is written now.
     fn known(&mut self, item: u32, now: Millis) -> ItemId {
         if let Some(id) = self.ids[item as usize] {
             return id;
@@ -136,12 +136,12 @@ impl<'a> Model<'a> {
         self.ids[item as usize].unwrap_or(ItemId(u32::MAX))
     }
 
-    /// Writes items as they are now.
+    /// Writes items in their current form.
     fn write(&mut self, items: &[u32], now: Millis) {
         let drafts = items.iter().map(|item| self.draft(*item)).collect();
         let written = self.offline.items(drafts, ItemWrite::Replace, now);
         for (item, written) in items.iter().zip(written) {
-            // A replacing write of a complete draft is never refused.
+            // The engine never refuses a replacing write of a complete draft.
             self.ids[*item as usize] = written.ok().map(|written| written.id);
         }
     }
@@ -171,7 +171,7 @@ impl<'a> Model<'a> {
             (false, Some(last)) if last.stop.is_none() => last.stop = Some(edge.at),
             (false, _) => {}
             (true, last) => {
-                // It acted before it opened, and was made known for a moment that reaches into this window.
+                // A user acted on it before it opened; the short window written then overlaps this one.
                 if last.is_some_and(|last| last.stop.is_none_or(|stop| stop > edge.at)) {
                     windows.pop();
                 }
@@ -219,7 +219,7 @@ impl Ranker for Model<'_> {
     fn scores(&mut self, user: u32, candidates: &[u32], now: Millis, out: &mut Vec<f32>) {
         let ids = &self.ids;
         self.candidates.clear();
-        // What is open was written when it opened.
+        // Open items were written when they opened.
         self.candidates.extend(candidates.iter().map(|item| ids[*item as usize].unwrap_or(ItemId(u32::MAX))));
         self.offline.scores(UserId(user), &self.candidates, now, out);
     }

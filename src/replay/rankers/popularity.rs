@@ -1,25 +1,25 @@
-//! What everybody does: counts of positive interactions per item, for all time or fading.
+//! Baseline of popularity: positive interactions per item, for all time or with decay.
 //!
-//! Invariant: every positive row counts one, whatever its kind; a fading count halves in a half-life.
+//! Invariant: every positive row counts one, whatever its kind; with decay a count halves in a half-life.
 
-use super::Ranker;
+use super::ranker::Ranker;
 use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
 use crate::replay::log::Log;
 use crate::replay::log::availability::Edge;
 
-/// See the module.
+/// A ranker by counts of positive interactions.
 pub struct Popularity<'a> {
     log: &'a Log,
     signals: Signals,
     half_life_ms: Option<i64>,
-    /// By item: the count as it would stand at `origin`.
+    /// By item: the count, scaled to the instant `origin`.
     counts: Vec<f64>,
     origin: Millis,
 }
 
 impl<'a> Popularity<'a> {
-    /// Counts of nobody; without a half-life they never fade.
+    /// A ranker with zero counts; without a half-life counts never decay.
     #[must_use]
     pub fn new(log: &'a Log, signals: Signals, half_life_ms: Option<i64>) -> Popularity<'a> {
         let origin = log.rows.first().map_or(Millis(0), |row| row.at);
@@ -34,7 +34,7 @@ impl Ranker for Popularity<'_> {
 
     fn begin(&mut self, now: Millis, _: &[Edge]) {
         let Some(half_life) = self.half_life_ms else { return };
-        // In units of a moving origin: fading costs nothing per step, and nothing overflows.
+        // Counts are relative to a moving origin: decay costs nothing per step, and nothing overflows.
         let ahead = now.since(self.origin) as f64 / half_life as f64;
         if ahead > 32.0 {
             let fade = (-ahead).exp2();

@@ -1,20 +1,20 @@
-//! Chance, as the floor of every table.
+//! Baseline of random scores, the floor of every table.
 //!
-//! Invariant: a score depends on seed, person, item and instant alone.
+//! Invariant: a score depends on seed, user, item and instant alone.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Ranker;
+use super::ranker::Ranker;
 use crate::domain::time::Millis;
 use crate::replay::log::availability::Edge;
 
-/// See the module.
+/// A ranker by hashes.
 pub struct Random {
     seed: u64,
 }
 
 impl Random {
-    /// Chance of this seed.
+    /// A ranker with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Random {
         Random { seed }

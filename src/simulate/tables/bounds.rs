@@ -1,38 +1,38 @@
-//! How well the likes of the last fifth can be told by who knows the law, and how much of that the past gives.
+//! Upper bounds on predicting the likes of the last fifth: ROC AUC of oracles that know the law and parts of the data.
 //!
-//! Each view of the last fifth is scored before it is learned, as a model would have to, and the ROC AUC of the scores is
-//! what a model can hope for. A person's taste is unknown and has a normal posterior given the likes so far: one Laplace
-//! step per view along `taste . theme`, exact in the direction that was observed. What only others' likes tell of a post has
-//! one, too.
+//! Each view of the last fifth is scored before it is learned, as a model would do it. A user's taste has a normal
+//! posterior given the likes so far. One Laplace step per view updates it along `taste . theme`, exact in the observed
+//! direction. A post's effect that only other users' likes reveal has such a posterior, too.
 //!
-//! Invariant: a score is made of rows before it. Absent on purpose: learning the law itself, which all of them know.
+//! Invariant: a score depends on earlier rows alone. Absent on purpose: learning the law, which every oracle knows.
 //!
 //! Source: Opper, *A Bayesian approach to on-line learning*, in *On-line Learning in Neural Networks*, 1998 (assumed
-//! density); MacKay, *The evidence framework applied to classification networks*, Neural Computation 1992, for the mean of
-//! a sigmoid under a normal distribution.
+//! density). MacKay, *The evidence framework applied to classification networks*, Neural Computation 1992, for the
+//! mean of a sigmoid under a normal distribution.
 
 use std::collections::VecDeque;
 use std::f64::consts::PI;
 
 use serde::Serialize;
 
+use super::generate::{Act, SimulatedRow, Tables};
 use super::likes::{CHANCE_SPREAD, TASTES, product};
-use super::{Act, Row, Tables};
+
 use crate::domain::time::Millis;
 use crate::engine::learn::progressive::roc_auc;
-use crate::simulate::sigmoid;
+use crate::simulate::chance::sigmoid;
 
-/// Views that the bound of a short memory remembers.
+/// Number of views in the history of the oracle with a short memory.
 pub const RECENT: usize = 32;
 
-/// Mean and covariance of a taste, `(TASTES,)` and `(TASTES, TASTES)`.
+/// Posterior mean and covariance of a taste, `(TASTES,)` and `(TASTES, TASTES)`.
 #[derive(Clone, Debug)]
 struct Belief {
     mean: [f64; TASTES],
     covariance: [[f64; TASTES]; TASTES],
 }
 
-/// Mean and variance of one number.
+/// Mean and variance of a scalar.
 #[derive(Clone, Copy, Debug)]
 struct Guess {
     mean: f64,
@@ -42,23 +42,23 @@ struct Guess {
 const CHANCE: Guess = Guess { mean: 0.0, variance: CHANCE_SPREAD * CHANCE_SPREAD };
 
 impl Belief {
-    /// What is believed of a stranger.
+    /// Prior of a taste.
     fn stranger() -> Belief {
         let covariance = std::array::from_fn(|row| std::array::from_fn(|column| f64::from(u8::from(row == column))));
         Belief { mean: [0.0; TASTES], covariance }
     }
 
-    /// Of `taste . direction`.
+    /// Distribution of `taste . direction`.
     fn guess(&self, direction: &[f64; TASTES]) -> Guess {
         Guess { mean: product(&self.mean, direction), variance: product(&self.spread(direction), direction).max(0.0) }
     }
 
-    /// Covariance times direction.
+    /// Product of the covariance and a direction.
     fn spread(&self, direction: &[f64; TASTES]) -> [f64; TASTES] {
         std::array::from_fn(|row| product(&self.covariance[row], direction))
     }
 
-    /// Learns what `taste . direction` turned out to be: from `before` to `after`.
+    /// Updates the posterior by an observation along a direction.
     fn learn(&mut self, direction: &[f64; TASTES], shift: Shift) {
         let spread = self.spread(direction);
         for (row, along) in spread.iter().enumerate() {
@@ -77,7 +77,8 @@ impl Guess {
     }
 }
 
-/// What one observation of a sum does to a part of it: `mean` per unit of covariance, `variance` per its square.
+/// Effect of one observation on a component of the observed sum: `mean` per unit of covariance, `variance` per its
+/// square.
 #[derive(Clone, Copy, Debug)]
 struct Shift {
     mean: f64,
@@ -85,11 +86,11 @@ struct Shift {
 }
 
 impl Shift {
-    /// A like or none, where its log-odds were `offset` and a normal number beside.
+    /// Laplace step for one label, where the log-odds are `offset` plus a normal variable `sum`.
     fn observed(offset: f64, sum: Guess, liked: bool) -> Shift {
         let label = f64::from(u8::from(liked));
-        // The mode of sigmoid(+-(offset + a)) N(a; mean, variance): a concave function, so Newton's steps, held back at
-        // first, find it.
+        // The mode of sigmoid(+-(offset + a)) N(a; mean, variance). The logarithm is concave, so damped Newton steps
+        // find it.
         let mut found = sum.mean;
         for _ in 0..12 {
             let p = sigmoid(offset + found);
@@ -105,7 +106,7 @@ impl Shift {
     }
 }
 
-/// Log-odds of the mean of `sigmoid(offset + a)` over a normal `a`, nearly.
+/// Log-odds of the mean of `sigmoid(offset + a)` over a normal `a`, approximately.
 fn expected(offset: f64, sum: Guess) -> f32 {
     ((offset + sum.mean) / (1.0 + PI * sum.variance / 8.0).sqrt()) as f32
 }
@@ -114,48 +115,48 @@ fn plus(a: Guess, b: Guess) -> Guess {
     Guess { mean: a.mean + b.mean, variance: a.variance + b.variance }
 }
 
-/// ROC AUC over the views of the last fifth, by the knowledge beside the law; `null` where all of them are
-/// likes, or none.
+/// ROC AUC over the views of the last fifth, by the data that each oracle knows beside the law. `null` where all views
+/// have one label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Optimum {
-    /// The probabilities themselves: tastes and all. Nobody can know this.
+    /// Oracle that knows the true probabilities, hidden tastes included.
     pub latent: Option<f64>,
-    /// All rows so far, of everybody.
+    /// Oracle that knows all earlier rows of all users.
     pub history_and_others: Option<f64>,
-    /// What this person saw and liked so far, and what posts show: what a model of content can reach.
+    /// Oracle that knows the user's earlier rows and the features of posts: the bound of a content model.
     pub history: Option<f64>,
-    /// The same of their last [`RECENT`] views alone.
+    /// Oracle that knows the user's last [`RECENT`] views and the features of posts.
     pub history_recent: Option<f64>,
-    /// What posts show, what the person's attributes say, the hour; nothing of the past.
+    /// Oracle that knows features of posts and users and the hour, without history.
     pub features: Option<f64>,
 }
 
-/// What is known of the tables, beside their rows.
+/// Ground truth about the tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Truth {
-    /// What a model can hope for.
+    /// ROC AUC that a model can reach.
     pub auc: Optimum,
-    /// The first instant that counts, milliseconds since 1970: the last fifth of the time.
+    /// First instant of the last fifth, in milliseconds since 1970.
     pub test_from_ms: i64,
-    /// Views from there on.
+    /// Number of views in the last fifth.
     pub test_views: u64,
-    /// Views in all.
+    /// Number of views in all.
     pub views: u64,
-    /// Likes in all.
+    /// Number of likes in all.
     pub likes: u64,
-    /// Mean over all views of the negative log-likelihood of the true probabilities, nats; `null` without a view.
+    /// Mean negative log-likelihood of the true probabilities over all views, in nats; `null` without a view.
     pub log_loss: Option<f64>,
 }
 
 const SCORES: usize = 5;
 
-/// Watches the rows go by.
+/// Accumulates the figures of [`Truth`] row by row.
 pub struct Bounds {
     test_from: Millis,
-    /// By person: with and without what others tell of the posts.
+    /// By user: posteriors with and without the other users' likes.
     beliefs: Vec<[Belief; 2]>,
     recent: Vec<VecDeque<(u32, bool, f32)>>,
-    /// By post.
+    /// By post: posterior of its hidden effect.
     chances: Vec<Guess>,
     scores: [Vec<f32>; SCORES],
     labels: Vec<bool>,
@@ -165,7 +166,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Knows the law of these tables, and has seen none of their rows.
+    /// Starts with the law of these tables and none of their rows.
     #[must_use]
     pub fn new(tables: &Tables) -> Bounds {
         let people = tables.people().len();
@@ -182,8 +183,8 @@ impl Bounds {
         }
     }
 
-    /// The next row of these tables.
-    pub fn note(&mut self, tables: &Tables, row: &Row) {
+    /// Scores and learns the next row of these tables.
+    pub fn note(&mut self, tables: &Tables, row: &SimulatedRow) {
         let Act::View { liked, probability } = row.act else { return };
         let (person, post) = (row.person as usize, row.post as usize);
         let facts = &tables.posts[post].facts;
@@ -224,7 +225,7 @@ impl Bounds {
         self.log_loss -= if liked { probability } else { 1.0 - probability }.ln();
     }
 
-    /// The figures of all views so far.
+    /// The figures of all rows so far.
     #[must_use]
     pub fn truth(&self) -> Truth {
         let [latent, history_and_others, history, history_recent, features] =
@@ -249,7 +250,7 @@ impl Bounds {
 mod tests {
     use super::*;
 
-    /// One number, some likes: the steps come close to the exact posterior, computed on a grid.
+    /// On a scalar the steps come close to the exact posterior, computed on a grid.
     #[test]
     fn beliefs_come_close_to_the_exact_posterior() {
         let direction = [1.2, 0.0, 0.0, 0.0];

@@ -1,44 +1,44 @@
-//! Why people like what they see: the law from which the tables are drawn, and which a model may try to find.
+//! The law of likes: the probability from which the labels are drawn, and which a model tries to learn.
 //!
-//! Log-odds of a like of post `i` by person `u` at `t`:
+//! Log-odds of a like of post `i` by user `u` at `t`:
 //!
 //! `base + features(u, topic_i) + taste_u . theme_i + quality_i + chance_i + hour(topic_i, t)`
 //!
-//! - `features`: a linear function of gender, age, age squared, country, city, os and source, one per topic; the group of
-//!   the experiment does nothing.
-//! - `taste_u`, `(TASTES,)`, standard normal: only what a person liked tells it. `theme_i` is what the theme of the post
-//!   makes of it; the last place is the same for all posts, so that some people like more than others.
-//! - `quality_i`: longer texts are better, and a tag helps; anybody who reads the text can tell.
-//! - `chance_i`: what only the likes of others tell.
-//! - `hour`: each topic has its time of the day.
+//! - `features`: linear in gender, age, age squared, country, city, os and source, one function per topic; the group
+//!   of the experiment has no effect.
+//! - `taste_u`, `(TASTES,)`, standard normal: only the user's likes reveal it. `theme_i` is the direction of the
+//!   post's theme. Its last component is equal for all posts, so that some users like more posts than others.
+//! - `quality_i`: longer texts are better, and a tag helps; the text reveals it.
+//! - `chance_i`: only the likes of other users reveal it.
+//! - `hour`: each topic has its time of day.
 //!
-//! Invariant: a function of (seed, person, post, instant), without state. Absent on purpose: who sees what, and when.
+//! Invariant: a function of (seed, user, post, instant), without state. Absent on purpose: exposure.
 
 use std::f64::consts::TAU;
 
 use super::attributes::{Attributes, COUNTRIES};
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
+use crate::simulate::chance::{mixed, normal, unit};
 use crate::simulate::text::{Theme, Topic};
-use crate::simulate::{mixed, normal, unit};
 
-/// How many numbers a person's taste has.
+/// Dimension of a user's taste.
 pub const TASTES: usize = 4;
 
-/// Log-odds of a like when nothing speaks for it or against it.
+/// Log-odds of a like where all effects are zero.
 const BASE: f64 = -1.9;
-/// Spread of `taste_u . theme_i` over people, by topic and theme.
+/// Standard deviation of `taste_u . theme_i` over users, by topic and theme.
 const TASTE_SPREAD: f64 = 1.3;
-/// Share of the variance of a theme's direction that it has in common with its topic.
+/// Share of a theme direction's variance that its topic determines.
 const TOPIC_SHARE: f64 = 0.4;
-/// Spread of how much people like at all, beyond what their features say.
+/// Standard deviation of a user's overall tendency to like, beyond their features.
 const LEVEL_SPREAD: f64 = 0.5;
-/// Of `chance_i`.
+/// Standard deviation of `chance_i`.
 pub const CHANCE_SPREAD: f64 = 0.25;
 const LENGTH_GAIN: f64 = 0.3;
 const TAG_GAIN: f64 = 0.25;
 const HOUR_GAIN: f64 = 0.35;
 
-/// By topic, what each feature adds.
+/// Effects of each feature, by topic.
 #[derive(Clone, Debug)]
 struct Effects {
     gender: f64,
@@ -50,16 +50,16 @@ struct Effects {
     peak_hour: f64,
 }
 
-/// See the module.
+/// The law of one seed: effects of features, directions of themes, hours of topics.
 #[derive(Clone, Debug)]
 pub struct Law {
     seed: u64,
     effects: Vec<Effects>,
-    /// By topic and theme.
+    /// Directions by topic and theme.
     directions: Vec<[[f64; TASTES]; Theme::COUNT]>,
 }
 
-/// What the law reads of a post.
+/// The properties of a post that the law reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     pub topic: Topic,
@@ -100,7 +100,7 @@ impl Law {
         Law { seed, effects: effects.collect(), directions: directions.collect() }
     }
 
-    /// What nothing of the past is needed for: the base, features, what the text shows, and the hour.
+    /// Log-odds without history: base, features, quality of the text, hour.
     pub(super) fn visible(&self, person: &Attributes, post: &Facts, at: Millis) -> f64 {
         let effects = &self.effects[post.topic as usize];
         let sign = |is: bool| if is { 1.0 } else { -1.0 };
@@ -117,30 +117,30 @@ impl Law {
             + HOUR_GAIN * ((hour - effects.peak_hour) / 24.0 * TAU).cos()
     }
 
-    /// `(TASTES,)` of a person, which nobody is told.
+    /// Hidden taste of a user, `(TASTES,)`.
     pub(super) fn taste(&self, person: u32) -> [f64; TASTES] {
         std::array::from_fn(|place| normal(mixed(self.seed, &[0x0074_6173_7465, u64::from(person), place as u64])))
     }
 
-    /// `(TASTES,)` of a post: what a taste is multiplied with.
+    /// Direction of a post's theme, `(TASTES,)`, which multiplies a taste.
     pub(super) fn direction(&self, post: &Facts) -> &[f64; TASTES] {
         &self.directions[post.topic as usize][post.theme.index()]
     }
 
-    /// What a text shows of its worth.
+    /// Quality of a text, from its length and tags.
     pub(super) fn quality(text: &str) -> f64 {
         // Composed texts have about 90 +- 30 characters.
         let length = ((text.chars().count() as f64 - 90.0) / 30.0).clamp(-2.0, 2.0);
         LENGTH_GAIN * length + if text.contains('#') { TAG_GAIN } else { -TAG_GAIN }
     }
 
-    /// What only the likes of others tell of a post.
+    /// Hidden effect of a post, which only other users' likes reveal.
     pub(super) fn chance(&self, post: u32) -> f64 {
         CHANCE_SPREAD * normal(mixed(self.seed, &[0x0063_6861_6e63, u64::from(post)]))
     }
 }
 
-/// `a . b`.
+/// Dot product `a . b`.
 pub(super) fn product(a: &[f64; TASTES], b: &[f64; TASTES]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

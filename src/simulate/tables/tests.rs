@@ -1,19 +1,20 @@
-//! The tables are what they say they are: their likes follow the law, and the bounds are in the order in which more is known.
+//! Simulated tables follow their law, and bounds rise with the data that an oracle knows.
 
 use std::collections::BTreeMap;
 
 use super::bounds::{Bounds, Truth};
 use super::*;
+use crate::domain::time::{DAY_MS, Millis, SECOND_MS};
 use crate::engine::learn::progressive::roc_auc;
 
 const START: Millis = Millis(1_767_571_200_000);
-const SIZE: Size = Size { people: 600, posts: 400, views: 45_000, days: 14 };
+const SIZE: TablesSize = TablesSize { people: 600, posts: 400, views: 45_000, days: 14 };
 
-fn rows(size: Size, seed: u64) -> Vec<Row> {
+fn rows(size: TablesSize, seed: u64) -> Vec<SimulatedRow> {
     Tables::new(size, seed, START).unwrap().collect()
 }
 
-fn truth(size: Size, seed: u64) -> Truth {
+fn truth(size: TablesSize, seed: u64) -> Truth {
     let mut tables = Tables::new(size, seed, START).unwrap();
     let mut bounds = Bounds::new(&tables);
     while let Some(row) = tables.next() {
@@ -24,7 +25,7 @@ fn truth(size: Size, seed: u64) -> Truth {
 
 #[test]
 fn a_seed_is_a_set_of_tables() {
-    let small = Size { people: 30, posts: 20, views: 500, days: 2 };
+    let small = TablesSize { people: 30, posts: 20, views: 500, days: 2 };
     let texts = |seed| -> Vec<String> {
         Tables::new(small, seed, START).unwrap().posts().iter().map(|post| post.text.clone()).collect()
     };
@@ -88,7 +89,7 @@ fn who_knows_more_can_tell_more_and_nobody_more_than_the_law() {
     assert!(features + 0.03 < recent, "the past is worth something: {auc:?}");
     assert!(recent < history + 0.002, "all of it is worth no less than a part: {auc:?}");
     assert!(history < others + 0.002 && others < latent, "{auc:?}");
-    // The same by hand, from the rows.
+    // The expected figures, computed from the rows directly.
     let tables = Tables::new(SIZE, 5, START).unwrap();
     let from = tables.last_fifth();
     let (mut scores, mut labels, mut likes) = (Vec::new(), Vec::new(), 0);
@@ -104,7 +105,7 @@ fn who_knows_more_can_tell_more_and_nobody_more_than_the_law() {
     assert_eq!((found.likes, found.views, found.test_views), (likes, SIZE.views, labels.len() as u64));
 }
 
-/// What a row says is used for later rows only: without the test's own likes the scores before them stay the same.
+/// A row counts for later rows only: without the labels of the test, scores before it stay equal.
 #[test]
 fn bounds_see_nothing_of_the_future() {
     let all = rows(SIZE, 6);
@@ -128,14 +129,14 @@ fn bounds_see_nothing_of_the_future() {
 #[test]
 fn sizes_that_make_no_sense_are_refused() {
     for (name, size, start) in [
-        ("nobody", Size { people: 0, ..SIZE }, START),
-        ("nothing", Size { posts: 0, ..SIZE }, START),
-        ("no time", Size { days: 0, ..SIZE }, START),
+        ("nobody", TablesSize { people: 0, ..SIZE }, START),
+        ("nothing", TablesSize { posts: 0, ..SIZE }, START),
+        ("no time", TablesSize { days: 0, ..SIZE }, START),
         ("beyond 9999", SIZE, Millis(Millis::MAX.0 - 5)),
     ] {
         assert!(Tables::new(size, 1, start).is_err(), "{name}");
     }
-    assert_eq!(rows(Size { people: 1, posts: 1, views: 0, days: 1 }, 1), [], "no views at all are fine");
-    let one = rows(Size { people: 1, posts: 1, views: 1, days: 1 }, 1);
+    assert_eq!(rows(TablesSize { people: 1, posts: 1, views: 0, days: 1 }, 1), [], "no views at all are fine");
+    let one = rows(TablesSize { people: 1, posts: 1, views: 1, days: 1 }, 1);
     assert!(matches!(one[0].act, Act::View { .. }) && one.len() <= 2);
 }

@@ -16,7 +16,7 @@ use super::bytes::{
 };
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Shown, Signal};
-use crate::domain::journal::{CentreRef, CoVisited, Entry, Learned, TrainingExample, Opinion, What};
+use crate::domain::journal::{CentreRef, CoVisited, Entry, Learned, Opinion, TrainingExample, What};
 use crate::domain::time::Millis;
 use crate::store::error::StoreError;
 

@@ -1,12 +1,13 @@
-//! Rows of three tables become [`Tables`].
+//! Builds [`Tables`] from the rows of three tables.
 //!
-//! Invariant: an id stands for one person, and one post; rows of the feed end up sorted by time, ties in the order in which
-//! they came. Who or what the feed names and no table describes is there with nothing but the id.
+//! Invariant: an id stands for one user or one post. Rows of the feed end up sorted by time, ties in the order of
+//! arrival. A user or post that only the feed names has an id and nothing else.
 
 use std::collections::HashMap;
 
+use super::error::TablesError;
+use super::options::TableOptions;
 use super::record::Record;
-use super::{Options, TablesError};
 use crate::domain::ids::Key;
 use crate::domain::items::Item;
 use crate::domain::people::Person;
@@ -14,30 +15,30 @@ use crate::domain::text::json_must_be_storable;
 use crate::files::cells::{Dims, storable, unexpected};
 use crate::files::table::{Column, needed, optional};
 use crate::files::time::Times;
-use crate::tables::{Action, PersonRow, PostRow, Tables};
+use crate::tables::rows::{Action, PersonRow, PostRow, Tables};
 
-/// What is read of a table.
+/// Columns of a table that are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub(super) columns: &'static [Column],
-    /// Are all other columns read, too?
+    /// True where the other columns are read, too.
     pub(super) keeps_others: bool,
 }
 
-/// `user_data`: other columns are attributes.
+/// `user_data`: the other columns are attributes.
 pub(super) const PEOPLE: Shape = Shape { columns: &[needed("user_id")], keeps_others: true };
-/// `post_text_df`: others that hold numbers are kept.
+/// `post_text_df`: the other numeric columns are kept.
 pub(super) const POSTS: Shape = Shape {
     columns: &[needed("post_id"), optional("text"), optional("topic"), optional("embedding")],
     keeps_others: true,
 };
-/// `feed_data`.
+/// `feed_data`: no other columns are read.
 pub(super) const FEED: Shape = Shape {
     columns: &[needed("timestamp"), needed("user_id"), needed("post_id"), needed("action"), needed("target")],
     keeps_others: false,
 };
 
-/// More rows than a place in them can count.
+/// Limit on rows of the feed: an index has 32 bits.
 const ROWS_MAX: usize = u32::MAX as usize;
 
 pub(super) struct Builder<'a> {
@@ -52,7 +53,7 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(options: &Options, watch: &'a mut dyn FnMut(u64)) -> Builder<'a> {
+    pub(super) fn new(options: &TableOptions, watch: &'a mut dyn FnMut(u64)) -> Builder<'a> {
         Builder {
             times: options.times.clone(),
             tables: Tables::default(),
@@ -72,7 +73,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A row of `user_data`.
+    /// Adds a row of `user_data`.
     pub(super) fn person(&mut self, row: &dyn Record) -> Result<(), TablesError> {
         let key = row.key("user_id", row.key_text("user_id", &mut self.text)?)?;
         let mut attributes = serde_json::Map::new();
@@ -83,11 +84,11 @@ impl<'a> Builder<'a> {
         });
         let attributes = serde_json::Value::Object(attributes).to_string();
         if attributes.len() > Person::ATTRIBUTES_BYTES_MAX {
-            let expected = format!("somebody with at most {} bytes of attributes", Person::ATTRIBUTES_BYTES_MAX);
+            let expected = format!("a user with at most {} bytes of attributes", Person::ATTRIBUTES_BYTES_MAX);
             return Err(row.wrong("user_id", unexpected(key.as_str(), expected)));
         }
         let nul = json_must_be_storable(&attributes)
-            .map_err(|_| unexpected(key.as_str(), "somebody without the character NUL in their attributes"));
+            .map_err(|_| unexpected(key.as_str(), "a user without the character NUL in their attributes"));
         nul.map_err(|wrong| row.wrong("user_id", wrong))?;
         let place = self.tables.people.len() as u32;
         if self.people.insert(key.clone(), place).is_some() {
@@ -98,7 +99,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A row of `post_text_df`.
+    /// Adds a row of `post_text_df`.
     pub(super) fn post(&mut self, row: &dyn Record) -> Result<(), TablesError> {
         let key = row.key("post_id", row.key_text("post_id", &mut self.text)?)?;
         let text = row.value("text").written();
@@ -128,7 +129,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A row of `feed_data`.
+    /// Adds a row of `feed_data`.
     pub(super) fn row(&mut self, row: &dyn Record) -> Result<(), TablesError> {
         let at = row.time("timestamp", &self.times)?;
         self.text.clear();
@@ -180,7 +181,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// All rows are in.
+    /// Sorts the feed by time and returns the tables.
     pub(super) fn finish(self) -> Tables {
         (self.watch)(self.rows);
         let mut tables = self.tables;
@@ -202,7 +203,7 @@ fn in_order<T: Copy>(order: &[u32], values: &[T]) -> Vec<T> {
     order.iter().map(|row| values[*row as usize]).collect()
 }
 
-/// A column that counts rows, as data frames write it when they are stored with their index.
+/// True for a column that counts rows, as data frames write it when they store their index.
 fn is_row_number(name: &str) -> bool {
     name.is_empty() || name == "index" || name.starts_with("Unnamed: ") || name.starts_with("__index_level_")
 }

@@ -1,8 +1,7 @@
-//! Tables as Parquet.
+//! Reads a table from Parquet.
 //!
-//! Invariant: at most [`BATCH`] rows of each column are in memory, beside the pages that they are in. Whole numbers of any width
-//! are exact. A column that is not wanted and that we cannot read is passed over, and the log names it; a wanted one of such a
-//! kind is an error.
+//! Invariant: memory holds at most [`BATCH`] rows of each column, beside their pages. Integers of any width are exact.
+//! An unwanted column of an unsupported type is skipped with a warning; a wanted one is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,54 +17,59 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
-use super::TablesError;
 use super::build::Shape;
+use super::columns::places;
+use super::error::TablesError;
 use super::record::{Record, Value};
 use crate::domain::time::{DAY_MS, Millis};
 use crate::domain::timestamps;
 use crate::files::table::{Column, Columns};
 use crate::files::{FormatError, Wrong};
 
-/// Rows that are decoded together.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
+mod tests;
+
+/// Number of rows that are decoded together.
 const BATCH: usize = 4_096;
 
-/// What the numbers of a column mean.
+/// Type of a column's values after decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum LeafKind {
     Flag,
     Integer,
     Unsigned,
-    /// So many units are a millisecond; below 0: so many milliseconds are a unit.
+    /// Units per millisecond; a negative number gives milliseconds per unit.
     Time {
         per_ms: i64,
     },
     Julian,
     Real,
     Text,
-    /// A whole number in any number of bytes; so many digits stand behind the point.
+    /// An integer of any width, with `scale` digits after the decimal point.
     Decimal {
         scale: usize,
     },
-    /// Days since 1970.
+    /// Days since 1970-01-01.
     Date,
-    /// 16 bytes.
+    /// A UUID of 16 bytes.
     Uuid,
 }
 
-/// A column of the file that is read.
+/// A leaf column of the file that is read.
 struct Leaf {
-    /// Among the leaves of the file.
+    /// Index among the leaves of the file.
     index: usize,
     name: String,
-    kind: Kind,
+    kind: LeafKind,
     is_list: bool,
-    /// A wanted list of numbers.
+    /// True for a wanted list of numbers.
     is_vector: bool,
-    /// Definition level of a value that is there.
+    /// Definition level of a value that is not null.
     present: i16,
 }
 
-/// What a batch holds of one column.
+/// Decoded values of one column for up to [`BATCH`] rows.
 #[derive(Default)]
 struct Batch {
     levels: Vec<i16>,
@@ -78,11 +82,11 @@ struct Batch {
     reals: Vec<f64>,
     texts: Vec<ByteArray>,
     fixed: Vec<FixedLenByteArray>,
-    /// Values as text, of kinds that have no other form here.
+    /// Values as text, for types without a form of their own.
     written: Vec<String>,
-    /// The current row of a list that is no vector.
+    /// Value of the current row, for a list that is no vector.
     array: serde_json::Value,
-    /// Of the current row: first value, number of values; none where it is null.
+    /// Index of the current row's first value, and its number of values; 0 for null.
     at: usize,
     count: usize,
     next_level: usize,
@@ -102,15 +106,15 @@ pub(super) fn each(
     let schema = reader.metadata().file_metadata().schema_descr();
     let roots: Vec<String> = schema.root_schema().get_fields().iter().map(|field| field.name().to_owned()).collect();
     let wanted = shape.columns;
-    // Only to see that all that is needed is there.
-    super::places(&place, &roots, columns, wanted)?;
+    // Checks only that all needed columns exist.
+    places(&place, &roots, columns, wanted)?;
     let mut leaves: Vec<Leaf> = Vec::new();
     let mut passed_over = BTreeSet::new();
     let mut parts: BTreeMap<&str, usize> = BTreeMap::new();
     for leaf in schema.columns() {
         *parts.entry(leaf.path().parts().first().map_or("", String::as_str)).or_default() += 1;
     }
-    // Structs and maps have several.
+    // Structs and maps have several leaves.
     let leaves_of = |name: &str| parts.get(name).copied().unwrap_or_default();
     for (index, leaf) in schema.columns().iter().enumerate() {
         let name = leaf.path().parts().first().cloned().unwrap_or_default();
@@ -120,7 +124,7 @@ pub(super) fn each(
         }
         let is_list = leaf.max_rep_level() == 1;
         let is_vector = is_list && is_wanted;
-        let found = kind(leaf, is_list).filter(|kind| !is_vector || matches!(kind, Kind::Real | Kind::Integer));
+        let found = kind(leaf, is_list).filter(|kind| !is_vector || matches!(kind, LeafKind::Real | LeafKind::Integer));
         match found.filter(|_| leaves_of(&name) == 1) {
             Some(kind) => {
                 leaves.push(Leaf { index, name, kind, is_list, is_vector, present: leaf.max_def_level() });
@@ -138,7 +142,7 @@ pub(super) fn each(
     }
     if !passed_over.is_empty() {
         let names: Vec<String> = passed_over.into_iter().collect();
-        tracing::warn!("{place}: columns of a kind that is not read are passed over: {}", names.join(", "));
+        tracing::warn!("{place}: columns of unsupported types are skipped: {}", names.join(", "));
     }
     let places: Vec<Option<usize>> =
         wanted.iter().map(|column| leaves.iter().position(|leaf| leaf.name == columns.name(column.role))).collect();
@@ -172,7 +176,7 @@ pub(super) fn each(
                 row.number += 1;
                 for (batch, leaf) in row.batches.iter_mut().zip(&leaves) {
                     batch.advance(leaf);
-                    if leaf.kind == Kind::Text && !batch.is_utf8() {
+                    if leaf.kind == LeafKind::Text && !batch.is_utf8() {
                         let (column, wrong) = (leaf.name.clone(), Box::new(Wrong::Encoding));
                         return Err(TablesError::Row { place: place.clone(), row: row.number, column, wrong });
                     }
@@ -184,26 +188,29 @@ pub(super) fn each(
     Ok(())
 }
 
-/// The library trusts what a file says of itself, and panics where that is damaged: for us an error like any other.
+/// Turns a panic of the Parquet library into an error: it trusts the metadata of a file, and panics where that is
+/// damaged.
 fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     let caught = std::panic::catch_unwind(AssertUnwindSafe(work));
-    // Whatever it left half done is not used again.
+    // After a panic the reader is dropped, so no half-changed state is used.
     caught.unwrap_or_else(|_| Err(ParquetError::General("it is damaged: take another copy".into())))
 }
 
-/// What a column of the file, or each element of its lists, holds; `None` where we do not read such.
-fn kind(leaf: &ColumnDescriptor, is_list: bool) -> Option<Kind> {
-    /// More digits behind the point than a decimal of 256 bits has.
+/// Type of a column, or of the elements of its lists; `None` for an unsupported one.
+fn kind(leaf: &ColumnDescriptor, is_list: bool) -> Option<LeafKind> {
+    /// More digits after the point than a decimal of 256 bits has.
     const SCALE_MAX: i32 = 80;
     if leaf.max_rep_level() > 1 || (!is_list && leaf.path().parts().len() > 1) {
         return None;
     }
-    // A list is `name.list.element`; what lies deeper are fields of its elements.
+    // A list is `name.list.element`; deeper leaves are fields of its elements.
     if is_list && leaf.path().parts().len() > 3 {
         return None;
     }
     let decimal = |scale: i32| {
-        (0..=SCALE_MAX).contains(&scale).then(|| Kind::Decimal { scale: usize::try_from(scale).unwrap_or_default() })
+        (0..=SCALE_MAX)
+            .contains(&scale)
+            .then(|| LeafKind::Decimal { scale: usize::try_from(scale).unwrap_or_default() })
     };
     let physical = leaf.physical_type();
     match (physical, leaf.logical_type_ref()) {
@@ -216,41 +223,41 @@ fn kind(leaf: &ColumnDescriptor, is_list: bool) -> Option<Kind> {
         {
             decimal(leaf.type_scale())
         }
-        (Physical::BOOLEAN, _) => Some(Kind::Flag),
-        (Physical::INT32, Some(LogicalType::Date)) => Some(Kind::Date),
+        (Physical::BOOLEAN, _) => Some(LeafKind::Flag),
+        (Physical::INT32, Some(LogicalType::Date)) => Some(LeafKind::Date),
         (Physical::INT64, Some(LogicalType::Timestamp(time))) => Some(match time.unit {
-            TimeUnit::MILLIS => Kind::Time { per_ms: 1 },
-            TimeUnit::MICROS => Kind::Time { per_ms: 1_000 },
-            TimeUnit::NANOS => Kind::Time { per_ms: 1_000_000 },
+            TimeUnit::MILLIS => LeafKind::Time { per_ms: 1 },
+            TimeUnit::MICROS => LeafKind::Time { per_ms: 1_000 },
+            TimeUnit::NANOS => LeafKind::Time { per_ms: 1_000_000 },
         }),
         (Physical::INT32 | Physical::INT64, Some(LogicalType::Integer(int))) => {
-            Some(if int.is_signed { Kind::Integer } else { Kind::Unsigned })
+            Some(if int.is_signed { LeafKind::Integer } else { LeafKind::Unsigned })
         }
         (Physical::INT32 | Physical::INT64, None) => match leaf.converted_type() {
-            ConvertedType::DATE => Some(Kind::Date),
-            ConvertedType::TIMESTAMP_MILLIS => Some(Kind::Time { per_ms: 1 }),
-            ConvertedType::TIMESTAMP_MICROS => Some(Kind::Time { per_ms: 1_000 }),
+            ConvertedType::DATE => Some(LeafKind::Date),
+            ConvertedType::TIMESTAMP_MILLIS => Some(LeafKind::Time { per_ms: 1 }),
+            ConvertedType::TIMESTAMP_MICROS => Some(LeafKind::Time { per_ms: 1_000 }),
             ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64 => {
-                Some(Kind::Unsigned)
+                Some(LeafKind::Unsigned)
             }
             ConvertedType::NONE
             | ConvertedType::INT_8
             | ConvertedType::INT_16
             | ConvertedType::INT_32
-            | ConvertedType::INT_64 => Some(Kind::Integer),
+            | ConvertedType::INT_64 => Some(LeafKind::Integer),
             _ => None,
         },
-        (Physical::INT96, _) => Some(Kind::Julian),
-        (Physical::FLOAT | Physical::DOUBLE, _) => Some(Kind::Real),
+        (Physical::INT96, _) => Some(LeafKind::Julian),
+        (Physical::FLOAT | Physical::DOUBLE, _) => Some(LeafKind::Real),
         (Physical::BYTE_ARRAY, None | Some(LogicalType::String | LogicalType::Enum | LogicalType::Json)) => {
-            Some(Kind::Text)
+            Some(LeafKind::Text)
         }
-        (Physical::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Uuid)) => Some(Kind::Uuid),
+        (Physical::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Uuid)) => Some(LeafKind::Uuid),
         _ => None,
     }
 }
 
-/// A whole number with a point before its last `scale` digits.
+/// Inserts a decimal point before the last `scale` digits of an integer.
 fn decimal(whole: &str, scale: usize) -> String {
     let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
     if scale == 0 {
@@ -261,7 +268,7 @@ fn decimal(whole: &str, scale: usize) -> String {
     format!("{sign}{before}.{behind}")
 }
 
-/// `6ba7b810-9dad-11d1-80b4-00c04fd430c8`.
+/// Formats 16 bytes as `6ba7b810-9dad-11d1-80b4-00c04fd430c8`.
 fn uuid(bytes: &[u8]) -> String {
     bytes.iter().enumerate().fold(String::new(), |mut text, (at, byte)| {
         let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
@@ -272,7 +279,7 @@ fn uuid(bytes: &[u8]) -> String {
 }
 
 impl Batch {
-    /// Reads up to `count` rows and says how many there were.
+    /// Decodes up to `count` rows and returns their number.
     fn fill(&mut self, reader: &mut ColumnReader, count: usize) -> Result<usize, ParquetError> {
         let (levels, repeats) = (&mut self.levels, &mut self.repeats);
         match reader {
@@ -289,25 +296,25 @@ impl Batch {
         }
     }
 
-    /// Writes down values that are read as text, and numbers of vectors as such.
+    /// Converts values that are read as text, and numbers of vectors.
     fn write(&mut self, leaf: &Leaf) {
         let of_bytes = |bytes: &[u8], scale| decimal(&BigInt::from_signed_bytes_be(bytes).to_string(), scale);
         match leaf.kind {
-            Kind::Decimal { scale } => {
+            LeafKind::Decimal { scale } => {
                 self.written.extend(self.narrow.iter().map(|number| decimal(&number.to_string(), scale)));
                 self.written.extend(self.integers.iter().map(|number| decimal(&number.to_string(), scale)));
                 self.written.extend(self.texts.iter().map(|bytes| of_bytes(bytes.data(), scale)));
                 self.written.extend(self.fixed.iter().map(|bytes| of_bytes(bytes.data(), scale)));
             }
-            Kind::Date => {
+            LeafKind::Date => {
                 let date = |days: &i32| match timestamps::civil(Millis(i64::from(*days) * DAY_MS)) {
                     Some(civil) => civil.date().to_string(),
                     None => format!("day {days}"),
                 };
                 self.written.extend(self.narrow.iter().map(date));
             }
-            Kind::Uuid => self.written.extend(self.fixed.iter().map(|bytes| uuid(bytes.data()))),
-            Kind::Real | Kind::Integer if leaf.is_vector && self.singles.is_empty() => {
+            LeafKind::Uuid => self.written.extend(self.fixed.iter().map(|bytes| uuid(bytes.data()))),
+            LeafKind::Real | LeafKind::Integer if leaf.is_vector && self.singles.is_empty() => {
                 self.singles.extend(self.reals.iter().map(|number| *number as f32));
                 self.singles.extend(self.integers.iter().map(|number| *number as f32));
                 self.singles.extend(self.narrow.iter().map(|number| *number as f32));
@@ -325,7 +332,7 @@ impl Batch {
                 let there = self.levels.get(self.next_level).is_none_or(|level| *level == leaf.present);
                 self.count += usize::from(there);
                 self.next_level += 1;
-                // A row goes on while its values repeat.
+                // A row continues while the repetition level is above 0.
                 if self.repeats.get(self.next_level).is_none_or(|repeat| *repeat == 0) {
                     break;
                 }
@@ -340,13 +347,13 @@ impl Batch {
         }
     }
 
-    /// Is the text of the current row, or are all texts of its list?
+    /// True where the text, or all texts of the list, of the current row are UTF-8.
     fn is_utf8(&self) -> bool {
         let texts = self.texts.iter().skip(self.at).take(self.count);
         texts.into_iter().all(|text| std::str::from_utf8(text.data()).is_ok())
     }
 
-    /// The value of the current row.
+    /// The value of the current row; `None` for null.
     fn value(&self, leaf: &Leaf) -> Option<Value<'_>> {
         match self.count {
             0 => None,
@@ -356,32 +363,32 @@ impl Batch {
         }
     }
 
-    /// The value at a place of the batch.
-    fn one(&self, kind: Kind, at: usize) -> Option<Value<'_>> {
-        /// Whole numbers up to these are exact.
+    /// The value at index `at` of the batch.
+    fn one(&self, kind: LeafKind, at: usize) -> Option<Value<'_>> {
+        /// Largest integers that are exact as f64 and f32.
         const EXACT_IN_DOUBLES: f64 = 9_007_199_254_740_992.0;
         const EXACT_IN_SINGLES: f64 = 16_777_216.0;
         let integer = || self.integers.get(at).copied().or_else(|| self.narrow.get(at).map(|n| i64::from(*n)));
         Some(match kind {
-            Kind::Flag => Value::Flag(*self.flags.get(at)?),
-            Kind::Integer => Value::Integer(integer()?),
-            Kind::Unsigned => match (self.integers.get(at), self.narrow.get(at)) {
-                // The bits of a number without sign.
+            LeafKind::Flag => Value::Flag(*self.flags.get(at)?),
+            LeafKind::Integer => Value::Integer(integer()?),
+            LeafKind::Unsigned => match (self.integers.get(at), self.narrow.get(at)) {
+                // Unsigned integers keep their bits in a signed column.
                 (Some(number), _) => Value::Unsigned(*number as u64),
                 (None, number) => Value::Unsigned(u64::from(*number? as u32)),
             },
-            Kind::Time { per_ms } => Value::Time(Millis(integer()?.div_euclid(per_ms))),
-            Kind::Julian => Value::Time(Millis(self.julian.get(at)?.to_millis())),
-            Kind::Real => match self.reals.get(at) {
+            LeafKind::Time { per_ms } => Value::Time(Millis(integer()?.div_euclid(per_ms))),
+            LeafKind::Julian => Value::Time(Millis(self.julian.get(at)?.to_millis())),
+            LeafKind::Real => match self.reals.get(at) {
                 Some(number) => Value::Real { number: *number, exact: EXACT_IN_DOUBLES },
                 None => Value::Real { number: f64::from(*self.singles.get(at)?), exact: EXACT_IN_SINGLES },
             },
-            Kind::Text => {
+            LeafKind::Text => {
                 let text = std::str::from_utf8(self.texts.get(at)?.data()).ok()?.trim();
                 if text.is_empty() { Value::Absent } else { Value::Text(text) }
             }
-            Kind::Decimal { .. } => Value::Decimal(self.written.get(at)?),
-            Kind::Date | Kind::Uuid => Value::Text(self.written.get(at)?),
+            LeafKind::Decimal { .. } => Value::Decimal(self.written.get(at)?),
+            LeafKind::Date | LeafKind::Uuid => Value::Text(self.written.get(at)?),
         })
     }
 }

@@ -1,27 +1,28 @@
-//! Tables straight from a Postgres database that has them.
+//! Reads the tables from a Postgres database.
 //!
-//! Invariant: all three tables are read as of one moment; rows are streamed by COPY, so memory holds what became of them
-//! and no more. Absent on purpose: connecting, which is for whoever knows how to be safe there (`store::postgres`), and
-//! writing.
+//! Invariant: one snapshot covers all three tables. Rows are streamed by COPY, so memory holds only the tables built
+//! from them. Absent on purpose: connecting (`store::postgres` knows how to do it safely) and writing.
 
 use postgres::{Client, IsolationLevel, Transaction};
 
 use super::build::{Builder, FEED, PEOPLE, POSTS, Shape};
+use super::columns::places;
+use super::error::TablesError;
+use super::options::TableOptions;
 use super::record::{Record, Value};
-use super::{Options, TablesError};
 use crate::files::Wrong;
 use crate::files::table::{Bounded, Column, Columns, csv_wrong};
-use crate::tables::Tables;
+use crate::tables::rows::Tables;
 
 const COLUMNS: &str = include_str!("../../../sql/queries/postgres/table_columns.sql");
 
-/// Reads `user_data` (if there is one), `post_text_df` and `feed_data`, which must be on the search path.
+/// Reads `user_data` (if it exists), `post_text_df` and `feed_data`, found on the search path.
 ///
 /// # Errors
 /// [`TablesError`] names table, row and column.
 pub fn read_database(
     client: &mut Client,
-    options: &Options,
+    options: &TableOptions,
     watch: &mut dyn FnMut(u64),
 ) -> Result<Tables, TablesError> {
     let failed = |error| TablesError::database("the database", error);
@@ -40,7 +41,7 @@ fn each(
     snapshot: &mut Transaction<'_>,
     table: &'static str,
     may_miss: bool,
-    options: &Options,
+    options: &TableOptions,
     shape: Shape,
     read: &mut dyn FnMut(&dyn Record) -> Result<(), TablesError>,
 ) -> Result<(), TablesError> {
@@ -48,10 +49,9 @@ fn each(
     let found = snapshot.query(COLUMNS, &[&table]).map_err(failed)?;
     let names = found.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>().map_err(failed)?;
     if names.is_empty() {
-        let there = format!("table {table}: there is none on the search path: make it, or a view of that name");
-        return if may_miss { Ok(()) } else { Err(TablesError::Place(there)) };
+        return if may_miss { Ok(()) } else { Err(TablesError::NoTable { table }) };
     }
-    let places = super::places(&format!("table {table}"), &names, &options.columns, shape.columns)?;
+    let places = places(&format!("table {table}"), &names, &options.columns, shape.columns)?;
     let sent: Vec<usize> = (0..names.len()).filter(|at| shape.keeps_others || places.contains(&Some(*at))).collect();
     let list: Vec<String> = sent.iter().map(|at| quoted(&names[*at])).collect();
     let statement = format!("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)", list.join(", "), quoted(table));

@@ -1,27 +1,27 @@
-//! One row of a table, wherever it comes from, and its values, checked.
+//! The interface of one row, for every source of tables, and the checks of its values.
 //!
-//! Invariant: an error says where: file, line or row, and column. Absent on purpose: which tables there are.
+//! Invariant: an error names file, line or row, and column. Absent on purpose: which tables exist.
 
 use std::fmt::Write as _;
 
-use super::TablesError;
+use super::error::TablesError;
 use crate::domain::ids::Key;
 use crate::domain::time::Millis;
 use crate::files::Wrong;
 use crate::files::cells::{self, Dims, unexpected};
 use crate::files::time::Times;
 
-/// A value as its source gives it.
+/// A value in the type that its source gives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
-    /// Empty, null, or no such column.
+    /// An empty cell, null, or a missing column.
     Absent,
     Text(&'a str),
     /// A decimal number with all its digits.
     Decimal(&'a str),
     Integer(i64),
     Unsigned(u64),
-    /// Whole numbers beyond `exact` may have been rounded.
+    /// Integers beyond `exact` may have been rounded.
     Real {
         number: f64,
         exact: f64,
@@ -29,24 +29,24 @@ pub(super) enum Value<'a> {
     Flag(bool),
     Time(Millis),
     List(&'a [f32]),
-    /// A list of other values.
+    /// A list that is no vector.
     Array(&'a serde_json::Value),
 }
 
-/// One row.
+/// One row of a table.
 pub(super) trait Record {
     /// The value of a wanted column.
     fn value(&self, role: &str) -> Value<'_>;
 
-    /// Names and values of all other columns; absent ones may be left out.
+    /// Calls `each` with name and value of all other columns; absent values may be left out.
     fn others(&self, each: &mut dyn FnMut(&str, Value<'_>));
 
-    /// Something is wrong with a value of this row.
+    /// The error for a wrong value of this row.
     fn wrong(&self, role: &str, wrong: Wrong) -> TablesError;
 }
 
 impl Value<'_> {
-    /// As one would write it, into `text`.
+    /// Appends the value as text.
     pub(super) fn write(&self, text: &mut String) {
         // Writing to a string never fails.
         let _ = match self {
@@ -54,8 +54,7 @@ impl Value<'_> {
             Value::Text(found) | Value::Decimal(found) => text.write_str(found),
             Value::Integer(number) => write!(text, "{number}"),
             Value::Unsigned(number) => write!(text, "{number}"),
-            // A column of whole numbers with gaps comes as one of reals from some programs.
-            // What is no number is missing.
+            // Some programs write a column of integers with gaps as reals, where NaN marks a gap.
             Value::Real { number, .. } if number.is_nan() => Ok(()),
             Value::Real { number, .. } => write!(text, "{number}"),
             Value::Flag(flag) => write!(text, "{flag}"),
@@ -69,7 +68,7 @@ impl Value<'_> {
         text
     }
 
-    /// A finite number, if it is one.
+    /// The value as a finite number, if it is one.
     pub(super) fn number(&self) -> Option<f64> {
         let number = match self {
             Value::Text(text) | Value::Decimal(text) => text.parse().ok()?,
@@ -82,8 +81,8 @@ impl Value<'_> {
         number.is_finite().then_some(number)
     }
 
-    /// For an object of attributes: numbers stay numbers, also those that are written as text. A whole number that JSON would
-    /// round stays text.
+    /// The value for an object of attributes. Numbers stay numbers, also as text; an integer that JSON would round
+    /// stays text.
     pub(super) fn json(&self) -> Option<serde_json::Value> {
         Some(match self {
             Value::Absent => return None,
@@ -105,11 +104,11 @@ impl Value<'_> {
     }
 }
 
-/// Why a real is no id.
+/// Expectation shown for a real that is too large for an exact id.
 const ROUNDED: &str = "an id: the column holds reals, which round such numbers; store it as integers or as text";
 
 impl dyn Record + '_ {
-    /// A key that must be there, written into `text`, which is emptied before.
+    /// A mandatory key as text; `text` is cleared and holds it.
     pub(super) fn key_text<'a>(&self, role: &str, text: &'a mut String) -> Result<&'a str, TablesError> {
         text.clear();
         let value = self.value(role);
@@ -122,12 +121,12 @@ impl dyn Record + '_ {
         if text.is_empty() { Err(self.wrong(role, unexpected("", "an id: fill it in"))) } else { Ok(text) }
     }
 
-    /// The same, checked.
+    /// The key of a text, checked for length and characters.
     pub(super) fn key(&self, role: &str, text: &str) -> Result<Key, TablesError> {
         cells::key(text).map_err(|wrong| self.wrong(role, wrong))
     }
 
-    /// An instant that must be there.
+    /// A mandatory instant.
     pub(super) fn time(&self, role: &str, times: &Times) -> Result<Millis, TablesError> {
         let value = self.value(role);
         let found = match value {
@@ -142,7 +141,7 @@ impl dyn Record + '_ {
         found.map_err(|expected| self.wrong(role, unexpected(&value.written(), expected)))
     }
 
-    /// 0 or 1 that must be there.
+    /// A mandatory flag, 0 or 1.
     pub(super) fn flag(&self, role: &str) -> Result<bool, TablesError> {
         match self.value(role) {
             Value::Flag(flag) => Ok(flag),
@@ -155,7 +154,7 @@ impl dyn Record + '_ {
         }
     }
 
-    /// A vector that may be absent.
+    /// An optional vector.
     pub(super) fn vector(&self, role: &str, dims: &mut Dims) -> Result<Option<Vec<f32>>, TablesError> {
         let found = match self.value(role) {
             Value::Absent => return Ok(None),

@@ -1,14 +1,14 @@
-//! Tables as CSV.
+//! Reads a table from CSV.
 //!
-//! Invariant: see `files::table`, which does the work.
+//! Invariant: `files::table` gives each error its file, line and column.
 
 use std::path::Path;
 
-use super::TablesError;
 use super::build::Shape;
+use super::error::TablesError;
 use super::record::{Record, Value};
 use crate::files::Wrong;
-use crate::files::table::{Columns, Row, Table};
+use crate::files::table::{Columns, Table, TableRow};
 
 pub(super) fn each(
     path: &Path,
@@ -23,13 +23,13 @@ pub(super) fn each(
     Ok(())
 }
 
-impl Record for Row<'_> {
+impl Record for TableRow<'_> {
     fn value(&self, role: &str) -> Value<'_> {
         self.cell(role).map_or(Value::Absent, Value::Text)
     }
 
     fn others(&self, each: &mut dyn FnMut(&str, Value<'_>)) {
-        for (name, cell) in Row::others(self) {
+        for (name, cell) in TableRow::others(self) {
             each(name, Value::Text(cell));
         }
     }

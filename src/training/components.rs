@@ -1,7 +1,8 @@
-//! Principal components of embeddings, so that an item's vector is made from 128 numbers and not from thousands.
+//! Principal components of item embeddings, which shrink an item's input from thousands of numbers to 128.
 //!
-//! Invariant: the same embeddings give the same components, bit by bit: a start from a fixed seed, single-threaded sums.
-//! Absent on purpose: labels; the components know nothing of what was liked.
+//! Invariant: equal embeddings give equal components, bit by bit: the start has a fixed seed, and sums are
+//! single-threaded.
+//! Absent on purpose: labels.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, Zip, s};
 use rand::{RngExt, SeedableRng};
@@ -9,14 +10,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::tower::schema::Components;
 
-/// Embeddings that are looked at, at most, evenly spread over all.
+/// Limit on the embeddings that enter the covariance, sampled at even distances.
 const ROWS_MAX: usize = 10_000;
-/// Directions that are followed beside those wanted; they make the last ones converge.
+/// Extra directions beside the wanted ones; they speed up convergence of the last ones.
 const SPARE: usize = 16;
 const ROUNDS: usize = 24;
 
-/// The leading `to` components of embeddings `(rows, from)`, scaled by one number so that the kept coordinates have a mean
-/// square of 1. Subspace iteration on the covariance.
+/// The leading `to` components of embeddings `(rows, from)`, by subspace iteration on the covariance. One common scale
+/// gives the kept coordinates a mean square of 1.
 ///
 /// Source: Halko, Martinsson and Tropp, *Finding Structure with Randomness*, SIAM Review 2011, algorithm 4.4.
 #[must_use]
@@ -38,7 +39,7 @@ pub fn components(embeddings: &[&[f32]], from: usize, to: usize) -> Components {
         basis = basis.dot(&covariance);
         orthonormal(&mut basis);
     }
-    // Within the subspace, order by variance: Jacobi rotations of the small covariance.
+    // Orders directions of the subspace by variance: Jacobi rotations of the small covariance.
     let small = basis.dot(&covariance).dot(&basis.t());
     let (values, turns) = eigen(small);
     let mut order: Vec<usize> = (0..wide).collect();
@@ -53,7 +54,7 @@ pub fn components(embeddings: &[&[f32]], from: usize, to: usize) -> Components {
     Components { mean: mean.to_vec(), rows: out }
 }
 
-/// Makes rows orthonormal, twice over for precision; what vanishes becomes zero. Modified Gram-Schmidt.
+/// Makes rows orthonormal by modified Gram-Schmidt, applied twice for precision; rows that vanish become zero.
 fn orthonormal(rows: &mut Array2<f32>) {
     for index in 0..rows.nrows() {
         for _ in 0..2 {

@@ -1,6 +1,11 @@
-//! A whole server's mind in one thread: catalogue, people, learning; what is to be stored comes out as writes.
+//! The engine in one thread, without actors: catalogue, users and learning, with everything to store as a list of
+//! writes.
 //!
-//! Invariant: writes come in an order in which a store can take them: topics, people and items before what names them.
+//! Invariant: writes come in an order that a store accepts: topics, users and items before the writes that name them.
+//! Absent on purpose: clocks, stores and threads; the caller brings the time and carries writes out.
+
+use eddyline_core::{domain, engine};
+use eddyline_store as store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,40 +23,41 @@ use crate::engine::user::{self, UserEvent, UserState};
 use crate::engine::world::World;
 use crate::store::Write;
 
-/// See the module.
+/// A coordinator and the states of users, driven by calls.
 pub struct Offline {
     coordinator: CoordinatorState,
     people: BTreeMap<Key, UserId>,
-    /// By user id: ids are dense.
+    /// States by user id; ids are dense.
     states: Vec<Option<Box<UserState>>>,
-    /// Stands for everybody who has not acted.
+    /// State of a user without events.
     stranger: UserState,
     position: Position,
-    /// `None`: nobody wants them.
+    /// Pending writes; `None` for an engine that stores nothing.
     writes: Option<Vec<Write>>,
-    /// Interactions are answers, see [`Offline::of_views`].
+    /// Interactions count as answers, see [`Offline::of_views`].
     of_views: bool,
 }
 
-/// What became of an event.
+/// Outcome of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Learning {
-    /// It was learned: the entry.
+    /// The event was learned and made this journal entry.
     Learned(Box<Entry>),
-    /// It was learned before.
+    /// The event was learned earlier.
     Known,
-    /// No such item.
+    /// The event names an unknown item.
     UnknownItem,
 }
 
 impl Offline {
-    /// An empty world.
+    /// An engine with an empty catalogue.
     #[must_use]
     pub fn new(dim: usize, settings: Arc<LearnSettings>) -> Offline {
         Offline::over(CoordinatorState::new(dim, settings), Vec::new())
     }
 
-    /// Goes on from a stored catalogue. States of people who are stored must be put in before they act.
+    /// Continues from a stored catalogue. The caller restores a stored user's state by [`Offline::put_state`] before
+    /// their next event.
     #[must_use]
     pub fn over(coordinator: CoordinatorState, people: Vec<Person>) -> Offline {
         Offline {
@@ -65,53 +71,54 @@ impl Offline {
         }
     }
 
-    /// From now on interactions are those of a log of views: answers to what somebody else put before people, who could choose
-    /// nothing. A like compared with all posts would teach what was shown most.
+    /// Treats all further interactions as answers to shown items, as in a log of views. Users could not choose there,
+    /// so a like compared with all items would teach exposure.
     pub fn of_views(&mut self) {
         self.of_views = true;
     }
 
-    /// An empty world of which nothing is to be stored: for evaluation.
+    /// An engine with an empty catalogue that stores nothing, for evaluation.
     #[must_use]
     pub fn unwritten(dim: usize, settings: Arc<LearnSettings>) -> Offline {
         Offline { writes: None, ..Offline::new(dim, settings) }
     }
 
-    /// The world as it stands.
+    /// The current world.
     #[must_use]
     pub fn world(&self) -> &World {
         self.coordinator.world()
     }
 
-    /// The coordinator as it stands.
+    /// The current coordinator.
     #[must_use]
     pub fn coordinator(&self) -> &CoordinatorState {
         &self.coordinator
     }
 
-    /// From now on this two-tower model has a say.
+    /// Sets the two-tower model that ranking uses from now on.
     pub fn put_tower(&mut self, model: Arc<dyn TwoTower>) {
         self.coordinator.put_tower(model);
     }
 
-    /// What is known of a person beside what they did: a JSON object as text, for the two-tower model.
+    /// Sets a user's attributes, a JSON object as text, which the two-tower model reads.
     pub fn set_attributes(&mut self, user: UserId, attributes: Option<Arc<str>>) {
         let seat = self.seat(user).get_or_insert_with(|| Box::new(UserState::new(user)));
         seat.set_attributes(attributes);
     }
 
-    /// A person by key.
+    /// The id of a known user.
     #[must_use]
     pub fn find_person(&self, key: &str) -> Option<UserId> {
         self.people.get(key).copied()
     }
 
-    /// A person by key, made known if they are not.
+    /// The id of a user, who is created where the key is new.
     pub fn person(&mut self, key: &Key, name: Option<&str>, now: Millis) -> UserId {
         self.described(key, name, None, now)
     }
 
-    /// The same with attributes, a JSON object as text; those of who is known already stay as they are.
+    /// The id of a user, who is created with these attributes where the key is new. A known user keeps their
+    /// attributes.
     pub fn described(&mut self, key: &Key, name: Option<&str>, attributes: Option<&str>, now: Millis) -> UserId {
         if let Some(id) = self.people.get(key) {
             return *id;
@@ -123,26 +130,26 @@ impl Offline {
         id
     }
 
-    /// Has this person a state here?
+    /// True where the user's state is in memory.
     #[must_use]
     pub fn has_state(&self, user: UserId) -> bool {
         self.state(user).is_some()
     }
 
-    /// The state of a person as it was stored.
+    /// Restores the stored state of a user.
     pub fn put_state(&mut self, state: UserState) {
         let user = state.user();
         *self.seat(user) = Some(Box::new(state));
     }
 
-    /// Lets go of a person's state: they will not act again, or it will be put in before.
+    /// Drops a user's state from memory; the user has no further events, or the caller restores the state before.
     pub fn forget_state(&mut self, user: UserId) {
         if let Some(seat) = self.states.get_mut(user.0 as usize) {
             *seat = None;
         }
     }
 
-    /// The state of a person, if they acted or it was put in.
+    /// The user's state, where it is in memory.
     #[must_use]
     pub fn state(&self, user: UserId) -> Option<&UserState> {
         self.states.get(user.0 as usize)?.as_deref()
@@ -156,48 +163,49 @@ impl Offline {
         &mut self.states[index]
     }
 
-    /// What the `model` ranking says of these items for a person at `now`: log-odds, in the order of `items`, into `out`.
+    /// Log-odds of the `model` ranking for these items and a user at `now`, in the order of `items`, into `out`.
     /// Changes nothing.
     pub fn scores(&self, user: UserId, items: &[ItemId], now: Millis, out: &mut Vec<f32>) {
         self.state(user).unwrap_or(&self.stranger).score_items(self.coordinator.world(), items, now, out);
     }
 
-    /// The feed of a person at `now`, on a screen, as the server would make it. Changes nothing.
+    /// The feed of a user at `now`, as the server would rank it for a viewport. Changes nothing.
     #[must_use]
     pub fn feed(&self, user: UserId, now: Millis, ask: RankRequest, screen: Viewport<'_>) -> Vec<FeedItem> {
         let state = self.state(user).unwrap_or(&self.stranger);
         state.rank_on(self.coordinator.world(), now, ask, screen).items
     }
 
-    /// Log-odds that a person approves of this item, as `Predicted::model` would note them; 0 for an unknown item.
+    /// Log-odds that a user approves of an item, as `Predicted::model` records them; 0 for an unknown item. Changes
+    /// nothing.
     #[must_use]
     pub fn approval(&self, user: UserId, item: ItemId, now: Millis) -> f32 {
         let state = self.state(user).unwrap_or(&self.stranger);
         state.approval_of(self.coordinator.world(), item, now).unwrap_or_default()
     }
 
-    /// Time passed: items open and close, and what is popular is counted afresh.
+    /// Advances the time: items open and close, and popularity is recomputed.
     pub fn tick(&mut self, now: Millis) {
         self.change(CoordinatorEvent::Tick, now);
     }
 
-    /// Writes items; one answer per draft, in order.
+    /// Writes items; one result per draft, in order.
     pub fn items(&mut self, drafts: Vec<Draft>, how: ItemWrite, now: Millis) -> Vec<Result<Written, DraftError>> {
         let event = CoordinatorEvent::Items(drafts.into_iter().map(|draft| (draft, how)).collect());
         self.change(event, now)
     }
 
-    /// Says when items are available.
+    /// Sets the availability windows of items.
     pub fn windows(&mut self, items: Vec<(ItemId, crate::domain::windows::Windows)>, now: Millis) {
         self.change(CoordinatorEvent::Windows(items), now);
     }
 
-    /// All items are in: centres are computed afresh wherever a topic grew.
+    /// Recomputes the centres of all topics that grew; for the end of a bulk import.
     pub fn recentre(&mut self, now: Millis) {
         self.change(CoordinatorEvent::Recentre, now);
     }
 
-    /// A person does something.
+    /// Applies an event of a user: learns it, and queues its journal entry as a write.
     pub fn act(&mut self, user: UserId, event: UserEvent, now: Millis) -> Learning {
         let index = user.0 as usize;
         if index >= self.states.len() {
@@ -226,12 +234,12 @@ impl Offline {
         learning
     }
 
-    /// What is to be stored since the last call, in order.
+    /// Takes the writes since the last call, in order.
     pub fn take_writes(&mut self) -> Vec<Write> {
         self.writes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// How much is to be stored.
+    /// Number of pending writes.
     #[must_use]
     pub fn writes_len(&self) -> usize {
         self.writes.as_ref().map_or(0, Vec::len)
@@ -248,7 +256,7 @@ impl Offline {
         for effect in self.coordinator.apply(event, now) {
             match effect {
                 Effect::Erase(erasure) => self.write(|| Write::Erase(erasure)),
-                // A log brings its own past: what it makes was always so.
+                // Items of a log count for its whole past, so the time machine gets no start times.
                 Effect::KeepSince(..) => {}
                 Effect::KeepTopic(id, key) => self.write(|| Write::Topic(id, key)),
                 Effect::KeepItem(item) => self.write(|| Write::Item(item)),

@@ -1,5 +1,5 @@
-//! What holds for the whole of the model, on a world whose law is known: people like what lies along a taste of theirs
-//! that nothing but their history tells, and a little by their city.
+//! Properties of the whole model on a world with a known law: likes follow a hidden taste that only the history shows,
+//! and slightly the city.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,11 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 
 use super::batch::Source;
-use super::checkpoint::{BYTES_MAX, METADATA};
 use super::dataset::{FeedLog, Slice};
-use super::layout::Shapes;
 use super::network::Network;
-use super::schema::PersonCode;
 use super::schema_fit::fit;
 use super::*;
 use crate::domain::ids::{Key, ModelVersion};
@@ -21,11 +18,14 @@ use crate::domain::time::{HOUR_MS, MINUTE_MS, Millis};
 use crate::engine::simd::dot;
 use crate::engine::tower::{ItemFacts, Sign, Step, TOWER_DIM, TowerVector, TwoTower};
 use crate::tables::{Action, FeedRows, PersonRow, PostRow};
+use crate::tower::checkpoint::{BYTES_MAX, METADATA};
+use crate::tower::layout::{Shapes, Sizes};
+use crate::tower::schema::PersonCode;
 
 const DIM: usize = 6;
 const START: i64 = 1_700_000_000_000;
 
-/// People whose taste is one of two directions, and posts that lie along one or against it.
+/// Users with a taste along one of two directions, and posts along or against one direction.
 fn world(people: u32, views: u32, seed: u64) -> Tables {
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let mut tables = Tables::default();
@@ -86,7 +86,7 @@ fn sign(place: u8) -> Sign {
     [Sign::Negative, Sign::Neutral, Sign::Positive][usize::from(place)]
 }
 
-/// Log-odds of a slice's moments as a server would make them: item vectors once, people from their steps.
+/// Log-odds of a slice's views as the server computes them: item vectors once, user vectors from their steps.
 fn served(tables: &Tables, log: &FeedLog, model: &dyn TwoTower, slice: Slice) -> Vec<f32> {
     let items = vectors(tables, model);
     let moments = log.moments.iter().filter(|moment| moment.slice == slice);
@@ -125,10 +125,10 @@ fn histories_that_carry_signal_make_the_towers_better_than_static_ones_and_good(
     let with = train(&tables, &settings, |_| {}).unwrap().summary().test.unwrap();
     let alone = TrainSettings { sizes: Sizes { history: 0, ..settings.sizes }, epochs: 2, ..settings };
     let without = train(&tables, &alone, |_| {}).unwrap().summary().test.unwrap();
-    // Who knows the tastes reaches 0.89, the city alone 0.56.
+    // An oracle that knows the tastes reaches 0.89, the city alone 0.56.
     assert!(with.roc_auc.unwrap() > 0.80, "{with:?}");
     assert!(without.roc_auc.unwrap() < 0.65, "{without:?}");
-    // A thousand rows in ten bins: chance alone makes 0.04 of it.
+    // A thousand rows in ten bins: sampling noise alone gives 0.04.
     assert!(with.calibration_error.unwrap() < 0.08, "{with:?}");
 }
 
@@ -164,7 +164,7 @@ fn a_state_of_other_tables_or_settings_or_of_nothing_is_refused() {
     assert!(refused(make(&tables, &faster), &state).contains("other tables or settings"));
     assert!(refused(make(&tables, &settings()), &state[..state.len() / 2]).contains("damaged"));
     assert!(refused(make(&tables, &settings()), &[]).contains("another version"));
-    // More epochs are no other training.
+    // The limit on epochs is not part of the fingerprint.
     make(&tables, &TrainSettings { epochs: 9, ..settings() }).resume(&state).unwrap();
 }
 
@@ -177,7 +177,7 @@ fn both_forms_of_the_network_give_the_same_numbers() {
         while training.advance().unwrap().is_some() {}
         let checkpoint = training.finish();
         for slice in [Slice::Train, Slice::Validation, Slice::Test] {
-            let (on_tensors, _) = training.scores(&checkpoint.weights, slice);
+            let (on_tensors, _) = training.scores(checkpoint.weights(), slice);
             let on_slices = served(&tables, training.log(), model(&checkpoint).as_ref(), slice);
             assert_eq!(on_tensors.len(), on_slices.len());
             for (a, b) in on_tensors.iter().zip(&on_slices) {
@@ -254,7 +254,7 @@ fn rows_of_the_future_change_no_feature_of_a_moment() {
         let old = &tables.feed;
         push(&mut feed, old.at[row].0, old.person[row], old.post[row], old.action[row], old.target[row]);
     }
-    // After the cut: the same people, other posts, all liked.
+    // After the cut: equal users, other posts, all liked.
     for row in cut..tables.feed.at.len() {
         push(&mut feed, tables.feed.at[row].0, tables.feed.person[row], 59, Action::View, true);
     }
@@ -289,7 +289,7 @@ fn a_like_is_part_of_its_view_and_known_from_its_own_time_on() {
     assert_eq!(seen(1), [], "the like of 7 is still to come");
     assert_eq!(seen(2), [(8, Sign::Negative, 2_000)], "what happens at this very instant is not known yet");
     let (first, second) = ((8, Sign::Negative, 2_000), (7, Sign::Positive, 3_000));
-    // The like of 8 came without its target: the view was none, and the like counts for itself.
+    // The like of 8 has no view within the span, so it counts as a step of its own.
     assert_eq!(seen(3), [first, second, (9, Sign::Negative, 3_000), (8, Sign::Positive, 4_000)]);
 }
 
@@ -338,7 +338,7 @@ fn a_person_of_whom_nothing_is_known_has_a_vector_and_unknown_values_are_all_the
     assert_ne!(vector(Some(r#"{"city":"city 1"}"#)), nobody);
     assert_ne!(vector(Some(r#"{"age":69}"#)), vector(Some(r#"{"age":18}"#)));
     assert!(vector(Some(r#"{"age":1e300}"#)).iter().all(|x| x.is_finite()));
-    // Escapes and the order of the keys are of no account.
+    // Escapes and the order of keys change nothing.
     assert_eq!(vector(Some(r#"{"age":20,"c\u0069ty":"city\u00201"}"#)), vector(Some(r#"{"city":"city 1","age":20}"#)));
 }
 
@@ -400,7 +400,7 @@ fn empty_places_never_change_a_vector() {
     let shapes = Shapes::new(&schema, &settings.sizes);
     let weights = init::weights(&schema, &shapes, -1.0, 7);
     let width = schema.item.dense();
-    // The same moments in runs of 3 and of 16: other neighbours, other empty places.
+    // Equal views in chunks of 3 and of 16: other neighbours, other padding.
     let vectors = |moments: usize| -> Vec<f32> {
         let source = Source {
             log: &log,
@@ -435,7 +435,7 @@ fn a_checkpoint_comes_back_from_its_bytes_as_it_was() {
     assert_eq!(back.into_model(ModelVersion(3)).version(), ModelVersion(3));
 }
 
-/// The bytes of a file with another JSON in its metadata, and tensors renamed or changed.
+/// Bytes of a checkpoint with altered JSON metadata and altered tensors.
 fn altered(bytes: &[u8], alter: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
     let length = u64::from_le_bytes(*bytes.first_chunk::<8>().unwrap()) as usize;
     let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();

@@ -1,13 +1,13 @@
-//! How well log-odds foretell likes, and what makes them agree with how often likes come.
+//! Prediction quality of log-odds against labels, and the calibration of log-odds.
 //!
-//! Invariant: sums run in the order of sorted scores, so equal scores give equal figures. Ties count half. A figure that is
-//! undefined, as an area with one outcome alone, is `None`.
+//! Invariant: sums run in the order of sorted scores, so equal scores give equal figures. Ties count half. An
+//! undefined figure, such as an area with one outcome alone, is `None`.
 
 use crate::tower::checkpoint::Quality;
 
 const BINS: usize = 10;
 
-/// Figures of log-odds `(n,)` against what happened, `(n,)`; rounded to six places.
+/// Quality of log-odds `(n,)` against labels `(n,)`; rounded to six places.
 #[must_use]
 pub fn quality(log_odds: &[f32], liked: &[bool]) -> Quality {
     let positive = liked.iter().filter(|liked| **liked).count();
@@ -42,8 +42,10 @@ pub fn quality(log_odds: &[f32], liked: &[bool]) -> Quality {
     }
 }
 
-/// Slope and intercept of a logistic regression of outcomes on log-odds, by Newton's method with a little shrinkage to
-/// (1, 0). Source: Platt, *Probabilistic Outputs for Support Vector Machines*, 1999.
+/// Slope and intercept of a logistic regression of labels on log-odds, by Newton's method with slight shrinkage to (1,
+/// 0).
+///
+/// Source: Platt, *Probabilistic Outputs for Support Vector Machines*, 1999.
 #[must_use]
 pub fn calibration(log_odds: &[f32], liked: &[bool]) -> [f32; 2] {
     let (mut slope, mut intercept) = (1.0_f64, 0.0_f64);

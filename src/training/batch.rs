@@ -1,91 +1,91 @@
-//! Moments put together for one pass through the network.
+//! Batches: the arrays that one pass through the network reads.
 //!
-//! Invariant: a chunk is a run of one person's moments and the steps that any of them sees; the mask hides from each
-//! moment what is not its own. Places that are empty are masked and weigh nothing. Made from the log alone: same chunks,
-//! same batch. Absent on purpose: tensors.
+//! Invariant: a chunk is a run of one user's views with the steps that any of them sees. The mask hides all other
+//! steps from each view. Padding is masked and weighs nothing. Equal chunks of a log give equal batches. Absent on
+//! purpose: tensors.
 
 use std::collections::HashMap;
 
 use crate::domain::time::Millis;
-use crate::tower::dataset::{FeedLog, Slice};
 use crate::tower::history::{gap_features, summary};
 use crate::tower::schema::{PersonCode, time_features};
+use crate::training::dataset::{FeedLog, Slice};
 
-/// Added to a score, it leaves no share.
+/// Score offset that reduces an attention or softmax weight to zero.
 pub const HIDDEN: f32 = -1e9;
 
-/// A run of moments of one person.
+/// A run of consecutive views of one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// Place of the first moment in the log.
+    /// Index of the first view in the log.
     pub first: u32,
-    /// How many.
+    /// Number of views in the run.
     pub len: u32,
 }
 
-/// What a batch is made from.
+/// The data and sizes that batches are built from.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// Steps and moments.
+    /// History steps and views.
     pub log: &'a FeedLog,
-    /// Codes of people, by their place.
+    /// Encoded user attributes, by user index.
     pub people: &'a [PersonCode],
-    /// Topic rows of posts, by their place.
+    /// Topic rows, by post index.
     pub topics: &'a [u32],
-    /// Numbers of posts, `(posts, dense)`.
+    /// Dense item features, `(posts, dense)`.
     pub dense: &'a [f32],
-    /// Numbers of a post.
+    /// Number of dense features of a post.
     pub width: usize,
-    /// Moments of a chunk.
+    /// Number of view slots in a chunk.
     pub moments: usize,
-    /// Steps that a moment sees, at most.
+    /// Number of steps that a view sees, at most.
     pub history: usize,
 }
 
-/// Arrays for the network; row by row.
+/// Input arrays of the network, row by row.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Runs of moments.
+    /// Number of chunks.
     pub chunks: usize,
-    /// Moments of each.
+    /// Number of view slots in a chunk.
     pub moments: usize,
-    /// Places for steps of each.
+    /// Number of step slots in a chunk.
     pub steps: usize,
-    /// Posts, each once, by their place in the tables.
+    /// Distinct posts of the batch, by their index in the tables.
     pub posts: Vec<u32>,
-    /// Their topics' rows, `(items,)`.
+    /// Topic row of each distinct post, `(items,)`.
     pub item_topics: Vec<i32>,
-    /// Their numbers, `(items, dense)`.
+    /// Dense features of each distinct post, `(items, dense)`.
     pub item_dense: Vec<f32>,
-    /// Per category, the row of each chunk's person.
+    /// Per category, the row of each chunk's user.
     pub person_categories: Vec<Vec<i32>>,
-    /// `(chunks, numbers)`.
+    /// Numeric user features, `(chunks, numbers)`.
     pub person_numbers: Vec<f32>,
-    /// `(chunks, moments, TIME_FEATURES)`.
+    /// Time features, `(chunks, moments, TIME_FEATURES)`.
     pub time: Vec<f32>,
-    /// `(chunks, moments, SUMMARY)`.
+    /// History summaries, `(chunks, moments, SUMMARY)`.
     pub summary: Vec<f32>,
-    /// Kinds of steps, each once: three times the item's place plus the sign's.
+    /// Distinct pairs of item and sign: three times the item's index plus the sign's.
     pub step_kinds: Vec<i32>,
-    /// Kind of each step, `(chunks, steps)`.
+    /// Index into `step_kinds` of each step, `(chunks, steps)`.
     pub step_rows: Vec<i32>,
-    /// 0 where a moment sees a step, [`HIDDEN`] elsewhere, `(chunks, moments, steps)`.
+    /// Attention mask, `(chunks, moments, steps)`: 0 where a view sees a step, [`HIDDEN`] elsewhere.
     pub mask: Vec<f32>,
-    /// `(chunks, moments, steps, GAP_FEATURES)`.
+    /// Age features, `(chunks, moments, steps, GAP_FEATURES)`.
     pub gaps: Vec<f32>,
-    /// Item of each moment, `(chunks, moments)`.
+    /// Item of each view, `(chunks, moments)`.
     pub targets: Vec<i32>,
-    /// 1 where it was liked.
+    /// Labels: 1 for a like, `(chunks, moments)`.
     pub labels: Vec<f32>,
-    /// 1 where there is a moment.
+    /// Example weights: 1 for a view, 0 for padding, `(chunks, moments)`.
     pub weights: Vec<f32>,
-    /// For softmax: minus the logarithm of an item's share of the batches, [`HIDDEN`] where it was not there,
-    /// `(chunks, moments, items)`.
+    /// Softmax offsets, `(chunks, moments, items)`: minus the log of an item's share of batches (logQ), or [`HIDDEN`]
+    /// for an item that was unavailable.
     pub shifts: Vec<f32>,
 }
 
 impl Batch {
-    /// How many items.
+    /// Number of distinct items in the batch.
     #[must_use]
     pub fn items(&self) -> usize {
         self.posts.len()
@@ -93,13 +93,13 @@ impl Batch {
 }
 
 impl Source<'_> {
-    /// Places for steps in a chunk.
+    /// Number of step slots in a chunk.
     #[must_use]
     pub fn steps(&self) -> usize {
         if self.history == 0 { 0 } else { self.history + self.moments }
     }
 
-    /// All moments of a slice in runs, in the order of the log.
+    /// Splits all views of a slice into chunks, in the order of the log.
     #[must_use]
     pub fn chunks(&self, slice: Slice) -> Vec<Chunk> {
         let (mut chunks, steps): (Vec<Chunk>, _) = (Vec::new(), self.steps());
@@ -123,7 +123,7 @@ impl Source<'_> {
         chunks
     }
 
-    /// Puts chunks together.
+    /// Builds the batch of `chunks`.
     #[must_use]
     pub fn batch(&self, chunks: &[Chunk]) -> Batch {
         let (moments, steps) = (self.moments, self.steps());
@@ -203,17 +203,17 @@ impl Source<'_> {
     }
 }
 
-/// When each post was there, and how often it is in a batch.
+/// Availability and batch frequency of each post, for softmax training.
 #[derive(Clone, Debug)]
 pub struct Shelf {
-    /// First and last moment of each post in the whole log: outside of it, it is no negative.
+    /// First and last view of each post in the whole log; outside this span it serves as no negative.
     there: Vec<(Millis, Millis)>,
-    /// Logarithm of its share of the training moments.
+    /// Log of each post's share of the training views.
     log_share: Vec<f32>,
 }
 
 impl Shelf {
-    /// From the log's moments.
+    /// Derives spans and shares from the views of a log.
     #[must_use]
     pub fn new(log: &FeedLog, posts: usize) -> Shelf {
         let mut there = vec![(Millis::MAX, Millis::MIN); posts];
@@ -231,7 +231,7 @@ impl Shelf {
 }
 
 impl Source<'_> {
-    /// Fills in the shifts of a batch of these chunks.
+    /// Fills in `shifts` for a batch of these chunks.
     pub fn shift(&self, batch: &mut Batch, chunks: &[Chunk], shelf: &Shelf) {
         batch.shifts = Vec::with_capacity(batch.chunks * batch.moments * batch.items());
         for (number, chunk) in chunks.iter().enumerate() {
@@ -248,7 +248,7 @@ impl Source<'_> {
     }
 }
 
-/// Where posts and kinds of steps went, in the order in which they came.
+/// Numbers posts and pairs of item and sign in order of first occurrence.
 #[derive(Default)]
 struct Places {
     items: HashMap<u32, i32>,

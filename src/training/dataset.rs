@@ -1,86 +1,88 @@
-//! The feed as training reads it: each person's steps, and the moments whose outcome is to be foretold.
+//! Training data from a feed: each user's history steps, and the views whose outcome the model predicts.
 //!
-//! Invariant: a moment sees the steps that were known strictly before it. A view that was liked is one step, positive, from
-//! the time of the like; one that was not is one step, negative, from the time of the view. So no row of the future, and
-//! no like that was still to come, reaches a feature.
+//! Invariant: a view sees only steps known strictly before it. A liked view is one positive step from the time of the
+//! like. A view without a like is one negative step from the time of the view. So no later row, and no like still to
+//! come, reaches a feature.
 
 use std::collections::HashMap;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use crate::domain::time::{DAY_MS, Millis};
 use crate::engine::tower::Sign;
 use crate::tables::{Action, FeedRows};
 use crate::tower::history::sign_place;
-use crate::tower::train::choice;
 
-/// A like belongs to the last view of the same post within this span.
+/// A like belongs to the last view of its post within this span.
 const LIKE_AFTER_MS: i64 = DAY_MS;
 
-/// How often a post is drawn until one was there.
+/// Attempts at drawing a post that was available at the time of a view.
 const TRIES: usize = 50;
 
-/// Something that a person did, once it was known.
+/// One step of a user's history, from the time at which its outcome was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownStep {
-    /// Place of the post.
+    /// Index of the post.
     pub post: u32,
-    /// Place of the sign: negative, neutral, positive.
+    /// Index of the sign: negative, neutral, positive.
     pub sign: u8,
-    /// Since when it is known.
+    /// Time from which the step is known.
     pub at: Millis,
 }
 
-/// Which part of the log a moment belongs to, by time.
+/// Part of the log, split by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Slice {
-    /// The first.
+    /// The earliest part, which gives the training examples.
     Train,
-    /// The next, on which training decides when to stop.
+    /// The middle part, which decides when training stops.
     Validation,
-    /// The last, looked at once.
+    /// The latest part, evaluated once.
     Test,
 }
 
-/// Somebody sees something: will they like it?
+/// One view of a post by a user, with its outcome as the label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Place of the person.
+    /// Index of the user.
     pub person: u32,
-    /// Place of the post.
+    /// Index of the post.
     pub post: u32,
-    /// When.
+    /// Time of the view.
     pub at: Millis,
-    /// Did they?
+    /// Label: true when a like followed.
     pub liked: bool,
-    /// How many of [`FeedLog::steps`] stand before it; those of this person begin at [`FeedLog::first_step`].
+    /// End of the view's history in [`FeedLog::steps`]; the user's steps begin at [`FeedLog::first_step`].
     pub before: u32,
-    /// Its part of the log.
+    /// Part of the log that the view belongs to.
     pub slice: Slice,
 }
 
-/// All of it, sorted by person, then time.
+/// Steps and views of all users, sorted by user, then time.
 #[derive(Clone, Debug, Default)]
 pub struct FeedLog {
-    /// Steps.
+    /// History steps of all users.
     pub steps: Vec<KnownStep>,
-    /// Moments.
+    /// Views of all users.
     pub moments: Vec<Moment>,
-    /// Where each person's steps begin, and where the last ones end, `(people + 1,)`.
+    /// Index of each user's first step, and the end of the last user's, `(people + 1,)`.
     first: Vec<u32>,
-    /// Are there moments of both kinds?
+    /// True when both labels occur.
     pub both: bool,
 }
 
-/// How the log is parted.
+/// Shares of the log that validation and test take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fractions {
-    /// Share of the moments that stand last.
+    /// Share of the views that stand last.
     pub test: f64,
-    /// Share of the moments that stand before those.
+    /// Share of the views just before the test slice.
     pub validation: f64,
 }
 
 impl FeedLog {
-    /// Reads the feed of so many people.
+    /// Builds the dataset of `people` users from a feed.
     #[must_use]
     pub fn new(feed: &FeedRows, people: usize, fractions: Fractions) -> FeedLog {
         let targets = feed.target.iter().any(|target| *target);
@@ -96,13 +98,13 @@ impl FeedLog {
         log
     }
 
-    /// Where a person's steps begin.
+    /// Index of a user's first step.
     #[must_use]
     pub fn first_step(&self, person: u32) -> u32 {
         self.first[person as usize]
     }
 
-    /// The places of the steps that a moment sees, at most the last `history`.
+    /// Range of the steps that a view sees, at most the last `history`.
     #[must_use]
     pub fn window(&self, moment: &Moment, history: usize) -> std::ops::Range<usize> {
         let from = self.first_step(moment.person).max(moment.before.saturating_sub(history as u32));
@@ -110,7 +112,7 @@ impl FeedLog {
     }
 
     fn push_person(&mut self, feed: &FeedRows, person: u32, rows: &[u32], targets: bool, views: bool) {
-        // Likes find their views first: a view's step waits for its like.
+        // A view's step waits here for its like.
         let mut open: HashMap<u32, usize> = HashMap::new();
         let mut steps: Vec<KnownStep> = Vec::with_capacity(rows.len());
         let mut seen: Vec<(u32, Millis, usize)> = Vec::with_capacity(rows.len());
@@ -155,8 +157,8 @@ impl FeedLog {
         self.first.push(self.steps.len() as u32);
     }
 
-    /// Where everything was liked: beside each moment of the later slices, one that was not, with a post that was there at
-    /// the time, so that figures and calibration have something to compare with.
+    /// Adds negatives to a log of likes alone: one per validation and test view, with a post that was available then.
+    /// Quality figures and calibration need both labels.
     pub fn add_negatives(&mut self, posts: usize, seed: u64) {
         let mut span = vec![(Millis::MAX, Millis::MIN); posts];
         for moment in &self.moments {
@@ -181,7 +183,7 @@ impl FeedLog {
         self.moments = all;
     }
 
-    /// Gives each moment its slice: equal times are never parted.
+    /// Assigns each view its slice; equal times stay in one slice.
     fn part(&mut self, fractions: Fractions) {
         let mut times: Vec<Millis> = self.moments.iter().map(|moment| moment.at).collect();
         times.sort_unstable();
@@ -200,7 +202,7 @@ impl FeedLog {
     }
 }
 
-/// Rows of each person in the order of the feed: where each begins, `(people + 1,)`, and the rows.
+/// Groups rows by user, keeping the order of the feed: offsets `(people + 1,)`, then row indices.
 fn by_person(feed: &FeedRows, people: usize) -> (Vec<u32>, Vec<u32>) {
     let mut starts = vec![0_u32; people + 1];
     for person in &feed.person {
@@ -216,4 +218,11 @@ fn by_person(feed: &FeedRows, people: usize) -> (Vec<u32>, Vec<u32>) {
         *place += 1;
     }
     (starts, order)
+}
+
+/// Draws post indices for [`FeedLog::add_negatives`], uniformly and by a seed.
+fn choice(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    chance.set_stream(u64::MAX);
+    move |from| chance.random_range(0..from)
 }

@@ -1,32 +1,32 @@
-//! What a model is to read, decided from the tables: which attributes are categories, how numbers are standardised.
+//! Fits the feature schema to tables: which attributes are categorical, and how numbers are standardised.
 //!
-//! Invariant: only people and posts that stand in the training slice decide, so nothing of a later slice is known here.
+//! Invariant: only users and posts of the training slice count, so no later slice leaks into features.
 //! Absent on purpose: labels.
 
 use std::collections::BTreeMap;
 
 use crate::engine::tower::ItemFacts;
 use crate::tables::{PostRow, Tables};
-use crate::tower::components::components;
-use crate::tower::dataset::{FeedLog, Slice};
 use crate::tower::schema::{Category, Components, ItemSchema, Number, PersonSchema, Reduction, Scalar, Schema};
 use crate::tower::text::{TEXT_STATISTICS, statistics};
+use crate::training::components::components;
+use crate::training::dataset::{FeedLog, Slice};
 
-/// Whole numbers with at most this many values are categories.
+/// Integer attributes with at most this many values are categorical.
 const WHOLE_VALUES_MAX: usize = 16;
-/// A value is known when so many people have it.
+/// Number of users that must share a value before it gets a row of its own.
 const VALUE_PEOPLE_MIN: u32 = 3;
-/// Values of a category that are known, at most: the most frequent ones.
+/// Limit on the values of a category; the most frequent ones stay.
 const VALUES_MAX: usize = 2_000;
-/// Attributes and columns that are read, at most.
+/// Limit on the attributes, and on the numeric columns, that a model reads.
 const FIELDS_MAX: usize = 200;
-/// Numbers that are kept of an embedding.
+/// Number of principal components that replace an embedding.
 const REDUCED_TO: usize = 128;
 const DIM_MAX: usize = 16;
 const TOPIC_DIM: usize = 16;
 const TOPICS_MAX: usize = 2_000;
 
-/// What a post looks like to a model.
+/// Item features of a post, as both the engine and training encode them.
 pub fn facts<'a>(post: &'a PostRow, numbers: &'a [(&'a str, f32)]) -> ItemFacts<'a> {
     ItemFacts {
         embedding: post.embedding.as_deref().unwrap_or(&[]),
@@ -36,7 +36,7 @@ pub fn facts<'a>(post: &'a PostRow, numbers: &'a [(&'a str, f32)]) -> ItemFacts<
     }
 }
 
-/// The schema of tables, and the components of their embeddings.
+/// Fits the schema to tables, and the principal components to their embeddings.
 #[must_use]
 pub fn fit(tables: &Tables, log: &FeedLog) -> (Schema, Components) {
     let (mut people, mut posts) = (vec![false; tables.people.len()], vec![false; tables.posts.len()]);
@@ -53,7 +53,7 @@ pub fn fit(tables: &Tables, log: &FeedLog) -> (Schema, Components) {
     (Schema { person, item }, components)
 }
 
-/// What was seen of an attribute.
+/// Statistics of one attribute over the users of the training slice.
 #[derive(Default)]
 struct Seen {
     values: BTreeMap<String, u32>,
@@ -62,7 +62,7 @@ struct Seen {
     moments: Moments,
 }
 
-/// Sums for mean and deviation.
+/// Sums for mean and standard deviation.
 #[derive(Default)]
 struct Moments {
     count: f64,
@@ -79,7 +79,7 @@ impl Moments {
         }
     }
 
-    /// None where all values are the same.
+    /// Standardisation of the number; `None` for a constant.
     fn number(&self, name: &str) -> Option<Number> {
         let mean = self.sum / self.count.max(1.0);
         let deviation = (self.squares / self.count.max(1.0) - mean * mean).max(0.0).sqrt();
@@ -109,7 +109,7 @@ fn fit_people<'a>(attributes: impl Iterator<Item = &'a str>) -> PersonSchema {
             if let Some(number) = value.number() {
                 seen.moments.add(number);
             }
-            // A quantity's values need not be counted beyond the point where it is known to be one.
+            // An attribute that is known to be numeric needs no further counts.
             if let Some(text) = value.text().filter(|_| seen.words || seen.values.len() <= WHOLE_VALUES_MAX) {
                 *seen.values.entry(text.into_owned()).or_default() += 1;
             }
@@ -129,7 +129,7 @@ fn fit_people<'a>(attributes: impl Iterator<Item = &'a str>) -> PersonSchema {
     schema
 }
 
-/// The most frequent values, sorted by name.
+/// The `most` most frequent values, sorted by name.
 fn known(values: BTreeMap<String, u32>, most: usize) -> Vec<String> {
     let mut values: Vec<(String, u32)> = values.into_iter().filter(|(_, people)| *people >= VALUE_PEOPLE_MIN).collect();
     values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -139,7 +139,7 @@ fn known(values: BTreeMap<String, u32>, most: usize) -> Vec<String> {
     values
 }
 
-/// Numbers in the embedding of a category: the fourth root's growth that is usual, at most 16.
+/// Dimension of a category's embedding: grows with the 0.56th power of the number of values, at most 16.
 fn dim_of(values: usize) -> usize {
     ((1.6 * (values as f64).powf(0.56)).ceil() as usize).clamp(2, DIM_MAX)
 }

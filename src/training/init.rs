@@ -1,7 +1,7 @@
-//! Weights before the first step.
+//! Initial weights.
 //!
-//! Invariant: the same seed gives the same weights. What training never sees has no say: the row of unknown values and the
-//! columns of flags start at zero, where no gradient moves them unless they occur.
+//! Invariant: a seed gives one set of weights. The row of unknown values and the columns of missing flags start at
+//! zero, where no gradient moves them unless they occur in training.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,13 +11,13 @@ use crate::tower::history::SUMMARY;
 use crate::tower::layout::{Part, Shapes};
 use crate::tower::schema::Schema;
 
-/// All weights; `prior` is the log-odds of a like in training.
+/// Initial weights of all tensors; `prior` is the log-odds of a like in training.
 #[must_use]
 pub fn weights(schema: &Schema, shapes: &Shapes, prior: f32, seed: u64) -> Vec<f32> {
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let mut out = Vec::with_capacity(shapes.total());
     for shape in &shapes.all {
-        // Uniform with the variance that keeps a layer's outputs as large as its inputs; tables are small.
+        // Uniform, with the variance that keeps the scale of activations; embedding tables start small.
         let bound = match (shape.is_table(), shape.vector || shape.name == "attention.gap.weight") {
             (true, _) => 0.1,
             (_, true) => 0.0,
@@ -33,7 +33,7 @@ pub fn weights(schema: &Schema, shapes: &Shapes, prior: f32, seed: u64) -> Vec<f
         }
     }
     out[shapes.part(Part::Output)].copy_from_slice(&[1.0 / 8.0, prior]);
-    // What reads the output of a layer that adds to the token starts small, so that the token passes at first.
+    // Residual branches start small, so that the token passes through at first.
     for part in [Part::AttentionOut, Part::ForwardOut] {
         out[shapes.part(part)].iter_mut().for_each(|x| *x *= 0.3);
     }
@@ -50,13 +50,13 @@ pub fn weights(schema: &Schema, shapes: &Shapes, prior: f32, seed: u64) -> Vec<f
     out
 }
 
-/// Columns of the flags among a person's static features.
+/// Columns of the missing flags among a user's static features.
 fn flags_of_people(schema: &Schema) -> Vec<usize> {
     let from: usize = schema.person.categories.iter().map(|category| category.dim).sum();
     (0..schema.person.numbers.len()).map(|number| from + 2 * number + 1).collect()
 }
 
-/// Columns of the flags among an item's features.
+/// Columns of the missing flags among an item's features.
 fn flags_of_items(schema: &Schema) -> Vec<usize> {
     let item = &schema.item;
     let mut at = item.topic_dim;

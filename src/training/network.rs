@@ -1,23 +1,21 @@
-//! The network on tensors, for training: the same function as `forward`, over many people and moments at once.
+//! The network on tensors, for training: the function of `tower::forward`, over many users and views at once.
 //!
-//! Invariant: a person's steps enter as keys and values that depend on nothing but item and sign; one layer of attention
-//! then reads them from the token of the present. So a whole run of moments shares its steps, and each moment still sees
-//! exactly its own last ones. Absent on purpose: chance, and which device this runs on.
+//! Invariant: keys and values of a step depend on its item and sign alone. One attention layer reads them from the
+//! token of the present, so the views of a chunk share their steps. The mask gives each view exactly its own last
+//! steps.
+//! Absent on purpose: randomness, and the choice of device.
 
 use burn_tensor::activation::{relu, softmax};
 use burn_tensor::backend::Backend;
 use burn_tensor::{Int, Tensor, TensorData};
 
 use crate::engine::tower::TOWER_DIM;
-use crate::tower::batch::Batch;
 use crate::tower::history::{GAP_FEATURES, SUMMARY};
-use crate::tower::layout::{Part, Shapes, Sizes};
+use crate::tower::layout::{NORM_EPSILON, Part, Shapes, Sizes};
 use crate::tower::schema::{Schema, TIME_FEATURES};
+use crate::training::batch::Batch;
 
-/// Layer norm divides by the root of the variance plus this.
-pub const NORM_EPSILON: f32 = 1e-5;
-
-/// A network's tensors on a device.
+/// Weights of the network as tensors on a device.
 #[derive(Debug)]
 pub struct Network<B: Backend> {
     shapes: Shapes,
@@ -27,7 +25,7 @@ pub struct Network<B: Backend> {
 }
 
 impl<B: Backend> Network<B> {
-    /// Puts weights on a device; with `learn`, gradients of them can be asked for.
+    /// Uploads weights to a device; `learn` enables gradients.
     #[must_use]
     pub fn new(schema: &Schema, sizes: &Sizes, weights: &[f32], device: &B::Device, learn: bool) -> Network<B> {
         let shapes = Shapes::new(schema, sizes);
@@ -42,7 +40,7 @@ impl<B: Backend> Network<B> {
         Network { shapes, sizes: *sizes, tensors, device: device.clone() }
     }
 
-    /// The tensors, in the order of [`Shapes::all`].
+    /// All tensors, in the order of [`Shapes::all`].
     #[must_use]
     pub fn tensors(&self) -> &[Tensor<B, 2>] {
         &self.tensors
@@ -52,7 +50,7 @@ impl<B: Backend> Network<B> {
         self.tensors[self.shapes.index(part)].clone()
     }
 
-    /// `x W^T + b`; the bias's place follows the weight's.
+    /// `x W^T + b`; the bias follows the weight in the layout.
     fn linear(&self, x: Tensor<B, 2>, weight: Part) -> Tensor<B, 2> {
         let index = self.shapes.index(weight);
         x.matmul(self.tensors[index].clone().transpose()) + self.tensors[index + 1].clone()
@@ -74,7 +72,7 @@ impl<B: Backend> Network<B> {
         Tensor::from_data(TensorData::new(numbers.to_vec(), [numbers.len()]), &self.device)
     }
 
-    /// Vectors of a batch's items, `(items, 64)`.
+    /// Item vectors of a batch, `(items, 64)`.
     pub fn items(&self, batch: &Batch) -> Tensor<B, 2> {
         let topics = self.part(Part::ItemTopic).select(0, self.places(&batch.item_topics));
         let width = batch.item_dense.len() / batch.items().max(1);
@@ -85,7 +83,7 @@ impl<B: Backend> Network<B> {
         self.linear(relu(self.linear(x, Part::ItemHidden)), Part::ItemOut)
     }
 
-    /// Vectors of a batch's people at each of their moments, `(chunks * moments, 64)`, from the vectors of its items.
+    /// User vectors at each view of a batch, `(chunks * moments, 64)`; `items` has the item vectors of the batch.
     pub fn people(&self, batch: &Batch, items: Tensor<B, 2>) -> Tensor<B, 2> {
         let (chunks, moments, steps) = (batch.chunks, batch.moments, batch.steps);
         let rows = chunks * moments;
@@ -132,7 +130,7 @@ impl<B: Backend> Network<B> {
         self.linear(fused, Part::FuseOut)
     }
 
-    /// Static features and time of each moment.
+    /// Static features and time features of each view, `(chunks * moments, width)`.
     fn fixed(&self, batch: &Batch) -> Tensor<B, 2> {
         let (chunks, moments) = (batch.chunks, batch.moments);
         let time = self.floats(&batch.time, [chunks * moments, TIME_FEATURES]);
@@ -155,14 +153,14 @@ impl<B: Backend> Network<B> {
         Tensor::cat(vec![fixed, time], 1)
     }
 
-    /// Log-odds of a like of each moment's item, `(chunks * moments, 1)`.
+    /// Log-odds of a like at each view, `(chunks * moments, 1)`.
     pub fn log_odds(&self, batch: &Batch, people: Tensor<B, 2>, items: Tensor<B, 2>) -> Tensor<B, 2> {
         let dots = (people * items.select(0, self.places(&batch.targets))).sum_dim(1);
         let output = self.part(Part::Output);
         dots * output.clone().narrow(1, 0, 1) + output.narrow(1, 1, 1)
     }
 
-    /// Binary cross-entropy of each moment's label, weighted and summed, `(1,)`: `max(x, 0) - x y + ln(1 + exp(-|x|))`.
+    /// Binary cross-entropy of the labels, weighted and summed, `(1,)`: `max(x, 0) - x y + ln(1 + exp(-|x|))`.
     pub fn cross_entropy(&self, batch: &Batch, log_odds: Tensor<B, 2>) -> Tensor<B, 1> {
         let rows = batch.chunks * batch.moments;
         let (labels, weights) = (self.floats(&batch.labels, [rows, 1]), self.floats(&batch.weights, [rows, 1]));
@@ -170,10 +168,11 @@ impl<B: Backend> Network<B> {
         (losses * weights).sum()
     }
 
-    /// Softmax over a batch's items with each one's log probability of being in a batch taken off (logQ correction), over
-    /// those that were there at the moment; weighted and summed over the moments, `(1,)`.
+    /// Sampled softmax over the available items of a batch with logQ correction, weighted and summed over the views,
+    /// `(1,)`.
     ///
-    /// Source: Yi et al., *Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations*, RecSys 2019.
+    /// Source: Yi et al., *Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations*, RecSys
+    /// 2019.
     pub fn softmax_loss(&self, batch: &Batch, people: Tensor<B, 2>, items: Tensor<B, 2>) -> Tensor<B, 1> {
         let (rows, count) = (batch.chunks * batch.moments, batch.items());
         let scale = self.part(Part::Output).narrow(1, 0, 1);

@@ -1,23 +1,23 @@
-//! One step of learning: the gradient of the loss over a batch's shards, and what the optimiser makes of it.
+//! One optimiser step: the gradient of the loss over a batch's shards, then AdamW.
 //!
-//! Invariant: a batch is parted into the same shards however many threads there are, and their gradients are added in
-//! order, so the threads change the time and not one bit of the result.
+//! Invariant: the number of shards is fixed and their gradients are added in order, so the number of threads changes
+//! no bit.
 
 use burn_tensor::TensorData;
 use burn_tensor::backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use crate::tower::batch::Batch;
 use crate::tower::layout::Sizes;
-use crate::tower::network::Network;
 use crate::tower::schema::Schema;
+use crate::training::batch::Batch;
+use crate::training::network::Network;
 
-/// What is minimised.
+/// Loss that training minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// Binary cross-entropy of liked or not.
+    /// Binary cross-entropy of the label.
     CrossEntropy,
-    /// Softmax of the liked item among the batch's items that were there.
+    /// Softmax of the liked item among the available items of the batch.
     Softmax,
 }
 
@@ -51,7 +51,7 @@ pub fn gradient<B: AutodiffBackend>(
     (out, value.first().map_or(0.0, |value| f64::from(*value)))
 }
 
-/// Appends a tensor's numbers.
+/// Appends the elements of a tensor to `out`.
 pub fn append(data: TensorData, out: &mut Vec<f32>) {
     out.extend(data.iter::<f32>());
 }
@@ -61,11 +61,11 @@ pub fn append(data: TensorData, out: &mut Vec<f32>) {
 /// Source: Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, ICLR 2019, Algorithm 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamW {
-    /// Mean of the gradients, decayed, `(weights,)`.
+    /// Decayed mean of the gradients, `(weights,)`.
     pub first: Vec<f32>,
-    /// Mean of their squares, decayed, `(weights,)`.
+    /// Decayed mean of the squared gradients, `(weights,)`.
     pub second: Vec<f32>,
-    /// Steps taken.
+    /// Number of steps taken, for bias correction.
     pub steps: u64,
 }
 
@@ -74,13 +74,13 @@ const BETA_2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
 
 impl AdamW {
-    /// Before the first step.
+    /// The state before the first step, with zero moments.
     #[must_use]
     pub fn new(weights: usize) -> AdamW {
         AdamW { first: vec![0.0; weights], second: vec![0.0; weights], steps: 0 }
     }
 
-    /// One step along a gradient, `(weights,)`; `decay` is per weight, `(weights,)`, times the rate.
+    /// Updates `weights` by one gradient, all `(weights,)`; `decay` is per weight, times the learning rate.
     pub fn step(&mut self, weights: &mut [f32], gradient: &[f32], decay: &[f32], rate: f32) {
         self.steps += 1;
         let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
@@ -95,7 +95,7 @@ impl AdamW {
     }
 }
 
-/// Shortens a gradient to at most this length.
+/// Scales a gradient down to a norm of at most `longest`.
 pub fn clip(gradient: &mut [f32], longest: f32) {
     let length = gradient.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt() as f32;
     if length > longest {

@@ -1,19 +1,19 @@
-//! What a model must beat: rates of likes, as far as they were known at each moment.
+//! Baselines that a model must beat: like rates known at each moment.
 //!
-//! Invariant: a moment is scored before it, and everything at the same instant, is counted. Absent on purpose: content.
+//! Invariant: a view is scored before any view of its instant is counted. Absent on purpose: content features.
 
 use crate::tower::checkpoint::Quality;
-use crate::tower::dataset::{FeedLog, Moment, Slice};
-use crate::tower::quality::quality;
+use crate::training::dataset::{FeedLog, Moment, Slice};
+use crate::training::quality::quality;
 
-/// Views that a rate is worth before anything was seen of it.
+/// Prior strength of a rate, in views.
 const PRIOR_VIEWS: f32 = 20.0;
 
-/// What a rate is of: the place of a post, a topic or a person.
+/// Grouping of a rate: maps a view to the index of its post, topic or user.
 type Group<'a> = &'a dyn Fn(&Moment) -> Option<u32>;
 
-/// Figures on a slice of the rate of likes in training, of the post, of its topic (by its row in the model's table, one
-/// per post) and of the person, by name. Empty where the slice has not both outcomes.
+/// Quality of four like rates on a slice, by name: of the training slice, the post, its topic and the user. `topics`
+/// has the topic row of each post. Empty where the slice lacks one of both outcomes.
 #[must_use]
 pub fn baselines(log: &FeedLog, topics: &[u32], slice: Slice) -> Vec<(&'static str, Quality)> {
     let train = log.moments.iter().filter(|moment| moment.slice == Slice::Train);

@@ -1,74 +1,75 @@
-//! Training: passes over the log in a seeded order, a mean of the weights over steps, and a stop when a later slice of
-//! the log is foretold no better.
+//! The training loop: seeded order of examples, a moving average of the weights, early stopping on the validation
+//! slice.
 //!
-//! Invariant: same tables, settings and seed, same model, bit by bit, with any number of threads, and also when it was
-//! stopped and resumed from a state. Validation and test moments teach nothing; they are only in later histories.
-//! Memory is that of the tables, the log and a few batches. Absent on purpose: files, clocks, bars.
+//! Invariant: equal tables, settings and seed give one model, bit by bit, for any number of threads and after any
+//! resume. Views of validation and test enter later histories only. Memory holds the tables, the log and a few
+//! batches.
+//! Absent on purpose: files, clocks, progress bars.
 
 use std::thread;
 
 use burn_tensor::backend::AutodiffBackend;
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::domain::time::Millis;
 use crate::tables::{Action, Tables};
-use crate::tower::baselines::baselines;
-use crate::tower::batch::{Batch, Chunk, Shelf, Source};
 use crate::tower::checkpoint::{Checkpoint, CheckpointError, Quality, Summary};
-use crate::tower::dataset::{FeedLog, Fractions, Slice};
-use crate::tower::gradient::{AdamW, Loss, append, clip, gradient};
-use crate::tower::init;
 use crate::tower::layout::{Part, Shapes, Sizes};
-use crate::tower::network::Network;
-use crate::tower::quality::{calibration, quality};
 use crate::tower::schema::{Components, PersonCode, Schema};
-use crate::tower::schema_fit::{facts, fit};
+use crate::training::baselines::baselines;
+use crate::training::batch::{Batch, Chunk, Shelf, Source};
+use crate::training::dataset::{FeedLog, Fractions, Slice};
+use crate::training::gradient::{AdamW, Loss, append, clip, gradient};
+use crate::training::init;
+use crate::training::network::Network;
+use crate::training::quality::{calibration, quality};
+use crate::training::schema_fit::{facts, fit};
 
-/// Parts of a batch whose gradients are taken apart, however many threads there are.
+/// Number of shards of a batch; fixed, so that sums do not depend on the number of threads.
 const SHARDS: usize = 4;
-/// Moments in a run of one person.
+/// Number of views in a chunk.
 const MOMENTS: usize = 16;
 const BATCH_MAX: usize = 2_048;
 const BATCH_MIN: usize = 128;
-/// Steps in an epoch that a batch size is chosen for, where there are enough rows.
+/// Target number of steps in an epoch, which decides the batch size of large tables.
 const STEPS_PER_EPOCH: usize = 200;
 const CLIP: f32 = 1.0;
 const DECAY: f32 = 0.01;
-/// Steps over which the rate grows to its full size.
+/// Steps of linear warm-up of the learning rate.
 const WARM_UP: u64 = 50;
-/// Share of the mean of the weights that stays at every step.
+/// Decay of the moving average of the weights, per step.
 const MEAN_KEEPS: f32 = 0.995;
-/// The rate after an epoch that brought nothing, as a share of the one before.
+/// Factor on the learning rate after an epoch without a gain.
 const RATE_AFTER: f32 = 0.3;
-/// What a validation AUC must gain to count.
+/// Smallest gain of the validation AUC that counts.
 const GAIN_MIN: f64 = 1e-4;
 
-/// How to train.
+/// Hyperparameters and environment of a training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainSettings {
     /// Sizes of the network.
     pub sizes: Sizes,
-    /// Passes over the training slice, at most.
+    /// Limit on passes over the training slice.
     pub epochs: u32,
-    /// Epochs without a gain after which it ends; the rate falls at each.
+    /// Epochs without a gain before training stops; the learning rate falls at each.
     pub patience: u32,
-    /// Moments in a batch; chosen by the rows where none is given.
+    /// Number of views in a batch; `None` chooses it by the number of rows.
     pub batch: Option<usize>,
-    /// Rate of learning.
+    /// Learning rate after the warm-up.
     pub rate: f32,
-    /// How the log is parted by time.
+    /// Shares of the log for validation and test.
     pub fractions: Fractions,
-    /// What is minimised; by the labels where none is given: cross-entropy if there are both kinds, else softmax.
+    /// Loss to minimise; `None` chooses cross-entropy where both labels occur, else softmax.
     pub loss: Option<Loss>,
-    /// Of all chance.
+    /// Seed of initial weights, order of examples and negatives.
     pub seed: u64,
-    /// Threads, at most 4 are used.
+    /// Number of threads; at most 4 are used.
     pub threads: usize,
-    /// When it is made, for the summary.
+    /// Creation time that the summary records.
     pub created: Millis,
 }
 
@@ -89,53 +90,53 @@ impl Default for TrainSettings {
     }
 }
 
-/// Why there is no model.
+/// Reason why training fails.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A slice without what it needs.
+    /// A slice lacks rows or one of both outcomes.
     #[error(
-        "the {slice} slice of the feed has {rows} views of which {liked} were liked: at least one of each is needed; hand in more rows, or other fractions"
+        "the {slice} slice of the feed has {rows} views, {liked} of them liked, and needs both outcomes: give more rows, or other fractions"
     )]
     Slice {
-        /// Which.
+        /// Name of the slice.
         slice: &'static str,
-        /// Its moments.
+        /// Number of views in the slice.
         rows: usize,
-        /// Those liked.
+        /// Number of liked views in the slice.
         liked: usize,
     },
-    /// A state of something else.
-    #[error("the saved state {0}: train anew, without --resume")]
+    /// A saved state belongs to other tables, other settings or another version.
+    #[error("the saved state {0}: train again, without --resume")]
     State(&'static str),
-    /// The loss is no number any more.
-    #[error("the loss is not finite any more: choose a smaller rate than {rate}")]
+    /// The loss is not finite.
+    #[error("the loss is not finite: choose a learning rate below {rate}")]
     Diverged {
-        /// The rate.
+        /// Learning rate of the training.
         rate: f32,
     },
-    /// The model cannot be written.
+    /// The model exceeds the limits of a checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }
 
-/// Where training is.
+/// Progress report after a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
     /// Epoch, from 1.
     pub epoch: u32,
     /// Step within the epoch, from 1.
     pub step: u64,
-    /// Steps of an epoch.
+    /// Number of steps in an epoch.
     pub steps: u64,
-    /// Moments learned in this epoch so far.
+    /// Number of views learned in this epoch so far.
     pub rows: u64,
-    /// Mean loss of a moment in this epoch so far.
+    /// Mean loss per view in this epoch so far.
     pub loss: f64,
-    /// At the end of an epoch: how the validation slice was foretold.
+    /// Quality on the validation slice; only at the end of an epoch.
     pub validation: Option<Quality>,
 }
 
-/// A training under way.
+/// A running training, advanced step by step.
 #[derive(Debug)]
 pub struct Training<B: AutodiffBackend> {
     settings: TrainSettings,
@@ -157,7 +158,7 @@ pub struct Training<B: AutodiffBackend> {
     device: B::Device,
 }
 
-/// All that changes while it trains.
+/// All state that changes while training runs; saved for resuming.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
     fingerprint: u64,
@@ -169,21 +170,21 @@ struct State {
     best_epoch: u32,
     without_gain: u32,
     rate: f32,
-    /// Epochs done, and steps of the next.
+    /// Completed epochs, and steps of the current one.
     epoch: u32,
     step: u64,
     rows: u64,
     loss_sum: f64,
 }
 
-/// Format of a state's bytes: the first of them.
+/// First byte of a saved state: its format.
 const STATE_FORMAT: u8 = 1;
 
 impl<B: AutodiffBackend> Training<B> {
-    /// Reads tables and makes ready.
+    /// Prepares a training: splits the log, fits the schema, initialises weights.
     ///
     /// # Errors
-    /// [`TrainError::Slice`] where there is nothing to learn from or to decide on.
+    /// [`TrainError::Slice`] where a slice lacks rows or one of both outcomes.
     pub fn new(tables: &Tables, settings: &TrainSettings, device: B::Device) -> Result<Training<B>, TrainError> {
         let mut log = FeedLog::new(&tables.feed, tables.people.len(), settings.fractions);
         let loss = settings.loss.unwrap_or(if log.both { Loss::CrossEntropy } else { Loss::Softmax });
@@ -251,17 +252,17 @@ impl<B: AutodiffBackend> Training<B> {
         Ok(training)
     }
 
-    /// Goes on where a state was taken.
+    /// Resumes from a saved state.
     ///
     /// # Errors
     /// [`TrainError::State`] when the bytes are no state, or one of other tables or settings.
     pub fn resume(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
         let Some((&STATE_FORMAT, bytes)) = bytes.split_first() else {
-            return Err(TrainError::State("is of another version of this program"));
+            return Err(TrainError::State("was saved by another version of this program"));
         };
         let state: State = postcard::from_bytes(bytes).map_err(|_| TrainError::State("is damaged"))?;
         if state.fingerprint != self.fingerprint {
-            return Err(TrainError::State("is of other tables or settings"));
+            return Err(TrainError::State("belongs to other tables or settings"));
         }
         let weights = self.shapes.total();
         let all = [&state.weights, &state.mean, &state.best, &state.optimiser.first, &state.optimiser.second];
@@ -273,7 +274,7 @@ impl<B: AutodiffBackend> Training<B> {
         Ok(())
     }
 
-    /// All that is needed to go on from here.
+    /// Serialises the state for [`Training::resume`].
     #[must_use]
     pub fn state(&self) -> Vec<u8> {
         let mut bytes = vec![STATE_FORMAT];
@@ -281,28 +282,28 @@ impl<B: AutodiffBackend> Training<B> {
         bytes
     }
 
-    /// Epochs done.
+    /// Number of completed epochs.
     #[must_use]
     pub fn epochs(&self) -> u32 {
         self.state.epoch
     }
 
-    /// The log, parted.
+    /// The dataset with its slices.
     #[must_use]
     pub fn log(&self) -> &FeedLog {
         &self.log
     }
 
-    /// What is read of people and items.
+    /// The fitted feature schema.
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// One step; at the end of an epoch also a look at the validation slice. `None` when it is done.
+    /// Takes one step, and evaluates the validation slice at the end of an epoch. `None` when training is complete.
     ///
     /// # Errors
-    /// [`TrainError::Diverged`].
+    /// [`TrainError::Diverged`] when the loss is not finite.
     pub fn advance(&mut self) -> Result<Option<Progress>, TrainError> {
         if self.is_done() {
             return Ok(None);
@@ -341,7 +342,7 @@ impl<B: AutodiffBackend> Training<B> {
         Ok(Some(progress))
     }
 
-    /// The model with the weights that foretold the validation slice best.
+    /// The calibrated model with the weights of the best validation epoch.
     #[must_use]
     pub fn finish(&self) -> Checkpoint {
         let mut weights = self.state.best.clone();
@@ -372,32 +373,26 @@ impl<B: AutodiffBackend> Training<B> {
             test: check(Slice::Test),
             calibration: Some([slope, intercept]),
         };
-        Checkpoint {
-            schema: self.schema.clone(),
-            sizes: self.settings.sizes,
-            summary,
-            components: self.components.clone(),
-            weights,
-        }
+        Checkpoint::new(self.schema.clone(), self.settings.sizes, summary, self.components.clone(), weights)
     }
 
-    /// How a model of this training foretells a slice; of a slice with more moments only every so many runs.
+    /// Quality of a model on a slice; a slice with more than `moments_max` views is sampled at even distances.
     #[must_use]
     pub fn quality(&self, model: &Checkpoint, slice: Slice, moments_max: usize) -> Quality {
         let mut chunks = self.source().chunks(slice);
         let every = chunks.len().div_ceil((moments_max / MOMENTS).max(1)).max(1);
         chunks = chunks.into_iter().step_by(every).collect();
-        let (odds, liked) = self.scores_of(&model.weights, &chunks);
+        let (odds, liked) = self.scores_of(model.weights(), &chunks);
         quality(&odds, &liked)
     }
 
-    /// Figures of rates of likes on a slice, which a model must beat.
+    /// Quality of the like rates on a slice, which a model must beat.
     #[must_use]
     pub fn baselines(&self, slice: Slice) -> Vec<(&'static str, Quality)> {
         baselines(&self.log, &self.topics, slice)
     }
 
-    /// Log-odds of all moments of a slice by weights, in the order of the log, and what happened.
+    /// Log-odds of all views of a slice under `weights`, in the order of the log, and their labels.
     #[must_use]
     pub fn scores(&self, weights: &[f32], slice: Slice) -> (Vec<f32>, Vec<bool>) {
         self.scores_of(weights, &self.source().chunks(slice))
@@ -436,7 +431,7 @@ impl<B: AutodiffBackend> Training<B> {
         }
     }
 
-    /// The chunks of the epoch in its order.
+    /// Shuffles the chunks for the current epoch.
     fn order(&mut self) {
         let mut chance = ChaCha8Rng::seed_from_u64(self.settings.seed);
         chance.set_stream(u64::from(self.state.epoch) + 1);
@@ -448,7 +443,7 @@ impl<B: AutodiffBackend> Training<B> {
     fn end_epoch(&mut self) -> Quality {
         let (odds, liked) = self.scores(&self.state.mean, Slice::Validation);
         let found = quality(&odds, &liked);
-        // With one outcome alone there is no area, and the mean probability of what happened stands for it.
+        // With one outcome alone the area is undefined; the mean probability of the outcome stands in for it.
         let auc = found.roc_auc.or(found.log_loss.map(|loss| (-loss).exp())).unwrap_or(0.0);
         let state = &mut self.state;
         state.epoch += 1;
@@ -468,7 +463,7 @@ impl<B: AutodiffBackend> Training<B> {
         found
     }
 
-    /// Sum over the shards of a batch, in their order.
+    /// Gradient and loss over the shards of a batch, summed in their order.
     fn gradient(&self, chunks: &[Chunk]) -> (Vec<f32>, f64) {
         let shards: Vec<&[Chunk]> = chunks.chunks((self.batch / MOMENTS / SHARDS).max(1)).collect();
         let parts = self.in_threads(&shards, |chunks| {
@@ -492,7 +487,7 @@ impl<B: AutodiffBackend> Training<B> {
         self.source().shift(batch, chunks, shelf);
     }
 
-    /// The same of each part, in the order of the parts.
+    /// Maps `work` over `parts` in threads; results keep the order of the parts.
     fn in_threads<T: Send>(&self, parts: &[&[Chunk]], work: impl Fn(&[Chunk]) -> T + Sync) -> Vec<T> {
         let threads = self.settings.threads.clamp(1, SHARDS);
         let (work, parts) = (&work, &parts);
@@ -531,7 +526,7 @@ fn check_slices(log: &FeedLog, loss: Loss, fractions: Fractions) -> Result<(), T
     Ok(())
 }
 
-/// Of what decides a training: its rows and its settings, but neither threads nor how many epochs it may last.
+/// Hash of everything that decides a training: rows and settings, without threads and the limit on epochs.
 fn fingerprint(tables: &Tables, settings: &TrainSettings) -> u64 {
     let mut hash = Xxh3::new();
     let feed = &tables.feed;
@@ -558,11 +553,4 @@ fn fingerprint(tables: &Tables, settings: &TrainSettings) -> u64 {
     let settings = (settings.sizes, settings.batch, settings.rate, settings.seed, settings.loss, settings.fractions);
     hash.update(format!("{settings:?}").as_bytes());
     hash.digest()
-}
-
-/// A seeded choice among posts, for [`FeedLog::add_negatives`].
-pub(crate) fn choice(seed: u64) -> impl FnMut(usize) -> usize {
-    let mut chance = ChaCha8Rng::seed_from_u64(seed);
-    chance.set_stream(u64::MAX);
-    move |from| chance.random_range(0..from)
 }
