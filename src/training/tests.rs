@@ -316,7 +316,7 @@ fn tables_with_nothing_to_learn_from_are_refused_by_the_name_of_the_slice() {
     let last = tables.feed.at.len() * 85 / 100;
     tables.feed.target[last..].fill(false);
     let error = train(&tables, &settings(), |_| {}).unwrap_err().to_string();
-    assert!(error.contains("test slice") && error.contains("0 were liked"), "{error}");
+    assert!(error.contains("test slice") && error.contains("0 of them liked"), "{error}");
 }
 
 #[test]
@@ -512,5 +512,5 @@ fn a_file_that_is_wrong_is_refused_by_the_name_of_what_is_wrong() {
         assert!(Checkpoint::from_bytes(&bytes[..end]).is_err(), "cut off after {end} bytes");
     }
     let error = Checkpoint::from_bytes(&vec![0; BYTES_MAX + 1]).unwrap_err().to_string();
-    assert!(error.contains("at most"), "{error}");
+    assert!(error.contains("the limit is"), "{error}");
 }
