@@ -51,7 +51,7 @@ pub struct Post {
     pub topic: Topic,
     /// Time from which the post is shown.
     pub published: Millis,
-    facts: Facts,
+    pub(super) facts: Facts,
 }
 
 /// One row of the feed.
@@ -88,9 +88,9 @@ type Planned = Reverse<(Millis, u64, u32, u32, bool)>;
 pub struct Tables {
     size: TablesSize,
     start: Millis,
-    law: Law,
-    people: Vec<Attributes>,
-    posts: Vec<Post>,
+    pub(super) law: Law,
+    pub(super) people: Vec<Attributes>,
+    pub(super) posts: Vec<Post>,
     tastes: Vec<[f64; TASTES]>,
     /// Cumulative activity of the users.
     activity: Vec<f64>,
