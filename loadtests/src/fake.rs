@@ -1,6 +1,6 @@
-//! A server of a few lines for the tests of the load generator: keeps the protocol's promises, or breaks one.
+//! A small server for tests of the load generator; it keeps the promises of the protocol, or breaks one.
 //!
-//! Invariant: each [`Manner`] breaks at most one promise, so that a test can say which check must notice.
+//! Invariant: each [`Manner`] breaks at most one promise, so that a test can name the check that must fail.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
-/// How the server behaves.
+/// The promise that the server breaks, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     Honest,
@@ -25,7 +25,7 @@ pub enum Manner {
     ForgetsOne,
     AcceptsTwice,
     NeverPatches,
-    /// The item that was acted on last stays on top, hidden or not.
+    /// The item of the last interaction stays on top, hidden or not.
     KeepsHidden,
 }
 
@@ -35,7 +35,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Starts to listen.
+    /// Binds a port of loopback and serves until the runtime ends.
     pub async fn start(manner: Manner) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -47,7 +47,7 @@ impl Fake {
         Fake { port }
     }
 
-    /// For `--url`.
+    /// The WebSocket URL, in the form of `--url`.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
     }
@@ -60,7 +60,7 @@ async fn serve(mut stream: TcpStream, manner: Manner) {
     if &head == b"GET" {
         return session(stream, manner).await;
     }
-    // `PUT /v1/users/{id}` of some two hundred bytes each, with the body `{}` at the end.
+    // Requests are `PUT /v1/users/{id}` of some two hundred bytes, with the body `{}` at the end.
     let mut request = Vec::new();
     let mut part = [0; 4_096];
     while let Ok(count @ 1..) = stream.read(&mut part).await {
@@ -89,7 +89,7 @@ fn item(number: u32, position: u32) -> WireItem {
     }
 }
 
-// tungstenite wants this shape of error.
+// tungstenite requires this type of error.
 #[allow(clippy::result_large_err)]
 async fn session(stream: TcpStream, manner: Manner) {
     let protocol = |request: &Request, mut response: Response| {

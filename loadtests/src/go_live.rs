@@ -1,8 +1,9 @@
-//! How fast a change of the world reaches those whom it concerns, and whether it reaches anybody else.
+//! The time until a change of availability reaches the users whose feeds it changes, and a check that it reaches no
+//! others.
 //!
 //! Invariant: latencies count from just before the request; a push is any `feed` or `patch` whose cause is a change of
-//! the world. Whoever gets one though the item neither came into their feed nor left it was not concerned, and that is a
-//! broken promise; so is an item that a feed holds, asked for over REST, and that was never pushed.
+//! the world. A push breaks a promise if the item neither entered nor left that user's feed. So does a missing push,
+//! when the feed over REST contains the item.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,39 +21,39 @@ use crate::person::{Next, Person};
 use crate::socket::{self, Shared, wall};
 use crate::tally::{Check, Latency};
 
-/// A round is over when nothing was pushed for this long.
+/// A round ends after this time without a push.
 const QUIET: Duration = Duration::from_millis(1_500);
-/// Items of the topic that the item belongs to: fewer than a feed holds, so that there is room for it.
+/// Items of the changing item's topic: fewer than a feed holds, so that the item fits in.
 const SEAS: usize = 20;
 /// Items of the other topic: more than a feed holds.
 const HILLS: usize = 120;
-/// How many items of their topic a person likes.
+/// Items of their topic that each user likes.
 const LIKES: usize = 5;
-/// Events in one request.
+/// Events per request.
 const BATCH: usize = 1_000;
-/// People who are asked over REST whether they missed something, per round.
+/// Users per round whose feeds are checked over REST for a missing push.
 const ASKED: usize = 50;
 
-/// What is to be done.
+/// The configuration of a run.
 pub struct Plan {
-    /// Of the names of people and items.
+    /// The prefix of the keys of users and items.
     pub prefix: String,
-    /// How often the item goes on air and off.
+    /// The number of rounds, on air and off.
     pub rounds: u32,
-    /// The share of people who want it.
+    /// The share of users who like the item's topic.
     pub concerned: f64,
 }
 
-/// Somebody was told that the world changed.
+/// A session received a push.
 struct Push {
     who: usize,
     at: Instant,
-    /// The item came into their feed, or left it.
+    /// True if the item entered the feed, or left it.
     changed: bool,
     shows: bool,
 }
 
-/// Sets the stage, opens all sockets, and goes on air and off.
+/// Prepares the data, opens all sockets, and takes the item on air and off.
 pub async fn run(shared: Arc<Shared>, keys: Arc<[Key]>, plan: Plan, json_to: Option<&str>) -> anyhow::Result<bool> {
     let rest = Rest::new(&shared);
     let show = Key::new(&format!("{}show", plan.prefix)).context("--people-prefix")?;
@@ -75,7 +76,7 @@ pub async fn run(shared: Arc<Shared>, keys: Arc<[Key]>, plan: Plan, json_to: Opt
     if opened == 0 {
         bail!("no socket could be opened: {}", shared.tally.example(Check::LineStays).unwrap_or_default());
     }
-    // First feeds of others, and what the stage still moves.
+    // Skips first feeds of other sessions, and late effects of the preparation.
     drain(&mut pushes, Instant::now(), None, &mut vec![false; keys.len()]).await;
 
     let (each, last, answered) = (Latency::new()?, Latency::new()?, Latency::new()?);
@@ -125,14 +126,14 @@ pub async fn run(shared: Arc<Shared>, keys: Arc<[Key]>, plan: Plan, json_to: Opt
     Ok(shared.tally.failures() == 0)
 }
 
-/// What a change led to.
+/// The pushes after one change.
 struct Round {
     told: u64,
     needless: u64,
     last: Option<Instant>,
 }
 
-/// Takes in pushes until none came for a while.
+/// Collects pushes until none arrives for a while.
 async fn drain(
     pushes: &mut mpsc::UnboundedReceiver<Push>,
     begin: Instant,
@@ -157,7 +158,7 @@ async fn drain(
     round
 }
 
-/// Off air nobody may show it; on air those who do not show it are asked over REST, some of them, whether they should.
+/// Off air no feed may contain the item. On air a sample of users without it is checked over REST.
 async fn missed(rest: &Rest, keys: &Arc<[Key]>, show: &Key, showing: &[bool], on: bool) -> anyhow::Result<usize> {
     if !on {
         return Ok(showing.iter().filter(|shows| **shows).count());
@@ -176,7 +177,7 @@ async fn missed(rest: &Rest, keys: &Arc<[Key]>, show: &Key, showing: &[bool], on
     .await?
 }
 
-/// One person who looks on.
+/// One user who only receives.
 async fn watch(
     who: usize,
     mut person: Person,
@@ -216,7 +217,7 @@ async fn watch(
         let answer = person.hear(message, at, wall(), tally);
         let shows = person.shows(&show);
         if is_push {
-            // The receiver lives as long as the run.
+            // The receiver outlives all senders.
             let _ = pushes.send(Push { who, at, changed: before != shows, shows });
         }
         if let Some(Next::Send(message)) = answer
@@ -227,7 +228,7 @@ async fn watch(
     }
 }
 
-/// REST, on the address that was checked.
+/// A REST client for the checked address.
 #[derive(Clone)]
 struct Rest {
     agent: ureq::Agent,
@@ -254,7 +255,7 @@ impl Rest {
         if status.is_success() { Ok(text) } else { bail!("{method} {uri}: {status}: {text}") }
     }
 
-    /// Two topics with items, one item that is off air, and people who like the one topic or the other.
+    /// Creates two topics with items, one item off air, and users who like one topic or the other.
     fn set(&self, prefix: &str, people: &[Key], wanting: usize, show: &Key) -> anyhow::Result<()> {
         let name = |topic: &str, index: usize| format!("{prefix}{topic}-{index:03}");
         let item = |topic: &str, index: usize| json!({"id": name(topic, index), "text": format!("{topic} number {index}"), "topics": [format!("{prefix}{topic}")]});
@@ -278,7 +279,7 @@ impl Rest {
         Ok(())
     }
 
-    /// On air, or off; says when the answer was there.
+    /// Takes the item on air or off, and returns the time of the answer.
     fn switch(&self, item: &Key, on: bool) -> anyhow::Result<Instant> {
         let windows = if on { json!([{"start": wall().0 - 1_000}]) } else { json!([{"start": 1, "stop": 2}]) };
         self.send("PUT", &format!("/v1/items/{item}/windows"), &windows)?;

@@ -1,18 +1,18 @@
-//! How many files this process may open; a socket is one.
+//! The limit of open files of this process; each socket is one.
 //!
-//! Invariant: either there is room for all sockets, or the user is told how to make room; never a run that fails half-way.
+//! Invariant: a run starts only with files for all sockets; otherwise the error says how to raise the limit.
 
 use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files beside the sockets: standard streams, the runtime's own, REST connections.
+/// Files for standard streams, the runtime and REST connections.
 const SPARE: u64 = 128;
 
-/// Makes room for `sockets`, and says so when the limit had to be raised.
+/// Raises the limit for `sockets`, and prints a note if it had to.
 pub fn make_room(sockets: usize) -> anyhow::Result<Option<String>> {
     let needed = sockets as u64 + SPARE;
     let limit = getrlimit(Resource::Nofile);
-    // No limit is `None`.
+    // `None` means unlimited.
     let Some(current) = limit.current.filter(|current| *current < needed) else { return Ok(None) };
     if let Some(maximum) = limit.maximum.filter(|maximum| *maximum < needed) {
         bail!(

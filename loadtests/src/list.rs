@@ -1,7 +1,8 @@
-//! The list that a client shows: a `feed` replaces it, a `patch` changes it.
+//! The list of a client: a `feed` replaces it, a `patch` changes it.
 //!
-//! Invariant: every fault of the server is reported once, and the list goes on as well as it can, so that one fault
-//! does not hide the next. Shared by the load generator and the walks in `tests/`, so that both mean the same by a patch.
+//! Invariant: each fault of the server is reported once. The list then continues as well as it can, so that one fault
+//! does not hide the next. The load generator and the walks in `tests/` share this code, so that both give a patch one
+//! meaning.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,13 +15,13 @@ use eddyline::protocol::server::{FeedMessage, Op, Patch, WireItem};
 pub enum Fault {
     /// Versions of one session must rise.
     VersionNotRising { before: u64, after: u64 },
-    /// A patch must start from what the client drew last.
+    /// A patch must start from the list that the client acknowledged last.
     WrongBase { drawn: u64, base: u64 },
-    /// A list holds no item twice.
+    /// A list contains no item twice.
     ItemTwice { item: Key },
-    /// A step names an item that is not in the list.
+    /// A step names an item outside of the list.
     ItemMissing { item: Key },
-    /// An item says that it stands elsewhere than it does, or beyond the end.
+    /// The stated position of an item differs from its place, or lies beyond the end.
     WrongPosition { item: Key, says: u32, stands: usize },
 }
 
@@ -38,7 +39,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What one session shows.
+/// The list of one session.
 #[derive(Clone, Debug, Default)]
 pub struct FeedList {
     version: Option<FeedVersion>,
@@ -51,12 +52,12 @@ impl FeedList {
         &self.items
     }
 
-    /// The version that is shown; `None` before the first feed.
+    /// The version of the list; `None` before the first feed.
     pub fn version(&self) -> Option<FeedVersion> {
         self.version
     }
 
-    /// Takes over a whole feed.
+    /// Replaces the list by a whole feed.
     pub fn replace(&mut self, feed: FeedMessage) -> Vec<Fault> {
         let mut faults = Vec::new();
         self.rise(feed.version, &mut faults);

@@ -1,13 +1,12 @@
-//! Simulates many people against an Eddyline server, checks every answer, and prints percentiles.
+//! Simulates many users against an Eddyline server, checks every answer, and prints percentiles.
 //!
-//! Invariant: the load is open-loop: interaction `k` is due at `start + k / rate`, whatever the server does meanwhile,
-//! and every latency counts from that instant, so coordinated omission is impossible. Exit status 0 when every promise
-//! was kept, 1 when one was broken, 2 for wrong use.
+//! Invariant: the load is open-loop: interaction `k` is due at `start + k / rate`, regardless of the server. Every
+//! latency counts from that instant, so that coordinated omission is impossible. The exit status is 0 when the server
+//! kept every promise, 1 when it broke one, 2 for wrong usage.
 //!
-//! Read in this order: `target` (where to), `people` (who), `list` (what they see), `person` (what they do and check),
-//! `socket` (how it travels), `tally` (what is reported), `go_live` (another
-//! question: how fast a change of the world reaches those whom it concerns, and only them), `recommend` (what a
-//! recommendation costs over HTTP).
+//! Reading order: `target` (the address), `people` (the users), `list` (their feeds), `person` (their behaviour and
+//! checks), `socket` (transport), `tally` (the report). Two other modes follow: `go_live` measures how fast a change of
+//! availability reaches the feeds that it concerns. `recommend` measures recommendations over HTTP.
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -38,61 +37,61 @@ use socket::Shared;
 use tally::{Check, Run, Tally};
 use target::Target;
 
-/// Interactions that may wait for one person; more means that this machine, or the line, cannot keep up.
+/// Interactions that may wait for one user; beyond, this machine or the network is too slow.
 const ACTS_MAX: usize = 4_096;
 
-/// Simulates many people against an Eddyline server, checks every answer, and prints percentiles.
+/// Simulates many users against an Eddyline server, checks every answer, and prints percentiles.
 #[derive(Parser, Debug)]
 #[command(version)]
 struct Args {
-    /// The server.
+    /// WebSocket URL of the server.
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
     url: String,
-    /// How many people, with one socket each.
+    /// Number of users, with one socket each.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     sockets: u32,
-    /// Interactions a second, of all people together; 0 only holds the sockets open.
+    /// Interactions per second, of all users together; 0 only holds the sockets open.
     #[arg(long, default_value_t = 500.0, value_parser = rate)]
     rate: f64,
-    /// How long the load lasts.
+    /// Duration of the load.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
-    /// Names of the people are this and a number; letters, digits, `.`, `_` and `-`.
+    /// Prefix of the users' keys; letters, digits, `.`, `_` and `-`.
     #[arg(long, default_value = "load-", value_parser = prefix)]
     people_prefix: String,
-    /// Seed of who does what with which item.
+    /// Seed of the choices of user, kind and item.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Items in a feed.
+    /// Items per feed.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
-    /// Seconds to wait at the end for answers that are still out.
+    /// Seconds to wait at the end for outstanding answers.
     #[arg(long, default_value_t = 10)]
     grace: u32,
-    /// How many sockets may be opening at the same time.
+    /// Sockets that may be opening at once.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connects: u32,
     /// Write the result as JSON; `-` is standard output.
     #[arg(long)]
     json: Option<String>,
-    /// Instead of interactions: take one item on air and off again so many times, and measure from the request to the
-    /// last push of all whose feed it changes.
+    /// Instead of interactions: take one item on air and off again so many times. Measures from the request to the last
+    /// push of all whose feed it changes.
     #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     go_live: Option<u32>,
-    /// With `--go-live`: the share of people who are taught to want that item.
+    /// With `--go-live`: the share of users who learn to like that item.
     #[arg(long, default_value_t = 0.1, value_parser = share)]
     concerned: f64,
-    /// Instead of interactions: make so many posts, give the people a history, and ask for recommendations over HTTP at
-    /// the rate of `--rate`, without sockets.
+    /// Instead of interactions: create so many posts, give the users a history, and ask for recommendations over HTTP.
+    /// Uses the rate of `--rate`, and no sockets.
     #[arg(long, value_name = "POSTS", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     recommend: Option<u32>,
-    /// With `--recommend`: how to rank.
+    /// With `--recommend`: the ranking.
     #[arg(long, default_value = "model", value_parser = ["flat", "topics", "model", "tower"])]
     ranking: String,
-    /// With `--recommend`: ask as of a second ago, through the time machine.
+    /// With `--recommend`: ask for the state of a second ago, through the time machine.
     #[arg(long)]
     past: bool,
-    /// Load a machine other than this one. Only if it is yours.
+    /// Allow a target other than this machine. Only for machines of your own.
     #[arg(long)]
     anywhere: bool,
 }
@@ -165,14 +164,14 @@ async fn run(args: Args) -> anyhow::Result<bool> {
         let plan = go_live::Plan { prefix: args.people_prefix, rounds, concerned: args.concerned };
         return go_live::run(shared, keys, plan, args.json.as_deref()).await;
     }
-    // A second run with the same seed must not look like a resend of the first, so ids carry the time.
+    // Ids contain the time, since a second run with an equal seed must not look like a resend of the first.
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let (ready, mut readies) = mpsc::channel(1_024);
     let mut acts = Vec::with_capacity(sockets);
     let mut people = tokio::task::JoinSet::new();
     for (index, key) in keys.iter().enumerate() {
         let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
-        // One stream per person: their choices do not depend on how tasks are scheduled.
+        // One random stream per user: choices do not depend on the scheduling of tasks.
         rng.set_stream(index as u64 + 1);
         let person = Person::new(key.clone(), format!("{started:x}"), rng);
         let (act, due) = mpsc::channel(ACTS_MAX);
@@ -195,7 +194,7 @@ async fn run(args: Args) -> anyhow::Result<bool> {
     let begin = Instant::now();
     let plan = Plan { rate: args.rate, load: Duration::from_secs(args.seconds.into()), seed: args.seed };
     let tallied = shared.clone();
-    // `acts` is dropped when all is handed out: people leave when nothing more can come.
+    // `acts` is dropped after the last interaction, which ends the users' sessions.
     tokio::task::spawn_blocking(move || schedule(&plan, begin, &acts, &tallied.tally)).await?;
     let load = begin.elapsed();
     while let Some(done) = people.join_next().await {
@@ -212,15 +211,15 @@ async fn run(args: Args) -> anyhow::Result<bool> {
     Ok(shared.tally.failures() == 0)
 }
 
-/// Hands out interaction after interaction at its time, to a person chosen by the seed. On a thread of its own: the
-/// runtime's timer is exact to a millisecond, a sleeping thread to some tens of microseconds.
+/// Sends each interaction at its time to a user chosen by the seed. Runs on a thread of its own: the runtime's timer is
+/// exact to a millisecond, a sleeping thread to some tens of microseconds.
 fn schedule(plan: &Plan, begin: Instant, acts: &[mpsc::Sender<Instant>], tally: &Tally) {
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     // The product of a checked rate and a checked duration is far below 2^53.
     let total = (plan.rate * plan.load.as_secs_f64()).floor() as u64;
     for number in 0..total {
         let due = begin + Duration::from_secs_f64(number as f64 / plan.rate);
-        // After a stall, whatever is due goes out at once: the rate is kept.
+        // After a stall all due interactions go out at once, which keeps the rate.
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let who = rng.random_range(0..acts.len());
         if let Some(act) = acts.get(who)
@@ -236,14 +235,14 @@ fn schedule(plan: &Plan, begin: Instant, acts: &[mpsc::Sender<Instant>], tally: 
     std::thread::sleep((begin + plan.load).saturating_duration_since(Instant::now()));
 }
 
-/// When interactions are due.
+/// The schedule of interactions.
 struct Plan {
     rate: f64,
     load: Duration,
     seed: u64,
 }
 
-/// A line a second, on a terminal only.
+/// Prints one line per second, on a terminal only.
 fn progress(shared: Arc<Shared>) -> Option<tokio::task::JoinHandle<()>> {
     std::io::stderr().is_terminal().then(|| {
         tokio::spawn(async move {
@@ -261,7 +260,7 @@ fn report(json_to: Option<&str>, table: &str, json: &serde_json::Value) -> anyho
     let mut out = std::io::stdout().lock();
     match json_to {
         Some("-") => {
-            // Standard output is for the machine then.
+            // Standard output carries the JSON then.
             eprint!("{table}");
             writeln!(out, "{json}")?;
         }

@@ -1,6 +1,6 @@
-//! Makes the simulated people known to the server.
+//! Creates the simulated users on the server.
 //!
-//! Invariant: a run starts only when every person is known. Making a person known twice is harmless (`PUT`).
+//! Invariant: a run starts only when every user exists. Creating a user twice is harmless (`PUT`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -11,10 +11,10 @@ use eddyline::domain::ids::Key;
 
 use crate::target::Target;
 
-/// Connections that create people at the same time.
+/// Connections that create users concurrently.
 const WORKERS: usize = 16;
 
-/// Names `count` people; the prefix needs no escaping, its parser saw to that.
+/// The keys of `count` users; the prefix needs no escaping, which its parser ensures.
 pub fn names(prefix: &str, count: usize) -> anyhow::Result<Vec<Key>> {
     (0..count)
         .map(|index| Key::new(&format!("{prefix}{index:06}")).map_err(anyhow::Error::from))
@@ -22,7 +22,7 @@ pub fn names(prefix: &str, count: usize) -> anyhow::Result<Vec<Key>> {
         .context("--people-prefix")
 }
 
-/// `PUT /v1/users/{id}` for everybody.
+/// Sends `PUT /v1/users/{id}` for all users.
 pub async fn make_known(target: &Target, people: Arc<[Key]>) -> anyhow::Result<()> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -55,7 +55,7 @@ fn put(agent: &ureq::Agent, target: &Target, person: &Key) -> anyhow::Result<()>
         .header("Content-Type", "application/json")
         .send("{}")
         .with_context(|| format!("PUT {url}: is the server running?"))?;
-    // Read to the end, so that the connection can be used again.
+    // Reads the answer to its end, so that the connection can be reused.
     let body = response.body_mut().read_to_string().with_context(|| format!("PUT {url}"))?;
     if !response.status().is_success() {
         bail!("PUT {url}: {}: {body}", response.status());

@@ -1,8 +1,8 @@
-//! One simulated person: what they do with the feed they see, and what they hold the server to.
+//! One simulated user: its interactions with its feed, and its checks of the server.
 //!
-//! Invariant: pure: told what arrived and when, answers what to send; every latency is counted from the scheduled time
-//! of an interaction, never from when this program got round to it, so a stalled server cannot hide its stall.
-//! Absent on purpose: sockets, clocks, timers.
+//! Invariant: pure; the caller passes messages and times, and sends the returned messages. Every latency counts from
+//! the scheduled time of an interaction, never from the time of its sending. So a stalled server cannot hide its stall.
+//! Deliberately absent: sockets, clocks, timers.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,13 +21,13 @@ use rand_chacha::ChaCha8Rng;
 use crate::list::{Fault, FeedList};
 use crate::tally::{Check, Tally};
 
-/// How far the clocks of two programs, and a frame on its way, may be apart.
+/// The tolerance for the difference of two clocks, and for the transit of a frame.
 const CLOCK_SLACK_MS: i64 = 2_000;
 
-/// How many items from the top are said to be within sight.
+/// Items from the top that count as visible.
 const VISIBLE: usize = 10;
 
-/// What people do, out of 100: mostly they look, click, like or go past.
+/// The kinds of interactions, out of 100: most users look, click, like or skip.
 const HABITS: [(Kind, u32); 8] = [
     (Kind::View, 40),
     (Kind::Click, 25),
@@ -39,10 +39,10 @@ const HABITS: [(Kind, u32); 8] = [
     (Kind::Reject, 1),
 ];
 
-/// What the shell does next.
+/// An action for the caller to carry out.
 #[derive(Debug)]
 pub enum Next {
-    /// Send this.
+    /// Send this message over the socket.
     Send(ClientMessage),
     /// Call [`Person::again`] with this number after the pause.
     RetryAfter(Duration, u64),
@@ -60,24 +60,24 @@ struct Sent {
     message: Interact,
 }
 
-/// One person with one socket.
+/// One user with one socket.
 pub struct Person {
     key: Key,
     run: String,
     rng: ChaCha8Rng,
     list: FeedList,
-    /// Per interaction: what became of it, and the rank of its (last) sending.
+    /// The state of each interaction, and the rank of its last sending.
     fates: Vec<(Fate, u64)>,
-    /// Not yet accepted, by number.
+    /// Interactions without `accepted`, by number.
     open: BTreeMap<u64, Sent>,
-    /// Not yet known to any feed: scheduled time by rank of sending.
+    /// Scheduled time of interactions that no feed includes yet, by rank of sending.
     unfed: BTreeMap<u64, Instant>,
-    /// Hides and rejects that no feed is known to include yet, by rank of sending.
+    /// Hides and rejects that no feed provably includes yet, by rank of sending.
     hiding: BTreeMap<u64, Key>,
     hidden: HashSet<Key>,
     sendings: u64,
     last_seq: u64,
-    /// Server clock minus ours.
+    /// The server's clock minus the local one, in milliseconds.
     clock_offset_ms: i64,
     welcomed: bool,
 }
@@ -102,12 +102,12 @@ impl Person {
         }
     }
 
-    /// Who.
+    /// The key of the user.
     pub fn key(&self) -> &Key {
         &self.key
     }
 
-    /// The first message of the session.
+    /// The `hello` of the session.
     pub fn hello(&self, limit: u32) -> ClientMessage {
         ClientMessage::Hello(Hello {
             tag: Default::default(),
@@ -121,27 +121,27 @@ impl Person {
         })
     }
 
-    /// A `welcome` came.
+    /// True after a `welcome`.
     pub fn is_welcome(&self) -> bool {
         self.welcomed
     }
 
-    /// A feed came.
+    /// True after the first feed.
     pub fn is_fed(&self) -> bool {
         self.list.version().is_some()
     }
 
-    /// This item is in their feed.
+    /// True if the feed contains this item.
     pub fn shows(&self, item: &Key) -> bool {
         self.list.items().iter().any(|there| there.item == *item)
     }
 
-    /// Nothing is still owed to this person.
+    /// True if the server owes no answer and no feed.
     pub fn is_settled(&self) -> bool {
         self.open.is_empty() && self.unfed.is_empty()
     }
 
-    /// Does something with an item in sight; `None` when there is nothing in sight.
+    /// Interacts with a visible item; `None` without one.
     pub fn act(&mut self, scheduled: Instant, tally: &Tally) -> Option<ClientMessage> {
         let items = self.list.items();
         if items.is_empty() {
@@ -171,14 +171,14 @@ impl Person {
         self.again(number)
     }
 
-    /// Sends an interaction, for the first time or after `busy`, under the same id.
+    /// Sends an interaction, for the first time or after `busy`, under one id.
     pub fn again(&mut self, number: u64) -> Option<ClientMessage> {
         let sent = self.open.get(&number)?;
         self.sendings += 1;
         if let Some(fate) = usize::try_from(number).ok().and_then(|number| self.fates.get_mut(number)) {
             fate.1 = self.sendings;
         }
-        // Exposure teaches nothing, so no feed is owed for it.
+        // An exposure is no training example, so the server owes no feed.
         if sent.message.kind != Kind::View {
             self.unfed.insert(self.sendings, sent.scheduled);
         }
@@ -188,7 +188,7 @@ impl Person {
         Some(ClientMessage::Interact(sent.message.clone()))
     }
 
-    /// A message arrived at `now`, `wall` on the clock on the wall.
+    /// Handles a message that arrived at `now`, `wall` by the wall clock.
     pub fn hear(&mut self, message: ServerMessage, now: Instant, wall: Millis, tally: &Tally) -> Option<Next> {
         match message {
             ServerMessage::Welcome(welcome) => {
@@ -229,7 +229,7 @@ impl Person {
         }
     }
 
-    /// It is over: whatever is still owed is missing.
+    /// Ends the run: outstanding answers are missing.
     pub fn leave(&self, tally: &Tally) {
         for sent in self.open.values() {
             tally.broke(Check::AcceptedAll, || format!("{}: {} was never accepted", self.key, sent.message.id));
@@ -301,7 +301,7 @@ impl Person {
         if let Some(sent) = self.open.remove(&number) {
             tally.accepted.add(now.saturating_duration_since(sent.scheduled));
         }
-        // Learned before it was accepted: whatever arrives from now on was ranked with it.
+        // The server learned it before accepting it: every later feed includes it.
         self.hidden.extend(self.hiding.remove(&rank));
     }
 
@@ -311,7 +311,7 @@ impl Person {
         if fate != Fate::Open {
             return None;
         }
-        // Nothing was learned, so no feed is owed for that sending.
+        // The server learned nothing, so it owes no feed for that sending.
         self.unfed.remove(&rank);
         self.hiding.remove(&rank);
         Some(Next::RetryAfter(Duration::from_millis(u64::from(busy.retry_after_ms)), number))
@@ -326,7 +326,7 @@ impl Person {
             self.unfed.remove(&rank);
             self.hiding.remove(&rank);
         }
-        // An item may close between being drawn and being clicked: that is an answer, not a fault.
+        // An item may close between being shown and being clicked: that is an answer, not a fault.
         if found.is_none() || error.code != Code::Unavailable {
             tally.broke(Check::NothingRefused, || format!("{}: {}: {}", self.key, error.code.name(), error.message));
         }
@@ -398,7 +398,7 @@ mod tests {
         Some(Cause::Event { id: key(id) })
     }
 
-    /// Acts until something that teaches was done; returns its number.
+    /// Interacts until an interaction is a training example; returns its number.
     fn teach(person: &mut Person, now: Instant, tally: &Tally) -> u64 {
         loop {
             if let Some(ClientMessage::Interact(sent)) = person.act(now, tally)

@@ -1,8 +1,8 @@
-//! What a recommendation costs over HTTP, and whether any request is dropped while models are swapped.
+//! The latency of recommendations over HTTP, and a check that swaps of models drop no request.
 //!
-//! Invariant: the load is open-loop: request `k` is due at `start + k / rate`, and its latency counts from that instant to
-//! the last byte of the answer, so a server that stalls cannot hide it. Every answer must be 200 and hold what was asked
-//! for; anything else, a lost line included, is a broken promise.
+//! Invariant: the load is open-loop: request `k` is due at `start + k / rate`. Its latency counts from that instant to
+//! the last byte of the answer, so that a stalled server cannot hide its stall. Every answer must be 200 with the
+//! requested items; any other result, a lost connection included, is a broken promise.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,9 +21,9 @@ use tokio::sync::{Mutex as Shared, mpsc};
 use crate::tally::Latency;
 use crate::target::Target;
 
-/// Connections that ask; more requests than these under way wait, and their waiting counts.
+/// Connections that send requests; requests beyond these wait, and the wait counts.
 const LINES: usize = 64;
-/// Words of which the posts are made, so that their embeddings differ.
+/// Words of the posts, chosen so that their embeddings differ.
 const WORDS: [&str; 24] = [
     "river",
     "harbour",
@@ -50,37 +50,37 @@ const WORDS: [&str; 24] = [
     "rapid",
     "eddy",
 ];
-/// Interactions of each person before the load, and events in one request.
+/// Interactions of each user before the load, and events per request.
 const HISTORY: usize = 24;
 const BATCH: usize = 1_000;
 
-/// What is to be done.
+/// The configuration of a run.
 pub struct Plan {
-    /// Of the names of people and posts.
+    /// The prefix of the keys of users and posts.
     pub prefix: String,
-    /// Posts that are there at least.
+    /// The least number of posts on the server.
     pub posts: usize,
-    /// Requests a second.
+    /// Requests per second.
     pub rate: f64,
-    /// For how long.
+    /// The duration of the load.
     pub load: Duration,
-    /// Items asked for.
+    /// Items per request.
     pub limit: u32,
-    /// The `ranking` asked for.
+    /// The `ranking` of the requests.
     pub ranking: String,
-    /// Ask as of a moment ago, through the time machine, instead of now.
+    /// Ask for the state of a moment ago, through the time machine, instead of the current one.
     pub past: bool,
-    /// Of who asks when.
+    /// The seed of the sequence of users.
     pub seed: u64,
 }
 
-/// What came of the requests.
+/// The results of the requests.
 struct Outcome {
     took: Latency,
     answered: AtomicU64,
-    /// By what went wrong: how often, and the first example.
+    /// Failures by kind: their number, and the first example.
     broken: Mutex<BTreeMap<&'static str, (u64, String)>>,
-    /// By the model that an answer names.
+    /// Answers by the model that they name.
     models: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -91,7 +91,7 @@ impl Outcome {
     }
 }
 
-/// Sets the stage, asks, and reports.
+/// Prepares the data, sends the load, and reports.
 pub async fn run(target: Target, keys: Arc<[Key]>, plan: Plan, json_to: Option<&str>) -> anyhow::Result<bool> {
     let (stage, people) = (target.clone(), keys.clone());
     let (prefix, posts, seed) = (plan.prefix.clone(), plan.posts, plan.seed);
@@ -166,7 +166,7 @@ fn report(plan: &Plan, total: u64, took: Duration, outcome: &Outcome, json_to: O
     Ok(good)
 }
 
-/// One line that asks again and again, opened afresh when it was lost.
+/// One connection that sends requests in turn, and reconnects after a loss.
 async fn ask(
     target: Target,
     queue: Arc<Shared<mpsc::UnboundedReceiver<(Instant, String)>>>,
@@ -198,7 +198,7 @@ async fn ask(
     }
 }
 
-/// The model that an answer names; none is `-`.
+/// The model that an answer names; `-` for none.
 fn checked(body: &[u8], limit: u32) -> anyhow::Result<String> {
     let body: Value = serde_json::from_slice(body)?;
     let rows = body["recommendations"].as_array().context("no recommendations")?.len();
@@ -206,7 +206,7 @@ fn checked(body: &[u8], limit: u32) -> anyhow::Result<String> {
     Ok(body["model_version"].as_u64().map_or_else(|| "-".into(), |version| version.to_string()))
 }
 
-/// One GET over a line that is kept.
+/// One GET over a persistent connection.
 async fn exchange(target: &Target, line: &mut Option<TcpStream>, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
     let stream = match line {
         Some(stream) => stream,
@@ -243,7 +243,7 @@ async fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Posts, and people with a history.
+/// Creates posts, and users with a history.
 fn set(target: &Target, prefix: &str, posts: usize, people: &[Key], seed: u64) -> anyhow::Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let name = |index: usize| format!("{prefix}post-{index:06}");
@@ -280,7 +280,7 @@ fn send(target: &Target, path: &str, body: &Value) -> anyhow::Result<()> {
         .into();
     let url = target.rest_url(path);
     let mut response = agent.post(&url).header("Content-Type", "application/json").send(body.to_string())?;
-    // Posts of an earlier run are there already.
+    // Posts of an earlier run exist already.
     if !response.status().is_success() && response.status() != 409 {
         bail!("POST {url}: {}: {}", response.status(), response.body_mut().read_to_string()?);
     }

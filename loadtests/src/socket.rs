@@ -1,7 +1,7 @@
-//! The shell around a [`Person`]: one socket, its reading and its writing.
+//! The transport of a [`Person`]: one socket, its reading and its writing.
 //!
-//! Invariant: reading never waits for writing, so two full pipes cannot wait for each other. The queue to the writer is
-//! bounded: when it is full the server reads too slowly, and that is a broken promise, not a wait.
+//! Invariant: reading never waits for writing, so two full pipes cannot deadlock. The queue to the writer is bounded:
+//! when it is full the server reads too slowly, which is a broken promise, not a wait.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,25 +29,25 @@ use crate::target::Target;
 /// Messages that may wait for the writer of one socket.
 const QUEUE_MAX: usize = 1_024;
 
-/// How long to wait for `welcome` and the first feed.
+/// The time to wait for `welcome` and the first feed.
 const OPENING: Duration = Duration::from_secs(60);
 
-/// What all sockets have in common.
+/// The context that all sockets share.
 pub struct Shared {
-    /// Where to.
+    /// The checked address of the server.
     pub target: Target,
-    /// What is counted.
+    /// The counters of the run.
     pub tally: Tally,
-    /// How many may connect at the same time.
+    /// Limits the sockets that connect at once.
     pub connects: Semaphore,
-    /// Items in a feed.
+    /// Items per feed.
     pub limit: u32,
-    /// How long to wait for outstanding answers.
+    /// The time to wait for outstanding answers.
     pub grace: Duration,
 }
 
-/// Lives one person's session: opens, says when it is ready, acts whenever told, leaves when `acts` has ended and all is
-/// answered or the grace period is over.
+/// Runs the session of one user: opens it, reports that it is ready, and interacts on each signal. It ends when `acts`
+/// has ended and all answers have arrived, or after the grace period.
 pub async fn live(mut person: Person, shared: Arc<Shared>, acts: mpsc::Receiver<Instant>, ready: mpsc::Sender<bool>) {
     let key = person.key().clone();
     let opened = match shared.connects.acquire().await {
@@ -58,7 +58,7 @@ pub async fn live(mut person: Person, shared: Arc<Shared>, acts: mpsc::Receiver<
     match opened {
         Ok(mut line) => {
             tally.open.fetch_add(1, Relaxed);
-            // The receiver outlives all people; if not, the run is over anyway.
+            // The receiver outlives all users; otherwise the run has ended already.
             let _ = ready.send(true).await;
             drop(ready);
             if let Err(error) = session(&mut person, &shared, &mut line, acts).await {
@@ -83,7 +83,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Puts a message into the writer's queue.
+    /// Queues a message for the writer.
     pub fn send(&self, message: &ClientMessage, tally: &Tally) -> anyhow::Result<()> {
         let text = serde_json::to_string(message)?;
         tally.frames_out.fetch_add(1, Relaxed);
@@ -93,7 +93,7 @@ impl Line {
         })
     }
 
-    /// The next message of the protocol, and when its frame had arrived; parsing it is our own time.
+    /// The next protocol message with the arrival time of its frame; parsing counts as the generator's own time.
     pub async fn next(&mut self, tally: &Tally) -> anyhow::Result<(ServerMessage, Instant)> {
         loop {
             let frame = self.frames.next().await.context("the server closed the line")??;
@@ -114,22 +114,22 @@ impl Line {
                     "the server closed the line: {}",
                     reason.map_or("no reason".into(), |reason| reason.to_string())
                 ),
-                // Answered by tungstenite itself.
+                // tungstenite answers it.
                 Message::Ping(_) | Message::Pong(_) => {}
             }
         }
     }
 
     async fn close(self) {
-        // A full or closed queue means the line is broken already.
+        // A full or closed queue means that the connection is broken already.
         let _ = self.queue.try_send(Message::Close(None));
         drop(self.queue);
-        // A writer that is stuck on a dead peer must not keep the run from ending.
+        // A writer that hangs on a dead peer must not keep the run from ending.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.writer).await;
     }
 }
 
-/// Opens a socket and waits for the first feed, which is answered.
+/// Opens a socket, waits for the first feed and acknowledges it.
 pub async fn open(person: &mut Person, shared: &Shared) -> anyhow::Result<Line> {
     let (target, tally) = (&shared.target, &shared.tally);
     let begin = Instant::now();
@@ -137,7 +137,7 @@ pub async fn open(person: &mut Person, shared: &Shared) -> anyhow::Result<Line> 
     stream.set_nodelay(true)?;
     let mut request = target.socket_url().into_client_request().context("--url")?;
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
-    // The defaults are 128 KiB each: a gigabyte and more for ten thousand sockets.
+    // The defaults of 128 KiB each would cost over a gigabyte for ten thousand sockets.
     let config = WebSocketConfig::default().read_buffer_size(8 * 1024).write_buffer_size(2 * 1024);
     let (socket, _) =
         tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await.context("upgrade")?;
@@ -222,20 +222,20 @@ async fn session(
 async fn write(mut sink: SplitSink<WebSocketStream<TcpStream>, Message>, mut queued: mpsc::Receiver<Message>) {
     while let Some(message) = queued.recv().await {
         let mut written = sink.feed(message).await;
-        // Whatever else waits goes out with the same system call.
+        // Other waiting messages go out with this system call.
         while written.is_ok()
             && let Ok(message) = queued.try_recv()
         {
             written = sink.feed(message).await;
         }
         if written.is_err() || sink.flush().await.is_err() {
-            // The reader sees the same broken line and reports it.
+            // The reader sees the broken connection, too, and reports it.
             return;
         }
     }
 }
 
-/// This machine's clock.
+/// The wall clock of this machine.
 pub fn wall() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

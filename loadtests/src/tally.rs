@@ -1,7 +1,7 @@
-//! What is counted while the load runs, and the table at the end.
+//! Counters of a run, and the table at its end.
 //!
-//! Invariant: a promise that was broken is counted, keeps its first example, and makes the exit status 1; nothing is
-//! dropped from a percentile: latencies beyond the histogram's range count as its maximum.
+//! Invariant: a broken promise is counted, keeps its first example, and makes the exit status 1. Percentiles omit no
+//! value: latencies beyond the histogram's range count as its maximum.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -36,7 +36,7 @@ pub enum Check {
 }
 
 impl Check {
-    /// All of them, in the order of the report; the index is the discriminant.
+    /// All promises, in the order of the report; the index is the discriminant.
     pub const ALL: [Check; 17] = [
         Check::AcceptedOnce,
         Check::AcceptedAll,
@@ -57,7 +57,7 @@ impl Check {
         Check::NobodyMissed,
     ];
 
-    /// Machine-readable.
+    /// The name of the promise in the JSON report.
     pub fn name(self) -> &'static str {
         match self {
             Check::AcceptedOnce => "accepted_once",
@@ -80,7 +80,7 @@ impl Check {
         }
     }
 
-    /// As a sentence.
+    /// The promise as a sentence of the report.
     pub fn promise(self) -> &'static str {
         match self {
             Check::AcceptedOnce => "an interaction is accepted at most once",
@@ -110,28 +110,28 @@ struct Broken {
     example: Option<String>,
 }
 
-/// Latencies in microseconds.
+/// A histogram of latencies in microseconds.
 pub struct Latency(Mutex<Histogram<u64>>);
 
 impl Latency {
-    /// Nothing counted yet.
+    /// An empty counter.
     pub fn new() -> anyhow::Result<Latency> {
         // 1 us to 10 minutes, three digits.
         let histogram = Histogram::new_with_bounds(1, 600_000_000, 3).context("histogram bounds")?;
         Ok(Latency(Mutex::new(histogram)))
     }
 
-    /// Adds one.
+    /// Records one latency.
     pub fn add(&self, took: Duration) {
         lock(&self.0).saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// A percentile, in microseconds.
+    /// The value of a percentile, in microseconds.
     pub fn p(&self, quantile: f64) -> u64 {
         lock(&self.0).value_at_quantile(quantile)
     }
 
-    /// How many, and the percentiles in microseconds.
+    /// The count, and the percentiles in microseconds.
     pub fn json(&self) -> serde_json::Value {
         let histogram = lock(&self.0);
         let at = |quantile| histogram.value_at_quantile(quantile);
@@ -147,61 +147,61 @@ impl Latency {
     }
 }
 
-/// A poisoned lock only means that another thread panicked; numbers stay numbers.
+/// A poisoned lock only means that another thread panicked; the counters stay valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Everything counted. Shared by all people.
+/// All counters of a run, shared by all users.
 pub struct Tally {
     /// From the start of the TCP connection to the `welcome`.
     pub connect: Latency,
     /// From the scheduled time to `accepted`.
     pub accepted: Latency,
-    /// From the scheduled time to the first feed or patch that knows of it.
+    /// From the scheduled time to the first feed or patch that includes it.
     pub feed: Latency,
-    /// From the scheduled time to the moment the generator really acted.
+    /// From the scheduled time to the actual sending by the generator.
     pub lag: Latency,
-    /// Sockets with a first feed.
+    /// Sockets that received a first feed.
     pub open: AtomicU64,
-    /// Interactions sent; resends after `busy` not counted.
+    /// Interactions sent, without resends after `busy`.
     pub interactions: AtomicU64,
-    /// Frames sent.
+    /// Count of frames sent.
     pub frames_out: AtomicU64,
-    /// Frames received.
+    /// Count of frames received.
     pub frames_in: AtomicU64,
     /// Bytes of payload received.
     pub bytes_in: AtomicU64,
-    /// `accepted` received.
+    /// Count of `accepted` messages received.
     pub accepts: AtomicU64,
-    /// `feed` received.
+    /// Count of `feed` messages received.
     pub feeds: AtomicU64,
-    /// `patch` received.
+    /// Count of `patch` messages received.
     pub patches: AtomicU64,
-    /// `busy` received.
+    /// Count of `busy` messages received.
     pub busy: AtomicU64,
-    /// Interactions that found an empty feed.
+    /// Interactions for which the feed was empty.
     pub idle: AtomicU64,
     errors: Mutex<BTreeMap<&'static str, u64>>,
     broken: [Mutex<Broken>; Check::ALL.len()],
 }
 
-/// What the run was, for the report.
+/// The configuration of the run, for the report.
 pub struct Run {
-    /// Where.
+    /// The URL of the server.
     pub url: String,
-    /// How many people.
+    /// The number of users.
     pub sockets: usize,
-    /// Interactions a second that were asked for.
+    /// The requested interactions per second.
     pub rate: f64,
-    /// How long the load lasted.
+    /// The duration of the load.
     pub load: Duration,
-    /// Seed of the choices.
+    /// The seed of the choices.
     pub seed: u64,
 }
 
 impl Tally {
-    /// Nothing counted yet.
+    /// An empty counter.
     pub fn new() -> anyhow::Result<Tally> {
         Ok(Tally {
             connect: Latency::new()?,
@@ -223,34 +223,34 @@ impl Tally {
         })
     }
 
-    /// A promise was broken.
+    /// Records a broken promise.
     pub fn broke(&self, check: Check, example: impl FnOnce() -> String) {
         let mut broken = lock(&self.broken[check as usize]);
         broken.count += 1;
         broken.example.get_or_insert_with(example);
     }
 
-    /// An `error` frame came.
+    /// Records an `error` frame.
     pub fn error(&self, code: &'static str) {
         *lock(&self.errors).entry(code).or_default() += 1;
     }
 
-    /// How often a promise was broken.
+    /// How often the server broke a promise.
     pub fn broken(&self, check: Check) -> u64 {
         lock(&self.broken[check as usize]).count
     }
 
-    /// What happened when a promise was first broken.
+    /// The first example of a broken promise.
     pub fn example(&self, check: Check) -> Option<String> {
         lock(&self.broken[check as usize]).example.clone()
     }
 
-    /// Broken promises of all kinds.
+    /// The number of broken promises of all kinds.
     pub fn failures(&self) -> u64 {
         Check::ALL.iter().map(|&check| self.broken(check)).sum()
     }
 
-    /// For a terminal, while it runs.
+    /// The progress line on a terminal, during the run.
     pub fn progress(&self, elapsed: Duration) -> String {
         format!(
             "{:4.0} s  open {}  sent {}  accepted {}  feed p50 {} p99 {}  busy {}  failed {}",
@@ -265,7 +265,7 @@ impl Tally {
         )
     }
 
-    /// For people.
+    /// The report as text.
     pub fn table(&self, run: &Run) -> String {
         let seconds = run.load.as_secs_f64().max(1e-9);
         let mut out = String::new();
@@ -304,7 +304,7 @@ impl Tally {
         out
     }
 
-    /// Which promises were kept, and which were not.
+    /// The lines of kept and broken promises.
     pub fn promises(&self) -> String {
         let mut out = String::new();
         for check in Check::ALL {
@@ -321,7 +321,7 @@ impl Tally {
         out
     }
 
-    /// For machines.
+    /// The report as JSON.
     pub fn json(&self, run: &Run) -> serde_json::Value {
         let seconds = run.load.as_secs_f64().max(1e-9);
         let latency: serde_json::Map<_, _> =
@@ -376,7 +376,7 @@ impl Tally {
     }
 }
 
-/// Microseconds for people.
+/// Formats microseconds for readers.
 fn time(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),

@@ -1,23 +1,23 @@
-//! Where the load goes.
+//! The target of the load.
 //!
-//! Invariant: unless the user insists, every address of the target is this machine's own: a load generator pointed at
-//! a stranger is a weapon. The address that was checked is the address that is connected to.
+//! Invariant: without an explicit flag, every address of the target belongs to this machine, since a load generator can
+//! harm a foreign server. Connections use the checked address.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use anyhow::{Context as _, bail, ensure};
 
-/// A checked target.
+/// A target whose addresses were checked.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where to connect.
+    /// The checked address to connect to.
     pub address: SocketAddr,
     /// `host:port` as the user wrote it, for the `Host` header.
     pub authority: String,
 }
 
 impl Target {
-    /// Reads `ws://host[:port][/]`, finds its address, and refuses strangers unless `anywhere`.
+    /// Parses `ws://host[:port][/]`, resolves its address, and refuses foreign machines unless `anywhere`.
     pub fn find(url: &str, anywhere: bool) -> anyhow::Result<Target> {
         if url.starts_with("wss://") || url.starts_with("https://") {
             bail!("--url: TLS is not spoken here: point the load at the server itself, behind its proxy");
@@ -43,12 +43,12 @@ impl Target {
         Ok(Target { address, authority: authority.to_owned() })
     }
 
-    /// The WebSocket route.
+    /// The URL of the WebSocket route.
     pub fn socket_url(&self) -> String {
         format!("ws://{}/ws", self.authority)
     }
 
-    /// A REST route, on the address that was checked.
+    /// The URL of a REST route, on the checked address.
     pub fn rest_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

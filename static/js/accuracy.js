@@ -1,7 +1,7 @@
-// How well the server tells what the person accepts from what they reject: the running AUC of what it says beside the
-// ranking on screen (its probability of a yes, or the score by topics), always scored before the answer is learned.
+// The running AUC of the server's predictions beside the ranking on screen. It uses the probability of a yes, or the
+// score by topics, always before the answer is learned.
 //
-// Invariant: a figure is shown only once there are enough answers of both kinds, and only of the ranking on screen.
+// Invariant: the figure appears only with enough answers of both kinds, and only for the ranking on screen.
 
 import { setText } from "./element.js";
 import { spark } from "./spark.js";

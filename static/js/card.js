@@ -1,6 +1,7 @@
 // One post as a message bubble.
 //
-// Invariant: a card is made once per item and then only changed where it differs, so it keeps focus and never jumps.
+// Invariant: each item has one card, and an update changes only the parts that differ, so that the card keeps focus and
+// position.
 
 import { ago, countdown, roughly } from "./clock.js";
 import { element, hueOf, setText } from "./element.js";

@@ -1,9 +1,9 @@
-// Where one writes a post, and where one's own posts wait until they stand in the stream.
+// The editor for posts, with the user's own posts until they appear in the stream.
 
 import { element, setText } from "./element.js";
 
 const OWN_MAX = 2;
-// Once it stands in the stream, the own copy has said all it can.
+// Removes the user's copy of a post after the stream contains the post.
 const FOUND_MS = 8000;
 
 export class Composer {
@@ -23,7 +23,7 @@ export class Composer {
     };
     text.addEventListener("input", () => (ready(), grow()));
     text.addEventListener("keydown", (event) => {
-      // While a word is being composed (in Japanese, say), Enter belongs to the word.
+      // While an input method composes a word (in Japanese, say), Enter belongs to the word.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       form.requestSubmit();

@@ -1,8 +1,8 @@
-// How a topic weight fades, by the settings that the server says in `welcome`.
+// The decay of topic weights, by the settings in `welcome`.
 //
-// Invariant: the same numbers as the server's. Along the exact flow, with a = 5 * rate, u = a * weight and
-// G(u) = u + sinh u, the value G falls linearly: by a^2 per horizon. So looking often or rarely gives the same weight.
-// By Euler's rule a weight takes one straight step from its last change, and never falls below 0.01.
+// Invariant: the results equal the server's. Along the exact flow, let a = 5 * rate, u = a * weight and G(u) = u + sinh
+// u. Then G falls linearly, by a^2 per horizon, so the number of evaluations does not matter. By Euler's rule a weight
+// takes one straight step from its last change, and never falls below 0.01.
 
 /** The server's defaults, for as long as it has not said its own. */
 export const DEFAULTS = Object.freeze({ curve: "exact", rate: 1, horizon_ms: 7 * 86_400_000 });
@@ -21,7 +21,7 @@ function shrink(value) {
   return Math.max(0, u);
 }
 
-// Weights that differ by less are one weight, seen a moment apart.
+// Weights that differ by less count as equal; they stem from different instants.
 const SAME = 0.005;
 
 /** The change that a weight fades from, once the server says it anew: the one before, unless its weight now is another. */

@@ -1,4 +1,4 @@
-// Makes elements. Text goes in as text nodes only, so nothing that people write is ever read as markup.
+// Creates elements. Text becomes text nodes only, so that the browser never parses users' text as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -21,7 +21,7 @@ export function setText(node, text) {
 export function hueOf(name) {
   let hash = 2166136261;
   for (const character of name) hash = Math.imul(hash ^ character.codePointAt(0), 16777619);
-  // The last letters alone would change only the lowest bits.
+  // The last letters alone would change only the lowest bits of the hash.
   hash = Math.imul(hash ^ (hash >>> 15), 2246822519);
   return ((hash ^ (hash >>> 13)) >>> 0) % 360;
 }
@@ -30,7 +30,7 @@ function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    // Through the object model: the content security policy forbids style attributes.
+    // Sets styles through the object model: the content security policy forbids style attributes.
     else if (name.startsWith("--")) node.style.setProperty(name, value);
     else node.setAttribute(name, value === true ? "" : value);
   }

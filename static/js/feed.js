@@ -1,6 +1,6 @@
-// The stream on screen: cards in order, gliding when the order changes.
+// The stream on screen: cards in order, with animated moves.
 //
-// Invariant: one card per item. `onDrawn` is called after the browser has painted the newest stream, not before.
+// Invariant: each item has one card. `onDrawn` runs after the browser has painted the newest stream, not before.
 
 import { Card } from "./card.js";
 import { reorder } from "./flip.js";
@@ -52,13 +52,13 @@ export class Feed {
       this.#planned = false;
       const painted = this.#waiting.splice(0);
       const shifts = this.#draw();
-      // The task after a frame runs when that frame has been painted.
+      // The task after a frame runs after that frame is painted.
       setTimeout(() => {
         this.#options.onDrawn(this.visible());
         for (const tell of painted) tell(shifts);
       });
     };
-    // A hidden page gets no frames, and the server drops whoever never draws.
+    // A hidden page gets no frames, and the server drops clients without acknowledgements.
     if (document.hidden) setTimeout(draw);
     else requestAnimationFrame(draw);
   }
@@ -130,7 +130,7 @@ export class Feed {
     const shifts = new Map();
     const cards = items.map((item, position) => {
       let card = this.#cards.get(item.item);
-      // Position of a card that was there before; those below the head count on.
+      // The position of a card that existed before; cards below the head continue the count.
       const shift = card ? card.item.position - position : 0;
       if (!card) this.#cards.set(item.item, (card = new Card(item, this.#options)));
       if (shift) shifts.set(item.item, shift);
@@ -152,7 +152,7 @@ export class Feed {
   #drop(key, card, cards) {
     this.#cards.delete(key);
     if (card !== this.#current) return;
-    // Who works with the keyboard goes on from the same place.
+    // Keyboard focus continues at the card's former position.
     const hadFocus = card.node.contains(document.activeElement);
     this.#current = null;
     const next = cards[Math.min(card.item.position, cards.length - 1)];

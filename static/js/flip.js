@@ -1,6 +1,6 @@
-// Lets children glide to where they now stand.
+// Animates the moves of child elements.
 //
-// First, Last, Invert, Play: measure, change, set each child back by its difference, and let that difference go.
+// First, Last, Invert, Play: measures, changes, offsets each child by its difference, and animates the offset to zero.
 
 const DURATION_MS = 420;
 const TOP_PIXELS = 40;
@@ -25,11 +25,11 @@ export function reorder(container, wanted, { scroller = null } = {}) {
   if (scroller) {
     const held = focused?.matches(":focus-visible") ? wanted.find((child) => child.contains(focused)) : null;
     if (held) keepSight(scroller, [held], before);
-    // At the top one wants to see what is new there.
+    // At the top of the page, new posts must stay visible.
     else if (scrolledBefore >= TOP_PIXELS) keepSight(scroller, wanted, before);
   }
   if (calm() || document.hidden) return;
-  // End what still glides, then measure: `before` held the rest of its way, so nothing jumps.
+  // Ends running animations, then measures: `before` contains their offsets, so no card jumps.
   for (const child of wanted) for (const running of child.getAnimations()) if (running.id === "glide") running.cancel();
   const distances = wanted.map((child) => before.has(child) && before.get(child).top - child.getBoundingClientRect().top);
   wanted.forEach((child, index) => {
@@ -73,7 +73,7 @@ function leave(container, child) {
     child.remove();
     return;
   }
-  // Out of the flow, so that the others can close the gap while it fades.
+  // Leaves the flow, so that other cards can close the gap during the fade.
   const { offsetTop, offsetLeft, offsetWidth } = child;
   child.classList.add("leaving");
   child.inert = true;

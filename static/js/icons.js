@@ -1,4 +1,4 @@
-// The few drawings of the page, on a grid of 24 by 24.
+// The icons of the page, on a grid of 24 by 24.
 
 import { picture } from "./element.js";
 

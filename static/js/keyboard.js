@@ -1,6 +1,6 @@
-// Single keys that act on the stream.
+// Keyboard shortcuts of one key for the stream.
 //
-// They can be switched off: speech input types letters, and must not hide posts by that.
+// Users can switch them off: speech input types letters, and must not hide posts.
 
 import { ACTIONS } from "./card.js";
 import { recall, remember } from "./storage.js";

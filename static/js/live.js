@@ -1,4 +1,4 @@
-// What is live now: from the stream, from `live` messages, and from what the server says is available.
+// The list of live items: from the stream, from `live` messages, and from the availability route.
 
 import { countdown } from "./clock.js";
 import { element, hueOf, setText } from "./element.js";

@@ -1,6 +1,6 @@
-// Puts the page together: one session at a time, and the parts of the page that show it.
+// Assembles the page: one session at a time, and the parts that show it.
 //
-// Read in this order: socket, outbox, patch, stream, session (the data); feed, card, why, flip (the stream on screen);
+// Reading order: socket, outbox, patch, stream, session (the data); feed, card, why, flip (the stream on screen);
 // model, accuracy, live, composer, people, status, metrics, keyboard (the rest).
 
 import { Accuracy } from "./accuracy.js";
@@ -257,7 +257,7 @@ function wirePage() {
     live.tick(now);
     status.tick(session.waiting);
   }, TICK_MS);
-  // The weights lose about a millionth per second: ten looks per second make that a movement.
+  // Weights lose about a millionth per second; ten updates per second make the decay visible.
   setInterval(() => !document.hidden && topics.tick(), TICK_MS / 5);
   addEventListener("online", () => session?.hurry());
   addEventListener("pagehide", () => session?.save());

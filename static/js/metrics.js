@@ -1,7 +1,7 @@
-// How long what was in sight: measured quietly, and told in batches that nobody waits for.
+// Dwell-time measurements of visible cards, sent in batches without waiting for answers.
 //
-// Invariant: only time in which the page could be seen counts. A batch that is lost is lost: it is never sent twice in
-// another form, since each measurement has an id of its own.
+// Invariant: only time with a visible page counts. The page never resends a lost batch in another form, since each
+// measurement has an id.
 
 const LEAST_S = 1;
 const MOST_S = 86_400;
@@ -58,7 +58,7 @@ export class Meter {
   #count({ type, since }) {
     if (since === null) return;
     const seconds = Math.min((this.#now() - since) / 1000, MOST_S);
-    // What only flies past was not looked at.
+    // Cards that only scroll past do not count.
     if (!(seconds >= LEAST_S)) return;
     const time_spent = Math.round(seconds * 1000) / 1000;
     this.#done.push({ metric: "time_spent", page_type: type, time_spent, id: this.#newId() });

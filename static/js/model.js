@@ -1,6 +1,7 @@
-// What the server thinks of the person: topic weights, seen decaying, and set by hand.
+// The user's model: topic weights, their decay, and sliders to set them.
 //
-// Between two `model` messages the page computes the decay by the server's settings, so the numbers move truthfully.
+// Between two `model` messages the page computes the decay by the server's settings, so that the numbers move
+// correctly.
 
 import { roughly } from "./clock.js";
 import { changeOf, decayOf } from "./decay.js";
@@ -9,7 +10,7 @@ import { reorder } from "./flip.js";
 import { spark } from "./spark.js";
 
 const POINTS = 48;
-// A slider held with an arrow key would make an event per step.
+// Groups changes, since a slider under a held arrow key would send an event per step.
 const REST_MS = 350;
 
 export class Topics {
@@ -42,7 +43,7 @@ export class Topics {
     const said = JSON.stringify(settings ?? null);
     if (said === this.#said) return;
     this.#said = said;
-    // What was shown so far faded by the old settings.
+    // The weights on screen have decayed by the old settings.
     const now = performance.now();
     for (const row of this.#rows.values()) [row.weight, row.since] = [this.#current(row, now), now];
     this.#decay = decayOf(settings);
@@ -73,7 +74,7 @@ export class Topics {
     const rows = [...this.#rows.values()].sort(
       (left, right) => this.#current(right, now) - this.#current(left, now) || (left.topic < right.topic ? -1 : 1),
     );
-    // Nobody wants a slider to run away from under the finger.
+    // A slider must not move while the user drags it.
     if (rows.some(({ held }) => held)) this.#list.append(...rows.filter(({ node }) => !node.isConnected).map(({ node }) => node));
     else reorder(this.#list, rows.map(({ node }) => node));
     this.#empty.hidden = rows.length > 0;
@@ -97,7 +98,7 @@ export class Topics {
       row.slider.style.setProperty("--fill", row.held ? row.slider.value : weight);
       if (!row.held) row.slider.value = weight;
       setText(row.gone, fate(this.#decay, weight));
-      // The curve moves by less than a pixel per minute.
+      // The curve moves by less than a pixel per minute, so it is redrawn rarely.
       if (Math.abs(weight - row.drawn) > 0.0005) this.#drawCurve(row, weight);
     }
   }
@@ -149,7 +150,8 @@ export class Topics {
   #listen(row) {
     let rest = 0;
     row.slider.addEventListener("keydown", (event) => {
-      // A slider without steps moves by a hundredth of its range in one browser and a tenth in another.
+      // Without a step, an arrow key moves a slider by a hundredth of its range in one browser and by a tenth in
+      // another.
       const by = { ArrowLeft: -0.05, ArrowDown: -0.05, ArrowRight: 0.05, ArrowUp: 0.05 }[event.key];
       if (!by) return;
       event.preventDefault();

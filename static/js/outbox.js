@@ -1,12 +1,12 @@
-// Events that the server has not yet acknowledged.
+// Events that the server has not acknowledged yet.
 //
-// Invariant: they keep the order in which the person made them, and each keeps its id however often it is sent, so
-// that the server learns it once. The outbox has an end: past it, `add` refuses and the person is told.
+// Invariant: events keep the user's order. Each event keeps its id through all resends, so that the server learns it
+// once. The outbox is bounded: beyond its limit, `add` refuses and the page notifies the user.
 
 export const ENTRIES_MAX = 200;
-// The server closes the line on a frame over 64 KiB, and a resend would close it again and again.
+// The server closes the socket on a frame over 64 KiB, and a resend would close it again and again.
 const FRAME_BYTES_MAX = 60 * 1024;
-// An event that waited longer than this before it was first sent says itself when it was made.
+// An event that waited longer than this before its first sending carries its own time.
 const WAITED_MS = 2000;
 
 export class Outbox {

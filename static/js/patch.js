@@ -1,7 +1,7 @@
-// Applies what the server says has changed to a list of items.
+// Applies a patch of the server to a list of items.
 //
-// Invariant: pure. The list that comes in is never changed; in the list that goes out `position` is the index.
-// A patch that does not fit is refused as a whole, so that the caller can ask for the whole feed instead.
+// Invariant: pure. The input list stays unchanged; in the output list `position` is the index. A patch that does not
+// fit is refused as a whole, so that the caller can request the whole feed instead.
 
 export class PatchError extends Error {
   name = "PatchError";

@@ -1,4 +1,4 @@
-// Picking a person, or making one.
+// The dialog to choose a user, or to create one.
 
 import { initials } from "./card.js";
 import { element, hueOf } from "./element.js";
@@ -36,7 +36,7 @@ export class People {
       this.#make();
     });
     close.addEventListener("click", () => dialog.close());
-    // Without a person there is nothing behind the dialog.
+    // Without a user the page behind the dialog is empty.
     dialog.addEventListener("cancel", (event) => {
       if (!this.#current) event.preventDefault();
     });
@@ -50,7 +50,7 @@ export class People {
     try {
       this.#remember(await people(""));
     } catch {
-      // The dialog tells when somebody opens it.
+      // The dialog dispatches an event when it opens.
     }
   }
 

@@ -1,4 +1,4 @@
-// The server's REST routes that the page asks.
+// The REST calls of the page.
 
 import { recall, remember } from "./storage.js";
 

@@ -1,7 +1,7 @@
-// One person's session: their stream, what they did, and the line that carries both.
+// The session of one user: the stream, the user's reactions, and the socket for both.
 //
-// Invariant: a reaction is shown at once as `pending` and becomes `accepted` only when the server says it is durable.
-// What a reload needs is kept in the tab: the stream as shown, the events not yet acknowledged, the reactions.
+// Invariant: a reaction appears at once as `pending`, and becomes `accepted` only after the server reports it durable.
+// The tab keeps the state for a reload: the stream on screen, unacknowledged events, and reactions.
 
 import { Clock } from "./clock.js";
 import { Outbox } from "./outbox.js";
@@ -161,7 +161,7 @@ export class Session {
         this.#changed(message);
         break;
       case "page":
-        // Asked for before the stream changed its length: the gap would never be filled.
+        // Drops a page that was requested before the stream changed its length: it would leave a gap.
         if (message.after === this.stream.items.length) this.stream.append(message);
         this.#listener.onPage();
         break;

@@ -1,8 +1,8 @@
-// The line to the server: opens, says hello, resumes, keeps alive, comes back by itself.
+// The socket to the server: connects, sends hello, resumes, sends pings and reconnects.
 //
-// Invariant: events leave in the order of the outbox and only after `welcome`; after every drop all unacknowledged
-// ones leave again with the same ids. One socket at a time: what an abandoned one still says is not heard.
-// Absent on purpose: the DOM, and what messages mean for the feed.
+// Invariant: events leave in the order of the outbox, only after `welcome`. After every drop all unacknowledged events
+// leave again with their ids. Only one socket counts: messages of an abandoned socket are ignored. Deliberately absent:
+// the DOM, and the meaning of messages for the feed.
 
 export const SUBPROTOCOL = "eddyline.v1";
 const BACKOFF_FIRST_MS = 400;
@@ -10,7 +10,7 @@ const BACKOFF_LAST_MS = 15_000;
 const PING_EVERY_MS = 15_000;
 const PONG_WITHIN_MS = 10_000;
 const WELCOME_WITHIN_MS = 10_000;
-// Errors after which saying the same hello again cannot help.
+// Errors after which a repeated hello cannot succeed.
 const HOPELESS = new Set(["unknown_user", "unauthorized", "forbidden", "bad_field", "out_of_range"]);
 
 /** How long to wait before attempt number `attempt` (from 0): exponential, half of it random. */
@@ -89,7 +89,7 @@ export class Line {
     socket.onopen = () => this.#hello();
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = () => this.#lost();
-    // Also covers a server that accepts the connection and then says nothing.
+    // Also covers a server that accepts the connection and then stays silent.
     this.#after("welcome", WELCOME_WITHIN_MS, () => this.#lost());
   }
 
@@ -134,13 +134,13 @@ export class Line {
         break;
     }
     this.#options.onMessage(message);
-    // After the page has heard `welcome`, so that it knows the person before the first answer.
+    // Runs after the page has handled `welcome`, so that the user is known before the first answer.
     if (message.type === "welcome") this.flush();
   }
 
   #pause({ id, retry_after_ms: wait }) {
     this.#options.outbox.unsend(id ?? null);
-    // A little jitter, so that everybody who was turned away does not come back in the same millisecond.
+    // Jitter, so that rejected clients do not reconnect within one millisecond.
     const again = Math.max(50, wait) * (1 + Math.random() / 4);
     if (this.#welcomed) this.#after("pause", again, () => this.flush());
     else this.#lost(again);
@@ -154,7 +154,7 @@ export class Line {
 
   #bye({ reason }) {
     if (reason !== "replaced") return this.#lost();
-    // Coming back at once would throw the other one out, and so on for ever.
+    // Reconnecting at once would close the other socket, and so on forever.
     this.#abandon();
     this.#setState("replaced");
   }
@@ -169,7 +169,7 @@ export class Line {
     this.#abandon();
     const retryIn = wait ?? backoff(this.#attempt, this.#options.random);
     this.#attempt += 1;
-    // Only a word for the person: a server on the same machine is reachable without any network.
+    // Only a hint for the user: a server on this machine is reachable without a network.
     const offline = globalThis.navigator?.onLine === false;
     this.#setState(offline ? "offline" : "waiting", { retryIn });
     this.#after("retry", retryIn, () => this.#open());

@@ -1,4 +1,4 @@
-// Small line pictures.
+// Small line charts as SVG.
 
 import { picture } from "./element.js";
 

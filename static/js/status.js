@@ -1,9 +1,10 @@
-// What the page says about itself: the line, the last re-rank, troubles, and the same for screen readers.
+// The status of the page: connection, last re-rank and errors, with announcements for screen readers.
 
 import { element, setText } from "./element.js";
 
 const ANNOUNCE_EVERY_MS = 1200;
-// What the person did is said for so long, though a refresh follows: mostly it is what their act taught everybody's weights.
+// The page keeps the user's own cause on display for so long, even if a refresh follows: mostly that refresh stems from
+// this act.
 const ACT_STAYS_MS = 3000;
 const WORDS = {
   closed: "not connected",

@@ -1,6 +1,6 @@
-// What the browser remembers. Per tab unless said otherwise, so that two tabs can be two people.
+// Storage in the browser. Per tab unless stated otherwise, so that two tabs can be two users.
 //
-// Invariant: forgetting is never an error: storage may be full, switched off, or hold something old.
+// Invariant: a storage failure is never an error of the page: storage may be full, disabled, or hold an old format.
 
 /** What was saved under `name`, or null. */
 export function recall(name, area = "sessionStorage") {
@@ -15,6 +15,6 @@ export function remember(name, value, area = "sessionStorage") {
   try {
     globalThis[area].setItem(`eddyline.${name}`, JSON.stringify(value));
   } catch {
-    // Only a reload will miss it.
+    // Only a reload will lack it.
   }
 }

@@ -1,7 +1,7 @@
-// What the person is shown, as data.
+// The stream of the user, as data.
 //
-// Invariant: `items` holds no item twice. The head follows the server's feed exactly; the tail is what was paged in
-// below it, as of then, without anything that has risen into the head since.
+// Invariant: `items` contains no item twice. The head follows the server's feed exactly. The tail contains the pages
+// below it as of their loading, without items that have risen into the head since.
 
 import { PatchError, applyOperations, numbered } from "./patch.js";
 

@@ -1,4 +1,4 @@
-// Why a post stands where it stands: what each expert added, as bars around zero that sum to the score.
+// The explanation of a post's rank: each expert's contribution as a bar around zero. The bars sum to the score.
 
 import { element } from "./element.js";
 
@@ -63,6 +63,6 @@ export function whyChart(item, ranking) {
 /** What the score means: how likely the server says a yes is, where answers have calibrated that; else just a score. */
 export function meaning({ likely }, ranking) {
   if (ranking !== "model" || !Number.isFinite(likely)) return "Score";
-  // Nothing is certain.
+  // Clamps to 1 to 99 %, since no prediction is certain.
   return `Score: ${Math.min(99, Math.max(1, Math.round(100 * likely)))} % likely that you want it`;
 }

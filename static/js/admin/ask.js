@@ -1,6 +1,6 @@
-// Asks the server's REST routes, as a service.
+// Calls the server's REST routes as a service.
 //
-// Invariant: the token is kept in this tab only (sessionStorage), and goes nowhere but into the header of a request.
+// Invariant: only this tab keeps the token (sessionStorage), and it goes only into the header of a request.
 
 import { recall, remember } from "../storage.js";
 

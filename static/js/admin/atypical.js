@@ -1,4 +1,4 @@
-// Who is unlike the others in one metric, by so many standard deviations.
+// Users who are atypical in one metric, by a number of standard deviations.
 
 import { element, setText } from "../element.js";
 import { ask } from "./ask.js";

@@ -1,4 +1,4 @@
-// Drawings that are as wide as their place, so that letters and dots have the same size on a phone and on a desk.
+// Drawings as wide as their container, so that text and dots have an equal size on a phone and on a desktop.
 
 import { picture } from "../element.js";
 import { path, ticks } from "./geometry.js";
@@ -42,7 +42,7 @@ export function axes(box, across, up, spanAcross, spanUp, names = ["", ""]) {
   for (const value of ticks(spanAcross, room.across)) {
     const x = across(value).toFixed(1);
     parts.push(picture("path", { class: "rule", d: `M${x} ${box.top}V${box.bottom}` }));
-    // The last one would stand over the edge.
+    // The last label would cross the edge.
     const anchor = x > box.right - 14 ? "end" : "middle";
     parts.push(picture("text", { class: "mark", x, y: box.bottom + 16, "text-anchor": anchor }, plain(value)));
   }

@@ -1,4 +1,4 @@
-// Clusters of people: two columns of the fit as a picture, and a table.
+// Clusters of users: two columns of the fit as a picture, and a table.
 
 import { element, picture, setText } from "../element.js";
 import { Drawing, axes, sheet } from "./canvas.js";
@@ -91,7 +91,7 @@ function drawn(fit, x, y, width) {
     ring: ellipse([cluster.mean[x], cluster.mean[y]], marginal(cluster.covariance, x, y)),
   }));
   const moves = movements(fit.clusters, fit.previous?.clusters, x, y);
-  // Gross outliers would leave a dot of all clusters: the picture shows where clusters are, and the others at its edge.
+  // Far outliers would shrink all clusters to a dot: the picture fits the clusters, and shows outliers at its edge.
   const within = points.filter((point) => clusterOf(point) !== null);
   const seen = (axis, column) => [
     ...(within.length ? within : points).map(({ values }) => values[column]),
@@ -110,7 +110,7 @@ function drawn(fit, x, y, width) {
     const { values } = point;
     const cluster = clusterOf(point);
     const [left, top] = inside(place([values[x], values[y]])).map((pixel) => pixel.toFixed(1));
-    // A line without length and with round ends is a dot: one path per cluster draws thousands.
+    // A line of length zero with round ends is a dot: one path per cluster draws thousands.
     if (cluster === null) crosses += `M${left} ${top}m-3-3l6 6m0-6l-6 6`;
     else dots.set(cluster, `${dots.get(cluster) ?? ""}M${left} ${top}h0`);
   }

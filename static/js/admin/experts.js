@@ -1,4 +1,4 @@
-// Who predicts best: what each expert alone, and what was served, has lost so far; and the regret over time.
+// The accuracy of predictions: the cumulative loss of each expert and of the served blend, and the regret over time.
 
 import { element, picture, setText } from "../element.js";
 import { WORDS, signed } from "../why.js";

@@ -1,4 +1,4 @@
-// Journal, actors and learning in figures, each with its last few minutes.
+// Figures of journal, actors and learning, each with its last few minutes.
 
 import { element, setText } from "../element.js";
 import { spark } from "../spark.js";

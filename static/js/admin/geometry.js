@@ -58,11 +58,11 @@ export function ticks([low, high], about = 5) {
   const ends = (step) => [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
   const steps = [1, 2, 5, 10].map((factor) => factor * power);
   const wanted = steps.findIndex((one) => one >= raw * 0.999);
-  // A single mark says where something is, and not how far anything is from it.
+  // A single tick gives a position, and no scale.
   const enough = steps.slice(0, wanted + 1).findLast((one) => ends(one)[1] > ends(one)[0]);
   const step = enough ?? steps[wanted];
   const [first, last] = ends(step);
-  // By whole steps, so that errors do not add up; + 0 turns -0 into 0.
+  // Multiplies whole steps, so that errors do not add up; + 0 turns -0 into 0.
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)) + 0);
 }
 
@@ -83,7 +83,7 @@ export function bell(z, freedom = Infinity) {
 
 /** So many scales from the middle hold `mass` of a bell on both sides together: its quantile at `(1 + mass) / 2`. */
 export function reach(mass, freedom = Infinity) {
-  // By t = tan(u) the whole line is a finite span, also where the tails are heavy.
+  // With t = tan(u) the whole line is a finite span, also for heavy tails.
   const steps = 4000;
   const width = Math.PI / 2 / steps;
   const height = (u) => bell(Math.tan(u), freedom) / Math.cos(u) ** 2;

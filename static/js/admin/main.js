@@ -1,6 +1,6 @@
-// Puts the admin page together.
+// Assembles the admin page.
 //
-// Read in this order: ask, poll (the data); words, trend, geometry, moves, windows (pure); canvas (drawings); figures,
+// Reading order: ask, poll (the data); words, trend, geometry, moves, windows (pure); canvas (drawings); figures,
 // experts, clusters, posteriors, atypical, timeline (the boards).
 
 import { setText } from "../element.js";

@@ -1,5 +1,4 @@
-// Who is in which cluster, and how far clusters moved between two fits. Numbers are never given twice, so the same id is
-// the same cluster.
+// Moves of users and clusters between two fits. Cluster ids are never reused, so an id names one cluster in all fits.
 
 /** The cluster of a point; null when it is in none. `outlier` may be said as a flag, or as how likely it is. */
 export const clusterOf = ({ cluster, outlier }) => (outlier === true ? null : (cluster ?? null));
@@ -10,6 +9,6 @@ export function movements(now, before, across, up) {
   return now
     .filter(({ id }) => old.has(id))
     .map(({ id, mean }) => ({ id, from: [old.get(id)[across], old.get(id)[up]], to: [mean[across], mean[up]] }))
-    // Fits of other columns have other means.
+    // Fits of other columns have incomparable means.
     .filter(({ from, to }) => [...from, ...to].every(Number.isFinite));
 }

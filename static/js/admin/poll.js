@@ -1,7 +1,7 @@
-// Asks again and again, for several parts of the page.
+// Polls the server for several parts of the page.
 //
-// Invariant: each part has at most one question under way; nobody asks while the page is hidden or paused. An answer that
-// was slow is waited for longer next time, so a busy server is not kept busy by those who watch it.
+// Invariant: each part has at most one request in progress, and a hidden or paused page sends none. A slow answer
+// lengthens the next wait, so that the admin page does not load a busy server further.
 
 const EVERY_MS = 2000;
 const ABSENT_MS = 30_000;
@@ -24,7 +24,7 @@ export class Poller {
   add({ ask, show, absent }) {
     const part = { ask, show, absent, due: 0, busy: false, turn: 0 };
     this.#parts.push(part);
-    // Something else is to be asked: at once, and what is under way is of no use any more.
+    // The request has changed: it is sent at once, and the result of the previous one is dropped.
     return () => {
       part.turn += 1;
       part.busy = false;
@@ -56,7 +56,7 @@ export class Poller {
     try {
       answer = await part.ask();
     } catch (error) {
-      // An error of the page itself is not the server's.
+      // An error of the page itself is no error of the server.
       if (!error.kind) throw error;
       if (part.turn !== turn) return;
       if (error.kind === "absent") {
@@ -74,7 +74,7 @@ export class Poller {
       part.absent(null);
       part.show(answer);
     }
-    // All parts hear of it at once; it is said once.
+    // All parts fail together, so the page reports the error once.
     if (this.#lacksToken || this.paused) return;
     this.#lacksToken = state.kind === "token";
     this.#onState(state.kind ?? state, state.message);

@@ -1,4 +1,4 @@
-// What is normal: for each metric where its mean is, with how much certainty.
+// The posterior of each metric: its mean and the credible interval.
 
 import { element, picture, setText } from "../element.js";
 import { path, posteriorCurve, scale, spanOf } from "./geometry.js";

@@ -1,4 +1,4 @@
-// What is available when: windows around now, as bars.
+// A timeline of availability: windows around now, as bars.
 
 import { hueOf, picture, setText } from "../element.js";
 import { ask } from "./ask.js";

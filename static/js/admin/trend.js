@@ -1,6 +1,6 @@
-// A short memory of one figure.
+// The recent values of one figure.
 //
-// Invariant: times rise; at most so many values are kept, the newest.
+// Invariant: times rise; at most a fixed number of values remain, the newest ones.
 
 export class Trend {
   #kept = [];

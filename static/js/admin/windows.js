@@ -1,4 +1,4 @@
-// Windows of availability out of what the server answers.
+// Converts the server's answer to availability windows.
 
 /**
  * `[{item, start, stop, text?}]`; `null` is an open end. An answer lists windows, items with their windows, or items that

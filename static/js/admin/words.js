@@ -1,4 +1,4 @@
-// Numbers as people read them.
+// Formats of numbers for readers.
 
 const NONE = "\u2013";
 const minus = (text) => text.replace("-", "\u2212");
