@@ -7,7 +7,7 @@ import { setText } from "./element.js";
 import { spark } from "./spark.js";
 import { recall, remember } from "./storage.js";
 
-/** Answers of each kind before which a figure says nothing. */
+/** The answers of each kind that a figure needs. */
 export const ANSWERS_MIN = 10;
 const HISTORY_MAX = 240;
 
@@ -25,7 +25,7 @@ export class Accuracy {
     parts.line.append(this.#line.svg);
   }
 
-  /** Another person, or another ranking. */
+  /** Resets the figure for another user or ranking. */
   open(person, ranking) {
     if (person !== this.#person) this.#model = null;
     [this.#person, this.#ranking] = [person, ranking];
@@ -34,7 +34,7 @@ export class Accuracy {
     else this.#draw();
   }
 
-  /** Takes a `model` message. */
+  /** Updates the figure from a `model` message. */
   show(model) {
     this.#model = model;
     const { auc } = figuresOf(model, this.#ranking);
@@ -64,7 +64,7 @@ export class Accuracy {
   }
 }
 
-/** `{auc, logLoss}` of what the server says beside this ranking; null where nothing does, or too little is known. */
+/** `{auc, logLoss}` of the predictions beside this ranking; null without predictions, or with too few answers. */
 export function figuresOf(model, ranking) {
   const known = Math.min(model?.positives ?? 0, model?.negatives ?? 0) >= ANSWERS_MIN;
   const figure = (value) => (known && Number.isFinite(value) ? value : null);
@@ -73,13 +73,13 @@ export function figuresOf(model, ranking) {
   return { auc: null, logLoss: null };
 }
 
-/** How often the person's taste changed so far that the model was made to forget faster. */
+/** The number of drift alarms, after each of which the user's model forgot faster. */
 export function changes(drifts) {
   if (drifts === 0) return "";
   return `your taste changed ${{ 1: "once", 2: "twice" }[drifts] ?? `${drifts} times`}, so it forgets faster`;
 }
 
-/** The figure in words, or why there is none. */
+/** The figure as text, or the reason for its absence. */
 export function words(model, ranking) {
   if (ranking === "flat") return "newest first foretells nothing";
   const { auc } = figuresOf(model, ranking);

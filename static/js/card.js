@@ -83,7 +83,7 @@ export class Card {
     return this.#item;
   }
 
-  /** Shows the item as it is now; `shift` is by how many places it rose (or fell, below 0). */
+  /** Updates the card to the item; `shift` is the number of places that it rose (negative: fell). */
   show(item, { reaction, ranking, now, size, shift }) {
     const { topic, text, score, place, chart } = this.#parts;
     const news = this.#item?.score !== item.score || this.#item?.why !== item.why || this.#ranking !== ranking;
@@ -103,7 +103,7 @@ export class Card {
     this.tick(now);
   }
 
-  /** Shows what the person did with it. */
+  /** Shows the user's reaction to the item. */
   react(reaction) {
     this.node.dataset.reaction = reaction?.kind ?? "";
     this.node.dataset.state = reaction?.state ?? "";
@@ -111,7 +111,7 @@ export class Card {
     setText(this.#parts.state, !reaction ? "" : reaction.state === "pending" ? "saving\u2026" : DONE[reaction.kind]);
   }
 
-  /** Time has passed. */
+  /** Updates the relative times and countdowns. */
   tick(now) {
     const { time, live } = this.#parts;
     setText(time, ago(this.#item.at, now));
@@ -157,7 +157,7 @@ export class Card {
   }
 }
 
-/** One or two letters that stand for a name. */
+/** The initials of a name: one or two letters. */
 export function initials(name) {
   const words = name.split(/[\s_.\-]+/).filter(Boolean);
   return words.slice(0, 2).map((word) => [...word][0].toUpperCase()).join("") || "?";

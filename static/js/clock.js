@@ -1,6 +1,6 @@
 // The server's time, and words for spans of time.
 
-/** Tells the server's time from what the server said last. */
+/** Estimates the server's time from its last message. */
 export class Clock {
   #offset = 0;
 
@@ -21,14 +21,14 @@ const UNITS = [
 ];
 const SHORT = { day: "d", hour: "h", minute: "min", second: "s" };
 
-/** "just now", "5 min ago", "3 d ago". */
+/** A past instant in words: "just now", "5 min ago", "3 d ago". */
 export function ago(at, now) {
   const span = now - at;
   if (span < 10_000) return "just now";
   return `${roughly(span)} ago`;
 }
 
-/** "12 min", "1 h", in the largest unit that fits, rounded down. */
+/** A duration in the largest unit that fits, rounded down: "12 min", "1 h". */
 export function roughly(span) {
   const [unit, length] = UNITS.find(([, length]) => span >= length) ?? UNITS.at(-1);
   return `${Math.max(0, Math.floor(span / length))} ${SHORT[unit]}`;

@@ -8,10 +8,10 @@ const FOUND_MS = 8000;
 
 export class Composer {
   #parts;
-  #own = new Map(); // event id to what it looks like
+  #own = new Map(); // event id to its element
   #onOpen;
 
-  /** `onPost({text, topic, minutes})` gives the event id, or null; `onOpen(item)` shows a post in the stream. */
+  /** `onPost({text, topic, minutes})` returns the event id, or null; `onOpen(item)` shows a post in the stream. */
   constructor(parts, { onPost, onOpen }) {
     this.#parts = parts;
     this.#onOpen = onOpen;
@@ -58,7 +58,7 @@ export class Composer {
     this.#parts.text.focus();
   }
 
-  /** The server keeps the post, as this item. */
+  /** Marks a post as stored under this item key. */
   accepted(id, item) {
     const own = this.#own.get(id);
     if (!own) return;
@@ -74,7 +74,7 @@ export class Composer {
     setText(own.state, `not posted: ${words}`);
   }
 
-  /** Where the own posts stand in the stream now. */
+  /** Updates the positions of the user's own posts in the stream. */
   place(items) {
     for (const [id, own] of this.#own) {
       const place = own.item ? items.findIndex(({ item }) => item === own.item) : -1;

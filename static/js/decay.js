@@ -4,13 +4,13 @@
 // u. Then G falls linearly, by a^2 per horizon, so the number of evaluations does not matter. By Euler's rule a weight
 // takes one straight step from its last change, and never falls below 0.01.
 
-/** The server's defaults, for as long as it has not said its own. */
+/** The defaults of the server, until `welcome` arrives. */
 export const DEFAULTS = Object.freeze({ curve: "exact", rate: 1, horizon_ms: 7 * 86_400_000 });
 
 const EULER_FLOOR = 0.01;
 const grow = (u) => u + Math.sinh(u);
 
-/** The u >= 0 with u + sinh u = value, by Newton from asinh, which never lies below it. */
+/** The u >= 0 with u + sinh u = value, by Newton's method from asinh, which is an upper bound. */
 function shrink(value) {
   let u = Math.asinh(value);
   for (let round = 0; round < 60; round += 1) {
@@ -24,25 +24,25 @@ function shrink(value) {
 // Weights that differ by less count as equal; they stem from different instants.
 const SAME = 0.005;
 
-/** The change that a weight fades from, once the server says it anew: the one before, unless its weight now is another. */
+/** The change from which a weight decays after a new message: the previous one, unless the current weight differs. */
 export function changeOf(decay, before, said, now) {
   const faded = decay.after(before.weight, now - before.since);
   return Math.abs(faded - said) <= SAME ? { weight: before.weight, since: before.since } : { weight: said, since: now };
 }
 
-/** The decay of these settings; what is missing or makes no sense is taken from the defaults. */
+/** The decay of these settings; defaults replace missing or invalid values. */
 export function decayOf(settings) {
   const good = (value) => Number.isFinite(value) && value > 0;
   const horizon = good(settings?.horizon_ms) ? settings.horizon_ms : DEFAULTS.horizon_ms;
   const a = 5 * (good(settings?.rate) ? settings.rate : DEFAULTS.rate);
   const exact = {
-    /** The weight, in [0, 1], after `elapsed` milliseconds without any interaction. */
+    /** The weight, in [0, 1], after `elapsed` milliseconds without an interaction. */
     after(weight, elapsed) {
       if (elapsed <= 0) return weight;
       const left = grow(a * weight) - (a * a * elapsed) / horizon;
       return left <= 0 ? 0 : Math.min(weight, shrink(left) / a);
     },
-    /** After how many milliseconds nothing falls any more. */
+    /** The milliseconds after which no weight falls further. */
     endOf: (weight) => (grow(a * weight) / (a * a)) * horizon,
     least: 0,
     horizon,

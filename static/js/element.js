@@ -2,22 +2,22 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element; children that are not nodes become text, and `null` or `false` nothing. */
+/** Creates an element; children that are not nodes become text, and `null` or `false` are skipped. */
 export function element(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same for pictures. */
+/** Creates an SVG element. */
 export function picture(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** Writes text only when it differs: quieter for screen readers, and cheaper. */
+/** Sets text only if it differs, which spares screen readers and work. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** A hue for a name, always the same one. */
+/** A hue for a name, computed from its hash. */
 export function hueOf(name) {
   let hash = 2166136261;
   for (const character of name) hash = Math.imul(hash ^ character.codePointAt(0), 16777619);

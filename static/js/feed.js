@@ -34,7 +34,7 @@ export class Feed {
     scroller.addEventListener("scroll", scrolled, { passive: true });
   }
 
-  /** Nothing is shown any more: another person. */
+  /** Clears the stream for another user. */
   clear() {
     this.#cards.clear();
     this.#list.replaceChildren();
@@ -42,7 +42,7 @@ export class Feed {
     this.#scroller.scrollTop = 0;
   }
 
-  /** Shows this session's stream as soon as the browser paints; several calls before that are one. */
+  /** Draws the session's stream at the next frame; calls before it are merged. */
   show(session, onPainted = () => {}) {
     this.#session = session;
     this.#waiting.push(onPainted);
@@ -63,7 +63,7 @@ export class Feed {
     else requestAnimationFrame(draw);
   }
 
-  /** Items in sight, from the top. */
+  /** The visible items, from the top. */
   visible() {
     if (document.hidden) return [];
     const frame = this.#scroller.getBoundingClientRect();
@@ -75,7 +75,7 @@ export class Feed {
       .map(({ item }) => item.item);
   }
 
-  /** Shows what the person did with one item, at once. */
+  /** Shows the user's reaction to one item at once. */
   react(key, reaction) {
     this.#cards.get(key)?.react(reaction);
   }
@@ -88,12 +88,12 @@ export class Feed {
     return this.#cards.has(key);
   }
 
-  /** The card that the keyboard acts on. */
+  /** The card with the keyboard focus. */
   get current() {
     return this.#current;
   }
 
-  /** Moves the focus by some cards; from nowhere, to the first. */
+  /** Moves the focus by a number of cards; without a focus, to the first one. */
   step(by) {
     const cards = this.#shown();
     if (cards.length === 0) return;
@@ -102,7 +102,7 @@ export class Feed {
     this.focus(cards[to].item.item);
   }
 
-  /** Brings one card into sight and focus. */
+  /** Scrolls to one card and focuses it. */
   focus(key) {
     const card = this.#cards.get(key);
     if (!card) return;
@@ -122,7 +122,7 @@ export class Feed {
     card.node.tabIndex = 0;
   }
 
-  /** By how many places each item rose that moved. */
+  /** The number of places that each moved item rose. */
   #draw() {
     const { stream, reactions, clock } = this.#session;
     const items = stream.items;

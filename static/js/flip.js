@@ -9,7 +9,7 @@ const EASING = "cubic-bezier(.2, .8, .2, 1)";
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
- * Brings `container` into the order of `wanted`, with animation. Nodes that are no longer wanted fade out in place.
+ * Brings `container` into the order of `wanted`, with animation. Removed nodes fade out in place.
  */
 export function reorder(container, wanted, { scroller = null } = {}) {
   const staying = new Set(wanted);
@@ -88,8 +88,8 @@ function leave(container, child) {
 }
 
 /**
- * Scrolls along when most of what is in sight was pushed by the same distance: a reader must not lose the line. For who
- * works with the keyboard, it is the post with the focus that stays where it is.
+ * Scrolls along if most visible cards moved by one distance, so that a reader keeps the place. With keyboard focus, the
+ * focused post keeps its place instead.
  */
 function keepSight(scroller, children, before) {
   const frame = scroller.getBoundingClientRect();

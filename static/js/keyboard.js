@@ -7,7 +7,7 @@ import { recall, remember } from "./storage.js";
 
 const KINDS = new Map(ACTIONS.map(({ kind, key }) => [key, kind]));
 
-/** `commands`: `step(by)`, `act(kind)`, `why()`, `write()`, `people()`. */
+/** Binds the keys to `commands`: `step(by)`, `act(kind)`, `why()`, `write()`, `people()`. */
 export function listen({ help, toggle, open, close }, commands) {
   toggle.checked = recall("keys", "localStorage") ?? true;
   toggle.addEventListener("change", () => remember("keys", toggle.checked, "localStorage"));

@@ -14,7 +14,7 @@ export class LiveNow {
   #known = new Map(); // item key to `{item, until, text, topic}`
   #rows = new Map();
 
-  /** `onOpen(item)` is called when the person wants to see one. */
+  /** `onOpen(item)` runs when the user opens an item. */
   constructor({ list, empty, count }, onOpen) {
     this.#list = list;
     this.#empty = empty;
@@ -29,7 +29,7 @@ export class LiveNow {
     this.tick(Date.now());
   }
 
-  /** Takes the items of the stream. */
+  /** Adds the live items of the stream. */
   learn(items, now) {
     for (const { item, text, topic, live, available_until: until } of items) {
       if (live) this.#known.set(item, { item, until, text, topic });
@@ -38,7 +38,7 @@ export class LiveNow {
     this.tick(now);
   }
 
-  /** Takes a `live` message, or one item of the availability list. */
+  /** Applies a `live` message, or one item of the availability list. */
   change({ item, available, until, text, topic }, now) {
     if (available) {
       const known = this.#known.get(item);
@@ -49,7 +49,7 @@ export class LiveNow {
     this.tick(now);
   }
 
-  /** Time has passed: what has ended goes, and the countdowns move on. */
+  /** Removes ended items and updates the countdowns. */
   tick(now) {
     for (const [key, { until }] of this.#known) if (until !== undefined && until <= now) this.#known.delete(key);
     const shown = [...this.#known.values()]

@@ -22,7 +22,7 @@ const TICK_MS = 1000;
 const get = (id) => document.getElementById(id);
 
 let session = null;
-const texts = new Map(); // of items that were shown, for naming what caused a change after they have gone
+const texts = new Map(); // texts of former items, to name the cause of a change
 
 const settings = recall("settings", "localStorage") ?? { ranking: "model", limit: 30 };
 
@@ -105,7 +105,7 @@ const composer = new Composer(
   { onPost: (post) => session.post(post), onOpen: show },
 );
 
-/** Begins the session of a person. */
+/** Starts the session of a user. */
 function open(person) {
   if (session?.person.id === person.id && session.state !== "refused") return;
   session?.stop();
@@ -126,7 +126,7 @@ function open(person) {
   readAside(mine);
 }
 
-/** What REST knows and the socket has not said yet. The page works without it. */
+/** Loads data over REST that the socket has not sent yet. The page works without them. */
 async function readAside(mine) {
   const [model, available] = await Promise.allSettled([modelOf(mine.person.id), availability()]);
   if (session !== mine) return;
@@ -134,7 +134,7 @@ async function readAside(mine) {
   for (const entry of available.value?.items ?? []) live.change({ ...entry, available: true }, mine.clock.now());
 }
 
-/** Hears one session for as long as it is the current one. */
+/** The listener of one session, while it is the current one. */
 function listener(current) {
   const heard = {
     onState(state, detail) {
@@ -158,12 +158,12 @@ function listener(current) {
         composer.place(session.stream.items);
         status.announce("Posted.");
       } else if (feed.has(message.item) && !session.stream.items.some(({ item: key }) => key === message.item)) {
-        redraw(); // it was hidden, below what the server patches
+        redraw(); // hidden items of the tail get no patch
       }
     },
     onRefused(message, words) {
       if (message?.type === "post") composer.refused(message.id, words);
-      else if (session.state !== "refused") status.trouble(words); // else the dialog says it
+      else if (session.state !== "refused") status.trouble(words); // otherwise the dialog shows it
     },
     onModel: showModel,
     onDecay: (decay) => topics.fade(decay),
@@ -203,7 +203,7 @@ function briefly(item) {
   return text.length > 28 ? `${text.slice(0, 26).trimEnd()}\u2026` : text;
 }
 
-/** Shows an item of the stream. */
+/** Scrolls to an item of the stream. */
 function show(item) {
   setView("stream");
   if (feed.has(item)) feed.focus(item);

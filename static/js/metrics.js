@@ -7,10 +7,10 @@ const LEAST_S = 1;
 const MOST_S = 86_400;
 const BATCH_MAX = 100;
 const SEND_EVERY_MS = 15_000;
-/** A card is in sight from this share of it on. */
+/** The visible share from which a card counts as visible. */
 const IN_SIGHT = 0.5;
 
-/** Times what is in sight. `now` gives milliseconds that never run backwards. */
+/** Measures the time that cards are visible. `now` returns monotonic milliseconds. */
 export class Meter {
   #now;
   #newId;
@@ -34,7 +34,7 @@ export class Meter {
     this.#count(entry);
   }
 
-  /** Nothing can be seen until `resume`. */
+  /** Pauses all measurements until `resume`. */
   pause() {
     if (this.#hidden) return;
     this.#hidden = true;
@@ -50,7 +50,7 @@ export class Meter {
     for (const entry of this.#open.values()) entry.since = this.#now();
   }
 
-  /** What was measured since, at most as many as go into one request. */
+  /** Takes the measurements since the last call, at most as many as one request may contain. */
   take() {
     return this.#done.splice(0, BATCH_MAX);
   }
@@ -65,26 +65,26 @@ export class Meter {
   }
 }
 
-/** Sends a batch so that it goes out even while the page goes away. A beacon carries no token: with one it is a fetch. */
+/** Sends a batch even while the page unloads. A beacon carries no token, so with a token it is a fetch. */
 export function tell(user, batch, bearer) {
   const path = `/v1/metrics?user=${encodeURIComponent(user)}`;
   const body = JSON.stringify(batch);
   if (!bearer && navigator.sendBeacon?.(path, new Blob([body], { type: "application/json" }))) return;
   const headers = { "content-type": "application/json" };
   if (bearer) headers.authorization = `Bearer ${bearer}`;
-  fetch(path, { method: "POST", keepalive: true, headers, body }).catch(() => {}); // see the invariant
+  fetch(path, { method: "POST", keepalive: true, headers, body }).catch(() => {}); // a lost batch stays lost
 }
 
-/** What kind of page a card is: something that comes and goes is a channel. */
+/** The page type of a card: an item with a window is a channel. */
 export const typeOf = (item) => (item.live || item.available_until !== undefined ? "channel" : "post");
 
-/** Watches the cards of a list, and the page as a whole. */
+/** Observes the cards of a list, and the visibility of the page. */
 export class Metrics {
   #meter;
   #tell;
   #user = null;
 
-  /** `send(user, batch)`. */
+  /** `send(user, batch)` sends the measurements of a user. */
   constructor({ list, scroller }, send, meter = new Meter()) {
     this.#meter = meter;
     this.#tell = send;
@@ -110,7 +110,7 @@ export class Metrics {
     if (document.hidden) meter.pause();
   }
 
-  /** From now on it is this person who looks. */
+  /** Sets the user of later measurements. */
   open(user) {
     this.#meter.end(this);
     this.#meter.pause();

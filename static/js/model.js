@@ -22,7 +22,7 @@ export class Topics {
   #decay = decayOf(null);
   #said = "";
 
-  /** `onWeigh(topics)` is called when the person sets a weight. */
+  /** `onWeigh(topics)` runs when the user sets a weight. */
   constructor({ list, empty, hint, form, input, suggestions }, onWeigh) {
     this.#list = list;
     this.#empty = empty;
@@ -38,7 +38,7 @@ export class Topics {
     });
   }
 
-  /** How weights fade on this server: the `decay` of `welcome`. */
+  /** Sets the decay of weights: the `decay` of `welcome`. */
   fade(settings) {
     const said = JSON.stringify(settings ?? null);
     if (said === this.#said) return;
@@ -58,7 +58,7 @@ export class Topics {
     this.#empty.hidden = false;
   }
 
-  /** Takes the weights of a `model` message, or those just set by hand. */
+  /** Sets the weights of a `model` message, or of the sliders. */
   show(weights, { whole = true } = {}) {
     const now = performance.now();
     if (whole) {
@@ -81,13 +81,13 @@ export class Topics {
     this.tick();
   }
 
-  /** Topics that the person may name. */
+  /** Sets the topics that the user may add. */
   suggest(topics) {
     const known = new Set([...this.suggestions.children].map(({ value }) => value));
     this.suggestions.append(...topics.filter((topic) => !known.has(topic)).map((value) => element("option", { value })));
   }
 
-  /** Time has passed: all weights have decayed a little. */
+  /** Redraws all weights with their current decay. */
   tick() {
     const now = performance.now();
     for (const row of this.#rows.values()) {
@@ -107,7 +107,7 @@ export class Topics {
     return row.held ? row.weight : this.#decay.after(row.weight, now - row.since);
   }
 
-  /** The curve's words and its shape follow the horizon. */
+  /** Updates the text and shape of the curve to the horizon. */
   #label(row) {
     row.drawn = -1;
     row.curve.svg.setAttribute("aria-label", `Where the weight of ${row.topic} goes within ${span(this.#decay.horizon)}, if nothing happens`);
@@ -174,7 +174,7 @@ export class Topics {
 
 const YEARS_MS = 10 * 365 * 86_400_000;
 
-/** What becomes of a weight, if nothing happens. At a high rate a weight near 1 hardly falls for ages. */
+/** The future of a weight without interactions. At a high rate a weight near 1 hardly falls for a long time. */
 export function fate({ least, endOf }, weight) {
   if (weight <= 0) return "forgotten";
   if (weight <= least) return "stays";
@@ -183,7 +183,7 @@ export function fate({ least, endOf }, weight) {
   return `${least > 0 ? `at ${least}` : "gone"} in ${roughly(end)}`;
 }
 
-/** "7 days", "1 day", "90 minutes": in the largest unit that says it in whole numbers, else "about 2 days". */
+/** A duration in the largest unit with a whole number ("7 days", "90 minutes"), else "about 2 days". */
 export function span(ms) {
   const units = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000], ["second", 1_000]];
   const whole = units.find(([, length]) => ms >= length && ms % length === 0);

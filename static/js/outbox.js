@@ -26,7 +26,7 @@ export class Outbox {
     return this.#entries.map(({ message }) => message);
   }
 
-  /** Keeps an event until it is acknowledged. False when there is no room for it, or it is too large to travel. */
+  /** Keeps an event until its acknowledgement. False if the outbox is full or the event exceeds a frame. */
   add(message, madeAt) {
     if (this.#entries.length >= ENTRIES_MAX) return false;
     if (new TextEncoder().encode(JSON.stringify(message)).length > FRAME_BYTES_MAX) return false;
@@ -35,7 +35,7 @@ export class Outbox {
     return true;
   }
 
-  /** What to send now, oldest first; counts as sent from here on. `now` is the server's clock. */
+  /** The events to send now, oldest first, and marks them as sent. `now` is the server's clock. */
   takeUnsent(now) {
     const entries = this.#entries.filter(({ sent }) => !sent);
     for (const entry of entries) {
@@ -44,18 +44,18 @@ export class Outbox {
       if (waited && entry.message.type === "interact" && entry.message.at === undefined) {
         entry.message = { ...entry.message, at: Math.round(entry.madeAt) };
       }
-      entry.madeAt = null; // a resend says the same again
+      entry.madeAt = null; // a resend keeps the time
     }
     if (entries.length > 0) this.#save(this.messages);
     return entries.map(({ message }) => message);
   }
 
-  /** The line dropped, or the server was busy: this one, or all, will be sent again. */
+  /** Marks one event, or all, for a resend: the socket dropped, or the server was busy. */
   unsend(id = null) {
     for (const entry of this.#entries) if (id === null || entry.message.id === id) entry.sent = false;
   }
 
-  /** The server answered for good. The message, when it was waiting here. */
+  /** Removes an event after the server's final answer, and returns its message if it was waiting. */
   settle(id) {
     const place = this.#entries.findIndex(({ message }) => message.id === id);
     if (place < 0) return null;

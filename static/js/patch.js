@@ -7,14 +7,14 @@ export class PatchError extends Error {
   name = "PatchError";
 }
 
-/** Items after all operations, one after the other. Throws `PatchError` when one of them does not fit. */
+/** The items after all operations in order. Throws `PatchError` if an operation does not fit. */
 export function applyOperations(items, operations) {
   const list = [...items];
   for (const operation of operations) step(list, operation);
   return numbered(list);
 }
 
-/** The same items, each with its index as `position`; those that already have it are kept as they are. */
+/** The items with their index as `position`; items that have it already are not copied. */
 export function numbered(items) {
   return items.map((item, position) => (item.position === position ? item : { ...item, position }));
 }

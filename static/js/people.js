@@ -13,7 +13,7 @@ export class People {
   #asked = null;
   #current = null;
 
-  /** `onPick({id, name})`. */
+  /** `onPick({id, name})` runs when the user chooses one. */
   constructor(parts, onPick) {
     this.#parts = parts;
     this.#onPick = onPick;
@@ -42,10 +42,10 @@ export class People {
     });
   }
 
-  /** The name of a person as far as it is known, else the id. */
+  /** The name of a user if known, else the id. */
   nameOf = (id) => this.#names.get(id) ?? id;
 
-  /** Learns some names before the first stream is drawn; without them the ids are shown. */
+  /** Loads some names before the first stream; without them ids appear. */
   async meet() {
     try {
       this.#remember(await people(""));
@@ -134,7 +134,7 @@ export class People {
   }
 }
 
-/** An id from a name; a few random letters, for making a person must never overwrite another. */
+/** An id from a name with random letters, so that a new user never overwrites another. */
 function identifier(name) {
   const plain = name
     .toLowerCase()

@@ -2,7 +2,7 @@
 
 import { recall, remember } from "./storage.js";
 
-/** A token comes in the fragment of the address, which is never sent or logged, and stays in this tab only. */
+/** The token from the fragment of the address, which browsers never send or log; only this tab keeps it. */
 export function token() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given) {
@@ -12,7 +12,7 @@ export function token() {
   return recall("token");
 }
 
-/** `[{id, name}]`, those whose name or id begins with `prefix`. */
+/** Users as `[{id, name}]` whose name or id begins with `prefix`. */
 export async function people(prefix, signal) {
   const { users } = await ask(`/v1/users?limit=50&prefix=${encodeURIComponent(prefix)}`, { signal });
   return users;
@@ -22,13 +22,13 @@ export function makePerson(id, name) {
   return ask(`/v1/users/${encodeURIComponent(id)}`, { method: "PUT", body: JSON.stringify({ name }) });
 }
 
-/** `{items: [{item, until?, text, topic?}]}`: what is on now, apart from what always is. */
+/** Available items as `{items: [{item, until?, text, topic?}]}`, without items that are always available. */
 export async function availability() {
   const { items } = await ask("/v1/availability?live=true");
   return { items: items.map(({ available_until, ...item }) => ({ ...item, until: available_until ?? undefined })) };
 }
 
-/** What the server thinks of a person, as a `model` message says it, and the `decay` of `welcome`. */
+/** The model of a user in the form of a `model` message, with the `decay` of `welcome`. */
 export async function modelOf(id) {
   const model = await ask(`/v1/users/${encodeURIComponent(id)}/model`);
   return { ...model, auc_model: model.auc?.model ?? undefined, auc_topics: model.auc?.topics ?? undefined };

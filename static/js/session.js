@@ -18,7 +18,7 @@ export class Session {
   stream;
   /** Item key to `{kind, state}`; state is pending or accepted. */
   reactions;
-  #acts = new Map(); // event id to what the person did and when, to say what a feed came from
+  #acts = new Map(); // event id to reaction and time, to name the cause of a feed
   #outbox;
   #line;
   #listener;
@@ -73,23 +73,23 @@ export class Session {
     return this.#line.state;
   }
 
-  /** How many events the server has not yet acknowledged. */
+  /** The number of unacknowledged events. */
   get waiting() {
     return this.#outbox.length;
   }
 
-  /** The person acted on an item. The same act twice in a row says nothing new. */
+  /** Records a reaction to an item; an immediate repetition is ignored. */
   react(item, kind) {
     if (this.reactions.get(item)?.kind === kind) return false;
     const message = { type: "interact", id: crypto.randomUUID(), item, kind };
     if (!this.#submit(message)) return false;
-    this.reactions.delete(item); // to the end of the map: the oldest are forgotten first
+    this.reactions.delete(item); // moves to the end of the map: the oldest are dropped first
     this.reactions.set(item, { kind, state: "pending" });
     this.#listener.onReaction(item);
     return true;
   }
 
-  /** Makes a post; `minutes` makes it live for that long. Its event id, or null when it was not taken. */
+  /** Creates a post; `minutes` makes it live for that long. Returns its event id, or null if refused. */
   post({ text, topic, minutes }) {
     const message = { type: "post", id: crypto.randomUUID(), text };
     if (topic) message.topic = topic;
@@ -105,26 +105,26 @@ export class Session {
     return this.#submit({ type: "configure", id: crypto.randomUUID(), topics });
   }
 
-  /** Another ranking or length; when there is no line, the next hello says it. */
+  /** Changes ranking or length; without a connection, the next hello carries it. */
   configure(settings) {
     Object.assign(this.settings, settings);
     this.stream.forgetTail();
     this.#line.say({ type: "configure", ...settings });
   }
 
-  /** Asks for what comes below; false when there is no line. */
+  /** Requests the next page; false without a connection. */
   more() {
     return this.#line.say({ type: "more", after: this.stream.items.length });
   }
 
-  /** The stream is on screen; `visible` are the items in sight, from the top. */
+  /** Acknowledges the stream on screen; `visible` are the visible items, from the top. */
   drawn(visible) {
     const { version } = this.stream;
     this.#visible = visible.join("\n");
     if (version !== null) this.#line.say({ type: "drawn", version, visible });
   }
 
-  /** Scrolling changed what is in sight: what was seen decides what a reaction teaches. */
+  /** Reports the visible items after scrolling: they are the negatives of a reaction. */
   sees(visible) {
     if (visible.join("\n") !== this.#visible) this.drawn(visible);
   }

@@ -13,7 +13,7 @@ const WELCOME_WITHIN_MS = 10_000;
 // Errors after which a repeated hello cannot succeed.
 const HOPELESS = new Set(["unknown_user", "unauthorized", "forbidden", "bad_field", "out_of_range"]);
 
-/** How long to wait before attempt number `attempt` (from 0): exponential, half of it random. */
+/** The back-off before attempt number `attempt` (from 0): exponential, half of it random. */
 export function backoff(attempt, random = Math.random) {
   const full = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** attempt);
   return Math.round(full / 2 + (random() * full) / 2);
@@ -29,8 +29,8 @@ export class Line {
   #fresh = false;
 
   /**
-   * `hello()` gives user, ranking, limit, token; `resume()` gives `{epoch, version}` or null; `outbox` holds the
-   * events; `clock` learns and tells the server's time; `onState(state, detail)`; `onMessage(message)`.
+   * `hello()` returns user, ranking, limit, token; `resume()` returns `{epoch, version}` or null; `outbox` contains the
+   * events; `clock` estimates the server's time; `onState(state, detail)`; `onMessage(message)`.
    */
   constructor(options) {
     this.#options = { makeSocket: (url, protocols) => new WebSocket(url, protocols), ...options };
@@ -50,26 +50,26 @@ export class Line {
     this.#setState("closed");
   }
 
-  /** Do not wait any longer: the network is back, or the person asked. */
+  /** Reconnects at once: the network is back, or the user asked. */
   hurry() {
     if (this.#state === "waiting" || this.#state === "offline") this.start();
   }
 
-  /** What is shown cannot be patched any more: begin again with a whole feed. */
+  /** Requests a whole feed, since the stream cannot be patched any more. */
   restart() {
     this.#fresh = true;
     this.#abandon();
     this.#open();
   }
 
-  /** Says something that needs no acknowledgement; false when there is nobody to hear it. */
+  /** Sends a message that needs no acknowledgement; false without a connection. */
   say(message) {
     if (!this.#welcomed || this.#socket?.readyState !== 1) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
   }
 
-  /** Sends what waits in the outbox, unless the server asked for a pause. */
+  /** Sends the events of the outbox, unless the server asked for a pause. */
   flush() {
     if (!this.#welcomed || this.#timers.has("pause")) return;
     for (const message of this.#options.outbox.takeUnsent(this.#options.clock.now())) this.say(message);

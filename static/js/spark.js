@@ -5,7 +5,7 @@ import { picture } from "./element.js";
 export const WIDTH = 120;
 export const HEIGHT = 32;
 
-/** A line picture with an optional level line; `draw(points)` sets the line. Points are in [0, 1] by [0, 1]. */
+/** A line chart with an optional level line; `draw(points)` sets the line. Points are in [0, 1] by [0, 1]. */
 export function spark(label, { level = null } = {}) {
   const area = picture("path", { class: "spark-area" });
   const line = picture("path", { class: "spark-line" });
@@ -21,7 +21,7 @@ export function spark(label, { level = null } = {}) {
   );
   return {
     svg,
-    /** `mark` is the index of the point that carries the dot. */
+    /** `mark` is the index of the point with a dot. */
     draw(points, mark) {
       const d = points.map(([across, up], index) => `${index ? "L" : "M"}${x(across)} ${y(up)}`).join("");
       line.setAttribute("d", d);

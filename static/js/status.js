@@ -32,7 +32,7 @@ export class Status {
   #announcing = 0;
   #actSaid = -Infinity;
 
-  /** `onAgain()` is called when the person wants to connect now. */
+  /** `onAgain()` runs when the user asks to connect now. */
   constructor(parts, onAgain) {
     this.#parts = parts;
     parts.line.addEventListener("click", onAgain);
@@ -54,7 +54,7 @@ export class Status {
     setText(lineWords, `${WORDS[this.#state]}${again}${kept}`);
   }
 
-  /** What the last stream came from, and how long that took. */
+  /** Shows the cause of the last stream, and its timing. */
   cause({ cause, timing, act, arrived }, painted, shifts, textOf) {
     if (cause?.kind === "refreshed" && painted - this.#actSaid < ACT_STAYS_MS) return;
     if (act) this.#actSaid = painted;
@@ -81,7 +81,7 @@ export class Status {
     this.#parts.took.replaceChildren();
   }
 
-  /** A short message that goes by itself. */
+  /** Shows a short message that disappears by itself. */
   trouble(words) {
     const { troubles } = this.#parts;
     if ([...troubles.children].some(({ textContent }) => textContent === words)) return;
@@ -91,7 +91,7 @@ export class Status {
     while (troubles.children.length > 3) troubles.firstChild.remove();
   }
 
-  /** Tells screen readers, at most about once a second: the newest words win. */
+  /** Announces text to screen readers, at most about once a second; the newest text wins. */
   announce(words) {
     clearTimeout(this.#announcing);
     const wait = Math.max(0, this.#announced + ANNOUNCE_EVERY_MS - performance.now());

@@ -2,7 +2,7 @@
 //
 // Invariant: a storage failure is never an error of the page: storage may be full, disabled, or hold an old format.
 
-/** What was saved under `name`, or null. */
+/** The value saved under `name`, or null. */
 export function recall(name, area = "sessionStorage") {
   try {
     return JSON.parse(globalThis[area].getItem(`eddyline.${name}`));

@@ -17,14 +17,14 @@ export class Stream {
     return [...this.head, ...this.tail];
   }
 
-  /** Takes a `feed`. */
+  /** Replaces the head by a `feed`. */
   replace(message) {
     ({ version: this.version, epoch: this.epoch, ranking: this.ranking } = message);
     this.head = numbered(message.items);
     this.#trimTail();
   }
 
-  /** Takes a `patch`. Throws `PatchError` when it belongs to a feed that is not here. */
+  /** Applies a `patch`. Throws `PatchError` if it belongs to another feed. */
   change(message) {
     if (message.base !== this.version) {
       throw new PatchError(`a patch of version ${message.base}, here is ${this.version}`);
@@ -34,19 +34,19 @@ export class Stream {
     this.#trimTail();
   }
 
-  /** Takes a `page`. */
+  /** Appends a `page` to the tail. */
   append(message) {
     this.tail = [...this.tail, ...message.items];
     this.end = message.end;
     this.#trimTail();
   }
 
-  /** The server sends no patch for what was only paged in, so what the person hid leaves here. */
+  /** Removes an item that the user hid from the tail, for which the server sends no patch. */
   removeFromTail(key) {
     this.tail = this.tail.filter(({ item }) => item !== key);
   }
 
-  /** An item of the feed went on or off the air. */
+  /** Marks an item as live or ended. */
   setLive({ item: key, available, until }) {
     const change = (item) =>
       item.item === key ? { ...item, live: available, available_until: until ?? item.available_until } : item;
@@ -54,13 +54,13 @@ export class Stream {
     this.tail = this.tail.map(change);
   }
 
-  /** Another ranking: what was paged in below is in the old order. */
+  /** Drops the tail after a change of ranking, since it has the old order. */
   forgetTail() {
     this.tail = [];
     this.end = false;
   }
 
-  /** What a reload needs in order to resume: the head only, for the server patches no more than that. */
+  /** The state for a resume after a reload: the head only, since the server patches no more. */
   toJSON() {
     const { version, epoch, ranking, head } = this;
     return { version, epoch, ranking, head };

@@ -15,14 +15,14 @@ export const WORDS = {
   tower: "What your history says",
 };
 
-/** "+1.204", with a real minus sign. */
+/** A signed number such as "+1.204", with a typographic minus sign. */
 export function signed(amount, digits = 3) {
   const text = Math.abs(amount).toFixed(digits);
   const zero = Number(text) === 0;
   return `${zero ? "" : amount < 0 ? "\u2212" : "+"}${text}`;
 }
 
-/** The chart of one item. */
+/** The chart of an item's contributions. */
 export function whyChart(item, ranking) {
   const lines = item.why ?? [];
   if (lines.length === 0) return element("p", { class: "quiet" }, "The server has sent no explanation for this one.");
@@ -60,7 +60,7 @@ export function whyChart(item, ranking) {
   );
 }
 
-/** What the score means: how likely the server says a yes is, where answers have calibrated that; else just a score. */
+/** The meaning of a score: the probability of a yes where answers have calibrated it, else "Score". */
 export function meaning({ likely }, ranking) {
   if (ranking !== "model" || !Number.isFinite(likely)) return "Score";
   // Clamps to 1 to 99 %, since no prediction is certain.

@@ -6,7 +6,7 @@ import { recall, remember } from "../storage.js";
 
 const PATIENCE_MS = 10_000;
 
-/** Why there is no answer. `kind` is `token` (another one is needed), `absent` (no such route) or `trouble`. */
+/** A failed request. `kind` is `token` (another token is needed), `absent` (no such route) or `trouble`. */
 export class NoAnswer extends Error {
   constructor(kind, words) {
     super(words);
@@ -18,7 +18,7 @@ export function useToken(token) {
   remember("service-token", token);
 }
 
-/** The JSON behind a path. Throws `NoAnswer`. */
+/** Fetches the JSON at a path. Throws `NoAnswer`. */
 export async function ask(path) {
   const headers = { accept: "application/json" };
   const token = recall("service-token");

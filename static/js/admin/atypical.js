@@ -24,12 +24,12 @@ export class Atypical {
     parts.metric.addEventListener("change", () => this.#again());
   }
 
-  /** `again()` asks anew at once. */
+  /** `again()` sends the request again at once. */
   whenChanged(again) {
     this.#again = again;
   }
 
-  /** Metrics that can be chosen. */
+  /** Sets the metrics to choose from. */
   offer({ metrics }) {
     const { metric } = this.#parts;
     const measured = metrics.filter(({ people }) => people > 0);
@@ -41,7 +41,7 @@ export class Atypical {
     this.#again();
   }
 
-  /** What to ask; null while no metric is known. */
+  /** The path to request; null before any metric is known. */
   async ask() {
     const metric = this.#metrics[this.#parts.metric.value];
     if (!metric) return null;

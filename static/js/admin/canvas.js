@@ -4,7 +4,7 @@ import { picture } from "../element.js";
 import { path, ticks } from "./geometry.js";
 import { plain } from "./words.js";
 
-/** Draws anew whenever the place changes its width: `draw(width)` returns the new content of `place`. */
+/** Redraws whenever the container changes its width: `draw(width)` returns the new content of `place`. */
 export class Drawing {
   #place;
   #draw = null;
@@ -35,7 +35,7 @@ export function sheet(width, height, label, ...children) {
   return picture("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label }, ...children);
 }
 
-/** Marks of both axes with fine lines, within a box of pixels. */
+/** Ticks and grid lines of both axes, within a box of pixels. */
 export function axes(box, across, up, spanAcross, spanUp, names = ["", ""]) {
   const parts = [];
   const room = { across: Math.max(2, Math.floor((box.right - box.left) / 75)), up: Math.max(2, Math.floor((box.bottom - box.top) / 50)) };
@@ -57,7 +57,7 @@ export function axes(box, across, up, spanAcross, spanUp, names = ["", ""]) {
   return picture("g", { class: "axes", "aria-hidden": "true" }, ...parts);
 }
 
-/** A line through points that have a place in pixels already. */
+/** A line through points in pixels. */
 export function line(points, name) {
   return picture("path", { class: name, d: path(points) });
 }

@@ -9,7 +9,7 @@ import { amount, clock, short } from "./words.js";
 const MOVED_PIXELS = 3;
 const NAME_PIXELS = 11;
 const nameOf = (column) => column.name ?? String(column);
-/** Neighbouring numbers get hues far apart, the golden angle from each other. */
+/** A hue per cluster id; successive ids differ by the golden angle. */
 const hue = (id) => Math.round((190 + 137.508 * id) % 360);
 
 export class Clusters {
@@ -74,7 +74,7 @@ export class Clusters {
   }
 }
 
-/** How far the mean moved, in standard deviations of the cluster. */
+/** The distance that the mean moved, in standard deviations of the cluster. */
 function steps(move, covariance, x, y) {
   if (!move) return "new";
   const along = (index, column) => (move.to[index] - move.from[index]) / Math.sqrt(covariance[column][column] || 1);
@@ -138,7 +138,7 @@ function drawn(fit, x, y, width) {
   );
 }
 
-/** Just beyond the end of a ring, upwards or to the right: clusters with one centre are told apart by their ends. */
+/** The label's place just beyond the end of a ring, which separates clusters with one centre. */
 function tip([left, top], ring) {
   const ends = ring.map(([right, high]) => [right - left, high - top]).filter(([along, down]) => along - down >= 0);
   const [along, down] = ends.reduce((most, end) => (Math.hypot(...end) > Math.hypot(...most) ? end : most), [0, 0]);

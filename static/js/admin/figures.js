@@ -7,7 +7,7 @@ import { amount, bytes, short } from "./words.js";
 
 const sum = (counts) => Object.values(counts ?? {}).reduce((total, count) => total + count, 0);
 
-/** Name, value, how to say it, what else; `rate` for counters, which are shown as how fast they rise. */
+/** Columns: name, value, format, note; `rate` marks counters, which show their increase per second. */
 const TILES = [
   { name: "Writes per second", of: ({ journal }) => journal.writes, rate: true, say: amount, more: ({ journal }) => `${short(journal.writes)} since the start` },
   { name: "Commits per second", of: ({ journal }) => journal.commits, rate: true, say: amount, more: ({ journal }) => meanCommit(journal) },
@@ -59,7 +59,7 @@ export class Figures {
   }
 }
 
-/** The greatest value at the top, 0 at the bottom; figures that hardly move stay a level line. */
+/** The maximum at the top, 0 at the bottom; figures with small changes stay a level line. */
 function normal(values) {
   const top = Math.max(...values, 1e-9) * 1.1;
   const last = Math.max(1, values.length - 1);

@@ -2,7 +2,7 @@
 
 /**
  * Eigenvalues (the larger first) of [[a, b], [b, c]] and the direction of the larger one in radians, in (-pi/2, pi/2].
- * Values below 0, which only rounding makes of a covariance, count as 0.
+ * Values below 0 can come only from rounding, and count as 0.
  */
 export function eigen(a, b, c) {
   const half = (a + c) / 2;
@@ -18,7 +18,7 @@ export function marginal(covariance, across, up) {
 
 /**
  * The points of the ellipse of so many standard deviations around a mean, in the units of the columns. A polygon, since
- * two axes with different scales make another ellipse of it.
+ * axes with different scales distort the ellipse.
  */
 export function ellipse(mean, [a, b, c], sigmas = 2, points = 48) {
   const { values, angle } = eigen(a, b, c);
@@ -31,7 +31,7 @@ export function ellipse(mean, [a, b, c], sigmas = 2, points = 48) {
   });
 }
 
-/** The smallest span that holds all numbers, and a little room; `[0, 1]` when there are none. */
+/** The smallest span that contains all numbers, with a margin; `[0, 1]` without numbers. */
 export function spanOf(numbers, room = 0.05) {
   let [low, high] = [Infinity, -Infinity];
   for (const number of numbers) {
@@ -44,13 +44,13 @@ export function spanOf(numbers, room = 0.05) {
   return [low - pad, high + pad];
 }
 
-/** A straight way from a span of values to a span of pixels. */
+/** A linear scale from a span of values to a span of pixels. */
 export function scale([low, high], [from, to]) {
   const factor = high > low ? (to - from) / (high - low) : 0;
   return (value) => from + (value - low) * factor;
 }
 
-/** Round numbers within a span, about so many but two if they can be had: steps of 1, 2 or 5 times a power of ten. */
+/** Round ticks within a span, about so many and at least two if possible: steps of 1, 2 or 5 times a power of ten. */
 export function ticks([low, high], about = 5) {
   if (!(high > low) || !Number.isFinite(high - low)) return [];
   const raw = (high - low) / about;
@@ -66,7 +66,7 @@ export function ticks([low, high], about = 5) {
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)) + 0);
 }
 
-/** Full hours, or as many minutes, hours or days as make about so many marks; milliseconds. */
+/** Ticks of a time axis in milliseconds: full minutes, hours or days, about so many. */
 export function timeTicks([from, to], about = 6) {
   const steps = [60_000, 300_000, 900_000, 3_600_000, 10_800_000, 21_600_000, 43_200_000, 86_400_000];
   const step = steps.find((one) => (to - from) / one <= about) ?? steps.at(-1);
@@ -81,7 +81,7 @@ export function bell(z, freedom = Infinity) {
   return (1 + (z * z) / freedom) ** (-(freedom + 1) / 2);
 }
 
-/** So many scales from the middle hold `mass` of a bell on both sides together: its quantile at `(1 + mass) / 2`. */
+/** The quantile of Student's t at `(1 + mass) / 2`: so many scales around the centre contain `mass`. */
 export function reach(mass, freedom = Infinity) {
   // With t = tan(u) the whole line is a finite span, also for heavy tails.
   const steps = 4000;
@@ -96,7 +96,7 @@ export function reach(mass, freedom = Infinity) {
   return Math.tan((index - 1 + share) * width);
 }
 
-/** Points of a posterior that has `mass` within `interval`: `[value, share of the greatest height]`. */
+/** The density curve of a posterior with `mass` within `interval`: `[value, share of the maximum]`. */
 export function posteriorCurve([low, high], freedom = Infinity, { mass = 0.95, points = 60, wide = 2 } = {}) {
   const middle = (low + high) / 2;
   const half = (high - low) / 2;
@@ -113,7 +113,7 @@ export function path(points, closed = false) {
   return `${points.map(([x, y], index) => `${index ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("")}${closed ? "Z" : ""}`;
 }
 
-/** Rows for bars, so that none lies on another: for each `[from, to]` its row. Bars are placed in their order. */
+/** Assigns each bar `[from, to]` a row without overlaps, in the order of the bars. */
 export function rows(bars, gap = 0) {
   const ends = [];
   return bars.map(([from, to]) => {

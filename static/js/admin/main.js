@@ -41,7 +41,7 @@ const poller = new Poller((kind, words) => {
   else if (kind === "ok") get("token-form").hidden = true;
 });
 
-/** Says in place of a board that the server has no such thing; `words` null: it has. */
+/** Replaces a board by a note that the server lacks its route; `words` null restores it. */
 function absent(...names) {
   return (words) => {
     for (const name of names) {

@@ -1,9 +1,9 @@
 // Moves of users and clusters between two fits. Cluster ids are never reused, so an id names one cluster in all fits.
 
-/** The cluster of a point; null when it is in none. `outlier` may be said as a flag, or as how likely it is. */
+/** The cluster of a point; null for an outlier. `outlier` is a flag or a probability. */
 export const clusterOf = ({ cluster, outlier }) => (outlier === true ? null : (cluster ?? null));
 
-/** `[{id, from, to}]` in two of the columns, of those that are in both fits. */
+/** `[{id, from, to}]` in two columns, for clusters of both fits. */
 export function movements(now, before, across, up) {
   const old = new Map((before ?? []).map((cluster) => [cluster.id, cluster.mean]));
   return now

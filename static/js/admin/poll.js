@@ -14,13 +14,13 @@ export class Poller {
   #lacksToken = false;
   paused = false;
 
-  /** `onState(kind, words)` hears `ok`, `token` or `trouble`. */
+  /** `onState(kind, words)` receives `ok`, `token` or `trouble`. */
   constructor(onState) {
     this.#onState = onState;
     document.addEventListener("visibilitychange", () => document.hidden || this.#look());
   }
 
-  /** `ask()` answers a promise, `show(answer)` draws, `absent(words)` says that the server has no such thing; null: it has. */
+  /** `ask()` returns a promise, `show(answer)` draws, `absent(words)` reports a missing route; null clears the report. */
   add({ ask, show, absent }) {
     const part = { ask, show, absent, due: 0, busy: false, turn: 0 };
     this.#parts.push(part);

@@ -16,7 +16,7 @@ const LETTER = 6.4;
 export class Timeline {
   #parts;
   #drawing;
-  /** A server that cannot list a span says at least what is on now. */
+  /** Falls back to the items available now, for a server that cannot list a span. */
   #nowOnly = false;
   #again = () => {};
 

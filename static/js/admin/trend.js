@@ -19,7 +19,7 @@ export class Trend {
     return this.#kept.map(([, value]) => value);
   }
 
-  /** What a counter rose by per second, between each two values. One that fell was started again: nothing is said of it. */
+  /** The increase of a counter per second between successive values. A fall means a restart, and yields no value. */
   rates() {
     const found = [];
     for (let index = 1; index < this.#kept.length; index += 1) {

@@ -1,8 +1,8 @@
 // Converts the server's answer to availability windows.
 
 /**
- * `[{item, start, stop, text?}]`; `null` is an open end. An answer lists windows, items with their windows, or items that
- * are on at `now` and until when.
+ * `[{item, start, stop, text?}]`; `null` is an open end. An answer lists windows, items with their windows, or items
+ * available at `now` with their ends.
  */
 export function windowsOf(answer, now) {
   const one = (item, start, stop, text) => ({ item, start: start ?? null, stop: stop ?? null, ...(text ? { text } : {}) });

@@ -3,7 +3,7 @@
 const NONE = "\u2013";
 const minus = (text) => text.replace("-", "\u2212");
 
-/** A count: whole while it is short, else with a letter for thousands. */
+/** A count: whole while short, else with a suffix for thousands or millions. */
 export function short(count) {
   if (count === null || count === undefined || !Number.isFinite(count)) return NONE;
   const size = Math.abs(count);
@@ -12,7 +12,7 @@ export function short(count) {
   return minus(`${(count / unit).toPrecision(3)} ${letter}`);
 }
 
-/** A measurement, with three digits that count. */
+/** A measurement with three significant digits. */
 export function amount(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
   if (value === 0) return "0";
@@ -22,7 +22,7 @@ export function amount(value) {
   return minus(value.toPrecision(3));
 }
 
-/** A mark of an axis: no more digits than it has. */
+/** The label of a tick, without trailing digits. */
 export const plain = (value) => minus(value.toLocaleString("en", { maximumSignificantDigits: 6 }));
 
 export function bytes(count) {
@@ -32,7 +32,7 @@ export function bytes(count) {
   return power ? `${(count / 1024 ** power).toFixed(1)} ${units[power]}` : `${count} B`;
 }
 
-/** "14:05" of today, "Tue 14:05" of another day. */
+/** A time: "14:05" today, "Tue 14:05" on another day. */
 export function clock(at, now) {
   const date = new Date(at);
   const time = date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
