@@ -17,7 +17,7 @@ use crate::app;
 use crate::config::{Config, StoreUrl};
 use crate::domain::ids::Key;
 use crate::domain::time::{DAY_MS, Millis};
-use crate::gateway::access::{Access, FIRST_KEY, KeyFace};
+use crate::gateway::access::{Access, FIRST_KEY, KeyInfo};
 use crate::gateway::keyring::KeyRing;
 use crate::gateway::rest::list::LIST_MAX;
 use crate::gateway::timestamps;
@@ -154,8 +154,8 @@ fn token_line(lines: &mut String, record: &TokenRecord) {
     let _ = writeln!(lines, "{jti}\t{kid}\t{holder}\t{expires}\t{revoked}");
 }
 
-fn key_line(lines: &mut String, key: &KeyFace) {
-    let KeyFace { kid, created, retired, signs, .. } = key;
+fn key_line(lines: &mut String, key: &KeyInfo) {
+    let KeyInfo { kid, created, retired, signs, .. } = key;
     let state = match (retired, signs) {
         (Some(at), _) => format!("retired {}", timestamps::text(*at)),
         (None, true) => "signs and checks".into(),
@@ -236,8 +236,8 @@ fn record(row: &Value) -> Option<TokenRecord> {
     })
 }
 
-fn face(row: &Value) -> Option<KeyFace> {
-    Some(KeyFace {
+fn face(row: &Value) -> Option<KeyInfo> {
+    Some(KeyInfo {
         kid: Key::new(row["kid"].as_str()?).ok()?,
         created: row["created"].as_i64().map(Millis),
         retired: row["retired"].as_i64().map(Millis),

@@ -54,12 +54,12 @@ pub struct Access {
 }
 
 /// Tokens for a person are refused while this lives.
-pub struct Leaving {
+pub struct ErasureGuard {
     access: Arc<Access>,
     person: Key,
 }
 
-impl Drop for Leaving {
+impl Drop for ErasureGuard {
     fn drop(&mut self) {
         let mut leaving = self.access.leaving.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = leaving.get_mut(&self.person) {
@@ -81,7 +81,7 @@ pub struct Issued {
 
 /// A key as it may be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyFace {
+pub struct KeyInfo {
     /// Its id.
     pub kid: Key,
     /// When it was made; `None` for the configured secret.
@@ -197,22 +197,22 @@ impl Access {
 
     /// A person is about to be erased: from now on no token acts for them, whatever the ring has read.
     #[must_use]
-    pub fn leaving(self: &Arc<Access>, person: Key) -> Leaving {
+    pub fn begin_erasure(self: &Arc<Access>, person: Key) -> ErasureGuard {
         let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
         *leaving.entry(person.clone()).or_default() += 1;
         drop(leaving);
-        Leaving { access: Arc::clone(self), person }
+        ErasureGuard { access: Arc::clone(self), person }
     }
 
     /// Is a person with this key on their way out?
     #[must_use]
-    pub fn is_leaving(&self, person: &Key) -> bool {
+    pub fn is_being_erased(&self, person: &Key) -> bool {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner).contains_key(person)
     }
 
     /// The erasure is durable, and with it the revocation of the person's tokens: the ring hears of it before it is
     /// answered. While the store cannot be read, their tokens stay refused.
-    pub async fn have_left(&self, leaving: Leaving, now: Millis) {
+    pub async fn end_erasure(&self, leaving: ErasureGuard, now: Millis) {
         let Err(error) = self.reload(now).await else { return };
         tracing::warn!(%error, "the tokens of an erased person cannot be read: none for that key is taken until they are");
         tokio::spawn(async move {
@@ -248,7 +248,7 @@ impl Access {
         let jti = random_key("");
         let (token, kid) = self.ring.load().sign(&jti, person.as_ref(), expires, now)?;
         // An erasure that begins after this is of a later instant than `now`, so the token is its former holder's.
-        if let Some(person) = person.as_ref().filter(|person| self.is_leaving(person)) {
+        if let Some(person) = person.as_ref().filter(|person| self.is_being_erased(person)) {
             return Err(AccessError::BeingErased(person.clone()));
         }
         let holder = person.map_or(Holder::Service, Holder::Person);
@@ -278,7 +278,7 @@ impl Access {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub async fn rotate(&self, now: Millis) -> Result<KeyFace, AccessError> {
+    pub async fn rotate(&self, now: Millis) -> Result<KeyInfo, AccessError> {
         let _one = self.changing.lock().await;
         if self.store.keys().await?.iter().filter(|key| key.retired.is_none()).count() >= KEYS_MAX {
             return Err(AccessError::TooManyKeys);
@@ -295,7 +295,7 @@ impl Access {
         }
         let signs = self.ring.load().signer(now) == Some(&kid);
         let signs_from = Some(now.plus(if signs { 0 } else { SIGNS_AFTER_MS }));
-        Ok(KeyFace { kid, created: Some(now), retired: None, signs, signs_from })
+        Ok(KeyInfo { kid, created: Some(now), retired: None, signs, signs_from })
     }
 
     /// Takes a key out of use: its tokens are refused from now on. `by` is the token of whoever asks for it.
@@ -327,9 +327,9 @@ impl Access {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn keys(&self, now: Millis) -> Result<Vec<KeyFace>, AccessError> {
+    pub async fn keys(&self, now: Millis) -> Result<Vec<KeyInfo>, AccessError> {
         let ring = self.ring.load_full();
-        let face = |kid: Key, created: Option<Millis>, retired| KeyFace {
+        let face = |kid: Key, created: Option<Millis>, retired| KeyInfo {
             signs: ring.signer(now) == Some(&kid),
             signs_from: created.map(|created| created.plus(SIGNS_AFTER_MS)),
             kid,

@@ -50,7 +50,7 @@ const BYTES: &str = "application/octet-stream";
 
 /// The terms on which a body is read: its headers, and whose share of which budgets it takes.
 #[derive(Clone, Copy)]
-pub struct Incoming<'a> {
+pub struct IncomingBody<'a> {
     /// Headers of the request.
     pub headers: &'a HeaderMap,
     /// Budgets of the server.
@@ -85,7 +85,7 @@ impl Body {
 /// # Errors
 /// `unsupported_media`, `too_large`, `busy`, `bad_json`, or `bad_field` with the field's name.
 pub async fn json<T: DeserializeOwned + Send + 'static>(
-    incoming: Incoming<'_>,
+    incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<T, Refusal> {
     must_be_json(incoming.headers)?;
@@ -98,7 +98,7 @@ pub async fn json<T: DeserializeOwned + Send + 'static>(
 /// # Errors
 /// As [`json`].
 pub async fn json_list<T: DeserializeOwned + Send + 'static>(
-    incoming: Incoming<'_>,
+    incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<Vec<T>, Refusal> {
     must_be_json(incoming.headers)?;
@@ -111,7 +111,7 @@ pub async fn json_list<T: DeserializeOwned + Send + 'static>(
 /// # Errors
 /// As [`json`].
 pub async fn json_or_nothing<T: DeserializeOwned + Default + Send + 'static>(
-    incoming: Incoming<'_>,
+    incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<T, Refusal> {
     let body = read(incoming, payload, BODY_BYTES_MAX).await?;
@@ -128,7 +128,7 @@ pub async fn json_or_nothing<T: DeserializeOwned + Default + Send + 'static>(
 /// # Errors
 /// As [`json`].
 pub async fn json_batch(
-    incoming: Incoming<'_>,
+    incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<Body, Refusal> {
     let body = json_batch_within(incoming, payload, BATCH_BYTES_MAX).await?;
@@ -143,7 +143,7 @@ pub async fn json_batch(
 /// # Errors
 /// As [`json`].
 pub async fn json_batch_within(
-    incoming: Incoming<'_>,
+    incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
     max: usize,
 ) -> Result<Body, Refusal> {
@@ -157,7 +157,7 @@ pub async fn json_batch_within(
 /// # Errors
 /// `unsupported_media`, `too_large`, `bad_json` when it is not whole, `busy` while another one is being read.
 pub async fn checkpoint(
-    incoming: Incoming<'_>,
+    incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<(Vec<u8>, [Permit; 2]), Refusal> {
     let media = media(incoming.headers);
@@ -270,7 +270,7 @@ fn due(begin: Instant, bytes: usize) -> Instant {
 }
 
 async fn read(
-    incoming: Incoming<'_>,
+    incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
     max: usize,
 ) -> Result<Body, Refusal> {
@@ -449,9 +449,9 @@ mod tests {
         topics: Option<UniqueMap<String, f32>>,
     }
 
-    fn from<'a>(request: &'a HttpRequest, budgets: &'a Budgets) -> Incoming<'a> {
+    fn from<'a>(request: &'a HttpRequest, budgets: &'a Budgets) -> IncomingBody<'a> {
         let holder = budgets.holder(None, Some([192, 0, 2, 1].into()));
-        Incoming { headers: request.headers(), budgets, holder }
+        IncomingBody { headers: request.headers(), budgets, holder }
     }
 
     async fn read_thing(media: &str, body: &str) -> Result<Thing, Refusal> {
@@ -545,7 +545,8 @@ mod tests {
         };
         assert_eq!(refused.code, Code::Busy);
         assert_eq!(held.len() * BODY_BYTES_MAX, crate::gateway::budget::BODIES_BYTES_MAX / 2, "one address has a half");
-        let other = Incoming { holder: budgets.holder(None, Some([192, 0, 2, 2].into())), ..from(&request, &budgets) };
+        let other =
+            IncomingBody { holder: budgets.holder(None, Some([192, 0, 2, 2].into())), ..from(&request, &budgets) };
         assert!(json_batch(other, body()).await.is_ok(), "another address");
     }
 

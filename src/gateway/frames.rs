@@ -19,7 +19,7 @@ use crate::protocol::FRAME_BYTES_MAX;
 
 /// What came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Incoming {
+pub enum IncomingFrame {
     /// A whole text message.
     Text(ByteString),
     /// A binary message, or a part of one.
@@ -33,12 +33,12 @@ pub enum Incoming {
     /// The peer wants to end, with this code if it gave one.
     Close(Option<u16>),
     /// The last item: what follows is read and thrown away, so that our close frame reaches the peer.
-    Broken(Broken),
+    Invalid(FrameError),
 }
 
 /// Why nothing more is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
+pub enum FrameError {
     /// Longer than [`FRAME_BYTES_MAX`]: close with 1009.
     TooLong,
     /// A text that is not UTF-8: close with 1007.
@@ -64,16 +64,16 @@ impl<S> Frames<S> {
         Frames { bytes, codec, buffer: BytesMut::new(), text: None, ended: false }
     }
 
-    fn next_whole(&mut self) -> Option<Incoming> {
+    fn next_frame(&mut self) -> Option<IncomingFrame> {
         // The codec would first gather the whole of a frame and only then find it too long.
         let is_too_long = announced_length(&self.buffer).is_some_and(|length| length > FRAME_BYTES_MAX as u64);
         let found = match self.codec.decode(&mut self.buffer) {
-            Ok(None) if is_too_long => Incoming::Broken(Broken::TooLong),
-            Ok(frame) => self.understand(frame?),
-            Err(ProtocolError::Overflow) => Incoming::Broken(Broken::TooLong),
-            Err(_) => Incoming::Broken(Broken::Protocol),
+            Ok(None) if is_too_long => IncomingFrame::Invalid(FrameError::TooLong),
+            Ok(frame) => self.convert(frame?),
+            Err(ProtocolError::Overflow) => IncomingFrame::Invalid(FrameError::TooLong),
+            Err(_) => IncomingFrame::Invalid(FrameError::Protocol),
         };
-        if let Incoming::Broken(_) | Incoming::Close(_) = found {
+        if let IncomingFrame::Invalid(_) | IncomingFrame::Close(_) = found {
             self.ended = true;
             self.text = None;
             self.buffer = BytesMut::new();
@@ -81,37 +81,37 @@ impl<S> Frames<S> {
         Some(found)
     }
 
-    fn understand(&mut self, frame: Frame) -> Incoming {
+    fn convert(&mut self, frame: Frame) -> IncomingFrame {
         match frame {
             Frame::Text(bytes) => text(bytes),
-            Frame::Binary(_) => Incoming::Binary,
-            Frame::Ping(bytes) => Incoming::Ping(bytes),
-            Frame::Pong(_) => Incoming::Pong,
-            Frame::Close(reason) => Incoming::Close(reason.map(|reason| reason.code.into())),
+            Frame::Binary(_) => IncomingFrame::Binary,
+            Frame::Ping(bytes) => IncomingFrame::Ping(bytes),
+            Frame::Pong(_) => IncomingFrame::Pong,
+            Frame::Close(reason) => IncomingFrame::Close(reason.map(|reason| reason.code.into())),
             Frame::Continuation(Item::FirstText(bytes)) => {
                 self.text = Some(BytesMut::new());
-                self.gather(&bytes)
+                self.append(&bytes)
             }
             Frame::Continuation(Item::FirstBinary(_)) => {
                 self.text = None;
-                Incoming::Binary
+                IncomingFrame::Binary
             }
-            Frame::Continuation(Item::Continue(bytes)) => self.gather(&bytes),
-            Frame::Continuation(Item::Last(bytes)) => match self.gather(&bytes) {
-                Incoming::Part => self.text.take().map_or(Incoming::Part, |whole| text(whole.freeze())),
+            Frame::Continuation(Item::Continue(bytes)) => self.append(&bytes),
+            Frame::Continuation(Item::Last(bytes)) => match self.append(&bytes) {
+                IncomingFrame::Part => self.text.take().map_or(IncomingFrame::Part, |whole| text(whole.freeze())),
                 other => other,
             },
         }
     }
 
     // Parts of a binary message are only looked past: it was answered when it began.
-    fn gather(&mut self, bytes: &[u8]) -> Incoming {
-        let Some(text) = &mut self.text else { return Incoming::Part };
+    fn append(&mut self, bytes: &[u8]) -> IncomingFrame {
+        let Some(text) = &mut self.text else { return IncomingFrame::Part };
         if text.len() + bytes.len() > FRAME_BYTES_MAX {
-            return Incoming::Broken(Broken::TooLong);
+            return IncomingFrame::Invalid(FrameError::TooLong);
         }
         text.extend_from_slice(bytes);
-        Incoming::Part
+        IncomingFrame::Part
     }
 }
 
@@ -124,20 +124,20 @@ fn announced_length(buffer: &[u8]) -> Option<u64> {
     }
 }
 
-fn text(bytes: Bytes) -> Incoming {
-    ByteString::try_from(bytes).map_or(Incoming::Broken(Broken::NotUtf8), Incoming::Text)
+fn text(bytes: Bytes) -> IncomingFrame {
+    ByteString::try_from(bytes).map_or(IncomingFrame::Invalid(FrameError::NotUtf8), IncomingFrame::Text)
 }
 
 impl<S> Stream for Frames<S>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
-    type Item = Incoming;
+    type Item = IncomingFrame;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Incoming>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<IncomingFrame>> {
         loop {
             if !self.ended
-                && let Some(found) = self.next_whole()
+                && let Some(found) = self.next_frame()
             {
                 return Poll::Ready(Some(found));
             }
@@ -168,7 +168,7 @@ mod tests {
         bytes.freeze()
     }
 
-    async fn read(bytes: Bytes, piece: usize) -> Vec<Incoming> {
+    async fn read(bytes: Bytes, piece: usize) -> Vec<IncomingFrame> {
         let pieces: Vec<_> = bytes.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         Frames::new(stream::iter(pieces)).collect().await
     }
@@ -179,7 +179,7 @@ mod tests {
 
     #[actix_web::test]
     async fn frames_become_messages_however_they_arrive() {
-        let text = |text: &str| Incoming::Text(text.into());
+        let text = |text: &str| IncomingFrame::Text(text.into());
         let close = Message::Close(Some(CloseReason::from(CloseCode::Normal)));
         for (name, messages, expected) in [
             ("texts", vec![Message::Text("a".into()), Message::Text("b".into())], vec![text("a"), text("b")]),
@@ -191,19 +191,24 @@ mod tests {
                     part(Item::Continue, b"\xc3"),
                     part(Item::Last, b"\xa9"),
                 ],
-                vec![Incoming::Part, Incoming::Ping(Bytes::from_static(b"p")), Incoming::Part, text("aé")],
+                vec![
+                    IncomingFrame::Part,
+                    IncomingFrame::Ping(Bytes::from_static(b"p")),
+                    IncomingFrame::Part,
+                    text("aé"),
+                ],
             ),
             (
                 "binary, then text",
                 vec![Message::Binary(Bytes::from_static(b"x")), Message::Text("a".into())],
-                vec![Incoming::Binary, text("a")],
+                vec![IncomingFrame::Binary, text("a")],
             ),
             (
                 "binary in parts",
                 vec![part(Item::FirstBinary, b"x"), part(Item::Last, b"y"), Message::Pong(Bytes::new())],
-                vec![Incoming::Binary, Incoming::Part, Incoming::Pong],
+                vec![IncomingFrame::Binary, IncomingFrame::Part, IncomingFrame::Pong],
             ),
-            ("nothing after a close", vec![close, Message::Text("a".into())], vec![Incoming::Close(Some(1000))]),
+            ("nothing after a close", vec![close, Message::Text("a".into())], vec![IncomingFrame::Close(Some(1000))]),
         ] {
             let bytes = encoded(messages);
             for piece in [1, 7, 4096] {
@@ -221,7 +226,7 @@ mod tests {
             ("16 bits", b"\x81\xfe\xff\xff\0\0\0\0", false),
             ("not there yet", b"\x81\xff\0\0\0\0\x40", false),
         ] {
-            let expected = if is_too_long { vec![Incoming::Broken(Broken::TooLong)] } else { vec![] };
+            let expected = if is_too_long { vec![IncomingFrame::Invalid(FrameError::TooLong)] } else { vec![] };
             for piece in [1, 4096] {
                 assert_eq!(read(Bytes::from_static(head), piece).await, expected, "{name}, {piece} at a time");
             }
@@ -245,25 +250,25 @@ mod tests {
             .map(|(i, b)| if i == 0 { 0x80 } else { *b })
             .collect();
         for (name, bytes, expected) in [
-            ("one byte too long", encoded(vec![long(FRAME_BYTES_MAX + 1)]), Broken::TooLong),
+            ("one byte too long", encoded(vec![long(FRAME_BYTES_MAX + 1)]), FrameError::TooLong),
             (
                 "parts too long together",
                 encoded(vec![
                     Message::Continuation(Item::FirstText(half.clone())),
                     Message::Continuation(Item::Last(half.clone())),
                 ]),
-                Broken::TooLong,
+                FrameError::TooLong,
             ),
-            ("not UTF-8", not_utf8, Broken::NotUtf8),
-            ("unmasked", unmasked, Broken::Protocol),
-            ("reserved bits", reserved, Broken::Protocol),
-            ("a last part without a first", stray, Broken::Protocol),
+            ("not UTF-8", not_utf8, FrameError::NotUtf8),
+            ("unmasked", unmasked, FrameError::Protocol),
+            ("reserved bits", reserved, FrameError::Protocol),
+            ("a last part without a first", stray, FrameError::Protocol),
         ] {
             let followed = [bytes, encoded(vec![Message::Text("a".into())])].concat();
             let mut found = read(followed.into(), 4096).await;
-            found.retain(|one| *one != Incoming::Part);
-            assert_eq!(found, [Incoming::Broken(expected)], "{name}");
+            found.retain(|one| *one != IncomingFrame::Part);
+            assert_eq!(found, [IncomingFrame::Invalid(expected)], "{name}");
         }
-        assert!(matches!(read(encoded(vec![long(FRAME_BYTES_MAX)]), 4096).await[..], [Incoming::Text(_)]));
+        assert!(matches!(read(encoded(vec![long(FRAME_BYTES_MAX)]), 4096).await[..], [IncomingFrame::Text(_)]));
     }
 }

@@ -110,8 +110,8 @@ pub fn app(
     App::new()
         .configure(|config| configure(config, state))
         .wrap(from_fn(origin::no_changes_by_foreign_pages))
-        .wrap(from_fn(middleware::hold))
-        .wrap(from_fn(middleware::meter))
+        .wrap(from_fn(middleware::limit_rates))
+        .wrap(from_fn(middleware::limit_responses))
         .wrap(from_fn(origin::only_loopback_names_in_dev))
         .wrap(NormalizePath::trim())
         .wrap(Compress::default())
@@ -124,7 +124,7 @@ pub struct Serving {
     handle: ServerHandle,
     registry: Arc<Registry>,
     running: JoinHandle<io::Result<()>>,
-    chores: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Serving {
@@ -144,7 +144,7 @@ impl Serving {
 
     /// Ends gracefully: sessions are told `bye`, requests under way are finished, within `settings.farewell`.
     pub async fn stop(self) {
-        self.registry.dismiss_all(CloseReason::Shutdown);
+        self.registry.close_all(CloseReason::Shutdown);
         for _ in 0..30 {
             if self.registry.is_empty() {
                 break;
@@ -152,7 +152,7 @@ impl Serving {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.handle.stop(true).await;
-        self.chores.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -177,11 +177,11 @@ pub async fn serve(state: GatewayState, listen: &[SocketAddr]) -> io::Result<Ser
     };
     let (auth, server) = (state.auth.clone(), state.server.clone());
     let takes = move |token: &grant::TokenName| auth.still_takes(token);
-    let chores = vec![
-        chore("the watcher of sockets", watcher::watch(Arc::downgrade(&registry), patience, settings.scan, takes)),
-        chore("the sweep of rates", rates::sweep(Arc::downgrade(&state.rates))),
-        chore("the watcher of answers", answers::watch(Arc::downgrade(&state.answers), settings.scan)),
-        chore("the keyring", access::keep_fresh(Arc::downgrade(&state.access), move || server.clock().now())),
+    let tasks = vec![
+        spawn_task("the watcher of sockets", watcher::watch(Arc::downgrade(&registry), patience, settings.scan, takes)),
+        spawn_task("the sweep of rates", rates::sweep(Arc::downgrade(&state.rates))),
+        spawn_task("the watcher of answers", answers::watch(Arc::downgrade(&state.answers), settings.scan)),
+        spawn_task("the keyring", access::keep_fresh(Arc::downgrade(&state.access), move || server.clock().now())),
     ];
     let mut http = HttpServer::new(move || app(state.clone()))
         .workers(workers)
@@ -193,7 +193,7 @@ pub async fn serve(state: GatewayState, listen: &[SocketAddr]) -> io::Result<Ser
         .client_disconnect_timeout(Duration::from_secs(1))
         .shutdown_timeout(settings.farewell.as_secs())
         .disable_signals()
-        .on_connect(move |stream, data| greet(stream, data, patience, &handles, &per_address));
+        .on_connect(move |stream, data| on_connect(stream, data, patience, &handles, &per_address));
     for listener in listeners {
         http = match &tls {
             Some(tls) => http.listen_rustls_0_23(listener, tls.clone())?,
@@ -203,10 +203,10 @@ pub async fn serve(state: GatewayState, listen: &[SocketAddr]) -> io::Result<Ser
     let addresses = http.addrs();
     let running = http.run();
     let handle = running.handle();
-    Ok(Serving { addresses, handle, registry, running: actix_web::rt::spawn(running), chores })
+    Ok(Serving { addresses, handle, registry, running: actix_web::rt::spawn(running), tasks })
 }
 
-fn chore(name: &'static str, work: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
+fn spawn_task(name: &'static str, work: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
     actix_web::rt::spawn(Vital::task(name, work))
 }
 
@@ -228,7 +228,7 @@ fn listen_on(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn greet(
+fn on_connect(
     stream: &dyn Any,
     data: &mut Extensions,
     dead_after: Duration,
@@ -242,7 +242,7 @@ fn greet(
             data.insert(place);
         }
         // Each connection has buffers of its own, before it has said anything.
-        Some(None) => return watcher::turn_away(stream),
+        Some(None) => return watcher::reject(stream),
         None => {}
     }
     match ConnectionHandle::of(stream, dead_after, handles) {

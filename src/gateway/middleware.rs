@@ -1,6 +1,6 @@
 //! Middleware of all routes: rate limits before a handler, budgets of large answers after it.
 //!
-//! Invariant: each request passes [`hold`] once, which checks its token; [`meter`] sees the answer last. Deliberately
+//! Invariant: each request passes [`limit_rates`] once, which checks its token; [`limit_responses`] sees the answer last. Deliberately
 //! absent: the origin of a page (`origin`).
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::protocol::refusal::Refusal;
 use super::answers::{Metered, Watched};
 use super::auth::{Checked, bearer};
 use super::errors::Problem;
-use super::rates::{Left, address_of};
+use super::rates::{Remaining, address_of};
 use super::state::GatewayState;
 use super::watcher::ConnectionHandle;
 
@@ -31,7 +31,7 @@ const SMALL_BYTES: u64 = 16 * 1024;
 ///
 /// # Errors
 /// Only those of the service within.
-pub async fn hold(
+pub async fn limit_rates(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
@@ -46,7 +46,7 @@ pub async fn hold(
         left = left.map(|left| left.tighter(of_subject)).or(of_subject);
         request.extensions_mut().insert(Checked(checked));
     }
-    let mut response = match left.and_then(Left::refusal) {
+    let mut response = match left.and_then(Remaining::refusal) {
         Some(refusal) => {
             let response = Problem::from(refusal).error_response();
             request.into_response(response).map_into_right_body()
@@ -63,7 +63,10 @@ pub async fn hold(
 ///
 /// # Errors
 /// Only those of the service within.
-pub async fn meter<B>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error>
+pub async fn limit_responses<B>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error>
 where
     B: MessageBody + 'static,
 {

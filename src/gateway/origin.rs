@@ -57,7 +57,7 @@ pub async fn no_changes_by_foreign_pages(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Site {
     /// Nothing: it is no browser, or an old one.
-    Untold,
+    Unstated,
     /// The page is ours, or it is the person themselves.
     Own,
     /// Another one; `same-site` too, since that is another port or another name of the domain.
@@ -72,7 +72,7 @@ fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
         return Ok(());
     }
     // Every browser names the origin of a socket; what they say of its site differs.
-    let site = if opens_socket { Site::Untold } else { site(headers) };
+    let site = if opens_socket { Site::Unstated } else { site(headers) };
     let host = host(request);
     let is_good = |origin: &str| {
         let listed = allowed.iter().any(|one| one.trim_end_matches('/').eq_ignore_ascii_case(origin));
@@ -94,7 +94,7 @@ fn site(headers: &HeaderMap) -> Site {
         b"same-origin" | b"none" => Site::Own,
         _ => Site::Foreign,
     });
-    told.fold(Site::Untold, |found, one| if found == Site::Foreign { found } else { one })
+    told.fold(Site::Unstated, |found, one| if found == Site::Foreign { found } else { one })
 }
 
 fn is_same(origin: &str, host: Option<&str>) -> bool {

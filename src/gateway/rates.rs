@@ -113,7 +113,7 @@ impl RateSettings {
 
 /// What is left in a bucket after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct Remaining {
     /// Its size.
     pub limit: u32,
     /// How many more at once.
@@ -124,10 +124,10 @@ pub struct Left {
     pub retry_after_ms: Option<u32>,
 }
 
-impl Left {
+impl Remaining {
     /// The one that its reader runs into first.
-    pub(super) fn tighter(self, other: Option<Left>) -> Left {
-        let share = |left: &Left| u64::from(left.remaining) << 32 | u64::from(left.limit);
+    pub(super) fn tighter(self, other: Option<Remaining>) -> Remaining {
+        let share = |left: &Remaining| u64::from(left.remaining) << 32 | u64::from(left.limit);
         match other {
             Some(other) if share(&other) < share(&self) => other,
             _ => self,
@@ -154,7 +154,7 @@ impl Left {
 type Limiter = RateLimiter<u64, DashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
 
 /// Buckets of one kind by the hash of whose they are.
-struct Table {
+struct BucketTable {
     limiter: Limiter,
     clock: DefaultClock,
     hasher: RandomState,
@@ -165,18 +165,18 @@ struct Table {
     refused: AtomicU64,
 }
 
-impl Table {
-    fn new(bucket: Bucket) -> Option<Table> {
+impl BucketTable {
+    fn new(bucket: Bucket) -> Option<BucketTable> {
         let (per_second, burst) = (NonZeroU32::new(bucket.per_second)?, NonZeroU32::new(bucket.burst)?);
         let clock = DefaultClock::default();
         let quota = Quota::per_second(per_second).allow_burst(burst);
         let limiter = RateLimiter::dashmap_with_clock(quota, clock.clone()).with_middleware();
         let (limit, per_second) = (burst.get(), per_second.get());
         let (hasher, crowded, refused) = (RandomState::new(), AtomicBool::new(false), AtomicU64::new(0));
-        Some(Table { limiter, clock, hasher, limit, per_second, crowded, refused })
+        Some(BucketTable { limiter, clock, hasher, limit, per_second, crowded, refused })
     }
 
-    fn take(&self, whose: impl Hash) -> Left {
+    fn take(&self, whose: impl Hash) -> Remaining {
         let mut place = self.hasher.hash_one(whose);
         if self.crowded.load(Ordering::Relaxed) {
             place %= SHARED;
@@ -190,7 +190,7 @@ impl Table {
             }
         };
         let reset_s = (self.limit.saturating_sub(remaining)).div_ceil(self.per_second);
-        Left { limit: self.limit, remaining, reset_s, retry_after_ms }
+        Remaining { limit: self.limit, remaining, reset_s, retry_after_ms }
     }
 
     fn sweep(&self) {
@@ -205,11 +205,11 @@ impl Table {
 
 /// All buckets of one server.
 pub struct Rates {
-    address: Option<Table>,
-    person: Option<Table>,
-    service: Option<Table>,
-    message: Option<Table>,
-    post: Option<Table>,
+    address: Option<BucketTable>,
+    person: Option<BucketTable>,
+    service: Option<BucketTable>,
+    message: Option<BucketTable>,
+    post: Option<BucketTable>,
 }
 
 impl Rates {
@@ -217,20 +217,20 @@ impl Rates {
     #[must_use]
     pub fn new(settings: &RateSettings) -> Rates {
         Rates {
-            address: Table::new(settings.address),
-            person: Table::new(settings.person),
-            service: Table::new(settings.service),
-            message: Table::new(settings.message),
-            post: Table::new(settings.post),
+            address: BucketTable::new(settings.address),
+            person: BucketTable::new(settings.person),
+            service: BucketTable::new(settings.service),
+            message: BucketTable::new(settings.message),
+            post: BucketTable::new(settings.post),
         }
     }
 
     /// A request, or a frame of nobody known yet, from this address.
-    pub fn address(&self, address: IpAddr) -> Option<Left> {
+    pub fn address(&self, address: IpAddr) -> Option<Remaining> {
         self.address.as_ref().map(|table| table.take(network(address)))
     }
 
-    pub(super) fn subject(&self, grant: &Grant) -> Option<Left> {
+    pub(super) fn subject(&self, grant: &Grant) -> Option<Remaining> {
         match (&grant.subject, &grant.token) {
             (Subject::Person(key), _) => self.person.as_ref().map(|table| table.take(key)),
             (Subject::Anyone, Some(token)) => self.service.as_ref().map(|table| table.take(token)),
@@ -245,7 +245,7 @@ impl Rates {
     /// `rate_limited`, with the pause.
     pub fn message(&self, user: UserId) -> Result<(), Refusal> {
         let left = self.message.as_ref().map(|table| table.take(user));
-        left.and_then(Left::refusal).map_or(Ok(()), Err)
+        left.and_then(Remaining::refusal).map_or(Ok(()), Err)
     }
 
     /// A post of a person, or a change of what is on air.
@@ -254,7 +254,7 @@ impl Rates {
     /// `rate_limited`, with the pause.
     pub fn post(&self, user: UserId) -> Result<(), Refusal> {
         let left = self.post.as_ref().map(|table| table.take(user));
-        left.and_then(Left::refusal).map_or(Ok(()), Err)
+        left.and_then(Remaining::refusal).map_or(Ok(()), Err)
     }
 
     /// A refused part of a batch: charged to the sender's requests, in dev mode to those of the address.
@@ -266,16 +266,16 @@ impl Rates {
             Some(_) => self.subject(grant),
             None => address.and_then(|address| self.address(address)),
         };
-        left.and_then(Left::refusal).map_or(Ok(()), Err)
+        left.and_then(Remaining::refusal).map_or(Ok(()), Err)
     }
 
     /// The same from nobody known yet.
     ///
     /// # Errors
     /// `rate_limited`, with the pause.
-    pub fn stranger(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
+    pub fn unidentified(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
         let left = address.and_then(|address| self.address(address));
-        left.and_then(Left::refusal).map_or(Ok(()), Err)
+        left.and_then(Remaining::refusal).map_or(Ok(()), Err)
     }
 
     /// How often each kind of bucket was empty since the start, by the names of the configuration; those that are
@@ -289,7 +289,7 @@ impl Rates {
             ("message", &self.message),
             ("post", &self.post),
         ];
-        let of = |(name, table): (&'static str, &Option<Table>)| {
+        let of = |(name, table): (&'static str, &Option<BucketTable>)| {
             table.as_ref().map(|table| (name, table.refused.load(Ordering::Relaxed)))
         };
         tables.into_iter().filter_map(of).collect()
@@ -361,7 +361,7 @@ mod tests {
         let rates = rates(20, 2);
         let address: IpAddr = [192, 0, 2, 1].into();
         let first = rates.address(address).unwrap();
-        assert_eq!(first, Left { limit: 2, remaining: 1, reset_s: 1, retry_after_ms: None });
+        assert_eq!(first, Remaining { limit: 2, remaining: 1, reset_s: 1, retry_after_ms: None });
         assert_eq!(rates.address(address).unwrap().remaining, 0);
         let refused = rates.address(address).unwrap().retry_after_ms.unwrap();
         assert!((1..=50).contains(&refused), "{refused}");
@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn idle_buckets_are_forgotten_and_a_crowd_shares() {
-        let table = Table::new(Bucket { per_second: 1, burst: 1 }).unwrap();
+        let table = BucketTable::new(Bucket { per_second: 1, burst: 1 }).unwrap();
         for number in 0..TABLE_MAX as u64 + 10 {
             table.take(number);
         }

@@ -20,7 +20,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::access::Access;
 use super::auth;
-use super::body::Incoming;
+use super::body::IncomingBody;
 use super::budget::{Budgets, Holder};
 use super::checks;
 use super::errors::Problem;
@@ -151,8 +151,8 @@ impl AuthedRequest {
 
     /// The terms on which its body is read.
     #[must_use]
-    pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { headers: self.headers(), budgets: &self.state.budgets, holder: self.holder }
+    pub fn incoming(&self) -> IncomingBody<'_> {
+        IncomingBody { headers: self.headers(), budgets: &self.state.budgets, holder: self.holder }
     }
 
     /// Who is asking.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: this is the only file that names `actix_web_actors`. A session decides nothing about feeds: it checks
 //! what a client says, hands it on, and writes what it is told; every frame it reads is answered or handed on, in the
-//! order of their arrival. Its mailbox and its pending posts are bounded. Absent on purpose: dropping silent peers
+//! order of their arrival. Its mailbox and its pending pending_posts are bounded. Absent on purpose: dropping silent peers
 //! (`watcher`), since a session is frozen while its peer does not read.
 
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX, SUBPROTOCOL};
 use super::auth;
 use super::checks::{self, InteractionDraft};
 use super::errors::{HttpResult, Problem, refusal_of};
-use super::frames::{Broken, Frames, Incoming};
+use super::frames::{FrameError, Frames, IncomingFrame};
 use super::grant::{Grant, Subject};
 use super::state::GatewayState;
 use super::watcher::{ConnectionHandle, Liveness, SocketPermit};
@@ -89,13 +89,13 @@ struct Session {
     liveness: Arc<Liveness>,
     offered_token: Option<SecretString>,
     address: Option<IpAddr>,
-    present: Option<Present>,
-    posts: usize,
-    leaving: bool,
+    attachment: Option<Attachment>,
+    pending_posts: usize,
+    is_closing: bool,
 }
 
-/// A person whose actor knows this session; leaving is told when dropped, however the session ends.
-struct Present {
+/// A person whose actor knows this session; is_closing is told when dropped, however the session ends.
+struct Attachment {
     server: Server,
     session: SessionId,
     user: UserId,
@@ -104,7 +104,7 @@ struct Present {
     is_service: bool,
 }
 
-impl Drop for Present {
+impl Drop for Attachment {
     fn drop(&mut self) {
         self.server.detach(self.user, self.session);
     }
@@ -116,47 +116,47 @@ impl Actor for Session {
     fn started(&mut self, context: &mut Self::Context) {
         self.permit.watch(Arc::clone(&self.liveness), self.connection.clone(), context.address().recipient());
         context.run_interval(self.state.settings.heartbeat, |session, context| {
-            if !session.leaving {
+            if !session.is_closing {
                 context.ping(b"");
             }
         });
         context.run_later(self.state.settings.hello_within, |session, context| {
-            if session.present.is_none() {
-                session.leave(context, CloseReason::Silent);
+            if session.attachment.is_none() {
+                session.close(context, CloseReason::Silent);
             }
         });
     }
 }
 
-impl StreamHandler<Incoming> for Session {
-    fn handle(&mut self, incoming: Incoming, context: &mut Self::Context) {
-        if self.leaving {
-            if let Incoming::Close(_) = incoming {
+impl StreamHandler<IncomingFrame> for Session {
+    fn handle(&mut self, incoming: IncomingFrame, context: &mut Self::Context) {
+        if self.is_closing {
+            if let IncomingFrame::Close(_) = incoming {
                 context.stop();
             }
             return;
         }
-        self.liveness.heard();
+        self.liveness.record_frame();
         match incoming {
-            Incoming::Text(text) => self.hear(&text, context),
-            Incoming::Binary => {
+            IncomingFrame::Text(text) => self.receive(&text, context),
+            IncomingFrame::Binary => {
                 let message = "binary frames are not read: send one JSON object per text frame";
-                say_refusal(context, Refusal::new(Code::BadFrame, message), None);
+                send_refusal(context, Refusal::new(Code::BadFrame, message), None);
             }
-            Incoming::Ping(bytes) => context.pong(&bytes),
-            Incoming::Pong | Incoming::Part => {}
-            Incoming::Close(code) => {
-                self.leaving = true;
+            IncomingFrame::Ping(bytes) => context.pong(&bytes),
+            IncomingFrame::Pong | IncomingFrame::Part => {}
+            IncomingFrame::Close(code) => {
+                self.is_closing = true;
                 context.close(code.map(|code| ws::CloseReason::from(CloseCode::from(code))));
                 context.stop();
             }
-            Incoming::Broken(broken) => {
-                let reason = match broken {
-                    Broken::TooLong => CloseReason::TooLarge,
-                    Broken::NotUtf8 => CloseReason::NotUtf8,
-                    Broken::Protocol => CloseReason::BadFrame,
+            IncomingFrame::Invalid(error) => {
+                let reason = match error {
+                    FrameError::TooLong => CloseReason::TooLarge,
+                    FrameError::NotUtf8 => CloseReason::NotUtf8,
+                    FrameError::Protocol => CloseReason::BadFrame,
                 };
-                self.leave(context, reason);
+                self.close(context, reason);
             }
         }
     }
@@ -170,18 +170,18 @@ impl StreamHandler<Result<Message, ProtocolError>> for Session {
 impl Handler<ToSession> for Session {
     type Result = ();
 
-    fn handle(&mut self, told: ToSession, context: &mut Self::Context) {
-        if self.leaving {
+    fn handle(&mut self, message: ToSession, context: &mut Self::Context) {
+        if self.is_closing {
             return;
         }
-        match told {
-            ToSession::Frame(frame) => self.show(frame, context),
+        match message {
+            ToSession::Frame(frame) => self.deliver(frame, context),
             ToSession::Frames(frames) => {
                 for frame in frames {
-                    self.show(frame.text(), context);
+                    self.deliver(frame.text(), context);
                 }
             }
-            ToSession::Close(reason) => self.leave(context, reason),
+            ToSession::Close(reason) => self.close(context, reason),
         }
     }
 }
@@ -204,46 +204,46 @@ impl Session {
             liveness,
             offered_token,
             address,
-            present: None,
-            posts: 0,
-            leaving: false,
+            attachment: None,
+            pending_posts: 0,
+            is_closing: false,
         }
     }
 
-    fn show(&self, frame: ByteString, context: &mut WebsocketContext<Self>) {
-        if must_be_drawn(&frame) {
-            self.liveness.fed();
+    fn deliver(&self, frame: ByteString, context: &mut WebsocketContext<Self>) {
+        if awaits_drawn(&frame) {
+            self.liveness.record_feed();
         }
         context.text(frame);
     }
 
     /// One text frame: follow it, or say why not.
-    fn hear(&mut self, text: &str, context: &mut WebsocketContext<Self>) {
+    fn receive(&mut self, text: &str, context: &mut WebsocketContext<Self>) {
         let message = match ClientMessage::parse(text) {
             Ok(message) => message,
             Err(bad) => {
                 let id = bad.id.clone();
                 if let Err(refusal) = self.spend() {
-                    return say_refusal(context, refusal, id);
+                    return send_refusal(context, refusal, id);
                 }
-                return say_refusal(context, refusal_of(BadMessage { id: None, ..bad }), id);
+                return send_refusal(context, refusal_of(BadMessage { id: None, ..bad }), id);
             }
         };
         let id = id_of(&message).cloned();
-        if let Err(refusal) = self.spend().and_then(|()| self.follow(message, context)) {
-            say_refusal(context, refusal, id.map(|id| id.as_str().to_owned()));
+        if let Err(refusal) = self.spend().and_then(|()| self.dispatch(message, context)) {
+            send_refusal(context, refusal, id.map(|id| id.as_str().to_owned()));
         }
     }
 
     /// One message out of the budget of the person, or of the address that nobody has spoken for yet.
     fn spend(&self) -> Result<(), Refusal> {
-        match &self.present {
-            Some(present) => self.state.rates.message(present.user),
-            None => self.state.rates.stranger(self.address),
+        match &self.attachment {
+            Some(attachment) => self.state.rates.message(attachment.user),
+            None => self.state.rates.unidentified(self.address),
         }
     }
 
-    fn follow(&mut self, message: ClientMessage, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
+    fn dispatch(&mut self, message: ClientMessage, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
         match message {
             ClientMessage::Hello(hello) => self.hello(hello, context),
             ClientMessage::Interact(interact) => self.interact(interact),
@@ -257,15 +257,15 @@ impl Session {
             ClientMessage::Configure(configure) => self.configure(configure),
             ClientMessage::More(more) => self.more(&more),
             ClientMessage::Ping(ping) => {
-                self.present()?;
-                say(context, &ServerMessage::Pong(Pong { t: ping.t, server_time: self.state.server.clock().now() }));
+                self.attachment()?;
+                send(context, &ServerMessage::Pong(Pong { t: ping.t, server_time: self.state.server.clock().now() }));
                 Ok(())
             }
         }
     }
 
     fn hello(&mut self, hello: client::Hello, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
-        if self.present.is_some() {
+        if self.attachment.is_some() {
             return Err(Refusal::new(
                 Code::HelloFirst,
                 "hello was said already: open another socket for another person",
@@ -282,31 +282,31 @@ impl Session {
         let grant = self.state.admit(hello.token.as_deref().or(offered))?;
         grant.subject.may_act_as(&hello.user)?;
         let user = checks::person(server.people(), &hello.user, "user")?;
-        self.permit.belongs_to(user)?;
+        self.permit.assign_user(user)?;
         server.attach(user, self.id, context.address().recipient(), settings, hello.resume)?;
         let is_service = grant.subject == Subject::Anyone;
-        self.present = Some(Present { server, session: self.id, user, settings, is_service });
-        self.end_with(&grant, context);
+        self.attachment = Some(Attachment { server, session: self.id, user, settings, is_service });
+        self.close_at_expiry(&grant, context);
         self.offered_token = None;
-        grant.token.into_iter().for_each(|token| self.liveness.let_in_by(token));
+        grant.token.into_iter().for_each(|token| self.liveness.set_token(token));
         Ok(())
     }
 
     /// A session does not outlive the token that opened it.
-    fn end_with(&self, grant: &Grant, context: &mut WebsocketContext<Self>) {
+    fn close_at_expiry(&self, grant: &Grant, context: &mut WebsocketContext<Self>) {
         let Some(expires) = grant.expires else { return };
         let left_ms = expires.since(self.state.server.clock().now()).unsigned_abs();
         context.run_later(Duration::from_millis(left_ms).min(GRANT_MAX), |session, context| {
-            session.leave(context, CloseReason::Expired);
+            session.close(context, CloseReason::Expired);
         });
     }
 
-    fn present(&self) -> Result<&Present, Refusal> {
-        self.present.as_ref().ok_or_else(|| Refusal::new(Code::HelloFirst, "say hello first, with your user"))
+    fn attachment(&self) -> Result<&Attachment, Refusal> {
+        self.attachment.as_ref().ok_or_else(|| Refusal::new(Code::HelloFirst, "say hello first, with your user"))
     }
 
     fn interact(&self, interact: client::Interact) -> Result<(), Refusal> {
-        let Present { server, session, user, .. } = self.present()?;
+        let Attachment { server, session, user, .. } = self.attachment()?;
         let client::Interact { id, item, kind, dwell_ms, at, .. } = interact;
         let event = checks::interaction(server, InteractionDraft { id, item, kind, dwell_ms, at })?;
         server.act_in_session(*user, *session, event)
@@ -317,24 +317,24 @@ impl Session {
         follow: client::Follow,
         event: fn(Key, UserId, crate::domain::time::Millis) -> UserEvent,
     ) -> Result<(), Refusal> {
-        let Present { server, session, user, .. } = self.present()?;
+        let Attachment { server, session, user, .. } = self.attachment()?;
         let whom = checks::followee(server.people(), *user, &follow.user, "user")?;
         server.act_in_session(*user, *session, event(follow.id, whom, server.clock().now()))
     }
 
     fn drawn(&self, drawn: &client::Drawn) -> Result<(), Refusal> {
-        let Present { server, session, user, .. } = self.present()?;
+        let Attachment { server, session, user, .. } = self.attachment()?;
         let visible = drawn.visible.as_deref().unwrap_or_default();
         if visible.len() > VISIBLE_MAX {
             let message = format!("must be at most {VISIBLE_MAX} items, are {}", visible.len());
             return Err(Refusal::field(Code::OutOfRange, "visible", message));
         }
-        self.liveness.drew();
+        self.liveness.record_drawn();
         server.drawn(*user, *session, drawn.version)
     }
 
     fn configure(&mut self, configure: client::Configure) -> Result<(), Refusal> {
-        let Present { server, session, user, settings, .. } = self.present()?;
+        let Attachment { server, session, user, settings, .. } = self.attachment()?;
         let wanted = SessionSettings {
             ranking: configure.ranking.unwrap_or(settings.ranking),
             limit: checks::limit(configure.limit, settings.limit, LIMIT_MAX)?,
@@ -353,20 +353,20 @@ impl Session {
             return Ok(());
         }
         server.configure(*user, *session, wanted)?;
-        if let Some(present) = &mut self.present {
-            present.settings = wanted;
+        if let Some(attachment) = &mut self.attachment {
+            attachment.settings = wanted;
         }
         Ok(())
     }
 
     fn more(&self, more: &client::More) -> Result<(), Refusal> {
-        let Present { server, session, user, .. } = self.present()?;
+        let Attachment { server, session, user, .. } = self.attachment()?;
         server.more(*user, *session, checks::at_most("after", more.after, AFTER_MAX)?)
     }
 
     fn post(&mut self, post: client::Post, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
-        let Present { server, user, .. } = self.present()?;
-        if self.posts >= POSTS_MAX {
+        let Attachment { server, user, .. } = self.attachment()?;
+        if self.pending_posts >= POSTS_MAX {
             return Err(Refusal::busy(500));
         }
         self.state.rates.post(*user)?;
@@ -381,14 +381,14 @@ impl Session {
         };
         let (server, author, event) = (server.clone(), *user, id.clone());
         let stored = Box::pin(async move { server.post(author, event, draft).await }).into_actor(self);
-        self.posts += 1;
+        self.pending_posts += 1;
         context.spawn(stored.map(move |outcome, session, context| session.posted(id, outcome, context)));
         Ok(())
     }
 
     fn live(&mut self, live: client::GoLive, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
-        let Present { server, user, is_service, .. } = self.present()?;
-        if self.posts >= POSTS_MAX {
+        let Attachment { server, user, is_service, .. } = self.attachment()?;
+        if self.pending_posts >= POSTS_MAX {
             return Err(Refusal::busy(500));
         }
         self.state.rates.post(*user)?;
@@ -396,30 +396,30 @@ impl Session {
         let item = checks::own_item(&server.world(), &item, (!is_service).then_some(*user), "item")?;
         let (server, user, event) = (server.clone(), *user, id.clone());
         let done = Box::pin(async move { server.go_live(user, event, item, on).await }).into_actor(self);
-        self.posts += 1;
+        self.pending_posts += 1;
         context.spawn(done.map(move |outcome, session, context| session.posted(id, outcome, context)));
         Ok(())
     }
 
     fn posted(&mut self, id: Key, outcome: Result<(Seq, Key), Refusal>, context: &mut WebsocketContext<Self>) {
-        self.posts -= 1;
-        if self.leaving {
+        self.pending_posts -= 1;
+        if self.is_closing {
             return;
         }
         match outcome {
-            Ok((seq, item)) => say(context, &ServerMessage::Accepted(Accepted { id, seq, item: Some(item) })),
-            Err(refusal) => say_refusal(context, refusal, Some(id.as_str().to_owned())),
+            Ok((seq, item)) => send(context, &ServerMessage::Accepted(Accepted { id, seq, item: Some(item) })),
+            Err(refusal) => send_refusal(context, refusal, Some(id.as_str().to_owned())),
         }
     }
 
     /// Says `bye`, then closes; the socket ends when the peer has answered, or did not in time.
-    fn leave(&mut self, context: &mut WebsocketContext<Self>, reason: CloseReason) {
-        if self.leaving {
+    fn close(&mut self, context: &mut WebsocketContext<Self>, reason: CloseReason) {
+        if self.is_closing {
             return;
         }
-        self.leaving = true;
-        self.present = None;
-        say(context, &ServerMessage::Bye(Bye { reason: reason.name().to_owned() }));
+        self.is_closing = true;
+        self.attachment = None;
+        send(context, &ServerMessage::Bye(Bye { reason: reason.name().to_owned() }));
         let (code, description) = (CloseCode::from(reason.code()), Some(reason.name().to_owned()));
         context.close(Some(ws::CloseReason { code, description }));
         context.run_later(FAREWELL, |_, context| context.stop());
@@ -438,22 +438,22 @@ fn id_of(message: &ClientMessage) -> Option<&Key> {
 }
 
 /// Frames come encoded, shared between sessions; the tag stands first.
-fn must_be_drawn(frame: &str) -> bool {
+fn awaits_drawn(frame: &str) -> bool {
     frame.starts_with(r#"{"type":"feed""#) || frame.starts_with(r#"{"type":"patch""#)
 }
 
-fn say(context: &mut WebsocketContext<Session>, message: &ServerMessage) {
+fn send(context: &mut WebsocketContext<Session>, message: &ServerMessage) {
     // Our own enums always encode.
     if let Ok(text) = serde_json::to_string(message) {
         context.text(text);
     }
 }
 
-fn say_refusal(context: &mut WebsocketContext<Session>, refusal: Refusal, id: Option<String>) {
-    say(context, &as_message(refusal, id));
+fn send_refusal(context: &mut WebsocketContext<Session>, refusal: Refusal, id: Option<String>) {
+    send(context, &refusal_message(refusal, id));
 }
 
-fn as_message(refusal: Refusal, id: Option<String>) -> ServerMessage {
+fn refusal_message(refusal: Refusal, id: Option<String>) -> ServerMessage {
     if matches!(refusal.code, Code::Busy | Code::RateLimited) {
         let id = id.and_then(|id| Key::new(&id).ok());
         return ServerMessage::Busy(Busy { id, retry_after_ms: refusal.retry_after_ms.unwrap_or(1_000) });
@@ -492,7 +492,7 @@ mod tests {
             (ServerMessage::Patch(patch), true),
             (ServerMessage::Bye(Bye { reason: "feed".into() }), false),
         ] {
-            assert_eq!(must_be_drawn(&serde_json::to_string(&message).unwrap()), expected, "{message:?}");
+            assert_eq!(awaits_drawn(&serde_json::to_string(&message).unwrap()), expected, "{message:?}");
         }
     }
 
@@ -512,9 +512,9 @@ mod tests {
 
     #[test]
     fn a_refusal_becomes_busy_or_an_error() {
-        let busy = as_message(Refusal::busy(250), Some("e1".into()));
+        let busy = refusal_message(Refusal::busy(250), Some("e1".into()));
         assert_eq!(busy, ServerMessage::Busy(Busy { id: Key::new("e1").ok(), retry_after_ms: 250 }));
-        let error = as_message(Refusal::field(Code::OutOfRange, "limit", "no"), None);
+        let error = refusal_message(Refusal::field(Code::OutOfRange, "limit", "no"), None);
         let expected =
             ErrorMessage { code: Code::OutOfRange, message: "no".into(), field: Some("limit".into()), id: None };
         assert_eq!(error, ServerMessage::Error(expected));

@@ -71,7 +71,7 @@ impl GatewayState {
             return Ok(grant);
         }
         let refused = |why: &str| Err(Refusal::new(Code::Unauthorized, why));
-        if self.access.is_leaving(key) {
+        if self.access.is_being_erased(key) {
             return refused("the person of this token was erased: get a new one");
         }
         let Owes::SignedAfter(erasure) = people.owes(key.as_str()) else { return Ok(grant) };

@@ -99,23 +99,23 @@ impl Default for Liveness {
 
 impl Liveness {
     /// Any frame came in.
-    pub fn heard(&self) {
+    pub fn record_frame(&self) {
         self.heard_ms.store(self.age_ms(), Ordering::Relaxed);
     }
 
     /// A feed went out.
-    pub fn fed(&self) {
+    pub fn record_feed(&self) {
         // The oldest debt counts.
         let _ = self.owed_ms.compare_exchange(0, self.age_ms() + 1, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// A feed was drawn.
-    pub fn drew(&self) {
+    pub fn record_drawn(&self) {
         self.owed_ms.store(0, Ordering::Relaxed);
     }
 
     /// This token opened the session; it lasts as long as the token is taken.
-    pub fn let_in_by(&self, token: TokenName) {
+    pub fn set_token(&self, token: TokenName) {
         // A session says hello once.
         let _ = self.token.set(token);
     }
@@ -147,14 +147,14 @@ struct Watched {
     connection: Option<Arc<ConnectionHandle>>,
     session: Recipient<ToSession>,
     // It was told to go; the next scan cuts the line.
-    told: bool,
+    is_notified: bool,
 }
 
 /// All sockets of this server.
 pub struct Registry {
     sessions_max: usize,
     // Without `hello`.
-    strangers_max: usize,
+    unidentified_max: usize,
     // 0: no limit.
     sessions_per_address: usize,
     sessions_per_person: usize,
@@ -168,7 +168,7 @@ struct Inner {
     addresses: HashMap<IpAddr, usize>,
     people: HashMap<UserId, usize>,
     // Sessions that have not said `hello`, oldest first; those that were told to make room are out.
-    strangers: BTreeSet<u64>,
+    unidentified: BTreeSet<u64>,
     next: u64,
     watched: HashMap<u64, Watched>,
     warned: Option<Instant>,
@@ -191,7 +191,7 @@ impl Registry {
     pub fn new(sessions_max: usize, rates: &RateSettings) -> Arc<Registry> {
         Arc::new(Registry {
             sessions_max,
-            strangers_max: (sessions_max / 2).max(1),
+            unidentified_max: (sessions_max / 2).max(1),
             sessions_per_address: rates.sockets_per_address,
             sessions_per_person: rates.sockets_per_person,
             inner: Mutex::default(),
@@ -225,13 +225,13 @@ impl Registry {
             }
             inner.addresses.insert(address, held + 1);
         }
-        if inner.strangers.len() >= self.strangers_max {
-            inner.turn_oldest_stranger_out();
+        if inner.unidentified.len() >= self.unidentified_max {
+            inner.evict_oldest_unidentified();
         }
         inner.permits += 1;
         inner.next += 1;
         let number = inner.next;
-        inner.strangers.insert(number);
+        inner.unidentified.insert(number);
         Ok(SocketPermit { registry: Arc::clone(self), number, address, person: None })
     }
 
@@ -248,7 +248,7 @@ impl Registry {
     }
 
     /// Tells all sessions to say `bye` and close.
-    pub fn dismiss_all(&self, reason: CloseReason) {
+    pub fn close_all(&self, reason: CloseReason) {
         for watched in self.lock().watched.values() {
             // A full mailbox belongs to a peer that does not read: it is cut with the server.
             let _ = watched.session.try_send(ToSession::Close(reason));
@@ -259,10 +259,10 @@ impl Registry {
     /// the next scan by force.
     pub fn scan(&self, patience: Duration, takes: &dyn Fn(&TokenName) -> bool) {
         for watched in self.lock().watched.values_mut() {
-            if watched.told {
+            if watched.is_notified {
                 watched.connection.iter().for_each(|connection| connection.cut());
             } else if let Some(reason) = watched.liveness.fault(patience, takes) {
-                watched.told = true;
+                watched.is_notified = true;
                 let _ = watched.session.try_send(ToSession::Close(reason));
             }
         }
@@ -276,10 +276,10 @@ impl Registry {
 
 impl Inner {
     /// Whoever says `hello` does so at once; a session that has waited longest without is the least likely to.
-    fn turn_oldest_stranger_out(&mut self) {
-        let Some(oldest) = self.strangers.pop_first() else { return };
+    fn evict_oldest_unidentified(&mut self) {
+        let Some(oldest) = self.unidentified.pop_first() else { return };
         if let Some(watched) = self.watched.get_mut(&oldest) {
-            watched.told = true;
+            watched.is_notified = true;
             let _ = watched.session.try_send(ToSession::Close(CloseReason::Silent));
             watched.connection.iter().for_each(|connection| connection.cut());
         }
@@ -309,14 +309,14 @@ impl SocketPermit {
         connection: Option<Arc<ConnectionHandle>>,
         session: Recipient<ToSession>,
     ) {
-        self.registry.lock().watched.insert(self.number, Watched { liveness, connection, session, told: false });
+        self.registry.lock().watched.insert(self.number, Watched { liveness, connection, session, is_notified: false });
     }
 
     /// This person said `hello`.
     ///
     /// # Errors
     /// `rate_limited` when the person has as many sockets as one may.
-    pub fn belongs_to(&mut self, user: UserId) -> Result<(), Refusal> {
+    pub fn assign_user(&mut self, user: UserId) -> Result<(), Refusal> {
         let mut inner = self.registry.lock();
         let most = self.registry.sessions_per_person;
         let held = inner.people.entry(user).or_default();
@@ -325,14 +325,14 @@ impl SocketPermit {
             return Err(Refusal { retry_after_ms: Some(10_000), ..Refusal::new(Code::RateLimited, message) });
         }
         *held += 1;
-        inner.strangers.remove(&self.number);
+        inner.unidentified.remove(&self.number);
         drop(inner);
         self.person = Some(user);
         Ok(())
     }
 }
 
-fn give_back<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+fn release<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     if let Some(held) = counts.get_mut(key) {
         *held -= 1;
         if *held == 0 {
@@ -348,7 +348,7 @@ pub struct PerAddress {
 }
 
 /// The right to one connection; given back when dropped.
-pub struct Place {
+pub struct AddressPermit {
     of: Arc<PerAddress>,
     address: IpAddr,
 }
@@ -362,7 +362,7 @@ impl PerAddress {
 
     /// A place for a connection, or `None` when its address has as many as it may.
     #[must_use]
-    pub fn admit(self: &Arc<PerAddress>, address: IpAddr) -> Option<Place> {
+    pub fn admit(self: &Arc<PerAddress>, address: IpAddr) -> Option<AddressPermit> {
         let address = network(address);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.get(&address).copied().unwrap_or_default();
@@ -370,18 +370,18 @@ impl PerAddress {
             return None;
         }
         held.insert(address, count + 1);
-        Some(Place { of: Arc::clone(self), address })
+        Some(AddressPermit { of: Arc::clone(self), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
-        give_back(&mut self.of.held.lock().unwrap_or_else(PoisonError::into_inner), &self.address);
+        release(&mut self.of.held.lock().unwrap_or_else(PoisonError::into_inner), &self.address);
     }
 }
 
 /// Ends a connection before anything was read from it.
-pub fn turn_away(stream: &actix_web::rt::net::TcpStream) {
+pub fn reject(stream: &actix_web::rt::net::TcpStream) {
     let _ = SockRef::from(stream).shutdown(Shutdown::Both);
 }
 
@@ -390,12 +390,12 @@ impl Drop for SocketPermit {
         let mut inner = self.registry.lock();
         inner.permits -= 1;
         inner.watched.remove(&self.number);
-        inner.strangers.remove(&self.number);
+        inner.unidentified.remove(&self.number);
         if let Some(address) = self.address {
-            give_back(&mut inner.addresses, &address);
+            release(&mut inner.addresses, &address);
         }
         if let Some(person) = self.person {
-            give_back(&mut inner.people, &person);
+            release(&mut inner.people, &person);
         }
     }
 }
@@ -426,32 +426,32 @@ mod tests {
     }
 
     #[test]
-    fn sessions_without_hello_leave_half_of_the_seats_to_the_others() {
+    fn sessions_without_hello_leave_half_of_the_permits_to_the_others() {
         let registry = registry(10, 0, 0);
         let mut permits: Vec<SocketPermit> = Vec::new();
         for user in 0..5 {
             let mut permit = registry.admit(None).unwrap();
-            permit.belongs_to(UserId(user)).unwrap();
+            permit.assign_user(UserId(user)).unwrap();
             permits.push(permit);
         }
-        let strangers: Vec<SocketPermit> = (0..5).map(|_| registry.admit(None).unwrap()).collect();
-        assert_eq!(registry.lock().strangers.len(), 5);
+        let unidentified: Vec<SocketPermit> = (0..5).map(|_| registry.admit(None).unwrap()).collect();
+        assert_eq!(registry.lock().unidentified.len(), 5);
         assert!(registry.admit(None).is_err(), "all permits are taken until the oldest stranger has gone");
-        drop(strangers);
+        drop(unidentified);
         permits.clear();
 
-        // A crowd of strangers never holds more than half, whatever its size, and the newest is among them.
+        // A crowd of unidentified never holds more than half, whatever its size, and the newest is among them.
         let mut crowd = std::collections::VecDeque::new();
         for _ in 0..100 {
             crowd.push_back(registry.admit(None).unwrap());
             let newest = crowd.back().unwrap().number;
-            assert!(registry.lock().strangers.contains(&newest));
+            assert!(registry.lock().unidentified.contains(&newest));
             // Whoever was turned out goes.
-            crowd.retain(|permit| registry.lock().strangers.contains(&permit.number));
+            crowd.retain(|permit| registry.lock().unidentified.contains(&permit.number));
             assert!(registry.len() <= 5);
         }
         let mut newest = crowd.pop_back().unwrap();
-        newest.belongs_to(UserId(1)).unwrap();
+        newest.assign_user(UserId(1)).unwrap();
         for _ in 0..20 {
             drop(registry.admit(None).unwrap());
         }
@@ -459,13 +459,13 @@ mod tests {
     }
 
     #[test]
-    fn one_person_does_not_take_all_seats() {
+    fn one_person_does_not_take_all_permits() {
         let registry = registry(10, 0, 2);
         let mut permits: Vec<SocketPermit> = (0..3).map(|_| registry.admit(None).unwrap()).collect();
-        permits[0].belongs_to(UserId(1)).unwrap();
-        permits[1].belongs_to(UserId(1)).unwrap();
-        assert_eq!(permits[2].belongs_to(UserId(1)).unwrap_err().code, Code::RateLimited);
-        permits[2].belongs_to(UserId(2)).unwrap();
+        permits[0].assign_user(UserId(1)).unwrap();
+        permits[1].assign_user(UserId(1)).unwrap();
+        assert_eq!(permits[2].assign_user(UserId(1)).unwrap_err().code, Code::RateLimited);
+        permits[2].assign_user(UserId(2)).unwrap();
         permits.clear();
         assert!(registry.lock().people.is_empty() && registry.is_empty());
     }
@@ -479,12 +479,12 @@ mod tests {
         drop(first);
         assert!(limited.admit(here).is_some());
         let unlimited = PerAddress::new(0);
-        let all: Vec<Place> = (0..5_000).filter_map(|_| unlimited.admit(here)).collect();
+        let all: Vec<AddressPermit> = (0..5_000).filter_map(|_| unlimited.admit(here)).collect();
         assert_eq!(all.len(), 5_000);
     }
 
     #[test]
-    fn seats_are_counted_and_given_back() {
+    fn permits_are_counted_and_returned() {
         let registry = registry(2, 0, 0);
         let (first, _second) = (registry.admit(None).unwrap(), registry.admit(None).unwrap());
         assert_eq!(registry.admit(None).err().map(|refusal| refusal.code), Some(Code::Busy));
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_does_not_take_all_seats() {
+    fn one_address_does_not_take_all_permits() {
         let registry = registry(10, 2, 0);
         let [here, there] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(|address| Some(IpAddr::from(address)));
         let (first, _second) = (registry.admit(here).unwrap(), registry.admit(here).unwrap());
@@ -511,7 +511,7 @@ mod tests {
         let liveness = Liveness::default();
         let long = Duration::from_secs(60);
         assert_eq!(liveness.fault(long, &|_| false), None, "nobody came in by a token");
-        liveness.let_in_by(TokenName { kid: "k".into(), jti: None });
+        liveness.set_token(TokenName { kid: "k".into(), jti: None });
         assert_eq!(liveness.fault(long, &|token| token.kid == "k"), None);
         assert_eq!(liveness.fault(long, &|_| false), Some(CloseReason::Revoked));
     }
@@ -524,12 +524,12 @@ mod tests {
         assert_eq!(liveness.fault(long, &|_| true), None);
         assert_eq!(liveness.fault(none, &|_| true), Some(CloseReason::Silent));
         let patience = Duration::from_millis(40);
-        liveness.fed();
+        liveness.record_feed();
         std::thread::sleep(patience * 2);
-        liveness.fed();
-        liveness.heard();
+        liveness.record_feed();
+        liveness.record_frame();
         assert_eq!(liveness.fault(patience, &|_| true), Some(CloseReason::Slow), "the oldest debt counts");
-        liveness.drew();
+        liveness.record_drawn();
         assert_eq!(liveness.fault(patience, &|_| true), None);
     }
 

@@ -14,7 +14,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::store::access::{Holder, TokenRecord};
 
-use super::super::access::{DAYS_DEFAULT, DAYS_MAX, FIRST_KEY, Issued, KeyFace};
+use super::super::access::{DAYS_DEFAULT, DAYS_MAX, FIRST_KEY, Issued, KeyInfo};
 use super::super::body;
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
@@ -69,8 +69,8 @@ struct KeyView {
     note: Option<&'static str>,
 }
 
-impl From<KeyFace> for KeyView {
-    fn from(KeyFace { kid, created, retired, signs, signs_from }: KeyFace) -> Self {
+impl From<KeyInfo> for KeyView {
+    fn from(KeyInfo { kid, created, retired, signs, signs_from }: KeyInfo) -> Self {
         KeyView { kid, signs, created, signs_from: signs_from.filter(|_| retired.is_none()), retired, note: None }
     }
 }

@@ -173,7 +173,7 @@ async fn create_many(request: AuthedRequest, body: Body) -> HttpResult {
                     request.charge_fault().await;
                 }
                 turn.end_if_long().await;
-                if !results.put(outcome, false).await {
+                if !results.send(outcome, false).await {
                     return;
                 }
             }

@@ -243,7 +243,7 @@ where
             Some(outcome) = under_way.next(), if !under_way.is_empty() => outcome,
             else => break,
         };
-        if !results.put(&outcome, under_way.is_empty()).await {
+        if !results.send(&outcome, under_way.is_empty()).await {
             return;
         }
     }
@@ -333,7 +333,7 @@ where
 
 impl ResultWriter {
     /// Adds a result; with `idle` it goes out at once where results are lines. False when nobody reads any more.
-    pub async fn put(&mut self, outcome: &Outcome, idle: bool) -> bool {
+    pub async fn send(&mut self, outcome: &Outcome, idle: bool) -> bool {
         let before: &[u8] = match (self.form, std::mem::replace(&mut self.begun, true)) {
             (ResultForm::Lines, _) => b"",
             (ResultForm::List, false) => b"{\"results\":[",
@@ -505,7 +505,7 @@ mod tests {
         let budgets = Budgets::default();
         let request = actix_web::test::TestRequest::default().insert_header(("content-type", "application/json"));
         let request = request.to_http_request();
-        let incoming = body::Incoming { headers: request.headers(), budgets: &budgets, holder: Holder::default() };
+        let incoming = body::IncomingBody { headers: request.headers(), budgets: &budgets, holder: Holder::default() };
         let body = body::json_batch(incoming, stream::iter([Ok(Bytes::from(body))])).await.ok().unwrap();
         let slow = |_| {
             let begin = std::time::Instant::now();

@@ -200,9 +200,9 @@ pub async fn erase(request: AuthedRequest) -> HttpResult {
     let (server, access, now) = (request.server().clone(), std::sync::Arc::clone(request.access()), request.now());
     // Goes on when the client leaves: what was begun is not taken back, and the ring must hear of it.
     let erased = actix_web::rt::spawn(async move {
-        let leaving = access.leaving(key);
+        let leaving = access.begin_erasure(key);
         server.erase(who.id).await?;
-        access.have_left(leaving, now).await;
+        access.end_erasure(leaving, now).await;
         Ok::<_, Refusal>(())
     });
     erased.await.map_err(|_| Refusal::busy(1_000))??;
@@ -321,9 +321,8 @@ fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
 }
 
 /// What others learn from it; items by key.
-fn taught(names: &KeyNames<'_>, example: &TrainingExample) -> Value {
-    let item =
-        |other: &CoVisited| json!({"item": names.world.item(other.item).map(|item| &item.key), "count": other.count});
+fn training_example(names: &KeyNames<'_>, lesson: &Lesson) -> Value {
+    let item = |companion: &Companion| json!({"item": names.world.item(companion.item).map(|item| &item.key), "count": companion.count});
     json!({
         "gradient": example.gradient,
         "losses": example.losses,
@@ -350,7 +349,7 @@ fn interacted(names: &KeyNames<'_>, learned: &Learned) -> Value {
         "centre": {"topic": names.world.topic(learned.centre.topic), "epoch": learned.centre.epoch},
         "features": features,
         "predicted": learned.predicted,
-        "taught": learned.example.as_ref().map(|example| taught(names, example)),
+        "taught": learned.lesson.as_ref().map(|lesson| training_example(names, lesson)),
     })
 }
 
