@@ -159,7 +159,7 @@ fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
             batch.push(Write::Topic(id, key));
         }
         Line::Centre(centre) => {
-            let (centre, vector) = centre.centre().map_err(anyhow::Error::msg)?;
+            let (centre, vector) = centre.centre()?;
             batch.push(Write::Centre(centre, vector));
         }
         Line::Person(person) => {
@@ -170,7 +170,7 @@ fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
             batch.extend(grave.map(Write::Erase));
         }
         Line::Item(item) => {
-            let revisions = item.revisions().map_err(anyhow::Error::msg)?;
+            let revisions = item.revisions()?;
             batch.extend(revisions.into_iter().map(|item| Write::Item(Arc::new(item))));
         }
         Line::Since(change, since) => batch.push(Write::Since(change, since)),

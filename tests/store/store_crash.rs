@@ -257,7 +257,7 @@ async fn a_start_that_is_ended_at_any_moment_leaves_a_store_that_opens_with_its_
         );
         let expected = if version > 0 { OLD as usize } else { 0 };
         assert_eq!(store.scan(Position(0), u32::MAX).await.unwrap().len(), expected, "round {round}: entries");
-        let people = eddyline::store::recovery::read_catalogue(&store).await.unwrap().1;
+        let people = eddyline::store::recovery::read_catalogue(&*store).await.unwrap().1;
         assert_eq!(people.len(), expected, "round {round}: people");
         assert!(store.check_files().await.unwrap().is_empty(), "round {round}: the file is sound");
         drop(store);

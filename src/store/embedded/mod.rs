@@ -31,4 +31,4 @@ mod models;
 mod access;
 mod maintenance;
 
-pub use handle::Embedded;
+pub use self::handle::Embedded;

@@ -35,6 +35,6 @@ mod models;
 mod access;
 mod maintenance;
 
-pub use handle::Postgres;
-pub use settings::{OutOfBounds, PostgresSettings};
-pub use url::{PostgresUrl, PostgresUrlError};
+pub use self::handle::Postgres;
+pub use self::settings::{OutOfBounds, PostgresSettings};
+pub use self::url::{PostgresUrl, PostgresUrlError};

@@ -1,8 +1,7 @@
 //! TLS for connections to the database, by rustls.
 //!
 //! Invariant: with `verify-full` only the named host, with a certificate of a trusted CA, receives a password. `prefer`
-//! and
-//! `require` protect only against passive listeners, as in libpq. Absent on purpose: client certificates.
+//! and `require` protect only against passive listeners, as in libpq. Absent on purpose: client certificates.
 
 use std::path::Path;
 use std::sync::Arc;
