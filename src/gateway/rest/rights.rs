@@ -321,8 +321,9 @@ fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
 }
 
 /// What others learn from it; items by key.
-fn training_example(names: &KeyNames<'_>, lesson: &Lesson) -> Value {
-    let item = |companion: &Companion| json!({"item": names.world.item(companion.item).map(|item| &item.key), "count": companion.count});
+fn training_example(names: &KeyNames<'_>, example: &TrainingExample) -> Value {
+    let item =
+        |other: &CoVisited| json!({"item": names.world.item(other.item).map(|item| &item.key), "count": other.count});
     json!({
         "gradient": example.gradient,
         "losses": example.losses,
@@ -349,7 +350,7 @@ fn interacted(names: &KeyNames<'_>, learned: &Learned) -> Value {
         "centre": {"topic": names.world.topic(learned.centre.topic), "epoch": learned.centre.epoch},
         "features": features,
         "predicted": learned.predicted,
-        "taught": learned.lesson.as_ref().map(|lesson| training_example(names, lesson)),
+        "taught": learned.example.as_ref().map(|example| training_example(names, example)),
     })
 }
 

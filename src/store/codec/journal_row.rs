@@ -16,7 +16,7 @@ use super::columns::{
 };
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Shown, Signal};
-use crate::domain::journal::{CentreRef, Companion, Entry, Learned, Lesson, Opinion, What};
+use crate::domain::journal::{CentreRef, CoVisited, Entry, Learned, Opinion, TrainingExample, What};
 use crate::domain::time::Millis;
 use crate::store::error::StoreError;
 
@@ -263,10 +263,10 @@ impl From<JoinedExample> for TrainingExample {
     }
 }
 
-/// Decodes a training example from postcard bytes. The bytes of a [`JoinedLesson`] end one field earlier.
-fn lesson_from_bytes(bytes: &[u8]) -> Result<Lesson, &'static str> {
-    postcard::from_bytes::<Lesson>(bytes)
-        .or_else(|_| postcard::from_bytes::<JoinedLesson>(bytes).map(Lesson::from))
+/// Decodes a training example from postcard bytes. The bytes of a [`JoinedExample`] end one field earlier.
+fn example_from_bytes(bytes: &[u8]) -> Result<TrainingExample, &'static str> {
+    postcard::from_bytes::<TrainingExample>(bytes)
+        .or_else(|_| postcard::from_bytes::<JoinedExample>(bytes).map(TrainingExample::from))
         .map_err(|_| "lesson")
 }
 
