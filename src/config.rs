@@ -1,100 +1,102 @@
-//! Configuration: defaults, then a TOML file, then `EDDYLINE_*` variables, then flags; the later wins.
+//! Configuration: defaults, then a TOML file, then `EDDYLINE_*` variables, then flags; later sources override earlier ones.
 //!
-//! Invariant: what [`Config::load`] returns was checked; an error names the key and where its value came from.
+//! Invariant: [`Config::load`] returns checked values only. An error names the key and the origin of its value: the file, the
+//! variable or the command line. No error repeats a value that may hold a secret.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::{Figment, Metadata};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::actors::inside::Limits;
 use crate::actors::schedule::Schedule;
 use crate::actors::slates::SlateSettings;
+use crate::domain::json::{JsonError, expectation};
 use crate::embed::Choice;
 use crate::engine::settings::{ClusterSettings, LearnSettings};
 use crate::gateway::auth;
 use crate::gateway::rates::RateSettings;
 use crate::store::postgres::{PostgresSettings, PostgresUrl};
 
-/// What variables of the configuration begin with.
+/// Prefix of all variables of the configuration.
 const PREFIX: &str = "EDDYLINE_";
 
-/// Variables of the prefix that steer the command line, tests and tools, and not the server.
+/// Variables with the prefix that configure commands, tests and tools instead of the server.
 const OF_TOOLS: [&str; 9] =
     ["data", "url", "token", "shots", "config", "log", "test_postgres", "test_seed", "test_crash_directory"];
 
-/// Everything that can be configured. In a variable, `__` goes one level down: `EDDYLINE_LEARN__DECAY_RATE=2`.
+/// All settings. In the name of a variable, `__` separates levels: `EDDYLINE_LEARN__DECAY_RATE=2`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Address and port; port 0 takes a free one.
     pub listen: String,
-    /// `file:DIR`, the embedded store in a directory, or `postgres://…`. Shown without its password.
+    /// `file:DIR`, the embedded store in a directory, or `postgres://…`. Printed without its password.
     pub store: StoreUrl,
-    /// For `store = "postgres://…"`.
+    /// Settings for `store = "postgres://…"`.
     pub postgres: PostgresSettings,
-    /// Numbers in an embedding.
+    /// Length of an embedding.
     pub dim: usize,
-    /// What turns text into vectors: `hashing`, `given` (items bring theirs) or `http`.
+    /// Embedder of texts: `hashing`, `given` (items come with embeddings) or `http`.
     pub embedder: Choice,
-    /// For `embedder = "http"`.
+    /// Settings for `embedder = "http"`.
     pub http: HttpEmbedding,
-    /// Signs tokens (HS256): at least 32 bytes. Without it, and without a key in the store, the server answers everybody,
-    /// on loopback only.
+    /// Secret of at least 32 bytes that signs tokens (HS256). Without it, and without a key in the store, the server
+    /// requires no tokens, and listens on loopback only.
     #[serde(skip_serializing)]
     pub secret: Option<SecretString>,
-    /// Origins that may open sockets, beside the server's own. Shown without passwords.
+    /// Origins that may open sockets, beside the server's own. Printed without passwords.
     #[serde(serialize_with = "each_without_passwords")]
     pub origins: Vec<String>,
-    /// Open sockets at once.
+    /// Most open sockets at one time.
     pub sockets_max: usize,
-    /// A PEM file with the server's certificate and those that vouch for it: with it all connections speak TLS.
+    /// A PEM file with the server's certificate chain. With it all connections use TLS.
     pub tls_cert: Option<PathBuf>,
-    /// A PEM file with the certificate's private key.
+    /// A PEM file with the private key of `tls_cert`.
     pub tls_key: Option<PathBuf>,
-    /// How much anybody may ask for.
+    /// Rate limits of clients.
     pub rate: RateSettings,
-    /// Threads for people's actors; 0: as many as processors.
+    /// Threads for the actors of users; 0: one per core.
     pub threads: usize,
-    /// Threads for HTTP and sockets; 0: as many as processors.
+    /// Threads for HTTP and sockets; 0: one per core.
     pub workers: usize,
-    /// `text` or `json`, on standard error.
+    /// Format of the log on standard error: `text` or `json`.
     pub log_format: LogFormat,
-    /// Learning and ranking.
+    /// Settings of learning and ranking.
     pub learn: LearnSettings,
-    /// How people are grouped, and when.
+    /// Settings and schedule of clustering.
     pub cluster: ClusterSettings,
-    /// The log of drawn feeds.
+    /// Settings of the log of slates, the shown feeds.
     pub slates: SlateSettings,
-    /// Ends of queues.
+    /// Bounds of queues, caches and passivation.
     pub limits: Limits,
 }
 
-/// How log lines look.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// For people.
+    /// Lines of text for people.
     #[default]
     Text,
-    /// For machines.
+    /// JSON objects for programs.
     Json,
 }
 
-/// A server that speaks `POST /v1/embeddings`.
+/// An embedding server with the API `POST /v1/embeddings`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpEmbedding {
-    /// Its address, without `/v1/embeddings`. Shown without passwords.
+    /// Address without `/v1/embeddings`. Printed without passwords.
     #[serde(serialize_with = "without_passwords")]
     pub base: String,
-    /// The model's name there.
+    /// The server's name of the model.
     pub model: String,
-    /// Bearer key, if it wants one.
+    /// Bearer token, if the server requires one.
     #[serde(skip_serializing)]
     pub key: Option<SecretString>,
 }
@@ -107,12 +109,12 @@ fn each_without_passwords<S: Serializer>(urls: &[String], serializer: S) -> Resu
     serializer.collect_seq(urls.iter().map(|url| shown(url)))
 }
 
-/// A URL as it may be shown: without user and password, and without the values of its parameters, which may be keys.
+/// A URL without user and password, and without the values of its parameters, which may be keys.
 fn shown(url: &str) -> String {
     let url = url.split('#').next().unwrap_or_default();
     let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
     let (scheme, place) = address.split_once("://").map_or(("", address), |(scheme, place)| (scheme, place));
-    // The last one: a password in which somebody forgot to escape an `@` or a `/` must not come out in halves.
+    // The last `@` ends the password: a password may hold an unescaped `@` or `/`, and no part of it may be printed.
     let place = place.rsplit_once('@').map_or(place.to_owned(), |(_, place)| format!("***@{place}"));
     let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
     let names = query.map(|query| {
@@ -149,32 +151,79 @@ impl Default for Config {
     }
 }
 
-/// What flags say; `None` leaves the value to the file, the environment or the default.
+/// Settings from flags; `None` leaves the value to the environment, the file or the default.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Flags {
-    /// See [`Config::listen`].
+    /// Value of `--listen`, which overrides [`Config::listen`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
-    /// See [`Config::store`].
+    /// Value of `--store`, which overrides [`Config::store`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
 }
 
-/// A configuration that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {rule}")]
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The key, as it stands in the file.
+    /// The key of the setting, as in the file, or the flag.
     pub key: String,
-    /// What is wrong, and what it must be.
+    /// Rule that the value must satisfy.
     pub rule: String,
+    /// Source of the value; `None` for a default, and for an error that names no single setting.
+    pub origin: Option<Origin>,
+}
+
+/// Source of a setting's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration file at this path.
+    File(PathBuf),
+    /// The environment variable of this name.
+    Variable(String),
+    /// A flag on the command line.
+    CommandLine,
+}
+
+impl ConfigError {
+    /// An error without an origin.
+    pub fn new(key: impl Into<String>, rule: impl Into<String>) -> ConfigError {
+        ConfigError { key: key.into(), rule: rule.into(), origin: None }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)?;
+        match &self.origin {
+            None => {}
+            Some(Origin::File(path)) => write!(f, " ({})", path.display())?,
+            Some(Origin::Variable(name)) => write!(f, " ({name})")?,
+            Some(Origin::CommandLine) => f.write_str(" (command line)")?,
+        }
+        write!(f, ": {}", self.rule)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Origin {
+    /// Origin of `key` by the metadata of its value; `None` for a default.
+    fn of(metadata: &Metadata, key: &str) -> Option<Origin> {
+        if let Some(path) = metadata.source.as_ref().and_then(|source| source.file_path()) {
+            return Some(Origin::File(path.to_owned()));
+        }
+        if metadata.name.contains("environment") {
+            return Some(Origin::Variable(format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())));
+        }
+        (metadata.name == std::any::type_name::<&Flags>()).then_some(Origin::CommandLine)
+    }
 }
 
 fn error(key: impl Into<String>, rule: impl Into<String>) -> ConfigError {
-    ConfigError { key: key.into(), rule: rule.into() }
+    ConfigError::new(key, rule)
 }
 
-/// Where a store is.
+/// Location of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum StoreUrl {
@@ -184,10 +233,21 @@ pub enum StoreUrl {
     Postgres(Box<PostgresUrl>),
 }
 
+/// A text that names no store. The messages repeat no part that may be a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreUrlError {
+    /// Neither `file:` nor `postgres://`; the value is the scheme alone.
+    #[error("must be file:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE, begins with {0:?}")]
+    Scheme(String),
+    /// A `postgres://` URL that the driver cannot use, with the rule that it breaks.
+    #[error("{0}")]
+    Postgres(String),
+}
+
 impl TryFrom<String> for StoreUrl {
-    type Error = String;
+    type Error = StoreUrlError;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        StoreUrl::parse(&text).map_err(|error| error.rule)
+        StoreUrl::parse(&text)
     }
 }
 
@@ -210,54 +270,50 @@ impl StoreUrl {
     /// Reads `file:DIR` or `postgres://…`.
     ///
     /// # Errors
-    /// What it must be.
-    pub fn parse(text: &str) -> Result<StoreUrl, ConfigError> {
+    /// The text names no store.
+    pub fn parse(text: &str) -> Result<StoreUrl, StoreUrlError> {
         if let Some(directory) = text.strip_prefix("file:").filter(|directory| !directory.is_empty()) {
             return Ok(StoreUrl::File(directory.into()));
         }
         if PostgresUrl::is_one(text) {
-            let url = PostgresUrl::parse(text).map_err(|rule| error("store", rule.to_string()))?;
+            let url = PostgresUrl::parse(text).map_err(|rule| StoreUrlError::Postgres(rule.to_string()))?;
             return Ok(StoreUrl::Postgres(Box::new(url)));
         }
-        // Only the scheme is repeated: there may be a password behind it.
         let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-        Err(error(
-            "store",
-            format!("must be file:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE, begins with {scheme:?}"),
-        ))
+        Err(StoreUrlError::Scheme(scheme.into()))
     }
 }
 
 impl Config {
-    /// Reads and checks. `file` must exist when it is given. Variables that are no settings are passed over: see
-    /// [`unknown_variables`].
+    /// Reads all sources and checks all values. A given `file` must exist. Variables that name no setting are ignored;
+    /// [`unknown_variables`] lists them.
     ///
     /// # Errors
-    /// [`ConfigError`] names the key, where its value came from, and what it must be.
+    /// [`ConfigError`] names the key, the origin of its value, and the rule.
     pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Config::default()));
         if let Some(file) = file {
             if !file.is_file() {
-                return Err(error("--config", format!("no file {}", file.display())));
+                return Err(error("--config", format!("there is no file {}", file.display())));
             }
             figment = figment.merge(Toml::file_exact(file));
         }
         let known = keys();
         let ours =
             Env::prefixed(PREFIX).filter(move |key| is_known(&known, &key.as_str().to_ascii_lowercase())).split("__");
-        let config: Config = figment.merge(ours).merge(Serialized::defaults(flags)).extract().map_err(|failure| {
-            let source = failure.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
-            let key = if failure.path.is_empty() { unknown_key(&failure) } else { failure.path.join(".") };
-            error(key, format!("{}{source}", what_is_wrong(&failure.kind)))
+        let figment = figment.merge(ours).merge(Serialized::defaults(flags));
+        let config: Config = figment.extract().map_err(|failure| reworded(&failure, file))?;
+        config.check().map_err(|error| {
+            let origin = figment.find_metadata(&error.key).and_then(|metadata| Origin::of(metadata, &error.key));
+            ConfigError { origin, ..error }
         })?;
-        config.check()?;
         Ok(config)
     }
 
-    /// Checks every value that has bounds.
+    /// Checks the bounds of all values.
     ///
     /// # Errors
-    /// The first key that is out of them.
+    /// The first key whose value is out of bounds.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.address()?;
         self.postgres.check().map_err(|(key, rule)| error(format!("postgres.{key}"), rule.to_string()))?;
@@ -270,8 +326,8 @@ impl Config {
             return Err(error("secret", "must have at least 32 bytes"));
         }
         match (&self.tls_cert, &self.tls_key) {
-            (Some(_), None) => return Err(error("tls_key", "must be set beside tls_cert")),
-            (None, Some(_)) => return Err(error("tls_cert", "must be set beside tls_key")),
+            (Some(_), None) => return Err(error("tls_key", "must be set, because tls_cert is set")),
+            (None, Some(_)) => return Err(error("tls_cert", "must be set, because tls_key is set")),
             (Some(_), Some(_)) | (None, None) => {}
         }
         self.rate.check().map_err(|empty| error(empty.key(), empty.to_string()))?;
@@ -295,23 +351,26 @@ impl Config {
                 return Err(error(key, format!("must be {low} to {high}, is {value}")));
             }
         }
-        if self.limits.snapshot_every == 0 || self.limits.idle_ms < 100 {
-            return Err(error("limits", "snapshot_every must be at least 1, idle_ms at least 100"));
+        if self.limits.snapshot_every == 0 {
+            return Err(error("limits.snapshot_every", "must be at least 1, is 0"));
+        }
+        if self.limits.idle_ms < 100 {
+            return Err(error("limits.idle_ms", format!("must be at least 100, is {}", self.limits.idle_ms)));
         }
         Ok(())
     }
 
-    /// Changes settings of `[learn]`, each written `key=value` as in `rank.author_run=2`; a value that is no number and no
-    /// `true` or `false` is a text.
+    /// Changes settings of `[learn]`, each written `key=value` as in `rank.author_run=2`. A value that is no JSON is a text.
     ///
     /// # Errors
-    /// The key that is unknown or out of bounds.
+    /// A key is unknown, or its value is out of bounds.
     pub fn set_learn(&mut self, changes: &[String]) -> Result<(), ConfigError> {
         if changes.is_empty() {
             return Ok(());
         }
         let wrong = |key: &str, rule: &str| error(format!("--set learn.{key}"), rule);
-        let mut all = serde_json::to_value(&self.learn).map_err(|failure| error("--set", failure.to_string()))?;
+        let mut all = serde_json::to_value(&self.learn)
+            .map_err(|failure| error("--set", JsonError::new(&failure).to_string()))?;
         for change in changes {
             let (key, value) = change.split_once('=').ok_or_else(|| error("--set", "must be KEY=VALUE"))?;
             let pointer = format!("/{}", key.trim().replace('.', "/"));
@@ -319,12 +378,13 @@ impl Config {
             let value = value.trim();
             *place.ok_or_else(|| wrong(key, "is no setting of [learn]"))? =
                 serde_json::from_str(value).unwrap_or_else(|_| value.into());
-            self.learn = serde_json::from_value(all.clone()).map_err(|failure| wrong(key, &failure.to_string()))?;
+            self.learn = serde_json::from_value(all.clone())
+                .map_err(|failure| wrong(key, &JsonError::new(&failure).to_string()))?;
         }
         self.learn.check().map_err(|(key, rule)| wrong(key, rule))
     }
 
-    /// All that the engine is told.
+    /// Settings of the engine: `[learn]` with `[cluster]`.
     #[must_use]
     pub fn engine(&self) -> LearnSettings {
         LearnSettings { cluster: self.cluster.clone(), ..self.learn.clone() }
@@ -333,7 +393,7 @@ impl Config {
     /// The address to listen on.
     ///
     /// # Errors
-    /// When `listen` is none.
+    /// `listen` is no address with a port.
     pub fn address(&self) -> Result<SocketAddr, ConfigError> {
         self.listen.parse().map_err(|_| {
             error(
@@ -343,10 +403,10 @@ impl Config {
         })
     }
 
-    /// The same, once it is known whether tokens can be checked: with a secret, or with a key in the store.
+    /// The address to listen on. `has_key` says whether the server can check tokens, by a secret or a key in the store.
     ///
     /// # Errors
-    /// When it is beyond loopback, and everybody could come in.
+    /// The address is not on loopback and the server has no key, so that any host could use it.
     pub fn safe_address(&self, has_key: bool) -> Result<SocketAddr, ConfigError> {
         let address = self.address()?;
         auth::check_listen(address, has_key).map_err(|open| error("listen", open.to_string()))?;
@@ -354,8 +414,8 @@ impl Config {
     }
 }
 
-/// The names of variables that begin as ours do and set nothing, in order. A Service named `eddyline` has Kubernetes put
-/// `EDDYLINE_PORT` and its like into every pod.
+/// Sorted names of the variables that have the prefix and name no setting. A Service named `eddyline`, for example, makes
+/// Kubernetes set `EDDYLINE_PORT` and others in every pod.
 #[must_use]
 pub fn unknown_variables() -> Vec<String> {
     let known = keys();
@@ -367,10 +427,10 @@ pub fn unknown_variables() -> Vec<String> {
     names
 }
 
-/// All settings as a tree.
+/// Tree of all settings, with their defaults as leaves.
 fn keys() -> serde_json::Value {
     let mut keys = serde_json::to_value(Config::default()).unwrap_or_default();
-    // These are never shown, and so not written either.
+    // Secrets are never serialised, so the defaults lack them.
     for (above, secret) in [("", "secret"), ("/http", "key")] {
         if let Some(table) = keys.pointer_mut(above).and_then(serde_json::Value::as_object_mut) {
             table.insert(secret.into(), serde_json::Value::Null);
@@ -379,32 +439,54 @@ fn keys() -> serde_json::Value {
     keys
 }
 
-/// Does a variable, in lower case and without the prefix, name a setting or a table of settings?
+/// Whether a variable, in lower case and without the prefix, names a setting or a table of settings.
 fn is_known(keys: &serde_json::Value, variable: &str) -> bool {
     variable.split("__").try_fold(keys, |table, name| table.as_object()?.get(name)).is_some()
 }
 
-/// figment names an unknown key only in the text of its error.
-/// Says what is wrong without repeating the value, which may hold a secret or a password.
-fn what_is_wrong(kind: &figment::error::Kind) -> String {
+/// Rewords an error of figment: the key, the origin, and the rule. The value is not repeated, since it may be a secret.
+fn reworded(failure: &figment::Error, file: Option<&Path>) -> ConfigError {
     use figment::error::Kind;
-    match kind {
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("must be {expected}"),
-        // A parser of TOML shows the whole line; its first line says where, its last one why.
-        Kind::Message(text) if text.contains('\n') => {
-            let (place, why) = (text.lines().next().unwrap_or_default(), text.lines().last().unwrap_or_default());
-            format!("{}: {why}", place.trim_start_matches("TOML parse error at "))
+    let mut path = failure.path.clone();
+    let rule = match &failure.kind {
+        Kind::UnknownField(key, known) => {
+            if path.last() != Some(key) {
+                path.push(key.clone());
+            }
+            let known = if known.is_empty() { String::new() } else { format!(": choose from {}", known.join(", ")) };
+            format!("no setting has this name{known}")
         }
-        other => other.to_string(),
-    }
+        Kind::MissingField(key) => {
+            path.push(key.to_string());
+            "must be set".into()
+        }
+        Kind::DuplicateField(key) => {
+            path.push((*key).to_owned());
+            "is set twice".into()
+        }
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            format!("must be {}", expectation(expected))
+        }
+        Kind::InvalidLength(length, expected) => format!("must be {expected}, has {length} elements"),
+        Kind::UnknownVariant(_, known) => format!("must be one of {}", known.join(", ")),
+        Kind::ISizeOutOfRange(_) | Kind::USizeOutOfRange(_) => "is out of range".into(),
+        Kind::Unsupported(_) | Kind::UnsupportedKey(..) => "has a type that no setting has".into(),
+        Kind::Message(text) => match (toml_place(text), file) {
+            (Some((place, why)), Some(file)) => {
+                return ConfigError::new(format!("{}, {place}", file.display()), format!("not TOML: {why}"));
+            }
+            _ => text.clone(),
+        },
+    };
+    let key = path.join(".");
+    let origin = failure.metadata.as_ref().and_then(|metadata| Origin::of(metadata, &key));
+    ConfigError { key: if key.is_empty() { "configuration".into() } else { key }, rule, origin }
 }
 
-fn unknown_key(failure: &figment::Error) -> String {
-    match &failure.kind {
-        figment::error::Kind::UnknownField(key, _) => key.clone(),
-        figment::error::Kind::MissingField(key) => key.to_string(),
-        _ => "configuration".into(),
-    }
+/// Line and column of a TOML parse error, and its reason. The lines between quote the file, which may hold secrets.
+fn toml_place(text: &str) -> Option<(&str, &str)> {
+    let place = text.lines().next()?.strip_prefix("TOML parse error at ")?;
+    Some((place, text.lines().last()?))
 }
 
 #[cfg(test)]
@@ -456,6 +538,8 @@ mod tests {
         ] {
             let error = from_text(text).unwrap_err();
             assert!(error.key.ends_with(key) || error.rule.contains(key), "{text}: {error:?}");
+            let words = ["eddyline::", "at line", "from TOML", "u64", "usize", "environment variable(s)"];
+            assert!(words.iter().all(|word| !error.to_string().contains(word)), "{text}: {error}");
             assert!(!error.to_string().contains("secret@"), "{error}");
         }
     }
@@ -480,6 +564,27 @@ mod tests {
             ("__", false),
         ] {
             assert_eq!(is_known(&known, variable), expected, "{variable}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_origin_of_the_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("eddyline.toml");
+        let load = |text: &str, listen: Option<&str>| {
+            std::fs::write(&file, text).unwrap();
+            let flags = Flags { listen: listen.map(str::to_owned), store: None };
+            Config::load(Some(&file), &flags).unwrap_err().to_string()
+        };
+        let path = file.display();
+        for (text, listen, expected) in [
+            ("dim = 0", None, format!("dim ({path}): must be 1 to 8192, is 0")),
+            ("[postgres]\nspeed = 1", None, format!("postgres.speed ({path}): no setting has this name")),
+            ("", Some("nowhere"), "listen (command line): must be an address".to_owned()),
+            ("dim = 3\nx = \"", None, format!("{path}, line 2, column ")),
+        ] {
+            let error = load(text, listen);
+            assert!(error.starts_with(&expected), "{text}: {error}");
         }
     }
 

@@ -1,17 +1,17 @@
-//! Eddyline, a real-time recommender server: learning and pushing are one step.
+//! Eddyline, a real-time recommender server that learns online and pushes new feeds.
 //!
-//! One journal. A person's state is a fold over their own entries, the coordinator's a fold over all of them, and a feed
-//! is what a person's state makes of the world now:
+//! All learned state is a fold over one write-ahead journal: a user's state over their entries, the coordinator's state over
+//! all entries. A feed ranks the items of the present world by the user's state:
 //!
 //! ```text
-//!     browsers and programs                       files of logs, the demo
-//!        │ frames,   ▲ feeds,                        │
+//!     clients                                     files of logs, simulations
+//!        │ messages, ▲ feeds,                        │
 //!        │ REST      │ accepted                      │
 //!  ┌─────▼───────────┴─────┐                         │
-//!  │ gateway: the door     │ checks once             │
+//!  │ gateway               │ validates requests      │
 //!  └─────┬───────────▲─────┘                         │
 //!  ┌─────▼───────────┴────────────────────────────┐  │
-//!  │ actors: the doing                            │  │
+//!  │ actors: concurrency and effects              │  │
 //!  │   Directory ──► UserActor ──entries──► Journal ───────┐
 //!  │                    ▲                    ▲  │ │  │     │
 //!  │              World │              writes│  │ │  │     │ batches
@@ -21,33 +21,31 @@
 //!  └──────┬───────────────────────┬───────────────┘  │     │
 //!         │ apply, rank           │ apply            │     │
 //!  ┌──────▼───────────────────────▼───────────────┐  │ ┌───▼──────────────┐
-//!  │ engine: the thinking, pure                   │◄─┘ │ store: the memory│
-//!  │ event in, effects out; no clock, no chance   │◄───┤ journal, items   │
+//!  │ engine: learning and ranking, pure functions │◄─┘ │ store            │
+//!  │ event in, effects out; no clock, no random   │◄───┤ journal, items   │
 //!  └──────────────────────────────────────────────┘    └──────────────────┘
 //! ```
 //!
-//! **A person acts.** `gateway::session` reads the frame, `protocol` makes it a closed enum, `gateway::checks` makes that
-//! a word of `domain`. `actors::directory` finds the person's actor, or wakes one up, which reads their snapshot and the
-//! entries after it. The actor first takes a place in the journal's queue; none left means `busy`, and nothing was
-//! learned. `engine::user` learns the event and says what to do: journal this entry, rank again. The entry goes to
-//! `actors::journal`, which commits what came in while it was committing; `accepted` goes out after that. The feed does
-//! not wait for it: when the actor's mailbox is drained, it ranks once and hands the feed to the gate of each session,
-//! which lets it out as soon as the last one was drawn.
+//! **An event of a user.** `gateway::session` reads the frame, `protocol` parses it into a closed enum, and `gateway::checks`
+//! turns that into domain types. `actors::directory` finds the user's actor, or activates one from the snapshot and the later
+//! entries. The actor first reserves a place in the journal's queue; without one it answers `busy` and learns nothing.
+//! `engine::user` learns the event and returns effects: an entry to journal, and a new ranking. `actors::journal` commits
+//! entries in groups, and sends `accepted` after the commit. The feed does not wait for the commit: when the actor's mailbox
+//! is empty, the actor ranks once. Flow control of each session sends the feed when the client has acknowledged the last one.
 //!
-//! **Something comes, or goes.** A change by REST, a post, or the coordinator's alarm at the next edge of a window reaches
-//! `engine::coordinator`, which makes a new `World` and says what opened, closed or changed. `actors::coordinator` swaps
-//! one pointer and tells the people who are looked at. Each asks the engine whether the change can touch a feed of
-//! theirs; for most the answer is no, and nothing is sent.
+//! **A change of the catalogue.** A REST request, a post, or the coordinator's alarm at the next edge of a window reaches
+//! `engine::coordinator`. It makes a new `World` and lists the items that opened, closed or changed. `actors::coordinator`
+//! swaps one pointer and notifies the actors of users with open sessions. Each asks the engine whether the change can affect
+//! one of its feeds. For most the answer is no, and they send nothing.
 //!
-//! **A centre moves.** When a topic has doubled, the coordinator computes its mean and axes afresh, stores them under a new
-//! epoch, and publishes them. Entries name the epoch that they were learned with, so that folding them later gives the
-//! same numbers.
+//! **A new centre.** When a topic has doubled in size, the coordinator recomputes its mean and axes. It stores them under a new
+//! epoch and publishes them. Entries name the epoch with which they were learned, so that a later fold gives equal numbers.
 //!
-//! **Groups of people are found afresh.** Enough was measured, or the schedule says so: [`engine::clustering`] asks for a fit
-//! and hands out everybody as they are ([`engine::crowd`], shared until somebody changes). A thread of its own makes rows of
-//! them and solves; what it found comes back to the coordinator as a message, is stored and published. Nobody waits for it.
+//! **A refit of the clusters.** After enough measurements, or on schedule, [`engine::clustering`] asks for a refit of the
+//! clusters of users. It hands out a snapshot of all users ([`engine::crowd`], shared copy-on-write). A thread of its own
+//! fits the mixture; the coordinator receives the result as a message, stores it and publishes it. No request waits for a fit.
 //!
-//! Read the modules in this order; each imports only from those before it. `tests/house/tidy.rs` has the exact table.
+//! Reading order of the modules; each imports only from those before it. `tests/house/tidy.rs` has the exact table.
 
 /// The vocabulary: ids, times, items, interactions, windows, feeds.
 pub use eddyline_core::domain;

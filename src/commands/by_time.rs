@@ -1,9 +1,9 @@
-//! Sorts more rows than memory holds, by time; rows of one instant stay in the order in which they came.
+//! External merge sort by time: sorts more rows than memory holds, and keeps the order of rows of one instant.
 //!
-//! Invariant: memory stays within twice the budget and one row, however many rows there are. What does not fit is written
-//! in sorted runs to one nameless file in the system's folder for temporary files, and merged from there; the file goes
-//! with the process. Absent on purpose: a crate for it. Those that exist count rows, of which one may have a megabyte,
-//! and open a file per run.
+//! Invariant: memory stays within twice the budget and one row, whatever the number of rows. Further rows are written as
+//! sorted runs to one unnamed temporary file, and merged from there; the file disappears with the process.
+//! Absent on purpose: a crate. Existing crates limit the number of rows, though one row may have a megabyte, and open a file
+//! per run.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,20 +12,20 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::time::Millis;
 
-/// Bytes of rows that are held in memory.
+/// Bytes of rows in memory before a run is written.
 pub const BUDGET: usize = 64 << 20;
-/// Instant (i64) and length (u32) in front of each row of a run, little-endian.
+/// Bytes before each row of a run: instant (i64) and length (u32), little-endian.
 const HEAD: usize = 12;
-/// The least that is read of a run at once.
+/// Fewest bytes in one read of a run.
 const PIECE_MIN: usize = 16 << 10;
 
-/// Takes rows in any order.
+/// Collects rows in any order.
 pub struct ByTime<T> {
     budget: usize,
     marks: Vec<Mark>,
@@ -36,13 +36,13 @@ pub struct ByTime<T> {
     row: PhantomData<T>,
 }
 
-/// Where a row stands in memory.
+/// Instant of a row, and its place in memory.
 struct Mark {
     at: Millis,
     place: Range<usize>,
 }
 
-/// Gives them back by time.
+/// Iterates over the rows in the order of time.
 pub struct Sorted<T> {
     source: Source,
     rows: u64,
@@ -54,42 +54,42 @@ enum Source {
     File { file: File, runs: Vec<Run>, next: BinaryHeap<Reverse<(Millis, usize)>> },
 }
 
-/// A run that is being read.
+/// A sorted run of the file, during the merge.
 struct Run {
     left: Range<u64>,
     piece: Vec<u8>,
-    /// Where in the piece the next row begins.
+    /// Offset of the next row in `piece`.
     from: usize,
     piece_bytes: usize,
 }
 
 impl<T: Serialize + DeserializeOwned> ByTime<T> {
-    /// Nothing yet; about `budget` bytes of rows are held in memory.
+    /// An empty sorter that holds about `budget` bytes of rows in memory.
     #[must_use]
     pub fn new(budget: usize) -> ByTime<T> {
         let (marks, bytes, runs) = (Vec::new(), Vec::new(), Vec::new());
         ByTime { budget, marks, bytes, file: None, runs, rows: 0, row: PhantomData }
     }
 
-    /// One more row.
+    /// Adds a row.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The temporary file cannot be written.
     pub fn push(&mut self, at: Millis, row: &T) -> anyhow::Result<()> {
         let start = self.bytes.len();
-        postcard::to_io(row, &mut self.bytes).context("a row could not be kept")?;
+        postcard::to_io(row, &mut self.bytes).map_err(|_| anyhow!("a row cannot be encoded for the temporary file"))?;
         self.marks.push(Mark { at, place: start..self.bytes.len() });
         self.rows += 1;
         if self.bytes.len() + self.marks.len() * size_of::<Mark>() >= self.budget {
-            self.spill().context("rows could not be written to the folder for temporary files (see TMPDIR)")?;
+            self.spill().context("rows cannot be written to the folder for temporary files (TMPDIR)")?;
         }
         Ok(())
     }
 
-    /// All rows are in.
+    /// Ends the input and starts the merge.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The temporary file cannot be written or read.
     pub fn sorted(mut self) -> anyhow::Result<Sorted<T>> {
         let rows = self.rows;
         if self.file.is_some() {
@@ -114,14 +114,14 @@ impl<T: Serialize + DeserializeOwned> ByTime<T> {
         Ok(Sorted { source, rows, row: PhantomData })
     }
 
-    /// Writes what is in memory as one more run.
+    /// Writes the rows in memory as a sorted run.
     fn spill(&mut self) -> io::Result<()> {
         let file = match self.file.take() {
             Some(file) => file,
             None => tempfile::tempfile()?,
         };
         let file = self.file.insert(file);
-        // Stable, so that rows of one instant stay in their order.
+        // A stable sort keeps the order of rows of one instant.
         self.marks.sort_by_key(|mark| mark.at);
         let start = self.runs.last().map_or(0, |run| run.end);
         let mut end = start;
@@ -143,13 +143,13 @@ impl<T: Serialize + DeserializeOwned> ByTime<T> {
 }
 
 impl<T> Sorted<T> {
-    /// How many rows there are in all.
+    /// Number of rows, including those already returned.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.rows
     }
 
-    /// Not a single one.
+    /// Whether no row was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows == 0
@@ -177,11 +177,11 @@ impl<T: DeserializeOwned> Iterator for Sorted<T> {
 }
 
 fn read<T: DeserializeOwned>(at: Millis, row: &[u8]) -> anyhow::Result<(Millis, T)> {
-    Ok((at, postcard::from_bytes(row).context("a row that was kept is torn")?))
+    Ok((at, postcard::from_bytes(row).map_err(|_| anyhow!("a row of the temporary file is damaged"))?))
 }
 
 impl Run {
-    /// The instant of the next row.
+    /// Instant of the next row; `None` at the end of the run.
     fn peek(&mut self, file: &mut File) -> io::Result<Option<Millis>> {
         if self.from == self.piece.len() && self.left.is_empty() {
             return Ok(None);
@@ -190,7 +190,7 @@ impl Run {
         Ok(Some(Millis(i64::from_le_bytes(self.bytes(0)?))))
     }
 
-    /// The next row.
+    /// Bytes of the next row.
     fn take(&mut self, file: &mut File) -> io::Result<&[u8]> {
         self.fill(file, HEAD)?;
         let length = u32::from_le_bytes(self.bytes(8)?) as usize;
@@ -200,13 +200,13 @@ impl Run {
         Ok(&self.piece[start..self.from])
     }
 
-    /// Bytes of the next row's head.
+    /// `N` bytes of the next row's head.
     fn bytes<const N: usize>(&self, offset: usize) -> io::Result<[u8; N]> {
         let found = self.piece.get(self.from + offset..self.from + offset + N).and_then(|found| found.try_into().ok());
         found.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
-    /// Makes sure that so many bytes are there from the next row on.
+    /// Reads on until `piece` holds at least `wanted` bytes from the next row on.
     fn fill(&mut self, file: &mut File, wanted: usize) -> io::Result<()> {
         let held = self.piece.len() - self.from;
         if held >= wanted {
@@ -234,7 +234,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// As a stable sort in memory gives them, whatever the budget: with no run, one, or hundreds.
+        /// Agrees with a stable sort in memory for any budget: with no run, one, or hundreds.
         #[test]
         fn rows_come_back_by_time_and_within_an_instant_as_they_came(
             times in proptest::collection::vec(-3_i64..3, 0..400),

@@ -1,38 +1,76 @@
-//! `eddyline db check`: checks the files of the store, folds everybody's journal and compares with what was saved.
+//! `eddyline db check`: checks the files of a store, folds the journal of every user and compares it with their snapshot.
 //!
-//! Invariant: reads only. A snapshot that differs from the fold of the journal is a bug, and reported as such. A damaged
-//! file is reported before anything is read from it, and then nothing is: what would be folded is not what was written.
+//! Invariant: reads only. A snapshot that differs from the fold of the journal is a bug, and reported as one. After a
+//! damaged file nothing is folded: its bytes are not the bytes that were written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::commands::progress;
+use anyhow::bail;
+
+use super::args::ConfigArgs;
+use super::{block_on, progress};
+use crate::actors::clock::{Clock, WallClock};
+use crate::app;
 use crate::config::Config;
 use crate::domain::ids::Seq;
 use crate::domain::time::Millis;
 use crate::engine::user::UserState;
+use crate::process::say;
 use crate::store::Store;
 use crate::store::recovery::{fold, load_coordinator, read_catalogue};
 
-/// What was found.
+/// Which store to check.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// `file:DIR` or `postgres://…`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Counts of a check, and every contradiction that it found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// People who have entries.
+    /// Users with at least one journal entry.
     pub people: u64,
-    /// Entries folded.
+    /// Entries that were folded.
     pub entries: u64,
-    /// Snapshots that equal the fold of the journal up to them.
+    /// Snapshots that equal the fold of the journal up to their entry.
     pub snapshots_equal: u64,
-    /// Snapshots that were set aside (other settings or format): harmless.
+    /// Snapshots of other settings or another format. They are harmless: the server folds the journal instead.
     pub snapshots_set_aside: u64,
-    /// What is wrong, in words.
+    /// Sentences, one for each contradiction.
     pub wrong: Vec<String>,
 }
 
-/// Checks a store. `now` is used for nothing that is stored.
+/// Checks the configured store and prints the findings to standard error.
 ///
 /// # Errors
-/// What the store says; what is merely wrong is among the findings.
+/// The store cannot be read, or contradicts its journal.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let config = args.config.start_with_store(args.store)?;
+    let now = WallClock::default().now();
+    let found = block_on(async { check(app::open_store(&config).await?, &config, now).await })?;
+    say(format_args!(
+        "{} people, {} entries, {} snapshots equal the fold, {} set aside, {} wrong",
+        found.people,
+        found.entries,
+        found.snapshots_equal,
+        found.snapshots_set_aside,
+        found.wrong.len()
+    ));
+    for wrong in &found.wrong {
+        say(format_args!("wrong: {wrong}"));
+    }
+    if found.wrong.is_empty() { Ok(()) } else { bail!("the store contradicts its journal") }
+}
+
+/// Checks a store. `now` dates the coordinator in memory and reaches nothing that is stored.
+///
+/// # Errors
+/// The store cannot be read. Contradictions are no error here: they are among the findings.
 pub async fn check(store: Arc<dyn Store>, config: &Config, now: Millis) -> anyhow::Result<Findings> {
     let damage = store.check_files().await?;
     if !damage.is_empty() {
@@ -56,7 +94,7 @@ pub async fn check(store: Arc<dyn Store>, config: &Config, now: Millis) -> anyho
         let mut ids = BTreeMap::new();
         for (expected, entry) in (1_u64..).zip(&entries) {
             if entry.seq != Seq(expected) {
-                found.wrong.push(format!("{}: entry {} stands where {expected} should", person.key, entry.seq.0));
+                found.wrong.push(format!("{}: entry {} is in the place of entry {expected}", person.key, entry.seq.0));
             }
             if let Some(first) = ids.insert(entry.id.clone(), entry.seq) {
                 found.wrong.push(format!(

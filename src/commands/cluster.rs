@@ -1,7 +1,7 @@
-//! `eddyline cluster`: groups in the rows of a CSV file.
+//! `eddyline cluster`: clusters in the rows of a CSV file.
 //!
-//! Invariant: same file, columns and seed, same groups, in however many threads. Nothing is left out silently: a row
-//! that cannot be read ends the command.
+//! Invariant: equal file, columns and seed give equal clusters, whatever the number of threads. A row that cannot be read
+//! ends the command.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,59 +10,110 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::picture;
+use super::output::{print_table, write_json};
+use super::{picture, progress};
 use crate::actors::solving::solve;
-use crate::commands::progress;
-use crate::engine::cluster::{Fit, Group, Problem, ProblemError, Settings, adjusted_rand_index};
+use crate::engine::cluster::{Fit, Group, Kind, Problem, ProblemError, Settings, adjusted_rand_index};
 use crate::replay::formats::numbers::{self, Numbers};
 use crate::replay::metrics::shown;
 
-/// What to do.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// A CSV file with a header.
-    pub csv: PathBuf,
-    /// Names of the columns that are looked at.
-    pub columns: Vec<String>,
-    /// The column with the true groups; -1 is an outlier.
-    pub truth: Option<String>,
-    /// How groups are looked for.
-    pub settings: Settings,
-    /// In how many threads; 0: as many as there are cores.
-    pub threads: usize,
+/// Shape of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ClusterKind {
+    /// Gaussian clusters, and uniform noise.
+    Gaussian,
+    /// Student's t clusters, each with its degrees of freedom, and uniform noise.
+    StudentT,
 }
 
-/// What was found; its JSON is that of `--json`.
+/// Find clusters in the rows of a CSV file: their number, means, covariances and members, and the outliers.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A file with a header; `.gz` and `.zst` are decompressed.
+    #[arg(long, value_name = "FILE")]
+    csv: PathBuf,
+    /// Names of the columns to cluster by.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "NAME,…")]
+    columns: Vec<String>,
+    /// The column with the true clusters, to compare with; -1 is an outlier.
+    #[arg(long, value_name = "COLUMN")]
+    truth: Option<String>,
+    /// Shape of the clusters.
+    #[arg(long, default_value = "gaussian")]
+    kind: ClusterKind,
+    /// Clusters at most; the report says when there are more.
+    #[arg(long, default_value_t = Settings::default().components)]
+    components: usize,
+    /// Number of random starts; the best fit is reported.
+    #[arg(long, default_value_t = Settings::default().restarts)]
+    restarts: usize,
+    /// Seed of the random starts.
+    #[arg(long, default_value_t = Settings::default().seed)]
+    seed: u64,
+    /// Threads; 0: one per core. The clusters do not depend on it.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Write the result as JSON; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the first two columns.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+/// Result of a fit; its JSON is the output of `--json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// By id.
+    /// Clusters in the order of their ids.
     pub clusters: Vec<Group>,
-    /// Per row the id of its group, -1 for outliers.
+    /// Id of the cluster of each row, -1 for outliers.
     pub assignment: Vec<i64>,
-    /// Rows that are in no group, from 0 below the header.
+    /// Outlier rows, numbered from 0 below the header.
     pub outliers: Vec<usize>,
-    /// Of the log evidence, on scaled columns.
+    /// Lower bound of the log evidence, on scaled columns.
     pub lower_bound: f64,
-    /// Random starts.
+    /// Number of random starts.
     pub restarts: usize,
-    /// There are as many groups as `--components` allows, and one more would be better.
+    /// The fit has as many clusters as `--components` allows, and one more would be better.
     pub maximum_binds: bool,
-    /// Of the fit; reading and writing take no part.
+    /// Duration of the fit, without reading and writing.
     pub seconds: f64,
-    /// Agreement with the truth, rows that are outliers there left out. Absent without a truth; `null` where the index is
-    /// undefined, as for one group in both.
+    /// Adjusted Rand index against the truth, without the truth's outliers. Absent without a truth; `null` where the index
+    /// is undefined, as for one cluster in both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ari: Option<Option<f64>>,
-    /// What was read, for the picture.
+    /// The columns that were read, for the picture.
     #[serde(skip)]
     pub numbers: Numbers,
 }
 
-/// Reads, fits, compares.
+/// Finds clusters, prints the table, and writes the picture and the JSON.
 ///
 /// # Errors
-/// What is wrong, by flag, column and line.
-pub fn run(options: &Options) -> anyhow::Result<Report> {
+/// A flag, column or line cannot be used, or a file not written.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    if args.svg.is_some() && args.columns.len() < 2 {
+        bail!("--svg: a picture needs two columns in --columns");
+    }
+    let report = fit(&args)?;
+    print_table(args.json.as_deref(), || table(&report, &args.columns))?;
+    if let Some(path) = &args.svg {
+        let drawn = svg(&report, &args.columns)?;
+        std::fs::write(path, drawn).with_context(|| format!("--svg: cannot write {}", path.display()))?;
+    }
+    write_json(args.json, &report)
+}
+
+fn settings(args: &Args) -> Settings {
+    let kind = match args.kind {
+        ClusterKind::Gaussian => Kind::Gaussian,
+        ClusterKind::StudentT => Kind::StudentT,
+    };
+    let Args { components, restarts, seed, .. } = *args;
+    Settings { kind, components, restarts, seed, ..Settings::default() }
+}
+
+fn fit(options: &Args) -> anyhow::Result<Report> {
     let bar = progress::bytes("reading");
     for (place, name) in options.columns.iter().enumerate() {
         if options.columns[..place].contains(name) {
@@ -73,7 +124,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         numbers::read(options.csv.clone(), &options.columns, options.truth.as_deref(), Some(progress::watch(&bar)))
             .context("--csv")?;
     bar.finish_and_clear();
-    let problem = Problem::new(&numbers.columns, options.settings, None).map_err(|error| explained(options, &error))?;
+    let problem = Problem::new(&numbers.columns, settings(options), None).map_err(|error| by_flag(options, &error))?;
     let threads = match options.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         threads => threads,
@@ -83,7 +134,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     let fit = solve(&problem, threads, || bar.inc(1))?;
     let seconds = begun.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    Ok(report(fit, numbers, options.settings.restarts, seconds))
+    Ok(report(fit, numbers, options.restarts, seconds))
 }
 
 fn report(fit: Fit, numbers: Numbers, restarts: usize, seconds: f64) -> Report {
@@ -108,21 +159,22 @@ fn report(fit: Fit, numbers: Numbers, restarts: usize, seconds: f64) -> Report {
     }
 }
 
-/// A problem's error by the names that the reader knows.
-fn explained(options: &Options, error: &ProblemError) -> anyhow::Error {
+/// Names the flag that an error of the fit is about.
+fn by_flag(options: &Args, error: &ProblemError) -> anyhow::Error {
     match error {
-        ProblemError::NoRows => anyhow::anyhow!("--csv: {}: there is no row below the header", options.csv.display()),
+        ProblemError::NoRows => {
+            anyhow::anyhow!("--csv: {}: the file has no row below the header", options.csv.display())
+        }
         ProblemError::NoColumns | ProblemError::TooManyColumns { .. } => anyhow::anyhow!("--columns: {error}"),
         ProblemError::Setting { name, found, low, high } => {
-            anyhow::anyhow!("--{}: {found} is not in {low}..={high}", name.replace('_', "-"))
+            anyhow::anyhow!("--{}: must be {low} to {high}, is {found}", name.replace('_', "-"))
         }
         error => anyhow::anyhow!("--csv: {}: {error}", options.csv.display()),
     }
 }
 
-/// The report for people.
-#[must_use]
-pub fn table(report: &Report, columns: &[String]) -> String {
+/// Formats the report as a table.
+fn table(report: &Report, columns: &[String]) -> String {
     let mut out = String::new();
     let _ = write!(out, "{:>6} {:>9} {:>8}", "group", "size", "weight");
     for name in columns {
@@ -146,7 +198,7 @@ pub fn table(report: &Report, columns: &[String]) -> String {
     let _ = writeln!(out, "{rows} rows, {restarts} starts in {:.3} s, lower bound {bound:.2}", report.seconds);
     if report.maximum_binds {
         let groups = report.clusters.len();
-        let _ = writeln!(out, "the rows fall into more than {groups} groups, which --components allows: raise it");
+        let _ = writeln!(out, "the rows form more than {groups} clusters, the limit of --components: raise it");
     }
     if let Some(ari) = report.ari {
         let _ = writeln!(out, "adjusted Rand index {}, outliers of the truth left out", shown(ari, 4));
@@ -154,17 +206,17 @@ pub fn table(report: &Report, columns: &[String]) -> String {
     out
 }
 
-/// The picture of the first two columns.
+/// Draws the clusters in the plane of the first two columns.
 ///
 /// # Errors
-/// There is only one column.
-pub fn svg(report: &Report, columns: &[String]) -> anyhow::Result<String> {
+/// The report has only one column.
+fn svg(report: &Report, columns: &[String]) -> anyhow::Result<String> {
     let [x, y, ..] = &report.numbers.columns[..] else { bail!("--svg: a picture needs two columns in --columns") };
     let names = (columns[0].as_str(), columns[1].as_str());
     Ok(picture::draw(&report.clusters, &report.assignment, (x, y), names))
 }
 
-/// Four digits that count.
+/// Formats a number with four significant digits.
 fn short(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-3..1e6).contains(&size) {

@@ -1,8 +1,8 @@
-//! Looking after a Postgres store from the command line, without a server.
+//! `eddyline db …`: the commands on a whole store, and for Postgres the schema's migration and status.
 //!
-//! Invariant: `status` only reads, with the sync driver, which is used here alone. `migrate` is what a server does when it
-//! starts: the sync driver would commit a migration apart from its version.
-//! Absent on purpose: a way back to an earlier schema; a backup (`pg_dump` makes one).
+//! Invariant: `status` only reads, with the sync driver. `migrate` runs the migration of a starting server: the sync driver
+//! would commit a migration apart from its version.
+//! Absent on purpose: a way back to an earlier schema; a backup of Postgres (`pg_dump` makes one).
 
 use std::fmt;
 use std::time::Duration;
@@ -11,21 +11,72 @@ use anyhow::{Context as _, bail};
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 
+use super::args::ConfigArgs;
+use super::output::print;
+use super::{block_on, check, dump, load};
 use crate::config::{Config, StoreUrl};
+use crate::process::say;
 use crate::store::StoreError;
 use crate::store::postgres::{Postgres, PostgresUrl, schema, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TABLES_LIST: &str = include_str!("../../sql/queries/postgres/tables_list.sql");
 
-/// What a store holds.
+/// Inspect, migrate, dump or load a store.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Fold the journal of every user and compare the result with the stored snapshots. Reads only.
+    Check(check::Args),
+    /// Migrate a Postgres store to the newest schema. The server does so itself when it starts.
+    Migrate(PostgresArgs),
+    /// Print the schema version, and rows and bytes per table, of a Postgres store. Reads only.
+    Status(PostgresArgs),
+    /// Write a whole store into one file, which `db load` reads into a store of any kind.
+    Dump(dump::Args),
+    /// Fill an empty store from a file that `db dump` wrote.
+    Load(load::Args),
+}
+
+/// Which Postgres store.
+#[derive(Debug, clap::Args)]
+pub struct PostgresArgs {
+    /// URL of the database, `postgres://…`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// The store cannot be opened, or the command's own failure.
+pub fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Check(args) => check::run(args),
+        Command::Migrate(PostgresArgs { store, config }) => {
+            let config = config.start_with_store(store)?;
+            let (before, after) = block_on(migrate(&config))?;
+            say(format_args!("schema version {after}, was {before}"));
+            Ok(())
+        }
+        Command::Status(PostgresArgs { store, config }) => {
+            let config = config.start_with_store(store)?;
+            print(status(&config)?.to_string().trim_end())
+        }
+        Command::Dump(args) => dump::run(args),
+        Command::Load(args) => load::run(args),
+    }
+}
+
+/// Schema version and sizes of a Postgres store.
 #[derive(Debug)]
 pub struct Status {
-    /// Of the schema; 0 is an empty database.
+    /// Schema version; 0 is an empty database.
     pub version: u32,
-    /// That this program would bring it to.
+    /// Newest schema version of this program.
     pub known: u32,
-    /// Name, rows, bytes with indexes.
+    /// Tables as name, number of rows, and bytes including indexes.
     pub tables: Vec<(String, i64, i64)>,
 }
 
@@ -44,27 +95,32 @@ impl fmt::Display for Status {
     }
 }
 
-/// Brings the schema up to date; the version before and after.
+/// Migrates the schema to the newest version; returns the version before and after.
 ///
 /// # Errors
-/// What keeps it from being brought there; a message for people.
-pub async fn migrate(config: &Config) -> anyhow::Result<(u32, u32)> {
+/// The database cannot be reached, or the migration failed.
+async fn migrate(config: &Config) -> anyhow::Result<(u32, u32)> {
     let url = postgres_url(config)?;
-    Postgres::migrate(url, &config.postgres).await.with_context(|| format!("cannot bring {url} up to date"))
+    Postgres::migrate(url, &config.postgres).await.with_context(|| format!("cannot migrate {url}"))
 }
 
-/// Counts. A big journal takes its time: rows are counted, not estimated.
+/// Reads the schema version and counts all rows. Counts are exact, so a big journal takes long.
 ///
 /// # Errors
-/// What keeps it from being read; a message for people.
-pub fn status(config: &Config) -> anyhow::Result<Status> {
-    let mut client = connect(config)?;
+/// The database cannot be reached or read.
+fn status(config: &Config) -> anyhow::Result<Status> {
+    let url = postgres_url(config)?;
+    let mut client = open(url).with_context(|| format!("cannot connect to {url}"))?;
+    read_status(&mut client).with_context(|| format!("cannot read {url}"))
+}
+
+fn read_status(client: &mut Client) -> Result<Status, StoreError> {
     client.batch_execute(schema::NO_TIMEOUT)?;
-    let version = version(&mut client)?;
+    let version = version(client)?;
     let mut tables = Vec::new();
     for row in client.query(TABLES_LIST, &[])? {
         let (name, bytes): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-        // The name comes from the catalogue of the database; quoted, it is a name and nothing else.
+        // The name comes from the catalogue of the database. Quoting keeps it from being read as SQL.
         let quoted = name.replace('"', "\"\"");
         let rows = client.query_one(&format!("SELECT count(*) FROM \"{quoted}\""), &[])?.try_get(0)?;
         tables.push((name, rows, bytes));
@@ -75,13 +131,10 @@ pub fn status(config: &Config) -> anyhow::Result<Status> {
 fn postgres_url(config: &Config) -> anyhow::Result<&PostgresUrl> {
     match &config.store {
         StoreUrl::Postgres(url) => Ok(url),
-        StoreUrl::File(_) => bail!("store: this command is for Postgres, and {} looks after itself", config.store),
+        StoreUrl::File(_) => {
+            bail!("store: this command is for Postgres; the embedded store {} needs no such command", config.store)
+        }
     }
-}
-
-fn connect(config: &Config) -> anyhow::Result<Client> {
-    let url = postgres_url(config)?;
-    open(url).with_context(|| format!("cannot connect to {url}"))
 }
 
 fn open(url: &PostgresUrl) -> Result<Client, StoreError> {
@@ -95,7 +148,7 @@ fn open(url: &PostgresUrl) -> Result<Client, StoreError> {
     })
 }
 
-/// 0 in an empty database; a newer one than ours is refused.
+/// Reads the schema version, 0 in an empty database. Refuses a version that is newer than this program's.
 fn version(client: &mut Client) -> Result<u32, StoreError> {
     match client.query_one(schema::VERSION, &[]) {
         Ok(row) => schema::check_version(row.try_get(0)?),

@@ -1,22 +1,26 @@
-//! `eddyline demo`: a simulated network with live bots, the page, and no other server.
+//! `eddyline demo`: a server with a simulated network, live bots and the page.
 //!
-//! Invariant: an existing directory is gone on with, never overwritten; bots act through the same door to the actors as
-//! everybody else.
+//! Invariant: an existing store is continued and never overwritten. Bots act through the public calls of
+//! [`Server`], as sessions do.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use rand::SeedableRng;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
+use super::args::ConfigArgs;
+use super::loader::Loader;
+use super::progress;
 use crate::actors::Server;
-use crate::actors::clock::Clock;
+use crate::actors::clock::{Clock, WallClock};
 use crate::actors::server::{ItemDraft, UserEvent};
 use crate::actors::session::SessionSettings;
-use crate::commands::loader::Loader;
-use crate::commands::progress;
-use crate::config::Config;
+use crate::app;
+use crate::config::{Config, Flags};
 use crate::domain::ids::{Key, UserId};
 use crate::domain::interactions::Interaction;
 use crate::domain::time::{DAY_MS, Millis};
@@ -27,17 +31,79 @@ use crate::simulate::bots::{Bot, BotAction, BotItem};
 use crate::simulate::history::{Activity, History, Verb};
 use crate::simulate::network::{Network, PersonIndex};
 use crate::store::Store;
+use crate::store::recovery::read_catalogue;
 
-/// How many of the people act live.
+/// Simulated users who act live.
 const BOTS_MAX: usize = 12;
-/// Days of history before now.
+/// Days of simulated history before the first start.
 const DAYS: u32 = 7;
+
+/// Run a simulated network with live bots on the embedded store; open the page that it prints.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Directory of the embedded store. The demo continues an existing store.
+    #[arg(long, default_value = "eddyline-data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    listen: String,
+    /// People in the network.
+    #[arg(long, default_value_t = 200)]
+    people: usize,
+    /// Seed of names, friends, interests and texts.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Start no bots, so that only you act.
+    #[arg(long)]
+    no_bots: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Args {
+            data_dir: "eddyline-data".into(),
+            listen: "127.0.0.1:8080".into(),
+            people: 200,
+            seed: 1,
+            no_bots: false,
+            config: ConfigArgs { config: std::env::var_os("EDDYLINE_CONFIG").map(PathBuf::from), strict: false },
+        }
+    }
+}
+
+/// Serves the demo until a signal ends it.
+///
+/// # Errors
+/// The reason why the server cannot start or go on.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let Some(directory) = args.data_dir.to_str() else { bail!("--data-dir: must be UTF-8") };
+    let config = args.config.start(&Flags { listen: Some(args.listen), store: Some(format!("file:{directory}")) })?;
+    let network = Arc::new(Network::new(args.people, args.seed)?);
+    actix_web::rt::System::new().block_on(async {
+        let starting = async {
+            let store = app::open_store(&config).await?;
+            let (_, people) = read_catalogue(&*store).await?;
+            if people.is_empty() {
+                let embedder = app::open_embedder(&config)?;
+                fill(store.clone(), embedder, &config, &network, &WallClock::default()).await?;
+            }
+            let running = app::run(&config, store).await?;
+            if !args.no_bots {
+                let_bots_act(&running.server, &network, args.seed);
+            }
+            Ok(running)
+        };
+        Box::pin(app::Signals::catch()?.serve(starting)).await
+    })
+}
 
 /// Fills an empty store with a week of a simulated network.
 ///
 /// # Errors
-/// What the simulation or the store says.
-pub async fn fill(
+/// The simulation, the embedder or the store fails.
+async fn fill(
     store: Arc<dyn Store>,
     embedder: Arc<dyn Embedder>,
     config: &Config,
@@ -63,11 +129,11 @@ pub async fn fill(
     Ok(())
 }
 
-/// Brings one activity in.
+/// Loads one simulated activity as a post, an interaction or a follow.
 ///
 /// # Errors
-/// What the embedder or the store says.
-pub async fn take(loader: &mut Loader, activity: &Activity, id: &Key) -> anyhow::Result<()> {
+/// The embedder or the store fails.
+async fn take(loader: &mut Loader, activity: &Activity, id: &Key) -> anyhow::Result<()> {
     let Activity { actor, verb, object, time, message, topic, kind, dwell_ms, .. } = activity;
     let user = loader.person(actor, None);
     let event = match verb {
@@ -110,16 +176,16 @@ pub async fn take(loader: &mut Loader, activity: &Activity, id: &Key) -> anyhow:
     loader.act(user, event).await
 }
 
-/// Lets some of the people go on acting, each in their own time, for as long as the server runs.
-pub fn let_bots_act(server: &Server, network: &Arc<Network>, seed: u64) {
+/// Starts a bot for up to [`BOTS_MAX`] simulated users; the bots act as long as the server runs.
+fn let_bots_act(server: &Server, network: &Arc<Network>, seed: u64) {
     let people = network.people().len();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    // Not the first ones: those are for visitors to pick.
+    // Visitors of the page pick from the first users, so no bot takes those.
     let first = if people > 2 * BOTS_MAX { BOTS_MAX } else { 0 };
     for chosen in index::sample(&mut random, people - first, BOTS_MAX.min(people - first)) {
         let person = PersonIndex((first + chosen) as u32);
         let Some(user) = server.people().find(network.person(person).key.as_str()) else { continue };
-        // A seed of its own per run: the same week, but not the same day again.
+        // The run's start is a part of the seed, so that a restarted demo does not repeat its day.
         let bot = Bot::new(network.clone(), person, seed ^ server.clock().now().0 as u64);
         actix::spawn(live(server.clone(), bot, user));
     }
@@ -149,7 +215,7 @@ async fn live(server: Server, mut bot: Bot, user: UserId) {
         number += 1;
         let Ok(id) = Key::new(&format!("bot-{run}-{number}")) else { continue };
         if let Err(refusal) = act(&server, user, id, bot.react(&items, now), now).await {
-            tracing::debug!(%refusal, "a bot was refused");
+            tracing::debug!(%refusal, "the server refused an action of a bot");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! `eddyline db dump`: a whole store as one file, from which any kind of store can be made again.
+//! `eddyline db dump`: writes a whole store into one file, which `eddyline db load` reads into a store of any kind.
 //!
-//! Invariant: the same content gives the same bytes; the file appears under its name only when it is whole and on the
-//! disk. Knows the store by its trait alone. Absent on purpose: snapshots, which are folded again, drawn
-//! feeds, a log with an end of its own, and what belongs to a server rather than to its people (secrets, tokens).
+//! Invariant: equal content gives equal bytes. The file appears under its name only when it is whole and on the disk. The
+//! command uses only the trait `Store`. Absent on purpose: snapshots, which a fold recomputes; shown feeds, a log with its
+//! own retention; secrets and tokens, which belong to a server and not to its users.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -12,25 +12,52 @@ use anyhow::Context as _;
 use flate2::write::GzEncoder;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::commands::progress;
+use super::args::ConfigArgs;
+use super::{block_on, progress};
+use crate::app;
 use crate::domain::ids::Position;
 use crate::domain::items::{Embedding, Item};
 use crate::domain::people::Person;
 use crate::domain::text::{json_must_be_storable, must_be_storable};
 use crate::engine::coordinator::Catalogue;
+use crate::process::say;
 use crate::store::Store;
 use crate::store::ndjson::{
     CentreLine, End, EntryLine, Header, ItemLine, Line, ModelLine, PersonLine, TopicLine, VERSION,
 };
 use crate::store::recovery::read_catalogue;
 
-/// Entries read at once.
+/// Journal entries in one read.
 const PAGE: u32 = 10_000;
 
-/// Writes everything that is in `store` to `out`, compressed as its ending says (`.zst`, `.gz`).
+/// Which store to dump, and where.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// `file:DIR` of a server that does not run, or `postgres://…`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// The file to write, compressed when its name ends in `.zst` or `.gz`. An existing file is replaced.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Dumps the configured store and prints the number of lines to standard error.
 ///
 /// # Errors
-/// What the store or the disk says, or a text that could not be loaded again; `out` is as it was before.
+/// The store cannot be read, or the file not written.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let config = args.config.start_with_store(args.store)?;
+    let end = block_on(async { dump(&*app::open_store(&config).await?, &args.out).await })?;
+    say(format_args!("{} lines, {} of them journal entries, in {}", end.lines, end.entries, args.out.display()));
+    Ok(())
+}
+
+/// Writes the content of `store` to `out`, compressed by the extension of its name (`.zst`, `.gz`).
+///
+/// # Errors
+/// The store or the disk fails, or a text cannot be loaded again. `out` then keeps its former content.
 pub async fn dump(store: &dyn Store, out: &Path) -> anyhow::Result<End> {
     let part = beside(out);
     let written = write(store, &part).await;
@@ -39,7 +66,7 @@ pub async fn dump(store: &dyn Store, out: &Path) -> anyhow::Result<End> {
         Ok(end)
     });
     if moved.is_err() {
-        // What is left of it helps nobody; the first error is the one to be told.
+        // A part of a dump has no use. A failure to remove it must not hide the first error.
         let _ = std::fs::remove_file(&part);
     }
     moved.with_context(|| format!("--out: {}", out.display()))
@@ -84,7 +111,7 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     }
     for model in models {
         let checkpoint = store.checkpoint(model.version).await?;
-        let checkpoint = checkpoint.context("a model was forgotten while the dump was written: dump again")?;
+        let checkpoint = checkpoint.context("a model was deleted during the dump: dump again")?;
         sink.line(&Line::Model(ModelLine::of(model, checkpoint)))?;
     }
     for one in publications {
@@ -109,7 +136,7 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     sink.finish(entries)
 }
 
-/// Earlier versions took texts with the character NUL into the embedded store; no store takes them out of a dump.
+/// Refuses texts with the character NUL: earlier versions wrote them into the embedded store, but no store loads them.
 fn storable(people: &[Person], items: &[Item]) -> anyhow::Result<()> {
     for Person { key, name, attributes, .. } in people {
         let name = name.as_deref().map_or(Ok(()), must_be_storable);
@@ -124,7 +151,7 @@ fn storable(people: &[Person], items: &[Item]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of all revisions that the store still has, the current one last.
+/// Embeddings of all revisions of an item that the store still has, the current one last.
 async fn embeddings(store: &dyn Store, item: &Item) -> anyhow::Result<Vec<(u32, Embedding)>> {
     let mut found = Vec::with_capacity(1);
     for revision in 1..item.revision {
@@ -134,7 +161,7 @@ async fn embeddings(store: &dyn Store, item: &Item) -> anyhow::Result<Vec<(u32, 
     Ok(found)
 }
 
-/// Lines on their way to the disk.
+/// Writes lines to the disk, counts them and hashes them.
 struct Lines {
     sink: Sink,
     hash: Xxh3,
@@ -174,7 +201,7 @@ impl Lines {
         Ok(sink.write_all(&bytes)?)
     }
 
-    /// Writes the end and waits until all of it is on the disk.
+    /// Writes the last line with counts and checksum, and waits until the file is on the disk.
     fn finish(mut self, entries: u64) -> anyhow::Result<End> {
         let end = End { lines: self.lines, entries, checksum: format!("{:032x}", self.hash.digest128()) };
         self.line(&Line::End(end.clone()))?;
@@ -194,7 +221,7 @@ fn beside(out: &Path) -> PathBuf {
     name.into()
 }
 
-/// A new name is as durable as its directory.
+/// Makes a rename durable: the name is on the disk only when its directory is.
 fn sync_directory(of: &Path) -> io::Result<()> {
     if cfg!(unix) {
         let directory = of.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));

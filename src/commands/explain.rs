@@ -1,16 +1,21 @@
-//! `eddyline explain`: the time machine for people who operate it.
+//! `eddyline explain`: the state and the feed of a user at a past instant, for operators.
 //!
-//! Invariant: what it says is the fold of the person's journal up to the instant, ranked among what was available then,
-//! as `GET /post/recommendations?time=` answers; same question, same answer. Reads only. Absent on purpose: popularity,
-//! since what is popular now was not known then.
+//! Invariant: the state is the fold of the user's journal up to the instant, and the feed ranks the items that were
+//! available then. `GET /post/recommendations?time=` gives an equal answer, and each run gives an equal answer. Reads only.
+//! Absent on purpose: popularity, since present popularity was not known then.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
+use super::args::{ConfigArgs, instant};
+use super::block_on;
+use super::output::{print_table, write_json};
+use crate::actors::clock::{Clock, WallClock};
 use crate::actors::models;
 use crate::app;
 use crate::config::Config;
@@ -22,83 +27,121 @@ use crate::engine::rank::RankRequest;
 use crate::store::Store;
 use crate::store::recovery::{as_of, earlier, load_coordinator, read_catalogue};
 
-/// What was known of a person, and what they were shown.
+/// Print the state of a user at an instant, and their feed with the contribution of each expert.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The user's key.
+    #[arg(long, value_name = "KEY")]
+    user: String,
+    /// `2026-01-05T12:00:00Z`, `2026-01-05 12:00:00` (UTC) or milliseconds since 1970; now by default.
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
+    at: Option<Millis>,
+    /// Items of the feed.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// `file:DIR` of a server that does not run, or `postgres://…`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Write the explanation as JSON; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// State and feed of a user at an instant; its JSON is the output of `--json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
-    /// Who.
+    /// The user's key.
     pub user: Key,
-    /// When, milliseconds.
+    /// The instant, milliseconds since 1970.
     pub at: Millis,
-    /// Last entry that counts.
+    /// Last journal entry before the instant.
     pub seq: Seq,
-    /// The two-tower model that had a say; none without one.
+    /// The two-tower model that took part in the ranking; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_version: Option<ModelVersion>,
-    /// The one that served then, where it is not kept any more and another stands in for it.
+    /// The two-tower model that served then, if it was deleted since and another one replaces it here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_missing: Option<ModelVersion>,
-    /// Weights of topics then, the strongest first.
+    /// Topic weights at the instant, the largest first.
     pub topics: Vec<(Key, f32)>,
-    /// What the online model knows.
+    /// Accuracy and uncertainty of the user's online model.
     pub model: Model,
-    /// Whom they followed.
+    /// Keys of the users whom this user followed.
     pub follows: Vec<Key>,
-    /// What they did last, newest first, at most ten.
+    /// The last interactions, newest first, at most ten.
     pub history: Vec<Past>,
-    /// What the `model` ranking showed, best first.
+    /// The feed of the `model` ranking, best item first.
     pub feed: Vec<Row>,
 }
 
-/// See [`Explanation::model`].
+/// Accuracy and uncertainty of a user's online model.
 #[derive(Clone, Debug, Serialize)]
 pub struct Model {
     /// Events with a label.
     pub labelled: u64,
-    /// Progressive ROC AUC over the last 256 of them, per score.
+    /// Progressive ROC AUC over the last 256 labelled events, by score.
     pub auc: BTreeMap<&'static str, Option<f32>>,
     /// Progressive mean log loss of the online model.
     pub log_loss: Option<f64>,
-    /// Its expected calibration error.
+    /// Expected calibration error of the online model.
     pub calibration_error: Option<f64>,
-    /// Length of its mean vector.
+    /// Euclidean norm of the mean weights.
     pub weight_norm: f32,
-    /// Mean standard deviation of its weights, in units of the prior's: 1 is nothing learned.
+    /// Mean standard deviation of the weights, in units of the prior's: 1 is an untrained model.
     pub uncertainty: f32,
 }
 
-/// Something that they did.
+/// An interaction of the user.
 #[derive(Clone, Debug, Serialize)]
 pub struct Past {
-    /// When, milliseconds.
+    /// Its instant, milliseconds since 1970.
     pub at: Millis,
-    /// What.
+    /// Name of its kind, such as `like`.
     pub kind: &'static str,
-    /// On what.
+    /// The item's key; `None` for an item that was deleted.
     pub item: Option<Key>,
 }
 
 /// An item of the feed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Which.
+    /// The item's key.
     pub item: Key,
-    /// Its main topic.
+    /// Key of the main topic.
     pub topic: Option<Key>,
-    /// Who made it.
+    /// Key of the author.
     pub author: Option<Key>,
-    /// How it begins.
+    /// The whole text; the table prints its beginning.
     pub text: Arc<str>,
-    /// Log-odds; the contributions sum to it.
+    /// Log-odds; the contributions in `why` sum to it.
     pub score: f32,
-    /// By expert.
+    /// Contribution of each expert to the score, by the expert's name.
     pub why: BTreeMap<&'static str, f32>,
 }
 
-/// Explains a person at an instant. `now` is used for nothing that is told.
+/// Explains a user's feed and prints the table, the JSON, or both.
 ///
 /// # Errors
-/// What the store says, or that there is no such person.
-pub async fn explain(
+/// The store cannot be read, or holds no such user.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let config = args.config.start_with_store(args.store)?;
+    let user = Key::new(&args.user).context("--user")?;
+    let now = WallClock::default().now();
+    let explanation = block_on(async {
+        let store = app::open_store(&config).await?;
+        explain(&*store, &config, &user, args.at.unwrap_or(now), args.limit, now).await
+    })?;
+    print_table(args.json.as_deref(), || table(&explanation))?;
+    write_json(args.json, &explanation)
+}
+
+/// Explains the feed of a user at an instant. `now` dates the coordinator in memory and does not reach the explanation.
+///
+/// # Errors
+/// The store cannot be read, or holds no such user.
+async fn explain(
     store: &dyn Store,
     config: &Config,
     user: &Key,
@@ -108,7 +151,7 @@ pub async fn explain(
 ) -> anyhow::Result<Explanation> {
     let (catalogue, people) = read_catalogue(store).await?;
     let person = people.iter().find(|person| person.key == *user && !person.erased);
-    let person = person.with_context(|| format!("--user: no person {user:?} in this store"))?;
+    let person = person.with_context(|| format!("--user: no user {user:?} in this store"))?;
     let (attributes, person) = (person.attributes.as_deref().map(Arc::from), person.id);
     let settings = Arc::new(config.learn.clone());
     let mut coordinator = load_coordinator(store, config.dim, settings, catalogue, now).await?;
@@ -157,15 +200,14 @@ pub async fn explain(
     Ok(Explanation { user, at, seq, model_version, model_missing, topics, model, follows, history, feed })
 }
 
-/// As a text for people.
-#[must_use]
-pub fn table(explanation: &Explanation) -> String {
+/// Formats an explanation as a text for people.
+fn table(explanation: &Explanation) -> String {
     let Explanation { user, at, seq, model_version, model_missing, topics, model, follows, history, feed } =
         explanation;
     let mut text = String::new();
     let figure = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.3}"));
     // Writing to a `String` cannot fail.
-    let _ = writeln!(text, "{user} at {}: {} events, {} of them with an answer", utc(*at), seq.0, model.labelled);
+    let _ = writeln!(text, "{user} at {}: {} events, {} of them labelled", utc(*at), seq.0, model.labelled);
     let auc: Vec<String> =
         model.auc.iter().map(|(name, auc)| format!("{name} {}", figure(auc.map(f64::from)))).collect();
     let _ = writeln!(text, "\nmodel");
@@ -178,7 +220,7 @@ pub fn table(explanation: &Explanation) -> String {
         let _ = writeln!(text, "  two-tower    version {}", version.0);
     }
     if let Some(version) = model_missing {
-        let _ = writeln!(text, "               version {} served then and is not kept any more", version.0);
+        let _ = writeln!(text, "               version {} served then and was deleted since", version.0);
     }
     let _ = writeln!(text, "\ntopics{}", if topics.is_empty() { "\n  none yet" } else { "" });
     for (topic, weight) in topics {

@@ -1,34 +1,39 @@
-//! `eddyline import`: brings logs and catalogues in.
+//! `eddyline import`: loads logs and catalogues into a store.
 //!
-//! Invariant: the same file brought twice is there once; what happened is learned in the order of time, over all files of
-//! one command and whatever their own order; an error names file, line and column. Of a log nothing is brought before all
-//! of it was read; a catalogue is brought as it is read.
+//! Invariant: importing is idempotent: a file that is imported twice is stored once. Events of all files of one command are
+//! learned in the order of time. An error names file, line and column. A log is read whole before any of its rows is
+//! stored; a catalogue is stored while it is read.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::by_time::{self, ByTime, Sorted};
-use crate::commands::loader::{Brought, Loader, RowIds, event_key};
-use crate::commands::progress;
+use super::args::ConfigArgs;
+use super::by_time::{self, ByTime, Sorted};
+use super::loader::{Brought, Loader, RowIds, event_key};
+use super::{block_on, progress};
+use crate::actors::clock::{Clock, WallClock};
+use crate::app;
 use crate::domain::ids::{ItemId, Key};
 use crate::domain::interactions::{Interaction, Kind};
 use crate::domain::items::Embedding;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::Draft;
 use crate::engine::user::UserEvent;
-use crate::replay::formats::time::Times;
+use crate::process::say;
+use crate::replay::formats::time::{TimeUnit, Times};
 use crate::replay::formats::{Columns, accepted_rejected, activities, events, follows, items, plain, windows};
 use crate::replay::labelled::row_key;
 use crate::replay::log::tables::interactions;
 use crate::tables::Tables;
+use crate::tables::read::{ROLES, TableOptions};
 
-/// What is read.
+/// Format of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// JSON lists of `{text, label, embedding}`: each file a topic and a person.
+    /// JSON lists of `{text, label, embedding}`; each file is a topic and a user.
     AcceptedRejected,
     /// JSON lines of `{actor, verb, object, time, message, topic, to}`.
     Activities,
@@ -47,27 +52,125 @@ pub enum Format {
     Tables,
 }
 
-/// How it is read.
+/// Load items, events, follows or windows into a store; importing a file twice changes nothing.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Format of the files.
+    #[arg(long)]
+    format: Format,
+    /// `file:DIR` or `postgres://…`. Put a password into `EDDYLINE_STORE` instead: all users of the machine see flags.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Names of columns: `user=…,item=…,time=…`; for plain their positions, from 1.
+    #[arg(long, value_name = "ROLE=NAME,…")]
+    columns: Option<String>,
+    /// Unit of numeric times: `s`, `ms`, `us`, `ns` or `step:SECONDS`. By default the size of the first number decides
+    /// (9 or 10 digits: seconds; 12 or 13: milliseconds; 16: microseconds; 19: nanoseconds).
+    #[arg(long)]
+    time_unit: Option<TimeUnit>,
+    /// For accepted-rejected: store the sentences as items and learn no labels.
+    #[arg(long)]
+    items_only: bool,
+    /// Ignore events on items that are not in the store. Without this flag they end the command with status 1, after it
+    /// learned all others.
+    #[arg(long)]
+    skip_unknown: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Files; `.gz` and `.zst` are decompressed.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+/// Imports the files and prints the counts to standard error.
+///
+/// # Errors
+/// A file cannot be read, the store fails, or events name unknown items and `--skip-unknown` is not given.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let config = args.config.start_with_store(args.store)?;
+    // The database driver blocks its thread, so tables are read before the runtime starts.
+    let read = if args.format == Format::Tables {
+        let columns = args.columns.as_deref().map(|text| Columns::parse(text, &ROLES)).transpose();
+        let columns = columns.context("--columns")?.unwrap_or_default();
+        let times = Times::of(args.time_unit);
+        let options = TableOptions { columns, times, dim: Some(config.dim), dim_of_texts: None };
+        Some(super::tables::open(super::tables::only_path(&args.paths)?, &options)?)
+    } else {
+        None
+    };
+    let brought = block_on(async {
+        let store = app::open_store(&config).await?;
+        let now = WallClock::default().now();
+        let loader = Loader::open(store, app::open_embedder(&config)?, &config, now).await?;
+        if let Some(read) = read {
+            return tables(loader, &read).await;
+        }
+        let options = Options {
+            format: args.format,
+            paths: args.paths,
+            columns: args.columns,
+            times: Times::of(args.time_unit),
+            items_only: args.items_only,
+            dim: config.dim,
+        };
+        files(loader, options, now).await
+    })?;
+    report(&brought, args.skip_unknown)
+}
+
+fn report(brought: &Brought, skip_unknown: bool) -> anyhow::Result<()> {
+    say(format_args!(
+        "{}{} items, {} events learned, {} known before, {} on unknown items",
+        brought.windows_text(),
+        brought.items,
+        brought.learned,
+        brought.known,
+        brought.unknown_items
+    ));
+    if brought.late > 0 {
+        say(format_args!(
+            "{} of them are older than events that their user had learned before this command: they were learned out of \
+             order, after those; import logs in the order of time, or all of them in one command",
+            brought.late
+        ));
+    }
+    if brought.unknown_items == 0 {
+        return Ok(());
+    }
+    let named: Vec<String> = brought.unknown_named.iter().map(|(item, count)| format!("{item} ({count})")).collect();
+    let text = format!(
+        "{} events on unknown items were not learned; the first of these items, with the number of events on each: {}",
+        brought.unknown_items,
+        named.join(", ")
+    );
+    if !skip_unknown {
+        bail!("{text}. Import the items and then this file again, or pass --skip-unknown");
+    }
+    say(format_args!("{text}"));
+    Ok(())
+}
+
+/// Files of one format, and how to read them.
 pub struct Options {
-    /// Which format.
+    /// Format of all files.
     pub format: Format,
     /// Files or, for `accepted-rejected`, folders.
     pub paths: Vec<PathBuf>,
-    /// `role=name,…` maps column names.
+    /// Names of columns as `role=name,…`; `None` for the names of the format.
     pub columns: Option<String>,
-    /// What times that are numbers count.
+    /// Unit of numeric times.
     pub times: Times,
-    /// Bring sentences without learning their labels.
+    /// Store sentences as items and learn no labels.
     pub items_only: bool,
-    /// Numbers in an embedding.
+    /// Length of an embedding.
     pub dim: usize,
 }
 
-/// Brings everything in.
+/// Imports files; `now` dates rows that have no time.
 ///
 /// # Errors
-/// What is wrong, where.
-pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::Result<Brought> {
+/// A file cannot be read (the message names file, line and column), or the store fails.
+pub async fn files(mut loader: Loader, options: Options, now: Millis) -> anyhow::Result<Brought> {
     let bar = progress::bytes("import");
     let watch = Some(progress::watch(&bar));
     let paths = &options.paths;
@@ -141,7 +244,7 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
                 loader.act(source, UserEvent::Followed { id, user, at: now }).await?;
             }
         }
-        // They are read as a whole, before: see `tables`.
+        // `run` reads tables before it opens the store, and `tables` imports them.
         Format::Tables => {}
         Format::Windows => {
             for (item, windows) in windows::read_windows(paths, columns(&windows::ROLES)?, options.times, watch)? {
@@ -155,11 +258,11 @@ pub async fn run(mut loader: Loader, options: Options, now: Millis) -> anyhow::R
     loader.finish().await
 }
 
-/// Brings people with their attributes, posts as items, and views and likes as interactions: a view that was liked is a
-/// `like`, another one a `skip`. A post is there from its first view on.
+/// Imports people with their attributes, posts as items, and views and likes as interactions. A liked view is a `like`,
+/// any other view a `skip`. A post is available from its first view on.
 ///
 /// # Errors
-/// What the embedder or the store says.
+/// The embedder or the store fails.
 pub async fn tables(mut loader: Loader, tables: &Tables) -> anyhow::Result<Brought> {
     loader.offline().of_views();
     let bar = progress::steps("people", tables.people.len() as u64);
@@ -226,14 +329,14 @@ async fn sentences(
         };
         loader.item(draft).await?;
     }
-    // The catalogue is known before the first answer.
+    // The whole catalogue is stored before the first label is learned.
     loader.recentre().await?;
     let user = loader.person(&name, None);
     for (index, row) in file.rows.iter().enumerate().filter(|_| !items_only) {
         let item = loader.offline().world().find_item(row_key(&name, index).as_str());
         let item = item.context("an item that was just written is not there")?;
         let kind = if row.accepted { Kind::Accept } else { Kind::Reject };
-        // An answer that was changed in the file is another event; earlier versions left the answer out of the id.
+        // The label is a part of the id, so a changed label is another event. Earlier versions left the label out.
         let ids = RowIds::of_place(row_key(&name, index), kind.name())?;
         let id = ids.first().clone();
         let answer = Interaction { id, item, kind, dwell_ms: None, at: now, shown: None, passed: Vec::new() };
@@ -242,7 +345,7 @@ async fn sentences(
     Ok(())
 }
 
-/// What somebody did, as it is kept until it is its turn.
+/// An event of a log, while [`ByTime`] sorts it.
 #[derive(Serialize, Deserialize)]
 enum Act {
     Interacted { ids: RowIds, item: Key, kind: Kind, dwell_ms: Option<u32> },
@@ -250,7 +353,7 @@ enum Act {
     Followed { id: Key, whom: Key },
 }
 
-/// An item that somebody made, likewise.
+/// An item that a log creates, while [`ByTime`] sorts it.
 #[derive(Serialize, Deserialize)]
 struct Post {
     item: Key,
@@ -260,11 +363,11 @@ struct Post {
     embedding: Option<Vec<f32>>,
 }
 
-/// A log that is being read, and then learned from in the order of time.
+/// A log: rows are collected in any order, then learned in the order of time.
 struct Log {
     acts: ByTime<(Key, Act)>,
     posts: ByTime<Post>,
-    /// When each item was made that the log makes.
+    /// Earliest instant at which the log creates each item.
     made: HashMap<Key, Millis>,
 }
 
@@ -316,7 +419,7 @@ impl Log {
                 && loader.offline().world().find_item(item.as_str()).is_none()
                 && let Some(made) = self.made.get(item)
             {
-                // The clocks of two writers differ: the item is made in time for what names it.
+                // Clocks of two writers differ, so an event may precede its item. The item is created first.
                 posts.make(loader, *made).await?;
             }
             let user = loader.person(&who, None);
@@ -348,14 +451,14 @@ impl Log {
     }
 }
 
-/// Items that are still to be made, in the order of time.
+/// Items that are not created yet, in the order of time.
 struct Posts {
     rows: Sorted<Post>,
     next: Option<(Millis, Post)>,
 }
 
 impl Posts {
-    /// Makes all items up to an instant; they are in the world then.
+    /// Creates all items up to an instant and settles them, so that events can name them.
     async fn make(&mut self, loader: &mut Loader, until: Millis) -> anyhow::Result<()> {
         loop {
             if self.next.is_none() {
@@ -371,7 +474,7 @@ impl Posts {
                 author: Some(loader.author(&post.author)),
                 topics: post.topic.map(|topic| vec![topic]),
                 text: Some(post.text.into()),
-                embedding: embedding.transpose().context("an embedding that was kept is torn")?,
+                embedding: embedding.transpose().context("an embedding in the temporary file is damaged")?,
                 created: Some(at),
                 windows: None,
             };

@@ -1,37 +1,66 @@
 //! `eddyline db load`: fills an empty store from a dump.
 //!
-//! Invariant: nothing is written before the whole file was read once and its end agrees with it, nor into a store that
-//! holds anything; what is loaded and dumped again gives the same bytes. A store whose load was interrupted says so, and no
-//! other command and no server opens it. Knows the store by its trait alone.
+//! Invariant: nothing is written before a first pass has read the whole file and verified its checksum, nor into a store
+//! that is not empty. A dump of the loaded store has the bytes of the file. After an interrupted load no other command and
+//! no server opens the store. The command uses only the trait `Store`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, bail, ensure};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::commands::progress;
+use super::args::ConfigArgs;
+use super::{block_on, progress};
+use crate::app;
 use crate::domain::ids::Position;
+use crate::domain::json::JsonError;
 use crate::domain::people::{Erasure, Person};
+use crate::process::say;
 use crate::store::models::Publication;
 use crate::store::ndjson::{End, Header, Line, VERSION};
 use crate::store::{Outcome, Store, Write, writable};
 
-/// Writes per transaction, and bytes of lines after which one is committed earlier.
+/// Writes per transaction.
 const BATCH: usize = 4_096;
+/// Bytes of lines after which a transaction ends, even with fewer than [`BATCH`] writes.
 const BATCH_BYTES: usize = 4 << 20;
-/// An item may have 100,000 windows and many revisions; more than this is no line of ours.
+/// Longest line. An item may have 100,000 windows and many revisions; no dump has a longer line than this.
 const LINE_BYTES_MAX: u64 = 1 << 30;
 
-/// Fills `store` from `from`, decompressed as its ending says (`.zst`, `.gz`).
+/// Which store to fill, and from which dump.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// `file:DIR`, created where it is missing, or `postgres://…`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// A file that `db dump` wrote.
+    #[arg(long = "in", value_name = "FILE")]
+    from: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Loads the dump into the configured store and prints the number of lines to standard error.
 ///
 /// # Errors
-/// That the store is not empty or the file not whole (nothing was written), or what the store says (then it holds a
-/// part: start again with an empty one).
-pub async fn load(store: &dyn Store, from: &Path) -> anyhow::Result<End> {
+/// The store is not empty, the dump is damaged, or the store fails.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let config = args.config.start_with_store(args.store)?;
+    let end = block_on(async { load(&*app::open_store_to_load(&config).await?, &args.from).await })?;
+    say(format_args!("{} lines, {} of them journal entries, from {}", end.lines, end.entries, args.from.display()));
+    Ok(())
+}
+
+/// Fills `store` from `from`, decompressed by the extension of its name (`.zst`, `.gz`).
+///
+/// # Errors
+/// The store is not empty or the file is not whole: nothing was written. Or the store fails: it then holds a part of the
+/// dump, and the load must start again with an empty store.
+async fn load(store: &dyn Store, from: &Path) -> anyhow::Result<End> {
     must_be_empty(store).await?;
     let end = check(from).with_context(|| format!("--in: {}", from.display()))?;
     store.set_loading(true).await?;
@@ -47,11 +76,11 @@ async fn must_be_empty(store: &dyn Store) -> anyhow::Result<()> {
     let note = found.clone();
     store.catalogue(Box::new(move |_| note.store(true, Ordering::Relaxed))).await?;
     let is_empty = !found.load(Ordering::Relaxed) && store.scan(Position(0), 1).await?.is_empty();
-    ensure!(is_empty, "--store: it holds something already: load into an empty one, nothing was changed");
+    ensure!(is_empty, "--store: the store is not empty: load into an empty one; nothing was changed");
     Ok(())
 }
 
-/// Reads the whole file: is it all there, as it was written?
+/// First pass: reads the whole file and verifies its header, counts and checksum.
 fn check(from: &Path) -> anyhow::Result<End> {
     let mut lines = Lines::open(from, "checking")?;
     let mut hash = Xxh3::new();
@@ -59,10 +88,10 @@ fn check(from: &Path) -> anyhow::Result<End> {
     let mut counts = [0_u64; 7];
     let mut header: Option<Header> = None;
     while let Some(bytes) = lines.next()? {
-        // The tag is enough for most; values are parsed when they are loaded.
+        // For most lines the tag is enough: the second pass parses the values.
         let tag =
             bytes.strip_prefix(b"{\"").and_then(|rest| rest.split(|byte| *byte == b'"').next()).unwrap_or_default();
-        // A text that no store takes would end the load half-way.
+        // A text with NUL, which no store takes, would end the load half-way.
         if matches!(tag, b"person" | b"item") && bytes.windows(5).any(|part| part == b"u0000") {
             let mut batch = Vec::new();
             writes(parse(bytes, count + 1)?, &mut batch)?;
@@ -76,13 +105,16 @@ fn check(from: &Path) -> anyhow::Result<End> {
             b"end" => {
                 let Line::End(end) = parse(bytes, count + 1)? else { bail!("line {}: not an end", count + 1) };
                 let header = header.context("line 1: not the header of a dump")?;
-                ensure!(header.version <= VERSION, "it was written by a newer program: use a newer one to load it");
-                let torn = "it is not whole: some lines were lost or changed since it was written; take another copy";
+                ensure!(
+                    header.version <= VERSION,
+                    "a newer program wrote the dump: load it with that version or a later one"
+                );
+                let torn = "the dump is damaged: lines were lost or changed since it was written; take another copy";
                 let catalogue = [header.topics, header.centres, header.people, header.items, header.changes];
                 let expected: Vec<u64> = catalogue.into_iter().chain([header.models, header.publications]).collect();
                 ensure!(end.lines == count && end.entries == entries && expected == counts[..], "{torn}");
                 ensure!(end.checksum == format!("{:032x}", hash.digest128()), "{torn}");
-                ensure!(lines.next()?.is_none(), "line {}: something stands behind the end", count + 2);
+                ensure!(lines.next()?.is_none(), "line {}: there is content after the end of the dump", count + 2);
                 return Ok(end);
             }
             b"topic" => counts[0] += 1,
@@ -99,7 +131,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
         hash.update(bytes);
         count += 1;
     }
-    bail!("it ends after line {count} without an end: it was torn; take another copy")
+    bail!("the dump is cut off after line {count}; take another copy")
 }
 
 async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
@@ -113,7 +145,7 @@ async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
             Line::Model(model) => {
                 store.save_model(model.model()).await?;
             }
-            // Of a model that was forgotten since it served only this is left.
+            // A publication outlives its model, which may have been deleted since.
             Line::Published(version, at) => store.record_publication(Publication { version, at }).await?,
             line => {
                 let first = batch.len();
@@ -129,7 +161,7 @@ async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
     append(store, &mut batch).await
 }
 
-/// Embeddings of two lengths can be stored, and no server could start on them.
+/// Refuses embeddings of two lengths: a store takes them, but no server starts on it.
 fn same_length(writes: &[Write], dim: &mut Option<usize>) -> anyhow::Result<()> {
     for write in writes {
         if let Write::Item(item) = write {
@@ -143,12 +175,12 @@ fn same_length(writes: &[Write], dim: &mut Option<usize>) -> anyhow::Result<()> 
 async fn append(store: &dyn Store, batch: &mut Vec<Write>) -> anyhow::Result<()> {
     let outcomes = store.append(std::mem::take(batch)).await?;
     let all_new = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_)));
-    ensure!(all_new, "an entry was refused: is somebody else writing to this store?");
+    ensure!(all_new, "the store refused an entry: does another program write to it?");
     Ok(())
 }
 
 fn parse(bytes: &[u8], number: u64) -> anyhow::Result<Line> {
-    serde_json::from_slice(bytes).with_context(|| format!("line {number}"))
+    serde_json::from_slice(bytes).map_err(|error| JsonError::new(&error)).with_context(|| format!("line {number}"))
 }
 
 fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
@@ -179,7 +211,7 @@ fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lines of a file, with their ends, while a bar shows how far it is.
+/// Lines of a file with their line breaks; a progress bar shows the position.
 struct Lines {
     reader: Box<dyn BufRead>,
     bar: indicatif::ProgressBar,
@@ -204,7 +236,7 @@ impl Lines {
     fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
         self.line.clear();
         let read = self.reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line);
-        read.context("it is torn, or not what its ending (.zst, .gz) says; take another copy")?;
+        read.context("the file is cut off, or is not compressed as its name says (.zst, .gz); take another copy")?;
         Ok((!self.line.is_empty()).then_some(&self.line[..]))
     }
 }

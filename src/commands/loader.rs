@@ -1,7 +1,7 @@
-//! Brings many things into a store, learned by the engine, without a server.
+//! Bulk loading into a store without a server: the engine learns each event, and batches of writes are appended.
 //!
-//! Invariant: what is brought twice is there once. Batches are durable before the next is gathered; memory holds the
-//! states of the people met.
+//! Invariant: loading is idempotent. A batch is durable before the next one is collected. Memory holds the state of every
+//! user that occurs in the input.
 
 use std::sync::Arc;
 
@@ -22,54 +22,54 @@ use crate::store::{Outcome, Store, Write};
 
 /// Writes per transaction.
 const BATCH: usize = 4_096;
-/// Drafts whose texts are embedded together.
+/// Items whose texts are embedded in one call.
 const DRAFTS: usize = 256;
 
-/// See the module.
+/// Loads people, items, windows and events into a store.
 pub struct Loader {
     store: Arc<dyn Store>,
     embedder: Arc<dyn Embedder>,
     offline: Offline,
     drafts: Vec<(Draft, bool)>,
     now: Millis,
-    /// People who were in the store before: only theirs has entries that may come again.
+    /// Number of users in the store before. Only these have entries that may come again.
     stored_people: u32,
-    /// Every entry so far stands where the engine counted it, so its coordinator may be saved.
+    /// Every entry so far has the position that the engine expects, so the coordinator's snapshot is valid.
     positions_are_exact: bool,
-    /// Where the journal ends as far as it was flushed.
+    /// Last position of the journal that was flushed.
     flushed: Position,
-    /// By user id, the last interaction that the person has learned from.
+    /// By user id, the newest interaction that the user has learned.
     newest: Vec<Millis>,
-    /// What was brought.
+    /// Counts so far.
     pub brought: Brought,
 }
 
-/// How much was brought.
+/// Counts of a load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Brought {
     /// Items, new or changed.
     pub items: u64,
-    /// Events learned.
+    /// Events that were learned.
     pub learned: u64,
-    /// Events that were there already.
+    /// Events that the store already held.
     pub known: u64,
-    /// Events on items that are not there. They were not learned.
+    /// Events on unknown items. They were not learned.
     pub unknown_items: u64,
-    /// Windows of items.
+    /// Availability windows, over all items.
     pub windows: u64,
-    /// Items that got windows.
+    /// Items with new windows.
     pub windowed_items: u64,
-    /// The first of these items, at most [`Brought::UNKNOWN_NAMED`], with the number of events on each.
+    /// The first unknown items, at most [`Brought::UNKNOWN_NAMED`], with the number of events on each.
     pub unknown_named: Vec<(Key, u64)>,
-    /// Interactions that were learned although their person had learned from a later one already.
+    /// Interactions that were learned after a later interaction of their user.
     pub late: u64,
 }
 
 impl Brought {
-    /// How many unknown items are named.
+    /// Most unknown items in `unknown_named`.
     pub const UNKNOWN_NAMED: usize = 10;
 
-    /// An event that names an item that is not there.
+    /// Counts an event on an unknown item.
     pub fn note_unknown(&mut self, item: &Key) {
         self.unknown_items += 1;
         let place = self.unknown_named.iter().position(|(known, _)| known == item);
@@ -80,9 +80,9 @@ impl Brought {
         }
     }
 
-    /// `3 windows of 2 items, `, or nothing where no windows came.
+    /// `3 windows of 2 items, `, or an empty text without windows.
     #[must_use]
-    pub fn windows_said(&self) -> String {
+    pub fn windows_text(&self) -> String {
         match self.windows {
             0 => String::new(),
             windows => format!("{windows} windows of {} items, ", self.windowed_items),
@@ -91,10 +91,10 @@ impl Brought {
 }
 
 impl Loader {
-    /// Over a store, as of `now`.
+    /// Recovers the coordinator from a store; `now` dates new people and items.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store fails.
     pub async fn open(
         store: Arc<dyn Store>,
         embedder: Arc<dyn Embedder>,
@@ -120,45 +120,45 @@ impl Loader {
         })
     }
 
-    /// The engine underneath.
+    /// The engine that learns the events.
     pub fn offline(&mut self) -> &mut Offline {
         &mut self.offline
     }
 
-    /// A person, made known if they are not.
+    /// Finds a user by key, or registers them.
     pub fn person(&mut self, key: &Key, name: Option<&str>) -> UserId {
         self.offline.person(key, name, self.now)
     }
 
-    /// A person with attributes, a JSON object as text; those of who is known already stay as they are.
+    /// Finds a user by key, or registers them with attributes: a JSON object as text. Attributes of a known user stay.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store fails.
     pub async fn describe(&mut self, key: &Key, attributes: Option<&str>) -> anyhow::Result<UserId> {
         let id = self.offline.described(key, None, attributes, self.now);
         self.flush_if_full().await?;
         Ok(id)
     }
 
-    /// An author by key, made known if they are not.
+    /// Finds an author by key, or registers them.
     pub fn author(&mut self, key: &Key) -> Author {
         Author { id: self.person(key, None), key: key.clone() }
     }
 
-    /// An item; its text is turned into a vector where it brings none. Takes effect at the next [`Loader::settle`].
+    /// Adds an item; its text is embedded if the draft has no embedding. Takes effect at the next [`Loader::settle`].
     ///
     /// # Errors
-    /// What the embedder or the store says.
+    /// The embedder or the store fails.
     pub async fn item(&mut self, draft: Draft) -> anyhow::Result<()> {
         let has_vector = draft.embedding.is_some();
         self.drafts.push((draft, has_vector));
         if self.drafts.len() >= DRAFTS { self.settle().await } else { Ok(()) }
     }
 
-    /// Brings the items gathered so far into the world.
+    /// Adds the items collected so far to the catalogue, so that events can name them.
     ///
     /// # Errors
-    /// What the embedder or the store says.
+    /// The embedder or the store fails.
     pub async fn settle(&mut self) -> anyhow::Result<()> {
         if self.drafts.is_empty() {
             return Ok(());
@@ -172,16 +172,16 @@ impl Loader {
             .map(|(draft, has)| if has { draft } else { Draft { embedding: vectors.next(), ..draft } })
             .collect();
         for written in self.offline.items(drafts, ItemWrite::Replace, self.now) {
-            written.context("an item was refused")?;
+            written.context("the engine refused an item")?;
             self.brought.items += 1;
         }
         self.flush_if_full().await
     }
 
-    /// Says when an item is available.
+    /// Sets the availability windows of an item.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store fails.
     pub async fn windows(&mut self, item: ItemId, windows: Windows) -> anyhow::Result<()> {
         self.brought.windows += windows.as_slice().len() as u64;
         self.brought.windowed_items += 1;
@@ -189,13 +189,13 @@ impl Loader {
         self.flush_if_full().await
     }
 
-    /// A person does something.
+    /// Lets a user learn an event, unless the store holds an event of its id.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store fails.
     pub async fn act(&mut self, user: UserId, event: UserEvent) -> anyhow::Result<()> {
         self.recall(user).await?;
-        // Older events than those that the state remembers are asked for, so that bringing a file twice is harmless.
+        // The state remembers the newest ids only. For older ones the store is queried, so that loading is idempotent.
         let is_long = self.offline.state(user).is_some_and(|state| state.seq().0 > EVENTS_REMEMBERED as u64);
         if user.0 < self.stored_people && is_long && self.store.find_event(user, event.id().clone()).await?.is_some() {
             self.brought.known += 1;
@@ -204,15 +204,15 @@ impl Loader {
         self.learn(user, event).await
     }
 
-    /// [`Loader::act`] for a row without an id of its own. It is known when it is stored under one of its ids with its
-    /// contents, and is learned under the first of them that is free.
+    /// Lets a user learn a row that has no id of its own. The row is known if one of its ids holds an event with its
+    /// contents; else the user learns it under its first free id.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store fails, or other events have taken both ids.
     pub async fn act_row(&mut self, user: UserId, row: Interaction, RowIds(ids): RowIds) -> anyhow::Result<()> {
         self.recall(user).await?;
         let state = self.offline.state(user).filter(|_| user.0 < self.stored_people);
-        // Ids that the state cannot answer for: those older than it remembers, and those whose contents count.
+        // Ids to look up in the store: those older than the state remembers, and known ones, whose contents decide.
         let is_long = state.is_some_and(|state| state.seq().0 > EVENTS_REMEMBERED as u64);
         let asked = ids.iter().filter(|id| is_long || state.is_some_and(|state| state.number_of(id).is_some()));
         let asked: Vec<Key> = asked.cloned().collect();
@@ -226,11 +226,11 @@ impl Loader {
         let is_free = |id: &&Key| !found.iter().any(|entry| entry.id == **id);
         match ids.iter().find(is_free) {
             Some(id) => self.learn(user, event(id)).await,
-            None => bail!("both ids that a row can have are taken by other events: {} and {}", ids[0], ids[1]),
+            None => bail!("other events have taken both ids of a row: {} and {}", ids[0], ids[1]),
         }
     }
 
-    /// The state of a person who was in the store before.
+    /// Recovers the state of a user who was in the store before.
     async fn recall(&mut self, user: UserId) -> anyhow::Result<()> {
         self.settle().await?;
         if user.0 < self.stored_people && !self.offline.has_state(user) {
@@ -268,24 +268,24 @@ impl Loader {
         &mut self.newest[index]
     }
 
-    /// All is in: centres anew where topics grew, and everything durable.
+    /// Recomputes the centres of grown topics, flushes all writes, and saves the coordinator's snapshot.
     ///
     /// # Errors
-    /// What the store says.
+    /// The embedder or the store fails.
     pub async fn finish(mut self) -> anyhow::Result<Brought> {
         self.recentre().await?;
         let coordinator = self.offline.coordinator();
         if self.positions_are_exact && self.brought.learned > 0 {
-            // So that the next start need not fold what was folded here.
+            // Saves the next start from folding these entries again.
             self.store.save_coordinator_snapshot(coordinator.covers(), coordinator.to_bytes()).await?;
         }
         Ok(self.brought)
     }
 
-    /// Centres anew wherever a topic grew, before anybody acts.
+    /// Recomputes the centres of grown topics and flushes all writes.
     ///
     /// # Errors
-    /// What the store says.
+    /// The embedder or the store fails.
     pub async fn recentre(&mut self) -> anyhow::Result<()> {
         self.settle().await?;
         self.offline.recentre(self.now);
@@ -310,7 +310,7 @@ impl Loader {
             }
             ensure!(
                 outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_))),
-                "the store knows events that were taken for new: was the same directory written by another program?"
+                "the store refused new events as known: does another program write to it?"
             );
         }
         self.flushed = expected;
@@ -318,40 +318,40 @@ impl Loader {
     }
 }
 
-/// The two ids that a row without one of its own may be stored under.
+/// The two ids under which a row without an id of its own may be stored.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RowIds([Key; 2]);
 
 impl RowIds {
-    /// Of who, what, when and how; `more` is what else the row says, if it says more. Earlier versions made the id of
-    /// `parts` alone, so that rows that differ in `more` were taken for one event.
+    /// Hashes user, item, time and kind (`parts`), and further columns of the row (`more`). Earlier versions hashed `parts`
+    /// alone, which made one event of rows that differ in `more`.
     ///
     /// # Errors
-    /// As [`event_key`].
+    /// Never in practice: see [`event_key`].
     pub fn of(parts: &[&str], more: Option<&str>) -> anyhow::Result<RowIds> {
         let (plain, whole) = (event_key(parts)?, event_key(&[parts, &[more.unwrap_or("-")]].concat())?);
         Ok(RowIds(if more.is_none() { [plain, whole] } else { [whole, plain] }))
     }
 
-    /// The one that the row is learned under, unless that is taken.
+    /// The id that is tried first.
     #[must_use]
     pub fn first(&self) -> &Key {
         &self.0[0]
     }
 
-    /// Of a row that earlier versions named by its place, and what it says.
+    /// Hashes a row's place and label. The second id is the place, which earlier versions used.
     ///
     /// # Errors
-    /// As [`event_key`].
+    /// Never in practice: see [`event_key`].
     pub fn of_place(place: Key, says: &str) -> anyhow::Result<RowIds> {
         Ok(RowIds([event_key(&[place.as_str(), says])?, place]))
     }
 }
 
-/// A key for an event that has none of its own: the same row gives the same key.
+/// The id of an event without one: a hash of its parts, so equal rows give equal ids.
 ///
 /// # Errors
-/// Never in practice: the key is made of digits.
+/// Never in practice: a key of hexadecimal digits is valid.
 pub fn event_key(parts: &[&str]) -> anyhow::Result<Key> {
     let mut bytes = Vec::new();
     for part in parts {

@@ -1,31 +1,48 @@
-//! What the program can be told on the command line, one file per command.
+//! The commands of the program, one file per command: its flags (`Args`) and its `run`.
 //!
-//! Invariant: errors go to standard error and name the flag or key; progress bars appear on standard error and only on a
-//! terminal; machine-readable results go where `--json` says.
+//! Invariant: errors go to standard error and name the flag or key. Progress bars appear on standard error, only on a
+//! terminal. Machine-readable results go to the file of `--json`. Commands of the server import no offline command.
 
-pub mod by_time;
+// Shared by commands.
+pub mod args;
+pub mod loader;
+pub mod output;
+pub mod progress;
+mod remote;
+
+// The server, and everything that needs a store or a running server.
 pub mod check;
-pub mod cluster;
+pub mod config;
 pub mod db;
 pub mod demo;
 pub mod dump;
 pub mod explain;
 pub mod health;
-pub mod import;
 pub mod load;
-pub mod loader;
 pub mod model;
+pub mod serve;
+pub mod token;
+
+// Offline: logs, tables, evaluation, training.
+pub mod by_time;
+pub mod cluster;
+pub mod import;
 pub mod off_policy;
 mod picture;
-pub mod progress;
-mod remote;
 pub mod replay;
 pub mod simulate;
 pub mod tables;
-pub mod token;
 pub mod train;
 
-/// An error with its causes, each said once: a cause is left out where the text before it says it already.
+/// Runs a future to its end on the current thread.
+///
+/// # Errors
+/// The future's own, or the operating system refuses a runtime.
+pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Formats an error with its causes. A cause whose text is already in the message is left out.
 #[must_use]
 pub fn explained(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {

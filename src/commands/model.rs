@@ -1,17 +1,21 @@
 //! `eddyline model …`: two-tower models in a Postgres store, in an embedded one that no server has open, or through a
 //! running server.
 //!
-//! Invariant: the result alone is on standard output. A checkpoint that cannot serve is refused before it is stored. A
-//! server on the same database takes up what is published here by itself. Absent on purpose: training (`train`).
+//! Invariant: standard output holds the result alone. A checkpoint that cannot serve is refused before it is stored. A
+//! server on this database loads a published model by itself. Absent on purpose: training (`train`).
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
+use super::args::AccessArgs;
+use super::block_on;
+use super::output::print;
 use super::remote::Remote;
+use crate::actors::clock::{Clock, WallClock};
 use crate::actors::models::{self, CHECKPOINT_BYTES_MAX, ListedModel};
 use crate::app;
 use crate::config::Config;
@@ -21,45 +25,109 @@ use crate::gateway::timestamps;
 use crate::store::StoreError;
 use crate::store::models::KeptModel;
 
-/// A large file on a slow line, then the vectors of all items: a server that has not answered by then is given up.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// Longest wait for an answer of the server: it receives a large file, then computes the vectors of all items.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What to do.
+/// Manage two-tower models: publish, list, roll back.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Store a checkpoint that `eddyline train` or PyTorch wrote, and let it serve: prints its version.
+    ///
+    /// A server loads it without dropping a request: the one at --url before this returns, a server on this
+    /// Postgres database within seconds. A checkpoint for embeddings of another size is refused, and nothing is stored.
+    Publish(PublishArgs),
+    /// List the stored models, newest first: version, state, creation, last publication, size, summary.
+    List(ListArgs),
+    /// Return to the model that served before, or to a stored version: prints which.
+    Rollback(RollbackArgs),
+}
+
+/// Which checkpoint to publish, and where.
+#[derive(Debug, clap::Args)]
+pub struct PublishArgs {
+    /// The checkpoint, a safetensors file of at most 64 MiB.
+    file: PathBuf,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// Where the models are.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// Which version to return to, and where.
+#[derive(Debug, clap::Args)]
+pub struct RollbackArgs {
+    /// The version to return to; by default the one that served before the present one.
+    version: Option<u64>,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// An operation on models, for a store or for a server.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Task {
-    /// Keep a checkpoint and have it serve.
+    /// Store these bytes of a checkpoint and let the model serve.
     Publish(Vec<u8>),
-    /// Say which models are kept, and which one serves.
+    /// List the stored models, and mark the one that serves.
     List,
-    /// Have this model serve, or the one before.
+    /// Let this version serve; `None` is the version that served before.
     Rollback(Option<ModelVersion>),
 }
 
+/// Runs one of the commands, in the configured store or through the server at `--url`.
+///
+/// # Errors
+/// The checkpoint cannot be read or cannot serve, or the store or the server fails.
+pub fn run(command: Command) -> anyhow::Result<()> {
+    let (access, task) = match command {
+        Command::Publish(PublishArgs { file, access }) => (access, Task::publish(&file)?),
+        Command::List(ListArgs { access }) => (access, Task::List),
+        Command::Rollback(RollbackArgs { version, access }) => (access, Task::Rollback(version.map(ModelVersion))),
+    };
+    let config = access.config.start_with_store(access.store)?;
+    print(carry_out(access.url.as_deref(), &config, task)?.trim_end())
+}
+
+/// Carries a task out in the configured store, or through the server at `url`; returns the text for standard output.
+///
+/// # Errors
+/// The checkpoint cannot serve, or the store or the server fails.
+pub fn carry_out(url: Option<&str>, config: &Config, task: Task) -> anyhow::Result<String> {
+    match url {
+        Some(url) => over_http(url, task),
+        None => block_on(in_store(config, task, WallClock::default().now())),
+    }
+}
+
 impl Task {
-    /// To publish the checkpoint in a file.
+    /// Publishing the checkpoint in a file.
     ///
     /// # Errors
-    /// That it cannot be read, or is too large.
+    /// The file cannot be read, or is too large.
     pub fn publish(file: &Path) -> anyhow::Result<Task> {
         let bytes = std::fs::metadata(file).with_context(|| file.display().to_string())?.len();
         ensure!(
             bytes <= CHECKPOINT_BYTES_MAX as u64,
-            "{}: has {bytes} bytes, at most {CHECKPOINT_BYTES_MAX} are taken",
+            "{}: the file has {bytes} bytes, a checkpoint has at most {CHECKPOINT_BYTES_MAX}",
             file.display()
         );
         Ok(Task::Publish(std::fs::read(file).with_context(|| file.display().to_string())?))
     }
 }
 
-/// Does it in the configured store; the answer for standard output.
+/// Carries the task out in the configured store; returns the text for standard output.
 ///
 /// # Errors
-/// What the store says, above all that a server has it open, or what is wrong with a checkpoint.
-pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Result<String> {
+/// A server has the embedded store open, the store fails, or the checkpoint cannot serve.
+async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Result<String> {
     let store = match app::open_access(config).await {
         Ok(store) => store,
         Err(error) if matches!(error.downcast_ref(), Some(StoreError::Locked(_))) => {
-            bail!("{error:#}, or ask the server that has it: --url, with a service token in EDDYLINE_TOKEN")
+            bail!("{error:#}, or let the server do it: --url, with a service token in EDDYLINE_TOKEN")
         }
         Err(error) => return Err(error),
     };
@@ -79,12 +147,12 @@ pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Resul
     })
 }
 
-/// Asks a running server; the answer for standard output.
+/// Lets a running server carry the task out; returns the text for standard output.
 ///
 /// # Errors
-/// That there is no token, or what the server said.
-pub fn over_http(url: &str, task: Task) -> anyhow::Result<String> {
-    let server = Remote::new(url, PATIENCE);
+/// The server cannot be reached, requires a token, or refuses the request.
+fn over_http(url: &str, task: Task) -> anyhow::Result<String> {
+    let server = Remote::new(url, TIMEOUT);
     let version = |answer: Value| answer["version"].as_u64().context("the server answered without a version");
     Ok(match task {
         Task::Publish(checkpoint) => {
@@ -117,7 +185,7 @@ fn listed(row: &Value) -> Option<ListedModel> {
     })
 }
 
-/// Newest first: number, state, when it came and when it last served, size, what it says of itself.
+/// One line per model, newest first: version, state, creation, last publication, bytes, summary of the checkpoint.
 fn table(models: &[ListedModel]) -> String {
     let mut text = "version\tstate\tcreated\tpublished\tbytes\tsummary\n".to_owned();
     for ListedModel { kept, published, serves } in models {

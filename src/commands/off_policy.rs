@@ -1,23 +1,23 @@
-//! `eddyline replay --protocol off-policy`: what policies would have earned on a log of impressions.
+//! `eddyline replay --protocol off-policy`: off-policy evaluation, the estimated reward of policies on a log of impressions.
 //!
-//! Invariant: each figure is printed with its interval and the rows that it rests on; `-` is undefined.
+//! Invariant: each estimate is printed with its interval and its effective number of rows; `-` is undefined.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::commands::progress;
+use super::progress;
 use crate::config::Config;
 use crate::replay::formats::open_bandit::OpenBandit;
 use crate::replay::metrics::{shown, shown_interval};
 use crate::replay::off_policy::{Judged, Judging, Report, judge};
 use crate::replay::ope::Estimate;
 
-/// Judges policies on the folder.
+/// Estimates the reward of each policy on the log in a folder.
 ///
 /// # Errors
-/// What is wrong, where.
+/// A flag is out of bounds, or a file cannot be read: the message names file, line and column.
 pub fn open_bandit(paths: &[PathBuf], config: &Config, judging: Judging) -> anyhow::Result<Report> {
     let [folder] = paths else { anyhow::bail!("PATH: give one folder with the log and its item_context.csv") };
     let is_share = |split: f64| split > 0.0 && split < 1.0;
@@ -29,22 +29,22 @@ pub fn open_bandit(paths: &[PathBuf], config: &Config, judging: Judging) -> anyh
     judge(&log, &Arc::new(config.learn.clone()), &judging).with_context(|| folder.display().to_string())
 }
 
-/// The report for people.
+/// Formats the report as a table.
 #[must_use]
 pub fn table(report: &Report) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
     let how = match report.parts {
-        1 => format!("learned from the first {}, judged on {}", report.learned_events, report.test_events),
+        1 => format!("learned from the first {}, evaluated on {}", report.learned_events, report.test_events),
         parts => format!(
-            "all judged, in {parts} parts by policies that learned from the other parts ({} impressions)",
+            "all evaluated, in {parts} folds by policies that learned from the other folds ({} impressions)",
             report.learned_events
         ),
     };
     let (items, contexts) = (report.items, report.contexts);
     let _ = writeln!(
         out,
-        "{} impressions of {items} items to {contexts} kinds of people; {how}; clicks per thousand, at least 95 %",
+        "{} impressions of {items} items in {contexts} contexts; {how}; clicks per thousand, at least 95 %",
         report.events
     );
     let _ = writeln!(
@@ -78,7 +78,7 @@ pub fn table(report: &Report) -> String {
     if !names.is_empty() {
         let _ = writeln!(
             out,
-            "weights are clipped, or the log lacks what the policy takes, so only ips has an interval: {}",
+            "weights are clipped, or the log lacks actions of the policy, so only ips has an interval: {}",
             names.join(", ")
         );
     }

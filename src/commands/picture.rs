@@ -1,7 +1,7 @@
-//! Groups as a picture: points, ellipses, a legend.
+//! Clusters as an SVG picture: points, ellipses, a legend.
 //!
-//! Invariant: well-formed SVG for any finite numbers and any names; nothing in it is loaded from elsewhere. It follows the
-//! reader's choice of light or dark, and tells groups apart by mark as well as by colour.
+//! Invariant: the SVG is well-formed for any finite numbers and any names, and loads nothing. It follows the reader's colour
+//! scheme, light or dark. Clusters differ by mark as well as by colour.
 
 use std::fmt::Write as _;
 
@@ -9,11 +9,11 @@ use crate::engine::cluster::Group;
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 640.0;
-/// Left, top, right and bottom of the plot.
+/// Left, top, right and bottom edge of the plot, in units of the picture.
 const PLOT: (f64, f64, f64, f64) = (70.0, 24.0, 700.0, 580.0);
-/// With more points than this every n-th is drawn.
+/// Most points in a picture. Of more rows only every n-th is drawn.
 const POINTS_MAX: usize = 5_000;
-/// Light and dark of each colour; after the last one they begin again.
+/// Colours of clusters for a light and a dark background; the list repeats after the last one.
 const COLOURS: [(&str, &str); 10] = [
     ("#0b62c4", "#6cb0ff"),
     ("#b3530a", "#ff9f4a"),
@@ -26,7 +26,7 @@ const COLOURS: [(&str, &str); 10] = [
     ("#7a4326", "#d9a07a"),
     ("#4a6a00", "#a8d04a"),
 ];
-/// Marks around the origin, so that groups differ without colours too.
+/// Paths of marks around the origin, so that clusters differ without colours.
 const MARKS: [&str; 5] = [
     "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0Z",
     "M-3-3H3V3H-3Z",
@@ -35,7 +35,7 @@ const MARKS: [&str; 5] = [
     "M0 3.6-3.4-2.6H3.4Z",
 ];
 
-/// Draws two columns; `assignment` is -1 for outliers.
+/// Draws two columns; `assignment` holds the cluster id of each row, -1 for outliers.
 pub(super) fn draw(groups: &[Group], assignment: &[i64], (x, y): (&[f64], &[f64]), names: (&str, &str)) -> String {
     let axes = (Axis::of(groups, assignment, x, 0), Axis::of(groups, assignment, y, 1));
     let place = |a: f64, b: f64| {
@@ -142,11 +142,11 @@ fn frame(out: &mut String, axes: &(Axis, Axis), names: (&str, &str)) {
         writeln!(out, "<text x=\"16\" y=\"{}\" text-anchor=\"middle\" transform=\"{turn}\">{y_name}</text>", middle.1);
 }
 
-/// Two standard deviations around a group's mean, as a polygon: an axis may be of any length.
+/// Draws two standard deviations around a cluster's mean. A polygon, since the two axes may have different scales.
 fn ellipse(out: &mut String, group: &Group, k: usize, place: impl Fn(f64, f64) -> (f64, f64)) {
     const CORNERS: usize = 72;
     let (xx, xy, yy) = (group.covariance[0][0], group.covariance[0][1], group.covariance[1][1]);
-    // The factor of the covariance turns a circle into the ellipse.
+    // The Cholesky factor of the covariance maps a circle to the ellipse.
     let a = xx.max(0.0).sqrt();
     let b = if a > 0.0 { xy / a } else { 0.0 };
     let c = (yy - b * b).max(0.0).sqrt();
@@ -185,7 +185,7 @@ fn legend(out: &mut String, groups: &[Group], assignment: &[i64], step: usize, b
     }
 }
 
-/// One axis: all groups to three deviations, and as many rows as do not squeeze them.
+/// Range of one axis: all clusters to three deviations, and outliers at most a tenth beyond.
 struct Axis {
     low: f64,
     high: f64,
@@ -203,7 +203,7 @@ impl Axis {
             low = low.min(*value);
             high = high.max(*value);
         }
-        // Outliers a little beyond the groups too: those farther out are counted in the legend.
+        // Outliers extend the range by a tenth at most. The legend counts those farther out.
         let reach = 0.1 * (high - low);
         let (least, most) = (low - reach, high + reach);
         for value in values {
@@ -223,7 +223,7 @@ impl Axis {
         (self.low..=self.high).contains(&value)
     }
 
-    /// About six round numbers.
+    /// Round numbers at about six places of the axis.
     fn ticks(&self) -> Vec<f64> {
         let rough = (self.high - self.low) / 6.0;
         let unit = 10_f64.powf(rough.log10().floor());

@@ -1,30 +1,30 @@
 //! Progress bars on standard error.
 //!
-//! Invariant: nothing is drawn where standard error is not a terminal (indicatif sees to that).
+//! Invariant: a bar appears only where standard error is a terminal; indicatif ensures that.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::files::Watch;
 
-/// A bar over `total` steps of something.
+/// A bar over `total` steps, with the remaining time.
 #[must_use]
 pub fn steps(what: &str, total: u64) -> ProgressBar {
     styled(total, what, "{msg} [{bar:40}] {pos}/{len} ({eta} left)")
 }
 
-/// A bar over bytes that are read.
+/// A bar over the bytes of files; [`watch`] sets its length and position.
 #[must_use]
 pub fn bytes(what: &str) -> ProgressBar {
     styled(0, what, "{msg} [{bar:40}] {bytes}/{total_bytes} ({eta} left)")
 }
 
-/// A count of something whose end is not known.
+/// A counter without an end, with the rate per second.
 #[must_use]
 pub fn count(what: &str) -> ProgressBar {
     styled(0, what, "{msg} {pos} ({per_sec})")
 }
 
-/// Moves a bar along while a file is read.
+/// A callback that sets the bar to the bytes read so far.
 #[must_use]
 pub fn watch(bar: &ProgressBar) -> Watch {
     let bar = bar.clone();

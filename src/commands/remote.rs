@@ -1,35 +1,49 @@
-//! A running server, asked over HTTP by those commands that can also work on its store.
+//! An HTTP client of a running server, for the commands that work on a store or through its server.
 //!
-//! Invariant: what comes back is the server's answer as JSON, or its reason for a refusal; the token is said nowhere.
-//! Absent on purpose: what is asked, and what the answers mean.
+//! Invariant: a call returns the server's answer as JSON, or its reason for a refusal. No message holds the token.
+//! Absent on purpose: paths and the form of answers, which belong to the commands.
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use serde_json::Value;
 
-/// A server, and the service token for it.
+/// A server's address, and the service token for it.
 pub(super) struct Remote {
     url: String,
     token: Option<String>,
     agent: ureq::Agent,
 }
 
-/// What is sent along, and as what.
+const NOT_AN_ADDRESS: &str = "must be an address such as http://127.0.0.1:8080";
+
+/// Reason why a request got no usable answer.
+pub(super) fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::StatusCode(status) => format!("the server answered {status}"),
+        ureq::Error::Timeout(_) => "the server did not answer in time".into(),
+        ureq::Error::HostNotFound => "no host has this name".into(),
+        ureq::Error::Io(error) => format!("the server cannot be reached: {error}"),
+        ureq::Error::Http(_) | ureq::Error::BadUri(_) => NOT_AN_ADDRESS.into(),
+        other => format!("the server's answer cannot be read: {other}"),
+    }
+}
+
+/// Content type and bytes of a request.
 pub(super) type Body = (&'static str, Vec<u8>);
 
 impl Remote {
-    /// The server at this address, with the token in `EDDYLINE_TOKEN`; one that takes longer than this is given up.
-    pub(super) fn new(url: &str, patience: Duration) -> Remote {
+    /// A client of the server at this address, with the token in `EDDYLINE_TOKEN`. Each call ends after `timeout`.
+    pub(super) fn new(url: &str, timeout: Duration) -> Remote {
         let token = std::env::var("EDDYLINE_TOKEN").ok().filter(|token| !token.is_empty());
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience)).build();
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(timeout)).build();
         Remote { url: url.trim_end_matches('/').to_owned(), token, agent: agent.into() }
     }
 
-    /// Asks.
+    /// Sends a request and returns the JSON of the answer.
     ///
     /// # Errors
-    /// That there is no answer, that a token is wanted, or what the server said.
+    /// The server does not answer, requires a token, or refuses the request.
     pub(super) fn ask(&self, method: &str, path: &str, body: Option<Body>) -> anyhow::Result<Value> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(token) = &self.token {
@@ -39,14 +53,18 @@ impl Remote {
             request = request.header("content-type", *kind);
         }
         let body = body.map(|(_, bytes)| bytes).unwrap_or_default();
-        let mut answer = self.agent.run(request.body(body).context("--url")?).with_context(|| self.url.clone())?;
-        let text = answer.body_mut().read_to_string().with_context(|| self.url.clone())?;
+        let request = request.body(body).map_err(|_| anyhow!("--url: {NOT_AN_ADDRESS}"))?;
+        let failed = |error: ureq::Error| anyhow!("{}: {}", self.url, reason(&error));
+        let mut answer = self.agent.run(request).map_err(failed)?;
+        let text = answer.body_mut().read_to_string().map_err(failed)?;
         let found: Value = serde_json::from_str(&text).unwrap_or_default();
         match answer.status().as_u16() {
             200..300 => Ok(found),
-            401 if self.token.is_none() => bail!("{}: put a service token into EDDYLINE_TOKEN", self.url),
+            401 if self.token.is_none() => {
+                bail!("{}: the server requires a token: put a service token into EDDYLINE_TOKEN", self.url)
+            }
             status => {
-                let detail = found["detail"].as_str().unwrap_or("no reason was given");
+                let detail = found["detail"].as_str().unwrap_or("the server gave no reason");
                 bail!("{}: {status}: {detail}", self.url)
             }
         }

@@ -1,19 +1,22 @@
 //! `eddyline replay`: offline evaluation through the serving engine.
 //!
-//! Invariant: a figure is printed only for what was replayed; same files and seed, same figures, whatever the threads.
+//! Invariant: a metric is printed only for replayed rows. Equal files and seed give equal metrics, whatever the number of
+//! threads.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
+use super::args::ConfigArgs;
+use super::output::{print_table, write_json};
+use super::{off_policy, progress};
 use crate::app;
-use crate::commands::progress;
-use crate::config::Config;
+use crate::config::{Config, Flags};
 use crate::domain::ids::{Key, ModelVersion};
 use crate::domain::time::Millis;
 use crate::engine::tower::TwoTower;
-use crate::replay::evaluate::{self, TestSpan};
+use crate::replay::evaluate::{self as evaluation, TestSpan};
 use crate::replay::formats::accepted_rejected::LabelledFiles;
 use crate::replay::formats::plain::{self, Places};
 use crate::replay::formats::time::{TimeUnit, Times};
@@ -25,24 +28,25 @@ use crate::replay::likes::{self, Mode};
 use crate::replay::log::read::{self, Source};
 use crate::replay::log::tables::{Extras, log_of};
 use crate::replay::log::{About, Log, WindowSource};
+use crate::replay::off_policy::Judging;
 use crate::replay::rankers;
 use crate::replay::report::{self, Report};
 use crate::tables::{self, Tables};
 use crate::tower::Checkpoint;
 
-/// Texts that are turned into vectors together.
+/// Texts in one call of the embedder.
 const TEXTS_AT_ONCE: usize = 256;
 
-/// What is read.
+/// Format of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// JSON lists of `{text, label, embedding}`, one person per file.
+    /// JSON lists of `{text, label, embedding}`, one user per file.
     AcceptedRejected,
     /// JSON lines of `{actor, verb, object, time, …}`.
     Activities,
     /// CSV with a header: `user,item,time[,kind,dwell]`.
     Events,
-    /// `user item time` without a header, with tabs, commas or blanks between; `--columns user=1,item=2,time=3`.
+    /// `user item time` without a header, separated by tabs, commas or blanks; `--columns user=1,item=2,time=3`.
     Plain,
     /// CSV without a header: `user,stream,streamer,start,stop`.
     LiveIntervals,
@@ -57,66 +61,134 @@ pub enum Format {
     Tables,
 }
 
-/// How it is replayed.
+/// Order of ranking and learning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Protocol {
-    /// Rank among what is available, all of one time unit before any of it is learned.
+    /// Rank the available items for all rows of a time unit, then learn these rows.
     Prequential,
-    /// Rank each person's last row of the test when all other rows are learned: looks ahead, and says how far.
+    /// Leave one out: rank for each user's last row of the test after learning all other rows. It looks ahead; the report
+    /// says how far.
     LastInWindow,
-    /// Predict, score, learn.
+    /// For each row predict the label, score the prediction, and learn the row.
     Labelled,
-    /// Judge policies that did not make the log; for open-bandit alone.
+    /// Estimate the reward of policies that did not produce the log; for open-bandit only.
     OffPolicy,
-    /// Predict each view of the test before it is learned, and rank liked posts among all posts and the available ones.
+    /// Predict each view of the test before learning it, and rank liked posts among all posts and among available ones.
     Likes,
-    /// The same for each person's last view of the test, when all else is learned: looks ahead, and says how far.
+    /// Leave one out: predict each user's last view of the test after learning all others. It looks ahead; the report says
+    /// how far.
     LikesLast,
 }
 
-/// All that the command line says.
-pub struct Options {
-    /// What is read.
-    pub format: Format,
-    /// How it is replayed; by default what suits the format.
-    pub protocol: Option<Protocol>,
-    /// Files or folders.
-    pub paths: Vec<PathBuf>,
-    /// `role=name,…` maps column names.
-    pub columns: Option<String>,
-    /// Unit of times that are numbers; by default what suits the format.
-    pub unit: Option<TimeUnit>,
-    /// A file of windows.
-    pub windows: Option<PathBuf>,
-    /// `gap=N,tail=N`.
-    pub infer_windows: Option<String>,
-    /// A file of items.
-    pub items: Option<PathBuf>,
-    /// `role=name,…` maps its column names.
-    pub item_columns: Option<String>,
-    /// Where the test begins.
-    pub test_from: Option<String>,
-    /// How many time units it has.
-    pub test_last: Option<i64>,
-    /// Rank nothing before the test.
-    pub test_only: bool,
-    /// Orders of judged sentences.
-    pub shuffles: u32,
-    /// Who ranks, of [`rankers::ALL`]; [`rankers::NAMES`] when empty.
-    pub rankers: Vec<String>,
-    /// A catalogue for each file of judged sentences.
-    pub separate: bool,
-    /// Decides orders, chance and resampling.
-    pub seed: u64,
-    /// At least 1.
-    pub threads: usize,
+/// Evaluate on a log, through the engine that serves.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Format of the files.
+    #[arg(long)]
+    format: Format,
+    /// Order of ranking and learning; by default `labelled` for accepted-rejected and feed, `likes` for tables,
+    /// `prequential` for all others.
+    #[arg(long)]
+    protocol: Option<Protocol>,
+    /// Names of columns: `user=…,item=…,time=…`; for plain their positions, from 1.
+    #[arg(long, value_name = "ROLE=NAME,…")]
+    columns: Option<String>,
+    /// Unit of numeric times, to which all times are rounded down: `s`, `ms`, `us`, `ns` or `step:SECONDS`. By default
+    /// numbers are steps of ten minutes in live-intervals and seconds in movielens; elsewhere the size of the first number
+    /// decides (9 or 10 digits: seconds; 12 or 13: milliseconds; 16: microseconds; 19: nanoseconds). By default times are
+    /// rounded down to seconds for plain, feed, movielens and tables, to milliseconds for all others.
+    #[arg(long)]
+    time_unit: Option<TimeUnit>,
+    /// Availability of items: CSV `item,start,stop` in the unit of the log. Without it, and without `--infer-windows`, each
+    /// item is available from its first row on; for live-intervals, while any user is present.
+    #[arg(long, value_name = "FILE")]
+    windows: Option<PathBuf>,
+    /// Infer windows from rows, in time units: rows of an item that follow each other within `gap` are one window
+    /// `[first, last + tail)`.
+    #[arg(long, value_name = "gap=N,tail=N", conflicts_with = "windows")]
+    infer_windows: Option<String>,
+    /// Attributes of items: CSV `item,topic,text,author,created,embedding`, of which only `item` is required.
+    #[arg(long, value_name = "FILE")]
+    items: Option<PathBuf>,
+    /// Names of the columns of `--items`: `item=…,topic=…`.
+    #[arg(long, value_name = "ROLE=NAME,…", requires = "items")]
+    item_columns: Option<String>,
+    /// Start of the test, in the unit or RFC 3339; by default the test is the last fifth of the time.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with = "test_last")]
+    test_from: Option<String>,
+    /// Length of the test, in time units before the end.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    test_last: Option<i64>,
+    /// Rank nothing before the test: faster, but without metrics over time.
+    #[arg(long)]
+    test_only: bool,
+    /// For accepted-rejected: random orders per file; 0: each file once, in its own order.
+    #[arg(long, default_value_t = 20)]
+    shuffles: u32,
+    /// Seed of orders, random rankers and bootstrap samples.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Rankers: `model`, `model_list` (the model's feed after the list's rules, which shows their cost),
+    /// `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`, `habit_by_hour`, `random`. By default all but `model_list`.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    rankers: Vec<String>,
+    /// For accepted-rejected: a catalogue for each file, instead of one for all.
+    #[arg(long)]
+    separate: bool,
+    /// Threads; metrics do not depend on it. By default one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// For `off-policy`: policies learn from this first share of the log and are evaluated on the rest. By default they are
+    /// cross-fitted: each fifth of the log is evaluated by policies that learned from the other four.
+    #[arg(long, value_name = "SHARE")]
+    split: Option<f64>,
+    /// For `off-policy`: clip larger importance weights to this one.
+    #[arg(long, value_name = "WEIGHT")]
+    clip: Option<f64>,
+    /// A two-tower model (safetensors, as `train` writes it), evaluated alone and in the blend; for the protocols likes and
+    /// likes-last.
+    #[arg(long, value_name = "FILE")]
+    tower: Option<PathBuf>,
+    /// Replay under another setting of `[learn]`: `--set rank.author_run=2`; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Write the report as JSON; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as a self-contained page.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Files or folders; `.gz` and `.zst` are decompressed.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
 }
 
-/// Replays.
+/// Replays the files, prints the table, and writes the page and the JSON.
 ///
 /// # Errors
-/// What is wrong, where.
-pub fn run(options: &Options, config: &Config, tower: Option<&Arc<dyn TwoTower>>) -> anyhow::Result<Report> {
+/// A flag or file cannot be used (the message names flag, file, line and column), or a report not written.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let mut config = args.config.start(&Flags::default())?;
+    config.set_learn(&args.set)?;
+    if args.format == Format::OpenBandit {
+        let judging = Judging { split: args.split, clip: args.clip, folds: 5, seed: args.seed };
+        let report = off_policy::open_bandit(&args.paths, &config, judging)?;
+        print_table(args.json.as_deref(), || off_policy::table(&report))?;
+        return write_json(args.json, &report);
+    }
+    let tower = args.tower.as_deref().map(|path| read_tower(path, config.dim)).transpose()?;
+    let report = evaluate(&args, &config, tower.as_ref())?;
+    print_table(args.json.as_deref(), || report::table(&report, &order()))?;
+    if let Some(path) = args.html {
+        let written = std::fs::write(&path, html::page(&report, &order()));
+        written.with_context(|| format!("--html: cannot write {}", path.display()))?;
+    }
+    write_json(args.json, &report)
+}
+
+fn evaluate(options: &Args, config: &Config, tower: Option<&Arc<dyn TwoTower>>) -> anyhow::Result<Report> {
     let suits = match options.format {
         Format::Tables => Protocol::Likes,
         Format::AcceptedRejected | Format::Feed => Protocol::Labelled,
@@ -124,13 +196,13 @@ pub fn run(options: &Options, config: &Config, tower: Option<&Arc<dyn TwoTower>>
     };
     match (options.format, options.protocol.unwrap_or(suits)) {
         (Format::AcceptedRejected, Protocol::Labelled) => accepted_rejected(options, config),
-        (Format::AcceptedRejected, _) => bail!("--protocol: accepted-rejected has no times, only `labelled` suits it"),
+        (Format::AcceptedRejected, _) => bail!("--protocol: accepted-rejected has no times and takes only `labelled`"),
         (Format::OpenBandit, _) | (_, Protocol::OffPolicy) => {
-            bail!("--protocol: off-policy needs propensities, and goes with --format open-bandit alone")
+            bail!("--protocol: off-policy needs propensities and takes only --format open-bandit")
         }
         (_, protocol) => {
             let predicts_likes = matches!(protocol, Protocol::Likes | Protocol::LikesLast);
-            ensure!(tower.is_none() || predicts_likes, "--tower: goes with --protocol likes and likes-last");
+            ensure!(tower.is_none() || predicts_likes, "--tower: takes only --protocol likes or likes-last");
             let times = times_of(options);
             let (mut log, windows, extras) = read_log(options, &times, config)?;
             let test = test_span(options, &times)?;
@@ -140,39 +212,36 @@ pub fn run(options: &Options, config: &Config, tower: Option<&Arc<dyn TwoTower>>
     }
 }
 
-/// Reads a two-tower model for embeddings of `dim` numbers.
-///
-/// # Errors
-/// What is wrong with the file.
-pub fn read_tower(path: &Path, dim: usize) -> anyhow::Result<Arc<dyn TwoTower>> {
+fn read_tower(path: &Path, dim: usize) -> anyhow::Result<Arc<dyn TwoTower>> {
     let named = || format!("--tower: {}", path.display());
     let bytes = std::fs::read(path).with_context(named)?;
     let checkpoint = Checkpoint::from_bytes(&bytes).with_context(named)?;
     let wanted = checkpoint.dim();
-    // A model that reads no embeddings does not care for their size.
+    // A model without embeddings as input suits any size.
     ensure!(
         wanted == 0 || wanted == dim,
-        "--tower: {}: was made for embeddings of {wanted} numbers, those of the configuration have {dim} (`dim`)",
+        "--tower: {}: the model takes embeddings of {wanted} numbers, the configuration has {dim} (`dim`)",
         path.display()
     );
     Ok(checkpoint.into_model(ModelVersion(1)))
 }
 
 fn on_log(
-    options: &Options,
+    options: &Args,
     config: &Config,
     protocol: Protocol,
     (log, extras): (&Log, &Extras),
     tower: Option<&Arc<dyn TwoTower>>,
     (windows, test): (String, TestSpan),
 ) -> anyhow::Result<Report> {
-    let how = evaluate::EvaluateOptions {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let how = evaluation::EvaluateOptions {
         format: name_of(options.format),
         windows,
         test,
         test_only: options.test_only,
         seed: options.seed,
-        threads: options.threads,
+        threads: options.threads.map_or_else(cores, usize::from),
         rankers: who_ranks(&options.rankers)?,
     };
     let settings = Arc::new(config.learn.clone());
@@ -181,17 +250,17 @@ fn on_log(
         Protocol::LastInWindow => 2 * how.rankers.len(),
         Protocol::Labelled => rankers::labels::NAMES.len(),
         Protocol::Likes | Protocol::LikesLast => likes::names(tower).len(),
-        Protocol::OffPolicy => bail!("--protocol: off-policy goes with --format open-bandit alone"),
+        Protocol::OffPolicy => bail!("--protocol: off-policy takes only --format open-bandit"),
     };
     let bar = progress::steps("replay", (log.rows.len() * passes) as u64);
     let each = |rows| bar.inc(rows);
-    let likes_in = |mode| evaluate::likes(log, extras, tower, mode, &settings, &how, &each);
+    let likes_in = |mode| evaluation::likes(log, extras, tower, mode, &settings, &how, &each);
     let report = match protocol {
         Protocol::Likes => likes_in(Mode::InTime)?,
         Protocol::LikesLast => likes_in(Mode::LeaveOneOut)?,
-        Protocol::Prequential => evaluate::prequential(log, &settings, &how, &each)?,
-        Protocol::LastInWindow => evaluate::last_in_window(log, &settings, &how, &each)?,
-        Protocol::Labelled | Protocol::OffPolicy => evaluate::labelled(log, &settings, &how, &each)?,
+        Protocol::Prequential => evaluation::prequential(log, &settings, &how, &each)?,
+        Protocol::LastInWindow => evaluation::last_in_window(log, &settings, &how, &each)?,
+        Protocol::Labelled | Protocol::OffPolicy => evaluation::labelled(log, &settings, &how, &each)?,
     };
     bar.finish_and_clear();
     Ok(report)
@@ -200,7 +269,7 @@ fn on_log(
 fn who_ranks(named: &[String]) -> anyhow::Result<Vec<&'static str>> {
     let unknown = named.iter().find(|name| !rankers::ALL.contains(&name.as_str()));
     if let Some(name) = unknown {
-        bail!("--rankers: there is no `{name}`, only {}", rankers::ALL.join(", "));
+        bail!("--rankers: no ranker `{name}`: choose from {}", rankers::ALL.join(", "));
     }
     let wanted = |name: &&'static str| match named {
         [] => rankers::NAMES.contains(name),
@@ -213,18 +282,18 @@ fn name_of(format: Format) -> String {
     clap::ValueEnum::to_possible_value(&format).map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// How the times of the log are read, and what they are rounded down to.
-fn times_of(options: &Options) -> Times {
-    let times = Times::of(options.unit);
+/// Unit of numeric times, and the step to which all times are rounded down.
+fn times_of(options: &Args) -> Times {
+    let times = Times::of(options.time_unit);
     match options.format {
-        Format::LiveIntervals if options.unit.is_none() => TimeUnit::TEN_MINUTES.into(),
+        Format::LiveIntervals if options.time_unit.is_none() => TimeUnit::TEN_MINUTES.into(),
         Format::Movielens => times.or_own(TimeUnit::SECONDS),
         Format::Plain | Format::Feed | Format::Tables => times.in_steps_of(TimeUnit::SECONDS),
         _ => times,
     }
 }
 
-fn test_span(options: &Options, times: &Times) -> anyhow::Result<TestSpan> {
+fn test_span(options: &Args, times: &Times) -> anyhow::Result<TestSpan> {
     Ok(match (&options.test_from, options.test_last) {
         (Some(_), Some(_)) => bail!("--test-from and --test-last: give one of them"),
         (Some(text), None) => {
@@ -237,8 +306,8 @@ fn test_span(options: &Options, times: &Times) -> anyhow::Result<TestSpan> {
     })
 }
 
-/// Reads the log, and says where its windows came from, and what tables say beside it.
-fn read_log(options: &Options, times: &Times, config: &Config) -> anyhow::Result<(Log, String, Extras)> {
+/// Reads the log, the description of its windows for the report, and what tables add to the log.
+fn read_log(options: &Args, times: &Times, config: &Config) -> anyhow::Result<(Log, String, Extras)> {
     let columns = |given: &Option<String>, flag: &str, roles: &[&str]| match given {
         Some(text) => Columns::parse(text, roles).with_context(|| flag.to_owned()),
         None => Ok(Columns::default()),
@@ -254,7 +323,7 @@ fn read_log(options: &Options, times: &Times, config: &Config) -> anyhow::Result
         Format::Tables => &tables::read::ROLES,
         _ => &[],
     };
-    ensure!(options.columns.is_none() || !roles.is_empty(), "--columns: the format has no names of columns");
+    ensure!(options.columns.is_none() || !roles.is_empty(), "--columns: this format has no named columns");
     let columns_of_log = columns(&options.columns, "--columns", roles)?;
     let read = if options.format == Format::Tables {
         Some(read_tables(options, columns_of_log.clone(), times, config)?)
@@ -273,7 +342,7 @@ fn read_log(options: &Options, times: &Times, config: &Config) -> anyhow::Result
         Format::Activities => read::activities(source, config.dim)?,
         Format::Tables => log_of(read.as_ref().unwrap_or(&Tables::default()), times.step_ms()),
         Format::AcceptedRejected | Format::OpenBandit => {
-            bail!("--format: {} is no log of times and places", name_of(options.format))
+            bail!("--format: {} is not a log of events", name_of(options.format))
         }
     };
     if let Some(path) = &options.items {
@@ -288,17 +357,14 @@ fn read_log(options: &Options, times: &Times, config: &Config) -> anyhow::Result
     Ok((log, said, extras))
 }
 
-fn read_tables(options: &Options, columns: Columns, times: &Times, config: &Config) -> anyhow::Result<Tables> {
-    let [place] = &options.paths[..] else {
-        bail!("PATH: give one folder, posts=FILE,feed=FILE[,people=FILE], or postgres://…")
-    };
-    let from = place.to_str().context("PATH: must be UTF-8")?;
+fn read_tables(options: &Args, columns: Columns, times: &Times, config: &Config) -> anyhow::Result<Tables> {
+    let from = super::tables::only_path(&options.paths)?;
     let options =
         tables::read::TableOptions { columns, times: times.clone(), dim: None, dim_of_texts: Some(config.dim) };
     super::tables::open(from, &options)
 }
 
-/// Turns the texts of items into vectors, as the server would; items without either stay without.
+/// Embeds the texts of items as the server does. Items with neither text nor embedding stay as they are.
 fn embed_texts(log: &mut Log, config: &Config) -> anyhow::Result<()> {
     let mut waiting: Vec<&mut About> =
         log.about.iter_mut().filter(|about| about.embedding.is_none() && about.text.is_some()).collect();
@@ -306,7 +372,7 @@ fn embed_texts(log: &mut Log, config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     let embedder = app::open_embedder(config)?;
-    let bar = progress::steps("reading texts", waiting.len() as u64);
+    let bar = progress::steps("embedding texts", waiting.len() as u64);
     for batch in waiting.chunks_mut(TEXTS_AT_ONCE) {
         let texts: Vec<&str> = batch.iter().filter_map(|about| about.text.as_deref()).collect();
         let vectors = embedder.embed(&texts)?;
@@ -319,7 +385,7 @@ fn embed_texts(log: &mut Log, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn window_source(options: &Options, times: Times) -> anyhow::Result<(WindowSource, String)> {
+fn window_source(options: &Args, times: Times) -> anyhow::Result<(WindowSource, String)> {
     Ok(match (&options.windows, &options.infer_windows) {
         (Some(_), Some(_)) => bail!("--windows and --infer-windows: give one of them"),
         (Some(path), None) => {
@@ -333,7 +399,9 @@ fn window_source(options: &Options, times: Times) -> anyhow::Result<(WindowSourc
         }
         (None, Some(text)) => {
             let (gap, tail) = gap_and_tail(text).with_context(|| {
-                format!("--infer-windows: `{text}` is not of the form gap=18,tail=6, in time units, tail above 0")
+                format!(
+                    "--infer-windows: `{text}` must have the form gap=18,tail=6, in time units, with a tail above 0"
+                )
             })?;
             (WindowSource::Inferred { gap, tail }, format!("inferred, gap {gap}, tail {tail}"))
         }
@@ -358,8 +426,8 @@ fn gap_and_tail(text: &str) -> Option<(i64, i64)> {
     gap.zip(tail)
 }
 
-/// Replays accepted/rejected files.
-fn accepted_rejected(options: &Options, config: &Config) -> anyhow::Result<Report> {
+/// Replays files of accepted and rejected sentences.
+fn accepted_rejected(options: &Args, config: &Config) -> anyhow::Result<Report> {
     let bar = progress::bytes("reading");
     let mut queries = Vec::new();
     for file in LabelledFiles::open(&options.paths, None, Some(progress::watch(&bar)))? {
@@ -381,20 +449,8 @@ fn accepted_rejected(options: &Options, config: &Config) -> anyhow::Result<Repor
     Ok(report)
 }
 
-/// Rankers and labellers in the order in which they are listed.
+/// Names of rankers and labellers in the order of the report's rows.
 fn order() -> Vec<&'static str> {
     let labellers = rankers::labels::NAMES.into_iter().filter(|name| !rankers::ALL.contains(name));
     rankers::ALL.into_iter().chain(labellers).collect()
-}
-
-/// The report for people.
-#[must_use]
-pub fn table(report: &Report) -> String {
-    report::table(report, &order())
-}
-
-/// The report as a page.
-#[must_use]
-pub fn page(report: &Report) -> String {
-    html::page(report, &order())
 }

@@ -1,16 +1,19 @@
 //! `eddyline simulate`: a network and its history as activities, a log of live viewing, or tables of people, posts and
 //! views.
 //!
-//! Invariant: same numbers, same bytes. An existing file is not overwritten.
+//! Invariant: equal flags give equal bytes. An existing file is not overwritten.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::commands::progress;
+use super::args::rfc3339;
+use super::output::print;
+use super::progress;
 use crate::domain::time::Millis;
+use crate::process::say;
 use crate::replay::metrics::shown;
 use crate::simulate::history::{History, write_json_lines};
 use crate::simulate::network::Network;
@@ -19,11 +22,76 @@ use crate::simulate::tables::{Act, Tables, TablesSize};
 use crate::simulate::viewing::{Viewing, ViewingSize};
 use crate::tables::write::{Cell, ColumnKind, FileFormat, TableWriter};
 
-/// Writes `activities.jsonl` and `people.jsonl` into a directory.
+/// Write a simulated network as activities (JSON lines), a log of live viewing, or tables of people, posts and views.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["out", "log", "tables"]))]
+pub struct Args {
+    /// Directory for `people.jsonl` and `activities.jsonl`.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write a log of live viewing instead (`user,stream,streamer,start,stop`), compressed when it ends in `.gz` or `.zst`.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Approximate number of rows in the log.
+    #[arg(long, default_value_t = 100_000, requires = "log")]
+    rows: u64,
+    /// Channels in the log.
+    #[arg(long, default_value_t = 1_500, requires = "log", value_parser = clap::value_parser!(u32).range(1..))]
+    channels: u32,
+    /// Write tables instead: `user_data`, `post_text_df` and `feed_data`. The file `truth.json` beside them holds the best
+    /// ROC AUC that a predictor can reach on the last fifth of the time: one that knows the law behind the likes.
+    #[arg(long, value_name = "DIR")]
+    tables: Option<PathBuf>,
+    /// Posts in the tables.
+    #[arg(long, default_value_t = 7_000, requires = "tables", value_parser = clap::value_parser!(u32).range(1..))]
+    posts: u32,
+    /// Views in the tables; each like adds a row.
+    #[arg(long, default_value_t = 100_000, requires = "tables", value_parser = clap::value_parser!(u64).range(1..))]
+    views: u64,
+    /// File format of the tables.
+    #[arg(long, default_value = "csv", requires = "tables")]
+    format: TableFormat,
+    /// People in the network, in the log or in the tables.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    people: u32,
+    /// Days of history.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3_660))]
+    days: u32,
+    /// Seed; equal seeds give equal bytes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// First day, RFC 3339.
+    #[arg(long, default_value = "2026-01-05T00:00:00Z", value_parser = rfc3339)]
+    start: Millis,
+}
+
+/// Writes what the flags ask for, and prints how much it wrote.
 ///
 /// # Errors
-/// What cannot be written, or simulated.
-pub fn run(out: &Path, people: usize, days: u32, seed: u64, start: Millis) -> anyhow::Result<u64> {
+/// A file exists or cannot be written, or the simulation refuses the sizes.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let Args { people, days, seed, start, .. } = args;
+    if let Some(path) = args.log {
+        let size = ViewingSize { rows: args.rows, people, channels: args.channels, days };
+        let count = viewing(&path, size, seed)?;
+        say(format_args!("{count} visits of {people} people in {}", path.display()));
+    }
+    if let Some(out) = args.tables {
+        let size = TablesSize { people, posts: args.posts, views: args.views, days };
+        print(&truth_table(&tables(&out, size, seed, start, args.format)?, &out))?;
+    }
+    if let Some(out) = args.out {
+        let count = activities(&out, people as usize, days, seed, start)?;
+        say(format_args!("{count} activities of {people} people in {}", out.display()));
+    }
+    Ok(())
+}
+
+/// Writes `activities.jsonl` and `people.jsonl` into a directory; returns the number of activities.
+///
+/// # Errors
+/// A file exists or cannot be written, or the simulation refuses the sizes.
+fn activities(out: &Path, people: usize, days: u32, seed: u64, start: Millis) -> anyhow::Result<u64> {
     let network = Network::new(people, seed)?;
     fs::create_dir_all(out).with_context(|| format!("--out: cannot make {}", out.display()))?;
     let create = |name: &str| {
@@ -44,12 +112,12 @@ pub fn run(out: &Path, people: usize, days: u32, seed: u64, start: Millis) -> an
     Ok(count)
 }
 
-/// Writes `user,stream,streamer,start,stop` in steps of ten minutes, without a header; compressed when the file ends in
-/// `.gz` or `.zst`.
+/// Writes `user,stream,streamer,start,stop` in steps of ten minutes, without a header; returns the number of visits.
+/// The file is compressed when its name ends in `.gz` or `.zst`.
 ///
 /// # Errors
-/// What cannot be written.
-pub fn viewing(path: &Path, size: ViewingSize, seed: u64) -> anyhow::Result<u64> {
+/// The file exists or cannot be written.
+fn viewing(path: &Path, size: ViewingSize, seed: u64) -> anyhow::Result<u64> {
     let file = File::create_new(path).with_context(|| format!("--log: cannot create {}", path.display()))?;
     let file = BufWriter::new(file);
     let mut viewing = Viewing::new(size, seed);
@@ -87,25 +155,25 @@ fn write_visits(viewing: &mut Viewing, out: &mut impl Write, bar: &indicatif::Pr
     Ok(count)
 }
 
-/// How tables are stored.
+/// File format of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum TableFormat {
-    /// Text with a header.
+    /// CSV with a header.
     Csv,
-    /// The same, compressed.
+    /// CSV with a header, compressed by Zstandard.
     CsvZst,
-    /// Columns, compressed.
+    /// Parquet, compressed by column.
     Parquet,
 }
 
-/// The first person's id; ids of posts begin with 1.
+/// Id of the first person; ids of posts begin with 1.
 const FIRST_PERSON: i64 = 200;
 
-/// Writes `user_data`, `post_text_df` and `feed_data` into a directory, and `truth.json`.
+/// Writes `user_data`, `post_text_df`, `feed_data` and `truth.json` into a directory.
 ///
 /// # Errors
-/// What cannot be written, or simulated.
-pub fn tables(out: &Path, size: TablesSize, seed: u64, start: Millis, format: TableFormat) -> anyhow::Result<Truth> {
+/// A file cannot be written, or the simulation refuses the sizes.
+fn tables(out: &Path, size: TablesSize, seed: u64, start: Millis, format: TableFormat) -> anyhow::Result<Truth> {
     let format = match format {
         TableFormat::Csv => FileFormat::Csv,
         TableFormat::CsvZst => FileFormat::CsvZst,
@@ -188,18 +256,17 @@ fn write_posts(tables: &Tables, out: &Path, format: FileFormat) -> anyhow::Resul
     Ok(())
 }
 
-/// What was written, and how well it can be told.
-#[must_use]
-pub fn said(truth: &Truth, out: &Path) -> String {
+/// Formats the number of rows, and the best ROC AUC by the knowledge that a predictor has.
+fn truth_table(truth: &Truth, out: &Path) -> String {
     let auc = truth.auc;
     format!(
         "{views} views, {likes} likes in {folder}\n\
-         ROC AUC of the {test} views of the last fifth of the time, for who knows the law that likes are drawn from and\n\
-         {features}  what posts show, attributes of people, the hour: nothing of the past\n\
+         best ROC AUC on the {test} views of the last fifth of the time, for a predictor that knows the law of likes and\n\
+         {features}  posts, attributes of people, and the hour, without history\n\
          {recent}  and the last {RECENT} views of the person\n\
-         {history}  and all their views so far\n\
-         {others}  and everybody's views so far\n\
-         {latent}  tastes themselves, which no row tells",
+         {history}  and all earlier views of the person\n\
+         {others}  and all earlier views of all people\n\
+         {latent}  and the latent interests, which no row holds",
         views = truth.views,
         likes = truth.likes,
         folder = out.display(),

@@ -1,24 +1,35 @@
-//! Where commands get tables from: a folder, single files, or a Postgres database.
+//! Tables of people, posts and views for commands: from a folder, single files, or a Postgres database.
 //!
-//! Invariant: a database is only read. Texts become vectors as in the server. Absent on purpose: what is done with tables.
+//! Invariant: a database is only read. Texts are embedded as in the server. Absent on purpose: training and replay.
 
-use anyhow::Context as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
 use postgres::{Client, NoTls};
 
-use crate::commands::progress;
+use super::progress;
 use crate::domain::items::Embedding;
 use crate::embed::Embedder;
 use crate::store::postgres::{PostgresUrl, tls};
 use crate::tables::Tables;
 use crate::tables::read::{self, Place, TableOptions};
 
-/// Texts that are turned into vectors together.
+/// Texts in one call of the embedder.
 const TEXTS_AT_ONCE: usize = 256;
+
+/// Takes the single `PATH` argument of a command that reads tables.
+///
+/// # Errors
+/// There are several paths, or the path is not UTF-8.
+pub fn only_path(paths: &[PathBuf]) -> anyhow::Result<&str> {
+    let [path] = paths else { bail!("PATH: give one folder, posts=FILE,feed=FILE[,people=FILE], or postgres://…") };
+    path.to_str().context("PATH: must be UTF-8")
+}
 
 /// Reads tables from `from`: a folder, `posts=FILE,feed=FILE[,people=FILE]`, or `postgres://…`.
 ///
 /// # Errors
-/// What is wrong, where.
+/// A file or the database cannot be read: the message names file, line and column.
 pub fn open(from: &str, options: &TableOptions) -> anyhow::Result<Tables> {
     let bar = progress::count("rows read");
     let mut watch = |rows| bar.set_position(rows);
@@ -29,7 +40,7 @@ pub fn open(from: &str, options: &TableOptions) -> anyhow::Result<Tables> {
             Some(connector) => config.connect(connector),
             None => config.connect(NoTls),
         };
-        let mut client: Client = connected.with_context(|| format!("no connection to {url}"))?;
+        let mut client: Client = connected.with_context(|| format!("cannot connect to {url}"))?;
         read::read_database(&mut client, options, &mut watch)?
     } else {
         crate::tables::read(&Place::parse(from)?, options, &mut watch)?
@@ -38,14 +49,14 @@ pub fn open(from: &str, options: &TableOptions) -> anyhow::Result<Tables> {
     Ok(tables)
 }
 
-/// Gives every post with a text and without a vector one.
+/// Embeds the text of every post that has a text and no embedding.
 ///
 /// # Errors
-/// What the embedder says.
+/// The embedder fails.
 pub fn embed(tables: &mut Tables, embedder: &dyn Embedder) -> anyhow::Result<()> {
     let mut waiting: Vec<_> =
         tables.posts.iter_mut().filter(|post| post.embedding.is_none() && !post.text.is_empty()).collect();
-    let bar = progress::steps("reading texts", waiting.len() as u64);
+    let bar = progress::steps("embedding texts", waiting.len() as u64);
     for batch in waiting.chunks_mut(TEXTS_AT_ONCE) {
         let texts: Vec<&str> = batch.iter().map(|post| post.text.as_str()).collect();
         let vectors: Vec<Embedding> = embedder.embed(&texts)?;

@@ -1,8 +1,8 @@
 //! `eddyline token …`: keys and tokens, in a Postgres store, in an embedded one that no server has open, or through a
 //! running server.
 //!
-//! Invariant: the result alone is on standard output, so that `TOKEN=$(eddyline token create …)` works; a token is said
-//! once and kept nowhere. Absent on purpose: reading a secret or a token back.
+//! Invariant: standard output holds the result alone, so that `TOKEN=$(eddyline token create …)` works. A token is printed
+//! once and stored nowhere. Absent on purpose: reading a secret or a token back.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -12,12 +12,16 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
+use super::args::{AccessArgs, rfc3339};
+use super::block_on;
+use super::output::print;
 use super::remote::Remote;
+use crate::actors::clock::{Clock, WallClock};
 use crate::app;
 use crate::config::{Config, StoreUrl};
 use crate::domain::ids::Key;
 use crate::domain::time::{DAY_MS, Millis};
-use crate::gateway::access::{Access, FIRST_KEY, KeyInfo};
+use crate::gateway::access::{Access, DAYS_DEFAULT, DAYS_MAX, FIRST_KEY, KeyInfo};
 use crate::gateway::keyring::KeyRing;
 use crate::gateway::rest::list::LIST_MAX;
 use crate::gateway::timestamps;
@@ -25,46 +29,133 @@ use crate::process::say;
 use crate::store::StoreError;
 use crate::store::access::{Holder, TokenRecord};
 
-/// A server that has not answered by then is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for an answer of the server.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What to do.
+/// Manage keys, and tokens for clients.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Print a new token, and nothing else, on standard output.
+    Create(CreateArgs),
+    /// Revoke a token: the server refuses it from now on.
+    Revoke(RevokeArgs),
+    /// List tokens that have not expired: id, key, holder, expiry. Tokens themselves are not stored.
+    List(ListArgs),
+    /// Make a new key. It signs from now on, and tokens of all other keys stay valid.
+    Rotate(ListArgs),
+    /// Retire a key: the server refuses the tokens that it signed from now on.
+    Retire(RetireArgs),
+    /// List keys; their secrets are not shown.
+    Keys(ListArgs),
+}
+
+/// For which client, and how long.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    /// The user as whom the token acts.
+    #[arg(long, required_unless_present = "service", conflicts_with = "service")]
+    user: Option<String>,
+    /// A service token: it acts as any user.
+    #[arg(long)]
+    service: bool,
+    /// Days until it expires.
+    #[arg(long, default_value_t = DAYS_DEFAULT, value_parser = clap::value_parser!(i64).range(1..=DAYS_MAX))]
+    days: i64,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// Which token to revoke.
+#[derive(Debug, clap::Args)]
+pub struct RevokeArgs {
+    /// The token's id (`jti`), as `token list` shows it.
+    jti: String,
+    /// For a token that another program signed: until when to remember the revocation, RFC 3339.
+    #[arg(long, value_parser = rfc3339)]
+    expires: Option<Millis>,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// Which key to retire.
+#[derive(Debug, clap::Args)]
+pub struct RetireArgs {
+    /// The key's id (`kid`), as `token keys` shows it.
+    kid: String,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// Where keys and tokens are.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// An operation on keys and tokens, for a store or for a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Make a token for a person, or for a service.
+    /// Sign a token for a user or a service.
     Create {
-        /// `None`: a service.
+        /// The user's key; `None` for a service token.
         person: Option<Key>,
-        /// Until it expires.
+        /// Days until it expires.
         days: i64,
     },
-    /// Refuse a token.
+    /// Refuse a token from now on.
     Revoke {
-        /// Its id.
+        /// The token's id.
         jti: Key,
-        /// For one that was made elsewhere.
+        /// For a token that another program signed: until when to remember the revocation.
         expires: Option<Millis>,
     },
-    /// Show tokens.
+    /// List the tokens that have not expired.
     List,
-    /// Make a key.
+    /// Make a new signing key.
     Rotate,
-    /// Take a key out of use.
+    /// Refuse all tokens of this key from now on.
     Retire(Key),
-    /// Show keys.
+    /// List the keys without their secrets.
     Keys,
 }
 
-/// Does it in the configured store; the answer for standard output.
+/// Runs one of the commands, in the configured store or through the server at `--url`.
 ///
 /// # Errors
-/// What the store says, above all that a server has it open.
-pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Result<String> {
+/// An id that is no key, or the store's or the server's failure.
+pub fn run(command: Command) -> anyhow::Result<()> {
+    let (access, task) = match command {
+        Command::Create(CreateArgs { user, service: _, days, access }) => {
+            let person = user.map(|user| Key::new(&user).context("--user")).transpose()?;
+            (access, Task::Create { person, days })
+        }
+        Command::Revoke(RevokeArgs { jti, expires, access }) => {
+            (access, Task::Revoke { jti: Key::new(&jti).context("the token's id")?, expires })
+        }
+        Command::List(args) => (args.access, Task::List),
+        Command::Rotate(args) => (args.access, Task::Rotate),
+        Command::Retire(RetireArgs { kid, access }) => (access, Task::Retire(Key::new(&kid).context("the key's id")?)),
+        Command::Keys(args) => (args.access, Task::Keys),
+    };
+    let config = access.config.start_with_store(access.store)?;
+    let text = match access.url {
+        Some(url) => over_http(&url, &task)?,
+        None => block_on(in_store(&config, task, WallClock::default().now()))?,
+    };
+    if text.is_empty() { Ok(()) } else { print(text.trim_end()) }
+}
+
+/// Carries the task out in the configured store; returns the text for standard output.
+///
+/// # Errors
+/// A server has the embedded store open, or the store fails.
+async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Result<String> {
     if let Task::Create { person, days } = &task
         && config.secret.is_some()
         && !exists(&config.store)
     {
-        // Whoever only has the secret needs no store, and wants none made.
+        // The secret alone signs a token. Opening the store would create it.
         return with_secret(config, person.as_ref(), *days, now);
     }
     let store = match app::open_access(config).await {
@@ -73,7 +164,7 @@ pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Resul
             Task::Create { person, days } if config.secret.is_some() => {
                 return with_secret(config, person.as_ref(), *days, now);
             }
-            _ => bail!("{error:#}, or ask the server that has it: --url, with a service token in EDDYLINE_TOKEN"),
+            _ => bail!("{error:#}, or let the server do it: --url, with a service token in EDDYLINE_TOKEN"),
         },
         Err(error) => return Err(error),
     };
@@ -82,7 +173,7 @@ pub async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Resul
         Task::Create { person, days } => {
             if !access.has_signer() {
                 let key = access.rotate(now).await?;
-                say(format_args!("made the first key, {}: servers that start from now on want tokens", key.kid));
+                say(format_args!("made the first key, {}: servers that start from now on require tokens", key.kid));
             }
             access.create(person, days, now).await?.token.expose_secret().to_owned()
         }
@@ -129,12 +220,12 @@ fn exists(store: &StoreUrl) -> bool {
     }
 }
 
-/// Signs with the configured secret alone; nothing is kept.
+/// Signs a token with the configured secret alone; nothing is stored.
 fn with_secret(config: &Config, person: Option<&Key>, days: i64, now: Millis) -> anyhow::Result<String> {
     let ring = KeyRing::new(&[], config.secret.as_ref(), [])?;
     let jti = crate::gateway::access::random_key("");
     let (token, _) = ring.sign(&jti, person, now.plus(days.saturating_mul(DAY_MS)), now)?;
-    say(format_args!("signed with the configured secret and not listed: its id is {jti}"));
+    say(format_args!("signed with the configured secret, so `token list` does not show it: its id is {jti}"));
     Ok(token)
 }
 
@@ -165,12 +256,12 @@ fn key_line(lines: &mut String, key: &KeyInfo) {
     let _ = writeln!(lines, "{kid}\t{created}\t{state}");
 }
 
-/// Asks a running server; the answer for standard output.
+/// Lets a running server carry the task out; returns the text for standard output.
 ///
 /// # Errors
-/// That there is no token, or what the server said.
-pub fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
-    let server = Remote::new(url, PATIENCE);
+/// The server cannot be reached, requires a token, or refuses the request.
+fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
+    let server = Remote::new(url, TIMEOUT);
     Ok(match task {
         Task::Create { person, days } => {
             let wanted = match person {

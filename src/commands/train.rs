@@ -1,6 +1,6 @@
-//! `eddyline train`: a two-tower model from tables, with a bar, a state to go on from, and figures at the end.
+//! `eddyline train`: trains a two-tower model on tables, saves a state for `--resume`, and prints metrics.
 //!
-//! Invariant: files are written beside their place and renamed, so that a crash leaves the old one or the new one.
+//! Invariant: files are written under another name and renamed, so that a crash leaves the old file or the new one.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
+use super::args::AccessArgs;
+use super::output::{print_table, write_json};
+use super::{model, progress, tables};
+use crate::actors::clock::{Clock, WallClock};
 use crate::app;
-use crate::commands::{progress, tables};
 use crate::config::Config;
 use crate::domain::time::Millis;
 use crate::embed::Choice;
@@ -24,28 +27,28 @@ use crate::tables::read::{ROLES, TableOptions};
 use crate::tower::{Checkpoint, Quality, Sizes};
 use crate::training::{AutodiffBackend, Cpu, Fractions, Loss, Progress, Slice, TrainSettings, Training};
 
-/// The state is saved this often within an epoch.
+/// Interval between two saves of the state within an epoch.
 const SAVE_EVERY: Duration = Duration::from_mins(1);
-/// Moments of the training slice that figures are taken from.
+/// Most training examples on which the quality of the training slice is measured.
 const TRAIN_LOOKED_AT: usize = 50_000;
 
-/// Where it is computed.
+/// Device that computes the training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Device {
-    /// The processor.
+    /// The CPU, with up to 4 threads.
     #[default]
     Cpu,
-    /// A graphics card by NVIDIA.
+    /// An NVIDIA GPU.
     #[cfg(feature = "cuda")]
     Cuda,
 }
 
-/// What to minimise.
+/// Loss to minimise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LossName {
-    /// Was each view followed by a like? Needs views.
+    /// Cross-entropy of the like of each view; needs views.
     CrossEntropy,
-    /// Which of the posts that were there was liked? For likes without views.
+    /// Softmax over the available posts for each like; for likes without views.
     Softmax,
 }
 
@@ -58,99 +61,125 @@ impl From<LossName> for Loss {
     }
 }
 
-/// What `eddyline train` is told.
+/// Train a two-tower model on tables of people, posts and views; see docs/two-tower.md.
+///
+/// The log is split by time: the first views train, the next ones decide when to stop, the last ones test. Equal tables,
+/// settings and seed give an equal model, with any number of threads. A state beside the model lets --resume continue a
+/// training that was stopped, or train more --epochs. Posts with a text and without an embedding get one from the
+/// configured embedder, as in the server. `--publish` lets the model serve at once; `eddyline model publish` does so later.
 #[derive(Debug, clap::Args)]
-pub struct TrainArgs {
+pub struct Args {
     /// A folder with `user_data`, `post_text_df` and `feed_data` (CSV, also `.gz` and `.zst`, or Parquet), or
     /// `posts=FILE,feed=FILE[,people=FILE]`, or `postgres://…` of a database with these tables.
     #[arg(long, value_name = "PLACE")]
     tables: String,
-    /// Where the model goes: one safetensors file.
+    /// File of the model, in safetensors format.
     #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
+    out: PathBuf,
     /// Names of columns: `user_id=…,post_id=…,timestamp=…,action=…,target=…,text=…,topic=…,embedding=…`.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
-    /// Unit of times that are numbers: `s`, `ms`, `us`, `ns` or `step:SECONDS`; by default the size of the first number tells
+    /// Unit of numeric times: `s`, `ms`, `us`, `ns` or `step:SECONDS`. By default the size of the first number decides
     /// (9 or 10 digits: seconds; 12 or 13: milliseconds; 16: microseconds; 19: nanoseconds).
     #[arg(long)]
     time_unit: Option<TimeUnit>,
-    /// Passes over the training views, at most; it ends earlier when the validation views are foretold no better.
+    /// Passes over the training views at most; the training ends earlier when the validation no longer improves.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     epochs: u32,
-    /// Epochs without a gain after which it ends; the rate falls at each.
+    /// Epochs without an improvement after which the training ends; each of them lowers the learning rate.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     patience: u32,
-    /// Views in a step of learning; chosen by their number where it is not given.
+    /// Views in a batch; by default their number decides.
     #[arg(long, value_name = "VIEWS")]
     batch: Option<usize>,
-    /// How far a step goes.
+    /// Learning rate of the first epoch.
     #[arg(long, default_value_t = 3e-3)]
     rate: f32,
-    /// A person's last interactions that the model looks at; 0 for attributes and time alone.
+    /// Last interactions of a user that the model reads; 0 for attributes and time only.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u8).range(0..=100))]
     history: u8,
-    /// Heads of attention: 1, 2, 4 or 8.
+    /// Attention heads: 1, 2, 4 or 8.
     #[arg(long, default_value = "4", value_parser = ["1", "2", "4", "8"])]
     heads: String,
     /// Hidden units of each layer.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(8..=1_024))]
     hidden: u16,
-    /// What is minimised; by default cross-entropy where there are views that were liked and views that were not, else
-    /// softmax.
+    /// Loss to minimise; by default cross-entropy where views with and without a like exist, else softmax.
     #[arg(long, value_enum)]
     loss: Option<LossName>,
-    /// Share of the views that stands last and judges; 0 for none.
+    /// Share of the views for the test, the last ones in time; 0 for none.
     #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     test_fraction: f64,
-    /// Share of the views before those that decides when to stop.
+    /// Share of the views for the validation, those before the test; they decide when to stop.
     #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     validation_fraction: f64,
-    /// Of all chance.
+    /// Seed of initial weights, batches and negatives.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Threads, at most 4 are used.
+    /// Threads, at most 4.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
     threads: u8,
-    /// Where it is computed.
+    /// Device that computes the training.
     #[arg(long, value_enum, default_value_t)]
     device: Device,
-    /// Go on from the state beside the model.
+    /// Continue from the state beside the model.
     #[arg(long)]
     resume: bool,
-    /// Train towers without histories, too, to see what histories bring.
+    /// Also train towers without histories, to measure the gain of histories.
     #[arg(long)]
     compare_static: bool,
+    /// Write the metrics as JSON; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Publish the model after the training, as `eddyline model publish` does.
+    #[arg(long)]
+    publish: bool,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
-/// What came out.
+/// Metrics of a training; its JSON is the output of `--json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// How it was trained.
+    /// Sizes, settings and course of the training.
     pub summary: crate::tower::Summary,
-    /// Figures by name and slice.
+    /// Quality by predictor and slice.
     pub rows: Vec<Row>,
-    /// Moments learned in a second.
+    /// Training examples per second.
     pub rows_per_second: f64,
 }
 
-/// Figures of one way to foretell likes.
+/// Quality of one predictor on one slice of the log.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Which.
+    /// Name of the predictor, such as `two towers`.
     pub name: String,
-    /// Of the log.
+    /// Slice of the log: `train`, `validation` or `test`.
     pub slice: &'static str,
-    /// How well.
+    /// Metrics of the predictor.
     #[serde(flatten)]
     pub quality: Quality,
 }
 
-/// Reads tables, trains, saves and judges.
+/// Trains a model, prints its metrics, and publishes it if the flags say so.
 ///
 /// # Errors
-/// What is wrong with the flags, the tables or the files.
-pub fn run(args: &TrainArgs, config: &Config, now: Millis) -> anyhow::Result<Report> {
+/// Flags, tables or files cannot be used, or the store or server refuses the model.
+pub fn run(mut args: Args) -> anyhow::Result<()> {
+    let config = args.access.config.start_with_store(args.access.store.take())?;
+    let report = fit(&args, &config, WallClock::default().now())?;
+    print_table(args.json.as_deref(), || report.table())?;
+    write_json(args.json, &report)?;
+    if args.publish {
+        let task = model::Task::publish(&args.out)?;
+        let version = model::carry_out(args.access.url.as_deref(), &config, task)?;
+        say(format_args!("published as version {}", version.trim_end()));
+    }
+    Ok(())
+}
+
+/// Reads tables, trains, saves the model and measures it.
+fn fit(args: &Args, config: &Config, now: Millis) -> anyhow::Result<Report> {
     let settings = args.settings(now)?;
     let mut tables = args.read(config.dim)?;
     if config.embedder != Choice::Given {
@@ -163,7 +192,7 @@ pub fn run(args: &TrainArgs, config: &Config, now: Millis) -> anyhow::Result<Rep
     }
 }
 
-impl TrainArgs {
+impl Args {
     fn read(&self, dim: usize) -> anyhow::Result<Tables> {
         let columns = self.columns.as_deref().map(|text| Columns::parse(text, &ROLES)).transpose();
         let columns = columns.context("--columns")?.unwrap_or_default();
@@ -174,7 +203,7 @@ impl TrainArgs {
     fn settings(&self, now: Millis) -> anyhow::Result<TrainSettings> {
         let fractions = Fractions { test: self.test_fraction, validation: self.validation_fraction };
         ensure!((0.0..0.9).contains(&fractions.test), "--test-fraction: must be 0 or more, and below 0.9");
-        ensure!(fractions.validation > 0.0, "--validation-fraction: must be above 0, for training stops by it");
+        ensure!(fractions.validation > 0.0, "--validation-fraction: must be above 0, because it decides when to stop");
         let later = fractions.test + fractions.validation;
         ensure!(later < 0.95, "--test-fraction and --validation-fraction leave nothing to train on");
         ensure!(self.rate > 0.0 && self.rate <= 1.0, "--rate: must be above 0 and at most 1");
@@ -197,7 +226,7 @@ impl TrainArgs {
 fn train<B: AutodiffBackend>(
     tables: &Tables,
     settings: &TrainSettings,
-    args: &TrainArgs,
+    args: &Args,
     device: B::Device,
 ) -> anyhow::Result<Report> {
     let spinner = progress::count("reading features");
@@ -207,7 +236,7 @@ fn train<B: AutodiffBackend>(
     if args.resume {
         let bytes = fs::read(&state).with_context(|| format!("--resume: cannot read {}", state.display()))?;
         training.resume(&bytes).with_context(|| state.display().to_string())?;
-        say(format_args!("going on after {} epochs", training.epochs()));
+        say(format_args!("resuming after {} epochs", training.epochs()));
     }
     let (rows, seconds) = advance(&mut training, Some(&state), "training")?;
     let model = training.finish();
@@ -243,7 +272,7 @@ impl Report {
         }
     }
 
-    /// For people.
+    /// Formats the report as a table.
     #[must_use]
     pub fn table(&self) -> String {
         use std::fmt::Write as _;
@@ -275,8 +304,8 @@ impl Report {
     }
 }
 
-/// Trains to the end; how many moments in how many seconds.
-fn advance<B: AutodiffBackend>(
+/// Trains to the end; returns the number of examples, and the seconds.
+fn advance<B: burn_tensor::backend::AutodiffBackend>(
     training: &mut Training<B>,
     state: Option<&Path>,
     what: &str,
@@ -305,9 +334,8 @@ fn advance<B: AutodiffBackend>(
     Ok((rows, began.elapsed().as_secs_f64()))
 }
 
-/// Where the state of a training stands: beside its model.
-#[must_use]
-pub fn state_path(out: &Path) -> PathBuf {
+/// Path of the state of a training: beside its model.
+fn state_path(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".state");
     name.into()

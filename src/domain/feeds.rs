@@ -1,4 +1,4 @@
-//! What a person is shown.
+//! Feeds: ranked lists of items for a user, with scores, propensities and explanations.
 //!
 //! Invariant: a feed holds no item twice; its order is its rank.
 
@@ -7,32 +7,32 @@ use serde::{Deserialize, Serialize};
 use super::ids::{Epoch, FeedVersion, ItemId, Key, ModelVersion, UserId};
 use super::time::Millis;
 
-/// How a feed is ranked, chosen per session or request.
+/// The ranking of a feed, chosen per session or request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ranking {
-    /// Newest first.
+    /// Newest items first.
     Flat,
-    /// The flat feed, re-sorted by freshness plus topic weight.
+    /// The flat feed, sorted by freshness plus topic weight.
     Topics,
-    /// Everything that was learned.
+    /// The blend of all experts.
     #[default]
     Model,
-    /// By the two-tower model alone.
+    /// The two-tower model alone.
     Tower,
 }
 
 impl Ranking {
-    /// All rankings.
+    /// All rankings, in the order of their declaration.
     pub const ALL: [Ranking; 4] = [Ranking::Flat, Ranking::Topics, Ranking::Model, Ranking::Tower];
 
-    /// The ranking of that name.
+    /// Finds a ranking by its name on the wire.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Ranking> {
         Ranking::ALL.into_iter().find(|ranking| ranking.name() == name)
     }
 
-    /// The name on the wire.
+    /// Name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -43,41 +43,41 @@ impl Ranking {
         }
     }
 
-    /// Has the two-tower model a say in it?
+    /// Whether the ranking uses the two-tower model.
     #[must_use]
     pub fn asks_the_tower(self) -> bool {
         matches!(self, Ranking::Model | Ranking::Tower)
     }
 }
 
-/// One voice in the blend. Each stands on one or more features of the journal, see `engine::learn::features`.
+/// An expert of the blend. Each uses one or more features of the journal, see `engine::learn::features`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expert {
-    /// The person's accepted/rejected model on the embedding.
+    /// The user's online logistic regression on embeddings.
     Online,
-    /// The person's decaying weight of the item's topics, and how its topic is received.
+    /// The user's decaying weights of the item's topics, and the approval rate of its topic.
     Topic,
-    /// How new the item is.
+    /// Age of the item.
     Freshness,
-    /// The person follows its author, or people they follow were there.
+    /// The user follows the author, or users whom they follow visited the item.
     Followed,
-    /// How popular it is among what is available, and how it is received.
+    /// Popularity among the available items, and the item's approval rate.
     Popularity,
-    /// The person's own habit: how often, how lately, at which hours they came back to it; how easily they approve.
+    /// The user's own habit: frequency, recency and hours of their visits to the item, and their approval rate.
     Repeat,
-    /// What people go to next, from where this person was last.
+    /// Transitions of all users from the user's last item to this one.
     CoVisit,
-    /// Who goes to where this person goes also goes there.
+    /// Co-occurrence: users who visit the user's items also visit this one.
     CoAudience,
-    /// How long ago it became available.
+    /// Time since the item became available.
     Opening,
-    /// The two-tower model: what it makes of the person's history and of the item.
+    /// Score of the two-tower model for the user's history and the item.
     Tower,
 }
 
 impl Expert {
-    /// All experts, in the order in which their shares are added.
+    /// All experts, in the order in which a score sums their contributions.
     pub const ALL: [Expert; 10] = [
         Expert::Online,
         Expert::Topic,
@@ -91,7 +91,7 @@ impl Expert {
         Expert::Tower,
     ];
 
-    /// The name on the wire.
+    /// Name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -109,53 +109,53 @@ impl Expert {
     }
 }
 
-/// One line of an explanation: what an expert added to the score, in the score's own unit.
+/// Contribution of an expert to a score, in the unit of the score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Contribution {
-    /// Which expert.
+    /// The contributing expert.
     pub expert: Expert,
-    /// What it added; all lines of an item sum to its score.
+    /// The contribution; all contributions to an item sum to its score.
     pub amount: f32,
 }
 
-/// An item in a feed.
+/// An item in a feed, with its score.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeedItem {
-    /// Which.
+    /// Id of the item.
     pub item: ItemId,
     /// Log-odds in `model` and `tower`, freshness plus weight in `topics`, freshness in `flat`.
     pub score: f32,
-    /// Probability with which the policy put it there, given what stands above; 1 without exploration.
+    /// Propensity: probability that the policy puts the item here, given the items above; 1 without exploration.
     pub propensity: f32,
-    /// Why; empty unless it was asked for.
+    /// Contributions of the experts; empty unless the request asks for an explanation.
     pub why: Vec<Contribution>,
 }
 
-/// What made a feed new.
+/// Cause of a new feed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Cause {
     /// The session opened.
     Opened,
-    /// The person did something: the id of their last event.
+    /// The user acted.
     Event {
-        /// The client's own id of it.
+        /// Id of the user's last event, which the client made.
         id: Key,
     },
     /// Items appeared, disappeared or changed.
     World {
-        /// The world in which they did.
+        /// Epoch of the world with the change.
         epoch: Epoch,
     },
     /// The session asked for another ranking, limit or explanation.
     Configured,
-    /// What is learned from everybody was published, time passed, or the server learned again from the journal.
+    /// New shared weights were published, time passed, or the server recovered the user from the journal.
     Refreshed,
 }
 
 impl Cause {
-    /// Does this cause stay when a feed with `next` replaces a feed that no client has seen? What a person asked for is
-    /// said before what the world did, and that before a mere refresh.
+    /// Whether this cause stays when a feed with cause `next` replaces a feed that no client has seen. Causes by the user
+    /// come before changes of the world, and those before refreshes.
     #[must_use]
     pub fn outlives(&self, next: &Cause) -> bool {
         let rank = |cause: &Cause| match cause {
@@ -167,38 +167,38 @@ impl Cause {
     }
 }
 
-/// A ranked list for one person.
+/// A ranked list of items for one user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feed {
-    /// For whom.
+    /// The user of the feed.
     pub user: UserId,
-    /// Rises with each feed of that person.
+    /// Version, which increases with each feed of the user.
     pub version: FeedVersion,
-    /// The world it was ranked in.
+    /// Epoch of the world that was ranked.
     pub epoch: Epoch,
-    /// How it was ranked.
+    /// Ranking of the feed.
     pub ranking: Ranking,
-    /// The two-tower model that had a say in it, if one had.
+    /// The two-tower model that took part; `None` without one.
     pub model: Option<ModelVersion>,
-    /// Probability of a yes to each item, in the order of `items`; empty where none is calibrated.
+    /// Probability of a positive answer to each item, in the order of `items`; empty before calibration.
     pub likely: Vec<f32>,
-    /// Best first.
+    /// Items, the best first.
     pub items: Vec<FeedItem>,
 }
 
-/// A feed that a screen has drawn, as it is logged.
+/// A slate: a feed that a client has shown, as the log of slates stores it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slate {
-    /// For whom.
+    /// The user of the feed.
     pub user: UserId,
-    /// Which of their feeds.
+    /// Version of the feed.
     pub version: FeedVersion,
-    /// When it was drawn.
+    /// Instant at which the client showed it.
     pub at: Millis,
-    /// The world it was ranked in.
+    /// Epoch of the world that was ranked.
     pub epoch: Epoch,
-    /// How it was ranked.
+    /// Ranking of the feed.
     pub ranking: Ranking,
-    /// From the top: what stood there, and the probability with which the policy put it there, given what stands above.
+    /// Items from the top, each with its propensity: the probability of this item here, given the items above.
     pub items: Vec<(ItemId, f32)>,
 }

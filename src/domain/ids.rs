@@ -1,6 +1,6 @@
-//! Who and what: dense internal ids, and the external keys that clients use.
+//! Ids: dense internal indices, and the external keys that clients use.
 //!
-//! Invariant: an internal id is an index, given once and never reused; a `Key` has 1 to 255 bytes and no control
+//! Invariant: an internal id is an index that is assigned once and never reused. A `Key` has 1 to 255 bytes and no control
 //! characters.
 
 use std::borrow::Borrow;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A person, as a dense index.
+/// A user, as a dense index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UserId(pub u32);
@@ -20,40 +20,40 @@ pub struct UserId(pub u32);
 #[serde(transparent)]
 pub struct ItemId(pub u32);
 
-/// A topic, as a dense index. [`TopicId::CATALOGUE`] stands for all items together.
+/// A topic, as a dense index. [`TopicId::CATALOGUE`] is the whole catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TopicId(pub u32);
 
 impl TopicId {
-    /// Not a topic of anybody's: the whole catalogue, whose centre serves topics that are still too small.
+    /// The whole catalogue, which no item names. Its centre serves topics that are still too small for their own.
     pub const CATALOGUE: TopicId = TopicId(0);
 }
 
-/// Number of an entry in one person's slice of the journal: 1, 2, 3, … without gaps.
+/// Number of an entry in one user's part of the journal: 1, 2, 3, … without gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The number after this one.
+    /// The next number.
     #[must_use]
     pub fn next(self) -> Seq {
         Seq(self.0 + 1)
     }
 }
 
-/// Commit order over the whole journal. Rises, may have gaps.
+/// Commit order over the whole journal: increasing, possibly with gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub u64);
 
-/// Version of one person's feed; rises with every feed that is computed for them.
+/// Version of a user's feed; it increases with every feed that is computed for the user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FeedVersion(pub u64);
 
-/// Version of the `World`.
+/// Version of the `World`, which increases with each change of the catalogue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
@@ -63,16 +63,16 @@ pub struct Epoch(pub u64);
 #[serde(transparent)]
 pub struct ModelVersion(pub u64);
 
-/// A slice of all people: everything of a person lives in theirs.
+/// A partition of all users. All data of a user belongs to one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Partition(pub u16);
 
 impl Partition {
-    /// How many there are, from the first day to the last.
+    /// Number of partitions, which never changes.
     pub const COUNT: u16 = 1024;
 
-    /// The partition of a person: a hash of their external key that is the same on every machine.
+    /// The partition of a user: a hash of the external key, equal on every machine.
     #[must_use]
     pub fn of(user: &Key) -> Partition {
         // The remainder is below 1,024, so the cast loses nothing.
@@ -80,30 +80,30 @@ impl Partition {
     }
 }
 
-/// The name that clients give to a person, an item, a topic or an event: 1 to 255 bytes of UTF-8 without control characters.
+/// The external key of a user, an item, a topic or an event: 1 to 255 bytes of UTF-8 without control characters.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Key(Arc<str>);
 
-/// Why a text is not a [`Key`].
+/// Reason why a text is no [`Key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Nothing in it.
+    /// The text is empty.
     #[error("must not be empty")]
     Empty,
-    /// More than [`Key::BYTES_MAX`].
+    /// The text has more than [`Key::BYTES_MAX`] bytes, namely this number.
     #[error("must have at most 255 bytes, has {0}")]
     TooLong(usize),
-    /// A control character (NUL, line feed, escape, ...).
+    /// The text has a control character (NUL, line feed, escape, ...).
     #[error("must not contain control characters")]
     Control,
 }
 
 impl Key {
-    /// The longest key.
+    /// Most bytes of a key.
     pub const BYTES_MAX: usize = 255;
 
-    /// Checks and takes over a text.
+    /// Checks a text and copies it.
     ///
     /// # Errors
     /// [`KeyError`] when it is empty, too long, or contains a control character.
@@ -120,7 +120,7 @@ impl Key {
         Ok(Key(text.into()))
     }
 
-    /// The decimal digits of a number: always a valid key.
+    /// The decimal digits of a number, which are always a valid key.
     #[must_use]
     pub fn of_number(number: u32) -> Key {
         Key(number.to_string().into())
@@ -132,7 +132,7 @@ impl Key {
         Key(format!("{what}-{hash:032x}").into())
     }
 
-    /// The text.
+    /// The key as a text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

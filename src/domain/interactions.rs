@@ -1,38 +1,38 @@
-//! What people do with items, and what that says about their taste.
+//! Interactions of users with items, and their labels and weights for learning.
 //!
-//! Invariant: the meaning of a kind (its label and weight) is decided once, when the interaction is learned, and
-//! travels with the journal entry, so a later change of the table never changes what was learned before.
+//! Invariant: label and weight are decided once, when the interaction is learned. The journal entry holds them, so a later
+//! change of the settings never changes earlier training examples.
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::{FeedVersion, ItemId, Key};
 use super::time::Millis;
 
-/// What a person did. Closed: a new kind is a new protocol version.
+/// Kind of an interaction. The enum is closed: a new kind needs a new protocol version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Said they like it.
+    /// The user liked the item.
     Like,
-    /// Passed it on.
+    /// The user shared the item.
     Share,
-    /// Answered it.
+    /// The user replied to the item.
     Reply,
-    /// Said: more like this.
+    /// The user asked for more items like this one.
     Accept,
-    /// Opened it.
+    /// The user opened the item.
     Click,
-    /// Watched it for a while.
+    /// The user watched the item, for its dwell time.
     Watch,
-    /// Read it for a while.
+    /// The user read the item, for its dwell time.
     Read,
-    /// Went past it.
+    /// The user skipped the item.
     Skip,
-    /// Does not want to see it again.
+    /// The user hid the item; it is never shown to them again.
     Hide,
-    /// Said: not like this.
+    /// The user asked for no items like this one; it is never shown to them again.
     Reject,
-    /// It was on screen. No opinion, exposure only.
+    /// The item was on screen: exposure without a label.
     View,
 }
 
@@ -52,7 +52,7 @@ impl Kind {
         Kind::View,
     ];
 
-    /// The name on the wire and in tables.
+    /// Name on the wire and in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -70,35 +70,35 @@ impl Kind {
         }
     }
 
-    /// The kind of that name.
+    /// Finds a kind by its name on the wire.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// After this, the item is never shown to that person again.
+    /// Whether the item is never shown to the user again.
     #[must_use]
     pub fn removes(self) -> bool {
         matches!(self, Kind::Hide | Kind::Reject)
     }
 }
 
-/// What an interaction teaches.
+/// Label and weight of an interaction for learning.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
-    /// Did they want it?
+    /// The label: whether the user wanted the item.
     pub positive: bool,
-    /// How sure that is: 0 (not at all) to a few; 1 is a plain like.
+    /// Weight of the training example: above 0, 1 for a plain like.
     pub weight: f32,
 }
 
-/// Which kind means what. The defaults are those of the learning specification, section 1.
+/// Weights by kind of interaction. The defaults are those of the learning specification, section 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Signals {
-    /// Weight of `like`, `share`, `reply`, `accept`.
+    /// Weight of `like`, `share`, `reply`, `accept` (positive).
     pub positive_weight: f32,
-    /// Weight of `click`.
+    /// Weight of `click` (positive).
     pub click_weight: f32,
     /// Weight of `skip` (negative).
     pub skip_weight: f32,
@@ -106,7 +106,7 @@ pub struct Signals {
     pub negative_weight: f32,
     /// A `watch` or `read` shorter than this is a bounce (negative).
     pub bounce_ms: u32,
-    /// Weight of a bounce.
+    /// Weight of a bounce (negative).
     pub bounce_weight: f32,
 }
 
@@ -124,7 +124,7 @@ impl Default for Signals {
 }
 
 impl Signals {
-    /// Label and weight of an interaction; `None` teaches nothing (exposure only).
+    /// Label and weight of an interaction; `None` for exposure without a label.
     ///
     /// A `watch` or `read` weighs `0.25 * log2(1 + dwell / bounce)`, between 0.25 at the bounce limit and at most 2:
     /// with the default limit of 3 s, half a minute weighs 0.86 and ten minutes 1.9. Without a dwell it is a click.
@@ -149,33 +149,33 @@ impl Signals {
     }
 }
 
-/// Where the item stood when the person acted.
+/// Position of the item in the feed on which the user acted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shown {
-    /// Feed version that the client had drawn.
+    /// Version of the feed that the client showed.
     pub version: FeedVersion,
-    /// From 0, the top.
+    /// Position from the top, which is 0.
     pub position: u16,
-    /// Probability with which the policy put it there; 1 without exploration.
+    /// Propensity: probability that the policy put the item there; 1 without exploration.
     pub propensity: f32,
 }
 
-/// A person acted on an item.
+/// An interaction of a user with an item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interaction {
-    /// Made by the client, unique per person; a resend carries the same.
+    /// Id of the event, made by the client and unique per user. A resend repeats it.
     pub id: Key,
-    /// On what.
+    /// Id of the item.
     pub item: ItemId,
-    /// What they did.
+    /// Kind of the interaction.
     pub kind: Kind,
-    /// For how long, in milliseconds.
+    /// Dwell time in milliseconds, where the client measured it.
     pub dwell_ms: Option<u32>,
-    /// When, never in the future.
+    /// Instant of the interaction, never in the future.
     pub at: Millis,
-    /// Where it stood, when that is known.
+    /// Position in the feed, where it is known.
     pub shown: Option<Shown>,
-    /// What stood above it in the drawn feed and got nothing; only where `shown` is known.
+    /// Items above it in the shown feed that got no interaction; empty unless `shown` is known.
     pub passed: Vec<ItemId>,
 }
 

@@ -1,7 +1,7 @@
-//! What can be recommended.
+//! Items: the catalogue's entries, which can be recommended, and their embeddings.
 //!
-//! Invariant: an embedding is finite, long enough that its square is, not all zeros, and never changes within one revision of
-//! its item.
+//! Invariant: an embedding is finite and not all zeros, and its squared norm is a normal f32. It never changes within one
+//! revision of its item.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -13,38 +13,38 @@ use super::journal::CentreRef;
 use super::time::Millis;
 use super::windows::Windows;
 
-/// A vector that stands for an item's meaning: `(dim,)`, f32, finite, not all zeros.
+/// An embedding of an item's content: `(dim,)`, f32, finite, not all zeros.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding(Arc<[f32]>);
 
-/// Why a list of numbers is not an [`Embedding`].
+/// Reason why a list of numbers is no [`Embedding`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EmbeddingError {
     /// The server is configured for another dimension.
     #[error("must have {expected} numbers, has {found}")]
     Dimension {
-        /// What the server is configured for.
+        /// Length in the configuration.
         expected: usize,
-        /// What was given.
+        /// Length of the list.
         found: usize,
     },
-    /// NaN or infinite, or so large that its square is.
+    /// A number is NaN, infinite, or above 1e15, where squares overflow.
     #[error("number {index} is not finite or too large (at most 1e15)")]
     NotFinite {
-        /// Where, from 0.
+        /// Position of the number, from 0.
         index: usize,
     },
-    /// No direction to learn from.
+    /// All numbers are 0, so there is no direction to learn from.
     #[error("must not be all zeros")]
     Zero,
 }
 
 impl Embedding {
-    /// The square of this is far above the smallest number of 32 bits.
+    /// Bound below which squares lose precision: its square is far above the smallest normal f32.
     const LEAST: f32 = 1e-15;
 
-    /// Checks and takes over `numbers`, which must be `(dim,)`. Where all are below 1e-15 they are multiplied by one power of
-    /// two, since their squares would vanish: the direction stays.
+    /// Checks `numbers`, which must be `(dim,)`. If all are below 1e-15, it multiplies them by one power of two, since their
+    /// squares would vanish. The direction stays.
     ///
     /// # Errors
     /// [`EmbeddingError`] when the length differs from `dim`, a number is not finite, or all are zero.
@@ -79,57 +79,57 @@ impl Deref for Embedding {
     }
 }
 
-/// Why a list of keys is not that of an item's topics.
+/// Reason why a list of keys cannot be the topics of an item.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicsError {
-    /// More than [`Item::TOPICS_MAX`].
+    /// The list has more than [`Item::TOPICS_MAX`] topics, namely this number.
     #[error("must be at most {max} topics, are {0}", max = Item::TOPICS_MAX)]
     TooMany(usize),
-    /// An earlier one is repeated.
+    /// A topic is repeated.
     #[error("names {topic:?} twice")]
     Twice {
-        /// Where the repetition stands, from 0.
+        /// Position of the repetition, from 0.
         index: usize,
-        /// Which one.
+        /// The repeated topic.
         topic: Key,
     },
 }
 
-/// An item in one revision. Everything that learning reads is fixed within a revision.
+/// An item in one revision. All inputs of learning are fixed within a revision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// Dense index.
+    /// Dense index of the item.
     pub id: ItemId,
-    /// External name, unique in the catalogue.
+    /// External key, unique in the catalogue.
     pub key: Key,
-    /// Rises by one whenever text, topics or embedding change; from 1.
+    /// Number of the revision from 1: it increases by one when text, topics or embedding change.
     pub revision: u32,
-    /// Who made it, if a person did; with their external key, so that a feed can be written without another look-up.
+    /// The author, if a user made the item; with their external key, so that writing a feed needs no look-up.
     pub author: Option<Author>,
-    /// Topics, the main one first. The first one's centre is subtracted from the embedding.
+    /// Topics, the main one first. Learning subtracts the main topic's centre from the embedding.
     pub topics: Arc<[TopicId]>,
-    /// What a person reads.
+    /// Text of the item, as users read it.
     pub text: Arc<str>,
-    /// Always present: given, or made from the text.
+    /// The embedding: given with the item, or computed from the text.
     pub embedding: Embedding,
-    /// When it came into being.
+    /// Instant of creation.
     pub created: Millis,
-    /// When it can be shown.
+    /// Windows of availability; empty is always available.
     pub windows: Windows,
-    /// Deleted items keep their id and are never shown.
+    /// Whether the item is deleted. A deleted item keeps its id and is never shown.
     pub deleted: bool,
 }
 
 impl Item {
-    /// The longest text, in bytes.
+    /// Most bytes of a text.
     pub const TEXT_BYTES_MAX: usize = 32 * 1024;
-    /// The most topics one item may have.
+    /// Most topics of one item.
     pub const TOPICS_MAX: usize = 16;
 
-    /// What every door asks of an item's topics.
+    /// Checks the topics of an item: not too many, none repeated.
     ///
     /// # Errors
-    /// [`TopicsError`].
+    /// [`TopicsError`] for the first violation.
     pub fn check_topics(topics: &[Key]) -> Result<(), TopicsError> {
         if topics.len() > Self::TOPICS_MAX {
             return Err(TopicsError::TooMany(topics.len()));
@@ -140,44 +140,44 @@ impl Item {
         }
     }
 
-    /// Can it be shown at `now`?
+    /// Whether the item can be shown at `now`.
     #[must_use]
     pub fn is_available(&self, now: Millis) -> bool {
         !self.deleted && self.created <= now && self.windows.is_open(now)
     }
 
-    /// When the item opens for the first time, if that is after `now`.
+    /// First instant of availability, if it is after `now`.
     #[must_use]
     pub fn opens_after(&self, now: Millis) -> Option<Millis> {
         let first = self.windows.as_slice().first().map_or(self.created, |window| window.start.max(self.created));
         (first > now).then_some(first)
     }
 
-    /// The topic whose centre this item's embedding is measured from.
+    /// The topic whose centre learning subtracts from the embedding.
     #[must_use]
     pub fn main_topic(&self) -> TopicId {
         self.topics.first().copied().unwrap_or(TopicId::CATALOGUE)
     }
 }
 
-/// Something of the catalogue that began at an instant and whose row does not say when; for the time machine.
+/// A change of the catalogue whose row stores no instant; the instant is stored apart, for the time machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// A centre has this epoch.
+    /// A centre has reached this epoch.
     Centre(CentreRef),
-    /// An item has this revision; told from the second on.
+    /// An item has reached this revision, which is the second or a later one.
     Revision(ItemId, u32),
-    /// An item is deleted.
+    /// An item was deleted.
     Deleted(ItemId),
 }
 
-/// Who made an item.
+/// Author of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
-    /// Dense index.
+    /// Dense index of the user.
     pub id: UserId,
-    /// External name.
+    /// External key of the user.
     pub key: Key,
 }
 
@@ -202,7 +202,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is accepted has a length, and is accepted again as it is.
+        /// An accepted embedding has a normal norm, and `new` accepts it again unchanged.
         #[test]
         fn an_accepted_embedding_has_a_length(bits in proptest::collection::vec(any::<u32>(), 1..6)) {
             let numbers: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();

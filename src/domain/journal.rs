@@ -1,7 +1,7 @@
-//! What is remembered of what happened: the one source of everything learned.
+//! Entries of the write-ahead journal, the only source of all learned state.
 //!
-//! Invariant: an entry carries or names all that learning read beside the person's own state, so that folding entries
-//! in order rebuilds that state bit by bit, on any later day, whatever the catalogue or the configuration is by then.
+//! Invariant: an entry holds or names all inputs of learning beside the user's state. Folding entries in order therefore
+//! rebuilds the state bit by bit on any later day, whatever the catalogue or the configuration is by then.
 
 use std::collections::BTreeMap;
 
@@ -11,80 +11,80 @@ use super::ids::{ItemId, Key, ModelVersion, Seq, TopicId, UserId};
 use super::interactions::{Kind, Shown, Signal};
 use super::time::Millis;
 
-/// One entry of one person's slice of the journal.
+/// An entry of one user's part of the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Whose.
+    /// User of the event.
     pub user: UserId,
-    /// Its number in their slice: consecutive from 1.
+    /// Number of the entry in the user's part, consecutive from 1.
     pub seq: Seq,
-    /// The client's id; unique per person.
+    /// Id of the event, made by the client and unique per user.
     pub id: Key,
-    /// When it happened, as far as the client may say; never later than `received`.
+    /// Instant of the event as the client states it, never later than `received`.
     pub at: Millis,
-    /// When the server took it.
+    /// Instant at which the server accepted the event.
     pub received: Millis,
-    /// What happened.
+    /// Content of the event.
     pub what: What,
 }
 
-/// What happened.
+/// Content of an event, with everything that learning used.
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
-    /// A person acted on an item.
+    /// An interaction with an item.
     Interacted(Learned),
-    /// Follows that person from now on.
+    /// The user follows this user from now on.
     Followed(UserId),
-    /// Follows them no longer.
+    /// The user stops following this user.
     Unfollowed(UserId),
-    /// Made this item.
+    /// The user posted this item.
     Posted(ItemId),
-    /// Took an item of theirs on air, or off.
+    /// The user took their item on air (`true`) or off air.
     WentLive(ItemId, bool),
-    /// Set these topic weights by hand, each in [0, 1].
+    /// The user set these topic weights, each in [0, 1].
     TopicsSet(Vec<(TopicId, f32)>),
-    /// Something about them was measured. Teaches no model of what they like.
+    /// A measurement of the user. It trains no preference model.
     Measured(Measured),
 }
 
 impl Entry {
-    /// Was this entry made from an event with these contents? `at` is the time that the event states.
+    /// Whether this entry was made from an event with these contents. `at` is the instant that the event states.
     #[must_use]
     pub fn holds(&self, contents: &Contents, at: Millis) -> bool {
         self.what.contents() == *contents && contents.is_at(at, self.at, self.received)
     }
 }
 
-/// The part of an event that its sender decides, apart from id and time. Two events of one person with one id must
-/// agree in it. Left out: what the server adds (revision, place in the feed, features, predictions).
+/// The sender's part of an event, apart from id and time. Two events of one user with one id must agree in it. Left out are
+/// the server's additions: revision, position in the feed, features, predictions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contents {
-    /// On which item, what, and for how long in milliseconds.
+    /// Item, kind, and dwell time in milliseconds.
     Interacted(ItemId, Kind, Option<u32>),
-    /// See [`What::Followed`].
+    /// The user followed, as in [`What::Followed`].
     Followed(UserId),
-    /// See [`What::Unfollowed`].
+    /// The user no longer followed, as in [`What::Unfollowed`].
     Unfollowed(UserId),
-    /// See [`What::Posted`].
+    /// The posted item, as in [`What::Posted`].
     Posted(ItemId),
-    /// See [`What::WentLive`].
+    /// Item, and whether it went on air, as in [`What::WentLive`].
     WentLive(ItemId, bool),
     /// Weights by topic as bits, so that a NaN equals itself.
     TopicsSet(BTreeMap<TopicId, u32>),
-    /// See [`What::Measured`].
+    /// The measurement, as in [`What::Measured`].
     Measured(Measured),
 }
 
 impl Contents {
-    /// Contents of [`What::TopicsSet`]; the order of the weights does not count.
+    /// Contents of [`What::TopicsSet`], independent of the order of the weights.
     #[must_use]
     pub fn of_weights(weights: &[(TopicId, f32)]) -> Contents {
         Contents::TopicsSet(weights.iter().map(|(topic, weight)| (*topic, weight.to_bits())).collect())
     }
 
-    /// May an event that states `stated` be the one that was taken at `received` with the time `at`? A time that is not
-    /// before its arrival was made by the server, and is compared with nothing; nor is that of events whose senders
-    /// cannot state one.
+    /// Whether an event that states `stated` can be the one accepted at `received` with the instant `at`. The server sets
+    /// an instant that is not before arrival, so such an instant matches any other. Kinds of events without a stated
+    /// instant match, too.
     #[must_use]
     pub fn is_at(&self, stated: Millis, at: Millis, received: Millis) -> bool {
         let can_state = matches!(self, Contents::Interacted(..) | Contents::Measured(_));
@@ -93,7 +93,7 @@ impl Contents {
 }
 
 impl What {
-    /// See [`Contents`].
+    /// The sender's part of the event.
     #[must_use]
     pub fn contents(&self) -> Contents {
         match self {
@@ -108,123 +108,123 @@ impl What {
     }
 }
 
-/// One measurement of a person, by name, so that it stands for itself whatever is declared later.
+/// A measurement of a user. It names its metric, so that later configurations cannot change its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Which metric, such as `time_spent`.
+    /// Name of the metric, such as `time_spent`.
     pub metric: Key,
-    /// Of which kind, such as the type of the page.
+    /// Kind within the metric, such as the type of the page.
     pub kind: Key,
-    /// How much, in millionths of the metric's unit: whole, so that no writing down rounds it.
+    /// Value in millionths of the metric's unit: an integer, so that no format rounds it.
     pub millionths: i64,
 }
 
 impl Measured {
-    /// In the metric's unit.
+    /// Value in the metric's unit.
     #[must_use]
     pub fn value(&self) -> f64 {
         self.millionths as f64 / 1e6
     }
 }
 
-/// An interaction with all that learning used.
+/// An interaction with all inputs of learning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learned {
-    /// On what.
+    /// Id of the item.
     pub item: ItemId,
-    /// The revision that was learned from.
+    /// Revision of the item that was learned.
     pub revision: u32,
-    /// What they did.
+    /// Kind of the interaction.
     pub kind: Kind,
-    /// For how long.
+    /// Dwell time in milliseconds, where the client measured it.
     pub dwell_ms: Option<u32>,
-    /// Where it stood.
+    /// Position in the shown feed, where it is known.
     pub shown: Option<Shown>,
-    /// What it taught; `None` is exposure only.
+    /// Label and weight; `None` for exposure without a label.
     pub signal: Option<Signal>,
-    /// The item's topics then, the main one first.
+    /// Topics of the revision, the main one first.
     pub topics: Vec<TopicId>,
-    /// What the embedding was centred by.
+    /// The centre that was subtracted from the embedding.
     pub centre: CentreRef,
-    /// What the blend weighed, in the order of `engine::learn::features::NAMES`, before learning; log-odds scale.
+    /// Features of the blend before learning, in the order of `engine::learn::features::NAMES`; log-odds scale.
     pub features: Vec<f32>,
-    /// What was predicted before learning.
+    /// Predictions before learning.
     pub predicted: Predicted,
-    /// What it teaches those who learn from everybody; `None` where nothing follows from it.
+    /// Training example for the shared learners; `None` if they learn nothing from it.
     pub example: Option<Box<TrainingExample>>,
 }
 
-/// What an interaction teaches the shared learners: computed by the person's actor against the shared weights as they
-/// were published then, folded by everyone who learns from it as it stands here.
+/// A training example for the shared learners. The user's actor computes it against the published shared weights, and
+/// each shared learner folds it unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingExample {
-    /// Gradient of the blend's log loss by its weights, `(2 * features,)`: those of new items, then those of seen ones. Empty
-    /// when this was no choice, or when there was nothing to compare it with.
+    /// Gradient of the blend's log loss by its weights, `(2 * features,)`: weights of new items, then of seen items. Empty
+    /// if the interaction is no choice, or has no negatives.
     pub gradient: Vec<f32>,
     /// Log loss of the choice in nats: each expert alone in the order of `Expert::ALL`, then the blend without the two-tower
     /// model, then the blend. Empty with the gradient.
     pub losses: Vec<f32>,
-    /// Who made the item.
+    /// Author of the item.
     pub author: Option<UserId>,
-    /// The group that the person was in then, of those found by then; `None` outside of all.
+    /// The user's cluster at that time; `None` for an outlier or before the first fit.
     pub group: Option<u32>,
-    /// How often the person had been there before, fading; `None` when this was no visit.
+    /// Decayed number of the user's earlier visits to the item; `None` if the interaction is no visit.
     pub visits: Option<f32>,
-    /// Where else they go, most recent first.
+    /// Other items that the user visits, most recent first.
     pub co_visited: Vec<CoVisited>,
-    /// How long after their last visit, which was to the first of the companions or to the same place; milliseconds.
+    /// Milliseconds since the user's last visit, which was to the first companion or to this item.
     pub elapsed_ms: Option<i64>,
-    /// What the answer, yes or no, teaches the opinion; `None` when it was all but certain.
+    /// Training example for the opinion model; `None` if its prediction was all but certain.
     pub opinion: Option<Opinion>,
 }
 
-/// What an answer teaches: the errors of what was promised before it came.
+/// Training example for the opinion model: errors of its prediction before the answer, yes or no.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Opinion {
-    /// Promised probability of a yes, before calibration, less the answer (0 or 1). It is the gradient of the log loss by the
-    /// bias, and times a feature of the entry that by the feature's weight.
+    /// Predicted probability of a yes, before calibration, minus the answer (0 or 1). It is the gradient of the log loss by
+    /// the bias. Times a feature of the entry, it is the gradient by that feature's weight.
     pub error: f32,
-    /// The person had been there, so the weights of seen items made the promise.
+    /// Whether the user had visited the item, so that the weights of seen items made the prediction.
     pub seen: bool,
-    /// Gradient of the log loss of the calibrated promise by slope and intercept of the calibration.
+    /// Gradient of the calibrated prediction's log loss by slope and intercept of the calibration.
     pub calibration: [f32; 2],
-    /// Log loss of the promise before calibration, in nats.
+    /// Log loss of the prediction before calibration, in nats.
     pub loss: f32,
 }
 
-/// Another item that a person goes to.
+/// Another item that a user visits, for co-occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CoVisited {
-    /// Which.
+    /// The visited item.
     pub item: ItemId,
-    /// How often, fading.
+    /// Decayed number of visits.
     pub count: f32,
 }
 
-/// Names the vector that was subtracted from an embedding. Epoch 0 is the zero vector: nothing was known yet.
+/// Names a centre: the vector that is subtracted from an embedding. Epoch 0 is the zero vector, before the first fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CentreRef {
-    /// The topic, or the catalogue.
+    /// The topic of the centre, or the catalogue.
     pub topic: TopicId,
-    /// Rises by one whenever that centre is computed afresh.
+    /// Number of recomputations of the centre.
     pub epoch: u32,
 }
 
 impl CentreRef {
-    /// The zero vector.
+    /// The zero vector: epoch 0 of the catalogue.
     pub const NONE: CentreRef = CentreRef { topic: TopicId::CATALOGUE, epoch: 0 };
 }
 
-/// Scores given before the answer was known, one per ranking, plus the online model's own.
+/// Scores before the answer was known: one per ranking, and the online model's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Predicted {
-    /// The person's accepted/rejected model: log-odds.
+    /// Log-odds of the user's online model.
     pub online: f32,
-    /// The `topics` ranking: freshness plus topic weight.
+    /// Score of the `topics` ranking: freshness plus topic weight.
     pub topics: f32,
-    /// The opinion: calibrated log-odds of a yes.
+    /// Calibrated log-odds of a yes, by the opinion model.
     pub model: f32,
-    /// The two-tower model that had a say in it, if one had.
+    /// The two-tower model that took part; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<ModelVersion>,
 }
@@ -233,7 +233,7 @@ pub struct Predicted {
 mod tests {
     use super::*;
 
-    /// An arrival at 100 that was stored with the time `at`, and a resend that states `stated`.
+    /// An event that arrived at 100 and is stored with the instant `at`, and a resend that states `stated`.
     #[test]
     fn a_time_is_compared_only_where_both_senders_stated_one() {
         let click = Contents::Interacted(ItemId(1), Kind::Click, None);

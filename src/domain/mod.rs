@@ -1,14 +1,14 @@
-//! The words: what everything else speaks about, and nothing that happens.
+//! The domain types: users, items, interactions, windows, feeds, journal entries.
 //!
-//! Invariant: a value of these types is valid by construction; what comes from outside is checked once, where it is
-//! built (`Key::new`, `Windows::new`, `Embedding::new`), and trusted from then on.
-//! Absent on purpose: clocks, randomness, locks, any input or output.
+//! Invariant: a value of these types is valid by construction. Constructors (`Key::new`, `Windows::new`, `Embedding::new`)
+//! check outside input once. Absent on purpose: clocks, randomness, locks, any input or output.
 
 pub mod feeds;
 pub mod ids;
 pub mod interactions;
 pub mod items;
 pub mod journal;
+pub mod json;
 pub mod people;
 pub mod text;
 pub mod time;

@@ -1,48 +1,49 @@
-//! Who uses it, and how somebody is forgotten.
+//! Users as the catalogue stores them, and their erasure.
 //!
-//! Invariant: a person's partition follows from their key and never changes.
+//! Invariant: a user's partition is a function of their key and never changes.
 
 use super::ids::{ItemId, Key, Partition, UserId};
 use super::time::Millis;
 
-/// A person as the catalogue of people knows them; what they like is in the engine's `UserState`.
+/// A user as the catalogue stores them. Their learned preferences are in the engine's `UserState`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Person {
-    /// Dense index.
+    /// Dense index of the user.
     pub id: UserId,
-    /// External name, unique.
+    /// External key, unique.
     pub key: Key,
-    /// What to call them.
+    /// Display name, if the user has one.
     pub name: Option<String>,
-    /// Static features (age, city, ...): a JSON object as text, at most [`Person::ATTRIBUTES_BYTES_MAX`]. Never read by the engine as text.
+    /// Static features (age, city, ...): a JSON object as text of at most [`Person::ATTRIBUTES_BYTES_MAX`] bytes. The engine
+    /// never reads the text itself.
     pub attributes: Option<String>,
-    /// When they were made known; for an erased person, when they were erased (0: by a version that did not keep it).
+    /// Instant of registration; for an erased user, instant of erasure (0: by a version that did not store it).
     pub created: Millis,
-    /// Nobody any more: the id stays, so that ids have no gap, under a random key. See [`Erasure`].
+    /// Tombstone of an [`Erasure`]: the id stays under a random key, so that ids have no gaps.
     pub erased: bool,
 }
 
-/// Everything that is known of a person goes, for good; their id is never given again.
+/// Erasure of a user: deletes all their data for good. The id is never assigned again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasure {
-    /// Whose.
+    /// The erased user.
     pub user: UserId,
-    /// What their row is called from now on: random, so that it says nothing.
+    /// New key of the tombstone: random, so that it identifies no user.
     pub key: Key,
-    /// When. A token that was signed earlier never acts for a later holder of the key.
+    /// Instant of erasure. A token that was signed earlier never acts for a later holder of the key.
     pub at: Millis,
-    /// What they made, and what it is called from now on. Text, topics, author and windows go; the embedding stays,
-    /// since what others learned from it could not be folded again without.
+    /// The user's items with their new keys. Text, topics, author and windows are deleted. The embedding stays: without it
+    /// the entries of other users could not be folded again.
     pub items: Vec<(ItemId, Key)>,
 }
 
 impl Person {
-    /// The longest name, in bytes.
+    /// Most bytes of a name.
     pub const NAME_BYTES_MAX: usize = 255;
-    /// The longest attributes text, in bytes.
+    /// Most bytes of the attributes as JSON.
     pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
 
-    /// Where everything of this person lives.
+    /// The partition of all data of this user.
     #[must_use]
     pub fn partition(&self) -> Partition {
         Partition::of(&self.key)

@@ -1,25 +1,25 @@
-//! Text that every store can keep.
+//! Text that every store can hold.
 //!
-//! Invariant: no text that was taken contains the character NUL, in itself or escaped in JSON: Postgres keeps neither, so
-//! the embedded store does not either, and a store can always be moved.
+//! Invariant: accepted text does not contain the character NUL, neither directly nor escaped in JSON. Postgres holds neither,
+//! so the embedded store refuses both, and a dump can always be loaded into another kind of store.
 
-/// A text has the character NUL in it.
+/// A text contains the character NUL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must not contain the character NUL")]
 pub struct HasNul;
 
-/// Can every store keep this text?
+/// Checks that every store can hold this text.
 ///
 /// # Errors
-/// [`HasNul`].
+/// [`HasNul`] if the text contains NUL.
 pub fn must_be_storable(text: &str) -> Result<(), HasNul> {
     if text.contains('\0') { Err(HasNul) } else { Ok(()) }
 }
 
-/// Can every store keep this JSON, and whoever reads the texts in it?
+/// Checks that every store can hold this JSON, and the texts in it.
 ///
 /// # Errors
-/// [`HasNul`].
+/// [`HasNul`] if the JSON contains NUL, directly or escaped.
 pub fn json_must_be_storable(json: &str) -> Result<(), HasNul> {
     must_be_storable(json)?;
     let mut rest = json;
@@ -27,7 +27,7 @@ pub fn json_must_be_storable(json: &str) -> Result<(), HasNul> {
         if escape.starts_with("u0000") {
             return Err(HasNul);
         }
-        // What stands behind a backslash belongs to it: the second of two escapes nothing.
+        // The character after a backslash belongs to its escape, so the second of two backslashes starts none.
         let mut behind = escape.chars();
         behind.next();
         rest = behind.as_str();

@@ -1,6 +1,6 @@
 //! Instants and spans, in milliseconds.
 //!
-//! Invariant: time is always handed in; nothing here, and nothing that uses it in `engine`, asks a clock.
+//! Invariant: callers pass time in; no code here, and no code in `engine`, reads a clock.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Millis(pub i64);
 
-/// One second, minute, hour, day in milliseconds.
+/// One second in milliseconds.
 pub const SECOND_MS: i64 = 1_000;
 /// One minute in milliseconds.
 pub const MINUTE_MS: i64 = 60 * SECOND_MS;
@@ -19,12 +19,12 @@ pub const HOUR_MS: i64 = 60 * MINUTE_MS;
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
 impl Millis {
-    /// Year 1 and year 9999: what RFC 3339 can write. Instants outside are refused at the door.
+    /// Start of year 1, the first instant that RFC 3339 can write. The gateway refuses earlier ones.
     pub const MIN: Millis = Millis(-62_135_596_800_000);
-    /// See [`Millis::MIN`].
+    /// End of year 9999, the last instant that RFC 3339 can write. The gateway refuses later ones.
     pub const MAX: Millis = Millis(253_402_300_799_999);
 
-    /// Stands for a time that a sender leaves out: the time of arrival, put in where the event is learned.
+    /// Marks an event without a stated instant: learning replaces it by the instant of arrival.
     pub const ON_ARRIVAL: Millis = Millis::MAX;
 
     /// Milliseconds from `earlier` to `self`; 0 when `earlier` is later.

@@ -1,8 +1,8 @@
-//! Instants as people and programs write them: as text, and as bare numbers.
+//! Formats of instants: text, and numbers in a unit.
 //!
-//! Invariant: every millisecond from year 1 to year 9999 is read and written, the last day included; what is written as text
-//! reads back as the instant that it was. Fractions of a millisecond are cut towards the past. Absent on purpose: a clock,
-//! local time zones, and dates without a time of day.
+//! Invariant: every millisecond from year 1 to year 9999 is read and written, and a written text reads back as its instant.
+//! Fractions of a millisecond are rounded towards the past. Absent on purpose: a clock, local time zones, and dates without
+//! a time of day.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,8 +16,8 @@ use super::time::{MINUTE_MS, Millis, SECOND_MS};
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 const NS_PER_MS: i64 = 1_000_000;
 
-/// Reads `2026-03-01T12:00:00.25+01:00`. A blank may stand for `T`; without an offset, and with `UTC` or `GMT` behind it, the
-/// time is UTC. Also reads `Tue Apr 03 18:00:09 +0000 2012`, in which the weekday must be the right one.
+/// Reads `2026-03-01T12:00:00.25+01:00`. A blank may replace `T`. Without an offset, and before `UTC` or `GMT`, the time is
+/// UTC. Also reads `Tue Apr 03 18:00:09 +0000 2012`, whose weekday must match the date.
 #[must_use]
 pub fn parse(text: &str) -> Option<Millis> {
     if text.starts_with(|first: char| first.is_ascii_alphabetic()) {
@@ -26,7 +26,7 @@ pub fn parse(text: &str) -> Option<Millis> {
     }
     let zone = ["UTC", "GMT", "Z"].into_iter().find_map(|zone| text.strip_suffix(zone));
     let plain = zone.map_or(text, str::trim_ascii_end);
-    // `12:00:00 +0000`: what stands behind the time of day belongs to it.
+    // `12:00:00 +0000`: the offset after the blank belongs to the time of day.
     let joined = match plain.rsplit_once(' ') {
         Some((time, offset)) if zone.is_none() && offset.starts_with(['+', '-']) => Some(format!("{time}{offset}")),
         _ => None,
@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Option<Millis> {
     if pieces.time_zone_annotation().is_some() || (zone.is_some() && offset.is_some()) {
         return None;
     }
-    // A date alone would parse as its midnight, which a log does not mean.
+    // A date alone would parse as its midnight, but a log with dates means whole days.
     let civil = pieces.date().to_datetime(pieces.time()?);
     let since =
         civil.duration_since(EPOCH) - SignedDuration::from_secs(offset.map_or(0, |offset| offset.seconds()).into());
@@ -49,7 +49,7 @@ pub fn civil(at: Millis) -> Option<DateTime> {
     in_range(at).and_then(|at| EPOCH.checked_add(SignedDuration::from_millis(at.0)).ok())
 }
 
-/// Writes RFC 3339 with as many digits of a second as there are; an instant outside of the years 1 to 9999 as its milliseconds.
+/// Writes RFC 3339 with all digits of the second. An instant outside of the years 1 to 9999 is written in milliseconds.
 #[must_use]
 pub fn text(at: Millis) -> String {
     civil(at).map_or_else(|| at.0.to_string(), |civil| format!("{civil}Z"))
@@ -59,18 +59,18 @@ fn in_range(at: Millis) -> Option<Millis> {
     (Millis::MIN..=Millis::MAX).contains(&at).then_some(at)
 }
 
-/// A decimal number, exact.
+/// An exact decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number {
     digits: i128,
-    /// Digits behind the point.
+    /// Number of digits after the point.
     scale: u32,
 }
 
 impl Number {
-    /// Most digits before the point: more are no time in any unit.
+    /// Most digits before the point: a longer number is no instant in any unit.
     const WHOLE_MAX: usize = 20;
-    /// Digits behind the point beyond these are cut.
+    /// Most digits after the point; further ones are cut.
     const FRACTION_MAX: usize = 15;
 
     /// Reads `-12`, `+12` or `12.5`; nothing else.
@@ -92,7 +92,7 @@ impl Number {
         Some(Number { digits, scale: fraction.len() as u32 })
     }
 
-    /// Reads `1.7e+09`, as programs write numbers that they keep as reals.
+    /// Reads `1.7e+09` as well, the form in which programs write floating-point numbers.
     #[must_use]
     pub fn parse_real(text: &str) -> Option<Number> {
         if !text.contains(['e', 'E']) {
@@ -102,13 +102,13 @@ impl Number {
         Number::parse(&real.to_string())
     }
 
-    /// Zero is the beginning of 1970 in every unit.
+    /// Whether the number is 0, which is the start of 1970 in every unit.
     #[must_use]
     pub fn is_zero(self) -> bool {
         self.digits == 0
     }
 
-    /// How many digits stand before the point; 0 for numbers below 1.
+    /// Number of digits before the point; 0 for numbers below 1.
     #[must_use]
     pub fn whole_digits(self) -> u32 {
         let whole = self.digits.unsigned_abs() / 10_u128.pow(self.scale);
@@ -116,25 +116,25 @@ impl Number {
     }
 }
 
-/// What a bare number counts, from the beginning of 1970.
+/// Unit of a numeric time, which counts from the start of 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeUnit {
     ns: i64,
 }
 
 impl TimeUnit {
-    /// Nanoseconds.
+    /// Counts nanoseconds, as Parquet does.
     pub const NANOS: TimeUnit = TimeUnit { ns: 1 };
-    /// Microseconds.
+    /// Counts microseconds, as Postgres does.
     pub const MICROS: TimeUnit = TimeUnit { ns: 1_000 };
-    /// Milliseconds.
+    /// Counts milliseconds, as the wire does.
     pub const MILLIS: TimeUnit = TimeUnit { ns: NS_PER_MS };
-    /// Seconds.
+    /// Counts seconds, as Unix time does.
     pub const SECONDS: TimeUnit = TimeUnit { ns: SECOND_MS * NS_PER_MS };
     /// Steps of ten minutes.
     pub const TEN_MINUTES: TimeUnit = TimeUnit { ns: 10 * MINUTE_MS * NS_PER_MS };
 
-    /// The unit in which a number of this size is an instant of our times; `None` where more than one might be meant, or none.
+    /// The unit in which a number of this size is an instant of the years below; `None` if the size is ambiguous.
     ///
     /// | digits before the point | unit | years |
     /// |---|---|---|
@@ -149,7 +149,7 @@ impl TimeUnit {
             9 | 10 => Some(TimeUnit::SECONDS),
             12 | 13 => Some(TimeUnit::MILLIS),
             16 => Some(TimeUnit::MICROS),
-            // The largest number of 64 bits stands for no instant.
+            // Programs write the largest 64-bit number for a missing instant.
             19 if number.digits.unsigned_abs() / 10_u128.pow(number.scale) < FOREVER => Some(TimeUnit::NANOS),
             _ => None,
         }
@@ -161,7 +161,7 @@ impl TimeUnit {
         (self.ns / NS_PER_MS).max(1)
     }
 
-    /// The instant so many units after the beginning of 1970; `None` outside of the years 1 to 9999.
+    /// The instant this many units after the start of 1970; `None` outside of the years 1 to 9999.
     #[must_use]
     pub fn at(self, number: Number) -> Option<Millis> {
         let ns = number.digits.checked_mul(self.ns.into())?;
@@ -169,7 +169,7 @@ impl TimeUnit {
         in_range(Millis(i64::try_from(ns.div_euclid(per_ms)).ok()?))
     }
 
-    /// Could this number be meant in this unit, once others of its kind were?
+    /// Whether this number is plausible in the unit that an earlier number of its log had.
     #[must_use]
     pub fn suits(self, number: Number) -> bool {
         let least = match self {
@@ -185,17 +185,25 @@ impl TimeUnit {
     /// Reads an instant: a number in this unit, or a date and time.
     ///
     /// # Errors
-    /// What was expected.
-    pub fn parse(self, text: &str) -> Result<Millis, String> {
+    /// [`InstantError`] completes the sentence "`TEXT` is not …".
+    pub fn parse(self, text: &str) -> Result<Millis, InstantError> {
         match Number::parse_real(text) {
-            Some(number) => self.at(number).ok_or_else(|| format!("an instant between the years 1 and 9999 in {self}")),
-            None => parse(text).ok_or_else(|| TIME_EXPECTED.to_owned()),
+            Some(number) => self.at(number).ok_or(InstantError::OutOfRange(self)),
+            None => parse(text).ok_or(InstantError::Form),
         }
     }
 }
 
-/// What an instant in a file must be.
-pub const TIME_EXPECTED: &str = "a number (see --time-unit) or a time such as 2026-03-01T12:00:00Z";
+/// Form that an instant in a file must have; completes the sentence "`TEXT` is not …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstantError {
+    /// The text is neither a number nor a date with a time of day.
+    #[error("a number (see --time-unit) or a time such as 2026-03-01T12:00:00Z")]
+    Form,
+    /// The number is outside of the years 1 to 9999 in this unit.
+    #[error("an instant between the years 1 and 9999 in {0}")]
+    OutOfRange(TimeUnit),
+}
 
 impl fmt::Display for TimeUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,7 +221,7 @@ impl FromStr for TimeUnit {
     type Err = TimeUnitError;
 
     fn from_str(text: &str) -> Result<TimeUnit, TimeUnitError> {
-        /// The longest step: a year.
+        /// Longest step: one year.
         const STEP_MAX_S: i64 = 366 * 24 * 3_600;
         match text {
             "ns" => Ok(TimeUnit::NANOS),
@@ -230,7 +238,7 @@ impl FromStr for TimeUnit {
     }
 }
 
-/// Not a unit of time.
+/// The text is no unit of time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a unit of time: write s, ms, us, ns, or step:SECONDS such as step:600 (at most a year)")]
 pub struct TimeUnitError(String);
@@ -294,13 +302,13 @@ mod tests {
     }
 
     proptest! {
-        /// What is written reads back, whatever the instant.
+        /// Every instant that is written reads back as itself.
         #[test]
         fn text_goes_both_ways(ms in Millis::MIN.0..=Millis::MAX.0) {
             prop_assert_eq!(parse(&text(Millis(ms))), Some(Millis(ms)));
         }
 
-        /// Every text gives an instant between year 1 and year 9999, or none; none of it panics.
+        /// Every text gives an instant between year 1 and year 9999, or none; no text panics.
         #[test]
         fn any_text_is_an_instant_or_none(text in "\\PC{0,30}|[-+0-9.eE]{0,40}|[0-9TZ:. +-]{0,32}(UTC)?") {
             for unit in [TimeUnit::NANOS, TimeUnit::SECONDS, "step:31622400".parse().unwrap()] {

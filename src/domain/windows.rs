@@ -1,7 +1,7 @@
-//! When an item is available.
+//! Availability windows of items.
 //!
 //! Invariant: the windows of one item are sorted by start, half-open `[start, stop)`, not empty, and never overlap
-//! (touching is allowed); only the last may be open-ended. No windows at all means: always available.
+//! (touching is allowed). Only the last may be open-ended. An item without windows is always available.
 
 use std::sync::Arc;
 
@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Millis;
 
-/// Half-open interval `[start, stop)`; without `stop` it lasts until further notice.
+/// Half-open interval `[start, stop)` of availability; without `stop` it is open-ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// First instant of availability.
     pub start: Millis,
-    /// First instant without; `None` is open-ended.
+    /// First instant after the window; `None` is open-ended.
     pub stop: Option<Millis>,
 }
 
 impl Window {
-    /// Is the item available at `now`?
+    /// Whether the window is open at `now`.
     #[must_use]
     pub fn contains(&self, now: Millis) -> bool {
         self.start <= now && self.stop.is_none_or(|stop| now < stop)
     }
 
-    /// The last instant at which anything changes.
+    /// Last instant at which availability changes: `stop`, or `start` of an open-ended window.
     #[must_use]
     pub fn last_edge(&self) -> Millis {
         self.stop.unwrap_or(self.start)
@@ -37,24 +37,24 @@ impl Window {
     }
 }
 
-/// Why a list of windows is refused.
+/// Reason why a list of windows is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WindowError {
     /// `stop` is not after `start`.
     #[error("window {index} stops at or before its start")]
     Empty {
-        /// Position in the list that was given, from 0.
+        /// Position of the window in the list, from 0.
         index: usize,
     },
     /// Two windows share an instant.
     #[error("window from {} overlaps the window from {}", second.start.0, first.start.0)]
     Overlap {
-        /// The earlier of the two.
+        /// The window that starts first.
         first: Window,
-        /// The later of the two.
+        /// The window that starts later.
         second: Window,
     },
-    /// More than [`Windows::COUNT_MAX`].
+    /// The list has more than [`Windows::COUNT_MAX`] windows, namely this number.
     #[error("at most 100000 windows per item, got {0}")]
     TooMany(usize),
 }
@@ -63,21 +63,21 @@ pub enum WindowError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Windows(List);
 
-/// Most items have one window at most: those need nothing on the heap.
+/// Storage without heap allocation for items of at most one window, which are most items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum List {
     #[default]
     None,
     One(Window),
-    /// Two at least.
+    /// At least two windows, shared between clones.
     Many(Arc<[Window]>),
 }
 
 impl Windows {
-    /// How many windows one item may have.
+    /// Most windows of one item.
     pub const COUNT_MAX: usize = 100_000;
 
-    /// Sorts and checks.
+    /// Sorts windows and checks them.
     ///
     /// # Errors
     /// [`WindowError`] names the window that is empty, or the two that clash.
@@ -97,7 +97,7 @@ impl Windows {
         Ok(Windows::sorted(windows))
     }
 
-    /// From windows that are sorted and disjoint.
+    /// Stores windows that are already sorted and disjoint.
     fn sorted(windows: Vec<Window>) -> Windows {
         Windows(match windows[..] {
             [] => List::None,
@@ -106,7 +106,7 @@ impl Windows {
         })
     }
 
-    /// The windows in order.
+    /// Windows, sorted by start.
     #[must_use]
     pub fn as_slice(&self) -> &[Window] {
         match &self.0 {
@@ -116,7 +116,7 @@ impl Windows {
         }
     }
 
-    /// Without windows an item is always available.
+    /// Whether there are no windows, so that the item is always available.
     #[must_use]
     pub fn is_always(&self) -> bool {
         matches!(self.0, List::None)
@@ -126,7 +126,7 @@ impl Windows {
     #[must_use]
     pub fn at(&self, now: Millis) -> Option<&Window> {
         let windows = self.as_slice();
-        // Most questions are about now, and most windows are over by now.
+        // Fast path: most calls ask for the present, when all windows but the last are over.
         if let Some(last) = windows.last().filter(|last| last.start <= now) {
             return Some(last).filter(|last| last.contains(now));
         }
@@ -134,7 +134,7 @@ impl Windows {
         windows[..after].last().filter(|w| w.contains(now))
     }
 
-    /// The last window that is over at `now`.
+    /// The last window that has ended at `now`.
     #[must_use]
     pub fn last_over(&self, now: Millis) -> Option<&Window> {
         let windows = self.as_slice();
@@ -142,10 +142,10 @@ impl Windows {
         windows[..begun].iter().rev().find(|window| window.stop.is_some_and(|stop| stop <= now))
     }
 
-    /// On air from `now` on, until the next window that was scheduled goes on; `None` when it is on already.
+    /// Windows with a new one from `now` to the next scheduled window; `None` if a window is already open.
     ///
     /// # Errors
-    /// [`WindowError::TooMany`].
+    /// [`WindowError::TooMany`] if the item has the most windows already.
     pub fn switched_on(&self, now: Millis) -> Result<Option<Windows>, WindowError> {
         if self.at(now).is_some() {
             return Ok(None);
@@ -156,8 +156,8 @@ impl Windows {
         Windows::new(windows).map(Some)
     }
 
-    /// Off air from `now` on, until the next window that was scheduled; `None` when no window is open. A window that
-    /// opens at this very instant lasts for one millisecond: an item left without windows would always be available.
+    /// Windows in which the open one ends at `now`; `None` if no window is open. A window that opens at `now` lasts for one
+    /// millisecond, since an item without windows would always be available.
     #[must_use]
     pub fn switched_off(&self, now: Millis) -> Option<Windows> {
         let open = *self.at(now)?;
@@ -166,7 +166,7 @@ impl Windows {
         Some(Windows::sorted(self.as_slice().iter().map(closed).collect()))
     }
 
-    /// Available at `now`?
+    /// Whether the item is available at `now`.
     #[must_use]
     pub fn is_open(&self, now: Millis) -> bool {
         self.is_always() || self.at(now).is_some()
@@ -231,7 +231,7 @@ mod tests {
         let later = window(500, 600);
         let on = |windows: &Windows, now| windows.switched_on(Millis(now)).unwrap();
         let scheduled = Windows::new(vec![later]).unwrap();
-        // Until the next one goes on.
+        // The new window ends at the next scheduled one.
         let live = on(&scheduled, 100).unwrap();
         assert_eq!(live.as_slice(), [window(100, 500), later]);
         assert_eq!(on(&live, 200), None, "on already");
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(off.as_slice(), [window(100, 300), later]);
         assert_eq!(off.switched_off(Millis(400)), None, "off already");
         assert_eq!(on(&off, 300).unwrap().as_slice(), [window(100, 300), window(300, 500), later]);
-        // Nothing scheduled: an open end; and off at once is a window all the same.
+        // Without a schedule the window is open-ended; switched off at once, it still lasts one millisecond.
         let open = on(&Windows::default(), 100).unwrap();
         assert_eq!(open.as_slice(), [Window { start: Millis(100), stop: None }]);
         let closed = open.switched_off(Millis(100)).unwrap();

@@ -1,12 +1,11 @@
-//! The embedding comes with the item, so there is nothing to read.
+//! The embedder for items that come with their embeddings.
 //!
-//! Invariant: no text is ever turned into a vector here. Absent on purpose: checking the vectors that are given; that is
-//! done where they come in, by `Embedding::new`.
+//! Invariant: it embeds no text. Absent on purpose: checks of the given embeddings, which `Embedding::new` makes.
 
 use super::{EmbedError, Embedder, checked_dim};
 use crate::domain::items::Embedding;
 
-/// Refuses every text.
+/// An embedder that refuses every text.
 #[derive(Clone, Copy, Debug)]
 pub struct GivenEmbedder {
     dim: usize,

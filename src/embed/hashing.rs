@@ -1,20 +1,20 @@
-//! Texts to vectors by feature hashing: no model, no download, no training.
+//! Embeddings by feature hashing: no model, no download, no training.
 //!
-//! Invariant: the same text gives the same bits on every machine: features are hashed as integers, summed in the order of
-//! their hashes, and only `+ - * / sqrt` (which IEEE 754 rounds exactly) touch floating point. Every text gives a unit
-//! vector: a text without a word counts as its symbols, and a blank one as a single fixed feature.
-//! Absent on purpose: Unicode normalisation (send NFC), stop words and stems (they would favour a language), and any
-//! statistics of a corpus (a vector must not change when other items arrive).
+//! Invariant: equal texts give equal bits on every machine. Features are hashed as integers and summed in the order of their
+//! hashes, and floating point uses only `+ - * / sqrt`, which IEEE 754 rounds exactly. Every text gives a unit vector: the
+//! features of a text without words are its symbols, and a blank text has one fixed feature.
+//! Absent on purpose: Unicode normalisation (send NFC); stop words and stems, which would favour a language; statistics of a
+//! corpus, since an embedding must not change when other items arrive.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{EmbedError, Embedder, checked_dim};
 use crate::domain::items::{Embedding, EmbeddingError};
 
-/// Stored vectors depend on it: a change is a new embedder.
+/// Seed of all hashes. Stored embeddings depend on it, so another seed is another embedder.
 const SEED: u64 = 0x0065_6464_796c_696e;
 
-/// Families of features: their hashes never meet, and each has a weight of its own.
+/// Families of features. Each has its own seed and its own weight.
 #[derive(Clone, Copy)]
 enum Family {
     Word = 1,
@@ -25,8 +25,8 @@ enum Family {
 }
 
 impl Family {
-    /// A word has one `Word`, about one `WordPair` and some fifteen `Letters`, so the weights keep letters from drowning
-    /// words. Words of at most three ASCII letters are mostly grammar.
+    /// Weight of a family. A word has one `Word`, about one `WordPair` and some fifteen `Letters`, so `Letters` get a small
+    /// weight. Words of at most three ASCII letters are mostly grammar.
     fn weight(tag: u64) -> f32 {
         match tag {
             1 => 1.0,
@@ -38,10 +38,10 @@ impl Family {
     }
 }
 
-/// Lower-cased words, pairs of neighbouring words and letter sequences of 3 to 5, in `dim` signed buckets.
+/// Hashes lower-cased words, pairs of neighbouring words, and letter sequences of 3 to 5 into `dim` signed buckets.
 ///
-/// Value of a bucket: `sum sign(h) * weight(family) * sqrt(count)` over its features `h`, then L2-normalised. `sqrt` and
-/// not `1 + ln`, since `ln` differs between machines.
+/// The value of a bucket is `sum sign(h) * weight(family) * sqrt(count)` over its features `h`, then L2-normalised. It uses
+/// `sqrt` instead of `1 + ln`, since `ln` differs between machines.
 ///
 /// Source: Weinberger et al., *Feature Hashing for Large Scale Multitask Learning*, ICML 2009.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ pub struct HashingEmbedder {
 }
 
 impl HashingEmbedder {
-    /// Vectors of `dim` numbers; 256 and more keep collisions rare.
+    /// An embedder into `dim` numbers; 256 and more keep collisions rare.
     ///
     /// # Errors
     /// [`EmbedError::Setting`] when `dim` is out of range.
@@ -58,10 +58,10 @@ impl HashingEmbedder {
         Ok(HashingEmbedder { dim: checked_dim(dim)? })
     }
 
-    /// The vector of one text. `(dim,)`, of length 1.
+    /// Embedding of one text: `(dim,)`, of norm 1.
     fn vector(&self, text: &str) -> Vec<f32> {
         let mut features = features(text);
-        // Sorted by hash: equal ones stand together to be counted, and the order of summing is fixed.
+        // Sorting by hash groups equal features for counting, and fixes the order of summing.
         features.sort_unstable();
         let mut sums = vec![0.0_f32; self.dim];
         for run in features.chunk_by(|a, b| a == b) {
@@ -74,7 +74,7 @@ impl HashingEmbedder {
             squares += sum * sum;
         }
         if squares < 1e-6 {
-            // Everything cancelled out, as can happen in very few buckets: the text still points somewhere.
+            // All features cancelled out, which can happen with very few buckets. A hash of the text decides instead.
             let whole = xxh3_64_with_seed(text.as_bytes(), SEED);
             sums.fill(0.0);
             sums[self.bucket(whole)] = 1.0;
@@ -89,7 +89,7 @@ impl HashingEmbedder {
 
     /// The high bits choose the bucket, the lowest one the sign.
     fn bucket(&self, hash: u64) -> usize {
-        // Below `dim`, so the cast loses nothing.
+        // The product is below `dim`, so the cast loses nothing.
         ((u128::from(hash) * self.dim as u128) >> 64) as usize
     }
 }
@@ -122,7 +122,7 @@ fn features(text: &str) -> Vec<(u64, u64)> {
     for word in &words {
         let short = word.len() <= 3 && word.is_ascii();
         add(if short { Family::ShortWord } else { Family::Word }, word.as_bytes());
-        // The boundary marks cannot stand in a word, so `<un` is a beginning and nothing else.
+        // Words hold no boundary marks, so `<un` occurs only at the beginning of a word.
         marked.clear();
         if let Some(before) = previous {
             marked.push_str(before);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the text and the dimension: a finite vector of length 1, and the same one again.
+        /// Every text gives a finite vector of norm 1 in every dimension, and an equal one again.
         #[test]
         fn every_text_has_one_unit_vector(text in "\\PC{0,80}", dim in 1_usize..500) {
             let found = vector(&text, dim);

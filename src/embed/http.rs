@@ -1,8 +1,8 @@
-//! Texts to vectors by asking a server that speaks `POST /v1/embeddings`, as many hosted and local ones do.
+//! Embeddings from an HTTP server with the API `POST /v1/embeddings`, which many hosted and local servers have.
 //!
-//! Invariant: the key leaves this process in one header to the configured address, and nowhere else: not in an error, a
-//! log or after a redirect (none is followed). Time, answer size and attempts are bounded.
-//! Absent on purpose: queues and caches; whoever calls decides how many calls run at once.
+//! Invariant: the key leaves this process in one header to the configured address only: no error and no log holds it, and
+//! no redirect is followed. Time, answer size and attempts are bounded.
+//! Absent on purpose: queues and caches; the caller decides how many calls run at once.
 
 use std::time::Duration;
 
@@ -11,32 +11,33 @@ use serde::{Deserialize, Serialize};
 
 use super::{EmbedError, Embedder, checked_dim};
 use crate::domain::items::Embedding;
+use crate::domain::json::JsonError;
 
-/// Where and how to ask.
+/// Address and limits of an embedding server.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// Address up to, and with or without, `/v1`: `https://api.example.com`.
     pub base: String,
-    /// The name the server knows the model by.
+    /// The server's name of the model.
     pub model: String,
-    /// Sent as a bearer token; local servers often need none.
+    /// API key, sent as a bearer token; local servers often need none.
     pub key: Option<SecretString>,
-    /// How many texts go into one request.
+    /// Most texts in one request.
     pub batch_max: usize,
-    /// Limit for one attempt, from connecting to the last byte.
+    /// Milliseconds for one attempt, from connecting to the last byte.
     pub timeout_ms: u64,
-    /// How often one request is repeated after 429, 5xx, a timeout or a broken connection.
+    /// Retries of one request after 429, 5xx, a timeout or a broken connection.
     pub retries_max: u32,
-    /// Wait before the first repetition; doubles with each further one.
+    /// Back-off in milliseconds before the first retry; it doubles with each further one.
     pub backoff_ms: u64,
-    /// The longest wait, whatever `Retry-After` asks for.
+    /// Longest back-off in milliseconds; it also bounds `Retry-After`.
     pub backoff_max_ms: u64,
-    /// The longest answer that is read.
+    /// Most bytes of an answer.
     pub answer_bytes_max: u64,
 }
 
 impl HttpConfig {
-    /// The usual limits: 64 texts a request, 10 s an attempt, 3 repetitions from 200 ms on, answers up to 32 MiB.
+    /// Default limits: 64 texts per request, 10 s per attempt, 3 retries with a back-off from 200 ms, answers up to 32 MiB.
     #[must_use]
     pub fn new(base: &str, model: &str, key: Option<SecretString>) -> HttpConfig {
         HttpConfig {
@@ -53,13 +54,13 @@ impl HttpConfig {
     }
 }
 
-/// What is sent for a text without a visible character: such servers refuse an empty one.
+/// Stands for a text without a visible character, since such servers refuse an empty one.
 const BLANK: &str = "(no text)";
 
-/// How much of a refusal is quoted in an error.
+/// Most characters of a refusal that an error quotes.
 const DETAIL_CHARS_MAX: usize = 300;
 
-/// Asks a server, one request per batch, one after the other.
+/// An embedder that sends one request per batch to a server, one after the other.
 #[derive(Debug)]
 pub struct HttpEmbedder {
     agent: ureq::Agent,
@@ -69,7 +70,7 @@ pub struct HttpEmbedder {
 }
 
 impl HttpEmbedder {
-    /// Checks the configuration; nothing is asked yet.
+    /// Checks the configuration without a request.
     ///
     /// # Errors
     /// [`EmbedError::Setting`] names the key that is wrong.
@@ -81,7 +82,7 @@ impl HttpEmbedder {
         if host.is_none_or(str::is_empty) || base.contains(['?', '#', ' ', '@']) {
             return wrong(
                 "base",
-                "must be an address such as https://api.example.com, without a name, a key or a query in it",
+                "must be an address such as https://api.example.com, without a user, a key or a query",
             );
         }
         if config.model.is_empty() {
@@ -109,7 +110,7 @@ impl HttpEmbedder {
         Ok(HttpEmbedder { agent, url: format!("{base}/v1/embeddings"), dim: checked_dim(dim)?, config })
     }
 
-    /// One batch, repeated with growing waits while that may help. `first` is the batch's place in the caller's texts.
+    /// Embeds one batch, with retries after temporary errors. `first` is the batch's position in the caller's texts.
     fn batch(&self, texts: &[&str], first: usize) -> Result<Vec<Embedding>, EmbedError> {
         let mut attempts = 0;
         loop {
@@ -123,12 +124,12 @@ impl HttpEmbedder {
             }
             let doubled = self.config.backoff_ms.saturating_mul(1 << (attempts - 1).min(16));
             let wait_ms = doubled.max(asked_wait_ms).min(self.config.backoff_max_ms);
-            tracing::debug!(%error, wait_ms, "asking the embedding server again");
+            tracing::debug!(%error, wait_ms, "retrying the embedding server");
             std::thread::sleep(Duration::from_millis(wait_ms));
         }
     }
 
-    /// One request. The number beside an error is the wait that the server asked for, in ms.
+    /// Sends one request. The number beside an error is the `Retry-After` of the server, in ms.
     fn attempt(&self, texts: &[&str], attempts: u32) -> Result<Answer, (EmbedError, u64)> {
         let input = texts.iter().map(|t| if t.trim().is_empty() { BLANK } else { t }).collect();
         let mut request = self.agent.post(&self.url);
@@ -142,7 +143,7 @@ impl HttpEmbedder {
         let body = response.body_mut().with_config().limit(self.config.answer_bytes_max).read_to_vec();
         let status = response.status().as_u16();
         if status == 200 {
-            let not_json = |e: serde_json::Error| (EmbedError::Answer { why: e.to_string() }, 0);
+            let not_json = |e: serde_json::Error| (EmbedError::Answer { why: JsonError::new(&e).to_string() }, 0);
             return serde_json::from_slice(&body.map_err(network)?).map_err(not_json);
         }
         let wait_ms = response
@@ -166,7 +167,7 @@ impl HttpEmbedder {
         }
     }
 
-    /// The start of a refusal on one line. Some servers repeat the key in it.
+    /// The start of a refusal on one line, without the key, which some servers repeat.
     fn quoted(&self, body: &[u8]) -> String {
         let text = String::from_utf8_lossy(body);
         let hidden = match &self.config.key {
@@ -177,7 +178,7 @@ impl HttpEmbedder {
         line.chars().filter(|c| !c.is_control()).take(DETAIL_CHARS_MAX).collect()
     }
 
-    /// Puts the vectors in the order of the texts and checks each.
+    /// Sorts the vectors into the order of the texts and checks each.
     fn vectors(&self, answer: Answer, count: usize, first: usize) -> Result<Vec<Embedding>, EmbedError> {
         let unclear = |why: String| EmbedError::Answer { why };
         let mut placed: Vec<Option<Embedding>> = vec![None; count];
@@ -186,7 +187,7 @@ impl HttpEmbedder {
             let place =
                 place.ok_or_else(|| unclear(format!("`index` is {}, but {count} texts were sent", row.index)))?;
             if place.is_some() {
-                return Err(unclear(format!("`index` {} is there twice", row.index)));
+                return Err(unclear(format!("`index` {} occurs twice", row.index)));
             }
             let unusable =
                 |source| EmbedError::Vector { index: first + row.index, model: self.config.model.clone(), source };
@@ -217,7 +218,7 @@ struct Question<'a> {
     input: Vec<&'a str>,
 }
 
-/// The part of the answer that is read; other fields (`usage`, `object`) are the server's business.
+/// The fields of the answer that are read; others, such as `usage` and `object`, are ignored.
 #[derive(Deserialize)]
 struct Answer {
     data: Vec<Row>,
@@ -238,7 +239,7 @@ mod tests {
 
     use super::*;
 
-    /// One answer of the little server.
+    /// One answer of the test server.
     enum Reply {
         Say(u16, &'static str, String),
         Hang,
@@ -248,7 +249,7 @@ mod tests {
         Reply::Say(200, "", body.into())
     }
 
-    /// A real HTTP server for as many requests as there are replies. Gives its address and what it was sent.
+    /// An HTTP server that answers each request with the next reply. Returns its address and the requests.
     fn server(replies: Vec<Reply>) -> (String, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -339,9 +340,9 @@ mod tests {
             ("401", vec![Reply::Say(401, "", "bad key".into())], "answered 401 (1 attempts): bad key", 1, false),
             ("a redirect", vec![Reply::Say(302, "location: http://x.invalid/\r\n", String::new())], "302", 1, false),
             ("hangs", vec![Reply::Hang, Reply::Hang], "did not answer within 300 ms (2 attempts)", 2, true),
-            ("not JSON", vec![json("<html>")], "not understood: expected value at line 1", 1, false),
+            ("not JSON", vec![json("<html>")], "not understood: not JSON", 1, false),
             ("cut off", vec![json(&ONE[..30])], "not understood", 1, false),
-            ("no data", vec![json("{}")], "missing field `data`", 1, false),
+            ("no data", vec![json("{}")], "the field `data` is missing", 1, false),
             (
                 "wrong dimension",
                 vec![json(&row(0, "[1,2,3]"))],

@@ -1,8 +1,8 @@
-//! The reading: text to vectors.
+//! Embedders: text to embeddings.
 //!
-//! Invariant: for every text that is accepted exactly one [`Embedding`] of `dim` numbers comes back, in the order of the
-//! texts, or none at all. Absent on purpose: centring and learning (the engine's), caching (an item's embedding is
-//! stored with its revision), and anything asynchronous: callers run this off the actor threads.
+//! Invariant: a call returns one [`Embedding`] of `dim` numbers per text, in the order of the texts, or fails as a whole.
+//! Absent on purpose: centring and learning, which are the engine's; caching, since the store holds the embedding of each
+//! revision; asynchronous calls, since callers run embedders outside of the actor threads.
 
 use eddyline_core::domain;
 
@@ -16,32 +16,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::items::{Embedding, EmbeddingError};
 
-/// Turns texts into vectors. May block for seconds (`http`), so never call it on an actor's thread.
+/// Computes embeddings of texts. `http` may block for seconds, so no actor's thread calls it.
 pub trait Embedder: Send + Sync {
-    /// How many numbers each vector has.
+    /// Length of each embedding.
     fn dim(&self) -> usize;
 
-    /// One vector per text, in the order of the texts.
+    /// One embedding per text, in the order of the texts.
     ///
     /// # Errors
-    /// [`EmbedError`]; then no text has been embedded, and the whole call may be repeated.
+    /// [`EmbedError`]: no text was embedded, and the whole call may be repeated.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError>;
 }
 
-/// The configuration key `embedder`: who turns text into vectors.
+/// Values of the configuration key `embedder`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
-    /// Nobody: every item brings its embedding.
+    /// No embedder: every item comes with its embedding.
     Given,
-    /// This program, by feature hashing; needs nothing.
+    /// Feature hashing in this program, without a model or a server.
     #[default]
     Hashing,
-    /// A server that speaks `POST /v1/embeddings`.
+    /// A server with the API `POST /v1/embeddings`.
     Http,
 }
 
-/// Makes the chosen embedder. `http` is read only when it is the choice.
+/// Makes the configured embedder. Only the choice `http` reads the argument `http`.
 ///
 /// # Errors
 /// [`EmbedError::Setting`] names the key that is missing or wrong.
@@ -57,10 +57,10 @@ pub fn open(choice: Choice, dim: usize, http: Option<http::HttpConfig>) -> Resul
     })
 }
 
-/// The largest dimension: beyond it a vector costs more than it can say.
+/// Largest length of an embedding, which bounds the cost of ranking.
 pub const DIM_MAX: usize = 8_192;
 
-/// Checks the configured dimension, once, for all embedders.
+/// Checks the configured length of embeddings, for all embedders.
 pub(crate) fn checked_dim(dim: usize) -> Result<usize, EmbedError> {
     if (1..=DIM_MAX).contains(&dim) {
         Ok(dim)
@@ -69,15 +69,15 @@ pub(crate) fn checked_dim(dim: usize) -> Result<usize, EmbedError> {
     }
 }
 
-/// Why no vectors came back.
+/// Failure of an embedder.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
-    /// A configuration key is wrong; nothing was tried.
+    /// A configuration key is wrong; no request was sent.
     #[error("`{key}`: {why}")]
     Setting {
-        /// Which.
+        /// The configuration key.
         key: &'static str,
-        /// What it must be.
+        /// Rule that the value must satisfy.
         why: String,
     },
     /// The server is configured to take embeddings, not texts.
@@ -85,65 +85,65 @@ pub enum EmbedError {
         "this server takes only items with an embedding of {dim} numbers; send `embedding`, or configure `embedder`"
     )]
     TextRefused {
-        /// How many numbers.
+        /// Length of the embeddings.
         dim: usize,
     },
     /// The embedding server did not answer in time; the caller may repeat.
     #[error("the embedding server did not answer within {timeout_ms} ms ({attempts} attempts)")]
     Timeout {
-        /// The limit for one attempt.
+        /// Limit of one attempt in milliseconds.
         timeout_ms: u64,
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
     },
     /// The embedding server cannot be reached; the caller may repeat.
     #[error("the embedding server cannot be reached ({attempts} attempts): check its address and that it runs")]
     Unreachable {
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
-        /// What the network said.
+        /// Error of the network.
         #[source]
         source: Box<ureq::Error>,
     },
-    /// The embedding server refused.
+    /// The embedding server refused the request.
     #[error("the embedding server answered {status} ({attempts} attempts): {detail}")]
     Status {
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
-        /// The start of what it said, without the key.
+        /// Start of the answer, without the key.
         detail: String,
     },
-    /// The answer is longer than we are ready to read.
+    /// The answer is longer than the limit.
     #[error(
         "the embedding server's answer has more than {limit} bytes; lower `batch_max`, or raise `answer_bytes_max`"
     )]
     TooLarge {
-        /// The limit.
+        /// Limit in bytes.
         limit: u64,
     },
     /// The answer is not what `POST /v1/embeddings` promises.
     #[error("the embedding server's answer is not understood: {why}")]
     Answer {
-        /// What is wrong with it.
+        /// Error of the answer.
         why: String,
     },
-    /// One vector of the answer is unusable, most often of another dimension than configured.
+    /// A vector of the answer is unusable; most often its length differs from `dim`.
     #[error("the embedding server's vector for text {index} is unusable (model `{model}`; does `dim` fit it?)")]
     Vector {
-        /// Position in the texts that were given, from 0.
+        /// Position of the text in the call, from 0.
         index: usize,
-        /// The model that was asked.
+        /// Name of the model.
         model: String,
-        /// What is wrong.
+        /// Error of the vector.
         #[source]
         source: EmbeddingError,
     },
 }
 
 impl EmbedError {
-    /// Is it worth trying again later with the same texts?
+    /// Whether a retry with equal texts may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use crate::domain::time::Millis;
-use crate::domain::timestamps::{self, Number, TIME_EXPECTED};
+use crate::domain::timestamps::{self, InstantError, Number};
 
 pub use crate::domain::timestamps::{TimeUnit, TimeUnitError};
 
@@ -46,6 +46,12 @@ pub struct TimeError(String);
 impl From<&str> for TimeError {
     fn from(expected: &str) -> TimeError {
         TimeError(expected.to_owned())
+    }
+}
+
+impl From<InstantError> for TimeError {
+    fn from(error: InstantError) -> TimeError {
+        TimeError(error.to_string())
     }
 }
 
@@ -108,10 +114,10 @@ impl Times {
     /// [`TimeError`] says which form was expected.
     pub fn parse(&self, text: &str) -> Result<Millis, TimeError> {
         match &self.unit {
-            Unit::Given(unit) => unit.parse(text).map_err(TimeError),
+            Unit::Given(unit) => unit.parse(text).map_err(TimeError::from),
             Unit::BySize { own, found } => match Number::parse_real(text) {
                 Some(number) => numbered(number, text, *own, found),
-                None => timestamps::parse(text).ok_or_else(|| TIME_EXPECTED.into()),
+                None => timestamps::parse(text).ok_or_else(|| InstantError::Form.into()),
             },
         }
     }

@@ -1,15 +1,15 @@
-//! The process: its standard error, and its end when a thread dies without which the server does nothing.
+//! The process: standard error, and the exit after a panic in an essential thread.
 //!
-//! Invariant: a standard error that is closed, full or broken loses the line and nothing else. No function here panics.
+//! Invariant: a standard error that is closed, full or broken loses only the line. No function here panics.
 //! Absent on purpose: `eprintln!`, which panics when the line cannot be written; `tests/house/tidy.rs` refuses it everywhere.
 
 use std::fmt;
 use std::io::{self, Write};
 
-/// Exit status after the death of a thread or actor that holds [`Vital`].
+/// Exit status after a panic in a thread or actor that holds [`Vital`].
 const DEAD: i32 = 1;
 
-/// Standard error as a writer for the log: every write succeeds, and a line that cannot be written is lost.
+/// Standard error as a writer for the log. Every write succeeds; a line that cannot be written is lost.
 ///
 /// `tracing_subscriber` reports a failed write by `eprintln!`, which panics where standard error itself has failed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,25 +26,25 @@ impl Write for Stderr {
     }
 }
 
-/// Writes one line to standard error, in one piece; a line that cannot be written is lost.
+/// Writes a line to standard error by one write; a line that cannot be written is lost.
 pub fn say(line: fmt::Arguments<'_>) {
     let _ = Stderr.write_all(format!("{line}\n").as_bytes());
 }
 
-/// Held by a thread, task or actor without which the server does nothing: a panic there ends the process.
+/// A guard that an essential thread, task or actor holds: a panic there ends the process.
 ///
-/// A dead journal or writer would otherwise leave a server that answers `busy` until somebody looks.
+/// Without it, a panic in the journal or the writer would leave a server that answers `busy` until an operator restarts it.
 #[derive(Debug)]
 pub struct Vital(&'static str);
 
 impl Vital {
-    /// The name is that of the part, for the message.
+    /// A guard with the name of its thread, task or actor, for the message.
     #[must_use]
     pub fn new(name: &'static str) -> Vital {
         Vital(name)
     }
 
-    /// A task that is vital as long as it runs.
+    /// Runs a task under a guard.
     pub async fn task(name: &'static str, task: impl Future<Output = ()>) {
         let _vital = Vital::new(name);
         task.await;
@@ -57,7 +57,7 @@ impl Drop for Vital {
             let part = self.0;
             tracing::error!(
                 part,
-                "a part of the server has panicked, and nothing works without it: the process ends. What was acknowledged is stored; start the server again and report this"
+                "an essential part of the server has panicked: the process ends. All acknowledged events are stored; start the server again and report this panic"
             );
             std::process::exit(DEAD);
         }

@@ -1,6 +1,6 @@
-//! What a client says.
+//! Messages of a client.
 //!
-//! Invariant: parsing is total: any bytes give a message or a [`BadMessage`] that names what is wrong and where.
+//! Invariant: parsing is total: any bytes give a message, or a [`BadMessage`] that names the error and its field.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -12,186 +12,187 @@ use crate::domain::time::Millis;
 use crate::domain::windows::Window;
 
 use super::problem::Code;
+use crate::domain::json::JsonError;
 
-/// Everything a client may say: one JSON object per text frame, tagged by `type`.
+/// A message of a client: one JSON object per text frame, tagged by `type`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {
-    /// First message of a session. Answered by `welcome`, then a `feed` (or a `patch` when resuming).
+    /// First message of a session. Answered by `welcome`, then a `feed`, or a `patch` when resuming.
     Hello(Hello),
-    /// The person acted. Answered by `accepted` once durable, and by a new `feed` or `patch` at once. A resend of the
-    /// same `id` is answered the same way and learned once.
+    /// The user acted on an item. Answered by `accepted` once durable, and by a new `feed` or `patch` at once. A resend with
+    /// this `id` gets an equal answer, and the event is learned once.
     Interact(Interact),
-    /// The person made an item. Answered by `accepted` with the item's key; those it concerns get it pushed.
+    /// The user posted an item. Answered by `accepted` with the item's key; sessions whose feed changes get a push.
     Post(Post),
-    /// An item of the person goes on air, or off. Answered by `accepted`; those whose feed it changes get it pushed.
+    /// An item of the user goes on or off air. Answered by `accepted`; sessions whose feed changes get a push.
     Live(GoLive),
-    /// Follow a person. Answered by `accepted` and a new feed.
+    /// Follow a user. Answered by `accepted` and a new feed.
     Follow(Follow),
-    /// Follow them no longer. Answered like `follow`.
+    /// Stop following a user. Answered by `accepted` and a new feed.
     Unfollow(Follow),
-    /// The client has drawn this feed version; no newer one is sent before this (or 5 s). No answer.
+    /// Acknowledges that the client shows this feed version. The server sends no newer one before this, or 5 s. No answer.
     Drawn(Drawn),
-    /// Change the session's ranking, limit, explanation, timing; or the person's topic weights. Answered by a `feed`.
+    /// Change the session's ranking, limit, explanation or timing, or the user's topic weights. Answered by a `feed`.
     Configure(Configure),
-    /// The next items after those already there. Answered by `page`.
+    /// Ask for the items after those of the feed. Answered by `page`.
     More(More),
-    /// Answered by `pong`.
+    /// Check the connection. Answered by `pong`.
     Ping(Ping),
 }
 
-/// See [`ClientMessage::Hello`].
+/// Fields of `hello`, the first message of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
     pub tag: Tag,
-    /// Who proves to be whom; may come as the second subprotocol entry instead.
+    /// Token of the client; the second subprotocol entry may hold it instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// Whose feed.
+    /// Key of the user whose feed the session gets.
     pub user: Key,
-    /// How to rank; `model` by default.
+    /// Ranking of the feed; `model` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranking: Option<Ranking>,
-    /// 1 to 100 items, 30 by default.
+    /// Length of the feed: 1 to 100 items, 30 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// What the client still shows from before the line dropped.
+    /// Feed that the client still shows from before its connection broke.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
-    /// Explain every item.
+    /// Send the contributions of all experts with each item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explain: Option<bool>,
-    /// Report how long each step took.
+    /// Report the duration of each step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<bool>,
 }
 
-/// Where a client was when its line dropped.
+/// Last feed of a client before its connection broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
     /// Epoch of the last `welcome`, `feed` or `patch`.
     pub epoch: Epoch,
-    /// Version last drawn.
+    /// Last version that the client showed.
     pub version: FeedVersion,
 }
 
-/// See [`ClientMessage::Interact`].
+/// Fields of `interact`, an interaction with an item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interact {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
     pub tag: Tag,
-    /// Made by the client, unique per person.
+    /// Id of the event, made by the client and unique per user.
     pub id: Key,
-    /// On what.
+    /// Key of the item.
     pub item: Key,
-    /// What they did.
+    /// Kind of the interaction.
     pub kind: Kind,
-    /// For how long, in milliseconds.
+    /// Dwell time in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dwell_ms: Option<u32>,
-    /// When, in milliseconds since the epoch; now by default, never in the future.
+    /// Instant in milliseconds since the epoch; now by default, never in the future.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Millis>,
 }
 
-/// See [`ClientMessage::Post`].
+/// Fields of `post`, a new item by the user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Post {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
     pub tag: Tag,
-    /// Made by the client, unique per person.
+    /// Id of the event, made by the client and unique per user.
     pub id: Key,
-    /// What people read: 1 to 32,768 bytes.
+    /// Text of the item: 1 to 32,768 bytes.
     pub text: String,
-    /// What it is about.
+    /// Key of the topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<Key>,
-    /// `(dim,)`; made from the text when absent.
+    /// Embedding `(dim,)`; computed from the text if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Vec<f32>>,
-    /// When it is available; always when absent.
+    /// Availability windows; always available if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<Vec<Window>>,
 }
 
-/// See [`ClientMessage::Live`].
+/// Fields of `live`, which switches an item on or off air.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GoLive {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
     pub tag: Tag,
-    /// Made by the client, unique per person.
+    /// Id of the event, made by the client and unique per user.
     pub id: Key,
-    /// Which; one that the person made.
+    /// Key of an item that the user posted.
     pub item: Key,
-    /// On air from now on, until the next window that was scheduled or further notice; or off.
+    /// `true`: on air from now on until the next scheduled window, or open-ended without one. `false`: off air.
     pub on: bool,
 }
 
-/// See [`ClientMessage::Follow`].
+/// Fields of `follow` and `unfollow`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Follow {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
     pub tag: Tag,
-    /// Made by the client, unique per person.
+    /// Id of the event, made by the client and unique per user.
     pub id: Key,
-    /// Whom.
+    /// Key of the other user.
     pub user: Key,
 }
 
-/// See [`ClientMessage::Drawn`].
+/// Fields of `drawn`, the acknowledgement of a feed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drawn {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
     pub tag: Tag,
-    /// What is on screen now.
+    /// Version of the feed on screen.
     pub version: FeedVersion,
-    /// Items within sight, from the top; for exposure and stability.
+    /// Visible items from the top; they count as exposure, and the next feed keeps them stable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visible: Option<Vec<Key>>,
 }
 
-/// See [`ClientMessage::Configure`]. What is absent stays as it is.
+/// Fields of `configure`. Absent fields keep their value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Configure {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
     pub tag: Tag,
-    /// How to rank.
+    /// Ranking of the feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranking: Option<Ranking>,
-    /// 1 to 100 items.
+    /// Length of the feed: 1 to 100 items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Topic weights to set by hand, each in [0, 1]; remembered like any other event under `id`.
+    /// Topic weights to set, each in [0, 1]; journalled as an event with this `id`.
     #[serde(default, deserialize_with = "each_topic_once", skip_serializing_if = "Option::is_none")]
     pub topics: Option<std::collections::BTreeMap<Key, f32>>,
-    /// Names the change of `topics`, so that a resend is harmless; made by the server when absent.
+    /// Id of the change of `topics`, which makes a resend idempotent; the server makes one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Key>,
-    /// Explain every item.
+    /// Send the contributions of all experts with each item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explain: Option<bool>,
-    /// Report how long each step took.
+    /// Report the duration of each step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<bool>,
 }
 
-/// A map in which no topic stands twice; serde's own would let the last one win.
+/// Reads a map and refuses repeated topics, of which serde would take the last.
 fn each_topic_once<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<std::collections::BTreeMap<Key, f32>>, D::Error> {
@@ -221,61 +222,61 @@ fn each_topic_once<'de, D: serde::Deserializer<'de>>(
     Ok(Option::<Once>::deserialize(deserializer)?.map(|Once(found)| found))
 }
 
-/// See [`ClientMessage::More`].
+/// Fields of `more`, a request for the next page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct More {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
     pub tag: Tag,
-    /// How many items the client already has: the page starts at this position, at most 1,000.
+    /// Number of items that the client has: the page starts at this position, at most 1,000.
     pub after: u32,
 }
 
-/// See [`ClientMessage::Ping`].
+/// Fields of `ping`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ping {
     #[doc(hidden)]
     #[serde(rename = "type", default, skip_serializing)]
     pub tag: Tag,
-    /// Comes back as it is.
+    /// Any number; `pong` repeats it.
     pub t: i64,
 }
 
-/// Takes the place of the `type` field when a message is read; it was looked at before.
+/// Placeholder for the `type` field, which the parser has already read.
 #[doc(hidden)]
 pub type Tag = IgnoredAny;
 
-/// Why a frame is not a message.
+/// Reason why a frame is no message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadMessage {
-    /// Machine-readable.
+    /// Machine-readable kind of the error.
     pub code: Code,
-    /// Dotted path of the field, when one is to blame.
+    /// Dotted path of the wrong field, if the error is about one.
     pub field: Option<String>,
-    /// What is wrong with it.
+    /// Error text for people.
     pub message: String,
-    /// The client's `id`, when the frame has a readable one.
+    /// The client's `id`, if the frame has a readable one.
     pub id: Option<String>,
 }
 
 impl ClientMessage {
-    /// All `type` tags.
+    /// All `type` tags, in the order of the variants.
     pub const TYPES: [&'static str; 10] =
         ["hello", "interact", "post", "live", "follow", "unfollow", "drawn", "configure", "more", "ping"];
 
     /// Reads one text frame.
     ///
     /// # Errors
-    /// [`BadMessage`] names the field where one is to blame: unknown, missing, duplicate, of the wrong type or form.
+    /// [`BadMessage`] names the field that is unknown, missing, duplicate, or of the wrong type or form.
     pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
         #[derive(Deserialize)]
         struct Head<'a> {
             #[serde(rename = "type", borrow)]
             tag: std::borrow::Cow<'a, str>,
         }
-        // serde also reads a struct from a list of its fields; a message is an object and nothing else.
+        // serde also reads a struct from a list of its fields, but a message must be an object.
         if !text.trim_start().starts_with('{') {
             let IgnoredAny = parse_json(text.as_bytes())?;
             let message = "a message is a JSON object with a `type`".into();
@@ -301,15 +302,15 @@ impl ClientMessage {
             }),
         }
         .map_err(|bad| {
-            // The head was read to the end, so this is JSON: what does not fit now is a field, unless it is too deep.
-            let is_deep = bad.message.starts_with("recursion limit exceeded");
+            // The whole text parsed as JSON before, so this error is about a field, unless the nesting is too deep.
+            let is_deep = bad.message == JsonError::TOO_DEEP;
             let code = if bad.code == Code::BadJson && !is_deep { Code::BadField } else { bad.code };
             BadMessage { code, id: readable_id(text), ..bad }
         })
     }
 }
 
-/// Reads JSON into `T`, naming the field that is to blame.
+/// Reads JSON into `T`; an error names the wrong field.
 ///
 /// # Errors
 /// [`BadMessage`] with code `bad_json` when it is not JSON at all, else `bad_field`.
@@ -324,12 +325,12 @@ pub fn parse_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadMessa
 /// Reads a value that was already parsed.
 ///
 /// # Errors
-/// As [`parse_json`].
+/// [`BadMessage`] with code `bad_field`.
 pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, BadMessage> {
     serde_path_to_error::deserialize(value).map_err(|error| bad(error.inner(), blamed(error.path())))
 }
 
-// Where serde does not know the place, the path ends in `?`.
+// Where serde does not know the field, the path ends in `?`.
 fn blamed(path: &serde_path_to_error::Path) -> Option<String> {
     let path = path.to_string();
     let path = path.trim_end_matches('?').trim_end_matches('.');
@@ -337,12 +338,12 @@ fn blamed(path: &serde_path_to_error::Path) -> Option<String> {
 }
 
 fn bad(error: &serde_json::Error, path: Option<String>) -> BadMessage {
-    let message = error.to_string();
+    let raw = error.to_string();
     let code = if error.is_data() { Code::BadField } else { Code::BadJson };
-    // serde says "missing field `x`" of the object around it; the reader wants to know about `x`.
+    // For "missing field `x`" serde names the path of the object; the client needs the path of `x`.
     let named = ["missing field `", "unknown field `", "duplicate field `"]
         .iter()
-        .find_map(|start| message.strip_prefix(start).and_then(|rest| rest.split_once('`')))
+        .find_map(|start| raw.strip_prefix(start).and_then(|rest| rest.split_once('`')))
         .map(|(name, _)| name.to_owned());
     let field = match (path, named) {
         (Some(path), Some(name)) if path != name && !path.ends_with(&format!(".{name}")) => {
@@ -351,7 +352,7 @@ fn bad(error: &serde_json::Error, path: Option<String>) -> BadMessage {
         (Some(path), _) => Some(path),
         (None, named) => named,
     };
-    BadMessage { code, field, message, id: None }
+    BadMessage { code, field, message: JsonError::new(error).to_string(), id: None }
 }
 
 fn readable_id(text: &str) -> Option<String> {

@@ -1,8 +1,8 @@
-//! The wire: what travels over the socket, as closed enums.
+//! The wire protocol: messages of the WebSocket, as closed enums.
 //!
-//! Invariant: engine types are never serialised; they are converted here, at the edge. A message with an unknown type,
-//! an unknown field, a missing one or a duplicate is refused with the field's name. `docs/protocol.md` describes each
-//! message, and a test fails when enum and document part.
+//! Invariant: engine types are never serialised; the actors convert them to these types. A message with an unknown type, or
+//! an unknown, missing or duplicate field, is refused with the field's name. `docs/protocol.md` describes each message, and
+//! a test compares it with the enums.
 
 use eddyline_core::domain;
 
@@ -12,14 +12,14 @@ pub mod problem;
 pub mod refusal;
 pub mod server;
 
-/// The WebSocket subprotocol.
+/// Name of the WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "eddyline.v1";
 
-/// The longest frame a client may send, in bytes; longer ones close the socket with 1009.
+/// Most bytes of a frame from a client. A longer frame closes the socket with 1009.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
-/// How many items a feed may be asked for.
+/// Most items of a feed.
 pub const LIMIT_MAX: u32 = 100;
 
-/// How many items a feed has when nobody asks.
+/// Items of a feed if the client names no limit.
 pub const LIMIT_DEFAULT: u32 = 30;

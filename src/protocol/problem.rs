@@ -1,6 +1,6 @@
-//! What can be wrong, as codes that a program can tell apart.
+//! Error codes of the protocol, for programs.
 //!
-//! Invariant: a code never changes its meaning; new ones may come.
+//! Invariant: a code never changes its meaning. Later versions may add codes.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,50 +12,50 @@ pub enum Code {
     BadJson,
     /// A binary frame, or another form the server does not read.
     BadFrame,
-    /// The `type` is not one of the protocol's.
+    /// The `type` is not in the protocol.
     UnknownType,
-    /// A field is missing, unknown, twice there, or of the wrong type or form.
+    /// A field is missing, unknown, duplicate, or of the wrong type or form.
     BadField,
-    /// A value is well formed and outside of what is allowed.
+    /// A value is well formed but outside of its range.
     OutOfRange,
-    /// No such person.
+    /// No user has this key.
     UnknownUser,
-    /// No such item.
+    /// No item has this key.
     UnknownItem,
-    /// No such route.
+    /// No route has this path.
     UnknownRoute,
-    /// No such token, or key.
+    /// No token or signing key has this id.
     UnknownToken,
-    /// No such two-tower model.
+    /// No two-tower model has this version.
     UnknownModel,
-    /// The route exists, not for this method.
+    /// The route does not take this method.
     MethodNotAllowed,
-    /// The item is there and cannot be acted on now.
+    /// The item exists but is not available now.
     Unavailable,
-    /// `hello` must come first, and once.
+    /// The first message of a session must be `hello`, and no other.
     HelloFirst,
-    /// Clashes with what is already there.
+    /// The request conflicts with stored data.
     Conflict,
-    /// A checkpoint that is none, or does not fit this server.
+    /// The file is no checkpoint, or does not fit this server.
     UnfitModel,
-    /// Too many bytes.
+    /// The body or frame has too many bytes.
     TooLarge,
-    /// The content type is not one the route reads.
+    /// The route does not read this content type.
     UnsupportedMedia,
-    /// No valid token.
+    /// The request has no valid token.
     Unauthorized,
-    /// The token may not do this.
+    /// The token does not permit this request.
     Forbidden,
-    /// Too many requests or messages: slow down. Nothing was learned.
+    /// The client exceeds its rate limit. Nothing was learned.
     RateLimited,
-    /// The server has too much to do, or cannot store now: try again later. Nothing was learned.
+    /// Backpressure: queues are full, or the store is unavailable. Nothing was learned; the client retries later.
     Busy,
-    /// A fault of the server.
+    /// The server has failed.
     Internal,
 }
 
 impl Code {
-    /// All codes.
+    /// All codes, in the order of their declaration.
     pub const ALL: [Code; 22] = [
         Code::BadJson,
         Code::BadFrame,
@@ -81,7 +81,7 @@ impl Code {
         Code::Internal,
     ];
 
-    /// The name on the wire.
+    /// Name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

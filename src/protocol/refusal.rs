@@ -1,61 +1,61 @@
-//! A request that was refused, in one form for the socket and for REST.
+//! Refusals of requests, in one form for the socket and for REST.
 //!
-//! Invariant: a refused request changed nothing; the message says what its reader can do.
+//! Invariant: a refused request has changed nothing, and its message tells the client how to correct it.
 
 use super::problem::Code;
 
-/// The longest message, in bytes: a message repeats what a client wrote, and one request has many parts.
+/// Most bytes of a message, which may quote the input of a client.
 pub const MESSAGE_BYTES_MAX: usize = 512;
-/// The longest name of a field, in bytes; a path of fields is made of keys that a client wrote.
+/// Most bytes of a field name, which may hold keys of a client.
 pub const FIELD_BYTES_MAX: usize = 256;
 
-/// Why, where and what to do.
+/// A refusal: code, field and message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// Machine-readable.
+    /// Machine-readable kind of the error.
     pub code: Code,
-    /// The field to blame, as the client wrote it.
+    /// The wrong field, as the client wrote it.
     pub field: Option<String>,
-    /// For people: lowercase, no full stop.
+    /// Text for people: lowercase, without a full stop.
     pub message: String,
-    /// With [`Code::Busy`] and [`Code::RateLimited`]: when to try again.
+    /// Milliseconds to wait before a retry, with [`Code::Busy`] and [`Code::RateLimited`].
     pub retry_after_ms: Option<u32>,
 }
 
 impl Refusal {
-    /// Blames a field.
+    /// A refusal that names a field.
     #[must_use]
     pub fn field(code: Code, field: impl Into<String>, message: impl Into<String>) -> Refusal {
         Refusal { code, field: Some(field.into()), message: message.into(), retry_after_ms: None }
     }
 
-    /// Blames no field.
+    /// A refusal without a field.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Refusal {
         Refusal { code, field: None, message: message.into(), retry_after_ms: None }
     }
 
-    /// The refusal with a message and a field of bounded length, as every answer tells it.
+    /// Shortens message and field to their bounds; every answer is bounded.
     #[must_use]
     pub fn bounded(self) -> Refusal {
         let message = shortened(self.message, MESSAGE_BYTES_MAX);
         Refusal { message, field: self.field.map(|field| shortened(field, FIELD_BYTES_MAX)), ..self }
     }
 
-    /// Nothing was learned: the same again later.
+    /// Backpressure: nothing was learned, and the client may send the request again later.
     #[must_use]
     pub fn busy(retry_after_ms: u32) -> Refusal {
         Refusal {
             code: Code::Busy,
             field: None,
-            message: "too much to do: send the same again later".into(),
+            message: "too much to do: send the request again later".into(),
             retry_after_ms: Some(retry_after_ms),
         }
     }
 }
 
-/// Cuts out the middle: a message names what is wrong at its beginning, and what to do at its end.
+/// Cuts out the middle: a message has the error at its beginning and the remedy at its end.
 fn shortened(text: String, most: usize) -> String {
     if text.len() <= most {
         return text;

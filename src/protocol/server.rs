@@ -1,7 +1,7 @@
-//! What the server says.
+//! Messages of the server.
 //!
-//! Invariant: versions of one session rise; a `patch` names the version it changes, which the client has drawn or will
-//! draw next; `accepted` means durable.
+//! Invariant: feed versions of one session increase. A `patch` names its base version, which the client shows or will show
+//! next. `accepted` means durable.
 
 use std::collections::BTreeMap;
 
@@ -13,62 +13,62 @@ use crate::domain::time::Millis;
 
 use super::problem::Code;
 
-/// Everything the server may say: one JSON object per text frame, tagged by `type`.
+/// A message of the server: one JSON object per text frame, tagged by `type`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
-    /// Answers `hello`.
+    /// Answers `hello` and opens the session.
     Welcome(Welcome),
-    /// The whole feed.
+    /// A whole feed.
     Feed(FeedMessage),
-    /// What changed since the feed `base`, to be applied in order.
+    /// Changes of the feed `base`, to apply in order.
     Patch(Patch),
-    /// This event is durable. Answers `interact`, `post`, `follow`, `unfollow`, and `configure` with topics.
+    /// An event is durable. Answers `interact`, `post`, `live`, `follow`, `unfollow`, and `configure` with topics.
     Accepted(Accepted),
-    /// Answers `more`.
+    /// Answers `more` with the next items.
     Page(Page),
-    /// What the server thinks of the person now; at most once a second, after something was learned.
+    /// The user's topic weights and the quality of their model; at most once a second, after learning.
     Model(Model),
-    /// An item of the feed became available, or stopped to be.
+    /// An item of the feed has become available or unavailable.
     Live(Live),
-    /// Too much to do: nothing was learned, send the same again later.
+    /// Backpressure: nothing was learned, and the client sends the event again later.
     Busy(Busy),
-    /// A message could not be followed. The connection stays.
+    /// The server refused a message. The connection stays open.
     Error(ErrorMessage),
-    /// Answers `ping`.
+    /// Answers `ping` with its number.
     Pong(Pong),
-    /// The server is about to close the socket.
+    /// The server will close the socket.
     Bye(Bye),
 }
 
 impl ServerMessage {
-    /// All `type` tags.
+    /// All `type` tags, in the order of the variants.
     pub const TYPES: [&'static str; 11] =
         ["welcome", "feed", "patch", "accepted", "page", "model", "live", "busy", "error", "pong", "bye"];
 }
 
-/// See [`ServerMessage::Welcome`].
+/// Fields of `welcome`, the first answer of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// Names this session in logs.
+    /// Id of the session, which the log repeats.
     pub session: String,
-    /// Who the session acts as.
+    /// Key of the user of the session.
     pub user: Key,
-    /// The world now.
+    /// Present epoch of the world.
     pub epoch: Epoch,
-    /// The person's newest feed version.
+    /// Newest feed version of the user.
     pub version: FeedVersion,
     /// Milliseconds since the epoch, UTC.
     pub server_time: Millis,
-    /// How topic weights fade. A server of an earlier version does not say it.
+    /// Decay of topic weights. Servers of earlier versions do not send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decay: Option<Decay>,
 }
 
-/// How topic weights fade: what a client needs to show them fading between two `model` messages.
+/// Decay of topic weights, so that a client can show the decay between two `model` messages.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decay {
-    /// The law.
+    /// Form of the decay.
     pub curve: DecayCurve,
     /// Rate `r` of `f(x) = 2 / (1 + exp(5 r x))`.
     pub rate: f64,
@@ -76,186 +76,185 @@ pub struct Decay {
     pub horizon_ms: i64,
 }
 
-/// How a weight follows `ds/dtau = f'(s)`.
+/// Numerical solution of the decay `ds/dtau = f'(s)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecayCurve {
-    /// Along the exact flow, down to 0.
+    /// The exact solution, down to 0.
     Exact,
-    /// By one Euler step since the last change, down to 0.01.
+    /// One Euler step since the last change, down to 0.01.
     Euler,
 }
 
-/// See [`ServerMessage::Feed`].
+/// Fields of `feed`, a whole feed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeedMessage {
-    /// To be named in `drawn`.
+    /// Version of the feed, which `drawn` acknowledges.
     pub version: FeedVersion,
-    /// The world it was ranked in.
+    /// Epoch of the world that was ranked.
     pub epoch: Epoch,
-    /// How it was ranked.
+    /// Ranking of the feed.
     pub ranking: Ranking,
-    /// The two-tower model that had a say in it; absent when none had.
+    /// The two-tower model that took part; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<ModelVersion>,
-    /// What made it new.
+    /// Cause of the new feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// How long it took; only when asked for.
+    /// Durations; only if the session asks for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
-    /// Best first.
+    /// Items, the best first.
     pub items: Vec<WireItem>,
 }
 
-/// See [`ServerMessage::Patch`].
+/// Fields of `patch`, changes of a feed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Patch {
-    /// The version after the patch.
+    /// Version of the feed after the patch.
     pub version: FeedVersion,
-    /// The version it applies to.
+    /// Version of the feed before the patch.
     pub base: FeedVersion,
-    /// The world it was ranked in.
+    /// Epoch of the world that was ranked.
     pub epoch: Epoch,
-    /// The two-tower model that had a say in it; absent when none had.
+    /// The two-tower model that took part; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<ModelVersion>,
-    /// What made it new.
+    /// Cause of the new feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// How long it took; only when asked for.
+    /// Durations; only if the session asks for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
-    /// To be applied one after the other.
+    /// Operations, to apply one after the other.
     pub ops: Vec<Op>,
 }
 
-/// One step of a patch. Positions count from 0 in the list as it is at that step.
+/// An operation of a patch. Positions count from 0 in the list at that step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
-    /// Take the item out.
+    /// Remove the item.
     Remove {
-        /// Which.
+        /// Key of the item.
         item: Key,
     },
-    /// Take the item out and put it back so that it stands at `position`.
+    /// Remove the item and insert it again, so that it has `position`.
     Move {
-        /// Which.
+        /// Key of the item.
         item: Key,
-        /// Where to.
+        /// Position after the operation.
         position: u32,
     },
-    /// Put a new item in; it stands at its `position`.
+    /// Insert a new item, so that it has its `position`.
     Insert {
-        /// All of it.
+        /// The whole item, with its position.
         item: WireItem,
     },
-    /// Same place, new face: replaces the item of the same key.
+    /// Replace the item with this key, at its position.
     Update {
-        /// All of it.
+        /// The whole item, with its position.
         item: WireItem,
     },
 }
 
-/// An item as a client sees it.
+/// An item in a feed, as a client receives it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WireItem {
-    /// Its key.
+    /// Key of the item.
     pub item: Key,
-    /// Who made it.
+    /// Key of the author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Key>,
-    /// Its main topic.
+    /// Key of the main topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<Key>,
-    /// What to read.
+    /// Text of the item.
     pub text: std::sync::Arc<str>,
-    /// When it was made, milliseconds since the epoch.
+    /// Instant of creation, milliseconds since the epoch.
     pub at: Millis,
-    /// When it stops to be available, if that is known.
+    /// End of availability, if a window sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_until: Option<Millis>,
-    /// When it is expected to stop, where that is not known; as of the last time this item was inserted, moved or updated.
+    /// Predicted end of availability, if no window sets it; as of the last insertion, move or update of this item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_until: Option<Millis>,
-    /// It has windows and one is open: "live".
+    /// Whether one of the item's windows is open: "live".
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub live: bool,
-    /// Log-odds in `model`; as of the last time this item was inserted, moved or updated.
+    /// Score: log-odds in `model`; as of the last insertion, move or update of this item.
     pub score: f32,
-    /// Calibrated probability, in (0, 1), that the person approves of it; only in `model`, and once enough answers
-    /// calibrated it. As of when the score is.
+    /// Calibrated probability, in (0, 1), that the user approves of the item; as of the instant of the score. Only in `model`,
+    /// after enough answers for the calibration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likely: Option<f32>,
-    /// From 0.
+    /// Position from the top, which is 0.
     pub position: u32,
-    /// The experts' shares, which sum to the score; only when asked for.
+    /// Contributions of the experts, which sum to the score; only if the session asks for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub why: Vec<Why>,
 }
 
-/// One line of an explanation.
+/// Contribution of an expert to a score.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Why {
-    /// Which expert.
+    /// The contributing expert.
     pub expert: Expert,
-    /// Its share of the score.
+    /// The contribution, in the unit of the score.
     pub amount: f32,
 }
 
-/// Microseconds spent per step.
+/// Duration of each step, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
-    /// From the door to the actor.
+    /// Wait in the queue, from the gateway to the actor.
     pub queue_us: u32,
-    /// Learning.
+    /// Learning of the event.
     pub learn_us: u32,
-    /// Ranking.
+    /// Ranking of the feed.
     pub rank_us: u32,
-    /// Writing JSON.
+    /// Encoding as JSON.
     pub encode_us: u32,
 }
 
-/// See [`ServerMessage::Accepted`].
+/// Fields of `accepted`, the acknowledgement of a durable event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {
-    /// The client's id.
+    /// Id of the event, as the client made it.
     pub id: Key,
-    /// Its number in the person's slice of the journal.
+    /// Number of the entry in the user's part of the journal.
     pub seq: Seq,
-    /// The key of the item that a `post` made.
+    /// Key of the item that a `post` created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Key>,
 }
 
-/// See [`ServerMessage::Page`].
+/// Fields of `page`, the answer to `more`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
-    /// The `after` that was asked for.
+    /// The `after` of the request.
     pub after: u32,
-    /// The items from that position on.
+    /// Items from position `after` on.
     pub items: Vec<WireItem>,
-    /// There are no more after these.
+    /// Whether these are the last items.
     pub end: bool,
 }
 
-/// See [`ServerMessage::Model`].
+/// Fields of `model`: the user's topic weights and the quality of their model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    /// Topic weights now, in [0, 1]; those at 0 are left out.
+    /// Present topic weights, in (0, 1]; weights of 0 are left out.
     pub topics: BTreeMap<Key, f32>,
-    /// Progressive ROC AUC of the accepted/rejected model; absent before both answers were seen.
+    /// Progressive ROC AUC of the online model; absent before both labels occurred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auc: Option<f32>,
-    /// Progressive mean log loss of the same.
+    /// Progressive mean log loss of the online model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_loss: Option<f32>,
-    /// Progressive ROC AUC of the probability that `likely` says, over the last 256 labelled events; absent before ten of
-    /// each label.
+    /// Progressive ROC AUC of the probability `likely`, over the last 256 labelled events; absent before ten of each label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auc_model: Option<f32>,
-    /// As `auc_model`, of the score that the `topics` ranking orders by.
+    /// Progressive ROC AUC of the `topics` score, over the last 256 labelled events; absent before ten of each label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auc_topics: Option<f32>,
     /// Mean log loss of the calibrated probabilities of the `model` ranking, over the events of `auc_model`.
@@ -271,7 +270,7 @@ pub struct Model {
     pub labelled: u64,
     /// All events so far.
     pub events: u64,
-    /// How often their taste changed so far that the model was made to forget faster.
+    /// Number of detected drifts of the user's preferences, after which the model forgets faster.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub drifts: u32,
 }
@@ -280,55 +279,55 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// See [`ServerMessage::Live`].
+/// Fields of `live`, a change of availability.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Live {
-    /// Which.
+    /// Key of the item.
     pub item: Key,
-    /// On or off.
+    /// Whether the item is available now.
     pub available: bool,
-    /// Until when, if that is known.
+    /// End of availability, if a window sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Millis>,
 }
 
-/// See [`ServerMessage::Busy`].
+/// Fields of `busy`, the answer under backpressure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Busy {
-    /// The event that was not taken.
+    /// Id of the refused event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Key>,
-    /// When to try again, in milliseconds.
+    /// Milliseconds to wait before a retry.
     pub retry_after_ms: u32,
 }
 
-/// See [`ServerMessage::Error`].
+/// Fields of `error`, the answer to a refused message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorMessage {
-    /// Machine-readable.
+    /// Machine-readable kind of the error.
     pub code: Code,
-    /// For people.
+    /// Error text for people.
     pub message: String,
-    /// The field to blame.
+    /// The wrong field, as the client wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// The client's id of what failed.
+    /// Id of the refused event, as the client made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
 }
 
-/// See [`ServerMessage::Pong`].
+/// Fields of `pong`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pong {
-    /// As it came.
+    /// The number of the `ping`.
     pub t: i64,
     /// Milliseconds since the epoch, UTC.
     pub server_time: Millis,
 }
 
-/// See [`ServerMessage::Bye`].
+/// Fields of `bye`, the last message of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bye {
-    /// Why: `shutdown`, `silent`, `slow`, `replaced`, `expired`, `revoked`.
+    /// Reason: `shutdown`, `silent`, `slow`, `replaced`, `expired`, `revoked`.
     pub reason: String,
 }

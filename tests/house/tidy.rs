@@ -51,6 +51,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     (
         "config",
         &[
+            ("domain", &["json"]),
             ("engine", &["settings"]),
             ("embed", &[]),
             ("store", &["postgres"]),
@@ -85,6 +86,8 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("actors", &[]),
             // Tokens are made by the door's own rules, with and without a server.
             ("gateway", &["access", "keyring", "rest", "times"]),
+            ("files", &["Watch"]),
+            ("tables", &[]),
             ("tower", &[]),
             ("tables", &[]),
             ("training", &[]),

@@ -318,7 +318,7 @@ async fn imported(format: Format, catalogue: &str, files: &[Vec<String>]) -> Str
         let loader = Loader::open(store.clone(), embedder, &config, now).await.unwrap();
         let times = Times::from(TimeUnit::MILLIS);
         let options = import::Options { format, paths, columns: None, times, items_only: false, dim: config.dim };
-        let brought = import::run(loader, options, now).await.unwrap();
+        let brought = import::files(loader, options, now).await.unwrap();
         assert_eq!((brought.unknown_items, brought.late), (0, 0), "{brought:?}");
     }
     let out = place.path().join("dump.jsonl");
@@ -408,7 +408,10 @@ fn rows_on_unknown_items_are_named_and_fail_the_command() {
     assert_eq!(import("items", &items, &[]).0, Some(0));
     let (status, said) = import("events", &log, &[]);
     assert_eq!(status, Some(1), "{said}");
-    assert!(said.contains("1 events learned") && said.contains("28 events were not learned"), "{said}");
+    assert!(
+        said.contains("1 events learned") && said.contains("28 events on unknown items were not learned"),
+        "{said}"
+    );
     assert!(said.contains("gone-13 (1), gone-12 (1)") && said.contains("--skip-unknown"), "by time: {said}");
     assert!(said.contains("gone-4 (1)") && !said.contains("gone-3 "), "the first ten: {said}");
     let (status, said) = import("events", &log, &["--skip-unknown"]);
@@ -419,7 +422,7 @@ fn rows_on_unknown_items_are_named_and_fail_the_command() {
     assert_eq!(import("items", &items, &[]).0, Some(0));
     let (status, said) = import("events", &log, &[]);
     assert!(status == Some(0) && said.contains("28 events learned, 1 known before"), "{said}");
-    assert!(said.contains("14 of them are older than what their person had learned before"), "{said}");
+    assert!(said.contains("14 of them are older than events that their user had learned before"), "{said}");
 }
 
 /// An import that is stopped after any row can be continued, and ends in the state of an uninterrupted one.

@@ -344,7 +344,7 @@ fn a_rule_of_the_list_shows_its_price() {
     assert_eq!(plain, again);
     assert!(noisy < plain - 0.1, "chance costs much: {plain} {noisy}");
     let (status, said) = run(&["replay", "--format", "live-intervals", "--rankers", "best", log.to_str().unwrap()]);
-    assert!(status == Some(1) && said.contains("--rankers: there is no `best`"), "{said}");
+    assert!(status == Some(1) && said.contains("--rankers: no ranker `best`"), "{said}");
 }
 
 /// Needs nothing from outside, runs nothing, and every picture says what it shows.
@@ -467,7 +467,7 @@ fn wrong_use_is_refused_by_name() {
     std::fs::write(&path, "user,item,time\nu,a,2024-01-01T00:00:00Z\n").unwrap();
     let path = path.to_str().unwrap();
     for (arguments, part) in [
-        (&["--infer-windows", "gap=18"][..], "--infer-windows: `gap=18` is not of the form gap=18,tail=6"),
+        (&["--infer-windows", "gap=18"][..], "--infer-windows: `gap=18` must have the form gap=18,tail=6"),
         (&["--infer-windows", "gap=1,tail=0"], "--infer-windows"),
         (&["--columns", "who=a"], "--columns"),
         (&["--test-from", "yesterday"], "--test-from"),

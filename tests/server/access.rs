@@ -404,14 +404,14 @@ fn a_first_key_says_what_the_next_start_asks_for_and_so_does_that_start() {
     assert_eq!(server.rest().get("/v1/users").status, 200, "this one goes on as it began");
     let server = Server::start(server.kill());
     assert_eq!(server.rest().get("/v1/users").status, 401);
-    assert!(server.log().contains("there is none that would be taken"), "{}", server.log());
+    assert!(server.log().contains("no valid token exists"), "{}", server.log());
     let directory = server.kill();
     let service = self::made(&["create", "--service", "--store", &store(directory.path())], &[]);
     std::fs::remove_file(directory.path().join("server.log")).unwrap();
     let server = Server::start(directory);
     assert_eq!(server.rest().ask("GET", "/v1/users", Some(&service), None).status, 200);
-    assert!(!server.log().contains("none that would be taken"), "{}", server.log());
-    // On a store that no process has open.
+    assert!(!server.log().contains("no valid token exists"), "{}", server.log());
+    // On a store that nobody has open.
     let directory = TempDir::new().unwrap();
     let (status, kid, said) = token(&["rotate", "--store", &store(directory.path())], &[]);
     assert!(status == Some(0) && kid.starts_with("key-") && said.contains("next start"), "{kid} {said}");

@@ -126,7 +126,7 @@ fn a_maximum_that_binds_and_an_undefined_index_are_said() {
     let (groups, binds, ari, said) = found("ring.csv", &[]);
     assert!((groups, binds) == (12, Some(false)) && ari.unwrap() > 0.99 && !said.contains("raise it"), "{said}");
     let (groups, binds, _, said) = found("ring.csv", &["--components", "8"]);
-    assert!((groups, binds) == (8, Some(true)) && said.contains("more than 8 groups"), "{said}");
+    assert!((groups, binds) == (8, Some(true)) && said.contains("more than 8 clusters"), "{said}");
     let (groups, _, ari, said) = found("one.csv", &[]);
     assert!(groups == 1 && ari.is_none() && said.contains("adjusted Rand index -,"), "{said}");
 }
@@ -143,11 +143,11 @@ fn what_is_wrong_is_named() {
         ("people.csv", &["--columns", "a", "--truth", "t"], "there is no column `t` for --truth"),
         ("people.csv", &["--columns", "a,b"], "line 3, column b: `x` is not a finite number"),
         ("people.csv", &["--columns", "a,a"], "--columns: `a` is named twice"),
-        ("people.csv", &["--columns", "a", "--restarts", "0"], "--restarts: 0 is not in 1..=10000"),
-        ("people.csv", &["--columns", "a", "--components", "101"], "--components: 101 is not in 1..=100"),
+        ("people.csv", &["--columns", "a", "--restarts", "0"], "--restarts: must be 1 to 10000, is 0"),
+        ("people.csv", &["--columns", "a", "--components", "101"], "--components: must be 1 to 100, is 101"),
         ("people.csv", &["--columns", "a", "--svg", "x.svg"], "--svg: a picture needs two columns"),
         ("people.csv", &["--columns", "a", "--json", "no/such/folder"], "--json: cannot write no/such/folder"),
-        ("empty.csv", &["--columns", "a,b"], "empty.csv: there is no row below the header"),
+        ("empty.csv", &["--columns", "a,b"], "empty.csv: the file has no row below the header"),
     ] {
         let (status, said) = cluster(folder, file, more);
         assert_eq!(status, Some(1), "{said}");

@@ -124,13 +124,13 @@ fn a_torn_or_spoiled_dump_is_refused_and_changes_nothing() {
     };
     let entry = lines.iter().position(|line| line.starts_with("{\"entry\"")).unwrap();
     for (name, text, says) in [
-        ("nothing", String::new(), "torn"),
-        ("half", good[..good.len() / 2].to_owned(), "torn"),
-        ("without its end", without(lines.len() - 1), "torn"),
-        ("without an entry", without(entry), "not whole"),
+        ("nothing", String::new(), "cut off"),
+        ("half", good[..good.len() / 2].to_owned(), "cut off"),
+        ("without its end", without(lines.len() - 1), "cut off"),
+        ("without an entry", without(entry), "damaged"),
         ("without its header", without(0), "header"),
-        ("a letter changed", good.replacen("revised", "revisid", 1), "not whole"),
-        ("two in one", format!("{good}{good}"), "behind the end"),
+        ("a letter changed", good.replacen("revised", "revisid", 1), "damaged"),
+        ("two in one", format!("{good}{good}"), "after the end"),
         ("another file", "id,name\n1,ada\n".to_owned(), "line 1"),
         ("of a later program", good.replacen("\"version\":1", "\"version\":2", 1), "newer"),
     ] {

@@ -129,12 +129,13 @@ impl dyn Record + '_ {
     /// A mandatory instant.
     pub(super) fn time(&self, role: &str, times: &Times) -> Result<Millis, TablesError> {
         let value = self.value(role);
+        let read = |text: &str| times.parse(text).map_err(|expected| expected.to_string());
         let found = match value {
             Value::Time(at) if (Millis::MIN..=Millis::MAX).contains(&at) => Ok(at),
-            Value::Text(text) | Value::Decimal(text) => times.parse(text),
-            Value::Integer(number) => times.parse(&number.to_string()),
-            Value::Unsigned(number) => times.parse(&number.to_string()),
-            Value::Real { number, exact } if number.abs() <= exact => times.parse(&number.to_string()),
+            Value::Text(text) | Value::Decimal(text) => read(text),
+            Value::Integer(number) => read(&number.to_string()),
+            Value::Unsigned(number) => read(&number.to_string()),
+            Value::Real { number, exact } if number.abs() <= exact => read(&number.to_string()),
             Value::Real { .. } => Err("exact: store times as integers, as text or as timestamps".into()),
             _ => Err("an instant between the years 1 and 9999".into()),
         };
