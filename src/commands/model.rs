@@ -33,8 +33,9 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 pub enum Command {
     /// Store a checkpoint that `eddyline train` or PyTorch wrote, and let it serve: prints its version.
     ///
-    /// A server loads it without dropping a request: the one at --url before this returns, a server on this
-    /// Postgres database within seconds. A checkpoint for embeddings of another size is refused, and nothing is stored.
+    /// A server loads it without dropping a request: the one at --url before this returns, a server
+    /// on the configured Postgres database within seconds. A checkpoint for embeddings of another size is refused, and nothing
+    /// is stored.
     Publish(PublishArgs),
     /// List the stored models, newest first: version, state, creation, last publication, size, summary.
     List(ListArgs),

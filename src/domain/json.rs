@@ -33,8 +33,8 @@ fn of_syntax(text: &str) -> String {
     }
 }
 
-/// Names of number types in the parser's messages, and words for them.
-const NUMBERS: [(&str, &str); 12] = [
+/// Names of types in the parser's messages, and words for them.
+const WORDS: [(&str, &str); 13] = [
     ("u8", "an integer from 0 to 255"),
     ("u16", "an integer from 0 to 65535"),
     ("u32", "an integer from 0 to 4294967295"),
@@ -47,12 +47,13 @@ const NUMBERS: [(&str, &str); 12] = [
     ("isize", "an integer"),
     ("f32", "a number"),
     ("f64", "a number"),
+    ("a sequence", "a list"),
 ];
 
-/// Replaces the name of a number type by words. All other expectations are words already.
+/// Replaces the parser's name of a type by words. All other expectations are words already.
 #[must_use]
 pub fn expectation(expected: &str) -> &str {
-    NUMBERS.iter().find(|(name, _)| *name == expected).map_or(expected, |(_, words)| words)
+    WORDS.iter().find(|(name, _)| *name == expected).map_or(expected, |(_, words)| words)
 }
 
 fn of_content(text: &str) -> String {
