@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod clustering;
 pub mod coordinator;
 pub mod crowd;
+pub mod delivery;
 pub mod learn;
 pub mod portrait;
 pub mod rank;

@@ -14,8 +14,8 @@ use eddyline::domain::items::{Author, Embedding};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{self, CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
-use eddyline::engine::rank::gate::Gate;
-use eddyline::engine::rank::refresh::{FeedRefresh, moved};
+use eddyline::engine::delivery::flow_control::FlowControl;
+use eddyline::engine::delivery::refresh::{FeedRefresh, moved};
 use eddyline::engine::rank::stage::RankSettings;
 use eddyline::engine::rank::{RankRequest, Viewport};
 use eddyline::engine::settings::LearnSettings;
@@ -206,7 +206,7 @@ struct Line {
     person: UserState,
     refresh: FeedRefresh,
     published: u64,
-    gate: Gate<(FeedVersion, Vec<ItemId>)>,
+    flow: FlowControl<(FeedVersion, Vec<ItemId>)>,
     version: FeedVersion,
     stands: Vec<FeedItem>,
     noise: FeedVersion,
@@ -232,7 +232,7 @@ impl Line {
             person,
             refresh: FeedRefresh::new(0, NOW),
             published: 0,
-            gate: Gate::new(),
+            flow: FlowControl::new(),
             version: FeedVersion(0),
             stands: Vec::new(),
             noise: FeedVersion(0),
@@ -246,7 +246,7 @@ impl Line {
     }
 
     fn drawn(&self) -> Vec<ItemId> {
-        self.gate.drawn_feed().map_or(Vec::new(), |shown| shown.1.clone())
+        self.flow.acknowledged_feed().map_or(Vec::new(), |shown| shown.1.clone())
     }
 
     fn made(&self) -> Vec<FeedItem> {
@@ -257,7 +257,7 @@ impl Line {
     fn send(&mut self, items: Vec<FeedItem>) {
         let feed = Arc::new((self.version, ids(&items)));
         self.stands = items;
-        let sent = self.gate.offer(self.version, feed, self.now);
+        let sent = self.flow.offer(self.version, feed, self.now);
         self.receive(sent.map(|send| send.feed().clone()));
     }
 
@@ -310,7 +310,7 @@ impl Line {
 
     fn draw(&mut self) {
         while let Some(version) = self.owes.take() {
-            let next = self.gate.drawn(version, self.now);
+            let next = self.flow.acknowledge(version, self.now);
             self.receive(next.map(|send| send.feed().clone()));
         }
     }
@@ -323,7 +323,7 @@ impl Line {
             self.now = until.min(tick).min(due.max(self.now.plus(1)));
             if self.now >= tick {
                 self.tell(CoordinatorEvent::Tick);
-                let sent = self.gate.tick(self.now);
+                let sent = self.flow.tick(self.now);
                 self.receive(sent.map(|send| send.feed().clone()));
                 // Long pauses in fewer steps: nothing is folded meanwhile.
                 let pause = if until.since(self.now) > 10_000 { 60_000 } else { PUBLISHED_EVERY_MS };

@@ -1,6 +1,6 @@
-//! What an item would be worth to this person now, for whoever asks how many would want it.
+//! Scores one item for this person, to answer who would want it.
 //!
-//! Invariant: the answer is the score that the item would have in their `model` feed; nothing changes by asking.
+//! Invariant: the answer equals the item's score in the person's `model` feed. Asking changes nothing.
 
 use actix::prelude::*;
 
@@ -17,7 +17,7 @@ impl Handler<Want> for UserActor {
             self.state.look(&want.world, want.now);
             self.state.score_of(&want.world, want.item, want.now, Ranking::Model)
         };
-        // Whoever asked may have stopped waiting.
+        // The requester may have stopped waiting.
         let _ = want.answer.send((self.user, score));
     }
 }

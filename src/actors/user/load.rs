@@ -1,6 +1,6 @@
-//! Activation: what is stored becomes a state.
+//! Activation: turns the stored snapshot and journal of a person into their state.
 //!
-//! Invariant: while a state is loaded, messages wait in the mailbox, in order.
+//! Invariant: while the state is being loaded, messages wait in the mailbox, in order.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use super::UserActor;
 use crate::store::recovery::{Failure, recover_apart};
 
 impl UserActor {
-    /// Reads anew who they are.
+    /// Reads the person's attributes from the registry.
     pub(super) fn describe(&mut self) {
         let person = self.inside.people.get(self.user);
         self.state.set_attributes(person.and_then(|person| person.attributes.as_deref().map(Arc::from)));
     }
 
-    /// Loads the state anew, then goes on.
+    /// Loads the state from the store, then continues with `then`.
     pub(super) fn load(
         &mut self,
         ctx: &mut Context<Self>,
@@ -25,11 +25,11 @@ impl UserActor {
         let inside = self.inside.clone();
         let user = self.user;
         let work = async move {
-            // What an earlier incarnation sent must be in the journal before it is read.
+            // Entries of an earlier incarnation must be stored before the journal is read.
             inside.journal.barrier().await;
             let mut wait = std::time::Duration::from_millis(20);
             loop {
-                // The newest world each time: an entry may name an item that was made a moment ago.
+                // Loaded in each round, because an entry may name an item that was made a moment ago.
                 let world = inside.world.load_full();
                 match recover_apart(&*inside.store, user, world, &inside.activations).await {
                     Ok(loaded) => return Ok(loaded),

@@ -1,8 +1,8 @@
-//! Messages for `UserActor`. From sessions and requests, through the directory: `Parcel` with a `ToUser`. From the
+//! Messages for `UserActor`. From sessions and requests, through the directory: `Envelope` with a `ToUser`. From the
 //! coordinator: `WorldChanged`. From the server: `Want`. From the journal: `Stored`. From the directory: `Leave`.
 //!
-//! Invariant: a [`Parcel`] that was delivered is opened once, by this incarnation of the actor or by the next. Verdicts
-//! carry the generation of the state that they are about, so those about a state that was given up are told apart.
+//! Invariant: a delivered [`Envelope`] is opened once, by this incarnation of the actor or by the next one. Verdicts
+//! carry the generation of their state, so verdicts about an abandoned state are recognised.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,139 +23,139 @@ use crate::protocol::client::Resume;
 use crate::protocol::refusal::Refusal;
 use crate::store::Write;
 
-/// What a person's actor can be told through the directory.
+/// A message to a person's actor through the directory.
 pub enum ToUser {
     /// A socket opened. Answered by `welcome` and a feed.
     Attach {
-        /// Which.
+        /// The identity of the session.
         session: SessionId,
-        /// Its mailbox.
+        /// The session's mailbox.
         to: Recipient<ToSession>,
-        /// How it wants its feeds.
+        /// The feed and the extras that the session asks for.
         settings: SessionSettings,
-        /// What it still shows from before its line dropped.
+        /// The feed that the client still shows from its last connection.
         resume: Option<Resume>,
     },
-    /// It closed. No answer.
+    /// A socket closed. Not answered.
     Detach(SessionId),
-    /// The person did something. Answered when durable; the next feed goes to all sessions.
+    /// The person acted. Answered when durable; the next feed goes to all sessions.
     Act {
-        /// What.
+        /// The event to learn.
         event: UserEvent,
-        /// Whom to tell.
+        /// The recipient of the answer.
         answer: Answer,
-        /// When it came through the door.
+        /// When the gateway received it.
         came: Instant,
     },
-    /// A session has drawn a feed; releases the next one.
+    /// A client shows this feed, which releases the next one.
     Drawn(SessionId, FeedVersion),
-    /// A session wants its feeds otherwise. Answered by a feed.
+    /// A session changes its settings. Answered by a feed.
     Configure(SessionId, SessionSettings),
-    /// A session wants the items after so many. Answered by a `page`.
+    /// A session requests the items after so many. Answered by a `page`.
     More(SessionId, u32),
-    /// The feed that a socket with these settings would get.
+    /// Requests the feed that a socket with these settings would get.
     AskFeed(SessionSettings, oneshot::Sender<Arc<Feed>>),
-    /// What is thought of the person.
+    /// Requests the person's learned model in figures.
     AskModel(oneshot::Sender<Result<PersonModel, Refusal>>),
-    /// What the online model says of an item.
+    /// Requests the online model's prediction for an item.
     AskPrediction(ItemId, oneshot::Sender<Result<Prediction, Refusal>>),
-    /// Who they are was changed: read it again, and rank again where that matters. No answer.
+    /// The person's attributes changed: read them again, and rank again where they matter. Not answered.
     Described,
-    /// The person was erased: end, without a trace. No answer.
+    /// The person was erased: end without saving. Not answered.
     Erased,
 }
 
-/// Who waits for an event to be durable.
+/// The recipient of the answer to an event.
 pub enum Answer {
     /// A session; it gets `accepted` (with the item, for a post), `busy` or `error`.
     Session(SessionId),
-    /// A request.
+    /// A request; it gets the number of the entry, or the refusal.
     Request(oneshot::Sender<Result<Seq, Refusal>>),
 }
 
-/// A message on its way to a person. When an actor leaves it behind unopened, it goes back to the directory and on to
+/// A message on its way to a person. When an actor stops without opening it, it returns to the directory and goes on to
 /// the next incarnation.
-pub struct Parcel {
+pub struct Envelope {
     inside: Arc<Inside>,
     user: UserId,
     message: Option<ToUser>,
 }
 
-impl Parcel {
-    pub(in crate::actors) fn new(inside: Arc<Inside>, user: UserId, message: ToUser) -> Parcel {
-        Parcel { inside, user, message: Some(message) }
+impl Envelope {
+    pub(in crate::actors) fn new(inside: Arc<Inside>, user: UserId, message: ToUser) -> Envelope {
+        Envelope { inside, user, message: Some(message) }
     }
 
-    /// Opens it.
+    /// Opens the envelope; the message can be taken once.
     pub(in crate::actors) fn take(&mut self) -> Option<ToUser> {
         self.message.take()
     }
 }
 
-impl Drop for Parcel {
+impl Drop for Envelope {
     fn drop(&mut self) {
         if let Some(message) = self.message.take()
             && let Err(refusal) = self.inside.directory.deliver(&self.inside, self.user, message)
         {
-            // The sender's channel closes, which it reads as busy.
-            tracing::debug!(%refusal, user = self.user.0, "a message left behind could not be delivered again");
+            // The sender's channel closes, and the sender treats that as busy.
+            tracing::debug!(%refusal, user = self.user.0, "an unopened message could not be delivered again");
         }
     }
 }
 
-impl Message for Parcel {
+impl Message for Envelope {
     type Result = ();
 }
 
-/// There is a new world.
+/// A new world was published, with these changes.
 #[derive(Clone, Message)]
 #[rtype(result = "()")]
 pub struct WorldChanged(pub Arc<Changes>);
 
-/// What would this item be worth to this person? Answered once, unless the actor ends before.
+/// Requests this person's score of an item. Answered once, unless the actor ends before.
 #[derive(Clone, Message)]
 #[rtype(result = "()")]
 pub struct Want {
-    /// Which item.
+    /// The item to score.
     pub item: ItemId,
-    /// In which world.
+    /// The world in which the item is scored.
     pub world: Arc<World>,
-    /// When.
+    /// The instant of the score.
     pub now: Millis,
-    /// Whom to tell: the person, and log-odds, or `None` where they hid it.
+    /// The recipient: the person with the log-odds, or with `None` if they hid the item.
     pub answer: mpsc::UnboundedSender<(UserId, Option<f32>)>,
 }
 
-/// Too many are active, and this person was used least recently: leave as soon as all is durable.
+/// Too many people are active, and this one was used least recently: leave once all entries are durable.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Leave;
 
-/// What became of entries that were sent to the journal.
+/// The outcomes of entries that were sent to the journal.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Stored {
-    /// By which incarnation of the state.
+    /// The incarnation of the state that sent the entries.
     pub generation: Generation,
-    /// In the order in which they were sent.
+    /// One verdict per entry, in the order of sending.
     pub verdicts: Vec<(Seq, Verdict)>,
 }
 
-/// What became of one entry.
+/// The outcome of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It survives.
+    /// The entry survives a crash.
     Durable,
-    /// This event was stored before, under this number, and was not looked up: learn again from the journal.
+    /// The event was stored before, under this number, and was not looked up: fold the journal again.
     Duplicate(Seq),
-    /// It stands on a state that was wrong: learn again from the journal, then this event.
+    /// The entry depends on a wrong state: fold the journal again, then learn this event.
     Refused,
-    /// It can never be stored: learn again from the journal, without it.
+    /// The entry can never be stored: fold the journal again, without this event.
     Impossible,
 }
 
 impl Stored {
-    /// About a single entry.
+    /// The outcome of a single entry.
     #[must_use]
     pub(in crate::actors) fn one(generation: Generation, append: &Append, verdict: Verdict) -> Stored {
         let verdicts = append

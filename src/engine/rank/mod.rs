@@ -7,13 +7,10 @@
 //! reads 8-bit codes; whatever its known error leaves open is scored again in f32, so the order is that of f32.
 //! Absent on purpose: a standing pool; all that is available is scored each time, which 10,000 items allow.
 
-pub mod diff;
 pub mod explore;
-pub mod gate;
-pub mod refresh;
-mod neighbours;
-mod item_evidence;
-mod hours;
+mod company;
+mod evidence;
+mod rhythm;
 pub mod list;
 mod scan;
 mod scorer;

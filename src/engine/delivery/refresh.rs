@@ -1,46 +1,46 @@
-//! When a feed on a screen is ranked again although its person did nothing.
+//! Decides when open feeds are ranked again without an event of their person.
 //!
-//! Invariant: a feed that was ranked before the newest publication is due [`FeedRefresh::REST_MS`] after its last refresh
-//! at the latest; time alone makes it due after a pause that doubles up to [`FeedRefresh::PAUSE_MAX_MS`]. Over any span
-//! the refreshes of one [`Pace`] take at most its share of the time, and ten milliseconds of that share more.
-//! Absent on purpose: sockets, timers, clocks (the caller brings `now`), what a publication is (the caller counts them).
+//! Invariant: a feed that is older than the newest publication is refreshed [`FeedRefresh::REST_MS`] after its last refresh
+//! at the latest. Time alone makes it due after a pause that doubles up to [`FeedRefresh::PAUSE_MAX_MS`]. Over any span, the
+//! refreshes of one [`Pace`] take at most its share of the time, plus ten milliseconds of that share.
+//! Deliberately absent: sockets, timers, clocks (the caller brings `now`), and worlds (the caller counts publications).
 
 use crate::domain::feeds::FeedItem;
 use crate::domain::time::{MINUTE_MS, Millis, SECOND_MS};
 
-/// Of one person: which publication their open feeds know, and when these are ranked again.
+/// The refresh schedule of one person's open feeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedRefresh {
-    /// Number of the newest publication that all open feeds know.
+    /// The newest publication that all open feeds include.
     seen: u64,
-    /// When all open feeds were ranked last.
+    /// The last instant at which all open feeds were ranked.
     ranked_at: Millis,
-    /// No refresh begins before.
+    /// The earliest start of the next refresh.
     rest_until: Millis,
-    /// Time after `ranked_at` at which passing time alone makes a refresh due, in milliseconds.
+    /// Milliseconds after `ranked_at` at which time alone makes a refresh due.
     pause_ms: i64,
 }
 
 impl FeedRefresh {
-    /// Between two refreshes of one person, in milliseconds.
+    /// The shortest time between two refreshes of one person, in milliseconds.
     pub const REST_MS: i64 = SECOND_MS;
     /// The first pause after a feed changed, in milliseconds.
     pub const PAUSE_MIN_MS: i64 = 5 * SECOND_MS;
     /// The longest pause, in milliseconds.
     pub const PAUSE_MAX_MS: i64 = MINUTE_MS;
 
-    /// Feeds that were ranked at `now` and know publication number `seen`.
+    /// The schedule of feeds that were ranked at `now` and include publication number `seen`.
     #[must_use]
     pub fn new(seen: u64, now: Millis) -> FeedRefresh {
         FeedRefresh { seen, ranked_at: now, rest_until: now, pause_ms: Self::PAUSE_MIN_MS }
     }
 
-    /// All open feeds were ranked for another reason: an event of the person, or a change of items.
+    /// Records that all open feeds were ranked for another reason: an event of the person, or a change of items.
     pub fn ranked(&mut self, seen: u64, now: Millis) {
         (self.seen, self.ranked_at, self.pause_ms) = (self.seen.max(seen), now, Self::PAUSE_MIN_MS);
     }
 
-    /// A refresh was made; `moved` says whether any feed differs from the one before.
+    /// Records a refresh; `moved` says whether any feed differs from its predecessor.
     pub fn refreshed(&mut self, seen: u64, moved: bool, now: Millis) {
         let by_time = self.seen >= seen;
         self.seen = self.seen.max(seen);
@@ -48,7 +48,7 @@ impl FeedRefresh {
         self.rest_until = now.plus(Self::REST_MS);
         self.pause_ms = match (moved, by_time) {
             (true, _) => Self::PAUSE_MIN_MS,
-            // What time alone does slows down as time passes.
+            // The effect of time alone on scores slows down as items age.
             (false, true) => (2 * self.pause_ms).min(Self::PAUSE_MAX_MS),
             (false, false) => self.pause_ms,
         };
@@ -63,48 +63,48 @@ impl FeedRefresh {
         }
     }
 
-    /// When all open feeds were ranked last.
+    /// The last instant at which all open feeds were ranked.
     #[must_use]
     pub fn ranked_at(&self) -> Millis {
         self.ranked_at
     }
 }
 
-/// An entry is missing or new, or the order differs. Scores may differ: they alone push nothing.
+/// Whether an entry is missing or new, or the order differs. Changed scores alone push nothing.
 #[must_use]
 pub fn moved(before: &[FeedItem], after: &[FeedItem]) -> bool {
     !before.iter().map(|one| one.item).eq(after.iter().map(|one| one.item))
 }
 
-/// Turns for refreshes on one thread, first come, first served; so far apart that refreshes take at most a share of it.
+/// Turns for the refreshes of one thread, first come, first served, so far apart that they take at most a share of its time.
 /// Times are microseconds since any fixed instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// Of the thread's time, above 0 and at most 1.
+    /// The share of the thread's time, above 0 and at most 1.
     share: f64,
-    /// When the turn after all that were given begins.
+    /// The start of the next free turn.
     tail_us: f64,
-    /// Until when the refreshes that were made take their share of the thread.
+    /// The instant up to which the share of the thread is used up by past refreshes.
     paid_until_us: f64,
-    /// Running mean of what refreshes take.
+    /// The running mean of a refresh's duration.
     cost_us: f64,
 }
 
 impl Pace {
-    /// Before anything was measured.
+    /// The assumed duration of a refresh before the first measurement.
     const COST_FIRST_US: f64 = 500.0;
-    /// Weight of the newest measurement in the running mean.
+    /// The weight of the newest measurement in the running mean.
     const NEWEST: f64 = 1.0 / 8.0;
-    /// A turn may begin so much before all earlier ones have taken their share.
+    /// A turn may begin this much before the share is available again.
     const AHEAD_US: f64 = 10_000.0;
 
-    /// No turn is given yet; `share` is kept within 0.01 and 1.
+    /// A pace without turns; `share` is clamped to 0.01..=1.
     #[must_use]
     pub fn new(share: f64) -> Pace {
         Pace { share: share.clamp(0.01, 1.0), tail_us: 0.0, paid_until_us: 0.0, cost_us: Self::COST_FIRST_US }
     }
 
-    /// Gives the next turn, and says in how many microseconds it begins.
+    /// Reserves the next turn and returns the microseconds until it begins.
     pub fn turn(&mut self, now_us: u64) -> u64 {
         let now = now_us as f64;
         let begin = self.tail_us.max(self.paid_until_us - Self::AHEAD_US).max(now);
@@ -112,13 +112,13 @@ impl Pace {
         (begin - now).ceil() as u64
     }
 
-    /// May a turn that comes now begin? Earlier ones may have taken longer than was expected: then it takes another turn.
+    /// Whether a turn may begin now. After refreshes that took longer than expected, it has to reserve another turn.
     #[must_use]
     pub fn may_begin(&self, now_us: u64) -> bool {
         self.paid_until_us <= now_us as f64 + Self::AHEAD_US
     }
 
-    /// A refresh that began at `begin_us` took so long.
+    /// Records a refresh that began at `begin_us` and took `us` microseconds.
     pub fn took(&mut self, begin_us: u64, us: u64) {
         self.paid_until_us = self.paid_until_us.max(begin_us as f64) + us as f64 / self.share;
         self.cost_us += Self::NEWEST * (us as f64 - self.cost_us);
@@ -161,7 +161,8 @@ mod tests {
         assert_eq!(refresh.due_at(0), Millis(1_004_000), "what moves may move again soon");
     }
 
-    /// Everybody wants a turn at once. `(begin, cost)` of each refresh in their order, and how often a turn was given.
+    /// Serves refreshes that are all requested at once. Returns `(begin, cost)` of each refresh in order, and the number of
+    /// turns.
     fn serve(share: f64, costs: &[u64]) -> (Vec<(u64, u64)>, usize) {
         let mut pace = Pace::new(share);
         let mut timers: BTreeSet<(u64, usize)> = (0..costs.len()).map(|who| (pace.turn(0), who)).collect();
@@ -181,7 +182,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever refreshes cost, everybody is served, in no more than the share of any span and one refresh more.
+        /// All refreshes are served. Within any span they take at most the share plus one refresh.
         #[test]
         fn refreshes_take_no_more_than_their_share(
             share in 0.05f64..1.0,
@@ -192,7 +193,7 @@ mod tests {
             ],
         ) {
             let (served, turns) = serve(share, &costs);
-            prop_assert_eq!(served.len(), costs.len(), "nobody is forgotten");
+            prop_assert_eq!(served.len(), costs.len(), "all refreshes are served");
             prop_assert!(turns <= 12 * costs.len() + 12, "{} turns for {} people", turns, costs.len());
             for first in (0..served.len()).step_by(13) {
                 let mut spent = 0.0;

@@ -1,10 +1,10 @@
-//! Events on their way to being learned: each is learned once, and a resend is told from a reused id.
+//! Lookup of event ids: each event is learned once, and a resend is distinguished from a reused id.
 //!
-//! Invariant: events are taken in the order in which they came. An id that neither the state nor the journal's queue
-//! remembers is asked of the store before anything is learned, all ids that wait in one query; so a resend never rebuilds
-//! a state and never moves a feed. While the store cannot answer, new ids are learned all the same: its unique key then
-//! finds the resends, and the state is folded again once for all of them.
-//! Absent on purpose: what equal means (`domain::journal::Contents`).
+//! Invariant: events are taken in the order of arrival. An id that neither the state nor the journal's queue remembers
+//! is looked up in the store before anything is learned; all waiting ids share one query. So a resend never rebuilds a
+//! state and never moves a feed. While the store cannot answer, new ids are learned without a lookup. The store's
+//! unique key then finds resends, and the state is folded again once for all of them. Deliberately absent: when two
+//! events are equal (`domain::journal::Contents`).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -12,34 +12,36 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::acceptance::Waiting;
 use super::messages::Answer;
-use super::{UserActor, Waiting, micros};
+use super::{UserActor, micros};
 use crate::actors::journal::Reservation;
 use crate::actors::journal::messages::{Append, Origin};
 use crate::actors::server::reused_id;
 use crate::domain::ids::{Key, Seq};
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
+use crate::engine::delivery::feeds::FeedEvent;
 use crate::engine::user::{EVENTS_REMEMBERED, Effect, UserEvent};
 use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::store::Write;
 
-/// Ids in one query.
+/// The largest number of ids in one query.
 const LOOK_MAX: usize = 1_024;
-/// A store that does not answer within this is taken for away.
+/// A store that does not answer within this time counts as unavailable.
 const LOOK_WITHIN: Duration = Duration::from_millis(1_000);
-/// While the store is away, it is not asked again before this.
+/// The pause before an unavailable store is queried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An event that is not learned yet.
 pub(super) struct Asked {
     pub event: UserEvent,
     pub answer: Answer,
-    /// Its place in the journal's queue, so that a bounded number of them wait.
+    /// Its place in the journal's queue, which bounds the number of waiting events.
     pub reservation: Reservation,
-    /// The journal's queue had it when the store was asked.
+    /// Whether an event of this id was in the journal's queue when the store was queried.
     was_waiting: bool,
 }
 
@@ -49,10 +51,10 @@ impl Asked {
     }
 }
 
-/// Entries that were found in the store, by event id; `None` when it was not asked, or did not answer.
+/// Stored entries by event id; `None` when the store was not queried or did not answer.
 type Found = Option<BTreeMap<Key, Entry>>;
 
-/// To itself: the mailbox is drained, so all ids that came together are asked for together.
+/// To the actor itself: all waiting messages are handled, so their ids are looked up in one query.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct LookNow;
@@ -84,7 +86,7 @@ impl UserActor {
         self.look_soon(ctx);
     }
 
-    /// Only the store knows whether this event was stored, or with which contents.
+    /// Whether only the store knows if this event was stored, and with which contents.
     fn must_look(&self, event: &UserEvent) -> bool {
         if self.waiting_ids.contains_key(event.id()) {
             return false;
@@ -104,7 +106,7 @@ impl UserActor {
         }
     }
 
-    /// Asks the store for the ids of the events that wait, if it is to be asked for any.
+    /// Looks up the ids of the waiting events, if any of them needs it.
     fn look(&mut self, ctx: &mut Context<Self>) {
         if self.looking || self.asked.is_empty() {
             return;
@@ -129,7 +131,7 @@ impl UserActor {
         ctx.spawn(look.into_actor(self).map(move |found, actor, ctx| {
             actor.looking = false;
             if actor.generation != generation {
-                // The state was folded again meanwhile: others stand in front.
+                // The state was folded again meanwhile, so other events are first in the queue.
                 return actor.look_soon(ctx);
             }
             let found = match found {
@@ -159,7 +161,7 @@ impl UserActor {
         None
     }
 
-    /// Takes the first `count` events that wait, in order.
+    /// Takes the first `count` waiting events, in order.
     fn take_all(&mut self, count: usize, found: Found, ctx: &mut Context<Self>) {
         for _ in 0..count {
             let Some(asked) = self.asked.pop_front() else { break };
@@ -170,7 +172,7 @@ impl UserActor {
                 continue;
             }
             if asked.was_waiting && !self.waiting_ids.contains_key(id) {
-                // It became durable while the store was asked for the others.
+                // Its twin became durable while the other ids were looked up.
                 self.asked.push_front(asked);
                 break;
             }
@@ -179,7 +181,7 @@ impl UserActor {
         self.look_soon(ctx);
     }
 
-    /// Learns an event that the store does not have, or answers one that is on its way to the store.
+    /// Learns an event that the store does not have, or answers one whose twin is on its way to the store.
     fn take(&mut self, asked: Asked, ctx: &mut Context<Self>) {
         if let Some(seq) = self.waiting_ids.get(asked.event.id()).copied() {
             let first = self.waiting.get(&seq);
@@ -193,7 +195,7 @@ impl UserActor {
             };
         }
         if self.state.number_of(asked.event.id()).is_some() {
-            // Stored, and the store that knows its contents is away.
+            // The event is stored, and the store that knows its contents cannot answer.
             return self.refuse(asked.event.id().clone(), asked.answer, Refusal::busy(1_000));
         }
         self.learn(asked, ctx);
@@ -236,13 +238,13 @@ impl UserActor {
                     }
                     self.model_is_stale = true;
                 }
-                // Its id was looked up: it is not among those that the state remembers.
+                // The id was looked up before, so the state does not know it.
                 Effect::Known(id, seq) => {
                     if let Some(answer) = answer.take() {
                         self.accept(vec![(id, seq, answer)]);
                     }
                 }
-                Effect::Rank(cause) => self.rank_soon(cause, ctx),
+                Effect::Rank(cause) => self.feeds_event(FeedEvent::Due(cause), ctx),
                 Effect::UnknownItem(id, _) => {
                     if let Some(answer) = answer.take() {
                         self.refuse(id, answer, Refusal::field(Code::UnknownItem, "item", "no such item"));
@@ -253,7 +255,7 @@ impl UserActor {
     }
 }
 
-/// Nobody acts on an item that has not come on yet. One that is over can be acted on: events arrive late.
+/// Refuses events on items that have not opened yet. Events on closed items are accepted, because events arrive late.
 fn must_have_opened(event: &UserEvent, world: &World, now: Millis) -> Result<(), Refusal> {
     let (UserEvent::Interacted(interaction) | UserEvent::Answered(interaction)) = event else { return Ok(()) };
     let Some(opens) = world.item(interaction.item).and_then(|item| item.opens_after(now)) else { return Ok(()) };

@@ -1,51 +1,51 @@
-//! What has to happen to a list for it to become another one, with as few moves as possible.
+//! The difference between two lists as steps, with as few moves as possible.
 //!
-//! Invariant: applying the steps to the old list gives the new one; items are compared by identity, and a list holds
-//! none twice. Steps come as removals, moves, insertions, updates; insertions go from top to bottom once the kept items
-//! are in order, so the position of an insertion is the item's final one.
-//! Absent on purpose: the wire (`protocol::server::Op` says the same with keys and faces), scores, versions.
+//! Invariant: applying the steps to the old list gives the new list. Items are compared by identity, and a list holds no
+//! item twice. Steps come in the order removals, moves, insertions, updates. Insertions run from top to bottom once the
+//! kept items are in order, so the position of an insertion is final.
+//! Deliberately absent: the wire format (`protocol::server::Op` names keys and faces), scores, versions.
 
 use std::collections::BTreeMap;
 
 /// One step of a diff. Positions count from 0 in the list as it is at that step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step<T> {
-    /// Take the item out.
+    /// Removes the item.
     Remove {
-        /// Which.
+        /// The item of the old list.
         item: T,
     },
-    /// Take the item out and put it back so that it stands at `position`.
+    /// Removes the item and inserts it again at `position`.
     Move {
-        /// Which.
+        /// The item of both lists.
         item: T,
-        /// Where it stands afterwards.
+        /// Its position after this step.
         position: u32,
     },
-    /// Put a new item in so that it stands at `position`, which is its position in the new list.
+    /// Inserts a new item at `position`.
     Insert {
-        /// Which.
+        /// The item of the new list.
         item: T,
-        /// Where it stands afterwards, and in the end.
+        /// Its position after this step, and in the new list.
         position: u32,
     },
-    /// Same place, new face. Only for items that were not inserted; a moved one may be updated too.
+    /// Replaces the face of an item that keeps its position. Moved items may be updated, too; inserted items never are.
     Update {
-        /// Which.
+        /// The item of both lists.
         item: T,
     },
 }
 
-/// The steps from `old` to `new`, with the fewest moves: all kept items that are not on a longest run that is already
-/// in order. `changed` is asked once for each kept item, whether its face is new.
+/// The steps from `old` to `new`, with the fewest moves: kept items outside of one longest rising run move.
+/// `changed` is called once for each kept item and says whether its face is new.
 ///
-/// Neither list may hold an item twice; where one does, the steps are applicable but may lead elsewhere.
-/// O(n log n + moves * n); lists are feeds of at most some hundred items.
+/// Neither list may hold an item twice; otherwise the steps can be applied but may lead to another list.
+/// Takes O(n log n + moves * n); lists are feeds of at most some hundred items.
 pub fn diff<T: Clone + Ord>(old: &[T], new: &[T], changed: impl Fn(&T) -> bool) -> Vec<Step<T>> {
     let place_in_new: BTreeMap<&T, usize> = new.iter().enumerate().map(|(place, item)| (item, place)).collect();
     let mut steps = Vec::new();
 
-    // What stays, as places in `new`, in the order of `old`.
+    // Kept items as places in `new`, in the order of `old`.
     let mut current: Vec<usize> = Vec::with_capacity(old.len());
     for item in old {
         match place_in_new.get(item) {
@@ -61,7 +61,7 @@ pub fn diff<T: Clone + Ord>(old: &[T], new: &[T], changed: impl Fn(&T) -> bool) 
     let mut kept = current.clone();
     kept.sort_unstable();
 
-    // From top to bottom, each item that moves goes right below the one that shall stand above it.
+    // From top to bottom, each moving item goes right below its upper neighbour of the new list.
     let mut above: Option<usize> = None;
     for place in &kept {
         if !in_order[*place] {
@@ -89,8 +89,8 @@ pub fn diff<T: Clone + Ord>(old: &[T], new: &[T], changed: impl Fn(&T) -> bool) 
     steps
 }
 
-/// What a client does with the steps: the list after all of them. A step that names an item that is not there, or a
-/// position behind the end, does as much as it can, like the page does.
+/// The list after all steps, as a client applies them. A step with an unknown item changes nothing; a position behind the
+/// end means the end.
 pub fn apply<T: Clone + PartialEq>(list: &[T], steps: &[Step<T>]) -> Vec<T> {
     let mut list = list.to_vec();
     for step in steps {
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// Two lists over the same few items, none twice.
+    /// Two lists over 24 items, without duplicates.
     fn two_lists() -> impl Strategy<Value = (Vec<u32>, Vec<u32>)> {
         let shuffled = || Just((0..24_u32).collect::<Vec<u32>>()).prop_shuffle();
         (shuffled(), 0..=24_usize, shuffled(), 0..=24_usize).prop_map(|(mut old, a, mut new, b)| {
@@ -144,7 +144,7 @@ mod tests {
         })
     }
 
-    /// The length of a longest rising subsequence, in O(n²).
+    /// The length of a longest rising subsequence, by dynamic programming in O(n²).
     fn longest_naive(values: &[usize]) -> usize {
         let mut best = vec![1; values.len()];
         for end in 0..values.len() {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     proptest! {
-        /// The steps lead from old to new, with the fewest moves, and each kind touches only what it should.
+        /// The steps lead from old to new with the fewest moves, and each kind of step touches only its items.
         #[test]
         fn the_steps_lead_to_the_new_list((old, new) in two_lists(), faces in vec(any::<bool>(), 24)) {
             let steps = diff(&old, &new, |item| faces[*item as usize]);
@@ -192,7 +192,7 @@ mod tests {
             prop_assert!(steps.is_sorted_by_key(rank));
         }
 
-        /// Every position is meant in the list as it is at that step: none lies behind its end.
+        /// Each position counts in the list as of its step, so no position lies behind the end.
         #[test]
         fn no_position_lies_behind_the_end((old, new) in two_lists()) {
             let mut list = old.clone();
@@ -205,7 +205,7 @@ mod tests {
             }
         }
 
-        /// Lists that break the promise of naming no item twice lead somewhere, and never to a panic.
+        /// Lists with duplicates never cause a panic.
         #[test]
         fn doubles_do_no_harm(old in vec(0..6_u32, 0..12), new in vec(0..6_u32, 0..12)) {
             let _ = apply(&old, &diff(&old, &new, |_| true));
@@ -218,7 +218,7 @@ mod tests {
         let none = |_: &char| false;
         for (name, old, new, changed, steps) in [
             ("nothing to nothing", "", "", &all as &dyn Fn(&char) -> bool, vec![]),
-            ("the same", "abc", "abc", &none, vec![]),
+            ("no change", "abc", "abc", &none, vec![]),
             (
                 "all new",
                 "",

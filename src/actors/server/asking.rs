@@ -1,0 +1,141 @@
+//! Questions: feeds now and in the past, models, figures, and recent interactions.
+//!
+//! Invariant: no question changes a learned state.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::{PersonModel, Prediction, Score, Server, from_failure, from_store};
+use crate::actors::coordinator::messages::AskScore;
+use crate::actors::models;
+use crate::actors::session::SessionSettings;
+use crate::actors::user::messages::ToUser;
+use crate::actors::user::wire;
+use crate::domain::feeds::{Feed, Ranking};
+use crate::domain::ids::{FeedVersion, ItemId, ModelVersion, UserId};
+use crate::domain::journal::Entry;
+use crate::domain::time::Millis;
+use crate::engine::delivery::ranker::serving_model;
+use crate::engine::rank::Ask;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::server::WireItem;
+use crate::store::{Slice, recovery};
+
+impl Server {
+    /// The feed that a socket with these settings would get.
+    ///
+    /// # Errors
+    /// Busy when the person's actor or the store does not answer in time, or the person requests too many feeds.
+    pub async fn feed(&self, user: UserId, settings: SessionSettings) -> Result<Arc<Feed>, Refusal> {
+        self.ask(user, |done| ToUser::AskFeed(settings, done)).await
+    }
+
+    /// Top items as of an instant: the state folded up to it, the availability and catalogue of that time, and the
+    /// two-tower model that served then. Popularity is left out, because its past values are not kept. If that model is
+    /// no longer stored, the current one stands in for it, and the missing version is returned.
+    ///
+    /// # Errors
+    /// `rate_limited` while another question about the person's past is being answered; busy while too many are, or the
+    /// store cannot answer.
+    pub async fn recommend_at(
+        &self,
+        user: UserId,
+        at: Millis,
+        ranking: Ranking,
+        limit: u32,
+    ) -> Result<(Arc<Feed>, Option<ModelVersion>), Refusal> {
+        let place = self.inside.past.enter(Some(user))?;
+        let (world, store) = (self.world(), &*self.inside.store);
+        self.settled().await?;
+        let folded = recovery::as_of_apart(store, user, at, world.clone(), self.inside.past.work()).await;
+        let mut state = folded.map_err(from_failure)?;
+        let person = self.inside.people.get(user);
+        let person = person.ok_or_else(|| Refusal::field(Code::UnknownUser, "id", "no such person"))?;
+        state.set_attributes(person.attributes.as_deref().map(Arc::from));
+        // Held until the answer is ranked: it bounds the number of past worlds in memory.
+        let turn = place.turn().await;
+        let earlier = recovery::earlier(store, &world, at).await.map_err(from_store)?;
+        // Where centres moved since, all items are measured again: not on a thread that serves others.
+        let failed = |_| Refusal::new(Code::Internal, "the past could not be ranked");
+        let epoch = world.epoch();
+        let then = tokio::task::spawn_blocking(move || (world.back_to(at, earlier), turn, place));
+        let (then, turn, place) = then.await.map_err(failed)?;
+        let reader = self.inside.models.reader();
+        let then = models::as_of(&*self.inside.store, reader, then, at).await.map_err(from_store)?;
+        let (then, missing) = then;
+        let ranked = tokio::task::spawn_blocking(move || {
+            let ask = Ask { ranking, limit: limit as usize, explain: true };
+            let items = state.rank(&then, at, ask);
+            let model = serving_model(&then, ranking);
+            let likely = state.likely(&then, ranking, &items, at);
+            drop((turn, place));
+            Feed { user, version: FeedVersion(state.seq().0), epoch, ranking, model, likely, items }
+        });
+        Ok((ranked.await.map(Arc::new).map_err(failed)?, missing))
+    }
+
+    /// A feed as clients see it now.
+    #[must_use]
+    pub fn wire_items(&self, feed: &Feed) -> Vec<WireItem> {
+        wire::wire_items(&self.world(), &feed.items, &feed.likely, self.inside.clock.now())
+    }
+
+    /// A feed as clients saw it at `at`: live items and the ends of their windows.
+    #[must_use]
+    pub fn wire_items_at(&self, feed: &Feed, at: Millis) -> Vec<WireItem> {
+        let items = wire::wire_items(&self.world(), &feed.items, &feed.likely, at);
+        // Expected ends are known for the present only.
+        items.into_iter().map(|item| WireItem { expected_until: None, ..item }).collect()
+    }
+
+    /// The learned model of a person, in figures.
+    ///
+    /// # Errors
+    /// Busy when the person's actor or the store does not answer in time.
+    pub async fn model(&self, user: UserId) -> Result<PersonModel, Refusal> {
+        self.ask(user, ToUser::AskModel).await?
+    }
+
+    /// The online model's prediction for an item.
+    ///
+    /// # Errors
+    /// Busy, or the item is unknown.
+    pub async fn predict(&self, user: UserId, item: ItemId) -> Result<Prediction, Refusal> {
+        self.ask(user, |done| ToUser::AskPrediction(item, done)).await?
+    }
+
+    /// Progressive figures over all people, covering all events that were acknowledged before the call.
+    ///
+    /// # Errors
+    /// Busy when the coordinator or the store does not answer in time.
+    pub async fn score(&self) -> Result<Score, Refusal> {
+        self.settled().await?;
+        let coordinator = self.coordinator()?;
+        let (done, wait) = oneshot::channel();
+        coordinator.do_send(AskScore(done));
+        Ok(Score::of(&wait.await.map_err(|_| Refusal::busy(1_000))?))
+    }
+
+    /// The last interactions of a person, newest first.
+    ///
+    /// # Errors
+    /// Busy while the store cannot answer.
+    pub async fn interactions_of_user(&self, user: UserId, limit: u32) -> Result<Vec<Entry>, Refusal> {
+        // The store skips all entries that are no interactions, so only a few of these queries run at once.
+        let place = self.inside.scans.enter(Some(user))?;
+        let turn = place.turn().await;
+        let found = self.inside.store.newest(Slice::User(user), limit).await.map_err(from_store);
+        drop(turn);
+        found
+    }
+
+    /// The last interactions with an item, newest first.
+    ///
+    /// # Errors
+    /// Busy while the store cannot answer.
+    pub async fn interactions_with_item(&self, item: ItemId, limit: u32) -> Result<Vec<Entry>, Refusal> {
+        self.inside.store.newest(Slice::Item(item), limit).await.map_err(from_store)
+    }
+}

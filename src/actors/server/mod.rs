@@ -1,0 +1,246 @@
+//! The interface of the actors: one cheap handle, shared by all web workers.
+//!
+//! Invariant: a change that returns `Ok` is durable; a change that returns a [`Refusal`] was not learned, unless its
+//! documentation says otherwise.
+//! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `sessions` (open sockets), `answers`.
+
+mod acting;
+mod answers;
+mod asking;
+mod items;
+mod sessions;
+
+use std::sync::Arc;
+
+use actix::Addr;
+use tokio::sync::oneshot;
+
+use crate::domain::ids::{Key, UserId};
+use crate::domain::people::Person;
+use crate::engine::world::World;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+use crate::store::recovery;
+use crate::store::{StoreError, Write};
+
+use super::clock::Clock;
+use super::coordinator::Coordinator;
+use super::coordinator::messages::SaveNow;
+use super::inside::{Inside, Looks};
+use super::people::People;
+use super::user::messages::ToUser;
+
+pub use crate::engine::coordinator::{ItemWrite, Written as ItemWritten};
+pub use crate::engine::user::UserEvent;
+pub(super) use acting::reused_id;
+pub use answers::{PersonModel, Prediction, Score};
+pub use items::ItemDraft;
+
+/// The time within which the store has to answer a health check.
+const HEALTH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The longest time that a request waits for the store. After that it is answered with 503, and the client may try
+/// again.
+const STORED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+fn stalled() -> Refusal {
+    let message = "the store cannot answer now: send it again later under the id that it has, nothing is learned twice";
+    Refusal { message: message.into(), ..Refusal::busy(1_000) }
+}
+
+/// Waits for a result that depends on the store.
+///
+/// # Errors
+/// Busy after [`STORED_WITHIN`]: the write may still be stored.
+pub(in crate::actors) async fn within<T>(wait: impl Future<Output = T>) -> Result<T, Refusal> {
+    tokio::time::timeout(STORED_WITHIN, wait).await.map_err(|_| stalled())
+}
+
+/// A handle of the running server, cheap to clone.
+#[derive(Clone)]
+pub struct Server {
+    pub(in crate::actors) inside: Arc<Inside>,
+}
+
+impl Server {
+    pub(in crate::actors) fn new(inside: Arc<Inside>) -> Server {
+        Server { inside }
+    }
+
+    /// The newest world; hold it no longer than a request.
+    #[must_use]
+    pub fn world(&self) -> Arc<World> {
+        self.inside.world.load_full()
+    }
+
+    /// The registry of people.
+    #[must_use]
+    pub fn people(&self) -> &People {
+        &self.inside.people
+    }
+
+    /// The source of the current time.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.inside.clock
+    }
+
+    /// The dimension of embeddings.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.inside.embedder.dim()
+    }
+
+    /// People whose actors are in memory.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.inside.directory.len()
+    }
+
+    /// Entries that wait to be stored.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.inside.journal.queued()
+    }
+
+    /// Whether the server takes work: the store writes, and the server is not shutting down.
+    ///
+    /// # Errors
+    /// Busy, with the reason.
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        if self.inside.is_closing() {
+            return Err(Refusal { message: "the server is going down".into(), ..Refusal::busy(1_000) });
+        }
+        let health = tokio::time::timeout(HEALTH_WITHIN, self.inside.store.health()).await;
+        health.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into()))).map_err(from_store)?;
+        // The store is reachable again, and the waiting writes are under way. Requests are refused until those are
+        // stored.
+        if self.inside.journal.is_stalled() { Err(stalled()) } else { Ok(()) }
+    }
+
+    /// Refuses new work from now on; returns when all accepted writes are durable and the coordinator is saved.
+    pub async fn close(&self) {
+        self.inside.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.inside.journal.barrier().await;
+        if let Some(coordinator) = self.inside.coordinator.get() {
+            let (done, wait) = oneshot::channel();
+            coordinator.do_send(SaveNow(done));
+            let _ = wait.await;
+        }
+    }
+
+    /// A place in the journal's queue for a request.
+    ///
+    /// # Errors
+    /// Busy when the queue is full, or while the store cannot answer: a request that could only wait is not begun.
+    pub(in crate::actors) fn reserve(&self) -> Result<super::journal::Reservation, Refusal> {
+        if self.inside.journal.is_stalled() {
+            return Err(stalled());
+        }
+        self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))
+    }
+
+    /// Returns when all writes that were sent to the journal before are durable.
+    ///
+    /// # Errors
+    /// Busy when the store does not answer in time.
+    pub(in crate::actors) async fn settled(&self) -> Result<(), Refusal> {
+        within(self.inside.journal.barrier()).await
+    }
+
+    /// Acknowledged feeds that were logged, and those that were dropped, since the start.
+    #[must_use]
+    pub fn slate_counts(&self) -> (u64, u64) {
+        self.inside.slates.counts()
+    }
+
+    /// Queries for the ids of events, and states that were folded again, since the start.
+    #[must_use]
+    pub fn look_counts(&self) -> (u64, u64) {
+        let Looks { queries, rebuilds } = &self.inside.looks;
+        (queries.load(std::sync::atomic::Ordering::Relaxed), rebuilds.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// Runs a scan of the catalogue or of all people beside the threads that serve.
+    ///
+    /// # Errors
+    /// `rate_limited` while too many scans of this person are under way, busy while too many are in total.
+    pub async fn scan<T: Send + 'static>(
+        &self,
+        person: Option<UserId>,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.inside.scans.enter(person)?.run(job).await
+    }
+
+    /// Creates (true) or changes (false) a person. `None` leaves a property unchanged.
+    ///
+    /// # Errors
+    /// Busy when the journal's queue is full or the person is being erased.
+    pub async fn put_person(
+        &self,
+        key: Key,
+        name: Option<String>,
+        attributes: Option<String>,
+    ) -> Result<bool, Refusal> {
+        let reservation = self.reserve()?;
+        let now = self.inside.clock.now();
+        let (done, wait) = oneshot::channel();
+        let created = self.inside.people.put(
+            &key,
+            |id, old| Person {
+                id,
+                key: key.clone(),
+                name: name.or_else(|| old.and_then(|old| old.name.clone())),
+                attributes: attributes.or_else(|| old.and_then(|old| old.attributes.clone())),
+                created: old.map_or(now, |old| old.created),
+                erased: false,
+            },
+            |person| {
+                self.inside.journal.append(super::journal::messages::Append {
+                    writes: vec![Write::Person(person)],
+                    from: super::journal::messages::From::Request(done),
+                    reservation,
+                });
+            },
+        );
+        // The former holder of the key is being erased; the key is free in a moment.
+        let created = created.ok_or_else(|| Refusal::busy(100))?;
+        within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))?;
+        if !created && let Some(user) = self.inside.people.find(key.as_str()) {
+            self.inside.directory.describe(&self.inside, user);
+        }
+        Ok(created)
+    }
+
+    pub(in crate::actors) fn coordinator(&self) -> Result<&Addr<Coordinator>, Refusal> {
+        self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))
+    }
+
+    fn deliver(&self, user: UserId, message: ToUser) -> Result<(), Refusal> {
+        self.inside.directory.deliver(&self.inside, user, message)
+    }
+
+    async fn ask<T>(&self, user: UserId, question: impl FnOnce(oneshot::Sender<T>) -> ToUser) -> Result<T, Refusal> {
+        let (done, wait) = oneshot::channel();
+        self.deliver(user, question(done))?;
+        within(wait).await?.map_err(|_| Refusal::busy(1_000))
+    }
+}
+
+pub(in crate::actors) fn from_failure(failure: recovery::Failure) -> Refusal {
+    match failure {
+        recovery::Failure::Store(error) => from_store(error),
+        failure => Refusal::new(Code::Internal, failure.to_string()),
+    }
+}
+
+pub(in crate::actors) fn from_store(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Unavailable(_) => Refusal { message: error.to_string(), ..Refusal::busy(1_000) },
+        error => {
+            tracing::error!(%error, "the store failed");
+            Refusal::new(Code::Internal, "the store failed; the server's log says more")
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Acceptance of events: the person's actor answers each event once its journal entry is durable.
+//!
+//! Invariant: `accepted` is sent only for durable entries, in journal order. When an entry
+//! cannot be stored as it was learned, the state is rebuilt from the journal. Events that are not durable are learned again.
+//! Deliberately absent: the lookup of event ids and learning itself (`lookup`).
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use actix::prelude::*;
+
+use super::UserActor;
+use super::lookup::Asked;
+use super::messages::{Answer, Stored, Verdict};
+use super::wire::encode;
+use crate::actors::journal::Reservation;
+use crate::domain::feeds::Cause;
+use crate::domain::ids::{Key, Seq};
+use crate::domain::interactions::Shown;
+use crate::domain::time::Millis;
+use crate::engine::delivery::feeds::FeedEvent;
+use crate::engine::user::UserEvent;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
+use crate::protocol::server::{Accepted, Busy, ErrorMessage, ServerMessage};
+
+/// A learned event whose entry is on its way to the journal.
+pub(super) struct Waiting {
+    /// Kept to be learned again when the state is rebuilt.
+    pub event: UserEvent,
+    /// The event's time, as in its entry.
+    pub at: Millis,
+    /// The time of arrival, as in its entry.
+    pub received: Millis,
+    /// The first sender.
+    pub answer: Answer,
+    /// Senders of resends that came meanwhile, each with a place in the journal's queue.
+    pub others: Vec<(Answer, Reservation)>,
+}
+
+impl Waiting {
+    /// All senders that wait for the entry, with the event's id.
+    pub(super) fn answers(self) -> impl Iterator<Item = (Key, Answer)> {
+        let id = self.event.id().clone();
+        std::iter::once(self.answer)
+            .chain(self.others.into_iter().map(|(answer, _)| answer))
+            .map(move |a| (id.clone(), a))
+    }
+}
+
+impl UserActor {
+    /// Adds the position of the item in the feed that the session shows, and the items above it.
+    pub(super) fn with_place(&self, event: UserEvent, answer: &Answer) -> UserEvent {
+        let (UserEvent::Interacted(mut interaction), Answer::Session(session)) = (event.clone(), answer) else {
+            return event;
+        };
+        interaction.shown = self.feeds.shown_to(*session).and_then(|standing| {
+            let position = standing.position(interaction.item)?;
+            let items = &standing.feed.items;
+            // Items with a recent action are left out when the event is learned, after all events before it.
+            interaction.passed = items[..position].iter().map(|one| one.item).collect();
+            let propensity = items[position].propensity;
+            Some(Shown { version: standing.feed.version, position: position as u16, propensity })
+        });
+        UserEvent::Interacted(interaction)
+    }
+
+    /// Takes the journal's verdicts, which come in the order of the entries.
+    pub(super) fn stored(&mut self, stored: Stored, ctx: &mut Context<Self>) {
+        if stored.generation != self.generation {
+            return;
+        }
+        let mut rebuild = false;
+        for (seq, verdict) in stored.verdicts {
+            match verdict {
+                Verdict::Durable => self.durable = self.durable.max(seq),
+                // The rebuilt state looks up the id and so recognises a resend.
+                Verdict::Refused | Verdict::Duplicate(_) => rebuild = true,
+                Verdict::Impossible => {
+                    rebuild = true;
+                    let refusal = Refusal::new(Code::Internal, "the database refuses this event; it was not learned");
+                    for (id, answer) in self.waiting.remove(&seq).into_iter().flat_map(Waiting::answers) {
+                        self.refuse(id, answer, refusal.clone());
+                    }
+                }
+            }
+        }
+        let rest = self.waiting.split_off(&Seq(self.durable.0 + 1));
+        let durable = std::mem::replace(&mut self.waiting, rest);
+        let mut accepted = Vec::with_capacity(durable.len());
+        for (seq, one) in durable {
+            self.waiting_ids.remove(one.event.id());
+            accepted.extend(one.answers().map(|(id, answer)| (id, seq, answer)));
+        }
+        self.accept(accepted);
+        if rebuild {
+            self.rebuild(ctx);
+        } else {
+            self.save_if_due(ctx);
+        }
+    }
+
+    /// Folds the journal again after the state learned an entry that is not stored. Then learns the waiting events again.
+    fn rebuild(&mut self, ctx: &mut Context<Self>) {
+        tracing::info!(user = self.user.0, "an entry was not stored as it was learned: folding the journal again");
+        self.inside.looks.rebuilds.fetch_add(1, Ordering::Relaxed);
+        let given_up = self.generation;
+        self.generation = self.inside.journal.next_generation();
+        self.inside.journal.forget(given_up);
+        self.waiting_ids.clear();
+        // Waiting events precede later ones. Their places in the journal's queue were released with their entries.
+        let mut again = VecDeque::new();
+        for (_, one) in std::mem::take(&mut self.waiting) {
+            let event = one.event.clone();
+            for (id, answer) in one.answers() {
+                match self.inside.journal.reserve() {
+                    Some(reservation) => again.push_back(Asked::new(event.clone(), answer, reservation)),
+                    None => self.refuse(id, answer, Refusal::busy(500)),
+                }
+            }
+        }
+        again.append(&mut self.asked);
+        self.asked = again;
+        // Without a lookup, the resend that caused this rebuild would be learned again and cause the next one.
+        self.insists = true;
+        self.load(ctx, move |actor, ctx| {
+            actor.look_soon(ctx);
+            actor.feeds_event(FeedEvent::Due(Cause::Refreshed), ctx);
+        });
+    }
+
+    pub(super) fn accept(&mut self, accepted: Vec<(Key, Seq, Answer)>) {
+        for (id, seq, answer) in accepted {
+            match answer {
+                Answer::Session(session) => {
+                    self.send(session, encode(&ServerMessage::Accepted(Accepted { id, seq, item: None })));
+                }
+                Answer::Request(done) => {
+                    let _ = done.send(Ok(seq));
+                }
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, id: Key, answer: Answer, refusal: Refusal) {
+        match answer {
+            Answer::Request(done) => {
+                let _ = done.send(Err(refusal));
+            }
+            Answer::Session(session) => {
+                let message = match refusal.retry_after_ms {
+                    Some(retry_after_ms) => ServerMessage::Busy(Busy { id: Some(id), retry_after_ms }),
+                    None => ServerMessage::Error(ErrorMessage {
+                        code: refusal.code,
+                        message: refusal.message,
+                        field: refusal.field,
+                        id: Some(id.as_str().to_owned()),
+                    }),
+                };
+                self.send(session, encode(&message));
+            }
+        }
+    }
+}
