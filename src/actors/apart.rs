@@ -1,8 +1,8 @@
-//! Bounds for work whose cost grows with the past of a person, or with the number of people and items.
+//! Bounds for work whose cost grows with a person's past, or with the number of people and items.
 //!
-//! Invariant: such work runs neither on a web worker nor on an arbiter, a few jobs at a time in all, and each person is
-//! in it a bounded number of times. Nobody waits for a place: whoever finds none is refused at once. A job that nobody
-//! waits for any more keeps its place until it is done. Absent on purpose: what the work is.
+//! Invariant: such work never runs on a web worker or an arbiter. A bounded number of jobs runs at once, and each
+//! person has a bounded number of them. A job without a free place is refused at once. A job whose requester left keeps
+//! its place until it is done. Deliberately absent: the work itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,25 +13,25 @@ use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-/// Jobs that compute at once: folds of the past, rankings of it, pieces of exports.
+/// Jobs about the past that compute at once: folds, rankings, pieces of exports.
 pub const PAST_AT_ONCE: usize = 2;
-/// Questions about the past under way in all; each person has one.
+/// Questions about the past under way in total; each person has at most one.
 pub const PAST_IN_ALL: usize = 16;
-/// Exports under way in all; each person has one.
+/// Exports under way in total; each person has at most one.
 pub const EXPORTS_IN_ALL: usize = 16;
 /// Scans of the catalogue or of all people that compute at once.
 pub const SCANS_AT_ONCE: usize = 2;
-/// Scans under way in all.
+/// Scans under way in total, computing or waiting.
 pub const SCANS_IN_ALL: usize = 256;
-/// Scans of one person under way.
+/// Scans of one person under way, computing or waiting.
 pub const SCANS_EACH: usize = 8;
 
-/// How long a person whose places are taken is to wait, in milliseconds.
+/// Milliseconds after which a person whose places are taken may try again.
 const PERSON_WAITS_MS: u32 = 1_000;
-/// How long everybody is to wait when all places are taken, in milliseconds.
+/// Milliseconds after which a client may try again when all places are taken.
 const ALL_WAIT_MS: u32 = 2_000;
 
-/// Places for one kind of work.
+/// The places for one kind of work, counted in total and per person.
 pub struct Apart {
     each: usize,
     in_all: usize,
@@ -45,23 +45,23 @@ struct Held {
     by_person: BTreeMap<UserId, usize>,
 }
 
-/// One place; free again when dropped.
+/// One place for a job; dropping it frees the place.
 pub struct Place {
     of: Arc<Apart>,
     person: Option<UserId>,
 }
 
 impl Apart {
-    /// Places for `each` jobs per person and `in_all` jobs in all; jobs compute while they hold a permit of `work`.
+    /// `each` jobs per person and `in_all` jobs in total. A job computes while it holds a permit of `work`.
     #[must_use]
     pub fn new(each: usize, in_all: usize, work: Arc<Semaphore>) -> Arc<Apart> {
         Arc::new(Apart { each, in_all, held: Mutex::default(), work })
     }
 
-    /// A place for a person's job; services, which are nobody, are bounded only together with all others.
+    /// A place for a person's job. Jobs of services have no person, so only the total bounds them.
     ///
     /// # Errors
-    /// `rate_limited` when the person's own places are taken, `busy` when all are.
+    /// `rate_limited` when the person's own places are taken, `busy` when all places are.
     pub fn enter(self: &Arc<Self>, person: Option<UserId>) -> Result<Arc<Place>, Refusal> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let own = person.map_or(0, |person| held.by_person.get(&person).copied().unwrap_or_default());
@@ -91,16 +91,16 @@ impl Apart {
 }
 
 impl Place {
-    /// A permit to compute, in the order in which they were asked for.
+    /// A permit to compute, granted in the order of the calls.
     pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed.
         self.of.work.clone().acquire_owned().await.ok()
     }
 
-    /// Runs a job on a thread of its own once it is its turn.
+    /// Runs a job on a blocking thread once it has a permit.
     ///
     /// # Errors
-    /// `internal` when it panicked.
+    /// `internal` when the job panicked.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         job: impl FnOnce() -> T + Send + 'static,

@@ -1,8 +1,8 @@
-//! Who would want this now: an item's score for everybody who is active.
+//! The audience of an item: its score for each active person.
 //!
-//! Invariant: at most [`ASKED_MAX`] people are scored per question, each by their own actor, so nobody's push waits for
-//! more than one score; whoever has not answered in time is left out, and the answer says how many that were.
-//! Absent on purpose: people who are not active. Scoring them would load each of them from the store.
+//! Invariant: at most [`ASKED_MAX`] people are scored per question, each by their own actor, so no push waits for more
+//! than one score. People without an answer in time are left out, and the result counts the scored ones. Deliberately
+//! absent: inactive people. Scoring them would load each of them from the store.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use crate::protocol::refusal::Refusal;
 use super::server::Server;
 use super::user::messages::Want;
 
-/// People who are asked at once.
+/// The largest number of people who are scored per question.
 pub const ASKED_MAX: usize = 20_000;
-/// How long is waited for answers.
+/// The time within which actors have to answer.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// The active people to whom an item scores highest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Audience {
-    /// Best first, equal scores by id: log-odds.
+    /// People with their log-odds, best first, equal scores by id.
     pub people: Vec<(UserId, f32)>,
-    /// Who is active.
+    /// The number of active people.
     pub active: usize,
-    /// Who of them was scored in time; those who hid the item are counted and not among the people.
+    /// The number of people scored in time. People who hid the item are counted here and are not in `people`.
     pub scored: usize,
 }
 
@@ -35,9 +35,9 @@ impl Server {
     /// The `limit` active people to whom the `model` ranking gives this item the highest scores.
     ///
     /// # Errors
-    /// Busy while another such question is being answered.
+    /// Busy while another question of this kind is being answered.
     pub async fn audience(&self, item: ItemId, limit: usize) -> Result<Audience, Refusal> {
-        // One at a time: each costs as much as a go-live does.
+        // One question at a time: each costs as much as a change of availability.
         let _turn = self.inside.audience.try_lock().map_err(|_| Refusal::busy(1_000))?;
         let (answer, mut answers) = mpsc::unbounded_channel();
         let want = Want { item, world: self.world(), now: self.inside.clock.now(), answer };

@@ -1,24 +1,24 @@
-//! The one place that asks what time it is.
+//! The only place that reads the system's clock.
 //!
-//! Invariant: a clock that is set back by at most [`HELD_MS`] stands still until it has caught up; one that is set back by
-//! more is followed, as after a restart. So what time decides (windows, tokens, schedules) is right again as soon as the
-//! clock is. What order decides never asks the time: entries are ordered by their numbers.
+//! Invariant: a clock that is set back by at most [`HELD_MS`] stands still until the system catches up. A clock that is
+//! set back by more is followed, as after a restart, so windows, tokens and schedules recover together with the
+//! system's clock. Order never depends on the time: entries are ordered by their numbers.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::domain::time::Millis;
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// Now, UTC.
+    /// The current time in UTC.
     fn now(&self) -> Millis;
 }
 
-/// A clock that is set back by at most this much, in milliseconds, stands still meanwhile.
+/// The largest step back, in milliseconds, during which the clock stands still.
 pub const HELD_MS: i64 = 1_000;
 
-/// The machine's clock, held through small steps back.
+/// The system's clock, held through small steps back.
 #[derive(Debug, Default)]
 pub struct WallClock {
     latest: AtomicI64,
@@ -35,7 +35,7 @@ impl WallClock {
         let mut read = wall();
         let latest = self.latest.load(Ordering::Relaxed);
         if read < latest {
-            // A thread that was put aside between two lines has read long ago: that is no step back.
+            // A thread that was suspended between two lines holds an old reading. That is no step back.
             read = wall();
         }
         if read >= latest {
@@ -44,7 +44,7 @@ impl WallClock {
         if latest - read <= HELD_MS {
             return Millis(latest);
         }
-        // Whoever comes first steps back; the others read again soon.
+        // The first thread steps back; the others read again soon.
         let _ = self.latest.compare_exchange(latest, read, Ordering::Relaxed, Ordering::Relaxed);
         Millis(read)
     }

@@ -1,7 +1,7 @@
-//! What the door asks about the people as a crowd: measurements, what is normal, groups.
+//! The interface to the population: measurements, their posteriors, atypical people, clusters of people.
 //!
-//! Invariant: measurements go through their person's actor like everything that a person does; what is answered about the
-//! crowd covers all that was acknowledged before.
+//! Invariant: measurements go through the actor of their person, like all events. Answers about the population cover
+//! all acknowledged measurements.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,24 +22,24 @@ use super::server::{Server, from_store};
 pub use crate::engine::clustering::{Clustering, Summary};
 
 impl Server {
-    /// Learns measurements of one person; answers when all of them are durable.
+    /// Learns measurements of one person; returns when all of them are durable.
     ///
     /// # Errors
-    /// Busy: some of them may have been learned; sent again under the same ids, none is learned twice.
+    /// Busy: some of them may have been learned. Sent again under their ids, none of them is learned twice.
     pub async fn measure(&self, user: UserId, events: Vec<UserEvent>) -> Result<(), Refusal> {
         let acts = events.into_iter().map(|event| self.act(user, event));
         future::join_all(acts).await.into_iter().try_for_each(|acted| acted.map(drop))
     }
 
-    /// Counts measurements that were passed over: nothing of them was declared.
+    /// Counts measurements that were skipped because their metric or kind is not declared.
     pub fn ignored(&self, count: u64) -> u64 {
         self.inside.ignored.fetch_add(count, Ordering::Relaxed) + count
     }
 
-    /// What is believed of each series that is measured.
+    /// The posterior of each measured series.
     ///
     /// # Errors
-    /// Busy.
+    /// Busy when the coordinator or the store does not answer in time.
     pub async fn metrics(&self) -> Result<Vec<(Series, Posterior)>, Refusal> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
@@ -47,10 +47,10 @@ impl Server {
         wait.await.map_err(|_| Refusal::busy(1_000))
     }
 
-    /// What is believed of a series, and who is outside of `mean +- sigmas sigma`, farthest first.
+    /// The posterior of a series, and the people outside of `mean +- sigmas sigma`, farthest first.
     ///
     /// # Errors
-    /// Busy.
+    /// Busy when the coordinator or the store does not answer in time.
     pub async fn atypical(&self, series: Series, sigmas: f64) -> Result<(Posterior, Vec<Atypical<UserId>>), Refusal> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
@@ -64,10 +64,10 @@ impl Server {
         self.world().clusters().cloned()
     }
 
-    /// Finds groups afresh, as soon as none is being found and the pause after the last time is over.
+    /// Requests a refit of the clusters. It starts once no fit is under way and the pause after the last one is over.
     ///
     /// # Errors
-    /// Busy.
+    /// Busy when the coordinator is not running.
     pub async fn regroup(&self) -> Result<(), Refusal> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
@@ -75,7 +75,7 @@ impl Server {
         wait.await.map_err(|_| Refusal::busy(1_000))
     }
 
-    /// What was told of the last fits, newest first.
+    /// Summaries of the last fits, newest first.
     ///
     /// # Errors
     /// Busy while the store cannot answer.

@@ -1,7 +1,7 @@
-//! How the server is doing, for whoever looks after it.
+//! Figures for operators: the state of the journal, the people, the world and the learners.
 //!
-//! Invariant: asking waits for no store and takes nothing from the queues, so it is answered under overload, too; what the
-//! coordinator knows is left out when it does not answer in time. Nothing of any person is in here.
+//! Invariant: reading them waits for no store and takes no place in any queue, so they are available under overload,
+//! too. The coordinator's figures are left out when it does not answer in time. No figure is about a single person.
 
 use std::time::Duration;
 
@@ -16,72 +16,72 @@ use super::directory::resident_bytes;
 use super::journal::counts::Counted;
 use super::server::{Score, Server};
 
-/// The coordinator answers within this, or its figures are left out.
+/// The time within which the coordinator has to answer; later its figures are left out.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// See the module. Counters count since the start, apart from what was learned, which counts since the first entry.
+/// A snapshot of the server's figures. Counters count since the start; those of `learned` count since the first entry.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// When they were taken.
+    /// When the figures were taken.
     pub at: Millis,
     /// The queue of the journal and its commits.
     pub journal: JournalFigures,
-    /// People who are known.
+    /// Known people, erased ones excluded.
     pub people: usize,
     /// People whose actors are in memory.
     pub active: usize,
-    /// Of the world that is served: its epoch.
+    /// The epoch of the world that is served.
     pub epoch: u64,
-    /// Items ever made, deleted ones too.
+    /// Items ever made, deleted ones included.
     pub items: u32,
-    /// Items that can be shown.
+    /// Items that are available now.
     pub open: u64,
     /// Topics that have a name.
     pub topics: u32,
-    /// The two-tower model that serves.
+    /// The two-tower model that is served.
     pub model: Option<ModelVersion>,
-    /// Memory of the process in bytes; `None` where the system does not say.
+    /// Resident memory of the process in bytes; `None` where the system does not report it.
     pub memory: Option<u64>,
-    /// Questions to the store whether events were stored before.
+    /// Queries to the store for the ids of events.
     pub event_lookups: u64,
-    /// People who were folded again, since an event could not be stored as it was learned.
+    /// States of people that were folded again because an entry could not be stored as it was learned.
     pub rebuilds: u64,
-    /// Drawn feeds that were logged.
+    /// Acknowledged feeds that were logged.
     pub slates_logged: u64,
-    /// Drawn feeds for which the log had no room.
+    /// Acknowledged feeds that were dropped because the log's queue was full or the store failed.
     pub slates_dropped: u64,
-    /// What was learned over everybody.
+    /// Figures of the shared learners; `None` when the coordinator did not answer in time.
     pub learned: Option<LearnedFigures>,
 }
 
-/// Of the journal.
+/// The load of the journal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JournalFigures {
-    /// Entries waiting to be stored.
+    /// Entries that wait to be stored.
     pub queued: usize,
-    /// Entries that may wait at most.
+    /// The largest number of entries that may wait.
     pub queue_max: usize,
-    /// What was done since the start.
+    /// Commits, writes, retries and refusals since the start.
     pub counted: Counted,
 }
 
-/// Of what was learned over everybody.
+/// The quality of the shared learners, which learn from all people.
 #[derive(Clone, Debug)]
 pub struct LearnedFigures {
-    /// Last entry of the journal that is in it.
+    /// The position of the last folded journal entry.
     pub covers: u64,
-    /// How well it predicts.
+    /// Progressive figures of the predictions.
     pub score: Score,
-    /// Who predicts best.
+    /// Cumulative losses of each expert, the blend and the Hedge mixture, in nats.
     pub hedge: HedgeFigures,
-    /// Most by which the mixture may exceed the best single expert; nats.
+    /// The regret bound: by how much the mixture's loss may exceed that of the best single expert, in nats.
     pub bound: f64,
-    /// How often the blend's loss drifted so far that it was made to learn faster.
+    /// Detected drifts of the blend's loss. Each one raised its learning rate.
     pub drifts: u32,
 }
 
 impl Server {
-    /// How the server is doing.
+    /// Takes a snapshot of the server's figures.
     pub async fn figures(&self) -> Figures {
         let (inside, world) = (&self.inside, self.world());
         let (slates_logged, slates_dropped) = self.slate_counts();

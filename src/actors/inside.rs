@@ -1,7 +1,7 @@
-//! What all actors of one server share: where to find each other, the world, the clock.
+//! The context that all actors of one server share: addresses, the world, the clock, the limits.
 //!
-//! Invariant: filled once at start and never changed; the world is swapped as a whole. No lock is held by anybody who
-//! sends or awaits.
+//! Invariant: it is filled once at start and never changes; the world is swapped as a whole. No lock is held across a
+//! send or an await.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -24,25 +24,25 @@ use super::models::Models;
 use super::people::People;
 use super::slates::Slates;
 
-/// How much of everything.
+/// Capacities of queues, memory and threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Messages waiting for one person's actor; beyond: busy.
+    /// Messages that wait for one person's actor; beyond that `busy`.
     pub user_mailbox: usize,
-    /// Entries waiting to be stored, over all people; beyond: busy, before anything is learned.
+    /// Entries of all people that wait to be stored; beyond that `busy`, before anything is learned.
     pub journal_queue: usize,
-    /// People in memory at once; beyond, the least recently used without a session are passivated.
+    /// People in memory at once; beyond that the least recently used ones without a session are passivated.
     pub active_people: usize,
-    /// Memory of the process, in MiB, above which a tenth of the people is passivated, again and again; 0: no limit.
+    /// Memory of the process in MiB, above which a tenth of the people is passivated repeatedly; 0 disables the limit.
     pub memory_mib: u64,
-    /// A person's actor without sessions and messages is passivated after this time.
+    /// Milliseconds without sessions and messages after which a person's actor is passivated.
     pub idle_ms: u64,
-    /// Entries between two snapshots of a person.
+    /// Journal entries between two snapshots of a person.
     pub snapshot_every: u64,
-    /// Texts that may wait to be turned into vectors; beyond: busy.
+    /// Texts that may wait for their embedding; beyond that `busy`.
     pub embed_queue: usize,
-    /// Share of each thread of people's actors, in percent, that refreshes of open feeds may take; 0: no feed is refreshed.
+    /// The percentage of each actor thread that refreshes of open feeds may take; 0 disables refreshes.
     pub refresh_percent: usize,
 }
 
@@ -61,52 +61,52 @@ impl Default for Limits {
     }
 }
 
-/// Shared by all actors of a server.
+/// The shared context of one server.
 pub struct Inside {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Store>,
     pub(super) embedder: Arc<dyn Embedder>,
     pub(super) models: Models,
     pub(super) world: ArcSwap<World>,
-    /// How many worlds were published since the start.
+    /// Worlds that were published since the start.
     pub(super) publications: AtomicU64,
     pub(super) people: People,
     pub(super) directory: Directory,
     pub(super) journal: JournalHandle,
     pub(super) slates: Slates,
-    /// Set once, right after both were started.
+    /// Set once, right after the coordinator and this context were created.
     pub(super) coordinator: OnceLock<Addr<Coordinator>>,
     pub(super) limits: Limits,
-    /// No new work: the server is going down.
+    /// The server is shutting down and takes no new work.
     pub(super) closing: AtomicBool,
     pub(super) sessions: AtomicU64,
-    /// Measurements of what nobody declared, since the start.
+    /// Measurements of undeclared metrics since the start.
     pub(super) ignored: AtomicU64,
-    /// Held while it is found out who would want an item.
+    /// Held while the audience of an item is computed.
     pub(super) audience: tokio::sync::Mutex<()>,
     pub(super) embedding_now: std::sync::atomic::AtomicUsize,
-    /// Folds of people who come into memory; as many at once as there are threads for people's actors.
+    /// Permits to fold a person into memory; one per thread of people's actors.
     pub(super) activations: Arc<Semaphore>,
-    /// Questions about the past of a person.
+    /// Bounds for questions about a person's past.
     pub(super) past: Arc<Apart>,
-    /// Exports of a person.
+    /// Bounds for exports of a person.
     pub(super) exports: Arc<Apart>,
-    /// Scans of the catalogue or of all people.
+    /// Bounds for scans of the catalogue or of all people.
     pub(super) scans: Arc<Apart>,
     pub(super) looks: Looks,
 }
 
-/// What it has cost so far to keep events from being learned twice.
+/// The cost of learning each event at most once, since the start.
 #[derive(Debug, Default)]
 pub struct Looks {
-    /// Queries for the ids of events.
+    /// Queries to the store for the ids of events.
     pub queries: AtomicU64,
-    /// States that were folded again, since an entry could not be stored as it was learned.
+    /// States that were folded again because an entry could not be stored as it was learned.
     pub rebuilds: AtomicU64,
 }
 
 impl Inside {
-    /// The number of the newest publication. Whoever asks before loading the world has at least that one.
+    /// Replaces the world. Notify the actors afterwards.
     pub(super) fn published(&self) -> u64 {
         self.publications.load(Ordering::Acquire)
     }

@@ -1,7 +1,8 @@
-//! The doing: actors that carry out what the engine decides.
+//! Actors: they carry out what the engine decides.
 //!
-//! Invariant: an actor decides nothing that the engine could; it delivers, stores and sends. Every queue has an end, and
-//! the code says what happens there. [`Server`] is all that the door (gateway) sees of this layer.
+//! Invariant: an actor makes no decision that the engine could make; it delivers, stores and sends. Every queue is
+//! bounded, and the code documents its behaviour at the bound. [`Server`] is the gateway's only interface to this
+//! layer.
 
 extern crate self as actors;
 use eddyline_core::{domain, engine};

@@ -1,10 +1,9 @@
-//! Two-tower models: how a checkpoint comes to serve, and how it goes.
+//! Two-tower models: how a checkpoint is read, stored, published, served and replaced.
 //!
-//! Invariant: one swap at a time. All that takes long (reading a checkpoint, the vectors of all items) is done beside the
-//! threads that serve; what the coordinator does then is one exchange of pointers. A model serves here only once the
-//! store says that it is published, and what the store says is followed: whoever publishes elsewhere is heard within
-//! [`LOOK_EVERY`]. A checkpoint that cannot serve is refused before it is stored.
-//! Absent on purpose: what is in a checkpoint ([`ReadModel`] knows), training.
+//! Invariant: one swap at a time. Reading a checkpoint and encoding all items run beside the threads that serve; the
+//! coordinator then exchanges one pointer. The store decides which model is published, and each server follows it
+//! within [`LOOK_EVERY`]. A checkpoint that cannot be served is refused before it is stored. Deliberately absent: the
+//! format of checkpoints ([`ReadModel`] knows it), training.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,32 +26,32 @@ use crate::store::{Store, StoreError};
 
 pub use crate::store::models::CHECKPOINT_BYTES_MAX;
 
-/// How often the store is asked whether another model was published.
+/// The interval at which the store is asked for the published version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_STEPS: u32 = 5;
 
-/// A checkpoint that was read.
+/// A checkpoint that was read and can be served.
 pub struct Reading {
-    /// Ready to be used.
+    /// The model, ready to encode and score.
     pub model: Arc<dyn TwoTower>,
-    /// What is told of it: a JSON object as text.
+    /// A description for operators: a JSON object as text.
     pub summary: String,
 }
 
-/// Turns checkpoints into models.
+/// Turns the bytes of checkpoints into models.
 pub trait ReadModel: Send + Sync + 'static {
-    /// The model of a checkpoint, under this version, for embeddings of `dim` numbers. Takes a while: never on a thread
-    /// that serves.
+    /// The model of a checkpoint, under this version, for embeddings of `dim` numbers. It takes long, so it never runs
+    /// on a thread that serves.
     ///
     /// # Errors
-    /// What is wrong with it, for people; of another embedding size, both numbers.
+    /// A description of the fault for operators; on another embedding size, both sizes.
     fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, String>;
 }
 
-/// What a server needs to change its model.
+/// The reader of checkpoints, and the lock of the swap.
 pub(super) struct Models {
     reader: Arc<dyn ReadModel>,
-    /// Held from reading a checkpoint until it serves.
+    /// Held from reading a checkpoint until its model is served.
     swap: Mutex<()>,
 }
 
@@ -66,21 +65,21 @@ impl Models {
     }
 }
 
-/// A model as it is listed.
+/// A stored model with its publication.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListedModel {
-    /// As it is kept.
+    /// The stored version, time and summary.
     pub kept: KeptModel,
-    /// Since when it last served; `None`: never.
+    /// When it was published last; `None` if it never was.
     pub published: Option<Millis>,
-    /// It is the one that is published.
+    /// Whether it is the published model.
     pub serves: bool,
 }
 
-/// All models that a store keeps, newest first.
+/// All stored models, newest first.
 ///
 /// # Errors
-/// What the store says.
+/// The error of the store.
 pub async fn list(store: &dyn Store) -> Result<Vec<ListedModel>, StoreError> {
     let publications = store.publications().await?;
     let current = publications.last().map(|last| last.version);
@@ -91,27 +90,27 @@ pub async fn list(store: &dyn Store) -> Result<Vec<ListedModel>, StoreError> {
     Ok(store.models().await?.into_iter().rev().map(listed).collect())
 }
 
-/// Why a model was not kept or published.
+/// Why a model was not stored or published.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// No model of this version is kept.
+    /// No model of this version is stored.
     #[error("there is no model {}: `eddyline model list` says which are kept", .0.0)]
     Unknown(ModelVersion),
-    /// No model was published before the one that serves.
+    /// No model was published before the current one.
     #[error("no model was published before the one that serves: name the version to go back to")]
     NothingBefore,
-    /// It cannot serve here.
+    /// The checkpoint cannot be served by this server.
     #[error("this checkpoint cannot serve here: {0}")]
     Unfit(String),
-    /// It was not read or stored.
+    /// The store failed while the model was read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Reads a checkpoint for trial and keeps it.
+/// Reads a checkpoint on trial and stores it.
 ///
 /// # Errors
-/// [`ModelError::Unfit`], or what the store says.
+/// [`ModelError::Unfit`], or the error of the store.
 pub async fn keep(
     store: &dyn Store,
     reader: Arc<dyn ReadModel>,
@@ -132,20 +131,20 @@ pub async fn keep(
     Ok(store.save_model(NewModel { version: None, created: now, summary, checkpoint }).await?)
 }
 
-/// Asks a model about an item and a person, before anybody depends on it.
+/// Scores one item for one person, so that a broken model is refused before it is stored.
 fn try_out(reading: Reading, dim: usize) -> Result<Reading, String> {
     let embedding = vec![1.0 / (dim.max(1) as f32).sqrt(); dim];
     let item = reading.model.item(&ItemFacts { embedding: &embedding, text: "a text", ..ItemFacts::default() });
     let steps = [Step { item: &item, sign: Sign::Positive, at: Millis(0) }];
     let person = reading.model.person(Some("{}"), &steps, Millis(1_000));
     let numbers = item.iter().chain(&person).copied().chain([reading.model.log_odds(dot(&item, &person))]);
-    if numbers.into_iter().all(f32::is_finite) { Ok(reading) } else { Err("it answers with what is no number".into()) }
+    if numbers.into_iter().all(f32::is_finite) { Ok(reading) } else { Err("its scores are not finite numbers".into()) }
 }
 
-/// The version to go back to: this one, or the one before that which serves.
+/// The version to roll back to: the given one, or the one published before the current one.
 ///
 /// # Errors
-/// [`ModelError::NothingBefore`], or what the store says.
+/// [`ModelError::NothingBefore`], or the error of the store.
 pub async fn way_back(store: &dyn Store, version: Option<ModelVersion>) -> Result<ModelVersion, ModelError> {
     match version {
         Some(version) => Ok(version),
@@ -153,10 +152,10 @@ pub async fn way_back(store: &dyn Store, version: Option<ModelVersion>) -> Resul
     }
 }
 
-/// Publishes a model in a store in which nobody serves, or beside a server, which hears of it by itself.
+/// Publishes a model in the store. A running server follows within [`LOOK_EVERY`].
 ///
 /// # Errors
-/// [`ModelError::Unknown`], [`ModelError::Unfit`], or what the store says.
+/// [`ModelError::Unknown`], [`ModelError::Unfit`], or the error of the store.
 pub async fn publish(
     store: &dyn Store,
     reader: Arc<dyn ReadModel>,
@@ -179,17 +178,17 @@ async fn read(
     Ok(reading.map_err(ModelError::Unfit)?.model)
 }
 
-/// Runs what takes long away from all who serve.
+/// Runs long work on a blocking thread.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ModelError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| ModelError::Unfit("reading it failed, see the log".into()))
 }
 
-/// Before anybody is served: takes up the published model. One that cannot be read any more is left out, and said: without a
-/// model a server is better than none.
+/// Loads the published model at the start of the server. A model that cannot be read is left out with an error in the
+/// log: the server ranks without it.
 ///
 /// # Errors
-/// What the store says.
+/// The error of the store.
 pub async fn take_up(
     store: &dyn Store,
     reader: &Arc<dyn ReadModel>,
@@ -199,16 +198,18 @@ pub async fn take_up(
     match read(store, reader.clone(), version, state.world().dim()).await {
         Ok(model) => state.put_tower(model),
         Err(ModelError::Store(error)) => return Err(error),
-        Err(error) => tracing::error!(%error, version = version.0, "the published model is left out"),
+        Err(error) => {
+            tracing::error!(%error, version = version.0, "the published model cannot be read: serving without it")
+        }
     }
     Ok(())
 }
 
-/// Follows what is published elsewhere, for as long as the server runs.
+/// Follows the published version in the store for as long as the server runs.
 pub(super) async fn watch(inside: Arc<Inside>) {
     let mut refused = None;
     loop {
-        // In steps, so that the store is let go of soon after the end.
+        // Sleeps in short steps, so that the store is released soon after the end.
         for _ in 0..LOOK_STEPS {
             tokio::time::sleep(LOOK_EVERY / LOOK_STEPS).await;
             if inside.is_closing() {
@@ -218,7 +219,7 @@ pub(super) async fn watch(inside: Arc<Inside>) {
         let publications = match inside.store.publications().await {
             Ok(publications) => publications,
             Err(error) => {
-                tracing::debug!(%error, "it is not known which model is published");
+                tracing::debug!(%error, "the published model could not be looked up: trying again");
                 continue;
             }
         };
@@ -227,13 +228,13 @@ pub(super) async fn watch(inside: Arc<Inside>) {
             continue;
         }
         let _one = inside.models.swap.lock().await;
-        // Somebody may have published meanwhile, here: the next look tells.
+        // Another version may be published meanwhile; the next look finds it.
         match inside.vectors(version).await {
             Ok((tower, of)) if inside.is_published(version).await => inside.install(tower, of).await,
             Ok(_) => {}
             Err(ModelError::Store(error)) => tracing::warn!(%error, "the published model was not read: trying again"),
             Err(error) => {
-                tracing::error!(%error, version = version.0, "the published model is left out");
+                tracing::error!(%error, version = version.0, "the published model cannot be read: serving without it");
                 refused = Some(version);
             }
         }
@@ -241,7 +242,7 @@ pub(super) async fn watch(inside: Arc<Inside>) {
 }
 
 impl Inside {
-    /// The model that serves here.
+    /// The version of the model that this server serves.
     fn model(&self) -> Option<ModelVersion> {
         self.world.load().tower().map(|tower| tower.version())
     }
@@ -251,7 +252,7 @@ impl Inside {
         publications.is_ok_and(|list| list.last().is_some_and(|last| last.version == version))
     }
 
-    /// The vectors of all items by a stored model, and the world that they were made of.
+    /// The item vectors of a stored model, and the world that they were encoded from.
     async fn vectors(&self, version: ModelVersion) -> Result<(Box<Tower>, Arc<World>), ModelError> {
         let reader = self.models.reader.clone();
         let model = read(&*self.store, reader, version, self.embedder.dim()).await?;
@@ -259,27 +260,27 @@ impl Inside {
         beside(move || (Box::new(of.tower_by(model)), of)).await
     }
 
-    /// Serves by these vectors from now on.
+    /// Serves these vectors from now on.
     async fn install(&self, tower: Box<Tower>, of: Arc<World>) {
         let version = tower.version();
         let Some(coordinator) = self.coordinator.get() else { return };
         let (done, wait) = oneshot::channel();
-        // A few in a server's life, one at a time.
+        // Unbounded, since a server swaps few models in its life, one at a time.
         coordinator.do_send(Install { tower, of, done });
         if wait.await.is_ok() {
-            tracing::info!(version = version.0, "another model serves");
+            tracing::info!(version = version.0, "another model is served now");
         }
     }
 }
 
 impl Server {
-    /// The model that serves here now.
+    /// The version of the model that this server serves now.
     #[must_use]
     pub fn model_version(&self) -> Option<ModelVersion> {
         self.inside.model()
     }
 
-    /// All models that are kept, newest first.
+    /// All stored models, newest first.
     ///
     /// # Errors
     /// Busy while the store cannot answer.
@@ -287,19 +288,19 @@ impl Server {
         list(&*self.inside.store).await.map_err(from_store)
     }
 
-    /// Keeps a checkpoint, which does not serve yet.
+    /// Stores a checkpoint without publishing it.
     ///
     /// # Errors
-    /// What is wrong with it, or busy while the store cannot answer.
+    /// Why the checkpoint cannot be served, or busy while the store cannot answer.
     pub async fn put_model(&self, checkpoint: Vec<u8>) -> Result<ModelVersion, Refusal> {
         let (store, reader) = (&*self.inside.store, self.inside.models.reader.clone());
         keep(store, reader, checkpoint, self.dim(), self.inside.clock.now()).await.map_err(refusal)
     }
 
-    /// From now on this model serves; answers when it does.
+    /// Publishes a model; returns when this server serves it.
     ///
     /// # Errors
-    /// That there is no such model, or it cannot serve; busy while the store cannot answer.
+    /// The model is unknown or cannot be served; busy while the store cannot answer.
     pub async fn publish_model(&self, version: ModelVersion) -> Result<(), Refusal> {
         let inside = &self.inside;
         let _one = inside.models.swap.lock().await;
@@ -316,10 +317,10 @@ impl Server {
         Ok(())
     }
 
-    /// Goes back to this model, or to the one that served before; says which.
+    /// Publishes this model again, or the one that served before; returns its version.
     ///
     /// # Errors
-    /// That there is none; busy while the store cannot answer.
+    /// No such model exists; busy while the store cannot answer.
     pub async fn roll_back(&self, version: Option<ModelVersion>) -> Result<ModelVersion, Refusal> {
         let version = way_back(&*self.inside.store, version).await.map_err(refusal)?;
         self.publish_model(version).await?;
@@ -327,11 +328,11 @@ impl Server {
     }
 }
 
-/// The world as it was at an instant, scored by the model that served then. Says which one did when it is not kept any
-/// more: then the one that serves now stands in for it.
+/// The world of an instant, scored by the model that served then. If that model is no longer stored, the current one
+/// stands in for it, and the missing version is returned.
 ///
 /// # Errors
-/// What the store says.
+/// The error of the store.
 pub async fn as_of(
     store: &dyn Store,
     reader: Arc<dyn ReadModel>,

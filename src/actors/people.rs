@@ -1,8 +1,8 @@
-//! Who is known: external key to dense id and back.
+//! The registry of people: external key to dense id and back.
 //!
-//! Invariant: ids are dense; a person is put into the journal's queue in the same breath as they can be found, so that
-//! nothing that names them can be stored before them. Who is erased is found by nobody from that moment on; their key
-//! is free again when it is durable. A token of the former holder of a key never acts for the next one ([`People::owes`]).
+//! Invariant: ids are dense. A person enters the journal's queue and this registry in one step, so no entry that names
+//! them is stored before them. An erased person is not found any more; their key is free again once the erasure is
+//! durable. A token of a key's former holder never acts for the next holder ([`People::owes`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -12,10 +12,10 @@ use crate::domain::ids::{Key, UserId};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 
-/// People who are looked at under one lock while they are listed.
+/// People who are examined per lock while they are listed.
 const LIST_PART: usize = 4_096;
 
-/// All known people; loaded at start. Read at the door only, never by a person's actor.
+/// All known people, loaded at start. The gateway and the server read it; people's actors never do.
 #[derive(Debug, Default)]
 pub struct People {
     known: RwLock<Known>,
@@ -25,18 +25,18 @@ pub struct People {
 struct Known {
     by_id: Vec<Arc<Person>>,
     by_key: BTreeMap<Key, UserId>,
-    /// When somebody was erased, once per instant.
+    /// The instants of all erasures.
     erasures: BTreeSet<Millis>,
-    /// The first person who was erased at an instant that nobody kept.
+    /// The first person whose erasure has no recorded instant.
     first_undated: Option<UserId>,
 }
 
-/// What a token must prove to act under a key.
+/// The proof that a token needs to act under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owes {
-    /// Nothing: nobody can have held the key before.
+    /// No proof: the key had no holder before.
     Nothing,
-    /// That it was signed after this instant: somebody who held the key may have been erased then.
+    /// A signature after this instant, at which a former holder of the key may have been erased.
     SignedAfter(Millis),
 }
 
@@ -54,22 +54,22 @@ impl People {
         self.read().living(id).cloned()
     }
 
-    /// Was the person behind an id erased?
+    /// Whether the person behind an id was erased.
     #[must_use]
     pub fn is_erased(&self, id: UserId) -> bool {
         self.read().by_id.get(id.0 as usize).is_some_and(|person| person.erased)
     }
 
-    /// Is the person with this key being erased just now? Soon nobody will know the key.
+    /// Whether the person with this key is being erased now. Once the erasure is durable, the key is unknown.
     #[must_use]
     pub fn is_being_erased(&self, key: &str) -> bool {
         let known = self.read();
         known.by_key.get(key).is_some_and(|id| known.living(*id).is_none())
     }
 
-    /// What a token must prove to act under this key. A former holder of a key was erased before its next holder was
-    /// made, so only tokens that were signed before the last such erasure may be a former holder's. An erased key itself
-    /// is nowhere kept.
+    /// The proof that a token needs to act under this key. A former holder was erased before the next holder was made.
+    /// So only tokens that were signed before the last such erasure may be a former holder's. Erased keys themselves
+    /// are not kept.
     #[must_use]
     pub fn owes(&self, key: &str) -> Owes {
         let known = self.read();
@@ -82,13 +82,13 @@ impl People {
         last.map_or(Owes::Nothing, Owes::SignedAfter)
     }
 
-    /// How many there are.
+    /// The number of known people, erased ones excluded.
     #[must_use]
     pub fn len(&self) -> usize {
         self.read().by_key.len()
     }
 
-    /// Nobody yet?
+    /// Whether no person is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -104,7 +104,7 @@ impl People {
         };
         let starts = |person: &Person| begins(person.key.as_str()) || person.name.as_deref().is_some_and(begins);
         let (mut found, mut after) = (Vec::new(), Bound::Unbounded);
-        // Whoever wants to make somebody known waits for a part of the list, never for all of it.
+        // The lock is released after each part, so a new person never waits for the whole list.
         while found.len() < limit {
             let known = self.read();
             let mut part = known.by_key.range::<Key, _>((after, Bound::Unbounded)).take(LIST_PART);
@@ -123,7 +123,7 @@ impl People {
         found
     }
 
-    /// Takes over a stored person; ids come in order.
+    /// Adds a stored person at start; ids come in order.
     pub(super) fn load(&self, person: Person) -> Result<(), String> {
         let mut known = self.write();
         if person.id.0 as usize != known.by_id.len() {
@@ -137,7 +137,7 @@ impl People {
             _ if !person.erased => {
                 known.by_key.insert(person.key.clone(), person.id);
             }
-            // Versions that kept no instant wrote this one.
+            // Written by a version that recorded no instant of erasure.
             Millis(0) => {
                 known.first_undated.get_or_insert(person.id);
             }
@@ -149,7 +149,7 @@ impl People {
         Ok(())
     }
 
-    /// From now on nobody finds them; their key stays taken. False when somebody else did it before.
+    /// Hides a person; their key stays taken. `false` when they were erased before.
     pub(super) fn erase(&self, id: UserId, at: Millis) -> bool {
         let mut known = self.write();
         let Some(person) = known.living(id).cloned() else { return false };
@@ -158,7 +158,7 @@ impl People {
         true
     }
 
-    /// It is durable: the key is free, and nothing of them is left in memory but a row under another key.
+    /// Frees the key after the erasure became durable. A tombstone under another key remains.
     pub(super) fn free(&self, id: UserId, key: Key) {
         let mut known = self.write();
         let Some(person) = known.by_id.get(id.0 as usize).filter(|person| person.erased).cloned() else { return };
@@ -167,8 +167,8 @@ impl People {
         known.by_id[id.0 as usize] = Arc::new(Person { id, key, name: None, attributes: None, created, erased: true });
     }
 
-    /// Adds (true) or changes the person with this key; `None` while they are being erased. `make` gets the id and who is
-    /// there already; `keep` is called before anybody else can find them and must not block.
+    /// Adds (true) or changes the person with this key; `None` while they are being erased. `make` gets the id and the
+    /// present person, if there is one. `keep` runs before any other caller can find the person and must not block.
     pub(super) fn put(
         &self,
         key: &Key,
@@ -193,7 +193,7 @@ impl People {
         Some(old.is_none())
     }
 
-    // A panic while the lock was held cannot have left half a person: every change is a few assignments.
+    // A poisoned lock can be used: each change consists of a few assignments and leaves no half-written person.
     fn read(&self) -> RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -278,7 +278,7 @@ mod tests {
         {
             assert_eq!(people.owes(name), expected, "{name}");
         }
-        // What a start reads from the store says the same; an erasure without an instant asks for more.
+        // A registry that is loaded from the store answers alike. An erasure without an instant asks for more.
         let row = |id, name, created, erased| Person {
             id: UserId(id),
             key: key(name),

@@ -1,9 +1,9 @@
-//! A person's rights: to see all that is known of them, and to be forgotten.
+//! A person's rights: to export all data about them, and to be erased.
 //!
-//! Invariant: what is exported is what is stored, folded, and nothing that was not stored; memory holds one page of it,
-//! however long the person's past is. Who was erased is found by nobody from the moment in which it was asked for, and is
-//! gone for good when it is answered; an export that is under way ends there. Absent on purpose: how it looks as JSON
-//! (the gateway's), sessions and tokens, of which nothing is stored with a person.
+//! Invariant: an export contains the stored entries, their fold, and nothing else. Memory holds one page of it, however
+//! long the person's past is. From the request of an erasure on, the person is not found any more; when it is answered,
+//! the erasure is durable. An export that is under way ends there. Deliberately absent: the JSON format (the
+//! gateway's), sessions and tokens, of which nothing is stored with a person.
 
 use std::sync::Arc;
 
@@ -24,72 +24,72 @@ use super::apart::Place;
 use super::coordinator::messages::Erase;
 use super::server::{Server, from_failure, from_store, within};
 
-/// Entries that are read at once for an export: some 256 KiB as JSON.
+/// Journal entries per page of an export: about 256 KiB as JSON.
 const ENTRIES_PAGE: u32 = 64;
-/// Logged feeds that are read at once for an export.
+/// Logged feeds per page of an export.
 const SLATES_PAGE: u32 = 128;
 
-/// What was learned of a person, with the world that names items and topics.
+/// The learned state of a person, with the world that names items and topics.
 pub struct LearnedState {
-    /// As of when.
+    /// The time of the fold.
     pub at: Millis,
     /// The fold of all entries.
     pub state: Arc<UserState>,
-    /// The newest one.
+    /// The newest world.
     pub world: Arc<World>,
 }
 
-/// All that is known of a person, read as it is asked for.
+/// All data about a person, read page by page.
 pub struct Export {
-    /// As of when.
+    /// The time of the export.
     pub at: Millis,
-    /// Who they are.
+    /// The person's name and attributes.
     pub person: Arc<Person>,
-    /// Whom they follow.
+    /// The people whom the person follows.
     pub follows: Vec<UserId>,
-    /// Who follows them.
+    /// The people who follow the person.
     pub followers: Vec<UserId>,
-    /// What they made, deleted or not.
+    /// The items that the person made, deleted ones included.
     pub items: Vec<ItemId>,
     /// The fold of all entries.
     state: Arc<UserState>,
     server: Server,
     place: Arc<Place>,
-    /// Last entry that was read.
+    /// The last journal entry that was read.
     read: Seq,
-    /// Last logged feed that was read.
+    /// The last logged feed that was read.
     drawn: Option<FeedVersion>,
     drawn_ended: bool,
 }
 
 impl Export {
-    /// The server that it comes from: gives items, topics and people their names.
+    /// The server that the export reads from; it names items, topics and people.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// What was learned.
+    /// The person's learned state.
     #[must_use]
     pub fn learned(&self) -> LearnedState {
         LearnedState { at: self.at, state: self.state.clone(), world: self.server.world() }
     }
 
-    /// The place that it holds among all exports.
+    /// The export's place among all exports.
     #[must_use]
     pub fn place(&self) -> &Arc<Place> {
         &self.place
     }
 
-    /// Is the person still there?
+    /// Whether the export may continue.
     ///
     /// # Errors
-    /// `unknown_user` when they were erased meanwhile: the export ends.
+    /// `unknown_user` when the person was erased meanwhile: the export ends.
     pub fn goes_on(&self) -> Result<(), Refusal> {
         self.server.inside.people.get(self.person.id).map(drop).ok_or_else(unknown)
     }
 
-    /// The next entries in order, up to the last one that the state includes; none at the end.
+    /// The next entries in order, up to the last one that the state includes; empty at the end.
     ///
     /// # Errors
     /// Busy while the store cannot answer, or `unknown_user`.
@@ -110,7 +110,7 @@ impl Export {
         Ok(page)
     }
 
-    /// The next logged feeds that they were shown, by version; none at the end.
+    /// The next logged feeds of the person, by version; empty at the end.
     ///
     /// # Errors
     /// Busy while the store cannot answer, or `unknown_user`.
@@ -128,11 +128,11 @@ impl Export {
 }
 
 impl Server {
-    /// All that is known of a person; covers everything that was acknowledged before. One at a time for each person.
+    /// Starts an export that covers all acknowledged events. One at a time per person.
     ///
     /// # Errors
-    /// `rate_limited` while another export of the person is under way, busy while too many are or the store cannot
-    /// answer, or that there is no such person.
+    /// `rate_limited` while another export of the person is under way; `busy` while too many are, or the store cannot
+    /// answer; `unknown_user`.
     pub async fn export(&self, user: UserId) -> Result<Export, Refusal> {
         let place = self.inside.exports.enter(Some(user))?;
         let store = &*self.inside.store;
@@ -148,18 +148,18 @@ impl Server {
             theirs.map(|item| item.id).collect()
         };
         let items = place.run(of_them).await?;
-        // Last, so that nothing is told of somebody who was erased meanwhile.
+        // Read last, so that a person who was erased meanwhile is not exported.
         let person = self.inside.people.get(user).ok_or_else(unknown)?;
         let (server, state) = (self.clone(), Arc::new(state));
         let (read, drawn, drawn_ended) = (Seq(0), None, false);
         Ok(Export { at, person, follows, followers, state, items, server, place, read, drawn, drawn_ended })
     }
 
-    /// Forgets a person. What they made becomes tombstones; sockets say `bye`; their key may be made anew after that.
-    /// Whoever stops waiting does not take it back.
+    /// Erases a person. Their items become tombstones, their sockets get `bye`, and their key becomes free. A requester
+    /// that stops waiting does not cancel the erasure.
     ///
     /// # Errors
-    /// Busy, or that there is no such person (any more).
+    /// Busy, or `unknown_user`.
     pub async fn erase(&self, user: UserId) -> Result<(), Refusal> {
         let reservation = self.reserve()?;
         let coordinator = self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;

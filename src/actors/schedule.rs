@@ -1,6 +1,6 @@
-//! When something is to be done again and again: a cron expression, in UTC.
+//! Recurring instants: cron expressions in UTC.
 //!
-//! Invariant: an expression that was read has an instant after every other one, within the years that calendars know.
+//! Invariant: a valid expression has a next instant after any other one, within the calendar's years.
 
 use std::str::FromStr as _;
 
@@ -10,15 +10,15 @@ use jiff::tz::TimeZone;
 
 use crate::domain::time::Millis;
 
-/// A cron expression.
+/// A valid cron expression.
 #[derive(Clone, Debug)]
 pub struct Schedule(Cron);
 
 impl Schedule {
-    /// Reads an expression of five fields; `None` for an empty one, which never comes.
+    /// Reads an expression of five fields; `None` for an empty one, which disables the schedule.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A description of the fault for operators.
     pub fn read(text: &str) -> Result<Option<Schedule>, String> {
         if text.trim().is_empty() {
             return Ok(None);
@@ -36,7 +36,7 @@ impl Schedule {
         Ok(Some(schedule))
     }
 
-    /// The first instant after another one.
+    /// The first instant after `now`.
     #[must_use]
     pub fn after(&self, now: Millis) -> Option<Millis> {
         let now = Timestamp::from_millisecond(now.0).ok()?.to_zoned(TimeZone::UTC);

@@ -1,7 +1,7 @@
-//! What a session may be told. The session itself (the socket) is in `gateway`.
+//! Messages to a session. The session itself, with its socket, is in `gateway`.
 //!
-//! Invariant: a session's mailbox is bounded; feeds wait in the person's actor until the last one was drawn, so a slow
-//! reader costs at most one feed in flight.
+//! Invariant: a session's mailbox is bounded. Feeds wait in the person's actor until the client acknowledged the last
+//! one, so a slow reader costs at most one feed in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,22 +13,22 @@ use crate::domain::feeds::Ranking;
 use crate::protocol::LIMIT_DEFAULT;
 use crate::protocol::close::CloseReason;
 
-/// Names one socket; never reused while the server runs.
+/// Identifies one socket; ids are never reused while the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 
-/// Bytes of frames that wait for one socket: in the outbox of the person's actor, and in the session's mailbox.
+/// Bytes of frames that wait for one socket, in the outbox of the person's actor and in the session's mailbox.
 #[derive(Clone, Debug, Default)]
 pub struct FrameBytes(Arc<AtomicUsize>);
 
 impl FrameBytes {
-    /// How many wait now.
+    /// The number of bytes that wait now.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// A frame that counts until it is dropped.
+    /// A frame that is counted until it is dropped.
     #[must_use]
     pub fn counted(&self, frame: ByteString) -> CountedFrame {
         self.0.fetch_add(frame.len(), Ordering::Relaxed);
@@ -44,7 +44,7 @@ pub struct CountedFrame {
 }
 
 impl CountedFrame {
-    /// The text, shared between sessions and so not copied.
+    /// The text, shared between sessions without copying.
     #[must_use]
     pub fn text(&self) -> ByteString {
         self.frame.clone()
@@ -63,28 +63,28 @@ impl Drop for CountedFrame {
     }
 }
 
-/// For the session, from the person's actor.
+/// A message to a session from the person's actor.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub enum ToSession {
-    /// One encoded `ServerMessage`; written as a text frame as it is. Shared between sessions, so not copied.
+    /// One encoded `ServerMessage`, written as a text frame without changes and shared between sessions.
     Frame(ByteString),
-    /// Several, in order: what one commit made durable is answered in one message, however much it is.
+    /// Several frames in order. All answers to one commit travel in one message.
     Frames(Vec<CountedFrame>),
-    /// Say `bye` with this reason and close.
-    Close(CloseReason),
+    /// Send `bye` with this reason and close.
+    Close(&'static str),
 }
 
-/// How a session wants its feeds.
+/// The feed and the extras that a session asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionSettings {
-    /// How to rank.
+    /// The ranking that orders its feeds.
     pub ranking: Ranking,
-    /// 1 to 100.
+    /// The number of items, 1 to 100.
     pub limit: u32,
-    /// Explain every item.
+    /// Whether each item carries the contributions of the experts.
     pub explain: bool,
-    /// Report how long each step took.
+    /// Whether feeds report the duration of each step.
     pub timing: bool,
 }
 

@@ -1,9 +1,8 @@
-//! The log of drawn feeds: what was shown where, and with what probability. For estimates of what other policies would
-//! have earned.
+//! The log of acknowledged feeds: each item with its position and propensity, for off-policy evaluation.
 //!
-//! Invariant: nobody waits for it. At most [`QUEUE`] feeds wait to be logged; what finds no room, or cannot be stored, is
-//! counted and gone. Whether a feed is sampled is a hash of person and version, so every part of the server agrees.
-//! Absent on purpose: durability before the answer; the last feeds before a crash may be missing.
+//! Invariant: no request waits for the log. At most [`QUEUE`] feeds wait; a feed that finds no room or cannot be stored
+//! is counted and dropped. Sampling is a hash of person and version, so every part of the server decides alike.
+//! Deliberately absent: durability before the answer. The last feeds before a crash may be missing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,35 +19,35 @@ use crate::store::Store;
 
 use super::clock::Clock;
 
-/// Feeds that may wait to be logged.
+/// The largest number of feeds that wait to be logged.
 pub const QUEUE: usize = 4_096;
-/// Feeds in one transaction.
+/// Feeds per transaction.
 const BATCH: usize = 256;
-/// How often feeds that are too old are forgotten.
+/// The interval at which expired feeds are deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Which drawn feeds are logged.
+/// Which acknowledged feeds are logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlateLog {
-    /// None.
+    /// No feed is logged.
     #[default]
     Off,
-    /// A part of them, by `rate`.
+    /// A share of them, set by `rate`.
     Sampled,
-    /// Every one.
+    /// Every acknowledged feed.
     All,
 }
 
-/// How the log is kept.
+/// The settings of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SlateSettings {
-    /// Which feeds.
+    /// Which feeds are logged.
     pub log: SlateLog,
-    /// With `sampled`: which part of them, 0 to 1.
+    /// The share of feeds with `sampled`, 0 to 1.
     pub rate: f64,
-    /// For so many days.
+    /// The retention in days.
     pub days: u32,
 }
 
@@ -62,7 +61,7 @@ impl SlateSettings {
     /// Checks every value.
     ///
     /// # Errors
-    /// The key that is wrong, and what it must be.
+    /// The wrong key, and its valid range.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         if !(0.0..=1.0).contains(&self.rate) {
             return Err(("slates.rate", "must be 0 to 1"));
@@ -73,7 +72,7 @@ impl SlateSettings {
         Ok(())
     }
 
-    /// Is this feed logged?
+    /// Whether this feed is logged.
     #[must_use]
     pub fn wants(&self, user: UserId, version: FeedVersion) -> bool {
         match self.log {
@@ -90,7 +89,7 @@ impl SlateSettings {
     }
 }
 
-/// Where feeds are handed in.
+/// The sending end of the log's queue.
 pub struct Slates {
     settings: SlateSettings,
     queue: mpsc::Sender<Slate>,
@@ -103,7 +102,7 @@ struct Counts {
     dropped: AtomicU64,
 }
 
-/// The other end of the queue.
+/// The receiving end of the log's queue.
 pub struct SlateQueue {
     settings: SlateSettings,
     waiting: mpsc::Receiver<Slate>,
@@ -119,7 +118,7 @@ pub fn slates(settings: SlateSettings) -> (Slates, SlateQueue) {
 }
 
 impl Slates {
-    /// A screen has drawn this feed.
+    /// Logs a feed that a client acknowledged, if it is sampled.
     pub fn drawn(&self, feed: &Feed, at: Millis) {
         if !self.settings.wants(feed.user, feed.version) {
             return;
@@ -137,7 +136,7 @@ impl Slates {
         }
     }
 
-    /// Feeds that were logged, and feeds that found no room or could not be stored, since the start.
+    /// Logged feeds and dropped feeds since the start.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
         (self.counts.stored.load(Ordering::Relaxed), self.counts.dropped.load(Ordering::Relaxed))
@@ -145,7 +144,7 @@ impl Slates {
 }
 
 impl SlateQueue {
-    /// Logs what comes, and forgets what is too old, at once and then every hour. Ends with the last [`Slates`].
+    /// Stores queued feeds, and deletes expired ones at once and then every hour. Ends with the last [`Slates`].
     pub async fn run(mut self, store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
         let mut forget = tokio::time::interval(FORGET_EVERY);
         forget.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -164,7 +163,7 @@ impl SlateQueue {
             match store.log_slates(std::mem::take(&mut batch), before).await {
                 Ok(()) => self.counts.stored.fetch_add(count, Ordering::Relaxed),
                 Err(error) => {
-                    tracing::warn!(%error, feeds = count, "drawn feeds were not logged");
+                    tracing::warn!(%error, feeds = count, "acknowledged feeds could not be logged and are dropped");
                     self.counts.dropped.fetch_add(count, Ordering::Relaxed)
                 }
             };

@@ -1,25 +1,25 @@
-//! A problem of groups, solved in several threads.
+//! Fits clusters in several threads.
 //!
-//! Invariant: the fit does not depend on the number of threads; all of them have ended when it is there. Blocks whoever
-//! calls it: never an actor.
+//! Invariant: the fit does not depend on the number of threads, and all of them have ended when it returns. It blocks
+//! its caller, so an actor never calls it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::engine::cluster::{Fit, Problem, Start, Unsound};
 
-/// From now on this thread, and those that it begins, get what all others leave of the processors.
+/// Lowers the priority of this thread, and of those that it starts, to the least of the system.
 pub fn step_back() {
-    // Where it cannot be had, a fit costs what it costs.
+    // Where the priority cannot be lowered, the fit competes with serving.
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        tracing::debug!(%error, "groups are found at the priority of everybody");
+        tracing::debug!(%error, "clusters are fitted at normal priority");
     }
 }
 
-/// Solves a problem in so many threads; `done` hears of every start that is through. The fit does not depend on the
-/// number of threads.
+/// Solves a problem in this many threads; `done` is called after each start. The fit does not depend on the number of
+/// threads.
 ///
 /// # Errors
-/// As [`Problem::finish`].
+/// The errors of [`Problem::finish`].
 pub fn solve(problem: &Problem, threads: usize, done: impl Fn() + Sync) -> Result<Fit, Unsound> {
     let next = AtomicUsize::new(0);
     let work = || {

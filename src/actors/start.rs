@@ -1,6 +1,6 @@
-//! From a store to a running server.
+//! Builds a running server over a store.
 //!
-//! Invariant: the catalogue is loaded and the coordinator has folded the whole journal before anybody can ask anything.
+//! Invariant: the catalogue is loaded, and the coordinator has folded the whole journal, before any request is served.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
@@ -26,30 +26,30 @@ use super::people::People;
 use super::server::Server;
 use super::slates::{SlateSettings, slates};
 
-/// What a server is made of.
+/// The components and settings of a server.
 pub struct Parts {
-    /// The durable state.
+    /// The durable state of catalogue, journal and people.
     pub store: Arc<dyn Store>,
-    /// Turns texts into vectors.
+    /// Turns texts into embeddings.
     pub embedder: Arc<dyn Embedder>,
     /// Turns checkpoints into two-tower models.
     pub models: Arc<dyn ReadModel>,
-    /// Tells the time.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
     /// Settings of learning and ranking.
     pub settings: Arc<LearnSettings>,
-    /// How much of everything.
+    /// Capacities of queues and memory.
     pub limits: Limits,
-    /// The log of drawn feeds.
+    /// Settings of the log of acknowledged feeds.
     pub slates: SlateSettings,
     /// Threads for people's actors.
     pub threads: usize,
 }
 
-/// Starts all actors over a store. Must be called inside an actix system.
+/// Starts all actors over a store. Must run inside an actix system.
 ///
 /// # Errors
-/// What the store, or the catalogue, says; nothing keeps running then.
+/// The error of the store or the catalogue; nothing keeps running then.
 pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     let (catalogue, people) = read_catalogue(&*parts.store).await?;
     let known = People::default();
@@ -99,7 +99,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     coordinator_arbiter.spawn(Vital::task("the sweep of idle people", sweep(inside.clone())));
     coordinator_arbiter.spawn(Vital::task("the watch for models", models::watch(inside.clone())));
     journal.send(Tell(coordinator.clone())).await?;
-    // Set before anybody else has `inside`.
+    // Set before any other task holds `inside`.
     let _ = inside.coordinator.set(coordinator);
     Ok(Server::new(inside))
 }

@@ -1,8 +1,9 @@
-//! Somebody is erased: their items become tombstones, and what was counted over everybody is counted afresh.
+//! Erasure of a person: their items become tombstones, and all shared learners are folded again without them.
 //!
-//! Invariant: a snapshot that counts somebody who was erased is never saved after their erasure: the transaction that
-//! erases deletes all there are, a save under way is waited for, and none is begun until the journal was folded again
-//! without them. A crash in between folds it at the next start. What is served meanwhile counts them still.
+//! Invariant: a snapshot that includes an erased person is never saved after their erasure. The erasing transaction
+//! deletes all snapshots, waits for a save under way, and no save begins until the journal was folded again without the
+//! person. After a crash in between, the next start folds the journal. Meanwhile the served figures still include the
+//! person.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,33 +17,33 @@ use crate::domain::journal::Entry;
 use crate::engine::coordinator::{CoordinatorEvent, Refold};
 use crate::store::recovery::{Failure, catch_up};
 
-/// Entries that may come while the journal is read; beyond, reading goes on from where it was.
+/// Entries that may arrive while the journal is read; beyond that, the reading continues from its last position.
 const SEEN_MAX: usize = 262_144;
 
-/// Erasures whose person is still counted.
+/// Erasures whose person is still part of the shared learners.
 #[derive(Default)]
 pub(super) struct Erasures {
-    /// Begun, and counted afresh not yet.
+    /// Erasures that are begun and not folded out yet.
     begun: usize,
-    /// Durable, of these, since the reading began.
+    /// Of these, erasures that became durable since the reading began.
     durable: usize,
     reading: Option<Reading>,
-    /// The next reading begins no sooner.
+    /// The earliest start of the next reading.
     rests_until: Option<Instant>,
     /// The next reading is due after a rest.
     waits: bool,
 }
 
-/// The journal is being read from its beginning.
+/// A reading of the journal from its beginning.
 #[derive(Default)]
 struct Reading {
-    /// So many erasures are out of the count when it is done.
+    /// Erasures that are folded out when the reading is done.
     erasures: usize,
     began: Option<Instant>,
-    /// What came since it began.
+    /// Entries that became durable since the reading began.
     seen: Vec<Arc<[(Position, Entry)]>>,
     entries: usize,
-    /// More came than is kept.
+    /// More entries arrived than are kept.
     overflown: bool,
 }
 
@@ -51,7 +52,7 @@ impl Erasures {
         self.begun > 0
     }
 
-    /// These are durable.
+    /// Records durable entries.
     pub(super) fn note(&mut self, entries: &Arc<[(Position, Entry)]>) {
         let Some(reading) = &mut self.reading else { return };
         reading.entries += entries.len();
@@ -70,7 +71,7 @@ impl Handler<Erase> for Coordinator {
         self.erasure.begun += 1;
         let saving = self.saving.clone();
         let saved = async move { drop(saving.lock().await) };
-        // Nothing else is handled meanwhile, so nothing comes between the world without them and the journal.
+        // No other message is handled meanwhile, so nothing comes between the world without the person and the journal.
         ctx.wait(saved.into_actor(self).map(|(), coordinator, ctx| coordinator.erase(erase, ctx)));
     }
 }
@@ -89,7 +90,7 @@ impl Coordinator {
                 Err(why) => tracing::error!(
                     user = user.0,
                     why,
-                    "a person could not be erased; nobody finds them until the next start"
+                    "a person could not be erased; they stay hidden until the next start"
                 ),
             }
             let _ = done.send(durable);
@@ -104,8 +105,8 @@ impl Coordinator {
         }
     }
 
-    /// Reads again once it has rested for as long as the last reading took: however many people are erased one after the
-    /// other, at most half of the time goes into reading.
+    /// Reads again after a rest as long as the last reading took. However many people are erased in a row, readings
+    /// take at most half of the time.
     fn read_soon(&mut self, erasures: usize, ctx: &mut Context<Self>) {
         let rest = self.erasure.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
         let Some(rest) = rest.filter(|rest| !rest.is_zero()) else { return self.read_again(erasures, ctx) };
@@ -116,7 +117,7 @@ impl Coordinator {
         });
     }
 
-    /// Folds the whole journal; `erasures` of an earlier reading that was in vain are out of the count then, too.
+    /// Folds the whole journal. `erasures` of an earlier failed reading are folded out with it.
     fn read_again(&mut self, erasures: usize, ctx: &mut Context<Self>) {
         let erasures = erasures + std::mem::take(&mut self.erasure.durable);
         self.erasure.reading = Some(Reading { erasures, began: Some(Instant::now()), ..Reading::default() });
@@ -130,13 +131,13 @@ impl Coordinator {
                 let done;
                 (refold, done) = catch_up(&*store, refold).await?;
                 let Err(error) = done else { return Ok::<_, Failure>(refold) };
-                tracing::warn!(%error, "the journal could not be read to count again: trying again");
+                tracing::warn!(%error, "the journal could not be folded again after an erasure: trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
         ctx.spawn(work.into_actor(self).map(|refold, coordinator, ctx| match refold {
             Ok(refold) => coordinator.have_read(refold, ctx),
-            Err(error) => tracing::error!(%error, "nothing is counted again before the next start"),
+            Err(error) => tracing::error!(%error, "the journal cannot be folded again after an erasure: restart the server to fold it"),
         }));
     }
 
@@ -152,13 +153,13 @@ impl Coordinator {
             return self.read(refold, ctx);
         }
         let seen = reading.seen.iter().flat_map(|entries| entries.iter());
-        // Taken over first: the state knows whose entries count no more.
+        // Replaced first: the new state knows whose entries no longer count.
         self.state.take_over(refold);
         for (position, entry) in seen {
             self.state.fold(*position, entry);
         }
         self.erasure.begun -= reading.erasures;
         self.saved = None;
-        tracing::info!(erasures = reading.erasures, "counted afresh without those who were erased");
+        tracing::info!(erasures = reading.erasures, "the journal was folded again without the erased people");
     }
 }

@@ -1,8 +1,8 @@
-//! Messages for `Coordinator`. From the door: `Change`, `Erase`, `AskScore`, `AskFigures`, `AskMetrics`, `AskAtypical`,
-//! `Regroup`, `Install`. From the journal: `Journalled`. From the server's end: `SaveNow`.
+//! Messages for `Coordinator`. From the gateway: `Change`, `Erase`, `AskScore`, `AskFigures`, `AskMetrics`,
+//! `AskAtypical`, `Regroup`, `Install`. From the journal: `Journalled`. At shutdown: `SaveNow`.
 //!
-//! Invariant: what changes the catalogue or follows from the journal holds its places in the journal's queue until it
-//! was handled, so a bounded number of these wait.
+//! Invariant: messages that change the catalogue or follow from the journal are bounded in number. They hold their places
+//! in the journal's queue until they are handled.
 
 use std::sync::Arc;
 
@@ -19,99 +19,99 @@ use crate::engine::learn::normal::{Atypical, Posterior};
 use crate::engine::tower::Tower;
 use crate::engine::world::World;
 
-/// Change the catalogue. Answered when durable; the places in the journal's queue are taken before it is sent.
+/// Changes the catalogue. Answered when durable; the place in the journal's queue is reserved before.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Change {
-    /// What.
+    /// The change for the coordinator's state.
     pub event: CoordinatorEvent,
-    /// Its place in the journal's queue.
+    /// A place in the journal's queue.
     pub reservation: Reservation,
-    /// Who waits; one answer per draft, none for other events.
+    /// The requester: one answer per draft, none for other events.
     pub done: oneshot::Sender<Result<Vec<Result<Written, DraftError>>, String>>,
 }
 
-/// Another two-tower model serves from now on. Answered when it does.
+/// Replaces the two-tower model. Answered once the new model is served.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Install {
     /// The model with the vectors of all items of a world.
     pub tower: Box<Tower>,
-    /// That world: what changed since is completed.
+    /// The world of these vectors; items that changed since are encoded now.
     pub of: Arc<World>,
-    /// Who waits.
+    /// The requester, notified once the model is served.
     pub done: oneshot::Sender<()>,
 }
 
-/// Forget a person, who was marked as erased before. Answered when it is durable and their key is free; what was counted
-/// over everybody is counted afresh after that.
+/// Erases a person, who was marked as erased before. Answered when the erasure is durable and the key is free; the
+/// shared learners are folded again after that.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Erase {
-    /// Whom.
+    /// The person to erase.
     pub user: UserId,
-    /// Its place in the journal's queue.
+    /// A place in the journal's queue.
     pub reservation: Reservation,
-    /// Who waits.
+    /// The requester; an error says why the erasure cannot be stored.
     pub done: oneshot::Sender<Result<(), String>>,
 }
 
-/// These are durable, in commit order.
+/// Entries that became durable, in commit order.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Journalled {
-    /// What.
+    /// The entries with their positions.
     pub entries: Arc<[(Position, Entry)]>,
-    /// Their places in the journal's queue, free from now on.
+    /// The entries' places in the journal's queue, released when this message is dropped.
     pub reservations: Vec<Reservation>,
 }
 
-/// Progressive figures over everybody.
+/// Requests the progressive figures over all people.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskScore(pub oneshot::Sender<GlobalScores>);
 
-/// Figures over everybody, for whoever looks after the server.
+/// Requests the learners' figures for operators.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskFigures(pub oneshot::Sender<Learned>);
 
-/// What the coordinator has learned, in figures.
+/// The learners' figures.
 #[derive(Clone, Debug)]
 pub struct Learned {
-    /// Last entry of the journal that it has folded.
+    /// The position of the last folded journal entry.
     pub covers: Position,
-    /// Progressive figures.
+    /// Progressive figures over all people.
     pub scores: GlobalScores,
-    /// Who predicts best.
+    /// Cumulative losses of each expert, the blend and the Hedge mixture, in nats.
     pub hedge: HedgeFigures,
-    /// How often the blend's loss drifted so far that it was made to learn faster.
+    /// Detected drifts of the blend's loss. Each one raised its learning rate.
     pub drifts: u32,
 }
 
-/// Save what was folded; answered when it is saved.
+/// Saves a snapshot; answered once it is saved.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct SaveNow(pub oneshot::Sender<()>);
 
-/// Find groups of people afresh, as soon as may be; answered at once.
+/// Requests a refit of the clusters as soon as possible; answered at once.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Regroup(pub oneshot::Sender<()>);
 
-/// What is believed of every series that is measured.
+/// Requests the posteriors of all measured series.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskMetrics(pub oneshot::Sender<Vec<(Series, Posterior)>>);
 
-/// Who is unlike the others.
+/// Requests the people whose measurements are atypical.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskAtypical {
-    /// On what.
+    /// The measured series.
     pub series: Series,
-    /// Beyond so many standard deviations.
+    /// The threshold in standard deviations.
     pub sigmas: f64,
-    /// Who waits: what is believed of the series, and who is outside, farthest first.
+    /// The requester: the posterior, and the people beyond the threshold, farthest first.
     pub done: oneshot::Sender<(Posterior, Vec<Atypical<UserId>>)>,
 }

@@ -1,7 +1,7 @@
-//! One per server: owns the catalogue, publishes worlds, wakes at the next edge of availability.
+//! One actor per server that owns the catalogue, publishes worlds, and wakes at the next edge of availability.
 //!
-//! Invariant: handlers are a few lines around `CoordinatorState::apply`, whose effects are carried out in order in one
-//! exhaustive match. The world is swapped before anybody is told that it changed.
+//! Invariant: handlers are thin shells around `CoordinatorState::apply`. Its effects are carried out in order in one
+//! exhaustive match. The world is replaced before any actor is notified of the change.
 
 mod erasure;
 pub mod messages;
@@ -26,28 +26,28 @@ use crate::store::Write;
 use erasure::Erasures;
 use messages::{AskFigures, AskScore, Change, Install, Journalled, Learned, SaveNow};
 
-/// Popularity is published this often, when it changed.
+/// The interval at which changed popularity is published.
 const POPULARITY_EVERY: Duration = Duration::from_secs(1);
-/// What was folded is saved this often, when it changed.
+/// The interval at which a changed state is saved.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
-/// The actor.
+/// The owner of the catalogue and of all shared learners.
 pub struct Coordinator {
     state: CoordinatorState,
     inside: Arc<Inside>,
     alarm: Option<SpawnHandle>,
-    /// What the last snapshot covers; `None` when it must be saved again.
+    /// The position of the last snapshot; `None` when it must be saved again.
     saved: Option<Position>,
     /// Held while a snapshot is being saved.
     saving: Arc<Mutex<()>>,
     erasure: Erasures,
-    /// A fit that is not stored yet.
+    /// A fit of clusters that is not stored yet.
     unsaved: Option<Arc<Clustering>>,
     _vital: Vital,
 }
 
 impl Coordinator {
-    /// Starts from a loaded state, whose world is published already.
+    /// Starts from a loaded state, whose world is already published.
     #[must_use]
     pub fn new(state: CoordinatorState, inside: Arc<Inside>) -> Coordinator {
         let saved = Some(state.covers());
@@ -72,7 +72,7 @@ impl Coordinator {
                 Effect::Written(written) => answers = written,
                 Effect::Publish(world, changes) => {
                     self.inside.publish(world);
-                    // Without a change of items, too: what is learned from everybody moves feeds.
+                    // Announced without item changes, too: shared learners move feeds.
                     self.inside.directory.announce(&WorldChanged(changes));
                 }
                 Effect::WakeAt(when) => self.wake_at(when, ctx),
@@ -96,14 +96,15 @@ impl Coordinator {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.alarm = None;
         self.apply(CoordinatorEvent::Tick, ctx);
-        // A timer may fire a little early, and a far edge is approached in steps of a day.
+        // A timer may fire a little early, and a distant edge is approached in steps of a day.
         if self.alarm.is_none() {
             let world = self.state.world();
             self.wake_at(world.next_edge_after(world.as_of()), ctx);
         }
     }
 
-    /// Saves what was folded, unless nothing changed, the last one is not saved yet, or it counts somebody who was erased.
+    /// Saves a snapshot. Skipped when nothing changed, while another save is under way, or while the state includes an
+    /// erased person.
     fn save(&mut self, done: Option<oneshot::Sender<()>>) {
         let covers = self.state.covers();
         let free = self.saving.clone().try_lock_owned();
@@ -115,7 +116,7 @@ impl Coordinator {
         };
         self.saved = Some(covers);
         let (store, bytes) = (self.inside.store.clone(), self.state.to_bytes());
-        // Beside the actor: an erasure keeps the actor waiting until it is saved.
+        // Runs beside the actor, because an erasure makes the actor wait for the save.
         actix::spawn(async move {
             if let Err(error) = store.save_coordinator_snapshot(covers, bytes).await {
                 tracing::warn!(%error, "the coordinator's snapshot was not saved: the next start folds more of the journal");
@@ -132,7 +133,7 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // What comes in holds a place in the journal's queue, which is bounded.
+        // All messages hold places in the journal's queue, which is bounded.
         ctx.set_mailbox_capacity(1 << 20);
         let world = self.state.world();
         self.wake_at(world.next_edge_after(world.as_of()), ctx);
@@ -158,7 +159,8 @@ impl Handler<Change> for Coordinator {
 }
 
 impl Coordinator {
-    /// Sends to the journal at once, so that nothing that names these can come before; resolves when durable.
+    /// Sends writes to the journal at once, so that no later write that names them precedes them; resolves when they
+    /// are durable.
     fn keep(
         &self,
         writes: Vec<Write>,

@@ -1,7 +1,7 @@
-//! Groups of people: fits are solved beside the actor, come back as messages, and are kept in the store.
+//! Clusters of people: fits run beside the actor, return as messages, and are kept in the store.
 //!
-//! Invariant: a fit never runs on the thread of an actor. A fit that tells the place of somebody is never saved after
-//! their erasure: a save under way is waited for, as with snapshots, and what waits to be saved is without them.
+//! Invariant: a fit never runs on an actor's thread. A fit that contains an erased person is never saved after their
+//! erasure: a save under way is waited for, as with snapshots, and unsaved fits drop the person.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::engine::clustering::{Clustering, Kept, Solve, Summary};
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState};
 use crate::store::{Store, StoreError, StoredFit};
 
-/// How often it is asked whether a fit is due.
+/// The interval at which the state is asked whether a fit is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A schedule is approached in steps of at most this, since clocks may be set.
+/// The longest step towards a scheduled fit, since clocks may be set.
 const STEP_MS_MAX: i64 = 60_000;
 
-/// A fit as it is stored; `None` when it cannot be written down, which plain data always can.
+/// A fit as it is stored; `None` if it cannot be serialised, which never happens to plain data.
 fn stored(fit: &Clustering) -> Option<StoredFit> {
     let members: Vec<(UserId, Member)> = fit.users.iter().copied().zip(fit.members.iter().copied()).collect();
     Some(StoredFit {
@@ -36,7 +36,7 @@ fn stored(fit: &Clustering) -> Option<StoredFit> {
     })
 }
 
-/// What was told of a stored fit.
+/// The summary of a stored fit.
 pub(in crate::actors) fn summary(fit: &StoredFit) -> Option<Summary> {
     serde_json::from_str(&fit.summary).ok()
 }
@@ -48,10 +48,10 @@ fn kept(fits: &[StoredFit]) -> Option<Kept> {
     Some(Kept { summary: summary(newest)?, state, members, previous: fits.get(1).and_then(summary) })
 }
 
-/// Takes up the newest stored fit.
+/// Loads the newest stored fit.
 ///
 /// # Errors
-/// What the store says.
+/// The error of the store.
 pub(in crate::actors) async fn take_up(
     store: &dyn Store,
     state: &mut CoordinatorState,
@@ -61,7 +61,7 @@ pub(in crate::actors) async fn take_up(
     match (kept(&fits), fits.first()) {
         (Some(kept), _) => state.take_up(kept, now),
         (None, Some(newest)) => {
-            tracing::warn!(epoch = newest.epoch, "the last fit of groups cannot be read: groups are numbered afresh");
+            tracing::warn!(epoch = newest.epoch, "the last fit of clusters cannot be read: clusters get new numbers");
             state.begin_fits_after(newest.epoch);
         }
         (None, None) => {}
@@ -70,13 +70,13 @@ pub(in crate::actors) async fn take_up(
 }
 
 impl Coordinator {
-    /// From now on fits are made when they are due.
+    /// Starts to make fits when they are due.
     pub(super) fn regroup_from_now_on(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(LOOK_EVERY, |coordinator, ctx| {
             coordinator.apply(CoordinatorEvent::Regroup { asked: false }, ctx);
             coordinator.save_fit();
         });
-        // It was checked when the configuration was read.
+        // The schedule was validated when the configuration was read.
         if let Ok(Some(schedule)) = Schedule::read(&self.state.world().settings().cluster.schedule) {
             let next = schedule.after(self.inside.clock.now());
             self.follow(schedule, next, ctx);
@@ -91,17 +91,17 @@ impl Coordinator {
             if now >= due {
                 coordinator.apply(CoordinatorEvent::Regroup { asked: true }, ctx);
             }
-            // Computed anew in any case: the clock may have been set back since.
+            // Computed again after each step, because the clock may have been set back.
             let next = schedule.after(now);
             coordinator.follow(schedule, next, ctx);
         });
     }
 
-    /// Solves beside all actors; what comes of it is a message.
+    /// Runs a fit beside all actors; its result returns as a message.
     pub(super) fn solve(&mut self, solve: Arc<Solve>, ctx: &mut Context<Self>) {
         let epoch = solve.epoch;
         let (done, wait) = oneshot::channel();
-        // A thread of its own: one that stepped back does not come forward again, and those of the pool are lent to all.
+        // A dedicated thread: a lowered priority cannot be raised again, and pooled threads serve other work.
         let work = move || {
             solving::step_back();
             let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -112,7 +112,7 @@ impl Coordinator {
             Ok::<Clustering, String>(solve.solved(rows, fit))
         };
         let began = std::thread::Builder::new().name("groups".into()).spawn(move || {
-            // Whoever waited may have stopped.
+            // The receiver may have stopped waiting.
             let _ = done.send(work());
         });
         let began = began.map_err(|error| error.to_string());
@@ -122,11 +122,11 @@ impl Coordinator {
         };
         ctx.spawn(solved.into_actor(self).map(move |solved, coordinator, ctx| {
             match &solved {
-                Err(why) => tracing::error!(why, epoch, "groups of people could not be found; those before stay"),
+                Err(why) => tracing::error!(why, epoch, "clusters could not be fitted; the last ones stay"),
                 Ok(fit) if fit.summary.maximum_binds => tracing::warn!(
                     epoch,
                     groups = fit.summary.clusters.len(),
-                    "the people fall into more groups than cluster.components allows: raise it"
+                    "the people form more clusters than cluster.components allows: raise it"
                 ),
                 Ok(_) => {}
             }
@@ -136,7 +136,7 @@ impl Coordinator {
         }));
     }
 
-    /// Saves the newest fit as soon as nothing else is being saved.
+    /// Saves the newest fit once no other save is under way.
     pub(super) fn save_fit(&mut self) {
         if self.unsaved.is_none() {
             return;
@@ -145,21 +145,21 @@ impl Coordinator {
         let Some(fit) = self.unsaved.take() else { return };
         let store = self.inside.store.clone();
         actix::spawn(async move {
-            // Large ones take a while to be written down.
+            // Serialising a large fit takes long.
             let row = tokio::task::spawn_blocking(move || stored(&fit)).await.ok().flatten();
             match row {
                 Some(row) => {
                     if let Err(error) = store.save_fit(row).await {
-                        tracing::warn!(%error, "a fit of groups was not saved: the next start goes on from the one before");
+                        tracing::warn!(%error, "a fit of clusters was not saved: the next start uses the one before");
                     }
                 }
-                None => tracing::error!("a fit of groups cannot be written down: a bug"),
+                None => tracing::error!("a fit of clusters cannot be serialised: report this bug"),
             }
             drop(saving);
         });
     }
 
-    /// Somebody was erased: what waits to be saved is without them.
+    /// Removes an erased person from the unsaved fit.
     pub(super) fn save_fit_as_it_is(&mut self) {
         if self.unsaved.is_some() {
             self.unsaved = self.state.world().clusters().cloned();
@@ -187,7 +187,7 @@ impl Handler<AskMetrics> for Coordinator {
 impl Handler<AskAtypical> for Coordinator {
     type Result = ();
     fn handle(&mut self, ask: AskAtypical, _: &mut Self::Context) {
-        // Everybody is looked at: not here.
+        // The scan covers all people, so it runs on a blocking thread.
         let crowd = self.state.crowd().clone();
         drop(tokio::task::spawn_blocking(move || {
             let _ = ask.done.send((crowd.posterior(ask.series), crowd.atypical(ask.series, ask.sigmas)));

@@ -1,6 +1,7 @@
-//! What the journal has done since the start, readable by anybody at any time.
+//! Counters of the journal since the start, readable by any thread at any time.
 //!
-//! Invariant: every figure only rises; whether the last try failed comes and goes. They are read one by one, so a reader may see one of them a moment ahead.
+//! Invariant: counters only rise; the flag of the last transaction may change back. They are read one by one, so one
+//! counter may be a moment ahead of another.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,22 +14,22 @@ pub struct Counts {
     retries: AtomicU64,
     refused: AtomicU64,
     micros: AtomicU64,
-    /// The store could not answer when it was last asked.
+    /// The store could not answer the last transaction.
     stalled: AtomicBool,
 }
 
-/// [`Counts`] as they were read.
+/// [`Counts`] as they were read at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counted {
     /// Transactions that became durable.
     pub commits: u64,
-    /// Writes in them: entries, items, people.
+    /// Writes in these transactions: entries, items, people.
     pub writes: u64,
-    /// Transactions that were tried again since the store could not answer.
+    /// Transactions that were tried again because the store could not answer.
     pub retries: u64,
-    /// Times that somebody found the queue full and was told `busy`.
+    /// Requests that were refused as `busy` because the queue was full.
     pub refused: u64,
-    /// Time that transactions took, in seconds; what was waited between two tries is not in it.
+    /// Seconds spent in transactions, without the pauses between two tries.
     pub seconds: f64,
 }
 
@@ -45,12 +46,12 @@ impl Counts {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The store has answered, if only that something can never be stored.
+    /// Records that the store answered, even if it refused the write.
     pub(super) fn answered(&self) {
         self.stalled.store(false, Ordering::Relaxed);
     }
 
-    /// Did the last transaction fail, so that it is being tried again?
+    /// Whether the last transaction failed and is being tried again.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }
@@ -59,7 +60,7 @@ impl Counts {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// As they are now.
+    /// The counters at this moment.
     #[must_use]
     pub fn read(&self) -> Counted {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! Messages for `Journal`. From people's actors: `Append`, `Forget`. From the coordinator and the door: `Append`. From
-//! whoever activates a person: `Barrier`.
+//! Messages for `Journal`. From people's actors: `Append`, `Forget`. From the coordinator and the gateway: `Append`.
+//! From activations: `Barrier`.
 //!
-//! Invariant: an [`Append`] holds a reservation, so a bounded number of them wait; each is answered, once per entry.
+//! Invariant: an [`Append`] holds a reservation, so a bounded number of them wait. Each entry is answered once.
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -11,37 +11,37 @@ use crate::store::Write;
 
 use super::Reservation;
 
-/// Store these, in order, in one transaction. Answered through `from` when durable.
+/// Stores these writes, in order, in one transaction. Answered through `from` when durable.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Append {
-    /// What.
+    /// The rows to store, in order.
     pub writes: Vec<Write>,
-    /// Who waits.
-    pub from: Origin,
-    /// Its place in the bounded queue.
+    /// The recipient of the answer.
+    pub from: From,
+    /// A place in the bounded queue.
     pub reservation: Reservation,
 }
 
-/// Who waits for an [`Append`].
-pub enum Origin {
-    /// One entry of a person, by this incarnation of their actor; answered by `Stored`.
+/// The recipient of the answer to an [`Append`].
+pub enum From {
+    /// A person's actor, for one entry of this incarnation of its state; answered by `Stored`.
     Person(Addr<UserActor>, Generation),
-    /// A request; answered when all is durable. An error says why it never can be.
+    /// A request, answered when all writes are durable. An error says why they can never be stored.
     Request(oneshot::Sender<Result<(), String>>),
 }
 
-/// Names one incarnation of one person's state in memory. When an entry of it could not be stored, all later ones of
-/// the same generation stand on a wrong state.
+/// Identifies one incarnation of one person's state in memory. After an entry that could not be stored, all later
+/// entries of its generation depend on a wrong state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation(pub u64);
 
-/// This generation has been given up: nothing of it will come any more.
+/// A generation was given up: no entry of it will come any more.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Forget(pub Generation);
 
-/// Answered when all that was sent before is durable.
+/// Answered when all writes that were sent before are durable.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Barrier(pub oneshot::Sender<()>);

@@ -1,11 +1,11 @@
-//! The only writer: gathers what everybody wants stored into transactions (group commit).
+//! The only writer: gathers the writes of all actors into transactions (group commit).
 //!
-//! Invariant: at most one transaction is under way; the next takes all that arrived meanwhile (up to
-//! [`BATCH_WRITES_MAX`] writes), so a lone entry is not delayed and a flood is batched. Order is kept. The queue is
-//! bounded by reservations that are taken before anything is learned; when there are none left, the server is busy.
-//! While the store cannot answer, the batch is tried again, in order, with back-off; nothing is dropped. A server that was
-//! replaced in its store can never store anything again: it takes nothing more, and its process ends (`app`). A panic in
-//! here ends the process, too.
+//! Invariant: at most one transaction is under way; the next takes all writes that arrived meanwhile, up to
+//! [`BATCH_WRITES_MAX`]. So a lone entry is not delayed, and a flood is batched. Order is kept. Reservations bound the
+//! queue and are taken before anything is learned; without a free one the server answers `busy`. While the store cannot
+//! answer, the batch is tried again, in order, with back-off; nothing is dropped. A server that lost its store to
+//! another one stores nothing any more: it accepts no writes, and its process ends (`app`). A panic in this actor ends
+//! the process, too.
 
 pub mod counts;
 pub mod messages;
@@ -29,13 +29,13 @@ use super::user::messages::{Stored, Verdict};
 use counts::{Counted, Counts};
 use messages::{Append, Barrier, Forget, Generation, Origin};
 
-/// Most writes in one transaction.
+/// The largest number of writes in one transaction.
 pub const BATCH_WRITES_MAX: usize = 4_096;
 
-/// Longest wait between two tries while the store cannot answer.
+/// The longest pause between two tries while the store cannot answer.
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// Where to send what is to be stored.
+/// The sending side of the journal, with its counters.
 #[derive(Clone)]
 pub struct JournalHandle {
     addr: Addr<Journal>,
@@ -45,7 +45,7 @@ pub struct JournalHandle {
     counts: Arc<Counts>,
 }
 
-/// A place in the journal's queue; free again when dropped.
+/// A place in the journal's queue; dropping it frees the place.
 pub struct Reservation {
     queued: Arc<AtomicUsize>,
 }
@@ -63,11 +63,11 @@ impl JournalHandle {
         JournalHandle { addr, queued: Arc::default(), queue_max, generations: Arc::default(), counts }
     }
 
-    /// A place in the queue, or `None` when it is full: then say `busy`, and learn nothing.
+    /// A place in the queue, or `None` when it is full: then answer `busy`, and learn nothing.
     #[must_use]
     pub fn reserve(&self) -> Option<Reservation> {
         let taken = self.queued.fetch_add(1, Ordering::AcqRel);
-        // Counted first, so that two who come at once cannot both take the last place.
+        // Counted first, so that two concurrent callers cannot both take the last place.
         let reservation = Reservation { queued: self.queued.clone() };
         let has_room = taken < self.queue_max;
         if !has_room {
@@ -76,50 +76,50 @@ impl JournalHandle {
         has_room.then_some(reservation)
     }
 
-    /// Did the last transaction fail, so that it is being tried again?
+    /// Whether the last transaction failed and is being tried again.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
         self.counts.is_stalled()
     }
 
-    /// Entries waiting to be stored.
+    /// Entries that wait to be stored.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Acquire)
     }
 
-    /// Entries that may wait at most.
+    /// The largest number of entries that may wait.
     #[must_use]
     pub fn queue_max(&self) -> usize {
         self.queue_max
     }
 
-    /// What was done since the start.
+    /// Counters since the start.
     #[must_use]
     pub fn counted(&self) -> Counted {
         self.counts.read()
     }
 
-    /// Sends. Never blocks: whoever has a reservation has room.
+    /// Sends writes to the journal. Never blocks: a reservation guarantees room.
     pub fn append(&self, append: Append) {
         self.addr.do_send(append);
     }
 
-    /// Stores on behalf of a request.
+    /// Stores writes on behalf of a request.
     ///
     /// # Errors
-    /// Why it can never be stored, or that the server is going down.
+    /// Why they can never be stored, or that the server is shutting down.
     pub async fn store(&self, writes: Vec<Write>, reservation: Reservation) -> Result<(), String> {
         let (done, wait) = oneshot::channel();
         self.append(Append { writes, from: Origin::Request(done), reservation });
         wait.await.unwrap_or_else(|_| Err("the server is going down".into()))
     }
 
-    /// Returns when all that was sent before is durable.
+    /// Returns when all writes that were sent before are durable.
     pub async fn barrier(&self) {
         let (done, wait) = oneshot::channel();
         self.addr.do_send(Barrier(done));
-        // An error means that the journal is gone, with nothing left to wait for.
+        // An error means that the journal has ended, with nothing left to wait for.
         let _ = wait.await;
     }
 
@@ -132,7 +132,7 @@ impl JournalHandle {
     }
 }
 
-/// The actor.
+/// The actor that owns the store's writing side.
 pub struct Journal {
     store: Arc<dyn Store>,
     coordinator: Option<Addr<Coordinator>>,
@@ -140,7 +140,7 @@ pub struct Journal {
     committing: bool,
     /// Generations with an entry that could not be stored.
     broken: BTreeSet<Generation>,
-    /// Another server has taken the store over: why nothing is stored any more.
+    /// Another server took the store over: the reason why nothing is stored any more.
     replaced: Option<String>,
     counts: Arc<Counts>,
     _vital: Vital,
@@ -193,7 +193,7 @@ impl Journal {
                     Origin::Person(person, generation) if self.broken.contains(generation) => {
                         person.do_send(Stored::one(*generation, &append, Verdict::Refused));
                     }
-                    // Only what is taken counts: else a flood of refused ones would end the batch before it began.
+                    // Only taken entries count: otherwise many refused ones would end the batch before it began.
                     _ => {
                         writes += append.writes.len();
                         batch.push(append);
@@ -236,10 +236,14 @@ impl Journal {
         }));
     }
 
-    /// Nothing will ever be stored again. Who waits is told, or sees the connection end with the process; either way
-    /// without an acknowledgement.
+    /// Gives up after another server took the store over. Requesters get an error, or their connection ends with the
+    /// process; in both cases without an acknowledgement.
     fn give_up(&mut self, batch: Vec<Append>, why: String) {
-        tracing::error!(why, entries = batch.len() + self.waiting.len(), "given up unstored");
+        tracing::error!(
+            why,
+            entries = batch.len() + self.waiting.len(),
+            "entries were dropped unstored, because another server took over the store"
+        );
         self.replaced = Some(why);
         let waiting = std::mem::take(&mut self.waiting);
         for job in batch.into_iter().map(Job::Append).chain(waiting) {
@@ -247,14 +251,15 @@ impl Journal {
         }
     }
 
-    /// Only after [`Journal::give_up`].
+    /// Answers a job with an error; called only after [`Journal::give_up`].
     fn refuse(&self, job: Job) {
         if let (Job::Append(Append { from: Origin::Request(done), .. }), Some(why)) = (job, &self.replaced) {
             let _ = done.send(Err(why.clone()));
         }
     }
 
-    /// Something in this batch can never be stored: halve it until it stands alone, then say so to whom it belongs.
+    /// Finds the write that can never be stored: halves the batch until the write stands alone, then answers its
+    /// sender.
     fn isolate(&mut self, mut batch: Vec<Append>, why: &str, ctx: &mut Context<Self>) {
         if batch.len() > 1 {
             let second = batch.split_off(batch.len() / 2);
@@ -280,12 +285,12 @@ impl Journal {
         self.commit_next(ctx);
     }
 
-    /// Tells everybody what became of their writes, and the coordinator what is durable.
+    /// Sends the outcomes to the senders, and the durable entries to the coordinator.
     fn settle(&mut self, batch: Vec<Append>, outcomes: Vec<Outcome>) {
         let mut outcomes = outcomes.into_iter();
         let mut durable: Vec<(Position, Entry)> = Vec::with_capacity(batch.len());
         let mut reservations = Vec::with_capacity(batch.len());
-        // One message per person and batch: neighbours of the same person are put together.
+        // One message per person and batch: adjacent entries of one person are merged.
         let mut answers: Vec<(Addr<super::user::UserActor>, Stored)> = Vec::new();
         for append in batch {
             let Append { writes, from, reservation } = append;
@@ -321,7 +326,8 @@ impl Journal {
             person.do_send(stored);
         }
         if let (Some(coordinator), false) = (&self.coordinator, durable.is_empty()) {
-            // The places in the queue are free again when the coordinator has folded, so it cannot be outrun.
+            // The places in the queue become free once the coordinator has folded the entries, so the journal cannot
+            // outrun it.
             coordinator.do_send(Journalled { entries: durable.into(), reservations });
         }
     }
@@ -342,12 +348,12 @@ fn push_answer(
 impl Actor for Journal {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Reservations bound what can be in here; the mailbox itself need not.
+        // Reservations bound the number of messages, so the mailbox needs no bound of its own.
         ctx.set_mailbox_capacity(1 << 20);
     }
 }
 
-/// Whom to tell what is durable; sent once at start.
+/// The actor that is notified of durable entries; sent once at start.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Tell(pub Addr<Coordinator>);
@@ -368,7 +374,7 @@ impl Handler<Append> for Journal {
         }
         self.waiting.push_back(Job::Append(append));
         if !self.committing && self.waiting.len() == 1 {
-            // After the mailbox was drained, so that what came together is committed together.
+            // Committed after all waiting messages are handled, so writes that came together share a transaction.
             ctx.notify(CommitNext);
         }
     }
@@ -392,7 +398,7 @@ impl Handler<Forget> for Journal {
     }
 }
 
-/// To itself: the mailbox is drained.
+/// To the actor itself: all waiting messages are handled, so the next batch is committed.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct CommitNext;
