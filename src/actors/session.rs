@@ -72,7 +72,7 @@ pub enum ToSession {
     /// Several frames in order. All answers to one commit travel in one message.
     Frames(Vec<CountedFrame>),
     /// Send `bye` with this reason and close.
-    Close(&'static str),
+    Close(CloseReason),
 }
 
 /// The feed and the extras that a session asks for.

@@ -18,13 +18,13 @@ pub struct Append {
     /// The rows to store, in order.
     pub writes: Vec<Write>,
     /// The recipient of the answer.
-    pub from: From,
+    pub from: Origin,
     /// A place in the bounded queue.
     pub reservation: Reservation,
 }
 
 /// The recipient of the answer to an [`Append`].
-pub enum From {
+pub enum Origin {
     /// A person's actor, for one entry of this incarnation of its state; answered by `Stored`.
     Person(Addr<UserActor>, Generation),
     /// A request, answered when all writes are durable. An error says why they can never be stored.

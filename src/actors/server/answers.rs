@@ -8,7 +8,7 @@ use crate::domain::feeds::Contribution;
 use crate::domain::ids::{Key, Seq, UserId};
 use crate::engine::coordinator::GlobalScores;
 use crate::engine::learn::metrics::PersonMetrics;
-use crate::engine::learn::online::{Judgement, sigmoid};
+use crate::engine::learn::online::{self, sigmoid};
 use crate::protocol::server::Decay;
 
 /// The learned model of a person, in figures.
@@ -65,7 +65,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    pub(in crate::actors) fn of(judged: Judgement) -> Prediction {
+    pub(in crate::actors) fn of(judged: online::Prediction) -> Prediction {
         Prediction { accepted: sigmoid(f64::from(judged.log_odds)) as f32, deviation: judged.variance.sqrt() }
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::ids::{FeedVersion, ItemId, ModelVersion, UserId};
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
 use crate::engine::delivery::ranker::serving_model;
-use crate::engine::rank::Ask;
+use crate::engine::rank::RankRequest;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::WireItem;
@@ -66,7 +66,7 @@ impl Server {
         let then = models::as_of(&*self.inside.store, reader, then, at).await.map_err(from_store)?;
         let (then, missing) = then;
         let ranked = tokio::task::spawn_blocking(move || {
-            let ask = Ask { ranking, limit: limit as usize, explain: true };
+            let ask = RankRequest { ranking, limit: limit as usize, explain: true };
             let items = state.rank(&then, at, ask);
             let model = serving_model(&then, ranking);
             let likely = state.likely(&then, ranking, &items, at);

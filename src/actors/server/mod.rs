@@ -199,7 +199,7 @@ impl Server {
             |person| {
                 self.inside.journal.append(super::journal::messages::Append {
                     writes: vec![Write::Person(person)],
-                    from: super::journal::messages::From::Request(done),
+                    from: super::journal::messages::Origin::Request(done),
                     reservation,
                 });
             },

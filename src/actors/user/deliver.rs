@@ -22,6 +22,7 @@ use crate::engine::delivery::feeds::{Delivery, FeedEvent, Moment, RankedFeed, Ra
 use crate::engine::delivery::ranker::UserRanker;
 use crate::engine::delivery::standing::{FeedView, StandingFeed};
 use crate::engine::world::{Changes, World};
+use crate::protocol::close::CloseReason;
 use crate::protocol::server::{Busy, Live, Page, ServerMessage, Timing, Welcome};
 
 /// Frames that may wait for one session while its mailbox is full.
@@ -155,7 +156,7 @@ impl UserActor {
     }
 
     /// Ends a session. With a reason, the session is asked to close.
-    pub(super) fn drop_session(&mut self, session: SessionId, reason: Option<&'static str>, ctx: &mut Context<Self>) {
+    pub(super) fn drop_session(&mut self, session: SessionId, reason: Option<CloseReason>, ctx: &mut Context<Self>) {
         let Some(one) = self.subscriptions.remove(&session) else { return };
         self.outbox.remove(&session);
         if let Some(reason) = reason {
@@ -237,7 +238,7 @@ impl UserActor {
                     self.outbox.insert(session, frames);
                 }
                 // The client reconnects and requests the lost messages.
-                Err(SendError::Full(_)) => slow.push((session, Some("slow"))),
+                Err(SendError::Full(_)) => slow.push((session, Some(CloseReason::Slow))),
                 Err(SendError::Closed(_)) => slow.push((session, None)),
             }
         }

@@ -12,6 +12,7 @@ use super::acceptance::Waiting;
 use super::messages::Answer;
 use crate::domain::feeds::Cause;
 use crate::engine::delivery::feeds::FeedEvent;
+use crate::protocol::close::CloseReason;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::store::Snapshot;
@@ -60,7 +61,7 @@ impl UserActor {
             }
         }
         for session in self.subscriptions.keys().copied().collect::<Vec<_>>() {
-            self.drop_session(session, Some("erased"), ctx);
+            self.drop_session(session, Some(CloseReason::Erased), ctx);
         }
         self.inside.directory.leave(self.user, &ctx.address());
         ctx.stop();

@@ -35,7 +35,7 @@ impl UserActor {
         let settings = world.settings();
         let scores = self.state.scores();
         let (positives, negatives) = scores.model.labels();
-        let weights = world.blend().served(Segment::New, self.state.deviation());
+        let weights = world.blend().served(Segment::New, self.state.offset());
         PersonModel {
             topics: self
                 .state

@@ -7,7 +7,7 @@ use crate::domain::ids::{Epoch, FeedVersion, ItemId, ModelVersion};
 use crate::domain::time::Millis;
 use crate::engine::delivery::feeds::{RankedFeed, Ranker};
 use crate::engine::delivery::standing::{Face, FeedView};
-use crate::engine::rank::Screen;
+use crate::engine::rank::Viewport;
 use crate::engine::user::UserState;
 use crate::engine::world::{Changes, World};
 
@@ -26,7 +26,7 @@ impl Ranker for UserRanker<'_> {
 
     fn rank(&mut self, view: FeedView, noise: FeedVersion, drawn: &[ItemId], at: Millis) -> RankedFeed {
         self.state.look_for(view.ranking, self.world, at);
-        let ranked = self.state.rank_on(self.world, at, view.ask(), Screen { version: noise, drawn });
+        let ranked = self.state.rank_on(self.world, at, view.ask(), Viewport { version: noise, drawn });
         // Ranked items are in the world, so each of them has a face.
         let with_faces = ranked.items.into_iter().filter_map(|one| Some((Face::of(self.world, one.item, at)?, one)));
         let (faces, items): (Vec<Face>, Vec<FeedItem>) = with_faces.unzip();
@@ -36,7 +36,7 @@ impl Ranker for UserRanker<'_> {
             likely: self.state.likely(self.world, view.ranking, &items, at),
             items,
             faces,
-            entry_threshold: ranked.floor,
+            entry_threshold: ranked.entry_threshold,
             rank_us: 0,
         }
     }

@@ -11,7 +11,7 @@ use crate::domain::ids::{FeedVersion, ItemId, Key};
 use crate::domain::time::Millis;
 use crate::engine::delivery::patch::{Step, diff};
 use crate::engine::delivery::refresh::moved;
-use crate::engine::rank::Ask;
+use crate::engine::rank::RankRequest;
 use crate::engine::world::World;
 
 /// A patch updates an item whose score moved by at least this many log-odds.
@@ -33,8 +33,8 @@ pub struct FeedView {
 impl FeedView {
     /// The request for the ranking.
     #[must_use]
-    pub fn ask(self) -> Ask {
-        Ask { ranking: self.ranking, limit: self.limit as usize, explain: self.explain }
+    pub fn ask(self) -> RankRequest {
+        RankRequest { ranking: self.ranking, limit: self.limit as usize, explain: self.explain }
     }
 }
 

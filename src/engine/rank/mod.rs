@@ -8,9 +8,9 @@
 //! Absent on purpose: a standing pool; all that is available is scored each time, which 10,000 items allow.
 
 pub mod explore;
-mod company;
-mod evidence;
-mod rhythm;
+mod neighbours;
+mod item_evidence;
+mod hours;
 pub mod list;
 mod scan;
 mod scorer;
