@@ -111,7 +111,7 @@ fn a_folder_stands_for_its_files_by_name() {
             .err()
             .unwrap()
             .to_string()
-            .contains("none of this format")
+            .contains("no file of this format")
     );
     assert!(LabelledFiles::open(&[], None, None).err().unwrap().to_string().contains("at least one path"));
     let absent = LabelledFiles::open(&["/absent.json".into()], None, None).err().unwrap();
