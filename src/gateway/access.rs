@@ -1,10 +1,10 @@
-//! Keys and tokens looked after: made, listed, revoked, rotated, and read again.
+//! Administration of keys and tokens: create, list, revoke, rotate and reload.
 //!
-//! Invariant: what is changed here is durable before it is answered, and counts on this server at once; what is changed
-//! elsewhere (another server on the same store, the command line) counts within [`RELOAD`]. While the store cannot
-//! answer, the last picture stays. The last key in use cannot be retired, nor the key of the very token that asks for it,
-//! so nobody locks everybody out, or themselves, by mistake. Keys are at most [`KEYS_MAX`]. Absent on purpose: who may do
-//! this (`rest::access`); a way to read a secret back.
+//! Invariant: a change through this module is durable before its answer, and applies to this server at once. A change
+//! by another server on the store, or by the command line, applies within [`RELOAD`]. While the store is unavailable,
+//! the last ring stays. Neither the last key in use nor the key of the calling token can retire. So no caller locks out
+//! all users, or itself, by mistake. At most [`KEYS_MAX`] keys exist. Deliberately absent: rights (`rest::access`);
+//! reading a secret back.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -25,35 +25,35 @@ use super::auth::Auth;
 use super::grant::TokenName;
 use super::keyring::{AuthError, ENV_KID, KeyRing, SECRET_BYTES_MIN, SIGNS_AFTER_MS};
 
-/// Between two readings of what others have changed.
+/// Time between two reloads of keys and revocations.
 pub const RELOAD: Duration = Duration::from_secs(2);
-/// Tokens that are read at once.
+/// Tokens per page of the store.
 const PAGE: u32 = 1_000;
-/// How many days a token may live.
+/// The longest life of a token in days.
 pub const DAYS_MAX: i64 = 3_650;
-/// How many when nobody says.
+/// The life of a token in days, by default.
 pub const DAYS_DEFAULT: i64 = 30;
-/// Stored keys in use, at most.
+/// The most stored keys in use.
 pub const KEYS_MAX: usize = 100;
-/// What is said where the first key is made while nobody needs a token.
+/// The note to the caller that makes the first key while the server runs without tokens.
 pub const FIRST_KEY: &str = "from its next start on this server answers 401 to every request without a token: make a \
      service token now, with POST /v1/tokens {\"service\": true} or `eddyline token create --service`";
 
-/// See the module.
+/// Keys and tokens of one server, over its store.
 pub struct Access {
     store: Arc<dyn Store>,
     secret: Option<SecretString>,
     ring: Arc<ArcSwap<KeyRing>>,
     dev: bool,
-    // One reading at a time, so that an older one never replaces a newer one.
+    // Serializes reloads, so that an older ring never replaces a newer one.
     reading: tokio::sync::Mutex<()>,
-    // One change of keys at a time, so that two of them never retire the last two keys.
+    // Serializes changes of keys, so that two of them never retire the last two keys.
     changing: tokio::sync::Mutex<()>,
-    // By key, the erasures under way of people whose tokens the ring may not know as revoked yet.
+    // Erasures in progress by user key; the ring may not yet contain the revocations of these users' tokens.
     leaving: Mutex<HashMap<Key, usize>>,
 }
 
-/// Tokens for a person are refused while this lives.
+/// While this guard lives, no token acts for its user.
 pub struct ErasureGuard {
     access: Arc<Access>,
     person: Key,
@@ -71,60 +71,60 @@ impl Drop for ErasureGuard {
     }
 }
 
-/// A new token. It cannot be read again later.
+/// A new token; it cannot be read again later.
 pub struct Issued {
-    /// For its holder only.
+    /// The signed token, for its holder only.
     pub token: SecretString,
-    /// What is kept.
+    /// The record in the store, without the token.
     pub record: TokenRecord,
 }
 
-/// A key as it may be shown.
+/// The public data of a key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyInfo {
-    /// Its id.
+    /// The id of the key.
     pub kid: Key,
-    /// When it was made; `None` for the configured secret.
+    /// The time of creation; `None` for the configured secret.
     pub created: Option<Millis>,
-    /// Since when its tokens are refused.
+    /// The time since which its tokens are refused.
     pub retired: Option<Millis>,
-    /// New tokens are signed with it now.
+    /// True if it signs new tokens now.
     pub signs: bool,
-    /// From when on it may sign; `None` for the configured secret.
+    /// The time from which it may sign; `None` for the configured secret.
     pub signs_from: Option<Millis>,
 }
 
-/// Why it was not done.
+/// An error of a change to keys or tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Secrets and signatures.
+    /// The keyring refused a secret, or could not sign.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// No such token.
+    /// The store has no such token, and the call names no expiry.
     #[error("no token {0} is known: name its `expires` to revoke one that was made elsewhere")]
     UnknownToken(Key),
-    /// No such key.
+    /// No key in use has this id.
     #[error("no key {0} is in use")]
     UnknownKey(Key),
-    /// It is not in the store.
+    /// The key is the configured secret, which is not in the store.
     #[error("the key env is the configured secret: change EDDYLINE_SECRET and start again")]
     Configured,
-    /// Nobody could come in any more.
+    /// The last key in use: without it, no token would be accepted.
     #[error("{0} is the last key in use: make another one first, with POST /v1/keys or `eddyline token rotate`")]
     LastKey(Key),
-    /// Whoever asks would be the first to be locked out.
+    /// The key signed the calling token: the caller would lock itself out.
     #[error(
         "{0} signed the token of this very request: make a token with the key that signs now (POST /v1/tokens, or \
          `eddyline token create`), and retire {0} with that one"
     )]
     OwnKey(Key),
-    /// Whoever is made under this key next must not meet tokens of its former holder.
-    #[error("the person {0} is being erased: ask for a token once that is done, for whoever has this key then")]
+    /// The user is being erased: the key's next holder must not meet tokens of the former one.
+    #[error("the person {0} is being erased: ask for a token for the key's next holder once that is done")]
     BeingErased(Key),
-    /// Nobody needs so many.
+    /// [`KEYS_MAX`] keys are in use.
     #[error("there are {} keys in use, and no more may be: retire some first, with DELETE /v1/keys/{{kid}}", KEYS_MAX)]
     TooManyKeys,
 }
@@ -142,7 +142,7 @@ impl From<AccessError> for Refusal {
             AccessError::BeingErased(_) => Refusal::field(Code::Conflict, "user", message),
             AccessError::Auth(AuthError::NoKey) | AccessError::TooManyKeys => Refusal::new(Code::Conflict, message),
             AccessError::Auth(_) | AccessError::Store(_) => {
-                tracing::error!(error = %message, "keys and tokens");
+                tracing::error!(error = %message, "a change of keys or tokens failed");
                 Refusal::new(Code::Internal, "keys and tokens failed; the server's log says more")
             }
         }
@@ -150,11 +150,11 @@ impl From<AccessError> for Refusal {
 }
 
 impl Access {
-    /// Reads the keys of a store. Without any, and without a secret, it is dev mode; a retired key counts as one, so
-    /// that retiring never opens a door.
+    /// Reads the keys of a store. Without any key and without a secret, the server runs in dev mode. A retired key
+    /// counts as a key, so that retiring never disables authentication.
     ///
     /// # Errors
-    /// What the store says, or a short secret.
+    /// An error of the store, or a short secret.
     pub async fn open(store: Arc<dyn Store>, secret: Option<SecretString>, now: Millis) -> Result<Access, AccessError> {
         let (ring, stored) = read(&*store, secret.as_ref(), now).await?;
         let dev = secret.is_none() && stored == 0;
@@ -163,16 +163,17 @@ impl Access {
         Ok(Access { store, secret, ring, dev, reading, changing, leaving })
     }
 
-    /// Nobody needs a token here, until the next start.
+    /// True in dev mode: no call needs a token until the next start.
     #[must_use]
     pub fn is_dev(&self) -> bool {
         self.dev
     }
 
-    /// Could nobody come in? Tokens are needed, all of them are made here, and none is left that would be taken.
+    /// Reports whether no caller could authenticate: tokens are required, all of them come from here, and the ring
+    /// accepts none of them.
     ///
     /// # Errors
-    /// What the store says.
+    /// An error of the store.
     pub async fn locks_everybody_out(&self, now: Millis) -> Result<bool, AccessError> {
         if self.dev || self.secret.is_some() {
             return Ok(false);
@@ -195,7 +196,7 @@ impl Access {
         }
     }
 
-    /// A person is about to be erased: from now on no token acts for them, whatever the ring has read.
+    /// Begins an erasure: from now on no token acts for this user, whatever the ring contains.
     #[must_use]
     pub fn begin_erasure(self: &Arc<Access>, person: Key) -> ErasureGuard {
         let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,17 +205,17 @@ impl Access {
         ErasureGuard { access: Arc::clone(self), person }
     }
 
-    /// Is a person with this key on their way out?
+    /// True while a user with this key is being erased.
     #[must_use]
     pub fn is_being_erased(&self, person: &Key) -> bool {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner).contains_key(person)
     }
 
-    /// The erasure is durable, and with it the revocation of the person's tokens: the ring hears of it before it is
-    /// answered. While the store cannot be read, their tokens stay refused.
+    /// Ends an erasure that is durable together with the revocation of the user's tokens: the ring reloads before the
+    /// caller gets an answer. While the store cannot be read, the user's tokens stay refused.
     pub async fn end_erasure(&self, leaving: ErasureGuard, now: Millis) {
         let Err(error) = self.reload(now).await else { return };
-        tracing::warn!(%error, "the tokens of an erased person cannot be read: none for that key is taken until they are");
+        tracing::warn!(%error, "cannot reload the revoked tokens of an erased person: all tokens for that key are refused until then");
         tokio::spawn(async move {
             while leaving.access.reload(now).await.is_err() {
                 tokio::time::sleep(RELOAD).await;
@@ -222,16 +223,16 @@ impl Access {
         });
     }
 
-    /// For those who check tokens.
+    /// The check of tokens by the current ring.
     #[must_use]
     pub fn auth(&self) -> Auth {
         if self.dev { Auth::dev() } else { Auth::with_ring(Arc::clone(&self.ring)) }
     }
 
-    /// Reads what others have changed.
+    /// Reloads keys and revocations from the store.
     ///
     /// # Errors
-    /// What the store says; the last picture stays.
+    /// An error of the store; the last ring stays.
     pub async fn reload(&self, now: Millis) -> Result<(), AccessError> {
         let _one = self.reading.lock().await;
         let (ring, _) = read(&*self.store, self.secret.as_ref(), now).await?;
@@ -239,7 +240,7 @@ impl Access {
         Ok(())
     }
 
-    /// Makes a token for a person (`Some`) or a service.
+    /// Creates a token for a user (`Some`) or a service.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -247,7 +248,8 @@ impl Access {
         let expires = now.plus(days.saturating_mul(DAY_MS));
         let jti = random_key("");
         let (token, kid) = self.ring.load().sign(&jti, person.as_ref(), expires, now)?;
-        // An erasure that begins after this is of a later instant than `now`, so the token is its former holder's.
+        // An erasure that begins after this check has a later instant than `now`, so the token belongs to the former
+        // holder.
         if let Some(person) = person.as_ref().filter(|person| self.is_being_erased(person)) {
             return Err(AccessError::BeingErased(person.clone()));
         }
@@ -257,7 +259,7 @@ impl Access {
         Ok(Issued { token: token.into(), record })
     }
 
-    /// Revokes a token. One that was made elsewhere is not known here: `expires` says how long to remember it.
+    /// Revokes a token. For a token that was made elsewhere, `expires` says how long to keep the revocation.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -266,15 +268,15 @@ impl Access {
             let Some(expires) = expires else { return Err(AccessError::UnknownToken(jti)) };
             let holder = Holder::Elsewhere;
             let record = TokenRecord { jti: jti.clone(), kid: None, holder, created: now, expires, revoked: Some(now) };
-            if !self.store.insert_token(record).await? {
-                // Somebody was faster: it is known now.
+            if !self.store.put_token(record).await? {
+                // Another call has stored it meanwhile, so it can be revoked.
                 self.store.revoke_token(jti, now).await?;
             }
         }
         self.reload(now).await
     }
 
-    /// Makes a new key. All others go on checking.
+    /// Creates a key. All other keys continue to check tokens.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -289,7 +291,7 @@ impl Access {
             .insert_key(SigningKey { kid: kid.clone(), secret: Some(secret), created: now, retired: None })
             .await?;
         self.reload(now).await?;
-        tracing::info!(kid = kid.as_str(), "a new key");
+        tracing::info!(kid = kid.as_str(), "created a signing key");
         if self.dev {
             tracing::warn!(kid = kid.as_str(), "{FIRST_KEY}");
         }
@@ -298,7 +300,7 @@ impl Access {
         Ok(KeyInfo { kid, created: Some(now), retired: None, signs, signs_from })
     }
 
-    /// Takes a key out of use: its tokens are refused from now on. `by` is the token of whoever asks for it.
+    /// Retires a key: its tokens are refused from now on. `by` is the calling token.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -319,14 +321,14 @@ impl Access {
             return Err(AccessError::UnknownKey(kid));
         }
         self.reload(now).await?;
-        tracing::info!(kid = kid.as_str(), "a key was retired");
+        tracing::info!(kid = kid.as_str(), "retired a signing key");
         Ok(())
     }
 
     /// All keys, the configured one first.
     ///
     /// # Errors
-    /// What the store says.
+    /// An error of the store.
     pub async fn keys(&self, now: Millis) -> Result<Vec<KeyInfo>, AccessError> {
         let ring = self.ring.load_full();
         let face = |kid: Key, created: Option<Millis>, retired| KeyInfo {
@@ -345,12 +347,12 @@ impl Access {
     /// Tokens that have not expired, by id, after an id (or empty).
     ///
     /// # Errors
-    /// What the store says.
+    /// An error of the store.
     pub async fn tokens(&self, after: String, limit: u32, now: Millis) -> Result<Vec<TokenRecord>, AccessError> {
         Ok(self.store.tokens(now, after, limit).await?)
     }
 
-    /// Can it sign?
+    /// True if a key exists to sign tokens.
     #[must_use]
     pub fn has_signer(&self) -> bool {
         !self.ring.load().is_empty()
@@ -359,12 +361,12 @@ impl Access {
 
 async fn read(store: &dyn Store, secret: Option<&SecretString>, now: Millis) -> Result<(KeyRing, usize), AccessError> {
     let stored = store.keys().await?;
-    // A token is taken a little longer than it says; so is its revocation.
+    // The check allows a leeway after expiry, and the revocation covers it.
     let revoked = store.revoked_tokens(now.plus(-MINUTE_MS)).await?;
     Ok((KeyRing::new(&stored, secret, revoked)?, stored.len()))
 }
 
-/// Reads again and again until nobody holds `access` any more.
+/// Reloads until the last owner drops `access`.
 pub async fn keep_fresh(access: std::sync::Weak<Access>, now: impl Fn() -> Millis) {
     let mut ticks = tokio::time::interval(RELOAD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -376,14 +378,14 @@ pub async fn keep_fresh(access: std::sync::Weak<Access>, now: impl Fn() -> Milli
         if let Err(error) = &outcome
             && !failing
         {
-            tracing::warn!(%error, "keys and revocations cannot be read: those read last stay in force");
+            tracing::warn!(%error, "cannot reload keys and revocations: the last ring stays in force");
         }
         failing = outcome.is_err();
     }
 }
 
-/// 128 bits from the thread's generator, which the operating system seeds: nobody guesses the next one.
-pub fn random_key(prefix: &str) -> Key {
+/// 128 bits from the thread's generator, which the operating system seeds; they cannot be guessed.
+pub(crate) fn random_key(prefix: &str) -> Key {
     let mut text = prefix.to_owned();
     for byte in rand::random::<[u8; 16]>() {
         let _ = write!(text, "{byte:02x}");

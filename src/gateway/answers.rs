@@ -1,8 +1,8 @@
-//! Answers on their way to readers that may be slow.
+//! Large answers in transit to slow readers.
 //!
-//! Invariant: large answers of all requests together stay within one budget, each goes to its socket in small pieces,
-//! and a reader that takes none for [`PIECE_WITHIN`] loses its connection, so nobody holds a share of the budget for
-//! long. Absent on purpose: sockets, whose frames the person's actor bounds.
+//! Invariant: large answers of all requests together stay within one budget, and each goes to its socket in small
+//! pieces. A reader that takes no piece within [`PIECE_WITHIN`] loses its connection, so that no reader holds a share
+//! of the budget for long. Deliberately absent: sockets, whose frames the user's actor bounds.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -17,15 +17,16 @@ use actix_web::web::Bytes;
 use super::budget::Permit;
 use super::watcher::ConnectionHandle;
 
-/// A reader takes the next piece of an answer within this time, so it reads 1 KiB per second at least.
+/// Time within which a reader must take the next piece of an answer: 1 KiB per second at least.
 pub const PIECE_WITHIN: Duration = Duration::from_secs(30);
-/// The largest piece that a socket is given at once; it takes no more until it has written that.
+/// The largest piece for a socket at once; the socket takes the next one after it has written this one.
 const PIECE_BYTES: usize = 32 * 1024;
-/// The time since which a socket has taken nothing, in milliseconds since the start plus one; 0 while it waits for us.
+/// The time since which a socket has taken no piece, in milliseconds since the start plus one. It is 0 while the socket
+/// waits for the server.
 #[derive(Debug, Default)]
 struct Unread(AtomicU64);
 
-/// All large answers that are being written.
+/// The registry of all large answers in transit.
 pub struct Answers {
     start: Instant,
     inner: Mutex<Inner>,
@@ -48,7 +49,7 @@ impl Answers {
         self.start.elapsed().as_millis() as u64 + 1
     }
 
-    /// Cuts the connections of readers that took no piece within `patience`.
+    /// Shuts down the connections of readers that took no piece within `patience`.
     fn scan(&self, patience: Duration) {
         let now = self.now_ms();
         for (unread, connection) in self.lock().under_way.values() {
@@ -60,12 +61,12 @@ impl Answers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing within panics half-way, so a poisoned lock guards sound data.
+        // No code panics while it holds the lock, so a poisoned lock guards valid data.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Scans until the server is gone.
+/// Scans until the last owner drops the registry.
 pub async fn watch(answers: Weak<Answers>, every: Duration) {
     let mut ticks = tokio::time::interval(every);
     loop {
@@ -75,7 +76,7 @@ pub async fn watch(answers: Weak<Answers>, every: Duration) {
     }
 }
 
-/// A place in the list of what is being written; given back when dropped.
+/// The entry of one answer in the registry, removed when dropped.
 pub(super) struct Watched {
     answers: Arc<Answers>,
     number: u64,
@@ -102,12 +103,12 @@ impl Drop for Watched {
     }
 }
 
-/// A body that goes out in small pieces.
+/// A body that is written in small pieces.
 pub(super) struct Metered<B> {
     body: Pin<Box<B>>,
     rest: Bytes,
     watched: Watched,
-    // Of an answer whose bytes are there; a streamed one makes its bytes as they are asked for.
+    // For a body that is complete in memory; a streamed body produces its bytes on demand.
     _permit: Option<Permit>,
 }
 

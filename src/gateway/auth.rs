@@ -1,8 +1,9 @@
-//! Who is asking, and what they may do.
+//! Authentication: who calls, by which token.
 //!
-//! Invariant: with a key, nobody acts without a token that the [`KeyRing`] takes, a person only as themselves, a
-//! service as anyone; without one (dev mode) everybody may act as anyone and the server listens on loopback only. Which
-//! of the two it is stays as it was at the start. Absent on purpose: passwords, sessions; a token in a log or an error.
+//! Invariant: with a key, no call succeeds without a token that the [`KeyRing`] accepts; a user acts only for
+//! themselves, a service as any user. Without a key (dev mode) every caller may act as any user, and the server listens
+//! on loopback only. The mode is fixed at the start. Deliberately absent: passwords, sessions; a token in a log or an
+//! error.
 
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use super::errors::Problem;
 use super::grant::{Grant, Subject, TokenName};
 use super::keyring::KeyRing;
 
-/// How tokens are checked. Cheap to clone.
+/// The check of tokens; cheap to clone.
 #[derive(Clone)]
 pub struct Auth(Mode);
 
@@ -31,28 +32,28 @@ enum Mode {
 }
 
 impl Auth {
-    /// No tokens: everybody may act as anyone, on loopback.
+    /// Dev mode: without tokens, every caller may act as any user, on loopback.
     #[must_use]
     pub fn dev() -> Auth {
         Auth(Mode::Dev)
     }
 
-    /// Tokens that this ring takes, as it is now and as it will be.
+    /// Checks tokens by this ring, and by each ring that replaces it.
     #[must_use]
     pub fn with_ring(ring: Arc<ArcSwap<KeyRing>>) -> Auth {
         Auth(Mode::Tokens(ring))
     }
 
-    /// No key: dev mode.
+    /// True in dev mode, without any key.
     #[must_use]
     pub fn is_dev(&self) -> bool {
         matches!(self.0, Mode::Dev)
     }
 
-    /// What a token allows.
+    /// Checks a token and returns its rights.
     ///
     /// # Errors
-    /// `unauthorized`, saying what is wrong and never what the token holds.
+    /// `unauthorized`, with the fault and never the content of the token.
     pub fn check(&self, token: Option<&str>) -> Result<Grant, Refusal> {
         let Mode::Tokens(ring) = &self.0 else {
             return Ok(Grant { subject: Subject::Anyone, signed: None, expires: None, token: None });
@@ -61,7 +62,7 @@ impl Auth {
         ring.load().check(token.ok_or_else(missing)?)
     }
 
-    /// Would a token that was taken once be taken again? Its time apart.
+    /// Reports whether a token that was accepted once is still accepted, apart from its expiry.
     #[must_use]
     pub fn still_takes(&self, token: &TokenName) -> bool {
         match &self.0 {
@@ -80,7 +81,8 @@ impl FromRequest for Subject {
     }
 }
 
-/// What the token of a request allows. The middleware has checked it already; a route without it checks here.
+/// The rights of a request's token. The middleware has checked it already; on a route without the middleware, this
+/// function checks it.
 ///
 /// # Errors
 /// `unauthorized`.
@@ -88,20 +90,20 @@ pub(super) fn grant_of(request: &HttpRequest) -> Result<Grant, Refusal> {
     if let Some(Checked(checked)) = request.extensions().get::<Checked>() {
         return checked.clone();
     }
-    // Forgotten in the set-up: closed rather than open.
+    // Fails closed when the set-up lacks `Auth`.
     let forgotten = || Err(Refusal::new(Code::Internal, "the server does not know how to check tokens"));
     let auth = request.app_data::<web::Data<Auth>>();
     auth.map_or_else(forgotten, |auth| auth.check(bearer(request.headers())))
 }
 
-/// The token of `Authorization: Bearer`.
+/// The token in `Authorization: Bearer`.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// What became of the token of a request.
+/// The result of the middleware's token check, kept for the handler.
 #[derive(Clone)]
 pub(super) struct Checked(pub(super) Result<Grant, Refusal>);
 
@@ -170,7 +172,7 @@ mod tests {
         jsonwebtoken::encode(&Header::new(algorithm), claims, &key).unwrap()
     }
 
-    /// What a token may do: to whom it is nobody (401), and as whom it may act.
+    /// Columns: name, token, status as that user, status as a service.
     #[actix_web::test]
     async fn a_token_acts_as_its_subject_only() {
         async fn own(subject: Subject) -> Result<HttpResponse, Problem> {

@@ -1,9 +1,9 @@
-//! Request bodies, read with an end.
+//! Request bodies, read within bounds of size and time.
 //!
-//! Invariant: bodies of all requests together stay within one budget, and each within the limit of its route. A body
-//! that arrives more slowly than [`LEAST_RATE`] is given up, so nobody holds a share of the budget for long. A key that
-//! stands twice in an object is refused, at any depth.
-//! Absent on purpose: compressed bodies, which could grow without warning.
+//! Invariant: bodies of all requests together stay within one budget, and each body within the limit of its route. The
+//! reader gives up a body that is slower than [`LEAST_RATE`], so that no sender holds a share of the budget for long.
+//! It refuses a key that occurs twice in an object, at any depth. Deliberately absent: compressed bodies, which could
+//! grow without warning.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -26,40 +26,40 @@ use crate::protocol::refusal::Refusal;
 use super::budget::{Budgets, Holder, Permit};
 use super::errors::refusal_of;
 
-/// The longest body of one thing, and the longest part of a batch.
+/// The longest body of one object, and the longest part of a batch, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// The longest body of many things.
+/// The longest body of a batch in bytes.
 pub const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// A body may take so long before its rate counts.
+/// Time before the rate of a body counts.
 pub const GRACE: Duration = Duration::from_secs(10);
-/// Bytes per second that a body has on average after [`GRACE`].
+/// The lowest average rate of a body after [`GRACE`], in bytes per second.
 pub const LEAST_RATE: u32 = 8 * 1024;
-/// A body is whole within.
+/// The longest time for a whole body.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 
-// The first memory for a body of unknown length; it doubles from there.
+// The first buffer for a body of unknown length; it doubles from there.
 const FIRST_BYTES: usize = 4 * 1024;
-// Larger bodies are parsed on a thread of their own kind: a web worker serves others meanwhile.
+// Blocking threads parse larger bodies, so that web workers stay free.
 const PARSED_INLINE_MAX: usize = 32 * 1024;
-// Large bodies that are parsed at once.
+// The number of large bodies that are parsed at once.
 static PARSERS: Semaphore = Semaphore::const_new(2);
 
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
 
-/// The terms on which a body is read: its headers, and whose share of which budgets it takes.
+/// The headers of a body, and the budgets and holder that it counts for.
 #[derive(Clone, Copy)]
 pub struct IncomingBody<'a> {
     /// Headers of the request.
     pub headers: &'a HeaderMap,
     /// Budgets of the server.
     pub budgets: &'a Budgets,
-    /// Who sends it.
+    /// The holder that the body counts for.
     pub holder: Holder,
 }
 
-/// A body in memory; while it is there, its bytes count.
+/// A body in memory; its bytes count in the budget while it lives.
 pub struct Body {
     bytes: Bytes,
     permit: Permit,
@@ -73,14 +73,14 @@ impl std::ops::Deref for Body {
 }
 
 impl Body {
-    /// The bytes, and the permit to be kept as long as they are.
+    /// The bytes, and the permit to keep as long as they live.
     #[must_use]
     pub fn into_parts(self) -> (Bytes, Permit) {
         (self.bytes, self.permit)
     }
 }
 
-/// Reads a JSON body of one thing, which is an object.
+/// Reads a JSON body that is one object.
 ///
 /// # Errors
 /// `unsupported_media`, `too_large`, `busy`, `bad_json`, or `bad_field` with the field's name.
@@ -106,7 +106,7 @@ pub async fn json_list<T: DeserializeOwned + Send + 'static>(
     parse_aside(&body, |bytes| parse(bytes)).await
 }
 
-/// Reads a JSON body that may be left out.
+/// Reads a JSON object, or the default for an empty body.
 ///
 /// # Errors
 /// As [`json`].
@@ -122,8 +122,7 @@ pub async fn json_or_nothing<T: DeserializeOwned + Default + Send + 'static>(
     parse_aside(&body, |bytes| parse_object(bytes)).await
 }
 
-/// Reads a JSON body of one thing or many: an object of at most [`BODY_BYTES_MAX`] or an array of at most
-/// [`BATCH_BYTES_MAX`].
+/// Reads a JSON body: an object of at most [`BODY_BYTES_MAX`], or an array of at most [`BATCH_BYTES_MAX`].
 ///
 /// # Errors
 /// As [`json`].
@@ -138,7 +137,7 @@ pub async fn json_batch(
     Ok(body)
 }
 
-/// Reads a JSON body of one thing or many, of at most `max` bytes.
+/// Reads a JSON body, an object or an array, of at most `max` bytes.
 ///
 /// # Errors
 /// As [`json`].
@@ -151,8 +150,8 @@ pub async fn json_batch_within(
     read(incoming, payload, max).await
 }
 
-/// Reads a model's checkpoint: bytes, at most [`CHECKPOINT_BYTES_MAX`], one at a time. The permit lasts as long as the
-/// checkpoint is worked on.
+/// Reads the checkpoint of a model: at most [`CHECKPOINT_BYTES_MAX`] bytes, one checkpoint at a time. The permits must
+/// live as long as the checkpoint is in use.
 ///
 /// # Errors
 /// `unsupported_media`, `too_large`, `bad_json` when it is not whole, `busy` while another one is being read.
@@ -170,13 +169,13 @@ pub async fn checkpoint(
     Ok((bytes.into(), [place, permit]))
 }
 
-/// Does the body hold many things?
+/// True if the body is a JSON array.
 #[must_use]
 pub fn is_array(body: &[u8]) -> bool {
     body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
 }
 
-/// Reads JSON, naming the field to blame.
+/// Parses JSON; a refusal names the wrong field.
 ///
 /// # Errors
 /// `bad_json` or `bad_field`.
@@ -184,7 +183,7 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
     parse_json(bytes).map_err(refusal_of)
 }
 
-/// Parses a large body beside the web workers, a few at once, and a small one in place.
+/// Parses a large body on a blocking thread, two at once, and a small one in place.
 ///
 /// # Errors
 /// Those of `parse`.
@@ -202,7 +201,7 @@ pub async fn parse_aside<T: Send + 'static>(
     parsed.await.map_err(|_| Refusal::new(Code::Internal, "the body could not be parsed"))?
 }
 
-/// Reads JSON that must be an object: serde would also read a struct from a list of its fields.
+/// Parses JSON that must be an object; serde would also read a struct from a list of its fields.
 fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     if is_array(bytes) {
         let _: IgnoredAny = parse(bytes)?;
@@ -218,7 +217,7 @@ pub fn media(headers: &HeaderMap) -> String {
     text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Refuses a body that is encoded, or announced as longer than `max`.
+/// Refuses a compressed body, and one whose announced length exceeds `max`.
 ///
 /// # Errors
 /// `unsupported_media` or `too_large`.
@@ -263,7 +262,7 @@ fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::new(Code::UnsupportedMedia, format!("the body must be {JSON}, is {media:?}")))
 }
 
-/// The instant by which a body that began at `begin` has more than `bytes`.
+/// The instant by which a body that began at `begin` must have more than `bytes`.
 fn due(begin: Instant, bytes: usize) -> Instant {
     let earned = Duration::from_secs_f64(bytes as f64 / f64::from(LEAST_RATE));
     begin + (GRACE + earned).min(WHOLE_WITHIN)
@@ -301,7 +300,7 @@ async fn read(
     Ok(Body { bytes: bytes.into(), permit })
 }
 
-/// A list that is kept up to one element beyond `MOST`, so that a check can refuse it and memory stays bounded.
+/// A list that keeps at most one element beyond `MOST`, so that a check can refuse it while memory stays bounded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BoundedList<T, const MOST: usize>(pub Vec<T>);
 
@@ -329,7 +328,7 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for BoundedLi
     }
 }
 
-/// A JSON object as text, in which no key stands twice.
+/// A JSON object as text, in which each key occurs once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectText(pub String);
 
@@ -345,7 +344,7 @@ impl<'de> Deserialize<'de> for ObjectText {
     }
 }
 
-/// A JSON object in which no key stands twice; serde's own maps would let the last one win.
+/// A JSON object in which each key occurs once; serde's own maps would keep the last one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UniqueMap<K: Ord, V>(pub std::collections::BTreeMap<K, V>);
 
@@ -380,7 +379,7 @@ where
     }
 }
 
-/// Walks through any JSON and keeps nothing.
+/// Visits any JSON, checks that each key occurs once, and keeps nothing.
 struct EachKeyOnce;
 
 impl<'de> DeserializeSeed<'de> for EachKeyOnce {
@@ -553,7 +552,8 @@ mod tests {
     #[test]
     fn a_body_that_drips_is_given_up() {
         let begin = Instant::now();
-        // The second at which a body of so many bytes per second is given up; none for one that is fast enough.
+        // The second at which the reader gives up a body of so many bytes per second; `None` for one that is fast
+        // enough.
         let given_up = |rate: usize, length: usize| {
             (0..600)
                 .find(|second| begin + Duration::from_secs(*second) > due(begin, (rate * *second as usize).min(length)))

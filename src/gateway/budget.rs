@@ -1,8 +1,8 @@
-//! Amounts that all requests together may hold at once, with a share for each subject and each address.
+//! Budgets that all requests share, with a share for each subject and each address.
 //!
-//! Invariant: the sum of all permits never exceeds the total, and no holder exceeds its share, so one token or one
-//! address never takes the whole budget from others. A permit returns its amount when it is dropped. Absent on purpose:
-//! rates over time (`rates`).
+//! Invariant: the sum of all permits never exceeds the total, and no holder exceeds its share; one token or one address
+//! never takes the whole budget. A permit returns its amount when it is dropped. Deliberately absent: rates over time
+//! (`rates`).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -20,10 +20,10 @@ const MIB: usize = 1024 * 1024;
 pub const BODIES_BYTES_MAX: usize = 256 * MIB;
 /// Bytes of answers that wait for their readers, all requests together.
 pub const ANSWERS_BYTES_MAX: usize = 64 * MIB;
-/// Parts of batches that are being carried out, all requests together; each holds at most some 2 KiB.
+/// Parts of batches in progress, all requests together; each holds at most some 2 KiB.
 pub const PARTS_MAX: usize = 16_384;
 
-/// Who holds an amount: a person or a service token, and an address.
+/// The holder of an amount: a user or a service token, and an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holder {
     subject: Option<u64>,
@@ -36,7 +36,7 @@ enum Share {
     Address(IpAddr),
 }
 
-/// A total with shares. Clones count together.
+/// A total with shares; all clones count together.
 #[derive(Clone)]
 pub struct Budget(Arc<Inner>);
 
@@ -51,7 +51,7 @@ struct Inner {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    // Only holders of more than nothing.
+    // Holders with an amount above 0.
     by_share: HashMap<Share, usize>,
 }
 
@@ -83,11 +83,11 @@ impl Budget {
         permit.grow(amount.min(self.0.per_subject)).then_some(permit)
     }
 
-    /// A permit for `amount`, as soon as there is room for it.
+    /// Waits until the budget has room, and returns a permit for `amount`.
     pub async fn take(&self, holder: Holder, amount: usize) -> Permit {
         loop {
             let mut returned = std::pin::pin!(self.0.returned.notified());
-            // Registered before the try: an amount that returns in between is not missed.
+            // Registers before the try, so that it does not miss an amount that returns in between.
             returned.as_mut().enable();
             if let Some(permit) = self.try_take(holder, amount) {
                 return permit;
@@ -109,13 +109,13 @@ impl Budget {
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        // Nothing within panics half-way, so a poisoned lock guards sound data.
+        // No code panics while it holds the lock, so a poisoned lock guards valid data.
         self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Permit {
-    /// Holds `more` on top; false, and nothing changed, when there is no room for it.
+    /// Adds `more` to the permit; false without any change when the budget has no room.
     pub fn grow(&mut self, more: usize) -> bool {
         if more == 0 {
             return true;
@@ -158,15 +158,15 @@ impl Drop for Permit {
 
 /// All budgets of one server.
 pub struct Budgets {
-    /// See [`BODIES_BYTES_MAX`].
+    /// Bytes of request bodies, at most [`BODIES_BYTES_MAX`].
     pub bodies: Budget,
-    /// See [`ANSWERS_BYTES_MAX`].
+    /// Bytes of unread answers, at most [`ANSWERS_BYTES_MAX`].
     pub answers: Budget,
-    /// See [`PARTS_MAX`].
+    /// Parts of batches in progress, at most [`PARTS_MAX`].
     pub parts: Budget,
-    /// A model's checkpoint is received by one request at a time.
+    /// Checkpoints being received: one at a time.
     pub checkpoints: Budget,
-    // Seeded at the start, so that nobody chooses a key that shares a stranger's place.
+    // Seeded at the start, so that no client can choose a key that collides with another holder's.
     hasher: RandomState,
 }
 
@@ -176,7 +176,7 @@ impl Default for Budgets {
             bodies: Budget::new(BODIES_BYTES_MAX),
             answers: Budget::new(ANSWERS_BYTES_MAX),
             parts: Budget::new(PARTS_MAX),
-            // A quarter, and so one, is what a subject may hold.
+            // One subject may hold the only checkpoint, unlike a quarter of the other budgets.
             checkpoints: Budget(Arc::new(Inner {
                 total: 1,
                 per_subject: 1,

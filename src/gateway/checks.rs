@@ -1,7 +1,7 @@
-//! From what a client wrote to values that the actors trust; shared by the socket and REST.
+//! Checks that turn input of a client into values that the actors trust, for the socket and REST alike.
 //!
-//! Invariant: every check of a range or a reference is made here once, and a refusal names the field as the client
-//! wrote it. Absent on purpose: parsing of JSON, who may do what.
+//! Invariant: each range and each reference is checked in one place, and a refusal names the field as the client wrote
+//! it. Deliberately absent: parsing JSON, and rights.
 
 use std::collections::BTreeMap;
 
@@ -19,35 +19,35 @@ use crate::protocol::refusal::Refusal;
 
 use super::timestamps;
 
-/// How far a client's clock may run ahead of ours.
+/// Milliseconds by which the clock of a client may run ahead of the server's.
 pub const SLACK_MS: i64 = 5 * SECOND_MS;
 
-/// Topic weights in one change: as many as a person has.
+/// The most topic weights in one change: as many as a user has.
 pub const WEIGHTS_MAX: usize = 256;
 
-/// Something on an item, as the socket and REST describe it.
+/// An interaction with an item, as the socket and REST describe it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InteractionDraft {
-    /// See `protocol::client::Interact`.
+    /// The client's id of the event; the server learns each id of a user once.
     pub id: Key,
-    /// On what.
+    /// The key of the item.
     pub item: Key,
-    /// What they did.
+    /// The kind of the interaction.
     pub kind: Kind,
-    /// For how long.
+    /// The dwell time in milliseconds.
     pub dwell_ms: Option<u32>,
-    /// When; now by default.
+    /// The time of the interaction; its arrival by default.
     pub at: Option<Millis>,
 }
 
-/// An interaction that the actors may learn.
+/// Checks an interaction, so that the actors may learn it.
 ///
 /// # Errors
 /// `unknown_item`, or `out_of_range` for `at`.
 pub fn interaction(server: &Server, act: InteractionDraft) -> Result<UserEvent, Refusal> {
     let item = item(&server.world(), &act.item, "item")?;
     let InteractionDraft { id, kind, dwell_ms, at, .. } = act;
-    // As it was stated: what lies in the future is cut where it is learned, by the very clock that dates its arrival.
+    // Kept as stated. The actor that learns it cuts a time in the future, by the clock that dates its arrival.
     let at = match at {
         None => Millis::ON_ARRIVAL,
         Some(at) => happened(Some(at), server.clock().now()).map(|_| at)?,
@@ -78,7 +78,7 @@ pub fn at_most(field: &str, value: u32, max: u32) -> Result<u32, Refusal> {
     Err(Refusal::field(Code::OutOfRange, field, format!("must be at most {max}, is {value}")))
 }
 
-/// When it happened: never later than `now`, which a client's clock may miss by [`SLACK_MS`].
+/// The time of an event, at most `now`; the clock of a client may run ahead by [`SLACK_MS`].
 ///
 /// # Errors
 /// `out_of_range` for `at`.
@@ -102,7 +102,7 @@ pub fn item(world: &World, key: &Key, field: &str) -> Result<ItemId, Refusal> {
     })
 }
 
-/// The item behind a key, which `owner` made; without an owner, anybody's.
+/// The item behind a key, if `owner` made it; without an owner, any item.
 ///
 /// # Errors
 /// `unknown_item`, or `forbidden`.
@@ -128,19 +128,19 @@ pub fn person(people: &People, key: &Key, field: &str) -> Result<UserId, Refusal
     })
 }
 
-/// The person to follow, who must be somebody else.
+/// The user to follow, who must differ from the follower.
 ///
 /// # Errors
 /// `unknown_user`, or `out_of_range` for oneself.
 pub fn followee(people: &People, who: UserId, whom: &Key, field: &str) -> Result<UserId, Refusal> {
     let found = person(people, whom, field)?;
     if found == who {
-        return Err(Refusal::field(Code::OutOfRange, field, "nobody can follow themselves: name another person"));
+        return Err(Refusal::field(Code::OutOfRange, field, "users cannot follow themselves: name another person"));
     }
     Ok(found)
 }
 
-/// A text that people can read.
+/// Checks the text of an item: not blank, of bounded length, printable.
 ///
 /// # Errors
 /// `out_of_range` or `bad_field` for `text`.
@@ -156,7 +156,7 @@ pub fn text(text: String) -> Result<String, Refusal> {
     Ok(text)
 }
 
-/// Numbers that stand for an item's meaning.
+/// Checks the embedding of an item: its dimension and its numbers.
 ///
 /// # Errors
 /// `out_of_range` for `embedding`.
@@ -164,7 +164,7 @@ pub fn embedding(numbers: Vec<f32>, dim: usize) -> Result<Embedding, Refusal> {
     Embedding::new(numbers, dim).map_err(|error| Refusal::field(Code::OutOfRange, "embedding", error.to_string()))
 }
 
-/// Topics of one item.
+/// Checks the topics of one item.
 ///
 /// # Errors
 /// `out_of_range` for `topics`.
@@ -177,7 +177,7 @@ pub fn item_topics(topics: Vec<Key>) -> Result<Vec<Key>, Refusal> {
     Ok(topics)
 }
 
-/// Availability of one item.
+/// Checks the availability windows of one item.
 ///
 /// # Errors
 /// `conflict` naming the two windows that clash, or `out_of_range`.
@@ -198,7 +198,7 @@ pub fn windows(list: Vec<Window>) -> Result<Windows, Refusal> {
     })
 }
 
-/// Topic weights that a person sets by hand.
+/// Checks topic weights that a user sets by hand.
 ///
 /// # Errors
 /// `out_of_range` for `topics.<name>`: an unknown topic, or a weight outside of [0, 1].
@@ -220,7 +220,7 @@ pub fn topic_weights(world: &World, weights: &BTreeMap<Key, f32>) -> Result<Vec<
 }
 
 fn weight(key: &Key, amount: f32) -> Result<f32, Refusal> {
-    // Neither -0 nor what is too small for a float is a weight of its own.
+    // Normalizes -0, and numbers too small for a float, to 0.
     let amount = if amount.is_subnormal() || amount == 0.0 { 0.0 } else { amount };
     if (0.0..=1.0).contains(&amount) {
         return Ok(amount);

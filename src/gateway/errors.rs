@@ -1,7 +1,7 @@
-//! What a refused request looks like over HTTP: `application/problem+json` (RFC 9457).
+//! The form of refused requests over HTTP: `application/problem+json` (RFC 9457).
 //!
-//! Invariant: every error body of the server is made here, so that a client needs one way to read them; a refusal's
-//! code alone decides the status. Absent on purpose: error pages, stack traces, texts of the store.
+//! Invariant: this module builds every error body of the server, so that a client needs one way to read them. The code
+//! of a refusal alone decides the status. Deliberately absent: error pages, stack traces, texts of the store.
 
 use std::fmt;
 
@@ -14,14 +14,14 @@ use crate::protocol::client::BadMessage;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-/// A refusal on its way out over HTTP.
+/// A refusal as an HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     refusal: Refusal,
     allow: Option<&'static str>,
 }
 
-/// How handlers end.
+/// The result of a handler: a response, or a problem that becomes one.
 pub type HttpResult = Result<HttpResponse, Problem>;
 
 #[derive(Serialize)]
@@ -41,13 +41,13 @@ struct FieldError<'a> {
 }
 
 impl Problem {
-    /// What was refused.
+    /// The refusal behind the response.
     #[must_use]
     pub fn refusal(&self) -> &Refusal {
         &self.refusal
     }
 
-    /// The route is there, for other methods.
+    /// A 405 for a route that exists for the methods in `allow`.
     #[must_use]
     pub fn not_allowed(method: &Method, allow: &'static str) -> Problem {
         let message = format!("{method} is not possible here: use {allow}");
@@ -67,13 +67,13 @@ impl From<BadMessage> for Problem {
     }
 }
 
-/// A body that does not parse, in the form that all refusals have.
+/// The refusal of a body or frame that does not parse.
 #[must_use]
 pub fn refusal_of(bad: BadMessage) -> Refusal {
     Refusal { code: bad.code, field: bad.field, message: bad.message, retry_after_ms: None }.bounded()
 }
 
-/// The status that belongs to a code.
+/// The HTTP status of a code.
 #[must_use]
 pub fn status(code: Code) -> StatusCode {
     match code {
@@ -160,7 +160,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// Answers what no route does.
+/// Answers 404 for a path without a route.
 pub async fn unknown_route(request: HttpRequest) -> HttpResult {
     let message = format!("nothing is at {}", request.path());
     Err(Refusal::new(Code::UnknownRoute, message).into())

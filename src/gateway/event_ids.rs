@@ -1,7 +1,6 @@
-//! Names for events that their client did not name.
+//! Ids for events that arrive without one.
 //!
-//! Invariant: no two are equal, also across restarts. Absent on purpose: secrecy; nobody may guard anything by such a
-//! name.
+//! Invariant: no two ids are equal, also across restarts. Deliberately absent: secrecy; such an id protects nothing.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
@@ -10,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::domain::ids::Key;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
-// Two times 64 bits from the seed that the operating system gave to this process.
+// 128 bits from the seed that the operating system gave to this process.
 static PROCESS: LazyLock<(u64, u64)> =
     LazyLock::new(|| (RandomState::new().build_hasher().finish(), RandomState::new().build_hasher().finish()));
 
-/// A name that nothing else has.
+/// An id that no other event has.
 #[must_use]
 pub fn fresh() -> Key {
     let (high, low) = *PROCESS;

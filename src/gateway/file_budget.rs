@@ -1,38 +1,38 @@
-//! How many connections the open files of this process have room for.
+//! The number of connections that the open files of this process allow.
 //!
-//! Invariant: sockets, other connections and second handles together leave [`SPARE`] files to the store and the runtime,
-//! whatever is configured: a crowd at the door never keeps the journal from its files. Absent on purpose: asking the
-//! system, and raising its limits.
+//! Invariant: sockets, other connections and second handles together leave [`SPARE`] files to the store and the
+//! runtime, whatever the configuration. So no number of clients takes the journal's files. Deliberately absent:
+//! querying the system's limits, and raising them.
 
-/// Files beside connections: the store's, its connections to a database, standard streams, the runtime's own.
+/// Files for the store, its database connections, standard streams and the runtime.
 const SPARE: usize = 256;
 
-/// So many connections that are no sockets there should be room for.
+/// Connections to keep free for requests, beside sockets.
 const OTHERS: usize = 1_024;
 
-/// No worker has more connections than this, however many files there are.
+/// The most connections per worker, however many files the process may open.
 const PER_WORKER: usize = 32_000;
 
-/// How many of each there may be.
+/// The files of this process, divided among sockets, second handles and connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileBudget {
-    /// WebSockets.
+    /// The most open WebSockets.
     pub sockets: usize,
-    /// Connections that have a second handle, by which they can be cut from outside.
+    /// The most connections with a second handle, through which the watcher can shut them down.
     pub handles: usize,
-    /// Connections of all kinds, on each worker.
+    /// The most connections of all kinds on each worker.
     pub connections_per_worker: usize,
 }
 
 impl FileBudget {
-    /// Files for so many sockets, each with a second handle, and other connections beside them.
+    /// The files that `sockets` sockets need, each with a second handle, with other connections beside them.
     #[must_use]
     pub fn files_for(sockets: usize) -> usize {
         sockets.saturating_mul(2).saturating_add(OTHERS + SPARE)
     }
 
-    /// What fits into so many files. Sockets come first, but where there is no room for all of them, every second one has a
-    /// second handle; without one it is the system that ends peers which vanished or do not read, later.
+    /// Divides `files`. Sockets come first; where not all fit, every second one has a second handle. Without one, only
+    /// the system ends a peer that vanished or does not read, and it does so later.
     #[must_use]
     pub fn within(files: usize, sockets_max: usize, workers: usize) -> FileBudget {
         let files = files.saturating_sub(SPARE).max(2);
@@ -72,7 +72,7 @@ mod tests {
             let budget = FileBudget::within(files, sockets_max, workers);
             prop_assert!(budget.connections_per_worker * workers + budget.handles + SPARE <= files);
             prop_assert!(budget.sockets <= sockets_max && budget.handles <= budget.sockets);
-            // Every socket finds a connection, and somebody else does, too.
+            // Each socket finds a connection, and at least one other client does, too.
             prop_assert!(budget.connections_per_worker * workers + workers > budget.sockets);
         }
     }

@@ -1,9 +1,9 @@
-//! From bytes of a WebSocket to whole messages.
+//! A reader that turns the bytes of a WebSocket into messages.
 //!
-//! Invariant: whatever a peer sends, no more is kept than one message of [`FRAME_BYTES_MAX`] and one piece of what
-//! the socket gave; after the first error nothing is read as a message any more. Absent on purpose: what messages
-//! mean. (The stream of actix-web-actors reads ahead without bound when frames are small, and loses the reason when a
-//! text is not UTF-8.)
+//! Invariant: memory per socket is bounded by one message of [`FRAME_BYTES_MAX`] and one piece of the socket. After the
+//! first error the reader returns no more messages. Deliberately absent: the meaning of messages. (The stream of
+//! actix-web-actors reads ahead without bound while frames are small. It also loses the reason when a text is not
+//! UTF-8.)
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,37 +17,38 @@ use tokio_util::codec::Decoder;
 
 use crate::protocol::FRAME_BYTES_MAX;
 
-/// What came in.
+/// A message or event of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IncomingFrame {
-    /// A whole text message.
+    /// A complete text message.
     Text(ByteString),
-    /// A binary message, or a part of one.
+    /// A binary message, or a part of one; no client may send these.
     Binary,
-    /// To be answered by a pong with the same bytes.
+    /// A ping; the pong must carry these bytes.
     Ping(Bytes),
-    /// The peer lives.
+    /// A pong: the peer is alive.
     Pong,
-    /// A part of a text message: the peer lives.
+    /// A part of a text message: the peer is alive, and the message is incomplete.
     Part,
-    /// The peer wants to end, with this code if it gave one.
+    /// A close frame, with the peer's code if it has one.
     Close(Option<u16>),
-    /// The last item: what follows is read and thrown away, so that our close frame reaches the peer.
+    /// An invalid frame, which is the last item. The reader discards later bytes, so that the server's close frame
+    /// reaches the peer.
     Invalid(FrameError),
 }
 
-/// Why nothing more is read.
+/// An error that ends the messages of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
-    /// Longer than [`FRAME_BYTES_MAX`]: close with 1009.
+    /// The message exceeds [`FRAME_BYTES_MAX`]; the socket closes with 1009.
     TooLong,
-    /// A text that is not UTF-8: close with 1007.
+    /// A text is not UTF-8; the socket closes with 1007.
     NotUtf8,
-    /// Against RFC 6455: close with 1002.
+    /// A frame breaks RFC 6455; the socket closes with 1002.
     Protocol,
 }
 
-/// Whole messages from the bytes of a socket.
+/// A stream of messages from the bytes of a socket.
 pub struct Frames<S> {
     bytes: S,
     codec: Codec,
@@ -57,7 +58,7 @@ pub struct Frames<S> {
 }
 
 impl<S> Frames<S> {
-    /// Messages from these bytes.
+    /// Reads messages from `bytes`.
     #[must_use]
     pub fn new(bytes: S) -> Frames<S> {
         let codec = Codec::new().max_size(FRAME_BYTES_MAX);
@@ -65,7 +66,7 @@ impl<S> Frames<S> {
     }
 
     fn next_frame(&mut self) -> Option<IncomingFrame> {
-        // The codec would first gather the whole of a frame and only then find it too long.
+        // The codec would first buffer the whole frame and only then find it too long.
         let is_too_long = announced_length(&self.buffer).is_some_and(|length| length > FRAME_BYTES_MAX as u64);
         let found = match self.codec.decode(&mut self.buffer) {
             Ok(None) if is_too_long => IncomingFrame::Invalid(FrameError::TooLong),
@@ -104,7 +105,7 @@ impl<S> Frames<S> {
         }
     }
 
-    // Parts of a binary message are only looked past: it was answered when it began.
+    // Skips parts of a binary message, which was refused at its first part.
     fn append(&mut self, bytes: &[u8]) -> IncomingFrame {
         let Some(text) = &mut self.text else { return IncomingFrame::Part };
         if text.len() + bytes.len() > FRAME_BYTES_MAX {
@@ -115,7 +116,7 @@ impl<S> Frames<S> {
     }
 }
 
-/// The payload length in the head of the frame that the buffer starts with (RFC 6455, 5.2); `None` while it is not there.
+/// The payload length in the head of the buffer's first frame (RFC 6455, 5.2); `None` while the head is incomplete.
 fn announced_length(buffer: &[u8]) -> Option<u64> {
     match *buffer.get(1)? & 0x7f {
         126 => Some(u16::from_be_bytes(buffer.get(2..4)?.try_into().ok()?).into()),

@@ -10,49 +10,49 @@ use crate::domain::time::Millis;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-/// Who is asking.
+/// The caller that a token identifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A service, or anybody in dev mode.
+    /// A service, or any caller in dev mode; it may act as any user.
     Anyone,
-    /// One person.
+    /// One user, who acts only for this key.
     Person(Key),
 }
 
-/// A checked token.
+/// The rights of a checked token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// For whom.
+    /// The caller that the token identifies.
     pub subject: Subject,
-    /// The last instant at which it may have been signed; `None` in dev mode, and when the token does not say.
+    /// The last instant at which the token may have been signed; `None` in dev mode, and for a token without `iat`.
     pub signed: Option<Millis>,
-    /// Until when; `None` in dev mode.
+    /// The end of the token; `None` in dev mode.
     pub expires: Option<Millis>,
-    /// Which token it was; `None` in dev mode.
+    /// The name of the token; `None` in dev mode.
     pub token: Option<TokenName>,
 }
 
-/// By what a token can be told from others, without being one.
+/// The name of a token: it identifies a token and grants nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TokenName {
-    /// The key that signed it.
+    /// The id of the key that signed the token.
     pub kid: String,
-    /// Its own id, if whoever made it gave it one.
+    /// The token's own id, if its issuer gave it one.
     pub jti: Option<String>,
 }
 
-/// What a token is for.
+/// The role in the claims of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Acts as the person in `sub`.
+    /// The token acts as the user in `sub`.
     User,
-    /// Acts as anyone.
+    /// The token acts as any user.
     Service,
 }
 
 impl Subject {
-    /// May they act as this person, and see what is theirs?
+    /// Allows acting as this user, and reading the user's data.
     ///
     /// # Errors
     /// `forbidden`.
@@ -64,7 +64,7 @@ impl Subject {
         }
     }
 
-    /// May they touch what belongs to everybody?
+    /// Allows changes of shared data, which only services make.
     ///
     /// # Errors
     /// `forbidden`.

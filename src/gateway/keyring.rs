@@ -1,9 +1,9 @@
-//! The keys in use and the tokens that are refused: one immutable picture, swapped as a whole.
+//! The keys in use and the revoked tokens: one immutable ring, replaced as a whole.
 //!
-//! Invariant: a token is taken only when a key of the ring signed it with HS256, it has not expired, names somebody and
-//! is not revoked; the library compares signatures in constant time. Of several keys all check and one signs, and a new
-//! one signs only after every server has read it: which one is decided by the clock when it signs. Absent on purpose:
-//! where keys come from; any other algorithm.
+//! Invariant: the ring accepts a token only if one of its keys signed it with HS256. The token must not have expired,
+//! must name a subject and must not be revoked. The library compares signatures in constant time. All keys check and
+//! one signs. A new key signs only after every server has read it; the clock at signing time decides. Deliberately
+//! absent: the storage of keys; any other algorithm.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,13 +20,13 @@ use crate::store::access::SigningKey;
 
 use super::grant::{Grant, Role, Subject, TokenName};
 
-/// The shortest secret: as many bytes as the signature has.
+/// The shortest secret in bytes: the length of the signature.
 pub const SECRET_BYTES_MIN: usize = 32;
-/// The id of the key that `secret` in the configuration is. Tokens without `kid` are taken to be signed by it.
+/// The id of the key that `secret` in the configuration stands for. The ring checks tokens without `kid` with it.
 pub const ENV_KID: &str = "env";
-/// A new key signs after this time, so that each server on the same store has read it by then.
+/// Milliseconds until a new key signs, so that each server on the store has read it by then.
 pub const SIGNS_AFTER_MS: i64 = 10 * SECOND_MS;
-/// How far clocks may differ, in seconds.
+/// Seconds by which clocks may differ.
 pub const LEEWAY_S: u64 = 5;
 
 #[derive(Serialize, Deserialize)]
@@ -57,9 +57,10 @@ impl NumericDate {
         NumericDate(at.0 as f64 / SECOND_MS as f64)
     }
 
-    /// The first instant that it may mean: signers that count whole seconds leave out up to one.
+    /// The first instant that the number may mean: signers that count whole seconds omit up to one.
     fn first(self) -> Millis {
-        // A millisecond that a float rounds down is no earlier one. A cast of a float keeps within `i64`.
+        // 1e-3 guards against a float that rounds a millisecond down. A cast of a float saturates at the range of
+        // `i64`.
         Millis((self.0 * SECOND_MS as f64 + 1e-3).floor() as i64)
     }
 }
@@ -76,16 +77,16 @@ impl<'de> Deserialize<'de> for NumericDate {
     }
 }
 
-/// Why a secret or a token cannot be made.
+/// An error in making a secret or a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// Too easy to guess.
+    /// The secret has fewer than [`SECRET_BYTES_MIN`] bytes.
     #[error("the secret has {0} bytes: use at least 32 random ones")]
     ShortSecret(usize),
-    /// There is nothing to sign with.
+    /// The ring has no key.
     #[error("there is no key to sign with: make one with `eddyline token rotate`, or set EDDYLINE_SECRET")]
     NoKey,
-    /// The signature could not be made.
+    /// The library could not sign.
     #[error("the token could not be signed: {0}")]
     Signing(String),
 }
@@ -97,17 +98,17 @@ struct Signer {
     key: EncodingKey,
 }
 
-/// See the module.
+/// Keys that check and sign tokens, with the revoked tokens.
 pub struct KeyRing {
     keys: HashMap<String, DecodingKey>,
-    /// By the instant from which on they sign; the configured secret first.
+    /// Sorted by the instant from which they sign; the configured secret comes first.
     signers: Vec<Signer>,
     revoked: HashSet<String>,
     validation: Validation,
 }
 
 impl KeyRing {
-    /// Everything that is valid: stored keys by creation, the configured secret, and what is revoked.
+    /// Builds a ring of stored keys (in order of creation), the configured secret, and revoked ids.
     ///
     /// # Errors
     /// [`AuthError::ShortSecret`].
@@ -141,10 +142,10 @@ impl KeyRing {
         Ok(KeyRing { keys, signers, revoked, validation })
     }
 
-    /// What a token allows.
+    /// Checks a token and returns its rights.
     ///
     /// # Errors
-    /// `unauthorized`, saying what is wrong and never what the token holds.
+    /// `unauthorized`, with the fault and never the content of the token.
     pub fn check(&self, token: &str) -> Result<Grant, Refusal> {
         let header = jsonwebtoken::decode_header(token).map_err(|error| refused(error.kind()))?;
         let kid = header.kid.as_deref().unwrap_or(ENV_KID);
@@ -157,7 +158,7 @@ impl KeyRing {
         let subject = match (claims.role, claims.sub) {
             (Some(Role::Service), _) => Subject::Anyone,
             (Some(Role::User) | None, Some(person)) => Subject::Person(person),
-            (_, None) => return Err(unauthorized("the token names nobody: it needs sub, or role service")),
+            (_, None) => return Err(unauthorized("the token has no subject: it needs sub, or role service")),
         };
         let token = TokenName { kid: kid.to_owned(), jti: claims.jti.map(|jti| jti.as_str().to_owned()) };
         if !self.still_takes(&token) {
@@ -167,13 +168,13 @@ impl KeyRing {
         Ok(Grant { subject, signed, expires: Some(claims.exp.first()), token: Some(token) })
     }
 
-    /// Would this token, which was taken once, be taken again? Its time apart.
+    /// Reports whether the ring still accepts a token that it accepted once, apart from its expiry.
     #[must_use]
     pub fn still_takes(&self, token: &TokenName) -> bool {
         self.keys.contains_key(&token.kid) && token.jti.as_ref().is_none_or(|jti| !self.revoked.contains(jti))
     }
 
-    /// Makes a token for a person (`Some`) or a service, and names the key that signed it.
+    /// Signs a token for a user (`Some`) or a service, and returns it with the id of the signing key.
     ///
     /// # Errors
     /// [`AuthError`].
@@ -189,7 +190,7 @@ impl KeyRing {
             sub: person.cloned(),
             role: Some(if person.is_some() { Role::User } else { Role::Service }),
             jti: Some(jti.clone()),
-            // Between an erasure and the next holder of a key there may be less than a second.
+            // In milliseconds, since less than a second may pass between an erasure and the next holder of the key.
             iat: Some(NumericDate::exact(now)),
             exp: NumericDate::of(expires),
         };
@@ -204,18 +205,18 @@ impl KeyRing {
         self.signer_at(now).map(|signer| &signer.kid)
     }
 
-    /// The newest key that is old enough; while none is, the first one.
+    /// The newest key that is old enough to sign; before any is, the first key.
     fn signer_at(&self, now: Millis) -> Option<&Signer> {
         self.signers.iter().rev().find(|signer| signer.from <= now).or(self.signers.first())
     }
 
-    /// How many keys check tokens.
+    /// The number of keys that check tokens.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Nobody can come in.
+    /// True when the ring has no key, so that it accepts no token.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
@@ -295,7 +296,7 @@ mod tests {
         }
     }
 
-    /// Seconds as they stand in a token; the last instant at which it may have been signed, and its end.
+    /// Columns: `iat` and `exp` as in a token; the last instant of signing, and the end.
     #[test]
     fn dates_of_tokens_may_have_fractions() {
         let secret: SecretString = "s".repeat(32).into();

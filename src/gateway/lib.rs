@@ -65,13 +65,13 @@ use watcher::{ConnectionHandle, HandleBudget, PerAddress, Registry};
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Connections of one address beside its sockets, where those have a limit.
+/// The most connections of one address beside its sockets, where sockets have a limit.
 pub const OTHERS_PER_ADDRESS: usize = 1_000;
 
 routes::routes! {
-    /// What browsers open: the pages and the socket.
+    /// Routes for browsers: the pages and the socket.
     ROUTES;
-    /// Registers them.
+    /// Registers the pages and the socket.
     configure_pages;
 
     "/" => GET pages::index;
@@ -80,7 +80,7 @@ routes::routes! {
     "/ws" => SOCKET session::open;
 }
 
-/// All routes, without the middleware of [`app`].
+/// Registers all routes, without the middleware of [`app`].
 pub fn configure(config: &mut web::ServiceConfig, state: GatewayState) {
     config
         .app_data(web::Data::new(state.auth.clone()))
@@ -90,7 +90,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: GatewayState) {
         .default_service(web::to(errors::unknown_route));
 }
 
-/// The whole application, as each worker runs it.
+/// The application of each worker, with its middleware.
 pub fn app(
     state: GatewayState,
 ) -> App<
@@ -106,7 +106,7 @@ pub fn app(
         .add(("content-security-policy", CONTENT_SECURITY_POLICY))
         .add(("x-content-type-options", "nosniff"))
         .add(("referrer-policy", "no-referrer"));
-    // The last one wrapped sees a request first.
+    // The middleware that is wrapped last sees a request first.
     App::new()
         .configure(|config| configure(config, state))
         .wrap(from_fn(origin::no_changes_by_foreign_pages))
@@ -118,7 +118,7 @@ pub fn app(
         .wrap(headers)
 }
 
-/// An open door.
+/// A running gateway.
 pub struct Serving {
     addresses: Vec<SocketAddr>,
     handle: ServerHandle,
@@ -128,21 +128,21 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Where it listens, with real ports.
+    /// The addresses that the gateway listens on, with real ports.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Waits until it ends by itself, which it does only when it fails.
+    /// Waits until the server stops by itself, which happens only after a failure.
     ///
     /// # Errors
-    /// Why it failed.
+    /// The failure that stopped the server.
     pub async fn ended(&mut self) -> io::Result<()> {
         (&mut self.running).await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
-    /// Ends gracefully: sessions are told `bye`, requests under way are finished, within `settings.farewell`.
+    /// Stops gracefully: sessions get `bye`, and running requests finish, within `settings.farewell`.
     pub async fn stop(self) {
         self.registry.close_all(CloseReason::Shutdown);
         for _ in 0..30 {
@@ -156,11 +156,11 @@ impl Serving {
     }
 }
 
-/// Opens the door on all `listen` addresses; port 0 takes a free one. Must run within an actix system. Signals are the
-/// caller's: it decides when to [`Serving::stop`].
+/// Listens on all addresses in `listen`; port 0 takes a free one. Must run within an actix system. The caller handles
+/// signals and decides when to call [`Serving::stop`].
 ///
 /// # Errors
-/// When an address cannot be listened on, or must not be (beyond loopback without a key).
+/// An address is in use or not permitted; without a key, only loopback is permitted.
 pub async fn serve(state: GatewayState, listen: &[SocketAddr]) -> io::Result<Serving> {
     let settings = state.settings.clone();
     let registry = Arc::clone(&state.registry);
@@ -189,7 +189,7 @@ pub async fn serve(state: GatewayState, listen: &[SocketAddr]) -> io::Result<Ser
         .max_connections(settings.connections_max)
         .keep_alive(settings.keep_alive)
         .client_request_timeout(settings.head_within)
-        // What a peer still sends is read for so long after our last byte, so that it is not lost to a reset.
+        // The server reads for so long after its last byte, so that a reset does not destroy the answer.
         .client_disconnect_timeout(Duration::from_secs(1))
         .shutdown_timeout(settings.farewell.as_secs())
         .disable_signals()
@@ -220,7 +220,7 @@ fn bind(state: &GatewayState, address: SocketAddr) -> io::Result<TcpListener> {
 fn listen_on(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for connections of the last run to be forgotten.
+    // A restart must not wait for connections of the last run in TIME_WAIT.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -241,7 +241,7 @@ fn on_connect(
         Some(Some(place)) => {
             data.insert(place);
         }
-        // Each connection has buffers of its own, before it has said anything.
+        // Each connection has buffers before it sends a byte.
         Some(None) => return watcher::reject(stream),
         None => {}
     }
@@ -249,8 +249,10 @@ fn on_connect(
         Ok(Some(connection)) => {
             data.insert(Arc::new(connection));
         }
-        Ok(None) => tracing::debug!("no second handle is left for this socket"),
-        // The connection works without; only the watcher cannot cut it.
-        Err(error) => tracing::warn!(%error, "no second handle on a socket: is the limit of open files reached?"),
+        Ok(None) => {
+            tracing::debug!("the budget of second handles is used up: the watcher cannot shut this socket down")
+        }
+        // The connection works without a handle; only the watcher cannot shut it down.
+        Err(error) => tracing::warn!(%error, "cannot duplicate the handle of a socket: check the limit of open files"),
     }
 }

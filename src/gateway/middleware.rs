@@ -20,17 +20,17 @@ use super::rates::{Remaining, address_of};
 use super::state::GatewayState;
 use super::watcher::ConnectionHandle;
 
-// Asked by load balancers, which must hear the truth under load too.
+// Load balancers ask these, and need the truth under load, too.
 const FREE: [&str; 2] = ["/health", "/ready"];
 
 /// A smaller answer fits into the buffer that every connection has.
 const SMALL_BYTES: u64 = 16 * 1024;
 
-/// Middleware: takes from the buckets of address and subject, refuses with 429, and says what is left. The token is
-/// checked here, once; what came of it is kept for the handler.
+/// Takes tokens from the buckets of address and subject, refuses with 429, and reports the rest in headers. Checks the
+/// token once and keeps the result for the handler.
 ///
 /// # Errors
-/// Only those of the service within.
+/// Only errors of the inner service.
 pub async fn limit_rates(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -59,10 +59,10 @@ pub async fn limit_rates(
     Ok(response)
 }
 
-/// Middleware: takes a large answer out of the budget until it is written, or refuses with `busy` when no room is left.
+/// Takes a large answer from the budget until it is written, or refuses with `busy` when the budget has no room.
 ///
 /// # Errors
-/// Only those of the service within.
+/// Only errors of the inner service.
 pub async fn limit_responses<B>(
     request: ServiceRequest,
     next: Next<B>,

@@ -1,8 +1,8 @@
-//! From which page a request comes, and which name it used for the server.
+//! The origin of a browser's request, and the name by which it reached the server.
 //!
-//! Invariant: a browser's page opens a socket, or changes anything, only when it came from this server, or is on the list;
-//! in dev mode the server answers only to names of this machine, so that a foreign name that resolves to loopback (DNS
-//! rebinding) reaches nothing. Absent on purpose: tokens; requests of programs carry no origin and are not held to one.
+//! Invariant: a page opens a socket, or changes data, only if it came from this server or its origin is listed. In dev
+//! mode the server answers only to names of this machine. So a foreign name that resolves to loopback (DNS rebinding)
+//! reaches nothing. Deliberately absent: tokens; requests of programs carry no origin and need none.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -21,10 +21,10 @@ use super::auth::Auth;
 use super::errors::Problem;
 use super::state::GatewayState;
 
-/// Middleware: in dev mode, refuses requests that name a host other than this machine.
+/// In dev mode, refuses requests for a host other than this machine.
 ///
 /// # Errors
-/// Only those of the service within.
+/// Only errors of the inner service.
 pub async fn only_loopback_names_in_dev(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -38,10 +38,10 @@ pub async fn only_loopback_names_in_dev(
     Ok(next.call(request).await?.map_into_left_body())
 }
 
-/// Middleware: refuses whatever a foreign page asks for that might change something, on every path, and its sockets.
+/// Refuses sockets of foreign pages, and their requests that might change data, on every path.
 ///
 /// # Errors
-/// Only those of the service within.
+/// Only errors of the inner service.
 pub async fn no_changes_by_foreign_pages(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -53,30 +53,30 @@ pub async fn no_changes_by_foreign_pages(
     Ok(next.call(request).await?.map_into_left_body())
 }
 
-/// What a browser says of the page that a request comes from.
+/// The relation of the requesting page to this server, as the browser states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Site {
-    /// Nothing: it is no browser, or an old one.
+    /// The request does not say: it comes from a program, or from an old browser.
     Unstated,
-    /// The page is ours, or it is the person themselves.
+    /// The page is the server's own, or the user typed the address.
     Own,
-    /// Another one; `same-site` too, since that is another port or another name of the domain.
+    /// The page is foreign. `same-site` counts as foreign, since it is another port or another name of the domain.
     Foreign,
 }
 
-/// May the page that a request comes from ask for this?
+/// Checks whether the origin of a request may ask for it.
 fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
     let headers = request.headers();
     let opens_socket = headers.contains_key(header::UPGRADE);
     if !opens_socket && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    // Every browser names the origin of a socket; what they say of its site differs.
+    // Every browser sends the origin of a socket; `Sec-Fetch-Site` of a socket differs among browsers.
     let site = if opens_socket { Site::Unstated } else { site(headers) };
     let host = host(request);
     let is_good = |origin: &str| {
         let listed = allowed.iter().any(|one| one.trim_end_matches('/').eq_ignore_ascii_case(origin));
-        // Our own forms come without a name, since our pages send no referrer.
+        // The server's own forms send the origin `null`, since its pages send no referrer.
         let unnamed = site == Site::Own && origin == "null";
         listed || unnamed || (site != Site::Foreign && is_same(origin, host.as_deref()))
     };
@@ -111,7 +111,7 @@ fn is_same(origin: &str, host: Option<&str>) -> bool {
         && theirs.port_u16().unwrap_or(default_port) == ours.port_u16().unwrap_or(default_port)
 }
 
-/// The `Host` header; never a forwarded one, which anybody may write.
+/// The `Host` header; never a forwarded one, which any client can write.
 fn host(request: &HttpRequest) -> Option<String> {
     in_headers(request.headers()).or_else(|| request.uri().authority().map(|a| a.as_str().to_owned()))
 }
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// Method, `Origin`, `Sec-Fetch-Site`.
+    /// Columns: method, `Origin`, `Sec-Fetch-Site`.
     #[test]
     fn only_own_pages_and_listed_ones_change_anything() {
         let listed = ["https://app.example".to_owned()];

@@ -1,7 +1,7 @@
-//! The pages, from within the program.
+//! The web pages, embedded in the program.
 //!
-//! Invariant: only what is embedded is served, and a browser keeps nothing without asking whether it is still new.
-//! Absent on purpose: directories, templates, files of the machine.
+//! Invariant: the server serves only embedded files, and a browser revalidates each file before use. Deliberately
+//! absent: directories, templates, files of the machine.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ pub async fn index(request: HttpRequest) -> HttpResult {
     serve(request, "index.html").await
 }
 
-/// `GET /admin`: the page alone; all that it shows it asks for with a service token.
+/// `GET /admin`: the page alone; its data come from requests with a service token.
 ///
 /// # Errors
 /// `unknown_route` when there is no such page in this build.
@@ -41,7 +41,7 @@ pub async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResult {
 }
 
 async fn serve(request: HttpRequest, path: &str) -> HttpResult {
-    // The folder may hold what is not for everybody: `.gitkeep`, an editor's leavings.
+    // The folder may hold private files, such as `.gitkeep` or an editor's backups.
     let hidden = path.split('/').any(|part| part.starts_with('.'));
     match Files::get(path).filter(|_| !hidden) {
         Some(file) => Ok(answer(&request, path, file)),
@@ -59,13 +59,13 @@ fn answer(request: &HttpRequest, path: &str, file: EmbeddedFile) -> HttpResponse
     }
     response.insert_header((header::CONTENT_TYPE, media(path)));
     match file.data {
-        // Part of the program: nothing is copied.
+        // The bytes are part of the program, so they are not copied.
         Cow::Borrowed(bytes) => response.body(Bytes::from_static(bytes)),
         Cow::Owned(bytes) => response.body(bytes),
     }
 }
 
-// Weak, since the same file goes out compressed or not.
+// Weak, since one file goes out compressed or plain.
 fn tag_of(file: &EmbeddedFile) -> EntityTag {
     let hash = file.metadata.sha256_hash();
     EntityTag::new_weak(hash[..12].iter().map(|byte| format!("{byte:02x}")).collect())
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn sample() -> EmbeddedFile {
-        // Any file does; which ones are embedded is not this test's business.
+        // Any file suffices here.
         rust_embed::utils::read_file_from_fs(std::path::Path::new("rustfmt.toml")).unwrap()
     }
 

@@ -1,6 +1,6 @@
-//! What stands behind the `?`.
+//! The query string of a request.
 //!
-//! Invariant: an unknown, repeated or unreadable parameter is refused with its name, never ignored.
+//! Invariant: the reader refuses an unknown, repeated or unreadable parameter by its name, and ignores none.
 
 use actix_web::HttpRequest;
 use actix_web::web;
@@ -13,12 +13,12 @@ use crate::protocol::refusal::Refusal;
 
 use super::{checks, timestamps};
 
-/// Checked names, raw values.
+/// Parameters with checked names and raw values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads the query string; only `known` parameters may be there.
+    /// Reads the query string, which may contain only `known` parameters.
     ///
     /// # Errors
     /// `bad_field` with the parameter's name.
@@ -38,13 +38,13 @@ impl Query {
         Ok(Query(pairs))
     }
 
-    /// As it was written.
+    /// The raw value of a parameter.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// A key, when it is there.
+    /// The value of a parameter as a key, if present.
     ///
     /// # Errors
     /// `bad_field`.
@@ -53,13 +53,13 @@ impl Query {
         self.text(name).map(read).transpose()
     }
 
-    /// A whole number, when it is there.
+    /// The value of a parameter as a whole number, if present.
     ///
     /// # Errors
     /// `bad_field`.
     pub fn number(&self, name: &str) -> Result<Option<u32>, Refusal> {
         let read = |text: &str| {
-            // All digits and too many of them is a number out of range, not a word.
+            // Too many digits are a number out of range, not a malformed word.
             let all_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             let code = if all_digits { Code::OutOfRange } else { Code::BadField };
             text.parse().map_err(|_| Refusal::field(code, name, format!("must be a whole number, is {text:?}")))
@@ -75,7 +75,7 @@ impl Query {
         checks::limit(self.number("limit")?, default, max)
     }
 
-    /// An instant, when it is there.
+    /// The value of a parameter as an instant, if present.
     ///
     /// # Errors
     /// `bad_field` or `out_of_range`.
@@ -95,7 +95,7 @@ impl Query {
         })
     }
 
-    /// Yes or no, by default no.
+    /// The value of a parameter as a flag, false by default.
     ///
     /// # Errors
     /// `bad_field`.

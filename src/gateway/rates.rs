@@ -1,9 +1,9 @@
-//! How much anybody may ask for: token buckets per address, per subject and per acting person, and sockets per address.
+//! Rate limits: token buckets per address, per subject and per acting user.
 //!
-//! Invariant: what is refused here has cost no more than reading it, and nothing was learned. Memory is bounded: a
-//! bucket that is full again is forgotten every second, and beyond [`TABLE_MAX`] buckets newcomers share. An address is
-//! that of the connection, an IPv6 one its /64. Absent on purpose: forwarded headers, which anybody may write; budgets
-//! over several servers.
+//! Invariant: a refused request costs no more than reading it, and teaches nothing. Memory is bounded: a sweep drops
+//! full buckets every second, and beyond [`TABLE_MAX`] buckets new keys share some. An address is that of the
+//! connection; an IPv6 address counts by its /64. Deliberately absent: forwarded headers, which any client can write;
+//! limits across several servers.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
@@ -25,20 +25,20 @@ use crate::protocol::refusal::Refusal;
 
 use super::grant::{Grant, Subject};
 
-/// Buckets of one kind; newcomers beyond share [`SHARED`] ones until others are forgotten.
+/// The most buckets of one kind. Beyond it, new keys share [`SHARED`] buckets until a sweep makes room.
 pub const TABLE_MAX: usize = 200_000;
-/// See [`TABLE_MAX`].
+/// The number of shared buckets beyond [`TABLE_MAX`].
 pub const SHARED: u64 = 4_096;
-/// Between two rounds of forgetting.
+/// Time between two sweeps of full buckets.
 pub const SWEEP: Duration = Duration::from_secs(1);
 
-/// A token bucket.
+/// A token bucket: a long-run rate and a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bucket {
-    /// How many per second in the long run; 0: no limit.
+    /// Tokens per second; 0 means no limit.
     pub per_second: u32,
-    /// How many at once after a pause.
+    /// Tokens of a full bucket.
     pub burst: u32,
 }
 
@@ -55,23 +55,23 @@ impl EmptyBucketError {
     }
 }
 
-/// `[rate]` of the configuration.
+/// The table `[rate]` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateSettings {
-    /// Requests of one address, and what it says on sockets before `hello`.
+    /// Requests of one address, and its frames before `hello`.
     pub address: Bucket,
-    /// Requests with one person's tokens.
+    /// Requests with the tokens of one user.
     pub person: Bucket,
     /// Requests with one service token.
     pub service: Bucket,
-    /// Messages of one person over all their sockets, and events that they send over REST.
+    /// Messages of one user over all sockets, and the user's events over REST.
     pub message: Bucket,
-    /// Posts of one person, and their changes of what is on air.
+    /// Posts of one user, and changes of their items' live state.
     pub post: Bucket,
-    /// Open sockets of one address; 0: no limit but `sockets_max`.
+    /// Open sockets of one address; 0 means no limit but `sockets_max`.
     pub sockets_per_address: usize,
-    /// Open sockets of one person; 0: no limit but `sockets_max`.
+    /// Open sockets of one user; 0 means no limit but `sockets_max`.
     pub sockets_per_person: usize,
 }
 
@@ -111,21 +111,21 @@ impl RateSettings {
     }
 }
 
-/// What is left in a bucket after an answer.
+/// The state of a bucket after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remaining {
-    /// Its size.
+    /// Tokens of the full bucket.
     pub limit: u32,
-    /// How many more at once.
+    /// Tokens that are left in the bucket.
     pub remaining: u32,
-    /// When it is full again, in seconds.
+    /// Seconds until the bucket is full again.
     pub reset_s: u32,
-    /// It was empty: when there is one again, in milliseconds.
+    /// For an empty bucket, milliseconds until its next token.
     pub retry_after_ms: Option<u32>,
 }
 
 impl Remaining {
-    /// The one that its reader runs into first.
+    /// The bucket of the two that will refuse first.
     pub(super) fn tighter(self, other: Option<Remaining>) -> Remaining {
         let share = |left: &Remaining| u64::from(left.remaining) << 32 | u64::from(left.limit);
         match other {
@@ -136,7 +136,7 @@ impl Remaining {
 
     pub(super) fn refusal(self) -> Option<Refusal> {
         let retry_after_ms = self.retry_after_ms?;
-        let message = "too many requests: slow down, and send the same again after the pause";
+        let message = "too many requests: slow down, and send the request again after the pause";
         Some(Refusal { retry_after_ms: Some(retry_after_ms), ..Refusal::new(Code::RateLimited, message) })
     }
 
@@ -153,7 +153,7 @@ impl Remaining {
 
 type Limiter = RateLimiter<u64, DashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
 
-/// Buckets of one kind by the hash of whose they are.
+/// Buckets of one kind, by the hash of their key.
 struct BucketTable {
     limiter: Limiter,
     clock: DefaultClock,
@@ -161,7 +161,7 @@ struct BucketTable {
     limit: u32,
     per_second: u32,
     crowded: AtomicBool,
-    /// How often it said no since the start.
+    /// Refusals since the start.
     refused: AtomicU64,
 }
 
@@ -213,7 +213,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Full buckets.
+    /// Creates full buckets.
     #[must_use]
     pub fn new(settings: &RateSettings) -> Rates {
         Rates {
@@ -225,7 +225,7 @@ impl Rates {
         }
     }
 
-    /// A request, or a frame of nobody known yet, from this address.
+    /// Takes a token for a request of this address, or a frame before `hello`.
     pub fn address(&self, address: IpAddr) -> Option<Remaining> {
         self.address.as_ref().map(|table| table.take(network(address)))
     }
@@ -239,7 +239,7 @@ impl Rates {
         }
     }
 
-    /// A message or an event of a person.
+    /// Takes a token for a message or an event of a user.
     ///
     /// # Errors
     /// `rate_limited`, with the pause.
@@ -248,7 +248,7 @@ impl Rates {
         left.and_then(Remaining::refusal).map_or(Ok(()), Err)
     }
 
-    /// A post of a person, or a change of what is on air.
+    /// Takes a token for a post of a user, or a change of live state.
     ///
     /// # Errors
     /// `rate_limited`, with the pause.
@@ -257,7 +257,7 @@ impl Rates {
         left.and_then(Remaining::refusal).map_or(Ok(()), Err)
     }
 
-    /// A refused part of a batch: charged to the sender's requests, in dev mode to those of the address.
+    /// Charges a refused part of a batch to its sender's requests; in dev mode, to those of the address.
     ///
     /// # Errors
     /// `rate_limited`, with the pause.
@@ -269,7 +269,7 @@ impl Rates {
         left.and_then(Remaining::refusal).map_or(Ok(()), Err)
     }
 
-    /// The same from nobody known yet.
+    /// Takes a token for a message of a socket before `hello`.
     ///
     /// # Errors
     /// `rate_limited`, with the pause.
@@ -278,8 +278,7 @@ impl Rates {
         left.and_then(Remaining::refusal).map_or(Ok(()), Err)
     }
 
-    /// How often each kind of bucket was empty since the start, by the names of the configuration; those that are
-    /// switched off are left out.
+    /// Refusals of each kind of bucket since the start, by the names in the configuration, without disabled ones.
     #[must_use]
     pub fn refused(&self) -> Vec<(&'static str, u64)> {
         let tables = [
@@ -302,7 +301,7 @@ impl Rates {
     }
 }
 
-/// Forgets full buckets until nobody holds the others any more.
+/// Sweeps full buckets until the last owner drops `rates`.
 pub async fn sweep(rates: std::sync::Weak<Rates>) {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
@@ -312,7 +311,7 @@ pub async fn sweep(rates: std::sync::Weak<Rates>) {
     }
 }
 
-/// The part of an address that its owner cannot change at will.
+/// The part of an address that its owner cannot vary at will.
 #[must_use]
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -324,7 +323,7 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// From where a connection comes.
+/// The address of the connection that carries a request.
 #[must_use]
 pub fn address_of(request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|address| address.ip())

@@ -1,7 +1,7 @@
-//! One request, with everything that a handler may use.
+//! An authenticated request, with all that a handler may use.
 //!
-//! Invariant: a handler gets at the server through a [`AuthedRequest`], and there is no [`AuthedRequest`] without a checked subject; so
-//! a route that forgets to ask for a token cannot be written. Absent on purpose: bodies.
+//! Invariant: a handler reaches the server through an [`AuthedRequest`], and each of these has a checked subject. So no
+//! route can forget to ask for a token. Deliberately absent: bodies.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use super::query::Query;
 use super::state::GatewayState;
 use super::{event_ids, rates};
 
-/// A request of somebody known.
+/// A request whose token was checked.
 #[derive(Clone)]
 pub struct AuthedRequest {
     state: web::Data<GatewayState>,
@@ -38,39 +38,39 @@ pub struct AuthedRequest {
     request: HttpRequest,
 }
 
-// How often a fault is charged again while the bucket is empty, and the longest pause between two tries.
+// Tries to charge a fault while the bucket is empty, and the longest pause between two tries.
 const CHARGES: u32 = 10;
 const CHARGE_PAUSE: Duration = Duration::from_secs(2);
 
-/// A person named in the path, whom the caller may act as.
+/// A user named in a request, as whom the caller may act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedPerson {
-    /// As in the path.
+    /// The key as the request wrote it.
     pub key: Key,
-    /// Dense.
+    /// The dense id of the user.
     pub id: UserId,
 }
 
 impl AuthedRequest {
-    /// The actors.
+    /// The server behind the gateway.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.state.server
     }
 
-    /// Keys and tokens.
+    /// Administration of keys and tokens.
     #[must_use]
     pub fn access(&self) -> &Arc<Access> {
         &self.state.access
     }
 
-    /// By which token; `None` in dev mode.
+    /// The name of the calling token; `None` in dev mode.
     #[must_use]
     pub fn token(&self) -> Option<&TokenName> {
         self.grant.token.as_ref()
     }
 
-    /// Is its token still taken? Bodies take their time, and a token may be revoked meanwhile.
+    /// Checks again that the token is accepted: it may have been revoked while the body arrived.
     ///
     /// # Errors
     /// `unauthorized`.
@@ -78,25 +78,25 @@ impl AuthedRequest {
         self.state.admit(auth::bearer(self.request.headers())).map(drop)
     }
 
-    /// Open WebSockets.
+    /// The number of open WebSockets.
     #[must_use]
     pub fn sockets(&self) -> usize {
         self.state.registry.len()
     }
 
-    /// Who has asked for too much, by kind of bucket.
+    /// Refusals of the rate limits, by kind of bucket.
     #[must_use]
     pub fn rate_limited(&self) -> Vec<(&'static str, u64)> {
         self.state.rates.refused()
     }
 
-    /// What time it is.
+    /// The current time by the server's clock.
     #[must_use]
     pub fn now(&self) -> Millis {
         self.server().clock().now()
     }
 
-    /// Takes one event out of a person's budget. Services have none per person.
+    /// Takes one event out of a user's budget. Services have no budget per user.
     ///
     /// # Errors
     /// `rate_limited`.
@@ -107,27 +107,27 @@ impl AuthedRequest {
         }
     }
 
-    /// Runs a scan whose cost grows with the catalogue or with all people, apart from the threads that serve others.
+    /// Runs a scan whose cost grows with the catalogue or the number of users, on threads apart from the web workers.
     ///
     /// # Errors
-    /// `rate_limited` while too many of whoever asks are under way, busy while too many are in all.
+    /// `rate_limited` while too many scans of the caller run, `busy` while too many run in all.
     pub async fn scan<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
         let person = match self.subject() {
             Subject::Anyone => None,
-            // Tokens of people who are not known share the places of one person.
+            // Tokens of unknown users share the quota of one user.
             Subject::Person(key) => Some(self.server().people().find(key.as_str()).unwrap_or(UserId(u32::MAX))),
         };
         self.server().scan(person, job).await
     }
 
-    /// Does nobody want the body of the answer?
+    /// True for HEAD, whose answer has no body.
     #[must_use]
     pub fn is_head(&self) -> bool {
         self.request.method() == actix_web::http::Method::HEAD
     }
 
-    /// Charges a refused part of a batch to the sender, as a refused request is charged. Waits while the bucket is
-    /// empty, so that a batch of faults goes no faster than requests of that sender.
+    /// Charges a refused part of a batch to the sender, like a refused request. It waits while the bucket is empty, so
+    /// that a batch of faults is no faster than single requests.
     pub async fn charge_fault(&self) {
         for _ in 0..CHARGES {
             let address = rates::address_of(&self.request);
@@ -137,37 +137,37 @@ impl AuthedRequest {
         }
     }
 
-    /// Amounts that all requests share.
+    /// Budgets that all requests share.
     #[must_use]
     pub fn budgets(&self) -> &Arc<Budgets> {
         &self.state.budgets
     }
 
-    /// Whose share of the budgets this request takes.
+    /// The holder whose share of the budgets this request takes.
     #[must_use]
     pub fn holder(&self) -> Holder {
         self.holder
     }
 
-    /// The terms on which its body is read.
+    /// The headers of the body, with the budgets and the holder that it counts for.
     #[must_use]
     pub fn incoming(&self) -> IncomingBody<'_> {
         IncomingBody { headers: self.headers(), budgets: &self.state.budgets, holder: self.holder }
     }
 
-    /// Who is asking.
+    /// The caller that the token identifies.
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.grant.subject
     }
 
-    /// What came with it.
+    /// The headers of the request.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.request.headers()
     }
 
-    /// The parameters, of which only `known` ones may be there.
+    /// Reads the query string, which may contain only `known` parameters.
     ///
     /// # Errors
     /// `bad_field`.
@@ -183,26 +183,26 @@ impl AuthedRequest {
         key_in_path(&self.request, name)
     }
 
-    /// The person `id` of the path.
+    /// The user `id` of the path.
     ///
     /// # Errors
-    /// `forbidden`, then `unknown_user`: strangers do not learn who exists.
+    /// `forbidden` before `unknown_user`, so that a caller without rights does not learn which users exist.
     pub fn person(&self) -> Result<NamedPerson, Refusal> {
         let key = self.key("id")?;
         self.named(key, "id")
     }
 
-    /// A person named elsewhere, whom the caller may act as.
+    /// A user named in a request, as whom the caller may act.
     ///
     /// # Errors
-    /// As [`AuthedRequest::person`].
+    /// `forbidden` before `unknown_user`.
     pub fn named(&self, key: Key, field: &str) -> Result<NamedPerson, Refusal> {
         self.grant.subject.may_act_as(&key)?;
         let id = checks::person(self.server().people(), &key, field)?;
         Ok(NamedPerson { key, id })
     }
 
-    /// An item of the path.
+    /// The item behind a key of the path.
     ///
     /// # Errors
     /// `unknown_item`.
@@ -210,7 +210,7 @@ impl AuthedRequest {
         checks::item(&self.server().world(), &self.key(name)?, name)
     }
 
-    /// The event's id: the `Idempotency-Key` header, so that a resend is harmless, else a fresh one.
+    /// The id of the event: the `Idempotency-Key` header, so that a resend is harmless, or a generated one.
     ///
     /// # Errors
     /// `bad_field`.
@@ -237,13 +237,13 @@ impl FromRequest for AuthedRequest {
     }
 }
 
-/// A key in the path, decoded once and strictly: actix would put U+FFFD where bytes are not UTF-8.
+/// A key in the path, decoded once and strictly; actix would put U+FFFD for bytes that are not UTF-8.
 fn key_in_path(request: &HttpRequest, name: &str) -> Result<Key, Refusal> {
     let bad = |message: String| Refusal::field(Code::BadField, name, message);
     if percent_decode_str(request.uri().path()).decode_utf8().is_err() {
         return Err(bad("must be UTF-8, percent-encoded".into()));
     }
-    // The router has decoded all but %25, %2F and %2B, so that segments stay apart and nothing is decoded twice.
+    // The router has decoded all but %25, %2F and %2B, so that segments stay apart and no byte is decoded twice.
     let text = request.match_info().get(name).unwrap_or_default();
     let text = percent_decode_str(text).decode_utf8().map_err(|error| bad(error.to_string()))?;
     Key::new(&text).map_err(|error| bad(error.to_string()))

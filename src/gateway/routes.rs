@@ -1,30 +1,30 @@
-//! Routes as tables: what is registered is what is listed.
+//! Tables of routes, from which routes are registered and listed.
 //!
-//! Invariant: a path that exists answers every method, the ones it does not know with 405 and `Allow`; HEAD goes
-//! wherever GET goes. A route that is in no table does not exist, so whoever walks the tables (`tests/server/matrix.rs`) has
-//! seen them all. Absent on purpose: who may use a route; a handler asks for it.
+//! Invariant: an existing path answers unknown methods with 405 and `Allow`, and HEAD wherever GET. A route exists only
+//! in a table, so a walk over the tables (`tests/matrix.rs`) covers all routes. Deliberately absent: rights, which
+//! handlers check.
 
 use actix_web::{HttpRequest, Resource, Route, guard, web};
 
 use super::errors::{HttpResult, Problem};
 
-/// A path and the methods that it knows, without HEAD.
+/// A path with its methods, without HEAD.
 pub type Listed = (&'static str, &'static [&'static str]);
 
-/// A path, with the methods that it knows.
+/// A resource that answers methods outside of `allow` with 405.
 pub fn at(path: &str, allow: &'static str) -> Resource {
     let refuse =
         move |request: HttpRequest| async move { HttpResult::Err(Problem::not_allowed(request.method(), allow)) };
     web::resource(path).default_service(web::to(refuse))
 }
 
-/// GET, and HEAD, which is GET without the body.
+/// A route for GET and for HEAD, which is GET without the body.
 #[must_use]
 pub fn reads() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-/// A table of routes: a list of what it holds, and a function that registers all of it.
+/// Declares a list of routes, and a function that registers all of them.
 macro_rules! routes {
     (
         $(#[$list_meta:meta])* $list:ident;

@@ -1,9 +1,9 @@
-//! One WebSocket: `GET /ws`, subprotocol `eddyline.v1`.
+//! The actor of one WebSocket: `GET /ws`, subprotocol `eddyline.v1`.
 //!
-//! Invariant: this is the only file that names `actix_web_actors`. A session decides nothing about feeds: it checks
-//! what a client says, hands it on, and writes what it is told; every frame it reads is answered or handed on, in the
-//! order of their arrival. Its mailbox and its pending pending_posts are bounded. Absent on purpose: dropping silent peers
-//! (`watcher`), since a session is frozen while its peer does not read.
+//! Invariant: only this file names `actix_web_actors`. A session decides nothing about feeds: it checks messages of the
+//! client, passes them on, and writes the frames that it receives. It answers or passes on every message, in the order
+//! of arrival. Its mailbox and its pending posts are bounded. Deliberately absent: dropping silent peers (`watcher`),
+//! since a session is frozen while its peer does not read.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,23 +35,25 @@ use super::state::GatewayState;
 use super::watcher::{ConnectionHandle, Liveness, SocketPermit};
 use super::{event_ids, rates};
 
-// Frames that wait for the socket. A person's actor holds feeds back until the last was drawn, so this is plenty.
+// Messages that wait for the socket. The user's actor holds feeds back until the last one is acknowledged, so this
+// suffices.
 const MAILBOX: usize = 32;
-// Posts of one session that are being stored at once.
+// Posts of one session that may be pending in the store.
 const POSTS_MAX: usize = 8;
-/// The furthest position that `more` may ask for.
+/// The largest position in `more`.
 pub const AFTER_MAX: u32 = 1_000;
-/// How many items a `drawn` may name.
+/// The most items in a `drawn`.
 pub const VISIBLE_MAX: usize = 100;
-// How long a peer has to answer our close frame before the connection ends.
+// Time for the peer to answer the close frame before the connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
-// Timers need an end that fits; a token rarely lives this long.
+// The longest timer for the expiry of a token; tokens rarely live longer.
 const GRANT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// Opens a session.
+/// Opens a session for a WebSocket handshake.
 ///
 /// # Errors
-/// `busy` when all seats are taken, `rate_limited` when one address has too many, `bad_frame` when it is no WebSocket handshake.
+/// `busy` when all permits are taken, `rate_limited` when one address has too many, `bad_frame` without a WebSocket
+/// handshake.
 pub async fn open(state: web::Data<GatewayState>, request: HttpRequest, payload: web::Payload) -> HttpResult {
     let mut response = ws::handshake_with_protocols(&request, &[SUBPROTOCOL]).map_err(|error| {
         let message = format!("this is a WebSocket, subprotocol {SUBPROTOCOL}: {error}");
@@ -62,7 +64,7 @@ pub async fn open(state: web::Data<GatewayState>, request: HttpRequest, payload:
     let connection = request.conn_data::<Arc<ConnectionHandle>>().cloned();
     let token = offered_token(request.headers());
     let session = Session::new(state, permit, connection, token, address);
-    // Our own `Frames` reads the socket; the stream of the crate is never fed.
+    // `Frames` reads the socket; the stream of the crate receives nothing.
     let nothing = futures_util::stream::pending::<Result<web::Bytes, actix_web::error::PayloadError>>();
     let written = WebsocketContext::with_factory(nothing, move |context| {
         context.set_mailbox_capacity(MAILBOX);
@@ -72,7 +74,7 @@ pub async fn open(state: web::Data<GatewayState>, request: HttpRequest, payload:
     Ok(response.streaming(written))
 }
 
-/// The second entry of the subprotocol list, or `Authorization: Bearer` of programs.
+/// The token in the second entry of the subprotocol list, or in `Authorization: Bearer` from programs.
 fn offered_token(headers: &HeaderMap) -> Option<SecretString> {
     let entries = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
     let mut entries = entries.flat_map(|value| value.split(',')).map(str::trim);
@@ -80,7 +82,7 @@ fn offered_token(headers: &HeaderMap) -> Option<SecretString> {
     token.filter(|token| !token.is_empty()).or_else(|| auth::bearer(headers)).map(SecretString::from)
 }
 
-/// The actor behind one socket.
+/// The actor of one socket.
 struct Session {
     state: web::Data<GatewayState>,
     id: SessionId,
@@ -94,13 +96,13 @@ struct Session {
     is_closing: bool,
 }
 
-/// A person whose actor knows this session; is_closing is told when dropped, however the session ends.
+/// The user whose actor knows this session. Dropping it detaches the session, however the session ends.
 struct Attachment {
     server: Server,
     session: SessionId,
     user: UserId,
     settings: SessionSettings,
-    /// A service speaks for the person.
+    /// True if a service acts for the user.
     is_service: bool,
 }
 
@@ -162,7 +164,7 @@ impl StreamHandler<IncomingFrame> for Session {
     }
 }
 
-// Demanded by the context; its own stream is `pending` for ever.
+// The context requires this handler; its own stream stays `pending` forever.
 impl StreamHandler<Result<Message, ProtocolError>> for Session {
     fn handle(&mut self, _: Result<Message, ProtocolError>, _: &mut Self::Context) {}
 }
@@ -217,7 +219,7 @@ impl Session {
         context.text(frame);
     }
 
-    /// One text frame: follow it, or say why not.
+    /// Handles one text frame, or answers with a refusal.
     fn receive(&mut self, text: &str, context: &mut WebsocketContext<Self>) {
         let message = match ClientMessage::parse(text) {
             Ok(message) => message,
@@ -235,7 +237,7 @@ impl Session {
         }
     }
 
-    /// One message out of the budget of the person, or of the address that nobody has spoken for yet.
+    /// Takes one message out of the budget of the user, or of the address before `hello`.
     fn spend(&self) -> Result<(), Refusal> {
         match &self.attachment {
             Some(attachment) => self.state.rates.message(attachment.user),
@@ -292,7 +294,7 @@ impl Session {
         Ok(())
     }
 
-    /// A session does not outlive the token that opened it.
+    /// Closes the session when the token that opened it expires.
     fn close_at_expiry(&self, grant: &Grant, context: &mut WebsocketContext<Self>) {
         let Some(expires) = grant.expires else { return };
         let left_ms = expires.since(self.state.server.clock().now()).unsigned_abs();
@@ -412,7 +414,7 @@ impl Session {
         }
     }
 
-    /// Says `bye`, then closes; the socket ends when the peer has answered, or did not in time.
+    /// Sends `bye`, then closes. The connection ends after the peer's answer, or after [`FAREWELL`].
     fn close(&mut self, context: &mut WebsocketContext<Self>, reason: CloseReason) {
         if self.is_closing {
             return;
@@ -437,13 +439,13 @@ fn id_of(message: &ClientMessage) -> Option<&Key> {
     }
 }
 
-/// Frames come encoded, shared between sessions; the tag stands first.
+/// Frames arrive encoded, since sessions share them; the tag stands first.
 fn awaits_drawn(frame: &str) -> bool {
     frame.starts_with(r#"{"type":"feed""#) || frame.starts_with(r#"{"type":"patch""#)
 }
 
 fn send(context: &mut WebsocketContext<Session>, message: &ServerMessage) {
-    // Our own enums always encode.
+    // These enums always encode.
     if let Ok(text) = serde_json::to_string(message) {
         context.text(text);
     }

@@ -6,36 +6,36 @@ use std::time::Duration;
 
 use super::rates::RateSettings;
 
-/// How the door is built.
+/// Limits and times of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewaySettings {
-    /// Threads that serve requests; as many as there are cores by default.
+    /// Worker threads; one per core by default.
     pub workers: Option<usize>,
-    /// Connections that wait to be accepted.
+    /// Connections in the backlog of the listener.
     pub backlog: u32,
-    /// Open WebSockets at most; more get 503.
+    /// The most open WebSockets; further ones get 503.
     pub sessions_max: usize,
-    /// Open connections per worker at most, sockets among them; more wait.
+    /// The most open connections per worker, with sockets; further ones wait.
     pub connections_max: usize,
-    /// Connections that can be cut from outside, which takes a second file each.
+    /// The most connections with a second handle, each of which takes a second file.
     pub handles_max: usize,
-    /// How much anybody may ask for.
+    /// Rate limits per address, user and service token.
     pub rates: RateSettings,
-    /// Origins whose pages may open a WebSocket and change something, beside our own: `https://app.example`.
+    /// Foreign origins whose pages may open a WebSocket or change data, as in `https://app.example`.
     pub origins: Vec<String>,
-    /// An idle connection is kept for so long.
+    /// Time before an idle connection closes.
     pub keep_alive: Duration,
-    /// A request's head must arrive within.
+    /// Time within which the head of a request must arrive.
     pub head_within: Duration,
-    /// A session says `hello` within.
+    /// Time within which a session must send `hello`.
     pub hello_within: Duration,
-    /// Between two pings of a session.
+    /// Time between two pings of a session.
     pub heartbeat: Duration,
-    /// A peer may be silent, or leave a feed undrawn, for so long.
+    /// Time for which a peer may stay silent, or owe a `drawn`.
     pub patience: Duration,
-    /// Between two scans of all sessions.
+    /// Time between two scans of all sessions.
     pub scan: Duration,
-    /// Requests may go on for so long after the server was told to stop.
+    /// Time for which requests may finish while the server shuts down.
     pub farewell: Duration,
 }
 

@@ -22,34 +22,34 @@ use super::settings::GatewaySettings;
 use super::tls::Certificate;
 use super::watcher::Registry;
 
-// A token counts whole seconds, and its signer's clock may be ahead.
+// A token counts whole seconds, and the clock of its signer may run ahead.
 const SIGNED_AHEAD_MS: i64 = (LEEWAY_S as i64 + 1) * SECOND_MS;
 
-/// Everything that the door needs. Clone freely: all clones share one registry of sessions.
+/// The shared state of the gateway; all clones share one registry of sessions.
 #[derive(Clone)]
 pub struct GatewayState {
-    /// The actors.
+    /// The server behind the gateway, through its actors.
     pub server: Server,
-    /// How it is built.
+    /// Limits and times of the gateway.
     pub settings: GatewaySettings,
-    /// How tokens are checked.
+    /// The check of tokens.
     pub auth: Auth,
-    /// Keys and tokens.
+    /// Administration of keys and tokens.
     pub access: Arc<Access>,
-    /// Who has asked for how much.
+    /// Rate limits per address, user and service token.
     pub rates: Arc<Rates>,
-    /// What all requests together may hold.
+    /// Budgets that all requests share.
     pub budgets: Arc<Budgets>,
-    /// All open sessions.
+    /// The registry of all open sessions.
     pub registry: Arc<Registry>,
-    /// All large answers under way.
+    /// The registry of large answers in transit.
     pub answers: Arc<Answers>,
-    /// With one, all connections speak TLS.
+    /// The TLS certificate; with one, all connections use TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
 
 impl GatewayState {
-    /// A door that is not open yet, without TLS.
+    /// State for a gateway without TLS, before it listens.
     #[must_use]
     pub fn new(server: Server, settings: GatewaySettings, access: Arc<Access>) -> GatewayState {
         let registry = Registry::new(settings.sessions_max, &settings.rates);
@@ -58,15 +58,15 @@ impl GatewayState {
         GatewayState { server, settings, auth, access, rates, budgets, registry, answers, certificate: None }
     }
 
-    /// What a token allows. One of a person is refused when it may be a former holder's of the same key.
+    /// Checks a token and returns its rights. A user's token is refused if it may belong to a former holder of the key.
     ///
     /// # Errors
-    /// `unauthorized`, saying what is wrong and never what the token holds.
+    /// `unauthorized`, with the fault and never the content of the token.
     pub fn admit(&self, token: Option<&str>) -> Result<Grant, Refusal> {
         let grant = self.auth.check(token)?;
         let Subject::Person(key) = &grant.subject else { return Ok(grant) };
         let people = self.server.people();
-        // Nobody can act under the key, nor make somebody of it.
+        // During an erasure no call acts under the key, and none creates a user with it.
         if people.is_being_erased(key.as_str()) {
             return Ok(grant);
         }
@@ -80,12 +80,9 @@ impl GatewayState {
                 refused("the token says that it was signed in the future: check the clocks")
             }
             Some(signed) if signed > erasure => Ok(grant),
-            Some(_) => {
-                refused("the token was signed before somebody was erased who may have had this key: get a new one")
-            }
+            Some(_) => refused("the token may belong to an erased former holder of this key: get a new one"),
             None => refused(
-                "the token does not say when it was signed, and somebody was erased who may have had this key: sign \
-                 tokens with the claim iat",
+                "the token has no claim iat and may belong to an erased former holder of this key: sign tokens with iat",
             ),
         }
     }

@@ -1,14 +1,14 @@
-//! Instants as people write them in a URL, and as clients send them.
+//! Instants in URLs and in requests.
 //!
-//! Invariant: what comes out is within year 1 and year 9999, UTC. Absent on purpose: local time zones, and a clock.
+//! Invariant: each instant lies within year 1 and year 9999, UTC. Deliberately absent: local time zones, and a clock.
 
 use crate::domain::time::Millis;
 use crate::domain::timestamps::{self, Number, TimeUnit};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-/// Reads RFC 3339, `2026-01-31 12:00:00` (UTC), or a number since the beginning of 1970: seconds, microseconds or nanoseconds
-/// where its size tells so ([`TimeUnit::by_size`]), else milliseconds.
+/// Reads RFC 3339, `2026-01-31 12:00:00` (UTC), or a number since the beginning of 1970. The size of a number tells
+/// seconds, microseconds and nanoseconds ([`TimeUnit::by_size`]); any other number counts milliseconds.
 ///
 /// # Errors
 /// `bad_field` when it is none of these, `out_of_range` when it is before year 1 or after year 9999.
@@ -25,8 +25,8 @@ pub fn parse(field: &str, text: &str) -> Result<Millis, Refusal> {
     })
 }
 
-/// Refuses what RFC 3339 cannot write, and what is in seconds by its size: 9 or 10 digits, which are of January 1970 to April
-/// 1970 as milliseconds.
+/// Refuses an instant that RFC 3339 cannot write, and one that is in seconds by its size. Read as milliseconds, 9 or 10
+/// digits lie between January and April 1970.
 ///
 /// # Errors
 /// `out_of_range`.
@@ -47,7 +47,7 @@ fn beyond(field: &str) -> Refusal {
     Refusal::field(Code::OutOfRange, field, "must lie between year 1 and year 9999")
 }
 
-/// Writes RFC 3339, to the second.
+/// Writes RFC 3339, rounded down to the second.
 #[must_use]
 pub fn text(at: Millis) -> String {
     timestamps::text(Millis(at.0.div_euclid(1_000).saturating_mul(1_000)))

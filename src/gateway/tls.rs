@@ -1,8 +1,8 @@
-//! The server's certificate, from files.
+//! The TLS certificate of the server, from files.
 //!
-//! Invariant: certificate and key belong together, or they are refused and those before stay; connections that are
-//! open are not touched by a change. Absent on purpose: clients' certificates, obtaining certificates, plain HTTP
-//! beside TLS on the same port; HSTS, which is the operator's to promise.
+//! Invariant: a certificate and a key that do not match are refused, and the previous pair stays. A reload does not
+//! touch open connections. Deliberately absent: client certificates, obtaining certificates, plain HTTP beside TLS on
+//! one port; HSTS, which only the operator can promise.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,26 +24,26 @@ pub struct Certificate {
     current: ArcSwap<CertifiedKey>,
 }
 
-/// Why a certificate cannot be used.
+/// An error in loading a certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file.
+    /// A file cannot be read as PEM.
     #[error("{key}: {path} cannot be read as PEM: {detail}")]
     File {
-        /// The key of the configuration.
+        /// The key of the configuration that names the file.
         key: &'static str,
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What is wrong with it.
+        /// The fault of the file, without its content.
         detail: String,
     },
-    /// Both files are readable, and do not fit.
+    /// Both files are readable, and their contents do not match.
     #[error("tls_cert and tls_key do not go together: {0}")]
     Pair(#[from] rustls::Error),
 }
 
 impl Certificate {
-    /// Reads a chain and its key, both PEM.
+    /// Loads a certificate chain and its key, both PEM.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -53,7 +53,7 @@ impl Certificate {
         Ok(Arc::new(Certificate { chain: chain.into(), key: key.into(), provider, current }))
     }
 
-    /// Reads the files again; on an error the certificate in use stays.
+    /// Reloads the files; after an error the current certificate stays.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -62,7 +62,7 @@ impl Certificate {
         Ok(())
     }
 
-    /// For the listener: TLS 1.2 and 1.3.
+    /// The configuration of the listener: TLS 1.2 and 1.3.
     ///
     /// # Errors
     /// [`TlsError::Pair`].
@@ -83,7 +83,7 @@ fn read(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<Certified
     let unreadable = |name: &'static str, path: &Path, error: rustls::pki_types::pem::Error| TlsError::File {
         key: name,
         path: path.display().to_string(),
-        // Never the content: the error may hold a part of it.
+        // Without the content: the error may hold a part of it.
         detail: match error {
             rustls::pki_types::pem::Error::Io(error) => error.to_string(),
             rustls::pki_types::pem::Error::NoItemsFound => "it holds none".into(),

@@ -1,12 +1,12 @@
-//! Watches all sockets from outside of their sessions.
+//! Supervision of all sockets from outside of their sessions.
 //!
-//! Invariant: a peer that is silent, or is sent feeds and never draws one, loses its socket within the configured time
-//! plus two scans, even when it reads nothing and its session is therefore frozen (actix-web-actors polls an actor
-//! only while its socket can be written). The same goes for one whose token was revoked. Where files are so scarce that a
-//! socket has no second handle ([`HandleBudget`]), a frozen session ends when the system gives its peer up. No more sessions
-//! than configured, in all, per address and per person. Half of the permits are kept for sessions that said `hello`: when
-//! the others are taken, the oldest session without `hello` makes room for the newest. Absent on purpose: what sessions
-//! say.
+//! Invariant: a peer that stays silent, or never acknowledges a feed, loses its socket within the configured time plus
+//! two scans. This holds even while the peer reads nothing and its session is frozen, since actix-web-actors polls an
+//! actor only while its socket is writable. A session whose token was revoked ends in this way, too. A socket without a
+//! second handle ([`HandleBudget`]) ends only when the system gives its peer up. The numbers of sessions in all, per
+//! address and per user stay within the configuration. Half of the permits are for sessions that sent `hello`: when the
+//! other half is taken, the newest session evicts the oldest one without `hello`. Deliberately absent: the content of
+//! messages.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Shutdown};
@@ -27,30 +27,30 @@ use crate::protocol::refusal::Refusal;
 use super::grant::TokenName;
 use super::rates::{RateSettings, network};
 
-/// How many second handles there may be. Clones count together.
+/// The number of second handles that may exist; all clones count together.
 #[derive(Clone)]
 pub struct HandleBudget(Arc<Semaphore>);
 
 impl HandleBudget {
-    /// So many at most at the same time.
+    /// A budget of at most `most` handles at once.
     #[must_use]
     pub fn new(most: usize) -> HandleBudget {
         HandleBudget(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))))
     }
 }
 
-/// A second handle on a connection's socket, to end it from outside.
+/// A second handle on the socket of a connection, to shut it down from outside.
 pub struct ConnectionHandle {
     socket: Socket,
-    // Given back with the handle.
+    // Returned to the budget with the handle.
     _permit: OwnedSemaphorePermit,
 }
 
 impl ConnectionHandle {
-    /// Takes a second handle if one may be had, and has the system notice peers that vanished.
+    /// Takes a second handle if the budget allows one, and enables keep-alive probes for vanished peers.
     ///
     /// # Errors
-    /// Those of the system, when it has no handle left.
+    /// An error of the system, as when it has no file left.
     pub fn of(
         stream: &actix_web::rt::net::TcpStream,
         dead_after: Duration,
@@ -58,7 +58,7 @@ impl ConnectionHandle {
     ) -> std::io::Result<Option<ConnectionHandle>> {
         let socket = SockRef::from(stream);
         socket.set_tcp_nodelay(true)?;
-        // The system counts whole seconds.
+        // Keep-alive times have whole seconds.
         let second = Duration::from_secs(1);
         let (idle, between) = ((dead_after / 2).max(second), (dead_after / 6).max(second));
         let probes = TcpKeepalive::new().with_time(idle).with_interval(between);
@@ -69,19 +69,20 @@ impl ConnectionHandle {
         Ok(Some(ConnectionHandle { socket: socket.try_clone()?, _permit: permit }))
     }
 
-    /// Ends the connection in both directions; its own task then sees the end and cleans up.
+    /// Shuts the connection down in both directions; its own task then cleans up.
     pub fn cut(&self) {
-        // It may be gone already, which is just as well.
+        // An error means that the connection has ended already.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
 
-/// When a peer was last heard, and since when it owes a `drawn`; written by the session, read by the watcher.
+/// The last activity of a peer, and the oldest feed that it has not acknowledged. The session writes it, and the
+/// watcher reads it.
 #[derive(Debug)]
 pub struct Liveness {
     start: Instant,
     heard_ms: AtomicU64,
-    // Milliseconds plus one; 0 when nothing is owed.
+    // Milliseconds plus one; 0 without an unacknowledged feed.
     owed_ms: AtomicU64,
     token: OnceLock<TokenName>,
 }
@@ -98,25 +99,25 @@ impl Default for Liveness {
 }
 
 impl Liveness {
-    /// Any frame came in.
+    /// Records that a frame of any kind arrived.
     pub fn record_frame(&self) {
         self.heard_ms.store(self.age_ms(), Ordering::Relaxed);
     }
 
-    /// A feed went out.
+    /// Records that a feed was sent.
     pub fn record_feed(&self) {
-        // The oldest debt counts.
+        // Only the oldest unacknowledged feed counts.
         let _ = self.owed_ms.compare_exchange(0, self.age_ms() + 1, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// A feed was drawn.
+    /// Records that the peer acknowledged a feed.
     pub fn record_drawn(&self) {
         self.owed_ms.store(0, Ordering::Relaxed);
     }
 
-    /// This token opened the session; it lasts as long as the token is taken.
+    /// Sets the token that opened the session; the session ends when the token is revoked.
     pub fn set_token(&self, token: TokenName) {
-        // A session says hello once.
+        // A session accepts one `hello`.
         let _ = self.token.set(token);
     }
 
@@ -124,7 +125,7 @@ impl Liveness {
         self.start.elapsed().as_millis() as u64
     }
 
-    /// Why to drop the peer, if there is a reason.
+    /// The reason to close the session, if one exists.
     fn fault(&self, patience: Duration, takes: &dyn Fn(&TokenName) -> bool) -> Option<CloseReason> {
         if self.token.get().is_some_and(|token| !takes(token)) {
             return Some(CloseReason::Revoked);
@@ -146,16 +147,16 @@ struct Watched {
     liveness: Arc<Liveness>,
     connection: Option<Arc<ConnectionHandle>>,
     session: Recipient<ToSession>,
-    // It was told to go; the next scan cuts the line.
+    // The session was notified; the next scan shuts the connection down.
     is_notified: bool,
 }
 
-/// All sockets of this server.
+/// The registry of all sockets of this server.
 pub struct Registry {
     sessions_max: usize,
-    // Without `hello`.
+    // The most sessions without `hello`.
     unidentified_max: usize,
-    // 0: no limit.
+    // 0 means no limit.
     sessions_per_address: usize,
     sessions_per_person: usize,
     inner: Mutex<Inner>,
@@ -164,17 +165,17 @@ pub struct Registry {
 #[derive(Default)]
 struct Inner {
     permits: usize,
-    // Only those that have a seat.
+    // Addresses of permits only.
     addresses: HashMap<IpAddr, usize>,
     people: HashMap<UserId, usize>,
-    // Sessions that have not said `hello`, oldest first; those that were told to make room are out.
+    // Sessions without `hello`, oldest first, without evicted ones.
     unidentified: BTreeSet<u64>,
     next: u64,
     watched: HashMap<u64, Watched>,
     warned: Option<Instant>,
 }
 
-/// The right to one socket; given back when dropped.
+/// A permit for one socket, returned when dropped.
 pub struct SocketPermit {
     registry: Arc<Registry>,
     number: u64,
@@ -182,11 +183,11 @@ pub struct SocketPermit {
     person: Option<UserId>,
 }
 
-/// Between two warnings that an address has as many sockets as it may.
+/// Time between two warnings that an address has reached its limit of sockets.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Registry {
-    /// Room for so many sessions, in all, and per address and person as in `rates`.
+    /// A registry with limits in all, and per address and user as in `rates`.
     #[must_use]
     pub fn new(sessions_max: usize, rates: &RateSettings) -> Arc<Registry> {
         Arc::new(Registry {
@@ -198,7 +199,7 @@ impl Registry {
         })
     }
 
-    /// Takes a seat.
+    /// Takes a permit for a socket.
     ///
     /// # Errors
     /// `busy` when all are taken, `rate_limited` when this address has too many.
@@ -217,10 +218,10 @@ impl Registry {
                     tracing::warn!(
                         %address,
                         sockets = held,
-                        "an address has as many sockets as rate.sockets_per_address allows: behind a proxy, set it to 0"
+                        "an address has reached rate.sockets_per_address: behind a proxy, set it to 0"
                     );
                 }
-                let message = "this address has as many sockets as it may: close one first";
+                let message = "this address has reached its limit of sockets: close one first";
                 return Err(Refusal { retry_after_ms: Some(10_000), ..Refusal::new(Code::RateLimited, message) });
             }
             inner.addresses.insert(address, held + 1);
@@ -235,28 +236,28 @@ impl Registry {
         Ok(SocketPermit { registry: Arc::clone(self), number, address, person: None })
     }
 
-    /// How many sockets there are.
+    /// The number of open sockets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().permits
     }
 
-    /// None at all?
+    /// True without any open socket.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Tells all sessions to say `bye` and close.
+    /// Notifies all sessions to send `bye` and close.
     pub fn close_all(&self, reason: CloseReason) {
         for watched in self.lock().watched.values() {
-            // A full mailbox belongs to a peer that does not read: it is cut with the server.
+            // A full mailbox belongs to a peer that does not read; its connection ends with the server.
             let _ = watched.session.try_send(ToSession::Close(reason));
         }
     }
 
-    /// Ends the sockets of peers that ran out of `patience`, or whose token nobody `takes` any more: first politely, at
-    /// the next scan by force.
+    /// Closes sessions whose peer exceeds `patience`, or whose token fails `takes`. The first scan notifies a session,
+    /// and the next one shuts its connection down.
     pub fn scan(&self, patience: Duration, takes: &dyn Fn(&TokenName) -> bool) {
         for watched in self.lock().watched.values_mut() {
             if watched.is_notified {
@@ -269,13 +270,13 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing within panics half-way, so a poisoned lock guards sound data.
+        // No code panics while it holds the lock, so a poisoned lock guards valid data.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    /// Whoever says `hello` does so at once; a session that has waited longest without is the least likely to.
+    /// A client sends `hello` at once, so the session that has waited longest is the least likely to send it.
     fn evict_oldest_unidentified(&mut self) {
         let Some(oldest) = self.unidentified.pop_first() else { return };
         if let Some(watched) = self.watched.get_mut(&oldest) {
@@ -286,7 +287,7 @@ impl Inner {
     }
 }
 
-/// Scans until the registry is gone.
+/// Scans until the last owner drops the registry.
 pub async fn watch(
     registry: std::sync::Weak<Registry>,
     patience: Duration,
@@ -302,7 +303,7 @@ pub async fn watch(
 }
 
 impl SocketPermit {
-    /// From now on this peer is watched.
+    /// Adds the session to the watched ones.
     pub fn watch(
         &self,
         liveness: Arc<Liveness>,
@@ -312,7 +313,7 @@ impl SocketPermit {
         self.registry.lock().watched.insert(self.number, Watched { liveness, connection, session, is_notified: false });
     }
 
-    /// This person said `hello`.
+    /// Counts the permit for the user of a `hello`.
     ///
     /// # Errors
     /// `rate_limited` when the person has as many sockets as one may.
@@ -321,7 +322,7 @@ impl SocketPermit {
         let most = self.registry.sessions_per_person;
         let held = inner.people.entry(user).or_default();
         if most > 0 && *held >= most {
-            let message = "this person has as many sockets as one may: close one first";
+            let message = "this person has reached the limit of sockets: close one first";
             return Err(Refusal { retry_after_ms: Some(10_000), ..Refusal::new(Code::RateLimited, message) });
         }
         *held += 1;
@@ -341,26 +342,26 @@ fn release<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
-/// Connections of each address; 0: no limit.
+/// Connections per address; a limit of 0 admits any number.
 pub struct PerAddress {
     most: usize,
     held: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// The right to one connection; given back when dropped.
+/// A permit for one connection of an address, returned when dropped.
 pub struct AddressPermit {
     of: Arc<PerAddress>,
     address: IpAddr,
 }
 
 impl PerAddress {
-    /// So many connections per address.
+    /// A limit of `most` connections per address.
     #[must_use]
     pub fn new(most: usize) -> Arc<PerAddress> {
         Arc::new(PerAddress { most, held: Mutex::default() })
     }
 
-    /// A place for a connection, or `None` when its address has as many as it may.
+    /// A permit for a connection, or `None` when its address is at its limit.
     #[must_use]
     pub fn admit(self: &Arc<PerAddress>, address: IpAddr) -> Option<AddressPermit> {
         let address = network(address);
@@ -380,7 +381,7 @@ impl Drop for AddressPermit {
     }
 }
 
-/// Ends a connection before anything was read from it.
+/// Closes a connection before the server reads from it.
 pub fn reject(stream: &actix_web::rt::net::TcpStream) {
     let _ = SockRef::from(stream).shutdown(Shutdown::Both);
 }
@@ -440,13 +441,13 @@ mod tests {
         drop(unidentified);
         permits.clear();
 
-        // A crowd of unidentified never holds more than half, whatever its size, and the newest is among them.
+        // Sessions without `hello` never hold more than half, whatever their number, and the newest is among them.
         let mut crowd = std::collections::VecDeque::new();
         for _ in 0..100 {
             crowd.push_back(registry.admit(None).unwrap());
             let newest = crowd.back().unwrap().number;
             assert!(registry.lock().unidentified.contains(&newest));
-            // Whoever was turned out goes.
+            // Evicted sessions drop their permits.
             crowd.retain(|permit| registry.lock().unidentified.contains(&permit.number));
             assert!(registry.len() <= 5);
         }

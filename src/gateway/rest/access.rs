@@ -1,7 +1,8 @@
 //! Keys and tokens over HTTP.
 //!
-//! Invariant: for services only. A token is answered once, to whoever made it; a key's secret never. Absent on purpose:
-//! logging in; a product's own backend knows its people and asks for their tokens here.
+//! Invariant: only services call these routes. The answer to a creation contains the token once; no answer contains the
+//! secret of a key. Deliberately absent: log-in; the backend of a product knows its users and asks for their tokens
+//! here.
 
 use actix_web::{HttpResponse, web};
 use secrecy::ExposeSecret as _;
@@ -20,7 +21,7 @@ use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
-/// What `POST /v1/tokens` takes.
+/// The body of `POST /v1/tokens`.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct TokenInput {
@@ -29,7 +30,7 @@ struct TokenInput {
     days: Option<i64>,
 }
 
-/// A token as it is listed.
+/// A token in lists, without the token itself.
 #[derive(Serialize)]
 struct TokenView<'a> {
     jti: &'a Key,
@@ -100,7 +101,7 @@ fn checked(wanted: TokenInput) -> Result<(Option<Key>, i64), Refusal> {
     Ok((user, days))
 }
 
-/// `GET /v1/tokens?limit=&after=`: those that have not expired, never the tokens themselves.
+/// `GET /v1/tokens?limit=&after=`: tokens that have not expired, without the tokens themselves.
 ///
 /// # Errors
 /// `busy` while the store cannot answer.
@@ -118,7 +119,7 @@ pub async fn list(request: AuthedRequest) -> HttpResult {
     }
 }
 
-/// `DELETE /v1/tokens/{jti}?expires=`: refused from now on.
+/// `DELETE /v1/tokens/{jti}?expires=`: revokes a token from now on.
 ///
 /// # Errors
 /// `unknown_token`, unless `expires` says how long to remember one that was made elsewhere.
@@ -141,7 +142,8 @@ pub async fn keys(request: AuthedRequest) -> HttpResult {
     found(&json!({"keys": keys.into_iter().map(KeyView::from).collect::<Vec<_>>()}))
 }
 
-/// `POST /v1/keys`: 201; a new key, and all others go on. In dev mode its `note` says what the next start will ask for.
+/// `POST /v1/keys`: 201; creates a key, and all others continue to check. In dev mode its `note` says that the next
+/// start will require tokens.
 ///
 /// # Errors
 /// `busy` while the store cannot answer; `conflict` beyond `access::KEYS_MAX`.
@@ -154,7 +156,7 @@ pub async fn rotate(request: AuthedRequest) -> HttpResult {
     Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(view))
 }
 
-/// `DELETE /v1/keys/{kid}`: tokens that it signed are refused from now on.
+/// `DELETE /v1/keys/{kid}`: refuses tokens of this key from now on.
 ///
 /// # Errors
 /// `unknown_token`; `conflict` for the last key, for the configured secret, and for the key of the request's own token.

@@ -1,7 +1,7 @@
-//! What is on when, and who would want it.
+//! Items that are available at an instant, their windows, and their likely audience.
 //!
-//! Invariant: an answer's size is bounded by `limit`, and what was left out is counted. Absent on purpose: changing
-//! windows (with the items).
+//! Invariant: `limit` bounds the size of an answer, and the answer counts the omitted items. Deliberately absent:
+//! changes of windows (`items`).
 
 use std::collections::BTreeSet;
 
@@ -18,11 +18,11 @@ use super::super::query::Query;
 use super::super::request::AuthedRequest;
 use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 
-/// `GET /v1/availability?at=&live=&limit=&after=`: what is on at an instant, by default now; with `live=true` without
-/// what always is. With `from=&to=` the windows of that span instead, by start.
+/// `GET /v1/availability?at=&live=&limit=&after=`: items available at an instant, by default now; `live=true` leaves
+/// out items without windows. With `from=&to=`, the windows of that span instead, by start.
 ///
 /// # Errors
-/// A parameter's name.
+/// A refusal with the name of the parameter.
 pub async fn availability(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["at", "live", "limit", "after", "from", "to"])?;
     if let Some(from) = query.time("from")? {
@@ -58,22 +58,22 @@ pub async fn availability(request: AuthedRequest) -> HttpResult {
     listed(&request, "items", page.into_iter(), |_| 0, write, beside).await
 }
 
-/// Which part of what is on.
+/// The requested page of available items.
 struct AvailabilityPage {
     after: Option<ItemId>,
-    /// Without what always is.
+    /// Leaves out items that are always available.
     live: bool,
     limit: usize,
 }
 
-/// A page of what is on at an instant, whether more follow, and how many are on in all.
+/// A page of available items at an instant, whether more follow, and their number in all.
 fn open_page(
     world: &World,
     at: Millis,
     &AvailabilityPage { after, live, limit }: &AvailabilityPage,
 ) -> (Vec<ItemId>, bool, u64) {
     let open = world.open_at(at);
-    // One more than is shown tells whether there is a next page.
+    // One item beyond the page tells whether a next page exists.
     let from = after.map_or(0, |after| after.0.saturating_add(1));
     let mut page: Vec<ItemId> = open
         .range(from..)
@@ -87,7 +87,7 @@ fn open_page(
     (page, more, open.len())
 }
 
-/// The windows that share an instant with `[from, to)`: the first `limit` of them by start, and how many there are.
+/// The windows that share an instant with `[from, to)`: the first `limit` of them by start, and their number.
 async fn timeline(request: &AuthedRequest, query: &Query, from: Millis) -> HttpResult {
     for other in ["at", "live", "after"] {
         if query.text(other).is_some() {
@@ -119,7 +119,7 @@ async fn timeline(request: &AuthedRequest, query: &Query, from: Millis) -> HttpR
 /// A window by its start: its item, and its stop if it has one.
 type Placed = (Millis, ItemId, Option<Millis>);
 
-/// The first windows of a span by start, and how many there are.
+/// The first windows of a span by start, and their number.
 fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> (BTreeSet<Placed>, u64) {
     let (mut first, mut total) = (BTreeSet::new(), 0_u64);
     for (block, columns) in world.blocks().iter().map(|block| (block, block.columns())) {
@@ -131,7 +131,7 @@ fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> (BT
             let end = windows.partition_point(|window| window.start < to);
             total += end.saturating_sub(begin) as u64;
             for window in windows.get(begin..end).unwrap_or_default() {
-                // Those of one item come by start, so none after this one is among the first either.
+                // Windows of one item are sorted by start, so no later one is among the first either.
                 let place = (window.start, item.id, window.stop);
                 if first.len() >= limit && first.last().is_some_and(|last| *last < place) {
                     break;
@@ -146,7 +146,7 @@ fn windows_between(world: &World, from: Millis, to: Millis, limit: usize) -> (BT
     (first, total)
 }
 
-/// `GET /v1/items/{id}/audience?limit=`: the active people who would want it most now.
+/// `GET /v1/items/{id}/audience?limit=`: the active users with the highest scores for the item now.
 ///
 /// # Errors
 /// `unknown_item`, or busy.

@@ -1,8 +1,8 @@
-//! One answer per part of a batch.
+//! Splits a JSON array into at most [`PARTS_MAX`] unparsed parts, so that a bad part stops no other.
 //!
-//! Invariant: results stand in the order of what was sent, one each; a part that is refused says why and stops no
-//! other. A list of too many parts is refused as a whole, before any memory is spent on its parts.
-//! Absent on purpose: the meaning of a part.
+//! Invariant: each part has one result, in the order of the parts. A refused part has a reason and stops no other part.
+//! A list of too many parts is refused as a whole, before its parts take memory. Deliberately absent: the meaning of a
+//! part.
 
 use std::fmt;
 
@@ -17,45 +17,45 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, BODY_BYTES_MAX};
 
-/// Parts of one JSON array at most; lines of NDJSON are bounded by their bytes alone.
+/// The most parts of one JSON array; only their bytes bound the lines of NDJSON.
 pub const PARTS_MAX: usize = 10_000;
 
-/// What became of one part.
+/// The result of one part.
 #[derive(Debug, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome {
-    /// An event is durable.
+    /// The event is durable.
     Accepted {
-        /// The client's id.
+        /// The client's id of the event.
         id: Key,
-        /// Its number in the person's slice.
+        /// The number of the event in the user's partition.
         seq: Seq,
     },
-    /// An item is new and durable.
+    /// The item is new and durable.
     Created {
-        /// Its key.
+        /// The key of the item.
         id: Key,
-        /// Its revision.
+        /// The revision of the item.
         revision: u32,
     },
-    /// An item has a new face and is durable.
+    /// The item was replaced or changed, and is durable.
     Changed {
-        /// Its key.
+        /// The key of the item.
         id: Key,
-        /// Its revision.
+        /// The revision of the item.
         revision: u32,
     },
-    /// Nothing was changed.
+    /// The part was refused and changed no state.
     Refused {
-        /// The client's id, where it could be read.
+        /// The client's id, if it was readable.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<Key>,
-        /// Why.
+        /// The reason for the refusal.
         error: PartError,
     },
 }
 
-/// Why a part was refused.
+/// The reason for which a part was refused.
 #[derive(Debug, Serialize)]
 pub struct PartError {
     code: Code,
@@ -67,7 +67,7 @@ pub struct PartError {
 }
 
 impl Outcome {
-    /// It was refused.
+    /// The result of a refused part.
     #[must_use]
     pub fn refused(id: Option<Key>, refusal: Refusal) -> Outcome {
         let Refusal { code, field, message, retry_after_ms } = refusal.bounded();
@@ -75,7 +75,7 @@ impl Outcome {
     }
 }
 
-/// The parts of a JSON array, at most [`PARTS_MAX`], each still to be read, so that a bad one stops no other.
+/// Splits a JSON array into at most [`PARTS_MAX`] unparsed parts, so that a bad part stops no other.
 ///
 /// # Errors
 /// `bad_json` when it is no array of JSON, `too_large` when there are more.
@@ -84,7 +84,7 @@ pub fn parts(array: &Bytes) -> Result<Vec<Bytes>, Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(array);
     let read = reader.deserialize_seq(&mut parts).and_then(|()| reader.end());
     match read {
-        // Where the one too many is the last, the list reads well up to it.
+        // If the surplus part is the last one, the list parses without an error up to it.
         _ if parts.too_many => {
             let message = format!("must have at most {PARTS_MAX} parts: send it in several lists");
             Err(Refusal::new(Code::TooLarge, message))
@@ -94,7 +94,7 @@ pub fn parts(array: &Bytes) -> Result<Vec<Bytes>, Refusal> {
     }
 }
 
-/// Takes parts out of a list as slices of its bytes, and stops at the first one too many.
+/// Collects parts of a list as slices of its bytes, and stops at the first surplus part.
 struct Parts<'a> {
     found: Vec<Bytes>,
     of: &'a Bytes,
@@ -118,7 +118,7 @@ impl<'de> Visitor<'de> for &mut Parts<'_> {
     }
 }
 
-/// Reads a part, which is no longer than a body of one thing.
+/// Parses a part, which may be as long as the body of one object.
 ///
 /// # Errors
 /// `too_large`, `bad_json` or `bad_field`.
@@ -129,7 +129,7 @@ pub fn read<'a, T: Deserialize<'a>>(part: &'a [u8]) -> Result<T, Refusal> {
     body::parse(part)
 }
 
-/// The `id` of a part that is refused for something else.
+/// The `id` of a part that is refused for another reason.
 #[must_use]
 pub fn readable_id(part: &[u8]) -> Option<Key> {
     #[derive(serde::Deserialize)]

@@ -1,6 +1,6 @@
-//! Groups of people.
+//! Clusters of users over HTTP.
 //!
-//! Invariant: everything told of one answer comes from one fit. Absent on purpose: when groups are found afresh.
+//! Invariant: one answer describes one fit. Deliberately absent: the schedule of refits.
 
 use actix_web::HttpResponse;
 use serde_json::{Value, json};
@@ -15,11 +15,11 @@ use super::super::query::Query;
 use super::super::request::AuthedRequest;
 use super::list::found;
 
-/// Fits that are told at once, and that are kept.
+/// The most fits in one answer, which is the number of stored fits.
 const HISTORY_MAX: u32 = 100;
 const HISTORY_DEFAULT: u32 = 20;
 
-/// `GET /v1/clusters`: the groups of the last fit with a sample of people; all empty before the first one.
+/// `GET /v1/clusters`: the clusters of the last fit with a sample of users; empty before the first fit.
 ///
 /// # Errors
 /// `forbidden` for a user token.
@@ -56,7 +56,7 @@ pub async fn newest(request: AuthedRequest) -> HttpResult {
     found(&body)
 }
 
-/// `POST /v1/clusters/refit`: 202; groups are found afresh as soon as may be.
+/// `POST /v1/clusters/refit`: 202; a refit starts as soon as possible.
 ///
 /// # Errors
 /// `forbidden` for a user token.
@@ -67,7 +67,7 @@ pub async fn refit(request: AuthedRequest) -> HttpResult {
     Ok(HttpResponse::Accepted().json(json!({"status": "accepted"})))
 }
 
-/// `GET /v1/clusters/history?limit=`: what was told of the last fits, newest first.
+/// `GET /v1/clusters/history?limit=`: reports of the last fits, newest first.
 ///
 /// # Errors
 /// `forbidden` for a user token.
@@ -77,7 +77,7 @@ pub async fn history(request: AuthedRequest) -> HttpResult {
     found(&json!({"fits": request.server().clusterings(limit).await?}))
 }
 
-/// A person's place in the last fit; null for who was not in it.
+/// A user's cluster in the last fit; null for a user outside of it.
 pub(super) fn place_of(clusters: Option<&Clustering>, user: UserId) -> Value {
     let member = clusters.and_then(|clusters| clusters.member(user));
     member.map_or(Value::Null, |member| {
@@ -90,10 +90,10 @@ pub(super) fn place_of(clusters: Option<&Clustering>, user: UserId) -> Value {
     })
 }
 
-/// `cluster`: a group of the last fit, with that fit.
+/// The parameter `cluster`: a cluster of the last fit, with that fit.
 ///
 /// # Errors
-/// `bad_field`, or `out_of_range` for a group that there is not.
+/// `bad_field`, or `out_of_range` for an unknown cluster.
 pub(super) fn asked(
     request: &AuthedRequest,
     query: &Query,

@@ -1,6 +1,6 @@
-//! What a person is shown, now and as of an instant.
+//! Feeds of a user, now and as of an instant.
 //!
-//! Invariant: the feed here is the one that a socket with the same settings gets. Absent on purpose: pushing.
+//! Invariant: the feed equals the one that a socket with these settings gets. Deliberately absent: pushing updates.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use super::list::found;
 /// `GET /v1/users/{id}/feed?ranking=&limit=&explain=`.
 ///
 /// # Errors
-/// `unknown_user`, or a parameter's name.
+/// `unknown_user`, or a refusal with the name of the parameter.
 pub async fn feed(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["ranking", "limit", "explain"])?;
     let settings = SessionSettings {
@@ -39,18 +39,18 @@ pub async fn feed(request: AuthedRequest) -> HttpResult {
     found(&body)
 }
 
-/// Says which model, where there is one.
+/// Adds the version of a model to the answer, if one exists.
 fn name(body: &mut Value, field: &str, version: Option<ModelVersion>) {
     if let Some(version) = version {
         body[field] = version.0.into();
     }
 }
 
-/// `GET /post/recommendations?id=&time=&ranking=&limit=`: history, availability and two-tower model as of then. Without
-/// `time`, the feed as it is now, all that is learned from everybody included.
+/// `GET /post/recommendations?id=&time=&ranking=&limit=`: a feed by history, availability and two-tower model as of
+/// `time`. Without `time`, the current feed, with everything learned from all users.
 ///
 /// # Errors
-/// `unknown_user`, or a parameter's name.
+/// `unknown_user`, or a refusal with the name of the parameter.
 pub async fn recommendations(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["id", "time", "ranking", "limit"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;

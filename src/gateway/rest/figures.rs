@@ -1,7 +1,7 @@
-//! How the server is doing: for Prometheus, and the same as JSON for the admin page.
+//! Figures of the server: for Prometheus, and as JSON for the admin page.
 //!
-//! Invariant: for services only, and nothing of any person is in it. Both say the same: each makes its answer from one
-//! [`Figures`]. A series that has no value now is left out, never 0. docs/operations.md says what each series means.
+//! Invariant: only services get them, and they contain no data of a single user. Both forms come from one [`Figures`].
+//! A series without a value is left out, never 0. docs/operations.md describes each series.
 
 use actix_web::HttpResponse;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType, Summary};
@@ -16,7 +16,7 @@ use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::list::found;
 
-/// What the door itself counts.
+/// Figures that the gateway counts.
 struct GatewayFigures {
     sockets: usize,
     rate_limited: Vec<(&'static str, u64)>,
@@ -32,21 +32,21 @@ async fn gathered(request: &AuthedRequest) -> Result<(Figures, GatewayFigures), 
 /// `GET /metrics`: the Prometheus text format.
 ///
 /// # Errors
-/// `forbidden` unless for a service.
+/// `forbidden` for a user token.
 pub async fn metrics(request: AuthedRequest) -> HttpResult {
     let (figures, gateway) = gathered(&request).await?;
     let text = TextEncoder::new().encode_to_string(&families(&figures, &gateway)).map_err(|error| {
-        tracing::error!(%error, "figures that cannot be written");
+        tracing::error!(%error, "cannot encode the figures");
         Refusal::new(Code::Internal, "the figures could not be written; the server's log says more")
     })?;
     let headers = (("content-type", TEXT_FORMAT), ("cache-control", "no-store"));
     Ok(HttpResponse::Ok().insert_header(headers.0).insert_header(headers.1).body(text))
 }
 
-/// `GET /v1/figures`: the same as JSON.
+/// `GET /v1/figures`: the figures as JSON.
 ///
 /// # Errors
-/// `forbidden` unless for a service.
+/// `forbidden` for a user token.
 pub async fn figures(request: AuthedRequest) -> HttpResult {
     let (figures, gateway) = gathered(&request).await?;
     found(&as_json(&figures, &gateway))
@@ -112,7 +112,7 @@ fn learned_json(learned: &LearnedFigures) -> Value {
     })
 }
 
-/// All series, in the order of the manual.
+/// All series, in the order of docs/operations.md.
 fn families(figures: &Figures, gateway: &GatewayFigures) -> Vec<MetricFamily> {
     let mut all = MetricFamilies::default();
     let journal = &figures.journal;
@@ -148,7 +148,7 @@ fn families(figures: &Figures, gateway: &GatewayFigures) -> Vec<MetricFamily> {
     all.0
 }
 
-/// Series on their way to the encoder.
+/// Metric families for the encoder.
 #[derive(Default)]
 struct MetricFamilies(Vec<MetricFamily>);
 
@@ -158,7 +158,7 @@ impl MetricFamilies {
         self.gauge("eddyline_journal_position", "Last entry that was learned.", *covers as f64);
         self.gauge("eddyline_labelled", "Labelled events that were learned.", score.labelled as f64);
         let auc = score.auc.iter().filter_map(|(name, auc)| Some((*name, (*auc)?))).collect();
-        self.gauges("eddyline_auc", "Progressive ROC AUC over everybody.", "score", auc);
+        self.gauges("eddyline_auc", "Progressive ROC AUC over all users.", "score", auc);
         if let Some(value) = score.log_loss {
             self.gauge("eddyline_log_loss_nats", "Progressive mean log loss of the online models.", value);
         }
@@ -171,7 +171,7 @@ impl MetricFamilies {
         let blends = [("blend", hedge.blend), ("blend_without_tower", hedge.without_tower)];
         let others = blends.into_iter().chain([("mixture", hedge.mixture), ("served", hedge.served)]).collect();
         self.gauges(loss, "Cumulative log loss of blend, mixture and what was served.", "of", others);
-        // Before the first lesson no expert is better than another.
+        // Before the first training example no expert is better than another.
         let compared = hedge.experts.iter().filter(|_| hedge.rounds > 0);
         let best = compared.map(|(expert, _)| (expert.name(), f64::from(*expert == hedge.best))).collect();
         self.gauges("eddyline_hedge_best", "1 for the best single expert so far.", "expert", best);
@@ -189,7 +189,7 @@ impl MetricFamilies {
     }
 
     fn push(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
-        // The encoder refuses a name without any value.
+        // The encoder refuses a family without values.
         if metrics.is_empty() {
             return;
         }
@@ -290,7 +290,7 @@ mod tests {
         (figures, GatewayFigures { sockets: 8, rate_limited: vec![("address", 3), ("person", 0)] })
     }
 
-    /// The sample once the blend has had a lesson.
+    /// The sample after the first training example of the blend.
     fn after_a_lesson() -> (Figures, GatewayFigures) {
         let (mut figures, gateway) = sample();
         if let Some(learned) = &mut figures.learned {

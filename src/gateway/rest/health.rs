@@ -1,6 +1,6 @@
-//! Is it alive, may it take work?
+//! Liveness and readiness of the server.
 //!
-//! Invariant: these need no token and say nothing about anybody. Absent on purpose: figures (`figures`).
+//! Invariant: these routes need no token and reveal no data. Deliberately absent: figures (`figures`).
 
 use actix_web::web;
 use serde_json::json;
@@ -9,18 +9,18 @@ use super::super::errors::HttpResult;
 use super::super::state::GatewayState;
 use super::list::found;
 
-/// `GET /health`: the process answers.
+/// `GET /health`: 200 while the process answers.
 ///
 /// # Errors
-/// None.
+/// Never.
 pub async fn health() -> HttpResult {
     found(&json!({"status": "ok"}))
 }
 
-/// `GET /ready`: it may take work.
+/// `GET /ready`: 200 while the server accepts work.
 ///
 /// # Errors
-/// `busy` until the store writes and the world is loaded, and again while shutting down.
+/// `busy` until the store accepts writes and the world is loaded, and again during shutdown.
 pub async fn ready(state: web::Data<GatewayState>) -> HttpResult {
     state.server.ready().await?;
     found(&json!({"status": "ready"}))

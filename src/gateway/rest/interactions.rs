@@ -1,7 +1,7 @@
-//! What people did: taken in ones and in bulk, and told again.
+//! Interactions of users: single, in bulk, and listed.
 //!
-//! Invariant: an interaction is learned once per person and `id`, however it comes; what is answered as accepted is
-//! durable. Absent on purpose: learning.
+//! Invariant: the server learns an interaction once per user and `id`, by whatever route it arrives. An accepted
+//! interaction is durable. Deliberately absent: learning.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ use super::batch::{self, Outcome};
 use super::list::{LIST_DEFAULT, LIST_MAX, found};
 use super::ndjson;
 
-// How often a part of a batch is tried again while the server is busy; its own pace is then the sender's.
+// Tries of a part of a batch while the server is busy; after these the sender sets the pace.
 const TRIES: u32 = 10;
 const PAUSE_MS_MAX: u32 = 2_000;
 
-/// One interaction, as REST takes it.
+/// One interaction in the form of REST.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InteractionInput {
@@ -63,7 +63,7 @@ struct InteractionView {
 /// `POST /v1/interactions`: one object, an array, or NDJSON.
 ///
 /// # Errors
-/// For one object as it is; for many, per part.
+/// For one object, its refusal; for many, one result per part.
 pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     if body::media(request.headers()) == ndjson::MEDIA {
         body::must_be_plain(request.headers(), BATCH_BYTES_MAX)?;
@@ -76,7 +76,7 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     one(&request, &body).await
 }
 
-/// `GET /user/{id}/feed?limit=`: their interactions, newest first.
+/// `GET /user/{id}/feed?limit=`: interactions of a user, newest first.
 ///
 /// # Errors
 /// `unknown_user`.
@@ -87,7 +87,7 @@ pub async fn of_person(request: AuthedRequest) -> HttpResult {
     found(&json!({"interactions": views(&request, entries)}))
 }
 
-/// `GET /post/{id}/feed?limit=`: everybody's interactions with an item, newest first.
+/// `GET /post/{id}/feed?limit=`: interactions of all users with an item, newest first.
 ///
 /// # Errors
 /// `forbidden` for a user token, or `unknown_item`.
@@ -108,10 +108,10 @@ async fn one(request: &AuthedRequest, body: &[u8]) -> HttpResult {
     found(&json!({"id": id, "status": "accepted", "seq": acted?}))
 }
 
-/// One part of a batch. While the server is busy the batch waits, so that a bulk load runs at the server's pace. A part
-/// that is refused costs its sender a request.
+/// Carries out one part of a batch. While the server is busy the batch waits, so that a bulk load runs at the server's
+/// pace. A refused part costs its sender a request.
 fn part(request: AuthedRequest, bytes: &[u8]) -> impl Future<Output = Outcome> + use<> {
-    // Parsed before the first wait: parts that wait hold no bytes of the body.
+    // Parsed before the first wait: waiting parts hold no bytes of the body.
     let posted =
         batch::read::<InteractionInput>(bytes).map_err(|refusal| Outcome::refused(batch::readable_id(bytes), refusal));
     async move {
@@ -127,7 +127,7 @@ fn part(request: AuthedRequest, bytes: &[u8]) -> impl Future<Output = Outcome> +
 }
 
 async fn retried(request: &AuthedRequest, mut posted: InteractionInput) -> Outcome {
-    // The same id in every try: what was stored after all is then found again.
+    // All tries share one id, so that a try finds an event that an earlier one has stored.
     posted.id.get_or_insert_with(event_ids::fresh);
     for _ in 1..TRIES {
         match act(request, posted.clone()).await {

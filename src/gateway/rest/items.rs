@@ -1,7 +1,7 @@
-//! The catalogue, and when what is in it is available.
+//! The catalogue and its availability windows.
 //!
-//! Invariant: only services change it; everybody with a token reads it. Absent on purpose: embeddings in answers (large,
-//! and of no use to a page).
+//! Invariant: only services change the catalogue; every token may read it. Deliberately absent: embeddings in answers,
+//! which are large and of no use to a page.
 
 use std::sync::Arc;
 
@@ -29,9 +29,9 @@ use super::batch::{self, Outcome};
 use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
 use super::ndjson::{self, WorkerTurn};
 
-// The most numbers that any server's embeddings have.
+// The most dimensions of an embedding on any server.
 const NUMBERS_MAX: usize = 8_192;
-// Drafts that are written in one go.
+// Drafts per write of a batch.
 const CHUNK: usize = 1_000;
 
 #[derive(Serialize)]
@@ -47,7 +47,7 @@ pub(super) struct ItemView<'a> {
     available: bool,
 }
 
-/// What POST, PUT and PATCH take.
+/// The body of POST, PUT and PATCH.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ItemInput {
@@ -60,7 +60,7 @@ struct ItemInput {
     windows: Option<Vec<WindowInput>>,
 }
 
-/// One window; `stop` may be left out.
+/// One availability window; `stop` is optional.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WindowInput {
@@ -80,10 +80,10 @@ pub async fn item(request: AuthedRequest) -> HttpResult {
     found(&view(&world, known(&world, id)?, request.server().clock().now()))
 }
 
-/// `GET /v1/items?limit=&after=`: in the order in which they came; `next` is where to go on.
+/// `GET /v1/items?limit=&after=`: items in order of creation; `next` is the position of the next page.
 ///
 /// # Errors
-/// A parameter's name.
+/// A refusal with the name of the parameter.
 pub async fn list(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["limit", "after"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
@@ -98,10 +98,10 @@ pub async fn list(request: AuthedRequest) -> HttpResult {
     listed(&request, "items", page.into_iter(), weigh, write, fields([("next", json!(next))])).await
 }
 
-/// `POST /v1/items`: one (201) or an array (200, a result each).
+/// `POST /v1/items`: creates one item (201), or an array of items (200, one result each).
 ///
 /// # Errors
-/// For one as it is, `conflict` when its key exists; for many, per item.
+/// For one item, its refusal, as `conflict` for an existing key; for many, one result per item.
 pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().must_be_service()?;
     let body = body::json_batch(request.incoming(), payload).await?;
@@ -112,18 +112,18 @@ pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult
     write(&request, draft, ItemWrite::Create).await
 }
 
-/// `PUT /v1/items/{id}`: all of it; 201 when new, else 200.
+/// `PUT /v1/items/{id}`: replaces an item; 201 for a new one, else 200.
 ///
 /// # Errors
-/// A field's name.
+/// A refusal with the name of the field.
 pub async fn replace(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     write_named(request, payload, ItemWrite::Replace).await
 }
 
-/// `PATCH /v1/items/{id}`: what is given.
+/// `PATCH /v1/items/{id}`: changes the given fields.
 ///
 /// # Errors
-/// `unknown_item`, or a field's name.
+/// `unknown_item`, or a refusal with the name of the field.
 pub async fn change(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     write_named(request, payload, ItemWrite::Change).await
 }
@@ -149,10 +149,10 @@ pub async fn windows(request: AuthedRequest) -> HttpResult {
     found(&known(&world, id)?.windows)
 }
 
-/// `PUT /v1/items/{id}/windows`: all of them; an empty list is always available.
+/// `PUT /v1/items/{id}/windows`: replaces all windows; an item without windows is always available.
 ///
 /// # Errors
-/// `conflict` naming the two that clash, or `unknown_item`.
+/// `conflict` with the two windows that clash, or `unknown_item`.
 pub async fn set_windows(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().must_be_service()?;
     let id = request.item("id")?;
@@ -178,7 +178,7 @@ async fn create_many(request: AuthedRequest, body: Body) -> HttpResult {
                 }
             }
         }
-        // The bytes of the parts are the body's.
+        // The parts share the bytes of the body.
         drop(body);
         results.end().await;
     }))
@@ -259,7 +259,7 @@ fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {
     world.item(id).filter(|item| !item.deleted).ok_or_else(gone)
 }
 
-/// The most bytes that a view of an item has in JSON: every byte of its text escaped, and all windows.
+/// The largest size of an item in JSON: all bytes of its text escaped, and all windows.
 pub(super) fn weight(item: &Item) -> usize {
     4_096 + 6 * item.text.len() + 64 * item.windows.as_slice().len()
 }
@@ -277,7 +277,8 @@ pub(super) fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> ItemVie
     }
 }
 
-/// Each topic once, so that what is read can be put back: earlier versions imported items that name one twice.
+/// Each topic once, so that a client can write back an item that it read: earlier versions imported items with repeated
+/// topics.
 fn topics<'a>(world: &'a World, item: &Item) -> Vec<&'a Key> {
     let first = |(place, topic): (usize, &TopicId)| (!item.topics[..place].contains(topic)).then_some(*topic);
     item.topics.iter().enumerate().filter_map(first).filter_map(|topic| world.topic(topic)).collect()

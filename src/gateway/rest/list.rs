@@ -16,33 +16,33 @@ use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::ndjson::BudgetTerms;
 
-/// How many rows a list may be asked for.
+/// The largest `limit` of a list.
 pub const LIST_MAX: u32 = 1_000;
-/// How many rows a list has when nobody asks.
+/// The `limit` of a list by default.
 pub const LIST_DEFAULT: u32 = 100;
 
-/// 200 with this as JSON, not to be kept.
+/// Answers 200 with JSON that no cache keeps.
 pub(super) fn found(body: &impl Serialize) -> HttpResult {
     Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(body))
 }
 
-// A list is written in pieces of about this size.
+// Approximate bytes per piece of a list.
 const PIECE_BYTES: usize = 32 * 1024;
-// A row that may become longer than this takes from the budget of answers before it is written.
+// A row that may exceed this size takes from the budget of answers before it is written.
 const ROW_BYTES: usize = 64 * 1024;
 
-/// Rows of a list that are written as their reader takes them, so that the length of a list costs no memory.
+/// Rows that are written as the reader takes them, so that memory does not grow with the list.
 struct Listed<I, W, T> {
     rows: I,
-    // The most bytes that a row may have.
+    // The largest size of a row in bytes.
     weigh: W,
-    // A row as JSON; `None` leaves it out.
+    // A row as JSON; `None` omits it.
     write: T,
     terms: BudgetTerms,
     piece: Vec<u8>,
     begun: bool,
     end: Option<Vec<u8>>,
-    // Of the row that was written last.
+    // The permit of the last written row.
     permit: Option<Permit>,
 }
 
@@ -52,7 +52,7 @@ where
     W: Fn(&R) -> usize,
     T: Fn(R) -> Option<Vec<u8>>,
 {
-    /// The next piece; an empty one after the last.
+    /// The next piece; empty after the last one.
     async fn next(&mut self) -> Bytes {
         self.permit = None;
         while self.piece.len() < PIECE_BYTES && self.end.is_some() {
@@ -79,8 +79,8 @@ where
     }
 }
 
-/// 200 with a list under this name and fields beside it, written row by row. `weigh` says how many bytes a row has at
-/// most.
+/// Answers 200 with a list under `name` and other fields beside it, row by row. `weigh` returns the largest size of a
+/// row in bytes.
 pub(super) async fn listed<R: 'static>(
     request: &AuthedRequest,
     name: &str,
@@ -106,7 +106,7 @@ pub(super) async fn listed<R: 'static>(
     Ok(response.streaming(stream::once(async { first }).chain(rest).map(Ok::<_, Infallible>)))
 }
 
-/// The object of these fields.
+/// A JSON object of these fields.
 pub(super) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

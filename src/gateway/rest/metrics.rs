@@ -1,7 +1,7 @@
-//! What is measured of people: taken, and what is normal among them.
+//! Measurements of users, and their distribution over the population.
 //!
-//! Invariant: a request is checked as a whole before anything of it is learned; what nobody declared is passed over and
-//! counted, never journalled. Absent on purpose: what there is to be measured (`engine::learn::metrics` declares it).
+//! Invariant: a request is checked as a whole before the server learns from it. Undeclared metrics are counted and
+//! skipped, never journalled. Deliberately absent: the declarations of metrics (`engine::learn::metrics`).
 
 use std::collections::BTreeMap;
 
@@ -25,18 +25,18 @@ use super::super::grant::Subject;
 use super::super::request::{AuthedRequest, NamedPerson};
 use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
-/// Measurements in one request.
+/// The most measurements in one request.
 pub const MEASUREMENTS_MAX: usize = 100;
-/// The longest request: a measurement has some 200 bytes, and three keys of 255 at most.
+/// The longest request in bytes: a measurement has some 200 bytes, and at most three keys of 255.
 pub const MEASUREMENTS_BYTES_MAX: usize = 256 * 1024;
-/// Probability of the interval in which a mean is told to be.
+/// Probability of the credible interval of a mean.
 const CREDIBLE: f64 = 0.95;
 const SIGMAS_DEFAULT: f64 = 2.0;
 
-/// `POST /v1/metrics?user=`: one measurement, or up to 100.
+/// `POST /v1/metrics?user=`: learns one measurement, or up to 100.
 ///
 /// # Errors
-/// `bad_field` or `out_of_range` with the field's name: nothing was learned then.
+/// `bad_field` or `out_of_range` with the name of the field; then the server has learned no part of the request.
 pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let who = concerned(&request)?;
     let bytes = body::json_batch_within(request.incoming(), payload, MEASUREMENTS_BYTES_MAX).await?;
@@ -70,7 +70,7 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     found(&json!({"accepted": accepted, "ignored": ignored}))
 }
 
-/// Who was measured: `user`, by default whoever asks.
+/// The measured user: `user`, by default the caller.
 fn concerned(request: &AuthedRequest) -> Result<NamedPerson, Refusal> {
     let key = match (request.query(&["user"])?.key("user")?, request.subject()) {
         (Some(key), _) => key,
@@ -82,10 +82,10 @@ fn concerned(request: &AuthedRequest) -> Result<NamedPerson, Refusal> {
     request.named(key, "user")
 }
 
-/// A measurement; `None` when nobody declared it.
+/// Parses a measurement; `None` for an undeclared metric or type.
 fn event(mut part: BTreeMap<String, Value>, kinds: &Kinds, now: Millis) -> Result<Option<UserEvent>, Refusal> {
     let name = text(&mut part, "metric")?;
-    // Of a metric that is unknown nothing else is known either.
+    // The other fields of an unknown metric are unknown, too.
     let Some(metric) = Metric::from_name(&name) else { return Ok(None) };
     let declaration = metric.declaration();
     let kind = text(&mut part, declaration.kind_field)?;
@@ -152,7 +152,7 @@ struct MetricFigures<'a> {
     deviation: Option<f64>,
 }
 
-/// `GET /v1/metrics`: what is believed of each metric over the population, over all of its types and for each of them.
+/// `GET /v1/metrics`: the posterior of each metric over the population, over all of its types and for each type.
 ///
 /// # Errors
 /// `forbidden` for a user token.
@@ -163,7 +163,7 @@ pub async fn list(request: AuthedRequest) -> HttpResult {
     let world = request.server().world();
     let figures = all.iter().filter_map(|(series, posterior)| {
         let (name, kind) = world.settings().metrics.names(*series)?;
-        // One value says where the mean may be, and nothing of how far others are from it.
+        // A single value bounds the mean, but not the spread.
         let spread = posterior.count >= 2;
         Some(MetricFigures {
             name,
@@ -179,7 +179,7 @@ pub async fn list(request: AuthedRequest) -> HttpResult {
     found(&json!({"metrics": figures, "ignored": request.server().ignored(0)}))
 }
 
-/// `GET /v1/metrics/{name}/atypical?sigmas=&type=&limit=`: who is unlike the others, farthest first.
+/// `GET /v1/metrics/{name}/atypical?sigmas=&type=&limit=`: users outside of `sigmas` deviations, farthest first.
 ///
 /// # Errors
 /// `forbidden` for a user token; `out_of_range` for an unknown metric or type, or `sigmas`; `bad_field`.
@@ -225,7 +225,7 @@ fn sigmas(text: &str) -> Result<f64, Refusal> {
     if found > 0.0 && found <= 1_000.0 { Ok(found) } else { Err(refuse(Code::OutOfRange)) }
 }
 
-/// What was measured of one person.
+/// The measurements of one user.
 pub(super) fn of_person(kinds: &Kinds, metrics: &PersonMetrics) -> Vec<Value> {
     let one = |(series, mean): (Series, RunningMean)| {
         let (name, kind) = kinds.names(series)?;

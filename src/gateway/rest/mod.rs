@@ -1,6 +1,7 @@
-//! REST: one file per group of routes, and the table of them all.
+//! The REST interface: one file per group of routes, and the table of all routes.
 //!
-//! Invariant: a route is in [`ROUTES`] or nowhere. Absent on purpose: rules; a handler asks, checks and hands on.
+//! Invariant: [`ROUTES`] contains every REST route. Deliberately absent: domain rules; a handler authorizes, checks and
+//! calls the server.
 
 pub mod batch;
 pub mod ndjson;
@@ -23,9 +24,9 @@ pub mod health;
 use super::routes::routes;
 
 routes! {
-    /// All REST routes. `/post/recommendations` stands before `/post/{id}`, so no item is called that here.
+    /// All REST routes. `/post/recommendations` stands before `/post/{id}`, so this path reaches no item of that key.
     ROUTES;
-    /// Registers them.
+    /// Registers all REST routes.
     configure;
 
     "/health" => GET health::health;

@@ -1,7 +1,8 @@
-//! Two-tower models over HTTP: which are kept, one more, which one serves.
+//! Two-tower models over HTTP: list, upload, publish and roll back.
 //!
-//! Invariant: for services only. A checkpoint that cannot serve here is refused before it is stored; whoever is told that
-//! a model is published is served by it from the next request on. Absent on purpose: training, and what a checkpoint holds.
+//! Invariant: only services call these routes. A checkpoint that cannot serve here is refused before it is stored.
+//! After the answer to a publication, the published model serves. Deliberately absent: training, and the format of
+//! checkpoints.
 
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ fn view(model: &ListedModel) -> Value {
         "created": kept.created,
         "serves": serves,
         "bytes": kept.bytes,
-        // It was checked when it came.
+        // The upload has checked it.
         "summary": serde_json::from_str::<Value>(&kept.summary).unwrap_or_default(),
     });
     if let Some(published) = published {
@@ -32,7 +33,7 @@ fn view(model: &ListedModel) -> Value {
     view
 }
 
-/// `GET /v1/models`: those that are kept, newest first.
+/// `GET /v1/models`: the stored models, newest first.
 ///
 /// # Errors
 /// `busy` while the store cannot answer.
@@ -43,14 +44,14 @@ pub async fn list(request: AuthedRequest) -> HttpResult {
     found(&json!({"models": models.iter().map(view).collect::<Vec<_>>()}))
 }
 
-/// `POST /v1/models?publish=`: 201; a checkpoint is kept, and serves at once when that is asked for.
+/// `POST /v1/models?publish=`: 201; stores a checkpoint, and publishes it on request.
 ///
 /// # Errors
-/// `unsupported_media`, `too_large`, `unfit_model`: nothing was kept.
+/// `unsupported_media`, `too_large`, `unfit_model`; the server has stored no model then.
 pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().must_be_service()?;
     let publish = request.query(&["publish"])?.flag("publish")?;
-    // One checkpoint at a time is in memory, until it serves or is kept.
+    // The permits keep a second checkpoint out of memory until this one serves or is stored.
     let (checkpoint, _permits) = body::checkpoint(request.incoming(), payload).await?;
     let version = request.server().put_model(checkpoint).await?;
     if publish {
@@ -59,10 +60,10 @@ pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult
     Ok(HttpResponse::Created().insert_header(("cache-control", "no-store")).json(json!({"version": version})))
 }
 
-/// `POST /v1/models/{version}/publish`: it serves from now on.
+/// `POST /v1/models/{version}/publish`: the version serves from now on.
 ///
 /// # Errors
-/// `unknown_model`, `unfit_model`: nothing has changed.
+/// `unknown_model`, `unfit_model`; the serving model stays.
 pub async fn publish(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
@@ -71,10 +72,10 @@ pub async fn publish(request: AuthedRequest) -> HttpResult {
     found(&json!({"version": version}))
 }
 
-/// `POST /v1/models/rollback?version=`: that one serves from now on, or the one before.
+/// `POST /v1/models/rollback?version=`: the version serves from now on; by default the previous one.
 ///
 /// # Errors
-/// `unknown_model`; `conflict` when there is none before: nothing has changed.
+/// `unknown_model`; `conflict` without a previous model; the serving model stays.
 pub async fn rollback(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let query = request.query(&["version"])?;

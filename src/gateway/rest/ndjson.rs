@@ -1,9 +1,9 @@
-//! Batches, read and answered as they stream: newline-delimited JSON, and JSON arrays.
+//! Batches as streams: newline-delimited JSON, and JSON arrays.
 //!
-//! Invariant: a line is at most [`LINE_BYTES_MAX`], a whole body at most `BATCH_BYTES_MAX`. Parts under way and results
-//! that nobody has read yet take from budgets of all requests; results stand in the order of the parts. ResultWriter wait
-//! for a client that sends everything before it reads anything, up to its share of the budget. No batch keeps a worker
-//! for longer than a turn. Absent on purpose: the meaning of a part.
+//! Invariant: a line has at most [`LINE_BYTES_MAX`], a body at most `BATCH_BYTES_MAX`. Parts in progress and unread
+//! results take from budgets that all requests share; results stand in the order of the parts. A client may send
+//! everything before it reads: results wait for it, up to its share of the budget. No batch occupies a worker beyond
+//! its turn. Deliberately absent: the meaning of a part.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -28,29 +28,29 @@ use super::super::budget::{Budgets, Holder, Permit};
 use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
 
-/// The content type.
+/// The content type of NDJSON.
 pub const MEDIA: &str = "application/x-ndjson";
-/// The longest line.
+/// The longest line in bytes.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
-/// The next line is whole within, not counting the time in which the server reads none.
+/// Time for the next line, without the time in which the server does not read.
 pub const LINE_WITHIN: Duration = Duration::from_secs(30);
-// Parts of one batch under way at once: enough to fill a few group commits.
+// Parts of one batch in progress at once: enough for a few group commits.
 const WINDOW: usize = 1_024;
-// ResultWriter are handed to the socket in pieces of about this size.
+// Approximate bytes per piece of results.
 const PIECE_BYTES: usize = 16 * 1024;
-// The longest line, and a piece of the socket.
+// The longest line and one piece of the socket.
 const BUFFER_BYTES: usize = 2 * LINE_BYTES_MAX;
 
-/// Lines of a body.
+/// The lines of a body.
 pub struct NdjsonLines<S> {
     payload: S,
     buffer: BytesMut,
-    // How much of the buffer was searched for a line's end.
+    // Bytes of the buffer that contain no line end.
     searched: usize,
     total: usize,
     skipping: bool,
     ended: bool,
-    // When the next line must be there.
+    // The instant by which the next line must arrive.
     due: Option<Instant>,
 }
 
@@ -58,7 +58,7 @@ impl<S> NdjsonLines<S>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
-    /// Lines of this body.
+    /// Reads lines of this body.
     #[must_use]
     pub fn new(payload: S) -> NdjsonLines<S> {
         NdjsonLines {
@@ -72,8 +72,8 @@ where
         }
     }
 
-    /// The next line that is not blank; a refusal for one that is too long. After a refusal of the whole body, `None`.
-    /// May be dropped while it waits: nothing is lost.
+    /// The next line that is not blank, or a refusal of a line that is too long. After a refusal of the whole body,
+    /// `None`. Cancel-safe: dropping the future loses no line.
     pub async fn next(&mut self) -> Option<Result<Bytes, Refusal>> {
         loop {
             if let Some(line) = self.take_line() {
@@ -126,7 +126,7 @@ where
                     if self.buffer.len() <= LINE_BYTES_MAX {
                         return None;
                     }
-                    // The rest of a line that is too long is thrown away as it comes.
+                    // Discards the rest of a line that is too long.
                     self.buffer.clear();
                     self.searched = 0;
                     if std::mem::replace(&mut self.skipping, true) {
@@ -152,10 +152,10 @@ fn long_line() -> Refusal {
     Refusal::new(Code::TooLarge, format!("a line must have at most {LINE_BYTES_MAX} bytes"))
 }
 
-/// Acts on each line, several at once, and answers each by a line in the same order.
+/// Carries out each line, several at once, and answers each by a line in their order.
 ///
 /// # Errors
-/// `busy` while no room is left for the buffer of one more body.
+/// `busy` while the budget has no room for the buffer of another body.
 pub fn answer<S, F, W>(terms: &BudgetTerms, payload: S, act: F) -> Result<HttpResponse, Refusal>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
@@ -165,12 +165,12 @@ where
     let room = terms.budgets.bodies.try_take(terms.holder, BUFFER_BYTES).ok_or_else(|| Refusal::busy(2_000))?;
     let (results, output) = results(terms, ResultForm::Lines);
     actix_web::rt::spawn(work(terms.clone(), PartSource::Lines(NdjsonLines::new(payload), room), act, results));
-    // Compression would hold lines back.
+    // Compression would delay lines.
     Ok(HttpResponse::Ok().content_type(MEDIA).insert_header(ContentEncoding::Identity).streaming(output))
 }
 
-/// Acts on each part of a JSON array, several at once, and answers `{"results": […]}` in the same order, written while
-/// later parts are carried out.
+/// Carries out each part of a JSON array, several at once, and answers `{"results": […]}` in their order. The answer
+/// starts while later parts are in progress.
 ///
 /// # Errors
 /// `bad_json`, or `too_large` for too many parts.
@@ -186,7 +186,7 @@ where
     Ok(HttpResponse::Ok().content_type("application/json").streaming(output))
 }
 
-/// Where parts come from, with the permit for their bytes.
+/// A source of parts, with the permit for their bytes.
 enum PartSource<S> {
     Lines(NdjsonLines<S>, #[allow(dead_code)] Permit),
     Parts(std::vec::IntoIter<Bytes>, #[allow(dead_code)] Permit),
@@ -203,7 +203,7 @@ where
         }
     }
 
-    /// The time in which nobody asked for a line is not the client's.
+    /// Stops the clock of the next line, since the server does not wait for it.
     fn pause(&mut self) {
         if let PartSource::Lines(lines, _) = self {
             lines.due = None;
@@ -217,7 +217,7 @@ where
     F: FnMut(Bytes) -> W,
     W: Future<Output = Outcome>,
 {
-    // A future is first polled in the order of the parts, which is the order in which a person's events are taken.
+    // Futures are first polled in the order of the parts, in which the server then accepts a user's events.
     let mut under_way = FuturesOrdered::new();
     let (mut more, mut place) = (true, None);
     let mut turn = WorkerTurn::new();
@@ -257,19 +257,19 @@ async fn one<W: Future<Output = Outcome>>(part: Result<W, Refusal>, _place: Opti
     }
 }
 
-/// The stretch for which a task keeps its worker while it has work: then others get their turn.
+/// The time for which a task may occupy its worker before it yields.
 pub struct WorkerTurn(Instant);
 
 const TURN: Duration = Duration::from_micros(500);
 
 impl WorkerTurn {
-    /// A turn that begins now.
+    /// Starts a turn.
     #[must_use]
     pub fn new() -> WorkerTurn {
         WorkerTurn(Instant::now())
     }
 
-    /// Lets other tasks run when this turn was long.
+    /// Yields to other tasks after a long turn.
     pub async fn end_if_long(&mut self) {
         if self.0.elapsed() >= TURN {
             tokio::task::yield_now().await;
@@ -284,12 +284,12 @@ impl Default for WorkerTurn {
     }
 }
 
-/// The budgets that a streamed answer takes from, and whose share.
+/// The budgets of a streamed answer, and the holder that it counts for.
 #[derive(Clone)]
 pub struct BudgetTerms {
     /// Budgets of the server.
     pub budgets: Arc<Budgets>,
-    /// Who asks.
+    /// The holder whose share the answer takes.
     pub holder: Holder,
 }
 
@@ -299,14 +299,14 @@ impl From<&AuthedRequest> for BudgetTerms {
     }
 }
 
-/// How results stand in an answer.
+/// The form of results in an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ResultForm {
     Lines,
     List,
 }
 
-/// ResultWriter on their way to the client. Those that it has not read yet count in the budget of answers.
+/// A writer of results. Results that the client has not read count in the budget of answers.
 pub struct ResultWriter {
     sender: mpsc::UnboundedSender<(Bytes, Permit)>,
     terms: BudgetTerms,
@@ -320,7 +320,7 @@ fn results(terms: &BudgetTerms, form: ResultForm) -> (ResultWriter, ResultStream
     (ResultWriter { sender, terms: terms.clone(), form, piece: BytesMut::new(), begun: false }, ResultStream(receiver))
 }
 
-/// An answer `{"results": […]}` that `work` writes, one result after the other.
+/// Answers `{"results": […]}` with the results that `work` writes.
 pub fn written<F, W>(terms: &BudgetTerms, work: F) -> HttpResponse
 where
     F: FnOnce(ResultWriter) -> W,
@@ -332,7 +332,7 @@ where
 }
 
 impl ResultWriter {
-    /// Adds a result; with `idle` it goes out at once where results are lines. False when nobody reads any more.
+    /// Adds a result; with `idle` it leaves at once in the form of lines. False after the reader is gone.
     pub async fn send(&mut self, outcome: &Outcome, idle: bool) -> bool {
         let before: &[u8] = match (self.form, std::mem::replace(&mut self.begun, true)) {
             (ResultForm::Lines, _) => b"",
@@ -349,7 +349,7 @@ impl ResultWriter {
         if is_due { self.flush().await } else { true }
     }
 
-    /// Writes the end of the answer.
+    /// Writes the end of the answer and flushes it.
     pub async fn end(mut self) {
         match (self.form, self.begun) {
             (ResultForm::Lines, _) => {}
@@ -372,7 +372,7 @@ impl ResultWriter {
     }
 }
 
-/// The response's body.
+/// The body of the response: the pieces of the writer.
 struct ResultStream(mpsc::UnboundedReceiver<(Bytes, Permit)>);
 
 impl Stream for ResultStream {
@@ -450,7 +450,7 @@ mod tests {
             let order = started;
             started += 1;
             async move {
-                // Later lines are done earlier.
+                // Later lines finish earlier.
                 for _ in 0..(7 - order % 7) {
                     tokio::task::yield_now().await;
                 }

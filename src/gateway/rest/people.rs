@@ -1,6 +1,6 @@
-//! People and whom they follow.
+//! Users and their follows.
 //!
-//! Invariant: a person sees and changes themselves only; the list is for services. Absent on purpose: erasure and
+//! Invariant: a user reads and changes only themselves; the list is for services. Deliberately absent: erasure and
 //! export (`rights`).
 
 use std::collections::BTreeSet;
@@ -51,7 +51,7 @@ impl<'a> PersonView<'a> {
     }
 }
 
-/// What PUT takes.
+/// The body of PUT.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PersonInput {
@@ -91,7 +91,7 @@ pub async fn list(request: AuthedRequest) -> HttpResult {
     listed(&request, "users", people.into_iter(), |_| 0, write, fields([])).await
 }
 
-/// `PUT /v1/users/{id}`: 201 when new, else 200. The body may be left out.
+/// `PUT /v1/users/{id}`: creates a user (201) or changes one (200). The body is optional.
 ///
 /// # Errors
 /// `bad_field` or `out_of_range` for `name` or `attributes`.
@@ -101,7 +101,7 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let face: PersonInput = body::json_or_nothing(request.incoming(), payload).await?;
     let name = face.name.map(name).transpose()?;
     let attributes = face.attributes.map(attributes).transpose()?;
-    // A token that was revoked with its person while this body came makes nobody.
+    // Checks the token again: if it was revoked with its user while the body arrived, it must not create the user anew.
     request.still_admitted()?;
     let created = request.server().put_person(key.clone(), name, attributes).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -113,7 +113,7 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
 /// `PUT /v1/users/{id}/follows/{whom}`.
 ///
 /// # Errors
-/// `unknown_user`, or `out_of_range` for oneself.
+/// `unknown_user`, or `out_of_range` for the follower.
 pub async fn follow(request: AuthedRequest) -> HttpResult {
     graph(request, |id, user, at| UserEvent::Followed { id, user, at }).await
 }
@@ -121,7 +121,7 @@ pub async fn follow(request: AuthedRequest) -> HttpResult {
 /// `DELETE /v1/users/{id}/follows/{whom}`.
 ///
 /// # Errors
-/// `unknown_user`, or `out_of_range` for oneself.
+/// `unknown_user`, or `out_of_range` for the follower.
 pub async fn unfollow(request: AuthedRequest) -> HttpResult {
     graph(request, |id, user, at| UserEvent::Unfollowed { id, user, at }).await
 }

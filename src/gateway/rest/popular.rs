@@ -1,7 +1,7 @@
-//! What everybody goes to, or one group of people: a feed for those of whom nothing is known.
+//! Popular items, over all users or one cluster: a feed for cold starts.
 //!
-//! Invariant: only what is available now, best first, equal scores newest first, then by number. Absent on purpose:
-//! anything personal.
+//! Invariant: only available items, by descending score, then newest first, then by id. Deliberately absent:
+//! personalization.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -29,11 +29,12 @@ struct PopularItem<'a> {
     score: f32,
 }
 
-/// `GET /v1/popular?cluster=&topic=&limit=`: what is wanted most, fading by half within a day; with `cluster` by that
-/// group of the last fit.
+/// `GET /v1/popular?cluster=&topic=&limit=`: the most popular items, by a score that halves within a day; with
+/// `cluster`, among the users of that cluster of the last fit.
 ///
 /// # Errors
-/// A parameter's name; `forbidden` for a user token that asks about a group: of a small one it would tell of its people.
+/// A refusal with the name of the parameter; `forbidden` for a user token that asks about a cluster, since a small one
+/// would reveal its users.
 pub async fn popular(request: AuthedRequest) -> HttpResult {
     let query = request.query(&["cluster", "topic", "limit"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)? as usize;
@@ -56,7 +57,7 @@ pub async fn popular(request: AuthedRequest) -> HttpResult {
     listed(&request, "items", best.into_iter(), weigh, write, beside).await
 }
 
-/// What is available now and wanted most, with its score.
+/// The most popular available items, with their scores.
 fn best(world: &World, group: Option<u32>, topic: Option<TopicId>, limit: usize, now: Millis) -> Vec<(f32, ItemId)> {
     let cluster = group.and_then(|group| world.cluster_popularity().of(group));
     let score = |id: ItemId| {

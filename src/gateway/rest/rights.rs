@@ -1,8 +1,8 @@
-//! A person's rights over REST: to see all that is known of them, and to be forgotten.
+//! The rights of a user over REST: export and erasure.
 //!
-//! Invariant: an export is one JSON document, written piece by piece as its reader takes it, however long the person's
-//! past is; every number that learning read is in it. An export that cannot be finished breaks the connection, so that
-//! nobody takes a part for the whole. Absent on purpose: how anything is forgotten.
+//! Invariant: an export is one JSON document, written piece by piece as its reader takes it, whatever its length. It
+//! contains every number that learning read. An incomplete export breaks the connection, so that its reader does not
+//! take it for complete. Deliberately absent: the steps of an erasure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,19 +32,19 @@ use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::{clusters, metrics};
 
-/// Names the form of the document; rises whenever a field changes its meaning.
+/// The format of the document; its number rises whenever a field changes its meaning.
 pub const FORMAT: &str = "eddyline.export.1";
-/// A reader that takes no piece within this has gone.
+/// Time within which a reader must take a piece.
 const PIECE_WITHIN: Duration = Duration::from_secs(20);
-/// People who are named in one piece.
+/// Users named in one piece.
 const NAMES_AT_ONCE: usize = 1_024;
 /// Items in one piece: each may have a text of 32 KiB.
 const ITEMS_AT_ONCE: usize = 16;
 
-/// `GET /v1/users/{id}/export`: all that is known of a person.
+/// `GET /v1/users/{id}/export`: all data of a user.
 ///
 /// # Errors
-/// `unknown_user`, or `rate_limited` while another export of the person is under way.
+/// `unknown_user`, or `rate_limited` while another export of the user runs.
 pub async fn export(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let who = request.person()?;
@@ -54,11 +54,11 @@ pub async fn export(request: AuthedRequest) -> HttpResult {
         .insert_header(("cache-control", "no-store"))
         .insert_header(ContentDisposition::attachment("eddyline-export.json"));
     if request.is_head() {
-        // A body that nobody reads would hold the person's place until it is made.
+        // An unread body would hold the user's permit until its end.
         return Ok(answer.finish());
     }
     let export = request.server().export(who.id).await?;
-    // One piece waits while another one is on its way to the socket.
+    // One piece waits while another goes to the socket.
     let (pieces, taken) = mpsc::channel(1);
     actix_web::rt::spawn(async move {
         let mut out = ExportWriter { pieces, within: PIECE_WITHIN, is_first: true };
@@ -66,7 +66,7 @@ pub async fn export(request: AuthedRequest) -> HttpResult {
             tracing::info!(%error, "an export ended before it was complete");
             return;
         }
-        // Its place is free by now: who has read the end may ask again.
+        // The permit is free by now, so that a reader of the end may start the next export.
         let _ = out.send(None).await;
     });
     let body = stream::unfold(Some(taken), |taken| async move {
@@ -99,12 +99,12 @@ enum ExportError {
     Refused(Refusal),
 }
 
-/// Pieces on their way to the reader. `None` is the end of a whole document.
+/// A writer of pieces; `None` ends a complete document.
 struct ExportWriter {
     pieces: mpsc::Sender<Option<Bytes>>,
-    /// How long a reader may take for one piece.
+    /// Time for a reader to take one piece.
     within: Duration,
-    /// No row of the list that is open was written yet.
+    /// True before the first row of the open list.
     is_first: bool,
 }
 
@@ -117,13 +117,13 @@ impl ExportWriter {
         }
     }
 
-    /// Text between lists.
+    /// Writes text between lists.
     async fn text(&mut self, text: String) -> Result<(), ExportError> {
         self.is_first = true;
         self.send(Some(text.into())).await
     }
 
-    /// More rows of the list that is open.
+    /// Writes more rows of the open list.
     async fn rows(&mut self, rows: Vec<String>) -> Result<(), ExportError> {
         if rows.is_empty() {
             return Ok(());
@@ -133,7 +133,7 @@ impl ExportWriter {
     }
 }
 
-/// Writes the whole document. Rows are made where they keep nobody waiting.
+/// Writes the whole document. Rows are built on threads apart from the web workers.
 async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), ExportError> {
     let (server, place, at) = (export.server().clone(), export.place().clone(), export.at);
     let profile = json(&profile(&export.person));
@@ -185,10 +185,10 @@ async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), ExportE
     out.text("]}\n".into()).await
 }
 
-/// `DELETE /v1/users/{id}`: forgets a person.
+/// `DELETE /v1/users/{id}`: erases a user.
 ///
 /// # Errors
-/// `unknown_user`, or `busy` while somebody else's request does it.
+/// `unknown_user`, or `busy` while another request erases the user.
 pub async fn erase(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let key = request.key("id")?;
@@ -198,7 +198,7 @@ pub async fn erase(request: AuthedRequest) -> HttpResult {
     }
     let who = request.named(key.clone(), "id")?;
     let (server, access, now) = (request.server().clone(), std::sync::Arc::clone(request.access()), request.now());
-    // Goes on when the client leaves: what was begun is not taken back, and the ring must hear of it.
+    // Runs to its end even if the client disconnects: an erasure cannot be undone, and the ring must reload.
     let erased = actix_web::rt::spawn(async move {
         let leaving = access.begin_erasure(key);
         server.erase(who.id).await?;
@@ -228,7 +228,7 @@ fn profile(person: &Person) -> ProfileView<'_> {
     }
 }
 
-/// An item that the person made.
+/// An item that the user created.
 fn authored(world: &World, item: &Item) -> String {
     json(&json!({
         "item": item.key,
@@ -280,7 +280,7 @@ fn model(LearnedState { at, state, world }: &LearnedState) -> Value {
     })
 }
 
-/// What numbers are called now.
+/// The current keys of dense ids.
 struct KeyNames<'a> {
     world: &'a World,
     people: &'a People,
@@ -293,7 +293,7 @@ impl KeyNames<'_> {
     }
 }
 
-/// An entry with everything that was learned from it.
+/// A journal entry with all that was learned from it.
 fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
     let name = |item: ItemId| names.world.item(item).map(|item| &item.key);
     let mut view = json!({"seq": entry.seq, "id": entry.id, "at": entry.at, "received": entry.received});
@@ -320,10 +320,9 @@ fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
     view
 }
 
-/// What others learn from it; items by key.
-fn training_example(names: &KeyNames<'_>, example: &TrainingExample) -> Value {
-    let item =
-        |other: &CoVisited| json!({"item": names.world.item(other.item).map(|item| &item.key), "count": other.count});
+/// The training example of shared models, with items by key.
+fn training_example(names: &KeyNames<'_>, lesson: &Lesson) -> Value {
+    let item = |companion: &Companion| json!({"item": names.world.item(companion.item).map(|item| &item.key), "count": companion.count});
     json!({
         "gradient": example.gradient,
         "losses": example.losses,
@@ -354,7 +353,7 @@ fn interacted(names: &KeyNames<'_>, learned: &Learned) -> Value {
     })
 }
 
-/// A feed that they were shown, as it was logged.
+/// A logged feed of the user.
 fn shown(world: &World, slate: &Slate) -> String {
     let place = |(item, propensity): &(ItemId, f32)| json!({"item": world.item(*item).map(|item| &item.key), "propensity": propensity});
     let items: Vec<Value> = slate.items.iter().map(place).collect();
@@ -368,7 +367,7 @@ fn topics<'a>(world: &'a World, topics: &[TopicId]) -> Vec<Option<&'a Key>> {
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> String {
-    // Plain data with string keys has no way to fail in JSON.
+    // Plain data with string keys always encodes as JSON.
     serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }
 
@@ -384,7 +383,7 @@ mod tests {
         out.text("[".into()).await.unwrap();
         let reading = actix_web::rt::spawn(async move {
             let mut read = Vec::new();
-            // It reads two pieces and goes to sleep with the line open.
+            // Reads two pieces, then keeps the channel open without reading.
             for _ in 0..2 {
                 read.extend(taken.recv().await.flatten());
             }

@@ -1,7 +1,7 @@
-//! What was learned, and how well it predicts.
+//! Learned models of users, and the accuracy of their predictions.
 //!
-//! Invariant: a person sees what was learned about them only; figures over everybody are for services. Nothing here
-//! learns but what says so (`PATCH` model, `POST` prediction).
+//! Invariant: a user sees only their own model; figures over all users are for services. Only two routes learn: `PATCH`
+//! of a model and `POST` of a prediction.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use super::super::request::{AuthedRequest, NamedPerson};
 use super::list::found;
 use super::{clusters, metrics};
 
-/// What PATCH of a model takes.
+/// The body of `PATCH` of a model.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TopicsInput {
@@ -30,7 +30,7 @@ struct TopicsInput {
     id: Option<Key>,
 }
 
-/// What POST of a prediction takes.
+/// The body of `POST` of a prediction.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LabelInput {
@@ -56,7 +56,7 @@ pub async fn model(request: AuthedRequest) -> HttpResult {
     glass_box(&request, &who).await
 }
 
-/// `PATCH /v1/users/{id}/model`: a person sets topic weights by hand; answered by the model after.
+/// `PATCH /v1/users/{id}/model`: sets topic weights by hand, and answers with the model after the change.
 ///
 /// # Errors
 /// `out_of_range` for `topics.<name>`.
@@ -70,7 +70,7 @@ pub async fn set_topics(request: AuthedRequest, payload: web::Payload) -> HttpRe
     glass_box(&request, &who).await
 }
 
-/// `GET /v1/users/{id}/predictions/{item}`: what the person would say, and how sure that is.
+/// `GET /v1/users/{id}/predictions/{item}`: the probability that the user accepts the item, and its deviation.
 ///
 /// # Errors
 /// `unknown_user` or `unknown_item`.
@@ -81,8 +81,8 @@ pub async fn prediction(request: AuthedRequest) -> HttpResult {
     predicted(&request, &who, item, None).await
 }
 
-/// `POST /v1/users/{id}/predictions/{item}`: learns the answer, and gives the probabilities after. A rejected item is
-/// not shown to that person again.
+/// `POST /v1/users/{id}/predictions/{item}`: learns a label, and answers with the probabilities after it. The user's
+/// feeds leave out a rejected item from then on.
 ///
 /// # Errors
 /// `unknown_user` or `unknown_item`.
@@ -101,7 +101,7 @@ pub async fn label(request: AuthedRequest, payload: web::Payload) -> HttpResult 
     predicted(&request, &who, item, Some(seq)).await
 }
 
-/// `GET /v1/score?user=`: progressive figures, over everybody or of one person.
+/// `GET /v1/score?user=`: progressive figures, over all users or of one user.
 ///
 /// # Errors
 /// `forbidden` for a user token without `user`, or `unknown_user`.
