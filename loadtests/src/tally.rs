@@ -99,7 +99,7 @@ impl Check {
             Check::LineStays => "the line opens and stays open",
             Check::CouldSend => "every interaction could be sent",
             Check::OnlyConcerned => "a change of the world is pushed only where it changes a feed",
-            Check::NobodyMissed => "and to everybody whose feed it changes",
+            Check::NobodyMissed => "and to every user whose feed it changes",
         }
     }
 }

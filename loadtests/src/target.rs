@@ -37,7 +37,7 @@ impl Target {
         let addresses: Vec<SocketAddr> =
             with_port.to_socket_addrs().with_context(|| format!("--url: no address for {with_port:?}"))?.collect();
         if !anywhere && let Some(stranger) = addresses.iter().find(|address| !address.ip().is_loopback()) {
-            bail!("--url: {stranger} is not this machine; if it is yours and may be loaded, say so with --anywhere");
+            bail!("--url: {stranger} is not this machine; if it is yours and you may load it, pass --anywhere");
         }
         let address = *addresses.first().with_context(|| format!("--url: no address for {with_port:?}"))?;
         Ok(Target { address, authority: authority.to_owned() })

@@ -316,7 +316,7 @@ impl SocketPermit {
     /// Counts the permit for the user of a `hello`.
     ///
     /// # Errors
-    /// `rate_limited` when the person has as many sockets as one may.
+    /// `rate_limited` when the user has reached the limit of sockets.
     pub fn assign_user(&mut self, user: UserId) -> Result<(), Refusal> {
         let mut inner = self.registry.lock();
         let most = self.registry.sessions_per_person;
