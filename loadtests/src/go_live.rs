@@ -93,7 +93,9 @@ pub async fn run(shared: Arc<Shared>, keys: Arc<[Key]>, plan: Plan, json_to: Opt
             needless += round.needless;
             if round.needless > 0 {
                 let count = round.needless;
-                shared.tally.broke(Check::OnlyConcerned, || format!("{count} users got a push without a change of their feed"));
+                shared
+                    .tally
+                    .broke(Check::OnlyConcerned, || format!("{count} users got a push without a change of their feed"));
             }
             if let Some(end) = round.last {
                 last.add(end.saturating_duration_since(begin));

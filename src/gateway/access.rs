@@ -268,7 +268,7 @@ impl Access {
             let Some(expires) = expires else { return Err(AccessError::UnknownToken(jti)) };
             let holder = Holder::Elsewhere;
             let record = TokenRecord { jti: jti.clone(), kid: None, holder, created: now, expires, revoked: Some(now) };
-            if !self.store.put_token(record).await? {
+            if !self.store.insert_token(record).await? {
                 // Another call has stored it meanwhile, so it can be revoked.
                 self.store.revoke_token(jti, now).await?;
             }
@@ -385,7 +385,7 @@ pub async fn keep_fresh(access: std::sync::Weak<Access>, now: impl Fn() -> Milli
 }
 
 /// 128 bits from the thread's generator, which the operating system seeds; they cannot be guessed.
-pub(crate) fn random_key(prefix: &str) -> Key {
+pub fn random_key(prefix: &str) -> Key {
     let mut text = prefix.to_owned();
     for byte in rand::random::<[u8; 16]>() {
         let _ = write!(text, "{byte:02x}");

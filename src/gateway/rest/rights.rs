@@ -321,8 +321,9 @@ fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
 }
 
 /// The training example of shared models, with items by key.
-fn training_example(names: &KeyNames<'_>, lesson: &Lesson) -> Value {
-    let item = |companion: &Companion| json!({"item": names.world.item(companion.item).map(|item| &item.key), "count": companion.count});
+fn training_example(names: &KeyNames<'_>, example: &TrainingExample) -> Value {
+    let item =
+        |other: &CoVisited| json!({"item": names.world.item(other.item).map(|item| &item.key), "count": other.count});
     json!({
         "gradient": example.gradient,
         "losses": example.losses,
