@@ -253,7 +253,7 @@ mod tests {
     fn parameters_of_every_query_first_appear_in_order_and_are_explained() {
         let directory = tempfile::tempdir().unwrap();
         let connection = open(directory.path());
-        let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/queries");
+        let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql/queries");
         for file in fs::read_dir(queries).unwrap() {
             let path = file.unwrap().path();
             if path.is_dir() {
