@@ -18,7 +18,7 @@ use crate::domain::feeds::Cause;
 use crate::domain::ids::{Key, Seq};
 use crate::domain::interactions::Shown;
 use crate::domain::time::Millis;
-use crate::engine::delivery::feeds::FeedEvent;
+use crate::engine::delivery::events::FeedEvent;
 use crate::engine::user::UserEvent;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;

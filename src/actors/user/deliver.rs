@@ -18,7 +18,7 @@ use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::domain::feeds::{Cause, Feed, FeedItem};
 use crate::domain::ids::{Epoch, FeedVersion, ItemId};
 use crate::domain::time::Millis;
-use crate::engine::delivery::feeds::{Delivery, FeedEvent, Moment, RankedFeed, Ranker};
+use crate::engine::delivery::events::{Delivery, FeedEvent, Moment, RankedFeed, Ranker};
 use crate::engine::delivery::ranker::UserRanker;
 use crate::engine::delivery::standing::{FeedView, StandingFeed};
 use crate::engine::world::{Changes, World};

@@ -11,7 +11,7 @@ use super::UserActor;
 use super::acceptance::Waiting;
 use super::messages::Answer;
 use crate::domain::feeds::Cause;
-use crate::engine::delivery::feeds::FeedEvent;
+use crate::engine::delivery::events::FeedEvent;
 use crate::protocol::close::CloseReason;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;

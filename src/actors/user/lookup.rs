@@ -21,7 +21,7 @@ use crate::actors::server::reused_id;
 use crate::domain::ids::{Key, Seq};
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
-use crate::engine::delivery::feeds::FeedEvent;
+use crate::engine::delivery::events::FeedEvent;
 use crate::engine::user::{EVENTS_REMEMBERED, Effect, UserEvent};
 use crate::engine::world::World;
 use crate::protocol::problem::Code;

@@ -33,7 +33,8 @@ use actix::prelude::*;
 
 use crate::domain::feeds::Cause;
 use crate::domain::ids::{Key, Seq, UserId};
-use crate::engine::delivery::feeds::{FeedEvent, Feeds};
+use crate::engine::delivery::events::FeedEvent;
+use crate::engine::delivery::feeds::Feeds;
 use crate::engine::user::UserState;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;

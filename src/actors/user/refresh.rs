@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::{TICK, UserActor, micros};
-use crate::engine::delivery::feeds::FeedEvent;
+use crate::engine::delivery::events::FeedEvent;
 use crate::engine::delivery::refresh::Pace;
 
 /// Turns for the refreshes of one thread of people's actors. Without a pace there are no refreshes.

@@ -5,7 +5,7 @@
 use crate::domain::feeds::{FeedItem, Ranking};
 use crate::domain::ids::{Epoch, FeedVersion, ItemId, ModelVersion};
 use crate::domain::time::Millis;
-use crate::engine::delivery::feeds::{RankedFeed, Ranker};
+use crate::engine::delivery::events::{RankedFeed, Ranker};
 use crate::engine::delivery::standing::{Face, FeedView};
 use crate::engine::rank::Viewport;
 use crate::engine::user::UserState;
