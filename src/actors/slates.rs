@@ -109,7 +109,7 @@ pub struct SlateQueue {
     counts: Arc<Counts>,
 }
 
-/// A log, and what is to be run for it.
+/// The sending end, and the task that stores the queued feeds.
 #[must_use]
 pub fn slates(settings: SlateSettings) -> (Slates, SlateQueue) {
     let (queue, waiting) = mpsc::channel(QUEUE);

@@ -1,8 +1,8 @@
 //! Erasure of a person: their items become tombstones, and all shared learners are folded again without them.
 //!
 //! Invariant: a snapshot that includes an erased person is never saved after their erasure. The erasing transaction
-//! deletes all snapshots, waits for a save under way, and no save begins until the journal was folded again without the
-//! person. After a crash in between, the next start folds the journal. Meanwhile the served figures still include the
+//! deletes all snapshots. A save under way ends before it, and no save begins until the journal was folded again without
+//! the person. After a crash in between, the next start folds the journal. Meanwhile the served figures still include the
 //! person.
 
 use std::sync::Arc;

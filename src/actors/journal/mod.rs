@@ -167,7 +167,7 @@ impl Journal {
         }
     }
 
-    /// For those who look at it from outside.
+    /// The counters, for readers outside of the actor.
     #[must_use]
     pub fn counts(&self) -> Arc<Counts> {
         self.counts.clone()
