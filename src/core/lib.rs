@@ -2,6 +2,10 @@
 //!
 //! Invariant: nothing here waits, reads a clock or draws chance; the caller passes time and seeds in.
 
+// Files of `tests/support` name the crate by its name, in tests of the crate itself, too.
+#[cfg(test)]
+extern crate self as eddyline;
+
 /// The words of the domain: ids, times, items, interactions, windows, feeds.
 #[path = "../domain/mod.rs"]
 pub mod domain;

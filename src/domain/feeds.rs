@@ -50,69 +50,60 @@ impl Ranking {
     }
 }
 
-/// An expert of the blend. Each uses one or more features of the journal, see `engine::learn::features`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Expert {
-    /// The user's online logistic regression on embeddings.
-    Online,
-    /// The user's decaying weights of the item's topics, and the approval rate of its topic.
-    Topic,
-    /// Age of the item.
-    Freshness,
-    /// The user follows the author, or users whom they follow visited the item.
-    Followed,
-    /// Popularity among the available items, and the item's approval rate.
-    Popularity,
-    /// The user's own habit: frequency, recency and hours of their visits to the item, and their approval rate.
-    Repeat,
-    /// Transitions of all users from the user's last item to this one.
-    CoVisit,
-    /// Co-occurrence: users who visit the user's items also visit this one.
-    CoAudience,
-    /// Time since the item became available.
-    Opening,
-    /// Score of the two-tower model for the user's history and the item.
-    Tower,
-}
-
-impl Expert {
-    /// All experts, in the order in which a score sums their contributions.
-    pub const ALL: [Expert; 10] = [
-        Expert::Online,
-        Expert::Topic,
-        Expert::Freshness,
-        Expert::Followed,
-        Expert::Popularity,
-        Expert::Repeat,
-        Expert::CoVisit,
-        Expert::CoAudience,
-        Expert::Opening,
-        Expert::Tower,
-    ];
-
-    /// Name on the wire.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Expert::Online => "online",
-            Expert::Topic => "topic",
-            Expert::Freshness => "freshness",
-            Expert::Followed => "followed",
-            Expert::Popularity => "popularity",
-            Expert::Repeat => "repeat",
-            Expert::CoVisit => "co_visit",
-            Expert::CoAudience => "co_audience",
-            Expert::Opening => "opening",
-            Expert::Tower => "tower",
+/// The list of the experts of the blend, in the order in which their shares are added: hands it to the macro `$generate`.
+///
+/// A new expert is one line here and one file, `engine/rank/experts/NAME.rs`; `docs/experts.md` says how. A line has the
+/// expert's type, its name (of the file, of the setting, on the wire and in metrics), and its documentation. The order is
+/// part of the formats of journal and snapshots.
+macro_rules! for_each_expert {
+    ($generate:ident) => {
+        $generate! {
+            Online online "The log-odds of the person's accepted/rejected model on the item's embedding.";
+            Topic topic "The person's decaying weight of the item's topics, and how its main topic is received.";
+            Freshness freshness "The age of the item.";
+            Followed followed "The person follows the author, or people they follow were there.";
+            Popularity popularity "The item's popularity among open items, and its rate of approval.";
+            Repeat repeat "The person's habits: counts, recency and hours of their visits, and how easily they approve.";
+            CoVisit co_visit "The share of steps that lead from the person's last places to the item.";
+            CoAudience co_audience "The co-occurrence of the item with the places that the person visits.";
+            Opening opening "The time since the item became available, and the time that remains.";
+            Tower tower "The log-odds of the two-tower model for the person's history and the item.";
+            #[cfg(test)] Toy toy "An example for tests: the parity of the item's id.";
         }
-    }
+    };
 }
+pub(crate) use for_each_expert;
+
+macro_rules! expert_enum {
+    ($( $(#[cfg($only:meta)])? $Expert:ident $name:ident $doc:literal; )*) => {
+        /// One expert of the blend. It weighs one or more features, which `engine::learn::features` lists.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Expert {
+            $( #[doc = $doc] $(#[cfg($only)])? $Expert, )*
+        }
+
+        impl Expert {
+            /// All experts, in the order in which their shares are added.
+            pub const ALL: [Expert; [$( $(#[cfg($only)])? $doc, )*].len()] =
+                [$( $(#[cfg($only)])? Expert::$Expert, )*];
+
+            /// The name on the wire, in metrics and in settings.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $( $(#[cfg($only)])? Expert::$Expert => stringify!($name), )*
+                }
+            }
+        }
+    };
+}
+for_each_expert!(expert_enum);
 
 /// Contribution of an expert to a score, in the unit of the score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Contribution {
-    /// The contributing expert.
+    /// The expert whose share this is.
     pub expert: Expert,
     /// The contribution; all contributions to an item sum to its score.
     pub amount: f32,

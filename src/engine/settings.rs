@@ -6,13 +6,14 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::feeds::Expert;
+use crate::domain::feeds::{Expert, for_each_expert};
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
 use crate::engine::cluster;
 use crate::engine::crowd::Column;
-use crate::engine::learn::features::{FEATURES, Features, at, range};
+use crate::engine::learn::features::Features;
 use crate::engine::learn::metrics::Kinds;
+use crate::engine::rank::experts::{self, Expertise};
 use crate::engine::rank::stage::RankSettings;
 
 /// How topic weights fade.
@@ -134,108 +135,44 @@ pub struct LearnSettings {
     pub cluster: ClusterSettings,
 }
 
-/// Starting weights of the blend: how much one unit of each expert adds to the log-odds before anybody taught it more.
-/// The experts that live on what others did start at 0: they speak when they were right.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Blend {
-    /// The online model speaks in log-odds already.
-    pub online: f32,
-    /// A topic weight of 1 adds this much: a full interest outweighs a day of age, and an undecided online model.
-    pub topic: f32,
-    /// A brand-new item gets this much more than an ancient one.
-    pub freshness: f32,
-    /// An author whom the person follows.
-    pub followed: f32,
-    /// Per natural logarithm of popularity over the mean of what is available.
-    pub popularity: f32,
-    /// How often the person was there.
-    pub repeat: f32,
-    /// Where people go next.
-    pub co_visit: f32,
-    /// Where else those go who go where this person goes.
-    pub co_audience: f32,
-    /// Just became available.
-    pub opening: f32,
-    /// The two-tower model speaks in log-odds already; without one it says nothing.
-    pub tower: f32,
-}
-
-impl Default for Blend {
-    fn default() -> Self {
-        Blend {
-            online: 1.0,
-            topic: 1.5,
-            freshness: 1.0,
-            followed: 0.5,
-            popularity: 0.3,
-            repeat: 0.0,
-            co_visit: 0.0,
-            co_audience: 0.0,
-            opening: 0.0,
-            tower: 0.5,
+macro_rules! blend_by_expert {
+    ($( $(#[cfg($only:meta)])? $Expert:ident $name:ident $doc:literal; )*) => {
+        /// Weights that the blend starts with: for each expert, the log-odds per unit of it before choices teach the blend more.
+        /// Experts over other people's choices start at 0 and get a weight when they were right.
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Blend {
+            $( #[doc = $doc] $(#[cfg($only)])? pub $name: f32, )*
         }
-    }
-}
 
-/// Each expert alone, as one would write it by hand: how the features of each add up.
-const ALONE: Features = {
-    let mut weights = [0.0; FEATURES];
-    weights[at::ONLINE] = 1.0;
-    weights[at::TOPIC] = 1.0;
-    weights[at::TOPIC_APPROVAL] = 0.5;
-    weights[at::OWN_TOPIC_APPROVAL] = 0.5;
-    weights[at::FRESHNESS] = 1.0;
-    weights[at::FOLLOWED] = 1.0;
-    weights[at::FRIENDS] = 0.5;
-    // Choices in proportion to the decayed count: popularity as everybody knows it.
-    weights[at::POPULARITY_1D] = 1.0;
-    weights[at::VISITS + 2] = 0.5;
-    weights[at::VISITS + 3] = 0.5;
-    weights[at::VISITS + 4] = 0.5;
-    weights[at::CO_VISIT] = 1.0;
-    weights[at::CO_AUDIENCE] = 1.0;
-    weights[at::JUST_OPENED] = 1.0;
-    weights[at::TOWER] = 1.0;
-    weights
-};
+        impl Default for Blend {
+            fn default() -> Self {
+                Blend { $( $(#[cfg($only)])? $name: experts::$name::$Expert::FIRST_AMOUNT, )* }
+            }
+        }
+
+        impl Blend {
+            /// By expert, in the order of `Expert::ALL`.
+            #[must_use]
+            pub fn as_array(&self) -> [f32; Expert::ALL.len()] {
+                [$( $(#[cfg($only)])? self.$name, )*]
+            }
+        }
+    };
+}
+for_each_expert!(blend_by_expert);
 
 impl Blend {
-    /// By expert, in the order of `Expert::ALL`.
-    #[must_use]
-    pub fn as_array(&self) -> [f32; Expert::ALL.len()] {
-        [
-            self.online,
-            self.topic,
-            self.freshness,
-            self.followed,
-            self.popularity,
-            self.repeat,
-            self.co_visit,
-            self.co_audience,
-            self.opening,
-            self.tower,
-        ]
-    }
-
     /// The weights of the features that the blend starts with.
     #[must_use]
     pub fn features(&self) -> Features {
-        let mut weights = ALONE;
-        for (expert, amount) in Expert::ALL.into_iter().zip(self.as_array()) {
-            let (begin, end) = range(expert);
-            weights[begin..end].iter_mut().for_each(|weight| *weight *= amount);
-        }
-        // Rates that are shrunk to everybody's: log-odds by themselves.
-        weights[at::OWN_APPROVAL] = 1.0;
-        weights[at::APPROVAL] = self.popularity;
-        weights
+        experts::first_weights(self)
     }
 
-    /// The weights with which an expert speaks alone.
+    /// The weights with which each expert ranks alone.
     #[must_use]
     pub fn alone() -> &'static Features {
-        &ALONE
+        &experts::ALONE
     }
 }
 

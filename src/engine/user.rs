@@ -633,7 +633,7 @@ impl UserState {
     }
 
     /// The user profile that a ranking reads.
-    fn profile(&self, world: &World, now: Millis, ranking: Ranking) -> UserProfile<'_> {
+    pub(crate) fn profile(&self, world: &World, now: Millis, ranking: Ranking) -> UserProfile<'_> {
         UserProfile {
             tower: if ranking.asks_the_tower() { self.tower_vector(world, now) } else { None },
             weights: self.online.weights(),

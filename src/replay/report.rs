@@ -418,3 +418,19 @@ fn ranked(out: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &[&
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::feeds::Expert;
+    use crate::engine::learn::hedge::Hedge;
+
+    #[test]
+    fn the_report_has_a_line_for_every_expert_of_the_list() {
+        let report = HedgeReport::new(&Hedge::default().figures());
+        let names: Vec<&str> = report.experts.keys().map(String::as_str).collect();
+        let mut all = Expert::ALL.map(Expert::name);
+        all.sort_unstable();
+        assert_eq!(names, all);
+    }
+}

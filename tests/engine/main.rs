@@ -1,6 +1,8 @@
 //! Tests of the engine as a whole: no server, no store, no clock.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../support/every_kind.rs"]
+mod every_kind;
 #[path = "../support/examples.rs"]
 mod examples;
 #[path = "../support/little_tower.rs"]

@@ -314,6 +314,25 @@ fn collect(above: &str, value: &serde_json::Value, keys: &mut Vec<String>) {
 }
 
 #[test]
+fn the_guide_to_experts_names_files_that_exist() {
+    let guide = read("docs/experts.md");
+    let named: Vec<&str> = guide
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.contains('/') && !word.contains([' ', '*']) && !word.contains("NAME"))
+        .filter(|word| [".rs", ".md"].iter().any(|ending| word.ends_with(ending)))
+        .collect();
+    assert!(named.len() >= 6, "{named:?}");
+    for path in named {
+        assert!(house().join(path).is_file(), "docs/experts.md: there is no `{path}`");
+    }
+    // What the list hands out, and what it is called there.
+    let list = read("src/domain/feeds.rs");
+    assert!(guide.contains("`for_each_expert!`") && list.contains("macro_rules! for_each_expert"));
+}
+
+#[test]
 fn files_are_short() {
     let mut wrong = String::new();
     for folder in ["src", "static", "sql", "tests", "benches", "loadtests", "docs"] {

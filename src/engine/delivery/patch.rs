@@ -1,9 +1,9 @@
-//! The difference between two lists as steps, with as few moves as possible.
+//! The difference of two lists, as steps with as few moves as possible.
 //!
-//! Invariant: applying the steps to the old list gives the new list. Items are compared by identity, and a list holds no
-//! item twice. Steps come in the order removals, moves, insertions, updates. Insertions run from top to bottom once the
-//! kept items are in order, so the position of an insertion is final.
-//! Deliberately absent: the wire format (`protocol::server::Op` names keys and faces), scores, versions.
+//! Invariant: applying the steps to the old list gives the new one. Items are compared by identity, and a list holds each item
+//! at most once. Steps come as removals, moves, insertions, updates. Insertions go from top to bottom once the kept items are
+//! in order, so the position of an insertion is the item's final one.
+//! Deliberately absent: the wire (`protocol::server::Op` has these steps with keys and content), scores, versions.
 
 use std::collections::BTreeMap;
 
@@ -12,32 +12,32 @@ use std::collections::BTreeMap;
 pub enum Step<T> {
     /// Removes the item.
     Remove {
-        /// The item of the old list.
+        /// The item that leaves the list.
         item: T,
     },
     /// Removes the item and inserts it again at `position`.
     Move {
-        /// The item of both lists.
+        /// The item that changes its place.
         item: T,
-        /// Its position after this step.
+        /// Position after this step.
         position: u32,
     },
     /// Inserts a new item at `position`.
     Insert {
-        /// The item of the new list.
+        /// The item that is new in the list.
         item: T,
-        /// Its position after this step, and in the new list.
+        /// Position after this step, and after all steps.
         position: u32,
     },
-    /// Replaces the face of an item that keeps its position. Moved items may be updated, too; inserted items never are.
+    /// Replace the content of an item in its place. An inserted item is never updated; a moved one may be.
     Update {
-        /// The item of both lists.
+        /// The item whose content changed.
         item: T,
     },
 }
 
-/// The steps from `old` to `new`, with the fewest moves: kept items outside of one longest rising run move.
-/// `changed` is called once for each kept item and says whether its face is new.
+/// The steps from `old` to `new` with the fewest moves: all kept items move that are not on a longest run in order. `changed`
+/// is called once for each kept item and says whether its content is new.
 ///
 /// Neither list may hold an item twice; otherwise the steps can be applied but may lead to another list.
 /// Takes O(n log n + moves * n); lists are feeds of at most some hundred items.
@@ -45,7 +45,7 @@ pub fn diff<T: Clone + Ord>(old: &[T], new: &[T], changed: impl Fn(&T) -> bool) 
     let place_in_new: BTreeMap<&T, usize> = new.iter().enumerate().map(|(place, item)| (item, place)).collect();
     let mut steps = Vec::new();
 
-    // Kept items as places in `new`, in the order of `old`.
+    // Kept items, as places in `new`, in the order of `old`.
     let mut current: Vec<usize> = Vec::with_capacity(old.len());
     for item in old {
         match place_in_new.get(item) {
@@ -61,7 +61,7 @@ pub fn diff<T: Clone + Ord>(old: &[T], new: &[T], changed: impl Fn(&T) -> bool) 
     let mut kept = current.clone();
     kept.sort_unstable();
 
-    // From top to bottom, each moving item goes right below its upper neighbour of the new list.
+    // From top to bottom, each moving item goes right below the item that precedes it in `new`.
     let mut above: Option<usize> = None;
     for place in &kept {
         if !in_order[*place] {
@@ -89,8 +89,8 @@ pub fn diff<T: Clone + Ord>(old: &[T], new: &[T], changed: impl Fn(&T) -> bool) 
     steps
 }
 
-/// The list after all steps, as a client applies them. A step with an unknown item changes nothing; a position behind the
-/// end means the end.
+/// Applies the steps as a client does. A step that names an absent item, or a position behind the end, has as much effect as
+/// possible; the page behaves alike.
 pub fn apply<T: Clone + PartialEq>(list: &[T], steps: &[Step<T>]) -> Vec<T> {
     let mut list = list.to_vec();
     for step in steps {
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// Two lists over 24 items, without duplicates.
+    /// Two lists over a few items, each item at most once per list.
     fn two_lists() -> impl Strategy<Value = (Vec<u32>, Vec<u32>)> {
         let shuffled = || Just((0..24_u32).collect::<Vec<u32>>()).prop_shuffle();
         (shuffled(), 0..=24_usize, shuffled(), 0..=24_usize).prop_map(|(mut old, a, mut new, b)| {

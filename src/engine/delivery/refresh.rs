@@ -1,46 +1,46 @@
-//! Decides when open feeds are ranked again without an event of their person.
+//! Refreshes: the schedule on which a feed on a screen is ranked again while its person does nothing.
 //!
-//! Invariant: a feed that is older than the newest publication is refreshed [`FeedRefresh::REST_MS`] after its last refresh
-//! at the latest. Time alone makes it due after a pause that doubles up to [`FeedRefresh::PAUSE_MAX_MS`]. Over any span, the
-//! refreshes of one [`Pace`] take at most its share of the time, plus ten milliseconds of that share.
-//! Deliberately absent: sockets, timers, clocks (the caller brings `now`), and worlds (the caller counts publications).
+//! Invariant: a feed that was ranked before the newest publication is due [`FeedRefresh::REST_MS`] after its last refresh
+//! at the latest; time alone makes it due after a pause that doubles up to [`FeedRefresh::PAUSE_MAX_MS`]. Over any span
+//! the refreshes of one [`Pace`] take at most its share of the time, and ten milliseconds of that share more.
+//! Deliberately absent: sockets, timers, clocks (the caller passes `now`), and publications (the caller counts them).
 
 use crate::domain::feeds::FeedItem;
 use crate::domain::time::{MINUTE_MS, Millis, SECOND_MS};
 
-/// The refresh schedule of one person's open feeds.
+/// The schedule of one person: the publication that their open feeds know, and the instant of the next refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedRefresh {
     /// The newest publication that all open feeds include.
     seen: u64,
-    /// The last instant at which all open feeds were ranked.
+    /// The instant at which all open feeds were ranked last.
     ranked_at: Millis,
-    /// The earliest start of the next refresh.
+    /// No refresh begins before this instant.
     rest_until: Millis,
     /// Milliseconds after `ranked_at` at which time alone makes a refresh due.
     pause_ms: i64,
 }
 
 impl FeedRefresh {
-    /// The shortest time between two refreshes of one person, in milliseconds.
+    /// The least time between two refreshes of one person, in milliseconds.
     pub const REST_MS: i64 = SECOND_MS;
     /// The first pause after a feed changed, in milliseconds.
     pub const PAUSE_MIN_MS: i64 = 5 * SECOND_MS;
     /// The longest pause, in milliseconds.
     pub const PAUSE_MAX_MS: i64 = MINUTE_MS;
 
-    /// The schedule of feeds that were ranked at `now` and include publication number `seen`.
+    /// A schedule for feeds that were ranked at `now` and know publication number `seen`.
     #[must_use]
     pub fn new(seen: u64, now: Millis) -> FeedRefresh {
         FeedRefresh { seen, ranked_at: now, rest_until: now, pause_ms: Self::PAUSE_MIN_MS }
     }
 
-    /// Records that all open feeds were ranked for another reason: an event of the person, or a change of items.
+    /// Records a ranking of all open feeds for another reason: an event of the person, or a change of items.
     pub fn ranked(&mut self, seen: u64, now: Millis) {
         (self.seen, self.ranked_at, self.pause_ms) = (self.seen.max(seen), now, Self::PAUSE_MIN_MS);
     }
 
-    /// Records a refresh; `moved` says whether any feed differs from its predecessor.
+    /// Records a refresh; `moved` says whether any feed differs from the one before.
     pub fn refreshed(&mut self, seen: u64, moved: bool, now: Millis) {
         let by_time = self.seen >= seen;
         self.seen = self.seen.max(seen);
@@ -48,13 +48,13 @@ impl FeedRefresh {
         self.rest_until = now.plus(Self::REST_MS);
         self.pause_ms = match (moved, by_time) {
             (true, _) => Self::PAUSE_MIN_MS,
-            // The effect of time alone on scores slows down as items age.
+            // Changes by time alone slow down as time passes.
             (false, true) => (2 * self.pause_ms).min(Self::PAUSE_MAX_MS),
             (false, false) => self.pause_ms,
         };
     }
 
-    /// When a refresh is due, while `published` is the number of the newest publication.
+    /// The instant at which a refresh is due, while `published` is the number of the newest publication.
     #[must_use]
     pub fn due_at(&self, published: u64) -> Millis {
         match self.seen < published {
@@ -63,48 +63,48 @@ impl FeedRefresh {
         }
     }
 
-    /// The last instant at which all open feeds were ranked.
+    /// The instant at which all open feeds were ranked last.
     #[must_use]
     pub fn ranked_at(&self) -> Millis {
         self.ranked_at
     }
 }
 
-/// Whether an entry is missing or new, or the order differs. Changed scores alone push nothing.
+/// Whether an entry is missing or new, or the order differs. Scores may differ: they alone push nothing.
 #[must_use]
 pub fn moved(before: &[FeedItem], after: &[FeedItem]) -> bool {
     !before.iter().map(|one| one.item).eq(after.iter().map(|one| one.item))
 }
 
-/// Turns for the refreshes of one thread, first come, first served, so far apart that they take at most a share of its time.
+/// Paces refreshes on one thread, first come, first served, so that they take at most a share of its time.
 /// Times are microseconds since any fixed instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// The share of the thread's time, above 0 and at most 1.
+    /// Share of the thread's time, above 0 and at most 1.
     share: f64,
-    /// The start of the next free turn.
+    /// The instant at which the turn after all given turns begins.
     tail_us: f64,
-    /// The instant up to which the share of the thread is used up by past refreshes.
+    /// The instant until which past refreshes use up their share of the thread.
     paid_until_us: f64,
-    /// The running mean of a refresh's duration.
+    /// Running mean of the cost of a refresh.
     cost_us: f64,
 }
 
 impl Pace {
-    /// The assumed duration of a refresh before the first measurement.
+    /// The assumed cost of a refresh before the first measurement.
     const COST_FIRST_US: f64 = 500.0;
     /// The weight of the newest measurement in the running mean.
     const NEWEST: f64 = 1.0 / 8.0;
-    /// A turn may begin this much before the share is available again.
+    /// A turn may begin so much before the share of all earlier turns is used up.
     const AHEAD_US: f64 = 10_000.0;
 
-    /// A pace without turns; `share` is clamped to 0.01..=1.
+    /// A pace without turns; `share` is kept within 0.01 and 1.
     #[must_use]
     pub fn new(share: f64) -> Pace {
         Pace { share: share.clamp(0.01, 1.0), tail_us: 0.0, paid_until_us: 0.0, cost_us: Self::COST_FIRST_US }
     }
 
-    /// Reserves the next turn and returns the microseconds until it begins.
+    /// Gives the next turn and returns the microseconds until it begins.
     pub fn turn(&mut self, now_us: u64) -> u64 {
         let now = now_us as f64;
         let begin = self.tail_us.max(self.paid_until_us - Self::AHEAD_US).max(now);
@@ -112,13 +112,13 @@ impl Pace {
         (begin - now).ceil() as u64
     }
 
-    /// Whether a turn may begin now. After refreshes that took longer than expected, it has to reserve another turn.
+    /// Whether a turn that comes now may begin. If earlier turns took longer than expected, it must take another turn.
     #[must_use]
     pub fn may_begin(&self, now_us: u64) -> bool {
         self.paid_until_us <= now_us as f64 + Self::AHEAD_US
     }
 
-    /// Records a refresh that began at `begin_us` and took `us` microseconds.
+    /// Records the cost of a refresh that began at `begin_us`.
     pub fn took(&mut self, begin_us: u64, us: u64) {
         self.paid_until_us = self.paid_until_us.max(begin_us as f64) + us as f64 / self.share;
         self.cost_us += Self::NEWEST * (us as f64 - self.cost_us);
@@ -161,8 +161,7 @@ mod tests {
         assert_eq!(refresh.due_at(0), Millis(1_004_000), "what moves may move again soon");
     }
 
-    /// Serves refreshes that are all requested at once. Returns `(begin, cost)` of each refresh in order, and the number of
-    /// turns.
+    /// Serves requests that all come at once. Returns `(begin, cost)` of each refresh in order, and the number of turns.
     fn serve(share: f64, costs: &[u64]) -> (Vec<(u64, u64)>, usize) {
         let mut pace = Pace::new(share);
         let mut timers: BTreeSet<(u64, usize)> = (0..costs.len()).map(|who| (pace.turn(0), who)).collect();
@@ -182,7 +181,7 @@ mod tests {
     }
 
     proptest! {
-        /// All refreshes are served. Within any span they take at most the share plus one refresh.
+        /// At any cost per refresh all requests are served, within the share of any span plus one refresh.
         #[test]
         fn refreshes_take_no_more_than_their_share(
             share in 0.05f64..1.0,

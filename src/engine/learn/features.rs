@@ -1,13 +1,15 @@
-//! What the blend weighs: one number per feature, on a log-odds scale, grouped by expert.
+//! The feature vector of the blend: one number per feature on a log-odds scale, grouped by expert.
 //!
-//! Invariant: the order is that of the feature vector in the journal; features are appended within their expert's
-//! row only by a change of the snapshot and journal formats. A feature that says nothing is 0 or a constant that all
-//! candidates share. Absent on purpose: how they are computed (`rank::UserProfile`), and their weights (`blend`).
+//! Invariant: names and ranges are derived from the experts (`rank::experts`), in the order of [`Expert::ALL`]. Journal entries
+//! hold this vector, so a change of its order or length is a change of the formats of journal and snapshots.
+//! A feature without information is 0, or a constant that all candidates share.
+//! Deliberately absent: computing features (`rank::experts`) and learning their weights (`blend`).
 
-use crate::domain::feeds::Expert;
+use crate::domain::feeds::{Expert, for_each_expert};
+use crate::engine::rank::experts;
 
-/// How many there are.
-pub const FEATURES: usize = 43;
+/// Number of features.
+pub const FEATURES: usize = range(Expert::ALL[Expert::ALL.len() - 1]).1;
 
 /// One number per feature, `(FEATURES,)`.
 pub type Features = [f32; FEATURES];
@@ -15,152 +17,97 @@ pub type Features = [f32; FEATURES];
 /// Half-lives of decayed counts, of items and of a person's own visits: 1 hour, 6 hours, 1 day, 7 days, 28 days.
 pub const HALF_LIVES_MS: [i64; 5] = [3_600_000, 21_600_000, 86_400_000, 604_800_000, 2_419_200_000];
 
-/// Names, in the order of the vector, with their experts. Features of one expert stand side by side.
-pub const NAMES: [(&str, Expert); FEATURES] = [
-    ("online", Expert::Online),
-    ("topic", Expert::Topic),
-    ("topic_approval", Expert::Topic),
-    ("own_topic_approval", Expert::Topic),
-    ("freshness", Expert::Freshness),
-    ("followed", Expert::Followed),
-    ("friends", Expert::Followed),
-    ("popularity_1h", Expert::Popularity),
-    ("popularity_6h", Expert::Popularity),
-    ("popularity_1d", Expert::Popularity),
-    ("popularity_7d", Expert::Popularity),
-    ("popularity_28d", Expert::Popularity),
-    ("popularity_rate", Expert::Popularity),
-    ("approval", Expert::Popularity),
-    ("popularity_cluster", Expert::Popularity),
-    ("newcomers", Expert::Popularity),
-    ("busy_hour", Expert::Popularity),
-    ("busy_weekday", Expert::Popularity),
-    ("visits_1h", Expert::Repeat),
-    ("visits_6h", Expert::Repeat),
-    ("visits_1d", Expert::Repeat),
-    ("visits_7d", Expert::Repeat),
-    ("visits_28d", Expert::Repeat),
-    ("recency_rank", Expert::Repeat),
-    ("since_last_visit", Expert::Repeat),
-    ("gap", Expert::Repeat),
-    ("hour_of_day", Expert::Repeat),
-    ("hour_of_week", Expert::Repeat),
-    ("this_opening", Expert::Repeat),
-    ("author_visits", Expert::Repeat),
-    ("novelty", Expert::Repeat),
-    ("own_approval", Expert::Repeat),
-    ("session_depth", Expert::Repeat),
-    ("at_this_hour", Expert::Repeat),
-    ("at_this_weekday", Expert::Repeat),
-    ("lately_at_this_hour", Expert::Repeat),
-    ("own_next", Expert::Repeat),
-    ("co_visit", Expert::CoVisit),
-    ("co_audience", Expert::CoAudience),
-    ("since_opening", Expert::Opening),
-    ("just_opened", Expert::Opening),
-    ("remaining", Expert::Opening),
-    ("tower", Expert::Tower),
-];
+/// The name and the expert of each feature, in the order of the vector. Features of one expert stand side by side.
+pub const NAMES: [(&str, Expert); FEATURES] = {
+    let mut all = [("", Expert::ALL[0]); FEATURES];
+    let (mut expert, mut place) = (0, 0);
+    while expert < Expert::ALL.len() {
+        let mut at = 0;
+        while at < experts::NAMES[expert].len() {
+            all[place] = (experts::NAMES[expert][at], Expert::ALL[expert]);
+            place += 1;
+            at += 1;
+        }
+        expert += 1;
+    }
+    all
+};
 
-/// Places of the features in the vector.
-#[allow(missing_docs)]
+/// Places of features in the vector, for code outside of their expert.
 pub mod at {
-    pub const ONLINE: usize = 0;
-    pub const TOPIC: usize = 1;
-    pub const TOPIC_APPROVAL: usize = 2;
-    pub const OWN_TOPIC_APPROVAL: usize = 3;
-    pub const FRESHNESS: usize = 4;
-    pub const FOLLOWED: usize = 5;
-    pub const FRIENDS: usize = 6;
-    /// The first of five, by half-life.
-    pub const POPULARITY: usize = 7;
-    pub const POPULARITY_1D: usize = 9;
-    pub const POPULARITY_RATE: usize = 12;
-    pub const APPROVAL: usize = 13;
-    pub const POPULARITY_CLUSTER: usize = 14;
-    pub const NEWCOMERS: usize = 15;
-    pub const BUSY_HOUR: usize = 16;
-    pub const BUSY_WEEKDAY: usize = 17;
-    /// The first of five, by half-life.
-    pub const VISITS: usize = 18;
-    pub const RECENCY_RANK: usize = 23;
-    pub const SINCE_LAST_VISIT: usize = 24;
-    pub const GAP: usize = 25;
-    pub const HOUR_OF_DAY: usize = 26;
-    pub const HOUR_OF_WEEK: usize = 27;
-    pub const THIS_OPENING: usize = 28;
-    pub const AUTHOR_VISITS: usize = 29;
-    pub const NOVELTY: usize = 30;
-    pub const OWN_APPROVAL: usize = 31;
-    pub const SESSION_DEPTH: usize = 32;
-    pub const AT_THIS_HOUR: usize = 33;
-    pub const AT_THIS_WEEKDAY: usize = 34;
-    pub const LATELY_AT_THIS_HOUR: usize = 35;
-    pub const OWN_NEXT: usize = 36;
-    pub const CO_VISIT: usize = 37;
-    pub const CO_AUDIENCE: usize = 38;
-    pub const SINCE_OPENING: usize = 39;
-    pub const JUST_OPENED: usize = 40;
-    pub const REMAINING: usize = 41;
-    pub const TOWER: usize = 42;
+    use super::place;
+
+    /// Log-odds of the online model.
+    pub const ONLINE: usize = place("online");
+    /// The person's weight of the item's topics.
+    pub const TOPIC: usize = place("topic");
+    /// The hyperbola of the item's age.
+    pub const FRESHNESS: usize = place("freshness");
+    /// The first of five decayed counts, by half-life.
+    pub const POPULARITY: usize = place("popularity_1h");
+    /// The decayed count with a half-life of one day.
+    pub const POPULARITY_1D: usize = place("popularity_1d");
+    /// The approval rate of the item over all people.
+    pub const APPROVAL: usize = place("approval");
+    /// Log-odds of the two-tower model.
+    pub const TOWER: usize = place("tower");
 }
 
-/// What an expert's features are, as a range of the vector.
+/// The place of a feature in the vector; an unknown name does not compile.
+const fn place(name: &str) -> usize {
+    let mut place = 0;
+    while place < FEATURES {
+        if experts::is_same(NAMES[place].0, name) {
+            return place;
+        }
+        place += 1;
+    }
+    panic!("no feature has this name")
+}
+
+/// The range of an expert's features in the vector: first place, and the place after the last.
 #[must_use]
 pub const fn range(expert: Expert) -> (usize, usize) {
-    match expert {
-        Expert::Online => (0, 1),
-        Expert::Topic => (1, 4),
-        Expert::Freshness => (4, 5),
-        Expert::Followed => (5, 7),
-        Expert::Popularity => (7, 18),
-        Expert::Repeat => (18, 37),
-        Expert::CoVisit => (37, 38),
-        Expert::CoAudience => (38, 39),
-        Expert::Opening => (39, 42),
-        Expert::Tower => (42, 43),
+    let (mut begin, mut before) = (0, 0);
+    while before < expert as usize {
+        begin += experts::NAMES[before].len();
+        before += 1;
     }
+    (begin, begin + experts::NAMES[before].len())
 }
 
 /// The share of each expert in a score, in the order of `Expert::ALL`.
 pub type Shares = [f32; Expert::ALL.len()];
 
-/// Weighted features, summed by expert.
-#[inline]
-#[must_use]
-pub fn shares(weights: &Features, features: &Features) -> Shares {
-    // Ranges that the compiler knows: this runs for every candidate.
-    macro_rules! share {
-        ($expert:expr) => {{
-            const RANGE: (usize, usize) = range($expert);
-            (RANGE.0..RANGE.1).fold(0.0, |sum, k| sum + weights[k] * features[k])
-        }};
-    }
-    [
-        share!(Expert::Online),
-        share!(Expert::Topic),
-        share!(Expert::Freshness),
-        share!(Expert::Followed),
-        share!(Expert::Popularity),
-        share!(Expert::Repeat),
-        share!(Expert::CoVisit),
-        share!(Expert::CoAudience),
-        share!(Expert::Opening),
-        share!(Expert::Tower),
-    ]
+macro_rules! shares_by_expert {
+    ($( $(#[cfg($only:meta)])? $Expert:ident $name:ident $doc:literal; )*) => {
+        /// Sums the weighted features of each expert.
+        #[inline]
+        #[must_use]
+        pub fn shares(weights: &Features, features: &Features) -> Shares {
+            [$( $(#[cfg($only)])? share(const { range(Expert::$Expert) }, weights, features), )*]
+        }
+    };
+}
+for_each_expert!(shares_by_expert);
+
+/// The weighted sum over one range. Inlined, so that the compiler knows the range: this runs for every candidate.
+#[inline(always)]
+fn share((begin, end): (usize, usize), weights: &Features, features: &Features) -> f32 {
+    (begin..end).fold(0.0, |sum, k| sum + weights[k] * features[k])
 }
 
-/// Weights differ between what a person has been to and what they have not: the same evidence means another thing.
+/// Items that are new to a person and items that they visited have weights of their own: a feature means another thing there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Segment {
-    /// Never there, as far as is remembered.
+    /// The person has no remembered visit to the item.
     New,
-    /// Been there.
+    /// The person visited the item.
     Seen,
 }
 
 impl Segment {
-    /// Its place in a table of weights.
+    /// The segment's place in a table of weights.
     #[must_use]
     pub fn index(self) -> usize {
         match self {
@@ -170,22 +117,24 @@ impl Segment {
     }
 }
 
-/// The features of one candidate, and which weights they meet.
+/// The features of one candidate, and the segment whose weights they meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
-    /// See [`NAMES`].
+    /// In the order of [`NAMES`].
     pub features: Features,
-    /// Been there or not.
+    /// Selects the weights.
     pub segment: Segment,
 }
 
 impl Row {
-    /// Of what nothing is known.
+    /// The row of an unknown item: all features are 0.
     pub const NOTHING: Row = Row { features: [0.0; FEATURES], segment: Segment::New };
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -194,37 +143,23 @@ mod tests {
         for expert in Expert::ALL {
             let (begin, end) = range(expert);
             assert_eq!(begin, next, "{}", expert.name());
-            assert!(NAMES[begin..end].iter().all(|(_, of)| *of == expert), "{}", expert.name());
+            assert!(end > begin && NAMES[begin..end].iter().all(|(_, of)| *of == expert), "{}", expert.name());
             next = end;
         }
         assert_eq!(next, FEATURES);
-        for (place, name) in [
-            (at::TOPIC_APPROVAL, "topic_approval"),
-            (at::FRIENDS, "friends"),
-            (at::POPULARITY, "popularity_1h"),
-            (at::POPULARITY_1D, "popularity_1d"),
-            (at::POPULARITY_RATE, "popularity_rate"),
-            (at::VISITS, "visits_1h"),
-            (at::RECENCY_RANK, "recency_rank"),
-            (at::GAP, "gap"),
-            (at::THIS_OPENING, "this_opening"),
-            (at::OWN_APPROVAL, "own_approval"),
-            (at::SESSION_DEPTH, "session_depth"),
-            (at::AT_THIS_HOUR, "at_this_hour"),
-            (at::AT_THIS_WEEKDAY, "at_this_weekday"),
-            (at::NEWCOMERS, "newcomers"),
-            (at::BUSY_HOUR, "busy_hour"),
-            (at::BUSY_WEEKDAY, "busy_weekday"),
-            (at::LATELY_AT_THIS_HOUR, "lately_at_this_hour"),
-            (at::OWN_NEXT, "own_next"),
-            (at::CO_VISIT, "co_visit"),
-            (at::CO_AUDIENCE, "co_audience"),
-            (at::JUST_OPENED, "just_opened"),
-            (at::REMAINING, "remaining"),
-            (at::POPULARITY_CLUSTER, "popularity_cluster"),
-            (at::TOWER, "tower"),
-        ] {
-            assert_eq!(NAMES[place].0, name);
-        }
+        let names: BTreeSet<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), FEATURES, "each name stands once");
+    }
+
+    /// The journal holds vectors in this order, so it must not change by accident.
+    #[test]
+    fn the_order_of_the_vector_is_that_of_the_journal() {
+        let names: Vec<&str> = NAMES.iter().filter(|(_, of)| of.name() != "toy").map(|(name, _)| *name).collect();
+        let journal = "online topic topic_approval own_topic_approval freshness followed friends popularity_1h \
+            popularity_6h popularity_1d popularity_7d popularity_28d popularity_rate approval popularity_cluster newcomers \
+            busy_hour busy_weekday visits_1h visits_6h visits_1d visits_7d visits_28d recency_rank since_last_visit gap \
+            hour_of_day hour_of_week this_opening author_visits novelty own_approval session_depth at_this_hour \
+            at_this_weekday lately_at_this_hour own_next co_visit co_audience since_opening just_opened remaining tower";
+        assert_eq!(names.join(" "), journal.split_whitespace().collect::<Vec<_>>().join(" "));
     }
 }

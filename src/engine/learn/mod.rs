@@ -22,3 +22,5 @@ pub mod opinion;
 pub mod hedge;
 pub mod drift;
 pub mod progressive;
+#[cfg(test)]
+mod checks;

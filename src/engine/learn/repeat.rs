@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
-use super::features::{Features, HALF_LIVES_MS, at};
+use super::features::HALF_LIVES_MS;
 use super::visitors::PHASES;
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
@@ -21,6 +21,10 @@ const GAP_KEEP: f32 = 0.8;
 
 /// The half-lives of a habit; the longest is that of a [`Visit`].
 const SHORTER: usize = HALF_LIVES_MS.len() - 1;
+
+/// Numbers that [`Visits::describe`] gives of one visit: a logarithm per half-life; then recency rank, time since, gap, hour of
+/// day, hour of week, and whether the visit was in this opening.
+pub const VISIT_FEATURES: usize = HALF_LIVES_MS.len() + 6;
 
 /// One item that a person has been to: what is read of all of them whenever something is ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,7 +179,14 @@ impl Visits {
 
     /// Fills in what repeat consumption says at `now` of the visit of this rank in [`Visits::recent`], from 0. `opened`:
     /// since when its item is available, if not always.
-    pub fn describe(&self, rank: usize, now: Millis, opened: Option<Millis>, clock: &Clock, out: &mut Features) {
+    pub fn describe(
+        &self,
+        rank: usize,
+        now: Millis,
+        opened: Option<Millis>,
+        clock: &Clock,
+        out: &mut [f32; VISIT_FEATURES],
+    ) {
         let (visit, habit) = (&self.visits[rank], &self.habits[usize::from(self.places[rank])]);
         let elapsed = now.since(visit.last).max(0);
         let since = hours(elapsed);
@@ -191,17 +202,17 @@ impl Visits {
         logs[SHORTER + 1] = 1.0 + 6.0 * since;
         logs[SHORTER + 2] = (since + 0.2) / (usual + 0.2);
         ln_each(&mut logs);
-        for (out, log) in out[at::VISITS..].iter_mut().zip(&logs[..=SHORTER]) {
+        for (out, log) in out.iter_mut().zip(&logs[..=SHORTER]) {
             *out = 0.5 * log;
         }
-        out[at::RECENCY_RANK] = 1.0 / (1.0 + rank as f32);
-        out[at::SINCE_LAST_VISIT] = 0.3 * logs[SHORTER + 1];
-        out[at::GAP] = logs[SHORTER + 2].clamp(-3.0, 3.0);
+        out[HALF_LIVES_MS.len()] = 1.0 / (1.0 + rank as f32);
+        out[HALF_LIVES_MS.len() + 1] = 0.3 * logs[SHORTER + 1];
+        out[HALF_LIVES_MS.len() + 2] = logs[SHORTER + 2].clamp(-3.0, 3.0);
         let n = visit.count.max(1.0);
         let match_of = |sum: &[f32], phase: &[f32]| (sum[0] * phase[0] + sum[1] * phase[1]) / (n + 1.0);
-        out[at::HOUR_OF_DAY] = match_of(&habit.hours[..2], &clock.phases[..2]);
-        out[at::HOUR_OF_WEEK] = match_of(&habit.hours[2..], &clock.phases[2..]);
-        out[at::THIS_OPENING] = f32::from(u8::from(opened.is_some_and(|opened| visit.last >= opened)));
+        out[HALF_LIVES_MS.len() + 3] = match_of(&habit.hours[..2], &clock.phases[..2]);
+        out[HALF_LIVES_MS.len() + 4] = match_of(&habit.hours[2..], &clock.phases[2..]);
+        out[HALF_LIVES_MS.len() + 5] = f32::from(u8::from(opened.is_some_and(|opened| visit.last >= opened)));
     }
 
     /// Reads what [`Visits::describe`] will need of this one, so that it is there by then. Changes nothing.
@@ -274,15 +285,15 @@ mod tests {
             visits.learn(ItemId(1), Millis(day * DAY_MS + 20 * HOUR_MS));
         }
         let describe = |now: Millis| {
-            let mut out = [0.0; super::super::features::FEATURES];
+            let mut out = [0.0; VISIT_FEATURES];
             visits.describe(0, now, Some(Millis(9 * DAY_MS)), &Clock::at(now), &mut out);
             out
         };
         let (same_hour, other_hour) =
             (describe(Millis(10 * DAY_MS + 20 * HOUR_MS)), describe(Millis(10 * DAY_MS + 8 * HOUR_MS)));
-        assert!(same_hour[at::HOUR_OF_DAY] > 0.7 && other_hour[at::HOUR_OF_DAY] < -0.7);
-        assert!(same_hour[at::GAP].abs() < 0.05, "a day is the usual gap: {}", same_hour[at::GAP]);
-        assert_eq!(same_hour[at::THIS_OPENING], 1.0);
+        assert!(same_hour[8] > 0.7 && other_hour[8] < -0.7);
+        assert!(same_hour[7].abs() < 0.05, "a day is the usual gap: {}", same_hour[7]);
+        assert_eq!(same_hour[10], 1.0);
         // One visit, a half-life later, counts one half.
         let once = Visit { item: ItemId(2), count: 1.0, last: Millis(0) };
         assert!((once.weight(Millis(HALF_LIVES_MS[4])) - 0.5).abs() < 1e-6);

@@ -3,11 +3,10 @@
 //! Invariant: sums are finite, and not negative where they count; an item of which nothing is known is as all are on average.
 //! Popularity counts visits, of which one person at home makes hundreds. Where somebody never was is found by how many came
 //! there for the first time. Source of the match: the mean direction of a circular distribution (Mardia & Jupp, *Directional
-//! Statistics*, 2000), shrunk to that of everything. Absent on purpose: what one person's own hours are (`repeat`, `rhythm`).
+//! Statistics*, 2000), shrunk to that of everything. Absent on purpose: what one person's own hours are (`repeat`, `rank::hours`).
 
 use serde::{Deserialize, Serialize};
 
-use super::features::{Features, at};
 use super::repeat::Clock;
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, Millis};
@@ -113,12 +112,12 @@ impl VisitorsTable {
         self.row(item)[0] - self.level
     }
 
-    /// Fills in how an item's hours match those of the clock ([`Clock::phases`]), beside those of everything.
-    pub fn describe(&self, item: ItemId, clock: &[f32; PHASES], out: &mut Features) {
+    /// The match of an item's hours of day and of week with the clock ([`Clock::phases`]), over the match of all items.
+    #[must_use]
+    pub fn busy(&self, item: ItemId, clock: &[f32; PHASES]) -> (f32, f32) {
         let row = self.row(item);
         let product = |from: usize, to: usize| (from..to).fold(0.0, |sum, k| sum + row[1 + k] * clock[k]);
-        out[at::BUSY_HOUR] = product(0, 2);
-        out[at::BUSY_WEEKDAY] = product(2, PHASES);
+        (product(0, 2), product(2, PHASES))
     }
 }
 
@@ -205,7 +204,6 @@ impl Visitors {
 mod tests {
     use super::*;
     use crate::domain::time::HOUR_MS;
-    use crate::engine::learn::features::FEATURES;
 
     fn table(visitors: &mut Visitors, items: u32, now: Millis) -> VisitorsTable {
         let mut table = VisitorsTable::default();
@@ -228,11 +226,7 @@ mod tests {
         let afresh = self::table(&mut Visitors { due: Due::default(), ..visitors.clone() }, 700, now);
         for item in (0..900).map(ItemId) {
             assert!((table.newcomers(item) - afresh.newcomers(item)).abs() < 1e-3, "{item:?}");
-            let hours = |table: &VisitorsTable| {
-                let mut out = [0.0; FEATURES];
-                table.describe(item, &Clock::at(now).phases(), &mut out);
-                out[at::BUSY_HOUR]
-            };
+            let hours = |table: &VisitorsTable| table.busy(item, &Clock::at(now).phases()).0;
             assert!((hours(&table) - hours(&afresh)).abs() < 0.02, "{item:?}");
         }
     }
@@ -268,9 +262,7 @@ mod tests {
         }
         let table = table(&mut visitors, 4, Millis(70 * DAY_MS));
         let of = |item, day: i64, hour: i64| {
-            let mut out = [0.0; FEATURES];
-            table.describe(ItemId(item), &Clock::at(Millis(day * DAY_MS + hour * HOUR_MS)).phases(), &mut out);
-            (out[at::BUSY_HOUR], out[at::BUSY_WEEKDAY])
+            table.busy(ItemId(item), &Clock::at(Millis(day * DAY_MS + hour * HOUR_MS)).phases())
         };
         assert!(of(0, 71, 22).0 > 0.5 && of(0, 71, 10).0 < -0.5, "{:?}", of(0, 71, 22));
         assert!(of(1, 71, 9).0 > 0.5 && of(1, 71, 21).0 < -0.5);

@@ -1,15 +1,15 @@
 //! Exploration: Plackett-Luce orders by Gumbel top-k, with the probability of every choice in closed form.
 //!
-//! Invariant: noise is a hash of person, feed version and item, so the same feed version is ranked the same way again.
-//! Temperature 0 is the greedy order with probability 1. Probabilities are computed from sums of exponentials that are
-//! kept as logarithms, so no temperature overflows them.
-//! Absent on purpose: what is feasible at a place (`list`), what the values are made of.
+//! Invariant: noise is a hash of person, feed version and item, so a feed version always gets one order.
+//! Temperature 0 is the greedy order with probability 1. Sums of exponentials are kept as logarithms, so no temperature
+//! overflows the probabilities.
+//! Deliberately absent: feasibility at a place (`list`), and the origin of values.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::ids::{FeedVersion, ItemId, UserId};
 
-/// Where the noise of one feed comes from.
+/// The source of the noise of one feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noise {
     user: UserId,
@@ -17,7 +17,7 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// Of this version of this person's feed.
+    /// The noise of this version of this person's feed.
     #[must_use]
     pub fn of(user: UserId, version: FeedVersion) -> Noise {
         Noise { user, version }
@@ -37,10 +37,10 @@ impl Noise {
     }
 }
 
-/// One choice.
+/// The row that was chosen for one place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
-    /// Which row.
+    /// Index of the row among the values.
     pub row: usize,
     /// Probability of this row at this place, given the rows above.
     pub probability: f64,
@@ -61,7 +61,7 @@ pub fn gumbel_top_k(values: &[f64], exponentials: &[f64], temperature: f64, limi
     }
     let key = |row: usize| values[row] / temperature - exponentials[row].ln();
     rows.sort_by(|a, b| key(*b).total_cmp(&key(*a)).then(a.cmp(b)));
-    // From the last place upwards, so that each sum is the one below and one more term.
+    // From the last place upwards: each sum adds one term to the sum below.
     let mut below = f64::NEG_INFINITY;
     let mut choices: Vec<Choice> = rows
         .into_iter()
@@ -84,7 +84,7 @@ pub fn log_add_exp(a: f64, b: f64) -> f64 {
     if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }
 
-/// `ln sum e^x`; minus infinity for nothing.
+/// `ln sum e^x`; minus infinity for an empty sum.
 #[must_use]
 pub fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
@@ -121,7 +121,7 @@ mod tests {
             prop_assert!(left.is_empty(), "nothing lost");
         }
 
-        /// The fewer are asked for, the same.
+        /// A smaller limit gives a prefix, and equal noise gives an equal order.
         #[test]
         fn a_shorter_order_is_the_beginning_of_a_longer_one(
             values in prop::collection::vec(-5.0f64..5.0, 1..40), limit in 0usize..40, version in any::<u64>()

@@ -1,9 +1,8 @@
-//! When and after what a person does things: their last interactions, looked at around the time of day and of the week, and
-//! behind the place where they are.
+//! Hour affinity: the nearness of a person's past interactions in the time of day and of the week. It also tells which of them
+//! followed on the person's current place.
 //!
-//! Invariant: what is said depends on the person's history and the instant alone, in the order of the history, so that the
-//! sums of one item are the same wherever they are added up. Absent on purpose: a time zone; a person's own only turns
-//! the circle.
+//! Invariant: affinities depend on the person's history and the instant only. They are added in the order of the history, so the
+//! sums of an item have equal bits for one item and for all. Deliberately absent: time zones; a zone only turns the circle.
 
 use std::collections::VecDeque;
 
@@ -12,33 +11,33 @@ use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::engine::tower::Sign;
 use crate::engine::user::Past;
 
-/// A visit speaks for the hours around it, falling to nothing at this distance: a biweight kernel, as wide as a normal one
-/// with a deviation of an hour and a half.
+/// Distance in the time of day at which a visit's affinity is 0. The kernel is a biweight, as wide as a normal one with a
+/// standard deviation of an hour and a half.
 const REACH_MS: i64 = 4 * HOUR_MS;
 
-/// A step from one place to the next counts half after this.
+/// Half-life of a step from one place to the next, by the gap in between.
 const STEP_HALF_MS: f32 = DAY_MS as f32;
 
-/// A habit counts half after this.
+/// Age at which a visit's recent affinity is one half of its affinity.
 const HABIT_HALF_MS: f32 = 28.0 * DAY_MS as f32;
 
 const WEEK_MS: i64 = 7 * DAY_MS;
 
-/// What one past interaction says of its item.
+/// The affinity of one past interaction for its item, or sums of such.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct HourAffinity {
-    /// How near it is in the time of day, in [0, 1].
+    /// Nearness in the time of day, in [0, 1].
     pub hour: f32,
-    /// The same, the less the longer ago.
+    /// Nearness in the time of day, discounted by age.
     pub lately: f32,
-    /// The same in the time of the week.
+    /// Nearness in the time of the week, in [0, 1].
     pub weekday: f32,
-    /// It followed on the place where the person was last: 1 for at once, fading with the gap then and now.
+    /// Whether it followed on the person's current place: 1 for at once, fading with the gaps then and now.
     pub next: f32,
 }
 
 impl HourAffinity {
-    /// One more.
+    /// Adds the affinity of one more interaction.
     pub fn add(&mut self, other: HourAffinity) {
         self.hour += other.hour;
         self.lately += other.lately;
@@ -47,8 +46,8 @@ impl HourAffinity {
     }
 }
 
-/// Tells `put` what each positive interaction of `history` (oldest first) with a wanted item says at `now`; `here` is where
-/// the person was last, and when.
+/// Calls `put` with the affinity at `now` of each positive interaction of `history` (oldest first) with a wanted item. `here` is
+/// the person's last place, and the instant of that visit.
 pub fn hour_affinities(
     history: &VecDeque<Past>,
     here: Option<(ItemId, Millis)>,
@@ -58,7 +57,7 @@ pub fn hour_affinities(
 ) {
     let still_here = here.map_or(0.0, |(_, at)| fade(now, at));
     let place = here.map(|(item, _)| item);
-    // When they were there, if the interaction before was that.
+    // The instant of the interaction before, if that was at the current place.
     let mut left: Option<Millis> = None;
     let mut before: Option<&Past> = None;
     let (early, late) = history.as_slices();
@@ -66,7 +65,7 @@ pub fn hour_affinities(
         if past.sign != Sign::Positive {
             continue;
         }
-        // A like of what was just opened is no visit of its own.
+        // A like of an item that was just opened is no visit of its own.
         if before.replace(past).is_some_and(|before| before.is_visit_of(past.item, past.kind, past.at)) {
             continue;
         }
@@ -78,7 +77,7 @@ pub fn hour_affinities(
         }
         let away = now.0 - past.at.0;
         let of_day = distance(away, DAY_MS);
-        // Most are at another hour, and come from elsewhere.
+        // Most interactions are at another hour, and follow on another place.
         if of_day < REACH_MS || came.is_some() {
             let hour = nearness(of_day);
             let weekday = if hour > 0.0 { nearness(distance(away, WEEK_MS)) } else { 0.0 };
@@ -89,20 +88,20 @@ pub fn hour_affinities(
     }
 }
 
-/// How far apart two instants are on a circle.
+/// Distance of two instants on a circle, in milliseconds.
 fn distance(away: i64, period: i64) -> i64 {
     let away = away.rem_euclid(period);
     away.min(period - away)
 }
 
-/// What a visit at this distance speaks for.
+/// The biweight kernel at this distance, in [0, 1].
 fn nearness(distance: i64) -> f32 {
     let share = distance as f32 / REACH_MS as f32;
     let rest = (1.0 - share * share).max(0.0);
     rest * rest
 }
 
-/// What is left of a habit: hyperbolic, since hundreds of them are asked for with each interaction, and powers cost.
+/// Discount by age. It is hyperbolic, since each interaction needs hundreds of them and powers cost.
 fn faded(away: i64) -> f32 {
     HABIT_HALF_MS / (HABIT_HALF_MS + away.max(0) as f32)
 }
@@ -153,7 +152,7 @@ mod tests {
         assert!(one.hour > 0.5 && two == HourAffinity::default());
     }
 
-    /// A click and the like of what was opened are one visit, for habits and for steps.
+    /// A click and the like of an opened item are one visit, for habits and for steps.
     #[test]
     fn a_like_of_what_was_opened_is_no_second_visit() {
         let once = [past(1, 8, Sign::Positive), past(2, 9, Sign::Positive)];

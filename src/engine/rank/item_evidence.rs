@@ -1,8 +1,8 @@
-//! What a person's past and their friends say of single items: gathered once per ranking, then looked up by item.
+//! Evidence about single items from a person's history and friends, collected once per ranking and looked up by item.
 //!
-//! Invariant: a slot that nobody filled is all zeros. The memory is lent by the thread and given back; what stands in it
-//! from before is told by its number, so that no ranking allocates or clears by the size of the catalogue. What is said
-//! of one item alone is what is said of it among all, bit by bit: sums are added up in the same order.
+//! Invariant: an unfilled slot is all zeros. Buffers are thread-local and reused; a generation counter marks stale slots, so
+//! ranking never allocates or clears O(catalogue) memory. Sums are added in one order, so the evidence about an item has equal
+//! bits whether it is collected alone or for all items.
 
 use std::cell::Cell;
 
@@ -14,53 +14,53 @@ use super::UserProfile;
 use super::hours::{HourAffinity, hour_affinities};
 use super::neighbours::{NeighbourLists, SOUGHT};
 
-/// A catalogue of so few blocks is cleared as a whole for each ranking: sooner done than asking for each block.
+/// A catalogue of at most so many blocks is cleared as a whole per ranking, which is faster than checking each block.
 const CLEARED_WHOLE: usize = 16;
 
-/// So many items are looked for by themselves, without writing down what is said of the others.
+/// Up to so many items are searched for directly, without storing evidence about the others.
 pub const FEW_MAX: usize = 2 * SOUGHT;
 
-/// Followees that are asked where they are.
+/// Number of followed people whose last places are read, at most.
 const FRIENDS_MAX: usize = 512;
 
-/// Of one item.
+/// The evidence about one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Slot {
-    /// Which generation filled it: what stands here from an earlier one counts as nothing.
+    /// The generation that filled the slot; a slot of an earlier one counts as zeros.
     generation: u32,
-    /// Place among the person's visits, from 1; 0: never there.
+    /// Rank among the person's visits, from 1; 0: no visit.
     pub visit: u16,
-    /// Share of steps that lead there from where the person was.
+    /// Share of steps that lead to the item from the person's last places.
     pub next: f32,
-    /// Friends who were there last, fading.
+    /// Decayed number of friends whose last place is the item.
     pub friends: f32,
-    /// What their rhythm says of it.
+    /// Sums of the person's hour affinities for the item.
     pub hours: HourAffinity,
 }
 
-/// See the module.
+/// Evidence about all items, or about a few.
 #[derive(Default)]
 pub struct ItemEvidence {
     slots: Vec<Slot>,
-    /// Cosine-weighted sums over the person's profile, by item; whole blocks of them. Apart from the rest: thousands of
-    /// these are written for each ranking, at places all over the catalogue.
+    /// Cosine-weighted sums over the person's places, by item, in whole blocks. They lie apart from the slots: each ranking
+    /// writes thousands of them all over the catalogue.
     co_audience: Vec<f32>,
-    /// By block: the generation that last cleared it. By block and not by item, so that the sums are added to without a
-    /// branch that nobody can predict.
+    /// By block: the generation that last cleared it. Per block and not per item, so that adding to a sum needs no
+    /// unpredictable branch.
     cleared: Vec<u32>,
     generation: u32,
-    /// Where only a few items were asked for: what is said of them.
+    /// The evidence about a few items, where only these were requested.
     few: Few,
 }
 
-/// What is said of a few items.
+/// The evidence about a few items.
 #[derive(Clone, Debug, Default)]
 struct Few {
     ids: [u32; FEW_MAX],
     slots: [Slot; FEW_MAX],
     co_audience: [f32; FEW_MAX],
     len: usize,
-    /// The place that was asked for last: mostly it is that one again, or the next.
+    /// The place of the last look-up: most often the next one is there or right behind.
     last: Cell<usize>,
 }
 
@@ -81,7 +81,7 @@ thread_local! {
 impl Drop for ItemEvidence {
     fn drop(&mut self) {
         if self.slots.capacity() > 0 {
-            // On a thread that is ending nothing is kept.
+            // A thread that is ending keeps nothing.
             let _ = LENT.try_with(|lent| {
                 lent.set(ItemEvidence {
                     slots: std::mem::take(&mut self.slots),
@@ -96,7 +96,7 @@ impl Drop for ItemEvidence {
 }
 
 impl ItemEvidence {
-    /// What this person's visits and followees say at `now`.
+    /// Collects evidence about all items from the person's visits and friends at `now`.
     pub fn gather(world: &World, profile: &UserProfile<'_>, now: Millis) -> ItemEvidence {
         let visits = profile.visits.recent();
         if visits.is_empty() && profile.follows.is_empty() {
@@ -105,7 +105,7 @@ impl ItemEvidence {
         let mut evidence = LENT.try_with(Cell::take).unwrap_or_default();
         evidence.generation = evidence.generation.wrapping_add(1);
         if evidence.generation == 0 {
-            // After four billion generations the numbers begin again.
+            // The counter has wrapped around, so stale slots could look current.
             evidence.slots.fill(Slot::default());
             evidence.cleared.fill(0);
             evidence.generation = 1;
@@ -145,7 +145,7 @@ impl ItemEvidence {
         evidence
     }
 
-    /// The same of these items alone.
+    /// Collects evidence about these items only.
     pub fn of_these(items: &[ItemId], world: &World, profile: &UserProfile<'_>, now: Millis) -> ItemEvidence {
         let visits = profile.visits.recent();
         if visits.is_empty() && profile.follows.is_empty() {
@@ -160,7 +160,7 @@ impl ItemEvidence {
             NeighbourLists::next(neighbours, profile.visits),
         );
         let mut few = Few { len: items.len(), ..Few::default() };
-        // Of nearly everything that the person did one look says that it is none of these.
+        // A filter by id modulo 256 rules out nearly all other items of the history.
         let mut may_be = [false; 256];
         for (id, item) in few.ids.iter_mut().zip(items) {
             *id = item.0;
@@ -198,7 +198,7 @@ impl ItemEvidence {
         evidence
     }
 
-    /// What is known of an item.
+    /// The evidence about an item, apart from its co-audience.
     pub fn of(&self, item: ItemId) -> Slot {
         match self.slots.get(item.0 as usize) {
             Some(slot) if slot.generation == self.generation => *slot,
@@ -206,7 +206,7 @@ impl ItemEvidence {
         }
     }
 
-    /// Cosine-weighted sum over the person's profile, in [0, 1].
+    /// Cosine-weighted sum over the person's places, in [0, 1].
     pub fn co_audience(&self, item: ItemId) -> f32 {
         let block = item.0 as usize / BLOCK;
         match self.cleared.get(block) {
@@ -221,7 +221,7 @@ impl ItemEvidence {
             self.co_audience.fill(0.0);
             self.cleared.fill(self.generation);
             similar.each(|item, amount| {
-                // Items that this world does not have yet are of no use to it.
+                // Lists may name items that this world does not have yet.
                 if let Some(sum) = self.co_audience.get_mut(item.0 as usize) {
                     *sum += amount;
                 }
@@ -241,7 +241,7 @@ impl ItemEvidence {
 
     #[inline]
     fn fill(&mut self, item: ItemId, change: impl FnOnce(&mut Slot)) {
-        // Items that this world does not have yet are of no use to it.
+        // Lists may name items that this world does not have yet.
         if let Some(slot) = self.slots.get_mut(item.0 as usize) {
             if slot.generation != self.generation {
                 *slot = Slot { generation: self.generation, ..Slot::default() };
@@ -251,20 +251,20 @@ impl ItemEvidence {
     }
 }
 
-/// Where the person was last, and when.
+/// The person's last place, and the instant of that visit.
 fn here(profile: &UserProfile<'_>) -> Option<(ItemId, Millis)> {
     profile.visits.recent().first().map(|visit| (visit.item, visit.last))
 }
 
-/// For a scan of whole blocks.
+/// Access by whole blocks, for the scan.
 impl ItemEvidence {
-    /// What [`ItemEvidence::co_audience`] says of the items of a block; `None`: nothing of any.
+    /// [`ItemEvidence::co_audience`] of all items of a block; `None` if all are 0.
     pub fn co_audience_of_block(&self, block: usize) -> Option<&[f32]> {
         let is_there = *self.cleared.get(block)? == self.generation;
         is_there.then(|| self.co_audience.get(block * BLOCK..(block + 1) * BLOCK))?
     }
 
-    /// Marks the items of a block whose slot somebody filled.
+    /// Marks the items of a block whose slots are filled.
     pub fn mark_filled(&self, block: usize, marks: &mut [bool; BLOCK]) {
         for (mark, slot) in marks.iter_mut().zip(self.slots.iter().skip(block * BLOCK)) {
             *mark |= slot.generation == self.generation;

@@ -1,17 +1,17 @@
-//! The list stage: caps, diversity, stability and exploration decide who stands where among the best candidates.
+//! The list stage: caps, diversity, stability and exploration arrange the best candidates.
 //!
-//! Invariant: an arrangement is a choice without repetition, made place by place from the top; each place depends only
-//! on what stands above, so a shorter list is the beginning of a longer one, and nothing is lost when rules cannot be
-//! met. Values keep the unit of the score throughout (log-odds). Every probability is exact given the places above.
-//! Absent on purpose: items, embeddings and people: candidates are rows, and the caller brings similarities and topics.
+//! Invariant: an arrangement is a choice without repetition, made place by place from the top. Each place depends only on the
+//! places above, so a shorter list is the beginning of a longer one. No row is lost when rules cannot be met. Values keep the
+//! unit of the score throughout (log-odds). Every probability is exact given the places above.
+//! Deliberately absent: items, embeddings and people. Candidates are rows, and the caller passes similarities and topics.
 //!
 //! At each place:
-//! 1. **Feasible** rows: those that break the fewest rules: none; else a cap of the whole list; else a cap in a row.
-//!    So a row that breaks a cap stands only where all that are left break one as well.
-//! 2. **Value**: the score, less what diversity takes off given the rows above.
-//! 3. **Stability**: a feasible row passes a feasible row that is on screen (and stood above it, or it was not on
-//!    screen itself) only if its value is higher by more than the threshold.
-//! 4. The highest value that remains is chosen; with a temperature one of them by chance, by softmax.
+//! 1. **Feasible** rows are those that break the fewest rules: none; else a cap of the whole list; else a cap in a row.
+//!    So a row that breaks a cap gets a place only where all remaining rows break one as well.
+//! 2. **Value**: the score, less a penalty for lack of diversity given the rows above.
+//! 3. **Stability**: a feasible row passes a feasible row on screen only if its value is higher by more than the threshold.
+//!    This protects a row from rows that stood below it on screen, or that were not on screen.
+//! 4. The highest remaining value is chosen; with a temperature a softmax draws among the remaining rows.
 
 use std::collections::BTreeMap;
 
@@ -20,22 +20,22 @@ use super::explore::log_sum_exp;
 /// Keeps the divergence finite where a topic of the person has no item in the list yet (Steck 2018, section 3.1).
 const SMOOTHING: f64 = 0.01;
 
-/// A candidate.
+/// One candidate for a place in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Row {
-    /// Log-odds.
+    /// The score before diversity, in log-odds.
     pub value: f64,
-    /// Whom caps per author count; `None` is never capped.
+    /// The author that caps per author count; `None` is never capped.
     pub author: Option<u32>,
-    /// What caps per topic count; `None` is never capped.
+    /// The topic that caps per topic count; `None` is never capped.
     pub topic: Option<u32>,
-    /// Where it stands on the client's screen, from 0.
+    /// Position on the client's screen, from 0; `None` if it is not there.
     pub on_screen: Option<u32>,
     /// Standard exponential noise of this row; read only with a temperature.
     pub exponential: f64,
 }
 
-/// What must hold. The default asks for nothing.
+/// Rules of an arrangement. The default has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rules {
     /// At most so many of one author in a row; 0: no limit.
@@ -48,58 +48,58 @@ pub struct Rules {
     pub topic_max: u32,
     /// Log-odds that a row must be better by to pass one that is on screen; 0: off.
     pub stability: f64,
-    /// Of the softmax; 0: the highest value is chosen.
+    /// Temperature of the softmax, in log-odds; 0: the highest value is chosen.
     pub temperature: f64,
 }
 
 impl Rules {
-    /// Nothing but caps.
+    /// Whether only caps and no other rule apply.
     #[must_use]
     pub fn only_caps(&self) -> bool {
         self.stability <= 0.0 && self.temperature <= 0.0
     }
 }
 
-/// What is taken off a score, given the rows above.
+/// The penalty on a score, given the rows above.
 #[derive(Clone, Copy)]
 pub enum Diversity<'a> {
-    /// Nothing.
+    /// No penalty for any row.
     None,
     /// `weight * max similarity` to a row above: maximal marginal relevance with `weight = (1 - lambda)/lambda`.
     /// Source: Carbonell and Goldstein, SIGIR 1998, divided by lambda so that the score keeps its unit.
     Similarity {
-        /// Log-odds per unit of similarity.
+        /// Penalty in log-odds per unit of similarity.
         weight: f64,
-        /// Of two rows, in [-1, 1], symmetric.
+        /// Similarity of two rows, in [-1, 1], symmetric.
         similarity: &'a dyn Fn(usize, usize) -> f64,
     },
     /// `weight * KL(p || q)`: `p` the person's topic shares, `q` those of the list with the row in it, smoothed;
     /// `weight = lambda/(1 - lambda)`. Source: Steck, *Calibrated Recommendations*, RecSys 2018, equations 2 to 6,
     /// divided by `1 - lambda`.
     Calibration {
-        /// Log-odds per nat.
+        /// Penalty in log-odds per nat of divergence.
         weight: f64,
         /// Topic and share; shares are above 0 and sum to 1. Sorted by topic.
         shares: &'a [(u32, f64)],
-        /// The topics of a row; each counts alike.
+        /// The topics of a row; each has an equal part in it.
         topics: &'a dyn Fn(usize) -> &'a [u32],
     },
 }
 
-/// A row in its place.
+/// A row that has a place in the list.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placed {
-    /// Which.
+    /// Index of the row among the candidates.
     pub row: usize,
-    /// Probability with which it was chosen for this place, given the rows above; 1 without a temperature.
+    /// Probability of its choice for this place, given the rows above; 1 without a temperature.
     pub probability: f64,
-    /// Its value when it was chosen.
+    /// Value of the row when it was chosen.
     pub value: f64,
-    /// It breaks a cap, since all that were left did.
+    /// Whether it breaks a cap, because all remaining rows did.
     pub relaxed: bool,
 }
 
-/// The first `limit` places. Rows come best score first; equal values keep that order.
+/// Arranges the first `limit` places. Rows come best score first; equal values keep that order.
 ///
 /// `O(limit * rows)`, and with caps alone `O(limit * how far down the next feasible row is)`.
 #[must_use]
@@ -114,7 +114,7 @@ pub fn arrange(rows: &[Row], rules: &Rules, diversity: Diversity<'_>, limit: usi
     let simple = rules.only_caps() && matches!(diversity, Diversity::None);
     let mut feasible: Vec<usize> = Vec::with_capacity(rows.len());
     while placed.len() < limit && !left.is_empty() {
-        // Without anything else, the first that breaks nothing is the one.
+        // With caps alone, the first feasible row is chosen.
         let first = if simple { left.iter().position(|row| caps.broken(rows, *row) == 0) } else { None };
         let (row, probability, tier) = match first {
             Some(at) => (left[at], 1.0, 0),
@@ -146,7 +146,7 @@ fn screen_order(rows: &[Row], rules: &Rules) -> Vec<usize> {
     order
 }
 
-/// Takes out of `feasible` (sorted) whoever would pass a row on screen without being better by more than `threshold`.
+/// Removes from `feasible` (sorted) all rows that would pass a row on screen without being better by more than `threshold`.
 fn hold(feasible: &mut Vec<usize>, values: &[f64], by_screen: &[usize], rows: &[Row], threshold: f64) {
     if by_screen.is_empty() {
         return;
@@ -166,12 +166,12 @@ fn hold(feasible: &mut Vec<usize>, values: &[f64], by_screen: &[usize], rows: &[
     });
 }
 
-/// One of `feasible`, and the probability of choosing it.
+/// Chooses one of `feasible`, and returns it with the probability of that choice.
 ///
-/// With a temperature the rows run a race: each has one exponential amount of work to do, does `exp(value/T)` of it per
-/// unit of time while it is feasible, and rests while it is not. The first to finish is chosen. Since the exponential
-/// distribution has no memory, the winner of each place has the softmax probability exactly, whatever happened above;
-/// where all rows are always feasible and their values stay, this is the Gumbel top-k order of `explore`.
+/// With a temperature the rows race. Each row has an exponential amount of work and does `exp(value/T)` of it per unit of time.
+/// A row pauses while it is not feasible. The first row to finish is chosen. The exponential distribution has no memory, so
+/// the winner of each place has exactly the softmax probability, whatever happened above. Where all rows are always feasible and
+/// their values stay, this is the Gumbel top-k order of `explore`.
 fn choose(feasible: &[usize], values: &[f64], temperature: f64, race: &mut [f64]) -> (usize, f64) {
     let best = |better: &dyn Fn(usize, usize) -> bool| {
         feasible.iter().copied().reduce(|best, row| if better(row, best) { row } else { best }).unwrap_or(0)
@@ -185,13 +185,13 @@ fn choose(feasible: &[usize], values: &[f64], temperature: f64, race: &mut [f64]
     let (work, value) = (race[winner], values[winner]);
     for row in feasible {
         let done = work * ((values[*row] - value) / temperature).exp();
-        // Nobody else has finished, but for rounding.
+        // No other row has finished, except by rounding.
         race[*row] = (race[*row] - done).max(f64::MIN_POSITIVE);
     }
     (winner, (value / temperature - sum).exp().min(1.0))
 }
 
-/// How many of whom stand above, and who stands at the end.
+/// Counts of authors and topics above, and the runs at the end.
 struct Caps<'a> {
     rules: &'a Rules,
     authors: Tally,
@@ -225,7 +225,7 @@ impl Tally {
 }
 
 impl Caps<'_> {
-    /// 0: nothing; 1: only a cap of the whole list; 2: a cap in a row.
+    /// The rule that a row would break. 0: none; 1: only a cap of the whole list; 2: a cap in a row.
     fn broken(&self, rows: &[Row], row: usize) -> u8 {
         let (author, topic) = (rows[row].author, rows[row].topic);
         if self.authors.breaks_run(author, self.rules.author_run) || self.topics.breaks_run(topic, self.rules.topic_run)
@@ -248,7 +248,7 @@ struct Values<'a> {
     diversity: Diversity<'a>,
     scores: Vec<f64>,
     now: Vec<f64>,
-    /// Calibration: how much of each share's topic stands above, in items, parallel to the shares.
+    /// Calibration: the amount of each share's topic above, in items, parallel to the shares.
     amounts: Vec<f64>,
     placed: f64,
 }
@@ -263,7 +263,7 @@ impl<'a> Values<'a> {
         Values { diversity, now: scores.clone(), scores, amounts, placed: 0.0 }
     }
 
-    /// Similarities are kept up as rows are placed; a divergence is computed when it is needed.
+    /// Penalised value of a row. Similarities are updated as rows are placed; a divergence is computed on demand.
     fn refresh(&mut self, feasible: &[usize]) {
         let Diversity::Calibration { weight, shares, topics } = self.diversity else { return };
         let length = self.placed + 1.0;
@@ -300,7 +300,7 @@ impl<'a> Values<'a> {
                 let first = self.placed == 1.0;
                 for other in left {
                     let value = self.scores[*other] - weight * similarity(*other, row);
-                    // The most similar row above takes off the most.
+                    // The most similar row above has the largest penalty.
                     self.now[*other] = if first { value } else { self.now[*other].min(value) };
                 }
             }

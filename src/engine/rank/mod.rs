@@ -1,12 +1,14 @@
-//! Candidates -> score -> select, as types: [`Candidates`] become scored become [`FeedItem`]s. The `model` feed then
-//! passes through the list stage ([`stage`]), which may put its best items into another order.
+//! Ranking: candidates are scored and the best are selected ([`Candidates`], then scored, then [`FeedItem`]s). The `model` feed
+//! then passes the list stage ([`stage`]), which may reorder its best items.
 //!
-//! Invariant: ranking reorders what is available and not hidden: nothing lost but what is beyond the limit, nothing
-//! invented, nothing twice. Equal scores are ordered newest first, then by item id, so a feed never flickers.
-//! Contributions of an item sum to its score exactly as they are added here: in the order of `Expert::ALL`. The scan
-//! reads 8-bit codes; whatever its known error leaves open is scored again in f32, so the order is that of f32.
-//! Absent on purpose: a standing pool; all that is available is scored each time, which 10,000 items allow.
+//! Invariant: a feed holds open items that are not hidden, each at most once, and leaves out only items beyond the limit.
+//! Equal scores are ordered newest first, then by item id, so a feed never flickers. The contributions of an item, added in the
+//! order of `Expert::ALL`, are bit-equal to its score. The scan reads 8-bit codes and scores again in f32 whatever the known
+//! error leaves undecided, so the order is that of f32.
+//! Deliberately absent: a standing pool of candidates. Each ranking scores all open items, which 10,000 items allow.
 
+pub mod diff;
+pub(crate) mod experts;
 pub mod explore;
 mod neighbours;
 mod item_evidence;
@@ -37,79 +39,73 @@ use scorer::Scorer;
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.
 pub const FLAT_SPAN: usize = 500;
 
-/// Log-odds of the online model enter the blend within these bounds, so that one expert cannot silence the others.
-pub const ONLINE_MAX: f32 = 8.0;
-
-/// Items that are so large a part of all are scored by whole blocks: that takes less, and the scores are the same.
+/// At least one in so many items of the catalogue is scored by whole blocks, which is faster and gives equal bits.
 const PART_OF_ALL: usize = 2;
 
-/// The same of the two-tower model.
-pub const TOWER_MAX: f32 = 8.0;
-
-/// What ranking reads of a person.
+/// The state of a person that ranking reads.
 pub struct UserProfile<'a> {
     /// Mean weights of the online model, `(dim,)`; `None` before the first label.
     pub weights: Option<&'a [f32]>,
-    /// How sure each of them is, `(dim,)`; `None` before the first label.
+    /// Precision of each weight, `(dim,)`; `None` before the first label.
     pub precision: Option<&'a [f32]>,
-    /// Topic shares of their history, for calibration; empty when nobody asks for it.
+    /// Topic shares of their history, for calibration; empty where calibration is off.
     pub shares: Vec<(u32, f64)>,
-    /// What the online model adds for items of these centres.
+    /// Quadratic forms that the online model adds for items of these centres.
     pub forms: Vec<(CentreRef, Form)>,
     /// Topic weights above 0, by topic.
     pub topics: Vec<(TopicId, f32)>,
-    /// Whom they follow, sorted.
+    /// Ids of the people whom they follow, sorted.
     pub follows: &'a [UserId],
-    /// Themselves: their own posts count as followed in the flat feed.
+    /// Their id: their own posts count as followed in the flat feed.
     pub user: UserId,
-    /// Never shown again.
+    /// Items that the person never wants to see again.
     pub hidden: &'a RoaringBitmap,
-    /// Where they have been.
+    /// Their memory of visits.
     pub visits: &'a Visits,
     /// Their last interactions, oldest first.
     pub history: &'a VecDeque<Past>,
-    /// Whose items they come back to: `(author, count)`, by author.
+    /// Decayed visits by author: `(author, count)`, sorted by author.
     pub authors: Vec<(UserId, f32)>,
-    /// How they receive topics, over how everybody does: log-odds, by topic.
+    /// Log-odds of their approval per topic over that of all people, sorted by topic.
     pub opinions: Vec<(TopicId, f32)>,
-    /// How easily they approve, over how everybody does: log-odds.
+    /// Log-odds of their approval over that of all people.
     pub approval: f32,
-    /// What they did in this session before: interactions without a break.
+    /// Number of interactions in this session, which ends with a break.
     pub session: u32,
-    /// Their own weights, beside the shared ones.
+    /// Their own offset to the shared weights of the blend.
     pub offset: &'a UserOffset,
-    /// The group of people that they are in.
+    /// The id of their cluster; `None` outside of all clusters.
     pub group: Option<u32>,
     /// Their vector by the world's two-tower model; `None` without one.
     pub tower: Option<TowerVector>,
 }
 
-/// What is asked for.
+/// A request for one feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RankRequest {
-    /// How to rank.
+    /// The ranking that makes the order.
     pub ranking: Ranking,
-    /// At most so many items.
+    /// The largest number of items in the feed.
     pub limit: usize,
-    /// Say why.
+    /// Whether each item carries the contributions of its experts.
     pub explain: bool,
 }
 
-/// The feed that is being made, and what the client shows meanwhile.
+/// The version of the feed that is being made, and the items on the client's screen meanwhile.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Viewport<'a> {
-    /// Version of the feed that is being made: names its noise.
+    /// Version of the feed that is being made: it seeds the noise of exploration.
     pub version: FeedVersion,
-    /// What the client has drawn, from the top; empty when that is not known.
+    /// The items that the client has drawn, from the top; empty when unknown.
     pub drawn: &'a [ItemId],
 }
 
-/// A feed, and what it takes to get into it.
+/// A feed, and the score that an item needs to enter it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranked {
-    /// Best first.
+    /// The items of the feed, best first.
     pub items: Vec<FeedItem>,
-    /// Who scores below this and is not in the feed would not enter it; minus infinity: anybody might.
+    /// An item outside of the feed with a score below this cannot enter it. Minus infinity: any item might.
     pub entry_threshold: f32,
 }
 
@@ -121,11 +117,11 @@ pub struct Candidates(RoaringBitmap);
 struct Scored {
     item: ItemId,
     score: f32,
-    /// For `flat`: newest first needs more than f32.
+    /// Creation time, since `flat` orders by more digits than an f32 score holds.
     created: Millis,
 }
 
-/// The best `request.limit` of `open` for this person at `now`.
+/// Ranks the best `request.limit` items of `open` for this person at `now`.
 #[must_use]
 pub fn rank(
     world: &World,
@@ -155,7 +151,8 @@ pub fn rank(
             let span = if request.ranking == Ranking::Flat { request.limit } else { request.limit.max(FLAT_SPAN) };
             let newest = select(scorer.flat_candidates(&candidates), span, by_time);
             let oldest_newest = (newest.last().map(|one| one.created), newest.first().map(|one| one.created));
-            let weight_of = |item| if request.ranking == Ranking::Topics { scorer.topic_weight(item) } else { 0.0 };
+            let weight_of =
+                |item| if request.ranking == Ranking::Topics { scorer.experts.topic.strongest_of(item) } else { 0.0 };
             let scored = newest
                 .into_iter()
                 .map(|one| {
@@ -181,13 +178,13 @@ pub fn rank(
                 propensity: 1.0,
                 why: explain(&one, fresh),
             });
-            // Ordered by time: what enters is not a matter of scores.
+            // The order is by time, so no score keeps an item out.
             Ranked { items: items.collect(), entry_threshold: f32::NEG_INFINITY }
         }
     }
 }
 
-/// What the two-tower model alone likes best. One scan over its vectors; without a model the newest come first.
+/// Ranks by the two-tower model alone, with one scan over its vectors. Without a model the newest items come first.
 fn by_tower(
     world: &World,
     profile: &UserProfile<'_>,
@@ -216,7 +213,7 @@ fn tower_score(world: &World, profile: &UserProfile<'_>, item: ItemId) -> f32 {
     world.tower().zip(profile.tower.as_ref()).map_or(0.0, |(tower, person)| tower.log_odds(person, item))
 }
 
-/// What the blend weighs of these items, in their order; unknown ones say nothing.
+/// The feature rows of these items, in their order. The features of an unknown item are 0.
 #[must_use]
 pub fn rows(world: &World, profile: &UserProfile<'_>, items: &[ItemId], now: Millis) -> Vec<Row> {
     let scorer = Scorer::of_these(items, world, profile, now);
@@ -243,8 +240,8 @@ pub fn topics_score(features: &Features) -> f32 {
     features[at::TOPIC] + features[at::FRESHNESS]
 }
 
-/// Score of the `model` or `tower` ranking for one item alone, bit by bit the one that a feed would give it. Of the profile it
-/// reads what says something of this item.
+/// Score of the `model` or `tower` ranking for one item alone, bit-equal to its score in a feed. It reads only the parts of the
+/// profile that concern this item.
 #[must_use]
 pub fn score_of(world: &World, profile: &UserProfile<'_>, item: ItemId, now: Millis, ranking: Ranking) -> f32 {
     match ranking {
@@ -267,8 +264,8 @@ fn span_freshness(created: Millis, (oldest, newest): (Option<Millis>, Option<Mil
     }
 }
 
-/// Newer first among equals: freshness puts the newer one first as soon as f32 can tell them apart, so an order by id
-/// alone would flip when they grow old enough to round to the same number.
+/// Orders by score, then newest first, then by id. Freshness favours the newer item while f32 can separate two ages. An order
+/// by id alone would flip once both ages round to one number.
 fn by_score(a: &Scored, b: &Scored) -> Ordering {
     b.score.total_cmp(&a.score).then(b.created.cmp(&a.created)).then(a.item.cmp(&b.item))
 }
@@ -277,7 +274,7 @@ fn by_time(a: &Scored, b: &Scored) -> Ordering {
     b.created.cmp(&a.created).then(a.item.cmp(&b.item))
 }
 
-/// The first `limit` in order: a partial sort, since a feed is short and the catalogue is not.
+/// The first `limit` in order, by a partial sort: a feed is short, a catalogue is long.
 fn select(mut scored: Vec<Scored>, limit: usize, order: fn(&Scored, &Scored) -> Ordering) -> Vec<Scored> {
     if limit == 0 {
         return Vec::new();

@@ -1,7 +1,7 @@
-//! Who goes there also goes here, and goes here next: sums over the places of one person.
+//! Item-to-item co-occurrence for one person: sums of published strengths over the places that the person visits.
 //!
-//! Invariant: amounts are multiples of 2^-21 and their sums stay below 8, so f32 adds them exactly: in whatever order, for
-//! a few items or for all, an item's sum has the same bits. Absent on purpose: where the sums are kept (`item_evidence`).
+//! Invariant: amounts are multiples of 2^-21 and their sums stay below 8, so f32 adds them exactly. In any order, for a few items
+//! or for all, an item's sum has equal bits. Deliberately absent: the memory of the sums (`item_evidence`).
 
 use std::hint::black_box;
 
@@ -13,31 +13,31 @@ use crate::engine::learn::item_neighbours::{GROUP, Group, ItemNeighbours, NEIGHB
 use crate::engine::learn::repeat::Visits;
 use crate::engine::simd::{fold_lanes, ln_each};
 
-/// How many of the places they go to are asked who else goes there.
+/// Number of the person's places whose neighbours are read, at most.
 pub const PROFILE_MAX: usize = 32;
 
-/// The last places that are asked what people do next, and what each further one back counts.
+/// Number of last places whose next items are read, and the factor for each further step back.
 const STEPS_BACK: usize = 3;
 const STEP_BACK: f32 = 0.7;
 
-/// Groups of companions of the place where they go most.
+/// Groups of neighbours that are read for the place of most visits.
 const GROUPS_MAX: usize = NEIGHBOURS_MAX / GROUP;
 
-/// Items that are looked for at a time.
+/// Number of items that one search looks for.
 pub const SOUGHT: usize = 8;
 
-/// Published lists, each with what it counts, in [0, 1]; the squares of these sum up to 1, or they to less than 3.
+/// Published lists, each with its weight in [0, 1]. Either the squares of the weights sum to 1, or the weights to less than 3.
 pub struct NeighbourLists<'a> {
     lists: [(f32, &'a [Group]); PROFILE_MAX],
     len: usize,
 }
 
 impl<'a> NeighbourLists<'a> {
-    /// Who else goes where this person goes: cosines, by each place's share of their profile.
+    /// Neighbours of the person's places: cosines, weighted by each place's share of the visits.
     pub fn similar(neighbours: &'a ItemNeighbours, visits: &Visits, now: Millis) -> NeighbourLists<'a> {
         let mut weights = [0.0_f32; PROFILE_MAX];
         let count = visits.weights(now, &mut weights).len();
-        // As the coordinator damps them.
+        // Counts are damped as in `CoOccurrence::learn`.
         weights.iter_mut().for_each(|weight| *weight += 1.0);
         ln_each(&mut weights);
         let squares: f32 = weights.iter().map(|weight| weight * weight).sum();
@@ -46,14 +46,14 @@ impl<'a> NeighbourLists<'a> {
         let mut all = NeighbourLists { lists: [(0.0, &[]); PROFILE_MAX], len: count };
         for ((place, weight), visit) in all.lists.iter_mut().zip(weights).zip(visits.recent()) {
             let groups = neighbours.similar(visit.item);
-            // Where they go seldom is asked for its closest companions only: the others would add next to nothing.
+            // A place of few visits contributes its closest neighbours only: the others would add next to nothing.
             let asked = ((GROUPS_MAX as f32 * weight / heaviest + 0.5) as usize).clamp(1, GROUPS_MAX);
             *place = (weight * scale, &groups[..asked.min(groups.len())]);
         }
         all
     }
 
-    /// Where people go next from the last places of this person: shares of steps.
+    /// Next items from the person's last places: shares of all people's steps.
     pub fn next(neighbours: &'a ItemNeighbours, visits: &Visits) -> NeighbourLists<'a> {
         let mut all = NeighbourLists { lists: [(0.0, &[]); PROFILE_MAX], len: 0 };
         let mut back = 1.0;
@@ -69,8 +69,8 @@ impl<'a> NeighbourLists<'a> {
         &self.lists[..self.len]
     }
 
-    /// Reads a word of each line of memory: the lists lie all over it, and asked for first they come together and not
-    /// one by one. Changes nothing.
+    /// Reads a word of each cache line, so that lists all over memory are fetched together and not one by one. Changes
+    /// nothing.
     pub fn touch(&self) {
         let words = self
             .lists()
@@ -80,7 +80,7 @@ impl<'a> NeighbourLists<'a> {
         black_box(words.fold(0, |any, word| any ^ word));
     }
 
-    /// Tells `put` each amount of each item.
+    /// Calls `put` with each amount of each item.
     pub fn each(&self, mut put: impl FnMut(ItemId, f32)) {
         for (weight, groups) in self.lists() {
             for (item, strength) in groups.iter().flat_map(Group::iter) {
@@ -89,26 +89,26 @@ impl<'a> NeighbourLists<'a> {
         }
     }
 
-    /// The sums of these items alone.
+    /// The sums for these items only.
     pub fn sums_of(&self, sought: &[u32; SOUGHT]) -> [f32; SOUGHT] {
         add_found(self.lists(), sought)
     }
 }
 
-/// A share of a strength, both in [0, 1], rounded to 2^-21: what lies between 4 and 8 has no finer digits.
+/// A share of a strength, both in [0, 1], rounded to 2^-21: an f32 between 4 and 8 has no finer digits.
 #[inline(always)]
 fn amount_of(weight: f32, strength: f32) -> f32 {
     const ROUNDER: f32 = 6.0;
     (weight * strength + ROUNDER) - ROUNDER
 }
 
-/// Lane by lane, without a branch: a list is compared with what is looked for as a whole.
+/// Compares whole groups with the wanted items, lane by lane and without a branch.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 fn add_found(lists: &[(f32, &[Group])], sought: &[u32; SOUGHT]) -> [f32; SOUGHT] {
     let mut sums = [[0.0_f32; GROUP]; SOUGHT];
     for (weight, groups) in lists {
         for Group { ids, strengths } in *groups {
-            // Copies, which nothing else can change: a compiler makes vectors of them.
+            // Copies cannot alias, so the compiler vectorises.
             let (ids, mut amounts) = (*ids, *strengths);
             for amount in &mut amounts {
                 *amount = amount_of(*weight, *amount);
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// What is said of an item by itself is what is said of it among all, bit by bit.
+        /// The sums of a few items have the bits of the sums over all items.
         #[test]
         fn a_few_sums_are_those_of_all(
             lists in prop::collection::vec(prop::collection::vec((0_u32..60, 0.0_f32..=1.0), 1..80), 0..PROFILE_MAX),

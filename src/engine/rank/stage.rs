@@ -1,10 +1,9 @@
 //! From scored candidates to a `model` feed: the list stage and exploration over the best of the pool.
 //!
-//! Invariant: scores and explanations stay what they are; only the order changes. The rules reach as far as the pool,
-//! the best `rank.pool` items; what is asked for beyond follows by score. With everything off the feed is the order of
-//! scores. No item that is not in the feed and scores below the floor can enter it, as long as the person's state and
-//! screen stay.
-//! Absent on purpose: `flat` and `topics` rankings, whose orders are promised as they are.
+//! Invariant: the stage changes the order only, never scores or explanations. Its rules apply to the pool, the best `rank.pool`
+//! items; items beyond follow by score. With all rules off the feed is in the order of scores. While the person's state and
+//! viewport stay, an item outside of the feed with a score below the entry threshold cannot enter it.
+//! Deliberately absent: the `flat` and `topics` rankings, whose orders are documented as they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +31,7 @@ pub struct RankSettings {
     pub topic_run: u32,
     /// At most so many items of one author in the pool's part of a feed; 0: no limit.
     pub author_max: u32,
-    /// The same per topic.
+    /// At most so many items of one topic in the pool's part of a feed; 0: no limit.
     pub topic_max: u32,
     /// Lambda of maximal marginal relevance, above 0; 1: off.
     pub mmr_lambda: f32,
@@ -82,7 +81,7 @@ impl RankSettings {
         rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))
     }
 
-    /// How many of the best must be known for a feed of `limit`.
+    /// Number of best candidates that the stage needs for a feed of `limit`.
     pub(super) fn reach(&self, limit: usize) -> usize {
         if limit == 0 || !self.has_effect() { limit } else { limit.max(self.pool as usize) }
     }
@@ -92,7 +91,7 @@ impl RankSettings {
         caps.iter().any(|cap| *cap > 0) || !self.only_caps()
     }
 
-    /// Apart from caps, the order is that of scores.
+    /// Whether the order is that of scores, apart from caps.
     fn only_caps(&self) -> bool {
         self.temperature <= 0.0
             && self.uncertainty <= 0.0
@@ -112,7 +111,7 @@ impl RankSettings {
         }
     }
 
-    /// How much a value may lie above the score, or be let in below a better one, at most.
+    /// Bound on how far a value lies above its score, or below that of a better row that it precedes.
     fn slack(&self, prior_variance: f32) -> f64 {
         // Similarity is at least -1; a centred unit vector's variance is at most the prior's.
         let similar = (1.0 - f64::from(self.mmr_lambda)) / f64::from(self.mmr_lambda);
@@ -133,8 +132,8 @@ pub fn topic_shares<'a>(history: impl Iterator<Item = &'a [TopicId]>) -> Vec<(u3
     amounts.into_iter().map(|(topic, amount)| (topic, amount / all)).collect()
 }
 
-/// The first `limit` of `best`, which is sorted and holds the best `reach(limit)` of all candidates, in their places.
-/// Without explanations.
+/// Arranges the first `limit` items of a feed, without explanations. `best` is sorted and holds the best `reach(limit)` of all
+/// candidates.
 pub(super) fn stage(
     world: &World,
     profile: &UserProfile<'_>,
@@ -143,7 +142,7 @@ pub(super) fn stage(
     limit: usize,
 ) -> Ranked {
     let settings = &world.settings().rank;
-    // Fewer candidates than could stand in the pool: whatever comes is in it.
+    // With fewer candidates than the pool holds, any new item enters it.
     let lowest = |best: &[Scored], reach: usize| match best.last() {
         Some(last) if best.len() >= reach => last.score,
         _ => f32::NEG_INFINITY,
@@ -267,13 +266,11 @@ impl Stage<'_> {
         arrange(rows, &rules, Diversity::None, limit)
     }
 
-    /// The least score with which an item that is not in the feed might get into it; `pool`: with which it might get
-    /// into the pool.
+    /// The least score with which an item outside of the feed might enter it. `pool` is the least score that enters the pool.
     ///
-    /// At a place where nobody breaks a cap, an item is chosen only if its value is at least that of who stands there
-    /// (with stability: at least that less the threshold, when it is on screen itself and holds back others). A value is
-    /// above the score by no more than [`RankSettings::slack`]. Where caps were relaxed, or chance chooses, any item of
-    /// the pool may come in.
+    /// At a place where no row breaks a cap, an item is chosen only if its value reaches that of the row there. With stability,
+    /// an item on screen may lie below it by the threshold. A value exceeds the score by at most [`RankSettings::slack`].
+    /// Where caps were relaxed, or chance chooses, any item of the pool may enter.
     fn entry_threshold(&self, placed: &[Placed], pool: f32) -> f32 {
         if self.settings.temperature > 0.0 || placed.iter().any(|one| one.relaxed) {
             return pool;

@@ -257,6 +257,7 @@ mod tests {
     use crate::actors::figures::JournalFigures;
     use crate::actors::journal::counts::Counted;
     use crate::actors::server::Score;
+    use crate::domain::feeds::Expert;
     use crate::domain::ids::ModelVersion;
     use crate::domain::time::Millis;
     use crate::engine::learn::hedge::Hedge;
@@ -328,6 +329,18 @@ mod tests {
         assert!(!said.contains("topics\"}") && !said.contains("calibration"), "what is unknown is not 0:\n{said}");
         let silent = text(&Figures { learned: None, memory: None, ..figures }, &gateway);
         assert!(!silent.contains("hedge") && !silent.contains("memory_bytes") && silent.contains("eddyline_people 7"));
+    }
+
+    #[test]
+    fn metrics_have_a_line_for_every_expert_of_the_list() {
+        let (figures, doorway) = after_a_lesson();
+        let said = text(&figures, &doorway);
+        for expert in Expert::ALL {
+            for metric in ["hedge_expert_loss_nats", "hedge_best", "hedge_serving"] {
+                let line = format!("eddyline_{metric}{{expert=\"{}\"}} ", expert.name());
+                assert!(said.contains(&line), "{line} is not in:\n{said}");
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the list stage promises, looked for exceptions.
+//! Property tests of the list stage.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::ids::{FeedVersion, ItemId, UserId};
 use crate::engine::rank::explore::{Noise, gumbel_top_k};
 
-/// Rows, best first, of a few authors and topics; some of nobody.
+/// Rows, best first, of a few authors and topics, some without an author or a topic.
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let row = (-4.0f64..4.0, prop::option::weighted(0.9, 0u32..4), prop::option::weighted(0.9, 0u32..3), any::<u32>());
     prop::collection::vec(row, 0..40).prop_map(|rows| {
@@ -25,7 +25,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
-/// The same, of which some stand on screen in some order.
+/// Rows of which some are on screen, in any order.
 fn rows_on_screen() -> impl Strategy<Value = Vec<Row>> {
     (rows(), prop::collection::vec(prop::option::of(any::<u32>()), 40)).prop_map(|(mut rows, places)| {
         let mut order: Vec<usize> = (0..rows.len()).filter(|row| places[*row].is_some()).collect();
@@ -120,7 +120,7 @@ proptest! {
         }
     }
 
-    /// Caps alone move nobody further than they must: each place has the best row that may stand there.
+    /// Caps alone move rows no further than necessary: each place has the best row that caps allow there.
     #[test]
     fn caps_alone_keep_the_best_that_may_stand(rows in rows(), rules in rules()) {
         let rules = Rules { stability: 0.0, temperature: 0.0, ..rules };
@@ -215,7 +215,7 @@ proptest! {
         }
     }
 
-    /// The same for calibration.
+    /// With calibration, the penalty is the divergence of the formula.
     #[test]
     fn divergence_is_taken_off_as_the_formula_says(rows in rows(), weight in 0.01f64..10.0) {
         let placed = arrange(&rows, &Rules::default(), Diversity::Calibration { weight, shares: SHARES, topics: &topics_of }, rows.len());

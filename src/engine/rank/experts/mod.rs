@@ -1,0 +1,319 @@
+//! The experts of the blend. An expert's file has the names and first weights of its features. It computes its features of one
+//! item, and its share of the scores of a block.
+//!
+//! Invariant: an expert's block form gives the bits of its row form. It sums its terms in the order of the features and
+//! may leave out terms that are 0. The shares of an item are added in the order of [`Expert::ALL`] in both forms.
+//! Deliberately absent: the list of experts (`domain::feeds::for_each_expert`), choosing and ordering (`rank`).
+
+use std::array;
+
+use multiversion::multiversion;
+
+use crate::domain::feeds::{Expert, for_each_expert};
+use crate::domain::ids::{ItemId, UserId};
+use crate::domain::time::Millis;
+use crate::domain::windows::Window;
+use crate::engine::learn::features::{FEATURES, Features, range};
+use crate::engine::learn::repeat::Clock;
+use crate::engine::settings::Blend;
+use crate::engine::world::{BLOCK, Block, Columns, NOBODY, World};
+
+use super::UserProfile;
+use super::item_evidence::{ItemEvidence, Slot};
+
+/// One number per item of a block.
+pub type Lane = [f32; BLOCK];
+
+/// One expert of the blend, with `N` features.
+pub trait Expertise<'a, const N: usize>: Sized {
+    /// Names of the features, in the order of the vector.
+    const NAMES: [&'static str; N];
+
+    /// Weights with which the expert ranks alone, in units of the features.
+    const ALONE: [f32; N];
+
+    /// The multiple of [`Expertise::ALONE`] with which the blend starts. The settings can replace it.
+    const FIRST_AMOUNT: f32;
+
+    /// Weights with which the blend starts, at the multiple that the settings give.
+    fn first_weights(amount: f32) -> [f32; N] {
+        Self::ALONE.map(|weight| weight * amount)
+    }
+
+    /// Prepares to describe single items for one person at one instant.
+    fn of(context: Context<'a>) -> Self;
+
+    /// Writes the features of one item into `out`, which holds zeros.
+    fn row(&self, item: &ItemRow<'_>, out: &mut [f32; N]);
+
+    /// Computes whatever [`Expertise::add_block`] needs once per ranking. `weights` are those of items that are new to the
+    /// person.
+    fn prepare(&mut self, _weights: &[f32; N]) {}
+
+    /// Marks the items of a block that [`Expertise::add_block`] cannot score; their rows score them.
+    fn mark_apart(&self, _block: &BlockRows<'_>, _apart: &mut Apart) {}
+
+    /// Adds the expert's share to the score of each item of a block that is new to the person and not marked apart.
+    fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; N], scores: &mut Lane);
+}
+
+/// The person, the world and the instant of one ranking.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The catalogue, and everything that is learned from all people.
+    pub world: &'a World,
+    /// The state of the person.
+    pub profile: &'a UserProfile<'a>,
+    /// The instant of the ranking.
+    pub now: Millis,
+    /// Hour of the day and of the week at `now`.
+    pub clock: Clock,
+}
+
+/// One item, as experts read it.
+pub struct ItemRow<'r> {
+    /// The item's id.
+    pub id: ItemId,
+    /// The block in which the item lies.
+    pub block: &'r Block,
+    /// The columns of that block.
+    pub columns: &'r Columns,
+    /// The item's place in the block.
+    pub row: usize,
+    /// Log-odds of the online model: exact, or rough in the scan of the catalogue.
+    pub online: f32,
+    /// The window that contains the instant; `None` for an item without windows.
+    pub window: Option<&'r Window>,
+    /// The evidence from the person's history and friends.
+    pub slot: Slot,
+    /// The evidence about all items.
+    pub evidence: &'r ItemEvidence,
+}
+
+impl ItemRow<'_> {
+    /// Rank of the item among the person's visits, from 0 for the last one; `None` if the item is new to them.
+    #[inline]
+    pub fn visit(&self) -> Option<usize> {
+        self.slot.visit.checked_sub(1).map(usize::from)
+    }
+}
+
+/// The items of one block, as experts read them.
+pub struct BlockRows<'r> {
+    /// The block's place in the catalogue.
+    pub index: usize,
+    /// The items and embeddings of the block.
+    pub block: &'r Block,
+    /// The columns of the block.
+    pub columns: &'r Columns,
+    /// Log-odds of the online model per item.
+    pub online: &'r Lane,
+    /// Milliseconds since each item was made.
+    pub ages: &'r Lane,
+    /// The evidence about all items.
+    pub evidence: &'r ItemEvidence,
+}
+
+impl BlockRows<'_> {
+    /// Number of items in the block, at most [`BLOCK`].
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.block.items().len()
+    }
+}
+
+/// Marks on the items of a block that no block form can score.
+pub struct Apart {
+    /// One mark per item.
+    pub marks: [bool; BLOCK],
+    has_evidence_marks: bool,
+}
+
+impl Apart {
+    /// Marks the places of the block beyond its last item.
+    #[inline]
+    pub fn beyond(block: &BlockRows<'_>) -> Apart {
+        Apart { marks: array::from_fn(|row| row >= block.len()), has_evidence_marks: false }
+    }
+
+    /// Marks the items for which there is evidence from the person's history or friends. Repeated calls cost nothing.
+    #[inline]
+    pub fn mark_evidence(&mut self, block: &BlockRows<'_>) {
+        if !self.has_evidence_marks {
+            block.evidence.mark_filled(block.index, &mut self.marks);
+            self.has_evidence_marks = true;
+        }
+    }
+}
+
+/// A filter over author ids: it rules out nearly all authors whom the person does not know, by one look each.
+#[derive(Default)]
+pub struct AuthorFilter {
+    /// Marks by id modulo [`AuthorFilter::RESTS`]; empty when no author is known.
+    marks: Vec<bool>,
+}
+
+impl AuthorFilter {
+    const RESTS: usize = 1_024;
+
+    /// Lets these authors pass.
+    pub fn of(authors: impl Iterator<Item = UserId>) -> AuthorFilter {
+        let mut marks = Vec::new();
+        for author in authors {
+            marks.resize(Self::RESTS, false);
+            marks[author.0 as usize % Self::RESTS] = true;
+        }
+        AuthorFilter { marks }
+    }
+
+    /// Rows whose author may be known, with the author's id.
+    #[inline]
+    pub fn candidates<'c>(&'c self, columns: &'c Columns) -> impl Iterator<Item = (usize, u32)> + 'c {
+        let authors: &[u32] = if self.marks.is_empty() { &[] } else { &columns.author };
+        let authors = authors.iter().copied().enumerate();
+        authors.filter(move |(_, author)| self.marks[*author as usize % Self::RESTS] && *author != NOBODY)
+    }
+}
+
+/// The value of a key in a list that is sorted by key; 0 for a key that is absent.
+#[inline]
+pub fn look_up<K: Ord + Copy>(sorted: &[(K, f32)], key: K) -> f32 {
+    sorted.binary_search_by_key(&key, |(key, _)| *key).map_or(0.0, |index| sorted[index].1)
+}
+
+/// Adds one share per item.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn add_shares(shares: &Lane, scores: &mut Lane) {
+    for (score, share) in scores.iter_mut().zip(shares) {
+        *score += share;
+    }
+}
+
+/// Adds one weighted value per item.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+pub fn add_weighted(weight: f32, values: &Lane, scores: &mut Lane) {
+    for (score, value) in scores.iter_mut().zip(values) {
+        *score += weight * value;
+    }
+}
+
+/// The place of a feature among the names of its expert; an unknown name does not compile.
+pub const fn place<const N: usize>(names: &[&str; N], name: &str) -> usize {
+    let mut place = 0;
+    while place < N {
+        if is_same(names[place], name) {
+            return place;
+        }
+        place += 1;
+    }
+    panic!("no feature has this name")
+}
+
+/// Compares two names at compile time.
+pub const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut at = 0;
+    while at < a.len() && at < b.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    a.len() == b.len()
+}
+
+macro_rules! experts {
+    ($( $(#[cfg($only:meta)])? $Expert:ident $name:ident $doc:literal; )*) => {
+        $( $(#[cfg($only)])? pub mod $name; )*
+
+        /// Names of the features of each expert, in the order of [`Expert::ALL`].
+        pub const NAMES: [&[&str]; Expert::ALL.len()] = [$( $(#[cfg($only)])? &$name::$Expert::NAMES, )*];
+
+        /// Weights with which each expert ranks alone.
+        pub const ALONE: Features = joined([$( $(#[cfg($only)])? &$name::$Expert::ALONE, )*]);
+
+        /// All experts, prepared for one person at one instant.
+        pub struct Experts<'a> {
+            $( $(#[cfg($only)])? pub $name: $name::$Expert<'a>, )*
+        }
+
+        impl<'a> Experts<'a> {
+            /// Prepares to describe single items.
+            pub fn of(context: Context<'a>) -> Experts<'a> {
+                Experts { $( $(#[cfg($only)])? $name: Expertise::of(context), )* }
+            }
+
+            /// Prepares to score whole blocks under the weights of items that are new to the person.
+            pub fn prepare(&mut self, weights: &Features) {
+                $( $(#[cfg($only)])? {
+                    let begin = const { range(Expert::$Expert).0 };
+                    if let Some(weights) = weights[begin..].first_chunk() {
+                        self.$name.prepare(weights);
+                    }
+                } )*
+            }
+
+            /// Writes the features of one item into `out`, which holds zeros.
+            #[inline]
+            pub fn row(&self, item: &ItemRow<'_>, out: &mut Features) {
+                $( $(#[cfg($only)])? {
+                    let begin = const { range(Expert::$Expert).0 };
+                    if let Some(out) = out[begin..].first_chunk_mut() {
+                        self.$name.row(item, out);
+                    }
+                } )*
+            }
+
+            /// Marks the items of a block that some expert cannot score by block.
+            #[inline]
+            pub fn mark_apart(&self, block: &BlockRows<'_>, apart: &mut Apart) {
+                $( $(#[cfg($only)])? self.$name.mark_apart(block, apart); )*
+            }
+
+            /// Adds the shares of all experts to the scores of a block, in their order. `after` sees the scores after each.
+            #[inline]
+            pub fn add_block(
+                &self,
+                block: &BlockRows<'_>,
+                weights: &Features,
+                scores: &mut Lane,
+                mut after: impl FnMut(Expert, &mut Lane),
+            ) {
+                $( $(#[cfg($only)])? {
+                    let begin = const { range(Expert::$Expert).0 };
+                    if let Some(weights) = weights[begin..].first_chunk() {
+                        self.$name.add_block(block, weights, scores);
+                    }
+                    after(Expert::$Expert, scores);
+                } )*
+            }
+        }
+
+        /// Weights with which the blend starts.
+        pub fn first_weights(start: &Blend) -> Features {
+            let weights: [&[f32]; Expert::ALL.len()] =
+                [$( $(#[cfg($only)])? &$name::$Expert::first_weights(start.$name), )*];
+            joined(weights)
+        }
+    };
+}
+for_each_expert!(experts);
+
+/// The features of all experts, one after the other.
+const fn joined(parts: [&[f32]; Expert::ALL.len()]) -> Features {
+    let mut all = [0.0; FEATURES];
+    let (mut expert, mut place) = (0, 0);
+    while expert < parts.len() {
+        let mut at = 0;
+        while at < parts[expert].len() {
+            all[place] = parts[expert][at];
+            place += 1;
+            at += 1;
+        }
+        expert += 1;
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;
