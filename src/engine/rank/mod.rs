@@ -7,7 +7,6 @@
 //! error leaves undecided, so the order is that of f32.
 //! Deliberately absent: a standing pool of candidates. Each ranking scores all open items, which 10,000 items allow.
 
-pub mod diff;
 pub(crate) mod experts;
 pub mod explore;
 mod neighbours;
