@@ -56,9 +56,6 @@ pub use eddyline_process as process;
 /// The engine: learning, ranking, availability and the world; pure.
 pub use eddyline_core::engine;
 
-/// Foreign files: opened, decompressed, parsed into cells, with the place of each error.
-pub use eddyline_files as files;
-
 /// The two-tower model as the server runs it: checkpoint, features, forward pass.
 pub use eddyline_tower as tower;
 
@@ -79,15 +76,6 @@ pub use eddyline_actors as actors;
 
 /// The gateway: WebSocket, REST, the page, tokens.
 pub use eddyline_gateway as gateway;
-
-/// Tables of users, posts and views, in the formats of data sets.
-pub use eddyline_tables as tables;
-
-/// Training of the two-tower model from tables.
-pub use eddyline_training as training;
-
-/// Offline evaluation of the engine on logs.
-pub use eddyline_replay as replay;
 
 /// The simulated network: users, tastes, texts, bots.
 pub use eddyline_simulate as simulate;

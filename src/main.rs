@@ -5,11 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use eddyline::commands::{
-    cluster, config, db, demo, explain, explained, health, import, model, replay, serve, simulate, token, train,
-};
-use eddyline::config::ConfigError;
-use eddyline::process::say;
+use eddyline::commands::{beside, config, db, demo, explain, health, model, serve, status, token};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,11 +27,16 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
-    Simulate(simulate::Args),
-    Import(import::Args),
-    Replay(replay::Args),
-    Train(train::Args),
-    Cluster(cluster::Args),
+    /// Write a simulated network as activities (JSON lines), a log of live viewing, or tables of people, posts and views.
+    Simulate(beside::Args),
+    /// Load items, events, follows or windows into a store; importing a file twice changes nothing.
+    Import(beside::Args),
+    /// Evaluate on a log, through the engine that serves.
+    Replay(beside::Args),
+    /// Train a two-tower model on tables of people, posts and views; see docs/two-tower.md.
+    Train(beside::Args),
+    /// Find clusters in the rows of a CSV file: their number, means, covariances and members, and the outliers.
+    Cluster(beside::Args),
     #[command(subcommand)]
     Db(db::Command),
     Explain(explain::Args),
@@ -52,11 +53,11 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
-        Command::Simulate(args) => simulate::run(args),
-        Command::Import(args) => import::run(args),
-        Command::Replay(args) => replay::run(args),
-        Command::Train(args) => train::run(args),
-        Command::Cluster(args) => cluster::run(args),
+        Command::Simulate(args) => beside::run("simulate", args),
+        Command::Import(args) => beside::run("import", args),
+        Command::Replay(args) => beside::run("replay", args),
+        Command::Train(args) => beside::run("train", args),
+        Command::Cluster(args) => beside::run("cluster", args),
         Command::Db(command) => db::run(command),
         Command::Explain(args) => explain::run(args),
         Command::Token(command) => token::run(command),
@@ -67,14 +68,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.command.unwrap_or_else(|| Command::Demo(demo::Args::default()))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(format_args!("eddyline: {}", explained(&error)));
-            ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
-        }
-    }
+    status(run(Cli::parse().command.unwrap_or_else(|| Command::Demo(demo::Args::default()))))
 }
 
 #[cfg(test)]

@@ -23,16 +23,13 @@ pub mod model;
 pub mod serve;
 pub mod token;
 
-// Offline: logs, tables, evaluation, training.
-pub mod by_time;
-pub mod cluster;
-pub mod import;
-pub mod off_policy;
-mod picture;
-pub mod replay;
-pub mod simulate;
-pub mod tables;
-pub mod train;
+// The offline commands, which are a program of their own.
+pub mod beside;
+
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::process::say;
 
 /// Runs a future to its end on the current thread.
 ///
@@ -54,6 +51,18 @@ pub fn explained(error: &anyhow::Error) -> String {
             format!("{said}: {cause}")
         }
     })
+}
+
+/// Says an error once on standard error and gives the exit status: 2 for flags or a configuration that cannot be used, 1 for any other error.
+#[must_use]
+pub fn status(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("eddyline: {}", explained(&error)));
+            ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,15 +4,13 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::files::Watch;
-
 /// A bar over `total` steps, with the remaining time.
 #[must_use]
 pub fn steps(what: &str, total: u64) -> ProgressBar {
     styled(total, what, "{msg} [{bar:40}] {pos}/{len} ({eta} left)")
 }
 
-/// A bar over the bytes of files; [`watch`] sets its length and position.
+/// A bar over the bytes of files; the caller sets its length and position.
 #[must_use]
 pub fn bytes(what: &str) -> ProgressBar {
     styled(0, what, "{msg} [{bar:40}] {bytes}/{total_bytes} ({eta} left)")
@@ -22,16 +20,6 @@ pub fn bytes(what: &str) -> ProgressBar {
 #[must_use]
 pub fn count(what: &str) -> ProgressBar {
     styled(0, what, "{msg} {pos} ({per_sec})")
-}
-
-/// A callback that sets the bar to the bytes read so far.
-#[must_use]
-pub fn watch(bar: &ProgressBar) -> Watch {
-    let bar = bar.clone();
-    Box::new(move |progress| {
-        bar.set_length(progress.bytes_total);
-        bar.set_position(progress.bytes_read);
-    })
 }
 
 fn styled(total: u64, what: &str, template: &str) -> ProgressBar {

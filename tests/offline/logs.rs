@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use eddyline::domain::time::Millis;
-use eddyline::replay::formats::Columns;
-use eddyline::replay::formats::accepted_rejected::LabelledFiles;
-use eddyline::replay::formats::activities::{Activities, Verb};
-use eddyline::replay::formats::events::{self, Events};
-use eddyline::replay::formats::time::Times;
 use eddyline::simulate::history::{self, History, write_json_lines};
 use eddyline::simulate::network::Network;
+use eddyline_replay::formats::Columns;
+use eddyline_replay::formats::accepted_rejected::LabelledFiles;
+use eddyline_replay::formats::activities::{Activities, Verb};
+use eddyline_replay::formats::events::{self, Events};
+use eddyline_replay::formats::time::Times;
 
 const START: Millis = Millis(1_767_225_600_000);
 

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eddyline::app;
-use eddyline::commands::import::{self, Format};
 use eddyline::commands::{dump, loader::Loader, loader::event_key};
 use eddyline::config::Config;
 use eddyline::domain::time::Millis;
-use eddyline::replay::formats::time::{TimeUnit, Times};
 use eddyline::store::Store;
 use eddyline::store::embedded::Embedded;
+use eddyline_offline::import::{self, Format};
+use eddyline_replay::formats::time::{TimeUnit, Times};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -226,7 +226,7 @@ fn variables_that_kubernetes_injects_are_named_in_one_line_and_refused_on_demand
         &["db", "check", "--store", &store],
     ] {
         let with = |more: &[&str], unknown: bool| {
-            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddyline"));
+            let mut command = std::process::Command::new(crate::support::program());
             command.args(arguments).args(more).env("EDDYLINE_DIM", "16");
             if unknown {
                 let address = "tcp://10.0.0.1:80";

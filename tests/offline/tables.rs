@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::tower::{ItemFacts, Step, TOWER_DIM, TowerVector, TwoTower};
-use eddyline::replay::evaluate::{self, EvaluateOptions, TestSpan};
-use eddyline::replay::likes::{Estimate, Likes, Mode};
-use eddyline::replay::log::WindowSource;
-use eddyline::replay::log::tables::{Extras, log_of};
-use eddyline::tables::read::{self, Place};
+use eddyline_replay::evaluate::{self, EvaluateOptions, TestSpan};
+use eddyline_replay::likes::{Estimate, Likes, Mode};
+use eddyline_replay::log::WindowSource;
+use eddyline_replay::log::tables::{Extras, log_of};
+use eddyline_tables::read::{self, Place};
 use little_tower::Little;
 use serde_json::Value;
 use support::{Server, run, store};

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 /// Status, standard output and standard error of the program in a folder.
 fn eddyline(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_eddyline")).args(arguments).current_dir(folder).output().unwrap();
+    let output = Command::new(crate::support::program()).args(arguments).current_dir(folder).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }

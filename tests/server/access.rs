@@ -31,7 +31,7 @@ const SECRET: &str = "a secret of the tests, of 32 bytes and more";
 
 /// Runs `eddyline token …`: status, standard output, standard error.
 fn token(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_eddyline"));
+    let mut command = Command::new(crate::support::program());
     let output = command.arg("token").args(arguments).envs(environment.iter().copied()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim_end().to_owned();
     (output.status.code(), text(output.stdout), text(output.stderr))
@@ -146,7 +146,7 @@ fn beyond_loopback_nobody_listens_without_a_key() {
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("listen") && said.contains("EDDYLINE_SECRET"), "{said}");
     made(&["create", "--service", "--store", &url], &[]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+    let mut child = Command::new(crate::support::program())
         .args(serve)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -452,7 +452,7 @@ fn certificate(directory: &Path) -> String {
 
 fn secure(directory: &Path) -> Secure {
     let file = |name: &str| directory.join(name).display().to_string();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+    let mut child = Command::new(crate::support::program())
         .args(["serve", "--listen", "127.0.0.1:0", "--store", &store(directory)])
         .envs([("EDDYLINE_TLS_CERT", file("cert.pem")), ("EDDYLINE_TLS_KEY", file("key.pem"))])
         .stdout(Stdio::piped())
@@ -524,7 +524,7 @@ fn sockets_work_over_tls_and_the_certificate_changes_on_a_hang_up() {
 fn a_certificate_that_cannot_be_read_is_named() {
     let directory = TempDir::new().unwrap();
     let missing = directory.path().join("missing.pem").display().to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+    let output = Command::new(crate::support::program())
         .args(["serve", "--listen", "127.0.0.1:0", "--store", &store(directory.path())])
         .envs([("EDDYLINE_TLS_CERT", &missing), ("EDDYLINE_TLS_KEY", &missing)])
         .output()

@@ -37,7 +37,7 @@ fn start(directory: TempDir) -> Server {
 
 /// Runs `eddyline` to its end; returns status and output.
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eddyline"));
+    let mut command = std::process::Command::new(crate::support::program());
     let output = command.args(arguments).envs(VARIABLES).output().unwrap();
     (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }

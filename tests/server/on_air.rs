@@ -34,7 +34,7 @@ fn windows(server: &Server, token: Option<&str>, item: &str) -> Vec<Value> {
 fn an_author_goes_live_and_off_air_and_nobody_else_can() {
     let server = Server::start_with(TempDir::new().unwrap(), &[("EDDYLINE_SECRET", SECRET)]);
     let made = |who: &[&str]| {
-        let out = std::process::Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        let out = std::process::Command::new(crate::support::program())
             .args(["token", "create"])
             .args(who)
             .env("EDDYLINE_SECRET", SECRET)

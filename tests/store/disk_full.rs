@@ -146,7 +146,7 @@ struct Mute {
 impl Mute {
     fn start(directory: &Path, stderr: Stdio) -> Mute {
         use std::io::BufRead as _;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        let mut child = Command::new(crate::support::program())
             .args(["serve", "--listen", "127.0.0.1:0", "--store", &support::store(directory)])
             .env("EDDYLINE_LOG", "debug")
             .stdout(Stdio::piped())
@@ -194,7 +194,7 @@ fn a_command_whose_words_cannot_be_written_does_its_work() {
         &["db", "no-such-command"],
     ] {
         let stderr = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_eddyline"));
+        let mut command = Command::new(crate::support::program());
         let status = command.args(arguments).stdout(Stdio::null()).stderr(stderr).status().unwrap().code();
         let expected = if arguments.contains(&"no-such-command") { 2 } else { 0 };
         assert_eq!(status, Some(expected), "{arguments:?}");

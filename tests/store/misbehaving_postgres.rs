@@ -113,7 +113,7 @@ fn it_waits_for_a_database_that_has_no_connection_left_at_start() {
 fn waits_for(cluster: &Cluster, database: &str, away: impl FnOnce(), back: impl FnOnce()) -> String {
     away();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+    let mut child = Command::new(crate::support::program())
         .args(["serve", "--store", &cluster.url(database), "--listen", &address.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -135,7 +135,7 @@ fn waits_for(cluster: &Cluster, database: &str, away: impl FnOnce(), back: impl 
 fn a_server_that_waits_for_its_database_ends_in_order() {
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+    let mut child = Command::new(crate::support::program())
         .args(["serve", "--store", &format!("postgres://ada@{nowhere}/none"), "--listen", &address.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -219,7 +219,7 @@ fn a_migration_that_is_killed_at_any_moment_is_gone_on_with() {
     for round in 0..rounds {
         let database = cluster.database();
         let store = cluster.url(&database);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        let mut child = Command::new(crate::support::program())
             .args(["db", "migrate", "--store", &store])
             .stderr(Stdio::null())
             .spawn()

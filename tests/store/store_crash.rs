@@ -220,7 +220,7 @@ async fn a_start_that_is_ended_at_any_moment_leaves_a_store_that_opens_with_its_
         if version > 0 {
             old_store(&directory, version);
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+        let mut child = Command::new(crate::support::program())
             .args(["serve", "--listen", "127.0.0.1:0", "--store", &support::store(place.path())])
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(place.path().join("log")).unwrap())

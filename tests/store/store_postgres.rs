@@ -230,7 +230,7 @@ fn any_number_may_migrate_at_once() {
     for _ in 0..3 {
         let address = shared().url(&shared().database());
         let run = |command: &str| {
-            let mut program = Command::new(env!("CARGO_BIN_EXE_eddyline"));
+            let mut program = Command::new(crate::support::program());
             program.args(["db", command]).env("EDDYLINE_STORE", &address).stdout(Stdio::piped()).stderr(Stdio::piped());
             program.spawn().unwrap()
         };
@@ -650,7 +650,7 @@ fn a_server_waits_for_its_database_and_says_so() {
     cluster.stop();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let log = cluster.directory().join("server.log");
-    let mut server = Command::new(env!("CARGO_BIN_EXE_eddyline"))
+    let mut server = Command::new(crate::support::program())
         .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
         .env("EDDYLINE_STORE", address)
         .stdout(Stdio::null())

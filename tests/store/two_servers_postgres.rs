@@ -77,7 +77,7 @@ fn a_server_that_was_replaced_ends_and_says_by_whom() {
 }
 
 fn token(url: &str, arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_eddyline"));
+    let mut command = Command::new(crate::support::program());
     let output = command.arg("token").args(arguments).env("EDDYLINE_STORE", url).output().unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     assert!(output.status.success(), "{arguments:?}: {}", said(&output.stderr));

@@ -7,9 +7,9 @@ use eddyline::domain::ids::Key;
 use eddyline::domain::time::Millis;
 use eddyline::embed::Embedder as _;
 use eddyline::embed::hashing::HashingEmbedder;
-use eddyline::tables::{Action, FeedRows, PersonRow, PostRow, Tables};
 use eddyline::tower::Sizes;
-use eddyline::training::{TrainSettings, train};
+use eddyline_tables::{Action, FeedRows, PersonRow, PostRow, Tables};
+use eddyline_training::{TrainSettings, train};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 

@@ -28,6 +28,15 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Numbers in an embedding, by default.
 pub const DIM: usize = 384;
 
+/// The server's program: of this package, or beside the program with the offline commands.
+pub fn program() -> String {
+    let offline = || Some(Path::new(option_env!("CARGO_BIN_EXE_eddyline-offline")?).with_file_name("eddyline"));
+    let program = option_env!("CARGO_BIN_EXE_eddyline").map(PathBuf::from).or_else(offline);
+    let program = program.expect("a test of a package with a program");
+    assert!(program.is_file(), "{} is not built: test with --workspace", program.display());
+    program.to_str().expect("a path in UTF-8").to_owned()
+}
+
 /// Starts a server on a new directory.
 pub fn server() -> Server {
     Server::start(TempDir::new().expect("a directory for the server"))
@@ -234,10 +243,10 @@ fn serve(directory: &Path, store: &str, variables: &[(&str, &str)]) -> Child {
 
 fn serve_within(data_kib: Option<u64>, directory: &Path, store: &str, variables: &[(&str, &str)]) -> Child {
     let log = File::options().create(true).append(true).open(directory.join("server.log")).unwrap();
-    let program = env!("CARGO_BIN_EXE_eddyline");
-    let mut command = Command::new(if data_kib.is_some() { "sh" } else { program });
+    let program = program();
+    let mut command = Command::new(if data_kib.is_some() { "sh" } else { &program });
     if let Some(data_kib) = data_kib {
-        command.args(["-c", &format!("ulimit -d {data_kib} && exec \"$0\" \"$@\""), program]);
+        command.args(["-c", &format!("ulimit -d {data_kib} && exec \"$0\" \"$@\""), &program]);
     }
     command
         .arg("serve")
@@ -265,7 +274,7 @@ pub fn data(directory: &Path) -> PathBuf {
 
 /// Runs `eddyline` with these arguments to its end; status and all that it said.
 pub fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_eddyline")).args(arguments).output().expect("eddyline runs");
+    let output = Command::new(program()).args(arguments).output().expect("eddyline runs");
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }

@@ -3,6 +3,7 @@
 //! Invariant: equal file, columns and seed give equal clusters, whatever the number of threads. A row that cannot be read
 //! ends the command.
 
+use crate::watch::watch;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -10,12 +11,13 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::output::{print_table, write_json};
-use super::{picture, progress};
-use crate::actors::solving::solve;
-use crate::engine::cluster::{Fit, Group, Kind, Problem, ProblemError, Settings, adjusted_rand_index};
-use crate::replay::formats::numbers::{self, Numbers};
-use crate::replay::metrics::shown;
+use crate::picture;
+use eddyline::actors::solving::solve;
+use eddyline::commands::output::{print_table, write_json};
+use eddyline::commands::progress;
+use eddyline::engine::cluster::{Fit, Group, Kind, Problem, ProblemError, Settings, adjusted_rand_index};
+use eddyline_replay::formats::numbers::{self, Numbers};
+use eddyline_replay::metrics::shown;
 
 /// Shape of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -120,9 +122,8 @@ fn fit(options: &Args) -> anyhow::Result<Report> {
             bail!("--columns: `{name}` is named twice");
         }
     }
-    let numbers =
-        numbers::read(options.csv.clone(), &options.columns, options.truth.as_deref(), Some(progress::watch(&bar)))
-            .context("--csv")?;
+    let numbers = numbers::read(options.csv.clone(), &options.columns, options.truth.as_deref(), Some(watch(&bar)))
+        .context("--csv")?;
     bar.finish_and_clear();
     let problem = Problem::new(&numbers.columns, settings(options), None).map_err(|error| by_flag(options, &error))?;
     let threads = match options.threads {

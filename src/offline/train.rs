@@ -10,22 +10,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
-use super::args::AccessArgs;
-use super::output::{print_table, write_json};
-use super::{model, progress, tables};
-use crate::actors::clock::{Clock, WallClock};
-use crate::app;
-use crate::config::Config;
-use crate::domain::time::Millis;
-use crate::embed::Choice;
-use crate::process::say;
-use crate::replay::formats::Columns;
-use crate::replay::formats::time::{TimeUnit, Times};
-use crate::replay::metrics::shown;
-use crate::tables::Tables;
-use crate::tables::read::{ROLES, TableOptions};
-use crate::tower::{Checkpoint, Quality, Sizes};
-use crate::training::{AutodiffBackend, Cpu, Fractions, Loss, Progress, Slice, TrainSettings, Training};
+use crate::table_input;
+use eddyline::actors::clock::{Clock, WallClock};
+use eddyline::app;
+use eddyline::commands::args::AccessArgs;
+use eddyline::commands::output::{print_table, write_json};
+use eddyline::commands::{model, progress};
+use eddyline::config::Config;
+use eddyline::domain::time::Millis;
+use eddyline::embed::Choice;
+use eddyline::process::say;
+use eddyline::tower::{Checkpoint, Quality, Sizes};
+use eddyline_replay::formats::Columns;
+use eddyline_replay::formats::time::{TimeUnit, Times};
+use eddyline_replay::metrics::shown;
+use eddyline_tables::Tables;
+use eddyline_tables::read::{ROLES, TableOptions};
+use eddyline_training::{AutodiffBackend, Cpu, Fractions, Loss, Progress, Slice, TrainSettings, Training};
 
 /// Interval between two saves of the state within an epoch.
 const SAVE_EVERY: Duration = Duration::from_mins(1);
@@ -142,7 +143,7 @@ pub struct Args {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Sizes, settings and course of the training.
-    pub summary: crate::tower::Summary,
+    pub summary: eddyline::tower::Summary,
     /// Quality by predictor and slice.
     pub rows: Vec<Row>,
     /// Training examples per second.
@@ -183,12 +184,12 @@ fn fit(args: &Args, config: &Config, now: Millis) -> anyhow::Result<Report> {
     let settings = args.settings(now)?;
     let mut tables = args.read(config.dim)?;
     if config.embedder != Choice::Given {
-        tables::embed(&mut tables, &*app::open_embedder(config)?)?;
+        table_input::embed(&mut tables, &*app::open_embedder(config)?)?;
     }
     match args.device {
         Device::Cpu => train::<Cpu>(&tables, &settings, args, Default::default()),
         #[cfg(feature = "cuda")]
-        Device::Cuda => train::<crate::training::Cuda>(&tables, &settings, args, Default::default()),
+        Device::Cuda => train::<eddyline_training::Cuda>(&tables, &settings, args, Default::default()),
     }
 }
 
@@ -197,7 +198,7 @@ impl Args {
         let columns = self.columns.as_deref().map(|text| Columns::parse(text, &ROLES)).transpose();
         let columns = columns.context("--columns")?.unwrap_or_default();
         let times = Times::of(self.time_unit);
-        tables::open(&self.tables, &TableOptions { columns, times, dim: Some(dim), dim_of_texts: None })
+        table_input::open(&self.tables, &TableOptions { columns, times, dim: Some(dim), dim_of_texts: None })
     }
 
     fn settings(&self, now: Millis) -> anyhow::Result<TrainSettings> {
@@ -305,7 +306,7 @@ impl Report {
 }
 
 /// Trains to the end; returns the number of examples, and the seconds.
-fn advance<B: burn_tensor::backend::AutodiffBackend>(
+fn advance<B: AutodiffBackend>(
     training: &mut Training<B>,
     state: Option<&Path>,
     what: &str,

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use postgres::{Client, NoTls};
 
-use super::progress;
-use crate::domain::items::Embedding;
-use crate::embed::Embedder;
-use crate::store::postgres::{PostgresUrl, tls};
-use crate::tables::Tables;
-use crate::tables::read::{self, Place, TableOptions};
+use eddyline::commands::progress;
+use eddyline::domain::items::Embedding;
+use eddyline::embed::Embedder;
+use eddyline::store::postgres::{PostgresUrl, tls};
+use eddyline_tables::Tables;
+use eddyline_tables::read::{self, Place, TableOptions};
 
 /// Texts in one call of the embedder.
 const TEXTS_AT_ONCE: usize = 256;
@@ -43,7 +43,7 @@ pub fn open(from: &str, options: &TableOptions) -> anyhow::Result<Tables> {
         let mut client: Client = connected.with_context(|| format!("cannot connect to {url}"))?;
         read::read_database(&mut client, options, &mut watch)?
     } else {
-        crate::tables::read(&Place::parse(from)?, options, &mut watch)?
+        eddyline_tables::read(&Place::parse(from)?, options, &mut watch)?
     };
     bar.finish_and_clear();
     Ok(tables)

@@ -4,31 +4,32 @@
 //! learned in the order of time. An error names file, line and column. A log is read whole before any of its rows is
 //! stored; a catalogue is stored while it is read.
 
+use crate::watch::watch;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::args::ConfigArgs;
-use super::by_time::{self, ByTime, Sorted};
-use super::loader::{Brought, Loader, RowIds, event_key};
-use super::{block_on, progress};
-use crate::actors::clock::{Clock, WallClock};
-use crate::app;
-use crate::domain::ids::{ItemId, Key};
-use crate::domain::interactions::{Interaction, Kind};
-use crate::domain::items::Embedding;
-use crate::domain::time::Millis;
-use crate::engine::coordinator::Draft;
-use crate::engine::user::UserEvent;
-use crate::process::say;
-use crate::replay::formats::time::{TimeUnit, Times};
-use crate::replay::formats::{Columns, accepted_rejected, activities, events, follows, items, plain, windows};
-use crate::replay::labelled::row_key;
-use crate::replay::log::tables::interactions;
-use crate::tables::Tables;
-use crate::tables::read::{ROLES, TableOptions};
+use crate::by_time::{self, ByTime, Sorted};
+use eddyline::actors::clock::{Clock, WallClock};
+use eddyline::app;
+use eddyline::commands::args::ConfigArgs;
+use eddyline::commands::loader::{Brought, Loader, RowIds, event_key};
+use eddyline::commands::{block_on, progress};
+use eddyline::domain::ids::{ItemId, Key};
+use eddyline::domain::interactions::{Interaction, Kind};
+use eddyline::domain::items::Embedding;
+use eddyline::domain::time::Millis;
+use eddyline::engine::coordinator::Draft;
+use eddyline::engine::user::UserEvent;
+use eddyline::process::say;
+use eddyline_replay::formats::time::{TimeUnit, Times};
+use eddyline_replay::formats::{Columns, accepted_rejected, activities, events, follows, items, plain, windows};
+use eddyline_replay::labelled::row_key;
+use eddyline_replay::log::tables::interactions;
+use eddyline_tables::Tables;
+use eddyline_tables::read::{ROLES, TableOptions};
 
 /// Format of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -94,7 +95,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let columns = columns.context("--columns")?.unwrap_or_default();
         let times = Times::of(args.time_unit);
         let options = TableOptions { columns, times, dim: Some(config.dim), dim_of_texts: None };
-        Some(super::tables::open(super::tables::only_path(&args.paths)?, &options)?)
+        Some(crate::table_input::open(crate::table_input::only_path(&args.paths)?, &options)?)
     } else {
         None
     };
@@ -172,7 +173,7 @@ pub struct Options {
 /// A file cannot be read (the message names file, line and column), or the store fails.
 pub async fn files(mut loader: Loader, options: Options, now: Millis) -> anyhow::Result<Brought> {
     let bar = progress::bytes("import");
-    let watch = Some(progress::watch(&bar));
+    let watch = Some(watch(&bar));
     let paths = &options.paths;
     ensure!(!paths.is_empty(), "PATH: give at least one file");
     let columns = |roles: &[&str]| match options.columns.as_deref() {

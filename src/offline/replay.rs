@@ -3,36 +3,38 @@
 //! Invariant: a metric is printed only for replayed rows. Equal files and seed give equal metrics, whatever the number of
 //! threads.
 
+use crate::watch::watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::args::ConfigArgs;
-use super::output::{print_table, write_json};
-use super::{off_policy, progress};
-use crate::app;
-use crate::config::{Config, Flags};
-use crate::domain::ids::{Key, ModelVersion};
-use crate::domain::time::Millis;
-use crate::engine::tower::TwoTower;
-use crate::replay::evaluate::{self as evaluation, TestSpan};
-use crate::replay::formats::accepted_rejected::LabelledFiles;
-use crate::replay::formats::plain::{self, Places};
-use crate::replay::formats::time::{TimeUnit, Times};
-use crate::replay::formats::windows::WindowRows;
-use crate::replay::formats::{Columns, events, feed, items, windows};
-use crate::replay::html;
-use crate::replay::labelled::{self, JudgedRow, Query};
-use crate::replay::likes::{self, Mode};
-use crate::replay::log::read::{self, Source};
-use crate::replay::log::tables::{Extras, log_of};
-use crate::replay::log::{About, Log, WindowSource};
-use crate::replay::off_policy::Judging;
-use crate::replay::rankers;
-use crate::replay::report::{self, Report};
-use crate::tables::{self, Tables};
-use crate::tower::Checkpoint;
+use crate::off_policy;
+use eddyline::app;
+use eddyline::commands::args::ConfigArgs;
+use eddyline::commands::output::{print_table, write_json};
+use eddyline::commands::progress;
+use eddyline::config::{Config, Flags};
+use eddyline::domain::ids::{Key, ModelVersion};
+use eddyline::domain::time::Millis;
+use eddyline::engine::tower::TwoTower;
+use eddyline::tower::Checkpoint;
+use eddyline_replay::evaluate::{self as evaluation, TestSpan};
+use eddyline_replay::formats::accepted_rejected::LabelledFiles;
+use eddyline_replay::formats::plain::{self, Places};
+use eddyline_replay::formats::time::{TimeUnit, Times};
+use eddyline_replay::formats::windows::WindowRows;
+use eddyline_replay::formats::{Columns, events, feed, items, windows};
+use eddyline_replay::html;
+use eddyline_replay::labelled::{self, JudgedRow, Query};
+use eddyline_replay::likes::{self, Mode};
+use eddyline_replay::log::read::{self, Source};
+use eddyline_replay::log::tables::{Extras, log_of};
+use eddyline_replay::log::{About, Log, WindowSource};
+use eddyline_replay::off_policy::Judging;
+use eddyline_replay::rankers;
+use eddyline_replay::report::{self, Report};
+use eddyline_tables::{self as tables, Tables};
 
 /// Texts in one call of the embedder.
 const TEXTS_AT_ONCE: usize = 256;
@@ -331,7 +333,7 @@ fn read_log(options: &Args, times: &Times, config: &Config) -> anyhow::Result<(L
         None
     };
     let bar = progress::bytes("reading");
-    let watch = || Some(progress::watch(&bar));
+    let watch = || Some(watch(&bar));
     let source = Source { paths: &options.paths, columns: columns_of_log, unit: times.clone(), watch: watch() };
     let mut log = match options.format {
         Format::Events => read::events(source)?,
@@ -358,10 +360,10 @@ fn read_log(options: &Args, times: &Times, config: &Config) -> anyhow::Result<(L
 }
 
 fn read_tables(options: &Args, columns: Columns, times: &Times, config: &Config) -> anyhow::Result<Tables> {
-    let from = super::tables::only_path(&options.paths)?;
+    let from = crate::table_input::only_path(&options.paths)?;
     let options =
         tables::read::TableOptions { columns, times: times.clone(), dim: None, dim_of_texts: Some(config.dim) };
-    super::tables::open(from, &options)
+    crate::table_input::open(from, &options)
 }
 
 /// Embeds the texts of items as the server does. Items with neither text nor embedding stay as they are.
@@ -430,7 +432,7 @@ fn gap_and_tail(text: &str) -> Option<(i64, i64)> {
 fn accepted_rejected(options: &Args, config: &Config) -> anyhow::Result<Report> {
     let bar = progress::bytes("reading");
     let mut queries = Vec::new();
-    for file in LabelledFiles::open(&options.paths, None, Some(progress::watch(&bar)))? {
+    for file in LabelledFiles::open(&options.paths, None, Some(watch(&bar)))? {
         let file = file?;
         let name = Key::new(&file.name).with_context(|| format!("file name {:?}", file.name))?;
         let rows = file.rows.into_iter().map(|row| JudgedRow {

@@ -16,7 +16,7 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::time::Millis;
+use eddyline::domain::time::Millis;
 
 /// Bytes of rows in memory before a run is written.
 pub const BUDGET: usize = 64 << 20;
@@ -147,12 +147,6 @@ impl<T> Sorted<T> {
     #[must_use]
     pub fn len(&self) -> u64 {
         self.rows
-    }
-
-    /// Whether no row was added.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
     }
 }
 

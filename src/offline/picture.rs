@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::engine::cluster::Group;
+use eddyline::engine::cluster::Group;
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 640.0;
@@ -36,7 +36,7 @@ const MARKS: [&str; 5] = [
 ];
 
 /// Draws two columns; `assignment` holds the cluster id of each row, -1 for outliers.
-pub(super) fn draw(groups: &[Group], assignment: &[i64], (x, y): (&[f64], &[f64]), names: (&str, &str)) -> String {
+pub fn draw(groups: &[Group], assignment: &[i64], (x, y): (&[f64], &[f64]), names: (&str, &str)) -> String {
     let axes = (Axis::of(groups, assignment, x, 0), Axis::of(groups, assignment, y, 1));
     let place = |a: f64, b: f64| {
         let (left, top, right, bottom) = PLOT;

@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::args::rfc3339;
-use super::output::print;
-use super::progress;
-use crate::domain::time::Millis;
-use crate::process::say;
-use crate::replay::metrics::shown;
-use crate::simulate::history::{History, write_json_lines};
-use crate::simulate::network::Network;
-use crate::simulate::tables::bounds::{Bounds, RECENT, Truth};
-use crate::simulate::tables::{Act, Tables, TablesSize};
-use crate::simulate::viewing::{Viewing, ViewingSize};
-use crate::tables::write::{Cell, ColumnKind, FileFormat, TableWriter};
+use eddyline::commands::args::rfc3339;
+use eddyline::commands::output::print;
+use eddyline::commands::progress;
+use eddyline::domain::time::Millis;
+use eddyline::process::say;
+use eddyline::simulate::history::{History, write_json_lines};
+use eddyline::simulate::network::Network;
+use eddyline::simulate::tables::bounds::{Bounds, RECENT, Truth};
+use eddyline::simulate::tables::{Act, Tables, TablesSize};
+use eddyline::simulate::viewing::{Viewing, ViewingSize};
+use eddyline_replay::metrics::shown;
+use eddyline_tables::write::{Cell, ColumnKind, FileFormat, TableWriter};
 
 /// Write a simulated network as activities (JSON lines), a log of live viewing, or tables of people, posts and views.
 #[derive(Debug, clap::Args)]

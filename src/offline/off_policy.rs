@@ -2,17 +2,18 @@
 //!
 //! Invariant: each estimate is printed with its interval and its effective number of rows; `-` is undefined.
 
+use crate::watch::watch;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::progress;
-use crate::config::Config;
-use crate::replay::formats::open_bandit::OpenBandit;
-use crate::replay::metrics::{shown, shown_interval};
-use crate::replay::off_policy::{Judged, Judging, Report, judge};
-use crate::replay::ope::Estimate;
+use eddyline::commands::progress;
+use eddyline::config::Config;
+use eddyline_replay::formats::open_bandit::OpenBandit;
+use eddyline_replay::metrics::{shown, shown_interval};
+use eddyline_replay::off_policy::{Judged, Judging, Report, judge};
+use eddyline_replay::ope::Estimate;
 
 /// Estimates the reward of each policy on the log in a folder.
 ///
@@ -24,7 +25,7 @@ pub fn open_bandit(paths: &[PathBuf], config: &Config, judging: Judging) -> anyh
     anyhow::ensure!(judging.split.is_none_or(is_share), "--split: must be between 0 and 1");
     anyhow::ensure!(judging.clip.is_none_or(|clip| clip > 0.0), "--clip: must be above 0");
     let bar = progress::bytes("reading");
-    let log = OpenBandit::read(folder, Some(progress::watch(&bar)))?;
+    let log = OpenBandit::read(folder, Some(watch(&bar)))?;
     bar.finish_and_clear();
     judge(&log, &Arc::new(config.learn.clone()), &judging).with_context(|| folder.display().to_string())
 }

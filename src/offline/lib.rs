@@ -1,0 +1,15 @@
+//! The offline commands, one file per command: its flags (`Args`) and its `run`.
+//!
+//! Invariant: errors go to standard error and name the flag or key. Progress bars appear on standard error, only on a terminal.
+//! Machine-readable results go to the file of `--json`.
+
+mod by_time;
+pub mod cluster;
+pub mod import;
+mod off_policy;
+mod picture;
+pub mod replay;
+pub mod simulate;
+mod table_input;
+pub mod train;
+mod watch;
