@@ -1,12 +1,12 @@
-//! The interval index at the size that it is meant for. `cargo bench --bench avail`
+//! Benchmark of the availability index at its target size. `cargo bench --bench avail`
 //!
-//! Beside criterion's means it prints, for six shapes of a catalogue, what criterion does not: the time to build the
-//! index and ask it for the open set of every step, and the percentiles of single queries. `-- streams` measures only the
-//! shapes that have this in their name.
+//! In addition to criterion's means, it prints for six shapes of a catalogue: the time to build the index and query the
+//! open set of every step, and percentiles of single queries. `-- streams` measures only the shapes with this in their
+//! name.
 //!
-//! The target: index built and all 6,148 steps in at most 1 s, `open_at` p99 at most 50 us. Measured on one of 4 cores of
-//! a Xeon that others kept busy, optimised build, 3.1 million windows, 3 million where each item has one; in brackets
-//! what it was when flips were applied to checkpoints one by one:
+//! The target: index built and all 6,148 steps in at most 1 s, `open_at` p99 at most 50 us. Measured on one of 4 cores
+//! of a busy Xeon, optimised build, 3.1 million windows (3 million where each item has one). In brackets the times when
+//! flips were applied to checkpoints one by one:
 //!
 //! | shape | open on average | build + all steps | `open_at` p50 / p99 | `changes` over a step p50 / p99 |
 //! |---|---|---|---|---|
@@ -14,13 +14,13 @@
 //! | long windows | 20,091 | 0.59 s (0.66) | 3.8 / 5.7 us (4.7 / 35) | 21 / 26 us |
 //! | long, edges to the millisecond | 20,087 | 0.72 s (0.67) | 11 / 17 us (14 / 42) | 38 / 60 us |
 //! | streams of one window, by their start | 2,926 | 0.54 s (0.84) | 1.2 / 2.7 us (1.0 / 2.6) | 24 / 32 us |
-//! | the same, in any order | 2,927 | 0.73 s (0.80) | 5.1 / 6.8 us (4.9 / 9.1) | 31 / 53 us |
+//! | streams of one window, in any order | 2,927 | 0.73 s (0.80) | 5.1 / 6.8 us (4.9 / 9.1) | 31 / 53 us |
 //! | items of one long window, in any order | 97,592 | 0.98 to 1.07 s (2.85) | 60 / 125 us (281 / 583) | 32 / 54 us |
 //!
-//! All but the last meet it. The last is just about there for all steps, and misses the p99 of `open_at`: the answer alone
-//! is 195 KB of sorted ids in 46 containers, copied from memory that no cache holds. Stretches half as long give
-//! 44 / 104 us for another 32 bytes per edge. With the program's allocator, in memory that is new to the process, a build
-//! takes up to half a second more where the kernel is slow to hand out pages.
+//! All but the last meet it. The last is at the limit for all steps, and misses the p99 of `open_at`: the result alone
+//! is 195 KB of sorted ids in 46 containers, copied from uncached memory. Segments half as long give 44 / 104 us for
+//! another 32 bytes per edge. With the program's allocator, a build in fresh memory takes up to half a second
+//! more where the kernel is slow to provide pages.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
@@ -32,20 +32,20 @@ use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::avail::AvailabilityIndex;
 
-/// 43 days of 10 minutes each.
+/// 43 days in steps of 10 minutes.
 const STEPS: i64 = 6_148;
 const STEP_MS: i64 = 600_000;
 
-/// A made-up catalogue.
+/// Parameters of a synthetic catalogue.
 struct Shape {
     name: &'static str,
     items: u32,
     windows_per_item: u32,
-    /// Mean length of a window.
+    /// Mean length of a window, in steps.
     steps_mean: i64,
-    /// Every edge has an instant of its own instead of a step's.
+    /// Whether every edge has an instant of its own, and not a step's.
     ragged: bool,
-    /// Items get their numbers as they begin, as the streams of a log do. Of items with one window only.
+    /// Whether ids rise with the begin of the window, as in a log of streams. For items with one window only.
     rising: bool,
 }
 
@@ -81,7 +81,7 @@ fn catalogue(shape: &Shape) -> Vec<(ItemId, Windows)> {
     (0..shape.items)
         .map(|item| {
             let list = (0..i64::from(shape.windows_per_item)).map(|index| {
-                // Each window lies within its own share of time, so they never overlap.
+                // Each window lies within its own share of time, so windows never overlap.
                 let length = (1 + random.below(2 * shape.steps_mean - 1)).min(share - 1);
                 let place = if shape.rising {
                     i64::from(item) * (share - length) / i64::from(shape.items)
@@ -183,7 +183,7 @@ fn report(shape: &Shape) -> AvailabilityIndex {
 }
 
 fn avail(criterion: &mut Criterion) {
-    // Whoever asks for one shape does not wait for all.
+    // A filter on the command line selects shapes.
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     for shape in SHAPES.iter().filter(|shape| shape.name.contains(&wanted)) {
         let index = report(shape);

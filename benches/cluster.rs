@@ -1,8 +1,8 @@
-//! What it costs to find groups of people, and how well they are found. `cargo bench --bench cluster`
+//! Benchmark of clustering: time, and agreement with the truth. `cargo bench --bench cluster`
 //!
-//! First a table: on many draws of the four groups of the tests, how far agreement with the truth (adjusted Rand index)
-//! stays behind that of who knows the densities (decision 12 has the figures). Then criterion: 15 starts, and one start
-//! alone. Starts are shared by as many threads as there are cores, as the commands do it.
+//! First a table with the mean loss of the adjusted Rand index against an oracle that has the true densities. It covers
+//! many draws of the tests' four clusters (figures in decision 12). Then criterion: 15 starts, and one start alone.
+//! Starts run in as many threads as there are cores, as in the commands.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::f64::consts::TAU;
@@ -22,24 +22,24 @@ struct Group {
     covariance: [f64; 3],
 }
 
-/// The first two cross.
+/// Reference clusters; the first two cross.
 const GROUPS: [Group; 4] = [
     Group { share: 0.25, mean: [20.0, 20.0], covariance: [2.0, 0.0, 0.1] },
     Group { share: 0.25, mean: [20.0, 20.0], covariance: [0.1, 0.0, 2.0] },
     Group { share: 0.25, mean: [25.0, 25.0], covariance: [2.0, -1.5, 2.0] },
     Group { share: 0.25, mean: [16.0, 16.0], covariance: [0.5, 0.0, 0.5] },
 ];
-/// Shares of groups of quite unequal sizes.
+/// Shares of clusters of clearly unequal sizes.
 const UNEVEN: [f64; 4] = [0.45, 0.25, 0.2, 0.1];
 
 struct Rows {
     points: Vec<[f64; 2]>,
-    /// None of an outlier.
+    /// True cluster of each row; `None` for an outlier.
     truth: Vec<Option<usize>>,
 }
 
 impl Rows {
-    /// Rows of the groups by their shares, and then 5 % of outliers anywhere around them if wanted.
+    /// Draws rows of the clusters by their shares, and optionally 5 % of outliers anywhere around them.
     fn draw(groups: &[Group], rows: usize, outliers: bool, seed: u64) -> Rows {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut drawn = Rows { points: Vec::new(), truth: Vec::new() };
@@ -65,7 +65,7 @@ impl Rows {
         (0..2).map(|j| self.points.iter().map(|point| point[j]).collect()).collect()
     }
 
-    /// Agreement with the truth, outliers of the truth left out.
+    /// Agreement with the truth, without the outliers of the truth.
     fn agreement(&self, label: impl Fn(usize) -> Option<usize>) -> f64 {
         let kept = (0..self.truth.len()).filter(|row| self.truth[*row].is_some());
         let (found, truth): (Vec<_>, Vec<_>) = kept.map(|row| (label(row), self.truth[row])).unzip();
@@ -77,7 +77,7 @@ impl Rows {
         shares.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map(|best| best.0)
     }
 
-    /// Groups from rows that count for as much in each as `weight(row, group)` says.
+    /// Estimates the clusters from rows with weights `weight(row, cluster)`.
     fn estimated(&self, weight: impl Fn(usize, usize) -> f64) -> Vec<Group> {
         let estimate = |k: usize| {
             let sum = |value: &dyn Fn(&[f64; 2]) -> f64| -> f64 {
@@ -92,7 +92,7 @@ impl Rows {
         (0..GROUPS.len()).map(estimate).collect()
     }
 
-    /// Maximum likelihood, climbed to from the truth; rows without outliers only.
+    /// Maximum likelihood, by ascent from the truth; for rows without outliers only.
     fn likelihood(&self, groups: &[Group]) -> Vec<Group> {
         let mut groups = groups.to_vec();
         for _ in 0..300 {
@@ -111,7 +111,7 @@ impl Rows {
 }
 
 impl Group {
-    /// Of a row of this group, times its share, apart from a constant.
+    /// Log-density of a row in this cluster, times its share, up to a constant.
     fn log_density(&self, point: &[f64; 2]) -> f64 {
         let [xx, xy, yy] = self.covariance;
         let (x, y) = (point[0] - self.mean[0], point[1] - self.mean[1]);
@@ -121,7 +121,7 @@ impl Group {
     }
 }
 
-/// Mean loss of agreement against who knows the densities, and the share of draws that lose at most the margin.
+/// Mean loss of agreement against the oracle, and the share of draws that lose at most the margin.
 fn report(threads: usize) {
     eprintln!("loss of agreement against who knows the densities: mean, and share of draws within the margin");
     let uneven: Vec<Group> = GROUPS.iter().zip(UNEVEN).map(|(group, share)| Group { share, ..*group }).collect();

@@ -1,4 +1,4 @@
-//! What one event costs: the online model alone, and all of `UserState::apply`.
+//! Benchmark of one event: the online model alone, and `UserState::apply` as a whole.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -31,7 +31,7 @@ fn learn(criterion: &mut Criterion) {
         .collect();
 
     let mut group = criterion.benchmark_group("learn one event, dim 384");
-    // As in `UserState`: a prediction finds the place along the topic's axes in the world, the fold computes it.
+    // As in `UserState`: a prediction reads the coordinates from the world, the fold computes them.
     for (name, topics) in [("one topic", 1), ("two topics in turn", 2), ("twenty topics in turn", 20)] {
         let vectors: Vec<_> = (0..1_000).filter(|item| item % 20 < topics).map(|item| &vectors[item]).collect();
         let mut model = OnlineModel::default();

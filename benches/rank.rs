@@ -1,5 +1,5 @@
-//! What one feed costs: all of candidates, score, select over the whole open catalogue, beside the bare scan in ndarray. And
-//! what a log of places costs that are always open: the scores of all, and counting afresh what is popular.
+//! Benchmark of one feed: candidates, scores and selection over the whole open catalogue, next to a bare scan in
+//! ndarray. Also a log of places that are always open: scores of all items, and recomputing popularity.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -48,7 +48,7 @@ fn rank(criterion: &mut Criterion) {
             let name = BenchmarkId::new(format!("ranking {}, with a two-tower model", ranking.name()), items);
             group.bench_function(name, |bencher| bencher.iter(|| black_box(person.rank(&with_a_tower, now, ask))));
         }
-        // The baseline: nothing but the dot products, as a matrix by a vector.
+        // Baseline: only the dot products, as a matrix-vector product.
         let matrix = Array2::from_shape_fn((items as usize, catalogue::DIM), |(row, column)| {
             world.item(ItemId(row as u32)).unwrap().embedding[column]
         });
@@ -75,7 +75,7 @@ fn places(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("the best 30", items), |bencher| {
             bencher.iter(|| black_box(person.rank(coordinator.world(), now, ask)));
         });
-        // One entry, and a world with what is popular by then.
+        // One entry, and a world with the popularity recomputed.
         let mut now = now;
         group.bench_function(BenchmarkId::new("an entry, counted afresh", items), |bencher| {
             bencher.iter(|| {

@@ -1,7 +1,8 @@
-//! How long a server with a long past takes: from `kill -9` to ready, and from a cold person's request to their answer.
+//! Recovery times of a server with a long journal: from `kill -9` to ready, and from a request for a passivated user to
+//! the answer.
 //!
-//! Not a timed test: it prints figures. `RECOVERY_PEOPLE` and `RECOVERY_ENTRIES` set the size (100,000 and 5,000,000),
-//! `RECOVERY_STORE` names an empty store to use instead of a directory of its own.
+//! It prints figures and has no time limits. `RECOVERY_PEOPLE` and `RECOVERY_ENTRIES` set the size (100,000 and
+//! 5,000,000), `RECOVERY_STORE` names an empty store to use instead of a temporary directory.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -22,16 +23,16 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const ITEMS: u32 = 1_000;
-/// Requests for people who are mostly not in memory.
+/// Requests for users that are mostly not in memory.
 const COLD: u32 = 20_000;
-/// People who may be in memory at once.
+/// Maximum number of users in memory.
 const ACTIVE: &str = "5000";
 
 fn number(name: &str, default: u32) -> u32 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// People who each liked, clicked and skipped their share, through the engine and into the store.
+/// Fills the store with users that like, click and skip, through the engine.
 fn fill(url: &str, people: u32, entries: u32) {
     let now = Millis(1_780_000_000_000);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -54,7 +55,7 @@ fn fill(url: &str, people: u32, entries: u32) {
         }
         loader.recentre().await.unwrap();
         let mut random = ChaCha8Rng::seed_from_u64(1);
-        // One person after the other, so that the engine holds few states at once.
+        // One user after the other, so that the engine holds few states at once.
         for person in 0..people {
             let user = loader.person(&Key::new(&format!("person-{person}")).unwrap(), None);
             for event in 0..entries / people {
@@ -71,7 +72,7 @@ fn fill(url: &str, people: u32, entries: u32) {
     });
 }
 
-/// Starts the server; gives it, its address, and how long it took to be ready.
+/// Starts the server; returns it with its address and the time until it was ready.
 fn start(url: &str) -> (Child, String, Duration) {
     let began = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_eddyline"))
@@ -106,7 +107,7 @@ fn main() {
     );
     for round in 1..=3 {
         let (mut child, address, ready) = start(&url);
-        // Something new in the journal, so that there is a tail to fold.
+        // New entries after the snapshot, so that there is a tail to fold.
         for event in 0..200 {
             let body =
                 format!(r#"{{"id":"new-{round}-{event}","user":"person-{event}","item":"item-1","kind":"like"}}"#);

@@ -1,8 +1,8 @@
-//! How fast the embedded store takes entries, on the disk where the temporary directory is (`TMPDIR`).
+//! Write throughput of the embedded store, on the disk of the temporary directory (`TMPDIR`).
 //!
 //! Invariant: every measured entry is durable when it is counted. `producers`: each waits for its own acknowledgement
-//! before it sends the next one, as people do. `bulk`: one caller, big batches, as an import does.
-//! Absent on purpose: the actors, the engine.
+//! before it sends the next entry, like users. `bulk`: one caller with big batches, like an import.
+//! Deliberately absent: the actors, the engine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -41,7 +41,7 @@ fn all_stored(outcomes: &[Outcome]) -> bool {
     outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_)))
 }
 
-/// `count` entries by `producers` tasks, one at a time each, spread over `people` persons.
+/// `count` entries by `producers` tasks, one at a time each, spread over `people` users.
 fn produce(runtime: &Runtime, producers: u32, people: u32, count: u64) -> Duration {
     let directory = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(Embedded::open(directory.path()).unwrap());
@@ -68,7 +68,7 @@ fn produce(runtime: &Runtime, producers: u32, people: u32, count: u64) -> Durati
     })
 }
 
-/// `count` entries by one caller in batches of `batch`, spread over 1,000 people.
+/// `count` entries by one caller in batches of `batch`, spread over 1,000 users.
 fn bulk(runtime: &Runtime, batch: u64, count: u64) -> Duration {
     let directory = tempfile::tempdir().unwrap();
     let store: Box<dyn Store> = Box::new(Embedded::open(directory.path()).unwrap());
@@ -90,7 +90,7 @@ fn bulk(runtime: &Runtime, batch: u64, count: u64) -> Duration {
 fn store(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut group = criterion.benchmark_group("store");
-    // One iteration is this many entries, so that a store is opened now and then, not for each of them.
+    // One iteration is this many entries, so that few iterations open a store.
     const PRODUCED: u64 = 20_000;
     const BULK: u64 = 100_000;
     group.sample_size(10).measurement_time(Duration::from_secs(5)).warm_up_time(Duration::from_secs(1));

@@ -1,10 +1,10 @@
-//! How fast the Postgres store takes entries, next to what the same database takes from a bare client in the same run.
+//! Write throughput of the Postgres store, compared with a bare client on the database in one run.
 //!
-//! Invariant: every measured entry is durable when it is counted, on both sides; both write the same rows into tables with
-//! the same columns and indexes, in batches of the same size, over the same kind of connection, taking turns. The bare
-//! client has its rows ready before the clock starts and learns nothing back but that they are there.
-//! Absent on purpose: the actors, the engine. Run it with `cargo bench --bench store_postgres`; a private Postgres is
-//! started in the temporary directory (`TMPDIR`), so that is the disk that is measured.
+//! Invariant: every measured entry is durable when it is counted, on both sides. Both write equal rows into tables with
+//! equal columns and indexes, in batches of equal size, over equal connections, in turn. The bare client prepares its
+//! rows before the clock starts, and reads only the acknowledgement.
+//! Deliberately absent: the actors, the engine. Run it with `cargo bench --bench store_postgres`; it starts a private
+//! Postgres in the temporary directory (`TMPDIR`), so it measures that disk.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
@@ -77,7 +77,7 @@ fn all_stored(outcomes: &[Outcome]) -> bool {
     outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stored(_)))
 }
 
-/// A row as a bare client has it ready.
+/// A prepared row of the bare client.
 type Row = Vec<Box<dyn ToSql + Send + Sync>>;
 
 fn ready(entry: &Entry) -> Row {
@@ -109,7 +109,7 @@ fn ready(entry: &Entry) -> Row {
     ]
 }
 
-/// Entries in the order in which `people` take turns.
+/// Entries of `people` users in turn.
 fn entries(people: u64, count: u64) -> impl Iterator<Item = Entry> {
     (0..count).map(move |n| entry((n % people) as u32, n / people + 1))
 }
@@ -118,7 +118,7 @@ fn rate(count: u64, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
 }
 
-/// A bare client over a copy of the journal's table, indexes and all.
+/// A bare client on a copy of the journal's table, with its indexes.
 struct Bare {
     client: Client,
 }
@@ -138,7 +138,7 @@ impl Bare {
         Bare { client }
     }
 
-    /// One `INSERT … VALUES (…), (…)` per batch, split where Postgres takes no more parameters.
+    /// One `INSERT … VALUES (…), (…)` per batch, split at the parameter limit of Postgres.
     async fn values(&self, batches: &[Vec<Row>]) -> Duration {
         let size = batches[0].len();
         let pieces = (size * 20).div_ceil(65_535);
@@ -195,7 +195,7 @@ impl Bare {
         start.elapsed()
     }
 
-    /// COPY straight into the table; the numbers that it gave follow from the last one, since nobody else writes.
+    /// COPY directly into the table; positions follow from the last one, since there is no other writer.
     async fn copy_direct(&self, batches: &[Vec<Row>]) -> Duration {
         let sql = format!("COPY bare ({COLUMNS}) FROM STDIN BINARY");
         let copy = self.client.prepare(&sql).await.unwrap();
@@ -244,7 +244,7 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
-/// Producers that wait for their own acknowledgement each time: rate, entries per transaction, waits.
+/// Producers that wait for each own acknowledgement: rate, entries per transaction, waits.
 async fn produce(cluster: &Cluster, producers: u32, people: u32, count: u64) -> (f64, f64, Histogram<u64>) {
     let (store, database) = open(cluster).await;
     let (each, own) = (count / u64::from(producers), people / producers);

@@ -1,9 +1,9 @@
-//! A server put together from its configuration, and taken down in order.
+//! Start and shutdown of a server by its configuration.
 //!
-//! Invariant: the address is printed on standard output once the server is ready, and nothing else ever is. Signals are
-//! caught before the store is opened. On a signal sessions hear `bye`, what was taken becomes durable, the store is closed,
-//! and the process ends, within [`END_WITHIN`] whatever hangs. A server that was replaced in its store ends likewise, as
-//! failed: it holds nothing that it acknowledged and did not store.
+//! Invariant: standard output holds the server's address, printed once the server is ready, and nothing else. Signals are
+//! caught before the store opens. On a signal sessions get `bye`, accepted events become durable, the store closes, and the
+//! process ends within [`END_WITHIN`], even if a part hangs. A server that another one replaced in its store ends in this
+//! order, too, with a failure status. It has then stored every event that it acknowledged.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -34,16 +34,15 @@ use crate::store::postgres::Postgres;
 use crate::store::{Store, StoreError};
 use crate::tower::Checkpoint;
 
-/// After a signal the process ends within this time: 3 s for sockets, 10 s for requests, [`STORED_WITHIN`] for entries,
-/// [`CLOSED_WITHIN`] for the store, and a rest for a standard error that nobody reads.
+/// Longest shutdown after a signal: 3 s for sockets, 10 s for requests, [`STORED_WITHIN`] for entries, [`CLOSED_WITHIN`] for
+/// the store, and a reserve for a blocked standard error.
 pub const END_WITHIN: Duration = Duration::from_secs(30);
-/// Entries that are not stored yet are tried for so long after a signal. Nobody got an acknowledgement for them.
+/// Time after a signal to store the remaining entries, none of which is acknowledged yet.
 const STORED_WITHIN: Duration = Duration::from_secs(5);
-/// The store is closed for so long; what it acknowledged is durable before.
+/// Time to close the store, whose acknowledged writes are already durable.
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
-/// The signals of a server. They are caught from the making of this value on: whatever comes before the server is ready
-/// ends it in order, too.
+/// Signals of a server, caught since [`Signals::catch`]: a signal during the start ends it in order.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -51,10 +50,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them. Must be called inside an actix system.
+    /// Catches terminate, interrupt and hang-up. Must be called inside an actix system.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// The operating system refuses a handler.
     pub fn catch() -> std::io::Result<Signals> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
@@ -63,7 +62,7 @@ impl Signals {
         })
     }
 
-    /// Comes with the first signal that asks for the end.
+    /// Waits for the first terminate or interrupt.
     async fn end(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -71,16 +70,16 @@ impl Signals {
         }
     }
 
-    /// Starts a server and serves until a signal comes. A signal during the start drops `starting`, and with it the store.
+    /// Starts a server and serves until a signal comes. A signal during the start drops `starting` and closes the store.
     ///
     /// # Errors
-    /// What keeps the server from starting or serving; a message for people.
+    /// The server cannot start or serve; the message says why.
     pub async fn serve(mut self, starting: impl Future<Output = anyhow::Result<Running>>) -> anyhow::Result<()> {
         let running = tokio::select! {
             biased;
             () = self.end() => {
                 end_in_time();
-                tracing::info!("going down before it was ready");
+                tracing::info!("shutting down before the server is ready");
                 return Ok(());
             }
             running = starting => running?,
@@ -89,63 +88,64 @@ impl Signals {
     }
 }
 
-/// From now on the process ends within [`END_WITHIN`].
+/// Starts the watchdog of the shutdown: it ends the process after [`END_WITHIN`].
 fn end_in_time() {
     let spawned = std::thread::Builder::new().name("end".into()).spawn(|| {
         std::thread::sleep(END_WITHIN);
-        // Whoever reads standard error may be what hangs.
-        let _ = std::thread::Builder::new().spawn(|| say(format_args!("eddyline: the end took too long: cut off")));
+        // Standard error itself may block, so another thread writes the message.
+        let _ = std::thread::Builder::new()
+            .spawn(|| say(format_args!("eddyline: the shutdown took too long: the process ends now")));
         std::thread::sleep(Duration::from_millis(200));
         std::process::exit(1);
     });
     if let Err(error) = spawned {
-        tracing::warn!(%error, "no thread that watches over the end");
+        tracing::warn!(%error, "cannot start the watchdog of the shutdown");
     }
 }
 
-/// A running server.
+/// A running server with its store and its listener.
 pub struct Running {
-    /// Its inside.
+    /// The server's actors.
     pub server: Server,
     store: Arc<dyn Store>,
     certificate: Option<Arc<Certificate>>,
     serving: Serving,
 }
 
-/// Longest wait between two tries while the database cannot be reached.
+/// Longest back-off between two attempts to reach the database.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// Opens the configured store, or says at once why not.
+/// Opens the configured store without waiting for its database.
 ///
 /// # Errors
-/// What the store says, or that it holds a part of a dump only; a message for people.
+/// The store cannot be opened, or holds only a part of a dump.
 pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     whole(open_store_to_load(config).await?, config).await
 }
 
-/// Opens the configured store to load a dump into it.
+/// Opens the configured store to load a dump into it, even after an interrupted load.
 ///
 /// # Errors
-/// What the store says; a message for people.
+/// The store cannot be opened.
 pub async fn open_store_to_load(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     try_open(config).await.with_context(|| format!("cannot open the store {}", config.store))
 }
 
-/// Refuses a store of which a part is missing.
+/// Refuses a store whose load was interrupted.
 async fn whole(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     anyhow::ensure!(
         !store.is_loading().await?,
-        "cannot open the store {}: it holds a part of a dump, whose load was interrupted: empty it and load again",
+        "cannot open the store {}: it holds only a part of a dump, whose load was interrupted: empty it and load again",
         config.store
     );
     Ok(store)
 }
 
-/// Opens the configured store, for a server: while its database cannot be reached, waits for it, and meanwhile answers
-/// every request at the address where the server will be with 503, so that `/ready` says no.
+/// Opens the configured store for a server, and waits while the database cannot be reached. Meanwhile every request to the
+/// server's address gets 503, so that `/ready` reports that it is not ready.
 ///
 /// # Errors
-/// What waiting does not help against; a message for people.
+/// An error that waiting cannot correct.
 pub async fn await_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let (mut wait, mut waiting) = (Duration::from_millis(250), None);
     loop {
@@ -168,11 +168,11 @@ pub async fn await_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     }
 }
 
-/// Opens the configured store to look after keys and tokens: in Postgres beside the server that has it, which hears of it
-/// by itself.
+/// Opens the configured store for keys, tokens and models. A Postgres store opens beside its server, which notices changes by
+/// itself.
 ///
 /// # Errors
-/// What the store says; a message for people.
+/// The store cannot be opened; a server has an embedded store open.
 pub async fn open_access(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     match &config.store {
         StoreUrl::File(_) => open_store(config).await,
@@ -190,31 +190,29 @@ async fn try_open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
-/// Reads the checkpoints of `tower`.
+/// Reads checkpoints of two-tower models.
 struct Checkpoints;
 
 impl ReadModel for Checkpoints {
     fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, String> {
         let checkpoint = Checkpoint::from_bytes(checkpoint).map_err(|error| error.to_string())?;
-        // A model that reads no embeddings does not care for their size.
+        // A model without embeddings as input suits any size.
         if checkpoint.dim() != 0 && checkpoint.dim() != dim {
             let wanted = checkpoint.dim();
-            return Err(format!(
-                "it was made for embeddings of {wanted} numbers, those of this server have {dim} (`dim`)"
-            ));
+            return Err(format!("the model takes embeddings of {wanted} numbers, this server has {dim} (`dim`)"));
         }
         let summary = serde_json::to_string(checkpoint.summary()).map_err(|error| error.to_string())?;
         Ok(Reading { model: checkpoint.into_model(version), summary })
     }
 }
 
-/// Answers in place of a server that waits for its database.
+/// A listener that answers 503 for a server that waits for its database.
 struct Waiting(actix_web::dev::ServerHandle);
 
 impl Waiting {
-    /// `None` when the address is not free: the server itself will say so.
+    /// `None` if the address is in use, which the server itself reports later.
     fn begin(address: SocketAddr) -> Option<Waiting> {
-        // Nobody could find a port that is not known yet.
+        // Port 0 becomes another port later, so no client could use this listener.
         if address.port() == 0 {
             return None;
         }
@@ -225,7 +223,7 @@ impl Waiting {
                     .json(serde_json::json!({ "error": "unavailable", "message": "waiting for the database" }))
             }))
         };
-        // Signals are those of the server that waits.
+        // `Signals` handles signals for the waiting server.
         let server = actix_web::HttpServer::new(service).workers(1).disable_signals().bind(address).ok()?.run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
@@ -240,24 +238,24 @@ impl Waiting {
 /// Makes the configured embedder.
 ///
 /// # Errors
-/// The key that is missing or wrong.
+/// A key of the configuration is missing or wrong.
 pub fn open_embedder(config: &Config) -> anyhow::Result<Arc<dyn Embedder>> {
     let http = (config.embedder == Choice::Http)
         .then(|| HttpConfig::new(&config.http.base, &config.http.model, config.http.key.clone()));
     Ok(crate::embed::open(config.embedder, config.dim, http)?)
 }
 
-/// What reads two-tower models.
+/// The reader of two-tower checkpoints, for the actors.
 #[must_use]
 pub fn open_models() -> Arc<dyn ReadModel> {
     Arc::new(Checkpoints)
 }
 
-/// Sockets are open files, and many systems begin with room for 1,024: takes as much more as this user may have, and says
-/// so where that is too little.
+/// Raises the limit of open files for the sockets, since many systems start with 1,024. Logs a warning if the hard limit
+/// allows fewer.
 fn make_file_budget(sockets_max: usize, workers: usize) -> FileBudget {
     let (limit, wanted) = (getrlimit(Resource::Nofile), FileBudget::files_for(sockets_max) as u64);
-    // No limit is `None`.
+    // `None` is no limit.
     let current = limit.current.unwrap_or(u64::MAX);
     if current >= wanted {
         return FileBudget::within(usize::try_from(current).unwrap_or(usize::MAX), sockets_max, workers);
@@ -272,27 +270,27 @@ fn make_file_budget(sockets_max: usize, workers: usize) -> FileBudget {
             files,
             sockets,
             handles,
-            "{sockets_max} sockets (sockets_max) want {wanted} open files: raise the hard limit. Until then there is room for {sockets}, {handles} of which can be cut when they hang"
+            "{sockets_max} sockets (sockets_max) need {wanted} open files: raise the hard limit. Until then the server takes {sockets} sockets, and can cut {handles} of them when they hang"
         );
     }
     file_budget
 }
 
-/// Starts a server over a store and says where it listens. Must be called inside an actix system.
+/// Starts a server over a store and prints its address. Must be called inside an actix system.
 ///
 /// # Errors
-/// What keeps it from starting; a message for people.
+/// The server cannot start: the configuration, the store or the address is unusable.
 pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Running> {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let workers = if config.workers == 0 { processors } else { config.workers };
     let file_budget = make_file_budget(config.sockets_max, workers);
-    // Before anything is started: a server that everybody could use is none.
+    // Checked before any part starts: a server without a key must not listen beyond loopback.
     let clock: Arc<dyn Clock> = Arc::new(WallClock::default());
     let access = Access::open(store.clone(), config.secret.clone(), clock.now()).await?;
     if access.locks_everybody_out(clock.now()).await? {
         tracing::warn!(
-            "a key is in the store, so every request needs a token, and there is none that would be taken: stop the server, \
-             make one with `eddyline token create --service`, and start again"
+            "the store holds a key, so every request needs a token, but no valid token exists: stop the server, make one \
+             with `eddyline token create --service`, and start again"
         );
     }
     let address = config.safe_address(!access.auth().is_dev())?;
@@ -323,17 +321,19 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
     let mut gateway = GatewayState::new(server.clone(), settings, Arc::new(access));
     gateway.certificate = certificate.clone();
     if certificate.is_none() && !address.ip().is_loopback() {
-        tracing::warn!("tokens travel in the clear: set tls_cert and tls_key, or put a proxy with TLS in front");
+        tracing::warn!(
+            "tokens are sent without encryption: set tls_cert and tls_key, or put a proxy with TLS in front"
+        );
     }
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let serving = serve(gateway, &[address])
         .await
-        .with_context(|| format!("cannot listen on {address}: is another server there? try --listen 127.0.0.1:0"))?;
+        .with_context(|| format!("cannot listen on {address}: does another server use it? try --listen 127.0.0.1:0"))?;
     let world = server.world();
     tracing::info!(people = server.people().len(), items = world.len(), open = world.open_len(), "ready");
     let mut out = std::io::stdout().lock();
     for address in serving.addresses() {
-        // Whoever started us may have closed the pipe: that is no reason to stop.
+        // A closed pipe on standard output does not stop the server.
         let _ = writeln!(out, "listening on {scheme}://{address}");
     }
     let _ = out.flush();
@@ -344,24 +344,24 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
 impl Running {
     fn read_certificate(&self) {
         match self.certificate.as_ref().map(|certificate| certificate.reload()) {
-            Some(Ok(())) => tracing::info!("the certificate was read again"),
-            Some(Err(error)) => tracing::error!(%error, "the certificate in use stays"),
-            None => tracing::info!("a hang-up: there is no certificate to read again"),
+            Some(Ok(())) => tracing::info!("the certificate was reloaded"),
+            Some(Err(error)) => {
+                tracing::error!(%error, "the certificate cannot be reloaded; the former one stays in use")
+            }
+            None => tracing::info!("ignored a hang-up: there is no certificate to reload"),
         }
     }
 
-    /// Where it listens.
+    /// First address on which the server listens.
     #[must_use]
     pub fn address(&self) -> Option<std::net::SocketAddr> {
         self.serving.addresses().first().copied()
     }
 
-    /// Serves until a signal comes (interrupt or terminate), then takes everything down in order. On a hang-up the
-    /// certificate is read again.
+    /// Serves until an interrupt or terminate, then shuts down in order. A hang-up reloads the certificate.
     ///
     /// # Errors
-    /// When the listener fails by itself, another server has taken the store over, or entries could not be stored before
-    /// the end.
+    /// The listener fails, another server takes the store over, or entries cannot be stored before the end.
     async fn until_signal(mut self, mut signals: Signals) -> anyhow::Result<()> {
         let failed: Option<anyhow::Error> = loop {
             tokio::select! {
@@ -372,14 +372,14 @@ impl Running {
                     end_in_time();
                     tracing::error!("{replaced}");
                     self.serving.stop().await;
-                    // Nothing of what is still in memory can be stored: there is nothing to wait for.
+                    // The store refuses all further writes of this server, so there is nothing to wait for.
                     return Err(replaced.into());
                 }
                 _ = signals.hang_up.recv() => self.read_certificate(),
             }
         };
         end_in_time();
-        tracing::info!("going down");
+        tracing::info!("shutting down");
         self.serving.stop().await;
         let unstored = match tokio::time::timeout(STORED_WITHIN, self.server.close()).await {
             Ok(()) => 0,
@@ -388,12 +388,12 @@ impl Running {
         let store = self.store.clone();
         let closed = tokio::time::timeout(CLOSED_WITHIN, tokio::task::spawn_blocking(move || store.close())).await;
         if closed.is_err() {
-            tracing::warn!("the store could not be closed in time: the next start reads its log");
+            tracing::warn!("the store did not close in time: the next start recovers it from its log");
         }
         match failed {
             Some(error) => Err(error),
             None if unstored > 0 => Err(anyhow::anyhow!(
-                "{unstored} writes could not be stored before the end: none of them was acknowledged; see the log for why"
+                "{unstored} writes could not be stored before the end; none of them was acknowledged. The log says why"
             )),
             None => Ok(()),
         }

@@ -82,7 +82,7 @@ pub use eddyline_simulate as simulate;
 
 /// Settings: defaults, a file, variables, flags.
 pub mod config;
-/// A server put together from its settings, and taken down in order.
+/// Start and shutdown of a server by its configuration.
 pub mod app;
-/// What the command line can do.
+/// Commands of the command line.
 pub mod commands;

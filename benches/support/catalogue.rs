@@ -1,6 +1,6 @@
-//! A catalogue of random unit embeddings in 20 topics, and one of places of which nothing is known but who was there.
+//! Catalogues for benchmarks: random unit embeddings in 20 topics, and places with visits alone.
 //!
-//! Invariant: same count, same catalogue.
+//! Invariant: equal counts give equal catalogues.
 #![allow(dead_code)]
 
 use std::sync::Arc;
@@ -42,8 +42,8 @@ pub fn coordinator(items: u32) -> CoordinatorState {
     coordinator
 }
 
-/// `items` places, all always available, and what 400 people with 40 visits each made of them. People of a neighbourhood go
-/// to the same places, a few of these most often. With one of them, the last entry, and the time by then.
+/// `items` places, all always available, with 40 visits by each of 400 users. Users of a neighbourhood visit common
+/// places, a few of these most often. Returns one user, the last entry, and its time, too.
 pub fn places(items: u32) -> (CoordinatorState, UserState, Entry, Millis) {
     let mut random = ChaCha8Rng::seed_from_u64(9);
     let mut coordinator = CoordinatorState::new(1, Arc::new(LearnSettings::default()));
@@ -65,7 +65,7 @@ pub fn places(items: u32) -> (CoordinatorState, UserState, Entry, Millis) {
     for turn in 0..40_u32 {
         for person in &mut people {
             now = now.plus(60_000);
-            // Squared, so that the first ones of the neighbourhood come most often.
+            // Squared, so that the first places of the neighbourhood are visited most often.
             let (begin, near) = (person.user().0 % 50 * (items / 50), random.random_range(0.0_f64..1.0));
             let item = ItemId(begin + (near * near * f64::from(items / 50)) as u32);
             let id = Key::new(&format!("visit-{turn}")).unwrap();

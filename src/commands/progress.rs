@@ -10,7 +10,7 @@ pub fn steps(what: &str, total: u64) -> ProgressBar {
     styled(total, what, "{msg} [{bar:40}] {pos}/{len} ({eta} left)")
 }
 
-/// A bar over the bytes of files; the caller sets its length and position.
+/// A bar over the bytes of files; [`watch`] sets its length and position.
 #[must_use]
 pub fn bytes(what: &str) -> ProgressBar {
     styled(0, what, "{msg} [{bar:40}] {bytes}/{total_bytes} ({eta} left)")

@@ -103,7 +103,7 @@ for_each_expert!(expert_enum);
 /// Contribution of an expert to a score, in the unit of the score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Contribution {
-    /// The expert whose share this is.
+    /// The contributing expert.
     pub expert: Expert,
     /// The contribution; all contributions to an item sum to its score.
     pub amount: f32,

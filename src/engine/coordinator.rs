@@ -147,7 +147,7 @@ pub enum CoordinatorEvent {
         /// Random and never stored: keys of the user's tombstones are derived from it, so that nothing links them.
         salt: u128,
     },
-    /// Time passed.
+    /// Timer: the clock may have passed an edge of availability.
     Tick,
     /// Starts a fit of clusters if one is due. With `asked`, the counted points do not matter.
     Regroup {

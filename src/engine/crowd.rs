@@ -1,10 +1,10 @@
 //! The population: metrics of each user, their distribution over all users, and the feature matrix for clustering.
 //!
-//! Invariant: a fold over the whole journal. A user's running means here equal those of the user's own state, and the
+//! Invariant: a fold over the whole journal. A user's running means here equal those of the user's own state. The
 //! posterior of a series covers exactly the means of the users who have one. Topic weights are kept only if a column of
 //! `cluster.columns` reads them, and equal those of the user's own state. A clone is copy-on-write: it costs one
-//! pointer per [`NEIGHBOURS`] users, and later learning copies at most that many users. Deliberately absent: clocks,
-//! names of users, erased users (the fold is recomputed without them).
+//! pointer per [`NEIGHBOURS`] users, and later learning copies at most that many users.
+//! Deliberately absent: clocks, names of users, erased users (the fold is recomputed without them).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

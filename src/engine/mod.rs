@@ -1,7 +1,8 @@
 //! The pure core: state, event and `now` go in, effects come out as values.
 //!
-//! Invariant: equal inputs give equal outputs, bit by bit. Deliberately absent: clocks, global randomness, locks,
-//! threads, hash-map iteration order in any decision, and all input and output.
+//! Invariant: equal inputs give equal outputs, bit by bit.
+//! Deliberately absent: clocks, global randomness, locks, threads, hash-map iteration order in any decision, and all
+//! input and output.
 
 pub mod avail;
 pub mod cluster;

@@ -1,8 +1,9 @@
 //! User vector cache: the user's vector by the two-tower model, computed from attributes and recent interactions.
 //!
 //! Invariant: a cached vector equals a recomputed one, because time is rounded before the model reads it. A vector of
-//! another model version, history or attributes is never returned. Deliberately absent: learned state. The cache is not
-//! part of a snapshot, and user states compare equal whatever it holds.
+//! another model version, history or attributes is never returned.
+//! Deliberately absent: learned state. The cache is not part of a snapshot, and user states compare equal whatever it
+//! holds.
 
 use std::sync::Arc;
 

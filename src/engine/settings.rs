@@ -1,7 +1,7 @@
-//! What can be set about learning and ranking.
+//! Settings of learning and ranking.
 //!
-//! Invariant: values were checked by [`LearnSettings::check`]. Those that change what an entry teaches are part of
-//! [`LearnSettings::fingerprint`]: a snapshot made under others is set aside and the journal folded again.
+//! Invariant: [`LearnSettings::check`] accepted the values. Settings that change the effect of an entry are part of
+//! [`LearnSettings::fingerprint`]: a snapshot made under others is discarded and the journal folded again.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -16,40 +16,39 @@ use crate::engine::learn::metrics::Kinds;
 use crate::engine::rank::experts::{self, Expertise};
 use crate::engine::rank::stage::RankSettings;
 
-/// How topic weights fade.
+/// Decay of topic weights over time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decay {
-    /// The exact flow of the decay equation: does not depend on when one looks.
+    /// Exact solution of the decay equation: the result does not depend on how often it is evaluated.
     #[default]
     Exact,
     /// One Euler step per interaction with a floor of 0.01, as the original demo computed it.
     Euler,
 }
 
-/// How people are grouped, and when.
+/// How users are clustered, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterSettings {
-    /// What people are compared by: a metric (`time_spent`), one kind of it (`time_spent.post`), or the weight of a topic
-    /// (`topic.NAME`).
+    /// Columns of the feature matrix: a metric (`time_spent`), one kind of it (`time_spent.post`), or the weight of a
+    /// topic (`topic.NAME`).
     pub columns: Vec<String>,
-    /// Groups are found afresh when this many points have come together, 1 for each measurement and 5 for each new person;
-    /// 0: never by counting.
+    /// Points that trigger a refit, 1 for each measurement and 5 for each new user; 0 disables the trigger.
     pub threshold: u64,
-    /// A cron expression of five fields, in UTC, for when groups are found afresh; empty: by no schedule.
+    /// Cron expression of five fields, in UTC, that triggers refits; empty disables the schedule.
     pub schedule: String,
-    /// Seconds between the beginnings of two fits, at least.
+    /// Minimum seconds between the starts of two fits.
     pub interval_s: u64,
-    /// What groups look like.
+    /// Shape of the clusters: the covariance structure of the mixture.
     pub kind: cluster::Kind,
-    /// Groups at most; a fit says when there are more.
+    /// Maximum number of clusters; a fit reports when this limit binds.
     pub components: usize,
-    /// Random starts.
+    /// Random restarts of a fit; the best one wins.
     pub restarts: usize,
-    /// With more people than this a fit is made on a sample of so many.
+    /// With more users than this, a fit uses a sample of this size.
     pub people_max: usize,
-    /// Threads that a fit may take; 0: half of the processors.
+    /// Threads of a fit; 0 means half of the processors.
     pub threads: usize,
 }
 
@@ -71,10 +70,10 @@ impl Default for ClusterSettings {
 }
 
 impl ClusterSettings {
-    /// Checks every value but the schedule, which is its reader's.
+    /// Checks every value but the schedule; its reader checks that one.
     ///
     /// # Errors
-    /// The key that is wrong, and what it must be.
+    /// The invalid key, and its rule.
     pub fn check(&self, kinds: &Kinds) -> Result<(), (&'static str, &'static str)> {
         let mut unique = self.columns.clone();
         unique.sort_unstable();
@@ -100,37 +99,37 @@ impl ClusterSettings {
     }
 }
 
-/// Settings of the learners and the first blend.
+/// Settings of the learners, of the blend's start and of ranking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LearnSettings {
-    /// What the kinds of interaction mean.
+    /// Label and weight of each kind of interaction.
     pub signals: Signals,
-    /// How topic weights fade.
+    /// Decay of topic weights over time.
     pub decay: Decay,
-    /// Rate `r` of the decay curve `2 / (1 + exp(5 r x))`.
+    /// Rate `r` of the decay curve `2 / (1 + exp(5 r x))`, in (0, 100].
     pub decay_rate: f64,
-    /// Elapsed time is measured in this many milliseconds.
+    /// Unit of elapsed time in the decay curve, in milliseconds.
     pub decay_horizon_ms: i64,
-    /// Variance of the online model's weights before anything was learned, on centred unit vectors.
+    /// Prior variance of the online model's weights, on centred unit vectors.
     pub prior_variance: f32,
-    /// Half-life of what the online model is sure of, in milliseconds.
+    /// Half-life of the online model's precision, in milliseconds (exponential forgetting).
     pub forget_half_life_ms: i64,
     /// Age at which freshness is one half, in milliseconds.
     pub freshness_half_ms: i64,
-    /// Weights that the blend starts with.
+    /// Initial weights of the blend.
     pub blend: Blend,
-    /// Step of the blend's shared weights, in units of Newton's.
+    /// Step size of the blend's shared weights, relative to a Newton step, in (0, 10].
     pub blend_step: f32,
-    /// Experts that are left out: they say nothing, and nothing is learned of them.
+    /// Experts to leave out: they contribute nothing to scores, and their weights learn nothing.
     pub without: Vec<Expert>,
-    /// How many available items a choice is compared with at most, where nothing is known of what was shown.
+    /// Maximum number of sampled negatives per click, where the shown items are unknown; 1 to 200.
     pub negatives: u16,
-    /// Exploration and the list stage.
+    /// Exploration and list-wise reranking.
     pub rank: RankSettings,
-    /// Which kinds of what is measured there are.
+    /// Declared metrics and their kinds.
     pub metrics: Kinds,
-    /// How people are grouped. Comes from `[cluster]`, since it teaches nothing.
+    /// How users are clustered. Read from `[cluster]`, since it does not change learning.
     #[serde(skip)]
     pub cluster: ClusterSettings,
 }
@@ -169,7 +168,7 @@ impl Blend {
         experts::first_weights(self)
     }
 
-    /// The weights with which each expert ranks alone.
+    /// Feature weights of each expert when it ranks alone.
     #[must_use]
     pub fn alone() -> &'static Features {
         &experts::ALONE
@@ -201,7 +200,7 @@ impl LearnSettings {
     /// Checks every value.
     ///
     /// # Errors
-    /// The key that is wrong, and what it must be.
+    /// The invalid key, and its rule.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let signals = &self.signals;
@@ -232,8 +231,8 @@ impl LearnSettings {
         self.rank.check()
     }
 
-    /// Names the settings under which entries were folded; those that only rank (the blend, freshness, `rank`) or are already
-    /// resolved in the entry (signals) do not count.
+    /// Fingerprint of the settings that change the effect of an entry. Settings that only rank (the blend, freshness,
+    /// `rank`), or that the entry has already resolved (signals), are not part of it.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut bytes = Vec::with_capacity(40);
@@ -245,7 +244,7 @@ impl LearnSettings {
         bytes.extend(self.decay_horizon_ms.to_le_bytes());
         bytes.extend(self.prior_variance.to_le_bytes());
         bytes.extend(self.forget_half_life_ms.to_le_bytes());
-        // Kinds are known by their places.
+        // Snapshots identify kinds by position, so the names in order are part of the fingerprint.
         for series in self.metrics.all() {
             let (metric, kind) = self.metrics.names(series).unwrap_or_default();
             for name in [metric, kind.unwrap_or_default()] {

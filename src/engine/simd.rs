@@ -113,7 +113,7 @@ pub fn is_among(numbers: &[u64], wanted: u64) -> bool {
 }
 
 /// Adds the product of a vector `(inputs,)` and a row-major matrix `(inputs, outputs)` to `out`, `(outputs,)`. Each sum
-/// runs from the first input to the last. With at least 96 outputs, rows of zero inputs are not read.
+/// runs from the first input to the last. Whole blocks of 96 outputs skip zero inputs, without reading their rows.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 pub fn add_product(x: &[f32], matrix: &[f32], out: &mut [f32]) {
     let outputs = out.len();

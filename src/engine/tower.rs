@@ -2,8 +2,8 @@
 //! acts or asks.
 //!
 //! Invariant: both are pure functions of the model's version and its inputs, so equal journals, catalogues and models
-//! give equal scores. Vectors of different versions are never multiplied. Deliberately absent: the neural network
-//! itself (`tower`), training, files.
+//! give equal scores. Vectors of different versions are never multiplied.
+//! Deliberately absent: the neural network itself (`tower`), training, files.
 
 use std::fmt;
 use std::sync::Arc;

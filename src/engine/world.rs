@@ -1,9 +1,10 @@
-//! What everybody sees: items, embeddings, centres, what is open. An immutable snapshot, published by the coordinator.
+//! Immutable snapshot that all users share: items, embeddings, centres, the open set, aggregates. The coordinator
+//! publishes it.
 //!
-//! Invariant: ids are dense and never reused; a published world never changes; the next one shares all blocks of items
-//! that did not change, so adding an item copies one block and not the catalogue. Item embeddings are immutable per
+//! Invariant: ids are dense and never reused. A published world never changes; the next one shares all blocks of
+//! unchanged items, so adding an item copies one block and not the catalogue. Item embeddings are immutable per
 //! revision, centres per epoch.
-//! Absent on purpose: clocks (the caller brings `now`), locks, scores of people.
+//! Deliberately absent: clocks (the caller passes `now`), locks, scores of users.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use crate::engine::tower::{ItemFacts, Tower, TwoTower};
 /// Items per block: adding one item copies at most this many embeddings.
 pub const BLOCK: usize = 256;
 
-/// With more changes than this between two open sets, the second is made afresh.
+/// Changed items from which on the next open set is recomputed instead of patched.
 const UNSETTLED_MAX: usize = 4_096;
 
 /// Stands for "no author" in a block's columns.
@@ -43,13 +44,13 @@ pub const NOBODY: u32 = u32::MAX;
 
 /// Embeddings and centres as a journal entry names them; learning reads nothing else of the world.
 pub trait Vectors {
-    /// The embedding `(dim,)` of an item in a revision.
+    /// The embedding `(dim,)` of an item in a revision; `None` if it is not available.
     fn embedding(&self, item: ItemId, revision: u32) -> Option<&[f32]>;
-    /// The centre of a topic in an epoch, with its axes; there is none in epoch 0.
+    /// The centre of a topic in an epoch, with its axes; `None` in epoch 0.
     fn centre(&self, centre: CentreRef) -> Option<&Centre>;
 }
 
-/// A run of [`BLOCK`] items, in columns that ranking walks through.
+/// A run of [`BLOCK`] items, stored as columns for ranking scans.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// `(BLOCK, dim)`, rows beyond `items` are zeros.
@@ -60,31 +61,31 @@ pub struct Block {
     columns: Arc<Columns>,
 }
 
-/// What ranking reads of each item of a block, without following a pointer.
+/// Columns that ranking reads of each item of a block, without following a pointer. One value per item.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
     /// Creation time of each item.
     pub created: Vec<Millis>,
     /// Main topic of each item.
     pub topic: Vec<TopicId>,
-    /// It has windows: look at the item.
+    /// Whether the item has windows; the item holds them.
     pub windowed: Vec<bool>,
-    /// It has further topics: look at the item.
+    /// Whether the item has further topics; the item holds them.
     pub more_topics: Vec<bool>,
-    /// Its author's id, or [`NOBODY`].
+    /// Author ids, or [`NOBODY`].
     pub author: Vec<u32>,
-    /// What its embedding is centred by now.
+    /// Centres that the embeddings are currently centred by.
     pub centre: Vec<CentreRef>,
-    /// `1 / ||x - m||`, or 0 where the item is its own centre.
+    /// `1 / ||x - m||`, or 0 where an item coincides with its centre.
     pub inverse_norm: Vec<f32>,
-    /// Where it lies along the axes of its centre; zeros where there are none, or it is its own centre.
+    /// Coordinates along the axes of the centre; zeros without axes, or where an item coincides with its centre.
     pub coordinates: Vec<Coordinates>,
-    /// `max |x_i| / 127`: what one step of a code is worth.
+    /// `max |x_i| / 127`, the quantisation step of a code.
     pub scale: Vec<f32>,
 }
 
 impl Block {
-    /// Columns of the items of this block.
+    /// Columns of this block, one value per item.
     #[must_use]
     pub fn columns(&self) -> &Columns {
         &self.columns
@@ -96,21 +97,21 @@ impl Block {
         self.codes.as_slice().unwrap_or(&[])
     }
 
-    /// The embedding of one row, `(dim,)`.
+    /// The embedding of one row, `(dim,)`; empty for a row outside of the block.
     #[must_use]
     pub fn embedding(&self, row: usize) -> &[f32] {
         let dim = self.embeddings.ncols();
         self.embeddings.as_slice().and_then(|all| all.get(row * dim..(row + 1) * dim)).unwrap_or(&[])
     }
 
-    /// The items of this block.
+    /// Items of this block, at most [`BLOCK`], in the order of their ids.
     #[must_use]
     pub fn items(&self) -> &[Arc<Item>] {
         &self.items
     }
 }
 
-/// Immutable snapshot; see the module.
+/// Immutable snapshot of everything that all users share, with a version number (its epoch).
 #[derive(Clone, Debug)]
 pub struct World {
     epoch: Epoch,
@@ -125,7 +126,7 @@ pub struct World {
     centres: Arc<Vec<Vec<Arc<Centre>>>>,
     availability: AvailabilityIndex,
     open: Arc<RoaringBitmap>,
-    /// Put in since the open set was made; `None`: too many to name.
+    /// Items put since the open set was computed; `None` when there are too many to list.
     unsettled: Option<Vec<ItemId>>,
     next_edge: Option<Millis>,
     popularity: Arc<PopularityTable>,
@@ -141,7 +142,8 @@ pub struct World {
     history: Arc<History>,
 }
 
-/// Since when what is so; what is not here always was. Grows with revisions, deletions and epochs, not with items.
+/// Times of changes; anything without an entry has always been so. Grows with revisions, deletions and epochs, not with
+/// items.
 #[derive(Clone, Debug, Default)]
 struct History {
     centres: BTreeMap<CentreRef, Millis>,
@@ -150,7 +152,7 @@ struct History {
 }
 
 impl World {
-    /// An empty world.
+    /// An empty world, for embeddings `(dim,)`.
     #[must_use]
     pub fn new(dim: usize, settings: Arc<LearnSettings>) -> World {
         World {
@@ -181,13 +183,13 @@ impl World {
         }
     }
 
-    /// Its version.
+    /// Version of this world; rises with every publication.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// The instant that its open set was made for.
+    /// The instant that the open set was computed for.
     #[must_use]
     pub fn as_of(&self) -> Millis {
         self.as_of
@@ -199,19 +201,19 @@ impl World {
         self.dim
     }
 
-    /// The settings that learning and ranking follow.
+    /// Settings of learning and ranking.
     #[must_use]
     pub fn settings(&self) -> &LearnSettings {
         &self.settings
     }
 
-    /// The same, to be kept.
+    /// Shared ownership of [`World::settings`].
     #[must_use]
     pub fn shared_settings(&self) -> Arc<LearnSettings> {
         self.settings.clone()
     }
 
-    /// Groups of people, once they were found.
+    /// Clusters of users; `None` before the first fit.
     #[must_use]
     pub fn clusters(&self) -> Option<&Arc<Clustering>> {
         self.clusters.as_ref()
@@ -227,7 +229,7 @@ impl World {
         self.tower.as_ref()
     }
 
-    /// What a two-tower model reads of an item.
+    /// Inputs of a two-tower model for an item.
     #[must_use]
     pub fn facts<'a>(&'a self, item: &'a Item) -> ItemFacts<'a> {
         ItemFacts {
@@ -238,7 +240,8 @@ impl World {
         }
     }
 
-    /// The vectors of all items by a model. Takes one inference per item: not on a thread that serves others.
+    /// Computes the vectors of all items by a model. Costs one inference per item, so it must not run on a serving
+    /// thread.
     #[must_use]
     pub fn tower_by(&self, model: Arc<dyn TwoTower>) -> Tower {
         let mut tower = Tower::new(model);
@@ -248,14 +251,14 @@ impl World {
         tower
     }
 
-    /// The same world under this model, whose vectors are those of [`World::tower_by`].
+    /// A copy of this world with another two-tower model, whose vectors are those of [`World::tower_by`].
     #[must_use]
     pub fn with_tower(&self, tower: Option<Arc<Tower>>) -> World {
         World { tower, ..self.clone() }
     }
 
-    /// From now on this model, whose vectors were made of the items of the world `of`: what came or was revised since is
-    /// completed.
+    /// Sets the two-tower model, whose vectors were computed for the world `of`. Vectors of items that are new or
+    /// revised since then are computed here.
     pub(super) fn put_tower(&mut self, mut tower: Tower, of: &World) {
         for item in self.blocks.iter().flat_map(|block| block.items()) {
             if of.item(item.id).is_none_or(|then| then.revision != item.revision) {
@@ -265,50 +268,50 @@ impl World {
         self.tower = Some(Arc::new(tower));
     }
 
-    /// Items ever made, deleted ones too: ids are below this.
+    /// Items ever created, deleted ones included: ids are below this.
     #[must_use]
     pub fn len(&self) -> u32 {
         self.len
     }
 
-    /// No item was ever made.
+    /// Whether no item was ever created.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many can be shown, as of when this world was made.
+    /// Number of available items, as of [`World::as_of`].
     #[must_use]
     pub fn open_len(&self) -> u64 {
         self.open.len()
     }
 
-    /// By key; deleted items are not found.
+    /// Finds an item by key; deleted items are not found.
     #[must_use]
     pub fn find_item(&self, key: &str) -> Option<ItemId> {
         self.find_any_item(key).filter(|id| self.item(*id).is_some_and(|item| !item.deleted))
     }
 
-    /// By key, deleted or not.
+    /// Finds an item by key, deleted or not.
     #[must_use]
     pub fn find_any_item(&self, key: &str) -> Option<ItemId> {
         self.keys.get(key).copied()
     }
 
-    /// Of any id this world knows, deleted or not.
+    /// An item by id, deleted or not; `None` for an id that this world does not have.
     #[must_use]
     pub fn item(&self, id: ItemId) -> Option<&Item> {
         self.shared_item(id).map(AsRef::as_ref)
     }
 
-    /// The same, to be kept.
+    /// Shared ownership of [`World::item`].
     #[must_use]
     pub fn shared_item(&self, id: ItemId) -> Option<&Arc<Item>> {
         let (block, row) = place(id);
         self.blocks.get(block)?.items.get(row)
     }
 
-    /// A topic by its key.
+    /// Finds a topic by key.
     #[must_use]
     pub fn find_topic(&self, key: &str) -> Option<TopicId> {
         self.topics_by_key.get(key).copied()
@@ -326,23 +329,23 @@ impl World {
         self.topic_keys.len() as u32 + 1
     }
 
-    /// Items that are available at an instant, past or to come.
+    /// Items that are available at an instant, past or future.
     #[must_use]
     pub fn open_at(&self, at: Millis) -> Arc<RoaringBitmap> {
-        // Most questions are about now: the answer stands until the next edge.
+        // Fast path: most calls ask about now, and the open set is valid until the next edge.
         if at >= self.as_of && self.next_edge.is_none_or(|edge| at < edge) {
             return self.open.clone();
         }
         Arc::new(self.availability.open_at(at))
     }
 
-    /// Can this item be shown at `at`?
+    /// Whether an item is available at `at`.
     #[must_use]
     pub fn is_open(&self, item: ItemId, at: Millis) -> bool {
         self.item(item).is_some_and(|item| item.is_available(at))
     }
 
-    /// The next instant after `at` at which anything opens or closes.
+    /// The next instant after `at` at which an item opens or closes.
     #[must_use]
     pub fn next_edge_after(&self, at: Millis) -> Option<Millis> {
         self.availability.next_edge_after(at)
@@ -354,49 +357,49 @@ impl World {
         &self.blocks
     }
 
-    /// How popular what is, among what is available.
+    /// Popularity of the available items.
     #[must_use]
     pub fn popularity(&self) -> &PopularityTable {
         &self.popularity
     }
 
-    /// What each group of people goes to.
+    /// Popularity within each cluster of users.
     #[must_use]
     pub fn cluster_popularity(&self) -> &ClusterPopularityTable {
         &self.cluster_popularity
     }
 
-    /// Who goes to this also goes to that.
+    /// Co-occurrence lists: items that share users with an item.
     #[must_use]
     pub fn neighbours(&self) -> &ItemNeighbours {
         &self.neighbours
     }
 
-    /// Where everybody was last.
+    /// The last seen item of each user.
     #[must_use]
     pub fn lately(&self) -> &Lately {
         &self.lately
     }
 
-    /// Until when what is open without a scheduled end is expected to stay so.
+    /// Expected end times of open items without a scheduled end.
     #[must_use]
     pub fn expected_ends(&self) -> &ExpectedEnds {
         &self.expected
     }
 
-    /// The weights of the blend.
+    /// Shared weights of the blend.
     #[must_use]
     pub fn blend(&self) -> &BlendWeights {
         &self.blend
     }
 
-    /// Weights of the opinion: how likely a yes is.
+    /// Weights of the opinion model, which predicts the probability of a yes.
     #[must_use]
     pub fn opinion(&self) -> &OpinionWeights {
         &self.opinion
     }
 
-    /// What items of this topic are centred by now: their own centre, else the catalogue's, else nothing.
+    /// Current centre for items of a topic: the topic's own, else the catalogue's, else [`CentreRef::NONE`].
     #[must_use]
     pub fn centre_of(&self, topic: TopicId) -> CentreRef {
         for topic in [topic, TopicId::CATALOGUE] {
@@ -408,7 +411,8 @@ impl World {
         CentreRef::NONE
     }
 
-    /// `x~ = (x - m) / ||x - m||` of an item in its newest revision, `(dim,)`; all zeros where it is its own centre.
+    /// `x~ = (x - m) / ||x - m||` of an item in its newest revision, `(dim,)`; zeros where it coincides with its
+    /// centre.
     #[must_use]
     pub fn centred(&self, id: ItemId) -> Option<Vec<f32>> {
         let item = self.item(id)?;
@@ -416,7 +420,7 @@ impl World {
         Some(centred(&item.embedding, self.centre(centre).map(Centre::mean)))
     }
 
-    /// An item in its newest revision as the online model sees it; `x` is [`World::centred`] of it.
+    /// Input of the online model for an item in its newest revision; `x` is [`World::centred`] of it.
     #[must_use]
     pub fn example<'a>(&'a self, id: ItemId, x: &'a [f32]) -> Option<Example<'a>> {
         let (block, row) = place(id);
@@ -437,7 +441,7 @@ impl Vectors for World {
     }
 }
 
-/// `(x - m) / ||x - m||`; without `m`, `x / ||x||`; zeros where the length vanishes. All `(dim,)`.
+/// `(x - m) / ||x - m||`; without `m`, `x / ||x||`; zeros where the length vanishes. All are `(dim,)`.
 #[must_use]
 pub fn centred(x: &[f32], m: Option<&[f32]>) -> Vec<f32> {
     let mut out: Vec<f32> = match m {
@@ -451,7 +455,7 @@ pub fn centred(x: &[f32], m: Option<&[f32]>) -> Vec<f32> {
     out
 }
 
-/// `1 / sqrt(squared)`, or 0 where that is only rounding error beside `of`, the squared length before centring.
+/// `1 / sqrt(squared)`, or 0 where that is only rounding error relative to `of`, the squared length before centring.
 fn inverse_length(squared: f32, of: f32) -> f32 {
     if squared <= of * 1e-10 { 0.0 } else { 1.0 / squared.sqrt() }
 }
@@ -460,9 +464,9 @@ fn place(id: ItemId) -> (usize, usize) {
     (id.0 as usize / BLOCK, id.0 as usize % BLOCK)
 }
 
-/// How the coordinator makes the next world out of its working copy. Nobody else can.
+/// Mutation, for the coordinator's working copy alone.
 impl World {
-    /// Puts an item in: new (its id must be `len`) or in a new revision.
+    /// Upserts an item: its id is new (it must be `len`), or it has a new revision.
     pub(super) fn put_item(&mut self, item: Arc<Item>) {
         let (block, row) = place(item.id);
         if block == self.blocks.len() {
@@ -521,7 +525,7 @@ impl World {
         }
     }
 
-    /// Puts in an item that differs from the one that is there in its windows alone.
+    /// Replaces an item by one that differs in its windows alone.
     pub(super) fn put_windows(&mut self, item: Arc<Item>) {
         let (block, row) = place(item.id);
         self.availability.put(item.id, (!item.deleted).then_some(&item.windows));
@@ -532,7 +536,7 @@ impl World {
         put(&mut block.items, row, item);
     }
 
-    /// Puts many items in, into a world that has none: the availability index is built in one go.
+    /// Inserts many items into an empty world, and builds the availability index in one pass.
     pub(super) fn load_items(&mut self, items: Vec<Arc<Item>>) {
         let windows: Vec<(ItemId, Windows)> =
             items.iter().filter(|item| !item.deleted).map(|item| (item.id, item.windows.clone())).collect();
@@ -543,7 +547,7 @@ impl World {
         self.unsettled = None;
     }
 
-    /// A new topic; ids are given in order.
+    /// Adds a topic, or finds it if it exists; ids are assigned in order.
     pub(super) fn put_topic(&mut self, key: Key) -> TopicId {
         if let Some(id) = self.find_topic(key.as_str()) {
             return id;
@@ -554,7 +558,7 @@ impl World {
         id
     }
 
-    /// The next epoch of a topic's centre. Items are re-centred by [`World::recentre`].
+    /// Adds the next epoch of a topic's centre. [`World::recentre`] recomputes the items' columns.
     pub(super) fn put_centre(&mut self, topic: TopicId, centre: Centre) -> CentreRef {
         let centres = Arc::make_mut(&mut self.centres);
         let index = topic.0 as usize;
@@ -565,7 +569,7 @@ impl World {
         CentreRef { topic, epoch: centres[index].len() as u32 }
     }
 
-    /// Measures all items afresh whose centre has a newer epoch by now.
+    /// Recomputes the columns of all items whose centre has a newer epoch.
     pub(super) fn recentre(&mut self) {
         for index in 0..self.blocks.len() {
             let block = &self.blocks[index];
@@ -585,15 +589,15 @@ impl World {
         }
     }
 
-    /// Moves to an instant: the open set as of `now`. Says what opened and closed. An instant before the present one is
-    /// taken for the present one.
+    /// Moves the open set to `now` and returns the changes. An instant before the current one counts as the current
+    /// one.
     pub(super) fn move_to(&mut self, now: Millis) -> Changes {
         self.move_anywhere(self.as_of.max(now))
     }
 
-    /// Moves to an instant before the present one, since the clock was set back. Says what opened and closed.
+    /// Moves the open set to an earlier instant, since the clock was set back. Returns the changes.
     pub(super) fn move_back_to(&mut self, now: Millis) -> Changes {
-        // Computed from the windows alone: what flipped since is not counted backwards.
+        // Recomputed from the windows: edges are not counted backwards.
         self.unsettled = None;
         self.move_anywhere(now)
     }
@@ -601,9 +605,9 @@ impl World {
     fn move_anywhere(&mut self, now: Millis) -> Changes {
         let before = self.open.clone();
         match self.unsettled.take() {
-            // Most of the time little has changed: what did is put into what there is.
+            // Usual case: few changes, so the open set is patched.
             Some(unsettled) => {
-                // What was not put in since flips at edges that were there before.
+                // Items that were not put since flip only at edges that existed before.
                 let flips = match self.next_edge {
                     Some(edge) if edge <= now => self.availability.changes(self.as_of, now),
                     _ => avail::Changes::default(),
@@ -630,17 +634,17 @@ impl World {
         Changes { opened: ids(&*self.open - &*before), closed: ids(&*before - &*self.open), updated: Vec::new() }
     }
 
-    /// What is learned from everybody, to be brought up to date in place.
+    /// The tables that all users share, for an update in place.
     pub(super) fn shared_mut(&mut self) -> (&mut PopularityTable, &mut ItemNeighbours, &mut Lately) {
         (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.neighbours), &mut self.lately)
     }
 
-    /// What was expected, to be brought up to date and put back.
+    /// Takes the expected end times out for an update; [`World::put_expected`] puts them back.
     pub(super) fn take_expected(&mut self) -> ExpectedEnds {
         std::mem::take(Arc::make_mut(&mut self.expected))
     }
 
-    /// What is expected of what is open, from now on.
+    /// Sets the expected end times of open items.
     pub(super) fn put_expected(&mut self, expected: ExpectedEnds) {
         self.expected = Arc::new(expected);
     }
@@ -650,13 +654,13 @@ impl World {
         self.cluster_popularity = Arc::new(cluster_popularity);
     }
 
-    /// The weights of the blend and of the opinion from now on.
+    /// Sets the weights of the blend and of the opinion model.
     pub(super) fn put_blend(&mut self, weights: BlendWeights, opinion: OpinionWeights) {
         self.blend = Arc::new(weights);
         self.opinion = Arc::new(opinion);
     }
 
-    /// Since when something is so.
+    /// Records the time of a change, for the time machine.
     pub(super) fn note(&mut self, change: Change, since: Millis) {
         let history = Arc::make_mut(&mut self.history);
         match change {
@@ -666,29 +670,29 @@ impl World {
         };
     }
 
-    /// When an item changed is nobody's business any more: it was never there.
+    /// Removes an item's revisions and deletion from the history, for an erasure.
     pub(super) fn forget(&mut self, item: ItemId) {
         let history = Arc::make_mut(&mut self.history);
         history.revisions.retain(|(revised, _), _| *revised != item);
         history.deleted.remove(&item);
     }
 
-    /// Items that were revised after an instant, each with the revision that it had then.
+    /// Items that were revised after an instant, each with its revision at that instant.
     #[must_use]
     pub fn revised_after(&self, at: Millis) -> Vec<(ItemId, u32)> {
         let mut revised: BTreeMap<ItemId, u32> = BTreeMap::new();
         for ((item, revision), since) in &self.history.revisions {
             if *since > at {
-                // The first one after: the one before it was there.
+                // Revisions are in order: the first one after `at` replaced the one that was valid.
                 revised.entry(*item).or_insert(revision.saturating_sub(1));
             }
         }
         revised.into_iter().collect()
     }
 
-    /// The world as it was at an instant, for ranking: epochs of centres, deletions, and revisions as of then (vectors of
-    /// `earlier` ones come from outside; texts, topics and windows are those of now). Without what was learned from
-    /// everybody (popularity, company, the blend): what they know now was not known then.
+    /// The world as of an instant, for ranking: epochs of centres, deletions, and revisions as of then. Vectors of
+    /// `earlier` revisions come from the caller; texts, topics and windows are the current ones. Learned aggregates
+    /// (popularity, co-occurrence, the blend) are left out, since they contain later events.
     #[must_use]
     pub fn back_to(&self, at: Millis, earlier: Vec<(ItemId, u32, Embedding)>) -> World {
         let mut world = World {
@@ -723,22 +727,22 @@ impl World {
         world
     }
 
-    /// The next version.
+    /// Raises the version by one.
     pub(super) fn next_epoch(&mut self) {
         self.epoch = Epoch(self.epoch.0 + 1);
     }
 
-    /// Starts counting versions from here: above all that clients may remember of an earlier run.
+    /// Raises the version to at least `epoch`, above every version that clients may remember of an earlier run.
     pub(super) fn start_epoch(&mut self, epoch: Epoch) {
         self.epoch = self.epoch.max(epoch);
     }
 
-    /// The open set of this world.
+    /// Items that are available as of [`World::as_of`].
     pub fn open(&self) -> &RoaringBitmap {
         &self.open
     }
 
-    /// What is open, in runs of items of one block.
+    /// Open items as runs; each run lies within one block.
     pub(super) fn open_runs(&self) -> impl Iterator<Item = Run<'_>> {
         let mut ids = self.open.iter();
         let mut rest = 0..0;
@@ -761,7 +765,7 @@ impl World {
         })
     }
 
-    /// `1 / ||x - m||` and the place along the centre's axes.
+    /// `1 / ||x - m||`, and the coordinates along the centre's axes.
     fn measure(&self, x: &[f32], centre: CentreRef) -> (f32, Coordinates) {
         let length = dot(x, x);
         let Some(centre) = self.centre(centre) else { return (inverse_length(length, length), [0.0; AXES]) };
@@ -775,25 +779,25 @@ impl World {
     }
 }
 
-/// What is different between two worlds.
+/// Difference between two worlds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Became available.
+    /// Items that became available.
     pub opened: Vec<ItemId>,
-    /// Stopped being available.
+    /// Items that stopped being available.
     pub closed: Vec<ItemId>,
-    /// Available before and after, with a new face.
+    /// Items that were available before and after, with new contents.
     pub updated: Vec<ItemId>,
 }
 
 impl Changes {
-    /// Did this item change?
+    /// Whether this item changed.
     #[must_use]
     pub fn names(&self, item: ItemId) -> bool {
         [&self.opened, &self.closed, &self.updated].into_iter().any(|list| list.contains(&item))
     }
 
-    /// Nothing changed.
+    /// Whether no item changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.opened.is_empty() && self.closed.is_empty() && self.updated.is_empty()

@@ -1,6 +1,6 @@
-//! Parses and checks single values of CSV cells and JSON lines, and splits lines without a header.
+//! Cells of a CSV record or a JSON line as checked values, and the split of lines without a header.
 //!
-//! Invariant: results are domain values; an error says which form was expected.
+//! Invariant: a result is a valid domain value; an error names the expected form.
 
 use std::borrow::Cow;
 
@@ -23,8 +23,7 @@ pub fn key(text: &str) -> Result<Key, Wrong> {
     Key::new(text).map_err(Wrong::Key)
 }
 
-/// True for a number such as `1.5e+10`: digits and a point, then a signed exponent, as spreadsheets and data frames
-/// write large numbers.
+/// Whether the text has the form `1.5e+10`, in which spreadsheets and data frames write large numbers.
 fn is_rounded(text: &str) -> bool {
     let Some((digits, exponent)) = text.split_once("e+").or_else(|| text.split_once("E+")) else { return false };
     let digits = digits.strip_prefix('-').unwrap_or(digits);
@@ -85,7 +84,7 @@ pub fn embedding(text: &str, dims: &mut Dims) -> Result<Embedding, Wrong> {
     dims.given(numbers)
 }
 
-/// The common dimension of a catalogue's embeddings, including those computed from texts later.
+/// Length of all embeddings of one catalogue, including those that will be computed from texts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dims {
     /// Dimension set by the caller, the first embedding or the first text.
@@ -120,18 +119,18 @@ impl Dims {
     }
 }
 
-/// Separator of the cells in a line without a header.
+/// Separator of cells in a line without a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Between {
     /// One tab between two cells.
     Tabs,
     /// One comma between two cells; a cell may be quoted.
     Commas,
-    /// One or more blanks.
+    /// One blank or several.
     Blanks,
 }
 
-/// Range of a cell within its line, without quotes.
+/// Byte range of a cell in its line, without its quotes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// Byte offset of the first byte of the cell.
@@ -180,7 +179,7 @@ impl Between {
                 Some(b'"') => self.closing_quote(&rest[blanks + 1..]).map(|length| from + blanks + 1 + length),
                 _ => None,
             };
-            // End of the cell: the next separator, or the end of the line.
+            // The next separator after the cell, or the end of the line.
             let end = match quoted {
                 Some(quote) => {
                     cells.push(Span { start: from + blanks + 1, end: quote, is_quoted: true });
@@ -188,7 +187,7 @@ impl Between {
                 }
                 None => {
                     let end = from + rest.iter().take_while(|byte| **byte != by).count();
-                    // Runs of blanks count as one.
+                    // Several blanks count as one separator.
                     if self != Between::Blanks || end > from {
                         cells.push(Span { start: from, end, is_quoted: false });
                     }
@@ -202,12 +201,12 @@ impl Between {
         }
     }
 
-    /// Length of the quoted text whose opening quote stands before `rest`: its closing quote ends the cell.
+    /// Length of the quoted text whose opening quote precedes `rest`. Its closing quote must end the cell.
     fn closing_quote(self, rest: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(found) = rest[at..].iter().position(|byte| *byte == b'"') {
             let quote = at + found;
-            // Quotes in texts between tabs are mostly unbalanced, so they end with their cell.
+            // Quotes in tab-separated texts are often unclosed: such a quote ends with its cell.
             if self == Between::Tabs && rest[..quote].contains(&b'\t') {
                 return None;
             }
@@ -315,7 +314,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any line splits, and without quotes exactly at its separators.
+        /// Every line is split; without quotes, exactly at its separators.
         #[test]
         fn any_line_is_taken_apart(line in "[ab\", \\t]{0,24}") {
             for by in [Between::Tabs, Between::Commas, Between::Blanks] {

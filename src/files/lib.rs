@@ -1,8 +1,7 @@
-//! Foreign files: opened, decompressed and split into checked cells, with the place of every error.
+//! Readers of files: decompression, lines, CSV records, checked cells, and errors with their place in the file.
 //!
-//! Invariant: readers are streams in bounded memory, with `.gz` and `.zst` decompressed on the fly. An error names the
-//! file, and the line and column where they are known. Absent on purpose: the meaning of cells, which each format
-//! defines.
+//! Invariant: files are read as streams in bounded memory. `.gz` and `.zst` are decompressed. An error names the file, and the
+//! line and column where they exist. Absent on purpose: the meaning of cells, which each format defines.
 
 use eddyline_core::domain;
 

@@ -1,8 +1,7 @@
-//! Reads instants as files write them.
+//! Instants in files.
 //!
-//! Invariant: an instant is within the years 1 to 9999. All bare numbers of one call have one unit: the given one, or
-//! the one that the size of the first number tells, which is logged once. A number that does not fit that unit is an
-//! error.
+//! Invariant: an instant is within the years 1 to 9999. All numbers of one call have one unit: the given one, or the one that
+//! follows from the size of the first number, which is logged once. A number that does not suit that unit is refused.
 
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -12,20 +11,20 @@ use crate::domain::timestamps::{self, InstantError, Number};
 
 pub use crate::domain::timestamps::{TimeUnit, TimeUnitError};
 
-/// Reads the times of one call: one file, or several files of one log.
+/// Reads the times of one call, which covers one file or several files of one log.
 #[derive(Clone, Debug)]
 pub struct Times {
     unit: Unit,
-    /// Times of a log are rounded down to this step.
+    /// Step to which the times of a log are rounded down.
     step: TimeUnit,
 }
 
 #[derive(Clone, Debug)]
 enum Unit {
     Given(TimeUnit),
-    /// Found by the first number; clones share the result.
+    /// The first number decides; clones share the decision.
     BySize {
-        /// Unit that the format names, for numbers whose size is ambiguous.
+        /// The format's unit, for numbers of ambiguous size.
         own: Option<TimeUnit>,
         found: Arc<OnceLock<Found>>,
     },
@@ -34,7 +33,7 @@ enum Unit {
 #[derive(Debug)]
 struct Found {
     unit: TimeUnit,
-    /// The first number, as written.
+    /// The number that decided.
     number: String,
 }
 
@@ -62,19 +61,19 @@ impl From<TimeError> for String {
 }
 
 impl Times {
-    /// Chooses the unit by the size of the first number.
+    /// The size of the first number decides the unit.
     #[must_use]
     pub fn by_size() -> Times {
         Times { unit: Unit::BySize { own: None, found: Arc::default() }, step: TimeUnit::MILLIS }
     }
 
-    /// Uses the given unit, or else chooses it by the size of the first number.
+    /// The given unit; without one, the size of the first number decides.
     #[must_use]
     pub fn of(given: Option<TimeUnit>) -> Times {
         given.map_or_else(Times::by_size, Times::from)
     }
 
-    /// For a format that names its unit: numbers of ambiguous size have that one.
+    /// For a format with a unit of its own: numbers of ambiguous size are read in it.
     #[must_use]
     pub fn or_own(self, own: TimeUnit) -> Times {
         match self.unit {
@@ -83,7 +82,7 @@ impl Times {
         }
     }
 
-    /// Rounds down to `step` where no unit was given.
+    /// Rounds down to `step`, unless a unit was given.
     #[must_use]
     pub fn in_steps_of(self, step: TimeUnit) -> Times {
         match self.unit {
@@ -92,7 +91,7 @@ impl Times {
         }
     }
 
-    /// Starts another file, whose numbers may have another unit where none was given.
+    /// Times for another file, whose first number decides again, unless a unit was given.
     #[must_use]
     pub fn fresh(&self) -> Times {
         let unit = match &self.unit {
@@ -102,16 +101,16 @@ impl Times {
         Times { unit, step: self.step }
     }
 
-    /// One time unit of a log in milliseconds, at least 1.
+    /// Time unit of a log in milliseconds, at least 1.
     #[must_use]
     pub fn step_ms(&self) -> i64 {
         self.step.ms()
     }
 
-    /// Parses an instant: a number, or a date and time.
+    /// Reads an instant: a number, or a date and time.
     ///
     /// # Errors
-    /// [`TimeError`] says which form was expected.
+    /// [`TimeError`] completes the sentence "`TEXT` is not …".
     pub fn parse(&self, text: &str) -> Result<Millis, TimeError> {
         match &self.unit {
             Unit::Given(unit) => unit.parse(text).map_err(TimeError::from),

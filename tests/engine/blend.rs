@@ -1,7 +1,7 @@
-//! The blend as people meet it: strangers, newcomers, changes of taste, and worlds in which nothing can be learned.
+//! The blend end to end: unknown users, new items, drift, and worlds in which nothing can be learned.
 //!
-//! Invariant under test: what is served is never worse than decayed popularity by more than the bound of the Hedge, and a
-//! blend that loses is not served.
+//! Invariant under test: the served ranking is never worse than decayed popularity by more than the bound of the Hedge,
+//! and a losing blend is not served.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use rand_chacha::ChaCha8Rng;
 
 const ITEMS: u32 = 40;
 
-/// A small network of live channels, driven by hand.
+/// A small network of live channels with simulated events.
 struct Town {
     coordinator: CoordinatorState,
     people: Vec<UserState>,
@@ -79,7 +79,7 @@ impl Town {
         self.does(user, item, Kind::Watch, MINUTE_MS);
     }
 
-    /// So long after what happened last, in milliseconds. Gives what was learned of it.
+    /// A user acts on an item, `after` milliseconds after the last event. Returns the journalled payload.
     fn does(&mut self, user: usize, item: u32, kind: Kind, after: i64) -> Learned {
         self.acts(user, item, kind, None, after)
     }
@@ -115,7 +115,7 @@ impl Town {
         scores
     }
 
-    /// How many items stand above this one, for this person.
+    /// Number of items ranked above this one for this user.
     fn place(&self, user: usize, item: u32) -> usize {
         let scores = self.scores(&self.people[user]);
         scores.iter().filter(|score| **score > scores[item as usize]).count()
@@ -127,11 +127,10 @@ impl Town {
     }
 }
 
-/// What a two-tower model of the test says of a person who is at home on this channel, and of a channel, at an instant:
-/// log-odds.
+/// Log-odds that a test model returns for a user at home on a channel, and for a channel, at an instant.
 type Says = fn(home: u32, item: u32, now: i64) -> f32;
 
-/// A model that says what it is told to say. An item's vector names it; a person's holds the log-odds of all items.
+/// A model with prescribed log-odds. An item's vector names it; a user's vector holds the log-odds of all items.
 #[derive(Debug)]
 struct Puppet(Says);
 
@@ -173,7 +172,7 @@ fn popular(random: &mut ChaCha8Rng, by: u32) -> u32 {
     ITEMS - 1
 }
 
-/// In every world what is served stays within the bound of decayed popularity, and of the best single expert.
+/// In every world the served ranking stays within the bound of decayed popularity, and of the best single expert.
 #[test]
 fn never_worse_than_popularity_by_more_than_the_bound() {
     type Chooses = fn(&mut ChaCha8Rng, u32, usize) -> u32;
@@ -197,14 +196,14 @@ fn never_worse_than_popularity_by_more_than_the_bound() {
         let popularity = lost(&figures, Expert::Popularity);
         let slack = bound(figures.rounds);
         assert!(figures.mixture <= popularity + slack, "{name}: {figures:?}");
-        // One change of leader to get away from a blend that loses, and one back.
+        // One change of leader away from a losing blend, and one back.
         let served = popularity + slack + 2.0 * hesitation();
         assert!(figures.served <= served, "{name}: served {}, at most {served}", figures.served);
     }
 }
 
-/// Whatever a two-tower model says, what is served loses no more than it would without one by more than the bound of the
-/// Hedge; one that is right gains.
+/// For any two-tower model, the served loss exceeds the loss without it by at most the bound of the Hedge; a good model
+/// lowers the loss.
 #[test]
 fn a_tower_never_costs_more_than_the_bound() {
     const PEOPLE: u32 = 50;
@@ -238,7 +237,7 @@ fn a_tower_never_costs_more_than_the_bound() {
         }
         for _ in 0..2_400 {
             let user = random.random_range(0..PEOPLE);
-            // What is popular changes over night, so that habits are not all there is.
+            // Popularity changes over night, so that habits do not explain everything.
             let item = if random.random::<f64>() < 0.6 { home(user) } else { popular(&mut random, 3) };
             town.goes(user as usize, item);
         }
@@ -247,7 +246,7 @@ fn a_tower_never_costs_more_than_the_bound() {
     let without = served(None);
     for (name, says) in models {
         let with = served(Some(says));
-        // One change of leader to get away from a model that costs, and one back; the round that decides is lost as well.
+        // One change of leader away from a bad model, and one back; the deciding round is lost as well.
         let slack = bound(with.rounds) + 2.0 * (hesitation() + f64::from(LOSS_MAX));
         println!("{name}: with {:.1} without {:.1} slack {slack:.1}", with.served, without.served);
         assert!(with.served <= without.served + slack, "{name}: {with:?} without {without:?}");
@@ -257,7 +256,7 @@ fn a_tower_never_costs_more_than_the_bound() {
     }
 }
 
-/// Where habits are everything, the blend finds them, and gains on every single expert.
+/// Where only habits matter, the blend learns them, and beats every single expert.
 #[test]
 fn habits_are_found() {
     let mut random = ChaCha8Rng::seed_from_u64(3);
@@ -272,7 +271,7 @@ fn habits_are_found() {
     assert!(at_home >= 28, "{at_home} of 30");
 }
 
-/// Somebody of whom nothing is known gets what is popular; a channel that nobody knows yet is not on top.
+/// A cold-start user gets popular channels; a new channel without visitors is not on top.
 #[test]
 fn strangers_get_what_is_popular() {
     let mut random = ChaCha8Rng::seed_from_u64(5);
@@ -286,18 +285,19 @@ fn strangers_get_what_is_popular() {
     assert!(town.best(&stranger) <= 2, "{}", town.best(&stranger));
 }
 
-/// Who goes where I go also goes there: a channel that this person never saw comes up by those who share the others.
+/// Co-occurrence recommends unvisited channels: a channel that this user never visited rises through users with shared
+/// channels.
 #[test]
 fn companions_lead_to_new_places() {
     let mut random = ChaCha8Rng::seed_from_u64(11);
     let mut town = Town::new(60);
-    // Two circles with channels of their own: even and odd ones.
+    // Two communities with channels of their own: even and odd ones.
     for _ in 0..3_000 {
         let user = random.random_range(0..60_usize);
         let item = random.random_range(0..10) * 2 + (user as u32 % 2);
         town.goes(user, item);
     }
-    // Somebody new goes to three of the even ones.
+    // A new user visits three of the even ones.
     town.people.push(UserState::new(UserId(60)));
     for item in [0, 2, 4] {
         town.goes(60, item);
@@ -310,8 +310,7 @@ fn companions_lead_to_new_places() {
     assert!(mean(0) > mean(1) + 0.5, "theirs {} others {}", mean(0), mean(1));
 }
 
-/// Where people go is found whatever they say when they are there: each positive kind is a choice, and the Hedge hears the
-/// loss of the ranking.
+/// Visits are learned from every positive kind: each is a choice, and the Hedge receives the ranking's loss.
 #[test]
 fn every_positive_kind_teaches_the_ranking() {
     let kinds = [Kind::Click, Kind::Like, Kind::Share, Kind::Reply, Kind::Accept, Kind::Watch, Kind::Read];
@@ -331,7 +330,7 @@ fn every_positive_kind_teaches_the_ranking() {
     }
 }
 
-/// A click and the like of what was opened are one visit: next time nothing else is known of where the person goes.
+/// A click and the like of the opened item are one visit, so they leave equal visit statistics.
 #[test]
 fn a_like_of_what_was_just_opened_is_no_second_visit() {
     let run = |likes: bool, after: i64| {
@@ -359,7 +358,7 @@ fn a_like_of_what_was_just_opened_is_no_second_visit() {
     assert!(apart.3 > clicked.3 && apart.1 != liked.1, "{apart:?}");
 }
 
-/// In a feed of posts that people hardly ever come back to, a post that was liked goes where a post that was clicked goes.
+/// In a feed of posts that users hardly revisit, a liked post moves to the place of a clicked one.
 #[test]
 fn a_like_sends_a_post_no_further_down_than_a_click() {
     let moved = |kind: Kind| {
@@ -369,7 +368,7 @@ fn a_like_sends_a_post_no_further_down_than_a_click() {
         let (mut before, mut after, mut counted) = (0, 0, 0);
         for n in 0..600 {
             let user = n % 24;
-            // The best of what this person has not met yet, or any: everybody has a topic.
+            // The best unseen post of this user, or any: every user has a topic.
             let scores = town.scores(&town.people[user]);
             let fresh = |item: &u32| !met[user].contains(item);
             let best = (0..ITEMS).filter(fresh).max_by(|a, b| scores[*a as usize].total_cmp(&scores[*b as usize]));
@@ -390,7 +389,7 @@ fn a_like_sends_a_post_no_further_down_than_a_click() {
     assert!(liked <= clicked + 2.0, "a like moves a post {liked} places down, a click {clicked}");
 }
 
-/// In a log of views, answers make the order: what is shown often is not on top for it.
+/// In a log of views, answers define the order: an item that is shown often does not rank high for that reason.
 #[test]
 fn in_a_log_of_views_what_is_liked_comes_before_what_is_shown() {
     let mut offline = Offline::unwritten(4, Arc::new(LearnSettings::default()));
@@ -436,7 +435,7 @@ fn in_a_log_of_views_what_is_liked_comes_before_what_is_shown() {
     assert!(right >= 18, "{right} of 20 have what is liked on top");
 }
 
-/// The table of `docs/architecture.md` says what each kind teaches; here each kind is done once, and all of it is looked at.
+/// The table of kinds in `docs/architecture.md` agrees with the effects of one event of each kind.
 #[test]
 fn the_table_of_kinds_is_true() {
     let page = include_str!("../../docs/architecture.md");
@@ -450,7 +449,7 @@ fn the_table_of_kinds_is_true() {
         let said = cells(row);
         let name = said[0].trim_matches('`').split('`').next().unwrap();
         let kind = Kind::from_name(name).unwrap_or_else(|| panic!("{row}"));
-        // A watch or read of less than the bounce has a row of its own.
+        // A watch or read that is shorter than a bounce has a row of its own.
         let dwell = said[0].contains("bounce").then_some(500);
         seen.push((kind, dwell));
         let mut town = Town::of_posts(1, LearnSettings::default());

@@ -1,7 +1,7 @@
-//! The list stage and exploration through the engine: what a feed promises under any rules.
+//! List-wise reranking and exploration through the engine: guarantees of a feed under any rules.
 //!
-//! Invariant under test: rules change the order and who is at the end, never the scores; a change of the world that
-//! alters a feed concerns its person.
+//! Invariant under test: rules change the order and the last items, never the scores; a change of the world that alters
+//! a feed concerns its user.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -73,7 +73,7 @@ fn settings() -> impl Strategy<Value = RankSettings> {
     )
 }
 
-/// A world of `count` items, and somebody who has a taste in it.
+/// A world of `count` items, and a user with preferences in it.
 fn network(rank: RankSettings, count: u32, script: &[(u32, Kind)]) -> (CoordinatorState, UserState) {
     rank.check().unwrap();
     let settings = Arc::new(LearnSettings { rank, ..LearnSettings::default() });
@@ -109,8 +109,8 @@ fn ask(limit: usize) -> RankRequest {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Nothing lost, nothing twice, nothing hidden; scores and reasons as without rules; a shorter feed is the
-    /// beginning of a longer one; the same version again is the same feed.
+    /// No item is lost, repeated or hidden; scores and reasons equal those without rules. A shorter feed is a prefix of
+    /// a longer one; an equal version gives an equal feed.
     #[test]
     fn rules_change_the_order_and_nothing_else(
         rank in settings(), script in script(), limit in 1usize..70, version in any::<u64>(), drawn in prop::collection::vec(0u32..60, 0..20)
@@ -135,14 +135,14 @@ proptest! {
         }
     }
 
-    /// An item that opens and changes anything in the feed concerns the person.
+    /// An item that opens and changes anything in the feed concerns the user.
     #[test]
     fn nobody_misses_a_push(
         rank in settings(), script in script(), limit in 1usize..12, count in 20u32..60, version in any::<u64>(), fresh in any::<bool>(),
         drawn in prop_oneof![Just(None), prop::collection::vec(0u32..60, 0..12).prop_map(Some)]
     ) {
         let (mut coordinator, person) = network(rank, count, &script);
-        // It is known, and moves no centre when it opens.
+        // The topic exists, so the item moves no centre when it opens.
         let created = Some(if fresh { NOW } else { Millis(0) });
         let closed = Windows::new(vec![Window { start: Millis(NOW.0 + 1), stop: None }]).unwrap();
         let new = Draft { created, windows: Some(closed), ..draft(count) };
@@ -168,20 +168,20 @@ proptest! {
     }
 }
 
-/// Something that happens while one person looks at their feed.
+/// An event while one user has an open feed.
 #[derive(Clone, Copy, Debug)]
 enum Happens {
-    /// The person themselves acts.
+    /// The user acts.
     Own(u32, Kind),
-    /// Somebody else acts.
+    /// Another user acts.
     Other(u32, u32, Kind),
-    /// A new item.
+    /// A new item is created.
     Made,
-    /// An item opens now and closes after so many milliseconds.
+    /// An item opens now and closes after this many milliseconds.
     Window(u32, i64),
-    /// The client draws what it was sent.
+    /// The client draws the feed that it received.
     Draws,
-    /// So many milliseconds pass.
+    /// This many milliseconds pass.
     Waits(i64),
 }
 
@@ -197,7 +197,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     ]
 }
 
-/// One open feed and all that moves it, in simulated time: what the actors do, without actors.
+/// One open feed and all events that change it, in simulated time: the work of the actors, without actors.
 struct Line {
     now: Millis,
     coordinator: CoordinatorState,
@@ -210,9 +210,9 @@ struct Line {
     version: FeedVersion,
     stands: Vec<FeedItem>,
     noise: FeedVersion,
-    /// What was drawn when the feed that stands was made.
+    /// Items that were drawn when the current feed was made.
     basis: Vec<ItemId>,
-    /// On the client's screen, and the version that it has yet to draw.
+    /// Items on the client's screen, and the version that it has yet to draw.
     screen: Vec<ItemId>,
     owes: Option<FeedVersion>,
     refreshed_at: Vec<Millis>,
@@ -267,7 +267,7 @@ impl Line {
         }
     }
 
-    /// For a reason of its own.
+    /// Ranks for a reason other than a refresh.
     fn rank(&mut self) {
         self.version = FeedVersion(self.version.0 + 1);
         (self.noise, self.basis) = (self.version, self.drawn());
@@ -276,7 +276,7 @@ impl Line {
         self.send(items);
     }
 
-    /// Says whether the feed moved.
+    /// Refreshes the feed; returns whether it changed.
     fn refresh(&mut self) -> bool {
         let mut items = self.made();
         if moved(&self.stands, &items) {
@@ -377,8 +377,8 @@ impl Line {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
-    /// Whatever happened before: once the line is quiet, the screen shows what ranking gives in the newest world, and every
-    /// minute what it gives then. No two refreshes are pushed within a second, and none where nothing changed.
+    /// After any script and a pause, the screen shows the ranking of the newest world, and every minute the ranking of
+    /// that time. No two refreshes are pushed within a second, and none without a change.
     #[test]
     fn after_any_script_and_a_quiet_second_the_screen_shows_a_fresh_feed(
         rank in settings(), script in prop::collection::vec(happens(), 0..40)
@@ -388,7 +388,7 @@ proptest! {
             line.meet(what);
         }
         line.draw();
-        // What was folded is published within a second, and pushed within a second after the last refresh.
+        // Folded events are published within a second, and pushed within a second after the last refresh.
         for quiet in [PUBLISHED_EVERY_MS + FeedRefresh::REST_MS, 3 * FeedRefresh::PAUSE_MAX_MS] {
             let begin = line.now;
             while line.now.since(begin) < quiet {
@@ -413,7 +413,7 @@ proptest! {
     }
 }
 
-/// A probability is said once there are twenty answers of each kind, and it is the calibrated one.
+/// A probability is published after twenty answers of each label, and it is the calibrated one.
 #[test]
 fn what_is_likely_is_said_once_answers_of_both_kinds_calibrated_it() {
     let mut line = Line::open(RankSettings::default());
@@ -444,7 +444,7 @@ fn what_is_likely_is_said_once_answers_of_both_kinds_calibrated_it() {
     }
 }
 
-/// The default keeps authors from flooding a feed, and a quiet feed costs nobody a push.
+/// The default limits runs of one author, and a quiet feed causes no pushes.
 #[test]
 fn by_default_nobody_stands_three_times_in_a_row() {
     let (coordinator, person) =

@@ -1,7 +1,7 @@
-//! The scores of a whole catalogue and the score of each item alone.
+//! Scoring a whole catalogue agrees with scoring each item alone.
 //!
-//! Invariant under test: an item, a person, a world and an instant give one score, bit by bit: alone, among a few, among all,
-//! and in a feed. No feed lacks an item that is better than one of its own.
+//! Invariant under test: an item's score for a user, world and instant is equal bit by bit on every path: alone, among
+//! a few, among all, or in a feed. No feed lacks an item that is better than one of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{every_kind, little_tower};
@@ -61,8 +61,8 @@ fn scores_agree(person: &UserState, world: &World, now: Millis) -> Result<(), Te
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// With windows, authors, topics, clusters, friends, hidden items, an online model, with and without a two-tower model
-    /// and with an expert that is switched off.
+    /// With windows, authors, topics, clusters, followed users, hidden items and an online model; with and without a
+    /// two-tower model, and with an expert switched off.
     #[test]
     fn a_whole_catalogue_scores_as_each_item_alone(
         acts in any_acts(),

@@ -1,7 +1,8 @@
-//! Keeps the house tidy: what we would repeat in review is a test, and its message says what to do.
+//! Repository rules as tests; each failure message names the remedy.
 //!
-//! Invariant: reads files of the repository and the defaults of the configuration, nothing else. Each check collects all that it finds before it fails, so
-//! that one run shows the whole list. Absent on purpose: style, which is `cargo fmt`'s and `cargo clippy`'s.
+//! Invariant: reads files of the repository and the defaults of the configuration, nothing else. Each check collects
+//! all findings before it fails, so one run shows the whole list.
+//! Deliberately absent: style, which `cargo fmt` and `cargo clippy` check.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -9,10 +10,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// A layer, and what of it may be imported: these words of it, or all when none are named.
+/// A layer, and its importable modules; an empty list allows all.
 type Allowed = (&'static str, &'static [&'static str]);
 
-/// What each layer may import, in reading order: only what stands above it.
+/// Imports that each layer may have, in reading order: only layers above it.
 const LAYERS: &[(&str, &[Allowed])] = &[
     ("domain", &[]),
     ("process", &[]),
@@ -29,8 +30,8 @@ const LAYERS: &[(&str, &[Allowed])] = &[
         "actors",
         &[("domain", &[]), ("process", &[]), ("engine", &[]), ("protocol", &[]), ("embed", &[]), ("store", &[])],
     ),
-    // The engine only through the world, for reading; nothing of it learns behind an actor's back.
-    // The store for keys and tokens alone: who may come in is the door's own business, and no actor's.
+    // The engine only through the world, for reading; all learning goes through actors. The store for keys and tokens
+    // alone: authentication is part of the gateway.
     (
         "gateway",
         &[
@@ -45,7 +46,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ("tables", &[("domain", &[]), ("files", &[])]),
     ("training", &[("domain", &[]), ("engine", &["tower"]), ("tower", &[]), ("tables", &[])]),
     ("replay", &[("domain", &[]), ("engine", &[]), ("files", &[]), ("offline", &[]), ("tables", &[])]),
-    // Of the engine only its exact ROC AUC, in which the bounds of what can be learned are told.
+    // Of the engine only the exact ROC AUC, the unit of the bounds on learning.
     ("simulate", &[("domain", &[]), ("engine", &["learn"])]),
     // Keys of the configuration are the settings of the layers that they set.
     (
@@ -84,7 +85,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("store", &[]),
             ("offline", &[]),
             ("actors", &[]),
-            // Tokens are made by the door's own rules, with and without a server.
+            // Tokens follow the gateway's rules, with and without a server.
             ("gateway", &["access", "keyring", "rest", "times"]),
             ("files", &["Watch"]),
             ("tables", &[]),
@@ -99,7 +100,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ),
 ];
 
-/// What the thinking must not know, and what to do instead.
+/// Names that the pure engine must not use, and the remedy.
 const IMPURE: &[(&str, &str)] = &[
     ("actix", "actors carry effects out: return an effect"),
     ("tokio", "actors carry effects out: return an effect"),
@@ -216,7 +217,7 @@ fn every_module_says_what_is_always_true() {
     for path in files("src", &["rs"]) {
         let text = read(&path);
         let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
-        // The map speaks of the house as a whole; test modules are described by the names of their tests.
+        // The map describes the repository as a whole; names of tests describe test modules.
         if path == "src/lib.rs" || path.ends_with("/tests.rs") {
             if head.is_empty() {
                 let _ = writeln!(wrong, "{path}: open with a line of `//!` that says what this is");
@@ -232,7 +233,7 @@ fn every_module_says_what_is_always_true() {
 fn borrowed_machinery_is_named_in_one_place() {
     for (words, place) in [
         (&["actix_web_actors"][..], "src/gateway/session.rs"),
-        // Of our own; the limiter of requests has one inside.
+        // The project's own code only; the request limiter has one inside.
         (&["dashmap::"][..], "src/actors/directory.rs"),
     ] {
         let named: Vec<String> = sources()
@@ -352,13 +353,13 @@ fn files_are_short() {
 
 #[test]
 fn nothing_names_the_machine_of_its_author() {
-    // Put together here, so that this file does not name them itself.
+    // Assembled here, so that this file does not contain them itself.
     let folders = ["work", "home", "root"].map(|name| format!("/{name}/"));
     let mut wrong = String::new();
     for folder in ["src", "static", "sql", "tests", "benches", "loadtests", "docs", "README.md", "CHANGELOG.md", ".ci"]
     {
         for path in files(folder, &[]) {
-            // A picture, say.
+            // Skips binary files such as pictures.
             let Ok(text) = fs::read_to_string(house().join(&path)) else { continue };
             for (number, line) in text.lines().enumerate() {
                 if folders.iter().any(|folder| is_absolute(line, folder)) {
@@ -389,7 +390,7 @@ pub fn files(below: &str, endings: &[&str]) -> Vec<String> {
     let mut folders = vec![house().join(below)];
     while let Some(path) = folders.pop() {
         if path.is_dir() {
-            // What is not ours: results of builds and installations.
+            // Skips results of builds and installations.
             if path.ends_with("target") || path.ends_with("node_modules") {
                 continue;
             }
@@ -411,7 +412,7 @@ fn relative(path: &Path) -> String {
     path.to_str().expect("a path in UTF-8").replace('\\', "/")
 }
 
-/// Our modules without their tests and comments, by path.
+/// The project's modules without their tests and comments, by path.
 fn sources() -> Vec<(String, String)> {
     files("src", &["rs"])
         .into_iter()
@@ -420,7 +421,7 @@ fn sources() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Without comments, and without everything that is marked `#[cfg(test)]`; lines keep their numbers.
+/// Without comments and without items marked `#[cfg(test)]`; lines keep their numbers.
 fn code(text: &str) -> String {
     let mut code = String::new();
     let (mut skipping, mut depth, mut opened) = (false, 0_i32, false);
@@ -430,7 +431,8 @@ fn code(text: &str) -> String {
             (skipping, depth, opened) = (true, 0, false);
         }
         if skipping {
-            // Strings with lone braces would fool this count; rustfmt puts the end of an item at its own indentation.
+            // Strings with lone braces would mislead this count; rustfmt puts the end of an item at its own
+            // indentation.
             depth += line.matches('{').count() as i32 - line.matches('}').count() as i32;
             opened |= line.contains('{');
             let whole = (opened && depth <= 0) || (!opened && line.trim_end().ends_with(';'));
@@ -451,7 +453,7 @@ fn layer_of(path: &str) -> String {
     below.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned()
 }
 
-/// What follows each `crate::`: two steps of the path, or one.
+/// The paths after each `crate::`: two segments, or one.
 fn imports(code: &str) -> BTreeSet<String> {
     code.match_indices("crate::")
         .filter(|(at, _)| {
@@ -466,7 +468,7 @@ fn imports(code: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Is it there as a word of its own? `async` is not in `asynchronous`.
+/// Whether a line contains a whole word: `async` is not in `asynchronous`.
 fn has_word(line: &str, word: &str) -> bool {
     let is_letter = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
@@ -479,7 +481,7 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// Does a path begin here? `static/home/` and `https://example/home/` are none of a machine.
+/// Whether an absolute path begins in this line; `static/home/` and `https://example/home/` do not count.
 fn is_absolute(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         !line[..at].ends_with(|before: char| before.is_alphanumeric() || matches!(before, '_' | '-' | '.' | '}' | '~'))
@@ -511,7 +513,7 @@ fn the_guard_sees_what_it_is_there_for() {
     }
 }
 
-/// `eprintln!` panics when standard error cannot be written, as on a full disk: a thread dies for a line.
+/// `eprintln!` panics when standard error cannot be written, as on a full disk, and kills its thread.
 #[test]
 fn standard_error_is_written_in_one_place() {
     let mut wrong = String::new();

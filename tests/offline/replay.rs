@@ -1,6 +1,6 @@
-//! Replay measures what it says: nothing of the future, the same at any number of threads, figures as counted by hand.
+//! Replay is sound: no leak from the future, equal results for any number of threads, figures as counted by hand.
 //!
-//! Invariant under test: ranks before an instant depend on no row from that instant on; everything in a report but wall
+//! Invariant under test: ranks before an instant depend on no row from that instant on. Everything in a report but wall
 //! times is a function of files, settings and seed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -34,7 +34,7 @@ fn visits(rows: u64, seed: u64) -> Vec<Visit> {
     std::iter::from_fn(|| viewing.next_step()).flatten().collect()
 }
 
-/// The windows of broadcasts, from a schedule that is known whatever is watched.
+/// The windows of broadcasts, from a schedule that does not depend on visits.
 fn schedule(visits: &[Visit]) -> WindowSource {
     let log = live(visits, WindowSource::Presence);
     let mut open: Vec<Option<Millis>> = vec![None; log.items.len()];
@@ -64,10 +64,10 @@ fn intervals(visits: &[Visit]) -> String {
     })
 }
 
-/// One call of [`Ranker::scores`].
+/// One call of [`Ranker::scores`]: time, user, items, scores.
 type Call = (Millis, u32, Vec<u32>, Vec<f32>);
 
-/// Notes what a ranker said.
+/// Records the calls of a ranker.
 struct Noting<'a> {
     inner: Box<dyn Ranker + 'a>,
     calls: Vec<Call>,
@@ -91,14 +91,14 @@ impl Ranker for Noting<'_> {
 
 fn calls(log: &Log, ranker: &str) -> Vec<Call> {
     let settings = Arc::new(LearnSettings::default());
-    // Without a test no reward is counted, which asks only for those who will be somewhere.
+    // Without a test no reward is counted, which asks only for users that will be present.
     let plan = Plan::new(log, &settings.signals, log.end(), false);
     let mut noting = Noting { inner: rankers::make(ranker, log, &settings, 5).unwrap(), calls: Vec::new() };
     prequential::replay(&plan, &mut noting, &|_| ());
     noting.calls
 }
 
-/// Leak canary: the future is shuffled (who went where, and when), and nothing changes about the ranks before it.
+/// Leak canary: shuffling the future (users, items and times) does not change the ranks before it.
 #[test]
 fn shuffling_the_future_changes_nothing_before_it() {
     let visits = visits(3_000, 1);
@@ -107,7 +107,7 @@ fn shuffling_the_future_changes_nothing_before_it() {
     let mut shuffled: Vec<Visit> = visits.clone();
     let (first, count) = (shuffled.partition_point(|v| v.start < cut), shuffled.len());
     assert!(first > 500 && count - first > 500, "both sides have rows: {first} of {count}");
-    // Times stay, so that the log is as long; people and channels change places, each by another distance.
+    // Times stay, so that the log is as long; users and channels are permuted by different distances.
     for (index, place) in (first..count).enumerate() {
         let (user, channel) = (first + (index + 13) % (count - first), first + (index + 101) % (count - first));
         shuffled[place] = Visit { user: visits[user].user, channel: visits[channel].channel, ..visits[place] };
@@ -126,7 +126,7 @@ fn shuffling_the_future_changes_nothing_before_it() {
     }
 }
 
-/// All rows of a step are ranked before any of them is learned, and what is ranked is what is open.
+/// All rows of a step are ranked before any of them is learned, and exactly the open items are ranked.
 #[test]
 fn a_step_is_ranked_before_it_is_learned() {
     struct Order(Arc<Mutex<Vec<(char, i64)>>>);
@@ -151,7 +151,7 @@ fn a_step_is_ranked_before_it_is_learned() {
     let plan = Plan::new(&log, &settings.signals, Millis(4 * STEP_MS), false);
     let seen = Arc::default();
     prequential::replay(&plan, &mut Order(Arc::clone(&seen)), &|_| ());
-    // Rows of one instant are in the order of people, whatever the file says.
+    // Rows of one instant are ordered by user, whatever the order in the file.
     let expected = [('b', 2), ('s', 0), ('l', 0), ('b', 3), ('s', 0), ('s', 1), ('l', 1), ('l', 2)];
     assert_eq!(*seen.lock().unwrap(), expected);
 }
@@ -166,7 +166,7 @@ fn undefined(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// One kind of label alone, or nothing to rank: no figure is made up, in the table, in JSON, and on the page.
+/// With one class of labels, or nothing to rank, no figure is invented in the table, in JSON and on the page.
 #[test]
 fn what_one_class_leaves_undefined_is_a_dash_and_null() {
     let folder = tempfile::tempdir().unwrap();
@@ -206,7 +206,7 @@ fn what_one_class_leaves_undefined_is_a_dash_and_null() {
         assert_eq!(blend["hr@5_all"]["value"].is_null(), target == 0, "{report}");
         assert!(report["likes"]["contenders"]["tower"].is_null() && blend["calibration"]["log_loss"].is_f64());
     }
-    // One person, one item: a target, and nothing that it came before or after.
+    // One user, one item: a target without competitors.
     std::fs::write(&log, format!("{header}1700000000,u,p,view,1\n1700000100,u,p,view,1\n")).unwrap();
     let path = log.to_str().unwrap();
     let arguments = ["--format", "feed", "--protocol", "prequential", "--test-from", "1700000000", path];
@@ -231,7 +231,7 @@ fn bytes_of(mut report: Report) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Whatever order rows of one instant have in the file, each protocol gives the same bytes: it predicts all of them first.
+    /// For any order of rows of one instant, each protocol gives equal bytes: it predicts all of them first.
     #[test]
     fn the_order_of_rows_within_an_instant_decides_nothing(
         rows in prop::collection::vec((0_i64..8, 0_u32..4, 0_u32..5, 0_u8..4), 20..60),
@@ -324,7 +324,8 @@ fn one_thread_and_four_give_the_same_bytes() {
     }
 }
 
-/// Where no rule is set, the list is the order of scores; a rule has its price beside it, and the scores stay.
+/// Without rules, the list is in the order of scores. With a rule, the report shows its cost next to it, and the scores
+/// stay.
 #[test]
 fn a_rule_of_the_list_shows_its_price() {
     let folder = tempfile::tempdir().unwrap();
@@ -347,7 +348,7 @@ fn a_rule_of_the_list_shows_its_price() {
     assert!(status == Some(1) && said.contains("--rankers: no ranker `best`"), "{said}");
 }
 
-/// Needs nothing from outside, runs nothing, and every picture says what it shows.
+/// The page has no external resources and no scripts, and every picture has a description.
 fn is_a_whole_page(page: &str) {
     for foreign in ["<script", "src=", "@import", "url(", "href="] {
         assert!(!page.contains(foreign), "{foreign}");
@@ -393,24 +394,25 @@ fn a_small_log_has_the_figures_that_a_hand_counts() {
     near(figure("new", "mrr"), (1.0 + 0.5 + 1.0 / 3.0 + 1.0 / 3.0) / 4.0, "mrr of new ones");
     // 1 / log2(1 + rank): 1 for the first, 0.6309 for the second, 0.5 for the third.
     near(figure("new", "ndcg@10"), (1.0 + 1.0 / 3.0_f64.log2() + 0.5 + 0.5) / 4.0, "ndcg@10 of new ones");
-    // The first row is alone on the screen: it came before nothing and after nothing.
+    // The first row has no competitors, so it has no AUC.
     near(figure("all", "auc"), (0.0 + 0.0 + 1.0 + 0.0 + 1.0) / 5.0, "auc");
     let all_time = &report["rankers"]["popularity"]["all"];
     // Ranks 1, 2, 3, then b ties with a and c and stands second, then c (1) behind b (2) and a (1), twice.
     near(all_time["mrr"].as_f64().unwrap(), (1.0 + 0.5 + 1.0 / 3.0 + 0.5 + 2.0 / 3.0) / 6.0, "popularity");
 }
 
-/// Two people, counted by hand: where they are in the next step, against one channel for each.
+/// Two users, counted by hand: their places in the next step, for one channel each.
 #[test]
 fn the_reward_is_counted_per_person_and_step() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.csv");
-    // Steps 0..=3. Person 1 stays with channel 7; person 2 comes to channel 8 in step 2, when it has just begun.
+    // Steps 0..=3. User 1 stays with channel 7; user 2 comes to channel 8 in step 2, when it has just begun.
     std::fs::write(&path, "1,1,7,0,4\n2,2,8,2,4\n").unwrap();
     let report = report_of(&["--format", "live-intervals", "--test-from", "0", path.to_str().unwrap()]);
     let reward = &report["rankers"]["most_frequent"]["reward"];
-    // Steps 0, 1 and 2 have a next one. Person 1 is there in all of them and always available: 3. Person 2 is there next
-    // in step 1 (channel 8 is not open yet: impossible) and in step 2: 1. Habit is right each time it can be.
+    // Steps 0, 1 and 2 have a next one. User 1 is present in all of them and channel 7 is always available: 3. User 2
+    // is present next in step 1 (channel 8 is not open yet: impossible) and in step 2: 1. Habit is right whenever it
+    // can be.
     assert!((reward["mean"].as_f64().unwrap() - 4.0 / 6.0).abs() < 1e-12, "{reward}");
     assert!((reward["best_possible"].as_f64().unwrap() - 4.0 / 6.0).abs() < 1e-12, "{reward}");
     assert!((reward["mean_of_present"].as_f64().unwrap() - 4.0 / 5.0).abs() < 1e-12, "{reward}");
@@ -422,7 +424,7 @@ fn a_feed_is_judged_view_by_view() {
     let folder = tempfile::tempdir().unwrap();
     let (log, items) = (folder.path().join("feed.csv"), folder.path().join("posts.csv"));
     let mut text = "timestamp,user_id,post_id,action,target\n".to_owned();
-    // Everybody likes posts of topic 1, which are the odd ones; each like is told twice.
+    // All users like posts of topic 1, which are the odd ones; each like occurs twice.
     for row in 0..400 {
         let (user, post, liked) = (row % 9, row % 31, row % 31 % 2);
         let _ = writeln!(text, "2026-01-01 10:{:02}:{:02},{user},{post},view,{liked}", row / 60, row % 60);
@@ -491,7 +493,7 @@ fn files(list: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-/// A catalogue in which some items bring an embedding and some a text alone: every door names the row.
+/// A catalogue in which some items have an embedding and some a text alone: every import path names the row.
 #[test]
 fn an_embedding_beside_texts_of_another_length_is_refused_at_its_row() {
     let folder = files(&[
@@ -530,7 +532,7 @@ fn an_embedding_beside_texts_of_another_length_is_refused_at_its_row() {
     }
 }
 
-/// Whatever stands in a file, a command ends with rows or with one sentence, and never by a panic.
+/// For any file contents, a command ends with rows or with one error message, and never by a panic.
 #[test]
 fn no_input_ends_a_command_by_a_panic() {
     const FEED: &str = "timestamp,user_id,post_id,action,target\n";
@@ -624,7 +626,7 @@ fn data(file: &str) -> Option<PathBuf> {
     None
 }
 
-/// Whatever kind its rows are, a log ranks about as well as it does as one of clicks; skips beside them teach no less.
+/// A log of any positive kind ranks about as well as a log of clicks, and additional skips do not lower the learning.
 #[test]
 fn a_log_of_likes_ranks_as_one_of_clicks() {
     let visits = visits(9_000, 4);
@@ -637,7 +639,7 @@ fn a_log_of_likes_ranks_as_one_of_clicks() {
         });
         std::fs::write(&path, rows).unwrap();
         let columns = ["--columns", "user=user,item=item,time=time,kind=kind", "--time-unit", "step:600"];
-        // Every channel is available from its first row on, so that chance finds little.
+        // Every channel is available from its first row on, so that chance performs poorly.
         let how = ["--format", "events", "--test-last", "200", "--test-only"];
         let who = ["--rankers", "model,random", path.to_str().unwrap()];
         let report = report_of(&[&how[..], &columns[..], &who[..]].concat());
@@ -661,7 +663,7 @@ fn a_log_of_likes_ranks_as_one_of_clicks() {
     assert!((judged - clicked).abs() < 0.03 && judged > chance + 0.3, "likes and skips: {judged}, as clicks {clicked}");
 }
 
-/// The protocol is the one in which others measured: their figures come out for the same baselines.
+/// The protocol equals that of published measurements: the known figures of the baselines come out.
 #[test]
 fn a_real_viewing_log_gives_the_known_baselines() {
     let Some(path) = data("twitch105k/twitch105k.csv.gz") else { return };

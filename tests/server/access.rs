@@ -411,7 +411,7 @@ fn a_first_key_says_what_the_next_start_asks_for_and_so_does_that_start() {
     let server = Server::start(directory);
     assert_eq!(server.rest().ask("GET", "/v1/users", Some(&service), None).status, 200);
     assert!(!server.log().contains("no valid token exists"), "{}", server.log());
-    // On a store that nobody has open.
+    // On a store without a running server.
     let directory = TempDir::new().unwrap();
     let (status, kid, said) = token(&["rotate", "--store", &store(directory.path())], &[]);
     assert!(status == Some(0) && kid.starts_with("key-") && said.contains("next start"), "{kid} {said}");

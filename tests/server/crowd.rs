@@ -1,8 +1,7 @@
-//! The people as a crowd: what is measured of them, what is normal, and the groups they fall into; pure, and through the
-//! real server.
+//! The population: metrics, their distribution, and clusters of users; in the engine alone, and through the real
+//! server.
 //!
-//! Invariant under test: what was measured is a fold over the journal like everything else, and a fit of unchanged people
-//! moves nobody.
+//! Invariant under test: the population is a fold over the journal, and a refit of unchanged users moves no user.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::support;
@@ -55,8 +54,8 @@ fn journalled(state: &mut CoordinatorState, entries: &[Entry]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Through snapshots or at one go, with or without somebody who was erased: the crowd is the fold of the journal, and
-    /// each person's means in it are those of their own state.
+    /// Through snapshots or in one go, with or without an erased user: the population is the fold of the journal. Each
+    /// user's means in it equal those of the user's own state.
     #[test]
     fn the_crowd_is_a_fold_over_the_journal(
         acts in prop::collection::vec((0_u32..6, 0_usize..4, 0.0_f64..=86_400.0), 1..120),
@@ -88,7 +87,7 @@ proptest! {
             let in_crowd = whole.crowd().person(UserId(user)).cloned().unwrap_or_default();
             prop_assert_eq!(person.metrics(), &in_crowd);
         }
-        // Person 0 is erased: counted afresh, it is as if they had never been there.
+        // User 0 is erased: the recomputed fold has no trace of that user.
         let others: Vec<Entry> = entries.iter().filter(|entry| entry.user != UserId(0)).cloned().collect();
         let mut without = CoordinatorState::new(DIM, settings.clone());
         journalled(&mut without, &others);
@@ -113,7 +112,7 @@ fn a_snapshot_of_other_kinds_is_set_aside() {
     assert!(CoordinatorState::new(DIM, more).restore(&bytes, Millis(0)).is_ok(), "when to fit teaches nothing");
 }
 
-/// The fit that is wanted, if one is.
+/// The requested fit, if there is one.
 fn solve(effects: Vec<Effect>) -> Option<Arc<eddyline::engine::clustering::Solve>> {
     effects.into_iter().find_map(|effect| match effect {
         Effect::Solve(solve) => Some(solve),
@@ -148,7 +147,7 @@ fn fits_are_due_one_at_a_time_and_not_too_often() {
     assert_eq!(state.world().clusters().unwrap().summary.people, 3);
     let second = look(&mut state, false, 61_000).expect("much was measured meanwhile");
     assert!(second.epoch > first.epoch);
-    // It fails: what was there stays, and the next one waits for its time.
+    // It fails: the clusters stay, and the next fit waits for its interval.
     assert!(state.apply(CoordinatorEvent::Regrouped { epoch: second.epoch, fit: None }, Millis(62_000)).is_empty());
     assert!(state.world().clusters().is_some());
     assert!(look(&mut state, true, 62_000).is_none(), "ten seconds between two");
@@ -157,20 +156,20 @@ fn fits_are_due_one_at_a_time_and_not_too_often() {
 
 const ITEMS: u32 = 40;
 
-/// People who are measured for two groups.
+/// Number of measured users in two clusters.
 const MEASURED: u32 = 60;
 
 fn noise(n: u32) -> f64 {
     f64::from(n * 7_919 % 101) / 101.0
 }
 
-/// The group that somebody is in.
+/// Cluster of a user, without outliers.
 fn group_of(state: &CoordinatorState, user: u32) -> Option<u32> {
     let member = state.world().clusters()?.member(UserId(user))?;
     (!member.outlier).then_some(member.group)
 }
 
-/// A catalogue, and people in two groups: those with even numbers, and those with odd ones.
+/// A catalogue, and users in two clusters: even and odd ids.
 fn two_groups() -> (CoordinatorState, Vec<Entry>) {
     let options = ClusterSettings { threshold: 0, interval_s: 0, restarts: 3, ..ClusterSettings::default() };
     let mut state = CoordinatorState::new(DIM, settings(options));
@@ -206,8 +205,8 @@ fn two_groups() -> (CoordinatorState, Vec<Entry>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// What groups go to is a fold over the journal, whose entries name the group; and an item that is scored alone, of
-    /// which only a part of the evidence is read, gets bit by bit the score that it has among all.
+    /// Popularity within clusters is a fold over the journal, whose entries name the cluster. An item that is scored
+    /// alone, with a part of the evidence, gets its score among all items, bit by bit.
     #[test]
     fn what_groups_go_to_is_folded_and_an_item_alone_scores_as_among_all(
         acts in prop::collection::vec((0_u32..6, 0..ITEMS, prop::sample::select(Kind::ALL.to_vec()), 0_i64..40_000_000), 1..80),
@@ -256,7 +255,7 @@ proptest! {
             }
         }
         prop_assert_eq!(people[0].score_of(world, ItemId(ITEMS), now, Ranking::Model), None);
-        // The same from a snapshot on, and counted afresh.
+        // Equal results from a snapshot, and from a recomputed fold.
         let told = |mut state: CoordinatorState| {
             state.restore(&state.to_bytes(), now).unwrap();
             state.world().cluster_popularity().clone()
@@ -274,7 +273,7 @@ proptest! {
     }
 }
 
-/// Two groups like one thing each: to a third person of each group it is the popular one.
+/// Two clusters like one item each: for a third user of each cluster that item is the popular one.
 #[test]
 fn what_a_group_likes_is_popular_in_it() {
     let (mut state, _) = two_groups();
@@ -303,7 +302,7 @@ fn what_a_group_likes_is_popular_in_it() {
     assert!(of(4, 8) > of(4, 30), "and more than what nobody likes");
 }
 
-/// Three groups by time on posts and in channels, 40 people each, and one person far away from all.
+/// Three clusters by time on posts and in channels, 40 users each, and one user far away from all.
 fn measure(server: &Server) {
     let rest = server.rest();
     let noise = |n: usize| ((n * 7_919) % 101) as f64 / 101.0;
@@ -366,13 +365,13 @@ fn groups_are_found_and_a_refit_moves_nobody_not_even_after_a_crash() {
     assert!(places[120]["outlier"].as_f64().unwrap() > 0.5);
     let model = rest.get("/v1/users/person-1/model").json();
     assert_eq!((&model["cluster"], &model["metrics"][0]["count"]), (&places[1], &json!(2)));
-    // Who is in a group.
+    // Members of a cluster.
     let id = places[0]["id"].as_u64().unwrap();
     let list = rest.get(&format!("/v1/users?cluster={id}&limit=1000")).success("a group").json();
     assert_eq!(list["users"].as_array().unwrap().len(), 40);
     assert!(list["users"].as_array().unwrap().iter().all(|one| one["cluster"]["id"] == id));
     assert_eq!(rest.get("/v1/users?cluster=99").fields(), ["cluster"]);
-    // What a group goes to: two of it like one thing, everybody else another.
+    // Popularity within a cluster: two of its members like one item, all other users another.
     for (item, n) in [("calm", 1), ("loud", 0)] {
         rest.put(&format!("/v1/items/{item}"), &json!({"text": item, "topics": [item]})).success("an item");
         for n in (n..n + 60).step_by(3) {
@@ -408,14 +407,14 @@ fn groups_are_found_and_a_refit_moves_nobody_not_even_after_a_crash() {
     let epochs: Vec<&Value> = history["fits"].as_array().unwrap().iter().map(|fit| &fit["epoch"]).collect();
     assert_eq!(epochs, [&second["epoch"], &first["epoch"]]);
     assert!(!history.to_string().contains("person-"), "history names nobody");
-    // Killed and started again: everybody is where they were, before and after the next fit.
+    // Killed and started again: all users keep their clusters, before and after the next fit.
     let server = Server::start_with(server.kill(), &BY_HAND);
     assert_eq!(wait_for_epoch(&server, -1)["epoch"], second["epoch"]);
     assert!((0..121).all(|n| place(&server, n) == places[n]), "nobody has moved");
     server.rest().post("/v1/clusters/refit", &json!({})).success("refit");
     let third = wait_for_epoch(&server, second["epoch"].as_i64().unwrap());
     assert_eq!(third["clusters"], first["clusters"]);
-    // Somebody goes: nobody hears of their place, and groups are found without them.
+    // After an erasure the user's assignment is not published, and fits omit the user.
     server.rest().delete("/v1/users/person-120").success("erase");
     let told = server.rest().get("/v1/clusters").json();
     assert!(told["points"].as_array().unwrap().iter().all(|point| point["user"] != "person-120"), "{told}");
@@ -446,11 +445,11 @@ fn measurements_are_taken_once_and_say_what_is_normal() {
     assert!(interval[0].as_f64().unwrap() < mean && mean < interval[1].as_f64().unwrap());
     assert_eq!(of(&before, json!("live"))["mean"], Value::Null, "nobody was there");
     assert_eq!(before["ignored"], 0);
-    // The id of another measurement is refused.
+    // The id of another measurement is rejected.
     let other = json!({"metric": "time_spent", "page_type": "post", "time_spent": 80_000, "id": "a"});
     let refused = rest.post("/v1/metrics?user=person-3", &other);
     assert_eq!((refused.status, refused.code().as_deref()), (409, Some("conflict")), "{}", refused.body);
-    // Resent: the same ids teach nothing new. What nobody declared is passed over, and counted.
+    // Resent ids teach nothing new. Undeclared metrics are ignored and counted.
     let noise = ((3 * 7_919) % 101) as f64 / 101.0;
     let body = json!([
         {"metric": "time_spent", "page_type": "post", "time_spent": 10.0 + 4.0 * noise, "id": "a"},
@@ -468,7 +467,7 @@ fn measurements_are_taken_once_and_say_what_is_normal() {
         (&journal[0]["kind"], &journal[0]["metric"], &journal[0]["type"]),
         (&json!("measured"), &json!("time_spent"), &json!("post"))
     );
-    // Who is unlike the others.
+    // Outliers of the population.
     let found = rest.get("/v1/metrics/time_spent/atypical?type=post").success("atypical").json();
     let users: Vec<&Value> = found["people"].as_array().unwrap().iter().map(|one| &one["user"]).collect();
     assert_eq!(users, ["person-120"], "{found}");
@@ -479,7 +478,7 @@ fn measurements_are_taken_once_and_say_what_is_normal() {
     let server = server.restart();
     let again = server.rest().get("/v1/metrics").success("metrics").json();
     assert!(alike(&again["metrics"], &before["metrics"]), "{again}");
-    // Erased: out of what is normal.
+    // Erased: no longer part of the distribution.
     server.rest().delete("/v1/users/person-120").success("erase");
     let begin = Instant::now();
     while of(&server.rest().get("/v1/metrics").json(), json!("post"))["people"] != 120 {

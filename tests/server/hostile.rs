@@ -1,7 +1,7 @@
 //! Bad input, row by row: on the socket before and after `hello`, below the protocol, and over REST.
 //!
-//! Invariant: every row is refused by the code, status and field that the documents promise; afterwards nothing has
-//! changed, and the server lives. Adding a case is adding a row.
+//! Invariant: every row is rejected with the documented code, status and field. Afterwards nothing has changed, and the
+//! server is alive. A new case is a new row.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod bounds;
@@ -24,7 +24,7 @@ use support::rest::{raw, request, request_in_chunks};
 use support::socket::{Client, End, Raw, end_of_line, key, open};
 use support::{DIM, PATIENCE, Server, alike, block_on, now_ms, server};
 
-/// What a refused row must name: one of the codes, and a field that starts with this.
+/// Required contents of a rejection: one of these codes, and a field that starts with this.
 struct Blame {
     codes: &'static [&'static str],
     field: Option<&'static str>,
@@ -47,7 +47,7 @@ impl Blame {
 
 const BAD_JSON: &[&str] = &["bad_json"];
 const BAD_FIELD: &[&str] = &["bad_field"];
-/// Where it depends on how deep the reader looks before it gives up.
+/// Where the code depends on how far the parser reads before it fails.
 const UNREADABLE: &[&str] = &["bad_json", "bad_field"];
 const OUT_OF_RANGE: &[&str] = &["out_of_range"];
 
@@ -59,7 +59,7 @@ fn post(changes: Value) -> String {
     changed(json!({"type": "post", "id": "h-2", "text": "hostile"}), changes)
 }
 
-/// `null` takes a field out.
+/// Changes fields; `null` removes one.
 fn changed(mut message: Value, changes: Value) -> String {
     for (name, value) in changes.as_object().unwrap() {
         if value.is_null() {
@@ -75,12 +75,12 @@ fn numbers(count: usize, number: f64) -> Value {
     Value::from(vec![number; count])
 }
 
-/// A list of numbers written by hand, since JSON values cannot hold what is wanted here.
+/// A list of numbers as text, since JSON values cannot hold the wanted ones.
 fn with_embedding(list: &str) -> String {
     format!(r#"{{"type": "post", "id": "h-2", "text": "hostile", "embedding": [{list}]}}"#)
 }
 
-/// Text frames after `hello`: each is answered by exactly one `error`, and the line stays.
+/// Text frames after `hello`: each is answered by exactly one `error`, and the connection stays open.
 fn frames() -> Vec<(&'static str, String, Blame)> {
     let day = 86_400_000;
     let deep = |count: usize| "[".repeat(count);
@@ -249,7 +249,7 @@ fn frames() -> Vec<(&'static str, String, Blame)> {
     ]
 }
 
-/// Text frames instead of the first `hello`: one `error` each, and a good `hello` works on the same socket.
+/// Text frames instead of the first `hello`: one `error` each, and a valid `hello` works on the socket afterwards.
 fn openings() -> Vec<(&'static str, String, Blame)> {
     vec![
         ("interact before hello", interact(json!({})), code(&["hello_first"])),
@@ -285,7 +285,7 @@ fn openings() -> Vec<(&'static str, String, Blame)> {
     ]
 }
 
-/// A REST request and how it must be refused.
+/// A REST request and the expected rejection.
 struct Row {
     name: &'static str,
     bytes: Vec<u8>,
@@ -390,7 +390,7 @@ fn requests() -> Vec<Row> {
         get("the score of nobody", "/v1/score?user=nobody", &[404], code(&["unknown_user"])),
         get("the model of nobody", "/v1/users/nobody/model", &[404], code(&["unknown_user"])),
         get("people, limit 0", "/v1/users?limit=0", &[422], blame(OUT_OF_RANGE, "limit")),
-        // people
+        // users
         send("a person of half a body", "PUT", "/v1/users/ada", "{", &[400], code(BAD_JSON)),
         send("a person of a list", "PUT", "/v1/users/ada", "[]", &[400], code(UNREADABLE)),
         send("a person of null", "PUT", "/v1/users/ada", "null", &[400], code(UNREADABLE)),
@@ -538,7 +538,7 @@ fn requests() -> Vec<Row> {
     ]
 }
 
-/// Below REST: what must be refused by a status, or by closing the line, in whatever words.
+/// Below REST: rejected by a status or by closing the connection, with any message.
 fn garbage() -> Vec<(&'static str, Vec<u8>)> {
     let line = |line: &str| format!("{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n").into_bytes();
     vec![
@@ -580,7 +580,7 @@ fn garbage() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// All that a test can see of the server.
+/// Observable state of the server.
 #[derive(Debug)]
 struct Seen {
     items: Vec<Value>,
@@ -601,7 +601,7 @@ fn look(server: &Server) -> Seen {
         people: support::rest::rows(&json("/v1/users?limit=100")).len(),
         history: rest.history("ada").len(),
         model: {
-            // The blend's weights are everybody's: what was taught before may be published only now.
+            // The blend's weights are shared by all users: earlier events may be published only now.
             let mut model = json("/v1/users/ada/model");
             model.as_object_mut().unwrap().remove("experts");
             model
@@ -624,7 +624,7 @@ fn prepared() -> Server {
     server
 }
 
-/// The table is over: nothing has changed, and a normal session works.
+/// After the table: nothing has changed, and a normal session works.
 fn check_afterwards(mut server: Server, before: &Seen) {
     let after = look(&server);
     assert_eq!(after.items, before.items, "the items");
@@ -642,7 +642,7 @@ fn check_afterwards(mut server: Server, before: &Seen) {
         assert_eq!(ada.wait_accepted(&id).await, next, "numbers go on where they were");
         ada.wait("the feed after it", |client| client.feeds() > 1).await;
     });
-    // Of a list, what is good is taken, also when a neighbour is refused.
+    // Valid entries of a list are accepted although a neighbour is rejected.
     let list = json!([
         {"user": "ada", "id": "good-1", "item": "item-2", "kind": "view"},
         {"user": "ada", "id": "bad-1", "item": "nothing", "kind": "view"},
@@ -657,7 +657,7 @@ fn check_afterwards(mut server: Server, before: &Seen) {
     assert!(!log.contains("panicked"), "something panicked:\n{log}");
 }
 
-/// Reports all rows that went wrong, not only the first.
+/// Reports all failed rows, not only the first.
 #[derive(Default)]
 struct Report {
     rows: usize,
@@ -685,7 +685,7 @@ impl Report {
     }
 }
 
-/// Sends `ping` and listens until its `pong`: all that the server said until then.
+/// Sends `ping` and receives until its `pong`; returns all messages until then.
 async fn until_pong(client: &mut Client, number: i64) -> Option<Vec<ServerMessage>> {
     client.send_frame(Message::text(format!(r#"{{"type":"ping","t":{number}}}"#))).await;
     let mut heard = Vec::new();
@@ -728,7 +728,7 @@ fn bad_frames_are_refused_by_name_and_the_line_stays() {
             let is_right = errors.len() == 1
                 && !errors[0].message.is_empty()
                 && blame.fits(errors[0].code.name(), &errors[0].field.iter().map(String::as_str).collect::<Vec<_>>());
-            // What else may come is a feed by the clock; `accepted` and `page` may not.
+            // A scheduled feed may come, too; `accepted` and `page` may not.
             let is_quiet = heard.iter().all(|message| {
                 !matches!(message, ServerMessage::Accepted(_) | ServerMessage::Page(_) | ServerMessage::Busy(_))
             });
@@ -737,14 +737,14 @@ fn bad_frames_are_refused_by_name_and_the_line_stays() {
             });
         }
 
-        // An `error` names the event that failed, when it can be read.
+        // An `error` names the event that failed, if it can be parsed.
         ada.send_text(&interact(json!({"kind": "love", "id": "named"}))).await;
         let heard = until_pong(&mut ada, -1).await;
         let named =
             |message: &ServerMessage| matches!(message, ServerMessage::Error(e) if e.id.as_deref() == Some("named"));
         report.row("the error names the event", heard.iter().flatten().any(named), || format!("{heard:?}"));
 
-        // The clash is named by the starts of both windows.
+        // The error names the overlapping windows by their starts.
         let clash = json!({"windows": [{"start": 5_000, "stop": 7_000}, {"start": 1_000, "stop": 5_001}]});
         ada.send_text(&post(clash)).await;
         let heard = until_pong(&mut ada, -2).await;
@@ -782,7 +782,7 @@ fn a_bad_opening_is_refused_and_a_good_one_works_after_it() {
             report.row(name, is_right, || format!("a good hello after it got {welcome:?}"));
         }
 
-        // Nothing to build on: the whole feed.
+        // Without a known version the whole feed is sent.
         let mut socket = open(server.address()).await;
         let unknown = r#"{"type":"hello","user":"ada","resume":{"epoch":999999,"version":999999}}"#;
         socket.send(Message::text(unknown)).await.unwrap();
@@ -806,23 +806,24 @@ fn what_breaks_the_frame_layer_closes_the_line_with_its_code() {
         text
     };
     block_on(async {
-        // The longest frame that is allowed.
+        // The longest allowed frame.
         let mut ada = Client::hello(server.address(), "ada").await;
         ada.send_frame(Message::text(padded(FRAME_BYTES_MAX))).await;
         let pong = |client: &Client| client.heard.iter().any(|m| matches!(m, ServerMessage::Pong(p) if p.t == 77));
         ada.wait("the longest ping's pong", pong).await;
 
-        // Too long, at different sizes. Writing may fail once the server has closed; its code must come all the same.
+        // Frames that are too long, at different sizes. Writing may fail once the server has closed, but the close code
+        // must arrive.
         for (name, length) in [("a byte too many", FRAME_BYTES_MAX + 1), ("1 MiB", 1 << 20), ("10 MiB", 10 << 20)] {
             let mut ada = Client::hello(server.address(), "ada").await;
             ada.send_frame(Message::text(padded(length))).await;
             let found = ada.end_of_line().await;
-            // Of a frame that large the reset of the line may overtake the code.
+            // For a frame that large the TCP reset may overtake the close code.
             let is_right = found == End::Code(1009) || (length > FRAME_BYTES_MAX + 1 && found == End::Silent);
             report.row(name, is_right, || format!("wanted 1009, got {found:?}"));
         }
 
-        // A split message is too long as a whole, or not read at all; it must not be put together without an end.
+        // A split message is too long as a whole, or is not read; the server must not assemble it without a limit.
         let mut ada = Client::hello(server.address(), "ada").await;
         ada.send_frame(Message::Frame(Frame::message(" ".repeat(60_000), text, false))).await;
         let mut is_open = true;
@@ -835,7 +836,7 @@ fn what_breaks_the_frame_layer_closes_the_line_with_its_code() {
         let closed = !is_open || until_pong(&mut ada, 5).await.is_none();
         report.row("a message in parts", refused || closed, || "it was read in silence".into());
 
-        // Not UTF-8: closed with 1007, or refused as `bad_json`.
+        // Not UTF-8: closed with 1007, or rejected as `bad_json`.
         let mut ada = Client::hello(server.address(), "ada").await;
         ada.send_frame(Message::Frame(Frame::message(vec![b'"', 0xff, 0xfe, b'"'], text, true))).await;
         ada.listen(Duration::from_millis(300)).await;
@@ -843,7 +844,7 @@ fn what_breaks_the_frame_layer_closes_the_line_with_its_code() {
         let closed = until_pong(&mut ada, 6).await.is_none();
         report.row("a frame that is not UTF-8", refused || closed, || "it was taken".into());
 
-        // Below what a WebSocket library sends: bytes on the line. Everything here ends the line.
+        // Below the messages of a WebSocket library: raw bytes. Everything here ends the connection.
         for (name, bytes) in [
             ("a frame without a mask", b"\x81\x15{\"type\":\"ping\",\"t\":1}".to_vec()),
             ("an opcode that is none", b"\x83\x80\0\0\0\0".to_vec()),
@@ -911,7 +912,7 @@ fn garbage_below_http_ends_in_a_status_or_a_closed_line() {
     report.end("garbage", 10);
 }
 
-/// Many bad clients at once, some of which go away in the middle of a word: good ones do not notice.
+/// Many bad clients at once, some of which disconnect within a frame: good clients are not affected.
 #[test]
 fn a_crowd_of_bad_clients_does_not_disturb_a_good_one() {
     let server = prepared();
@@ -922,7 +923,7 @@ fn a_crowd_of_bad_clients_does_not_disturb_a_good_one() {
         for number in 0..200 {
             crowd.spawn(async move {
                 let mut socket = open(address).await;
-                // Whatever of this fails has failed as it should.
+                // Failures of these clients are expected.
                 for _ in 0..20 {
                     let _ = match number % 4 {
                         0 => socket.send(Message::text("?")).await,
@@ -949,7 +950,7 @@ fn a_crowd_of_bad_clients_does_not_disturb_a_good_one() {
     check_afterwards(server, &before);
 }
 
-/// The next message on a bare socket; `None` when the line ends first.
+/// The next message on a bare socket; `None` when the connection ends first.
 async fn next(socket: &mut Raw) -> Option<ServerMessage> {
     let listen = async {
         loop {
@@ -963,14 +964,14 @@ async fn next(socket: &mut Raw) -> Option<ServerMessage> {
     tokio::time::timeout(PATIENCE, listen).await.ok()?
 }
 
-/// The rows that need no server agree with the parser, so that a wrong expectation is found in the table itself.
+/// The rows that need no server agree with the parser, so that a wrong expectation is detected in the table itself.
 #[test]
 fn the_parser_agrees_with_the_table() {
     use eddyline::protocol::client::ClientMessage;
     let mut report = Report::default();
     let rows = frames().into_iter().chain(openings());
     for (name, text, blame) in rows.filter(|(_, _, blame)| blame.codes.iter().all(|code| UNREADABLE.contains(code))) {
-        // A NUL within a text is well-formed JSON, and refused by the door.
+        // A NUL within a text is well-formed JSON; the gateway rejects it.
         if name == "a NUL in a text" {
             continue;
         }

@@ -1,7 +1,7 @@
-//! Who may do what: every route and every message of the real server, asked by everybody who might try.
+//! Authorisation matrix: every route and every message of the real server, for every kind of caller.
 //!
-//! Invariant: the rows are held against the tables that register the routes and against the closed enum of messages, so
-//! a new one without a row fails here. Nothing that was said leaves a token or a secret in the log, not even at `trace`.
+//! Invariant: the rows cover the tables that register the routes, and the closed enum of messages, so a new one without
+//! a row fails here. No token and no secret appears in the log, not even at `trace`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use crate::support;
@@ -22,29 +22,29 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 const SECRET: &str = "a secret of the matrix, 32 bytes and more";
 
-/// What becomes of whoever asks.
+/// Kind of caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rank {
     /// No valid token.
     Nobody,
-    /// A valid token of another person.
+    /// A valid token of another user.
     Other,
-    /// A valid token of the person concerned.
+    /// A valid token of the user concerned.
     Own,
     /// A valid token of a service.
     Service,
 }
 
-/// Who is let in, and the status that they get then.
+/// Allowed callers, and the status that they get.
 #[derive(Clone, Copy, Debug)]
 enum Rule {
-    /// Everybody, without a token.
+    /// Any caller, without a token.
     Open(u16),
-    /// Whoever has a valid token.
+    /// Any caller with a valid token.
     Known(u16),
-    /// The person themselves, and services.
+    /// The user concerned, and services.
     Own(u16),
-    /// Services.
+    /// Services, and no users.
     Service(u16),
 }
 
@@ -72,7 +72,7 @@ fn signed(algorithm: Algorithm, kid: Option<&str>, secret: &str, claims: &Value)
     jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
 }
 
-/// All who might try, with `ada` as the person concerned.
+/// All kinds of callers, with `ada` as the user concerned.
 fn callers(server: &Server, stored: &str) -> Vec<Caller> {
     let (now, later) = (now_ms() / 1_000, now_ms() / 1_000 + 3_600);
     let ada = |claims: Value| {
@@ -89,7 +89,7 @@ fn callers(server: &Server, stored: &str) -> Vec<Caller> {
     let revoke = format!("/v1/tokens/{}", revoked["jti"].as_str().unwrap());
     server.rest().ask("DELETE", &revoke, Some(&service), None).success("revoke it");
     let own = make(json!({"user": "ada", "days": 1}))["token"].as_str().unwrap().to_owned();
-    // Signed with the configured secret, and told to be by the key of the store.
+    // Signed with the configured secret, but claims the key id of a stored key.
     let kid = jsonwebtoken::decode_header(stored).unwrap().kid.unwrap();
     assert_ne!(kid, "env");
     let borrowed = plain(Some(&kid), ada(json!({})));
@@ -136,7 +136,7 @@ fn with(route: &'static str, method: &'static str, path: &str, body: Value, rule
     Row { body: Some(body), ..row(route, method, path, rule) }
 }
 
-/// One row per route and method. `jti` and `kid` are there to be deleted.
+/// One row per route and method. `jti` and `kid` exist, so that they can be deleted.
 fn rows(jti: &str, kid: &str) -> Vec<Row> {
     use Rule::{Known, Open, Own, Service};
     let item = json!({"text": "a new face", "topics": ["a"]});
@@ -145,10 +145,10 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
     let (token, key) = (format!("/v1/tokens/{jti}"), format!("/v1/keys/{kid}"));
     vec![
         row("/", "GET", "/", Open(200)),
-        // The page without any figure; what it asks for has rows of its own.
+        // The page without any figure; the routes that it calls have rows of their own.
         row("/admin", "GET", "/admin", Open(200)),
         row("/static/{path:.*}", "GET", "/static/index.html", Open(200)),
-        // Not a handshake; those who are one are below.
+        // Not a handshake; handshakes are tested below.
         row("/ws", "SOCKET", "/ws", Open(400)),
         row("/health", "GET", "/health", Open(200)),
         row("/ready", "GET", "/ready", Open(200)),
@@ -159,7 +159,7 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/post/{id}", "GET", "/post/item-0", Known(200)),
         row("/post/{id}/feed", "GET", "/post/item-0/feed/", Service(200)),
         row("/v1/models", "GET", "/v1/models", Service(200)),
-        // Without a checkpoint; `tests/server/models.rs` brings some.
+        // Without a checkpoint; `tests/server/models.rs` uploads some.
         row("/v1/models", "POST", "/v1/models", Service(415)),
         row("/v1/models/rollback", "POST", "/v1/models/rollback", Service(409)),
         row("/v1/models/{version}/publish", "POST", "/v1/models/7/publish", Service(404)),
@@ -167,7 +167,7 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/users/{id}", "GET", "/v1/users/ada", Own(200)),
         with("/v1/users/{id}", "PUT", "/v1/users/ada", json!({"name": "Ada"}), Own(200)),
         row("/v1/users/{id}/export", "GET", "/v1/users/ada/export", Own(200)),
-        // Somebody whom only services may act for here; that people may erase themselves is tested with their rights.
+        // A user that only services may act for here; `tests/server/rights.rs` tests that users may erase themselves.
         row("/v1/users/{id}", "DELETE", "/v1/users/cleo", Service(204)),
         row("/v1/users/{id}/follows/{whom}", "PUT", "/v1/users/ada/follows/bob", Own(200)),
         row("/v1/users/{id}/follows/{whom}", "DELETE", "/v1/users/ada/follows/bob", Own(200)),
@@ -213,7 +213,7 @@ fn rows(jti: &str, kid: &str) -> Vec<Row> {
     ]
 }
 
-/// What a second service gets for what the first has deleted.
+/// Status for a second service when the first one has already deleted the resource.
 fn again(row: &Row, rank: Rank, seen: &mut BTreeSet<String>) -> u16 {
     let expected = row.rule.expects(rank);
     if row.method != "DELETE" || rank != Rank::Service || seen.insert(row.path.clone()) {
@@ -259,7 +259,7 @@ impl Tally {
     }
 }
 
-/// A server with a stored key, a configured secret, everything in its log, and nothing of the limits in the way.
+/// A server with a stored key, a configured secret, a trace log, and limits that do not interfere.
 fn prepared() -> (Server, String) {
     let directory = TempDir::new().unwrap();
     let url = store(directory.path());
@@ -296,7 +296,7 @@ fn every_route_has_a_row_and_every_row_its_route() {
         .collect();
     let rows: BTreeSet<(&str, &str)> = rows("jti", "kid").iter().map(|row| (row.route, row.method)).collect();
     assert_eq!(rows, registered, "left: rows of this file, right: routes of the server");
-    // No route comes in beside the tables.
+    // No route is registered outside of the tables.
     for file in ["src/gateway/mod.rs", "src/gateway/rest/mod.rs"] {
         let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
@@ -335,7 +335,7 @@ fn every_route_answers_each_caller_as_the_rules_say() {
             }
         }
     }
-    // A batch is judged part by part.
+    // A batch is authorised entry by entry.
     for caller in &callers {
         let part = |user: &str| json!({"user": user, "item": "item-0", "kind": "view"});
         let answer =
@@ -349,7 +349,7 @@ fn every_route_answers_each_caller_as_the_rules_say() {
         };
         tally.check(caller.name, &format!("a batch expects {expected}"), found == expected, found);
     }
-    // What nobody registered is 404, and a method that a route does not know 405, whoever asks.
+    // An unknown route is 404, and an unknown method 405, for any caller.
     for caller in &callers {
         for (method, path, expected) in [("GET", "/v1/nothing", 404), ("DELETE", "/v1/score", 405), ("PUT", "/ws", 405)]
         {
@@ -376,7 +376,7 @@ impl Is for Answer {
     }
 }
 
-/// One frame of each type, and what answers it once hello was said.
+/// One frame of each type, and the type of its answer after `hello`.
 fn messages() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         ("interact", json!({"type": "interact", "id": "e1", "item": "item-0", "kind": "click"}), "accepted"),
@@ -384,7 +384,7 @@ fn messages() -> Vec<(&'static str, Value, &'static str)> {
         ("live", json!({"type": "live", "id": "e5", "item": "item-0", "on": true}), "accepted"),
         ("follow", json!({"type": "follow", "id": "e3", "user": "bob"}), "accepted"),
         ("unfollow", json!({"type": "unfollow", "id": "e4", "user": "bob"}), "accepted"),
-        // Answered by nothing, so the ping below answers for it.
+        // It has no answer, so the following ping is answered instead.
         ("drawn", json!({"type": "drawn", "version": 1}), "pong"),
         ("configure", json!({"type": "configure", "limit": 5}), "feed"),
         ("more", json!({"type": "more", "after": 2}), "page"),
@@ -392,7 +392,7 @@ fn messages() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-/// How a token comes.
+/// How a token is presented.
 #[derive(Clone, Copy, Debug)]
 enum By {
     Hello,
@@ -417,7 +417,7 @@ async fn open(server: &Server, token: Option<&str>, by: By) -> Socket {
     tokio_tungstenite::client_async(request, stream).await.expect("the upgrade").0
 }
 
-/// Sends a frame and waits for one of these types, or an error: its type, or its code.
+/// Sends a frame and waits for one of these types, or an error; returns its type, or its code.
 async fn ask(socket: &mut Socket, frame: &Value, wanted: &str) -> String {
     socket.send(Message::text(frame.to_string())).await.unwrap();
     if frame["type"] == "drawn" {
@@ -432,7 +432,7 @@ async fn ask(socket: &mut Socket, frame: &Value, wanted: &str) -> String {
                 Some("feed" | "patch") => {
                     let drawn = json!({"type": "drawn", "version": message["version"]});
                     let _ = socket.send(Message::text(drawn.to_string())).await;
-                    // Whole or as steps: whichever is shorter.
+                    // As a whole or as steps, whichever is shorter.
                     if wanted == "feed" {
                         return wanted.to_owned();
                     }
@@ -471,16 +471,16 @@ fn every_message_answers_each_caller_as_the_rules_say() {
                 let frame = hello(token.filter(|_| matches!(by, By::Hello)));
                 let found = ask(&mut socket, &frame, "welcome").await;
                 tally.check(caller.name, &format!("hello by {by:?} expects {expected}"), found == expected, found);
-                // A hello that was refused opens nothing: all that comes after is refused, too.
+                // A rejected hello opens no session: all later messages are rejected, too.
                 for (name, frame, answer) in messages() {
-                    // Nobody made that item: only a service takes it on air.
+                    // The item has no author: only a service may take it on air.
                     let answer = if name == "live" && rank == Rank::Own { Code::Forbidden.name() } else { answer };
                     let expected = if expected == "welcome" { answer } else { Code::HelloFirst.name() };
                     let found = ask(&mut socket, &frame, answer).await;
                     tally.check(caller.name, &format!("{name} expects {expected}"), found == expected, found);
                 }
             }
-            // A session acts as its person only: no message names another one to act as, and hello comes once.
+            // A session acts for its user only: no message names another one to act for, and hello comes once.
             if rank == Rank::Own {
                 let mut socket = open(&server, token, By::Hello).await;
                 assert_eq!(ask(&mut socket, &hello(token), "welcome").await, "welcome");
@@ -494,7 +494,7 @@ fn every_message_answers_each_caller_as_the_rules_say() {
     nothing_leaked(&server, &callers);
 }
 
-/// Neither tokens nor their signatures nor the secret are in the log, which holds everything there is to say.
+/// Tokens, their signatures and the secret are not in the log, which is at the most verbose level.
 fn nothing_leaked(server: &Server, callers: &[Caller]) {
     let log = server.log();
     assert!(log.contains("TRACE"), "the log is at trace");
@@ -510,7 +510,7 @@ fn nothing_leaked(server: &Server, callers: &[Caller]) {
     println!("  log at trace: {} lines, no token, no secret", log.lines().count());
 }
 
-/// Every method of every route but reading, as pages of other origins ask for it, with and without a secret.
+/// Every method of every route but reading, requested by pages of other origins, with and without a secret.
 #[test]
 fn no_route_lets_a_foreign_page_change_anything() {
     let dev = Server::start_with(TempDir::new().unwrap(), &[("EDDYLINE_ORIGINS", r#"["https://app.example"]"#)]);
@@ -547,7 +547,7 @@ fn no_route_lets_a_foreign_page_change_anything() {
                 let what = format!("{} {} {headers:?}", row.method, row.path);
                 let ask = |method: &str| server.rest().ask_with(method, &row.path, token, row.body.as_ref(), headers);
                 match row.method {
-                    // They change nothing, which the dump below proves; what they answer is not for foreign pages.
+                    // They change nothing, which the dump below proves; the answers are not readable for foreign pages.
                     "GET" => {
                         let answer = ask("GET");
                         assert_ne!(answer.status, 403, "{what}");
@@ -563,7 +563,7 @@ fn no_route_lets_a_foreign_page_change_anything() {
         }
     }
     println!("{asked} requests of foreign pages");
-    // Pages of ours and those that are listed may.
+    // Own pages and listed origins may.
     let own = format!("http://{}", dev.address());
     for headers in [
         &[("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin")][..],

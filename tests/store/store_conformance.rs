@@ -1,8 +1,8 @@
 //! Conformance suite: guarantees of every store, proved by common cases.
 //!
 //! Invariant: a case uses the store only as `dyn Store`, plus the means to reopen it and to damage a snapshot. A new
-//! store needs one more [`Place`] and one more line `conformance!(...)` at the end. Deliberately absent: crashes
-//! (`store_crash.rs`), speed (`benches/store.rs`).
+//! store needs one more [`Place`] and one more line `conformance!(...)` at the end.
+//! Deliberately absent: crashes (`store_crash.rs`), speed (`benches/store.rs`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,8 +1,9 @@
 //! Acknowledged entries survive `kill -9`, and so does a store that is being created or migrated.
 //!
 //! Invariant: the killed process is a real one (this test binary, started again), killed at a random moment while many
-//! tasks append. Another process reads its acknowledged entries from the directory right after its death. Deliberately
-//! absent: a power cut. It needs a machine that can be switched off; see `synchronous = FULL` in the store.
+//! tasks append. Another process reads its acknowledged entries from the directory right after its death.
+//! Deliberately absent: a power cut. It needs a machine that can be switched off; see `synchronous = FULL` in the
+//! store.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]

@@ -2,7 +2,8 @@
 //!
 //! Invariant: a case that harms a cluster has one of its own. Every appender repeats an identical batch until it is
 //! answered, like the server, and accepts only `Stored`: a repetition that is reported as a duplicate would make a user
-//! learn twice. Deliberately absent: kills of the server itself, speed.
+//! learn twice.
+//! Deliberately absent: kills of the server itself, speed.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -1,6 +1,6 @@
-//! Two-tower models of the tests: small, really trained, in less than a second.
+//! Two-tower models for the tests: small, really trained, in less than a second.
 //!
-//! Invariant: the same seed gives the same bytes; two seeds give two models that order items differently.
+//! Invariant: equal seeds give equal bytes; two seeds give two models that order items differently.
 #![allow(dead_code)]
 
 use eddyline::domain::ids::Key;
@@ -24,7 +24,7 @@ pub fn checkpoint(seed: u64, dim: usize) -> Vec<u8> {
     train(&tables(seed, dim), &settings, |_| ()).unwrap().to_bytes().unwrap()
 }
 
-/// People of two cities, posts of three topics, and views that are liked where city and topic fit.
+/// Users of two cities, posts of three topics, and views that are liked where city and topic fit.
 fn tables(seed: u64, dim: usize) -> Tables {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let embedder = HashingEmbedder::new(dim).unwrap();

@@ -1,10 +1,10 @@
-//! Who and what may come in: the cases of the conformance suite that are about keys, tokens and texts.
+//! Conformance cases of keys, tokens and texts.
 
 use super::*;
 use eddyline::store::access::{Holder, KEPT_AFTER_EXPIRY_MS, RETIRED_KEPT, SigningKey, TokenRecord};
 use secrecy::ExposeSecret as _;
 
-/// Runs every case against one kind of place.
+/// A signing key with this id, creation time and secret.
 fn signing_key(kid: &str, created: i64, secret: &[u8]) -> SigningKey {
     SigningKey { kid: key(kid), secret: Some(secret.to_vec().into()), created: Millis(created), retired: None }
 }
@@ -14,7 +14,7 @@ fn token(jti: &str, holder: Holder, expires: i64) -> TokenRecord {
     TokenRecord { jti: key(jti), kid, holder, created: Millis(1_000), expires: Millis(expires), revoked: None }
 }
 
-/// Id, secret, instants of all keys.
+/// Id, secret, creation and retirement of all keys.
 async fn keys(store: &Arc<dyn Store>) -> Vec<(String, Option<Vec<u8>>, i64, Option<i64>)> {
     let row = |found: SigningKey| {
         let secret = found.secret.map(|secret| secret.expose_secret().to_vec());
@@ -117,7 +117,7 @@ pub(super) async fn of_retired_keys_only_the_last_ones_stay(place: &impl Place) 
     assert_eq!(kept, expected, "in use: all; retired: the last {most}");
 }
 
-/// What no kind of store could take out of a dump again is taken by none.
+/// A text that one kind of store could not restore from a dump is rejected by all kinds.
 pub(super) async fn a_text_with_nul_is_refused_and_nothing_of_its_batch_is_stored(place: &impl Place) {
     let store = place.open().unwrap();
     let with = |name: Option<&str>, attributes: Option<&str>| {

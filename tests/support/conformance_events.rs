@@ -1,10 +1,10 @@
-//! Entries of one person: the cases of the conformance suite that look them up by id, and read them page by page.
+//! Conformance cases of one user's entries: lookup by id, and reading page by page.
 
 use super::*;
 
 pub(super) async fn many_events_are_found_by_one_question(place: &impl Place) {
     let store = place.open().unwrap();
-    // Names that a query made of text would trip over.
+    // Names that would break a query with unescaped text.
     let name = |seq: u64| match seq {
         7 => "a'b\"c;--".to_owned(),
         8 => "back\\slash, [\"json\"]".to_owned(),

@@ -1,4 +1,4 @@
-//! Fits of groups of people: the cases of the conformance suite that are about them.
+//! Conformance cases of cluster fits.
 
 use super::*;
 use eddyline::store::{FITS_KEPT, StoredFit};
@@ -18,7 +18,7 @@ pub(super) async fn the_last_fits_are_kept_with_the_places_of_the_newest(place: 
     assert_eq!(store.fits(10).await.unwrap(), []);
     store.save_fit(fit(1)).await.unwrap();
     store.save_fit(fit(2)).await.unwrap();
-    // Again, with other content: what was told was told.
+    // Again, with other contents: the first summary stays.
     store.save_fit(StoredFit { summary: "{}".into(), ..fit(2) }).await.unwrap();
     for _ in ["at once", "opened again"] {
         assert_eq!(store.fits(10).await.unwrap(), [fit(2), settled(1)]);

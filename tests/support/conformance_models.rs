@@ -1,4 +1,4 @@
-//! Two-tower models: the cases of the conformance suite that are about them.
+//! Conformance cases of two-tower models.
 
 use super::*;
 use eddyline::store::models::{KeptModel, NewModel, PUBLISHED_KEPT, Publication, UNPUBLISHED_KEPT};
@@ -51,7 +51,7 @@ pub(super) async fn models_that_served_last_and_the_newest_are_kept(place: &impl
         assert_eq!(store.save_model(model(number)).await.unwrap(), ModelVersion(number));
         assert!(store.publish_model(ModelVersion(number), Millis(number as i64)).await.unwrap());
     }
-    // The third serves again: it is among the last then, whatever its number.
+    // The third serves again, so it counts as the last published one, whatever its number.
     assert!(store.publish_model(ModelVersion(3), Millis(100)).await.unwrap());
     let first = published + 3;
     for number in first..first + others + 2 {

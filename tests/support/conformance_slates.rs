@@ -1,4 +1,4 @@
-//! What was shown: the cases of the conformance suite that are about the log of drawn feeds.
+//! Conformance cases of the log of drawn feeds.
 
 use super::*;
 use eddyline::domain::feeds::{Ranking, Slate};
@@ -42,7 +42,7 @@ pub(super) async fn drawn_feeds_are_logged_once_until_they_are_too_old(place: &i
     let empty = Slate { items: Vec::new(), ranking: Ranking::Flat, ..drawn(2, 1, 50) };
     let all = [drawn(1, 8, 100), drawn(1, 9, 200), drawn(1, 1 << 60, 300), empty.clone()];
     store.log_slates(all.to_vec(), None).await.unwrap();
-    // Again, with other content: what was drawn was drawn.
+    // Again, with other contents: the first log entry stays.
     store.log_slates(vec![Slate { items: Vec::new(), ..drawn(1, 8, 999) }, drawn(77, 1, 1)], None).await.unwrap();
     store.log_slates(Vec::new(), None).await.unwrap();
     for _ in ["at once", "opened again"] {
@@ -61,7 +61,7 @@ pub(super) async fn drawn_feeds_go_with_their_person(place: &impl Place) {
     let store = place.open().unwrap();
     two_people(&store).await;
     store.log_slates(vec![drawn(1, 8, 100), drawn(2, 8, 100)], None).await.unwrap();
-    // Under way at the same time: whichever comes first, nothing is left.
+    // Concurrent: whichever comes first, nothing remains.
     let erasing = store.append(vec![Write::Erase(ada_goes())]);
     let logging = store.log_slates((9..200).map(|version| drawn(1, version, 100)).collect(), None);
     let (erased, logged) = futures_util::join!(erasing, logging);

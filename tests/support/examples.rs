@@ -1,7 +1,7 @@
-//! One full example of everything on the wire: every field is there, and none is at its default.
+//! One full example of every wire message: every field is present, and none has its default.
 //!
-//! Invariant: `clients()` and `servers()` hold each type of message at least once, in the order of the enum. The match
-//! in each test below is exhaustive, so a new variant does not compile before it has an example.
+//! Invariant: `clients()` and `servers()` contain each type of message at least once, in the order of the enum. The
+//! match in each test below is exhaustive, so a new variant does not compile before it has an example.
 
 use eddyline::domain::feeds::{Cause, Expert, Ranking};
 use eddyline::domain::ids::{Epoch, FeedVersion, Key, ModelVersion, Seq};
@@ -95,7 +95,7 @@ fn item() -> WireItem {
     }
 }
 
-/// An item with nothing that may be left out.
+/// An item without its optional fields.
 fn bare_item() -> WireItem {
     WireItem {
         item: key("weir-cam"),
@@ -186,7 +186,7 @@ pub fn causes() -> Vec<Cause> {
         Cause::Refreshed,
     ];
     for cause in &causes {
-        // A new one does not compile here before it is above.
+        // A new variant does not compile here before it has an example above.
         match cause {
             Cause::Opened | Cause::Event { .. } | Cause::World { .. } | Cause::Configured | Cause::Refreshed => {}
         }

@@ -1,6 +1,6 @@
-//! What becomes of the tokens of somebody who was erased, on any store.
+//! Tokens of an erased user, on any store.
 //!
-//! Invariant: each token is proved good before it is proved refused.
+//! Invariant: each token is proved valid before it is proved rejected.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::support::rest::Rest;
 use crate::support::{Server, now_ms};
 
-/// What the server of [`check`] must be started with as `EDDYLINE_SECRET`.
+/// Value of `EDDYLINE_SECRET` for the server of [`check`].
 pub const SECRET: &str = "a secret that another service signs with, too";
 
-/// A token for `ada`, signed so many seconds from now; `None`: it does not say.
+/// A token for `ada`, issued at this many seconds from now; `None` leaves the claim out.
 fn signed(from_now_s: Option<i64>) -> String {
     signed_at(from_now_s.map(|from_now_s| json!(now_ms() / 1_000 + from_now_s)))
 }
@@ -40,12 +40,13 @@ fn made(rest: &Rest, service: &str) -> String {
     made["token"].as_str().unwrap().to_owned()
 }
 
-/// A key is held, erased, and held by somebody else: no token of before acts for them, nor makes them; theirs do.
+/// A key is held, erased, and held by another user. Tokens from before act for neither and create neither; new tokens
+/// work.
 pub fn check(server: &Server) {
     let (rest, service) = (server.rest(), service());
     let get = |token: &str| rest.ask("GET", "/v1/users/ada", Some(token), None).status;
     let put = |token: &str| rest.ask("PUT", "/v1/users/ada", Some(token), Some(&json!({}))).status;
-    // Signed long before anybody of that name was made: while nobody was erased, that harms nobody.
+    // Signed long before a user of that name existed: without an erasure this is valid.
     let own = signed(Some(-60));
     assert_eq!(put(&own), 201, "whoever has a token may make themselves known");
     let before = [

@@ -1,7 +1,7 @@
-//! A two-tower model of a few lines, for tests of what serves one: fixed projections, no training.
+//! A minimal two-tower model for tests of serving: fixed projections, no training.
 //!
-//! Invariant: a pure function of its version and of what is handed in, and every part of that moves the vector: an
-//! embedding, a text, a topic; attributes, the order, signs and times of a history, the time of day.
+//! Invariant: a pure function of its version and its inputs, and every input changes the vector: embedding, text,
+//! topic; attributes, the order, labels and times of a history, the time of day.
 #![allow(dead_code)]
 
 use eddyline::domain::ids::ModelVersion;
@@ -9,22 +9,22 @@ use eddyline::domain::time::Millis;
 use eddyline::engine::tower::{ItemFacts, Sign, Step, TOWER_DIM, TowerVector, TwoTower};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// See the module.
+/// Two-tower model with fixed projections.
 #[derive(Clone, Copy, Debug)]
 pub struct Little {
-    /// Its version; each has projections of its own.
+    /// Version of the model; each has projections of its own.
     pub version: u64,
     /// Log-odds per unit of the dot product.
     pub scale: f32,
 }
 
 impl Little {
-    /// Of this version.
+    /// A model of this version.
     pub fn new(version: u64) -> Little {
         Little { version, scale: 4.0 }
     }
 
-    /// A number in [-1, 1] for a text and a place.
+    /// A pseudo-random number in [-1, 1) for a text and an index.
     fn number(&self, bytes: &[u8], place: usize) -> f32 {
         let hash = xxh3_64_with_seed(bytes, self.version * 1_000 + place as u64);
         (hash >> 40) as f32 / (1 << 23) as f32 - 1.0

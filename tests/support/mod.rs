@@ -1,7 +1,7 @@
-//! What the walks stand on: the real server as a child process, a client for its socket, a client for its REST.
+//! Test fixtures: the real server as a child process, a client for its socket, a client for its REST interface.
 //!
-//! Invariant: every server lives in a directory and on a port of its own, and is killed when its handle is dropped, so
-//! tests run side by side. Every wait has an end, and says what it waited for and what came instead.
+//! Invariant: every server has a directory and a port of its own, and is killed when its handle is dropped, so tests
+//! run in parallel. Every wait has a timeout, and its failure names the expected and the actual event.
 #![allow(dead_code)]
 
 #[path = "../../loadtests/src/list.rs"]
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use rest::Rest;
 
-/// Longest wait for anything that is expected to come. Generous: the machine may be busy with other tests.
+/// Timeout of every expected event. Generous: the machine may be busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Numbers in an embedding, by default.
@@ -47,12 +47,12 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     store: String,
-    // Before the process is gone, the directory must stay; `Drop` below sees to the order.
+    // The directory must outlive the process; `Drop` below keeps the order.
     directory: Option<TempDir>,
 }
 
 impl Server {
-    /// Starts on a directory, and waits until it may be given work.
+    /// Starts on a directory, and waits until the server is ready.
     pub fn start(directory: TempDir) -> Server {
         let store = store(directory.path());
         Server::start_on(directory, store)
@@ -63,14 +63,14 @@ impl Server {
         Server::start_on_with(directory, store, &[])
     }
 
-    /// Starts on a directory with variables of its environment.
+    /// Starts on a directory with environment variables.
     pub fn start_with(directory: TempDir, variables: &[(&str, &str)]) -> Server {
         let store = store(directory.path());
         Server::start_on_with(directory, store, variables)
     }
 
-    /// Starts in a process whose data may have so many MiB: an allocation beyond ends it. Without reserved memory, so
-    /// that the limit is of what is used.
+    /// Starts in a process with a limit on its data, in MiB: an allocation beyond it ends the process. Memory is not
+    /// reserved in advance, so that the limit applies to used memory.
     pub fn start_limited(directory: TempDir, mebibytes: u64, variables: &[(&str, &str)]) -> Server {
         let store = store(directory.path());
         let variables = [&[("MIMALLOC_ARENA_EAGER_COMMIT", "0")], variables].concat();
@@ -78,7 +78,7 @@ impl Server {
         Server::ready(child, directory, store)
     }
 
-    /// Starts on any store with variables of its environment.
+    /// Starts on any store with environment variables.
     pub fn start_on_with(directory: TempDir, store: String, variables: &[(&str, &str)]) -> Server {
         let child = serve(directory.path(), &store, variables);
         Server::ready(child, directory, store)
@@ -112,66 +112,67 @@ impl Server {
         server
     }
 
-    /// `kill -9`. Gives back the directory, to start again on it or to look into it.
+    /// Sends `kill -9`. Returns the directory, for a restart or an inspection.
     pub fn kill(mut self) -> TempDir {
         self.child.kill().expect("kill -9");
         self.child.wait().expect("its end");
         self.directory.take().expect("its directory")
     }
 
-    /// Asks it to end, as a service manager does; its exit status and its directory. `None` is a death by a signal.
+    /// Sends SIGTERM, as a service manager does; returns the exit status and the directory. `None` is a death by a
+    /// signal.
     pub fn terminate(mut self) -> (Option<i32>, TempDir) {
         terminate(&self.child);
         let status = self.exit_code();
         (status, self.directory.take().expect("its directory"))
     }
 
-    /// `kill -9` and start again on the same directory.
+    /// Sends `kill -9` and starts again on the directory.
     pub fn restart(self) -> Server {
         Server::start(self.kill())
     }
 
-    /// Where it listens.
+    /// Address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A REST client.
+    /// A REST client for this server.
     pub fn rest(&self) -> Rest {
         Rest::new(self.address)
     }
 
-    /// Everything it logged.
+    /// Everything that the server logged.
     pub fn log(&self) -> String {
         let path = self.directory.as_ref().map(|directory| directory.path().join("server.log"));
         path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
     }
 
-    /// Its directory, in which `store` and `data` find the store.
+    /// The server's directory, in which `store` and `data` find the store.
     pub fn data_directory(&self) -> String {
         self.directory.as_ref().map(|directory| directory.path().display().to_string()).unwrap_or_default()
     }
 
-    /// Resident memory in bytes, where the system tells.
+    /// Resident memory in bytes, where the system reports it.
     pub fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? * 1024)
     }
 
-    /// The most resident memory that it ever had, in bytes; the system keeps it, so no peak is missed.
+    /// Peak resident memory in bytes; the system records it, so no peak is missed.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process lives");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
     }
 
-    /// Has it ended by itself?
+    /// Whether the process has ended by itself.
     pub fn is_gone(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Its exit status, once it has ended by itself.
+    /// Exit status, once the process has ended by itself.
     pub fn exit_code(&mut self) -> Option<i32> {
         let begin = Instant::now();
         loop {
@@ -183,20 +184,20 @@ impl Server {
         }
     }
 
-    /// Its number among the processes.
+    /// Process id of the server.
     pub fn process(&self) -> u32 {
         self.child.id()
     }
 
-    /// Makes people known.
+    /// Creates these users.
     pub fn people(&self, names: &[&str]) {
         for name in names {
             self.rest().put(&format!("/v1/users/{name}"), &json!({"name": name})).success("make a person known");
         }
     }
 
-    /// Puts `count` items `item-0`, `item-1`, … into the catalogue, always available, of the topics a, b, c in turn, each
-    /// an hour older than the one before: no two scores are so close that the passing of time changes their order.
+    /// Creates `count` items `item-0`, `item-1`, … that are always available, of the topics a, b, c in turn. Each is an
+    /// hour older than the one before: no two scores are so close that time changes their order.
     pub fn items(&self, count: usize) {
         let now = now_ms();
         for number in 0..count {
@@ -210,7 +211,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // May be gone already; there is nothing to be done about a failure here.
+        // The process may be gone already, so a failure is ignored.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -222,7 +223,7 @@ impl Drop for Server {
     }
 }
 
-/// Sends the signal with which service managers ask for the end.
+/// Sends SIGTERM, with which service managers request the end.
 pub fn terminate(child: &Child) {
     let process = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(process, rustix::process::Signal::TERM)
@@ -252,7 +253,7 @@ fn serve_within(data_kib: Option<u64>, directory: &Path, store: &str, variables:
         .arg("serve")
         .args(["--store", store])
         .args(["--listen", "127.0.0.1:0"])
-        // Snapshots now and then, so that recovery by snapshot and tail is what is tested.
+        // Frequent snapshots, so that the tests cover recovery from snapshot and tail.
         .env("EDDYLINE_LIMITS__SNAPSHOT_EVERY", "16")
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
@@ -262,24 +263,24 @@ fn serve_within(data_kib: Option<u64>, directory: &Path, store: &str, variables:
         .expect("the server starts")
 }
 
-/// For `--store`.
+/// Value of `--store` for this directory.
 pub fn store(directory: &Path) -> String {
     format!("file:{}", data(directory).display())
 }
 
-/// Where the store is, within a server's directory.
+/// Directory of the store within a server's directory.
 pub fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
-/// Runs `eddyline` with these arguments to its end; status and all that it said.
+/// Runs `eddyline` with these arguments to its end; returns status and output.
 pub fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(program()).args(arguments).output().expect("eddyline runs");
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// A runtime for one test.
+/// Runs a future on a new runtime, for one test.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(future)
@@ -290,7 +291,7 @@ pub fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis() as i64
 }
 
-/// Are two answers the same, apart from what the passing of time changes (decaying weights)?
+/// Whether two answers are equal, apart from the effects of time (decaying weights).
 pub fn alike(before: &Value, after: &Value) -> bool {
     match (before, after) {
         (Value::Number(a), Value::Number(b)) => {

@@ -1,9 +1,9 @@
 //! A private Postgres: a cluster of its own, with its own directory, socket and port.
 //!
-//! Invariant: it never touches a Postgres that was there before, and it is gone when its handle is dropped or this process
-//! ends, however it ends: a small shell outlives us just long enough to stop it and to remove its files. `fsync` is on, so
-//! that what is shown here about `kill -9` is shown about the real thing.
-//! Absent on purpose: installing Postgres. Where there is none, a test fails and says what to do, unless
+//! Invariant: it never touches an existing Postgres. It is gone when its handle is dropped or this process ends,
+//! however it ends: a small shell outlives this process to stop it and to remove its files. `fsync` is on, so that
+//! tests of `kill -9` hold for real installations.
+//! Deliberately absent: installing Postgres. Without one, a test fails with instructions, unless
 //! `EDDYLINE_TEST_POSTGRES=skip`.
 #![allow(dead_code)]
 
@@ -20,16 +20,16 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::NoTls;
 
-/// Longest wait for it to start or to stop. Generous: the machine may be busy with other tests.
+/// Timeout of starting and stopping. Generous: the machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "not-to-be-shown";
 
-/// Is Postgres left out on purpose? Then a case that needs it is nothing.
+/// Whether tests that need Postgres are skipped on purpose.
 pub fn skipped() -> bool {
     std::env::var("EDDYLINE_TEST_POSTGRES").is_ok_and(|value| value == "skip")
 }
 
-/// The cluster that all cases of this process share, each with a database of its own. Nobody stops this one.
+/// The cluster that all cases of this process share, each with a database of its own. No case stops it.
 pub fn shared() -> &'static Cluster {
     static SHARED: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(&[]));
     &SHARED
@@ -38,24 +38,24 @@ pub fn shared() -> &'static Cluster {
 /// A running cluster.
 pub struct Cluster {
     tools: PathBuf,
-    /// Of the user who runs it, when we are root: Postgres refuses to run as root.
+    /// Owner of its processes when the tests run as root: Postgres refuses to run as root.
     owner: Option<(u32, u32)>,
     directory: PathBuf,
     port: u16,
     settings: Vec<String>,
     postmaster: Mutex<Option<Child>>,
-    /// Stops and removes all when its standard input ends, which is when we do.
+    /// Stops the cluster and removes its files when its standard input ends, which is when this process ends.
     keeper: Option<Child>,
     databases: AtomicU32,
 }
 
 impl Cluster {
-    /// Makes a cluster and starts it. Settings such as `max_connections=10` win over ours.
+    /// Creates a cluster and starts it. Settings such as `max_connections=10` override the defaults of the tests.
     pub fn start(settings: &[&str]) -> Cluster {
         Cluster::start_in(&std::env::temp_dir(), settings)
     }
 
-    /// The same below a directory, which may be on a file system of its own.
+    /// Creates a cluster below a directory, which may be on a file system of its own.
     pub fn start_in(place: &Path, settings: &[&str]) -> Cluster {
         let tools = tools();
         let owner = owner();
@@ -92,7 +92,7 @@ impl Cluster {
             .arg(self.directory.join("data"))
             .arg("--pwfile")
             .arg(&password);
-        // The other user must be able to read it, and nobody else.
+        // Readable for the other user alone.
         if let Some((user, group)) = self.owner {
             chown(&password, Some(user), Some(group)).expect("giving the password file away");
         }
@@ -100,7 +100,7 @@ impl Cluster {
         assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Starts it again after [`Cluster::stop`] or [`Cluster::kill`]; answers when it takes connections.
+    /// Starts the cluster again after [`Cluster::stop`] or [`Cluster::kill`]; returns when it accepts connections.
     pub fn run(&self) {
         let deadline = Instant::now() + PATIENCE;
         let mut postmaster = self.postmaster.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +123,7 @@ impl Cluster {
         }
     }
 
-    /// Starts it again if it ended by itself.
+    /// Starts the cluster again if it ended by itself.
     pub fn run_if_down(&self) {
         let ended = |postmaster: &mut Option<Child>| match postmaster {
             Some(child) => child.try_wait().expect("its status").is_some(),
@@ -150,7 +150,7 @@ impl Cluster {
         for setting in ours.iter().chain(&self.settings) {
             command.arg("-c").arg(setting);
         }
-        // A group of its own: what is sent to ours (Ctrl-C) is not meant for it.
+        // A process group of its own: Ctrl-C to the tests must not reach it.
         command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone().expect("its log")).stderr(log);
         let child = command.spawn().expect("postgres");
         fs::write(self.directory.join("postmaster"), child.id().to_string()).expect("a note for the keeper");
@@ -172,40 +172,40 @@ impl Cluster {
         command
     }
 
-    /// What it wrote.
+    /// The log of the cluster.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
-    /// Where it keeps its files; certificates may be put there before a restart.
+    /// Data directory; certificates may be put there before a restart.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Makes a file of its directory readable to it.
+    /// Makes a file of the directory readable for the cluster.
     pub fn give(&self, file: &Path) {
         if let Some((user, group)) = self.owner {
             chown(file, Some(user), Some(group)).expect("giving a file away");
         }
     }
 
-    /// Its port on loopback.
+    /// Port on the loopback interface.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The address of a database, by loopback and with the password.
+    /// URL of a database, by loopback and with the password.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://eddyline:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// The address of a database, by unix socket.
+    /// URL of a database, by unix socket.
     pub fn socket_url(&self, database: &str) -> String {
         let directory = self.directory.display().to_string().replace('/', "%2F");
         format!("postgres://eddyline@{directory}:{}/{database}", self.port)
     }
 
-    /// Runs statements in a database. Blocks; must not be called from a task that may not.
+    /// Runs statements in a database. Blocks, so an async task must not call it.
     pub fn sql(&self, database: &str, sql: &str) -> Vec<String> {
         let (url, sql) = (self.url(database), sql.to_owned());
         let work = async move {
@@ -228,14 +228,14 @@ impl Cluster {
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// A new, empty database.
+    /// Creates an empty database.
     pub fn database(&self) -> String {
         self.database_like("template1")
     }
 
-    /// A new database that is a copy of another one, to which nobody may be connected.
+    /// Creates a copy of a database, which must have no connections.
     pub fn database_like(&self, template: &str) -> String {
-        // One at a time: a template may not be copied twice at once.
+        // One at a time: Postgres cannot copy a template twice at once.
         static COPYING: Mutex<()> = Mutex::new(());
         let copying = COPYING.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("case_{}", self.databases.fetch_add(1, Ordering::Relaxed));
@@ -244,7 +244,7 @@ impl Cluster {
         name
     }
 
-    /// Ends it in order.
+    /// Stops the cluster in order.
     pub fn stop(&self) {
         if let Some(mut postmaster) = self.take() {
             signal("INT", &[postmaster.id()]);
@@ -252,7 +252,7 @@ impl Cluster {
         }
     }
 
-    /// `kill -9` of the postmaster. Its children notice by themselves, as after a real crash.
+    /// Sends `kill -9` to the postmaster. Its children notice by themselves, as after a real crash.
     pub fn kill(&self) {
         if let Some(mut postmaster) = self.take() {
             let _ = postmaster.kill();
@@ -260,12 +260,12 @@ impl Cluster {
         }
     }
 
-    /// Stops all of its processes where they stand.
+    /// Sends SIGSTOP to all of its processes.
     pub fn freeze(&self) {
         signal("STOP", &self.processes());
     }
 
-    /// Lets them go on.
+    /// Sends SIGCONT to all of its processes.
     pub fn thaw(&self) {
         signal("CONT", &self.processes());
     }
@@ -274,14 +274,14 @@ impl Cluster {
         self.postmaster.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The postmaster and its children.
+    /// Process ids of the postmaster and its children.
     fn processes(&self) -> Vec<u32> {
         let postmaster = self.postmaster.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Child::id);
         let Some(postmaster) = postmaster else { return Vec::new() };
         let children = fs::read_dir("/proc").expect("/proc").filter_map(|entry| {
             let process: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-            // `pid (name) state parent …`, and the name may hold anything.
+            // `pid (name) state parent …`, and the name may contain anything.
             let parent: u32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
             (parent == postmaster).then_some(process)
         });
@@ -303,7 +303,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Waits until its standard input ends, then ends the cluster and removes it.
+/// Waits until its standard input ends, then stops the cluster and removes it.
 fn keeper(directory: &Path) -> Child {
     let script = r#"
         trap '' INT TERM HUP
@@ -336,7 +336,7 @@ fn signal(name: &str, processes: &[u32]) {
     let _ = Command::new("sh").args(["-c", &format!("kill -{name} {list}")]).stderr(Stdio::null()).status();
 }
 
-/// The newest Postgres of this machine.
+/// Directory of the newest Postgres on this machine.
 fn tools() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut packaged: Vec<(u32, PathBuf)> = versions
@@ -355,7 +355,7 @@ fn tools() -> PathBuf {
     })
 }
 
-/// Whom to run it as; `None`: as ourselves.
+/// User and group to run the cluster as; `None` keeps the current user.
 fn owner() -> Option<(u32, u32)> {
     let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     if !root {

@@ -1,7 +1,7 @@
-//! REST, twice: politely through a client library, and byte by byte for what no library would send.
+//! REST clients: a regular one through a library, and one for raw bytes that no library would send.
 //!
-//! Invariant: every answer is read to its end or to the deadline; an answer that came before the server closed the
-//! line is never lost to the error of writing to it.
+//! Invariant: every answer is read to its end or to the deadline. An answer that came before the server closed the
+//! connection is never lost to a write error.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// A polite client.
+/// A regular client.
 #[derive(Clone)]
 pub struct Rest {
     agent: ureq::Agent,
     address: SocketAddr,
 }
 
-/// An answer.
+/// An HTTP answer, as the tests compare it.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// 0 when none came.
@@ -33,7 +33,7 @@ impl Rest {
             .http_status_as_error(false)
             .proxy(None)
             .timeout_global(Some(PATIENCE))
-            // A server that was killed and started again must not be met on an old connection.
+            // A killed and restarted server must not be contacted on an old connection.
             .max_idle_connections(0)
             .build()
             .into();
@@ -67,7 +67,7 @@ impl Rest {
         answer(request.send(body.to_string()))
     }
 
-    /// Bytes as they are.
+    /// Posts bytes as they are.
     pub fn post_bytes(&self, path: &str, body: &[u8]) -> Answer {
         answer(self.agent.post(self.url(path)).header("Content-Type", "application/octet-stream").send(body))
     }
@@ -77,7 +77,7 @@ impl Rest {
         self.ask_with(method, path, token, body, &[])
     }
 
-    /// The same with headers.
+    /// Any method, with or without a token and a body, with additional headers.
     pub fn ask_with(
         &self,
         method: &str,
@@ -102,14 +102,14 @@ impl Rest {
         }
     }
 
-    /// Keys of the items that a list of items names, in order.
+    /// Keys of the items in a feed, in order.
     pub fn feed(&self, user: &str, query: &str) -> Vec<String> {
         let answer = self.get(&format!("/v1/users/{user}/feed?{query}"));
         let body = answer.success("the feed of a person").json();
         items(&body)
     }
 
-    /// The person's interactions, newest first.
+    /// The user's interactions, newest first.
     pub fn history(&self, user: &str) -> Vec<Value> {
         let answer = self.get(&format!("/user/{user}/feed/?limit=100"));
         rows(&answer.success("the interactions of a person").json())
@@ -117,7 +117,7 @@ impl Rest {
 }
 
 impl Answer {
-    /// Panics with the server's own words unless the status is 2xx.
+    /// Panics with the server's message unless the status is 2xx.
     #[track_caller]
     pub fn success(self, what: &str) -> Answer {
         assert!((200..300).contains(&self.status), "{what}: status {}: {}", self.status, self.body);
@@ -139,7 +139,7 @@ impl Answer {
         Some(body.get("type")?.as_str()?.rsplit(['/', ':', '#']).next()?.to_owned())
     }
 
-    /// The fields that a problem blames.
+    /// The fields that a problem names.
     pub fn fields(&self) -> Vec<String> {
         let Ok(body) = serde_json::from_str::<Value>(&self.body) else { return Vec::new() };
         let errors = body.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -147,7 +147,7 @@ impl Answer {
     }
 }
 
-/// The rows of a list, whether it stands alone or as the only list of an object.
+/// The rows of a list, whether it is the body or the only list of an object.
 pub fn rows(body: &Value) -> Vec<Value> {
     match body {
         Value::Array(rows) => rows.clone(),
@@ -173,14 +173,15 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> An
     Answer { status, headers, body }
 }
 
-/// Sends bytes as they are and reads until the server closes or has said all. `Connection: close` is the caller's.
+/// Sends raw bytes and reads until the server closes the connection or the answer ends. The caller adds `Connection:
+/// close`.
 pub fn raw(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).expect("the server listens");
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut writer = stream.try_clone().unwrap();
     let bytes = std::thread::scope(|scope| {
-        // A server that has heard enough stops reading: writing fails then, and the answer is there all the same.
+        // A server may stop reading a rejected request: writing fails then, and the answer is there nevertheless.
         scope.spawn(move || {
             let _ = writer.write_all(request);
             let _ = writer.flush();
@@ -193,14 +194,14 @@ pub fn raw(address: SocketAddr, request: &[u8]) -> Answer {
                 Ok(count) => bytes.extend_from_slice(&part[..count]),
             }
         }
-        // Frees the writer, should it still be stuck.
+        // Unblocks the writer, should it still be blocked.
         let _ = stream.shutdown(Shutdown::Both);
         bytes
     });
     read_answer(&bytes)
 }
 
-/// A request with a body and the headers that belong to it.
+/// A request with a body and the matching headers.
 pub fn request(method: &str, path: &str, content_type: Option<&str>, body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
     if let Some(content_type) = content_type {
@@ -214,7 +215,7 @@ pub fn request(method: &str, path: &str, content_type: Option<&str>, body: &[u8]
     bytes
 }
 
-/// The same in chunks, so that its length is not known in advance.
+/// A chunked request, whose length is not known in advance.
 pub fn request_in_chunks(method: &str, path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,8 +1,8 @@
-//! A client on a real socket, for one session of one person.
+//! A client on a real socket, for one session of one user.
 //!
-//! Invariant: it does what a good client does (applies every `feed` and `patch`, says `drawn`, answers pings) unless
-//! told otherwise, and holds the server to the protocol all the while: a fault of the list ends the test. Everything
-//! heard is kept in order in `heard`.
+//! Invariant: it behaves like a good client by default (applies every `feed` and `patch`, sends `drawn`, answers
+//! pings), and checks the server's protocol meanwhile: an invalid list ends the test. All received messages are kept in
+//! order in `heard`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use super::PATIENCE;
 use super::list::FeedList;
 
-/// A key from a text that is one.
+/// A key from a valid text.
 pub fn key(text: &str) -> Key {
     Key::new(text).expect("a key")
 }
@@ -31,7 +31,7 @@ pub fn key(text: &str) -> Key {
 /// The socket, before and below the protocol.
 pub type Raw = WebSocketStream<TcpStream>;
 
-/// Opens a socket and says nothing.
+/// Opens a socket and sends nothing.
 pub async fn open(address: SocketAddr) -> Raw {
     let stream = TcpStream::connect(address).await.expect("the server listens");
     stream.set_nodelay(true).unwrap();
@@ -57,7 +57,7 @@ pub fn hello(user: &str) -> Hello {
     }
 }
 
-/// One session.
+/// One session of one user.
 pub struct Client {
     socket: Raw,
     user: String,
@@ -66,11 +66,11 @@ pub struct Client {
     accepted: BTreeMap<String, u64>,
     errors: Vec<ErrorMessage>,
     lives: Vec<Live>,
-    /// Interactions as they were sent, by id, for when the server is busy.
+    /// Sent interactions by id, for resending them when the server is busy.
     interactions: BTreeMap<String, ClientMessage>,
-    /// Answer every feed by `drawn`; true at first.
+    /// Whether the client answers every feed by `drawn`; true by default.
     pub draws: bool,
-    /// Everything, in order.
+    /// All received messages, in order.
     pub heard: Vec<ServerMessage>,
 }
 
@@ -80,19 +80,19 @@ impl Client {
         Client::hello_with(address, hello(user)).await
     }
 
-    /// The same, with settings.
+    /// Opens a session with settings, and waits for the first feed.
     pub async fn hello_with(address: SocketAddr, hello: Hello) -> Client {
         Client::start(address, hello, FeedList::default(), true).await
     }
 
-    /// Opens a session that goes on with what another one showed.
+    /// Opens a session that resumes the list of an earlier one.
     pub async fn resume(address: SocketAddr, before: Left) -> Client {
         let Left { user, list, epoch } = before;
         let resume = list.version().map(|version| Resume { epoch, version });
         Client::start(address, Hello { resume, ..hello(&user) }, list, true).await
     }
 
-    /// Opens a session that never says `drawn`.
+    /// Opens a session that never sends `drawn`.
     pub async fn slow(address: SocketAddr, user: &str) -> Client {
         Client::start(address, hello(user), FeedList::default(), false).await
     }
@@ -120,7 +120,7 @@ impl Client {
         &self.user
     }
 
-    /// Keys of the items that are shown, best first.
+    /// Keys of the shown items, best first.
     pub fn shown(&self) -> Vec<String> {
         self.list.items().iter().map(|item| item.item.to_string()).collect()
     }
@@ -150,7 +150,7 @@ impl Client {
         &self.lives
     }
 
-    /// Feeds and patches heard so far.
+    /// Number of feeds and patches received so far.
     pub fn feeds(&self) -> usize {
         let is_feed = |message: &&ServerMessage| matches!(message, ServerMessage::Feed(_) | ServerMessage::Patch(_));
         self.heard.iter().filter(is_feed).count()
@@ -164,14 +164,14 @@ impl Client {
         assert!(self.send_frame(Message::text(text)).await, "{}: the line is closed", self.user);
     }
 
-    /// Sends a frame as it is; says whether the line took it.
+    /// Sends a raw frame; returns whether the connection took it.
     pub async fn send_frame(&mut self, frame: Message) -> bool {
         self.socket.send(frame).await.is_ok()
     }
 
-    /// Acts on an item under a new id, and says under which.
+    /// Acts on an item under a new id, and returns the id.
     pub async fn interact(&mut self, item: &str, kind: Kind) -> String {
-        // Unique over the sessions of a person, too.
+        // Unique over all sessions of a user.
         let id = format!("{}-{}-{}", self.user, self.local_port(), self.interactions.len());
         self.interact_as(&id, item, kind).await;
         id
@@ -182,7 +182,7 @@ impl Client {
         assert!(self.try_interact_as(id, item, kind).await, "{}: the line is closed", self.user);
     }
 
-    /// The same on a line that may be gone; says whether the line took it.
+    /// Acts on an item on a connection that may be closed; returns whether it took the message.
     pub async fn try_interact_as(&mut self, id: &str, item: &str, kind: Kind) -> bool {
         let (tag, item) = (Default::default(), key(item));
         let interact = Interact { tag, id: key(id), item, kind, dwell_ms: None, at: None };
@@ -203,7 +203,7 @@ impl Client {
         self.send(&ClientMessage::Post(post)).await;
     }
 
-    /// The next message, after it was applied and answered; `None` when none comes in time or the line is closed.
+    /// The next message, after it was applied and answered; `None` after the timeout or on a closed connection.
     pub async fn next_message(&mut self, timeout: Duration) -> Option<ServerMessage> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -248,7 +248,7 @@ impl Client {
                 let message = busy.id.and_then(|id| self.interactions.get(id.as_str()).cloned());
                 if let Some(message) = message {
                     tokio::time::sleep(Duration::from_millis(u64::from(busy.retry_after_ms))).await;
-                    // A line that is gone by now is for whoever waits to notice.
+                    // A connection that is closed by now is detected by the next wait.
                     let _ = self.send_frame(Message::text(serde_json::to_string(&message).unwrap())).await;
                 }
                 return;
@@ -261,15 +261,15 @@ impl Client {
         }
     }
 
-    /// Says that what is in the list is on screen.
+    /// Sends `drawn` for the current list.
     pub async fn drawn(&mut self) {
         let drawn = Drawn { tag: Default::default(), version: self.version(), visible: None };
         let text = serde_json::to_string(&ClientMessage::Drawn(drawn)).unwrap();
-        // The server may just have closed the line; whoever waits will see that.
+        // The server may just have closed the connection; the next wait detects that.
         let _ = self.socket.send(Message::text(text)).await;
     }
 
-    /// Listens until something is true.
+    /// Receives messages until a condition is true.
     #[track_caller]
     pub fn wait<'a>(
         &'a mut self,
@@ -289,30 +289,30 @@ impl Client {
         }
     }
 
-    /// Listens until this event is accepted, and says under which number.
+    /// Receives messages until this event is accepted, and returns its number.
     pub async fn wait_accepted(&mut self, id: &str) -> u64 {
         let what = format!("{id} to be accepted");
         self.wait(&what, |client| client.accepted.contains_key(id)).await;
         self.accepted[id]
     }
 
-    /// Listens for a while, whatever comes.
+    /// Receives messages for a while, whatever comes.
     pub async fn listen(&mut self, for_: Duration) {
         let deadline = Instant::now() + for_;
         while self.next_message(deadline.saturating_duration_since(Instant::now())).await.is_some() {}
     }
 
-    /// How the line ends, listening until it does.
+    /// Receives until the connection ends, and returns how it ended.
     pub async fn end_of_line(&mut self) -> End {
         end_of_line(&mut self.socket, PATIENCE).await
     }
 
-    /// Drops the line as a lost network does: without a word. What was shown stays with the caller.
+    /// Drops the connection without a close frame, like a lost network. The caller keeps the list.
     pub fn drop_line(self) -> Left {
         Left { user: self.user, list: self.list, epoch: self.epoch }
     }
 
-    /// Drops the line like [`Client::drop_line`], for its events.
+    /// Drops the connection like [`Client::drop_line`], and returns the accepted events.
     pub fn into_accepted(self) -> BTreeMap<String, u64> {
         self.accepted
     }
@@ -322,25 +322,25 @@ impl Client {
     }
 }
 
-/// What a person still looks at when the line is gone.
+/// List of a user whose connection was dropped.
 pub struct Left {
     pub user: String,
     pub list: FeedList,
     pub epoch: Epoch,
 }
 
-/// How a line ended.
+/// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// With a close frame and this code.
     Code(u16),
-    /// Without a word, or without a code.
+    /// Without a close frame, or without a code.
     Silent,
-    /// Not at all, within the time given.
+    /// Not at all, within the given time.
     Open,
 }
 
-/// Listens until the line ends, at most for so long.
+/// Receives until the connection ends, at most for this long.
 pub async fn end_of_line(socket: &mut Raw, within: Duration) -> End {
     let listen = async {
         while let Some(frame) = socket.next().await {

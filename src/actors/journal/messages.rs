@@ -17,15 +17,15 @@ use super::Reservation;
 pub struct Append {
     /// The rows to store, in order.
     pub writes: Vec<Write>,
-    /// The recipient of the answer.
+    /// Who waits.
     pub from: Origin,
-    /// A place in the bounded queue.
+    /// Its place in the bounded queue.
     pub reservation: Reservation,
 }
 
-/// The recipient of the answer to an [`Append`].
+/// Who waits for an [`Append`].
 pub enum Origin {
-    /// A person's actor, for one entry of this incarnation of its state; answered by `Stored`.
+    /// One entry of a person, by this incarnation of their actor; answered by `Stored`.
     Person(Addr<UserActor>, Generation),
     /// A request, answered when all writes are durable. An error says why they can never be stored.
     Request(oneshot::Sender<Result<(), String>>),

@@ -1,8 +1,8 @@
 //! Availability index: the items that are open at an instant.
 //!
 //! Invariant: at every instant the answers equal those of [`Windows::is_open`] for each item. An edge belongs to its
-//! own instant: at `start` the item is open, at `stop` it is closed. Deliberately absent: clocks (the caller passes
-//! `now`), locks, timers, scores, names of items.
+//! own instant: at `start` the item is open, at `stop` it is closed.
+//! Deliberately absent: clocks (the caller passes `now`), locks, timers, scores, names of items.
 //!
 //! The index is a stack of immutable shared layers, biggest and oldest first; a newer layer hides its items in all
 //! older ones. A change goes into a small map. A full map becomes a layer, and layers of similar size are merged, so a

@@ -3,7 +3,8 @@
 //!
 //! Invariant: within a [`Part`] ids are sorted. Steady ids do not flip within the segment, and the intervals of a
 //! transient id do not overlap. So a lookup copies the steady ids and inserts some transient ones, at equal cost
-//! anywhere in the segment. Deliberately absent: times (a segment counts the instants since it began).
+//! anywhere in the segment.
+//! Deliberately absent: times (a segment counts the instants since it began).
 
 use std::io::Read as _;
 

@@ -1,8 +1,8 @@
 //! Open items at an instant: the edges of all windows in time order, in segments with precomputed open sets.
 //!
 //! Invariant: the windows of an item are disjoint, so every edge flips its item between open and closed. The open set
-//! is the exclusive or of all flips up to the instant. Where two windows of an item touch, nothing flips. Deliberately
-//! absent: updates (a new timeline is built instead), items that are always open.
+//! is the exclusive or of all flips up to the instant. Where two windows of an item touch, nothing flips.
+//! Deliberately absent: updates (a new timeline is built instead), items that are always open.
 
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ const BYTES_PER_FLIP: usize = 32;
 /// segments 8 and, where many items are open for long, up to 32.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    /// Strictly rising.
+    /// Times of edges, strictly rising.
     instants: Vec<Millis>,
     /// End index of each instant's flips; they start where those of the instant before end.
     ends: Vec<u32>,

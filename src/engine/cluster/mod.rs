@@ -2,8 +2,9 @@
 //!
 //! Invariant: equal problems give equal fits, in any number of threads. Every row has a cluster, and the probabilities
 //! of its clusters sum to 1. No start's lower bound ever falls. A cluster's number is never reused for another cluster,
-//! and a refit of unchanged rows moves no user. Deliberately absent: threads, names of users (rows have indices),
-//! clocks. A caller may compute the starts of a [`Problem`] in parallel, and passes all of them to [`Problem::finish`].
+//! and a refit of unchanged rows moves no user.
+//! Deliberately absent: threads, names of users (rows have indices), clocks. A caller may compute the starts of a
+//! [`Problem`] in parallel, and passes all of them to [`Problem::finish`].
 //!
 //! Rows become a [`Problem`]: columns are scaled by median and interquartile range, and many rows are sampled. Each
 //! [`Problem::start`] ascends from a random initialisation, and one from the last fit; the highest lower bound wins.

@@ -1,50 +1,50 @@
-//! The centre of a topic and its principal axes: along which directions the topic's items differ most.
+//! Centre of a topic and its principal axes: the directions in which the topic's items differ most.
 //!
-//! Invariant: a centre and its axes are computed once per epoch, stored, and never change, so whoever folds an entry later
-//! sees the coordinates that were seen then. Computed without labels, from what the catalogue holds.
-//! Absent on purpose: people. What one of them likes along these axes is in `quadratic`.
+//! Invariant: a centre and its axes are computed once per epoch, stored, and never change, so a later fold reads the
+//! coordinates of that time. They are computed from the catalogue, without labels.
+//! Deliberately absent: preferences of users along these axes (`quadratic`).
 
 use crate::domain::items::Embedding;
 use crate::engine::simd::{dot, dot_codes};
 
-/// Axes per topic: a topic has a centre of its own from 20 items on, and these span no more.
+/// Axes per topic. A topic has a centre of its own from 20 items on, and these span at most 20 axes.
 pub const AXES: usize = 20;
 
-/// Axes are computed from at most this many items of a topic, evenly spread over their ids.
+/// Axes are computed from at most this many items of a topic, evenly spaced over their ids.
 pub const AXES_ITEMS_MAX: usize = 128;
 
-/// Rounds of the power method; what it has not told apart by then differs too little to matter.
+/// Iterations of the power method; axes that are still mixed then have nearly equal spreads.
 const ROUNDS: usize = 12;
 
-/// Rounds of rotations over all pairs of axes; they converge quadratically, so a few are enough.
+/// Jacobi sweeps over all pairs of axes; they converge quadratically, so a few are enough.
 const SWEEPS: usize = 8;
 
-/// Spread below which an axis is no axis: squared length, of 1.
+/// Spread below which an axis is dropped: squared length, relative to 1.
 const SPREAD_MIN: f32 = 1e-6;
 
-/// `v_j . x~` for each axis, `(AXES,)`.
+/// Coordinates `v_j . x~` along each axis, `(AXES,)`.
 pub type Coordinates = [f32; AXES];
 
-/// What the items of a topic are centred by, in one epoch.
+/// Centre of a topic in one epoch: the items' mean and principal axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Centre {
     mean: Embedding,
     axes: Option<Axes>,
 }
 
-/// Principal axes of a topic, in 8 bits: 8 KB per centre and not 30.
+/// Principal axes of a topic, in 8 bits: 8 KB per centre instead of 30.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axes {
     /// `(AXES, dim)`, row-major: unit vectors as `code * scale`.
     codes: Vec<i8>,
     scales: [f32; AXES],
-    /// Mean of `(v_j . x~)^2` over the topic, which sum to at most 1.
+    /// Mean of `(v_j . x~)^2` over the topic; they sum to at most 1.
     spreads: [f32; AXES],
 }
 
 impl Centre {
-    /// Of the stored vector: the mean `(dim,)`, and behind it, if there are any, the axes `(AXES, dim)`, each as long as
-    /// the square root of its spread. `None` for another length.
+    /// Parses a stored vector: the mean `(dim,)`, followed by the axes `(AXES, dim)` if there are any. Each axis is as
+    /// long as the square root of its spread. `None` for another length.
     #[must_use]
     pub fn of(stored: &Embedding, dim: usize) -> Option<Centre> {
         if stored.len() == dim {
@@ -63,21 +63,21 @@ impl Centre {
         &self.mean
     }
 
-    /// Its axes; `None` for a centre that was stored without.
+    /// Principal axes; `None` for a centre that was stored without them.
     #[must_use]
     pub fn axes(&self) -> Option<&Axes> {
         self.axes.as_ref()
     }
 }
 
-/// Numbers in a stored centre with its axes.
+/// Length of a stored centre with its axes.
 #[must_use]
 pub fn stored_len(dim: usize) -> usize {
     (1 + AXES) * dim
 }
 
 impl Axes {
-    /// From `(AXES, dim)`, each row as long as the square root of its spread.
+    /// Quantises `(AXES, dim)`, each row as long as the square root of its spread.
     fn of(rows: &[f32], dim: usize) -> Axes {
         let mut axes = Axes { codes: vec![0; AXES * dim], scales: [0.0; AXES], spreads: [0.0; AXES] };
         for (axis, (row, codes)) in rows.chunks_exact(dim).zip(axes.codes.chunks_exact_mut(dim)).enumerate() {
@@ -97,7 +97,7 @@ impl Axes {
         axes
     }
 
-    /// Where a centred unit vector `(dim,)` lies; `None` for all zeros, which lies nowhere.
+    /// Coordinates of a centred unit vector `(dim,)`; `None` for the zero vector.
     #[must_use]
     pub fn coordinates(&self, x: &[f32]) -> Option<Coordinates> {
         if x.is_empty() || x.iter().all(|x| *x == 0.0) {
@@ -116,8 +116,7 @@ impl Axes {
         &self.spreads
     }
 
-    /// `v_j . u_l` for these axes `v` and others `u` of the same dimension: how to express in these what was learned in
-    /// the others.
+    /// `v_j . u_l` for these axes `v` and others `u` of equal dimension: the change of basis from the others to these.
     #[must_use]
     pub fn overlap(&self, others: &Axes) -> [[f32; AXES]; AXES] {
         let dim = self.codes.len() / AXES;
@@ -132,11 +131,11 @@ impl Axes {
     }
 }
 
-/// Principal axes of centred unit vectors `(n, dim)`: the strongest eigenvectors of their mean outer product, `(AXES, dim)`
-/// row-major, each as long as the square root of its eigenvalue; zeros where there are fewer.
+/// Principal axes of centred unit vectors `(n, dim)`: the strongest eigenvectors of their mean outer product, `(AXES,
+/// dim)`, row-major. Each is as long as the square root of its eigenvalue; missing axes are zeros.
 ///
-/// Block power method (Golub and Van Loan, *Matrix Computations*, 8.2.4) on the Gram matrix `(n, n)`, which has the same
-/// eigenvalues; f64, in a fixed order, so every machine gets the same bits.
+/// Block power method (Golub and Van Loan, *Matrix Computations*, 8.2.4) on the Gram matrix `(n, n)`, which has equal
+/// eigenvalues. It uses f64 in a fixed order, so every machine computes equal bits.
 #[must_use]
 pub fn principal(rows: &[Vec<f32>]) -> Vec<f32> {
     let (n, dim) = (rows.len(), rows.first().map_or(0, Vec::len));
@@ -153,7 +152,7 @@ pub fn principal(rows: &[Vec<f32>]) -> Vec<f32> {
     }
     make_diagonal(&gram, &mut block);
     for (vector, out) in block.iter().zip(out.chunks_exact_mut(dim.max(1))) {
-        // Of unit length in the space of items, `X^T u / sqrt(n)` has the eigenvalue as its squared length.
+        // For a unit vector `u` in the space of items, the squared length of `X^T u / sqrt(n)` is the eigenvalue.
         for (index, total) in out.iter_mut().enumerate() {
             let sum: f64 = rows.iter().zip(vector).map(|(row, u)| f64::from(row[index]) * u).sum();
             *total = (sum / (n as f64).sqrt()) as f32;
@@ -162,7 +161,7 @@ pub fn principal(rows: &[Vec<f32>]) -> Vec<f32> {
     out
 }
 
-/// Gram-Schmidt, twice per vector since once is not enough in floating point; what depends on those before becomes 0.
+/// Gram-Schmidt, twice per vector since once is not enough in floating point; linearly dependent vectors become 0.
 fn make_orthonormal(block: &mut [Vec<f64>]) {
     for index in 0..block.len() {
         let (done, rest) = block.split_at_mut(index);
@@ -182,8 +181,8 @@ fn make_orthonormal(block: &mut [Vec<f64>]) {
     }
 }
 
-/// Turns an orthonormal block within what it spans until `U^T G U` is diagonal (cyclic Jacobi rotations, Golub and Van
-/// Loan 8.5), and puts the strongest first: what the rounds have not told apart is told apart here.
+/// Rotates an orthonormal block within its span until `U^T G U` is diagonal (cyclic Jacobi rotations, Golub and Van
+/// Loan 8.5), and sorts the vectors by strength. This separates axes that the iterations left mixed.
 fn make_diagonal(gram: &[Vec<f64>], block: &mut [Vec<f64>]) {
     let images: Vec<Vec<f64>> =
         block.iter().map(|vector| gram.iter().map(|row| product(row, vector)).collect()).collect();
@@ -215,7 +214,7 @@ fn make_diagonal(gram: &[Vec<f64>], block: &mut [Vec<f64>]) {
     }
 }
 
-/// Turns two rows into each other, `p < q`.
+/// Givens rotation of two rows, `p < q`.
 fn rotate(rows: &mut [Vec<f64>], p: usize, q: usize, cosine: f64, sine: f64) {
     let (before, from_q) = rows.split_at_mut(q);
     for (a, b) in before[p].iter_mut().zip(&mut from_q[0]) {
@@ -223,7 +222,7 @@ fn rotate(rows: &mut [Vec<f64>], p: usize, q: usize, cosine: f64, sine: f64) {
     }
 }
 
-/// Four running sums: one alone would wait for itself.
+/// Dot product with four accumulators, so that additions do not wait for one another.
 fn product(a: &[f64], b: &[f64]) -> f64 {
     let (a_blocks, a_rest) = a.as_chunks::<4>();
     let (b_blocks, b_rest) = b.as_chunks::<4>();
@@ -237,7 +236,7 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
     sums[0] + sums[1] + (sums[2] + sums[3]) + rest
 }
 
-/// A number in [-1, 1), as irregular as a start needs to be (the finaliser of SplitMix64).
+/// A pseudo-random number in [-1, 1), good enough for a start vector (the finaliser of SplitMix64).
 fn start(i: u64, j: u64) -> f64 {
     let mut z = (i << 32 | j).wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -265,8 +264,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the items: axes are at right angles, the strongest first, spreads are the mean squares of the
-        /// coordinates, and in few dimensions coordinates keep all of a vector's length.
+        /// For any items, axes are orthogonal and sorted by strength, and spreads are the mean squares of the
+        /// coordinates. In few dimensions coordinates keep all of a vector's length.
         #[test]
         fn axes_are_axes(rows in prop::collection::vec(prop::collection::vec(-1.0f32..1.0, 10), 1..50)) {
             let rows: Vec<Vec<f32>> = rows.iter().filter(|row| dot(row, row) > 0.0).map(|row| unit(row)).collect();
@@ -292,7 +291,7 @@ mod tests {
 
     #[test]
     fn the_axes_are_those_of_the_spread() {
-        // Along the axes of the room, with spreads 4 : 2 : 1 of 7.
+        // Along the coordinate axes, with spreads 4 : 2 : 1 of 7.
         let rows: Vec<Vec<f32>> = [(0, 4), (1, 2), (2, 1)]
             .into_iter()
             .flat_map(|(axis, times)| (0..2 * times).map(move |turn| (axis, if turn % 2 == 0 { 1.0 } else { -1.0 })))

@@ -1,10 +1,10 @@
-//! The blend: shared weights over the features of all experts, which begin with those of the opinion ([`super::opinion`]) and
-//! are corrected online by everybody's choices; small offsets per person.
+//! The blend: shared weights over the features of all experts, plus small user-specific offsets. The weights start from
+//! those of the opinion model ([`super::opinion`]) and are corrected online by the choices of all users.
 //!
-//! Invariant: what is folded is the gradient that the entry carries, so the fold needs neither the candidates nor the
-//! weights as they were; weights stay finite and within [`WEIGHT_MAX`]. Predicting changes nothing.
-//! Sources: multinomial logit over what was available (McFadden 1974), from a stratified sample of it (Manski & McFadden
-//! 1981); second-order steps ([`super::newton`]); asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
+//! Invariant: the fold uses the gradient that the entry carries, so it needs neither the candidates nor the weights of
+//! that time. Weights stay finite and within [`WEIGHT_MAX`]. Prediction changes nothing.
+//! Sources: multinomial logit over the available items (McFadden 1974), from a stratified sample of them (Manski &
+//! McFadden 1981); second-order steps ([`super::newton`]); asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,37 +15,37 @@ use crate::domain::journal::{Opinion, TrainingExample};
 use crate::engine::settings::Blend as Start;
 use crate::engine::simd::{dot, exp_each};
 
-/// Numbers in a gradient: weights of what is new, then of what was seen.
+/// Length of a gradient: weights for new items, then weights for seen items.
 pub const GRADIENT: usize = 2 * FEATURES;
 
-/// Numbers in a list of losses: every expert alone, the blend without the two-tower model, the blend.
+/// Length of a list of losses: each expert alone, the blend without the two-tower model, the blend.
 pub const LOSSES: usize = Expert::ALL.len() + 2;
 
-/// Places of the last two of them.
+/// Indices of the last two of them.
 const DEAF: usize = LOSSES - 2;
 const BLEND: usize = LOSSES - 1;
 
-/// Room for all of them side by side: a whole vector.
+/// Vector lanes for all losses in parallel.
 const LANES: usize = 16;
 const _: () = assert!(LOSSES <= LANES);
 
-/// No weight goes beyond.
+/// Bound of the magnitude of shared weights.
 pub const WEIGHT_MAX: f32 = 20.0;
 
-/// Losses above this count as this much: one surprise decides nothing.
+/// Upper limit of a loss, in nats: it bounds the influence of one surprise.
 pub const LOSS_MAX: f32 = 10.0;
 
-/// Who is served when the blend loses.
+/// Predictor that is served instead of the blend when the blend loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leader {
     /// This expert alone.
     Expert(Expert),
-    /// The blend, deaf to the two-tower model: that comes from elsewhere, and no entry of the journal taught it.
+    /// The blend without the two-tower model, which is trained elsewhere and not from journal entries.
     WithoutTower,
 }
 
 impl Leader {
-    /// Its place in a list of losses.
+    /// The predictor at this index of a list of losses; `None` for the blend.
     #[must_use]
     pub fn at(place: usize) -> Option<Leader> {
         match Expert::ALL.get(place) {
@@ -54,7 +54,7 @@ impl Leader {
         }
     }
 
-    /// Its name in figures.
+    /// Name of the predictor in published figures.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -64,23 +64,23 @@ impl Leader {
     }
 }
 
-/// Shared weights, as published.
+/// Published shared weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlendWeights {
-    /// By [`Segment::index`].
+    /// Feature weights by [`Segment::index`], log-odds per unit.
     pub weights: [Features; 2],
-    /// When the blend loses against this one, that is served.
+    /// Predictor that is served while the blend loses against it.
     pub leader: Option<Leader>,
 }
 
 impl BlendWeights {
-    /// As configured: nothing was learned yet.
+    /// Initial weights from the settings.
     #[must_use]
     pub fn start(start: &Start) -> BlendWeights {
         BlendWeights { weights: [start.features(); 2], leader: None }
     }
 
-    /// The weights that candidates of a segment meet: all, or those of the leader.
+    /// Weights for candidates of a segment: those of the blend, or of the leader.
     #[must_use]
     pub fn served(&self, segment: Segment, own: &UserOffset) -> Features {
         match self.leader {
@@ -91,7 +91,7 @@ impl BlendWeights {
     }
 }
 
-/// The weights of one expert alone, all others 0.
+/// Weights of one expert alone; all others are 0.
 fn alone(expert: Expert) -> Features {
     let all = Start::alone();
     let (begin, end) = range(expert);
@@ -100,26 +100,26 @@ fn alone(expert: Expert) -> Features {
     weights
 }
 
-/// The weights without those of the two-tower model.
+/// The weights with those of the two-tower model set to 0.
 pub(super) fn without_tower(weights: &Features) -> Features {
     let (mut weights, (begin, end)) = (*weights, range(Expert::Tower));
     weights[begin..end].fill(0.0);
     weights
 }
 
-/// One person's offsets from shared weights, those of the blend or those of the opinion: `(FEATURES,)`, or nothing before
-/// the first training example.
+/// A user's offsets from the shared weights of the blend or of the opinion model: `(FEATURES,)`; empty before the first
+/// example.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UserOffset {
     weights: Vec<f32>,
     bias: f32,
 }
 
-/// Step of a person's offsets.
+/// Step size of the offsets.
 const OWN_STEP: f32 = 0.005;
-/// The share of a offset that goes with each training example: it is shrunk to 0.
+/// Shrinkage of the offsets towards 0, per example.
 const OWN_SHRINK: f32 = 0.002;
-/// No offset goes beyond.
+/// Bound of the magnitude of offsets.
 const OWN_MAX: f32 = 3.0;
 
 impl UserOffset {
@@ -132,7 +132,7 @@ impl UserOffset {
         self.step(new.iter().zip(seen).map(|(new, seen)| new + seen), weight);
     }
 
-    /// One step against an answer's gradient. Features of another number change nothing.
+    /// Gradient step for an answer. Features of another length are ignored.
     pub fn learn_opinion(&mut self, opinion: &Opinion, features: &[f32], weight: f32) {
         if features.len() == FEATURES {
             self.step(features.iter().map(|feature| opinion.error * feature), weight);
@@ -147,7 +147,7 @@ impl UserOffset {
         }
     }
 
-    /// Their own bias, beside the shared one; 0 in a blend.
+    /// The user's offset from the shared bias; 0 in a blend.
     #[must_use]
     pub fn bias(&self) -> f32 {
         self.bias
@@ -166,13 +166,13 @@ fn stepped(own: f32, gradient: f32, weight: f32) -> f32 {
     (own - OWN_STEP * weight * gradient - OWN_SHRINK * own).clamp(-OWN_MAX, OWN_MAX)
 }
 
-/// The shared learner, as folded.
+/// Learner of the shared weights, as folded over the journal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BlendLearner {
-    /// What choices taught on top of the opinion, `(GRADIENT,)`; empty before the first training example.
+    /// Learned corrections of the opinion weights, `(GRADIENT,)`; empty before the first example.
     learned: Vec<f32>,
     newton: Newton,
-    /// Choices learned.
+    /// Number of learned choices.
     examples: u64,
 }
 
@@ -191,13 +191,13 @@ impl BlendLearner {
         self.examples += 1;
     }
 
-    /// The weights drifted away from what is true now: learn faster again.
+    /// Reacts to drift: widens the preconditioner, so that later choices count more.
     pub fn loosen(&mut self) {
         self.newton.loosen();
     }
 
-    /// The weights to publish: those of the opinion, corrected by what choices taught. Where only opinions are known, they
-    /// make the order.
+    /// The weights to publish: those of the opinion model plus the corrections from choices. Without choices, the
+    /// opinion weights define the order.
     #[must_use]
     pub fn weights(&self, opinion: &[Features; 2], leader: Option<Leader>) -> BlendWeights {
         let mut published = BlendWeights { weights: *opinion, leader };
@@ -207,14 +207,14 @@ impl BlendLearner {
         published
     }
 
-    /// How many training examples were learned.
+    /// Number of learned choices.
     #[must_use]
     pub fn examples(&self) -> u64 {
         self.examples
     }
 }
 
-/// The smallest sample that a choice is compared with.
+/// Minimum number of sampled negatives.
 const SAMPLE_MIN: u64 = 6;
 
 /// Number of sampled negatives of a choice among `open` items, at most `most`: one for each doubling. More would hardly
@@ -224,11 +224,11 @@ pub fn sample_size(open: u64, most: u64) -> u64 {
     open.checked_ilog2().map_or(0, u64::from).max(SAMPLE_MIN).min(most).min(open)
 }
 
-/// How many each sampled row stands for, as a natural logarithm, by [`Segment::index`]: zeros where all are compared.
+/// Log importance weight of a sampled row, by [`Segment::index`]; zeros where all rows are present.
 pub type StandsFor = [f32; 2];
 
-/// What a choice teaches: `rows[chosen]` was taken, the others were there. Softmax over all of them, each counting as many
-/// times as it stands for others that were not drawn.
+/// Training example of a choice: `rows[chosen]` was taken, the others are negatives. The loss is the softmax over all
+/// of them, each with its log importance weight `many`.
 #[must_use]
 pub fn choice(
     rows: &[Row],
@@ -239,7 +239,7 @@ pub fn choice(
 ) -> TrainingExample {
     let weights = [own.added_to(&shared.weights[0]), own.added_to(&shared.weights[1])];
     let deaf = weights.map(|weights| without_tower(&weights));
-    // Who heard nothing of a two-tower model misses nothing without it.
+    // Without a two-tower model both losses are equal.
     let hears = rows.iter().any(|row| row.features[at::TOWER] != 0.0);
     let score = |row: &Row| {
         let mut scores = [0.0; LANES];
@@ -261,8 +261,8 @@ pub fn choice(
     TrainingExample { gradient, losses: losses[..LOSSES].to_vec(), ..TrainingExample::default() }
 }
 
-/// Turns the scores of the blend into probabilities; gives the log losses of the chosen one by lane, at most [`LOSS_MAX`].
-/// Lane by lane nothing waits for anything else, so that a compiler makes vectors of them.
+/// Turns the scores of the blend into probabilities, and returns the log losses of the chosen row by lane, at most
+/// [`LOSS_MAX`]. Lanes are independent, so that the compiler vectorises the loops.
 fn softmax(scores: &mut [[f32; LANES]], chosen: usize) -> [f32; LANES] {
     let mut most = [f32::NEG_INFINITY; LANES];
     let mut least = [f32::INFINITY; LANES];
@@ -290,7 +290,7 @@ fn softmax(scores: &mut [[f32; LANES]], chosen: usize) -> [f32; LANES] {
     }
     let chance = (scores.len() as f32).ln();
     std::array::from_fn(|lane| match most[lane] == least[lane] {
-        // Of an expert that has nothing to say here the loss is known.
+        // The loss of an expert with equal scores for all rows is known.
         true => chance,
         false => (-(taken[lane] / sums[lane]).max(f32::MIN_POSITIVE).ln()).min(LOSS_MAX),
     })
@@ -313,7 +313,7 @@ mod tests {
             .collect()
     }
 
-    /// The gradient is that of the loss: differences agree.
+    /// The gradient agrees with finite differences of the loss.
     #[test]
     fn gradients_are_slopes() {
         let settings = LearnSettings::default();

@@ -1,9 +1,9 @@
-//! What each group of people goes to: decayed counts per group and item, compared with the group's own mean.
+//! Popularity within each cluster of users: decayed counts per cluster and item, relative to the cluster's mean.
 //!
-//! Invariant: counts are finite and not negative, at most [`ITEMS_MAX`] items of each of at most [`GROUPS_MAX`] groups; a
-//! count belongs to the group that its entry names, so the fold needs no memory of who was in which. What nobody counted
-//! in a group is as popular there as with everybody. Without groups nothing is kept and nothing is computed.
-//! Absent on purpose: who is in which group (`clustering`).
+//! Invariant: counts are finite and non-negative, for at most [`ITEMS_MAX`] items in each of at most [`GROUPS_MAX`]
+//! clusters. A count belongs to the cluster that its entry names, so the fold needs no assignments. An item without a
+//! count in a cluster has its global popularity there. Without clusters nothing is stored or computed.
+//! Deliberately absent: the assignments of users (`clustering`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use super::popularity::PopularityTable;
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, Millis};
 
-/// Items that are counted per group; when there are more, the half with the lowest counts goes.
+/// Counted items per cluster; beyond that, the half with the lowest counts is dropped.
 pub const ITEMS_MAX: usize = 4_096;
 
-/// Groups that are counted. Numbers are never given twice, so those of long ago make room.
+/// Counted clusters. Cluster numbers are never reused, so the cluster with the lowest sum is dropped.
 pub const GROUPS_MAX: usize = 256;
 
-/// A visit counts half after a day.
+/// Half-life of a count: one day.
 pub const HALF_LIFE_MS: i64 = DAY_MS;
 
-/// What everybody does counts as much as this many visits of the group to an item that is as popular as the mean.
+/// Prior of the global popularity: it counts as much as this many visits of the cluster to an item of mean popularity.
 const PRIOR: f64 = 0.5;
 
-/// Counts below this are forgotten when the origin moves.
+/// Counts below this are dropped when the origin moves.
 const FORGOTTEN: f64 = 1e-6;
 
-/// Beyond so many half-lives the origin moves.
+/// Half-lives after which the origin moves.
 const ORIGIN_MAX: f64 = 64.0;
 
-/// Counts by group and item, as they would stand at the origin.
+/// Counts by cluster and item, forward-decayed in units of an origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClusterPopularity {
     counts: BTreeMap<u32, BTreeMap<ItemId, f64>>,
@@ -40,7 +40,7 @@ pub struct ClusterPopularity {
 }
 
 impl ClusterPopularity {
-    /// Somebody of this group wanted an item.
+    /// Counts an interaction of a cluster's user with an item.
     pub fn learn(&mut self, group: u32, item: ItemId, weight: f32, at: Millis) {
         if self.ahead(at) > ORIGIN_MAX {
             self.move_to(at);
@@ -77,8 +77,8 @@ impl ClusterPopularity {
         self.origin = at;
     }
 
-    /// What these groups go to at `now`, of `len` items, of which `open` are open as `is_open` says. `popularity` must
-    /// be that of the same instant.
+    /// Popularity within these clusters at `now`. The catalogue has `len` items, `open` of which are open according to
+    /// `is_open`. `popularity` must be that of the current instant.
     #[must_use]
     pub fn table(
         &self,
@@ -97,7 +97,7 @@ impl ClusterPopularity {
             let mean = counts.iter().map(|(_, count)| count).sum::<f64>() / (open.max(1) as f64);
             let mut lifts = vec![0.0; counts.last().map_or(0, |(item, _)| item.0.min(len) as usize + 1)];
             for (item, count) in counts {
-                // As if the group had wanted it this often besides.
+                // Pseudo-count: the global popularity acts as this many visits of the cluster.
                 let expected = PRIOR * f64::from(popularity.within_a_day(item)).exp();
                 if let Some(lift) = lifts.get_mut(item.0 as usize) {
                     *lift = (1.0 + count / expected).ln() as f32;
@@ -109,7 +109,7 @@ impl ClusterPopularity {
     }
 }
 
-/// What is published: by group.
+/// Published popularity within clusters, by cluster number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterPopularityTable(BTreeMap<u32, Arc<ClusterLifts>>);
 
@@ -121,24 +121,25 @@ impl ClusterPopularityTable {
     }
 }
 
-/// What one group goes to.
+/// Popularity within one cluster, as a log ratio relative to the global one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterLifts {
-    /// Log ratio, to everybody's, of what nobody of the group wanted.
+    /// Log ratio to the global popularity for items without an interaction of the cluster.
     base: f32,
-    /// By item: how much more than that; what stands beyond adds nothing.
+    /// Additional log ratio by item id; items beyond the end have none.
     lifts: Vec<f32>,
 }
 
 impl ClusterLifts {
-    /// `ln((c_i + k r_i) / (mean c + k))`: how often the group wanted an item within the last day over its mean, shrunk to
-    /// the same ratio over everybody, whose logarithm `ln r_i` is `overall`.
+    /// `ln((c_i + k r_i) / (mean c + k))`: the cluster's decayed count of the item over its mean count. It is shrunk towards
+    /// the ratio over all users, whose logarithm `ln r_i` is `overall`.
     #[must_use]
     pub fn popularity(&self, item: ItemId, overall: f32) -> f32 {
         overall + self.base + self.lifts.get(item.0 as usize).copied().unwrap_or(0.0)
     }
 
-    /// The same of items that follow each other from the one with this id on, whose numbers over everybody are `overall`.
+    /// Computes [`Fashion::popularity`] for consecutive items from id `first` on, from their global log ratios
+    /// `overall`.
     pub fn put_popularity(&self, first: usize, overall: &[f32], out: &mut [f32]) {
         let lifts = self.lifts.get(first..).unwrap_or(&[]).iter().copied().chain(std::iter::repeat(0.0));
         for ((out, overall), lift) in out.iter_mut().zip(overall).zip(lifts) {
@@ -192,7 +193,7 @@ mod tests {
             assert_eq!(of(&table, &overall, 2, item), row, "nothing was counted of this group");
         }
         assert!(table.of(3).is_none());
-        // 20 of 20 in group 0, mean 2 per item; 20 of 40 over all, mean 4.
+        // 20 of 20 in cluster 0, mean 2 per item; 20 of 40 over all, mean 4.
         let overall_ratio = (20.0 + 0.5) / (4.0 + 0.5);
         let expected = ((20.0 + 0.5 * overall_ratio) / (2.0 + 0.5_f32)).ln();
         assert!((of(&table, &overall, 0, 3) - expected).abs() < 1e-5);
@@ -207,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        /// However many groups and items: memory is bounded, and numbers are finite.
+        /// Memory is bounded and all counts are finite, for any number of clusters and items.
         #[test]
         fn memory_is_bounded(visits in prop::collection::vec((0_u32..600, 0_u32..20_000, 0_i64..200), 1..3_000)) {
             let mut cluster_popularity = ClusterPopularity::default();

@@ -1,40 +1,41 @@
-//! Has the world changed? Page-Hinkley on a progressive loss, in units of the loss's own standard deviation.
+//! Concept drift detection: a Page-Hinkley test on a prequential loss, in units of the loss's own standard deviation.
 //!
-//! Invariant: the state is a few numbers; after an alarm it starts afresh. Losses are finite.
-//! Source: Page, *Continuous inspection schemes*, Biometrika 1954; as used on streams: Gama et al., *A survey on concept
-//! drift adaptation*, ACM Computing Surveys 2014. A walk that falls by `TOLERANCE` per step climbs above its lowest point
-//! by `h` with a chance of about `exp(-2 TOLERANCE h)`, which is what the thresholds are chosen by.
+//! Invariant: the state has constant size; an alarm resets it. Losses are finite.
+//! Source: Page, *Continuous inspection schemes*, Biometrika 1954; for streams: Gama et al., *A survey on concept drift
+//! adaptation*, ACM Computing Surveys 2014. A walk that falls by `TOLERANCE` per step climbs above its minimum by `h`
+//! with a probability of about `exp(-2 TOLERANCE h)`; the thresholds follow from this.
 
 use serde::{Deserialize, Serialize};
 
-/// Losses above the mean by less than this are no drift; standard deviations.
+/// Losses above the mean by less than this many standard deviations are not drift.
 const TOLERANCE: f32 = 0.15;
 
-/// Threshold for one person: about one false alarm in ten thousand climbs.
+/// Threshold for the losses of one user: about one false alarm in ten thousand climbs.
 pub const PERSON: f32 = 30.0;
 
-/// Threshold for everybody together: there are many more losses, and a shift of a tenth is one.
+/// Threshold for the losses of all users together: there are many more of them, and a shift by a tenth is drift.
 pub const EVERYBODY: f32 = 120.0;
 
-/// Losses before which no alarm is raised: mean and deviation are not known yet.
+/// Losses before the first possible alarm, while mean and deviation are unknown.
 const WARM_UP: u32 = 30;
 
-/// Mean and deviation follow the last so many losses.
+/// Window of the running mean and deviation, in losses.
 const MEMORY: u32 = 5_000;
 
-/// The detector.
+/// State of a Page-Hinkley test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PageHinkley {
     count: u32,
     mean: f32,
     variance: f32,
-    /// How far the walk stands above its lowest point.
+    /// Height of the walk above its minimum.
     excess: f32,
     alarms: u32,
 }
 
 impl PageHinkley {
-    /// One more loss, in nats. Is this an alarm at this threshold?
+    /// Learns a loss, in nats; returns whether it raises an alarm at this threshold. A loss that is not finite is
+    /// ignored.
     pub fn learn(&mut self, loss: f32, threshold: f32) -> bool {
         if !loss.is_finite() {
             return false;
@@ -56,7 +57,7 @@ impl PageHinkley {
         alarm
     }
 
-    /// Alarms so far.
+    /// Number of alarms so far.
     #[must_use]
     pub fn alarms(&self) -> u32 {
         self.alarms
@@ -67,7 +68,7 @@ impl PageHinkley {
 mod tests {
     use super::*;
 
-    /// Losses of a predictor that says 0.8 and is right with a chance of `right`, by a seeded walk.
+    /// Losses of a predictor that says 0.8 and is right with probability `right`, from a seeded hash.
     fn losses(right: f32, n: u32, seed: u32) -> impl Iterator<Item = f32> {
         (0..n).map(move |k| {
             let hash = xxhash_rust::xxh3::xxh3_64(&(u64::from(seed) << 32 | u64::from(k)).to_le_bytes());
@@ -81,7 +82,7 @@ mod tests {
         for seed in 0..100 {
             let mut detector = PageHinkley::default();
             false_alarms += losses(0.8, 500, seed).filter(|loss| detector.learn(*loss, PERSON)).count();
-            // Now it is wrong four times out of five.
+            // From now on it is wrong four times out of five.
             let wrong = losses(0.2, 60, seed + 1_000).map(|loss| detector.learn(loss, PERSON));
             noticed += usize::from(wrong.fold(false, |any, alarm| any | alarm));
         }

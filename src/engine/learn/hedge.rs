@@ -1,7 +1,8 @@
-//! Who predicts best: fixed-share Hedge over the single experts, the blend, and the blend without the two-tower model.
+//! Fixed-share Hedge over the single experts, the blend, and the blend without the two-tower model: finds the best
+//! predictor.
 //!
-//! Invariant: weights are positive and sum to 1. The mixture's cumulative log loss exceeds that of the best single expert
-//! by at most `ln n + (T - 1) (-ln(1 - alpha))` nats after `T` rounds, whatever happens.
+//! Invariant: weights are positive and sum to 1. After `T` rounds, the mixture's cumulative log loss exceeds that of
+//! the best single expert by at most `ln n + (T - 1) (-ln(1 - alpha))` nats, for any sequence of losses.
 //! Source: Herbster & Warmuth, *Tracking the best expert*, Machine Learning 1998 (fixed share, log loss, eta = 1).
 
 use serde::{Deserialize, Serialize};
@@ -9,31 +10,31 @@ use serde::{Deserialize, Serialize};
 use super::blend::{LOSSES, Leader};
 use crate::domain::feeds::Expert;
 
-/// Share of the weight that is handed round in each round, so that a new leader can be found.
+/// `alpha`: share of the weight that is redistributed in each round, so that the leader can change.
 pub const SHARE: f64 = 1e-3;
 
-/// Place of the blend without the two-tower model.
+/// Index of the blend without the two-tower model.
 const DEAF: usize = LOSSES - 2;
 
-/// Weight of the blend at first, half of it without the two-tower model; the experts divide the rest.
+/// Initial weight of the blend, half of it without the two-tower model; the experts divide the rest.
 const BLEND_START: f64 = 0.5;
 
-/// A single expert must have this much of the weight to be served instead of the blend.
+/// Weight from which on a single expert replaces the blend.
 const LEADS: f64 = 0.95;
 
-/// Above this the blend is served again.
+/// Weight above which the blend is served again.
 const RETURNS: f64 = 0.5;
 
-/// The state; cumulative losses in nats.
+/// Hedge weights and cumulative losses, in nats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hedge {
     /// By expert, then the blend without the two-tower model, then the blend.
     weights: Vec<f64>,
-    /// Cumulative losses, alike.
+    /// Cumulative losses, in the order of the weights.
     losses: Vec<f64>,
-    /// Of the mixture.
+    /// Cumulative loss of the mixture.
     mixture: f64,
-    /// Of what was served: the blend, or the expert that led at that time.
+    /// Cumulative loss of the served ranking: the blend, or the leader at that time.
     served: f64,
     rounds: u64,
     leader: Option<u8>,
@@ -48,8 +49,8 @@ impl Default for Hedge {
 }
 
 impl Hedge {
-    /// One round: the losses of all, in nats, and what the answer weighs. A skip says less than a like here as it does to
-    /// the blend: judged by what it does not learn, the blend would lose against whoever learned that.
+    /// Learns one round: the losses of all predictors, in nats, and the example's weight. A skip counts less than a
+    /// like, as in the training of the blend; otherwise the blend would be judged by examples that it hardly learns.
     pub fn learn(&mut self, losses: &[f32], weight: f32) {
         if losses.len() != LOSSES || !losses.iter().all(|loss| loss.is_finite()) {
             return;
@@ -75,7 +76,7 @@ impl Hedge {
         let (deaf, blend) = (self.weights[DEAF], self.weights[LOSSES - 1]);
         match best {
             Some(best) if self.weights[best] > LEADS => self.leader = u8::try_from(best).ok(),
-            // The blend in one form or the other. Without a model both lose the same, and the blend was first.
+            // The blend in one of its forms. Without a model both losses are equal, and the full blend comes first.
             _ if deaf + blend > RETURNS => {
                 if deaf > LEADS * (deaf + blend) {
                     self.leader = Some(DEAF as u8);
@@ -87,13 +88,13 @@ impl Hedge {
         }
     }
 
-    /// Who is to be served; `None`: the blend.
+    /// The predictor to serve; `None` serves the blend.
     #[must_use]
     pub fn leader(&self) -> Option<Leader> {
         self.leader.and_then(|index| Leader::at(usize::from(index)))
     }
 
-    /// The published figures.
+    /// Figures to publish.
     #[must_use]
     pub fn figures(&self) -> HedgeFigures {
         let best = (0..DEAF).min_by(|a, b| self.losses[*a].total_cmp(&self.losses[*b])).unwrap_or(0);
@@ -114,34 +115,35 @@ impl Hedge {
 /// Cumulative losses in nats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HedgeFigures {
-    /// Lessons so far.
+    /// Number of rounds so far.
     pub rounds: u64,
-    /// Of each expert alone.
+    /// Loss of each expert alone.
     pub experts: Vec<(Expert, f64)>,
-    /// Of the blend without the two-tower model.
+    /// Loss of the blend without the two-tower model.
     pub without_tower: f64,
-    /// Of the blend.
+    /// Loss of the blend.
     pub blend: f64,
-    /// Of the Hedge mixture.
+    /// Loss of the Hedge mixture.
     pub mixture: f64,
-    /// Of what was served.
+    /// Loss of the served ranking.
     pub served: f64,
     /// The best single expert in hindsight.
     pub best: Expert,
-    /// Loss of what was served over that of the best single expert: below 0, the blend gains.
+    /// Loss of the served ranking minus that of the best single expert; below 0, the blend gains.
     pub regret: f64,
-    /// Who is served now; `None`: the blend is.
+    /// The predictor that is served now; `None` stands for the blend.
     pub leader: Option<Leader>,
 }
 
-/// Most by which the mixture may exceed the best single expert after so many rounds; nats.
+/// Upper bound, in nats, of the mixture's excess over the best single expert after this many rounds.
 #[must_use]
 pub fn bound(rounds: u64) -> f64 {
     let start = (1.0 - BLEND_START) / DEAF as f64;
     -start.ln() - (rounds.saturating_sub(1)) as f64 * (1.0 - SHARE).ln()
 }
 
-/// What a change of leader may cost beyond that: until it has [`LEADS`] of the weight, the old one is served; nats.
+/// Additional loss of a change of the leader, in nats: the old one is served until the new one has [`LEADS`] of the
+/// weight.
 #[must_use]
 pub fn hesitation() -> f64 {
     (LEADS / (1.0 - LEADS)).ln()
@@ -153,7 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// The regret bound holds, whatever the losses are.
+        /// The regret bound holds for any losses.
         #[test]
         fn the_mixture_is_never_worse_than_the_bound(rounds in proptest::collection::vec(proptest::collection::vec(0.0_f32..10.0, LOSSES), 1..400)) {
             let mut hedge = Hedge::default();
@@ -167,7 +169,8 @@ mod tests {
         }
     }
 
-    /// A two-tower model that costs is not listened to, until it gains; without one nothing leads.
+    /// A two-tower model that raises the loss is switched off until it lowers it again; without a model there is no
+    /// leader.
     #[test]
     fn a_model_that_costs_is_not_listened_to_until_it_gains() {
         let mut hedge = Hedge::default();

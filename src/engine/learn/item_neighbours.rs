@@ -1,6 +1,7 @@
-//! Who goes to this also goes to that, and what people go to next: item-to-item evidence, folded over everybody.
+//! Item-to-item co-occurrence and next-item transitions, folded over all users.
 //!
-//! Invariant: a row keeps at most [`ROW_MAX`] others. Sums only grow by what an entry carries, so the fold needs no memory of people. Published lists are sorted by strength, then id.
+//! Invariant: a row keeps at most [`ROW_MAX`] other items. Sums grow only by values that an entry carries, so the fold
+//! needs no state of users. Published lists are sorted by strength, then id.
 //! Sources: damped co-occurrence and its cosine: Sarwar et al., *Item-based collaborative filtering*, WWW 2001.
 
 use std::sync::Arc;
@@ -13,69 +14,69 @@ use crate::domain::journal::CoVisited;
 use crate::domain::time::{DAY_MS, Millis};
 use crate::engine::simd::ln_each;
 
-/// Others that are published per item.
+/// Published neighbours per item.
 pub const NEIGHBOURS_MAX: usize = 96;
 
-/// What is next, per item.
+/// Published next items per item.
 pub const NEXT_MAX: usize = 32;
 
-/// Added to both sums of squares: what few people did says little.
+/// Damping of the cosine, added to both sums of squares: evidence from few users counts little.
 const DAMPING: f32 = 2.0;
 
-/// Added to the number of steps that left an item.
+/// Pseudo-count of transitions from an item.
 const STEPS_PRIOR: f32 = 5.0;
 
-/// A step from one item to the next counts half after this.
+/// Half-life of a transition by the time between its two visits.
 const STEP_HALF_MS: f32 = DAY_MS as f32;
 
-/// What was counted long ago counts half after this.
+/// Half-life of all sums.
 const HALF_LIFE_MS: f64 = 90.0 * DAY_MS as f64;
 
-/// Logarithms that are taken side by side.
+/// Logarithms that are computed in parallel.
 const ABREAST: usize = 16;
 
-/// How much a published list may lag behind: an item's sum has to grow by this factor.
+/// Growth factor of an item's sum from which on its published lists are due.
 const GROWTH: f32 = 1.25;
 
-/// Sums over everybody.
+/// Co-occurrence and transition sums over all users.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CoOccurrence {
     /// By item: `sum over people of ln(1 + n_i) ln(1 + n_j)`.
     together: Vec<SparseRow>,
-    /// By item: `sum over people of ln(1 + n_i)^2`.
+    /// By item: `sum over users of ln(1 + n_i)^2`.
     squares: Vec<f32>,
-    /// By item: steps to others.
+    /// By item: transitions to other items.
     next: Vec<SparseRow>,
-    /// By item: steps away.
+    /// By item: transitions from it.
     steps: Vec<f32>,
-    /// Sums are in units of this instant, which moves along.
+    /// Origin of the forward decay; it moves so that no sum overflows.
     origin: Option<Millis>,
-    /// Weight of the last event in these units: what a constant beside the sums is multiplied by.
+    /// Forward-decay weight of the last event: the factor of constants that are added to sums.
     unit: f32,
-    /// By item: sums as of the last time that its lists were published.
+    /// By item: sums at the last publication of its lists.
     published: Vec<[f32; 2]>,
-    /// Items whose lists are due, in order of being noticed.
+    /// Items whose lists are due, in the order of detection.
     due: Vec<ItemId>,
 }
 
-/// Items that stand side by side in a list, and so do their strengths: compared all at once with what is looked for.
+/// Items per group of a list; lookups compare a whole group at once.
 pub const GROUP: usize = 32;
 
-/// A part of a list. What is left of the last one is [`Group::NOBODY`] at strength 0.
+/// A group of a list, as columns. The last group is padded with [`Group::NOBODY`] at strength 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(align(64))]
 pub struct Group {
-    /// Item ids.
+    /// Item ids, padded with [`Group::NOBODY`].
     pub ids: [u32; GROUP],
-    /// How strong each of them is.
+    /// Strength of each item, in [0, 1].
     pub strengths: [f32; GROUP],
 }
 
 impl Group {
-    /// Stands where no item is; no item has this id, since a catalogue is full before.
+    /// Marks padding; no item has this id, since ids end below it.
     pub const NOBODY: u32 = u32::MAX;
 
-    /// The first [`GROUP`] of these.
+    /// Builds a group of the first [`GROUP`] members.
     #[must_use]
     pub fn of(members: impl IntoIterator<Item = (u32, f32)>) -> Group {
         let mut group = Group { ids: [Group::NOBODY; GROUP], strengths: [0.0; GROUP] };
@@ -85,16 +86,16 @@ impl Group {
         group
     }
 
-    /// Items with their strengths.
+    /// Items with their strengths, without the padding.
     pub fn iter(&self) -> impl Iterator<Item = (ItemId, f32)> + '_ {
         self.ids.iter().zip(&self.strengths).filter(|(id, _)| **id != Group::NOBODY).map(|(id, s)| (ItemId(*id), *s))
     }
 }
 
-/// One item's list, as published: strongest first.
+/// Published list of one item, strongest first.
 pub type Neighbours = Arc<[Group]>;
 
-/// What is published: by item.
+/// Published neighbour lists and next-item lists, by item.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ItemNeighbours {
     similar: Vec<Option<Neighbours>>,
@@ -108,14 +109,14 @@ impl ItemNeighbours {
         self.similar.get(item.0 as usize).and_then(Option::as_deref).unwrap_or(&[])
     }
 
-    /// Share of the steps from here that lead there; strongest first.
+    /// Next items by their share of the transitions from this item; strongest first.
     #[must_use]
     pub fn next(&self, item: ItemId) -> &[Group] {
         self.next.get(item.0 as usize).and_then(Option::as_deref).unwrap_or(&[])
     }
 }
 
-/// What a person's visit adds: see [`CoOccurrence::learn`].
+/// Damped count of a user's visits, see [`CoAudience::learn`].
 fn damped(count: f32) -> f32 {
     (1.0 + count).ln()
 }
@@ -179,13 +180,13 @@ impl CoOccurrence {
         !due.is_empty()
     }
 
-    /// Are there lists that lag behind?
+    /// Whether any published list is due.
     #[must_use]
     pub fn is_due(&self) -> bool {
         !self.due.is_empty()
     }
 
-    /// Everything is due: after a restart nothing is published yet.
+    /// Marks all lists as due: after a restart nothing is published.
     pub fn publish_all(&mut self) {
         self.due = (0..self.together.len() as u32).map(ItemId).collect();
         self.published.iter_mut().for_each(|sums| sums[0] = -1.0);
@@ -219,7 +220,7 @@ impl CoOccurrence {
         }
     }
 
-    /// Weight of an event at `at` in units of the origin; beyond eight half-lives the origin moves.
+    /// Forward-decay weight of an event at `at`, in units of the origin; the origin moves after eight half-lives.
     fn weight(&mut self, at: Millis) -> f32 {
         let origin = *self.origin.get_or_insert(at);
         let ahead = (at.0 - origin.0) as f64 / HALF_LIFE_MS;
@@ -241,23 +242,23 @@ impl CoOccurrence {
         let [squares, steps] = self.published[index];
         let grown = |now: f32, then: f32| now > then * GROWTH + 1e-3;
         if (grown(self.squares[index], squares) || grown(self.steps[index], steps)) && squares >= 0.0 {
-            // Marked until it is published, so that it stands in the queue once.
+            // Marked until it is published, so that it is queued once.
             self.published[index][0] = -1.0;
             self.due.push(item);
         }
     }
 }
 
-/// A strength that is not negative, and an item, as one number: the higher, the stronger; among equals, the lower the id.
-/// Numbers are sorted several times as fast as pairs.
+/// A non-negative strength and an item id in one integer: stronger entries are greater, and among equals the lower id
+/// is. Sorting integers is several times as fast as sorting pairs.
 type Strength = u64;
 
 fn strength(id: u32, strength: f32) -> Strength {
-    // What is not negative is ordered as its bits are.
+    // Non-negative floats are ordered like their bits.
     u64::from(strength.max(0.0).to_bits()) << 32 | u64::from(!id)
 }
 
-/// The `n` strongest, in order; changes the order of `all`.
+/// The `n` strongest entries, sorted; reorders `all`.
 fn strongest(all: &mut [Strength], n: usize) -> Neighbours {
     let n = n.min(all.len());
     if n < all.len() {

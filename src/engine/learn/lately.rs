@@ -1,7 +1,7 @@
-//! Where everybody was last: what a person's friends are at.
+//! Last seen item of each user, for the feature of a followed user's current item.
 //!
-//! Invariant: one visit per person, the newest. Chunks are shared with every world that was published, so publishing
-//! copies only what changed.
+//! Invariant: one visit per user, the last one learned. Chunks are shared with all published worlds, so publishing
+//! copies only chunks that changed.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{ItemId, UserId};
 use crate::domain::time::{HOUR_MS, Millis};
 
-/// People per chunk: what is copied when one of them went somewhere.
+/// Users per copy-on-write chunk.
 const CHUNK: usize = 64;
 
-/// A friend's visit counts half after this.
+/// Half-life of a visit: 6 hours.
 const HALF_LIFE_MS: f32 = 6.0 * HOUR_MS as f32;
 
-/// By person; `None` for those who were nowhere yet.
+/// Last seen item by user id; `None` for users without a visit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lately(Vec<Arc<Chunk>>);
 
 type Chunk = Vec<Option<(ItemId, Millis)>>;
 
 impl Lately {
-    /// Went there.
+    /// Records a visit, which replaces the user's earlier one.
     pub fn learn(&mut self, user: UserId, item: ItemId, at: Millis) {
         let (chunk, row) = (user.0 as usize / CHUNK, user.0 as usize % CHUNK);
         if chunk >= self.0.len() {
@@ -36,7 +36,7 @@ impl Lately {
         chunk[row] = Some((item, at));
     }
 
-    /// Where a person was last, and how much that counts at `now`, in (0, 1].
+    /// Last seen item of a user and its decayed weight at `now`, in (0, 1].
     #[must_use]
     pub fn of(&self, user: UserId, now: Millis) -> Option<(ItemId, f32)> {
         let (item, at) = (*self.0.get(user.0 as usize / CHUNK)?.get(user.0 as usize % CHUNK)?)?;

@@ -1,9 +1,9 @@
-//! What people do besides acting on items: metrics, per person and over everybody.
+//! Metrics: measurements of users besides their interactions with items, per user and over the population.
 //!
-//! Invariant: a metric is declared in one place, [`Metric`]; what is in nobody's declaration is ignored, and counted. A
-//! person's value of a series is the running mean of what was measured; the population's model of that series holds
-//! exactly the values of those who have one.
-//! Absent on purpose: clocks, names of people, where measurements come from.
+//! Invariant: a metric is declared in one place, [`Metric`]; undeclared measurements are ignored and counted. A user's
+//! value of a series is the running mean of its measurements. The population's model of that series contains exactly
+//! the values of the users who have one.
+//! Deliberately absent: clocks, names of users, the origin of measurements.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use super::normal::{Atypical, NormalModel, Posterior, ValueError};
 use crate::domain::ids::Key;
 use crate::domain::journal::Measured;
 
-/// Kinds that a metric may have.
+/// Maximum number of kinds of a metric.
 const KINDS_MAX: usize = 64;
 
-/// Everything that is measured. One more metric is one more entry here, and one in [`Metric::ALL`].
+/// All metrics. A new metric needs an entry here and one in [`Metric::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -24,26 +24,26 @@ pub enum Metric {
     TimeSpent,
 }
 
-/// How a metric is declared.
+/// Declaration of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Declaration {
-    /// Its name on the wire, and that of the field with its value.
+    /// Name on the wire, also of the field with the value.
     pub name: &'static str,
-    /// The field that says of what kind a measurement is.
+    /// Name of the field with the measurement's kind.
     pub kind_field: &'static str,
     /// Kinds of the metric unless the settings replace them.
     pub kinds: &'static [&'static str],
-    /// Unit, for readers.
+    /// Unit of the values, for display.
     pub unit: &'static str,
-    /// Measurements below or above this are no measurements.
+    /// Valid range of a value, both ends included.
     pub range: (f64, f64),
 }
 
 impl Metric {
-    /// All of them.
+    /// All metrics, in a fixed order.
     pub const ALL: [Metric; 1] = [Metric::TimeSpent];
 
-    /// What it is.
+    /// Declaration of this metric.
     #[must_use]
     pub const fn declaration(self) -> Declaration {
         match self {
@@ -59,33 +59,33 @@ impl Metric {
         }
     }
 
-    /// By its name.
+    /// Finds a metric by its name on the wire.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Metric> {
         Metric::ALL.into_iter().find(|metric| metric.declaration().name == name)
     }
 }
 
-/// Over all kinds of a metric, or one of them by its place in the list of kinds.
+/// All kinds of a metric together, or one of them by its index in the list of kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// Over all kinds.
+    /// All kinds together.
     All,
-    /// One kind.
+    /// One kind, by its index in the list of kinds.
     Kind(u16),
 }
 
-/// One line of numbers: a metric over all kinds, or of one.
+/// One series of values: a metric over all kinds, or of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Series {
-    /// Which metric.
+    /// Metric that the values belong to.
     pub metric: Metric,
-    /// Which part of it.
+    /// All kinds, or one of them.
     pub part: Part,
 }
 
-/// Which kinds each metric has: those of the declarations, unless told otherwise.
+/// The kinds of each metric: those of the declarations, unless the settings replace them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kinds(BTreeMap<Metric, Vec<String>>);
 
@@ -97,21 +97,21 @@ impl Default for Kinds {
 }
 
 impl Kinds {
-    /// Other kinds for one metric. A kind keeps its place for good: add at the end, or else what was measured before
-    /// stands under another name.
+    /// Replaces the kinds of one metric. Snapshots refer to a kind by its index, so new kinds must be appended;
+    /// otherwise old values get another name.
     #[must_use]
     pub fn with(mut self, metric: Metric, kinds: Vec<String>) -> Kinds {
         self.0.insert(metric, kinds);
         self
     }
 
-    /// The kinds of a metric, in their places.
+    /// The kinds of a metric, in the order of their indices.
     #[must_use]
     pub fn of(&self, metric: Metric) -> &[String] {
         self.0.get(&metric).map_or(&[], Vec::as_slice)
     }
 
-    /// A series by name; without a `kind` over all.
+    /// Finds a series by name; without a `kind` it covers all kinds. `None` for an unknown metric or kind.
     #[must_use]
     pub fn series(&self, metric: &str, kind: Option<&str>) -> Option<Series> {
         let metric = Metric::from_name(metric)?;
@@ -123,7 +123,7 @@ impl Kinds {
         Some(Series { metric, part })
     }
 
-    /// Names of a series: its metric, and its kind where it is one; `None` for a kind that there is not.
+    /// Names of a series: its metric, and its kind if it has one; `None` for an unknown kind.
     #[must_use]
     pub fn names(&self, series: Series) -> Option<(&'static str, Option<&str>)> {
         let kind = match series.part {
@@ -136,7 +136,7 @@ impl Kinds {
     /// Checks the names of the kinds.
     ///
     /// # Errors
-    /// What is wrong.
+    /// The violated rule.
     pub fn check(&self) -> Result<(), &'static str> {
         let good = |kind: &String| Key::new(kind).is_ok() && !kind.contains('.');
         for kinds in self.0.values() {
@@ -150,7 +150,7 @@ impl Kinds {
         Ok(())
     }
 
-    /// Every series that there is, each metric's [`Part::All`] first.
+    /// Every series, each metric's [`Part::All`] first.
     #[must_use]
     pub fn all(&self) -> Vec<Series> {
         Metric::ALL
@@ -163,7 +163,7 @@ impl Kinds {
     }
 }
 
-/// One measurement, checked: it is of a kind that there is, and within the range of its metric.
+/// One valid measurement: its kind is declared, and its value is within the metric's range.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     metric: Metric,
@@ -171,22 +171,22 @@ pub struct Measurement {
     value: f64,
 }
 
-/// Why a measurement does not count.
+/// Reason why a measurement is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// No such metric.
+    /// The metric is not declared.
     Metric,
-    /// No such kind.
+    /// The kind is not declared.
     Kind,
-    /// Not a number, or out of the metric's range.
+    /// The value is NaN or outside of the metric's range.
     Value,
 }
 
 impl Measurement {
-    /// Checks what was sent.
+    /// Validates a measurement.
     ///
     /// # Errors
-    /// [`Ignored`]: what to count it under; see [`IgnoredCounts`].
+    /// [`Ignored`] names the counter of [`IgnoredCounts`] to raise.
     pub fn new(kinds: &Kinds, metric: &str, kind: &str, value: f64) -> Result<Measurement, Ignored> {
         let known = Metric::from_name(metric).ok_or(Ignored::Metric)?;
         let series = kinds.series(metric, Some(kind)).ok_or(Ignored::Kind)?;
@@ -198,15 +198,15 @@ impl Measurement {
         Ok(Measurement { metric: known, kind, value })
     }
 
-    /// The same of a journal entry.
+    /// Validates the measurement of a journal entry.
     ///
     /// # Errors
-    /// As [`Measurement::new`]: what was declared then may be declared no longer.
+    /// As [`Measurement::new`], since the declarations may have changed after the entry was written.
     pub fn of(kinds: &Kinds, measured: &Measured) -> Result<Measurement, Ignored> {
         Measurement::new(kinds, measured.metric.as_str(), measured.kind.as_str(), measured.value())
     }
 
-    /// Its metric.
+    /// Metric that was measured, without its kind.
     #[must_use]
     pub fn metric(&self) -> Metric {
         self.metric
@@ -217,19 +217,19 @@ impl Measurement {
     }
 }
 
-/// How many measurements did not count.
+/// Number of ignored measurements, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IgnoredCounts {
-    /// Of an unknown metric.
+    /// Measurements of an undeclared metric.
     pub metric: u64,
-    /// Of an unknown kind.
+    /// Measurements of an undeclared kind.
     pub kind: u64,
-    /// With a value that is none.
+    /// Measurements with an invalid value.
     pub value: u64,
 }
 
 impl IgnoredCounts {
-    /// One more.
+    /// Raises the counter of this reason.
     pub fn count(&mut self, ignored: Ignored) {
         let counter = match ignored {
             Ignored::Metric => &mut self.metric,
@@ -240,10 +240,10 @@ impl IgnoredCounts {
     }
 }
 
-/// A mean that runs along.
+/// Running mean of a series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningMean {
-    /// Measurements behind it.
+    /// Number of measurements.
     pub count: u64,
     /// Their mean; 0 without any.
     pub mean: f64,
@@ -256,39 +256,39 @@ impl RunningMean {
     }
 }
 
-/// The running means of one person; at most one per series.
+/// Running means of one user; at most one per series.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PersonMetrics(BTreeMap<Series, RunningMean>);
 
 impl PersonMetrics {
-    /// Their value of a series; `None` before the first measurement.
+    /// The user's running mean of a series; `None` before the first measurement.
     #[must_use]
     pub fn get(&self, series: Series) -> Option<RunningMean> {
         self.0.get(&series).copied()
     }
 
-    /// One more measurement.
+    /// Learns one measurement, for its kind and for all kinds together.
     pub fn add(&mut self, measurement: Measurement) {
         for series in measurement.series() {
             self.0.entry(series).or_default().add(measurement.value);
         }
     }
 
-    /// All of them.
+    /// All running means, in the order of the series.
     pub fn iter(&self) -> impl Iterator<Item = (Series, RunningMean)> + '_ {
         self.0.iter().map(|(series, mean)| (*series, *mean))
     }
 }
 
-/// The population: for each series a model over the running means of all who have one.
+/// Population model: for each series a Normal-Gamma model over the running means of all users that have one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PopulationMetrics(BTreeMap<Series, NormalModel>);
 
 impl PopulationMetrics {
-    /// Counts one measurement for a person, and moves their values in the population's models.
+    /// Learns one measurement of a user, and updates the user's values in the population's models.
     ///
     /// # Errors
-    /// [`ValueError`] when `person` is not who was counted before: a fault of the caller's.
+    /// [`ValueError`] when `person` is not the state that was counted before: a bug of the caller.
     pub fn measure(&mut self, person: &mut PersonMetrics, measurement: Measurement) -> Result<(), ValueError> {
         for series in measurement.series() {
             let mean = person.0.entry(series).or_default();
@@ -301,10 +301,10 @@ impl PopulationMetrics {
         Ok(())
     }
 
-    /// A person is gone: their values leave all models.
+    /// Removes a user's values from all models.
     ///
     /// # Errors
-    /// [`ValueError`] when they were never counted: a fault of the caller's.
+    /// [`ValueError`] when the user was never counted: a bug of the caller.
     pub fn forget(&mut self, person: &PersonMetrics) -> Result<(), ValueError> {
         for (series, mean) in person.iter() {
             if let Some(model) = self.0.get_mut(&series) {
@@ -314,13 +314,13 @@ impl PopulationMetrics {
         Ok(())
     }
 
-    /// What is believed of a series; before the first value what the prior says.
+    /// Posterior of a series; the prior before the first value.
     #[must_use]
     pub fn posterior(&self, series: Series) -> Posterior {
         self.0.get(&series).copied().unwrap_or_default().posterior()
     }
 
-    /// Those outside of `mean +- sigmas sigma` on a series, farthest first.
+    /// Outliers of a series: users outside of `mean ± sigmas * sigma`, farthest first.
     pub fn atypical<'a, K>(
         &self,
         series: Series,
@@ -390,13 +390,13 @@ mod tests {
         };
         assert_eq!(list(&population, &people), [17]);
         assert!(population.posterior(series).is_atypical(500.0, 2.0));
-        // State survives being written down.
+        // State survives a serialisation round trip.
         let written = postcard::to_stdvec(&(population.clone(), people.clone())).unwrap();
         assert_eq!(
             postcard::from_bytes::<(PopulationMetrics, Vec<PersonMetrics>)>(&written).unwrap(),
             (population.clone(), people.clone())
         );
-        // Gone, and as if never there.
+        // Forgetting a user leaves no trace.
         let gone = people.remove(17);
         population.forget(&gone).unwrap();
         assert!(list(&population, &people).is_empty());
@@ -406,7 +406,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever measured what in which order, and whoever left: models are those of the running means that are there.
+        /// After any order of measurements and removals, the models contain exactly the current running means.
         #[test]
         fn models_hold_the_means_of_those_who_are_there(
             acts in prop::collection::vec((0_usize..8, 0_usize..10, 0.0_f64..1e4, 0_u8..10), 1..200),

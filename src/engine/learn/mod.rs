@@ -1,6 +1,6 @@
-//! The learners. Predicting changes nothing; every labelled event is scored before it is learned.
+//! The learners. Prediction changes nothing; every labelled event is scored before it is learned.
 //!
-//! Invariant: a learner's state is finite, bounded in memory, and depends only on what it was told, in order.
+//! Invariant: a learner's state is finite, bounded in memory, and depends only on its inputs and their order.
 
 pub mod features;
 pub mod axes;

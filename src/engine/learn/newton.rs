@@ -1,37 +1,38 @@
-//! Second-order steps for weights that are learned online: gradients, measured against how they usually go together.
+//! Second-order online learning: gradients are preconditioned by the inverse of their second moments.
 //!
-//! Invariant: the matrix stays symmetric and positive definite, no diagonal entry above where it began; what is learned
-//! depends on the gradients and their order alone. A direction of which no gradient ever spoke keeps its prior, and its
-//! weight stays what it was. Sources: natural gradient with the empirical Fisher matrix (Amari, Neural Computation 1998);
-//! its inverse by the formula of Sherman and Morrison; a random walk of the weights, so that learning never ends (Kalman
-//! 1960). Absent on purpose: the weights themselves.
+//! Invariant: the matrix stays symmetric and positive definite, with no diagonal entry above its prior. The steps
+//! depend only on the gradients and their order. A direction without gradients keeps its prior, and its weight never
+//! moves.
+//! Sources: natural gradient with the empirical Fisher matrix (Amari, Neural Computation 1998); its inverse by the
+//! Sherman-Morrison formula; a random walk of the weights, so that learning never ends (Kalman 1960).
+//! Deliberately absent: the weights themselves.
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::simd::{LANES, add_product, dot, subtract_outer};
 
-/// As if this much had been seen of every direction, so that the first training examples do not decide everything.
+/// Prior precision of every direction, which limits the influence of the first examples.
 const PRIOR: f32 = 10.0;
 
-/// By how much weights may move with each training example, as a variance.
+/// Variance of the weights' random walk per example.
 const WALK: f32 = 1e-7;
 
-/// An alarm multiplies all variances by this.
+/// Factor of all variances after a drift alarm.
 const LOOSENED: f32 = 10.0;
 
-/// The learner of `n` weights.
+/// Preconditioner of `n` weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Newton {
-    /// Directions of which some gradient spoke, in the order in which they first did. Most logs are silent about some.
+    /// Directions with a nonzero gradient so far, in order of appearance. Most logs leave some directions unused.
     spoken: Vec<usize>,
-    /// Inverse of the prior and the sum of squared gradients among these directions, `(width, width)` with their number
-    /// rounded up to [`LANES`]; what stands beyond is 0.
+    /// Inverse of the prior plus the sum of squared gradients, over these directions: `(width, width)`, with their
+    /// number rounded up to [`LANES`]. The padding is 0.
     inverse: Vec<f32>,
 }
 
 impl Newton {
-    /// One more gradient, `(n,)`, of this weight, above 0, into the change of the weights, `(n,)`: zeros for a gradient
-    /// that says nothing.
+    /// Learns a gradient, `(n,)`, with this weight, above 0. Returns the descent step to subtract from the weights,
+    /// `(n,)`; zeros for a zero gradient.
     pub fn learn<const N: usize>(&mut self, gradient: &[f32; N], weight: f32) -> [f32; N] {
         let mut moves = [0.0; N];
         let known = self.spoken.iter().filter(|direction| gradient[**direction] != 0.0).count();
@@ -50,13 +51,13 @@ impl Newton {
         add_product(&x, &self.inverse[..count * width], &mut step);
         let length = dot(&step[..count], &x);
         if !(length.is_finite() && length >= 0.0) {
-            // Rounding made a matrix of it that measures nothing: begin afresh.
+            // Rounding made the matrix indefinite: reset it.
             *self = Newton::default();
             return moves;
         }
-        // A training example counts in the matrix by its weight, and not by the square of it.
+        // The example enters the matrix by its weight, not by the square of it.
         let by = weight / (1.0 + weight * length);
-        // By its root on both sides, so that rows and columns stay alike.
+        // The square root goes to both sides, so that the matrix stays symmetric.
         let root = by.sqrt();
         step.iter_mut().for_each(|step| *step *= root);
         subtract_outer(&step, &mut self.inverse);
@@ -69,7 +70,7 @@ impl Newton {
         moves
     }
 
-    /// Makes room for the directions that this gradient is the first to speak of.
+    /// Grows the matrix by the directions that have their first nonzero gradient.
     fn listen(&mut self, gradient: &[f32]) {
         let (old, old_width) = (std::mem::take(&mut self.inverse), self.width());
         let speaking = gradient.iter().enumerate().filter(|(_, g)| **g != 0.0).map(|(direction, _)| direction);
@@ -88,10 +89,10 @@ impl Newton {
         self.spoken.len().next_multiple_of(LANES)
     }
 
-    /// What was true is so no longer: later gradients count more.
+    /// Widens the variances after a drift alarm, so that later gradients count more.
     pub fn loosen(&mut self) {
         let width = self.width();
-        // Rows and columns alike, so that it stays a matrix of variances.
+        // Scales rows and columns alike, so that it stays a covariance matrix.
         let grow = |place: usize| (1.0 / (PRIOR * self.inverse[place * (width + 1)])).clamp(1.0, LOOSENED).sqrt();
         let grown: Vec<f32> = (0..self.spoken.len()).map(grow).collect();
         for (row, by) in self.inverse.chunks_exact_mut(width.max(1)).zip(&grown) {
@@ -114,7 +115,7 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     }
 
-    /// Logistic labels of features that nearly say the same, from `truth`.
+    /// Logistic labels of strongly correlated features, from `truth`.
     fn example(random: &mut ChaCha8Rng, truth: &[f32], weights: &[f32]) -> [f32; N] {
         let common: f32 = random.random_range(-1.0..1.0);
         let x = [0.0; N].map(|_| common + 0.2 * random.random_range(-1.0..1.0f32));
@@ -136,7 +137,8 @@ mod tests {
         (newton, weights, truth)
     }
 
-    /// Features that differ by a fifth only, with opposite meanings: first-order steps see their sum, these their differences.
+    /// Features that differ by a fifth only have opposite weights: first-order steps see their sum, second-order steps
+    /// their differences.
     #[test]
     fn weights_of_features_that_go_together_are_told_apart() {
         for weight in [1.0, 0.3] {
@@ -152,7 +154,7 @@ mod tests {
         let mut newton = Newton::default();
         for turn in 0..20_000 {
             let size = if turn % 1_000 == 0 { 500.0 } else { 0.5 };
-            // The last direction is never spoken of, the one before always as the first.
+            // The last direction never has a gradient; the one before always equals the first.
             let mut gradient = [0.0; N].map(|_: f32| size * random.random_range(-1.0..1.0f32));
             (gradient[N - 1], gradient[N - 2]) = (0.0, gradient[0]);
             let step = newton.learn(&gradient, 1.0);

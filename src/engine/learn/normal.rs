@@ -1,18 +1,18 @@
-//! One number per person, and what is normal in the population: a Normal with unknown mean and precision.
+//! Distribution of one number per user over the population: a Normal with unknown mean and precision.
 //!
-//! Invariant: count, mean and sum of squares are those of the values that are in it, whatever came and went; the
-//! posterior is the exact one of the Normal-Gamma prior. Values are finite; others are refused.
-//! Absent on purpose: who has which value, which its owner knows.
+//! Invariant: count, mean and sum of squares are those of the current values, after any additions and removals. The
+//! posterior is the exact one of the Normal-Gamma prior. Values are finite; others are rejected.
+//! Deliberately absent: the values of single users; the callers keep them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::special::{student_t_cdf, student_t_quantile};
 
-/// Mean and sum of squares of values that come and go.
+/// Mean and sum of squares of a set of values, with exact removal.
 ///
-/// The sums of values and of squares are kept to about 32 digits (each addition with what its rounding lost, each square
-/// with what its rounding lost): what one value took away, however big it was, is there again once it has left, and many
-/// values far from the origin keep the digits in which they differ.
+/// Both sums are kept to about 32 digits (each addition and each square with its rounding error). Removing a value
+/// restores the digits that it displaced, however big it was. Many values far from the origin keep the digits in which
+/// they differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
     count: u64,
@@ -20,7 +20,7 @@ pub struct Moments {
     second: Sum,
 }
 
-/// A sum with what its rounding lost.
+/// A compensated sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Sum {
     value: f64,
@@ -28,14 +28,15 @@ struct Sum {
 }
 
 impl Sum {
-    /// Neumaier, *Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen*, ZAMM 54, 1974.
+    /// Adds a term and its rounding error. Source: Neumaier, *Rundungsfehleranalyse einiger Verfahren zur Summation
+    /// endlicher Summen*, ZAMM 54, 1974.
     fn add(&mut self, term: f64) {
         let sum = self.value + term;
         self.lost += if self.value.abs() >= term.abs() { (self.value - sum) + term } else { (term - sum) + self.value };
         self.value = sum;
     }
 
-    /// Adds `factor x^2` with the rounding of the product too.
+    /// Adds `factor x^2`, with the rounding error of the product.
     fn add_square(&mut self, factor: f64, x: f64) {
         let square = x * x;
         self.add(factor * square);
@@ -47,22 +48,22 @@ impl Sum {
     }
 }
 
-/// A value that no population can hold.
+/// Reason why a value cannot be added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum ValueError {
-    /// Not a number, or beyond what can be squared.
+    /// The value is NaN, or too large to be squared.
     #[error("{0} cannot be counted: a value must be finite and at most 1e100 in size")]
     Value(f64),
-    /// There is nothing that could leave.
+    /// The set is empty, so nothing can be removed.
     #[error("there is no value left that could be taken out")]
     Empty,
 }
 
-/// Beyond this, squares would leave the range of numbers.
+/// Limit of magnitude; squares beyond it would overflow.
 const SIZE_MAX: f64 = 1e100;
 
 impl Moments {
-    /// One more value.
+    /// Adds a value.
     ///
     /// # Errors
     /// [`ValueError::Value`]; nothing has changed then.
@@ -73,7 +74,7 @@ impl Moments {
         Ok(())
     }
 
-    /// A value that was added before leaves again.
+    /// Removes a value that was added before.
     ///
     /// # Errors
     /// [`ValueError`]; nothing has changed then.
@@ -90,7 +91,7 @@ impl Moments {
         Ok(())
     }
 
-    /// A value that was added before has become another.
+    /// Replaces a value that was added before.
     ///
     /// # Errors
     /// [`ValueError`]; nothing has changed then.
@@ -105,19 +106,19 @@ impl Moments {
         self.second.add_square(factor, value);
     }
 
-    /// How many values there are.
+    /// Number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Their mean; 0 without any.
+    /// Mean of the values; 0 without any.
     #[must_use]
     pub fn mean(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.first.total() / self.count as f64 }
     }
 
-    /// `sum (x - mean)^2`.
+    /// Sum of squared deviations, `sum (x - mean)^2`.
     #[must_use]
     pub fn squares(&self) -> f64 {
         if self.count < 2 {
@@ -134,7 +135,7 @@ impl Moments {
         ((self.second.value - part) + (self.second.lost - part_rest)).max(0.0)
     }
 
-    /// Variance with `n - 1` below; 0 for fewer than two values.
+    /// Sample variance with denominator `n - 1`; 0 for fewer than two values.
     #[must_use]
     pub fn variance(&self) -> f64 {
         if self.count < 2 { 0.0 } else { self.squares() / (self.count - 1) as f64 }
@@ -145,63 +146,62 @@ fn checked(value: f64) -> Result<(), ValueError> {
     if value.is_finite() && value.abs() <= SIZE_MAX { Ok(()) } else { Err(ValueError::Value(value)) }
 }
 
-/// What is believed of a metric before the first value: `precision ~ Gamma(shape, rate)`,
-/// `mean | precision ~ N(mean, 1 / (strength precision))`.
+/// Normal-Gamma prior: `precision ~ Gamma(shape, rate)`, `mean | precision ~ N(mean, 1 / (strength precision))`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prior {
-    /// Unit of the metric.
+    /// Prior mean, in the metric's unit.
     pub mean: f64,
-    /// Values that the prior mean counts for, above 0.
+    /// Pseudo-observations of the prior mean, above 0.
     pub strength: f64,
-    /// Half the values that the prior spread counts for, above 0.
+    /// Half the pseudo-observations of the prior precision, above 0.
     pub shape: f64,
     /// Half their sum of squares, above 0, in the metric's unit squared.
     pub rate: f64,
 }
 
 impl Default for Prior {
-    /// Says next to nothing: 0.001 of a value.
+    /// A weak prior: 0.001 of an observation.
     fn default() -> Self {
         Prior { mean: 0.0, strength: 1e-3, shape: 1e-3, rate: 1e-3 }
     }
 }
 
-/// A metric over the population.
+/// Normal-Gamma model of a metric over the population.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NormalModel {
     prior: Prior,
     moments: Moments,
 }
 
-/// What is believed of a metric: a Normal-Gamma distribution.
+/// Normal-Gamma posterior of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Posterior {
-    /// Values behind it.
+    /// Number of observed values.
     pub count: u64,
-    /// Expected mean.
+    /// Posterior mean of the values, in the metric's unit.
     pub mean: f64,
-    /// How many values the mean counts for.
+    /// Pseudo-observations and observations behind the mean.
     pub strength: f64,
     /// Shape of the precision's Gamma distribution.
     pub shape: f64,
-    /// Its rate.
+    /// Rate of the precision's Gamma distribution.
     pub rate: f64,
 }
 
 impl NormalModel {
-    /// Without any value.
+    /// A model without observations.
     #[must_use]
     pub fn new(prior: Prior) -> Self {
         NormalModel { prior, moments: Moments::default() }
     }
 
-    /// The values, summed up.
+    /// Moments of the observed values.
     #[must_use]
     pub fn moments(&self) -> &Moments {
         &self.moments
     }
 
-    /// Somebody's value: their first, or another instead of the one before.
+    /// Adds a user's first value, or replaces their `old` one.
     ///
     /// # Errors
     /// [`ValueError`]; nothing has changed then.
@@ -212,7 +212,7 @@ impl NormalModel {
         }
     }
 
-    /// Somebody is gone, with this value.
+    /// Removes a user's value.
     ///
     /// # Errors
     /// [`ValueError`]; nothing has changed then.
@@ -220,7 +220,8 @@ impl NormalModel {
         self.moments.remove(old)
     }
 
-    /// The exact posterior. Source: Murphy, *Conjugate Bayesian analysis of the Gaussian distribution*, 2007, (85) to (89).
+    /// The exact posterior. Source: Murphy, *Conjugate Bayesian analysis of the Gaussian distribution*, 2007, (85) to
+    /// (89).
     #[must_use]
     pub fn posterior(&self) -> Posterior {
         let (prior, n) = (&self.prior, self.moments.count() as f64);
@@ -235,8 +236,8 @@ impl NormalModel {
         }
     }
 
-    /// Those of a list who are outside of `mean +- sigmas sigma`, farthest first, equals in the order of the list.
-    /// Nobody is while there are fewer than two values.
+    /// Outliers of a list: values outside of `mean ± sigmas * sigma`, farthest first, ties in the order of the list.
+    /// Empty for fewer than two observations.
     pub fn atypical<K>(&self, values: impl IntoIterator<Item = (K, f64)>, sigmas: f64) -> Vec<Atypical<K>> {
         let posterior = self.posterior();
         let mut found: Vec<Atypical<K>> = values
@@ -251,58 +252,58 @@ impl NormalModel {
     }
 }
 
-/// Somebody who is unlike the others.
+/// An outlier of the population.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Atypical<K> {
-    /// Who.
+    /// Key of the value's owner.
     pub key: K,
-    /// Their value.
+    /// The value, in the metric's unit.
     pub value: f64,
-    /// How far from the mean, in standard deviations; below 0 is below the mean.
+    /// Signed distance from the mean, in standard deviations.
     pub sigmas: f64,
 }
 
 impl Posterior {
-    /// Expected precision, one over the metric's unit squared.
+    /// Posterior mean of the precision, in one over the metric's unit squared.
     #[must_use]
     pub fn precision(&self) -> f64 {
         self.shape / self.rate
     }
 
-    /// The standard deviation that goes with it.
+    /// Standard deviation of that precision, in the metric's unit.
     #[must_use]
     pub fn sigma(&self) -> f64 {
         (self.rate / self.shape).sqrt()
     }
 
-    /// How far a value is from the mean, in standard deviations. `None` while fewer than two values say what is normal, or
-    /// for a value that is no number.
+    /// Signed distance of a value from the mean, in standard deviations. `None` for fewer than two observations, or if
+    /// the distance is not finite.
     #[must_use]
     pub fn sigmas(&self, value: f64) -> Option<f64> {
         let away = (value - self.mean) / self.sigma();
         (self.count >= 2 && away.is_finite()).then_some(away)
     }
 
-    /// Is it outside of `mean +- sigmas sigma`?
+    /// Whether a value is outside of `mean ± sigmas * sigma`.
     #[must_use]
     pub fn is_atypical(&self, value: f64, sigmas: f64) -> bool {
         self.sigmas(value).is_some_and(|away| away.abs() > sigmas)
     }
 
-    /// Where the mean is with `probability` in (0, 1), symmetric: Student's t with `2 shape` degrees of freedom.
-    /// `None` for a probability outside of that.
+    /// Symmetric credible interval of the mean with `probability` in (0, 1): Student's t with `2 shape` degrees of
+    /// freedom. `None` for a probability outside of that range.
     #[must_use]
     pub fn credible_mean(&self, probability: f64) -> Option<(f64, f64)> {
         self.interval(probability, (self.rate / (self.shape * self.strength)).sqrt())
     }
 
-    /// Where the next value will be with `probability` in (0, 1).
+    /// Symmetric predictive interval of the next value with `probability` in (0, 1); `None` outside of that range.
     #[must_use]
     pub fn credible_value(&self, probability: f64) -> Option<(f64, f64)> {
         self.interval(probability, (self.rate * (self.strength + 1.0) / (self.shape * self.strength)).sqrt())
     }
 
-    /// The probability that a next value is at least as far from the mean as this one.
+    /// Predictive probability that the next value is at least as far from the mean as this one.
     #[must_use]
     pub fn tail(&self, value: f64) -> f64 {
         let scale = (self.rate * (self.strength + 1.0) / (self.shape * self.strength)).sqrt();
@@ -321,14 +322,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Two passes over the values themselves.
+    /// Reference: two passes over the values.
     fn recomputed(values: &[f64]) -> (f64, f64) {
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
         (mean, values.iter().map(|value| (value - mean).powi(2)).sum())
     }
 
     proptest! {
-        /// Whatever came, changed and went: what is kept is what the values that are there say.
+        /// After any additions, replacements and removals, the moments equal those of the current values.
         #[test]
         fn removal_is_exact(
             offset in prop_oneof![Just(0.0), Just(1e6), Just(-3e9)],
@@ -350,17 +351,18 @@ mod tests {
             let (mean, squares) = recomputed(&values);
             prop_assert_eq!(moments.count(), values.len() as u64);
             prop_assert!((moments.mean() - mean).abs() <= 1e-12 * (offset.abs() + largest), "{} {mean}", moments.mean());
-            // Relative to what is there now, and to the last digits of the biggest square that ever was.
+            // Relative to the current values, and to the last digits of the biggest square so far.
             prop_assert!((moments.squares() - squares).abs() <= 1e-9 * squares + 1e-24 * (largest + offset.abs()).powi(2),
                 "{} {squares}", moments.squares());
         }
 
-        /// Values one by one, or all at once: the same posterior, and a wider one for more probability.
+        /// The posterior does not depend on whether values are learned one by one or all at once; a higher probability
+        /// gives a wider interval.
         #[test]
         fn the_posterior_is_the_conjugate_one(values in prop::collection::vec(-50.0_f64..50.0, 2..40)) {
             let prior = Prior { mean: 3.0, strength: 2.0, shape: 1.5, rate: 4.0 };
             let mut model = NormalModel::new(prior);
-            // One value at a time, by the update of a single observation.
+            // Updates by one observation at a time.
             let (mut mean, mut strength, mut shape, mut rate) = (3.0, 2.0, 1.5, 4.0);
             for value in &values {
                 model.set(None, *value).unwrap();
@@ -410,7 +412,7 @@ mod tests {
         assert_eq!(found.iter().map(|found| found.key).collect::<Vec<i32>>(), [100, 101]);
         assert!(found[0].sigmas > 5.0 && found[1].sigmas < -5.0);
         assert!(model.atypical((0..).zip(values.iter().copied()), 20.0).is_empty());
-        // The mean of 103 values, and a textbook's interval: mean +- t s / sqrt(n), where the prior says nothing.
+        // The mean of 103 values, and a textbook's interval: mean ± t s / sqrt(n), for a negligible prior.
         let posterior = model.posterior();
         let (low, high) = posterior.credible_mean(0.95).unwrap();
         let reach = 1.983_5 * (model.moments().variance() / 103.0).sqrt();

@@ -1,9 +1,9 @@
-//! The accepted/rejected model of one person: Bayesian logistic regression with a diagonal covariance, on centred unit
-//! embeddings and, for the topics they are busy with, on pairs of coordinates along the topic's axes.
+//! Per-user acceptance model: Bayesian logistic regression with a diagonal covariance. Its features are centred unit
+//! embeddings and, for the user's recent topics, pairs of coordinates along the topic's axes.
 //!
-//! Invariant: mean and precision are finite, precision is at least the prior's; predicting changes nothing; learning is
-//! O(dim), and a person's model takes at most 4 KB at 384 dimensions.
-//! Absent on purpose: an intercept (it measured worse; the base rate is the blend's).
+//! Invariant: mean and precision are finite, and precision is at least the prior's. Prediction changes nothing.
+//! Learning is O(dim), and a user's model takes at most 4 KB at 384 dimensions.
+//! Deliberately absent: an intercept (it measured worse; the blend models the base rate).
 
 use std::borrow::Cow;
 
@@ -17,8 +17,8 @@ use crate::engine::settings::LearnSettings;
 use crate::engine::simd::{dot, gaussian_step, squares_over};
 use crate::engine::world::Vectors;
 
-/// Topics of which a person's model keeps a quadratic form: those they acted in last. What is dropped is the form alone;
-/// the mean weights serve all topics.
+/// Topics with a quadratic form per user: the most recently used ones. Only the form is dropped; the mean weights serve
+/// all topics.
 pub const QUADRATICS_MAX: usize = 2;
 
 /// `1 / (1 + e^-x)`.
@@ -27,22 +27,22 @@ pub fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// Gaussian over the weights with a diagonal covariance; empty until the first label.
+/// Gaussian posterior of the weights with a diagonal covariance; empty until the first label.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OnlineModel {
-    /// `(dim,)`, or empty: all zeros.
+    /// `(dim,)`; empty stands for zeros.
     mean: Vec<f32>,
-    /// `(dim,)`, or empty: all at the prior.
+    /// `(dim,)`; empty stands for the prior.
     precision: Vec<f32>,
-    /// At most [`QUADRATICS_MAX`], the latest used first.
+    /// At most [`QUADRATICS_MAX`], the most recently used first.
     quadratics: Vec<Quadratic>,
     as_of: Millis,
 }
 
-/// What is left of what the model is sure of after an alarm of drift.
+/// Share of the precision above the prior that remains after a drift alarm.
 const LOOSENED: f32 = 0.25;
 
-/// What the model says of one item.
+/// Prediction of the online model for one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Prediction {
     /// Log-odds of acceptance.
@@ -51,14 +51,14 @@ pub struct Prediction {
     pub variance: f32,
 }
 
-/// An item as the model sees it.
+/// Input of the online model for one item.
 #[derive(Clone, Copy, Debug)]
 pub struct Example<'a> {
     /// Centred unit vector `(dim,)`; all zeros stands for an item that is its own centre.
     x: &'a [f32],
-    /// By what it was centred.
+    /// Centre that the vector is centred by.
     centre: CentreRef,
-    /// Where it lies along the axes of that centre.
+    /// Axes of that centre, and the item's coordinates along them.
     within: Option<(&'a Axes, Coordinates)>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Example<'a> {
         Example { x, centre, within }
     }
 
-    /// The same, with the coordinates of an item that has been measured before.
+    /// Input for an item whose coordinates are known.
     #[must_use]
     pub fn measured(x: &'a [f32], centre: CentreRef, within: Option<(&'a Axes, Coordinates)>) -> Example<'a> {
         Example { x, centre, within }
@@ -84,20 +84,20 @@ impl OnlineModel {
         (!self.mean.is_empty()).then_some(&self.mean[..])
     }
 
-    /// How sure each weight is, `(dim,)`: one over its variance; `None` before the first label (all at the prior).
+    /// Precision of each weight, `(dim,)`: one over its variance; `None` before the first label (all at the prior).
     #[must_use]
     pub fn precision(&self) -> Option<&[f32]> {
         (!self.precision.is_empty()).then_some(&self.precision[..])
     }
 
-    /// What was learned of whole topics, the latest used first.
+    /// Quadratic parts by topic, the most recently used first.
     #[must_use]
     pub fn quadratics(&self) -> &[Quadratic] {
         &self.quadratics
     }
 
-    /// The quadratic form for items of this centre, `None` when there is none. One that was learned in another epoch
-    /// of the same topic is turned into the axes of this.
+    /// The quadratic form for items of this centre; `None` when there is none. A form that was learned in another epoch
+    /// of the topic is transformed into the axes of this one.
     #[must_use]
     pub fn form(&self, centre: CentreRef, vectors: &dyn Vectors) -> Option<Form> {
         let quadratic = self.quadratics.iter().find(|one| one.centre.topic == centre.topic)?;
@@ -105,7 +105,7 @@ impl OnlineModel {
         Some(in_axes(quadratic, centre, axes, vectors)?.form(axes))
     }
 
-    /// Judges an item. `vectors` must know the centres that were learned with.
+    /// Predicts an item. `vectors` must have the centres that were learned with.
     #[must_use]
     pub fn predict(&self, example: &Example<'_>, vectors: &dyn Vectors, settings: &LearnSettings) -> Prediction {
         let x = example.x;
@@ -126,14 +126,14 @@ impl OnlineModel {
         judgement
     }
 
-    /// Learns one label, weighted. `vectors` must know the centres that were learned with.
+    /// Learns one weighted label. `vectors` must have the centres that were learned with.
     ///
-    /// The features are `x`, and, where the centre has axes, the pairs of coordinates of [`quadratic`]. Finds the exact
-    /// maximum of the posterior along the one direction that matters: with `v = sum x_i^2 / q_i` over all features the
-    /// new log-odds solve `a = a0 + weight v (y - sigmoid(a))`; then `q_i += weight p (1 - p) x_i^2`, and the one
-    /// precision of all pairs by the mean of that over them. Source: Chapelle and Li, *An Empirical Evaluation of
-    /// Thompson Sampling*, NIPS 2011, Algorithm 3, one event at a time, with a weight per event and precision that
-    /// relaxes towards the prior with a half-life.
+    /// The features are `x` and, where the centre has axes, the pairs of coordinates of [`quadratic`]. The step finds
+    /// the exact maximum of the posterior along the only direction that changes. With `v = sum x_i^2 / q_i` over all
+    /// features, the new log-odds solve `a = a0 + weight v (y - sigmoid(a))`. Then `q_i += weight p (1 - p) x_i^2`, and
+    /// the one precision of all pairs grows by the mean of that over them. Source: Chapelle and Li, *An Empirical
+    /// Evaluation of Thompson Sampling*, NIPS 2011, Algorithm 3. It is applied one event at a time, with a weight per
+    /// event, and the precision relaxes towards the prior with a half-life.
     ///
     /// [`quadratic`]: crate::engine::learn::quadratic
     pub fn learn(
@@ -176,14 +176,14 @@ impl OnlineModel {
         }
     }
 
-    /// Puts the quadratic of a centre first, in the axes of that very centre: the one of its topic, or a new one in the
-    /// place of the one that was longest unused.
+    /// Moves the quadratic part of a centre to the front, in the axes of that centre. A new one replaces the least
+    /// recently used.
     fn take_up(&mut self, centre: CentreRef, axes: &Axes, prior: f32, vectors: &dyn Vectors) {
         let index = match self.quadratics.iter().position(|one| one.centre.topic == centre.topic) {
             Some(index) => index,
             None => {
                 self.quadratics.truncate(QUADRATICS_MAX - 1);
-                // Exactly as long as needed: memory per person counts.
+                // Exactly as long as needed, to keep the memory per user small.
                 self.quadratics.reserve_exact(1);
                 self.quadratics.push(Quadratic::new(centre, prior));
                 self.quadratics.len() - 1
@@ -197,13 +197,13 @@ impl OnlineModel {
         }
     }
 
-    /// Length of the mean weights.
+    /// Euclidean norm of the mean weights.
     #[must_use]
     pub fn weight_norm(&self) -> f32 {
         dot(&self.mean, &self.mean).sqrt()
     }
 
-    /// Mean standard deviation of the weights, in units of the prior's: 1 before anything was learned.
+    /// Mean standard deviation of the weights, relative to the prior's: 1 before the first label.
     #[must_use]
     pub fn uncertainty(&self, settings: &LearnSettings) -> f32 {
         if self.precision.is_empty() {
@@ -213,7 +213,7 @@ impl OnlineModel {
         self.precision.iter().map(|q| (prior / q).sqrt()).sum::<f32>() / self.precision.len() as f32
     }
 
-    /// What it takes in memory, in bytes.
+    /// Size of the model in memory, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let numbers = self.mean.capacity() + self.precision.capacity();
@@ -228,7 +228,7 @@ impl OnlineModel {
         self.relax(prior, (-(elapsed as f64) / half_life_ms as f64).exp2() as f32);
     }
 
-    /// The person changed: a quarter of what the model is sure of stays, so that the next labels count more.
+    /// Reacts to drift: a quarter of the precision above the prior remains, so that the next labels count more.
     pub fn loosen(&mut self, settings: &LearnSettings) {
         self.relax(1.0 / settings.prior_variance, LOOSENED);
     }
@@ -243,7 +243,8 @@ impl OnlineModel {
     }
 }
 
-/// A quadratic in the axes of another epoch of its topic, or of the same; `None` when its own are not known.
+/// A quadratic part in the axes of this centre, transformed if it has another epoch; `None` when its own axes are not
+/// available.
 fn in_axes<'a>(
     quadratic: &'a Quadratic,
     centre: CentreRef,
@@ -259,8 +260,8 @@ fn in_axes<'a>(
 
 /// The root of `a = before + reach (label - sigmoid(a))`.
 fn solve(before: f64, reach: f64, label: f64) -> f64 {
-    // The left side minus the right side rises in `a` with a slope of at least 1, so Newton from inside the bracket
-    // [before - reach, before + reach] with bisection as its guard always ends.
+    // The left side minus the right side rises in `a` with a slope of at least 1. So Newton's method within the bracket
+    // [before - reach, before + reach], safeguarded by bisection, always ends.
     let (mut low, mut high) = (before - reach, before + reach);
     let mut after = before;
     for _ in 0..50 {
@@ -300,7 +301,7 @@ mod tests {
         numbers.iter().map(|x| x / norm).collect()
     }
 
-    /// Topic 1 has a centre at 0 with axes in each of these epochs, from 1; nothing else is known.
+    /// Topic 1 has a centre at 0 with axes in each of these epochs, from 1; nothing else exists.
     struct Topic(Vec<Centre>);
 
     impl Vectors for Topic {
@@ -340,8 +341,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is learned, with or without axes, the state stays finite and sure of at least the prior; learning a
-        /// label moves the judgement towards it.
+        /// The state stays finite with a precision of at least the prior's, with and without axes. Learning a label
+        /// moves the prediction towards it.
         #[test]
         fn learning_moves_towards_the_label(
             events in prop::collection::vec((prop::collection::vec(-1.0f32..1.0, 8), any::<bool>(), 0.01f32..10.0, 0i64..10_000_000_000, 0u32..3), 1..60)
@@ -357,7 +358,7 @@ mod tests {
                 let after = model.predict(&example, &topic, &settings);
                 prop_assert!(after.log_odds.is_finite() && after.variance.is_finite() && after.variance >= 0.0);
                 let moved = if accepted { after.log_odds - before } else { before - after.log_odds };
-                // Sixteen bits per weight of the form, and forgetting lets go of nothing that was judged.
+                // The tolerance covers the 16 bits per weight of the form; forgetting changes no prediction.
                 prop_assert!(moved >= -5e-3 * (1.0 + before.abs()), "{before} {after:?} {accepted}");
                 prop_assert!(model.precision.iter().all(|q| *q >= 0.1 && q.is_finite()));
                 prop_assert!(model.quadratics.iter().all(|one| one.precision >= 0.1 && one.precision.is_finite()));
@@ -382,7 +383,7 @@ mod tests {
         let variance = f64::from(model.predict(&example, &topic, &settings).variance);
         model.learn(&example, false, 1.0, Millis(0), &topic, &settings);
         let a = f64::from(model.predict(&example, &topic, &settings).log_odds);
-        // The same with the variance of all features; the form is kept in 16 bits.
+        // The expected value adds the variance of all features; the form is stored in 16 bits.
         assert!(variance > 10.1 && (a + variance * sigmoid(a)).abs() < 5e-3, "{a} {variance}");
     }
 
@@ -401,7 +402,7 @@ mod tests {
         assert!((model.quadratics[0].precision - 0.1 - sure.1 / 2.0).abs() < 1e-5);
     }
 
-    /// Both ends of an axis are liked, its middle is not: no direction says that, a form does.
+    /// Both ends of an axis are liked, its middle is not: no linear model can express that, a quadratic form can.
     #[test]
     fn both_ends_of_an_axis_can_be_liked() {
         let settings = LearnSettings::default();
@@ -431,11 +432,11 @@ mod tests {
         );
     }
 
-    /// A new epoch of the topic has other axes; what was learned along the old ones is said in the new ones.
+    /// A new epoch of the topic has other axes; the form is transformed into them.
     #[test]
     fn a_new_epoch_keeps_what_was_learned() {
         let settings = LearnSettings::default();
-        // In 12 dimensions, 20 axes reach everything, so nothing is lost but rounding and the mean square.
+        // In 12 dimensions, 20 axes span the whole space, so nothing is lost but rounding and the mean square.
         let topic = Topic::of(&[&clouds(6, 40, 12), &clouds(7, 80, 12)]);
         let mut model = OnlineModel::default();
         for (time, x) in clouds(8, 60, 12).iter().enumerate() {
@@ -459,7 +460,7 @@ mod tests {
         let items = clouds(10, 60, 384);
         let topic = Topic::of(&[&items]);
         let axes = topic.0[0].axes().unwrap();
-        /// Every topic has the same centre.
+        /// Every topic has one shared centre.
         struct Everywhere<'a>(&'a Topic);
         impl Vectors for Everywhere<'_> {
             fn embedding(&self, _: ItemId, _: u32) -> Option<&[f32]> {

@@ -1,11 +1,12 @@
-//! The opinion: how likely a person says yes to an item, from the features of all experts; shared weights, learned online
-//! from every labelled interaction.
+//! Opinion model: the probability that a user says yes to an item, by logistic regression on the features of all
+//! experts. Its shared weights are learned online from every labelled interaction.
 //!
-//! Invariant: weights stay finite and within [`WEIGHT_MAX`]; what is folded is the error that the entry carries, so the fold
-//! needs no weights of that time. Predicting changes nothing. Absent on purpose: an order. Feeds are ordered by the blend,
-//! which learns from choices; an opinion is asked for only where a probability is.
-//! Sources: logistic regression by second-order steps ([`super::newton`]); calibration: Platt, *Probabilistic outputs for
-//! support vector machines*, 1999.
+//! Invariant: weights stay finite and within [`WEIGHT_MAX`]. The fold uses the error that the entry carries, so it does
+//! not need the weights of that time. Prediction changes nothing.
+//! Deliberately absent: an order. The blend orders feeds, since it learns from choices; the opinion model serves only
+//! where a probability is needed.
+//! Sources: logistic regression by second-order steps ([`super::newton`]); calibration: Platt, *Probabilistic outputs
+//! for support vector machines*, 1999.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,42 +18,42 @@ use crate::domain::journal::Opinion;
 use crate::engine::settings::Blend as Start;
 use crate::engine::simd::dot;
 
-/// Numbers that Newton's steps move together: weights of new items, of seen ones, and the bias.
+/// Length of the joint gradient: weights for new items, weights for seen items, and the bias.
 const WEIGHTS: usize = 2 * FEATURES + 1;
 
-/// Place of the bias among them.
+/// Index of the bias in the gradient.
 const BIAS: usize = 2 * FEATURES;
 
-/// An answer that was promised with an error below this teaches nothing: logs without a single no cost no step.
+/// An answer whose error is below this teaches nothing, so logs without negative answers cost no steps.
 const CERTAIN: f32 = 1e-3;
 
-/// The slope of the calibration stays within these bounds: opposite signs would reverse the order of probabilities.
+/// Lower bound of the calibration's slope; a negative slope would reverse the order of probabilities.
 const SLOPE_MIN: f32 = 0.1;
-/// See [`SLOPE_MIN`].
+/// Upper bound of the calibration's slope.
 const SLOPE_MAX: f32 = 4.0;
 
-/// Shared weights of the opinion, as published.
+/// Published shared weights of the opinion model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpinionWeights {
     /// By [`Segment::index`], log-odds per unit of a feature.
     pub weights: [Features; 2],
-    /// Log-odds of a yes where every feature is 0.
+    /// Log-odds of a yes at zero features.
     pub bias: f32,
-    /// From the sum of both to log-odds that come true.
+    /// Platt scaling from raw to calibrated log-odds.
     pub calibration: Calibration,
-    /// The calibration was learned from enough answers of both kinds; before, its probabilities mean nothing.
+    /// Whether enough answers of both labels were learned; before, the probabilities are meaningless.
     pub is_calibrated: bool,
-    /// The two-tower model costs more than it gains, so its weights count as 0.
+    /// Whether the two-tower model raises the loss, so that its weights count as 0.
     pub without_tower: bool,
 }
 
-/// From what was learned to how often it comes true. A skip weighs less than a like, so weights and bias are learned as if
-/// likes were more frequent than they are; and weights learned of one item may be too sure of another.
+/// Platt scaling of log-odds. Skips weigh less than likes, so the raw model overestimates likes; and weights learned on
+/// some items may be overconfident on others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibration {
-    /// Of the log-odds.
+    /// Factor of the raw log-odds.
     pub slope: f32,
-    /// In nats.
+    /// Addend, in log-odds.
     pub intercept: f32,
 }
 
@@ -63,7 +64,7 @@ impl Default for Calibration {
 }
 
 impl Calibration {
-    /// Log-odds that come true as often as they say. Their order stays.
+    /// Calibrated log-odds; keeps their order.
     #[must_use]
     pub fn of(&self, log_odds: f32) -> f32 {
         self.slope * log_odds + self.intercept
@@ -71,7 +72,7 @@ impl Calibration {
 }
 
 impl OpinionWeights {
-    /// As configured, before the first training example.
+    /// Initial weights from the settings.
     #[must_use]
     pub fn start(start: &Start) -> OpinionWeights {
         let calibration = Calibration::default();
@@ -79,7 +80,7 @@ impl OpinionWeights {
         OpinionWeights { weights, bias: 0.0, calibration, is_calibrated: false, without_tower: false }
     }
 
-    /// Calibrated log-odds that a person with these offsets says yes to the item of this row.
+    /// Calibrated log-odds that a user with these offsets says yes to the item of this row.
     #[must_use]
     pub fn log_odds(&self, row: &Row, own: &UserOffset) -> f32 {
         let weights = self.served(row.segment, own);
@@ -87,7 +88,7 @@ impl OpinionWeights {
         self.calibration.of(sum + self.bias + own.bias())
     }
 
-    /// Calibrated probability, in (0, 1), that a person with these offsets says yes to the item of this row.
+    /// Calibrated probability, in (0, 1), that a user with these offsets says yes to the item of this row.
     #[must_use]
     pub fn probability(&self, row: &Row, own: &UserOffset) -> f32 {
         logistic(self.log_odds(row, own))
@@ -98,7 +99,7 @@ impl OpinionWeights {
         if self.without_tower { without_tower(&weights) } else { weights }
     }
 
-    /// What an answer teaches; `None` when it was all but certain.
+    /// Training example of an answer; `None` if the answer was almost certain.
     #[must_use]
     pub fn example(&self, row: &Row, positive: bool, own: &UserOffset) -> Option<Opinion> {
         let answer = f32::from(u8::from(positive));
@@ -119,22 +120,22 @@ impl OpinionWeights {
     }
 }
 
-/// The learner of the shared weights, as folded.
+/// Learner of the shared weights, as folded over the journal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OpinionLearner {
-    /// What was learned on top of the configured weights, `(WEIGHTS,)`; empty before the first training example.
+    /// Learned addends to the initial weights, `(WEIGHTS,)`; empty before the first example.
     learned: Vec<f32>,
-    /// What was learned on top of slope 1 and intercept 0.
+    /// Learned addends to slope 1 and intercept 0.
     calibration: [f32; 2],
-    /// Of the weights and the bias.
+    /// Preconditioner of the weights and the bias.
     newton: Newton,
-    /// Of slope and intercept.
+    /// Preconditioner of slope and intercept.
     platt: Newton,
 }
 
 impl OpinionLearner {
-    /// One answer of this weight about an item with these features, `(FEATURES,)`; `step` multiplies Newton's. Features of
-    /// another number, and numbers that are not finite, change nothing.
+    /// Learns one answer with this weight, on an item with these features, `(FEATURES,)`. `step` scales the Newton
+    /// step. Features of another length and values that are not finite are ignored.
     pub fn learn(&mut self, opinion: &Opinion, features: &[f32], weight: f32, step: f32) {
         if features.len() != FEATURES {
             return;
@@ -153,12 +154,12 @@ impl OpinionLearner {
             |learned: &mut f32, move_by: f32| *learned = (*learned - step * move_by).clamp(-WEIGHT_MAX, WEIGHT_MAX);
         let moves = self.newton.learn(&gradient, weight);
         self.learned.iter_mut().zip(moves).for_each(|(weight, move_by)| learn(weight, move_by));
-        // What comes true counts alike, whatever it weighs.
+        // Calibration counts all answers equally.
         let corrections = self.platt.learn(&opinion.calibration, 1.0);
         self.calibration.iter_mut().zip(corrections).for_each(|(promise, move_by)| learn(promise, move_by));
     }
 
-    /// The weights drifted away from what is true now: learn faster again.
+    /// Reacts to drift: widens the preconditioners, so that later answers count more.
     pub fn loosen(&mut self) {
         self.newton.loosen();
         self.platt.loosen();
@@ -197,7 +198,7 @@ mod tests {
         Row { features, segment }
     }
 
-    /// The error is the slope of the loss by the bias, and times a feature that by its weight.
+    /// The error equals the derivative of the loss by the bias, and, times a feature, that by the feature's weight.
     #[test]
     fn the_error_is_the_slope_of_the_loss() {
         let start = LearnSettings::default().blend;
@@ -220,7 +221,7 @@ mod tests {
         }
     }
 
-    /// Likes count more than skips, and yet what is promised comes true.
+    /// Probabilities are calibrated although likes weigh more than skips.
     #[test]
     fn promises_come_true_whatever_answers_weigh() {
         let settings = LearnSettings::default();
@@ -252,7 +253,7 @@ mod tests {
         }
     }
 
-    /// A log without a single no soon teaches nothing more, so it costs nothing.
+    /// In a log without negative answers, further answers soon teach nothing and cost nothing.
     #[test]
     fn answers_that_were_certain_teach_nothing() {
         let settings = LearnSettings::default();

@@ -1,8 +1,8 @@
-//! How popular items are now, and how they are received: exponentially decayed counts at several half-lives.
+//! Popularity and approval of items: exponentially decayed counts at several half-lives.
 //!
-//! Invariant: a count is finite and not negative; an entry that comes late counts as much as it would have by now. What is
-//! published is made afresh of all that is open, whenever it is made: it decays with each minute, whoever acts or not; so
-//! this is done for many items side by side.
+//! Invariant: counts are finite and non-negative; a late event counts as much as if it had arrived in time and decayed
+//! since. Popularity decays every minute whether or not users act, so each refresh recomputes all open items, in
+//! vectorised blocks.
 
 use std::sync::Arc;
 
@@ -21,30 +21,30 @@ use crate::engine::world::BLOCK;
 
 const LIVES: usize = HALF_LIVES_MS.len();
 
-/// Numbers of an item: by half-life, as a rate, of its approval.
+/// Numbers per item: one per half-life, the rate, and the approval.
 pub const NUMBERS: usize = LIVES + 2;
 
-/// Items that are worked on side by side.
+/// Items that are processed in parallel.
 const SIDE: usize = 128;
 
-/// Added to every count, so that a new item is neither buried nor crowned.
+/// Pseudo-count of every item, so that a new item starts near the mean.
 const PRIOR: f64 = 0.5;
 
-/// The half-life that rates are counted with: seven days.
+/// Index of the half-life of rates: seven days.
 const RATE_LIFE: usize = 3;
 
-/// The population's rate counts as much as this many hours of an item's own.
+/// Prior strength of an item's rate: the global rate counts as this many hours of availability.
 const RATE_PRIOR_HOURS: f32 = 4.0;
 
-/// The population's like-rate counts as much as this many opinions of an item, or of a topic.
+/// Prior strengths of approval, in pseudo-opinions: for an item, and for a topic.
 const OPINIONS_PRIOR: [f64; 2] = [5.0, 20.0];
 
-/// A count at one half-life, in units of an origin that moves along so that it never overflows.
+/// Forward-decay weight of an event, relative to an origin that moves so that it never overflows.
 fn grown(at: Millis, origin: Millis, half_life: i64) -> f64 {
     ((at.0 - origin.0) as f64 / half_life as f64).exp2()
 }
 
-/// Decayed positive and negative weight.
+/// Decayed weights of positive and negative labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Opinions {
     positive: f32,
@@ -53,10 +53,10 @@ pub struct Opinions {
 }
 
 impl Opinions {
-    /// An opinion stands for long: tastes of whole populations, and how easily somebody approves, hardly move.
+    /// Approval hardly changes over time, for a population and for a user, so the half-life is one year.
     const HALF_LIFE_MS: i64 = 365 * DAY_MS;
 
-    /// One more, of this weight.
+    /// Learns one label with its weight.
     pub fn learn(&mut self, signal: Signal, at: Millis) {
         let fade = self.fade(at);
         self.positive *= fade;
@@ -65,7 +65,7 @@ impl Opinions {
         *(if signal.positive { &mut self.positive } else { &mut self.negative }) += signal.weight;
     }
 
-    /// Log-odds of a positive one over those of `rate`, which counts as much as `prior` opinions.
+    /// Log-odds of approval relative to `rate`, which counts as much as `prior` opinions.
     #[must_use]
     pub fn log_odds(&self, now: Millis, rate: f64, prior: f64) -> f32 {
         self.odds(now, rate, prior).ln() as f32
@@ -78,7 +78,7 @@ impl Opinions {
         (positive / negative) * ((1.0 - rate) / rate)
     }
 
-    /// The share of positive ones, never 0 or 1.
+    /// Share of positive labels by Laplace's rule, never 0 or 1.
     #[must_use]
     pub fn rate(&self) -> f64 {
         (f64::from(self.positive) + 1.0) / (f64::from(self.positive) + f64::from(self.negative) + 2.0)
@@ -89,23 +89,23 @@ impl Opinions {
     }
 }
 
-/// Items that follow each other, some of which are counted among what is available.
+/// Consecutive open items, to be refreshed.
 #[derive(Clone, Debug)]
 pub struct Run<'a> {
-    /// Its id; the others follow.
+    /// Id of the first item; the others follow.
     pub first: ItemId,
-    /// When each was made.
+    /// Creation time of each item.
     pub created: &'a [Millis],
-    /// Which have windows: all others are always available.
+    /// Whether each item has windows; an item without windows is always available.
     pub windowed: &'a [bool],
-    /// The items themselves.
+    /// The items themselves, in the order of their ids.
     pub items: &'a [Arc<Item>],
 }
 
 impl<'a> Run<'a> {
-    /// Places of those with windows, and these.
+    /// Positions of the items with windows, and their windows.
     pub fn windows(&self) -> impl Iterator<Item = (usize, &'a Windows)> + use<'a> {
-        // Most runs have none, and all of one are looked at together.
+        // Fast path: most runs have no windows, and one vectorised pass detects that.
         let any = self.windowed.iter().fold(false, |any, windowed| any | windowed);
         let windowed = if any { self.windowed } else { &[] };
         let all = windowed.iter().zip(self.items).enumerate();
@@ -113,10 +113,10 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Counts of all items and topics.
+/// Decayed counts of all items and topics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Popularity {
-    /// By item, by half-life: the count as it would stand at the origin.
+    /// By item, by half-life: the count in units of the origin.
     counts: Vec<[f64; LIVES]>,
     origins: [Millis; LIVES],
     items: Vec<Opinions>,
@@ -125,75 +125,74 @@ pub struct Popularity {
     visitors: Visitors,
 }
 
-/// Log-odds of one item: by half-life, as a rate, of its approval.
+/// Features of one item, as logarithms: popularity by half-life, rate, approval.
 pub type PopularityRow = [f32; NUMBERS];
 
-/// The same of a run of items, one number after the other: what the scan of a catalogue reads.
+/// Features of a block of items, one column per number, for the scan of a catalogue.
 pub type PopularityBlock = [[f32; BLOCK]; NUMBERS];
 
-/// What is published of it: by item and by topic, all log-odds among what is available.
+/// Published popularity by item and approval by topic; all are log ratios relative to the available items.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PopularityTable {
-    /// In blocks like those of the `World`; what stands beyond the items that were ever counted is as the last of these,
-    /// of which nothing is known.
+    /// In blocks like those of the `World`. The last block stands for all items beyond: they have no counts.
     blocks: Vec<PopularityBlock>,
-    /// Items that were ever counted.
+    /// Number of items with counts.
     len: usize,
     topics: Vec<f32>,
-    /// Share of positive opinions over everything; 0 before the first.
+    /// Share of positive labels over all items; 0 before the first.
     approval: f64,
     visitors: VisitorsTable,
 }
 
 impl PopularityTable {
-    /// The numbers of a run of items.
+    /// Features of the block with this index.
     #[must_use]
     pub fn block(&self, index: usize) -> &PopularityBlock {
         const NOTHING: &PopularityBlock = &[[0.0; BLOCK]; NUMBERS];
         self.blocks.get(index).or(self.blocks.last()).unwrap_or(NOTHING)
     }
 
-    /// The numbers of one item.
+    /// Features of one item.
     #[must_use]
     pub fn row(&self, item: ItemId) -> PopularityRow {
         let (block, row) = (self.block(item.0 as usize / BLOCK), item.0 as usize % BLOCK);
         std::array::from_fn(|k| block[k][row])
     }
 
-    /// Log ratio to the mean, of what was counted with a half-life of one day.
+    /// Log ratio of an item's popularity to the mean, with a half-life of one day.
     #[must_use]
     pub fn within_a_day(&self, item: ItemId) -> f32 {
         self.block(item.0 as usize / BLOCK)[at::POPULARITY_1D - at::POPULARITY][item.0 as usize % BLOCK]
     }
 
-    /// Who comes for the first time, and when.
+    /// Published counts of first-time visitors, and visiting hours.
     #[must_use]
     pub fn visitors(&self) -> &VisitorsTable {
         &self.visitors
     }
 
-    /// How a topic is received, over all.
+    /// Approval of a topic, as log-odds relative to the global rate.
     #[must_use]
     pub fn topic_approval(&self, topic: TopicId) -> f32 {
         self.topics.get(topic.0 as usize).copied().unwrap_or(0.0)
     }
 
-    /// Share of positive opinions over everybody and everything, in (0, 1).
+    /// Share of positive labels over all users and items, in (0, 1).
     #[must_use]
     pub fn approval(&self) -> f64 {
         if self.approval > 0.0 { self.approval } else { 0.5 }
     }
 
-    /// Fills in the popularity features of an item.
+    /// Writes the popularity features of an item.
     pub fn describe(&self, item: ItemId, out: &mut Features) {
-        // They stand side by side in both: half-lives, rate, approval.
+        // Both keep them in one order: half-lives, rate, approval.
         out[at::POPULARITY..=at::APPROVAL].copy_from_slice(&self.row(item));
     }
 
-    /// Room for so many items; all that were never counted are as `unseen`.
+    /// Resizes to this many items; new items get the features `unseen`.
     fn resize(&mut self, len: usize, unseen: &PopularityRow) {
         let first = self.len.min(len);
-        // One more than are needed: that of all which stands beyond.
+        // One block more than necessary: it stands for all items beyond.
         self.blocks.resize(len.div_ceil(BLOCK) + 1, [[0.0; BLOCK]; NUMBERS]);
         for (index, block) in self.blocks.iter_mut().enumerate().skip(first / BLOCK) {
             for (numbers, unseen) in block.iter_mut().zip(unseen) {
@@ -203,7 +202,7 @@ impl PopularityTable {
         self.len = len;
     }
 
-    /// The numbers of items, by number, in their places: those that follow each other all at once.
+    /// Writes the features of these items, runs of consecutive ids at once.
     fn put(&mut self, items: &[u32], numbers: &[[f32; SIDE]; NUMBERS]) {
         let (mut begin, follow) = (0, are_in_a_row(items));
         while let Some(first) = items.get(begin).map(|id| *id as usize).filter(|first| *first < self.len) {
@@ -224,24 +223,24 @@ impl PopularityTable {
     }
 }
 
-/// What the counts are compared with: the mean over what is available.
+/// Means over the available items, the reference of all ratios.
 #[derive(Clone, Copy, Debug)]
 struct Level {
-    /// One over the mean and the prior.
+    /// `1 / (mean + prior)` by half-life.
     per_mean: [f32; LIVES],
-    /// Positive interactions per available hour.
+    /// Positive interactions per hour of availability.
     rate: f32,
-    /// Share of positive opinions.
+    /// Share of positive labels.
     approval: f32,
 }
 
-/// What the numbers of some items are made of, side by side.
+/// Scratch columns for computing some items in parallel.
 struct Side {
     /// Decayed, by half-life.
     counts: [[f32; SIDE]; LIVES],
-    /// For which they were available.
+    /// Decayed hours of availability.
     hours: [f32; SIDE],
-    /// Opinions, and how long ago the last of them was, in milliseconds.
+    /// Decayed weights of labels, and the age of the last one in milliseconds.
     positive: [f32; SIDE],
     negative: [f32; SIDE],
     age: [f32; SIDE],
@@ -264,7 +263,7 @@ impl Side {
     }
 }
 
-/// What was counted of items that follow each other, from rows to columns.
+/// Transposes the counts of consecutive items from rows to columns.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 fn turn(side: &mut Side, counts: &[[f64; LIVES]], opinions: &[Opinions], fades: &[f64; LIVES], now: Millis) {
     let Side { counts: columns, positive, negative, age, .. } = side;
@@ -279,7 +278,7 @@ fn turn(side: &mut Side, counts: &[[f64; LIVES]], opinions: &[Opinions], fades: 
     }
 }
 
-/// Sums of what was counted. They run in four lanes: each waits for its own last addition alone.
+/// Sums of counts, in four accumulators so that additions do not wait for one another.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 fn add_counts(counts: &[[f64; LIVES]], sums: &mut [[f64; LIVES]; 4]) {
     let (fours, rest) = counts.as_chunks::<4>();
@@ -297,10 +296,10 @@ fn add_counts(counts: &[[f64; LIVES]], sums: &mut [[f64; LIVES]; 4]) {
     }
 }
 
-/// The numbers of the first `n`: ratios first, then their logarithms.
+/// Computes the features of the first `n` items: ratios first, then their logarithms.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 fn compute(side: &mut Side, n: usize, level: &Level) {
-    // Whole vectors; what stands in the last places is not asked for.
+    // Whole vectors; results in the surplus places are not used.
     let n = n.next_multiple_of(16).min(SIDE);
     let Side { counts, hours, positive, negative, age, numbers } = side;
     for k in 0..LIVES {
@@ -327,7 +326,7 @@ fn compute(side: &mut Side, n: usize, level: &Level) {
     }
 }
 
-/// For how many hours what was made then has been available, faded, where it always is.
+/// Decayed hours of availability of items that are always available, from their creation times.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 fn put_hours(created: &[Millis], now: Millis, out: &mut [f32]) {
     for (hours, created) in out.iter_mut().zip(created) {
@@ -336,7 +335,7 @@ fn put_hours(created: &[Millis], now: Millis, out: &mut [f32]) {
     }
 }
 
-/// A sum in lanes: each waits for its own last addition alone.
+/// Sum in lanes, so that additions do not wait for one another.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
 fn sum_of(numbers: &[f32]) -> f64 {
     let (parts, rest) = numbers.as_chunks::<LANES>();
@@ -350,7 +349,7 @@ fn sum_of(numbers: &[f32]) -> f64 {
 }
 
 impl Popularity {
-    /// An opinion of an item, whose main topic is `topic`.
+    /// Learns the label of an item whose main topic is `topic`.
     pub fn learn(&mut self, item: ItemId, topic: TopicId, signal: Signal, at: Millis) {
         let index = item.0 as usize;
         if index >= self.counts.len() {
@@ -368,7 +367,7 @@ impl Popularity {
             return;
         }
         for (k, half_life) in HALF_LIVES_MS.into_iter().enumerate() {
-            // Beyond 64 half-lives the origin moves.
+            // The origin moves after 64 half-lives.
             if (at.0 - self.origins[k].0) as f64 / half_life as f64 > 64.0 {
                 let shrink = 1.0 / grown(at, self.origins[k], half_life);
                 for counts in &mut self.counts {
@@ -380,24 +379,24 @@ impl Popularity {
         }
     }
 
-    /// A choice of an item, by somebody who was never there before, or who was.
+    /// Learns a visit to an item; `is_first`: the user's first visit to it.
     pub fn visited(&mut self, item: ItemId, is_first: bool, at: Millis) {
         self.visitors.learn(item, is_first, at);
     }
 
-    /// The decayed count of an item at `now`, by half-life.
+    /// Decayed count of an item at `now`, for the half-life with this index.
     #[must_use]
     pub fn count(&self, item: ItemId, now: Millis, half_life: usize) -> f64 {
         self.counts.get(item.0 as usize).map_or(0.0, |counts| counts[half_life] * self.fades(now)[half_life])
     }
 
-    /// Computes the whole table afresh: the level over all that is `open`, the rows of the open items, the topics.
+    /// Recomputes the table: the means over all `open` items, the features of these items, the topics.
     pub fn refresh<'a>(&mut self, table: &mut PopularityTable, open: impl Iterator<Item = Run<'a>>, now: Millis) {
         let fades = self.fades(now);
-        // The hours of what is always available; those of the others are put in their places after.
+        // Hours of items that are always available; those of the others are written below.
         let most = self.counts.len();
         let (mut items, mut hours): (Vec<u32>, Vec<f32>) = (Vec::with_capacity(most), Vec::with_capacity(most));
-        // What both ends of each span have faded by, all at once; and how many spans there are up to each item.
+        // Decay at both ends of each window, exponentiated all at once, and the end index of each item's windows.
         let (mut faded, mut spans): (Vec<f64>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
         for run in open {
             let others = spans.len();
@@ -446,7 +445,7 @@ impl Popularity {
         table.topics.extend(self.topics.iter().map(of_topic));
     }
 
-    /// The means over these items.
+    /// Means over these items.
     fn level(&self, items: &[u32], hours: &[f32], fades: [f64; LIVES]) -> Level {
         let mut lanes = [[0.0; LIVES]; 4];
         for items in items.chunks(SIDE) {
@@ -468,36 +467,36 @@ impl Popularity {
         Level { per_mean, rate: rate as f32, approval: self.all.rate() as f32 }
     }
 
-    /// What was counted of these items, if they follow each other.
+    /// Counts and labels of these items if their ids are consecutive.
     fn in_a_row(&self, items: &[u32]) -> Option<(&[[f64; LIVES]], &[Opinions])> {
         let ids = *items.first()? as usize..*items.last()? as usize + 1;
         are_in_a_row(items).then(|| Some((self.counts.get(ids.clone())?, self.items.get(ids)?)))?
     }
 
     fn fades(&self, now: Millis) -> [f64; LIVES] {
-        // Events that were learned while the clock was ahead lie in the future: counts stand still until it has caught up.
+        // Events that were learned while the clock was ahead lie in the future: counts do not decay until it has caught
+        // up.
         std::array::from_fn(|k| 1.0 / grown(now.max(self.origins[k]), self.origins[k], HALF_LIVES_MS[k]))
     }
 }
 
-/// Of what nobody has an opinion.
+/// Labels of an item without any.
 const NO_OPINIONS: Opinions = Opinions { positive: 0.0, negative: 0.0, last: Millis(0) };
 
-/// Do these ids, which rise, follow each other?
+/// Whether these rising ids are consecutive.
 fn are_in_a_row(items: &[u32]) -> bool {
     items.first().zip(items.last()).is_some_and(|(first, last)| (last - first) as usize + 1 == items.len())
 }
 
-/// Half-life of rates over `ln 2`, in hours: what has always been available counts as so many.
+/// Mean lifetime (half-life of rates over `ln 2`), in hours: the decayed hours of an item that was always available.
 const LIFE_HOURS: f64 = HALF_LIVES_MS[RATE_LIFE] as f64 / std::f64::consts::LN_2 / HOUR_MS as f64;
 
-/// The logarithm of what a time that is over has faded by.
+/// Logarithm of the decay since a past instant.
 fn faded_by(at: Millis, now: Millis) -> f64 {
     now.since(at) as f64 * (-std::f64::consts::LN_2 / HALF_LIVES_MS[RATE_LIFE] as f64)
 }
 
-/// Spans for which an item with windows was available, each by the logarithms of what its begin and its end have faded
-/// by; of many windows, the last ones.
+/// Appends the log-decay at begin and end of an item's windows; at most the last few windows count.
 fn put_spans(windows: &Windows, now: Millis, out: &mut Vec<f64>) {
     const RECENT: usize = 4;
     let all = windows.as_slice();
@@ -521,7 +520,7 @@ mod tests {
     const LIKE: Signal = Signal { positive: true, weight: 1.0 };
     const HIDE: Signal = Signal { positive: false, weight: 1.0 };
 
-    /// Items that were made at these times and are always available, of which these are open.
+    /// Runs of one always-available item each, for these ids, with these creation times.
     fn open<'a>(ids: &'a BTreeSet<u32>, created: &'a [Millis]) -> impl Iterator<Item = Run<'a>> {
         ids.iter().map(|id| Run {
             first: ItemId(*id),
@@ -532,9 +531,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is open, in long runs or single items, with anything said of it or nothing: the numbers are logarithms
-        /// of what was counted over the mean of the open ones. What is closed keeps its numbers, and what stands beyond
-        /// is as if nothing was ever counted.
+        /// Features equal their definition: logarithms of counts over the mean of the open items. This holds for long
+        /// runs and single items, with and without counts. Closed items keep their features, and items beyond the table
+        /// have no counts.
         #[test]
         fn numbers_are_those_of_the_definition(
             acts in prop::collection::vec((0_u32..600, any::<bool>(), 0_i64..50 * 24), 1..80),
@@ -590,7 +589,7 @@ mod tests {
                     prop_assert_eq!(table.block(id as usize / BLOCK)[k][id as usize % BLOCK], row[k]);
                 }
             }
-            // All at once, as a world hands them in: the same.
+            // In runs, as a world passes them, the result is equal.
             let (mut whole, mut together) = (table.clone(), Vec::new());
             for id in &ids {
                 match together.last_mut() {

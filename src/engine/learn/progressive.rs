@@ -1,13 +1,13 @@
-//! Progressive validation: how good the predictions were that were made before their answers were learned.
+//! Progressive (prequential) validation: quality of predictions that were made before their labels were learned.
 //!
-//! Invariant: a score enters together with its label, before that label is learned; state depends on the sequence of
-//! these pairs alone. Scores are finite (learners clamp theirs), so no figure is ever NaN.
-//! Absent on purpose: learning, clocks, sampling; who is measured, and which ranking.
+//! Invariant: a score is recorded together with its label, before that label is learned; the state depends only on the
+//! sequence of these pairs. Scores are finite (learners clamp theirs), so no figure is ever NaN.
+//! Deliberately absent: learning, clocks, sampling; the identity of users and rankings.
 
 use serde::{Deserialize, Serialize};
 
-/// A figure of one person means something from this many labels of each class on: with ten of each, the standard error
-/// of an AUC of one half is 0.13.
+/// Labels of each class from which on a user's AUC is meaningful: with ten of each, the standard error of an AUC of one
+/// half is 0.13.
 pub const LABELS_MIN: usize = 10;
 
 /// `1 / (1 + exp(-logit))`, without overflow.
@@ -21,16 +21,16 @@ pub fn sigmoid(logit: f64) -> f64 {
     }
 }
 
-/// Log loss in nats of predicting `sigmoid(logit)`: `-ln p` for a positive, `-ln(1 - p)` for a negative, computed as
-/// `max(z, 0) + ln(1 + exp(-|z|))` with `z = -logit` or `logit`, which neither overflows nor rounds to 0 too early.
+/// Log loss in nats of predicting `sigmoid(logit)`: `-ln p` for a positive, `-ln(1 - p)` for a negative. It is computed
+/// as `max(z, 0) + ln(1 + exp(-|z|))` with `z = -logit` or `logit`, which neither overflows nor underflows early.
 #[must_use]
 pub fn log_loss(logit: f64, positive: bool) -> f64 {
     let z = if positive { -logit } else { logit };
     z.max(0.0) + (-z.abs()).exp().ln_1p()
 }
 
-/// Area under the ROC curve: the probability that a positive scores above a negative, ties counting half. Exact,
-/// O(n log n). `None` unless both labels occur. Pairs beyond the shorter of the two slices are ignored.
+/// Area under the ROC curve: the probability that a positive scores above a negative; ties count half. Exact, O(n log
+/// n). `None` unless both labels occur. Pairs beyond the shorter of the two slices are ignored.
 ///
 /// Source: Hanley & McNeil, *The meaning and use of the area under a ROC curve*, Radiology 1982 (Wilcoxon statistic).
 #[must_use]
@@ -39,7 +39,7 @@ pub fn roc_auc(scores: &[f32], labels: &[bool]) -> Option<f64> {
     auc_of(&mut pairs)
 }
 
-/// See [`roc_auc`]. Sorts the pairs.
+/// Computes [`roc_auc`] in place; sorts the pairs.
 fn auc_of(pairs: &mut [(f32, bool)]) -> Option<f64> {
     for pair in pairs.iter_mut() {
         pair.0 += 0.0; // -0 and 0 tie
@@ -52,7 +52,7 @@ fn auc_of(pairs: &mut [(f32, bool)]) -> Option<f64> {
     auc_of_groups(groups)
 }
 
-/// From `(positives, negatives)` of rising, equally scored groups. Counts pairs in halves, so nothing is rounded.
+/// AUC from `(positives, negatives)` of tied groups in rising order. Counts pairs in halves, so nothing is rounded.
 fn auc_of_groups(groups: impl Iterator<Item = (u64, u64)>) -> Option<f64> {
     let (mut positives, mut negatives, mut halves) = (0_u64, 0_u64, 0_u128);
     for (positive, negative) in groups {
@@ -64,29 +64,29 @@ fn auc_of_groups(groups: impl Iterator<Item = (u64, u64)>) -> Option<f64> {
     (pairs > 0).then(|| halves as f64 / (2.0 * pairs as f64))
 }
 
-/// Exact ROC AUC over the last labelled scores, for one person. At most 4 bytes and 1 bit per score, and nothing before
+/// Exact ROC AUC over the last labelled scores of one user. At most 4 bytes and 1 bit per score; no allocation before
 /// the first one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "RecentAucState", into = "RecentAucState")]
 pub struct RecentAuc {
     /// At least 1.
     capacity: u32,
-    /// The first `capacity` in order of arrival; then the oldest is overwritten.
+    /// Ring buffer: the first `capacity` scores in order of arrival; then the oldest is overwritten.
     scores: Vec<f32>,
     /// One bit per score.
     labels: Vec<u64>,
-    /// Where the oldest stands once the ring is full.
+    /// Index of the oldest score once the ring is full.
     oldest: usize,
 }
 
-/// Two are equal when they keep the same scores in the same order, wherever their rings have turned to.
+/// Equal when both hold equal scores in equal order, wherever their rings begin.
 impl PartialEq for RecentAuc {
     fn eq(&self, other: &Self) -> bool {
         self.capacity == other.capacity && self.pairs().eq(other.pairs())
     }
 }
 
-/// What a snapshot keeps: oldest first, whatever the ring's turn.
+/// Serialised form: oldest first, independent of the ring's begin.
 #[derive(Serialize, Deserialize)]
 struct RecentAucState {
     capacity: u32,
@@ -101,7 +101,7 @@ impl Default for RecentAuc {
 }
 
 impl RecentAuc {
-    /// How many scores the default keeps.
+    /// Number of scores that the default keeps.
     pub const CAPACITY: u32 = 256;
 
     /// Keeps the last `capacity` scores, at least one.
@@ -110,12 +110,12 @@ impl RecentAuc {
         RecentAuc { capacity: capacity.max(1), scores: Vec::new(), labels: Vec::new(), oldest: 0 }
     }
 
-    /// Notes a score, finite, of any monotone scale, that was given before `positive` was known.
+    /// Records a score, finite and on any monotone scale, that was predicted before the label was known.
     pub fn record(&mut self, score: f32, positive: bool) {
         let index = if self.scores.len() < self.capacity as usize {
             let room = self.scores.len();
             if room == self.scores.capacity() {
-                // Doubling, but never past the capacity.
+                // Doubles, but never beyond the capacity.
                 self.scores.reserve_exact(room.max(8).min(self.capacity as usize - room));
             }
             self.scores.push(score);
@@ -144,26 +144,26 @@ impl RecentAuc {
         (!self.is_empty()).then(|| (sum / self.len() as f64) as f32)
     }
 
-    /// How many kept labels are positive, and how many negative.
+    /// Number of kept labels: `(positive, negative)`.
     #[must_use]
     pub fn labels(&self) -> (usize, usize) {
         let positive = self.pairs().filter(|(_, positive)| *positive).count();
         (positive, self.len() - positive)
     }
 
-    /// How many scores are kept.
+    /// Number of kept scores.
     #[must_use]
     pub fn len(&self) -> usize {
         self.scores.len()
     }
 
-    /// None yet.
+    /// Whether no score was recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.scores.is_empty()
     }
 
-    /// Oldest first.
+    /// Pairs of score and label, oldest first.
     fn pairs(&self) -> impl Iterator<Item = (f32, bool)> {
         let order = (self.oldest..self.scores.len()).chain(0..self.oldest);
         order.map(|index| (self.scores[index], self.labels[index / 64] >> (index % 64) & 1 == 1))
@@ -196,20 +196,20 @@ impl TryFrom<RecentAucState> for RecentAuc {
     }
 }
 
-/// Why a stored tracker cannot be read.
+/// Reason why a stored tracker cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProgressiveError {
-    /// Its lists do not fit each other.
+    /// The lengths of its lists do not match.
     #[error("lists of a progressive tracker do not fit each other")]
     Length,
-    /// It holds NaN or infinity.
+    /// It contains NaN or infinity.
     #[error("a progressive tracker holds a number that is not finite")]
     NotFinite,
 }
 
-/// ROC AUC over any number of labelled logits in 8 KiB, for everybody together. Logits in [-8, 8] share 512 bins of
-/// equal width, those outside the outermost ones; within a bin all tie, so the error is at most half of the share of
-/// (positive, negative) pairs that meet in one bin. Counting commutes: merging in any order gives the same.
+/// ROC AUC over any number of labelled logits in 8 KiB, for all users together. Logits in [-8, 8] fall into 512 bins of
+/// equal width; logits outside fall into the outermost ones. Logits in one bin tie, so the error is at most half of the
+/// share of (positive, negative) pairs within one bin. Merging is commutative and associative.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "HistogramState", into = "HistogramState")]
 pub struct ScoreHistogram {
@@ -217,18 +217,18 @@ pub struct ScoreHistogram {
     counts: Vec<[u64; 2]>,
 }
 
-/// What a snapshot keeps.
+/// Serialised form: the counts alone.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct HistogramState(Vec<[u64; 2]>);
 
 impl ScoreHistogram {
-    /// How many bins.
+    /// Number of bins.
     pub const BINS: usize = 512;
-    /// Logits are told apart within plus and minus this.
+    /// Bound of the binned range of logits, plus and minus.
     pub const LOGIT_MAX: f32 = 8.0;
 
-    /// Notes a logit that was given before `positive` was known.
+    /// Records a logit that was predicted before the label was known.
     pub fn record(&mut self, logit: f32, positive: bool) {
         if self.counts.is_empty() {
             self.counts = vec![[0; 2]; Self::BINS];
@@ -242,19 +242,19 @@ impl ScoreHistogram {
         auc_of_groups(self.counts.iter().map(|[negatives, positives]| (*positives, *negatives)))
     }
 
-    /// How many logits were noted.
+    /// Number of recorded logits.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().flatten().sum()
     }
 
-    /// How many labels were positive, and how many negative.
+    /// Number of labels: `(positive, negative)`.
     #[must_use]
     pub fn labels(&self) -> (u64, u64) {
         self.counts.iter().fold((0, 0), |(positive, negative), bin| (positive + bin[1], negative + bin[0]))
     }
 
-    /// Adds what another one noted.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &ScoreHistogram) {
         if self.counts.is_empty() {
             self.counts.clone_from(&other.counts);
@@ -268,7 +268,7 @@ impl ScoreHistogram {
 
     fn bin(logit: f32) -> usize {
         let share = (logit / Self::LOGIT_MAX + 1.0) * 0.5;
-        // A cast to an integer saturates, so the first bin takes all below.
+        // A float-to-integer cast saturates, so the first bin takes all logits below the range.
         ((share * Self::BINS as f32) as usize).min(Self::BINS - 1)
     }
 }
@@ -290,7 +290,7 @@ impl TryFrom<HistogramState> for ScoreHistogram {
     }
 }
 
-/// Log loss and calibration of probabilities that were given before their answers. 256 bytes.
+/// Log loss and calibration of probabilities that were predicted before their labels were known. 256 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     count: u64,
@@ -298,14 +298,14 @@ pub struct Progress {
     bins: [CalibrationBin; Progress::BINS],
 }
 
-/// The predictions of one tenth of [0, 1].
+/// The predictions within one tenth of [0, 1].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationBin {
-    /// How many.
+    /// Number of predictions.
     pub count: u64,
-    /// How many of them came true.
+    /// Number of predictions with a positive label.
     pub positives: u64,
-    /// Sum of the probabilities; over `count` it is what was promised.
+    /// Sum of the predicted probabilities; divided by `count`, the mean prediction.
     pub probability_sum: f64,
 }
 
@@ -313,7 +313,7 @@ impl Progress {
     /// Bins of equal width over [0, 1]; 1 itself falls into the last.
     pub const BINS: usize = 10;
 
-    /// Notes the log-odds, finite, of a probability that was given before `positive` was known.
+    /// Records the log-odds, finite, of a probability that was predicted before the label was known.
     pub fn record(&mut self, logit: f32, positive: bool) {
         let logit = f64::from(logit);
         let probability = sigmoid(logit);
@@ -325,13 +325,13 @@ impl Progress {
         bin.probability_sum += probability;
     }
 
-    /// How many labels were seen.
+    /// Number of recorded labels.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Mean log loss in nats; `None` before the first label. A coin scores `ln 2 = 0.693`.
+    /// Mean log loss in nats; `None` before the first label. A constant prediction of one half scores `ln 2 = 0.693`.
     #[must_use]
     pub fn log_loss(&self) -> Option<f64> {
         (self.count > 0).then(|| self.log_loss_sum / self.count as f64)
@@ -340,7 +340,8 @@ impl Progress {
     /// Expected calibration error in [0, 1]: `sum_b (n_b / n) |positives_b / n_b - mean probability_b|`; `None` before
     /// the first label.
     ///
-    /// Source: Naeini, Cooper & Hauskrecht, *Obtaining Well Calibrated Probabilities Using Bayesian Binning*, AAAI 2015.
+    /// Source: Naeini, Cooper & Hauskrecht, *Obtaining Well Calibrated Probabilities Using Bayesian Binning*, AAAI
+    /// 2015.
     #[must_use]
     pub fn ece(&self) -> Option<f64> {
         let gaps: f64 = self.bins.iter().map(|bin| (bin.positives as f64 - bin.probability_sum).abs()).sum();
@@ -353,7 +354,7 @@ impl Progress {
         &self.bins
     }
 
-    /// Adds what another one noted. Sums of floats depend on the order: merge in a fixed one.
+    /// Adds the records of another one. Sums of floats depend on the order, so callers merge in a fixed order.
     pub fn merge(&mut self, other: &Progress) {
         self.count += other.count;
         self.log_loss_sum += other.log_loss_sum;
@@ -373,7 +374,7 @@ mod tests {
 
     use super::*;
 
-    /// Every positive against every negative.
+    /// Reference: compares every positive with every negative.
     fn auc_naive(pairs: &[(f32, bool)]) -> Option<f64> {
         let (mut won, mut all) = (0.0, 0.0);
         for positive in pairs.iter().filter(|pair| pair.1) {
@@ -416,14 +417,14 @@ mod tests {
     }
 
     proptest! {
-        /// The sorted way counts the same pairs as asking each positive and each negative.
+        /// The sorted computation counts the pairs of the naive one.
         #[test]
         fn auc_agrees_with_all_pairs(pairs in any_pairs(120)) {
             let (scores, labels): (Vec<f32>, Vec<bool>) = pairs.iter().copied().unzip();
             prop_assert_eq!(roc_auc(&scores, &labels), auc_naive(&pairs));
         }
 
-        /// Whatever came, the tracker speaks of the last `capacity` scores, and a snapshot says the same.
+        /// The tracker holds the last `capacity` scores after any input, and a snapshot round trip keeps them.
         #[test]
         fn the_recent_are_the_last(pairs in any_pairs(300), capacity in 1..130_u32, more in any_pairs(80)) {
             let mut tracker = RecentAuc::new(capacity);
@@ -444,7 +445,7 @@ mod tests {
             }
         }
 
-        /// The histogram errs by at most half the pairs that meet in one bin, and merging is counting together.
+        /// The histogram's error is at most half the pairs within one bin, and merging equals counting together.
         #[test]
         fn the_histogram_is_near_and_merges(pairs in any_pairs(200), cut in 0..200_usize) {
             let mut histograms: [ScoreHistogram; 3] = Default::default();
@@ -466,7 +467,7 @@ mod tests {
             prop_assert!((near - exact).abs() <= 0.5 * meet as f64 / (negatives * positives) as f64 + 1e-12);
         }
 
-        /// Everything measured is finite and in its range, however wild the logits.
+        /// All figures are finite and in their ranges, for any finite logits.
         #[test]
         fn progress_stays_in_range(pairs in vec((any::<f32>().prop_filter("finite", |z| z.is_finite()), any::<bool>()), 1..60)) {
             let mut progress = Progress::default();
@@ -537,7 +538,7 @@ mod tests {
     fn calibration_by_hand() {
         let mut progress = Progress::default();
         assert_eq!((progress.log_loss(), progress.ece()), (None, None));
-        // Four promises of 0.75, kept three times: calibrated. Then one of 1/2 that fails: 0.5 off, weight 1/5.
+        // Four predictions of 0.75 with three positives: calibrated. Then one of 1/2 that fails: 0.5 off, weight 1/5.
         let logit = 3.0_f32.ln();
         for positive in [true, true, true, false] {
             progress.record(logit, positive);

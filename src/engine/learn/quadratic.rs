@@ -1,12 +1,12 @@
-//! What the online model knows of one topic beyond a direction: which pairs of the topic's axes go together.
+//! Quadratic part of the online model for one topic: interactions between pairs of the topic's axes.
 //!
-//! Invariant: weights are symmetric and finite; 16 bits each, so that a person's model stays within 4 KB.
+//! Invariant: weights are symmetric and finite; each takes 16 bits, so a user's model stays within 4 KB.
 //!
-//! A linear model in centred vectors says: more of this, less of that. People also accept what lies at either end of an
-//! axis, or two kinds of thing that have little in common. In coordinates `p` along the topic's axes the model adds
-//! `sum_jl M_jl (p_j p_l - [j = l] s_j)`, with `s` the axes' spreads, so that the mean over the topic is 0, as it is for
-//! the linear part. Learned as one more block of weights of the same Bayesian logistic regression, this is the linear
-//! model under the kernel `k + k^2`, `k` the cosine of two centred vectors, as far as the axes reach.
+//! A linear model in centred vectors can only prefer more or less of a direction. Users also like both ends of an axis,
+//! or two kinds of items with little in common. In coordinates `p` along the topic's axes the model adds `sum_jl M_jl
+//! (p_j p_l - [j = l] s_j)`, with `s` the axes' spreads. So its mean over the topic is 0, like that of the linear part.
+//! It is learned as one more block of weights of the Bayesian logistic regression. That is the linear model under the
+//! kernel `k + k^2`, with `k` the cosine of two centred vectors, within the span of the axes.
 
 use std::f32::consts::SQRT_2;
 
@@ -19,19 +19,20 @@ use crate::engine::simd::{dot_halves, from_half, step_halves, to_half};
 /// Entries of a symmetric matrix over the axes.
 pub const PAIRS: usize = AXES * (AXES + 1) / 2;
 
-/// The learned block of one topic, as it is kept.
+/// Learned block of one topic, as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quadratic {
-    /// In whose axes.
+    /// Centre whose axes the weights refer to.
     pub centre: CentreRef,
-    /// One over the variance of each weight: one number for all, which is all that pays (decision 11).
+    /// Inverse variance of each weight, shared by all weights; separate precisions did not improve results (decision
+    /// 11).
     pub precision: f32,
     /// Lower triangle by rows, of [`features`]; 16 bits each, see [`to_half`].
     #[serde(with = "packed")]
     weights: [u16; PAIRS],
 }
 
-/// The same as a matrix, ready to be applied to many items: `M`, and what it gives on the mean over the topic.
+/// Matrix form of a [`Quadratic`], for scoring many items.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
     matrix: [[f32; AXES]; AXES],
@@ -40,7 +41,7 @@ pub struct Form {
 }
 
 impl Quadratic {
-    /// Nothing learned.
+    /// A block of zeros at the prior `precision`.
     #[must_use]
     pub fn new(centre: CentreRef, precision: f32) -> Quadratic {
         Quadratic { centre, precision, weights: [0; PAIRS] }
@@ -62,7 +63,7 @@ impl Quadratic {
         step_halves(&mut self.weights, features, step);
     }
 
-    /// Ready for many items, in its own axes.
+    /// Matrix form in the block's own axes.
     #[must_use]
     pub fn form(&self, axes: &Axes) -> Form {
         let mut matrix = [[0.0; AXES]; AXES];
@@ -75,8 +76,8 @@ impl Quadratic {
         Form::of(matrix, axes)
     }
 
-    /// The same in the axes of another epoch of the topic's centre: `R M R^T` with `R` the overlap of new and old axes.
-    /// What the new axes do not reach is lost.
+    /// Transforms the block into the axes of another epoch of the topic's centre: `R M R^T`, with `R` the overlap of
+    /// new and old axes. Components outside of the new axes' span are lost.
     #[must_use]
     pub fn turned(&self, from: &Axes, to: &Axes, centre: CentreRef) -> Quadratic {
         let (overlap, matrix) = (to.overlap(from), self.form(from).matrix);
@@ -115,8 +116,8 @@ impl Form {
     }
 }
 
-/// The features: `p_j p_j - s_j`, and `sqrt(2) p_j p_l` below the diagonal, lower triangle by rows, `(PAIRS,)`. Their dot
-/// product for two items is that of the matrices `p_j p_l - [j = l] s_j`.
+/// Feature vector `(PAIRS,)`: `p_j p_j - s_j`, and `sqrt(2) p_j p_l` below the diagonal, as lower triangle by rows. The
+/// dot product of two items' features is that of their matrices `p_j p_l - [j = l] s_j`.
 #[must_use]
 pub fn features(p: &Coordinates, axes: &Axes) -> [f32; PAIRS] {
     let mut features = [0.0; PAIRS];
@@ -133,7 +134,7 @@ pub fn features(p: &Coordinates, axes: &Axes) -> [f32; PAIRS] {
     features
 }
 
-/// Two bytes per weight in snapshots, low byte first.
+/// Serialises weights as two bytes each, little-endian.
 mod packed {
     use super::PAIRS;
     use serde::{Deserialize, Deserializer, Serializer};
@@ -169,7 +170,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// The two ways to judge an item, one by one and for many, say the same.
+        /// Scoring one item by its features agrees with scoring it by the matrix form.
         #[test]
         fn a_form_says_what_its_weights_say(
             items in prop::collection::vec(prop::collection::vec(-1.0f32..1.0, 24), 25..40),

@@ -1,8 +1,8 @@
-//! Where a person has been, how often and when: what repeat consumption is predicted from.
+//! Visit history of a user, for repeat consumption: which items, how often and when.
 //!
-//! Invariant: at most [`Visits::COUNT_MAX`] items are remembered, the most recently visited first; when it is full, the
-//! one that weighs least over 28 days goes. Counts are decayed exactly, whenever one looks.
-//! Absent on purpose: what is available (ranking knows), weights (the blend's).
+//! Invariant: at most [`Visits::COUNT_MAX`] items are kept, the most recently visited first; a full history drops the
+//! item with the lowest 28-day weight. Counts decay exactly, independent of when they are read.
+//! Deliberately absent: availability (ranking has it), weights (the blend has them).
 
 use std::hint::black_box;
 
@@ -16,40 +16,40 @@ use crate::engine::simd::{exp_each, ln_each};
 
 const WEEK_MS: i64 = 7 * DAY_MS;
 
-/// How fast the usual gap between visits follows the latest ones.
+/// Memory of the mean gap between visits: each new gap keeps this share of the older ones.
 const GAP_KEEP: f32 = 0.8;
 
-/// The half-lives of a habit; the longest is that of a [`Visit`].
+/// Number of half-lives in a [`Habit`]; the longest half-life is in [`Visit`].
 const SHORTER: usize = HALF_LIVES_MS.len() - 1;
 
 /// Numbers that [`Visits::describe`] gives of one visit: a logarithm per half-life; then recency rank, time since, gap, hour of
 /// day, hour of week, and whether the visit was in this opening.
 pub const VISIT_FEATURES: usize = HALF_LIVES_MS.len() + 6;
 
-/// One item that a person has been to: what is read of all of them whenever something is ranked.
+/// One visited item of a user, with the numbers that each ranking reads.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Visit {
-    /// Which.
+    /// The visited item.
     pub item: ItemId,
-    /// Decayed count over 28 days as of `last`.
+    /// Decayed count with a half-life of 28 days, as of `last`.
     count: f32,
-    /// The last time.
+    /// Time of the last visit.
     pub last: Millis,
 }
 
-/// What else is known of it: read of the few that are candidates.
+/// The cold part of a visited item, which is read only for candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Habit {
     /// Decayed counts as of the last visit, by half-life.
     counts: [f32; SHORTER],
-    /// Sum of gaps in hours and their number, both fading.
+    /// Decayed sum of gaps in hours, and their decayed number.
     gaps: [f32; 2],
-    /// Sum of unit vectors (cos, sin) of the hour of day and the hour of week.
+    /// Decayed sum of unit vectors (cos, sin) of the hour of day and the hour of week.
     hours: [f32; 4],
 }
 
 impl Visit {
-    /// Decayed count over 28 days at `now`.
+    /// Decayed count with a half-life of 28 days, at `now`.
     #[must_use]
     pub fn weight(&self, now: Millis) -> f32 {
         self.count * fade(now.since(self.last), HALF_LIVES_MS[SHORTER])
@@ -61,7 +61,7 @@ impl Habit {
         Habit { counts: [1.0; SHORTER], gaps: [0.0; 2], hours: phases(at) }
     }
 
-    /// One more visit, so long after the last one.
+    /// Learns one more visit, `elapsed` milliseconds after the last one.
     fn again(&mut self, elapsed: i64, at: Millis) {
         for (count, half_life) in self.counts.iter_mut().zip(HALF_LIVES_MS) {
             *count = *count * fade(elapsed, half_life) + 1.0;
@@ -81,13 +81,14 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The clock at `now`, in UTC: a person's own time zone only turns the circle.
+    /// The clock at `now`, in UTC; a user's time zone only rotates the circle.
     #[must_use]
     pub fn at(now: Millis) -> Clock {
         Clock { phases: phases(now) }
     }
 
-    /// Cosine and sine of the time of day, of the week, and of twice the time of the week: of a week that has a weekend.
+    /// Cosine and sine of the time of day, of the week, and of twice the time of the week; the last pair separates
+    /// weekends.
     #[must_use]
     pub fn phases(&self) -> [f32; PHASES] {
         let [day_cos, day_sin, cos, sin] = self.phases;
@@ -109,31 +110,31 @@ fn hours(elapsed: i64) -> f32 {
     elapsed as f32 / HOUR_MS as f32
 }
 
-/// All that one person has been to.
+/// Visit history of one user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Visits {
     /// Most recent first.
     visits: Vec<Visit>,
-    /// Beside each visit, where its habit stands.
+    /// For each visit, the index of its habit.
     places: Vec<u8>,
-    /// A habit stays where it is, however its visit moves.
+    /// Habits keep their places when their visits move.
     habits: Vec<Habit>,
-    /// Decayed by number: how many of the last visits were to something new, and how many there were.
+    /// Decayed per visit: the number of visits to new items, and of all visits.
     explored: [f32; 2],
 }
 
 impl Visits {
-    /// The most items kept per person.
+    /// Maximum number of items per user.
     pub const COUNT_MAX: usize = 128;
 
-    /// Went there.
+    /// Records a visit.
     pub fn learn(&mut self, item: ItemId, at: Millis) {
         let known = self.visits.iter().position(|visit| visit.item == item);
         self.explored = [self.explored[0] * 0.98 + f32::from(u8::from(known.is_none())), self.explored[1] * 0.98 + 1.0];
         match known {
             Some(rank) => {
                 let mut visit = self.visits[rank];
-                // A visit that is told late counts as one at the last.
+                // A late event counts as one at the last visit.
                 let elapsed = at.since(visit.last).max(0);
                 self.habits[usize::from(self.places[rank])].again(elapsed, at);
                 visit.count = visit.count * fade(elapsed, HALF_LIVES_MS[SHORTER]) + 1.0;
@@ -159,7 +160,7 @@ impl Visits {
                     self.habits.reserve_exact(more);
                 }
                 self.visits.push(visit);
-                // Below 128.
+                // The index is below 128.
                 self.places.push(n as u8);
                 self.habits.push(Habit::first(at));
                 self.put_first(n, visit);
@@ -167,8 +168,8 @@ impl Visits {
         }
     }
 
-    /// What stands at `rank` makes room, and `visit` comes first. Most come back to where they were lately, so little is
-    /// moved.
+    /// Moves `visit` to the front; the entry at `rank` is overwritten. Users mostly return to recent items, so little
+    /// is moved.
     fn put_first(&mut self, rank: usize, visit: Visit) {
         self.visits.copy_within(..rank, 1);
         self.visits[0] = visit;
@@ -190,7 +191,7 @@ impl Visits {
         let (visit, habit) = (&self.visits[rank], &self.habits[usize::from(self.places[rank])]);
         let elapsed = now.since(visit.last).max(0);
         let since = hours(elapsed);
-        // Logarithms and powers cost: all of them at once.
+        // Logarithms and powers are expensive, so they are computed in one vectorised call.
         let mut fades = HALF_LIVES_MS.map(|half_life| -std::f32::consts::LN_2 * elapsed as f32 / half_life as f32);
         exp_each(&mut fades);
         let [a, b, c, d] = habit.counts;
@@ -215,19 +216,19 @@ impl Visits {
         out[HALF_LIVES_MS.len() + 5] = f32::from(u8::from(opened.is_some_and(|opened| visit.last >= opened)));
     }
 
-    /// Reads what [`Visits::describe`] will need of this one, so that it is there by then. Changes nothing.
+    /// Prefetches the habit that [`Visits::describe`] will read. Changes nothing.
     pub fn touch(&self, rank: usize) {
         let habit = self.places.get(rank).and_then(|place| self.habits.get(usize::from(*place)));
         black_box(habit.map(|habit| habit.gaps[0]));
     }
 
-    /// Most recent first.
+    /// Visits, the most recent first.
     #[must_use]
     pub fn recent(&self) -> &[Visit] {
         &self.visits
     }
 
-    /// [`Visit::weight`] of the most recent of them, as many as there are and `out` has room for.
+    /// Computes [`Visit::weight`] of the most recent visits, as many as exist and fit into `out`.
     pub fn weights<'a>(&self, now: Millis, out: &'a mut [f32]) -> &'a [f32] {
         let n = self.visits.len().min(out.len());
         let (weights, visits) = (&mut out[..n], &self.visits[..n]);
@@ -241,13 +242,13 @@ impl Visits {
         weights
     }
 
-    /// How often they were there, over 28 days; 0 for what is not remembered.
+    /// Decayed 28-day count of visits to an item; 0 if the history does not contain it.
     #[must_use]
     pub fn weight_of(&self, item: ItemId, now: Millis) -> f32 {
         self.visits.iter().find(|visit| visit.item == item).map_or(0.0, |visit| visit.weight(now))
     }
 
-    /// Log-odds that the next visit is to something new, from the last fifty.
+    /// Log-odds that the next visit goes to a new item, over about the last fifty visits.
     #[must_use]
     pub fn novelty(&self) -> f32 {
         let [new, all] = self.explored;
@@ -261,7 +262,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Memory is bounded, no item stands twice, the most recent is first.
+        /// Memory is bounded, no item occurs twice, and the most recent is first.
         #[test]
         fn at_most_so_many_and_the_last_first(items in proptest::collection::vec(0..400_u32, 1..600)) {
             let mut visits = Visits::default();

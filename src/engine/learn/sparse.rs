@@ -1,31 +1,31 @@
-//! One item's row in a sparse matrix of sums: other items by id, in an open-addressed table.
+//! One row of a sparse item-by-item matrix of sums: an open-addressed table by item id.
 //!
-//! Invariant: at most [`ROW_MAX`] others; when there would be more, the weaker half goes. Two rows that hold the same are
-//! equal, and are written alike, wherever their entries lie. Absent on purpose: an order among the entries; a row is
-//! added to at random hundreds of times for each time that it is read in full.
+//! Invariant: at most [`ROW_MAX`] entries; a full row drops the weaker half. Rows with equal entries compare equal and
+//! serialise alike, wherever their entries lie.
+//! Deliberately absent: an order of the entries, since a row receives hundreds of random additions per full read.
 
 use serde::{Deserialize, Serialize};
 
-/// Others that a row keeps while it is counted.
+/// Maximum number of entries in a row.
 pub const ROW_MAX: usize = 384;
 
-/// Stands where no entry is; no item has this id, since a catalogue is full before.
+/// Marks an empty slot; no item has this id, since ids end below it.
 const NOBODY: u32 = u32::MAX;
 
-/// The smallest table.
+/// Slots of the smallest table.
 const SLOTS_MIN: usize = 8;
 
-/// Other items with their sums.
+/// Sums by item id.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<(u32, f32)>", into = "Vec<(u32, f32)>")]
 pub struct SparseRow {
-    /// A power of two of them, at most three quarters in use; none before the first entry.
+    /// Power-of-two table, at most three quarters full; empty before the first entry.
     slots: Vec<(u32, f32)>,
     len: usize,
 }
 
 impl SparseRow {
-    /// Adds to the sum of an item, which begins at 0.
+    /// Adds to the sum of an item; a new sum starts at 0.
     pub fn add(&mut self, item: u32, amount: f32) {
         if let Some((_, sum)) = self.slot(item).and_then(|slot| self.slots.get_mut(slot)).filter(|(id, _)| *id == item)
         {
@@ -51,18 +51,18 @@ impl SparseRow {
         self.len += 1;
     }
 
-    /// Reads the place where this item's sum is looked for first, so that it is there when it is added to. Changes nothing.
+    /// Prefetches the slot of an item's sum for a later addition. Changes nothing.
     pub fn touch(&self, item: u32) {
         std::hint::black_box(self.slots.get(self.home(item)).map(|(id, _)| *id));
     }
 
-    /// All entries, in no order.
+    /// All entries, unordered.
     fn iter(&self) -> impl Iterator<Item = (u32, f32)> {
         self.slots.iter().copied().filter(|(id, _)| *id != NOBODY)
     }
 
-    /// What `of` makes of each entry, in no order, into `out`. Empty places are asked about as well, under an id that no
-    /// item has, and what is said of them is overwritten: nobody could foretell where they are.
+    /// Maps all entries by `of` into `out`, unordered. To stay branchless, `of` is also called for empty slots, with an
+    /// id that no item has; those results are overwritten.
     pub fn map_into<T: Copy + Default>(&self, out: &mut Vec<T>, of: impl Fn(u32, f32) -> T) {
         out.clear();
         out.resize(self.slots.len(), T::default());
@@ -74,19 +74,19 @@ impl SparseRow {
         out.truncate(n);
     }
 
-    /// How many entries.
+    /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// No entry.
+    /// Whether the row has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Multiplies all sums.
+    /// Multiplies all sums, for moving the origin of their decay.
     pub fn scale(&mut self, by: f32) {
         self.slots.iter_mut().for_each(|(_, sum)| *sum *= by);
     }
@@ -103,7 +103,7 @@ impl SparseRow {
         }
     }
 
-    /// Where an item is, or would be; `None` without a table.
+    /// Slot that holds an item, or the slot for inserting it; `None` without a table.
     fn slot(&self, item: u32) -> Option<usize> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut slot = self.home(item);
@@ -113,10 +113,10 @@ impl SparseRow {
         Some(slot)
     }
 
-    /// Where the search for an item begins.
+    /// Slot where the probing for an item starts.
     fn home(&self, item: u32) -> usize {
-        // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): the high bits are good. What is
-        // said of an empty table means nothing.
+        // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): the high bits are good. For an empty table
+        // the result is not used.
         item.wrapping_mul(2_654_435_769).wrapping_shr(32 - (self.slots.len() as u32).trailing_zeros()) as usize
     }
 }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// It holds the sums that a map would hold, whatever the ids, and comes back from its bytes as it was.
+        /// The row agrees with a map of sums for any ids, and a serialisation round trip keeps it.
         #[test]
         fn it_is_a_map_of_sums(added in prop::collection::vec((prop_oneof![0u32..40, 0u32..u32::MAX], -2.0f32..2.0), 0..300)) {
             let (mut row, mut map) = (SparseRow::default(), BTreeMap::new());

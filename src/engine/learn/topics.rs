@@ -1,7 +1,7 @@
-//! How much a person cares about each topic, fading along a logistic curve.
+//! Topic weights of a user: interest in each topic, decaying along a logistic curve.
 //!
-//! Invariant: weights lie in [0, 1], are sorted by topic, and at most [`TopicWeights::COUNT_MAX`] are kept (the weakest
-//! goes first). In the exact mode, looking changes nothing: decaying by t1 then t2 equals decaying by t1 + t2.
+//! Invariant: weights lie in [0, 1] and are sorted by topic; at most [`TopicWeights::COUNT_MAX`] are kept, and the
+//! weakest is dropped first. In the exact mode, decaying by t1 then t2 equals decaying by t1 + t2.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use crate::domain::ids::TopicId;
 use crate::domain::time::Millis;
 use crate::engine::settings::{Decay, LearnSettings};
 
-/// Floor of the Euler mode.
+/// Lower bound of weights in the Euler mode.
 pub const EULER_FLOOR: f64 = 0.01;
 
 /// Weight after `tau` horizons along the exact flow of `ds/dtau = f'(s)` with `f(x) = 2 / (1 + exp(5 r x))`.
 ///
-/// With `a = 5 r` and `u = a s`: `du/dtau = -a^2 / (1 + cosh u)`, so `G(u) = u + sinh u` falls linearly:
-/// `G(u(tau)) = max(0, G(u(0)) - a^2 tau)`. `s` in [0, 1], `tau >= 0`, result in [0, s].
+/// With `a = 5 r` and `u = a s`: `du/dtau = -a^2 / (1 + cosh u)`, so `G(u) = u + sinh u` falls linearly: `G(u(tau)) =
+/// max(0, G(u(0)) - a^2 tau)`. `s` in [0, 1], `tau >= 0`, result in [0, s].
 #[must_use]
 pub fn decay_exact(s: f64, tau: f64, rate: f64) -> f64 {
     let a = 5.0 * rate;
@@ -27,7 +27,8 @@ pub fn decay_exact(s: f64, tau: f64, rate: f64) -> f64 {
     if target <= 0.0 {
         return 0.0;
     }
-    // G is convex on u >= 0 and asinh(target) lies at or above the root, so Newton falls onto it monotonically.
+    // G is convex on u >= 0 and asinh(target) lies at or above the root, so Newton's method descends to it
+    // monotonically.
     let mut u = target.asinh();
     for _ in 0..60 {
         let step = (u + u.sinh() - target) / (1.0 + u.cosh());
@@ -39,7 +40,7 @@ pub fn decay_exact(s: f64, tau: f64, rate: f64) -> f64 {
     (u / a).clamp(0.0, s)
 }
 
-/// Time in horizons until a weight of `s` is gone: `G(a s) / a^2`.
+/// Time in horizons until a weight of `s` reaches 0: `G(a s) / a^2`.
 #[must_use]
 pub fn lifetime(s: f64, rate: f64) -> f64 {
     let a = 5.0 * rate;
@@ -47,7 +48,7 @@ pub fn lifetime(s: f64, rate: f64) -> f64 {
     (u + u.sinh()) / (a * a)
 }
 
-/// One Euler step of the same equation, as the original demo took it: `max(0.01, s + f'(s) tau)`.
+/// One Euler step of the decay equation, as in the original demo: `max(0.01, s + f'(s) tau)`.
 #[must_use]
 pub fn decay_euler(s: f64, tau: f64, rate: f64) -> f64 {
     let a = 5.0 * rate;
@@ -62,7 +63,7 @@ pub fn bump(s: f64) -> f64 {
     s + (1.0 - s) / 2.0
 }
 
-/// All weights of one person, as of one instant.
+/// All topic weights of one user, as of one instant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TopicWeights {
     weights: Vec<(TopicId, f64)>,
@@ -70,10 +71,10 @@ pub struct TopicWeights {
 }
 
 impl TopicWeights {
-    /// The most topics kept per person.
+    /// Maximum number of topics per user.
     pub const COUNT_MAX: usize = 256;
 
-    /// The weight of a topic at `now`; 0 for one never met. Changes nothing.
+    /// The weight of a topic at `now`; 0 for an unknown topic. Changes nothing.
     #[must_use]
     pub fn at(&self, topic: TopicId, now: Millis, settings: &LearnSettings) -> f64 {
         self.weights
@@ -81,12 +82,12 @@ impl TopicWeights {
             .map_or(0.0, |index| self.faded(self.weights[index].1, now, settings))
     }
 
-    /// All weights above 0 at `now`, by topic. Changes nothing.
+    /// All weights above 0 at `now`, sorted by topic. Changes nothing.
     pub fn all<'a>(&'a self, now: Millis, settings: &'a LearnSettings) -> impl Iterator<Item = (TopicId, f64)> + 'a {
         self.weights.iter().map(move |(topic, s)| (*topic, self.faded(*s, now, settings))).filter(|(_, s)| *s > 0.0)
     }
 
-    /// A positive interaction with an item of these topics.
+    /// Learns a positive interaction with an item of these topics.
     pub fn learn(&mut self, topics: &[TopicId], now: Millis, settings: &LearnSettings) {
         self.fade(now, settings);
         for topic in topics {
@@ -94,7 +95,7 @@ impl TopicWeights {
         }
     }
 
-    /// The person set these weights by hand, each in [0, 1].
+    /// Sets these weights explicitly, each in [0, 1].
     pub fn set(&mut self, weights: &[(TopicId, f32)], now: Millis, settings: &LearnSettings) {
         self.fade(now, settings);
         for (topic, weight) in weights {
@@ -120,7 +121,7 @@ impl TopicWeights {
         }
     }
 
-    /// Moves all weights to `now`; events out of order find them where they are.
+    /// Decays all weights to `now`; for an event out of order the weights stay.
     fn fade(&mut self, now: Millis, settings: &LearnSettings) {
         if now <= self.as_of {
             return;
@@ -156,14 +157,14 @@ mod tests {
             prop_assert!((twice - decay_exact(s, t1 + t2, rate)).abs() < 1e-9);
         }
 
-        /// Weights stay in [0, 1], and never rise by waiting.
+        /// Weights stay in [0, 1] and never rise over time.
         #[test]
         fn exact_decay_is_bounded_and_falls(s in 0.0..=1.0f64, tau in 0.0..50.0f64, rate in 0.01..5.0f64) {
             let after = decay_exact(s, tau, rate);
             prop_assert!((0.0..=s).contains(&after));
         }
 
-        /// Longer waiting never leaves more; a stronger interest is never overtaken by a weaker one.
+        /// A longer time never leaves a higher weight; a stronger interest is never overtaken by a weaker one.
         #[test]
         fn exact_decay_is_monotone(s1 in 0.0..=1.0f64, s2 in 0.0..=1.0f64, t1 in 0.0..5.0f64, t2 in 0.0..5.0f64) {
             let (weak, strong) = (s1.min(s2), s1.max(s2));
@@ -172,7 +173,7 @@ mod tests {
             prop_assert!(decay_exact(strong, late, 1.0) <= decay_exact(strong, soon, 1.0) + 1e-12);
         }
 
-        /// It satisfies the equation it solves: the slope is f'(s).
+        /// The solution satisfies its equation: the slope is f'(s).
         #[test]
         fn exact_decay_follows_its_equation(s in 0.05..=1.0f64, rate in 0.2..2.0f64) {
             let h = 1e-6;
@@ -182,7 +183,7 @@ mod tests {
             prop_assert!((slope - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{slope} {expected}");
         }
 
-        /// It is gone after its lifetime, and not a moment before.
+        /// A weight reaches 0 at its lifetime, and not before.
         #[test]
         fn exact_decay_ends_in_finite_time(s in 0.01..=1.0f64, rate in 0.2..2.0f64) {
             let end = lifetime(s, rate);

@@ -1,9 +1,10 @@
-//! Who comes to an item for the first time, and at which hours people come: folded over everybody.
+//! First-time visitors and visiting hours of each item, folded over all users.
 //!
-//! Invariant: sums are finite, and not negative where they count; an item of which nothing is known is as all are on average.
-//! Popularity counts visits, of which one person at home makes hundreds. Where somebody never was is found by how many came
-//! there for the first time. Source of the match: the mean direction of a circular distribution (Mardia & Jupp, *Directional
-//! Statistics*, 2000), shrunk to that of everything. Absent on purpose: what one person's own hours are (`repeat`, `rank::hours`).
+//! Invariant: sums are finite and non-negative; an item without data gets the catalogue mean. Visits overweight heavy
+//! users, since one user can make hundreds, so first visits are predicted from the number of distinct first-time
+//! visitors. Source of the hour match: the mean direction of a circular distribution (Mardia & Jupp, *Directional
+//! Statistics*, 2000), shrunk to that of the catalogue.
+//! Deliberately absent: a user's own hours (`repeat`, `rhythm`).
 
 use serde::{Deserialize, Serialize};
 
@@ -12,22 +13,22 @@ use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, Millis};
 use crate::engine::world::BLOCK;
 
-/// What was counted long ago counts half after this: most items are visited seldom, and keep their character.
+/// Half-life of all sums, 90 days: most items are visited seldom, and keep their character.
 const HALF_LIFE_MS: f64 = 90.0 * DAY_MS as f64;
 
-/// Beyond so many half-lives the origin moves.
+/// Half-lives after which the origin moves.
 const HALF_LIVES_MAX: f64 = 16.0;
 
-/// Added to every count of newcomers, so that a new item is neither buried nor crowned.
+/// Pseudo-count of first-time visitors, so that a new item starts near the mean.
 const PRIOR: f32 = 0.5;
 
-/// The hours of everything count as much as this many visits of an item's own.
+/// Prior strength of an item's hours: the catalogue's hours count as this many visits.
 const HOURS_PRIOR: f32 = 5.0;
 
-/// Numbers that say when: cosine and sine of the time of day, of the week, and of twice the time of the week.
+/// Number of clock features: cosine and sine of the time of day, of the week, and of twice the time of the week.
 pub const PHASES: usize = 6;
 
-/// Sums of one item, in units of the origin.
+/// Sums of one item, forward-decayed in units of the origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Sums {
     newcomers: f32,
@@ -43,26 +44,26 @@ impl Sums {
     }
 }
 
-/// Sums of all items.
+/// Sums of all items and of the catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Visitors {
-    /// By item.
+    /// Indexed by item id.
     items: Vec<Sums>,
     all: Sums,
-    /// Sums are in units of this instant, which moves along.
+    /// Origin of the forward decay; it moves so that no sum overflows.
     origin: Option<Millis>,
-    /// Who was visited since the last refresh. What a refresh does follows from the rest.
+    /// Items to republish. Derived state, so it is not part of a snapshot.
     #[serde(skip)]
     due: Due,
 }
 
-/// Items whose numbers are to be published: all of them now and then, since everything fades.
+/// Items whose numbers are due for publication. From time to time all are due, since all sums decay.
 #[derive(Clone, Debug, Default)]
 struct Due {
     items: Vec<ItemId>,
-    /// When all were published last.
+    /// Time when all items were last published.
     all: Option<Millis>,
-    /// The clock of the last visit: many come at the same instant, and sines cost.
+    /// Clock features of the last visit, cached: many visits share their instant, and sines are expensive.
     clock: Option<(Millis, [f32; PHASES])>,
 }
 
@@ -72,29 +73,29 @@ impl PartialEq for Due {
     }
 }
 
-/// Everything fades by less than a hundredth within this.
+/// Interval between publications of all items; sums decay by less than 1 % within it.
 const ALL_EVERY_MS: i64 = DAY_MS;
 
-/// Numbers of one item: the logarithm of how many came for the first time, and by how much its mean direction differs from
-/// that of everything.
+/// Numbers per item: the logarithm of first-time visitors, and the difference of the mean direction from the
+/// catalogue's.
 const NUMBERS: usize = 1 + PHASES;
 
-/// The same of a run of items, one number after the other: what the scan of a catalogue reads.
+/// Numbers of a block of items, one column per number, for the scan of a catalogue.
 pub type VisitorsBlock = [[f32; BLOCK]; NUMBERS];
 
-/// What is published: by item, and of those beyond.
+/// Published first-time visitors and hours by item, with defaults for items without data.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VisitorsTable {
-    /// In blocks like those of the `World`; the last one is of items where nobody ever was.
+    /// In blocks like those of the `World`; the last one stands for items without visitors.
     blocks: Vec<VisitorsBlock>,
-    /// The same by item, for whoever looks up a few: one line of memory each, and not seven.
+    /// A copy by item for single lookups: one cache line per item instead of seven.
     rows: Vec<[f32; NUMBERS]>,
-    /// Logarithm of the mean over what is available.
+    /// Logarithm of the mean number of first-time visitors over the available items.
     level: f32,
 }
 
 impl VisitorsTable {
-    /// The numbers of a run of items, and the level that the first of them is compared with.
+    /// Numbers of a block of items, and the level to subtract from its first column.
     #[must_use]
     pub fn block(&self, index: usize) -> (&VisitorsBlock, f32) {
         const NOTHING: &VisitorsBlock = &[[0.0; BLOCK]; NUMBERS];
@@ -106,7 +107,7 @@ impl VisitorsTable {
         self.rows.get(item.0 as usize).or(self.rows.last()).unwrap_or(NOTHING)
     }
 
-    /// Log ratio of those who came for the first time to the mean over what is available.
+    /// Log ratio of an item's first-time visitors to the mean over the available items.
     #[must_use]
     pub fn newcomers(&self, item: ItemId) -> f32 {
         self.row(item)[0] - self.level
@@ -122,7 +123,7 @@ impl VisitorsTable {
 }
 
 impl Visitors {
-    /// Somebody came, for the first time or again.
+    /// Learns a visit; `is_first`: the user's first visit to the item.
     pub fn learn(&mut self, item: ItemId, is_first: bool, at: Millis) {
         let index = item.0 as usize;
         if index >= self.items.len() {
@@ -140,13 +141,13 @@ impl Visitors {
             sums.phases.iter_mut().zip(phases).for_each(|(sum, phase)| *sum += weight * phase);
         }
         if self.due.items.len() >= self.items.len() {
-            // Whoever folds a whole journal asks for nothing meanwhile: then all are due.
+            // A fold over a whole journal never refreshes meanwhile: then all items are due.
             self.due = Due::default();
         }
         self.due.items.push(item);
     }
 
-    /// Brings the numbers up to date of those who were visited since, and the level, over what is `open`.
+    /// Publishes the numbers of items visited since the last refresh, and the mean level over the `open` items.
     pub fn refresh(&mut self, table: &mut VisitorsTable, open: &[u32], now: Millis) {
         let origin = self.origin.unwrap_or(now);
         let fade = (-(now.since(origin) as f64) / HALF_LIFE_MS).exp2() as f32;
@@ -161,7 +162,7 @@ impl Visitors {
         let nobody: [f32; NUMBERS] = std::array::from_fn(|k| if k == 0 { PRIOR.ln() } else { 0.0 });
         table.blocks.resize(self.items.len().div_ceil(BLOCK) + 1, nobody.map(|number| [number; BLOCK]));
         table.rows.resize(table.blocks.len() * BLOCK, nobody);
-        // Everything came together in as many visits as were counted.
+        // Mean direction of the catalogue, per visit.
         let everything = self.all.phases.map(|sum| sum / self.all.visits.max(f32::MIN_POSITIVE));
         let mut put = |index: usize, sums: &Sums| {
             let Some((block, row)) = table.blocks.get_mut(index / BLOCK).zip(table.rows.get_mut(index)) else { return };
@@ -186,7 +187,7 @@ impl Visitors {
         }
     }
 
-    /// Weight of a visit at `at` in units of the origin.
+    /// Forward-decay weight of a visit at `at`, in units of the origin.
     fn weight(&mut self, at: Millis) -> f32 {
         let origin = *self.origin.get_or_insert(at);
         let ahead = (at.0 - origin.0) as f64 / HALF_LIFE_MS;
@@ -211,7 +212,7 @@ mod tests {
         table
     }
 
-    /// What is published of those who were visited since is what is published of everybody, at once.
+    /// Publishing only the changed items gives nearly the numbers of publishing all items at once.
     #[test]
     fn what_changed_is_published_as_if_all_were() {
         let (mut visitors, mut table) = (Visitors::default(), VisitorsTable::default());
@@ -248,7 +249,7 @@ mod tests {
         }
     }
 
-    /// One in the evening, one in the morning of the same days, one only at weekends.
+    /// One item is visited in the evening, one in the morning of the days, one only at weekends.
     #[test]
     fn an_item_is_itself_at_its_hours() {
         let mut visitors = Visitors::default();
