@@ -5,6 +5,7 @@
 mod examples;
 
 mod map;
+mod order;
 mod protocol_docs;
 mod tidy;
 mod words;

@@ -11,10 +11,10 @@ use std::fs;
 use std::path::Path;
 
 /// A layer, and its importable modules; an empty list allows all.
-type Allowed = (&'static str, &'static [&'static str]);
+pub type Allowed = (&'static str, &'static [&'static str]);
 
 /// Imports that each layer may have, in reading order: only layers above it.
-const LAYERS: &[(&str, &[Allowed])] = &[
+pub const LAYERS: &[(&str, &[Allowed])] = &[
     ("domain", &[]),
     ("process", &[]),
     ("engine", &[("domain", &[])]),
@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ("embed", &[("domain", &[])]),
     ("store", &[("domain", &[]), ("process", &[]), ("engine", &[])]),
     // The store only as a list of writes; the caller carries them out.
-    ("offline", &[("domain", &[]), ("engine", &[]), ("store", &["Write"])]),
+    ("fold", &[("domain", &[]), ("engine", &[]), ("store", &["Write"])]),
     (
         "actors",
         &[("domain", &[]), ("process", &[]), ("engine", &[]), ("protocol", &[]), ("embed", &[]), ("store", &[])],
@@ -45,7 +45,7 @@ const LAYERS: &[(&str, &[Allowed])] = &[
     ),
     ("tables", &[("domain", &[]), ("files", &[])]),
     ("training", &[("domain", &[]), ("engine", &["tower"]), ("tower", &[]), ("tables", &[])]),
-    ("replay", &[("domain", &[]), ("engine", &[]), ("files", &[]), ("offline", &[]), ("tables", &[])]),
+    ("replay", &[("domain", &[]), ("engine", &[]), ("files", &[]), ("fold", &[]), ("tables", &[])]),
     // Of the engine only the exact ROC AUC, the unit of the bounds on learning.
     ("simulate", &[("domain", &[]), ("engine", &["learn"])]),
     // Keys of the configuration are the settings of the layers that they set.
@@ -79,23 +79,38 @@ const LAYERS: &[(&str, &[Allowed])] = &[
             ("domain", &[]),
             ("process", &[]),
             ("engine", &[]),
-            ("files", &[]),
             ("protocol", &["refusal"]),
             ("embed", &[]),
             ("store", &[]),
-            ("offline", &[]),
+            ("fold", &[]),
             ("actors", &[]),
             // Tokens follow the gateway's rules, with and without a server.
-            ("gateway", &["access", "keyring", "rest", "times"]),
-            ("files", &["Watch"]),
-            ("tables", &[]),
+            ("gateway", &["access", "keyring", "rest", "timestamps"]),
             ("tower", &[]),
+            ("simulate", &[]),
+            ("config", &[]),
+            ("app", &[]),
+        ],
+    ),
+    // A program of its own: the server builds without what only this layer imports.
+    (
+        "offline",
+        &[
+            ("domain", &[]),
+            ("process", &[]),
+            ("engine", &[]),
+            ("files", &[]),
+            ("tower", &[]),
+            ("embed", &[]),
+            ("store", &[]),
+            ("actors", &[]),
             ("tables", &[]),
             ("training", &[]),
             ("replay", &[]),
             ("simulate", &[]),
             ("config", &[]),
             ("app", &[]),
+            ("commands", &[]),
         ],
     ),
 ];
@@ -113,6 +128,7 @@ const IMPURE: &[(&str, &str)] = &[
     ("std::thread", "threads belong to `actors`"),
     ("Instant::now", "the caller brings `now`"),
     ("SystemTime", "the caller brings `now`"),
+    ("thread_local", "pass the buffer in, or keep it in the state"),
     ("thread_rng", "chance comes from a seed that the caller brings"),
     ("rand::rng", "chance comes from a seed that the caller brings"),
     ("random()", "chance comes from a seed that the caller brings"),
@@ -123,7 +139,14 @@ const IMPURE: &[(&str, &str)] = &[
     ("println", "say it in an effect or an error"),
 ];
 
-const LINES_MAX: usize = 1_000;
+/// Impurities that stay. The buffers of ranking are reused by the next ranking of the thread and marked by a generation, so that a
+/// ranking never clears memory in proportion to the catalogue.
+const EXCUSED: &[(&str, &str)] = &[("src/engine/rank/item_evidence.rs", "thread_local")];
+
+const LINES_MAX: usize = 600;
+
+/// Documents have chapters in place of modules.
+const DOCUMENT_LINES_MAX: usize = 1_000;
 
 /// Longer than [`LINES_MAX`], with the reason why that is better than to part them.
 const LONG: &[(&str, &str)] = &[];
@@ -134,7 +157,7 @@ fn layers_import_only_what_stands_above_them() {
     let known: BTreeSet<&str> = LAYERS.iter().map(|(layer, _)| *layer).collect();
     for (path, code) in sources() {
         let layer = layer_of(&path);
-        if matches!(layer.as_str(), "lib" | "main") {
+        if matches!(layer.as_str(), "lib" | "main" | "core") {
             continue; // The map, and the command line on top of everything.
         }
         let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
@@ -167,9 +190,20 @@ fn layers_import_only_what_stands_above_them() {
 fn the_table_of_layers_is_the_map_of_the_crate() {
     let order: Vec<&str> = LAYERS.iter().map(|(layer, _)| *layer).collect();
     let map = read("src/lib.rs");
-    let modules: Vec<&str> =
-        map.lines().filter_map(|line| line.trim().strip_prefix("pub mod ")?.split(';').next()).collect();
-    assert_eq!(modules, order, "lib.rs and this table tell different reading orders");
+    let name = |line: &str| {
+        let module = line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("pub use eddyline_"));
+        module.map(|module| module.trim_end_matches(';').rsplit([' ', ':']).next().unwrap_or_default().to_owned())
+    };
+    let modules: Vec<String> = map.lines().filter_map(|line| name(line.trim())).collect();
+    // The server's crate does without these.
+    let apart = ["files", "tables", "training", "replay", "offline"];
+    let served: Vec<&str> = order.iter().copied().filter(|layer| !apart.contains(layer)).collect();
+    assert_eq!(modules, served, "lib.rs and this table tell different reading orders");
+    let root = read("Cargo.toml");
+    let depends = root.split("\n[dependencies]\n").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
+    for layer in apart {
+        assert!(!depends.contains(&format!("eddyline-{layer} ")), "the server must build without `{layer}`");
+    }
     for (index, (layer, allowed)) in LAYERS.iter().enumerate() {
         for (target, _) in *allowed {
             assert!(order[..index].contains(target), "`{layer}` may not import `{target}`, which stands below it");
@@ -202,7 +236,7 @@ fn words_and_thinking_are_pure() {
         }
         for (number, line) in code.lines().enumerate() {
             for (word, instead) in IMPURE {
-                if has_word(line, word) {
+                if has_word(line, word) && !EXCUSED.contains(&(path.as_str(), *word)) {
                     let _ = writeln!(wrong, "{path}:{}: `{word}` belongs in the shell: {instead}", number + 1);
                 }
             }
@@ -212,21 +246,14 @@ fn words_and_thinking_are_pure() {
 }
 
 #[test]
-fn every_module_says_what_is_always_true() {
+fn every_module_says_what_it_is() {
     let mut wrong = String::new();
     for path in files("src", &["rs"]) {
-        let text = read(&path);
-        let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
-        // The map describes the repository as a whole; names of tests describe test modules.
-        if path == "src/lib.rs" || path.ends_with("/tests.rs") {
-            if head.is_empty() {
-                let _ = writeln!(wrong, "{path}: open with a line of `//!` that says what this is");
-            }
-        } else if !head.contains("Invariant") {
-            let _ = writeln!(wrong, "{path}: open with `//!` and say in it what is always true: `Invariant: …`");
+        if !read(&path).starts_with("//!") {
+            let _ = writeln!(wrong, "{path}: open with a sentence of `//!` that says what this is");
         }
     }
-    assert!(wrong.is_empty(), "a reader wants to know what to rely on:\n{wrong}");
+    assert!(wrong.is_empty(), "a reader wants to know where they are:\n{wrong}");
 }
 
 #[test]
@@ -340,15 +367,16 @@ fn files_are_short() {
         for path in files(folder, &["rs", "js", "mjs", "css", "html", "sql", "md"]) {
             let lines = read(&path).lines().count();
             let excused = LONG.iter().any(|(long, _)| *long == path);
-            if lines > LINES_MAX && !excused {
+            let most = if path.ends_with(".md") { DOCUMENT_LINES_MAX } else { LINES_MAX };
+            if lines > most && !excused {
                 let _ = writeln!(wrong, "{path}: {lines} lines: it has more than one reason to change, so part it");
             }
-            if lines <= LINES_MAX && excused {
+            if lines <= most && excused {
                 let _ = writeln!(wrong, "{path}: {lines} lines: it needs no excuse any more");
             }
         }
     }
-    assert!(wrong.is_empty(), "at most {LINES_MAX} lines per file:\n{wrong}");
+    assert!(wrong.is_empty(), "at most {LINES_MAX} lines per file, {DOCUMENT_LINES_MAX} per document:\n{wrong}");
 }
 
 #[test]
@@ -413,12 +441,22 @@ fn relative(path: &Path) -> String {
 }
 
 /// The project's modules without their tests and comments, by path.
-fn sources() -> Vec<(String, String)> {
+pub fn sources() -> Vec<(String, String)> {
     files("src", &["rs"])
         .into_iter()
         .filter(|path| !path.ends_with("/tests.rs"))
-        .map(|path| (path.clone(), code(&read(&path))))
+        .map(|path| (path.clone(), as_one_crate(&code(&read(&path)))))
         .collect()
+}
+
+/// Paths into other crates of the workspace, written as paths of one crate: `eddyline_store::Write` as `crate::store::Write`.
+fn as_one_crate(code: &str) -> String {
+    let mut one = code.replace("eddyline_core::", "crate::").replace("eddyline::", "crate::");
+    for (layer, _) in LAYERS {
+        one = one.replace(&format!("eddyline_{layer}::"), &format!("crate::{layer}::"));
+        one = one.replace(&format!("use eddyline_{layer} as {layer};"), "");
+    }
+    one.replace("use crate::{domain, engine};", "").replace("use crate::domain;", "").replace("use crate::engine;", "")
 }
 
 /// Without comments and without items marked `#[cfg(test)]`; lines keep their numbers.
