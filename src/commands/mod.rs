@@ -13,12 +13,12 @@ mod remote;
 // The server, and everything that needs a store or a running server.
 pub mod check;
 pub mod config;
-pub mod db;
 pub mod demo;
 pub mod dump;
 pub mod explain;
 pub mod health;
 pub mod load;
+pub mod db;
 pub mod model;
 pub mod serve;
 pub mod token;

@@ -3,14 +3,14 @@
 //! Invariant: a value of these types is valid by construction. Constructors (`Key::new`, `Windows::new`, `Embedding::new`)
 //! check outside input once. Absent on purpose: clocks, randomness, locks, any input or output.
 
-pub mod feeds;
 pub mod ids;
-pub mod interactions;
-pub mod items;
-pub mod journal;
 pub mod json;
-pub mod people;
 pub mod text;
 pub mod time;
+pub mod feeds;
+pub mod interactions;
+pub mod journal;
+pub mod people;
 pub mod timestamps;
 pub mod windows;
+pub mod items;

@@ -5,12 +5,12 @@
 
 use eddyline_core::domain;
 
-pub mod cells;
 pub mod error;
-pub mod lines;
+pub mod cells;
 pub mod source;
-pub mod table;
+pub mod lines;
 pub mod time;
+pub mod table;
 
 pub use error::{FormatError, Wrong};
 pub use source::{Progress, Watch};

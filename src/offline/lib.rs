@@ -4,12 +4,12 @@
 //! Machine-readable results go to the file of `--json`.
 
 mod by_time;
-pub mod cluster;
-pub mod import;
-mod off_policy;
 mod picture;
-pub mod replay;
 pub mod simulate;
 mod table_input;
 pub mod train;
 mod watch;
+pub mod cluster;
+pub mod import;
+mod off_policy;
+pub mod replay;

@@ -6,9 +6,9 @@
 
 use eddyline_core::domain;
 
-pub mod client;
 pub mod close;
 pub mod problem;
+pub mod client;
 pub mod refusal;
 pub mod server;
 
