@@ -30,7 +30,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use eddyline::domain::ids::ItemId;
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
-use eddyline::engine::avail::AvailabilityIndex;
+use eddyline::engine::availability::AvailabilityIndex;
 
 /// 43 days in steps of 10 minutes.
 const STEPS: i64 = 6_148;

@@ -41,8 +41,8 @@
 //! **A new centre.** When a topic has doubled in size, the coordinator recomputes its mean and axes. It stores them under a new
 //! epoch and publishes them. Entries name the epoch with which they were learned, so that a later fold gives equal numbers.
 //!
-//! **A refit of the clusters.** After enough measurements, or on schedule, [`engine::clustering`] asks for a refit of the
-//! clusters of users. It hands out a snapshot of all users ([`engine::crowd`], shared copy-on-write). A thread of its own
+//! **A refit of the clusters.** After enough measurements, or on schedule, [`engine::population::refit`] asks for a refit of the
+//! clusters of users. It hands out a snapshot of all users ([`engine::population`], shared copy-on-write). A thread of its own
 //! fits the mixture; the coordinator receives the result as a message, stores it and publishes it. No request waits for a fit.
 //!
 //! Reading order of the modules; each imports only from those before it. `tests/house/tidy.rs` has the exact table.

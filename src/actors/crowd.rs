@@ -10,8 +10,8 @@ use futures_util::future;
 use tokio::sync::oneshot;
 
 use crate::domain::ids::UserId;
-use crate::engine::learn::metrics::Series;
-use crate::engine::learn::normal::{Atypical, Posterior};
+use crate::engine::metrics::measured::Series;
+use crate::engine::metrics::normal::{Atypical, Posterior};
 use crate::engine::user::UserEvent;
 use crate::protocol::refusal::Refusal;
 
@@ -19,7 +19,7 @@ use super::coordinator::messages::{AskAtypical, AskMetrics, Regroup};
 use super::coordinator::regroup;
 use super::server::{Server, from_store};
 
-pub use crate::engine::clustering::{Clustering, Summary};
+pub use crate::engine::population::refit::{Clustering, Summary};
 
 impl Server {
     /// Learns measurements of one person; returns when all of them are durable.

@@ -76,7 +76,7 @@ pub(crate) use for_each_expert;
 
 macro_rules! expert_enum {
     ($( $(#[cfg($only:meta)])? $Expert:ident $name:ident $doc:literal; )*) => {
-        /// One expert of the blend. It weighs one or more features, which `engine::learn::features` lists.
+        /// One expert of the blend. It weighs one or more features, which `engine::features` lists.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum Expert {

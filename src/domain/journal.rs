@@ -146,7 +146,7 @@ pub struct Learned {
     pub topics: Vec<TopicId>,
     /// The centre that was subtracted from the embedding.
     pub centre: CentreRef,
-    /// Features of the blend before learning, in the order of `engine::learn::features::NAMES`; log-odds scale.
+    /// Features of the blend before learning, in the order of `engine::features::NAMES`; log-odds scale.
     pub features: Vec<f32>,
     /// Predictions before learning.
     pub predicted: Predicted,

@@ -4,18 +4,17 @@
 //! Deliberately absent: clocks, global randomness, locks, threads, hash-map iteration order in any decision, and all
 //! input and output.
 
-pub mod avail;
-pub mod cluster;
-pub mod clustering;
-pub mod coordinator;
-pub mod crowd;
-pub mod delivery;
-pub mod learn;
-pub mod portrait;
-pub mod rank;
+pub mod numeric;
+pub mod availability;
+pub mod metrics;
+pub mod two_tower;
+pub mod catalogue;
+pub mod population;
+pub mod learners;
+pub mod features;
 pub mod settings;
-pub mod simd;
-pub mod special;
-pub mod tower;
-pub mod user;
 pub mod world;
+pub mod rank;
+pub mod user;
+pub mod coordinator;
+pub mod delivery;

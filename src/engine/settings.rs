@@ -9,10 +9,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::feeds::{Expert, for_each_expert};
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
-use crate::engine::cluster;
-use crate::engine::crowd::Column;
-use crate::engine::learn::features::Features;
-use crate::engine::learn::metrics::Kinds;
+use crate::engine::features::Features;
+use crate::engine::metrics::measured::Kinds;
+use crate::engine::population::Column;
+use crate::engine::population::mixture as cluster;
 use crate::engine::rank::experts::{self, Expertise};
 use crate::engine::rank::stage::RankSettings;
 

@@ -20,23 +20,23 @@ use crate::domain::journal::{
     CentreRef, CoVisited, Contents, Entry, Learned, Measured, Predicted, TrainingExample, What,
 };
 use crate::domain::time::{MINUTE_MS, Millis};
-use crate::engine::learn::axes::Centre;
-use crate::engine::learn::blend::{self, StandsFor, UserOffset};
-use crate::engine::learn::drift::{self, PageHinkley};
-use crate::engine::learn::features::{HALF_LIVES_MS, Row};
-use crate::engine::learn::metrics::{Measurement, PersonMetrics};
-use crate::engine::learn::online::{Example, OnlineModel, Prediction};
-use crate::engine::learn::popularity::Opinions;
-use crate::engine::learn::progressive::{Progress, RecentAuc, log_loss};
-use crate::engine::learn::quadratic::Form;
-use crate::engine::learn::repeat::Visits;
-use crate::engine::learn::topics::TopicWeights;
-use crate::engine::portrait::Portrait;
+use crate::engine::catalogue::centres::Centre;
+use crate::engine::features::{HALF_LIVES_MS, Row};
+use crate::engine::learners::person::online::{Example, OnlineModel, Prediction};
+use crate::engine::learners::person::quadratic::Form;
+use crate::engine::learners::person::topics::TopicWeights;
+use crate::engine::learners::person::visits::Visits;
+use crate::engine::learners::shared::blend::{self, StandsFor, UserOffset};
+use crate::engine::learners::shared::drift::{self, PageHinkley};
+use crate::engine::learners::shared::popularity::Opinions;
+use crate::engine::metrics::measured::{Measurement, PersonMetrics};
+use crate::engine::metrics::progressive::{Progress, RecentAuc, log_loss};
+use crate::engine::numeric::kernels::is_among;
 use crate::engine::rank::stage::topic_shares;
 use crate::engine::rank::{self, RankRequest, Ranked, UserProfile, Viewport};
 use crate::engine::settings::LearnSettings;
-use crate::engine::simd::is_among;
-use crate::engine::tower::{Sign, TowerVector};
+use crate::engine::two_tower::user_vector::Portrait;
+use crate::engine::two_tower::{Sign, TowerVector};
 use crate::engine::world::{Vectors, World, centred};
 
 /// Event ids that a user's state remembers for deduplication.

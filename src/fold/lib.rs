@@ -18,7 +18,7 @@ use crate::domain::time::Millis;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, DraftError, Effect, ItemWrite, Written};
 use crate::engine::rank::{RankRequest, Viewport};
 use crate::engine::settings::LearnSettings;
-use crate::engine::tower::TwoTower;
+use crate::engine::two_tower::TwoTower;
 use crate::engine::user::{self, UserEvent, UserState};
 use crate::engine::world::World;
 use crate::store::Write;

@@ -17,7 +17,7 @@ use eddyline::commands::progress;
 use eddyline::config::{Config, Flags};
 use eddyline::domain::ids::{Key, ModelVersion};
 use eddyline::domain::time::Millis;
-use eddyline::engine::tower::TwoTower;
+use eddyline::engine::two_tower::TwoTower;
 use eddyline::tower::Checkpoint;
 use eddyline_replay::evaluate::{self as evaluation, TestSpan};
 use eddyline_replay::formats::accepted_rejected::LabelledFiles;

@@ -20,7 +20,7 @@ use super::report::{
 use super::test_then_learn::{self, LabelFigures};
 use crate::domain::time::Millis;
 use crate::engine::settings::LearnSettings;
-use crate::engine::tower::TwoTower;
+use crate::engine::two_tower::TwoTower;
 
 /// Number of bootstrap draws for intervals.
 pub const RESAMPLES: usize = 1_000;

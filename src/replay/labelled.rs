@@ -18,7 +18,7 @@ use crate::domain::items::Embedding;
 use crate::domain::journal::What;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::{Draft, ItemWrite};
-use crate::engine::learn::progressive::{Progress, roc_auc};
+use crate::engine::metrics::progressive::{Progress, roc_auc};
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{Effect, UserEvent, UserState};
 use crate::fold::Offline;

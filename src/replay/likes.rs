@@ -20,9 +20,9 @@ use super::metrics::{Bin, Rank, middle_95, ratio, shown, shown_interval};
 use super::rankers::contenders::{self, Contender};
 use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
-use crate::engine::learn::progressive::Progress;
+use crate::engine::metrics::progressive::Progress;
 use crate::engine::settings::LearnSettings;
-use crate::engine::tower::TwoTower;
+use crate::engine::two_tower::TwoTower;
 
 /// Limit on the ranked likes; beyond it every n-th like is ranked.
 pub const RANKED_MAX: usize = 20_000;
@@ -428,7 +428,7 @@ pub(super) fn table(out: &mut String, likes: &Likes) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::engine::learn::progressive::roc_auc;
+    use crate::engine::metrics::progressive::roc_auc;
     use proptest::prelude::*;
 
     fn told(rows: &[(f32, bool, u32)]) -> Told {

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::engine::simd::{LANES, exp_each};
+use crate::engine::numeric::kernels::{LANES, exp_each};
 
 /// Rank of a target among the available items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

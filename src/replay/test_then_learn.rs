@@ -15,7 +15,7 @@ use super::metrics::{Bin, middle_95, ratio};
 use super::rankers::labels::Labeller;
 use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
-use crate::engine::learn::progressive::{Progress, roc_auc};
+use crate::engine::metrics::progressive::{Progress, roc_auc};
 
 /// Predictions and labels of one predictor.
 #[derive(Clone, Debug, Default)]

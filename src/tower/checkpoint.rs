@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::ModelVersion;
-use crate::engine::tower::{TOWER_HISTORY_MAX, TwoTower};
+use crate::engine::two_tower::{TOWER_HISTORY_MAX, TwoTower};
 use crate::tower::forward::Forward;
 use crate::tower::layout::{HEADS_MAX, HIDDEN_MAX, Shapes, Sizes};
 use crate::tower::schema::{Components, Number, Schema};

@@ -8,8 +8,8 @@
 
 use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
-use crate::engine::simd::{add_product, dot};
-use crate::engine::tower::{ItemFacts, Step, TOWER_DIM, TOWER_HISTORY_MAX, TowerVector, TwoTower};
+use crate::engine::numeric::kernels::{add_product, dot};
+use crate::engine::two_tower::{ItemFacts, Step, TOWER_DIM, TOWER_HISTORY_MAX, TowerVector, TwoTower};
 use crate::tower::history::{GAP_FEATURES, gap_features, sign_place, summary};
 use crate::tower::layout::{HEADS_MAX, HIDDEN_MAX, NORM_EPSILON, Part, Shapes, Sizes};
 use crate::tower::schema::{Components, Schema, time_features};

@@ -3,7 +3,7 @@
 //! Invariant: callers pass only steps before `now`, and padding never changes a feature.
 
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
-use crate::engine::tower::Sign;
+use crate::engine::two_tower::Sign;
 
 /// Number of features for the age of a step.
 pub const GAP_FEATURES: usize = 6;

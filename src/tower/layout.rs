@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::tower::TOWER_DIM;
+use crate::engine::two_tower::TOWER_DIM;
 use crate::tower::history::{GAP_FEATURES, SUMMARY};
 use crate::tower::schema::{Schema, TIME_FEATURES};
 

@@ -11,8 +11,8 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::time::{DAY_MS, Millis};
-use crate::engine::simd::dot;
-use crate::engine::tower::ItemFacts;
+use crate::engine::numeric::kernels::dot;
+use crate::engine::two_tower::ItemFacts;
 use crate::tower::text::{TEXT_STATISTICS, statistics};
 
 /// Number of time features: sine and cosine of hour, weekday and month.

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::domain::time::{DAY_MS, Millis};
-use crate::engine::tower::Sign;
+use crate::engine::two_tower::Sign;
 use crate::tables::{Action, FeedRows};
 use crate::tower::history::sign_place;
 

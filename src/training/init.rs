@@ -6,7 +6,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::engine::tower::TOWER_DIM;
+use crate::engine::two_tower::TOWER_DIM;
 use crate::tower::history::SUMMARY;
 use crate::tower::layout::{Part, Shapes};
 use crate::tower::schema::Schema;

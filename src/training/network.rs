@@ -9,7 +9,7 @@ use burn_tensor::activation::{relu, softmax};
 use burn_tensor::backend::Backend;
 use burn_tensor::{Int, Tensor, TensorData};
 
-use crate::engine::tower::TOWER_DIM;
+use crate::engine::two_tower::TOWER_DIM;
 use crate::tower::history::{GAP_FEATURES, SUMMARY};
 use crate::tower::layout::{NORM_EPSILON, Part, Shapes, Sizes};
 use crate::tower::schema::{Schema, TIME_FEATURES};

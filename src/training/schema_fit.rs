@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::tower::ItemFacts;
+use crate::engine::two_tower::ItemFacts;
 use crate::tables::{PostRow, Tables};
 use crate::tower::schema::{Category, Components, ItemSchema, Number, PersonSchema, Reduction, Scalar, Schema};
 use crate::tower::text::{TEXT_STATISTICS, statistics};

@@ -14,7 +14,7 @@ const DISORDERED: &[&str] = &["engine", "actors"];
 /// Layers whose files import each other in a loop. An entry that is not needed any more must go.
 const LOOPED: &[&str] = &["engine", "actors"];
 
-/// A module by its path, such as `engine::learn::blend`.
+/// A module by its path, such as `engine::learners::shared::blend`.
 type Module = String;
 
 struct File {

@@ -20,7 +20,7 @@ pub const LAYERS: &[(&str, &[Allowed])] = &[
     ("engine", &[("domain", &[])]),
     ("files", &[("domain", &[])]),
     // Of the engine only the trait that ranking calls, and the kernels: the model knows no users, feeds or worlds.
-    ("tower", &[("domain", &[]), ("engine", &["simd", "tower"])]),
+    ("tower", &[("domain", &[]), ("engine", &["numeric", "two_tower"])]),
     ("protocol", &[("domain", &[])]),
     ("embed", &[("domain", &[])]),
     ("store", &[("domain", &[]), ("process", &[]), ("engine", &[])]),
@@ -37,17 +37,17 @@ pub const LAYERS: &[(&str, &[Allowed])] = &[
         &[
             ("domain", &[]),
             ("process", &[]),
-            ("engine", &["learn", "world"]),
+            ("engine", &["learners", "metrics", "world"]),
             ("protocol", &[]),
             ("store", &[]),
             ("actors", &[]),
         ],
     ),
     ("tables", &[("domain", &[]), ("files", &[])]),
-    ("training", &[("domain", &[]), ("engine", &["tower"]), ("tower", &[]), ("tables", &[])]),
+    ("training", &[("domain", &[]), ("engine", &["two_tower"]), ("tower", &[]), ("tables", &[])]),
     ("replay", &[("domain", &[]), ("engine", &[]), ("files", &[]), ("fold", &[]), ("tables", &[])]),
     // Of the engine only the exact ROC AUC, the unit of the bounds on learning.
-    ("simulate", &[("domain", &[]), ("engine", &["learn"])]),
+    ("simulate", &[("domain", &[]), ("engine", &["metrics"])]),
     // Keys of the configuration are the settings of the layers that they set.
     (
         "config",

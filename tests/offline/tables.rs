@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use eddyline::engine::settings::LearnSettings;
-use eddyline::engine::tower::{ItemFacts, Step, TOWER_DIM, TowerVector, TwoTower};
+use eddyline::engine::two_tower::{ItemFacts, Step, TOWER_DIM, TowerVector, TwoTower};
 use eddyline_replay::evaluate::{self, EvaluateOptions, TestSpan};
 use eddyline_replay::likes::{Estimate, Likes, Mode};
 use eddyline_replay::log::WindowSource;

@@ -113,7 +113,7 @@ fn a_snapshot_of_other_kinds_is_set_aside() {
 }
 
 /// The requested fit, if there is one.
-fn solve(effects: Vec<Effect>) -> Option<Arc<eddyline::engine::clustering::Solve>> {
+fn solve(effects: Vec<Effect>) -> Option<Arc<eddyline::engine::population::refit::Solve>> {
     effects.into_iter().find_map(|effect| match effect {
         Effect::Solve(solve) => Some(solve),
         _ => None,

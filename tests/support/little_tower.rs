@@ -6,7 +6,7 @@
 
 use eddyline::domain::ids::ModelVersion;
 use eddyline::domain::time::Millis;
-use eddyline::engine::tower::{ItemFacts, Sign, Step, TOWER_DIM, TowerVector, TwoTower};
+use eddyline::engine::two_tower::{ItemFacts, Sign, Step, TOWER_DIM, TowerVector, TwoTower};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Two-tower model with fixed projections.

@@ -13,10 +13,10 @@ use crate::actors::journal::Reservation;
 use crate::domain::ids::{Position, UserId};
 use crate::domain::journal::Entry;
 use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Written};
-use crate::engine::learn::hedge::HedgeFigures;
-use crate::engine::learn::metrics::Series;
-use crate::engine::learn::normal::{Atypical, Posterior};
-use crate::engine::tower::Tower;
+use crate::engine::learners::shared::hedge::HedgeFigures;
+use crate::engine::metrics::measured::Series;
+use crate::engine::metrics::normal::{Atypical, Posterior};
+use crate::engine::two_tower::Tower;
 use crate::engine::world::World;
 
 /// Changes the catalogue. Answered when durable; the place in the journal's queue is reserved before.

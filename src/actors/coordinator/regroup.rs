@@ -14,9 +14,9 @@ use super::messages::{AskAtypical, AskMetrics, Regroup};
 use crate::actors::schedule::Schedule;
 use crate::actors::solving;
 use crate::domain::ids::UserId;
-use crate::engine::cluster::Member;
-use crate::engine::clustering::{Clustering, Kept, Solve, Summary};
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState};
+use crate::engine::population::mixture::Member;
+use crate::engine::population::refit::{Clustering, Kept, Solve, Summary};
 use crate::store::{Store, StoreError, StoredFit};
 
 /// The interval at which the state is asked whether a fit is due.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use crate::domain::feeds::Contribution;
 use crate::domain::ids::{Key, Seq, UserId};
 use crate::engine::coordinator::GlobalScores;
-use crate::engine::learn::metrics::PersonMetrics;
-use crate::engine::learn::online::{self, sigmoid};
+use crate::engine::learners::person::online::{self, sigmoid};
+use crate::engine::metrics::measured::PersonMetrics;
 use crate::protocol::server::Decay;
 
 /// The learned model of a person, in figures.

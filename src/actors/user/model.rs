@@ -5,8 +5,8 @@
 use super::UserActor;
 use crate::actors::server::PersonModel;
 use crate::domain::feeds::{Contribution, Expert};
-use crate::engine::learn::features::{Segment, range};
-use crate::engine::learn::progressive::LABELS_MIN;
+use crate::engine::features::{Segment, range};
+use crate::engine::metrics::progressive::LABELS_MIN;
 use crate::engine::settings::{self, LearnSettings};
 use crate::protocol::server::{Decay, DecayCurve, Model};
 

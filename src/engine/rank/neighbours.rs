@@ -9,9 +9,9 @@ use multiversion::multiversion;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
-use crate::engine::learn::item_neighbours::{GROUP, Group, ItemNeighbours, NEIGHBOURS_MAX};
-use crate::engine::learn::repeat::Visits;
-use crate::engine::simd::{fold_lanes, ln_each};
+use crate::engine::learners::person::visits::Visits;
+use crate::engine::learners::shared::item_neighbours::{GROUP, Group, ItemNeighbours, NEIGHBOURS_MAX};
+use crate::engine::numeric::kernels::{fold_lanes, ln_each};
 
 /// Number of the person's places whose neighbours are read, at most.
 pub const PROFILE_MAX: usize = 32;

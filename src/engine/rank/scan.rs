@@ -9,8 +9,8 @@ use multiversion::multiversion;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
-use crate::engine::learn::features::{FEATURES, Features, at, shares};
-use crate::engine::simd::{dot, dot_rows};
+use crate::engine::features::{FEATURES, Features, at, shares};
+use crate::engine::numeric::kernels::{dot, dot_rows};
 use crate::engine::world::{BLOCK, Block};
 
 use super::experts::online::Quantised;

@@ -5,9 +5,9 @@
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
-use crate::engine::learn::features::{Features, Row, Segment, Shares, range, shares};
-use crate::engine::learn::repeat::Clock;
-use crate::engine::simd::dot;
+use crate::engine::features::{Features, Row, Segment, Shares, range, shares};
+use crate::engine::learners::person::visits::Clock;
+use crate::engine::numeric::kernels::dot;
 use crate::engine::world::{BLOCK, Block, World};
 
 use super::UserProfile;

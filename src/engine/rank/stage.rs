@@ -12,7 +12,7 @@ use super::list::{Diversity, Placed, Row, Rules, arrange};
 use super::{Ranked, Scored, UserProfile, Viewport};
 use crate::domain::feeds::FeedItem;
 use crate::domain::ids::{ItemId, TopicId};
-use crate::engine::simd::{dot, squares_over};
+use crate::engine::numeric::kernels::{dot, squares_over};
 use crate::engine::world::{BLOCK, NOBODY, World};
 
 /// Settings of exploration and of the list stage, for the `model` ranking.

@@ -1,7 +1,7 @@
 //! Measurements of users, and their distribution over the population.
 //!
 //! Invariant: a request is checked as a whole before the server learns from it. Undeclared metrics are counted and
-//! skipped, never journalled. Deliberately absent: the declarations of metrics (`engine::learn::metrics`).
+//! skipped, never journalled. Deliberately absent: the declarations of metrics (`engine::metrics::measured`).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::actors::server::UserEvent;
 use crate::domain::ids::Key;
 use crate::domain::journal::Measured;
 use crate::domain::time::Millis;
-use crate::engine::learn::metrics::{Ignored, Kinds, Measurement, Metric, PersonMetrics, RunningMean, Series};
+use crate::engine::metrics::measured::{Ignored, Kinds, Measurement, Metric, PersonMetrics, RunningMean, Series};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 

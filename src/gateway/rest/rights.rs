@@ -24,7 +24,7 @@ use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::{CoVisited, Entry, Learned, TrainingExample, What};
 use crate::domain::people::Person;
-use crate::engine::learn::features::NAMES;
+use crate::engine::features::NAMES;
 use crate::engine::world::World;
 use crate::protocol::refusal::Refusal;
 

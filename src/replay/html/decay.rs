@@ -3,7 +3,7 @@
 //! Invariant: the plots call the functions that learning uses.
 
 use super::plot::{Axis, Plot, Series};
-use crate::engine::learn::topics::{bump, decay_euler, decay_exact};
+use crate::engine::learners::person::topics::{bump, decay_euler, decay_exact};
 
 /// Default horizon, in days.
 const HORIZON_DAYS: f64 = 7.0;

@@ -10,7 +10,7 @@ use super::model::Model;
 use super::ranker::Ranker;
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
-use crate::engine::learn::progressive::sigmoid;
+use crate::engine::metrics::progressive::sigmoid;
 use crate::engine::settings::LearnSettings;
 use crate::replay::log::Log;
 use crate::replay::log::availability::Edge;

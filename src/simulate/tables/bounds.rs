@@ -19,7 +19,7 @@ use super::generate::{Act, SimulatedRow, Tables};
 use super::likes::{CHANCE_SPREAD, TASTES, product};
 
 use crate::domain::time::Millis;
-use crate::engine::learn::progressive::roc_auc;
+use crate::engine::metrics::progressive::roc_auc;
 use crate::simulate::chance::sigmoid;
 
 /// Number of views in the history of the oracle with a short memory.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::bounds::{Bounds, Truth};
 use super::*;
 use crate::domain::time::{DAY_MS, Millis, SECOND_MS};
-use crate::engine::learn::progressive::roc_auc;
+use crate::engine::metrics::progressive::roc_auc;
 
 const START: Millis = Millis(1_767_571_200_000);
 const SIZE: TablesSize = TablesSize { people: 600, posts: 400, views: 45_000, days: 14 };

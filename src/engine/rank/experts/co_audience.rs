@@ -5,7 +5,7 @@
 
 use multiversion::multiversion;
 
-use crate::engine::simd::ln_of;
+use crate::engine::numeric::kernels::ln_of;
 
 use super::{BlockRows, Context, Expertise, ItemRow, Lane};
 

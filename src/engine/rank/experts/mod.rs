@@ -13,8 +13,8 @@ use crate::domain::feeds::{Expert, for_each_expert};
 use crate::domain::ids::{ItemId, UserId};
 use crate::domain::time::Millis;
 use crate::domain::windows::Window;
-use crate::engine::learn::features::{FEATURES, Features, range};
-use crate::engine::learn::repeat::Clock;
+use crate::engine::features::{FEATURES, Features, range};
+use crate::engine::learners::person::visits::Clock;
 use crate::engine::settings::Blend;
 use crate::engine::world::{BLOCK, Block, Columns, NOBODY, World};
 

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 
 use crate::domain::ids::TopicId;
-use crate::engine::simd::{dot, weight_max};
+use crate::engine::numeric::kernels::{dot, weight_max};
 use crate::engine::world::{Columns, Vectors};
 
 use super::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};

@@ -7,9 +7,9 @@
 
 use multiversion::multiversion;
 
-use crate::engine::learn::cluster_popularity::ClusterLifts;
-use crate::engine::learn::popularity::PopularityBlock;
-use crate::engine::learn::visitors::{PHASES, VisitorsBlock};
+use crate::engine::learners::shared::cluster_popularity::ClusterLifts;
+use crate::engine::learners::shared::popularity::PopularityBlock;
+use crate::engine::learners::shared::arrivals::{PHASES, VisitorsBlock};
 use crate::engine::world::BLOCK;
 
 use super::{BlockRows, Context, Expertise, ItemRow, Lane, place};

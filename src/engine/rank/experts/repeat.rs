@@ -5,7 +5,7 @@
 //! Deliberately absent: the memory of visits (`learn::repeat`) and their hours (`hours`).
 
 use crate::domain::ids::UserId;
-use crate::engine::learn::repeat::VISIT_FEATURES;
+use crate::engine::learners::person::visits::VISIT_FEATURES;
 use crate::engine::world::{BLOCK, NOBODY};
 
 use super::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemRow, Lane, add_shares, look_up, place};

@@ -11,10 +11,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::feeds::Ranking;
-use crate::engine::learn::features::{NAMES, Row, Segment, shares};
+use crate::engine::features::{NAMES, Row, Segment, shares};
+use crate::engine::numeric::kernels::dot;
 use crate::engine::rank::{RankRequest, scorer::Scorer};
 use crate::engine::settings::LearnSettings;
-use crate::engine::simd::dot;
 use crate::engine::user::UserState;
 use every_kind::{Acts, ITEMS, any_acts, lived};
 

@@ -1,10 +1,10 @@
 //! Tower: the log-odds of the two-tower model, from the dot product of the person's and the item's vectors.
 //!
 //! Invariant: the feature is within [`TOWER_MAX`], and 0 without a model.
-//! Deliberately absent: the network (`crate::tower`), and vectors (`engine::tower`).
+//! Deliberately absent: the network (`crate::tower`), and vectors (`engine::two_tower`).
 
 use crate::domain::ids::ItemId;
-use crate::engine::tower::{Tower as Vectors, TowerVector};
+use crate::engine::two_tower::{Tower as Vectors, TowerVector};
 use crate::engine::world::BLOCK;
 
 use super::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};

@@ -5,6 +5,8 @@
 //! give equal scores. Vectors of different versions are never multiplied.
 //! Deliberately absent: the neural network itself (`tower`), training, files.
 
+pub mod user_vector;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{ItemId, ModelVersion};
 use crate::domain::time::Millis;
-use crate::engine::simd::dot;
+use crate::engine::numeric::kernels::dot;
 use crate::engine::world::BLOCK;
 
 /// Numbers in a user vector or an item vector.

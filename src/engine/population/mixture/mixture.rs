@@ -9,7 +9,7 @@
 
 use std::f64::consts::{LN_2, PI};
 
-use crate::engine::special::{digamma, ln_gamma, ln_gamma_of_dimension};
+use crate::engine::numeric::special::{digamma, ln_gamma, ln_gamma_of_dimension};
 
 use super::kernel::{Density, Pass, Sums};
 use super::triangle::{add_outer, at, cholesky, inverse, length_squared, log_determinant};

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
-use crate::engine::learn::axes::{Axes, Coordinates};
-use crate::engine::learn::quadratic::{Form, PAIRS, Quadratic, features};
+use crate::engine::catalogue::centres::{Axes, Coordinates};
+use crate::engine::learners::person::quadratic::{Form, PAIRS, Quadratic, features};
+use crate::engine::numeric::kernels::{dot, gaussian_step, squares_over};
 use crate::engine::settings::LearnSettings;
-use crate::engine::simd::{dot, gaussian_step, squares_over};
 use crate::engine::world::Vectors;
 
 /// Topics with a quadratic form per user: the most recently used ones. Only the form is dropped; the mean weights serve
@@ -135,7 +135,7 @@ impl OnlineModel {
     /// Evaluation of Thompson Sampling*, NIPS 2011, Algorithm 3. It is applied one event at a time, with a weight per
     /// event, and the precision relaxes towards the prior with a half-life.
     ///
-    /// [`quadratic`]: crate::engine::learn::quadratic
+    /// [`quadratic`]: crate::engine::learners::person::quadratic
     pub fn learn(
         &mut self,
         example: &Example<'_>,
@@ -291,7 +291,7 @@ mod tests {
     use crate::domain::ids::{ItemId, TopicId};
     use crate::domain::items::Embedding;
     use crate::domain::time::DAY_MS;
-    use crate::engine::learn::axes::{Centre, principal, stored_len};
+    use crate::engine::catalogue::centres::{Centre, principal, stored_len};
     use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
-use super::features::{Features, HALF_LIVES_MS, at};
-use super::visitors::{Visitors, VisitorsTable};
 use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::interactions::Signal;
 use crate::domain::items::Item;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::windows::Windows;
-use crate::engine::simd::{LANES, exp_each_f64, exp_of, ln_of};
+use crate::engine::features::{Features, HALF_LIVES_MS, at};
+use crate::engine::learners::shared::arrivals::{Visitors, VisitorsTable};
+use crate::engine::numeric::kernels::{LANES, exp_each_f64, exp_of, ln_of};
 use crate::engine::world::BLOCK;
 
 const LIVES: usize = HALF_LIVES_MS.len();

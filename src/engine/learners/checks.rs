@@ -10,28 +10,28 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::blend::{BlendLearner, BlendWeights, GRADIENT, LOSS_MAX, LOSSES, UserOffset};
-use super::cluster_popularity::ClusterPopularity;
-use super::drift::{EVERYBODY, PageHinkley};
-use super::features::{FEATURES, Features, Row, Segment};
-use super::hedge::Hedge;
-use super::item_neighbours::{CoOccurrence, Group, ItemNeighbours};
-use super::lately::Lately;
-use super::metrics::{Kinds, Measurement, PersonMetrics, PopulationMetrics};
-use super::newton::Newton;
-use super::normal::{Moments, NormalModel, Posterior};
-use super::online::{Example, OnlineModel};
-use super::opinion::OpinionLearner;
-use super::popularity::{Opinions, Popularity, PopularityTable, Run};
-use super::progressive::{Progress, RecentAuc, ScoreHistogram};
-use super::repeat::{Clock, VISIT_FEATURES, Visits};
-use super::sparse::SparseRow;
-use super::topics::TopicWeights;
-use super::visitors::{Visitors, VisitorsTable};
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::interactions::Signal;
 use crate::domain::journal::{CentreRef, CoVisited, Opinion, TrainingExample};
 use crate::domain::time::{DAY_MS, Millis};
+use crate::engine::features::{FEATURES, Features, Row, Segment};
+use crate::engine::learners::person::online::{Example, OnlineModel};
+use crate::engine::learners::person::topics::TopicWeights;
+use crate::engine::learners::person::visits::{Clock, VISIT_FEATURES, Visits};
+use crate::engine::learners::shared::arrivals::{Visitors, VisitorsTable};
+use crate::engine::learners::shared::blend::{BlendLearner, BlendWeights, GRADIENT, LOSS_MAX, LOSSES, UserOffset};
+use crate::engine::learners::shared::cluster_popularity::ClusterPopularity;
+use crate::engine::learners::shared::drift::{EVERYBODY, PageHinkley};
+use crate::engine::learners::shared::hedge::Hedge;
+use crate::engine::learners::shared::item_neighbours::{CoOccurrence, Group, ItemNeighbours};
+use crate::engine::learners::shared::last_seen::Lately;
+use crate::engine::learners::shared::newton::Newton;
+use crate::engine::learners::shared::opinions::OpinionLearner;
+use crate::engine::learners::shared::popularity::{Opinions, Popularity, PopularityTable, Run};
+use crate::engine::learners::shared::sparse::SparseRow;
+use crate::engine::metrics::measured::{Kinds, Measurement, PersonMetrics, PopulationMetrics};
+use crate::engine::metrics::normal::{Moments, NormalModel, Posterior};
+use crate::engine::metrics::progressive::{Progress, RecentAuc, ScoreHistogram};
 use crate::engine::settings::LearnSettings;
 use crate::engine::world::Vectors;
 
@@ -144,7 +144,7 @@ impl Vectors for Nowhere {
     fn embedding(&self, _: ItemId, _: u32) -> Option<&[f32]> {
         None
     }
-    fn centre(&self, _: CentreRef) -> Option<&super::axes::Centre> {
+    fn centre(&self, _: CentreRef) -> Option<&crate::engine::catalogue::centres::Centre> {
         None
     }
 }

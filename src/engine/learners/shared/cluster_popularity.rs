@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::popularity::PopularityTable;
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, Millis};
+use crate::engine::learners::shared::popularity::PopularityTable;
 
 /// Counted items per cluster; beyond that, the half with the lowest counts is dropped.
 pub const ITEMS_MAX: usize = 4_096;
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::TopicId;
     use crate::domain::interactions::Signal;
-    use crate::engine::learn::popularity::{Popularity, Run};
+    use crate::engine::learners::shared::popularity::{Popularity, Run};
     use proptest::prelude::*;
 
     const ITEMS: u32 = 10;

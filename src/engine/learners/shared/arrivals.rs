@@ -8,9 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::repeat::Clock;
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, Millis};
+use crate::engine::learners::person::visits::Clock;
 use crate::engine::world::BLOCK;
 
 /// Half-life of all sums, 90 days: most items are visited seldom, and keep their character.

@@ -8,11 +8,11 @@ use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
-use super::features::HALF_LIVES_MS;
-use super::visitors::PHASES;
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
-use crate::engine::simd::{exp_each, ln_each};
+use crate::engine::features::HALF_LIVES_MS;
+use crate::engine::learners::shared::arrivals::PHASES;
+use crate::engine::numeric::kernels::{exp_each, ln_each};
 
 const WEEK_MS: i64 = 7 * DAY_MS;
 

@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::blend::{LOSSES, Leader};
 use crate::domain::feeds::Expert;
+use crate::engine::learners::shared::blend::{LOSSES, Leader};
 
 /// `alpha`: share of the weight that is redistributed in each round, so that the leader can change.
 pub const SHARE: f64 = 1e-3;

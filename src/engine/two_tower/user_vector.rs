@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::domain::ids::{ModelVersion, Seq};
 use crate::domain::time::{MINUTE_MS, Millis, SECOND_MS};
-use crate::engine::tower::{Sign, Step, TOWER_HISTORY_MAX, Tower, TowerVector};
+use crate::engine::two_tower::{Sign, Step, TOWER_HISTORY_MAX, Tower, TowerVector};
 use crate::engine::user::Past;
 
 /// Bounds of the rounding of time: the time since the user's last step is rounded in steps of an eighth of it.
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::ItemId;
     use crate::domain::interactions::Kind;
-    use crate::engine::tower::{ItemFacts, TOWER_DIM, TwoTower};
+    use crate::engine::two_tower::{ItemFacts, TOWER_DIM, TwoTower};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Test model that returns its inputs: number of steps, their labels and times, and the length of the attributes.

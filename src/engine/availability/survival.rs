@@ -13,7 +13,7 @@
 use crate::domain::ids::ItemId;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::domain::windows::Windows;
-use crate::engine::simd::exp_each_f64;
+use crate::engine::numeric::kernels::exp_each_f64;
 
 /// Beginnings of the pieces, in minutes; the last piece has no end.
 pub const CUTS_MINUTES: [f64; PIECES] =

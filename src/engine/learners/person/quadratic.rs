@@ -13,8 +13,8 @@ use std::f32::consts::SQRT_2;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::journal::CentreRef;
-use crate::engine::learn::axes::{AXES, Axes, Coordinates};
-use crate::engine::simd::{dot_halves, from_half, step_halves, to_half};
+use crate::engine::catalogue::centres::{AXES, Axes, Coordinates};
+use crate::engine::numeric::kernels::{dot_halves, from_half, step_halves, to_half};
 
 /// Entries of a symmetric matrix over the axes.
 pub const PAIRS: usize = AXES * (AXES + 1) / 2;
@@ -166,7 +166,7 @@ mod packed {
 mod tests {
     use super::*;
     use crate::domain::items::Embedding;
-    use crate::engine::learn::axes::{Centre, principal, stored_len};
+    use crate::engine::catalogue::centres::{Centre, principal, stored_len};
     use proptest::prelude::*;
 
     proptest! {

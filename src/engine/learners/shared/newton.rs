@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::simd::{LANES, add_product, dot, subtract_outer};
+use crate::engine::numeric::kernels::{LANES, add_product, dot, subtract_outer};
 
 /// Prior precision of every direction, which limits the influence of the first examples.
 const PRIOR: f32 = 10.0;

@@ -5,7 +5,7 @@
 //! Deliberately absent: preferences of users along these axes (`quadratic`).
 
 use crate::domain::items::Embedding;
-use crate::engine::simd::{dot, dot_codes};
+use crate::engine::numeric::kernels::{dot, dot_codes};
 
 /// Axes per topic. A topic has a centre of its own from 20 items on, and these span at most 20 axes.
 pub const AXES: usize = 20;

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::time::{Millis, SECOND_MS};
-use crate::engine::cluster::{self, Fit, Group, Member, Previous, Problem, ProblemError, State};
-use crate::engine::crowd::{Column, Crowd, Rows};
+use crate::engine::population::mixture::{self as cluster, Fit, Group, Member, Previous, Problem, ProblemError, State};
+use crate::engine::population::{Column, Crowd, Rows};
 use crate::engine::settings::LearnSettings;
 
 /// Maximum number of users in the published sample.

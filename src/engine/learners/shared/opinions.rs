@@ -5,18 +5,18 @@
 //! not need the weights of that time. Prediction changes nothing.
 //! Deliberately absent: an order. The blend orders feeds, since it learns from choices; the opinion model serves only
 //! where a probability is needed.
-//! Sources: logistic regression by second-order steps ([`super::newton`]); calibration: Platt, *Probabilistic outputs
+//! Sources: logistic regression by second-order steps ([`crate::engine::learners::shared::newton`]); calibration: Platt, *Probabilistic outputs
 //! for support vector machines*, 1999.
 
 use serde::{Deserialize, Serialize};
 
-use super::blend::{LOSS_MAX, UserOffset, WEIGHT_MAX, without_tower};
-use super::features::{FEATURES, Features, Row, Segment, shares};
-use super::newton::Newton;
-use super::progressive::log_loss;
 use crate::domain::journal::Opinion;
+use crate::engine::features::{FEATURES, Features, Row, Segment, shares};
+use crate::engine::learners::shared::blend::{LOSS_MAX, UserOffset, WEIGHT_MAX, without_tower};
+use crate::engine::learners::shared::newton::Newton;
+use crate::engine::metrics::progressive::log_loss;
+use crate::engine::numeric::kernels::dot;
 use crate::engine::settings::Blend as Start;
-use crate::engine::simd::dot;
 
 /// Length of the joint gradient: weights for new items, weights for seen items, and the bias.
 const WEIGHTS: usize = 2 * FEATURES + 1;
@@ -189,7 +189,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::engine::learn::features::at;
+    use crate::engine::features::at;
     use crate::engine::settings::LearnSettings;
 
     fn row(k: usize, value: f32, segment: Segment) -> Row {

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::special::{student_t_cdf, student_t_quantile};
+use crate::engine::numeric::special::{student_t_cdf, student_t_quantile};
 
 /// Mean and sum of squares of a set of values, with exact removal.
 ///

@@ -6,6 +6,9 @@
 //! pointer per [`NEIGHBOURS`] users, and later learning copies at most that many users.
 //! Deliberately absent: clocks, names of users, erased users (the fold is recomputed without them).
 
+pub mod mixture;
+pub mod refit;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,9 +18,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::journal::{Entry, What};
 use crate::domain::time::Millis;
-use crate::engine::learn::metrics::{Kinds, Measurement, PersonMetrics, PopulationMetrics, Series};
-use crate::engine::learn::normal::{Atypical, Posterior};
-use crate::engine::learn::topics::TopicWeights;
+use crate::engine::learners::person::topics::TopicWeights;
+use crate::engine::metrics::measured::{Kinds, Measurement, PersonMetrics, PopulationMetrics, Series};
+use crate::engine::metrics::normal::{Atypical, Posterior};
 use crate::engine::settings::LearnSettings;
 
 /// Points towards the next fit, per measurement and per new user.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::sparse::{ROW_MAX, SparseRow};
 use crate::domain::ids::ItemId;
 use crate::domain::journal::CoVisited;
 use crate::domain::time::{DAY_MS, Millis};
-use crate::engine::simd::ln_each;
+use crate::engine::learners::shared::sparse::{ROW_MAX, SparseRow};
+use crate::engine::numeric::kernels::ln_each;
 
 /// Published neighbours per item.
 pub const NEIGHBOURS_MAX: usize = 96;

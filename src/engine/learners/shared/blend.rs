@@ -1,19 +1,19 @@
 //! The blend: shared weights over the features of all experts, plus small user-specific offsets. The weights start from
-//! those of the opinion model ([`super::opinion`]) and are corrected online by the choices of all users.
+//! those of the opinion model ([`crate::engine::learners::shared::opinions`]) and are corrected online by the choices of all users.
 //!
 //! Invariant: the fold uses the gradient that the entry carries, so it needs neither the candidates nor the weights of
 //! that time. Weights stay finite and within [`WEIGHT_MAX`]. Prediction changes nothing.
 //! Sources: multinomial logit over the available items (McFadden 1974), from a stratified sample of them (Manski &
-//! McFadden 1981); second-order steps ([`super::newton`]); asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
+//! McFadden 1981); second-order steps ([`crate::engine::learners::shared::newton`]); asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
 
 use serde::{Deserialize, Serialize};
 
-use super::features::{FEATURES, Features, Row, Segment, at, range, shares};
-use super::newton::Newton;
 use crate::domain::feeds::Expert;
 use crate::domain::journal::{Opinion, TrainingExample};
+use crate::engine::features::{FEATURES, Features, Row, Segment, at, range, shares};
+use crate::engine::learners::shared::newton::Newton;
+use crate::engine::numeric::kernels::{dot, exp_each};
 use crate::engine::settings::Blend as Start;
-use crate::engine::simd::{dot, exp_each};
 
 /// Length of a gradient: weights for new items, then weights for seen items.
 pub const GRADIENT: usize = 2 * FEATURES;

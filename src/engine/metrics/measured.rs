@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::normal::{Atypical, NormalModel, Posterior, ValueError};
 use crate::domain::ids::Key;
 use crate::domain::journal::Measured;
+use crate::engine::metrics::normal::{Atypical, NormalModel, Posterior, ValueError};
 
 /// Maximum number of kinds of a metric.
 const KINDS_MAX: usize = 64;

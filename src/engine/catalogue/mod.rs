@@ -1,0 +1,3 @@
+//! The catalogue's numbers: topic centres and their principal axes.
+
+pub mod centres;

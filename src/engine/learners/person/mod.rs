@@ -1,0 +1,6 @@
+//! Learners of one user: the online model, topic weights and visits.
+
+pub mod quadratic;
+pub mod topics;
+pub mod online;
+pub mod visits;
