@@ -4,6 +4,10 @@
 //! inputs that are not finite, or extreme, are refused or leave every prediction finite.
 //! Deliberately absent: the mixture (`cluster`) and the two-tower model, which learn in batches.
 
+mod measures;
+
+use measures::Measured;
+
 use std::fmt::Debug;
 
 use proptest::prelude::*;
@@ -457,103 +461,6 @@ impl Learner for PageHinkley {
     fn predictions(&self) -> Vec<f64> {
         let mut next = *self;
         vec![f64::from(self.alarms()), f64::from(u8::from(next.learn(1.0, EVERYBODY)))]
-    }
-}
-
-/// A finite score, as learners give it.
-fn finite(event: Event) -> f32 {
-    if event.value.is_finite() { event.value } else { 0.0 }
-}
-
-impl Learner for RecentAuc {
-    fn first() -> Self {
-        RecentAuc::new(16)
-    }
-    fn learn(&mut self, event: Event) {
-        self.record(finite(event).clamp(-20.0, 20.0), event.positive);
-    }
-    fn predictions(&self) -> Vec<f64> {
-        [self.auc(), self.log_loss()].into_iter().flatten().map(f64::from).collect()
-    }
-}
-
-impl Learner for ScoreHistogram {
-    fn first() -> Self {
-        ScoreHistogram::default()
-    }
-    fn learn(&mut self, event: Event) {
-        self.record(event.value, event.positive);
-    }
-    fn predictions(&self) -> Vec<f64> {
-        self.auc().into_iter().chain([self.count() as f64]).collect()
-    }
-}
-
-impl Learner for Progress {
-    fn first() -> Self {
-        Progress::default()
-    }
-    fn learn(&mut self, event: Event) {
-        self.record(finite(event), event.positive);
-    }
-    fn predictions(&self) -> Vec<f64> {
-        [self.log_loss(), self.ece()].into_iter().flatten().collect()
-    }
-}
-
-/// The parameters of a posterior.
-fn parameters(of: Posterior) -> [f64; 2] {
-    [of.sigma(), of.precision()]
-}
-
-impl Learner for Moments {
-    fn first() -> Self {
-        Moments::default()
-    }
-    fn learn(&mut self, event: Event) {
-        // Refused values change nothing.
-        let _ = self.add(f64::from(event.value));
-    }
-    fn predictions(&self) -> Vec<f64> {
-        vec![self.count() as f64, self.mean(), self.variance()]
-    }
-}
-
-impl Learner for NormalModel {
-    fn first() -> Self {
-        NormalModel::default()
-    }
-    fn learn(&mut self, event: Event) {
-        // Refused values change nothing.
-        let _ = self.set(None, f64::from(event.value));
-    }
-    fn predictions(&self) -> Vec<f64> {
-        parameters(self.posterior()).to_vec()
-    }
-}
-
-/// The population's models, and the means of the people in them.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct Measured {
-    population: PopulationMetrics,
-    people: Vec<PersonMetrics>,
-}
-
-impl Learner for Measured {
-    fn first() -> Self {
-        Measured { population: PopulationMetrics::default(), people: vec![PersonMetrics::default(); 9] }
-    }
-    fn learn(&mut self, event: Event) {
-        let value = f64::from(event.value);
-        // Values out of the metric's range are refused before.
-        if let Ok(measurement) = Measurement::new(&Kinds::default(), "time_spent", "post", value) {
-            let counted = self.population.measure(&mut self.people[event.user as usize], measurement);
-            assert!(counted.is_ok(), "{counted:?}");
-        }
-    }
-    fn predictions(&self) -> Vec<f64> {
-        let series: Vec<_> = Kinds::default().all();
-        series.into_iter().flat_map(|series| parameters(self.population.posterior(series))).collect()
     }
 }
 

@@ -6,21 +6,23 @@
 //! revision, centres per epoch.
 //! Deliberately absent: clocks (the caller passes `now`), locks, scores of users.
 
+mod build;
+mod as_of;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::Array2;
 use roaring::RoaringBitmap;
 use rpds::HashTrieMapSync;
 
 use crate::domain::ids::{Epoch, ItemId, Key, TopicId};
-use crate::domain::items::{Change, Embedding, Item};
+use crate::domain::items::Item;
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
-use crate::domain::windows::Windows;
+use crate::engine::availability::AvailabilityIndex;
 use crate::engine::availability::survival::ExpectedEnds;
-use crate::engine::availability::{self as avail, AvailabilityIndex};
-use crate::engine::catalogue::centres::{AXES, Centre, Coordinates};
+use crate::engine::catalogue::centres::{Centre, Coordinates};
 use crate::engine::learners::person::online::Example;
 use crate::engine::learners::shared::blend::BlendWeights;
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
@@ -35,9 +37,6 @@ use crate::engine::two_tower::{ItemFacts, Tower, TwoTower};
 
 /// Items per block: adding one item copies at most this many embeddings.
 pub const BLOCK: usize = 256;
-
-/// Changed items from which on the next open set is recomputed instead of patched.
-const UNSETTLED_MAX: usize = 4_096;
 
 /// Stands for "no author" in a block's columns.
 pub const NOBODY: u32 = u32::MAX;
@@ -219,10 +218,6 @@ impl World {
         self.clusters.as_ref()
     }
 
-    pub(super) fn put_clusters(&mut self, clusters: Option<Arc<Clustering>>) {
-        self.clusters = clusters;
-    }
-
     /// The published two-tower model with the vectors of all items; `None` without one.
     #[must_use]
     pub fn tower(&self) -> Option<&Arc<Tower>> {
@@ -255,17 +250,6 @@ impl World {
     #[must_use]
     pub fn with_tower(&self, tower: Option<Arc<Tower>>) -> World {
         World { tower, ..self.clone() }
-    }
-
-    /// Sets the two-tower model, whose vectors were computed for the world `of`. Vectors of items that are new or
-    /// revised since then are computed here.
-    pub(super) fn put_tower(&mut self, mut tower: Tower, of: &World) {
-        for item in self.blocks.iter().flat_map(|block| block.items()) {
-            if of.item(item.id).is_none_or(|then| then.revision != item.revision) {
-                tower.put(item.id, &self.facts(item));
-            }
-        }
-        self.tower = Some(Arc::new(tower));
     }
 
     /// Items ever created, deleted ones included: ids are below this.
@@ -466,277 +450,6 @@ fn place(id: ItemId) -> (usize, usize) {
 
 /// Mutation, for the coordinator's working copy alone.
 impl World {
-    /// Upserts an item: its id is new (it must be `len`), or it has a new revision.
-    pub(super) fn put_item(&mut self, item: Arc<Item>) {
-        let (block, row) = place(item.id);
-        if block == self.blocks.len() {
-            self.blocks.push(Arc::new(Block {
-                embeddings: Arc::new(Array2::zeros((BLOCK, self.dim))),
-                codes: Arc::new(Array2::zeros((BLOCK, self.dim))),
-                items: Vec::new(),
-                columns: Arc::default(),
-            }));
-        }
-        let centre = self.centre_of(item.main_topic());
-        let (inverse_norm, coordinates) = self.measure(&item.embedding, centre);
-        let windows = (!item.deleted).then_some(&item.windows);
-        self.availability.set(item.id, windows);
-        self.unsettle(item.id);
-        if let Some(old) = self.item(item.id).map(|old| old.key.clone()).filter(|old| *old != item.key) {
-            self.keys.remove_mut(&old);
-        }
-        self.keys.insert_mut(item.key.clone(), item.id);
-        self.len = self.len.max(item.id.0 + 1);
-        let is_revised = self.item(item.id).is_none_or(|old| old.revision != item.revision);
-        if let Some(mut tower) = self.tower.take_if(|_| is_revised) {
-            Arc::make_mut(&mut tower).put(item.id, &self.facts(&item));
-            self.tower = Some(tower);
-        }
-        let Some(block) = self.blocks.get_mut(block) else { return };
-        let block = Arc::make_mut(block);
-        let columns = Arc::make_mut(&mut block.columns);
-        let author = item.author.as_ref().map_or(NOBODY, |author| author.id.0);
-        let same_embedding = block.items.get(row).is_some_and(|old| old.embedding == item.embedding);
-        let largest = item.embedding.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-        let scale = largest / 127.0;
-        if !same_embedding {
-            let x = ArrayView1::from(&item.embedding[..]);
-            Arc::make_mut(&mut block.embeddings).row_mut(row).assign(&x);
-            // Within -127..=127 by the choice of the scale.
-            let codes = x.mapv(|x| (x / scale).round() as i8);
-            Arc::make_mut(&mut block.codes).row_mut(row).assign(&codes);
-        }
-        put(&mut columns.scale, row, scale);
-        put(&mut columns.created, row, item.created);
-        put(&mut columns.topic, row, item.main_topic());
-        put(&mut columns.windowed, row, !item.windows.is_always());
-        put(&mut columns.more_topics, row, item.topics.len() > 1);
-        put(&mut columns.author, row, author);
-        put(&mut columns.centre, row, centre);
-        put(&mut columns.inverse_norm, row, inverse_norm);
-        put(&mut columns.coordinates, row, coordinates);
-        put(&mut block.items, row, item);
-    }
-
-    fn unsettle(&mut self, item: ItemId) {
-        match &mut self.unsettled {
-            Some(unsettled) if unsettled.len() < UNSETTLED_MAX => unsettled.push(item),
-            unsettled => *unsettled = None,
-        }
-    }
-
-    /// Replaces an item by one that differs in its windows alone.
-    pub(super) fn put_windows(&mut self, item: Arc<Item>) {
-        let (block, row) = place(item.id);
-        self.availability.put(item.id, (!item.deleted).then_some(&item.windows));
-        self.unsettle(item.id);
-        let Some(block) = self.blocks.get_mut(block) else { return };
-        let block = Arc::make_mut(block);
-        put(&mut Arc::make_mut(&mut block.columns).windowed, row, !item.windows.is_always());
-        put(&mut block.items, row, item);
-    }
-
-    /// Inserts many items into an empty world, and builds the availability index in one pass.
-    pub(super) fn load_items(&mut self, items: Vec<Arc<Item>>) {
-        let windows: Vec<(ItemId, Windows)> =
-            items.iter().filter(|item| !item.deleted).map(|item| (item.id, item.windows.clone())).collect();
-        for item in items {
-            self.put_item(item);
-        }
-        self.availability = AvailabilityIndex::build(windows.into_iter());
-        self.unsettled = None;
-    }
-
-    /// Adds a topic, or finds it if it exists; ids are assigned in order.
-    pub(super) fn put_topic(&mut self, key: Key) -> TopicId {
-        if let Some(id) = self.find_topic(key.as_str()) {
-            return id;
-        }
-        let id = TopicId(self.topics_len());
-        Arc::make_mut(&mut self.topic_keys).push(key.clone());
-        self.topics_by_key.insert_mut(key, id);
-        id
-    }
-
-    /// Adds the next epoch of a topic's centre. [`World::recentre`] recomputes the items' columns.
-    pub(super) fn put_centre(&mut self, topic: TopicId, centre: Centre) -> CentreRef {
-        let centres = Arc::make_mut(&mut self.centres);
-        let index = topic.0 as usize;
-        if centres.len() <= index {
-            centres.resize_with(index + 1, Vec::new);
-        }
-        centres[index].push(Arc::new(centre));
-        CentreRef { topic, epoch: centres[index].len() as u32 }
-    }
-
-    /// Recomputes the columns of all items whose centre has a newer epoch.
-    pub(super) fn recentre(&mut self) {
-        for index in 0..self.blocks.len() {
-            let block = &self.blocks[index];
-            let wanted: Vec<CentreRef> = block.columns.topic.iter().map(|topic| self.centre_of(*topic)).collect();
-            if wanted == block.columns.centre {
-                continue;
-            }
-            let mut columns = Columns::clone(&block.columns);
-            for (row, centre) in wanted.into_iter().enumerate() {
-                if columns.centre[row] != centre {
-                    let embedding = &block.items[row].embedding;
-                    (columns.inverse_norm[row], columns.coordinates[row]) = self.measure(embedding, centre);
-                    columns.centre[row] = centre;
-                }
-            }
-            Arc::make_mut(&mut self.blocks[index]).columns = Arc::new(columns);
-        }
-    }
-
-    /// Moves the open set to `now` and returns the changes. An instant before the current one counts as the current
-    /// one.
-    pub(super) fn move_to(&mut self, now: Millis) -> Changes {
-        self.move_anywhere(self.as_of.max(now))
-    }
-
-    /// Moves the open set to an earlier instant, since the clock was set back. Returns the changes.
-    pub(super) fn move_back_to(&mut self, now: Millis) -> Changes {
-        // Recomputed from the windows: edges are not counted backwards.
-        self.unsettled = None;
-        self.move_anywhere(now)
-    }
-
-    fn move_anywhere(&mut self, now: Millis) -> Changes {
-        let before = self.open.clone();
-        match self.unsettled.take() {
-            // Usual case: few changes, so the open set is patched.
-            Some(unsettled) => {
-                // Items that were not put since flip only at edges that existed before.
-                let flips = match self.next_edge {
-                    Some(edge) if edge <= now => self.availability.changes(self.as_of, now),
-                    _ => avail::Changes::default(),
-                };
-                if !(flips.is_empty() && unsettled.is_empty()) {
-                    let open = Arc::make_mut(&mut self.open);
-                    *open |= flips.opened;
-                    *open -= flips.closed;
-                    for item in unsettled {
-                        match self.availability.is_open(item, now) {
-                            true => open.insert(item.0),
-                            false => open.remove(item.0),
-                        };
-                    }
-                }
-            }
-            None => self.open = Arc::new(self.availability.open_at(now)),
-        }
-        debug_assert_eq!(*self.open, self.availability.open_at(now), "the open set is that of its instant");
-        self.unsettled = Some(Vec::new());
-        self.as_of = now;
-        self.next_edge = self.availability.next_edge_after(now);
-        let ids = |set: RoaringBitmap| set.into_iter().map(ItemId).collect();
-        Changes { opened: ids(&*self.open - &*before), closed: ids(&*before - &*self.open), updated: Vec::new() }
-    }
-
-    /// The tables that all users share, for an update in place.
-    pub(super) fn shared_mut(&mut self) -> (&mut PopularityTable, &mut ItemNeighbours, &mut Lately) {
-        (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.neighbours), &mut self.lately)
-    }
-
-    /// Takes the expected end times out for an update; [`World::put_expected`] puts them back.
-    pub(super) fn take_expected(&mut self) -> ExpectedEnds {
-        std::mem::take(Arc::make_mut(&mut self.expected))
-    }
-
-    /// Sets the expected end times of open items.
-    pub(super) fn put_expected(&mut self, expected: ExpectedEnds) {
-        self.expected = Arc::new(expected);
-    }
-
-    /// What groups go to, from now on.
-    pub(super) fn put_cluster_popularity(&mut self, cluster_popularity: ClusterPopularityTable) {
-        self.cluster_popularity = Arc::new(cluster_popularity);
-    }
-
-    /// Sets the weights of the blend and of the opinion model.
-    pub(super) fn put_blend(&mut self, weights: BlendWeights, opinion: OpinionWeights) {
-        self.blend = Arc::new(weights);
-        self.opinion = Arc::new(opinion);
-    }
-
-    /// Records the time of a change, for the time machine.
-    pub(super) fn note(&mut self, change: Change, since: Millis) {
-        let history = Arc::make_mut(&mut self.history);
-        match change {
-            Change::Centre(centre) => history.centres.insert(centre, since),
-            Change::Revision(item, revision) => history.revisions.insert((item, revision), since),
-            Change::Deleted(item) => history.deleted.insert(item, since),
-        };
-    }
-
-    /// Removes an item's revisions and deletion from the history, for an erasure.
-    pub(super) fn forget(&mut self, item: ItemId) {
-        let history = Arc::make_mut(&mut self.history);
-        history.revisions.retain(|(revised, _), _| *revised != item);
-        history.deleted.remove(&item);
-    }
-
-    /// Items that were revised after an instant, each with its revision at that instant.
-    #[must_use]
-    pub fn revised_after(&self, at: Millis) -> Vec<(ItemId, u32)> {
-        let mut revised: BTreeMap<ItemId, u32> = BTreeMap::new();
-        for ((item, revision), since) in &self.history.revisions {
-            if *since > at {
-                // Revisions are in order: the first one after `at` replaced the one that was valid.
-                revised.entry(*item).or_insert(revision.saturating_sub(1));
-            }
-        }
-        revised.into_iter().collect()
-    }
-
-    /// The world as of an instant, for ranking: epochs of centres, deletions, and revisions as of then. Vectors of
-    /// `earlier` revisions come from the caller; texts, topics and windows are the current ones. Learned aggregates
-    /// (popularity, co-occurrence, the blend) are left out, since they contain later events.
-    #[must_use]
-    pub fn back_to(&self, at: Millis, earlier: Vec<(ItemId, u32, Embedding)>) -> World {
-        let mut world = World {
-            popularity: Arc::default(),
-            cluster_popularity: Arc::default(),
-            neighbours: Arc::default(),
-            lately: Lately::default(),
-            expected: Arc::default(),
-            blend: Arc::new(BlendWeights::start(&self.settings.blend)),
-            opinion: Arc::new(OpinionWeights::start(&self.settings.blend)),
-            ..self.clone()
-        };
-        for (item, revision, embedding) in earlier {
-            if let Some(now) = self.item(item) {
-                world.put_item(Arc::new(Item { revision, embedding, ..now.clone() }));
-            }
-        }
-        for (item, since) in &self.history.deleted {
-            if let Some(now) = world.item(*item).filter(|now| now.deleted && *since > at).cloned() {
-                world.put_item(Arc::new(Item { deleted: false, ..now }));
-            }
-        }
-        let later = |centre: &CentreRef| self.history.centres.get(centre).is_some_and(|since| *since > at);
-        if self.history.centres.keys().any(later) {
-            let then = |(topic, epochs): (u32, &Vec<Arc<Centre>>)| {
-                let named = (1..).map(|epoch| CentreRef { topic: TopicId(topic), epoch });
-                epochs.iter().zip(named).take_while(|(_, centre)| !later(centre)).map(|(m, _)| m.clone()).collect()
-            };
-            world.centres = Arc::new((0..).zip(self.centres.iter()).map(then).collect());
-            world.recentre();
-        }
-        world
-    }
-
-    /// Raises the version by one.
-    pub(super) fn next_epoch(&mut self) {
-        self.epoch = Epoch(self.epoch.0 + 1);
-    }
-
-    /// Raises the version to at least `epoch`, above every version that clients may remember of an earlier run.
-    pub(super) fn start_epoch(&mut self, epoch: Epoch) {
-        self.epoch = self.epoch.max(epoch);
-    }
-
     /// Items that are available as of [`World::as_of`].
     pub fn open(&self) -> &RoaringBitmap {
         &self.open
@@ -764,19 +477,6 @@ impl World {
             })
         })
     }
-
-    /// `1 / ||x - m||`, and the coordinates along the centre's axes.
-    fn measure(&self, x: &[f32], centre: CentreRef) -> (f32, Coordinates) {
-        let length = dot(x, x);
-        let Some(centre) = self.centre(centre) else { return (inverse_length(length, length), [0.0; AXES]) };
-        let mut difference: Vec<f32> = x.iter().zip(centre.mean()).map(|(x, m)| x - m).collect();
-        let inverse = inverse_length(dot(&difference, &difference), length);
-        for number in &mut difference {
-            *number *= inverse;
-        }
-        let coordinates = centre.axes().and_then(|axes| axes.coordinates(&difference));
-        (inverse, coordinates.unwrap_or([0.0; AXES]))
-    }
 }
 
 /// Difference between two worlds.
@@ -801,12 +501,5 @@ impl Changes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.opened.is_empty() && self.closed.is_empty() && self.updated.is_empty()
-    }
-}
-
-fn put<T>(column: &mut Vec<T>, row: usize, value: T) {
-    match column.get_mut(row) {
-        Some(cell) => *cell = value,
-        None => column.push(value),
     }
 }
