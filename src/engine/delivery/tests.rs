@@ -123,21 +123,23 @@ fn open_line() -> Line {
 
 #[test]
 fn within_a_burst_an_event_of_the_person_keeps_its_cause_over_the_world() {
-    for world_first in [false, true] {
+    let world = || FeedEvent::Due(Cause::World { epoch: Epoch(2) });
+    for order in ["message last", "world first", "world last"] {
         let mut line = open_line();
         line.step(Step::Edge(0)).unwrap();
         line.step(Step::Others(0, 9)).unwrap();
         line.publish();
-        if world_first {
-            line.event(FeedEvent::Due(Cause::World { epoch: Epoch(2) })).unwrap();
-            line.step(Step::Own(1, 8)).unwrap();
-        } else {
-            line.step(Step::Own(1, 8)).unwrap();
+        if order == "world first" {
+            line.event(world()).unwrap();
         }
-        line.announce().unwrap();
+        line.step(Step::Own(1, 8)).unwrap();
+        match order {
+            "world last" => line.event(world()).unwrap(),
+            _ => line.announce().unwrap(),
+        }
         line.burst_over().unwrap();
         line.drain().unwrap();
-        assert!(matches!(cause(&line), Cause::Event { .. }), "world first: {world_first}: {:?}", cause(&line));
+        assert!(matches!(cause(&line), Cause::Event { .. }), "{order}: {:?}", cause(&line));
     }
 }
 

@@ -426,6 +426,9 @@ impl Line {
             self.burst_over()?;
         }
         self.drain()?;
+        self.event(FeedEvent::Tick)?;
+        let waits = self.clients.values().any(|client| !client.line.is_empty());
+        prop_assert!(!waits, "no feed waits once all acknowledgements have arrived");
         for _ in 0..2 {
             self.now = self.now.plus(FeedRefresh::PAUSE_MAX_MS);
             self.event(FeedEvent::Tick)?;
