@@ -1,4 +1,4 @@
-//! Bounds for work whose cost grows with a person's past, or with the number of people and items.
+//! The budget for work whose cost grows with a person's past, or with the number of people and items.
 //!
 //! Invariant: such work never runs on a web worker or an arbiter. A bounded number of jobs runs at once, and each
 //! person has a bounded number of them. A job without a free place is refused at once. A job whose requester left keeps

@@ -161,7 +161,7 @@ impl Directory {
         (count, active.into_iter().filter(|(_, addr)| addr.try_send(want.clone()).is_ok()).count())
     }
 
-    /// Asks the least recently used people beyond `most` to leave. People with open sessions stay.
+    /// Requests the passivation of the least recently used people beyond `most`. People with open sessions stay.
     pub fn keep_within(&self, most: usize) {
         let too_many = self.len().saturating_sub(most);
         if too_many == 0 {

@@ -1,4 +1,4 @@
-//! The only writer: gathers the writes of all actors into transactions (group commit).
+//! The write-ahead journal, the only writer: gathers the writes of all actors into transactions (group commit).
 //!
 //! Invariant: at most one transaction is under way; the next takes all writes that arrived meanwhile, up to
 //! [`BATCH_WRITES_MAX`]. So a lone entry is not delayed, and a flood is batched. Order is kept. Reservations bound the

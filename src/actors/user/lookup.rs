@@ -1,4 +1,4 @@
-//! Lookup of event ids: each event is learned once, and a resend is distinguished from a reused id.
+//! Lookup of event ids makes learning idempotent: a resend is not learned again, and a reused id is refused.
 //!
 //! Invariant: events are taken in the order of arrival. An id that neither the state nor the journal's queue remembers
 //! is looked up in the store before anything is learned; all waiting ids share one query. So a resend never rebuilds a

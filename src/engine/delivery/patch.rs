@@ -1,4 +1,4 @@
-//! The difference of two lists, as steps with as few moves as possible.
+//! The patch between two lists: steps with as few moves as possible.
 //!
 //! Invariant: applying the steps to the old list gives the new one. Items are compared by identity, and a list holds each item
 //! at most once. Steps come as removals, moves, insertions, updates. Insertions go from top to bottom once the kept items are
