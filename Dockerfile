@@ -15,13 +15,14 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     find . -path ./target -prune -o -type f -exec touch {} + \
-    && cargo build --profile dist --locked --package eddyline --bin eddyline \
+    && cargo build --profile dist --locked --package eddyline --package eddyline-offline --bins \
+    && install -D -m 0755 target/dist/eddyline-offline /out/eddyline-offline \
     && install -D -m 0755 target/dist/eddyline /out/eddyline \
     && install -d -m 0750 /out/data
 
 FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin eddyline
-COPY --from=builder /out/eddyline /usr/local/bin/eddyline
+COPY --from=builder /out/eddyline /out/eddyline-offline /usr/local/bin/
 # A volume takes over owner and mode of the existing directory.
 COPY --from=builder --chown=eddyline:eddyline /out/data /data
 USER eddyline

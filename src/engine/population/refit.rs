@@ -1,8 +1,8 @@
-//! Clusters of users as published, and the policy for refits.
+//! Clusters of users as published, and the refit policy.
 //!
 //! Invariant: at most one fit is in progress, and results of other epochs are dropped. Epochs rise, and clusters keep
 //! their numbers from fit to fit, so a refit of unchanged rows moves no user. Nothing here blocks on a fit.
-//! Deliberately absent: threads and timers (an effect requests them), the mathematics (`cluster`).
+//! Deliberately absent: threads and timers (an effect requests them), the mathematics (`mixture`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Exploration: Plackett-Luce orders by Gumbel top-k, with the probability of every choice in closed form.
+//! Exploration: Plackett-Luce orders by Gumbel top-k, with the propensity (probability)
+//! of every choice in closed form.
 //!
 //! Invariant: noise is a hash of person, feed version and item, so a feed version always gets one order.
 //! Temperature 0 is the greedy order with probability 1. Sums of exponentials are kept as logarithms, so no temperature

@@ -1,4 +1,4 @@
-//! The list stage: caps, diversity, stability and exploration arrange the best candidates.
+//! Re-ranking of the list: caps, diversity, stability and exploration arrange the best candidates.
 //!
 //! Invariant: an arrangement is a choice without repetition, made place by place from the top. Each place depends only on the
 //! places above, so a shorter list is the beginning of a longer one. No row is lost when rules cannot be met. Values keep the

@@ -87,7 +87,7 @@ impl UserState {
         last.is_some_and(|last| last.is_visit_of(interaction.item, interaction.kind, at))
     }
 
-    /// Negatives for a click, with log importance weights. Where the client said which items it showed, these are the
+    /// Negative sampling: negatives for a click, with log importance weights. Where the client said which items it showed, these are the
     /// skipped items. Otherwise they are a sample of the available items. A third of the sample comes from the user's
     /// own visited items: they are few among thousands, and the hardest negatives.
     fn sample_negatives(&self, interaction: &Interaction, world: &World, at: Millis) -> (Vec<ItemId>, StandsFor) {

@@ -1,4 +1,4 @@
-//! Per-user acceptance model: Bayesian logistic regression with a diagonal covariance. Its features are centred unit
+//! Online learning of one user: an acceptance model, which is a Bayesian logistic regression with a diagonal covariance. Its features are centred unit
 //! embeddings and, for the user's recent topics, pairs of coordinates along the topic's axes.
 //!
 //! Invariant: mean and precision are finite, and precision is at least the prior's. Prediction changes nothing.

@@ -1,10 +1,10 @@
-//! First-time visitors and visiting hours of each item, folded over all users.
+//! First-time visitors and visiting hours of each item, folded over all users: the cold start of a new item.
 //!
 //! Invariant: sums are finite and non-negative; an item without data gets the catalogue mean. Visits overweight heavy
 //! users, since one user can make hundreds, so first visits are predicted from the number of distinct first-time
 //! visitors. Source of the hour match: the mean direction of a circular distribution (Mardia & Jupp, *Directional
 //! Statistics*, 2000), shrunk to that of the catalogue.
-//! Deliberately absent: a user's own hours (`repeat`, `rhythm`).
+//! Deliberately absent: a user's own hours (`visits`, `rank::hours`).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,11 @@
 //! The blend: shared weights over the features of all experts, plus small user-specific offsets. The weights start from
-//! those of the opinion model ([`crate::engine::learners::shared::opinions`]) and are corrected online by the choices of all users.
+//! those of the opinion model ([`super::opinions`]) and are corrected online by the choices of all users. They are also the
+//! cold start of a new user, whose own offset is 0.
 //!
 //! Invariant: the fold uses the gradient that the entry carries, so it needs neither the candidates nor the weights of
 //! that time. Weights stay finite and within [`WEIGHT_MAX`]. Prediction changes nothing.
 //! Sources: multinomial logit over the available items (McFadden 1974), from a stratified sample of them (Manski &
-//! McFadden 1981); second-order steps ([`crate::engine::learners::shared::newton`]); asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
+//! McFadden 1981); the Newton step of [`super::newton`]; asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Clustering of users: a Bayesian mixture model, fitted by variational inference.
+//! Clustering of users: a Bayesian mixture model, fitted by variational Bayes.
 //!
 //! Invariant: equal problems give equal fits, in any number of threads. Every row has a cluster, and the probabilities
 //! of its clusters sum to 1. No start's lower bound ever falls. A cluster's number is never reused for another cluster,
