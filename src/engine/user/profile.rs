@@ -1,6 +1,6 @@
 //! Reads of a user's state: the profile that ranking reads, scores of items, and predictions.
 //!
-//! Invariant: nothing here changes what was learned; only the user vector cache is refreshed.
+//! Invariant: learned state never changes here; only the user vector cache is refreshed.
 
 use super::{Past, SESSION_BREAK_MS, UserState, author_fade};
 use crate::domain::feeds::{FeedItem, Ranking};
