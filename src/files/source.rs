@@ -54,7 +54,7 @@ impl Files {
                 }
             }
             if found.is_empty() {
-                return Err(FormatError::in_file(path, Wrong::NoFile("the folder has none of this format")));
+                return Err(FormatError::in_file(path, Wrong::NoFile("the folder has no file of this format")));
             }
             found.sort();
             files.extend(found);

@@ -95,7 +95,7 @@ mod tests {
 
     fn sample() -> EmbeddedFile {
         // Any file suffices here.
-        rust_embed::utils::read_file_from_fs(std::path::Path::new("rustfmt.toml")).unwrap()
+        rust_embed::utils::read_file_from_fs(std::path::Path::new("Cargo.toml")).unwrap()
     }
 
     #[actix_web::test]

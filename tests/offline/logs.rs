@@ -19,7 +19,7 @@ const START: Millis = Millis(1_767_225_600_000);
 /// Folder of real logs on this machine, if it exists.
 fn data() -> Option<PathBuf> {
     let folder = std::env::var_os("EDDYLINE_DATA").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
     if folder.is_dir() {
         return Some(folder);
     }

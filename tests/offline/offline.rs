@@ -104,7 +104,7 @@ fn made_up_judgements_give_one_figure_everywhere() {
 #[test]
 fn real_judgements_reach_the_figure_to_beat() {
     let data = std::env::var_os("EDDYLINE_DATA").map(PathBuf::from);
-    let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
     let folder = data.join("accepted_rejected");
     if !folder.is_dir() {
         println!("skipped: no data (set EDDYLINE_DATA)");

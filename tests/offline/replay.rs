@@ -617,7 +617,7 @@ fn no_input_ends_a_command_by_a_panic() {
 
 fn data(file: &str) -> Option<PathBuf> {
     let data = std::env::var_os("EDDYLINE_DATA").map(PathBuf::from);
-    let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
     let found = data.join(file);
     if found.exists() {
         return Some(found);

@@ -215,7 +215,7 @@ fn a_database_with_the_tables_is_read_like_a_folder() {
         let (status, said) = run(&["replay", "--format", "tables", &url]);
         assert!(status == Some(1) && said.contains(why) && !said.contains("not-to-be-shown"), "{said}");
     };
-    refused("table post_text_df: there is none");
+    refused("table post_text_df: is not on the search path");
     let create = "CREATE TABLE user_data (index bigint, user_id bigint, gender int, age int, country text, city text, \
                   exp_group int, os text, source text);
                   CREATE TABLE post_text_df (post_id int, text text, topic varchar);

@@ -98,7 +98,7 @@ async fn every_acknowledged_entry_is_there_exactly_once_after_kill_9() {
     let mut acknowledged: HashMap<(u32, u64), u64> = HashMap::new();
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "store_crash::child", "--nocapture", "--test-threads=1"])
             .env(CHILD, directory.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -324,7 +324,7 @@ fn child_that_panics() {
 fn the_death_of_a_part_ends_the_process_with_a_failure() {
     for how in ["thread", "task", "actor"] {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_that_panics", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "store_crash::child_that_panics", "--nocapture", "--test-threads=1"])
             .env(PANICS, how)
             .stdout(Stdio::null())
             .stderr(std::fs::File::options().write(true).open("/dev/full").unwrap())

@@ -17,9 +17,9 @@ use super::Reservation;
 pub struct Append {
     /// The rows to store, in order.
     pub writes: Vec<Write>,
-    /// Who waits.
+    /// The sender, who gets the answer.
     pub from: Origin,
-    /// Its place in the bounded queue.
+    /// The place that the sender took in the bounded queue.
     pub reservation: Reservation,
 }
 

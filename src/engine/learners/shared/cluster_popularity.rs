@@ -158,7 +158,7 @@ mod tests {
 
     const ITEMS: u32 = 10;
 
-    /// Visits of groups to items, and what is published of them at `now`.
+    /// The table that visits of clusters to items publish at `now`.
     fn published(
         visits: &[(u32, u32, i64)],
         now: Millis,

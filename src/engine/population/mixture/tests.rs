@@ -437,7 +437,8 @@ fn what_cannot_be_grouped_is_named() {
 /// Named columns of a shared data file; prints a note and returns `None` where the file is absent.
 #[allow(clippy::print_stdout)]
 fn shared(file: &str, columns: &[&str]) -> Option<Vec<Vec<String>>> {
-    let folder = std::env::var("EDDYLINE_DATA").unwrap_or_else(|_| "../shared/data".into());
+    let folder = std::env::var("EDDYLINE_DATA")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").into());
     let path = std::path::Path::new(&folder).join("groups").join(file);
     let Ok(bytes) = std::fs::read(&path) else {
         println!("skipped: no data: {}", path.display());
