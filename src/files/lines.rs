@@ -59,7 +59,7 @@ impl TextLines {
     fn advance(&mut self) -> Result<bool, FormatError> {
         loop {
             if self.open.is_none() {
-                match self.files.next() {
+                match self.files.open_next() {
                     None => return Ok(false),
                     Some(source) => self.open = Some((source?, 0)),
                 }

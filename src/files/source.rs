@@ -71,7 +71,7 @@ impl Files {
     }
 
     /// Opens the next file, decompressed.
-    pub fn next(&mut self) -> Option<Result<Source, FormatError>> {
+    pub fn open_next(&mut self) -> Option<Result<Source, FormatError>> {
         let path = self.waiting.next()?;
         Some(Source::open(path, self.read.clone()))
     }

@@ -149,7 +149,7 @@ impl Table {
     fn advance(&mut self) -> Result<bool, FormatError> {
         loop {
             if self.open.is_none() {
-                match self.files.next() {
+                match self.files.open_next() {
                     None => return Ok(false),
                     Some(source) => self.open = Some(Open::new(source?, &self.columns, self.wanted)?),
                 }

@@ -93,7 +93,7 @@ impl Iterator for LabelledFiles {
         if self.finished {
             return None;
         }
-        let source = self.files.next()?;
+        let source = self.files.open_next()?;
         let found = source.and_then(|source| self.read(source));
         self.finished = found.is_err();
         Some(found)

@@ -33,7 +33,7 @@ pub fn read(
 ) -> Result<Numbers, FormatError> {
     let mut files = Files::new(&[path], &[".csv"], watch)?;
     let mut numbers = Numbers { columns: vec![Vec::new(); columns.len()], ..Numbers::default() };
-    while let Some(source) = files.next() {
+    while let Some(source) = files.open_next() {
         let source = source?;
         let compression = source.compression();
         let path = source.path;

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::align::{Moved, align};
+use super::components::{Component, Model, Prior, Shares};
 use super::kernel::{Table, each_row};
-use super::mixture::{Component, Model, Prior, Shares};
 use super::problem::{GAIN_LAST, Problem, STEPS_LAST};
 use super::scaling::Scale;
 use super::search::{Climb, Unsound};

@@ -13,7 +13,7 @@ mod agreement;
 mod align;
 mod fit;
 mod kernel;
-mod mixture;
+mod components;
 mod part;
 mod problem;
 mod scaling;

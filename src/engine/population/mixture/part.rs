@@ -5,8 +5,8 @@
 
 use rand_chacha::ChaCha8Rng;
 
+use super::components::{Component, Evidence, Model, Prior};
 use super::kernel::{Table, each_row};
-use super::mixture::{Component, Evidence, Model, Prior};
 use super::search::{COARSE_ROWS, Climb, GAIN_COARSE, Unsound, some_rows};
 use super::triangle::{add_outer, cholesky, inverse, length_squared, longest_axis};
 

@@ -8,9 +8,9 @@ use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::components::{Model, Prior, Shares};
 use super::fit::{Fit, State};
 use super::kernel::Table;
-use super::mixture::{Model, Prior, Shares};
 use super::scaling::{Scale, log_noise};
 use super::search::{Climb, Unsound, search, settle};
 

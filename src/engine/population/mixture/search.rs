@@ -8,8 +8,8 @@ use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::components::{Component, Evidence, Model, Prior, Shares, log_marginal, log_share_gain};
 use super::kernel::{Pass, Table, each_row, pass};
-use super::mixture::{Component, Evidence, Model, Prior, Shares, log_marginal, log_share_gain};
 use super::triangle::{at, cholesky};
 
 /// A component with fewer rows than this has vanished: in the next step its count would shrink by a factor of about
@@ -478,7 +478,7 @@ fn means_first(table: &Table, prior: &Prior, means: Vec<Vec<f64>>, deviation: f6
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::engine::population::mixture::mixture::Shares;
+    use crate::engine::population::mixture::components::Shares;
     use crate::engine::population::mixture::scaling::log_noise;
     use proptest::prelude::*;
 
