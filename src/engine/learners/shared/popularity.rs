@@ -14,7 +14,7 @@ use crate::domain::interactions::Signal;
 use crate::domain::items::Item;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::windows::Windows;
-use crate::engine::features::{Features, HALF_LIVES_MS, at};
+use crate::engine::features::{HALF_LIVES_MS, at};
 use crate::engine::learners::shared::arrivals::{Visitors, VisitorsTable};
 use crate::engine::numeric::kernels::{LANES, exp_each_f64, exp_of, ln_of};
 use crate::engine::world::BLOCK;
@@ -181,12 +181,6 @@ impl PopularityTable {
     #[must_use]
     pub fn approval(&self) -> f64 {
         if self.approval > 0.0 { self.approval } else { 0.5 }
-    }
-
-    /// Writes the popularity features of an item.
-    pub fn describe(&self, item: ItemId, out: &mut Features) {
-        // Both keep them in one order: half-lives, rate, approval.
-        out[at::POPULARITY..=at::APPROVAL].copy_from_slice(&self.row(item));
     }
 
     /// Resizes to this many items; new items get the features `unseen`.
