@@ -9,7 +9,7 @@ use std::f64::consts::TAU;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use eddyline::actors::solving::solve;
+use eddyline::actors::fitting::fit;
 use eddyline::engine::population::mixture::{Kind, Problem, Settings, adjusted_rand_index};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -140,8 +140,7 @@ fn report(threads: usize) {
         for draw in 0..draws {
             let drawn = Rows::draw(groups, rows, outliers, 1_000 + draw);
             let oracle = drawn.agreement(|row| drawn.likeliest(groups, row));
-            let fit =
-                solve(&Problem::new(&drawn.columns(), Settings::default(), None).unwrap(), threads, || {}).unwrap();
+            let fit = fit(&Problem::new(&drawn.columns(), Settings::default(), None).unwrap(), threads, || {}).unwrap();
             four += usize::from(fit.groups.len() == GROUPS.len());
             let member = |row: usize| (!fit.members[row].outlier).then(|| fit.members[row].group as usize);
             losses[0].push(oracle - drawn.agreement(member));
@@ -180,7 +179,7 @@ fn cluster(criterion: &mut Criterion) {
             let settings = Settings { kind, ..Settings::default() };
             let problem = Problem::new(&columns, settings, None).unwrap();
             group.bench_function(BenchmarkId::new(format!("{kind:?}"), rows), |bencher| {
-                bencher.iter(|| black_box(solve(&problem, threads, || {}).unwrap()));
+                bencher.iter(|| black_box(fit(&problem, threads, || {}).unwrap()));
             });
         }
     }

@@ -12,7 +12,7 @@ use figment::{Figment, Metadata};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::actors::inside::Limits;
+use crate::actors::context::Limits;
 use crate::actors::schedule::Schedule;
 use crate::actors::slates::SlateSettings;
 use crate::domain::json::{JsonError, expectation};

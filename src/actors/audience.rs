@@ -38,10 +38,10 @@ impl Server {
     /// Busy while another question of this kind is being answered.
     pub async fn audience(&self, item: ItemId, limit: usize) -> Result<Audience, Refusal> {
         // One question at a time: each costs as much as a change of availability.
-        let _turn = self.inside.audience.try_lock().map_err(|_| Refusal::busy(1_000))?;
+        let _turn = self.context.audience.try_lock().map_err(|_| Refusal::busy(1_000))?;
         let (answer, mut answers) = mpsc::unbounded_channel();
-        let want = Want { item, world: self.world(), now: self.inside.clock.now(), answer };
-        let (active, asked) = self.inside.directory.ask_all(&want, ASKED_MAX);
+        let want = Want { item, world: self.world(), now: self.context.clock.now(), answer };
+        let (active, asked) = self.context.directory.ask_all(&want, ASKED_MAX);
         drop(want);
         let (mut people, mut scored, end) = (Vec::with_capacity(asked), 0, Instant::now() + WITHIN);
         while scored < asked

@@ -18,7 +18,7 @@ use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::inside::Inside;
+use super::context::ServerContext;
 use super::user::UserActor;
 use super::user::messages::{Envelope, Leave, ToUser, Want, WorldChanged};
 use super::user::refresh::Turns;
@@ -58,7 +58,7 @@ struct Active {
 }
 
 impl Active {
-    fn tell(&self, change: &WorldChanged) {
+    fn notify(&self, change: &WorldChanged) {
         if let Err(SendError::Full(_)) = self.addr.try_send(change.clone()) {
             // The actor reads the whole world at its next tick.
             self.flags.bits.fetch_or(STALE, Ordering::Relaxed);
@@ -100,14 +100,14 @@ impl Directory {
     ///
     /// # Errors
     /// Busy when the actor's mailbox is full or the server is shutting down: nothing was learned.
-    pub fn deliver(&self, inside: &Arc<Inside>, user: UserId, message: ToUser) -> Result<(), Refusal> {
-        let mut envelope = Envelope::new(inside.clone(), user, message);
+    pub fn deliver(&self, context: &Arc<ServerContext>, user: UserId, message: ToUser) -> Result<(), Refusal> {
+        let mut envelope = Envelope::new(context.clone(), user, message);
         loop {
-            if inside.is_closing() {
+            if context.is_closing() {
                 envelope.take();
                 return Err(Refusal::busy(1_000));
             }
-            let Some(active) = self.activate(inside, user) else {
+            let Some(active) = self.activate(context, user) else {
                 envelope.take();
                 return Err(Refusal::new(Code::UnknownUser, "this person was erased"));
             };
@@ -139,7 +139,7 @@ impl Directory {
         for (arbiter, people) in self.arbiters.iter().zip(watched).filter(|(_, people)| !people.is_empty()) {
             let change = change.clone();
             // A thread that has ended runs no actors.
-            arbiter.spawn_fn(move || people.into_iter().for_each(|one| one.tell(&change)));
+            arbiter.spawn_fn(move || people.into_iter().for_each(|one| one.notify(&change)));
         }
     }
 
@@ -192,37 +192,37 @@ impl Directory {
 
     /// Ends the actor of an erased person, if it runs. The person was marked as erased before, so no new one is
     /// activated.
-    pub(super) fn dismiss(&self, inside: &Arc<Inside>, user: UserId) {
+    pub(super) fn dismiss(&self, context: &Arc<ServerContext>, user: UserId) {
         let active = self.active.get(&user).map(|active| active.value().clone());
         if let Some(active) = active {
             // One message beyond a full mailbox, once per person.
-            active.addr.do_send(Envelope::new(inside.clone(), user, ToUser::Erased));
+            active.addr.do_send(Envelope::new(context.clone(), user, ToUser::Erased));
         }
     }
 
     /// Notifies a person's actor, if it runs, of changed attributes.
-    pub(super) fn describe(&self, inside: &Arc<Inside>, user: UserId) {
+    pub(super) fn describe(&self, context: &Arc<ServerContext>, user: UserId) {
         let active = self.active.get(&user).map(|active| active.value().clone());
         if let Some(active) = active {
             // One message beyond a full mailbox per change; each change waited for the journal before.
-            active.addr.do_send(Envelope::new(inside.clone(), user, ToUser::Described));
+            active.addr.do_send(Envelope::new(context.clone(), user, ToUser::Described));
         }
     }
 
-    fn activate(&self, inside: &Arc<Inside>, user: UserId) -> Option<Active> {
+    fn activate(&self, context: &Arc<ServerContext>, user: UserId) -> Option<Active> {
         if let Some(active) = self.active.get(&user) {
             return Some(active.value().clone());
         }
         match self.active.entry(user) {
             Entry::Occupied(there) => Some(there.get().clone()),
             // Checked under the guard: a dismissed person was marked as erased before.
-            Entry::Vacant(_) if inside.people.is_erased(user) => None,
+            Entry::Vacant(_) if context.people.is_erased(user) => None,
             Entry::Vacant(place) => {
                 let flags = Arc::new(Flags::default());
                 let index = self.thread_of(user);
-                let actor = UserActor::new(user, inside.clone(), flags.clone(), self.turns[index].clone());
+                let actor = UserActor::new(user, context.clone(), flags.clone(), self.turns[index].clone());
                 // Starting an actor only queues a closure on the arbiter, so nothing is sent under the guard.
-                let capacity = inside.limits.user_mailbox;
+                let capacity = context.limits.user_mailbox;
                 let addr = UserActor::start_in_arbiter(&self.arbiters[index], move |ctx| {
                     ctx.set_mailbox_capacity(capacity);
                     actor
@@ -240,15 +240,15 @@ const SWEEP_EVERY: Duration = Duration::from_millis(200);
 const MEMORY_SHARE: usize = 10;
 
 /// Keeps the number of active people and their memory within the limits, for as long as the server runs.
-pub async fn sweep(inside: Arc<Inside>) {
-    let most = inside.limits.active_people;
-    let memory_max = inside.limits.memory_mib.saturating_mul(1 << 20);
-    while !inside.is_closing() {
+pub async fn sweep(context: Arc<ServerContext>) {
+    let most = context.limits.active_people;
+    let memory_max = context.limits.memory_mib.saturating_mul(1 << 20);
+    while !context.is_closing() {
         tokio::time::sleep(SWEEP_EVERY).await;
-        inside.directory.keep_within(most);
+        context.directory.keep_within(most);
         if memory_max > 0 && resident_bytes().is_some_and(|bytes| bytes > memory_max) {
-            let active = inside.directory.len();
-            inside.directory.keep_within(active - active.div_ceil(MEMORY_SHARE));
+            let active = context.directory.len();
+            context.directory.keep_within(active - active.div_ceil(MEMORY_SHARE));
         }
     }
 }

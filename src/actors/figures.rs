@@ -83,18 +83,18 @@ pub struct LearnedFigures {
 impl Server {
     /// Takes a snapshot of the server's figures.
     pub async fn figures(&self) -> Figures {
-        let (inside, world) = (&self.inside, self.world());
+        let (context, world) = (&self.context, self.world());
         let (slates_logged, slates_dropped) = self.slate_counts();
         let (event_lookups, rebuilds) = self.look_counts();
         Figures {
-            at: inside.clock.now(),
+            at: context.clock.now(),
             journal: JournalFigures {
-                queued: inside.journal.queued(),
-                queue_max: inside.journal.queue_max(),
-                counted: inside.journal.counted(),
+                queued: context.journal.queued(),
+                queue_max: context.journal.queue_max(),
+                counted: context.journal.counted(),
             },
-            people: inside.people.len(),
-            active: inside.directory.len(),
+            people: context.people.len(),
+            active: context.directory.len(),
             epoch: world.epoch().0,
             items: world.len(),
             open: world.open_len(),
@@ -111,7 +111,7 @@ impl Server {
 
     async fn learned(&self) -> Option<LearnedFigures> {
         let (done, wait) = oneshot::channel();
-        self.inside.coordinator.get()?.do_send(AskFigures(done));
+        self.context.coordinator.get()?.do_send(AskFigures(done));
         let FromCoordinator { covers, scores, hedge, drifts } = tokio::time::timeout(WITHIN, wait).await.ok()?.ok()?;
         let bound = bound(hedge.rounds);
         Some(LearnedFigures { covers: covers.0, score: Score::of(&scores), hedge, bound, drifts })

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, oneshot};
 
+use super::context::ServerContext;
 use super::coordinator::messages::Install;
-use super::inside::Inside;
 use super::server::{Server, from_store};
 use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
@@ -189,14 +189,14 @@ async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
 ///
 /// # Errors
 /// The error of the store.
-pub async fn take_up(
+pub async fn restore(
     store: &dyn Store,
     reader: &Arc<dyn ReadModel>,
     state: &mut CoordinatorState,
 ) -> Result<(), StoreError> {
     let Some(Publication { version, .. }) = store.publications().await?.last().copied() else { return Ok(()) };
     match read(store, reader.clone(), version, state.world().dim()).await {
-        Ok(model) => state.put_tower(model),
+        Ok(model) => state.set_tower(model),
         Err(ModelError::Store(error)) => return Err(error),
         Err(error) => {
             tracing::error!(%error, version = version.0, "the published model cannot be read: serving without it")
@@ -206,17 +206,17 @@ pub async fn take_up(
 }
 
 /// Follows the published version in the store for as long as the server runs.
-pub(super) async fn watch(inside: Arc<Inside>) {
+pub(super) async fn watch(context: Arc<ServerContext>) {
     let mut refused = None;
     loop {
         // Sleeps in short steps, so that the store is released soon after the end.
         for _ in 0..LOOK_STEPS {
             tokio::time::sleep(LOOK_EVERY / LOOK_STEPS).await;
-            if inside.is_closing() {
+            if context.is_closing() {
                 return;
             }
         }
-        let publications = match inside.store.publications().await {
+        let publications = match context.store.publications().await {
             Ok(publications) => publications,
             Err(error) => {
                 tracing::debug!(%error, "the published model could not be looked up: trying again");
@@ -224,13 +224,13 @@ pub(super) async fn watch(inside: Arc<Inside>) {
             }
         };
         let Some(Publication { version, .. }) = publications.last().copied() else { continue };
-        if inside.model() == Some(version) || refused == Some(version) {
+        if context.model() == Some(version) || refused == Some(version) {
             continue;
         }
-        let _one = inside.models.swap.lock().await;
+        let _one = context.models.swap.lock().await;
         // Another version may be published meanwhile; the next look finds it.
-        match inside.vectors(version).await {
-            Ok((tower, of)) if inside.is_published(version).await => inside.install(tower, of).await,
+        match context.vectors(version).await {
+            Ok((tower, of)) if context.is_published(version).await => context.install(tower, of).await,
             Ok(_) => {}
             Err(ModelError::Store(error)) => tracing::warn!(%error, "the published model was not read: trying again"),
             Err(error) => {
@@ -241,7 +241,7 @@ pub(super) async fn watch(inside: Arc<Inside>) {
     }
 }
 
-impl Inside {
+impl ServerContext {
     /// The version of the model that this server serves.
     fn model(&self) -> Option<ModelVersion> {
         self.world.load().tower().map(|tower| tower.version())
@@ -277,7 +277,7 @@ impl Server {
     /// The version of the model that this server serves now.
     #[must_use]
     pub fn model_version(&self) -> Option<ModelVersion> {
-        self.inside.model()
+        self.context.model()
     }
 
     /// All stored models, newest first.
@@ -285,16 +285,16 @@ impl Server {
     /// # Errors
     /// Busy while the store cannot answer.
     pub async fn models(&self) -> Result<Vec<ListedModel>, Refusal> {
-        list(&*self.inside.store).await.map_err(from_store)
+        list(&*self.context.store).await.map_err(from_store)
     }
 
     /// Stores a checkpoint without publishing it.
     ///
     /// # Errors
     /// Why the checkpoint cannot be served, or busy while the store cannot answer.
-    pub async fn put_model(&self, checkpoint: Vec<u8>) -> Result<ModelVersion, Refusal> {
-        let (store, reader) = (&*self.inside.store, self.inside.models.reader.clone());
-        keep(store, reader, checkpoint, self.dim(), self.inside.clock.now()).await.map_err(refusal)
+    pub async fn set_model(&self, checkpoint: Vec<u8>) -> Result<ModelVersion, Refusal> {
+        let (store, reader) = (&*self.context.store, self.context.models.reader.clone());
+        keep(store, reader, checkpoint, self.dim(), self.context.clock.now()).await.map_err(refusal)
     }
 
     /// Publishes a model; returns when this server serves it.
@@ -302,17 +302,17 @@ impl Server {
     /// # Errors
     /// The model is unknown or cannot be served; busy while the store cannot answer.
     pub async fn publish_model(&self, version: ModelVersion) -> Result<(), Refusal> {
-        let inside = &self.inside;
-        let _one = inside.models.swap.lock().await;
-        let made = match inside.model() {
+        let context = &self.context;
+        let _one = context.models.swap.lock().await;
+        let made = match context.model() {
             Some(serving) if serving == version => None,
-            _ => Some(inside.vectors(version).await.map_err(refusal)?),
+            _ => Some(context.vectors(version).await.map_err(refusal)?),
         };
-        if !inside.store.publish_model(version, inside.clock.now()).await.map_err(from_store)? {
+        if !context.store.publish_model(version, context.clock.now()).await.map_err(from_store)? {
             return Err(refusal(ModelError::Unknown(version)));
         }
         if let Some((tower, of)) = made {
-            inside.install(tower, of).await;
+            context.install(tower, of).await;
         }
         Ok(())
     }
@@ -322,7 +322,7 @@ impl Server {
     /// # Errors
     /// No such model exists; busy while the store cannot answer.
     pub async fn roll_back(&self, version: Option<ModelVersion>) -> Result<ModelVersion, Refusal> {
-        let version = way_back(&*self.inside.store, version).await.map_err(refusal)?;
+        let version = way_back(&*self.context.store, version).await.map_err(refusal)?;
         self.publish_model(version).await?;
         Ok(version)
     }

@@ -86,7 +86,7 @@ impl Export {
     /// # Errors
     /// `unknown_user` when the person was erased meanwhile: the export ends.
     pub fn goes_on(&self) -> Result<(), Refusal> {
-        self.server.inside.people.get(self.person.id).map(drop).ok_or_else(unknown)
+        self.server.context.people.get(self.person.id).map(drop).ok_or_else(unknown)
     }
 
     /// The next entries in order, up to the last one that the state includes; empty at the end.
@@ -99,7 +99,7 @@ impl Export {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let store = &*self.server.inside.store;
+        let store = &*self.server.context.store;
         let page = store.entries(self.person.id, self.read, Millis::MAX, limit).await.map_err(from_store)?;
         self.goes_on()?;
         let whole = page.len() == limit as usize && page.iter().zip(self.read.0 + 1..).all(|(e, seq)| e.seq.0 == seq);
@@ -118,7 +118,7 @@ impl Export {
         if self.drawn_ended {
             return Ok(Vec::new());
         }
-        let store = &*self.server.inside.store;
+        let store = &*self.server.context.store;
         let page = store.slates(self.person.id, self.drawn, SLATES_PAGE).await.map_err(from_store)?;
         self.goes_on()?;
         self.drawn_ended = page.len() < SLATES_PAGE as usize;
@@ -134,11 +134,11 @@ impl Server {
     /// `rate_limited` while another export of the person is under way; `busy` while too many are, or the store cannot
     /// answer; `unknown_user`.
     pub async fn export(&self, user: UserId) -> Result<Export, Refusal> {
-        let place = self.inside.exports.enter(Some(user))?;
-        let store = &*self.inside.store;
+        let place = self.context.exports.enter(Some(user))?;
+        let store = &*self.context.store;
         self.settled().await?;
-        let (at, world) = (self.inside.clock.now(), self.world());
-        let folded = recovery::recover_apart(store, user, world.clone(), self.inside.exports.work()).await;
+        let (at, world) = (self.context.clock.now(), self.world());
+        let folded = recovery::recover_apart(store, user, world.clone(), self.context.exports.work()).await;
         let (state, _) = folded.map_err(from_failure)?;
         let follows = store.follows(user).await.map_err(from_store)?;
         let followers = store.followers(user).await.map_err(from_store)?;
@@ -149,7 +149,7 @@ impl Server {
         };
         let items = place.run(of_them).await?;
         // Read last, so that a person who was erased meanwhile is not exported.
-        let person = self.inside.people.get(user).ok_or_else(unknown)?;
+        let person = self.context.people.get(user).ok_or_else(unknown)?;
         let (server, state) = (self.clone(), Arc::new(state));
         let (read, drawn, drawn_ended) = (Seq(0), None, false);
         Ok(Export { at, person, follows, followers, state, items, server, place, read, drawn, drawn_ended })
@@ -162,11 +162,11 @@ impl Server {
     /// Busy, or `unknown_user`.
     pub async fn erase(&self, user: UserId) -> Result<(), Refusal> {
         let reservation = self.reserve()?;
-        let coordinator = self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
-        if !self.inside.people.erase(user, self.inside.clock.now()) {
+        let coordinator = self.context.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
+        if !self.context.people.erase(user, self.context.clock.now()) {
             return Err(unknown());
         }
-        self.inside.directory.dismiss(&self.inside, user);
+        self.context.directory.dismiss(&self.context, user);
         let (done, wait) = oneshot::channel();
         coordinator.do_send(Erase { user, reservation, done });
         within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))

@@ -17,9 +17,9 @@ use crate::store::recovery::{load_coordinator, read_catalogue};
 
 use super::apart::{self, Apart};
 use super::clock::Clock;
-use super::coordinator::{Coordinator, regroup};
+use super::context::{Limits, Looks, ServerContext};
+use super::coordinator::{Coordinator, refit};
 use super::directory::{Directory, sweep};
-use super::inside::{Inside, Limits, Looks};
 use super::journal::{Journal, JournalHandle, Tell};
 use super::models::{self, Models, ReadModel};
 use super::people::People;
@@ -58,8 +58,8 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     }
     let dim = parts.embedder.dim();
     let mut state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, parts.clock.now()).await?;
-    regroup::take_up(&*parts.store, &mut state, parts.clock.now()).await?;
-    models::take_up(&*parts.store, &parts.models, &mut state).await?;
+    refit::restore(&*parts.store, &mut state, parts.clock.now()).await?;
+    models::restore(&*parts.store, &parts.models, &mut state).await?;
 
     let journal_arbiter = Arbiter::new();
     let journal = Journal::new(parts.store.clone());
@@ -69,7 +69,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     journal_arbiter.spawn(Vital::task("the log of slates", slate_queue.run(parts.store.clone(), parts.clock.clone())));
     let people_arbiters = (0..parts.threads.max(1)).map(|_| Arbiter::new().handle()).collect();
     let past_work = Arc::new(Semaphore::new(apart::PAST_AT_ONCE));
-    let inside = Arc::new(Inside {
+    let context = Arc::new(ServerContext {
         clock: parts.clock,
         store: parts.store,
         embedder: parts.embedder,
@@ -93,13 +93,13 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         scans: Apart::new(apart::SCANS_EACH, apart::SCANS_IN_ALL, Arc::new(Semaphore::new(apart::SCANS_AT_ONCE))),
         looks: Looks::default(),
     });
-    let coordinator = Coordinator::new(state, inside.clone());
+    let coordinator = Coordinator::new(state, context.clone());
     let coordinator_arbiter = Arbiter::new();
     let coordinator = Coordinator::start_in_arbiter(&coordinator_arbiter.handle(), move |_| coordinator);
-    coordinator_arbiter.spawn(Vital::task("the sweep of idle people", sweep(inside.clone())));
-    coordinator_arbiter.spawn(Vital::task("the watch for models", models::watch(inside.clone())));
+    coordinator_arbiter.spawn(Vital::task("the sweep of idle people", sweep(context.clone())));
+    coordinator_arbiter.spawn(Vital::task("the watch for models", models::watch(context.clone())));
     journal.send(Tell(coordinator.clone())).await?;
-    // Set before any other task holds `inside`.
-    let _ = inside.coordinator.set(coordinator);
-    Ok(Server::new(inside))
+    // Set before any other task holds `context`.
+    let _ = context.coordinator.set(coordinator);
+    Ok(Server::new(context))
 }

@@ -155,7 +155,7 @@ async fn explain(
     let (attributes, person) = (person.attributes.as_deref().map(Arc::from), person.id);
     let settings = Arc::new(config.learn.clone());
     let mut coordinator = load_coordinator(store, config.dim, settings, catalogue, now).await?;
-    models::take_up(store, &app::open_models(), &mut coordinator).await?;
+    models::restore(store, &app::open_models(), &mut coordinator).await?;
     let mut state = as_of(store, person, at, coordinator.world()).await?;
     state.set_attributes(attributes);
     let world = coordinator.world().back_to(at, earlier(store, coordinator.world(), at).await?);

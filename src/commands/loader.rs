@@ -236,7 +236,7 @@ impl Loader {
         if user.0 < self.stored_people && !self.offline.has_state(user) {
             let (state, _) = recover(&*self.store, user, self.offline.world()).await?;
             *self.newest(user) = state.newest_interaction().unwrap_or(Millis::MIN);
-            self.offline.put_state(state);
+            self.offline.set_state(state);
         }
         Ok(())
     }

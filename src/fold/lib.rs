@@ -56,7 +56,7 @@ impl Offline {
         Offline::over(CoordinatorState::new(dim, settings), Vec::new())
     }
 
-    /// Continues from a stored catalogue. The caller restores a stored user's state by [`Offline::put_state`] before
+    /// Continues from a stored catalogue. The caller restores a stored user's state by [`Offline::set_state`] before
     /// their next event.
     #[must_use]
     pub fn over(coordinator: CoordinatorState, people: Vec<Person>) -> Offline {
@@ -96,8 +96,8 @@ impl Offline {
     }
 
     /// Sets the two-tower model that ranking uses from now on.
-    pub fn put_tower(&mut self, model: Arc<dyn TwoTower>) {
-        self.coordinator.put_tower(model);
+    pub fn set_tower(&mut self, model: Arc<dyn TwoTower>) {
+        self.coordinator.set_tower(model);
     }
 
     /// Sets a user's attributes, a JSON object as text, which the two-tower model reads.
@@ -137,7 +137,7 @@ impl Offline {
     }
 
     /// Restores the stored state of a user.
-    pub fn put_state(&mut self, state: UserState) {
+    pub fn set_state(&mut self, state: UserState) {
         let user = state.user();
         *self.seat(user) = Some(Box::new(state));
     }
@@ -262,7 +262,7 @@ impl Offline {
                 Effect::KeepItem(item) => self.write(|| Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => self.write(|| Write::Centre(centre, vector)),
                 Effect::Written(written) => answers = written,
-                Effect::Publish(..) | Effect::WakeAt(_) | Effect::Solve(_) | Effect::KeepFit(_) => {}
+                Effect::Publish(..) | Effect::WakeAt(_) | Effect::RefitTask(_) | Effect::KeepFit(_) => {}
             }
         }
         answers

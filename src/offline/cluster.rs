@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use crate::picture;
-use eddyline::actors::solving::solve;
+use eddyline::actors::fitting::fit as fit_mixture;
 use eddyline::commands::output::{print_table, write_json};
 use eddyline::commands::progress;
 use eddyline::engine::population::mixture::{Fit, Group, Kind, Problem, ProblemError, Settings, adjusted_rand_index};
@@ -132,7 +132,7 @@ fn fit(options: &Args) -> anyhow::Result<Report> {
     };
     let bar = progress::steps("starts", problem.starts() as u64);
     let begun = Instant::now();
-    let fit = solve(&problem, threads, || bar.inc(1))?;
+    let fit = fit_mixture(&problem, threads, || bar.inc(1))?;
     let seconds = begun.elapsed().as_secs_f64();
     bar.finish_and_clear();
     Ok(report(fit, numbers, options.restarts, seconds))

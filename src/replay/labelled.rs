@@ -67,7 +67,7 @@ pub enum LabelledError {
 
 /// Writes the sentences of all queries into a catalogue: each query a topic, each row an item named `{query}/{row}`.
 /// Returns the items by query and row.
-pub fn put_items(offline: &mut Offline, queries: &[Query], now: Millis) -> Vec<Vec<ItemId>> {
+pub fn upsert_items(offline: &mut Offline, queries: &[Query], now: Millis) -> Vec<Vec<ItemId>> {
     let mut all = Vec::with_capacity(queries.len());
     for query in queries {
         let drafts = query.rows.iter().enumerate().map(|(index, row)| Draft {
@@ -134,7 +134,7 @@ pub fn replay(
     let (mut events, mut seconds) = (0_u64, 0.0);
     for group in groups {
         let mut offline = Offline::new(dim, settings.clone());
-        let items = put_items(&mut offline, group, now);
+        let items = upsert_items(&mut offline, group, now);
         for (query, items) in group.iter().zip(&items) {
             let (mut sum, mut defined) = (0.0, 0.0);
             for order in 0..orders {

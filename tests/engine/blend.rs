@@ -233,7 +233,7 @@ fn a_tower_never_costs_more_than_the_bound() {
             person.set_attributes(Some(home(user).to_string().into()));
         }
         if let Some(says) = says {
-            town.coordinator.put_tower(Arc::new(Puppet(says)));
+            town.coordinator.set_tower(Arc::new(Puppet(says)));
         }
         for _ in 0..2_400 {
             let user = random.random_range(0..PEOPLE);
@@ -481,7 +481,7 @@ fn the_table_of_kinds_is_true() {
         let wants = person.topics().at(topic, town.now, world.settings()) > 0.0;
         let popular = world.popularity().within_a_day(ItemId(item)) > before;
         let visit = example.is_some_and(|example| example.visits.is_some());
-        assert_eq!(world.lately().of(UserId(0), town.now).is_some(), visit, "{name}: friends see visits");
+        assert_eq!(world.last_seen().of(UserId(0), town.now).is_some(), visit, "{name}: friends see visits");
         assert_eq!(person.history().back().unwrap().sign == Sign::Positive, visit, "{name}: habits are visits");
         let hides = person.has_hidden(ItemId(item));
         let found = [said[0].as_str(), yes(choice), answer, yes(wants), yes(popular), yes(visit), yes(hides)];

@@ -314,7 +314,7 @@ fn act(name: &'static str, changes: Value, statuses: &'static [u16], blame: Blam
     send(name, "POST", "/v1/interactions", body, statuses, blame)
 }
 
-fn put_item(name: &'static str, changes: Value, statuses: &'static [u16], blame: Blame) -> Row {
+fn upsert_item(name: &'static str, changes: Value, statuses: &'static [u16], blame: Blame) -> Row {
     let body = changed(json!({"text": "hostile"}), changes);
     send(name, "PUT", "/v1/items/hostile", body, statuses, blame)
 }
@@ -489,25 +489,25 @@ fn requests() -> Vec<Row> {
         send("33 MiB of blanks", "POST", "/v1/interactions", vec![b' '; 33 << 20], &[413], code(&["too_large"])),
         // items
         send("an item of nothing", "PUT", "/v1/items/hostile", "", &[400], code(UNREADABLE)),
-        put_item("without text", json!({"text": null}), &[400, 422], blame(&["bad_field", "out_of_range"], "text")),
-        put_item("an empty text", json!({"text": ""}), &[422], blame(OUT_OF_RANGE, "text")),
-        put_item("a text of 32,769 bytes", json!({"text": "x".repeat(32_769)}), &[422], blame(OUT_OF_RANGE, "text")),
-        put_item("a NUL in a text", json!({"text": "a\0b"}), &[400], blame(BAD_FIELD, "text")),
-        put_item("an unknown author", json!({"author": "nobody"}), &[404], blame(&["unknown_user"], "author")),
-        put_item("three numbers", json!({"embedding": [1, 2, 3]}), &[422], blame(OUT_OF_RANGE, "embedding")),
-        put_item("zeros", json!({"embedding": numbers(DIM, 0.0)}), &[422], blame(OUT_OF_RANGE, "embedding")),
-        put_item("beyond f32", json!({"embedding": numbers(DIM, -1e39)}), &[422], blame(OUT_OF_RANGE, "embedding")),
-        put_item("words", json!({"embedding": ["a", "b"]}), &[400], blame(BAD_FIELD, "embedding")),
+        upsert_item("without text", json!({"text": null}), &[400, 422], blame(&["bad_field", "out_of_range"], "text")),
+        upsert_item("an empty text", json!({"text": ""}), &[422], blame(OUT_OF_RANGE, "text")),
+        upsert_item("a text of 32,769 bytes", json!({"text": "x".repeat(32_769)}), &[422], blame(OUT_OF_RANGE, "text")),
+        upsert_item("a NUL in a text", json!({"text": "a\0b"}), &[400], blame(BAD_FIELD, "text")),
+        upsert_item("an unknown author", json!({"author": "nobody"}), &[404], blame(&["unknown_user"], "author")),
+        upsert_item("three numbers", json!({"embedding": [1, 2, 3]}), &[422], blame(OUT_OF_RANGE, "embedding")),
+        upsert_item("zeros", json!({"embedding": numbers(DIM, 0.0)}), &[422], blame(OUT_OF_RANGE, "embedding")),
+        upsert_item("beyond f32", json!({"embedding": numbers(DIM, -1e39)}), &[422], blame(OUT_OF_RANGE, "embedding")),
+        upsert_item("words", json!({"embedding": ["a", "b"]}), &[400], blame(BAD_FIELD, "embedding")),
         send("NaN", "PUT", "/v1/items/hostile", r#"{"text":"x","embedding":[NaN]}"#, &[400], code(BAD_JSON)),
-        put_item("an empty topic", json!({"topics": [""]}), &[400], blame(BAD_FIELD, "topics")),
-        put_item("a topic twice", json!({"topics": ["a", "a"]}), &[422], blame(OUT_OF_RANGE, "topics")),
-        put_item(
+        upsert_item("an empty topic", json!({"topics": [""]}), &[400], blame(BAD_FIELD, "topics")),
+        upsert_item("a topic twice", json!({"topics": ["a", "a"]}), &[422], blame(OUT_OF_RANGE, "topics")),
+        upsert_item(
             "seventeen topics",
             json!({"topics": (0..17).map(|n| format!("t{n}")).collect::<Vec<_>>()}),
             &[422],
             blame(OUT_OF_RANGE, "topics"),
         ),
-        put_item(
+        upsert_item(
             "an empty window",
             json!({"windows": [{"start": 5, "stop": 5}]}),
             &[422],

@@ -12,7 +12,7 @@ mod support;
 
 mod access;
 mod cluster;
-mod crowd;
+mod population;
 mod figures;
 mod hostile;
 mod matrix;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use eddyline::actors::Server;
 use eddyline::actors::clock::{Clock, WallClock};
-use eddyline::actors::inside::Limits;
+use eddyline::actors::context::Limits;
 use eddyline::actors::server::{ItemDraft, ItemWrite, UserEvent};
 use eddyline::actors::slates::SlateSettings;
 use eddyline::actors::start::{Parts, start};

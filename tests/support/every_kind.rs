@@ -84,15 +84,15 @@ fn catalogue(settings: LearnSettings) -> CoordinatorState {
         Entry { user, seq, id, at: BEGIN, received: BEGIN, what: What::Measured(measured) }
     });
     journalled(&mut state, &measured.collect::<Vec<_>>());
-    let solve =
-        state.apply(CoordinatorEvent::Regroup { asked: true }, BEGIN).into_iter().find_map(|effect| match effect {
-            Effect::Solve(solve) => Some(solve),
+    let task =
+        state.apply(CoordinatorEvent::Refit { asked: true }, BEGIN).into_iter().find_map(|effect| match effect {
+            Effect::RefitTask(task) => Some(task),
             _ => None,
         });
-    let solve = solve.unwrap();
-    let rows = solve.rows();
-    let found = solve.solved(rows.clone(), solve.problem(&rows).unwrap().solve().unwrap());
-    state.apply(CoordinatorEvent::Regrouped { epoch: solve.epoch, fit: Some(Box::new(found)) }, BEGIN);
+    let task = task.unwrap();
+    let rows = task.rows();
+    let found = task.clustering(rows.clone(), task.problem(&rows).unwrap().solve().unwrap());
+    state.apply(CoordinatorEvent::RefitDone { epoch: task.epoch, fit: Some(Box::new(found)) }, BEGIN);
     state
 }
 

@@ -53,7 +53,7 @@ impl Erasures {
     }
 
     /// Records durable entries.
-    pub(super) fn note(&mut self, entries: &Arc<[(Position, Entry)]>) {
+    pub(super) fn record(&mut self, entries: &Arc<[(Position, Entry)]>) {
         let Some(reading) = &mut self.reading else { return };
         reading.entries += entries.len();
         reading.overflown |= reading.entries > SEEN_MAX;
@@ -98,7 +98,7 @@ impl Coordinator {
     }
 
     fn erased(&mut self, user: UserId, key: Key, ctx: &mut Context<Self>) {
-        self.inside.people.free(user, key);
+        self.context.people.free(user, key);
         self.erasure.durable += 1;
         if self.erasure.reading.is_none() && !self.erasure.waits {
             self.read_soon(0, ctx);
@@ -125,7 +125,7 @@ impl Coordinator {
     }
 
     fn read(&mut self, mut refold: Refold, ctx: &mut Context<Self>) {
-        let store = self.inside.store.clone();
+        let store = self.context.store.clone();
         let work = async move {
             loop {
                 let done;

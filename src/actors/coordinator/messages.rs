@@ -1,5 +1,5 @@
 //! Messages for `Coordinator`. From the gateway: `Change`, `Erase`, `AskScore`, `AskFigures`, `AskMetrics`,
-//! `AskAtypical`, `Regroup`, `Install`. From the journal: `Journalled`. At shutdown: `SaveNow`.
+//! `AskAtypical`, `Refit`, `Install`. From the journal: `Journalled`. At shutdown: `SaveNow`.
 //!
 //! Invariant: messages that change the catalogue or follow from the journal are bounded in number. They hold their places
 //! in the journal's queue until they are handled.
@@ -97,7 +97,7 @@ pub struct SaveNow(pub oneshot::Sender<()>);
 /// Requests a refit of the clusters as soon as possible; answered at once.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Regroup(pub oneshot::Sender<()>);
+pub struct Refit(pub oneshot::Sender<()>);
 
 /// Requests the posteriors of all measured series.
 #[derive(Message)]

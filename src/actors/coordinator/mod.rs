@@ -5,7 +5,7 @@
 
 mod erasure;
 pub mod messages;
-pub(super) mod regroup;
+pub(super) mod refit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::{Mutex, oneshot};
 
-use super::inside::Inside;
+use super::context::ServerContext;
 use super::journal::Reservation;
 use super::journal::messages::{Append, Origin};
 use super::user::messages::WorldChanged;
@@ -34,7 +34,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// The owner of the catalogue and of all shared learners.
 pub struct Coordinator {
     state: CoordinatorState,
-    inside: Arc<Inside>,
+    context: Arc<ServerContext>,
     alarm: Option<SpawnHandle>,
     /// The position of the last snapshot; `None` when it must be saved again.
     saved: Option<Position>,
@@ -49,11 +49,11 @@ pub struct Coordinator {
 impl Coordinator {
     /// Starts from a loaded state, whose world is already published.
     #[must_use]
-    pub fn new(state: CoordinatorState, inside: Arc<Inside>) -> Coordinator {
+    pub fn new(state: CoordinatorState, context: Arc<ServerContext>) -> Coordinator {
         let saved = Some(state.covers());
         let (saving, erasure) = (Arc::default(), Erasures::default());
         let _vital = Vital::new("the coordinator");
-        Coordinator { state, inside, alarm: None, saved, saving, erasure, unsaved: None, _vital }
+        Coordinator { state, context, alarm: None, saved, saving, erasure, unsaved: None, _vital }
     }
 
     fn apply(
@@ -62,7 +62,7 @@ impl Coordinator {
         ctx: &mut Context<Self>,
     ) -> (Vec<Write>, Vec<Result<Written, DraftError>>) {
         let (mut writes, mut answers) = (Vec::new(), Vec::new());
-        for effect in self.state.apply(event, self.inside.clock.now()) {
+        for effect in self.state.apply(event, self.context.clock.now()) {
             match effect {
                 Effect::Erase(erasure) => writes.push(Write::Erase(erasure)),
                 Effect::KeepTopic(id, key) => writes.push(Write::Topic(id, key)),
@@ -71,12 +71,12 @@ impl Coordinator {
                 Effect::KeepSince(change, since) => writes.push(Write::Since(change, since)),
                 Effect::Written(written) => answers = written,
                 Effect::Publish(world, changes) => {
-                    self.inside.publish(world);
+                    self.context.publish(world);
                     // Announced without item changes, too: shared learners move feeds.
-                    self.inside.directory.announce(&WorldChanged(changes));
+                    self.context.directory.announce(&WorldChanged(changes));
                 }
                 Effect::WakeAt(when) => self.wake_at(when, ctx),
-                Effect::Solve(solve) => self.solve(solve, ctx),
+                Effect::RefitTask(task) => self.refit(task, ctx),
                 Effect::KeepFit(fit) => self.unsaved = Some(fit),
             }
         }
@@ -88,7 +88,7 @@ impl Coordinator {
             ctx.cancel_future(alarm);
         }
         if let Some(when) = when {
-            let wait = when.since(self.inside.clock.now()).clamp(0, 86_400_000);
+            let wait = when.since(self.context.clock.now()).clamp(0, 86_400_000);
             self.alarm = Some(ctx.run_later(Duration::from_millis(wait as u64), Self::tick));
         }
     }
@@ -115,7 +115,7 @@ impl Coordinator {
             return;
         };
         self.saved = Some(covers);
-        let (store, bytes) = (self.inside.store.clone(), self.state.to_bytes());
+        let (store, bytes) = (self.context.store.clone(), self.state.to_bytes());
         // Runs beside the actor, because an erasure makes the actor wait for the save.
         actix::spawn(async move {
             if let Err(error) = store.save_coordinator_snapshot(covers, bytes).await {
@@ -140,7 +140,7 @@ impl Actor for Coordinator {
         ctx.run_interval(POPULARITY_EVERY, |coordinator, ctx| {
             coordinator.apply(CoordinatorEvent::Tick, ctx);
         });
-        self.regroup_from_now_on(ctx);
+        self.schedule_refits(ctx);
         ctx.run_interval(SAVE_EVERY, |coordinator, _| coordinator.save(None));
     }
 }
@@ -170,7 +170,7 @@ impl Coordinator {
         if writes.is_empty() {
             let _ = done.send(Ok(()));
         } else {
-            self.inside.journal.append(Append { writes, from: Origin::Request(done), reservation });
+            self.context.journal.append(Append { writes, from: Origin::Request(done), reservation });
         }
         async move { wait.await.unwrap_or_else(|_| Err("the server is going down".into())) }
     }
@@ -179,7 +179,7 @@ impl Coordinator {
 impl Handler<Journalled> for Coordinator {
     type Result = ();
     fn handle(&mut self, journalled: Journalled, ctx: &mut Self::Context) {
-        self.erasure.note(&journalled.entries);
+        self.erasure.record(&journalled.entries);
         self.apply(CoordinatorEvent::Journalled(journalled.entries), ctx);
         drop(journalled.reservations);
     }

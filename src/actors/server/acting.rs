@@ -21,7 +21,7 @@ impl Server {
     /// event may be stored later, and a resend of its id gets the first answer.
     pub async fn act(&self, user: UserId, event: UserEvent) -> Result<Seq, Refusal> {
         let (done, wait) = oneshot::channel();
-        if self.inside.journal.is_stalled() {
+        if self.context.journal.is_stalled() {
             return Err(stalled());
         }
         self.deliver(user, ToUser::Act { event, answer: Answer::Request(done), came: std::time::Instant::now() })?;
@@ -34,13 +34,13 @@ impl Server {
     /// # Errors
     /// Busy, or the fault of the draft: nothing was learned.
     pub async fn post(&self, author: UserId, id: Key, draft: ItemDraft) -> Result<(Seq, Key), Refusal> {
-        let person = self.inside.people.get(author);
+        let person = self.context.people.get(author);
         let person = person.ok_or_else(|| Refusal::field(Code::UnknownUser, "user", "no such person"))?;
         let key = match &draft.key {
             Some(key) => key.clone(),
             None => post_key(&person.key, &id)?,
         };
-        let known = self.inside.store.find_events(author, vec![id.clone()]).await.map_err(from_store)?;
+        let known = self.context.store.find_events(author, vec![id.clone()]).await.map_err(from_store)?;
         if known.iter().any(|entry| !matches!(entry.what, What::Posted(_))) {
             return Err(reused_id());
         }
@@ -48,7 +48,7 @@ impl Server {
         let draft = ItemDraft { key: Some(key), author: Some(author), ..draft };
         let mut written = self.write_items(vec![draft], ItemWrite::Ensure).await;
         let written = written.pop().unwrap_or_else(|| Err(Refusal::new(Code::Internal, "no answer for the item")))?;
-        let event = UserEvent::Posted { id, item: written.id, at: self.inside.clock.now() };
+        let event = UserEvent::Posted { id, item: written.id, at: self.context.clock.now() };
         Ok((self.act(author, event).await?, written.key))
     }
 
@@ -74,7 +74,7 @@ impl Server {
         let gone = || Refusal::field(Code::UnknownItem, "item", "the item was deleted just now");
         let key = self.world().item(item).filter(|item| !item.deleted).map(|item| item.key.clone()).ok_or_else(gone)?;
         self.settled().await?;
-        let known = self.inside.store.find_events(user, vec![id.clone()]).await.map_err(from_store)?;
+        let known = self.context.store.find_events(user, vec![id.clone()]).await.map_err(from_store)?;
         match known.first() {
             Some(entry) if entry.what == What::WentLive(item, on) => return Ok((entry.seq, key)),
             Some(_) => return Err(reused_id()),
@@ -88,7 +88,7 @@ impl Server {
             DraftError::Unknown => gone(),
             error => Refusal::field(Code::Conflict, "item", error.to_string()),
         })?;
-        let event = UserEvent::WentLive { id, item, on, at: self.inside.clock.now() };
+        let event = UserEvent::WentLive { id, item, on, at: self.context.clock.now() };
         Ok((self.act(user, event).await?, key))
     }
 }

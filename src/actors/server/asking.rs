@@ -46,12 +46,12 @@ impl Server {
         ranking: Ranking,
         limit: u32,
     ) -> Result<(Arc<Feed>, Option<ModelVersion>), Refusal> {
-        let place = self.inside.past.enter(Some(user))?;
-        let (world, store) = (self.world(), &*self.inside.store);
+        let place = self.context.past.enter(Some(user))?;
+        let (world, store) = (self.world(), &*self.context.store);
         self.settled().await?;
-        let folded = recovery::as_of_apart(store, user, at, world.clone(), self.inside.past.work()).await;
+        let folded = recovery::as_of_apart(store, user, at, world.clone(), self.context.past.work()).await;
         let mut state = folded.map_err(from_failure)?;
-        let person = self.inside.people.get(user);
+        let person = self.context.people.get(user);
         let person = person.ok_or_else(|| Refusal::field(Code::UnknownUser, "id", "no such person"))?;
         state.set_attributes(person.attributes.as_deref().map(Arc::from));
         // Held until the answer is ranked: it bounds the number of past worlds in memory.
@@ -62,8 +62,8 @@ impl Server {
         let epoch = world.epoch();
         let then = tokio::task::spawn_blocking(move || (world.back_to(at, earlier), turn, place));
         let (then, turn, place) = then.await.map_err(failed)?;
-        let reader = self.inside.models.reader();
-        let then = models::as_of(&*self.inside.store, reader, then, at).await.map_err(from_store)?;
+        let reader = self.context.models.reader();
+        let then = models::as_of(&*self.context.store, reader, then, at).await.map_err(from_store)?;
         let (then, missing) = then;
         let ranked = tokio::task::spawn_blocking(move || {
             let ask = RankRequest { ranking, limit: limit as usize, explain: true };
@@ -79,7 +79,7 @@ impl Server {
     /// A feed as clients see it now.
     #[must_use]
     pub fn wire_items(&self, feed: &Feed) -> Vec<WireItem> {
-        wire::wire_items(&self.world(), &feed.items, &feed.likely, self.inside.clock.now())
+        wire::wire_items(&self.world(), &feed.items, &feed.likely, self.context.clock.now())
     }
 
     /// A feed as clients saw it at `at`: live items and the ends of their windows.
@@ -124,9 +124,9 @@ impl Server {
     /// Busy while the store cannot answer.
     pub async fn interactions_of_user(&self, user: UserId, limit: u32) -> Result<Vec<Entry>, Refusal> {
         // The store skips all entries that are no interactions, so only a few of these queries run at once.
-        let place = self.inside.scans.enter(Some(user))?;
+        let place = self.context.scans.enter(Some(user))?;
         let turn = place.turn().await;
-        let found = self.inside.store.newest(Slice::User(user), limit).await.map_err(from_store);
+        let found = self.context.store.newest(Slice::User(user), limit).await.map_err(from_store);
         drop(turn);
         found
     }
@@ -136,6 +136,6 @@ impl Server {
     /// # Errors
     /// Busy while the store cannot answer.
     pub async fn interactions_with_item(&self, item: ItemId, limit: u32) -> Result<Vec<Entry>, Refusal> {
-        self.inside.store.newest(Slice::Item(item), limit).await.map_err(from_store)
+        self.context.store.newest(Slice::Item(item), limit).await.map_err(from_store)
     }
 }

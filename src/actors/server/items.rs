@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{ItemWrite, ItemWritten, Server, within};
+use crate::actors::context::ServerContext;
 use crate::actors::coordinator::messages::Change;
-use crate::actors::inside::Inside;
 use crate::actors::journal::Reservation;
 use crate::domain::ids::{ItemId, Key, UserId};
 use crate::domain::items::{Author, Embedding};
@@ -83,8 +83,8 @@ impl Server {
         if texts.is_empty() {
             return Ok(vectors);
         }
-        let _place = EmbedPlace::take(&self.inside, texts.len()).ok_or_else(|| Refusal::busy(500))?;
-        let embedder = self.inside.embedder.clone();
+        let _place = EmbedPlace::take(&self.context, texts.len()).ok_or_else(|| Refusal::busy(500))?;
+        let embedder = self.context.embedder.clone();
         let (indices, texts): (Vec<usize>, Vec<String>) = texts.into_iter().unzip();
         // The embedder may call another server or compute for long, so it never runs on an actor's thread.
         let made = tokio::task::spawn_blocking(move || {
@@ -113,7 +113,7 @@ impl Server {
         let author = match draft.author {
             None => None,
             Some(id) => {
-                let person = self.inside.people.get(id);
+                let person = self.context.people.get(id);
                 let person = person.ok_or_else(|| Refusal::field(Code::UnknownUser, "author", "no such person"))?;
                 Some(Author { id, key: person.key.clone() })
             }
@@ -156,7 +156,7 @@ impl Server {
         event: CoordinatorEvent,
         reservation: Reservation,
     ) -> Result<Vec<Result<ItemWritten, DraftError>>, Refusal> {
-        let coordinator = self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
+        let coordinator = self.context.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
         let (done, wait) = oneshot::channel();
         coordinator.do_send(Change { event, reservation, done });
         within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))
@@ -181,22 +181,22 @@ fn from_draft(error: DraftError) -> Refusal {
 
 /// Places in the queue of texts that wait for their embedding; dropping it frees them.
 struct EmbedPlace<'a> {
-    inside: &'a Inside,
+    context: &'a ServerContext,
     count: usize,
 }
 
 impl<'a> EmbedPlace<'a> {
-    fn take(inside: &'a Inside, count: usize) -> Option<EmbedPlace<'a>> {
+    fn take(context: &'a ServerContext, count: usize) -> Option<EmbedPlace<'a>> {
         use std::sync::atomic::Ordering::AcqRel;
-        let before = inside.embedding_now.fetch_add(count, AcqRel);
-        let place = EmbedPlace { inside, count };
+        let before = context.embedding_now.fetch_add(count, AcqRel);
+        let place = EmbedPlace { context, count };
         // A single batch may be larger than the queue.
-        (before == 0 || before + count <= inside.limits.embed_queue).then_some(place)
+        (before == 0 || before + count <= context.limits.embed_queue).then_some(place)
     }
 }
 
 impl Drop for EmbedPlace<'_> {
     fn drop(&mut self) {
-        self.inside.embedding_now.fetch_sub(self.count, std::sync::atomic::Ordering::AcqRel);
+        self.context.embedding_now.fetch_sub(self.count, std::sync::atomic::Ordering::AcqRel);
     }
 }

@@ -24,9 +24,9 @@ use crate::store::recovery;
 use crate::store::{StoreError, Write};
 
 use super::clock::Clock;
+use super::context::{Looks, ServerContext};
 use super::coordinator::Coordinator;
 use super::coordinator::messages::SaveNow;
-use super::inside::{Inside, Looks};
 use super::people::People;
 use super::user::messages::ToUser;
 
@@ -59,48 +59,48 @@ pub(in crate::actors) async fn within<T>(wait: impl Future<Output = T>) -> Resul
 /// A handle of the running server, cheap to clone.
 #[derive(Clone)]
 pub struct Server {
-    pub(in crate::actors) inside: Arc<Inside>,
+    pub(in crate::actors) context: Arc<ServerContext>,
 }
 
 impl Server {
-    pub(in crate::actors) fn new(inside: Arc<Inside>) -> Server {
-        Server { inside }
+    pub(in crate::actors) fn new(context: Arc<ServerContext>) -> Server {
+        Server { context }
     }
 
     /// The newest world; hold it no longer than a request.
     #[must_use]
     pub fn world(&self) -> Arc<World> {
-        self.inside.world.load_full()
+        self.context.world.load_full()
     }
 
     /// The registry of people.
     #[must_use]
     pub fn people(&self) -> &People {
-        &self.inside.people
+        &self.context.people
     }
 
     /// The source of the current time.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
-        &*self.inside.clock
+        &*self.context.clock
     }
 
     /// The dimension of embeddings.
     #[must_use]
     pub fn dim(&self) -> usize {
-        self.inside.embedder.dim()
+        self.context.embedder.dim()
     }
 
     /// People whose actors are in memory.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.inside.directory.len()
+        self.context.directory.len()
     }
 
     /// Entries that wait to be stored.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.inside.journal.queued()
+        self.context.journal.queued()
     }
 
     /// Whether the server takes work: the store writes, and the server is not shutting down.
@@ -108,21 +108,21 @@ impl Server {
     /// # Errors
     /// Busy, with the reason.
     pub async fn ready(&self) -> Result<(), Refusal> {
-        if self.inside.is_closing() {
+        if self.context.is_closing() {
             return Err(Refusal { message: "the server is going down".into(), ..Refusal::busy(1_000) });
         }
-        let health = tokio::time::timeout(HEALTH_WITHIN, self.inside.store.health()).await;
+        let health = tokio::time::timeout(HEALTH_WITHIN, self.context.store.health()).await;
         health.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into()))).map_err(from_store)?;
         // The store is reachable again, and the waiting writes are under way. Requests are refused until those are
         // stored.
-        if self.inside.journal.is_stalled() { Err(stalled()) } else { Ok(()) }
+        if self.context.journal.is_stalled() { Err(stalled()) } else { Ok(()) }
     }
 
     /// Refuses new work from now on; returns when all accepted writes are durable and the coordinator is saved.
     pub async fn close(&self) {
-        self.inside.closing.store(true, std::sync::atomic::Ordering::Relaxed);
-        self.inside.journal.barrier().await;
-        if let Some(coordinator) = self.inside.coordinator.get() {
+        self.context.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.context.journal.barrier().await;
+        if let Some(coordinator) = self.context.coordinator.get() {
             let (done, wait) = oneshot::channel();
             coordinator.do_send(SaveNow(done));
             let _ = wait.await;
@@ -134,10 +134,10 @@ impl Server {
     /// # Errors
     /// Busy when the queue is full, or while the store cannot answer: a request that could only wait is not begun.
     pub(in crate::actors) fn reserve(&self) -> Result<super::journal::Reservation, Refusal> {
-        if self.inside.journal.is_stalled() {
+        if self.context.journal.is_stalled() {
             return Err(stalled());
         }
-        self.inside.journal.reserve().ok_or_else(|| Refusal::busy(500))
+        self.context.journal.reserve().ok_or_else(|| Refusal::busy(500))
     }
 
     /// Returns when all writes that were sent to the journal before are durable.
@@ -145,19 +145,19 @@ impl Server {
     /// # Errors
     /// Busy when the store does not answer in time.
     pub(in crate::actors) async fn settled(&self) -> Result<(), Refusal> {
-        within(self.inside.journal.barrier()).await
+        within(self.context.journal.barrier()).await
     }
 
     /// Acknowledged feeds that were logged, and those that were dropped, since the start.
     #[must_use]
     pub fn slate_counts(&self) -> (u64, u64) {
-        self.inside.slates.counts()
+        self.context.slates.counts()
     }
 
     /// Queries for the ids of events, and states that were folded again, since the start.
     #[must_use]
     pub fn look_counts(&self) -> (u64, u64) {
-        let Looks { queries, rebuilds } = &self.inside.looks;
+        let Looks { queries, rebuilds } = &self.context.looks;
         (queries.load(std::sync::atomic::Ordering::Relaxed), rebuilds.load(std::sync::atomic::Ordering::Relaxed))
     }
 
@@ -170,7 +170,7 @@ impl Server {
         person: Option<UserId>,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.inside.scans.enter(person)?.run(job).await
+        self.context.scans.enter(person)?.run(job).await
     }
 
     /// Creates (true) or changes (false) a person. `None` leaves a property unchanged.
@@ -184,9 +184,9 @@ impl Server {
         attributes: Option<String>,
     ) -> Result<bool, Refusal> {
         let reservation = self.reserve()?;
-        let now = self.inside.clock.now();
+        let now = self.context.clock.now();
         let (done, wait) = oneshot::channel();
-        let created = self.inside.people.put(
+        let created = self.context.people.put(
             &key,
             |id, old| Person {
                 id,
@@ -197,7 +197,7 @@ impl Server {
                 erased: false,
             },
             |person| {
-                self.inside.journal.append(super::journal::messages::Append {
+                self.context.journal.append(super::journal::messages::Append {
                     writes: vec![Write::Person(person)],
                     from: super::journal::messages::Origin::Request(done),
                     reservation,
@@ -207,18 +207,18 @@ impl Server {
         // The former holder of the key is being erased; the key is free in a moment.
         let created = created.ok_or_else(|| Refusal::busy(100))?;
         within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))?;
-        if !created && let Some(user) = self.inside.people.find(key.as_str()) {
-            self.inside.directory.describe(&self.inside, user);
+        if !created && let Some(user) = self.context.people.find(key.as_str()) {
+            self.context.directory.describe(&self.context, user);
         }
         Ok(created)
     }
 
     pub(in crate::actors) fn coordinator(&self) -> Result<&Addr<Coordinator>, Refusal> {
-        self.inside.coordinator.get().ok_or_else(|| Refusal::busy(1_000))
+        self.context.coordinator.get().ok_or_else(|| Refusal::busy(1_000))
     }
 
     fn deliver(&self, user: UserId, message: ToUser) -> Result<(), Refusal> {
-        self.inside.directory.deliver(&self.inside, user, message)
+        self.context.directory.deliver(&self.context, user, message)
     }
 
     async fn ask<T>(&self, user: UserId, question: impl FnOnce(oneshot::Sender<T>) -> ToUser) -> Result<T, Refusal> {

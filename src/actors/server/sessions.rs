@@ -15,7 +15,7 @@ impl Server {
     /// A session id that was not used before.
     #[must_use]
     pub fn next_session(&self) -> SessionId {
-        SessionId(self.inside.sessions.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1)
+        SessionId(self.context.sessions.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1)
     }
 
     /// Opens a session: `welcome` and the first `feed` or `patch` are sent to `to`.

@@ -103,17 +103,17 @@ impl UserActor {
     /// Folds the journal again after the state learned an entry that is not stored. Then learns the waiting events again.
     fn rebuild(&mut self, ctx: &mut Context<Self>) {
         tracing::info!(user = self.user.0, "an entry was not stored as it was learned: folding the journal again");
-        self.inside.looks.rebuilds.fetch_add(1, Ordering::Relaxed);
+        self.context.looks.rebuilds.fetch_add(1, Ordering::Relaxed);
         let given_up = self.generation;
-        self.generation = self.inside.journal.next_generation();
-        self.inside.journal.forget(given_up);
+        self.generation = self.context.journal.next_generation();
+        self.context.journal.forget(given_up);
         self.waiting_ids.clear();
         // Waiting events precede later ones. Their places in the journal's queue were released with their entries.
         let mut again = VecDeque::new();
         for (_, one) in std::mem::take(&mut self.waiting) {
             let event = one.event.clone();
             for (id, answer) in one.answers() {
-                match self.inside.journal.reserve() {
+                match self.context.journal.reserve() {
                     Some(reservation) => again.push_back(Asked::new(event.clone(), answer, reservation)),
                     None => self.refuse(id, answer, Refusal::busy(500)),
                 }

@@ -78,9 +78,9 @@ impl Ranker for TimedRanker<'_> {
 impl UserActor {
     /// The current moment and world. The publication is read first, so the world is at least that new.
     fn moment(&self) -> (Moment, Arc<World>) {
-        let published = self.inside.published();
-        let world = self.inside.world.load_full();
-        (Moment { now: self.inside.clock.now(), published }, world)
+        let published = self.context.published();
+        let world = self.context.world.load_full();
+        (Moment { now: self.context.clock.now(), published }, world)
     }
 
     /// Applies an event to the feeds and carries out what follows.
@@ -114,7 +114,7 @@ impl UserActor {
                     let until = item.windows.at(now).and_then(|window| window.stop);
                     self.send_all(&ServerMessage::Live(Live { item: item.key.clone(), available, until }));
                 }
-                Delivery::Shown(feed) => self.inside.slates.drawn(&feed.feed, now),
+                Delivery::Shown(feed) => self.context.slates.drawn(&feed.feed, now),
                 Delivery::RankAfterBurst => ctx.notify(RankNow),
             }
         }
@@ -139,13 +139,13 @@ impl UserActor {
         self.subscriptions.insert(session, subscription);
         self.flags.set_watching(true);
         let welcome = {
-            let world = self.inside.world.load();
+            let world = self.context.world.load();
             ServerMessage::Welcome(Welcome {
                 session: session.0.to_string(),
                 user: self.key.clone(),
                 epoch: world.epoch(),
                 version: self.feeds.version(),
-                server_time: self.inside.clock.now(),
+                server_time: self.context.clock.now(),
                 decay: Some(super::model::decay_of(world.settings())),
             })
         };
@@ -178,7 +178,7 @@ impl UserActor {
         if one.bytes.waiting() > PAGES_BYTES_MAX {
             return self.send_busy(session, PAGE_AGAIN_MS);
         }
-        let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
+        let (world, now) = (self.context.world.load_full(), self.context.clock.now());
         let mut ranker = UserRanker { state: &mut self.state, world: &world };
         let Some(page) = self.feeds.page(session, after, &mut ranker, now) else { return };
         let items = with_faces(&page.ranked.items, &page.ranked.likely, &page.ranked.faces);

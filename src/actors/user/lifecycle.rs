@@ -22,12 +22,12 @@ impl UserActor {
         self.feeds_event(FeedEvent::Tick, ctx);
         self.send_model_if_due();
         if self.flags.take_stale() {
-            let epoch = self.inside.world.load().epoch();
+            let epoch = self.context.world.load().epoch();
             self.feeds_event(FeedEvent::Due(Cause::World { epoch }), ctx);
         }
         self.flush_soon(ctx);
         self.refresh_soon(ctx);
-        let idle = self.last_message.elapsed() >= Duration::from_millis(self.inside.limits.idle_ms);
+        let idle = self.last_message.elapsed() >= Duration::from_millis(self.context.limits.idle_ms);
         if idle || self.must_leave {
             self.passivate_if_free(ctx);
         }
@@ -45,7 +45,7 @@ impl UserActor {
         self.leaving = true;
         let save = self.save();
         ctx.wait(save.into_actor(self).map(|(), actor, ctx| {
-            actor.inside.directory.leave(actor.user, &ctx.address());
+            actor.context.directory.leave(actor.user, &ctx.address());
             ctx.stop();
         }));
     }
@@ -63,13 +63,13 @@ impl UserActor {
         for session in self.subscriptions.keys().copied().collect::<Vec<_>>() {
             self.drop_session(session, Some(CloseReason::Erased), ctx);
         }
-        self.inside.directory.leave(self.user, &ctx.address());
+        self.context.directory.leave(self.user, &ctx.address());
         ctx.stop();
     }
 
     pub(super) fn save_if_due(&mut self, ctx: &mut Context<Self>) {
         // A snapshot must not be newer than the journal, so it is taken while all entries are durable.
-        let due = self.durable.0 >= self.snapshot_seq.0 + self.inside.limits.snapshot_every;
+        let due = self.durable.0 >= self.snapshot_seq.0 + self.context.limits.snapshot_every;
         if due && self.state.seq() == self.durable {
             let save = self.save();
             ctx.spawn(save.into_actor(self));
@@ -79,11 +79,11 @@ impl UserActor {
     fn save(&mut self) -> impl Future<Output = ()> + 'static + use<> {
         let seq = self.state.seq();
         let bytes = (seq > self.snapshot_seq && seq == self.durable)
-            .then(|| self.state.to_bytes(self.inside.world.load().settings()));
+            .then(|| self.state.to_bytes(self.context.world.load().settings()));
         if bytes.is_some() {
             self.snapshot_seq = seq;
         }
-        let (store, user) = (self.inside.store.clone(), self.user);
+        let (store, user) = (self.context.store.clone(), self.user);
         async move {
             if let Some(bytes) = bytes
                 && let Err(error) = store.save_snapshot(user, Snapshot { seq, bytes }).await

@@ -12,7 +12,7 @@ use crate::store::recovery::{Failure, recover_apart};
 impl UserActor {
     /// Reads the person's attributes from the registry.
     pub(super) fn describe(&mut self) {
-        let person = self.inside.people.get(self.user);
+        let person = self.context.people.get(self.user);
         self.state.set_attributes(person.and_then(|person| person.attributes.as_deref().map(Arc::from)));
     }
 
@@ -22,20 +22,20 @@ impl UserActor {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut UserActor, &mut Context<UserActor>) + 'static,
     ) {
-        let inside = self.inside.clone();
+        let context = self.context.clone();
         let user = self.user;
         let work = async move {
             // Entries of an earlier incarnation must be stored before the journal is read.
-            inside.journal.barrier().await;
+            context.journal.barrier().await;
             let mut wait = std::time::Duration::from_millis(20);
             loop {
                 // Loaded in each round, because an entry may name an item that was made a moment ago.
-                let world = inside.world.load_full();
-                match recover_apart(&*inside.store, user, world, &inside.activations).await {
+                let world = context.world.load_full();
+                match recover_apart(&*context.store, user, world, &context.activations).await {
                     Ok(loaded) => return Ok(loaded),
                     Err(Failure::Store(error)) => {
                         tracing::warn!(%error, user = user.0, "a person could not be loaded: trying again");
-                        if inside.is_closing() {
+                        if context.is_closing() {
                             return Err("the server is going down".to_owned());
                         }
                         tokio::time::sleep(wait).await;

@@ -75,7 +75,7 @@ impl UserActor {
             let refusal = Refusal::new(Code::Internal, format!("this person's journal cannot be read: {why}"));
             return self.refuse(event.id().clone(), answer, refusal);
         }
-        let Some(reservation) = self.inside.journal.reserve() else {
+        let Some(reservation) = self.context.journal.reserve() else {
             return self.refuse(event.id().clone(), answer, Refusal::busy(500));
         };
         let asked = Asked::new(self.with_place(event, &answer), answer, reservation);
@@ -125,8 +125,8 @@ impl UserActor {
             return self.take_all(count, None, ctx);
         }
         self.looking = true;
-        self.inside.looks.queries.fetch_add(1, Ordering::Relaxed);
-        let (store, user, generation) = (self.inside.store.clone(), self.user, self.generation);
+        self.context.looks.queries.fetch_add(1, Ordering::Relaxed);
+        let (store, user, generation) = (self.context.store.clone(), self.user, self.generation);
         let look = async move { tokio::time::timeout(LOOK_WITHIN, store.find_events(user, ids)).await };
         ctx.spawn(look.into_actor(self).map(move |found, actor, ctx| {
             actor.looking = false;
@@ -213,7 +213,7 @@ impl UserActor {
 
     fn learn(&mut self, asked: Asked, ctx: &mut Context<Self>) {
         let Asked { mut event, answer, reservation, .. } = asked;
-        let (world, now) = (self.inside.world.load_full(), self.inside.clock.now());
+        let (world, now) = (self.context.world.load_full(), self.context.clock.now());
         if let Err(refusal) = must_have_opened(&event, &world, now) {
             return self.refuse(event.id().clone(), answer, refusal);
         }
@@ -232,7 +232,7 @@ impl UserActor {
                         (reservation.take(), answer.take(), event.take())
                     {
                         let from = Origin::Person(ctx.address(), self.generation);
-                        self.inside.journal.append(Append { writes: vec![Write::Entry(entry)], from, reservation });
+                        self.context.journal.append(Append { writes: vec![Write::Entry(entry)], from, reservation });
                         self.waiting_ids.insert(id, seq);
                         self.waiting.insert(seq, Waiting { event, at, received, answer, others: Vec::new() });
                     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::actors::inside::Inside;
+use crate::actors::context::ServerContext;
 use crate::actors::journal::messages::{Append, Generation};
 use crate::actors::server::{PersonModel, Prediction};
 use crate::actors::session::{SessionId, SessionSettings, ToSession};
@@ -76,14 +76,14 @@ pub enum Answer {
 /// A message on its way to a person. When an actor stops without opening it, it returns to the directory and goes on to
 /// the next incarnation.
 pub struct Envelope {
-    inside: Arc<Inside>,
+    context: Arc<ServerContext>,
     user: UserId,
     message: Option<ToUser>,
 }
 
 impl Envelope {
-    pub(in crate::actors) fn new(inside: Arc<Inside>, user: UserId, message: ToUser) -> Envelope {
-        Envelope { inside, user, message: Some(message) }
+    pub(in crate::actors) fn new(context: Arc<ServerContext>, user: UserId, message: ToUser) -> Envelope {
+        Envelope { context, user, message: Some(message) }
     }
 
     /// Opens the envelope; the message can be taken once.
@@ -95,7 +95,7 @@ impl Envelope {
 impl Drop for Envelope {
     fn drop(&mut self) {
         if let Some(message) = self.message.take()
-            && let Err(refusal) = self.inside.directory.deliver(&self.inside, self.user, message)
+            && let Err(refusal) = self.context.directory.deliver(&self.context, self.user, message)
         {
             // The sender's channel closes, and the sender treats that as busy.
             tracing::debug!(%refusal, user = self.user.0, "an unopened message could not be delivered again");

@@ -40,8 +40,8 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::Timing;
 
+use super::context::ServerContext;
 use super::directory::Flags;
-use super::inside::Inside;
 use super::journal::messages::Generation;
 use super::server::Prediction;
 use super::session::{CountedFrame, SessionId};
@@ -58,7 +58,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub struct UserActor {
     user: UserId,
     key: Key,
-    inside: Arc<Inside>,
+    context: Arc<ServerContext>,
     flags: Arc<Flags>,
     state: UserState,
     /// The incarnation of `state`. Verdicts about entries of an earlier one are ignored.
@@ -101,15 +101,15 @@ pub struct UserActor {
 }
 
 impl UserActor {
-    pub(super) fn new(user: UserId, inside: Arc<Inside>, flags: Arc<Flags>, turns: Arc<Turns>) -> UserActor {
-        let now = inside.clock.now();
-        let key = inside.people.get(user).map(|person| person.key.clone());
+    pub(super) fn new(user: UserId, context: Arc<ServerContext>, flags: Arc<Flags>, turns: Arc<Turns>) -> UserActor {
+        let now = context.clock.now();
+        let key = context.people.get(user).map(|person| person.key.clone());
         UserActor {
             user,
             // The directory activates known people only. An unknown id would be a bug, and a made-up key does no harm.
             key: key.unwrap_or_else(|| Key::of_number(user.0)),
-            generation: inside.journal.next_generation(),
-            inside,
+            generation: context.journal.next_generation(),
+            context,
             flags,
             state: UserState::new(user),
             durable: Seq(0),
@@ -166,7 +166,7 @@ impl Handler<Envelope> for UserActor {
             ToUser::Act { event, answer, came } => self.act(event, answer, came, ctx),
             ToUser::Drawn(session, version) => self.feeds_event(FeedEvent::Acknowledged(session, version), ctx),
             ToUser::Configure(session, _) | ToUser::More(session, _)
-                if !self.feeds.may_rank(self.inside.clock.now()) =>
+                if !self.feeds.may_rank(self.context.clock.now()) =>
             {
                 self.send_busy(session, TICK.as_millis() as u32);
             }
@@ -182,14 +182,14 @@ impl Handler<Envelope> for UserActor {
                 let _ = done.send(Ok(self.person_model()));
             }
             ToUser::AskPrediction(item, done) => {
-                let judged = self.state.predict(&self.inside.world.load(), item).map(Prediction::of);
+                let judged = self.state.predict(&self.context.world.load(), item).map(Prediction::of);
                 let unknown = || Refusal::field(Code::UnknownItem, "item", "no such item");
                 let _ = done.send(judged.ok_or_else(unknown));
             }
             ToUser::Described => {
                 let before = self.state.attributes().cloned();
                 self.describe();
-                if self.state.attributes() != before.as_ref() && self.inside.world.load().tower().is_some() {
+                if self.state.attributes() != before.as_ref() && self.context.world.load().tower().is_some() {
                     self.feeds_event(FeedEvent::Due(Cause::Refreshed), ctx);
                 }
             }

@@ -31,7 +31,7 @@ impl UserActor {
     }
 
     pub(super) fn person_model(&self) -> PersonModel {
-        let (world, now) = (self.inside.world.load(), self.inside.clock.now());
+        let (world, now) = (self.context.world.load(), self.context.clock.now());
         let settings = world.settings();
         let scores = self.state.scores();
         let (positives, negatives) = scores.model.labels();

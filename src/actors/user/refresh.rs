@@ -56,7 +56,7 @@ impl UserActor {
         if self.waits_for_turn || self.subscriptions.is_empty() {
             return;
         }
-        let rest = self.feeds.refresh_due_at(self.inside.published()).since(self.inside.clock.now());
+        let rest = self.feeds.refresh_due_at(self.context.published()).since(self.context.clock.now());
         let rest = Duration::from_millis(rest.unsigned_abs());
         if rest < TICK {
             self.take_turn(rest, ctx);
@@ -64,7 +64,7 @@ impl UserActor {
     }
 
     fn refresh_is_due(&self) -> bool {
-        self.feeds.refresh_due_at(self.inside.published()) <= self.inside.clock.now()
+        self.feeds.refresh_due_at(self.context.published()) <= self.context.clock.now()
     }
 
     fn take_turn(&mut self, rest: Duration, ctx: &mut Context<Self>) {

@@ -10,7 +10,7 @@
 //! building the index.
 
 mod order;
-mod stretch;
+mod segment;
 pub mod survival;
 mod timeline;
 
@@ -184,7 +184,7 @@ impl AvailabilityIndex {
         for (depth, layer) in self.layers.iter().enumerate().filter(|(_, layer)| moving(layer)) {
             for flip in layer.timeline().flipped_between(early, late) {
                 if !self.is_hidden(flip.item, depth) {
-                    changes.note(flip.item, flip.open == (t1 <= t2));
+                    changes.record(flip.item, flip.open == (t1 <= t2));
                 }
             }
         }
@@ -192,7 +192,7 @@ impl AvailabilityIndex {
             let Some(windows) = windows else { continue };
             let open = windows.is_open(t2);
             if windows.is_open(t1) != open {
-                changes.note(item.0, open);
+                changes.record(item.0, open);
             }
         }
         changes
@@ -223,7 +223,7 @@ impl AvailabilityIndex {
 }
 
 impl Changes {
-    fn note(&mut self, item: u32, open: bool) {
+    fn record(&mut self, item: u32, open: bool) {
         let set = if open { &mut self.opened } else { &mut self.closed };
         set.insert(item);
     }

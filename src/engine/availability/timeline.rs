@@ -13,7 +13,7 @@ use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
 
 use super::order::sorted_by_number;
-use super::stretch::{Flip, Front, INSTANTS_MAX, Stretch};
+use super::segment::{Flip, INSTANTS_MAX, Segment, SegmentBuilder};
 
 /// Minimum flips of a segment, except for the last one.
 const FLIPS_MIN: usize = 512;
@@ -33,7 +33,7 @@ pub(super) struct Timeline {
     /// One bit per flip: 1 opens the item, 0 closes it.
     opens: Vec<u64>,
     /// At least one, once built.
-    stretches: Vec<Stretch>,
+    segments: Vec<Segment>,
     /// Number of instants that have passed when each segment begins; the first begins at 0.
     begins: Vec<usize>,
 }
@@ -77,11 +77,11 @@ impl Timeline {
 
     /// Cuts time into segments that cover all states, from none to all of the instants having passed.
     fn part(&mut self) {
-        let (mut front, mut begin, mut flips) = (Front::default(), 0, Vec::new());
+        let (mut builder, mut begin, mut flips) = (SegmentBuilder::default(), 0, Vec::new());
         while begin <= self.instants.len() {
             // A flip counts from the state after its instant on.
             let first = begin.saturating_sub(1);
-            let wanted = self.offset(first) + FLIPS_MIN.max(front.size() / BYTES_PER_FLIP);
+            let wanted = self.offset(first) + FLIPS_MIN.max(builder.size() / BYTES_PER_FLIP);
             let last = first + self.ends[first..].partition_point(|end| (*end as usize) < wanted);
             let end = (last + 2).min(begin + INSTANTS_MAX).min(self.instants.len() + 1);
             flips.clear();
@@ -90,11 +90,11 @@ impl Timeline {
                 let range = self.offset(index)..self.offset(index + 1);
                 flips.extend(range.map(|index| Flip { item: self.flips[index], from, opens: self.opens(index) }));
             }
-            self.stretches.push(front.pass(&mut flips));
+            self.segments.push(builder.pass(&mut flips));
             self.begins.push(begin);
             begin = end;
         }
-        self.stretches.shrink_to_fit();
+        self.segments.shrink_to_fit();
         self.begins.shrink_to_fit();
     }
 
@@ -107,7 +107,7 @@ impl Timeline {
     pub(super) fn open_at(&self, now: Millis) -> RoaringBitmap {
         let state = self.state_at(now);
         let index = self.begins.partition_point(|begin| *begin <= state).saturating_sub(1);
-        self.stretches[index].open_at((state - self.begins[index]) as u16)
+        self.segments[index].open_at((state - self.begins[index]) as u16)
     }
 
     /// Items whose state at `to` differs from that at `from`, sorted; empty if `to <= from`.

@@ -13,11 +13,11 @@ use crate::engine::learners::shared::cluster_popularity::ClusterPopularity;
 use crate::engine::learners::shared::drift::{self, PageHinkley};
 use crate::engine::learners::shared::hedge::Hedge;
 use crate::engine::learners::shared::item_neighbours::CoOccurrence;
-use crate::engine::learners::shared::last_seen::Lately;
+use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::opinions::OpinionLearner;
 use crate::engine::learners::shared::popularity::Popularity;
 use crate::engine::metrics::progressive::{Progress, ScoreHistogram};
-use crate::engine::population::Crowd;
+use crate::engine::population::Population;
 use crate::engine::settings::LearnSettings;
 
 /// Everything folded over the journal, apart from the catalogue.
@@ -27,7 +27,7 @@ pub(super) struct Folded {
     pub(super) popularity: Popularity,
     pub(super) cluster_popularity: ClusterPopularity,
     pub(super) neighbours: CoOccurrence,
-    pub(super) lately: Lately,
+    pub(super) last_seen: LastSeen,
     pub(super) blend: BlendLearner,
     pub(super) hedge: Hedge,
     /// Drift detector of the blend's loss.
@@ -36,12 +36,12 @@ pub(super) struct Folded {
     /// Drift detector of the opinion model's loss.
     pub(super) opinion_drift: PageHinkley,
     pub(super) scores: GlobalScores,
-    pub(super) crowd: Crowd,
+    pub(super) population: Population,
 }
 
 impl Folded {
     pub(super) fn new(settings: &LearnSettings) -> Folded {
-        Folded { crowd: Crowd::new(settings), ..Folded::default() }
+        Folded { population: Population::new(settings), ..Folded::default() }
     }
 
     /// Learns one entry, once. Returns whether any published aggregate changed.
@@ -50,7 +50,7 @@ impl Folded {
             return false;
         }
         self.covers = position;
-        self.crowd.fold(entry, settings);
+        self.population.fold(entry, settings);
         let What::Interacted(learned) = &entry.what else { return false };
         let Some(signal) = learned.signal else { return false };
         self.scores.online.record(learned.predicted.online, signal.positive);
@@ -60,7 +60,7 @@ impl Folded {
         let topic = learned.topics.first().copied().unwrap_or(TopicId::CATALOGUE);
         self.popularity.learn(learned.item, topic, signal, entry.at);
         if signal.positive {
-            self.lately.learn(entry.user, learned.item, entry.at);
+            self.last_seen.learn(entry.user, learned.item, entry.at);
         }
         if let Some(example) = &learned.example {
             if let Some(group) = example.group.filter(|_| signal.positive) {

@@ -73,7 +73,7 @@ impl CoordinatorState {
             // Axes of unit vectors are finite and have the expected length.
             let Ok(stored) = Embedding::new(stored, stored_len(dim)) else { continue };
             let Some(centre) = Centre::of(&stored, dim) else { continue };
-            let named = self.world.put_centre(topic, centre);
+            let named = self.world.set_centre(topic, centre);
             effects.push(Effect::KeepCentre(named, stored));
             self.keep_since(Change::Centre(named), now, effects);
             any = true;

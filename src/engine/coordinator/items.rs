@@ -87,7 +87,7 @@ impl CoordinatorState {
         self.count(&item, 1.0);
         touched.extend([TopicId::CATALOGUE, item.main_topic()]);
         let item = Arc::new(item);
-        self.world.put_item(item.clone());
+        self.world.upsert_item(item.clone());
         effects.push(Effect::KeepItem(item));
         if is_revised {
             self.keep_since(Change::Revision(id, revision), now, effects);
@@ -95,12 +95,12 @@ impl CoordinatorState {
         Ok(written)
     }
 
-    pub(super) fn put_windows(&mut self, items: Vec<(ItemId, Windows)>, now: Millis, effects: &mut Vec<Effect>) {
+    pub(super) fn set_windows(&mut self, items: Vec<(ItemId, Windows)>, now: Millis, effects: &mut Vec<Effect>) {
         let mut updated = Vec::with_capacity(items.len());
         for (id, windows) in items {
             if let Some(old) = self.world.shared_item(id).filter(|item| item.windows != windows) {
                 let item = Arc::new(Item { windows, ..Item::clone(old) });
-                self.world.put_windows(item.clone());
+                self.world.set_windows(item.clone());
                 effects.push(Effect::KeepItem(item));
                 updated.push(id);
             }
@@ -126,7 +126,7 @@ impl CoordinatorState {
     }
 
     /// Turns every item of an author into a tombstone, and returns the new keys.
-    pub(super) fn bury(&mut self, author: UserId, salt: u128) -> Vec<(ItemId, Key)> {
+    pub(super) fn tombstone(&mut self, author: UserId, salt: u128) -> Vec<(ItemId, Key)> {
         let theirs = |item: &&Arc<Item>| item.author.as_ref().is_some_and(|one| one.id == author);
         let items: Vec<Arc<Item>> =
             self.world.blocks().iter().flat_map(|block| block.items()).filter(theirs).cloned().collect();
@@ -138,7 +138,7 @@ impl CoordinatorState {
                 }
                 self.world.forget(old.id);
                 let key = tombstone(salt, old.id);
-                self.world.put_item(Arc::new(Item {
+                self.world.upsert_item(Arc::new(Item {
                     key: key.clone(),
                     author: None,
                     topics: Arc::default(),
@@ -156,7 +156,7 @@ impl CoordinatorState {
         if let Some(id) = self.world.find_topic(key.as_str()) {
             return id;
         }
-        let id = self.world.put_topic(key.clone());
+        let id = self.world.intern_topic(key.clone());
         effects.push(Effect::KeepTopic(id, key));
         id
     }

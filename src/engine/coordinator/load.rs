@@ -67,7 +67,7 @@ impl CoordinatorState {
         let gap = |what, expected, found| Err(CatalogueError::Gap { what, expected, found });
         for (id, key) in catalogue.topics {
             let expected = state.world.topics_len();
-            if id.0 != expected || state.world.put_topic(key) != id {
+            if id.0 != expected || state.world.intern_topic(key) != id {
                 return gap("topics", expected, id.0);
             }
         }
@@ -75,7 +75,7 @@ impl CoordinatorState {
             let Some(vector) = Centre::of(&vector, dim) else {
                 return Err(CatalogueError::Dimension { expected: dim, found: vector.len() });
             };
-            let put = state.world.put_centre(centre.topic, vector);
+            let put = state.world.set_centre(centre.topic, vector);
             if put != centre {
                 return gap("epochs of a centre", put.epoch, centre.epoch);
             }
@@ -95,7 +95,7 @@ impl CoordinatorState {
         }
         state.world.load_items(items);
         for (change, since) in catalogue.changes {
-            state.world.note(change, since);
+            state.world.record(change, since);
         }
         for sum in &mut state.sums {
             sum.count_at_centre = sum.count;
@@ -132,7 +132,7 @@ impl CoordinatorState {
             return Err(SnapshotError::Unreadable);
         }
         let folded: Folded = postcard::from_bytes(&body[1..]).map_err(|_| SnapshotError::Unreadable)?;
-        if !folded.crowd.fits(self.world.settings()) {
+        if !folded.population.fits(self.world.settings()) {
             return Err(SnapshotError::OtherSettings);
         }
         self.folded = folded;

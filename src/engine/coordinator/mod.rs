@@ -22,8 +22,8 @@ use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::availability::survival::Survival;
 use crate::engine::learners::shared::hedge::HedgeFigures;
-use crate::engine::population::Crowd;
-use crate::engine::population::refit::{Clustering, Kept, Regrouping, Solve};
+use crate::engine::population::Population;
+use crate::engine::population::refit::{Clustering, RefitPolicy, RefitTask, RestoredFit};
 use crate::engine::settings::LearnSettings;
 use crate::engine::two_tower::{Tower, TwoTower};
 use crate::engine::world::{Changes, World};
@@ -139,12 +139,12 @@ pub enum CoordinatorEvent {
     /// Timer: the clock may have passed an edge of availability.
     Tick,
     /// Starts a fit of clusters if one is due. With `asked`, the counted points do not matter.
-    Regroup {
+    Refit {
         /// Whether a client or the schedule requests the fit.
         asked: bool,
     },
     /// A fit has finished.
-    Regrouped {
+    RefitDone {
         /// Number of the fit.
         epoch: u64,
         /// The clusters; `None` when the fit failed.
@@ -172,8 +172,8 @@ pub enum Effect {
     Written(Vec<Result<Written, DraftError>>),
     /// Replace the world and notify subscribers of the changes. Changes are empty when only learned aggregates are new.
     Publish(Arc<World>, Arc<Changes>),
-    /// Solve this off the serving threads, then send a [`CoordinatorEvent::Regrouped`].
-    Solve(Arc<Solve>),
+    /// Fit this off the serving threads, then send a [`CoordinatorEvent::RefitDone`].
+    RefitTask(Arc<RefitTask>),
     /// Store a fit.
     KeepFit(Arc<Clustering>),
     /// Send a [`CoordinatorEvent::Tick`] at that time; replaces the request before it. `None` requests none.
@@ -198,7 +198,7 @@ pub struct CoordinatorState {
     /// Distribution of window lengths. It is learned from windows that have ended, so each start recomputes it.
     survival: Survival,
     shared_is_stale: bool,
-    groups: Regrouping,
+    groups: RefitPolicy,
     /// Users erased since the start; users erased in earlier runs occur in neither the journal nor the catalogue.
     erased: BTreeSet<UserId>,
 }
@@ -213,7 +213,7 @@ impl CoordinatorState {
             sums: Vec::new(),
             survival: Survival::default(),
             shared_is_stale: true,
-            groups: Regrouping::default(),
+            groups: RefitPolicy::default(),
             erased: BTreeSet::new(),
         }
     }
@@ -238,17 +238,17 @@ impl CoordinatorState {
                 if let Some(old) = self.world.shared_item(id).filter(|item| !item.deleted) {
                     let item = Arc::new(Item { deleted: true, ..Item::clone(old) });
                     self.count(&item, -1.0);
-                    self.world.put_item(item.clone());
+                    self.world.upsert_item(item.clone());
                     effects.push(Effect::KeepItem(item));
                     self.keep_since(Change::Deleted(id), now, &mut effects);
                     self.publish(now, updated, &mut effects);
                 }
             }
-            CoordinatorEvent::Windows(items) => self.put_windows(items, now, &mut effects),
+            CoordinatorEvent::Windows(items) => self.set_windows(items, now, &mut effects),
             CoordinatorEvent::Live(id, on) => {
                 let written = self.switch(id, on, now).map(|windows| {
                     if let Some(windows) = windows {
-                        self.put_windows(vec![(id, windows)], now, &mut effects);
+                        self.set_windows(vec![(id, windows)], now, &mut effects);
                     }
                 });
                 let written = written.and_then(|()| self.written(id));
@@ -265,14 +265,14 @@ impl CoordinatorState {
                 self.publish(now, updated, &mut effects);
             }
             CoordinatorEvent::Erase { user, key, salt } => {
-                let items = self.bury(user, salt);
+                let items = self.tombstone(user, salt);
                 self.erased.insert(user);
                 self.groups.forget(user);
-                self.world.put_clusters(self.groups.current().cloned());
+                self.world.set_clusters(self.groups.current().cloned());
                 effects.push(Effect::Erase(Erasure { user, key, at: now, items }));
                 self.publish(now, updated, &mut effects);
             }
-            CoordinatorEvent::Tick if now < self.world_time() => self.step_back(now, &mut effects),
+            CoordinatorEvent::Tick if now < self.world_time() => self.lower_priority(now, &mut effects),
             CoordinatorEvent::Tick => {
                 let edge_passed = self.world.next_edge_after(self.world_time()).is_some_and(|edge| edge <= now);
                 if edge_passed {
@@ -282,24 +282,25 @@ impl CoordinatorState {
                     effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
                 }
             }
-            CoordinatorEvent::Regroup { asked } => {
+            CoordinatorEvent::Refit { asked } => {
                 if asked {
                     self.groups.ask();
                 }
                 let (world, settings) = (&self.world, self.world.shared_settings());
                 let topic = |key: &Key| world.find_topic(key.as_str());
-                effects.extend(self.groups.due(&mut self.folded.crowd, topic, now, &settings).map(Effect::Solve));
+                effects
+                    .extend(self.groups.due(&mut self.folded.population, topic, now, &settings).map(Effect::RefitTask));
             }
-            CoordinatorEvent::Regrouped { epoch, fit } => {
+            CoordinatorEvent::RefitDone { epoch, fit } => {
                 if let Some(fit) = self.groups.done(epoch, fit.map(|fit| *fit), &self.erased, now) {
-                    self.world.put_clusters(Some(fit.clone()));
+                    self.world.set_clusters(Some(fit.clone()));
                     self.refresh_shared(now);
                     effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
                     effects.push(Effect::KeepFit(fit));
                 }
             }
             CoordinatorEvent::Tower(tower, of) => {
-                self.world.put_tower(*tower, &of);
+                self.world.set_tower(*tower, &of);
                 self.world.next_epoch();
                 effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
             }
@@ -309,10 +310,10 @@ impl CoordinatorState {
 
     /// Publishes a two-tower model and computes all vectors at once, for starts and replays. A running server computes
     /// the vectors on another thread, see [`CoordinatorEvent::Tower`].
-    pub fn put_tower(&mut self, model: Arc<dyn TwoTower>) {
+    pub fn set_tower(&mut self, model: Arc<dyn TwoTower>) {
         let tower = self.world.tower_by(model);
         let of = self.world.clone();
-        self.world.put_tower(tower, &of);
+        self.world.set_tower(tower, &of);
     }
 
     /// Learns one durable entry. Idempotent: entries up to [`CoordinatorState::covers`] are skipped.
@@ -360,21 +361,21 @@ impl CoordinatorState {
 
     /// The population: metrics of all users.
     #[must_use]
-    pub fn crowd(&self) -> &Crowd {
-        &self.folded.crowd
+    pub fn population(&self) -> &Population {
+        &self.folded.population
     }
 
     /// Restores the clusters of an earlier run. The caller publishes the world afterwards.
-    pub fn take_up(&mut self, kept: Kept, now: Millis) {
+    pub fn restore_fit(&mut self, kept: RestoredFit, now: Millis) {
         let (world, settings) = (&self.world, self.world.settings());
         let topic = |key: &Key| world.find_topic(key.as_str());
-        self.groups.take_up(kept, &self.folded.crowd, topic, now, settings);
-        self.world.put_clusters(self.groups.current().cloned());
+        self.groups.restore_fit(kept, &self.folded.population, topic, now, settings);
+        self.world.set_clusters(self.groups.current().cloned());
         self.refresh_shared(now);
     }
 
     /// Raises the number after which new fits are numbered.
-    pub fn begin_fits_after(&mut self, epoch: u64) {
+    pub fn number_fits_after(&mut self, epoch: u64) {
         self.groups.begin_after(epoch);
     }
 
@@ -396,7 +397,7 @@ impl CoordinatorState {
     }
 
     fn keep_since(&mut self, change: Change, now: Millis, effects: &mut Vec<Effect>) {
-        self.world.note(change, now);
+        self.world.record(change, now);
         effects.push(Effect::KeepSince(change, now));
     }
 }

@@ -43,7 +43,7 @@ impl CoordinatorState {
 
     /// The clock was set back: recomputes the open set for the earlier time. Window lengths are learned again, since
     /// some windows that had ended are open again.
-    pub(super) fn step_back(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+    pub(super) fn lower_priority(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let changes = self.world.move_back_to(now);
         self.world.next_epoch();
         self.learn_survival();
@@ -81,18 +81,18 @@ impl CoordinatorState {
             let is_open = |item: ItemId| world.open().contains(item.0);
             self.folded.cluster_popularity.table(groups, &popularity, (world.len(), world.open().len()), is_open, now)
         });
-        self.world.put_cluster_popularity(cluster_popularity);
-        self.world.put_expected(expected);
+        self.world.set_cluster_popularity(cluster_popularity);
+        self.world.set_expected(expected);
         let start = &self.world.settings().blend;
         let leader = self.folded.hedge.leader();
         let mut opinion = self.folded.opinion.weights(start, leader == Some(Leader::WithoutTower));
         let (positive, negative) = self.folded.scores.model.labels();
         opinion.is_calibrated = positive.min(negative) >= CALIBRATED_FROM;
         let weights = self.folded.blend.weights(&opinion.weights, leader);
-        let lately = self.folded.lately.clone();
+        let last_seen = self.folded.last_seen.clone();
         let places = self.world.shared_mut();
-        (*places.0, *places.1, *places.2) = (popularity, neighbours, lately);
-        self.world.put_blend(weights, opinion);
+        (*places.0, *places.1, *places.2) = (popularity, neighbours, last_seen);
+        self.world.set_blend(weights, opinion);
         self.shared_is_stale = self.folded.neighbours.is_due();
     }
 }

@@ -28,7 +28,7 @@ use crate::engine::learners::shared::cluster_popularity::ClusterPopularity;
 use crate::engine::learners::shared::drift::{EVERYBODY, PageHinkley};
 use crate::engine::learners::shared::hedge::Hedge;
 use crate::engine::learners::shared::item_neighbours::{CoOccurrence, Group, ItemNeighbours};
-use crate::engine::learners::shared::last_seen::Lately;
+use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::newton::Newton;
 use crate::engine::learners::shared::opinions::OpinionLearner;
 use crate::engine::learners::shared::popularity::{Opinions, Popularity, PopularityTable, Run};
@@ -344,12 +344,12 @@ impl Learner for SparseRow {
     }
 }
 
-impl Learner for Lately {
+impl Learner for LastSeen {
     fn first() -> Self {
-        Lately::default()
+        LastSeen::default()
     }
     fn learn(&mut self, event: Event) {
-        Lately::learn(self, UserId(event.user), ItemId(event.item), event.at);
+        LastSeen::learn(self, UserId(event.user), ItemId(event.item), event.at);
     }
     fn predictions(&self) -> Vec<f64> {
         let of = |user| self.of(UserId(user), NOW).map(|(item, amount)| [f64::from(item.0), f64::from(amount)]);
@@ -501,7 +501,7 @@ learners! {
     cluster_popularity: ClusterPopularity,
     co_occurrence: CoOccurrence,
     sparse: SparseRow,
-    lately: Lately,
+    last_seen: LastSeen,
     blend: BlendLearner,
     user_offset: UserOffset,
     opinion: OpinionLearner,

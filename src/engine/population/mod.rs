@@ -55,14 +55,14 @@ impl Column {
 
 /// Metrics and topic weights of all users, and the population's posteriors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Crowd {
+pub struct Population {
     /// Fingerprint of the settings that the fold used.
     fingerprint: u64,
     keeps_topics: bool,
     /// Block of users by `id / NEIGHBOURS`.
     people: BTreeMap<u32, Arc<BTreeMap<UserId, Known>>>,
     population: PopulationMetrics,
-    /// Points collected since the last [`Crowd::take_points`].
+    /// Points collected since the last [`Population::take_points`].
     #[serde(skip)]
     points: u64,
     #[serde(skip)]
@@ -70,7 +70,7 @@ pub struct Crowd {
 }
 
 /// A bit per known user, filled lazily. It is derived from `people`, so it does not take part in comparisons. It serves
-/// the fast path of [`Crowd::fold`]: nearly every entry belongs to a known user and changes nothing here.
+/// the fast path of [`Population::fold`]: nearly every entry belongs to a known user and changes nothing here.
 #[derive(Clone, Debug, Default)]
 struct Met(Vec<u64>);
 
@@ -85,7 +85,7 @@ impl Met {
         self.0.get(user.0 as usize / 64).is_some_and(|bits| bits >> (user.0 % 64) & 1 == 1)
     }
 
-    fn note(&mut self, user: UserId) {
+    fn record(&mut self, user: UserId) {
         let word = user.0 as usize / 64;
         if word >= self.0.len() {
             self.0.resize(word + 1, 0);
@@ -147,11 +147,11 @@ fn fingerprint(settings: &LearnSettings) -> u64 {
     xxh3_64(&bytes)
 }
 
-impl Crowd {
+impl Population {
     /// An empty population.
     #[must_use]
-    pub fn new(settings: &LearnSettings) -> Crowd {
-        Crowd { fingerprint: fingerprint(settings), keeps_topics: keeps_topics(settings), ..Crowd::default() }
+    pub fn new(settings: &LearnSettings) -> Population {
+        Population { fingerprint: fingerprint(settings), keeps_topics: keeps_topics(settings), ..Population::default() }
     }
 
     /// Whether the fold used equivalent settings.
@@ -170,7 +170,7 @@ impl Crowd {
         if !says_more && self.met.has(entry.user) {
             return;
         }
-        self.met.note(entry.user);
+        self.met.record(entry.user);
         let near = Arc::make_mut(self.people.entry(entry.user.0 / NEIGHBOURS).or_default());
         let known = near.entry(entry.user).or_insert_with(|| {
             self.points = self.points.saturating_add(NEW_PERSON);

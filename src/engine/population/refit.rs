@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::engine::population::mixture::{self as cluster, Fit, Group, Member, Previous, Problem, ProblemError, State};
-use crate::engine::population::{Column, Crowd, Rows};
+use crate::engine::population::{Column, Population, Rows};
 use crate::engine::settings::LearnSettings;
 
 /// Maximum number of users in the published sample.
@@ -102,10 +102,10 @@ impl Clustering {
     }
 }
 
-/// A fit to compute. It holds a copy-on-write snapshot of the population; the solving thread builds the feature matrix
+/// A fit to compute. It holds a copy-on-write snapshot of the population; the fitting thread builds the feature matrix
 /// from it, so the coordinator does not wait.
 #[derive(Clone, Debug)]
-pub struct Solve {
+pub struct RefitTask {
     /// Number of the fit.
     pub epoch: u64,
     /// Threads that the fit may use; 0 means half of the processors.
@@ -113,18 +113,18 @@ pub struct Solve {
     names: Vec<String>,
     columns: Vec<Column>,
     topics: BTreeMap<Key, TopicId>,
-    crowd: Crowd,
+    population: Population,
     as_of: Millis,
     options: Arc<LearnSettings>,
     settings: cluster::Settings,
     previous: Option<Arc<Clustering>>,
 }
 
-impl Solve {
+impl RefitTask {
     /// Feature matrix of all users that can be compared.
     #[must_use]
     pub fn rows(&self) -> Rows {
-        self.crowd.rows(&self.columns, |key| self.topics.get(key).copied(), self.as_of, &self.options)
+        self.population.rows(&self.columns, |key| self.topics.get(key).copied(), self.as_of, &self.options)
     }
 
     /// The clustering problem of these rows. It must be solved off the serving threads.
@@ -139,9 +139,9 @@ impl Solve {
         Problem::new(&rows.columns, self.settings, previous)
     }
 
-    /// Builds the clustering from a fit. [`Regrouping::done`] sets its time of publication.
+    /// Builds the clustering from a fit. [`RefitPolicy::done`] sets its time of publication.
     #[must_use]
-    pub fn solved(&self, rows: Rows, fit: Fit) -> Clustering {
+    pub fn clustering(&self, rows: Rows, fit: Fit) -> Clustering {
         let outliers = fit.members.iter().filter(|member| member.outlier).count() as u64;
         let points = points(&rows.users, &rows.columns, &fit.members);
         Clustering {
@@ -184,7 +184,7 @@ fn points(users: &[UserId], columns: &[Vec<f64>], members: &[Member]) -> Vec<Poi
 
 /// What the store kept of the last fit.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct RestoredFit {
     /// Description of the fit.
     pub summary: Summary,
     /// Posterior of the mixture, see [`Clustering::state`].
@@ -197,7 +197,7 @@ pub struct Kept {
 
 /// Policy for refits, and the current clusters.
 #[derive(Clone, Debug, Default)]
-pub struct Regrouping {
+pub struct RefitPolicy {
     /// Number of the last fit that started.
     epoch: u64,
     under_way: Option<u64>,
@@ -208,7 +208,7 @@ pub struct Regrouping {
     current: Option<Arc<Clustering>>,
 }
 
-impl Regrouping {
+impl RefitPolicy {
     /// The current clusters; `None` before the first fit.
     #[must_use]
     pub fn current(&self) -> Option<&Arc<Clustering>> {
@@ -226,19 +226,19 @@ impl Regrouping {
     }
 
     /// Restores the clusters of an earlier run. Without stored assignments, users are assigned by their current rows.
-    pub fn take_up(
+    pub fn restore_fit(
         &mut self,
-        kept: Kept,
-        crowd: &Crowd,
+        kept: RestoredFit,
+        population: &Population,
         topic: impl Fn(&Key) -> Option<TopicId>,
         now: Millis,
         settings: &LearnSettings,
     ) {
-        let Kept { summary, state, members, previous } = kept;
+        let RestoredFit { summary, state, members, previous } = kept;
         self.epoch = self.epoch.max(summary.epoch);
         let columns: Option<Vec<Column>> =
             summary.columns.iter().map(|name| Column::of(name, &settings.metrics)).collect();
-        let rows = columns.map(|columns| crowd.rows(&columns, topic, now, settings)).unwrap_or_default();
+        let rows = columns.map(|columns| population.rows(&columns, topic, now, settings)).unwrap_or_default();
         let known = members.is_some();
         let mut members = members.unwrap_or_default();
         members.sort_unstable_by_key(|(user, _)| *user);
@@ -266,13 +266,13 @@ impl Regrouping {
     /// waits while another fit is in progress, and for `cluster.interval_s` after the start of the last one.
     pub fn due(
         &mut self,
-        crowd: &mut Crowd,
+        population: &mut Population,
         topic: impl Fn(&Key) -> Option<TopicId>,
         now: Millis,
         settings: &Arc<LearnSettings>,
-    ) -> Option<Arc<Solve>> {
+    ) -> Option<Arc<RefitTask>> {
         let options = &settings.cluster;
-        self.points = self.points.saturating_add(crowd.take_points());
+        self.points = self.points.saturating_add(population.take_points());
         let enough = options.threshold > 0 && self.points >= options.threshold;
         let interval = i64::try_from(options.interval_s).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
         let waits =
@@ -284,20 +284,20 @@ impl Regrouping {
         let columns: Option<Vec<Column>> =
             options.columns.iter().map(|name| Column::of(name, &settings.metrics)).collect();
         let columns = columns?;
-        if !crowd.can_be_grouped(&columns, &topic, now, settings) {
+        if !population.can_be_grouped(&columns, &topic, now, settings) {
             return None;
         }
         self.epoch += 1;
         self.began = Some(now);
         self.under_way = Some(self.epoch);
         let defaults = cluster::Settings::default();
-        Some(Arc::new(Solve {
+        Some(Arc::new(RefitTask {
             epoch: self.epoch,
             threads: options.threads,
             names: options.columns.clone(),
             topics: columns.iter().filter_map(|column| named(column, &topic)).collect(),
             columns,
-            crowd: crowd.clone(),
+            population: population.clone(),
             as_of: now,
             options: settings.clone(),
             settings: cluster::Settings {

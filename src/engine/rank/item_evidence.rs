@@ -138,7 +138,7 @@ impl ItemEvidence {
             },
         );
         for friend in profile.follows.iter().take(FRIENDS_MAX) {
-            if let Some((item, amount)) = world.lately().of(*friend, now) {
+            if let Some((item, amount)) = world.last_seen().of(*friend, now) {
                 evidence.fill(item, |slot| slot.friends += amount);
             }
         }
@@ -187,7 +187,7 @@ impl ItemEvidence {
             }
         });
         for friend in profile.follows.iter().take(FRIENDS_MAX) {
-            if let Some((item, amount)) = world.lately().of(*friend, now)
+            if let Some((item, amount)) = world.last_seen().of(*friend, now)
                 && let Some(place) = few.place(item)
             {
                 few.slots[place].friends += amount;

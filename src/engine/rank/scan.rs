@@ -36,7 +36,7 @@ impl Lanes {
 
     /// Scores a block whose log-odds of the online model stand in their lane.
     fn add_up(&mut self, scorer: &Scorer<'_>, weights: &Features, index: usize, block: &Block) {
-        put_ages(&block.columns().created, scorer.now, &mut self.ages);
+        write_ages(&block.columns().created, scorer.now, &mut self.ages);
         let rows = BlockRows {
             index,
             block,
@@ -54,7 +54,7 @@ impl Lanes {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-fn put_ages(created: &[Millis], now: Millis, ages: &mut Lane) {
+fn write_ages(created: &[Millis], now: Millis, ages: &mut Lane) {
     for (age, created) in ages.iter_mut().zip(created) {
         *age = now.since(*created) as f32;
     }

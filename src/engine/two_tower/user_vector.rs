@@ -28,23 +28,23 @@ struct Kept {
 
 /// User attributes and the cached user vector.
 #[derive(Clone, Debug, Default)]
-pub struct Portrait {
+pub struct UserVectorCache {
     attributes: Option<Arc<str>>,
     kept: Option<Box<Kept>>,
 }
 
 /// Always equal: the cache is not part of the learned state.
-impl PartialEq for Portrait {
-    fn eq(&self, _: &Portrait) -> bool {
+impl PartialEq for UserVectorCache {
+    fn eq(&self, _: &UserVectorCache) -> bool {
         true
     }
 }
 
-impl Portrait {
+impl UserVectorCache {
     /// Sets the user's attributes, a JSON object as text; a change invalidates the cached vector.
     pub fn set_attributes(&mut self, attributes: Option<Arc<str>>) {
         if self.attributes != attributes {
-            *self = Portrait { attributes, kept: None };
+            *self = UserVectorCache { attributes, kept: None };
         }
     }
 
@@ -67,12 +67,12 @@ impl Portrait {
         let at = rounded(now, history.clone().map(|past| past.at).max());
         match &self.kept {
             Some(kept) if kept.is(tower, seq, at) => kept.vector,
-            _ => self.draw(tower, history, at),
+            _ => self.encode(tower, history, at),
         }
     }
 
     /// Refreshes the cached user vector for `now`, unless it is valid.
-    pub fn look<'a>(
+    pub fn refresh<'a>(
         &mut self,
         tower: &Tower,
         seq: Seq,
@@ -81,13 +81,13 @@ impl Portrait {
     ) {
         let at = rounded(now, history.clone().map(|past| past.at).max());
         if self.kept.as_ref().is_none_or(|kept| !kept.is(tower, seq, at)) {
-            let vector = self.draw(tower, history, at);
+            let vector = self.encode(tower, history, at);
             let (version, revised) = (tower.version(), tower.revised());
             self.kept = Some(Box::new(Kept { version, revised, seq, at, vector }));
         }
     }
 
-    fn draw<'a>(&self, tower: &Tower, history: impl DoubleEndedIterator<Item = &'a Past>, at: Millis) -> TowerVector {
+    fn encode<'a>(&self, tower: &Tower, history: impl DoubleEndedIterator<Item = &'a Past>, at: Millis) -> TowerVector {
         let steps = steps(tower, history, tower.model().history().min(TOWER_HISTORY_MAX));
         tower.model().person(self.attributes.as_deref(), &steps, at)
     }
@@ -238,31 +238,36 @@ mod tests {
         let model = Arc::new(Witness(1, AtomicUsize::new(0)));
         let mut tower = tower(model.clone());
         let history = [past(1, Sign::Positive, 1_000), past(2, Sign::Neutral, 2_000)];
-        let mut portrait = Portrait::default();
+        let mut cache = UserVectorCache::default();
         let mut looks = 0;
-        let mut same =
-            |portrait: &mut Portrait, tower: &Tower, model: &Witness, seq: u64, now: i64, fresh: bool, what: &str| {
-                let before = model.1.load(Ordering::Relaxed);
-                portrait.look(tower, Seq(seq), history.iter(), Millis(now));
-                assert_eq!(model.1.load(Ordering::Relaxed) - before, usize::from(fresh), "{what}");
-                looks += 1;
-                let kept = portrait.vector(tower, Seq(seq), history.iter(), Millis(now));
-                let bare = Portrait { attributes: portrait.attributes.clone(), kept: None };
-                assert_eq!(kept, bare.vector(tower, Seq(seq), history.iter(), Millis(now)), "{what}");
-            };
-        same(&mut portrait, &tower, &model, 1, 50_000, true, "first");
-        same(&mut portrait, &tower, &model, 1, 50_001, false, "a moment later");
-        same(&mut portrait, &tower, &model, 1, 90_000, true, "much later");
-        same(&mut portrait, &tower, &model, 2, 90_000, true, "one entry more");
-        portrait.set_attributes(Some("{}".into()));
-        same(&mut portrait, &tower, &model, 2, 90_000, true, "with attributes");
-        portrait.set_attributes(Some("{}".into()));
-        same(&mut portrait, &tower, &model, 2, 90_000, false, "with the same attributes");
+        let mut same = |cache: &mut UserVectorCache,
+                        tower: &Tower,
+                        model: &Witness,
+                        seq: u64,
+                        now: i64,
+                        fresh: bool,
+                        what: &str| {
+            let before = model.1.load(Ordering::Relaxed);
+            cache.refresh(tower, Seq(seq), history.iter(), Millis(now));
+            assert_eq!(model.1.load(Ordering::Relaxed) - before, usize::from(fresh), "{what}");
+            looks += 1;
+            let kept = cache.vector(tower, Seq(seq), history.iter(), Millis(now));
+            let bare = UserVectorCache { attributes: cache.attributes.clone(), kept: None };
+            assert_eq!(kept, bare.vector(tower, Seq(seq), history.iter(), Millis(now)), "{what}");
+        };
+        same(&mut cache, &tower, &model, 1, 50_000, true, "first");
+        same(&mut cache, &tower, &model, 1, 50_001, false, "a moment later");
+        same(&mut cache, &tower, &model, 1, 90_000, true, "much later");
+        same(&mut cache, &tower, &model, 2, 90_000, true, "one entry more");
+        cache.set_attributes(Some("{}".into()));
+        same(&mut cache, &tower, &model, 2, 90_000, true, "with attributes");
+        cache.set_attributes(Some("{}".into()));
+        same(&mut cache, &tower, &model, 2, 90_000, false, "with the same attributes");
         tower.put(ItemId(2), &ItemFacts { text: "revised", ..ItemFacts::default() });
-        same(&mut portrait, &tower, &model, 2, 90_000, true, "an item was revised");
+        same(&mut cache, &tower, &model, 2, 90_000, true, "an item was revised");
         let next = Arc::new(Witness(2, AtomicUsize::new(0)));
         let tower = self::tower(next.clone());
-        same(&mut portrait, &tower, &next, 2, 90_000, true, "another version");
+        same(&mut cache, &tower, &next, 2, 90_000, true, "another version");
         assert_eq!(looks, 8);
     }
 }

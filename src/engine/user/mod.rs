@@ -35,7 +35,7 @@ use crate::engine::metrics::progressive::{Progress, RecentAuc, log_loss};
 use crate::engine::numeric::kernels::is_among;
 use crate::engine::settings::LearnSettings;
 use crate::engine::two_tower::Sign;
-use crate::engine::two_tower::user_vector::Portrait;
+use crate::engine::two_tower::user_vector::UserVectorCache;
 use crate::engine::world::{Vectors, World, centred};
 
 pub use events::{Effect, UserEvent};
@@ -142,7 +142,7 @@ pub struct UserState {
     metrics: PersonMetrics,
     /// User vector cache. Not learned: it is derived from the rest of the state, the attributes and the world.
     #[serde(skip)]
-    portrait: Portrait,
+    user_vector: UserVectorCache,
 }
 
 impl UserState {
@@ -168,7 +168,7 @@ impl UserState {
             own_opinion: UserOffset::default(),
             drift: PageHinkley::default(),
             metrics: PersonMetrics::default(),
-            portrait: Portrait::default(),
+            user_vector: UserVectorCache::default(),
         }
     }
 
@@ -363,13 +363,13 @@ impl UserState {
 
     /// Sets the user's attributes, a JSON object as text; the two-tower model reads them.
     pub fn set_attributes(&mut self, attributes: Option<Arc<str>>) {
-        self.portrait.set_attributes(attributes);
+        self.user_vector.set_attributes(attributes);
     }
 
     /// The user's attributes, a JSON object as text.
     #[must_use]
     pub fn attributes(&self) -> Option<&Arc<str>> {
-        self.portrait.attributes()
+        self.user_vector.attributes()
     }
 
     fn learn(

@@ -122,7 +122,7 @@ impl UserState {
     /// inference. Reads without this call give equal results, but each one runs its own inference.
     pub fn look(&mut self, world: &World, now: Millis) {
         let Some(tower) = world.tower() else { return };
-        self.portrait.look(tower, self.seq, self.history.iter(), now);
+        self.user_vector.refresh(tower, self.seq, self.history.iter(), now);
     }
 
     /// Calls [`UserState::look`] if this ranking uses the two-tower model.
@@ -135,7 +135,7 @@ impl UserState {
     /// The user vector by the world's two-tower model; `None` without a model.
     #[must_use]
     pub fn tower_vector(&self, world: &World, now: Millis) -> Option<TowerVector> {
-        Some(self.portrait.vector(world.tower()?, self.seq, self.history.iter(), now))
+        Some(self.user_vector.vector(world.tower()?, self.seq, self.history.iter(), now))
     }
 
     /// The user profile that a ranking reads.

@@ -13,12 +13,12 @@ use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Centre;
 use crate::engine::learners::shared::blend::BlendWeights;
-use crate::engine::learners::shared::last_seen::Lately;
+use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::opinions::OpinionWeights;
 
 impl World {
     /// Records the time of a change, for the time machine.
-    pub(in crate::engine) fn note(&mut self, change: Change, since: Millis) {
+    pub(in crate::engine) fn record(&mut self, change: Change, since: Millis) {
         let history = Arc::make_mut(&mut self.history);
         match change {
             Change::Centre(centre) => history.centres.insert(centre, since),
@@ -56,7 +56,7 @@ impl World {
             popularity: Arc::default(),
             cluster_popularity: Arc::default(),
             neighbours: Arc::default(),
-            lately: Lately::default(),
+            last_seen: LastSeen::default(),
             expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&self.settings.blend)),
             opinion: Arc::new(OpinionWeights::start(&self.settings.blend)),
@@ -64,12 +64,12 @@ impl World {
         };
         for (item, revision, embedding) in earlier {
             if let Some(now) = self.item(item) {
-                world.put_item(Arc::new(Item { revision, embedding, ..now.clone() }));
+                world.upsert_item(Arc::new(Item { revision, embedding, ..now.clone() }));
             }
         }
         for (item, since) in &self.history.deleted {
             if let Some(now) = world.item(*item).filter(|now| now.deleted && *since > at).cloned() {
-                world.put_item(Arc::new(Item { deleted: false, ..now }));
+                world.upsert_item(Arc::new(Item { deleted: false, ..now }));
             }
         }
         let later = |centre: &CentreRef| self.history.centres.get(centre).is_some_and(|since| *since > at);

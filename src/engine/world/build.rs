@@ -20,7 +20,7 @@ use crate::engine::catalogue::centres::{AXES, Centre, Coordinates};
 use crate::engine::learners::shared::blend::BlendWeights;
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
 use crate::engine::learners::shared::item_neighbours::ItemNeighbours;
-use crate::engine::learners::shared::last_seen::Lately;
+use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::opinions::OpinionWeights;
 use crate::engine::learners::shared::popularity::PopularityTable;
 use crate::engine::numeric::kernels::dot;
@@ -31,13 +31,13 @@ use crate::engine::two_tower::Tower;
 const UNSETTLED_MAX: usize = 4_096;
 
 impl World {
-    pub(in crate::engine) fn put_clusters(&mut self, clusters: Option<Arc<Clustering>>) {
+    pub(in crate::engine) fn set_clusters(&mut self, clusters: Option<Arc<Clustering>>) {
         self.clusters = clusters;
     }
 
     /// Sets the two-tower model, whose vectors were computed for the world `of`. Vectors of items that are new or
     /// revised since then are computed here.
-    pub(in crate::engine) fn put_tower(&mut self, mut tower: Tower, of: &World) {
+    pub(in crate::engine) fn set_tower(&mut self, mut tower: Tower, of: &World) {
         for item in self.blocks.iter().flat_map(|block| block.items()) {
             if of.item(item.id).is_none_or(|then| then.revision != item.revision) {
                 tower.put(item.id, &self.facts(item));
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// Upserts an item: its id is new (it must be `len`), or it has a new revision.
-    pub(in crate::engine) fn put_item(&mut self, item: Arc<Item>) {
+    pub(in crate::engine) fn upsert_item(&mut self, item: Arc<Item>) {
         let (block, row) = place(item.id);
         if block == self.blocks.len() {
             self.blocks.push(Arc::new(Block {
@@ -106,7 +106,7 @@ impl World {
     }
 
     /// Replaces an item by one that differs in its windows alone.
-    pub(in crate::engine) fn put_windows(&mut self, item: Arc<Item>) {
+    pub(in crate::engine) fn set_windows(&mut self, item: Arc<Item>) {
         let (block, row) = place(item.id);
         self.availability.put(item.id, (!item.deleted).then_some(&item.windows));
         self.unsettle(item.id);
@@ -121,14 +121,14 @@ impl World {
         let windows: Vec<(ItemId, Windows)> =
             items.iter().filter(|item| !item.deleted).map(|item| (item.id, item.windows.clone())).collect();
         for item in items {
-            self.put_item(item);
+            self.upsert_item(item);
         }
         self.availability = AvailabilityIndex::build(windows.into_iter());
         self.unsettled = None;
     }
 
     /// Adds a topic, or finds it if it exists; ids are assigned in order.
-    pub(in crate::engine) fn put_topic(&mut self, key: Key) -> TopicId {
+    pub(in crate::engine) fn intern_topic(&mut self, key: Key) -> TopicId {
         if let Some(id) = self.find_topic(key.as_str()) {
             return id;
         }
@@ -139,7 +139,7 @@ impl World {
     }
 
     /// Adds the next epoch of a topic's centre. [`World::recentre`] recomputes the items' columns.
-    pub(in crate::engine) fn put_centre(&mut self, topic: TopicId, centre: Centre) -> CentreRef {
+    pub(in crate::engine) fn set_centre(&mut self, topic: TopicId, centre: Centre) -> CentreRef {
         let centres = Arc::make_mut(&mut self.centres);
         let index = topic.0 as usize;
         if centres.len() <= index {
@@ -215,27 +215,27 @@ impl World {
     }
 
     /// The tables that all users share, for an update in place.
-    pub(in crate::engine) fn shared_mut(&mut self) -> (&mut PopularityTable, &mut ItemNeighbours, &mut Lately) {
-        (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.neighbours), &mut self.lately)
+    pub(in crate::engine) fn shared_mut(&mut self) -> (&mut PopularityTable, &mut ItemNeighbours, &mut LastSeen) {
+        (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.neighbours), &mut self.last_seen)
     }
 
-    /// Takes the expected end times out for an update; [`World::put_expected`] puts them back.
+    /// Takes the expected end times out for an update; [`World::set_expected`] puts them back.
     pub(in crate::engine) fn take_expected(&mut self) -> ExpectedEnds {
         std::mem::take(Arc::make_mut(&mut self.expected))
     }
 
     /// Sets the expected end times of open items.
-    pub(in crate::engine) fn put_expected(&mut self, expected: ExpectedEnds) {
+    pub(in crate::engine) fn set_expected(&mut self, expected: ExpectedEnds) {
         self.expected = Arc::new(expected);
     }
 
     /// What groups go to, from now on.
-    pub(in crate::engine) fn put_cluster_popularity(&mut self, cluster_popularity: ClusterPopularityTable) {
+    pub(in crate::engine) fn set_cluster_popularity(&mut self, cluster_popularity: ClusterPopularityTable) {
         self.cluster_popularity = Arc::new(cluster_popularity);
     }
 
     /// Sets the weights of the blend and of the opinion model.
-    pub(in crate::engine) fn put_blend(&mut self, weights: BlendWeights, opinion: OpinionWeights) {
+    pub(in crate::engine) fn set_blend(&mut self, weights: BlendWeights, opinion: OpinionWeights) {
         self.blend = Arc::new(weights);
         self.opinion = Arc::new(opinion);
     }

@@ -27,7 +27,7 @@ use crate::engine::learners::person::online::Example;
 use crate::engine::learners::shared::blend::BlendWeights;
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
 use crate::engine::learners::shared::item_neighbours::ItemNeighbours;
-use crate::engine::learners::shared::last_seen::Lately;
+use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::opinions::OpinionWeights;
 use crate::engine::learners::shared::popularity::{PopularityTable, Run};
 use crate::engine::numeric::kernels::dot;
@@ -131,7 +131,7 @@ pub struct World {
     popularity: Arc<PopularityTable>,
     cluster_popularity: Arc<ClusterPopularityTable>,
     neighbours: Arc<ItemNeighbours>,
-    lately: Lately,
+    last_seen: LastSeen,
     expected: Arc<ExpectedEnds>,
     blend: Arc<BlendWeights>,
     opinion: Arc<OpinionWeights>,
@@ -171,7 +171,7 @@ impl World {
             popularity: Arc::default(),
             cluster_popularity: Arc::default(),
             neighbours: Arc::default(),
-            lately: Lately::default(),
+            last_seen: LastSeen::default(),
             expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&settings.blend)),
             opinion: Arc::new(OpinionWeights::start(&settings.blend)),
@@ -361,8 +361,8 @@ impl World {
 
     /// The last seen item of each user.
     #[must_use]
-    pub fn lately(&self) -> &Lately {
-        &self.lately
+    pub fn last_seen(&self) -> &LastSeen {
+        &self.last_seen
     }
 
     /// Expected end times of open items without a scheduled end.

@@ -5,7 +5,7 @@
 use actix_web::HttpResponse;
 use serde_json::{Value, json};
 
-use crate::actors::crowd::Clustering;
+use crate::actors::population::Clustering;
 use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -63,7 +63,7 @@ pub async fn newest(request: AuthedRequest) -> HttpResult {
 pub async fn refit(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
-    request.server().regroup().await?;
+    request.server().refit().await?;
     Ok(HttpResponse::Accepted().json(json!({"status": "accepted"})))
 }
 

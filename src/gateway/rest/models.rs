@@ -53,7 +53,7 @@ pub async fn create(request: AuthedRequest, payload: web::Payload) -> HttpResult
     let publish = request.query(&["publish"])?.flag("publish")?;
     // The permits keep a second checkpoint out of memory until this one serves or is stored.
     let (checkpoint, _permits) = body::checkpoint(request.incoming(), payload).await?;
-    let version = request.server().put_model(checkpoint).await?;
+    let version = request.server().set_model(checkpoint).await?;
     if publish {
         request.server().publish_model(version).await?;
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::actors::crowd::Clustering;
+use crate::actors::population::Clustering;
 use crate::actors::server::UserEvent;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::people::Person;

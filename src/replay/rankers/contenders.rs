@@ -59,7 +59,7 @@ pub fn make<'a>(
         "tower" => Box::new(Alone::new(log, extras, settings.signals.clone(), tower?.clone())),
         "blend_tower" => {
             let mut model = Model::new(log, settings.clone());
-            model.put_tower(tower?.clone(), &extras.attributes);
+            model.set_tower(tower?.clone(), &extras.attributes);
             Box::new(Blend(model))
         }
         _ => return None,

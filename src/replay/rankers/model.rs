@@ -69,8 +69,8 @@ impl<'a> Model<'a> {
     }
 
     /// Sets the two-tower model; attributes by user of the log, JSON objects as text.
-    pub fn put_tower(&mut self, model: Arc<dyn TwoTower>, attributes: &[Option<Arc<str>>]) {
-        self.offline.put_tower(model);
+    pub fn set_tower(&mut self, model: Arc<dyn TwoTower>, attributes: &[Option<Arc<str>>]) {
+        self.offline.set_tower(model);
         for (person, attributes) in (0..).zip(attributes) {
             if attributes.is_some() {
                 self.offline.set_attributes(UserId(person), attributes.clone());

@@ -156,7 +156,7 @@ impl OnlineModel {
         let mut before = dot(&self.mean, x);
         let mut variance = squares_over(x, &self.precision);
         let curved = example.within.as_ref().map(|(axes, p)| {
-            self.take_up(example.centre, axes, prior, vectors);
+            self.adopt_axes(example.centre, axes, prior, vectors);
             let pairs = features(p, axes);
             let length = dot(&pairs, &pairs);
             before += self.quadratics[0].value(&pairs);
@@ -178,7 +178,7 @@ impl OnlineModel {
 
     /// Moves the quadratic part of a centre to the front, in the axes of that centre. A new one replaces the least
     /// recently used.
-    fn take_up(&mut self, centre: CentreRef, axes: &Axes, prior: f32, vectors: &dyn Vectors) {
+    fn adopt_axes(&mut self, centre: CentreRef, axes: &Axes, prior: f32, vectors: &dyn Vectors) {
         let index = match self.quadratics.iter().position(|one| one.centre.topic == centre.topic) {
             Some(index) => index,
             None => {

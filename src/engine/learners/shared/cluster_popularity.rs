@@ -140,7 +140,7 @@ impl ClusterLifts {
 
     /// Computes [`Fashion::popularity`] for consecutive items from id `first` on, from their global log ratios
     /// `overall`.
-    pub fn put_popularity(&self, first: usize, overall: &[f32], out: &mut [f32]) {
+    pub fn write_popularity(&self, first: usize, overall: &[f32], out: &mut [f32]) {
         let lifts = self.lifts.get(first..).unwrap_or(&[]).iter().copied().chain(std::iter::repeat(0.0));
         for ((out, overall), lift) in out.iter_mut().zip(overall).zip(lifts) {
             *out = overall + self.base + lift;

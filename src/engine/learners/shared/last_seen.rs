@@ -18,11 +18,11 @@ const HALF_LIFE_MS: f32 = 6.0 * HOUR_MS as f32;
 
 /// Last seen item by user id; `None` for users without a visit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Lately(Vec<Arc<Chunk>>);
+pub struct LastSeen(Vec<Arc<Chunk>>);
 
 type Chunk = Vec<Option<(ItemId, Millis)>>;
 
-impl Lately {
+impl LastSeen {
     /// Records a visit, which replaces the user's earlier one.
     pub fn learn(&mut self, user: UserId, item: ItemId, at: Millis) {
         let (chunk, row) = (user.0 as usize / CHUNK, user.0 as usize % CHUNK);
@@ -50,11 +50,11 @@ mod tests {
 
     #[test]
     fn the_newest_visit_counts_and_fades() {
-        let mut lately = Lately::default();
-        lately.learn(UserId(700), ItemId(3), Millis(0));
-        lately.learn(UserId(700), ItemId(4), Millis(0));
-        assert_eq!(lately.of(UserId(700), Millis(6 * HOUR_MS)), Some((ItemId(4), 0.5)));
-        assert_eq!(lately.of(UserId(699), Millis(0)), None);
-        assert_eq!(lately.of(UserId(100_000), Millis(0)), None);
+        let mut last_seen = LastSeen::default();
+        last_seen.learn(UserId(700), ItemId(3), Millis(0));
+        last_seen.learn(UserId(700), ItemId(4), Millis(0));
+        assert_eq!(last_seen.of(UserId(700), Millis(6 * HOUR_MS)), Some((ItemId(4), 0.5)));
+        assert_eq!(last_seen.of(UserId(699), Millis(0)), None);
+        assert_eq!(last_seen.of(UserId(100_000), Millis(0)), None);
     }
 }

@@ -322,7 +322,7 @@ fn compute(side: &mut Side, n: usize, level: &Level) {
 
 /// Decayed hours of availability of items that are always available, from their creation times.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-fn put_hours(created: &[Millis], now: Millis, out: &mut [f32]) {
+fn write_hours(created: &[Millis], now: Millis, out: &mut [f32]) {
     for (hours, created) in out.iter_mut().zip(created) {
         let age = now.since(*created) as f32 * (-std::f32::consts::LN_2 / HALF_LIVES_MS[RATE_LIFE] as f32);
         *hours = (1.0 - exp_of(age)) * LIFE_HOURS as f32;
@@ -395,7 +395,7 @@ impl Popularity {
         for run in open {
             let others = spans.len();
             for (place, windows) in run.windows() {
-                put_spans(windows, now, &mut faded);
+                write_spans(windows, now, &mut faded);
                 spans.push((items.len() + place, faded.len()));
             }
             let has_always = spans.len() - others < run.created.len();
@@ -403,7 +403,7 @@ impl Popularity {
             hours.resize(items.len(), 0.0);
             let begin = items.len() - run.created.len();
             if has_always {
-                put_hours(run.created, now, &mut hours[begin..]);
+                write_hours(run.created, now, &mut hours[begin..]);
             }
         }
         exp_each_f64(&mut faded);
@@ -491,7 +491,7 @@ fn faded_by(at: Millis, now: Millis) -> f64 {
 }
 
 /// Appends the log-decay at begin and end of an item's windows; at most the last few windows count.
-fn put_spans(windows: &Windows, now: Millis, out: &mut Vec<f64>) {
+fn write_spans(windows: &Windows, now: Millis, out: &mut Vec<f64>) {
     const RECENT: usize = 4;
     let all = windows.as_slice();
     let begun = all.partition_point(|window| window.start <= now);

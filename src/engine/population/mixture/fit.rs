@@ -73,7 +73,7 @@ struct Kept {
     freedom: Option<f64>,
 }
 
-/// Result of solving a problem.
+/// Result of fitting a problem.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
     /// Clusters, in the order of their numbers.

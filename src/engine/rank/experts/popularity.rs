@@ -91,7 +91,7 @@ impl<'a> Expertise<'a, N> for Popularity<'a> {
         let (numbers, visitors) = (popularity.block(block.index), popularity.visitors().block(block.index));
         let mut of_cluster = [0.0; BLOCK];
         if let Some(cluster) = self.cluster {
-            cluster.put_popularity(block.index * BLOCK, &numbers[ONE_DAY], &mut of_cluster);
+            cluster.write_popularity(block.index * BLOCK, &numbers[ONE_DAY], &mut of_cluster);
         }
         add_popularity(weights, numbers, visitors, &self.phases, &of_cluster, scores);
     }

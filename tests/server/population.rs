@@ -84,8 +84,8 @@ proptest! {
         for user in 0..6 {
             let own: Vec<Entry> = entries.iter().filter(|entry| entry.user == UserId(user)).cloned().collect();
             let person = UserState::replay(UserId(user), &own, whole.world(), &settings).unwrap();
-            let in_crowd = whole.crowd().person(UserId(user)).cloned().unwrap_or_default();
-            prop_assert_eq!(person.metrics(), &in_crowd);
+            let in_population = whole.population().person(UserId(user)).cloned().unwrap_or_default();
+            prop_assert_eq!(person.metrics(), &in_population);
         }
         // User 0 is erased: the recomputed fold has no trace of that user.
         let others: Vec<Entry> = entries.iter().filter(|entry| entry.user != UserId(0)).cloned().collect();
@@ -113,9 +113,9 @@ fn a_snapshot_of_other_kinds_is_set_aside() {
 }
 
 /// The requested fit, if there is one.
-fn solve(effects: Vec<Effect>) -> Option<Arc<eddyline::engine::population::refit::Solve>> {
+fn refit_task(effects: Vec<Effect>) -> Option<Arc<eddyline::engine::population::refit::RefitTask>> {
     effects.into_iter().find_map(|effect| match effect {
-        Effect::Solve(solve) => Some(solve),
+        Effect::RefitTask(task) => Some(task),
         _ => None,
     })
 }
@@ -124,8 +124,9 @@ fn solve(effects: Vec<Effect>) -> Option<Arc<eddyline::engine::population::refit
 fn fits_are_due_one_at_a_time_and_not_too_often() {
     let options = ClusterSettings { threshold: 12, interval_s: 10, restarts: 2, ..ClusterSettings::default() };
     let mut state = CoordinatorState::new(DIM, settings(options));
-    let look =
-        |state: &mut CoordinatorState, asked, at| solve(state.apply(CoordinatorEvent::Regroup { asked }, Millis(at)));
+    let look = |state: &mut CoordinatorState, asked, at| {
+        refit_task(state.apply(CoordinatorEvent::Refit { asked }, Millis(at)))
+    };
     journalled(&mut state, &[entry(0, 1, "post", 3.0), entry(0, 2, "post", 4.0)]);
     assert!(look(&mut state, false, 0).is_none(), "5 for the person, 1 for each measurement: 7 of 12");
     assert!(look(&mut state, true, 0).is_none(), "one person is no group");
@@ -135,12 +136,12 @@ fn fits_are_due_one_at_a_time_and_not_too_often() {
     assert!(look(&mut state, false, 60_000).is_none(), "one is under way");
     let rows = first.rows();
     let fit = first.problem(&rows).unwrap().solve().unwrap();
-    let stale = CoordinatorEvent::Regrouped {
+    let stale = CoordinatorEvent::RefitDone {
         epoch: first.epoch + 7,
-        fit: Some(Box::new(first.solved(rows.clone(), fit.clone()))),
+        fit: Some(Box::new(first.clustering(rows.clone(), fit.clone()))),
     };
     assert!(state.apply(stale, Millis(61_000)).is_empty(), "nobody waits for that one");
-    let back = CoordinatorEvent::Regrouped { epoch: first.epoch, fit: Some(Box::new(first.solved(rows, fit))) };
+    let back = CoordinatorEvent::RefitDone { epoch: first.epoch, fit: Some(Box::new(first.clustering(rows, fit))) };
     let effects = state.apply(back.clone(), Millis(61_000));
     assert!(matches!(effects[..], [Effect::Publish(..), Effect::KeepFit(_)]), "{effects:?}");
     assert!(state.apply(back, Millis(61_000)).is_empty(), "told twice");
@@ -148,7 +149,7 @@ fn fits_are_due_one_at_a_time_and_not_too_often() {
     let second = look(&mut state, false, 61_000).expect("much was measured meanwhile");
     assert!(second.epoch > first.epoch);
     // It fails: the clusters stay, and the next fit waits for its interval.
-    assert!(state.apply(CoordinatorEvent::Regrouped { epoch: second.epoch, fit: None }, Millis(62_000)).is_empty());
+    assert!(state.apply(CoordinatorEvent::RefitDone { epoch: second.epoch, fit: None }, Millis(62_000)).is_empty());
     assert!(state.world().clusters().is_some());
     assert!(look(&mut state, true, 62_000).is_none(), "ten seconds between two");
     assert!(look(&mut state, false, 71_000).is_some(), "what was asked for is not forgotten");
@@ -193,10 +194,10 @@ fn two_groups() -> (CoordinatorState, Vec<Entry>) {
     let seconds = |user: u32| if user.is_multiple_of(2) { 10.0 } else { 60.0 } + 4.0 * noise(user);
     let measured: Vec<Entry> = (0..MEASURED).map(|user| entry(user, 1, "post", seconds(user))).collect();
     journalled(&mut state, &measured);
-    let fit = solve(state.apply(CoordinatorEvent::Regroup { asked: true }, Millis(10_000))).unwrap();
+    let fit = refit_task(state.apply(CoordinatorEvent::Refit { asked: true }, Millis(10_000))).unwrap();
     let rows = fit.rows();
-    let found = fit.solved(rows.clone(), fit.problem(&rows).unwrap().solve().unwrap());
-    state.apply(CoordinatorEvent::Regrouped { epoch: fit.epoch, fit: Some(Box::new(found)) }, Millis(10_000));
+    let found = fit.clustering(rows.clone(), fit.problem(&rows).unwrap().solve().unwrap());
+    state.apply(CoordinatorEvent::RefitDone { epoch: fit.epoch, fit: Some(Box::new(found)) }, Millis(10_000));
     let two = group_of(&state, 0).is_some() && group_of(&state, 0) != group_of(&state, 1);
     assert!(two && (0..6).all(|user| group_of(&state, user) == group_of(&state, user % 2)), "two groups");
     (state, measured)

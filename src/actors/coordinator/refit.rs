@@ -10,13 +10,13 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::Coordinator;
-use super::messages::{AskAtypical, AskMetrics, Regroup};
+use super::messages::{AskAtypical, AskMetrics, Refit};
+use crate::actors::fitting;
 use crate::actors::schedule::Schedule;
-use crate::actors::solving;
 use crate::domain::ids::UserId;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState};
 use crate::engine::population::mixture::Member;
-use crate::engine::population::refit::{Clustering, Kept, Solve, Summary};
+use crate::engine::population::refit::{Clustering, RefitTask, RestoredFit, Summary};
 use crate::store::{Store, StoreError, StoredFit};
 
 /// The interval at which the state is asked whether a fit is due.
@@ -41,28 +41,28 @@ pub(in crate::actors) fn summary(fit: &StoredFit) -> Option<Summary> {
     serde_json::from_str(&fit.summary).ok()
 }
 
-fn kept(fits: &[StoredFit]) -> Option<Kept> {
+fn kept(fits: &[StoredFit]) -> Option<RestoredFit> {
     let newest = fits.first()?;
     let members = newest.members.as_ref().map(|bytes| postcard::from_bytes(bytes)).transpose().ok()?;
     let state = postcard::from_bytes(&newest.state).ok()?;
-    Some(Kept { summary: summary(newest)?, state, members, previous: fits.get(1).and_then(summary) })
+    Some(RestoredFit { summary: summary(newest)?, state, members, previous: fits.get(1).and_then(summary) })
 }
 
 /// Loads the newest stored fit.
 ///
 /// # Errors
 /// The error of the store.
-pub(in crate::actors) async fn take_up(
+pub(in crate::actors) async fn restore(
     store: &dyn Store,
     state: &mut CoordinatorState,
     now: crate::domain::time::Millis,
 ) -> Result<(), StoreError> {
     let fits = store.fits(2).await?;
     match (kept(&fits), fits.first()) {
-        (Some(kept), _) => state.take_up(kept, now),
+        (Some(kept), _) => state.restore_fit(kept, now),
         (None, Some(newest)) => {
             tracing::warn!(epoch = newest.epoch, "the last fit of clusters cannot be read: clusters get new numbers");
-            state.begin_fits_after(newest.epoch);
+            state.number_fits_after(newest.epoch);
         }
         (None, None) => {}
     }
@@ -71,25 +71,25 @@ pub(in crate::actors) async fn take_up(
 
 impl Coordinator {
     /// Starts to make fits when they are due.
-    pub(super) fn regroup_from_now_on(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn schedule_refits(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(LOOK_EVERY, |coordinator, ctx| {
-            coordinator.apply(CoordinatorEvent::Regroup { asked: false }, ctx);
+            coordinator.apply(CoordinatorEvent::Refit { asked: false }, ctx);
             coordinator.save_fit();
         });
         // The schedule was validated when the configuration was read.
         if let Ok(Some(schedule)) = Schedule::read(&self.state.world().settings().cluster.schedule) {
-            let next = schedule.after(self.inside.clock.now());
+            let next = schedule.after(self.context.clock.now());
             self.follow(schedule, next, ctx);
         }
     }
 
     fn follow(&mut self, schedule: Schedule, next: Option<crate::domain::time::Millis>, ctx: &mut Context<Self>) {
         let Some(due) = next else { return };
-        let wait = due.since(self.inside.clock.now()).clamp(0, STEP_MS_MAX);
+        let wait = due.since(self.context.clock.now()).clamp(0, STEP_MS_MAX);
         ctx.run_later(Duration::from_millis(wait as u64), move |coordinator, ctx| {
-            let now = coordinator.inside.clock.now();
+            let now = coordinator.context.clock.now();
             if now >= due {
-                coordinator.apply(CoordinatorEvent::Regroup { asked: true }, ctx);
+                coordinator.apply(CoordinatorEvent::Refit { asked: true }, ctx);
             }
             // Computed again after each step, because the clock may have been set back.
             let next = schedule.after(now);
@@ -98,18 +98,18 @@ impl Coordinator {
     }
 
     /// Runs a fit beside all actors; its result returns as a message.
-    pub(super) fn solve(&mut self, solve: Arc<Solve>, ctx: &mut Context<Self>) {
-        let epoch = solve.epoch;
+    pub(super) fn refit(&mut self, task: Arc<RefitTask>, ctx: &mut Context<Self>) {
+        let epoch = task.epoch;
         let (done, wait) = oneshot::channel();
         // A dedicated thread: a lowered priority cannot be raised again, and pooled threads serve other work.
         let work = move || {
-            solving::step_back();
+            fitting::lower_priority();
             let cores = std::thread::available_parallelism().map_or(2, usize::from);
-            let threads = if solve.threads == 0 { cores.div_ceil(2) } else { solve.threads };
-            let rows = solve.rows();
-            let problem = solve.problem(&rows).map_err(|error| error.to_string())?;
-            let fit = solving::solve(&problem, threads, || {}).map_err(|error| error.to_string())?;
-            Ok::<Clustering, String>(solve.solved(rows, fit))
+            let threads = if task.threads == 0 { cores.div_ceil(2) } else { task.threads };
+            let rows = task.rows();
+            let problem = task.problem(&rows).map_err(|error| error.to_string())?;
+            let fit = fitting::fit(&problem, threads, || {}).map_err(|error| error.to_string())?;
+            Ok::<Clustering, String>(task.clustering(rows, fit))
         };
         let began = std::thread::Builder::new().name("groups".into()).spawn(move || {
             // The receiver may have stopped waiting.
@@ -131,7 +131,7 @@ impl Coordinator {
                 Ok(_) => {}
             }
             let fit = solved.ok().map(Box::new);
-            coordinator.apply(CoordinatorEvent::Regrouped { epoch, fit }, ctx);
+            coordinator.apply(CoordinatorEvent::RefitDone { epoch, fit }, ctx);
             coordinator.save_fit();
         }));
     }
@@ -143,7 +143,7 @@ impl Coordinator {
         }
         let Ok(saving) = self.saving.clone().try_lock_owned() else { return };
         let Some(fit) = self.unsaved.take() else { return };
-        let store = self.inside.store.clone();
+        let store = self.context.store.clone();
         actix::spawn(async move {
             // Serialising a large fit takes long.
             let row = tokio::task::spawn_blocking(move || stored(&fit)).await.ok().flatten();
@@ -167,20 +167,20 @@ impl Coordinator {
     }
 }
 
-impl Handler<Regroup> for Coordinator {
+impl Handler<Refit> for Coordinator {
     type Result = ();
-    fn handle(&mut self, regroup: Regroup, ctx: &mut Self::Context) {
-        self.apply(CoordinatorEvent::Regroup { asked: true }, ctx);
-        let _ = regroup.0.send(());
+    fn handle(&mut self, refit: Refit, ctx: &mut Self::Context) {
+        self.apply(CoordinatorEvent::Refit { asked: true }, ctx);
+        let _ = refit.0.send(());
     }
 }
 
 impl Handler<AskMetrics> for Coordinator {
     type Result = ();
     fn handle(&mut self, ask: AskMetrics, _: &mut Self::Context) {
-        let (crowd, settings) = (self.state.crowd(), self.state.world().settings());
+        let (population, settings) = (self.state.population(), self.state.world().settings());
         let all = settings.metrics.all();
-        let _ = ask.0.send(all.into_iter().map(|series| (series, crowd.posterior(series))).collect());
+        let _ = ask.0.send(all.into_iter().map(|series| (series, population.posterior(series))).collect());
     }
 }
 
@@ -188,9 +188,9 @@ impl Handler<AskAtypical> for Coordinator {
     type Result = ();
     fn handle(&mut self, ask: AskAtypical, _: &mut Self::Context) {
         // The scan covers all people, so it runs on a blocking thread.
-        let crowd = self.state.crowd().clone();
+        let population = self.state.population().clone();
         drop(tokio::task::spawn_blocking(move || {
-            let _ = ask.done.send((crowd.posterior(ask.series), crowd.atypical(ask.series, ask.sigmas)));
+            let _ = ask.done.send((population.posterior(ask.series), population.atypical(ask.series, ask.sigmas)));
         }));
     }
 }

@@ -15,8 +15,8 @@ use crate::engine::metrics::normal::{Atypical, Posterior};
 use crate::engine::user::UserEvent;
 use crate::protocol::refusal::Refusal;
 
-use super::coordinator::messages::{AskAtypical, AskMetrics, Regroup};
-use super::coordinator::regroup;
+use super::coordinator::messages::{AskAtypical, AskMetrics, Refit};
+use super::coordinator::refit;
 use super::server::{Server, from_store};
 
 pub use crate::engine::population::refit::{Clustering, Summary};
@@ -33,7 +33,7 @@ impl Server {
 
     /// Counts measurements that were skipped because their metric or kind is not declared.
     pub fn ignored(&self, count: u64) -> u64 {
-        self.inside.ignored.fetch_add(count, Ordering::Relaxed) + count
+        self.context.ignored.fetch_add(count, Ordering::Relaxed) + count
     }
 
     /// The posterior of each measured series.
@@ -68,10 +68,10 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the coordinator is not running.
-    pub async fn regroup(&self) -> Result<(), Refusal> {
+    pub async fn refit(&self) -> Result<(), Refusal> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
-        self.coordinator()?.do_send(Regroup(done));
+        self.coordinator()?.do_send(Refit(done));
         wait.await.map_err(|_| Refusal::busy(1_000))
     }
 
@@ -80,7 +80,7 @@ impl Server {
     /// # Errors
     /// Busy while the store cannot answer.
     pub async fn clusterings(&self, limit: u32) -> Result<Vec<Summary>, Refusal> {
-        let fits = self.inside.store.fits(limit).await.map_err(from_store)?;
-        Ok(fits.iter().filter_map(regroup::summary).collect())
+        let fits = self.context.store.fits(limit).await.map_err(from_store)?;
+        Ok(fits.iter().filter_map(refit::summary).collect())
     }
 }

@@ -62,7 +62,7 @@ impl Default for Limits {
 }
 
 /// The shared context of one server.
-pub struct Inside {
+pub struct ServerContext {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Store>,
     pub(super) embedder: Arc<dyn Embedder>,
@@ -105,13 +105,13 @@ pub struct Looks {
     pub rebuilds: AtomicU64,
 }
 
-impl Inside {
-    /// Replaces the world. Notify the actors afterwards.
+impl ServerContext {
+    /// Number of worlds published since the start.
     pub(super) fn published(&self) -> u64 {
         self.publications.load(Ordering::Acquire)
     }
 
-    /// From now on this world. Tell those who watch after.
+    /// Replaces the world. The caller notifies the actors afterwards.
     pub(super) fn publish(&self, world: Arc<World>) {
         self.world.store(world);
         self.publications.fetch_add(1, Ordering::Release);

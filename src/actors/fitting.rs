@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::engine::population::mixture::{Fit, Problem, Start, Unsound};
 
 /// Lowers the priority of this thread, and of those that it starts, to the least of the system.
-pub fn step_back() {
+pub fn lower_priority() {
     // Where the priority cannot be lowered, the fit competes with serving.
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
         tracing::debug!(%error, "clusters are fitted at normal priority");
@@ -20,7 +20,7 @@ pub fn step_back() {
 ///
 /// # Errors
 /// The errors of [`Problem::finish`].
-pub fn solve(problem: &Problem, threads: usize, done: impl Fn() + Sync) -> Result<Fit, Unsound> {
+pub fn fit(problem: &Problem, threads: usize, done: impl Fn() + Sync) -> Result<Fit, Unsound> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut found = Vec::new();

@@ -26,14 +26,14 @@ const COPIED: usize = 64;
 
 /// Open ids at every instant of a segment.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stretch {
+pub(super) struct Segment {
     /// In the order of their keys.
     parts: Vec<Part>,
     /// Steady ids, part by part, in the portable format of Roaring bitmaps: lower halves in order, or a bitmap where
     /// there are more than [`SORTED_MAX`]; both little-endian.
     steady: Vec<u8>,
     /// Intervals of transient ids, part by part, by id and then by time.
-    passing: Vec<Passing>,
+    transients: Vec<Transient>,
 }
 
 /// The ids that share their upper half.
@@ -42,13 +42,13 @@ struct Part {
     key: u16,
     /// Number of steady ids.
     steady: u32,
-    /// Number of entries in `passing`.
-    passing: u32,
+    /// Number of entries in `transients`.
+    transients: u32,
 }
 
 /// A transient id is open from the instant `from` of the segment until the instant `until`.
 #[derive(Clone, Copy, Debug, Default)]
-struct Passing {
+struct Transient {
     /// Number of steady ids below `id`; valid only where these are sorted.
     below: u16,
     id: u16,
@@ -68,12 +68,12 @@ pub(super) struct Flip {
 
 /// Builds consecutive segments; holds the open ids at the end of the last one.
 #[derive(Debug, Default)]
-pub(super) struct Front {
+pub(super) struct SegmentBuilder {
     /// In the order of their keys; none is empty.
     open: Vec<(u16, Ids)>,
     spare: Vec<Flip>,
     /// Buffer in which the next segment is built; its clone has no spare capacity.
-    next: Stretch,
+    next: Segment,
 }
 
 /// Lower halves of open ids.
@@ -85,22 +85,22 @@ enum Ids {
     Dense(Box<[u64; WORDS]>, usize),
 }
 
-impl Front {
+impl SegmentBuilder {
     /// Lower bound of the next segment's size, in bytes.
     pub(super) fn size(&self) -> usize {
         let ids = self.open.iter().map(|(_, ids)| match ids {
             Ids::Sorted(ids) => size_of_val(ids.as_slice()),
             Ids::Dense(words, _) => size_of_val(words.as_slice()),
         });
-        size_of::<Stretch>() + ids.map(|size| size_of::<Part>() + size).sum::<usize>()
+        size_of::<Segment>() + ids.map(|size| size_of::<Part>() + size).sum::<usize>()
     }
 
     /// Builds the segment of these flips, which are ordered by time, and moves to its end.
-    pub(super) fn pass(&mut self, flips: &mut Vec<Flip>) -> Stretch {
+    pub(super) fn pass(&mut self, flips: &mut Vec<Flip>) -> Segment {
         sort_by_number(flips, &mut self.spare, |flip| u64::from(flip.item));
         self.next.parts.clear();
         self.next.steady.clear();
-        self.next.passing.clear();
+        self.next.transients.clear();
         let mut before = std::mem::take(&mut self.open).into_iter().peekable();
         let mut runs = flips.chunk_by(|a, b| a.item >> 16 == b.item >> 16).peekable();
         loop {
@@ -136,18 +136,18 @@ impl Ids {
     }
 }
 
-impl Stretch {
+impl Segment {
     /// Adds the next part, from the ids that are open before it and their flips. Returns the ids that are open after
     /// it.
     fn push(&mut self, key: u16, open: Ids, flips: &[Flip]) -> Ids {
-        let passing = self.passing.len();
+        let transients = self.transients.len();
         let (steady, after) = match open {
             Ids::Sorted(ids) => self.push_sorted(ids, flips),
             Ids::Dense(words, count) => self.push_dense(words, count, flips),
         };
-        let passing = self.passing.len() - passing;
-        if steady + passing > 0 {
-            self.parts.push(Part { key, steady: steady as u32, passing: passing as u32 });
+        let transients = self.transients.len() - transients;
+        if steady + transients > 0 {
+            self.parts.push(Part { key, steady: steady as u32, transients: transients as u32 });
         }
         after
     }
@@ -229,14 +229,14 @@ impl Stretch {
             open = match open {
                 None => Some(flip.from),
                 Some(from) => {
-                    self.passing.push(Passing { below, id, from, until: flip.from });
+                    self.transients.push(Transient { below, id, from, until: flip.from });
                     None
                 }
             };
         }
         // An id without flips is steady.
         if let Some(from) = open.filter(|_| !flips.is_empty()) {
-            self.passing.push(Passing { below, id, from, until: u16::MAX });
+            self.transients.push(Transient { below, id, from, until: u16::MAX });
         }
         open.is_some()
     }
@@ -247,13 +247,13 @@ impl Stretch {
     /// the only way to load sorted ids in bulk. Inserting them one by one takes ten times as long.
     pub(super) fn open_at(&self, instant: u16) -> RoaringBitmap {
         let (mut keys, mut offsets) = (Vec::new(), Vec::new());
-        let mut ids = Vec::with_capacity(self.steady.len() + 2 * self.passing.len() + COPIED);
-        let (mut steady, mut passing) = (&self.steady[..], &self.passing[..]);
-        let mut chosen: Vec<Passing> = Vec::new();
+        let mut ids = Vec::with_capacity(self.steady.len() + 2 * self.transients.len() + COPIED);
+        let (mut steady, mut transients) = (&self.steady[..], &self.transients[..]);
+        let mut chosen: Vec<Transient> = Vec::new();
         for part in &self.parts {
             let (own_steady, rest) = steady.split_at(size(part.steady as usize));
-            let (own_passing, others) = passing.split_at(part.passing as usize);
-            (steady, passing) = (rest, others);
+            let (own_passing, others) = transients.split_at(part.transients as usize);
+            (steady, transients) = (rest, others);
             choose(own_passing, instant, &mut chosen);
             let count = part.steady as usize + chosen.len();
             if count > 0 {
@@ -286,22 +286,22 @@ fn size(ids: usize) -> usize {
 }
 
 /// Selects the transient ids that are open at an instant. It is branchless, since the outcome is unpredictable.
-fn choose(passing: &[Passing], instant: u16, chosen: &mut Vec<Passing>) {
+fn choose(transients: &[Transient], instant: u16, chosen: &mut Vec<Transient>) {
     chosen.clear();
-    chosen.resize(passing.len(), Passing::default());
+    chosen.resize(transients.len(), Transient::default());
     let mut count = 0;
-    for passing in passing {
-        chosen[count] = *passing;
-        count += usize::from((passing.from <= instant) & (instant < passing.until));
+    for transients in transients {
+        chosen[count] = *transients;
+        count += usize::from((transients.from <= instant) & (instant < transients.until));
     }
     chosen.truncate(count);
 }
 
 /// Writes sorted ids: the steady ids up to the next chosen one, that one, and so on.
-fn write_sorted(steady: &[u8], chosen: &[Passing], ids: &mut Vec<u8>) {
+fn write_sorted(steady: &[u8], chosen: &[Transient], ids: &mut Vec<u8>) {
     let mut done = 0;
-    for passing in chosen {
-        let below = 2 * usize::from(passing.below);
+    for transients in chosen {
+        let below = 2 * usize::from(transients.below);
         match steady[done..].first_chunk::<COPIED>() {
             // Most gaps are short, so a copy of constant length is fastest; the surplus is truncated.
             Some(next) if below - done <= COPIED => {
@@ -311,14 +311,14 @@ fn write_sorted(steady: &[u8], chosen: &[Passing], ids: &mut Vec<u8>) {
             }
             _ => ids.extend_from_slice(&steady[done..below]),
         }
-        ids.extend_from_slice(&passing.id.to_le_bytes());
+        ids.extend_from_slice(&transients.id.to_le_bytes());
         done = below;
     }
     ids.extend_from_slice(&steady[done..]);
 }
 
 /// Writes a bitmap of `count` steady ids and the chosen ones.
-fn write_bitmap(steady: &[u8], count: usize, chosen: &[Passing], ids: &mut Vec<u8>) {
+fn write_bitmap(steady: &[u8], count: usize, chosen: &[Transient], ids: &mut Vec<u8>) {
     let begin = ids.len();
     let put = |ids: &mut Vec<u8>, id: u16| ids[begin + usize::from(id) / 8] |= 1 << (id % 8);
     if count > SORTED_MAX {
@@ -330,8 +330,8 @@ fn write_bitmap(steady: &[u8], count: usize, chosen: &[Passing], ids: &mut Vec<u
             put(ids, u16::from_le_bytes(*id));
         }
     }
-    for passing in chosen {
-        put(ids, passing.id);
+    for transients in chosen {
+        put(ids, transients.id);
     }
 }
 
@@ -374,9 +374,9 @@ mod tests {
     #[test]
     fn the_last_instant_counts() {
         const LAST: u16 = (INSTANTS_MAX - 1) as u16;
-        let mut front = Front::default();
+        let mut builder = SegmentBuilder::default();
         let flip = |item, from, opens| Flip { item, from, opens };
-        let stretch = front.pass(&mut vec![
+        let segment = builder.pass(&mut vec![
             flip(7, 0, true),
             flip(70_000, 3, true),
             flip(8, LAST - 1, true),
@@ -391,11 +391,11 @@ mod tests {
             (LAST - 1, &[7, 8, 70_000]),
             (LAST, &[8, 9, 70_000]),
         ] {
-            assert_eq!(stretch.open_at(instant), open.iter().copied().collect(), "{instant}");
+            assert_eq!(segment.open_at(instant), open.iter().copied().collect(), "{instant}");
         }
-        let next = front.pass(&mut vec![flip(8, 0, false), flip(70_000, 1, false)]);
+        let next = builder.pass(&mut vec![flip(8, 0, false), flip(70_000, 1, false)]);
         assert_eq!(next.open_at(0), [9, 70_000].into_iter().collect());
         assert_eq!(next.open_at(LAST), [9].into_iter().collect());
-        assert_eq!(front.pass(&mut vec![flip(9, 0, false)]).open_at(5), RoaringBitmap::new());
+        assert_eq!(builder.pass(&mut vec![flip(9, 0, false)]).open_at(5), RoaringBitmap::new());
     }
 }
