@@ -4,6 +4,7 @@
 //! a row fails here. No token and no secret appears in the log, not even at `trace`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod rows;
 use crate::support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use eddyline::protocol::client::ClientMessage;
 use eddyline::protocol::problem::Code;
 use futures_util::{SinkExt as _, StreamExt as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rows::{Row, row, rows};
 use serde_json::{Value, json};
 use support::rest::Answer;
 use support::{PATIENCE, Server, block_on, now_ms, run, store};
@@ -118,99 +120,6 @@ fn callers(server: &Server, stored: &str) -> Vec<Caller> {
         ("service, made offline", Some(stored.to_owned()), Rank::Service),
     ];
     rows.into_iter().map(|(name, token, rank)| Caller { name, token, rank }).collect()
-}
-
-struct Row {
-    route: &'static str,
-    method: &'static str,
-    path: String,
-    body: Option<Value>,
-    rule: Rule,
-}
-
-fn row(route: &'static str, method: &'static str, path: &str, rule: Rule) -> Row {
-    Row { route, method, path: path.to_owned(), body: None, rule }
-}
-
-fn with(route: &'static str, method: &'static str, path: &str, body: Value, rule: Rule) -> Row {
-    Row { body: Some(body), ..row(route, method, path, rule) }
-}
-
-/// One row per route and method. `jti` and `kid` exist, so that they can be deleted.
-fn rows(jti: &str, kid: &str) -> Vec<Row> {
-    use Rule::{Known, Open, Own, Service};
-    let item = json!({"text": "a new face", "topics": ["a"]});
-    let act = json!({"user": "ada", "item": "item-0", "kind": "view"});
-    let measured = json!({"metric": "time_spent", "page_type": "post", "time_spent": 2.5});
-    let (token, key) = (format!("/v1/tokens/{jti}"), format!("/v1/keys/{kid}"));
-    vec![
-        row("/", "GET", "/", Open(200)),
-        // The page without any figure; the routes that it calls have rows of their own.
-        row("/admin", "GET", "/admin", Open(200)),
-        row("/static/{path:.*}", "GET", "/static/index.html", Open(200)),
-        // Not a handshake; handshakes are tested below.
-        row("/ws", "SOCKET", "/ws", Open(400)),
-        row("/health", "GET", "/health", Open(200)),
-        row("/ready", "GET", "/ready", Open(200)),
-        row("/metrics", "GET", "/metrics", Service(200)),
-        row("/user/{id}", "GET", "/user/ada", Own(200)),
-        row("/user/{id}/feed", "GET", "/user/ada/feed/", Own(200)),
-        row("/post/recommendations", "GET", "/post/recommendations?id=ada", Own(200)),
-        row("/post/{id}", "GET", "/post/item-0", Known(200)),
-        row("/post/{id}/feed", "GET", "/post/item-0/feed/", Service(200)),
-        row("/v1/models", "GET", "/v1/models", Service(200)),
-        // Without a checkpoint; `tests/server/models.rs` uploads some.
-        row("/v1/models", "POST", "/v1/models", Service(415)),
-        row("/v1/models/rollback", "POST", "/v1/models/rollback", Service(409)),
-        row("/v1/models/{version}/publish", "POST", "/v1/models/7/publish", Service(404)),
-        row("/v1/users", "GET", "/v1/users", Service(200)),
-        row("/v1/users/{id}", "GET", "/v1/users/ada", Own(200)),
-        with("/v1/users/{id}", "PUT", "/v1/users/ada", json!({"name": "Ada"}), Own(200)),
-        row("/v1/users/{id}/export", "GET", "/v1/users/ada/export", Own(200)),
-        // A user that only services may act for here; `tests/server/rights.rs` tests that users may erase themselves.
-        row("/v1/users/{id}", "DELETE", "/v1/users/cleo", Service(204)),
-        row("/v1/users/{id}/follows/{whom}", "PUT", "/v1/users/ada/follows/bob", Own(200)),
-        row("/v1/users/{id}/follows/{whom}", "DELETE", "/v1/users/ada/follows/bob", Own(200)),
-        row("/v1/users/{id}/feed", "GET", "/v1/users/ada/feed", Own(200)),
-        row("/v1/users/{id}/model", "GET", "/v1/users/ada/model", Own(200)),
-        with("/v1/users/{id}/model", "PATCH", "/v1/users/ada/model", json!({"topics": {"a": 0.5}}), Own(200)),
-        row("/v1/users/{id}/predictions/{item}", "GET", "/v1/users/ada/predictions/item-0", Own(200)),
-        with(
-            "/v1/users/{id}/predictions/{item}",
-            "POST",
-            "/v1/users/ada/predictions/item-0",
-            json!({"label": "accepted"}),
-            Own(200),
-        ),
-        with("/v1/interactions", "POST", "/v1/interactions", act, Own(200)),
-        row("/v1/items", "GET", "/v1/items", Known(200)),
-        with("/v1/items", "POST", "/v1/items", item.clone(), Service(201)),
-        row("/v1/items/{id}", "GET", "/v1/items/item-0", Known(200)),
-        with("/v1/items/{id}", "PUT", "/v1/items/item-1", item.clone(), Service(200)),
-        with("/v1/items/{id}", "PATCH", "/v1/items/item-1", item, Service(200)),
-        row("/v1/items/{id}", "DELETE", "/v1/items/item-9", Service(204)),
-        row("/v1/items/{id}/audience", "GET", "/v1/items/item-0/audience", Service(200)),
-        row("/v1/popular", "GET", "/v1/popular", Known(200)),
-        row("/v1/items/{id}/windows", "GET", "/v1/items/item-0/windows", Known(200)),
-        with("/v1/items/{id}/windows", "PUT", "/v1/items/item-1/windows", json!([]), Service(200)),
-        with("/v1/metrics", "POST", "/v1/metrics?user=ada", measured, Own(200)),
-        row("/v1/metrics", "GET", "/v1/metrics", Service(200)),
-        row("/v1/metrics/{name}/atypical", "GET", "/v1/metrics/time_spent/atypical", Service(200)),
-        row("/v1/clusters", "GET", "/v1/clusters", Service(200)),
-        row("/v1/clusters/refit", "POST", "/v1/clusters/refit", Service(202)),
-        row("/v1/clusters/history", "GET", "/v1/clusters/history", Service(200)),
-        row("/v1/score", "GET", "/v1/score", Service(200)),
-        row("/v1/score", "GET", "/v1/score?user=ada", Own(200)),
-        row("/v1/figures", "GET", "/v1/figures", Service(200)),
-        row("/v1/availability", "GET", "/v1/availability", Known(200)),
-        row("/v1/availability", "GET", "/v1/availability?from=0&to=1000", Known(200)),
-        row("/v1/tokens", "GET", "/v1/tokens", Service(200)),
-        with("/v1/tokens", "POST", "/v1/tokens", json!({"user": "ada", "days": 1}), Service(201)),
-        row("/v1/tokens/{jti}", "DELETE", &token, Service(200)),
-        row("/v1/keys", "GET", "/v1/keys", Service(200)),
-        row("/v1/keys", "POST", "/v1/keys", Service(201)),
-        row("/v1/keys/{kid}", "DELETE", &key, Service(200)),
-    ]
 }
 
 /// Status for a second service when the first one has already deleted the resource.

@@ -9,18 +9,26 @@
 #[path = "../support/conformance_access.rs"]
 mod access;
 use crate::postgres;
+#[path = "../support/conformance_embedded.rs"]
+mod embedded_only;
+#[path = "../support/conformance_erasure.rs"]
+mod erasure;
 #[path = "../support/conformance_events.rs"]
 mod events;
 #[path = "../support/conformance_fits.rs"]
 mod fits;
+#[path = "../support/conformance_journal.rs"]
+mod journal;
 #[path = "../support/conformance_models.rs"]
 mod models;
 #[path = "../support/conformance_slates.rs"]
 mod slates;
 
 use access::*;
+use erasure::*;
 use events::*;
 use fits::*;
+use journal::*;
 use models::*;
 use slates::*;
 
@@ -134,142 +142,6 @@ fn is_stored(outcome: &Outcome) -> bool {
 }
 
 // The cases, each named after the sentence that it proves.
-
-async fn a_batch_is_stored_in_order_and_read_back_as_it_was(place: &impl Place) {
-    let store = place.open().unwrap();
-    let list = [
-        liked(1, 1, "a", 4),
-        other(2, 1, What::Followed(UserId(1))),
-        other(1, 2, What::Posted(ItemId(8))),
-        other(2, 2, What::Unfollowed(UserId(1))),
-        other(1, 3, What::TopicsSet(vec![(TopicId(0), 0.1), (TopicId(9), 1.0)])),
-        other(1, 4, What::TopicsSet(vec![])),
-        other(2, 3, What::Measured(Measured { metric: key("time_spent"), kind: key("post"), millionths: 100_000 })),
-    ];
-    let outcomes = append(&store, &list).await;
-    let read = everything(&store).await;
-    let expected: Vec<Outcome> = read.iter().map(|(position, _)| Outcome::Stored(*position)).collect();
-    assert_eq!(outcomes, expected);
-    assert!(read.is_sorted_by_key(|(position, _)| *position));
-    assert_eq!(read.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(), list);
-    assert_eq!(append(&store, &[]).await, [], "an empty batch is nothing");
-}
-
-async fn a_batch_is_stored_whole_or_not_at_all(place: &impl Place) {
-    let store = place.open().unwrap();
-    store.append(vec![Write::Item(item(1, "taken").into())]).await.unwrap();
-    let batch = vec![
-        Write::Entry(liked(1, 1, "a", 4)),
-        Write::Person(person(1, "ada")),
-        Write::Item(item(2, "taken").into()),
-        Write::Entry(liked(1, 2, "b", 4)),
-    ];
-    assert!(matches!(store.append(batch).await, Err(StoreError::Refused(_))), "a key belongs to one item");
-    assert_eq!(everything(&store).await, []);
-    assert_eq!(catalogue(&store).await.len(), 1);
-    assert!(append(&store, &[liked(1, 1, "a", 4)]).await.iter().all(is_stored), "the number is still free");
-}
-
-async fn a_refused_batch_does_not_take_others_with_it(place: &impl Place) {
-    let store = place.open().unwrap();
-    store.append(vec![Write::Item(item(1, "taken").into())]).await.unwrap();
-    let good = (0..32_u32).map(|user| store.append(entries(&[liked(user, 1, "a", 4), liked(user, 2, "b", 4)])));
-    let bad = (0..32_u32).map(|user| {
-        store.append(vec![Write::Entry(liked(100 + user, 1, "a", 4)), Write::Item(item(2 + user, "taken").into())])
-    });
-    let all: Vec<_> = good.zip(bad).flat_map(|(good, bad)| [good, bad]).collect();
-    for (index, answer) in futures_util::future::join_all(all).await.into_iter().enumerate() {
-        assert_eq!(answer.is_ok(), index % 2 == 0, "call {index}");
-    }
-    assert_eq!(everything(&store).await.len(), 64);
-}
-
-async fn an_event_is_stored_once_however_often_it_is_sent(place: &impl Place) {
-    let store = place.open().unwrap();
-    append(&store, &[liked(1, 1, "a", 4), liked(1, 2, "b", 4)]).await;
-    for (name, entry, expected) in [
-        ("the very same", liked(1, 1, "a", 4), Outcome::Duplicate(Seq(1))),
-        ("under the next number", liked(1, 3, "a", 4), Outcome::Duplicate(Seq(1))),
-        ("with other content", liked(1, 3, "b", 77), Outcome::Duplicate(Seq(2))),
-    ] {
-        assert_eq!(append(&store, &[entry]).await, [expected], "{name}");
-    }
-    let twice = append(&store, &[liked(1, 3, "c", 4), liked(1, 4, "c", 4)]).await;
-    assert!(is_stored(&twice[0]), "first in the same batch");
-    assert_eq!(twice[1], Outcome::Duplicate(Seq(3)), "second in the same batch");
-    assert!(is_stored(&append(&store, &[liked(2, 1, "a", 4)]).await[0]), "the id of somebody else is another event");
-    assert_eq!(everything(&store).await.len(), 4);
-    assert_eq!(store.find_event(UserId(1), key("b")).await.unwrap(), Some(Seq(2)));
-    assert_eq!(store.find_event(UserId(1), key("z")).await.unwrap(), None);
-    assert_eq!(store.find_event(UserId(3), key("b")).await.unwrap(), None);
-}
-
-async fn after_a_duplicate_later_entries_of_that_person_are_refused_and_only_those(place: &impl Place) {
-    let store = place.open().unwrap();
-    append(&store, &[liked(1, 1, "a", 4), liked(2, 1, "a", 4)]).await;
-    let outcomes = append(
-        &store,
-        &[liked(1, 2, "b", 4), liked(1, 3, "a", 4), liked(2, 2, "b", 4), liked(1, 4, "c", 4), liked(2, 3, "c", 4)],
-    )
-    .await;
-    let stored: Vec<bool> = outcomes.iter().map(is_stored).collect();
-    assert_eq!(stored, [true, false, true, false, true]);
-    assert_eq!((outcomes[1], outcomes[3]), (Outcome::Duplicate(Seq(1)), Outcome::Refused));
-    assert!(is_stored(&append(&store, &[liked(1, 3, "c", 4)]).await[0]), "learned again, it is the next one");
-}
-
-async fn the_numbers_of_a_person_are_consecutive_from_one(place: &impl Place) {
-    let store = place.open().unwrap();
-    for (name, seq, good) in [
-        ("zero", 0, false),
-        ("two first", 2, false),
-        ("one", 1, true),
-        ("one again", 1, false),
-        ("three", 3, false),
-        ("two", 2, true),
-    ] {
-        let outcome = append(&store, &[liked(1, seq, name, 4)]).await[0];
-        assert_eq!(is_stored(&outcome), good, "{name}");
-        assert!(good || outcome == Outcome::Refused, "{name}");
-    }
-    let gap = append(&store, &[liked(1, 3, "c", 4), liked(1, 5, "e", 4), liked(1, 4, "d", 4)]).await;
-    assert_eq!((is_stored(&gap[0]), gap[1], gap[2]), (true, Outcome::Refused, Outcome::Refused));
-    drop(store);
-    let store = place.open().unwrap();
-    assert_eq!(append(&store, &[liked(1, 3, "x", 4)]).await, [Outcome::Refused], "known after a restart, too");
-    assert!(is_stored(&append(&store, &[liked(1, 4, "d", 4)]).await[0]));
-}
-
-async fn keys_and_texts_may_be_any_unicode(place: &impl Place) {
-    let store = place.open().unwrap();
-    let names =
-        ["🌊", "e\u{301}", "é", "Ελλάδα", "日本語", "a'b\"c;--", "\u{202e}x", &"ß".repeat(127), "%_\\", "A", "a"];
-    let mut batch = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let index = u32::try_from(index).unwrap();
-        let text = format!("{name}\n\t{name}");
-        batch.push(Write::Topic(TopicId(index + 1), key(name)));
-        batch.push(Write::Person(Person { name: Some((*name).to_string()), ..person(index, name) }));
-        batch.push(Write::Item(Item { text: text.into(), ..item(index, name) }.into()));
-        batch.push(Write::Entry(liked(1, u64::from(index) + 1, name, 4)));
-    }
-    assert!(store.append(batch.clone()).await.unwrap().iter().all(is_stored));
-    let rows = catalogue(&store).await;
-    assert_eq!(rows.len(), 3 * names.len());
-    for write in &batch {
-        let expected = match write.clone() {
-            Write::Topic(id, key) => CatalogueRow::Topic(id, key),
-            Write::Person(person) => CatalogueRow::Person(person),
-            Write::Item(item) => CatalogueRow::Item((*item).clone()),
-            Write::Entry(entry) => {
-                assert_eq!(store.find_event(entry.user, entry.id.clone()).await.unwrap(), Some(entry.seq));
-                continue;
-            }
-            Write::Centre(..) | Write::Since(..) | Write::Erase(_) => unreachable!(),
-        };
-        assert!(rows.contains(&expected), "{expected:?}");
-    }
-}
 
 async fn a_person_is_recovered_from_snapshot_and_tail(place: &impl Place) {
     let store = place.open().unwrap();
@@ -563,152 +435,6 @@ async fn a_reader_that_panics_harms_nobody_else(place: &impl Place) {
     assert_eq!(catalogue(&store).await.len(), 1);
 }
 
-/// Ada (1) and Bea (2) follow each other; Ada made an item in two revisions, and Bea acted on both.
-async fn two_people(store: &Arc<dyn Store>) {
-    let author = Some(Author { id: UserId(1), key: key("ada") });
-    let windows = Windows::new(vec![Window { start: Millis(1), stop: None }]).unwrap();
-    let post = Item { author, text: "ada was here".into(), windows, ..item(7, "post-of-ada") };
-    let outcomes = store
-        .append(vec![
-            Write::Person(Person { name: Some("Ada".into()), attributes: Some("{}".into()), ..person(1, "ada") }),
-            Write::Person(person(2, "bea")),
-            Write::Item(post.clone().into()),
-            Write::Item(Item { revision: 2, embedding: vector(&[4.0, 5.0, 6.0]), ..post }.into()),
-            Write::Since(Change::Revision(ItemId(7), 2), Millis(9)),
-            Write::Entry(liked(1, 1, "ada-secret", 7)),
-            Write::Entry(liked(2, 1, "b", 7)),
-            Write::Entry(other(1, 2, What::Followed(UserId(2)))),
-            Write::Entry(other(2, 2, What::Followed(UserId(1)))),
-        ])
-        .await;
-    assert!(outcomes.unwrap().iter().all(is_stored));
-    let positions: Vec<Position> = everything(store).await.into_iter().map(|(position, _)| position).collect();
-    store.save_snapshot(UserId(1), Snapshot { seq: Seq(2), bytes: vec![1] }).await.unwrap();
-    store.save_snapshot(UserId(2), Snapshot { seq: Seq(2), bytes: vec![2] }).await.unwrap();
-    store.save_coordinator_snapshot(positions[3], vec![3]).await.unwrap();
-}
-
-fn ada_goes() -> Erasure {
-    Erasure { user: UserId(1), key: key("gone-1"), at: Millis(9), items: vec![(ItemId(7), key("gone-7"))] }
-}
-
-async fn since_when_what_is_so_comes_back_with_the_catalogue(place: &impl Place) {
-    let store = place.open().unwrap();
-    let centre = |epoch| Change::Centre(CentreRef { topic: TopicId(0), epoch });
-    let mut expected = vec![
-        (centre(1), Millis(3)),
-        (centre(2), Millis::MIN),
-        (Change::Deleted(ItemId(4)), Millis::MAX),
-        (Change::Revision(ItemId(4), 2), Millis(7)),
-        (Change::Revision(ItemId(4), u32::MAX), Millis(8)),
-    ];
-    store.append(vec![Write::Since(expected[2].0, Millis(1))]).await.unwrap();
-    store.append(expected.iter().rev().map(|(change, since)| Write::Since(*change, *since)).collect()).await.unwrap();
-    let found = catalogue(&store).await.into_iter().map(|row| match row {
-        CatalogueRow::Since(change, since) => (change, since),
-        other => panic!("{other:?}"),
-    });
-    let mut found: Vec<_> = found.collect();
-    found.sort();
-    expected.sort();
-    assert_eq!(found, expected, "the newer instant counts");
-}
-
-async fn both_ends_of_the_graph_are_known(place: &impl Place) {
-    let store = place.open().unwrap();
-    let follow = |user, whom| Write::Entry(other(user, 1, What::Followed(UserId(whom))));
-    store.append(vec![follow(9, 1), follow(3, 1), follow(1, 3)]).await.unwrap();
-    assert_eq!(store.followers(UserId(1)).await.unwrap(), [UserId(3), UserId(9)], "by id");
-    append(&store, &[other(3, 2, What::Unfollowed(UserId(1)))]).await;
-    assert_eq!(store.followers(UserId(1)).await.unwrap(), [UserId(9)]);
-    assert_eq!(store.followers(UserId(9)).await.unwrap(), []);
-}
-
-async fn of_who_was_erased_nothing_is_left_but_a_nameless_row(place: &impl Place) {
-    let mut store = place.open().unwrap();
-    two_people(&store).await;
-    let before = everything(&store).await;
-    store.append(vec![Write::Erase(ada_goes())]).await.unwrap();
-    for _ in ["at once", "opened again"] {
-        let left: Vec<_> = before.iter().filter(|(_, entry)| entry.user == UserId(2)).cloned().collect();
-        assert_eq!(everything(&store).await, left, "others keep theirs, at their places");
-        assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered::default());
-        assert!(store.recover(UserId(2)).await.unwrap().snapshot.is_some());
-        assert_eq!(store.entries_until(UserId(1), Millis::MAX).await.unwrap(), []);
-        assert_eq!(store.newest(Slice::User(UserId(1)), 9).await.unwrap(), []);
-        assert_eq!(store.newest(Slice::Item(ItemId(7)), 9).await.unwrap().len(), 1);
-        assert_eq!(store.find_event(UserId(1), key("ada-secret")).await.unwrap(), None);
-        for user in [UserId(1), UserId(2)] {
-            assert_eq!(store.follows(user).await.unwrap(), []);
-            assert_eq!(store.followers(user).await.unwrap(), []);
-        }
-        assert_eq!(store.coordinator_snapshot().await.unwrap(), None, "it counted them");
-        let tombstone = Person { created: Millis(9), erased: true, ..person(1, "gone-1") };
-        let buried = Item {
-            revision: 2,
-            topics: vec![].into(),
-            text: "".into(),
-            embedding: vector(&[4.0, 5.0, 6.0]),
-            deleted: true,
-            ..item(7, "gone-7")
-        };
-        let expected =
-            [CatalogueRow::Person(tombstone), CatalogueRow::Person(person(2, "bea")), CatalogueRow::Item(buried)];
-        assert_eq!(catalogue(&store).await, expected);
-        let earlier = store.embedding(ItemId(7), 1).await.unwrap();
-        assert_eq!(earlier, Some(vector(&[1.0, 2.0, 3.0])), "what others learned from stays");
-        drop(store);
-        store = place.open().unwrap();
-    }
-}
-
-async fn who_was_erased_stays_erased_whatever_was_under_way(place: &impl Place) {
-    let store = place.open().unwrap();
-    two_people(&store).await;
-    store.append(vec![Write::Erase(ada_goes())]).await.unwrap();
-    for (name, late) in [("their next entry", liked(1, 3, "late", 7)), ("their first one", liked(1, 1, "later", 7))] {
-        assert_eq!(append(&store, &[late]).await, [Outcome::Refused], "{name}");
-    }
-    assert!(store.save_snapshot(UserId(1), Snapshot { seq: Seq(2), bytes: vec![1] }).await.is_err());
-    let late = Write::Person(person(1, "ada"));
-    assert!(matches!(store.append(vec![late]).await, Err(StoreError::Refused(_))), "their row has another key");
-    assert!(append(&store, &[other(2, 3, What::Followed(UserId(1)))]).await.iter().all(is_stored));
-    assert_eq!(store.follows(UserId(2)).await.unwrap(), [], "nobody is there to be followed");
-    assert_eq!(store.recover(UserId(1)).await.unwrap(), Recovered::default());
-    let nobody = Erasure { user: UserId(77), ..ada_goes() };
-    assert!(matches!(store.append(vec![Write::Erase(nobody)]).await, Err(StoreError::Refused(_))));
-}
-
-async fn a_key_is_free_as_soon_as_its_person_was_erased(place: &impl Place) {
-    let store = place.open().unwrap();
-    two_people(&store).await;
-    let batch = vec![
-        Write::Erase(ada_goes()),
-        Write::Person(person(3, "ada")),
-        Write::Item(item(8, "post-of-ada").into()),
-        Write::Entry(liked(3, 1, "ada-secret", 8)),
-        Write::Entry(liked(1, 3, "late", 7)),
-        Write::Entry(liked(2, 3, "c", 8)),
-    ];
-    let outcomes = store.append(batch).await.unwrap();
-    let refused: Vec<usize> = (0..6_usize).filter(|index| outcomes[*index] == Outcome::Refused).collect();
-    assert_eq!(refused, [4], "{outcomes:?}");
-    assert_eq!(store.recover(UserId(3)).await.unwrap().tail, [liked(3, 1, "ada-secret", 8)]);
-}
-
-async fn an_erasure_that_fails_erases_nothing(place: &impl Place) {
-    let store = place.open().unwrap();
-    two_people(&store).await;
-    let (rows, before) = (catalogue(&store).await, everything(&store).await);
-    let bad = Write::Item(item(8, "post-of-ada").into());
-    assert!(store.append(vec![bad.clone(), Write::Erase(ada_goes())]).await.is_err());
-    assert!(
-        store.append(vec![Write::Erase(ada_goes()), bad.clone(), bad, Write::Person(person(9, "bea"))]).await.is_err()
-    );
-    assert_eq!((catalogue(&store).await, everything(&store).await), (rows, before));
-    assert!(append(&store, &[liked(1, 3, "next", 7)]).await.iter().all(is_stored), "they go on");
-}
-
 async fn a_healthy_store_says_so(place: &impl Place) {
     let store = place.open().unwrap();
     store.health().await.unwrap();
@@ -864,105 +590,6 @@ impl Place for Database {
 }
 
 conformance!(postgres_store, Database);
-
-/// Guarantees of a store in a directory only.
-mod embedded_only {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_directory_is_open_once_at_a_time() {
-        let place = Directory::new();
-        let store = place.open().unwrap();
-        let Err(StoreError::Locked(directory)) = place.open() else { panic!("opened twice") };
-        assert!(directory.contains("🌊"), "it says which: {directory}");
-        store.health().await.unwrap();
-        drop(store);
-        place.open().unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
-        let place = Directory::new();
-        drop(place.open().unwrap());
-        place.sql("INSERT INTO refinery_schema_history VALUES (9999, 'later', '2030-01-01T00:00:00Z', '1')");
-        let before = std::fs::read(place.path().join("eddyline.db")).unwrap();
-        for _ in 0..2 {
-            assert!(matches!(place.open(), Err(StoreError::Newer { found: 9999, known: 7 })));
-        }
-        assert_eq!(std::fs::read(place.path().join("eddyline.db")).unwrap(), before);
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_database_is_refused_and_left_alone() {
-        let place = Directory::new();
-        std::fs::create_dir_all(place.path()).unwrap();
-        let file = place.path().join("eddyline.db");
-        std::fs::write(&file, "somebody's diary".repeat(100)).unwrap();
-        assert!(matches!(place.open(), Err(StoreError::Corrupt { .. })));
-        assert_eq!(std::fs::read(&file).unwrap(), "somebody's diary".repeat(100).as_bytes());
-    }
-
-    #[tokio::test]
-    async fn a_directory_that_cannot_be_made_is_named() {
-        let place = tempfile::NamedTempFile::new().unwrap();
-        let Err(StoreError::Unavailable(text)) = Embedded::open(&place.path().join("below a file")) else { panic!() };
-        assert!(text.contains("below a file"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_row_edited_by_hand_is_reported_with_its_place() {
-        let place = Directory::new();
-        let store = place.open().unwrap();
-        append(&store, &[liked(1, 1, "a", 4), liked(1, 2, "b", 4)]).await;
-        place.sql("UPDATE journal SET topics = 'sea' WHERE seq = 2");
-        let Err(StoreError::Corrupt { table: "journal", detail }) = store.recover(UserId(1)).await else { panic!() };
-        assert_eq!(detail, "column `topics` of user_id 1, seq 2");
-    }
-
-    #[tokio::test]
-    async fn of_who_was_erased_no_byte_is_left_in_any_file() {
-        let place = Directory::new();
-        let store = place.open().unwrap();
-        two_people(&store).await;
-        // Enough that pages split, overflow and are merged again.
-        let long = "ada was here, at length; ".repeat(200);
-        for seq in 3..400_u64 {
-            let mut entries =
-                vec![liked(1, seq, &format!("ada-secret-{seq}"), 7), liked(2, seq, &format!("b-{seq}"), 7)];
-            entries.push(liked(3, seq - 2, &format!("c-{seq}"), 7));
-            append(&store, &entries).await;
-            if seq % 50 == 0 {
-                let bytes = long.clone().into_bytes();
-                store.save_snapshot(UserId(1), Snapshot { seq: Seq(seq), bytes }).await.unwrap();
-            }
-        }
-        let author = Some(Author { id: UserId(1), key: key("ada") });
-        let post = Item { author, text: long.into(), ..item(8, "ada-8") };
-        store.append(vec![Write::Item(post.into())]).await.unwrap();
-        let found = |what: &str| {
-            let files: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|file| file.unwrap().path()).collect();
-            let holds = |bytes: Vec<u8>| bytes.windows(what.len()).any(|part| part == what.as_bytes());
-            files.into_iter().filter(|file| holds(std::fs::read(file).unwrap())).count()
-        };
-        assert!(found("ada-secret") > 0 && found("ada was here") > 0);
-        let mut erasure = ada_goes();
-        erasure.items.push((ItemId(8), key("gone-8")));
-        store.append(vec![Write::Erase(erasure)]).await.unwrap();
-        for word in ["ada", "Ada"] {
-            assert_eq!(found(word), 0, "{word}");
-        }
-        assert_eq!(everything(&store).await.len(), 2 + 397 * 2);
-    }
-
-    #[test]
-    fn it_needs_no_runtime() {
-        let place = Directory::new();
-        let store = place.open().unwrap();
-        let asked = futures_util::future::join(store.health(), store.follows(UserId(1)));
-        let (health, follows) = wait_for(asked);
-        assert!(health.is_ok() && follows.unwrap().is_empty());
-    }
-}
 
 /// A minimal executor: it parks the thread.
 fn wait_for<F: Future>(future: F) -> F::Output {
