@@ -2,6 +2,7 @@
 //!
 //! Invariant: the status is 0 when the command is done, 1 when it failed, 2 when flags or configuration cannot be used.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -15,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// An actor holds the model of each active user. When a user acts, their actor learns, ranks again, and pushes the new feed
 /// to each of their open sockets. Without a command, `demo` runs: a simulated network, live bots and a page.
 #[derive(Parser)]
-#[command(name = "eddyline", version, arg_required_else_help = false)]
+#[command(name = "eddyline", version, arg_required_else_help = false, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -47,7 +48,15 @@ enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Health(health::Args),
+    /// Print the help of a command.
+    Help {
+        /// The command, for example `replay` or `token create`.
+        command: Vec<String>,
+    },
 }
+
+/// Names of the commands that run in the program `eddyline-offline`.
+const OFFLINE: [&str; 5] = ["simulate", "import", "replay", "train", "cluster"];
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
@@ -64,7 +73,22 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Model(command) => model::run(command),
         Command::Config(command) => config::run(command),
         Command::Health(args) => health::run(&args),
+        Command::Help { command } => help(&command),
     }
+}
+
+/// The program that has the command prints its help: both parse `--help` themselves.
+fn help(command: &[String]) -> anyhow::Result<()> {
+    if let [name, rest @ ..] = command
+        && OFFLINE.contains(&name.as_str())
+    {
+        let rest = rest.iter().map(OsString::from).chain([OsString::from("--help")]);
+        return beside::run(name, beside::Args::of(rest));
+    }
+    let words = std::iter::once("eddyline").chain(command.iter().map(String::as_str)).chain(["--help"]);
+    // A request for help ends the process with the text, and an unknown command with the error.
+    Cli::try_parse_from(words).map(|_| ()).unwrap_or_else(|text| text.exit());
+    Ok(())
 }
 
 fn main() -> ExitCode {

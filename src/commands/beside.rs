@@ -18,6 +18,13 @@ pub struct Args {
     rest: Vec<OsString>,
 }
 
+impl Args {
+    /// Arguments that did not come from the command line.
+    pub fn of(rest: impl Iterator<Item = OsString>) -> Args {
+        Args { rest: rest.collect() }
+    }
+}
+
 /// Replaces this process by the program with the offline commands.
 ///
 /// # Errors

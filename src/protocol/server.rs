@@ -328,6 +328,6 @@ pub struct Pong {
 /// Fields of `bye`, the last message of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bye {
-    /// Reason: `shutdown`, `silent`, `slow`, `replaced`, `expired`, `revoked`.
+    /// Reason: `shutdown`, `silent`, `slow`, `expired`, `revoked`, `erased`.
     pub reason: String,
 }

@@ -130,7 +130,7 @@ export class Line {
         else if (!this.#welcomed) this.#refused(message);
         break;
       case "bye":
-        this.#bye(message);
+        this.#lost();
         break;
     }
     this.#options.onMessage(message);
@@ -150,13 +150,6 @@ export class Line {
     if (!HOPELESS.has(error.code)) return this.#lost();
     this.#abandon();
     this.#setState("refused", error);
-  }
-
-  #bye({ reason }) {
-    if (reason !== "replaced") return this.#lost();
-    // Reconnecting at once would close the other socket, and so on forever.
-    this.#abandon();
-    this.#setState("replaced");
   }
 
   #ping() {

@@ -13,7 +13,6 @@ const WORDS = {
   waiting: "reconnecting",
   offline: "offline",
   refused: "refused",
-  replaced: "open elsewhere",
 };
 const DID = {
   like: "your like",

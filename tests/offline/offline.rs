@@ -23,6 +23,19 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use support::{Server, run, store};
 
+/// `help COMMAND` prints the flags of the command, whichever of the two programs has it.
+#[test]
+fn help_of_a_command_lists_its_flags() {
+    for (command, flag) in [("replay", "--test-last"), ("import", "--format"), ("serve", "--config"), ("", "Commands:")]
+    {
+        let words: Vec<&str> = ["help", command].into_iter().filter(|word| !word.is_empty()).collect();
+        let (status, said) = run(&words);
+        assert!(status == Some(0) && said.contains(flag), "{command}: {status:?} {said}");
+    }
+    let (status, said) = run(&["help", "nonsense"]);
+    assert!(status == Some(2) && said.contains("nonsense"), "{status:?} {said}");
+}
+
 /// Three searches by three users: sentences around a direction of their own are accepted.
 fn write_queries(folder: &Path) {
     let mut random = ChaCha8Rng::seed_from_u64(5);
