@@ -56,7 +56,7 @@ pub const LAYERS: &[(&str, &[Allowed])] = &[
             ("engine", &["settings"]),
             ("embed", &[]),
             ("store", &["postgres"]),
-            ("actors", &["inside", "schedule", "slates"]),
+            ("actors", &["context", "schedule", "slates"]),
             ("gateway", &["auth", "rates"]),
         ],
     ),
