@@ -43,6 +43,7 @@ fn fill(url: &str, people: u32, entries: u32) {
         let mut loader = Loader::open(store, embedder, &Config::default(), now).await.unwrap();
         for item in 0..ITEMS {
             let draft = Draft {
+                attributes: None,
                 key: Key::new(&format!("item-{item}")).unwrap(),
                 author: None,
                 topics: Some(vec![Key::new(&format!("topic-{}", item % 12)).unwrap()]),

@@ -32,7 +32,8 @@ CREATE TABLE items (
     topics     TEXT    NOT NULL,
     text       TEXT    NOT NULL,
     created    INTEGER NOT NULL,
-    deleted    INTEGER NOT NULL
+    deleted    INTEGER NOT NULL,
+    attributes TEXT
 ) STRICT;
 
 CREATE TABLE embeddings (

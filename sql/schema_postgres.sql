@@ -33,7 +33,8 @@ CREATE TABLE items (
     topics     text        NOT NULL,
     text       text        NOT NULL,
     created    timestamptz NOT NULL,
-    deleted    boolean     NOT NULL
+    deleted    boolean     NOT NULL,
+    attributes text
 );
 
 CREATE TABLE embeddings (

@@ -27,6 +27,7 @@ pub fn coordinator(items: u32) -> CoordinatorState {
         .map(|item| {
             let numbers = (0..DIM).map(|_| random.random_range(-1.0_f32..1.0)).collect();
             let draft = Draft {
+                attributes: None,
                 key: Key::new(&format!("item-{item}")).unwrap(),
                 author: None,
                 topics: Some(vec![Key::new(&format!("topic-{}", item % 20)).unwrap()]),
@@ -49,6 +50,7 @@ pub fn places(items: u32) -> (CoordinatorState, UserState, Entry, Millis) {
     let mut coordinator = CoordinatorState::new(1, Arc::new(LearnSettings::default()));
     let drafts = (0..items).map(|item| {
         let draft = Draft {
+            attributes: None,
             key: Key::new(&format!("place-{item}")).unwrap(),
             author: None,
             topics: None,

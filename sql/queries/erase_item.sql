@@ -2,6 +2,6 @@
 -- $1 key text (random), $2 id bigint.
 -- Columns: id bigint.
 UPDATE items
-SET key = $1, author_id = NULL, author_key = NULL, topics = '[]', text = '', deleted = TRUE
+SET key = $1, author_id = NULL, author_key = NULL, topics = '[]', text = '', attributes = NULL, deleted = TRUE
 WHERE id = $2
 RETURNING id

@@ -40,6 +40,8 @@ pub struct Figures {
     pub topics: u32,
     /// The two-tower model that is served.
     pub model: Option<ModelVersion>,
+    /// Items that lack a column which the served model reads.
+    pub incomplete_items: u64,
     /// Resident memory of the process in bytes; `None` where the system does not report it.
     pub memory: Option<u64>,
     /// Queries to the store for the ids of events.
@@ -100,6 +102,7 @@ impl Server {
             open: world.open_len(),
             topics: world.topics_len().saturating_sub(1),
             model: self.model_version(),
+            incomplete_items: self.incomplete_items().0,
             memory: resident_bytes(),
             event_lookups,
             rebuilds,

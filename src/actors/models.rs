@@ -263,6 +263,15 @@ impl ServerContext {
     /// Serves these vectors from now on.
     async fn install(&self, tower: Box<Tower>, of: Arc<World>) {
         let version = tower.version();
+        if tower.incomplete() > 0 {
+            let (items, columns) = (tower.incomplete(), tower.lacked().iter().cloned().collect::<Vec<_>>().join(", "));
+            tracing::warn!(
+                version = version.0,
+                items,
+                columns,
+                "items lack columns that the model reads: give them as attributes of the items"
+            );
+        }
         let Some(coordinator) = self.coordinator.get() else { return };
         let (done, wait) = oneshot::channel();
         // Unbounded, since a server swaps few models in its life, one at a time.
@@ -278,6 +287,13 @@ impl Server {
     #[must_use]
     pub fn model_version(&self) -> Option<ModelVersion> {
         self.context.model()
+    }
+
+    /// Number of items that lack columns which the served model reads, and the names of the columns.
+    #[must_use]
+    pub fn incomplete_items(&self) -> (u64, Vec<String>) {
+        let world = self.context.world.load();
+        world.tower().map_or((0, Vec::new()), |tower| (tower.incomplete(), tower.lacked().iter().cloned().collect()))
     }
 
     /// All stored models, newest first.

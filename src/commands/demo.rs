@@ -141,6 +141,7 @@ async fn take(loader: &mut Loader, activity: &Activity, id: &Key) -> anyhow::Res
             let author = loader.author(actor);
             let topics = topic.map(|topic| Key::new(topic.name())).transpose()?.map(|key| vec![key]);
             let draft = Draft {
+                attributes: None,
                 key: object.clone(),
                 author: Some(author),
                 topics,

@@ -102,7 +102,7 @@ pub struct Item {
     pub id: ItemId,
     /// External key, unique in the catalogue.
     pub key: Key,
-    /// Number of the revision from 1: it increases by one when text, topics or embedding change.
+    /// Number of the revision from 1: it increases by one when text, topics, attributes or embedding change.
     pub revision: u32,
     /// The author, if a user made the item; with their external key, so that writing a feed needs no look-up.
     pub author: Option<Author>,
@@ -110,6 +110,9 @@ pub struct Item {
     pub topics: Arc<[TopicId]>,
     /// Text of the item, as users read it.
     pub text: Arc<str>,
+    /// Facts that a two-tower model reads (length, price, ...): a JSON object as text of at most [`Item::ATTRIBUTES_BYTES_MAX`]
+    /// bytes. The engine never reads the text itself.
+    pub attributes: Option<Arc<str>>,
     /// The embedding: given with the item, or computed from the text.
     pub embedding: Embedding,
     /// Instant of creation.
@@ -123,6 +126,8 @@ pub struct Item {
 impl Item {
     /// Most bytes of a text.
     pub const TEXT_BYTES_MAX: usize = 32 * 1024;
+    /// Most bytes of the attributes as JSON.
+    pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
     /// Most topics of one item.
     pub const TOPICS_MAX: usize = 16;
 

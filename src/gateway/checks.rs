@@ -25,6 +25,9 @@ pub const SLACK_MS: i64 = 5 * SECOND_MS;
 /// The most topic weights in one change: as many as a user has.
 pub const WEIGHTS_MAX: usize = 256;
 
+/// The most bytes of the attributes of a user or an item.
+const ATTRIBUTES_BYTES_MAX: usize = Item::ATTRIBUTES_BYTES_MAX;
+
 /// An interaction with an item, as the socket and REST describe it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InteractionDraft {
@@ -227,6 +230,20 @@ fn weight(key: &Key, amount: f32) -> Result<f32, Refusal> {
     }
     let message = format!("must be between 0 and 1, is {amount}");
     Err(Refusal::field(Code::OutOfRange, format!("topics.{key}"), message))
+}
+
+/// Attributes of a user or an item: a JSON object of at most 16 KiB without NUL.
+///
+/// # Errors
+/// `out_of_range` or `bad_field` for `attributes`.
+pub fn attributes(text: String) -> Result<String, Refusal> {
+    if text.len() > ATTRIBUTES_BYTES_MAX {
+        let message = format!("must have at most {} bytes, has {}", ATTRIBUTES_BYTES_MAX, text.len());
+        return Err(Refusal::field(Code::OutOfRange, "attributes", message));
+    }
+    let refused = |error: text::HasNul| Refusal::field(Code::BadField, "attributes", error.to_string());
+    text::json_must_be_storable(&text).map_err(refused)?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub enum Format {
     AcceptedRejected,
     /// JSON lines of `{actor, verb, object, time, message, topic, to}`.
     Activities,
-    /// CSV of items: `item,topic,text,author,created,embedding`; several topics with a bar between: `a|b`.
+    /// CSV of items: `item,topic,text,author,created,attributes,embedding`; several topics with a bar between: `a|b`.
     Items,
     /// CSV of interactions: `user,item,time,kind,dwell`.
     Events,
@@ -203,6 +203,7 @@ pub async fn files(mut loader: Loader, options: Options, now: Millis) -> anyhow:
                     author,
                     topics: Some(row.topics),
                     text: Some(row.text.into()),
+                    attributes: row.attributes.map(Into::into),
                     embedding: row.embedding,
                     created: row.created,
                     windows: None,
@@ -286,6 +287,7 @@ pub async fn tables(mut loader: Loader, tables: &Tables) -> anyhow::Result<Broug
             author: None,
             topics: Some(post.topic.iter().cloned().collect()),
             text: Some(post.text.as_str().into()),
+            attributes: post.attributes().map(Into::into),
             embedding: embedding.transpose().with_context(|| format!("post {}", post.key))?,
             created: seen.or(feed.at.first().copied()),
             windows: None,
@@ -320,6 +322,7 @@ async fn sentences(
     let name = Key::new(&file.name).with_context(|| format!("file name {:?}", file.name))?;
     for (index, row) in file.rows.iter().enumerate() {
         let draft = Draft {
+            attributes: None,
             key: row_key(&name, index),
             author: None,
             topics: Some(vec![name.clone()]),
@@ -471,6 +474,7 @@ impl Posts {
                 Embedding::new(numbers, dim)
             });
             let draft = Draft {
+                attributes: None,
                 key: post.item,
                 author: Some(loader.author(&post.author)),
                 topics: post.topic.map(|topic| vec![topic]),

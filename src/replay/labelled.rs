@@ -71,6 +71,7 @@ pub fn upsert_items(offline: &mut Offline, queries: &[Query], now: Millis) -> Ve
     let mut all = Vec::with_capacity(queries.len());
     for query in queries {
         let drafts = query.rows.iter().enumerate().map(|(index, row)| Draft {
+            attributes: None,
             key: row_key(&query.name, index),
             author: None,
             topics: Some(vec![query.name.clone()]),

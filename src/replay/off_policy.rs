@@ -245,6 +245,7 @@ fn engine_policy(
         .iter()
         .zip(vectors)
         .map(|(item, embedding)| Draft {
+            attributes: None,
             key: Key::of_number(*item as u32),
             author: None,
             topics: Some(vec![topic.clone()]),

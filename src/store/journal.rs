@@ -73,7 +73,11 @@ pub fn writable(batch: &[Write]) -> Result<(), StoreError> {
                 let attributes = attributes.as_deref().map_or(Ok(()), json_must_be_storable);
                 attributes.map_err(|why| refuse("the attributes", key, why))?;
             }
-            Write::Item(item) => must_be_storable(&item.text).map_err(|why| refuse("the text", &item.key, why))?,
+            Write::Item(item) => {
+                must_be_storable(&item.text).map_err(|why| refuse("the text", &item.key, why))?;
+                let attributes = item.attributes.as_deref().map_or(Ok(()), json_must_be_storable);
+                attributes.map_err(|why| refuse("the attributes", &item.key, why))?;
+            }
             // Keys have no control characters.
             Write::Entry(_) | Write::Topic(..) | Write::Centre(..) | Write::Since(..) | Write::Erase(_) => {}
         }

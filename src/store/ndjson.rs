@@ -165,6 +165,8 @@ pub struct ItemLine {
     author: Option<(UserId, Key)>,
     topics: Vec<TopicId>,
     text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attributes: Option<String>,
     created: Millis,
     #[serde(default, skip_serializing_if = "Windows::is_always")]
     windows: Windows,
@@ -301,6 +303,7 @@ impl ItemLine {
             author: item.author.map(|author| (author.id, author.key)),
             topics: item.topics.to_vec(),
             text: item.text.to_string(),
+            attributes: item.attributes.as_deref().map(str::to_owned),
             created: item.created,
             windows: item.windows,
             deleted: item.deleted,
@@ -318,6 +321,7 @@ impl ItemLine {
             return Err(LineError::NoEmbedding(self.revision));
         }
         let (topics, text) = (self.topics.into(), self.text.into());
+        let attributes: Option<std::sync::Arc<str>> = self.attributes.map(Into::into);
         let make = |(revision, bytes): (u32, Base64)| {
             Ok(Item {
                 id: self.id,
@@ -326,6 +330,7 @@ impl ItemLine {
                 author: self.author.clone().map(|(id, key)| Author { id, key }),
                 topics: std::sync::Arc::clone(&topics),
                 text: std::sync::Arc::clone(&text),
+                attributes: attributes.clone(),
                 embedding: bytes.vector()?,
                 created: self.created,
                 windows: self.windows.clone(),

@@ -40,6 +40,24 @@ pub struct PostRow {
     pub embedding: Option<Vec<f32>>,
 }
 
+impl PostRow {
+    /// The numeric columns as attributes of an item: a JSON object as text; `None` without any. A number that JSON cannot
+    /// write (NaN, infinity) is left out.
+    #[must_use]
+    pub fn attributes(&self) -> Option<String> {
+        let numbers = self.numbers.iter().filter_map(|(name, number)| {
+            Some((name.clone(), serde_json::Value::Number(serde_json::Number::from_f64(shortest(*number))?)))
+        });
+        let object: serde_json::Map<String, serde_json::Value> = numbers.collect();
+        (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string())
+    }
+}
+
+/// The `f64` whose shortest decimal is that of an `f32`, so that `0.1` stays `0.1`; NaN for a number that is not finite.
+fn shortest(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::NAN)
+}
+
 /// Views and likes, in columns of equal length.
 #[derive(Clone, Debug, Default)]
 pub struct FeedRows {

@@ -227,6 +227,10 @@ impl TwoTower for Forward {
         self.sizes.history
     }
 
+    fn lacking(&self, item: &ItemFacts<'_>) -> Vec<String> {
+        self.schema.item.lacking(item).map(str::to_owned).collect()
+    }
+
     fn item(&self, item: &ItemFacts<'_>) -> TowerVector {
         let schema = &self.schema.item;
         let mut x = Vec::with_capacity(schema.topic_dim + schema.dense());

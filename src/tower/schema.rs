@@ -192,6 +192,40 @@ impl<'de> Visitor<'de> for Attributes<'_> {
     }
 }
 
+/// Deserialises only the numbers that the schema of items names.
+struct Numbers<'a> {
+    schema: &'a ItemSchema,
+    found: &'a mut Vec<(String, f32)>,
+}
+
+impl<'de> DeserializeSeed<'de> for Numbers<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Numbers<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of attributes")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Word(name)) = map.next_key::<Word<'_>>()? {
+            if self.schema.reads(&name) {
+                let value = map.next_value::<Scalar<'_>>()?;
+                self.found.extend(value.number().map(|number| (name.into_owned(), number)));
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A key of the object, borrowed where the text has no escapes.
 #[derive(Deserialize)]
 struct Word<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -306,6 +340,33 @@ impl ItemSchema {
         name.map_or(0, |name| row_of(&self.topics, name))
     }
 
+    /// Numbers among an item's attributes that the schema reads, by name. A text that is no JSON object has none.
+    fn attributes(&self, text: Option<&str>) -> Vec<(String, f32)> {
+        let mut found = Vec::new();
+        if let Some(text) = text.filter(|_| !(self.text.is_empty() && self.numbers.is_empty())) {
+            let mut reader = serde_json::Deserializer::from_str(text);
+            if (Numbers { schema: self, found: &mut found }).deserialize(&mut reader).is_err() {
+                found.clear();
+            }
+        }
+        found
+    }
+
+    /// Whether the schema reads a number of this name.
+    fn reads(&self, name: &str) -> bool {
+        self.numbers.iter().any(|number| number.name == name)
+            || TEXT_STATISTICS.iter().zip(&self.text).any(|(statistic, _)| *statistic == name)
+    }
+
+    /// Names of the numeric columns that an item lacks although the schema reads them.
+    pub fn lacking<'s>(&'s self, facts: &ItemFacts<'_>) -> impl Iterator<Item = &'s str> {
+        let attributes = self.attributes(facts.attributes);
+        let own: Vec<String> = facts.numbers.iter().map(|(name, _)| (*name).to_owned()).collect();
+        self.numbers.iter().map(|number| number.name.as_str()).filter(move |name| {
+            !own.iter().any(|other| other == name) && !attributes.iter().any(|(other, _)| other == name)
+        })
+    }
+
     /// Appends the dense features of an item to `out`.
     ///
     /// First the principal components of its embedding, and 1 where it has none. Then the statistics of its text, and
@@ -322,7 +383,11 @@ impl ItemSchema {
             out.extend(components.rows.chunks(reduction.from.max(1)).map(|row| dot(row, &centred)));
             out.push(f32::from(u8::from(!known)));
         }
-        let given = |name: &str| facts.numbers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
+        let attributes = self.attributes(facts.attributes);
+        let given = |name: &str| {
+            let own = facts.numbers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
+            own.or_else(|| attributes.iter().find(|(other, _)| other == name).map(|(_, value)| *value))
+        };
         if !self.text.is_empty() {
             let counted = (!facts.text.is_empty()).then(|| statistics(facts.text));
             for (place, number) in self.text.iter().enumerate() {

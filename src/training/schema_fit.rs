@@ -32,6 +32,7 @@ pub fn facts<'a>(post: &'a PostRow, numbers: &'a [(&'a str, f32)]) -> ItemFacts<
         embedding: post.embedding.as_deref().unwrap_or(&[]),
         text: &post.text,
         topic: post.topic.as_ref().map(|topic| topic.as_str()),
+        attributes: None,
         numbers,
     }
 }

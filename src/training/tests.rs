@@ -350,7 +350,7 @@ fn an_item_of_which_nothing_is_known_has_a_vector_and_odd_numbers_do_no_harm() {
     let bare = model.item(&ItemFacts::default());
     assert!(bare.iter().all(|x| x.is_finite()));
     let with = |embedding: &[f32], topic: Option<&str>, numbers: &[(&str, f32)]| {
-        model.item(&ItemFacts { embedding, text: "", topic, numbers })
+        model.item(&ItemFacts { attributes: None, embedding, text: "", topic, numbers })
     };
     assert_ne!(with(&known, None, &[]), bare);
     for (name, vector) in [

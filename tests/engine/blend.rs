@@ -41,6 +41,7 @@ impl Town {
     fn with(people: u32, settings: LearnSettings) -> Town {
         let windows = Windows::new(vec![Window { start: Millis(0), stop: None }]).unwrap();
         let draft = |id: u32| Draft {
+            attributes: None,
             key: Key::of_number(id),
             author: None,
             topics: None,
@@ -55,6 +56,7 @@ impl Town {
     /// Posts of two topics that are always available, each with a text of its own.
     fn of_posts(people: u32, settings: LearnSettings) -> Town {
         let draft = |id: u32| Draft {
+            attributes: None,
             key: Key::of_number(id),
             author: None,
             topics: Some(vec![Key::new(["sea", "sky"][id as usize % 2]).unwrap()]),
@@ -141,6 +143,10 @@ impl TwoTower for Puppet {
     fn history(&self) -> usize {
         0
     }
+    fn lacking(&self, _: &ItemFacts<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
     fn item(&self, item: &ItemFacts<'_>) -> TowerVector {
         let mut vector = [0.0; TOWER_DIM];
         vector[item.text.parse::<usize>().unwrap()] = 1.0;
@@ -398,6 +404,7 @@ fn in_a_log_of_views_what_is_liked_comes_before_what_is_shown() {
     let drafts = (0..ITEMS).map(|id| {
         let item = posts.coordinator.world().item(ItemId(id)).unwrap();
         Draft {
+            attributes: None,
             key: item.key.clone(),
             author: None,
             topics: Some(vec![Key::new(["sea", "sky"][id as usize % 2]).unwrap()]),

@@ -106,6 +106,7 @@ fn embedding(seed: u64) -> Embedding {
 
 fn draft(number: u32, seed: u64) -> Draft {
     Draft {
+        attributes: None,
         key: key(&format!("item-{number}")),
         author: None,
         topics: Some(vec![key(["sea", "sky", "land"][number as usize % 3])]),

@@ -34,6 +34,7 @@ fn draft(number: u32) -> Draft {
     let numbers = (0..DIM as u32).map(|n| ((number * 31 + n * 17) % 29) as f32 / 7.0 - 2.0 + 0.01).collect();
     let author = Author { id: UserId(number % 4), key: key(&format!("author-{}", number % 4)) };
     Draft {
+        attributes: None,
         key: key(&format!("item-{number}")),
         author: (!number.is_multiple_of(9)).then_some(author),
         topics: Some(vec![key(["sea", "sky", "land"][number as usize / 2 % 3])]),

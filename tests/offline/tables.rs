@@ -10,13 +10,22 @@ use crate::support;
 use std::path::Path;
 use std::sync::Arc;
 
+use eddyline::app;
+use eddyline::commands::loader::Loader;
+use eddyline::config::Config;
+use eddyline::domain::ids::ModelVersion;
+use eddyline::domain::time::Millis;
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::two_tower::{ItemFacts, Step, TOWER_DIM, TowerVector, TwoTower};
+use eddyline::store::Store;
+use eddyline::store::embedded::Embedded;
+use eddyline_offline::import;
 use eddyline_replay::evaluate::{self, EvaluateOptions, TestSpan};
 use eddyline_replay::likes::{Estimate, Likes, Mode};
 use eddyline_replay::log::WindowSource;
 use eddyline_replay::log::tables::{Extras, log_of};
 use eddyline_tables::read::{self, Place};
+use eddyline_training::{TrainSettings, facts, train};
 use little_tower::Little;
 use serde_json::Value;
 use support::{Server, run, store};
@@ -131,6 +140,10 @@ impl TwoTower for Probe {
 
     fn history(&self) -> usize {
         5
+    }
+
+    fn lacking(&self, _: &ItemFacts<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     fn item(&self, facts: &ItemFacts<'_>) -> TowerVector {
@@ -274,4 +287,55 @@ fn files_with_the_usual_names_of_columns_need_no_mapping() {
     std::fs::write(&file, "item,topic,text\na,music,about a\n").unwrap();
     let (status, said) = run(&["import", "--format", "items", "--store", &store(place.path()), file.to_str().unwrap()]);
     assert!(status == Some(0) && said.contains("1 items"), "{said}");
+}
+
+/// Posts with numeric columns have the item vectors that training computed: after an import, on a reopened store, bit by bit.
+#[tokio::test]
+async fn served_item_vectors_are_those_of_training_with_numeric_columns() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    simulate(folder.path(), "csv", "6");
+    let path = folder.path().join("post_text_df.csv");
+    let rows = std::fs::read_to_string(&path).unwrap();
+    let mut numbered = csv::Writer::from_writer(Vec::new());
+    for (line, record) in
+        csv::ReaderBuilder::new().has_headers(false).from_reader(rows.as_bytes()).records().enumerate()
+    {
+        let mut record = record.unwrap();
+        // Fractions that `f32` rounds, and a post without the number.
+        let cells = match line {
+            0 => ["price".to_owned(), "length".to_owned()],
+            3 => [String::new(), "7".to_owned()],
+            _ => [format!("{}", line as f64 * 0.1), format!("{}", line * line)],
+        };
+        cells.iter().for_each(|cell| record.push_field(cell));
+        numbered.write_record(&record).unwrap();
+    }
+    std::fs::write(&path, numbered.into_inner().unwrap()).unwrap();
+    let config = Config::default();
+    let embedder = app::open_embedder(&config).unwrap();
+    let source = Place::in_folder(folder.path()).unwrap();
+    let mut tables = read::read(&source, &read::TableOptions::default(), &mut |_| ()).unwrap();
+    let with_numbers = tables.posts.iter().filter(|post| post.numbers.len() == 2).count();
+    assert_eq!(with_numbers, tables.posts.len() - 1, "the columns were read");
+    for post in &mut tables.posts {
+        post.embedding = Some(embedder.embed(&[&post.text]).unwrap().remove(0).to_vec());
+    }
+    let settings = TrainSettings { epochs: 1, threads: 2, ..TrainSettings::default() };
+    let model: Arc<dyn TwoTower> = train(&tables, &settings, |_| ()).unwrap().into_model(ModelVersion(1));
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(&place.path().join("data")).unwrap());
+    let now = Millis(1_800_000_000_000);
+    let loader = Loader::open(store.clone(), embedder.clone(), &config, now).await.unwrap();
+    import::tables(loader, &tables).await.unwrap();
+    let mut loader = Loader::open(store, embedder, &config, now).await.unwrap();
+    let world = loader.offline().world();
+    let tower = world.tower_by(model.clone());
+    for post in &tables.posts {
+        let id = world.find_item(post.key.as_str()).unwrap();
+        let numbers: Vec<(&str, f32)> = post.numbers.iter().map(|(name, number)| (name.as_str(), *number)).collect();
+        let bits = |vector: &TowerVector| vector.map(f32::to_bits);
+        let trained = model.item(&facts(post, &numbers));
+        assert_eq!(bits(tower.item(id).unwrap()), bits(&trained), "post {}", post.key);
+        assert_ne!(bits(&model.item(&facts(post, &[]))), bits(&trained), "the numbers have a say: post {}", post.key);
+    }
+    assert_eq!((tower.incomplete(), tower.lacked().iter().map(String::as_str).collect()), (1, vec!["price"]));
 }

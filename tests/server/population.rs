@@ -180,6 +180,7 @@ fn two_groups() -> (CoordinatorState, Vec<Entry>) {
         let author = Author { id: UserId(n % 5), key: Key::new(&format!("author-{}", n % 5)).unwrap() };
         let window = Window { start: Millis(i64::from(n)), stop: None };
         Draft {
+            attributes: None,
             key: Key::new(&format!("item-{n}")).unwrap(),
             author: (!n.is_multiple_of(6)).then_some(author),
             topics: Some(topics[..1 + n as usize % 3].iter().rev().cloned().collect()),

@@ -172,19 +172,19 @@ fn a_database_that_an_earlier_program_left_half_way_is_completed() {
     }
     let cluster = Cluster::start(&[]);
     let migrate = |database: &str| support::run(&["db", "migrate", "--store", &cluster.url(database)]);
-    for version in 1..=7 {
+    for version in 1..=8 {
         let database = cluster.database();
         assert_eq!(migrate(&database).0, Some(0));
         cluster.sql(&database, "INSERT INTO users (id, key, partition, created) VALUES (0, 'ada', 1, now())");
         // Undoes later migrations, and deletes the version of this one.
-        for later in (version + 1..=7).rev() {
+        for later in (version + 1..=8).rev() {
             cluster.sql(&database, UNDO[later - 1]);
         }
         cluster.sql(&database, &format!("DELETE FROM refinery_schema_history WHERE version >= {version}"));
         let (status, said) = migrate(&database);
         assert_eq!(status, Some(0), "half-way in {version}: {said}");
         assert_eq!(cluster.sql(&database, "SELECT key FROM users"), ["ada"], "half-way in {version}");
-        assert_eq!(cluster.sql(&database, "SELECT COUNT(*) FROM refinery_schema_history"), ["7"]);
+        assert_eq!(cluster.sql(&database, "SELECT COUNT(*) FROM refinery_schema_history"), ["8"]);
     }
     let database = cluster.database();
     cluster.sql(&database, "CREATE TABLE users (id bigint, telephone text)");
@@ -194,7 +194,7 @@ fn a_database_that_an_earlier_program_left_half_way_is_completed() {
 }
 
 /// Statements that undo each migration after the first.
-const UNDO: [&str; 7] = [
+const UNDO: [&str; 8] = [
     "",
     "ALTER TABLE users DROP COLUMN erased; DROP INDEX follows_by_target; DROP TABLE changes",
     "DROP TABLE keys; DROP TABLE tokens",
@@ -202,6 +202,7 @@ const UNDO: [&str; 7] = [
     "DROP TABLE slates",
     "DROP TABLE cluster_fits",
     "DROP TABLE models; DROP TABLE model_publications",
+    "ALTER TABLE items DROP COLUMN attributes",
 ];
 
 /// Killed at random moments, `db migrate` leaves a state that the next one continues from. Rounds:

@@ -104,6 +104,7 @@ fn other(user: u32, seq: u64, what: What) -> Entry {
 
 fn item(id: u32, name: &str) -> Item {
     Item {
+        attributes: None,
         id: ItemId(id),
         key: key(name),
         revision: 1,

@@ -79,6 +79,7 @@ fn entry(user: u32, seq: u64) -> Entry {
 
 fn item(id: u32) -> Item {
     Item {
+        attributes: None,
         id: ItemId(id),
         key: Key::of_number(id),
         revision: 1,
@@ -163,7 +164,7 @@ fn any_number_may_migrate_at_once() {
         assert_eq!(told.iter().filter(|text| text.contains("was 0")).count(), 1, "one of them did it: {told:?}");
         let status = run("status").wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&status.stdout);
-        assert!(text.contains("schema version 7 of 7") && text.contains("journal"), "{text}");
+        assert!(text.contains("schema version 8 of 8") && text.contains("journal"), "{text}");
     }
 }
 

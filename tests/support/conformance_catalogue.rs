@@ -18,6 +18,7 @@ pub(super) async fn the_catalogue_comes_back_whole_and_in_order(place: &impl Pla
         Item { deleted: true, created: Millis::MAX, ..item(2, "deleted") },
         Item { topics: vec![].into(), text: "".into(), ..item(30, "no topics") },
         Item { windows: Windows::new(vec![window(0, Some(1))]).unwrap(), ..item(31, "one window") },
+        Item { attributes: Some("{\"length\":12,\"café\":0.5}".into()), ..item(32, "attributes") },
     ];
     let mut batch: Vec<Write> = items.iter().rev().map(|item| Write::Item(item.clone().into())).collect();
     batch.extend(people.iter().rev().cloned().map(Write::Person));

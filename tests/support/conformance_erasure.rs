@@ -6,7 +6,13 @@ use super::*;
 pub(super) async fn two_people(store: &Arc<dyn Store>) {
     let author = Some(Author { id: UserId(1), key: key("ada") });
     let windows = Windows::new(vec![Window { start: Millis(1), stop: None }]).unwrap();
-    let post = Item { author, text: "ada was here".into(), windows, ..item(7, "post-of-ada") };
+    let post = Item {
+        author,
+        text: "ada was here".into(),
+        attributes: Some("{\"mood\":\"ada\"}".into()),
+        windows,
+        ..item(7, "post-of-ada")
+    };
     let outcomes = store
         .append(vec![
             Write::Person(Person { name: Some("Ada".into()), attributes: Some("{}".into()), ..person(1, "ada") }),

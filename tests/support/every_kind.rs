@@ -51,6 +51,7 @@ fn draft(n: u32) -> Draft {
         _ => None,
     };
     Draft {
+        attributes: None,
         key: key(&format!("item-{n}")),
         author: (!n.is_multiple_of(6)).then_some(author),
         topics: Some(topics.iter().cycle().skip(n as usize % 5).take(1 + n as usize % 3).cloned().collect()),

@@ -52,6 +52,10 @@ impl TwoTower for Little {
         32
     }
 
+    fn lacking(&self, _: &ItemFacts<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
     fn item(&self, item: &ItemFacts<'_>) -> TowerVector {
         let mut vector = [0.0; TOWER_DIM];
         for (column, x) in item.embedding.iter().enumerate() {

@@ -29,6 +29,8 @@ pub struct ItemDraft {
     pub topics: Option<Vec<Key>>,
     /// The text that a person reads.
     pub text: Option<String>,
+    /// Facts that a two-tower model reads: a JSON object as text.
+    pub attributes: Option<Arc<str>>,
     /// The embedding; made from the text when absent.
     pub embedding: Option<Embedding>,
     /// When the item was made; now when absent.
@@ -126,8 +128,8 @@ impl Server {
             None => Key::new(&format!("item-{:032x}", rand::random::<u128>()))
                 .map_err(|error| Refusal::field(Code::Internal, "id", error.to_string()))?,
         };
-        let (topics, text) = (draft.topics, draft.text.map(Arc::from));
-        Ok(Draft { key, author, topics, text, embedding, created: draft.created, windows: draft.windows })
+        let ItemDraft { topics, text, attributes, created, windows, .. } = draft;
+        Ok(Draft { key, author, topics, text: text.map(Arc::from), attributes, embedding, created, windows })
     }
 
     /// Deletes an item for good.

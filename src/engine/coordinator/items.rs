@@ -1,7 +1,7 @@
 //! Writes of items: upserts, availability windows, and the tombstones of an erased author.
 //!
-//! Invariant: a rejected draft changes nothing. An item keeps its id for good; only text, topics and embedding make a new
-//! revision.
+//! Invariant: a rejected draft changes nothing. An item keeps its id for good; only text, topics, attributes and embedding make a
+//! new revision.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,15 +61,19 @@ impl CoordinatorState {
             author: draft.author.or_else(|| kept.and_then(|item| item.author.clone())),
             topics,
             text,
+            attributes: draft.attributes.or_else(|| kept.and_then(|item| item.attributes.clone())),
             embedding,
             created: draft.created.or_else(|| old.as_ref().map(|item| item.created)).unwrap_or(now),
             windows: draft.windows.or_else(|| kept.map(|item| item.windows.clone())).unwrap_or_default(),
             deleted: false,
         };
-        // Only text, topics and embedding teach, so only these make a new revision.
+        // Only these are inputs of learning, so only these make a new revision.
         let revision = match &old {
             None => 1,
-            Some(old) if old.text == item.text && old.topics == item.topics && old.embedding == item.embedding => {
+            Some(old)
+                if (&old.text, &old.topics, &old.attributes) == (&item.text, &item.topics, &item.attributes)
+                    && old.embedding == item.embedding =>
+            {
                 old.revision
             }
             Some(old) => old.revision + 1,
@@ -143,6 +147,7 @@ impl CoordinatorState {
                     author: None,
                     topics: Arc::default(),
                     text: Arc::from(""),
+                    attributes: None,
                     windows: Windows::default(),
                     deleted: true,
                     ..Item::clone(&old)

@@ -44,6 +44,8 @@ pub struct Draft {
     pub topics: Option<Vec<Key>>,
     /// Text of the item.
     pub text: Option<Arc<str>>,
+    /// Facts that a two-tower model reads: a JSON object as text.
+    pub attributes: Option<Arc<str>>,
     /// `(dim,)`; required for a new item and wherever `text` is given.
     pub embedding: Option<Embedding>,
     /// Creation time; by default the time of arrival.

@@ -7,6 +7,7 @@
 
 pub mod user_vector;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,7 +36,9 @@ pub struct ItemFacts<'a> {
     pub text: &'a str,
     /// Key of the item's main topic.
     pub topic: Option<&'a str>,
-    /// Numeric features by name; they take precedence over the statistics of the text.
+    /// Attributes of the item: a JSON object as text. Its numbers are features by name.
+    pub attributes: Option<&'a str>,
+    /// Numeric features by name, before those of the attributes; they take precedence over the statistics of the text.
     pub numbers: &'a [(&'a str, f32)],
 }
 
@@ -76,6 +79,9 @@ pub trait TwoTower: fmt::Debug + Send + Sync {
     /// new.
     fn person(&self, attributes: Option<&str>, history: &[Step<'_>], now: Millis) -> TowerVector;
 
+    /// Names of the columns that the item tower reads and this item lacks. The tower encodes them as missing.
+    fn lacking(&self, item: &ItemFacts<'_>) -> Vec<String>;
+
     /// Log-odds of a like, from the dot product of the user vector and the item vector.
     fn log_odds(&self, dot: f32) -> f32;
 }
@@ -88,13 +94,17 @@ pub struct Tower {
     blocks: Vec<Arc<Vec<TowerVector>>>,
     /// Number of vectors that replaced an earlier one.
     revised: u64,
+    /// `(BLOCK,)` each: whether the item lacks a column that the model reads.
+    incomplete: Vec<Arc<Vec<bool>>>,
+    /// Names of all columns that some item lacked.
+    lacked: Arc<BTreeSet<String>>,
 }
 
 impl Tower {
     /// A model without item vectors.
     #[must_use]
     pub fn new(model: Arc<dyn TwoTower>) -> Tower {
-        Tower { model, blocks: Vec::new(), revised: 0 }
+        Tower { model, blocks: Vec::new(), revised: 0, incomplete: Vec::new(), lacked: Arc::default() }
     }
 
     /// The model that computed the vectors.
@@ -136,6 +146,29 @@ impl Tower {
         self.revised += u64::from(row < block.len());
         block.resize(block.len().max(row + 1), [0.0; TOWER_DIM]);
         block[row] = vector;
+        let lacking = self.model.lacking(facts);
+        self.incomplete.resize_with(self.blocks.len(), Arc::default);
+        let is_known = self.incomplete[id.0 as usize / BLOCK].get(row).copied();
+        if !lacking.is_empty() || is_known == Some(true) {
+            let flags = Arc::make_mut(&mut self.incomplete[id.0 as usize / BLOCK]);
+            flags.resize(flags.len().max(row + 1), false);
+            flags[row] = !lacking.is_empty();
+        }
+        if lacking.iter().any(|name| !self.lacked.contains(name)) {
+            Arc::make_mut(&mut self.lacked).extend(lacking);
+        }
+    }
+
+    /// Number of items that lack a column which the model reads; the model encodes it as missing.
+    #[must_use]
+    pub fn incomplete(&self) -> u64 {
+        self.incomplete.iter().flat_map(|block| block.iter()).filter(|lacks| **lacks).count() as u64
+    }
+
+    /// Names of the columns that some item lacked, in alphabetical order.
+    #[must_use]
+    pub fn lacked(&self) -> &BTreeSet<String> {
+        &self.lacked
     }
 
     /// Log-odds that the user with this vector likes an item. 0 if the item has no vector, or if the model's result is

@@ -153,6 +153,10 @@ mod tests {
         fn history(&self) -> usize {
             3
         }
+        fn lacking(&self, _: &ItemFacts<'_>) -> Vec<String> {
+            Vec::new()
+        }
+
         fn item(&self, item: &ItemFacts<'_>) -> TowerVector {
             [item.text.len() as f32; TOWER_DIM]
         }

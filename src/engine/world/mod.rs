@@ -231,6 +231,7 @@ impl World {
             embedding: &item.embedding,
             text: &item.text,
             topic: self.topic(item.main_topic()).map(Key::as_str),
+            attributes: item.attributes.as_deref(),
             numbers: &[],
         }
     }

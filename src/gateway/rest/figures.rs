@@ -136,6 +136,8 @@ fn families(figures: &Figures, gateway: &GatewayFigures) -> Vec<MetricFamily> {
     all.gauge("eddyline_topics", "Topics that have a name.", f64::from(figures.topics));
     if let Some(model) = figures.model {
         all.gauge("eddyline_model_version", "The two-tower model that serves.", model.0 as f64);
+        let help = "Items that lack a column which the serving two-tower model reads.";
+        all.gauge("eddyline_model_incomplete_items", help, figures.incomplete_items as f64);
     }
     if let Some(bytes) = figures.memory {
         all.gauge("eddyline_memory_bytes", "Resident memory of the process.", bytes as f64);
@@ -281,6 +283,7 @@ mod tests {
             open: 38,
             topics: 6,
             model: Some(ModelVersion(4)),
+            incomplete_items: 5,
             memory: Some(1 << 20),
             event_lookups: 13,
             rebuilds: 0,
@@ -318,6 +321,7 @@ mod tests {
             "eddyline_rate_limited_total{bucket=\"address\"} 3",
             "eddyline_world_epoch 12",
             "eddyline_model_version 4",
+            "eddyline_model_incomplete_items 5",
             "eddyline_memory_bytes 1048576",
             "eddyline_auc{score=\"online\"} 0.75",
             "eddyline_hedge_serving{expert=\"blend\"} 1",

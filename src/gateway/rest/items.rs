@@ -10,6 +10,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, Bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::actors::server::{ItemDraft, ItemWrite, ItemWritten, Server};
 use crate::domain::ids::{ItemId, Key, TopicId};
@@ -20,7 +21,7 @@ use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
-use super::super::body::{self, Body, BoundedList};
+use super::super::body::{self, Body, BoundedList, ObjectText};
 use super::super::checks;
 use super::super::errors::{HttpResult, Problem};
 use super::super::request::AuthedRequest;
@@ -42,6 +43,8 @@ pub(super) struct ItemView<'a> {
     author: Option<&'a Key>,
     topics: Vec<&'a Key>,
     text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<Box<RawValue>>,
     created: Millis,
     windows: &'a Windows,
     available: bool,
@@ -55,6 +58,7 @@ struct ItemInput {
     author: Option<Key>,
     topics: Option<BoundedList<Key, { Item::TOPICS_MAX }>>,
     text: Option<String>,
+    attributes: Option<ObjectText>,
     embedding: Option<BoundedList<f32, NUMBERS_MAX>>,
     created: Option<Millis>,
     windows: Option<Vec<WindowInput>>,
@@ -244,6 +248,7 @@ fn draft(server: &Server, face: ItemInput, how: ItemWrite) -> Result<ItemDraft, 
         author,
         topics: face.topics.map(|BoundedList(topics)| checks::item_topics(topics)).transpose()?,
         text: face.text.map(checks::text).transpose()?,
+        attributes: face.attributes.map(|ObjectText(text)| checks::attributes(text)).transpose()?.map(Into::into),
         embedding,
         created: face.created.map(|created| timestamps::in_range("created", created)).transpose()?,
         windows: face.windows.map(checked_windows).transpose()?,
@@ -261,7 +266,10 @@ fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {
 
 /// The largest size of an item in JSON: all bytes of its text escaped, and all windows.
 pub(super) fn weight(item: &Item) -> usize {
-    4_096 + 6 * item.text.len() + 64 * item.windows.as_slice().len()
+    4_096
+        + 6 * item.text.len()
+        + item.attributes.as_ref().map_or(0, |text| text.len())
+        + 64 * item.windows.as_slice().len()
 }
 
 pub(super) fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> ItemView<'a> {
@@ -271,6 +279,7 @@ pub(super) fn view<'a>(world: &'a World, item: &'a Item, now: Millis) -> ItemVie
         author: item.author.as_ref().map(|author| &author.key),
         topics: topics(world, item),
         text: &item.text,
+        attributes: item.attributes.as_ref().and_then(|text| RawValue::from_string(text.to_string()).ok()),
         created: item.created,
         windows: &item.windows,
         available: item.is_available(now),

@@ -54,6 +54,7 @@ routes! {
     "/v1/metrics/{name}/atypical" => GET metrics::atypical;
     "/v1/models" => GET models::list, POST models::create;
     "/v1/models/rollback" => POST models::rollback;
+    "/v1/models/{version}" => GET models::model;
     "/v1/models/{version}/publish" => POST models::publish;
     "/v1/clusters" => GET clusters::newest;
     "/v1/clusters/refit" => POST clusters::refit;

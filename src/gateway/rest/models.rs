@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::actors::models::ListedModel;
+use crate::actors::server::Server;
 use crate::domain::ids::ModelVersion;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -17,7 +18,7 @@ use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::list::found;
 
-fn view(model: &ListedModel) -> Value {
+fn view(server: &Server, model: &ListedModel) -> Value {
     let ListedModel { kept, published, serves } = model;
     let mut view = json!({
         "version": kept.version,
@@ -30,7 +31,32 @@ fn view(model: &ListedModel) -> Value {
     if let Some(published) = published {
         view["published"] = json!(published);
     }
+    if *serves {
+        add_incomplete(server, &mut view);
+    }
     view
+}
+
+/// Names the columns that the served model reads and items lack, if there are any.
+fn add_incomplete(server: &Server, answer: &mut Value) {
+    let (count, columns) = server.incomplete_items();
+    if count > 0 {
+        answer["incomplete_items"] = json!({"count": count, "columns": columns});
+    }
+}
+
+/// `GET /v1/models/{version}`: one stored model.
+///
+/// # Errors
+/// `unknown_model`; `busy` while the store cannot answer.
+pub async fn model(request: AuthedRequest) -> HttpResult {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let version = version("version", request.key("version")?.as_str())?;
+    let models = request.server().models().await?;
+    let unknown = || Refusal::field(Code::UnknownModel, "version", "no such model is stored");
+    let model = models.iter().find(|model| model.kept.version == version).ok_or_else(unknown)?;
+    found(&view(request.server(), model))
 }
 
 /// `GET /v1/models`: the stored models, newest first.
@@ -41,7 +67,7 @@ pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
     let models = request.server().models().await?;
-    found(&json!({"models": models.iter().map(view).collect::<Vec<_>>()}))
+    found(&json!({"models": models.iter().map(|model| view(request.server(), model)).collect::<Vec<_>>()}))
 }
 
 /// `POST /v1/models?publish=`: 201; stores a checkpoint, and publishes it on request.
@@ -69,7 +95,9 @@ pub async fn publish(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let version = version("version", request.key("version")?.as_str())?;
     request.server().publish_model(version).await?;
-    found(&json!({"version": version}))
+    let mut answer = json!({"version": version});
+    add_incomplete(request.server(), &mut answer);
+    found(&answer)
 }
 
 /// `POST /v1/models/rollback?version=`: the version serves from now on; by default the previous one.

@@ -16,7 +16,6 @@ use crate::actors::population::Clustering;
 use crate::actors::server::UserEvent;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::people::Person;
-use crate::domain::text::{HasNul, json_must_be_storable};
 use crate::domain::time::Millis;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -100,7 +99,7 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     request.subject().may_act_as(&key)?;
     let face: PersonInput = body::json_or_nothing(request.incoming(), payload).await?;
     let name = face.name.map(name).transpose()?;
-    let attributes = face.attributes.map(attributes).transpose()?;
+    let attributes = face.attributes.map(|ObjectText(text)| checks::attributes(text)).transpose()?;
     // Checks the token again: if it was revoked with its user while the body arrived, it must not create the user anew.
     request.still_admitted()?;
     let created = request.server().put_person(key.clone(), name, attributes).await?;
@@ -154,16 +153,6 @@ fn name(name: String) -> Result<String, Refusal> {
     Ok(name)
 }
 
-fn attributes(ObjectText(text): ObjectText) -> Result<String, Refusal> {
-    if text.len() > Person::ATTRIBUTES_BYTES_MAX {
-        let message = format!("must have at most {} bytes, has {}", Person::ATTRIBUTES_BYTES_MAX, text.len());
-        return Err(Refusal::field(Code::OutOfRange, "attributes", message));
-    }
-    let refused = |error: HasNul| Refusal::field(Code::BadField, "attributes", error.to_string());
-    json_must_be_storable(&text).map_err(refused)?;
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,7 +176,7 @@ mod tests {
             (r#"{"a":{"b":["\u0000"]}}"#.to_owned(), false),
             (r#"{"a":"\\u0000"}"#.to_owned(), true),
         ] {
-            assert_eq!(attributes(ObjectText(given.clone())).is_ok(), good, "{given:.20}");
+            assert_eq!(checks::attributes(given.clone()).is_ok(), good, "{given:.20}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads items as CSV: `item,topic,text,author,created[,embedding]`. Mandatory are `item`, and a text or an embedding.
+//! Reads items as CSV: `item,topic,text,author,created[,attributes][,embedding]`. Mandatory are `item`, and a text or an embedding.
 //!
 //! Invariant: all embeddings of one call have one dimension. Several topics are written `jazz|live`, the main one
 //! first.
@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::domain::ids::Key;
 use crate::domain::items::{Embedding, Item};
+use crate::domain::text::json_must_be_storable;
 use crate::domain::time::Millis;
 use crate::files::cells::{self, Dims};
 use crate::files::error::{FormatError, Wrong};
@@ -16,14 +17,15 @@ use crate::files::table::{Column, Columns, Table, TableRow, needed, optional};
 use crate::files::time::Times;
 
 /// Roles of columns that `--columns` may map.
-pub const ROLES: [&str; 6] = ["item", "topic", "text", "author", "created", "embedding"];
+pub const ROLES: [&str; 7] = ["item", "topic", "text", "author", "created", "attributes", "embedding"];
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     needed("item"),
     optional("topic"),
     optional("text"),
     optional("author"),
     optional("created"),
+    optional("attributes"),
     optional("embedding"),
 ];
 
@@ -42,6 +44,8 @@ pub struct ItemRow {
     pub author: Option<Key>,
     /// Creation time of the item.
     pub created: Option<Millis>,
+    /// Attributes of the item that a two-tower model reads: a JSON object as text.
+    pub attributes: Option<String>,
     /// Embedding of the item; `None` where the text gives one later.
     pub embedding: Option<Embedding>,
 }
@@ -100,6 +104,17 @@ impl Iterator for Items {
     }
 }
 
+/// A JSON object as text.
+fn attributes(cell: &str) -> Result<String, Wrong> {
+    let is_object = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(cell).is_ok();
+    if cell.len() > Item::ATTRIBUTES_BYTES_MAX || !is_object() {
+        let expected = format!("a JSON object of at most {} bytes, as {{\"length\": 12}}", Item::ATTRIBUTES_BYTES_MAX);
+        return Err(cells::unexpected(cell, expected));
+    }
+    json_must_be_storable(cell).map_err(|why| cells::unexpected(cell, format!("a JSON object: it {why}")))?;
+    Ok(cell.to_owned())
+}
+
 fn item(row: &TableRow<'_>, times: &Times, dims: &mut Dims, bare: bool) -> Result<ItemRow, FormatError> {
     let topics = row.cell("topic").unwrap_or_default();
     let topics: Result<Vec<Key>, _> =
@@ -126,6 +141,7 @@ fn item(row: &TableRow<'_>, times: &Times, dims: &mut Dims, bare: bool) -> Resul
         text: text.to_owned(),
         author: row.maybe("author", cells::key)?,
         created: row.maybe_time("created", times)?,
+        attributes: row.maybe("attributes", attributes)?,
         embedding,
     })
 }

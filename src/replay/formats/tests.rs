@@ -222,6 +222,10 @@ fn items_follows_and_windows_are_read() {
     assert_eq!(items[1].embedding.as_deref().unwrap(), [0.5, -1e-3]);
     assert_eq!((items[1].line, items[1].author.is_none(), items[2].embedding.is_none()), (4, true, true));
 
+    let paths = file(&folder, "facts.csv", b"item,text,attributes\na,x,\"{\"\"length\"\": 3}\"\nb,y,\n");
+    let items = outcome(&folder, Items::open(&paths, Columns::default(), TimeUnit::SECONDS, None, None)).unwrap();
+    assert_eq!((items[0].attributes.as_deref(), items[1].attributes.as_deref()), (Some("{\"length\": 3}"), None));
+
     let paths = file(&folder, "follows.csv", b"target,source\nb,a\n");
     let follows = outcome(&folder, Follows::open(&paths, Columns::default(), None)).unwrap();
     assert_eq!((follows[0].source.as_str(), follows[0].target.as_str()), ("a", "b"));
@@ -238,6 +242,11 @@ fn broken_items_follows_and_windows_are_named() {
     refused(
         &[
             ("neither text nor vector", b"item,text\na,\n", "line 2, column text: `` is not a text, which"),
+            (
+                "no object",
+                b"item,text,attributes\na,x,[1]\n",
+                "column attributes: `[1]` is not a JSON object of at most",
+            ),
             ("bad vector", b"item,embedding\na,1 two\n", "column embedding: `1 two` is not an embedding"),
             ("bad JSON vector", b"item,embedding\na,\"[1,\"\n", "column embedding: `[1,` is not an embedding"),
             (

@@ -134,6 +134,7 @@ pub fn activities(source: Source<'_>, dim: usize) -> Result<LogBuilder, FormatEr
                         topics: row.topic.into_iter().collect(),
                         author: Some(user),
                         text: Some(row.message.into()),
+                        attributes: None,
                         embedding: row.embedding,
                     },
                 );
@@ -168,7 +169,8 @@ pub fn describe(log: &mut LogBuilder, source: Source<'_>, dim: usize) -> Result<
         let author: Option<Key> = row.author;
         let author = author.map(|author| log.user(&author));
         let text = (!row.text.is_empty()).then(|| row.text.into());
-        log.describe(item, About { topics: row.topics, author, text, embedding: row.embedding });
+        let attributes = row.attributes.map(Into::into);
+        log.describe(item, About { topics: row.topics, author, text, attributes, embedding: row.embedding });
     }
     Ok(described)
 }

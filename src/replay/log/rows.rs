@@ -70,6 +70,8 @@ pub struct About {
     pub author: Option<u32>,
     /// Text of the item.
     pub text: Option<Arc<str>>,
+    /// Attributes of the item that a two-tower model reads: a JSON object as text.
+    pub attributes: Option<Arc<str>>,
     /// Embedding of the item.
     pub embedding: Option<Embedding>,
 }

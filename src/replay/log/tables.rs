@@ -51,6 +51,7 @@ pub fn log_of(tables: &Tables, unit_ms: i64) -> LogBuilder {
             topics: post.topic.iter().cloned().collect(),
             author: None,
             text: (!post.text.is_empty()).then(|| post.text.as_str().into()),
+            attributes: post.attributes().map(Into::into),
             embedding,
         };
         log.describe(*item, about);
@@ -74,8 +75,6 @@ pub fn log_of(tables: &Tables, unit_ms: i64) -> LogBuilder {
 pub struct Extras {
     /// By user of the log: attributes, a JSON object as text.
     pub attributes: Vec<Option<Arc<str>>>,
-    /// By item of the log: numeric columns.
-    pub numbers: Vec<Vec<(String, f32)>>,
 }
 
 impl Extras {
@@ -83,13 +82,10 @@ impl Extras {
     #[must_use]
     pub fn of(tables: &Tables, log: &Log) -> Extras {
         let people: HashMap<&Key, usize> = tables.people.iter().map(|person| &person.key).zip(0..).collect();
-        let posts: HashMap<&Key, usize> = tables.posts.iter().map(|post| &post.key).zip(0..).collect();
         let attributes = log.users.iter().map(|key| {
             let person = &tables.people[*people.get(key)?];
             person.attributes.as_deref().map(Into::into)
         });
-        let numbers =
-            log.items.iter().map(|key| posts.get(key).map_or(Vec::new(), |at| tables.posts[*at].numbers.clone()));
-        Extras { attributes: attributes.collect(), numbers: numbers.collect() }
+        Extras { attributes: attributes.collect() }
     }
 }

@@ -191,15 +191,12 @@ impl<'a> Alone<'a> {
     fn new(log: &'a Log, extras: &'a Extras, signals: Signals, model: Arc<dyn TwoTower>) -> Alone<'a> {
         let items = (0..log.items.len()).map(|item| {
             let about = log.about.get(item);
-            let numbers: Vec<(&str, f32)> = extras
-                .numbers
-                .get(item)
-                .map_or(Vec::new(), |numbers| numbers.iter().map(|(name, number)| (name.as_str(), *number)).collect());
             model.item(&ItemFacts {
                 embedding: about.and_then(|about| about.embedding.as_deref()).unwrap_or_default(),
                 text: about.and_then(|about| about.text.as_deref()).unwrap_or_default(),
                 topic: about.and_then(|about| about.topics.first()).map(|topic| topic.as_str()),
-                numbers: &numbers,
+                attributes: about.and_then(|about| about.attributes.as_deref()),
+                numbers: &[],
             })
         });
         let items = items.collect();

@@ -155,6 +155,7 @@ impl<'a> Model<'a> {
             author,
             topics: Some(about.map(|about| about.topics.clone()).unwrap_or_default()),
             text: Some(about.and_then(|about| about.text.clone()).unwrap_or_else(|| "".into())),
+            attributes: about.and_then(|about| about.attributes.clone()),
             embedding: about.and_then(|about| about.embedding.clone()).or_else(|| self.blank.clone()),
             created: None,
             windows: self.windows_of(item),

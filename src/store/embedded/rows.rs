@@ -133,6 +133,7 @@ pub(super) fn item(row: &Row<'_>, windows: Windows) -> Result<Item, StoreError> 
         deleted: row.get(8)?,
         embedding: vector(row.get_ref(9)?).ok_or_else(|| corrupt("embeddings", format!("bytes of item_id {id}")))?,
         windows,
+        attributes: row.get::<_, Option<String>>(10)?.map(Into::into),
     })
 }
 

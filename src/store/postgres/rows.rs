@@ -190,6 +190,7 @@ pub(super) fn item(row: &Row, windows: Vec<Window>) -> Result<Item, StoreError> 
         created: instant(TABLE, row, 7)?,
         deleted: get(TABLE, row, 8)?,
         embedding: embedding.ok_or_else(|| corrupt("embeddings", format!("bytes of item_id {id}")))?,
+        attributes: get::<Option<&str>>(TABLE, row, 10)?.map(Into::into),
         windows: Windows::new(windows).map_err(|error| corrupt("windows", format!("item_id {id}: {error}")))?,
     })
 }

@@ -102,10 +102,11 @@ async fn items(client: &Transaction<'_>, wave: &[&Item]) -> Result<(), StoreErro
     let texts: Vec<&str> = wave.iter().map(|item| &*item.text).collect();
     let created = instants("created", wave.iter().map(|item| item.created))?;
     let deleted: Vec<bool> = wave.iter().map(|item| item.deleted).collect();
+    let attributes: Vec<Option<&str>> = wave.iter().map(|item| item.attributes.as_deref()).collect();
     let kept = ids_returned(
         client,
         ITEMS_SAVE,
-        &[&ids, &keys, &revisions, &author_ids, &author_keys, &topics, &texts, &created, &deleted],
+        &[&ids, &keys, &revisions, &author_ids, &author_keys, &topics, &texts, &created, &deleted, &attributes],
     )
     .await?;
     unchanged(&ids, &kept, |id| format!("the key of item {id}"))?;

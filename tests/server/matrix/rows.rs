@@ -44,6 +44,7 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         // Without a checkpoint; `tests/server/models.rs` uploads some.
         row("/v1/models", "POST", "/v1/models", Service(415)),
         row("/v1/models/rollback", "POST", "/v1/models/rollback", Service(409)),
+        row("/v1/models/{version}", "GET", "/v1/models/7", Service(404)),
         row("/v1/models/{version}/publish", "POST", "/v1/models/7/publish", Service(404)),
         row("/v1/users", "GET", "/v1/users", Service(200)),
         row("/v1/users/{id}", "GET", "/v1/users/ada", Own(200)),

@@ -203,6 +203,7 @@ impl<'c> Writes<'c> {
             &*item.text,
             item.created.0,
             item.deleted,
+            item.attributes.as_deref(),
         ];
         unchanged(statement.exists(row)?, || format!("the key of item {}", item.id.0))?;
         let mut statement = self.connection.prepare_cached(EMBEDDING_SAVE)?;

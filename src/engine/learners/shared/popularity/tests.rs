@@ -139,6 +139,7 @@ fn a_rate_is_per_hour_that_it_was_available() {
     let item = |id: u32, hours: i64| {
         let (key, embedding) = (Key::of_number(id), Embedding::new(vec![1.0], 1));
         Arc::new(Item {
+            attributes: None,
             id: ItemId(id),
             key,
             revision: 1,
