@@ -11,10 +11,10 @@ use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::journal::CentreRef;
 use eddyline::domain::time::Millis;
 use eddyline::engine::catalogue::centres::Centre;
+use eddyline::engine::catalogue::vectors::Vectors;
 use eddyline::engine::learners::person::online::{Example, OnlineModel};
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::user::{UserEvent, UserState};
-use eddyline::engine::world::Vectors;
 
 #[path = "support/catalogue.rs"]
 mod catalogue;
@@ -40,7 +40,7 @@ fn learn(criterion: &mut Criterion) {
             bencher.iter(|| {
                 turn += 1;
                 let (item, x, centre) = vectors[turn % vectors.len()];
-                black_box(model.predict(&world.example(*item, x).unwrap(), &*world, &settings));
+                black_box(model.predict(&world.example(*item, x).unwrap(), &*world, &settings.online()));
                 let accepted = turn.is_multiple_of(3);
                 let axes = world.centre(*centre).and_then(Centre::axes);
                 model.learn(
@@ -49,7 +49,7 @@ fn learn(criterion: &mut Criterion) {
                     1.0,
                     Millis(turn as i64 * 1_000),
                     &*world,
-                    &settings,
+                    &settings.online(),
                 );
             });
         });

@@ -164,7 +164,7 @@ async fn explain(
     let settings = world.settings();
     let mut topics: Vec<(Key, f32)> = state
         .topics()
-        .all(at, settings)
+        .all(at, settings.topic_decay())
         .filter_map(|(topic, weight)| Some((world.topic(topic)?.clone(), weight as f32)))
         .collect();
     topics.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -176,7 +176,7 @@ async fn explain(
         log_loss: scores.progress.log_loss(),
         calibration_error: scores.progress.ece(),
         weight_norm: state.online().weight_norm(),
-        uncertainty: state.online().uncertainty(settings),
+        uncertainty: state.online().uncertainty(settings.online()),
     };
     let name = |one: &crate::domain::ids::UserId| people.get(one.0 as usize).filter(|person| !person.erased);
     let follows = state.follows().iter().filter_map(name).map(|person| person.key.clone()).collect();

@@ -14,9 +14,6 @@ pub const FEATURES: usize = range(Expert::ALL[Expert::ALL.len() - 1]).1;
 /// One number per feature, `(FEATURES,)`.
 pub type Features = [f32; FEATURES];
 
-/// Half-lives of decayed counts, of items and of a person's own visits: 1 hour, 6 hours, 1 day, 7 days, 28 days.
-pub const HALF_LIVES_MS: [i64; 5] = [3_600_000, 21_600_000, 86_400_000, 604_800_000, 2_419_200_000];
-
 /// The name and the expert of each feature, in the order of the vector. Features of one expert stand side by side.
 pub const NAMES: [(&str, Expert); FEATURES] = {
     let mut all = [("", Expert::ALL[0]); FEATURES];

@@ -10,22 +10,15 @@ use crate::domain::feeds::{Expert, for_each_expert};
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
 use crate::engine::features::Features;
+use crate::engine::learners::person::online::OnlineSettings;
+use crate::engine::learners::person::topics::TopicDecay;
 use crate::engine::metrics::measured::Kinds;
 use crate::engine::population::Column;
 use crate::engine::population::mixture as cluster;
 use crate::engine::rank::experts::{self, Expertise};
 use crate::engine::rank::stage::RankSettings;
 
-/// Decay of topic weights over time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decay {
-    /// Exact solution of the decay equation: the result does not depend on how often it is evaluated.
-    #[default]
-    Exact,
-    /// One Euler step per interaction with a floor of 0.01, as the original demo computed it.
-    Euler,
-}
+pub use crate::engine::learners::person::topics::Decay;
 
 /// How users are clustered, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -229,6 +222,18 @@ impl LearnSettings {
         rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))?;
         self.metrics.check().map_err(|rule| ("metrics", rule))?;
         self.rank.check()
+    }
+
+    /// The decay of topic weights.
+    #[must_use]
+    pub fn topic_decay(&self) -> TopicDecay {
+        TopicDecay { mode: self.decay, rate: self.decay_rate, horizon_ms: self.decay_horizon_ms }
+    }
+
+    /// Prior and forgetting of the online model.
+    #[must_use]
+    pub fn online(&self) -> OnlineSettings {
+        OnlineSettings { prior_variance: self.prior_variance, forget_half_life_ms: self.forget_half_life_ms }
     }
 
     /// Fingerprint of the settings that change the effect of an entry. Settings that only rank (the blend, freshness,

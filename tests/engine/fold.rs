@@ -18,6 +18,7 @@ use eddyline::domain::journal::{CentreRef, Entry, Measured, What};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::catalogue::centres::Centre;
+use eddyline::engine::catalogue::vectors::Vectors;
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, ItemWrite};
 use eddyline::engine::features::at;
 use eddyline::engine::rank::RankRequest;
@@ -25,7 +26,7 @@ use eddyline::engine::rank::stage::RankSettings;
 use eddyline::engine::settings::LearnSettings;
 use eddyline::engine::two_tower::TwoTower;
 use eddyline::engine::user::{Effect, UserEvent, UserState};
-use eddyline::engine::world::{Vectors, World};
+use eddyline::engine::world::World;
 use little_tower::Little;
 use proptest::prelude::*;
 

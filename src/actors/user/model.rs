@@ -40,7 +40,7 @@ impl UserActor {
             topics: self
                 .state
                 .topics()
-                .all(now, settings)
+                .all(now, settings.topic_decay())
                 .filter_map(|(topic, s)| Some((world.topic(topic)?.clone(), s as f32)))
                 .collect(),
             events: self.state.seq().0,
@@ -55,7 +55,7 @@ impl UserActor {
             log_loss: scores.progress.log_loss().map(|loss| loss as f32),
             calibration_error: scores.progress.ece().map(|error| error as f32),
             weight_norm: self.state.online().weight_norm(),
-            uncertainty: self.state.online().uncertainty(settings),
+            uncertainty: self.state.online().uncertainty(settings.online()),
             drifts: self.state.drifts(),
             experts: Expert::ALL
                 .into_iter()

@@ -9,7 +9,7 @@ use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::{AXES_ITEMS_MAX, Centre, principal, stored_len};
-use crate::engine::world::centred;
+use crate::engine::catalogue::vectors::centred;
 
 /// Items of a topic from which on the topic gets a centre of its own.
 pub const CENTRE_ITEMS_MIN: u64 = 20;

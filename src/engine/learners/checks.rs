@@ -18,12 +18,15 @@ use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::interactions::Signal;
 use crate::domain::journal::{CentreRef, CoVisited, Opinion, TrainingExample};
 use crate::domain::time::{DAY_MS, Millis};
+use crate::engine::catalogue::vectors::Vectors;
 use crate::engine::features::{FEATURES, Features, Row, Segment};
+use crate::engine::learners::clock::Clock;
+use crate::engine::learners::person::offset::UserOffset;
 use crate::engine::learners::person::online::{Example, OnlineModel};
 use crate::engine::learners::person::topics::TopicWeights;
-use crate::engine::learners::person::visits::{Clock, VISIT_FEATURES, Visits};
+use crate::engine::learners::person::visits::{VISIT_FEATURES, Visits};
 use crate::engine::learners::shared::arrivals::{Visitors, VisitorsTable};
-use crate::engine::learners::shared::blend::{BlendLearner, BlendWeights, GRADIENT, LOSS_MAX, LOSSES, UserOffset};
+use crate::engine::learners::shared::blend::{BlendLearner, BlendWeights, GRADIENT, LOSS_MAX, LOSSES};
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularity;
 use crate::engine::learners::shared::drift::{EVERYBODY, PageHinkley};
 use crate::engine::learners::shared::hedge::Hedge;
@@ -37,7 +40,6 @@ use crate::engine::metrics::measured::{Kinds, Measurement, PersonMetrics, Popula
 use crate::engine::metrics::normal::{Moments, NormalModel, Posterior};
 use crate::engine::metrics::progressive::{Progress, RecentAuc, ScoreHistogram};
 use crate::engine::settings::LearnSettings;
-use crate::engine::world::Vectors;
 
 /// Items that occur.
 const ITEMS: u32 = 40;
@@ -192,12 +194,13 @@ impl Learner for OnlineModel {
     fn learn(&mut self, event: Event) {
         let x = embedding(event.item);
         let example = Example::new(&x, CentreRef::NONE, None);
-        OnlineModel::learn(self, &example, event.positive, 1.0, event.at, &Nowhere, &LearnSettings::default());
+        OnlineModel::learn(self, &example, event.positive, 1.0, event.at, &Nowhere, LearnSettings::default().online());
     }
     fn predictions(&self) -> Vec<f64> {
         let predict = |item| {
             let x = embedding(item);
-            let said = self.predict(&Example::new(&x, CentreRef::NONE, None), &Nowhere, &LearnSettings::default());
+            let said =
+                self.predict(&Example::new(&x, CentreRef::NONE, None), &Nowhere, LearnSettings::default().online());
             [f64::from(said.log_odds), f64::from(said.variance)]
         };
         (0..ITEMS).flat_map(predict).collect()
@@ -209,10 +212,15 @@ impl Learner for TopicWeights {
         TopicWeights::default()
     }
     fn learn(&mut self, event: Event) {
-        TopicWeights::learn(self, &[TopicId(event.item), TopicId(event.user)], event.at, &LearnSettings::default());
+        TopicWeights::learn(
+            self,
+            &[TopicId(event.item), TopicId(event.user)],
+            event.at,
+            LearnSettings::default().topic_decay(),
+        );
     }
     fn predictions(&self) -> Vec<f64> {
-        (0..ITEMS).map(|topic| self.at(TopicId(topic), NOW, &LearnSettings::default())).collect()
+        (0..ITEMS).map(|topic| self.at(TopicId(topic), NOW, LearnSettings::default().topic_decay())).collect()
     }
 }
 
@@ -379,9 +387,9 @@ impl Learner for UserOffset {
         // A person's own entries come from the server: their examples are computed from finite features.
         let value = if event.value.is_finite() { event.value.clamp(-1e6, 1e6) } else { 0.0 };
         let event = Event { value, ..event };
-        self.learn_choice(&training_example(event), 1.0);
+        self.learn_choice::<FEATURES>(&training_example(event), 1.0);
         let opinion = Opinion { error: 0.5, ..Opinion::default() };
-        self.learn_opinion(&opinion, &row(event).features, 1.0);
+        self.learn_opinion::<FEATURES>(&opinion, &row(event).features, 1.0);
     }
     fn predictions(&self) -> Vec<f64> {
         let start = BlendWeights::start(&LearnSettings::default().blend);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: prediction changes nothing, learning is deterministic, and a snapshot predicts what its learner predicts.
 
+pub mod clock;
 pub mod person;
 pub mod shared;
 #[cfg(test)]

@@ -122,7 +122,7 @@ impl Known {
         match source {
             Source::Mean(series, _) => self.metrics.get(*series).map(|own| own.mean),
             Source::Weight(topic) => {
-                topic.map(|topic| self.topics.at(topic, now, settings)).filter(|weight| *weight > 0.0)
+                topic.map(|topic| self.topics.at(topic, now, settings.topic_decay())).filter(|weight| *weight > 0.0)
             }
         }
     }
@@ -186,10 +186,12 @@ impl Population {
             }
             What::Interacted(learned) if self.keeps_topics => {
                 if learned.signal.is_some_and(|signal| signal.positive) {
-                    known.topics.learn(&learned.topics, entry.at, settings);
+                    known.topics.learn(&learned.topics, entry.at, settings.topic_decay());
                 }
             }
-            What::TopicsSet(weights) if self.keeps_topics => known.topics.set(weights, entry.at, settings),
+            What::TopicsSet(weights) if self.keeps_topics => {
+                known.topics.set(weights, entry.at, settings.topic_decay())
+            }
             What::Interacted(_) | What::TopicsSet(_) => {}
             What::Followed(_) | What::Unfollowed(_) | What::Posted(_) | What::WentLive(..) => {}
         }

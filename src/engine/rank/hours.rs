@@ -8,8 +8,7 @@ use std::collections::VecDeque;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
-use crate::engine::two_tower::Sign;
-use crate::engine::user::Past;
+use crate::engine::learners::person::history::{Past, Sign};
 
 /// Distance in the time of day at which a visit's affinity is 0. The kernel is a biweight, as wide as a normal one with a
 /// standard deviation of an hour and a half.

@@ -8,7 +8,8 @@ use std::cell::Cell;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
-use crate::engine::world::{BLOCK, World};
+use crate::engine::catalogue::block::BLOCK;
+use crate::engine::world::World;
 
 use super::UserProfile;
 use super::hours::{HourAffinity, hour_affinities};

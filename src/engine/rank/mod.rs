@@ -26,13 +26,14 @@ use crate::domain::feeds::{Contribution, Expert, FeedItem, Ranking};
 use crate::domain::ids::{FeedVersion, ItemId, TopicId, UserId};
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
+use crate::engine::catalogue::block::BLOCK;
 use crate::engine::features::{Features, Row, Shares, at};
+use crate::engine::learners::person::history::Past;
+use crate::engine::learners::person::offset::UserOffset;
 use crate::engine::learners::person::quadratic::Form;
 use crate::engine::learners::person::visits::Visits;
-use crate::engine::learners::shared::blend::UserOffset;
 use crate::engine::two_tower::TowerVector;
-use crate::engine::user::Past;
-use crate::engine::world::{BLOCK, World};
+use crate::engine::world::World;
 use scorer::Scorer;
 
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.

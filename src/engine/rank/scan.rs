@@ -9,9 +9,9 @@ use multiversion::multiversion;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
+use crate::engine::catalogue::block::{BLOCK, Block};
 use crate::engine::features::{FEATURES, Features, at, shares};
 use crate::engine::numeric::kernels::{dot, dot_rows};
-use crate::engine::world::{BLOCK, Block};
 
 use super::experts::online::Quantised;
 use super::experts::{Apart, BlockRows, Lane};

@@ -5,10 +5,11 @@
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
+use crate::engine::catalogue::block::{BLOCK, Block};
 use crate::engine::features::{Features, Row, Segment, Shares, range, shares};
-use crate::engine::learners::person::visits::Clock;
+use crate::engine::learners::clock::Clock;
 use crate::engine::numeric::kernels::dot;
-use crate::engine::world::{BLOCK, Block, World};
+use crate::engine::world::World;
 
 use super::UserProfile;
 use super::experts::{Context, Experts, ItemRow};

@@ -12,8 +12,9 @@ use super::list::{Diversity, Placed, Row, Rules, arrange};
 use super::{Ranked, Scored, UserProfile, Viewport};
 use crate::domain::feeds::FeedItem;
 use crate::domain::ids::{ItemId, TopicId};
+use crate::engine::catalogue::block::{BLOCK, NOBODY};
 use crate::engine::numeric::kernels::{dot, squares_over};
-use crate::engine::world::{BLOCK, NOBODY, World};
+use crate::engine::world::World;
 
 /// Settings of exploration and of the list stage, for the `model` ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

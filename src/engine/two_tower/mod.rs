@@ -11,12 +11,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::ids::{ItemId, ModelVersion};
 use crate::domain::time::Millis;
+use crate::engine::catalogue::block::BLOCK;
 use crate::engine::numeric::kernels::dot;
-use crate::engine::world::BLOCK;
+
+pub use crate::engine::learners::person::history::Sign;
 
 /// Numbers in a user vector or an item vector.
 pub const TOWER_DIM: usize = 64;
@@ -40,17 +40,6 @@ pub struct ItemFacts<'a> {
     pub attributes: Option<&'a str>,
     /// Numeric features by name, before those of the attributes; they take precedence over the statistics of the text.
     pub numbers: &'a [(&'a str, f32)],
-}
-
-/// Label of an interaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Sign {
-    /// Skipped or rejected.
-    Negative,
-    /// Neither positive nor negative, such as a view.
-    Neutral,
-    /// Liked or chosen.
-    Positive,
 }
 
 /// One step of the history that the user tower reads.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::domain::ids::{ModelVersion, Seq};
 use crate::domain::time::{MINUTE_MS, Millis, SECOND_MS};
-use crate::engine::two_tower::{Sign, Step, TOWER_HISTORY_MAX, Tower, TowerVector};
-use crate::engine::user::Past;
+use crate::engine::learners::person::history::{Past, Sign};
+use crate::engine::two_tower::{Step, TOWER_HISTORY_MAX, Tower, TowerVector};
 
 /// Bounds of the rounding of time: the time since the user's last step is rounded in steps of an eighth of it.
 const STEP_MS_MIN: i64 = SECOND_MS;

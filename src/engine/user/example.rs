@@ -13,11 +13,12 @@ use crate::domain::items::Item;
 use crate::domain::journal::{CoVisited, Learned, Predicted, TrainingExample};
 use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Centre;
+use crate::engine::catalogue::vectors::{Vectors, centred};
 use crate::engine::features::Row;
+use crate::engine::learners::person::history::Sign;
 use crate::engine::learners::shared::blend::{self, StandsFor};
 use crate::engine::rank;
-use crate::engine::two_tower::Sign;
-use crate::engine::world::{Vectors, World, centred};
+use crate::engine::world::World;
 
 /// Co-visited items that an entry names, at most.
 const COMPANIONS_MAX: usize = 16;
@@ -46,7 +47,8 @@ impl UserState {
         let all: Vec<ItemId> = std::iter::once(item.id).chain(compared).collect();
         let rows = rank::rows(world, &profile, &all, at);
         let x = centred(&item.embedding, world.centre(centre).map(Centre::mean));
-        let prediction = world.example(item.id, &x).map(|example| self.online.predict(&example, world, settings));
+        let prediction =
+            world.example(item.id, &x).map(|example| self.online.predict(&example, world, settings.online()));
         let prediction = prediction.unwrap_or_default();
         let predicted = Predicted {
             online: prediction.log_odds,

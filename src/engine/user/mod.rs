@@ -21,22 +21,24 @@ use crate::domain::feeds::Cause;
 use crate::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Signal};
 use crate::domain::journal::{CentreRef, Entry, Learned, What};
-use crate::domain::time::{MINUTE_MS, Millis};
+use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Centre;
-use crate::engine::features::HALF_LIVES_MS;
+use crate::engine::catalogue::vectors::{Vectors, centred};
+use crate::engine::features::FEATURES;
+use crate::engine::learners::clock::HALF_LIVES_MS;
+use crate::engine::learners::person::history::{Past, SESSION_BREAK_MS, Sign};
+use crate::engine::learners::person::offset::UserOffset;
 use crate::engine::learners::person::online::{Example, OnlineModel};
 use crate::engine::learners::person::topics::TopicWeights;
 use crate::engine::learners::person::visits::Visits;
-use crate::engine::learners::shared::blend::UserOffset;
 use crate::engine::learners::shared::drift::{self, PageHinkley};
 use crate::engine::learners::shared::popularity::Opinions;
 use crate::engine::metrics::measured::{Measurement, PersonMetrics};
 use crate::engine::metrics::progressive::{Progress, RecentAuc, log_loss};
 use crate::engine::numeric::kernels::is_among;
 use crate::engine::settings::LearnSettings;
-use crate::engine::two_tower::Sign;
 use crate::engine::two_tower::user_vector::UserVectorCache;
-use crate::engine::world::{Vectors, World, centred};
+use crate::engine::world::World;
 
 pub use events::{Effect, UserEvent};
 pub use snapshot::SnapshotError;
@@ -50,9 +52,6 @@ pub const HISTORY_LENGTH: usize = 256;
 /// Authors and topics with a count per user; beyond that, the least recently used one is evicted.
 const AUTHORS_MAX: usize = 64;
 const TOPICS_MAX: usize = 64;
-
-/// A pause of 30 minutes ends a session.
-const SESSION_BREAK_MS: i64 = 30 * MINUTE_MS;
 
 /// Most recent interactions that decide whether the user skipped an item.
 const ACTED_LATELY: usize = 64;
@@ -71,29 +70,6 @@ pub enum MissingVector {
     /// No centre of this topic in this epoch.
     #[error("topic {} has no centre in epoch {}", .0.topic.0, .0.epoch)]
     Centre(CentreRef),
-}
-
-/// One interaction of the user's history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Past {
-    /// Item that the user acted on.
-    pub item: ItemId,
-    /// Kind of interaction.
-    pub kind: Kind,
-    /// Positive, negative or neutral, as the signal settings judged it.
-    pub sign: Sign,
-    /// Time of the interaction.
-    pub at: Millis,
-}
-
-impl Past {
-    /// Does another interaction belong to the visit that this one began? One visit often sends two interactions: a
-    /// click, then the like of the opened item. An interaction of another kind with this item within a session break
-    /// continues the visit. Two interactions of one kind are two visits.
-    #[must_use]
-    pub fn is_visit_of(&self, item: ItemId, kind: Kind, at: Millis) -> bool {
-        self.item == item && self.kind != kind && at.since(self.at).abs() < SESSION_BREAK_MS
-    }
 }
 
 /// Prequential metrics of one user: each prediction is recorded before its label is learned.
@@ -249,7 +225,7 @@ impl UserState {
                 }
             }
             What::Posted(_) | What::WentLive(..) => {}
-            What::TopicsSet(weights) => self.topics.set(weights, entry.at, settings),
+            What::TopicsSet(weights) => self.topics.set(weights, entry.at, settings.topic_decay()),
             // A metric that is no longer declared is ignored.
             What::Measured(measured) => {
                 if let Ok(measurement) = Measurement::of(&settings.metrics, measured) {
@@ -394,14 +370,14 @@ impl UserState {
             self.scores.progress.record(learned.predicted.online, signal.positive);
             let x = centred(embedding, centre.map(Centre::mean));
             let example = Example::new(&x, learned.centre, centre.and_then(Centre::axes));
-            self.online.learn(&example, signal.positive, signal.weight, at, vectors, settings);
+            self.online.learn(&example, signal.positive, signal.weight, at, vectors, settings.online());
             let loss = log_loss(f64::from(learned.predicted.online), signal.positive) as f32;
             if self.drift.learn(loss, drift::PERSON) {
                 // Drift: widen the posterior, so that the next answers count more.
-                self.online.loosen(settings);
+                self.online.loosen(settings.online());
             }
             if signal.positive {
-                self.topics.learn(&learned.topics, at, settings);
+                self.topics.learn(&learned.topics, at, settings.topic_decay());
             }
             // Entries from before training examples existed count as visits wherever they are positive.
             if learned.example.as_ref().map_or(signal.positive, |example| example.visits.is_some()) {
@@ -415,10 +391,10 @@ impl UserState {
                 self.note_opinion(*topic, signal, at);
             }
             if let Some(example) = &learned.example {
-                self.offset.learn_choice(example, signal.weight);
+                self.offset.learn_choice::<FEATURES>(example, signal.weight);
                 if let Some(opinion) = &example.opinion {
-                    self.own_opinion.learn_opinion(opinion, &learned.features, signal.weight);
-                    self.offset.learn_opinion(opinion, &learned.features, signal.weight);
+                    self.own_opinion.learn_opinion::<FEATURES>(opinion, &learned.features, signal.weight);
+                    self.offset.learn_opinion::<FEATURES>(opinion, &learned.features, signal.weight);
                 }
             }
         }

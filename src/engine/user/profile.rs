@@ -2,18 +2,19 @@
 //!
 //! Invariant: learned state never changes here; only the user vector cache is refreshed.
 
-use super::{Past, SESSION_BREAK_MS, UserState, author_fade};
+use super::{UserState, author_fade};
 use crate::domain::feeds::{FeedItem, Ranking};
 use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
+use crate::engine::learners::person::history::{Past, SESSION_BREAK_MS, Sign};
 use crate::engine::learners::person::online::Prediction;
 use crate::engine::learners::person::quadratic::Form;
 use crate::engine::learners::shared::popularity::Opinions;
 use crate::engine::rank::stage::topic_shares;
 use crate::engine::rank::{self, RankRequest, Ranked, UserProfile, Viewport};
-use crate::engine::two_tower::{Sign, TowerVector};
+use crate::engine::two_tower::TowerVector;
 use crate::engine::world::World;
 
 /// Prior strength of approval rates, in pseudo-observations: a topic's rate shrinks towards the user's own rate, and
@@ -109,7 +110,7 @@ impl UserState {
     #[must_use]
     pub fn predict(&self, world: &World, item: ItemId) -> Option<Prediction> {
         let x = world.centred(item)?;
-        Some(self.online.predict(&world.example(item, &x)?, world, world.settings()))
+        Some(self.online.predict(&world.example(item, &x)?, world, world.settings().online()))
     }
 
     /// Topic shares of the positive interactions in the history; they sum to 1.
@@ -146,7 +147,7 @@ impl UserState {
             precision: self.online.precision(),
             shares: if world.settings().rank.calibration > 0.0 { self.topic_shares(world) } else { Vec::new() },
             forms: self.forms(world),
-            topics: self.topics.all(now, world.settings()).map(|(topic, s)| (topic, s as f32)).collect(),
+            topics: self.topics.all(now, world.settings().topic_decay()).map(|(topic, s)| (topic, s as f32)).collect(),
             follows: &self.follows,
             user: self.user,
             hidden: &self.hidden,
@@ -183,7 +184,10 @@ impl UserState {
             precision: self.online.precision(),
             shares: Vec::new(),
             forms: self.online.form(centre, world).map(|form| (centre, form)).into_iter().collect(),
-            topics: topics.iter().map(|topic| (*topic, self.topics.at(*topic, now, settings) as f32)).collect(),
+            topics: topics
+                .iter()
+                .map(|topic| (*topic, self.topics.at(*topic, now, settings.topic_decay()) as f32))
+                .collect(),
             follows: &self.follows,
             user: self.user,
             hidden: &self.hidden,

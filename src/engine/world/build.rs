@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView1};
 use roaring::RoaringBitmap;
 
-use super::{BLOCK, Block, Changes, Columns, NOBODY, Vectors, World, inverse_length, place};
+use super::{Changes, World};
 use crate::domain::ids::{Epoch, ItemId, Key, TopicId};
 use crate::domain::items::Item;
 use crate::domain::journal::CentreRef;
@@ -16,7 +16,9 @@ use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::availability::survival::ExpectedEnds;
 use crate::engine::availability::{self as avail, AvailabilityIndex};
+use crate::engine::catalogue::block::{BLOCK, Block, Columns, NOBODY, place};
 use crate::engine::catalogue::centres::{AXES, Centre, Coordinates};
+use crate::engine::catalogue::vectors::{Vectors, inverse_length};
 use crate::engine::learners::shared::blend::BlendWeights;
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
 use crate::engine::learners::shared::item_neighbours::ItemNeighbours;

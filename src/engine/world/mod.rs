@@ -12,7 +12,6 @@ mod as_of;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ndarray::Array2;
 use roaring::RoaringBitmap;
 use rpds::HashTrieMapSync;
 
@@ -22,7 +21,9 @@ use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::availability::AvailabilityIndex;
 use crate::engine::availability::survival::ExpectedEnds;
-use crate::engine::catalogue::centres::{Centre, Coordinates};
+use crate::engine::catalogue::block::{BLOCK, Block, place};
+use crate::engine::catalogue::centres::Centre;
+use crate::engine::catalogue::vectors::{Vectors, centred};
 use crate::engine::learners::person::online::Example;
 use crate::engine::learners::shared::blend::BlendWeights;
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
@@ -30,85 +31,9 @@ use crate::engine::learners::shared::item_neighbours::ItemNeighbours;
 use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::opinions::OpinionWeights;
 use crate::engine::learners::shared::popularity::{PopularityTable, Run};
-use crate::engine::numeric::kernels::dot;
 use crate::engine::population::refit::Clustering;
 use crate::engine::settings::LearnSettings;
 use crate::engine::two_tower::{ItemFacts, Tower, TwoTower};
-
-/// Items per block: adding one item copies at most this many embeddings.
-pub const BLOCK: usize = 256;
-
-/// Stands for "no author" in a block's columns.
-pub const NOBODY: u32 = u32::MAX;
-
-/// Embeddings and centres as a journal entry names them; learning reads nothing else of the world.
-pub trait Vectors {
-    /// The embedding `(dim,)` of an item in a revision; `None` if it is not available.
-    fn embedding(&self, item: ItemId, revision: u32) -> Option<&[f32]>;
-    /// The centre of a topic in an epoch, with its axes; `None` in epoch 0.
-    fn centre(&self, centre: CentreRef) -> Option<&Centre>;
-}
-
-/// A run of [`BLOCK`] items, stored as columns for ranking scans.
-#[derive(Clone, Debug)]
-pub struct Block {
-    /// `(BLOCK, dim)`, rows beyond `items` are zeros.
-    embeddings: Arc<Array2<f32>>,
-    /// `(BLOCK, dim)`: embeddings as `code * scale`, for the scan of the whole catalogue.
-    codes: Arc<Array2<i8>>,
-    items: Vec<Arc<Item>>,
-    columns: Arc<Columns>,
-}
-
-/// Columns that ranking reads of each item of a block, without following a pointer. One value per item.
-#[derive(Clone, Debug, Default)]
-pub struct Columns {
-    /// Creation time of each item.
-    pub created: Vec<Millis>,
-    /// Main topic of each item.
-    pub topic: Vec<TopicId>,
-    /// Whether the item has windows; the item holds them.
-    pub windowed: Vec<bool>,
-    /// Whether the item has further topics; the item holds them.
-    pub more_topics: Vec<bool>,
-    /// Author ids, or [`NOBODY`].
-    pub author: Vec<u32>,
-    /// Centres that the embeddings are currently centred by.
-    pub centre: Vec<CentreRef>,
-    /// `1 / ||x - m||`, or 0 where an item coincides with its centre.
-    pub inverse_norm: Vec<f32>,
-    /// Coordinates along the axes of the centre; zeros without axes, or where an item coincides with its centre.
-    pub coordinates: Vec<Coordinates>,
-    /// `max |x_i| / 127`, the quantisation step of a code.
-    pub scale: Vec<f32>,
-}
-
-impl Block {
-    /// Columns of this block, one value per item.
-    #[must_use]
-    pub fn columns(&self) -> &Columns {
-        &self.columns
-    }
-
-    /// Row-major `(BLOCK, dim)` codes; `x_i = code_i * scale` up to half a scale.
-    #[must_use]
-    pub fn codes(&self) -> &[i8] {
-        self.codes.as_slice().unwrap_or(&[])
-    }
-
-    /// The embedding of one row, `(dim,)`; empty for a row outside of the block.
-    #[must_use]
-    pub fn embedding(&self, row: usize) -> &[f32] {
-        let dim = self.embeddings.ncols();
-        self.embeddings.as_slice().and_then(|all| all.get(row * dim..(row + 1) * dim)).unwrap_or(&[])
-    }
-
-    /// Items of this block, at most [`BLOCK`], in the order of their ids.
-    #[must_use]
-    pub fn items(&self) -> &[Arc<Item>] {
-        &self.items
-    }
-}
 
 /// Immutable snapshot of everything that all users share, with a version number (its epoch).
 #[derive(Clone, Debug)]
@@ -424,29 +349,6 @@ impl Vectors for World {
     fn centre(&self, centre: CentreRef) -> Option<&Centre> {
         self.centres.get(centre.topic.0 as usize)?.get((centre.epoch as usize).checked_sub(1)?).map(AsRef::as_ref)
     }
-}
-
-/// `(x - m) / ||x - m||`; without `m`, `x / ||x||`; zeros where the length vanishes. All are `(dim,)`.
-#[must_use]
-pub fn centred(x: &[f32], m: Option<&[f32]>) -> Vec<f32> {
-    let mut out: Vec<f32> = match m {
-        Some(m) => x.iter().zip(m).map(|(x, m)| x - m).collect(),
-        None => x.to_vec(),
-    };
-    let inverse = inverse_length(dot(&out, &out), dot(x, x));
-    for number in &mut out {
-        *number *= inverse;
-    }
-    out
-}
-
-/// `1 / sqrt(squared)`, or 0 where that is only rounding error relative to `of`, the squared length before centring.
-fn inverse_length(squared: f32, of: f32) -> f32 {
-    if squared <= of * 1e-10 { 0.0 } else { 1.0 / squared.sqrt() }
-}
-
-fn place(id: ItemId) -> (usize, usize) {
-    (id.0 as usize / BLOCK, id.0 as usize % BLOCK)
 }
 
 /// Mutation, for the coordinator's working copy alone.

@@ -246,7 +246,7 @@ fn model(LearnedState { at, state, world }: &LearnedState) -> Value {
     let (settings, scores, online) = (world.settings(), state.scores(), state.online());
     let weights: BTreeMap<&Key, f32> = state
         .topics()
-        .all(*at, settings)
+        .all(*at, settings.topic_decay())
         .filter_map(|(topic, weight)| Some((world.topic(topic)?, weight as f32)))
         .collect();
     let pairs: Vec<Value> = online
@@ -270,7 +270,7 @@ fn model(LearnedState { at, state, world }: &LearnedState) -> Value {
         "log_loss": scores.progress.log_loss(),
         "calibration_error": scores.progress.ece(),
         "weight_norm": online.weight_norm(),
-        "uncertainty": online.uncertainty(settings),
+        "uncertainty": online.uncertainty(settings.online()),
         "mean": online.weights(),
         "precision": online.precision(),
         "pairs": pairs,

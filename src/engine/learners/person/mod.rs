@@ -1,5 +1,7 @@
 //! Learners of one user: the online model, topic weights and visits.
 
+pub mod history;
+pub mod offset;
 pub mod quadratic;
 pub mod topics;
 pub mod online;

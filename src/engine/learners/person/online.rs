@@ -12,10 +12,18 @@ use serde::{Deserialize, Serialize};
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::{Axes, Coordinates};
+use crate::engine::catalogue::vectors::Vectors;
 use crate::engine::learners::person::quadratic::{Form, PAIRS, Quadratic, features};
 use crate::engine::numeric::kernels::{dot, gaussian_step, squares_over};
-use crate::engine::settings::LearnSettings;
-use crate::engine::world::Vectors;
+
+/// Prior and forgetting of the online model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OnlineSettings {
+    /// Prior variance of the weights, on centred unit vectors.
+    pub prior_variance: f32,
+    /// Half-life of the precision above the prior's, in milliseconds.
+    pub forget_half_life_ms: i64,
+}
 
 /// Topics with a quadratic form per user: the most recently used ones. Only the form is dropped; the mean weights serve
 /// all topics.
@@ -107,7 +115,7 @@ impl OnlineModel {
 
     /// Predicts an item. `vectors` must have the centres that were learned with.
     #[must_use]
-    pub fn predict(&self, example: &Example<'_>, vectors: &dyn Vectors, settings: &LearnSettings) -> Prediction {
+    pub fn predict(&self, example: &Example<'_>, vectors: &dyn Vectors, settings: OnlineSettings) -> Prediction {
         let x = example.x;
         let mut judgement = if self.mean.is_empty() {
             Prediction { log_odds: 0.0, variance: dot(x, x) * settings.prior_variance }
@@ -143,7 +151,7 @@ impl OnlineModel {
         weight: f32,
         at: Millis,
         vectors: &dyn Vectors,
-        settings: &LearnSettings,
+        settings: OnlineSettings,
     ) {
         let (x, prior) = (example.x, 1.0 / settings.prior_variance);
         if self.mean.is_empty() {
@@ -205,7 +213,7 @@ impl OnlineModel {
 
     /// Mean standard deviation of the weights, relative to the prior's: 1 before the first label.
     #[must_use]
-    pub fn uncertainty(&self, settings: &LearnSettings) -> f32 {
+    pub fn uncertainty(&self, settings: OnlineSettings) -> f32 {
         if self.precision.is_empty() {
             return 1.0;
         }
@@ -229,7 +237,7 @@ impl OnlineModel {
     }
 
     /// Reacts to drift: a quarter of the precision above the prior remains, so that the next labels count more.
-    pub fn loosen(&mut self, settings: &LearnSettings) {
+    pub fn loosen(&mut self, settings: OnlineSettings) {
         self.relax(1.0 / settings.prior_variance, LOOSENED);
     }
 
@@ -347,15 +355,15 @@ mod tests {
         fn learning_moves_towards_the_label(
             events in prop::collection::vec((prop::collection::vec(-1.0f32..1.0, 8), any::<bool>(), 0.01f32..10.0, 0i64..10_000_000_000, 0u32..3), 1..60)
         ) {
-            let settings = LearnSettings::default();
+            let settings = OnlineSettings { prior_variance: 10.0, forget_half_life_ms: 30 * DAY_MS };
             let topic = Topic::of(&[&clouds(1, 30, 8), &clouds(2, 40, 8)]);
             let mut model = OnlineModel::default();
             for (x, accepted, weight, at, epoch) in events {
                 let x = unit(&x);
                 let example = topic.example(&x, epoch);
-                let before = model.predict(&example, &topic, &settings).log_odds;
-                model.learn(&example, accepted, weight, Millis(at), &topic, &settings);
-                let after = model.predict(&example, &topic, &settings);
+                let before = model.predict(&example, &topic, settings).log_odds;
+                model.learn(&example, accepted, weight, Millis(at), &topic, settings);
+                let after = model.predict(&example, &topic, settings);
                 prop_assert!(after.log_odds.is_finite() && after.variance.is_finite() && after.variance >= 0.0);
                 let moved = if accepted { after.log_odds - before } else { before - after.log_odds };
                 // The tolerance covers the 16 bits per weight of the form; forgetting changes no prediction.
@@ -368,11 +376,11 @@ mod tests {
 
     #[test]
     fn one_step_solves_its_equation() {
-        let settings = LearnSettings::default();
+        let settings = OnlineSettings { prior_variance: 10.0, forget_half_life_ms: 30 * DAY_MS };
         let x = unit(&[1.0, 2.0, -2.0]);
         let mut model = OnlineModel::default();
-        model.learn(&bare(&x), true, 1.0, Millis(0), &Topic(vec![]), &settings);
-        let a = f64::from(model.predict(&bare(&x), &Topic(vec![]), &settings).log_odds);
+        model.learn(&bare(&x), true, 1.0, Millis(0), &Topic(vec![]), settings);
+        let a = f64::from(model.predict(&bare(&x), &Topic(vec![]), settings).log_odds);
         // By hand: v = 10, a = 10 (1 - sigmoid(a)) has its root at 1.6766...
         assert!((a - 10.0 * (1.0 - sigmoid(a))).abs() < 1e-5, "{a}");
 
@@ -380,24 +388,24 @@ mod tests {
         let x = &clouds(4, 1, 12)[0];
         let example = topic.example(x, 1);
         let mut model = OnlineModel::default();
-        let variance = f64::from(model.predict(&example, &topic, &settings).variance);
-        model.learn(&example, false, 1.0, Millis(0), &topic, &settings);
-        let a = f64::from(model.predict(&example, &topic, &settings).log_odds);
+        let variance = f64::from(model.predict(&example, &topic, settings).variance);
+        model.learn(&example, false, 1.0, Millis(0), &topic, settings);
+        let a = f64::from(model.predict(&example, &topic, settings).log_odds);
         // The expected value adds the variance of all features; the form is stored in 16 bits.
         assert!(variance > 10.1 && (a + variance * sigmoid(a)).abs() < 5e-3, "{a} {variance}");
     }
 
     #[test]
     fn certainty_fades_with_its_half_life() {
-        let settings = LearnSettings::default();
+        let settings = OnlineSettings { prior_variance: 10.0, forget_half_life_ms: 30 * DAY_MS };
         let topic = Topic::of(&[&[vec![1.0, 0.0], vec![0.0, 1.0]]]);
         let mut model = OnlineModel::default();
         for _ in 0..20 {
-            model.learn(&topic.example(&[1.0, 0.0], 1), true, 1.0, Millis(0), &topic, &settings);
+            model.learn(&topic.example(&[1.0, 0.0], 1), true, 1.0, Millis(0), &topic, settings);
         }
         let sure = (model.precision[0] - 0.1, model.quadratics[0].precision - 0.1);
         assert!(sure.0 > 0.0 && sure.1 > 0.0);
-        model.learn(&bare(&[0.0, 1.0]), true, 1.0, Millis(30 * DAY_MS), &topic, &settings);
+        model.learn(&bare(&[0.0, 1.0]), true, 1.0, Millis(30 * DAY_MS), &topic, settings);
         assert!((model.precision[0] - 0.1 - sure.0 / 2.0).abs() < 1e-5);
         assert!((model.quadratics[0].precision - 0.1 - sure.1 / 2.0).abs() < 1e-5);
     }
@@ -405,7 +413,7 @@ mod tests {
     /// Both ends of an axis are liked, its middle is not: no linear model can express that, a quadratic form can.
     #[test]
     fn both_ends_of_an_axis_can_be_liked() {
-        let settings = LearnSettings::default();
+        let settings = OnlineSettings { prior_variance: 10.0, forget_half_life_ms: 30 * DAY_MS };
         let mut items = clouds(5, 200, 24);
         for x in &mut items {
             x[0] *= 3.0;
@@ -415,12 +423,12 @@ mod tests {
         let wanted = |x: &[f32]| x[0].abs() > 0.45;
         let mut model = OnlineModel::default();
         for (time, x) in items[..150].iter().enumerate() {
-            model.learn(&topic.example(x, 1), wanted(x), 1.0, Millis(time as i64), &topic, &settings);
+            model.learn(&topic.example(x, 1), wanted(x), 1.0, Millis(time as i64), &topic, settings);
         }
         let right = |curved: bool| {
             let says = |x: &Vec<f32>| {
                 let example = if curved { topic.example(x, 1) } else { bare(x) };
-                model.predict(&example, &topic, &settings).log_odds > 0.0
+                model.predict(&example, &topic, settings).log_odds > 0.0
             };
             items[150..].iter().filter(|x| says(x) == wanted(x)).count()
         };
@@ -435,15 +443,15 @@ mod tests {
     /// A new epoch of the topic has other axes; the form is transformed into them.
     #[test]
     fn a_new_epoch_keeps_what_was_learned() {
-        let settings = LearnSettings::default();
+        let settings = OnlineSettings { prior_variance: 10.0, forget_half_life_ms: 30 * DAY_MS };
         // In 12 dimensions, 20 axes span the whole space, so nothing is lost but rounding and the mean square.
         let topic = Topic::of(&[&clouds(6, 40, 12), &clouds(7, 80, 12)]);
         let mut model = OnlineModel::default();
         for (time, x) in clouds(8, 60, 12).iter().enumerate() {
-            model.learn(&topic.example(x, 1), x[0] * x[1] > 0.0, 1.0, Millis(time as i64), &topic, &settings);
+            model.learn(&topic.example(x, 1), x[0] * x[1] > 0.0, 1.0, Millis(time as i64), &topic, settings);
         }
         let judged = |epoch| {
-            let judge = |x: &Vec<f32>| model.predict(&topic.example(x, epoch), &topic, &settings).log_odds;
+            let judge = |x: &Vec<f32>| model.predict(&topic.example(x, epoch), &topic, settings).log_odds;
             clouds(9, 40, 12).iter().map(judge).collect::<Vec<_>>()
         };
         let (old, new) = (judged(1), judged(2));
@@ -456,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_person_takes_four_kilobytes() {
-        let settings = LearnSettings::default();
+        let settings = OnlineSettings { prior_variance: 10.0, forget_half_life_ms: 30 * DAY_MS };
         let items = clouds(10, 60, 384);
         let topic = Topic::of(&[&items]);
         let axes = topic.0[0].axes().unwrap();
@@ -474,7 +482,7 @@ mod tests {
         for (turn, x) in items.iter().enumerate() {
             let centre = CentreRef { topic: TopicId(turn as u32 % 7), epoch: 1 };
             let example = Example::new(x, centre, Some(axes));
-            model.learn(&example, turn % 3 == 0, 1.0, Millis(turn as i64), &Everywhere(&topic), &settings);
+            model.learn(&example, turn % 3 == 0, 1.0, Millis(turn as i64), &Everywhere(&topic), settings);
         }
         assert_eq!(model.quadratics().iter().map(|one| one.centre.topic.0).collect::<Vec<_>>(), [59 % 7, 58 % 7]);
         let stored = postcard::to_allocvec(&model).unwrap();

@@ -7,7 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::TopicId;
 use crate::domain::time::Millis;
-use crate::engine::settings::{Decay, LearnSettings};
+
+/// Decay of topic weights over time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// Exact solution of the decay equation: the result does not depend on how often it is evaluated.
+    #[default]
+    Exact,
+    /// One Euler step per interaction with a floor of 0.01, as the original demo computed it.
+    Euler,
+}
+
+/// The decay of topic weights: its curve `2 / (1 + exp(5 r x))`, and the unit of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TopicDecay {
+    /// How the curve is evaluated.
+    pub mode: Decay,
+    /// Rate `r` of the curve, in (0, 100].
+    pub rate: f64,
+    /// Unit of elapsed time, in milliseconds.
+    pub horizon_ms: i64,
+}
 
 /// Lower bound of weights in the Euler mode.
 pub const EULER_FLOOR: f64 = 0.01;
@@ -76,28 +97,28 @@ impl TopicWeights {
 
     /// The weight of a topic at `now`; 0 for an unknown topic. Changes nothing.
     #[must_use]
-    pub fn at(&self, topic: TopicId, now: Millis, settings: &LearnSettings) -> f64 {
+    pub fn at(&self, topic: TopicId, now: Millis, decay: TopicDecay) -> f64 {
         self.weights
             .binary_search_by_key(&topic, |(topic, _)| *topic)
-            .map_or(0.0, |index| self.faded(self.weights[index].1, now, settings))
+            .map_or(0.0, |index| self.faded(self.weights[index].1, now, decay))
     }
 
     /// All weights above 0 at `now`, sorted by topic. Changes nothing.
-    pub fn all<'a>(&'a self, now: Millis, settings: &'a LearnSettings) -> impl Iterator<Item = (TopicId, f64)> + 'a {
-        self.weights.iter().map(move |(topic, s)| (*topic, self.faded(*s, now, settings))).filter(|(_, s)| *s > 0.0)
+    pub fn all(&self, now: Millis, decay: TopicDecay) -> impl Iterator<Item = (TopicId, f64)> + '_ {
+        self.weights.iter().map(move |(topic, s)| (*topic, self.faded(*s, now, decay))).filter(|(_, s)| *s > 0.0)
     }
 
     /// Learns a positive interaction with an item of these topics.
-    pub fn learn(&mut self, topics: &[TopicId], now: Millis, settings: &LearnSettings) {
-        self.fade(now, settings);
+    pub fn learn(&mut self, topics: &[TopicId], now: Millis, decay: TopicDecay) {
+        self.fade(now, decay);
         for topic in topics {
             self.put(*topic, bump);
         }
     }
 
     /// Sets these weights explicitly, each in [0, 1].
-    pub fn set(&mut self, weights: &[(TopicId, f32)], now: Millis, settings: &LearnSettings) {
-        self.fade(now, settings);
+    pub fn set(&mut self, weights: &[(TopicId, f32)], now: Millis, decay: TopicDecay) {
+        self.fade(now, decay);
         for (topic, weight) in weights {
             self.put(*topic, |_| f64::from(*weight));
         }
@@ -122,23 +143,23 @@ impl TopicWeights {
     }
 
     /// Decays all weights to `now`; for an event out of order the weights stay.
-    fn fade(&mut self, now: Millis, settings: &LearnSettings) {
+    fn fade(&mut self, now: Millis, decay: TopicDecay) {
         if now <= self.as_of {
             return;
         }
         for index in 0..self.weights.len() {
-            self.weights[index].1 = self.faded(self.weights[index].1, now, settings);
+            self.weights[index].1 = self.faded(self.weights[index].1, now, decay);
         }
         self.weights.retain(|(_, s)| *s > 0.0);
         self.as_of = now;
     }
 
-    fn faded(&self, s: f64, now: Millis, settings: &LearnSettings) -> f64 {
-        let tau = now.since(self.as_of) as f64 / settings.decay_horizon_ms as f64;
-        match settings.decay {
-            Decay::Exact => decay_exact(s, tau, settings.decay_rate),
+    fn faded(&self, s: f64, now: Millis, decay: TopicDecay) -> f64 {
+        let tau = now.since(self.as_of) as f64 / decay.horizon_ms as f64;
+        match decay.mode {
+            Decay::Exact => decay_exact(s, tau, decay.rate),
             Decay::Euler if tau == 0.0 => s,
-            Decay::Euler => decay_euler(s, tau, settings.decay_rate),
+            Decay::Euler => decay_euler(s, tau, decay.rate),
         }
     }
 }
@@ -214,25 +235,25 @@ mod tests {
 
     #[test]
     fn a_positive_interaction_bumps_half_way() {
-        let settings = LearnSettings::default();
+        let decay = TopicDecay { mode: Decay::Exact, rate: 1.0, horizon_ms: 7 * DAY_MS };
         let mut weights = TopicWeights::default();
         for expected in [0.5, 0.75, 0.875] {
-            weights.learn(&[TopicId(3)], Millis(5), &settings);
-            assert_eq!(weights.at(TopicId(3), Millis(5), &settings), expected);
+            weights.learn(&[TopicId(3)], Millis(5), decay);
+            assert_eq!(weights.at(TopicId(3), Millis(5), decay), expected);
         }
-        assert_eq!(weights.at(TopicId(4), Millis(5), &settings), 0.0);
-        let later = weights.at(TopicId(3), Millis(5 + 7 * DAY_MS), &settings);
+        assert_eq!(weights.at(TopicId(4), Millis(5), decay), 0.0);
+        let later = weights.at(TopicId(3), Millis(5 + 7 * DAY_MS), decay);
         assert!((later - decay_exact(0.875, 1.0, 1.0)).abs() < 1e-12);
     }
 
     #[test]
     fn never_more_topics_than_the_most() {
-        let settings = LearnSettings::default();
+        let decay = TopicDecay { mode: Decay::Exact, rate: 1.0, horizon_ms: 7 * DAY_MS };
         let mut weights = TopicWeights::default();
         for topic in 1..1000 {
-            weights.learn(&[TopicId(topic)], Millis(i64::from(topic) * 1000), &settings);
+            weights.learn(&[TopicId(topic)], Millis(i64::from(topic) * 1000), decay);
         }
-        assert_eq!(weights.all(Millis(999_000), &settings).count(), TopicWeights::COUNT_MAX);
-        assert!(weights.at(TopicId(999), Millis(999_000), &settings) > 0.49, "the newest is kept");
+        assert_eq!(weights.all(Millis(999_000), decay).count(), TopicWeights::COUNT_MAX);
+        assert!(weights.at(TopicId(999), Millis(999_000), decay) > 0.49, "the newest is kept");
     }
 }

@@ -9,12 +9,9 @@ use std::hint::black_box;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::ItemId;
-use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
-use crate::engine::features::HALF_LIVES_MS;
-use crate::engine::learners::shared::arrivals::PHASES;
+use crate::domain::time::{HOUR_MS, Millis};
+use crate::engine::learners::clock::{Clock, HALF_LIVES_MS, phases};
 use crate::engine::numeric::kernels::{exp_each, ln_each};
-
-const WEEK_MS: i64 = 7 * DAY_MS;
 
 /// Memory of the mean gap between visits: each new gap keeps this share of the older ones.
 const GAP_KEEP: f32 = 0.8;
@@ -72,34 +69,6 @@ impl Habit {
             *sum = *sum * kept + phase;
         }
     }
-}
-
-/// The hour of day and of week at an instant, as unit vectors.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    phases: [f32; 4],
-}
-
-impl Clock {
-    /// The clock at `now`, in UTC; a user's time zone only rotates the circle.
-    #[must_use]
-    pub fn at(now: Millis) -> Clock {
-        Clock { phases: phases(now) }
-    }
-
-    /// Cosine and sine of the time of day, of the week, and of twice the time of the week; the last pair separates
-    /// weekends.
-    #[must_use]
-    pub fn phases(&self) -> [f32; PHASES] {
-        let [day_cos, day_sin, cos, sin] = self.phases;
-        [day_cos, day_sin, cos, sin, cos * cos - sin * sin, 2.0 * cos * sin]
-    }
-}
-
-fn phases(at: Millis) -> [f32; 4] {
-    let angle = |period: i64| (at.0.rem_euclid(period) as f32 / period as f32) * std::f32::consts::TAU;
-    let ((day_sin, day_cos), (week_sin, week_cos)) = (angle(DAY_MS).sin_cos(), angle(WEEK_MS).sin_cos());
-    [day_cos, day_sin, week_cos, week_sin]
 }
 
 fn fade(elapsed: i64, half_life: i64) -> f32 {
@@ -259,6 +228,7 @@ impl Visits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::DAY_MS;
     use proptest::prelude::*;
 
     proptest! {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::{DAY_MS, Millis};
-use crate::engine::learners::person::visits::Clock;
-use crate::engine::world::BLOCK;
+use crate::engine::catalogue::block::BLOCK;
+use crate::engine::learners::clock::{Clock, PHASES};
 
 /// Half-life of all sums, 90 days: most items are visited seldom, and keep their character.
 const HALF_LIFE_MS: f64 = 90.0 * DAY_MS as f64;
@@ -24,9 +24,6 @@ const PRIOR: f32 = 0.5;
 
 /// Prior strength of an item's hours: the catalogue's hours count as this many visits.
 const HOURS_PRIOR: f32 = 5.0;
-
-/// Number of clock features: cosine and sine of the time of day, of the week, and of twice the time of the week.
-pub const PHASES: usize = 6;
 
 /// Sums of one item, forward-decayed in units of the origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

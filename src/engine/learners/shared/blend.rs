@@ -10,8 +10,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::feeds::Expert;
-use crate::domain::journal::{Opinion, TrainingExample};
+use crate::domain::journal::TrainingExample;
 use crate::engine::features::{FEATURES, Features, Row, Segment, at, range, shares};
+use crate::engine::learners::person::offset::UserOffset;
 use crate::engine::learners::shared::newton::Newton;
 use crate::engine::numeric::kernels::{dot, exp_each};
 use crate::engine::settings::Blend as Start;
@@ -106,65 +107,6 @@ pub(super) fn without_tower(weights: &Features) -> Features {
     let (mut weights, (begin, end)) = (*weights, range(Expert::Tower));
     weights[begin..end].fill(0.0);
     weights
-}
-
-/// A user's offsets from the shared weights of the blend or of the opinion model: `(FEATURES,)`; empty before the first
-/// example.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct UserOffset {
-    weights: Vec<f32>,
-    bias: f32,
-}
-
-/// Step size of the offsets.
-const OWN_STEP: f32 = 0.005;
-/// Shrinkage of the offsets towards 0, per example.
-const OWN_SHRINK: f32 = 0.002;
-/// Bound of the magnitude of offsets.
-const OWN_MAX: f32 = 3.0;
-
-impl UserOffset {
-    /// One step against a choice's gradient; both segments share a offset. A gradient of another length changes nothing.
-    pub fn learn_choice(&mut self, example: &TrainingExample, weight: f32) {
-        let Some((new, seen)) = example.gradient.split_at_checked(FEATURES).filter(|(_, seen)| seen.len() == FEATURES)
-        else {
-            return;
-        };
-        self.step(new.iter().zip(seen).map(|(new, seen)| new + seen), weight);
-    }
-
-    /// Gradient step for an answer. Features of another length are ignored.
-    pub fn learn_opinion(&mut self, opinion: &Opinion, features: &[f32], weight: f32) {
-        if features.len() == FEATURES {
-            self.step(features.iter().map(|feature| opinion.error * feature), weight);
-            self.bias = stepped(self.bias, opinion.error, weight);
-        }
-    }
-
-    fn step(&mut self, gradient: impl Iterator<Item = f32>, weight: f32) {
-        self.weights.resize(FEATURES, 0.0);
-        for (own, gradient) in self.weights.iter_mut().zip(gradient) {
-            *own = stepped(*own, gradient, weight);
-        }
-    }
-
-    /// The user's offset from the shared bias; 0 in a blend.
-    #[must_use]
-    pub fn bias(&self) -> f32 {
-        self.bias
-    }
-
-    pub(super) fn added_to(&self, shared: &Features) -> Features {
-        let mut sum = *shared;
-        for (sum, own) in sum.iter_mut().zip(&self.weights) {
-            *sum += own;
-        }
-        sum
-    }
-}
-
-fn stepped(own: f32, gradient: f32, weight: f32) -> f32 {
-    (own - OWN_STEP * weight * gradient - OWN_SHRINK * own).clamp(-OWN_MAX, OWN_MAX)
 }
 
 /// Learner of the shared weights, as folded over the journal.
@@ -342,7 +284,7 @@ mod tests {
             let example = choice(&rows(), 5, [0.0; 2], &shared, &own);
             losses.push(example.losses[LOSSES - 1]);
             learner.learn(&example, 1.0, settings.blend_step);
-            own.learn_choice(&example, 1.0);
+            own.learn_choice::<FEATURES>(&example, 1.0);
         }
         assert!(losses[0] > 1.0 && losses[299] < 0.2, "{} {}", losses[0], losses[299]);
         assert_eq!(learner.examples(), 300);

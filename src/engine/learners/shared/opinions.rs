@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::journal::Opinion;
 use crate::engine::features::{FEATURES, Features, Row, Segment, shares};
-use crate::engine::learners::shared::blend::{LOSS_MAX, UserOffset, WEIGHT_MAX, without_tower};
+use crate::engine::learners::person::offset::UserOffset;
+use crate::engine::learners::shared::blend::{LOSS_MAX, WEIGHT_MAX, without_tower};
 use crate::engine::learners::shared::newton::Newton;
 use crate::engine::metrics::progressive::log_loss;
 use crate::engine::numeric::kernels::dot;

@@ -14,10 +14,10 @@ use crate::domain::interactions::Signal;
 use crate::domain::items::Item;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis};
 use crate::domain::windows::Windows;
-use crate::engine::features::{HALF_LIVES_MS, at};
+use crate::engine::catalogue::block::BLOCK;
+use crate::engine::learners::clock::HALF_LIVES_MS;
 use crate::engine::learners::shared::arrivals::{Visitors, VisitorsTable};
 use crate::engine::numeric::kernels::{LANES, exp_each_f64, exp_of, ln_of};
-use crate::engine::world::BLOCK;
 
 const LIVES: usize = HALF_LIVES_MS.len();
 
@@ -29,6 +29,9 @@ const SIDE: usize = 128;
 
 /// Pseudo-count of every item, so that a new item starts near the mean.
 const PRIOR: f64 = 0.5;
+
+/// Index of the half-life of one day.
+const DAY_LIFE: usize = 2;
 
 /// Index of the half-life of rates: seven days.
 const RATE_LIFE: usize = 3;
@@ -162,7 +165,7 @@ impl PopularityTable {
     /// Log ratio of an item's popularity to the mean, with a half-life of one day.
     #[must_use]
     pub fn within_a_day(&self, item: ItemId) -> f32 {
-        self.block(item.0 as usize / BLOCK)[at::POPULARITY_1D - at::POPULARITY][item.0 as usize % BLOCK]
+        self.block(item.0 as usize / BLOCK)[DAY_LIFE][item.0 as usize % BLOCK]
     }
 
     /// Published counts of first-time visitors, and visiting hours.

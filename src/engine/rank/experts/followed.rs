@@ -4,7 +4,7 @@
 //! Deliberately absent: the last places of friends (`item_evidence` collects them).
 
 use crate::domain::ids::UserId;
-use crate::engine::world::NOBODY;
+use crate::engine::catalogue::block::NOBODY;
 
 use super::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemRow, Lane};
 

@@ -13,10 +13,11 @@ use crate::domain::feeds::{Expert, for_each_expert};
 use crate::domain::ids::{ItemId, UserId};
 use crate::domain::time::Millis;
 use crate::domain::windows::Window;
+use crate::engine::catalogue::block::{BLOCK, Block, Columns, NOBODY};
 use crate::engine::features::{FEATURES, Features, range};
-use crate::engine::learners::person::visits::Clock;
+use crate::engine::learners::clock::Clock;
 use crate::engine::settings::Blend;
-use crate::engine::world::{BLOCK, Block, Columns, NOBODY, World};
+use crate::engine::world::World;
 
 use super::UserProfile;
 use super::item_evidence::{ItemEvidence, Slot};

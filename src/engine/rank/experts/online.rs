@@ -8,7 +8,8 @@ use std::cell::Cell;
 
 use crate::domain::ids::TopicId;
 use crate::engine::numeric::kernels::{dot, weight_max};
-use crate::engine::world::{Columns, Vectors};
+use crate::engine::catalogue::block::Columns;
+use crate::engine::catalogue::vectors::Vectors;
 
 use super::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};
 

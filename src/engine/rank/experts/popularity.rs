@@ -9,8 +9,9 @@ use multiversion::multiversion;
 
 use crate::engine::learners::shared::cluster_popularity::ClusterLifts;
 use crate::engine::learners::shared::popularity::PopularityBlock;
-use crate::engine::learners::shared::arrivals::{PHASES, VisitorsBlock};
-use crate::engine::world::BLOCK;
+use crate::engine::learners::clock::PHASES;
+use crate::engine::learners::shared::arrivals::VisitorsBlock;
+use crate::engine::catalogue::block::BLOCK;
 
 use super::{BlockRows, Context, Expertise, ItemRow, Lane, place};
 

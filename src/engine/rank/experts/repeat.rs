@@ -6,7 +6,7 @@
 
 use crate::domain::ids::UserId;
 use crate::engine::learners::person::visits::VISIT_FEATURES;
-use crate::engine::world::{BLOCK, NOBODY};
+use crate::engine::catalogue::block::{BLOCK, NOBODY};
 
 use super::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemRow, Lane, add_shares, look_up, place};
 

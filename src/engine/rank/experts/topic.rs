@@ -7,7 +7,7 @@ use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::items::Item;
 
 use super::{BlockRows, Context, Expertise, ItemRow, Lane, add_shares, look_up};
-use crate::engine::world::BLOCK;
+use crate::engine::catalogue::block::BLOCK;
 
 /// Prepared for one person at one instant.
 pub struct Topic<'a> {

@@ -5,7 +5,7 @@
 
 use crate::domain::ids::ItemId;
 use crate::engine::two_tower::{Tower as Vectors, TowerVector};
-use crate::engine::world::BLOCK;
+use crate::engine::catalogue::block::BLOCK;
 
 use super::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};
 

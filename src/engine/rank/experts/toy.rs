@@ -2,7 +2,7 @@
 //!
 //! Invariant: the feature is the parity of the item's id.
 
-use crate::engine::world::BLOCK;
+use crate::engine::catalogue::block::BLOCK;
 
 use super::{BlockRows, Context, Expertise, ItemRow, Lane};
 
