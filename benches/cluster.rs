@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use eddyline::actors::fitting::fit;
-use eddyline::engine::population::mixture::{Kind, Problem, Settings, adjusted_rand_index};
+use eddyline::engine::mixture::{Kind, Problem, Settings, adjusted_rand_index};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -40,7 +40,7 @@ fn learn(criterion: &mut Criterion) {
             bencher.iter(|| {
                 turn += 1;
                 let (item, x, centre) = vectors[turn % vectors.len()];
-                black_box(model.predict(&world.example(*item, x).unwrap(), &*world, &settings.online()));
+                black_box(model.predict(&world.example(*item, x).unwrap(), &*world, settings.online()));
                 let accepted = turn.is_multiple_of(3);
                 let axes = world.centre(*centre).and_then(Centre::axes);
                 model.learn(
@@ -49,7 +49,7 @@ fn learn(criterion: &mut Criterion) {
                     1.0,
                     Millis(turn as i64 * 1_000),
                     &*world,
-                    &settings.online(),
+                    settings.online(),
                 );
             });
         });

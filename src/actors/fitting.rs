@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::engine::population::mixture::{Fit, Problem, Start, Unsound};
+use crate::engine::mixture::{Fit, Problem, Start, Unsound};
 
 /// Lowers the priority of this thread, and of those that it starts, to the least of the system.
 pub fn lower_priority() {

@@ -7,12 +7,13 @@
 pub mod numeric;
 pub mod availability;
 pub mod metrics;
-pub mod two_tower;
+pub mod mixture;
 pub mod catalogue;
-pub mod population;
 pub mod learners;
+pub mod two_tower;
 pub mod features;
 pub mod settings;
+pub mod population;
 pub mod world;
 pub mod rank;
 pub mod user;

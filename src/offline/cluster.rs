@@ -15,7 +15,7 @@ use crate::picture;
 use eddyline::actors::fitting::fit as fit_mixture;
 use eddyline::commands::output::{print_table, write_json};
 use eddyline::commands::progress;
-use eddyline::engine::population::mixture::{Fit, Group, Kind, Problem, ProblemError, Settings, adjusted_rand_index};
+use eddyline::engine::mixture::{Fit, Group, Kind, Problem, ProblemError, Settings, adjusted_rand_index};
 use eddyline_replay::formats::numbers::{self, Numbers};
 use eddyline_replay::metrics::shown;
 

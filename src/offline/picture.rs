@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use eddyline::engine::population::mixture::Group;
+use eddyline::engine::mixture::Group;
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 640.0;

@@ -335,7 +335,7 @@ fn embeddings(log: &OpenBandit, items: &[usize]) -> Result<Vec<Embedding>, Judgi
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::engine::rank::stage::RankSettings;
+    use crate::engine::settings::rank::RankSettings;
     use rand::{RngExt, SeedableRng};
 
     /// Two kinds of users with opposite tastes in two kinds of items, under a uniform policy.

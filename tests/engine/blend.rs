@@ -485,7 +485,7 @@ fn the_table_of_kinds_is_true() {
             "{name}: approval"
         );
         let topic = *world.item(ItemId(item)).unwrap().topics.first().unwrap();
-        let wants = person.topics().at(topic, town.now, world.settings()) > 0.0;
+        let wants = person.topics().at(topic, town.now, world.settings().topic_decay()) > 0.0;
         let popular = world.popularity().within_a_day(ItemId(item)) > before;
         let visit = example.is_some_and(|example| example.visits.is_some());
         assert_eq!(world.last_seen().of(UserId(0), town.now).is_some(), visit, "{name}: friends see visits");

@@ -13,7 +13,7 @@ use eddyline::domain::journal::{Entry, Measured, What};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, Effect, ItemWrite};
-use eddyline::engine::rank::stage::RankSettings;
+use eddyline::engine::settings::rank::RankSettings;
 use eddyline::engine::settings::{ClusterSettings, LearnSettings};
 use eddyline::engine::user::{Effect as UserEffect, UserEvent, UserState};
 use proptest::prelude::*;

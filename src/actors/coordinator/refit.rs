@@ -15,7 +15,7 @@ use crate::actors::fitting;
 use crate::actors::schedule::Schedule;
 use crate::domain::ids::UserId;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState};
-use crate::engine::population::mixture::Member;
+use crate::engine::mixture::Member;
 use crate::engine::population::refit::{Clustering, RefitTask, RestoredFit, Summary};
 use crate::store::{Store, StoreError, StoredFit};
 

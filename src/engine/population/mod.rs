@@ -6,7 +6,6 @@
 //! pointer per [`NEIGHBOURS`] users, and later learning copies at most that many users.
 //! Deliberately absent: clocks, names of users, erased users (the fold is recomputed without them).
 
-pub mod mixture;
 pub mod refit;
 
 use std::collections::BTreeMap;
@@ -19,9 +18,10 @@ use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::journal::{Entry, What};
 use crate::domain::time::Millis;
 use crate::engine::learners::person::topics::TopicWeights;
-use crate::engine::metrics::measured::{Kinds, Measurement, PersonMetrics, PopulationMetrics, Series};
+use crate::engine::metrics::measured::{Measurement, PersonMetrics, PopulationMetrics, Series};
 use crate::engine::metrics::normal::{Atypical, Posterior};
 use crate::engine::settings::LearnSettings;
+use crate::engine::settings::columns::Column;
 
 /// Points towards the next fit, per measurement and per new user.
 const MEASURED: u64 = 1;
@@ -31,27 +31,6 @@ const NEW_PERSON: u64 = 5;
 const NEIGHBOURS: u32 = 256;
 /// Minimum number of users for a fit.
 const GROUPED_MIN: usize = 2;
-
-/// One column of the feature matrix for clustering.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Column {
-    /// The running mean of a series.
-    Metric(Series),
-    /// The decayed weight of a topic.
-    Topic(Key),
-}
-
-impl Column {
-    /// Parses a name from `cluster.columns`; `None` for an undeclared metric or kind, or an invalid topic key.
-    #[must_use]
-    pub fn of(name: &str, kinds: &Kinds) -> Option<Column> {
-        match name.split_once('.') {
-            None => kinds.series(name, None).map(Column::Metric),
-            Some(("topic", topic)) => Key::new(topic).ok().map(Column::Topic),
-            Some((metric, kind)) => kinds.series(metric, Some(kind)).map(Column::Metric),
-        }
-    }
-}
 
 /// Metrics and topic weights of all users, and the population's posteriors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

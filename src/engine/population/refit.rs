@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::time::{Millis, SECOND_MS};
-use crate::engine::population::mixture::{self as cluster, Fit, Group, Member, Previous, Problem, ProblemError, State};
-use crate::engine::population::{Column, Population, Rows};
+use crate::engine::mixture::{self as cluster, Fit, Group, Member, Previous, Problem, ProblemError, State};
+use crate::engine::population::{Population, Rows};
 use crate::engine::settings::LearnSettings;
+use crate::engine::settings::columns::Column;
 
 /// Maximum number of users in the published sample.
 pub const POINTS_MAX: usize = 2_000;

@@ -11,20 +11,22 @@
 
 mod agreement;
 mod align;
-mod fit;
+mod triangle;
+mod scaling;
 mod kernel;
 mod components;
-mod part;
-mod problem;
-mod scaling;
 mod search;
+mod part;
+mod state;
+mod problem;
+mod fit;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
-mod triangle;
 
 pub use agreement::adjusted_rand_index;
-pub use fit::{Fit, Group, Member, State};
+pub use fit::{Fit, Group};
 pub use problem::{COLUMNS_MAX, COMPONENTS_MAX, Kind, Previous, Problem, ProblemError, Settings, Start};
 pub use scaling::Scale;
 pub use search::Unsound;
+pub use state::{Member, State};

@@ -9,10 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::components::{Model, Prior, Shares};
-use super::fit::{Fit, State};
 use super::kernel::Table;
 use super::scaling::{Scale, log_noise};
 use super::search::{Climb, Unsound, search, settle};
+use super::state::State;
 
 /// Maximum number of columns of a problem.
 pub const COLUMNS_MAX: usize = 64;
@@ -37,7 +37,7 @@ pub enum Kind {
 pub struct Settings {
     /// Shape of the clusters.
     pub kind: Kind,
-    /// Maximum number of clusters, at least 1; [`Fit::maximum_binds`] reports whether it limits the fit.
+    /// Maximum number of clusters, at least 1; the fit reports whether it limits the fit.
     pub components: usize,
     /// Number of random starts, at least 1.
     pub restarts: usize,
@@ -138,7 +138,7 @@ pub struct Problem {
 /// Result of one start.
 #[derive(Clone, Debug)]
 pub struct Start {
-    climb: Climb,
+    pub(super) climb: Climb,
 }
 
 impl Start {
@@ -226,56 +226,7 @@ impl Problem {
         Ok(Start { climb })
     }
 
-    /// The fit, from all starts in order.
-    ///
-    /// # Errors
-    /// The first start's, when all failed.
-    pub fn finish(&self, starts: Vec<Result<Start, Unsound>>) -> Result<Fit, Unsound> {
-        let count = starts.len();
-        let (mut best, mut warm, mut failed): (Option<Climb>, Option<Start>, Option<Unsound>) = (None, None, None);
-        for (index, start) in starts.into_iter().enumerate() {
-            match start {
-                Ok(start) if index >= self.settings.restarts => warm = Some(start),
-                Ok(start) if best.as_ref().is_none_or(|best| start.climb.is_better_than(best)) => {
-                    best = Some(start.climb);
-                }
-                Ok(_) => {}
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        let mut random = self.settling();
-        let best = best.map(|climb| self.finished(climb, &mut random)).transpose()?;
-        let climb = match (warm, best) {
-            (Some(warm), Some(best)) if best.is_better_than(&warm.climb.promised(GAIN_MOVE)) => best,
-            (Some(warm), _) => warm.climb,
-            (None, Some(best)) => best,
-            (None, None) => return Err(failed.unwrap_or(Unsound::Overflow)),
-        };
-        let needs_more = climb.needs_more(self.fitted(), &self.prior.fitted(), &mut random)?;
-        Fit::new(self, climb, count, needs_more)
-    }
-
-    /// Ascends to the maximum. The sparse prior has found the number of clear clusters. Then the prior of the shares is
-    /// fitted to their sizes, and a cluster is split where that pays for its penalty.
-    fn finished(&self, mut climb: Climb, random: &mut ChaCha8Rng) -> Result<Climb, Unsound> {
-        let (table, fitted) = (self.fitted(), self.prior.fitted());
-        settle(&mut climb, table, &self.prior, random)?;
-        climb.climb(table, &self.prior, GAIN_LAST, STEPS_LAST)?;
-        let mut climb = Climb { steps: climb.steps, ..Climb::begin(table, &fitted, climb.model)? };
-        settle(&mut climb, table, &fitted, random)?;
-        climb.climb(table, &fitted, GAIN_LAST, STEPS_LAST)?;
-        Ok(climb)
-    }
-
-    /// Computes all starts, one after the other, and the fit.
-    ///
-    /// # Errors
-    /// As [`Problem::finish`].
-    pub fn solve(&self) -> Result<Fit, Unsound> {
-        self.finish((0..self.starts()).map(|index| self.start(index)).collect())
-    }
-
-    fn settling(&self) -> ChaCha8Rng {
+    pub(super) fn settling(&self) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(self.settings.seed ^ SETTLE)
     }
 
@@ -289,8 +240,6 @@ impl Problem {
 pub(super) const GAIN_LAST: f64 = 1e-4;
 /// Maximum number of steps of the final ascent.
 pub(super) const STEPS_LAST: usize = 1_000;
-/// A random start must beat the warm start by this many nats; otherwise users would move for nothing.
-const GAIN_MOVE: f64 = 1.0;
 /// Separate the seeds of the sample, and of the final search, from those of the starts.
 const SAMPLE: u64 = 0x5a3d_91c7_04be_62f8;
 const SETTLE: u64 = 0x1c69_b3f7_4ac4_ae15;

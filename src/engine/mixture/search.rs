@@ -478,8 +478,8 @@ fn means_first(table: &Table, prior: &Prior, means: Vec<Vec<f64>>, deviation: f6
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::engine::population::mixture::components::Shares;
-    use crate::engine::population::mixture::scaling::log_noise;
+    use crate::engine::mixture::components::Shares;
+    use crate::engine::mixture::scaling::log_noise;
     use proptest::prelude::*;
 
     /// With one component and no noise the bound is exact: it equals the evidence, which has a closed form. Source:

@@ -3,6 +3,10 @@
 //! Invariant: [`LearnSettings::check`] accepted the values. Settings that change the effect of an entry are part of
 //! [`LearnSettings::fingerprint`]: a snapshot made under others is discarded and the journal folded again.
 
+pub mod columns;
+mod cluster;
+pub mod rank;
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -13,84 +17,11 @@ use crate::engine::features::Features;
 use crate::engine::learners::person::online::OnlineSettings;
 use crate::engine::learners::person::topics::TopicDecay;
 use crate::engine::metrics::measured::Kinds;
-use crate::engine::population::Column;
-use crate::engine::population::mixture as cluster;
 use crate::engine::rank::experts::{self, Expertise};
-use crate::engine::rank::stage::RankSettings;
+use rank::RankSettings;
 
 pub use crate::engine::learners::person::topics::Decay;
-
-/// How users are clustered, and when.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClusterSettings {
-    /// Columns of the feature matrix: a metric (`time_spent`), one kind of it (`time_spent.post`), or the weight of a
-    /// topic (`topic.NAME`).
-    pub columns: Vec<String>,
-    /// Points that trigger a refit, 1 for each measurement and 5 for each new user; 0 disables the trigger.
-    pub threshold: u64,
-    /// Cron expression of five fields, in UTC, that triggers refits; empty disables the schedule.
-    pub schedule: String,
-    /// Minimum seconds between the starts of two fits.
-    pub interval_s: u64,
-    /// Shape of the clusters: the covariance structure of the mixture.
-    pub kind: cluster::Kind,
-    /// Maximum number of clusters; a fit reports when this limit binds.
-    pub components: usize,
-    /// Random restarts of a fit; the best one wins.
-    pub restarts: usize,
-    /// With more users than this, a fit uses a sample of this size.
-    pub people_max: usize,
-    /// Threads of a fit; 0 means half of the processors.
-    pub threads: usize,
-}
-
-impl Default for ClusterSettings {
-    fn default() -> Self {
-        let cluster::Settings { kind, components, restarts, rows_max, .. } = cluster::Settings::default();
-        ClusterSettings {
-            columns: vec!["time_spent".into()],
-            threshold: 10,
-            schedule: String::new(),
-            interval_s: 10,
-            kind,
-            components,
-            restarts,
-            people_max: rows_max,
-            threads: 0,
-        }
-    }
-}
-
-impl ClusterSettings {
-    /// Checks every value but the schedule; its reader checks that one.
-    ///
-    /// # Errors
-    /// The invalid key, and its rule.
-    pub fn check(&self, kinds: &Kinds) -> Result<(), (&'static str, &'static str)> {
-        let mut unique = self.columns.clone();
-        unique.sort_unstable();
-        unique.dedup();
-        let rules = [
-            (
-                (1..=cluster::COLUMNS_MAX).contains(&self.columns.len()) && unique.len() == self.columns.len(),
-                "cluster.columns",
-                "must be 1 to 64 different names",
-            ),
-            (
-                self.columns.iter().all(|name| Column::of(name, kinds).is_some()),
-                "cluster.columns",
-                "must each be a metric, a metric and one of its kinds as in time_spent.post, or topic.NAME",
-            ),
-            ((1..=cluster::COMPONENTS_MAX).contains(&self.components), "cluster.components", "must be 1 to 100"),
-            ((1..=1_000).contains(&self.restarts), "cluster.restarts", "must be 1 to 1000"),
-            ((100..=10_000_000).contains(&self.people_max), "cluster.people_max", "must be 100 to 10000000"),
-            ((1..=31_536_000).contains(&self.interval_s), "cluster.interval_s", "must be 1 to 31536000"),
-            (self.threads <= 1_024, "cluster.threads", "must be at most 1024"),
-        ];
-        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))
-    }
-}
+pub use cluster::ClusterSettings;
 
 /// Settings of the learners, of the blend's start and of ranking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
