@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
-use crate::engine::learners::shared::hedge::{HedgeFigures, bound};
+use crate::engine::blend::hedge::{HedgeFigures, bound};
 
 use super::coordinator::messages::{AskFigures, Learned as FromCoordinator};
 use super::directory::resident_bytes;

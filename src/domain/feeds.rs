@@ -52,7 +52,7 @@ impl Ranking {
 
 /// The list of the experts of the blend, in the order in which their shares are added: hands it to the macro `$generate`.
 ///
-/// A new expert is one line here and one file, `engine/rank/experts/NAME.rs`; `docs/experts.md` says how. A line has the
+/// A new expert is one line here and one file, `engine/experts/NAME.rs`; `docs/experts.md` says how. A line has the
 /// expert's type, its name (of the file, of the setting, on the wire and in metrics), and its documentation. The order is
 /// part of the formats of journal and snapshots.
 macro_rules! for_each_expert {

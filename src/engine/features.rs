@@ -1,18 +1,14 @@
 //! The feature vector of the blend: one number per feature on a log-odds scale, grouped by expert.
 //!
-//! Invariant: names and ranges are derived from the experts (`rank::experts`), in the order of [`Expert::ALL`]. Journal entries
+//! Invariant: names and ranges are derived from the experts, in the order of [`Expert::ALL`]. Journal entries
 //! hold this vector, so a change of its order or length is a change of the formats of journal and snapshots.
 //! A feature without information is 0, or a constant that all candidates share.
-//! Deliberately absent: computing features (`rank::experts`) and learning their weights (`blend`).
+//! Deliberately absent: computing features (`engine::experts`) and learning their weights (`blend`).
 
 use crate::domain::feeds::{Expert, for_each_expert};
-use crate::engine::rank::experts;
+use crate::engine::experts::{self, expertise::is_same};
 
-/// Number of features.
-pub const FEATURES: usize = range(Expert::ALL[Expert::ALL.len() - 1]).1;
-
-/// One number per feature, `(FEATURES,)`.
-pub type Features = [f32; FEATURES];
+pub use crate::engine::experts::{FEATURES, Features, range};
 
 /// The name and the expert of each feature, in the order of the vector. Features of one expert stand side by side.
 pub const NAMES: [(&str, Expert); FEATURES] = {
@@ -54,23 +50,12 @@ pub mod at {
 const fn place(name: &str) -> usize {
     let mut place = 0;
     while place < FEATURES {
-        if experts::is_same(NAMES[place].0, name) {
+        if is_same(NAMES[place].0, name) {
             return place;
         }
         place += 1;
     }
     panic!("no feature has this name")
-}
-
-/// The range of an expert's features in the vector: first place, and the place after the last.
-#[must_use]
-pub const fn range(expert: Expert) -> (usize, usize) {
-    let (mut begin, mut before) = (0, 0);
-    while before < expert as usize {
-        begin += experts::NAMES[before].len();
-        before += 1;
-    }
-    (begin, begin + experts::NAMES[before].len())
 }
 
 /// The share of each expert in a score, in the order of `Expert::ALL`.

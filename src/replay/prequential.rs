@@ -14,7 +14,7 @@ use super::metrics::{PerPerson, Promises, Rank, Sums, ratio};
 use super::rankers::Ranker;
 use crate::domain::interactions::Signals;
 use crate::domain::time::Millis;
-use crate::engine::learners::shared::hedge::HedgeFigures;
+use crate::engine::blend::hedge::HedgeFigures;
 
 /// Number of buckets of the figures over time.
 pub const BUCKETS: usize = 50;

@@ -13,7 +13,7 @@ use super::metrics::{PromisesReport, Splits, ratio, shown, shown_interval};
 use super::prequential::Reward;
 use super::test_then_learn::LabelFigures;
 use crate::domain::time::Millis;
-use crate::engine::learners::shared::hedge::{self, HedgeFigures};
+use crate::engine::blend::hedge::{self, HedgeFigures};
 
 /// The report of one replay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -423,7 +423,7 @@ fn ranked(out: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &[&
 mod tests {
     use super::*;
     use crate::domain::feeds::Expert;
-    use crate::engine::learners::shared::hedge::Hedge;
+    use crate::engine::blend::hedge::Hedge;
 
     #[test]
     fn the_report_has_a_line_for_every_expert_of_the_list() {

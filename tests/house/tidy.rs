@@ -140,7 +140,7 @@ const IMPURE: &[(&str, &str)] = &[
 
 /// Impurities that stay. Rankings of a thread reuse their buffers and mark stale slots by a generation. So a ranking never clears
 /// memory in proportion to the catalogue.
-const EXCUSED: &[(&str, &str)] = &[("src/engine/rank/item_evidence.rs", "thread_local")];
+const EXCUSED: &[(&str, &str)] = &[("src/engine/evidence/item_evidence.rs", "thread_local")];
 
 const LINES_MAX: usize = 600;
 

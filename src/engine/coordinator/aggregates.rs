@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Position, TopicId};
 use crate::domain::journal::{Entry, What};
-use crate::engine::learners::shared::blend::BlendLearner;
+use crate::engine::blend::hedge::Hedge;
+use crate::engine::blend::opinions::OpinionLearner;
+use crate::engine::blend::weights::BlendLearner;
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularity;
 use crate::engine::learners::shared::drift::{self, PageHinkley};
-use crate::engine::learners::shared::hedge::Hedge;
 use crate::engine::learners::shared::item_neighbours::CoOccurrence;
 use crate::engine::learners::shared::last_seen::LastSeen;
-use crate::engine::learners::shared::opinions::OpinionLearner;
 use crate::engine::learners::shared::popularity::Popularity;
 use crate::engine::metrics::progressive::{Progress, ScoreHistogram};
 use crate::engine::population::Population;

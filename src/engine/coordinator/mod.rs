@@ -21,7 +21,7 @@ use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::availability::survival::Survival;
-use crate::engine::learners::shared::hedge::HedgeFigures;
+use crate::engine::blend::hedge::HedgeFigures;
 use crate::engine::population::Population;
 use crate::engine::population::refit::{Clustering, RefitPolicy, RefitTask, RestoredFit};
 use crate::engine::settings::LearnSettings;

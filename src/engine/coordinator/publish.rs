@@ -8,7 +8,7 @@ use super::{CoordinatorState, Effect};
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::availability::survival::Survival;
-use crate::engine::learners::shared::blend::Leader;
+use crate::engine::blend::weights::Leader;
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
 
 /// Neighbour lists that one refresh rebuilds, at most; the others follow at the next tick.

@@ -6,4 +6,4 @@ pub mod clock;
 pub mod person;
 pub mod shared;
 #[cfg(test)]
-mod checks;
+mod tests;

@@ -7,119 +7,34 @@
 //! error leaves undecided, so the order is that of f32.
 //! Deliberately absent: a standing pool of candidates. Each ranking scores all open items, which 10,000 items allow.
 
-pub(crate) mod experts;
+mod types;
 pub mod explore;
-mod neighbours;
-mod item_evidence;
-mod hours;
 pub mod list;
-mod scan;
 mod scorer;
+mod scan;
 pub mod stage;
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
 
 use roaring::RoaringBitmap;
 
 use crate::domain::feeds::{Contribution, Expert, FeedItem, Ranking};
-use crate::domain::ids::{FeedVersion, ItemId, TopicId, UserId};
-use crate::domain::journal::CentreRef;
+use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::block::BLOCK;
+use crate::engine::evidence::user_profile::UserProfile;
 use crate::engine::features::{Features, Row, Shares, at};
-use crate::engine::learners::person::history::Past;
-use crate::engine::learners::person::offset::UserOffset;
-use crate::engine::learners::person::quadratic::Form;
-use crate::engine::learners::person::visits::Visits;
-use crate::engine::two_tower::TowerVector;
 use crate::engine::world::World;
 use scorer::Scorer;
+use types::{Candidates, Scored};
+
+pub use types::{RankRequest, Ranked, Viewport};
 
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.
 pub const FLAT_SPAN: usize = 500;
 
 /// At least one in so many items of the catalogue is scored by whole blocks, which is faster and gives equal bits.
 const PART_OF_ALL: usize = 2;
-
-/// The state of a person that ranking reads.
-pub struct UserProfile<'a> {
-    /// Mean weights of the online model, `(dim,)`; `None` before the first label.
-    pub weights: Option<&'a [f32]>,
-    /// Precision of each weight, `(dim,)`; `None` before the first label.
-    pub precision: Option<&'a [f32]>,
-    /// Topic shares of their history, for calibration; empty where calibration is off.
-    pub shares: Vec<(u32, f64)>,
-    /// Quadratic forms that the online model adds for items of these centres.
-    pub forms: Vec<(CentreRef, Form)>,
-    /// Topic weights above 0, by topic.
-    pub topics: Vec<(TopicId, f32)>,
-    /// Ids of the people whom they follow, sorted.
-    pub follows: &'a [UserId],
-    /// Their id: their own posts count as followed in the flat feed.
-    pub user: UserId,
-    /// Items that the person never wants to see again.
-    pub hidden: &'a RoaringBitmap,
-    /// Their memory of visits.
-    pub visits: &'a Visits,
-    /// Their last interactions, oldest first.
-    pub history: &'a VecDeque<Past>,
-    /// Decayed visits by author: `(author, count)`, sorted by author.
-    pub authors: Vec<(UserId, f32)>,
-    /// Log-odds of their approval per topic over that of all people, sorted by topic.
-    pub opinions: Vec<(TopicId, f32)>,
-    /// Log-odds of their approval over that of all people.
-    pub approval: f32,
-    /// Number of interactions in this session, which ends with a break.
-    pub session: u32,
-    /// Their own offset to the shared weights of the blend.
-    pub offset: &'a UserOffset,
-    /// The id of their cluster; `None` outside of all clusters.
-    pub group: Option<u32>,
-    /// Their vector by the world's two-tower model; `None` without one.
-    pub tower: Option<TowerVector>,
-}
-
-/// A request for one feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RankRequest {
-    /// The ranking that makes the order.
-    pub ranking: Ranking,
-    /// The largest number of items in the feed.
-    pub limit: usize,
-    /// Whether each item carries the contributions of its experts.
-    pub explain: bool,
-}
-
-/// The version of the feed that is being made, and the items on the client's screen meanwhile.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Viewport<'a> {
-    /// Version of the feed that is being made: it seeds the noise of exploration.
-    pub version: FeedVersion,
-    /// The items that the client has drawn, from the top; empty when unknown.
-    pub drawn: &'a [ItemId],
-}
-
-/// A feed, and the score that an item needs to enter it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ranked {
-    /// The items of the feed, best first.
-    pub items: Vec<FeedItem>,
-    /// An item outside of the feed with a score below this cannot enter it. Minus infinity: any item might.
-    pub entry_threshold: f32,
-}
-
-/// Items that may be shown, by id.
-pub struct Candidates(RoaringBitmap);
-
-/// A candidate with its score.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Scored {
-    item: ItemId,
-    score: f32,
-    /// Creation time, since `flat` orders by more digits than an f32 score holds.
-    created: Millis,
-}
 
 /// Ranks the best `request.limit` items of `open` for this person at `now`.
 #[must_use]
@@ -286,3 +201,6 @@ fn select(mut scored: Vec<Scored>, limit: usize, order: fn(&Scored, &Scored) -> 
     scored.sort_unstable_by(order);
     scored
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,13 +10,13 @@ use multiversion::multiversion;
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::block::{BLOCK, Block};
+use crate::engine::experts::expertise::{Apart, BlockRows, Lane};
+use crate::engine::experts::online::Quantised;
 use crate::engine::features::{FEATURES, Features, at, shares};
 use crate::engine::numeric::kernels::{dot, dot_rows};
 
-use super::experts::online::Quantised;
-use super::experts::{Apart, BlockRows, Lane};
 use super::scorer::{Scorer, sum};
-use super::{Candidates, Scored};
+use super::types::{Candidates, Scored};
 
 /// Scores of one block, and the columns that they are computed from.
 struct Lanes {

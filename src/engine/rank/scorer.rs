@@ -6,14 +6,14 @@
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::block::{BLOCK, Block};
+use crate::engine::evidence::item_evidence::ItemEvidence;
+use crate::engine::evidence::user_profile::UserProfile;
+use crate::engine::experts::Experts;
+use crate::engine::experts::expertise::{Context, ItemRow};
 use crate::engine::features::{Features, Row, Segment, Shares, range, shares};
 use crate::engine::learners::clock::Clock;
 use crate::engine::numeric::kernels::dot;
 use crate::engine::world::World;
-
-use super::UserProfile;
-use super::experts::{Context, Experts, ItemRow};
-use super::item_evidence::ItemEvidence;
 
 /// Sums shares in the order of `Expert::ALL`.
 pub fn sum(shares: Shares) -> f32 {
@@ -34,12 +34,12 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// A scorer for these items only. Their rows are bit-equal to those of [`Scorer::of_many`].
     pub fn of_these(items: &[ItemId], world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
-        Scorer::with(ItemEvidence::of_these(items, world, profile, now), world, profile, now)
+        Scorer::with(ItemEvidence::of_these(items, world.store(), profile, now), world, profile, now)
     }
 
     /// A scorer for the whole catalogue. It computes in advance whatever depends on the topic or the person alone.
     pub fn of_many(world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
-        let mut scorer = Scorer::with(ItemEvidence::gather(world, profile, now), world, profile, now);
+        let mut scorer = Scorer::with(ItemEvidence::gather(world.store(), profile, now), world, profile, now);
         scorer.experts.prepare(&scorer.block_weights());
         scorer
     }
@@ -51,7 +51,7 @@ impl<'a> Scorer<'a> {
             profile,
             now,
             evidence,
-            experts: Experts::of(Context { world, profile, now, clock: Clock::at(now) }),
+            experts: Experts::of(Context { store: world.store(), profile, now, clock: Clock::at(now) }),
             weights: [served(Segment::New), served(Segment::Seen)],
         }
     }

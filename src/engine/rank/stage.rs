@@ -7,10 +7,11 @@
 
 use super::explore::{Noise, gumbel_top_k};
 use super::list::{Diversity, Placed, Row, Rules, arrange};
-use super::{Ranked, Scored, UserProfile, Viewport};
+use super::types::{Ranked, Scored, Viewport};
 use crate::domain::feeds::FeedItem;
 use crate::domain::ids::{ItemId, TopicId};
 use crate::engine::catalogue::block::{BLOCK, NOBODY};
+use crate::engine::evidence::user_profile::UserProfile;
 use crate::engine::numeric::kernels::{dot, squares_over};
 use crate::engine::settings::rank::RankSettings;
 use crate::engine::world::World;

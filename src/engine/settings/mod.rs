@@ -10,16 +10,15 @@ pub mod rank;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::feeds::{Expert, for_each_expert};
+use crate::domain::feeds::Expert;
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
-use crate::engine::features::Features;
 use crate::engine::learners::person::online::OnlineSettings;
 use crate::engine::learners::person::topics::TopicDecay;
 use crate::engine::metrics::measured::Kinds;
-use crate::engine::rank::experts::{self, Expertise};
 use rank::RankSettings;
 
+pub use crate::engine::blend::start::Blend;
 pub use crate::engine::learners::person::topics::Decay;
 pub use cluster::ClusterSettings;
 
@@ -56,47 +55,6 @@ pub struct LearnSettings {
     /// How users are clustered. Read from `[cluster]`, since it does not change learning.
     #[serde(skip)]
     pub cluster: ClusterSettings,
-}
-
-macro_rules! blend_by_expert {
-    ($( $(#[cfg($only:meta)])? $Expert:ident $name:ident $doc:literal; )*) => {
-        /// Weights that the blend starts with: for each expert, the log-odds per unit of it before choices teach the blend more.
-        /// Experts over other people's choices start at 0 and get a weight when they were right.
-        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub struct Blend {
-            $( #[doc = $doc] $(#[cfg($only)])? pub $name: f32, )*
-        }
-
-        impl Default for Blend {
-            fn default() -> Self {
-                Blend { $( $(#[cfg($only)])? $name: experts::$name::$Expert::FIRST_AMOUNT, )* }
-            }
-        }
-
-        impl Blend {
-            /// By expert, in the order of `Expert::ALL`.
-            #[must_use]
-            pub fn as_array(&self) -> [f32; Expert::ALL.len()] {
-                [$( $(#[cfg($only)])? self.$name, )*]
-            }
-        }
-    };
-}
-for_each_expert!(blend_by_expert);
-
-impl Blend {
-    /// The weights of the features that the blend starts with.
-    #[must_use]
-    pub fn features(&self) -> Features {
-        experts::first_weights(self)
-    }
-
-    /// Feature weights of each expert when it ranks alone.
-    #[must_use]
-    pub fn alone() -> &'static Features {
-        &experts::ALONE
-    }
 }
 
 impl Default for LearnSettings {

@@ -12,11 +12,11 @@ use crate::domain::interactions::Interaction;
 use crate::domain::items::Item;
 use crate::domain::journal::{CoVisited, Learned, Predicted, TrainingExample};
 use crate::domain::time::Millis;
+use crate::engine::blend::weights::{StandsFor, choice, sample_size};
 use crate::engine::catalogue::centres::Centre;
 use crate::engine::catalogue::vectors::{Vectors, centred};
 use crate::engine::features::Row;
 use crate::engine::learners::person::history::Sign;
-use crate::engine::learners::shared::blend::{self, StandsFor};
 use crate::engine::rank;
 use crate::engine::world::World;
 
@@ -104,7 +104,7 @@ impl UserState {
         if open.len() <= most + 1 {
             return (open.iter().map(ItemId).filter(others).collect(), all);
         }
-        let wanted = blend::sample_size(open.len(), most);
+        let wanted = sample_size(open.len(), most);
         // Seeded by the user and the sequence number: deterministic.
         let mut seed = xxh3_64(&((u64::from(self.user.0) << 32) ^ self.seq.0).to_le_bytes());
         let mut draw = |count: u64, below: u64| {
@@ -142,7 +142,7 @@ impl UserState {
     fn visit(&self, item: ItemId, (rows, many): (&[Row], StandsFor), world: &World, at: Millis) -> TrainingExample {
         let choice = match rows.len() {
             0..=1 => TrainingExample::default(),
-            _ => blend::choice(rows, 0, many, world.blend(), &self.offset),
+            _ => choice(rows, 0, many, world.blend(), &self.offset),
         };
         let recent = self.visits.recent();
         let mut counts = [0.0; COMPANIONS_MAX];

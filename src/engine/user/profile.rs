@@ -8,12 +8,13 @@ use crate::domain::ids::{ItemId, TopicId, UserId};
 use crate::domain::items::Item;
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
+use crate::engine::evidence::user_profile::UserProfile;
 use crate::engine::learners::person::history::{Past, SESSION_BREAK_MS, Sign};
 use crate::engine::learners::person::online::Prediction;
 use crate::engine::learners::person::quadratic::Form;
 use crate::engine::learners::shared::popularity::Opinions;
 use crate::engine::rank::stage::topic_shares;
-use crate::engine::rank::{self, RankRequest, Ranked, UserProfile, Viewport};
+use crate::engine::rank::{self, RankRequest, Ranked, Viewport};
 use crate::engine::two_tower::TowerVector;
 use crate::engine::world::World;
 

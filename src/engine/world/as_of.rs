@@ -11,10 +11,11 @@ use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
+use crate::engine::blend::opinions::OpinionWeights;
+use crate::engine::blend::weights::BlendWeights;
 use crate::engine::catalogue::centres::Centre;
-use crate::engine::learners::shared::blend::BlendWeights;
+use crate::engine::evidence::feature_store::FeatureStore;
 use crate::engine::learners::shared::last_seen::LastSeen;
-use crate::engine::learners::shared::opinions::OpinionWeights;
 
 impl World {
     /// Records the time of a change, for the time machine.
@@ -52,12 +53,16 @@ impl World {
     /// (popularity, co-occurrence, the blend) are left out, since they contain later events.
     #[must_use]
     pub fn back_to(&self, at: Millis, earlier: Vec<(ItemId, u32, Embedding)>) -> World {
-        let mut world = World {
+        let store = FeatureStore {
             popularity: Arc::default(),
             cluster_popularity: Arc::default(),
             neighbours: Arc::default(),
             last_seen: LastSeen::default(),
             expected: Arc::default(),
+            ..self.store.clone()
+        };
+        let mut world = World {
+            store,
             blend: Arc::new(BlendWeights::start(&self.settings.blend)),
             opinion: Arc::new(OpinionWeights::start(&self.settings.blend)),
             ..self.clone()
@@ -78,7 +83,7 @@ impl World {
                 let named = (1..).map(|epoch| CentreRef { topic: TopicId(topic), epoch });
                 epochs.iter().zip(named).take_while(|(_, centre)| !later(centre)).map(|(m, _)| m.clone()).collect()
             };
-            world.centres = Arc::new((0..).zip(self.centres.iter()).map(then).collect());
+            world.store.centres = Arc::new((0..).zip(self.store.centres.iter()).map(then).collect());
             world.recentre();
         }
         world

@@ -16,14 +16,14 @@ use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::availability::survival::ExpectedEnds;
 use crate::engine::availability::{self as avail, AvailabilityIndex};
+use crate::engine::blend::opinions::OpinionWeights;
+use crate::engine::blend::weights::BlendWeights;
 use crate::engine::catalogue::block::{BLOCK, Block, Columns, NOBODY, place};
 use crate::engine::catalogue::centres::{AXES, Centre, Coordinates};
 use crate::engine::catalogue::vectors::{Vectors, inverse_length};
-use crate::engine::learners::shared::blend::BlendWeights;
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
 use crate::engine::learners::shared::item_neighbours::ItemNeighbours;
 use crate::engine::learners::shared::last_seen::LastSeen;
-use crate::engine::learners::shared::opinions::OpinionWeights;
 use crate::engine::learners::shared::popularity::PopularityTable;
 use crate::engine::numeric::kernels::dot;
 use crate::engine::population::refit::Clustering;
@@ -40,19 +40,19 @@ impl World {
     /// Sets the two-tower model, whose vectors were computed for the world `of`. Vectors of items that are new or
     /// revised since then are computed here.
     pub(in crate::engine) fn set_tower(&mut self, mut tower: Tower, of: &World) {
-        for item in self.blocks.iter().flat_map(|block| block.items()) {
+        for item in self.store.blocks.iter().flat_map(|block| block.items()) {
             if of.item(item.id).is_none_or(|then| then.revision != item.revision) {
                 tower.put(item.id, &self.facts(item));
             }
         }
-        self.tower = Some(Arc::new(tower));
+        self.store.tower = Some(Arc::new(tower));
     }
 
     /// Upserts an item: its id is new (it must be `len`), or it has a new revision.
     pub(in crate::engine) fn upsert_item(&mut self, item: Arc<Item>) {
         let (block, row) = place(item.id);
-        if block == self.blocks.len() {
-            self.blocks.push(Arc::new(Block {
+        if block == self.store.blocks.len() {
+            self.store.blocks.push(Arc::new(Block {
                 embeddings: Arc::new(Array2::zeros((BLOCK, self.dim))),
                 codes: Arc::new(Array2::zeros((BLOCK, self.dim))),
                 items: Vec::new(),
@@ -68,13 +68,13 @@ impl World {
             self.keys.remove_mut(&old);
         }
         self.keys.insert_mut(item.key.clone(), item.id);
-        self.len = self.len.max(item.id.0 + 1);
+        self.store.len = self.store.len.max(item.id.0 + 1);
         let is_revised = self.item(item.id).is_none_or(|old| old.revision != item.revision);
-        if let Some(mut tower) = self.tower.take_if(|_| is_revised) {
+        if let Some(mut tower) = self.store.tower.take_if(|_| is_revised) {
             Arc::make_mut(&mut tower).put(item.id, &self.facts(&item));
-            self.tower = Some(tower);
+            self.store.tower = Some(tower);
         }
-        let Some(block) = self.blocks.get_mut(block) else { return };
+        let Some(block) = self.store.blocks.get_mut(block) else { return };
         let block = Arc::make_mut(block);
         let columns = Arc::make_mut(&mut block.columns);
         let author = item.author.as_ref().map_or(NOBODY, |author| author.id.0);
@@ -112,7 +112,7 @@ impl World {
         let (block, row) = place(item.id);
         self.availability.put(item.id, (!item.deleted).then_some(&item.windows));
         self.unsettle(item.id);
-        let Some(block) = self.blocks.get_mut(block) else { return };
+        let Some(block) = self.store.blocks.get_mut(block) else { return };
         let block = Arc::make_mut(block);
         put(&mut Arc::make_mut(&mut block.columns).windowed, row, !item.windows.is_always());
         put(&mut block.items, row, item);
@@ -135,14 +135,14 @@ impl World {
             return id;
         }
         let id = TopicId(self.topics_len());
-        Arc::make_mut(&mut self.topic_keys).push(key.clone());
+        Arc::make_mut(&mut self.store.topic_keys).push(key.clone());
         self.topics_by_key.insert_mut(key, id);
         id
     }
 
     /// Adds the next epoch of a topic's centre. [`World::recentre`] recomputes the items' columns.
     pub(in crate::engine) fn set_centre(&mut self, topic: TopicId, centre: Centre) -> CentreRef {
-        let centres = Arc::make_mut(&mut self.centres);
+        let centres = Arc::make_mut(&mut self.store.centres);
         let index = topic.0 as usize;
         if centres.len() <= index {
             centres.resize_with(index + 1, Vec::new);
@@ -153,8 +153,8 @@ impl World {
 
     /// Recomputes the columns of all items whose centre has a newer epoch.
     pub(in crate::engine) fn recentre(&mut self) {
-        for index in 0..self.blocks.len() {
-            let block = &self.blocks[index];
+        for index in 0..self.store.blocks.len() {
+            let block = &self.store.blocks[index];
             let wanted: Vec<CentreRef> = block.columns.topic.iter().map(|topic| self.centre_of(*topic)).collect();
             if wanted == block.columns.centre {
                 continue;
@@ -167,7 +167,7 @@ impl World {
                     columns.centre[row] = centre;
                 }
             }
-            Arc::make_mut(&mut self.blocks[index]).columns = Arc::new(columns);
+            Arc::make_mut(&mut self.store.blocks[index]).columns = Arc::new(columns);
         }
     }
 
@@ -218,22 +218,26 @@ impl World {
 
     /// The tables that all users share, for an update in place.
     pub(in crate::engine) fn shared_mut(&mut self) -> (&mut PopularityTable, &mut ItemNeighbours, &mut LastSeen) {
-        (Arc::make_mut(&mut self.popularity), Arc::make_mut(&mut self.neighbours), &mut self.last_seen)
+        (
+            Arc::make_mut(&mut self.store.popularity),
+            Arc::make_mut(&mut self.store.neighbours),
+            &mut self.store.last_seen,
+        )
     }
 
     /// Takes the expected end times out for an update; [`World::set_expected`] puts them back.
     pub(in crate::engine) fn take_expected(&mut self) -> ExpectedEnds {
-        std::mem::take(Arc::make_mut(&mut self.expected))
+        std::mem::take(Arc::make_mut(&mut self.store.expected))
     }
 
     /// Sets the expected end times of open items.
     pub(in crate::engine) fn set_expected(&mut self, expected: ExpectedEnds) {
-        self.expected = Arc::new(expected);
+        self.store.expected = Arc::new(expected);
     }
 
     /// What groups go to, from now on.
     pub(in crate::engine) fn set_cluster_popularity(&mut self, cluster_popularity: ClusterPopularityTable) {
-        self.cluster_popularity = Arc::new(cluster_popularity);
+        self.store.cluster_popularity = Arc::new(cluster_popularity);
     }
 
     /// Sets the weights of the blend and of the opinion model.

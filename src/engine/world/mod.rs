@@ -21,15 +21,16 @@ use crate::domain::journal::CentreRef;
 use crate::domain::time::Millis;
 use crate::engine::availability::AvailabilityIndex;
 use crate::engine::availability::survival::ExpectedEnds;
+use crate::engine::blend::opinions::OpinionWeights;
+use crate::engine::blend::weights::BlendWeights;
 use crate::engine::catalogue::block::{BLOCK, Block, place};
 use crate::engine::catalogue::centres::Centre;
 use crate::engine::catalogue::vectors::{Vectors, centred};
+use crate::engine::evidence::feature_store::FeatureStore;
 use crate::engine::learners::person::online::Example;
-use crate::engine::learners::shared::blend::BlendWeights;
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
 use crate::engine::learners::shared::item_neighbours::ItemNeighbours;
 use crate::engine::learners::shared::last_seen::LastSeen;
-use crate::engine::learners::shared::opinions::OpinionWeights;
 use crate::engine::learners::shared::popularity::{PopularityTable, Run};
 use crate::engine::population::refit::Clustering;
 use crate::engine::settings::LearnSettings;
@@ -41,27 +42,17 @@ pub struct World {
     epoch: Epoch,
     as_of: Millis,
     dim: usize,
-    len: u32,
-    blocks: Vec<Arc<Block>>,
+    store: FeatureStore,
     keys: HashTrieMapSync<Key, ItemId>,
-    topic_keys: Arc<Vec<Key>>,
     topics_by_key: HashTrieMapSync<Key, TopicId>,
-    /// By topic, by epoch from 1.
-    centres: Arc<Vec<Vec<Arc<Centre>>>>,
     availability: AvailabilityIndex,
     open: Arc<RoaringBitmap>,
     /// Items put since the open set was computed; `None` when there are too many to list.
     unsettled: Option<Vec<ItemId>>,
     next_edge: Option<Millis>,
-    popularity: Arc<PopularityTable>,
-    cluster_popularity: Arc<ClusterPopularityTable>,
-    neighbours: Arc<ItemNeighbours>,
-    last_seen: LastSeen,
-    expected: Arc<ExpectedEnds>,
     blend: Arc<BlendWeights>,
     opinion: Arc<OpinionWeights>,
     clusters: Option<Arc<Clustering>>,
-    tower: Option<Arc<Tower>>,
     settings: Arc<LearnSettings>,
     history: Arc<History>,
 }
@@ -83,28 +74,24 @@ impl World {
             epoch: Epoch(0),
             as_of: Millis::MIN,
             dim,
-            len: 0,
-            blocks: Vec::new(),
+            store: FeatureStore::new(settings.freshness_half_ms),
             keys: HashTrieMapSync::default(),
-            topic_keys: Arc::new(Vec::new()),
             topics_by_key: HashTrieMapSync::default(),
-            centres: Arc::new(vec![Vec::new()]),
             availability: AvailabilityIndex::default(),
             open: Arc::default(),
             unsettled: None,
             next_edge: None,
-            popularity: Arc::default(),
-            cluster_popularity: Arc::default(),
-            neighbours: Arc::default(),
-            last_seen: LastSeen::default(),
-            expected: Arc::default(),
             blend: Arc::new(BlendWeights::start(&settings.blend)),
             opinion: Arc::new(OpinionWeights::start(&settings.blend)),
             clusters: None,
-            tower: None,
             settings,
             history: Arc::default(),
         }
+    }
+
+    /// What experts compute features from.
+    pub(crate) fn store(&self) -> &FeatureStore {
+        &self.store
     }
 
     /// Version of this world; rises with every publication.
@@ -146,7 +133,7 @@ impl World {
     /// The published two-tower model with the vectors of all items; `None` without one.
     #[must_use]
     pub fn tower(&self) -> Option<&Arc<Tower>> {
-        self.tower.as_ref()
+        self.store.tower.as_ref()
     }
 
     /// Inputs of a two-tower model for an item.
@@ -166,7 +153,7 @@ impl World {
     #[must_use]
     pub fn tower_by(&self, model: Arc<dyn TwoTower>) -> Tower {
         let mut tower = Tower::new(model);
-        for item in self.blocks.iter().flat_map(|block| block.items()) {
+        for item in self.store.blocks.iter().flat_map(|block| block.items()) {
             tower.put(item.id, &self.facts(item));
         }
         tower
@@ -175,19 +162,19 @@ impl World {
     /// A copy of this world with another two-tower model, whose vectors are those of [`World::tower_by`].
     #[must_use]
     pub fn with_tower(&self, tower: Option<Arc<Tower>>) -> World {
-        World { tower, ..self.clone() }
+        World { store: FeatureStore { tower, ..self.store.clone() }, ..self.clone() }
     }
 
     /// Items ever created, deleted ones included: ids are below this.
     #[must_use]
     pub fn len(&self) -> u32 {
-        self.len
+        self.store.len
     }
 
     /// Whether no item was ever created.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.store.len == 0
     }
 
     /// Number of available items, as of [`World::as_of`].
@@ -211,14 +198,13 @@ impl World {
     /// An item by id, deleted or not; `None` for an id that this world does not have.
     #[must_use]
     pub fn item(&self, id: ItemId) -> Option<&Item> {
-        self.shared_item(id).map(AsRef::as_ref)
+        self.store.item(id)
     }
 
     /// Shared ownership of [`World::item`].
     #[must_use]
     pub fn shared_item(&self, id: ItemId) -> Option<&Arc<Item>> {
-        let (block, row) = place(id);
-        self.blocks.get(block)?.items.get(row)
+        self.store.shared_item(id)
     }
 
     /// Finds a topic by key.
@@ -230,13 +216,13 @@ impl World {
     /// The key of a topic; `None` for the catalogue and for unknown ids.
     #[must_use]
     pub fn topic(&self, id: TopicId) -> Option<&Key> {
-        self.topic_keys.get((id.0 as usize).checked_sub(1)?)
+        self.store.topic_keys.get((id.0 as usize).checked_sub(1)?)
     }
 
     /// Topic ids are below this; 0 is the catalogue.
     #[must_use]
     pub fn topics_len(&self) -> u32 {
-        self.topic_keys.len() as u32 + 1
+        self.store.topics_len()
     }
 
     /// Items that are available at an instant, past or future.
@@ -264,37 +250,37 @@ impl World {
     /// Blocks of items in the order of their ids.
     #[must_use]
     pub fn blocks(&self) -> &[Arc<Block>] {
-        &self.blocks
+        &self.store.blocks
     }
 
     /// Popularity of the available items.
     #[must_use]
     pub fn popularity(&self) -> &PopularityTable {
-        &self.popularity
+        &self.store.popularity
     }
 
     /// Popularity within each cluster of users.
     #[must_use]
     pub fn cluster_popularity(&self) -> &ClusterPopularityTable {
-        &self.cluster_popularity
+        &self.store.cluster_popularity
     }
 
     /// Co-occurrence lists: items that share users with an item.
     #[must_use]
     pub fn neighbours(&self) -> &ItemNeighbours {
-        &self.neighbours
+        &self.store.neighbours
     }
 
     /// The last seen item of each user.
     #[must_use]
     pub fn last_seen(&self) -> &LastSeen {
-        &self.last_seen
+        &self.store.last_seen
     }
 
     /// Expected end times of open items without a scheduled end.
     #[must_use]
     pub fn expected_ends(&self) -> &ExpectedEnds {
-        &self.expected
+        &self.store.expected
     }
 
     /// Shared weights of the blend.
@@ -312,13 +298,7 @@ impl World {
     /// Current centre for items of a topic: the topic's own, else the catalogue's, else [`CentreRef::NONE`].
     #[must_use]
     pub fn centre_of(&self, topic: TopicId) -> CentreRef {
-        for topic in [topic, TopicId::CATALOGUE] {
-            let epochs = self.centres.get(topic.0 as usize).map_or(0, Vec::len);
-            if epochs > 0 {
-                return CentreRef { topic, epoch: epochs as u32 };
-            }
-        }
-        CentreRef::NONE
+        self.store.centre_of(topic)
     }
 
     /// `x~ = (x - m) / ||x - m||` of an item in its newest revision, `(dim,)`; zeros where it coincides with its
@@ -334,7 +314,7 @@ impl World {
     #[must_use]
     pub fn example<'a>(&'a self, id: ItemId, x: &'a [f32]) -> Option<Example<'a>> {
         let (block, row) = place(id);
-        let columns = self.blocks.get(block)?.columns();
+        let columns = self.store.blocks.get(block)?.columns();
         let centre = *columns.centre.get(row)?;
         let axes = self.centre(centre).and_then(Centre::axes).filter(|_| columns.inverse_norm[row] > 0.0);
         Some(Example::measured(x, centre, axes.map(|axes| (axes, columns.coordinates[row]))))
@@ -343,11 +323,11 @@ impl World {
 
 impl Vectors for World {
     fn embedding(&self, item: ItemId, revision: u32) -> Option<&[f32]> {
-        self.item(item).filter(|item| item.revision == revision).map(|item| &item.embedding[..])
+        self.store.embedding(item, revision)
     }
 
     fn centre(&self, centre: CentreRef) -> Option<&Centre> {
-        self.centres.get(centre.topic.0 as usize)?.get((centre.epoch as usize).checked_sub(1)?).map(AsRef::as_ref)
+        self.store.centre(centre)
     }
 }
 
@@ -370,7 +350,7 @@ impl World {
             let (index, end) = (rest.start / BLOCK, rest.end.min((rest.start / BLOCK + 1) * BLOCK));
             let (first, rows) = (rest.start, rest.start % BLOCK..end - index * BLOCK);
             rest.start = end;
-            let block = self.blocks.get(index)?;
+            let block = self.store.blocks.get(index)?;
             let columns = block.columns();
             Some(Run {
                 first: ItemId(first as u32),

@@ -262,7 +262,7 @@ mod tests {
     use crate::domain::feeds::Expert;
     use crate::domain::ids::ModelVersion;
     use crate::domain::time::Millis;
-    use crate::engine::learners::shared::hedge::Hedge;
+    use crate::engine::blend::hedge::Hedge;
 
     fn sample() -> (Figures, GatewayFigures) {
         let counted = Counted { commits: 4, writes: 11, retries: 1, refused: 2, seconds: 0.25 };

@@ -3,7 +3,7 @@
 //! Invariant: scoring changes no later score; a ranker knows only the rows and edges that it received.
 
 use crate::domain::time::Millis;
-use crate::engine::learners::shared::hedge::HedgeFigures;
+use crate::engine::blend::hedge::HedgeFigures;
 use crate::replay::log::availability::Edge;
 
 /// Scores available items for a user; higher scores rank first.

@@ -7,7 +7,4 @@ pub mod popularity;
 pub mod cluster_popularity;
 pub mod item_neighbours;
 pub mod newton;
-pub mod blend;
-pub mod opinions;
-pub mod hedge;
 pub mod drift;

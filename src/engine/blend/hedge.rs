@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::feeds::Expert;
-use crate::engine::learners::shared::blend::{LOSSES, Leader};
+use crate::engine::blend::weights::{LOSSES, Leader};
 
 /// `alpha`: share of the weight that is redistributed in each round, so that the leader can change.
 pub const SHARE: f64 = 1e-3;

@@ -9,13 +9,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::start::Blend as Start;
 use crate::domain::feeds::Expert;
 use crate::domain::journal::TrainingExample;
 use crate::engine::features::{FEATURES, Features, Row, Segment, at, range, shares};
 use crate::engine::learners::person::offset::UserOffset;
 use crate::engine::learners::shared::newton::Newton;
 use crate::engine::numeric::kernels::{dot, exp_each};
-use crate::engine::settings::Blend as Start;
 
 /// Length of a gradient: weights for new items, then weights for seen items.
 pub const GRADIENT: usize = 2 * FEATURES;

@@ -1,26 +1,20 @@
-//! The experts of the blend. An expert's file has the names and first weights of its features. It computes its features of one
-//! item, and its share of the scores of a block.
+//! Interface of an expert, and the items and blocks that experts read.
 //!
 //! Invariant: an expert's block form gives the bits of its row form. It sums its terms in the order of the features and
-//! may leave out terms that are 0. The shares of an item are added in the order of [`Expert::ALL`] in both forms.
-//! Deliberately absent: the list of experts (`domain::feeds::for_each_expert`), choosing and ordering (`rank`).
+//! may leave out terms that are 0.
 
 use std::array;
 
 use multiversion::multiversion;
 
-use crate::domain::feeds::{Expert, for_each_expert};
 use crate::domain::ids::{ItemId, UserId};
 use crate::domain::time::Millis;
 use crate::domain::windows::Window;
 use crate::engine::catalogue::block::{BLOCK, Block, Columns, NOBODY};
-use crate::engine::features::{FEATURES, Features, range};
+use crate::engine::evidence::feature_store::FeatureStore;
+use crate::engine::evidence::item_evidence::{ItemEvidence, Slot};
+use crate::engine::evidence::user_profile::UserProfile;
 use crate::engine::learners::clock::Clock;
-use crate::engine::settings::Blend;
-use crate::engine::world::World;
-
-use super::UserProfile;
-use super::item_evidence::{ItemEvidence, Slot};
 
 /// One number per item of a block.
 pub type Lane = [f32; BLOCK];
@@ -58,11 +52,11 @@ pub trait Expertise<'a, const N: usize>: Sized {
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; N], scores: &mut Lane);
 }
 
-/// The person, the world and the instant of one ranking.
+/// The person, the feature store and the instant of one ranking.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The catalogue, and everything that is learned from all people.
-    pub world: &'a World,
+    pub store: &'a FeatureStore,
     /// The state of the person.
     pub profile: &'a UserProfile<'a>,
     /// The instant of the ranking.
@@ -222,99 +216,3 @@ pub const fn is_same(a: &str, b: &str) -> bool {
     }
     a.len() == b.len()
 }
-
-macro_rules! experts {
-    ($( $(#[cfg($only:meta)])? $Expert:ident $name:ident $doc:literal; )*) => {
-        $( $(#[cfg($only)])? pub mod $name; )*
-
-        /// Names of the features of each expert, in the order of [`Expert::ALL`].
-        pub const NAMES: [&[&str]; Expert::ALL.len()] = [$( $(#[cfg($only)])? &$name::$Expert::NAMES, )*];
-
-        /// Weights with which each expert ranks alone.
-        pub const ALONE: Features = joined([$( $(#[cfg($only)])? &$name::$Expert::ALONE, )*]);
-
-        /// All experts, prepared for one person at one instant.
-        pub struct Experts<'a> {
-            $( $(#[cfg($only)])? pub $name: $name::$Expert<'a>, )*
-        }
-
-        impl<'a> Experts<'a> {
-            /// Prepares to describe single items.
-            pub fn of(context: Context<'a>) -> Experts<'a> {
-                Experts { $( $(#[cfg($only)])? $name: Expertise::of(context), )* }
-            }
-
-            /// Prepares to score whole blocks under the weights of items that are new to the person.
-            pub fn prepare(&mut self, weights: &Features) {
-                $( $(#[cfg($only)])? {
-                    let begin = const { range(Expert::$Expert).0 };
-                    if let Some(weights) = weights[begin..].first_chunk() {
-                        self.$name.prepare(weights);
-                    }
-                } )*
-            }
-
-            /// Writes the features of one item into `out`, which holds zeros.
-            #[inline]
-            pub fn row(&self, item: &ItemRow<'_>, out: &mut Features) {
-                $( $(#[cfg($only)])? {
-                    let begin = const { range(Expert::$Expert).0 };
-                    if let Some(out) = out[begin..].first_chunk_mut() {
-                        self.$name.row(item, out);
-                    }
-                } )*
-            }
-
-            /// Marks the items of a block that some expert cannot score by block.
-            #[inline]
-            pub fn mark_apart(&self, block: &BlockRows<'_>, apart: &mut Apart) {
-                $( $(#[cfg($only)])? self.$name.mark_apart(block, apart); )*
-            }
-
-            /// Adds the shares of all experts to the scores of a block, in their order. `after` sees the scores after each.
-            #[inline]
-            pub fn add_block(
-                &self,
-                block: &BlockRows<'_>,
-                weights: &Features,
-                scores: &mut Lane,
-                mut after: impl FnMut(Expert, &mut Lane),
-            ) {
-                $( $(#[cfg($only)])? {
-                    let begin = const { range(Expert::$Expert).0 };
-                    if let Some(weights) = weights[begin..].first_chunk() {
-                        self.$name.add_block(block, weights, scores);
-                    }
-                    after(Expert::$Expert, scores);
-                } )*
-            }
-        }
-
-        /// Weights with which the blend starts.
-        pub fn first_weights(start: &Blend) -> Features {
-            let weights: [&[f32]; Expert::ALL.len()] =
-                [$( $(#[cfg($only)])? &$name::$Expert::first_weights(start.$name), )*];
-            joined(weights)
-        }
-    };
-}
-for_each_expert!(experts);
-
-/// The features of all experts, one after the other.
-const fn joined(parts: [&[f32]; Expert::ALL.len()]) -> Features {
-    let mut all = [0.0; FEATURES];
-    let (mut expert, mut place) = (0, 0);
-    while expert < parts.len() {
-        let mut at = 0;
-        while at < parts[expert].len() {
-            all[place] = parts[expert][at];
-            place += 1;
-            at += 1;
-        }
-        expert += 1;
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests;

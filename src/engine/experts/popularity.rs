@@ -7,13 +7,13 @@
 
 use multiversion::multiversion;
 
-use crate::engine::learners::shared::cluster_popularity::ClusterLifts;
-use crate::engine::learners::shared::popularity::PopularityBlock;
+use crate::engine::catalogue::block::BLOCK;
 use crate::engine::learners::clock::PHASES;
 use crate::engine::learners::shared::arrivals::VisitorsBlock;
-use crate::engine::catalogue::block::BLOCK;
+use crate::engine::learners::shared::cluster_popularity::ClusterLifts;
+use crate::engine::learners::shared::popularity::PopularityBlock;
 
-use super::{BlockRows, Context, Expertise, ItemRow, Lane, place};
+use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane, place};
 
 /// Number of features.
 const N: usize = 11;
@@ -69,13 +69,13 @@ impl<'a> Expertise<'a, N> for Popularity<'a> {
     }
 
     fn of(context: Context<'a>) -> Self {
-        let cluster = context.profile.group.and_then(|group| context.world.cluster_popularity().of(group));
+        let cluster = context.profile.group.and_then(|group| context.store.cluster_popularity().of(group));
         Popularity { context, phases: context.clock.phases(), cluster }
     }
 
     #[inline]
     fn row(&self, item: &ItemRow<'_>, out: &mut [f32; N]) {
-        let popularity = self.context.world.popularity();
+        let popularity = self.context.store.popularity();
         out[..=APPROVAL].copy_from_slice(&popularity.row(item.id));
         (out[BUSY_HOUR], out[BUSY_WEEKDAY]) = popularity.visitors().busy(item.id, &self.phases);
         if let Some(cluster) = self.cluster {
@@ -88,7 +88,7 @@ impl<'a> Expertise<'a, N> for Popularity<'a> {
 
     #[inline]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; N], scores: &mut Lane) {
-        let popularity = self.context.world.popularity();
+        let popularity = self.context.store.popularity();
         let (numbers, visitors) = (popularity.block(block.index), popularity.visitors().block(block.index));
         let mut of_cluster = [0.0; BLOCK];
         if let Some(cluster) = self.cluster {

@@ -4,7 +4,7 @@
 
 use crate::engine::catalogue::block::BLOCK;
 
-use super::{BlockRows, Context, Expertise, ItemRow, Lane};
+use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane};
 
 /// Prepared for one person at one instant.
 pub struct Toy<'a> {

@@ -6,7 +6,7 @@
 use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::items::Item;
 
-use super::{BlockRows, Context, Expertise, ItemRow, Lane, add_shares, look_up};
+use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane, add_shares, look_up};
 use crate::engine::catalogue::block::BLOCK;
 
 /// Prepared for one person at one instant.
@@ -37,7 +37,7 @@ impl<'a> Expertise<'a, 3> for Topic<'a> {
     }
 
     fn prepare(&mut self, weights: &[f32; 3]) {
-        let topics = (0..self.context.world.topics_len()).map(TopicId);
+        let topics = (0..self.context.store.topics_len()).map(TopicId);
         self.weights = topics.clone().map(|topic| self.weight_of(topic)).collect();
         self.shares = topics.map(|topic| self.share(weights, topic, self.weight_of(topic))).collect();
     }
@@ -58,7 +58,7 @@ impl<'a> Expertise<'a, 3> for Topic<'a> {
 impl Topic<'_> {
     /// The person's greatest weight among the topics of an item; 0 for an unknown item.
     pub fn strongest_of(&self, item: ItemId) -> f32 {
-        self.context.world.item(item).map_or(0.0, |item| self.strongest(item))
+        self.context.store.item(item).map_or(0.0, |item| self.strongest(item))
     }
 
     fn strongest(&self, item: &Item) -> f32 {
@@ -74,7 +74,7 @@ impl Topic<'_> {
 
     /// Log-odds of the topic's approval over all people, and of the person's approval over that.
     fn approvals(&self, topic: TopicId) -> (f32, f32) {
-        (self.context.world.popularity().topic_approval(topic), look_up(&self.context.profile.opinions, topic))
+        (self.context.store.popularity().topic_approval(topic), look_up(&self.context.profile.opinions, topic))
     }
 
     fn share(&self, w: &[f32; 3], main: TopicId, weight: f32) -> f32 {

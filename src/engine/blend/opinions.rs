@@ -10,14 +10,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::start::Blend as Start;
 use crate::domain::journal::Opinion;
+use crate::engine::blend::weights::{LOSS_MAX, WEIGHT_MAX, without_tower};
 use crate::engine::features::{FEATURES, Features, Row, Segment, shares};
 use crate::engine::learners::person::offset::UserOffset;
-use crate::engine::learners::shared::blend::{LOSS_MAX, WEIGHT_MAX, without_tower};
 use crate::engine::learners::shared::newton::Newton;
 use crate::engine::metrics::progressive::log_loss;
 use crate::engine::numeric::kernels::dot;
-use crate::engine::settings::Blend as Start;
 
 /// Length of the joint gradient: weights for new items, weights for seen items, and the bias.
 const WEIGHTS: usize = 2 * FEATURES + 1;

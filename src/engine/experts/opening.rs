@@ -5,7 +5,7 @@
 
 use crate::domain::time::MINUTE_MS;
 
-use super::{Apart, BlockRows, Context, Expertise, ItemRow, Lane};
+use super::expertise::{Apart, BlockRows, Context, Expertise, ItemRow, Lane};
 
 /// `just_opened` fades by half within this.
 const HALF_MS: f32 = 2.0 * MINUTE_MS as f32;
@@ -30,7 +30,7 @@ impl<'a> Expertise<'a, 3> for Opening<'a> {
 
     #[inline]
     fn row(&self, item: &ItemRow<'_>, out: &mut [f32; 3]) {
-        let Context { world, now, .. } = self.context;
+        let Context { store, now, .. } = self.context;
         if !item.columns.windowed[item.row] {
             let age = now.since(item.columns.created[item.row]);
             if age < LASTS_MS {
@@ -41,7 +41,7 @@ impl<'a> Expertise<'a, 3> for Opening<'a> {
             let age = now.since(window.start) as f32;
             out[0] = 0.3 * (1.0 + age / (10.0 * MINUTE_MS as f32)).ln();
             out[1] = just_opened(age);
-            if let Some(until) = window.stop.or_else(|| world.expected_ends().of(item.id)) {
+            if let Some(until) = window.stop.or_else(|| store.expected_ends().of(item.id)) {
                 let rest = until.since(now) as f32 / MINUTE_MS as f32;
                 out[2] = 0.3 * (1.0 + rest / 10.0).ln();
             }

@@ -5,10 +5,10 @@
 //! Deliberately absent: the memory of visits (`learn::repeat`) and their hours (`hours`).
 
 use crate::domain::ids::UserId;
-use crate::engine::learners::person::visits::VISIT_FEATURES;
 use crate::engine::catalogue::block::{BLOCK, NOBODY};
+use crate::engine::learners::person::visits::VISIT_FEATURES;
 
-use super::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemRow, Lane, add_shares, look_up, place};
+use super::expertise::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemRow, Lane, add_shares, look_up, place};
 
 /// Number of features.
 const N: usize = 19;

@@ -9,11 +9,11 @@ use std::cell::Cell;
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::block::BLOCK;
-use crate::engine::world::World;
 
-use super::UserProfile;
+use super::feature_store::FeatureStore;
 use super::hours::{HourAffinity, hour_affinities};
 use super::neighbours::{NeighbourLists, SOUGHT};
+use super::user_profile::UserProfile;
 
 /// A catalogue of at most so many blocks is cleared as a whole per ranking, which is faster than checking each block.
 const CLEARED_WHOLE: usize = 16;
@@ -98,7 +98,7 @@ impl Drop for ItemEvidence {
 
 impl ItemEvidence {
     /// Collects evidence about all items from the person's visits and friends at `now`.
-    pub fn gather(world: &World, profile: &UserProfile<'_>, now: Millis) -> ItemEvidence {
+    pub fn gather(store: &FeatureStore, profile: &UserProfile<'_>, now: Millis) -> ItemEvidence {
         let visits = profile.visits.recent();
         if visits.is_empty() && profile.follows.is_empty() {
             return ItemEvidence::default();
@@ -111,13 +111,13 @@ impl ItemEvidence {
             evidence.cleared.fill(0);
             evidence.generation = 1;
         }
-        if evidence.slots.len() < world.len() as usize {
-            evidence.slots.resize(world.len() as usize, Slot::default());
-            let blocks = (world.len() as usize).div_ceil(BLOCK);
+        if evidence.slots.len() < store.items_len() as usize {
+            evidence.slots.resize(store.items_len() as usize, Slot::default());
+            let blocks = (store.items_len() as usize).div_ceil(BLOCK);
             evidence.co_audience.resize(blocks * BLOCK, 0.0);
             evidence.cleared.resize(blocks, 0);
         }
-        let neighbours = world.neighbours();
+        let neighbours = store.neighbours();
         let (similar, next) = (
             NeighbourLists::similar(neighbours, profile.visits, now),
             NeighbourLists::next(neighbours, profile.visits),
@@ -139,7 +139,7 @@ impl ItemEvidence {
             },
         );
         for friend in profile.follows.iter().take(FRIENDS_MAX) {
-            if let Some((item, amount)) = world.last_seen().of(*friend, now) {
+            if let Some((item, amount)) = store.last_seen().of(*friend, now) {
                 evidence.fill(item, |slot| slot.friends += amount);
             }
         }
@@ -147,15 +147,15 @@ impl ItemEvidence {
     }
 
     /// Collects evidence about these items only.
-    pub fn of_these(items: &[ItemId], world: &World, profile: &UserProfile<'_>, now: Millis) -> ItemEvidence {
+    pub fn of_these(items: &[ItemId], store: &FeatureStore, profile: &UserProfile<'_>, now: Millis) -> ItemEvidence {
         let visits = profile.visits.recent();
         if visits.is_empty() && profile.follows.is_empty() {
             return ItemEvidence::default();
         }
         if items.len() > FEW_MAX {
-            return ItemEvidence::gather(world, profile, now);
+            return ItemEvidence::gather(store, profile, now);
         }
-        let neighbours = world.neighbours();
+        let neighbours = store.neighbours();
         let (similar, next) = (
             NeighbourLists::similar(neighbours, profile.visits, now),
             NeighbourLists::next(neighbours, profile.visits),
@@ -188,7 +188,7 @@ impl ItemEvidence {
             }
         });
         for friend in profile.follows.iter().take(FRIENDS_MAX) {
-            if let Some((item, amount)) = world.last_seen().of(*friend, now)
+            if let Some((item, amount)) = store.last_seen().of(*friend, now)
                 && let Some(place) = few.place(item)
             {
                 few.slots[place].friends += amount;

@@ -4,10 +4,10 @@
 //! Deliberately absent: the network (`crate::tower`), and vectors (`engine::two_tower`).
 
 use crate::domain::ids::ItemId;
-use crate::engine::two_tower::{Tower as Vectors, TowerVector};
 use crate::engine::catalogue::block::BLOCK;
+use crate::engine::two_tower::{Tower as Vectors, TowerVector};
 
-use super::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};
+use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};
 
 /// Bound on the log-odds of the two-tower model in the blend, so that one expert cannot outweigh all others.
 pub const TOWER_MAX: f32 = 8.0;
@@ -25,7 +25,7 @@ impl<'a> Expertise<'a, 1> for Tower<'a> {
     const FIRST_AMOUNT: f32 = 0.5;
 
     fn of(context: Context<'a>) -> Self {
-        Tower { vectors: context.world.tower().map(AsRef::as_ref).zip(context.profile.tower.as_ref()) }
+        Tower { vectors: context.store.tower().map(AsRef::as_ref).zip(context.profile.tower.as_ref()) }
     }
 
     #[inline]

@@ -7,11 +7,11 @@
 use std::cell::Cell;
 
 use crate::domain::ids::TopicId;
-use crate::engine::numeric::kernels::{dot, weight_max};
 use crate::engine::catalogue::block::Columns;
 use crate::engine::catalogue::vectors::Vectors;
+use crate::engine::numeric::kernels::{dot, weight_max};
 
-use super::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};
+use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};
 
 /// Bound on the log-odds of the online model in the blend, so that one expert cannot outweigh all others.
 pub const ONLINE_MAX: f32 = 8.0;
@@ -41,7 +41,7 @@ impl<'a> Expertise<'a, 1> for Online<'a> {
     }
 
     fn prepare(&mut self, _: &[f32; 1]) {
-        self.centre_dots = (0..self.context.world.topics_len()).map(|topic| self.centre_dot(TopicId(topic))).collect();
+        self.centre_dots = (0..self.context.store.topics_len()).map(|topic| self.centre_dot(TopicId(topic))).collect();
     }
 
     #[inline]
@@ -74,9 +74,9 @@ impl Online<'_> {
         if let Some((_, dot)) = self.last_dot.get().filter(|(last, _)| *last == topic) {
             return dot;
         }
-        let Context { world, profile, .. } = self.context;
-        let centre = world.centre_of(topic);
-        let dot = profile.weights.and_then(|w| world.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0);
+        let Context { store, profile, .. } = self.context;
+        let centre = store.centre_of(topic);
+        let dot = profile.weights.and_then(|w| store.centre(centre).map(|m| dot(w, m.mean()))).unwrap_or(0.0);
         self.last_dot.set(Some((topic, dot)));
         dot
     }

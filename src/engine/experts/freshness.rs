@@ -4,7 +4,7 @@
 
 use multiversion::multiversion;
 
-use super::{BlockRows, Context, Expertise, ItemRow, Lane};
+use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane};
 
 /// Prepared for one person at one instant.
 pub struct Freshness<'a> {
@@ -20,7 +20,7 @@ impl<'a> Expertise<'a, 1> for Freshness<'a> {
     const FIRST_AMOUNT: f32 = 1.0;
 
     fn of(context: Context<'a>) -> Self {
-        Freshness { context, half: context.world.settings().freshness_half_ms as f32 }
+        Freshness { context, half: context.store.freshness_half_ms() as f32 }
     }
 
     #[inline]

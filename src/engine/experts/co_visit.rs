@@ -3,7 +3,7 @@
 //! Invariant: the feature is 0 for an item that is in no published list of next items.
 //! Deliberately absent: the sums over the lists (`neighbours`, which `item_evidence` collects).
 
-use super::{Apart, BlockRows, Context, Expertise, ItemRow, Lane};
+use super::expertise::{Apart, BlockRows, Context, Expertise, ItemRow, Lane};
 
 /// The share of steps that doubles the feature's argument.
 const UNIT: f32 = 0.003;

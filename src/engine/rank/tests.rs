@@ -1,20 +1,22 @@
 //! Checks over all experts of the list; a new expert is included without an edit.
 
-#[path = "../../../../tests/support/every_kind.rs"]
+#[path = "../../../tests/support/every_kind.rs"]
 mod every_kind;
-#[path = "../../../../tests/support/little_tower.rs"]
+#[path = "../../../tests/support/little_tower.rs"]
 mod little_tower;
 
+use std::array;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::feeds::Ranking;
-use crate::engine::features::{NAMES, Row, Segment, shares};
+use crate::engine::experts::expertise::{Apart, BlockRows};
+use crate::engine::features::{FEATURES, NAMES, Segment, range, shares};
 use crate::engine::numeric::kernels::dot;
 use crate::engine::rank::{RankRequest, scorer::Scorer};
-use crate::engine::settings::LearnSettings;
+use crate::engine::settings::{Blend, LearnSettings};
 use crate::engine::user::UserState;
 use every_kind::{Acts, ITEMS, any_acts, lived};
 

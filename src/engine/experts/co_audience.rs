@@ -7,7 +7,7 @@ use multiversion::multiversion;
 
 use crate::engine::numeric::kernels::ln_of;
 
-use super::{BlockRows, Context, Expertise, ItemRow, Lane};
+use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane};
 
 /// One over the sum of cosines that doubles the feature's argument.
 const CO_AUDIENCE_UNIT: f32 = 100.0;

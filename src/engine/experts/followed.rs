@@ -6,7 +6,7 @@
 use crate::domain::ids::UserId;
 use crate::engine::catalogue::block::NOBODY;
 
-use super::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemRow, Lane};
+use super::expertise::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemRow, Lane};
 
 /// Prepared for one person at one instant.
 pub struct Followed<'a> {
