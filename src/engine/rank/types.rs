@@ -41,7 +41,7 @@ pub struct Candidates(pub(super) RoaringBitmap);
 /// A candidate with its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scored {
-    /// The candidate.
+    /// Id of the candidate.
     pub item: ItemId,
     /// Its score by the ranking of the feed.
     pub score: f32,
