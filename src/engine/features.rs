@@ -3,7 +3,7 @@
 //! Invariant: names and ranges are derived from the experts, in the order of [`Expert::ALL`]. Journal entries
 //! hold this vector, so a change of its order or length is a change of the formats of journal and snapshots.
 //! A feature without information is 0, or a constant that all candidates share.
-//! Deliberately absent: computing features (`engine::experts`) and learning their weights (`blend`).
+//! Deliberately absent: computing features (`engine::experts`) and learning their weights (`engine::blend`).
 
 use crate::domain::feeds::{Expert, for_each_expert};
 use crate::engine::experts::{self, expertise::is_same};

@@ -5,7 +5,8 @@
 //! Invariant: the fold uses the gradient that the entry carries, so it needs neither the candidates nor the weights of
 //! that time. Weights stay finite and within [`WEIGHT_MAX`]. Prediction changes nothing.
 //! Sources: multinomial logit over the available items (McFadden 1974), from a stratified sample of them (Manski &
-//! McFadden 1981); the Newton step of [`super::newton`]; asynchronous gradients: Recht et al., *Hogwild!*, NIPS 2011.
+//! McFadden 1981); the Newton step of [`crate::engine::learners::shared::newton`]; asynchronous gradients: Recht et
+//! al., *Hogwild!*, NIPS 2011.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Co-audience: the co-occurrence of the item with the places that the person visits, as a weighted sum of cosines.
 //!
 //! Invariant: the feature is 0 for an item that is in no published list of neighbours.
-//! Deliberately absent: the sums over the lists (`neighbours`, which `item_evidence` collects).
+//! Deliberately absent: the sums over the lists (`evidence::neighbours`).
 
 use multiversion::multiversion;
 

@@ -1,7 +1,7 @@
 //! Co-visit: the share of all people's steps that lead from the person's last places to the item.
 //!
 //! Invariant: the feature is 0 for an item that is in no published list of next items.
-//! Deliberately absent: the sums over the lists (`neighbours`, which `item_evidence` collects).
+//! Deliberately absent: the sums over the lists (`evidence::neighbours`).
 
 use super::expertise::{Apart, BlockRows, Context, Expertise, ItemRow, Lane};
 

@@ -1,7 +1,7 @@
 //! Followed: the person follows the author, or people whom they follow were at the item last.
 //!
 //! Invariant: both features are 0 for a person who follows no one.
-//! Deliberately absent: the last places of friends (`item_evidence` collects them).
+//! Deliberately absent: the last places of friends (`evidence::item_evidence` collects them).
 
 use crate::domain::ids::UserId;
 use crate::engine::catalogue::block::NOBODY;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the feature is finite and within [`ONLINE_MAX`]; 0 before the person's first label. The rough log-odds of the
 //! scan differ from the exact ones by at most [`Quantised::error`] times the item's scale.
-//! Deliberately absent: learning (`learn::online`).
+//! Deliberately absent: learning (`learners::person::online`).
 
 use std::cell::Cell;
 

@@ -1,7 +1,7 @@
 //! Opening: the time since the item became available, and the time until it ends.
 //!
 //! Invariant: an item without windows opened when it was made; of its features only `just_opened` is not 0.
-//! Deliberately absent: windows (`avail`), and learning when they end (`avail::survival`).
+//! Deliberately absent: windows (`availability`), and learning when they end (`availability::survival`).
 
 use crate::domain::time::MINUTE_MS;
 

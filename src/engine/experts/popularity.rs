@@ -3,7 +3,7 @@
 //!
 //! Invariant: counts are log ratios, so that 0 is the mean of open items. `newcomers` is 0 for an item that the person
 //! knows.
-//! Deliberately absent: counting (`learn::popularity`, `learn::visitors`, `learn::cluster_popularity`).
+//! Deliberately absent: counting (`popularity`, `arrivals` and `cluster_popularity` of `learners::shared`).
 
 use multiversion::multiversion;
 

@@ -2,7 +2,7 @@
 //! author. Features of the person alone are their novelty seeking, approval rate and session depth.
 //!
 //! Invariant: for an item that the person never visited all features but those of its author and of the person are 0.
-//! Deliberately absent: the memory of visits (`learn::repeat`) and their hours (`hours`).
+//! Deliberately absent: the memory of visits (`learners::person::visits`) and their hours (`evidence::hours`).
 
 use crate::domain::ids::UserId;
 use crate::engine::catalogue::block::{BLOCK, NOBODY};
@@ -13,7 +13,7 @@ use super::expertise::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemR
 /// Number of features.
 const N: usize = 19;
 
-/// Names of the features. The first ones stand in the order of `learn::repeat::Visits::describe`.
+/// Names of the features. The first ones stand in the order of `Visits::describe`.
 const NAMES: [&str; N] = [
     "visits_1h",
     "visits_6h",

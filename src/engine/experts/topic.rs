@@ -1,7 +1,7 @@
 //! Topic: the person's weight of the item's topics, and the approval of its main topic by all people and by the person.
 //!
 //! Invariant: without a topic weight or an opinion all features are 0.
-//! Deliberately absent: the decay of topic weights (`learn::topics`).
+//! Deliberately absent: the decay of topic weights (`learners::person::topics`).
 
 use crate::domain::ids::{ItemId, TopicId};
 use crate::domain::items::Item;

@@ -2,7 +2,7 @@
 //!
 //! Invariant under test: predicting changes nothing; learning is deterministic; a snapshot predicts, and learns on, with equal bits;
 //! inputs that are not finite, or extreme, are refused or leave every prediction finite.
-//! Deliberately absent: the mixture (`cluster`) and the two-tower model, which learn in batches.
+//! Deliberately absent: the mixture (`engine::mixture`) and the two-tower model, which learn in batches.
 
 mod measures;
 

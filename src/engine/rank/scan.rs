@@ -3,7 +3,7 @@
 //!
 //! Invariant: a score that is added up by block is bit-equal to the score of the item's row. The error of the rough scan over
 //! 8-bit codes has a known bound; the scan scores again in f32 whatever the bound leaves undecided.
-//! Deliberately absent: the shares themselves (`experts`), choosing and ordering (`rank`).
+//! Deliberately absent: the shares themselves (`engine::experts`), choosing and ordering (`rank`).
 
 use multiversion::multiversion;
 

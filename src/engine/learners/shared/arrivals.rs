@@ -4,7 +4,7 @@
 //! users, since one user can make hundreds, so first visits are predicted from the number of distinct first-time
 //! visitors. Source of the hour match: the mean direction of a circular distribution (Mardia & Jupp, *Directional
 //! Statistics*, 2000), shrunk to that of the catalogue.
-//! Deliberately absent: a user's own hours (`visits`, `rank::hours`).
+//! Deliberately absent: a user's own hours (`person::visits`, `evidence::hours`).
 
 use serde::{Deserialize, Serialize};
 
