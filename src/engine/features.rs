@@ -8,7 +8,8 @@
 use crate::domain::feeds::{Expert, for_each_expert};
 use crate::engine::experts::{self, expertise::is_same};
 
-pub use crate::engine::experts::{FEATURES, Features, range};
+pub(crate) use crate::engine::experts::FEATURES;
+pub use crate::engine::experts::{Features, range};
 
 /// The name and the expert of each feature, in the order of the vector. Features of one expert stand side by side.
 pub const NAMES: [(&str, Expert); FEATURES] = {
@@ -31,17 +32,11 @@ pub mod at {
     use super::place;
 
     /// Log-odds of the online model.
-    pub const ONLINE: usize = place("online");
+    pub(crate) const ONLINE: usize = place("online");
     /// The person's weight of the item's topics.
-    pub const TOPIC: usize = place("topic");
+    pub(crate) const TOPIC: usize = place("topic");
     /// The hyperbola of the item's age.
-    pub const FRESHNESS: usize = place("freshness");
-    /// The first of five decayed counts, by half-life.
-    pub const POPULARITY: usize = place("popularity_1h");
-    /// The decayed count with a half-life of one day.
-    pub const POPULARITY_1D: usize = place("popularity_1d");
-    /// The approval rate of the item over all people.
-    pub const APPROVAL: usize = place("approval");
+    pub(crate) const FRESHNESS: usize = place("freshness");
     /// Log-odds of the two-tower model.
     pub const TOWER: usize = place("tower");
 }
@@ -105,12 +100,12 @@ pub struct Row {
     /// In the order of [`NAMES`].
     pub features: Features,
     /// Selects the weights.
-    pub segment: Segment,
+    pub(crate) segment: Segment,
 }
 
 impl Row {
     /// The row of an unknown item: all features are 0.
-    pub const NOTHING: Row = Row { features: [0.0; FEATURES], segment: Segment::New };
+    pub(crate) const NOTHING: Row = Row { features: [0.0; FEATURES], segment: Segment::New };
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 
 mod order;
 mod segment;
-pub mod survival;
+pub(crate) mod survival;
 mod timeline;
 
 use std::cmp::Ordering;
@@ -122,12 +122,6 @@ impl AvailabilityIndex {
     #[must_use]
     pub fn is_open(&self, item: ItemId, now: Millis) -> bool {
         self.windows(item).is_some_and(|windows| windows.is_open(now))
-    }
-
-    /// The window of the item that contains `now`; `None` when it is closed, and when it is always open.
-    #[must_use]
-    pub fn window_at(&self, item: ItemId, now: Millis) -> Option<Window> {
-        self.windows(item).and_then(|windows| windows.at(now)).copied()
     }
 
     /// All items that are open at `now`, as `ItemId.0`.

@@ -16,11 +16,11 @@ use crate::domain::windows::Windows;
 use crate::engine::numeric::kernels::exp_each_f64;
 
 /// Beginnings of the pieces, in minutes; the last piece has no end.
-pub const CUTS_MINUTES: [f64; PIECES] =
+pub(crate) const CUTS_MINUTES: [f64; PIECES] =
     [0.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 240.0, 360.0, 480.0, 720.0, 1_440.0, 4_320.0];
 
 /// Number of pieces.
-pub const PIECES: usize = 16;
+pub(crate) const PIECES: usize = 16;
 
 /// Pseudo-ends of each piece, at the overall rate.
 const PIECE_PRIOR: f64 = 2.0;
@@ -29,7 +29,7 @@ const PIECE_PRIOR: f64 = 2.0;
 const PRIOR_MINUTES: f64 = 120.0;
 
 /// `nu`, the shrinkage of frailty: with this many ended windows, an item's own rate and the population's weigh equally.
-pub const SHRINKAGE: f64 = 4.0;
+pub(crate) const SHRINKAGE: f64 = 4.0;
 
 /// Upper limit of the expected remaining time.
 const REST_MAX_MINUTES: f64 = 30.0 * 24.0 * 60.0;
@@ -43,7 +43,7 @@ struct Lives {
 
 /// Sufficient statistics of window lengths, for the population and by item.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Survival {
+pub(crate) struct Survival {
     ends: [f64; PIECES],
     minutes: [f64; PIECES],
     /// By item id; `None` for items without ended windows.
@@ -52,7 +52,7 @@ pub struct Survival {
 
 /// Hazard of the population: rate per minute in each piece, and the cumulative hazard at each piece's begin.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hazard {
+pub(crate) struct Hazard {
     rates: [f64; PIECES],
     /// Inverse of each rate, in minutes.
     means: [f64; PIECES],
@@ -79,7 +79,7 @@ impl Survival {
     }
 
     /// Learns all windows of an item that have ended at `now`.
-    pub fn learn_all(&mut self, item: ItemId, windows: &Windows, now: Millis) {
+    pub(crate) fn learn_all(&mut self, item: ItemId, windows: &Windows, now: Millis) {
         for window in windows.as_slice() {
             if let Some(stop) = window.stop.filter(|stop| *stop <= now) {
                 self.learn(item, stop.since(window.start));
@@ -95,7 +95,7 @@ impl Survival {
 
     /// Posterior mean of the population's hazard.
     #[must_use]
-    pub fn hazard(&self) -> Hazard {
+    pub(crate) fn hazard(&self) -> Hazard {
         let overall = (1.0 + self.windows()) / (PRIOR_MINUTES + self.minutes.iter().sum::<f64>());
         let rates: [f64; PIECES] =
             std::array::from_fn(|b| (self.ends[b] + PIECE_PRIOR) / (self.minutes[b] + PIECE_PRIOR / overall));
@@ -109,7 +109,7 @@ impl Survival {
     /// Frailty `z`, the item's hazard relative to the population's, given that it has been open for `on` minutes.
     /// Positive; 1 is average.
     #[must_use]
-    pub fn frailty(&self, item: ItemId, hazard: &Hazard, on: f64) -> f64 {
+    pub(crate) fn frailty(&self, item: ItemId, hazard: &Hazard, on: f64) -> f64 {
         let (mut ends, mut expected) = (0.0, 0.0);
         if let Some(Some(own)) = self.items.get(item.0 as usize) {
             ends = f64::from(own.ends);
@@ -127,6 +127,7 @@ impl Survival {
 
     /// Expected remaining minutes of an item that has been open for `on` minutes.
     #[must_use]
+    #[cfg(test)]
     pub fn rest(&self, item: ItemId, hazard: &Hazard, on: f64) -> f64 {
         hazard.rest(self.frailty(item, hazard, on), on)
     }
@@ -142,6 +143,7 @@ impl Hazard {
 
     /// Survival function `S(u | t)`: the probability to last `more` minutes after `on`, with frailty `z`.
     #[must_use]
+    #[cfg(test)]
     pub fn survives(&self, z: f64, on: f64, more: f64) -> f64 {
         (-z * (self.until(on + more.max(0.0)) - self.until(on))).exp()
     }
@@ -149,6 +151,7 @@ impl Hazard {
     /// Expected remaining minutes: the integral of [`Hazard::survives`] over `more`. Exact, since it is exponential in
     /// each piece.
     #[must_use]
+    #[cfg(test)]
     pub fn rest(&self, z: f64, on: f64) -> f64 {
         self.rests(&[Aged { on, z }; ABREAST])[0]
     }
@@ -207,7 +210,7 @@ impl ExpectedEnds {
 
     /// Whether the estimates are due for an update: a minute has passed, or the clock was set back.
     #[must_use]
-    pub fn is_old(&self, now: Millis) -> bool {
+    pub(crate) fn is_old(&self, now: Millis) -> bool {
         !self.until.is_empty() && self.made.is_some_and(|made| now < made || now.since(made) >= MINUTE_MS)
     }
 }

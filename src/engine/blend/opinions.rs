@@ -43,7 +43,7 @@ pub struct OpinionWeights {
     /// Platt scaling from raw to calibrated log-odds.
     pub calibration: Calibration,
     /// Whether enough answers of both labels were learned; before, the probabilities are meaningless.
-    pub is_calibrated: bool,
+    pub(crate) is_calibrated: bool,
     /// Whether the two-tower model raises the loss, so that its weights count as 0.
     pub without_tower: bool,
 }
@@ -123,7 +123,7 @@ impl OpinionWeights {
 
 /// Learner of the shared weights, as folded over the journal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OpinionLearner {
+pub(crate) struct OpinionLearner {
     /// Learned addends to the initial weights, `(WEIGHTS,)`; empty before the first example.
     learned: Vec<f32>,
     /// Learned addends to slope 1 and intercept 0.
@@ -161,7 +161,7 @@ impl OpinionLearner {
     }
 
     /// Reacts to drift: widens the preconditioners, so that later answers count more.
-    pub fn loosen(&mut self) {
+    pub(crate) fn loosen(&mut self) {
         self.newton.loosen();
         self.platt.loosen();
     }

@@ -19,10 +19,10 @@ use crate::engine::learners::shared::newton::Newton;
 use crate::engine::numeric::kernels::{dot, exp_each};
 
 /// Length of a gradient: weights for new items, then weights for seen items.
-pub const GRADIENT: usize = 2 * FEATURES;
+pub(crate) const GRADIENT: usize = 2 * FEATURES;
 
 /// Length of a list of losses: each expert alone, the blend without the two-tower model, the blend.
-pub const LOSSES: usize = Expert::ALL.len() + 2;
+pub(crate) const LOSSES: usize = Expert::ALL.len() + 2;
 
 /// Indices of the last two of them.
 const DEAF: usize = LOSSES - 2;
@@ -112,7 +112,7 @@ pub(super) fn without_tower(weights: &Features) -> Features {
 
 /// Learner of the shared weights, as folded over the journal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct BlendLearner {
+pub(crate) struct BlendLearner {
     /// Learned corrections of the opinion weights, `(GRADIENT,)`; empty before the first example.
     learned: Vec<f32>,
     newton: Newton,
@@ -136,7 +136,7 @@ impl BlendLearner {
     }
 
     /// Reacts to drift: widens the preconditioner, so that later choices count more.
-    pub fn loosen(&mut self) {
+    pub(crate) fn loosen(&mut self) {
         self.newton.loosen();
     }
 
@@ -149,12 +149,6 @@ impl BlendLearner {
             *weight += learned;
         }
         published
-    }
-
-    /// Number of learned choices.
-    #[must_use]
-    pub fn examples(&self) -> u64 {
-        self.examples
     }
 }
 
@@ -169,7 +163,7 @@ pub fn sample_size(open: u64, most: u64) -> u64 {
 }
 
 /// Log importance weight of a sampled row, by [`Segment::index`]; zeros where all rows are present.
-pub type StandsFor = [f32; 2];
+pub(crate) type StandsFor = [f32; 2];
 
 /// Training example of a choice: `rows[chosen]` was taken, the others are negatives. The loss is the softmax over all
 /// of them, each with its log importance weight `many`.
@@ -288,7 +282,7 @@ mod tests {
             own.learn_choice::<FEATURES>(&example, 1.0);
         }
         assert!(losses[0] > 1.0 && losses[299] < 0.2, "{} {}", losses[0], losses[299]);
-        assert_eq!(learner.examples(), 300);
+        assert_eq!(learner.examples, 300);
     }
 
     #[test]

@@ -13,10 +13,10 @@ use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Coordinates;
 
 /// Items per block: adding one item copies at most this many embeddings.
-pub const BLOCK: usize = 256;
+pub(crate) const BLOCK: usize = 256;
 
 /// Stands for "no author" in a block's columns.
-pub const NOBODY: u32 = u32::MAX;
+pub(crate) const NOBODY: u32 = u32::MAX;
 
 /// A run of [`BLOCK`] items, stored as columns for ranking scans.
 #[derive(Clone, Debug)]
@@ -39,13 +39,13 @@ pub struct Columns {
     /// Whether the item has windows; the item holds them.
     pub windowed: Vec<bool>,
     /// Whether the item has further topics; the item holds them.
-    pub more_topics: Vec<bool>,
+    pub(crate) more_topics: Vec<bool>,
     /// Author ids, or [`NOBODY`].
     pub author: Vec<u32>,
     /// Centres that the embeddings are currently centred by.
     pub centre: Vec<CentreRef>,
     /// `1 / ||x - m||`, or 0 where an item coincides with its centre.
-    pub inverse_norm: Vec<f32>,
+    pub(crate) inverse_norm: Vec<f32>,
     /// Coordinates along the axes of the centre; zeros without axes, or where an item coincides with its centre.
     pub coordinates: Vec<Coordinates>,
     /// `max |x_i| / 127`, the quantisation step of a code.

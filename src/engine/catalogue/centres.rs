@@ -8,10 +8,10 @@ use crate::domain::items::Embedding;
 use crate::engine::numeric::kernels::{dot, dot_codes};
 
 /// Axes per topic. A topic has a centre of its own from 20 items on, and these span at most 20 axes.
-pub const AXES: usize = 20;
+pub(crate) const AXES: usize = 20;
 
 /// Axes are computed from at most this many items of a topic, evenly spaced over their ids.
-pub const AXES_ITEMS_MAX: usize = 128;
+pub(crate) const AXES_ITEMS_MAX: usize = 128;
 
 /// Iterations of the power method; axes that are still mixed then have nearly equal spreads.
 const ROUNDS: usize = 12;
@@ -23,7 +23,7 @@ const SWEEPS: usize = 8;
 const SPREAD_MIN: f32 = 1e-6;
 
 /// Coordinates `v_j . x~` along each axis, `(AXES,)`.
-pub type Coordinates = [f32; AXES];
+pub(crate) type Coordinates = [f32; AXES];
 
 /// Centre of a topic in one epoch: the items' mean and principal axes.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +72,7 @@ impl Centre {
 
 /// Length of a stored centre with its axes.
 #[must_use]
-pub fn stored_len(dim: usize) -> usize {
+pub(crate) fn stored_len(dim: usize) -> usize {
     (1 + AXES) * dim
 }
 
@@ -112,7 +112,7 @@ impl Axes {
 
     /// Mean squares of the coordinates over the topic.
     #[must_use]
-    pub fn spreads(&self) -> &[f32; AXES] {
+    pub(crate) fn spreads(&self) -> &[f32; AXES] {
         &self.spreads
     }
 

@@ -12,7 +12,7 @@ use crate::engine::catalogue::centres::{AXES_ITEMS_MAX, Centre, principal, store
 use crate::engine::catalogue::vectors::centred;
 
 /// Items of a topic from which on the topic gets a centre of its own.
-pub const CENTRE_ITEMS_MIN: u64 = 20;
+pub(crate) const CENTRE_ITEMS_MIN: u64 = 20;
 
 impl CoordinatorState {
     /// Adds an item to the sums of the catalogue and of its main topic, or subtracts it.

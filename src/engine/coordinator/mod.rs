@@ -30,7 +30,6 @@ use crate::engine::world::{Changes, World};
 use aggregates::Folded;
 
 pub use aggregates::{GlobalScores, Refold};
-pub use centres::CENTRE_ITEMS_MIN;
 pub use load::{Catalogue, CatalogueError};
 
 /// An upsert of an item. A field that is `None` keeps its value ([`ItemWrite::Change`]) or takes its default.

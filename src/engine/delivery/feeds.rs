@@ -18,9 +18,9 @@ use crate::engine::delivery::standing::{FeedView, StandingFeed};
 use crate::engine::world::Changes;
 
 /// Milliseconds for which further messages may postpone a feed that is due.
-pub const RANK_DELAY_MAX_MS: i64 = 50;
+pub(crate) const RANK_DELAY_MAX_MS: i64 = 50;
 /// Rankings of the whole catalogue that requests of one person may cause within a second.
-pub const REQUESTED_RANKINGS_MAX: u32 = 200;
+pub(crate) const REQUESTED_RANKINGS_MAX: u32 = 200;
 /// Acknowledged feeds that are kept for clients that reconnect.
 const DEPARTED_MAX: usize = 8;
 /// Announced closings that are remembered until the message about them arrives.

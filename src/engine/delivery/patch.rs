@@ -41,7 +41,7 @@ pub enum Step<T> {
 ///
 /// Neither list may hold an item twice; otherwise the steps can be applied but may lead to another list.
 /// Takes O(n log n + moves * n); lists are feeds of at most some hundred items.
-pub fn diff<T: Clone + Ord>(old: &[T], new: &[T], changed: impl Fn(&T) -> bool) -> Vec<Step<T>> {
+pub(crate) fn diff<T: Clone + Ord>(old: &[T], new: &[T], changed: impl Fn(&T) -> bool) -> Vec<Step<T>> {
     let place_in_new: BTreeMap<&T, usize> = new.iter().enumerate().map(|(place, item)| (item, place)).collect();
     let mut steps = Vec::new();
 

@@ -25,7 +25,7 @@ impl FeedRefresh {
     /// The least time between two refreshes of one person, in milliseconds.
     pub const REST_MS: i64 = SECOND_MS;
     /// The first pause after a feed changed, in milliseconds.
-    pub const PAUSE_MIN_MS: i64 = 5 * SECOND_MS;
+    pub(crate) const PAUSE_MIN_MS: i64 = 5 * SECOND_MS;
     /// The longest pause, in milliseconds.
     pub const PAUSE_MAX_MS: i64 = MINUTE_MS;
 

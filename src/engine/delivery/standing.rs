@@ -79,7 +79,7 @@ impl Face {
 
     /// Whether a client would display another face. The expected end is left out: it moves every second and says nothing new.
     #[must_use]
-    pub fn differs_from(&self, other: &Face) -> bool {
+    pub(crate) fn differs_from(&self, other: &Face) -> bool {
         let Face { key, author, topic, text, created, available_until, expected_until: _, is_live } = self;
         (key, author, topic, text, created, available_until, is_live)
             != (
@@ -130,7 +130,7 @@ impl StandingFeed {
 
     /// Whether this feed is worth a push after `before`: an entry, the order, or the face of an item differs.
     #[must_use]
-    pub fn differs_from(&self, before: &StandingFeed) -> bool {
+    pub(crate) fn differs_from(&self, before: &StandingFeed) -> bool {
         let faces = || self.faces.iter().zip(&before.faces).any(|(new, old)| new.differs_from(old));
         moved(&before.feed.items, &self.feed.items) || faces()
     }

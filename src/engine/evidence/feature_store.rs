@@ -20,7 +20,7 @@ use crate::engine::two_tower::Tower;
 
 /// Items, centres, and tables that are learned from all users. A clone shares all tables.
 #[derive(Clone, Debug)]
-pub struct FeatureStore {
+pub(crate) struct FeatureStore {
     /// Items ever created; ids are below this.
     pub(in crate::engine) len: u32,
     pub(in crate::engine) blocks: Vec<Arc<Block>>,
@@ -57,7 +57,7 @@ impl FeatureStore {
 
     /// Items ever created, deleted ones included: ids are below this.
     #[must_use]
-    pub fn items_len(&self) -> u32 {
+    pub(crate) fn items_len(&self) -> u32 {
         self.len
     }
 

@@ -24,11 +24,11 @@ const WEEK_MS: i64 = 7 * DAY_MS;
 
 /// The affinity of one past interaction for its item, or sums of such.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct HourAffinity {
+pub(crate) struct HourAffinity {
     /// Nearness in the time of day, in [0, 1].
     pub hour: f32,
     /// Nearness in the time of day, discounted by age.
-    pub lately: f32,
+    pub(crate) lately: f32,
     /// Nearness in the time of the week, in [0, 1].
     pub weekday: f32,
     /// Whether it followed on the person's current place: 1 for at once, fading with the gaps then and now.
@@ -47,7 +47,7 @@ impl HourAffinity {
 
 /// Calls `put` with the affinity at `now` of each positive interaction of `history` (oldest first) with a wanted item. `here` is
 /// the person's last place, and the instant of that visit.
-pub fn hour_affinities(
+pub(crate) fn hour_affinities(
     history: &VecDeque<Past>,
     here: Option<(ItemId, Millis)>,
     now: Millis,

@@ -19,14 +19,14 @@ use super::user_profile::UserProfile;
 const CLEARED_WHOLE: usize = 16;
 
 /// Up to so many items are searched for directly, without storing evidence about the others.
-pub const FEW_MAX: usize = 2 * SOUGHT;
+pub(crate) const FEW_MAX: usize = 2 * SOUGHT;
 
 /// Number of followed people whose last places are read, at most.
 const FRIENDS_MAX: usize = 512;
 
 /// The evidence about one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// The generation that filled the slot; a slot of an earlier one counts as zeros.
     generation: u32,
     /// Rank among the person's visits, from 1; 0: no visit.
@@ -41,7 +41,7 @@ pub struct Slot {
 
 /// Evidence about all items, or about a few.
 #[derive(Default)]
-pub struct ItemEvidence {
+pub(crate) struct ItemEvidence {
     slots: Vec<Slot>,
     /// Cosine-weighted sums over the person's places, by item, in whole blocks. They lie apart from the slots: each ranking
     /// writes thousands of them all over the catalogue.
@@ -208,7 +208,7 @@ impl ItemEvidence {
     }
 
     /// Cosine-weighted sum over the person's places, in [0, 1].
-    pub fn co_audience(&self, item: ItemId) -> f32 {
+    pub(crate) fn co_audience(&self, item: ItemId) -> f32 {
         let block = item.0 as usize / BLOCK;
         match self.cleared.get(block) {
             Some(cleared) if *cleared == self.generation => self.co_audience[item.0 as usize],
@@ -260,13 +260,13 @@ fn here(profile: &UserProfile<'_>) -> Option<(ItemId, Millis)> {
 /// Access by whole blocks, for the scan.
 impl ItemEvidence {
     /// [`ItemEvidence::co_audience`] of all items of a block; `None` if all are 0.
-    pub fn co_audience_of_block(&self, block: usize) -> Option<&[f32]> {
+    pub(crate) fn co_audience_of_block(&self, block: usize) -> Option<&[f32]> {
         let is_there = *self.cleared.get(block)? == self.generation;
         is_there.then(|| self.co_audience.get(block * BLOCK..(block + 1) * BLOCK))?
     }
 
     /// Marks the items of a block whose slots are filled.
-    pub fn mark_filled(&self, block: usize, marks: &mut [bool; BLOCK]) {
+    pub(crate) fn mark_filled(&self, block: usize, marks: &mut [bool; BLOCK]) {
         for (mark, slot) in marks.iter_mut().zip(self.slots.iter().skip(block * BLOCK)) {
             *mark |= slot.generation == self.generation;
         }

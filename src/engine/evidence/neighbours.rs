@@ -14,7 +14,7 @@ use crate::engine::learners::shared::item_neighbours::{GROUP, Group, ItemNeighbo
 use crate::engine::numeric::kernels::{fold_lanes, ln_each};
 
 /// Number of the person's places whose neighbours are read, at most.
-pub const PROFILE_MAX: usize = 32;
+pub(crate) const PROFILE_MAX: usize = 32;
 
 /// Number of last places whose next items are read, and the factor for each further step back.
 const STEPS_BACK: usize = 3;
@@ -24,17 +24,17 @@ const STEP_BACK: f32 = 0.7;
 const GROUPS_MAX: usize = NEIGHBOURS_MAX / GROUP;
 
 /// Number of items that one search looks for.
-pub const SOUGHT: usize = 8;
+pub(crate) const SOUGHT: usize = 8;
 
 /// Published lists, each with its weight in [0, 1]. Either the squares of the weights sum to 1, or the weights to less than 3.
-pub struct NeighbourLists<'a> {
+pub(crate) struct NeighbourLists<'a> {
     lists: [(f32, &'a [Group]); PROFILE_MAX],
     len: usize,
 }
 
 impl<'a> NeighbourLists<'a> {
     /// Neighbours of the person's places: cosines, weighted by each place's share of the visits.
-    pub fn similar(neighbours: &'a ItemNeighbours, visits: &Visits, now: Millis) -> NeighbourLists<'a> {
+    pub(crate) fn similar(neighbours: &'a ItemNeighbours, visits: &Visits, now: Millis) -> NeighbourLists<'a> {
         let mut weights = [0.0_f32; PROFILE_MAX];
         let count = visits.weights(now, &mut weights).len();
         // Counts are damped as in `CoOccurrence::learn`.
@@ -90,7 +90,7 @@ impl<'a> NeighbourLists<'a> {
     }
 
     /// The sums for these items only.
-    pub fn sums_of(&self, sought: &[u32; SOUGHT]) -> [f32; SOUGHT] {
+    pub(crate) fn sums_of(&self, sought: &[u32; SOUGHT]) -> [f32; SOUGHT] {
         add_found(self.lists(), sought)
     }
 }

@@ -13,7 +13,7 @@ use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane};
 const CO_AUDIENCE_UNIT: f32 = 100.0;
 
 /// Prepared for one person at one instant.
-pub struct CoAudience<'a> {
+pub(crate) struct CoAudience<'a> {
     _context: Context<'a>,
 }
 

@@ -9,7 +9,7 @@ use super::expertise::{Apart, BlockRows, Context, Expertise, ItemRow, Lane};
 const UNIT: f32 = 0.003;
 
 /// Prepared for one person at one instant.
-pub struct CoVisit<'a> {
+pub(crate) struct CoVisit<'a> {
     _context: Context<'a>,
 }
 

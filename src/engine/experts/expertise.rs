@@ -17,10 +17,10 @@ use crate::engine::evidence::user_profile::UserProfile;
 use crate::engine::learners::clock::Clock;
 
 /// One number per item of a block.
-pub type Lane = [f32; BLOCK];
+pub(crate) type Lane = [f32; BLOCK];
 
 /// One expert of the blend, with `N` features.
-pub trait Expertise<'a, const N: usize>: Sized {
+pub(crate) trait Expertise<'a, const N: usize>: Sized {
     /// Names of the features, in the order of the vector.
     const NAMES: [&'static str; N];
 
@@ -94,7 +94,7 @@ impl ItemRow<'_> {
 }
 
 /// The items of one block, as experts read them.
-pub struct BlockRows<'r> {
+pub(crate) struct BlockRows<'r> {
     /// The block's place in the catalogue.
     pub index: usize,
     /// The items and embeddings of the block.
@@ -133,7 +133,7 @@ impl Apart {
 
     /// Marks the items for which there is evidence from the person's history or friends. Repeated calls cost nothing.
     #[inline]
-    pub fn mark_evidence(&mut self, block: &BlockRows<'_>) {
+    pub(crate) fn mark_evidence(&mut self, block: &BlockRows<'_>) {
         if !self.has_evidence_marks {
             block.evidence.mark_filled(block.index, &mut self.marks);
             self.has_evidence_marks = true;
@@ -143,7 +143,7 @@ impl Apart {
 
 /// A filter over author ids: it rules out nearly all authors whom the person does not know, by one look each.
 #[derive(Default)]
-pub struct AuthorFilter {
+pub(crate) struct AuthorFilter {
     /// Marks by id modulo [`AuthorFilter::RESTS`]; empty when no author is known.
     marks: Vec<bool>,
 }
@@ -172,13 +172,13 @@ impl AuthorFilter {
 
 /// The value of a key in a list that is sorted by key; 0 for a key that is absent.
 #[inline]
-pub fn look_up<K: Ord + Copy>(sorted: &[(K, f32)], key: K) -> f32 {
+pub(crate) fn look_up<K: Ord + Copy>(sorted: &[(K, f32)], key: K) -> f32 {
     sorted.binary_search_by_key(&key, |(key, _)| *key).map_or(0.0, |index| sorted[index].1)
 }
 
 /// Adds one share per item.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn add_shares(shares: &Lane, scores: &mut Lane) {
+pub(crate) fn add_shares(shares: &Lane, scores: &mut Lane) {
     for (score, share) in scores.iter_mut().zip(shares) {
         *score += share;
     }
@@ -186,7 +186,7 @@ pub fn add_shares(shares: &Lane, scores: &mut Lane) {
 
 /// Adds one weighted value per item.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn add_weighted(weight: f32, values: &Lane, scores: &mut Lane) {
+pub(crate) fn add_weighted(weight: f32, values: &Lane, scores: &mut Lane) {
     for (score, value) in scores.iter_mut().zip(values) {
         *score += weight * value;
     }

@@ -54,7 +54,7 @@ impl<'a> Expertise<'a, 2> for Followed<'a> {
 impl Followed<'_> {
     /// Whether the person follows this author.
     #[inline]
-    pub fn is_followed(&self, author: u32) -> bool {
+    pub(crate) fn is_followed(&self, author: u32) -> bool {
         author != NOBODY && self.context.profile.follows.binary_search(&UserId(author)).is_ok()
     }
 }

@@ -5,7 +5,7 @@
 //! may leave out terms that are 0. The shares of an item are added in the order of [`Expert::ALL`] in both forms.
 //! Deliberately absent: the list of experts (`domain::feeds::for_each_expert`), choosing and ordering (`rank`).
 
-pub mod expertise;
+pub(crate) mod expertise;
 
 use crate::domain::feeds::{Expert, for_each_expert};
 use expertise::{Apart, BlockRows, Context, Expertise, ItemRow, Lane};
@@ -18,10 +18,10 @@ macro_rules! experts {
         pub const NAMES: [&[&str]; Expert::ALL.len()] = [$( $(#[cfg($only)])? &$name::$Expert::NAMES, )*];
 
         /// Weights with which each expert ranks alone.
-        pub const ALONE: Features = joined([$( $(#[cfg($only)])? &$name::$Expert::ALONE, )*]);
+        pub(crate) const ALONE: Features = joined([$( $(#[cfg($only)])? &$name::$Expert::ALONE, )*]);
 
         /// All experts, prepared for one person at one instant.
-        pub struct Experts<'a> {
+        pub(crate) struct Experts<'a> {
             $( $(#[cfg($only)])? pub $name: $name::$Expert<'a>, )*
         }
 
@@ -54,13 +54,13 @@ macro_rules! experts {
 
             /// Marks the items of a block that some expert cannot score by block.
             #[inline]
-            pub fn mark_apart(&self, block: &BlockRows<'_>, apart: &mut Apart) {
+            pub(crate) fn mark_apart(&self, block: &BlockRows<'_>, apart: &mut Apart) {
                 $( $(#[cfg($only)])? self.$name.mark_apart(block, apart); )*
             }
 
             /// Adds the shares of all experts to the scores of a block, in their order. `after` sees the scores after each.
             #[inline]
-            pub fn add_block(
+            pub(crate) fn add_block(
                 &self,
                 block: &BlockRows<'_>,
                 weights: &Features,
@@ -78,7 +78,7 @@ macro_rules! experts {
         }
 
         /// Weights with which the blend starts, by the amount of each expert.
-        pub fn first_weights(amounts: &[f32; Expert::ALL.len()]) -> Features {
+        pub(crate) fn first_weights(amounts: &[f32; Expert::ALL.len()]) -> Features {
             let weights: [&[f32]; Expert::ALL.len()] =
                 [$( $(#[cfg($only)])? &$name::$Expert::first_weights(amounts[Expert::$Expert as usize]), )*];
             joined(weights)
@@ -88,7 +88,7 @@ macro_rules! experts {
 for_each_expert!(experts);
 
 /// Number of features.
-pub const FEATURES: usize = range(Expert::ALL[Expert::ALL.len() - 1]).1;
+pub(crate) const FEATURES: usize = range(Expert::ALL[Expert::ALL.len() - 1]).1;
 
 /// One number per feature, `(FEATURES,)`.
 pub type Features = [f32; FEATURES];

@@ -14,7 +14,7 @@ use crate::engine::numeric::kernels::{dot, weight_max};
 use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};
 
 /// Bound on the log-odds of the online model in the blend, so that one expert cannot outweigh all others.
-pub const ONLINE_MAX: f32 = 8.0;
+pub(crate) const ONLINE_MAX: f32 = 8.0;
 
 /// Prepared for one person at one instant.
 pub struct Online<'a> {
@@ -83,7 +83,7 @@ impl Online<'_> {
 }
 
 /// Weights of the online model in 16 bits, for the scan over 8-bit codes.
-pub struct Quantised {
+pub(crate) struct Quantised {
     /// `(dim,)`, `w_i = weight_i * scale` up to half a scale.
     pub weights: Vec<i16>,
     /// The value of one step of a weight.

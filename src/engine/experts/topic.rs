@@ -57,7 +57,7 @@ impl<'a> Expertise<'a, 3> for Topic<'a> {
 
 impl Topic<'_> {
     /// The person's greatest weight among the topics of an item; 0 for an unknown item.
-    pub fn strongest_of(&self, item: ItemId) -> f32 {
+    pub(crate) fn strongest_of(&self, item: ItemId) -> f32 {
         self.context.store.item(item).map_or(0.0, |item| self.strongest(item))
     }
 

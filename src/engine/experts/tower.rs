@@ -10,7 +10,7 @@ use crate::engine::two_tower::{Tower as Vectors, TowerVector};
 use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};
 
 /// Bound on the log-odds of the two-tower model in the blend, so that one expert cannot outweigh all others.
-pub const TOWER_MAX: f32 = 8.0;
+pub(crate) const TOWER_MAX: f32 = 8.0;
 
 /// Prepared for one person at one instant.
 pub struct Tower<'a> {

@@ -7,7 +7,7 @@ use crate::engine::catalogue::block::BLOCK;
 use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane};
 
 /// Prepared for one person at one instant.
-pub struct Toy<'a> {
+pub(crate) struct Toy<'a> {
     _context: Context<'a>,
 }
 

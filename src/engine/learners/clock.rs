@@ -6,10 +6,10 @@
 use crate::domain::time::{DAY_MS, Millis};
 
 /// Half-lives of decayed counts, of items and of a person's own visits: 1 hour, 6 hours, 1 day, 7 days, 28 days.
-pub const HALF_LIVES_MS: [i64; 5] = [3_600_000, 21_600_000, 86_400_000, 604_800_000, 2_419_200_000];
+pub(crate) const HALF_LIVES_MS: [i64; 5] = [3_600_000, 21_600_000, 86_400_000, 604_800_000, 2_419_200_000];
 
 /// Number of clock features: cosine and sine of the time of day, of the week, and of twice the time of the week.
-pub const PHASES: usize = 6;
+pub(crate) const PHASES: usize = 6;
 
 const WEEK_MS: i64 = 7 * DAY_MS;
 
@@ -29,7 +29,7 @@ impl Clock {
     /// Cosine and sine of the time of day, of the week, and of twice the time of the week; the last pair separates
     /// weekends.
     #[must_use]
-    pub fn phases(&self) -> [f32; PHASES] {
+    pub(crate) fn phases(&self) -> [f32; PHASES] {
         let [day_cos, day_sin, cos, sin] = self.phases;
         [day_cos, day_sin, cos, sin, cos * cos - sin * sin, 2.0 * cos * sin]
     }

@@ -168,7 +168,7 @@ impl Default for Prior {
 
 /// Normal-Gamma model of a metric over the population.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NormalModel {
+pub(crate) struct NormalModel {
     prior: Prior,
     moments: Moments,
 }
@@ -189,18 +189,6 @@ pub struct Posterior {
 }
 
 impl NormalModel {
-    /// A model without observations.
-    #[must_use]
-    pub fn new(prior: Prior) -> Self {
-        NormalModel { prior, moments: Moments::default() }
-    }
-
-    /// Moments of the observed values.
-    #[must_use]
-    pub fn moments(&self) -> &Moments {
-        &self.moments
-    }
-
     /// Adds a user's first value, or replaces their `old` one.
     ///
     /// # Errors
@@ -210,14 +198,6 @@ impl NormalModel {
             Some(old) => self.moments.replace(old, new),
             None => self.moments.add(new),
         }
-    }
-
-    /// Removes a user's value.
-    ///
-    /// # Errors
-    /// [`ValueError`]; nothing has changed then.
-    pub fn remove(&mut self, old: f64) -> Result<(), ValueError> {
-        self.moments.remove(old)
     }
 
     /// The exact posterior. Source: Murphy, *Conjugate Bayesian analysis of the Gaussian distribution*, 2007, (85) to
@@ -284,12 +264,6 @@ impl Posterior {
         (self.count >= 2 && away.is_finite()).then_some(away)
     }
 
-    /// Whether a value is outside of `mean ± sigmas * sigma`.
-    #[must_use]
-    pub fn is_atypical(&self, value: f64, sigmas: f64) -> bool {
-        self.sigmas(value).is_some_and(|away| away.abs() > sigmas)
-    }
-
     /// Symmetric credible interval of the mean with `probability` in (0, 1): Student's t with `2 shape` degrees of
     /// freedom. `None` for a probability outside of that range.
     #[must_use]
@@ -299,7 +273,8 @@ impl Posterior {
 
     /// Symmetric predictive interval of the next value with `probability` in (0, 1); `None` outside of that range.
     #[must_use]
-    pub fn credible_value(&self, probability: f64) -> Option<(f64, f64)> {
+    #[cfg(test)]
+    pub(crate) fn credible_value(&self, probability: f64) -> Option<(f64, f64)> {
         self.interval(probability, (self.rate * (self.strength + 1.0) / (self.shape * self.strength)).sqrt())
     }
 
@@ -361,7 +336,7 @@ mod tests {
         #[test]
         fn the_posterior_is_the_conjugate_one(values in prop::collection::vec(-50.0_f64..50.0, 2..40)) {
             let prior = Prior { mean: 3.0, strength: 2.0, shape: 1.5, rate: 4.0 };
-            let mut model = NormalModel::new(prior);
+            let mut model = NormalModel { prior, moments: Moments::default() };
             // Updates by one observation at a time.
             let (mut mean, mut strength, mut shape, mut rate) = (3.0, 2.0, 1.5, 4.0);
             for value in &values {
@@ -403,7 +378,7 @@ mod tests {
     #[test]
     fn who_is_far_out_is_listed_farthest_first() {
         let mut model = NormalModel::default();
-        assert!(!model.posterior().is_atypical(1e9, 2.0), "nobody is unlike nobody");
+        assert!(model.posterior().sigmas(1e9).is_none(), "nobody is unlike nobody");
         let values: Vec<f64> = (0..100).map(|n| f64::from(n % 10)).chain([40.0, -30.0, 9.5]).collect();
         for value in &values {
             model.set(None, *value).unwrap();
@@ -415,9 +390,9 @@ mod tests {
         // The mean of 103 values, and a textbook's interval: mean ± t s / sqrt(n), for a negligible prior.
         let posterior = model.posterior();
         let (low, high) = posterior.credible_mean(0.95).unwrap();
-        let reach = 1.983_5 * (model.moments().variance() / 103.0).sqrt();
+        let reach = 1.983_5 * (model.moments.variance() / 103.0).sqrt();
         assert!((high - low - 2.0 * reach).abs() < 0.02 * reach, "{low} {high} {reach}");
-        assert!((posterior.precision() * model.moments().variance() - 1.0).abs() < 0.02);
+        assert!((posterior.precision() * model.moments.variance() - 1.0).abs() < 0.02);
     }
 
     #[test]
@@ -428,7 +403,7 @@ mod tests {
         let before = model;
         for value in [f64::NAN, f64::INFINITY, 1e200] {
             assert!(model.set(None, value).is_err() && model.set(Some(1.0), value).is_err(), "{value}");
-            assert!(!model.posterior().is_atypical(f64::NAN, 2.0));
+            assert!(model.posterior().sigmas(f64::NAN).is_none());
         }
         assert_eq!(model, before);
         for probability in [0.0, 1.0, -1.0, f64::NAN] {

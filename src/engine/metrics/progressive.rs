@@ -102,7 +102,7 @@ impl Default for RecentAuc {
 
 impl RecentAuc {
     /// Number of scores that the default keeps.
-    pub const CAPACITY: u32 = 256;
+    pub(crate) const CAPACITY: u32 = 256;
 
     /// Keeps the last `capacity` scores, at least one.
     #[must_use]
@@ -198,7 +198,7 @@ impl TryFrom<RecentAucState> for RecentAuc {
 
 /// Reason why a stored tracker cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProgressiveError {
+pub(crate) enum ProgressiveError {
     /// The lengths of its lists do not match.
     #[error("lists of a progressive tracker do not fit each other")]
     Length,
@@ -226,7 +226,7 @@ impl ScoreHistogram {
     /// Number of bins.
     pub const BINS: usize = 512;
     /// Bound of the binned range of logits, plus and minus.
-    pub const LOGIT_MAX: f32 = 8.0;
+    pub(crate) const LOGIT_MAX: f32 = 8.0;
 
     /// Records a logit that was predicted before the label was known.
     pub fn record(&mut self, logit: f32, positive: bool) {

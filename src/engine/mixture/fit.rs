@@ -42,11 +42,11 @@ pub struct Fit {
     /// Assignments, one per row.
     pub members: Vec<Member>,
     /// Expected share of noise, in [0, 1].
-    pub noise_weight: f64,
+    pub(crate) noise_weight: f64,
     /// Variational lower bound of the log evidence of the fitted rows, in scaled units.
     pub lower_bound: f64,
     /// Number of fitted rows; fewer than all where a sample was used.
-    pub rows_fitted: usize,
+    pub(crate) rows_fitted: usize,
     /// Number of starts that were compared.
     pub starts: usize,
     /// Whether the settings limit the number of clusters: one more would raise the score.
@@ -154,7 +154,8 @@ impl Fit {
 
     /// Cluster number of each row, for a next fit's [`super::Previous`] over the current rows.
     #[must_use]
-    pub fn group_of_row(&self) -> Vec<Option<u32>> {
+    #[cfg(test)]
+    pub(crate) fn group_of_row(&self) -> Vec<Option<u32>> {
         self.members.iter().map(|member| Some(member.group)).collect()
     }
 }

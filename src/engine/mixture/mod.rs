@@ -26,7 +26,8 @@ mod tests;
 
 pub use agreement::adjusted_rand_index;
 pub use fit::{Fit, Group};
-pub use problem::{COLUMNS_MAX, COMPONENTS_MAX, Kind, Previous, Problem, ProblemError, Settings, Start};
+pub(crate) use problem::{COLUMNS_MAX, COMPONENTS_MAX};
+pub use problem::{Kind, Previous, Problem, ProblemError, Settings, Start};
 pub use scaling::Scale;
 pub use search::Unsound;
 pub use state::{Member, State};

@@ -15,9 +15,9 @@ use super::search::{Climb, Unsound, search, settle};
 use super::state::State;
 
 /// Maximum number of columns of a problem.
-pub const COLUMNS_MAX: usize = 64;
+pub(crate) const COLUMNS_MAX: usize = 64;
 /// Upper limit of [`Settings::components`].
-pub const COMPONENTS_MAX: usize = 100;
+pub(crate) const COMPONENTS_MAX: usize = 100;
 
 /// Shape of the clusters; each mixture also has one component of uniform noise over the region of the data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub struct Previous {
     /// Posterior of the last fit.
     pub state: State,
     /// Cluster number of each row of this problem in the last fit; `None` for new rows.
-    pub group_of_row: Vec<Option<u32>>,
+    pub(crate) group_of_row: Vec<Option<u32>>,
 }
 
 /// Reason why rows cannot be clustered; indices start from 0.

@@ -14,7 +14,7 @@ const REGION_MAX: f64 = 50.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scale {
     /// Median of the column.
-    pub center: f64,
+    pub(crate) center: f64,
     /// Interquartile range, or its substitute for columns of mostly equal values.
     pub width: f64,
 }

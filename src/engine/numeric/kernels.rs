@@ -33,7 +33,7 @@ pub fn exp_each(numbers: &mut [f32]) {
 /// error below 1e-7. It has no branch, so that the compiler vectorises it.
 #[must_use]
 #[inline(always)]
-pub fn exp_of(x: f32) -> f32 {
+pub(crate) fn exp_of(x: f32) -> f32 {
     let rounded = x.clamp(-87.0, 88.0) * std::f32::consts::LOG2_E + ROUNDER;
     let n = rounded - ROUNDER;
     let r = x.clamp(-87.0, 88.0) - n * LN_2_HIGH - n * LN_2_LOW;
@@ -47,7 +47,7 @@ pub fn exp_of(x: f32) -> f32 {
 
 /// `e^x` of each number, in place, with a relative error of at most 1e-15. Arguments are clamped to [-708, 709].
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn exp_each_f64(numbers: &mut [f64]) {
+pub(crate) fn exp_each_f64(numbers: &mut [f64]) {
     for x in numbers {
         *x = exp_of_f64(*x);
     }
@@ -78,7 +78,7 @@ fn exp_of_f64(x: f64) -> f64 {
 /// Natural logarithm of each number, in place, with an error of at most 2e-7 (relative; absolute near 1). Numbers must
 /// be at least the smallest normal one.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn ln_each(numbers: &mut [f32]) {
+pub(crate) fn ln_each(numbers: &mut [f32]) {
     for x in numbers {
         *x = ln_of(*x);
     }
@@ -90,7 +90,7 @@ pub fn ln_each(numbers: &mut [f32]) {
 /// terms of its series leave an error below 1e-8. It has no branch, so that the compiler vectorises it.
 #[must_use]
 #[inline(always)]
-pub fn ln_of(x: f32) -> f32 {
+pub(crate) fn ln_of(x: f32) -> f32 {
     let bits = x.to_bits();
     // The bits of the root of 1/2; mantissas above it belong to the next binade, as values below 1.
     let shifted = bits.wrapping_sub(0x3f35_04f3);
@@ -108,7 +108,7 @@ pub fn ln_of(x: f32) -> f32 {
 /// Whether `numbers` contains `wanted`. Without an early exit, so that many are compared at once.
 #[must_use]
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn is_among(numbers: &[u64], wanted: u64) -> bool {
+pub(crate) fn is_among(numbers: &[u64], wanted: u64) -> bool {
     numbers.iter().fold(false, |found, number| found | (*number == wanted))
 }
 
@@ -163,7 +163,7 @@ pub fn add_product(x: &[f32], matrix: &[f32], out: &mut [f32]) {
 /// Subtracts the outer product of a vector `(n,)` with itself from a row-major matrix `(n, n)`. A symmetric matrix
 /// stays symmetric, bit by bit.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn subtract_outer(x: &[f32], matrix: &mut [f32]) {
+pub(crate) fn subtract_outer(x: &[f32], matrix: &mut [f32]) {
     for (row, of_row) in matrix.chunks_exact_mut(x.len().max(1)).zip(x).filter(|(_, of_row)| **of_row != 0.0) {
         for (entry, of_column) in row.iter_mut().zip(x) {
             *entry -= of_row * of_column;
@@ -174,7 +174,7 @@ pub fn subtract_outer(x: &[f32], matrix: &mut [f32]) {
 /// Dot products of a vector `(dim,)` within [-1, 1] with all rows of a row-major matrix of codes `(rows, dim)`; the
 /// result is `(rows,)`. The vector is quantised to 16 bits, so each term is off by at most 64 parts in [`weight_max`].
 #[must_use]
-pub fn dot_codes<const ROWS: usize>(x: &[f32], codes: &[i8]) -> [f32; ROWS] {
+pub(crate) fn dot_codes<const ROWS: usize>(x: &[f32], codes: &[i8]) -> [f32; ROWS] {
     let steps = f32::from(weight_max(x.len()));
     let (mut out, mut part) = ([0.0; ROWS], [0_i16; PART]);
     for (index, x_part) in x.chunks(PART).enumerate() {
@@ -210,7 +210,7 @@ fn add_products(x: &[i16], codes: &[i8], (from, dim): (usize, usize), scale: f32
 /// appended to `out` in the order of `rows`; rows outside of the matrix give 0. The caller keeps `|w_i| <=
 /// weight_max(dim)`, so that no sum overflows.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn dot_rows(w: &[i16], matrix: &[i8], rows: &[u32], out: &mut Vec<i32>) {
+pub(crate) fn dot_rows(w: &[i16], matrix: &[i8], rows: &[u32], out: &mut Vec<i32>) {
     let dim = w.len();
     out.reserve(rows.len());
     for &row in rows {
@@ -228,7 +228,7 @@ pub fn weight_max(dim: usize) -> i16 {
 /// `sum_i x_i^2 / q_i`, all `(n,)`.
 #[must_use]
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn squares_over(x: &[f32], q: &[f32]) -> f32 {
+pub(crate) fn squares_over(x: &[f32], q: &[f32]) -> f32 {
     let mut sums = [0.0_f32; LANES];
     let (x_blocks, x_rest) = x.as_chunks::<LANES>();
     let (q_blocks, q_rest) = q.as_chunks::<LANES>();
@@ -243,7 +243,7 @@ pub fn squares_over(x: &[f32], q: &[f32]) -> f32 {
 
 /// `mean_i += step * x_i / precision_i`, then `precision_i += gain * x_i^2`, all `(n,)`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn gaussian_step(mean: &mut [f32], precision: &mut [f32], x: &[f32], step: f32, gain: f32) {
+pub(crate) fn gaussian_step(mean: &mut [f32], precision: &mut [f32], x: &[f32], step: f32, gain: f32) {
     for ((mean, precision), x) in mean.iter_mut().zip(precision).zip(x) {
         *mean += step * x / *precision;
         *precision += gain * x * x;
@@ -277,7 +277,7 @@ fn dot_lanes(a: &[f32], b: &[f32]) -> f32 {
 /// Sum of all lanes by pairwise reduction: the upper half is added to the lower half.
 #[must_use]
 #[inline(always)]
-pub fn fold_lanes(sums: &[f32; LANES]) -> f32 {
+pub(crate) fn fold_lanes(sums: &[f32; LANES]) -> f32 {
     let mut folded = *sums;
     let mut width = LANES / 2;
     while width > 0 {
@@ -296,7 +296,7 @@ const HALF_BASE: u32 = (127 - 20) << 10;
 /// become 0, those above 4,094 become 4,094. Rounds to nearest, with a relative error of at most 1/2048.
 #[must_use]
 #[inline(always)]
-pub fn to_half(x: f32) -> u16 {
+pub(crate) fn to_half(x: f32) -> u16 {
     let bits = x.to_bits();
     let magnitude = ((bits & 0x7fff_ffff) + (1 << 12)) >> 13;
     // Code 0 is zero itself, so the first exponent lacks its first fraction.
@@ -307,7 +307,7 @@ pub fn to_half(x: f32) -> u16 {
 /// Decodes the 16 bits of [`to_half`].
 #[must_use]
 #[inline(always)]
-pub fn from_half(code: u16) -> f32 {
+pub(crate) fn from_half(code: u16) -> f32 {
     let magnitude = u32::from(code & 0x7fff);
     let bits = if magnitude == 0 { 0 } else { (magnitude + HALF_BASE) << 13 };
     f32::from_bits(bits | u32::from(code & 0x8000) << 16)
@@ -316,7 +316,7 @@ pub fn from_half(code: u16) -> f32 {
 /// Dot product of 16-bit weights (see [`to_half`]) with a vector, both `(n,)`.
 #[must_use]
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn dot_halves(w: &[u16], x: &[f32]) -> f32 {
+pub(crate) fn dot_halves(w: &[u16], x: &[f32]) -> f32 {
     let mut sums = [0.0_f32; LANES];
     let (w_blocks, w_rest) = w.as_chunks::<LANES>();
     let (x_blocks, x_rest) = x.as_chunks::<LANES>();
@@ -331,7 +331,7 @@ pub fn dot_halves(w: &[u16], x: &[f32]) -> f32 {
 
 /// `w_i += step * x_i` for 16-bit weights, both `(n,)`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
-pub fn step_halves(w: &mut [u16], x: &[f32], step: f32) {
+pub(crate) fn step_halves(w: &mut [u16], x: &[f32], step: f32) {
     for (w, x) in w.iter_mut().zip(x) {
         *w = to_half(from_half(*w) + step * x);
     }

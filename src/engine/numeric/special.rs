@@ -10,7 +10,7 @@ use std::f64::consts::PI;
 /// Stirling's series above 10, reached by the recurrence `Gamma(x + 1) = x Gamma(x)`. Source: Abramowitz and Stegun,
 /// *Handbook of Mathematical Functions*, 6.1.15 and 6.1.41.
 #[must_use]
-pub fn ln_gamma(x: f64) -> f64 {
+pub(crate) fn ln_gamma(x: f64) -> f64 {
     if x.is_nan() || x <= 0.0 {
         return f64::NAN;
     }
@@ -35,7 +35,7 @@ pub fn ln_gamma(x: f64) -> f64 {
 ///
 /// Asymptotic series above 10, reached by `psi(x + 1) = psi(x) + 1/x`. Source: Abramowitz and Stegun, 6.3.5 and 6.3.18.
 #[must_use]
-pub fn digamma(x: f64) -> f64 {
+pub(crate) fn digamma(x: f64) -> f64 {
     if x.is_nan() || x <= 0.0 {
         return f64::NAN;
     }
@@ -58,7 +58,7 @@ pub fn digamma(x: f64) -> f64 {
 ///
 /// Source: Bishop, *Pattern Recognition and Machine Learning*, 2006, (B.79).
 #[must_use]
-pub fn ln_gamma_of_dimension(dimension: usize, x: f64) -> f64 {
+pub(crate) fn ln_gamma_of_dimension(dimension: usize, x: f64) -> f64 {
     let d = dimension as f64;
     let sum: f64 = (0..dimension).map(|i| ln_gamma(x - i as f64 / 2.0)).sum();
     d * (d - 1.0) / 4.0 * PI.ln() + sum
@@ -69,7 +69,7 @@ pub fn ln_gamma_of_dimension(dimension: usize, x: f64) -> f64 {
 /// Continued fraction 26.5.8 of Abramowitz and Stegun, evaluated by Lentz's method, on the side where it converges
 /// fast.
 #[must_use]
-pub fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
+pub(crate) fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     if !(a > 0.0 && b > 0.0 && (0.0..=1.0).contains(&x)) {
         return f64::NAN;
     }
@@ -108,7 +108,7 @@ fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
 
 /// Cumulative distribution function of Student's t with `freedom > 0` degrees of freedom.
 #[must_use]
-pub fn student_t_cdf(t: f64, freedom: f64) -> f64 {
+pub(crate) fn student_t_cdf(t: f64, freedom: f64) -> f64 {
     let tail = 0.5 * incomplete_beta(freedom / 2.0, 0.5, freedom / (freedom + t * t));
     if t > 0.0 { 1.0 - tail } else { tail }
 }
@@ -117,7 +117,7 @@ pub fn student_t_cdf(t: f64, freedom: f64) -> f64 {
 ///
 /// Computed by bisection of the tail, with a relative error of 1e-10.
 #[must_use]
-pub fn student_t_quantile(probability: f64, freedom: f64) -> f64 {
+pub(crate) fn student_t_quantile(probability: f64, freedom: f64) -> f64 {
     if !(probability > 0.0 && probability < 1.0 && freedom > 0.0) {
         return f64::NAN;
     }

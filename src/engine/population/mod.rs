@@ -177,7 +177,7 @@ impl Population {
     }
 
     /// Points towards the next fit since the last call; resets them.
-    pub fn take_points(&mut self) -> u64 {
+    pub(crate) fn take_points(&mut self) -> u64 {
         std::mem::take(&mut self.points)
     }
 
@@ -194,7 +194,7 @@ impl Population {
 
     /// Whether at least two users have a value in one of the columns. Usually answered by the posteriors' counts alone.
     #[must_use]
-    pub fn can_be_grouped(
+    pub(crate) fn can_be_grouped(
         &self,
         columns: &[Column],
         topic: impl Fn(&Key) -> Option<TopicId>,

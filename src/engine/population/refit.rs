@@ -40,7 +40,7 @@ pub struct Summary {
     /// Number of users outside of all clusters.
     pub outliers: u64,
     /// Expected share of noise, in [0, 1].
-    pub noise_weight: f64,
+    pub(crate) noise_weight: f64,
     /// Variational lower bound of the log evidence, in scaled units.
     pub lower_bound: f64,
     /// Whether `cluster.components` limits the number of clusters: one more would raise the bound.
@@ -198,7 +198,7 @@ pub struct RestoredFit {
 
 /// Policy for refits, and the current clusters.
 #[derive(Clone, Debug, Default)]
-pub struct RefitPolicy {
+pub(crate) struct RefitPolicy {
     /// Number of the last fit that started.
     epoch: u64,
     under_way: Option<u64>,
@@ -217,7 +217,7 @@ impl RefitPolicy {
     }
 
     /// Raises the number after which new fits are numbered.
-    pub fn begin_after(&mut self, epoch: u64) {
+    pub(crate) fn begin_after(&mut self, epoch: u64) {
         self.epoch = self.epoch.max(epoch);
     }
 
@@ -340,7 +340,7 @@ impl RefitPolicy {
     }
 
     /// Requests a refit after the population was recomputed, if there are clusters.
-    pub fn counted_afresh(&mut self) {
+    pub(crate) fn counted_afresh(&mut self) {
         self.asked |= self.current.is_some() || self.under_way.is_some();
     }
 }

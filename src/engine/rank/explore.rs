@@ -12,7 +12,7 @@ use crate::domain::ids::{FeedVersion, ItemId, UserId};
 
 /// The source of the noise of one feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Noise {
+pub(crate) struct Noise {
     user: UserId,
     version: FeedVersion,
 }
@@ -53,7 +53,7 @@ pub struct Choice {
 /// the values. Sorts by `v_i/T + G_i`, `G_i = -ln E_i`; equal keys by row. Source: Yellott 1977, and Kool, van Hoof and
 /// Welling, *Stochastic Beams and Where to Find Them*, ICML 2019, section 2.
 #[must_use]
-pub fn gumbel_top_k(values: &[f64], exponentials: &[f64], temperature: f64, limit: usize) -> Vec<Choice> {
+pub(crate) fn gumbel_top_k(values: &[f64], exponentials: &[f64], temperature: f64, limit: usize) -> Vec<Choice> {
     let mut rows: Vec<usize> = (0..values.len().min(exponentials.len())).collect();
     if temperature <= 0.0 {
         rows.sort_by(|a, b| values[*b].total_cmp(&values[*a]).then(a.cmp(b)));
@@ -80,7 +80,7 @@ pub fn gumbel_top_k(values: &[f64], exponentials: &[f64], temperature: f64, limi
 
 /// `ln(e^a + e^b)`.
 #[must_use]
-pub fn log_add_exp(a: f64, b: f64) -> f64 {
+pub(crate) fn log_add_exp(a: f64, b: f64) -> f64 {
     let (low, high) = if a < b { (a, b) } else { (b, a) };
     if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }

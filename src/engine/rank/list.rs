@@ -30,14 +30,14 @@ pub struct Row {
     /// The topic that caps per topic count; `None` is never capped.
     pub topic: Option<u32>,
     /// Position on the client's screen, from 0; `None` if it is not there.
-    pub on_screen: Option<u32>,
+    pub(crate) on_screen: Option<u32>,
     /// Standard exponential noise of this row; read only with a temperature.
     pub exponential: f64,
 }
 
 /// Rules of an arrangement. The default has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// At most so many of one author in a row; 0: no limit.
     pub author_run: u32,
     /// At most so many of one topic in a row; 0: no limit.
@@ -55,14 +55,14 @@ pub struct Rules {
 impl Rules {
     /// Whether only caps and no other rule apply.
     #[must_use]
-    pub fn only_caps(&self) -> bool {
+    pub(crate) fn only_caps(&self) -> bool {
         self.stability <= 0.0 && self.temperature <= 0.0
     }
 }
 
 /// The penalty on a score, given the rows above.
 #[derive(Clone, Copy)]
-pub enum Diversity<'a> {
+pub(crate) enum Diversity<'a> {
     /// No penalty for any row.
     None,
     /// `weight * max similarity` to a row above: maximal marginal relevance with `weight = (1 - lambda)/lambda`.
@@ -96,14 +96,14 @@ pub struct Placed {
     /// Value of the row when it was chosen.
     pub value: f64,
     /// Whether it breaks a cap, because all remaining rows did.
-    pub relaxed: bool,
+    pub(crate) relaxed: bool,
 }
 
 /// Arranges the first `limit` places. Rows come best score first; equal values keep that order.
 ///
 /// `O(limit * rows)`, and with caps alone `O(limit * how far down the next feasible row is)`.
 #[must_use]
-pub fn arrange(rows: &[Row], rules: &Rules, diversity: Diversity<'_>, limit: usize) -> Vec<Placed> {
+pub(crate) fn arrange(rows: &[Row], rules: &Rules, diversity: Diversity<'_>, limit: usize) -> Vec<Placed> {
     let mut caps = Caps { rules, authors: Tally::default(), topics: Tally::default() };
     let mut values = Values::new(rows, diversity);
     let mut race: Vec<f64> = rows.iter().map(|row| row.exponential.max(f64::MIN_POSITIVE)).collect();

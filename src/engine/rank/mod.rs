@@ -31,7 +31,7 @@ use types::{Candidates, Scored};
 pub use types::{RankRequest, Ranked, Viewport};
 
 /// The flat feed reaches back over this many items; the topic feed re-sorts these.
-pub const FLAT_SPAN: usize = 500;
+pub(crate) const FLAT_SPAN: usize = 500;
 
 /// At least one in so many items of the catalogue is scored by whole blocks, which is faster and gives equal bits.
 const PART_OF_ALL: usize = 2;
@@ -151,7 +151,7 @@ pub fn scores(world: &World, profile: &UserProfile<'_>, items: &[ItemId], now: M
 
 /// Score of the `topics` ranking for one item, with the whole catalogue's age as its span.
 #[must_use]
-pub fn topics_score(features: &Features) -> f32 {
+pub(crate) fn topics_score(features: &Features) -> f32 {
     features[at::TOPIC] + features[at::FRESHNESS]
 }
 

@@ -174,7 +174,7 @@ impl Scorer<'_> {
     }
 
     /// Candidates of the flat feed: items by the person and by people whom they follow. A person who follows no one gets all items.
-    pub fn flat_candidates(&self, candidates: &Candidates) -> Vec<Scored> {
+    pub(crate) fn flat_candidates(&self, candidates: &Candidates) -> Vec<Scored> {
         let everything = self.profile.follows.is_empty();
         candidates
             .0

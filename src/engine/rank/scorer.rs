@@ -21,7 +21,7 @@ pub fn sum(shares: Shares) -> f32 {
 }
 
 /// Scores items for one person at one instant.
-pub struct Scorer<'a> {
+pub(crate) struct Scorer<'a> {
     pub(super) world: &'a World,
     pub(super) profile: &'a UserProfile<'a>,
     pub(super) now: Millis,
@@ -38,7 +38,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// A scorer for the whole catalogue. It computes in advance whatever depends on the topic or the person alone.
-    pub fn of_many(world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
+    pub(crate) fn of_many(world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
         let mut scorer = Scorer::with(ItemEvidence::gather(world.store(), profile, now), world, profile, now);
         scorer.experts.prepare(&scorer.block_weights());
         scorer

@@ -56,7 +56,7 @@ impl RankSettings {
 }
 
 /// The topic shares `p` of a history: each item counts once, split evenly over its topics. Sorted by topic; sums to 1.
-pub fn topic_shares<'a>(history: impl Iterator<Item = &'a [TopicId]>) -> Vec<(u32, f64)> {
+pub(crate) fn topic_shares<'a>(history: impl Iterator<Item = &'a [TopicId]>) -> Vec<(u32, f64)> {
     let mut amounts = std::collections::BTreeMap::new();
     let mut all = 0.0;
     for topics in history.filter(|topics| !topics.is_empty()) {

@@ -36,11 +36,11 @@ pub struct Ranked {
 }
 
 /// Items that may be shown, by id.
-pub struct Candidates(pub(super) RoaringBitmap);
+pub(crate) struct Candidates(pub(super) RoaringBitmap);
 
 /// A candidate with its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scored {
+pub(crate) struct Scored {
     /// Id of the candidate.
     pub item: ItemId,
     /// Its score by the ranking of the feed.

@@ -5,7 +5,7 @@
 //! give equal scores. Vectors of different versions are never multiplied.
 //! Deliberately absent: the neural network itself (`tower`), training, files.
 
-pub mod user_vector;
+pub(crate) mod user_vector;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -112,12 +112,6 @@ impl Tower {
     #[must_use]
     pub fn revised(&self) -> u64 {
         self.revised
-    }
-
-    /// Items with a vector, or with a placeholder of zeros.
-    #[must_use]
-    pub fn items_len(&self) -> usize {
-        self.blocks.iter().map(|block| block.len()).sum()
     }
 
     /// The vector of an item; `None` if it was not computed.

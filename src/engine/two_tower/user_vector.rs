@@ -28,7 +28,7 @@ struct Kept {
 
 /// User attributes and the cached user vector.
 #[derive(Clone, Debug, Default)]
-pub struct UserVectorCache {
+pub(crate) struct UserVectorCache {
     attributes: Option<Arc<str>>,
     kept: Option<Box<Kept>>,
 }

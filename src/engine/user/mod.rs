@@ -47,7 +47,7 @@ pub use snapshot::SnapshotError;
 pub const EVENTS_REMEMBERED: usize = 256;
 
 /// Interactions that a user's history keeps.
-pub const HISTORY_LENGTH: usize = 256;
+pub(crate) const HISTORY_LENGTH: usize = 256;
 
 /// Authors and topics with a count per user; beyond that, the least recently used one is evicted.
 const AUTHORS_MAX: usize = 64;

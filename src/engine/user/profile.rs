@@ -128,7 +128,7 @@ impl UserState {
     }
 
     /// Calls [`UserState::look`] if this ranking uses the two-tower model.
-    pub fn look_for(&mut self, ranking: Ranking, world: &World, now: Millis) {
+    pub(crate) fn look_for(&mut self, ranking: Ranking, world: &World, now: Millis) {
         if ranking.asks_the_tower() {
             self.look(world, now);
         }

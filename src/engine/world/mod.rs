@@ -120,7 +120,7 @@ impl World {
 
     /// Shared ownership of [`World::settings`].
     #[must_use]
-    pub fn shared_settings(&self) -> Arc<LearnSettings> {
+    pub(crate) fn shared_settings(&self) -> Arc<LearnSettings> {
         self.settings.clone()
     }
 
@@ -191,7 +191,7 @@ impl World {
 
     /// Finds an item by key, deleted or not.
     #[must_use]
-    pub fn find_any_item(&self, key: &str) -> Option<ItemId> {
+    pub(crate) fn find_any_item(&self, key: &str) -> Option<ItemId> {
         self.keys.get(key).copied()
     }
 

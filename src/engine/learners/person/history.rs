@@ -38,7 +38,7 @@ impl Past {
     /// click, then the like of the opened item. An interaction of another kind with this item within a session break
     /// continues the visit. Two interactions of one kind are two visits.
     #[must_use]
-    pub fn is_visit_of(&self, item: ItemId, kind: Kind, at: Millis) -> bool {
+    pub(crate) fn is_visit_of(&self, item: ItemId, kind: Kind, at: Millis) -> bool {
         self.item == item && self.kind != kind && at.since(self.at).abs() < SESSION_BREAK_MS
     }
 }

@@ -2,7 +2,7 @@
 
 pub mod history;
 pub mod offset;
-pub mod quadratic;
+pub(crate) mod quadratic;
 pub mod topics;
 pub mod online;
 pub mod visits;

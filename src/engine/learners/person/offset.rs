@@ -24,7 +24,7 @@ const OWN_MAX: f32 = 3.0;
 
 impl UserOffset {
     /// One step against a choice's gradient; both segments share an offset. A gradient of another length changes nothing.
-    pub fn learn_choice<const FEATURES: usize>(&mut self, example: &TrainingExample, weight: f32) {
+    pub(crate) fn learn_choice<const FEATURES: usize>(&mut self, example: &TrainingExample, weight: f32) {
         let Some((new, seen)) = example.gradient.split_at_checked(FEATURES).filter(|(_, seen)| seen.len() == FEATURES)
         else {
             return;
@@ -33,7 +33,7 @@ impl UserOffset {
     }
 
     /// Gradient step for an answer. Features of another length are ignored.
-    pub fn learn_opinion<const FEATURES: usize>(&mut self, opinion: &Opinion, features: &[f32], weight: f32) {
+    pub(crate) fn learn_opinion<const FEATURES: usize>(&mut self, opinion: &Opinion, features: &[f32], weight: f32) {
         if features.len() == FEATURES {
             self.step::<FEATURES>(features.iter().map(|feature| opinion.error * feature), weight);
             self.bias = stepped(self.bias, opinion.error, weight);

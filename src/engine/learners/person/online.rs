@@ -27,7 +27,7 @@ pub struct OnlineSettings {
 
 /// Topics with a quadratic form per user: the most recently used ones. Only the form is dropped; the mean weights serve
 /// all topics.
-pub const QUADRATICS_MAX: usize = 2;
+pub(crate) const QUADRATICS_MAX: usize = 2;
 
 /// `1 / (1 + e^-x)`.
 #[must_use]
@@ -237,7 +237,7 @@ impl OnlineModel {
     }
 
     /// Reacts to drift: a quarter of the precision above the prior remains, so that the next labels count more.
-    pub fn loosen(&mut self, settings: OnlineSettings) {
+    pub(crate) fn loosen(&mut self, settings: OnlineSettings) {
         self.relax(1.0 / settings.prior_variance, LOOSENED);
     }
 

@@ -17,7 +17,7 @@ use crate::engine::catalogue::centres::{AXES, Axes, Coordinates};
 use crate::engine::numeric::kernels::{dot_halves, from_half, step_halves, to_half};
 
 /// Entries of a symmetric matrix over the axes.
-pub const PAIRS: usize = AXES * (AXES + 1) / 2;
+pub(crate) const PAIRS: usize = AXES * (AXES + 1) / 2;
 
 /// Learned block of one topic, as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

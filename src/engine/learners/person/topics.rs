@@ -31,7 +31,7 @@ pub struct TopicDecay {
 }
 
 /// Lower bound of weights in the Euler mode.
-pub const EULER_FLOOR: f64 = 0.01;
+pub(crate) const EULER_FLOOR: f64 = 0.01;
 
 /// Weight after `tau` horizons along the exact flow of `ds/dtau = f'(s)` with `f(x) = 2 / (1 + exp(5 r x))`.
 ///
@@ -63,7 +63,8 @@ pub fn decay_exact(s: f64, tau: f64, rate: f64) -> f64 {
 
 /// Time in horizons until a weight of `s` reaches 0: `G(a s) / a^2`.
 #[must_use]
-pub fn lifetime(s: f64, rate: f64) -> f64 {
+#[cfg(test)]
+pub(crate) fn lifetime(s: f64, rate: f64) -> f64 {
     let a = 5.0 * rate;
     let u = a * s;
     (u + u.sinh()) / (a * a)
@@ -93,7 +94,7 @@ pub struct TopicWeights {
 
 impl TopicWeights {
     /// Maximum number of topics per user.
-    pub const COUNT_MAX: usize = 256;
+    pub(crate) const COUNT_MAX: usize = 256;
 
     /// The weight of a topic at `now`; 0 for an unknown topic. Changes nothing.
     #[must_use]

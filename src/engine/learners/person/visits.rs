@@ -21,7 +21,7 @@ const SHORTER: usize = HALF_LIVES_MS.len() - 1;
 
 /// Numbers that [`Visits::describe`] gives of one visit: a logarithm per half-life; then recency rank, time since, gap, hour of
 /// day, hour of week, and whether the visit was in this opening.
-pub const VISIT_FEATURES: usize = HALF_LIVES_MS.len() + 6;
+pub(crate) const VISIT_FEATURES: usize = HALF_LIVES_MS.len() + 6;
 
 /// One visited item of a user, with the numbers that each ranking reads.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ pub struct Visits {
 
 impl Visits {
     /// Maximum number of items per user.
-    pub const COUNT_MAX: usize = 128;
+    pub(crate) const COUNT_MAX: usize = 128;
 
     /// Records a visit.
     pub fn learn(&mut self, item: ItemId, at: Millis) {
@@ -213,13 +213,13 @@ impl Visits {
 
     /// Decayed 28-day count of visits to an item; 0 if the history does not contain it.
     #[must_use]
-    pub fn weight_of(&self, item: ItemId, now: Millis) -> f32 {
+    pub(crate) fn weight_of(&self, item: ItemId, now: Millis) -> f32 {
         self.visits.iter().find(|visit| visit.item == item).map_or(0.0, |visit| visit.weight(now))
     }
 
     /// Log-odds that the next visit goes to a new item, over about the last fifty visits.
     #[must_use]
-    pub fn novelty(&self) -> f32 {
+    pub(crate) fn novelty(&self) -> f32 {
         let [new, all] = self.explored;
         ((new + 1.0) / (all - new + 1.0)).ln()
     }

@@ -78,7 +78,7 @@ const ALL_EVERY_MS: i64 = DAY_MS;
 const NUMBERS: usize = 1 + PHASES;
 
 /// Numbers of a block of items, one column per number, for the scan of a catalogue.
-pub type VisitorsBlock = [[f32; BLOCK]; NUMBERS];
+pub(crate) type VisitorsBlock = [[f32; BLOCK]; NUMBERS];
 
 /// Published first-time visitors and hours by item, with defaults for items without data.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -106,7 +106,7 @@ impl VisitorsTable {
 
     /// Log ratio of an item's first-time visitors to the mean over the available items.
     #[must_use]
-    pub fn newcomers(&self, item: ItemId) -> f32 {
+    pub(crate) fn newcomers(&self, item: ItemId) -> f32 {
         self.row(item)[0] - self.level
     }
 

@@ -15,13 +15,13 @@ use crate::domain::time::{DAY_MS, Millis};
 use crate::engine::learners::shared::popularity::PopularityTable;
 
 /// Counted items per cluster; beyond that, the half with the lowest counts is dropped.
-pub const ITEMS_MAX: usize = 4_096;
+pub(crate) const ITEMS_MAX: usize = 4_096;
 
 /// Counted clusters. Cluster numbers are never reused, so the cluster with the lowest sum is dropped.
-pub const GROUPS_MAX: usize = 256;
+pub(crate) const GROUPS_MAX: usize = 256;
 
 /// Half-life of a count: one day.
-pub const HALF_LIFE_MS: i64 = DAY_MS;
+pub(crate) const HALF_LIFE_MS: i64 = DAY_MS;
 
 /// Prior of the global popularity: it counts as much as this many visits of the cluster to an item of mean popularity.
 const PRIOR: f64 = 0.5;
@@ -34,7 +34,7 @@ const ORIGIN_MAX: f64 = 64.0;
 
 /// Counts by cluster and item, forward-decayed in units of an origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClusterPopularity {
+pub(crate) struct ClusterPopularity {
     counts: BTreeMap<u32, BTreeMap<ItemId, f64>>,
     origin: Millis,
 }
@@ -140,7 +140,7 @@ impl ClusterLifts {
 
     /// Computes [`Fashion::popularity`] for consecutive items from id `first` on, from their global log ratios
     /// `overall`.
-    pub fn write_popularity(&self, first: usize, overall: &[f32], out: &mut [f32]) {
+    pub(crate) fn write_popularity(&self, first: usize, overall: &[f32], out: &mut [f32]) {
         let lifts = self.lifts.get(first..).unwrap_or(&[]).iter().copied().chain(std::iter::repeat(0.0));
         for ((out, overall), lift) in out.iter_mut().zip(overall).zip(lifts) {
             *out = overall + self.base + lift;

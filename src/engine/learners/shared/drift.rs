@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 const TOLERANCE: f32 = 0.15;
 
 /// Threshold for the losses of one user: about one false alarm in ten thousand climbs.
-pub const PERSON: f32 = 30.0;
+pub(crate) const PERSON: f32 = 30.0;
 
 /// Threshold for the losses of all users together: there are many more of them, and a shift by a tenth is drift.
-pub const EVERYBODY: f32 = 120.0;
+pub(crate) const EVERYBODY: f32 = 120.0;
 
 /// Losses before the first possible alarm, while mean and deviation are unknown.
 const WARM_UP: u32 = 30;
@@ -24,7 +24,7 @@ const MEMORY: u32 = 5_000;
 
 /// State of a Page-Hinkley test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PageHinkley {
+pub(crate) struct PageHinkley {
     count: u32,
     mean: f32,
     variance: f32,
@@ -59,7 +59,7 @@ impl PageHinkley {
 
     /// Number of alarms so far.
     #[must_use]
-    pub fn alarms(&self) -> u32 {
+    pub(crate) fn alarms(&self) -> u32 {
         self.alarms
     }
 }

@@ -15,10 +15,10 @@ use crate::engine::learners::shared::sparse::{ROW_MAX, SparseRow};
 use crate::engine::numeric::kernels::ln_each;
 
 /// Published neighbours per item.
-pub const NEIGHBOURS_MAX: usize = 96;
+pub(crate) const NEIGHBOURS_MAX: usize = 96;
 
 /// Published next items per item.
-pub const NEXT_MAX: usize = 32;
+pub(crate) const NEXT_MAX: usize = 32;
 
 /// Damping of the cosine, added to both sums of squares: evidence from few users counts little.
 const DAMPING: f32 = 2.0;
@@ -40,7 +40,7 @@ const GROWTH: f32 = 1.25;
 
 /// Co-occurrence and transition sums over all users.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CoOccurrence {
+pub(crate) struct CoOccurrence {
     /// By item: `sum over people of ln(1 + n_i) ln(1 + n_j)`.
     together: Vec<SparseRow>,
     /// By item: `sum over users of ln(1 + n_i)^2`.
@@ -60,7 +60,7 @@ pub struct CoOccurrence {
 }
 
 /// Items per group of a list; lookups compare a whole group at once.
-pub const GROUP: usize = 32;
+pub(crate) const GROUP: usize = 32;
 
 /// A group of a list, as columns. The last group is padded with [`Group::NOBODY`] at strength 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,12 +69,12 @@ pub struct Group {
     /// Item ids, padded with [`Group::NOBODY`].
     pub ids: [u32; GROUP],
     /// Strength of each item, in [0, 1].
-    pub strengths: [f32; GROUP],
+    pub(crate) strengths: [f32; GROUP],
 }
 
 impl Group {
     /// Marks padding; no item has this id, since ids end below it.
-    pub const NOBODY: u32 = u32::MAX;
+    pub(crate) const NOBODY: u32 = u32::MAX;
 
     /// Builds a group of the first [`GROUP`] members.
     #[must_use]
@@ -93,7 +93,7 @@ impl Group {
 }
 
 /// Published list of one item, strongest first.
-pub type Neighbours = Arc<[Group]>;
+pub(crate) type Neighbours = Arc<[Group]>;
 
 /// Published neighbour lists and next-item lists, by item.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -105,7 +105,7 @@ pub struct ItemNeighbours {
 impl ItemNeighbours {
     /// Cosine of the damped counts over people, in (0, 1]; strongest first.
     #[must_use]
-    pub fn similar(&self, item: ItemId) -> &[Group] {
+    pub(crate) fn similar(&self, item: ItemId) -> &[Group] {
         self.similar.get(item.0 as usize).and_then(Option::as_deref).unwrap_or(&[])
     }
 
@@ -187,7 +187,7 @@ impl CoOccurrence {
     }
 
     /// Marks all lists as due: after a restart nothing is published.
-    pub fn publish_all(&mut self) {
+    pub(crate) fn publish_all(&mut self) {
         self.due = (0..self.together.len() as u32).map(ItemId).collect();
         self.published.iter_mut().for_each(|sums| sums[0] = -1.0);
     }

@@ -1,10 +1,10 @@
 //! Learners that all users share: popularity, first visits, co-occurrence, the blend's weights and their bookkeeping.
 
-pub mod sparse;
-pub mod arrivals;
+pub(crate) mod sparse;
+pub(crate) mod arrivals;
 pub mod last_seen;
 pub mod popularity;
 pub mod cluster_popularity;
-pub mod item_neighbours;
-pub mod newton;
+pub(crate) mod item_neighbours;
+pub(crate) mod newton;
 pub mod drift;

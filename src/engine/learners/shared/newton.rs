@@ -90,7 +90,7 @@ impl Newton {
     }
 
     /// Widens the variances after a drift alarm, so that later gradients count more.
-    pub fn loosen(&mut self) {
+    pub(crate) fn loosen(&mut self) {
         let width = self.width();
         // Scales rows and columns alike, so that it stays a covariance matrix.
         let grow = |place: usize| (1.0 / (PRIOR * self.inverse[place * (width + 1)])).clamp(1.0, LOOSENED).sqrt();

@@ -22,7 +22,7 @@ use crate::engine::numeric::kernels::{LANES, exp_each_f64, exp_of, ln_of};
 const LIVES: usize = HALF_LIVES_MS.len();
 
 /// Numbers per item: one per half-life, the rate, and the approval.
-pub const NUMBERS: usize = LIVES + 2;
+pub(crate) const NUMBERS: usize = LIVES + 2;
 
 /// Items that are processed in parallel.
 const SIDE: usize = 128;
@@ -49,7 +49,7 @@ fn grown(at: Millis, origin: Millis, half_life: i64) -> f64 {
 
 /// Decayed weights of positive and negative labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Opinions {
+pub(crate) struct Opinions {
     positive: f32,
     negative: f32,
     last: Millis,
@@ -129,10 +129,10 @@ pub struct Popularity {
 }
 
 /// Features of one item, as logarithms: popularity by half-life, rate, approval.
-pub type PopularityRow = [f32; NUMBERS];
+pub(crate) type PopularityRow = [f32; NUMBERS];
 
 /// Features of a block of items, one column per number, for the scan of a catalogue.
-pub type PopularityBlock = [[f32; BLOCK]; NUMBERS];
+pub(crate) type PopularityBlock = [[f32; BLOCK]; NUMBERS];
 
 /// Published popularity by item and approval by topic; all are log ratios relative to the available items.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -176,7 +176,7 @@ impl PopularityTable {
 
     /// Approval of a topic, as log-odds relative to the global rate.
     #[must_use]
-    pub fn topic_approval(&self, topic: TopicId) -> f32 {
+    pub(crate) fn topic_approval(&self, topic: TopicId) -> f32 {
         self.topics.get(topic.0 as usize).copied().unwrap_or(0.0)
     }
 

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of entries in a row.
-pub const ROW_MAX: usize = 384;
+pub(crate) const ROW_MAX: usize = 384;
 
 /// Marks an empty slot; no item has this id, since ids end below it.
 const NOBODY: u32 = u32::MAX;
@@ -18,7 +18,7 @@ const SLOTS_MIN: usize = 8;
 /// Sums by item id.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<(u32, f32)>", into = "Vec<(u32, f32)>")]
-pub struct SparseRow {
+pub(crate) struct SparseRow {
     /// Power-of-two table, at most three quarters full; empty before the first entry.
     slots: Vec<(u32, f32)>,
     len: usize,
@@ -63,7 +63,7 @@ impl SparseRow {
 
     /// Maps all entries by `of` into `out`, unordered. To stay branchless, `of` is also called for empty slots, with an
     /// id that no item has; those results are overwritten.
-    pub fn map_into<T: Copy + Default>(&self, out: &mut Vec<T>, of: impl Fn(u32, f32) -> T) {
+    pub(crate) fn map_into<T: Copy + Default>(&self, out: &mut Vec<T>, of: impl Fn(u32, f32) -> T) {
         out.clear();
         out.resize(self.slots.len(), T::default());
         let mut n = 0;
@@ -74,16 +74,9 @@ impl SparseRow {
         out.truncate(n);
     }
 
-    /// Number of entries.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.len
-    }
-
-    /// Whether the row has no entries.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// Multiplies all sums, for moving the origin of their decay.
