@@ -41,7 +41,7 @@ impl Server {
         let _turn = self.context.audience.try_lock().map_err(|_| Refusal::busy(1_000))?;
         let (answer, mut answers) = mpsc::unbounded_channel();
         let want = Want { item, world: self.world(), now: self.context.clock.now(), answer };
-        let (active, asked) = self.context.directory.ask_all(&want, ASKED_MAX);
+        let (active, asked) = self.directory.ask_all(&want, ASKED_MAX);
         drop(want);
         let (mut people, mut scored, end) = (Vec::with_capacity(asked), 0, Instant::now() + WITHIN);
         while scored < asked

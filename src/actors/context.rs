@@ -1,12 +1,11 @@
-//! The context that all actors of one server share: addresses, the world, the clock, the limits.
+//! The context that all actors of one server share: the world, the store, the clock, the people, the limits.
 //!
-//! Invariant: it is filled once at start and never changes; the world is swapped as a whole. No lock is held across a
-//! send or an await.
+//! Invariant: it holds no address of an actor. It is filled once at start and never changes; the world is swapped as a
+//! whole. No lock is held across a send or an await.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use actix::Addr;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -17,10 +16,6 @@ use crate::store::Store;
 
 use super::apart::Apart;
 use super::clock::Clock;
-use super::coordinator::Coordinator;
-use super::directory::Directory;
-use super::journal::JournalHandle;
-use super::models::Models;
 use super::people::People;
 use super::slates::Slates;
 
@@ -66,16 +61,11 @@ pub struct ServerContext {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Store>,
     pub(super) embedder: Arc<dyn Embedder>,
-    pub(super) models: Models,
     pub(super) world: ArcSwap<World>,
     /// Worlds that were published since the start.
     pub(super) publications: AtomicU64,
     pub(super) people: People,
-    pub(super) directory: Directory,
-    pub(super) journal: JournalHandle,
     pub(super) slates: Slates,
-    /// Set once, right after the coordinator and this context were created.
-    pub(super) coordinator: OnceLock<Addr<Coordinator>>,
     pub(super) limits: Limits,
     /// The server is shutting down and takes no new work.
     pub(super) closing: AtomicBool,

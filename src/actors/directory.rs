@@ -5,7 +5,7 @@
 //! held across a send.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::dev::SendError;
@@ -19,55 +19,33 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::context::ServerContext;
-use super::user::UserActor;
-use super::user::messages::{Envelope, Leave, ToUser, Want, WorldChanged};
-use super::user::refresh::Turns;
-
-/// Properties of an active person that are read without a message to their actor.
-#[derive(Debug, Default)]
-pub struct Flags {
-    bits: AtomicU8,
-    /// The directory's message count at the last message; the lowest one marks the least recently used person.
-    used: AtomicU64,
-}
-
-const WATCHING: u8 = 1;
-const STALE: u8 = 2;
-
-impl Flags {
-    /// Whether the person has an open session.
-    pub fn set_watching(&self, watching: bool) {
-        if watching {
-            self.bits.fetch_or(WATCHING, Ordering::Relaxed);
-        } else {
-            self.bits.fetch_and(!WATCHING, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether a change of the world was not delivered because the mailbox was full, so feeds must be ranked again.
-    /// Reading clears the flag.
-    pub fn take_stale(&self) -> bool {
-        self.bits.load(Ordering::Relaxed) & STALE != 0 && self.bits.fetch_and(!STALE, Ordering::Relaxed) & STALE != 0
-    }
-}
+use super::journal::JournalHandle;
+use super::user::actor::UserActor;
+use super::user::messages::{Leave, ToUser, Want, WorldChanged};
+use super::user::registration::{Envelope, Flags, Registration, Registry};
+use super::user::turns::Turns;
 
 #[derive(Clone)]
 struct Active {
     addr: Addr<UserActor>,
     flags: Arc<Flags>,
+    /// The directory's message count at the last message; the lowest one marks the least recently used person.
+    used: Arc<AtomicU64>,
 }
 
 impl Active {
     fn notify(&self, change: &WorldChanged) {
         if let Err(SendError::Full(_)) = self.addr.try_send(change.clone()) {
             // The actor reads the whole world at its next tick.
-            self.flags.bits.fetch_or(STALE, Ordering::Relaxed);
+            self.flags.set_stale();
         }
     }
 }
 
 /// Addresses of all active people, spread over the arbiters by a hash of the person.
 pub struct Directory {
+    context: Arc<ServerContext>,
+    journal: JournalHandle,
     active: DashMap<UserId, Active>,
     arbiters: Vec<ArbiterHandle>,
     /// The refresh turns of each arbiter.
@@ -77,11 +55,12 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// People's actors run on these arbiters and refresh open feeds in `refresh_percent` of each one's time.
+    /// People's actors run on these arbiters and refresh open feeds in `limits.refresh_percent` of each one's time.
     #[must_use]
-    pub fn new(arbiters: Vec<ArbiterHandle>, refresh_percent: usize) -> Directory {
-        let turns = arbiters.iter().map(|_| Arc::new(Turns::new(refresh_percent))).collect();
-        Directory { active: DashMap::new(), arbiters, turns, count: AtomicUsize::new(0), turn: AtomicU64::new(0) }
+    pub fn new(context: Arc<ServerContext>, journal: JournalHandle, arbiters: Vec<ArbiterHandle>) -> Arc<Directory> {
+        let turns = arbiters.iter().map(|_| Arc::new(Turns::new(context.limits.refresh_percent))).collect();
+        let (count, turn) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Arc::new(Directory { context, journal, active: DashMap::new(), arbiters, turns, count, turn })
     }
 
     /// The number of active people.
@@ -100,18 +79,18 @@ impl Directory {
     ///
     /// # Errors
     /// Busy when the actor's mailbox is full or the server is shutting down: nothing was learned.
-    pub fn deliver(&self, context: &Arc<ServerContext>, user: UserId, message: ToUser) -> Result<(), Refusal> {
-        let mut envelope = Envelope::new(context.clone(), user, message);
+    pub fn deliver(self: &Arc<Self>, user: UserId, message: ToUser) -> Result<(), Refusal> {
+        let mut envelope = Envelope::new(self.clone(), user, message);
         loop {
-            if context.is_closing() {
+            if self.context.is_closing() {
                 envelope.take();
                 return Err(Refusal::busy(1_000));
             }
-            let Some(active) = self.activate(context, user) else {
+            let Some(active) = self.activate(user) else {
                 envelope.take();
                 return Err(Refusal::new(Code::UnknownUser, "this person was erased"));
             };
-            active.flags.used.store(self.turn.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+            active.used.store(self.turn.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
             match active.addr.try_send(envelope) {
                 Ok(()) => return Ok(()),
                 Err(SendError::Full(mut refused)) => {
@@ -120,7 +99,7 @@ impl Directory {
                 }
                 Err(SendError::Closed(back)) => {
                     // The actor stopped between look-up and send, or panicked. The next incarnation gets the message.
-                    self.leave(user, &active.addr);
+                    self.leave(user, &active.flags);
                     envelope = back;
                 }
             }
@@ -131,7 +110,7 @@ impl Directory {
     /// its people, so the publisher never waits and all threads begin at once.
     pub fn announce(&self, change: &WorldChanged) {
         let mut watched: Vec<Vec<Active>> = self.arbiters.iter().map(|_| Vec::new()).collect();
-        for one in self.active.iter().filter(|one| one.flags.bits.load(Ordering::Relaxed) & WATCHING != 0) {
+        for one in self.active.iter().filter(|one| one.flags.is_watching()) {
             if let Some(there) = watched.get_mut(self.thread_of(*one.key())) {
                 there.push(one.value().clone());
             }
@@ -152,7 +131,7 @@ impl Directory {
     /// people and the number asked; people with a full mailbox are not asked.
     pub fn ask_all(&self, want: &Want, most: usize) -> (usize, usize) {
         let mut active: Vec<(u64, Addr<UserActor>)> =
-            self.active.iter().map(|one| (one.flags.used.load(Ordering::Relaxed), one.addr.clone())).collect();
+            self.active.iter().map(|one| (one.used.load(Ordering::Relaxed), one.addr.clone())).collect();
         let count = active.len();
         if count > most && most > 0 {
             active.select_nth_unstable_by_key(most - 1, |(used, _)| std::cmp::Reverse(*used));
@@ -170,8 +149,8 @@ impl Directory {
         let mut idle: Vec<(u64, Addr<UserActor>)> = self
             .active
             .iter()
-            .filter(|one| one.flags.bits.load(Ordering::Relaxed) & WATCHING == 0)
-            .map(|one| (one.flags.used.load(Ordering::Relaxed), one.addr.clone()))
+            .filter(|one| !one.flags.is_watching())
+            .map(|one| (one.used.load(Ordering::Relaxed), one.addr.clone()))
             .collect();
         if idle.len() > too_many {
             idle.select_nth_unstable_by_key(too_many - 1, |(used, _)| *used);
@@ -183,53 +162,63 @@ impl Directory {
         }
     }
 
-    /// Removes an actor's own entry; the next message activates a new incarnation.
-    pub(super) fn leave(&self, user: UserId, addr: &Addr<UserActor>) {
-        if self.active.remove_if(&user, |_, active| active.addr == *addr).is_some() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
     /// Ends the actor of an erased person, if it runs. The person was marked as erased before, so no new one is
     /// activated.
-    pub(super) fn dismiss(&self, context: &Arc<ServerContext>, user: UserId) {
+    pub(super) fn dismiss(self: &Arc<Self>, user: UserId) {
         let active = self.active.get(&user).map(|active| active.value().clone());
         if let Some(active) = active {
             // One message beyond a full mailbox, once per person.
-            active.addr.do_send(Envelope::new(context.clone(), user, ToUser::Erased));
+            active.addr.do_send(Envelope::new(self.clone(), user, ToUser::Erased));
         }
     }
 
     /// Notifies a person's actor, if it runs, of changed attributes.
-    pub(super) fn describe(&self, context: &Arc<ServerContext>, user: UserId) {
+    pub(super) fn describe(self: &Arc<Self>, user: UserId) {
         let active = self.active.get(&user).map(|active| active.value().clone());
         if let Some(active) = active {
             // One message beyond a full mailbox per change; each change waited for the journal before.
-            active.addr.do_send(Envelope::new(context.clone(), user, ToUser::Described));
+            active.addr.do_send(Envelope::new(self.clone(), user, ToUser::Described));
         }
     }
 
-    fn activate(&self, context: &Arc<ServerContext>, user: UserId) -> Option<Active> {
+    fn activate(self: &Arc<Self>, user: UserId) -> Option<Active> {
         if let Some(active) = self.active.get(&user) {
             return Some(active.value().clone());
         }
         match self.active.entry(user) {
             Entry::Occupied(there) => Some(there.get().clone()),
             // Checked under the guard: a dismissed person was marked as erased before.
-            Entry::Vacant(_) if context.people.is_erased(user) => None,
+            Entry::Vacant(_) if self.context.people.is_erased(user) => None,
             Entry::Vacant(place) => {
                 let flags = Arc::new(Flags::default());
                 let index = self.thread_of(user);
-                let actor = UserActor::new(user, context.clone(), flags.clone(), self.turns[index].clone());
+                let registration = Registration::new(self.clone(), user, flags.clone());
+                let (context, journal) = (self.context.clone(), self.journal.clone());
+                let actor = UserActor::new(user, context, journal, registration, self.turns[index].clone());
                 // Starting an actor only queues a closure on the arbiter, so nothing is sent under the guard.
-                let capacity = context.limits.user_mailbox;
+                let capacity = self.context.limits.user_mailbox;
                 let addr = UserActor::start_in_arbiter(&self.arbiters[index], move |ctx| {
                     ctx.set_mailbox_capacity(capacity);
                     actor
                 });
                 self.count.fetch_add(1, Ordering::Relaxed);
-                Some(place.insert(Active { addr, flags }).clone())
+                Some(place.insert(Active { addr, flags, used: Arc::default() }).clone())
             }
+        }
+    }
+}
+
+impl Registry for Directory {
+    fn leave(&self, user: UserId, flags: &Arc<Flags>) {
+        if self.active.remove_if(&user, |_, active| Arc::ptr_eq(&active.flags, flags)).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn redeliver(self: Arc<Self>, user: UserId, message: ToUser) {
+        if let Err(refusal) = self.deliver(user, message) {
+            // The sender's channel closes, and the sender treats that as busy.
+            tracing::debug!(%refusal, user = user.0, "an unopened message could not be delivered again");
         }
     }
 }
@@ -240,15 +229,16 @@ const SWEEP_EVERY: Duration = Duration::from_millis(200);
 const MEMORY_SHARE: usize = 10;
 
 /// Keeps the number of active people and their memory within the limits, for as long as the server runs.
-pub async fn sweep(context: Arc<ServerContext>) {
+pub async fn sweep(directory: Arc<Directory>) {
+    let context = &directory.context;
     let most = context.limits.active_people;
     let memory_max = context.limits.memory_mib.saturating_mul(1 << 20);
     while !context.is_closing() {
         tokio::time::sleep(SWEEP_EVERY).await;
-        context.directory.keep_within(most);
+        directory.keep_within(most);
         if memory_max > 0 && resident_bytes().is_some_and(|bytes| bytes > memory_max) {
-            let active = context.directory.len();
-            context.directory.keep_within(active - active.div_ceil(MEMORY_SHARE));
+            let active = directory.len();
+            directory.keep_within(active - active.div_ceil(MEMORY_SHARE));
         }
     }
 }

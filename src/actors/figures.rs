@@ -11,10 +11,11 @@ use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
 use crate::engine::blend::hedge::{HedgeFigures, bound};
 
+use super::answers::Score;
 use super::coordinator::messages::{AskFigures, Learned as FromCoordinator};
 use super::directory::resident_bytes;
 use super::journal::counts::Counted;
-use super::server::{Score, Server};
+use super::server::Server;
 
 /// The time within which the coordinator has to answer; later its figures are left out.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -91,12 +92,12 @@ impl Server {
         Figures {
             at: context.clock.now(),
             journal: JournalFigures {
-                queued: context.journal.queued(),
-                queue_max: context.journal.queue_max(),
-                counted: context.journal.counted(),
+                queued: self.journal.queued(),
+                queue_max: self.journal.queue_max(),
+                counted: self.journal.counted(),
             },
             people: context.people.len(),
-            active: context.directory.len(),
+            active: self.directory.len(),
             epoch: world.epoch().0,
             items: world.len(),
             open: world.open_len(),
@@ -114,7 +115,7 @@ impl Server {
 
     async fn learned(&self) -> Option<LearnedFigures> {
         let (done, wait) = oneshot::channel();
-        self.context.coordinator.get()?.do_send(AskFigures(done));
+        self.coordinator.do_send(AskFigures(done));
         let FromCoordinator { covers, scores, hedge, drifts } = tokio::time::timeout(WITHIN, wait).await.ok()?.ok()?;
         let bound = bound(hedge.rounds);
         Some(LearnedFigures { covers: covers.0, score: Score::of(&scores), hedge, bound, drifts })

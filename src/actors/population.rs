@@ -15,8 +15,8 @@ use crate::engine::metrics::normal::{Atypical, Posterior};
 use crate::engine::user::UserEvent;
 use crate::protocol::refusal::Refusal;
 
+use super::coordinator::fits;
 use super::coordinator::messages::{AskAtypical, AskMetrics, Refit};
-use super::coordinator::refit;
 use super::server::{Server, from_store};
 
 pub use crate::engine::population::refit::{Clustering, Summary};
@@ -43,7 +43,7 @@ impl Server {
     pub async fn metrics(&self) -> Result<Vec<(Series, Posterior)>, Refusal> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
-        self.coordinator()?.do_send(AskMetrics(done));
+        self.coordinator.do_send(AskMetrics(done));
         wait.await.map_err(|_| Refusal::busy(1_000))
     }
 
@@ -54,7 +54,7 @@ impl Server {
     pub async fn atypical(&self, series: Series, sigmas: f64) -> Result<(Posterior, Vec<Atypical<UserId>>), Refusal> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
-        self.coordinator()?.do_send(AskAtypical { series, sigmas, done });
+        self.coordinator.do_send(AskAtypical { series, sigmas, done });
         wait.await.map_err(|_| Refusal::busy(1_000))
     }
 
@@ -71,7 +71,7 @@ impl Server {
     pub async fn refit(&self) -> Result<(), Refusal> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
-        self.coordinator()?.do_send(Refit(done));
+        self.coordinator.do_send(Refit(done));
         wait.await.map_err(|_| Refusal::busy(1_000))
     }
 
@@ -81,6 +81,6 @@ impl Server {
     /// Busy while the store cannot answer.
     pub async fn clusterings(&self, limit: u32) -> Result<Vec<Summary>, Refusal> {
         let fits = self.context.store.fits(limit).await.map_err(from_store)?;
-        Ok(fits.iter().filter_map(refit::summary).collect())
+        Ok(fits.iter().filter_map(fits::summary).collect())
     }
 }

@@ -162,13 +162,12 @@ impl Server {
     /// Busy, or `unknown_user`.
     pub async fn erase(&self, user: UserId) -> Result<(), Refusal> {
         let reservation = self.reserve()?;
-        let coordinator = self.context.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
         if !self.context.people.erase(user, self.context.clock.now()) {
             return Err(unknown());
         }
-        self.context.directory.dismiss(&self.context, user);
+        self.directory.dismiss(user);
         let (done, wait) = oneshot::channel();
-        coordinator.do_send(Erase { user, reservation, done });
+        self.coordinator.do_send(Erase { user, reservation, done });
         within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Invariant: the catalogue is loaded, and the coordinator has folded the whole journal, before any request is served.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -18,10 +18,12 @@ use crate::store::recovery::{load_coordinator, read_catalogue};
 use super::apart::{self, Apart};
 use super::clock::Clock;
 use super::context::{Limits, Looks, ServerContext};
-use super::coordinator::{Coordinator, refit};
+use super::coordinator::actor::Coordinator;
+use super::coordinator::fits;
 use super::directory::{Directory, sweep};
 use super::journal::{Journal, JournalHandle, Tell};
-use super::models::{self, Models, ReadModel};
+use super::model_swap::{self, ModelSwap};
+use super::models::{self, ReadModel};
 use super::people::People;
 use super::server::Server;
 use super::slates::{SlateSettings, slates};
@@ -58,7 +60,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     }
     let dim = parts.embedder.dim();
     let mut state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, parts.clock.now()).await?;
-    refit::restore(&*parts.store, &mut state, parts.clock.now()).await?;
+    fits::restore(&*parts.store, &mut state, parts.clock.now()).await?;
     models::restore(&*parts.store, &parts.models, &mut state).await?;
 
     let journal_arbiter = Arbiter::new();
@@ -73,14 +75,10 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         clock: parts.clock,
         store: parts.store,
         embedder: parts.embedder,
-        models: Models::new(parts.models),
         world: ArcSwap::from_pointee(state.world().clone()),
         publications: AtomicU64::new(0),
         people: known,
-        directory: Directory::new(people_arbiters, parts.limits.refresh_percent),
-        journal: JournalHandle::new(journal.clone(), parts.limits.journal_queue, counts),
         slates,
-        coordinator: OnceLock::new(),
         limits: parts.limits,
         closing: AtomicBool::new(false),
         sessions: AtomicU64::new(0),
@@ -93,13 +91,14 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
         scans: Apart::new(apart::SCANS_EACH, apart::SCANS_IN_ALL, Arc::new(Semaphore::new(apart::SCANS_AT_ONCE))),
         looks: Looks::default(),
     });
-    let coordinator = Coordinator::new(state, context.clone());
+    let handle = JournalHandle::new(journal.clone(), parts.limits.journal_queue, counts);
+    let directory = Directory::new(context.clone(), handle.clone(), people_arbiters);
+    let coordinator = Coordinator::new(state, context.clone(), handle.clone(), directory.clone());
     let coordinator_arbiter = Arbiter::new();
     let coordinator = Coordinator::start_in_arbiter(&coordinator_arbiter.handle(), move |_| coordinator);
-    coordinator_arbiter.spawn(Vital::task("the sweep of idle people", sweep(context.clone())));
-    coordinator_arbiter.spawn(Vital::task("the watch for models", models::watch(context.clone())));
-    journal.send(Tell(coordinator.clone())).await?;
-    // Set before any other task holds `context`.
-    let _ = context.coordinator.set(coordinator);
-    Ok(Server::new(context))
+    let models = ModelSwap::new(context.clone(), parts.models, coordinator.clone());
+    coordinator_arbiter.spawn(Vital::task("the sweep of idle people", sweep(directory.clone())));
+    coordinator_arbiter.spawn(Vital::task("the watch for models", model_swap::watch(models.clone())));
+    journal.send(Tell(coordinator.clone().recipient())).await?;
+    Ok(Server { context, directory, journal: handle, coordinator, models })
 }

@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 use crate::tidy::{LAYERS, sources};
 
 /// Layers whose files do not stand in order yet. An entry that is not needed any more must go.
-const DISORDERED: &[&str] = &["actors"];
+const DISORDERED: &[&str] = &[];
 
 /// Layers whose files import each other in a loop. An entry that is not needed any more must go.
-const LOOPED: &[&str] = &["actors"];
+const LOOPED: &[&str] = &[];
 
 /// A module by its path, such as `engine::learners::shared::blend`.
 type Module = String;

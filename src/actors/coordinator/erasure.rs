@@ -5,70 +5,21 @@
 //! the person. After a crash in between, the next start folds the journal. Meanwhile the served figures still include the
 //! person.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::Coordinator;
+use super::actor::Coordinator;
 use super::messages::Erase;
-use crate::domain::ids::{Key, Position, UserId};
-use crate::domain::journal::Entry;
+use super::refolds::Reading;
+use crate::domain::ids::{Key, UserId};
 use crate::engine::coordinator::{CoordinatorEvent, Refold};
 use crate::store::recovery::{Failure, catch_up};
-
-/// Entries that may arrive while the journal is read; beyond that, the reading continues from its last position.
-const SEEN_MAX: usize = 262_144;
-
-/// Erasures whose person is still part of the shared learners.
-#[derive(Default)]
-pub(super) struct Erasures {
-    /// Erasures that are begun and not folded out yet.
-    begun: usize,
-    /// Of these, erasures that became durable since the reading began.
-    durable: usize,
-    reading: Option<Reading>,
-    /// The earliest start of the next reading.
-    rests_until: Option<Instant>,
-    /// The next reading is due after a rest.
-    waits: bool,
-}
-
-/// A reading of the journal from its beginning.
-#[derive(Default)]
-struct Reading {
-    /// Erasures that are folded out when the reading is done.
-    erasures: usize,
-    began: Option<Instant>,
-    /// Entries that became durable since the reading began.
-    seen: Vec<Arc<[(Position, Entry)]>>,
-    entries: usize,
-    /// More entries arrived than are kept.
-    overflown: bool,
-}
-
-impl Erasures {
-    pub(super) fn is_under_way(&self) -> bool {
-        self.begun > 0
-    }
-
-    /// Records durable entries.
-    pub(super) fn record(&mut self, entries: &Arc<[(Position, Entry)]>) {
-        let Some(reading) = &mut self.reading else { return };
-        reading.entries += entries.len();
-        reading.overflown |= reading.entries > SEEN_MAX;
-        if reading.overflown {
-            reading.seen = Vec::new();
-        } else {
-            reading.seen.push(entries.clone());
-        }
-    }
-}
 
 impl Handler<Erase> for Coordinator {
     type Result = ();
     fn handle(&mut self, erase: Erase, ctx: &mut Self::Context) {
-        self.erasure.begun += 1;
+        self.refolds.begun += 1;
         let saving = self.saving.clone();
         let saved = async move { drop(saving.lock().await) };
         // No other message is handled meanwhile, so nothing comes between the world without the person and the journal.
@@ -99,8 +50,8 @@ impl Coordinator {
 
     fn erased(&mut self, user: UserId, key: Key, ctx: &mut Context<Self>) {
         self.context.people.free(user, key);
-        self.erasure.durable += 1;
-        if self.erasure.reading.is_none() && !self.erasure.waits {
+        self.refolds.durable += 1;
+        if self.refolds.reading.is_none() && !self.refolds.waits {
             self.read_soon(0, ctx);
         }
     }
@@ -108,19 +59,19 @@ impl Coordinator {
     /// Reads again after a rest as long as the last reading took. However many people are erased in a row, readings
     /// take at most half of the time.
     fn read_soon(&mut self, erasures: usize, ctx: &mut Context<Self>) {
-        let rest = self.erasure.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let rest = self.refolds.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
         let Some(rest) = rest.filter(|rest| !rest.is_zero()) else { return self.read_again(erasures, ctx) };
-        self.erasure.waits = true;
+        self.refolds.waits = true;
         ctx.run_later(rest, move |coordinator, ctx| {
-            coordinator.erasure.waits = false;
+            coordinator.refolds.waits = false;
             coordinator.read_again(erasures, ctx);
         });
     }
 
     /// Folds the whole journal. `erasures` of an earlier failed reading are folded out with it.
     fn read_again(&mut self, erasures: usize, ctx: &mut Context<Self>) {
-        let erasures = erasures + std::mem::take(&mut self.erasure.durable);
-        self.erasure.reading = Some(Reading { erasures, began: Some(Instant::now()), ..Reading::default() });
+        let erasures = erasures + std::mem::take(&mut self.refolds.durable);
+        self.refolds.reading = Some(Reading { erasures, began: Some(Instant::now()), ..Reading::default() });
         self.read(self.state.refold(), ctx);
     }
 
@@ -142,13 +93,13 @@ impl Coordinator {
     }
 
     fn have_read(&mut self, refold: Refold, ctx: &mut Context<Self>) {
-        let Some(reading) = self.erasure.reading.take() else { return };
-        self.erasure.rests_until = reading.began.map(|began| Instant::now() + began.elapsed());
-        if self.erasure.durable > 0 {
+        let Some(reading) = self.refolds.reading.take() else { return };
+        self.refolds.rests_until = reading.began.map(|began| Instant::now() + began.elapsed());
+        if self.refolds.durable > 0 {
             return self.read_soon(reading.erasures, ctx);
         }
         if reading.overflown {
-            self.erasure.reading =
+            self.refolds.reading =
                 Some(Reading { erasures: reading.erasures, began: reading.began, ..Reading::default() });
             return self.read(refold, ctx);
         }
@@ -158,7 +109,7 @@ impl Coordinator {
         for (position, entry) in seen {
             self.state.fold(*position, entry);
         }
-        self.erasure.begun -= reading.erasures;
+        self.refolds.begun -= reading.erasures;
         self.saved = None;
         tracing::info!(erasures = reading.erasures, "the journal was folded again without the erased people");
     }

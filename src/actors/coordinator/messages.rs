@@ -1,5 +1,5 @@
 //! Messages for `Coordinator`. From the gateway: `Change`, `Erase`, `AskScore`, `AskFigures`, `AskMetrics`,
-//! `AskAtypical`, `Refit`, `Install`. From the journal: `Journalled`. At shutdown: `SaveNow`.
+//! `AskAtypical`, `Refit`, `Install`. At shutdown: `SaveNow`. The journal's `Journalled` is in `journal::messages`.
 //!
 //! Invariant: messages that change the catalogue or follow from the journal are bounded in number. They hold their places
 //! in the journal's queue until they are handled.
@@ -9,9 +9,8 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::actors::journal::Reservation;
+use crate::actors::journal::messages::Reservation;
 use crate::domain::ids::{Position, UserId};
-use crate::domain::journal::Entry;
 use crate::engine::blend::hedge::HedgeFigures;
 use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Written};
 use crate::engine::metrics::measured::Series;
@@ -54,16 +53,6 @@ pub struct Erase {
     pub reservation: Reservation,
     /// The requester; an error says why the erasure cannot be stored.
     pub done: oneshot::Sender<Result<(), String>>,
-}
-
-/// Entries that became durable, in commit order.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Journalled {
-    /// The entries with their positions.
-    pub entries: Arc<[(Position, Entry)]>,
-    /// The entries' places in the journal's queue, released when this message is dropped.
-    pub reservations: Vec<Reservation>,
 }
 
 /// Requests the progressive figures over all people.

@@ -9,65 +9,19 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::Coordinator;
+use super::actor::Coordinator;
+use super::fits::stored;
 use super::messages::{AskAtypical, AskMetrics, Refit};
 use crate::actors::fitting;
 use crate::actors::schedule::Schedule;
-use crate::domain::ids::UserId;
-use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState};
-use crate::engine::mixture::Member;
-use crate::engine::population::refit::{Clustering, RefitTask, RestoredFit, Summary};
-use crate::store::{Store, StoreError, StoredFit};
+use crate::domain::time::Millis;
+use crate::engine::coordinator::CoordinatorEvent;
+use crate::engine::population::refit::{Clustering, RefitTask};
 
 /// The interval at which the state is asked whether a fit is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The longest step towards a scheduled fit, since clocks may be set.
 const STEP_MS_MAX: i64 = 60_000;
-
-/// A fit as it is stored; `None` if it cannot be serialised, which never happens to plain data.
-fn stored(fit: &Clustering) -> Option<StoredFit> {
-    let members: Vec<(UserId, Member)> = fit.users.iter().copied().zip(fit.members.iter().copied()).collect();
-    Some(StoredFit {
-        epoch: fit.summary.epoch,
-        fitted_at: fit.summary.fitted_at,
-        summary: serde_json::to_string(&fit.summary).ok()?,
-        state: postcard::to_stdvec(&fit.state).ok()?,
-        members: Some(postcard::to_stdvec(&members).ok()?),
-    })
-}
-
-/// The summary of a stored fit.
-pub(in crate::actors) fn summary(fit: &StoredFit) -> Option<Summary> {
-    serde_json::from_str(&fit.summary).ok()
-}
-
-fn kept(fits: &[StoredFit]) -> Option<RestoredFit> {
-    let newest = fits.first()?;
-    let members = newest.members.as_ref().map(|bytes| postcard::from_bytes(bytes)).transpose().ok()?;
-    let state = postcard::from_bytes(&newest.state).ok()?;
-    Some(RestoredFit { summary: summary(newest)?, state, members, previous: fits.get(1).and_then(summary) })
-}
-
-/// Loads the newest stored fit.
-///
-/// # Errors
-/// The error of the store.
-pub(in crate::actors) async fn restore(
-    store: &dyn Store,
-    state: &mut CoordinatorState,
-    now: crate::domain::time::Millis,
-) -> Result<(), StoreError> {
-    let fits = store.fits(2).await?;
-    match (kept(&fits), fits.first()) {
-        (Some(kept), _) => state.restore_fit(kept, now),
-        (None, Some(newest)) => {
-            tracing::warn!(epoch = newest.epoch, "the last fit of clusters cannot be read: clusters get new numbers");
-            state.number_fits_after(newest.epoch);
-        }
-        (None, None) => {}
-    }
-    Ok(())
-}
 
 impl Coordinator {
     /// Starts to make fits when they are due.
@@ -83,7 +37,7 @@ impl Coordinator {
         }
     }
 
-    fn follow(&mut self, schedule: Schedule, next: Option<crate::domain::time::Millis>, ctx: &mut Context<Self>) {
+    fn follow(&mut self, schedule: Schedule, next: Option<Millis>, ctx: &mut Context<Self>) {
         let Some(due) = next else { return };
         let wait = due.since(self.context.clock.now()).clamp(0, STEP_MS_MAX);
         ctx.run_later(Duration::from_millis(wait as u64), move |coordinator, ctx| {

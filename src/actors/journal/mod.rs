@@ -23,11 +23,8 @@ use crate::domain::journal::Entry;
 use crate::process::Vital;
 use crate::store::{Outcome, Store, StoreError, Write};
 
-use super::coordinator::Coordinator;
-use super::coordinator::messages::Journalled;
-use super::user::messages::{Stored, Verdict};
 use counts::{Counted, Counts};
-use messages::{Append, Barrier, Forget, Generation, Origin};
+use messages::{Append, Barrier, Forget, Generation, Journalled, Origin, Reservation, Stored, Verdict};
 
 /// The largest number of writes in one transaction.
 pub const BATCH_WRITES_MAX: usize = 4_096;
@@ -45,17 +42,6 @@ pub struct JournalHandle {
     counts: Arc<Counts>,
 }
 
-/// A place in the journal's queue; dropping it frees the place.
-pub struct Reservation {
-    queued: Arc<AtomicUsize>,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.queued.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl JournalHandle {
     /// Wraps the actor's address and its counters.
     #[must_use]
@@ -66,9 +52,8 @@ impl JournalHandle {
     /// A place in the queue, or `None` when it is full: then answer `busy`, and learn nothing.
     #[must_use]
     pub fn reserve(&self) -> Option<Reservation> {
-        let taken = self.queued.fetch_add(1, Ordering::AcqRel);
         // Counted first, so that two concurrent callers cannot both take the last place.
-        let reservation = Reservation { queued: self.queued.clone() };
+        let (reservation, taken) = Reservation::take(&self.queued);
         let has_room = taken < self.queue_max;
         if !has_room {
             self.counts.refused();
@@ -135,7 +120,7 @@ impl JournalHandle {
 /// The actor that owns the store's writing side.
 pub struct Journal {
     store: Arc<dyn Store>,
-    coordinator: Option<Addr<Coordinator>>,
+    coordinator: Option<Recipient<Journalled>>,
     waiting: VecDeque<Job>,
     committing: bool,
     /// Generations with an entry that could not be stored.
@@ -291,7 +276,7 @@ impl Journal {
         let mut durable: Vec<(Position, Entry)> = Vec::with_capacity(batch.len());
         let mut reservations = Vec::with_capacity(batch.len());
         // One message per person and batch: adjacent entries of one person are merged.
-        let mut answers: Vec<(Addr<super::user::UserActor>, Stored)> = Vec::new();
+        let mut answers: Vec<(Recipient<Stored>, Stored)> = Vec::new();
         for append in batch {
             let Append { writes, from, reservation } = append;
             reservations.push(reservation);
@@ -334,8 +319,8 @@ impl Journal {
 }
 
 fn push_answer(
-    answers: &mut Vec<(Addr<super::user::UserActor>, Stored)>,
-    person: Addr<super::user::UserActor>,
+    answers: &mut Vec<(Recipient<Stored>, Stored)>,
+    person: Recipient<Stored>,
     generation: Generation,
     verdict: (Seq, Verdict),
 ) {
@@ -353,10 +338,10 @@ impl Actor for Journal {
     }
 }
 
-/// The actor that is notified of durable entries; sent once at start.
+/// The recipient of durable entries; sent once at start.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Tell(pub Addr<Coordinator>);
+pub struct Tell(pub Recipient<Journalled>);
 
 impl Handler<Tell> for Journal {
     type Result = ();

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{ItemDraft, ItemWrite, Server, UserEvent, from_store, stalled, within};
+use crate::actors::answers::reused_id;
 use crate::actors::user::messages::{Answer, ToUser};
 use crate::domain::ids::{ItemId, Key, Seq, UserId};
 use crate::domain::journal::What;
@@ -21,7 +22,7 @@ impl Server {
     /// event may be stored later, and a resend of its id gets the first answer.
     pub async fn act(&self, user: UserId, event: UserEvent) -> Result<Seq, Refusal> {
         let (done, wait) = oneshot::channel();
-        if self.context.journal.is_stalled() {
+        if self.journal.is_stalled() {
             return Err(stalled());
         }
         self.deliver(user, ToUser::Act { event, answer: Answer::Request(done), came: std::time::Instant::now() })?;
@@ -101,10 +102,4 @@ fn post_key(author: &Key, id: &Key) -> Result<Key, Refusal> {
     named.extend(id.as_str().as_bytes());
     Key::new(&format!("post-{:032x}", xxh3_128(&named)))
         .map_err(|error| Refusal::field(Code::Internal, "id", error.to_string()))
-}
-
-/// The refusal of an id that belongs to an event with other contents.
-pub(in crate::actors) fn reused_id() -> Refusal {
-    let message = "this id belongs to an earlier event with other contents: give each event an id of its own";
-    Refusal::field(Code::Conflict, "id", message)
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{PersonModel, Prediction, Score, Server, from_failure, from_store};
+use super::{Server, from_failure, from_store};
+use crate::actors::answers::{PersonModel, Prediction, Score};
 use crate::actors::coordinator::messages::AskScore;
 use crate::actors::models;
 use crate::actors::session::SessionSettings;
@@ -62,7 +63,7 @@ impl Server {
         let epoch = world.epoch();
         let then = tokio::task::spawn_blocking(move || (world.back_to(at, earlier), turn, place));
         let (then, turn, place) = then.await.map_err(failed)?;
-        let reader = self.context.models.reader();
+        let reader = self.models.reader();
         let then = models::as_of(&*self.context.store, reader, then, at).await.map_err(from_store)?;
         let (then, missing) = then;
         let ranked = tokio::task::spawn_blocking(move || {
@@ -112,9 +113,8 @@ impl Server {
     /// Busy when the coordinator or the store does not answer in time.
     pub async fn score(&self) -> Result<Score, Refusal> {
         self.settled().await?;
-        let coordinator = self.coordinator()?;
         let (done, wait) = oneshot::channel();
-        coordinator.do_send(AskScore(done));
+        self.coordinator.do_send(AskScore(done));
         Ok(Score::of(&wait.await.map_err(|_| Refusal::busy(1_000))?))
     }
 

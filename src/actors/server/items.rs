@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::{ItemWrite, ItemWritten, Server, within};
 use crate::actors::context::ServerContext;
 use crate::actors::coordinator::messages::Change;
-use crate::actors::journal::Reservation;
+use crate::actors::journal::messages::Reservation;
 use crate::domain::ids::{ItemId, Key, UserId};
 use crate::domain::items::{Author, Embedding};
 use crate::domain::time::Millis;
@@ -158,9 +158,8 @@ impl Server {
         event: CoordinatorEvent,
         reservation: Reservation,
     ) -> Result<Vec<Result<ItemWritten, DraftError>>, Refusal> {
-        let coordinator = self.context.coordinator.get().ok_or_else(|| Refusal::busy(1_000))?;
         let (done, wait) = oneshot::channel();
-        coordinator.do_send(Change { event, reservation, done });
+        self.coordinator.do_send(Change { event, reservation, done });
         within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Invariant: a change that returns `Ok` is durable; a change that returns a [`Refusal`] was not learned, unless its
 //! documentation says otherwise.
-//! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `sessions` (open sockets), `answers`.
+//! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `sessions` (open sockets), `models`.
 
 mod acting;
-mod answers;
 mod asking;
 mod items;
+mod models;
 mod sessions;
 
 use std::sync::Arc;
@@ -25,15 +25,17 @@ use crate::store::{StoreError, Write};
 
 use super::clock::Clock;
 use super::context::{Looks, ServerContext};
-use super::coordinator::Coordinator;
+use super::coordinator::actor::Coordinator;
 use super::coordinator::messages::SaveNow;
+use super::directory::Directory;
+use super::journal::JournalHandle;
+use super::journal::messages::{Append, Origin, Reservation};
+use super::model_swap::ModelSwap;
 use super::people::People;
 use super::user::messages::ToUser;
 
 pub use crate::engine::coordinator::{ItemWrite, Written as ItemWritten};
 pub use crate::engine::user::UserEvent;
-pub(super) use acting::reused_id;
-pub use answers::{PersonModel, Prediction, Score};
 pub use items::ItemDraft;
 
 /// The time within which the store has to answer a health check.
@@ -52,21 +54,21 @@ fn stalled() -> Refusal {
 ///
 /// # Errors
 /// Busy after [`STORED_WITHIN`]: the write may still be stored.
-pub(in crate::actors) async fn within<T>(wait: impl Future<Output = T>) -> Result<T, Refusal> {
+pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> Result<T, Refusal> {
     tokio::time::timeout(STORED_WITHIN, wait).await.map_err(|_| stalled())
 }
 
 /// A handle of the running server, cheap to clone.
 #[derive(Clone)]
 pub struct Server {
-    pub(in crate::actors) context: Arc<ServerContext>,
+    pub(crate) context: Arc<ServerContext>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) journal: JournalHandle,
+    pub(crate) coordinator: Addr<Coordinator>,
+    pub(crate) models: Arc<ModelSwap>,
 }
 
 impl Server {
-    pub(in crate::actors) fn new(context: Arc<ServerContext>) -> Server {
-        Server { context }
-    }
-
     /// The newest world; hold it no longer than a request.
     #[must_use]
     pub fn world(&self) -> Arc<World> {
@@ -94,13 +96,13 @@ impl Server {
     /// People whose actors are in memory.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.context.directory.len()
+        self.directory.len()
     }
 
     /// Entries that wait to be stored.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.context.journal.queued()
+        self.journal.queued()
     }
 
     /// Whether the server takes work: the store writes, and the server is not shutting down.
@@ -115,37 +117,35 @@ impl Server {
         health.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into()))).map_err(from_store)?;
         // The store is reachable again, and the waiting writes are under way. Requests are refused until those are
         // stored.
-        if self.context.journal.is_stalled() { Err(stalled()) } else { Ok(()) }
+        if self.journal.is_stalled() { Err(stalled()) } else { Ok(()) }
     }
 
     /// Refuses new work from now on; returns when all accepted writes are durable and the coordinator is saved.
     pub async fn close(&self) {
         self.context.closing.store(true, std::sync::atomic::Ordering::Relaxed);
-        self.context.journal.barrier().await;
-        if let Some(coordinator) = self.context.coordinator.get() {
-            let (done, wait) = oneshot::channel();
-            coordinator.do_send(SaveNow(done));
-            let _ = wait.await;
-        }
+        self.journal.barrier().await;
+        let (done, wait) = oneshot::channel();
+        self.coordinator.do_send(SaveNow(done));
+        let _ = wait.await;
     }
 
     /// A place in the journal's queue for a request.
     ///
     /// # Errors
     /// Busy when the queue is full, or while the store cannot answer: a request that could only wait is not begun.
-    pub(in crate::actors) fn reserve(&self) -> Result<super::journal::Reservation, Refusal> {
-        if self.context.journal.is_stalled() {
+    pub(crate) fn reserve(&self) -> Result<Reservation, Refusal> {
+        if self.journal.is_stalled() {
             return Err(stalled());
         }
-        self.context.journal.reserve().ok_or_else(|| Refusal::busy(500))
+        self.journal.reserve().ok_or_else(|| Refusal::busy(500))
     }
 
     /// Returns when all writes that were sent to the journal before are durable.
     ///
     /// # Errors
     /// Busy when the store does not answer in time.
-    pub(in crate::actors) async fn settled(&self) -> Result<(), Refusal> {
-        within(self.context.journal.barrier()).await
+    pub(crate) async fn settled(&self) -> Result<(), Refusal> {
+        within(self.journal.barrier()).await
     }
 
     /// Acknowledged feeds that were logged, and those that were dropped, since the start.
@@ -197,9 +197,9 @@ impl Server {
                 erased: false,
             },
             |person| {
-                self.context.journal.append(super::journal::messages::Append {
+                self.journal.append(Append {
                     writes: vec![Write::Person(person)],
-                    from: super::journal::messages::Origin::Request(done),
+                    from: Origin::Request(done),
                     reservation,
                 });
             },
@@ -208,17 +208,13 @@ impl Server {
         let created = created.ok_or_else(|| Refusal::busy(100))?;
         within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))?;
         if !created && let Some(user) = self.context.people.find(key.as_str()) {
-            self.context.directory.describe(&self.context, user);
+            self.directory.describe(user);
         }
         Ok(created)
     }
 
-    pub(in crate::actors) fn coordinator(&self) -> Result<&Addr<Coordinator>, Refusal> {
-        self.context.coordinator.get().ok_or_else(|| Refusal::busy(1_000))
-    }
-
     fn deliver(&self, user: UserId, message: ToUser) -> Result<(), Refusal> {
-        self.context.directory.deliver(&self.context, user, message)
+        self.directory.deliver(user, message)
     }
 
     async fn ask<T>(&self, user: UserId, question: impl FnOnce(oneshot::Sender<T>) -> ToUser) -> Result<T, Refusal> {
@@ -228,14 +224,14 @@ impl Server {
     }
 }
 
-pub(in crate::actors) fn from_failure(failure: recovery::Failure) -> Refusal {
+pub(crate) fn from_failure(failure: recovery::Failure) -> Refusal {
     match failure {
         recovery::Failure::Store(error) => from_store(error),
         failure => Refusal::new(Code::Internal, failure.to_string()),
     }
 }
 
-pub(in crate::actors) fn from_store(error: StoreError) -> Refusal {
+pub(crate) fn from_store(error: StoreError) -> Refusal {
     match error {
         StoreError::Unavailable(_) => Refusal { message: error.to_string(), ..Refusal::busy(1_000) },
         error => {

@@ -9,44 +9,19 @@ use std::sync::atomic::Ordering;
 
 use actix::prelude::*;
 
-use super::UserActor;
-use super::lookup::Asked;
-use super::messages::{Answer, Stored, Verdict};
+use super::actor::UserActor;
+use super::messages::Answer;
+use super::pending::{Asked, Waiting};
 use super::wire::encode;
-use crate::actors::journal::Reservation;
+use crate::actors::journal::messages::{Stored, Verdict};
 use crate::domain::feeds::Cause;
 use crate::domain::ids::{Key, Seq};
 use crate::domain::interactions::Shown;
-use crate::domain::time::Millis;
 use crate::engine::delivery::events::FeedEvent;
 use crate::engine::user::UserEvent;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::{Accepted, Busy, ErrorMessage, ServerMessage};
-
-/// A learned event whose entry is on its way to the journal.
-pub(super) struct Waiting {
-    /// Kept to be learned again when the state is rebuilt.
-    pub event: UserEvent,
-    /// The event's time, as in its entry.
-    pub at: Millis,
-    /// The time of arrival, as in its entry.
-    pub received: Millis,
-    /// The first sender.
-    pub answer: Answer,
-    /// Senders of resends that came meanwhile, each with a place in the journal's queue.
-    pub others: Vec<(Answer, Reservation)>,
-}
-
-impl Waiting {
-    /// All senders that wait for the entry, with the event's id.
-    pub(super) fn answers(self) -> impl Iterator<Item = (Key, Answer)> {
-        let id = self.event.id().clone();
-        std::iter::once(self.answer)
-            .chain(self.others.into_iter().map(|(answer, _)| answer))
-            .map(move |a| (id.clone(), a))
-    }
-}
 
 impl UserActor {
     /// Adds the position of the item in the feed that the session shows, and the items above it.
@@ -105,15 +80,15 @@ impl UserActor {
         tracing::info!(user = self.user.0, "an entry was not stored as it was learned: folding the journal again");
         self.context.looks.rebuilds.fetch_add(1, Ordering::Relaxed);
         let given_up = self.generation;
-        self.generation = self.context.journal.next_generation();
-        self.context.journal.forget(given_up);
+        self.generation = self.journal.next_generation();
+        self.journal.forget(given_up);
         self.waiting_ids.clear();
         // Waiting events precede later ones. Their places in the journal's queue were released with their entries.
         let mut again = VecDeque::new();
         for (_, one) in std::mem::take(&mut self.waiting) {
             let event = one.event.clone();
             for (id, answer) in one.answers() {
-                match self.context.journal.reserve() {
+                match self.journal.reserve() {
                     Some(reservation) => again.push_back(Asked::new(event.clone(), answer, reservation)),
                     None => self.refuse(id, answer, Refusal::busy(500)),
                 }

@@ -4,7 +4,7 @@
 
 use actix::prelude::*;
 
-use super::UserActor;
+use super::actor::UserActor;
 use super::messages::Want;
 use crate::domain::feeds::Ranking;
 

@@ -11,9 +11,10 @@ use actix::dev::SendError;
 use actix::prelude::*;
 use bytestring::ByteString;
 
+use super::actor::{TICK, UserActor};
 use super::subscription::{Frames, Subscription, view_of};
+use super::turns::micros;
 use super::wire::{encode, with_faces};
-use super::{TICK, UserActor, micros};
 use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::domain::feeds::{Cause, Feed, FeedItem};
 use crate::domain::ids::{Epoch, FeedVersion, ItemId};
@@ -137,7 +138,7 @@ impl UserActor {
     ) {
         let view = view_of(&subscription.settings);
         self.subscriptions.insert(session, subscription);
-        self.flags.set_watching(true);
+        self.registration.set_watching(true);
         let welcome = {
             let world = self.context.world.load();
             ServerMessage::Welcome(Welcome {
@@ -164,7 +165,7 @@ impl UserActor {
             one.to.do_send(ToSession::Close(reason));
         }
         self.feeds_event(FeedEvent::Detach(session), ctx);
-        self.flags.set_watching(!self.subscriptions.is_empty());
+        self.registration.set_watching(!self.subscriptions.is_empty());
     }
 
     pub(super) fn configure(&mut self, session: SessionId, settings: SessionSettings, ctx: &mut Context<Self>) {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::UserActor;
-use super::acceptance::Waiting;
+use super::actor::UserActor;
 use super::messages::Answer;
+use super::pending::Waiting;
 use crate::domain::feeds::Cause;
 use crate::engine::delivery::events::FeedEvent;
 use crate::protocol::close::CloseReason;
@@ -21,7 +21,7 @@ impl UserActor {
     pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
         self.feeds_event(FeedEvent::Tick, ctx);
         self.send_model_if_due();
-        if self.flags.take_stale() {
+        if self.registration.take_stale() {
             let epoch = self.context.world.load().epoch();
             self.feeds_event(FeedEvent::Due(Cause::World { epoch }), ctx);
         }
@@ -45,7 +45,7 @@ impl UserActor {
         self.leaving = true;
         let save = self.save();
         ctx.wait(save.into_actor(self).map(|(), actor, ctx| {
-            actor.context.directory.leave(actor.user, &ctx.address());
+            actor.registration.leave();
             ctx.stop();
         }));
     }
@@ -63,7 +63,7 @@ impl UserActor {
         for session in self.subscriptions.keys().copied().collect::<Vec<_>>() {
             self.drop_session(session, Some(CloseReason::Erased), ctx);
         }
-        self.context.directory.leave(self.user, &ctx.address());
+        self.registration.leave();
         ctx.stop();
     }
 

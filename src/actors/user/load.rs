@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::UserActor;
+use super::actor::UserActor;
 use crate::store::recovery::{Failure, recover_apart};
 
 impl UserActor {
@@ -22,11 +22,11 @@ impl UserActor {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut UserActor, &mut Context<UserActor>) + 'static,
     ) {
-        let context = self.context.clone();
+        let (context, journal) = (self.context.clone(), self.journal.clone());
         let user = self.user;
         let work = async move {
             // Entries of an earlier incarnation must be stored before the journal is read.
-            context.journal.barrier().await;
+            journal.barrier().await;
             let mut wait = std::time::Duration::from_millis(20);
             loop {
                 // Loaded in each round, because an entry may name an item that was made a moment ago.

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::acceptance::Waiting;
+use super::actor::UserActor;
 use super::messages::Answer;
-use super::{UserActor, micros};
-use crate::actors::journal::Reservation;
+use super::pending::{Asked, Waiting};
+use super::turns::micros;
+use crate::actors::answers::reused_id;
 use crate::actors::journal::messages::{Append, Origin};
-use crate::actors::server::reused_id;
 use crate::domain::ids::{Key, Seq};
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
@@ -34,22 +34,6 @@ const LOOK_MAX: usize = 1_024;
 const LOOK_WITHIN: Duration = Duration::from_millis(1_000);
 /// The pause before an unavailable store is queried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// An event that is not learned yet.
-pub(super) struct Asked {
-    pub event: UserEvent,
-    pub answer: Answer,
-    /// Its place in the journal's queue, which bounds the number of waiting events.
-    pub reservation: Reservation,
-    /// Whether an event of this id was in the journal's queue when the store was queried.
-    was_waiting: bool,
-}
-
-impl Asked {
-    pub(super) fn new(event: UserEvent, answer: Answer, reservation: Reservation) -> Asked {
-        Asked { event, answer, reservation, was_waiting: false }
-    }
-}
 
 /// Stored entries by event id; `None` when the store was not queried or did not answer.
 type Found = Option<BTreeMap<Key, Entry>>;
@@ -75,7 +59,7 @@ impl UserActor {
             let refusal = Refusal::new(Code::Internal, format!("this person's journal cannot be read: {why}"));
             return self.refuse(event.id().clone(), answer, refusal);
         }
-        let Some(reservation) = self.context.journal.reserve() else {
+        let Some(reservation) = self.journal.reserve() else {
             return self.refuse(event.id().clone(), answer, Refusal::busy(500));
         };
         let asked = Asked::new(self.with_place(event, &answer), answer, reservation);
@@ -231,8 +215,8 @@ impl UserActor {
                     if let (Some(reservation), Some(answer), Some(event)) =
                         (reservation.take(), answer.take(), event.take())
                     {
-                        let from = Origin::Person(ctx.address(), self.generation);
-                        self.context.journal.append(Append { writes: vec![Write::Entry(entry)], from, reservation });
+                        let from = Origin::Person(ctx.address().recipient(), self.generation);
+                        self.journal.append(Append { writes: vec![Write::Entry(entry)], from, reservation });
                         self.waiting_ids.insert(id, seq);
                         self.waiting.insert(seq, Waiting { event, at, received, answer, others: Vec::new() });
                     }

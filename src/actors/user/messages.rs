@@ -1,8 +1,8 @@
-//! Messages for `UserActor`. From sessions and requests, through the directory: `Envelope` with a `ToUser`. From the
-//! coordinator: `WorldChanged`. From the server: `Want`. From the journal: `Stored`. From the directory: `Leave`.
+//! Messages for `UserActor`. From sessions and requests, through the directory: `ToUser` in an envelope. From the
+//! coordinator: `WorldChanged`. From the server: `Want`. From the directory: `Leave`. The journal's `Stored` is in
+//! `journal::messages`.
 //!
-//! Invariant: a delivered [`Envelope`] is opened once, by this incarnation of the actor or by the next one. Verdicts
-//! carry the generation of their state, so verdicts about an abandoned state are recognised.
+//! Invariant: each request in a message is answered once, or its channel closes.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,9 +10,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::actors::context::ServerContext;
-use crate::actors::journal::messages::{Append, Generation};
-use crate::actors::server::{PersonModel, Prediction};
+use crate::actors::answers::{PersonModel, Prediction};
 use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::domain::feeds::Feed;
 use crate::domain::ids::{FeedVersion, ItemId, Seq, UserId};
@@ -21,7 +19,6 @@ use crate::engine::user::UserEvent;
 use crate::engine::world::{Changes, World};
 use crate::protocol::client::Resume;
 use crate::protocol::refusal::Refusal;
-use crate::store::Write;
 
 /// A message to a person's actor through the directory.
 pub enum ToUser {
@@ -73,40 +70,6 @@ pub enum Answer {
     Request(oneshot::Sender<Result<Seq, Refusal>>),
 }
 
-/// A message on its way to a person. When an actor stops without opening it, it returns to the directory and goes on to
-/// the next incarnation.
-pub struct Envelope {
-    context: Arc<ServerContext>,
-    user: UserId,
-    message: Option<ToUser>,
-}
-
-impl Envelope {
-    pub(in crate::actors) fn new(context: Arc<ServerContext>, user: UserId, message: ToUser) -> Envelope {
-        Envelope { context, user, message: Some(message) }
-    }
-
-    /// Opens the envelope; the message can be taken once.
-    pub(in crate::actors) fn take(&mut self) -> Option<ToUser> {
-        self.message.take()
-    }
-}
-
-impl Drop for Envelope {
-    fn drop(&mut self) {
-        if let Some(message) = self.message.take()
-            && let Err(refusal) = self.context.directory.deliver(&self.context, self.user, message)
-        {
-            // The sender's channel closes, and the sender treats that as busy.
-            tracing::debug!(%refusal, user = self.user.0, "an unopened message could not be delivered again");
-        }
-    }
-}
-
-impl Message for Envelope {
-    type Result = ();
-}
-
 /// A new world was published, with these changes.
 #[derive(Clone, Message)]
 #[rtype(result = "()")]
@@ -130,42 +93,3 @@ pub struct Want {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Leave;
-
-/// The outcomes of entries that were sent to the journal.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Stored {
-    /// The incarnation of the state that sent the entries.
-    pub generation: Generation,
-    /// One verdict per entry, in the order of sending.
-    pub verdicts: Vec<(Seq, Verdict)>,
-}
-
-/// The outcome of one entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The entry survives a crash.
-    Durable,
-    /// The event was stored before, under this number, and was not looked up: fold the journal again.
-    Duplicate(Seq),
-    /// The entry depends on a wrong state: fold the journal again, then learn this event.
-    Refused,
-    /// The entry can never be stored: fold the journal again, without this event.
-    Impossible,
-}
-
-impl Stored {
-    /// The outcome of a single entry.
-    #[must_use]
-    pub(in crate::actors) fn one(generation: Generation, append: &Append, verdict: Verdict) -> Stored {
-        let verdicts = append
-            .writes
-            .iter()
-            .filter_map(|write| match write {
-                Write::Entry(entry) => Some((entry.seq, verdict)),
-                _ => None,
-            })
-            .collect();
-        Stored { generation, verdicts }
-    }
-}

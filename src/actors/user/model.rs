@@ -2,8 +2,8 @@
 //!
 //! Invariant: the description changes nothing, and each figure is taken at one instant from one state and one world.
 
-use super::UserActor;
-use crate::actors::server::PersonModel;
+use super::actor::UserActor;
+use crate::actors::answers::PersonModel;
 use crate::domain::feeds::{Contribution, Expert};
 use crate::engine::features::{Segment, range};
 use crate::engine::metrics::progressive::LABELS_MIN;

@@ -256,9 +256,9 @@ fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::actors::answers::Score;
     use crate::actors::figures::JournalFigures;
     use crate::actors::journal::counts::Counted;
-    use crate::actors::server::Score;
     use crate::domain::feeds::Expert;
     use crate::domain::ids::ModelVersion;
     use crate::domain::time::Millis;

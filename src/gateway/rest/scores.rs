@@ -9,7 +9,8 @@ use actix_web::web;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::actors::server::{PersonModel, Prediction, UserEvent};
+use crate::actors::answers::{PersonModel, Prediction};
+use crate::actors::server::UserEvent;
 use crate::domain::ids::{ItemId, Key, Seq};
 use crate::domain::interactions::{Interaction, Kind};
 use crate::domain::time::Millis;

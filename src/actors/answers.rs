@@ -9,6 +9,8 @@ use crate::domain::ids::{Key, Seq, UserId};
 use crate::engine::coordinator::GlobalScores;
 use crate::engine::learners::person::online::{self, sigmoid};
 use crate::engine::metrics::measured::PersonMetrics;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
 use crate::protocol::server::Decay;
 
 /// The learned model of a person, in figures.
@@ -65,7 +67,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    pub(in crate::actors) fn of(judged: online::Prediction) -> Prediction {
+    pub(crate) fn of(judged: online::Prediction) -> Prediction {
         Prediction { accepted: sigmoid(f64::from(judged.log_odds)) as f32, deviation: judged.variance.sqrt() }
     }
 }
@@ -84,7 +86,7 @@ pub struct Score {
 }
 
 impl Score {
-    pub(in crate::actors) fn of(GlobalScores { online, topics, model, progress }: &GlobalScores) -> Score {
+    pub(crate) fn of(GlobalScores { online, topics, model, progress }: &GlobalScores) -> Score {
         Score {
             labelled: progress.count(),
             auc: vec![("online", online.auc()), ("topics", topics.auc()), ("model", model.auc())],
@@ -92,4 +94,10 @@ impl Score {
             calibration_error: progress.ece(),
         }
     }
+}
+
+/// The refusal of an id that belongs to an event with other contents.
+pub(crate) fn reused_id() -> Refusal {
+    let message = "this id belongs to an earlier event with other contents: give each event an id of its own";
+    Refusal::field(Code::Conflict, "id", message)
 }
