@@ -9,8 +9,6 @@ use crate::domain::ids::{Key, Seq, UserId};
 use crate::engine::coordinator::GlobalScores;
 use crate::engine::learners::person::online::{self, sigmoid};
 use crate::engine::metrics::measured::PersonMetrics;
-use crate::protocol::problem::Code;
-use crate::protocol::refusal::Refusal;
 use crate::protocol::server::Decay;
 
 /// The learned model of a person, in figures.
@@ -94,10 +92,4 @@ impl Score {
             calibration_error: progress.ece(),
         }
     }
-}
-
-/// The refusal of an id that belongs to an event with other contents.
-pub(crate) fn reused_id() -> Refusal {
-    let message = "this id belongs to an earlier event with other contents: give each event an id of its own";
-    Refusal::field(Code::Conflict, "id", message)
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::errors::{Busy, RequestError};
 use crate::domain::ids::UserId;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -28,8 +29,6 @@ pub const SCANS_EACH: usize = 8;
 
 /// Milliseconds after which a person whose places are taken may try again.
 const PERSON_WAITS_MS: u32 = 1_000;
-/// Milliseconds after which a client may try again when all places are taken.
-const ALL_WAIT_MS: u32 = 2_000;
 
 /// The places for one kind of work, counted in total and per person.
 pub struct Apart {
@@ -62,7 +61,7 @@ impl Apart {
     ///
     /// # Errors
     /// `rate_limited` when the person's own places are taken, `busy` when all places are.
-    pub fn enter(self: &Arc<Self>, person: Option<UserId>) -> Result<Arc<Place>, Refusal> {
+    pub fn enter(self: &Arc<Self>, person: Option<UserId>) -> Result<Arc<Place>, RequestError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let own = person.map_or(0, |person| held.by_person.get(&person).copied().unwrap_or_default());
         if own >= self.each {
@@ -71,10 +70,10 @@ impl Apart {
                 many => format!("at most {many} at a time for each person: ask again when those before are answered"),
             };
             let refusal = Refusal::new(Code::RateLimited, message);
-            return Err(Refusal { retry_after_ms: Some(PERSON_WAITS_MS), ..refusal });
+            return Err(Refusal { retry_after_ms: Some(PERSON_WAITS_MS), ..refusal }.into());
         }
         if held.all >= self.in_all {
-            return Err(Refusal::busy(ALL_WAIT_MS));
+            return Err(Busy::PlacesTaken.into());
         }
         held.all += 1;
         if let Some(person) = person {
@@ -136,8 +135,11 @@ mod tests {
 
     use super::*;
 
-    fn code(entered: Result<Arc<Place>, Refusal>) -> Option<Code> {
-        entered.err().map(|refusal| refusal.code)
+    fn code(entered: Result<Arc<Place>, RequestError>) -> Option<Code> {
+        entered.err().map(|error| match error {
+            RequestError::Busy(_) => Code::Busy,
+            RequestError::Refused(refusal) => refusal.code,
+        })
     }
 
     #[test]

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::ids::{ItemId, UserId};
-use crate::protocol::refusal::Refusal;
 
+use super::errors::Busy;
 use super::server::Server;
 use super::user::messages::Want;
 
@@ -36,9 +36,9 @@ impl Server {
     ///
     /// # Errors
     /// Busy while another question of this kind is being answered.
-    pub async fn audience(&self, item: ItemId, limit: usize) -> Result<Audience, Refusal> {
+    pub async fn audience(&self, item: ItemId, limit: usize) -> Result<Audience, Busy> {
         // One question at a time: each costs as much as a change of availability.
-        let _turn = self.context.audience.try_lock().map_err(|_| Refusal::busy(1_000))?;
+        let _turn = self.context.audience.try_lock().map_err(|_| Busy::AudienceUnderWay)?;
         let (answer, mut answers) = mpsc::unbounded_channel();
         let want = Want { item, world: self.world(), now: self.context.clock.now(), answer };
         let (active, asked) = self.directory.ask_all(&want, ASKED_MAX);

@@ -19,6 +19,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::context::ServerContext;
+use super::errors::{Busy, RequestError};
 use super::journal::JournalHandle;
 use super::user::actor::UserActor;
 use super::user::messages::{Leave, ToUser, Want, WorldChanged};
@@ -79,23 +80,23 @@ impl Directory {
     ///
     /// # Errors
     /// Busy when the actor's mailbox is full or the server is shutting down: nothing was learned.
-    pub fn deliver(self: &Arc<Self>, user: UserId, message: ToUser) -> Result<(), Refusal> {
+    pub fn deliver(self: &Arc<Self>, user: UserId, message: ToUser) -> Result<(), RequestError> {
         let mut envelope = Envelope::new(self.clone(), user, message);
         loop {
             if self.context.is_closing() {
                 envelope.take();
-                return Err(Refusal::busy(1_000));
+                return Err(Busy::ShuttingDown.into());
             }
             let Some(active) = self.activate(user) else {
                 envelope.take();
-                return Err(Refusal::new(Code::UnknownUser, "this person was erased"));
+                return Err(Refusal::new(Code::UnknownUser, "this person was erased").into());
             };
             active.used.store(self.turn.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
             match active.addr.try_send(envelope) {
                 Ok(()) => return Ok(()),
                 Err(SendError::Full(mut refused)) => {
                     refused.take();
-                    return Err(Refusal::busy(100));
+                    return Err(Busy::MailboxFull.into());
                 }
                 Err(SendError::Closed(back)) => {
                     // The actor stopped between look-up and send, or panicked. The next incarnation gets the message.
@@ -216,9 +217,9 @@ impl Registry for Directory {
     }
 
     fn redeliver(self: Arc<Self>, user: UserId, message: ToUser) {
-        if let Err(refusal) = self.deliver(user, message) {
+        if let Err(error) = self.deliver(user, message) {
             // The sender's channel closes, and the sender treats that as busy.
-            tracing::debug!(%refusal, user = user.0, "an unopened message could not be delivered again");
+            tracing::debug!(%error, user = user.0, "an unopened message could not be delivered again");
         }
     }
 }

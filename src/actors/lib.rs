@@ -12,6 +12,7 @@ use eddyline_protocol as protocol;
 use eddyline_store as store;
 
 pub mod clock;
+pub mod errors;
 pub mod schedule;
 pub mod apart;
 pub mod people;

@@ -13,11 +13,11 @@ use crate::domain::ids::UserId;
 use crate::engine::metrics::measured::Series;
 use crate::engine::metrics::normal::{Atypical, Posterior};
 use crate::engine::user::UserEvent;
-use crate::protocol::refusal::Refusal;
 
 use super::coordinator::fits;
 use super::coordinator::messages::{AskAtypical, AskMetrics, Refit};
-use super::server::{Server, from_store};
+use super::errors::{Busy, RequestError};
+use super::server::Server;
 
 pub use crate::engine::population::refit::{Clustering, Summary};
 
@@ -26,7 +26,7 @@ impl Server {
     ///
     /// # Errors
     /// Busy: some of them may have been learned. Sent again under their ids, none of them is learned twice.
-    pub async fn measure(&self, user: UserId, events: Vec<UserEvent>) -> Result<(), Refusal> {
+    pub async fn measure(&self, user: UserId, events: Vec<UserEvent>) -> Result<(), RequestError> {
         let acts = events.into_iter().map(|event| self.act(user, event));
         future::join_all(acts).await.into_iter().try_for_each(|acted| acted.map(drop))
     }
@@ -40,22 +40,22 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the coordinator or the store does not answer in time.
-    pub async fn metrics(&self) -> Result<Vec<(Series, Posterior)>, Refusal> {
+    pub async fn metrics(&self) -> Result<Vec<(Series, Posterior)>, Busy> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
         self.coordinator.do_send(AskMetrics(done));
-        wait.await.map_err(|_| Refusal::busy(1_000))
+        wait.await.map_err(|_| Busy::NoAnswer)
     }
 
     /// The posterior of a series, and the people outside of `mean +- sigmas sigma`, farthest first.
     ///
     /// # Errors
     /// Busy when the coordinator or the store does not answer in time.
-    pub async fn atypical(&self, series: Series, sigmas: f64) -> Result<(Posterior, Vec<Atypical<UserId>>), Refusal> {
+    pub async fn atypical(&self, series: Series, sigmas: f64) -> Result<(Posterior, Vec<Atypical<UserId>>), Busy> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
         self.coordinator.do_send(AskAtypical { series, sigmas, done });
-        wait.await.map_err(|_| Refusal::busy(1_000))
+        wait.await.map_err(|_| Busy::NoAnswer)
     }
 
     /// Groups of people, once they were found.
@@ -68,19 +68,19 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the coordinator is not running.
-    pub async fn refit(&self) -> Result<(), Refusal> {
+    pub async fn refit(&self) -> Result<(), Busy> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
         self.coordinator.do_send(Refit(done));
-        wait.await.map_err(|_| Refusal::busy(1_000))
+        wait.await.map_err(|_| Busy::NoAnswer)
     }
 
     /// Summaries of the last fits, newest first.
     ///
     /// # Errors
     /// Busy while the store cannot answer.
-    pub async fn clusterings(&self, limit: u32) -> Result<Vec<Summary>, Refusal> {
-        let fits = self.context.store.fits(limit).await.map_err(from_store)?;
+    pub async fn clusterings(&self, limit: u32) -> Result<Vec<Summary>, RequestError> {
+        let fits = self.context.store.fits(limit).await?;
         Ok(fits.iter().filter_map(fits::summary).collect())
     }
 }

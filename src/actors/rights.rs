@@ -22,7 +22,8 @@ use crate::store::recovery;
 
 use super::apart::Place;
 use super::coordinator::messages::Erase;
-use super::server::{Server, from_failure, from_store, within};
+use super::errors::{Busy, RequestError};
+use super::server::{Server, within};
 
 /// Journal entries per page of an export: about 256 KiB as JSON.
 const ENTRIES_PAGE: u32 = 64;
@@ -93,18 +94,18 @@ impl Export {
     ///
     /// # Errors
     /// Busy while the store cannot answer, or `unknown_user`.
-    pub async fn entries(&mut self) -> Result<Vec<Entry>, Refusal> {
+    pub async fn entries(&mut self) -> Result<Vec<Entry>, RequestError> {
         let left = self.state.seq().0.saturating_sub(self.read.0);
         let limit = ENTRIES_PAGE.min(u32::try_from(left).unwrap_or(ENTRIES_PAGE));
         if limit == 0 {
             return Ok(Vec::new());
         }
         let store = &*self.server.context.store;
-        let page = store.entries(self.person.id, self.read, Millis::MAX, limit).await.map_err(from_store)?;
+        let page = store.entries(self.person.id, self.read, Millis::MAX, limit).await?;
         self.goes_on()?;
         let whole = page.len() == limit as usize && page.iter().zip(self.read.0 + 1..).all(|(e, seq)| e.seq.0 == seq);
         if !whole {
-            return Err(Refusal::new(Code::Internal, "entries are missing; `eddyline db check` says which"));
+            return Err(Refusal::new(Code::Internal, "entries are missing; `eddyline db check` says which").into());
         }
         self.read = page.last().map_or(self.read, |entry| entry.seq);
         Ok(page)
@@ -114,12 +115,12 @@ impl Export {
     ///
     /// # Errors
     /// Busy while the store cannot answer, or `unknown_user`.
-    pub async fn slates(&mut self) -> Result<Vec<Slate>, Refusal> {
+    pub async fn slates(&mut self) -> Result<Vec<Slate>, RequestError> {
         if self.drawn_ended {
             return Ok(Vec::new());
         }
         let store = &*self.server.context.store;
-        let page = store.slates(self.person.id, self.drawn, SLATES_PAGE).await.map_err(from_store)?;
+        let page = store.slates(self.person.id, self.drawn, SLATES_PAGE).await?;
         self.goes_on()?;
         self.drawn_ended = page.len() < SLATES_PAGE as usize;
         self.drawn = page.last().map(|slate| slate.version).or(self.drawn);
@@ -133,15 +134,15 @@ impl Server {
     /// # Errors
     /// `rate_limited` while another export of the person is under way; `busy` while too many are, or the store cannot
     /// answer; `unknown_user`.
-    pub async fn export(&self, user: UserId) -> Result<Export, Refusal> {
+    pub async fn export(&self, user: UserId) -> Result<Export, RequestError> {
         let place = self.context.exports.enter(Some(user))?;
         let store = &*self.context.store;
         self.settled().await?;
         let (at, world) = (self.context.clock.now(), self.world());
         let folded = recovery::recover_apart(store, user, world.clone(), self.context.exports.work()).await;
-        let (state, _) = folded.map_err(from_failure)?;
-        let follows = store.follows(user).await.map_err(from_store)?;
-        let followers = store.followers(user).await.map_err(from_store)?;
+        let (state, _) = folded?;
+        let follows = store.follows(user).await?;
+        let followers = store.followers(user).await?;
         let of_them = move || {
             let all = world.blocks().iter().flat_map(|block| block.items());
             let theirs = all.filter(|item| item.author.as_ref().is_some_and(|author| author.id == user));
@@ -160,15 +161,15 @@ impl Server {
     ///
     /// # Errors
     /// Busy, or `unknown_user`.
-    pub async fn erase(&self, user: UserId) -> Result<(), Refusal> {
+    pub async fn erase(&self, user: UserId) -> Result<(), RequestError> {
         let reservation = self.reserve()?;
         if !self.context.people.erase(user, self.context.clock.now()) {
-            return Err(unknown());
+            return Err(unknown().into());
         }
         self.directory.dismiss(user);
         let (done, wait) = oneshot::channel();
         self.coordinator.do_send(Erase { user, reservation, done });
-        within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))
+        Ok(within(wait).await?.map_err(|_| Busy::NoAnswer)??)
     }
 }
 

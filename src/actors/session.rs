@@ -10,12 +10,54 @@ use actix::prelude::*;
 use bytestring::ByteString;
 
 use crate::domain::feeds::Ranking;
+use crate::domain::ids::Key;
 use crate::protocol::LIMIT_DEFAULT;
 use crate::protocol::close::CloseReason;
+use crate::protocol::server::Accepted;
+
+use super::errors::RequestError;
 
 /// Identifies one socket; ids are never reused while the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
+
+/// One message to a client. Frames that many sessions share, and large ones, are encoded already.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Frame {
+    /// An encoded whole feed. The client acknowledges it with `drawn`.
+    Feed(ByteString),
+    /// An encoded difference of two feeds. The client acknowledges it with `drawn`.
+    Patch(ByteString),
+    /// Another encoded `ServerMessage`.
+    Encoded(ByteString),
+    /// An event is durable.
+    Accepted(Accepted),
+    /// The message with this id was turned away, as `busy` or `error`.
+    Refused {
+        /// The id of the refused event; `None` for messages without one.
+        id: Option<Key>,
+        /// Why it was turned away.
+        error: RequestError,
+    },
+}
+
+/// The bytes of an `accepted`, `busy` or `error` beside its texts, at most.
+const ENVELOPE_BYTES: usize = 128;
+
+impl Frame {
+    /// The length of the encoded frame in bytes, estimated where it is not encoded yet.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Frame::Feed(text) | Frame::Patch(text) | Frame::Encoded(text) => text.len(),
+            Frame::Accepted(accepted) => ENVELOPE_BYTES + accepted.id.as_str().len(),
+            Frame::Refused { id, error } => {
+                let message = if let RequestError::Refused(refusal) = error { refusal.message.len() } else { 0 };
+                ENVELOPE_BYTES + id.as_ref().map_or(0, |id| id.as_str().len()) + message
+            }
+        }
+    }
+}
 
 /// Bytes of frames that wait for one socket, in the outbox of the person's actor and in the session's mailbox.
 #[derive(Clone, Debug, Default)]
@@ -30,46 +72,47 @@ impl FrameBytes {
 
     /// A frame that is counted until it is dropped.
     #[must_use]
-    pub fn counted(&self, frame: ByteString) -> CountedFrame {
-        self.0.fetch_add(frame.len(), Ordering::Relaxed);
-        CountedFrame { frame, bytes: self.clone() }
+    pub fn counted(&self, frame: Frame) -> CountedFrame {
+        let bytes = frame.bytes();
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        CountedFrame { frame, counted: Counted { bytes, of: self.clone() } }
     }
 }
 
 /// A frame on its way to one socket.
 #[derive(Debug)]
 pub struct CountedFrame {
-    frame: ByteString,
-    bytes: FrameBytes,
+    frame: Frame,
+    counted: Counted,
+}
+
+/// Bytes that count until they are dropped.
+#[derive(Debug)]
+struct Counted {
+    bytes: usize,
+    of: FrameBytes,
 }
 
 impl CountedFrame {
-    /// The text, shared between sessions without copying.
+    /// The frame, which is counted no longer. Its text is shared between sessions without copying.
     #[must_use]
-    pub fn text(&self) -> ByteString {
-        self.frame.clone()
+    pub fn take(self) -> Frame {
+        drop(self.counted);
+        self.frame
     }
 }
 
-impl Clone for CountedFrame {
-    fn clone(&self) -> Self {
-        self.bytes.counted(self.frame.clone())
-    }
-}
-
-impl Drop for CountedFrame {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.bytes.0.fetch_sub(self.frame.len(), Ordering::Relaxed);
+        self.of.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 /// A message to a session from the person's actor.
-#[derive(Clone, Debug, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum ToSession {
-    /// One encoded `ServerMessage`, written as a text frame without changes and shared between sessions.
-    Frame(ByteString),
-    /// Several frames in order. All answers to one commit travel in one message.
+    /// Frames in order. All answers to one commit travel in one message.
     Frames(Vec<CountedFrame>),
     /// Send `bye` with this reason and close.
     Close(CloseReason),

@@ -215,8 +215,8 @@ async fn live(server: Server, mut bot: Bot, user: UserId) {
             .collect();
         number += 1;
         let Ok(id) = Key::new(&format!("bot-{run}-{number}")) else { continue };
-        if let Err(refusal) = act(&server, user, id, bot.react(&items, now), now).await {
-            tracing::debug!(%refusal, "the server refused an action of a bot");
+        if let Err(error) = act(&server, user, id, bot.react(&items, now), now).await {
+            tracing::debug!(%error, "the server refused an action of a bot");
         }
     }
 }
@@ -227,7 +227,7 @@ async fn act(
     id: Key,
     action: Option<BotAction>,
     now: Millis,
-) -> Result<(), crate::protocol::refusal::Refusal> {
+) -> Result<(), crate::actors::errors::RequestError> {
     match action {
         None | Some(BotAction::Wait) => {}
         Some(BotAction::Interact { item, kind, dwell_ms }) => {

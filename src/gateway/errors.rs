@@ -10,6 +10,8 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 
+use super::busy;
+use crate::actors::errors::{Busy, RequestError};
 use crate::protocol::client::BadMessage;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
@@ -58,6 +60,18 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         Problem { refusal: refusal.bounded(), allow: None }
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        busy::refusal(error).into()
+    }
+}
+
+impl From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        RequestError::from(busy).into()
     }
 }
 

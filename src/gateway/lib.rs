@@ -13,6 +13,7 @@ use eddyline_process as process;
 use eddyline_protocol as protocol;
 use eddyline_store as store;
 
+pub mod busy;
 pub mod errors;
 pub mod timestamps;
 pub mod event_ids;

@@ -22,6 +22,7 @@ use super::access::Access;
 use super::auth;
 use super::body::IncomingBody;
 use super::budget::{Budgets, Holder};
+use super::busy;
 use super::checks;
 use super::errors::Problem;
 use super::grant::{Grant, Subject, TokenName};
@@ -117,7 +118,7 @@ impl AuthedRequest {
             // Tokens of unknown users share the quota of one user.
             Subject::Person(key) => Some(self.server().people().find(key.as_str()).unwrap_or(UserId(u32::MAX))),
         };
-        self.server().scan(person, job).await
+        self.server().scan(person, job).await.map_err(busy::refusal)
     }
 
     /// True for HEAD, whose answer has no body.

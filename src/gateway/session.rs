@@ -13,11 +13,11 @@ use actix::prelude::*;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, web};
 use actix_web_actors::ws::{self, CloseCode, Message, ProtocolError, WebsocketContext};
-use bytestring::ByteString;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::actors::errors::RequestError;
 use crate::actors::server::{ItemDraft, Server, UserEvent};
-use crate::actors::session::{SessionId, SessionSettings, ToSession};
+use crate::actors::session::{Frame, SessionId, SessionSettings, ToSession};
 use crate::domain::ids::{Key, Seq, UserId};
 use crate::protocol::client::{self, BadMessage, ClientMessage};
 use crate::protocol::close::CloseReason;
@@ -26,13 +26,13 @@ use crate::protocol::refusal::Refusal;
 use crate::protocol::server::{Accepted, Busy, Bye, ErrorMessage, Pong, ServerMessage};
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX, SUBPROTOCOL};
 
-use super::auth;
 use super::checks::{self, InteractionDraft};
 use super::errors::{HttpResult, Problem, refusal_of};
 use super::frames::{FrameError, Frames, IncomingFrame};
 use super::grant::{Grant, Subject};
 use super::state::GatewayState;
 use super::watcher::{ConnectionHandle, Liveness, SocketPermit};
+use super::{auth, busy};
 use super::{event_ids, rates};
 
 // Messages that wait for the socket. The user's actor holds feeds back until the last one is acknowledged, so this
@@ -177,10 +177,9 @@ impl Handler<ToSession> for Session {
             return;
         }
         match message {
-            ToSession::Frame(frame) => self.deliver(frame, context),
             ToSession::Frames(frames) => {
                 for frame in frames {
-                    self.deliver(frame.text(), context);
+                    self.deliver(frame.take(), context);
                 }
             }
             ToSession::Close(reason) => self.close(context, reason),
@@ -212,11 +211,18 @@ impl Session {
         }
     }
 
-    fn deliver(&self, frame: ByteString, context: &mut WebsocketContext<Self>) {
-        if awaits_drawn(&frame) {
-            self.liveness.record_feed();
+    fn deliver(&self, frame: Frame, context: &mut WebsocketContext<Self>) {
+        match frame {
+            Frame::Feed(text) | Frame::Patch(text) => {
+                self.liveness.record_feed();
+                context.text(text);
+            }
+            Frame::Encoded(text) => context.text(text),
+            Frame::Accepted(accepted) => send(context, &ServerMessage::Accepted(accepted)),
+            Frame::Refused { id, error } => {
+                send_refusal(context, busy::refusal(error), id.map(|id| id.as_str().to_owned()));
+            }
         }
-        context.text(frame);
     }
 
     /// Handles one text frame, or answers with a refusal.
@@ -285,7 +291,7 @@ impl Session {
         grant.subject.may_act_as(&hello.user)?;
         let user = checks::person(server.people(), &hello.user, "user")?;
         self.permit.assign_user(user)?;
-        server.attach(user, self.id, context.address().recipient(), settings, hello.resume)?;
+        server.attach(user, self.id, context.address().recipient(), settings, hello.resume).map_err(busy::refusal)?;
         let is_service = grant.subject == Subject::Anyone;
         self.attachment = Some(Attachment { server, session: self.id, user, settings, is_service });
         self.close_at_expiry(&grant, context);
@@ -311,7 +317,7 @@ impl Session {
         let Attachment { server, session, user, .. } = self.attachment()?;
         let client::Interact { id, item, kind, dwell_ms, at, .. } = interact;
         let event = checks::interaction(server, InteractionDraft { id, item, kind, dwell_ms, at })?;
-        server.act_in_session(*user, *session, event)
+        server.act_in_session(*user, *session, event).map_err(busy::refusal)
     }
 
     fn graph(
@@ -321,7 +327,7 @@ impl Session {
     ) -> Result<(), Refusal> {
         let Attachment { server, session, user, .. } = self.attachment()?;
         let whom = checks::followee(server.people(), *user, &follow.user, "user")?;
-        server.act_in_session(*user, *session, event(follow.id, whom, server.clock().now()))
+        server.act_in_session(*user, *session, event(follow.id, whom, server.clock().now())).map_err(busy::refusal)
     }
 
     fn drawn(&self, drawn: &client::Drawn) -> Result<(), Refusal> {
@@ -332,7 +338,7 @@ impl Session {
             return Err(Refusal::field(Code::OutOfRange, "visible", message));
         }
         self.liveness.record_drawn();
-        server.drawn(*user, *session, drawn.version)
+        server.drawn(*user, *session, drawn.version).map_err(busy::refusal)
     }
 
     fn configure(&mut self, configure: client::Configure) -> Result<(), Refusal> {
@@ -349,12 +355,12 @@ impl Session {
         if let Some(weights) = weights {
             let id = configure.id.unwrap_or_else(event_ids::fresh);
             let event = UserEvent::TopicsSet { id, weights, at: server.clock().now() };
-            server.act_in_session(*user, *session, event)?;
+            server.act_in_session(*user, *session, event).map_err(busy::refusal)?;
         }
         if only_topics {
             return Ok(());
         }
-        server.configure(*user, *session, wanted)?;
+        server.configure(*user, *session, wanted).map_err(busy::refusal)?;
         if let Some(attachment) = &mut self.attachment {
             attachment.settings = wanted;
         }
@@ -363,7 +369,8 @@ impl Session {
 
     fn more(&self, more: &client::More) -> Result<(), Refusal> {
         let Attachment { server, session, user, .. } = self.attachment()?;
-        server.more(*user, *session, checks::at_most("after", more.after, AFTER_MAX)?)
+        let after = checks::at_most("after", more.after, AFTER_MAX)?;
+        server.more(*user, *session, after).map_err(busy::refusal)
     }
 
     fn post(&mut self, post: client::Post, context: &mut WebsocketContext<Self>) -> Result<(), Refusal> {
@@ -403,14 +410,14 @@ impl Session {
         Ok(())
     }
 
-    fn posted(&mut self, id: Key, outcome: Result<(Seq, Key), Refusal>, context: &mut WebsocketContext<Self>) {
+    fn posted(&mut self, id: Key, outcome: Result<(Seq, Key), RequestError>, context: &mut WebsocketContext<Self>) {
         self.pending_posts -= 1;
         if self.is_closing {
             return;
         }
         match outcome {
             Ok((seq, item)) => send(context, &ServerMessage::Accepted(Accepted { id, seq, item: Some(item) })),
-            Err(refusal) => send_refusal(context, refusal, Some(id.as_str().to_owned())),
+            Err(error) => send_refusal(context, busy::refusal(error), Some(id.as_str().to_owned())),
         }
     }
 
@@ -439,11 +446,6 @@ fn id_of(message: &ClientMessage) -> Option<&Key> {
     }
 }
 
-/// Frames arrive encoded, since sessions share them; the tag stands first.
-fn awaits_drawn(frame: &str) -> bool {
-    frame.starts_with(r#"{"type":"feed""#) || frame.starts_with(r#"{"type":"patch""#)
-}
-
 fn send(context: &mut WebsocketContext<Session>, message: &ServerMessage) {
     // These enums always encode.
     if let Ok(text) = serde_json::to_string(message) {
@@ -469,34 +471,7 @@ fn refusal_message(refusal: Refusal, id: Option<String>) -> ServerMessage {
 mod tests {
     use actix_web::test::TestRequest;
 
-    use crate::domain::feeds::Ranking;
-    use crate::domain::ids::{Epoch, FeedVersion};
-    use crate::protocol::server::{FeedMessage, Patch};
-
     use super::*;
-
-    #[test]
-    fn feeds_and_patches_must_be_drawn() {
-        let (version, epoch) = (FeedVersion(1), Epoch(1));
-        let feed = FeedMessage {
-            model_version: None,
-            version,
-            epoch,
-            ranking: Ranking::Flat,
-            cause: None,
-            timing: None,
-            items: vec![],
-        };
-        let patch =
-            Patch { model_version: None, version, base: version, epoch, cause: None, timing: None, ops: vec![] };
-        for (message, expected) in [
-            (ServerMessage::Feed(feed), true),
-            (ServerMessage::Patch(patch), true),
-            (ServerMessage::Bye(Bye { reason: "feed".into() }), false),
-        ] {
-            assert_eq!(awaits_drawn(&serde_json::to_string(&message).unwrap()), expected, "{message:?}");
-        }
-    }
 
     #[test]
     fn a_token_may_come_beside_the_subprotocol() {

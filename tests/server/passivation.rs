@@ -24,6 +24,7 @@ use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::embed::hashing::HashingEmbedder;
 use eddyline::engine::settings::LearnSettings;
+use eddyline::gateway::busy;
 use eddyline::protocol::problem::Code;
 use eddyline::protocol::refusal::Refusal;
 use eddyline::store::Store;
@@ -107,7 +108,7 @@ fn a_message_that_races_with_passivation_is_learned_once() {
                     let item = u32::try_from(id.len()).unwrap() + person % 30;
                     let sent = event(&id, item);
                     loop {
-                        match server.act(UserId(person), sent.clone()).await {
+                        match server.act(UserId(person), sent.clone()).await.map_err(busy::refusal) {
                             Ok(seq) => break answers.push(((person, id), seq)),
                             Err(refusal) => {
                                 let wait = refusal.retry_after_ms.unwrap_or_else(|| panic!("{refusal:?}"));
@@ -200,7 +201,7 @@ fn an_old_resend_gets_its_number_and_what_came_after_is_not_lost() {
                 // A resend has the contents of the first event.
                 let item = if old { 3 } else { 4 };
                 let answer = loop {
-                    match server.act(person, event(&id, item)).await {
+                    match server.act(person, event(&id, item)).await.map_err(busy::refusal) {
                         Ok(seq) => break seq,
                         Err(refusal) => {
                             let wait = refusal.retry_after_ms.unwrap_or_else(|| panic!("{refusal:?}"));
@@ -321,7 +322,7 @@ async fn send_all(
         let server = server.clone();
         actix_web::rt::spawn(async move {
             loop {
-                match server.act(person, event.clone()).await {
+                match server.act(person, event.clone()).await.map_err(busy::refusal) {
                     Err(Refusal { retry_after_ms: Some(wait), .. }) => {
                         tokio::time::sleep(Duration::from_millis(wait.into())).await;
                     }

@@ -12,6 +12,7 @@ use super::messages::{AskFigures, AskScore, Change, Install, Learned, SaveNow};
 use super::refolds::Refolds;
 use crate::actors::context::ServerContext;
 use crate::actors::directory::Directory;
+use crate::actors::errors::WriteError;
 use crate::actors::journal::JournalHandle;
 use crate::actors::journal::messages::{Append, Journalled, Origin, Reservation};
 use crate::actors::user::messages::WorldChanged;
@@ -168,14 +169,14 @@ impl Coordinator {
         &self,
         writes: Vec<Write>,
         reservation: Reservation,
-    ) -> impl Future<Output = Result<(), String>> + 'static + use<> {
+    ) -> impl Future<Output = Result<(), WriteError>> + 'static + use<> {
         let (done, wait) = oneshot::channel();
         if writes.is_empty() {
             let _ = done.send(Ok(()));
         } else {
             self.journal.append(Append { writes, from: Origin::Request(done), reservation });
         }
-        async move { wait.await.unwrap_or_else(|_| Err("the server is going down".into())) }
+        async move { wait.await.unwrap_or_else(|_| Err(WriteError::ShuttingDown)) }
     }
 }
 

@@ -40,7 +40,7 @@ impl Coordinator {
                 Ok(()) => coordinator.erased(user, key, ctx),
                 Err(why) => tracing::error!(
                     user = user.0,
-                    why,
+                    %why,
                     "a person could not be erased; they stay hidden until the next start"
                 ),
             }

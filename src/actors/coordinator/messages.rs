@@ -9,6 +9,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use crate::actors::errors::WriteError;
 use crate::actors::journal::messages::Reservation;
 use crate::domain::ids::{Position, UserId};
 use crate::engine::blend::hedge::HedgeFigures;
@@ -27,7 +28,7 @@ pub struct Change {
     /// A place in the journal's queue.
     pub reservation: Reservation,
     /// The requester: one answer per draft, none for other events.
-    pub done: oneshot::Sender<Result<Vec<Result<Written, DraftError>>, String>>,
+    pub done: oneshot::Sender<Result<Vec<Result<Written, DraftError>>, WriteError>>,
 }
 
 /// Replaces the two-tower model. Answered once the new model is served.
@@ -52,7 +53,7 @@ pub struct Erase {
     /// A place in the journal's queue.
     pub reservation: Reservation,
     /// The requester; an error says why the erasure cannot be stored.
-    pub done: oneshot::Sender<Result<(), String>>,
+    pub done: oneshot::Sender<Result<(), WriteError>>,
 }
 
 /// Requests the progressive figures over all people.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use crate::actors::errors::WriteError;
 use crate::domain::ids::{Position, Seq};
 use crate::domain::journal::Entry;
 use crate::store::Write;
@@ -49,8 +50,8 @@ pub struct Append {
 pub enum Origin {
     /// One entry of a person, by this incarnation of their state; answered by [`Stored`].
     Person(Recipient<Stored>, Generation),
-    /// A request, answered when all writes are durable. An error says why they can never be stored.
-    Request(oneshot::Sender<Result<(), String>>),
+    /// A request, answered when all writes are durable, or when they cannot be stored.
+    Request(oneshot::Sender<Result<(), WriteError>>),
 }
 
 /// Identifies one incarnation of one person's state in memory. After an entry that could not be stored, all later

@@ -23,6 +23,7 @@ use crate::domain::journal::Entry;
 use crate::process::Vital;
 use crate::store::{Outcome, Store, StoreError, Write};
 
+use super::errors::WriteError;
 use counts::{Counted, Counts};
 use messages::{Append, Barrier, Forget, Generation, Journalled, Origin, Reservation, Stored, Verdict};
 
@@ -94,10 +95,10 @@ impl JournalHandle {
     ///
     /// # Errors
     /// Why they can never be stored, or that the server is shutting down.
-    pub async fn store(&self, writes: Vec<Write>, reservation: Reservation) -> Result<(), String> {
+    pub async fn store(&self, writes: Vec<Write>, reservation: Reservation) -> Result<(), WriteError> {
         let (done, wait) = oneshot::channel();
         self.append(Append { writes, from: Origin::Request(done), reservation });
-        wait.await.unwrap_or_else(|_| Err("the server is going down".into()))
+        wait.await.unwrap_or_else(|_| Err(WriteError::ShuttingDown))
     }
 
     /// Returns when all writes that were sent before are durable.
@@ -239,7 +240,7 @@ impl Journal {
     /// Answers a job with an error; called only after [`Journal::give_up`].
     fn refuse(&self, job: Job) {
         if let (Job::Append(Append { from: Origin::Request(done), .. }), Some(why)) = (job, &self.replaced) {
-            let _ = done.send(Err(why.clone()));
+            let _ = done.send(Err(WriteError::Replaced(why.clone())));
         }
     }
 
@@ -262,7 +263,7 @@ impl Journal {
                     person.do_send(Stored::one(generation, &append, Verdict::Impossible));
                 }
                 Origin::Request(done) => {
-                    let _ = done.send(Err(why.to_owned()));
+                    let _ = done.send(Err(WriteError::Refused(why.to_owned())));
                 }
             }
         }

@@ -5,8 +5,8 @@
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{ItemDraft, ItemWrite, Server, UserEvent, from_store, stalled, within};
-use crate::actors::answers::reused_id;
+use super::{ItemDraft, ItemWrite, Server, UserEvent, within};
+use crate::actors::errors::{Busy, RequestError, reused_id};
 use crate::actors::user::messages::{Answer, ToUser};
 use crate::domain::ids::{ItemId, Key, Seq, UserId};
 use crate::domain::journal::What;
@@ -20,13 +20,13 @@ impl Server {
     /// # Errors
     /// Busy, or the item is unknown: nothing was learned. Busy, too, when the store stops answering meanwhile: the
     /// event may be stored later, and a resend of its id gets the first answer.
-    pub async fn act(&self, user: UserId, event: UserEvent) -> Result<Seq, Refusal> {
+    pub async fn act(&self, user: UserId, event: UserEvent) -> Result<Seq, RequestError> {
         let (done, wait) = oneshot::channel();
         if self.journal.is_stalled() {
-            return Err(stalled());
+            return Err(Busy::StoreStalled.into());
         }
         self.deliver(user, ToUser::Act { event, answer: Answer::Request(done), came: std::time::Instant::now() })?;
-        within(wait).await?.unwrap_or_else(|_| Err(Refusal::busy(1_000)))
+        within(wait).await?.unwrap_or_else(|_| Err(Busy::NoAnswer.into()))
     }
 
     /// Makes an item of a person and records the post. A resend of the `id` returns the item of the first one. Fields
@@ -34,21 +34,22 @@ impl Server {
     ///
     /// # Errors
     /// Busy, or the fault of the draft: nothing was learned.
-    pub async fn post(&self, author: UserId, id: Key, draft: ItemDraft) -> Result<(Seq, Key), Refusal> {
+    pub async fn post(&self, author: UserId, id: Key, draft: ItemDraft) -> Result<(Seq, Key), RequestError> {
         let person = self.context.people.get(author);
         let person = person.ok_or_else(|| Refusal::field(Code::UnknownUser, "user", "no such person"))?;
         let key = match &draft.key {
             Some(key) => key.clone(),
             None => post_key(&person.key, &id)?,
         };
-        let known = self.context.store.find_events(author, vec![id.clone()]).await.map_err(from_store)?;
+        let known = self.context.store.find_events(author, vec![id.clone()]).await?;
         if known.iter().any(|entry| !matches!(entry.what, What::Posted(_))) {
-            return Err(reused_id());
+            return Err(reused_id().into());
         }
         self.must_be_that_post(&key, author, &draft)?;
         let draft = ItemDraft { key: Some(key), author: Some(author), ..draft };
         let mut written = self.write_items(vec![draft], ItemWrite::Ensure).await;
-        let written = written.pop().unwrap_or_else(|| Err(Refusal::new(Code::Internal, "no answer for the item")))?;
+        let written =
+            written.pop().unwrap_or_else(|| Err(Refusal::new(Code::Internal, "no answer for the item").into()))?;
         let event = UserEvent::Posted { id, item: written.id, at: self.context.clock.now() };
         Ok((self.act(author, event).await?, written.key))
     }
@@ -71,14 +72,14 @@ impl Server {
     ///
     /// # Errors
     /// Busy, or why the item cannot change: nothing was learned.
-    pub async fn go_live(&self, user: UserId, id: Key, item: ItemId, on: bool) -> Result<(Seq, Key), Refusal> {
+    pub async fn go_live(&self, user: UserId, id: Key, item: ItemId, on: bool) -> Result<(Seq, Key), RequestError> {
         let gone = || Refusal::field(Code::UnknownItem, "item", "the item was deleted just now");
         let key = self.world().item(item).filter(|item| !item.deleted).map(|item| item.key.clone()).ok_or_else(gone)?;
         self.settled().await?;
-        let known = self.context.store.find_events(user, vec![id.clone()]).await.map_err(from_store)?;
+        let known = self.context.store.find_events(user, vec![id.clone()]).await?;
         match known.first() {
             Some(entry) if entry.what == What::WentLive(item, on) => return Ok((entry.seq, key)),
-            Some(_) => return Err(reused_id()),
+            Some(_) => return Err(reused_id().into()),
             None => {}
         }
         // The windows change before the event, so an accepted event is on air. After a crash in between, a resend

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Server, from_failure, from_store};
+use super::Server;
 use crate::actors::answers::{PersonModel, Prediction, Score};
 use crate::actors::coordinator::messages::AskScore;
+use crate::actors::errors::{Busy, RequestError};
 use crate::actors::models;
 use crate::actors::session::SessionSettings;
 use crate::actors::user::messages::ToUser;
@@ -29,7 +30,7 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the person's actor or the store does not answer in time, or the person requests too many feeds.
-    pub async fn feed(&self, user: UserId, settings: SessionSettings) -> Result<Arc<Feed>, Refusal> {
+    pub async fn feed(&self, user: UserId, settings: SessionSettings) -> Result<Arc<Feed>, RequestError> {
         self.ask(user, |done| ToUser::AskFeed(settings, done)).await
     }
 
@@ -46,25 +47,25 @@ impl Server {
         at: Millis,
         ranking: Ranking,
         limit: u32,
-    ) -> Result<(Arc<Feed>, Option<ModelVersion>), Refusal> {
+    ) -> Result<(Arc<Feed>, Option<ModelVersion>), RequestError> {
         let place = self.context.past.enter(Some(user))?;
         let (world, store) = (self.world(), &*self.context.store);
         self.settled().await?;
         let folded = recovery::as_of_apart(store, user, at, world.clone(), self.context.past.work()).await;
-        let mut state = folded.map_err(from_failure)?;
+        let mut state = folded?;
         let person = self.context.people.get(user);
         let person = person.ok_or_else(|| Refusal::field(Code::UnknownUser, "id", "no such person"))?;
         state.set_attributes(person.attributes.as_deref().map(Arc::from));
         // Held until the answer is ranked: it bounds the number of past worlds in memory.
         let turn = place.turn().await;
-        let earlier = recovery::earlier(store, &world, at).await.map_err(from_store)?;
+        let earlier = recovery::earlier(store, &world, at).await?;
         // Where centres moved since, all items are measured again: not on a thread that serves others.
         let failed = |_| Refusal::new(Code::Internal, "the past could not be ranked");
         let epoch = world.epoch();
         let then = tokio::task::spawn_blocking(move || (world.back_to(at, earlier), turn, place));
         let (then, turn, place) = then.await.map_err(failed)?;
         let reader = self.models.reader();
-        let then = models::as_of(&*self.context.store, reader, then, at).await.map_err(from_store)?;
+        let then = models::as_of(&*self.context.store, reader, then, at).await?;
         let (then, missing) = then;
         let ranked = tokio::task::spawn_blocking(move || {
             let ask = RankRequest { ranking, limit: limit as usize, explain: true };
@@ -95,15 +96,15 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the person's actor or the store does not answer in time.
-    pub async fn model(&self, user: UserId) -> Result<PersonModel, Refusal> {
-        self.ask(user, ToUser::AskModel).await?
+    pub async fn model(&self, user: UserId) -> Result<PersonModel, RequestError> {
+        self.ask(user, ToUser::AskModel).await
     }
 
     /// The online model's prediction for an item.
     ///
     /// # Errors
     /// Busy, or the item is unknown.
-    pub async fn predict(&self, user: UserId, item: ItemId) -> Result<Prediction, Refusal> {
+    pub async fn predict(&self, user: UserId, item: ItemId) -> Result<Prediction, RequestError> {
         self.ask(user, |done| ToUser::AskPrediction(item, done)).await?
     }
 
@@ -111,31 +112,31 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the coordinator or the store does not answer in time.
-    pub async fn score(&self) -> Result<Score, Refusal> {
+    pub async fn score(&self) -> Result<Score, RequestError> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
         self.coordinator.do_send(AskScore(done));
-        Ok(Score::of(&wait.await.map_err(|_| Refusal::busy(1_000))?))
+        Ok(Score::of(&wait.await.map_err(|_| Busy::NoAnswer)?))
     }
 
     /// The last interactions of a person, newest first.
     ///
     /// # Errors
     /// Busy while the store cannot answer.
-    pub async fn interactions_of_user(&self, user: UserId, limit: u32) -> Result<Vec<Entry>, Refusal> {
+    pub async fn interactions_of_user(&self, user: UserId, limit: u32) -> Result<Vec<Entry>, RequestError> {
         // The store skips all entries that are no interactions, so only a few of these queries run at once.
         let place = self.context.scans.enter(Some(user))?;
         let turn = place.turn().await;
-        let found = self.context.store.newest(Slice::User(user), limit).await.map_err(from_store);
+        let found = self.context.store.newest(Slice::User(user), limit).await;
         drop(turn);
-        found
+        Ok(found?)
     }
 
     /// The last interactions with an item, newest first.
     ///
     /// # Errors
     /// Busy while the store cannot answer.
-    pub async fn interactions_with_item(&self, item: ItemId, limit: u32) -> Result<Vec<Entry>, Refusal> {
-        self.context.store.newest(Slice::Item(item), limit).await.map_err(from_store)
+    pub async fn interactions_with_item(&self, item: ItemId, limit: u32) -> Result<Vec<Entry>, RequestError> {
+        Ok(self.context.store.newest(Slice::Item(item), limit).await?)
     }
 }

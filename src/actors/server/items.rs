@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::{ItemWrite, ItemWritten, Server, within};
 use crate::actors::context::ServerContext;
 use crate::actors::coordinator::messages::Change;
+use crate::actors::errors::{Busy, RequestError};
 use crate::actors::journal::messages::Reservation;
 use crate::domain::ids::{ItemId, Key, UserId};
 use crate::domain::items::{Author, Embedding};
@@ -42,11 +43,11 @@ pub struct ItemDraft {
 impl Server {
     /// Creates or changes items. Returns one answer per draft, in order: refused drafts change nothing, the others are
     /// durable.
-    pub async fn write_items(&self, drafts: Vec<ItemDraft>, how: ItemWrite) -> Vec<Result<ItemWritten, Refusal>> {
+    pub async fn write_items(&self, drafts: Vec<ItemDraft>, how: ItemWrite) -> Vec<Result<ItemWritten, RequestError>> {
         let count = drafts.len();
         match self.write_checked(drafts, how).await {
             Ok(written) => written,
-            Err(refusal) => vec![Err(refusal); count],
+            Err(error) => vec![Err(error); count],
         }
     }
 
@@ -54,7 +55,7 @@ impl Server {
         &self,
         drafts: Vec<ItemDraft>,
         how: ItemWrite,
-    ) -> Result<Vec<Result<ItemWritten, Refusal>>, Refusal> {
+    ) -> Result<Vec<Result<ItemWritten, RequestError>>, RequestError> {
         let reservation = self.reserve()?;
         let vectors = self.embed(&drafts).await?;
         let checked: Vec<Result<Draft, Refusal>> =
@@ -69,12 +70,13 @@ impl Server {
                     Some(answer) => answer.map_err(from_draft),
                     None => Err(Refusal::new(Code::Internal, "no answer for the item")),
                 })
+                .map_err(RequestError::from)
             })
             .collect())
     }
 
     /// Embeddings of the texts that come without one; `None` where none is needed.
-    async fn embed(&self, drafts: &[ItemDraft]) -> Result<Vec<Option<Embedding>>, Refusal> {
+    async fn embed(&self, drafts: &[ItemDraft]) -> Result<Vec<Option<Embedding>>, RequestError> {
         let texts: Vec<(usize, String)> = drafts
             .iter()
             .enumerate()
@@ -85,7 +87,7 @@ impl Server {
         if texts.is_empty() {
             return Ok(vectors);
         }
-        let _place = EmbedPlace::take(&self.context, texts.len()).ok_or_else(|| Refusal::busy(500))?;
+        let _place = EmbedPlace::take(&self.context, texts.len()).ok_or(Busy::EmbedQueueFull)?;
         let embedder = self.context.embedder.clone();
         let (indices, texts): (Vec<usize>, Vec<String>) = texts.into_iter().unzip();
         // The embedder may call another server or compute for long, so it never runs on an actor's thread.
@@ -98,11 +100,11 @@ impl Server {
         .map_err(|error| match error {
             // Without a configured embedder, the client has to send the embedding.
             crate::embed::EmbedError::TextRefused { .. } => {
-                Refusal::field(Code::BadField, "embedding", error.to_string())
+                RequestError::from(Refusal::field(Code::BadField, "embedding", error.to_string()))
             }
             error => {
                 tracing::warn!(%error, "texts could not be turned into vectors");
-                Refusal { message: error.to_string(), ..Refusal::busy(5_000) }
+                Busy::EmbedderFailed(error.to_string()).into()
             }
         })?;
         for (index, vector) in indices.into_iter().zip(made) {
@@ -136,7 +138,7 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the journal's queue is full or the store does not answer in time.
-    pub async fn delete_item(&self, item: ItemId) -> Result<(), Refusal> {
+    pub async fn delete_item(&self, item: ItemId) -> Result<(), RequestError> {
         self.change_now(CoordinatorEvent::Deleted(item)).await
     }
 
@@ -144,11 +146,11 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the journal's queue is full or the store does not answer in time.
-    pub async fn set_windows(&self, item: ItemId, windows: Windows) -> Result<(), Refusal> {
+    pub async fn set_windows(&self, item: ItemId, windows: Windows) -> Result<(), RequestError> {
         self.change_now(CoordinatorEvent::Windows(vec![(item, windows)])).await
     }
 
-    async fn change_now(&self, event: CoordinatorEvent) -> Result<(), Refusal> {
+    async fn change_now(&self, event: CoordinatorEvent) -> Result<(), RequestError> {
         let reservation = self.reserve()?;
         self.change(event, reservation).await.map(|_| ())
     }
@@ -157,10 +159,10 @@ impl Server {
         &self,
         event: CoordinatorEvent,
         reservation: Reservation,
-    ) -> Result<Vec<Result<ItemWritten, DraftError>>, Refusal> {
+    ) -> Result<Vec<Result<ItemWritten, DraftError>>, RequestError> {
         let (done, wait) = oneshot::channel();
         self.coordinator.do_send(Change { event, reservation, done });
-        within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))
+        Ok(within(wait).await?.map_err(|_| Busy::NoAnswer)??)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The interface of the actors: one cheap handle, shared by all web workers.
 //!
-//! Invariant: a change that returns `Ok` is durable; a change that returns a [`Refusal`] was not learned, unless its
+//! Invariant: a change that returns `Ok` is durable; a change that returns a [`RequestError`] was not learned, unless its
 //! documentation says otherwise.
 //! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `sessions` (open sockets), `models`.
 
@@ -18,9 +18,6 @@ use tokio::sync::oneshot;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::people::Person;
 use crate::engine::world::World;
-use crate::protocol::problem::Code;
-use crate::protocol::refusal::Refusal;
-use crate::store::recovery;
 use crate::store::{StoreError, Write};
 
 use super::clock::Clock;
@@ -28,6 +25,7 @@ use super::context::{Looks, ServerContext};
 use super::coordinator::actor::Coordinator;
 use super::coordinator::messages::SaveNow;
 use super::directory::Directory;
+use super::errors::{Busy, RequestError};
 use super::journal::JournalHandle;
 use super::journal::messages::{Append, Origin, Reservation};
 use super::model_swap::ModelSwap;
@@ -45,17 +43,12 @@ const HEALTH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 /// again.
 const STORED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
-fn stalled() -> Refusal {
-    let message = "the store cannot answer now: send it again later under the id that it has, nothing is learned twice";
-    Refusal { message: message.into(), ..Refusal::busy(1_000) }
-}
-
 /// Waits for a result that depends on the store.
 ///
 /// # Errors
 /// Busy after [`STORED_WITHIN`]: the write may still be stored.
-pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> Result<T, Refusal> {
-    tokio::time::timeout(STORED_WITHIN, wait).await.map_err(|_| stalled())
+pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> Result<T, Busy> {
+    tokio::time::timeout(STORED_WITHIN, wait).await.map_err(|_| Busy::StoreStalled)
 }
 
 /// A handle of the running server, cheap to clone.
@@ -109,15 +102,15 @@ impl Server {
     ///
     /// # Errors
     /// Busy, with the reason.
-    pub async fn ready(&self) -> Result<(), Refusal> {
+    pub async fn ready(&self) -> Result<(), RequestError> {
         if self.context.is_closing() {
-            return Err(Refusal { message: "the server is going down".into(), ..Refusal::busy(1_000) });
+            return Err(Busy::ShuttingDown.into());
         }
         let health = tokio::time::timeout(HEALTH_WITHIN, self.context.store.health()).await;
-        health.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into()))).map_err(from_store)?;
+        health.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())))?;
         // The store is reachable again, and the waiting writes are under way. Requests are refused until those are
         // stored.
-        if self.journal.is_stalled() { Err(stalled()) } else { Ok(()) }
+        if self.journal.is_stalled() { Err(Busy::StoreStalled.into()) } else { Ok(()) }
     }
 
     /// Refuses new work from now on; returns when all accepted writes are durable and the coordinator is saved.
@@ -133,18 +126,18 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the queue is full, or while the store cannot answer: a request that could only wait is not begun.
-    pub(crate) fn reserve(&self) -> Result<Reservation, Refusal> {
+    pub(crate) fn reserve(&self) -> Result<Reservation, Busy> {
         if self.journal.is_stalled() {
-            return Err(stalled());
+            return Err(Busy::StoreStalled);
         }
-        self.journal.reserve().ok_or_else(|| Refusal::busy(500))
+        self.journal.reserve().ok_or(Busy::JournalFull)
     }
 
     /// Returns when all writes that were sent to the journal before are durable.
     ///
     /// # Errors
     /// Busy when the store does not answer in time.
-    pub(crate) async fn settled(&self) -> Result<(), Refusal> {
+    pub(crate) async fn settled(&self) -> Result<(), Busy> {
         within(self.journal.barrier()).await
     }
 
@@ -169,8 +162,8 @@ impl Server {
         &self,
         person: Option<UserId>,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
-        self.context.scans.enter(person)?.run(job).await
+    ) -> Result<T, RequestError> {
+        Ok(self.context.scans.enter(person)?.run(job).await?)
     }
 
     /// Creates (true) or changes (false) a person. `None` leaves a property unchanged.
@@ -182,7 +175,7 @@ impl Server {
         key: Key,
         name: Option<String>,
         attributes: Option<String>,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, RequestError> {
         let reservation = self.reserve()?;
         let now = self.context.clock.now();
         let (done, wait) = oneshot::channel();
@@ -205,38 +198,25 @@ impl Server {
             },
         );
         // The former holder of the key is being erased; the key is free in a moment.
-        let created = created.ok_or_else(|| Refusal::busy(100))?;
-        within(wait).await?.map_err(|_| Refusal::busy(1_000))?.map_err(|why| Refusal::new(Code::Internal, why))?;
+        let created = created.ok_or(Busy::KeyBeingErased)?;
+        within(wait).await?.map_err(|_| Busy::NoAnswer)??;
         if !created && let Some(user) = self.context.people.find(key.as_str()) {
             self.directory.describe(user);
         }
         Ok(created)
     }
 
-    fn deliver(&self, user: UserId, message: ToUser) -> Result<(), Refusal> {
+    fn deliver(&self, user: UserId, message: ToUser) -> Result<(), RequestError> {
         self.directory.deliver(user, message)
     }
 
-    async fn ask<T>(&self, user: UserId, question: impl FnOnce(oneshot::Sender<T>) -> ToUser) -> Result<T, Refusal> {
+    async fn ask<T>(
+        &self,
+        user: UserId,
+        question: impl FnOnce(oneshot::Sender<T>) -> ToUser,
+    ) -> Result<T, RequestError> {
         let (done, wait) = oneshot::channel();
         self.deliver(user, question(done))?;
-        within(wait).await?.map_err(|_| Refusal::busy(1_000))
-    }
-}
-
-pub(crate) fn from_failure(failure: recovery::Failure) -> Refusal {
-    match failure {
-        recovery::Failure::Store(error) => from_store(error),
-        failure => Refusal::new(Code::Internal, failure.to_string()),
-    }
-}
-
-pub(crate) fn from_store(error: StoreError) -> Refusal {
-    match error {
-        StoreError::Unavailable(_) => Refusal { message: error.to_string(), ..Refusal::busy(1_000) },
-        error => {
-            tracing::error!(%error, "the store failed");
-            Refusal::new(Code::Internal, "the store failed; the server's log says more")
-        }
+        Ok(within(wait).await?.map_err(|_| Busy::NoAnswer)?)
     }
 }

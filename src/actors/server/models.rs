@@ -2,7 +2,8 @@
 //!
 //! Invariant: a published model is served when the request is answered.
 
-use super::{Server, from_store};
+use super::Server;
+use crate::actors::errors::RequestError;
 use crate::actors::models::{ListedModel, ModelError, keep, list, way_back};
 use crate::domain::ids::ModelVersion;
 use crate::protocol::problem::Code;
@@ -19,32 +20,32 @@ impl Server {
     ///
     /// # Errors
     /// Busy while the store cannot answer.
-    pub async fn models(&self) -> Result<Vec<ListedModel>, Refusal> {
-        list(&*self.context.store).await.map_err(from_store)
+    pub async fn models(&self) -> Result<Vec<ListedModel>, RequestError> {
+        Ok(list(&*self.context.store).await?)
     }
 
     /// Stores a checkpoint without publishing it.
     ///
     /// # Errors
     /// Why the checkpoint cannot be served, or busy while the store cannot answer.
-    pub async fn set_model(&self, checkpoint: Vec<u8>) -> Result<ModelVersion, Refusal> {
+    pub async fn set_model(&self, checkpoint: Vec<u8>) -> Result<ModelVersion, RequestError> {
         let (store, reader) = (&*self.context.store, self.models.reader());
-        keep(store, reader, checkpoint, self.dim(), self.context.clock.now()).await.map_err(refusal)
+        keep(store, reader, checkpoint, self.dim(), self.context.clock.now()).await.map_err(RequestError::from)
     }
 
     /// Publishes a model; returns when this server serves it.
     ///
     /// # Errors
     /// The model is unknown or cannot be served; busy while the store cannot answer.
-    pub async fn publish_model(&self, version: ModelVersion) -> Result<(), Refusal> {
+    pub async fn publish_model(&self, version: ModelVersion) -> Result<(), RequestError> {
         let context = &self.context;
         let _one = self.models.lock().await;
         let made = match self.models.version() {
             Some(serving) if serving == version => None,
-            _ => Some(self.models.vectors(version).await.map_err(refusal)?),
+            _ => Some(self.models.vectors(version).await?),
         };
-        if !context.store.publish_model(version, context.clock.now()).await.map_err(from_store)? {
-            return Err(refusal(ModelError::Unknown(version)));
+        if !context.store.publish_model(version, context.clock.now()).await? {
+            return Err(ModelError::Unknown(version).into());
         }
         if let Some((tower, of)) = made {
             self.models.install(tower, of).await;
@@ -56,18 +57,21 @@ impl Server {
     ///
     /// # Errors
     /// No such model exists; busy while the store cannot answer.
-    pub async fn roll_back(&self, version: Option<ModelVersion>) -> Result<ModelVersion, Refusal> {
-        let version = way_back(&*self.context.store, version).await.map_err(refusal)?;
+    pub async fn roll_back(&self, version: Option<ModelVersion>) -> Result<ModelVersion, RequestError> {
+        let version = way_back(&*self.context.store, version).await?;
         self.publish_model(version).await?;
         Ok(version)
     }
 }
 
-fn refusal(error: ModelError) -> Refusal {
-    match error {
-        ModelError::Unknown(_) => Refusal::field(Code::UnknownModel, "version", error.to_string()),
-        ModelError::NothingBefore => Refusal::field(Code::Conflict, "version", error.to_string()),
-        ModelError::Unfit(_) => Refusal::new(Code::UnfitModel, error.to_string()),
-        ModelError::Store(error) => from_store(error),
+impl From<ModelError> for RequestError {
+    fn from(error: ModelError) -> Self {
+        let text = error.to_string();
+        match error {
+            ModelError::Unknown(_) => Refusal::field(Code::UnknownModel, "version", text).into(),
+            ModelError::NothingBefore => Refusal::field(Code::Conflict, "version", text).into(),
+            ModelError::Unfit(_) => Refusal::new(Code::UnfitModel, text).into(),
+            ModelError::Store(error) => error.into(),
+        }
     }
 }

@@ -5,11 +5,11 @@
 use actix::Recipient;
 
 use super::{Server, UserEvent};
+use crate::actors::errors::RequestError;
 use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::actors::user::messages::{Answer, ToUser};
 use crate::domain::ids::{FeedVersion, UserId};
 use crate::protocol::client::Resume;
-use crate::protocol::refusal::Refusal;
 
 impl Server {
     /// A session id that was not used before.
@@ -29,15 +29,15 @@ impl Server {
         to: Recipient<ToSession>,
         settings: SessionSettings,
         resume: Option<Resume>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RequestError> {
         self.deliver(user, ToUser::Attach { session, to, settings, resume })
     }
 
     /// Closes a session.
     pub fn detach(&self, user: UserId, session: SessionId) {
-        if let Err(refusal) = self.deliver(user, ToUser::Detach(session)) {
+        if let Err(error) = self.deliver(user, ToUser::Detach(session)) {
             // The actor drops the session once a frame cannot be delivered.
-            tracing::debug!(%refusal, session = session.0, "the end of a session could not be delivered");
+            tracing::debug!(%error, session = session.0, "the end of a session could not be delivered");
         }
     }
 
@@ -45,7 +45,7 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the actor's mailbox is full.
-    pub fn act_in_session(&self, user: UserId, session: SessionId, event: UserEvent) -> Result<(), Refusal> {
+    pub fn act_in_session(&self, user: UserId, session: SessionId, event: UserEvent) -> Result<(), RequestError> {
         self.deliver(user, ToUser::Act { event, answer: Answer::Session(session), came: std::time::Instant::now() })
     }
 
@@ -53,7 +53,7 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the actor's mailbox is full.
-    pub fn drawn(&self, user: UserId, session: SessionId, version: FeedVersion) -> Result<(), Refusal> {
+    pub fn drawn(&self, user: UserId, session: SessionId, version: FeedVersion) -> Result<(), RequestError> {
         self.deliver(user, ToUser::Drawn(session, version))
     }
 
@@ -61,7 +61,7 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the actor's mailbox is full.
-    pub fn configure(&self, user: UserId, session: SessionId, settings: SessionSettings) -> Result<(), Refusal> {
+    pub fn configure(&self, user: UserId, session: SessionId, settings: SessionSettings) -> Result<(), RequestError> {
         self.deliver(user, ToUser::Configure(session, settings))
     }
 
@@ -69,7 +69,7 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the actor's mailbox is full.
-    pub fn more(&self, user: UserId, session: SessionId, after: u32) -> Result<(), Refusal> {
+    pub fn more(&self, user: UserId, session: SessionId, after: u32) -> Result<(), RequestError> {
         self.deliver(user, ToUser::More(session, after))
     }
 }

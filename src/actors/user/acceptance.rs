@@ -12,8 +12,9 @@ use actix::prelude::*;
 use super::actor::UserActor;
 use super::messages::Answer;
 use super::pending::{Asked, Waiting};
-use super::wire::encode;
+use crate::actors::errors::{Busy, RequestError};
 use crate::actors::journal::messages::{Stored, Verdict};
+use crate::actors::session::Frame;
 use crate::domain::feeds::Cause;
 use crate::domain::ids::{Key, Seq};
 use crate::domain::interactions::Shown;
@@ -21,7 +22,7 @@ use crate::engine::delivery::events::FeedEvent;
 use crate::engine::user::UserEvent;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
-use crate::protocol::server::{Accepted, Busy, ErrorMessage, ServerMessage};
+use crate::protocol::server::Accepted;
 
 impl UserActor {
     /// Adds the position of the item in the feed that the session shows, and the items above it.
@@ -90,7 +91,7 @@ impl UserActor {
             for (id, answer) in one.answers() {
                 match self.journal.reserve() {
                     Some(reservation) => again.push_back(Asked::new(event.clone(), answer, reservation)),
-                    None => self.refuse(id, answer, Refusal::busy(500)),
+                    None => self.refuse(id, answer, Busy::JournalFull),
                 }
             }
         }
@@ -108,7 +109,7 @@ impl UserActor {
         for (id, seq, answer) in accepted {
             match answer {
                 Answer::Session(session) => {
-                    self.send(session, encode(&ServerMessage::Accepted(Accepted { id, seq, item: None })));
+                    self.send(session, Frame::Accepted(Accepted { id, seq, item: None }));
                 }
                 Answer::Request(done) => {
                     let _ = done.send(Ok(seq));
@@ -117,23 +118,12 @@ impl UserActor {
         }
     }
 
-    pub(super) fn refuse(&mut self, id: Key, answer: Answer, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, id: Key, answer: Answer, error: impl Into<RequestError>) {
         match answer {
             Answer::Request(done) => {
-                let _ = done.send(Err(refusal));
+                let _ = done.send(Err(error.into()));
             }
-            Answer::Session(session) => {
-                let message = match refusal.retry_after_ms {
-                    Some(retry_after_ms) => ServerMessage::Busy(Busy { id: Some(id), retry_after_ms }),
-                    None => ServerMessage::Error(ErrorMessage {
-                        code: refusal.code,
-                        message: refusal.message,
-                        field: refusal.field,
-                        id: Some(id.as_str().to_owned()),
-                    }),
-                };
-                self.send(session, encode(&message));
-            }
+            Answer::Session(session) => self.send(session, Frame::Refused { id: Some(id), error: error.into() }),
         }
     }
 }

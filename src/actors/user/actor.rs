@@ -24,6 +24,7 @@ use super::subscription::{Subscription, view_of};
 use super::turns::Turns;
 use crate::actors::answers::Prediction;
 use crate::actors::context::ServerContext;
+use crate::actors::errors::{Busy, RequestError};
 use crate::actors::journal::JournalHandle;
 use crate::actors::journal::messages::{Generation, Stored};
 use crate::actors::session::{CountedFrame, SessionId};
@@ -150,7 +151,7 @@ impl Handler<Envelope> for UserActor {
             ToUser::Configure(session, _) | ToUser::More(session, _)
                 if !self.feeds.may_rank(self.context.clock.now()) =>
             {
-                self.send_busy(session, TICK.as_millis() as u32);
+                self.send_busy(session, Busy::RankingsExhausted);
             }
             ToUser::Configure(session, settings) => self.configure(session, settings, ctx),
             ToUser::More(session, after) => self.page(session, after),
@@ -161,11 +162,11 @@ impl Handler<Envelope> for UserActor {
                 }
             }
             ToUser::AskModel(done) => {
-                let _ = done.send(Ok(self.person_model()));
+                let _ = done.send(self.person_model());
             }
             ToUser::AskPrediction(item, done) => {
                 let judged = self.state.predict(&self.context.world.load(), item).map(Prediction::of);
-                let unknown = || Refusal::field(Code::UnknownItem, "item", "no such item");
+                let unknown = || RequestError::from(Refusal::field(Code::UnknownItem, "item", "no such item"));
                 let _ = done.send(judged.ok_or_else(unknown));
             }
             ToUser::Described => {

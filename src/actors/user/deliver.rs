@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use actix::dev::SendError;
 use actix::prelude::*;
-use bytestring::ByteString;
 
 use super::actor::{TICK, UserActor};
 use super::subscription::{Frames, Subscription, view_of};
 use super::turns::micros;
 use super::wire::{encode, with_faces};
-use crate::actors::session::{SessionId, SessionSettings, ToSession};
+use crate::actors::errors::Busy;
+use crate::actors::session::{Frame, SessionId, SessionSettings, ToSession};
 use crate::domain::feeds::{Cause, Feed, FeedItem};
 use crate::domain::ids::{Epoch, FeedVersion, ItemId};
 use crate::domain::time::Millis;
@@ -24,7 +24,7 @@ use crate::engine::delivery::ranker::UserRanker;
 use crate::engine::delivery::standing::{FeedView, StandingFeed};
 use crate::engine::world::{Changes, World};
 use crate::protocol::close::CloseReason;
-use crate::protocol::server::{Busy, Live, Page, ServerMessage, Timing, Welcome};
+use crate::protocol::server::{Live, Page, ServerMessage, Timing, Welcome};
 
 /// Frames that may wait for one session while its mailbox is full.
 const OUTBOX_MAX: usize = 8_192;
@@ -33,8 +33,6 @@ const OUTBOX_MAX: usize = 8_192;
 const OUTBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// With more waiting bytes than this, a request for a page is refused as `busy`: a short request causes a long answer.
 const PAGES_BYTES_MAX: usize = 256 * 1024;
-/// Milliseconds after which a client may repeat a refused request for a page.
-const PAGE_AGAIN_MS: u32 = 250;
 /// Delay before a full mailbox is tried again.
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
 
@@ -177,7 +175,7 @@ impl UserActor {
     pub(super) fn page(&mut self, session: SessionId, after: u32) {
         let Some(one) = self.subscriptions.get(&session) else { return };
         if one.bytes.waiting() > PAGES_BYTES_MAX {
-            return self.send_busy(session, PAGE_AGAIN_MS);
+            return self.send_busy(session, Busy::SocketBehind);
         }
         let (world, now) = (self.context.world.load_full(), self.context.clock.now());
         let mut ranker = UserRanker { state: &mut self.state, world: &world };
@@ -190,7 +188,7 @@ impl UserActor {
     // ---- the outbox ----
 
     /// Puts a frame into a session's outbox; [`UserActor::flush`] sends it.
-    pub(super) fn send(&mut self, session: SessionId, frame: ByteString) {
+    pub(super) fn send(&mut self, session: SessionId, frame: Frame) {
         if let Some(one) = self.subscriptions.get(&session) {
             self.outbox.entry(session).or_default().push(one.bytes.counted(frame));
         }
@@ -204,8 +202,8 @@ impl UserActor {
         }
     }
 
-    pub(super) fn send_busy(&mut self, session: SessionId, retry_after_ms: u32) {
-        self.send(session, encode(&ServerMessage::Busy(Busy { id: None, retry_after_ms })));
+    pub(super) fn send_busy(&mut self, session: SessionId, busy: Busy) {
+        self.send(session, Frame::Refused { id: None, error: busy.into() });
     }
 
     pub(super) fn send_model_if_due(&mut self) {

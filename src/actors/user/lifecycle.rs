@@ -57,7 +57,7 @@ impl UserActor {
         let asked = std::mem::take(&mut self.asked).into_iter().map(|one| (one.event.id().clone(), one.answer));
         for (_, answer) in waiting.chain(asked) {
             if let Answer::Request(done) = answer {
-                let _ = done.send(Err(Refusal::field(Code::UnknownUser, "user", "this person was erased")));
+                let _ = done.send(Err(Refusal::field(Code::UnknownUser, "user", "this person was erased").into()));
             }
         }
         for session in self.subscriptions.keys().copied().collect::<Vec<_>>() {

@@ -16,7 +16,7 @@ use super::actor::UserActor;
 use super::messages::Answer;
 use super::pending::{Asked, Waiting};
 use super::turns::micros;
-use crate::actors::answers::reused_id;
+use crate::actors::errors::{Busy, reused_id};
 use crate::actors::journal::messages::{Append, Origin};
 use crate::domain::ids::{Key, Seq};
 use crate::domain::journal::Entry;
@@ -60,7 +60,7 @@ impl UserActor {
             return self.refuse(event.id().clone(), answer, refusal);
         }
         let Some(reservation) = self.journal.reserve() else {
-            return self.refuse(event.id().clone(), answer, Refusal::busy(500));
+            return self.refuse(event.id().clone(), answer, Busy::JournalFull);
         };
         let asked = Asked::new(self.with_place(event, &answer), answer, reservation);
         if self.asked.is_empty() && !self.must_look(&asked.event) {
@@ -180,7 +180,7 @@ impl UserActor {
         }
         if self.state.number_of(asked.event.id()).is_some() {
             // The event is stored, and the store that knows its contents cannot answer.
-            return self.refuse(asked.event.id().clone(), asked.answer, Refusal::busy(1_000));
+            return self.refuse(asked.event.id().clone(), asked.answer, Busy::LookupUnavailable);
         }
         self.learn(asked, ctx);
     }

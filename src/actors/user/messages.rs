@@ -11,6 +11,7 @@ use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::actors::answers::{PersonModel, Prediction};
+use crate::actors::errors::RequestError;
 use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::domain::feeds::Feed;
 use crate::domain::ids::{FeedVersion, ItemId, Seq, UserId};
@@ -18,7 +19,6 @@ use crate::domain::time::Millis;
 use crate::engine::user::UserEvent;
 use crate::engine::world::{Changes, World};
 use crate::protocol::client::Resume;
-use crate::protocol::refusal::Refusal;
 
 /// A message to a person's actor through the directory.
 pub enum ToUser {
@@ -53,9 +53,9 @@ pub enum ToUser {
     /// Requests the feed that a socket with these settings would get.
     AskFeed(SessionSettings, oneshot::Sender<Arc<Feed>>),
     /// Requests the person's learned model in figures.
-    AskModel(oneshot::Sender<Result<PersonModel, Refusal>>),
+    AskModel(oneshot::Sender<PersonModel>),
     /// Requests the online model's prediction for an item.
-    AskPrediction(ItemId, oneshot::Sender<Result<Prediction, Refusal>>),
+    AskPrediction(ItemId, oneshot::Sender<Result<Prediction, RequestError>>),
     /// The person's attributes changed: read them again, and rank again where they matter. Not answered.
     Described,
     /// The person was erased: end without saving. Not answered.
@@ -67,7 +67,7 @@ pub enum Answer {
     /// A session; it gets `accepted` (with the item, for a post), `busy` or `error`.
     Session(SessionId),
     /// A request; it gets the number of the entry, or the refusal.
-    Request(oneshot::Sender<Result<Seq, Refusal>>),
+    Request(oneshot::Sender<Result<Seq, RequestError>>),
 }
 
 /// A new world was published, with these changes.

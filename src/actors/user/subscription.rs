@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use actix::Recipient;
-use bytestring::ByteString;
 
 use super::wire::{feed_frame, patch_frame};
-use crate::actors::session::{FrameBytes, SessionSettings, ToSession};
+use crate::actors::session::{Frame, FrameBytes, SessionSettings, ToSession};
 use crate::domain::ids::FeedVersion;
 use crate::engine::delivery::flow_control::FeedUpdate;
 use crate::engine::delivery::standing::{FeedView, StandingFeed};
@@ -50,12 +49,12 @@ struct Encoded {
     feed: Arc<StandingFeed>,
     base: Option<FeedVersion>,
     timing: Option<Timing>,
-    frame: ByteString,
+    frame: Frame,
 }
 
 impl Frames {
     /// The frame for an update.
-    pub fn frame(&mut self, update: &FeedUpdate<StandingFeed>, timing: Option<Timing>) -> ByteString {
+    pub fn frame(&mut self, update: &FeedUpdate<StandingFeed>, timing: Option<Timing>) -> Frame {
         let (base, feed) = match update {
             FeedUpdate::Whole(feed) => (None, feed),
             FeedUpdate::Patch { base, feed } => (Some(base), feed),
@@ -66,14 +65,14 @@ impl Frames {
             return known.frame.clone();
         }
         let frame = match base {
-            None => feed_frame(feed, timing),
+            None => Frame::Feed(feed_frame(feed, timing)),
             Some(base) => {
                 let patch = patch_frame(base, feed, timing);
                 if patch.len() > PATCH_BYTES_UNCHECKED {
                     let whole = feed_frame(feed, timing);
-                    if whole.len() < patch.len() { whole } else { patch }
+                    if whole.len() < patch.len() { Frame::Feed(whole) } else { Frame::Patch(patch) }
                 } else {
-                    patch
+                    Frame::Patch(patch)
                 }
             }
         };

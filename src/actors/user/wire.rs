@@ -4,6 +4,7 @@
 
 use bytestring::ByteString;
 
+use crate::actors::session::Frame;
 use crate::domain::feeds::FeedItem;
 use crate::domain::time::Millis;
 use crate::engine::delivery::patch::Step;
@@ -43,10 +44,10 @@ fn wire_item(position: usize, one: &FeedItem, likely: &[f32], face: &Face) -> Wi
     }
 }
 
-/// The frame of a whole feed.
+/// The text of a whole feed.
 #[must_use]
 pub fn feed_frame(standing: &StandingFeed, timing: Option<Timing>) -> ByteString {
-    encode(&ServerMessage::Feed(FeedMessage {
+    encoded(&ServerMessage::Feed(FeedMessage {
         version: standing.feed.version,
         epoch: standing.feed.epoch,
         ranking: standing.feed.ranking,
@@ -57,10 +58,10 @@ pub fn feed_frame(standing: &StandingFeed, timing: Option<Timing>) -> ByteString
     }))
 }
 
-/// The frame of the difference between `base` and a newer feed.
+/// The text of the difference between `base` and a newer feed.
 #[must_use]
 pub fn patch_frame(base: &StandingFeed, standing: &StandingFeed, timing: Option<Timing>) -> ByteString {
-    encode(&ServerMessage::Patch(Patch {
+    encoded(&ServerMessage::Patch(Patch {
         version: standing.feed.version,
         base: base.feed.version,
         epoch: standing.feed.epoch,
@@ -86,9 +87,13 @@ fn ops(base: &StandingFeed, standing: &StandingFeed) -> Vec<Op> {
     standing.steps_from(base).into_iter().filter_map(op).collect()
 }
 
-/// The frame of a message.
+/// The frame of a message that is neither a feed nor a patch.
 #[must_use]
-pub fn encode(message: &ServerMessage) -> ByteString {
+pub fn encode(message: &ServerMessage) -> Frame {
+    Frame::Encoded(encoded(message))
+}
+
+fn encoded(message: &ServerMessage) -> ByteString {
     // Plain data with string keys always serialises to JSON. An empty frame would be refused by every client.
     serde_json::to_string(message).map(ByteString::from).unwrap_or_default()
 }

@@ -5,7 +5,11 @@
 use actix_web::web;
 use serde_json::json;
 
-use super::super::errors::HttpResult;
+use crate::actors::errors::{Busy, RequestError};
+use crate::protocol::refusal::Refusal;
+
+use super::super::busy;
+use super::super::errors::{HttpResult, Problem};
 use super::super::state::GatewayState;
 use super::list::found;
 
@@ -22,6 +26,12 @@ pub async fn health() -> HttpResult {
 /// # Errors
 /// `busy` until the store accepts writes and the world is loaded, and again during shutdown.
 pub async fn ready(state: web::Data<GatewayState>) -> HttpResult {
-    state.server.ready().await?;
+    state.server.ready().await.map_err(|error| match error {
+        RequestError::Busy(Busy::ShuttingDown) => {
+            let refusal = busy::refusal(error);
+            Problem::from(Refusal { message: "the server is going down".into(), ..refusal })
+        }
+        error => error.into(),
+    })?;
     found(&json!({"status": "ready"}))
 }

@@ -17,6 +17,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, BATCH_BYTES_MAX};
+use super::super::busy;
 use super::super::checks::{self, InteractionDraft};
 use super::super::errors::HttpResult;
 use super::super::event_ids;
@@ -159,7 +160,7 @@ async fn act(request: &AuthedRequest, posted: InteractionInput) -> (Key, Result<
         Ok((who, event))
     });
     let acted = match checked {
-        Ok((who, event)) => request.server().act(who.id, event).await,
+        Ok((who, event)) => request.server().act(who.id, event).await.map_err(busy::refusal),
         Err(refusal) => Err(refusal),
     };
     (id, acted)

@@ -22,6 +22,7 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, Body, BoundedList, ObjectText};
+use super::super::busy;
 use super::super::checks;
 use super::super::errors::{HttpResult, Problem};
 use super::super::request::AuthedRequest;
@@ -204,7 +205,7 @@ async fn write_chunk(request: &AuthedRequest, parts: &[Bytes], turn: &mut Worker
     }
     let written = request.server().write_items(drafts, ItemWrite::Create).await;
     for ((place, key), written) in places.into_iter().zip(written) {
-        results[place] = Some(outcome(key, written));
+        results[place] = Some(outcome(key, written.map_err(busy::refusal)));
     }
     let unanswered = || Outcome::refused(None, Refusal::new(Code::Internal, "a draft was not answered"));
     results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()

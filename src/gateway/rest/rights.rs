@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::actors::errors::{Busy, RequestError};
 use crate::actors::people::People;
 use crate::actors::rights::{Export, LearnedState};
 use crate::domain::feeds::Slate;
@@ -28,6 +29,7 @@ use crate::engine::features::NAMES;
 use crate::engine::world::World;
 use crate::protocol::refusal::Refusal;
 
+use super::super::busy;
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
 use super::{clusters, metrics};
@@ -161,7 +163,7 @@ async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), ExportE
     }
     out.text("],\"shown\":[".into()).await?;
     loop {
-        let page = export.slates().await.map_err(ExportError::Refused)?;
+        let page = export.slates().await.map_err(busy::refusal).map_err(ExportError::Refused)?;
         if page.is_empty() {
             break;
         }
@@ -171,7 +173,7 @@ async fn write(mut export: Export, out: &mut ExportWriter) -> Result<(), ExportE
     }
     out.text("],\"journal\":[".into()).await?;
     loop {
-        let page = export.entries().await.map_err(ExportError::Refused)?;
+        let page = export.entries().await.map_err(busy::refusal).map_err(ExportError::Refused)?;
         if page.is_empty() {
             break;
         }
@@ -203,9 +205,9 @@ pub async fn erase(request: AuthedRequest) -> HttpResult {
         let leaving = access.begin_erasure(key);
         server.erase(who.id).await?;
         access.end_erasure(leaving, now).await;
-        Ok::<_, Refusal>(())
+        Ok::<_, RequestError>(())
     });
-    erased.await.map_err(|_| Refusal::busy(1_000))??;
+    erased.await.map_err(|_| Busy::NoAnswer)??;
     Ok(HttpResponse::NoContent().finish())
 }
 
