@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::actors::Server;
 use crate::actors::clock::{Clock, WallClock};
-use crate::actors::models::{ReadModel, Reading};
+use crate::actors::models::{CheckpointError, ReadModel, Reading};
 use crate::actors::start::{Parts, start};
 use crate::config::{Config, StoreUrl};
 use crate::domain::ids::ModelVersion;
@@ -194,14 +194,15 @@ async fn try_open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 struct Checkpoints;
 
 impl ReadModel for Checkpoints {
-    fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, String> {
-        let checkpoint = Checkpoint::from_bytes(checkpoint).map_err(|error| error.to_string())?;
+    fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, CheckpointError> {
+        let checkpoint =
+            Checkpoint::from_bytes(checkpoint).map_err(|error| CheckpointError::Unreadable(error.into()))?;
         // A model without embeddings as input suits any size.
         if checkpoint.dim() != 0 && checkpoint.dim() != dim {
-            let wanted = checkpoint.dim();
-            return Err(format!("the model takes embeddings of {wanted} numbers, this server has {dim} (`dim`)"));
+            return Err(CheckpointError::Dimension { model: checkpoint.dim(), server: dim });
         }
-        let summary = serde_json::to_string(checkpoint.summary()).map_err(|error| error.to_string())?;
+        let summary = serde_json::to_string(checkpoint.summary());
+        let summary = summary.map_err(|error| CheckpointError::Unreadable(error.into()))?;
         Ok(Reading { model: checkpoint.into_model(version), summary })
     }
 }

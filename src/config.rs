@@ -333,8 +333,8 @@ impl Config {
         self.rate.check().map_err(|empty| error(empty.key(), empty.to_string()))?;
         self.learn.check().map_err(|(key, rule)| error(format!("learn.{key}"), rule))?;
         self.cluster.check(&self.learn.metrics).map_err(|(key, rule)| error(key, rule))?;
-        Schedule::read(&self.cluster.schedule).map_err(|rule| error("cluster.schedule", rule))?;
-        self.slates.check().map_err(|(key, rule)| error(key, rule))?;
+        Schedule::read(&self.cluster.schedule).map_err(|fault| error("cluster.schedule", fault.to_string()))?;
+        self.slates.check().map_err(|fault| error(fault.key(), fault.to_string()))?;
         let limits = &self.limits;
         let bounds = [
             ("limits.user_mailbox", limits.user_mailbox, 16, 1 << 20),

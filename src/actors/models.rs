@@ -31,8 +31,33 @@ pub trait ReadModel: Send + Sync + 'static {
     /// on a thread that serves.
     ///
     /// # Errors
-    /// A description of the fault for operators; on another embedding size, both sizes.
-    fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, String>;
+    /// The checkpoint cannot be read, or takes embeddings of another size.
+    fn read(&self, checkpoint: &[u8], version: ModelVersion, dim: usize) -> Result<Reading, CheckpointError>;
+}
+
+/// Why a checkpoint cannot be served by this server.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// It has more bytes than are taken.
+    #[error("it has {0} bytes, at most {CHECKPOINT_BYTES_MAX} are taken")]
+    TooLarge(usize),
+    /// Its bytes are no checkpoint of a known format.
+    #[error(transparent)]
+    Unreadable(Box<dyn std::error::Error + Send + Sync>),
+    /// Its model takes embeddings of another size.
+    #[error("the model takes embeddings of {model} numbers, this server has {server} (`dim`)")]
+    Dimension {
+        /// The size that the model takes.
+        model: usize,
+        /// The size that the server has.
+        server: usize,
+    },
+    /// Its model scores an item with an infinite number or with none.
+    #[error("its scores are not finite numbers")]
+    NotFinite,
+    /// The thread that read it panicked.
+    #[error("reading it failed, see the log")]
+    Panicked,
 }
 
 /// A stored model with its publication.
@@ -71,7 +96,7 @@ pub enum ModelError {
     NothingBefore,
     /// The checkpoint cannot be served by this server.
     #[error("this checkpoint cannot serve here: {0}")]
-    Unfit(String),
+    Unfit(#[from] CheckpointError),
     /// The store failed while the model was read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,27 +113,26 @@ pub async fn keep(
     dim: usize,
     now: Millis,
 ) -> Result<ModelVersion, ModelError> {
-    let most = CHECKPOINT_BYTES_MAX;
-    if checkpoint.len() > most {
-        return Err(ModelError::Unfit(format!("it has {} bytes, at most {most} are taken", checkpoint.len())));
+    if checkpoint.len() > CHECKPOINT_BYTES_MAX {
+        return Err(CheckpointError::TooLarge(checkpoint.len()).into());
     }
     let (checkpoint, reading) = beside(move || {
         let reading = reader.read(&checkpoint, ModelVersion(0), dim).and_then(|reading| try_out(reading, dim));
         (checkpoint, reading)
     })
     .await?;
-    let summary = reading.map_err(ModelError::Unfit)?.summary;
+    let summary = reading?.summary;
     Ok(store.save_model(NewModel { version: None, created: now, summary, checkpoint }).await?)
 }
 
 /// Scores one item for one person, so that a broken model is refused before it is stored.
-fn try_out(reading: Reading, dim: usize) -> Result<Reading, String> {
+fn try_out(reading: Reading, dim: usize) -> Result<Reading, CheckpointError> {
     let embedding = vec![1.0 / (dim.max(1) as f32).sqrt(); dim];
     let item = reading.model.item(&ItemFacts { embedding: &embedding, text: "a text", ..ItemFacts::default() });
     let steps = [Step { item: &item, sign: Sign::Positive, at: Millis(0) }];
     let person = reading.model.person(Some("{}"), &steps, Millis(1_000));
     let numbers = item.iter().chain(&person).copied().chain([reading.model.log_odds(dot(&item, &person))]);
-    if numbers.into_iter().all(f32::is_finite) { Ok(reading) } else { Err("its scores are not finite numbers".into()) }
+    if numbers.into_iter().all(f32::is_finite) { Ok(reading) } else { Err(CheckpointError::NotFinite) }
 }
 
 /// The version to roll back to: the given one, or the one published before the current one.
@@ -146,13 +170,13 @@ pub(super) async fn read(
 ) -> Result<Arc<dyn TwoTower>, ModelError> {
     let checkpoint = store.checkpoint(version).await?.ok_or(ModelError::Unknown(version))?;
     let reading = beside(move || reader.read(&checkpoint, version, dim)).await?;
-    Ok(reading.map_err(ModelError::Unfit)?.model)
+    Ok(reading?.model)
 }
 
 /// Runs long work on a blocking thread.
 pub(super) async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ModelError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| ModelError::Unfit("reading it failed, see the log".into()))
+    done.map_err(|_| CheckpointError::Panicked.into())
 }
 
 /// Loads the published model at the start of the server. A model that cannot be read is left out with an error in the

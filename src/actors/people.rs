@@ -40,6 +40,16 @@ pub enum Owes {
     SignedAfter(Millis),
 }
 
+/// The store has no person of the next id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("people are not numbered without gaps: expected {expected}, found {found}")]
+pub struct GapError {
+    /// The next id without a gap.
+    pub expected: usize,
+    /// The id that the store returned.
+    pub found: u32,
+}
+
 impl People {
     /// The id behind a key.
     #[must_use]
@@ -124,14 +134,10 @@ impl People {
     }
 
     /// Adds a stored person at start; ids come in order.
-    pub(super) fn load(&self, person: Person) -> Result<(), String> {
+    pub(super) fn load(&self, person: Person) -> Result<(), GapError> {
         let mut known = self.write();
         if person.id.0 as usize != known.by_id.len() {
-            return Err(format!(
-                "people are not numbered without gaps: expected {}, found {}",
-                known.by_id.len(),
-                person.id.0
-            ));
+            return Err(GapError { expected: known.by_id.len(), found: person.id.0 });
         }
         match person.created {
             _ if !person.erased => {

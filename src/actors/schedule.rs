@@ -14,25 +14,27 @@ use crate::domain::time::Millis;
 #[derive(Clone, Debug)]
 pub struct Schedule(Cron);
 
+/// Why a text is no schedule; the message says what a schedule looks like.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a cron expression of five fields (minute hour day month weekday), as in 0 3 * * *: {0}")]
+pub struct ScheduleError(String);
+
 impl Schedule {
     /// Reads an expression of five fields; `None` for an empty one, which disables the schedule.
     ///
     /// # Errors
-    /// A description of the fault for operators.
-    pub fn read(text: &str) -> Result<Option<Schedule>, String> {
+    /// The text is no expression of five fields, or it never comes.
+    pub fn read(text: &str) -> Result<Option<Schedule>, ScheduleError> {
         if text.trim().is_empty() {
             return Ok(None);
         }
         let fields = text.split_whitespace().count();
-        let wrong = |why: String| {
-            format!("must be a cron expression of five fields (minute hour day month weekday), as in 0 3 * * *: {why}")
-        };
         if fields != 5 && !text.trim().starts_with('@') {
-            return Err(wrong(format!("has {fields}")));
+            return Err(ScheduleError(format!("has {fields}")));
         }
-        let cron = Cron::from_str(text.trim()).map_err(|error| wrong(error.to_string()))?;
+        let cron = Cron::from_str(text.trim()).map_err(|error| ScheduleError(error.to_string()))?;
         let schedule = Schedule(cron);
-        schedule.after(Millis::default()).ok_or_else(|| wrong("it never comes".into()))?;
+        schedule.after(Millis::default()).ok_or_else(|| ScheduleError("it never comes".into()))?;
         Ok(Some(schedule))
     }
 

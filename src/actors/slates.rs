@@ -57,17 +57,39 @@ impl Default for SlateSettings {
     }
 }
 
+/// A setting of the log that is out of bounds; the message says its valid range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SlateSettingsError {
+    /// The share of sampled feeds.
+    #[error("must be 0 to 1")]
+    Rate,
+    /// The retention in days.
+    #[error("must be 1 to 36500")]
+    Days,
+}
+
+impl SlateSettingsError {
+    /// The key of the wrong setting in the configuration.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            SlateSettingsError::Rate => "slates.rate",
+            SlateSettingsError::Days => "slates.days",
+        }
+    }
+}
+
 impl SlateSettings {
     /// Checks every value.
     ///
     /// # Errors
-    /// The wrong key, and its valid range.
-    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+    /// The first setting that is out of bounds.
+    pub fn check(&self) -> Result<(), SlateSettingsError> {
         if !(0.0..=1.0).contains(&self.rate) {
-            return Err(("slates.rate", "must be 0 to 1"));
+            return Err(SlateSettingsError::Rate);
         }
         if !(1..=36_500).contains(&self.days) {
-            return Err(("slates.days", "must be 1 to 36500"));
+            return Err(SlateSettingsError::Days);
         }
         Ok(())
     }

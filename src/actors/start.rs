@@ -56,7 +56,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Server> {
     let (catalogue, people) = read_catalogue(&*parts.store).await?;
     let known = People::default();
     for person in people {
-        known.load(person).map_err(anyhow::Error::msg)?;
+        known.load(person)?;
     }
     let dim = parts.embedder.dim();
     let mut state = load_coordinator(&*parts.store, dim, parts.settings, catalogue, parts.clock.now()).await?;
