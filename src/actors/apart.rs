@@ -15,17 +15,17 @@ use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
 /// Jobs about the past that compute at once: folds, rankings, pieces of exports.
-pub const PAST_AT_ONCE: usize = 2;
+pub(crate) const PAST_AT_ONCE: usize = 2;
 /// Questions about the past under way in total; each person has at most one.
-pub const PAST_IN_ALL: usize = 16;
+pub(crate) const PAST_IN_ALL: usize = 16;
 /// Exports under way in total; each person has at most one.
-pub const EXPORTS_IN_ALL: usize = 16;
+pub(crate) const EXPORTS_IN_ALL: usize = 16;
 /// Scans of the catalogue or of all people that compute at once.
-pub const SCANS_AT_ONCE: usize = 2;
+pub(crate) const SCANS_AT_ONCE: usize = 2;
 /// Scans under way in total, computing or waiting.
-pub const SCANS_IN_ALL: usize = 256;
+pub(crate) const SCANS_IN_ALL: usize = 256;
 /// Scans of one person under way, computing or waiting.
-pub const SCANS_EACH: usize = 8;
+pub(crate) const SCANS_EACH: usize = 8;
 
 /// Milliseconds after which a person whose places are taken may try again.
 const PERSON_WAITS_MS: u32 = 1_000;

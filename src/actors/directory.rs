@@ -70,12 +70,6 @@ impl Directory {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether no person is active.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Sends a message to a person's actor, and activates the actor first if necessary.
     ///
     /// # Errors
@@ -130,7 +124,7 @@ impl Directory {
 
     /// Asks the most recently active people, at most `most`, for their score of an item. Returns the number of active
     /// people and the number asked; people with a full mailbox are not asked.
-    pub fn ask_all(&self, want: &Want, most: usize) -> (usize, usize) {
+    pub(crate) fn ask_all(&self, want: &Want, most: usize) -> (usize, usize) {
         let mut active: Vec<(u64, Addr<UserActor>)> =
             self.active.iter().map(|one| (one.used.load(Ordering::Relaxed), one.addr.clone())).collect();
         let count = active.len();
@@ -142,7 +136,7 @@ impl Directory {
     }
 
     /// Requests the passivation of the least recently used people beyond `most`. People with open sessions stay.
-    pub fn keep_within(&self, most: usize) {
+    pub(crate) fn keep_within(&self, most: usize) {
         let too_many = self.len().saturating_sub(most);
         if too_many == 0 {
             return;
@@ -246,7 +240,7 @@ pub async fn sweep(directory: Arc<Directory>) {
 
 /// Resident memory of this process as the kernel reports it; `None` without `/proc`.
 #[must_use]
-pub fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)

@@ -198,7 +198,7 @@ impl Access {
 
     /// Begins an erasure: from now on no token acts for this user, whatever the ring contains.
     #[must_use]
-    pub fn begin_erasure(self: &Arc<Access>, person: Key) -> ErasureGuard {
+    pub(crate) fn begin_erasure(self: &Arc<Access>, person: Key) -> ErasureGuard {
         let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
         *leaving.entry(person.clone()).or_default() += 1;
         drop(leaving);
@@ -213,7 +213,7 @@ impl Access {
 
     /// Ends an erasure that is durable together with the revocation of the user's tokens: the ring reloads before the
     /// caller gets an answer. While the store cannot be read, the user's tokens stay refused.
-    pub async fn end_erasure(&self, leaving: ErasureGuard, now: Millis) {
+    pub(crate) async fn end_erasure(&self, leaving: ErasureGuard, now: Millis) {
         let Err(error) = self.reload(now).await else { return };
         tracing::warn!(%error, "cannot reload the revoked tokens of an erased person: all tokens for that key are refused until then");
         tokio::spawn(async move {
@@ -367,7 +367,7 @@ async fn read(store: &dyn Store, secret: Option<&SecretString>, now: Millis) -> 
 }
 
 /// Reloads until the last owner drops `access`.
-pub async fn keep_fresh(access: std::sync::Weak<Access>, now: impl Fn() -> Millis) {
+pub(crate) async fn keep_fresh(access: std::sync::Weak<Access>, now: impl Fn() -> Millis) {
     let mut ticks = tokio::time::interval(RELOAD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = false;

@@ -40,7 +40,7 @@ impl Auth {
 
     /// Checks tokens by this ring, and by each ring that replaces it.
     #[must_use]
-    pub fn with_ring(ring: Arc<ArcSwap<KeyRing>>) -> Auth {
+    pub(crate) fn with_ring(ring: Arc<ArcSwap<KeyRing>>) -> Auth {
         Auth(Mode::Tokens(ring))
     }
 
@@ -64,7 +64,7 @@ impl Auth {
 
     /// Reports whether a token that was accepted once is still accepted, apart from its expiry.
     #[must_use]
-    pub fn still_takes(&self, token: &TokenName) -> bool {
+    pub(crate) fn still_takes(&self, token: &TokenName) -> bool {
         match &self.0 {
             Mode::Dev => true,
             Mode::Tokens(ring) => ring.load().still_takes(token),

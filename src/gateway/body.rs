@@ -36,7 +36,7 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// The lowest average rate of a body after [`GRACE`], in bytes per second.
 pub const LEAST_RATE: u32 = 8 * 1024;
 /// The longest time for a whole body.
-pub const WHOLE_WITHIN: Duration = Duration::from_secs(120);
+pub(crate) const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 
 // The first buffer for a body of unknown length; it doubles from there.
 const FIRST_BYTES: usize = 4 * 1024;
@@ -75,7 +75,7 @@ impl std::ops::Deref for Body {
 impl Body {
     /// The bytes, and the permit to keep as long as they live.
     #[must_use]
-    pub fn into_parts(self) -> (Bytes, Permit) {
+    pub(crate) fn into_parts(self) -> (Bytes, Permit) {
         (self.bytes, self.permit)
     }
 }
@@ -97,7 +97,7 @@ pub async fn json<T: DeserializeOwned + Send + 'static>(
 ///
 /// # Errors
 /// As [`json`].
-pub async fn json_list<T: DeserializeOwned + Send + 'static>(
+pub(crate) async fn json_list<T: DeserializeOwned + Send + 'static>(
     incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<Vec<T>, Refusal> {
@@ -110,7 +110,7 @@ pub async fn json_list<T: DeserializeOwned + Send + 'static>(
 ///
 /// # Errors
 /// As [`json`].
-pub async fn json_or_nothing<T: DeserializeOwned + Default + Send + 'static>(
+pub(crate) async fn json_or_nothing<T: DeserializeOwned + Default + Send + 'static>(
     incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<T, Refusal> {
@@ -126,7 +126,7 @@ pub async fn json_or_nothing<T: DeserializeOwned + Default + Send + 'static>(
 ///
 /// # Errors
 /// As [`json`].
-pub async fn json_batch(
+pub(crate) async fn json_batch(
     incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
 ) -> Result<Body, Refusal> {
@@ -141,7 +141,7 @@ pub async fn json_batch(
 ///
 /// # Errors
 /// As [`json`].
-pub async fn json_batch_within(
+pub(crate) async fn json_batch_within(
     incoming: IncomingBody<'_>,
     payload: impl Stream<Item = Result<Bytes, PayloadError>>,
     max: usize,
@@ -171,7 +171,7 @@ pub async fn checkpoint(
 
 /// True if the body is a JSON array.
 #[must_use]
-pub fn is_array(body: &[u8]) -> bool {
+pub(crate) fn is_array(body: &[u8]) -> bool {
     body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
 }
 
@@ -187,7 +187,7 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
 ///
 /// # Errors
 /// Those of `parse`.
-pub async fn parse_aside<T: Send + 'static>(
+pub(crate) async fn parse_aside<T: Send + 'static>(
     body: &Body,
     parse: impl FnOnce(&Bytes) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -221,7 +221,7 @@ pub fn media(headers: &HeaderMap) -> String {
 ///
 /// # Errors
 /// `unsupported_media` or `too_large`.
-pub fn must_be_plain(headers: &HeaderMap, max: usize) -> Result<(), Refusal> {
+pub(crate) fn must_be_plain(headers: &HeaderMap, max: usize) -> Result<(), Refusal> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity") {
         let message = "encoded bodies are not read: send it without Content-Encoding";
         return Err(Refusal::new(Code::UnsupportedMedia, message));
@@ -244,13 +244,13 @@ pub fn too_large(max: usize) -> Refusal {
 
 /// The refusal of a body whose sender is too slow.
 #[must_use]
-pub fn too_slow() -> Refusal {
+pub(crate) fn too_slow() -> Refusal {
     Refusal::new(Code::BadJson, "the body did not arrive in time: send it again")
 }
 
 /// The refusal of a body whose sender went away.
 #[must_use]
-pub fn ended_early() -> Refusal {
+pub(crate) fn ended_early() -> Refusal {
     Refusal::new(Code::BadJson, "the body ended early: send it again")
 }
 

@@ -78,7 +78,7 @@ impl Budget {
     /// A permit for `amount`, or `None` while the total or the holder's share has no room for it. An amount beyond the
     /// share counts as the whole share.
     #[must_use]
-    pub fn try_take(&self, holder: Holder, amount: usize) -> Option<Permit> {
+    pub(crate) fn try_take(&self, holder: Holder, amount: usize) -> Option<Permit> {
         let mut permit = Permit { budget: self.clone(), holder, amount: 0 };
         permit.grow(amount.min(self.0.per_subject)).then_some(permit)
     }

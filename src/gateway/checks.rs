@@ -23,7 +23,7 @@ use super::timestamps;
 pub const SLACK_MS: i64 = 5 * SECOND_MS;
 
 /// The most topic weights in one change: as many as a user has.
-pub const WEIGHTS_MAX: usize = 256;
+pub(crate) const WEIGHTS_MAX: usize = 256;
 
 /// The most bytes of the attributes of a user or an item.
 const ATTRIBUTES_BYTES_MAX: usize = Item::ATTRIBUTES_BYTES_MAX;
@@ -74,7 +74,7 @@ pub fn limit(value: Option<u32>, default: u32, max: u32) -> Result<u32, Refusal>
 ///
 /// # Errors
 /// `out_of_range`.
-pub fn at_most(field: &str, value: u32, max: u32) -> Result<u32, Refusal> {
+pub(crate) fn at_most(field: &str, value: u32, max: u32) -> Result<u32, Refusal> {
     if value <= max {
         return Ok(value);
     }
@@ -109,7 +109,7 @@ pub fn item(world: &World, key: &Key, field: &str) -> Result<ItemId, Refusal> {
 ///
 /// # Errors
 /// `unknown_item`, or `forbidden`.
-pub fn own_item(world: &World, key: &Key, owner: Option<UserId>, field: &str) -> Result<ItemId, Refusal> {
+pub(crate) fn own_item(world: &World, key: &Key, owner: Option<UserId>, field: &str) -> Result<ItemId, Refusal> {
     let id = item(world, key, field)?;
     let author = world.item(id).and_then(|item| item.author.as_ref()).map(|author| author.id);
     match owner {
@@ -135,7 +135,7 @@ pub fn person(people: &People, key: &Key, field: &str) -> Result<UserId, Refusal
 ///
 /// # Errors
 /// `unknown_user`, or `out_of_range` for oneself.
-pub fn followee(people: &People, who: UserId, whom: &Key, field: &str) -> Result<UserId, Refusal> {
+pub(crate) fn followee(people: &People, who: UserId, whom: &Key, field: &str) -> Result<UserId, Refusal> {
     let found = person(people, whom, field)?;
     if found == who {
         return Err(Refusal::field(Code::OutOfRange, field, "users cannot follow themselves: name another person"));
@@ -205,7 +205,7 @@ pub fn windows(list: Vec<Window>) -> Result<Windows, Refusal> {
 ///
 /// # Errors
 /// `out_of_range` for `topics.<name>`: an unknown topic, or a weight outside of [0, 1].
-pub fn topic_weights(world: &World, weights: &BTreeMap<Key, f32>) -> Result<Vec<(TopicId, f32)>, Refusal> {
+pub(crate) fn topic_weights(world: &World, weights: &BTreeMap<Key, f32>) -> Result<Vec<(TopicId, f32)>, Refusal> {
     if weights.len() > WEIGHTS_MAX {
         let message = format!("must be at most {WEIGHTS_MAX} topics, are {}", weights.len());
         return Err(Refusal::field(Code::OutOfRange, "topics", message));

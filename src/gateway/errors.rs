@@ -51,7 +51,7 @@ impl Problem {
 
     /// A 405 for a route that exists for the methods in `allow`.
     #[must_use]
-    pub fn not_allowed(method: &Method, allow: &'static str) -> Problem {
+    pub(crate) fn not_allowed(method: &Method, allow: &'static str) -> Problem {
         let message = format!("{method} is not possible here: use {allow}");
         Problem { refusal: Refusal::new(Code::MethodNotAllowed, message), allow: Some(allow) }
     }
@@ -83,7 +83,7 @@ impl From<BadMessage> for Problem {
 
 /// The refusal of a body or frame that does not parse.
 #[must_use]
-pub fn refusal_of(bad: BadMessage) -> Refusal {
+pub(crate) fn refusal_of(bad: BadMessage) -> Refusal {
     Refusal { code: bad.code, field: bad.field, message: bad.message, retry_after_ms: None }.bounded()
 }
 

@@ -56,7 +56,7 @@ impl Subject {
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn may_act_as(&self, person: &Key) -> Result<(), Refusal> {
+    pub(crate) fn may_act_as(&self, person: &Key) -> Result<(), Refusal> {
         match self {
             Subject::Anyone => Ok(()),
             Subject::Person(own) if own == person => Ok(()),
@@ -68,7 +68,7 @@ impl Subject {
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn must_be_service(&self) -> Result<(), Refusal> {
+    pub(crate) fn must_be_service(&self) -> Result<(), Refusal> {
         match self {
             Subject::Anyone => Ok(()),
             Subject::Person(_) => Err(Refusal::new(Code::Forbidden, "this needs a service token")),

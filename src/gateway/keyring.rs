@@ -23,11 +23,11 @@ use super::grant::{Grant, Role, Subject, TokenName};
 /// The shortest secret in bytes: the length of the signature.
 pub const SECRET_BYTES_MIN: usize = 32;
 /// The id of the key that `secret` in the configuration stands for. The ring checks tokens without `kid` with it.
-pub const ENV_KID: &str = "env";
+pub(crate) const ENV_KID: &str = "env";
 /// Milliseconds until a new key signs, so that each server on the store has read it by then.
-pub const SIGNS_AFTER_MS: i64 = 10 * SECOND_MS;
+pub(crate) const SIGNS_AFTER_MS: i64 = 10 * SECOND_MS;
 /// Seconds by which clocks may differ.
-pub const LEEWAY_S: u64 = 5;
+pub(crate) const LEEWAY_S: u64 = 5;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -170,7 +170,7 @@ impl KeyRing {
 
     /// Reports whether the ring still accepts a token that it accepted once, apart from its expiry.
     #[must_use]
-    pub fn still_takes(&self, token: &TokenName) -> bool {
+    pub(crate) fn still_takes(&self, token: &TokenName) -> bool {
         self.keys.contains_key(&token.kid) && token.jti.as_ref().is_none_or(|jti| !self.revoked.contains(jti))
     }
 

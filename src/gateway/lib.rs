@@ -14,33 +14,33 @@ use eddyline_protocol as protocol;
 use eddyline_store as store;
 
 pub mod busy;
-pub mod errors;
+pub(crate) mod errors;
 pub mod timestamps;
-pub mod event_ids;
-pub mod checks;
-pub mod grant;
+pub(crate) mod event_ids;
+pub(crate) mod checks;
+pub(crate) mod grant;
 pub mod hmac;
 pub mod keyring;
 pub mod auth;
 pub mod access;
 pub mod rates;
-pub mod budget;
-pub mod query;
-pub mod body;
+pub(crate) mod budget;
+pub(crate) mod query;
+pub(crate) mod body;
 pub mod file_budget;
 pub mod settings;
 pub mod tls;
-pub mod watcher;
-pub mod answers;
+pub(crate) mod watcher;
+pub(crate) mod answers;
 pub mod state;
-pub mod middleware;
-pub mod origin;
-pub mod request;
-pub mod routes;
+pub(crate) mod middleware;
+pub(crate) mod origin;
+pub(crate) mod request;
+pub(crate) mod routes;
 pub mod rest;
-pub mod pages;
-pub mod frames;
-pub mod session;
+pub(crate) mod pages;
+pub(crate) mod frames;
+pub(crate) mod session;
 
 use std::any::Any;
 use std::io;
@@ -67,7 +67,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; i
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The most connections of one address beside its sockets, where sockets have a limit.
-pub const OTHERS_PER_ADDRESS: usize = 1_000;
+pub(crate) const OTHERS_PER_ADDRESS: usize = 1_000;
 
 routes::routes! {
     /// Routes for browsers: the pages and the socket.

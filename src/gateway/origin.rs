@@ -25,7 +25,7 @@ use super::state::GatewayState;
 ///
 /// # Errors
 /// Only errors of the inner service.
-pub async fn only_loopback_names_in_dev(
+pub(crate) async fn only_loopback_names_in_dev(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
@@ -42,7 +42,7 @@ pub async fn only_loopback_names_in_dev(
 ///
 /// # Errors
 /// Only errors of the inner service.
-pub async fn no_changes_by_foreign_pages(
+pub(crate) async fn no_changes_by_foreign_pages(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {

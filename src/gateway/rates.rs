@@ -30,7 +30,7 @@ pub const TABLE_MAX: usize = 200_000;
 /// The number of shared buckets beyond [`TABLE_MAX`].
 pub const SHARED: u64 = 4_096;
 /// Time between two sweeps of full buckets.
-pub const SWEEP: Duration = Duration::from_secs(1);
+pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 
 /// A token bucket: a long-run rate and a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -273,7 +273,7 @@ impl Rates {
     ///
     /// # Errors
     /// `rate_limited`, with the pause.
-    pub fn unidentified(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
+    pub(crate) fn unidentified(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
         let left = address.and_then(|address| self.address(address));
         left.and_then(Remaining::refusal).map_or(Ok(()), Err)
     }
@@ -325,7 +325,7 @@ pub fn network(address: IpAddr) -> IpAddr {
 
 /// The address of the connection that carries a request.
 #[must_use]
-pub fn address_of(request: &HttpRequest) -> Option<IpAddr> {
+pub(crate) fn address_of(request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|address| address.ip())
 }
 

@@ -75,7 +75,7 @@ impl AuthedRequest {
     ///
     /// # Errors
     /// `unauthorized`.
-    pub fn still_admitted(&self) -> Result<(), Refusal> {
+    pub(crate) fn still_admitted(&self) -> Result<(), Refusal> {
         self.state.admit(auth::bearer(self.request.headers())).map(drop)
     }
 
@@ -101,7 +101,7 @@ impl AuthedRequest {
     ///
     /// # Errors
     /// `rate_limited`.
-    pub fn spend(&self, user: UserId) -> Result<(), Refusal> {
+    pub(crate) fn spend(&self, user: UserId) -> Result<(), Refusal> {
         match self.grant.subject {
             Subject::Anyone => Ok(()),
             Subject::Person(_) => self.state.rates.message(user),
@@ -123,13 +123,13 @@ impl AuthedRequest {
 
     /// True for HEAD, whose answer has no body.
     #[must_use]
-    pub fn is_head(&self) -> bool {
+    pub(crate) fn is_head(&self) -> bool {
         self.request.method() == actix_web::http::Method::HEAD
     }
 
     /// Charges a refused part of a batch to the sender, like a refused request. It waits while the bucket is empty, so
     /// that a batch of faults is no faster than single requests.
-    pub async fn charge_fault(&self) {
+    pub(crate) async fn charge_fault(&self) {
         for _ in 0..CHARGES {
             let address = rates::address_of(&self.request);
             let Err(refusal) = self.state.rates.fault(&self.grant, address) else { return };
@@ -140,7 +140,7 @@ impl AuthedRequest {
 
     /// Budgets that all requests share.
     #[must_use]
-    pub fn budgets(&self) -> &Arc<Budgets> {
+    pub(crate) fn budgets(&self) -> &Arc<Budgets> {
         &self.state.budgets
     }
 

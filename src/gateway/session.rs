@@ -41,9 +41,9 @@ const MAILBOX: usize = 32;
 // Posts of one session that may be pending in the store.
 const POSTS_MAX: usize = 8;
 /// The largest position in `more`.
-pub const AFTER_MAX: u32 = 1_000;
+pub(crate) const AFTER_MAX: u32 = 1_000;
 /// The most items in a `drawn`.
-pub const VISIBLE_MAX: usize = 100;
+pub(crate) const VISIBLE_MAX: usize = 100;
 // Time for the peer to answer the close frame before the connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 // The longest timer for the expiry of a token; tokens rarely live longer.

@@ -62,7 +62,7 @@ impl GatewayState {
     ///
     /// # Errors
     /// `unauthorized`, with the fault and never the content of the token.
-    pub fn admit(&self, token: Option<&str>) -> Result<Grant, Refusal> {
+    pub(crate) fn admit(&self, token: Option<&str>) -> Result<Grant, Refusal> {
         let grant = self.auth.check(token)?;
         let Subject::Person(key) = &grant.subject else { return Ok(grant) };
         let people = self.server.people();

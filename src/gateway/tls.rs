@@ -66,7 +66,7 @@ impl Certificate {
     ///
     /// # Errors
     /// [`TlsError::Pair`].
-    pub fn server_config(self: &Arc<Certificate>) -> Result<ServerConfig, TlsError> {
+    pub(crate) fn server_config(self: &Arc<Certificate>) -> Result<ServerConfig, TlsError> {
         let config =
             ServerConfig::builder_with_provider(Arc::clone(&self.provider)).with_safe_default_protocol_versions()?;
         Ok(config.with_no_client_auth().with_cert_resolver(Arc::<Certificate>::clone(self)))

@@ -100,23 +100,23 @@ impl Default for Liveness {
 
 impl Liveness {
     /// Records that a frame of any kind arrived.
-    pub fn record_frame(&self) {
+    pub(crate) fn record_frame(&self) {
         self.heard_ms.store(self.age_ms(), Ordering::Relaxed);
     }
 
     /// Records that a feed was sent.
-    pub fn record_feed(&self) {
+    pub(crate) fn record_feed(&self) {
         // Only the oldest unacknowledged feed counts.
         let _ = self.owed_ms.compare_exchange(0, self.age_ms() + 1, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Records that the peer acknowledged a feed.
-    pub fn record_drawn(&self) {
+    pub(crate) fn record_drawn(&self) {
         self.owed_ms.store(0, Ordering::Relaxed);
     }
 
     /// Sets the token that opened the session; the session ends when the token is revoked.
-    pub fn set_token(&self, token: TokenName) {
+    pub(crate) fn set_token(&self, token: TokenName) {
         // A session accepts one `hello`.
         let _ = self.token.set(token);
     }
@@ -203,7 +203,7 @@ impl Registry {
     ///
     /// # Errors
     /// `busy` when all are taken, `rate_limited` when this address has too many.
-    pub fn admit(self: &Arc<Registry>, address: Option<IpAddr>) -> Result<SocketPermit, Refusal> {
+    pub(crate) fn admit(self: &Arc<Registry>, address: Option<IpAddr>) -> Result<SocketPermit, Refusal> {
         let address = address.map(network);
         let mut inner = self.lock();
         if inner.permits >= self.sessions_max {
@@ -249,7 +249,7 @@ impl Registry {
     }
 
     /// Notifies all sessions to send `bye` and close.
-    pub fn close_all(&self, reason: CloseReason) {
+    pub(crate) fn close_all(&self, reason: CloseReason) {
         for watched in self.lock().watched.values() {
             // A full mailbox belongs to a peer that does not read; its connection ends with the server.
             let _ = watched.session.try_send(ToSession::Close(reason));
@@ -317,7 +317,7 @@ impl SocketPermit {
     ///
     /// # Errors
     /// `rate_limited` when the user has reached the limit of sockets.
-    pub fn assign_user(&mut self, user: UserId) -> Result<(), Refusal> {
+    pub(crate) fn assign_user(&mut self, user: UserId) -> Result<(), Refusal> {
         let mut inner = self.registry.lock();
         let most = self.registry.sessions_per_person;
         let held = inner.people.entry(user).or_default();
@@ -363,7 +363,7 @@ impl PerAddress {
 
     /// A permit for a connection, or `None` when its address is at its limit.
     #[must_use]
-    pub fn admit(self: &Arc<PerAddress>, address: IpAddr) -> Option<AddressPermit> {
+    pub(crate) fn admit(self: &Arc<PerAddress>, address: IpAddr) -> Option<AddressPermit> {
         let address = network(address);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.get(&address).copied().unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: parsing is total: any bytes give a message, or a [`BadMessage`] that names the error and its field.
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::feeds::Ranking;
@@ -320,14 +320,6 @@ pub fn parse_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadMessa
         serde_path_to_error::deserialize(&mut reader).map_err(|error| bad(error.inner(), blamed(error.path())))?;
     reader.end().map_err(|error| bad(&error, None))?;
     Ok(value)
-}
-
-/// Reads a value that was already parsed.
-///
-/// # Errors
-/// [`BadMessage`] with code `bad_field`.
-pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, BadMessage> {
-    serde_path_to_error::deserialize(value).map_err(|error| bad(error.inner(), blamed(error.path())))
 }
 
 // Where serde does not know the field, the path ends in `?`.

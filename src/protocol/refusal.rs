@@ -5,9 +5,9 @@
 use super::problem::Code;
 
 /// Most bytes of a message, which may quote the input of a client.
-pub const MESSAGE_BYTES_MAX: usize = 512;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 512;
 /// Most bytes of a field name, which may hold keys of a client.
-pub const FIELD_BYTES_MAX: usize = 256;
+pub(crate) const FIELD_BYTES_MAX: usize = 256;
 
 /// A refusal: code, field and message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -64,7 +64,7 @@ impl JournalHandle {
 
     /// Whether the last transaction failed and is being tried again.
     #[must_use]
-    pub fn is_stalled(&self) -> bool {
+    pub(crate) fn is_stalled(&self) -> bool {
         self.counts.is_stalled()
     }
 
@@ -102,7 +102,7 @@ impl JournalHandle {
     }
 
     /// Returns when all writes that were sent before are durable.
-    pub async fn barrier(&self) {
+    pub(crate) async fn barrier(&self) {
         let (done, wait) = oneshot::channel();
         self.addr.do_send(Barrier(done));
         // An error means that the journal has ended, with nothing left to wait for.

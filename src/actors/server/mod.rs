@@ -143,7 +143,7 @@ impl Server {
 
     /// Acknowledged feeds that were logged, and those that were dropped, since the start.
     #[must_use]
-    pub fn slate_counts(&self) -> (u64, u64) {
+    pub(crate) fn slate_counts(&self) -> (u64, u64) {
         self.context.slates.counts()
     }
 

@@ -34,7 +34,7 @@ impl Subscription {
 }
 
 /// The ranking parameters of a session or request.
-pub fn view_of(settings: &SessionSettings) -> FeedView {
+pub(crate) fn view_of(settings: &SessionSettings) -> FeedView {
     FeedView { ranking: settings.ranking, limit: settings.limit, explain: settings.explain }
 }
 

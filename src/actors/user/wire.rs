@@ -46,7 +46,7 @@ fn wire_item(position: usize, one: &FeedItem, likely: &[f32], face: &Face) -> Wi
 
 /// The text of a whole feed.
 #[must_use]
-pub fn feed_frame(standing: &StandingFeed, timing: Option<Timing>) -> ByteString {
+pub(crate) fn feed_frame(standing: &StandingFeed, timing: Option<Timing>) -> ByteString {
     encoded(&ServerMessage::Feed(FeedMessage {
         version: standing.feed.version,
         epoch: standing.feed.epoch,
@@ -60,7 +60,7 @@ pub fn feed_frame(standing: &StandingFeed, timing: Option<Timing>) -> ByteString
 
 /// The text of the difference between `base` and a newer feed.
 #[must_use]
-pub fn patch_frame(base: &StandingFeed, standing: &StandingFeed, timing: Option<Timing>) -> ByteString {
+pub(crate) fn patch_frame(base: &StandingFeed, standing: &StandingFeed, timing: Option<Timing>) -> ByteString {
     encoded(&ServerMessage::Patch(Patch {
         version: standing.feed.version,
         base: base.feed.version,

@@ -81,7 +81,7 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
 ///
 /// # Errors
 /// `unknown_user`.
-pub async fn of_person(request: AuthedRequest) -> HttpResult {
+pub(crate) async fn of_person(request: AuthedRequest) -> HttpResult {
     let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
     let who = request.person()?;
     let entries = request.server().interactions_of_user(who.id, limit).await?;
@@ -92,7 +92,7 @@ pub async fn of_person(request: AuthedRequest) -> HttpResult {
 ///
 /// # Errors
 /// `forbidden` for a user token, or `unknown_item`.
-pub async fn with_item(request: AuthedRequest) -> HttpResult {
+pub(crate) async fn with_item(request: AuthedRequest) -> HttpResult {
     let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
     request.subject().must_be_service()?;
     let item = request.item("id")?;

@@ -19,7 +19,7 @@ use super::ndjson::BudgetTerms;
 /// The largest `limit` of a list.
 pub const LIST_MAX: u32 = 1_000;
 /// The `limit` of a list by default.
-pub const LIST_DEFAULT: u32 = 100;
+pub(crate) const LIST_DEFAULT: u32 = 100;
 
 /// Answers 200 with JSON that no cache keeps.
 pub(super) fn found(body: &impl Serialize) -> HttpResult {

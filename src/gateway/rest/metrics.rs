@@ -26,9 +26,9 @@ use super::super::request::{AuthedRequest, NamedPerson};
 use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
 /// The most measurements in one request.
-pub const MEASUREMENTS_MAX: usize = 100;
+pub(crate) const MEASUREMENTS_MAX: usize = 100;
 /// The longest request in bytes: a measurement has some 200 bytes, and at most three keys of 255.
-pub const MEASUREMENTS_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const MEASUREMENTS_BYTES_MAX: usize = 256 * 1024;
 /// Probability of the credible interval of a mean.
 const CREDIBLE: f64 = 0.95;
 const SIGMAS_DEFAULT: f64 = 2.0;

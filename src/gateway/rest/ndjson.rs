@@ -29,11 +29,11 @@ use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
 
 /// The content type of NDJSON.
-pub const MEDIA: &str = "application/x-ndjson";
+pub(crate) const MEDIA: &str = "application/x-ndjson";
 /// The longest line in bytes.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Time for the next line, without the time in which the server does not read.
-pub const LINE_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const LINE_WITHIN: Duration = Duration::from_secs(30);
 // Parts of one batch in progress at once: enough for a few group commits.
 const WINDOW: usize = 1_024;
 // Approximate bytes per piece of results.
@@ -174,7 +174,7 @@ where
 ///
 /// # Errors
 /// `bad_json`, or `too_large` for too many parts.
-pub async fn answer_list<F, W>(terms: &BudgetTerms, body: Body, act: F) -> Result<HttpResponse, Refusal>
+pub(crate) async fn answer_list<F, W>(terms: &BudgetTerms, body: Body, act: F) -> Result<HttpResponse, Refusal>
 where
     F: FnMut(Bytes) -> W + 'static,
     W: Future<Output = Outcome> + 'static,
@@ -270,7 +270,7 @@ impl WorkerTurn {
     }
 
     /// Yields to other tasks after a long turn.
-    pub async fn end_if_long(&mut self) {
+    pub(crate) async fn end_if_long(&mut self) {
         if self.0.elapsed() >= TURN {
             tokio::task::yield_now().await;
             self.0 = Instant::now();

@@ -61,7 +61,7 @@ pub async fn model(request: AuthedRequest) -> HttpResult {
 ///
 /// # Errors
 /// `out_of_range` for `topics.<name>`.
-pub async fn set_topics(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+pub(crate) async fn set_topics(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let who = request.person()?;
     let TopicsInput { topics, id } = body::json(request.incoming(), payload).await?;
     let weights = checks::topic_weights(&request.server().world(), &topics.0)?;

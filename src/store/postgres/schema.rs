@@ -22,11 +22,11 @@ mod embedded_migrations {
 const SERVER_FACTS: &str = include_str!("../../../sql/queries/postgres/server_facts.sql");
 
 /// Key of the advisory lock for migrations: "EDDY" and 1.
-pub const MIGRATION_LOCK: i64 = 0x4544_4459_0000_0001;
+pub(crate) const MIGRATION_LOCK: i64 = 0x4544_4459_0000_0001;
 /// Waits for an advisory lock. A process holds the migration lock only while it migrates.
-pub const LOCK_WAIT: &str = "SELECT pg_advisory_lock($1)";
+pub(crate) const LOCK_WAIT: &str = "SELECT pg_advisory_lock($1)";
 /// Releases an advisory lock of this session.
-pub const LOCK_RELEASE: &str = include_str!("../../../sql/queries/postgres/lock_release.sql");
+pub(crate) const LOCK_RELEASE: &str = include_str!("../../../sql/queries/postgres/lock_release.sql");
 /// Selects the schema version of the database; fails with `undefined_table` in an empty one.
 pub const VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM refinery_schema_history";
 /// Turns timeouts off, since a migration may take long.

@@ -102,12 +102,6 @@ impl PostgresUrl {
     pub fn driver(&self) -> &Config {
         &self.config
     }
-
-    /// The address as given, including the password: only to pass it on.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.text
-    }
 }
 
 /// Parameters without a secret, which `Display` shows.
@@ -173,7 +167,7 @@ mod tests {
             let url = PostgresUrl::parse(text).unwrap();
             assert_eq!(url.to_string(), shown);
             assert!(!format!("{url:?}").contains("cret"));
-            assert_eq!(url.expose(), text);
+            assert_eq!(url.text, text);
         }
         for wrong in [
             "postgres://ada:secret@db:port/feeds",
