@@ -70,6 +70,15 @@ impl ModelSwap {
     /// Serves these vectors from now on.
     pub(super) async fn install(&self, tower: Box<Tower>, of: Arc<World>) {
         let version = tower.version();
+        if tower.incomplete() > 0 {
+            let (items, columns) = (tower.incomplete(), tower.lacked().iter().cloned().collect::<Vec<_>>().join(", "));
+            tracing::warn!(
+                version = version.0,
+                items,
+                columns,
+                "items lack columns that the model reads: give them as attributes of the items"
+            );
+        }
         let (done, wait) = oneshot::channel();
         // Unbounded, since a server swaps few models in its life, one at a time.
         self.coordinator.do_send(Install { tower, of, done });

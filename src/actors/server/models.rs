@@ -16,6 +16,13 @@ impl Server {
         self.models.version()
     }
 
+    /// Number of items that lack columns which the served model reads, and the names of the columns.
+    #[must_use]
+    pub fn incomplete_items(&self) -> (u64, Vec<String>) {
+        let world = self.context.world.load();
+        world.tower().map_or((0, Vec::new()), |tower| (tower.incomplete(), tower.lacked().iter().cloned().collect()))
+    }
+
     /// All stored models, newest first.
     ///
     /// # Errors
