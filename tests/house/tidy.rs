@@ -79,7 +79,6 @@ pub const LAYERS: &[(&str, &[Allowed])] = &[
             ("domain", &[]),
             ("process", &[]),
             ("engine", &[]),
-            ("protocol", &["refusal"]),
             ("embed", &[]),
             ("store", &[]),
             ("fold", &[]),
