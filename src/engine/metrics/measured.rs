@@ -186,7 +186,7 @@ impl Measurement {
     /// Validates a measurement.
     ///
     /// # Errors
-    /// [`Ignored`] names the counter of [`IgnoredCounts`] to raise.
+    /// [`Ignored`] gives the reason why the measurement is ignored.
     pub fn new(kinds: &Kinds, metric: &str, kind: &str, value: f64) -> Result<Measurement, Ignored> {
         let known = Metric::from_name(metric).ok_or(Ignored::Metric)?;
         let series = kinds.series(metric, Some(kind)).ok_or(Ignored::Kind)?;

@@ -36,9 +36,9 @@ impl UserState {
         rank::rank(world, &world.open_at(now), &self.profile(world, now, request.ranking), now, request, viewport)
     }
 
-    /// Can this change of the world alter the user's feed? `shown` are the feed's items, `floor` is its
-    /// [`Ranked::floor`]. `closed` and `updated` items matter when the feed contains them; `opened` and `updated` ones
-    /// when they could enter it.
+    /// Can this change of the world alter the user's feed? `shown` are the feed's items, `entry_threshold` is that of
+    /// [`Ranked`]. `closed` and `updated` items matter when the feed contains them; `opened` and `updated` ones when
+    /// they could enter it.
     #[must_use]
     pub fn is_concerned(
         &self,
