@@ -24,7 +24,7 @@ pub(crate) trait Expertise<'a, const N: usize>: Sized {
     /// Names of the features, in the order of the vector.
     const NAMES: [&'static str; N];
 
-    /// Weights with which the expert ranks alone, in units of the features.
+    /// Weights with which the expert ranks alone, in units of the features; at least one is not 0.
     const ALONE: [f32; N];
 
     /// The multiple of [`Expertise::ALONE`] with which the blend starts. The settings can replace it.
@@ -45,10 +45,12 @@ pub(crate) trait Expertise<'a, const N: usize>: Sized {
     /// person.
     fn prepare(&mut self, _weights: &[f32; N]) {}
 
-    /// Marks the items of a block that [`Expertise::add_block`] cannot score; their rows score them.
+    /// Marks the items of a block that [`Expertise::add_block`] cannot score; their rows score them. `repeat` marks all items
+    /// that the person visited.
     fn mark_apart(&self, _block: &BlockRows<'_>, _apart: &mut Apart) {}
 
-    /// Adds the expert's share to the score of each item of a block that is new to the person and not marked apart.
+    /// Adds the expert's share to the score of each item of a block that is new to the person and not marked apart. The terms
+    /// are summed first, and their sum is added once.
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; N], scores: &mut Lane);
 }
 
@@ -59,9 +61,9 @@ pub struct Context<'a> {
     pub store: &'a FeatureStore,
     /// The state of the person.
     pub profile: &'a UserProfile<'a>,
-    /// The instant of the ranking.
+    /// The instant of the ranking, in UTC.
     pub now: Millis,
-    /// Hour of the day and of the week at `now`.
+    /// Hour of the day and of the week at `now`, as unit vectors in UTC.
     pub clock: Clock,
 }
 
