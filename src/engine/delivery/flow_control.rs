@@ -4,8 +4,7 @@
 //! replace each other in `pending`. A patch is sent only while nothing is in flight, against the feed that the client
 //! acknowledged. After [`FlowControl::ACK_TIMEOUT_MS`] without an acknowledgement the pending feed is sent whole, because
 //! the client's state is unknown. At most three feeds are kept: acknowledged, in flight, pending.
-//! Deliberately absent: sockets, timers, clocks (the caller brings `now`), and closing silent connections (the caller
-//! watches [`FlowControl::waiting_since`]).
+//! Deliberately absent: sockets, timers, clocks (the caller brings `now`), and closing silent connections.
 
 use std::sync::Arc;
 
@@ -43,8 +42,6 @@ pub struct FlowControl<F> {
     in_flight: Option<InFlight<F>>,
     /// Set only while a feed is in flight.
     pending: Option<Versioned<F>>,
-    /// The newest version that the client ever acknowledged, whether or not its feed is still kept.
-    newest_acknowledged: FeedVersion,
     /// The newest version that was offered; an offer that is not newer is ignored.
     offered: FeedVersion,
 }
@@ -60,8 +57,6 @@ struct Versioned<F> {
 struct InFlight<F> {
     sent: Versioned<F>,
     at: Millis,
-    /// When the oldest missing acknowledgement became due; a feed that is sent after a timeout does not reset it.
-    waiting_since: Millis,
 }
 
 // A derived `Clone` would require `F: Clone`.
@@ -85,7 +80,7 @@ impl<F> FlowControl<F> {
     #[must_use]
     pub fn new() -> FlowControl<F> {
         let none = FeedVersion::default();
-        FlowControl { acknowledged: None, in_flight: None, pending: None, newest_acknowledged: none, offered: none }
+        FlowControl { acknowledged: None, in_flight: None, pending: None, offered: none }
     }
 
     /// Flow control for a client that reconnected and still shows this feed. The next feed is sent as a patch; an offer of
@@ -93,7 +88,7 @@ impl<F> FlowControl<F> {
     #[must_use]
     pub fn resumed(version: FeedVersion, feed: Arc<F>) -> FlowControl<F> {
         let acknowledged = Some(Versioned { version, feed });
-        FlowControl { acknowledged, newest_acknowledged: version, offered: version, ..FlowControl::new() }
+        FlowControl { acknowledged, offered: version, ..FlowControl::new() }
     }
 
     /// Takes a new feed. Returns the update to send now. `None` means that the feed waits for [`FlowControl::acknowledge`]
@@ -111,20 +106,15 @@ impl<F> FlowControl<F> {
     }
 
     /// Records that the client shows this version. Returns the update to send next. Only the version in flight releases the
-    /// pending feed; an older or unknown version at most restarts the time in [`FlowControl::waiting_since`].
+    /// pending feed.
     #[must_use = "the returned update counts as sent"]
     pub fn acknowledge(&mut self, version: FeedVersion, now: Millis) -> Option<FeedUpdate<F>> {
-        let in_flight = self.in_flight.as_mut()?;
+        let in_flight = self.in_flight.as_ref()?;
         if version == in_flight.sent.version {
-            self.newest_acknowledged = version;
             self.acknowledged = self.in_flight.take().map(|in_flight| in_flight.sent);
             return self.release(now);
         }
-        // A slow client acknowledges a feed that a timeout replaced: it is alive, but the feed on its screen is not kept here.
-        if self.newest_acknowledged < version && version < in_flight.sent.version {
-            self.newest_acknowledged = version;
-            in_flight.waiting_since = now;
-        }
+        // A slow client acknowledges a feed that a timeout replaced: the feed on its screen is not kept here.
         None
     }
 
@@ -139,12 +129,6 @@ impl<F> FlowControl<F> {
     pub fn due_at(&self) -> Option<Millis> {
         self.pending.as_ref()?;
         self.in_flight.as_ref().map(|in_flight| in_flight.at.plus(Self::ACK_TIMEOUT_MS))
-    }
-
-    /// When the oldest missing acknowledgement became due; `None` while none is missing.
-    #[must_use]
-    pub fn waiting_since(&self) -> Option<Millis> {
-        self.in_flight.as_ref().map(|in_flight| in_flight.waiting_since)
     }
 
     /// The feed that the client acknowledged last.
@@ -172,26 +156,21 @@ impl<F> FlowControl<F> {
     }
 
     /// The newest version that the client was sent, or resumed with.
-    #[must_use]
-    pub fn last_sent(&self) -> Option<FeedVersion> {
+    #[cfg(test)]
+    fn last_sent(&self) -> Option<FeedVersion> {
         self.in_flight.as_ref().map(|in_flight| in_flight.sent.version).or(self.acknowledged_version())
     }
 
     /// Sends the pending feed if nothing is in flight, or if the feed in flight timed out.
     fn release(&mut self, now: Millis) -> Option<FeedUpdate<F>> {
         self.pending.as_ref()?;
-        let waiting_since = match &mut self.in_flight {
-            None => now,
-            Some(in_flight) => {
-                // After the clock was set back, the timeout counts from `now`, so it never waits longer than its length.
-                in_flight.at = in_flight.at.min(now);
-                in_flight.waiting_since = in_flight.waiting_since.min(now);
-                if now.since(in_flight.at) < Self::ACK_TIMEOUT_MS {
-                    return None;
-                }
-                in_flight.waiting_since
+        if let Some(in_flight) = &mut self.in_flight {
+            // After the clock was set back, the timeout counts from `now`, so it never waits longer than its length.
+            in_flight.at = in_flight.at.min(now);
+            if now.since(in_flight.at) < Self::ACK_TIMEOUT_MS {
+                return None;
             }
-        };
+        }
         let next = self.pending.take()?;
         let update = match &self.acknowledged {
             Some(acknowledged) if self.in_flight.is_none() => {
@@ -199,7 +178,7 @@ impl<F> FlowControl<F> {
             }
             _ => FeedUpdate::Whole(Arc::clone(&next.feed)),
         };
-        self.in_flight = Some(InFlight { sent: next, at: now, waiting_since });
+        self.in_flight = Some(InFlight { sent: next, at: now });
         Some(update)
     }
 }
@@ -243,9 +222,8 @@ mod tests {
         assert_eq!(flow.due_at(), Some(Millis(5_000)));
         assert_eq!(acknowledge(&mut flow, 1, 40), patch(1, 3));
         assert_eq!(flow.due_at(), None);
-        assert_eq!(flow.waiting_since(), Some(Millis(40)));
         assert_eq!(acknowledge(&mut flow, 3, 50), None, "nothing is pending");
-        assert_eq!((flow.waiting_since(), flow.acknowledged_version()), (None, Some(FeedVersion(3))));
+        assert_eq!(flow.acknowledged_version(), Some(FeedVersion(3)));
         assert_eq!(offer(&mut flow, 3, 60), None, "no news");
         assert_eq!(offer(&mut flow, 4, 60), patch(3, 4));
         assert_eq!(flow.last_sent(), Some(FeedVersion(4)));
@@ -260,7 +238,6 @@ mod tests {
             assert_eq!(offer(&mut flow, 2, 0), patch(1, 2));
             assert_eq!(offer(&mut flow, 3, 100), None);
             assert_eq!(flow.tick(Millis(now)), sent, "{name}");
-            assert_eq!(flow.waiting_since(), Some(Millis(0)), "{name}: the first acknowledgement is still missing");
         }
         let mut flow = Plain::new();
         assert_eq!(offer(&mut flow, 1, 0), whole(1));
@@ -269,16 +246,15 @@ mod tests {
     }
 
     #[test]
-    fn a_late_acknowledgement_restarts_the_wait_and_sends_nothing() {
+    fn a_late_acknowledgement_sends_nothing() {
         let mut flow = Plain::new();
         assert_eq!(offer(&mut flow, 1, 0), whole(1));
         assert_eq!(offer(&mut flow, 2, 5_000), whole(2));
         assert_eq!(offer(&mut flow, 3, 5_001), None);
         assert_eq!(acknowledge(&mut flow, 1, 6_000), None, "overtaken");
-        assert_eq!((flow.waiting_since(), flow.acknowledged_feed()), (Some(Millis(6_000)), None));
+        assert_eq!(flow.acknowledged_feed(), None);
         assert_eq!(acknowledge(&mut flow, 1, 7_000), None, "said before: no sign of progress");
         assert_eq!(acknowledge(&mut flow, 9, 7_000), None, "never sent");
-        assert_eq!(flow.waiting_since(), Some(Millis(6_000)));
         assert_eq!(acknowledge(&mut flow, 2, 8_000), patch(2, 3));
     }
 
@@ -415,18 +391,16 @@ mod tests {
             if newest > 100 {
                 prop_assert_eq!(client.screen, Some(newest));
                 prop_assert_eq!(flow.acknowledged_version(), Some(FeedVersion(newest)));
-                prop_assert_eq!(flow.waiting_since(), None);
             }
         }
 
-        /// A client that never acknowledges gets at most one feed per timeout, and `waiting_since` keeps its first value.
+        /// A client that never acknowledges gets at most one feed per timeout.
         #[test]
         fn a_client_that_never_acknowledges_gets_one_feed_per_timeout(steps in vec(1..3_000_i64, 1..100)) {
             let mut flow = Plain::new();
             let (mut now, mut sent) = (0, 0);
             for (version, step) in (1_u64..).zip(steps) {
                 sent += i64::from(offer(&mut flow, version, now).is_some());
-                prop_assert_eq!(flow.waiting_since(), Some(Millis(0)));
                 prop_assert!(sent <= 1 + now / Plain::ACK_TIMEOUT_MS);
                 now += step;
             }
