@@ -176,7 +176,7 @@ impl Coordinator {
         } else {
             self.journal.append(Append { writes, from: Origin::Request(done), reservation });
         }
-        async move { wait.await.unwrap_or_else(|_| Err(WriteError::ShuttingDown)) }
+        async move { wait.await.unwrap_or(Err(WriteError::ShuttingDown)) }
     }
 }
 

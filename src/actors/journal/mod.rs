@@ -98,7 +98,7 @@ impl JournalHandle {
     pub async fn store(&self, writes: Vec<Write>, reservation: Reservation) -> Result<(), WriteError> {
         let (done, wait) = oneshot::channel();
         self.append(Append { writes, from: Origin::Request(done), reservation });
-        wait.await.unwrap_or_else(|_| Err(WriteError::ShuttingDown))
+        wait.await.unwrap_or(Err(WriteError::ShuttingDown))
     }
 
     /// Returns when all writes that were sent before are durable.
