@@ -200,8 +200,29 @@ pub async fn restore(
     Ok(())
 }
 
-/// The world of an instant, scored by the model that served then. If that model is no longer stored, the current one
-/// stands in for it, and the missing version is returned.
+/// The model that scores a question about the past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelChoice {
+    /// The model that served at that instant; the newest one where none served yet.
+    #[default]
+    Then,
+    /// The model that serves now.
+    Newest,
+}
+
+/// The world of an instant with the two-tower model that scores it.
+#[derive(Debug)]
+pub struct ScoredPast {
+    /// Items, availability and centres of the instant, with the item vectors of the model.
+    pub world: World,
+    /// The kind of model that was found; `None` without any model.
+    pub model: Option<ModelChoice>,
+    /// The version that served then and is not stored any more; the newest one stands in for it.
+    pub missing: Option<ModelVersion>,
+}
+
+/// The world of an instant, scored by the chosen model.
 ///
 /// # Errors
 /// The error of the store.
@@ -210,11 +231,20 @@ pub async fn as_of(
     reader: Arc<dyn ReadModel>,
     then: World,
     at: Millis,
-) -> Result<(World, Option<ModelVersion>), StoreError> {
-    let version = models::at(&store.publications().await?, at);
-    let Some(version) = version else { return Ok((then.with_tower(None), None)) };
+    choice: ModelChoice,
+) -> Result<ScoredPast, StoreError> {
+    let served = match choice {
+        ModelChoice::Then => models::at(&store.publications().await?, at),
+        ModelChoice::Newest => None,
+    };
+    // A world of the past keeps the present model until it gets another.
+    let Some(version) = served else {
+        let model = then.tower().map(|_| ModelChoice::Newest);
+        return Ok(ScoredPast { world: then, model, missing: None });
+    };
+    let scored = |world| ScoredPast { world, model: Some(ModelChoice::Then), missing: None };
     if then.tower().is_some_and(|tower| tower.version() == version) {
-        return Ok((then, None));
+        return Ok(scored(then));
     }
     match read(store, reader, version, then.dim()).await {
         Ok(model) => {
@@ -222,9 +252,12 @@ pub async fn as_of(
                 let tower = Arc::new(then.tower_by(model));
                 then.with_tower(Some(tower))
             });
-            made.await.map(|then| (then, None)).map_err(|error| StoreError::Unavailable(error.to_string()))
+            made.await.map(scored).map_err(|error| StoreError::Unavailable(error.to_string()))
         }
         Err(ModelError::Store(error)) => Err(error),
-        Err(_) => Ok((then, Some(version))),
+        Err(_) => {
+            let model = then.tower().map(|_| ModelChoice::Newest);
+            Ok(ScoredPast { world: then, model, missing: Some(version) })
+        }
     }
 }

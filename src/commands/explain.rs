@@ -159,7 +159,8 @@ async fn explain(
     let mut state = as_of(store, person, at, coordinator.world()).await?;
     state.set_attributes(attributes);
     let world = coordinator.world().back_to(at, earlier(store, coordinator.world(), at).await?);
-    let (world, model_missing) = models::as_of(store, app::open_models(), world, at).await?;
+    let past = models::as_of(store, app::open_models(), world, at, models::ModelChoice::Then).await?;
+    let (world, model_missing) = (past.world, past.missing);
     let model_version = world.tower().map(|tower| tower.version());
     let settings = world.settings();
     let mut topics: Vec<(Key, f32)> = state

@@ -209,6 +209,15 @@ fn what_was_imported_is_served_and_is_there_once() {
     let post = rest.get("/post/1").success("a post").json();
     let texts = std::fs::read_to_string(tables.path().join("post_text_df.csv")).unwrap();
     assert!(texts.contains(post["text"].as_str().unwrap().get(..20).unwrap()), "{post}");
+    let rows = std::fs::read_to_string(tables.path().join("feed_data.csv")).unwrap();
+    let liked = rows.lines().filter(|row| row.ends_with(",view,1") && row.contains(",200,")).count();
+    let acted = rest.get("/user/200/feed?limit=1000&compat=list&expand=user,post").success("a feed").json();
+    let acted = acted.as_array().unwrap();
+    assert_eq!(acted.iter().filter(|row| row["target"] == 1).count(), liked, "each liked view is a row");
+    let row = &acted[0];
+    assert_eq!((&row["user_id"], &row["user_detail"]["id"]), (&"200".into(), &"200".into()));
+    assert!(row["post_detail"]["text"].is_string() && row["timestamp"].as_str().unwrap().ends_with('Z'), "{row}");
+    assert_eq!(rest.get("/user/200/feed?expand=friends").status, 400);
     let feed = rest.get("/post/recommendations?id=200&limit=5").success("recommendations").json();
     assert!(feed.to_string().matches("\"text\"").count() == 5, "{feed}");
 }

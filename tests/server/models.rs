@@ -269,7 +269,7 @@ fn a_change_of_attributes_reaches_the_feed() {
     assert_eq!(by_tower(&server.rest(), "ada").1, after);
 }
 
-/// The past is scored by the model that served then, while the store has it; before the first model, by none.
+/// The past is scored by the model that served then, while the store has it; before the first model, by the newest.
 #[test]
 fn the_past_is_scored_by_the_model_of_then() {
     let server = server();
@@ -282,6 +282,7 @@ fn the_past_is_scored_by_the_model_of_then() {
         rest.get(&path).success("the past").json()
     };
     let before = now_ms();
+    assert_eq!(rest.get("/post/recommendations/?id=ada&ranking=tower&time=5").status, 404, "there is no model");
     pause();
     let (one, other) = (checkpoint(1, DIM), checkpoint(2, DIM));
     let first = published(&rest, &one);
@@ -290,7 +291,20 @@ fn the_past_is_scored_by_the_model_of_then() {
     pause();
     let second = published(&rest, &other);
     pause();
-    assert!(then(before).get("model_version").is_none());
+    let past = then(before);
+    assert_eq!((past["model_version"].as_u64(), past["model"].as_str()), (Some(second), Some("newest")));
+    let past = rest.get(&format!("/post/recommendations/?id=ada&ranking=tower&time={during}&model=newest"));
+    let past = past.success("by the newest model").json();
+    assert_eq!((past["model_version"].as_u64(), past["model"].as_str()), (Some(second), Some("newest")));
+    // Long before the first item, the present items are ranked.
+    let past = then(1_000_000);
+    assert_eq!(
+        (past["availability"].as_str(), support::rest::items(&past["recommendations"]).len()),
+        (Some("now"), 20)
+    );
+    let list = rest.get("/post/recommendations/?id=ada&time=1000000&limit=3&compat=list").success("a list").json();
+    let names: Vec<&str> = list[0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((list.as_array().unwrap().len(), names), (3, vec!["id", "text", "topic"]));
     let past = then(during);
     assert_eq!((past["model_version"].as_u64(), past.get("model_missing")), (Some(first), None));
     assert_eq!(support::rest::items(&past["recommendations"]), of_first);

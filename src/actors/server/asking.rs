@@ -10,7 +10,7 @@ use super::Server;
 use crate::actors::answers::{PersonModel, Prediction, Score};
 use crate::actors::coordinator::messages::AskScore;
 use crate::actors::errors::{Busy, RequestError};
-use crate::actors::models;
+use crate::actors::models::{self, ModelChoice, ScoredPast};
 use crate::actors::session::SessionSettings;
 use crate::actors::user::messages::ToUser;
 use crate::actors::user::wire;
@@ -20,10 +20,24 @@ use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
 use crate::engine::delivery::ranker::serving_model;
 use crate::engine::rank::RankRequest;
+use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::WireItem;
 use crate::store::{Slice, recovery};
+
+/// A feed as of an instant.
+#[derive(Debug)]
+pub struct PastFeed {
+    /// The ranked items.
+    pub feed: Arc<Feed>,
+    /// The two-tower model that took part: that of the instant or the newest; `None` without any.
+    pub chosen: Option<ModelChoice>,
+    /// The version that served then and is not stored any more; the newest one stands in for it.
+    pub missing: Option<ModelVersion>,
+    /// Whether an item could be shown at the instant; otherwise the feed ranks the present items.
+    pub was_open: bool,
+}
 
 impl Server {
     /// The feed that a socket with these settings would get.
@@ -35,8 +49,8 @@ impl Server {
     }
 
     /// Top items as of an instant: the state folded up to it, the availability and catalogue of that time, and the
-    /// two-tower model that served then. Popularity is left out, because its past values are not kept. If that model is
-    /// no longer stored, the current one stands in for it, and the missing version is returned.
+    /// chosen two-tower model. Popularity is left out, because its past values are not kept. Where no item was available
+    /// then, the items that are available now are ranked.
     ///
     /// # Errors
     /// `rate_limited` while another question about the person's past is being answered; busy while too many are, or the
@@ -47,7 +61,8 @@ impl Server {
         at: Millis,
         ranking: Ranking,
         limit: u32,
-    ) -> Result<(Arc<Feed>, Option<ModelVersion>), RequestError> {
+        choice: ModelChoice,
+    ) -> Result<PastFeed, RequestError> {
         let place = self.context.past.enter(Some(user))?;
         let (world, store) = (self.world(), &*self.context.store);
         self.settled().await?;
@@ -65,17 +80,31 @@ impl Server {
         let then = tokio::task::spawn_blocking(move || (world.back_to(at, earlier), turn, place));
         let (then, turn, place) = then.await.map_err(failed)?;
         let reader = self.models.reader();
-        let then = models::as_of(&*self.context.store, reader, then, at).await?;
-        let (then, missing) = then;
+        let scored = models::as_of(&*self.context.store, reader, then, at, choice).await?;
+        let ScoredPast { world: then, model: chosen, missing } = scored;
+        if chosen.is_none() && ranking == Ranking::Tower {
+            let message = "no two-tower model is published: publish one, or ask for another ranking";
+            return Err(Refusal::field(Code::UnknownModel, "ranking", message).into());
+        }
+        let (present, now) = (self.world(), self.context.clock.now());
         let ranked = tokio::task::spawn_blocking(move || {
             let ask = RankRequest { ranking, limit: limit as usize, explain: true };
-            let items = state.rank(&then, at, ask);
-            let model = serving_model(&then, ranking);
-            let likely = state.likely(&then, ranking, &items, at);
+            let mut items = state.rank(&then, at, ask);
+            let was_open = !items.is_empty();
+            let (mut world, mut instant) = (then, at);
+            if !was_open {
+                (world, instant) = (World::clone(&present).with_tower(world.tower().cloned()), now);
+                items = state.rank(&world, instant, ask);
+            }
+            let model = serving_model(&world, ranking);
+            let likely = state.likely(&world, ranking, &items, instant);
             drop((turn, place));
-            Feed { user, version: FeedVersion(state.seq().0), epoch, ranking, model, likely, items }
+            let version = FeedVersion(state.seq().0);
+            (Feed { user, version, epoch, ranking, model, likely, items }, was_open)
         });
-        Ok((ranked.await.map(Arc::new).map_err(failed)?, missing))
+        let (feed, was_open) = ranked.await.map_err(failed)?;
+        let chosen = chosen.filter(|_| ranking.asks_the_tower());
+        Ok(PastFeed { feed: Arc::new(feed), chosen, missing, was_open })
     }
 
     /// A feed as clients see it now.

@@ -34,6 +34,7 @@ use super::user::messages::ToUser;
 
 pub use crate::engine::coordinator::{ItemWrite, Written as ItemWritten};
 pub use crate::engine::user::UserEvent;
+pub use asking::PastFeed;
 pub use items::ItemDraft;
 
 /// The time within which the store has to answer a health check.

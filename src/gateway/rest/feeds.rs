@@ -4,10 +4,13 @@
 
 use serde_json::{Value, json};
 
+use crate::actors::models::ModelChoice;
+use crate::actors::server::PastFeed;
 use crate::actors::session::SessionSettings;
 use crate::domain::ids::{Key, ModelVersion};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
+use crate::protocol::server::WireItem;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
 use super::super::errors::HttpResult;
@@ -46,24 +49,43 @@ fn name(body: &mut Value, field: &str, version: Option<ModelVersion>) {
     }
 }
 
-/// `GET /post/recommendations?id=&time=&ranking=&limit=`: a feed by history, availability and two-tower model as of
-/// `time`. Without `time`, the current feed, with everything learned from all users.
+/// `GET /post/recommendations?id=&time=&ranking=&limit=&model=&compat=`: a feed by history, availability and two-tower
+/// model as of `time`. Without `time`, the current feed, with everything learned from all users. `compat=list` answers a
+/// bare list of `{id, text, topic}`.
 ///
 /// # Errors
 /// `unknown_user`, or a refusal with the name of the parameter.
 pub async fn recommendations(request: AuthedRequest) -> HttpResult {
-    let query = request.query(&["id", "time", "ranking", "limit"])?;
+    let query = request.query(&["id", "time", "ranking", "limit", "model", "compat"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let ranking = query.ranking()?;
     let at = query.time("time")?;
     let key: Option<Key> = query.key("id")?;
     let key = key.ok_or_else(|| Refusal::field(Code::BadField, "id", "missing: name the person"))?;
     let who = request.named(key, "id")?;
-    let (at, feed, items, missing) = match at {
+    let choice = match query.text("model") {
+        None | Some("then") => ModelChoice::Then,
+        Some("newest") => ModelChoice::Newest,
+        Some(other) => {
+            let message = format!("must be then or newest, is {other:?}");
+            return Err(Refusal::field(Code::BadField, "model", message).into());
+        }
+    };
+    let is_list = match query.text("compat") {
+        None => false,
+        Some("list") => true,
+        Some(other) => {
+            return Err(Refusal::field(Code::BadField, "compat", format!("must be list, is {other:?}")).into());
+        }
+    };
+    let (at, feed, items, past) = match at {
         Some(at) => {
-            let (feed, missing) = request.server().recommend_at(who.id, at, ranking, limit).await?;
-            let items = request.server().wire_items_at(&feed, at);
-            (at, feed, items, missing)
+            let past = request.server().recommend_at(who.id, at, ranking, limit, choice).await?;
+            let items = match past.was_open {
+                true => request.server().wire_items_at(&past.feed, at),
+                false => request.server().wire_items(&past.feed),
+            };
+            (at, past.feed.clone(), items, Some(past))
         }
         None => {
             let settings = SessionSettings { ranking, limit, explain: true, timing: false };
@@ -72,8 +94,18 @@ pub async fn recommendations(request: AuthedRequest) -> HttpResult {
             (request.server().clock().now(), feed, items, None)
         }
     };
+    if is_list {
+        let bare = |item: &WireItem| json!({"id": item.item, "text": item.text, "topic": item.topic});
+        return found(&items.iter().map(bare).collect::<Vec<_>>());
+    }
     let mut body = json!({"user": who.key, "time": at, "recommendations": items});
     name(&mut body, "model_version", feed.model);
-    name(&mut body, "model_missing", missing);
+    if let Some(PastFeed { chosen, missing, was_open, .. }) = past {
+        body["availability"] = if was_open { "then" } else { "now" }.into();
+        if let Some(chosen) = chosen {
+            body["model"] = json!(chosen);
+        }
+        name(&mut body, "model_missing", missing);
+    }
     found(&body)
 }

@@ -3,16 +3,19 @@
 //! Invariant: the server learns an interaction once per user and `id`, by whatever route it arrives. An accepted
 //! interaction is durable. Deliberately absent: learning.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::domain::ids::{Key, Seq};
 use crate::domain::interactions::{Kind, Shown};
 use crate::domain::journal::{Entry, Learned, Predicted, What};
+use crate::domain::people::Person;
 use crate::domain::time::Millis;
+use crate::domain::timestamps;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -21,10 +24,11 @@ use super::super::busy;
 use super::super::checks::{self, InteractionDraft};
 use super::super::errors::HttpResult;
 use super::super::event_ids;
+use super::super::query::Query;
 use super::super::request::AuthedRequest;
 use super::batch::{self, Outcome};
-use super::list::{LIST_DEFAULT, LIST_MAX, found};
-use super::ndjson;
+use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed, listed_bare};
+use super::{items, ndjson, people};
 
 // Tries of a part of a batch while the server is busy; after these the sender sets the pace.
 const TRIES: u32 = 10;
@@ -77,27 +81,112 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     one(&request, &body).await
 }
 
-/// `GET /user/{id}/feed?limit=`: interactions of a user, newest first.
+/// `GET /user/{id}/feed?limit=&expand=&compat=`: interactions of a user, newest first.
 ///
 /// # Errors
-/// `unknown_user`.
+/// `unknown_user`, or a refusal with the name of the parameter.
 pub(crate) async fn of_person(request: AuthedRequest) -> HttpResult {
-    let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
+    let query = request.query(&["limit", "expand", "compat"])?;
+    let (limit, shape) = (query.limit(LIST_DEFAULT, LIST_MAX)?, Shape::of(&query)?);
     let who = request.person()?;
     let entries = request.server().interactions_of_user(who.id, limit).await?;
-    found(&json!({"interactions": views(&request, entries)}))
+    shape.answer(&request, entries).await
 }
 
-/// `GET /post/{id}/feed?limit=`: interactions of all users with an item, newest first.
+/// `GET /post/{id}/feed?limit=&expand=&compat=`: interactions of all users with an item, newest first.
 ///
 /// # Errors
 /// `forbidden` for a user token, or `unknown_item`.
 pub(crate) async fn with_item(request: AuthedRequest) -> HttpResult {
-    let limit = request.query(&["limit"])?.limit(LIST_DEFAULT, LIST_MAX)?;
+    let query = request.query(&["limit", "expand", "compat"])?;
+    let (limit, shape) = (query.limit(LIST_DEFAULT, LIST_MAX)?, Shape::of(&query)?);
     request.subject().must_be_service()?;
     let item = request.item("id")?;
     let entries = request.server().interactions_with_item(item, limit).await?;
-    found(&json!({"interactions": views(&request, entries)}))
+    shape.answer(&request, entries).await
+}
+
+/// The form in which interactions are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Shape {
+    /// Each entry holds its user.
+    user: bool,
+    /// Each entry holds its item.
+    post: bool,
+    /// A bare list of rows `{user_id, post_id, action, target, timestamp}`.
+    rows: bool,
+}
+
+impl Shape {
+    fn of(query: &Query) -> Result<Shape, Refusal> {
+        let mut shape = Shape::default();
+        for part in query.text("expand").into_iter().flat_map(|list| list.split(',')) {
+            match part {
+                "user" => shape.user = true,
+                "post" => shape.post = true,
+                other => {
+                    let message = format!("must be user, post or user,post, has {other:?}");
+                    return Err(Refusal::field(Code::BadField, "expand", message));
+                }
+            }
+        }
+        shape.rows = match query.text("compat") {
+            None => false,
+            Some("list") => true,
+            Some(other) => {
+                return Err(Refusal::field(Code::BadField, "compat", format!("must be list, is {other:?}")));
+            }
+        };
+        Ok(shape)
+    }
+
+    async fn answer(self, request: &AuthedRequest, entries: Vec<Entry>) -> HttpResult {
+        if self == Shape::default() {
+            return found(&json!({"interactions": views(request, entries)}));
+        }
+        let (world, server, now) = (request.server().world(), request.server().clone(), request.server().clock().now());
+        let views = views(request, entries);
+        let size_of = Arc::clone(&world);
+        let size = move |view: &InteractionView| {
+            let item = size_of.find_item(view.item.as_str()).and_then(|id| size_of.item(id)).filter(|_| self.post);
+            512 + item.map_or(0, items::weight) + if self.user { Person::ATTRIBUTES_BYTES_MAX } else { 0 }
+        };
+        let write = move |view: InteractionView| {
+            let item = world.find_item(view.item.as_str()).and_then(|id| world.item(id)).filter(|_| self.post);
+            let post = item.and_then(|item| serde_json::to_value(items::view(&world, item, now)).ok());
+            let person = server.people().find(view.user.as_str()).filter(|_| self.user);
+            let user = person.and_then(|id| serde_json::to_value(people::view(&*server.people().get(id)?, None)).ok());
+            let mut all = match self.rows {
+                true => view.row(),
+                false => serde_json::to_value(&view).ok()?,
+            };
+            if let Some(user) = user {
+                all["user_detail"] = user;
+            }
+            if let Some(post) = post {
+                all["post_detail"] = post;
+            }
+            serde_json::to_vec(&all).ok()
+        };
+        match self.rows {
+            true => listed_bare(request, views.into_iter(), size, write).await,
+            false => listed(request, "interactions", views.into_iter(), size, write, fields([])).await,
+        }
+    }
+}
+
+impl InteractionView {
+    /// The interaction as a row of a feed table. A liked view is one row: action `like` with target 1.
+    fn row(&self) -> Value {
+        let liked = self.kind == Kind::Like;
+        json!({
+            "user_id": self.user,
+            "post_id": self.item,
+            "action": if liked { "like" } else { "view" },
+            "target": u8::from(liked),
+            "timestamp": timestamps::text(self.at),
+        })
+    }
 }
 
 async fn one(request: &AuthedRequest, body: &[u8]) -> HttpResult {

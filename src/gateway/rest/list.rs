@@ -91,6 +91,26 @@ pub(super) async fn listed<R: 'static>(
 ) -> HttpResult {
     let fields: String = beside.into_iter().map(|(name, value)| format!(",\"{name}\":{value}")).collect();
     let (begin, end) = (format!("{{\"{name}\":[").into_bytes(), format!("]{fields}}}").into_bytes());
+    streamed(request, rows, weigh, write, (begin, end)).await
+}
+
+/// Answers 200 with a bare list, row by row. `weigh` returns the largest size of a row in bytes.
+pub(super) async fn listed_bare<R: 'static>(
+    request: &AuthedRequest,
+    rows: impl Iterator<Item = R> + 'static,
+    weigh: impl Fn(&R) -> usize + 'static,
+    write: impl Fn(R) -> Option<Vec<u8>> + 'static,
+) -> HttpResult {
+    streamed(request, rows, weigh, write, (b"[".to_vec(), b"]".to_vec())).await
+}
+
+async fn streamed<R: 'static>(
+    request: &AuthedRequest,
+    rows: impl Iterator<Item = R> + 'static,
+    weigh: impl Fn(&R) -> usize + 'static,
+    write: impl Fn(R) -> Option<Vec<u8>> + 'static,
+    (begin, end): (Vec<u8>, Vec<u8>),
+) -> HttpResult {
     let (terms, permit) = (request.into(), None);
     let mut list = Listed { rows, weigh, write, terms, piece: begin, begun: false, end: Some(end), permit };
     let first = list.next().await;

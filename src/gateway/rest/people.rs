@@ -50,6 +50,11 @@ impl<'a> PersonView<'a> {
     }
 }
 
+/// A user as JSON, with their cluster.
+pub(super) fn view<'a>(person: &'a Person, clusters: Option<&Clustering>) -> impl Serialize + 'a {
+    PersonView::new(person, clusters)
+}
+
 /// The body of PUT.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
