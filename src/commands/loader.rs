@@ -1,7 +1,7 @@
 //! Bulk loading into a store without a server: the engine learns each event, and batches of writes are appended.
 //!
-//! Invariant: loading is idempotent. A batch is durable before the next one is collected. Memory holds the state of every
-//! user that occurs in the input.
+//! Invariant: loading is idempotent. A batch is durable before the next one is collected. Memory holds at most
+//! [`STATES`] states of users; a state that was dropped is recovered from the store.
 
 use std::sync::Arc;
 
@@ -25,6 +25,9 @@ const BATCH: usize = 4_096;
 /// Items whose texts are embedded in one call.
 const DRAFTS: usize = 256;
 
+/// States of users in memory, at most.
+const STATES: usize = 20_000;
+
 /// Loads people, items, windows and events into a store.
 pub struct Loader {
     store: Arc<dyn Store>,
@@ -40,6 +43,7 @@ pub struct Loader {
     flushed: Position,
     /// By user id, the newest interaction that the user has learned.
     newest: Vec<Millis>,
+    states: StatesInMemory,
     /// Counts so far.
     pub brought: Brought,
 }
@@ -116,6 +120,7 @@ impl Loader {
             positions_are_exact: true,
             flushed,
             newest: Vec::new(),
+            states: StatesInMemory::new(STATES),
             brought: Brought::default(),
         })
     }
@@ -189,6 +194,23 @@ impl Loader {
         self.flush_if_full().await
     }
 
+    /// Sets the availability windows of several items at once.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn windows_of_items(&mut self, items: Vec<(ItemId, Windows)>) -> anyhow::Result<()> {
+        self.brought.windows += items.iter().map(|(_, windows)| windows.as_slice().len() as u64).sum::<u64>();
+        self.brought.windowed_items += items.len() as u64;
+        self.offline.windows(items, self.now);
+        self.flush_if_full().await
+    }
+
+    /// Moves the engine's clock, which a log read in the order of time may set back once: the engine then learns with
+    /// the items and the popularity of that instant.
+    pub fn tick(&mut self, at: Millis) {
+        self.offline.tick(at);
+    }
+
     /// Lets a user learn an event, unless the store holds an event of its id.
     ///
     /// # Errors
@@ -230,14 +252,26 @@ impl Loader {
         }
     }
 
-    /// Recovers the state of a user who was in the store before.
+    /// Recovers the state of a user whose entries are in the store and whose state is not in memory.
     async fn recall(&mut self, user: UserId) -> anyhow::Result<()> {
         self.settle().await?;
-        if user.0 < self.stored_people && !self.offline.has_state(user) {
+        if self.offline.has_state(user) {
+            self.states.touch(user);
+            return Ok(());
+        }
+        if self.states.is_full() {
+            // A state can be recovered only from durable entries.
+            self.flush().await?;
+            for user in self.states.drop_idle() {
+                self.offline.forget_state(user);
+            }
+        }
+        if user.0 < self.stored_people || self.states.was_dropped(user) {
             let (state, _) = recover(&*self.store, user, self.offline.world()).await?;
             *self.newest(user) = state.newest_interaction().unwrap_or(Millis::MIN);
             self.offline.set_state(state);
         }
+        self.states.insert(user);
         Ok(())
     }
 
@@ -315,6 +349,79 @@ impl Loader {
         }
         self.flushed = expected;
         Ok(())
+    }
+}
+
+/// The users whose states are in memory.
+struct StatesInMemory {
+    most: usize,
+    /// Users with a state in memory, in any order.
+    held: Vec<UserId>,
+    /// By user id.
+    marks: Vec<Mark>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mark {
+    /// The user has had no state in memory.
+    #[default]
+    Never,
+    /// The user's state was dropped.
+    Dropped,
+    /// The state is in memory, without an event since the last drop.
+    Idle,
+    /// The state is in memory, with an event since the last drop.
+    Active,
+}
+
+impl StatesInMemory {
+    fn new(most: usize) -> StatesInMemory {
+        StatesInMemory { most, held: Vec::new(), marks: Vec::new() }
+    }
+
+    fn mark(&mut self, user: UserId) -> &mut Mark {
+        let index = user.0 as usize;
+        if index >= self.marks.len() {
+            self.marks.resize(index + 1, Mark::Never);
+        }
+        &mut self.marks[index]
+    }
+
+    fn is_full(&self) -> bool {
+        self.held.len() >= self.most
+    }
+
+    fn was_dropped(&self, user: UserId) -> bool {
+        self.marks.get(user.0 as usize) == Some(&Mark::Dropped)
+    }
+
+    fn insert(&mut self, user: UserId) {
+        self.held.push(user);
+        *self.mark(user) = Mark::Active;
+    }
+
+    fn touch(&mut self, user: UserId) {
+        match *self.mark(user) {
+            Mark::Idle | Mark::Active => *self.mark(user) = Mark::Active,
+            Mark::Never | Mark::Dropped => self.insert(user),
+        }
+    }
+
+    /// Users whose states are to be dropped: those without an event since the last call, or all where these are few.
+    fn drop_idle(&mut self) -> Vec<UserId> {
+        let marks = &mut self.marks;
+        let idle = self.held.iter().filter(|user| marks[user.0 as usize] == Mark::Idle).count();
+        let drops_all = idle < self.most / 8;
+        let (dropped, held): (Vec<UserId>, Vec<UserId>) =
+            self.held.iter().partition(|user| drops_all || marks[user.0 as usize] == Mark::Idle);
+        for user in &dropped {
+            marks[user.0 as usize] = Mark::Dropped;
+        }
+        for user in &held {
+            marks[user.0 as usize] = Mark::Idle;
+        }
+        self.held = held;
+        dropped
     }
 }
 

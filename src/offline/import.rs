@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::by_time::{self, ByTime, Sorted};
+use crate::live_channels::{self, LiveArgs};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::args::ConfigArgs;
@@ -44,6 +45,9 @@ pub enum Format {
     Events,
     /// Interactions as `user item time` without a header; `--columns user=1,item=2,time=3`. Each is a click.
     Plain,
+    /// Live viewing without a header: `user,stream,streamer,start,stop`, in steps of ten minutes. Channels become items with
+    /// windows, rows become visits.
+    LiveIntervals,
     /// CSV of follows: `source,target`.
     Follows,
     /// CSV of availability: `item,start,stop`.
@@ -65,7 +69,7 @@ pub struct Args {
     /// Names of columns: `user=…,item=…,time=…`; for plain their positions, from 1.
     #[arg(long, value_name = "ROLE=NAME,…")]
     columns: Option<String>,
-    /// Unit of numeric times: `s`, `ms`, `us`, `ns` or `step:SECONDS`. By default the size of the first number decides
+    /// Unit of numeric times: `s`, `ms`, `us`, `ns` or `step:SECONDS`. By default live-intervals counts steps of ten minutes; elsewhere the size of the first number decides
     /// (9 or 10 digits: seconds; 12 or 13: milliseconds; 16: microseconds; 19: nanoseconds).
     #[arg(long)]
     time_unit: Option<TimeUnit>,
@@ -76,6 +80,8 @@ pub struct Args {
     /// learned all others.
     #[arg(long)]
     skip_unknown: bool,
+    #[command(flatten)]
+    live: LiveArgs,
     #[command(flatten)]
     config: ConfigArgs,
     /// Files; `.gz` and `.zst` are decompressed.
@@ -88,6 +94,10 @@ pub struct Args {
 /// # Errors
 /// A file cannot be read, the store fails, or events name unknown items and `--skip-unknown` is not given.
 pub fn run(args: Args) -> anyhow::Result<()> {
+    ensure!(
+        args.format == Format::LiveIntervals || !args.live.is_given(),
+        "--origin, --windows, --infer-windows and --close-windows: take only --format live-intervals"
+    );
     let config = args.config.start_with_store(args.store)?;
     // The database driver blocks its thread, so tables are read before the runtime starts.
     let read = if args.format == Format::Tables {
@@ -106,12 +116,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         if let Some(read) = read {
             return tables(loader, &read).await;
         }
+        let own = (args.format == Format::LiveIntervals).then_some(TimeUnit::TEN_MINUTES);
+        let times = Times::of(args.time_unit.or(own));
         let options = Options {
             format: args.format,
             paths: args.paths,
             columns: args.columns,
-            times: Times::of(args.time_unit),
+            times,
             items_only: args.items_only,
+            live: args.live,
             dim: config.dim,
         };
         files(loader, options, now).await
@@ -163,6 +176,8 @@ pub struct Options {
     pub times: Times,
     /// Store sentences as items and learn no labels.
     pub items_only: bool,
+    /// Flags of live viewing.
+    pub live: LiveArgs,
     /// Length of an embedding.
     pub dim: usize,
 }
@@ -237,6 +252,10 @@ pub async fn files(mut loader: Loader, options: Options, now: Millis) -> anyhow:
             }
             bar.finish_and_clear();
             log.learn(&mut loader).await?;
+        }
+        Format::LiveIntervals => {
+            ensure!(options.columns.is_none(), "--columns: this format has no named columns");
+            live_channels::import(&mut loader, paths, &options.times, &options.live, now).await?;
         }
         Format::Follows => {
             for row in follows::Follows::open(paths, columns(&follows::ROLES)?, watch)? {

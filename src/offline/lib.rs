@@ -4,6 +4,8 @@
 //! Machine-readable results go to the file of `--json`.
 
 mod by_time;
+pub mod live_channels;
+mod window_flags;
 mod picture;
 pub mod simulate;
 mod table_input;

@@ -4,6 +4,7 @@
 //! threads.
 
 use crate::watch::watch;
+use crate::window_flags::gap_and_tail;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -400,11 +401,7 @@ fn window_source(options: &Args, times: Times) -> anyhow::Result<(WindowSource, 
             (WindowSource::Given(list), "as given".to_owned())
         }
         (None, Some(text)) => {
-            let (gap, tail) = gap_and_tail(text).with_context(|| {
-                format!(
-                    "--infer-windows: `{text}` must have the form gap=18,tail=6, in time units, with a tail above 0"
-                )
-            })?;
+            let (gap, tail) = gap_and_tail(text)?;
             (WindowSource::Inferred { gap, tail }, format!("inferred, gap {gap}, tail {tail}"))
         }
         (None, None) if options.format == Format::LiveIntervals => {
@@ -412,20 +409,6 @@ fn window_source(options: &Args, times: Times) -> anyhow::Result<(WindowSource, 
         }
         (None, None) => (WindowSource::FirstRow, "each item from its first row on".to_owned()),
     })
-}
-
-fn gap_and_tail(text: &str) -> Option<(i64, i64)> {
-    let (mut gap, mut tail) = (None, None);
-    for part in text.split(',') {
-        let (name, value) = part.split_once('=')?;
-        let value = value.parse::<i64>().ok().filter(|value| (0..=1 << 40).contains(value))?;
-        match name {
-            "gap" if gap.is_none() => gap = Some(value),
-            "tail" if tail.is_none() && value > 0 => tail = Some(value),
-            _ => return None,
-        }
-    }
-    gap.zip(tail)
 }
 
 /// Replays files of accepted and rejected sentences.

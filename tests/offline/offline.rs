@@ -17,6 +17,7 @@ use eddyline::domain::time::Millis;
 use eddyline::store::Store;
 use eddyline::store::embedded::Embedded;
 use eddyline_offline::import::{self, Format};
+use eddyline_offline::live_channels::LiveArgs;
 use eddyline_replay::formats::time::{TimeUnit, Times};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -330,7 +331,8 @@ async fn imported(format: Format, catalogue: &str, files: &[Vec<String>]) -> Str
         let embedder = app::open_embedder(&config).unwrap();
         let loader = Loader::open(store.clone(), embedder, &config, now).await.unwrap();
         let times = Times::from(TimeUnit::MILLIS);
-        let options = import::Options { format, paths, columns: None, times, items_only: false, dim: config.dim };
+        let live = LiveArgs::default();
+        let options = import::Options { format, paths, columns: None, times, items_only: false, live, dim: config.dim };
         let brought = import::files(loader, options, now).await.unwrap();
         assert_eq!((brought.unknown_items, brought.late), (0, 0), "{brought:?}");
     }

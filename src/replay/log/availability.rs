@@ -75,36 +75,18 @@ impl Availability {
     }
 
     /// Merges intervals of an item that begin at most `gap` after the latest stop before them, and extends each by
-    /// `tail`. A tail beyond the gap would make windows overlap; these are merged, too.
+    /// `tail`.
     fn merged(rows: impl Iterator<Item = Presence>, gap: i64, tail: i64) -> Availability {
-        let gap = gap.max(tail);
-        let mut rows: Vec<Presence> = rows.collect();
-        rows.sort_unstable();
-        let mut edges = Vec::new();
-        let mut windows: Option<Presence> = None;
-        let mut put = |window: Presence| {
-            let stop = window.stop.plus(tail);
-            if stop > window.start {
-                edges.push(Edge { at: window.start, opens: true, item: window.item });
-                if stop.0 < i64::MAX {
-                    edges.push(Edge { at: stop, opens: false, item: window.item });
-                }
-            }
-        };
+        let mut union = IntervalUnion::new(gap, tail);
         for row in rows {
-            match &mut windows {
-                Some(window) if window.item == row.item && row.start <= window.stop.plus(gap) => {
-                    window.stop = window.stop.max(row.stop);
-                }
-                window => {
-                    if let Some(done) = window.replace(row) {
-                        put(done);
-                    }
-                }
-            }
+            union.push(row);
         }
-        if let Some(done) = windows {
-            put(done);
+        let mut edges = Vec::new();
+        for window in union.finish() {
+            edges.push(Edge { at: window.start, opens: true, item: window.item });
+            if window.stop.0 < i64::MAX {
+                edges.push(Edge { at: window.stop, opens: false, item: window.item });
+            }
         }
         edges.sort_unstable();
         Availability { edges }
@@ -127,6 +109,73 @@ impl Availability {
     #[must_use]
     pub fn walk(&self) -> Walk<'_> {
         Walk { edges: &self.edges, next: 0, open: Vec::new() }
+    }
+}
+
+/// Collects intervals in any order and merges those of an item that lie near each other. Memory grows with the merged
+/// intervals, not with the number of rows.
+#[derive(Clone, Debug)]
+pub struct IntervalUnion {
+    gap: i64,
+    tail: i64,
+    /// By item: intervals, of which the first ones are merged and sorted.
+    items: Vec<Spans>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Spans {
+    spans: Vec<(Millis, Millis)>,
+    /// Number of intervals after the last merge.
+    merged: usize,
+}
+
+/// Intervals that one item collects between two merges, at least.
+const UNMERGED_MIN: usize = 32;
+
+impl IntervalUnion {
+    /// Merges intervals of an item that begin at most `gap` after the latest stop before them, and extends each by
+    /// `tail`, in milliseconds. A tail beyond the gap would make windows overlap; these are merged, too.
+    #[must_use]
+    pub fn new(gap: i64, tail: i64) -> IntervalUnion {
+        IntervalUnion { gap: gap.max(tail), tail, items: Vec::new() }
+    }
+
+    /// Adds an interval; it may be empty.
+    pub fn push(&mut self, row: Presence) {
+        let index = row.item as usize;
+        if index >= self.items.len() {
+            self.items.resize_with(index + 1, Spans::default);
+        }
+        let item = &mut self.items[index];
+        item.spans.push((row.start, row.stop));
+        if item.spans.len() >= 2 * item.merged + UNMERGED_MIN {
+            item.merge(self.gap);
+        }
+    }
+
+    /// The windows that are not empty, by item and start.
+    pub fn finish(self) -> impl Iterator<Item = Presence> {
+        let IntervalUnion { gap, tail, items } = self;
+        items.into_iter().zip(0..).flat_map(move |(mut spans, item)| {
+            spans.merge(gap);
+            let window = move |(start, stop): (Millis, Millis)| Presence { item, start, stop: stop.plus(tail) };
+            spans.spans.into_iter().map(window).filter(|window| window.stop > window.start)
+        })
+    }
+}
+
+impl Spans {
+    /// Joins intervals within `gap`. Joining is associative, so the moments of merging do not matter.
+    fn merge(&mut self, gap: i64) {
+        self.spans.sort_unstable();
+        self.spans.dedup_by(|next, last| {
+            let joins = next.0 <= last.1.plus(gap);
+            if joins {
+                last.1 = last.1.max(next.1);
+            }
+            joins
+        });
+        self.merged = self.spans.len();
     }
 }
 
@@ -218,6 +267,23 @@ mod tests {
                 let there = |item: &u32| rows.iter().any(|(at, from, stay)| at == item && (*from..from + stay).contains(&now));
                 prop_assert_eq!(walk.open(), &(0..3).filter(there).collect::<Vec<u32>>()[..]);
             }
+        }
+    }
+
+    proptest! {
+        /// Merging on the way gives the windows of one merge at the end, for more rows than are held unmerged.
+        #[test]
+        fn merging_on_the_way_changes_no_window(
+            rows in vec((0..2_u32, 0..4_000_i64, 0..9_i64), 0..400), gap in 0..9_i64, tail in 0..9_i64,
+        ) {
+            let mut union = IntervalUnion::new(gap, tail);
+            let mut once = IntervalUnion::new(gap, tail);
+            once.items.resize_with(2, || Spans { spans: Vec::new(), merged: usize::MAX / 4 });
+            for (item, start, stay) in rows {
+                union.push(presence(item, start, start + stay));
+                once.push(presence(item, start, start + stay));
+            }
+            prop_assert_eq!(union.finish().collect::<Vec<_>>(), once.finish().collect::<Vec<_>>());
         }
     }
 
