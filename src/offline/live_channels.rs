@@ -1,7 +1,7 @@
 //! Import of live viewing: `user,stream,streamer,start,stop` becomes channels as items, their windows, and visits.
 //!
-//! Invariant: importing is idempotent: the id of a visit holds its stream, its channel, and its first and last step, so
-//! equal rows are one visit, and visits of one step are kept apart. Memory grows with users, channels and windows, not with rows.
+//! Invariant: importing is idempotent: the id of a visit holds its stream, its channel, its first and last step, and its
+//! number among equal rows. So visits of one step are kept apart, and a file imported twice is stored once. Memory grows with users, channels and windows, not with rows.
 //! Deliberately absent: a resource for streams. A stream is a part of the ids of its visits.
 
 use std::collections::HashMap;
@@ -259,10 +259,13 @@ async fn learn(
     let bar = progress::steps("visits", visits.len());
     let mut people: Vec<Option<UserId>> = vec![None; users.len()];
     let mut now = None;
+    // By user and id, the number of equal rows in this step.
+    let mut equal: HashMap<(UserId, Key), u32> = HashMap::new();
     for visit in visits {
         let (at, Visit { user, channel, stay_ms, stream }) = visit?;
         if now != Some(at) {
             now = Some(at);
+            equal.clear();
             loader.tick(at);
         }
         let (user, channel) = (user as usize, channel as usize);
@@ -271,6 +274,9 @@ async fn learn(
             None => *people[user].insert(loader.person(&users[user], None)),
         };
         let id = visit_id(&stream, &channels[channel], (at, stay_ms), step_ms)?;
+        let rows = equal.entry((person, id.clone())).or_default();
+        *rows += 1;
+        let id = if *rows == 1 { id } else { repeated(&id, *rows)? };
         let interaction = Interaction {
             id,
             item: ids[channel],
@@ -285,6 +291,15 @@ async fn learn(
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+/// The id of the second or a later one of equal rows.
+fn repeated(id: &Key, number: u32) -> anyhow::Result<Key> {
+    let number = number.to_string();
+    match Key::new(&format!("{id}/{number}")) {
+        Ok(id) => Ok(id),
+        Err(_) => event_key(&[id.as_str(), &number]),
+    }
 }
 
 /// The id of a visit within its user: `STREAM/CHANNEL/FIRST-LAST` in steps since 1970, or a hash where that is too long

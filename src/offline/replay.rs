@@ -132,7 +132,8 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Rankers: `model`, `model_list` (the model's feed after the list's rules, which shows their cost),
-    /// `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`, `habit_by_hour`, `random`. By default all but `model_list`.
+    /// `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`, `habit_by_hour`, `latent_factors` (user and item
+    /// vectors, learned online), `random`. By default all but `model_list`.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     rankers: Vec<String>,
     /// For accepted-rejected: a catalogue for each file, instead of one for all.

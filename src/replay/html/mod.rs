@@ -55,9 +55,9 @@ pub fn page(report: &Report, order: &[&str]) -> String {
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#59636e;--line:#d0d7de;--paper:#fff;--s0:#0550ae;--s1:#a40e26;\
---s2:#116329;--s3:#8250df;--s4:#953800;--s5:#57606a;--s6:#9e1a7a;--s7:#0b6e75}\
+--s2:#116329;--s3:#8250df;--s4:#953800;--s5:#57606a;--s6:#9e1a7a;--s7:#0b6e75;--s8:#6e5a00}\
 @media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9198a1;--line:#3d444d;--paper:#0d1117;--s0:#79c0ff;\
---s1:#ff9492;--s2:#7ee787;--s3:#d2a8ff;--s4:#ffa657;--s5:#b1bac4;--s6:#ff9bce;--s7:#76e3ea}}\
+--s1:#ff9492;--s2:#7ee787;--s3:#d2a8ff;--s4:#ffa657;--s5:#b1bac4;--s6:#ff9bce;--s7:#76e3ea;--s8:#e3c84f}}\
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:60rem;margin:2rem auto;\
 padding:0 1rem}h1{font-size:1.6rem}h2{font-size:1.25rem;margin-top:2.5rem}\
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}\
@@ -66,7 +66,7 @@ th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--line)}
 figcaption{color:var(--soft);font-size:.9rem}svg{width:100%;height:auto}svg text{fill:var(--soft);font-size:12px}\
 .grid{stroke:var(--line);stroke-width:1}.line{fill:none;stroke-width:2}.dot{stroke:none}\
 .s0{stroke:var(--s0)}.s1{stroke:var(--s1)}.s2{stroke:var(--s2)}.s3{stroke:var(--s3)}.s4{stroke:var(--s4)}\
-.s5{stroke:var(--s5)}.s6{stroke:var(--s6)}.s7{stroke:var(--s7)}.even{stroke:var(--soft);stroke-dasharray:2 4}summary{cursor:pointer;color:var(--soft)}\
+.s5{stroke:var(--s5)}.s6{stroke:var(--s6)}.s7{stroke:var(--s7)}.s8{stroke:var(--s8)}.even{stroke:var(--soft);stroke-dasharray:2 4}summary{cursor:pointer;color:var(--soft)}\
 dl{display:grid;grid-template-columns:max-content auto;gap:.1rem 1rem}dt{color:var(--soft)}dd{margin:0}";
 
 /// Selects the figures of one split.

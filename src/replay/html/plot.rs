@@ -9,7 +9,7 @@ const HEIGHT: f64 = 320.0;
 /// Margins for labels: left, right, top, bottom.
 const MARGIN: (f64, f64, f64, f64) = (64.0, 190.0, 16.0, 44.0);
 /// Dash patterns, one per ranker; the style has as many colours.
-const DASHES: [&str; 8] = ["", "7 3", "2 3", "9 3 2 3", "4 4", "1 5", "12 4", "6 2 1 2"];
+const DASHES: [&str; 9] = ["", "7 3", "2 3", "9 3 2 3", "4 4", "1 5", "12 4", "6 2 1 2", "3 6"];
 const GRID_LINES: usize = 5;
 
 /// Label and scale of one axis.

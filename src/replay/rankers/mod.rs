@@ -8,12 +8,14 @@ mod ranker;
 mod random;
 mod popularity;
 mod history;
+mod latent;
 mod model;
 mod listed;
 pub mod contenders;
 pub mod labels;
 
 pub use history::{Habit, History};
+pub use latent::LatentFactors;
 pub use listed::Listed;
 pub use model::Model;
 pub use popularity::Popularity;
@@ -27,11 +29,19 @@ use crate::domain::time::DAY_MS;
 use crate::engine::settings::LearnSettings;
 
 /// Names of the default rankers, in the order of reports.
-pub const NAMES: [&str; 7] =
-    ["model", "popularity_decayed", "popularity", "last_seen", "most_frequent", "habit_by_hour", "random"];
+pub const NAMES: [&str; 8] = [
+    "model",
+    "popularity_decayed",
+    "popularity",
+    "last_seen",
+    "most_frequent",
+    "habit_by_hour",
+    "latent_factors",
+    "random",
+];
 
 /// Names of all rankers, in the order of reports; `model_list` shows the cost of the list stage.
-pub const ALL: [&str; 8] = [
+pub const ALL: [&str; 9] = [
     "model",
     "model_list",
     "popularity_decayed",
@@ -39,6 +49,7 @@ pub const ALL: [&str; 8] = [
     "last_seen",
     "most_frequent",
     "habit_by_hour",
+    "latent_factors",
     "random",
 ];
 
@@ -53,6 +64,7 @@ pub fn make<'a>(name: &str, log: &'a Log, settings: &Arc<LearnSettings>, seed: u
         "last_seen" => Box::new(History::new(log, settings.signals.clone(), Habit::LastSeen)),
         "most_frequent" => Box::new(History::new(log, settings.signals.clone(), Habit::MostFrequent)),
         "habit_by_hour" => Box::new(History::new(log, settings.signals.clone(), Habit::ByHour)),
+        "latent_factors" => Box::new(LatentFactors::new(log, settings.signals.clone(), seed)),
         "random" => Box::new(Random::new(seed)),
         _ => return None,
     })
