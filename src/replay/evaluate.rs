@@ -15,7 +15,8 @@ use super::metrics::ratio;
 use super::prequential::{self, Outcome, Plan};
 use super::rankers::{self, Ranker, labels};
 use super::report::{
-    HedgeReport, Labelled, Leak, LogReport, Moment, RankerReport, Regret, Report, RewardReport, Throughput,
+    HedgeReport, Labelled, Leak, LogReport, Moment, RankerReport, Regret, Report, RewardReport, StepReport, Throughput,
+    ViewingReport,
 };
 use super::test_then_learn::{self, LabelFigures};
 use crate::domain::time::Millis;
@@ -113,7 +114,10 @@ pub fn last_in_window(
     let mut report = new_report(log, options, "last-in-window", test_from, started.elapsed().as_secs_f64(), &found);
     // Only the rows of the targets are ranked; presences in between do not matter here.
     let named = |found: Found| -> BTreeMap<String, RankerReport> {
-        found.into_iter().map(|(name, _, one)| (name.to_owned(), RankerReport { reward: None, ..one })).collect()
+        found
+            .into_iter()
+            .map(|(name, _, one)| (name.to_owned(), RankerReport { reward: None, steps: Vec::new(), ..one }))
+            .collect()
     };
     report.rankers = named(found);
     report.leak = Some(Leak {
@@ -294,6 +298,7 @@ fn of_log(log: &Log, test_from: Millis, windows: &str) -> LogReport {
         available_mean: log.availability.mean_open(test_from.max(first), log.end()),
         available_per_row_mean: None,
         unavailable_events: 0,
+        viewing: ViewingReport::of(log),
     }
 }
 
@@ -307,6 +312,7 @@ fn of_ranker(plan: &Plan<'_>, outcome: &Outcome, seed: u64) -> RankerReport {
         softmax: outcome.promises.report(),
         over_time: over_time.collect(),
         reward: plan.log.has_presence.then(|| RewardReport::new(&outcome.reward, plan.log.users.len() as u64)),
+        steps: StepReport::series(&outcome.steps, plan.log.users.len() as u64),
     }
 }
 

@@ -321,11 +321,12 @@ pub struct PromisesReport {
 }
 
 impl Promises {
-    /// Records one ranking: log-odds of all available items, and the index and rank of the target.
-    pub fn record(&mut self, scores: &[f32], target: usize, rank: Rank) {
+    /// Records one ranking: log-odds of all available items, and the index and rank of the target. Returns the log loss in
+    /// nats; `None` where it is undefined.
+    pub fn record(&mut self, scores: &[f32], target: usize, rank: Rank) -> Option<f64> {
         let largest = largest(scores);
         if !largest.is_finite() {
-            return;
+            return None;
         }
         let mut total = 0.0;
         for scores in scores.chunks(PART) {
@@ -334,15 +335,17 @@ impl Promises {
             exp_each(&mut odds[..scores.len()]);
             total += odds[..scores.len()].iter().map(|odds| f64::from(*odds)).sum::<f64>();
         }
-        let Some(score) = scores.get(target) else { return };
+        let score = scores.get(target)?;
         self.n += 1;
-        self.log_loss += total.ln() - f64::from(score - largest);
+        let log_loss = total.ln() - f64::from(score - largest);
+        self.log_loss += log_loss;
         self.log_loss_chance += (scores.len() as f64).ln();
         let promised = 1.0 / total;
         let bin = &mut self.bins[((promised * 10.0) as usize).min(9)];
         bin.0 += 1;
         bin.1 += u64::from(rank.rank == 1);
         bin.2 += promised;
+        Some(log_loss)
     }
 
     /// The figures; `None` without a recorded ranking.

@@ -162,6 +162,8 @@ pub struct Outcome {
     pub available: u64,
     /// Reward for logs of presence.
     pub reward: Reward,
+    /// Sums of each time unit of the test; empty for logs without presence.
+    pub steps: Vec<StepSums>,
     /// Cumulative losses of the ranker's experts at sampled instants; empty for rankers without experts.
     pub hedge: Vec<(Millis, HedgeFigures)>,
     /// Wall time in seconds.
@@ -181,6 +183,38 @@ pub struct Reward {
     pub units: u64,
 }
 
+/// Sums of one time unit of the test.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepSums {
+    /// First instant of the time unit.
+    pub at: Millis,
+    /// Number of rankings with a log loss.
+    pub losses: u64,
+    /// Sum of the log losses in nats.
+    pub log_loss: f64,
+    /// Reward of the time unit.
+    pub reward: Reward,
+}
+
+impl StepSums {
+    /// Adds a later time unit.
+    pub fn add(&mut self, other: &StepSums) {
+        self.losses += other.losses;
+        self.log_loss += other.log_loss;
+        self.reward.add(&other.reward);
+    }
+}
+
+impl Reward {
+    /// Adds the reward of another time unit.
+    pub fn add(&mut self, other: &Reward) {
+        self.right += other.right;
+        self.possible += other.possible;
+        self.present += other.present;
+        self.units += other.units;
+    }
+}
+
 /// Replays the log for one ranker; `each` receives the number of rows done since its last call.
 pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> Outcome {
     let log = plan.log;
@@ -193,6 +227,7 @@ pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> O
         let edges = walk.move_to(*now);
         ranker.begin(*now, edges);
         let is_test = *now >= plan.test_from;
+        let mut step = StepSums { at: *now, ..StepSums::default() };
         if is_test || !plan.test_only {
             let bucket = plan.bucket(*now);
             for index in range.clone().filter(|index| plan.roles[*index] != Role::Learned) {
@@ -204,8 +239,9 @@ pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> O
                 ranker.scores(row.user, walk.open(), *now, &mut scores);
                 let rank = Rank::of_place(&scores, place);
                 outcome.over_time[bucket].add(rank);
-                if judges {
-                    outcome.promises.record(&scores, place, rank);
+                if judges && let Some(loss) = outcome.promises.record(&scores, place, rank) {
+                    step.losses += 1;
+                    step.log_loss += loss;
                 }
                 if is_test {
                     outcome.per_person.add(row.user, plan.roles[index] == Role::Repeat, rank);
@@ -224,7 +260,9 @@ pub fn replay(plan: &Plan<'_>, ranker: &mut dyn Ranker, each: &dyn Fn(u64)) -> O
             outcome.hedge.push((*now, figures));
         }
         if is_test && log.has_presence {
-            reward(plan, *now, &walk, ranker, &mut scores, &mut outcome.reward);
+            reward(plan, *now, &walk, ranker, &mut scores, &mut step.reward);
+            outcome.reward.add(&step.reward);
+            outcome.steps.push(step);
         }
         if range.end >= told + 1024 || range.end == log.rows.len() {
             each((range.end - told) as u64);
@@ -281,6 +319,7 @@ impl Outcome {
             unavailable: 0,
             available: 0,
             reward: Reward::default(),
+            steps: Vec::new(),
             hedge: Vec::new(),
             seconds: 0.0,
         }

@@ -9,10 +9,11 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::likes::{self, Likes};
+use super::log::{Log, LogRow};
 use super::metrics::{PromisesReport, Splits, ratio, shown, shown_interval};
-use super::prequential::Reward;
+use super::prequential::{Reward, StepSums};
 use super::test_then_learn::LabelFigures;
-use crate::domain::time::Millis;
+use crate::domain::time::{HOUR_MS, Millis};
 use crate::engine::blend::hedge::{self, HedgeFigures};
 
 /// The report of one replay.
@@ -82,6 +83,44 @@ pub struct LogReport {
     pub available_per_row_mean: Option<f64>,
     /// Number of test rows whose item was unavailable, and which were not ranked.
     pub unavailable_events: u64,
+    /// The table of the data; absent for logs without presence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewing: Option<ViewingReport>,
+}
+
+/// The table of a log of live viewing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct ViewingReport {
+    /// Number of rows.
+    pub rows: u64,
+    /// Number of users with a row.
+    pub users: u64,
+    /// Number of channels with a row.
+    pub channels: u64,
+    /// Number of distinct broadcasts.
+    pub streams: u64,
+    /// The largest start or stop, counted in time units from step 0.
+    pub steps: i64,
+    /// Hours of presence, summed over rows.
+    pub watch_hours: f64,
+}
+
+impl ViewingReport {
+    /// Counts a log; `None` for a log without presence.
+    #[must_use]
+    pub fn of(log: &Log) -> Option<ViewingReport> {
+        let stop = |row: &LogRow| row.at.plus(i64::from(row.stay_ms));
+        let last = log.rows.iter().map(stop).max().filter(|_| log.has_presence)?;
+        let watched_ms: u64 = log.rows.iter().map(|row| u64::from(row.stay_ms)).sum();
+        Some(ViewingReport {
+            rows: log.rows.len() as u64,
+            users: log.users.len() as u64,
+            channels: log.items.len() as u64,
+            streams: log.streams,
+            steps: last.0.div_euclid(log.unit_ms),
+            watch_hours: watched_ms as f64 / HOUR_MS as f64,
+        })
+    }
 }
 
 /// Figures of one ranker.
@@ -98,6 +137,45 @@ pub struct RankerReport {
     /// Reward for logs of presence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reward: Option<RewardReport>,
+    /// Reward and loss per time unit of the test, for logs of presence. Longer tests have [`STEPS_MAX`] equal parts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepReport>,
+}
+
+/// Points of [`RankerReport::steps`], at most.
+pub const STEPS_MAX: usize = 1_000;
+
+/// Reward and loss of one time unit, or of a few successive ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct StepReport {
+    /// First instant of the time unit, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// Reward: mean over all users.
+    pub reward: Option<f64>,
+    /// Reward: mean over the users present in the next time unit.
+    pub reward_of_present: Option<f64>,
+    /// Mean log loss in nats of the visits that begin in the time unit; `null` for rankers without probabilities.
+    pub log_loss: Option<f64>,
+}
+
+impl StepReport {
+    /// The points of successive time units of a log with `people` users.
+    #[must_use]
+    pub fn series(steps: &[StepSums], people: u64) -> Vec<StepReport> {
+        let part = steps.len().div_ceil(STEPS_MAX).max(1);
+        let of_part = |part: &[StepSums]| {
+            let mut sums = part.first().copied().unwrap_or_default();
+            part.iter().skip(1).for_each(|step| sums.add(step));
+            let reward = RewardReport::new(&sums.reward, people);
+            StepReport {
+                from_ms: sums.at.0,
+                reward: reward.mean,
+                reward_of_present: reward.mean_of_present,
+                log_loss: ratio(sums.log_loss, sums.losses as f64),
+            }
+        };
+        steps.chunks(part).map(of_part).collect()
+    }
 }
 
 /// Figures of one part of the log.
@@ -291,6 +369,18 @@ pub fn table(report: &Report, order: &[&str]) -> String {
             "{} rows of {} people and {} items in {} time units; windows: {}",
             report.events, log.people, log.items, log.units, log.windows
         );
+        if let Some(viewing) = &log.viewing {
+            let _ = writeln!(
+                out,
+                "{:>12}{:>12}{:>12}{:>12}{:>12}{:>14}",
+                "rows", "users", "channels", "streams", "steps", "watch hours"
+            );
+            let _ = writeln!(
+                out,
+                "{:>12}{:>12}{:>12}{:>12}{:>12}{:>14.1}",
+                viewing.rows, viewing.users, viewing.channels, viewing.streams, viewing.steps, viewing.watch_hours
+            );
+        }
         let _ = match report.protocol.as_str() {
             "likes" | "likes-last" => Ok(()),
             "labelled" => writeln!(out, "test: {} rows, each predicted before it was learned", report.test_events),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::metrics::{Bin, Figures, shown, shown_interval};
-use super::report::{Moment, RankerReport, Report};
+use super::report::{Moment, RankerReport, Report, StepReport};
 use plot::{Axis, Plot, Series, escape};
 
 /// The whole file; `order` gives the order of rankers and labellers.
@@ -30,6 +30,7 @@ pub fn page(report: &Report, order: &[&str]) -> String {
         }
         over_time(&mut body, &report.rankers, order);
         rewards(&mut body, &report.rankers, order);
+        per_step(&mut body, &report.rankers, order);
     }
     labels(&mut body, report, order);
     calibration(&mut body, report);
@@ -75,6 +76,9 @@ type OfSplit = fn(&RankerReport) -> &Figures;
 /// Selects one figure over time.
 type OfMoment = fn(&Moment) -> Option<f64>;
 
+/// Selects one figure of a time unit.
+type OfStep = fn(&StepReport) -> Option<f64>;
+
 fn section(body: &mut String, title: &str, content: &str) {
     if !content.is_empty() {
         let _ = write!(body, "<section><h2>{}</h2>{content}</section>", escape(title));
@@ -88,6 +92,11 @@ fn facts(body: &mut String, report: &Report) {
         ("seed", report.seed.to_string()),
     ];
     if let Some(log) = &report.log {
+        if let Some(viewing) = &log.viewing {
+            facts.push(("streams", viewing.streams.to_string()));
+            facts.push(("steps", viewing.steps.to_string()));
+            facts.push(("watch hours", format!("{:.1}", viewing.watch_hours)));
+        }
         facts.push(("people", log.people.to_string()));
         facts.push(("items", log.items.to_string()));
         facts.push(("time units", format!("{} of {} s", log.units, log.unit_ms as f64 / 1e3)));
@@ -157,6 +166,36 @@ fn rewards(body: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &
         let head = ["ranker", "mean over all users", "upper bound", "mean over users present", "upper bound"];
         let caption = "One channel for each person and time unit; 1 when that is where they are in the next one";
         section(body, "Reward", &plot::table(caption, &head, rows.into_iter()));
+    }
+}
+
+fn per_step(body: &mut String, rankers: &BTreeMap<String, RankerReport>, order: &[&str]) {
+    let plots: [(&str, &str, Axis, OfStep); 2] = [
+        (
+            "Reward per step",
+            "share of the users present in the next step who are then at the channel that they got",
+            Axis::unit("reward"),
+            |step| step.reward_of_present,
+        ),
+        (
+            "Loss per step",
+            "log loss in nats of the softmax over the available channels, mean over the visits that begin in the step",
+            Axis::new("log loss"),
+            |step| step.log_loss,
+        ),
+    ];
+    for (title, about, y, figure) in plots {
+        let listed = order.iter().filter_map(|name| rankers.get_key_value(*name));
+        let series: Vec<Series> = listed
+            .map(|(name, ranker)| {
+                let points = ranker.steps.iter().filter_map(|step| Some((step.from_ms as f64, figure(step)?)));
+                (name, points.collect::<Vec<_>>())
+            })
+            .filter(|(_, points)| !points.is_empty())
+            .map(|(name, points)| Series::new(name, points))
+            .collect();
+        let plot = Plot { title: title.to_owned(), about: about.to_owned(), x: Axis::time("time"), y, series };
+        section(body, title, &plot.figure());
     }
 }
 

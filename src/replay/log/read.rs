@@ -73,6 +73,7 @@ pub fn live_intervals(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     for row in LiveIntervals::open(source.paths, source.unit, source.watch)? {
         let row = row?;
         let (user, item) = (log.user(&row.user), log.item(&row.streamer));
+        log.count_stream(&row.stream);
         let stay_ms = u32::try_from(row.stop.since(row.start)).unwrap_or(u32::MAX);
         log.push(interaction(row.start, user, item, Kind::Watch, stay_ms, false));
     }

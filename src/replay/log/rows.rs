@@ -6,9 +6,11 @@
 //! log.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::availability::{Availability, Presence};
 use crate::domain::ids::Key;
@@ -95,6 +97,8 @@ pub struct Log {
     pub has_presence: bool,
     /// True for a log of views, whose rows are answers to shown items.
     pub has_views: bool,
+    /// Number of distinct broadcasts; 0 where the log names none.
+    pub streams: u64,
 }
 
 impl Log {
@@ -124,6 +128,8 @@ pub struct LogBuilder {
     unit_ms: i64,
     has_presence: bool,
     has_views: bool,
+    /// Hashes of the names of broadcasts.
+    streams: HashSet<u64>,
 }
 
 /// Origin of the availability windows.
@@ -157,6 +163,7 @@ impl LogBuilder {
             unit_ms: unit_ms.max(1),
             has_presence,
             has_views: false,
+            streams: HashSet::new(),
         }
     }
 
@@ -174,6 +181,11 @@ impl LogBuilder {
     /// The number of an item, for [`LogBuilder::push`].
     pub fn item(&mut self, key: &Key) -> u32 {
         self.items.number(key)
+    }
+
+    /// Counts a broadcast, by its name.
+    pub fn count_stream(&mut self, key: &Key) {
+        self.streams.insert(xxh3_64(key.as_str().as_bytes()));
     }
 
     /// The number of an item that some row names.
@@ -215,7 +227,8 @@ impl LogBuilder {
     /// Sorts rows, renumbers by name, and computes availability.
     #[must_use]
     pub fn finish(self, windows: WindowSource) -> Log {
-        let LogBuilder { users, items, mut about, mut rows, unit_ms, has_presence, has_views } = self;
+        let LogBuilder { users, items, mut about, mut rows, unit_ms, has_presence, has_views, streams } = self;
+        let streams = streams.len() as u64;
         let (users, user_numbers) = users.sorted();
         let (items, item_numbers) = items.sorted();
         for row in &mut rows {
@@ -261,7 +274,7 @@ impl LogBuilder {
                 }))
             }
         };
-        Log { users, items, about: described, rows, unit_ms, availability, has_presence, has_views }
+        Log { users, items, about: described, rows, unit_ms, availability, has_presence, has_views, streams }
     }
 }
 

@@ -164,6 +164,7 @@ mod tests {
             availability: Availability::default(),
             has_presence: false,
             has_views: false,
+            streams: 0,
         };
         let order = |habit, hour: i64| {
             let mut ranker = History::new(&log, Signals::default(), habit);

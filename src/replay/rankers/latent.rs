@@ -210,6 +210,7 @@ mod tests {
             availability: Availability::default(),
             has_presence: false,
             has_views: false,
+            streams: 0,
         }
     }
 
