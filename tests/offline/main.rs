@@ -8,6 +8,7 @@ mod postgres;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod live_channels;
 mod logs;
 mod offline;
 mod replay;
