@@ -4,13 +4,13 @@
 //! Machine-readable results go to the file of `--json`.
 
 mod by_time;
-pub mod live_channels;
-mod window_flags;
 mod picture;
 pub mod simulate;
 mod table_input;
 pub mod train;
 mod watch;
+mod window_flags;
+pub mod live_channels;
 pub mod cluster;
 pub mod import;
 mod off_policy;
