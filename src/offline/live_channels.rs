@@ -1,7 +1,8 @@
 //! Import of live viewing: `user,stream,streamer,start,stop` becomes channels as items, their windows, and visits.
 //!
 //! Invariant: importing is idempotent: the id of a visit holds its stream, its channel, its first and last step, and its
-//! number among equal rows. So visits of one step are kept apart, and a file imported twice is stored once. Memory grows with users, channels and windows, not with rows.
+//! number among equal rows. So visits of one step are kept apart, and a file imported twice is stored once. Memory grows
+//! with users, channels and windows, not with rows.
 //! Deliberately absent: a resource for streams. A stream is a part of the ids of its visits.
 
 use std::collections::HashMap;
@@ -216,6 +217,7 @@ async fn write_channels(
                     author: None,
                     topics: Some(Vec::new()),
                     text: Some(key.as_str().into()),
+                    attributes: None,
                     embedding: None,
                     created: windows.first().map(|window| window.start),
                     windows: Some(Windows::new(windows).with_context(named)?),
