@@ -3,6 +3,7 @@
 //! Invariant: loading is idempotent. A batch is durable before the next one is collected. Memory holds at most
 //! [`STATES`] states of users; a state that was dropped is recovered from the store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::domain::ids::{ItemId, Key, Position, UserId};
 use crate::domain::interactions::Interaction;
 use crate::domain::items::Author;
+use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::embed::Embedder;
@@ -41,6 +43,8 @@ pub struct Loader {
     positions_are_exact: bool,
     /// Last position of the journal that was flushed.
     flushed: Position,
+    /// Stored users without a name, by key.
+    nameless: BTreeMap<Key, Person>,
     /// By user id, the newest interaction that the user has learned.
     newest: Vec<Millis>,
     states: StatesInMemory,
@@ -109,6 +113,8 @@ impl Loader {
         let settings = Arc::new(config.learn.clone());
         let coordinator = load_coordinator(&*store, config.dim, settings, catalogue, now).await?;
         let (stored_people, flushed) = (people.len() as u32, coordinator.covers());
+        let nameless = people.iter().filter(|person| person.name.is_none() && !person.erased);
+        let nameless = nameless.map(|person| (person.key.clone(), person.clone())).collect();
         let offline = Offline::over(coordinator, people);
         Ok(Loader {
             store,
@@ -119,6 +125,7 @@ impl Loader {
             stored_people,
             positions_are_exact: true,
             flushed,
+            nameless,
             newest: Vec::new(),
             states: StatesInMemory::new(STATES),
             brought: Brought::default(),
@@ -133,6 +140,32 @@ impl Loader {
     /// Finds a user by key, or registers them.
     pub fn person(&mut self, key: &Key, name: Option<&str>) -> UserId {
         self.offline.person(key, name, self.now)
+    }
+
+    /// Finds a user by key, or registers them with a name. A stored user without a name gets it; another name stays.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn named(&mut self, key: &Key, name: &str) -> anyhow::Result<UserId> {
+        let id = self.person(key, Some(name));
+        if let Some(person) = self.nameless.remove(key) {
+            self.offline.rewrite(Person { name: Some(name.to_owned()), ..person });
+        }
+        self.flush_if_full().await?;
+        Ok(id)
+    }
+
+    /// Lets a user follow another one from `at` on, unless they do already.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn befriend(&mut self, user: UserId, whom: UserId, id: Key, at: Millis) -> anyhow::Result<()> {
+        self.recall(user).await?;
+        if self.offline.state(user).is_some_and(|state| state.follows().contains(&whom)) {
+            self.brought.known += 1;
+            return Ok(());
+        }
+        self.act(user, UserEvent::Followed { id, user: whom, at }).await
     }
 
     /// Finds a user by key, or registers them with attributes: a JSON object as text. Attributes of a known user stay.

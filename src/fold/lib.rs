@@ -130,6 +130,11 @@ impl Offline {
         id
     }
 
+    /// Queues a known user with a changed name or changed attributes as a write.
+    pub fn rewrite(&mut self, person: Person) {
+        self.write(|| Write::Person(person));
+    }
+
     /// True where the user's state is in memory.
     #[must_use]
     pub fn has_state(&self, user: UserId) -> bool {

@@ -5,7 +5,7 @@
 //! stored; a catalogue is stored while it is read.
 
 use crate::watch::watch;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
@@ -37,7 +37,8 @@ use eddyline_tables::read::{ROLES, TableOptions};
 pub enum Format {
     /// JSON lists of `{text, label, embedding}`; each file is a topic and a user.
     AcceptedRejected,
-    /// JSON lines of `{actor, verb, object, time, message, topic, to}`.
+    /// JSON lines of activities `{actor, verb, object, time, message, topic, to}` and of people `{name, friends}`, plain or
+    /// as extended JSON (`$oid`, `$date`). Files or a folder, in any order.
     Activities,
     /// CSV of items: `item,topic,text,author,created,attributes,embedding`; several topics with a bar between: `a|b`.
     Items,
@@ -203,10 +204,13 @@ pub async fn files(mut loader: Loader, options: Options, now: Millis) -> anyhow:
         }
         Format::Activities => {
             let mut log = Log::default();
-            for row in activities::Activities::open(paths, Some(options.dim), watch)?.with_times(options.times) {
+            let rows = activities::Activities::open(paths, Some(options.dim), watch)?;
+            let mut rows = rows.with_times(options.times);
+            for row in rows.by_ref() {
                 log.activity(row?)?;
             }
             bar.finish_and_clear();
+            log.people(&mut loader, rows.take_people(), now).await?;
             log.learn(&mut loader).await?;
         }
         Format::Items => {
@@ -392,17 +396,54 @@ struct Log {
     posts: ByTime<Post>,
     /// Earliest instant at which the log creates each item.
     made: HashMap<Key, Millis>,
+    /// Time of the first activity.
+    begin: Option<Millis>,
+    /// Hashes of the follows in activities.
+    follows: HashSet<u128>,
 }
 
 impl Default for Log {
     fn default() -> Log {
         let (acts, posts) = (ByTime::new(by_time::BUDGET), ByTime::new(by_time::BUDGET));
-        Log { acts, posts, made: HashMap::new() }
+        Log { acts, posts, made: HashMap::new(), begin: None, follows: HashSet::new() }
     }
 }
 
 impl Log {
+    /// Registers people with their names. They follow their friends from the first activity of the log on, or from `now`
+    /// where it has none; a follow that is an activity itself keeps its own time.
+    async fn people(
+        &mut self,
+        loader: &mut Loader,
+        people: Vec<activities::PersonRow>,
+        now: Millis,
+    ) -> anyhow::Result<()> {
+        let mut users = Vec::with_capacity(people.len());
+        for person in &people {
+            users.push(match &person.name {
+                Some(name) => loader.named(&person.user, name).await?,
+                None => loader.person(&person.user, None),
+            });
+        }
+        let (at, bar) = (self.begin.unwrap_or(now), progress::steps("people", people.len() as u64));
+        for (person, user) in people.iter().zip(users) {
+            for friend in &person.friends {
+                let edge = [person.user.as_str(), friend.as_str()];
+                if self.follows.contains(&edge_hash(edge)) {
+                    continue;
+                }
+                let id = event_key(&["follow", edge[0], edge[1]])?;
+                let whom = loader.person(friend, None);
+                loader.befriend(user, whom, id, at).await?;
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
     fn activity(&mut self, row: activities::ActivityRow) -> anyhow::Result<()> {
+        self.begin = Some(self.begin.map_or(row.time, |begin| begin.min(row.time)));
         let time = row.time.0.to_string();
         let verb = match row.verb {
             activities::Verb::Post => "post",
@@ -426,7 +467,10 @@ impl Log {
                 let ids = RowIds::of(&parts, row.dwell_ms.map(|dwell| dwell.to_string()).as_deref())?;
                 Act::Interacted { ids, item: row.object, kind, dwell_ms: row.dwell_ms }
             }
-            activities::Verb::Follow => Act::Followed { id, whom: row.object },
+            activities::Verb::Follow => {
+                self.follows.insert(edge_hash([row.actor.as_str(), row.object.as_str()]));
+                Act::Followed { id, whom: row.object }
+            }
         };
         self.acts.push(row.time, &(row.actor, act))
     }
@@ -472,6 +516,11 @@ impl Log {
         bar.finish_and_clear();
         Ok(())
     }
+}
+
+/// Hash of a follow. Keys have no control characters, so the separator is unambiguous.
+fn edge_hash(edge: [&str; 2]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(edge.join("\0").as_bytes())
 }
 
 /// Items that are not created yet, in the order of time.

@@ -159,6 +159,50 @@ fn a_simulated_network_can_be_imported_and_served() {
     }
 }
 
+/// People documents bring names and friendships, before the activities, after them, or in one file with them.
+#[test]
+fn people_documents_bring_names_and_friends_in_any_order() {
+    const PEOPLE: &str = "{\"name\":\"Maya Varga\",\"friends\":[\"Ravi Okonta\"]}\n\
+                          {\"name\":\"Ravi Okonta\",\"friends\":[\"Maya Varga\",\"Tove\"]}\n";
+    const ACTIVITIES: &str = concat!(
+        r#"{"_id":{"$oid":"a1"},"actor":"Maya Varga","verb":"add","object":null,"#,
+        r#""time":{"$date":{"$numberLong":"1767225600000"}},"message":"boats","topic":"rivers"}"#,
+        "\n",
+        r#"{"actor":"Ravi Okonta","verb":"interact","object":{"$oid":"a1"},"time":{"$date":"2026-01-01T01:00:00Z"}}"#,
+        "\n",
+    );
+    let follows = |folder: &Path, user: &str| {
+        let said = last_event(folder, user);
+        said.lines().filter(|line| line.contains("follow")).count()
+    };
+    let both = [PEOPLE, ACTIVITIES].concat();
+    for (name, files) in
+        [("before", &[PEOPLE, ACTIVITIES][..]), ("after", &[ACTIVITIES, PEOPLE]), ("one file", &[both.as_str()])]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let mut said = String::new();
+        for content in files {
+            let (status, printed) = import(folder.path(), "activities", content, &[]);
+            assert_eq!(status, Some(0), "{name}: {printed}");
+            said.push_str(&printed);
+        }
+        let learned: u64 =
+            said.lines().filter_map(|line| line.split(" items, ").nth(1)?.split(' ').next()?.parse::<u64>().ok()).sum();
+        assert_eq!(learned, 5, "{name}: a post, a reaction and three follows: {said}");
+        let (_, again) = import(folder.path(), "activities", &both, &[]);
+        assert!(again.contains(" 0 events learned"), "{name}: {again}");
+        assert_eq!((follows(folder.path(), "Ravi Okonta") > 0, follows(folder.path(), "Tove")), (true, 0), "{name}");
+        let store = format!("file:{}", folder.path().join("data").display());
+        let dump = folder.path().join("dump.jsonl");
+        let (status, said) = run(&["db", "dump", "--store", &store, "--out", dump.to_str().unwrap()]);
+        assert_eq!(status, Some(0), "{said}");
+        let dump = std::fs::read_to_string(dump).unwrap();
+        for person in ["Maya Varga", "Ravi Okonta"] {
+            assert!(dump.contains(&format!("\"name\":\"{person}\"")), "{name}: {dump}");
+        }
+    }
+}
+
 /// Imports one file; returns the exit status and the output.
 fn import(folder: &Path, format: &str, content: &str, more: &[&str]) -> (Option<i32>, String) {
     let file = folder.join(format!("{format}.csv"));

@@ -14,6 +14,7 @@ pub mod feed;
 pub mod follows;
 pub mod items;
 pub mod windows;
+mod extended_json;
 pub mod activities;
 pub mod accepted_rejected;
 #[cfg(test)]

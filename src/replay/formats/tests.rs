@@ -295,6 +295,42 @@ fn activities_are_read() {
     assert_eq!(rows[1].to, ["user:maya"]);
 }
 
+/// Documents as a database exports them: canonical and relaxed dates, ids of documents, posts that are their own object.
+#[test]
+fn documents_of_a_database_are_read_as_they_are() {
+    let folder = TempDir::new().unwrap();
+    let content = concat!(
+        r#"{"_id":{"$oid":"65a0c0ffee00000000000001"},"name":"Maya Varga","friends":["Ravi","Ravi","Maya Varga"]}"#,
+        "\n",
+        r#"{"_id":{"$oid":"65a0c0ffee00000000000002"},"actor":"Maya Varga","verb":"add","object":null,"#,
+        r#""time":{"$date":{"$numberLong":"1767225600250"}},"message":"for \"$5\"","topic":"music","to":null}"#,
+        "\n",
+        r#"{"actor":"Ravi","verb":"post","time":{"$date":"2026-01-01T00:00:01Z"},"message":"hi","topic":null}"#,
+        "\n",
+        r#"{"actor":"Ravi","verb":"interact","object":{"$oid":"65a0c0ffee00000000000002"},"#,
+        r#""time":{"$date":1767225602000},"kind":"read","dwell_ms":{"$numberInt":"9"},"name":7}"#,
+        "\n",
+        r#"{"_id":{"$oid":"0a"},"name":"Ada","friends":[{"$oid":"0b"}]}"#,
+        "\n",
+        r#"{"user":"tove","name":"Tove Brandt","friends":[]}"#,
+    );
+    let paths = file(&folder, "log.jsonl", content.as_bytes());
+    let mut read = Activities::open(&paths, None, None).unwrap();
+    let rows: Vec<_> = read.by_ref().collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3, 4]);
+    assert_eq!((rows[0].verb, rows[0].object.as_str()), (Verb::Post, "65a0c0ffee00000000000002"));
+    assert_eq!((rows[0].time, rows[0].message.as_str()), (Millis(1_767_225_600_250), "for \"$5\""));
+    assert_eq!((rows[1].verb, rows[1].time), (Verb::Post, Millis(1_767_225_601_000)));
+    assert!(rows[1].object.as_str().starts_with("post-"), "{:?}", rows[1].object);
+    assert_eq!((rows[2].object.clone(), rows[2].dwell_ms), (rows[0].object.clone(), Some(9)));
+    let people = read.take_people().into_iter().map(|person| {
+        let friends: Vec<String> = person.friends.iter().map(|friend| friend.as_str().to_owned()).collect();
+        (person.user.as_str().to_owned(), person.name.unwrap_or_default(), friends.join(" "))
+    });
+    let expected = [("Maya Varga", "Maya Varga", "Ravi"), ("0a", "Ada", "0b"), ("tove", "Tove Brandt", "")];
+    assert_eq!(people.collect::<Vec<_>>(), expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())));
+}
+
 #[test]
 fn broken_activities_are_named() {
     let line = |change: (&str, &str)| {
@@ -306,9 +342,22 @@ fn broken_activities_are_named() {
     refused(
         &[
             ("not JSON", b"hello", "log.jsonl, line 1, column 1: expected value"),
-            ("not an object", b"{}\n", "line 1, column 2: missing field `actor`"),
+            ("not an object", b"{}\n", "line 1, column actor: missing field `actor`"),
             ("second line", &[&line(("m\"", "m\""))[..], b"\n{"].concat(), "line 2, column 1: EOF"),
-            ("unknown verb", &line(("post", "like")), "unknown variant `like`, expected one of `post`, `interact`"),
+            ("unknown verb", &line(("post", "like")), "unknown variant `like`, expected one of `add`, `post`, `interact`"),
+            (
+                "an unknown document",
+                br#"{"title":"x"}"#,
+                "line 1, column actor: missing field `actor`: an activity has",
+            ),
+            ("a person without friends", br#"{"name":"x"}"#, "line 1, column 12: missing field `friends`"),
+            ("a person with a wrong friend", br#"{"name":"x","friends":[{}]}"#, "invalid type: map, expected an id"),
+            ("no object to react to", &line(("\"post\",\"object\":\"p\"", "\"interact\"")), "missing field `object`"),
+            (
+                "a wrapper of another type",
+                &line(("\"2026-01-01T00:00:00Z\"", "{\"$timestamp\":{\"t\":1,\"i\":1}}")),
+                "line 1: `$` must be one of $oid, $date",
+            ),
             ("empty actor", &line(("\"a\"", "\"\"")), "must not be empty"),
             (
                 "bad time",

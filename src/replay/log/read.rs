@@ -115,16 +115,19 @@ pub fn movielens(source: Source<'_>) -> Result<LogBuilder, FormatError> {
     Ok(log)
 }
 
-/// Reads activities as `simulate` writes them; a reaction without a kind is a `like`. Messages become embeddings of
-/// `dim` numbers, and given embeddings must match.
+/// Reads the documents of a social network; a reaction without a kind is a `like`. Messages become embeddings of `dim`
+/// numbers, and given embeddings must match. Users follow the friends of their document from the first activity on.
 ///
 /// # Errors
 /// [`FormatError`] names file and line.
 pub fn activities(source: Source<'_>, dim: usize) -> Result<LogBuilder, FormatError> {
     let mut log = LogBuilder::new(source.unit.step_ms(), false);
     let rows = Activities::open(source.paths, None, source.watch)?;
-    for row in rows.with_times(source.unit).with_texts_of(dim) {
+    let mut rows = rows.with_times(source.unit).with_texts_of(dim);
+    let mut begin: Option<Millis> = None;
+    for row in rows.by_ref() {
         let row = row?;
+        begin = Some(begin.map_or(row.time, |begin| begin.min(row.time)));
         let user = log.user(&row.actor);
         match row.verb {
             Verb::Post => {
@@ -150,6 +153,14 @@ pub fn activities(source: Source<'_>, dim: usize) -> Result<LogBuilder, FormatEr
                 let item = log.user(&row.object);
                 log.push(LogRow { act: Act::Followed, ..interaction(row.time, user, item, Kind::View, 0, false) });
             }
+        }
+    }
+    let Some(begin) = begin else { return Ok(log) };
+    for person in rows.take_people() {
+        let user = log.user(&person.user);
+        for friend in &person.friends {
+            let item = log.user(friend);
+            log.push(LogRow { act: Act::Followed, ..interaction(begin, user, item, Kind::View, 0, false) });
         }
     }
     Ok(log)
