@@ -5,6 +5,7 @@
 
 mod by_time;
 mod picture;
+mod friend_graph;
 pub mod simulate;
 mod table_input;
 pub mod train;

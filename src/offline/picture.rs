@@ -14,7 +14,7 @@ const PLOT: (f64, f64, f64, f64) = (70.0, 24.0, 700.0, 580.0);
 /// Most points in a picture. Of more rows only every n-th is drawn.
 const POINTS_MAX: usize = 5_000;
 /// Colours of clusters for a light and a dark background; the list repeats after the last one.
-const COLOURS: [(&str, &str); 10] = [
+pub(crate) const COLOURS: [(&str, &str); 10] = [
     ("#0b62c4", "#6cb0ff"),
     ("#b3530a", "#ff9f4a"),
     ("#1a7a3c", "#5fd08a"),
@@ -243,7 +243,8 @@ fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn escaped(text: &str) -> String {
+/// Escapes a name for SVG, without control characters, at most 60 characters.
+pub(crate) fn escaped(text: &str) -> String {
     let text: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,18 +1,20 @@
 //! `eddyline simulate`: a network and its history as activities, a log of live viewing, or tables of people, posts and
 //! views.
 //!
-//! Invariant: equal flags give equal bytes. An existing file is not overwritten.
+//! Invariant: equal flags with a given start give equal bytes. An existing file is not overwritten.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
+use crate::friend_graph::{self, PEOPLE_DRAWN};
+use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::commands::args::rfc3339;
 use eddyline::commands::output::print;
 use eddyline::commands::progress;
-use eddyline::domain::time::Millis;
+use eddyline::domain::time::{DAY_MS, HOUR_MS, Millis};
 use eddyline::process::say;
 use eddyline::simulate::history::{History, write_json_lines};
 use eddyline::simulate::network::Network;
@@ -26,9 +28,18 @@ use eddyline_tables::write::{Cell, ColumnKind, FileFormat, TableWriter};
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["out", "log", "tables"]))]
 pub struct Args {
-    /// Directory for `people.jsonl` and `activities.jsonl`.
+    /// Directory for the documents of a network: `people.jsonl` (`user`, `name`, `friends`) and `activities.jsonl`.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Let people view and judge posts of their friends only.
+    #[arg(long, requires = "out")]
+    among_friends: bool,
+    /// Write activities as a document database exports them: `$oid`, `$date`, and posts without `object`.
+    #[arg(long, requires = "out")]
+    extended_json: bool,
+    /// Draw the friend graph as SVG; for up to 5,000 people.
+    #[arg(long, value_name = "FILE", requires = "out")]
+    svg: Option<PathBuf>,
     /// Write a log of live viewing instead (`user,stream,streamer,start,stop`), compressed when it ends in `.gz` or `.zst`.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -60,9 +71,10 @@ pub struct Args {
     /// Seed; equal seeds give equal bytes.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// First day, RFC 3339.
-    #[arg(long, default_value = "2026-01-05T00:00:00Z", value_parser = rfc3339)]
-    start: Millis,
+    /// Begin of the history, RFC 3339. By default a network's history ends with the current hour, so that it is alive when
+    /// it is served, and tables begin at 2026-01-05T00:00:00Z.
+    #[arg(long, value_parser = rfc3339)]
+    start: Option<Millis>,
 }
 
 /// Writes what the flags ask for, and prints how much it wrote.
@@ -70,7 +82,7 @@ pub struct Args {
 /// # Errors
 /// A file exists or cannot be written, or the simulation refuses the sizes.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let Args { people, days, seed, start, .. } = args;
+    let Args { people, days, seed, .. } = args;
     if let Some(path) = args.log {
         let size = ViewingSize { rows: args.rows, people, channels: args.channels, days };
         let count = viewing(&path, size, seed)?;
@@ -78,33 +90,63 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     if let Some(out) = args.tables {
         let size = TablesSize { people, posts: args.posts, views: args.views, days };
+        let start = args.start.unwrap_or(TABLES_START);
         print(&truth_table(&tables(&out, size, seed, start, args.format)?, &out))?;
     }
     if let Some(out) = args.out {
-        let count = activities(&out, people as usize, days, seed, start)?;
+        let network = Network::new(people as usize, seed)?;
+        // Drawn first: a picture that cannot be drawn leaves no files behind.
+        if let Some(path) = &args.svg {
+            draw(&network, path)?;
+        }
+        let this_hour = Millis(WallClock::default().now().0.div_euclid(HOUR_MS) * HOUR_MS);
+        let start = args.start.unwrap_or_else(|| this_hour.plus(-i64::from(days) * DAY_MS));
+        let mut history = History::new(&network, start, days, seed)?;
+        if args.among_friends {
+            history = history.among_friends();
+        }
+        if args.extended_json {
+            history = history.as_extended_json();
+        }
+        let count = documents(&out, &network, history)?;
         say(format_args!("{count} activities of {people} people in {}", out.display()));
     }
     Ok(())
 }
 
-/// Writes `activities.jsonl` and `people.jsonl` into a directory; returns the number of activities.
+/// Begin of simulated tables: a Monday.
+const TABLES_START: Millis = Millis(1_767_571_200_000);
+
+/// Draws the friend graph.
 ///
 /// # Errors
-/// A file exists or cannot be written, or the simulation refuses the sizes.
-fn activities(out: &Path, people: usize, days: u32, seed: u64, start: Millis) -> anyhow::Result<u64> {
-    let network = Network::new(people, seed)?;
+/// The network is too large, or the file exists or cannot be written.
+fn draw(network: &Network, path: &Path) -> anyhow::Result<()> {
+    let people = network.people().len();
+    ensure!(people <= PEOPLE_DRAWN, "--svg: at most {PEOPLE_DRAWN} people can be drawn, not {people}: lower --people");
+    let mut file = File::create_new(path).with_context(|| format!("--svg: cannot create {}", path.display()))?;
+    file.write_all(friend_graph::draw(network).as_bytes())
+        .with_context(|| format!("--svg: cannot write {}", path.display()))
+}
+
+/// Writes `people.jsonl` and `activities.jsonl` into a directory; returns the number of activities.
+///
+/// # Errors
+/// A file exists or cannot be written.
+fn documents(out: &Path, network: &Network, history: History<'_>) -> anyhow::Result<u64> {
     fs::create_dir_all(out).with_context(|| format!("--out: cannot make {}", out.display()))?;
     let create = |name: &str| {
         let path = out.join(name);
         File::create_new(&path).with_context(|| format!("--out: cannot create {}", path.display())).map(BufWriter::new)
     };
     let mut list = create("people.jsonl")?;
-    for person in network.people() {
-        let line = serde_json::json!({"user": person.key, "name": person.name});
+    for (person, index) in network.people().iter().zip(network.indices()) {
+        let friends: Vec<&str> =
+            network.friends(index).iter().map(|friend| network.person(*friend).key.as_str()).collect();
+        let line = serde_json::json!({"user": person.key, "name": person.name, "friends": friends});
         writeln!(list, "{line}")?;
     }
     list.flush()?;
-    let history = History::new(&network, start, days, seed)?;
     let bar = progress::steps("hours", u64::from(history.progress().hours_total));
     let mut file = create("activities.jsonl")?;
     let count = write_json_lines(history, &mut file, &mut |progress| bar.set_position(u64::from(progress.hours)))?;

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::behaviour::reaction;
 use super::chance::{mixed, stream, unit};
@@ -105,6 +106,8 @@ struct Post {
 pub struct History<'a> {
     network: &'a Network,
     seed: u64,
+    among_friends: bool,
+    extended_json: bool,
     start: Millis,
     hours: u32,
     hours_total: u32,
@@ -138,6 +141,8 @@ impl<'a> History<'a> {
         Ok(History {
             network,
             seed: mixed(seed, &[network.seed()]),
+            among_friends: false,
+            extended_json: false,
             start,
             hours: 0,
             hours_total: days * 24,
@@ -150,6 +155,19 @@ impl<'a> History<'a> {
             latest: vec![[NO_POST; LATEST]; people],
             looked: vec![Vec::new(); people],
         })
+    }
+
+    /// Restricts views to posts of friends, and so all reactions.
+    #[must_use]
+    pub fn among_friends(self) -> History<'a> {
+        History { among_friends: true, ..self }
+    }
+
+    /// Writes activities as a document database exports them: relaxed extended JSON (`$oid`, `$date`), the verb `add`, and
+    /// posts that are their own object.
+    #[must_use]
+    pub fn as_extended_json(self) -> History<'a> {
+        History { extended_json: true, ..self }
     }
 
     /// Progress in simulated hours.
@@ -239,7 +257,7 @@ impl<'a> History<'a> {
 
     /// A post to view: a friend's latest, or any fresh one. `None` when it is old, their own, or viewed before.
     fn found(&mut self, person: PersonIndex, random: &mut ChaCha8Rng) -> Option<u32> {
-        let number = if random.random_bool(0.5) {
+        let number = if self.among_friends || random.random_bool(0.5) {
             let friends = self.network.friends(person);
             let friend = friends[random.random_range(0..friends.len())];
             self.latest[friend.index()][random.random_range(0..LATEST)]
@@ -326,7 +344,11 @@ pub fn write_json_lines(
 ) -> io::Result<u64> {
     let mut hours = 0;
     while let Some(activity) = history.next() {
-        serde_json::to_writer(&mut *out, &activity)?;
+        if history.extended_json {
+            serde_json::to_writer(&mut *out, &as_document(&activity)?)?;
+        } else {
+            serde_json::to_writer(&mut *out, &activity)?;
+        }
         out.write_all(b"\n")?;
         if history.hours != hours {
             hours = history.hours;
@@ -336,6 +358,24 @@ pub fn write_json_lines(
     out.flush()?;
     watch(history.progress());
     Ok(history.given)
+}
+
+/// An activity in relaxed extended JSON.
+fn as_document(activity: &Activity) -> serde_json::Result<Value> {
+    let mut document = serde_json::to_value(activity)?;
+    document["time"] = json!({"$date": timestamps::text(activity.time)});
+    // The digits of a post's key are hexadecimal digits, too.
+    let object_id = json!({"$oid": format!("{:0>24}", activity.object.as_str().trim_start_matches("post-"))});
+    match activity.verb {
+        Verb::Post => {
+            document["verb"] = json!("add");
+            document["object"] = Value::Null;
+            document["_id"] = object_id;
+        }
+        Verb::Interact => document["object"] = object_id,
+        Verb::Follow => {}
+    }
+    Ok(document)
 }
 
 fn follow(actor: &Key, object: &Key, time: Millis) -> Activity {
@@ -440,6 +480,41 @@ mod tests {
             sum.1 += 1.0;
         }
         assert!(liked.0 / liked.1 > disliked.0 / disliked.1 + 0.5);
+    }
+
+    #[test]
+    fn among_friends_all_reactions_are_to_posts_of_friends() {
+        let network = Network::new(60, 3).unwrap();
+        let mut authors = BTreeMap::new();
+        let mut reactions = 0;
+        for activity in History::new(&network, START, 3, 3).unwrap().among_friends() {
+            let actor = network.find(activity.actor.as_str()).unwrap();
+            match activity.verb {
+                Verb::Post => drop(authors.insert(activity.object, actor)),
+                Verb::Interact => {
+                    assert!(network.are_friends(actor, authors[&activity.object]));
+                    reactions += 1;
+                }
+                Verb::Follow => {}
+            }
+        }
+        assert!(reactions > 100, "{reactions}");
+    }
+
+    #[test]
+    fn an_exported_post_is_its_own_object() {
+        let network = Network::new(20, 1).unwrap();
+        let mut out = Vec::new();
+        let history = History::new(&network, START, 1, 1).unwrap().as_extended_json();
+        write_json_lines(history, &mut out, &mut |_| ()).unwrap();
+        let lines = String::from_utf8(out).unwrap();
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let post = lines.iter().find(|line| line["verb"] == "add").unwrap();
+        assert_eq!((&post["object"], post["_id"]["$oid"].as_str().unwrap().len()), (&Value::Null, 24));
+        let posts: BTreeSet<&str> = lines.iter().filter_map(|line| line["_id"]["$oid"].as_str()).collect();
+        for line in lines.iter().filter(|line| line["verb"] == "interact") {
+            assert!(posts.contains(line["object"]["$oid"].as_str().unwrap()) && line["time"]["$date"].is_string());
+        }
     }
 
     #[test]

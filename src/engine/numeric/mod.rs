@@ -1,6 +1,7 @@
-//! Numeric building blocks: inner loops over vectors, and special functions.
+//! Numeric building blocks: inner loops over vectors, special functions, and the layout of graphs.
 //!
 //! Invariant: results are equal, bit by bit, on every processor and with every instruction set.
 
 pub mod kernels;
+pub mod layout;
 pub mod special;

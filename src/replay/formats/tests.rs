@@ -344,7 +344,11 @@ fn broken_activities_are_named() {
             ("not JSON", b"hello", "log.jsonl, line 1, column 1: expected value"),
             ("not an object", b"{}\n", "line 1, column actor: missing field `actor`"),
             ("second line", &[&line(("m\"", "m\""))[..], b"\n{"].concat(), "line 2, column 1: EOF"),
-            ("unknown verb", &line(("post", "like")), "unknown variant `like`, expected one of `add`, `post`, `interact`"),
+            (
+                "unknown verb",
+                &line(("post", "like")),
+                "unknown variant `like`, expected one of `add`, `post`, `interact`",
+            ),
             (
                 "an unknown document",
                 br#"{"title":"x"}"#,
