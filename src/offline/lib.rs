@@ -8,6 +8,7 @@ mod picture;
 mod friend_graph;
 pub mod simulate;
 mod table_input;
+pub mod training_report;
 pub mod train;
 mod watch;
 mod window_flags;

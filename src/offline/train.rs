@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use serde::Serialize;
 
 use crate::table_input;
+use crate::training_report::{self, Curves, Epoch, Report, Row};
 use eddyline::actors::clock::{Clock, WallClock};
 use eddyline::app;
 use eddyline::commands::args::AccessArgs;
@@ -20,7 +20,7 @@ use eddyline::config::Config;
 use eddyline::domain::time::Millis;
 use eddyline::embed::Choice;
 use eddyline::process::say;
-use eddyline::tower::{Checkpoint, Quality, Sizes};
+use eddyline::tower::{Checkpoint, Sizes};
 use eddyline_replay::formats::Columns;
 use eddyline_replay::formats::time::{TimeUnit, Times};
 use eddyline_replay::metrics::shown;
@@ -129,37 +129,17 @@ pub struct Args {
     /// Also train towers without histories, to measure the gain of histories.
     #[arg(long)]
     compare_static: bool,
-    /// Write the metrics as JSON; `-` for standard output.
+    /// Write the metrics as JSON, those of every epoch included; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write a report with plots: loss and AUC per epoch, ROC curve, calibration.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Publish the model after the training, as `eddyline model publish` does.
     #[arg(long)]
     publish: bool,
     #[command(flatten)]
     access: AccessArgs,
-}
-
-/// Metrics of a training; its JSON is the output of `--json`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// Sizes, settings and course of the training.
-    pub summary: eddyline::tower::Summary,
-    /// Quality by predictor and slice.
-    pub rows: Vec<Row>,
-    /// Training examples per second.
-    pub rows_per_second: f64,
-}
-
-/// Quality of one predictor on one slice of the log.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// Name of the predictor, such as `two towers`.
-    pub name: String,
-    /// Slice of the log: `train`, `validation` or `test`.
-    pub slice: &'static str,
-    /// Metrics of the predictor.
-    #[serde(flatten)]
-    pub quality: Quality,
 }
 
 /// Trains a model, prints its metrics, and publishes it if the flags say so.
@@ -170,6 +150,9 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
     let config = args.access.config.start_with_store(args.access.store.take())?;
     let report = fit(&args, &config, WallClock::default().now())?;
     print_table(args.json.as_deref(), || report.table())?;
+    if let Some(path) = &args.html {
+        save(path, training_report::page(&report).as_bytes())?;
+    }
     write_json(args.json, &report)?;
     if args.publish {
         let task = model::Task::publish(&args.out)?;
@@ -239,12 +222,19 @@ fn train<B: AutodiffBackend>(
         training.resume(&bytes).with_context(|| state.display().to_string())?;
         say(format_args!("resuming after {} epochs", training.epochs()));
     }
-    let (rows, seconds) = advance(&mut training, Some(&state), "training")?;
+    let watches = args.html.is_some() || args.json.is_some();
+    let Course { rows, seconds, epochs } = advance(&mut training, Some(&state), "training", watches)?;
     let model = training.finish();
     save(&args.out, &model.to_bytes()?)?;
-    let mut report =
-        Report { summary: model.summary().clone(), rows: Vec::new(), rows_per_second: rows as f64 / seconds.max(1e-9) };
     let judged = if settings.fractions.test > 0.0 { (Slice::Test, "test") } else { (Slice::Validation, "validation") };
+    let (odds, liked) = training.scores(model.weights(), judged.0);
+    let mut report = Report {
+        summary: model.summary().clone(),
+        rows: Vec::new(),
+        epochs,
+        curves: Curves::of(judged.1, &odds, &liked),
+        rows_per_second: rows as f64 / seconds.max(1e-9),
+    };
     for (name, quality) in training.baselines(judged.0) {
         report.rows.push(Row { name: name.to_owned(), slice: judged.1, quality });
     }
@@ -252,68 +242,45 @@ fn train<B: AutodiffBackend>(
         let sizes = Sizes { history: 0, ..settings.sizes };
         let settings = TrainSettings { sizes, ..settings.clone() };
         let mut training = Training::<B>::new(tables, &settings, device)?;
-        advance(&mut training, None, "static towers")?;
-        report.add("static towers", &training, &training.finish());
+        advance(&mut training, None, "static towers", false)?;
+        add(&mut report, "static towers", &training, &training.finish());
     }
-    report.add("two towers", &training, &model);
+    add(&mut report, "two towers", &training, &model);
     Ok(report)
 }
 
-impl Report {
-    fn add<B: AutodiffBackend>(&mut self, name: &str, training: &Training<B>, model: &Checkpoint) {
-        let slices = [
-            ("train", Some(training.quality(model, Slice::Train, TRAIN_LOOKED_AT))),
-            ("validation", model.summary().validation),
-            ("test", model.summary().test),
-        ];
-        for (slice, quality) in slices {
-            if let Some(quality) = quality {
-                self.rows.push(Row { name: name.to_owned(), slice, quality });
-            }
+/// Adds the quality of a model on each slice.
+fn add<B: AutodiffBackend>(report: &mut Report, name: &str, training: &Training<B>, model: &Checkpoint) {
+    let slices = [
+        ("train", Some(training.quality(model, Slice::Train, TRAIN_LOOKED_AT))),
+        ("validation", model.summary().validation),
+        ("test", model.summary().test),
+    ];
+    for (slice, quality) in slices {
+        if let Some(quality) = quality {
+            report.rows.push(Row { name: name.to_owned(), slice, quality });
         }
-    }
-
-    /// Formats the report as a table.
-    #[must_use]
-    pub fn table(&self) -> String {
-        use std::fmt::Write as _;
-        let mut out = String::new();
-        let _ = writeln!(
-            out,
-            "{:<20}{:<12}{:>9}{:>9}{:>9}{:>10}{:>12}",
-            "", "slice", "views", "ROC AUC", "AP", "log loss", "calibration"
-        );
-        for row in &self.rows {
-            let Quality { rows, roc_auc, average_precision, log_loss, calibration_error } = row.quality;
-            let _ = writeln!(
-                out,
-                "{:<20}{:<12}{rows:>9}{:>9}{:>9}{:>10}{:>12}",
-                row.name,
-                row.slice,
-                shown(roc_auc, 4),
-                shown(average_precision, 4),
-                shown(log_loss, 4),
-                shown(calibration_error, 4)
-            );
-        }
-        let _ = write!(
-            out,
-            "learned from {} views, best after epoch {}, {:.0} views a second",
-            self.summary.learned_rows, self.summary.epochs, self.rows_per_second
-        );
-        out
     }
 }
 
-/// Trains to the end; returns the number of examples, and the seconds.
+/// The course of one training.
+struct Course {
+    /// Number of training examples.
+    rows: u64,
+    seconds: f64,
+    epochs: Vec<Epoch>,
+}
+
+/// Trains to the end. `watches` measures the training slice and the test slice after each epoch, too.
 fn advance<B: AutodiffBackend>(
     training: &mut Training<B>,
     state: Option<&Path>,
     what: &str,
-) -> anyhow::Result<(u64, f64)> {
+    watches: bool,
+) -> anyhow::Result<Course> {
     let bar = progress::steps(what, 0);
     let (began, mut saved, mut rows, mut before) = (Instant::now(), Instant::now(), 0, 0);
-    let mut last_auc = String::new();
+    let (mut last_auc, mut epochs, mut watched) = (String::new(), Vec::new(), Duration::ZERO);
     while let Some(step) = training.advance()? {
         let Progress { epoch, step: at, steps, rows: seen, loss, validation } = step;
         rows += seen.saturating_sub(before);
@@ -323,6 +290,11 @@ fn advance<B: AutodiffBackend>(
         if let Some(quality) = validation {
             last_auc = format!(", validation AUC {}", shown(quality.roc_auc, 4));
             bar.suspend(|| say(format_args!("{what}: epoch {epoch}, loss {loss:.4}{last_auc}")));
+            let at = Instant::now();
+            let measure = |slice| watches.then(|| training.quality_so_far(slice, TRAIN_LOOKED_AT)).flatten();
+            let (train, test) = (measure(Slice::Train), measure(Slice::Test));
+            epochs.push(Epoch { epoch, loss, train, validation: quality, test });
+            watched += at.elapsed();
         }
         bar.set_message(format!("{what}: epoch {epoch}, loss {loss:.4}{last_auc}"));
         let due = validation.is_some() || saved.elapsed() >= SAVE_EVERY;
@@ -332,7 +304,7 @@ fn advance<B: AutodiffBackend>(
         }
     }
     bar.finish_and_clear();
-    Ok((rows, began.elapsed().as_secs_f64()))
+    Ok(Course { rows, seconds: began.elapsed().saturating_sub(watched).as_secs_f64(), epochs })
 }
 
 /// Path of the state of a training: beside its model.

@@ -386,6 +386,17 @@ impl<B: AutodiffBackend> Training<B> {
         quality(&odds, &liked)
     }
 
+    /// Quality on a slice of the weights so far, averaged over steps as those of the model; sampled as by
+    /// [`Training::quality`]. `None` for an empty slice.
+    #[must_use]
+    pub fn quality_so_far(&self, slice: Slice, moments_max: usize) -> Option<Quality> {
+        let mut chunks = self.source().chunks(slice);
+        let every = chunks.len().div_ceil((moments_max / MOMENTS).max(1)).max(1);
+        chunks = chunks.into_iter().step_by(every).collect();
+        let (odds, liked) = self.scores_of(&self.state.mean, &chunks);
+        Some(quality(&odds, &liked)).filter(|found| found.rows > 0)
+    }
+
     /// Quality of the like rates on a slice, which a model must beat.
     #[must_use]
     pub fn baselines(&self, slice: Slice) -> Vec<(&'static str, Quality)> {

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use super::metrics::{Bin, Figures, shown, shown_interval};
 use super::report::{Moment, RankerReport, Report, StepReport};
-use plot::{Axis, Plot, Series, escape};
+pub use plot::{Axis, Plot, Series, escape};
 
 /// The whole file; `order` gives the order of rankers and labellers.
 #[must_use]
@@ -46,11 +46,17 @@ pub fn page(report: &Report, order: &[&str]) -> String {
         section(&mut body, "Regret", &plot.figure());
     }
     section(&mut body, "How topic weights decay", &decay::figures());
+    document(&title, &body)
+}
+
+/// A whole HTML file with the style of reports; `body` is HTML.
+#[must_use]
+pub fn document(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width,initial-scale=1\"><title>{}</title><style>{STYLE}</style></head>\n<body>{body}\
          </body></html>\n",
-        escape(&title)
+        escape(title)
     )
 }
 

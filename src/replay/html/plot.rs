@@ -14,7 +14,7 @@ const GRID_LINES: usize = 5;
 
 /// Label and scale of one axis.
 #[derive(Clone, Debug)]
-pub(super) struct Axis {
+pub struct Axis {
     name: String,
     /// Fixed range; `None` derives it from the points.
     range: Option<(f64, f64)>,
@@ -23,23 +23,28 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    pub(super) fn new(name: &str) -> Axis {
+    /// An axis over the range of its points.
+    #[must_use]
+    pub fn new(name: &str) -> Axis {
         Axis { name: name.to_owned(), range: None, is_time: false }
     }
 
     /// An axis from 0 to 1.
-    pub(super) fn unit(name: &str) -> Axis {
+    #[must_use]
+    pub fn unit(name: &str) -> Axis {
         Axis { range: Some((0.0, 1.0)), ..Axis::new(name) }
     }
 
-    pub(super) fn time(name: &str) -> Axis {
+    /// An axis of milliseconds since 1970, labelled as days since the first point.
+    #[must_use]
+    pub fn time(name: &str) -> Axis {
         Axis { name: format!("{name}, days since the beginning"), range: None, is_time: true }
     }
 }
 
 /// Name and points of one line.
 #[derive(Clone, Debug)]
-pub(super) struct Series {
+pub struct Series {
     name: String,
     points: Vec<(f64, f64)>,
     /// True for a reference line: drawn faintly, absent from the table.
@@ -47,28 +52,38 @@ pub(super) struct Series {
 }
 
 impl Series {
-    pub(super) fn new(name: &str, points: Vec<(f64, f64)>) -> Series {
+    /// A line through points `(x, y)`.
+    #[must_use]
+    pub fn new(name: &str, points: Vec<(f64, f64)>) -> Series {
         Series { name: name.to_owned(), points, is_even: false }
     }
 
-    pub(super) fn even() -> Series {
+    /// A faint reference line from (0, 0) to (1, 1).
+    #[must_use]
+    pub fn even() -> Series {
         Series { is_even: true, ..Series::new("perfect", vec![(0.0, 0.0), (1.0, 1.0)]) }
     }
 }
 
 /// Axes, lines and caption of a plot.
 #[derive(Clone, Debug)]
-pub(super) struct Plot {
-    pub(super) title: String,
-    pub(super) about: String,
-    pub(super) x: Axis,
-    pub(super) y: Axis,
-    pub(super) series: Vec<Series>,
+pub struct Plot {
+    /// Title, unique within its file.
+    pub title: String,
+    /// Sentence below the plot, without a full stop.
+    pub about: String,
+    /// Horizontal axis.
+    pub x: Axis,
+    /// Vertical axis.
+    pub y: Axis,
+    /// Lines, the first one at the top of the legend.
+    pub series: Vec<Series>,
 }
 
 impl Plot {
     /// The plot as HTML with caption and table; empty without a point.
-    pub(super) fn figure(&self) -> String {
+    #[must_use]
+    pub fn figure(&self) -> String {
         let points = || self.series.iter().flat_map(|series| &series.points);
         if points().next().is_none() {
             return String::new();
@@ -159,7 +174,7 @@ impl Plot {
 }
 
 /// A table with a caption, as HTML.
-pub(super) fn table(caption: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub fn table(caption: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let head: String = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", escape(cell))).collect();
     let rows = rows.map(|row| {
         let cells = row.iter().enumerate().map(|(at, cell)| match at {
@@ -176,7 +191,8 @@ pub(super) fn table(caption: &str, head: &[&str], rows: impl Iterator<Item = Vec
 }
 
 /// Escapes text for HTML.
-pub(super) fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
