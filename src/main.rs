@@ -38,6 +38,8 @@ enum Command {
     Train(beside::Args),
     /// Find clusters in the rows of a CSV file: their number, means, covariances and members, and the outliers.
     Cluster(beside::Args),
+    /// Draw the decay of topic weights under the settings of a server, and the topic weights of a user over time.
+    Plots(beside::Args),
     #[command(subcommand)]
     Db(db::Command),
     Explain(explain::Args),
@@ -56,7 +58,7 @@ enum Command {
 }
 
 /// Names of the commands that run in the program `eddyline-offline`.
-const OFFLINE: [&str; 5] = ["simulate", "import", "replay", "train", "cluster"];
+const OFFLINE: [&str; 6] = ["simulate", "import", "replay", "train", "cluster", "plots"];
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
@@ -67,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Replay(args) => beside::run("replay", args),
         Command::Train(args) => beside::run("train", args),
         Command::Cluster(args) => beside::run("cluster", args),
+        Command::Plots(args) => beside::run("plots", args),
         Command::Db(command) => db::run(command),
         Command::Explain(args) => explain::run(args),
         Command::Token(command) => token::run(command),

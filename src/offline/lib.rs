@@ -16,4 +16,5 @@ pub mod live_channels;
 pub mod cluster;
 pub mod import;
 mod off_policy;
+pub mod plots;
 pub mod replay;

@@ -1,4 +1,4 @@
-//! The offline commands: import, replay, simulate, train and cluster.
+//! The offline commands: import, replay, simulate, train, cluster and plots.
 //!
 //! `eddyline NAME` runs this program, as `cargo NAME` runs a subcommand of its own. Invariant: the status is 0 when the command is
 //! done, 1 when it failed, 2 when flags or configuration cannot be used.
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use eddyline::commands::status;
-use eddyline_offline::{cluster, import, replay, simulate, train};
+use eddyline_offline::{cluster, import, plots, replay, simulate, train};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,6 +31,7 @@ enum Command {
     Replay(replay::Args),
     Train(train::Args),
     Cluster(cluster::Args),
+    Plots(plots::Args),
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -40,6 +41,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Replay(args) => replay::run(args),
         Command::Train(args) => train::run(args),
         Command::Cluster(args) => cluster::run(args),
+        Command::Plots(args) => plots::run(args),
     }
 }
 

@@ -186,7 +186,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let report = evaluate(&args, &config, tower.as_ref())?;
     print_table(args.json.as_deref(), || report::table(&report, &order()))?;
     if let Some(path) = args.html {
-        let written = std::fs::write(&path, html::page(&report, &order()));
+        let written = std::fs::write(&path, html::page(&report, &order(), &config.learn));
         written.with_context(|| format!("--html: cannot write {}", path.display()))?;
     }
     write_json(args.json, &report)

@@ -95,7 +95,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     if let Some(out) = args.out {
         let network = Network::new(people as usize, seed)?;
-        // Drawn first: a picture that cannot be drawn leaves no files behind.
+        // Drawn first: where this fails, no document is written.
         if let Some(path) = &args.svg {
             draw(&network, path)?;
         }

@@ -5,18 +5,19 @@
 //! Absent on purpose: wall times, which differ from run to run; the terminal and the JSON have them.
 
 mod plot;
-mod decay;
+pub mod decay;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::metrics::{Bin, Figures, shown, shown_interval};
 use super::report::{Moment, RankerReport, Report, StepReport};
+use crate::engine::settings::LearnSettings;
 pub use plot::{Axis, Plot, Series, escape};
 
-/// The whole file; `order` gives the order of rankers and labellers.
+/// The whole file; `order` gives the order of rankers and labellers, `settings` the decay of topic weights.
 #[must_use]
-pub fn page(report: &Report, order: &[&str]) -> String {
+pub fn page(report: &Report, order: &[&str], settings: &LearnSettings) -> String {
     let mut body = String::new();
     let title = format!("Replay: {}, {}", report.format, report.protocol);
     let _ = write!(body, "<h1>{}</h1>", escape(&title));
@@ -45,7 +46,7 @@ pub fn page(report: &Report, order: &[&str]) -> String {
         };
         section(&mut body, "Regret", &plot.figure());
     }
-    section(&mut body, "How topic weights decay", &decay::figures());
+    section(&mut body, "How topic weights decay", &decay::figures(settings));
     document(&title, &body)
 }
 

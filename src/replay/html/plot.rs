@@ -11,6 +11,15 @@ const MARGIN: (f64, f64, f64, f64) = (64.0, 190.0, 16.0, 44.0);
 /// Dash patterns, one per ranker; the style has as many colours.
 const DASHES: [&str; 9] = ["", "7 3", "2 3", "9 3 2 3", "4 4", "1 5", "12 4", "6 2 1 2", "3 6"];
 const GRID_LINES: usize = 5;
+/// Style of a picture without a page.
+const FILE_STYLE: &str = "<style>\
+:root{color-scheme:light dark;--soft:#59636e;--line:#d0d7de;--paper:#fff;--s0:#0550ae;--s1:#a40e26;--s2:#116329;\
+--s3:#8250df;--s4:#953800;--s5:#57606a;--s6:#9e1a7a;--s7:#0b6e75}\
+@media(prefers-color-scheme:dark){:root{--soft:#9198a1;--line:#3d444d;--paper:#0d1117;--s0:#79c0ff;--s1:#ff9492;\
+--s2:#7ee787;--s3:#d2a8ff;--s4:#ffa657;--s5:#b1bac4;--s6:#ff9bce;--s7:#76e3ea}}\
+svg{background:var(--paper)}text{fill:var(--soft);font:12px system-ui,sans-serif}.grid{stroke:var(--line)}\
+.line{fill:none;stroke-width:2}.s0{stroke:var(--s0)}.s1{stroke:var(--s1)}.s2{stroke:var(--s2)}.s3{stroke:var(--s3)}\
+.s4{stroke:var(--s4)}.s5{stroke:var(--s5)}.s6{stroke:var(--s6)}.s7{stroke:var(--s7)}</style>";
 
 /// Label and scale of one axis.
 #[derive(Clone, Debug)]
@@ -84,15 +93,27 @@ impl Plot {
     /// The plot as HTML with caption and table; empty without a point.
     #[must_use]
     pub fn figure(&self) -> String {
+        let Some((svg, x)) = self.svg("") else { return String::new() };
+        let caption = format!("<figcaption>{}: {}.</figcaption>", escape(&self.title), escape(&self.about));
+        let numbers = self.numbers(x);
+        format!("<figure>{svg}{caption}<details><summary>Numbers</summary>{numbers}</details></figure>")
+    }
+
+    /// The plot as an SVG file of its own, which follows the reader's colour scheme; empty without a point.
+    pub fn file(&self) -> String {
+        self.svg(FILE_STYLE).map_or_else(String::new, |(svg, _)| svg + "\n")
+    }
+
+    /// The picture with a style, and the range of its horizontal axis; `None` without a point.
+    fn svg(&self, style: &str) -> Option<(String, (f64, f64))> {
         let points = || self.series.iter().flat_map(|series| &series.points);
-        if points().next().is_none() {
-            return String::new();
-        }
+        points().next()?;
         let (x, y) = (range(&self.x, points().map(|point| point.0)), range(&self.y, points().map(|point| point.1)));
         let id: String = self.title.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let mut out = format!(
-            "<figure><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\">\
+            "<svg{} viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\">{style}\
              <title id=\"{id}-t\">{}</title><desc id=\"{id}-d\">{}</desc>",
+            if style.is_empty() { "" } else { " xmlns=\"http://www.w3.org/2000/svg\"" },
             escape(&self.title),
             escape(&self.about)
         );
@@ -150,9 +171,12 @@ impl Plot {
                 escape(&series.name)
             );
         }
-        let _ = write!(out, "</svg><figcaption>{}: {}.</figcaption>", escape(&self.title), escape(&self.about));
-        let _ = write!(out, "<details><summary>Numbers</summary>{}</details></figure>", self.numbers(x));
-        out
+        if !style.is_empty() {
+            // A page has the caption beside the picture, a file within it.
+            let _ = write!(out, "<text x=\"{left}\" y=\"11\">{}</text>", escape(&self.title));
+        }
+        out.push_str("</svg>");
+        Some((out, x))
     }
 
     fn numbers(&self, x: (f64, f64)) -> String {
