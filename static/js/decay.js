@@ -4,8 +4,8 @@
 // u. Then G falls linearly, by a^2 per horizon, so the number of evaluations does not matter. By Euler's rule a weight
 // takes one straight step from its last change, and never falls below 0.01.
 
-/** The defaults of the server, until `welcome` arrives. */
-export const DEFAULTS = Object.freeze({ curve: "exact", rate: 1, horizon_ms: 7 * 86_400_000 });
+/** The decay before the server's settings arrive: weights stand still, since any rate could be wrong. */
+const STILL = Object.freeze({ after: (weight) => weight, endOf: () => Infinity, least: 0, horizon: null });
 
 const EULER_FLOOR = 0.01;
 const grow = (u) => u + Math.sinh(u);
@@ -30,11 +30,22 @@ export function changeOf(decay, before, said, now) {
   return Math.abs(faded - said) <= SAME ? { weight: before.weight, since: before.since } : { weight: said, since: now };
 }
 
-/** The decay of these settings; defaults replace missing or invalid values. */
+/** The function `f(x) = 2 / (1 + exp(5 r x))`, whose derivative drives the decay. */
+export function logistic(x, rate) {
+  return 2 / (1 + Math.exp(5 * rate * x));
+}
+
+/** The derivative of `logistic`: the change of a weight per horizon. */
+export function slope(weight, rate) {
+  return (-5 * rate) / (1 + Math.cosh(5 * rate * weight));
+}
+
+/** The decay of these settings; without whole settings weights do not change. */
 export function decayOf(settings) {
   const good = (value) => Number.isFinite(value) && value > 0;
-  const horizon = good(settings?.horizon_ms) ? settings.horizon_ms : DEFAULTS.horizon_ms;
-  const a = 5 * (good(settings?.rate) ? settings.rate : DEFAULTS.rate);
+  if (!good(settings?.horizon_ms) || !good(settings?.rate)) return STILL;
+  const horizon = settings.horizon_ms;
+  const a = 5 * settings.rate;
   const exact = {
     /** The weight, in [0, 1], after `elapsed` milliseconds without an interaction. */
     after(weight, elapsed) {
@@ -48,11 +59,11 @@ export function decayOf(settings) {
     horizon,
   };
   if (settings?.curve !== "euler") return exact;
-  const slope = (weight) => a / (1 + Math.cosh(a * weight));
+  const loss = (weight) => -slope(weight, settings.rate);
   return {
     after: (weight, elapsed) =>
-      elapsed <= 0 || weight <= 0 ? weight : Math.max(EULER_FLOOR, weight - (slope(weight) * elapsed) / horizon),
-    endOf: (weight) => (Math.max(0, weight - EULER_FLOOR) / slope(weight)) * horizon,
+      elapsed <= 0 || weight <= 0 ? weight : Math.max(EULER_FLOOR, weight - (loss(weight) * elapsed) / horizon),
+    endOf: (weight) => (Math.max(0, weight - EULER_FLOOR) / loss(weight)) * horizon,
     least: EULER_FLOOR,
     horizon,
   };

@@ -47,7 +47,9 @@ export class Topics {
     const now = performance.now();
     for (const row of this.#rows.values()) [row.weight, row.since] = [this.#current(row, now), now];
     this.#decay = decayOf(settings);
-    setText(this.#hint, `Each fades by itself. The curve shows the next ${span(this.#decay.horizon)}; drag a bar to say it yourself.`);
+    const { horizon } = this.#decay;
+    const next = horizon === null ? "" : ` The curve shows the next ${span(horizon)}.`;
+    setText(this.#hint, `Each fades by itself.${next} Drag a bar to say it yourself.`);
     for (const row of this.#rows.values()) this.#label(row);
     this.tick();
   }
@@ -110,7 +112,9 @@ export class Topics {
   /** Updates the text and shape of the curve to the horizon. */
   #label(row) {
     row.drawn = -1;
-    row.curve.svg.setAttribute("aria-label", `Where the weight of ${row.topic} goes within ${span(this.#decay.horizon)}, if nothing happens`);
+    const { horizon } = this.#decay;
+    const when = horizon === null ? "" : ` within ${span(horizon)}`;
+    row.curve.svg.setAttribute("aria-label", `Where the weight of ${row.topic} goes${when}, if nothing happens`);
   }
 
   #drawCurve(row, weight) {
@@ -175,7 +179,8 @@ export class Topics {
 const YEARS_MS = 10 * 365 * 86_400_000;
 
 /** The future of a weight without interactions. At a high rate a weight near 1 hardly falls for a long time. */
-export function fate({ least, endOf }, weight) {
+export function fate({ least, endOf, horizon }, weight) {
+  if (horizon === null) return "";
   if (weight <= 0) return "forgotten";
   if (weight <= least) return "stays";
   const end = endOf(weight);

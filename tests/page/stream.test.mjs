@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DEFAULTS, changeOf, decayOf } from "../../static/js/decay.js";
+import { changeOf, decayOf, logistic, slope } from "../../static/js/decay.js";
 import { fate, span } from "../../static/js/model.js";
 import { PatchError } from "../../static/js/patch.js";
 import { Stream } from "../../static/js/stream.js";
@@ -50,7 +50,8 @@ test("live: on and off, in place", () => {
 });
 
 const DAY_MS = 86_400_000;
-const SETTINGS = [DEFAULTS, { curve: "exact", rate: 3, horizon_ms: DAY_MS }, { curve: "exact", rate: 0.25, horizon_ms: 60_000 }];
+const USUAL = { curve: "exact", rate: 1, horizon_ms: 7 * DAY_MS };
+const SETTINGS = [USUAL, { curve: "exact", rate: 3, horizon_ms: DAY_MS }, { curve: "exact", rate: 0.25, horizon_ms: 60_000 }];
 
 test("decaying in two steps is decaying in one, at any rate and horizon", () => {
   for (const settings of SETTINGS) {
@@ -91,15 +92,37 @@ test("the page fades a weight as the server of these settings does", () => {
   assert.ok(Math.abs(euler.after(0.2, euler.endOf(0.2)) - 0.01) < 1e-12);
 });
 
-test("settings that are missing or make no sense are the defaults", () => {
-  for (const settings of [undefined, null, {}, { rate: 0, horizon_ms: -1 }, { rate: NaN, horizon_ms: "7" }]) {
-    assert.equal(decayOf(settings).after(0.7, DAY_MS), decayOf(DEFAULTS).after(0.7, DAY_MS));
+test("without the server's settings the page invents none: a weight stands still", () => {
+  for (const settings of [undefined, null, {}, { rate: 0, horizon_ms: -1 }, { rate: NaN, horizon_ms: "7" }, { rate: 1 }]) {
+    const decay = decayOf(settings);
+    assert.equal(decay.after(0.7, DAY_MS), 0.7);
+    assert.equal(fate(decay, 0.7), "");
   }
+});
+
+test("the decay functions have the values of an independent computation", () => {
+  // Python 3: 2/(1+math.exp(5*r*x)) and -10*r*math.exp(5*r*x)/(1+math.exp(5*r*x))**2; the weights are 200,000
+  // Runge-Kutta steps along ds/dtau = f'(s), as in src/engine/learners/person/topics.rs.
+  const close = (left, right, within = 1e-12) => assert.ok(Math.abs(left - right) < within, `${left} is not ${right}`);
+  for (const [x, value, derivative] of [
+    [0, 1, -2.5],
+    [0.5, 0.1517163600424871, -0.7010371654510816],
+    [1, 0.013385701848569711, -0.06648056670790155],
+  ]) {
+    close(logistic(x, 1), value);
+    close(slope(x, 1), derivative);
+  }
+  const { after } = decayOf(USUAL);
+  for (const [weight, horizons, expected] of [[1, 0.5, 0.9636971668], [1, 1, 0.9194715182], [1, 2, 0.7847077476], [0.5, 0.25, 0.2097193759]]) {
+    close(after(weight, horizons * USUAL.horizon_ms), expected, 1e-9);
+  }
+  const { after: half } = decayOf({ curve: "exact", rate: 0.5, horizon_ms: 3_600_000 });
+  close(half(1, 3_600_000), 0.4194387519, 1e-9);
 });
 
 test("what becomes of a weight is said in words that fit any rate and horizon", () => {
   const said = (settings, ...weights) => weights.map((weight) => fate(decayOf(settings), weight));
-  assert.deepEqual(said(DEFAULTS, 0, 0.5, 1), ["forgotten", "gone in 2 d", "gone in 22 d"]);
+  assert.deepEqual(said(USUAL, 0, 0.5, 1), ["forgotten", "gone in 2 d", "gone in 22 d"]);
   assert.deepEqual(said({ curve: "exact", rate: 3, horizon_ms: DAY_MS }, 0.1, 0.5, 1), ["gone in 23 min", "gone in 4 d", "stays for years"]);
   assert.deepEqual(said({ curve: "exact", rate: 100, horizon_ms: DAY_MS }, 1), ["stays for years"]);
   assert.deepEqual(said({ curve: "euler", rate: 1, horizon_ms: DAY_MS }, 0.01, 0.5), ["stays", "at 0.01 in 16 h"]);

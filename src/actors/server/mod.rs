@@ -2,10 +2,12 @@
 //!
 //! Invariant: a change that returns `Ok` is durable; a change that returns a [`RequestError`] was not learned, unless its
 //! documentation says otherwise.
-//! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `sessions` (open sockets), `models`.
+//! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `sessions` (open sockets), `models`,
+//! `graph` (the follows).
 
 mod acting;
 mod asking;
+mod graph;
 mod items;
 mod models;
 mod sessions;
@@ -35,6 +37,7 @@ use super::user::messages::ToUser;
 pub use crate::engine::coordinator::{ItemWrite, Written as ItemWritten};
 pub use crate::engine::user::UserEvent;
 pub use asking::PastFeed;
+pub use graph::FollowGraph;
 pub use items::ItemDraft;
 
 /// The time within which the store has to answer a health check.

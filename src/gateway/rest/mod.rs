@@ -19,6 +19,7 @@ pub mod rights;
 pub mod models;
 pub mod access;
 pub mod figures;
+pub mod graph;
 pub mod health;
 
 use super::routes::routes;
@@ -61,6 +62,8 @@ routes! {
     "/v1/clusters/history" => GET clusters::history;
     "/v1/score" => GET scores::score;
     "/v1/figures" => GET figures::figures;
+    "/v1/decay" => GET graph::decay;
+    "/v1/graph" => GET graph::graph;
     "/v1/availability" => GET availability::availability;
     "/v1/tokens" => GET access::list, POST access::create;
     "/v1/tokens/{jti}" => DELETE access::revoke;

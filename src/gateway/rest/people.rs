@@ -36,6 +36,9 @@ struct PersonView<'a> {
     attributes: Option<Box<RawValue>>,
     created: Millis,
     cluster: Value,
+    /// Keys of the followed users; only where one user is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    friends: Option<Vec<Key>>,
 }
 
 impl<'a> PersonView<'a> {
@@ -46,6 +49,7 @@ impl<'a> PersonView<'a> {
             name: person.name.as_deref(),
             attributes: person.attributes.as_ref().and_then(|text| RawValue::from_string(text.clone()).ok()),
             created: person.created,
+            friends: None,
         }
     }
 }
@@ -63,14 +67,18 @@ struct PersonInput {
     attributes: Option<ObjectText>,
 }
 
-/// `GET /user/{id}`, `GET /v1/users/{id}`.
+/// `GET /user/{id}`, `GET /v1/users/{id}`: the user with their friends, the users whom they follow.
 ///
 /// # Errors
-/// `unknown_user`.
+/// `unknown_user`, or busy when the store does not answer in time.
 pub async fn person(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let named = request.person()?;
-    found(&PersonView::new(&*known(&request, named.id)?, request.server().clusters().as_deref()))
+    let follows = request.server().model(named.id).await?.follows;
+    let people = request.server().people();
+    let friends = follows.iter().filter_map(|id| people.get(*id)).map(|friend| friend.key.clone()).collect();
+    let (person, clusters) = (known(&request, named.id)?, request.server().clusters());
+    found(&PersonView { friends: Some(friends), ..PersonView::new(&person, clusters.as_deref()) })
 }
 
 /// `GET /v1/users?prefix=&limit=&cluster=`.

@@ -1,18 +1,22 @@
 // Assembles the admin page.
 //
 // Reading order: ask, poll (the data); words, trend, geometry, moves, windows (pure); canvas (drawings); figures,
-// experts, clusters, posteriors, atypical, timeline (the boards).
+// experts, clusters, posteriors, atypical, timeline, decays, graph (the boards).
 
 import { setText } from "../element.js";
 import { ask, useToken } from "./ask.js";
 import { Atypical } from "./atypical.js";
 import { Clusters } from "./clusters.js";
+import { Decays } from "./decays.js";
 import { Experts } from "./experts.js";
 import { Figures } from "./figures.js";
+import { Graph } from "./graph.js";
 import { Poller } from "./poll.js";
 import { Posteriors } from "./posteriors.js";
 import { Timeline } from "./timeline.js";
 
+// Settings change with a restart only, and the layout of the graph costs the server up to a second.
+const SELDOM_MS = 60_000;
 const get = (id) => document.getElementById(id);
 
 const figures = new Figures(get("figures"));
@@ -33,6 +37,9 @@ const atypical = new Atypical({
   table: get("atypical-table"),
 });
 const timeline = new Timeline({ picture: get("timeline"), span: get("timeline-span"), words: get("timeline-words") });
+
+const decays = new Decays({ time: get("decay-time"), shape: get("decay-shape"), words: get("decay-words") });
+const graph = new Graph({ picture: get("graph"), words: get("graph-words") });
 
 const poller = new Poller((kind, words) => {
   get("line").dataset.state = { ok: "online", token: "refused", trouble: "offline" }[kind];
@@ -72,6 +79,9 @@ poller.add({
 });
 atypical.whenChanged(poller.add({ ask: () => atypical.ask(), show: (answer) => atypical.show(answer), absent: absent("atypical") }));
 timeline.whenChanged(poller.add({ ask: () => timeline.ask(), show: (answer) => timeline.show(answer), absent: absent("timeline") }));
+
+poller.add({ ask: () => ask("/v1/decay"), show: (answer) => decays.show(answer), absent: absent("decay"), every: SELDOM_MS });
+poller.add({ ask: () => ask("/v1/graph"), show: (answer) => graph.show(answer), absent: absent("graph"), every: SELDOM_MS });
 
 function wantToken(words) {
   const form = get("token-form");

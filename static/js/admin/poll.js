@@ -20,9 +20,12 @@ export class Poller {
     document.addEventListener("visibilitychange", () => document.hidden || this.#look());
   }
 
-  /** `ask()` returns a promise, `show(answer)` draws, `absent(words)` reports a missing route; null clears the report. */
-  add({ ask, show, absent }) {
-    const part = { ask, show, absent, due: 0, busy: false, turn: 0 };
+  /**
+   * `ask()` returns a promise, `show(answer)` draws, `absent(words)` reports a missing route; null clears the report. The
+   * part is asked for once in `every` milliseconds.
+   */
+  add({ ask, show, absent, every = EVERY_MS }) {
+    const part = { ask, show, absent, every, due: 0, busy: false, turn: 0 };
     this.#parts.push(part);
     // The request has changed: it is sent at once, and the result of the previous one is dropped.
     return () => {
@@ -51,7 +54,7 @@ export class Poller {
     part.busy = true;
     const turn = part.turn;
     const began = performance.now();
-    let wait = EVERY_MS;
+    let wait = part.every;
     let [state, answer] = ["ok", null];
     try {
       answer = await part.ask();

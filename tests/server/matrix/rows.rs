@@ -46,6 +46,8 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/models/rollback", "POST", "/v1/models/rollback", Service(409)),
         row("/v1/models/{version}", "GET", "/v1/models/7", Service(404)),
         row("/v1/models/{version}/publish", "POST", "/v1/models/7/publish", Service(404)),
+        row("/v1/decay", "GET", "/v1/decay", Known(200)),
+        row("/v1/graph", "GET", "/v1/graph?limit=5", Service(200)),
         row("/v1/users", "GET", "/v1/users", Service(200)),
         row("/v1/users/{id}", "GET", "/v1/users/ada", Own(200)),
         with("/v1/users/{id}", "PUT", "/v1/users/ada", json!({"name": "Ada"}), Own(200)),

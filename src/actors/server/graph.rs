@@ -1,0 +1,65 @@
+//! The graph of follows, placed for drawing.
+//!
+//! Invariant: an answer has at most as many users as asked for, and at most [`EDGES_MAX`] edges. Equal follows give equal
+//! positions. The layout runs on the threads of scans, one turn at a time per place.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{Server, from_store};
+use crate::domain::ids::UserId;
+use crate::domain::people::Person;
+use crate::engine::numeric::layout;
+use crate::protocol::refusal::Refusal;
+
+/// Most edges in an answer.
+pub const EDGES_MAX: usize = 20_000;
+/// Reads of the store that run at once.
+const READS: usize = 8;
+
+/// Users, their positions and the follows between them.
+#[derive(Clone, Debug, Default)]
+pub struct FollowGraph {
+    /// The users, by key.
+    pub people: Vec<Arc<Person>>,
+    /// Position of each user, with coordinates in [-1, 1].
+    pub positions: Vec<(f32, f32)>,
+    /// Pairs of indices of users of whom one follows the other, or both; the smaller index first.
+    pub edges: Vec<(u32, u32)>,
+    /// Number of pairs beyond [`EDGES_MAX`].
+    pub edges_left_out: usize,
+}
+
+impl Server {
+    /// The graph of the first `limit` users by key.
+    ///
+    /// # Errors
+    /// Busy while too many scans run, or the store cannot answer.
+    pub async fn follow_graph(&self, limit: usize) -> Result<FollowGraph, Refusal> {
+        let people = self.people().list("", limit, |_| true);
+        let numbers: BTreeMap<UserId, u32> =
+            people.iter().zip(0..).map(|(person, number)| (person.id, number)).collect();
+        let ids: Vec<UserId> = people.iter().map(|person| person.id).collect();
+        let reads = ids.into_iter().map(|id| self.context.store.follows(id));
+        let follows: Vec<Vec<UserId>> = stream::iter(reads).buffered(READS).try_collect().await.map_err(from_store)?;
+        let mut edges: Vec<(u32, u32)> = Vec::new();
+        for (one, list) in (0_u32..).zip(&follows) {
+            let others = list.iter().filter_map(|whom| numbers.get(whom)).filter(|other| **other != one);
+            edges.extend(others.map(|other| (one.min(*other), one.max(*other))));
+        }
+        edges.sort_unstable();
+        edges.dedup();
+        let edges_left_out = edges.len().saturating_sub(EDGES_MAX);
+        edges.truncate(EDGES_MAX);
+        let nodes = people.len();
+        let (positions, edges) = self
+            .scan(None, move || {
+                let positions = layout::positions(nodes, &edges);
+                (positions, edges)
+            })
+            .await?;
+        Ok(FollowGraph { people, positions, edges, edges_left_out })
+    }
+}
