@@ -93,8 +93,9 @@ async fn weights(config: &Config, user: &Key, end: Millis) -> anyhow::Result<Vec
             let at = newest;
             for (topic, weight) in state.topics().all(at, &settings) {
                 let changes = changes.entry(topic).or_default();
-                let before =
-                    changes.last().map_or(0.0, |(then, s)| decayed(*s, (at.0 - then).max(0) as f64, settings.topic_decay()));
+                let before = changes
+                    .last()
+                    .map_or(0.0, |(then, s)| decayed(*s, (at.0 - then).max(0) as f64, settings.topic_decay()));
                 if (weight - before).abs() > CHANGE_MIN {
                     changes.push((at.0, weight));
                 }

@@ -135,7 +135,17 @@ fn real_judgements_reach_the_figure_to_beat() {
 fn a_simulated_network_can_be_imported_and_served() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("network");
-    let (status, said) = run(&["simulate", "--out", out.to_str().unwrap(), "--people", "40", "--days", "2"]);
+    let (status, said) = run(&[
+        "simulate",
+        "--out",
+        out.to_str().unwrap(),
+        "--people",
+        "40",
+        "--days",
+        "2",
+        "--start",
+        "2026-03-01T00:00:00Z",
+    ]);
     assert_eq!(status, Some(0), "{said}");
     let (status, said) = run(&["simulate", "--out", out.to_str().unwrap(), "--people", "40"]);
     assert!(status == Some(1) && said.contains("--out"), "an existing history is not overwritten: {said}");
@@ -157,6 +167,36 @@ fn a_simulated_network_can_be_imported_and_served() {
         let feed = server.rest().feed(&who, &format!("ranking={ranking}&limit=5"));
         assert!(feed.len() >= at_least, "{ranking}: {feed:?}");
     }
+}
+
+/// `plots` draws under the settings that `serve` would read, and a user's weights from the store.
+#[test]
+fn plots_are_drawn_from_the_settings_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let simulate = ["--people", "30", "--days", "2", "--start", "2026-03-01T00:00:00Z"];
+    let out = path("network");
+    let (status, said) =
+        run(&[&["simulate", "--out", &out, "--extended-json", "--svg", &path("f.svg")], &simulate[..]].concat());
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(std::fs::read_to_string(path("f.svg")).unwrap().matches("<circle").count(), 30);
+    let store = format!("file:{}", path("data"));
+    let (status, said) = run(&["import", "--format", "activities", "--store", &store, &out]);
+    assert_eq!(status, Some(0), "{said}");
+    let people = std::fs::read_to_string(folder.path().join("network/people.jsonl")).unwrap();
+    let person: serde_json::Value = serde_json::from_str(people.lines().next().unwrap()).unwrap();
+    let user = person["user"].as_str().unwrap();
+    std::fs::write(path("server.toml"), "[learn]\ndecay_rate = 0.5\ndecay_horizon_ms = 21600000\n").unwrap();
+    let (plots, config) = (path("plots"), path("server.toml"));
+    let flags = ["plots", "--out", &plots, "--store", &store, "--user", user, "--at", "2026-03-04T00:00:00Z"];
+    let (status, said) = run(&[&flags[..], &["--config", &config]].concat());
+    assert!(status == Some(0) && said.contains("5 pictures"), "{said}");
+    for name in ["logistic", "derivative", "timedecay", "exampledecay", "topics"] {
+        let drawn = std::fs::read_to_string(folder.path().join(format!("plots/{name}.svg"))).unwrap();
+        assert!(drawn.contains("rate 0.5, horizon 6 hours") && !drawn.contains("NaN"), "{name}: {drawn}");
+    }
+    let (status, said) = run(&["plots", "--out", &plots, "--store", &store, "--user", "nobody.else"]);
+    assert!(status == Some(1) && said.contains("--user nobody.else: the store has no such user"), "{said}");
 }
 
 /// People documents bring names and friendships, before the activities, after them, or in one file with them.

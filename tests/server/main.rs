@@ -21,5 +21,6 @@ mod on_air;
 mod passivation;
 mod rights;
 mod slates;
+mod social;
 mod time_machine;
 mod walk;

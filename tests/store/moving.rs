@@ -27,7 +27,7 @@ fn a_network_moves_to_postgres_and_back_without_loss() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let database = |cluster: &Cluster| cluster.url(&cluster.database());
-    done(&["simulate", "--out", &path("network"), "--people", "40", "--days", "2"]);
+    done(&["simulate", "--out", &path("network"), "--people", "40", "--days", "2", "--start", "2026-03-01T00:00:00Z"]);
     let activities = path("network/activities.jsonl");
 
     let (first_place, third_place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

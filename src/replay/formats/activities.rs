@@ -72,7 +72,7 @@ pub struct ActivityRow {
 pub struct PersonRow {
     /// Key of the user: `user`, or else `_id` where friends are ids of documents, or else the name.
     pub user: Key,
-    /// Full name.
+    /// Full name as the document writes it.
     pub name: Option<String>,
     /// Keys of the friends, without the user and without repetition, in the order of the document.
     pub friends: Vec<Key>,
