@@ -33,6 +33,14 @@ pub struct FollowGraph {
 }
 
 impl Server {
+    /// The users whom a user follows, by id. Reads the store, so that no actor starts for the question.
+    ///
+    /// # Errors
+    /// Busy while the store cannot answer.
+    pub async fn follows(&self, user: UserId) -> Result<Vec<UserId>, Refusal> {
+        self.context.store.follows(user).await.map_err(from_store)
+    }
+
     /// The graph of the first `limit` users by key.
     ///
     /// # Errors

@@ -74,7 +74,7 @@ struct PersonInput {
 pub async fn person(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let named = request.person()?;
-    let follows = request.server().model(named.id).await?.follows;
+    let follows = request.server().follows(named.id).await?;
     let people = request.server().people();
     let friends = follows.iter().filter_map(|id| people.get(*id)).map(|friend| friend.key.clone()).collect();
     let (person, clusters) = (known(&request, named.id)?, request.server().clusters());

@@ -99,7 +99,8 @@ fn plots(settings: &LearnSettings) -> [(&'static str, Plot); 4] {
         Series::new(name, points.collect())
     };
     let euler = |s: f64, tau: f64| if tau > 0.0 { decay_euler(s, tau, rate) } else { s };
-    let end = (1.05 * lifetime(1.0, rate)).min(HORIZONS_MAX) * horizon;
+    // A multiple of five: the axis has five parts.
+    let end = ((1.05 * lifetime(1.0, rate)).min(HORIZONS_MAX) * horizon / 5.0).ceil() * 5.0;
     let from = |s: f64| {
         [
             line(&format!("exact from {s}"), end, &move |x| decay_exact(s, x / horizon, rate)),
@@ -123,7 +124,7 @@ fn plots(settings: &LearnSettings) -> [(&'static str, Plot); 4] {
                 title: "derivative".to_owned(),
                 about: format!("f'(s), the change per horizon of a topic weight s; {said}"),
                 x: Axis::unit("weight"),
-                y: Axis::new("change per horizon"),
+                y: Axis::between("change per horizon", slope(0.0, rate), 0.0),
                 series: vec![line("f'", 1.0, &|s| slope(s, rate))],
             },
         ),

@@ -44,6 +44,12 @@ impl Axis {
         Axis { range: Some((0.0, 1.0)), ..Axis::new(name) }
     }
 
+    /// An axis with a fixed range.
+    #[must_use]
+    pub fn between(name: &str, low: f64, high: f64) -> Axis {
+        Axis { range: Some((low, high)), ..Axis::new(name) }
+    }
+
     /// An axis of milliseconds since 1970, labelled as days since the first point.
     #[must_use]
     pub fn time(name: &str) -> Axis {

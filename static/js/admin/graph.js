@@ -2,10 +2,20 @@
 
 import { hueOf, picture, setText } from "../element.js";
 import { Drawing, sheet } from "./canvas.js";
+import { scale } from "./geometry.js";
 import { short } from "./words.js";
 
 const MARGIN = 14;
 const HEIGHT_MAX = 760;
+// More names, or a narrower picture, would cover the graph; each dot has its name as a tooltip.
+const NAMED_MAX = 60;
+const WIDE = 700;
+
+/** A name beside its dot, on the side that has room. */
+function label(name, [x, y], width) {
+  const isRight = Number(x) > width - 140;
+  return picture("text", { class: "mark", x: Number(x) + (isRight ? -9 : 9), y: Number(y) + 4, "text-anchor": isRight ? "end" : "start" }, name);
+}
 
 export class Graph {
   #parts;
@@ -28,9 +38,11 @@ export class Graph {
   }
 
   #draw(width, people, edges) {
-    const height = Math.min(width, HEIGHT_MAX);
-    const place = (value, size) => MARGIN + ((value + 1) / 2) * (size - 2 * MARGIN);
-    const at = people.map(({ x, y }) => [place(x, width).toFixed(1), place(y, height).toFixed(1)]);
+    const [low, high] = people.reduce(([least, most], { y }) => [Math.min(least, y), Math.max(most, y)], [0, 0]);
+    const height = Math.min((width * (high - low)) / 2 + 2 * MARGIN, HEIGHT_MAX);
+    const across = scale([-1, 1], [MARGIN, width - MARGIN]);
+    const down = scale([low, high], [MARGIN, height - MARGIN]);
+    const at = people.map(({ x, y }) => [across(x).toFixed(1), down(y).toFixed(1)]);
     const unit = Math.max(1.4, Math.min(6, 60 / Math.sqrt(people.length || 1)));
     return sheet(
       width,
@@ -44,6 +56,7 @@ export class Graph {
           picture("title", {}, `${name ?? id}: ${friends}`),
         ),
       ),
+      ...(people.length <= NAMED_MAX && width >= WIDE ? people.map(({ id, name }, index) => label(name ?? id, at[index], width)) : []),
     );
   }
 }
