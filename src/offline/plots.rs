@@ -91,7 +91,7 @@ async fn weights(config: &Config, user: &Key, end: Millis) -> anyhow::Result<Vec
             // An entry out of order changes the weights from the newest entry on.
             newest = newest.max(entry.at);
             let at = newest;
-            for (topic, weight) in state.topics().all(at, &settings) {
+            for (topic, weight) in state.topics().all(at, settings.topic_decay()) {
                 let changes = changes.entry(topic).or_default();
                 let before = changes
                     .last()

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Server, from_store};
+use super::Server;
+use crate::actors::errors::RequestError;
 use crate::domain::ids::UserId;
 use crate::domain::people::Person;
 use crate::engine::numeric::layout;
-use crate::protocol::refusal::Refusal;
 
 /// Most edges in an answer.
 pub const EDGES_MAX: usize = 20_000;
@@ -37,21 +37,21 @@ impl Server {
     ///
     /// # Errors
     /// Busy while the store cannot answer.
-    pub async fn follows(&self, user: UserId) -> Result<Vec<UserId>, Refusal> {
-        self.context.store.follows(user).await.map_err(from_store)
+    pub async fn follows(&self, user: UserId) -> Result<Vec<UserId>, RequestError> {
+        Ok(self.context.store.follows(user).await?)
     }
 
     /// The graph of the first `limit` users by key.
     ///
     /// # Errors
     /// Busy while too many scans run, or the store cannot answer.
-    pub async fn follow_graph(&self, limit: usize) -> Result<FollowGraph, Refusal> {
+    pub async fn follow_graph(&self, limit: usize) -> Result<FollowGraph, RequestError> {
         let people = self.people().list("", limit, |_| true);
         let numbers: BTreeMap<UserId, u32> =
             people.iter().zip(0..).map(|(person, number)| (person.id, number)).collect();
         let ids: Vec<UserId> = people.iter().map(|person| person.id).collect();
         let reads = ids.into_iter().map(|id| self.context.store.follows(id));
-        let follows: Vec<Vec<UserId>> = stream::iter(reads).buffered(READS).try_collect().await.map_err(from_store)?;
+        let follows: Vec<Vec<UserId>> = stream::iter(reads).buffered(READS).try_collect().await?;
         let mut edges: Vec<(u32, u32)> = Vec::new();
         for (one, list) in (0_u32..).zip(&follows) {
             let others = list.iter().filter_map(|whom| numbers.get(whom)).filter(|other| **other != one);

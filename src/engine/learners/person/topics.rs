@@ -31,7 +31,7 @@ pub struct TopicDecay {
 }
 
 /// Lower bound of weights in the Euler mode.
-pub(crate) const EULER_FLOOR: f64 = 0.01;
+pub const EULER_FLOOR: f64 = 0.01;
 
 /// Weight after `tau` horizons along the exact flow of `ds/dtau = f'(s)` with `f(x) = 2 / (1 + exp(5 r x))`.
 ///
@@ -63,8 +63,7 @@ pub fn decay_exact(s: f64, tau: f64, rate: f64) -> f64 {
 
 /// Time in horizons until a weight of `s` reaches 0: `G(a s) / a^2`.
 #[must_use]
-#[cfg(test)]
-pub(crate) fn lifetime(s: f64, rate: f64) -> f64 {
+pub fn lifetime(s: f64, rate: f64) -> f64 {
     let a = 5.0 * rate;
     let u = a * s;
     (u + u.sinh()) / (a * a)
