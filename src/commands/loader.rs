@@ -132,6 +132,12 @@ impl Loader {
         })
     }
 
+    /// Holds at most `most` states of users in memory, at least one.
+    #[must_use]
+    pub fn with_states(self, most: usize) -> Loader {
+        Loader { states: StatesInMemory::new(most.max(1)), ..self }
+    }
+
     /// The engine that learns the events.
     pub fn offline(&mut self) -> &mut Offline {
         &mut self.offline

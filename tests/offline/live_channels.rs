@@ -4,8 +4,22 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::support::{Server, run, store};
+use eddyline::app;
+use eddyline::commands::dump;
+use eddyline::commands::loader::Loader;
+use eddyline::config::Config;
+use eddyline::domain::time::Millis;
+use eddyline::simulate::viewing::{Viewing, ViewingSize};
+use eddyline::store::Store;
+use eddyline::store::embedded::Embedded;
+use eddyline_offline::import::{self, Format};
+use eddyline_offline::live_channels::LiveArgs;
+use eddyline_replay::formats::time::{TimeUnit, Times};
+
+use crate::support;
+use support::{Server, run, store};
 
 /// Rows of three users at three channels: `b` is on air in the last step, and two rows of user 1 are equal.
 const ROWS: &str = "1,s1,a,0,2\n1,s2,a,0,2\n1,s3,b,8,9\n1,s3,b,8,9\n2,s1,a,1,4\n2,s3,b,8,10\n3,s4,c,5,6\n";
@@ -72,4 +86,43 @@ fn windows_and_times_follow_the_flags() {
     assert!(status == Some(1) && said.contains("take only --format live-intervals"), "{said}");
     let (status, said) = import(folder.path(), &place, ROWS, &["--infer-windows", "gap=2"]);
     assert!(status == Some(1) && said.contains("must have the form gap=18,tail=6"), "{said}");
+}
+
+/// The dump of a store after an import that held `most` states of users in memory.
+fn dump_with_states(rows: &str, most: usize) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("viewing.csv");
+    std::fs::write(&path, rows).unwrap();
+    let config = Config::default();
+    support::block_on(async {
+        let now = Millis(1_700_000_000_000);
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(&place.path().join("data")).unwrap());
+        let loader = Loader::open(store.clone(), app::open_embedder(&config).unwrap(), &config, now).await.unwrap();
+        let options = import::Options {
+            format: Format::LiveIntervals,
+            paths: vec![path],
+            columns: None,
+            times: Times::from(TimeUnit::TEN_MINUTES),
+            items_only: false,
+            live: LiveArgs::default(),
+            dim: config.dim,
+        };
+        import::files(loader.with_states(most), options, now).await.unwrap();
+        let out = place.path().join("dump.jsonl");
+        dump::dump(&*store, &out).await.unwrap();
+        std::fs::read_to_string(out).unwrap()
+    })
+}
+
+/// A state that is dropped and recovered from the store learns on as if it had stayed in memory.
+#[test]
+fn dropping_states_of_users_changes_no_byte_of_the_store() {
+    let mut viewing = Viewing::new(ViewingSize { rows: 1_500, people: 30, channels: 60, days: 2 }, 4);
+    let visits = std::iter::from_fn(|| viewing.next_step()).flatten();
+    let rows: String =
+        visits.map(|v| format!("{},{},{},{},{}\n", v.user, v.stream, v.channel, v.start, v.stop)).collect();
+    let all = dump_with_states(&rows, 1_000);
+    for most in [1, 9, 16] {
+        assert_eq!(dump_with_states(&rows, most), all, "{most} states");
+    }
 }
