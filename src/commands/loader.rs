@@ -28,7 +28,7 @@ const BATCH: usize = 4_096;
 const DRAFTS: usize = 256;
 
 /// States of users in memory, at most.
-const STATES: usize = 20_000;
+const STATES: usize = 50_000;
 
 /// Loads people, items, windows and events into a store.
 pub struct Loader {
