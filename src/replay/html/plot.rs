@@ -87,9 +87,9 @@ pub struct Plot {
     pub title: String,
     /// Sentence below the plot, without a full stop.
     pub about: String,
-    /// Horizontal axis.
+    /// Label and range of the horizontal axis.
     pub x: Axis,
-    /// Vertical axis.
+    /// Label and range of the vertical axis.
     pub y: Axis,
     /// Lines, the first one at the top of the legend.
     pub series: Vec<Series>,
