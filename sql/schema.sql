@@ -184,3 +184,9 @@ CREATE TABLE model_publications (
     version INTEGER NOT NULL,
     at      INTEGER NOT NULL
 ) STRICT;
+
+-- Metrics declared at run time. declaration: kind, unit, range, prior, types and attribute as JSON.
+CREATE TABLE metrics (
+    name        TEXT PRIMARY KEY,
+    declaration TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

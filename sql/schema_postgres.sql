@@ -206,3 +206,9 @@ CREATE TABLE model_publications (
     version bigint      NOT NULL,
     at      timestamptz NOT NULL
 );
+
+-- Metrics declared at run time. declaration: kind, unit, range, prior, types and attribute as JSON.
+CREATE TABLE metrics (
+    name        text COLLATE "C" PRIMARY KEY,
+    declaration text NOT NULL
+);

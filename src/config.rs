@@ -3,6 +3,7 @@
 //! Invariant: [`Config::load`] returns checked values only. An error names the key and the origin of its value: the file, the
 //! variable or the command line. No error repeats a value that may hold a secret.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,9 @@ use crate::actors::context::Limits;
 use crate::actors::schedule::Schedule;
 use crate::actors::slates::SlateSettings;
 use crate::domain::json::{JsonError, expectation};
+use crate::domain::metrics::{self, Declaration};
 use crate::embed::Choice;
+use crate::engine::metrics::measured::Declarations;
 use crate::engine::settings::{ClusterSettings, LearnSettings};
 use crate::gateway::auth;
 use crate::gateway::rates::RateSettings;
@@ -68,6 +71,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Settings of learning and ranking.
     pub learn: LearnSettings,
+    /// Declared metrics of users, by name, beside the built-in ones.
+    pub metrics: BTreeMap<String, Declaration>,
     /// Settings and schedule of clustering.
     pub cluster: ClusterSettings,
     /// Settings of the log of slates, the shown feeds.
@@ -144,6 +149,7 @@ impl Default for Config {
             workers: 0,
             log_format: LogFormat::Text,
             learn: LearnSettings::default(),
+            metrics: metrics::built_in(),
             cluster: ClusterSettings::default(),
             slates: SlateSettings::default(),
             limits: Limits::default(),
@@ -332,7 +338,12 @@ impl Config {
         }
         self.rate.check().map_err(|empty| error(empty.key(), empty.to_string()))?;
         self.learn.check().map_err(|(key, rule)| error(format!("learn.{key}"), rule))?;
-        self.cluster.check(&self.learn.metrics).map_err(|(key, rule)| error(key, rule))?;
+        let declared = self.declared();
+        declared.check().map_err(|(name, field, rule)| match field {
+            "name" => error(if name.is_empty() { "metrics".into() } else { format!("metrics.{name}") }, rule),
+            _ => error(format!("metrics.{name}.{field}"), rule),
+        })?;
+        self.cluster.check(&declared).map_err(|(key, rule)| error(key, rule))?;
         Schedule::read(&self.cluster.schedule).map_err(|fault| error("cluster.schedule", fault.to_string()))?;
         self.slates.check().map_err(|fault| error(fault.key(), fault.to_string()))?;
         let limits = &self.limits;
@@ -384,10 +395,14 @@ impl Config {
         self.learn.check().map_err(|(key, rule)| wrong(key, rule))
     }
 
-    /// Settings of the engine: `[learn]` with `[cluster]`.
+    /// Settings of the engine: `[learn]` with `[metrics]` and `[cluster]`.
     #[must_use]
     pub fn engine(&self) -> LearnSettings {
-        LearnSettings { cluster: self.cluster.clone(), ..self.learn.clone() }
+        LearnSettings { metrics: self.declared(), cluster: self.cluster.clone(), ..self.learn.clone() }
+    }
+
+    fn declared(&self) -> Declarations {
+        Declarations::new(self.metrics.clone())
     }
 
     /// The address to listen on.
@@ -427,9 +442,10 @@ pub fn unknown_variables() -> Vec<String> {
     names
 }
 
-/// Tree of all settings, with their defaults as leaves.
+/// Tree of all settings, with their defaults as leaves. The table `metrics` has a member `*` for any name.
 fn keys() -> serde_json::Value {
-    let mut keys = serde_json::to_value(Config::default()).unwrap_or_default();
+    let any = BTreeMap::from([("*".to_owned(), Declaration::default())]);
+    let mut keys = serde_json::to_value(Config { metrics: any, ..Config::default() }).unwrap_or_default();
     // Secrets are never serialised, so the defaults lack them.
     for (above, secret) in [("", "secret"), ("/http", "key")] {
         if let Some(table) = keys.pointer_mut(above).and_then(serde_json::Value::as_object_mut) {
@@ -440,8 +456,12 @@ fn keys() -> serde_json::Value {
 }
 
 /// Whether a variable, in lower case and without the prefix, names a setting or a table of settings.
-fn is_known(keys: &serde_json::Value, variable: &str) -> bool {
-    variable.split("__").try_fold(keys, |table, name| table.as_object()?.get(name)).is_some()
+fn is_known<'a>(keys: &'a serde_json::Value, variable: &str) -> bool {
+    let member = |table: &'a serde_json::Value, name: &str| {
+        let table = table.as_object()?;
+        table.get(name).or_else(|| table.get("*").filter(|_| !name.is_empty()))
+    };
+    variable.split("__").try_fold(keys, member).is_some()
 }
 
 /// Rewords an error of figment: the key, the origin, and the rule. The value is not repeated, since it may be a secret.

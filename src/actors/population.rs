@@ -9,13 +9,17 @@ use std::sync::atomic::Ordering;
 use futures_util::future;
 use tokio::sync::oneshot;
 
-use crate::domain::ids::UserId;
+use crate::domain::ids::{Key, UserId};
+use crate::domain::metrics::Declaration;
+use crate::engine::coordinator::CoordinatorEvent;
 use crate::engine::metrics::measured::Series;
-use crate::engine::metrics::normal::{Atypical, Posterior};
+use crate::engine::metrics::normal::{Atypical, Posterior, Prior};
 use crate::engine::user::UserEvent;
 
 use super::coordinator::fits;
 use super::coordinator::messages::{AskAtypical, AskMetrics, Refit};
+
+pub use super::coordinator::messages::SeriesFigures;
 use super::errors::{Busy, RequestError};
 use super::server::Server;
 
@@ -36,14 +40,22 @@ impl Server {
         self.context.ignored.fetch_add(count, Ordering::Relaxed) + count
     }
 
-    /// The posterior of each measured series.
+    /// Declares a metric, or replaces its declaration, which was checked before. Returns when it is durable.
+    ///
+    /// # Errors
+    /// Busy when the journal's queue is full or the store does not answer in time.
+    pub async fn declare(&self, name: Key, declaration: Declaration) -> Result<(), RequestError> {
+        self.change_now(CoordinatorEvent::Declare(name, declaration)).await
+    }
+
+    /// The posterior of each declared series, with the values of a person.
     ///
     /// # Errors
     /// Busy when the coordinator or the store does not answer in time.
-    pub async fn metrics(&self) -> Result<Vec<(Series, Posterior)>, Busy> {
+    pub async fn metrics(&self, user: Option<UserId>) -> Result<Vec<SeriesFigures>, Busy> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
-        self.coordinator.do_send(AskMetrics(done));
+        self.coordinator.do_send(AskMetrics { user, done });
         wait.await.map_err(|_| Busy::NoAnswer)
     }
 
@@ -51,10 +63,15 @@ impl Server {
     ///
     /// # Errors
     /// Busy when the coordinator or the store does not answer in time.
-    pub async fn atypical(&self, series: Series, sigmas: f64) -> Result<(Posterior, Vec<Atypical<UserId>>), Busy> {
+    pub async fn atypical(
+        &self,
+        series: Series,
+        prior: Prior,
+        sigmas: f64,
+    ) -> Result<(Posterior, Vec<Atypical<UserId>>), Busy> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
-        self.coordinator.do_send(AskAtypical { series, sigmas, done });
+        self.coordinator.do_send(AskAtypical { series, prior, sigmas, done });
         wait.await.map_err(|_| Busy::NoAnswer)
     }
 

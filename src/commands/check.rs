@@ -78,7 +78,7 @@ pub async fn check(store: Arc<dyn Store>, config: &Config, now: Millis) -> anyho
         return Ok(Findings { wrong: wrong.collect(), ..Findings::default() });
     }
     let (catalogue, people) = read_catalogue(&*store).await?;
-    let settings = Arc::new(config.learn.clone());
+    let settings = Arc::new(config.engine());
     let coordinator = load_coordinator(&*store, config.dim, settings.clone(), catalogue, now).await?;
     let world = coordinator.world();
     let mut found = Findings::default();

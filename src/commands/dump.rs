@@ -74,7 +74,7 @@ pub async fn dump(store: &dyn Store, out: &Path) -> anyhow::Result<End> {
 
 async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     let mut sink = Lines::create(part)?;
-    let (Catalogue { topics, centres, items, changes }, people) = read_catalogue(store).await?;
+    let (Catalogue { topics, centres, items, changes, metrics }, people) = read_catalogue(store).await?;
     let (models, publications) = (store.models().await?, store.publications().await?);
     storable(&people, &items)?;
     let header = Header {
@@ -84,6 +84,7 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
         people: people.len() as u64,
         items: items.len() as u64,
         changes: changes.len() as u64,
+        metrics: metrics.len() as u64,
         models: models.len() as u64,
         publications: publications.len() as u64,
     };
@@ -108,6 +109,9 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     }
     for (change, since) in changes {
         sink.line(&Line::Since(change, since))?;
+    }
+    for (name, declaration) in metrics {
+        sink.line(&Line::Metric(name, declaration))?;
     }
     for model in models {
         let checkpoint = store.checkpoint(model.version).await?;

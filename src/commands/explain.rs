@@ -153,7 +153,7 @@ async fn explain(
     let person = people.iter().find(|person| person.key == *user && !person.erased);
     let person = person.with_context(|| format!("--user: no user {user:?} in this store"))?;
     let (attributes, person) = (person.attributes.as_deref().map(Arc::from), person.id);
-    let settings = Arc::new(config.learn.clone());
+    let settings = Arc::new(config.engine());
     let mut coordinator = load_coordinator(store, config.dim, settings, catalogue, now).await?;
     models::restore(store, &app::open_models(), &mut coordinator).await?;
     let mut state = as_of(store, person, at, coordinator.world()).await?;

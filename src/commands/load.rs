@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::args::ConfigArgs;
@@ -85,7 +85,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
     let mut lines = Lines::open(from, "checking")?;
     let mut hash = Xxh3::new();
     let (mut count, mut entries) = (0_u64, 0_u64);
-    let mut counts = [0_u64; 7];
+    let mut counts = [0_u64; 8];
     let mut header: Option<Header> = None;
     while let Some(bytes) = lines.next()? {
         // For most lines the tag is enough: the second pass parses the values.
@@ -111,7 +111,8 @@ fn check(from: &Path) -> anyhow::Result<End> {
                 );
                 let torn = "the dump is damaged: lines were lost or changed since it was written; take another copy";
                 let catalogue = [header.topics, header.centres, header.people, header.items, header.changes];
-                let expected: Vec<u64> = catalogue.into_iter().chain([header.models, header.publications]).collect();
+                let expected: Vec<u64> =
+                    catalogue.into_iter().chain([header.models, header.publications, header.metrics]).collect();
                 ensure!(end.lines == count && end.entries == entries && expected == counts[..], "{torn}");
                 ensure!(end.checksum == format!("{:032x}", hash.digest128()), "{torn}");
                 ensure!(lines.next()?.is_none(), "line {}: there is content after the end of the dump", count + 2);
@@ -124,6 +125,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
             b"since" => counts[4] += 1,
             b"model" => counts[5] += 1,
             b"published" => counts[6] += 1,
+            b"metric" => counts[7] += 1,
             b"entry" => entries += 1,
             _ => bail!("line {}: not a line of a dump", count + 1),
         }
@@ -189,6 +191,10 @@ fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
         Line::Topic(topic) => {
             let (id, key) = topic.topic();
             batch.push(Write::Topic(id, key));
+        }
+        Line::Metric(name, declaration) => {
+            declaration.check(name.as_str()).map_err(|(field, rule)| anyhow!("metric {name}, {field}: {rule}"))?;
+            batch.push(Write::Metric(name, declaration));
         }
         Line::Centre(centre) => {
             let (centre, vector) = centre.centre()?;

@@ -110,7 +110,7 @@ impl Loader {
         now: Millis,
     ) -> anyhow::Result<Loader> {
         let (catalogue, people) = read_catalogue(&*store).await?;
-        let settings = Arc::new(config.learn.clone());
+        let settings = Arc::new(config.engine());
         let coordinator = load_coordinator(&*store, config.dim, settings, catalogue, now).await?;
         let (stored_people, flushed) = (people.len() as u32, coordinator.covers());
         let nameless = people.iter().filter(|person| person.name.is_none() && !person.erased);

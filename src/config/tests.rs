@@ -33,8 +33,15 @@ fn every_error_names_its_key() {
         ("[learn.signals]\nclick_weight = nan", "learn.signals"),
         ("[learn.rank]\npool = 0", "learn.rank.pool"),
         ("[learn.rank]\nmmr_lambda = 0.5\ncalibration = 0.5", "learn.rank.mmr_lambda"),
-        ("[learn.metrics]\ntime_spent = [\"post\", \"post\"]", "learn.metrics"),
-        ("[learn.metrics]\nclicks = [\"post\"]", "learn.metrics.clicks"),
+        ("[learn.metrics]\ntime_spent = [\"post\"]", "metrics"),
+        ("[metrics.time_spent]\ntypes = [\"post\", \"post\"]", "metrics.time_spent.types"),
+        ("[metrics.mood]\nkind = \"feeling\"", "metrics.mood.kind"),
+        ("[metrics.mood]\nrange = [5, -5]", "metrics.mood.range"),
+        ("[metrics.mood]\ncolour = 1", "colour"),
+        ("[metrics.mood.prior]\nshape = 0", "metrics.mood.prior"),
+        ("[metrics.\"a.b\"]\nkind = \"count\"", "metrics.a.b"),
+        ("[metrics.value]\nkind = \"count\"", "metrics.value"),
+        ("[metrics.visits]\ntypes = [\"post\"]", "metrics.visits.types"),
         ("[cluster]\ncolumns = []", "cluster.columns"),
         ("[cluster]\ncolumns = [\"time_spent.nowhere\"]", "cluster.columns"),
         ("[cluster]\ncolumns = [\"clicks\"]", "cluster.columns"),
@@ -63,6 +70,10 @@ fn every_setting_is_a_variable_and_what_kubernetes_injects_is_none() {
         ("learn__rank__temperature", true),
         ("rate", true),
         ("cluster__columns", true),
+        ("metrics__mood__kind", true),
+        ("metrics__mood__prior__mean", true),
+        ("metrics__mood__colour", false),
+        ("metrics__", false),
         ("port", false),
         ("port_8080_tcp_addr", false),
         ("service_host", false),
@@ -94,6 +105,22 @@ fn an_error_names_the_origin_of_the_value() {
         let error = load(text, listen);
         assert!(error.starts_with(&expected), "{text}: {error}");
     }
+}
+
+#[test]
+fn a_declared_metric_stands_beside_the_built_in_ones() {
+    let config = from_text(
+        "[metrics.mood]\nrange = [-5, 5]\ntypes = [\"am\", \"pm\"]\nprior = { mean = 1, precision = 2 }\n\
+         [metrics.time_spent]\nunit = \"seconds\"\n[cluster]\ncolumns = [\"mood.am\", \"time_spent.post\", \"visits\"]",
+    )
+    .unwrap();
+    let declared = config.engine().metrics;
+    let names: Vec<&str> = declared.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["mood", "time_spent", "visits"]);
+    let mood = declared.get("mood").unwrap();
+    assert_eq!((mood.range(), mood.prior.mean, mood.prior.strength, mood.prior.shape), ((-5.0, 5.0), 1.0, 2.0, 1e-3));
+    let time_spent = declared.get("time_spent").unwrap();
+    assert_eq!((time_spent.unit(), time_spent.range(), time_spent.types.len()), ("seconds", (0.0, 86_400.0), 10));
 }
 
 #[test]

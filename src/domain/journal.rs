@@ -113,10 +113,14 @@ impl What {
 pub struct Measured {
     /// Name of the metric, such as `time_spent`.
     pub metric: Key,
-    /// Kind within the metric, such as the type of the page.
-    pub kind: Key,
+    /// Type within the metric, such as the type of the page; `None` if the measurement has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Key>,
     /// Value in millionths of the metric's unit: an integer, so that no format rounds it.
     pub millionths: i64,
+    /// Whether the value replaces the user's running mean, as the value of an attribute does, instead of joining it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaces: bool,
 }
 
 impl Measured {

@@ -9,6 +9,7 @@ pub mod text;
 pub mod time;
 pub mod feeds;
 pub mod interactions;
+pub mod metrics;
 pub mod journal;
 pub mod people;
 pub mod timestamps;

@@ -264,6 +264,7 @@ impl Offline {
                 // Items of a log count for its whole past, so the time machine gets no start times.
                 Effect::KeepSince(..) => {}
                 Effect::KeepTopic(id, key) => self.write(|| Write::Topic(id, key)),
+                Effect::KeepMetric(name, declaration) => self.write(|| Write::Metric(name, declaration)),
                 Effect::KeepItem(item) => self.write(|| Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => self.write(|| Write::Centre(centre, vector)),
                 Effect::Written(written) => answers = written,

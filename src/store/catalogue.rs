@@ -8,12 +8,13 @@ use futures_util::future::BoxFuture;
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::CentreRef;
+use crate::domain::metrics::Declaration;
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::store::error::StoreError;
 
 /// One row of the catalogue. A read delivers topics first, then centres (by topic and epoch), people (by id), items (by
-/// id; newest revision, windows, deleted ones too), and at last the changes with their instants.
+/// id; newest revision, windows, deleted ones too), the changes with their instants, and at last the metrics (by name).
 #[derive(Clone, Debug, PartialEq)]
 pub enum CatalogueRow {
     /// A topic and its key.
@@ -26,6 +27,8 @@ pub enum CatalogueRow {
     Item(Item),
     /// The instant since which a part of the catalogue is in its current state.
     Since(Change, Millis),
+    /// A metric that was declared at run time.
+    Metric(Key, Declaration),
 }
 
 /// Reads the catalogue, embeddings of old revisions, and the follow graph.

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
+use crate::domain::metrics::Declaration;
 use crate::domain::people::{Erasure, Person};
 use crate::domain::text::{HasNul, json_must_be_storable, must_be_storable};
 use crate::domain::time::Millis;
@@ -30,6 +31,8 @@ pub enum Write {
     Centre(CentreRef, Embedding),
     /// The instant since which a part of the catalogue is in its current state; a later write replaces the instant.
     Since(Change, Millis),
+    /// The declaration of a metric; a later write replaces it.
+    Metric(Key, Declaration),
     /// Erases a person: their entries, snapshot, logged feeds, the follow graph in both directions, and the snapshots
     /// of the coordinator, which counted them. Their row and their items become tombstones (without a
     /// [`Write::Since`]). Their first entry is [`Outcome::Refused`] from then on, so no write in flight brings them
@@ -78,8 +81,9 @@ pub fn writable(batch: &[Write]) -> Result<(), StoreError> {
                 let attributes = item.attributes.as_deref().map_or(Ok(()), json_must_be_storable);
                 attributes.map_err(|why| refuse("the attributes", &item.key, why))?;
             }
-            // Keys have no control characters.
-            Write::Entry(_) | Write::Topic(..) | Write::Centre(..) | Write::Since(..) | Write::Erase(_) => {}
+            // Keys and the names in declarations have no control characters.
+            Write::Entry(_) | Write::Topic(..) | Write::Centre(..) | Write::Since(..) => {}
+            Write::Metric(..) | Write::Erase(_) => {}
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::ids::{ItemId, Key, ModelVersion, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
+use crate::domain::metrics::Declaration;
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
@@ -50,6 +51,8 @@ pub enum Line {
     Item(Box<ItemLine>),
     /// The instant since which a part of the catalogue is in its current state.
     Since(Change, Millis),
+    /// A metric that was declared at run time.
+    Metric(Key, Declaration),
     /// A two-tower model.
     Model(ModelLine),
     /// A publication: the model serves from this instant on.
@@ -76,12 +79,19 @@ pub struct Header {
     pub items: u64,
     /// Number of lines `since`.
     pub changes: u64,
+    /// Number of lines `metric`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub metrics: u64,
     /// Number of lines `model`.
     #[serde(default)]
     pub models: u64,
     /// Number of lines `published`.
     #[serde(default)]
     pub publications: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// End of a dump, in [`Line::End`].

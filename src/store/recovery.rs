@@ -45,6 +45,7 @@ pub async fn read_catalogue(store: &dyn Store) -> Result<(Catalogue, Vec<Person>
                 CatalogueRow::Centre(centre, vector) => read.0.centres.push((centre, vector)),
                 CatalogueRow::Item(item) => read.0.items.push(item),
                 CatalogueRow::Since(change, since) => read.0.changes.push((change, since)),
+                CatalogueRow::Metric(name, declaration) => read.0.metrics.push((name, declaration)),
                 CatalogueRow::Person(person) => read.1.push(person),
             }
         }))

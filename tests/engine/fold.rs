@@ -187,9 +187,9 @@ proptest! {
                     UserEvent::TopicsSet { id: named(id), weights: vec![(TopicId(topic.into()), weight)], at: now }
                 }
                 Step::Measure { id, kind, millionths } => {
-                    // The last kind is undeclared: it is journalled, and teaches nothing.
-                    let kind = key(["post", "channel", "cellar"][usize::from(kind)]);
-                    let measured = Measured { metric: key("time_spent"), kind, millionths };
+                    // A type that is not declared teaches, too: declarations decide only what is accepted.
+                    let kind = Some(key(["post", "channel", "cellar"][usize::from(kind)]));
+                    let measured = Measured { metric: key("time_spent"), kind, millionths, replaces: millionths % 7 == 0 };
                     UserEvent::Measured { id: named(id), measured, at: now }
                 }
                 Step::Revise { item, seed } => {

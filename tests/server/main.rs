@@ -16,6 +16,7 @@ mod population;
 mod figures;
 mod hostile;
 mod matrix;
+mod metrics;
 mod models;
 mod on_air;
 mod passivation;

@@ -29,7 +29,12 @@ const DIM: usize = 8;
 
 fn entry(user: u32, seq: u64, kind: &str, seconds: f64) -> Entry {
     let key = |text: &str| Key::new(text).unwrap();
-    let measured = Measured { metric: key("time_spent"), kind: key(kind), millionths: (seconds * 1e6) as i64 };
+    let measured = Measured {
+        metric: key("time_spent"),
+        kind: Some(key(kind)),
+        millionths: (seconds * 1e6) as i64,
+        replaces: false,
+    };
     let at = Millis(1_000 * seq as i64);
     Entry {
         user: UserId(user),
@@ -451,14 +456,16 @@ fn measurements_are_taken_once_and_say_what_is_normal() {
     let other = json!({"metric": "time_spent", "page_type": "post", "time_spent": 80_000, "id": "a"});
     let refused = rest.post("/v1/metrics?user=person-3", &other);
     assert_eq!((refused.status, refused.code().as_deref()), (409, Some("conflict")), "{}", refused.body);
-    // Resent ids teach nothing new. Undeclared metrics are ignored and counted.
+    // Resent ids teach nothing new. Undeclared metrics and types are refused, or ignored and counted on request.
     let noise = ((3 * 7_919) % 101) as f64 / 101.0;
     let body = json!([
         {"metric": "time_spent", "page_type": "post", "time_spent": 10.0 + 4.0 * noise, "id": "a"},
         {"metric": "clicks", "page_type": "post", "clicks": 3},
         {"metric": "time_spent", "page_type": "cellar", "time_spent": 3},
     ]);
-    let answer = rest.post("/v1/metrics?user=person-3", &body).success("measure").json();
+    let refused = rest.post("/v1/metrics?user=person-3", &body);
+    assert_eq!((refused.status, refused.fields()), (400, vec!["[1].metric".to_owned()]), "{}", refused.body);
+    let answer = rest.post("/v1/metrics?user=person-3&unknown=ignore", &body).success("measure").json();
     assert_eq!(answer, json!({"accepted": 1, "ignored": 2}));
     let after = rest.get("/v1/metrics").success("metrics").json();
     assert_eq!((&after["metrics"], &after["ignored"]), (&before["metrics"], &json!(2)));
@@ -512,6 +519,12 @@ fn what_is_wrong_with_measurements_is_named_and_nothing_is_learned() {
         ("/v1/metrics?user=ada", with("colour", json!(1)), 400, "colour"),
         ("/v1/metrics?user=ada", json!([good.clone(), with("time_spent", json!(-1))]), 422, "[1].time_spent"),
         ("/v1/metrics?usr=ada", good.clone(), 400, "usr"),
+        ("/v1/metrics?user=ada&unknown=skip", good.clone(), 400, "unknown"),
+        ("/v1/metrics?user=ada", with("metric", json!("clicks")), 400, "metric"),
+        ("/v1/metrics?user=ada", with("metric", json!("visits")), 400, "metric"),
+        ("/v1/metrics?user=ada", with("page_type", json!("cellar")), 400, "page_type"),
+        ("/v1/metrics?user=ada", with("user", json!("nobody")), 404, "user"),
+        ("/v1/metrics?user=ada", with("user", json!(7)), 400, "user"),
     ] {
         let answer = rest.post(path, &body);
         assert_eq!(answer.fields(), [field], "{path} {body}: {}", answer.body);

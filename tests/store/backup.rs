@@ -19,6 +19,8 @@ fn scene() -> tempfile::TempDir {
     server.items(45);
     server.people(&["ada", "bea", "gone"]);
     let rest = server.rest();
+    let mood = json!({"kind": "value", "range": [-5, 5], "types": ["am", "pm"], "attribute": "age"});
+    rest.put("/v1/metrics/mood", &mood).success("a metric");
     rest.put("/v1/users/ada", &json!({"name": "Ada 🌊", "attributes": {"age": 36}})).success("attributes");
     rest.put("/v1/items/item-3", &json!({"text": "revised", "topics": ["a"]})).success("a revision");
     rest.put("/v1/items/item-3", &json!({"text": "revised again", "topics": ["b", "a"]})).success("another");

@@ -41,6 +41,7 @@ use eddyline::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Partition, P
 use eddyline::domain::interactions::{Kind, Shown, Signal};
 use eddyline::domain::items::{Author, Change, Embedding, Item};
 use eddyline::domain::journal::{CentreRef, Entry, Learned, Measured, Predicted, What};
+use eddyline::domain::metrics::{Declaration, MetricKind, Prior};
 use eddyline::domain::people::{Erasure, Person};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
@@ -385,6 +386,7 @@ macro_rules! conformance {
             after_a_duplicate_later_entries_of_that_person_are_refused_and_only_those,
             the_numbers_of_a_person_are_consecutive_from_one,
             keys_and_texts_may_be_any_unicode,
+            the_last_declaration_of_a_metric_is_kept,
             a_person_is_recovered_from_snapshot_and_tail,
             an_older_snapshot_never_overwrites_a_newer_one,
             a_snapshot_never_runs_ahead_of_the_journal,

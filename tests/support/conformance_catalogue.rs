@@ -35,6 +35,26 @@ pub(super) async fn the_catalogue_comes_back_whole_and_in_order(place: &impl Pla
     assert_eq!(catalogue(&store).await, expected, "writing the same again changes nothing");
 }
 
+pub(super) async fn the_last_declaration_of_a_metric_is_kept(place: &impl Place) {
+    let store = place.open().unwrap();
+    let prior = Prior { mean: -0.1, strength: 1e-9, shape: 1e12, rate: 0.375 };
+    let (unit, attribute) = (Some("m/s ß".to_owned()), Some("speed".to_owned()));
+    let types = vec!["Ω".to_owned(), "a b".into()];
+    let full = Declaration { kind: MetricKind::Ratio, unit, range: Some((-1e12, 0.3)), prior, types, attribute };
+    let declared = |name: &str, declaration: &Declaration| Write::Metric(key(name), declaration.clone());
+    let first = Declaration::default();
+    // Twice in one batch, and again in a later one.
+    let batch = vec![declared("b", &full), declared("a", &full), declared("a", &first)];
+    assert!(store.append(batch).await.unwrap().iter().all(is_stored));
+    let rows =
+        |a: &Declaration| vec![CatalogueRow::Metric(key("a"), a.clone()), CatalogueRow::Metric(key("b"), full.clone())];
+    assert_eq!(catalogue(&store).await, rows(&first));
+    store.append(vec![declared("a", &full)]).await.unwrap();
+    assert_eq!(catalogue(&store).await, rows(&full), "the last one");
+    drop(store);
+    assert_eq!(catalogue(&place.open().unwrap()).await, rows(&full), "opened again");
+}
+
 pub(super) async fn a_new_revision_replaces_the_item_and_keeps_the_earlier_embedding(place: &impl Place) {
     let store = place.open().unwrap();
     let windows = Windows::new(vec![Window { start: Millis(0), stop: None }]).unwrap();

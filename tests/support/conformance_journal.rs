@@ -11,7 +11,16 @@ pub(super) async fn a_batch_is_stored_in_order_and_read_back_as_it_was(place: &i
         other(2, 2, What::Unfollowed(UserId(1))),
         other(1, 3, What::TopicsSet(vec![(TopicId(0), 0.1), (TopicId(9), 1.0)])),
         other(1, 4, What::TopicsSet(vec![])),
-        other(2, 3, What::Measured(Measured { metric: key("time_spent"), kind: key("post"), millionths: 100_000 })),
+        other(
+            2,
+            3,
+            What::Measured(Measured {
+                metric: key("time_spent"),
+                kind: Some(key("post")),
+                millionths: 100_000,
+                replaces: false,
+            }),
+        ),
     ];
     let outcomes = append(&store, &list).await;
     let read = everything(&store).await;
@@ -118,11 +127,12 @@ pub(super) async fn keys_and_texts_may_be_any_unicode(place: &impl Place) {
         batch.push(Write::Topic(TopicId(index + 1), key(name)));
         batch.push(Write::Person(Person { name: Some((*name).to_string()), ..person(index, name) }));
         batch.push(Write::Item(Item { text: text.into(), ..item(index, name) }.into()));
+        batch.push(Write::Metric(key(name), Declaration { types: vec![(*name).to_owned()], ..Declaration::default() }));
         batch.push(Write::Entry(liked(1, u64::from(index) + 1, name, 4)));
     }
     assert!(store.append(batch.clone()).await.unwrap().iter().all(is_stored));
     let rows = catalogue(&store).await;
-    assert_eq!(rows.len(), 3 * names.len());
+    assert_eq!(rows.len(), 4 * names.len());
     for write in &batch {
         let expected = match write.clone() {
             Write::Topic(id, key) => CatalogueRow::Topic(id, key),
@@ -132,6 +142,7 @@ pub(super) async fn keys_and_texts_may_be_any_unicode(place: &impl Place) {
                 assert_eq!(store.find_event(entry.user, entry.id.clone()).await.unwrap(), Some(entry.seq));
                 continue;
             }
+            Write::Metric(name, declaration) => CatalogueRow::Metric(name, declaration),
             Write::Centre(..) | Write::Since(..) | Write::Erase(_) => unreachable!(),
         };
         assert!(rows.contains(&expected), "{expected:?}");

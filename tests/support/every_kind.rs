@@ -80,7 +80,7 @@ fn catalogue(settings: LearnSettings) -> CoordinatorState {
     let measured = (0..MEASURED).map(|user| {
         let seconds = if user.is_multiple_of(2) { 10 } else { 60 };
         let millionths = (seconds + i64::from(user * 7 % 5)) * 1_000_000;
-        let measured = Measured { metric: key("time_spent"), kind: key("post"), millionths };
+        let measured = Measured { metric: key("time_spent"), kind: Some(key("post")), millionths, replaces: false };
         let (user, seq, id) = (UserId(user), Seq(1), key("m1"));
         Entry { user, seq, id, at: BEGIN, received: BEGIN, what: What::Measured(measured) }
     });

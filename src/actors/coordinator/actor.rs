@@ -70,6 +70,7 @@ impl Coordinator {
             match effect {
                 Effect::Erase(erasure) => writes.push(Write::Erase(erasure)),
                 Effect::KeepTopic(id, key) => writes.push(Write::Topic(id, key)),
+                Effect::KeepMetric(name, declaration) => writes.push(Write::Metric(name, declaration)),
                 Effect::KeepItem(item) => writes.push(Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => writes.push(Write::Centre(centre, vector)),
                 Effect::KeepSince(change, since) => writes.push(Write::Since(change, since)),

@@ -14,8 +14,8 @@ use crate::actors::journal::messages::Reservation;
 use crate::domain::ids::{Position, UserId};
 use crate::engine::blend::hedge::HedgeFigures;
 use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Written};
-use crate::engine::metrics::measured::Series;
-use crate::engine::metrics::normal::{Atypical, Posterior};
+use crate::engine::metrics::measured::{RunningMean, Series};
+use crate::engine::metrics::normal::{Atypical, Posterior, Prior};
 use crate::engine::two_tower::Tower;
 use crate::engine::world::World;
 
@@ -89,10 +89,30 @@ pub struct SaveNow(pub oneshot::Sender<()>);
 #[rtype(result = "()")]
 pub struct Refit(pub oneshot::Sender<()>);
 
-/// Requests the posteriors of all measured series.
+/// Requests the posteriors of all declared series.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct AskMetrics(pub oneshot::Sender<Vec<(Series, Posterior)>>);
+pub struct AskMetrics {
+    /// A person whose own values are requested, too.
+    pub user: Option<UserId>,
+    /// The requester: one answer per series, by metric.
+    pub done: oneshot::Sender<Vec<SeriesFigures>>,
+}
+
+/// A declared series over the population.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesFigures {
+    /// Name of the metric.
+    pub metric: String,
+    /// Type of the measurements; `None` for all of the metric.
+    pub kind: Option<String>,
+    /// Unit of the values; empty without one.
+    pub unit: String,
+    /// Posterior over all people with a value.
+    pub posterior: Posterior,
+    /// The value of the requested person.
+    pub own: Option<RunningMean>,
+}
 
 /// Requests the people whose measurements are atypical.
 #[derive(Message)]
@@ -100,6 +120,8 @@ pub struct AskMetrics(pub oneshot::Sender<Vec<(Series, Posterior)>>);
 pub struct AskAtypical {
     /// The measured series.
     pub series: Series,
+    /// The prior of its metric.
+    pub prior: Prior,
     /// The threshold in standard deviations.
     pub sigmas: f64,
     /// The requester: the posterior, and the people beyond the threshold, farthest first.

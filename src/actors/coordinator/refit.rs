@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::actor::Coordinator;
 use super::fits::stored;
-use super::messages::{AskAtypical, AskMetrics, Refit};
+use super::messages::{AskAtypical, AskMetrics, Refit, SeriesFigures};
 use crate::actors::fitting;
 use crate::actors::schedule::Schedule;
 use crate::domain::time::Millis;
@@ -133,8 +133,15 @@ impl Handler<AskMetrics> for Coordinator {
     type Result = ();
     fn handle(&mut self, ask: AskMetrics, _: &mut Self::Context) {
         let (population, settings) = (self.state.population(), self.state.world().settings());
-        let all = settings.metrics.all();
-        let _ = ask.0.send(all.into_iter().map(|series| (series, population.posterior(series))).collect());
+        let person = ask.user.and_then(|user| population.person(user));
+        let figures = settings.metrics.all().map(|named| SeriesFigures {
+            metric: named.metric.to_owned(),
+            kind: named.kind.map(str::to_owned),
+            unit: named.declaration.unit().to_owned(),
+            posterior: population.posterior(named.series, &named.declaration.prior),
+            own: person.and_then(|person| person.get(named.series)),
+        });
+        let _ = ask.done.send(figures.collect());
     }
 }
 
@@ -144,7 +151,9 @@ impl Handler<AskAtypical> for Coordinator {
         // The scan covers all people, so it runs on a blocking thread.
         let population = self.state.population().clone();
         drop(tokio::task::spawn_blocking(move || {
-            let _ = ask.done.send((population.posterior(ask.series), population.atypical(ask.series, ask.sigmas)));
+            let AskAtypical { series, prior, sigmas, done } = ask;
+            let posterior = population.posterior(series, &prior);
+            let _ = done.send((posterior, population.atypical(series, &prior, sigmas)));
         }));
     }
 }

@@ -150,7 +150,7 @@ impl Server {
         self.change_now(CoordinatorEvent::Windows(vec![(item, windows)])).await
     }
 
-    async fn change_now(&self, event: CoordinatorEvent) -> Result<(), RequestError> {
+    pub(in crate::actors) async fn change_now(&self, event: CoordinatorEvent) -> Result<(), RequestError> {
         let reservation = self.reserve()?;
         self.change(event, reservation).await.map(|_| ())
     }

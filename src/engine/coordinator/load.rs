@@ -11,6 +11,7 @@ use super::aggregates::Folded;
 use crate::domain::ids::{Epoch, Key, TopicId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::CentreRef;
+use crate::domain::metrics::Declaration;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Centre;
 use crate::engine::settings::LearnSettings;
@@ -27,6 +28,8 @@ pub struct Catalogue {
     pub items: Vec<Item>,
     /// Times of revisions, deletions and new centres.
     pub changes: Vec<(Change, Millis)>,
+    /// Metrics that were declared at run time. They replace those of the settings.
+    pub metrics: Vec<(Key, Declaration)>,
 }
 
 /// Reason why a stored catalogue cannot be loaded.
@@ -94,6 +97,9 @@ impl CoordinatorState {
             items.push(Arc::new(item));
         }
         state.world.load_items(items);
+        for (name, declaration) in catalogue.metrics {
+            state.world.declare(&name, declaration);
+        }
         for (change, since) in catalogue.changes {
             state.world.record(change, since);
         }
@@ -141,5 +147,5 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 12;
+    const FORMAT: u8 = 13;
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
+use crate::domain::metrics::Declaration;
 use crate::domain::people::Erasure;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
@@ -126,6 +127,8 @@ pub enum CoordinatorEvent {
     Live(ItemId, bool),
     /// These entries are durable, in commit order.
     Journalled(Arc<[(Position, Entry)]>),
+    /// Declares a metric, or replaces its declaration. The caller has checked it.
+    Declare(Key, Declaration),
     /// The end of an import: recomputes the centres of all topics whose items changed in number.
     Recentre,
     /// Erases a user: the user's items become tombstones. Learned aggregates stay until [`CoordinatorState::refold`].
@@ -167,6 +170,8 @@ pub enum Effect {
     KeepCentre(CentreRef, Embedding),
     /// Store the time of a change, for the time machine.
     KeepSince(Change, Millis),
+    /// Store the declaration of a metric.
+    KeepMetric(Key, Declaration),
     /// Erase a user in the store; the erasure contains the tombstones of the user's items.
     Erase(Erasure),
     /// Answer the drafts, in their order, once the effects before this one are durable.
@@ -259,6 +264,12 @@ impl CoordinatorState {
                 for (position, entry) in entries.iter() {
                     self.fold(*position, entry);
                 }
+            }
+            CoordinatorEvent::Declare(name, declaration) => {
+                self.world.declare(&name, declaration.clone());
+                effects.push(Effect::KeepMetric(name, declaration));
+                self.world.next_epoch();
+                effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
             }
             CoordinatorEvent::Recentre => {
                 let all = (0..self.sums.len() as u32).map(TopicId).collect();

@@ -36,8 +36,10 @@ use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::newton::Newton;
 use crate::engine::learners::shared::popularity::{Opinions, Popularity, PopularityTable, Run};
 use crate::engine::learners::shared::sparse::SparseRow;
-use crate::engine::metrics::measured::{Kinds, Measurement, PersonMetrics, PopulationMetrics};
-use crate::engine::metrics::normal::{Moments, NormalModel, Posterior};
+use crate::engine::metrics::measured::{
+    Declarations, Measurement, Named, PersonMetrics, PopulationMetrics, millionths,
+};
+use crate::engine::metrics::normal::{Moments, NormalModel, Posterior, Prior};
 use crate::engine::metrics::progressive::{Progress, RecentAuc, ScoreHistogram};
 use crate::engine::settings::LearnSettings;
 

@@ -1,219 +1,209 @@
 //! Metrics: measurements of users besides their interactions with items, per user and over the population.
 //!
-//! Invariant: a metric is declared in one place, [`Metric`]; undeclared measurements are ignored and counted. A user's
-//! value of a series is the running mean of its measurements. The population's model of that series contains exactly
-//! the values of the users who have one.
+//! Invariant: a series is identified by a hash of its names, so state that was folded under other declarations never
+//! gives a value another name. A user's value of a series is the running mean of its measurements. The population's
+//! model of that series contains exactly the values of the users who have one.
 //! Deliberately absent: clocks, names of users, the origin of measurements.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::domain::ids::Key;
 use crate::domain::journal::Measured;
-use crate::engine::metrics::normal::{Atypical, NormalModel, Posterior, ValueError};
+use crate::domain::metrics::{Declaration, METRICS_MAX, VISITS, built_in};
+use crate::engine::metrics::normal::{Atypical, NormalModel, Posterior, Prior, ValueError};
 
-/// Maximum number of kinds of a metric.
-const KINDS_MAX: usize = 64;
-
-/// All metrics. A new metric needs an entry here and one in [`Metric::ALL`].
+/// One series of values: a metric over all of its measurements, or over those of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Time on a page, per type of page, in seconds.
-    TimeSpent,
-}
+pub struct Series(u64);
 
-/// Declaration of a metric.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Declaration {
-    /// Name on the wire, also of the field with the value.
-    pub name: &'static str,
-    /// Name of the field with the measurement's kind.
-    pub kind_field: &'static str,
-    /// Kinds of the metric unless the settings replace them.
-    pub kinds: &'static [&'static str],
-    /// Unit of the values, for display.
-    pub unit: &'static str,
-    /// Valid range of a value, both ends included.
-    pub range: (f64, f64),
-}
-
-impl Metric {
-    /// All metrics, in a fixed order.
-    pub const ALL: [Metric; 1] = [Metric::TimeSpent];
-
-    /// Declaration of this metric.
+impl Series {
+    /// The series with these names; without a type it covers all measurements of the metric.
     #[must_use]
-    pub const fn declaration(self) -> Declaration {
-        match self {
-            Metric::TimeSpent => Declaration {
-                name: "time_spent",
-                kind_field: "page_type",
-                kinds: &[
-                    "post", "feed", "channel", "live", "profile", "topic", "search", "people", "settings", "other",
-                ],
-                unit: "s",
-                range: (0.0, 86_400.0),
-            },
+    pub fn of(metric: &str, kind: Option<&str>) -> Series {
+        let mut hash = Xxh3::new();
+        hash.update(metric.as_bytes());
+        if let Some(kind) = kind {
+            // No name contains a control character, so the names cannot run into each other.
+            hash.update(&[0]);
+            hash.update(kind.as_bytes());
         }
+        Series(hash.digest())
     }
 
-    /// Finds a metric by its name on the wire.
+    /// The number of days on which a user interacted with an item.
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Metric> {
-        Metric::ALL.into_iter().find(|metric| metric.declaration().name == name)
+    pub fn visits() -> Series {
+        Series::of(VISITS, None)
     }
 }
 
-/// All kinds of a metric together, or one of them by its index in the list of kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    /// All kinds together.
-    All,
-    /// One kind, by its index in the list of kinds.
-    Kind(u16),
+/// A declared series with its names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Named<'a> {
+    /// Id of the series.
+    pub series: Series,
+    /// Name of the metric.
+    pub metric: &'a str,
+    /// Type of the measurements; `None` for all of the metric.
+    pub kind: Option<&'a str>,
+    /// Declaration of the metric.
+    pub declaration: &'a Declaration,
 }
 
-/// One series of values: a metric over all kinds, or of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Series {
-    /// Metric that the values belong to.
-    pub metric: Metric,
-    /// All kinds, or one of them.
-    pub part: Part,
-}
+/// The declared metrics, by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declarations(BTreeMap<String, Declaration>);
 
-/// The kinds of each metric: those of the declarations, unless the settings replace them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kinds(BTreeMap<Metric, Vec<String>>);
-
-impl Default for Kinds {
+impl Default for Declarations {
     fn default() -> Self {
-        let kinds = |metric: Metric| metric.declaration().kinds.iter().map(|kind| (*kind).to_owned()).collect();
-        Kinds(Metric::ALL.into_iter().map(|metric| (metric, kinds(metric))).collect())
+        Declarations(built_in())
     }
 }
 
-impl Kinds {
-    /// Replaces the kinds of one metric. Snapshots refer to a kind by its index, so new kinds must be appended;
-    /// otherwise old values get another name.
+impl Declarations {
+    /// The declarations of a configuration, which includes the built-in ones.
     #[must_use]
-    pub fn with(mut self, metric: Metric, kinds: Vec<String>) -> Kinds {
-        self.0.insert(metric, kinds);
-        self
+    pub fn new(declared: BTreeMap<String, Declaration>) -> Declarations {
+        Declarations(declared)
     }
 
-    /// The kinds of a metric, in the order of their indices.
-    #[must_use]
-    pub fn of(&self, metric: Metric) -> &[String] {
-        self.0.get(&metric).map_or(&[], Vec::as_slice)
+    /// Declares a metric, or replaces its declaration.
+    pub fn declare(&mut self, name: &str, declaration: Declaration) {
+        self.0.insert(name.to_owned(), declaration);
     }
 
-    /// Finds a series by name; without a `kind` it covers all kinds. `None` for an unknown metric or kind.
+    /// Whether one more metric of this name fits.
     #[must_use]
-    pub fn series(&self, metric: &str, kind: Option<&str>) -> Option<Series> {
-        let metric = Metric::from_name(metric)?;
-        let place = |kind: &str| self.of(metric).iter().position(|known| known == kind);
-        let part = match kind {
-            None => Part::All,
-            Some(kind) => Part::Kind(u16::try_from(place(kind)?).ok()?),
+    pub fn has_room(&self, name: &str) -> bool {
+        self.0.len() < METRICS_MAX || self.0.contains_key(name)
+    }
+
+    /// Declaration of a metric.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Declaration> {
+        self.0.get(name)
+    }
+
+    /// All declarations, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Declaration)> {
+        self.0.iter().map(|(name, declaration)| (&**name, declaration))
+    }
+
+    /// A declared series; without a `kind` it covers all types. `None` for an unknown metric or type.
+    #[must_use]
+    pub fn series(&self, metric: &str, kind: Option<&str>) -> Option<Named<'_>> {
+        let (metric, declaration) = self.0.get_key_value(metric)?;
+        let kind = match kind {
+            None => None,
+            Some(kind) => Some(declaration.types.iter().find(|known| *known == kind)?.as_str()),
         };
-        Some(Series { metric, part })
+        Some(Named { series: Series::of(metric, kind), metric, kind, declaration })
     }
 
-    /// Names of a series: its metric, and its kind if it has one; `None` for an unknown kind.
-    #[must_use]
-    pub fn names(&self, series: Series) -> Option<(&'static str, Option<&str>)> {
-        let kind = match series.part {
-            Part::All => None,
-            Part::Kind(place) => Some(self.of(series.metric).get(usize::from(place))?.as_str()),
-        };
-        Some((series.metric.declaration().name, kind))
+    /// Every declared series, by metric; the series over all types comes first.
+    pub fn all(&self) -> impl Iterator<Item = Named<'_>> {
+        self.0.iter().flat_map(|(metric, declaration)| {
+            let kinds = declaration.types.iter().map(|kind| Some(kind.as_str()));
+            std::iter::once(None).chain(kinds).map(move |kind| Named {
+                series: Series::of(metric, kind),
+                metric,
+                kind,
+                declaration,
+            })
+        })
     }
 
-    /// Checks the names of the kinds.
+    /// Checks that a measurement is declared and that its value is in range.
     ///
     /// # Errors
-    /// The violated rule.
-    pub fn check(&self) -> Result<(), &'static str> {
-        let good = |kind: &String| Key::new(kind).is_ok() && !kind.contains('.');
-        for kinds in self.0.values() {
-            let mut unique: Vec<&String> = kinds.iter().collect();
-            unique.sort_unstable();
-            unique.dedup();
-            if kinds.len() > KINDS_MAX || unique.len() != kinds.len() || !kinds.iter().all(good) {
-                return Err("must be at most 64 different names, none of them empty or with a full stop");
-            }
+    /// [`Ignored`] gives the violated rule.
+    pub fn accept(&self, metric: &str, kind: Option<&str>, value: f64) -> Result<(), Ignored> {
+        let declaration = self.get(metric).filter(|_| metric != VISITS).ok_or(Ignored::Metric)?;
+        if kind.is_some_and(|kind| !declaration.types.iter().any(|known| known == kind)) {
+            return Err(Ignored::Kind);
+        }
+        let (low, high) = declaration.range();
+        if (low..=high).contains(&value) { Ok(()) } else { Err(Ignored::Value) }
+    }
+
+    /// The measurements that a user's attributes give, a JSON object as text: one for each metric that names a numeric
+    /// attribute with a valid value. Each replaces the user's value.
+    #[must_use]
+    pub fn of_attributes(&self, attributes: &str) -> Vec<Measured> {
+        let named: Vec<(&str, &str)> =
+            self.iter().filter_map(|(name, declaration)| Some((name, declaration.attribute.as_deref()?))).collect();
+        if named.is_empty() {
+            return Vec::new();
+        }
+        let values: serde_json::Value = serde_json::from_str(attributes).unwrap_or_default();
+        let one = |(name, attribute): (&str, &str)| {
+            let value = values.get(attribute)?.as_f64()?;
+            self.accept(name, None, value).ok()?;
+            let metric = Key::new(name).ok()?;
+            Some(Measured { metric, kind: None, millionths: millionths(value), replaces: true })
+        };
+        named.into_iter().filter_map(one).collect()
+    }
+
+    /// Checks all names and declarations.
+    ///
+    /// # Errors
+    /// The name of the metric, the field, and the violated rule.
+    pub fn check(&self) -> Result<(), (String, &'static str, &'static str)> {
+        if self.0.len() > METRICS_MAX {
+            return Err((String::new(), "name", "must be at most 100 metrics"));
+        }
+        for (name, declaration) in &self.0 {
+            declaration.check(name).map_err(|(field, rule)| (name.clone(), field, rule))?;
         }
         Ok(())
     }
-
-    /// Every series, each metric's [`Part::All`] first.
-    #[must_use]
-    pub fn all(&self) -> Vec<Series> {
-        Metric::ALL
-            .into_iter()
-            .flat_map(|metric| {
-                let kinds = (0..).take(self.of(metric).len()).map(Part::Kind);
-                std::iter::once(Part::All).chain(kinds).map(move |part| Series { metric, part })
-            })
-            .collect()
-    }
 }
 
-/// One valid measurement: its kind is declared, and its value is within the metric's range.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measurement {
-    metric: Metric,
-    kind: u16,
-    value: f64,
+/// A valid value in millionths, as the journal keeps it.
+#[must_use]
+pub fn millionths(value: f64) -> i64 {
+    // Declarations bound values by 1e12, so the product fits.
+    (value * 1e6).round() as i64
 }
 
-/// Reason why a measurement is ignored.
+/// Reason why a measurement is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// The metric is not declared.
+    /// The metric is not declared, or the server counts it itself.
     Metric,
-    /// The kind is not declared.
+    /// The type is not declared.
     Kind,
     /// The value is NaN or outside of the metric's range.
     Value,
 }
 
+/// One measurement, as the state learns it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measurement {
+    series: [Option<Series>; 2],
+    value: f64,
+    replaces: bool,
+}
+
 impl Measurement {
-    /// Validates a measurement.
-    ///
-    /// # Errors
-    /// [`Ignored`] gives the reason why the measurement is ignored.
-    pub fn new(kinds: &Kinds, metric: &str, kind: &str, value: f64) -> Result<Measurement, Ignored> {
-        let known = Metric::from_name(metric).ok_or(Ignored::Metric)?;
-        let series = kinds.series(metric, Some(kind)).ok_or(Ignored::Kind)?;
-        let Part::Kind(kind) = series.part else { return Err(Ignored::Kind) };
-        let (low, high) = known.declaration().range;
-        if !(low..=high).contains(&value) {
-            return Err(Ignored::Value);
-        }
-        Ok(Measurement { metric: known, kind, value })
-    }
-
-    /// Validates the measurement of a journal entry.
-    ///
-    /// # Errors
-    /// As [`Measurement::new`], since the declarations may have changed after the entry was written.
-    pub fn of(kinds: &Kinds, measured: &Measured) -> Result<Measurement, Ignored> {
-        Measurement::new(kinds, measured.metric.as_str(), measured.kind.as_str(), measured.value())
-    }
-
-    /// Metric that was measured, without its kind.
+    /// The measurement of a journal entry, whatever is declared now.
     #[must_use]
-    pub fn metric(&self) -> Metric {
-        self.metric
+    pub fn of(measured: &Measured) -> Measurement {
+        let metric = measured.metric.as_str();
+        let kind = measured.kind.as_ref().map(Key::as_str);
+        Measurement {
+            series: [Some(Series::of(metric, None)), kind.map(|kind| Series::of(metric, Some(kind)))],
+            value: measured.value(),
+            replaces: measured.replaces,
+        }
     }
 
-    fn series(&self) -> [Series; 2] {
-        [Part::All, Part::Kind(self.kind)].map(|part| Series { metric: self.metric, part })
+    fn series(&self) -> impl Iterator<Item = Series> {
+        self.series.into_iter().flatten()
     }
 }
 
@@ -227,9 +217,12 @@ pub struct RunningMean {
 }
 
 impl RunningMean {
-    fn add(&mut self, value: f64) {
+    fn add(&mut self, measurement: &Measurement) {
         self.count += 1;
-        self.mean += (value - self.mean) / self.count as f64;
+        self.mean += match measurement.replaces {
+            true => measurement.value - self.mean,
+            false => (measurement.value - self.mean) / self.count as f64,
+        };
     }
 }
 
@@ -244,10 +237,10 @@ impl PersonMetrics {
         self.0.get(&series).copied()
     }
 
-    /// Learns one measurement, for its kind and for all kinds together.
+    /// Learns one measurement, for its type and for all types together.
     pub fn add(&mut self, measurement: Measurement) {
         for series in measurement.series() {
-            self.0.entry(series).or_default().add(measurement.value);
+            self.0.entry(series).or_default().add(&measurement);
         }
     }
 
@@ -271,28 +264,41 @@ impl PopulationMetrics {
             let mean = person.0.entry(series).or_default();
             let old = (mean.count > 0).then_some(mean.mean);
             let mut new = *mean;
-            new.add(measurement.value);
+            new.add(&measurement);
             self.0.entry(series).or_default().set(old, new.mean)?;
             *mean = new;
         }
         Ok(())
     }
 
-    /// Posterior of a series; the prior before the first value.
+    /// Counts the days on which a user interacted with an item.
+    ///
+    /// # Errors
+    /// [`ValueError`] when `person` is not the state that was counted before: a bug of the caller.
+    pub fn visited(&mut self, person: &mut PersonMetrics, days: u64) -> Result<(), ValueError> {
+        let known = person.0.entry(Series::visits()).or_default();
+        let old = (known.count > 0).then_some(known.mean);
+        self.0.entry(Series::visits()).or_default().set(old, days as f64)?;
+        *known = RunningMean { count: days, mean: days as f64 };
+        Ok(())
+    }
+
+    /// Posterior of a series under a prior; the prior before the first value.
     #[must_use]
-    pub fn posterior(&self, series: Series) -> Posterior {
-        self.0.get(&series).copied().unwrap_or_default().posterior()
+    pub fn posterior(&self, series: Series, prior: &Prior) -> Posterior {
+        self.0.get(&series).copied().unwrap_or_default().posterior(prior)
     }
 
     /// Outliers of a series: users outside of `mean ± sigmas * sigma`, farthest first.
     pub fn atypical<'a, K>(
         &self,
         series: Series,
+        prior: &Prior,
         sigmas: f64,
         people: impl IntoIterator<Item = (K, &'a PersonMetrics)>,
     ) -> Vec<Atypical<K>> {
         let values = people.into_iter().filter_map(|(key, person)| Some((key, person.get(series)?.mean)));
-        self.0.get(&series).copied().unwrap_or_default().atypical(values, sigmas)
+        self.0.get(&series).copied().unwrap_or_default().atypical(prior, values, sigmas)
     }
 }
 
@@ -300,64 +306,109 @@ impl PopulationMetrics {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::domain::metrics::MetricKind;
     use proptest::prelude::*;
 
-    #[test]
-    fn undeclared_and_invalid_measurements_are_ignored() {
-        let kinds = Kinds::default();
-        for (metric, kind, value, expected) in [
-            ("time_spent", "post", 0.0, None),
-            ("time_spent", "other", 86_400.0, None),
-            ("clicks", "post", 1.0, Some(Ignored::Metric)),
-            ("time_spent", "k", 1.0, Some(Ignored::Kind)),
-            ("time_spent", "", 1.0, Some(Ignored::Kind)),
-            ("time_spent", "post", -0.1, Some(Ignored::Value)),
-            ("time_spent", "post", f64::NAN, Some(Ignored::Value)),
-            ("time_spent", "post", f64::INFINITY, Some(Ignored::Value)),
-        ] {
-            assert_eq!(Measurement::new(&kinds, metric, kind, value).err(), expected, "{metric} {kind} {value}");
-        }
-        assert_eq!(kinds.all().len(), 11, "ten types of page, and all");
-        let more = kinds.with(Metric::TimeSpent, vec!["radio".into()]);
-        assert!(Measurement::new(&more, "time_spent", "radio", 3.0).is_ok());
-        assert_eq!(Measurement::new(&more, "time_spent", "post", 3.0), Err(Ignored::Kind));
+    fn measured(metric: &str, kind: Option<&str>, value: f64) -> Measurement {
+        let key = |text: &str| Key::new(text).unwrap();
+        let millionths = (value * 1e6).round() as i64;
+        Measurement::of(&Measured { metric: key(metric), kind: kind.map(key), millionths, replaces: false })
     }
 
     #[test]
-    fn every_metric_is_in_the_list_under_its_own_name() {
-        for metric in Metric::ALL {
-            let declaration = metric.declaration();
-            assert_eq!(Metric::from_name(declaration.name), Some(metric));
-            assert!(declaration.range.0 < declaration.range.1 && !declaration.kinds.is_empty());
-            let written = serde_json::to_value(metric).unwrap();
-            assert_eq!(written, declaration.name, "the same name in stored state and on the wire");
+    fn undeclared_and_invalid_measurements_are_not_accepted() {
+        let mut declared = Declarations::default();
+        declared.declare("mood", Declaration { range: Some((-5.0, 5.0)), ..Declaration::default() });
+        declared.declare("share", Declaration { kind: MetricKind::Ratio, ..Declaration::default() });
+        for (metric, kind, value, expected) in [
+            ("time_spent", Some("post"), 0.0, None),
+            ("time_spent", Some("other"), 86_400.0, None),
+            ("time_spent", None, 1.0, None),
+            ("mood", None, -5.0, None),
+            ("share", None, 1.0, None),
+            ("clicks", Some("post"), 1.0, Some(Ignored::Metric)),
+            ("visits", None, 1.0, Some(Ignored::Metric)),
+            ("time_spent", Some("k"), 1.0, Some(Ignored::Kind)),
+            ("time_spent", Some(""), 1.0, Some(Ignored::Kind)),
+            ("mood", Some("post"), 1.0, Some(Ignored::Kind)),
+            ("time_spent", Some("post"), -0.1, Some(Ignored::Value)),
+            ("time_spent", Some("post"), f64::NAN, Some(Ignored::Value)),
+            ("time_spent", Some("post"), f64::INFINITY, Some(Ignored::Value)),
+            ("mood", None, -5.1, Some(Ignored::Value)),
+            ("share", None, 1.1, Some(Ignored::Value)),
+        ] {
+            assert_eq!(declared.accept(metric, kind, value).err(), expected, "{metric} {kind:?} {value}");
+        }
+        assert_eq!(declared.all().count(), 14, "ten types of page and all of them, visits, mood, share");
+    }
+
+    #[test]
+    fn numeric_attributes_are_values_that_replace() {
+        let mut declared = Declarations::default();
+        let of = |attribute: &str| Declaration { attribute: Some(attribute.into()), ..Declaration::default() };
+        declared.declare("age", of("age"));
+        declared.declare("income", Declaration { range: Some((0.0, 10.0)), ..of("income") });
+        let found = declared.of_attributes(r#"{"age": 31.5, "income": 11, "name": "Ada", "height": 2}"#);
+        let age = Measured { metric: Key::new("age").unwrap(), kind: None, millionths: 31_500_000, replaces: true };
+        assert_eq!(found, [age]);
+        for nothing in ["{}", r#"{"age": "31"}"#, r#"{"age": null}"#, "[1]", "no JSON"] {
+            assert_eq!(declared.of_attributes(nothing), [], "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_series_keeps_its_name_whatever_is_declared() {
+        let mut declared = Declarations::default();
+        let before = declared.series("time_spent", Some("post")).unwrap().series;
+        declared.declare(
+            "time_spent",
+            Declaration { types: vec!["radio".into(), "post".into()], ..Declaration::default() },
+        );
+        declared.declare("a", Declaration::default());
+        assert_eq!(declared.series("time_spent", Some("post")).unwrap().series, before);
+        assert_eq!(declared.series("time_spent", Some("feed")), None);
+        let mut all: Vec<Series> = declared.all().map(|named| named.series).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), declared.all().count());
+    }
+
+    #[test]
+    fn a_value_that_replaces_is_the_mean() {
+        let (mut population, mut person) = (PopulationMetrics::default(), PersonMetrics::default());
+        for (value, replaces, mean) in [(30.0, true, 30.0), (31.0, true, 31.0), (33.0, false, 31.0 + 2.0 / 3.0)] {
+            let one = Measurement { replaces, ..measured("age", None, value) };
+            population.measure(&mut person, one).unwrap();
+            let series = Series::of("age", None);
+            assert!((person.get(series).unwrap().mean - mean).abs() < 1e-12, "{value}");
+            assert_eq!(population.posterior(series, &Prior::default()).count, 1);
         }
     }
 
     #[test]
     fn who_is_unlike_the_others_is_listed() {
-        let kinds = Kinds::default();
+        let prior = Prior::default();
         let mut population = PopulationMetrics::default();
         let mut people = vec![PersonMetrics::default(); 50];
         for (n, person) in people.iter_mut().enumerate() {
             let value = if n == 17 { 500.0 } else { 20.0 + (n % 7) as f64 };
-            let measurement = Measurement::new(&kinds, "time_spent", "channel", value).unwrap();
-            population.measure(person, measurement).unwrap();
+            population.measure(person, measured("time_spent", Some("channel"), value)).unwrap();
         }
-        let series = kinds.series("time_spent", Some("channel")).unwrap();
+        let series = Series::of("time_spent", Some("channel"));
         let list = |population: &PopulationMetrics, people: &[PersonMetrics]| -> Vec<usize> {
-            population.atypical(series, 2.0, people.iter().enumerate()).into_iter().map(|found| found.key).collect()
+            let people = people.iter().enumerate();
+            population.atypical(series, &prior, 2.0, people).into_iter().map(|found| found.key).collect()
         };
         assert_eq!(list(&population, &people), [17]);
-        assert!(population.posterior(series).sigmas(500.0).unwrap() > 2.0);
+        assert!(population.posterior(series, &prior).sigmas(500.0).unwrap() > 2.0);
         // State survives a serialisation round trip.
         let written = postcard::to_stdvec(&(population.clone(), people.clone())).unwrap();
         assert_eq!(
             postcard::from_bytes::<(PopulationMetrics, Vec<PersonMetrics>)>(&written).unwrap(),
             (population.clone(), people.clone())
         );
-        let other = kinds.series("time_spent", Some("live")).unwrap();
-        assert_eq!(population.posterior(other).count, 0);
+        let other = Series::of("time_spent", Some("live"));
+        assert_eq!(population.posterior(other, &prior).count, 0);
     }
 
     proptest! {
@@ -366,26 +417,27 @@ mod tests {
         fn models_hold_the_means_of_those_who_are_there(
             acts in prop::collection::vec((0_usize..8, 0_usize..10, 0.0_f64..1e4), 1..200),
         ) {
-            let kinds = Kinds::default();
+            let declared = Declarations::default();
+            let types = &declared.get("time_spent").unwrap().types;
             let mut population = PopulationMetrics::default();
             let mut people = vec![PersonMetrics::default(); 8];
-            let mut measured: Vec<Vec<(usize, f64)>> = vec![Vec::new(); 8];
+            let mut known: Vec<Vec<(usize, f64)>> = vec![Vec::new(); 8];
             for (person, kind, value) in acts {
-                let name = &kinds.of(Metric::TimeSpent)[kind];
-                let measurement = Measurement::new(&kinds, "time_spent", name, value).unwrap();
-                population.measure(&mut people[person], measurement).unwrap();
-                measured[person].push((kind, value));
+                let value = (value * 1e6).round() / 1e6;
+                population.measure(&mut people[person], measured("time_spent", Some(&types[kind]), value)).unwrap();
+                known[person].push((kind, value));
             }
-            for series in kinds.all() {
+            for named in declared.all().filter(|named| named.metric == "time_spent") {
+                let series = named.series;
                 let mut model = NormalModel::default();
-                for person in &measured {
-                    let of_series = |kind: usize| match series.part { Part::All => true, Part::Kind(place) => kind == usize::from(place) };
+                for person in &known {
+                    let of_series = |kind: usize| named.kind.is_none_or(|name| types[kind] == name);
                     let values: Vec<f64> = person.iter().filter(|(kind, _)| of_series(*kind)).map(|(_, value)| *value).collect();
                     if !values.is_empty() {
                         model.set(None, values.iter().sum::<f64>() / values.len() as f64).unwrap();
                     }
                 }
-                let (found, expected) = (population.posterior(series), model.posterior());
+                let (found, expected) = (population.posterior(series, &Prior::default()), model.posterior(&Prior::default()));
                 prop_assert_eq!(found.count, expected.count);
                 prop_assert!((found.mean - expected.mean).abs() <= 1e-9 * expected.mean.abs().max(1.0));
                 prop_assert!((found.rate - expected.rate).abs() <= 1e-9 * expected.rate.abs().max(1.0));

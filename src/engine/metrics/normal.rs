@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::domain::metrics::Prior;
 use crate::engine::numeric::special::{student_t_cdf, student_t_quantile};
 
 /// Mean and sum of squares of a set of values, with exact removal.
@@ -146,30 +147,9 @@ fn checked(value: f64) -> Result<(), ValueError> {
     if value.is_finite() && value.abs() <= SIZE_MAX { Ok(()) } else { Err(ValueError::Value(value)) }
 }
 
-/// Normal-Gamma prior: `precision ~ Gamma(shape, rate)`, `mean | precision ~ N(mean, 1 / (strength precision))`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prior {
-    /// Prior mean, in the metric's unit.
-    pub mean: f64,
-    /// Pseudo-observations of the prior mean, above 0.
-    pub strength: f64,
-    /// Half the pseudo-observations of the prior precision, above 0.
-    pub shape: f64,
-    /// Half their sum of squares, above 0, in the metric's unit squared.
-    pub rate: f64,
-}
-
-impl Default for Prior {
-    /// A weak prior: 0.001 of an observation.
-    fn default() -> Self {
-        Prior { mean: 0.0, strength: 1e-3, shape: 1e-3, rate: 1e-3 }
-    }
-}
-
-/// Normal-Gamma model of a metric over the population.
+/// Values of a metric over the population; the prior comes from the metric's declaration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NormalModel {
-    prior: Prior,
     moments: Moments,
 }
 
@@ -200,11 +180,11 @@ impl NormalModel {
         }
     }
 
-    /// The exact posterior. Source: Murphy, *Conjugate Bayesian analysis of the Gaussian distribution*, 2007, (85) to
+    /// The exact posterior under a prior. Source: Murphy, *Conjugate Bayesian analysis of the Gaussian distribution*, 2007, (85) to
     /// (89).
     #[must_use]
-    pub fn posterior(&self) -> Posterior {
-        let (prior, n) = (&self.prior, self.moments.count() as f64);
+    pub fn posterior(&self, prior: &Prior) -> Posterior {
+        let n = self.moments.count() as f64;
         let strength = prior.strength + n;
         let away = self.moments.mean() - prior.mean;
         Posterior {
@@ -218,8 +198,13 @@ impl NormalModel {
 
     /// Outliers of a list: values outside of `mean ± sigmas * sigma`, farthest first, ties in the order of the list.
     /// Empty for fewer than two observations.
-    pub fn atypical<K>(&self, values: impl IntoIterator<Item = (K, f64)>, sigmas: f64) -> Vec<Atypical<K>> {
-        let posterior = self.posterior();
+    pub fn atypical<K>(
+        &self,
+        prior: &Prior,
+        values: impl IntoIterator<Item = (K, f64)>,
+        sigmas: f64,
+    ) -> Vec<Atypical<K>> {
+        let posterior = self.posterior(prior);
         let mut found: Vec<Atypical<K>> = values
             .into_iter()
             .filter_map(|(key, value)| {
@@ -273,16 +258,20 @@ impl Posterior {
 
     /// Symmetric predictive interval of the next value with `probability` in (0, 1); `None` outside of that range.
     #[must_use]
-    #[cfg(test)]
-    pub(crate) fn credible_value(&self, probability: f64) -> Option<(f64, f64)> {
-        self.interval(probability, (self.rate * (self.strength + 1.0) / (self.shape * self.strength)).sqrt())
+    pub fn credible_value(&self, probability: f64) -> Option<(f64, f64)> {
+        self.interval(probability, self.predictive_scale())
+    }
+
+    /// Scale of the predictive distribution of the next value: Student's t with `2 shape` degrees of freedom.
+    #[must_use]
+    pub fn predictive_scale(&self) -> f64 {
+        (self.rate * (self.strength + 1.0) / (self.shape * self.strength)).sqrt()
     }
 
     /// Predictive probability that the next value is at least as far from the mean as this one.
     #[must_use]
     pub fn tail(&self, value: f64) -> f64 {
-        let scale = (self.rate * (self.strength + 1.0) / (self.shape * self.strength)).sqrt();
-        2.0 * student_t_cdf(-((value - self.mean) / scale).abs(), 2.0 * self.shape)
+        2.0 * student_t_cdf(-((value - self.mean) / self.predictive_scale()).abs(), 2.0 * self.shape)
     }
 
     fn interval(&self, probability: f64, scale: f64) -> Option<(f64, f64)> {
@@ -336,7 +325,7 @@ mod tests {
         #[test]
         fn the_posterior_is_the_conjugate_one(values in prop::collection::vec(-50.0_f64..50.0, 2..40)) {
             let prior = Prior { mean: 3.0, strength: 2.0, shape: 1.5, rate: 4.0 };
-            let mut model = NormalModel { prior, moments: Moments::default() };
+            let mut model = NormalModel::default();
             // Updates by one observation at a time.
             let (mut mean, mut strength, mut shape, mut rate) = (3.0, 2.0, 1.5, 4.0);
             for value in &values {
@@ -346,7 +335,7 @@ mod tests {
                 strength += 1.0;
                 shape += 0.5;
             }
-            let found = model.posterior();
+            let found = model.posterior(&prior);
             for (found, expected) in [(found.mean, mean), (found.strength, strength), (found.shape, shape), (found.rate, rate)] {
                 prop_assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "{found} {expected}");
             }
@@ -378,17 +367,17 @@ mod tests {
     #[test]
     fn who_is_far_out_is_listed_farthest_first() {
         let mut model = NormalModel::default();
-        assert!(model.posterior().sigmas(1e9).is_none(), "nobody is unlike nobody");
+        assert!(model.posterior(&Prior::default()).sigmas(1e9).is_none(), "nobody is unlike nobody");
         let values: Vec<f64> = (0..100).map(|n| f64::from(n % 10)).chain([40.0, -30.0, 9.5]).collect();
         for value in &values {
             model.set(None, *value).unwrap();
         }
-        let found = model.atypical((0..).zip(values.iter().copied()), 2.0);
+        let found = model.atypical(&Prior::default(), (0..).zip(values.iter().copied()), 2.0);
         assert_eq!(found.iter().map(|found| found.key).collect::<Vec<i32>>(), [100, 101]);
         assert!(found[0].sigmas > 5.0 && found[1].sigmas < -5.0);
-        assert!(model.atypical((0..).zip(values.iter().copied()), 20.0).is_empty());
+        assert!(model.atypical(&Prior::default(), (0..).zip(values.iter().copied()), 20.0).is_empty());
         // The mean of 103 values, and a textbook's interval: mean ± t s / sqrt(n), for a negligible prior.
-        let posterior = model.posterior();
+        let posterior = model.posterior(&Prior::default());
         let (low, high) = posterior.credible_mean(0.95).unwrap();
         let reach = 1.983_5 * (model.moments.variance() / 103.0).sqrt();
         assert!((high - low - 2.0 * reach).abs() < 0.02 * reach, "{low} {high} {reach}");
@@ -403,11 +392,11 @@ mod tests {
         let before = model;
         for value in [f64::NAN, f64::INFINITY, 1e200] {
             assert!(model.set(None, value).is_err() && model.set(Some(1.0), value).is_err(), "{value}");
-            assert!(model.posterior().sigmas(f64::NAN).is_none());
+            assert!(model.posterior(&Prior::default()).sigmas(f64::NAN).is_none());
         }
         assert_eq!(model, before);
         for probability in [0.0, 1.0, -1.0, f64::NAN] {
-            assert_eq!(model.posterior().credible_mean(probability), None, "{probability}");
+            assert_eq!(model.posterior(&Prior::default()).credible_mean(probability), None, "{probability}");
         }
     }
 }

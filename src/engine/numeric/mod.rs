@@ -2,6 +2,7 @@
 //!
 //! Invariant: results are equal, bit by bit, on every processor and with every instruction set.
 
+pub(crate) mod bitmap;
 pub mod kernels;
 pub mod layout;
 pub mod special;

@@ -1,6 +1,7 @@
 //! The population: metrics of each user, their distribution over all users, and the feature matrix for clustering.
 //!
-//! Invariant: a fold over the whole journal. A user's running means here equal those of the user's own state. The
+//! Invariant: a fold over the whole journal. A user's running means here equal those of the user's own state; the days
+//! with an interaction are counted only here, as the metric `visits`. The
 //! posterior of a series covers exactly the means of the users who have one. Topic weights are kept only if a column of
 //! `cluster.columns` reads them, and equal those of the user's own state. A clone is copy-on-write: it costs one
 //! pointer per [`NEIGHBOURS`] users, and later learning copies at most that many users.
@@ -11,15 +12,18 @@ pub mod refit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::journal::{Entry, What};
-use crate::domain::time::Millis;
+use crate::domain::metrics::VISITS;
+use crate::domain::time::{DAY_MS, Millis};
 use crate::engine::learners::person::topics::TopicWeights;
 use crate::engine::metrics::measured::{Measurement, PersonMetrics, PopulationMetrics, Series};
-use crate::engine::metrics::normal::{Atypical, Posterior};
+use crate::engine::metrics::normal::{Atypical, Posterior, Prior};
+use crate::engine::numeric::bitmap;
 use crate::engine::settings::LearnSettings;
 use crate::engine::settings::columns::Column;
 
@@ -48,10 +52,17 @@ pub struct Population {
     met: Met,
 }
 
-/// A bit per known user, filled lazily. It is derived from `people`, so it does not take part in comparisons. It serves
-/// the fast path of [`Population::fold`]: nearly every entry belongs to a known user and changes nothing here.
+/// The day of each user's last entry, filled lazily; 0 for unknown users. It is derived from `people`, so it does not
+/// take part in comparisons. It serves the fast path of [`Population::fold`]: nearly every entry belongs to a known user
+/// on a day that is counted, and changes nothing here.
 #[derive(Clone, Debug, Default)]
-struct Met(Vec<u64>);
+struct Met(Vec<u16>);
+
+/// Days from 1880 to 2059 in UTC, as numbers from 2; earlier and later ones are counted as the first and the last.
+fn day(at: Millis) -> u16 {
+    // Within 2..=65535 by the clamp.
+    (at.0.div_euclid(DAY_MS) + 32_768).clamp(2, 65_535) as u16
+}
 
 impl PartialEq for Met {
     fn eq(&self, _: &Met) -> bool {
@@ -60,16 +71,19 @@ impl PartialEq for Met {
 }
 
 impl Met {
-    fn has(&self, user: UserId) -> bool {
-        self.0.get(user.0 as usize / 64).is_some_and(|bits| bits >> (user.0 % 64) & 1 == 1)
+    /// Whether the user is known and, for an interaction, its day was the last one.
+    fn has(&self, user: UserId, visit: Option<u16>) -> bool {
+        self.0.get(user.0 as usize).is_some_and(|last| visit.map_or(*last > 0, |day| day == *last))
     }
 
-    fn record(&mut self, user: UserId) {
-        let word = user.0 as usize / 64;
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
+    /// Records a user, and the day of an interaction.
+    fn record(&mut self, user: UserId, visit: Option<u16>) {
+        let place = user.0 as usize;
+        if place >= self.0.len() {
+            self.0.resize(place + 1, 0);
         }
-        self.0[word] |= 1 << (user.0 % 64);
+        // Number 1 is no day: it marks a known user without an interaction.
+        self.0[place] = visit.unwrap_or(self.0[place].max(1));
     }
 }
 
@@ -77,6 +91,9 @@ impl Met {
 struct Known {
     metrics: PersonMetrics,
     topics: TopicWeights,
+    /// Days with an interaction.
+    #[serde(with = "bitmap")]
+    days: RoaringBitmap,
 }
 
 /// Where a column's values come from.
@@ -141,25 +158,31 @@ impl Population {
 
     /// Learns one entry.
     pub fn fold(&mut self, entry: &Entry, settings: &LearnSettings) {
-        let says_more = match &entry.what {
-            What::Measured(_) => true,
-            What::Interacted(_) | What::TopicsSet(_) => self.keeps_topics,
-            What::Followed(_) | What::Unfollowed(_) | What::Posted(_) | What::WentLive(..) => false,
+        let (says_more, visit) = match &entry.what {
+            What::Measured(_) => (true, None),
+            What::Interacted(_) => (self.keeps_topics, Some(day(entry.at))),
+            What::TopicsSet(_) => (self.keeps_topics, None),
+            What::Followed(_) | What::Unfollowed(_) | What::Posted(_) | What::WentLive(..) => (false, None),
         };
-        if !says_more && self.met.has(entry.user) {
+        if !says_more && self.met.has(entry.user, visit) {
             return;
         }
-        self.met.record(entry.user);
+        self.met.record(entry.user, visit);
         let near = Arc::make_mut(self.people.entry(entry.user.0 / NEIGHBOURS).or_default());
         let known = near.entry(entry.user).or_insert_with(|| {
             self.points = self.points.saturating_add(NEW_PERSON);
             Known::default()
         });
+        if visit.is_some_and(|day| known.days.insert(u32::from(day)))
+            && self.population.visited(&mut known.metrics, known.days.len()).is_ok()
+            && settings.cluster.columns.iter().any(|column| column == VISITS)
+        {
+            self.points = self.points.saturating_add(MEASURED);
+        }
         match &entry.what {
             What::Measured(measured) => {
-                // A metric that is no longer declared is ignored. `measure` fails only for a mean that was never set.
-                let Ok(measurement) = Measurement::of(&settings.metrics, measured) else { return };
-                if self.population.measure(&mut known.metrics, measurement).is_ok() {
+                // `measure` fails only for a mean that was never set.
+                if self.population.measure(&mut known.metrics, Measurement::of(measured)).is_ok() {
                     self.points = self.points.saturating_add(MEASURED);
                 }
             }
@@ -202,7 +225,7 @@ impl Population {
         settings: &LearnSettings,
     ) -> bool {
         let many = |column: &Column| match column {
-            Column::Metric(series) => self.posterior(*series).count as usize >= GROUPED_MIN,
+            Column::Metric(series, prior) => self.posterior(*series, prior).count as usize >= GROUPED_MIN,
             Column::Topic(_) => false,
         };
         let sources = self.sources(columns, topic);
@@ -213,22 +236,22 @@ impl Population {
 
     fn sources(&self, columns: &[Column], topic: impl Fn(&Key) -> Option<TopicId>) -> Vec<Source> {
         let source = |column: &Column| match column {
-            Column::Metric(series) => Source::Mean(*series, self.posterior(*series).mean),
+            Column::Metric(series, prior) => Source::Mean(*series, self.posterior(*series, prior).mean),
             Column::Topic(key) => Source::Weight(topic(key)),
         };
         columns.iter().map(source).collect()
     }
 
-    /// Posterior of a series over all users.
+    /// Posterior of a series over all users, under the prior of its declaration.
     #[must_use]
-    pub fn posterior(&self, series: Series) -> Posterior {
-        self.population.posterior(series)
+    pub fn posterior(&self, series: Series, prior: &Prior) -> Posterior {
+        self.population.posterior(series, prior)
     }
 
     /// Outliers of a series: users outside of `mean ± sigmas * sigma`, farthest first.
     #[must_use]
-    pub fn atypical(&self, series: Series, sigmas: f64) -> Vec<Atypical<UserId>> {
-        self.population.atypical(series, sigmas, self.everybody().map(|(user, known)| (user, &known.metrics)))
+    pub fn atypical(&self, series: Series, prior: &Prior, sigmas: f64) -> Vec<Atypical<UserId>> {
+        self.population.atypical(series, prior, sigmas, self.everybody().map(|(user, known)| (user, &known.metrics)))
     }
 
     /// Feature matrix at `now` of the users with a value in at least one of the columns. Missing metrics are imputed by

@@ -170,7 +170,7 @@ impl RefitTask {
 fn named(column: &Column, topic: impl Fn(&Key) -> Option<TopicId>) -> Option<(Key, TopicId)> {
     match column {
         Column::Topic(key) => Some((key.clone(), topic(key)?)),
-        Column::Metric(_) => None,
+        Column::Metric(..) => None,
     }
 }
 

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::columns::Column;
-use crate::engine::metrics::measured::Kinds;
+use crate::engine::metrics::measured::Declarations;
 use crate::engine::mixture as cluster;
 
 /// How users are clustered, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterSettings {
-    /// Columns of the feature matrix: a metric (`time_spent`), one kind of it (`time_spent.post`), or the weight of a
+    /// Columns of the feature matrix: a metric (`time_spent`, `visits`), one type of it (`time_spent.post`), or the weight of a
     /// topic (`topic.NAME`).
     pub columns: Vec<String>,
     /// Points that trigger a refit, 1 for each measurement and 5 for each new user; 0 disables the trigger.
@@ -53,7 +53,7 @@ impl ClusterSettings {
     ///
     /// # Errors
     /// The invalid key, and its rule.
-    pub fn check(&self, kinds: &Kinds) -> Result<(), (&'static str, &'static str)> {
+    pub fn check(&self, declared: &Declarations) -> Result<(), (&'static str, &'static str)> {
         let mut unique = self.columns.clone();
         unique.sort_unstable();
         unique.dedup();
@@ -64,9 +64,9 @@ impl ClusterSettings {
                 "must be 1 to 64 different names",
             ),
             (
-                self.columns.iter().all(|name| Column::of(name, kinds).is_some()),
+                self.columns.iter().all(|name| Column::of(name, declared).is_some()),
                 "cluster.columns",
-                "must each be a metric, a metric and one of its kinds as in time_spent.post, or topic.NAME",
+                "must each be a declared metric, a metric and one of its types as in time_spent.post, or topic.NAME",
             ),
             ((1..=cluster::COMPONENTS_MAX).contains(&self.components), "cluster.components", "must be 1 to 100"),
             ((1..=1_000).contains(&self.restarts), "cluster.restarts", "must be 1 to 1000"),

@@ -15,7 +15,7 @@ use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
 use crate::engine::learners::person::online::OnlineSettings;
 use crate::engine::learners::person::topics::TopicDecay;
-use crate::engine::metrics::measured::Kinds;
+use crate::engine::metrics::measured::Declarations;
 use rank::RankSettings;
 
 pub use crate::engine::blend::start::Blend;
@@ -50,8 +50,9 @@ pub struct LearnSettings {
     pub negatives: u16,
     /// Exploration and list-wise reranking.
     pub rank: RankSettings,
-    /// Declared metrics and their kinds.
-    pub metrics: Kinds,
+    /// Declared metrics. Read from `[metrics]` and the store, since declarations do not change learning.
+    #[serde(skip)]
+    pub metrics: Declarations,
     /// How users are clustered. Read from `[cluster]`, since it does not change learning.
     #[serde(skip)]
     pub cluster: ClusterSettings,
@@ -72,7 +73,7 @@ impl Default for LearnSettings {
             negatives: 12,
             blend: Blend::default(),
             rank: RankSettings::default(),
-            metrics: Kinds::default(),
+            metrics: Declarations::default(),
             cluster: ClusterSettings::default(),
         }
     }
@@ -109,7 +110,6 @@ impl LearnSettings {
             (weights.iter().all(|w| (0.0..=10.0).contains(w)), "signals", "every weight must be between 0 and 10"),
         ];
         rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))?;
-        self.metrics.check().map_err(|rule| ("metrics", rule))?;
         self.rank.check()
     }
 
@@ -126,7 +126,8 @@ impl LearnSettings {
     }
 
     /// Fingerprint of the settings that change the effect of an entry. Settings that only rank (the blend, freshness,
-    /// `rank`), or that the entry has already resolved (signals), are not part of it.
+    /// `rank`), or that the entry has already resolved (signals), are not part of it, nor are the declared metrics:
+    /// states identify a series by its names.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut bytes = Vec::with_capacity(40);
@@ -138,14 +139,6 @@ impl LearnSettings {
         bytes.extend(self.decay_horizon_ms.to_le_bytes());
         bytes.extend(self.prior_variance.to_le_bytes());
         bytes.extend(self.forget_half_life_ms.to_le_bytes());
-        // Snapshots identify kinds by position, so the names in order are part of the fingerprint.
-        for series in self.metrics.all() {
-            let (metric, kind) = self.metrics.names(series).unwrap_or_default();
-            for name in [metric, kind.unwrap_or_default()] {
-                bytes.extend(name.as_bytes());
-                bytes.push(0);
-            }
-        }
         xxh3_64(&bytes)
     }
 }

@@ -35,6 +35,7 @@ use crate::engine::learners::shared::drift::{self, PageHinkley};
 use crate::engine::learners::shared::popularity::Opinions;
 use crate::engine::metrics::measured::{Measurement, PersonMetrics};
 use crate::engine::metrics::progressive::{Progress, RecentAuc, log_loss};
+use crate::engine::numeric::bitmap;
 use crate::engine::numeric::kernels::is_among;
 use crate::engine::settings::LearnSettings;
 use crate::engine::two_tower::user_vector::UserVectorCache;
@@ -226,12 +227,7 @@ impl UserState {
             }
             What::Posted(_) | What::WentLive(..) => {}
             What::TopicsSet(weights) => self.topics.set(weights, entry.at, settings.topic_decay()),
-            // A metric that is no longer declared is ignored.
-            What::Measured(measured) => {
-                if let Ok(measurement) = Measurement::of(&settings.metrics, measured) {
-                    self.metrics.add(measurement);
-                }
-            }
+            What::Measured(measured) => self.metrics.add(Measurement::of(measured)),
         }
         self.seq = entry.seq;
         if self.recent.len() == EVENTS_REMEMBERED {
@@ -462,21 +458,4 @@ fn author_fade(now: Millis, last: Millis) -> f32 {
 
 fn event_hash(id: &Key) -> u64 {
     xxh3_64(id.as_str().as_bytes())
-}
-
-/// Serialises bitmaps in roaring's portable format.
-mod bitmap {
-    use super::RoaringBitmap;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(bitmap: &RoaringBitmap, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = Vec::with_capacity(bitmap.serialized_size());
-        bitmap.serialize_into(&mut bytes).map_err(serde::ser::Error::custom)?;
-        serializer.serialize_bytes(&bytes)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RoaringBitmap, D::Error> {
-        let bytes = Vec::<u8>::deserialize(deserializer)?;
-        RoaringBitmap::deserialize_from(&bytes[..]).map_err(serde::de::Error::custom)
-    }
 }

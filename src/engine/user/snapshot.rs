@@ -21,7 +21,7 @@ pub enum SnapshotError {
 
 impl UserState {
     /// Format version; raise it whenever the meaning of the bytes changes.
-    const FORMAT: u16 = 9;
+    const FORMAT: u16 = 10;
 
     /// Serialises the state, with a checksum.
     #[must_use]

@@ -12,6 +12,7 @@ use super::{Changes, World};
 use crate::domain::ids::{Epoch, ItemId, Key, TopicId};
 use crate::domain::items::Item;
 use crate::domain::journal::CentreRef;
+use crate::domain::metrics::Declaration;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::engine::availability::survival::ExpectedEnds;
@@ -33,6 +34,11 @@ use crate::engine::two_tower::Tower;
 const UNSETTLED_MAX: usize = 4_096;
 
 impl World {
+    /// Declares a metric, or replaces its declaration.
+    pub(in crate::engine) fn declare(&mut self, name: &Key, declaration: Declaration) {
+        Arc::make_mut(&mut self.settings).metrics.declare(name.as_str(), declaration);
+    }
+
     pub(in crate::engine) fn set_clusters(&mut self, clusters: Option<Arc<Clustering>>) {
         self.clusters = clusters;
     }

@@ -1,19 +1,22 @@
 //! Measurements of users, and their distribution over the population.
 //!
-//! Invariant: a request is checked as a whole before the server learns from it. Undeclared metrics are counted and
-//! skipped, never journalled. Deliberately absent: the declarations of metrics (`engine::metrics::measured`).
+//! Invariant: a request is checked as a whole before the server learns from it. Measurements of undeclared metrics are
+//! never journalled. Deliberately absent: the rules of declarations (`domain::metrics`).
 
 use std::collections::BTreeMap;
 
-use actix_web::web;
-use serde::Serialize;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use futures_util::future;
 use serde_json::{Value, json};
 
+use crate::actors::population::SeriesFigures;
 use crate::actors::server::UserEvent;
-use crate::domain::ids::Key;
+use crate::domain::ids::{Key, UserId};
 use crate::domain::journal::Measured;
+use crate::domain::metrics::{Declaration, METRICS_MAX, VISITS};
 use crate::domain::time::Millis;
-use crate::engine::metrics::measured::{Ignored, Kinds, Measurement, Metric, PersonMetrics, RunningMean, Series};
+use crate::engine::metrics::measured::{Declarations, Ignored, Named, PersonMetrics, millionths};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -33,12 +36,22 @@ pub(crate) const MEASUREMENTS_BYTES_MAX: usize = 256 * 1024;
 const CREDIBLE: f64 = 0.95;
 const SIGMAS_DEFAULT: f64 = 2.0;
 
-/// `POST /v1/metrics?user=`: learns one measurement, or up to 100.
+/// `POST /v1/metrics?user=&unknown=`: learns one measurement, or up to 100.
 ///
 /// # Errors
 /// `bad_field` or `out_of_range` with the name of the field; then the server has learned no part of the request.
 pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
-    let who = concerned(&request)?;
+    let query = request.query(&["user", "unknown"])?;
+    let ignores_unknown = match query.text("unknown") {
+        None | Some("refuse") => false,
+        Some("ignore") => true,
+        Some(_) => return Err(Refusal::field(Code::BadField, "unknown", "must be refuse or ignore").into()),
+    };
+    let measured = match (query.key("user")?, request.subject()) {
+        (Some(key), _) => Some(request.named(key, "user")?),
+        (None, Subject::Person(key)) => Some(request.named(key.clone(), "user")?),
+        (None, Subject::Anyone) => None,
+    };
     let bytes = body::json_batch_within(request.incoming(), payload, MEASUREMENTS_BYTES_MAX).await?;
     let is_list = body::is_array(&bytes);
     let parts: Vec<UniqueMap<String, Value>> =
@@ -48,50 +61,73 @@ pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
         return Err(Refusal::new(Code::OutOfRange, message).into());
     }
     let world = request.server().world();
-    let kinds = &world.settings().metrics;
-    let (mut events, mut ignored) = (Vec::new(), 0);
-    for (index, UniqueMap(part)) in parts.into_iter().enumerate() {
-        let prefix = if is_list { format!("[{index}].") } else { String::new() };
-        match event(part, kinds, request.now()) {
-            Ok(Some(event)) => events.push(event),
-            Ok(None) => ignored += 1,
+    let declared = &world.settings().metrics;
+    let mut events: BTreeMap<UserId, Vec<UserEvent>> = BTreeMap::new();
+    let (mut accepted, mut ignored) = (0, 0);
+    for (index, UniqueMap(mut part)) in parts.into_iter().enumerate() {
+        let read = concerned(&request, &mut part, measured.as_ref())
+            .and_then(|user| Ok((user, event(part, declared, ignores_unknown, request.now())?)));
+        match read {
+            Ok((user, Some(event))) => {
+                accepted += 1;
+                events.entry(user).or_default().push(event);
+            }
+            Ok((_, None)) => ignored += 1,
             Err(refusal) => {
+                let prefix = if is_list { format!("[{index}].") } else { String::new() };
                 let field = refusal.field.as_ref().map(|field| format!("{prefix}{field}"));
                 return Err(Refusal { field, ..refusal }.into());
             }
         }
     }
-    for _ in &events {
-        request.spend(who.id)?;
+    for (user, events) in &events {
+        for _ in events {
+            request.spend(*user)?;
+        }
     }
-    let accepted = events.len();
     request.server().ignored(ignored);
-    request.server().measure(who.id, events).await?;
+    let all = events.into_iter().map(|(user, events)| request.server().measure(user, events));
+    future::join_all(all).await.into_iter().collect::<Result<(), _>>()?;
     found(&json!({"accepted": accepted, "ignored": ignored}))
 }
 
-/// The measured user: `user`, by default the caller.
-fn concerned(request: &AuthedRequest) -> Result<NamedPerson, Refusal> {
-    let key = match (request.query(&["user"])?.key("user")?, request.subject()) {
-        (Some(key), _) => key,
-        (None, Subject::Person(key)) => key.clone(),
-        (None, Subject::Anyone) => {
-            return Err(Refusal::field(Code::BadField, "user", "must name the person who was measured: ?user="));
-        }
-    };
-    request.named(key, "user")
+/// The measured user: `user` of the measurement, by default that of the request.
+fn concerned(
+    request: &AuthedRequest,
+    part: &mut BTreeMap<String, Value>,
+    measured: Option<&NamedPerson>,
+) -> Result<UserId, Refusal> {
+    if part.contains_key("user") {
+        return Ok(request.named(key(&text(part, "user")?, "user")?, "user")?.id);
+    }
+    let missing = "must name the person who was measured: in the measurement, or as ?user=";
+    measured.map(|person| person.id).ok_or_else(|| Refusal::field(Code::BadField, "user", missing))
 }
 
-/// Parses a measurement; `None` for an undeclared metric or type.
-fn event(mut part: BTreeMap<String, Value>, kinds: &Kinds, now: Millis) -> Result<Option<UserEvent>, Refusal> {
+/// Parses a measurement: `value` and `type`, or the metric's own name and `page_type`. `None` for an undeclared metric or
+/// type that the request ignores.
+fn event(
+    mut part: BTreeMap<String, Value>,
+    declared: &Declarations,
+    ignores_unknown: bool,
+    now: Millis,
+) -> Result<Option<UserEvent>, Refusal> {
     let name = text(&mut part, "metric")?;
-    // The other fields of an unknown metric are unknown, too.
-    let Some(metric) = Metric::from_name(&name) else { return Ok(None) };
-    let declaration = metric.declaration();
-    let kind = text(&mut part, declaration.kind_field)?;
-    let value = part.remove(declaration.name).unwrap_or_default();
-    let value = value.as_f64().ok_or_else(|| {
-        Refusal::field(Code::BadField, declaration.name, format!("must be a number of {}", declaration.unit))
+    let Some(declaration) = declared.get(&name).filter(|_| name != VISITS) else {
+        // The other fields of an unknown metric are unknown, too.
+        return if ignores_unknown { Ok(None) } else { Err(no_metric(declared, &name)) };
+    };
+    let type_field = if part.contains_key("page_type") { "page_type" } else { "type" };
+    let kind = match part.remove(type_field) {
+        None => None,
+        Some(Value::String(kind)) => Some(kind),
+        Some(_) => return Err(Refusal::field(Code::BadField, type_field, "must be a text")),
+    };
+    let value_field = if part.contains_key(&name) { name.as_str() } else { "value" };
+    let value = part.remove(value_field).unwrap_or_default().as_f64().ok_or_else(|| {
+        let unit = declaration.unit();
+        let unit = if unit.is_empty() { String::new() } else { format!(" of {unit}") };
+        Refusal::field(Code::BadField, value_field, format!("must be a number{unit}"))
     })?;
     let id = match part.remove("id") {
         None => event_ids::fresh(),
@@ -113,18 +149,43 @@ fn event(mut part: BTreeMap<String, Value>, kinds: &Kinds, now: Millis) -> Resul
     if let Some(field) = part.keys().next() {
         return Err(Refusal::field(Code::BadField, field.clone(), "is no field of a measurement"));
     }
-    match Measurement::new(kinds, &name, &kind, value) {
-        Ok(_) => {}
-        Err(Ignored::Metric | Ignored::Kind) => return Ok(None),
+    match declared.accept(&name, kind.as_deref(), value) {
+        Ok(()) => {}
+        Err(Ignored::Metric | Ignored::Kind) if ignores_unknown => return Ok(None),
+        Err(Ignored::Metric) => return Err(no_metric(declared, &name)),
+        Err(Ignored::Kind) => {
+            let message = format!("is no type of {name}; {}", types(declaration));
+            return Err(Refusal::field(Code::BadField, type_field, message));
+        }
         Err(Ignored::Value) => {
-            let (low, high) = declaration.range;
-            let message = format!("must be {low} to {high} {}, is {value}", declaration.unit);
-            return Err(Refusal::field(Code::OutOfRange, declaration.name, message));
+            let (low, high) = declaration.range();
+            let message = format!("must be {low} to {high} {}", declaration.unit());
+            let message = format!("{}, is {value}", message.trim_end());
+            return Err(Refusal::field(Code::OutOfRange, value_field, message));
         }
     }
-    let (metric, kind) = (key(&name, "metric")?, key(&kind, declaration.kind_field)?);
-    let measured = Measured { metric, kind, millionths: (value * 1e6).round() as i64 };
+    let kind = kind.map(|kind| key(&kind, type_field)).transpose()?;
+    let measured = Measured { metric: key(&name, "metric")?, kind, millionths: millionths(value), replaces: false };
     Ok(Some(UserEvent::Measured { id, measured, at }))
+}
+
+fn no_metric(declared: &Declarations, name: &str) -> Refusal {
+    if name == VISITS {
+        return Refusal::field(Code::BadField, "metric", "the server counts visits itself, from interactions");
+    }
+    let names: Vec<&str> = declared.iter().map(|(name, _)| name).filter(|name| *name != VISITS).collect();
+    let message = format!(
+        "no metric {name:?} is declared; there are: {}. Declare it with PUT /v1/metrics/{{name}}, or pass ?unknown=ignore",
+        names.join(", ")
+    );
+    Refusal::field(Code::BadField, "metric", message)
+}
+
+fn types(declaration: &Declaration) -> String {
+    match &declaration.types[..] {
+        [] => "it has none".into(),
+        types => format!("there are: {}", types.join(", ")),
+    }
 }
 
 fn text(part: &mut BTreeMap<String, Value>, field: &str) -> Result<String, Refusal> {
@@ -141,42 +202,118 @@ fn key(text: &str, field: &str) -> Result<Key, Refusal> {
 
 type Measurements = BoundedList<UniqueMap<String, Value>, MEASUREMENTS_MAX>;
 
-#[derive(Serialize)]
-struct MetricFigures<'a> {
-    name: &'static str,
-    r#type: Option<&'a str>,
-    people: u64,
-    mean: Option<f64>,
-    precision: Option<f64>,
-    mean_interval: Option<(f64, f64)>,
-    deviation: Option<f64>,
+/// `PUT /v1/metrics/{name}`: declares a metric (201), or replaces its declaration (200). Fields that are left out take
+/// their defaults.
+///
+/// # Errors
+/// `forbidden` for a user token; `bad_field`, or `out_of_range` with the name of the field.
+pub async fn declare(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let name = request.key("name")?;
+    let declaration: Declaration = body::json_or_nothing(request.incoming(), payload).await?;
+    let refuse = |field: &str, rule: &str| Refusal::field(Code::OutOfRange, field, rule);
+    declaration.check(name.as_str()).map_err(|(field, rule)| refuse(field, rule))?;
+    let world = request.server().world();
+    let settings = world.settings();
+    if !settings.metrics.has_room(name.as_str()) {
+        let message = format!("there are {METRICS_MAX} metrics, as many as there may be: change one of them");
+        return Err(refuse("name", &message).into());
+    }
+    let is_new = settings.metrics.get(name.as_str()).is_none();
+    let mut after = settings.metrics.clone();
+    after.declare(name.as_str(), declaration.clone());
+    if settings.cluster.check(&after).is_err() {
+        let message = "a column in cluster.columns reads a type that is missing: keep it";
+        return Err(refuse("types", message).into());
+    }
+    request.server().declare(name.clone(), declaration.clone()).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(HttpResponse::build(status).json(declared_view(name.as_str(), &declaration)))
 }
 
-/// `GET /v1/metrics`: the posterior of each metric over the population, over all of its types and for each type.
+/// A declaration with its defaults filled in.
+fn declared_view(name: &str, declaration: &Declaration) -> Value {
+    json!({
+        "name": name,
+        "kind": declaration.kind,
+        "unit": declaration.unit(),
+        "range": declaration.range(),
+        "prior": declaration.prior,
+        "types": declaration.types,
+        "attribute": declaration.attribute,
+    })
+}
+
+/// `GET /v1/metrics`: the declarations, and the posterior of each metric over the population, over all of its types and
+/// for each type.
 ///
 /// # Errors
 /// `forbidden` for a user token.
 pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
-    let all = request.server().metrics().await?;
+    let all = request.server().metrics(None).await?;
     let world = request.server().world();
-    let figures = all.iter().filter_map(|(series, posterior)| {
-        let (name, kind) = world.settings().metrics.names(*series)?;
-        // A single value bounds the mean, but not the spread.
-        let spread = posterior.count >= 2;
-        Some(MetricFigures {
-            name,
-            r#type: kind,
-            people: posterior.count,
-            mean: (posterior.count > 0).then_some(posterior.mean),
-            precision: spread.then(|| posterior.precision()),
-            mean_interval: posterior.credible_mean(CREDIBLE).filter(|_| spread),
-            deviation: spread.then(|| posterior.sigma()),
-        })
-    });
-    let figures: Vec<MetricFigures<'_>> = figures.collect();
-    found(&json!({"metrics": figures, "ignored": request.server().ignored(0)}))
+    let declared: Vec<Value> =
+        world.settings().metrics.iter().map(|(name, declaration)| declared_view(name, declaration)).collect();
+    let figures: Vec<Value> = all.iter().map(figures).collect();
+    found(&json!({"metrics": figures, "declarations": declared, "ignored": request.server().ignored(0)}))
+}
+
+fn figures(of: &SeriesFigures) -> Value {
+    let SeriesFigures { metric, kind, posterior, .. } = of;
+    // A single value bounds the mean, but not the spread.
+    let spread = posterior.count >= 2;
+    json!({
+        "name": metric,
+        "type": kind,
+        "people": posterior.count,
+        "mean": (posterior.count > 0).then_some(posterior.mean),
+        "precision": spread.then(|| posterior.precision()),
+        "mean_interval": posterior.credible_mean(CREDIBLE).filter(|_| spread),
+        "deviation": spread.then(|| posterior.sigma()),
+        "posterior": {
+            "mean": posterior.mean,
+            "precision": posterior.strength,
+            "shape": posterior.shape,
+            "rate": posterior.rate,
+        },
+    })
+}
+
+/// `GET /v1/users/{id}/metrics?sigmas=`: the user's values, each with its place in the population.
+///
+/// # Errors
+/// `forbidden`, `unknown_user`; `out_of_range` or `bad_field` for `sigmas`.
+pub async fn of_user(request: AuthedRequest) -> HttpResult {
+    let person = request.person()?;
+    let sigmas = request.query(&["sigmas"])?.text("sigmas").map_or(Ok(SIGMAS_DEFAULT), sigmas)?;
+    let all = request.server().metrics(Some(person.id)).await?;
+    let own: Vec<Value> = all.iter().filter_map(|of| placed(of, sigmas)).collect();
+    let atypical = own.iter().any(|one| one["atypical"] == true);
+    found(&json!({"user": person.key, "sigmas": sigmas, "atypical": atypical, "metrics": own}))
+}
+
+/// A user's value of one series; `None` without a value. `atypical` follows the rule of [`atypical`].
+fn placed(of: &SeriesFigures, most: f64) -> Option<Value> {
+    let SeriesFigures { metric, kind, unit, posterior, own } = of;
+    let own = own.as_ref()?;
+    let sigmas = posterior.sigmas(own.mean);
+    Some(json!({
+        "name": metric,
+        "type": kind,
+        "unit": unit,
+        "count": own.count,
+        "value": own.mean,
+        "people": posterior.count,
+        "mean": posterior.mean,
+        "deviation": (posterior.count >= 2).then(|| posterior.sigma()),
+        "sigmas": sigmas,
+        "z": sigmas.map(|_| (own.mean - posterior.mean) / posterior.predictive_scale()),
+        "interval": posterior.credible_value(CREDIBLE).filter(|_| posterior.count >= 2),
+        "atypical": sigmas.is_some_and(|sigmas| sigmas.abs() > most),
+    }))
 }
 
 /// `GET /v1/metrics/{name}/atypical?sigmas=&type=&limit=`: users outside of `sigmas` deviations, farthest first.
@@ -190,18 +327,16 @@ pub async fn atypical(request: AuthedRequest) -> HttpResult {
     let sigmas = query.text("sigmas").map_or(Ok(SIGMAS_DEFAULT), sigmas)?;
     let name = request.key("name")?;
     let world = request.server().world();
-    let kinds = &world.settings().metrics;
-    let names = || Metric::ALL.map(|metric| metric.declaration().name).join(", ");
-    if Metric::from_name(name.as_str()).is_none() {
-        let message = format!("no metric {name:?}; there are: {}", names());
-        return Err(Refusal::field(Code::OutOfRange, "name", message).into());
-    }
-    let kind = query.text("type").filter(|kind| !kind.is_empty());
-    let series = kinds.series(name.as_str(), kind).ok_or_else(|| {
-        let known = Metric::from_name(name.as_str()).map_or(&[][..], |metric| kinds.of(metric)).join(", ");
-        Refusal::field(Code::OutOfRange, "type", format!("no such type of {name}; there are: {known}"))
+    let declared = &world.settings().metrics;
+    let declaration = declared.get(name.as_str()).ok_or_else(|| {
+        let names: Vec<&str> = declared.iter().map(|(name, _)| name).collect();
+        Refusal::field(Code::OutOfRange, "name", format!("no metric {name:?}; there are: {}", names.join(", ")))
     })?;
-    let (posterior, outside) = request.server().atypical(series, sigmas).await?;
+    let kind = query.text("type").filter(|kind| !kind.is_empty());
+    let named = declared.series(name.as_str(), kind).ok_or_else(|| {
+        Refusal::field(Code::OutOfRange, "type", format!("no such type of {name}; {}", types(declaration)))
+    })?;
+    let (posterior, outside) = request.server().atypical(named.series, declaration.prior, sigmas).await?;
     let people = request.server().people();
     let people: Vec<Value> = outside
         .into_iter()
@@ -226,12 +361,12 @@ fn sigmas(text: &str) -> Result<f64, Refusal> {
 }
 
 /// The measurements of one user.
-pub(super) fn of_person(kinds: &Kinds, metrics: &PersonMetrics) -> Vec<Value> {
-    let one = |(series, mean): (Series, RunningMean)| {
-        let (name, kind) = kinds.names(series)?;
-        Some(json!({"name": name, "type": kind, "count": mean.count, "mean": mean.mean}))
+pub(super) fn of_person(declared: &Declarations, metrics: &PersonMetrics) -> Vec<Value> {
+    let one = |named: Named<'_>| {
+        let mean = metrics.get(named.series)?;
+        Some(json!({"name": named.metric, "type": named.kind, "count": mean.count, "mean": mean.mean}))
     };
-    metrics.iter().filter_map(one).collect()
+    declared.all().filter_map(one).collect()
 }
 
 #[cfg(test)]
@@ -239,10 +374,17 @@ pub(super) fn of_person(kinds: &Kinds, metrics: &PersonMetrics) -> Vec<Value> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Option<(f64, String)>, (Code, String)> {
+    type Read = Result<Option<(f64, Option<String>)>, (Code, String)>;
+
+    fn read(text: &str, ignores_unknown: bool) -> Read {
+        let mut declared = Declarations::default();
+        let mood = Declaration { range: Some((-5.0, 5.0)), types: vec!["am".into()], ..Declaration::default() };
+        declared.declare("mood", mood);
         let UniqueMap(part) = body::parse(text.as_bytes()).unwrap();
-        match event(part, &Kinds::default(), Millis(1_000_000)) {
-            Ok(Some(UserEvent::Measured { measured, .. })) => Ok(Some((measured.value(), measured.kind.to_string()))),
+        match event(part, &declared, ignores_unknown, Millis(1_000_000)) {
+            Ok(Some(UserEvent::Measured { measured, .. })) => {
+                Ok(Some((measured.value(), measured.kind.map(|kind| kind.to_string()))))
+            }
             Ok(_) => Ok(None),
             Err(refusal) => Err((refusal.code, refusal.field.unwrap())),
         }
@@ -250,19 +392,25 @@ mod tests {
 
     #[test]
     fn a_measurement_is_read_and_its_faults_are_named() {
-        let good = |value: f64| Ok(Some((value, "post".to_owned())));
+        let good = |value: f64| Ok(Some((value, Some("post".to_owned()))));
         let bad = |code, field: &str| Err((code, field.to_owned()));
         for (text, expected) in [
             (r#"{"metric":"time_spent","page_type":"post","time_spent":12.345}"#, good(12.345)),
+            (r#"{"metric":"time_spent","type":"post","value":12.345}"#, good(12.345)),
             (r#"{"metric":"time_spent","page_type":"post","time_spent":86400,"id":"a","at":5}"#, good(86_400.0)),
             (r#"{"metric":"time_spent","page_type":"post","time_spent":-0.0}"#, good(0.0)),
-            (r#"{"metric":"clicks","page_type":"post","clicks":1}"#, Ok(None)),
-            (r#"{"metric":"time_spent","page_type":"cellar","time_spent":1}"#, Ok(None)),
-            (r#"{"metric":"time_spent","page_type":"","time_spent":1}"#, Ok(None)),
+            (r#"{"metric":"time_spent","time_spent":3}"#, Ok(Some((3.0, None)))),
+            (r#"{"metric":"mood","value":-4.5}"#, Ok(Some((-4.5, None)))),
+            (r#"{"metric":"mood","mood":5,"type":"am"}"#, Ok(Some((5.0, Some("am".into()))))),
+            (r#"{"metric":"mood","value":1,"type":null}"#, bad(Code::BadField, "type")),
             (r#"{"metric":"time_spent","page_type":"post","time_spent":-1}"#, bad(Code::OutOfRange, "time_spent")),
             (r#"{"metric":"time_spent","page_type":"post","time_spent":86400.1}"#, bad(Code::OutOfRange, "time_spent")),
             (r#"{"metric":"time_spent","page_type":"post","time_spent":"1"}"#, bad(Code::BadField, "time_spent")),
-            (r#"{"metric":"time_spent","page_type":"post"}"#, bad(Code::BadField, "time_spent")),
+            (r#"{"metric":"mood","value":5.1}"#, bad(Code::OutOfRange, "value")),
+            (r#"{"metric":"mood","value":"5"}"#, bad(Code::BadField, "value")),
+            (r#"{"metric":"mood","value":1,"mood":1}"#, bad(Code::BadField, "value")),
+            (r#"{"metric":"mood","value":1,"type":"am","page_type":"am"}"#, bad(Code::BadField, "type")),
+            (r#"{"metric":"time_spent","page_type":"post"}"#, bad(Code::BadField, "value")),
             (r#"{"metric":"time_spent","page_type":7,"time_spent":1}"#, bad(Code::BadField, "page_type")),
             (r#"{"page_type":"post","time_spent":1}"#, bad(Code::BadField, "metric")),
             (r#"{"metric":"time_spent","page_type":"post","time_spent":1,"x":1}"#, bad(Code::BadField, "x")),
@@ -270,7 +418,22 @@ mod tests {
             (r#"{"metric":"time_spent","page_type":"post","time_spent":1,"id":""}"#, bad(Code::BadField, "id")),
             (r#"{"metric":"time_spent","page_type":"post","time_spent":1,"at":9000000}"#, bad(Code::OutOfRange, "at")),
         ] {
-            assert_eq!(read(text), expected, "{text}");
+            assert_eq!(read(text, false), expected, "{text}");
+            assert_eq!(read(text, true), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_metric_or_type_is_refused_by_name_or_ignored_on_request() {
+        for (text, field) in [
+            (r#"{"metric":"clicks","page_type":"post","clicks":1}"#, "metric"),
+            (r#"{"metric":"visits","value":1}"#, "metric"),
+            (r#"{"metric":"time_spent","page_type":"cellar","time_spent":1}"#, "page_type"),
+            (r#"{"metric":"time_spent","page_type":"","time_spent":1}"#, "page_type"),
+            (r#"{"metric":"mood","type":"pm","value":1}"#, "type"),
+        ] {
+            assert_eq!(read(text, false), Err((Code::BadField, field.to_owned())), "{text}");
+            assert_eq!(read(text, true), Ok(None), "{text}");
         }
     }
 }

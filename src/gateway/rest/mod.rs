@@ -43,6 +43,7 @@ routes! {
     "/v1/users/{id}/export" => GET rights::export;
     "/v1/users/{id}/follows/{whom}" => PUT people::follow, DELETE people::unfollow;
     "/v1/users/{id}/feed" => GET feeds::feed;
+    "/v1/users/{id}/metrics" => GET metrics::of_user;
     "/v1/users/{id}/model" => GET scores::model, PATCH scores::set_topics;
     "/v1/users/{id}/predictions/{item}" => GET scores::prediction, POST scores::label;
     "/v1/interactions" => POST interactions::take;
@@ -52,6 +53,7 @@ routes! {
     "/v1/popular" => GET popular::popular;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/metrics" => GET metrics::list, POST metrics::take;
+    "/v1/metrics/{name}" => PUT metrics::declare;
     "/v1/metrics/{name}/atypical" => GET metrics::atypical;
     "/v1/models" => GET models::list, POST models::create;
     "/v1/models/rollback" => POST models::rollback;

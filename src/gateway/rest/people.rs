@@ -23,6 +23,7 @@ use crate::protocol::refusal::Refusal;
 use super::super::body::{self, ObjectText};
 use super::super::checks;
 use super::super::errors::{HttpResult, Problem};
+use super::super::event_ids;
 use super::super::request::AuthedRequest;
 use super::clusters;
 use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
@@ -115,9 +116,16 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let attributes = face.attributes.map(|ObjectText(text)| checks::attributes(text)).transpose()?;
     // Checks the token again: if it was revoked with its user while the body arrived, it must not create the user anew.
     request.still_admitted()?;
+    let measured = attributes.as_deref().map(|text| request.server().world().settings().metrics.of_attributes(text));
     let created = request.server().put_person(key.clone(), name, attributes).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let id = checks::person(request.server().people(), &key, "id")?;
+    let events = measured.unwrap_or_default().into_iter().map(|measured| UserEvent::Measured {
+        id: event_ids::fresh(),
+        measured,
+        at: Millis::ON_ARRIVAL,
+    });
+    request.server().measure(id, events.collect()).await?;
     Ok(HttpResponse::build(status)
         .json(PersonView::new(&*known(&request, id)?, request.server().clusters().as_deref())))
 }

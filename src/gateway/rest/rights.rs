@@ -313,7 +313,11 @@ fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
             json!({"kind": "topics_set", "weights": weights})
         }
         What::Measured(measured) => {
-            json!({"kind": "measured", "metric": measured.metric, "type": measured.kind, "value": measured.value()})
+            let mut view = json!({"kind": "measured", "metric": measured.metric, "type": measured.kind, "value": measured.value()});
+            if measured.replaces {
+                view["replaces"] = true.into();
+            }
+            view
         }
     };
     if let (Value::Object(view), Value::Object(more)) = (&mut view, more) {

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::domain::ids::{FeedVersion, ItemId, ModelVersion, TopicId};
 use crate::domain::items::{Change, Embedding};
 use crate::domain::journal::{CentreRef, Predicted};
+use crate::domain::metrics::Declaration;
 use crate::store::error::StoreError;
 
 /// Owner of the coordinator's snapshots in their checksum; no person has this id.
@@ -97,6 +98,20 @@ pub fn embedding_from_bytes(bytes: &[u8]) -> Option<Embedding> {
     let numbers = floats_from_bytes(bytes)?;
     let dim = numbers.len();
     Embedding::new(numbers, dim).ok()
+}
+
+/// Encodes the declaration of a metric as JSON.
+///
+/// # Errors
+/// [`StoreError::Refused`] when it cannot be serialised.
+pub fn declaration_to_text(declaration: &Declaration) -> Result<String, StoreError> {
+    serde_json::to_string(declaration).map_err(|error| StoreError::Refused(error.to_string()))
+}
+
+/// Decodes the text of [`declaration_to_text`]; `None` unless it is a declaration.
+#[must_use]
+pub fn declaration_from_text(text: &str) -> Option<Declaration> {
+    serde_json::from_str(text).ok()
 }
 
 /// Encodes topics as a JSON array of their ids.

@@ -367,8 +367,8 @@ mod tests {
             1 => any::<u32>().prop_map(|user| What::Followed(UserId(user))),
             1 => any::<u32>().prop_map(|user| What::Unfollowed(UserId(user))),
             1 => any::<u32>().prop_map(|item| What::Posted(ItemId(item))),
-            1 => (any_key(), any_key(), any::<i64>()).prop_map(|(metric, kind, millionths)| {
-                What::Measured(Measured { metric, kind, millionths })
+            1 => (any_key(), option::of(any_key()), any::<i64>(), any::<bool>()).prop_map(|(metric, kind, millionths, replaces)| {
+                What::Measured(Measured { metric, kind, millionths, replaces })
             }),
             1 => any::<(u32, bool)>().prop_map(|(item, on)| What::WentLive(ItemId(item), on)),
             1 => vec((any::<u32>().prop_map(TopicId), plain_float()), 0..20).prop_map(What::TopicsSet),

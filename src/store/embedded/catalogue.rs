@@ -22,6 +22,7 @@ const WINDOWS_LIST: &str = include_str!("../../../sql/queries/windows_list.sql")
 const EMBEDDING_GET: &str = include_str!("../../../sql/queries/embedding_get.sql");
 const FOLLOWS_LIST: &str = include_str!("../../../sql/queries/follows_list.sql");
 const FOLLOWERS_LIST: &str = include_str!("../../../sql/queries/followers_list.sql");
+const METRICS_LIST: &str = include_str!("../../../sql/queries/metrics_list.sql");
 const CHANGES_LIST: &str = include_str!("../../../sql/queries/changes_list.sql");
 
 impl CatalogueStore for Embedded {
@@ -69,6 +70,14 @@ fn list(
     {
         let (change, since) = rows::change(row)?;
         each(CatalogueRow::Since(change, since));
+    }
+    let mut statement = connection.prepare_cached(METRICS_LIST)?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()?
+        && wanted()
+    {
+        let (name, declaration) = rows::metric(row)?;
+        each(CatalogueRow::Metric(name, declaration));
     }
     Ok(())
 }

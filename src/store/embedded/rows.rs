@@ -11,6 +11,7 @@ use rusqlite::{Row, Statement, params};
 use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
+use crate::domain::metrics::Declaration;
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
@@ -90,6 +91,14 @@ fn bytes<'r>(row: &'r Row<'_>, index: usize) -> Result<Option<Cow<'r, [u8]>>, St
 pub(super) fn topic(row: &Row<'_>) -> Result<(TopicId, Key), StoreError> {
     let id: u32 = row.get(0)?;
     Ok((TopicId(id), key("topics", row, 1)?))
+}
+
+/// Decodes a row of `metrics_list.sql`.
+pub(super) fn metric(row: &Row<'_>) -> Result<(Key, Declaration), StoreError> {
+    let name = key("metrics", row, 0)?;
+    let declaration = codec::declaration_from_text(row.get_ref(1)?.as_str().unwrap_or_default());
+    let declaration = declaration.ok_or_else(|| corrupt("metrics", format!("declaration of {name:?}")))?;
+    Ok((name, declaration))
 }
 
 /// Decodes a row of `centres_list.sql`.

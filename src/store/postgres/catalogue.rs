@@ -18,6 +18,7 @@ use crate::store::error::StoreError;
 
 const TOPICS_LIST: &str = include_str!("../../../sql/queries/topics_list.sql");
 const CENTRES_LIST: &str = include_str!("../../../sql/queries/centres_list.sql");
+const METRICS_LIST: &str = include_str!("../../../sql/queries/metrics_list.sql");
 const CHANGES_LIST: &str = include_str!("../../../sql/queries/changes_list.sql");
 const FOLLOWERS_LIST: &str = include_str!("../../../sql/queries/followers_list.sql");
 const PEOPLE_LIST: &str = include_str!("../../../sql/queries/people_list.sql");
@@ -80,6 +81,10 @@ impl Reads {
         .await?;
         self.list(&transaction, CHANGES_LIST, &mut |row| {
             rows::change(row).map(|(change, since)| each(CatalogueRow::Since(change, since)))
+        })
+        .await?;
+        self.list(&transaction, METRICS_LIST, &mut |row| {
+            rows::metric(row).map(|(name, declaration)| each(CatalogueRow::Metric(name, declaration)))
         })
         .await?;
         transaction.commit().await?;

@@ -10,6 +10,7 @@ use std::hash::Hash;
 use crate::domain::ids::{Key, Position, Seq, TopicId, UserId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry, What};
+use crate::domain::metrics::Declaration;
 use crate::domain::people::{Erasure, Person};
 use crate::domain::time::Millis;
 use crate::store::codec::JournalRow;
@@ -53,6 +54,7 @@ pub(super) struct Tables<'g> {
     pub(super) centres: Waves<CentreRef, (CentreRef, &'g Embedding)>,
     pub(super) items: Waves<u32, &'g Item>,
     pub(super) changes: BTreeMap<Change, Millis>,
+    pub(super) metrics: BTreeMap<&'g Key, &'g Declaration>,
     pub(super) snapshots: BTreeMap<UserId, &'g Snapshot>,
     pub(super) coordinator_snapshots: Vec<(Position, &'g [u8])>,
 }
@@ -65,6 +67,7 @@ impl Tables<'_> {
             && self.centres.waves.is_empty()
             && self.items.waves.is_empty()
             && self.changes.is_empty()
+            && self.metrics.is_empty()
             && self.snapshots.is_empty()
             && self.coordinator_snapshots.is_empty()
     }
@@ -278,6 +281,9 @@ impl<'g> Plan<'g> {
             Write::Item(item) => self.tables.items.push(item.id.0, item),
             Write::Since(change, since) => {
                 self.tables.changes.insert(*change, *since);
+            }
+            Write::Metric(name, declaration) => {
+                self.tables.metrics.insert(name, declaration);
             }
             Write::Erase(erasure) => self.erase(erasure),
         }

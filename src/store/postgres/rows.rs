@@ -14,6 +14,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checke
 use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
+use crate::domain::metrics::Declaration;
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
@@ -124,6 +125,14 @@ pub(super) fn position(table: &'static str, row: &Row, index: usize) -> Result<P
 /// Decodes a row of `topics_list.sql`.
 pub(super) fn topic(row: &Row) -> Result<(TopicId, Key), StoreError> {
     Ok((TopicId(number("topics", row, 0)?), key("topics", row, 1)?))
+}
+
+/// Decodes a row of `metrics_list.sql`.
+pub(super) fn metric(row: &Row) -> Result<(Key, Declaration), StoreError> {
+    let name = key("metrics", row, 0)?;
+    let declaration = codec::declaration_from_text(get("metrics", row, 1)?);
+    let declaration = declaration.ok_or_else(|| corrupt("metrics", format!("declaration of {name:?}")))?;
+    Ok((name, declaration))
 }
 
 /// Decodes a row of `centres_list.sql`.

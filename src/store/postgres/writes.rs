@@ -25,6 +25,7 @@ const EMBEDDINGS_SAVE: &str = include_str!("../../../sql/queries/postgres/embedd
 const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/postgres/windows_delete.sql");
 const WINDOWS_INSERT: &str = include_str!("../../../sql/queries/postgres/windows_insert.sql");
 const CHANGES_SAVE: &str = include_str!("../../../sql/queries/postgres/changes_save.sql");
+const METRIC_SAVE: &str = include_str!("../../../sql/queries/metric_save.sql");
 const ERASE_JOURNAL: &str = include_str!("../../../sql/queries/erase_journal.sql");
 const ERASE_SNAPSHOT: &str = include_str!("../../../sql/queries/erase_snapshot.sql");
 const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql");
@@ -80,6 +81,9 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Tables<'_>) -> Resul
         let numbers: Vec<i64> = rows.iter().map(|(.., number)| i64::from(*number)).collect();
         let since = instants("since", plan.changes.values().copied())?;
         run(client, CHANGES_SAVE, &[&kinds, &ids, &numbers, &since]).await?;
+    }
+    for (name, declaration) in &plan.metrics {
+        run(client, METRIC_SAVE, &[&name.as_str(), &codec::declaration_to_text(declaration)?]).await?;
     }
     follows(client, plan).await?;
     snapshots(client, plan).await

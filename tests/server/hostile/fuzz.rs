@@ -67,6 +67,7 @@ fn good() -> Vec<Value> {
         json!({"label": "accepted"}),
         json!({"metric": "time_spent", "page_type": "post", "time_spent": 12.5, "id": "m-1"}),
         json!({"user": "ada", "days": 3}),
+        json!({"kind": "count", "unit": "m", "range": [-5, 5], "prior": {"mean": 1, "rate": 2}, "types": ["a"], "attribute": "age"}),
         json!({"type": "hello", "user": "ada", "limit": 10}),
         json!({"type": "interact", "id": "f-1", "item": "item-2", "kind": "click"}),
         json!({"type": "post", "id": "f-2", "text": "words", "topic": "a"}),
@@ -205,7 +206,7 @@ fn whole_request() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Method and path of each of the first bodies of [`good`].
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 9] = [
     ("POST", "/v1/interactions"),
     ("POST", "/v1/items"),
     ("PUT", "/v1/items/item-4"),
@@ -214,6 +215,7 @@ const PLACES: [(&str, &str); 8] = [
     ("POST", "/v1/users/ada/predictions/item-1"),
     ("POST", "/v1/metrics?user=ada"),
     ("POST", "/v1/tokens"),
+    ("PUT", "/v1/metrics/mood"),
 ];
 
 /// Bodies at their routes: single, in lists, as lines, and those with large effects.

@@ -59,6 +59,7 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/users/{id}/feed", "GET", "/v1/users/ada/feed", Own(200)),
         row("/v1/users/{id}/model", "GET", "/v1/users/ada/model", Own(200)),
         with("/v1/users/{id}/model", "PATCH", "/v1/users/ada/model", json!({"topics": {"a": 0.5}}), Own(200)),
+        row("/v1/users/{id}/metrics", "GET", "/v1/users/ada/metrics", Own(200)),
         row("/v1/users/{id}/predictions/{item}", "GET", "/v1/users/ada/predictions/item-0", Own(200)),
         with(
             "/v1/users/{id}/predictions/{item}",
@@ -80,6 +81,7 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         with("/v1/items/{id}/windows", "PUT", "/v1/items/item-1/windows", json!([]), Service(200)),
         with("/v1/metrics", "POST", "/v1/metrics?user=ada", measured, Own(200)),
         row("/v1/metrics", "GET", "/v1/metrics", Service(200)),
+        with("/v1/metrics/{name}", "PUT", "/v1/metrics/visits", json!({"unit": "days"}), Service(200)),
         row("/v1/metrics/{name}/atypical", "GET", "/v1/metrics/time_spent/atypical", Service(200)),
         row("/v1/clusters", "GET", "/v1/clusters", Service(200)),
         row("/v1/clusters/refit", "POST", "/v1/clusters/refit", Service(202)),

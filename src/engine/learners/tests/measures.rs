@@ -1,6 +1,8 @@
 //! Learners of metrics, as the checks of all learners see them.
 
 use super::*;
+use crate::domain::ids::Key;
+use crate::domain::journal;
 
 /// A finite score, as learners give it.
 fn finite(event: Event) -> f32 {
@@ -70,7 +72,7 @@ impl Learner for NormalModel {
         let _ = self.set(None, f64::from(event.value));
     }
     fn predictions(&self) -> Vec<f64> {
-        parameters(self.posterior()).to_vec()
+        parameters(self.posterior(&Prior::default())).to_vec()
     }
 }
 
@@ -87,14 +89,15 @@ impl Learner for Measured {
     }
     fn learn(&mut self, event: Event) {
         let value = f64::from(event.value);
-        // Values out of the metric's range are refused before.
-        if let Ok(measurement) = Measurement::new(&Kinds::default(), "time_spent", "post", value) {
-            let counted = self.population.measure(&mut self.people[event.user as usize], measurement);
-            assert!(counted.is_ok(), "{counted:?}");
-        }
+        let key = |text: &str| Key::new(text).unwrap();
+        let (metric, kind) = (key("time_spent"), Some(key("post")));
+        let measured = journal::Measured { metric, kind, millionths: millionths(value), replaces: false };
+        let counted = self.population.measure(&mut self.people[event.user as usize], Measurement::of(&measured));
+        assert!(counted.is_ok(), "{counted:?}");
     }
     fn predictions(&self) -> Vec<f64> {
-        let series: Vec<_> = Kinds::default().all();
-        series.into_iter().flat_map(|series| parameters(self.population.posterior(series))).collect()
+        let declared = Declarations::default();
+        let posterior = |named: Named<'_>| self.population.posterior(named.series, &named.declaration.prior);
+        declared.all().flat_map(|named| parameters(posterior(named))).collect()
     }
 }

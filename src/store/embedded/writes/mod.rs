@@ -37,6 +37,7 @@ const JOURNAL_FIND_ENTRY: &str = include_str!("../../../../sql/queries/journal_f
 const FOLLOW_INSERT: &str = include_str!("../../../../sql/queries/follow_insert.sql");
 const FOLLOW_DELETE: &str = include_str!("../../../../sql/queries/follow_delete.sql");
 const PERSON_SAVE: &str = include_str!("../../../../sql/queries/person_save.sql");
+const METRIC_SAVE: &str = include_str!("../../../../sql/queries/metric_save.sql");
 const TOPIC_SAVE: &str = include_str!("../../../../sql/queries/topic_save.sql");
 const CENTRE_SAVE: &str = include_str!("../../../../sql/queries/centre_save.sql");
 const ITEM_SAVE: &str = include_str!("../../../../sql/queries/item_save.sql");
@@ -173,6 +174,11 @@ impl<'c> Writes<'c> {
             Write::Since(change, since) => {
                 let (kind, id, number) = codec::change_to_row(*change);
                 self.connection.prepare_cached(CHANGE_SAVE)?.execute(params![kind, id, number, since.0])?;
+                Ok(())
+            }
+            Write::Metric(name, declaration) => {
+                let text = codec::declaration_to_text(declaration)?;
+                self.connection.prepare_cached(METRIC_SAVE)?.execute(params![name.as_str(), text])?;
                 Ok(())
             }
         }
