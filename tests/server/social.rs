@@ -40,6 +40,7 @@ fn the_graph_has_each_pair_once_and_places_all_users_within_the_frame() {
     assert_eq!(found, [("ada", 2), ("bob", 1), ("cleo", 2), ("dora", 1)]);
     assert!(people.iter().all(|one| ["x", "y"].iter().all(|axis| one[axis].as_f64().unwrap().abs() <= 1.0)), "{graph}");
     assert_eq!(server.rest().get("/v1/graph").json(), graph, "equal follows have equal positions");
+    // From the first user on along follows.
     let part = server.rest().get("/v1/graph?limit=2").success("a part").json();
     assert_eq!((&part["edges"], &part["known"]), (&json!([[0, 1]]), &json!(4)));
     assert_eq!(server.rest().get("/v1/graph?limit=3001").status, 400);

@@ -22,7 +22,7 @@ const READS: usize = 8;
 /// Users, their positions and the follows between them.
 #[derive(Clone, Debug, Default)]
 pub struct FollowGraph {
-    /// The users, by key.
+    /// The users, in the order in which they were found.
     pub people: Vec<Arc<Person>>,
     /// Position of each user, with coordinates in [-1, 1].
     pub positions: Vec<(f32, f32)>,
@@ -41,17 +41,35 @@ impl Server {
         Ok(self.context.store.follows(user).await?)
     }
 
-    /// The graph of the first `limit` users by key.
+    /// The graph of `limit` users: the first ones by key, and the users whom they follow, directly or through others. So a
+    /// part of a large network is connected where the network is.
     ///
     /// # Errors
     /// Busy while too many scans run, or the store cannot answer.
     pub async fn follow_graph(&self, limit: usize) -> Result<FollowGraph, RequestError> {
-        let people = self.people().list("", limit, |_| true);
-        let numbers: BTreeMap<UserId, u32> =
-            people.iter().zip(0..).map(|(person, number)| (person.id, number)).collect();
-        let ids: Vec<UserId> = people.iter().map(|person| person.id).collect();
-        let reads = ids.into_iter().map(|id| self.context.store.follows(id));
-        let follows: Vec<Vec<UserId>> = stream::iter(reads).buffered(READS).try_collect().await?;
+        let first = self.people().list("", limit, |_| true);
+        let mut people: Vec<Arc<Person>> = Vec::with_capacity(first.len());
+        let mut numbers: BTreeMap<UserId, u32> = BTreeMap::new();
+        let mut follows: Vec<Vec<UserId>> = Vec::with_capacity(first.len());
+        for seed in first {
+            let mut found = vec![seed.id];
+            // All users found on the last level are read together.
+            while !found.is_empty() {
+                let from = people.len();
+                for id in found.drain(..) {
+                    let person = self.people().get(id).filter(|_| people.len() < limit && !numbers.contains_key(&id));
+                    let Some(person) = person else { continue };
+                    numbers.insert(id, people.len() as u32);
+                    people.push(person);
+                }
+                let ids: Vec<UserId> = people[from..].iter().map(|person| person.id).collect();
+                let reads = ids.into_iter().map(|id| self.context.store.follows(id));
+                let read: Vec<Vec<UserId>> =
+                    stream::iter(reads).buffered(READS).try_collect().await?;
+                found.extend(read.iter().flatten());
+                follows.extend(read);
+            }
+        }
         let mut edges: Vec<(u32, u32)> = Vec::new();
         for (one, list) in (0_u32..).zip(&follows) {
             let others = list.iter().filter_map(|whom| numbers.get(whom)).filter(|other| **other != one);

@@ -14,7 +14,7 @@ const OPENING_SQUARED: f64 = 0.81;
 /// Depth of the tree of cells; nodes that are closer share a cell.
 const DEPTH_MAX: usize = 40;
 /// Pull towards the centre, which keeps unconnected parts together.
-const GRAVITY: f64 = 0.02;
+const GRAVITY: f64 = 0.06;
 
 /// Position of each node, with coordinates in [-1, 1] and the centre of gravity near the origin. Edges that name a node
 /// beyond `nodes`, and loops, are ignored.
@@ -29,6 +29,7 @@ pub fn positions(nodes: usize, edges: &[(u32, u32)]) -> Vec<(f32, f32)> {
         .filter(|(a, b)| a != b && *a < nodes && *b < nodes)
         .collect();
     let mut at = start(nodes, &edges);
+    surround(&mut at, &edges);
     // With an ideal edge of length 1, the drawing is about as wide as the root of the number of nodes.
     let width = (nodes as f64).sqrt();
     for round in 0..ROUNDS {
@@ -72,16 +73,70 @@ fn start(nodes: usize, edges: &[(usize, usize)]) -> Vec<[f64; 2]> {
     let second = strongest_axis(&products, Some(&first));
     let along = |row: &[f64], axis: &[f64]| row.iter().zip(axis).map(|(a, b)| a * b).sum::<f64>();
     let mut at: Vec<[f64; 2]> = rows.iter().map(|row| [along(row, &first), along(row, &second)]).collect();
-    // Scaled to the expected width. Nodes with equal distances are moved apart by a low-discrepancy sequence (Roberts,
-    // 2018), since equal positions have no direction of repulsion.
+    // Scaled to the expected width. Nodes with equal distances are moved apart, since equal positions have no direction of
+    // repulsion.
     let spread = at.iter().map(|p| p[0] * p[0] + p[1] * p[1]).sum::<f64>() / nodes as f64;
     let scale = (nodes as f64).sqrt() * 0.4 / spread.sqrt().max(1e-9);
     for (number, p) in at.iter_mut().enumerate() {
-        let turn = number as f64 + 1.0;
-        let apart = [(turn * 0.754_877_666_246_693).fract() - 0.5, (turn * 0.569_840_290_998_053).fract() - 0.5];
-        *p = [p[0] * scale + 0.3 * apart[0], p[1] * scale + 0.3 * apart[1]];
+        let [x, y] = apart(number);
+        *p = [p[0] * scale + 0.3 * x, p[1] * scale + 0.3 * y];
     }
     at
+}
+
+/// Moves all parts but the largest around it, each in another direction: their distance to it is undefined.
+fn surround(at: &mut [[f64; 2]], edges: &[(usize, usize)]) {
+    let parts = parts(at.len(), edges);
+    let count = parts.iter().max().map_or(0, |last| last + 1);
+    let mut sums = vec![([0.0_f64; 2], 0.0_f64); count];
+    for (part, p) in parts.iter().zip(at.iter()) {
+        let (sum, size) = sums[*part];
+        sums[*part] = ([sum[0] + p[0], sum[1] + p[1]], size + 1.0);
+    }
+    let largest = (0..count).max_by(|a, b| sums[*a].1.total_cmp(&sums[*b].1).then(b.cmp(a))).unwrap_or_default();
+    let width = (at.len() as f64).sqrt();
+    for (part, p) in parts.iter().zip(at.iter_mut()) {
+        let (sum, size) = sums[*part];
+        let centre = [sum[0] / size, sum[1] / size];
+        let [x, y] = apart(*part);
+        let length = (x * x + y * y).sqrt().max(1e-9);
+        let reach = if *part == largest { 0.0 } else { 0.7 * width / length };
+        *p = [p[0] - centre[0] + reach * x, p[1] - centre[1] + reach * y];
+    }
+}
+
+/// Number of the connected part of each node; parts are numbered in the order of their first nodes.
+fn parts(nodes: usize, edges: &[(usize, usize)]) -> Vec<usize> {
+    let mut neighbours = vec![Vec::new(); nodes];
+    for (a, b) in edges {
+        neighbours[*a].push(*b);
+        neighbours[*b].push(*a);
+    }
+    let mut parts = vec![usize::MAX; nodes];
+    let mut count = 0;
+    for node in 0..nodes {
+        if parts[node] != usize::MAX {
+            continue;
+        }
+        parts[node] = count;
+        let mut open = vec![node];
+        while let Some(next) = open.pop() {
+            for other in &neighbours[next] {
+                if parts[*other] == usize::MAX {
+                    parts[*other] = count;
+                    open.push(*other);
+                }
+            }
+        }
+        count += 1;
+    }
+    parts
+}
+
+/// A point of a low-discrepancy sequence in the square around the origin (Roberts, 2018).
+fn apart(number: usize) -> [f64; 2] {
+    let turn = number as f64 + 1.0;
+    [(turn * 0.754_877_666_246_693).fract() - 0.5, (turn * 0.569_840_290_998_053).fract() - 0.5]
 }
 
 /// Number of edges from each of some nodes to all nodes. Each further pivot is the node farthest from the pivots so far.
@@ -285,6 +340,16 @@ mod tests {
             (sum.0 / part.len() as f32, sum.1 / part.len() as f32)
         };
         assert!(distance(centre(&at[..30]), centre(&at[30..])) > 0.5);
+    }
+
+    #[test]
+    fn small_parts_lie_on_all_sides_of_the_largest() {
+        let mut edges = ring(100, 3);
+        edges.extend((0..20).map(|n| (100 + 2 * n, 101 + 2 * n)));
+        let at = positions(140, &edges);
+        for side in [|p: &(f32, f32)| p.0, |p: &(f32, f32)| -p.0, |p: &(f32, f32)| p.1, |p: &(f32, f32)| -p.1] {
+            assert!(at[100..].iter().any(|p| side(p) > 0.5));
+        }
     }
 
     #[test]

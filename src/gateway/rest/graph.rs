@@ -34,7 +34,7 @@ pub async fn decay(request: AuthedRequest) -> HttpResult {
     }))
 }
 
-/// `GET /v1/graph?limit=`: the first users by key, their positions, and the pairs of whom one follows the other.
+/// `GET /v1/graph?limit=`: users from the first key on along follows, their positions, and the pairs of whom one follows the other.
 ///
 /// # Errors
 /// `forbidden` for a user token.
