@@ -43,7 +43,7 @@ fn the_graph_has_each_pair_once_and_places_all_users_within_the_frame() {
     // From the first user on along follows.
     let part = server.rest().get("/v1/graph?limit=2").success("a part").json();
     assert_eq!((&part["edges"], &part["known"]), (&json!([[0, 1]]), &json!(4)));
-    assert_eq!(server.rest().get("/v1/graph?limit=3001").status, 400);
+    assert_eq!(server.rest().get("/v1/graph?limit=3001").status, 422);
 }
 
 #[test]
