@@ -63,6 +63,8 @@ pub struct Brought {
     pub known: u64,
     /// Events on unknown items. They were not learned.
     pub unknown_items: u64,
+    /// Measurements of undeclared metrics or types. They were not learned.
+    pub undeclared: u64,
     /// Availability windows, over all items.
     pub windows: u64,
     /// Items with new windows.

@@ -21,12 +21,15 @@ use eddyline::commands::{block_on, progress};
 use eddyline::domain::ids::{ItemId, Key};
 use eddyline::domain::interactions::{Interaction, Kind};
 use eddyline::domain::items::Embedding;
+use eddyline::domain::journal::Measured;
 use eddyline::domain::time::Millis;
 use eddyline::engine::coordinator::Draft;
 use eddyline::engine::user::UserEvent;
 use eddyline::process::say;
 use eddyline_replay::formats::time::{TimeUnit, Times};
-use eddyline_replay::formats::{Columns, accepted_rejected, activities, events, follows, items, plain, windows};
+use eddyline_replay::formats::{
+    Columns, accepted_rejected, activities, events, follows, items, measurements, plain, windows,
+};
 use eddyline_replay::labelled::row_key;
 use eddyline_replay::log::tables::interactions;
 use eddyline_tables::Tables;
@@ -51,6 +54,8 @@ pub enum Format {
     LiveIntervals,
     /// CSV of follows: `source,target`.
     Follows,
+    /// CSV of measurements of users: `user,metric,value,time,type`; the type may be left out.
+    Metrics,
     /// CSV of availability: `item,start,stop`.
     Windows,
     /// A folder with `user_data`, `post_text_df` and `feed_data` (CSV or Parquet), `posts=FILE,feed=FILE[,people=FILE]`, or
@@ -78,7 +83,7 @@ pub struct Args {
     #[arg(long)]
     items_only: bool,
     /// Ignore events on items that are not in the store. Without this flag they end the command with status 1, after it
-    /// learned all others.
+    /// learned all others. For metrics: ignore undeclared metrics and types, which else are errors.
     #[arg(long)]
     skip_unknown: bool,
     #[command(flatten)]
@@ -126,6 +131,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             times,
             items_only: args.items_only,
             live: args.live,
+            skip_unknown: args.skip_unknown,
             dim: config.dim,
         };
         files(loader, options, now).await
@@ -148,6 +154,9 @@ fn report(brought: &Brought, skip_unknown: bool) -> anyhow::Result<()> {
              order, after those; import logs in the order of time, or all of them in one command",
             brought.late
         ));
+    }
+    if brought.undeclared > 0 {
+        say(format_args!("{} measurements of undeclared metrics or types were ignored", brought.undeclared));
     }
     if brought.unknown_items == 0 {
         return Ok(());
@@ -179,6 +188,8 @@ pub struct Options {
     pub items_only: bool,
     /// Flags of live viewing.
     pub live: LiveArgs,
+    /// Ignore measurements of undeclared metrics and types.
+    pub skip_unknown: bool,
     /// Length of an embedding.
     pub dim: usize,
 }
@@ -269,6 +280,27 @@ pub async fn files(mut loader: Loader, options: Options, now: Millis) -> anyhow:
                 loader.act(source, UserEvent::Followed { id, user, at: now }).await?;
             }
         }
+        Format::Metrics => {
+            let declared = loader.offline().world().settings().metrics.clone();
+            let (times, skips) = (options.times, options.skip_unknown);
+            let rows =
+                measurements::Measurements::open(paths, columns(&measurements::ROLES)?, times, declared, skips, watch)?;
+            let mut log = Log::default();
+            for row in rows {
+                let row = row?;
+                if !row.is_declared {
+                    loader.brought.undeclared += 1;
+                    continue;
+                }
+                let (time, value) = (row.time.0.to_string(), row.millionths.to_string());
+                let kind = row.kind.as_ref().map_or("", Key::as_str);
+                let id = event_key(&["measure", row.user.as_str(), row.metric.as_str(), kind, &time, &value])?;
+                let act = Act::Measured { id, metric: row.metric, kind: row.kind, millionths: row.millionths };
+                log.acts.push(row.time, &(row.user, act))?;
+            }
+            bar.finish_and_clear();
+            log.learn(&mut loader).await?;
+        }
         // `run` reads tables before it opens the store, and `tables` imports them.
         Format::Tables => {}
         Format::Windows => {
@@ -290,10 +322,17 @@ pub async fn files(mut loader: Loader, options: Options, now: Millis) -> anyhow:
 /// The embedder or the store fails.
 pub async fn tables(mut loader: Loader, tables: &Tables) -> anyhow::Result<Brought> {
     loader.offline().of_views();
+    let declared = loader.offline().world().settings().metrics.clone();
     let bar = progress::steps("people", tables.people.len() as u64);
     let mut people = Vec::with_capacity(tables.people.len());
     for person in &tables.people {
-        people.push(loader.describe(&person.key, person.attributes.as_deref()).await?);
+        let user = loader.describe(&person.key, person.attributes.as_deref()).await?;
+        for measured in person.attributes.as_deref().map_or_else(Vec::new, |text| declared.of_attributes(text)) {
+            let value = measured.millionths.to_string();
+            let id = event_key(&["attribute", person.key.as_str(), measured.metric.as_str(), &value])?;
+            loader.act(user, UserEvent::Measured { id, measured, at: Millis::ON_ARRIVAL }).await?;
+        }
+        people.push(user);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -378,6 +417,7 @@ enum Act {
     Interacted { ids: RowIds, item: Key, kind: Kind, dwell_ms: Option<u32> },
     Posted { id: Key, item: Key },
     Followed { id: Key, whom: Key },
+    Measured { id: Key, metric: Key, kind: Option<Key>, millionths: i64 },
 }
 
 /// An item that a log creates, while [`ByTime`] sorts it.
@@ -505,6 +545,10 @@ impl Log {
                     let item = loader.offline().world().find_item(item.as_str());
                     let item = item.context("an item that was just written is not there")?;
                     loader.act(user, UserEvent::Posted { id, item, at }).await?;
+                }
+                Act::Measured { id, metric, kind, millionths } => {
+                    let measured = Measured { metric, kind, millionths, replaces: false };
+                    loader.act(user, UserEvent::Measured { id, measured, at }).await?;
                 }
                 Act::Followed { id, whom } => {
                     let whom = loader.person(&whom, None);

@@ -67,7 +67,8 @@ export class Meter {
 
 /** Sends a batch even while the page unloads. A beacon carries no token, so with a token it is a fetch. */
 export function tell(user, batch, bearer) {
-  const path = `/v1/metrics?user=${encodeURIComponent(user)}`;
+  // A site may have declared other types of page.
+  const path = `/v1/metrics?unknown=ignore&user=${encodeURIComponent(user)}`;
   const body = JSON.stringify(batch);
   if (!bearer && navigator.sendBeacon?.(path, new Blob([body], { type: "application/json" }))) return;
   const headers = { "content-type": "application/json" };

@@ -415,7 +415,16 @@ async fn imported(format: Format, catalogue: &str, files: &[Vec<String>]) -> Str
         let loader = Loader::open(store.clone(), embedder, &config, now).await.unwrap();
         let times = Times::from(TimeUnit::MILLIS);
         let live = LiveArgs::default();
-        let options = import::Options { format, paths, columns: None, times, items_only: false, live, dim: config.dim };
+        let options = import::Options {
+            format,
+            paths,
+            columns: None,
+            times,
+            items_only: false,
+            skip_unknown: false,
+            live,
+            dim: config.dim,
+        };
         let brought = import::files(loader, options, now).await.unwrap();
         assert_eq!((brought.unknown_items, brought.late), (0, 0), "{brought:?}");
     }

@@ -66,12 +66,12 @@ test("a beacon without a token, a fetch that outlives the page with one", async 
   });
   t.mock.method(globalThis, "fetch", async (path, options) => fetches.push([path, options]));
   tell("a b", [{ metric: "time_spent" }], null);
-  assert.equal(beacons[0][0], "/v1/metrics?user=a%20b");
+  assert.equal(beacons[0][0], "/v1/metrics?unknown=ignore&user=a%20b");
   assert.equal(beacons[0][1].type, "application/json");
   assert.equal(await beacons[0][1].text(), '[{"metric":"time_spent"}]');
   tell("ada", [], "secret");
   const [path, options] = fetches[0];
-  assert.deepEqual([path, options.keepalive, options.headers.authorization], ["/v1/metrics?user=ada", true, "Bearer secret"]);
+  assert.deepEqual([path, options.keepalive, options.headers.authorization], ["/v1/metrics?unknown=ignore&user=ada", true, "Bearer secret"]);
   assert.deepEqual([beacons.length, fetches.length], [1, 1]);
 });
 

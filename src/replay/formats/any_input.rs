@@ -16,22 +16,25 @@ use super::feed::Feed;
 use super::follows::Follows;
 use super::items::Items;
 use super::live_intervals::LiveIntervals;
+use super::measurements::Measurements;
 use super::movielens::Ratings;
 use super::numbers;
 use super::open_bandit::OpenBandit;
 use super::plain::{Places, Plain};
 use super::windows::read_windows;
+use crate::engine::metrics::measured::Declarations;
 use crate::files::time::{TimeUnit, Times};
 use crate::files::{Columns, FormatError};
 
 /// Name, extension and header of every format.
-const FORMATS: [(&str, &str, &str); 13] = [
+const FORMATS: [(&str, &str, &str); 14] = [
     ("events", "csv", "user,item,time,kind,dwell"),
     ("feed", "csv", "timestamp,user_id,post_id,action,target"),
     ("follows", "csv", "source,target"),
     ("items", "csv", "item,topic,text,author,created,embedding"),
     ("bare items", "csv", "item,topic,text,embedding"),
     ("windows", "csv", "item,start,stop"),
+    ("metrics", "csv", "user,metric,value,time,type"),
     ("numbers", "csv", "a,b,c"),
     ("open-bandit", "csv", "timestamp,item_id,position,click,propensity_score,user_feature_0"),
     ("plain", "txt", ""),
@@ -127,6 +130,7 @@ fn read(format: &str, folder: &Path, paths: &[PathBuf], times: Times) -> Result<
         "items" => rows(Items::open(paths, columns, times, None, None)?.with_texts_of(3)),
         "bare items" => rows(Items::open_bare(paths, columns, times, Some(2), None)?),
         "windows" => read_windows(paths, columns, times, None).map(|windows| windows.len()),
+        "metrics" => rows(Measurements::open(paths, columns, times, Declarations::default(), false, None)?),
         "numbers" => numbers::read(paths[0].clone(), &["a".into(), "c".into()], Some("b"), None).map(|n| n.lines.len()),
         "open-bandit" => OpenBandit::read(folder, None).map(|log| log.impressions.len()),
         "plain" => rows(Plain::open(paths, Places::default(), times, None)?),

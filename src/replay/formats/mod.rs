@@ -13,6 +13,7 @@ pub mod events;
 pub mod feed;
 pub mod follows;
 pub mod items;
+pub mod measurements;
 pub mod windows;
 mod extended_json;
 pub mod activities;

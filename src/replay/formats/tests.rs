@@ -13,12 +13,15 @@ use super::feed::{self, Action, Feed};
 use super::follows::Follows;
 use super::items::Items;
 use super::live_intervals::LiveIntervals;
+use super::measurements::Measurements;
 use super::movielens::Ratings;
 use super::plain::{Places, Plain, PlainRow};
 use super::windows::read_windows;
 use crate::domain::interactions::Kind;
+use crate::domain::metrics::Declaration;
 use crate::domain::time::Millis;
-use crate::files::time::TimeUnit;
+use crate::engine::metrics::measured::Declarations;
+use crate::files::time::{TimeUnit, Times};
 use crate::files::{Columns, FormatError, Progress};
 
 fn file(folder: &TempDir, name: &str, content: &[u8]) -> Vec<PathBuf> {
@@ -209,6 +212,39 @@ fn broken_events_are_named() {
         "csv",
         |folder, paths| events(folder, &paths, "", "s").map(|rows| rows.len()),
     );
+}
+
+#[test]
+fn measurements_are_read_in_range_and_by_declared_names() {
+    let folder = TempDir::new().unwrap();
+    let mut declared = Declarations::default();
+    let mood = Declaration { range: Some((-5.0, 5.0)), types: vec!["am".into()], ..Declaration::default() };
+    declared.declare("mood", mood);
+    let read = |text: &str, passes: bool| {
+        let paths = file(&folder, "measured.csv", text.as_bytes());
+        let rows = Measurements::open(&paths, Columns::default(), Times::default(), declared.clone(), passes, None);
+        outcome(&folder, rows)
+    };
+    let head = "metric,user,time,value,type\n";
+    let rows = read(&format!("{head}mood,ada,1700000000,-4.5,am\nmood,ada,1700000001,5,\n"), false).unwrap();
+    let found: Vec<_> = rows.iter().map(|row| (row.millionths, row.kind.is_some(), row.is_declared)).collect();
+    assert_eq!(found, [(-4_500_000, true, true), (5_000_000, false, true)]);
+    for (row, column) in [
+        ("mood,ada,1700000000,5.5,am", "value"),
+        ("mood,ada,1700000000,much,am", "value"),
+        ("mood,ada,1700000000,NaN,am", "value"),
+        ("mood,ada,1700000000,,am", "value"),
+        ("mood,ada,1700000000,1,pm", "type"),
+        ("clicks,ada,1700000000,1,", "metric"),
+        ("visits,ada,1700000000,1,", "metric"),
+        ("mood,,1700000000,1,", "user"),
+        ("mood,ada,soon,1,", "time"),
+    ] {
+        let error = read(&format!("{head}{row}\n"), false).unwrap_err();
+        assert!(error.contains("line 2") && error.contains(&format!("column {column}")), "{row}: {error}");
+        let passed = read(&format!("{head}{row}\n"), true);
+        assert_eq!(passed.is_ok(), ["metric", "type"].contains(&column), "{row}: {passed:?}");
+    }
 }
 
 #[test]
