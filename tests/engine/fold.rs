@@ -187,7 +187,7 @@ proptest! {
                     UserEvent::TopicsSet { id: named(id), weights: vec![(TopicId(topic.into()), weight)], at: now }
                 }
                 Step::Measure { id, kind, millionths } => {
-                    // A type that is not declared teaches, too: declarations decide only what is accepted.
+                    // An undeclared type teaches, too: declarations decide only which measurements are accepted.
                     let kind = Some(key(["post", "channel", "cellar"][usize::from(kind)]));
                     let measured = Measured { metric: key("time_spent"), kind, millionths, replaces: millionths % 7 == 0 };
                     UserEvent::Measured { id: named(id), measured, at: now }

@@ -126,8 +126,8 @@ impl LearnSettings {
     }
 
     /// Fingerprint of the settings that change the effect of an entry. Settings that only rank (the blend, freshness,
-    /// `rank`), or that the entry has already resolved (signals), are not part of it, nor are the declared metrics:
-    /// states identify a series by its names.
+    /// `rank`), or that the entry has already resolved (signals), are not part of it. Neither are the declared metrics,
+    /// since states identify a series by its names.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut bytes = Vec::with_capacity(40);

@@ -222,7 +222,7 @@ fn measurements_are_read_in_range_and_by_declared_names() {
     declared.declare("mood", mood);
     let read = |text: &str, passes: bool| {
         let paths = file(&folder, "measured.csv", text.as_bytes());
-        let rows = Measurements::open(&paths, Columns::default(), Times::default(), declared.clone(), passes, None);
+        let rows = Measurements::open(&paths, Columns::default(), TimeUnit::SECONDS, declared.clone(), passes, None);
         outcome(&folder, rows)
     };
     let head = "metric,user,time,value,type\n";
