@@ -21,14 +21,18 @@ use crate::actors::server::{ItemDraft, UserEvent};
 use crate::actors::session::SessionSettings;
 use crate::app;
 use crate::config::{Config, Flags};
-use crate::domain::ids::{Key, UserId};
+use crate::domain::ids::{Key, KeyError, UserId};
 use crate::domain::interactions::Interaction;
+use crate::domain::journal::Measured;
 use crate::domain::time::{DAY_MS, Millis};
 use crate::domain::windows::Windows;
 use crate::embed::Embedder;
 use crate::engine::coordinator::Draft;
+use crate::engine::metrics::measured::millionths;
+use crate::engine::settings::ClusterSettings;
 use crate::simulate::bots::{Bot, BotAction, BotItem};
 use crate::simulate::history::{Activity, History, Verb};
+use crate::simulate::measures::Measures;
 use crate::simulate::network::{Network, PersonIndex};
 use crate::store::Store;
 use crate::store::recovery::read_catalogue;
@@ -79,7 +83,12 @@ impl Default for Args {
 /// The reason why the server cannot start or go on.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let Some(directory) = args.data_dir.to_str() else { bail!("--data-dir: must be UTF-8") };
-    let config = args.config.start(&Flags { listen: Some(args.listen), store: Some(format!("file:{directory}")) })?;
+    let mut config =
+        args.config.start(&Flags { listen: Some(args.listen), store: Some(format!("file:{directory}")) })?;
+    // The people form groups by their times on posts and on channels, not by the time over all.
+    if config.cluster.columns == ClusterSettings::default().columns {
+        config.cluster.columns = vec!["time_spent.post".into(), "time_spent.channel".into()];
+    }
     let network = Arc::new(Network::new(args.people, args.seed)?);
     actix_web::rt::System::new().block_on(async {
         let starting = async {
@@ -90,6 +99,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 fill(store.clone(), embedder, &config, &network, &WallClock::default()).await?;
             }
             let running = app::run(&config, store).await?;
+            if running.server.clusters().is_none() {
+                running.server.refit().await?;
+            }
             if !args.no_bots {
                 let_bots_act(&running.server, &network, args.seed);
             }
@@ -113,8 +125,12 @@ async fn fill(
     let now = clock.now();
     let history = History::new(network, now.plus(-i64::from(DAYS) * DAY_MS), DAYS, network.seed())?;
     let mut loader = Loader::open(store, embedder, config, now).await?;
-    for person in network.people() {
-        loader.person(&person.key, Some(&person.name));
+    for (number, person) in (0..).zip(network.people()) {
+        let user = loader.person(&person.key, Some(&person.name));
+        for (kind, value) in Measures::of(network.seed(), number).by_type() {
+            let id = Key::new(&format!("measured-{kind}"))?;
+            loader.act(user, UserEvent::Measured { id, measured: time_spent(kind, value)?, at: now }).await?;
+        }
     }
     let bar = progress::steps("a week of a simulated network, hours", u64::from(history.progress().hours_total));
     let mut history = history;
@@ -127,6 +143,12 @@ async fn fill(
     loader.finish().await?;
     bar.finish_and_clear();
     Ok(())
+}
+
+/// A measurement of the time on one type of page, in seconds.
+fn time_spent(kind: &str, value: f64) -> Result<Measured, KeyError> {
+    let (metric, kind) = (Key::new("time_spent")?, Some(Key::new(kind)?));
+    Ok(Measured { metric, kind, millionths: millionths(value), replaces: false })
 }
 
 /// Loads one simulated activity as a post, an interaction or a follow.
@@ -188,11 +210,12 @@ fn let_bots_act(server: &Server, network: &Arc<Network>, seed: u64) {
         let Some(user) = server.people().find(network.person(person).key.as_str()) else { continue };
         // The run's start is a part of the seed, so that a restarted demo does not repeat its day.
         let bot = Bot::new(network.clone(), person, seed ^ server.clock().now().0 as u64);
-        actix::spawn(live(server.clone(), bot, user));
+        let measures = Measures::of(seed, u64::from(person.0));
+        actix::spawn(live(server.clone(), bot, user, measures));
     }
 }
 
-async fn live(server: Server, mut bot: Bot, user: UserId) {
+async fn live(server: Server, mut bot: Bot, user: UserId, measures: Measures) {
     let mut number = 0_u64;
     let run = server.clock().now().0;
     loop {
@@ -215,10 +238,29 @@ async fn live(server: Server, mut bot: Bot, user: UserId) {
             .collect();
         number += 1;
         let Ok(id) = Key::new(&format!("bot-{run}-{number}")) else { continue };
-        if let Err(error) = act(&server, user, id, bot.react(&items, now), now).await {
+        let action = bot.react(&items, now);
+        let measures = matches!(action, Some(BotAction::Interact { .. })).then_some(measures);
+        if let Err(error) = act(&server, user, id, action, now).await {
             tracing::debug!(%error, "the server refused an action of a bot");
         }
+        if let Some(measures) = measures
+            && let Err(error) = measure(&server, user, run, number, measures).await
+        {
+            tracing::debug!(%error, "the server refused a measurement of a bot");
+        }
     }
+}
+
+/// Measures one type of page, each in turn.
+async fn measure(server: &Server, user: UserId, run: i64, number: u64, measures: Measures) -> anyhow::Result<()> {
+    let [(kind, value), ..] = {
+        let mut by_type = measures.by_type();
+        by_type.rotate_left((number % 3) as usize);
+        by_type
+    };
+    let id = Key::new(&format!("bot-measured-{run}-{number}"))?;
+    let event = UserEvent::Measured { id, measured: time_spent(kind, value)?, at: Millis::ON_ARRIVAL };
+    Ok(server.measure(user, vec![event]).await?)
 }
 
 async fn act(

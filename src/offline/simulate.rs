@@ -17,6 +17,7 @@ use eddyline::commands::progress;
 use eddyline::domain::time::{DAY_MS, HOUR_MS, Millis};
 use eddyline::process::say;
 use eddyline::simulate::history::{History, write_json_lines};
+use eddyline::simulate::measures::Measures;
 use eddyline::simulate::network::Network;
 use eddyline::simulate::tables::bounds::{Bounds, RECENT, Truth};
 use eddyline::simulate::tables::{Act, Tables, TablesSize};
@@ -40,6 +41,11 @@ pub struct Args {
     /// Draw the friend graph as SVG; for up to 5,000 people.
     #[arg(long, value_name = "FILE", requires = "out")]
     svg: Option<PathBuf>,
+    /// Write measurements of this many people into the directory instead, in four groups: `groups.csv` (`user`, `post`,
+    /// `channel`, `group`) for `cluster`, and `metrics.csv` for `import --format metrics`.
+    #[arg(long, value_name = "N", requires = "out", conflicts_with_all = ["among_friends", "extended_json", "svg"],
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    metrics: Option<u32>,
     /// Write a log of live viewing instead (`user,stream,streamer,start,stop`), compressed when it ends in `.gz` or `.zst`.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -93,6 +99,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let start = args.start.unwrap_or(TABLES_START);
         print(&truth_table(&tables(&out, size, seed, start, args.format)?, &out))?;
     }
+    if let (Some(count), Some(out)) = (args.metrics, &args.out) {
+        let start = args.start.unwrap_or(TABLES_START);
+        measurements(out, count, seed, start)?;
+        say(format_args!("measurements of {count} people in four groups in {}", out.display()));
+        return Ok(());
+    }
     if let Some(out) = args.out {
         let network = Network::new(people as usize, seed)?;
         // Drawn first: where this fails, no document is written.
@@ -116,6 +128,31 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// Begin of simulated tables: a Monday.
 const TABLES_START: Millis = Millis(1_767_571_200_000);
+
+/// Writes `groups.csv` and `metrics.csv` into a directory.
+///
+/// # Errors
+/// A file exists or cannot be written.
+fn measurements(out: &Path, people: u32, seed: u64, start: Millis) -> anyhow::Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("--out: cannot make {}", out.display()))?;
+    let create = |name: &str| {
+        let path = out.join(name);
+        File::create_new(&path).with_context(|| format!("--out: cannot create {}", path.display())).map(BufWriter::new)
+    };
+    let (mut groups, mut metrics) = (create("groups.csv")?, create("metrics.csv")?);
+    writeln!(groups, "user,post,channel,group")?;
+    writeln!(metrics, "user,metric,type,value,time")?;
+    for person in 0..people {
+        let measures = Measures::of(seed, person.into());
+        writeln!(groups, "person-{person},{},{},{}", measures.post, measures.channel, measures.group)?;
+        for (kind, value) in measures.by_type() {
+            writeln!(metrics, "person-{person},time_spent,{kind},{value},{}", start.0)?;
+        }
+    }
+    groups.flush()?;
+    metrics.flush()?;
+    Ok(())
+}
 
 /// Draws the friend graph.
 ///

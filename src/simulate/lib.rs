@@ -15,6 +15,7 @@ pub mod taste;
 mod behaviour;
 pub mod history;
 pub mod bots;
+pub mod measures;
 pub mod viewing;
 pub mod tables;
 

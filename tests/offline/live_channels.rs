@@ -123,6 +123,7 @@ fn dump_with_states(rows: &str, most: usize) -> String {
             columns: None,
             times: Times::from(TimeUnit::TEN_MINUTES),
             items_only: false,
+            skip_unknown: false,
             live: LiveArgs::default(),
             dim: config.dim,
         };

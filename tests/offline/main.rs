@@ -10,6 +10,7 @@ mod support;
 
 mod live_channels;
 mod logs;
+mod measured;
 mod offline;
 mod replay;
 mod simulated_world;

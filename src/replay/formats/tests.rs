@@ -21,7 +21,7 @@ use crate::domain::interactions::Kind;
 use crate::domain::metrics::Declaration;
 use crate::domain::time::Millis;
 use crate::engine::metrics::measured::Declarations;
-use crate::files::time::{TimeUnit, Times};
+use crate::files::time::TimeUnit;
 use crate::files::{Columns, FormatError, Progress};
 
 fn file(folder: &TempDir, name: &str, content: &[u8]) -> Vec<PathBuf> {
