@@ -9,6 +9,8 @@ use crate::domain::ids::{Key, Seq, UserId};
 use crate::engine::coordinator::GlobalScores;
 use crate::engine::learners::person::online::{self, sigmoid};
 use crate::engine::metrics::measured::PersonMetrics;
+use crate::engine::metrics::progressive::RocPoint;
+use crate::engine::user::Scores;
 use crate::protocol::server::Decay;
 
 /// The learned model of a person, in figures.
@@ -55,6 +57,23 @@ pub struct PersonModel {
     pub seq: Seq,
 }
 
+/// Progressive ROC curves of the three scores, over the labelled events of their AUCs; empty without both labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RocCurves {
+    /// Curve of the online model.
+    pub online: Vec<RocPoint>,
+    /// Curve of the score that the `topics` ranking orders by.
+    pub topics: Vec<RocPoint>,
+    /// Curve of the calibrated probability of a yes beside the `model` ranking.
+    pub model: Vec<RocPoint>,
+}
+
+impl RocCurves {
+    pub(crate) fn of(scores: &Scores) -> RocCurves {
+        RocCurves { online: scores.online.roc(), topics: scores.topics.roc(), model: scores.model.roc() }
+    }
+}
+
 /// A probability with its uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
@@ -81,15 +100,25 @@ pub struct Score {
     pub log_loss: Option<f64>,
     /// The expected calibration error of the online model, ten bins.
     pub calibration_error: Option<f64>,
+    /// Positive labels so far.
+    pub positives: u64,
+    /// Negative labels so far.
+    pub negatives: u64,
+    /// The ROC curves behind `auc`, up to binning.
+    pub roc: RocCurves,
 }
 
 impl Score {
     pub(crate) fn of(GlobalScores { online, topics, model, progress }: &GlobalScores) -> Score {
+        let (positives, negatives) = online.labels();
         Score {
             labelled: progress.count(),
             auc: vec![("online", online.auc()), ("topics", topics.auc()), ("model", model.auc())],
             log_loss: progress.log_loss(),
             calibration_error: progress.ece(),
+            positives,
+            negatives,
+            roc: RocCurves { online: online.roc(), topics: topics.roc(), model: model.roc() },
         }
     }
 }

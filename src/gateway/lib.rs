@@ -39,6 +39,7 @@ pub(crate) mod request;
 pub(crate) mod routes;
 pub mod rest;
 pub(crate) mod pages;
+pub(crate) mod judging;
 pub(crate) mod frames;
 pub(crate) mod session;
 
@@ -77,6 +78,8 @@ routes::routes! {
 
     "/" => GET pages::index;
     "/admin" => GET pages::admin;
+    "/prediction/{n}" => GET judging::prediction, POST judging::label;
+    "/score" => GET judging::score;
     "/static/{path:.*}" => GET pages::file;
     "/ws" => SOCKET session::open;
 }

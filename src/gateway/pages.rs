@@ -32,6 +32,22 @@ pub async fn admin(request: HttpRequest) -> HttpResult {
     serve(request, "admin.html").await
 }
 
+/// The page of `GET /prediction/{n}`, without any data.
+///
+/// # Errors
+/// `unknown_route` when there is no such page in this build.
+pub(crate) async fn prediction(request: HttpRequest) -> HttpResult {
+    serve(request, "prediction.html").await
+}
+
+/// The page of `GET /score`, without any data.
+///
+/// # Errors
+/// `unknown_route` when there is no such page in this build.
+pub(crate) async fn score(request: HttpRequest) -> HttpResult {
+    serve(request, "score.html").await
+}
+
 /// `GET /static/{path}`.
 ///
 /// # Errors

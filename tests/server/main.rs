@@ -15,6 +15,7 @@ mod cluster;
 mod population;
 mod figures;
 mod hostile;
+mod judging;
 mod matrix;
 mod metrics;
 mod models;

@@ -129,7 +129,7 @@ fn again(row: &Row, rank: Rank, seen: &mut BTreeSet<String>) -> u16 {
         return expected;
     }
     match row.route {
-        "/v1/keys/{kid}" | "/v1/items/{id}" | "/v1/users/{id}" => 404,
+        "/v1/keys/{kid}" | "/v1/items/{id:.+}" | "/v1/users/{id}" => 404,
         _ => expected,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Server;
-use crate::actors::answers::{PersonModel, Prediction, Score};
+use crate::actors::answers::{PersonModel, Prediction, RocCurves, Score};
 use crate::actors::coordinator::messages::AskScore;
 use crate::actors::errors::{Busy, RequestError};
 use crate::actors::models::{self, ModelChoice, ScoredPast};
@@ -127,6 +127,14 @@ impl Server {
     /// Busy when the person's actor or the store does not answer in time.
     pub async fn model(&self, user: UserId) -> Result<PersonModel, RequestError> {
         self.ask(user, ToUser::AskModel).await
+    }
+
+    /// The ROC curves behind the AUCs of a person's learned model.
+    ///
+    /// # Errors
+    /// Busy when the person's actor or the store does not answer in time.
+    pub async fn curves(&self, user: UserId) -> Result<RocCurves, RequestError> {
+        self.ask(user, ToUser::AskCurves).await
     }
 
     /// The online model's prediction for an item.

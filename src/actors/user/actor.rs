@@ -22,7 +22,7 @@ use super::pending::{Asked, Waiting};
 use super::registration::{Envelope, Registration};
 use super::subscription::{Subscription, view_of};
 use super::turns::Turns;
-use crate::actors::answers::Prediction;
+use crate::actors::answers::{Prediction, RocCurves};
 use crate::actors::context::ServerContext;
 use crate::actors::errors::{Busy, RequestError};
 use crate::actors::journal::JournalHandle;
@@ -163,6 +163,9 @@ impl Handler<Envelope> for UserActor {
             }
             ToUser::AskModel(done) => {
                 let _ = done.send(self.person_model());
+            }
+            ToUser::AskCurves(done) => {
+                let _ = done.send(RocCurves::of(self.state.scores()));
             }
             ToUser::AskPrediction(item, done) => {
                 let judged = self.state.predict(&self.context.world.load(), item).map(Prediction::of);

@@ -10,7 +10,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::actors::answers::{PersonModel, Prediction};
+use crate::actors::answers::{PersonModel, Prediction, RocCurves};
 use crate::actors::errors::RequestError;
 use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::domain::feeds::Feed;
@@ -54,6 +54,8 @@ pub enum ToUser {
     AskFeed(SessionSettings, oneshot::Sender<Arc<Feed>>),
     /// Requests the person's learned model in figures.
     AskModel(oneshot::Sender<PersonModel>),
+    /// Requests the ROC curves behind the person's AUCs.
+    AskCurves(oneshot::Sender<RocCurves>),
     /// Requests the online model's prediction for an item.
     AskPrediction(ItemId, oneshot::Sender<Result<Prediction, RequestError>>),
     /// The person's attributes changed: read them again, and rank again where they matter. Not answered.

@@ -45,11 +45,13 @@ fn auc_of(pairs: &mut [(f32, bool)]) -> Option<f64> {
         pair.0 += 0.0; // -0 and 0 tie
     }
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let groups = pairs.chunk_by(|a, b| a.0 == b.0).map(|tied| {
-        let positives = tied.iter().filter(|pair| pair.1).count() as u64;
-        (positives, tied.len() as u64 - positives)
-    });
-    auc_of_groups(groups)
+    auc_of_groups(pairs.chunk_by(|a, b| a.0 == b.0).map(count_labels))
+}
+
+/// Counts the `(positives, negatives)` of a group of tied scores.
+fn count_labels(tied: &[(f32, bool)]) -> (u64, u64) {
+    let positives = tied.iter().filter(|pair| pair.1).count() as u64;
+    (positives, tied.len() as u64 - positives)
 }
 
 /// AUC from `(positives, negatives)` of tied groups in rising order. Counts pairs in halves, so nothing is rounded.
@@ -62,6 +64,33 @@ fn auc_of_groups(groups: impl Iterator<Item = (u64, u64)>) -> Option<f64> {
     }
     let pairs = u128::from(positives) * u128::from(negatives);
     (pairs > 0).then(|| halves as f64 / (2.0 * pairs as f64))
+}
+
+/// A point of a ROC curve: the false positive rate, then the true positive rate, both in [0, 1].
+pub type RocPoint = [f32; 2];
+
+/// The ROC curve from `(positives, negatives)` of tied groups in rising order: corners from (0, 0) to (1, 1), without
+/// points on a straight line between their neighbours. Empty unless both labels occur. Its area is `auc_of_groups`.
+fn roc_of_groups(groups: impl DoubleEndedIterator<Item = (u64, u64)>) -> Vec<RocPoint> {
+    let mut corners: Vec<(u64, u64)> = vec![(0, 0)];
+    for (positive, negative) in groups.rev().filter(|(positive, negative)| positive + negative > 0) {
+        let (hits, alarms) = *corners.last().unwrap_or(&(0, 0));
+        let next = (hits + positive, alarms + negative);
+        if let [.., before, last] = corners.as_mut_slice() {
+            let (up, across) = (u128::from(last.0 - before.0), u128::from(last.1 - before.1));
+            if up * u128::from(negative) == across * u128::from(positive) {
+                *last = next;
+                continue;
+            }
+        }
+        corners.push(next);
+    }
+    let (positives, negatives) = *corners.last().unwrap_or(&(0, 0));
+    if positives == 0 || negatives == 0 {
+        return Vec::new();
+    }
+    let share = |part: u64, whole: u64| (part as f64 / whole as f64) as f32;
+    corners.into_iter().map(|(hits, alarms)| [share(alarms, negatives), share(hits, positives)]).collect()
 }
 
 /// Exact ROC AUC over the last labelled scores of one user. At most 4 bytes and 1 bit per score; no allocation before
@@ -135,6 +164,14 @@ impl RecentAuc {
     #[must_use]
     pub fn auc(&self) -> Option<f32> {
         auc_of(&mut self.pairs().collect::<Vec<_>>()).map(|auc| auc as f32)
+    }
+
+    /// The ROC curve of the kept scores, at most one point more than these; empty until both labels are among them.
+    #[must_use]
+    pub fn roc(&self) -> Vec<RocPoint> {
+        let mut pairs: Vec<(f32, bool)> = self.pairs().map(|(score, positive)| (score + 0.0, positive)).collect();
+        pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        roc_of_groups(pairs.chunk_by(|a, b| a.0 == b.0).map(count_labels))
     }
 
     /// Mean log loss, in nats, of the kept scores taken as log-odds; `None` before the first.
@@ -240,6 +277,12 @@ impl ScoreHistogram {
     #[must_use]
     pub fn auc(&self) -> Option<f64> {
         auc_of_groups(self.counts.iter().map(|[negatives, positives]| (*positives, *negatives)))
+    }
+
+    /// The ROC curve up to binning, at most `BINS + 1` points; empty unless both labels were seen.
+    #[must_use]
+    pub fn roc(&self) -> Vec<RocPoint> {
+        roc_of_groups(self.counts.iter().map(|[negatives, positives]| (*positives, *negatives)))
     }
 
     /// Number of recorded logits.
@@ -467,6 +510,25 @@ mod tests {
             prop_assert!((near - exact).abs() <= 0.5 * meet as f64 / (negatives * positives) as f64 + 1e-12);
         }
 
+        /// A ROC curve rises from (0, 0) to (1, 1), and its area is the AUC.
+        #[test]
+        fn a_roc_curve_rises_and_has_the_area_of_the_auc(pairs in vec((-9_i8..9, any::<bool>()), 0..300)) {
+            let (mut recent, mut histogram) = (RecentAuc::default(), ScoreHistogram::default());
+            for (score, positive) in &pairs {
+                recent.record(f32::from(*score), *positive);
+                histogram.record(f32::from(*score), *positive);
+            }
+            let figures = [(recent.roc(), recent.auc().map(f64::from)), (histogram.roc(), histogram.auc())];
+            for (curve, auc) in figures {
+                prop_assert_eq!(curve.is_empty(), auc.is_none());
+                let Some(auc) = auc else { continue };
+                prop_assert_eq!((curve[0], curve[curve.len() - 1]), ([0.0, 0.0], [1.0, 1.0]));
+                prop_assert!(curve.windows(2).all(|two| two[0][0] <= two[1][0] && two[0][1] <= two[1][1]));
+                let area = |two: &[RocPoint]| f64::from(two[1][0] - two[0][0]) * f64::from(two[1][1] + two[0][1]) / 2.0;
+                prop_assert!((curve.windows(2).map(area).sum::<f64>() - auc).abs() < 1e-5);
+            }
+        }
+
         /// All figures are finite and in their ranges, for any finite logits.
         #[test]
         fn progress_stays_in_range(pairs in vec((any::<f32>().prop_filter("finite", |z| z.is_finite()), any::<bool>()), 1..60)) {
@@ -484,6 +546,25 @@ mod tests {
             prop_assert!((merged.ece().unwrap() - progress.ece().unwrap()).abs() < 1e-9);
             let json = serde_json::to_string(&progress).unwrap();
             prop_assert_eq!(serde_json::from_str::<Progress>(&json).unwrap().count(), progress.count());
+        }
+    }
+
+    #[test]
+    fn a_roc_curve_has_its_corners_only() {
+        let curve = |pairs: &[(f32, bool)]| {
+            let mut recent = RecentAuc::default();
+            pairs.iter().for_each(|(score, positive)| recent.record(*score, *positive));
+            recent.roc()
+        };
+        for (name, pairs, expected) in [
+            ("nothing", &[][..], &[][..]),
+            ("one label", &[(1.0, true), (2.0, true)], &[]),
+            ("right", &[(1.0, false), (2.0, true), (3.0, true)], &[[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]),
+            ("wrong", &[(1.0, true), (2.0, false)], &[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]),
+            ("all tied", &[(1.0, true), (1.0, false)], &[[0.0, 0.0], [1.0, 1.0]]),
+            ("minus zero ties with zero", &[(-0.0, true), (0.0, false)], &[[0.0, 0.0], [1.0, 1.0]]),
+        ] {
+            assert_eq!(curve(pairs), expected, "{name}");
         }
     }
 

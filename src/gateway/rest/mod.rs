@@ -25,7 +25,9 @@ pub mod health;
 use super::routes::routes;
 
 routes! {
-    /// All REST routes. `/post/recommendations` stands before `/post/{id}`, so this path reaches no item of that key.
+    /// All REST routes. A path that ends with an item's key takes the slashes of the key as they are (`:.+`), so it stands
+    /// behind all longer paths below items. `/post/recommendations` stands before `/post/{id}`, so this path reaches no item
+    /// of that key.
     ROUTES;
     /// Registers all REST routes.
     configure;
@@ -36,8 +38,8 @@ routes! {
     "/user/{id}" => GET people::person;
     "/user/{id}/feed" => GET interactions::of_person;
     "/post/recommendations" => GET feeds::recommendations;
-    "/post/{id}" => GET items::item;
     "/post/{id}/feed" => GET interactions::with_item;
+    "/post/{id:.+}" => GET items::item;
     "/v1/users" => GET people::list;
     "/v1/users/{id}" => GET people::person, PUT people::put, DELETE rights::erase;
     "/v1/users/{id}/export" => GET rights::export;
@@ -45,13 +47,13 @@ routes! {
     "/v1/users/{id}/feed" => GET feeds::feed;
     "/v1/users/{id}/metrics" => GET metrics::of_user;
     "/v1/users/{id}/model" => GET scores::model, PATCH scores::set_topics;
-    "/v1/users/{id}/predictions/{item}" => GET scores::prediction, POST scores::label;
+    "/v1/users/{id}/predictions/{item:.+}" => GET scores::prediction, POST scores::label;
     "/v1/interactions" => POST interactions::take;
     "/v1/items" => GET items::list, POST items::create;
-    "/v1/items/{id}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
     "/v1/items/{id}/audience" => GET availability::audience;
-    "/v1/popular" => GET popular::popular;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
+    "/v1/items/{id:.+}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
+    "/v1/popular" => GET popular::popular;
     "/v1/metrics" => GET metrics::list, POST metrics::take;
     "/v1/metrics/{name}" => PUT metrics::declare;
     "/v1/metrics/{name}/atypical" => GET metrics::atypical;
@@ -75,6 +77,8 @@ routes! {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use actix_web::middleware::NormalizePath;
     use actix_web::test as web_test;
     use actix_web::{App, HttpResponse, http::Method, web};
@@ -82,6 +86,18 @@ mod tests {
     use super::super::errors::unknown_route;
     use super::super::routes::{at, reads};
     use super::*;
+
+    #[test]
+    fn a_path_that_takes_the_slashes_of_a_key_stands_behind_all_paths_below_it() {
+        let places: BTreeMap<_, _> = ROUTES.iter().enumerate().map(|(place, (path, _))| (*path, place)).collect();
+        for (path, place) in &places {
+            let Some(start) = path.strip_suffix(":.+}").and_then(|path| path.rfind('{').map(|at| &path[..at])) else {
+                continue;
+            };
+            let below: Vec<_> = places.iter().filter(|(other, _)| *other != path && other.starts_with(start)).collect();
+            assert!(below.iter().all(|(_, other)| *other < place), "{path} hides one of {below:?}");
+        }
+    }
 
     #[actix_web::test]
     async fn paths_know_their_methods_with_or_without_a_slash() {
@@ -105,6 +121,12 @@ mod tests {
             (Method::POST, "/post/recommendations/", 405, Some("GET, HEAD")),
             (Method::GET, "/v1/users/a/follows/b", 405, Some("PUT, DELETE")),
             (Method::PATCH, "/v1/items/a/", 500, None),
+            (Method::PATCH, "/v1/items/a/b", 500, None),
+            (Method::POST, "/v1/items/a/b", 405, Some("GET, HEAD, PUT, PATCH, DELETE")),
+            (Method::DELETE, "/v1/items/a/windows", 405, Some("GET, HEAD, PUT")),
+            (Method::PUT, "/v1/items/a/audience", 405, Some("GET, HEAD")),
+            (Method::PUT, "/post/a/b", 405, Some("GET, HEAD")),
+            (Method::PUT, "/v1/users/a/predictions/b/c", 405, Some("GET, HEAD, POST")),
             (Method::POST, "/v1/items/a", 405, Some("GET, HEAD, PUT, PATCH, DELETE")),
             (Method::DELETE, "/v1/items", 405, Some("GET, HEAD, POST")),
         ] {

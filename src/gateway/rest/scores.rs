@@ -1,6 +1,6 @@
 //! Learned models of users, and the accuracy of their predictions.
 //!
-//! Invariant: a user sees only their own model; figures over all users are for services. Only two routes learn: `PATCH`
+//! Invariant: a user sees only their own model; figures over all users are for services. Only these learn: `PATCH`
 //! of a model and `POST` of a prediction.
 
 use std::collections::BTreeMap;
@@ -9,16 +9,19 @@ use actix_web::web;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::actors::answers::{PersonModel, Prediction};
+use crate::actors::answers::{PersonModel, Prediction, Score};
 use crate::actors::server::UserEvent;
 use crate::domain::ids::{ItemId, Key, Seq};
 use crate::domain::interactions::{Interaction, Kind};
 use crate::domain::time::Millis;
+use crate::protocol::problem::Code;
+use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, UniqueMap};
 use super::super::checks;
-use super::super::errors::HttpResult;
+use super::super::errors::{HttpResult, Problem};
 use super::super::request::{AuthedRequest, NamedPerson};
+use super::items::view;
 use super::list::found;
 use super::{clusters, metrics};
 
@@ -90,15 +93,8 @@ pub async fn prediction(request: AuthedRequest) -> HttpResult {
 pub async fn label(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let who = request.person()?;
     let item = request.item("item")?;
-    let LabelInput { label, id } = body::json(request.incoming(), payload).await?;
-    let id = id.map_or_else(|| request.event_id(), Ok)?;
-    let kind = match label {
-        Label::Accepted => Kind::Accept,
-        Label::Rejected => Kind::Reject,
-    };
-    let at = Millis::ON_ARRIVAL;
-    let learned = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
-    let seq = request.server().act(who.id, UserEvent::Answered(learned)).await?;
+    let input = body::json(request.incoming(), payload).await?;
+    let seq = learn(&request, &who, item, input).await?;
     predicted(&request, &who, item, Some(seq)).await
 }
 
@@ -114,13 +110,137 @@ pub async fn score(request: AuthedRequest) -> HttpResult {
     }
     request.subject().must_be_service()?;
     let score = request.server().score().await?;
-    let auc: BTreeMap<_, _> = score.auc.into_iter().collect();
-    found(&json!({
+    found(&score_of_all(&score))
+}
+
+fn score_of_all(score: &Score) -> Value {
+    let auc: BTreeMap<_, _> = score.auc.iter().copied().collect();
+    json!({
         "labelled": score.labelled,
         "auc": auc,
         "log_loss": score.log_loss,
         "calibration_error": score.calibration_error,
+    })
+}
+
+/// `GET /score?user=` with `Accept: application/json`: the figures of `/v1/score`, and the ROC curves behind them.
+///
+/// # Errors
+/// `forbidden` for a user token without `user`, or `unknown_user`.
+pub(crate) async fn score_with_curves(request: AuthedRequest) -> HttpResult {
+    let (mut body, curves) = match request.query(&["user"])?.key("user")? {
+        Some(key) => {
+            let who = request.named(key, "user")?;
+            let model = request.server().model(who.id).await?;
+            (score_of(&who.key, &model), request.server().curves(who.id).await?)
+        }
+        None => {
+            request.subject().must_be_service()?;
+            let score = request.server().score().await?;
+            let mut body = score_of_all(&score);
+            (body["positives"], body["negatives"]) = (score.positives.into(), score.negatives.into());
+            (body, score.roc)
+        }
+    };
+    body["roc"] = json!({"online": curves.online, "topics": curves.topics, "model": curves.model});
+    found(&body)
+}
+
+/// `GET /prediction/{n}?user=` with `Accept: application/json`: post `n` of the catalogue, in order of creation from 1,
+/// with the probability that the user accepts it, and the user's ROC AUC.
+///
+/// # Errors
+/// `unknown_user`, `unknown_item`, or a refusal with the name of the parameter.
+pub(crate) async fn numbered_prediction(request: AuthedRequest) -> HttpResult {
+    let (number, who) = (number_of(&request)?, judge(&request)?);
+    let now = judgement(&request, &who, ItemId(number - 1)).await?;
+    let (world, at) = (request.server().world(), request.now());
+    let is_there = |number: &u32| world.item(ItemId(number - 1)).is_some_and(|item| !item.deleted);
+    let Some(item) = world.item(ItemId(number - 1)).filter(|item| !item.deleted) else {
+        return Err(no_such_post(&request, number).into());
+    };
+    let mut body = json!({
+        "number": number,
+        "count": world.len(),
+        "user": who.key,
+        "item": view(&world, item, at),
+        "now": now,
+    });
+    body["previous"] = json!((1..number).rev().find(is_there));
+    body["next"] = json!((number + 1..=world.len()).find(is_there));
+    found(&body)
+}
+
+/// `POST /prediction/{n}?user=`: learns a label of post `n`, and answers with the probabilities and the ROC AUC before
+/// and after it.
+///
+/// # Errors
+/// `unknown_user`, `unknown_item`, or a refusal with the name of the field.
+pub(crate) async fn label_numbered(request: AuthedRequest, payload: web::Payload) -> HttpResult {
+    let (number, who) = (number_of(&request)?, judge(&request)?);
+    let item = ItemId(number - 1);
+    if request.server().world().item(item).is_none_or(|item| item.deleted) {
+        return Err(no_such_post(&request, number).into());
+    }
+    let input: LabelInput = body::json(request.incoming(), payload).await?;
+    let before = judgement(&request, &who, item).await?;
+    let seq = learn(&request, &who, item, input).await?;
+    let after = judgement(&request, &who, item).await?;
+    found(&json!({"number": number, "user": who.key, "before": before, "after": after, "seq": seq}))
+}
+
+/// The number of a post in the path, from 1.
+fn number_of(request: &AuthedRequest) -> Result<u32, Refusal> {
+    let number = request.key("n")?;
+    let text = number.as_str();
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let code = if digits { Code::OutOfRange } else { Code::BadField };
+    let read = text.parse().ok().filter(|number| *number >= 1 && digits);
+    read.ok_or_else(|| Refusal::field(code, "n", format!("must be the number of a post, from 1, is {text:?}")))
+}
+
+/// The user of the query, who judges posts.
+fn judge(request: &AuthedRequest) -> Result<NamedPerson, Refusal> {
+    let key = request.query(&["user"])?.key("user")?;
+    let key = key.ok_or_else(|| Refusal::field(Code::BadField, "user", "missing: name the person who judges"))?;
+    request.named(key, "user")
+}
+
+fn no_such_post(request: &AuthedRequest, number: u32) -> Refusal {
+    let count = request.server().world().len();
+    let message = if number > count {
+        format!("the catalogue has {count} posts: there is no post {number}")
+    } else {
+        format!("post {number} was deleted")
+    };
+    Refusal::field(Code::UnknownItem, "n", message)
+}
+
+/// The prediction for an item beside the user's figures, at one moment.
+async fn judgement(request: &AuthedRequest, who: &NamedPerson, item: ItemId) -> Result<Value, Problem> {
+    let Prediction { accepted, deviation } = request.server().predict(who.id, item).await?;
+    let model = request.server().model(who.id).await?;
+    Ok(json!({
+        "accepted": accepted,
+        "rejected": 1.0 - accepted,
+        "deviation": deviation,
+        "auc": model.auc,
+        "labelled": model.labelled,
+        "positives": model.positives,
+        "negatives": model.negatives,
     }))
+}
+
+async fn learn(request: &AuthedRequest, who: &NamedPerson, item: ItemId, input: LabelInput) -> Result<Seq, Problem> {
+    let LabelInput { label, id } = input;
+    let id = id.map_or_else(|| request.event_id(), Ok)?;
+    let kind = match label {
+        Label::Accepted => Kind::Accept,
+        Label::Rejected => Kind::Reject,
+    };
+    let at = Millis::ON_ARRIVAL;
+    let learned = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
+    Ok(request.server().act(who.id, UserEvent::Answered(learned)).await?)
 }
 
 async fn predicted(request: &AuthedRequest, who: &NamedPerson, item: ItemId, seq: Option<Seq>) -> HttpResult {

@@ -29,6 +29,10 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/", "GET", "/", Open(200)),
         // The page without any figure; the routes that it calls have rows of their own.
         row("/admin", "GET", "/admin", Open(200)),
+        // The pages without any figure; `tests/server/judging.rs` asks for their JSON as each kind of caller.
+        row("/prediction/{n}", "GET", "/prediction/1?user=ada", Open(200)),
+        with("/prediction/{n}", "POST", "/prediction/1?user=ada", json!({"label": "accepted"}), Own(200)),
+        row("/score", "GET", "/score", Open(200)),
         row("/static/{path:.*}", "GET", "/static/index.html", Open(200)),
         // Not a handshake; handshakes are tested below.
         row("/ws", "SOCKET", "/ws", Open(400)),
@@ -38,7 +42,7 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/user/{id}", "GET", "/user/ada", Own(200)),
         row("/user/{id}/feed", "GET", "/user/ada/feed/", Own(200)),
         row("/post/recommendations", "GET", "/post/recommendations?id=ada", Own(200)),
-        row("/post/{id}", "GET", "/post/item-0", Known(200)),
+        row("/post/{id:.+}", "GET", "/post/item-0", Known(200)),
         row("/post/{id}/feed", "GET", "/post/item-0/feed/", Service(200)),
         row("/v1/models", "GET", "/v1/models", Service(200)),
         // Without a checkpoint; `tests/server/models.rs` uploads some.
@@ -60,9 +64,9 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/users/{id}/model", "GET", "/v1/users/ada/model", Own(200)),
         with("/v1/users/{id}/model", "PATCH", "/v1/users/ada/model", json!({"topics": {"a": 0.5}}), Own(200)),
         row("/v1/users/{id}/metrics", "GET", "/v1/users/ada/metrics", Own(200)),
-        row("/v1/users/{id}/predictions/{item}", "GET", "/v1/users/ada/predictions/item-0", Own(200)),
+        row("/v1/users/{id}/predictions/{item:.+}", "GET", "/v1/users/ada/predictions/item-0", Own(200)),
         with(
-            "/v1/users/{id}/predictions/{item}",
+            "/v1/users/{id}/predictions/{item:.+}",
             "POST",
             "/v1/users/ada/predictions/item-0",
             json!({"label": "accepted"}),
@@ -71,10 +75,10 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         with("/v1/interactions", "POST", "/v1/interactions", act, Own(200)),
         row("/v1/items", "GET", "/v1/items", Known(200)),
         with("/v1/items", "POST", "/v1/items", item.clone(), Service(201)),
-        row("/v1/items/{id}", "GET", "/v1/items/item-0", Known(200)),
-        with("/v1/items/{id}", "PUT", "/v1/items/item-1", item.clone(), Service(200)),
-        with("/v1/items/{id}", "PATCH", "/v1/items/item-1", item, Service(200)),
-        row("/v1/items/{id}", "DELETE", "/v1/items/item-9", Service(204)),
+        row("/v1/items/{id:.+}", "GET", "/v1/items/item-0", Known(200)),
+        with("/v1/items/{id:.+}", "PUT", "/v1/items/item-1", item.clone(), Service(200)),
+        with("/v1/items/{id:.+}", "PATCH", "/v1/items/item-1", item, Service(200)),
+        row("/v1/items/{id:.+}", "DELETE", "/v1/items/item-9", Service(204)),
         row("/v1/items/{id}/audience", "GET", "/v1/items/item-0/audience", Service(200)),
         row("/v1/popular", "GET", "/v1/popular", Known(200)),
         row("/v1/items/{id}/windows", "GET", "/v1/items/item-0/windows", Known(200)),
