@@ -23,10 +23,10 @@ pub(super) enum AccessChange {
     Revoke(Key, Millis),
 }
 
-/// How long a record stays after its token has expired, in milliseconds: a margin for clocks of other machines.
+/// Milliseconds for which a record stays after its token has expired: a margin for clocks of other machines.
 pub const KEPT_AFTER_EXPIRY_MS: i64 = DAY_MS;
 
-/// How many retired keys stay stored, so that an operator sees their history.
+/// Number of retired keys that stay stored, so that an operator sees their history.
 pub const RETIRED_KEPT: u32 = 100;
 
 /// A key that signs tokens.

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::time::Millis;
 use crate::store::error::StoreError;
 
-/// How many cluster fits stay stored; older ones are deleted.
+/// Number of cluster fits that stay stored; older fits are deleted.
 pub const FITS_KEPT: u32 = 100;
 
 /// One cluster fit of the population. State and members are in formats of the engine.

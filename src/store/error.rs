@@ -2,7 +2,7 @@
 //!
 //! Invariant: `Refused` is permanent, so the caller drops the batch; `Unavailable` is transient, so the caller retries.
 
-/// Why a store did not carry out a call.
+/// Reason for which a store did not carry out a call.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Transient: the caller retries. The batch may have been committed before its answer was lost. A retry with

@@ -15,10 +15,10 @@ use crate::store::error::StoreError;
 /// The largest checkpoint that the store accepts, in bytes.
 pub const CHECKPOINT_BYTES_MAX: usize = 64 << 20;
 
-/// How many published models stay stored, for a rollback and for the time machine.
+/// Number of published models that stay stored, for a rollback and for the time machine.
 pub const PUBLISHED_KEPT: u32 = 10;
 
-/// How many models that were never published stay stored.
+/// Number of models that stay stored without a publication.
 pub const UNPUBLISHED_KEPT: u32 = 3;
 
 /// A model to be saved.

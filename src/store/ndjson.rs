@@ -23,7 +23,7 @@ use crate::store::models::{KeptModel, NewModel};
 /// Version of the format; rises with each change of the meaning of lines.
 pub const VERSION: u32 = 1;
 
-/// Why a line of a dump does not give a row.
+/// Reason for which a line of a dump gives no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// The bytes of a vector are no embedding.

@@ -1,7 +1,8 @@
 //! Recovery of learned state from a store: catalogue, coordinator, one person.
 //!
 //! Invariant: the result equals the fold of the whole journal. Snapshots only save time; an unusable one is skipped
-//! with a warning. Vectors of revisions that the world no longer has come from the store.
+//! with a warning. The world holds the newest revision of each item; vectors of earlier revisions are read from the
+//! store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

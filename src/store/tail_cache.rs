@@ -1,7 +1,8 @@
-//! The writer's cache of the ends of the journal, and its list of entries whose commit was not answered.
+//! The writer's cache: the journal's last position, the last sequence number per person, and the entries in doubt,
+//! whose commit was not answered.
 //!
-//! Invariant: the cache holds committed numbers only; missing ones are read from the store. After a lost transaction
-//! the writer calls [`TailCache::clear`]. Entries in doubt survive that. Absent on purpose: any query.
+//! Invariant: the cache holds committed numbers only; missing numbers are read from the store. After a lost transaction
+//! the writer calls [`TailCache::clear`], which keeps the entries in doubt. Absent on purpose: any query.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,8 +26,8 @@ pub(super) struct TailCache {
 
 impl TailCache {
     const GENERATION: usize = 131_072;
-    /// Most entries in doubt: twice the default queue of the journal. Later ones are answered `Duplicate`, and learned
-    /// again.
+    /// Largest number of entries in doubt: twice the default queue of the journal. Entries beyond it are answered
+    /// `Duplicate`, and learned again.
     const DOUBTFUL_MAX: usize = 131_072;
 
     /// Clears positions and sequence numbers; entries in doubt stay.

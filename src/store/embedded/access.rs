@@ -1,6 +1,6 @@
 //! Keys and tokens of the embedded store.
 //!
-//! Invariant: that of `store::access`. Absent on purpose: the use of a secret.
+//! Implements `AccessStore`. Invariant: the rules of `store::access` hold. Absent on purpose: the use of a secret.
 
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, Row, params};

@@ -1,6 +1,6 @@
 //! Cluster fits of the embedded store.
 //!
-//! Invariant: that of `store::clusters`.
+//! Implements `ClusterStore`. Invariant: the rules of `store::clusters` hold.
 
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;

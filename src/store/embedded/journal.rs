@@ -1,7 +1,7 @@
 //! The journal of the embedded store.
 //!
-//! Invariant: that of `store::journal`. An entry under another number than the next one of its person is
-//! [`Outcome::Refused`]: the caller learned from a state that is not stored.
+//! Implements `JournalStore`. Invariant: the rules of `store::journal` hold. An entry under another number than the
+//! next one of its person is [`Outcome::Refused`]: the caller learned from a state that is not stored.
 
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, Params, params};

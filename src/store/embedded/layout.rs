@@ -10,5 +10,5 @@ pub(super) const DATABASE: &str = "eddyline.db";
 /// Name of the lock file in the directory.
 pub(super) const LOCK: &str = "eddyline.lock";
 
-/// How long a connection waits for a lock of another connection before it fails with `SQLITE_BUSY`.
+/// Time for which a connection waits for a lock of another connection, before it fails with `SQLITE_BUSY`.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! Health, interrupted loads, file checks and closing of the embedded store.
 //!
-//! Invariant: that of `store::maintenance`.
+//! Implements `MaintenanceStore`. Invariant: the rules of `store::maintenance` hold.
 
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;

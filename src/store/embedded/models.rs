@@ -1,6 +1,6 @@
 //! Two-tower models of the embedded store.
 //!
-//! Invariant: that of `store::models`.
+//! Implements `ModelStore`. Invariant: the rules of `store::models` hold.
 
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension};

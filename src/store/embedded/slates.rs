@@ -1,6 +1,6 @@
 //! The log of drawn feeds of the embedded store.
 //!
-//! Invariant: that of `store::slates`.
+//! Implements `SlateStore`. Invariant: the rules of `store::slates` hold.
 
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};

@@ -1,7 +1,7 @@
 //! Keys and tokens of the Postgres store.
 //!
-//! Invariant: that of `store::access`. Writes bypass the writer task, since they do not depend on the order of the
-//! journal. Absent on purpose: the use of a secret.
+//! Implements `AccessStore`. Invariant: the rules of `store::access` hold. Writes bypass the writer task, since they do
+//! not depend on the order of the journal. Absent on purpose: the use of a secret.
 
 use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;

@@ -1,6 +1,6 @@
 //! The catalogue and the follow graph of the Postgres store.
 //!
-//! Invariant: that of `store::catalogue`.
+//! Implements `CatalogueStore`. Invariant: the rules of `store::catalogue` hold.
 
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;

@@ -1,7 +1,7 @@
 //! Cluster fits of the Postgres store.
 //!
-//! Invariant: that of `store::clusters`. Writes bypass the writer task, so no entry waits for them; the caller lets no
-//! erasure run meanwhile.
+//! Implements `ClusterStore`. Invariant: the rules of `store::clusters` hold. Writes bypass the writer task, so no
+//! entry waits for them; the caller lets no erasure run meanwhile.
 
 use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;

@@ -1,6 +1,6 @@
 //! The journal of the Postgres store.
 //!
-//! Invariant: that of `store::journal`.
+//! Implements `JournalStore`. Invariant: the rules of `store::journal` hold.
 
 use futures_util::future::BoxFuture;
 

@@ -1,6 +1,7 @@
 //! Health, replacement by another server, and interrupted loads of the Postgres store.
 //!
-//! Invariant: that of `store::maintenance`. Absent on purpose: checks of files, which belong to the database server.
+//! Implements `MaintenanceStore`. Invariant: the rules of `store::maintenance` hold. Absent on purpose: checks of
+//! files, which belong to the database server.
 
 use futures_util::future::BoxFuture;
 

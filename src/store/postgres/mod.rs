@@ -10,7 +10,7 @@
 //! them. When an identical entry comes again and is found in the journal, its outcome is `Stored`. So a caller that
 //! repeats a batch learns its true outcomes.
 //!
-//! Its futures run on any executor.
+//! The futures of the store run on any executor.
 
 mod failures;
 mod url;

@@ -1,7 +1,7 @@
 //! Two-tower models of the Postgres store.
 //!
-//! Invariant: that of `store::models`. Writes bypass the writer task, so no entry waits for a checkpoint. A change
-//! locks both tables until its commit.
+//! Implements `ModelStore`. Invariant: the rules of `store::models` hold. Writes bypass the writer task, so no entry
+//! waits for a checkpoint. A change locks both tables until its commit.
 
 use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;

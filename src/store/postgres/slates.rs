@@ -1,7 +1,7 @@
 //! The log of drawn feeds of the Postgres store.
 //!
-//! Invariant: that of `store::slates`. Writes bypass the writer task, so no entry waits for them. The lock on the row
-//! of the person orders a log and a concurrent erasure.
+//! Implements `SlateStore`. Invariant: the rules of `store::slates` hold. Writes bypass the writer task, so no entry
+//! waits for them. The lock on the row of the person orders a log and a concurrent erasure.
 
 use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;

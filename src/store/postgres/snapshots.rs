@@ -1,6 +1,7 @@
 //! Snapshots of the Postgres store.
 //!
-//! Invariant: that of `store::snapshots`. A snapshot whose checksum does not match is skipped with a warning.
+//! Implements `SnapshotStore`. Invariant: the rules of `store::snapshots` hold. A snapshot whose checksum does not
+//! match is skipped with a warning.
 
 use futures_util::future::BoxFuture;
 use tokio_postgres::Row;

@@ -39,7 +39,7 @@ pub(super) enum Protection {
     },
 }
 
-/// Why an address does not parse. No variant holds the address.
+/// Reason for which an address does not parse. No variant holds the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostgresUrlError {
     /// The address does not have the form of a Postgres URL.
