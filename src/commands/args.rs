@@ -11,7 +11,7 @@ use crate::domain::time::Millis;
 use crate::domain::timestamps;
 use crate::process::Stderr;
 
-/// Unknown variables that a message lists; it counts the others.
+/// Largest number of unknown variables that the warning names; the warning counts all further ones.
 const NAMED_MAX: usize = 20;
 
 /// The configuration file, and how strictly the command reads the environment.
@@ -25,7 +25,8 @@ pub struct ConfigArgs {
     pub strict: bool,
 }
 
-/// Where keys, tokens and models are: in Postgres, in an embedded store that no server has open, or behind a server.
+/// Flags for the place of keys, tokens and models: a Postgres store, an embedded store that no server has open, or a
+/// running server.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AccessArgs {
     /// A running server; `EDDYLINE_TOKEN` holds a service token for it.
@@ -40,10 +41,11 @@ pub struct AccessArgs {
 }
 
 impl ConfigArgs {
-    /// Reads the configuration. The second value is a sentence about variables that set nothing, if there are any.
+    /// Reads the configuration. The second value is a warning that names `EDDYLINE_*` variables without a setting, if
+    /// there are any.
     ///
     /// # Errors
-    /// The setting that cannot be used; with `--strict` also the variables that set nothing.
+    /// A setting cannot be used; with `--strict`, a variable `EDDYLINE_*` has no setting.
     pub fn load(&self, flags: &Flags) -> Result<(Config, Option<String>), ConfigError> {
         let unknown = unknown_variables();
         let more = unknown.len().saturating_sub(NAMED_MAX);

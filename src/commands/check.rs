@@ -20,7 +20,7 @@ use crate::process::say;
 use crate::store::Store;
 use crate::store::recovery::{fold, load_coordinator, read_catalogue};
 
-/// Which store to check.
+/// Flags of `eddyline db check`: the store.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// `file:DIR` or `postgres://…`.
@@ -67,10 +67,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if found.wrong.is_empty() { Ok(()) } else { bail!("the store contradicts its journal") }
 }
 
-/// Checks a store. `now` dates the coordinator in memory and reaches nothing that is stored.
+/// Checks a store. `now` is the clock of the coordinator, which is computed in memory only: the check writes nothing.
 ///
 /// # Errors
-/// The store cannot be read. Contradictions are no error here: they are among the findings.
+/// The store cannot be read. Contradictions are findings, not errors.
 pub async fn check(store: Arc<dyn Store>, config: &Config, now: Millis) -> anyhow::Result<Findings> {
     let damage = store.check_files().await?;
     if !damage.is_empty() {

@@ -12,7 +12,7 @@ use crate::process::say;
 pub enum Command {
     /// Check the configuration and print it as JSON without secrets.
     Check {
-        /// The file to check.
+        /// Flags that select the configuration to check.
         #[command(flatten)]
         config: ConfigArgs,
     },

@@ -37,7 +37,7 @@ pub enum Command {
     Load(load::Args),
 }
 
-/// Which Postgres store.
+/// Flags of `eddyline db migrate` and `db status`: the Postgres store.
 #[derive(Debug, clap::Args)]
 pub struct PostgresArgs {
     /// URL of the database, `postgres://…`.

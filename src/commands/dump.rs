@@ -30,7 +30,7 @@ use crate::store::recovery::read_catalogue;
 /// Journal entries in one read.
 const PAGE: u32 = 10_000;
 
-/// Which store to dump, and where.
+/// Flags of `eddyline db dump`: the store to read and the file to write.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// `file:DIR` of a server that does not run, or `postgres://…`.

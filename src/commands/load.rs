@@ -31,7 +31,7 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Longest line. An item may have 100,000 windows and many revisions; no dump has a longer line than this.
 const LINE_BYTES_MAX: u64 = 1 << 30;
 
-/// Which store to fill, and from which dump.
+/// Flags of `eddyline db load`: the store to fill and the dump to read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// `file:DIR`, created where it is missing, or `postgres://…`.

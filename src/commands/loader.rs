@@ -37,7 +37,7 @@ pub struct Loader {
     offline: Offline,
     drafts: Vec<(Draft, bool)>,
     now: Millis,
-    /// Number of users in the store before. Only these have entries that may come again.
+    /// Number of users that the store had before this load. Only their entries can be in the store already.
     stored_people: u32,
     /// Every entry so far has the position that the engine expects, so the coordinator's snapshot is valid.
     positions_are_exact: bool,
@@ -48,7 +48,7 @@ pub struct Loader {
     /// By user id, the newest interaction that the user has learned.
     newest: Vec<Millis>,
     states: StatesInMemory,
-    /// Counts so far.
+    /// Counts of this load so far.
     pub brought: Brought,
 }
 
@@ -76,7 +76,7 @@ pub struct Brought {
 }
 
 impl Brought {
-    /// Most unknown items in `unknown_named`.
+    /// Largest number of items in [`Brought::unknown_named`].
     pub const UNKNOWN_NAMED: usize = 10;
 
     /// Counts an event on an unknown item.

@@ -53,7 +53,8 @@ pub fn explained(error: &anyhow::Error) -> String {
     })
 }
 
-/// Says an error once on standard error and gives the exit status: 2 for flags or a configuration that cannot be used, 1 for any other error.
+/// Writes an error once to standard error and returns the exit status: 2 for flags or a configuration that cannot be
+/// used, 1 for any other error.
 #[must_use]
 pub fn status(result: anyhow::Result<()>) -> ExitCode {
     match result {

@@ -43,7 +43,7 @@ pub enum Command {
     Rollback(RollbackArgs),
 }
 
-/// Which checkpoint to publish, and where.
+/// Flags of `eddyline model publish`: the checkpoint, and the store or server that receives it.
 #[derive(Debug, clap::Args)]
 pub struct PublishArgs {
     /// The checkpoint, a safetensors file of at most 64 MiB.
@@ -52,14 +52,14 @@ pub struct PublishArgs {
     access: AccessArgs,
 }
 
-/// Where the models are.
+/// Flags of `eddyline model list`: the store or server that has the models.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
     #[command(flatten)]
     access: AccessArgs,
 }
 
-/// Which version to return to, and where.
+/// Flags of `eddyline model rollback`: the version, and the store or server that has the models.
 #[derive(Debug, clap::Args)]
 pub struct RollbackArgs {
     /// The version to return to; by default the one that served before the present one.

@@ -49,7 +49,7 @@ pub enum Command {
     Keys(ListArgs),
 }
 
-/// For which client, and how long.
+/// Flags of `eddyline token create`: the subject and the lifetime of the token.
 #[derive(Debug, clap::Args)]
 pub struct CreateArgs {
     /// The user as whom the token acts.
@@ -65,7 +65,7 @@ pub struct CreateArgs {
     access: AccessArgs,
 }
 
-/// Which token to revoke.
+/// Flags of `eddyline token revoke`: the token.
 #[derive(Debug, clap::Args)]
 pub struct RevokeArgs {
     /// The token's id (`jti`), as `token list` shows it.
@@ -77,7 +77,7 @@ pub struct RevokeArgs {
     access: AccessArgs,
 }
 
-/// Which key to retire.
+/// Flags of `eddyline token retire`: the key.
 #[derive(Debug, clap::Args)]
 pub struct RetireArgs {
     /// The key's id (`kid`), as `token keys` shows it.
@@ -86,7 +86,7 @@ pub struct RetireArgs {
     access: AccessArgs,
 }
 
-/// Where keys and tokens are.
+/// Flags of the commands that need only the store or server with the keys and tokens.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
     #[command(flatten)]
