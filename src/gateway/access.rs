@@ -2,9 +2,9 @@
 //!
 //! Invariant: a change through this module is durable before its answer, and applies to this server at once. A change
 //! by another server on the store, or by the command line, applies within [`RELOAD`]. While the store is unavailable,
-//! the last ring stays. Neither the last key in use nor the key of the calling token can retire. So no caller locks out
-//! all users, or itself, by mistake. At most [`KEYS_MAX`] keys exist. Deliberately absent: rights (`rest::access`);
-//! reading a secret back.
+//! the last key ring stays in force. Neither the last key in use nor the key of the calling token can retire. So no
+//! caller locks out all users, or itself, by mistake. At most [`KEYS_MAX`] keys exist. Deliberately absent: rights
+//! (`rest::access`); reading a secret back.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -29,11 +29,11 @@ use super::keyring::{AuthError, ENV_KID, KeyRing, SECRET_BYTES_MIN, SIGNS_AFTER_
 pub const RELOAD: Duration = Duration::from_secs(2);
 /// Tokens per page of the store.
 const PAGE: u32 = 1_000;
-/// The longest life of a token in days.
+/// Longest lifetime of a token, in days.
 pub const DAYS_MAX: i64 = 3_650;
-/// The life of a token in days, by default.
+/// Default lifetime of a token, in days.
 pub const DAYS_DEFAULT: i64 = 30;
-/// The most stored keys in use.
+/// Largest number of stored keys that may be in use at once; retired keys do not count.
 pub const KEYS_MAX: usize = 100;
 /// The note to the caller that makes the first key while the server runs without tokens.
 pub const FIRST_KEY: &str = "from its next start on this server answers 401 to every request without a token: make a \
@@ -53,7 +53,7 @@ pub struct Access {
     leaving: Mutex<HashMap<Key, usize>>,
 }
 
-/// While this guard lives, no token acts for its user.
+/// Blocks all tokens of a user under erasure until it is dropped.
 pub struct ErasureGuard {
     access: Arc<Access>,
     person: Key,
@@ -115,13 +115,13 @@ pub enum AccessError {
     /// The last key in use: without it, no token would be accepted.
     #[error("{0} is the last key in use: make another one first, with POST /v1/keys or `eddyline token rotate`")]
     LastKey(Key),
-    /// The key signed the calling token: the caller would lock itself out.
+    /// The key signed the token of the call. Retiring it would end the access of the caller.
     #[error(
         "{0} signed the token of this very request: make a token with the key that signs now (POST /v1/tokens, or \
          `eddyline token create`), and retire {0} with that one"
     )]
     OwnKey(Key),
-    /// The user is being erased: the key's next holder must not meet tokens of the former one.
+    /// The user is being erased. A token made now would also act for the next holder of the key.
     #[error("the person {0} is being erased: ask for a token for the key's next holder once that is done")]
     BeingErased(Key),
     /// [`KEYS_MAX`] keys are in use.
@@ -169,8 +169,8 @@ impl Access {
         self.dev
     }
 
-    /// Reports whether no caller could authenticate: tokens are required, all of them come from here, and the ring
-    /// accepts none of them.
+    /// Whether no token can authenticate: tokens are required, no configured secret signs tokens elsewhere, and the key
+    /// ring accepts no stored token.
     ///
     /// # Errors
     /// An error of the store.

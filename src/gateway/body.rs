@@ -73,7 +73,7 @@ impl std::ops::Deref for Body {
 }
 
 impl Body {
-    /// The bytes, and the permit to keep as long as they live.
+    /// Returns the bytes, and the permit that must be kept as long as the bytes.
     #[must_use]
     pub(crate) fn into_parts(self) -> (Bytes, Permit) {
         (self.bytes, self.permit)

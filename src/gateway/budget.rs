@@ -190,7 +190,7 @@ impl Default for Budgets {
 }
 
 impl Budgets {
-    /// The holder behind a request. In dev mode all requests of an address share.
+    /// The holder for whom a request counts. In dev mode all requests of an address have one holder.
     #[must_use]
     pub fn holder(&self, grant: Option<&Grant>, address: Option<IpAddr>) -> Holder {
         let subject = grant.and_then(|grant| match (&grant.subject, &grant.token) {

@@ -22,10 +22,10 @@ use super::timestamps;
 /// Milliseconds by which the clock of a client may run ahead of the server's.
 pub const SLACK_MS: i64 = 5 * SECOND_MS;
 
-/// The most topic weights in one change: as many as a user has.
+/// Largest number of topic weights in one change, which is the largest number that a user has.
 pub(crate) const WEIGHTS_MAX: usize = 256;
 
-/// The most bytes of the attributes of a user or an item.
+/// Size limit of the attributes of a user or an item, in bytes of JSON.
 const ATTRIBUTES_BYTES_MAX: usize = Item::ATTRIBUTES_BYTES_MAX;
 
 /// An interaction with an item, as the socket and REST describe it.
@@ -94,7 +94,7 @@ pub fn happened(at: Option<Millis>, now: Millis) -> Result<Millis, Refusal> {
     Ok(timestamps::in_range("at", at)?.min(now))
 }
 
-/// The item behind a key.
+/// Finds the item with this key.
 ///
 /// # Errors
 /// `unknown_item`.
@@ -105,7 +105,7 @@ pub fn item(world: &World, key: &Key, field: &str) -> Result<ItemId, Refusal> {
     })
 }
 
-/// The item behind a key, if `owner` made it; without an owner, any item.
+/// Finds the item with this key, if `owner` made it; without an owner, any item.
 ///
 /// # Errors
 /// `unknown_item`, or `forbidden`.
@@ -120,7 +120,7 @@ pub(crate) fn own_item(world: &World, key: &Key, owner: Option<UserId>, field: &
     }
 }
 
-/// The person behind a key.
+/// Finds the person with this key.
 ///
 /// # Errors
 /// `unknown_user`.
@@ -134,7 +134,7 @@ pub fn person(people: &People, key: &Key, field: &str) -> Result<UserId, Refusal
 /// The user to follow, who must differ from the follower.
 ///
 /// # Errors
-/// `unknown_user`, or `out_of_range` for oneself.
+/// `unknown_user`, or `out_of_range` when the follower names themselves.
 pub(crate) fn followee(people: &People, who: UserId, whom: &Key, field: &str) -> Result<UserId, Refusal> {
     let found = person(people, whom, field)?;
     if found == who {

@@ -43,7 +43,7 @@ struct FieldError<'a> {
 }
 
 impl Problem {
-    /// The refusal behind the response.
+    /// The refusal that the response carries.
     #[must_use]
     pub fn refusal(&self) -> &Refusal {
         &self.refusal

@@ -1,5 +1,6 @@
 //! The number of connections that the open files of this process allow.
 //!
+//! A second handle is a duplicated descriptor of a connection, through which the watcher shuts the connection down.
 //! Invariant: sockets, other connections and second handles together leave [`SPARE`] files to the store and the
 //! runtime, whatever the configuration. So no number of clients takes the journal's files. Deliberately absent:
 //! querying the system's limits, and raising them.
@@ -10,17 +11,17 @@ const SPARE: usize = 256;
 /// Connections to keep free for requests, beside sockets.
 const OTHERS: usize = 1_024;
 
-/// The most connections per worker, however many files the process may open.
+/// Largest number of connections per worker, however many files the process may open.
 const PER_WORKER: usize = 32_000;
 
 /// The files of this process, divided among sockets, second handles and connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileBudget {
-    /// The most open WebSockets.
+    /// Largest number of open WebSockets.
     pub sockets: usize,
-    /// The most connections with a second handle, through which the watcher can shut them down.
+    /// Largest number of second handles.
     pub handles: usize,
-    /// The most connections of all kinds on each worker.
+    /// Largest number of connections of all kinds on each worker.
     pub connections_per_worker: usize,
 }
 
@@ -31,8 +32,9 @@ impl FileBudget {
         sockets.saturating_mul(2).saturating_add(OTHERS + SPARE)
     }
 
-    /// Divides `files`. Sockets come first; where not all fit, every second one has a second handle. Without one, only
-    /// the system ends a peer that vanished or does not read, and it does so later.
+    /// Divides `files`. Sockets come first; where not all fit, half of the sockets have a second handle. For a socket
+    /// without a second handle, only the system drops a peer that vanished or does not read, and later than the
+    /// watcher.
     #[must_use]
     pub fn within(files: usize, sockets_max: usize, workers: usize) -> FileBudget {
         let files = files.saturating_sub(SPARE).max(2);

@@ -57,7 +57,7 @@ impl NumericDate {
         NumericDate(at.0 as f64 / SECOND_MS as f64)
     }
 
-    /// The first instant that the number may mean: signers that count whole seconds omit up to one.
+    /// The first instant that the number may mean: a signer that counts whole seconds cuts off up to one second.
     fn first(self) -> Millis {
         // 1e-3 guards against a float that rounds a millisecond down. A cast of a float saturates at the range of
         // `i64`.
@@ -205,7 +205,7 @@ impl KeyRing {
         self.signer_at(now).map(|signer| &signer.kid)
     }
 
-    /// The newest key that is old enough to sign; before any is, the first key.
+    /// The newest key that is old enough to sign; the first key while no key is old enough.
     fn signer_at(&self, now: Millis) -> Option<&Signer> {
         self.signers.iter().rev().find(|signer| signer.from <= now).or(self.signers.first())
     }

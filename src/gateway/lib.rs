@@ -67,7 +67,7 @@ use watcher::{ConnectionHandle, HandleBudget, PerAddress, Registry};
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The most connections of one address beside its sockets, where sockets have a limit.
+/// Largest number of connections of one address beside its sockets, where sockets have a limit.
 pub(crate) const OTHERS_PER_ADDRESS: usize = 1_000;
 
 routes::routes! {

@@ -1,7 +1,7 @@
 //! Rate limits: token buckets per address, per subject and per acting user.
 //!
-//! Invariant: a refused request costs no more than reading it, and teaches nothing. Memory is bounded: a sweep drops
-//! full buckets every second, and beyond [`TABLE_MAX`] buckets new keys share some. An address is that of the
+//! Invariant: a refused request costs no more than reading it, and no learner receives it. Memory is bounded: a sweep
+//! drops full buckets every second, and beyond [`TABLE_MAX`] buckets new keys share some. An address is that of the
 //! connection; an IPv6 address counts by its /64. Deliberately absent: forwarded headers, which any client can write;
 //! limits across several servers.
 
@@ -25,7 +25,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::grant::{Grant, Subject};
 
-/// The most buckets of one kind. Beyond it, new keys share [`SHARED`] buckets until a sweep makes room.
+/// Largest number of buckets of one kind. Beyond it, new keys share [`SHARED`] buckets until a sweep makes room.
 pub const TABLE_MAX: usize = 200_000;
 /// The number of shared buckets beyond [`TABLE_MAX`].
 pub const SHARED: u64 = 4_096;
@@ -125,7 +125,7 @@ pub struct Remaining {
 }
 
 impl Remaining {
-    /// The bucket of the two that will refuse first.
+    /// Of two bucket states, the one with fewer tokens left.
     pub(super) fn tighter(self, other: Option<Remaining>) -> Remaining {
         let share = |left: &Remaining| u64::from(left.remaining) << 32 | u64::from(left.limit);
         match other {

@@ -1,7 +1,7 @@
 //! An authenticated request, with all that a handler may use.
 //!
 //! Invariant: a handler reaches the server through an [`AuthedRequest`], and each of these has a checked subject. So no
-//! route can forget to ask for a token. Deliberately absent: bodies.
+//! route reaches the server without a checked token. Deliberately absent: bodies.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub struct NamedPerson {
 }
 
 impl AuthedRequest {
-    /// The server behind the gateway.
+    /// The handle of the actors.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.state.server
@@ -127,8 +127,8 @@ impl AuthedRequest {
         self.request.method() == actix_web::http::Method::HEAD
     }
 
-    /// Charges a refused part of a batch to the sender, like a refused request. It waits while the bucket is empty, so
-    /// that a batch of faults is no faster than single requests.
+    /// Charges a refused part of a batch to the sender, like a refused request. While the bucket is empty, the call
+    /// waits for at most ten pauses. So a batch of faults is no faster than single requests.
     pub(crate) async fn charge_fault(&self) {
         for _ in 0..CHARGES {
             let address = rates::address_of(&self.request);
@@ -203,7 +203,7 @@ impl AuthedRequest {
         Ok(NamedPerson { key, id })
     }
 
-    /// The item behind a key of the path.
+    /// Finds the item whose key is in the path.
     ///
     /// # Errors
     /// `unknown_item`.

@@ -1,8 +1,8 @@
 //! Tables of routes, from which routes are registered and listed.
 //!
-//! Invariant: an existing path answers unknown methods with 405 and `Allow`, and HEAD wherever GET. A route exists only
-//! in a table, so a walk over the tables (`tests/server/matrix.rs`) covers all routes. Deliberately absent: rights, which
-//! handlers check.
+//! Invariant: an existing path answers unknown methods with 405 and `Allow`. A path that answers GET also answers HEAD.
+//! A route exists only in a table, so a walk over the tables (`tests/server/matrix.rs`) covers all routes. Deliberately
+//! absent: rights, which handlers check.
 
 use actix_web::{HttpRequest, Resource, Route, guard, web};
 

@@ -42,7 +42,7 @@ const MAILBOX: usize = 32;
 const POSTS_MAX: usize = 8;
 /// The largest position in `more`.
 pub(crate) const AFTER_MAX: u32 = 1_000;
-/// The most items in a `drawn`.
+/// Largest number of items in a `drawn`.
 pub(crate) const VISIBLE_MAX: usize = 100;
 // Time for the peer to answer the close frame before the connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -96,7 +96,8 @@ struct Session {
     is_closing: bool,
 }
 
-/// The user whose actor knows this session. Dropping it detaches the session, however the session ends.
+/// The registration of a session with the actor of its user. Dropping the registration detaches the session, however
+/// the session ends.
 struct Attachment {
     server: Server,
     session: SessionId,

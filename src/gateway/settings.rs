@@ -13,11 +13,11 @@ pub struct GatewaySettings {
     pub workers: Option<usize>,
     /// Connections in the backlog of the listener.
     pub backlog: u32,
-    /// The most open WebSockets; further ones get 503.
+    /// Largest number of open WebSockets; further handshakes get 503.
     pub sessions_max: usize,
-    /// The most open connections per worker, with sockets; further ones wait.
+    /// Largest number of open connections per worker, sockets included; further connections wait.
     pub connections_max: usize,
-    /// The most connections with a second handle, each of which takes a second file.
+    /// Largest number of connections with a second handle, each of which takes a second file.
     pub handles_max: usize,
     /// Rate limits per address, user and service token.
     pub rates: RateSettings,
@@ -31,7 +31,7 @@ pub struct GatewaySettings {
     pub hello_within: Duration,
     /// Time between two pings of a session.
     pub heartbeat: Duration,
-    /// Time for which a peer may stay silent, or owe a `drawn`.
+    /// Time for which a peer may stay silent, or leave a feed without `drawn`.
     pub patience: Duration,
     /// Time between two scans of all sessions.
     pub scan: Duration,

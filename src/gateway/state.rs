@@ -28,7 +28,7 @@ const SIGNED_AHEAD_MS: i64 = (LEEWAY_S as i64 + 1) * SECOND_MS;
 /// The shared state of the gateway; all clones share one registry of sessions.
 #[derive(Clone)]
 pub struct GatewayState {
-    /// The server behind the gateway, through its actors.
+    /// The handle of the actors.
     pub server: Server,
     /// Limits and times of the gateway.
     pub settings: GatewaySettings,

@@ -25,8 +25,8 @@ pub fn parse(field: &str, text: &str) -> Result<Millis, Refusal> {
     })
 }
 
-/// Refuses an instant that RFC 3339 cannot write, and one that is in seconds by its size. Read as milliseconds, 9 or 10
-/// digits lie between January and April 1970.
+/// Refuses an instant that RFC 3339 cannot write, and a number whose size suggests seconds. Read as milliseconds, 9 or
+/// 10 digits lie between January and April 1970.
 ///
 /// # Errors
 /// `out_of_range`.

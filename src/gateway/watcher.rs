@@ -2,11 +2,11 @@
 //!
 //! Invariant: a peer that stays silent, or never acknowledges a feed, loses its socket within the configured time plus
 //! two scans. This holds even while the peer reads nothing and its session is frozen, since actix-web-actors polls an
-//! actor only while its socket is writable. A session whose token was revoked ends in this way, too. A socket without a
-//! second handle ([`HandleBudget`]) ends only when the system gives its peer up. The numbers of sessions in all, per
-//! address and per user stay within the configuration. Half of the permits are for sessions that sent `hello`: when the
-//! other half is taken, the newest session evicts the oldest one without `hello`. Deliberately absent: the content of
-//! messages.
+//! actor only while its socket is writable. A session whose token was revoked loses its socket by the scans, too. A
+//! socket without a second handle ([`HandleBudget`]) ends only when the system gives its peer up. The numbers of
+//! sessions in all, per address and per user stay within the configuration. Half of the permits are for sessions that
+//! sent `hello`: when the other half is taken, the newest session evicts the oldest one without `hello`. Deliberately
+//! absent: the content of messages.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Shutdown};
@@ -27,7 +27,7 @@ use crate::protocol::refusal::Refusal;
 use super::grant::TokenName;
 use super::rates::{RateSettings, network};
 
-/// The number of second handles that may exist; all clones count together.
+/// The permits for second handles ([`ConnectionHandle`]); all clones count together.
 #[derive(Clone)]
 pub struct HandleBudget(Arc<Semaphore>);
 
@@ -39,7 +39,8 @@ impl HandleBudget {
     }
 }
 
-/// A second handle on the socket of a connection, to shut it down from outside.
+/// A second handle: a duplicated descriptor of a connection's socket, to shut the connection down from outside of its
+/// session.
 pub struct ConnectionHandle {
     socket: Socket,
     // Returned to the budget with the handle.
@@ -276,7 +277,8 @@ impl Registry {
 }
 
 impl Inner {
-    /// A client sends `hello` at once, so the session that has waited longest is the least likely to send it.
+    /// Closes the oldest session without `hello`. Clients send `hello` at once, so this session is the least likely to
+    /// send it.
     fn evict_oldest_unidentified(&mut self) {
         let Some(oldest) = self.unidentified.pop_first() else { return };
         if let Some(watched) = self.watched.get_mut(&oldest) {

@@ -142,8 +142,8 @@ pub async fn keys(request: AuthedRequest) -> HttpResult {
     found(&json!({"keys": keys.into_iter().map(KeyView::from).collect::<Vec<_>>()}))
 }
 
-/// `POST /v1/keys`: 201; creates a key, and all others continue to check. In dev mode its `note` says that the next
-/// start will require tokens.
+/// `POST /v1/keys`: 201; creates a key, and all other keys stay valid. In dev mode its `note` says that the next start
+/// will require tokens.
 ///
 /// # Errors
 /// `busy` while the store cannot answer; `conflict` beyond `access::KEYS_MAX`.

@@ -17,7 +17,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::body::{self, BODY_BYTES_MAX};
 
-/// The most parts of one JSON array; only their bytes bound the lines of NDJSON.
+/// Largest number of parts of one JSON array. The number of lines of NDJSON is bounded only by the size of the body.
 pub const PARTS_MAX: usize = 10_000;
 
 /// The result of one part.
@@ -28,7 +28,7 @@ pub enum Outcome {
     Accepted {
         /// The client's id of the event.
         id: Key,
-        /// The number of the event in the user's partition.
+        /// The sequence number of the event in the user's journal, from 1.
         seq: Seq,
     },
     /// The item is new and durable.
@@ -78,7 +78,7 @@ impl Outcome {
 /// Splits a JSON array into at most [`PARTS_MAX`] unparsed parts, so that a bad part stops no other.
 ///
 /// # Errors
-/// `bad_json` when it is no array of JSON, `too_large` when there are more.
+/// `bad_json` when `array` is no JSON array, `too_large` when it has more than [`PARTS_MAX`] parts.
 pub fn parts(array: &Bytes) -> Result<Vec<Bytes>, Refusal> {
     let mut parts = Parts { found: Vec::new(), of: array, too_many: false };
     let mut reader = serde_json::Deserializer::from_slice(array);

@@ -15,7 +15,7 @@ use super::super::query::Query;
 use super::super::request::AuthedRequest;
 use super::list::found;
 
-/// The most fits in one answer, which is the number of stored fits.
+/// Largest number of fits in one answer, which is the number of stored fits.
 const HISTORY_MAX: u32 = 100;
 const HISTORY_DEFAULT: u32 = 20;
 
@@ -90,7 +90,7 @@ pub(super) fn place_of(clusters: Option<&Clustering>, user: UserId) -> Value {
     })
 }
 
-/// The parameter `cluster`: a cluster of the last fit, with that fit.
+/// Reads the parameter `cluster`: the number of a cluster in the last fit. Returns it with the fit.
 ///
 /// # Errors
 /// `bad_field`, or `out_of_range` for an unknown cluster.

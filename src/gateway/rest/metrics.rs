@@ -28,7 +28,7 @@ use super::super::grant::Subject;
 use super::super::request::{AuthedRequest, NamedPerson};
 use super::list::{LIST_DEFAULT, LIST_MAX, found};
 
-/// The most measurements in one request.
+/// Largest number of measurements in one request.
 pub(crate) const MEASUREMENTS_MAX: usize = 100;
 /// The longest request in bytes: a measurement has some 200 bytes, and at most three keys of 255.
 pub(crate) const MEASUREMENTS_BYTES_MAX: usize = 256 * 1024;
