@@ -50,7 +50,7 @@ impl Ranking {
     }
 }
 
-/// The list of the experts of the blend, in the order in which their shares are added: hands it to the macro `$generate`.
+/// Passes the list of the blend's experts to the macro `$generate`, in the order in which their shares are added.
 ///
 /// A new expert is one line here and one file, `engine/experts/NAME.rs`; `docs/experts.md` says how. A line has the
 /// expert's type, its name (of the file, of the setting, on the wire and in metrics), and its documentation. The order is

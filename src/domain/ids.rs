@@ -100,7 +100,7 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// Most bytes of a key.
+    /// Size limit of a key in bytes.
     pub const BYTES_MAX: usize = 255;
 
     /// Checks a text and copies it.

@@ -92,7 +92,7 @@ pub struct Signal {
     pub weight: f32,
 }
 
-/// Weights by kind of interaction. The defaults are those of the learning specification, section 1.
+/// Weights by kind of interaction. `docs/operations.md` lists the defaults, under `learn.signals`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Signals {

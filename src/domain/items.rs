@@ -124,11 +124,11 @@ pub struct Item {
 }
 
 impl Item {
-    /// Most bytes of a text.
+    /// Size limit of a text in bytes.
     pub const TEXT_BYTES_MAX: usize = 32 * 1024;
-    /// Most bytes of the attributes as JSON.
+    /// Size limit of the attributes in bytes of JSON.
     pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
-    /// Most topics of one item.
+    /// Largest number of topics of one item.
     pub const TOPICS_MAX: usize = 16;
 
     /// Checks the topics of an item: not too many, none repeated.

@@ -20,7 +20,7 @@ pub struct Entry {
     pub seq: Seq,
     /// Id of the event, made by the client and unique per user.
     pub id: Key,
-    /// Instant of the event as the client states it, never later than `received`.
+    /// Instant of the event as the client states it, replaced by `received` where it is later.
     pub at: Millis,
     /// Instant at which the server accepted the event.
     pub received: Millis,
@@ -48,7 +48,7 @@ pub enum What {
 }
 
 impl Entry {
-    /// Whether this entry was made from an event with these contents. `at` is the instant that the event states.
+    /// Whether an event with these contents, which states the instant `at`, can be the source of this entry.
     #[must_use]
     pub fn holds(&self, contents: &Contents, at: Millis) -> bool {
         self.what.contents() == *contents && contents.is_at(at, self.at, self.received)
@@ -82,9 +82,9 @@ impl Contents {
         Contents::TopicsSet(weights.iter().map(|(topic, weight)| (*topic, weight.to_bits())).collect())
     }
 
-    /// Whether an event that states `stated` can be the one accepted at `received` with the instant `at`. The server sets
-    /// an instant that is not before arrival, so such an instant matches any other. Kinds of events without a stated
-    /// instant match, too.
+    /// Whether a resent event that states the instant `stated` can be the event that was accepted at `received` with
+    /// the instant `at`. The server replaces a stated instant at or after the arrival, so such an instant matches every
+    /// other one. An event whose kind states no instant always matches.
     #[must_use]
     pub fn is_at(&self, stated: Millis, at: Millis, received: Millis) -> bool {
         let can_state = matches!(self, Contents::Interacted(..) | Contents::Measured(_));

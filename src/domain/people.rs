@@ -38,9 +38,9 @@ pub struct Erasure {
 }
 
 impl Person {
-    /// Most bytes of a name.
+    /// Size limit of a name in bytes.
     pub const NAME_BYTES_MAX: usize = 255;
-    /// Most bytes of the attributes as JSON.
+    /// Size limit of the attributes in bytes of JSON.
     pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
 
     /// The partition of all data of this user.

@@ -68,9 +68,9 @@ pub struct Number {
 }
 
 impl Number {
-    /// Most digits before the point: a longer number is no instant in any unit.
+    /// Largest number of digits before the point: a longer number is no instant in any unit.
     const WHOLE_MAX: usize = 20;
-    /// Most digits after the point; further ones are cut.
+    /// Largest number of digits kept after the point; further digits are cut.
     const FRACTION_MAX: usize = 15;
 
     /// Reads `-12`, `+12` or `12.5`; nothing else.

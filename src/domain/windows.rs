@@ -74,7 +74,7 @@ enum List {
 }
 
 impl Windows {
-    /// Most windows of one item.
+    /// Largest number of windows of one item.
     pub const COUNT_MAX: usize = 100_000;
 
     /// Sorts windows and checks them.
