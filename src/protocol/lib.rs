@@ -15,10 +15,10 @@ pub mod server;
 /// Name of the WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "eddyline.v1";
 
-/// Most bytes of a frame from a client. A longer frame closes the socket with 1009.
+/// Size limit of a frame from a client, in bytes. A longer frame closes the socket with 1009.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
-/// Most items of a feed.
+/// Largest number of items in a feed.
 pub const LIMIT_MAX: u32 = 100;
 
 /// Items of a feed if the client names no limit.

@@ -4,9 +4,9 @@
 
 use super::problem::Code;
 
-/// Most bytes of a message, which may quote the input of a client.
+/// Size limit in bytes of a message, which may quote the input of a client.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 512;
-/// Most bytes of a field name, which may hold keys of a client.
+/// Size limit in bytes of a field name, which may hold keys of a client.
 pub(crate) const FIELD_BYTES_MAX: usize = 256;
 
 /// A refusal: code, field and message.
