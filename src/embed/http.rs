@@ -22,7 +22,7 @@ pub struct HttpConfig {
     pub model: String,
     /// API key, sent as a bearer token; local servers often need none.
     pub key: Option<SecretString>,
-    /// Most texts in one request.
+    /// Largest number of texts in one request.
     pub batch_max: usize,
     /// Milliseconds for one attempt, from connecting to the last byte.
     pub timeout_ms: u64,
@@ -32,7 +32,7 @@ pub struct HttpConfig {
     pub backoff_ms: u64,
     /// Longest back-off in milliseconds; it also bounds `Retry-After`.
     pub backoff_max_ms: u64,
-    /// Most bytes of an answer.
+    /// Size limit of an answer in bytes.
     pub answer_bytes_max: u64,
 }
 
@@ -54,10 +54,10 @@ impl HttpConfig {
     }
 }
 
-/// Stands for a text without a visible character, since such servers refuse an empty one.
+/// Replaces a text without a visible character, because servers of this API refuse an empty text.
 const BLANK: &str = "(no text)";
 
-/// Most characters of a refusal that an error quotes.
+/// Largest number of characters of a refusal that an error quotes.
 const DETAIL_CHARS_MAX: usize = 300;
 
 /// An embedder that sends one request per batch to a server, one after the other.
