@@ -150,7 +150,7 @@ impl Source {
         broken(self.compression, error)
     }
 
-    /// Name of the compression, for [`broken`] after the reader moved elsewhere.
+    /// Name of the compression, for [`broken`] after the reader was moved out.
     pub fn compression(&self) -> Option<&'static str> {
         self.compression
     }

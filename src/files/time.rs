@@ -22,7 +22,7 @@ pub struct Times {
 #[derive(Clone, Debug)]
 enum Unit {
     Given(TimeUnit),
-    /// The first number decides; clones share the decision.
+    /// The size of the first number selects the unit; clones share the selected unit.
     BySize {
         /// The format's unit, for numbers of ambiguous size.
         own: Option<TimeUnit>,
@@ -33,11 +33,11 @@ enum Unit {
 #[derive(Debug)]
 struct Found {
     unit: TimeUnit,
-    /// The number that decided.
+    /// The number whose size selected the unit.
     number: String,
 }
 
-/// A text is no instant in the unit of its file; the message says which form the reader expects there.
+/// A text is no instant in the unit of its file; the message names the expected form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TimeError(String);
@@ -61,19 +61,19 @@ impl From<TimeError> for String {
 }
 
 impl Times {
-    /// The size of the first number decides the unit.
+    /// Selects the unit by the size of the first number.
     #[must_use]
     pub fn by_size() -> Times {
         Times { unit: Unit::BySize { own: None, found: Arc::default() }, step: TimeUnit::MILLIS }
     }
 
-    /// The given unit; without one, the size of the first number decides.
+    /// Uses the given unit; without one, selects the unit by the size of the first number.
     #[must_use]
     pub fn of(given: Option<TimeUnit>) -> Times {
         given.map_or_else(Times::by_size, Times::from)
     }
 
-    /// For a format with a unit of its own: numbers of ambiguous size are read in it.
+    /// Sets the unit of the format, in which numbers of ambiguous size are read.
     #[must_use]
     pub fn or_own(self, own: TimeUnit) -> Times {
         match self.unit {
@@ -91,7 +91,7 @@ impl Times {
         }
     }
 
-    /// Times for another file, whose first number decides again, unless a unit was given.
+    /// Times for another file: its first number selects the unit anew, unless a unit was given.
     #[must_use]
     pub fn fresh(&self) -> Times {
         let unit = match &self.unit {
