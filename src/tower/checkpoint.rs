@@ -63,7 +63,7 @@ pub struct Summary {
     pub people: u64,
     /// Number of items in the tables.
     pub items: u64,
-    /// Number of epochs behind the weights that were kept.
+    /// Number of epochs after which the kept weights were taken.
     pub epochs: f64,
     /// Loss that training minimised: `cross_entropy` or `softmax`.
     pub loss: String,

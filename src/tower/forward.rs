@@ -1,10 +1,9 @@
 //! The forward pass for serving, on slices: one item vector or one user vector at a time.
 //!
 //! Invariant: pure, with no state but the weights, so threads share a model; a vector that is not finite becomes zero.
-//! It equals `training::network`.
-//! Attention runs over the normed steps themselves: the query passes the key matrix once, and the attended sum passes
-//! the value matrix once.
-//! Absent on purpose: the tensor library, threads, caches.
+//! Tests compare the results with `training::network`. Attention runs over the normed steps themselves: the query
+//! passes the key matrix once, and the attended sum passes the value matrix once. Absent on purpose: the tensor
+//! library, threads, caches.
 
 use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
