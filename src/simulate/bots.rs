@@ -27,7 +27,7 @@ use crate::domain::windows::Window;
 const ONWARDS: f64 = 0.88;
 /// Probability that a turn of an average bot writes a post.
 const POST_SHARE: f64 = 0.03;
-/// Share of its posts that are live broadcasts; their duration follows.
+/// Share of a bot's posts that are live broadcasts of a duration in `LIVE_MS`.
 const LIVE_SHARE: f64 = 0.2;
 const LIVE_MS: Range<i64> = 2 * MINUTE_MS..10 * MINUTE_MS;
 /// Limit on the viewed items that a bot remembers.
@@ -170,7 +170,7 @@ impl Bot {
         None
     }
 
-    /// The decision to like the item, and the probability behind it.
+    /// The decision to like the item, and the probability with which it was drawn.
     fn verdict(&self, item: &BotItem, now: Millis) -> (bool, f64) {
         let topic = item.topic.as_ref().and_then(|topic| Topic::from_name(topic.as_str()));
         let recognised = recognise(&item.text, topic).map(|(topic, theme)| (topic, Some(theme)));
