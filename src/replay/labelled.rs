@@ -89,7 +89,7 @@ pub fn upsert_items(offline: &mut Offline, queries: &[Query], now: Millis) -> Ve
     all
 }
 
-/// Key of a row: that of its query, shortened where needed, and its number.
+/// Key of a row: the key of its query, shortened where needed, and the number of the row.
 #[must_use]
 pub fn row_key(query: &Key, index: usize) -> Key {
     let mut end = query.as_str().len().min(240);

@@ -85,7 +85,7 @@ impl Sums {
         }
     }
 
-    /// Means over the targets; that of the AUC over targets with other available items.
+    /// Means over the targets; the mean AUC covers only targets with other available items.
     #[must_use]
     pub fn means(&self) -> [Option<f64>; FIGURES] {
         let [hr_1, hr_5, hr_10, ndcg_10, mrr, auc] = self.sums;

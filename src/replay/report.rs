@@ -198,7 +198,7 @@ pub struct Moment {
     pub auc: Option<f64>,
 }
 
-/// Reward of the original formulation; each mean is `null` where it is over nothing.
+/// Reward of the original formulation; a mean over no case is `null`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RewardReport {
     /// Mean over all users and all time units of the test.

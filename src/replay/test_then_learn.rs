@@ -36,7 +36,7 @@ pub struct LabelFigures {
     pub auc_pooled: Option<f64>,
     /// Mean ROC AUC over the users with both labels; `null` without such a user.
     pub auc_mean: Option<f64>,
-    /// 95 % bootstrap interval of that mean over users; `null` for fewer than two users with both labels.
+    /// 95 % bootstrap interval of `auc_mean` over users; `null` for fewer than two users with both labels.
     pub auc_mean_interval: Option<[f64; 2]>,
     /// Number of users with both labels.
     pub people: u64,

@@ -29,7 +29,7 @@ pub struct Event {
     pub item: Key,
     /// Time of the interaction.
     pub time: Millis,
-    /// Kind of the interaction; `None` in a log of one kind, which its reader knows.
+    /// Kind of the interaction; `None` in a log of one kind, which `log::read` sets.
     pub kind: Option<Kind>,
     /// Dwell time in milliseconds.
     pub dwell_ms: Option<u32>,

@@ -1,8 +1,8 @@
 //! Reads ratings in the form of `u.data`: `user item rating timestamp`, tab-separated, without a header, times in
 //! seconds.
 //!
-//! Invariant: a rating is finite. Rows keep the order of the file, which is not by time. Absent on purpose: the
-//! meaning of a rating; the reader of the log decides.
+//! Invariant: a rating is finite. Rows keep the order of the file, which is not by time. Absent on purpose: the meaning
+//! of a rating, which `log::read` sets.
 
 use std::path::{Path, PathBuf};
 

@@ -13,11 +13,11 @@ use crate::engine::settings::{Decay, LearnSettings};
 const EXAMPLE: [f64; 7] = [0.0, 0.07, 0.14, 0.21, 0.86, 0.93, 1.71];
 /// Horizons that the example shows.
 const EXAMPLE_END: f64 = 3.0;
-/// Most horizons that `timedecay` shows; at a high rate a weight near 1 stays for very long.
+/// Largest number of horizons that `timedecay` shows; at a high rate a weight near 1 decays very slowly.
 const HORIZONS_MAX: f64 = 4.0;
 /// Points per line.
 const STEPS: u32 = 120;
-/// Most topics in the plot of a user.
+/// Largest number of topics in the plot of a user.
 const TOPICS_MAX: usize = 8;
 
 /// Changes of one topic's weight: `(time in milliseconds, weight from then on)`, in the order of time.

@@ -78,7 +78,8 @@ pub struct Extras {
 }
 
 impl Extras {
-    /// Collects the extras for a log built from these tables.
+    /// Collects the attributes and numeric columns of `tables` for the users and items of `log`, which was built from
+    /// them.
     #[must_use]
     pub fn of(tables: &Tables, log: &Log) -> Extras {
         let people: HashMap<&Key, usize> = tables.people.iter().map(|person| &person.key).zip(0..).collect();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: it learns by `UserState::apply` and scores by `UserState::scores`. Items are written when they first
 //! open, and the end of a window when it is reached, so the engine cannot look ahead. Items that the log describes by
-//! name alone share an embedding of one number, which costs and tells nothing.
+//! name alone share an embedding of one number, which carries no information and costs little.
 
 use std::sync::Arc;
 
