@@ -33,14 +33,14 @@ use eddyline_replay::log::availability::{self, IntervalUnion};
 /// Channels whose windows change in one call.
 const WINDOWS_AT_ONCE: usize = 4_096;
 
-/// A log that ended longer ago is likely to count its steps from an arbitrary instant.
+/// Age of the end of a log, in milliseconds, beyond which its steps probably count from an arbitrary instant.
 const YEAR_MS: i64 = 365 * DAY_MS;
 
 /// Flags of this format alone.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LiveArgs {
-    /// For live-intervals: the instant of step 0, RFC 3339; by default 1970. The summary names the instant with which the
-    /// last step is now.
+    /// For live-intervals: the instant of step 0, RFC 3339; by default 1970. The summary names the value with which the
+    /// last visit would begin now.
     #[arg(long, value_name = "TIME", value_parser = eddyline::commands::args::rfc3339)]
     origin: Option<Millis>,
     /// For live-intervals: availability of channels as CSV `item,start,stop`, in steps. Without it, and without

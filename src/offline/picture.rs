@@ -11,7 +11,7 @@ const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 640.0;
 /// Left, top, right and bottom edge of the plot, in units of the picture.
 const PLOT: (f64, f64, f64, f64) = (70.0, 24.0, 700.0, 580.0);
-/// Most points in a picture. Of more rows only every n-th is drawn.
+/// Largest number of points in a picture. Of more rows only every n-th is drawn.
 const POINTS_MAX: usize = 5_000;
 /// Colours of clusters for a light and a dark background; the list repeats after the last one.
 pub(crate) const COLOURS: [(&str, &str); 10] = [

@@ -30,7 +30,7 @@ use eddyline_training::{AutodiffBackend, Cpu, Fractions, Loss, Progress, Slice, 
 
 /// Interval between two saves of the state within an epoch.
 const SAVE_EVERY: Duration = Duration::from_mins(1);
-/// Most training examples on which the quality of the training slice is measured.
+/// Largest number of training examples on which the quality of the training slice is measured.
 const TRAIN_LOOKED_AT: usize = 50_000;
 
 /// Device that computes the training.

@@ -10,7 +10,7 @@ use eddyline::tower::Quality;
 use eddyline_replay::html::{self, Axis, Plot, Series};
 use eddyline_replay::metrics::shown;
 
-/// Most points of a ROC curve.
+/// Largest number of points of a ROC curve.
 const POINTS_MAX: usize = 200;
 /// Bins of predicted probabilities.
 const BINS: usize = 10;
