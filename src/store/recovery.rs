@@ -28,7 +28,7 @@ use crate::store::error::StoreError;
 const SCAN_PAGE: u32 = 10_000;
 /// Entries per page of one person: some 0.5 MiB.
 const PERSON_PAGE: u32 = 256;
-/// Most embeddings of earlier revisions that one fold caches.
+/// Largest number of embeddings of earlier revisions that one fold caches.
 const EARLIER_MAX: usize = 1_024;
 
 /// Reads the whole catalogue and all people.

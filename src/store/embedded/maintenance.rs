@@ -12,7 +12,7 @@ use crate::store::maintenance::MaintenanceStore;
 
 const LOADING_IS: &str = include_str!("../../../sql/queries/loading_is.sql");
 
-/// Most lines of one check of the database file.
+/// Largest number of error lines from one check of the database file.
 const CHECK_LINES: u32 = 20;
 
 impl MaintenanceStore for Embedded {

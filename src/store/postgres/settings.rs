@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostgresSettings {
-    /// Most connections for reads. The connection of the writer comes on top.
+    /// Largest number of connections for reads. The writer has one further connection.
     pub connections_max: usize,
     /// Longest wait for a free connection.
     pub wait_ms: u64,

@@ -26,7 +26,8 @@ pub(super) async fn ask(calls: &mpsc::Sender<Call>, work: Work) -> Answer {
 /// Pause between two checks of an idle connection.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// Most answers that the writer sends itself. More go to another thread, while the next group is on its way.
+/// Largest number of answers that the writer task sends itself. More answers are sent by another thread, while the
+/// writer commits the next group.
 const RESPOND_HERE: usize = 8;
 
 /// Answers calls until the queue is closed and empty. `others` are threads that send answers.
