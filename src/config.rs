@@ -55,7 +55,7 @@ pub struct Config {
     /// Origins that may open sockets, beside the server's own. Printed without passwords.
     #[serde(serialize_with = "each_without_passwords")]
     pub origins: Vec<String>,
-    /// Most open sockets at one time.
+    /// Largest number of sockets that are open at once.
     pub sockets_max: usize,
     /// A PEM file with the server's certificate chain. With it all connections use TLS.
     pub tls_cert: Option<PathBuf>,
