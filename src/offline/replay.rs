@@ -131,9 +131,9 @@ pub struct Args {
     /// Seed of orders, random rankers and bootstrap samples.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Rankers: `model`, `model_list` (the model's feed after the list's rules, which shows their cost),
-    /// `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`, `habit_by_hour`, `latent_factors` (user and item
-    /// vectors, learned online), `random`. By default all but `model_list`.
+    /// Rankers: `model`, `model_list`, `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`,
+    /// `habit_by_hour`, `latent_factors`, `random`. `model_list` is the model's feed after the list's rules, and shows
+    /// their cost; `latent_factors` are user and item vectors, learned online. By default all but `model_list`.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     rankers: Vec<String>,
     /// For accepted-rejected: a catalogue for each file, instead of one for all.
