@@ -1,6 +1,6 @@
 //! Answers to questions about learned models.
 //!
-//! Invariant: plain values. They hold no lock, and no world.
+//! Invariant: plain values, without a lock and without a reference to a world.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct PersonModel {
     pub labelled: u64,
     /// Progressive ROC AUC of the online model over the last 256 labelled events.
     pub auc: Option<f32>,
-    /// Progressive ROC AUC of the score that the `topics` ranking orders by, over the last 256 labelled events.
+    /// Progressive ROC AUC of the score of the `topics` ranking, over the last 256 labelled events.
     pub auc_topics: Option<f32>,
     /// Progressive ROC AUC of the calibrated probability of a yes beside the `model` ranking, over the last 256
     /// labelled events.

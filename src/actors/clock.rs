@@ -1,8 +1,8 @@
 //! The only place that reads the system's clock.
 //!
 //! Invariant: a clock that is set back by at most [`HELD_MS`] stands still until the system catches up. A clock that is
-//! set back by more is followed, as after a restart, so windows, tokens and schedules recover together with the
-//! system's clock. Order never depends on the time: entries are ordered by their numbers.
+//! set back by more is followed, as after a restart. So windows, tokens and schedules recover together with the
+//! system's clock. Order never depends on the time: entries are ordered by their sequence numbers.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -56,7 +56,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// People's actors run on these arbiters and refresh open feeds in `limits.refresh_percent` of each one's time.
+    /// A directory without actors. Actors will run on `arbiters`, and refresh open feeds in `limits.refresh_percent` of
+    /// the time of each arbiter.
     #[must_use]
     pub fn new(context: Arc<ServerContext>, journal: JournalHandle, arbiters: Vec<ArbiterHandle>) -> Arc<Directory> {
         let turns = arbiters.iter().map(|_| Arc::new(Turns::new(context.limits.refresh_percent))).collect();

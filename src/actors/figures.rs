@@ -23,7 +23,7 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// A snapshot of the server's figures. Counters count since the start; those of `learned` count since the first entry.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// When the figures were taken.
+    /// Time at which the figures were taken.
     pub at: Millis,
     /// The queue of the journal and its commits.
     pub journal: JournalFigures,

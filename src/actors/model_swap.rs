@@ -67,7 +67,7 @@ impl ModelSwap {
         beside(move || (Box::new(of.tower_by(model)), of)).await
     }
 
-    /// Serves these vectors from now on.
+    /// Replaces the served model by `tower`, whose vectors were encoded from the world `of`.
     pub(super) async fn install(&self, tower: Box<Tower>, of: Arc<World>) {
         let version = tower.version();
         if tower.incomplete() > 0 {

@@ -51,20 +51,20 @@ pub struct GapError {
 }
 
 impl People {
-    /// The id behind a key.
+    /// The id of the person with this key; `None` if they are unknown or erased.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<UserId> {
         let known = self.read();
         known.by_key.get(key).copied().filter(|id| known.living(*id).is_some())
     }
 
-    /// The person behind an id.
+    /// The person with this id; `None` if they are unknown or erased.
     #[must_use]
     pub fn get(&self, id: UserId) -> Option<Arc<Person>> {
         self.read().living(id).cloned()
     }
 
-    /// Whether the person behind an id was erased.
+    /// Whether the person with this id was erased.
     #[must_use]
     pub fn is_erased(&self, id: UserId) -> bool {
         self.read().by_id.get(id.0 as usize).is_some_and(|person| person.erased)
@@ -104,8 +104,8 @@ impl People {
         self.len() == 0
     }
 
-    /// People whose key or name starts with `prefix`, by the bytes of their key, at most `limit`, of those who are
-    /// `wanted`. ASCII letters meet both cases; every other character meets itself only.
+    /// Up to `limit` people whom `wanted` accepts and whose key or name starts with `prefix`, ordered by the bytes of
+    /// their key. ASCII letters match in either case; all other characters match exactly.
     #[must_use]
     pub fn list(&self, prefix: &str, limit: usize, wanted: impl Fn(UserId) -> bool) -> Vec<Arc<Person>> {
         let begins = |text: &str| {
@@ -133,7 +133,7 @@ impl People {
         found
     }
 
-    /// Adds a stored person at start; ids come in order.
+    /// Adds a stored person at start. The caller adds people in the order of their ids, without gaps.
     pub(super) fn load(&self, person: Person) -> Result<(), GapError> {
         let mut known = self.write();
         if person.id.0 as usize != known.by_id.len() {
@@ -155,7 +155,8 @@ impl People {
         Ok(())
     }
 
-    /// Hides a person; their key stays taken. `false` when they were erased before.
+    /// Marks a person as erased at `at`; their key stays taken until [`People::free`]. `false` when they were erased
+    /// before.
     pub(super) fn erase(&self, id: UserId, at: Millis) -> bool {
         let mut known = self.write();
         let Some(person) = known.living(id).cloned() else { return false };

@@ -33,7 +33,7 @@ pub enum SlateLog {
     /// No feed is logged.
     #[default]
     Off,
-    /// A share of them, set by `rate`.
+    /// A share of the acknowledged feeds, set by `rate`.
     Sampled,
     /// Every acknowledged feed.
     All,
@@ -45,9 +45,9 @@ pub enum SlateLog {
 pub struct SlateSettings {
     /// Which feeds are logged.
     pub log: SlateLog,
-    /// The share of feeds with `sampled`, 0 to 1.
+    /// The logged share of acknowledged feeds under `sampled`, 0 to 1.
     pub rate: f64,
-    /// The retention in days.
+    /// Days until a logged feed is deleted.
     pub days: u32,
 }
 
@@ -63,7 +63,7 @@ pub enum SlateSettingsError {
     /// The share of sampled feeds.
     #[error("must be 0 to 1")]
     Rate,
-    /// The retention in days.
+    /// Days until a logged feed is deleted.
     #[error("must be 1 to 36500")]
     Days,
 }

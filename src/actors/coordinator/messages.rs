@@ -37,7 +37,7 @@ pub struct Change {
 pub struct Install {
     /// The model with the vectors of all items of a world.
     pub tower: Box<Tower>,
-    /// The world of these vectors; items that changed since are encoded now.
+    /// The world that the vectors of `tower` were encoded from. Items that changed since are encoded again.
     pub of: Arc<World>,
     /// The requester, notified once the model is served.
     pub done: oneshot::Sender<()>,

@@ -16,7 +16,7 @@ const SEEN_MAX: usize = 262_144;
 pub(super) struct Refolds {
     /// Erasures that are begun and not folded out yet.
     pub begun: usize,
-    /// Of these, erasures that became durable since the reading began.
+    /// Of the begun erasures, those that became durable since the reading of the journal began.
     pub durable: usize,
     pub reading: Option<Reading>,
     /// The earliest start of the next reading.

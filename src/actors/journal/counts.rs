@@ -23,7 +23,7 @@ pub struct Counts {
 pub struct Counted {
     /// Transactions that became durable.
     pub commits: u64,
-    /// Writes in these transactions: entries, items, people.
+    /// Writes in durable transactions: entries, items, people.
     pub writes: u64,
     /// Transactions that were tried again because the store could not answer.
     pub retries: u64,

@@ -34,7 +34,7 @@ impl Drop for Reservation {
     }
 }
 
-/// Stores these writes, in order, in one transaction. Answered through `from` when durable.
+/// Stores `writes`, in order, in one transaction. Answered through `from` when durable.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Append {

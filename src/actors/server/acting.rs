@@ -67,8 +67,8 @@ impl Server {
         if equal { Ok(()) } else { Err(reused_id()) }
     }
 
-    /// Takes an item on air, or off, and records who did. A resend of the `id` changes nothing and gets the first
-    /// answer. Fields in refusals are named as in `protocol::client::GoLive`.
+    /// Takes an item on air, or off, and records the person who did it. A resend of the `id` changes nothing and gets
+    /// the first answer. Fields in refusals are named as in `protocol::client::GoLive`.
     ///
     /// # Errors
     /// Busy, or why the item cannot change: nothing was learned.

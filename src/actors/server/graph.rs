@@ -1,7 +1,7 @@
 //! The graph of follows, placed for drawing.
 //!
-//! Invariant: an answer has at most as many users as asked for, and at most [`EDGES_MAX`] edges. Equal follows give equal
-//! positions. The layout runs on the threads of scans, one turn at a time per place.
+//! Invariant: an answer has at most as many users as requested, and at most [`EDGES_MAX`] edges. Equal follows give
+//! equal positions. The layout runs on the threads of scans, one turn at a time per place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::domain::ids::UserId;
 use crate::domain::people::Person;
 use crate::engine::numeric::layout;
 
-/// Most edges in an answer.
+/// Largest number of edges in an answer.
 pub const EDGES_MAX: usize = 20_000;
 /// Reads of the store that run at once.
 const READS: usize = 8;

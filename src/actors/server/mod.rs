@@ -90,13 +90,13 @@ impl Server {
         self.context.embedder.dim()
     }
 
-    /// People whose actors are in memory.
+    /// Number of people whose actors are in memory.
     #[must_use]
     pub fn active(&self) -> usize {
         self.directory.len()
     }
 
-    /// Entries that wait to be stored.
+    /// Number of entries that wait to be stored.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.journal.queued()
@@ -145,13 +145,13 @@ impl Server {
         within(self.journal.barrier()).await
     }
 
-    /// Acknowledged feeds that were logged, and those that were dropped, since the start.
+    /// Numbers of acknowledged feeds that were logged, and that were dropped, since the start.
     #[must_use]
     pub(crate) fn slate_counts(&self) -> (u64, u64) {
         self.context.slates.counts()
     }
 
-    /// Queries for the ids of events, and states that were folded again, since the start.
+    /// Numbers of queries for event ids, and of states that were folded again, since the start.
     #[must_use]
     pub fn look_counts(&self) -> (u64, u64) {
         let Looks { queries, rebuilds } = &self.context.looks;

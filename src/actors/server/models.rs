@@ -60,7 +60,7 @@ impl Server {
         Ok(())
     }
 
-    /// Publishes this model again, or the one that served before; returns its version.
+    /// Publishes the given version again, or else the model that served before; returns the published version.
     ///
     /// # Errors
     /// No such model exists; busy while the store cannot answer.

@@ -1,4 +1,4 @@
-//! Scores one item for this person, to answer who would want it.
+//! Scores one item for this person, for the audience of the item.
 //!
 //! Invariant: the answer equals the item's score in the person's `model` feed. Asking changes nothing.
 

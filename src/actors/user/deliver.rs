@@ -119,7 +119,7 @@ impl UserActor {
         }
     }
 
-    /// The durations behind a feed. Queueing and learning belong to the event that caused it.
+    /// The durations that a feed reports. Queueing and learning are 0 for a feed without a causing event.
     fn timing_of(&self, standing: &StandingFeed) -> Timing {
         let event = if matches!(standing.cause, Cause::Event { .. }) { self.timing } else { Timing::default() };
         Timing { rank_us: standing.rank_us, ..event }

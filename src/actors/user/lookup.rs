@@ -70,7 +70,7 @@ impl UserActor {
         self.look_soon(ctx);
     }
 
-    /// Whether only the store knows if this event was stored, and with which contents.
+    /// Whether only the store can show if this event was stored, and with which contents.
     fn must_look(&self, event: &UserEvent) -> bool {
         if self.waiting_ids.contains_key(event.id()) {
             return false;

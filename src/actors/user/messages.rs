@@ -41,16 +41,16 @@ pub enum ToUser {
         event: UserEvent,
         /// The recipient of the answer.
         answer: Answer,
-        /// When the gateway received it.
+        /// Time at which the gateway received the event.
         came: Instant,
     },
     /// A client shows this feed, which releases the next one.
     Drawn(SessionId, FeedVersion),
     /// A session changes its settings. Answered by a feed.
     Configure(SessionId, SessionSettings),
-    /// A session requests the items after so many. Answered by a `page`.
+    /// A session requests the items below the first `u32` items of its feed. Answered by a `page`.
     More(SessionId, u32),
-    /// Requests the feed that a socket with these settings would get.
+    /// Requests the feed that a session with these settings would get.
     AskFeed(SessionSettings, oneshot::Sender<Arc<Feed>>),
     /// Requests the person's learned model in figures.
     AskModel(oneshot::Sender<PersonModel>),
@@ -91,7 +91,7 @@ pub struct Want {
     pub answer: mpsc::UnboundedSender<(UserId, Option<f32>)>,
 }
 
-/// Too many people are active, and this one was used least recently: leave once all entries are durable.
+/// The directory passivates this person, who was used least recently. The actor leaves once all entries are durable.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Leave;

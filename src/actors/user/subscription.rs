@@ -1,6 +1,6 @@
 //! One open session of a person: its mailbox, its settings, and the bytes that wait for its socket.
 //!
-//! Invariant: sessions that get one feed in one form share one encoded frame.
+//! Invariant: sessions that get equal feeds with equal settings share one encoded frame.
 
 use std::sync::Arc;
 
