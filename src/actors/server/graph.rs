@@ -64,8 +64,7 @@ impl Server {
                 }
                 let ids: Vec<UserId> = people[from..].iter().map(|person| person.id).collect();
                 let reads = ids.into_iter().map(|id| self.context.store.follows(id));
-                let read: Vec<Vec<UserId>> =
-                    stream::iter(reads).buffered(READS).try_collect().await?;
+                let read: Vec<Vec<UserId>> = stream::iter(reads).buffered(READS).try_collect().await?;
                 found.extend(read.iter().flatten());
                 follows.extend(read);
             }

@@ -8,8 +8,8 @@ use crate::engine::features::Features;
 
 macro_rules! blend_by_expert {
     ($( $(#[cfg($only:meta)])? $Expert:ident $name:ident $doc:literal; )*) => {
-        /// Weights that the blend starts with: for each expert, the log-odds per unit of it before choices teach the blend more.
-        /// Experts over other people's choices start at 0 and get a weight when they were right.
+        /// Weights that the blend starts with: for each expert, the log-odds per unit of it before choices teach the
+        /// blend more. Experts over other people's choices start at 0, and choices teach the blend their weights.
         #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Blend {

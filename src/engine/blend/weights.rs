@@ -24,7 +24,7 @@ pub(crate) const GRADIENT: usize = 2 * FEATURES;
 /// Length of a list of losses: each expert alone, the blend without the two-tower model, the blend.
 pub(crate) const LOSSES: usize = Expert::ALL.len() + 2;
 
-/// Indices of the last two of them.
+/// Indices of the last two losses: the blend without the two-tower model, and the whole blend.
 const DEAF: usize = LOSSES - 2;
 const BLEND: usize = LOSSES - 1;
 

@@ -54,7 +54,7 @@ pub struct Draft {
     pub windows: Option<Windows>,
 }
 
-/// How a draft meets an existing item.
+/// The effect of a draft on an existing item with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemWrite {
     /// Insert: the item must not exist.

@@ -53,7 +53,7 @@ pub trait Ranker {
     fn keeps_to_screen(&self) -> bool;
 }
 
-/// When an event happens.
+/// The instant of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The current time.
@@ -69,7 +69,7 @@ pub enum FeedEvent<'a, S> {
     Attach {
         /// The identity of the new subscription.
         subscription: S,
-        /// The feed that it wants.
+        /// The feed that the subscription shows.
         view: FeedView,
         /// The version that a reconnecting client still shows.
         resume: Option<FeedVersion>,
@@ -78,7 +78,7 @@ pub enum FeedEvent<'a, S> {
     Detach(S),
     /// A client reported that it shows this version.
     Acknowledged(S, FeedVersion),
-    /// A subscription wants another feed.
+    /// A subscription switches to another feed.
     Configure(S, FeedView),
     /// All feeds are outdated for this reason. They are ranked once per burst.
     Due(Cause),
@@ -102,7 +102,7 @@ pub enum Delivery<S> {
         /// The feed, whole or as a patch.
         update: FeedUpdate<StandingFeed>,
     },
-    /// Send the word `live` about this item to all subscriptions.
+    /// Send a `live` message about this item to all subscriptions.
     Live {
         /// The item that opened or closed.
         item: ItemId,

@@ -26,7 +26,7 @@ const DEPARTED_MAX: usize = 8;
 /// Announced closings that are remembered until the message about them arrives.
 const ANNOUNCED_MAX: usize = 1_000;
 
-/// One subscription as delivery knows it.
+/// The state of one subscription.
 #[derive(Clone, Debug)]
 struct Subscribed {
     view: FeedView,
@@ -58,7 +58,7 @@ pub struct Feeds<S> {
     /// The start of the current second of requests, and the rankings that they caused in it.
     requested: (Millis, u32),
     deliveries: Vec<Delivery<S>>,
-    /// `live` words follow the feeds of the event that causes them.
+    /// `live` messages, which are sent after the feeds of the event that causes them.
     words: Vec<Delivery<S>>,
 }
 

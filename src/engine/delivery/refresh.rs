@@ -95,7 +95,7 @@ impl Pace {
     const COST_FIRST_US: f64 = 500.0;
     /// The weight of the newest measurement in the running mean.
     const NEWEST: f64 = 1.0 / 8.0;
-    /// A turn may begin so much before the share of all earlier turns is used up.
+    /// Microseconds by which a turn may begin before the share of all earlier turns is used up.
     const AHEAD_US: f64 = 10_000.0;
 
     /// A pace without turns; `share` is kept within 0.01 and 1.

@@ -49,18 +49,18 @@ pub struct Face {
     pub topic: Option<Key>,
     /// The text that a person reads.
     pub text: Arc<str>,
-    /// When the item was made.
+    /// Creation time of the item.
     pub created: Millis,
-    /// When the open window ends, if its end is known.
+    /// End of the open window, if it is known.
     pub available_until: Option<Millis>,
-    /// When an open window without a known end is expected to end.
+    /// Expected end of an open window whose end is not known.
     pub expected_until: Option<Millis>,
     /// Whether the item has windows and one of them is open.
     pub is_live: bool,
 }
 
 impl Face {
-    /// The face of an item at `now`; `None` for an item that the world does not know.
+    /// The face of an item at `now`; `None` for an item that is not in the world.
     #[must_use]
     pub fn of(world: &World, id: ItemId, now: Millis) -> Option<Face> {
         let item = world.item(id)?;
@@ -77,7 +77,8 @@ impl Face {
         })
     }
 
-    /// Whether a client would display another face. The expected end is left out: it moves every second and says nothing new.
+    /// Whether a client would display another face. The expected end is not compared: it moves every second, without
+    /// news for the client.
     #[must_use]
     pub(crate) fn differs_from(&self, other: &Face) -> bool {
         let Face { key, author, topic, text, created, available_until, expected_until: _, is_live } = self;
@@ -105,7 +106,7 @@ pub struct StandingFeed {
     pub faces: Vec<Face>,
     /// The reason for this feed, as clients are notified of it.
     pub cause: Cause,
-    /// When the feed was ranked.
+    /// Time at which the feed was ranked.
     pub made: Millis,
     /// The version that seeds the exploration noise: the feed's own version, or that of the feed which it refreshed.
     pub noise: FeedVersion,

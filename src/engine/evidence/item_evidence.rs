@@ -15,10 +15,11 @@ use super::hours::{HourAffinity, hour_affinities};
 use super::neighbours::{NeighbourLists, SOUGHT};
 use super::user_profile::UserProfile;
 
-/// A catalogue of at most so many blocks is cleared as a whole per ranking, which is faster than checking each block.
+/// Largest number of blocks of a catalogue that is cleared as a whole per ranking, which is faster than checking each
+/// block.
 const CLEARED_WHOLE: usize = 16;
 
-/// Up to so many items are searched for directly, without storing evidence about the others.
+/// Largest number of items whose evidence is searched for directly, without storing evidence about all others.
 pub(crate) const FEW_MAX: usize = 2 * SOUGHT;
 
 /// Number of followed people whose last places are read, at most.

@@ -20,7 +20,7 @@ pub(crate) struct CoAudience<'a> {
 impl<'a> Expertise<'a, 1> for CoAudience<'a> {
     const NAMES: [&'static str; 1] = ["co_audience"];
     const ALONE: [f32; 1] = [1.0];
-    /// Other people's visits get a weight when they were right.
+    /// 0: the blend gives no weight to visits of other people until choices teach it one.
     const FIRST_AMOUNT: f32 = 0.0;
 
     fn of(context: Context<'a>) -> Self {

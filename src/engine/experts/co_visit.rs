@@ -16,7 +16,7 @@ pub(crate) struct CoVisit<'a> {
 impl<'a> Expertise<'a, 1> for CoVisit<'a> {
     const NAMES: [&'static str; 1] = ["co_visit"];
     const ALONE: [f32; 1] = [1.0];
-    /// Other people's steps get a weight when they were right.
+    /// 0: the blend gives no weight to transitions of other people until choices teach it one.
     const FIRST_AMOUNT: f32 = 0.0;
 
     fn of(context: Context<'a>) -> Self {

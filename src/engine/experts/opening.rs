@@ -21,7 +21,7 @@ pub struct Opening<'a> {
 impl<'a> Expertise<'a, 3> for Opening<'a> {
     const NAMES: [&'static str; 3] = ["since_opening", "just_opened", "remaining"];
     const ALONE: [f32; 3] = [0.0, 1.0, 0.0];
-    /// Openings get a weight when they were right.
+    /// 0: the blend gives no weight to openings until choices teach it one.
     const FIRST_AMOUNT: f32 = 0.0;
 
     fn of(context: Context<'a>) -> Self {

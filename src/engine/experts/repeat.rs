@@ -69,7 +69,7 @@ impl<'a> Expertise<'a, N> for Repeat<'a> {
         weights
     };
 
-    /// Habits get a weight when they were right.
+    /// 0: the blend gives no weight to habits until choices teach it one.
     const FIRST_AMOUNT: f32 = 0.0;
 
     fn first_weights(amount: f32) -> [f32; N] {

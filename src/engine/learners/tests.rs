@@ -60,7 +60,7 @@ struct Event {
     value: f32,
 }
 
-/// What the checks need of a learner.
+/// The interface by which the checks drive a learner.
 trait Learner: Clone + Debug + Serialize + DeserializeOwned {
     /// The learner before the first event.
     fn first() -> Self;

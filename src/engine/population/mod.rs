@@ -96,7 +96,7 @@ struct Known {
     days: RoaringBitmap,
 }
 
-/// Where a column's values come from.
+/// The source of the values of a column.
 enum Source {
     /// A series, and the imputed value for users without one.
     Mean(Series, f64),

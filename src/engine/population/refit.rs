@@ -183,7 +183,7 @@ fn points(users: &[UserId], columns: &[Vec<f64>], members: &[Member]) -> Vec<Poi
     chosen.into_iter().map(|row| Point { user: users[row], values: values(row), member: members[row] }).collect()
 }
 
-/// What the store kept of the last fit.
+/// The last fit as read from the store.
 #[derive(Clone, Debug)]
 pub struct RestoredFit {
     /// Description of the fit.

@@ -38,13 +38,13 @@ pub struct Row {
 /// Rules of an arrangement. The default has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Rules {
-    /// At most so many of one author in a row; 0: no limit.
+    /// Largest number of rows of one author in a row; 0: no limit.
     pub author_run: u32,
-    /// At most so many of one topic in a row; 0: no limit.
+    /// Largest number of rows of one topic in a row; 0: no limit.
     pub topic_run: u32,
-    /// At most so many of one author in the list; 0: no limit.
+    /// Largest number of rows of one author in the list; 0: no limit.
     pub author_max: u32,
-    /// At most so many of one topic in the list; 0: no limit.
+    /// Largest number of rows of one topic in the list; 0: no limit.
     pub topic_max: u32,
     /// Log-odds that a row must be better by to pass one that is on screen; 0: off.
     pub stability: f64,

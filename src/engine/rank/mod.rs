@@ -30,10 +30,11 @@ use types::{Candidates, Scored};
 
 pub use types::{RankRequest, Ranked, Viewport};
 
-/// The flat feed reaches back over this many items; the topic feed re-sorts these.
+/// Least number of newest items that the topic feed re-sorts.
 pub(crate) const FLAT_SPAN: usize = 500;
 
-/// At least one in so many items of the catalogue is scored by whole blocks, which is faster and gives equal bits.
+/// A request for at least the catalogue divided by this number is scored by whole blocks, which is faster and gives
+/// equal bits.
 const PART_OF_ALL: usize = 2;
 
 /// Ranks the best `request.limit` items of `open` for this person at `now`.

@@ -6,7 +6,7 @@ use super::columns::Column;
 use crate::engine::metrics::measured::Declarations;
 use crate::engine::mixture as cluster;
 
-/// How users are clustered, and when.
+/// Settings of the clustering of users, and of the triggers of refits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterSettings {

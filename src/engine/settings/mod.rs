@@ -53,7 +53,7 @@ pub struct LearnSettings {
     /// Declared metrics. Read from `[metrics]` and the store, since declarations do not change learning.
     #[serde(skip)]
     pub metrics: Declarations,
-    /// How users are clustered. Read from `[cluster]`, since it does not change learning.
+    /// The clustering of users. The configuration reads it from `[cluster]`, since it does not change learning.
     #[serde(skip)]
     pub cluster: ClusterSettings,
 }

@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RankSettings {
-    /// How many of the best items the rules below look at.
+    /// Number of the best items that the list stage re-ranks.
     pub pool: u32,
     /// Temperature of exploration, in log-odds; 0: off.
     pub temperature: f32,
     /// Standard deviations of the online model's log-odds that are added to the score before the order is made.
     pub uncertainty: f32,
-    /// At most so many items of one author in a row; 0: no limit.
+    /// Largest number of items of one author in a row; 0: no limit.
     pub author_run: u32,
-    /// At most so many items of one topic in a row; 0: no limit.
+    /// Largest number of items of one topic in a row; 0: no limit.
     pub topic_run: u32,
-    /// At most so many items of one author in the pool's part of a feed; 0: no limit.
+    /// Largest number of items of one author in the pool's part of a feed; 0: no limit.
     pub author_max: u32,
-    /// At most so many items of one topic in the pool's part of a feed; 0: no limit.
+    /// Largest number of items of one topic in the pool's part of a feed; 0: no limit.
     pub topic_max: u32,
     /// Lambda of maximal marginal relevance, above 0; 1: off.
     pub mmr_lambda: f32,

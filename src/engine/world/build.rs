@@ -241,7 +241,7 @@ impl World {
         self.store.expected = Arc::new(expected);
     }
 
-    /// What groups go to, from now on.
+    /// Sets the published popularity within clusters.
     pub(in crate::engine) fn set_cluster_popularity(&mut self, cluster_popularity: ClusterPopularityTable) {
         self.store.cluster_popularity = Arc::new(cluster_popularity);
     }

@@ -147,8 +147,8 @@ impl Visits {
         self.places[0] = place;
     }
 
-    /// Fills in what repeat consumption says at `now` of the visit of this rank in [`Visits::recent`], from 0. `opened`:
-    /// since when its item is available, if not always.
+    /// Writes the features of repeat consumption at `now` into `out`, for the visit at index `rank` of
+    /// [`Visits::recent`]. `opened` is the start of the item's open window, if it has windows.
     pub fn describe(
         &self,
         rank: usize,

@@ -114,7 +114,7 @@ impl ClusterPopularity {
 pub struct ClusterPopularityTable(BTreeMap<u32, Arc<ClusterLifts>>);
 
 impl ClusterPopularityTable {
-    /// Of one group; `None` for one that there is not.
+    /// The popularity within one cluster; `None` for an unknown cluster.
     #[must_use]
     pub fn of(&self, group: u32) -> Option<&ClusterLifts> {
         self.0.get(&group).map(AsRef::as_ref)
@@ -138,7 +138,7 @@ impl ClusterLifts {
         overall + self.base + self.lifts.get(item.0 as usize).copied().unwrap_or(0.0)
     }
 
-    /// Computes [`Fashion::popularity`] for consecutive items from id `first` on, from their global log ratios
+    /// Computes [`ClusterLifts::popularity`] for consecutive items from id `first` on, from their global log ratios
     /// `overall`.
     pub(crate) fn write_popularity(&self, first: usize, overall: &[f32], out: &mut [f32]) {
         let lifts = self.lifts.get(first..).unwrap_or(&[]).iter().copied().chain(std::iter::repeat(0.0));

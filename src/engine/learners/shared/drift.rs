@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 /// Losses above the mean by less than this many standard deviations are not drift.
 const TOLERANCE: f32 = 0.15;
 
-/// Threshold for the losses of one user: about one false alarm in ten thousand climbs.
+/// Threshold for the losses of one user. A false alarm has a probability of about 1 in 10,000 for each climb of the
+/// walk above its minimum.
 pub(crate) const PERSON: f32 = 30.0;
 
 /// Threshold for the losses of all users together: there are many more of them, and a shift by a tenth is drift.

@@ -116,14 +116,14 @@ impl ItemNeighbours {
     }
 }
 
-/// Damped count of a user's visits, see [`CoAudience::learn`].
+/// Damped count of a user's visits to one item, as [`CoOccurrence::learn`] sums it.
 fn damped(count: f32) -> f32 {
     (1.0 + count).ln()
 }
 
 impl CoOccurrence {
-    /// A visit to `item`, the person's `before`-th to it, who also goes to `companions`; the last of these places, and
-    /// how long ago, is where they came from.
+    /// Learns a visit to `item` by a person with the decayed number `before` of earlier visits to it. `co_visited` are
+    /// the person's other items. `came` is the item of their last visit, and the milliseconds since then.
     pub fn learn(
         &mut self,
         item: ItemId,
@@ -139,7 +139,7 @@ impl CoOccurrence {
         self.unit = weight;
         let (old, new) = (damped(before), damped(before + 1.0));
         let step = weight * (new - old);
-        // The rows lie all over the memory: asking for all places first, they come together and not one by one.
+        // The rows are scattered in memory. All of them are prefetched first, so that their cache misses overlap.
         for other in co_visited {
             self.together[item.0 as usize].touch(other.item.0);
             self.together[other.item.0 as usize].touch(item.0);
@@ -165,7 +165,7 @@ impl CoOccurrence {
         }
     }
 
-    /// Brings the lists up to date whose items have grown enough; at most `limit` of them. Says whether any changed.
+    /// Rebuilds the lists of at most `limit` items whose sums have grown enough. Returns whether a list changed.
     pub fn refresh(&mut self, table: &mut ItemNeighbours, limit: usize) -> bool {
         let due: Vec<ItemId> = self.due.drain(..limit.min(self.due.len())).collect();
         table.similar.resize(self.together.len(), None);
