@@ -58,7 +58,7 @@ pub struct PersonModel {
 }
 
 /// Progressive ROC curves of the three scores, over the labelled events of their AUCs; empty without both labels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RocCurves {
     /// Curve of the online model.
     pub online: Vec<RocPoint>,

@@ -20,7 +20,7 @@ fn judged(server: &Server, path: &str, label: &str) -> Value {
 
 #[test]
 fn a_browser_gets_the_page_and_a_program_gets_json_of_one_path() {
-    let server = Server::start();
+    let server = Server::start(tempfile::TempDir::new().unwrap());
     server.items(3);
     server.rest().put("/v1/users/ada", &json!({})).success("ada");
     for path in ["/prediction/1?user=ada", "/prediction/1", "/score", "/score?user=ada"] {
@@ -40,7 +40,7 @@ fn a_browser_gets_the_page_and_a_program_gets_json_of_one_path() {
 
 #[test]
 fn a_label_says_the_probabilities_and_the_auc_before_and_after() {
-    let server = Server::start();
+    let server = Server::start(tempfile::TempDir::new().unwrap());
     server.items(4);
     server.rest().put("/v1/users/ada", &json!({})).success("ada");
     let first = judged(&server, "/prediction/1?user=ada", "accepted");
@@ -73,7 +73,7 @@ fn a_label_says_the_probabilities_and_the_auc_before_and_after() {
 
 #[test]
 fn a_post_that_is_not_there_is_refused_by_name() {
-    let server = Server::start();
+    let server = Server::start(tempfile::TempDir::new().unwrap());
     server.items(4);
     server.rest().put("/v1/users/ada", &json!({})).success("ada");
     server.rest().delete("/v1/items/item-1").success("delete");
@@ -134,7 +134,7 @@ fn json_of_a_page_goes_to_the_user_and_to_services_only() {
 
 #[test]
 fn a_key_with_slashes_works_as_it_is_where_a_path_ends_with_it() {
-    let server = Server::start();
+    let server = Server::start(tempfile::TempDir::new().unwrap());
     let rest = server.rest();
     rest.put("/v1/users/ada", &json!({})).success("ada");
     for key in ["news/sea/tides", "news", "news/windows", "a/audience/b"] {

@@ -256,7 +256,7 @@ fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::actors::answers::Score;
+    use crate::actors::answers::{RocCurves, Score};
     use crate::actors::figures::JournalFigures;
     use crate::actors::journal::counts::Counted;
     use crate::domain::feeds::Expert;
@@ -271,6 +271,9 @@ mod tests {
             auc: vec![("online", Some(0.75)), ("topics", None), ("model", Some(0.5))],
             log_loss: Some(0.625),
             calibration_error: None,
+            positives: 4,
+            negatives: 5,
+            roc: RocCurves::default(),
         };
         let learned = LearnedFigures { covers: 17, score, hedge: Hedge::default().figures(), bound: 3.5, drifts: 1 };
         let figures = Figures {
