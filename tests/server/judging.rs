@@ -26,7 +26,8 @@ fn a_browser_gets_the_page_and_a_program_gets_json_of_one_path() {
     for path in ["/prediction/1?user=ada", "/prediction/1", "/score", "/score?user=ada"] {
         let page = server.rest().ask_with("GET", path, None, None, &[("Accept", "text/html,*/*;q=0.8")]);
         assert!(page.status == 200 && page.body.starts_with("<!doctype html>"), "{path}: {}", page.status);
-        let named = |wanted: &str| page.headers.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value);
+        let named =
+            |wanted: &'static str| page.headers.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value);
         assert!(named("vary").any(|value| value.contains("accept")), "{path}: {:?}", page.headers);
         assert!(named("content-security-policy").all(|policy| !policy.contains("unsafe")), "{path}");
     }
