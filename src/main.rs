@@ -40,6 +40,9 @@ enum Command {
     Cluster(beside::Args),
     /// Draw the decay of topic weights under the settings of a server, and the topic weights of a user over time.
     Plots(beside::Args),
+    /// Describe a corpus of judged texts: counts, lengths, frequent terms, a projection of the embeddings, near duplicates,
+    /// and how well each file's labels can be told apart.
+    Explore(beside::Args),
     #[command(subcommand)]
     Db(db::Command),
     Explain(explain::Args),
@@ -58,7 +61,7 @@ enum Command {
 }
 
 /// Names of the commands that run in the program `eddyline-offline`.
-const OFFLINE: [&str; 6] = ["simulate", "import", "replay", "train", "cluster", "plots"];
+const OFFLINE: [&str; 7] = ["simulate", "import", "replay", "train", "cluster", "plots", "explore"];
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
@@ -70,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Train(args) => beside::run("train", args),
         Command::Cluster(args) => beside::run("cluster", args),
         Command::Plots(args) => beside::run("plots", args),
+        Command::Explore(args) => beside::run("explore", args),
         Command::Db(command) => db::run(command),
         Command::Explain(args) => explain::run(args),
         Command::Token(command) => token::run(command),

@@ -1,4 +1,4 @@
-//! The offline commands: import, replay, simulate, train, cluster and plots.
+//! The offline commands: import, replay, simulate, train, cluster, plots and explore.
 //!
 //! `eddyline NAME` runs this program, as `cargo NAME` runs a subcommand of its own. Invariant: the status is 0 when the command is
 //! done, 1 when it failed, 2 when flags or configuration cannot be used.
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use eddyline::commands::status;
-use eddyline_offline::{cluster, import, plots, replay, simulate, train};
+use eddyline_offline::{cluster, explore, import, plots, replay, simulate, train};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,6 +32,7 @@ enum Command {
     Train(train::Args),
     Cluster(cluster::Args),
     Plots(plots::Args),
+    Explore(explore::Args),
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -42,6 +43,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Train(args) => train::run(args),
         Command::Cluster(args) => cluster::run(args),
         Command::Plots(args) => plots::run(args),
+        Command::Explore(args) => explore::run(args),
     }
 }
 

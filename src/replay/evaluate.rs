@@ -162,7 +162,7 @@ pub fn labelled(
         auc_pooled: model.auc_pooled,
         log_loss: model.log_loss,
         ece: model.ece,
-        per_file: BTreeMap::new(),
+        ..Labelled::default()
     });
     let ranker_seconds = found.iter().map(|(name, seconds, _)| (name.clone(), *seconds)).collect();
     Ok(Report {

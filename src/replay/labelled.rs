@@ -23,8 +23,9 @@ use crate::engine::settings::LearnSettings;
 use crate::engine::user::{Effect, UserEvent, UserState};
 use crate::fold::Offline;
 
+use super::classifiers::{self, Classifier, centred};
 use super::metrics::ratio;
-use super::report::{Labelled, Report};
+use super::report::{Labelled, LabelledBaseline, Report};
 
 /// One file: the sentences shown to one user for one search.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,12 +133,15 @@ pub fn replay(
     let mut progress = Progress::default();
     let mut per_file = BTreeMap::new();
     let mut pooled: Vec<(Vec<f32>, Vec<bool>)> = vec![Default::default(); orders as usize];
+    let mut baselines: Vec<BaselineRun> =
+        classifiers::NAMES.iter().map(|name| BaselineRun::new(name, dim, orders)).collect();
     let (mut events, mut seconds) = (0_u64, 0.0);
     for group in groups {
         let mut offline = Offline::new(dim, settings.clone());
         let items = upsert_items(&mut offline, group, now);
         for (query, items) in group.iter().zip(&items) {
             let (mut sum, mut defined) = (0.0, 0.0);
+            let centred = centred(query.rows.iter().map(|row| &row.embedding[..]));
             for order in 0..orders {
                 let mut rows: Vec<usize> = (0..query.rows.len()).collect();
                 if options.shuffles > 0 {
@@ -145,6 +149,9 @@ pub fn replay(
                     rows.shuffle(&mut ChaCha8Rng::seed_from_u64(
                         options.seed.wrapping_mul(1_000_003) + u64::from(order),
                     ));
+                }
+                for baseline in &mut baselines {
+                    baseline.replay(order, query, &centred, &rows);
                 }
                 let started = Instant::now();
                 let mut person = UserState::new(UserId(0));
@@ -173,9 +180,11 @@ pub fn replay(
                 each();
             }
             per_file.insert(query.name.as_str().to_owned(), ratio(sum, defined));
+            for baseline in &mut baselines {
+                baseline.end_file(query);
+            }
         }
     }
-    let mean = |values: Vec<f64>| ratio(values.iter().sum(), values.len() as f64);
     Ok(Report {
         format: "accepted-rejected".to_owned(),
         protocol: "labelled".to_owned(),
@@ -189,7 +198,65 @@ pub fn replay(
             log_loss: progress.log_loss(),
             ece: progress.ece(),
             per_file,
+            baselines: baselines.into_iter().map(BaselineRun::report).collect(),
         }),
         ..Report::default()
     })
+}
+
+fn mean(values: Vec<f64>) -> Option<f64> {
+    ratio(values.iter().sum(), values.len() as f64)
+}
+
+/// Progressive figures of one classifier over all files and orders.
+struct BaselineRun {
+    name: &'static str,
+    dim: usize,
+    progress: Progress,
+    has_odds: bool,
+    /// AUCs of the orders of the current file.
+    of_file: Vec<f64>,
+    pooled: Vec<(Vec<f32>, Vec<bool>)>,
+    per_file: BTreeMap<String, Option<f64>>,
+}
+
+impl BaselineRun {
+    fn new(name: &'static str, dim: usize, orders: u32) -> BaselineRun {
+        let pooled = vec![Default::default(); orders as usize];
+        let (progress, of_file, per_file) = (Progress::default(), Vec::new(), BTreeMap::new());
+        BaselineRun { name, dim, progress, has_odds: false, of_file, pooled, per_file }
+    }
+
+    /// Predicts each row of a file before learning it, in one order of the rows.
+    fn replay(&mut self, order: u32, query: &Query, embeddings: &[Vec<f32>], rows: &[usize]) {
+        let Some(mut classifier) = Classifier::make(self.name, self.dim) else { return };
+        self.has_odds = classifier.has_odds();
+        let (mut scores, mut labels) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        for &row in rows {
+            let (embedding, accepted) = (&embeddings[row], query.rows[row].accepted);
+            let score = classifier.score(embedding);
+            self.progress.record(score, accepted);
+            scores.push(score);
+            labels.push(accepted);
+            classifier.learn(embedding, accepted);
+        }
+        self.of_file.extend(roc_auc(&scores, &labels));
+        self.pooled[order as usize].0.extend(scores);
+        self.pooled[order as usize].1.extend(labels);
+    }
+
+    fn end_file(&mut self, query: &Query) {
+        self.per_file.insert(query.name.as_str().to_owned(), mean(std::mem::take(&mut self.of_file)));
+    }
+
+    fn report(self) -> (String, LabelledBaseline) {
+        let figures = LabelledBaseline {
+            auc_mean: mean(self.per_file.values().copied().flatten().collect()),
+            auc_pooled: mean(self.pooled.iter().filter_map(|(scores, labels)| roc_auc(scores, labels)).collect()),
+            log_loss: self.progress.log_loss().filter(|_| self.has_odds),
+            ece: self.progress.ece().filter(|_| self.has_odds),
+            per_file: self.per_file,
+        };
+        (self.name.to_owned(), figures)
+    }
 }

@@ -20,6 +20,7 @@ pub mod test_then_learn;
 pub mod likes;
 pub mod report;
 pub mod evaluate;
+pub mod classifiers;
 pub mod labelled;
 pub mod off_policy;
 pub mod html;

@@ -239,6 +239,24 @@ pub struct Labelled {
     pub ece: Option<f64>,
     /// ROC AUC by file; mean over orders.
     pub per_file: BTreeMap<String, Option<f64>>,
+    /// Figures of online classifiers on the rows and orders of the model, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub baselines: BTreeMap<String, LabelledBaseline>,
+}
+
+/// Progressive quality of an online classifier; a figure is `null` where it is undefined.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LabelledBaseline {
+    /// Exact ROC AUC by file; mean over orders, then over the files with both labels.
+    pub auc_mean: Option<f64>,
+    /// ROC AUC over all scores together; mean over orders.
+    pub auc_pooled: Option<f64>,
+    /// Mean log loss in nats; `null` for scores that are no log-odds.
+    pub log_loss: Option<f64>,
+    /// Expected calibration error, ten bins; `null` for scores that are no log-odds.
+    pub ece: Option<f64>,
+    /// ROC AUC by file; mean over orders.
+    pub per_file: BTreeMap<String, Option<f64>>,
 }
 
 /// Information from the future that a protocol uses.
@@ -413,6 +431,11 @@ pub fn table(report: &Report, order: &[&str]) -> String {
         }
         let (loss, error) = (shown(labelled.log_loss, 4), shown(labelled.ece, 4));
         let _ = writeln!(out, "log loss {loss}, calibration error {error}");
+        for (name, baseline) in &labelled.baselines {
+            let (mean, pooled) = (shown(baseline.auc_mean, 4), shown(baseline.auc_pooled, 4));
+            let name = format!("baseline {name}");
+            let _ = writeln!(out, "{name:<32} ROC AUC {mean} mean, {pooled} pooled");
+        }
     }
     labels(&mut out, &report.labellers, order);
     if let Some(likes) = &report.likes {

@@ -86,7 +86,7 @@ fn only_what_was_there_then_is_shown() {
     );
     server.people(&["ada"]);
     for (name, at, expected) in [
-        ("before anything", now - 20_000, vec![]),
+        ("before anything: the present", now - 20_000, vec!["later", "old"]),
         ("before the window", now - 9_500, vec!["old"]),
         ("in the window", now - 5_000, vec!["old", "was-on"]),
         ("after it", now - 3_000, vec!["old"]),

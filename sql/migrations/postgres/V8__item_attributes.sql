@@ -1,2 +1,2 @@
 -- Facts of an item that a two-tower model reads: a JSON object.
-ALTER TABLE items ADD COLUMN IF NOT EXISTS attributes text;
+ALTER TABLE items ADD COLUMN attributes text;

@@ -25,8 +25,8 @@ pub mod health;
 use super::routes::routes;
 
 routes! {
-    /// All REST routes. A path that ends with an item's key takes the slashes of the key as they are (`:.+`), so it stands
-    /// behind all longer paths below items. `/post/recommendations` stands before `/post/{id}`, so this path reaches no item
+    /// All REST routes. A path that ends with an item's key takes slashes in the key (`:.+`). It stands behind all longer
+    /// paths below items. `/post/recommendations` stands before `/post/{id}`, so this path reaches no item
     /// of that key.
     ROUTES;
     /// Registers all REST routes.

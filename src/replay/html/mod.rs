@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::metrics::{Bin, Figures, shown, shown_interval};
-use super::report::{Moment, RankerReport, Report, StepReport};
+use super::report::{LabelledBaseline, Moment, RankerReport, Report, StepReport};
 use crate::engine::settings::LearnSettings;
-pub use plot::{Axis, Plot, Series, escape};
+pub use plot::{Axis, Plot, Series, escape, table};
 
 /// The whole file; `order` gives the order of rankers and labellers, `settings` the decay of topic weights.
 #[must_use]
@@ -61,7 +61,8 @@ pub fn document(title: &str, body: &str) -> String {
     )
 }
 
-const STYLE: &str = "\
+/// Style sheet of a report: colours for light and dark, tables, figures, and eight classes of lines.
+pub const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#59636e;--line:#d0d7de;--paper:#fff;--s0:#0550ae;--s1:#a40e26;\
 --s2:#116329;--s3:#8250df;--s4:#953800;--s5:#57606a;--s6:#9e1a7a;--s7:#0b6e75;--s8:#6e5a00}\
 @media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9198a1;--line:#3d444d;--paper:#0d1117;--s0:#79c0ff;\
@@ -209,13 +210,24 @@ fn per_step(body: &mut String, rankers: &BTreeMap<String, RankerReport>, order: 
 fn labels(body: &mut String, report: &Report, order: &[&str]) {
     if report.labellers.is_empty() {
         if let Some(labelled) = &report.labelled {
+            let baselines = &labelled.baselines;
+            let row = |name: &str, model: Option<f64>, of: &dyn Fn(&LabelledBaseline) -> Option<f64>| {
+                let figures = std::iter::once(model).chain(baselines.values().map(of));
+                std::iter::once(name.to_owned()).chain(figures.map(|auc| shown(auc, 4))).collect()
+            };
+            let of_file = |file: &str| {
+                let file = file.to_owned();
+                move |one: &LabelledBaseline| one.per_file.get(&file).copied().flatten()
+            };
             let mut rows: Vec<Vec<String>> =
-                labelled.per_file.iter().map(|(file, auc)| vec![file.clone(), shown(*auc, 4)]).collect();
-            rows.push(vec!["mean".to_owned(), shown(labelled.auc_mean, 4)]);
-            rows.push(vec!["pooled".to_owned(), shown(labelled.auc_pooled, 4)]);
+                labelled.per_file.iter().map(|(file, auc)| row(file, *auc, &of_file(file))).collect();
+            rows.push(row("mean", labelled.auc_mean, &|one| one.auc_mean));
+            rows.push(row("pooled", labelled.auc_pooled, &|one| one.auc_pooled));
+            let mut head = vec!["file", "ROC AUC"];
+            head.extend(baselines.keys().map(String::as_str));
             let (loss, error) = (shown(labelled.log_loss, 4), shown(labelled.ece, 4));
             let caption = format!("log loss {loss}, calibration error {error}");
-            section(body, "Labels", &plot::table(&caption, &["file", "ROC AUC"], rows.into_iter()));
+            section(body, "Labels", &plot::table(&caption, &head, rows.into_iter()));
         }
         return;
     }

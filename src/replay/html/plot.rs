@@ -203,7 +203,8 @@ impl Plot {
     }
 }
 
-/// A table with a caption, as HTML.
+/// A table with a caption, as HTML; the first cell of a row is its header.
+#[must_use]
 pub fn table(caption: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let head: String = head.iter().map(|cell| format!("<th scope=\"col\">{}</th>", escape(cell))).collect();
     let rows = rows.map(|row| {
