@@ -144,6 +144,9 @@ impl Report {
 /// Selects a figure of one epoch.
 type OfEpoch = fn(&Epoch) -> Option<f64>;
 
+/// Title, caption and lines of a plot over epochs.
+type EpochPlot = (&'static str, &'static str, [(&'static str, OfEpoch); 3]);
+
 /// The whole file.
 #[must_use]
 pub fn page(report: &Report) -> String {
@@ -175,7 +178,7 @@ pub fn page(report: &Report) -> String {
         "<div class=\"wide\"><table><thead><tr>{head}</tr></thead><tbody>{}</tbody></table></div>",
         cells.collect::<String>()
     );
-    let figures: [(&str, &str, [(&str, OfEpoch); 3]); 2] = [
+    let figures: [EpochPlot; 2] = [
         (
             "Log loss per epoch",
             "log loss per view, in nats",
@@ -218,6 +221,7 @@ pub fn page(report: &Report) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -109,7 +109,7 @@ pub(super) fn project(rows: &[&[f32]], labels: &[bool], mut each: impl FnMut(u64
         rows.iter().flat_map(|row| row.iter().zip(&mean)).map(|(x, mean)| (f64::from(*x) - mean).powi(2)).sum();
     let mut axes: Vec<Vec<f64>> = Vec::new();
     for _ in 0..2 {
-        let axis = principal_axis(rows, &mean, &axes, &from_mean);
+        let axis = principal_axis(rows, &mean, &axes, from_mean);
         axes.push(axis);
         each(1);
     }

@@ -1,4 +1,5 @@
 //! Learners of metrics, as the checks of all learners see them.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::domain::ids::Key;
