@@ -39,7 +39,16 @@ fn train(folder: &Path, out: &str, more: &[&str]) -> Value {
 fn a_training_that_was_stopped_and_resumed_ends_as_one_that_was_not() {
     let folder = TempDir::new().unwrap();
     tables(folder.path());
-    let whole = train(folder.path(), "whole.safetensors", &["--epochs", "2", "--threads", "1"]);
+    let whole = train(folder.path(), "whole.safetensors", &["--epochs", "2", "--threads", "1", "--html", "whole.html"]);
+    let epochs = whole["epochs"].as_array().unwrap();
+    assert_eq!(epochs.len(), 2, "each epoch is reported");
+    for slice in ["train", "validation", "test"] {
+        assert!(epochs.iter().all(|epoch| epoch[slice]["roc_auc"].is_number()), "{slice}: {epochs:?}");
+    }
+    let roc = whole["curves"]["roc"].as_array().unwrap();
+    assert_eq!((&roc[0], roc.last()), (&serde_json::json!([0.0, 0.0]), Some(&serde_json::json!([1.0, 1.0]))));
+    let page = fs::read_to_string(folder.path().join("whole.html")).unwrap();
+    assert_eq!(page.matches("<svg").count(), 4, "loss, AUC, ROC and calibration are drawn");
     train(folder.path(), "parts.safetensors", &["--epochs", "1"]);
     let parts = train(
         folder.path(),
