@@ -111,6 +111,7 @@ function open(person) {
   session?.stop();
   remember("person", person);
   history.replaceState(null, "", `?user=${encodeURIComponent(person.id)}`);
+  for (const [id, path] of [["to-posts", "/prediction/1"], ["to-score", "/score"]]) get(id).href = `${path}?user=${encodeURIComponent(person.id)}`;
   document.title = `${person.name} \u00b7 Eddyline`;
   setText(get("person-name"), person.name);
   setText(get("person-initials"), initials(person.name));

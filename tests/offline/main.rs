@@ -1,4 +1,4 @@
-//! Tests of the offline commands: import, replay, simulate, train and cluster.
+//! Tests of the offline commands: import, replay, simulate, train, cluster and explore.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../support/little_tower.rs"]
@@ -9,6 +9,7 @@ mod postgres;
 mod support;
 
 mod live_channels;
+mod explore;
 mod logs;
 mod measured;
 mod offline;

@@ -27,8 +27,13 @@ use support::{Server, run, store};
 /// `help COMMAND` prints the flags of the command, whichever of the two programs has it.
 #[test]
 fn help_of_a_command_lists_its_flags() {
-    for (command, flag) in [("replay", "--test-last"), ("import", "--format"), ("serve", "--config"), ("", "Commands:")]
-    {
+    for (command, flag) in [
+        ("replay", "--test-last"),
+        ("import", "--format"),
+        ("explore", "--cosine"),
+        ("serve", "--config"),
+        ("", "Commands:"),
+    ] {
         let words: Vec<&str> = ["help", command].into_iter().filter(|word| !word.is_empty()).collect();
         let (status, said) = run(&words);
         assert!(status == Some(0) && said.contains(flag), "{command}: {status:?} {said}");
@@ -112,6 +117,14 @@ fn made_up_judgements_give_one_figure_everywhere() {
     let report = is_the_same_each_time(folder.path());
     let auc = report["labelled"]["auc_mean"].as_f64().unwrap();
     assert!(auc > 0.8, "there is something to learn: {auc}");
+    let baselines = report["labelled"]["baselines"].as_object().unwrap();
+    let names: Vec<&str> = baselines.keys().map(String::as_str).collect();
+    assert_eq!(names, ["centroid", "logistic_sgd", "passive_aggressive"]);
+    for (name, baseline) in baselines {
+        let auc = baseline["auc_mean"].as_f64().unwrap();
+        assert!(auc > 0.8 && baseline["per_file"].as_object().unwrap().len() == 3, "{name}: {baseline}");
+        assert_eq!(baseline["log_loss"].is_f64(), name == "logistic_sgd", "{name}: only its scores are log-odds");
+    }
     is_served_as_it_was_replayed(folder.path());
 }
 

@@ -43,6 +43,7 @@ try {
   await droppedLine();
   await phone();
   await admin();
+  await judging();
 } catch (error) {
   failed += 1;
   console.log(`FAILED  the walk broke off: ${error.stack ?? error}`);
@@ -403,6 +404,68 @@ async function admin() {
     const width = await small.page.evaluate(() => document.documentElement.scrollWidth);
     check(width <= 380, `it is ${width} wide`);
     await shot(small.page, "12-admin-phone");
+  });
+  await small.page.context().close();
+}
+
+/** One post accepted by keys, its figures before and after, the curves, and a phone. */
+async function judging() {
+  const { page, troubles, strangers } = await newPage({ viewport: { width: 1200, height: 800 } });
+  const person = `judge-${Date.now()}`;
+  const json = { "content-type": "application/json", accept: "application/json" };
+  await fetch(`${BASE}/v1/users/${person}`, { method: "PUT", headers: json, body: "{}" });
+  const address = `/prediction/1?user=${person}`;
+  await step("judging: a post is accepted by keys, and the figures before and after are the server's", async () => {
+    await page.goto(BASE + address);
+    await page.locator("#answers:not([disabled])").waitFor({ timeout: WAIT_MS });
+    await page.keyboard.press("a");
+    await page.keyboard.press("Enter");
+    await page.locator("#change tbody tr").nth(3).waitFor({ timeout: WAIT_MS });
+    const shown = Number(await page.locator("#likely [data-share]").first().getAttribute("data-share"));
+    const { now } = await (await fetch(BASE + address, { headers: json })).json();
+    check(Math.abs(shown - now.accepted) < 1e-6, `shown ${shown}, the server says ${now.accepted}`);
+    check(/^\+/.test(await page.locator("#change tbody tr").first().locator("td").nth(2).textContent()), "accepting made it less likely");
+    await shot(page, "13-judging");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/prediction\/2\?user=judge/, { timeout: WAIT_MS });
+  });
+  await step("judging: the curves come by themselves after a label of the other kind", async () => {
+    await page.goto(`${BASE}/score?user=${person}`);
+    await page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
+    check((await page.locator("#roc .roc-curve").count()) === 0, "a curve of one label");
+    await fetch(`${BASE}/prediction/2?user=${person}`, { method: "POST", headers: json, body: JSON.stringify({ label: "rejected" }) });
+    await page.waitForFunction(() => document.querySelectorAll("#roc .roc-curve").length === 3, null, { timeout: WAIT_MS });
+    await shot(page, "14-score");
+  });
+  await step("judging: no complaint in the console, and no request left the origin", async () => {
+    check(troubles.length === 0, troubles.join("\n"));
+    check(strangers.length === 0, strangers.join("\n"));
+  });
+  await step("judging: a post that is not there is named, and a token is asked for", async () => {
+    await page.goto(`${BASE}/prediction/99999999?user=${person}`);
+    await page.getByText("there is no post 99999999").waitFor({ timeout: WAIT_MS });
+    await page.route("**/prediction/*", (route) => {
+      const headers = route.request().headers();
+      if (!headers.accept?.includes("application/json") || headers.authorization === "Bearer the-token") return route.continue();
+      return route.fulfill({ status: 401, contentType: "application/problem+json", body: JSON.stringify({ detail: "a token is needed" }) });
+    });
+    await page.goto(BASE + address);
+    await page.locator("#token-form").waitFor({ timeout: WAIT_MS });
+    await page.fill("#token", "the-token");
+    await page.keyboard.press("Enter");
+    await page.locator("#answers:not([disabled])").waitFor({ timeout: WAIT_MS });
+    check(await page.locator("#token-form").isHidden(), "the form for a token stays");
+  });
+  await page.context().close();
+
+  const small = await newPage({ viewport: { width: 380, height: 780 }, isMobile: true, hasTouch: true, colorScheme: "dark" });
+  await step("judging on a phone: nothing is wider than the screen", async () => {
+    for (const [path, there] of [[address, "#answers:not([disabled])"], [`/score?user=${person}`, "#roc .roc-curve"]]) {
+      await small.page.goto(BASE + path);
+      await small.page.locator(there).first().waitFor({ timeout: WAIT_MS, state: "attached" });
+      const width = await small.page.evaluate(() => document.documentElement.scrollWidth);
+      check(width <= 380, `${path} is ${width} wide`);
+    }
   });
   await small.page.context().close();
 }

@@ -13,7 +13,7 @@ use super::{Duplicates, Lengths, Report, WORDS_PER_BIN, label};
 const STYLE_OF_LABELS: &str = ".accepted{--mark:var(--s0)}.rejected{--mark:var(--s1)}.dot{fill:var(--mark);fill-opacity:.6}\
 .cross{fill:none;stroke:var(--mark);stroke-width:1.6;stroke-opacity:.8}.bar{fill:var(--mark)}\
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(18rem,100%),1fr));gap:0 2rem}\
-td.text{text-align:left;overflow-wrap:anywhere;min-width:14rem}h3{font-size:1.05rem;margin:1.5rem 0 0}";
+.text{text-align:left;overflow-wrap:anywhere;min-width:14rem}h3{font-size:1.05rem;margin:1.5rem 0 0}";
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 520.0;
 const MARGIN: f64 = 24.0;
@@ -189,7 +189,7 @@ fn projection(report: &Report) -> String {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let every = match report.projection.every {
         1 => String::new(),
-        every => format!(" Every {every}th text is drawn."),
+        every => format!(" One text in {every} is drawn."),
     };
     let _ = write!(
         out,
@@ -211,7 +211,7 @@ fn duplicates(found: &Duplicates) -> String {
         return out;
     }
     out += "<div class=\"wide\"><table><thead><tr><th scope=\"col\">cosine</th><th scope=\"col\">first</th>\
-            <th scope=\"col\">text</th><th scope=\"col\">second</th><th scope=\"col\">text</th></tr></thead><tbody>";
+            <th scope=\"col\" class=\"text\">text</th><th scope=\"col\">second</th><th scope=\"col\" class=\"text\">text</th></tr></thead><tbody>";
     for pair in &found.listed {
         let _ = write!(out, "<tr><td>{:.4}</td>", pair.cosine);
         for (at, place) in [&pair.first, &pair.second].into_iter().enumerate() {
