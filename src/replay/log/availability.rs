@@ -52,8 +52,8 @@ impl Availability {
         Availability::given(windows)
     }
 
-    /// Windows inferred from starts: starts that follow each other within `gap_ms` become one window `[first, last +
-    /// tail_ms)`.
+    /// Windows inferred from starts: starts that follow each other within `gap_ms` become one window
+    /// `[first, last + tail_ms)`.
     #[must_use]
     pub fn inferred(rows: impl Iterator<Item = Presence>, gap_ms: i64, tail_ms: i64) -> Availability {
         let starts = rows.map(|row| Presence { stop: row.start, ..row });

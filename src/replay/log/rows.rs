@@ -139,8 +139,8 @@ pub enum WindowSource {
     FirstRow,
     /// Windows from a file: item, start, stop; a missing stop is open-ended.
     Given(Vec<(Key, Millis, Option<Millis>)>),
-    /// Windows inferred from rows: rows of an item that follow each other within `gap` units become one window `[first,
-    /// last + tail)`.
+    /// Windows inferred from rows: rows of an item that follow each other within `gap` units become one window
+    /// `[first, last + tail)`.
     Inferred {
         /// Largest distance of rows within one window, in units.
         gap: i64,
