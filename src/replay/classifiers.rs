@@ -149,7 +149,7 @@ mod tests {
     }
 
     proptest! {
-        /// Two separated classes are told apart after one pass, and scores stay finite.
+        /// One pass separates two distant classes, and scores stay finite.
         #[test]
         fn separated_classes_are_told_apart(rows in vec((any::<bool>(), vec(-0.1_f32..0.1, 3)), 8..60)) {
             prop_assume!(rows.iter().any(|row| row.0) && rows.iter().any(|row| !row.0));
