@@ -101,6 +101,6 @@ pub(super) fn asked(
     let Some(group) = query.number("cluster")? else { return Ok(None) };
     let clusters = request.server().clusters();
     let known = clusters.filter(|clusters| clusters.summary.clusters.iter().any(|known| known.id == group));
-    let unknown = || Refusal::field(Code::OutOfRange, "cluster", format!("no group {group}: see GET /v1/clusters"));
+    let unknown = || Refusal::field(Code::OutOfRange, "cluster", format!("no cluster {group}: see GET /v1/clusters"));
     known.map(|clusters| Some((group, clusters))).ok_or_else(unknown)
 }

@@ -2,9 +2,9 @@
 //!
 //! Invariant: equal files and flags give equal figures and pages. Deliberately absent: learning, and the server.
 
-mod page;
 mod terms;
 mod vectors;
+mod page;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
