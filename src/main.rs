@@ -41,7 +41,7 @@ enum Command {
     /// Draw the decay of topic weights under the settings of a server, and the topic weights of a user over time.
     Plots(beside::Args),
     /// Describe a corpus of judged texts: counts, lengths, frequent terms, a projection of the embeddings, near duplicates,
-    /// and how well each file's labels separate.
+    /// and the separability of each file's labels.
     Explore(beside::Args),
     #[command(subcommand)]
     Db(db::Command),

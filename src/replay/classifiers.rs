@@ -149,9 +149,9 @@ mod tests {
     }
 
     proptest! {
-        /// One pass separates two distant classes, and scores stay finite.
+        /// One pass over two distant classes separates them, and scores stay finite.
         #[test]
-        fn separated_classes_are_told_apart(rows in vec((any::<bool>(), vec(-0.1_f32..0.1, 3)), 8..60)) {
+        fn one_pass_separates_distant_classes(rows in vec((any::<bool>(), vec(-0.1_f32..0.1, 3)), 8..60)) {
             prop_assume!(rows.iter().any(|row| row.0) && rows.iter().any(|row| !row.0));
             let rows: Vec<(bool, Vec<f32>)> = rows
                 .into_iter()

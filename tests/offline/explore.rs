@@ -81,7 +81,7 @@ fn a_flag_that_cannot_be_used_is_named() {
         (&["--terms", "0"], folder.path(), "--terms"),
         (&[], empty.path(), "no texts found"),
     ] {
-        let mut arguments = vec!["explore", "--html", &page];
+        let mut arguments = vec!["explore", "--html", page.as_str()];
         arguments.extend(flags);
         arguments.push(path.to_str().unwrap());
         let (status, said) = run(&arguments);

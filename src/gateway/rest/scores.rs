@@ -153,6 +153,9 @@ pub(crate) async fn score_with_curves(request: AuthedRequest) -> HttpResult {
 /// `unknown_user`, `unknown_item`, or a refusal with the name of the parameter.
 pub(crate) async fn numbered_prediction(request: AuthedRequest) -> HttpResult {
     let (number, who) = (number_of(&request)?, judge(&request)?);
+    if request.server().world().item(ItemId(number - 1)).is_none_or(|item| item.deleted) {
+        return Err(no_such_post(&request, number).into());
+    }
     let now = judgement(&request, &who, ItemId(number - 1)).await?;
     let (world, at) = (request.server().world(), request.now());
     let is_there = |number: &u32| world.item(ItemId(number - 1)).is_some_and(|item| !item.deleted);

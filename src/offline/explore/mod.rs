@@ -23,7 +23,7 @@ use terms::TermLists;
 use vectors::{Projection, Separability, Similar};
 
 /// Describe a corpus of judged texts: counts, lengths, frequent terms, a projection of the embeddings, near duplicates,
-/// and how well each file's labels separate.
+/// and the separability of each file's labels.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Write the self-contained page to this file.
@@ -74,7 +74,7 @@ struct Report {
     terms: Vec<TermLists>,
     /// The embeddings in two dimensions.
     projection: Projection,
-    /// Pairs of texts that are nearly equal.
+    /// Pairs of texts with nearly equal embeddings.
     duplicates: Duplicates,
 }
 
