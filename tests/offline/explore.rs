@@ -13,7 +13,7 @@ use support::run;
 fn write_corpus(folder: &Path) {
     for (query, rows) in [("first", 20), ("second", 12)] {
         let row = |number: usize| {
-            let accepted = number % 2 == 0;
+            let accepted = number.is_multiple_of(2);
             let (word, side) = if accepted { ("green tea", 1.0) } else { ("black <b>coffee</b>", -1.0) };
             let label = if accepted { "accepted" } else { "rejected" };
             let turn = 0.3 * number as f64;

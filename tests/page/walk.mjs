@@ -241,7 +241,7 @@ async function quiet() {
     const { decay, positives, negatives } = await ask(`/v1/users/${person}/model`);
     const { span } = await import("../../static/js/model.js");
     const hint = await page.textContent("#topics-hint");
-    check(hint.includes(`the next ${span(decay.horizon_ms)};`), `${hint} for ${JSON.stringify(decay)}`);
+    check(hint.includes(`The curve shows the next ${span(decay.horizon_ms)}.`), `${hint} for ${JSON.stringify(decay)}`);
     check((await page.textContent("#auc")) === "\u2013", `AUC ${await page.textContent("#auc")} of ${positives} and ${negatives}`);
     check((await page.textContent("#auc-note")).includes(`so far ${positives} and ${negatives}`), await page.textContent("#auc-note"));
   });
