@@ -227,7 +227,7 @@ impl TwoTower for Forward {
     }
 
     fn lacking(&self, item: &ItemFacts<'_>) -> Vec<String> {
-        self.schema.item.lacking(item).map(str::to_owned).collect()
+        self.schema.item.lacking(item).into_iter().map(str::to_owned).collect()
     }
 
     fn item(&self, item: &ItemFacts<'_>) -> TowerVector {

@@ -143,8 +143,19 @@ impl PersonSchema {
         let mut code =
             PersonCode { categories: vec![0; self.categories.len()], numbers: [0.0, 1.0].repeat(self.numbers.len()) };
         if let Some(text) = attributes {
-            let mut reader = serde_json::Deserializer::from_str(text);
-            if (Attributes { schema: self, code: &mut code }).deserialize(&mut reader).is_err() {
+            let category = |name: &str| self.categories.iter().position(|known| known.name == name);
+            let number = |name: &str| self.numbers.iter().position(|known| known.name == name);
+            let wanted = |name: &str| category(name).map(Ok).or_else(|| number(name).map(Err));
+            let read = read_fields(text, wanted, |place, value| match place {
+                Ok(category) => {
+                    code.categories[category] =
+                        value.text().map_or(0, |text| self.categories[category].row(text.as_ref()));
+                }
+                Err(number) => {
+                    code.numbers[2 * number..2 * number + 2].copy_from_slice(&self.numbers[number].code(value.number()))
+                }
+            });
+            if read.is_err() {
                 code.categories.fill(0);
                 code.numbers.chunks_mut(2).for_each(|number| number.copy_from_slice(&[0.0, 1.0]));
             }
@@ -153,13 +164,25 @@ impl PersonSchema {
     }
 }
 
-/// Deserialises only the attributes that the schema names, straight into a [`PersonCode`].
-struct Attributes<'a> {
-    schema: &'a PersonSchema,
-    code: &'a mut PersonCode,
+/// Reads the fields of a JSON object that `wanted` places, and hands each place with its value to `take`; skips the others.
+///
+/// # Errors
+/// The text is no JSON object; `take` may have run for its first fields.
+fn read_fields<P>(
+    text: &str,
+    wanted: impl Fn(&str) -> Option<P>,
+    take: impl FnMut(P, Scalar<'_>),
+) -> Result<(), serde_json::Error> {
+    (Fields { wanted, take }).deserialize(&mut serde_json::Deserializer::from_str(text))
 }
 
-impl<'de> DeserializeSeed<'de> for Attributes<'_> {
+/// Deserialises an object for [`read_fields`].
+struct Fields<W, T> {
+    wanted: W,
+    take: T,
+}
+
+impl<'de, P, W: Fn(&str) -> Option<P>, T: FnMut(P, Scalar<'_>)> DeserializeSeed<'de> for Fields<W, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
@@ -167,59 +190,20 @@ impl<'de> DeserializeSeed<'de> for Attributes<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Attributes<'_> {
+impl<'de, P, W: Fn(&str) -> Option<P>, T: FnMut(P, Scalar<'_>)> Visitor<'de> for Fields<W, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of attributes")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(Word(name)) = map.next_key::<Word<'_>>()? {
-            if let Some(place) = self.schema.categories.iter().position(|known| known.name == name) {
-                let value = map.next_value::<Scalar<'_>>()?;
-                self.code.categories[place] =
-                    value.text().map_or(0, |text| self.schema.categories[place].row(text.as_ref()));
-            } else if let Some(place) = self.schema.numbers.iter().position(|known| known.name == name) {
-                let value = map.next_value::<Scalar<'_>>()?;
-                self.code.numbers[2 * place..2 * place + 2]
-                    .copy_from_slice(&self.schema.numbers[place].code(value.number()));
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Deserialises only the numbers that the schema of items names.
-struct Numbers<'a> {
-    schema: &'a ItemSchema,
-    found: &'a mut Vec<(String, f32)>,
-}
-
-impl<'de> DeserializeSeed<'de> for Numbers<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        reader.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Numbers<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of attributes")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Word(name)) = map.next_key::<Word<'_>>()? {
-            if self.schema.reads(&name) {
-                let value = map.next_value::<Scalar<'_>>()?;
-                self.found.extend(value.number().map(|number| (name.into_owned(), number)));
-            } else {
-                map.next_value::<IgnoredAny>()?;
+            match (self.wanted)(&name) {
+                Some(place) => (self.take)(place, map.next_value()?),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
         Ok(())
@@ -340,31 +324,34 @@ impl ItemSchema {
         name.map_or(0, |name| row_of(&self.topics, name))
     }
 
-    /// Numbers among an item's attributes that the schema reads, by name. A text that is no JSON object has none.
-    fn attributes(&self, text: Option<&str>) -> Vec<(String, f32)> {
-        let mut found = Vec::new();
-        if let Some(text) = text.filter(|_| !(self.text.is_empty() && self.numbers.is_empty())) {
-            let mut reader = serde_json::Deserializer::from_str(text);
-            if (Numbers { schema: self, found: &mut found }).deserialize(&mut reader).is_err() {
-                found.clear();
+    /// The numbers of an item by name: its own, else those among its attributes that the schema reads. A text that is no
+    /// JSON object has none.
+    fn numbers_of<'f>(&self, facts: &'f ItemFacts<'_>) -> impl Fn(&str) -> Option<f32> + use<'f> {
+        let is_read = |name: &str| {
+            self.numbers.iter().any(|number| number.name == name)
+                || TEXT_STATISTICS.iter().zip(&self.text).any(|(statistic, _)| *statistic == name)
+        };
+        let mut attributes: Vec<(String, f32)> = Vec::new();
+        if let Some(text) = facts.attributes {
+            let wanted = |name: &str| is_read(name).then(|| name.to_owned());
+            let take = |name, value: Scalar<'_>| attributes.extend(value.number().map(|number| (name, number)));
+            if read_fields(text, wanted, take).is_err() {
+                attributes.clear();
             }
         }
-        found
+        move |name| {
+            let own = facts.numbers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
+            own.or_else(|| attributes.iter().find(|(other, _)| other == name).map(|(_, value)| *value))
+        }
     }
 
-    /// Whether the schema reads a number of this name.
-    fn reads(&self, name: &str) -> bool {
-        self.numbers.iter().any(|number| number.name == name)
-            || TEXT_STATISTICS.iter().zip(&self.text).any(|(statistic, _)| *statistic == name)
-    }
-
-    /// Names of the numeric columns that an item lacks although the schema reads them.
-    pub fn lacking<'s>(&'s self, facts: &ItemFacts<'_>) -> impl Iterator<Item = &'s str> {
-        let attributes = self.attributes(facts.attributes);
-        let own: Vec<String> = facts.numbers.iter().map(|(name, _)| (*name).to_owned()).collect();
-        self.numbers.iter().map(|number| number.name.as_str()).filter(move |name| {
-            !own.iter().any(|other| other == name) && !attributes.iter().any(|(other, _)| other == name)
-        })
+    /// Names of the numeric columns that the schema reads and an item lacks.
+    pub fn lacking<'s>(&'s self, facts: &ItemFacts<'_>) -> Vec<&'s str> {
+        if self.numbers.is_empty() {
+            return Vec::new();
+        }
+        let given = self.numbers_of(facts);
+        self.numbers.iter().map(|number| number.name.as_str()).filter(|name| given(name).is_none()).collect()
     }
 
     /// Appends the dense features of an item to `out`.
@@ -383,11 +370,7 @@ impl ItemSchema {
             out.extend(components.rows.chunks(reduction.from.max(1)).map(|row| dot(row, &centred)));
             out.push(f32::from(u8::from(!known)));
         }
-        let attributes = self.attributes(facts.attributes);
-        let given = |name: &str| {
-            let own = facts.numbers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
-            own.or_else(|| attributes.iter().find(|(other, _)| other == name).map(|(_, value)| *value))
-        };
+        let given = self.numbers_of(facts);
         if !self.text.is_empty() {
             let counted = (!facts.text.is_empty()).then(|| statistics(facts.text));
             for (place, number) in self.text.iter().enumerate() {

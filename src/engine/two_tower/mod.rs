@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
+
 use crate::domain::ids::{ItemId, ModelVersion};
 use crate::domain::time::Millis;
 use crate::engine::catalogue::block::BLOCK;
@@ -83,8 +85,8 @@ pub struct Tower {
     blocks: Vec<Arc<Vec<TowerVector>>>,
     /// Number of vectors that replaced an earlier one.
     revised: u64,
-    /// `(BLOCK,)` each: whether the item lacks a column that the model reads.
-    incomplete: Vec<Arc<Vec<bool>>>,
+    /// Ids of the items that lack a column which the model reads.
+    incomplete: Arc<RoaringBitmap>,
     /// Names of all columns that some item lacked.
     lacked: Arc<BTreeSet<String>>,
 }
@@ -93,7 +95,7 @@ impl Tower {
     /// A model without item vectors.
     #[must_use]
     pub fn new(model: Arc<dyn TwoTower>) -> Tower {
-        Tower { model, blocks: Vec::new(), revised: 0, incomplete: Vec::new(), lacked: Arc::default() }
+        Tower { model, blocks: Vec::new(), revised: 0, incomplete: Arc::default(), lacked: Arc::default() }
     }
 
     /// The model that computed the vectors.
@@ -130,12 +132,10 @@ impl Tower {
         block.resize(block.len().max(row + 1), [0.0; TOWER_DIM]);
         block[row] = vector;
         let lacking = self.model.lacking(facts);
-        self.incomplete.resize_with(self.blocks.len(), Arc::default);
-        let is_known = self.incomplete[id.0 as usize / BLOCK].get(row).copied();
-        if !lacking.is_empty() || is_known == Some(true) {
-            let flags = Arc::make_mut(&mut self.incomplete[id.0 as usize / BLOCK]);
-            flags.resize(flags.len().max(row + 1), false);
-            flags[row] = !lacking.is_empty();
+        // A changed set is copied for the world that readers hold, so only a real change touches it.
+        if self.incomplete.contains(id.0) == lacking.is_empty() {
+            let incomplete = Arc::make_mut(&mut self.incomplete);
+            let _ = if lacking.is_empty() { incomplete.remove(id.0) } else { incomplete.insert(id.0) };
         }
         if lacking.iter().any(|name| !self.lacked.contains(name)) {
             Arc::make_mut(&mut self.lacked).extend(lacking);
@@ -145,7 +145,7 @@ impl Tower {
     /// Number of items that lack a column which the model reads; the model encodes it as missing.
     #[must_use]
     pub fn incomplete(&self) -> u64 {
-        self.incomplete.iter().flat_map(|block| block.iter()).filter(|lacks| **lacks).count() as u64
+        self.incomplete.len()
     }
 
     /// Names of the columns that some item lacked, in alphabetical order.
