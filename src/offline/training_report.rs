@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use eddyline::engine::metrics::progressive::roc_curve;
 use eddyline::tower::Quality;
 use eddyline_replay::html::{self, Axis, Plot, Series};
 use eddyline_replay::metrics::shown;
+use eddyline_training::{CalibrationBin, calibration_bins};
 
 /// Largest number of points of a ROC curve.
 const POINTS_MAX: usize = 200;
-/// Bins of predicted probabilities.
-const BINS: usize = 10;
 
 /// ROC curve, calibration and accuracy of the predictions on one slice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,37 +32,24 @@ impl Curves {
     /// Curves of log-odds and outcomes; `None` where only one outcome occurs.
     #[must_use]
     pub fn of(slice: &'static str, log_odds: &[f32], liked: &[bool]) -> Option<Curves> {
-        let positive = liked.iter().filter(|liked| **liked).count();
-        let negative = liked.len() - positive;
-        if positive == 0 || negative == 0 {
+        let roc = roc_curve(log_odds, liked);
+        if roc.is_empty() {
             return None;
-        }
-        let mut order: Vec<usize> = (0..liked.len()).collect();
-        order.sort_by(|a, b| log_odds[*b].total_cmp(&log_odds[*a]));
-        let (mut hits, mut misses) = (0_usize, 0_usize);
-        let mut roc = vec![(0.0, 0.0)];
-        for ties in order.chunk_by(|a, b| log_odds[*a] == log_odds[*b]) {
-            let new = ties.iter().filter(|place| liked[**place]).count();
-            (hits, misses) = (hits + new, misses + ties.len() - new);
-            roc.push((misses as f64 / negative as f64, hits as f64 / positive as f64));
         }
         let every = roc.len().div_ceil(POINTS_MAX).max(1);
         let last = roc.len() - 1;
-        let roc = roc.into_iter().enumerate().filter(|(at, _)| at % every == 0 || *at == last).map(|(_, point)| point);
-        let mut bins = [(0.0_f64, 0_u64, 0_u64); BINS];
-        let mut right = 0_usize;
-        for (x, liked) in log_odds.iter().zip(liked) {
-            let p = 1.0 / (1.0 + f64::from(-*x).exp());
-            right += usize::from((p >= 0.5) == *liked);
-            let bin = &mut bins[((p * BINS as f64) as usize).min(BINS - 1)];
-            *bin = (bin.0 + p, bin.1 + u64::from(*liked), bin.2 + 1);
-        }
-        let filled = bins.into_iter().filter(|bin| bin.2 > 0);
+        let kept = roc.into_iter().enumerate().filter(|(at, _)| at % every == 0 || *at == last);
+        let roc = kept.map(|(_, [across, up])| (f64::from(across), f64::from(up)));
+        let right = log_odds.iter().zip(liked).filter(|(x, liked)| (**x >= 0.0) == **liked).count();
+        let filled = calibration_bins(log_odds, liked).into_iter().filter(|bin| bin.views > 0);
+        let means = filled.map(|CalibrationBin { predicted, liked, views }| {
+            (predicted / views as f64, liked as f64 / views as f64, views)
+        });
         Some(Curves {
             slice,
             accuracy: right as f64 / liked.len() as f64,
             roc: roc.collect(),
-            calibration: filled.map(|(p, liked, n)| (p / n as f64, liked as f64 / n as f64, n)).collect(),
+            calibration: means.collect(),
         })
     }
 }

@@ -26,6 +26,7 @@ mod tests;
 pub use burn_tensor::backend::AutodiffBackend;
 pub use dataset::{Fractions, Slice};
 pub use gradient::Loss;
+pub use quality::{CalibrationBin, calibration_bins};
 pub use schema_fit::facts;
 pub use train::{Progress, TrainError, TrainSettings, Training};
 

@@ -23,14 +23,12 @@ pub fn quality(log_odds: &[f32], liked: &[bool]) -> Quality {
         precision += new * hits / (hits + misses);
     }
     let both = positive > 0 && negative > 0;
-    let (mut loss, mut bins) = (0.0_f64, [(0.0_f64, 0.0_f64); BINS]);
+    let mut loss = 0.0_f64;
     for (x, liked) in log_odds.iter().zip(liked) {
         let (x, y) = (f64::from(*x), f64::from(u8::from(*liked)));
         loss += x.max(0.0) - x * y + (-x.abs()).exp().ln_1p();
-        let p = 1.0 / (1.0 + (-x).exp());
-        let bin = &mut bins[((p * BINS as f64) as usize).min(BINS - 1)];
-        *bin = (bin.0 + p, bin.1 + y);
     }
+    let bins = calibration_bins(log_odds, liked);
     let n = liked.len() as f64;
     let rounded = |sum: f64, n: f64| (n > 0.0).then(|| (sum / n * 1e6).round() / 1e6);
     Quality {
@@ -38,8 +36,33 @@ pub fn quality(log_odds: &[f32], liked: &[bool]) -> Quality {
         roc_auc: rounded(area, positive as f64 * negative as f64),
         average_precision: rounded(precision, positive as f64).filter(|_| both),
         log_loss: rounded(loss, n),
-        calibration_error: rounded(bins.iter().map(|(p, y)| (p - y).abs()).sum(), n),
+        calibration_error: rounded(bins.iter().map(|bin| (bin.predicted - bin.liked as f64).abs()).sum(), n),
     }
+}
+
+/// Views whose predicted probabilities lie in one of ten ranges of equal width.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CalibrationBin {
+    /// Sum of the predicted probabilities.
+    pub predicted: f64,
+    /// Number of liked views.
+    pub liked: u64,
+    /// Number of views.
+    pub views: u64,
+}
+
+/// Sorts views into bins by the probability of their log-odds `(n,)`; labels are `(n,)`.
+#[must_use]
+pub fn calibration_bins(log_odds: &[f32], liked: &[bool]) -> [CalibrationBin; BINS] {
+    let mut bins = [CalibrationBin::default(); BINS];
+    for (x, liked) in log_odds.iter().zip(liked) {
+        let p = 1.0 / (1.0 + (-f64::from(*x)).exp());
+        let bin = &mut bins[((p * BINS as f64) as usize).min(BINS - 1)];
+        bin.predicted += p;
+        bin.liked += u64::from(*liked);
+        bin.views += 1;
+    }
+    bins
 }
 
 /// Slope and intercept of a logistic regression of labels on log-odds, by Newton's method with slight shrinkage to (1,

@@ -41,17 +41,26 @@ pub fn roc_auc(scores: &[f32], labels: &[bool]) -> Option<f64> {
 
 /// Computes [`roc_auc`] in place; sorts the pairs.
 fn auc_of(pairs: &mut [(f32, bool)]) -> Option<f64> {
+    auc_of_groups(tied_groups(pairs))
+}
+
+/// The ROC curve of scores `(n,)` and labels `(n,)`: corners from (0, 0) to (1, 1). Empty unless both labels occur.
+#[must_use]
+pub fn roc_curve(scores: &[f32], labels: &[bool]) -> Vec<RocPoint> {
+    let mut pairs: Vec<(f32, bool)> = scores.iter().copied().zip(labels.iter().copied()).collect();
+    roc_of_groups(tied_groups(&mut pairs))
+}
+
+/// Sorts the pairs, and counts the `(positives, negatives)` of each group of tied scores, in rising order.
+fn tied_groups(pairs: &mut [(f32, bool)]) -> impl DoubleEndedIterator<Item = (u64, u64)> {
     for pair in pairs.iter_mut() {
         pair.0 += 0.0; // -0 and 0 tie
     }
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    auc_of_groups(pairs.chunk_by(|a, b| a.0 == b.0).map(count_labels))
-}
-
-/// Counts the `(positives, negatives)` of a group of tied scores.
-fn count_labels(tied: &[(f32, bool)]) -> (u64, u64) {
-    let positives = tied.iter().filter(|pair| pair.1).count() as u64;
-    (positives, tied.len() as u64 - positives)
+    pairs.chunk_by(|a, b| a.0 == b.0).map(|tied| {
+        let positives = tied.iter().filter(|pair| pair.1).count() as u64;
+        (positives, tied.len() as u64 - positives)
+    })
 }
 
 /// AUC from `(positives, negatives)` of tied groups in rising order. Counts pairs in halves, so nothing is rounded.
@@ -169,9 +178,8 @@ impl RecentAuc {
     /// The ROC curve of the kept scores, at most one point more than these; empty until both labels are among them.
     #[must_use]
     pub fn roc(&self) -> Vec<RocPoint> {
-        let mut pairs: Vec<(f32, bool)> = self.pairs().map(|(score, positive)| (score + 0.0, positive)).collect();
-        pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        roc_of_groups(pairs.chunk_by(|a, b| a.0 == b.0).map(count_labels))
+        let mut pairs: Vec<(f32, bool)> = self.pairs().collect();
+        roc_of_groups(tied_groups(&mut pairs))
     }
 
     /// Mean log loss, in nats, of the kept scores taken as log-odds; `None` before the first.
