@@ -229,10 +229,7 @@ impl Loader {
     /// # Errors
     /// The store fails.
     pub async fn windows(&mut self, item: ItemId, windows: Windows) -> anyhow::Result<()> {
-        self.brought.windows += windows.as_slice().len() as u64;
-        self.brought.windowed_items += 1;
-        self.offline.windows(vec![(item, windows)], self.now);
-        self.flush_if_full().await
+        self.windows_of_items(vec![(item, windows)]).await
     }
 
     /// Sets the availability windows of several items at once.

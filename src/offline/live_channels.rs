@@ -28,6 +28,7 @@ use eddyline_replay::formats::live_intervals::{LiveIntervals, Presence};
 use eddyline_replay::formats::time::Times;
 use eddyline_replay::formats::windows::{ROLES, WindowRows};
 use eddyline_replay::formats::{Columns, Watch};
+use eddyline_replay::log::Names;
 use eddyline_replay::log::availability::{self, IntervalUnion};
 
 /// Channels whose windows change in one call.
@@ -74,25 +75,6 @@ struct Visit {
     stream: Key,
 }
 
-/// Numbers by name, in order of first occurrence.
-#[derive(Default)]
-struct Names {
-    numbers: HashMap<Key, u32>,
-    keys: Vec<Key>,
-}
-
-impl Names {
-    fn number(&mut self, key: Key) -> u32 {
-        if let Some(number) = self.numbers.get(&key) {
-            return *number;
-        }
-        let number = self.keys.len() as u32;
-        self.keys.push(key.clone());
-        self.numbers.insert(key, number);
-        number
-    }
-}
-
 /// What the files hold.
 struct Read {
     visits: ByTime<Visit>,
@@ -120,8 +102,7 @@ pub async fn import(
     bar.finish_and_clear();
     let Read { visits, users, channels, windows, step_ms, last_start } = read;
     let ids = write_channels(loader, &channels, windows).await?;
-    drop(channels.numbers);
-    learn(loader, visits, (&users.keys, &channels.keys), &ids, step_ms).await?;
+    learn(loader, visits, (&users.into_keys(), &channels.into_keys()), &ids, step_ms).await?;
     if let Some(last) = last_start {
         let origin = args.origin.unwrap_or(Millis(0));
         let text = timestamps::text;
@@ -146,7 +127,7 @@ fn read(paths: &[PathBuf], times: &Times, args: &LiveArgs, watch: Option<Watch>)
     for row in LiveIntervals::open(paths, times.clone(), watch)? {
         let Presence { user, stream, streamer, start, stop, .. } = row?;
         let (start, stop) = (start.plus(origin), stop.plus(origin));
-        let (user, channel) = (users.number(user), channels.number(streamer));
+        let (user, channel) = (users.number(&user), channels.number(&streamer));
         let stay_ms = u32::try_from(stop.since(start)).unwrap_or(u32::MAX);
         if args.windows.is_none() {
             let stop = if inferred.is_some() { start } else { stop };
@@ -158,7 +139,7 @@ fn read(paths: &[PathBuf], times: &Times, args: &LiveArgs, watch: Option<Watch>)
     if let Some(path) = &args.windows {
         given_windows(path, times, origin, &mut channels, &mut union)?;
     }
-    let mut windows: Vec<Vec<Window>> = vec![Vec::new(); channels.keys.len()];
+    let mut windows: Vec<Vec<Window>> = vec![Vec::new(); channels.keys().len()];
     for window in union.finish() {
         let stays = !args.close_windows
             && args.windows.is_none()
@@ -181,7 +162,7 @@ fn given_windows(
     for row in WindowRows::open(&[path.to_owned()], columns, times.fresh(), None)? {
         let row = row?;
         let (start, stop) = (row.window.start.plus(origin), row.window.stop.map(|stop| stop.plus(origin)));
-        let item = channels.number(row.item);
+        let item = channels.number(&row.item);
         union.push(availability::Presence { item, start, stop: stop.unwrap_or(Millis(i64::MAX)) });
     }
     Ok(())
@@ -193,9 +174,9 @@ async fn write_channels(
     channels: &Names,
     windows: Vec<Vec<Window>>,
 ) -> anyhow::Result<Vec<ItemId>> {
-    let bar = progress::steps("channels", channels.keys.len() as u64);
+    let bar = progress::steps("channels", channels.keys().len() as u64);
     let mut known: Vec<(ItemId, Windows)> = Vec::new();
-    for (key, windows) in channels.keys.iter().zip(windows) {
+    for (key, windows) in channels.keys().iter().zip(windows) {
         let named = || format!("the windows of {key}");
         let old = loader.offline().world().find_item(key.as_str());
         let old = old.and_then(|id| Some((id, loader.offline().world().item(id)?.windows.clone())));
@@ -233,7 +214,7 @@ async fn write_channels(
     loader.recentre().await?;
     bar.finish_and_clear();
     let world = loader.offline().world();
-    let ids: Option<Vec<ItemId>> = channels.keys.iter().map(|key| world.find_item(key.as_str())).collect();
+    let ids: Option<Vec<ItemId>> = channels.keys().iter().map(|key| world.find_item(key.as_str())).collect();
     ids.context("an item that was just written is not there")
 }
 

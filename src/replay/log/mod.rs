@@ -8,4 +8,4 @@ mod rows;
 pub mod read;
 pub mod tables;
 
-pub use rows::{About, Act, Log, LogBuilder, LogRow, WindowSource};
+pub use rows::{About, Act, Log, LogBuilder, LogRow, Names, WindowSource};

@@ -287,14 +287,27 @@ fn ceil(at: Millis, unit_ms: i64) -> Millis {
 }
 
 /// Numbers by name, in order of first occurrence.
-#[derive(Default)]
-struct Names {
+#[derive(Clone, Debug, Default)]
+pub struct Names {
     numbers: HashMap<Key, u32>,
     keys: Vec<Key>,
 }
 
 impl Names {
-    fn number(&mut self, key: &Key) -> u32 {
+    /// The names, by number.
+    #[must_use]
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// The names, by number; frees the index.
+    #[must_use]
+    pub fn into_keys(self) -> Vec<Key> {
+        self.keys
+    }
+
+    /// The number of a name; a new name gets the next one.
+    pub fn number(&mut self, key: &Key) -> u32 {
         if let Some(number) = self.numbers.get(key) {
             return *number;
         }
