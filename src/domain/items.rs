@@ -110,7 +110,7 @@ pub struct Item {
     pub topics: Arc<[TopicId]>,
     /// Text of the item, as users read it.
     pub text: Arc<str>,
-    /// Facts that a two-tower model reads (length, price, ...): a JSON object as text of at most [`Item::ATTRIBUTES_BYTES_MAX`]
+    /// Facts that a two-tower model reads (length, price, ...): a JSON object as text of at most [`ATTRIBUTES_BYTES_MAX`](super::text::ATTRIBUTES_BYTES_MAX)
     /// bytes. The engine never reads the text itself.
     pub attributes: Option<Arc<str>>,
     /// The embedding: given with the item, or computed from the text.
@@ -126,8 +126,6 @@ pub struct Item {
 impl Item {
     /// Size limit of a text in bytes.
     pub const TEXT_BYTES_MAX: usize = 32 * 1024;
-    /// Size limit of the attributes in bytes of JSON.
-    pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
     /// Largest number of topics of one item.
     pub const TOPICS_MAX: usize = 16;
 

@@ -14,7 +14,7 @@ pub struct Person {
     pub key: Key,
     /// Display name, if the user has one.
     pub name: Option<String>,
-    /// Static features (age, city, ...): a JSON object as text of at most [`Person::ATTRIBUTES_BYTES_MAX`] bytes. The engine
+    /// Static features (age, city, ...): a JSON object as text of at most [`ATTRIBUTES_BYTES_MAX`](super::text::ATTRIBUTES_BYTES_MAX) bytes. The engine
     /// never reads the text itself.
     pub attributes: Option<String>,
     /// Instant of registration; for an erased user, instant of erasure (0: by a version that did not store it).
@@ -40,8 +40,6 @@ pub struct Erasure {
 impl Person {
     /// Size limit of a name in bytes.
     pub const NAME_BYTES_MAX: usize = 255;
-    /// Size limit of the attributes in bytes of JSON.
-    pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
 
     /// The partition of all data of this user.
     #[must_use]

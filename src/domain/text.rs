@@ -3,6 +3,9 @@
 //! Invariant: accepted text does not contain the character NUL, neither directly nor escaped in JSON. Postgres holds neither,
 //! so the embedded store refuses both, and a dump can always be loaded into another kind of store.
 
+/// Size limit of the attributes of a user or an item, in bytes of JSON.
+pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
+
 /// A text contains the character NUL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must not contain the character NUL")]

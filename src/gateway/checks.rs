@@ -25,9 +25,6 @@ pub const SLACK_MS: i64 = 5 * SECOND_MS;
 /// Largest number of topic weights in one change, which is the largest number that a user has.
 pub(crate) const WEIGHTS_MAX: usize = 256;
 
-/// Size limit of the attributes of a user or an item, in bytes of JSON.
-const ATTRIBUTES_BYTES_MAX: usize = Item::ATTRIBUTES_BYTES_MAX;
-
 /// An interaction with an item, as the socket and REST describe it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InteractionDraft {
@@ -237,8 +234,8 @@ fn weight(key: &Key, amount: f32) -> Result<f32, Refusal> {
 /// # Errors
 /// `out_of_range` or `bad_field` for `attributes`.
 pub fn attributes(text: String) -> Result<String, Refusal> {
-    if text.len() > ATTRIBUTES_BYTES_MAX {
-        let message = format!("must have at most {} bytes, has {}", ATTRIBUTES_BYTES_MAX, text.len());
+    if text.len() > text::ATTRIBUTES_BYTES_MAX {
+        let message = format!("must have at most {} bytes, has {}", text::ATTRIBUTES_BYTES_MAX, text.len());
         return Err(Refusal::field(Code::OutOfRange, "attributes", message));
     }
     let refused = |error: text::HasNul| Refusal::field(Code::BadField, "attributes", error.to_string());

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::domain::ids::Key;
 use crate::domain::items::{Embedding, Item};
-use crate::domain::text::json_must_be_storable;
+use crate::domain::text::{ATTRIBUTES_BYTES_MAX, json_must_be_storable};
 use crate::domain::time::Millis;
 use crate::files::cells::{self, Dims};
 use crate::files::error::{FormatError, Wrong};
@@ -107,8 +107,8 @@ impl Iterator for Items {
 /// A JSON object as text.
 fn attributes(cell: &str) -> Result<String, Wrong> {
     let is_object = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(cell).is_ok();
-    if cell.len() > Item::ATTRIBUTES_BYTES_MAX || !is_object() {
-        let expected = format!("a JSON object of at most {} bytes, as {{\"length\": 12}}", Item::ATTRIBUTES_BYTES_MAX);
+    if cell.len() > ATTRIBUTES_BYTES_MAX || !is_object() {
+        let expected = format!("a JSON object of at most {} bytes, as {{\"length\": 12}}", ATTRIBUTES_BYTES_MAX);
         return Err(cells::unexpected(cell, expected));
     }
     json_must_be_storable(cell).map_err(|why| cells::unexpected(cell, format!("a JSON object: it {why}")))?;

@@ -10,8 +10,7 @@ use super::options::TableOptions;
 use super::record::Record;
 use crate::domain::ids::Key;
 use crate::domain::items::Item;
-use crate::domain::people::Person;
-use crate::domain::text::json_must_be_storable;
+use crate::domain::text::{ATTRIBUTES_BYTES_MAX, json_must_be_storable};
 use crate::files::cells::{Dims, storable, unexpected};
 use crate::files::table::{Column, needed, optional};
 use crate::files::time::Times;
@@ -83,8 +82,8 @@ impl<'a> Builder<'a> {
             }
         });
         let attributes = serde_json::Value::Object(attributes).to_string();
-        if attributes.len() > Person::ATTRIBUTES_BYTES_MAX {
-            let expected = format!("a user with at most {} bytes of attributes", Person::ATTRIBUTES_BYTES_MAX);
+        if attributes.len() > ATTRIBUTES_BYTES_MAX {
+            let expected = format!("a user with at most {} bytes of attributes", ATTRIBUTES_BYTES_MAX);
             return Err(row.wrong("user_id", unexpected(key.as_str(), expected)));
         }
         let nul = json_must_be_storable(&attributes)
