@@ -95,6 +95,16 @@ impl Query {
         })
     }
 
+    /// The value of a parameter that takes one of a few words, if present.
+    ///
+    /// # Errors
+    /// `bad_field`.
+    pub fn one_of(&self, name: &str, words: &[&'static str]) -> Result<Option<&'static str>, Refusal> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let refusal = || Refusal::field(Code::BadField, name, format!("must be {}, is {text:?}", words.join(" or ")));
+        words.iter().find(|word| **word == text).copied().map(Some).ok_or_else(refusal)
+    }
+
     /// The value of a parameter as a flag, false by default.
     ///
     /// # Errors

@@ -63,21 +63,11 @@ pub async fn recommendations(request: AuthedRequest) -> HttpResult {
     let key: Option<Key> = query.key("id")?;
     let key = key.ok_or_else(|| Refusal::field(Code::BadField, "id", "missing: name the person"))?;
     let who = request.named(key, "id")?;
-    let choice = match query.text("model") {
-        None | Some("then") => ModelChoice::Then,
+    let choice = match query.one_of("model", &["then", "newest"])? {
         Some("newest") => ModelChoice::Newest,
-        Some(other) => {
-            let message = format!("must be then or newest, is {other:?}");
-            return Err(Refusal::field(Code::BadField, "model", message).into());
-        }
+        _ => ModelChoice::Then,
     };
-    let is_list = match query.text("compat") {
-        None => false,
-        Some("list") => true,
-        Some(other) => {
-            return Err(Refusal::field(Code::BadField, "compat", format!("must be list, is {other:?}")).into());
-        }
-    };
+    let is_list = query.one_of("compat", &["list"])?.is_some();
     let (at, feed, items, past) = match at {
         Some(at) => {
             let past = request.server().recommend_at(who.id, at, ranking, limit, choice).await?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::domain::ids::{Key, Seq};
 use crate::domain::interactions::{Kind, Shown};
 use crate::domain::journal::{Entry, Learned, Predicted, What};
-use crate::domain::people::Person;
+use crate::domain::text::ATTRIBUTES_BYTES_MAX;
 use crate::domain::time::Millis;
 use crate::domain::timestamps;
 use crate::protocol::problem::Code;
@@ -130,13 +130,7 @@ impl Shape {
                 }
             }
         }
-        shape.rows = match query.text("compat") {
-            None => false,
-            Some("list") => true,
-            Some(other) => {
-                return Err(Refusal::field(Code::BadField, "compat", format!("must be list, is {other:?}")));
-            }
-        };
+        shape.rows = query.one_of("compat", &["list"])?.is_some();
         Ok(shape)
     }
 
@@ -149,7 +143,7 @@ impl Shape {
         let size_of = Arc::clone(&world);
         let size = move |view: &InteractionView| {
             let item = size_of.find_item(view.item.as_str()).and_then(|id| size_of.item(id)).filter(|_| self.post);
-            512 + item.map_or(0, items::weight) + if self.user { Person::ATTRIBUTES_BYTES_MAX } else { 0 }
+            512 + item.map_or(0, items::weight) + if self.user { ATTRIBUTES_BYTES_MAX } else { 0 }
         };
         let write = move |view: InteractionView| {
             let item = world.find_item(view.item.as_str()).and_then(|id| world.item(id)).filter(|_| self.post);
