@@ -18,19 +18,31 @@ export function useToken(token) {
   remember("service-token", token);
 }
 
-/** Fetches the JSON at a path. Throws `NoAnswer`. */
-export async function ask(path) {
+/** The kind of `NoAnswer` by status; any other status is `trouble`. */
+export const KINDS = Object.freeze({ 400: "absent", 401: "token", 403: "token", 404: "absent", 405: "absent" });
+
+/** Fetches the JSON at a path as a service. Throws `NoAnswer`. */
+export function ask(path) {
+  return request(path, recall("service-token"));
+}
+
+/** Fetches the JSON at a path, by POST if there is a `body`; `bearer` may be null. Throws `NoAnswer`. */
+export async function request(path, bearer, body = null, kinds = KINDS) {
   const headers = { accept: "application/json" };
-  const token = recall("service-token");
-  if (token) headers.authorization = `Bearer ${token}`;
+  if (bearer) headers.authorization = `Bearer ${bearer}`;
+  const options = { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) };
+  if (body) {
+    headers["content-type"] = "application/json";
+    Object.assign(options, { method: "POST", body: JSON.stringify(body) });
+  }
   let answer;
   try {
-    answer = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    answer = await fetch(path, options);
   } catch {
     throw new NoAnswer("trouble", "the server does not answer");
   }
-  const body = await answer.json().catch(() => null);
-  if (answer.ok && body) return body;
-  const kind = { 400: "absent", 401: "token", 403: "token", 404: "absent", 405: "absent" }[answer.status] ?? "trouble";
-  throw new NoAnswer(kind, body?.detail ?? body?.title ?? `the server answered ${answer.status}`);
+  const found = await answer.json().catch(() => null);
+  if (answer.ok && found) return found;
+  const kind = kinds[answer.status] ?? "trouble";
+  throw new NoAnswer(kind, found?.detail ?? found?.title ?? `the server answered ${answer.status}`);
 }
