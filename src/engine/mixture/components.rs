@@ -9,6 +9,8 @@
 
 use std::f64::consts::{LN_2, PI};
 
+use serde::{Deserialize, Serialize};
+
 use crate::engine::numeric::special::{digamma, ln_gamma, ln_gamma_of_dimension};
 
 use super::kernel::{Density, Pass, Sums};
@@ -18,14 +20,71 @@ use super::triangle::{add_outer, at, cholesky, inverse, length_squared, log_dete
 const ALPHA: f64 = 1e-5;
 /// Range of the fitted concentration.
 const ALPHA_FITTED: (f64, f64) = (1e-2, 1e4);
-/// Pseudo-observations of the prior mean.
-const BETA: f64 = 1e-2;
-/// Prior standard deviation of a component, in units of a column's interquartile range.
-const DEVIATION: f64 = 0.1;
+/// Initial share of the noise where [`PriorSettings::noise_share`] is not set.
+const NOISE_SHARE: f64 = 0.01;
+/// Pseudo-observations of [`PriorSettings::noise_share`].
+const NOISE_STRENGTH: f64 = 100.0;
 /// Range of the degrees of freedom of Student's t.
 const FREEDOM: (f64, f64) = (0.5, 1e3);
 
-/// Prior of the mixture; scaled columns have median 0.
+/// Priors of a mixture that a caller may choose; the defaults suit scaled columns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PriorSettings {
+    /// Concentration per component of the Dirichlet prior of the shares; `None` fits it to the sizes of the clusters.
+    pub concentration: Option<f64>,
+    /// Prior mean of the noise's share, as strong as 100 rows; `None` leaves the share to the rows.
+    pub noise_share: Option<f64>,
+    /// Pseudo-observations of a component's prior mean, which is the centre of the columns.
+    pub mean_strength: f64,
+    /// Degrees of freedom of the Wishart prior of a component's precision, beyond the number of columns.
+    pub freedom: f64,
+    /// Prior standard deviation of a component, in widths of a scaled column.
+    pub deviation: f64,
+}
+
+impl Default for PriorSettings {
+    fn default() -> Self {
+        PriorSettings { concentration: None, noise_share: None, mean_strength: 1e-2, freedom: 0.0, deviation: 0.1 }
+    }
+}
+
+impl PriorSettings {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The invalid field, and its rule.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let rules = [
+            (
+                self.concentration.is_none_or(|alpha| (1e-6..=1e6).contains(&alpha)),
+                "concentration",
+                "must be 0.000001 to 1000000, or left out",
+            ),
+            (
+                self.noise_share.is_none_or(|share| (1e-6..=0.3).contains(&share)),
+                "noise_share",
+                "must be 0.000001 to 0.3, or left out",
+            ),
+            ((1e-6..=1e6).contains(&self.mean_strength), "mean_strength", "must be 0.000001 to 1000000"),
+            ((0.0..=1e6).contains(&self.freedom), "freedom", "must be 0 to 1000000"),
+            ((1e-3..=10.0).contains(&self.deviation), "deviation", "must be 0.001 to 10"),
+        ];
+        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, name, rule)| Err((name, rule)))
+    }
+
+    /// Prior concentrations of the noise, and of all clusters together, where a share is set.
+    fn noise(&self) -> Option<(f64, f64)> {
+        self.noise_share.map(|share| (share * NOISE_STRENGTH, (1.0 - share) * NOISE_STRENGTH))
+    }
+
+    /// Share of the noise at the start of a fit.
+    pub(super) fn noise_at_start(&self) -> f64 {
+        self.noise_share.unwrap_or(NOISE_SHARE)
+    }
+}
+
+/// Prior of the mixture; scaled columns have their centre at 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prior {
     pub(super) dim: usize,
@@ -35,6 +94,7 @@ pub(super) struct Prior {
     pub(super) log_noise: Option<f64>,
     pub(super) student: bool,
     pub(super) shares: Shares,
+    pub(super) settings: PriorSettings,
 }
 
 /// Prior of the components' shares.
@@ -43,7 +103,8 @@ pub(super) enum Shares {
     /// Sparse: concentration [`ALPHA`] for every slot, so that most slots become empty. Infers the number of
     /// components.
     Sparse,
-    /// All components exist, and the concentration is the one that maximises the likelihood of their counts. With few
+    /// All components exist, and the concentration is the given one, or the one that maximises the likelihood of their
+    /// counts. With few
     /// rows, counts differ by chance more than the shares do, and where clusters overlap a wrong share moves the
     /// border. Source: Minka, *Estimating a Dirichlet distribution*, 2000, section 2.
     Fitted,
@@ -55,14 +116,24 @@ impl Prior {
         Prior { shares: Shares::Fitted, ..self }
     }
 
-    /// Degrees of freedom of the Wishart prior: the minimum, `dim`.
+    /// Degrees of freedom of the Wishart prior: by default the minimum, `dim`.
     pub(super) fn nu(&self) -> f64 {
-        self.dim as f64
+        self.dim as f64 + self.settings.freedom
     }
 
     /// Diagonal of the inverse of the Wishart's scale matrix.
     fn scatter(&self) -> f64 {
-        self.nu() * DEVIATION * DEVIATION
+        self.nu() * self.settings.deviation * self.settings.deviation
+    }
+
+    /// Pseudo-observations of the prior mean.
+    fn beta(&self) -> f64 {
+        self.settings.mean_strength
+    }
+
+    /// Fitted concentration per component.
+    fn alpha(&self, counts: &[f64]) -> f64 {
+        self.settings.concentration.unwrap_or_else(|| likeliest_alpha(counts))
     }
 }
 
@@ -121,13 +192,13 @@ impl Component {
     /// The posterior given the statistics; Bishop 2006, (10.60) to (10.63). `None` on overflow.
     pub(super) fn learned(prior: &Prior, evidence: &Evidence, freedom: Option<f64>) -> Option<Component> {
         let dim = prior.dim;
-        let beta = BETA + evidence.weight;
+        let beta = prior.beta() + evidence.weight;
         let mean: Vec<f64> = evidence.mean.iter().map(|mean| evidence.weight * mean / beta).collect();
         let mut scatter = evidence.scatter.clone();
         for i in 0..dim {
             scatter[at(i, i)] += prior.scatter();
         }
-        add_outer(dim, &mut scatter, BETA * evidence.weight / beta, &evidence.mean);
+        add_outer(dim, &mut scatter, prior.beta() * evidence.weight / beta, &evidence.mean);
         Component::new(prior, evidence.count, beta, mean, prior.nu() + evidence.count, scatter, freedom)
     }
 
@@ -154,7 +225,7 @@ impl Component {
         for i in 0..prior.dim {
             scatter[at(i, i)] = nu * deviation * deviation;
         }
-        Component::new(prior, count, BETA + count, mean, nu, scatter, prior.student.then_some(10.0))
+        Component::new(prior, count, prior.beta() + count, mean, nu, scatter, prior.student.then_some(10.0))
     }
 
     /// The inverse of the expected precision, lower triangle.
@@ -189,7 +260,8 @@ impl Component {
     fn divergence(&self, prior: &Prior) -> f64 {
         let (dim, d) = (prior.dim, prior.dim as f64);
         let away = length_squared(dim, &self.root, &self.mean);
-        let of_mean = 0.5 * (d * (self.beta / BETA).ln() - d + d * BETA / self.beta + BETA * self.nu * away);
+        let beta = prior.beta();
+        let of_mean = 0.5 * (d * (self.beta / beta).ln() - d + d * beta / self.beta + beta * self.nu * away);
         let trace: f64 = prior.scatter() * self.root.iter().map(|value| value * value).sum::<f64>();
         let normaliser = |nu: f64, log_determinant: f64| {
             0.5 * nu * log_determinant - 0.5 * nu * d * LN_2 - ln_gamma_of_dimension(dim, 0.5 * nu)
@@ -210,7 +282,7 @@ pub(super) fn log_marginal(prior: &Prior, evidence: &Evidence) -> f64 {
         - 0.5 * prior.dim as f64 * learned.beta.ln()
         + 0.5 * prior.nu() * prior.dim as f64 * prior.scatter().ln()
         - ln_gamma_of_dimension(prior.dim, 0.5 * prior.nu())
-        + 0.5 * prior.dim as f64 * BETA.ln()
+        + 0.5 * prior.dim as f64 * prior.beta().ln()
 }
 
 /// Gain of the Dirichlet part of the bound when two components are merged.
@@ -246,20 +318,27 @@ impl Model {
         let rows: f64 = counts.iter().sum();
         let log_share = |alpha: f64, count: f64, total: f64| digamma(alpha + count) - digamma(total);
         match prior.shares {
-            Shares::Sparse => {
+            Shares::Sparse if prior.settings.noise_share.is_none() => {
                 let slots = prior.slots + usize::from(prior.log_noise.is_some());
                 let total = ALPHA * slots as f64 + rows + self.noise.unwrap_or(0.0);
                 let shares = counts.iter().map(|count| log_share(ALPHA, *count, total)).collect();
                 (shares, self.noise.map(|count| log_share(ALPHA, count, total)))
             }
-            Shares::Fitted => {
-                let (alpha, slots) = (likeliest_alpha(&counts), counts.len() as f64);
+            Shares::Sparse | Shares::Fitted => {
+                let (alpha, slots) = match prior.shares {
+                    Shares::Sparse => (ALPHA, prior.slots as f64),
+                    Shares::Fitted => (prior.alpha(&counts), counts.len() as f64),
+                };
                 let among = counts.iter().map(|count| log_share(alpha, *count, alpha * slots + rows));
                 let Some(noise) = self.noise else { return (among.collect(), None) };
-                // Hierarchical: first noise or cluster, with the sparse concentration; then the cluster.
-                let total = ALPHA * (prior.slots + 1) as f64 + rows + noise;
-                let groups = log_share(ALPHA * prior.slots as f64, rows, total);
-                (among.map(|share| groups + share).collect(), Some(log_share(ALPHA, noise, total)))
+                // Hierarchical: first noise or cluster, by default with the sparse concentration; then the cluster.
+                let (of_noise, of_groups, both) = match prior.settings.noise() {
+                    Some((of_noise, of_groups)) => (of_noise, of_groups, of_noise + of_groups),
+                    None => (ALPHA, ALPHA * prior.slots as f64, ALPHA * (prior.slots + 1) as f64),
+                };
+                let total = both + rows + noise;
+                let groups = log_share(of_groups, rows, total);
+                (among.map(|share| groups + share).collect(), Some(log_share(of_noise, noise, total)))
             }
         }
     }
@@ -270,14 +349,18 @@ impl Model {
         let rows: f64 = counts.iter().sum();
         let slots = prior.slots as f64;
         let shares = match prior.shares {
-            Shares::Sparse => {
+            Shares::Sparse if prior.settings.noise_share.is_none() => {
                 counts.extend(self.noise);
                 divergence_of_shares(&counts, ALPHA, ALPHA * (slots + f64::from(u8::from(prior.log_noise.is_some()))))
             }
-            Shares::Fitted => {
-                let alpha = likeliest_alpha(&counts);
-                let among = divergence_of_shares(&counts, alpha, alpha * counts.len() as f64);
-                among + self.noise.map_or(0.0, |noise| divergence_from_noise(rows, noise, ALPHA * slots))
+            Shares::Sparse | Shares::Fitted => {
+                let (alpha, slots_here) = match prior.shares {
+                    Shares::Sparse => (ALPHA, slots),
+                    Shares::Fitted => (prior.alpha(&counts), counts.len() as f64),
+                };
+                let among = divergence_of_shares(&counts, alpha, alpha * slots_here);
+                let (of_noise, of_groups) = prior.settings.noise().unwrap_or((ALPHA, ALPHA * slots));
+                among + self.noise.map_or(0.0, |noise| divergence_from_noise((rows, of_groups), (noise, of_noise)))
             }
         };
         shares + self.components.iter().map(|component| component.divergence(prior)).sum::<f64>()
@@ -315,13 +398,13 @@ fn divergence_of_shares(counts: &[f64], alpha: f64, total: f64) -> f64 {
     each.sum::<f64>() + ln_gamma(after) - ln_gamma(total)
 }
 
-/// Divergence of the Dirichlet of noise against all clusters, with prior concentrations [`ALPHA`] and `alpha`.
-fn divergence_from_noise(rows: f64, noise: f64, alpha: f64) -> f64 {
-    let (total, after) = (ALPHA + alpha, ALPHA + alpha + rows + noise);
+/// Divergence of the Dirichlet of noise against all clusters; of each, the number of rows and the prior concentration.
+fn divergence_from_noise((rows, of_groups): (f64, f64), (noise, of_noise): (f64, f64)) -> f64 {
+    let (total, after) = (of_noise + of_groups, of_noise + of_groups + rows + noise);
     let each = |alpha: f64, count: f64| {
         ln_gamma(alpha) - ln_gamma(alpha + count) + count * (digamma(alpha + count) - digamma(after))
     };
-    each(alpha, rows) + each(ALPHA, noise) + ln_gamma(after) - ln_gamma(total)
+    each(of_groups, rows) + each(of_noise, noise) + ln_gamma(after) - ln_gamma(total)
 }
 
 /// The concentration per component that maximises the likelihood of the counts: `prod_k Gamma(alpha + n_k) /
@@ -395,7 +478,9 @@ mod tests {
     /// Clusters of clearly unequal sizes keep their shares; sizes that differ by chance alone are equalised.
     #[test]
     fn shares_are_what_the_rows_say() {
-        let prior = Prior { dim: 1, slots: 10, log_noise: Some(-3.0), student: false, shares: Shares::Sparse };
+        let settings = PriorSettings::default();
+        let prior =
+            Prior { dim: 1, slots: 10, log_noise: Some(-3.0), student: false, shares: Shares::Sparse, settings };
         let shares = |counts: &[f64], prior: &Prior| -> Vec<f64> {
             let guess = |count: &f64| Component::guessed(prior, *count, vec![0.0], 1.0);
             let model = Model { components: counts.iter().filter_map(guess).collect(), noise: Some(10.0) };

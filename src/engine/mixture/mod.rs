@@ -6,7 +6,7 @@
 //! Deliberately absent: threads, names of users (rows have indices), clocks. A caller may compute the starts of a
 //! [`Problem`] in parallel, and passes all of them to [`Problem::finish`].
 //!
-//! Rows become a [`Problem`]: columns are scaled by median and interquartile range, and many rows are sampled. Each
+//! Rows become a [`Problem`]: columns are scaled (by default by median and interquartile range), and many rows are sampled. Each
 //! [`Problem::start`] ascends from a random initialisation, and one from the last fit; the highest lower bound wins.
 
 mod agreement;
@@ -25,9 +25,10 @@ mod fit;
 mod tests;
 
 pub use agreement::adjusted_rand_index;
+pub use components::PriorSettings;
 pub use fit::{Fit, Group};
 pub(crate) use problem::{COLUMNS_MAX, COMPONENTS_MAX};
 pub use problem::{Kind, Previous, Problem, ProblemError, Settings, Start};
-pub use scaling::Scale;
+pub use scaling::{Scale, Scaling};
 pub use search::Unsound;
 pub use state::{Member, State};

@@ -8,9 +8,9 @@ use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::components::{Model, Prior, Shares};
+use super::components::{Model, Prior, PriorSettings, Shares};
 use super::kernel::Table;
-use super::scaling::{Scale, log_noise};
+use super::scaling::{Scale, Scaling, log_noise};
 use super::search::{Climb, Unsound, search, settle};
 use super::state::State;
 
@@ -19,7 +19,7 @@ pub(crate) const COLUMNS_MAX: usize = 64;
 /// Upper limit of [`Settings::components`].
 pub(crate) const COMPONENTS_MAX: usize = 100;
 
-/// Shape of the clusters; each mixture also has one component of uniform noise over the region of the data.
+/// Shape of the clusters; by default a mixture also has one component of uniform noise over the region of the data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -45,11 +45,26 @@ pub struct Settings {
     pub seed: u64,
     /// With more rows than this, the fit uses a sample of this size; at least 100.
     pub rows_max: usize,
+    /// Scaling of the columns.
+    pub scaling: Scaling,
+    /// Whether the mixture has a component of uniform noise.
+    pub noise: bool,
+    /// Priors of the shares, of the noise and of the components.
+    pub prior: PriorSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { kind: Kind::Gaussian, components: 40, restarts: 15, seed: 1, rows_max: 100_000 }
+        Settings {
+            kind: Kind::Gaussian,
+            components: 40,
+            restarts: 15,
+            seed: 1,
+            rows_max: 100_000,
+            scaling: Scaling::Robust,
+            noise: true,
+            prior: PriorSettings::default(),
+        }
     }
 }
 
@@ -108,6 +123,14 @@ pub enum ProblemError {
         low: usize,
         /// Largest valid value.
         high: usize,
+    },
+    /// A value of [`PriorSettings`] is out of its range.
+    #[error("prior.{name}: {rule}")]
+    Prior {
+        /// Name of the field.
+        name: &'static str,
+        /// The violated rule.
+        rule: &'static str,
     },
     /// The last fit has another number of rows.
     #[error("the last fit has groups for {found} rows, and there are {expected}")]
@@ -168,7 +191,7 @@ impl Problem {
     /// [`ProblemError`] names the column, row or setting.
     pub fn new(columns: &[Vec<f64>], settings: Settings, previous: Option<Previous>) -> Result<Problem, ProblemError> {
         let rows = check(columns, &settings, previous.as_ref())?;
-        let scales: Vec<Option<Scale>> = columns.iter().map(|column| Scale::of(column)).collect();
+        let scales = settings.scaling.scales(columns);
         let constants = columns.iter().map(|column| column[0]).collect();
         let mut scaled: Vec<Vec<f64>> = scales
             .iter()
@@ -184,9 +207,10 @@ impl Problem {
         let prior = Prior {
             dim: all.dim(),
             slots: settings.components.min(rows),
-            log_noise: (rows > 1).then(|| log_noise(&scaled)),
+            log_noise: (settings.noise && rows > 1).then(|| log_noise(&scaled)),
             student,
             shares: Shares::Sparse,
+            settings: settings.prior,
         };
         let sample = (rows > settings.rows_max).then(|| {
             let mut random = ChaCha8Rng::seed_from_u64(settings.seed ^ SAMPLE);
@@ -270,6 +294,7 @@ fn check(columns: &[Vec<f64>], settings: &Settings, previous: Option<&Previous>)
             return Err(ProblemError::Setting { name, found, low, high });
         }
     }
+    settings.prior.check().map_err(|(name, rule)| ProblemError::Prior { name, rule })?;
     if let Some(previous) = previous.filter(|previous| previous.group_of_row.len() != rows) {
         return Err(ProblemError::Previous { found: previous.group_of_row.len(), expected: rows });
     }

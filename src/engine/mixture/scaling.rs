@@ -1,4 +1,4 @@
-//! Robust scaling of columns, by statistics that outliers hardly influence.
+//! Scaling of columns: by default robust, by statistics that outliers hardly influence.
 //!
 //! Invariant: a scaled value is finite and at most [`LIMIT`] in magnitude; within that, unscaling inverts scaling.
 //! Constant columns have no scale and take no part in a fit.
@@ -10,12 +10,40 @@ pub(super) const LIMIT: f64 = 1e6;
 /// Maximum side of the noise's region, in interquartile ranges.
 const REGION_MAX: f64 = 50.0;
 
+/// How columns are brought to one scale before a fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scaling {
+    /// Each column by its median and interquartile range.
+    #[default]
+    Robust,
+    /// Each column by its mean and standard deviation.
+    Standard,
+    /// All columns by the width of the widest one, so that they keep their proportions to each other.
+    None,
+}
+
+impl Scaling {
+    /// The scale of each column; `None` for a column whose values are all equal.
+    pub(super) fn scales(self, columns: &[Vec<f64>]) -> Vec<Option<Scale>> {
+        match self {
+            Scaling::Robust => columns.iter().map(|column| Scale::of(column)).collect(),
+            Scaling::Standard => columns.iter().map(|column| Scale::standard(column)).collect(),
+            Scaling::None => {
+                let own: Vec<Option<Scale>> = columns.iter().map(|column| Scale::of(column)).collect();
+                let widest = own.iter().flatten().map(|scale| scale.width).fold(0.0, f64::max);
+                own.into_iter().map(|scale| scale.map(|scale| Scale { width: widest, ..scale })).collect()
+            }
+        }
+    }
+}
+
 /// Location and width of a column, in the column's own unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scale {
-    /// Median of the column.
+    /// Median of the column, or its mean under [`Scaling::Standard`].
     pub(crate) center: f64,
-    /// Interquartile range, or its substitute for columns of mostly equal values.
+    /// Interquartile range or its substitute, or the standard deviation under [`Scaling::Standard`].
     pub width: f64,
 }
 
@@ -32,6 +60,18 @@ impl Scale {
         let width = (2.0 * half(0.25, 0.75)).max(0.1 * half(0.05, 0.95));
         let width = if width > 0.0 { width } else { 0.1 * half(0.0, 1.0) };
         (width > 0.0 && width.is_normal()).then(|| Scale { center: quantile(&sorted, 0.5), width })
+    }
+
+    /// Mean and standard deviation of finite values; `None` when they are all equal.
+    fn standard(values: &[f64]) -> Option<Scale> {
+        Scale::of(values)?;
+        // Divided first: the sum of finite numbers may overflow.
+        let rows = values.len() as f64;
+        let center: f64 = values.iter().map(|value| value / rows).sum();
+        let largest = values.iter().map(|value| (value - center).abs()).fold(0.0, f64::max);
+        let squares: f64 = values.iter().map(|value| ((value - center) / largest).powi(2) / rows).sum();
+        let width = largest * squares.sqrt();
+        (width > 0.0 && width.is_normal()).then_some(Scale { center, width })
     }
 
     pub(super) fn scaled(&self, value: f64) -> f64 {

@@ -303,6 +303,8 @@ const TRIAL_HOPE: f64 = 25.0;
 fn score(prior: &Prior, model: &Model, bound: f64) -> f64 {
     match prior.shares {
         Shares::Sparse => bound,
+        // A given concentration has its penalty in the bound.
+        Shares::Fitted if prior.settings.concentration.is_some() => bound,
         Shares::Fitted => {
             let rows = model.components.iter().map(|component| component.count).sum::<f64>().max(1.0);
             bound - 0.5 * rows.ln() * model.components.len() as f64
@@ -456,7 +458,7 @@ fn means_first(table: &Table, prior: &Prior, means: Vec<Vec<f64>>, deviation: f6
     let share = rows / means.len() as f64;
     let guess = |count: f64, mean: Vec<f64>| Component::guessed(prior, count, mean, deviation).ok_or(Unsound::Overflow);
     let components = means.into_iter().map(|mean| guess(share, mean)).collect::<Result<Vec<_>, _>>()?;
-    let mut model = Model { components, noise: prior.log_noise.map(|_| 0.01 * rows) };
+    let mut model = Model { components, noise: prior.log_noise.map(|_| prior.settings.noise_at_start() * rows) };
     for _ in 0..MEANS_FIRST {
         let (pass, _) = look(table, prior, &model)?;
         let evidence: Vec<Evidence> = model.evidence(prior, &pass);
@@ -478,7 +480,7 @@ fn means_first(table: &Table, prior: &Prior, means: Vec<Vec<f64>>, deviation: f6
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::engine::mixture::components::Shares;
+    use crate::engine::mixture::components::{PriorSettings, Shares};
     use crate::engine::mixture::scaling::log_noise;
     use proptest::prelude::*;
 
@@ -490,7 +492,8 @@ mod tests {
             .map(|j| (0..70).map(|n| f64::from((n * 31 + j * 17 + n * n * j) % 23) / 10.0 - 1.0).collect())
             .collect();
         let (table, rows) = (Table::new(&columns), 70.0);
-        let prior = Prior { dim: 3, slots: 1, log_noise: None, student: false, shares: Shares::Sparse };
+        let settings = PriorSettings::default();
+        let prior = Prior { dim: 3, slots: 1, log_noise: None, student: false, shares: Shares::Sparse, settings };
         let guess = Component::guessed(&prior, rows, vec![0.5; 3], 2.0).unwrap();
         let mut climb = Climb::begin(&table, &prior, Model { components: vec![guess], noise: None }).unwrap();
         climb.climb(&table, &prior, 1e-9, 10).unwrap();
@@ -498,6 +501,15 @@ mod tests {
         let expected = log_marginal(&prior, &evidence) - 0.5 * rows * 3.0 * std::f64::consts::PI.ln();
         assert!((climb.bound - expected).abs() < 1e-7, "{} is not {expected}", climb.bound);
     }
+
+    /// Priors that differ from the defaults in every field.
+    const GIVEN: PriorSettings = PriorSettings {
+        concentration: Some(2.0),
+        noise_share: Some(0.05),
+        mean_strength: 0.5,
+        freedom: 3.0,
+        deviation: 0.2,
+    };
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
@@ -510,13 +522,14 @@ mod tests {
             student in any::<bool>(),
             noise in any::<bool>(),
             shares in prop_oneof![Just(Shares::Sparse), Just(Shares::Fitted)],
+            settings in prop_oneof![Just(PriorSettings::default()), Just(GIVEN)],
             seed in any::<u64>(),
         ) {
             let (x, y): (Vec<f64>, Vec<f64>) = rows.into_iter().unzip();
             let columns = [x, y];
             let table = Table::new(&columns);
             let log_noise = noise.then(|| log_noise(&columns));
-            let prior = Prior { dim: 2, slots: 6.min(table.rows()), log_noise, student, shares };
+            let prior = Prior { dim: 2, slots: 6.min(table.rows()), log_noise, student, shares, settings };
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             let means = random_responsibilities(&table, prior.slots, &mut random);
             let model = means_first(&table, &prior, means, 0.3).unwrap();

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::components::{Component, Model, Prior, Shares};
+use super::components::{Component, Model, Prior, PriorSettings, Shares};
 use super::kernel::{Table, each_row};
 use super::scaling::Scale;
 use super::triangle::at;
@@ -38,6 +38,9 @@ pub struct State {
     gain_left: f64,
     /// The next unused cluster number.
     pub(super) next_id: u32,
+    /// Stored behind the other fields by [`State::to_bytes`], since earlier versions stored none.
+    #[serde(skip)]
+    prior: PriorSettings,
 }
 
 /// A component with its cluster's number.
@@ -79,7 +82,29 @@ impl State {
             noise: model.noise,
             gain_left,
             next_id,
+            prior: prior.settings,
         }
+    }
+
+    /// Serialises the state; `None` if it cannot be, which never happens to plain data.
+    #[must_use]
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        let bytes = postcard::to_stdvec(self).ok()?;
+        if self.prior == PriorSettings::default() { Some(bytes) } else { postcard::to_extend(&self.prior, bytes).ok() }
+    }
+
+    /// Reads the bytes of [`State::to_bytes`]; `None` for other bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<State> {
+        let (state, rest): (State, &[u8]) = postcard::take_from_bytes(bytes).ok()?;
+        let prior = if rest.is_empty() { PriorSettings::default() } else { postcard::from_bytes(rest).ok()? };
+        Some(State { prior, ..state })
+    }
+
+    /// A state without clusters, for a fit of other columns: new clusters get unused numbers.
+    #[must_use]
+    pub fn without_clusters(&self) -> State {
+        State { components: Vec::new(), noise: None, ..self.clone() }
     }
 
     /// Numbers of the clusters, sorted.
@@ -118,7 +143,14 @@ impl State {
     }
 
     fn prior(&self, dim: usize) -> Prior {
-        Prior { dim, slots: self.slots, log_noise: self.log_noise, student: self.student, shares: Shares::Fitted }
+        Prior {
+            dim,
+            slots: self.slots,
+            log_noise: self.log_noise,
+            student: self.student,
+            shares: Shares::Fitted,
+            settings: self.prior,
+        }
     }
 
     /// Initial model of the next fit of such rows, and the gain in nats that one more step would have had.

@@ -409,6 +409,64 @@ fn strange_rows_give_sane_groups() {
     }
 }
 
+/// Each setting of scaling, noise and priors on one set of rows with 40 outliers: the clear clusters are found under all.
+#[test]
+fn scaling_noise_and_priors_change_what_they_name() {
+    let data = reference(800, 40, 17);
+    let prior = |prior: PriorSettings| Settings { prior, ..few() };
+    let default = PriorSettings::default();
+    let fits = [
+        ("defaults", few()),
+        ("standard", Settings { scaling: Scaling::Standard, ..few() }),
+        ("none", Settings { scaling: Scaling::None, ..few() }),
+        ("concentration", prior(PriorSettings { concentration: Some(1.0), ..default })),
+        ("noise_share", prior(PriorSettings { noise_share: Some(0.05), ..default })),
+        ("mean and freedom", prior(PriorSettings { mean_strength: 0.1, freedom: 2.0, deviation: 0.2, ..default })),
+    ]
+    .map(|(name, settings)| (name, data.fit(settings)));
+    for (name, fit) in &fits {
+        assert_eq!(fit.groups.len(), 4, "{name}");
+        assert!(data.found(fit) > data.oracle() - 0.05, "{name}: {}", data.found(fit));
+        assert!(fit.noise_weight > 0.02, "{name}: {}", fit.noise_weight);
+        // The state stays exact in its bytes, and assigns rows as the fit did.
+        let state = State::from_bytes(&fit.state.to_bytes().unwrap()).unwrap();
+        assert_eq!(state, fit.state, "{name}");
+        let row: Vec<f64> = data.columns.iter().map(|column| column[3]).collect();
+        let (placed, own) = (state.place(&row).unwrap(), fit.members[3]);
+        assert_eq!(placed.group, own.group, "{name}");
+        assert!((placed.probability - own.probability).abs() < 1e-9, "{name}");
+    }
+    assert_eq!(fits[0].1, data.fit(Settings { scaling: Scaling::Robust, noise: true, prior: default, ..few() }));
+    let quiet = data.fit(Settings { noise: false, ..few() });
+    assert_eq!(quiet.noise_weight, 0.0);
+    assert!(quiet.members.iter().all(|member| !member.outlier), "Gaussians without noise have no outliers");
+}
+
+/// A strong prior of the noise's share pulls the share towards it.
+#[test]
+fn the_noise_follows_its_prior() {
+    let data = reference(200, 10, 12);
+    let noise = |share| {
+        let prior = PriorSettings { noise_share: Some(share), ..PriorSettings::default() };
+        data.fit(Settings { prior, ..few() }).state
+    };
+    let share = |state: &State, row: [f64; 2]| state.place(&row).unwrap().outlier_weight;
+    let edge = [data.columns[0][0] + 1.5, data.columns[1][0] + 1.5];
+    assert!(share(&noise(0.3), edge) > share(&noise(0.001), edge));
+}
+
+/// A fit of other columns begins without clusters, and never uses a number again.
+#[test]
+fn numbers_of_other_columns_are_not_used_again() {
+    let data = reference(200, 0, 11);
+    let first = data.fit(few());
+    let last = first.groups.iter().map(|group| group.id).max().unwrap();
+    let previous = Previous { state: first.state.without_clusters(), group_of_row: vec![None; 200] };
+    let second = Problem::new(&data.columns, few(), Some(previous)).unwrap().solve().unwrap();
+    assert!(second.groups.iter().all(|group| group.id > last), "{:?}", second.groups);
+    assert_eq!(second.groups.len(), first.groups.len());
+}
+
 #[test]
 fn what_cannot_be_grouped_is_named() {
     let fine = Settings::default();
@@ -424,6 +482,16 @@ fn what_cannot_be_grouped_is_named() {
         (vec![vec![1.0]], Settings { rows_max: 5, ..fine }, "rows_max: 5 is not in"),
     ] {
         let error = Problem::new(&columns, settings, None).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    for (prior, expected) in [
+        (PriorSettings { concentration: Some(0.0), ..PriorSettings::default() }, "prior.concentration"),
+        (PriorSettings { noise_share: Some(0.5), ..PriorSettings::default() }, "prior.noise_share"),
+        (PriorSettings { mean_strength: f64::NAN, ..PriorSettings::default() }, "prior.mean_strength"),
+        (PriorSettings { freedom: -1.0, ..PriorSettings::default() }, "prior.freedom"),
+        (PriorSettings { deviation: 0.0, ..PriorSettings::default() }, "prior.deviation"),
+    ] {
+        let error = Problem::new(&[vec![1.0]], Settings { prior, ..fine }, None).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
     let fit = Problem::new(&[vec![1.0, 2.0]], fine, None).unwrap().solve().unwrap();
