@@ -182,14 +182,16 @@ CREATE TABLE slates (
 
 CREATE INDEX slates_by_time ON slates (at);
 
--- The last cluster fits of the population. summary: description as JSON; state: start of the next refit; members: cluster of
+-- The last cluster fits of each clustering. summary: description as JSON; state: start of the next refit; members: cluster of
 -- each person, for the newest fit only and until the next erasure. state and members are postcard bytes.
-CREATE TABLE cluster_fits (
-    epoch     bigint      PRIMARY KEY,
-    fitted_at timestamptz NOT NULL,
-    summary   text        NOT NULL,
-    state     bytea       NOT NULL,
-    members   bytea
+CREATE TABLE clustering_fits (
+    clustering text COLLATE "C" NOT NULL,
+    epoch      bigint           NOT NULL,
+    fitted_at  timestamptz      NOT NULL,
+    summary    text             NOT NULL,
+    state      bytea            NOT NULL,
+    members    bytea,
+    PRIMARY KEY (clustering, epoch)
 );
 
 -- Two-tower models. summary: description as JSON; checkpoint: a safetensors file with the whole model.
@@ -211,4 +213,21 @@ CREATE TABLE model_publications (
 CREATE TABLE metrics (
     name        text COLLATE "C" PRIMARY KEY,
     declaration text NOT NULL
+);
+
+-- Settings of clusterings by revision; the newest one holds. settings: JSON. Without a row the settings of the configuration hold.
+CREATE TABLE clusterings (
+    name       text COLLATE "C" NOT NULL,
+    revision   bigint           NOT NULL,
+    changed_at timestamptz      NOT NULL,
+    settings   text             NOT NULL,
+    PRIMARY KEY (name, revision)
+);
+
+-- Names of clusters. A name follows the number of its cluster through refits, and stays when the number is gone.
+CREATE TABLE cluster_names (
+    clustering text COLLATE "C" NOT NULL,
+    cluster    bigint           NOT NULL,
+    name       text             NOT NULL,
+    PRIMARY KEY (clustering, cluster)
 );

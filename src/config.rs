@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::actors::context::Limits;
 use crate::actors::schedule::Schedule;
 use crate::actors::slates::SlateSettings;
+use crate::domain::clusterings::{CLUSTERINGS_MAX, DEFAULT, check_name};
 use crate::domain::json::{JsonError, expectation};
 use crate::domain::metrics::{self, Declaration};
 use crate::embed::Choice;
@@ -73,8 +74,10 @@ pub struct Config {
     pub learn: LearnSettings,
     /// Declared metrics of users, by name, beside the built-in ones.
     pub metrics: BTreeMap<String, Declaration>,
-    /// Settings and schedule of clustering.
+    /// Settings of the clustering `default`, and the limits of all fits.
     pub cluster: ClusterSettings,
+    /// Further clusterings of users, by name.
+    pub clusterings: BTreeMap<String, ClusterSettings>,
     /// Settings of the log of slates, the shown feeds.
     pub slates: SlateSettings,
     /// Bounds of queues, caches and passivation.
@@ -151,6 +154,7 @@ impl Default for Config {
             learn: LearnSettings::default(),
             metrics: metrics::built_in(),
             cluster: ClusterSettings::default(),
+            clusterings: BTreeMap::new(),
             slates: SlateSettings::default(),
             limits: Limits::default(),
         }
@@ -223,6 +227,13 @@ impl Origin {
         }
         (metadata.name == std::any::type_name::<&Flags>()).then_some(Origin::CommandLine)
     }
+}
+
+/// Checks one clustering; errors name its keys below `table`.
+fn check_clustering(table: &str, settings: &ClusterSettings, declared: &Declarations) -> Result<(), ConfigError> {
+    settings.check(declared).map_err(|(key, rule)| error(format!("{table}.{key}"), rule))?;
+    let schedule = Schedule::read(&settings.schedule);
+    schedule.map(drop).map_err(|fault| error(format!("{table}.schedule"), fault.to_string()))
 }
 
 fn error(key: impl Into<String>, rule: impl Into<String>) -> ConfigError {
@@ -343,8 +354,21 @@ impl Config {
             "name" => error(if name.is_empty() { "metrics".into() } else { format!("metrics.{name}") }, rule),
             _ => error(format!("metrics.{name}.{field}"), rule),
         })?;
-        self.cluster.check(&declared).map_err(|(key, rule)| error(key, rule))?;
-        Schedule::read(&self.cluster.schedule).map_err(|fault| error("cluster.schedule", fault.to_string()))?;
+        check_clustering("cluster", &self.cluster, &declared)?;
+        if self.clusterings.len() >= CLUSTERINGS_MAX {
+            return Err(error("clusterings", format!("must be at most {} beside [cluster]", CLUSTERINGS_MAX - 1)));
+        }
+        for (name, settings) in &self.clusterings {
+            let table = format!("clusterings.{name}");
+            if name == DEFAULT {
+                return Err(error(table, "must stand in [cluster], which sets the clustering default"));
+            }
+            check_name(name).map_err(|rule| error(table.as_str(), rule))?;
+            if let Some(key) = settings.sets_shared() {
+                return Err(error(format!("{table}.{key}"), "must stand in [cluster]: it holds for all clusterings"));
+            }
+            check_clustering(&table, settings, &declared)?;
+        }
         self.slates.check().map_err(|fault| error(fault.key(), fault.to_string()))?;
         let limits = &self.limits;
         let bounds = [
@@ -395,10 +419,15 @@ impl Config {
         self.learn.check().map_err(|(key, rule)| wrong(key, rule))
     }
 
-    /// Settings of the engine: `[learn]` with `[metrics]` and `[cluster]`.
+    /// Settings of the engine: `[learn]` with `[metrics]`, `[cluster]` and `[clusterings]`.
     #[must_use]
     pub fn engine(&self) -> LearnSettings {
-        LearnSettings { metrics: self.declared(), cluster: self.cluster.clone(), ..self.learn.clone() }
+        LearnSettings {
+            metrics: self.declared(),
+            cluster: self.cluster.clone(),
+            clusterings: self.clusterings.clone(),
+            ..self.learn.clone()
+        }
     }
 
     fn declared(&self) -> Declarations {
@@ -442,10 +471,12 @@ pub fn unknown_variables() -> Vec<String> {
     names
 }
 
-/// Tree of all settings, with their defaults as leaves. The table `metrics` has a member `*` for any name.
+/// Tree of all settings, with their defaults as leaves. The tables `metrics` and `clusterings` have a member `*` for any
+/// name.
 fn keys() -> serde_json::Value {
-    let any = BTreeMap::from([("*".to_owned(), Declaration::default())]);
-    let mut keys = serde_json::to_value(Config { metrics: any, ..Config::default() }).unwrap_or_default();
+    let metrics = BTreeMap::from([("*".to_owned(), Declaration::default())]);
+    let clusterings = BTreeMap::from([("*".to_owned(), ClusterSettings::default())]);
+    let mut keys = serde_json::to_value(Config { metrics, clusterings, ..Config::default() }).unwrap_or_default();
     // Secrets are never serialised, so the defaults lack them.
     for (above, secret) in [("", "secret"), ("/http", "key")] {
         if let Some(table) = keys.pointer_mut(above).and_then(serde_json::Value::as_object_mut) {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use eddyline::commands::{beside, config, db, demo, explain, health, model, serve, status, token};
+use eddyline::commands::{beside, clusterings, config, db, demo, explain, health, model, serve, status, token};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -51,6 +51,8 @@ enum Command {
     #[command(subcommand)]
     Model(model::Command),
     #[command(subcommand)]
+    Clusterings(clusterings::Command),
+    #[command(subcommand)]
     Config(config::Command),
     Health(health::Args),
     /// Print the help of a command.
@@ -78,6 +80,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Explain(args) => explain::run(args),
         Command::Token(command) => token::run(command),
         Command::Model(command) => model::run(command),
+        Command::Clusterings(command) => clusterings::run(command),
         Command::Config(command) => config::run(command),
         Command::Health(args) => health::run(&args),
         Command::Help { command } => help(&command),

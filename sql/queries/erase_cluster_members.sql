@@ -1,2 +1,2 @@
 -- Deletes the memberships of all cluster fits after an erasure, since one column holds those of all people.
-UPDATE cluster_fits SET members = NULL WHERE members IS NOT NULL
+UPDATE clustering_fits SET members = NULL WHERE members IS NOT NULL

@@ -12,7 +12,7 @@ use crate::domain::time::Millis;
 use crate::engine::blend::hedge::{HedgeFigures, bound};
 
 use super::answers::Score;
-use super::coordinator::messages::{AskFigures, Learned as FromCoordinator};
+use super::coordinator::messages::{AskClusterings, AskFigures, ClusteringFigures, Learned as FromCoordinator};
 use super::directory::resident_bytes;
 use super::journal::counts::Counted;
 use super::server::Server;
@@ -53,6 +53,8 @@ pub struct Figures {
     pub slates_logged: u64,
     /// Acknowledged feeds that were dropped because the log's queue was full or the store failed.
     pub slates_dropped: u64,
+    /// State of all clusterings; empty when the coordinator did not answer in time.
+    pub clusterings: Vec<ClusteringFigures>,
     /// Figures of the shared learners; `None` when the coordinator did not answer in time.
     pub learned: Option<LearnedFigures>,
 }
@@ -109,8 +111,15 @@ impl Server {
             rebuilds,
             slates_logged,
             slates_dropped,
+            clusterings: self.figures_of_clusterings().await,
             learned: self.learned().await,
         }
+    }
+
+    async fn figures_of_clusterings(&self) -> Vec<ClusteringFigures> {
+        let (done, wait) = oneshot::channel();
+        self.coordinator.do_send(AskClusterings(done));
+        tokio::time::timeout(WITHIN, wait).await.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     async fn learned(&self) -> Option<LearnedFigures> {

@@ -1,4 +1,4 @@
-//! The interface to the population: measurements, their posteriors, atypical people, clusters of people.
+//! The interface to the population: measurements, their posteriors, atypical people, clusterings of people.
 //!
 //! Invariant: measurements go through the actor of their person, like all events. Answers about the population cover
 //! all acknowledged measurements.
@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use futures_util::future;
 use tokio::sync::oneshot;
 
+use crate::domain::clusterings::Revision;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::metrics::Declaration;
 use crate::engine::coordinator::CoordinatorEvent;
@@ -17,13 +18,15 @@ use crate::engine::metrics::normal::{Atypical, Posterior, Prior};
 use crate::engine::user::UserEvent;
 
 use super::coordinator::fits;
-use super::coordinator::messages::{AskAtypical, AskMetrics, Refit};
+use super::coordinator::messages::{AskAtypical, AskClusterings, AskMetrics, AskRevisions, Refit};
 
-pub use super::coordinator::messages::SeriesFigures;
+pub use super::coordinator::messages::{ClusteringFigures, SeriesFigures};
 use super::errors::{Busy, RequestError};
-use super::server::Server;
+use super::server::{Server, within};
 
+pub use crate::engine::population::clusterings::{ClusteringEdit, ClusteringStatus, Published};
 pub use crate::engine::population::refit::{Clustering, Summary};
+pub use crate::engine::settings::ClusterSettings;
 
 impl Server {
     /// Learns measurements of one person; returns when all of them are durable.
@@ -75,29 +78,57 @@ impl Server {
         wait.await.map_err(|_| Busy::NoAnswer)
     }
 
-    /// Groups of people, once they were found.
+    /// Groups of people by the clustering `default`, once they were found.
     #[must_use]
     pub fn clusters(&self) -> Option<Arc<Clustering>> {
         self.world().clusters().cloned()
     }
 
-    /// Requests a refit of the clusters. It starts once no fit is under way and the pause after the last one is over.
+    /// Requests a refit of a clustering. It starts once no fit is under way and the pause after its last one is over.
     ///
     /// # Errors
     /// Busy when the coordinator is not running.
-    pub async fn refit(&self) -> Result<(), Busy> {
+    pub async fn refit(&self, clustering: &str) -> Result<(), Busy> {
         self.settled().await?;
         let (done, wait) = oneshot::channel();
-        self.coordinator.do_send(Refit(done));
+        self.coordinator.do_send(Refit { clustering: clustering.to_owned(), done });
         wait.await.map_err(|_| Busy::NoAnswer)
     }
 
-    /// Summaries of the last fits, newest first.
+    /// State of all clusterings, `default` first, then by name.
+    ///
+    /// # Errors
+    /// Busy when the coordinator does not answer in time.
+    pub async fn clusterings(&self) -> Result<Vec<ClusteringFigures>, Busy> {
+        let (done, wait) = oneshot::channel();
+        self.coordinator.do_send(AskClusterings(done));
+        within(wait).await?.map_err(|_| Busy::NoAnswer)
+    }
+
+    /// Changes a clustering; its settings and names were checked before. Returns when the change is durable.
+    ///
+    /// # Errors
+    /// Busy when the journal's queue is full or the store does not answer in time.
+    pub async fn edit_clustering(&self, edit: ClusteringEdit) -> Result<(), RequestError> {
+        self.change_now(CoordinatorEvent::Clustering(edit)).await
+    }
+
+    /// Stored revisions of the settings of a clustering, newest first.
+    ///
+    /// # Errors
+    /// Busy when the coordinator does not answer in time.
+    pub async fn revisions(&self, clustering: &str) -> Result<Vec<Revision>, Busy> {
+        let (done, wait) = oneshot::channel();
+        self.coordinator.do_send(AskRevisions { clustering: clustering.to_owned(), done });
+        within(wait).await?.map_err(|_| Busy::NoAnswer)
+    }
+
+    /// Summaries of the last fits of a clustering, newest first.
     ///
     /// # Errors
     /// Busy while the store cannot answer.
-    pub async fn clusterings(&self, limit: u32) -> Result<Vec<Summary>, RequestError> {
-        let fits = self.context.store.fits(limit).await?;
+    pub async fn fits(&self, clustering: &str, limit: u32) -> Result<Vec<Summary>, RequestError> {
+        let fits = self.context.store.fits(clustering, limit).await?;
         Ok(fits.iter().filter_map(fits::summary).collect())
     }
 }

@@ -89,6 +89,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     if config.cluster.columns == ClusterSettings::default().columns {
         config.cluster.columns = vec!["time_spent.post".into(), "time_spent.channel".into()];
     }
+    // A second clustering beside it: the times on posts and on the feed.
+    if config.clusterings.is_empty() {
+        let columns = vec!["time_spent.post".into(), "time_spent.feed".into()];
+        config.clusterings.insert("pages".into(), ClusterSettings { columns, ..ClusterSettings::default() });
+    }
     let network = Arc::new(Network::new(args.people, args.seed)?);
     actix_web::rt::System::new().block_on(async {
         let starting = async {
@@ -99,8 +104,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 fill(store.clone(), embedder, &config, &network, &WallClock::default()).await?;
             }
             let running = app::run(&config, store).await?;
-            if running.server.clusters().is_none() {
-                running.server.refit().await?;
+            let world = running.server.world();
+            for (name, _) in world.clusterings().iter().filter(|(_, one)| one.fit.is_none()) {
+                running.server.refit(name).await?;
             }
             if !args.no_bots {
                 let_bots_act(&running.server, &network, args.seed);

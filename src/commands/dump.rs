@@ -74,7 +74,8 @@ pub async fn dump(store: &dyn Store, out: &Path) -> anyhow::Result<End> {
 
 async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     let mut sink = Lines::create(part)?;
-    let (Catalogue { topics, centres, items, changes, metrics }, people) = read_catalogue(store).await?;
+    let (Catalogue { topics, centres, items, changes, metrics, clusterings, cluster_names }, people) =
+        read_catalogue(store).await?;
     let (models, publications) = (store.models().await?, store.publications().await?);
     storable(&people, &items)?;
     let header = Header {
@@ -85,6 +86,8 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
         items: items.len() as u64,
         changes: changes.len() as u64,
         metrics: metrics.len() as u64,
+        clusterings: clusterings.len() as u64,
+        cluster_names: cluster_names.len() as u64,
         models: models.len() as u64,
         publications: publications.len() as u64,
     };
@@ -112,6 +115,12 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     }
     for (name, declaration) in metrics {
         sink.line(&Line::Metric(name, declaration))?;
+    }
+    for revision in clusterings {
+        sink.line(&Line::Clustering(revision))?;
+    }
+    for name in cluster_names {
+        sink.line(&Line::ClusterName(name))?;
     }
     for model in models {
         let checkpoint = store.checkpoint(model.version).await?;

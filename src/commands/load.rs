@@ -16,9 +16,11 @@ use xxhash_rust::xxh3::Xxh3;
 use super::args::ConfigArgs;
 use super::{block_on, progress};
 use crate::app;
+use crate::domain::clusterings::{ClusteringChange, check_cluster_name, check_name};
 use crate::domain::ids::Position;
 use crate::domain::json::JsonError;
 use crate::domain::people::{Erasure, Person};
+use crate::engine::settings::ClusterSettings;
 use crate::process::say;
 use crate::store::models::Publication;
 use crate::store::ndjson::{End, Header, Line, VERSION};
@@ -85,7 +87,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
     let mut lines = Lines::open(from, "checking")?;
     let mut hash = Xxh3::new();
     let (mut count, mut entries) = (0_u64, 0_u64);
-    let mut counts = [0_u64; 8];
+    let mut counts = [0_u64; 10];
     let mut header: Option<Header> = None;
     while let Some(bytes) = lines.next()? {
         // For most lines the tag is enough: the second pass parses the values.
@@ -111,8 +113,9 @@ fn check(from: &Path) -> anyhow::Result<End> {
                 );
                 let torn = "the dump is damaged: lines were lost or changed since it was written; take another copy";
                 let catalogue = [header.topics, header.centres, header.people, header.items, header.changes];
-                let expected: Vec<u64> =
-                    catalogue.into_iter().chain([header.models, header.publications, header.metrics]).collect();
+                let models = [header.models, header.publications, header.metrics];
+                let clusterings = [header.clusterings, header.cluster_names];
+                let expected: Vec<u64> = catalogue.into_iter().chain(models).chain(clusterings).collect();
                 ensure!(end.lines == count && end.entries == entries && expected == counts[..], "{torn}");
                 ensure!(end.checksum == format!("{:032x}", hash.digest128()), "{torn}");
                 ensure!(lines.next()?.is_none(), "line {}: there is content after the end of the dump", count + 2);
@@ -126,6 +129,8 @@ fn check(from: &Path) -> anyhow::Result<End> {
             b"model" => counts[5] += 1,
             b"published" => counts[6] += 1,
             b"metric" => counts[7] += 1,
+            b"clustering" => counts[8] += 1,
+            b"cluster_name" => counts[9] += 1,
             b"entry" => entries += 1,
             _ => bail!("line {}: not a line of a dump", count + 1),
         }
@@ -195,6 +200,18 @@ fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
         Line::Metric(name, declaration) => {
             declaration.check(name.as_str()).map_err(|(field, rule)| anyhow!("metric {name}, {field}: {rule}"))?;
             batch.push(Write::Metric(name, declaration));
+        }
+        Line::Clustering(revision) => {
+            let name = &revision.clustering;
+            check_name(name).map_err(|rule| anyhow!("clustering {name}: its name {rule}"))?;
+            let settings = ClusterSettings::of_json(&revision.settings).map_err(|error| JsonError::new(&error));
+            settings.with_context(|| format!("clustering {name}, revision {}", revision.revision))?;
+            batch.push(Write::Clustering(ClusteringChange::Revise(revision)));
+        }
+        Line::ClusterName(name) => {
+            let of = || format!("cluster {} of {}", name.cluster, name.clustering);
+            check_cluster_name(&name.name).map_err(|rule| anyhow!("{}: its name {rule}", of()))?;
+            batch.push(Write::Clustering(ClusteringChange::Name(name)));
         }
         Line::Centre(centre) => {
             let (centre, vector) = centre.centre()?;

@@ -12,6 +12,7 @@ mod remote;
 
 // The server, and everything that needs a store or a running server.
 pub mod check;
+pub mod clusterings;
 pub mod config;
 pub mod demo;
 pub mod dump;

@@ -10,6 +10,7 @@ pub mod time;
 pub mod feeds;
 pub mod interactions;
 pub mod metrics;
+pub mod clusterings;
 pub mod journal;
 pub mod people;
 pub mod timestamps;

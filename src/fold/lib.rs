@@ -265,10 +265,12 @@ impl Offline {
                 Effect::KeepSince(..) => {}
                 Effect::KeepTopic(id, key) => self.write(|| Write::Topic(id, key)),
                 Effect::KeepMetric(name, declaration) => self.write(|| Write::Metric(name, declaration)),
+                Effect::KeepClustering(change) => self.write(|| Write::Clustering(change)),
                 Effect::KeepItem(item) => self.write(|| Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => self.write(|| Write::Centre(centre, vector)),
                 Effect::Written(written) => answers = written,
-                Effect::Publish(..) | Effect::WakeAt(_) | Effect::RefitTask(_) | Effect::KeepFit(_) => {}
+                Effect::Publish(..) | Effect::WakeAt(_) | Effect::RefitTask(_) => {}
+                Effect::KeepFit(..) | Effect::RefitRefused(..) => {}
             }
         }
         answers

@@ -96,7 +96,7 @@ pub fn status(code: Code) -> StatusCode {
         }
         Code::OutOfRange | Code::UnfitModel => StatusCode::UNPROCESSABLE_ENTITY,
         Code::UnknownUser | Code::UnknownItem | Code::UnknownRoute => StatusCode::NOT_FOUND,
-        Code::UnknownToken | Code::UnknownModel => StatusCode::NOT_FOUND,
+        Code::UnknownToken | Code::UnknownModel | Code::UnknownClustering => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unavailable | Code::Conflict => StatusCode::CONFLICT,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -121,6 +121,7 @@ fn title(code: Code) -> &'static str {
         Code::UnknownRoute => "No such route",
         Code::UnknownToken => "No such token or key",
         Code::UnknownModel => "No such model",
+        Code::UnknownClustering => "No such clustering or cluster",
         Code::MethodNotAllowed => "Not this method",
         Code::Unavailable => "Not available now",
         Code::HelloFirst => "Hello comes first",

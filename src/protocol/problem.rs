@@ -28,6 +28,8 @@ pub enum Code {
     UnknownToken,
     /// No two-tower model has this version.
     UnknownModel,
+    /// No clustering has this name, or it has no cluster of this number.
+    UnknownClustering,
     /// The route does not take this method.
     MethodNotAllowed,
     /// The item exists but is not available now.
@@ -56,7 +58,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in the order of their declaration.
-    pub const ALL: [Code; 22] = [
+    pub const ALL: [Code; 23] = [
         Code::BadJson,
         Code::BadFrame,
         Code::UnknownType,
@@ -67,6 +69,7 @@ impl Code {
         Code::UnknownRoute,
         Code::UnknownToken,
         Code::UnknownModel,
+        Code::UnknownClustering,
         Code::MethodNotAllowed,
         Code::Unavailable,
         Code::HelloFirst,
@@ -95,6 +98,7 @@ impl Code {
             Code::UnknownRoute => "unknown_route",
             Code::UnknownToken => "unknown_token",
             Code::UnknownModel => "unknown_model",
+            Code::UnknownClustering => "unknown_clustering",
             Code::MethodNotAllowed => "method_not_allowed",
             Code::Unavailable => "unavailable",
             Code::HelloFirst => "hello_first",

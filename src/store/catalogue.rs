@@ -5,6 +5,7 @@
 
 use futures_util::future::BoxFuture;
 
+use crate::domain::clusterings::{ClusterName, Revision};
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::CentreRef;
@@ -14,7 +15,8 @@ use crate::domain::time::Millis;
 use crate::store::error::StoreError;
 
 /// One row of the catalogue. A read delivers topics first, then centres (by topic and epoch), people (by id), items (by
-/// id; newest revision, windows, deleted ones too), the changes with their instants, and at last the metrics (by name).
+/// id; newest revision, windows, deleted ones too), the changes with their instants, the metrics (by
+/// name), and at last revisions of clusterings (by name and number) and names of clusters.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CatalogueRow {
     /// A topic and its key.
@@ -29,6 +31,10 @@ pub enum CatalogueRow {
     Since(Change, Millis),
     /// A metric that was declared at run time.
     Metric(Key, Declaration),
+    /// A revision of the settings of a clustering.
+    Clustering(Revision),
+    /// The name of a cluster.
+    ClusterName(ClusterName),
 }
 
 /// Reads the catalogue, embeddings of old revisions, and the follow graph.

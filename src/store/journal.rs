@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use crate::domain::clusterings::ClusteringChange;
 use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
@@ -33,6 +34,8 @@ pub enum Write {
     Since(Change, Millis),
     /// The declaration of a metric; a later write replaces it.
     Metric(Key, Declaration),
+    /// A change of a clustering: of its settings, of the names of its clusters, or its deletion.
+    Clustering(ClusteringChange),
     /// Erases a person: their entries, snapshot, logged feeds, the follow graph in both directions, and the snapshots
     /// of the coordinator, which counted them. Their row and their items become tombstones (without a
     /// [`Write::Since`]). Their first entry is [`Outcome::Refused`] from then on, so no write in flight brings them
@@ -81,9 +84,9 @@ pub fn writable(batch: &[Write]) -> Result<(), StoreError> {
                 let attributes = item.attributes.as_deref().map_or(Ok(()), json_must_be_storable);
                 attributes.map_err(|why| refuse("the attributes", &item.key, why))?;
             }
-            // Keys and the names in declarations have no control characters.
+            // Keys, the names in declarations and those of clusterings have no control characters.
             Write::Entry(_) | Write::Topic(..) | Write::Centre(..) | Write::Since(..) => {}
-            Write::Metric(..) | Write::Erase(_) => {}
+            Write::Metric(..) | Write::Clustering(_) | Write::Erase(_) => {}
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::domain::clusterings::{ClusterName, Revision};
 use crate::domain::ids::{ItemId, Key, ModelVersion, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
@@ -53,6 +54,10 @@ pub enum Line {
     Since(Change, Millis),
     /// A metric that was declared at run time.
     Metric(Key, Declaration),
+    /// A revision of the settings of a clustering.
+    Clustering(Revision),
+    /// The name of a cluster.
+    ClusterName(ClusterName),
     /// A two-tower model.
     Model(ModelLine),
     /// A publication: the model serves from this instant on.
@@ -82,6 +87,12 @@ pub struct Header {
     /// Number of lines `metric`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub metrics: u64,
+    /// Number of lines `clustering`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub clusterings: u64,
+    /// Number of lines `cluster_name`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cluster_names: u64,
     /// Number of lines `model`.
     #[serde(default)]
     pub models: u64,

@@ -47,6 +47,8 @@ pub async fn read_catalogue(store: &dyn Store) -> Result<(Catalogue, Vec<Person>
                 CatalogueRow::Item(item) => read.0.items.push(item),
                 CatalogueRow::Since(change, since) => read.0.changes.push((change, since)),
                 CatalogueRow::Metric(name, declaration) => read.0.metrics.push((name, declaration)),
+                CatalogueRow::Clustering(revision) => read.0.clusterings.push(revision),
+                CatalogueRow::ClusterName(name) => read.0.cluster_names.push(name),
                 CatalogueRow::Person(person) => read.1.push(person),
             }
         }))

@@ -12,6 +12,7 @@ mod support;
 
 mod access;
 mod cluster;
+mod clusterings;
 mod population;
 mod figures;
 mod hostile;

@@ -17,6 +17,7 @@ use eddyline::domain::journal::{Entry, Measured, What};
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::{Window, Windows};
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, Effect, ItemWrite};
+use eddyline::engine::population::refit::Clustering;
 use eddyline::engine::rank::RankRequest;
 use eddyline::engine::settings::{ClusterSettings, LearnSettings};
 use eddyline::engine::user::{Effect as UserEffect, UserEvent, UserState};
@@ -117,6 +118,11 @@ fn a_snapshot_of_other_kinds_is_set_aside() {
     assert!(CoordinatorState::new(DIM, more).restore(&bytes, Millis(0)).is_ok(), "when to fit teaches nothing");
 }
 
+/// The end of a fit of the clustering `default`.
+fn done(epoch: u64, fit: Option<Clustering>) -> CoordinatorEvent {
+    CoordinatorEvent::RefitDone { clustering: "default".into(), epoch, fit: fit.map(Box::new) }
+}
+
 /// The requested fit, if there is one.
 fn refit_task(effects: Vec<Effect>) -> Option<Arc<eddyline::engine::population::refit::RefitTask>> {
     effects.into_iter().find_map(|effect| match effect {
@@ -129,7 +135,8 @@ fn refit_task(effects: Vec<Effect>) -> Option<Arc<eddyline::engine::population::
 fn fits_are_due_one_at_a_time_and_not_too_often() {
     let options = ClusterSettings { threshold: 12, interval_s: 10, restarts: 2, ..ClusterSettings::default() };
     let mut state = CoordinatorState::new(DIM, settings(options));
-    let look = |state: &mut CoordinatorState, asked, at| {
+    let look = |state: &mut CoordinatorState, asked: bool, at| {
+        let asked = asked.then(|| "default".to_owned());
         refit_task(state.apply(CoordinatorEvent::Refit { asked }, Millis(at)))
     };
     journalled(&mut state, &[entry(0, 1, "post", 3.0), entry(0, 2, "post", 4.0)]);
@@ -141,20 +148,17 @@ fn fits_are_due_one_at_a_time_and_not_too_often() {
     assert!(look(&mut state, false, 60_000).is_none(), "one is under way");
     let rows = first.rows();
     let fit = first.problem(&rows).unwrap().solve().unwrap();
-    let stale = CoordinatorEvent::RefitDone {
-        epoch: first.epoch + 7,
-        fit: Some(Box::new(first.clustering(rows.clone(), fit.clone()))),
-    };
+    let stale = done(first.epoch + 7, Some(first.clustering(rows.clone(), fit.clone())));
     assert!(state.apply(stale, Millis(61_000)).is_empty(), "nobody waits for that one");
-    let back = CoordinatorEvent::RefitDone { epoch: first.epoch, fit: Some(Box::new(first.clustering(rows, fit))) };
+    let back = done(first.epoch, Some(first.clustering(rows, fit)));
     let effects = state.apply(back.clone(), Millis(61_000));
-    assert!(matches!(effects[..], [Effect::Publish(..), Effect::KeepFit(_)]), "{effects:?}");
+    assert!(matches!(effects[..], [Effect::Publish(..), Effect::KeepFit(..)]), "{effects:?}");
     assert!(state.apply(back, Millis(61_000)).is_empty(), "told twice");
     assert_eq!(state.world().clusters().unwrap().summary.people, 3);
     let second = look(&mut state, false, 61_000).expect("much was measured meanwhile");
     assert!(second.epoch > first.epoch);
     // It fails: the clusters stay, and the next fit waits for its interval.
-    assert!(state.apply(CoordinatorEvent::RefitDone { epoch: second.epoch, fit: None }, Millis(62_000)).is_empty());
+    assert!(state.apply(done(second.epoch, None), Millis(62_000)).is_empty());
     assert!(state.world().clusters().is_some());
     assert!(look(&mut state, true, 62_000).is_none(), "ten seconds between two");
     assert!(look(&mut state, false, 71_000).is_some(), "what was asked for is not forgotten");
@@ -200,10 +204,11 @@ fn two_groups() -> (CoordinatorState, Vec<Entry>) {
     let seconds = |user: u32| if user.is_multiple_of(2) { 10.0 } else { 60.0 } + 4.0 * noise(user);
     let measured: Vec<Entry> = (0..MEASURED).map(|user| entry(user, 1, "post", seconds(user))).collect();
     journalled(&mut state, &measured);
-    let fit = refit_task(state.apply(CoordinatorEvent::Refit { asked: true }, Millis(10_000))).unwrap();
+    let fit =
+        refit_task(state.apply(CoordinatorEvent::Refit { asked: Some("default".into()) }, Millis(10_000))).unwrap();
     let rows = fit.rows();
     let found = fit.clustering(rows.clone(), fit.problem(&rows).unwrap().solve().unwrap());
-    state.apply(CoordinatorEvent::RefitDone { epoch: fit.epoch, fit: Some(Box::new(found)) }, Millis(10_000));
+    state.apply(done(fit.epoch, Some(found)), Millis(10_000));
     let two = group_of(&state, 0).is_some() && group_of(&state, 0) != group_of(&state, 1);
     assert!(two && (0..6).all(|user| group_of(&state, user) == group_of(&state, user % 2)), "two groups");
     (state, measured)

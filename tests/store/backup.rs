@@ -21,6 +21,10 @@ fn scene() -> tempfile::TempDir {
     let rest = server.rest();
     let mood = json!({"kind": "value", "range": [-5, 5], "types": ["am", "pm"], "attribute": "age"});
     rest.put("/v1/metrics/mood", &mood).success("a metric");
+    for threshold in [20, 30] {
+        let settings = json!({"columns": ["mood.am"], "threshold": threshold});
+        rest.put("/v1/clusterings/moods", &settings).success("a clustering");
+    }
     rest.put("/v1/users/ada", &json!({"name": "Ada 🌊", "attributes": {"age": 36}})).success("attributes");
     rest.put("/v1/items/item-3", &json!({"text": "revised", "topics": ["a"]})).success("a revision");
     rest.put("/v1/items/item-3", &json!({"text": "revised again", "topics": ["b", "a"]})).success("another");

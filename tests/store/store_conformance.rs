@@ -387,6 +387,7 @@ macro_rules! conformance {
             the_numbers_of_a_person_are_consecutive_from_one,
             keys_and_texts_may_be_any_unicode,
             the_last_declaration_of_a_metric_is_kept,
+            clusterings_keep_to_themselves,
             a_person_is_recovered_from_snapshot_and_tail,
             an_older_snapshot_never_overwrites_a_newer_one,
             a_snapshot_never_runs_ahead_of_the_journal,

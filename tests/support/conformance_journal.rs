@@ -143,7 +143,7 @@ pub(super) async fn keys_and_texts_may_be_any_unicode(place: &impl Place) {
                 continue;
             }
             Write::Metric(name, declaration) => CatalogueRow::Metric(name, declaration),
-            Write::Centre(..) | Write::Since(..) | Write::Erase(_) => unreachable!(),
+            Write::Centre(..) | Write::Since(..) | Write::Erase(_) | Write::Clustering(_) => unreachable!(),
         };
         assert!(rows.contains(&expected), "{expected:?}");
     }

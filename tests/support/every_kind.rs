@@ -86,14 +86,19 @@ fn catalogue(settings: LearnSettings) -> CoordinatorState {
     });
     journalled(&mut state, &measured.collect::<Vec<_>>());
     let task =
-        state.apply(CoordinatorEvent::Refit { asked: true }, BEGIN).into_iter().find_map(|effect| match effect {
-            Effect::RefitTask(task) => Some(task),
-            _ => None,
+        state.apply(CoordinatorEvent::Refit { asked: Some("default".into()) }, BEGIN).into_iter().find_map(|effect| {
+            match effect {
+                Effect::RefitTask(task) => Some(task),
+                _ => None,
+            }
         });
     let task = task.unwrap();
     let rows = task.rows();
     let found = task.clustering(rows.clone(), task.problem(&rows).unwrap().solve().unwrap());
-    state.apply(CoordinatorEvent::RefitDone { epoch: task.epoch, fit: Some(Box::new(found)) }, BEGIN);
+    state.apply(
+        CoordinatorEvent::RefitDone { clustering: "default".into(), epoch: task.epoch, fit: Some(Box::new(found)) },
+        BEGIN,
+    );
     state
 }
 

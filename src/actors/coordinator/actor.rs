@@ -2,14 +2,17 @@
 //!
 //! Invariant: the world is replaced before any actor is notified of the change.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use super::messages::{AskFigures, AskScore, Change, Install, Learned, SaveNow};
+use super::progress::Progress;
 use super::refolds::Refolds;
+use super::schedules::Schedules;
 use crate::actors::context::ServerContext;
 use crate::actors::directory::Directory;
 use crate::actors::errors::WriteError;
@@ -19,6 +22,7 @@ use crate::actors::user::messages::WorldChanged;
 use crate::domain::ids::Position;
 use crate::domain::time::Millis;
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, DraftError, Effect, Written};
+use crate::engine::population::clusterings::ClusteringEdit;
 use crate::engine::population::refit::Clustering;
 use crate::process::Vital;
 use crate::store::Write;
@@ -40,8 +44,10 @@ pub struct Coordinator {
     /// Held while a snapshot is being saved.
     pub(super) saving: Arc<Mutex<()>>,
     pub(super) refolds: Refolds,
-    /// A fit of clusters that is not stored yet.
-    pub(super) unsaved: Option<Arc<Clustering>>,
+    /// Fits that are not stored yet, by clustering.
+    pub(super) unsaved: BTreeMap<String, Arc<Clustering>>,
+    pub(super) schedules: Schedules,
+    pub(super) progress: Arc<Progress>,
     _vital: Vital,
 }
 
@@ -57,7 +63,21 @@ impl Coordinator {
         let saved = Some(state.covers());
         let (saving, refolds) = (Arc::default(), Refolds::default());
         let _vital = Vital::new("the coordinator");
-        Coordinator { state, context, journal, directory, alarm: None, saved, saving, refolds, unsaved: None, _vital }
+        let (unsaved, schedules, progress) = (BTreeMap::new(), Schedules::default(), Arc::default());
+        Coordinator {
+            state,
+            context,
+            journal,
+            directory,
+            alarm: None,
+            saved,
+            saving,
+            refolds,
+            unsaved,
+            schedules,
+            progress,
+            _vital,
+        }
     }
 
     pub(super) fn apply(
@@ -71,6 +91,7 @@ impl Coordinator {
                 Effect::Erase(erasure) => writes.push(Write::Erase(erasure)),
                 Effect::KeepTopic(id, key) => writes.push(Write::Topic(id, key)),
                 Effect::KeepMetric(name, declaration) => writes.push(Write::Metric(name, declaration)),
+                Effect::KeepClustering(change) => writes.push(Write::Clustering(change)),
                 Effect::KeepItem(item) => writes.push(Write::Item(item)),
                 Effect::KeepCentre(centre, vector) => writes.push(Write::Centre(centre, vector)),
                 Effect::KeepSince(change, since) => writes.push(Write::Since(change, since)),
@@ -82,7 +103,12 @@ impl Coordinator {
                 }
                 Effect::WakeAt(when) => self.wake_at(when, ctx),
                 Effect::RefitTask(task) => self.refit(task, ctx),
-                Effect::KeepFit(fit) => self.unsaved = Some(fit),
+                Effect::KeepFit(clustering, fit) => {
+                    self.unsaved.insert(clustering, fit);
+                }
+                Effect::RefitRefused(clustering, why) => {
+                    tracing::warn!(clustering, %why, "a due fit of clusters is not possible; the last clusters stay");
+                }
             }
         }
         (writes, answers)
@@ -153,11 +179,33 @@ impl Actor for Coordinator {
 impl Handler<Change> for Coordinator {
     type Result = ();
     fn handle(&mut self, change: Change, ctx: &mut Self::Context) {
+        if matches!(change.event, CoordinatorEvent::Clustering(ClusteringEdit::Remove(_))) {
+            let saving = self.saving.clone();
+            // No fit is saved between the deletion of its clustering and the end of that write.
+            let saved = async move { saving.lock_owned().await };
+            ctx.wait(
+                saved.into_actor(self).map(|saved, coordinator, ctx| coordinator.change(change, Some(saved), ctx)),
+            );
+        } else {
+            self.change(change, None, ctx);
+        }
+    }
+}
+
+impl Coordinator {
+    /// Carries out a change. `saved` is held until the change is durable.
+    fn change(&mut self, change: Change, saved: Option<OwnedMutexGuard<()>>, ctx: &mut Context<Self>) {
         let Change { event, reservation, done } = change;
+        let is_of_clustering = matches!(event, CoordinatorEvent::Clustering(_));
         let (writes, answers) = self.apply(event, ctx);
+        if is_of_clustering {
+            self.clusterings_changed(ctx);
+        }
         let durable = self.keep(writes, reservation);
         let answer = async move {
-            let _ = done.send(durable.await.map(|()| answers));
+            let durable = durable.await;
+            drop(saved);
+            let _ = done.send(durable.map(|()| answers));
         };
         ctx.spawn(answer.into_actor(self));
     }

@@ -1,4 +1,5 @@
-//! Erasure of a person: their items become tombstones, and all shared learners are folded again without them.
+//! Erasure of a person: their items become tombstones, and all shared learners are folded again without them. A clustering
+//! with columns that the fold does not have makes the journal be folded again, too.
 //!
 //! Invariant: a snapshot that includes an erased person is never saved after their erasure. The erasing transaction
 //! deletes all snapshots. A save under way ends before it, and no save begins until the journal was folded again without
@@ -56,6 +57,14 @@ impl Coordinator {
         }
     }
 
+    /// Folds the journal again, since a clustering reads values that the fold does not have.
+    pub(super) fn read_for_columns(&mut self, ctx: &mut Context<Self>) {
+        // A reading under way began with other settings; its end looks again.
+        if self.refolds.reading.is_none() && !self.refolds.waits {
+            self.read_soon(0, ctx);
+        }
+    }
+
     /// Reads again after a rest as long as the last reading took. However many people are erased in a row, readings
     /// take at most half of the time.
     fn read_soon(&mut self, erasures: usize, ctx: &mut Context<Self>) {
@@ -82,13 +91,13 @@ impl Coordinator {
                 let done;
                 (refold, done) = catch_up(&*store, refold).await?;
                 let Err(error) = done else { return Ok::<_, Failure>(refold) };
-                tracing::warn!(%error, "the journal could not be folded again after an erasure: trying again");
+                tracing::warn!(%error, "the journal could not be folded again: trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
         ctx.spawn(work.into_actor(self).map(|refold, coordinator, ctx| match refold {
             Ok(refold) => coordinator.have_read(refold, ctx),
-            Err(error) => tracing::error!(%error, "the journal cannot be folded again after an erasure: restart the server to fold it"),
+            Err(error) => tracing::error!(%error, "the journal cannot be folded again: restart the server to fold it"),
         }));
     }
 
@@ -111,6 +120,13 @@ impl Coordinator {
         }
         self.refolds.begun -= reading.erasures;
         self.saved = None;
-        tracing::info!(erasures = reading.erasures, "the journal was folded again without the erased people");
+        if reading.erasures > 0 {
+            tracing::info!(erasures = reading.erasures, "the journal was folded again without the erased people");
+        } else {
+            tracing::info!("the journal was folded again for the columns of clusterings");
+        }
+        if self.state.lacks_columns() {
+            self.read_for_columns(ctx);
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Messages for `Coordinator`. From the gateway: `Change`, `Erase`, `AskScore`, `AskFigures`, `AskMetrics`,
-//! `AskAtypical`, `Refit`, `Install`. At shutdown: `SaveNow`. The journal's `Journalled` is in `journal::messages`.
+//! `AskAtypical`, `AskClusterings`, `AskRevisions`, `Refit`, `Install`. At shutdown: `SaveNow`. The journal's `Journalled` is in `journal::messages`.
 //!
 //! Invariant: messages that change the catalogue or follow from the journal are bounded in number. They hold their places
 //! in the journal's queue until they are handled.
@@ -11,11 +11,14 @@ use tokio::sync::oneshot;
 
 use crate::actors::errors::WriteError;
 use crate::actors::journal::messages::Reservation;
+use crate::domain::clusterings::Revision;
 use crate::domain::ids::{Position, UserId};
+use crate::domain::time::Millis;
 use crate::engine::blend::hedge::HedgeFigures;
 use crate::engine::coordinator::{CoordinatorEvent, DraftError, GlobalScores, Written};
 use crate::engine::metrics::measured::{RunningMean, Series};
 use crate::engine::metrics::normal::{Atypical, Posterior, Prior};
+use crate::engine::population::clusterings::ClusteringStatus;
 use crate::engine::two_tower::Tower;
 use crate::engine::world::World;
 
@@ -84,10 +87,41 @@ pub struct Learned {
 #[rtype(result = "()")]
 pub struct SaveNow(pub oneshot::Sender<()>);
 
-/// Requests a refit of the clusters as soon as possible; answered at once.
+/// Requests a refit of a clustering as soon as possible; answered at once.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Refit(pub oneshot::Sender<()>);
+pub struct Refit {
+    /// Name of the clustering; an unknown one is ignored.
+    pub clustering: String,
+    /// Notified when the request is recorded.
+    pub done: oneshot::Sender<()>,
+}
+
+/// Requests the state of all clusterings, `default` first, then by name.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskClusterings(pub oneshot::Sender<Vec<ClusteringFigures>>);
+
+/// State of a clustering, with its schedule and the progress of its fit.
+#[derive(Clone, Debug)]
+pub struct ClusteringFigures {
+    /// Settings, counter and newest fit.
+    pub status: ClusteringStatus,
+    /// Time of the next scheduled fit; `None` without a schedule.
+    pub next: Option<Millis>,
+    /// Finished and all starts of the fit in progress; both 0 while it reads the users.
+    pub starts: (usize, usize),
+}
+
+/// Requests the stored revisions of a clustering, newest first.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskRevisions {
+    /// Name of the clustering; an unknown one has no revisions.
+    pub clustering: String,
+    /// Receives at most 100 revisions.
+    pub done: oneshot::Sender<Vec<Revision>>,
+}
 
 /// Requests the posteriors of all declared series.
 #[derive(Message)]

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::CoordinatorState;
 use super::aggregates::Folded;
+use crate::domain::clusterings::{ClusterName, Revision};
 use crate::domain::ids::{Epoch, Key, TopicId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::CentreRef;
@@ -30,6 +31,10 @@ pub struct Catalogue {
     pub changes: Vec<(Change, Millis)>,
     /// Metrics that were declared at run time. They replace those of the settings.
     pub metrics: Vec<(Key, Declaration)>,
+    /// Settings of clusterings, by name and by revision. The newest ones replace those of the settings.
+    pub clusterings: Vec<Revision>,
+    /// Names of clusters.
+    pub cluster_names: Vec<ClusterName>,
 }
 
 /// Reason why a stored catalogue cannot be loaded.
@@ -44,6 +49,14 @@ pub enum CatalogueError {
         expected: u32,
         /// The number in the store.
         found: u32,
+    },
+    /// Another version stored the settings of a clustering.
+    #[error("revision {revision} of clustering {name} cannot be read: start the version that stored it")]
+    Clustering {
+        /// Name of the clustering.
+        name: String,
+        /// Number of the revision.
+        revision: u32,
     },
     /// Another embedder computed the stored embeddings.
     #[error("the stored embeddings have {found} numbers, the configuration says dim = {expected}: set it to {found}")]
@@ -100,6 +113,17 @@ impl CoordinatorState {
         for (name, declaration) in catalogue.metrics {
             state.world.declare(&name, declaration);
         }
+        for one in catalogue.clusterings {
+            let (name, revision) = (one.clustering.clone(), one.revision);
+            let read = state.clusterings.restore(one, state.world.settings_mut());
+            read.map_err(|_| CatalogueError::Clustering { name, revision })?;
+        }
+        for name in catalogue.cluster_names {
+            state.clusterings.restore_name(name);
+        }
+        // The settings of clusterings decide what the fold keeps.
+        state.folded = Folded::new(state.world.settings());
+        state.publish_clusterings();
         for (change, since) in catalogue.changes {
             state.world.record(change, since);
         }

@@ -9,11 +9,13 @@ mod aggregates;
 mod items;
 mod centres;
 mod publish;
+mod clusterings;
 mod load;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::domain::clusterings::ClusteringChange;
 use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
@@ -24,7 +26,8 @@ use crate::domain::windows::Windows;
 use crate::engine::availability::survival::Survival;
 use crate::engine::blend::hedge::HedgeFigures;
 use crate::engine::population::Population;
-use crate::engine::population::refit::{Clustering, RefitPolicy, RefitTask, RestoredFit};
+use crate::engine::population::clusterings::{ClusteringEdit, Clusterings};
+use crate::engine::population::refit::{Clustering, RefitTask, Refused};
 use crate::engine::settings::LearnSettings;
 use crate::engine::two_tower::{Tower, TwoTower};
 use crate::engine::world::{Changes, World};
@@ -142,13 +145,19 @@ pub enum CoordinatorEvent {
     },
     /// Timer: the clock may have passed an edge of availability.
     Tick,
-    /// Starts a fit of clusters if one is due. With `asked`, the counted points do not matter.
+    /// Changes a clustering. The caller has checked settings and names.
+    Clustering(ClusteringEdit),
+    /// Starts a fit of clusters if one is due.
     Refit {
-        /// Whether a client or the schedule requests the fit.
-        asked: bool,
+        /// Clustering of the request, for which the counted points do not matter; `None` requests no fit.
+        asked: Option<String>,
     },
+    /// The schedule of a clustering requests a fit; the settings may require some counted points.
+    RefitScheduled(String),
     /// A fit has finished.
     RefitDone {
+        /// Name of the clustering.
+        clustering: String,
         /// Number of the fit.
         epoch: u64,
         /// The clusters; `None` when the fit failed.
@@ -172,6 +181,8 @@ pub enum Effect {
     KeepSince(Change, Millis),
     /// Store the declaration of a metric.
     KeepMetric(Key, Declaration),
+    /// Store a change of a clustering.
+    KeepClustering(ClusteringChange),
     /// Erase a user in the store; the erasure contains the tombstones of the user's items.
     Erase(Erasure),
     /// Answer the drafts, in their order, once the effects before this one are durable.
@@ -180,8 +191,10 @@ pub enum Effect {
     Publish(Arc<World>, Arc<Changes>),
     /// Fit this off the serving threads, then send a [`CoordinatorEvent::RefitDone`].
     RefitTask(Arc<RefitTask>),
-    /// Store a fit.
-    KeepFit(Arc<Clustering>),
+    /// Store a fit of the named clustering.
+    KeepFit(String, Arc<Clustering>),
+    /// Report that a due fit of the named clustering is not possible.
+    RefitRefused(String, Refused),
     /// Send a [`CoordinatorEvent::Tick`] at that time; replaces the request before it. `None` requests none.
     WakeAt(Option<Millis>),
 }
@@ -204,7 +217,7 @@ pub struct CoordinatorState {
     /// Distribution of window lengths. It is learned from windows that have ended, so each start recomputes it.
     survival: Survival,
     shared_is_stale: bool,
-    groups: RefitPolicy,
+    clusterings: Clusterings,
     /// Users erased since the start; users erased in earlier runs occur in neither the journal nor the catalogue.
     erased: BTreeSet<UserId>,
 }
@@ -215,11 +228,11 @@ impl CoordinatorState {
     pub fn new(dim: usize, settings: Arc<LearnSettings>) -> CoordinatorState {
         CoordinatorState {
             folded: Folded::new(&settings),
+            clusterings: Clusterings::new(&settings),
             world: World::new(dim, settings),
             sums: Vec::new(),
             survival: Survival::default(),
             shared_is_stale: true,
-            groups: RefitPolicy::default(),
             erased: BTreeSet::new(),
         }
     }
@@ -279,8 +292,8 @@ impl CoordinatorState {
             CoordinatorEvent::Erase { user, key, salt } => {
                 let items = self.tombstone(user, salt);
                 self.erased.insert(user);
-                self.groups.forget(user);
-                self.world.set_clusters(self.groups.current().cloned());
+                self.clusterings.forget(user);
+                self.publish_clusterings();
                 effects.push(Effect::Erase(Erasure { user, key, at: now, items }));
                 self.publish(now, updated, &mut effects);
             }
@@ -294,21 +307,32 @@ impl CoordinatorState {
                     effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
                 }
             }
-            CoordinatorEvent::Refit { asked } => {
-                if asked {
-                    self.groups.ask();
+            CoordinatorEvent::Clustering(edit) => {
+                if let Some(change) = self.clusterings.edit(edit, now, self.world.settings_mut()) {
+                    effects.push(Effect::KeepClustering(change));
+                    self.publish_clusterings();
+                    self.world.next_epoch();
+                    effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
                 }
-                let (world, settings) = (&self.world, self.world.shared_settings());
-                let topic = |key: &Key| world.find_topic(key.as_str());
-                effects
-                    .extend(self.groups.due(&mut self.folded.population, topic, now, &settings).map(Effect::RefitTask));
             }
-            CoordinatorEvent::RefitDone { epoch, fit } => {
-                if let Some(fit) = self.groups.done(epoch, fit.map(|fit| *fit), &self.erased, now) {
-                    self.world.set_clusters(Some(fit.clone()));
+            CoordinatorEvent::Refit { asked } => {
+                if let Some(name) = asked {
+                    self.clusterings.ask(&name);
+                }
+                self.refit(now, &mut effects);
+            }
+            CoordinatorEvent::RefitScheduled(name) => {
+                let settings = self.world.shared_settings();
+                self.clusterings.ask_scheduled(&name, &mut self.folded.population, &settings);
+                self.refit(now, &mut effects);
+            }
+            CoordinatorEvent::RefitDone { clustering, epoch, fit } => {
+                let fit = fit.map(|fit| *fit);
+                if let Some(fit) = self.clusterings.done(&clustering, epoch, fit, &self.erased, now) {
+                    self.publish_clusterings();
                     self.refresh_shared(now);
                     effects.push(Effect::Publish(Arc::new(self.world.clone()), Arc::default()));
-                    effects.push(Effect::KeepFit(fit));
+                    effects.push(Effect::KeepFit(clustering, fit));
                 }
             }
             CoordinatorEvent::Tower(tower, of) => {
@@ -347,7 +371,9 @@ impl CoordinatorState {
     /// Replaces the aggregates by the recomputed ones. Entries that arrived meanwhile must be folded after this call.
     pub fn take_over(&mut self, refold: Refold) {
         self.folded = refold.folded;
-        self.groups.counted_afresh();
+        // The counters of the clusterings have these events already.
+        self.folded.population.take_counted();
+        self.clusterings.counted_afresh();
         self.folded.neighbours.publish_all();
         self.learn_survival();
         self.shared_is_stale = true;
@@ -375,20 +401,6 @@ impl CoordinatorState {
     #[must_use]
     pub fn population(&self) -> &Population {
         &self.folded.population
-    }
-
-    /// Restores the clusters of an earlier run. The caller publishes the world afterwards.
-    pub fn restore_fit(&mut self, kept: RestoredFit, now: Millis) {
-        let (world, settings) = (&self.world, self.world.settings());
-        let topic = |key: &Key| world.find_topic(key.as_str());
-        self.groups.restore_fit(kept, &self.folded.population, topic, now, settings);
-        self.world.set_clusters(self.groups.current().cloned());
-        self.refresh_shared(now);
-    }
-
-    /// Raises the number after which new fits are numbered.
-    pub fn number_fits_after(&mut self, epoch: u64) {
-        self.groups.begin_after(epoch);
     }
 
     /// Number of detected drifts in the losses of the blend and of the opinion model; each makes that model learn

@@ -3,11 +3,12 @@
 //! Invariant: a fold over the whole journal. A user's running means here equal those of the user's own state; the days
 //! with an interaction are counted only here, as the metric `visits`. The
 //! posterior of a series covers exactly the means of the users who have one. Topic weights are kept only if a column of
-//! `cluster.columns` reads them, and equal those of the user's own state. A clone is copy-on-write: it costs one
+//! a clustering reads them, and equal those of the user's own state. A clone is copy-on-write: it costs one
 //! pointer per [`NEIGHBOURS`] users, and later learning copies at most that many users.
 //! Deliberately absent: clocks, names of users, erased users (the fold is recomputed without them).
 
 pub mod refit;
+pub mod clusterings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::journal::{Entry, What};
-use crate::domain::metrics::VISITS;
 use crate::domain::time::{DAY_MS, Millis};
 use crate::engine::learners::person::topics::TopicWeights;
 use crate::engine::metrics::measured::{Measurement, PersonMetrics, PopulationMetrics, Series};
@@ -26,10 +26,6 @@ use crate::engine::metrics::normal::{Atypical, Posterior, Prior};
 use crate::engine::numeric::bitmap;
 use crate::engine::settings::LearnSettings;
 use crate::engine::settings::columns::Column;
-
-/// Points towards the next fit, per measurement and per new user.
-const MEASURED: u64 = 1;
-const NEW_PERSON: u64 = 5;
 
 /// Users per copy-on-write block; blocks are runs of ids.
 const NEIGHBOURS: u32 = 256;
@@ -45,11 +41,28 @@ pub struct Population {
     /// Block of users by `id / NEIGHBOURS`.
     people: BTreeMap<u32, Arc<BTreeMap<UserId, Known>>>,
     population: PopulationMetrics,
-    /// Points collected since the last [`Population::take_points`].
+    /// Events since the last [`Population::take_counted`]; derived, so it does not take part in comparisons.
     #[serde(skip)]
-    points: u64,
+    counted: Counted,
     #[serde(skip)]
     met: Met,
+}
+
+/// Events that bring the next fit nearer; each clustering weighs them by its own points.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    /// Measurements of any series.
+    pub(crate) measured: u64,
+    /// Days on which a user interacted for the first time that day.
+    pub(crate) visits: u64,
+    /// Users with a first entry.
+    pub(crate) new_people: u64,
+}
+
+impl PartialEq for Counted {
+    fn eq(&self, _: &Counted) -> bool {
+        true
+    }
 }
 
 /// The day of each user's last entry, filled lazily; 0 for unknown users. It is derived from `people`, so it does not
@@ -134,12 +147,12 @@ pub struct Rows {
 }
 
 fn keeps_topics(settings: &LearnSettings) -> bool {
-    settings.cluster.columns.iter().any(|name| name.starts_with("topic."))
+    settings.all_clusterings().any(|(_, clustering)| clustering.reads_topics())
 }
 
-fn fingerprint(settings: &LearnSettings) -> u64 {
+fn fingerprint(settings: &LearnSettings, keeps_topics: bool) -> u64 {
     let mut bytes = settings.fingerprint().to_le_bytes().to_vec();
-    bytes.push(keeps_topics(settings).into());
+    bytes.push(keeps_topics.into());
     xxh3_64(&bytes)
 }
 
@@ -147,13 +160,19 @@ impl Population {
     /// An empty population.
     #[must_use]
     pub fn new(settings: &LearnSettings) -> Population {
-        Population { fingerprint: fingerprint(settings), keeps_topics: keeps_topics(settings), ..Population::default() }
+        let keeps_topics = keeps_topics(settings);
+        Population { fingerprint: fingerprint(settings, keeps_topics), keeps_topics, ..Population::default() }
     }
 
-    /// Whether the fold used equivalent settings.
+    /// Whether the fold used equivalent settings, and has all that the clusterings read.
     #[must_use]
     pub fn fits(&self, settings: &LearnSettings) -> bool {
-        self.fingerprint == fingerprint(settings)
+        self.fingerprint == fingerprint(settings, self.keeps_topics) && !self.lacks_topics(settings)
+    }
+
+    /// Whether a clustering reads topic weights that the fold does not have.
+    pub(crate) fn lacks_topics(&self, settings: &LearnSettings) -> bool {
+        !self.keeps_topics && keeps_topics(settings)
     }
 
     /// Learns one entry.
@@ -170,20 +189,19 @@ impl Population {
         self.met.record(entry.user, visit);
         let near = Arc::make_mut(self.people.entry(entry.user.0 / NEIGHBOURS).or_default());
         let known = near.entry(entry.user).or_insert_with(|| {
-            self.points = self.points.saturating_add(NEW_PERSON);
+            self.counted.new_people += 1;
             Known::default()
         });
         if visit.is_some_and(|day| known.days.insert(u32::from(day)))
             && self.population.visited(&mut known.metrics, known.days.len()).is_ok()
-            && settings.cluster.columns.iter().any(|column| column == VISITS)
         {
-            self.points = self.points.saturating_add(MEASURED);
+            self.counted.visits += 1;
         }
         match &entry.what {
             What::Measured(measured) => {
                 // `measure` fails only for a mean that was never set.
                 if self.population.measure(&mut known.metrics, Measurement::of(measured)).is_ok() {
-                    self.points = self.points.saturating_add(MEASURED);
+                    self.counted.measured += 1;
                 }
             }
             What::Interacted(learned) if self.keeps_topics => {
@@ -199,9 +217,9 @@ impl Population {
         }
     }
 
-    /// Points towards the next fit since the last call; resets them.
-    pub(crate) fn take_points(&mut self) -> u64 {
-        std::mem::take(&mut self.points)
+    /// Events that count towards the next fits since the last call; resets them.
+    pub(crate) fn take_counted(&mut self) -> Counted {
+        std::mem::take(&mut self.counted)
     }
 
     /// Running means and counts of a user; `None` for an unknown user.

@@ -1,7 +1,7 @@
-//! Clusters of users as published, and the refit policy.
+//! Clusters of users as published, and the refit policy of one clustering.
 //!
-//! Invariant: at most one fit is in progress, and results of other epochs are dropped. Epochs rise, and clusters keep
-//! their numbers from fit to fit, so a refit of unchanged rows moves no user. Nothing here blocks on a fit.
+//! Invariant: epochs rise, and clusters keep their numbers from fit to fit of equal columns, so a refit of unchanged rows
+//! moves no user. Numbers are never reused. Nothing here blocks on a fit.
 //! Deliberately absent: threads and timers (an effect requests them), the mathematics (`mixture`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::engine::mixture::{self as cluster, Fit, Group, Member, Previous, Problem, ProblemError, State};
-use crate::engine::population::{Population, Rows};
-use crate::engine::settings::LearnSettings;
+use crate::engine::population::{Counted, Population, Rows};
 use crate::engine::settings::columns::Column;
+use crate::engine::settings::{ClusterSettings, LearnSettings};
 
 /// Maximum number of users in the published sample.
 pub const POINTS_MAX: usize = 2_000;
@@ -46,6 +46,12 @@ pub struct Summary {
     /// Whether `cluster.components` limits the number of clusters: one more would raise the bound.
     #[serde(default)]
     pub maximum_binds: bool,
+    /// Duration of the fit in seconds; 0 in fits of earlier versions.
+    #[serde(default)]
+    pub seconds: f64,
+    /// Number of users of the fit before this one that changed their cluster.
+    #[serde(default)]
+    pub moved: u64,
 }
 
 /// One user of the published sample.
@@ -107,6 +113,8 @@ impl Clustering {
 /// from it, so the coordinator does not wait.
 #[derive(Clone, Debug)]
 pub struct RefitTask {
+    /// Name of the clustering.
+    pub name: String,
     /// Number of the fit.
     pub epoch: u64,
     /// Threads that the fit may use; 0 means half of the processors.
@@ -133,18 +141,29 @@ impl RefitTask {
     /// # Errors
     /// As [`Problem::new`].
     pub fn problem(&self, rows: &Rows) -> Result<Problem, ProblemError> {
-        let previous = self.previous.as_deref().map(|current| Previous {
-            state: current.state.clone(),
-            group_of_row: rows.users.iter().map(|user| current.member(*user).map(|member| member.group)).collect(),
+        let previous = self.previous.as_deref().map(|current| {
+            let group = |user: &UserId| current.member(*user).map(|member| member.group);
+            if current.summary.columns == self.names {
+                let group_of_row = rows.users.iter().map(group).collect();
+                Previous { state: current.state.clone(), group_of_row }
+            } else {
+                // Clusters of other columns are other clusters, so all of them get unused numbers.
+                Previous { state: current.state.without_clusters(), group_of_row: vec![None; rows.users.len()] }
+            }
         });
         Problem::new(&rows.columns, self.settings, previous)
     }
 
-    /// Builds the clustering from a fit. [`RefitPolicy::done`] sets its time of publication.
+    /// Builds the clustering from a fit. [`RefitPolicy::done`] sets its time of publication, and the caller its duration.
     #[must_use]
     pub fn clustering(&self, rows: Rows, fit: Fit) -> Clustering {
         let outliers = fit.members.iter().filter(|member| member.outlier).count() as u64;
         let points = points(&rows.users, &rows.columns, &fit.members);
+        let place = |member: &Member| (!member.outlier).then_some(member.group);
+        let before = |user: &UserId| self.previous.as_deref().and_then(|current| current.member(*user));
+        let pairs = rows.users.iter().zip(&fit.members);
+        let moved =
+            pairs.filter(|(user, member)| before(user).is_some_and(|before| place(&before) != place(member))).count();
         Clustering {
             summary: Summary {
                 epoch: self.epoch,
@@ -156,6 +175,8 @@ impl RefitTask {
                 noise_weight: fit.noise_weight,
                 lower_bound: fit.lower_bound,
                 maximum_binds: fit.maximum_binds,
+                seconds: 0.0,
+                moved: moved as u64,
             },
             state: fit.state,
             users: rows.users,
@@ -196,38 +217,73 @@ pub struct RestoredFit {
     pub previous: Option<Summary>,
 }
 
-/// Policy for refits, and the current clusters.
+/// Why no fit of a clustering is possible.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The settings name a column that no declaration explains.
+    #[error("the column {0} is no declared metric or type: declare it, or change the columns")]
+    Undeclared(String),
+    /// A column reads topic weights, and the journal is being folded again to learn them.
+    #[error("the topic weights of all users are being computed: the fit waits for them")]
+    Topics,
+    /// Fewer than two users have a value in one of the columns.
+    #[error("fewer than two users have a value in one of the columns")]
+    TooFew,
+}
+
+/// Policy for the refits of one clustering, and its current clusters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RefitPolicy {
     /// Number of the last fit that started.
     epoch: u64,
-    under_way: Option<u64>,
     /// A client or the schedule requested a fit.
     asked: bool,
     points: u64,
     began: Option<Millis>,
+    /// Time from which on a fit has been due; `None` while none is.
+    pub(super) due_since: Option<Millis>,
+    /// Whether the refusal for an undeclared column was reported.
+    pub(super) reported: bool,
     current: Option<Arc<Clustering>>,
 }
 
 impl RefitPolicy {
     /// The current clusters; `None` before the first fit.
     #[must_use]
-    pub fn current(&self) -> Option<&Arc<Clustering>> {
+    pub(super) fn current(&self) -> Option<&Arc<Clustering>> {
         self.current.as_ref()
     }
 
+    /// Points since the last fit began.
+    pub(super) fn points(&self) -> u64 {
+        self.points
+    }
+
     /// Raises the number after which new fits are numbered.
-    pub(crate) fn begin_after(&mut self, epoch: u64) {
+    pub(super) fn begin_after(&mut self, epoch: u64) {
         self.epoch = self.epoch.max(epoch);
     }
 
     /// Requests a fit regardless of the counted points.
-    pub fn ask(&mut self) {
+    pub(super) fn ask(&mut self) {
         self.asked = true;
     }
 
+    /// Requests a scheduled fit, where enough points were counted.
+    pub(super) fn ask_scheduled(&mut self, options: &ClusterSettings) {
+        self.asked |= options.schedule_above.is_none_or(|least| self.points >= least);
+    }
+
+    /// Counts events by the points of the clustering.
+    pub(super) fn count(&mut self, counted: Counted, options: &ClusterSettings) {
+        let visits = if options.reads_visits() { counted.visits } else { 0 };
+        let measured = counted.measured.saturating_add(visits).saturating_mul(options.points.measured);
+        let new = counted.new_people.saturating_mul(options.points.new_person);
+        self.points = self.points.saturating_add(measured).saturating_add(new);
+    }
+
     /// Restores the clusters of an earlier run. Without stored assignments, users are assigned by their current rows.
-    pub fn restore_fit(
+    pub(super) fn restore_fit(
         &mut self,
         kept: RestoredFit,
         population: &Population,
@@ -263,67 +319,54 @@ impl RefitPolicy {
         self.current = Some(Arc::new(Clustering { summary, state, users, members: placed, points, previous }));
     }
 
-    /// The fit to compute now, if one is due. A fit is due when enough points were counted or one was requested. It
-    /// waits while another fit is in progress, and for `cluster.interval_s` after the start of the last one.
-    pub fn due(
+    /// Whether a fit is due: enough points were counted or one was requested, and `interval_s` has passed since the start
+    /// of the last one.
+    pub(super) fn is_due(&self, now: Millis, options: &ClusterSettings) -> bool {
+        let enough = options.threshold > 0 && self.points >= options.threshold;
+        let interval = i64::try_from(options.interval_s).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
+        let waits = self.began.is_some_and(|began| began <= now && now.since(began) < interval);
+        !waits && (enough || self.asked)
+    }
+
+    /// Begins the fit. Counted points and the request are used up.
+    ///
+    /// # Errors
+    /// [`Refused`] when no fit is possible.
+    pub(super) fn begin(
         &mut self,
-        population: &mut Population,
+        name: &str,
+        population: &Population,
         topic: impl Fn(&Key) -> Option<TopicId>,
         now: Millis,
         settings: &Arc<LearnSettings>,
-    ) -> Option<Arc<RefitTask>> {
-        let options = &settings.cluster;
-        self.points = self.points.saturating_add(population.take_points());
-        let enough = options.threshold > 0 && self.points >= options.threshold;
-        let interval = i64::try_from(options.interval_s).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
-        let waits =
-            self.under_way.is_some() || self.began.is_some_and(|began| began <= now && now.since(began) < interval);
-        if waits || !(enough || self.asked) {
-            return None;
-        }
-        (self.points, self.asked) = (0, false);
-        let columns: Option<Vec<Column>> =
-            options.columns.iter().map(|name| Column::of(name, &settings.metrics)).collect();
-        let columns = columns?;
-        if !population.can_be_grouped(&columns, &topic, now, settings) {
-            return None;
-        }
+    ) -> Result<RefitTask, Refused> {
+        let options = settings.clustering(name).unwrap_or(&settings.cluster);
+        (self.points, self.asked, self.due_since) = (0, false, None);
+        let columns = possible(options, population, &topic, now, settings)?;
         self.epoch += 1;
         self.began = Some(now);
-        self.under_way = Some(self.epoch);
-        let defaults = cluster::Settings::default();
-        Some(Arc::new(RefitTask {
+        Ok(RefitTask {
+            name: name.to_owned(),
             epoch: self.epoch,
-            threads: options.threads,
+            threads: settings.cluster.threads,
             names: options.columns.clone(),
             topics: columns.iter().filter_map(|column| named(column, &topic)).collect(),
             columns,
             population: population.clone(),
             as_of: now,
             options: settings.clone(),
-            settings: cluster::Settings {
-                kind: options.kind,
-                components: options.components,
-                restarts: options.restarts,
-                rows_max: options.people_max,
-                ..defaults
-            },
+            settings: options.mixture(settings.cluster.people_max),
             previous: self.current.clone(),
-        }))
+        })
     }
 
-    /// Takes a finished fit and returns the clusters to publish; `None` if the fit failed or is obsolete.
-    pub fn done(
+    /// Takes a finished fit and returns the clusters to publish; `None` if the fit failed.
+    pub(super) fn done(
         &mut self,
-        epoch: u64,
         fit: Option<Clustering>,
         erased: &BTreeSet<UserId>,
         now: Millis,
     ) -> Option<Arc<Clustering>> {
-        if self.under_way != Some(epoch) {
-            return None;
-        }
-        self.under_way = None;
         let mut fit = fit?.without(erased);
         fit.summary.fitted_at = now;
         fit.previous = self.current.as_ref().map(|current| Arc::new(current.summary.clone()));
@@ -333,14 +376,36 @@ impl RefitPolicy {
     }
 
     /// Removes an erased user from the current clusters.
-    pub fn forget(&mut self, user: UserId) {
+    pub(super) fn forget(&mut self, user: UserId) {
         if let Some(current) = &self.current {
             self.current = Some(Arc::new(Clustering::clone(current).without(&BTreeSet::from([user]))));
         }
     }
+}
 
-    /// Requests a refit after the population was recomputed, if there are clusters.
-    pub(crate) fn counted_afresh(&mut self) {
-        self.asked |= self.current.is_some() || self.under_way.is_some();
+/// The columns of a possible fit.
+pub(super) fn possible(
+    options: &ClusterSettings,
+    population: &Population,
+    topic: impl Fn(&Key) -> Option<TopicId>,
+    now: Millis,
+    settings: &LearnSettings,
+) -> Result<Vec<Column>, Refused> {
+    let columns = readable(options, population, settings)?;
+    if population.can_be_grouped(&columns, topic, now, settings) { Ok(columns) } else { Err(Refused::TooFew) }
+}
+
+/// The columns, where all of them are declared and their values are known.
+pub(super) fn readable(
+    options: &ClusterSettings,
+    population: &Population,
+    settings: &LearnSettings,
+) -> Result<Vec<Column>, Refused> {
+    if let Some(column) = options.undeclared(&settings.metrics) {
+        return Err(Refused::Undeclared(column.to_owned()));
     }
+    if options.reads_topics() && population.lacks_topics(settings) {
+        return Err(Refused::Topics);
+    }
+    Ok(options.columns.iter().filter_map(|name| Column::of(name, &settings.metrics)).collect())
 }

@@ -7,9 +7,12 @@ pub mod columns;
 mod cluster;
 pub mod rank;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::domain::clusterings::DEFAULT;
 use crate::domain::feeds::Expert;
 use crate::domain::interactions::Signals;
 use crate::domain::time::{DAY_MS, HOUR_MS};
@@ -20,7 +23,7 @@ use rank::RankSettings;
 
 pub use crate::engine::blend::start::Blend;
 pub use crate::engine::learners::person::topics::Decay;
-pub use cluster::ClusterSettings;
+pub use cluster::{ClusterSettings, Points};
 
 /// Settings of the learners, of the blend's start and of ranking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,9 +56,12 @@ pub struct LearnSettings {
     /// Declared metrics. Read from `[metrics]` and the store, since declarations do not change learning.
     #[serde(skip)]
     pub metrics: Declarations,
-    /// The clustering of users. The configuration reads it from `[cluster]`, since it does not change learning.
+    /// The clustering `default`. The configuration reads it from `[cluster]`, since it does not change learning.
     #[serde(skip)]
     pub cluster: ClusterSettings,
+    /// Further clusterings by name. Read from `[clusterings]` and the store.
+    #[serde(skip)]
+    pub clusterings: BTreeMap<String, ClusterSettings>,
 }
 
 impl Default for LearnSettings {
@@ -75,6 +81,7 @@ impl Default for LearnSettings {
             rank: RankSettings::default(),
             metrics: Declarations::default(),
             cluster: ClusterSettings::default(),
+            clusterings: BTreeMap::new(),
         }
     }
 }
@@ -111,6 +118,28 @@ impl LearnSettings {
         ];
         rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))?;
         self.rank.check()
+    }
+
+    /// Settings of a clustering by its name.
+    #[must_use]
+    pub fn clustering(&self, name: &str) -> Option<&ClusterSettings> {
+        if name == DEFAULT { Some(&self.cluster) } else { self.clusterings.get(name) }
+    }
+
+    /// All clusterings, `default` first, then by name.
+    pub fn all_clusterings(&self) -> impl Iterator<Item = (&str, &ClusterSettings)> {
+        let others = self.clusterings.iter().map(|(name, settings)| (name.as_str(), settings));
+        std::iter::once((DEFAULT, &self.cluster)).chain(others)
+    }
+
+    /// Sets a clustering. The keys that hold for all clusterings stay.
+    pub(crate) fn set_clustering(&mut self, name: &str, settings: ClusterSettings) {
+        if name == DEFAULT {
+            let ClusterSettings { people_max, threads, .. } = self.cluster;
+            self.cluster = ClusterSettings { people_max, threads, ..settings };
+        } else {
+            self.clusterings.insert(name.to_owned(), settings);
+        }
     }
 
     /// The decay of topic weights.

@@ -3,6 +3,7 @@
 //! Invariant: only the coordinator changes a world, and only before it is published. A change copies the blocks of the
 //! changed items, and no others.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView1};
@@ -27,7 +28,9 @@ use crate::engine::learners::shared::item_neighbours::ItemNeighbours;
 use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::popularity::PopularityTable;
 use crate::engine::numeric::kernels::dot;
+use crate::engine::population::clusterings::Published;
 use crate::engine::population::refit::Clustering;
+use crate::engine::settings::LearnSettings;
 use crate::engine::two_tower::Tower;
 
 /// Changed items from which on the next open set is recomputed instead of patched.
@@ -39,8 +42,18 @@ impl World {
         Arc::make_mut(&mut self.settings).metrics.declare(name.as_str(), declaration);
     }
 
-    pub(in crate::engine) fn set_clusters(&mut self, clusters: Option<Arc<Clustering>>) {
-        self.clusters = clusters;
+    /// Settings, for a change of the clusterings.
+    pub(in crate::engine) fn settings_mut(&mut self) -> &mut LearnSettings {
+        Arc::make_mut(&mut self.settings)
+    }
+
+    /// Sets the published clusterings, and the fit of `default`.
+    pub(in crate::engine) fn set_clusterings(
+        &mut self,
+        default: Option<Arc<Clustering>>,
+        all: BTreeMap<String, Published>,
+    ) {
+        (self.clusters, self.clusterings) = (default, Arc::new(all));
     }
 
     /// Sets the two-tower model, whose vectors were computed for the world `of`. Vectors of items that are new or

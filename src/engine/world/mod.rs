@@ -32,6 +32,7 @@ use crate::engine::learners::shared::cluster_popularity::ClusterPopularityTable;
 use crate::engine::learners::shared::item_neighbours::ItemNeighbours;
 use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::popularity::{PopularityTable, Run};
+use crate::engine::population::clusterings::Published;
 use crate::engine::population::refit::Clustering;
 use crate::engine::settings::LearnSettings;
 use crate::engine::two_tower::{ItemFacts, Tower, TwoTower};
@@ -53,6 +54,7 @@ pub struct World {
     blend: Arc<BlendWeights>,
     opinion: Arc<OpinionWeights>,
     clusters: Option<Arc<Clustering>>,
+    clusterings: Arc<BTreeMap<String, Published>>,
     settings: Arc<LearnSettings>,
     history: Arc<History>,
 }
@@ -84,6 +86,7 @@ impl World {
             blend: Arc::new(BlendWeights::start(&settings.blend)),
             opinion: Arc::new(OpinionWeights::start(&settings.blend)),
             clusters: None,
+            clusterings: Arc::default(),
             settings,
             history: Arc::default(),
         }
@@ -124,10 +127,16 @@ impl World {
         self.settings.clone()
     }
 
-    /// Clusters of users; `None` before the first fit.
+    /// Clusters of users by the clustering `default`; `None` before its first fit.
     #[must_use]
     pub fn clusters(&self) -> Option<&Arc<Clustering>> {
         self.clusters.as_ref()
+    }
+
+    /// All clusterings by name.
+    #[must_use]
+    pub fn clusterings(&self) -> &BTreeMap<String, Published> {
+        &self.clusterings
     }
 
     /// The published two-tower model with the vectors of all items; `None` without one.

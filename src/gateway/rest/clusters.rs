@@ -1,12 +1,17 @@
-//! Clusters of users over HTTP.
+//! Clusters of users by the clustering `default` over HTTP, and the parts that all clusterings share.
 //!
-//! Invariant: one answer describes one fit. Deliberately absent: the schedule of refits.
+//! Invariant: one answer describes one fit. Deliberately absent: settings and names (`clusterings`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use serde_json::{Value, json};
 
-use crate::actors::population::Clustering;
+use crate::actors::population::{Clustering, Published, Summary};
+use crate::domain::clusterings::DEFAULT;
 use crate::domain::ids::UserId;
+use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -16,8 +21,8 @@ use super::super::request::AuthedRequest;
 use super::list::found;
 
 /// Largest number of fits in one answer, which is the number of stored fits.
-const HISTORY_MAX: u32 = 100;
-const HISTORY_DEFAULT: u32 = 20;
+pub(super) const HISTORY_MAX: u32 = 100;
+pub(super) const HISTORY_DEFAULT: u32 = 20;
 
 /// `GET /v1/clusters`: the clusters of the last fit with a sample of users; empty before the first fit.
 ///
@@ -29,9 +34,14 @@ pub async fn newest(request: AuthedRequest) -> HttpResult {
     let Some(clusters) = request.server().clusters() else {
         return found(&json!({
             "epoch": null, "fitted_at": null, "columns": [], "people": 0, "clusters": [], "outliers": 0,
-            "maximum_binds": false, "points": [], "previous": null,
+            "maximum_binds": false, "seconds": null, "moved": 0, "points": [], "previous": null,
         }));
     };
+    found(&body(&request, &clusters, &names(&request, DEFAULT)))
+}
+
+/// A fit with a sample of its users. Each cluster has its name.
+pub(super) fn body(request: &AuthedRequest, clusters: &Clustering, names: &BTreeMap<u32, String>) -> Value {
     let people = request.server().people();
     let points: Vec<Value> = clusters
         .points
@@ -47,13 +57,29 @@ pub async fn newest(request: AuthedRequest) -> HttpResult {
             }))
         })
         .collect();
-    let mut body = json!(clusters.summary);
+    let mut body = summary(&clusters.summary, names);
     body["points"] = json!(points);
-    body["previous"] = match &clusters.previous {
-        Some(previous) => json!({"epoch": previous.epoch, "clusters": previous.clusters}),
-        None => Value::Null,
-    };
-    found(&body)
+    body["previous"] = clusters.previous.as_ref().map_or(
+        Value::Null,
+        |previous| json!({"epoch": previous.epoch, "clusters": summary(previous, names)["clusters"]}),
+    );
+    body
+}
+
+/// The report of a fit. Each cluster has its name.
+pub(super) fn summary(summary: &Summary, names: &BTreeMap<u32, String>) -> Value {
+    let mut body = json!(summary);
+    for cluster in body["clusters"].as_array_mut().into_iter().flatten() {
+        let id = cluster["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        cluster["name"] = json!(id.and_then(|id| names.get(&id)));
+    }
+    body
+}
+
+/// Names of the clusters of a clustering; empty for an unknown one.
+pub(super) fn names(request: &AuthedRequest, clustering: &str) -> Arc<BTreeMap<u32, String>> {
+    let world = request.server().world();
+    world.clusterings().get(clustering).map(|one| one.names.clone()).unwrap_or_default()
 }
 
 /// `POST /v1/clusters/refit`: 202; a refit starts as soon as possible.
@@ -63,7 +89,7 @@ pub async fn newest(request: AuthedRequest) -> HttpResult {
 pub async fn refit(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
-    request.server().refit().await?;
+    request.server().refit(DEFAULT).await?;
     Ok(HttpResponse::Accepted().json(json!({"status": "accepted"})))
 }
 
@@ -74,7 +100,8 @@ pub async fn refit(request: AuthedRequest) -> HttpResult {
 pub async fn history(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let limit = request.query(&["limit"])?.limit(HISTORY_DEFAULT, HISTORY_MAX)?;
-    found(&json!({"fits": request.server().clusterings(limit).await?}))
+    let (fits, names) = (request.server().fits(DEFAULT, limit).await?, names(&request, DEFAULT));
+    found(&json!({"fits": fits.iter().map(|fit| summary(fit, &names)).collect::<Vec<_>>()}))
 }
 
 /// A user's cluster in the last fit; null for a user outside of it.
@@ -90,17 +117,36 @@ pub(super) fn place_of(clusters: Option<&Clustering>, user: UserId) -> Value {
     })
 }
 
-/// Reads the parameter `cluster`: the number of a cluster in the last fit. Returns it with the fit.
+/// A user's cluster in each clustering whose last fit contains the user, `default` first. Each has its name.
+pub(super) fn places_of(world: &World, user: UserId) -> Vec<Value> {
+    let place = |(name, one): (&str, &Published)| {
+        let mut place = place_of(one.fit.as_deref(), user);
+        let id = place.get("id")?.as_u64().and_then(|id| u32::try_from(id).ok());
+        place["clustering"] = json!(name);
+        place["name"] = json!(id.and_then(|id| one.names.get(&id)));
+        Some(place)
+    };
+    let all = world.settings().all_clusterings();
+    all.filter_map(|(name, _)| place((name, world.clusterings().get(name)?))).collect()
+}
+
+/// Reads the parameters `cluster`, the number of a cluster in the last fit, and `clustering`, by default `default`.
+/// Returns the cluster with its fit.
 ///
 /// # Errors
-/// `bad_field`, or `out_of_range` for an unknown cluster.
-pub(super) fn asked(
-    request: &AuthedRequest,
-    query: &Query,
-) -> Result<Option<(u32, std::sync::Arc<Clustering>)>, Refusal> {
+/// `bad_field`, `unknown_clustering`, or `out_of_range` for an unknown cluster.
+pub(super) fn asked(request: &AuthedRequest, query: &Query) -> Result<Option<(u32, Arc<Clustering>)>, Refusal> {
+    let name = query.text("clustering").unwrap_or(DEFAULT);
+    let world = request.server().world();
+    let fit = world.clusterings().get(name).map(|one| one.fit.clone()).ok_or_else(|| no_clustering("clustering"))?;
     let Some(group) = query.number("cluster")? else { return Ok(None) };
-    let clusters = request.server().clusters();
-    let known = clusters.filter(|clusters| clusters.summary.clusters.iter().any(|known| known.id == group));
-    let unknown = || Refusal::field(Code::OutOfRange, "cluster", format!("no cluster {group}: see GET /v1/clusters"));
+    let known = fit.filter(|clusters| clusters.summary.clusters.iter().any(|known| known.id == group));
+    let see = || if name == DEFAULT { "/v1/clusters".to_owned() } else { format!("/v1/clusterings/{name}") };
+    let unknown = || Refusal::field(Code::OutOfRange, "cluster", format!("no cluster {group}: see GET {}", see()));
     known.map(|clusters| Some((group, clusters))).ok_or_else(unknown)
+}
+
+/// The refusal of an unknown name of a clustering in this field.
+pub(super) fn no_clustering(field: &str) -> Refusal {
+    Refusal::field(Code::UnknownClustering, field, "no clustering has this name: see GET /v1/clusterings")
 }

@@ -9,6 +9,7 @@ use prometheus::{TEXT_FORMAT, TextEncoder};
 use serde_json::{Value, json};
 
 use crate::actors::figures::{Figures, LearnedFigures};
+use crate::actors::population::ClusteringFigures;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -79,9 +80,22 @@ fn as_json(figures: &Figures, gateway: &GatewayFigures) -> Value {
             "topics": figures.topics,
             "model_version": figures.model,
         },
+        "clusterings": figures.clusterings.iter().map(clustering_json).collect::<Vec<_>>(),
         "memory_bytes": figures.memory,
         "slates": {"logged": figures.slates_logged, "dropped": figures.slates_dropped},
         "learned": figures.learned.as_ref().map(learned_json),
+    })
+}
+
+fn clustering_json(ClusteringFigures { status, .. }: &ClusteringFigures) -> Value {
+    let fit = status.published.fit.as_ref().map(|fit| &fit.summary);
+    json!({
+        "name": status.name,
+        "counter": status.counter,
+        "threshold": status.settings.threshold,
+        "clusters": fit.map(|fit| fit.clusters.len()),
+        "epoch": fit.map(|fit| fit.epoch),
+        "fitted_at": fit.map(|fit| fit.fitted_at),
     })
 }
 
@@ -144,6 +158,7 @@ fn families(figures: &Figures, gateway: &GatewayFigures) -> Vec<MetricFamily> {
     }
     all.counter("eddyline_slates_logged_total", "Drawn feeds that were logged.", figures.slates_logged as f64);
     all.counter("eddyline_slates_dropped_total", "Drawn feeds that found no room.", figures.slates_dropped as f64);
+    all.clusterings(&figures.clusterings);
     if let Some(learned) = &figures.learned {
         all.learned(learned);
     }
@@ -155,6 +170,21 @@ fn families(figures: &Figures, gateway: &GatewayFigures) -> Vec<MetricFamily> {
 struct MetricFamilies(Vec<MetricFamily>);
 
 impl MetricFamilies {
+    fn clusterings(&mut self, all: &[ClusteringFigures]) {
+        let name = |one: &ClusteringFigures| one.status.name.clone();
+        let fitted = || all.iter().filter_map(|one| Some((name(one), &one.status.published.fit.as_ref()?.summary)));
+        let counters: Vec<(String, f64)> = all.iter().map(|one| (name(one), one.status.counter as f64)).collect();
+        let seconds: Vec<(String, f64)> = fitted().map(|(name, fit)| (name, fit.seconds)).collect();
+        let clusters: Vec<(String, f64)> = fitted().map(|(name, fit)| (name, fit.clusters.len() as f64)).collect();
+        let mut gauges = |series: &str, help: &str, values: &[(String, f64)]| {
+            let values = values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+            self.gauges(series, help, "clustering", values);
+        };
+        gauges("eddyline_clustering_counter", "Points since the last fit of a clustering began.", &counters);
+        gauges("eddyline_clustering_fit_seconds", "Duration of the last fit of a clustering.", &seconds);
+        gauges("eddyline_clustering_clusters", "Clusters in the last fit of a clustering.", &clusters);
+    }
+
     fn learned(&mut self, LearnedFigures { covers, score, hedge, bound, drifts }: &LearnedFigures) {
         let loss = "eddyline_hedge_loss_nats";
         self.gauge("eddyline_journal_position", "Last entry that was learned.", *covers as f64);
@@ -259,10 +289,26 @@ mod tests {
     use crate::actors::answers::{RocCurves, Score};
     use crate::actors::figures::JournalFigures;
     use crate::actors::journal::counts::Counted;
+    use crate::actors::population::{ClusterSettings, ClusteringStatus, Published};
     use crate::domain::feeds::Expert;
     use crate::domain::ids::ModelVersion;
     use crate::domain::time::Millis;
     use crate::engine::blend::hedge::Hedge;
+
+    /// A clustering before its first fit.
+    fn clustering() -> ClusteringFigures {
+        let status = ClusteringStatus {
+            name: "default".into(),
+            settings: ClusterSettings::default(),
+            revision: 0,
+            changed_at: None,
+            counter: 7,
+            under_way: None,
+            refused: None,
+            published: Published::default(),
+        };
+        ClusteringFigures { status, next: None, starts: (0, 0) }
+    }
 
     fn sample() -> (Figures, GatewayFigures) {
         let counted = Counted { commits: 4, writes: 11, retries: 1, refused: 2, seconds: 0.25 };
@@ -292,6 +338,7 @@ mod tests {
             rebuilds: 0,
             slates_logged: 2,
             slates_dropped: 1,
+            clusterings: vec![clustering()],
             learned: Some(learned),
         };
         (figures, GatewayFigures { sockets: 8, rate_limited: vec![("address", 3), ("person", 0)] })
@@ -324,6 +371,7 @@ mod tests {
             "eddyline_rate_limited_total{bucket=\"address\"} 3",
             "eddyline_world_epoch 12",
             "eddyline_model_version 4",
+            "eddyline_clustering_counter{clustering=\"default\"} 7",
             "eddyline_model_incomplete_items 5",
             "eddyline_memory_bytes 1048576",
             "eddyline_auc{score=\"online\"} 0.75",

@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, web};
 use futures_util::future;
 use serde_json::{Value, json};
 
-use crate::actors::population::SeriesFigures;
+use crate::actors::population::{ClusterSettings, SeriesFigures};
 use crate::actors::server::UserEvent;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::journal::Measured;
@@ -223,9 +223,11 @@ pub async fn declare(request: AuthedRequest, payload: web::Payload) -> HttpResul
     let is_new = settings.metrics.get(name.as_str()).is_none();
     let mut after = settings.metrics.clone();
     after.declare(name.as_str(), declaration.clone());
-    if settings.cluster.check(&after).is_err() {
-        let message = "a column in cluster.columns reads a type that is missing: keep it";
-        return Err(refuse("types", message).into());
+    let reads_missing =
+        |clustering: &ClusterSettings| clustering.check(&settings.metrics).is_ok() && clustering.check(&after).is_err();
+    if let Some((clustering, _)) = settings.all_clusterings().find(|(_, clustering)| reads_missing(clustering)) {
+        let message = format!("a column of the clustering {clustering} reads a type that is missing: keep it");
+        return Err(refuse("types", &message).into());
     }
     request.server().declare(name.clone(), declaration.clone()).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };

@@ -82,13 +82,13 @@ pub async fn person(request: AuthedRequest) -> HttpResult {
     found(&PersonView { friends: Some(friends), ..PersonView::new(&person, clusters.as_deref()) })
 }
 
-/// `GET /v1/users?prefix=&limit=&cluster=`.
+/// `GET /v1/users?prefix=&limit=&cluster=&clustering=`.
 ///
 /// # Errors
 /// `forbidden` for a user token.
 pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
-    let query = request.query(&["prefix", "limit", "cluster"])?;
+    let query = request.query(&["prefix", "limit", "cluster", "clustering"])?;
     let limit = query.limit(LIST_DEFAULT, LIST_MAX)? as usize;
     let (asked, clusters) = (clusters::asked(&request, &query)?, request.server().clusters());
     let (server, prefix) = (request.server().clone(), query.text("prefix").unwrap_or_default().to_owned());

@@ -279,6 +279,7 @@ fn model(LearnedState { at, state, world }: &LearnedState) -> Value {
         "hidden": hidden,
         "metrics": metrics::of_person(&settings.metrics, state.metrics()),
         "cluster": clusters::place_of(world.clusters().map(AsRef::as_ref), state.user()),
+        "clusters": clusters::places_of(world, state.user()),
     })
 }
 

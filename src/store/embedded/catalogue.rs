@@ -23,6 +23,8 @@ const EMBEDDING_GET: &str = include_str!("../../../sql/queries/embedding_get.sql
 const FOLLOWS_LIST: &str = include_str!("../../../sql/queries/follows_list.sql");
 const FOLLOWERS_LIST: &str = include_str!("../../../sql/queries/followers_list.sql");
 const METRICS_LIST: &str = include_str!("../../../sql/queries/metrics_list.sql");
+const CLUSTERINGS_LIST: &str = include_str!("../../../sql/queries/clusterings_list.sql");
+const CLUSTER_NAMES_LIST: &str = include_str!("../../../sql/queries/cluster_names_list.sql");
 const CHANGES_LIST: &str = include_str!("../../../sql/queries/changes_list.sql");
 
 impl CatalogueStore for Embedded {
@@ -78,6 +80,20 @@ fn list(
     {
         let (name, declaration) = rows::metric(row)?;
         each(CatalogueRow::Metric(name, declaration));
+    }
+    let mut statement = connection.prepare_cached(CLUSTERINGS_LIST)?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()?
+        && wanted()
+    {
+        each(CatalogueRow::Clustering(rows::clustering(row)?));
+    }
+    let mut statement = connection.prepare_cached(CLUSTER_NAMES_LIST)?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()?
+        && wanted()
+    {
+        each(CatalogueRow::ClusterName(rows::cluster_name(row)?));
     }
     Ok(())
 }

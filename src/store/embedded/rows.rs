@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement, params};
 
+use crate::domain::clusterings::{ClusterName, Revision};
 use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
@@ -99,6 +100,21 @@ pub(super) fn metric(row: &Row<'_>) -> Result<(Key, Declaration), StoreError> {
     let declaration = codec::declaration_from_text(row.get_ref(1)?.as_str().unwrap_or_default());
     let declaration = declaration.ok_or_else(|| corrupt("metrics", format!("declaration of {name:?}")))?;
     Ok((name, declaration))
+}
+
+/// Decodes a row of `clusterings_list.sql`.
+pub(super) fn clustering(row: &Row<'_>) -> Result<Revision, StoreError> {
+    Ok(Revision {
+        clustering: row.get(0)?,
+        revision: row.get(1)?,
+        changed_at: Millis(row.get(2)?),
+        settings: row.get(3)?,
+    })
+}
+
+/// Decodes a row of `cluster_names_list.sql`.
+pub(super) fn cluster_name(row: &Row<'_>) -> Result<ClusterName, StoreError> {
+    Ok(ClusterName { clustering: row.get(0)?, cluster: row.get(1)?, name: row.get(2)? })
 }
 
 /// Decodes a row of `centres_list.sql`.

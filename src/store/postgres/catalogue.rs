@@ -19,6 +19,8 @@ use crate::store::error::StoreError;
 const TOPICS_LIST: &str = include_str!("../../../sql/queries/topics_list.sql");
 const CENTRES_LIST: &str = include_str!("../../../sql/queries/centres_list.sql");
 const METRICS_LIST: &str = include_str!("../../../sql/queries/metrics_list.sql");
+const CLUSTERINGS_LIST: &str = include_str!("../../../sql/queries/clusterings_list.sql");
+const CLUSTER_NAMES_LIST: &str = include_str!("../../../sql/queries/cluster_names_list.sql");
 const CHANGES_LIST: &str = include_str!("../../../sql/queries/changes_list.sql");
 const FOLLOWERS_LIST: &str = include_str!("../../../sql/queries/followers_list.sql");
 const PEOPLE_LIST: &str = include_str!("../../../sql/queries/people_list.sql");
@@ -85,6 +87,14 @@ impl Reads {
         .await?;
         self.list(&transaction, METRICS_LIST, &mut |row| {
             rows::metric(row).map(|(name, declaration)| each(CatalogueRow::Metric(name, declaration)))
+        })
+        .await?;
+        self.list(&transaction, CLUSTERINGS_LIST, &mut |row| {
+            rows::clustering(row).map(|revision| each(CatalogueRow::Clustering(revision)))
+        })
+        .await?;
+        self.list(&transaction, CLUSTER_NAMES_LIST, &mut |row| {
+            rows::cluster_name(row).map(|name| each(CatalogueRow::ClusterName(name)))
         })
         .await?;
         transaction.commit().await?;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
+use crate::domain::clusterings::ClusteringChange;
 use crate::domain::ids::{Key, Position, Seq, TopicId, UserId};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry, What};
@@ -55,6 +56,8 @@ pub(super) struct Tables<'g> {
     pub(super) items: Waves<u32, &'g Item>,
     pub(super) changes: BTreeMap<Change, Millis>,
     pub(super) metrics: BTreeMap<&'g Key, &'g Declaration>,
+    /// In order, since a deletion and a revision of one clustering do not commute.
+    pub(super) clusterings: Vec<&'g ClusteringChange>,
     pub(super) snapshots: BTreeMap<UserId, &'g Snapshot>,
     pub(super) coordinator_snapshots: Vec<(Position, &'g [u8])>,
 }
@@ -68,6 +71,7 @@ impl Tables<'_> {
             && self.items.waves.is_empty()
             && self.changes.is_empty()
             && self.metrics.is_empty()
+            && self.clusterings.is_empty()
             && self.snapshots.is_empty()
             && self.coordinator_snapshots.is_empty()
     }
@@ -285,6 +289,7 @@ impl<'g> Plan<'g> {
             Write::Metric(name, declaration) => {
                 self.tables.metrics.insert(name, declaration);
             }
+            Write::Clustering(change) => self.tables.clusterings.push(change),
             Write::Erase(erasure) => self.erase(erasure),
         }
     }

@@ -11,6 +11,7 @@ use bytes::{BufMut as _, BytesMut};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
+use crate::domain::clusterings::{ClusterName, Revision};
 use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
@@ -133,6 +134,23 @@ pub(super) fn metric(row: &Row) -> Result<(Key, Declaration), StoreError> {
     let declaration = codec::declaration_from_text(get("metrics", row, 1)?);
     let declaration = declaration.ok_or_else(|| corrupt("metrics", format!("declaration of {name:?}")))?;
     Ok((name, declaration))
+}
+
+/// Decodes a row of `clusterings_list.sql`.
+pub(super) fn clustering(row: &Row) -> Result<Revision, StoreError> {
+    const TABLE: &str = "clusterings";
+    Ok(Revision {
+        clustering: get(TABLE, row, 0)?,
+        revision: number(TABLE, row, 1)?,
+        changed_at: instant(TABLE, row, 2)?,
+        settings: get(TABLE, row, 3)?,
+    })
+}
+
+/// Decodes a row of `cluster_names_list.sql`.
+pub(super) fn cluster_name(row: &Row) -> Result<ClusterName, StoreError> {
+    const TABLE: &str = "cluster_names";
+    Ok(ClusterName { clustering: get(TABLE, row, 0)?, cluster: number(TABLE, row, 1)?, name: get(TABLE, row, 2)? })
 }
 
 /// Decodes a row of `centres_list.sql`.

@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 
 use super::plan::Tables;
 use super::rows::Instant;
+use crate::domain::clusterings::{ClusterName, ClusteringChange, REVISIONS_KEPT, Revision};
 use crate::domain::ids::{Partition, UserId};
 use crate::domain::items::Item;
 use crate::domain::people::Erasure;
@@ -26,6 +27,13 @@ const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/postgres/windows
 const WINDOWS_INSERT: &str = include_str!("../../../sql/queries/postgres/windows_insert.sql");
 const CHANGES_SAVE: &str = include_str!("../../../sql/queries/postgres/changes_save.sql");
 const METRIC_SAVE: &str = include_str!("../../../sql/queries/metric_save.sql");
+const CLUSTERING_SAVE: &str = include_str!("../../../sql/queries/clustering_save.sql");
+const CLUSTERING_TRIM: &str = include_str!("../../../sql/queries/clustering_trim.sql");
+const CLUSTERING_DELETE: &str = include_str!("../../../sql/queries/clustering_delete.sql");
+const CLUSTERING_FITS_DELETE: &str = include_str!("../../../sql/queries/clustering_fits_delete.sql");
+const CLUSTER_NAME_SAVE: &str = include_str!("../../../sql/queries/cluster_name_save.sql");
+const CLUSTER_NAME_DELETE: &str = include_str!("../../../sql/queries/cluster_name_delete.sql");
+const CLUSTER_NAMES_DELETE: &str = include_str!("../../../sql/queries/cluster_names_delete.sql");
 const ERASE_JOURNAL: &str = include_str!("../../../sql/queries/erase_journal.sql");
 const ERASE_SNAPSHOT: &str = include_str!("../../../sql/queries/erase_snapshot.sql");
 const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql");
@@ -85,8 +93,34 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Tables<'_>) -> Resul
     for (name, declaration) in &plan.metrics {
         run(client, METRIC_SAVE, &[&name.as_str(), &codec::declaration_to_text(declaration)?]).await?;
     }
+    for change in &plan.clusterings {
+        clustering(client, change).await?;
+    }
     follows(client, plan).await?;
     snapshots(client, plan).await
+}
+
+async fn clustering(client: &Transaction<'_>, change: &ClusteringChange) -> Result<(), StoreError> {
+    match change {
+        ClusteringChange::Revise(Revision { clustering, revision, changed_at, settings }) => {
+            let (revision, changed_at) = (i64::from(*revision), Instant::of("changed_at", *changed_at)?);
+            run(client, CLUSTERING_SAVE, &[clustering, &revision, &changed_at, settings]).await?;
+            run(client, CLUSTERING_TRIM, &[clustering, &(revision - i64::from(REVISIONS_KEPT))]).await
+        }
+        ClusteringChange::Reset(clustering) => run(client, CLUSTERING_DELETE, &[clustering]).await,
+        ClusteringChange::Delete(clustering) => {
+            for delete in [CLUSTERING_DELETE, CLUSTER_NAMES_DELETE, CLUSTERING_FITS_DELETE] {
+                run(client, delete, &[clustering]).await?;
+            }
+            Ok(())
+        }
+        ClusteringChange::Name(ClusterName { clustering, cluster, name }) => {
+            run(client, CLUSTER_NAME_SAVE, &[clustering, &i64::from(*cluster), name]).await
+        }
+        ClusteringChange::Unname(clustering, cluster) => {
+            run(client, CLUSTER_NAME_DELETE, &[clustering, &i64::from(*cluster)]).await
+        }
+    }
 }
 
 /// Writes one row as a health check.

@@ -181,6 +181,7 @@ impl<'c> Writes<'c> {
                 self.connection.prepare_cached(METRIC_SAVE)?.execute(params![name.as_str(), text])?;
                 Ok(())
             }
+            Write::Clustering(change) => clusters::change(self.connection, change),
         }
     }
 
