@@ -118,7 +118,10 @@ impl Clusterings {
     ) -> Result<(), serde_json::Error> {
         let read = ClusterSettings::of_json(&revision.settings);
         let name = revision.clustering.clone();
-        self.named.entry(name.clone()).or_default().keep(revision);
+        let named = self.named.entry(name.clone()).or_default();
+        named.keep(revision);
+        // The fit that these settings asked for may not have ended; a restored fit of these columns withdraws this.
+        named.policy.ask();
         settings.set_clustering(&name, read?);
         Ok(())
     }
@@ -219,6 +222,10 @@ impl Clusterings {
         settings: &LearnSettings,
     ) {
         if let Some(named) = self.named.get_mut(name) {
+            let columns = settings.clustering(name).map(|options| &options.columns);
+            if columns == Some(&kept.summary.columns) {
+                named.policy.withdraw();
+            }
             named.policy.restore_fit(kept, population, topic, now, settings);
         }
     }

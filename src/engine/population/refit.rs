@@ -269,6 +269,11 @@ impl RefitPolicy {
         self.asked = true;
     }
 
+    /// Withdraws a request.
+    pub(super) fn withdraw(&mut self) {
+        self.asked = false;
+    }
+
     /// Requests a scheduled fit, where enough points were counted.
     pub(super) fn ask_scheduled(&mut self, options: &ClusterSettings) {
         self.asked |= options.schedule_above.is_none_or(|least| self.points >= least);
