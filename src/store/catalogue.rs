@@ -15,8 +15,8 @@ use crate::domain::time::Millis;
 use crate::store::error::StoreError;
 
 /// One row of the catalogue. A read delivers topics first, then centres (by topic and epoch), people (by id), items (by
-/// id; newest revision, windows, deleted ones too), the changes with their instants, the metrics (by
-/// name), and at last revisions of clusterings (by name and number) and names of clusters.
+/// id; newest revision, windows, deleted ones too), and the changes with their instants. Then come the metrics (by name),
+/// the revisions of clusterings (by name and number), and the names of clusters.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CatalogueRow {
     /// A topic and its key.

@@ -52,7 +52,7 @@ pub const LAYERS: &[(&str, &[Allowed])] = &[
     (
         "config",
         &[
-            ("domain", &["json", "metrics"]),
+            ("domain", &["clusterings", "json", "metrics"]),
             ("engine", &["metrics", "settings"]),
             ("embed", &[]),
             ("store", &["postgres"]),
