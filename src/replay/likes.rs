@@ -120,7 +120,7 @@ pub struct Calibration {
 
 /// Predictions of one predictor.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct Predictions {
     scores: Vec<f32>,
     labels: Vec<bool>,
     users: Vec<u32>,
@@ -169,17 +169,17 @@ impl<'a> Plan<'a> {
 }
 
 /// Replays the log for one predictor; `each` receives the number of rows done since its last call.
-pub fn replay(plan: &Plan<'_>, contender: &mut dyn Contender, each: &dyn Fn(u64)) -> Told {
+pub fn replay(plan: &Plan<'_>, contender: &mut dyn Contender, each: &dyn Fn(u64)) -> Predictions {
     let log = plan.log;
     let all: Vec<u32> = (0..log.items.len() as u32).collect();
-    let (mut told, mut scores) = (Told::default(), Vec::new());
+    let (mut predictions, mut scores) = (Predictions::default(), Vec::new());
     let (mut walk, mut done) = (log.availability.walk(), 0);
     for range in log.steps() {
         let now = log.rows[range.start].at;
         contender.begin(now, walk.move_to(now));
         if plan.mode == Mode::InTime {
             for index in range.clone().filter(|index| plan.targets[*index]) {
-                told.ask(plan, contender, index, &all, walk.open(), &mut scores);
+                predictions.ask(plan, contender, index, &all, walk.open(), &mut scores);
             }
         }
         for index in range.clone().filter(|index| plan.mode == Mode::InTime || !plan.targets[*index]) {
@@ -194,13 +194,13 @@ pub fn replay(plan: &Plan<'_>, contender: &mut dyn Contender, each: &dyn Fn(u64)
         let mut walk = log.availability.walk();
         for index in (0..log.rows.len()).filter(|index| plan.targets[*index]) {
             walk.move_to(log.rows[index].at);
-            told.ask(plan, contender, index, &all, walk.open(), &mut scores);
+            predictions.ask(plan, contender, index, &all, walk.open(), &mut scores);
         }
     }
-    told
+    predictions
 }
 
-impl Told {
+impl Predictions {
     fn ask(
         &mut self,
         plan: &Plan<'_>,
@@ -278,9 +278,9 @@ type Four = [Option<f64>; 4];
 
 /// Computes the figures of all predictors, with `resamples` bootstrap draws of users.
 #[must_use]
-pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u64) -> Likes {
+pub fn figures(plan: &Plan<'_>, predictions: &[(&str, Predictions)], resamples: usize, seed: u64) -> Likes {
     let people = plan.log.users.len();
-    let mut there: Vec<u32> = told.first().map_or(Vec::new(), |(_, first)| first.users.clone());
+    let mut there: Vec<u32> = predictions.first().map_or(Vec::new(), |(_, first)| first.users.clone());
     there.sort_unstable();
     there.dedup();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -293,20 +293,21 @@ pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u
         })
         .collect();
     let once = vec![1; people];
-    let measured: Vec<(Four, Vec<Four>)> = told
+    let measured: Vec<(Four, Vec<Four>)> = predictions
         .iter()
-        .map(|(_, told)| {
-            let falling = told.falling();
+        .map(|(_, predictions)| {
+            let falling = predictions.falling();
             let four = |times: &[u32]| {
-                let ([auc, precision], [all, available]) = (told.areas(&falling, times), told.hits(times));
+                let ([auc, precision], [all, available]) =
+                    (predictions.areas(&falling, times), predictions.hits(times));
                 [auc, precision, all, available]
             };
             (four(&once), draws.iter().map(|times| four(times)).collect())
         })
         .collect();
-    let blend = told.iter().position(|(name, _)| *name == "blend");
+    let blend = predictions.iter().position(|(name, _)| *name == "blend");
     let mut likes = Likes { views: plan.views() as u64, posts: plan.log.items.len() as u64, ..Likes::default() };
-    if let Some((_, first)) = told.first() {
+    if let Some((_, first)) = predictions.first() {
         likes.likes = first.labels.iter().filter(|label| **label).count() as u64;
         likes.ranked = first.ranks.len() as u64;
         let open: f64 = first.ranks.iter().map(|(.., available)| f64::from(available.of)).sum();
@@ -319,10 +320,10 @@ pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u
             shown(plan.later_share().map(|share| 100.0 * share), 1)
         ));
     }
-    for (at, (name, told)) in told.iter().enumerate() {
+    for (at, (name, predictions)) in predictions.iter().enumerate() {
         let (whole, drawn) = &measured[at];
-        let first = told.ranks.first().map(|(user, ..)| *user);
-        let one_person_is_ranked = told.ranks.iter().all(|(user, ..)| Some(*user) == first);
+        let first = predictions.ranks.first().map(|(user, ..)| *user);
+        let one_person_is_ranked = predictions.ranks.iter().all(|(user, ..)| Some(*user) == first);
         let estimate = |figure: usize| {
             let draws = if figure >= 2 && one_person_is_ranked { &[][..] } else { drawn };
             Estimate::new(whole[figure], draws.iter().map(|draw| draw[figure]))
@@ -332,10 +333,11 @@ pub fn figures(plan: &Plan<'_>, told: &[(&str, Told)], resamples: usize, seed: u
             let gain = |ours: &Four, theirs: &Four| ours[0].zip(theirs[0]).map(|(ours, theirs)| ours - theirs);
             Estimate::new(gain(whole, theirs), drawn.iter().zip(their_draws).map(|(ours, theirs)| gain(ours, theirs)))
         });
-        let bins = told.progress.bins().iter().map(|bin| Bin::new(bin.count, bin.positives, bin.probability_sum));
+        let bins =
+            predictions.progress.bins().iter().map(|bin| Bin::new(bin.count, bin.positives, bin.probability_sum));
         let calibration = contenders::is_log_odds(name).then(|| Calibration {
-            log_loss: told.progress.log_loss(),
-            ece: told.progress.ece(),
+            log_loss: predictions.progress.log_loss(),
+            ece: predictions.progress.ece(),
             bins: bins.collect(),
         });
         let found = LikeFigures {
@@ -367,7 +369,7 @@ pub fn tell(
     settings: &Arc<LearnSettings>,
     tower: Option<&Arc<dyn TwoTower>>,
     each: &dyn Fn(u64),
-) -> Option<(&'static str, Told)> {
+) -> Option<(&'static str, Predictions)> {
     let mut contender = contenders::make(name, plan.log, extras, settings, tower)?;
     Some((name, replay(plan, &mut *contender, each)))
 }
@@ -431,12 +433,12 @@ mod tests {
     use crate::engine::metrics::progressive::roc_auc;
     use proptest::prelude::*;
 
-    fn told(rows: &[(f32, bool, u32)]) -> Told {
-        Told {
+    fn predictions(rows: &[(f32, bool, u32)]) -> Predictions {
+        Predictions {
             scores: rows.iter().map(|row| row.0).collect(),
             labels: rows.iter().map(|row| row.1).collect(),
             users: rows.iter().map(|row| row.2).collect(),
-            ..Told::default()
+            ..Predictions::default()
         }
     }
 
@@ -456,8 +458,8 @@ mod tests {
             ("nothing", &[], None),
             ("zeros are equal", &[(0.0, true, 0), (-0.0, false, 0)], Some([0.5, 0.5])),
         ] {
-            let told = told(rows);
-            let found = told.areas(&told.falling(), &[1]);
+            let predictions = predictions(rows);
+            let found = predictions.areas(&predictions.falling(), &[1]);
             assert_eq!(found.map(|area| area.is_some()), [expected.is_some(); 2], "{name}: {found:?}");
             for (found, expected) in found.into_iter().flatten().zip(expected.into_iter().flatten()) {
                 assert!((found - expected).abs() < 1e-12, "{name}: {found} is not {expected}");
@@ -473,10 +475,10 @@ mod tests {
             times in prop::collection::vec(0_u32..4, 3),
         ) {
             let rows: Vec<(f32, bool, u32)> = rows.into_iter().map(|(s, l, u)| (f32::from(s), l, u)).collect();
-            let weighted = told(&rows);
+            let weighted = predictions(&rows);
             let repeated: Vec<_> =
                 rows.iter().flat_map(|row| std::iter::repeat_n(*row, times[row.2 as usize] as usize)).collect();
-            let plain = told(&repeated);
+            let plain = predictions(&repeated);
             let found = weighted.areas(&weighted.falling(), &times);
             let expected = plain.areas(&plain.falling(), &[1, 1, 1]);
             for (found, expected) in found.into_iter().zip(expected) {

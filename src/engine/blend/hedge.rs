@@ -14,7 +14,7 @@ use crate::engine::blend::weights::{LOSSES, Leader};
 pub const SHARE: f64 = 1e-3;
 
 /// Index of the blend without the two-tower model.
-const DEAF: usize = LOSSES - 2;
+const WITHOUT_TOWER: usize = LOSSES - 2;
 
 /// Initial weight of the blend, half of it without the two-tower model; the experts divide the rest.
 const BLEND_START: f64 = 0.5;
@@ -42,8 +42,8 @@ pub struct Hedge {
 
 impl Default for Hedge {
     fn default() -> Self {
-        let mut weights = vec![(1.0 - BLEND_START) / DEAF as f64; LOSSES];
-        weights[DEAF..].fill(BLEND_START / 2.0);
+        let mut weights = vec![(1.0 - BLEND_START) / WITHOUT_TOWER as f64; LOSSES];
+        weights[WITHOUT_TOWER..].fill(BLEND_START / 2.0);
         Hedge { weights, losses: vec![0.0; LOSSES], mixture: 0.0, served: 0.0, rounds: 0, leader: None }
     }
 }
@@ -72,15 +72,15 @@ impl Hedge {
             *weight = *weight / sum * (1.0 - SHARE) + SHARE / LOSSES as f64;
         }
         self.rounds += 1;
-        let best = (0..DEAF).max_by(|a, b| self.weights[*a].total_cmp(&self.weights[*b]));
-        let (deaf, blend) = (self.weights[DEAF], self.weights[LOSSES - 1]);
+        let best = (0..WITHOUT_TOWER).max_by(|a, b| self.weights[*a].total_cmp(&self.weights[*b]));
+        let (without_tower, blend) = (self.weights[WITHOUT_TOWER], self.weights[LOSSES - 1]);
         match best {
             Some(best) if self.weights[best] > LEADS => self.leader = u8::try_from(best).ok(),
             // The blend in one of its forms. Without a model both losses are equal, and the full blend comes first.
-            _ if deaf + blend > RETURNS => {
-                if deaf > LEADS * (deaf + blend) {
-                    self.leader = Some(DEAF as u8);
-                } else if deaf <= blend || self.leader != Some(DEAF as u8) {
+            _ if without_tower + blend > RETURNS => {
+                if without_tower > LEADS * (without_tower + blend) {
+                    self.leader = Some(WITHOUT_TOWER as u8);
+                } else if without_tower <= blend || self.leader != Some(WITHOUT_TOWER as u8) {
                     self.leader = None;
                 }
             }
@@ -97,11 +97,11 @@ impl Hedge {
     /// Figures to publish.
     #[must_use]
     pub fn figures(&self) -> HedgeFigures {
-        let best = (0..DEAF).min_by(|a, b| self.losses[*a].total_cmp(&self.losses[*b])).unwrap_or(0);
+        let best = (0..WITHOUT_TOWER).min_by(|a, b| self.losses[*a].total_cmp(&self.losses[*b])).unwrap_or(0);
         HedgeFigures {
             rounds: self.rounds,
             experts: Expert::ALL.into_iter().zip(self.losses.iter().copied()).collect(),
-            without_tower: self.losses[DEAF],
+            without_tower: self.losses[WITHOUT_TOWER],
             blend: self.losses[LOSSES - 1],
             mixture: self.mixture,
             served: self.served,
@@ -138,7 +138,7 @@ pub struct HedgeFigures {
 /// Upper bound, in nats, of the mixture's excess over the best single expert after this many rounds.
 #[must_use]
 pub fn bound(rounds: u64) -> f64 {
-    let start = (1.0 - BLEND_START) / DEAF as f64;
+    let start = (1.0 - BLEND_START) / WITHOUT_TOWER as f64;
     -start.ln() - (rounds.saturating_sub(1)) as f64 * (1.0 - SHARE).ln()
 }
 
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_model_that_costs_is_not_listened_to_until_it_gains() {
         let mut hedge = Hedge::default();
-        for (rounds, deaf, blend, leader) in [
+        for (rounds, without_tower, blend, leader) in [
             (300, 1.0, 1.0, None),
             (50, 1.0, 1.5, Some(Leader::WithoutTower)),
             (300, 1.0, 1.0, Some(Leader::WithoutTower)),
@@ -183,10 +183,10 @@ mod tests {
         ] {
             for _ in 0..rounds {
                 let mut losses = [2.0_f32; LOSSES];
-                (losses[DEAF], losses[LOSSES - 1]) = (deaf, blend);
+                (losses[WITHOUT_TOWER], losses[LOSSES - 1]) = (without_tower, blend);
                 hedge.learn(&losses, 1.0);
             }
-            assert_eq!(hedge.leader(), leader, "{deaf} {blend}");
+            assert_eq!(hedge.leader(), leader, "{without_tower} {blend}");
         }
     }
 

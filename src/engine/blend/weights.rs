@@ -25,7 +25,7 @@ pub(crate) const GRADIENT: usize = 2 * FEATURES;
 pub(crate) const LOSSES: usize = Expert::ALL.len() + 2;
 
 /// Indices of the last two losses: the blend without the two-tower model, and the whole blend.
-const DEAF: usize = LOSSES - 2;
+const WITHOUT_TOWER: usize = LOSSES - 2;
 const BLEND: usize = LOSSES - 1;
 
 /// Vector lanes for all losses in parallel.
@@ -53,7 +53,7 @@ impl Leader {
     pub fn at(place: usize) -> Option<Leader> {
         match Expert::ALL.get(place) {
             Some(expert) => Some(Leader::Expert(*expert)),
-            None => (place == DEAF).then_some(Leader::WithoutTower),
+            None => (place == WITHOUT_TOWER).then_some(Leader::WithoutTower),
         }
     }
 
@@ -176,14 +176,15 @@ pub fn choice(
     own: &UserOffset,
 ) -> TrainingExample {
     let weights = [own.added_to(&shared.weights[0]), own.added_to(&shared.weights[1])];
-    let deaf = weights.map(|weights| without_tower(&weights));
+    let reduced = weights.map(|weights| without_tower(&weights));
     // Without a two-tower model both losses are equal.
-    let hears = rows.iter().any(|row| row.features[at::TOWER] != 0.0);
+    let has_tower = rows.iter().any(|row| row.features[at::TOWER] != 0.0);
     let score = |row: &Row| {
         let mut scores = [0.0; LANES];
         scores[..Expert::ALL.len()].copy_from_slice(&shares(Start::alone(), &row.features));
         scores[BLEND] = dot(&weights[row.segment.index()], &row.features);
-        scores[DEAF] = if hears { dot(&deaf[row.segment.index()], &row.features) } else { scores[BLEND] };
+        scores[WITHOUT_TOWER] =
+            if has_tower { dot(&reduced[row.segment.index()], &row.features) } else { scores[BLEND] };
         scores.map(|score| score + many[row.segment.index()])
     };
     let mut scores: Vec<[f32; LANES]> = rows.iter().map(score).collect();

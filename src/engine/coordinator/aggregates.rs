@@ -69,13 +69,13 @@ impl Folded {
             self.blend.learn(example, signal.weight, settings.blend_step);
             self.hedge.learn(&example.losses, signal.weight);
             if let Some(loss) = example.losses.last()
-                && self.drift.learn(*loss, drift::EVERYBODY)
+                && self.drift.learn(*loss, drift::ALL_USERS)
             {
                 self.blend.loosen();
             }
             if let Some(opinion) = &example.opinion {
                 self.opinion.learn(opinion, &learned.features, signal.weight, settings.blend_step);
-                if self.opinion_drift.learn(opinion.loss, drift::EVERYBODY) {
+                if self.opinion_drift.learn(opinion.loss, drift::ALL_USERS) {
                     self.opinion.loosen();
                 }
             }

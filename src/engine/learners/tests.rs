@@ -30,7 +30,7 @@ use crate::engine::learners::person::topics::TopicWeights;
 use crate::engine::learners::person::visits::{VISIT_FEATURES, Visits};
 use crate::engine::learners::shared::arrivals::{Visitors, VisitorsTable};
 use crate::engine::learners::shared::cluster_popularity::ClusterPopularity;
-use crate::engine::learners::shared::drift::{EVERYBODY, PageHinkley};
+use crate::engine::learners::shared::drift::{ALL_USERS, PageHinkley};
 use crate::engine::learners::shared::item_neighbours::{CoOccurrence, Group, ItemNeighbours};
 use crate::engine::learners::shared::last_seen::LastSeen;
 use crate::engine::learners::shared::newton::Newton;
@@ -466,11 +466,11 @@ impl Learner for PageHinkley {
         PageHinkley::default()
     }
     fn learn(&mut self, event: Event) {
-        PageHinkley::learn(self, event.value.clamp(-LOSS_MAX, LOSS_MAX), EVERYBODY);
+        PageHinkley::learn(self, event.value.clamp(-LOSS_MAX, LOSS_MAX), ALL_USERS);
     }
     fn predictions(&self) -> Vec<f64> {
         let mut next = *self;
-        vec![f64::from(self.alarms()), f64::from(u8::from(next.learn(1.0, EVERYBODY)))]
+        vec![f64::from(self.alarms()), f64::from(u8::from(next.learn(1.0, ALL_USERS)))]
     }
 }
 

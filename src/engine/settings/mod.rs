@@ -159,7 +159,7 @@ impl LearnSettings {
     /// since states identify a series by its names.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let mut bytes = Vec::with_capacity(40);
+        let mut bytes = Vec::with_capacity(48);
         bytes.push(match self.decay {
             Decay::Exact => 0,
             Decay::Euler => 1,
@@ -168,6 +168,7 @@ impl LearnSettings {
         bytes.extend(self.decay_horizon_ms.to_le_bytes());
         bytes.extend(self.prior_variance.to_le_bytes());
         bytes.extend(self.forget_half_life_ms.to_le_bytes());
+        bytes.extend(self.blend_step.to_le_bytes());
         xxh3_64(&bytes)
     }
 }

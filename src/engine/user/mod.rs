@@ -368,7 +368,7 @@ impl UserState {
             let example = Example::new(&x, learned.centre, centre.and_then(Centre::axes));
             self.online.learn(&example, signal.positive, signal.weight, at, vectors, settings.online());
             let loss = log_loss(f64::from(learned.predicted.online), signal.positive) as f32;
-            if self.drift.learn(loss, drift::PERSON) {
+            if self.drift.learn(loss, drift::ONE_USER) {
                 // Drift: widen the posterior, so that the next answers count more.
                 self.online.loosen(settings.online());
             }

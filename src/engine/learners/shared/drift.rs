@@ -12,10 +12,10 @@ const TOLERANCE: f32 = 0.15;
 
 /// Threshold for the losses of one user. A false alarm has a probability of about 1 in 10,000 for each climb of the
 /// walk above its minimum.
-pub(crate) const PERSON: f32 = 30.0;
+pub(crate) const ONE_USER: f32 = 30.0;
 
-/// Threshold for the losses of all users together: there are many more of them, and a shift by a tenth is drift.
-pub(crate) const EVERYBODY: f32 = 120.0;
+/// Threshold for the losses of all users together: there are many more of them, so false alarms are more often possible.
+pub(crate) const ALL_USERS: f32 = 120.0;
 
 /// Losses before the first possible alarm, while mean and deviation are unknown.
 const WARM_UP: u32 = 30;
@@ -82,9 +82,9 @@ mod tests {
         let (mut noticed, mut false_alarms) = (0, 0);
         for seed in 0..100 {
             let mut detector = PageHinkley::default();
-            false_alarms += losses(0.8, 500, seed).filter(|loss| detector.learn(*loss, PERSON)).count();
+            false_alarms += losses(0.8, 500, seed).filter(|loss| detector.learn(*loss, ONE_USER)).count();
             // From now on it is wrong four times out of five.
-            let wrong = losses(0.2, 60, seed + 1_000).map(|loss| detector.learn(loss, PERSON));
+            let wrong = losses(0.2, 60, seed + 1_000).map(|loss| detector.learn(loss, ONE_USER));
             noticed += usize::from(wrong.fold(false, |any, alarm| any | alarm));
         }
         assert!(noticed >= 95 && false_alarms <= 3, "{noticed} noticed, {false_alarms} false");
@@ -94,10 +94,10 @@ mod tests {
     fn a_long_quiet_stream_raises_no_alarm_for_everybody() {
         let mut detector = PageHinkley::default();
         assert!(
-            !losses(0.8, 200_000, 7).map(|loss| detector.learn(loss, EVERYBODY)).fold(false, |any, alarm| any | alarm)
+            !losses(0.8, 200_000, 7).map(|loss| detector.learn(loss, ALL_USERS)).fold(false, |any, alarm| any | alarm)
         );
         assert!(
-            losses(0.6, 2_000, 8).map(|loss| detector.learn(loss, EVERYBODY)).fold(false, |any, alarm| any | alarm)
+            losses(0.6, 2_000, 8).map(|loss| detector.learn(loss, ALL_USERS)).fold(false, |any, alarm| any | alarm)
         );
     }
 }
