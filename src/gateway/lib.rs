@@ -110,12 +110,14 @@ pub fn app(
         .add(("content-security-policy", CONTENT_SECURITY_POLICY))
         .add(("x-content-type-options", "nosniff"))
         .add(("referrer-policy", "no-referrer"));
+    let cors = origin::cors(&state.settings.origins);
     // The middleware that is wrapped last sees a request first.
     App::new()
         .configure(|config| configure(config, state))
         .wrap(from_fn(origin::no_changes_by_foreign_pages))
         .wrap(from_fn(middleware::limit_rates))
         .wrap(from_fn(middleware::limit_responses))
+        .wrap(cors)
         .wrap(from_fn(origin::only_loopback_names_in_dev))
         .wrap(NormalizePath::trim())
         .wrap(Compress::default())

@@ -6,12 +6,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use actix_cors::Cors;
 use actix_web::Error;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, Uri};
-use actix_web::middleware::Next;
+use actix_web::middleware::{Condition, Next};
 use actix_web::{HttpRequest, ResponseError, web};
 
 use crate::protocol::problem::Code;
@@ -20,6 +21,36 @@ use crate::protocol::refusal::Refusal;
 use super::auth::Auth;
 use super::errors::Problem;
 use super::state::GatewayState;
+
+/// Seconds for which a browser may keep the answer to a preflight request.
+const PREFLIGHT_S: usize = 3_600;
+
+/// Cross-origin access to REST for pages of the allowed origins: answers their preflight requests, and lets them read
+/// answers. Without an allowed origin it does nothing. Credentials are left out, because a token comes in a header.
+pub(crate) fn cors(allowed: &[String]) -> Condition<Cors> {
+    let origins = allowed.to_vec();
+    let cors = Cors::default()
+        .allowed_origin_fn(move |origin, _| origin.to_str().is_ok_and(|origin| is_listed(origin, &origins)))
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+        .allowed_headers(["accept", "authorization", "content-type", "idempotency-key", "if-none-match"])
+        .expose_headers([
+            "allow",
+            "etag",
+            "location",
+            "ratelimit-limit",
+            "ratelimit-remaining",
+            "ratelimit-reset",
+            "retry-after",
+        ])
+        .max_age(PREFLIGHT_S)
+        .block_on_origin_mismatch(false);
+    Condition::new(!allowed.is_empty(), cors)
+}
+
+/// Whether an origin, as a browser sends it, is one of the allowed ones.
+fn is_listed(origin: &str, allowed: &[String]) -> bool {
+    allowed.iter().any(|one| one.trim_end_matches('/').eq_ignore_ascii_case(origin))
+}
 
 /// In dev mode, refuses requests for a host other than this machine.
 ///
@@ -75,7 +106,7 @@ fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
     let site = if opens_socket { Site::Unstated } else { site(headers) };
     let host = host(request);
     let is_good = |origin: &str| {
-        let listed = allowed.iter().any(|one| one.trim_end_matches('/').eq_ignore_ascii_case(origin));
+        let listed = is_listed(origin, allowed);
         // The server's own forms send the origin `null`, since its pages send no referrer.
         let unnamed = site == Site::Own && origin == "null";
         listed || unnamed || (site != Site::Foreign && is_same(origin, host.as_deref()))

@@ -1,6 +1,7 @@
 //! The query string of a request.
 //!
-//! Invariant: the reader refuses an unknown, repeated or unreadable parameter by its name, and ignores none.
+//! Invariant: the reader refuses an unknown, repeated or unreadable parameter by its name. It ignores only names that begin
+//! with `_`, which caches and proxies add.
 
 use actix_web::HttpRequest;
 use actix_web::web;
@@ -26,7 +27,7 @@ impl Query {
         let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
             .map_err(|error| Refusal::new(Code::BadField, format!("the query is not readable: {error}")))?
             .into_inner();
-        for (index, (name, _)) in pairs.iter().enumerate() {
+        for (index, (name, _)) in pairs.iter().enumerate().filter(|(_, (name, _))| !name.starts_with('_')) {
             if !known.contains(&name.as_str()) {
                 let message = format!("unknown parameter; known: {}", known.join(", "));
                 return Err(Refusal::field(Code::BadField, name, message));
@@ -138,6 +139,7 @@ mod tests {
         let field = |code, name: &str| Some((code, Some(name.to_owned())));
         assert_eq!(blamed(read("lmit=3")), field(Code::BadField, "lmit"));
         assert_eq!(blamed(read("limit=3&limit=4")), field(Code::BadField, "limit"));
+        assert_eq!(blamed(read("_=1&_cache=2&_=3")), None);
         for (query, code) in [
             ("limit=0", Code::OutOfRange),
             ("limit=101", Code::OutOfRange),

@@ -168,6 +168,11 @@ impl AuthedRequest {
         self.request.headers()
     }
 
+    /// The request as the readers of typed headers take it.
+    pub(crate) fn message(&self) -> &HttpRequest {
+        &self.request
+    }
+
     /// Reads the query string, which may contain only `known` parameters.
     ///
     /// # Errors

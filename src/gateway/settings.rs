@@ -21,7 +21,7 @@ pub struct GatewaySettings {
     pub handles_max: usize,
     /// Rate limits per address, user and service token.
     pub rates: RateSettings,
-    /// Foreign origins whose pages may open a WebSocket or change data, as in `https://app.example`.
+    /// Foreign origins whose pages may open a WebSocket, change data, and read answers, as in `https://app.example`.
     pub origins: Vec<String>,
     /// Time before an idle connection closes.
     pub keep_alive: Duration,

@@ -14,6 +14,7 @@ mod access;
 mod cluster;
 mod clusterings;
 mod population;
+mod etags;
 mod figures;
 mod hostile;
 mod judging;

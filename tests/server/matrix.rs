@@ -482,6 +482,22 @@ fn no_route_lets_a_foreign_page_change_anything() {
         let answer = dev.rest().ask_with("POST", "/v1/clusters/refit", None, None, headers);
         assert_eq!(answer.status, 202, "{headers:?}");
     }
+    for (origin, allowed) in [("https://app.example", Some("https://app.example")), ("https://evil.example", None)] {
+        let read = dev.rest().ask_with("GET", "/v1/items/item-0", None, None, &[("Origin", origin)]);
+        assert_eq!((read.status, read.header("access-control-allow-origin")), (200, allowed), "{origin}");
+        let shown = read.header("access-control-expose-headers").is_some_and(|all| all.contains("etag"));
+        assert!(shown || allowed.is_none(), "{origin}");
+        let preflight = format!(
+            "OPTIONS /v1/items/item-0 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: {origin}\r\n\
+             Access-Control-Request-Method: PATCH\r\nAccess-Control-Request-Headers: authorization,content-type\r\n\r\n"
+        );
+        let preflight = support::rest::raw(dev.address(), preflight.as_bytes());
+        assert_eq!(preflight.status == 200, allowed.is_some(), "{origin}");
+        assert_eq!(preflight.header("access-control-allow-origin"), allowed, "{origin}");
+        let methods = preflight.header("access-control-allow-methods").is_some_and(|all| all.contains("PATCH"));
+        assert!(methods || allowed.is_none(), "{origin}");
+        assert_eq!(preflight.header("access-control-allow-credentials"), None);
+    }
     assert_eq!(dev.rest().get("/v1/keys").json(), json!({"keys": []}));
     assert_eq!(dev.rest().get("/v1/tokens").json(), json!({"tokens": []}));
     let directory = dev.kill();

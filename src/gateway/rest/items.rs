@@ -28,7 +28,7 @@ use super::super::errors::{HttpResult, Problem};
 use super::super::request::AuthedRequest;
 use super::super::timestamps;
 use super::batch::{self, Outcome};
-use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
+use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, found_or_unchanged, listed};
 use super::ndjson::{self, WorkerTurn};
 
 // The most dimensions of an embedding on any server.
@@ -82,7 +82,7 @@ pub async fn item(request: AuthedRequest) -> HttpResult {
     request.query(&[])?;
     let id = request.item("id")?;
     let world = request.server().world();
-    found(&view(&world, known(&world, id)?, request.server().clock().now()))
+    found_or_unchanged(&request, &view(&world, known(&world, id)?, request.server().clock().now()))
 }
 
 /// `GET /v1/items?limit=&after=`: items in order of creation; `next` is the position of the next page.

@@ -1,15 +1,17 @@
 //! Answers with JSON: one value, or a list that is written while its reader takes it.
 //!
 //! Invariant: a list holds one piece of about 32 KiB in memory, whatever its length; a heavy row takes from the budget of
-//! answers. No cache keeps an answer. Deliberately absent: the contents of rows.
+//! answers. No cache keeps an answer, but for those with an `ETag`, which it must revalidate. Deliberately absent: the contents of rows.
 
 use std::convert::Infallible;
 
 use actix_web::HttpResponse;
+use actix_web::http::header::{ETag, EntityTag, Header as _, IfNoneMatch};
 use actix_web::web::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::budget::Permit;
 use super::super::errors::HttpResult;
@@ -24,6 +26,22 @@ pub(crate) const LIST_DEFAULT: u32 = 100;
 /// Answers 200 with JSON that no cache keeps.
 pub(super) fn found(body: &impl Serialize) -> HttpResult {
     Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(body))
+}
+
+/// Answers 200 with JSON and a weak `ETag` of its bytes, or 304 without a body when the request's `If-None-Match` has that
+/// tag.
+pub(super) fn found_or_unchanged(request: &AuthedRequest, body: &impl Serialize) -> HttpResult {
+    // Plain data; were it not, the answer without a tag would report the fault.
+    let Ok(bytes) = serde_json::to_vec(body) else { return found(body) };
+    let tag = EntityTag::new_weak(format!("{:016x}", xxh3_64(&bytes)));
+    let is_known = match IfNoneMatch::parse(request.message()) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(&tag)),
+        Err(_) => false,
+    };
+    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header(("cache-control", "private, no-cache")).insert_header(ETag(tag));
+    Ok(if is_known { response.finish() } else { response.content_type("application/json").body(bytes) })
 }
 
 // Approximate bytes per piece of a list.

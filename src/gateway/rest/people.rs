@@ -26,7 +26,7 @@ use super::super::errors::{HttpResult, Problem};
 use super::super::event_ids;
 use super::super::request::AuthedRequest;
 use super::clusters;
-use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, listed};
+use super::list::{LIST_DEFAULT, LIST_MAX, fields, found, found_or_unchanged, listed};
 
 #[derive(Serialize)]
 struct PersonView<'a> {
@@ -79,7 +79,8 @@ pub async fn person(request: AuthedRequest) -> HttpResult {
     let people = request.server().people();
     let friends = follows.iter().filter_map(|id| people.get(*id)).map(|friend| friend.key.clone()).collect();
     let (person, clusters) = (known(&request, named.id)?, request.server().clusters());
-    found(&PersonView { friends: Some(friends), ..PersonView::new(&person, clusters.as_deref()) })
+    let view = PersonView { friends: Some(friends), ..PersonView::new(&person, clusters.as_deref()) };
+    found_or_unchanged(&request, &view)
 }
 
 /// `GET /v1/users?prefix=&limit=&cluster=&clustering=`.
