@@ -426,7 +426,7 @@ async fn imported(format: Format, catalogue: &str, files: &[Vec<String>]) -> Str
     let logs = files.map(|(number, rows)| write(&format!("log{number}.txt"), &format!("{head}{}\n", rows.join("\n"))));
     for (format, paths) in of_items.into_iter().chain([(format, logs.collect())]) {
         let embedder = app::open_embedder(&config).unwrap();
-        let loader = Loader::open(store.clone(), embedder, &config, now).await.unwrap();
+        let loader = Box::pin(Loader::open(store.clone(), embedder, &config, now)).await.unwrap();
         let times = Times::from(TimeUnit::MILLIS);
         let live = LiveArgs::default();
         let options = import::Options {
@@ -439,7 +439,7 @@ async fn imported(format: Format, catalogue: &str, files: &[Vec<String>]) -> Str
             live,
             dim: config.dim,
         };
-        let brought = import::files(loader, options, now).await.unwrap();
+        let brought = Box::pin(import::files(loader, options, now)).await.unwrap();
         assert_eq!((brought.unknown_items, brought.late), (0, 0), "{brought:?}");
     }
     let out = place.path().join("dump.jsonl");
