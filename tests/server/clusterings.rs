@@ -5,6 +5,7 @@
 
 use crate::support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -102,15 +103,18 @@ fn one_fit_runs_at_a_time_and_the_longest_waiting_comes_first() {
 #[test]
 fn each_clustering_counts_by_its_own_points() {
     let none = |threshold| ClusterSettings { threshold, ..options(&["time_spent.post"]) };
-    let points = |measured, new_person| Points { measured, new_person };
+    let points = |measured, new_person| Points { measured, new_person, metrics: BTreeMap::new() };
+    let by_metric = |count| Points { metrics: [("time_spent".to_owned(), count)].into(), ..points(7, 0) };
     let others = [
         ("people", ClusterSettings { points: points(0, 1), ..none(4) }),
         ("measured", ClusterSettings { points: points(3, 0), ..none(12) }),
+        ("by-metric", ClusterSettings { points: by_metric(4), ..none(0) }),
     ];
     let mut state = state(none(0), &others);
     assert!(look(&mut state, None, 1_000).is_none());
     let counters = |state: &CoordinatorState| ["default", "measured", "people"].map(|name| status(state, name).counter);
     assert_eq!(counters(&state), [18, 9, 3], "3 users and 3 measurements");
+    assert_eq!(status(&state, "by-metric").counter, 12, "3 measurements of the named metric");
     measure(&mut state, &[entry(2, 2, 50.0)]);
     let due = look(&mut state, None, 2_000).unwrap();
     assert_eq!((due.name.as_str(), counters(&state)), ("measured", [19, 0, 3]));
@@ -425,6 +429,8 @@ fn what_cannot_be_used_is_refused_by_its_field() {
         ("a", json!({"people_max": 200}), 400, "people_max"),
         ("a", json!({"schedule": "now and then"}), 422, "schedule"),
         ("a", json!({"points": {"measured": 1_000_001}}), 422, "points"),
+        ("a", json!({"points": {"metrics": {"time_spent": 1_000_001}}}), 422, "points"),
+        ("a", json!({"points": {"metrics": {"nothing": 1}}}), 422, "points"),
         ("a", json!({"prior": {"concentration": 0}}), 422, "prior.concentration"),
         ("a", json!({"prior": {"noise_share": 0.5}}), 422, "prior.noise_share"),
         ("a", json!({"interval_s": 0}), 422, "interval_s"),

@@ -249,7 +249,7 @@ impl Clusterings {
         let counted = population.take_counted();
         for (name, named) in &mut self.named {
             if let Some(options) = settings.clustering(name) {
-                named.policy.count(counted, options);
+                named.policy.count(&counted, options);
             }
         }
     }

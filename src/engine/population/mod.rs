@@ -49,10 +49,10 @@ pub struct Population {
 }
 
 /// Events that bring the next fit nearer; each clustering weighs them by its own points.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Counted {
-    /// Measurements of any series.
-    pub(crate) measured: u64,
+    /// Measurements by metric, over all of its types.
+    pub(crate) measured: BTreeMap<Series, u64>,
     /// Days on which a user interacted for the first time that day.
     pub(crate) visits: u64,
     /// Users with a first entry.
@@ -201,7 +201,7 @@ impl Population {
             What::Measured(measured) => {
                 // `measure` fails only for a mean that was never set.
                 if self.population.measure(&mut known.metrics, Measurement::of(measured)).is_ok() {
-                    self.counted.measured += 1;
+                    *self.counted.measured.entry(Series::of(measured.metric.as_str(), None)).or_default() += 1;
                 }
             }
             What::Interacted(learned) if self.keeps_topics => {

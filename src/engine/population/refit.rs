@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::time::{Millis, SECOND_MS};
+use crate::engine::metrics::measured::Series;
 use crate::engine::mixture::{self as cluster, Fit, Group, Member, Previous, Problem, ProblemError, State};
 use crate::engine::population::{Counted, Population, Rows};
 use crate::engine::settings::columns::Column;
@@ -280,11 +281,13 @@ impl RefitPolicy {
     }
 
     /// Counts events by the points of the clustering.
-    pub(super) fn count(&mut self, counted: Counted, options: &ClusterSettings) {
+    pub(super) fn count(&mut self, counted: &Counted, options: &ClusterSettings) {
         let visits = if options.reads_visits() { counted.visits } else { 0 };
-        let measured = counted.measured.saturating_add(visits).saturating_mul(options.points.measured);
-        let new = counted.new_people.saturating_mul(options.points.new_person);
-        self.points = self.points.saturating_add(measured).saturating_add(new);
+        let measured = counted.measured.iter().map(|(series, count)| (*series, *count));
+        for (series, count) in measured.chain([(Series::visits(), visits)]) {
+            self.points = self.points.saturating_add(count.saturating_mul(options.points.of(series)));
+        }
+        self.points = self.points.saturating_add(counted.new_people.saturating_mul(options.points.new_person));
     }
 
     /// Restores the clusters of an earlier run. Without stored assignments, users are assigned by their current rows.

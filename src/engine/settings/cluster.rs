@@ -1,11 +1,13 @@
 //! Settings of a clustering of users.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::columns::Column;
 use crate::domain::metrics::VISITS;
-use crate::engine::metrics::measured::Declarations;
+use crate::engine::metrics::measured::{Declarations, Series};
 use crate::engine::mixture::{self as cluster, PriorSettings, Scaling};
 
 /// Keys of `[cluster]` that hold for all clusterings, so that no clustering sets them.
@@ -14,18 +16,34 @@ const SHARED: [&str; 2] = ["people_max", "threads"];
 const POINTS_MAX: u64 = 1_000_000;
 
 /// Points that events count towards the next fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Points {
     /// Points of one measurement; a day with a visit is one where a column reads `visits`.
     pub measured: u64,
     /// Points of one new user.
     pub new_person: u64,
+    /// Points of one measurement by metric, where they differ from `measured`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, u64>,
 }
 
 impl Default for Points {
     fn default() -> Self {
-        Points { measured: 1, new_person: 5 }
+        Points { measured: 1, new_person: 5, metrics: BTreeMap::new() }
+    }
+}
+
+impl Points {
+    /// Points of one measurement of a metric.
+    #[must_use]
+    pub fn of(&self, metric: Series) -> u64 {
+        let named = self.metrics.iter().find(|(name, _)| Series::of(name, None) == metric);
+        named.map_or(self.measured, |(_, points)| *points)
+    }
+
+    fn all(&self) -> impl Iterator<Item = u64> + '_ {
+        [self.measured, self.new_person].into_iter().chain(self.metrics.values().copied())
     }
 }
 
@@ -112,9 +130,14 @@ impl ClusterSettings {
             ((100..=10_000_000).contains(&self.people_max), "people_max", "must be 100 to 10000000"),
             ((1..=31_536_000).contains(&self.interval_s), "interval_s", "must be 1 to 31536000"),
             (
-                self.points.measured.max(self.points.new_person) <= POINTS_MAX,
+                self.points.all().all(|points| points <= POINTS_MAX),
                 "points",
                 "must be at most 1000000 for a measurement and for a new person",
+            ),
+            (
+                self.points.metrics.keys().all(|name| declared.get(name).is_some()),
+                "points",
+                "must name declared metrics under metrics",
             ),
             (self.threads <= 1_024, "threads", "must be at most 1024"),
         ];
