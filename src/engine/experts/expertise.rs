@@ -146,19 +146,19 @@ impl Apart {
 /// A filter over author ids: it rules out nearly all authors whom the person does not know, by one look each.
 #[derive(Default)]
 pub(crate) struct AuthorFilter {
-    /// Marks by id modulo [`AuthorFilter::RESTS`]; empty when no author is known.
-    marks: Vec<bool>,
+    /// Marks by id modulo [`RESTS`]; `None` when no author is known. An array, so that a look needs no check of bounds.
+    marks: Option<Box<[bool; RESTS]>>,
 }
 
-impl AuthorFilter {
-    const RESTS: usize = 1_024;
+/// Number of marks of an [`AuthorFilter`].
+const RESTS: usize = 1_024;
 
+impl AuthorFilter {
     /// Lets these authors pass.
     pub fn of(authors: impl Iterator<Item = UserId>) -> AuthorFilter {
-        let mut marks = Vec::new();
+        let mut marks: Option<Box<[bool; RESTS]>> = None;
         for author in authors {
-            marks.resize(Self::RESTS, false);
-            marks[author.0 as usize % Self::RESTS] = true;
+            marks.get_or_insert_with(|| Box::new([false; RESTS]))[author.0 as usize % RESTS] = true;
         }
         AuthorFilter { marks }
     }
@@ -166,9 +166,13 @@ impl AuthorFilter {
     /// Rows whose author may be known, with the author's id.
     #[inline]
     pub fn candidates<'c>(&'c self, columns: &'c Columns) -> impl Iterator<Item = (usize, u32)> + 'c {
-        let authors: &[u32] = if self.marks.is_empty() { &[] } else { &columns.author };
+        const NO_MARKS: &[bool; RESTS] = &[false; RESTS];
+        let (authors, marks): (&[u32], _) = match &self.marks {
+            Some(marks) => (&columns.author, &**marks),
+            None => (&[], NO_MARKS),
+        };
         let authors = authors.iter().copied().enumerate();
-        authors.filter(move |(_, author)| self.marks[*author as usize % Self::RESTS] && *author != NOBODY)
+        authors.filter(move |(_, author)| marks[*author as usize % RESTS] && *author != NOBODY)
     }
 }
 
