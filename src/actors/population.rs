@@ -43,11 +43,12 @@ impl Server {
         self.context.ignored.fetch_add(count, Ordering::Relaxed) + count
     }
 
-    /// Declares a metric, or replaces its declaration, which was checked before. Returns when it is durable.
+    /// Declares a metric or replaces its declaration, which was checked before; `None` removes the declaration that was
+    /// made at run time. Returns when it is durable.
     ///
     /// # Errors
     /// Busy when the journal's queue is full or the store does not answer in time.
-    pub async fn declare(&self, name: Key, declaration: Declaration) -> Result<(), RequestError> {
+    pub async fn declare(&self, name: Key, declaration: Option<Declaration>) -> Result<(), RequestError> {
         self.change_now(CoordinatorEvent::Declare(name, declaration)).await
     }
 

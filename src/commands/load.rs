@@ -199,7 +199,7 @@ fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
         }
         Line::Metric(name, declaration) => {
             declaration.check(name.as_str()).map_err(|(field, rule)| anyhow!("metric {name}, {field}: {rule}"))?;
-            batch.push(Write::Metric(name, declaration));
+            batch.push(Write::Metric(name, Some(declaration)));
         }
         Line::Clustering(revision) => {
             let name = &revision.clustering;

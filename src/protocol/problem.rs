@@ -30,6 +30,8 @@ pub enum Code {
     UnknownModel,
     /// No clustering has this name, or it has no cluster of this number.
     UnknownClustering,
+    /// No metric of this name is declared.
+    UnknownMetric,
     /// The route does not take this method.
     MethodNotAllowed,
     /// The item exists but is not available now.
@@ -58,7 +60,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in the order of their declaration.
-    pub const ALL: [Code; 23] = [
+    pub const ALL: [Code; 24] = [
         Code::BadJson,
         Code::BadFrame,
         Code::UnknownType,
@@ -70,6 +72,7 @@ impl Code {
         Code::UnknownToken,
         Code::UnknownModel,
         Code::UnknownClustering,
+        Code::UnknownMetric,
         Code::MethodNotAllowed,
         Code::Unavailable,
         Code::HelloFirst,
@@ -99,6 +102,7 @@ impl Code {
             Code::UnknownToken => "unknown_token",
             Code::UnknownModel => "unknown_model",
             Code::UnknownClustering => "unknown_clustering",
+            Code::UnknownMetric => "unknown_metric",
             Code::MethodNotAllowed => "method_not_allowed",
             Code::Unavailable => "unavailable",
             Code::HelloFirst => "hello_first",

@@ -32,10 +32,10 @@ pub enum Write {
     Centre(CentreRef, Embedding),
     /// The instant since which a part of the catalogue is in its current state; a later write replaces the instant.
     Since(Change, Millis),
-    /// The declaration of a metric; a later write replaces it.
-    Metric(Key, Declaration),
     /// A change of a clustering: of its settings, of the names of its clusters, or its deletion.
     Clustering(ClusteringChange),
+    /// The declaration of a metric; a later write replaces it, and `None` deletes it.
+    Metric(Key, Option<Declaration>),
     /// Erases a person: their entries, snapshot, logged feeds, the follow graph in both directions, and the snapshots
     /// of the coordinator, which counted them. Their row and their items become tombstones (without a
     /// [`Write::Since`]). Their first entry is [`Outcome::Refused`] from then on, so no write in flight brings them

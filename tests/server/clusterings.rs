@@ -152,7 +152,7 @@ fn a_column_that_is_not_declared_is_said_once_and_the_request_stays() {
         (status(&state, "good").refused, look(&mut state, Some("good"), 3_000).unwrap().name.as_str()),
         (None, "good")
     );
-    state.apply(CoordinatorEvent::Declare(Key::new("mood").unwrap(), Declaration::default()), Millis(4_000));
+    state.apply(CoordinatorEvent::Declare(Key::new("mood").unwrap(), Some(Declaration::default())), Millis(4_000));
     assert_eq!(status(&state, "default").refused, Some(Refused::TooFew));
 }
 

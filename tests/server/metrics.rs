@@ -75,6 +75,52 @@ fn a_metric_that_is_declared_while_the_server_runs_survives_its_end() {
 }
 
 #[test]
+fn a_removed_declaration_gives_way_to_the_configuration_and_keeps_the_measurements() {
+    let columns = ("EDDYLINE_CLUSTER__COLUMNS", "[\"time_spent.post\", \"speed\"]");
+    let server = Server::start_with(TempDir::new().unwrap(), &[CONFIGURED[0], CONFIGURED[1], columns]);
+    server.people(&["ada"]);
+    let rest = server.rest();
+    let get = |rest: &Rest, name: &str| rest.get(&format!("/v1/metrics/{name}"));
+    let origins = |rest: &Rest, name: &str| {
+        let one = get(rest, name).success("a declaration").json();
+        assert_eq!((&one["name"], &one["declaration"]["name"]), (&json!(name), &json!(name)));
+        json!([one["configured"], one["stored"], one["declaration"]["unit"]])
+    };
+    assert_eq!(origins(&rest, "speed"), json!([true, false, "m/s"]));
+    assert_eq!(origins(&rest, "time_spent"), json!([true, false, "s"]), "built in");
+    for path in ["/v1/metrics/mood", "/v1/metrics/no.name"] {
+        for answer in [rest.get(path), rest.delete(path)] {
+            assert_eq!((answer.status, answer.code()), (404, Some("unknown_metric".into())), "{path}");
+        }
+    }
+    // A metric of its own: gone with its declaration, back with the values under the next one.
+    rest.put("/v1/metrics/mood", &json!({"unit": "points"})).success("declare");
+    assert_eq!(origins(&rest, "mood"), json!([false, true, "points"]));
+    measure(&rest, &json!({"metric": "mood", "user": "ada", "value": 3}));
+    let before = of(&rest, "mood");
+    assert_eq!(rest.delete("/v1/metrics/mood").status, 204);
+    assert_eq!(get(&rest, "mood").status, 404);
+    assert_eq!(of(&rest, "mood"), json!({"declared": null, "figures": null}));
+    assert_eq!(rest.post("/v1/metrics?user=ada", &json!({"metric": "mood", "value": 1})).fields(), ["metric"]);
+    // A configured metric: back to its configuration, as often as one asks.
+    rest.put("/v1/metrics/speed", &json!({"unit": "km/h"})).success("declare");
+    assert_eq!(origins(&rest, "speed"), json!([true, true, "km/h"]));
+    for _ in 0..2 {
+        let removed = rest.delete("/v1/metrics/speed").success("remove").json();
+        assert_eq!((&removed["stored"], &removed["declaration"]["unit"]), (&json!(false), &json!("m/s")));
+    }
+    let server = Server::start_with(server.kill(), &[CONFIGURED[0], CONFIGURED[1], columns]);
+    let rest = server.rest();
+    assert_eq!((get(&rest, "mood").status, origins(&rest, "speed")), (404, json!([true, false, "m/s"])));
+    rest.put("/v1/metrics/mood", &json!({"unit": "points"})).success("declare again");
+    assert_eq!(of(&rest, "mood"), before, "the values were never lost");
+    // Started without the configuration of a metric: the stored declaration is the only one that its column has.
+    rest.put("/v1/metrics/speed", &json!({"unit": "km/h"})).success("declare");
+    let server = Server::start_with(server.kill(), &[("EDDYLINE_CLUSTER__COLUMNS", "[\"time_spent.post\"]")]);
+    assert_eq!(server.rest().delete("/v1/metrics/speed").status, 204, "no column reads it");
+}
+
+#[test]
 fn a_declaration_that_cannot_be_used_is_refused_by_its_field() {
     let server = Server::start_with(TempDir::new().unwrap(), &[("EDDYLINE_CLUSTER__COLUMNS", "[\"time_spent.post\"]")]);
     let rest = server.rest();

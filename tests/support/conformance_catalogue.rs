@@ -41,7 +41,7 @@ pub(super) async fn the_last_declaration_of_a_metric_is_kept(place: &impl Place)
     let (unit, attribute) = (Some("m/s ß".to_owned()), Some("speed".to_owned()));
     let types = vec!["Ω".to_owned(), "a b".into()];
     let full = Declaration { kind: MetricKind::Ratio, unit, range: Some((-1e12, 0.3)), prior, types, attribute };
-    let declared = |name: &str, declaration: &Declaration| Write::Metric(key(name), declaration.clone());
+    let declared = |name: &str, declaration: &Declaration| Write::Metric(key(name), Some(declaration.clone()));
     let first = Declaration::default();
     // Twice in one batch, and again in a later one.
     let batch = vec![declared("b", &full), declared("a", &full), declared("a", &first)];
@@ -51,6 +51,14 @@ pub(super) async fn the_last_declaration_of_a_metric_is_kept(place: &impl Place)
     assert_eq!(catalogue(&store).await, rows(&first));
     store.append(vec![declared("a", &full)]).await.unwrap();
     assert_eq!(catalogue(&store).await, rows(&full), "the last one");
+    // Deleted and declared in one batch, both ways; a metric without a declaration can be deleted, too.
+    let gone = |name: &str| Write::Metric(key(name), None);
+    let batch = vec![gone("a"), declared("a", &full), declared("c", &full), gone("c"), gone("d")];
+    assert!(store.append(batch).await.unwrap().iter().all(is_stored));
+    assert_eq!(catalogue(&store).await, rows(&full), "the last write of each");
+    store.append(vec![gone("a")]).await.unwrap();
+    assert_eq!(catalogue(&store).await, rows(&full)[1..], "deleted");
+    store.append(vec![declared("a", &full)]).await.unwrap();
     drop(store);
     assert_eq!(catalogue(&place.open().unwrap()).await, rows(&full), "opened again");
 }

@@ -127,7 +127,8 @@ pub(super) async fn keys_and_texts_may_be_any_unicode(place: &impl Place) {
         batch.push(Write::Topic(TopicId(index + 1), key(name)));
         batch.push(Write::Person(Person { name: Some((*name).to_string()), ..person(index, name) }));
         batch.push(Write::Item(Item { text: text.into(), ..item(index, name) }.into()));
-        batch.push(Write::Metric(key(name), Declaration { types: vec![(*name).to_owned()], ..Declaration::default() }));
+        let declaration = Declaration { types: vec![(*name).to_owned()], ..Declaration::default() };
+        batch.push(Write::Metric(key(name), Some(declaration)));
         batch.push(Write::Entry(liked(1, u64::from(index) + 1, name, 4)));
     }
     assert!(store.append(batch.clone()).await.unwrap().iter().all(is_stored));
@@ -142,8 +143,10 @@ pub(super) async fn keys_and_texts_may_be_any_unicode(place: &impl Place) {
                 assert_eq!(store.find_event(entry.user, entry.id.clone()).await.unwrap(), Some(entry.seq));
                 continue;
             }
-            Write::Metric(name, declaration) => CatalogueRow::Metric(name, declaration),
-            Write::Centre(..) | Write::Since(..) | Write::Erase(_) | Write::Clustering(_) => unreachable!(),
+            Write::Metric(name, Some(declaration)) => CatalogueRow::Metric(name, declaration),
+            Write::Metric(..) | Write::Centre(..) | Write::Since(..) | Write::Erase(_) | Write::Clustering(_) => {
+                unreachable!()
+            }
         };
         assert!(rows.contains(&expected), "{expected:?}");
     }

@@ -111,7 +111,7 @@ impl CoordinatorState {
         }
         state.world.load_items(items);
         for (name, declaration) in catalogue.metrics {
-            state.world.declare(&name, declaration);
+            state.world.declare(&name, Some(declaration));
         }
         for one in catalogue.clusterings {
             let (name, revision) = (one.clustering.clone(), one.revision);

@@ -130,8 +130,9 @@ pub enum CoordinatorEvent {
     Live(ItemId, bool),
     /// These entries are durable, in commit order.
     Journalled(Arc<[(Position, Entry)]>),
-    /// Declares a metric, or replaces its declaration. The caller has checked it.
-    Declare(Key, Declaration),
+    /// Declares a metric or replaces its declaration, which the caller has checked. `None` removes the declaration that
+    /// was made at run time.
+    Declare(Key, Option<Declaration>),
     /// The end of an import: recomputes the centres of all topics whose items changed in number.
     Recentre,
     /// Erases a user: the user's items become tombstones. Learned aggregates stay until [`CoordinatorState::refold`].
@@ -179,10 +180,10 @@ pub enum Effect {
     KeepCentre(CentreRef, Embedding),
     /// Store the time of a change, for the time machine.
     KeepSince(Change, Millis),
-    /// Store the declaration of a metric.
-    KeepMetric(Key, Declaration),
     /// Store a change of a clustering.
     KeepClustering(ClusteringChange),
+    /// Store the declaration of a metric; `None` deletes the stored one.
+    KeepMetric(Key, Option<Declaration>),
     /// Erase a user in the store; the erasure contains the tombstones of the user's items.
     Erase(Erasure),
     /// Answer the drafts, in their order, once the effects before this one are durable.

@@ -5,7 +5,8 @@
 //! model of that series contains exactly the values of the users who have one.
 //! Deliberately absent: clocks, names of users, the origin of measurements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -53,13 +54,18 @@ pub struct Named<'a> {
     pub declaration: &'a Declaration,
 }
 
-/// The declared metrics, by name.
+/// The declared metrics, by name. A declaration that was made at run time is stored, and hides the configured one.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Declarations(BTreeMap<String, Declaration>);
+pub struct Declarations {
+    /// The declarations in force.
+    current: BTreeMap<String, Declaration>,
+    configured: Arc<BTreeMap<String, Declaration>>,
+    stored: BTreeSet<String>,
+}
 
 impl Default for Declarations {
     fn default() -> Self {
-        Declarations(built_in())
+        Declarations::new(built_in())
     }
 }
 
@@ -67,35 +73,60 @@ impl Declarations {
     /// The declarations of a configuration, which includes the built-in ones.
     #[must_use]
     pub fn new(declared: BTreeMap<String, Declaration>) -> Declarations {
-        Declarations(declared)
+        Declarations { current: declared.clone(), configured: Arc::new(declared), stored: BTreeSet::new() }
     }
 
-    /// Declares a metric, or replaces its declaration.
+    /// Declares a metric at run time, or replaces its declaration.
     pub fn declare(&mut self, name: &str, declaration: Declaration) {
-        self.0.insert(name.to_owned(), declaration);
+        self.current.insert(name.to_owned(), declaration);
+        self.stored.insert(name.to_owned());
+    }
+
+    /// Removes a declaration that was made at run time: a configured metric goes back to its configuration, and another
+    /// one is no longer declared.
+    pub fn undeclare(&mut self, name: &str) {
+        if !self.stored.remove(name) {
+            return;
+        }
+        match self.configured.get(name) {
+            Some(configured) => self.current.insert(name.to_owned(), configured.clone()),
+            None => self.current.remove(name),
+        };
+    }
+
+    /// Whether the configuration declares the metric, or the server does by itself.
+    #[must_use]
+    pub fn is_configured(&self, name: &str) -> bool {
+        self.configured.contains_key(name)
+    }
+
+    /// Whether the declaration in force was made at run time.
+    #[must_use]
+    pub fn is_stored(&self, name: &str) -> bool {
+        self.stored.contains(name)
     }
 
     /// Whether one more metric of this name fits.
     #[must_use]
     pub fn has_room(&self, name: &str) -> bool {
-        self.0.len() < METRICS_MAX || self.0.contains_key(name)
+        self.current.len() < METRICS_MAX || self.current.contains_key(name)
     }
 
     /// Declaration of a metric.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Declaration> {
-        self.0.get(name)
+        self.current.get(name)
     }
 
     /// All declarations, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Declaration)> {
-        self.0.iter().map(|(name, declaration)| (&**name, declaration))
+        self.current.iter().map(|(name, declaration)| (&**name, declaration))
     }
 
     /// A declared series; without a `kind` it covers all types. `None` for an unknown metric or type.
     #[must_use]
     pub fn series(&self, metric: &str, kind: Option<&str>) -> Option<Named<'_>> {
-        let (metric, declaration) = self.0.get_key_value(metric)?;
+        let (metric, declaration) = self.current.get_key_value(metric)?;
         let kind = match kind {
             None => None,
             Some(kind) => Some(declaration.types.iter().find(|known| *known == kind)?.as_str()),
@@ -105,7 +136,7 @@ impl Declarations {
 
     /// Every declared series, by metric; the series over all types comes first.
     pub fn all(&self) -> impl Iterator<Item = Named<'_>> {
-        self.0.iter().flat_map(|(metric, declaration)| {
+        self.current.iter().flat_map(|(metric, declaration)| {
             let kinds = declaration.types.iter().map(|kind| Some(kind.as_str()));
             std::iter::once(None).chain(kinds).map(move |kind| Named {
                 series: Series::of(metric, kind),
@@ -153,10 +184,10 @@ impl Declarations {
     /// # Errors
     /// The name of the metric, the field, and the violated rule.
     pub fn check(&self) -> Result<(), (String, &'static str, &'static str)> {
-        if self.0.len() > METRICS_MAX {
+        if self.current.len() > METRICS_MAX {
             return Err((String::new(), "name", "must be at most 100 metrics"));
         }
-        for (name, declaration) in &self.0 {
+        for (name, declaration) in &self.current {
             declaration.check(name).map_err(|(field, rule)| (name.clone(), field, rule))?;
         }
         Ok(())
@@ -313,6 +344,30 @@ mod tests {
         let key = |text: &str| Key::new(text).unwrap();
         let millionths = (value * 1e6).round() as i64;
         Measurement::of(&Measured { metric: key(metric), kind: kind.map(key), millionths, replaces: false })
+    }
+
+    #[test]
+    fn a_declaration_that_is_removed_gives_way_to_the_configured_one() {
+        let (first, second) =
+            (Declaration::default(), Declaration { unit: Some("m/s".into()), ..Declaration::default() });
+        let mut declared = Declarations::new(BTreeMap::from([("speed".into(), first.clone())]));
+        let before = declared.clone();
+        for name in ["speed", "mood", "nothing"] {
+            declared.undeclare(name);
+            assert_eq!(declared, before, "nothing was declared at run time");
+        }
+        declared.declare("speed", second.clone());
+        declared.declare("mood", second.clone());
+        let of = |declared: &Declarations, name: &str| {
+            (declared.get(name).cloned(), declared.is_configured(name), declared.is_stored(name))
+        };
+        assert_eq!(of(&declared, "speed"), (Some(second.clone()), true, true));
+        assert_eq!(of(&declared, "mood"), (Some(second), false, true));
+        declared.undeclare("speed");
+        declared.undeclare("mood");
+        assert_eq!(of(&declared, "speed"), (Some(first), true, false));
+        assert_eq!(of(&declared, "mood"), (None, false, false));
+        assert_eq!(declared, before);
     }
 
     #[test]

@@ -37,9 +37,13 @@ use crate::engine::two_tower::Tower;
 const UNSETTLED_MAX: usize = 4_096;
 
 impl World {
-    /// Declares a metric, or replaces its declaration.
-    pub(in crate::engine) fn declare(&mut self, name: &Key, declaration: Declaration) {
-        Arc::make_mut(&mut self.settings).metrics.declare(name.as_str(), declaration);
+    /// Declares a metric, or replaces its declaration; `None` removes a declaration that was made at run time.
+    pub(in crate::engine) fn declare(&mut self, name: &Key, declaration: Option<Declaration>) {
+        let metrics = &mut Arc::make_mut(&mut self.settings).metrics;
+        match declaration {
+            Some(declaration) => metrics.declare(name.as_str(), declaration),
+            None => metrics.undeclare(name.as_str()),
+        }
     }
 
     /// Settings, for a change of the clusterings.

@@ -17,6 +17,7 @@ use crate::domain::journal::Measured;
 use crate::domain::metrics::{Declaration, METRICS_MAX, VISITS};
 use crate::domain::time::Millis;
 use crate::engine::metrics::measured::{Declarations, Ignored, Named, PersonMetrics, millionths};
+use crate::engine::settings::columns::Column;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -42,11 +43,7 @@ const SIGMAS_DEFAULT: f64 = 2.0;
 /// `bad_field` or `out_of_range` with the name of the field; then the server has learned no part of the request.
 pub async fn take(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let query = request.query(&["user", "unknown"])?;
-    let ignores_unknown = match query.text("unknown") {
-        None | Some("refuse") => false,
-        Some("ignore") => true,
-        Some(_) => return Err(Refusal::field(Code::BadField, "unknown", "must be refuse or ignore").into()),
-    };
+    let ignores_unknown = query.one_of("unknown", &["refuse", "ignore"])? == Some("ignore");
     let measured = match (query.key("user")?, request.subject()) {
         (Some(key), _) => Some(request.named(key, "user")?),
         (None, Subject::Person(key)) => Some(request.named(key.clone(), "user")?),
@@ -229,9 +226,66 @@ pub async fn declare(request: AuthedRequest, payload: web::Payload) -> HttpResul
         let message = format!("a column of the clustering {clustering} reads a type that is missing: keep it");
         return Err(refuse("types", &message).into());
     }
-    request.server().declare(name.clone(), declaration.clone()).await?;
+    request.server().declare(name.clone(), Some(declaration.clone())).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(HttpResponse::build(status).json(declared_view(name.as_str(), &declaration)))
+}
+
+/// `GET /v1/metrics/{name}`: the declaration of a metric, and its origins.
+///
+/// # Errors
+/// `forbidden` for a user token; `unknown_metric`.
+pub async fn declaration(request: AuthedRequest) -> HttpResult {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let name = request.key("name")?;
+    found(&declared_with_origins(&request.server().world().settings().metrics, name.as_str())?)
+}
+
+/// `DELETE /v1/metrics/{name}`: removes the declaration that was made at run time. A configured metric goes back to its
+/// configuration (200, as `GET` answers); another one is no longer declared (204). Measurements stay in the journal.
+///
+/// # Errors
+/// `forbidden` for a user token; `unknown_metric`; `conflict` while the clustering reads the metric or one of its types.
+pub async fn undeclare(request: AuthedRequest) -> HttpResult {
+    request.subject().must_be_service()?;
+    request.query(&[])?;
+    let name = request.key("name")?;
+    let world = request.server().world();
+    let settings = world.settings();
+    declared_with_origins(&settings.metrics, name.as_str())?;
+    let mut after = settings.metrics.clone();
+    after.undeclare(name.as_str());
+    keeps_columns(&settings.cluster.columns, &after)?;
+    if settings.metrics.is_stored(name.as_str()) {
+        request.server().declare(name.clone(), None).await?;
+    }
+    match declared_with_origins(&after, name.as_str()) {
+        Ok(view) => found(&view),
+        Err(_) => Ok(HttpResponse::NoContent().finish()),
+    }
+}
+
+/// Refuses declarations without a metric or type that a column of the clustering reads.
+fn keeps_columns(columns: &[String], after: &Declarations) -> Result<(), Refusal> {
+    let Some(column) = columns.iter().find(|column| Column::of(column, after).is_none()) else { return Ok(()) };
+    let message =
+        format!("the clustering of [cluster] reads this metric: remove {column:?} from cluster.columns first");
+    Err(Refusal::field(Code::Conflict, "name", message))
+}
+
+/// A declaration, and whether the configuration and the store declare the metric.
+fn declared_with_origins(declared: &Declarations, name: &str) -> Result<Value, Refusal> {
+    let declaration = declared.get(name).ok_or_else(|| {
+        let message = format!("no metric {name:?} is declared: see GET /v1/metrics");
+        Refusal::field(Code::UnknownMetric, "name", message)
+    })?;
+    Ok(json!({
+        "name": name,
+        "declaration": declared_view(name, declaration),
+        "configured": declared.is_configured(name),
+        "stored": declared.is_stored(name),
+    }))
 }
 
 /// A declaration with its defaults filled in.
@@ -422,6 +476,33 @@ mod tests {
         ] {
             assert_eq!(read(text, false), expected, "{text}");
             assert_eq!(read(text, true), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_metric_that_a_column_reads_keeps_its_declaration_and_the_refusal_names_the_clustering() {
+        let mut declared = Declarations::default();
+        declared.declare("mood", Declaration { types: vec!["am".into()], ..Declaration::default() });
+        let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut after = declared.clone();
+        after.undeclare("mood");
+        for (names, is_kept) in [
+            (vec!["time_spent.post", "topic.mood"], true),
+            (vec!["time_spent", "mood"], false),
+            (vec!["mood.am"], false),
+        ] {
+            assert_eq!(keeps_columns(&columns(&names), &declared), Ok(()), "{names:?}");
+            let refusal = keeps_columns(&columns(&names), &after).err();
+            assert_eq!(refusal.is_none(), is_kept, "{names:?}");
+            if let Some(refusal) = refusal {
+                let column = names.last().copied().unwrap_or_default();
+                assert!(
+                    refusal.message.contains(&format!("[cluster] reads this metric: remove {column:?}")),
+                    "{}",
+                    refusal.message
+                );
+                assert_eq!(refusal.code, Code::Conflict);
+            }
         }
     }
 

@@ -56,7 +56,7 @@ routes! {
     "/v1/items/{id:.+}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
     "/v1/popular" => GET popular::popular;
     "/v1/metrics" => GET metrics::list, POST metrics::take;
-    "/v1/metrics/{name}" => PUT metrics::declare;
+    "/v1/metrics/{name}" => GET metrics::declaration, PUT metrics::declare, DELETE metrics::undeclare;
     "/v1/metrics/{name}/atypical" => GET metrics::atypical;
     "/v1/models" => GET models::list, POST models::create;
     "/v1/models/rollback" => POST models::rollback;

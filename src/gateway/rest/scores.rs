@@ -13,7 +13,9 @@ use crate::actors::answers::{PersonModel, Prediction, Score};
 use crate::actors::server::UserEvent;
 use crate::domain::ids::{ItemId, Key, Seq};
 use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::items::Item;
 use crate::domain::time::Millis;
+use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -153,15 +155,10 @@ pub(crate) async fn score_with_curves(request: AuthedRequest) -> HttpResult {
 /// `unknown_user`, `unknown_item`, or a refusal with the name of the parameter.
 pub(crate) async fn numbered_prediction(request: AuthedRequest) -> HttpResult {
     let (number, who) = (number_of(&request)?, judge(&request)?);
-    if request.server().world().item(ItemId(number - 1)).is_none_or(|item| item.deleted) {
-        return Err(no_such_post(&request, number).into());
-    }
-    let now = judgement(&request, &who, ItemId(number - 1)).await?;
     let (world, at) = (request.server().world(), request.now());
+    let item = post(&world, number)?;
     let is_there = |number: &u32| world.item(ItemId(number - 1)).is_some_and(|item| !item.deleted);
-    let Some(item) = world.item(ItemId(number - 1)).filter(|item| !item.deleted) else {
-        return Err(no_such_post(&request, number).into());
-    };
+    let now = judgement(&request, &who, item.id).await?;
     let mut body = json!({
         "number": number,
         "count": world.len(),
@@ -181,10 +178,7 @@ pub(crate) async fn numbered_prediction(request: AuthedRequest) -> HttpResult {
 /// `unknown_user`, `unknown_item`, or a refusal with the name of the field.
 pub(crate) async fn label_numbered(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let (number, who) = (number_of(&request)?, judge(&request)?);
-    let item = ItemId(number - 1);
-    if request.server().world().item(item).is_none_or(|item| item.deleted) {
-        return Err(no_such_post(&request, number).into());
-    }
+    let item = post(&request.server().world(), number)?.id;
     let input: LabelInput = body::json(request.incoming(), payload).await?;
     let before = judgement(&request, &who, item).await?;
     let seq = learn(&request, &who, item, input).await?;
@@ -209,14 +203,17 @@ fn judge(request: &AuthedRequest) -> Result<NamedPerson, Refusal> {
     request.named(key, "user")
 }
 
-fn no_such_post(request: &AuthedRequest, number: u32) -> Refusal {
-    let count = request.server().world().len();
-    let message = if number > count {
-        format!("the catalogue has {count} posts: there is no post {number}")
-    } else {
-        format!("post {number} was deleted")
+/// The post of a number from 1.
+///
+/// # Errors
+/// `unknown_item` for a number above the length of the catalogue, and for a deleted post.
+fn post(world: &World, number: u32) -> Result<&Item, Refusal> {
+    let message = match world.item(ItemId(number - 1)) {
+        Some(item) if !item.deleted => return Ok(item),
+        Some(_) => format!("post {number} was deleted"),
+        None => format!("the catalogue has {} posts: there is no post {number}", world.len()),
     };
-    Refusal::field(Code::UnknownItem, "n", message)
+    Err(Refusal::field(Code::UnknownItem, "n", message))
 }
 
 /// The prediction for an item beside the user's figures, at one moment.

@@ -55,9 +55,9 @@ pub(super) struct Tables<'g> {
     pub(super) centres: Waves<CentreRef, (CentreRef, &'g Embedding)>,
     pub(super) items: Waves<u32, &'g Item>,
     pub(super) changes: BTreeMap<Change, Millis>,
-    pub(super) metrics: BTreeMap<&'g Key, &'g Declaration>,
     /// In order, since a deletion and a revision of one clustering do not commute.
     pub(super) clusterings: Vec<&'g ClusteringChange>,
+    pub(super) metrics: BTreeMap<&'g Key, Option<&'g Declaration>>,
     pub(super) snapshots: BTreeMap<UserId, &'g Snapshot>,
     pub(super) coordinator_snapshots: Vec<(Position, &'g [u8])>,
 }
@@ -287,7 +287,7 @@ impl<'g> Plan<'g> {
                 self.tables.changes.insert(*change, *since);
             }
             Write::Metric(name, declaration) => {
-                self.tables.metrics.insert(name, declaration);
+                self.tables.metrics.insert(name, declaration.as_ref());
             }
             Write::Clustering(change) => self.tables.clusterings.push(change),
             Write::Erase(erasure) => self.erase(erasure),

@@ -34,6 +34,7 @@ const CLUSTERING_FITS_DELETE: &str = include_str!("../../../sql/queries/clusteri
 const CLUSTER_NAME_SAVE: &str = include_str!("../../../sql/queries/cluster_name_save.sql");
 const CLUSTER_NAME_DELETE: &str = include_str!("../../../sql/queries/cluster_name_delete.sql");
 const CLUSTER_NAMES_DELETE: &str = include_str!("../../../sql/queries/cluster_names_delete.sql");
+const METRIC_DELETE: &str = include_str!("../../../sql/queries/metric_delete.sql");
 const ERASE_JOURNAL: &str = include_str!("../../../sql/queries/erase_journal.sql");
 const ERASE_SNAPSHOT: &str = include_str!("../../../sql/queries/erase_snapshot.sql");
 const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql");
@@ -91,7 +92,12 @@ pub(super) async fn others(client: &Transaction<'_>, plan: &Tables<'_>) -> Resul
         run(client, CHANGES_SAVE, &[&kinds, &ids, &numbers, &since]).await?;
     }
     for (name, declaration) in &plan.metrics {
-        run(client, METRIC_SAVE, &[&name.as_str(), &codec::declaration_to_text(declaration)?]).await?;
+        match declaration {
+            Some(declaration) => {
+                run(client, METRIC_SAVE, &[&name.as_str(), &codec::declaration_to_text(declaration)?]).await?;
+            }
+            None => run(client, METRIC_DELETE, &[&name.as_str()]).await?,
+        }
     }
     for change in &plan.clusterings {
         clustering(client, change).await?;

@@ -86,6 +86,9 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         with("/v1/metrics", "POST", "/v1/metrics?user=ada", measured, Own(200)),
         row("/v1/metrics", "GET", "/v1/metrics", Service(200)),
         with("/v1/metrics/{name}", "PUT", "/v1/metrics/visits", json!({"unit": "days"}), Service(200)),
+        row("/v1/metrics/{name}", "GET", "/v1/metrics/time_spent", Service(200)),
+        // Without a stored declaration it changes nothing; `tests/server/metrics.rs` removes some.
+        row("/v1/metrics/{name}", "DELETE", "/v1/metrics/time_spent", Service(200)),
         row("/v1/metrics/{name}/atypical", "GET", "/v1/metrics/time_spent/atypical", Service(200)),
         row("/v1/users/{id}/clusters", "GET", "/v1/users/ada/clusters", Service(200)),
         row("/v1/clusterings", "GET", "/v1/clusterings", Service(200)),

@@ -38,6 +38,7 @@ const FOLLOW_INSERT: &str = include_str!("../../../../sql/queries/follow_insert.
 const FOLLOW_DELETE: &str = include_str!("../../../../sql/queries/follow_delete.sql");
 const PERSON_SAVE: &str = include_str!("../../../../sql/queries/person_save.sql");
 const METRIC_SAVE: &str = include_str!("../../../../sql/queries/metric_save.sql");
+const METRIC_DELETE: &str = include_str!("../../../../sql/queries/metric_delete.sql");
 const TOPIC_SAVE: &str = include_str!("../../../../sql/queries/topic_save.sql");
 const CENTRE_SAVE: &str = include_str!("../../../../sql/queries/centre_save.sql");
 const ITEM_SAVE: &str = include_str!("../../../../sql/queries/item_save.sql");
@@ -176,7 +177,11 @@ impl<'c> Writes<'c> {
                 self.connection.prepare_cached(CHANGE_SAVE)?.execute(params![kind, id, number, since.0])?;
                 Ok(())
             }
-            Write::Metric(name, declaration) => {
+            Write::Metric(name, None) => {
+                self.connection.prepare_cached(METRIC_DELETE)?.execute([name.as_str()])?;
+                Ok(())
+            }
+            Write::Metric(name, Some(declaration)) => {
                 let text = codec::declaration_to_text(declaration)?;
                 self.connection.prepare_cached(METRIC_SAVE)?.execute(params![name.as_str(), text])?;
                 Ok(())
