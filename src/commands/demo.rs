@@ -163,6 +163,7 @@ fn time_spent(kind: &str, value: f64) -> Result<Measured, KeyError> {
 /// The embedder or the store fails.
 async fn take(loader: &mut Loader, activity: &Activity, id: &Key) -> anyhow::Result<()> {
     let Activity { actor, verb, object, time, message, topic, kind, dwell_ms, .. } = activity;
+    loader.advance(*time);
     let user = loader.person(actor, None);
     let event = match verb {
         Verb::Post => {

@@ -37,6 +37,8 @@ pub struct Loader {
     offline: Offline,
     drafts: Vec<(Draft, bool)>,
     now: Millis,
+    /// Time of the engine: the present, or the time of the log's last event.
+    clock: Millis,
     /// Number of users that the store had before this load. Only their entries can be in the store already.
     stored_people: u32,
     /// Every entry so far has the position that the engine expects, so the coordinator's snapshot is valid.
@@ -124,6 +126,7 @@ impl Loader {
             offline,
             drafts: Vec::new(),
             now,
+            clock: now,
             stored_people,
             positions_are_exact: true,
             flushed,
@@ -217,7 +220,7 @@ impl Loader {
             .into_iter()
             .map(|(draft, has)| if has { draft } else { Draft { embedding: vectors.next(), ..draft } })
             .collect();
-        for written in self.offline.items(drafts, ItemWrite::Replace, self.now) {
+        for written in self.offline.items(drafts, ItemWrite::Replace, self.clock) {
             written.context("the engine refused an item")?;
             self.brought.items += 1;
         }
@@ -239,14 +242,16 @@ impl Loader {
     pub async fn windows_of_items(&mut self, items: Vec<(ItemId, Windows)>) -> anyhow::Result<()> {
         self.brought.windows += items.iter().map(|(_, windows)| windows.as_slice().len() as u64).sum::<u64>();
         self.brought.windowed_items += items.len() as u64;
-        self.offline.windows(items, self.now);
+        self.offline.windows(items, self.clock);
         self.flush_if_full().await
     }
 
-    /// Moves the engine's clock, which a log read in the order of time may set back once: the engine then learns with
-    /// the items and the popularity of that instant.
-    pub fn tick(&mut self, at: Millis) {
-        self.offline.tick(at);
+    /// Moves the engine's clock to the next event of a log in the order of time, which may set it back once. The engine
+    /// then learns with the items and the popularity of that instant.
+    pub fn advance(&mut self, at: Millis) {
+        let at = at.min(self.now);
+        self.clock = at;
+        self.offline.advance(at);
     }
 
     /// Lets a user learn an event, unless the store holds an event of its id.
@@ -345,6 +350,8 @@ impl Loader {
     /// # Errors
     /// The embedder or the store fails.
     pub async fn finish(mut self) -> anyhow::Result<Brought> {
+        self.settle().await?;
+        self.clock = self.now;
         self.recentre().await?;
         let coordinator = self.offline.coordinator();
         if self.positions_are_exact && self.brought.learned > 0 {
@@ -360,7 +367,7 @@ impl Loader {
     /// The embedder or the store fails.
     pub async fn recentre(&mut self) -> anyhow::Result<()> {
         self.settle().await?;
-        self.offline.recentre(self.now);
+        self.offline.recentre(self.clock);
         self.flush().await
     }
 

@@ -14,7 +14,7 @@ use crate::domain::feeds::FeedItem;
 use crate::domain::ids::{ItemId, Key, Position, UserId};
 use crate::domain::journal::Entry;
 use crate::domain::people::Person;
-use crate::domain::time::Millis;
+use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::coordinator::{CoordinatorEvent, CoordinatorState, Draft, DraftError, Effect, ItemWrite, Written};
 use crate::engine::rank::{RankRequest, Viewport};
 use crate::engine::settings::LearnSettings;
@@ -22,6 +22,9 @@ use crate::engine::two_tower::TwoTower;
 use crate::engine::user::{self, UserEvent, UserState};
 use crate::engine::world::World;
 use crate::store::Write;
+
+/// Time in a log between two recomputations of the popularity, in milliseconds; a server recomputes it each second.
+pub const TICK_EVERY_MS: i64 = MINUTE_MS;
 
 /// A coordinator and the states of users, driven by calls.
 pub struct Offline {
@@ -36,6 +39,8 @@ pub struct Offline {
     writes: Option<Vec<Write>>,
     /// Interactions count as answers, see [`Offline::of_views`].
     of_views: bool,
+    /// Time of the last tick.
+    ticked: Millis,
 }
 
 /// Outcome of an event.
@@ -68,6 +73,7 @@ impl Offline {
             stranger: UserState::new(UserId(u32::MAX)),
             writes: Some(Vec::new()),
             of_views: false,
+            ticked: Millis::MAX,
         }
     }
 
@@ -191,7 +197,20 @@ impl Offline {
 
     /// Advances the time: items open and close, and popularity is recomputed.
     pub fn tick(&mut self, now: Millis) {
+        self.ticked = now;
         self.change(CoordinatorEvent::Tick, now);
+    }
+
+    /// Advances the time to that of the next event of a log. Edges of windows take effect at once, and popularity is
+    /// recomputed at most once per [`TICK_EVERY_MS`]. An earlier time sets the clock back.
+    pub fn advance(&mut self, now: Millis) {
+        let world = self.coordinator.world();
+        let is_due = now < self.ticked
+            || now.since(self.ticked) >= TICK_EVERY_MS
+            || world.next_edge_after(world.as_of()).is_some_and(|edge| edge <= now);
+        if is_due {
+            self.tick(now);
+        }
     }
 
     /// Writes items; one result per draft, in order.

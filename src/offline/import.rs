@@ -460,6 +460,7 @@ impl Log {
         let bar = progress::steps("events", acts.len());
         for act in acts {
             let (at, (who, act)) = act?;
+            loader.advance(at);
             posts.make(loader, at).await?;
             if let Act::Interacted { item, .. } = &act
                 && loader.offline().world().find_item(item.as_str()).is_none()

@@ -249,7 +249,7 @@ async fn learn(
         if now != Some(at) {
             now = Some(at);
             equal.clear();
-            loader.tick(at);
+            loader.advance(at);
         }
         let (user, channel) = (user as usize, channel as usize);
         let person = match people[user] {

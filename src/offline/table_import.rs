@@ -68,6 +68,7 @@ pub async fn tables(mut loader: Loader, tables: &Tables) -> anyhow::Result<Broug
         let (who, what) = (&tables.people[person].key, &tables.posts[post].key);
         let id = event_key(&[who.as_str(), what.as_str(), &at.0.to_string(), kind.name()])?;
         let interaction = Interaction { id, item, kind, dwell_ms: None, at, shown: None, passed: Vec::new() };
+        loader.advance(at);
         loader.act(people[person], UserEvent::Interacted(interaction)).await?;
         bar.set_position(row as u64 + 1);
     }

@@ -10,6 +10,7 @@ mod support;
 
 mod live_channels;
 mod explore;
+mod in_time;
 mod logs;
 mod measured;
 mod offline;

@@ -10,7 +10,7 @@ use super::ranker::Ranker;
 use crate::domain::ids::{ItemId, Key, UserId};
 use crate::domain::interactions::Interaction;
 use crate::domain::items::{Author, Embedding};
-use crate::domain::time::{MINUTE_MS, Millis};
+use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
 use crate::engine::blend::hedge::HedgeFigures;
 use crate::engine::coordinator::{Draft, ItemWrite};
@@ -18,15 +18,12 @@ use crate::engine::rank::{RankRequest, Viewport};
 use crate::engine::settings::LearnSettings;
 use crate::engine::two_tower::TwoTower;
 use crate::engine::user::UserEvent;
-use crate::fold::{Learning, Offline};
+use crate::fold::{Learning, Offline, TICK_EVERY_MS};
 use crate::replay::log::availability::Edge;
 use crate::replay::log::{Act, Log};
 
 /// Number of past windows per item; the engine has counted earlier ones.
 const WINDOWS_KEPT: usize = 4;
-
-/// Longest interval between two ticks, which recompute popularity.
-const COUNT_EVERY_MS: i64 = MINUTE_MS;
 
 /// The engine over a log.
 pub struct Model<'a> {
@@ -211,7 +208,7 @@ impl Ranker for Model<'_> {
             let known = known.collect();
             self.offline.windows(known, now);
         }
-        if now.since(self.counted) >= COUNT_EVERY_MS {
+        if now.since(self.counted) >= TICK_EVERY_MS {
             self.counted = now;
             self.offline.tick(now);
         }
