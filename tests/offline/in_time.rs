@@ -119,7 +119,7 @@ async fn live(config: &Config, folder: &Path, ticks: bool) -> Vec<Entry> {
     entries
 }
 
-/// What was learned: the entries without their ids.
+/// The learned entries without their ids.
 fn learned(entries: &[Entry]) -> Vec<Entry> {
     entries.iter().map(|entry| Entry { id: Key::of_number(0), ..entry.clone() }).collect()
 }

@@ -492,7 +492,6 @@ fn no_route_lets_a_foreign_page_change_anything() {
              Access-Control-Request-Method: PATCH\r\nAccess-Control-Request-Headers: authorization,content-type\r\n\r\n"
         );
         let preflight = support::rest::raw(dev.address(), preflight.as_bytes());
-        assert_eq!(preflight.status == 200, allowed.is_some(), "{origin}");
         assert_eq!(preflight.header("access-control-allow-origin"), allowed, "{origin}");
         let methods = preflight.header("access-control-allow-methods").is_some_and(|all| all.contains("PATCH"));
         assert!(methods || allowed.is_none(), "{origin}");

@@ -148,6 +148,15 @@ impl LearnSettings {
         TopicDecay { mode: self.decay, rate: self.decay_rate, horizon_ms: self.decay_horizon_ms }
     }
 
+    /// A clustering and one of its columns that needs a metric or a type that these declarations lack.
+    #[must_use]
+    pub fn unreadable_column(&self, declared: &Declarations) -> Option<(&str, &str)> {
+        self.all_clusterings().find_map(|(name, options)| {
+            let column = options.columns.iter().find(|column| columns::Column::of(column, declared).is_none())?;
+            Some((name, column.as_str()))
+        })
+    }
+
     /// Prior and forgetting of the online model.
     #[must_use]
     pub fn online(&self) -> OnlineSettings {
@@ -170,5 +179,30 @@ impl LearnSettings {
         bytes.extend(self.forget_half_life_ms.to_le_bytes());
         bytes.extend(self.blend_step.to_le_bytes());
         xxh3_64(&bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::metrics::Declaration;
+
+    #[test]
+    fn a_clustering_names_the_column_that_a_removed_declaration_leaves_unreadable() {
+        let mut declared = Declarations::default();
+        declared.declare("mood", Declaration { types: vec!["am".into()], ..Declaration::default() });
+        let mut after = declared.clone();
+        after.undeclare("mood");
+        for (columns, unreadable) in [
+            (vec!["time_spent.post", "topic.mood"], None),
+            (vec!["time_spent", "mood"], Some("mood")),
+            (vec!["mood.am"], Some("mood.am")),
+        ] {
+            let mut settings = LearnSettings::default();
+            let columns = columns.into_iter().map(str::to_owned).collect();
+            settings.set_clustering("moods", ClusterSettings { columns, ..ClusterSettings::default() });
+            assert_eq!(settings.unreadable_column(&declared), None);
+            assert_eq!(settings.unreadable_column(&after), unreadable.map(|column| ("moods", column)));
+        }
     }
 }

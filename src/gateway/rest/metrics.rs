@@ -17,7 +17,7 @@ use crate::domain::journal::Measured;
 use crate::domain::metrics::{Declaration, METRICS_MAX, VISITS};
 use crate::domain::time::Millis;
 use crate::engine::metrics::measured::{Declarations, Ignored, Named, PersonMetrics, millionths};
-use crate::engine::settings::columns::Column;
+use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -256,7 +256,7 @@ pub async fn undeclare(request: AuthedRequest) -> HttpResult {
     declared_with_origins(&settings.metrics, name.as_str())?;
     let mut after = settings.metrics.clone();
     after.undeclare(name.as_str());
-    keeps_columns(&settings.cluster.columns, &after)?;
+    keeps_columns(&world, &after)?;
     if settings.metrics.is_stored(name.as_str()) {
         request.server().declare(name.clone(), None).await?;
     }
@@ -266,11 +266,10 @@ pub async fn undeclare(request: AuthedRequest) -> HttpResult {
     }
 }
 
-/// Refuses declarations without a metric or type that a column of the clustering reads.
-fn keeps_columns(columns: &[String], after: &Declarations) -> Result<(), Refusal> {
-    let Some(column) = columns.iter().find(|column| Column::of(column, after).is_none()) else { return Ok(()) };
-    let message =
-        format!("the clustering of [cluster] reads this metric: remove {column:?} from cluster.columns first");
+/// Refuses declarations without a metric or type that a column of a clustering reads.
+fn keeps_columns(world: &World, after: &Declarations) -> Result<(), Refusal> {
+    let Some((clustering, column)) = world.settings().unreadable_column(after) else { return Ok(()) };
+    let message = format!("the clustering {clustering:?} reads this metric: remove {column:?} from its columns first");
     Err(Refusal::field(Code::Conflict, "name", message))
 }
 
@@ -476,33 +475,6 @@ mod tests {
         ] {
             assert_eq!(read(text, false), expected, "{text}");
             assert_eq!(read(text, true), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_metric_that_a_column_reads_keeps_its_declaration_and_the_refusal_names_the_clustering() {
-        let mut declared = Declarations::default();
-        declared.declare("mood", Declaration { types: vec!["am".into()], ..Declaration::default() });
-        let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let mut after = declared.clone();
-        after.undeclare("mood");
-        for (names, is_kept) in [
-            (vec!["time_spent.post", "topic.mood"], true),
-            (vec!["time_spent", "mood"], false),
-            (vec!["mood.am"], false),
-        ] {
-            assert_eq!(keeps_columns(&columns(&names), &declared), Ok(()), "{names:?}");
-            let refusal = keeps_columns(&columns(&names), &after).err();
-            assert_eq!(refusal.is_none(), is_kept, "{names:?}");
-            if let Some(refusal) = refusal {
-                let column = names.last().copied().unwrap_or_default();
-                assert!(
-                    refusal.message.contains(&format!("[cluster] reads this metric: remove {column:?}")),
-                    "{}",
-                    refusal.message
-                );
-                assert_eq!(refusal.code, Code::Conflict);
-            }
         }
     }
 
