@@ -12,4 +12,5 @@ mod blend;
 mod fold;
 mod list_stage;
 mod scan;
+mod similar;
 mod wire_golden;

@@ -24,6 +24,7 @@ mod models;
 mod on_air;
 mod passivation;
 mod rights;
+mod similar;
 mod slates;
 mod social;
 mod time_machine;

@@ -35,6 +35,7 @@ use super::people::People;
 use super::user::messages::ToUser;
 
 pub use crate::engine::coordinator::{ItemWrite, Written as ItemWritten};
+pub use crate::engine::rank::similar::{Similar, SimilarBy, similar as similar_items};
 pub use crate::engine::user::UserEvent;
 pub use asking::PastFeed;
 pub use graph::FollowGraph;

@@ -46,6 +46,8 @@ pub struct Columns {
     pub centre: Vec<CentreRef>,
     /// `1 / ||x - m||`, or 0 where an item coincides with its centre.
     pub(crate) inverse_norm: Vec<f32>,
+    /// `1 / ||x||`, or 0 for an embedding of zeros.
+    pub(crate) inverse_length: Vec<f32>,
     /// Coordinates along the axes of the centre; zeros without axes, or where an item coincides with its centre.
     pub coordinates: Vec<Coordinates>,
     /// `max |x_i| / 127`, the quantisation step of a code.

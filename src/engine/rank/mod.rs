@@ -12,6 +12,7 @@ pub mod explore;
 pub mod list;
 mod scorer;
 mod scan;
+pub mod similar;
 pub mod stage;
 
 use std::cmp::Ordering;

@@ -111,7 +111,9 @@ impl World {
             let codes = x.mapv(|x| (x / scale).round() as i8);
             Arc::make_mut(&mut block.codes).row_mut(row).assign(&codes);
         }
+        let squares = dot(&item.embedding, &item.embedding);
         put(&mut columns.scale, row, scale);
+        put(&mut columns.inverse_length, row, inverse_length(squares, squares));
         put(&mut columns.created, row, item.created);
         put(&mut columns.topic, row, item.main_topic());
         put(&mut columns.windowed, row, !item.windows.is_always());

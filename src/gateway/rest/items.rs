@@ -260,7 +260,7 @@ fn checked_windows(list: Vec<WindowInput>) -> Result<Windows, Refusal> {
     checks::windows(list.into_iter().map(|WindowInput { start, stop }| Window { start, stop }).collect())
 }
 
-fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {
+pub(super) fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {
     let gone = || Problem::from(Refusal::field(Code::UnknownItem, "id", "the item was deleted just now"));
     world.item(id).filter(|item| !item.deleted).ok_or_else(gone)
 }

@@ -17,6 +17,7 @@ pub mod scores;
 pub mod feeds;
 pub mod interactions;
 pub mod rights;
+pub mod similar;
 pub mod models;
 pub mod access;
 pub mod figures;
@@ -52,8 +53,10 @@ routes! {
     "/v1/interactions" => POST interactions::take;
     "/v1/items" => GET items::list, POST items::create;
     "/v1/items/{id}/audience" => GET availability::audience;
+    "/v1/items/{id}/similar" => GET similar::similar;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/items/{id:.+}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
+    "/v1/topics" => GET similar::topics;
     "/v1/popular" => GET popular::popular;
     "/v1/metrics" => GET metrics::list, POST metrics::take;
     "/v1/metrics/{name}" => GET metrics::declaration, PUT metrics::declare, DELETE metrics::undeclare;
