@@ -8,9 +8,11 @@ const PATIENCE_MS = 10_000;
 
 /** A failed request. `kind` is `token` (another token is needed), `absent` (no such route) or `trouble`. */
 export class NoAnswer extends Error {
-  constructor(kind, words) {
+  constructor(kind, words, faults = []) {
     super(words);
     this.kind = kind;
+    /** Invalid fields: `[{field, message}]`. */
+    this.faults = faults;
   }
 }
 
@@ -26,14 +28,22 @@ export function ask(path) {
   return request(path, recall("service-token"));
 }
 
-/** Fetches the JSON at a path, by POST if there is a `body`; `bearer` may be null. Throws `NoAnswer`. */
-export async function request(path, bearer, body = null, kinds = KINDS) {
+/** Sends a change as a service. A refusal is `trouble` with its faults, since a missing resource is no missing route. */
+export function send(method, path, body = null) {
+  return request(path, recall("service-token"), body, { 401: "token", 403: "token" }, method);
+}
+
+/**
+ * Fetches the JSON at a path, by `method`, or by POST if there is a `body`; `bearer` may be null. An answer without a body
+ * is null. Throws `NoAnswer`.
+ */
+export async function request(path, bearer, body = null, kinds = KINDS, method = body ? "POST" : "GET") {
   const headers = { accept: "application/json" };
   if (bearer) headers.authorization = `Bearer ${bearer}`;
-  const options = { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) };
+  const options = { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) };
   if (body) {
     headers["content-type"] = "application/json";
-    Object.assign(options, { method: "POST", body: JSON.stringify(body) });
+    options.body = JSON.stringify(body);
   }
   let answer;
   try {
@@ -41,8 +51,9 @@ export async function request(path, bearer, body = null, kinds = KINDS) {
   } catch {
     throw new NoAnswer("trouble", "the server does not answer");
   }
+  if (answer.status === 204) return null;
   const found = await answer.json().catch(() => null);
   if (answer.ok && found) return found;
   const kind = kinds[answer.status] ?? "trouble";
-  throw new NoAnswer(kind, found?.detail ?? found?.title ?? `the server answered ${answer.status}`);
+  throw new NoAnswer(kind, found?.detail ?? found?.title ?? `the server answered ${answer.status}`, found?.errors);
 }

@@ -3,6 +3,8 @@
 import { element, picture, setText } from "../element.js";
 import { Drawing, axes, sheet } from "./canvas.js";
 import { ellipse, marginal, path, scale, spanOf } from "./geometry.js";
+import { nameOfCluster } from "./clustering_words.js";
+import { NameEdit } from "./group_names.js";
 import { clusterOf, movements } from "./moves.js";
 import { amount, clock, short } from "./words.js";
 
@@ -17,27 +19,41 @@ export class Clusters {
   #drawing;
   #fit = null;
   #said = "";
+  #clustering = null;
+  #names;
 
-  constructor(parts) {
+  /** `rename(cluster, name)` stores a name, and resolves once it is durable. */
+  constructor(parts, rename) {
     this.#parts = parts;
+    this.#names = new NameEdit(rename, () => this.#draw());
     this.#drawing = new Drawing(parts.picture);
     for (const select of [parts.across, parts.up]) select.addEventListener("change", () => this.#draw());
   }
 
-  show(fit) {
-    const said = JSON.stringify([fit.epoch, fit.people, fit.points?.length]);
+  /** Shows the last fit of a clustering; `fit` null is none. */
+  show(clustering, fit) {
+    const said = JSON.stringify([clustering, fit?.epoch, fit?.people, fit?.points?.length, fit?.clusters?.map(nameOfCluster)]);
     if (said === this.#said) return;
     this.#said = said;
     this.#fit = fit;
-    const { across, up, words } = this.#parts;
+    if (clustering !== this.#clustering) this.#names.isOpen = false;
+    this.#clustering = clustering;
+    const { across, up, words, table } = this.#parts;
+    for (const select of [across, up]) select.parentElement.hidden = !fit?.fitted_at;
+    table.hidden = !fit?.fitted_at;
+    if (!fit?.fitted_at) {
+      setText(words, "No fit yet.");
+      this.#drawing.show(() => "");
+      return;
+    }
     const names = (fit.columns ?? []).map(nameOf);
     for (const [select, chosen] of [[across, 0], [up, Math.min(1, names.length - 1)]]) {
       if ([...select.options].map(({ text }) => text).join() === names.join()) continue;
       select.replaceChildren(...names.map((name, index) => element("option", { value: index }, name)));
       select.value = chosen;
     }
-    const counts = [`${short(fit.people)} people`, `${short(fit.clusters.length)} clusters`, `${short(fit.outliers)} in none`, ...(fit.maximum_binds ? ["more than cluster.components allows"] : [])];
-    setText(words, fit.fitted_at ? `${counts.join(", ")}; fit ${fit.epoch} of ${clock(fit.fitted_at, Date.now())}` : "No fit yet: too few people have metrics.");
+    const counts = [`${short(fit.people)} people`, `${short(fit.clusters.length)} clusters`, `${short(fit.outliers)} in none`, ...(fit.maximum_binds ? ["more than its components allow"] : [])];
+    setText(words, `${counts.join(", ")}; fit ${fit.epoch} of ${clock(fit.fitted_at, Date.now())}`);
     this.#draw();
   }
 
@@ -45,7 +61,8 @@ export class Clusters {
     const fit = this.#fit;
     const [x, y] = [Number(this.#parts.across.value), Number(this.#parts.up.value)];
     if (!fit?.columns?.length || !fit.clusters) return;
-    this.#table(fit, x, y);
+    // A refreshed table would discard the name that a user is typing.
+    if (!this.#names.isOpen) this.#table(fit, x, y);
     this.#drawing.show((width) => drawn(fit, x, y, width));
   }
 
@@ -55,22 +72,25 @@ export class Clusters {
     const head = ["cluster", "people", "share", ...columns.map((column) => nameOf(fit.columns[column])), "moved"];
     const rows = [...fit.clusters]
       .sort((left, right) => right.size - left.size)
-      .map(({ id, size, weight, mean, covariance }) =>
+      .map(({ id, name, size, weight, mean, covariance }) =>
         element(
           "tr",
           {},
-          element("th", { scope: "row" }, element("span", { class: "swatch", "--hue": hue(id), "aria-hidden": "true" }), ` ${id}`),
+          element("th", { scope: "row" }, element("span", { class: "swatch", "--hue": hue(id), "aria-hidden": "true" }), " ", this.#names.cell(id, name)),
           element("td", {}, short(size)),
           element("td", {}, `${(100 * weight).toFixed(0)} %`),
           ...columns.map((column) => element("td", {}, `${amount(mean[column])} \u00b1 ${amount(Math.sqrt(covariance[column][column]))}`)),
           element("td", {}, steps(moved.get(id), covariance, x, y)),
         ),
       );
-    this.#parts.table.replaceChildren(
+    const { table } = this.#parts;
+    const focused = table.contains(document.activeElement) ? document.activeElement.dataset.cluster : undefined;
+    table.replaceChildren(
       element("caption", { class: "hidden" }, "Clusters: mean and standard deviation of the chosen columns"),
       element("thead", {}, element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name)))),
       element("tbody", {}, ...rows),
     );
+    if (focused !== undefined) table.querySelector(`[data-cluster="${focused}"]`)?.focus();
   }
 }
 
@@ -127,15 +147,22 @@ function drawn(fit, x, y, width) {
     axes(box, across, up, spanAcross, spanUp, [nameOf(fit.columns[x]), nameOf(fit.columns[y])]),
     ...[...dots].map(([id, d]) => picture("path", { class: "dots", "--hue": hue(id), d })),
     picture("path", { class: "crosses", d: crosses }),
-    ...rings.map(({ id, ring, size }) =>
-      picture("path", { class: "ring", "--hue": hue(id), d: path(ring.map(place), true) }, picture("title", {}, `cluster ${id}: ${short(size)} people`)),
+    ...rings.map(({ id, name, ring, size }) =>
+      picture("path", { class: "ring", "--hue": hue(id), d: path(ring.map(place), true) }, picture("title", {}, `cluster ${nameOfCluster({ id, name })}: ${short(size)} people`)),
     ),
     ...moves.map(({ from, to }) => arrow(place(from), place(to))),
-    ...rings.map(({ id, mean, ring }) => {
+    ...rings.map(({ id, name, mean, ring }) => {
       const [left, top] = inside(tip(place([mean[x], mean[y]]), ring.map(place)));
-      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top + 4).toFixed(1), "text-anchor": "middle" }, String(id));
+      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top + 4).toFixed(1), "text-anchor": name ? anchorOf(left, box) : "middle" }, nameOfCluster({ id, name }));
     }),
   );
+}
+
+/** The anchor that keeps a long label within the picture. */
+function anchorOf(left, box) {
+  const room = (box.right - box.left) / 4;
+  if (left > box.right - room) return "end";
+  return left < box.left + room ? "start" : "middle";
 }
 
 /** The label's place just beyond the end of a ring, which separates clusters with one centre. */

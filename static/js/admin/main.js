@@ -1,12 +1,12 @@
 // Assembles the admin page.
 //
-// Reading order: ask, poll (the data); words, trend, geometry, moves, windows (pure); canvas (drawings); figures,
-// experts, clusters, posteriors, atypical, timeline, decays, graph (the boards).
+// Reading order: ask, poll (the data); words, trend, geometry, moves, windows, clustering_words (pure); canvas (drawings); figures,
+// experts, clusterings (tabs, clusters, group_names), posteriors, atypical, timeline, decays, graph (the boards).
 
 import { setText } from "../element.js";
 import { ask, useToken } from "./ask.js";
 import { Atypical } from "./atypical.js";
-import { Clusters } from "./clusters.js";
+import { Clusterings } from "./clusterings.js";
 import { Decays } from "./decays.js";
 import { Experts } from "./experts.js";
 import { Figures } from "./figures.js";
@@ -21,13 +21,25 @@ const get = (id) => document.getElementById(id);
 
 const figures = new Figures(get("figures"));
 const experts = new Experts({ words: get("experts-words"), list: get("experts"), regretWords: get("regret-words"), regret: get("regret") });
-const clusters = new Clusters({
-  picture: get("clusters-picture"),
-  table: get("clusters-table"),
-  words: get("clusters-words"),
-  across: get("clusters-across"),
-  up: get("clusters-up"),
-});
+const clusterings = new Clusterings(
+  {
+    tabs: get("clusterings-tabs"),
+    panel: get("clusters"),
+    counter: get("clusterings-counter"),
+    progress: get("clusterings-progress"),
+    facts: get("clusterings-facts"),
+    refused: get("clusterings-refused"),
+    refit: get("clusterings-refit"),
+    reason: get("clusterings-reason"),
+  },
+  {
+    picture: get("clusters-picture"),
+    table: get("clusters-table"),
+    words: get("clusters-words"),
+    across: get("clusters-across"),
+    up: get("clusters-up"),
+  },
+);
 const posteriors = new Posteriors({ list: get("metrics"), words: get("metrics-words") });
 const atypical = new Atypical({
   metric: get("atypical-metric"),
@@ -68,7 +80,7 @@ poller.add({
   },
   absent: absent("figures", "experts"),
 });
-poller.add({ ask: () => ask("/v1/clusters"), show: (answer) => clusters.show(answer), absent: absent("clusters") });
+clusterings.whenChanged(poller.add({ ask: () => clusterings.ask(), show: (answer) => clusterings.show(answer), absent: absent("clusters") }));
 poller.add({
   ask: () => ask("/v1/metrics"),
   show: (answer) => {

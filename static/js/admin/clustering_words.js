@@ -1,0 +1,40 @@
+// Words on the state of a clustering. Pure; tests/page/clusterings.test.mjs.
+
+import { amount, clock, short } from "./words.js";
+
+/** A cluster's name, or its number. */
+export const nameOfCluster = ({ id, name }) => name ?? String(id);
+
+const count = (number, one, many) => `${short(number)} ${number === 1 ? one : many}`;
+
+/** The progress towards the next refit: `{words, value, max}`; `max` null hides the bar. */
+export function counterState({ counter, threshold }) {
+  if (threshold === 0) return { words: `${count(counter, "point", "points")} since the last fit. Points alone start no refit.`, value: 0, max: null };
+  const words = `${short(counter)} of ${count(threshold, "point", "points")} towards the next refit`;
+  return { words, value: Math.min(counter, threshold), max: threshold };
+}
+
+/** The progress of the fit under way: `{words, value, max}`, or null. A fit that has just begun has no number of starts. */
+export function progressState(underWay) {
+  if (!underWay) return null;
+  const { epoch, starts_done: done, starts } = underWay;
+  const words = starts ? `Fit ${epoch} under way: ${short(done)} of ${count(starts, "start", "starts")} done` : `Fit ${epoch} begins`;
+  return { words, value: Math.min(done ?? 0, starts || 1), max: starts || 1 };
+}
+
+/** Facts in sentences: the schedule, the last fit, the revision of the settings. */
+export function factsOf({ next, settings, fit, revision, changed_at: changedAt }, now) {
+  const above = settings?.schedule_above ?? null;
+  const only = above === null ? "" : `, if there are at least ${count(above, "point", "points")} by then`;
+  return [
+    next ? `Next scheduled fit ${clock(next, now)}${only}.` : "No fit is scheduled.",
+    fit?.fitted_at ? `The last fit took ${amount(fit.seconds)} s; ${count(fit.moved ?? 0, "person", "people")} moved.` : null,
+    revision ? `Settings: revision ${revision} of ${clock(changedAt, now)}.` : "Settings: those of the configuration.",
+  ].filter(Boolean);
+}
+
+/** Why a refit cannot be requested now; null if it can. `requested` is the epoch at the last request, or null. */
+export function busyReason({ under_way: underWay, epoch, refused }, requested = null) {
+  if (underWay) return "A fit is under way.";
+  return requested !== null && requested === (epoch ?? 0) && refused === null ? "Requested: the refit starts after the pause between two fits." : null;
+}

@@ -1,0 +1,103 @@
+// The board of clusterings: a tab each, its state, its last fit, and the ways to change it.
+
+import { element, setText } from "../element.js";
+import { ask, send } from "./ask.js";
+import { busyReason, counterState, factsOf, progressState } from "./clustering_words.js";
+import { Clusters } from "./clusters.js";
+import { Tabs } from "./tabs.js";
+
+export const pathOf = (name) => `/v1/clusterings/${encodeURIComponent(name)}`;
+
+export class Clusterings {
+  #parts;
+  #tabs;
+  #clusters;
+  #again = () => {};
+  #one = null;
+  /** Epochs at the last requests, by clustering. */
+  #requested = new Map();
+
+  constructor(parts, drawings) {
+    this.#parts = parts;
+    this.#tabs = new Tabs(parts.tabs, parts.panel, () => this.#again());
+    this.#clusters = new Clusters(drawings, (cluster, name) => this.#rename(cluster, name));
+    parts.refit.addEventListener("click", () => this.#refit());
+  }
+
+  /** `again()` sends the request again at once. */
+  whenChanged(again) {
+    this.#again = again;
+  }
+
+  /** All clusterings, and the chosen one with its fit; `one` is null when it was deleted meanwhile. */
+  async ask() {
+    const { clusterings } = await ask("/v1/clusterings");
+    const names = clusterings.map(({ name }) => name);
+    const wanted = names.includes(this.#tabs.chosen) ? this.#tabs.chosen : names[0];
+    try {
+      return { names, one: await ask(pathOf(wanted)) };
+    } catch (error) {
+      if (error.kind !== "absent") throw error;
+      return { names: names.filter((name) => name !== wanted), one: null };
+    }
+  }
+
+  show({ names, one }) {
+    this.#tabs.show(names);
+    if (!one || one.name !== this.#tabs.chosen) return;
+    this.#one = one;
+    const { counter, progress, facts, refused, refit, reason } = this.#parts;
+    bar(counter, counterState(one));
+    bar(progress, progressState(one.under_way));
+    setText(facts, factsOf(one, Date.now()).join(" "));
+    refused.hidden = one.refused === null;
+    setText(refused, one.refused === null ? "" : `No fit is possible: ${one.refused}`);
+    const busy = busyReason(one, this.#requested.get(one.name));
+    refit.disabled = busy !== null;
+    setText(reason, busy ?? "");
+    this.#clusters.show(one.name, one.fit);
+  }
+
+  /** The clustering on display. */
+  get current() {
+    return this.#one;
+  }
+
+  /** Chooses a clustering, which may have been created just now. */
+  choose(name) {
+    this.#tabs.choose(name);
+    this.#again();
+  }
+
+  async #refit() {
+    const { refit, reason } = this.#parts;
+    const { name, epoch } = this.#one;
+    refit.disabled = true;
+    try {
+      await send("POST", `${pathOf(name)}/refit`);
+      this.#requested.set(name, epoch ?? 0);
+      this.#again();
+    } catch (error) {
+      if (!error.kind) throw error;
+      refit.disabled = false;
+      setText(reason, error.message);
+    }
+  }
+
+  async #rename(cluster, name) {
+    const path = `${pathOf(this.#one.name)}/names/${cluster}`;
+    await (name ? send("PUT", path, { name }) : send("DELETE", path));
+    this.#again();
+  }
+}
+
+/** Fills a labelled progress element; without a state it hides, without a maximum only its bar does. */
+function bar(place, state) {
+  place.hidden = !state;
+  if (!state) return;
+  const [words, progress] = place.children.length ? place.children : [element("span", { id: `${place.id}-words` }), element("progress", { "aria-labelledby": `${place.id}-words` })];
+  if (!place.children.length) place.append(words, progress);
+  setText(words, state.words);
+  progress.hidden = state.max === null;
+  if (state.max !== null) Object.assign(progress, { max: state.max, value: state.value });
+}
