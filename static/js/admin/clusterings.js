@@ -2,18 +2,21 @@
 
 import { element, setText } from "../element.js";
 import { ask, send } from "./ask.js";
+import { ClusteringForm, Revisions, pathOf } from "./clustering_form.js";
 import { busyReason, counterState, factsOf, progressState } from "./clustering_words.js";
 import { Clusters } from "./clusters.js";
 import { Tabs } from "./tabs.js";
-
-export const pathOf = (name) => `/v1/clusterings/${encodeURIComponent(name)}`;
 
 export class Clusterings {
   #parts;
   #tabs;
   #clusters;
+  #form;
+  #revisions;
   #again = () => {};
   #one = null;
+  /** A clustering created just now: its tab is chosen once the list has it. */
+  #wanted = null;
   /** Epochs at the last requests, by clustering. */
   #requested = new Map();
 
@@ -21,7 +24,16 @@ export class Clusterings {
     this.#parts = parts;
     this.#tabs = new Tabs(parts.tabs, parts.panel, () => this.#again());
     this.#clusters = new Clusters(drawings, (cluster, name) => this.#rename(cluster, name));
+    const stored = (name) => {
+      this.#wanted = name;
+      this.#again();
+    };
+    this.#form = new ClusteringForm(parts.dialog, stored);
+    this.#revisions = new Revisions(parts.history, parts.revisions, stored);
     parts.refit.addEventListener("click", () => this.#refit());
+    parts.change.addEventListener("click", () => this.#open(this.#one));
+    parts.create.addEventListener("click", () => this.#open(null));
+    parts.history.addEventListener("toggle", () => this.#one && this.#revisions.show(this.#one));
   }
 
   /** `again()` sends the request again at once. */
@@ -33,7 +45,7 @@ export class Clusterings {
   async ask() {
     const { clusterings } = await ask("/v1/clusterings");
     const names = clusterings.map(({ name }) => name);
-    const wanted = names.includes(this.#tabs.chosen) ? this.#tabs.chosen : names[0];
+    const wanted = [this.#wanted, this.#tabs.chosen].find((name) => names.includes(name)) ?? names[0];
     try {
       return { names, one: await ask(pathOf(wanted)) };
     } catch (error) {
@@ -44,6 +56,11 @@ export class Clusterings {
 
   show({ names, one }) {
     this.#tabs.show(names);
+    if (this.#wanted !== null && names.includes(this.#wanted)) {
+      const wanted = this.#wanted;
+      this.#wanted = null;
+      this.#tabs.choose(wanted);
+    }
     if (!one || one.name !== this.#tabs.chosen) return;
     this.#one = one;
     const { counter, progress, facts, refused, refit, reason } = this.#parts;
@@ -51,22 +68,21 @@ export class Clusterings {
     bar(progress, progressState(one.under_way));
     setText(facts, factsOf(one, Date.now()).join(" "));
     refused.hidden = one.refused === null;
-    setText(refused, one.refused === null ? "" : `No fit is possible: ${one.refused}`);
+    setText(refused, one.refused === null ? "" : `No fit now: ${one.refused}`);
     const busy = busyReason(one, this.#requested.get(one.name));
     refit.disabled = busy !== null;
     setText(reason, busy ?? "");
     this.#clusters.show(one.name, one.fit);
+    this.#revisions.show(one);
   }
 
-  /** The clustering on display. */
-  get current() {
-    return this.#one;
-  }
-
-  /** Chooses a clustering, which may have been created just now. */
-  choose(name) {
-    this.#tabs.choose(name);
-    this.#again();
+  async #open(one) {
+    try {
+      await this.#form.open(one);
+    } catch (error) {
+      if (!error.kind) throw error;
+      setText(this.#parts.reason, error.message);
+    }
   }
 
   async #refit() {

@@ -1,7 +1,8 @@
 // Assembles the admin page.
 //
-// Reading order: ask, poll (the data); words, trend, geometry, moves, windows, clustering_words (pure); canvas (drawings); figures,
-// experts, clusterings (tabs, clusters, group_names), posteriors, atypical, timeline, decays, graph (the boards).
+// Reading order: ask, poll (the data); words, trend, geometry, moves, windows, clustering_words, values, clustering_specs (pure);
+// fields, form_dialog (forms); canvas (drawings); figures,
+// experts, clusterings (tabs, clusters, group_names, clustering_form), posteriors, atypical, timeline, decays, graph (the boards).
 
 import { setText } from "../element.js";
 import { ask, useToken } from "./ask.js";
@@ -31,6 +32,11 @@ const clusterings = new Clusterings(
     refused: get("clusterings-refused"),
     refit: get("clusterings-refit"),
     reason: get("clusterings-reason"),
+    change: get("clusterings-change"),
+    create: get("clusterings-create"),
+    history: get("clusterings-history"),
+    revisions: get("clusterings-revisions"),
+    dialog: get("clustering-dialog"),
   },
   {
     picture: get("clusters-picture"),

@@ -1,0 +1,119 @@
+// Changes the settings of a clustering, creates and deletes one, and restores earlier settings.
+
+import { element, setText } from "../element.js";
+import { NoAnswer, ask, send } from "./ask.js";
+import { FORM, SETTINGS, allColumns, columnsOf, moreOf } from "./clustering_specs.js";
+import { FormDialog } from "./form_dialog.js";
+import { differences, objectOf, valuesOf } from "./values.js";
+import { clock } from "./words.js";
+
+const REVISIONS = 30;
+export const pathOf = (name) => `/v1/clusterings/${encodeURIComponent(name)}`;
+
+export class ClusteringForm {
+  #form;
+  #whenStored;
+
+  /** `whenStored(name)` is called once a change is durable; the name is null after a deletion. */
+  constructor(dialog, whenStored) {
+    this.#form = new FormDialog(dialog, FORM);
+    this.#whenStored = whenStored;
+  }
+
+  /** Opens the settings of a clustering; `one` null is a new one, which starts with the server's defaults. */
+  async open(one) {
+    const { declarations } = await ask("/v1/metrics");
+    const offered = columnsOf(declarations);
+    const settings = one?.settings ?? DEFAULTS;
+    const values = { ...valuesOf(SETTINGS, settings), name: one?.name ?? "", more: moreOf(settings.columns, offered) };
+    this.#form.fields.toggle("name", !one);
+    this.#form.open({
+      title: one ? `Settings of ${one.name}` : "A new clustering",
+      values,
+      choices: { columns: offered },
+      save: (read) => this.#save(one, read),
+      removal: one && {
+        label: "Delete",
+        question: `Delete ${one.name} with its fits and names? One of the configuration takes its first settings again.`,
+        run: async () => {
+          await send("DELETE", pathOf(one.name));
+          this.#whenStored(null);
+        },
+      },
+    });
+  }
+
+  async #save(one, values) {
+    const name = one?.name ?? values.name.trim();
+    const { object, faults } = objectOf(SETTINGS, values);
+    object.columns = allColumns(values.columns, values.more);
+    if (name === "") faults.unshift({ field: "name", message: "must not be empty" });
+    if (faults.length) throw new NoAnswer("trouble", "Some values are invalid.", faults);
+    // A new clustering must not replace one of this name.
+    if (!one) {
+      const { clusterings } = await ask("/v1/clusterings");
+      if (clusterings.some((other) => other.name === name)) throw new NoAnswer("trouble", "", [{ field: "name", message: "is the name of another clustering" }]);
+    }
+    await send("PUT", pathOf(name), object);
+    this.#whenStored(name);
+  }
+}
+
+/** Values of a new clustering; a number that is left empty takes the server's default. */
+const DEFAULTS = Object.freeze({ columns: [], noise: true, scaling: "robust", kind: "gaussian" });
+
+/** The last revisions of a clustering as a list, with a way back to each. */
+export class Revisions {
+  #details;
+  #list;
+  #whenStored;
+  #said = "";
+
+  constructor(details, list, whenStored) {
+    this.#details = details;
+    this.#list = list;
+    this.#whenStored = whenStored;
+  }
+
+  /** Reads the history while the list is open, and after each new revision. */
+  async show({ name, revision, settings }) {
+    const said = `${name}\n${revision}`;
+    if (!this.#details.open || said === this.#said) return;
+    this.#said = said;
+    try {
+      const { revisions } = await ask(`${pathOf(name)}/history?limit=${REVISIONS}`);
+      if (said === this.#said) this.#list.replaceChildren(...this.#items(name, revision, settings, revisions));
+    } catch (error) {
+      if (!error.kind) throw error;
+      this.#said = "";
+      this.#list.replaceChildren(element("li", { class: "fault" }, error.message));
+    }
+  }
+
+  #items(name, current, settings, revisions) {
+    if (revisions.length === 0) return [element("li", { class: "quiet" }, "The settings are those of the configuration.")];
+    return revisions.map((one) => {
+      const isCurrent = one.revision === current;
+      const changed = isCurrent ? [] : differences(SETTINGS, settings, one.settings);
+      const words = isCurrent ? "in force" : changed.join("; ") || "equal to those in force";
+      const fault = element("span", { class: "fault", role: "alert" });
+      const restore = async () => {
+        try {
+          await send("PUT", pathOf(name), one.settings);
+          this.#whenStored(name);
+        } catch (error) {
+          if (!error.kind) throw error;
+          setText(fault, error.message);
+        }
+      };
+      return element(
+        "li",
+        {},
+        element("b", {}, `Revision ${one.revision}`),
+        element("span", { class: "quiet" }, ` ${one.changed_at ? clock(one.changed_at, Date.now()) : ""} \u00b7 ${words} `),
+        !isCurrent && changed.length > 0 && element("button", { type: "button", "aria-label": `Restore revision ${one.revision}`, onclick: restore }, "Restore this"),
+        fault,
+      );
+    });
+  }
+}

@@ -1,0 +1,47 @@
+// Forms of the admin page: values of requests as texts of controls. Run: node --test tests/page/*.test.mjs
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SETTINGS, allColumns, columnsOf, moreOf } from "../../static/js/admin/clustering_specs.js";
+import { differences, namesOf, objectOf, specOf, valuesOf } from "../../static/js/admin/values.js";
+
+const settings = {
+  columns: ["time_spent.post", "topic.sports"], scaling: "robust", kind: "student-t", components: 40, restarts: 15, noise: true,
+  prior: { concentration: null, noise_share: 0.01, mean_strength: 0.01, freedom: 0, deviation: 0.1 },
+  threshold: 10, points: { measured: 1, new_person: 5 }, schedule: "0 3 * * *", schedule_above: null, interval_s: 10,
+};
+
+test("the settings of a clustering survive the way through the form", () => {
+  const values = valuesOf(SETTINGS, settings);
+  assert.equal(values["prior.concentration"], "");
+  assert.equal(values["points.new_person"], "5");
+  assert.deepEqual(objectOf(SETTINGS, values), { object: settings, faults: [] });
+});
+
+test("an empty number takes the server's default, and a word is refused at its field", () => {
+  const values = { ...valuesOf(SETTINGS, settings), components: " ", "prior.freedom": "many" };
+  const { object, faults } = objectOf(SETTINGS, values);
+  assert.ok(!("components" in object));
+  assert.deepEqual(faults, [{ field: "prior.freedom", message: "must be a number" }]);
+});
+
+test("a fault of the server finds its field, also by a part of the path", () => {
+  const names = ["columns", "prior.freedom", "points", "columns[2]", "name", ""].map((field) => specOf(SETTINGS, field)?.name ?? null);
+  assert.deepEqual(names, ["columns", "prior.freedom", "points.measured", "columns", null, null]);
+});
+
+test("columns with a box and typed ones are joined, each once", () => {
+  const offered = columnsOf([{ name: "time_spent", types: ["post", "feed"] }, { name: "visits", types: [] }]);
+  assert.deepEqual(offered, ["time_spent", "time_spent.post", "time_spent.feed", "visits"]);
+  assert.equal(moreOf(settings.columns, offered), "topic.sports");
+  assert.deepEqual(allColumns(["visits"], " topic.sports, visits,, topic.a "), ["visits", "topic.sports", "topic.a"]);
+  assert.deepEqual(namesOf(""), []);
+});
+
+test("differences of two revisions name the changed values alone", () => {
+  const newer = { ...settings, threshold: 20, schedule: "", prior: { ...settings.prior, concentration: 1 } };
+  assert.deepEqual(differences(SETTINGS, settings, newer), [
+    "threshold 10 \u2192 20", "schedule 0 3 * * * \u2192 none", "prior.concentration none \u2192 1",
+  ]);
+  assert.deepEqual(differences(SETTINGS, settings, settings), []);
+});
