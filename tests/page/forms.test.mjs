@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SETTINGS, allColumns, columnsOf, moreOf } from "../../static/js/admin/clustering_specs.js";
+import { cellsOf, formOfMetric, metricOf } from "../../static/js/admin/metric_specs.js";
 import { differences, namesOf, objectOf, specOf, valuesOf } from "../../static/js/admin/values.js";
 
 const settings = {
@@ -44,4 +45,21 @@ test("differences of two revisions name the changed values alone", () => {
     "threshold 10 \u2192 20", "schedule 0 3 * * * \u2192 none", "prior.concentration none \u2192 1",
   ]);
   assert.deepEqual(differences(SETTINGS, settings, settings), []);
+});
+
+test("the declaration of a metric survives the way through the form", () => {
+  const { name, ...declaration } = {
+    name: "mood", kind: "value", unit: "points", range: [-5, 5], prior: { mean: 0, precision: 0.001, shape: 0.001, rate: 0.001 },
+    types: ["day", "night"], attribute: null,
+  };
+  assert.deepEqual(metricOf(formOfMetric({ name, ...declaration })), { object: declaration, faults: [] });
+  assert.deepEqual(cellsOf(declaration), ["value", "points", "\u22125 to 5", "day, night", "\u2013"]);
+});
+
+test("a range is two numbers or none", () => {
+  const form = formOfMetric(null);
+  assert.deepEqual(metricOf(form), { object: { kind: "value", unit: null, types: [], attribute: null }, faults: [] });
+  assert.deepEqual(metricOf({ ...form, "range.low": "0" }).faults.map(({ field }) => field), ["range.high"]);
+  assert.deepEqual(metricOf({ ...form, "range.high": "1" }).faults.map(({ field }) => field), ["range.low"]);
+  assert.deepEqual(metricOf({ ...form, "range.low": "a", "range.high": "1" }).faults.map(({ field }) => field), ["range.low"]);
 });

@@ -71,6 +71,7 @@ export class FormDialog {
     if (this.#submit.disabled) return;
     this.#submit.disabled = true;
     setText(this.#words, "");
+    this.fields.showFaults([]);
     try {
       await change();
       this.#dialog.close();

@@ -1,8 +1,8 @@
 // Assembles the admin page.
 //
-// Reading order: ask, poll (the data); words, trend, geometry, moves, windows, clustering_words, values, clustering_specs (pure);
+// Reading order: ask, poll (the data); words, trend, geometry, moves, windows, clustering_words, values, clustering_specs, metric_specs (pure);
 // fields, form_dialog (forms); canvas (drawings); figures,
-// experts, clusterings (tabs, clusters, group_names, clustering_form), posteriors, atypical, timeline, decays, graph (the boards).
+// experts, clusterings (tabs, clusters, group_names, clustering_form), posteriors, metric_form, atypical, timeline, decays, graph (the boards).
 
 import { setText } from "../element.js";
 import { ask, useToken } from "./ask.js";
@@ -12,6 +12,7 @@ import { Decays } from "./decays.js";
 import { Experts } from "./experts.js";
 import { Figures } from "./figures.js";
 import { Graph } from "./graph.js";
+import { Declarations } from "./metric_form.js";
 import { Poller } from "./poll.js";
 import { Posteriors } from "./posteriors.js";
 import { Timeline } from "./timeline.js";
@@ -47,6 +48,7 @@ const clusterings = new Clusterings(
   },
 );
 const posteriors = new Posteriors({ list: get("metrics"), words: get("metrics-words") });
+const declarations = new Declarations({ table: get("declarations-table"), create: get("declarations-create"), dialog: get("metric-dialog") });
 const atypical = new Atypical({
   metric: get("atypical-metric"),
   sigmas: get("atypical-sigmas"),
@@ -87,14 +89,17 @@ poller.add({
   absent: absent("figures", "experts"),
 });
 clusterings.whenChanged(poller.add({ ask: () => clusterings.ask(), show: (answer) => clusterings.show(answer), absent: absent("clusters") }));
-poller.add({
-  ask: () => ask("/v1/metrics"),
-  show: (answer) => {
-    posteriors.show(answer);
-    atypical.offer(answer);
-  },
-  absent: absent("metrics", "atypical"),
-});
+declarations.whenChanged(
+  poller.add({
+    ask: () => ask("/v1/metrics"),
+    show: (answer) => {
+      posteriors.show(answer);
+      declarations.show(answer);
+      atypical.offer(answer);
+    },
+    absent: absent("metrics", "atypical"),
+  }),
+);
 atypical.whenChanged(poller.add({ ask: () => atypical.ask(), show: (answer) => atypical.show(answer), absent: absent("atypical") }));
 timeline.whenChanged(poller.add({ ask: () => timeline.ask(), show: (answer) => timeline.show(answer), absent: absent("timeline") }));
 
