@@ -365,6 +365,38 @@ async function admin() {
     const silent = (await said()).filter((words) => words.endsWith(": "));
     check(silent.length === 0, silent.join("\n"));
   });
+  await step("admin: arrow keys change the clustering, and a cluster takes a name", async () => {
+    const tabs = page.getByRole("tab");
+    await tabs.first().focus();
+    await page.keyboard.press("End");
+    await page.keyboard.press("Home");
+    check((await page.locator("[role=tab][aria-selected=true]").textContent()) === "default", "the first tab is not chosen");
+    const number = await page.locator("#clusters-table [data-cluster]").first().getAttribute("data-cluster");
+    const cluster = page.locator(`#clusters-table [data-cluster="${number}"]`);
+    const type = async (name) => {
+      await cluster.click();
+      await page.keyboard.press("ControlOrMeta+a");
+      await page.keyboard.press("Delete");
+      if (name) await page.keyboard.type(name);
+      await page.keyboard.press("Enter");
+      await page.waitForFunction(([id, text]) => document.querySelector(`#clusters-table [data-cluster="${id}"]`)?.textContent === text, [number, name || number], { timeout: WAIT_MS });
+    };
+    await type("night readers");
+    check((await page.locator("#clusters-picture .name").allTextContents()).includes("night readers"), "the picture lacks the name");
+    await type("");
+  });
+  await step("admin: the form of settings refuses a word for a number, and Escape leaves it", async () => {
+    await page.locator("#clusterings-change").click();
+    const field = page.locator('[id="clustering-dialog-components"]');
+    await field.fill("many");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.activeElement.id === "clustering-dialog-components", null, { timeout: WAIT_MS });
+    check((await field.getAttribute("aria-invalid")) === "true", "the field is not marked");
+    await page.waitForTimeout(2500);
+    check((await field.inputValue()) === "many", "polling has overwritten the form");
+    await page.keyboard.press("Escape");
+    check(!(await page.locator("#clustering-dialog").isVisible()), "the form is still open");
+  });
   await step("admin: paused, nothing is asked", async () => {
     await page.locator("#pause").click();
     await page.waitForTimeout(500);

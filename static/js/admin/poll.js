@@ -1,6 +1,6 @@
 // Polls the server for several parts of the page.
 //
-// Invariant: each part has at most one request in progress, and a hidden or paused page sends none. A slow answer
+// Invariant: each part has at most one request in progress, and a hidden or paused page polls none. A slow answer
 // lengthens the next wait, so that the admin page does not load a busy server further.
 
 const EVERY_MS = 2000;
@@ -27,12 +27,13 @@ export class Poller {
   add({ ask, show, absent, every = EVERY_MS }) {
     const part = { ask, show, absent, every, due: 0, busy: false, turn: 0 };
     this.#parts.push(part);
-    // The request has changed: it is sent at once, and the result of the previous one is dropped.
+    // The request has changed: it is sent at once, on a paused page too, and the result of the previous one is dropped.
     return () => {
       part.turn += 1;
       part.busy = false;
       part.due = 0;
-      this.#look();
+      if (this.paused && !this.#lacksToken) this.#turn(part);
+      else this.#look();
     };
   }
 
