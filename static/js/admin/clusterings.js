@@ -31,7 +31,7 @@ export class Clusterings {
     this.#form = new ClusteringForm(parts.dialog, stored);
     this.#revisions = new Revisions(parts.history, parts.revisions, stored);
     parts.refit.addEventListener("click", () => this.#refit());
-    parts.change.addEventListener("click", () => this.#open(this.#one));
+    parts.change.addEventListener("click", () => this.#one && this.#open(this.#one));
     parts.create.addEventListener("click", () => this.#open(null));
     parts.history.addEventListener("toggle", () => this.#one && this.#revisions.show(this.#one));
   }
@@ -70,7 +70,7 @@ export class Clusterings {
     refused.hidden = one.refused === null;
     setText(refused, one.refused === null ? "" : `No fit now: ${one.refused}`);
     const busy = busyReason(one, this.#requested.get(one.name));
-    refit.disabled = busy !== null;
+    hold(refit, busy !== null);
     setText(reason, busy ?? "");
     this.#clusters.show(one.name, one.fit);
     this.#revisions.show(one);
@@ -87,15 +87,16 @@ export class Clusterings {
 
   async #refit() {
     const { refit, reason } = this.#parts;
+    if (!this.#one || refit.getAttribute("aria-disabled") === "true") return;
     const { name, epoch } = this.#one;
-    refit.disabled = true;
+    hold(refit, true);
     try {
       await send("POST", `${pathOf(name)}/refit`);
       this.#requested.set(name, epoch ?? 0);
       this.#again();
     } catch (error) {
       if (!error.kind) throw error;
-      refit.disabled = false;
+      hold(refit, false);
       setText(reason, error.message);
     }
   }
@@ -105,6 +106,11 @@ export class Clusterings {
     await (name ? send("PUT", path, { name }) : send("DELETE", path));
     this.#again();
   }
+}
+
+/** Disables a button that keeps its focus, so that a screen reader reads the reason. */
+function hold(button, isHeld) {
+  button.setAttribute("aria-disabled", String(isHeld));
 }
 
 /** Fills a labelled progress element; without a state it hides, without a maximum only its bar does. */

@@ -10,6 +10,8 @@ import { amount, clock, short } from "./words.js";
 
 const MOVED_PIXELS = 3;
 const NAME_PIXELS = 11;
+const BRIEF = 16;
+const NAME_ROOM = 130;
 const nameOf = (column) => column.name ?? String(column);
 /** A hue per cluster id; successive ids differ by the golden angle. */
 const hue = (id) => Math.round((190 + 137.508 * id) % 360);
@@ -153,16 +155,18 @@ function drawn(fit, x, y, width) {
     ...moves.map(({ from, to }) => arrow(place(from), place(to))),
     ...rings.map(({ id, name, mean, ring }) => {
       const [left, top] = inside(tip(place([mean[x], mean[y]]), ring.map(place)));
-      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top + 4).toFixed(1), "text-anchor": name ? anchorOf(left, box) : "middle" }, nameOfCluster({ id, name }));
+      return picture("text", { class: "name", "--hue": hue(id), x: left.toFixed(1), y: (top + 4).toFixed(1), "text-anchor": name ? anchorOf(left, across(mean[x]), box) : "middle" }, brief(nameOfCluster({ id, name })));
     }),
   );
 }
 
-/** The anchor that keeps a long label within the picture. */
-function anchorOf(left, box) {
-  const room = (box.right - box.left) / 4;
-  if (left > box.right - room) return "end";
-  return left < box.left + room ? "start" : "middle";
+/** A name of at most so many characters, for the picture; the table has the whole one. */
+const brief = (name) => ([...name].length > BRIEF ? `${[...name].slice(0, BRIEF - 1).join("")}\u2026` : name);
+
+/** The anchor of a name: away from its ring where the picture has room, else towards it. */
+function anchorOf(left, middle, box) {
+  if (left < middle + NAME_PIXELS) return left < box.left + NAME_ROOM / 2 ? "start" : "middle";
+  return left + NAME_ROOM > box.right ? "end" : "start";
 }
 
 /** The label's place just beyond the end of a ring, which separates clusters with one centre. */

@@ -25,7 +25,7 @@ export class NameEdit {
         class: "link",
         "data-cluster": id,
         "aria-label": name ? `Cluster ${id}, ${name}: rename` : `Cluster ${id}: name it`,
-        title: name ? `cluster ${id}: rename` : "name it",
+        title: name ? `${name} (cluster ${id}): rename` : "name it",
         onclick: () => this.#open(place, id, name),
       },
       name ?? String(id),
