@@ -3,7 +3,6 @@
 //! Invariant: the settings are those that `serve` reads from the file, the variables and the flags. Reads only. Equal
 //! settings, journals and times give equal bytes.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -14,18 +13,12 @@ use eddyline::app;
 use eddyline::commands::args::{ConfigArgs, instant};
 use eddyline::commands::block_on;
 use eddyline::config::Config;
-use eddyline::domain::ids::{Key, TopicId};
+use eddyline::domain::ids::Key;
 use eddyline::domain::time::Millis;
-use eddyline::engine::learners::person::topics::decayed;
-use eddyline::engine::user::UserState;
+use eddyline::engine::learners::person::weight_history::Changes;
 use eddyline::process::say;
-use eddyline::store::recovery::{fold, load_coordinator, read_catalogue};
-use eddyline_replay::html::decay::{self, Changes};
-
-/// Journal entries per read.
-const PAGE: u32 = 1_000;
-/// Difference from the decayed weight below which an entry did not change a topic.
-const CHANGE_MIN: f64 = 1e-9;
+use eddyline::store::recovery::{load_coordinator, read_catalogue, weight_history};
+use eddyline_replay::html::decay;
 
 /// Draw the decay of topic weights under the settings of a server, and the topic weights of a user over time.
 #[derive(Debug, clap::Args)]
@@ -80,31 +73,9 @@ async fn weights(config: &Config, user: &Key, end: Millis) -> anyhow::Result<Vec
     let id = people.iter().find(|person| person.key == *user && !person.erased).map(|person| person.id);
     let id = id.with_context(|| format!("--user {user}: the store has no such user"))?;
     let settings = std::sync::Arc::new(config.learn.clone());
-    let coordinator = load_coordinator(&*store, config.dim, settings.clone(), catalogue, end).await?;
+    let coordinator = load_coordinator(&*store, config.dim, settings, catalogue, end).await?;
     let world = coordinator.world();
-    let mut changes: BTreeMap<TopicId, Changes> = BTreeMap::new();
-    let (mut state, mut newest) = (UserState::new(id), Millis::MIN);
-    loop {
-        let page = store.entries(id, state.seq(), end, PAGE).await?;
-        for entry in &page {
-            state = fold(&*store, state, std::slice::from_ref(entry), world).await?;
-            // An entry out of order changes the weights from the newest entry on.
-            newest = newest.max(entry.at);
-            let at = newest;
-            for (topic, weight) in state.topics().all(at, settings.topic_decay()) {
-                let changes = changes.entry(topic).or_default();
-                let before = changes
-                    .last()
-                    .map_or(0.0, |(then, s)| decayed(*s, (at.0 - then).max(0) as f64, settings.topic_decay()));
-                if (weight - before).abs() > CHANGE_MIN {
-                    changes.push((at.0, weight));
-                }
-            }
-        }
-        if page.len() < PAGE as usize {
-            break;
-        }
-    }
+    let history = weight_history(&*store, id, end, world, usize::MAX).await?;
     let name = |topic| world.topic(topic).map_or_else(|| "?".to_owned(), |key| key.as_str().to_owned());
-    Ok(changes.into_iter().map(|(topic, changes)| (name(topic), changes)).collect())
+    Ok(history.into_changes().into_iter().map(|(topic, changes)| (name(topic), changes)).collect())
 }

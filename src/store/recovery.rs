@@ -17,6 +17,7 @@ use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Centre;
 use crate::engine::catalogue::vectors::Vectors;
 use crate::engine::coordinator::{Catalogue, CatalogueError, CoordinatorEvent, CoordinatorState, Refold};
+use crate::engine::learners::person::weight_history::WeightHistory;
 use crate::engine::settings::LearnSettings;
 use crate::engine::user::{MissingVector, UserState};
 use crate::engine::world::World;
@@ -140,6 +141,40 @@ pub async fn as_of_apart(
     Ok(fold.apart(store, world, work).await?.state)
 }
 
+/// Topic weights of a person over time, up to `at`: the newest `kept` changes of each topic. Folds on the thread of the
+/// caller, for tools; a server uses [`weight_history_apart`].
+///
+/// # Errors
+/// [`Failure`] when the store cannot answer, or an entry names a vector that no longer exists.
+pub async fn weight_history(
+    store: &dyn Store,
+    user: UserId,
+    at: Millis,
+    world: &World,
+    kept: usize,
+) -> Result<WeightHistory, Failure> {
+    let mut fold = Fold { history: Some(WeightHistory::new(kept)), ..Fold::new(UserState::new(user), at) };
+    fold.here(store, world).await?;
+    Ok(fold.history.unwrap_or_else(|| WeightHistory::new(kept)))
+}
+
+/// Topic weights of a person over time, as [`weight_history`] collects them, but folds on blocking threads.
+///
+/// # Errors
+/// [`Failure`] when the store cannot answer, or an entry names a vector that no longer exists.
+pub async fn weight_history_apart(
+    store: &dyn Store,
+    user: UserId,
+    at: Millis,
+    world: Arc<World>,
+    work: &Arc<Semaphore>,
+    kept: usize,
+) -> Result<WeightHistory, Failure> {
+    let fold = Fold { history: Some(WeightHistory::new(kept)), ..Fold::new(UserState::new(user), at) };
+    let fold = fold.apart(store, world, work).await?;
+    Ok(fold.history.unwrap_or_else(|| WeightHistory::new(kept)))
+}
+
 /// Item, revision and vector of items that were revised since an instant, for [`World::back_to`].
 ///
 /// # Errors
@@ -226,11 +261,13 @@ struct Fold {
     ended: bool,
     /// Embeddings of revisions that the world no longer has; at most [`EARLIER_MAX`].
     earlier: BTreeMap<(ItemId, u32), Embedding>,
+    /// Topic weights after each entry, where the caller asks for them.
+    history: Option<WeightHistory>,
 }
 
 impl Fold {
     fn new(state: UserState, until: Millis) -> Fold {
-        Fold { read: state.seq(), state, until, ended: false, earlier: BTreeMap::new() }
+        Fold { read: state.seq(), state, until, ended: false, earlier: BTreeMap::new(), history: None }
     }
 
     /// Starts from the newest usable snapshot; returns the sequence number that it covers, 0 without one.
@@ -277,6 +314,9 @@ impl Fold {
         let vectors = WithEarlier { world, earlier: &self.earlier };
         for (index, entry) in entries.iter().enumerate() {
             self.state.fold(entry, &vectors, world.settings()).map_err(|missing| (index, missing))?;
+            if let Some(history) = &mut self.history {
+                history.observe(self.state.topics(), entry.at, world.settings().topic_decay());
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 // Assembles the page: one session at a time, and the parts that show it.
 //
 // Reading order: socket, outbox, patch, stream, session (the data); feed, card, why, flip (the stream on screen);
-// model, accuracy, live, composer, people, status, metrics, keyboard (the rest).
+// model, accuracy, live, composer, people, status, metrics, history, keyboard (the rest).
 
 import { Accuracy } from "./accuracy.js";
 import { Composer } from "./composer.js";
@@ -9,6 +9,7 @@ import { hueOf, setText } from "./element.js";
 import { Feed } from "./feed.js";
 import { listen } from "./keyboard.js";
 import { LiveNow } from "./live.js";
+import { TopicHistory } from "./history.js";
 import { Metrics, tell } from "./metrics.js";
 import { Topics } from "./model.js";
 import { initials } from "./card.js";
@@ -90,6 +91,13 @@ const accuracy = new Accuracy({
   loss: get("loss"),
 });
 
+const past = new TopicHistory({
+  details: get("past"),
+  lines: get("past-lines"),
+  friends: get("past-friends"),
+  words: get("past-words"),
+});
+
 const live = new LiveNow({ list: get("live"), empty: get("live-empty"), count: get("live-count") }, show);
 
 const composer = new Composer(
@@ -119,6 +127,7 @@ function open(person) {
   for (const part of [feed, topics, live, composer, status]) part.clear();
   accuracy.open(person.id, settings.ranking);
   metrics.open(person.id);
+  past.open(person.id);
   texts.clear();
   const mine = new Session(person, settings, listener(() => session === mine));
   session = mine;

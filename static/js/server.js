@@ -34,6 +34,17 @@ export async function modelOf(id) {
   return { ...model, auc_model: model.auc?.model ?? undefined, auc_topics: model.auc?.topics ?? undefined };
 }
 
+/** The topic weights of a user over time, with the decay curves of the server. */
+export function topicHistory(id) {
+  return ask(`/v1/users/${encodeURIComponent(id)}/topics/history`);
+}
+
+/** The friends of a user. */
+export async function friendsOf(id) {
+  const { friends } = await ask(`/user/${encodeURIComponent(id)}`);
+  return friends;
+}
+
 async function ask(path, options = {}) {
   const headers = { accept: "application/json" };
   if (options.body) headers["content-type"] = "application/json";

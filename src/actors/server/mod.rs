@@ -11,6 +11,7 @@ mod graph;
 mod items;
 mod models;
 mod sessions;
+mod weights;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub use crate::engine::user::UserEvent;
 pub use asking::PastFeed;
 pub use graph::FollowGraph;
 pub use items::ItemDraft;
+pub use weights::{LineChoice, TopicLine};
 
 /// The time within which the store has to answer a health check.
 const HEALTH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);

@@ -14,6 +14,7 @@ pub mod popular;
 pub mod availability;
 pub mod people;
 pub mod scores;
+pub mod weights;
 pub mod feeds;
 pub mod interactions;
 pub mod rights;
@@ -49,6 +50,7 @@ routes! {
     "/v1/users/{id}/feed" => GET feeds::feed;
     "/v1/users/{id}/metrics" => GET metrics::of_user;
     "/v1/users/{id}/model" => GET scores::model, PATCH scores::set_topics;
+    "/v1/users/{id}/topics/history" => GET weights::history;
     "/v1/users/{id}/predictions/{item:.+}" => GET scores::prediction, POST scores::label;
     "/v1/interactions" => POST interactions::take;
     "/v1/items" => GET items::list, POST items::create;

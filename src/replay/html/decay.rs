@@ -4,24 +4,14 @@
 
 use super::plot::{Axis, Plot, Series};
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
-use crate::engine::learners::person::topics::{
-    EULER_FLOOR, bump, decay_euler, decay_exact, decayed, lifetime, logistic, slope,
-};
+use crate::engine::learners::person::topics::{EULER_FLOOR, logistic, slope};
+use crate::engine::learners::person::weight_history::{self, Changes, Curve};
 use crate::engine::settings::{Decay, LearnSettings};
 
-/// Shares of the horizon at which the example interacts with a topic: a new interest, a pause, a relapse.
-const EXAMPLE: [f64; 7] = [0.0, 0.07, 0.14, 0.21, 0.86, 0.93, 1.71];
-/// Horizons that the example shows.
-const EXAMPLE_END: f64 = 3.0;
-/// Largest number of horizons that `timedecay` shows; at a high rate a weight near 1 decays very slowly.
-const HORIZONS_MAX: f64 = 4.0;
 /// Points per line.
 const STEPS: u32 = 120;
 /// Largest number of topics in the plot of a user.
 const TOPICS_MAX: usize = 8;
-
-/// Changes of one topic's weight: `(time in milliseconds, weight from then on)`, in the order of time.
-pub type Changes = Vec<(i64, f64)>;
 
 /// The plots of the settings as HTML.
 pub(super) fn figures(settings: &LearnSettings) -> String {
@@ -47,15 +37,8 @@ pub fn weights_file(user: &str, topics: &[(String, Changes)], end: i64, settings
     chosen.sort_by(|left, right| peak(&right.1).total_cmp(&peak(&left.1)).then_with(|| left.0.cmp(&right.0)));
     chosen.truncate(TOPICS_MAX);
     let series = chosen.iter().map(|(topic, changes)| {
-        let mut points = Vec::new();
-        for (number, (at, weight)) in changes.iter().enumerate() {
-            let until = changes.get(number + 1).map_or(end, |next| next.0).max(*at);
-            let steps = if until - at > HOUR_MS { 24 } else { 2 };
-            points.extend((0..=steps).map(|step| {
-                let waited = (until - at) as f64 * f64::from(step) / f64::from(steps);
-                (((at - begin) as f64 + waited) / unit_ms, decayed(*weight, waited, settings.topic_decay()))
-            }));
-        }
+        let points = weight_history::points(changes, end, settings.topic_decay());
+        let points = points.into_iter().map(|(at, weight)| ((at - begin as f64) / unit_ms, weight)).collect();
         Series::new(topic, points)
     });
     let plot = Plot {
@@ -98,15 +81,7 @@ fn plots(settings: &LearnSettings) -> [(&'static str, Plot); 4] {
         });
         Series::new(name, points.collect())
     };
-    let euler = |s: f64, tau: f64| if tau > 0.0 { decay_euler(s, tau, rate) } else { s };
-    // A multiple of five: the axis has five parts.
-    let end = ((1.05 * lifetime(1.0, rate)).min(HORIZONS_MAX) * horizon / 5.0).ceil() * 5.0;
-    let from = |s: f64| {
-        [
-            line(&format!("exact from {s}"), end, &move |x| decay_exact(s, x / horizon, rate)),
-            line(&format!("Euler from {s}"), end, &move |x| euler(s, x / horizon)),
-        ]
-    };
+    let curves = |curves: Vec<Curve>| curves.into_iter().map(|(name, points)| Series::new(&name, points)).collect();
     [
         (
             "logistic",
@@ -138,7 +113,7 @@ fn plots(settings: &LearnSettings) -> [(&'static str, Plot); 4] {
                 ),
                 x: Axis::new(&format!("{unit} since the last interaction")),
                 y: Axis::unit("weight"),
-                series: [from(1.0), from(0.5)].concat(),
+                series: curves(weight_history::timedecay(horizon, rate)),
             },
         ),
         (
@@ -151,30 +126,10 @@ fn plots(settings: &LearnSettings) -> [(&'static str, Plot); 4] {
                 ),
                 x: Axis::new(unit),
                 y: Axis::unit("weight"),
-                series: vec![
-                    Series::new("exact", example(horizon, |s, tau| decay_exact(s, tau, rate))),
-                    Series::new("Euler", example(horizon, euler)),
-                ],
+                series: curves(weight_history::exampledecay(horizon, rate)),
             },
         ),
     ]
-}
-
-/// The weight over the example: before and after each interaction, and in between.
-fn example(horizon: f64, decay: impl Fn(f64, f64) -> f64) -> Vec<(f64, f64)> {
-    let mut points = Vec::new();
-    let mut s = 0.0;
-    for (at, begin) in EXAMPLE.iter().enumerate() {
-        s = bump(s);
-        let next = EXAMPLE.get(at + 1).copied().unwrap_or(EXAMPLE_END);
-        let steps = 20;
-        points.extend((0..=steps).map(|step| {
-            let waited = (next - begin) * f64::from(step) / f64::from(steps);
-            ((begin + waited) * horizon, decay(s, waited))
-        }));
-        s = decay(s, next - begin);
-    }
-    points
 }
 
 #[cfg(test)]

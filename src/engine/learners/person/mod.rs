@@ -6,3 +6,4 @@ pub(crate) mod quadratic;
 pub mod topics;
 pub mod online;
 pub mod visits;
+pub mod weight_history;
