@@ -9,7 +9,7 @@ use prometheus::{TEXT_FORMAT, TextEncoder};
 use serde_json::{Value, json};
 
 use crate::actors::figures::{Figures, LearnedFigures};
-use crate::actors::population::ClusteringFigures;
+use crate::actors::population::{Clustering, ClusteringFigures};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 
@@ -172,10 +172,13 @@ struct MetricFamilies(Vec<MetricFamily>);
 impl MetricFamilies {
     fn clusterings(&mut self, all: &[ClusteringFigures]) {
         let name = |one: &ClusteringFigures| one.status.name.clone();
-        let fitted = || all.iter().filter_map(|one| Some((name(one), &one.status.published.fit.as_ref()?.summary)));
+        // Before the first fit both are 0.
+        let of_fit = |value: fn(&Clustering) -> f64| -> Vec<(String, f64)> {
+            let fit = |one: &ClusteringFigures| one.status.published.fit.as_ref().map_or(0.0, |fit| value(fit));
+            all.iter().map(|one| (name(one), fit(one))).collect()
+        };
         let counters: Vec<(String, f64)> = all.iter().map(|one| (name(one), one.status.counter as f64)).collect();
-        let seconds: Vec<(String, f64)> = fitted().map(|(name, fit)| (name, fit.seconds)).collect();
-        let clusters: Vec<(String, f64)> = fitted().map(|(name, fit)| (name, fit.clusters.len() as f64)).collect();
+        let (seconds, clusters) = (of_fit(|fit| fit.summary.seconds), of_fit(|fit| fit.summary.clusters.len() as f64));
         let mut gauges = |series: &str, help: &str, values: &[(String, f64)]| {
             let values = values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
             self.gauges(series, help, "clustering", values);
