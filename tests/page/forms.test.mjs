@@ -17,6 +17,9 @@ test("the settings of a clustering survive the way through the form", () => {
   assert.equal(values["prior.concentration"], "");
   assert.equal(values["points.new_person"], "5");
   assert.deepEqual(objectOf(SETTINGS, values), { object: settings, faults: [] });
+  const kept = { ...settings, threshold: 99, points: { ...settings.points, metrics: { mood: 3 } } };
+  const { object } = objectOf(SETTINGS, values, kept);
+  assert.deepEqual(object, { ...settings, points: { ...settings.points, metrics: { mood: 3 } } });
 });
 
 test("an empty number takes the server's default, and a word is refused at its field", () => {

@@ -45,7 +45,7 @@ export class ClusteringForm {
 
   async #save(one, values) {
     const name = one?.name ?? values.name.trim();
-    const { object, faults } = objectOf(SETTINGS, values);
+    const { object, faults } = objectOf(SETTINGS, values, one?.settings);
     object.columns = allColumns(values.columns, values.more);
     if (name === "") faults.unshift({ field: "name", message: "must not be empty" });
     if (faults.length) throw new NoAnswer("trouble", "Some values are invalid.", faults);

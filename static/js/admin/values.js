@@ -23,10 +23,15 @@ export function valuesOf(specs, object) {
 
 /**
  * The object of a form's values, and its faults `[{field, message}]`. An empty text is null where the spec is nullable, else
- * it is left out, so that the server's default holds.
+ * it is left out, so that the server's default holds. Values of `kept` without a spec stay as they are.
  */
-export function objectOf(specs, values) {
-  const [object, faults] = [{}, []];
+export function objectOf(specs, values, kept = {}) {
+  const [object, faults] = [structuredClone(kept), []];
+  for (const { name } of specs) {
+    const keys = name.split(".");
+    const last = keys.pop();
+    delete keys.reduce((inner, key) => inner?.[key], object)?.[last];
+  }
   for (const { name, kind, nullable } of specs) {
     let value = values[name];
     if (kind === "list") value = namesOf(value);
