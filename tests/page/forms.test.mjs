@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SETTINGS, allColumns, columnsOf, moreOf } from "../../static/js/admin/clustering_specs.js";
 import { cellsOf, formOfMetric, metricOf } from "../../static/js/admin/metric_specs.js";
-import { differences, namesOf, objectOf, specOf, valuesOf } from "../../static/js/admin/values.js";
+import { differences, namesOf, objectOf, pairsOf, specOf, valuesOf } from "../../static/js/admin/values.js";
 
 const settings = {
   columns: ["time_spent.post", "topic.sports"], scaling: "robust", kind: "student-t", components: 40, restarts: 15, noise: true,
@@ -17,9 +17,19 @@ test("the settings of a clustering survive the way through the form", () => {
   assert.equal(values["prior.concentration"], "");
   assert.equal(values["points.new_person"], "5");
   assert.deepEqual(objectOf(SETTINGS, values), { object: settings, faults: [] });
-  const kept = { ...settings, threshold: 99, points: { ...settings.points, metrics: { mood: 3 } } };
+  const kept = { ...settings, threshold: 99, points: { ...settings.points, unshown: 3, metrics: { mood: 3 } } };
   const { object } = objectOf(SETTINGS, values, kept);
-  assert.deepEqual(object, { ...settings, points: { ...settings.points, metrics: { mood: 3 } } });
+  assert.deepEqual(object, { ...settings, points: { ...settings.points, unshown: 3 } });
+});
+
+test("points of single metrics survive the way through the form, and a part without a number is refused", () => {
+  const named = { ...settings, points: { ...settings.points, metrics: { mood: 3, steps: 0 } } };
+  const values = valuesOf(SETTINGS, named);
+  assert.equal(values["points.metrics"], "mood=3, steps=0");
+  assert.deepEqual(objectOf(SETTINGS, values), { object: named, faults: [] });
+  assert.deepEqual(differences(SETTINGS, settings, named), ["points.metrics none \u2192 mood=3, steps=0"]);
+  assert.deepEqual(["", "a = 1", "a", "a=", "=1", "a=b"].map(pairsOf), [{}, { a: 1 }, null, null, null, null]);
+  assert.deepEqual(objectOf(SETTINGS, { ...values, "points.metrics": "mood" }).faults.map(({ field }) => field), ["points.metrics"]);
 });
 
 test("an empty number takes the server's default, and a word is refused at its field", () => {

@@ -14,6 +14,7 @@ export const SETTINGS = Object.freeze([
   { name: "noise", label: "Uniform noise for outliers", kind: "check", group: mixture },
   { name: "threshold", label: "Points that start a fit", kind: "number", group: triggers, hint: "0: never by points" },
   { name: "points.measured", label: "Points of a measurement", kind: "number", group: triggers },
+  { name: "points.metrics", label: "Points of single metrics", kind: "pairs", group: triggers, empty: "mood=3, steps=0", hint: "where they differ; empty: none" },
   { name: "points.new_person", label: "Points of a new person", kind: "number", group: triggers },
   { name: "schedule", label: "Schedule", kind: "text", group: triggers, empty: "0 3 * * *", hint: "cron, in UTC; empty: none" },
   { name: "schedule_above", label: "Scheduled only from points", kind: "number", nullable: true, group: triggers, hint: "empty: always" },

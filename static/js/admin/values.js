@@ -1,10 +1,19 @@
 // Texts of a form as values of a request, and back. Pure; tests/page/forms.test.mjs.
 //
 // A spec is `{name, label, kind, nullable?, options?, hint?, group?}`; `name` is a path as `prior.freedom`. Kinds: `text`,
-// `number`, `check`, `select`, `list` (a text with commas) and `choices` (names to tick).
+// `number`, `check`, `select`, `list` (a text with commas), `pairs` (a number by name, as `mood=3, steps=0`) and `choices` (names
+// to tick).
 
 /** The names of a text with commas, without empty ones. */
 export const namesOf = (text) => text.split(",").map((name) => name.trim()).filter(Boolean);
+
+/** The object of a text as `mood=3, steps=0`; null if a part of it has no name or no number. */
+export function pairsOf(text) {
+  const pairs = namesOf(text).map((part) => /^([^=]+)=(.+)$/.exec(part)).map((found) => found && [found[1].trim(), Number(found[2])]);
+  return pairs.every((pair) => pair && pair[0] && Number.isFinite(pair[1])) ? Object.fromEntries(pairs) : null;
+}
+
+const textOf = (pairs) => Object.entries(pairs ?? {}).map(([name, number]) => `${name}=${number}`).join(", ");
 
 const at = (object, path) => path.split(".").reduce((inner, key) => inner?.[key], object);
 
@@ -16,6 +25,7 @@ export function valuesOf(specs, object) {
       if (kind === "check") return [name, value === true];
       if (kind === "choices") return [name, value ?? []];
       if (kind === "list") return [name, (value ?? []).join(", ")];
+      if (kind === "pairs") return [name, textOf(value)];
       return [name, value === null || value === undefined ? "" : String(value)];
     }),
   );
@@ -35,6 +45,11 @@ export function objectOf(specs, values, kept = {}) {
   for (const { name, kind, nullable } of specs) {
     let value = values[name];
     if (kind === "list") value = namesOf(value);
+    else if (kind === "pairs") {
+      value = pairsOf(value);
+      if (value === null) faults.push({ field: name, message: "must be names with numbers, as mood=3" });
+      if (value === null || Object.keys(value).length === 0) continue;
+    }
     else if (kind === "number" || kind === "text" || kind === "select") {
       value = value.trim();
       if (value === "" && nullable) value = null;
@@ -64,6 +79,7 @@ export function specOf(specs, field) {
 export function differences(specs, older, newer) {
   const said = (object, { name, kind }) => {
     const value = at(object, name);
+    if (kind === "pairs") return textOf(value) || "none";
     if (kind === "choices" || kind === "list") return (value ?? []).join(", ") || "none";
     return value === null || value === undefined || value === "" ? "none" : String(value);
   };
