@@ -75,6 +75,12 @@ export class Revisions {
     this.#whenStored = whenStored;
   }
 
+  /** Empties the list until the next clustering is shown. */
+  clear() {
+    this.#said = "";
+    this.#list.replaceChildren();
+  }
+
   /** Reads the history while the list is open, and after each new revision. */
   async show({ name, revision, settings }) {
     const said = `${name}\n${revision}`;

@@ -22,8 +22,11 @@ export class Clusterings {
 
   constructor(parts, drawings) {
     this.#parts = parts;
-    this.#tabs = new Tabs(parts.tabs, parts.panel, () => this.#again());
-    this.#clusters = new Clusters(drawings, (cluster, name) => this.#rename(cluster, name));
+    this.#tabs = new Tabs(parts.tabs, parts.panel, () => {
+      this.#leave();
+      this.#again();
+    });
+    this.#clusters = new Clusters(drawings, (clustering, cluster, name) => this.#rename(clustering, cluster, name));
     const stored = (name) => {
       this.#wanted = name;
       this.#again();
@@ -61,8 +64,13 @@ export class Clusterings {
       this.#wanted = null;
       this.#tabs.choose(wanted);
     }
-    if (!one || one.name !== this.#tabs.chosen) return;
+    if (!one || one.name !== this.#tabs.chosen) {
+      if (this.#one?.name !== this.#tabs.chosen) this.#leave();
+      return;
+    }
     this.#one = one;
+    this.#parts.panel.setAttribute("aria-busy", "false");
+    hold(this.#parts.change, false);
     const { counter, progress, facts, refused, refit, reason } = this.#parts;
     bar(counter, counterState(one));
     bar(progress, progressState(one.under_way));
@@ -74,6 +82,16 @@ export class Clusterings {
     setText(reason, busy ?? "");
     this.#clusters.show(one.name, one.fit);
     this.#revisions.show(one);
+  }
+
+  /** Nothing of the last clustering can be changed under the name of another one, whose answer is still to come. */
+  #leave() {
+    const { panel, refit, change, reason } = this.#parts;
+    this.#one = null;
+    panel.setAttribute("aria-busy", "true");
+    for (const button of [refit, change]) hold(button, true);
+    setText(reason, "");
+    this.#revisions.clear();
   }
 
   async #open(one) {
@@ -101,8 +119,8 @@ export class Clusterings {
     }
   }
 
-  async #rename(cluster, name) {
-    const path = `${pathOf(this.#one.name)}/names/${cluster}`;
+  async #rename(clustering, cluster, name) {
+    const path = `${pathOf(clustering)}/names/${cluster}`;
     await (name ? send("PUT", path, { name }) : send("DELETE", path));
     this.#again();
   }

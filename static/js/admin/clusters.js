@@ -24,10 +24,10 @@ export class Clusters {
   #clustering = null;
   #names;
 
-  /** `rename(cluster, name)` stores a name, and resolves once it is durable. */
+  /** `rename(clustering, cluster, name)` stores a name, and resolves once it is durable. */
   constructor(parts, rename) {
     this.#parts = parts;
-    this.#names = new NameEdit(rename, () => this.#draw());
+    this.#names = new NameEdit((cluster, name) => rename(this.#clustering, cluster, name), () => this.#draw());
     this.#drawing = new Drawing(parts.picture);
     for (const select of [parts.across, parts.up]) select.addEventListener("change", () => this.#draw());
   }

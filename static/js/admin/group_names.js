@@ -49,7 +49,8 @@ export class NameEdit {
     const scope = place.closest("table");
     let sending = false;
     const close = (refocus) => {
-      if (!this.isOpen) return;
+      // The table of another clustering may stand there meanwhile, with an input of its own.
+      if (!this.isOpen || !input.isConnected) return;
       this.isOpen = false;
       this.#whenClosed();
       if (refocus) scope.querySelector(`[data-cluster="${id}"]`)?.focus();
