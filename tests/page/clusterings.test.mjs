@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { busyReason, counterState, factsOf, nameOfCluster, progressState } from "../../static/js/admin/clustering_words.js";
+import { busyReason, counterState, factsOf, fitWords, nameOfCluster, progressState } from "../../static/js/admin/clustering_words.js";
 import { chosenOf, neighbour } from "../../static/js/admin/tabs.js";
 
 test("arrow keys walk the tabs in a circle, other keys do not move", () => {
@@ -43,9 +43,16 @@ test("a request holds the button until the epoch changes or the fit is refused",
 test("facts leave out the absent ones", () => {
   const bare = factsOf({ next: null, settings: {}, fit: null, revision: 0, changed_at: null }, 0);
   assert.deepEqual(bare, ["No fit is scheduled.", "Settings: those of the configuration."]);
-  const full = factsOf({ next: 1, settings: { schedule_above: 20 }, fit: { fitted_at: 1, seconds: 0.5, moved: 1 }, revision: 2, changed_at: 1 }, 0);
+  const full = factsOf({ next: 1, settings: { schedule_above: 20 }, fit: { fitted_at: 1, seconds: 0.5, lower_bound: -1234.6, moved: 1 }, revision: 2, changed_at: 1 }, 0);
   assert.match(full[0], /at least 20 points/);
-  assert.equal(full[1], "The last fit took 0.500 s; 1 person moved.");
+  assert.equal(full[1], "The last fit took 0.500 s, with a lower bound of \u22121,235; 1 person moved.");
+});
+
+test("a fit of the history is one line, with its date once weekdays repeat", () => {
+  const at = new Date(2026, 10, 20, 14, 5).getTime();
+  const fit = { epoch: 4, fitted_at: at, clusters: [{}, {}], people: 800, outliers: 12, seconds: 0.5, lower_bound: -2, moved: 40, maximum_binds: false };
+  assert.equal(fitWords(fit, at), "14:05 \u00b7 2 clusters of 800 people, 12 in none; 40 moved; 0.500 s; lower bound \u22122.00");
+  assert.match(fitWords({ ...fit, maximum_binds: true }, at + 9 * 86_400_000), /^20 Nov 2026 14:05 .*; more than its components allow$/);
 });
 
 test("a cluster without a name is called by its number", () => {

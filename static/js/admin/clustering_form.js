@@ -3,11 +3,12 @@
 import { element, setText } from "../element.js";
 import { NoAnswer, ask, send } from "./ask.js";
 import { FORM, SETTINGS, allColumns, columnsOf, moreOf } from "./clustering_specs.js";
+import { fitWords } from "./clustering_words.js";
 import { FormDialog } from "./form_dialog.js";
 import { differences, objectOf, valuesOf } from "./values.js";
 import { clock } from "./words.js";
 
-const REVISIONS = 30;
+const HISTORY = 30;
 export const pathOf = (name) => `/v1/clusterings/${encodeURIComponent(name)}`;
 
 export class ClusteringForm {
@@ -62,16 +63,18 @@ export class ClusteringForm {
 /** Values of a new clustering; a number that is left empty takes the server's default. */
 const DEFAULTS = Object.freeze({ columns: [], noise: true, scaling: "robust", kind: "gaussian" });
 
-/** The last revisions of a clustering as a list, with a way back to each. */
-export class Revisions {
+/** The last fits of a clustering, and its last revisions with a way back to each. */
+export class History {
   #details;
   #list;
+  #fits;
   #whenStored;
   #said = "";
 
-  constructor(details, list, whenStored) {
+  constructor({ details, revisions, fits }, whenStored) {
     this.#details = details;
-    this.#list = list;
+    this.#list = revisions;
+    this.#fits = fits;
     this.#whenStored = whenStored;
   }
 
@@ -79,19 +82,23 @@ export class Revisions {
   clear() {
     this.#said = "";
     this.#list.replaceChildren();
+    this.#fits.replaceChildren();
   }
 
-  /** Reads the history while the list is open, and after each new revision. */
-  async show({ name, revision, settings }) {
-    const said = `${name}\n${revision}`;
+  /** Reads the history while the list is open, and after each new revision or fit. */
+  async show({ name, revision, settings, epoch }) {
+    const said = `${name}\n${revision}\n${epoch}`;
     if (!this.#details.open || said === this.#said) return;
     this.#said = said;
     try {
-      const { revisions } = await ask(`${pathOf(name)}/history?limit=${REVISIONS}`);
-      if (said === this.#said) this.#list.replaceChildren(...this.#items(name, revision, settings, revisions));
+      const { revisions, fits } = await ask(`${pathOf(name)}/history?limit=${HISTORY}`);
+      if (said !== this.#said) return;
+      this.#list.replaceChildren(...this.#items(name, revision, settings, revisions));
+      this.#fits.replaceChildren(...fitItems(fits));
     } catch (error) {
       if (!error.kind) throw error;
-      this.#said = "";
+      if (said !== this.#said) return;
+      this.clear();
       this.#list.replaceChildren(element("li", { class: "fault" }, error.message));
     }
   }
@@ -122,4 +129,10 @@ export class Revisions {
       );
     });
   }
+}
+
+function fitItems(fits) {
+  if (fits.length === 0) return [element("li", { class: "quiet" }, "No fit yet.")];
+  const now = Date.now();
+  return fits.map((fit) => element("li", {}, element("b", {}, `Fit ${fit.epoch}`), element("span", { class: "quiet" }, ` ${fitWords(fit, now)}`)));
 }

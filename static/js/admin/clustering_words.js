@@ -28,9 +28,16 @@ export function factsOf({ next, settings, fit, revision, changed_at: changedAt }
   const only = above === null ? "" : `, if there are at least ${count(above, "point", "points")} by then`;
   return [
     next ? `Next scheduled fit ${clock(next, now)}${only}.` : "No fit is scheduled.",
-    fit?.fitted_at ? `The last fit took ${amount(fit.seconds)} s; ${count(fit.moved ?? 0, "person", "people")} moved.` : null,
+    fit?.fitted_at ? `The last fit took ${amount(fit.seconds)} s, with a lower bound of ${amount(fit.lower_bound)}; ${count(fit.moved ?? 0, "person", "people")} moved.` : null,
     revision ? `Settings: revision ${revision} of ${clock(changedAt, now)}.` : "Settings: those of the configuration.",
   ].filter(Boolean);
+}
+
+/** One fit of the history in words, after its number. */
+export function fitWords({ fitted_at: fittedAt, clusters, people, outliers, seconds, lower_bound: bound, moved, maximum_binds: binds }, now) {
+  const found = `${count(clusters.length, "cluster", "clusters")} of ${count(people, "person", "people")}, ${short(outliers)} in none`;
+  const parts = [found, `${short(moved)} moved`, `${amount(seconds)} s`, `lower bound ${amount(bound)}`, binds && "more than its components allow"];
+  return `${clock(fittedAt, now)} \u00b7 ${parts.filter(Boolean).join("; ")}`;
 }
 
 /** Why a refit cannot be requested now; null if it can. `requested` is the epoch at the last request, or null. */

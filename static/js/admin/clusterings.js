@@ -2,7 +2,7 @@
 
 import { element, setText } from "../element.js";
 import { ask, send } from "./ask.js";
-import { ClusteringForm, Revisions, pathOf } from "./clustering_form.js";
+import { ClusteringForm, History, pathOf } from "./clustering_form.js";
 import { busyReason, counterState, factsOf, progressState } from "./clustering_words.js";
 import { Clusters } from "./clusters.js";
 import { Tabs } from "./tabs.js";
@@ -12,7 +12,7 @@ export class Clusterings {
   #tabs;
   #clusters;
   #form;
-  #revisions;
+  #history;
   #again = () => {};
   #one = null;
   /** A clustering created just now: its tab is chosen once the list has it. */
@@ -32,11 +32,11 @@ export class Clusterings {
       this.#again();
     };
     this.#form = new ClusteringForm(parts.dialog, stored);
-    this.#revisions = new Revisions(parts.history, parts.revisions, stored);
+    this.#history = new History({ details: parts.history, revisions: parts.revisions, fits: parts.fits }, stored);
     parts.refit.addEventListener("click", () => this.#refit());
     parts.change.addEventListener("click", () => this.#one && this.#open(this.#one));
     parts.create.addEventListener("click", () => this.#open(null));
-    parts.history.addEventListener("toggle", () => this.#one && this.#revisions.show(this.#one));
+    parts.history.addEventListener("toggle", () => this.#one && this.#history.show(this.#one));
   }
 
   /** `again()` sends the request again at once. */
@@ -81,7 +81,7 @@ export class Clusterings {
     hold(refit, busy !== null);
     setText(reason, busy ?? "");
     this.#clusters.show(one.name, one.fit);
-    this.#revisions.show(one);
+    this.#history.show(one);
   }
 
   /** Nothing of the last clustering can be changed under the name of another one, whose answer is still to come. */
@@ -91,7 +91,7 @@ export class Clusterings {
     panel.setAttribute("aria-busy", "true");
     for (const button of [refit, change]) hold(button, true);
     setText(reason, "");
-    this.#revisions.clear();
+    this.#history.clear();
   }
 
   async #open(one) {

@@ -37,6 +37,7 @@ const clusterings = new Clusterings(
     create: get("clusterings-create"),
     history: get("clusterings-history"),
     revisions: get("clusterings-revisions"),
+    fits: get("clusterings-fits"),
     dialog: get("clustering-dialog"),
   },
   {

@@ -1,5 +1,6 @@
 // Formats of numbers for readers.
 
+const SIX_DAYS_MS = 6 * 86_400_000;
 const NONE = "\u2013";
 const minus = (text) => text.replace("-", "\u2212");
 
@@ -32,10 +33,11 @@ export function bytes(count) {
   return power ? `${(count / 1024 ** power).toFixed(1)} ${units[power]}` : `${count} B`;
 }
 
-/** A time: "14:05" today, "Tue 14:05" on another day. */
+/** A time: "14:05" today, "Tue 14:05" within six days, "28 Nov 2026 14:05" beyond. */
 export function clock(at, now) {
   const date = new Date(at);
   const time = date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
   const sameDay = date.toDateString() === new Date(now).toDateString();
-  return sameDay ? time : `${date.toLocaleDateString("en-GB", { weekday: "short" })} ${time}`;
+  const day = Math.abs(now - at) < SIX_DAYS_MS ? { weekday: "short" } : { day: "numeric", month: "short", year: "numeric" };
+  return sameDay ? time : `${date.toLocaleDateString("en-GB", day)} ${time}`;
 }
