@@ -5,12 +5,13 @@
 
 use std::borrow::Cow;
 
-use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
+use actix_web::http::header::{self, EntityTag};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::errors::{HttpResult, unknown_route};
+use super::request::holds;
 
 #[derive(RustEmbed)]
 #[folder = "../../static/"]
@@ -67,10 +68,11 @@ async fn serve(request: HttpRequest, path: &str) -> HttpResult {
 
 fn answer(request: &HttpRequest, path: &str, file: EmbeddedFile) -> HttpResponse {
     let tag = tag_of(&file);
-    let mut response = if has_it(request, &tag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header(header::ETag(tag.clone()));
+    let is_known = holds(request, &tag);
+    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header(header::ETag(tag));
     response.insert_header((header::CACHE_CONTROL, "no-cache"));
-    if has_it(request, &tag) {
+    if is_known {
         return response.finish();
     }
     response.insert_header((header::CONTENT_TYPE, media(path)));
@@ -85,14 +87,6 @@ fn answer(request: &HttpRequest, path: &str, file: EmbeddedFile) -> HttpResponse
 fn tag_of(file: &EmbeddedFile) -> EntityTag {
     let hash = file.metadata.sha256_hash();
     EntityTag::new_weak(hash[..12].iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn has_it(request: &HttpRequest, tag: &EntityTag) -> bool {
-    match IfNoneMatch::parse(request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|one| one.weak_eq(tag)),
-        Err(_) => false,
-    }
 }
 
 fn media(path: &str) -> String {

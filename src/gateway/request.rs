@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{EntityTag, Header as _, HeaderMap, IfNoneMatch};
 use actix_web::{FromRequest, HttpRequest, web};
 use percent_encoding::percent_decode_str;
 
@@ -42,6 +42,15 @@ pub struct AuthedRequest {
 // Tries to charge a fault while the bucket is empty, and the longest pause between two tries.
 const CHARGES: u32 = 10;
 const CHARGE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Whether the request's `If-None-Match` has this tag: the client holds the answer already.
+pub(crate) fn holds(request: &HttpRequest, tag: &EntityTag) -> bool {
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|one| one.weak_eq(tag)),
+        Err(_) => false,
+    }
+}
 
 /// A user named in a request, as whom the caller may act.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,9 +177,9 @@ impl AuthedRequest {
         self.request.headers()
     }
 
-    /// The request as the readers of typed headers take it.
-    pub(crate) fn message(&self) -> &HttpRequest {
-        &self.request
+    /// Whether the client holds the answer with this tag already.
+    pub(crate) fn holds(&self, tag: &EntityTag) -> bool {
+        holds(&self.request, tag)
     }
 
     /// Reads the query string, which may contain only `known` parameters.

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 
 use actix_web::HttpResponse;
-use actix_web::http::header::{ETag, EntityTag, Header as _, IfNoneMatch};
+use actix_web::http::header::{ETag, EntityTag};
 use actix_web::web::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
@@ -34,11 +34,7 @@ pub(super) fn found_or_unchanged(request: &AuthedRequest, body: &impl Serialize)
     // Plain data; were it not, the answer without a tag would report the fault.
     let Ok(bytes) = serde_json::to_vec(body) else { return found(body) };
     let tag = EntityTag::new_weak(format!("{:016x}", xxh3_64(&bytes)));
-    let is_known = match IfNoneMatch::parse(request.message()) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(&tag)),
-        Err(_) => false,
-    };
+    let is_known = request.holds(&tag);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header(("cache-control", "private, no-cache")).insert_header(ETag(tag));
     Ok(if is_known { response.finish() } else { response.content_type("application/json").body(bytes) })
