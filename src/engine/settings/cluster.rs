@@ -121,7 +121,7 @@ impl ClusterSettings {
                 "must be 1 to 64 different names",
             ),
             (
-                self.columns.iter().all(|name| Column::of(name, declared).is_some()),
+                self.undeclared(declared).is_none(),
                 "columns",
                 "must each be a declared metric, a metric and one of its types as in time_spent.post, or topic.NAME",
             ),
@@ -186,7 +186,7 @@ impl ClusterSettings {
 
     /// The first column that no declaration explains.
     #[must_use]
-    pub(crate) fn undeclared(&self, declared: &Declarations) -> Option<&str> {
+    pub fn undeclared(&self, declared: &Declarations) -> Option<&str> {
         self.columns.iter().find(|name| Column::of(name, declared).is_none()).map(String::as_str)
     }
 

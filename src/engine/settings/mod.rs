@@ -151,10 +151,7 @@ impl LearnSettings {
     /// A clustering and one of its columns that needs a metric or a type that these declarations lack.
     #[must_use]
     pub fn unreadable_column(&self, declared: &Declarations) -> Option<(&str, &str)> {
-        self.all_clusterings().find_map(|(name, options)| {
-            let column = options.columns.iter().find(|column| columns::Column::of(column, declared).is_none())?;
-            Some((name, column.as_str()))
-        })
+        self.all_clusterings().find_map(|(name, options)| Some((name, options.undeclared(declared)?)))
     }
 
     /// Prior and forgetting of the online model.

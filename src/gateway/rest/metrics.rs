@@ -220,8 +220,9 @@ pub async fn declare(request: AuthedRequest, payload: web::Payload) -> HttpResul
     let is_new = settings.metrics.get(name.as_str()).is_none();
     let mut after = settings.metrics.clone();
     after.declare(name.as_str(), declaration.clone());
-    let reads_missing =
-        |clustering: &ClusterSettings| clustering.check(&settings.metrics).is_ok() && clustering.check(&after).is_err();
+    let reads_missing = |clustering: &ClusterSettings| {
+        clustering.undeclared(&settings.metrics).is_none() && clustering.undeclared(&after).is_some()
+    };
     if let Some((clustering, _)) = settings.all_clusterings().find(|(_, clustering)| reads_missing(clustering)) {
         let message = format!("a column of the clustering {clustering} reads a type that is missing: keep it");
         return Err(refuse("types", &message).into());
