@@ -60,6 +60,29 @@ fn write_ages(created: &[Millis], now: Millis, ages: &mut Lane) {
     }
 }
 
+/// All items that may be among the best `limit`, each computed once by `exactly`. `rough` has scores and ids, and `error` is
+/// the largest error of these scores.
+pub(super) fn undecided<T>(
+    mut rough: Vec<(f32, u32)>,
+    error: f32,
+    limit: usize,
+    exactly: impl Fn(&(f32, u32)) -> T,
+    score: impl Fn(&T) -> f32,
+) -> Vec<T> {
+    let Some(last) = limit.checked_sub(1) else { return Vec::new() };
+    if rough.len() <= limit {
+        return rough.iter().map(exactly).collect();
+    }
+    rough.select_nth_unstable_by(last, |a, b| b.0.total_cmp(&a.0));
+    // `limit` items reach this score. An item that cannot reach it within the error bound is not among the best.
+    let mut found: Vec<T> = rough[..limit].iter().map(&exactly).collect();
+    let reached = found.iter().fold(f32::INFINITY, |least, one| least.min(score(one)));
+    // A margin above the bound covers the rounding of the f32 sums.
+    let threshold = reached - if error > 0.0 { error + 1e-4 * (1.0 + reached.abs()) } else { 0.0 };
+    found.extend(rough[limit..].iter().filter(|(score, _)| *score >= threshold).map(exactly));
+    found
+}
+
 impl Scorer<'_> {
     /// Writes the scores of these items into `out`, in their order, by whole blocks. It pays for a large part of the catalogue.
     pub fn all(&self, items: &[ItemId], out: &mut Vec<f32>) {
@@ -106,24 +129,14 @@ impl Scorer<'_> {
             });
             return known.collect();
         }
-        let (mut rough, error) = self.scan(candidates);
+        let (rough, error) = self.scan(candidates);
         let exactly = |(rough, id): &(f32, u32)| {
             let (item, columns) = (ItemId(*id), self.world.blocks()[*id as usize / BLOCK].columns());
             // Without an online model no code was read and nothing was rounded.
             let score = if error > 0.0 { self.score(item) } else { *rough };
             Scored { item, score, created: columns.created[*id as usize % BLOCK] }
         };
-        if rough.len() <= limit {
-            return rough.iter().map(exactly).collect();
-        }
-        rough.select_nth_unstable_by(limit - 1, |a, b| b.0.total_cmp(&a.0));
-        // `limit` items reach this score. An item that cannot reach it within the error bound is not among the best.
-        let mut contenders: Vec<Scored> = rough[..limit].iter().map(exactly).collect();
-        let reached = contenders.iter().fold(f32::INFINITY, |least, one| least.min(one.score));
-        // A margin above the bound covers the rounding of the f32 sums.
-        let threshold = reached - if error > 0.0 { error + 1e-4 * (1.0 + reached.abs()) } else { 0.0 };
-        contenders.extend(rough[limit..].iter().filter(|(score, _)| *score >= threshold).map(exactly));
-        contenders
+        undecided(rough, error, limit, exactly, |one| one.score)
     }
 
     /// Rough scores of all candidates by id, and their largest error. It reads the columns of blocks, not the items.
