@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::output::print;
-use super::remote::Remote;
+use super::remote::{Remote, encoded};
 
 /// Longest wait for an answer of the server.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -140,7 +139,7 @@ impl ServerArgs {
 }
 
 fn path(name: &str) -> String {
-    format!("/v1/clusterings/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
+    format!("/v1/clusterings/{}", encoded(name))
 }
 
 /// The present settings of the clustering with changes. A new clustering begins with the defaults.

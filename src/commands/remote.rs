@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 /// A server's address, and the service token for it.
@@ -27,6 +28,11 @@ pub(super) fn reason(error: &ureq::Error) -> String {
         ureq::Error::Http(_) | ureq::Error::BadUri(_) => NOT_AN_ADDRESS.into(),
         other => format!("the server's answer cannot be read: {other}"),
     }
+}
+
+/// A key or name as one part of a path or query.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// Content type and bytes of a request.

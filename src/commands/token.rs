@@ -8,14 +8,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::args::{AccessArgs, rfc3339};
 use super::block_on;
 use super::output::print;
-use super::remote::Remote;
+use super::remote::{Remote, encoded};
 use crate::actors::clock::{Clock, WallClock};
 use crate::app;
 use crate::config::{Config, StoreUrl};
@@ -273,7 +272,7 @@ fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
         }
         Task::Revoke { jti, expires } => {
             let query = expires.map(|at| format!("?expires={}", at.0)).unwrap_or_default();
-            server.ask("DELETE", &format!("/v1/tokens/{}{query}", encoded(jti)), None)?;
+            server.ask("DELETE", &format!("/v1/tokens/{}{query}", encoded(jti.as_str())), None)?;
             String::new()
         }
         Task::List => {
@@ -285,7 +284,7 @@ fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
                     token_line(&mut lines, &record(row).context("the server listed a token in another form")?);
                 }
                 let Some(next) = page["next"].as_str() else { break };
-                after = format!("&after={}", utf8_percent_encode(next, NON_ALPHANUMERIC));
+                after = format!("&after={}", encoded(next));
             }
             lines
         }
@@ -297,7 +296,7 @@ fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
             made["kid"].as_str().context("the server answered without a kid")?.to_owned()
         }
         Task::Retire(kid) => {
-            server.ask("DELETE", &format!("/v1/keys/{}", encoded(kid)), None)?;
+            server.ask("DELETE", &format!("/v1/keys/{}", encoded(kid.as_str())), None)?;
             String::new()
         }
         Task::Keys => {
@@ -309,10 +308,6 @@ fn over_http(url: &str, task: &Task) -> anyhow::Result<String> {
             lines
         }
     })
-}
-
-fn encoded(key: &Key) -> String {
-    utf8_percent_encode(key.as_str(), NON_ALPHANUMERIC).to_string()
 }
 
 fn record(row: &Value) -> Option<TokenRecord> {
