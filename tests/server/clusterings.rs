@@ -3,6 +3,7 @@
 //! Invariant under test: one fit runs at a time, the longest waiting first. Settings, names and fits survive a kill.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use crate::population::{self, journalled};
 use crate::support;
 
 use std::collections::BTreeMap;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddyline::domain::clusterings::{ClusterName, ClusteringChange};
-use eddyline::domain::ids::{Key, Position, Seq, UserId};
-use eddyline::domain::journal::{Entry, Measured, What};
+use eddyline::domain::ids::{Key, Position};
+use eddyline::domain::journal::Entry;
 use eddyline::domain::metrics::Declaration;
 use eddyline::domain::time::Millis;
 use eddyline::engine::coordinator::{CoordinatorEvent, CoordinatorState, Effect};
@@ -31,18 +32,7 @@ fn options(columns: &[&str]) -> ClusterSettings {
 }
 
 fn entry(user: u32, seq: u64, seconds: f64) -> Entry {
-    let key = |text: &str| Key::new(text).unwrap();
-    let (metric, kind) = (key("time_spent"), Some(key("post")));
-    let measured = Measured { metric, kind, millionths: (seconds * 1e6) as i64, replaces: false };
-    let at = Millis(1_000 * seq as i64);
-    Entry {
-        user: UserId(user),
-        seq: Seq(seq),
-        id: key(&format!("m{seq}")),
-        at,
-        received: at,
-        what: What::Measured(measured),
-    }
+    population::entry(user, seq, "post", seconds)
 }
 
 /// A state with three measured users.
@@ -50,14 +40,8 @@ fn state(cluster: ClusterSettings, others: &[(&str, ClusterSettings)]) -> Coordi
     let clusterings = others.iter().map(|(name, settings)| ((*name).to_owned(), settings.clone())).collect();
     let settings = LearnSettings { cluster, clusterings, ..LearnSettings::default() };
     let mut state = CoordinatorState::new(DIM, Arc::new(settings));
-    measure(&mut state, &[entry(0, 1, 3.0), entry(1, 1, 4.0), entry(2, 1, 50.0)]);
+    journalled(&mut state, &[entry(0, 1, 3.0), entry(1, 1, 4.0), entry(2, 1, 50.0)]);
     state
-}
-
-fn measure(state: &mut CoordinatorState, entries: &[Entry]) {
-    let after = state.covers().0;
-    let entries: Vec<(Position, Entry)> = (after + 1..).map(Position).zip(entries.iter().cloned()).collect();
-    state.apply(CoordinatorEvent::Journalled(entries.into()), Millis(0));
 }
 
 fn task(effects: Vec<Effect>) -> Option<Arc<RefitTask>> {
@@ -115,11 +99,11 @@ fn each_clustering_counts_by_its_own_points() {
     let counters = |state: &CoordinatorState| ["default", "measured", "people"].map(|name| status(state, name).counter);
     assert_eq!(counters(&state), [18, 9, 3], "3 users and 3 measurements");
     assert_eq!(status(&state, "by-metric").counter, 12, "3 measurements of the named metric");
-    measure(&mut state, &[entry(2, 2, 50.0)]);
+    journalled(&mut state, &[entry(2, 2, 50.0)]);
     let due = look(&mut state, None, 2_000).unwrap();
     assert_eq!((due.name.as_str(), counters(&state)), ("measured", [19, 0, 3]));
     finish(&mut state, &due, 2_000);
-    measure(&mut state, &[entry(3, 1, 50.0)]);
+    journalled(&mut state, &[entry(3, 1, 50.0)]);
     assert_eq!(look(&mut state, None, 3_000).unwrap().name, "people");
     assert_eq!(counters(&state), [25, 3, 0]);
 }

@@ -28,7 +28,7 @@ use tempfile::TempDir;
 
 const DIM: usize = 8;
 
-fn entry(user: u32, seq: u64, kind: &str, seconds: f64) -> Entry {
+pub(crate) fn entry(user: u32, seq: u64, kind: &str, seconds: f64) -> Entry {
     let key = |text: &str| Key::new(text).unwrap();
     let measured = Measured {
         metric: key("time_spent"),
@@ -51,7 +51,7 @@ fn settings(cluster: ClusterSettings) -> Arc<LearnSettings> {
     Arc::new(LearnSettings { cluster, ..LearnSettings::default() })
 }
 
-fn journalled(state: &mut CoordinatorState, entries: &[Entry]) {
+pub(crate) fn journalled(state: &mut CoordinatorState, entries: &[Entry]) {
     let after = state.covers().0;
     let entries: Vec<(Position, Entry)> = (after + 1..).map(Position).zip(entries.iter().cloned()).collect();
     assert!(state.apply(CoordinatorEvent::Journalled(entries.into()), Millis(0)).is_empty());
