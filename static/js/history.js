@@ -83,7 +83,7 @@ function chart(title, curves) {
   );
   return element(
     "figure",
-    { class: "history" },
+    { class: "past-figure" },
     element("figcaption", {}, title),
     picture("svg", { viewBox: `-2 -2 ${WIDTH + 4} ${HEIGHT + 4}`, role: "img", "aria-label": label }, ...paths),
     element("ul", { class: "history-names" }, ...drawn.map(({ name }, index) => element("li", { class: `line-${index % 8}` }, name))),

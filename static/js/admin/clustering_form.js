@@ -1,10 +1,10 @@
 // Changes the settings of a clustering, creates and deletes one, and restores earlier settings.
 
 import { element, setText } from "../element.js";
-import { NoAnswer, ask, send } from "./ask.js";
+import { ask, send } from "./ask.js";
 import { FORM, SETTINGS, allColumns, columnsOf, moreOf } from "./clustering_specs.js";
 import { fitWords } from "./clustering_words.js";
-import { FormDialog } from "./form_dialog.js";
+import { FormDialog, refuseFaults } from "./form_dialog.js";
 import { differences, objectOf, valuesOf } from "./values.js";
 import { clock } from "./words.js";
 
@@ -48,13 +48,7 @@ export class ClusteringForm {
     const name = one?.name ?? values.name.trim();
     const { object, faults } = objectOf(SETTINGS, values, one?.settings);
     object.columns = allColumns(values.columns, values.more);
-    if (name === "") faults.unshift({ field: "name", message: "must not be empty" });
-    if (faults.length) throw new NoAnswer("trouble", "Some values are invalid.", faults);
-    // A new clustering must not replace one of this name.
-    if (!one) {
-      const { clusterings } = await ask("/v1/clusterings");
-      if (clusterings.some((other) => other.name === name)) throw new NoAnswer("trouble", "", [{ field: "name", message: "is the name of another clustering" }]);
-    }
+    await refuseFaults(faults, name, one ? null : async () => (await ask("/v1/clusterings")).clusterings, "clustering");
     await send("PUT", pathOf(name), object);
     this.#whenStored(name);
   }

@@ -1,7 +1,20 @@
 // A dialog with a form that stores or deletes one resource. Polling never touches it.
 
 import { element, setText } from "../element.js";
+import { NoAnswer } from "./ask.js";
 import { Fields } from "./fields.js";
+
+/**
+ * Throws the faults of a form: its own, an empty name, and a name that `others()` has. `others` is null for a resource
+ * that exists, whose name stays.
+ */
+export async function refuseFaults(faults, name, others, what) {
+  const all = name === "" ? [{ field: "name", message: "must not be empty" }, ...faults] : faults;
+  if (all.length) throw new NoAnswer("trouble", "Some values are invalid.", all);
+  if (others && (await others()).some((other) => other.name === name)) {
+    throw new NoAnswer("trouble", "", [{ field: "name", message: `is the name of another ${what}` }]);
+  }
+}
 
 export class FormDialog {
   fields;

@@ -1,8 +1,8 @@
 // The declared metrics as a table, and a form that declares, changes and deletes one.
 
 import { element } from "../element.js";
-import { NoAnswer, ask, send } from "./ask.js";
-import { FormDialog } from "./form_dialog.js";
+import { ask, send } from "./ask.js";
+import { FormDialog, refuseFaults } from "./form_dialog.js";
 import { METRIC_FORM, cellsOf, formOfMetric, metricOf } from "./metric_specs.js";
 
 const pathOf = (name) => `/v1/metrics/${encodeURIComponent(name)}`;
@@ -72,13 +72,7 @@ export class Declarations {
   async #save(one, form) {
     const name = one?.name ?? form.name.trim();
     const { object, faults } = metricOf(form);
-    if (name === "") faults.unshift({ field: "name", message: "must not be empty" });
-    if (faults.length) throw new NoAnswer("trouble", "Some values are invalid.", faults);
-    // A new metric must not replace one of this name.
-    if (!one) {
-      const { declarations } = await ask("/v1/metrics");
-      if (declarations.some((other) => other.name === name)) throw new NoAnswer("trouble", "", [{ field: "name", message: "is the name of another metric" }]);
-    }
+    await refuseFaults(faults, name, one ? null : async () => (await ask("/v1/metrics")).declarations, "metric");
     await send("PUT", pathOf(name), object);
     this.#again();
   }

@@ -17,6 +17,12 @@ const textOf = (pairs) => Object.entries(pairs ?? {}).map(([name, number]) => `$
 
 const at = (object, path) => path.split(".").reduce((inner, key) => inner?.[key], object);
 
+/** The path of the object that holds a value, and the key of the value in it. */
+function placeOf(path) {
+  const keys = path.split(".");
+  return [keys.slice(0, -1), keys.at(-1)];
+}
+
 /** The values of a form by the path of their spec: texts, booleans, and lists of choices. */
 export function valuesOf(specs, object) {
   return Object.fromEntries(
@@ -38,9 +44,8 @@ export function valuesOf(specs, object) {
 export function objectOf(specs, values, kept = {}) {
   const [object, faults] = [structuredClone(kept), []];
   for (const { name } of specs) {
-    const keys = name.split(".");
-    const last = keys.pop();
-    delete keys.reduce((inner, key) => inner?.[key], object)?.[last];
+    const [above, key] = placeOf(name);
+    delete above.reduce((inner, part) => inner?.[part], object)?.[key];
   }
   for (const { name, kind, nullable } of specs) {
     let value = values[name];
@@ -49,8 +54,7 @@ export function objectOf(specs, values, kept = {}) {
       value = pairsOf(value);
       if (value === null) faults.push({ field: name, message: "must be names with numbers, as mood=3" });
       if (value === null || Object.keys(value).length === 0) continue;
-    }
-    else if (kind === "number" || kind === "text" || kind === "select") {
+    } else if (kind === "number" || kind === "text" || kind === "select") {
       value = value.trim();
       if (value === "" && nullable) value = null;
       else if (value === "") continue;
@@ -62,9 +66,8 @@ export function objectOf(specs, values, kept = {}) {
         }
       }
     }
-    const keys = name.split(".");
-    const last = keys.pop();
-    keys.reduce((inner, key) => (inner[key] ??= {}), object)[last] = value;
+    const [above, key] = placeOf(name);
+    above.reduce((inner, part) => (inner[part] ??= {}), object)[key] = value;
   }
   return { object, faults };
 }
