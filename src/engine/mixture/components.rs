@@ -104,9 +104,8 @@ pub(super) enum Shares {
     /// components.
     Sparse,
     /// All components exist, and the concentration is the given one, or the one that maximises the likelihood of their
-    /// counts. With few
-    /// rows, counts differ by chance more than the shares do, and where clusters overlap a wrong share moves the
-    /// border. Source: Minka, *Estimating a Dirichlet distribution*, 2000, section 2.
+    /// counts. With few rows, counts differ by chance more than the shares do, and where clusters overlap a wrong share
+    /// moves the border. Source: Minka, *Estimating a Dirichlet distribution*, 2000, section 2.
     Fitted,
 }
 
