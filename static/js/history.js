@@ -7,6 +7,9 @@ import { topicHistory, friendsOf } from "./server.js";
 
 export const WIDTH = 240;
 export const HEIGHT = 72;
+/** Hues of the lines of a chart, in their order. */
+const HUES = [190, 28, 300, 120, 350, 230, 70, 160];
+const hueAt = (index) => HUES[index % HUES.length];
 /** Friends that the page lists; the rest is counted. */
 export const FRIENDS_MAX = 50;
 
@@ -79,13 +82,13 @@ function chart(title, curves) {
   const drawn = linesOf(curves);
   const label = `${title}: ${drawn.map(({ name }) => name).join(", ") || "nothing"}`;
   const paths = drawn.map(({ name, d }, index) =>
-    picture("path", { class: `history-line line-${index % 8}`, d }, picture("title", {}, name)),
+    picture("path", { class: "history-line", "--hue": hueAt(index), d }, picture("title", {}, name)),
   );
   return element(
     "figure",
     { class: "past-figure" },
     element("figcaption", {}, title),
     picture("svg", { viewBox: `-2 -2 ${WIDTH + 4} ${HEIGHT + 4}`, role: "img", "aria-label": label }, ...paths),
-    element("ul", { class: "history-names" }, ...drawn.map(({ name }, index) => element("li", { class: `line-${index % 8}` }, name))),
+    element("ul", { class: "history-names" }, ...drawn.map(({ name }, index) => element("li", { "--hue": hueAt(index) }, name))),
   );
 }
