@@ -107,7 +107,14 @@ class TwoTower(nn.Module):
         self.attention = Attention(sizes["heads"])
         self.forward_ = Forward(sizes["hidden"])
         self.fuse = Perceptron(DIM + SUMMARY + fixed, sizes["hidden"])
-        self.output = nn.Parameter(torch.tensor([1 / 8, 0.0]))
+        self.output = nn.Parameter(torch.tensor([8.0 if self.is_cosine() else 1 / 8, 0.0]))
+
+    def is_cosine(self):
+        return self.schema.get("similarity", "dot") == "cosine"
+
+    def finish(self, vector):
+        """The last operation of both towers: for the cosine, vectors of length 1."""
+        return vector / (vector.square().sum(-1, keepdim=True) + 1e-12).sqrt() if self.is_cosine() else vector
 
     def item_vector(self, topic_row, embedding, dense):
         """Rows of topics (n,), embeddings (n, from) or None, the other numbers (n, ...) -> (n, 64)."""
@@ -115,7 +122,7 @@ class TwoTower(nn.Module):
         if embedding is not None:
             kept = (embedding - self.item.embedding.mean) @ self.item.embedding.components.T
             parts += [kept, torch.zeros(len(kept), 1)]  # The last one is 1 where there is no embedding.
-        return self.item(torch.cat([*parts, dense], dim=1))
+        return self.finish(self.item(torch.cat([*parts, dense], dim=1)))
 
     def person_vector(self, rows, numbers, steps, now_ms):
         """Rows of categories, (value, missing) of numbers, [(item vector, sign, at_ms)] from old to new -> (64,)."""
@@ -137,7 +144,7 @@ class TwoTower(nn.Module):
         now = now + self.attention.out(seen)
         now = now + self.forward_(self.forward_.norm(now))
         summary = summary_features([sign for _, sign, _ in steps], steps[-1][2] if steps else None, now_ms)
-        return self.fuse(torch.cat([now, torch.tensor(summary), fixed]))
+        return self.finish(self.fuse(torch.cat([now, torch.tensor(summary), fixed])))
 
     def log_odds(self, person, item):
         return self.output[0] * (person * item).sum(-1) + self.output[1]

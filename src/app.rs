@@ -201,9 +201,10 @@ impl ReadModel for Checkpoints {
         if checkpoint.dim() != 0 && checkpoint.dim() != dim {
             return Err(CheckpointError::Dimension { model: checkpoint.dim(), server: dim });
         }
-        let summary = serde_json::to_string(checkpoint.summary());
-        let summary = summary.map_err(|error| CheckpointError::Unreadable(error.into()))?;
-        Ok(Reading { model: checkpoint.into_model(version), summary })
+        let summary = serde_json::to_value(checkpoint.summary());
+        let mut summary = summary.map_err(|error| CheckpointError::Unreadable(error.into()))?;
+        summary["similarity"] = checkpoint.schema().similarity.name().into();
+        Ok(Reading { model: checkpoint.into_model(version), summary: summary.to_string() })
     }
 }
 

@@ -20,7 +20,7 @@ use eddyline::config::Config;
 use eddyline::domain::time::Millis;
 use eddyline::embed::Choice;
 use eddyline::process::say;
-use eddyline::tower::{Checkpoint, Sizes};
+use eddyline::tower::{Checkpoint, Similarity, Sizes};
 use eddyline_replay::formats::Columns;
 use eddyline_replay::formats::time::{TimeUnit, Times};
 use eddyline_replay::metrics::shown;
@@ -58,6 +58,25 @@ impl From<LossName> for Loss {
         match name {
             LossName::CrossEntropy => Loss::CrossEntropy,
             LossName::Softmax => Loss::Softmax,
+        }
+    }
+}
+
+/// Similarity of user vectors and item vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SimilarityName {
+    /// Dot product: the length of an item vector carries popularity.
+    #[default]
+    Dot,
+    /// Cosine: vectors have length 1, as an index of nearest neighbours by angle needs them.
+    Cosine,
+}
+
+impl From<SimilarityName> for Similarity {
+    fn from(name: SimilarityName) -> Similarity {
+        match name {
+            SimilarityName::Dot => Similarity::Dot,
+            SimilarityName::Cosine => Similarity::Cosine,
         }
     }
 }
@@ -105,6 +124,9 @@ pub struct Args {
     /// Hidden units of each layer.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(8..=1_024))]
     hidden: u16,
+    /// Similarity of user vectors and item vectors; the model keeps it, and the server and `replay` use it.
+    #[arg(long, value_enum, default_value_t)]
+    similarity: SimilarityName,
     /// Loss to minimise; by default cross-entropy where views with and without a like exist, else softmax.
     #[arg(long, value_enum)]
     loss: Option<LossName>,
@@ -194,6 +216,7 @@ impl Args {
         ensure!(self.batch.is_none_or(|batch| (1..=65_536).contains(&batch)), "--batch: must be 1 to 65536");
         Ok(TrainSettings {
             sizes: Sizes { history: self.history.into(), heads: self.heads.parse()?, hidden: self.hidden.into() },
+            similarity: self.similarity.into(),
             epochs: self.epochs,
             patience: self.patience,
             batch: self.batch,
@@ -230,6 +253,7 @@ fn train<B: AutodiffBackend>(
     let (odds, liked) = training.scores(model.weights(), judged.0);
     let mut report = Report {
         summary: model.summary().clone(),
+        similarity: settings.similarity,
         rows: Vec::new(),
         epochs,
         curves: Curves::of(judged.1, &odds, &liked),

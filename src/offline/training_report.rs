@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use eddyline::engine::metrics::progressive::roc_curve;
-use eddyline::tower::Quality;
+use eddyline::tower::{Quality, Similarity};
 use eddyline_replay::html::{self, Axis, Plot, Series};
 use eddyline_replay::metrics::shown;
 use eddyline_training::{CalibrationBin, calibration_bins};
@@ -59,6 +59,8 @@ impl Curves {
 pub struct Report {
     /// Sizes, settings and course of the training.
     pub summary: eddyline::tower::Summary,
+    /// Similarity of user vectors and item vectors.
+    pub similarity: Similarity,
     /// Quality by predictor and slice.
     pub rows: Vec<Row>,
     /// The course of the training, epoch by epoch; those before a `--resume` are missing.
@@ -121,8 +123,11 @@ impl Report {
         }
         let _ = write!(
             out,
-            "learned from {} views, best after epoch {}, {:.0} views a second",
-            self.summary.learned_rows, self.summary.epochs, self.rows_per_second
+            "learned from {} views by {} similarity, best after epoch {}, {:.0} views a second",
+            self.summary.learned_rows,
+            self.similarity.name(),
+            self.summary.epochs,
+            self.rows_per_second
         );
         out
     }
@@ -143,6 +148,7 @@ pub fn page(report: &Report) -> String {
         ("views learned", summary.learned_rows.to_string()),
         ("people", summary.people.to_string()),
         ("items", summary.items.to_string()),
+        ("similarity", report.similarity.name().to_owned()),
         ("loss", summary.loss.clone()),
         ("best epoch", summary.epochs.to_string()),
         ("seed", summary.seed.to_string()),

@@ -236,7 +236,7 @@ impl TwoTower for Forward {
         let row = schema.topic(item.topic) as usize * schema.topic_dim;
         x.extend_from_slice(&self.topics[row..row + schema.topic_dim]);
         schema.push(item, &self.components, &mut x);
-        finite(perceptron(&self.item, &x))
+        finite(self.schema.similarity.finish(perceptron(&self.item, &x)))
     }
 
     fn person(&self, attributes: Option<&str>, history: &[Step<'_>], now: Millis) -> TowerVector {
@@ -262,7 +262,7 @@ impl TwoTower for Forward {
         fused.extend_from_slice(&token);
         fused.extend_from_slice(&summary);
         fused.extend_from_slice(&fixed);
-        finite(perceptron(&self.fuse, &fused))
+        finite(self.schema.similarity.finish(perceptron(&self.fuse, &fused)))
     }
 
     fn log_odds(&self, dot: f32) -> f32 {

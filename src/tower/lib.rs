@@ -28,3 +28,4 @@ pub mod checkpoint;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Quality, Summary};
 pub use layout::Sizes;
+pub use schema::Similarity;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::time::{DAY_MS, Millis};
 use crate::engine::numeric::kernels::dot;
-use crate::engine::two_tower::ItemFacts;
+use crate::engine::two_tower::{ItemFacts, TowerVector};
 use crate::tower::text::{TEXT_STATISTICS, statistics};
 
 /// Number of time features: sine and cosine of hour, weekday and month.
@@ -29,6 +29,52 @@ pub struct Schema {
     pub person: PersonSchema,
     /// Features of items.
     pub item: ItemSchema,
+    /// Similarity of a user vector and an item vector. A file without this field means [`Similarity::Dot`].
+    #[serde(default, skip_serializing_if = "Similarity::is_dot")]
+    pub similarity: Similarity,
+}
+
+/// Similarity of a user vector and an item vector; the log-odds of a like are linear in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Similarity {
+    /// Dot product of the vectors as the towers return them.
+    #[default]
+    Dot,
+    /// Cosine: both towers end with a division by the length, so that the dot product of their vectors is the cosine.
+    Cosine,
+}
+
+/// Constant under the root of a vector's length, so that a zero vector stays zero.
+pub const LENGTH_EPSILON: f32 = 1e-12;
+
+impl Similarity {
+    /// True for the dot product, which files leave out.
+    #[must_use]
+    pub fn is_dot(&self) -> bool {
+        *self == Similarity::Dot
+    }
+
+    /// Name in files, flags and reports: `dot` or `cosine`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Similarity::Dot => "dot",
+            Similarity::Cosine => "cosine",
+        }
+    }
+
+    /// Last operation of both towers: divides by `sqrt(x . x + LENGTH_EPSILON)` for the cosine.
+    #[must_use]
+    pub(crate) fn finish(self, vector: TowerVector) -> TowerVector {
+        match self {
+            Similarity::Dot => vector,
+            Similarity::Cosine => {
+                let length = (dot(&vector, &vector) + LENGTH_EPSILON).sqrt();
+                vector.map(|x| x / length)
+            }
+        }
+    }
 }
 
 /// User attributes that the model reads.

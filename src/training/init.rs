@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::engine::two_tower::TOWER_DIM;
 use crate::tower::history::SUMMARY;
 use crate::tower::layout::{Part, Shapes};
-use crate::tower::schema::Schema;
+use crate::tower::schema::{Schema, Similarity};
 
 /// Initial weights of all tensors; `prior` is the log-odds of a like in training.
 #[must_use]
@@ -32,7 +32,12 @@ pub fn weights(schema: &Schema, shapes: &Shapes, prior: f32, seed: u64) -> Vec<f
             out[from..].fill(1.0);
         }
     }
-    out[shapes.part(Part::Output)].copy_from_slice(&[1.0 / 8.0, prior]);
+    // Either scale gives log-odds of variance one: a dot product of 64 numbers has a deviation of 8, a cosine of 1/8.
+    let scale = match schema.similarity {
+        Similarity::Dot => 1.0 / 8.0,
+        Similarity::Cosine => 8.0,
+    };
+    out[shapes.part(Part::Output)].copy_from_slice(&[scale, prior]);
     // Residual branches start small, so that the token passes through at first.
     for part in [Part::AttentionOut, Part::ForwardOut] {
         out[shapes.part(part)].iter_mut().for_each(|x| *x *= 0.3);

@@ -12,7 +12,7 @@ use burn_tensor::{Int, Tensor, TensorData};
 use crate::engine::two_tower::TOWER_DIM;
 use crate::tower::history::{GAP_FEATURES, SUMMARY};
 use crate::tower::layout::{NORM_EPSILON, Part, Shapes, Sizes};
-use crate::tower::schema::{Schema, TIME_FEATURES};
+use crate::tower::schema::{LENGTH_EPSILON, Schema, Similarity, TIME_FEATURES};
 use crate::training::batch::Batch;
 
 /// Weights of the network as tensors on a device.
@@ -20,6 +20,7 @@ use crate::training::batch::Batch;
 pub struct Network<B: Backend> {
     shapes: Shapes,
     sizes: Sizes,
+    similarity: Similarity,
     tensors: Vec<Tensor<B, 2>>,
     device: B::Device,
 }
@@ -37,7 +38,7 @@ impl<B: Backend> Network<B> {
                 if learn { tensor.require_grad() } else { tensor }
             })
             .collect();
-        Network { shapes, sizes: *sizes, tensors, device: device.clone() }
+        Network { shapes, sizes: *sizes, similarity: schema.similarity, tensors, device: device.clone() }
     }
 
     /// All tensors, in the order of [`Shapes::all`].
@@ -64,6 +65,17 @@ impl<B: Backend> Network<B> {
             + self.tensors[index + 1].clone()
     }
 
+    /// Last operation of both towers: divides each row by its length for the cosine.
+    fn finish(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        match self.similarity {
+            Similarity::Dot => x,
+            Similarity::Cosine => {
+                let length = x.clone().powi_scalar(2).sum_dim(1).add_scalar(LENGTH_EPSILON).sqrt();
+                x / length
+            }
+        }
+    }
+
     fn floats<const D: usize>(&self, numbers: &[f32], shape: [usize; D]) -> Tensor<B, D> {
         Tensor::from_data(TensorData::new(numbers.to_vec(), shape), &self.device)
     }
@@ -80,7 +92,7 @@ impl<B: Backend> Network<B> {
             0 => topics,
             _ => Tensor::cat(vec![topics, self.floats(&batch.item_dense, [batch.items(), width])], 1),
         };
-        self.linear(relu(self.linear(x, Part::ItemHidden)), Part::ItemOut)
+        self.finish(self.linear(relu(self.linear(x, Part::ItemHidden)), Part::ItemOut))
     }
 
     /// User vectors at each view of a batch, `(chunks * moments, 64)`; `items` has the item vectors of the batch.
@@ -127,7 +139,7 @@ impl<B: Backend> Network<B> {
         let now = now + self.linear(inner, Part::ForwardOut);
         let summary = self.floats(&batch.summary, [rows, SUMMARY]);
         let fused = relu(self.linear(Tensor::cat(vec![now, summary, fixed], 1), Part::FuseHidden));
-        self.linear(fused, Part::FuseOut)
+        self.finish(self.linear(fused, Part::FuseOut))
     }
 
     /// Static features and time features of each view, `(chunks * moments, width)`.

@@ -51,7 +51,7 @@ pub fn fit(tables: &Tables, log: &FeedLog) -> (Schema, Components) {
     let posts: Vec<&PostRow> =
         tables.posts.iter().zip(&posts).filter(|(_, there)| **there).map(|(post, _)| post).collect();
     let (item, components) = fit_items(&posts);
-    (Schema { person, item }, components)
+    (Schema { person, item, ..Schema::default() }, components)
 }
 
 /// Statistics of one attribute over the users of the training slice.

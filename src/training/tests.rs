@@ -20,7 +20,7 @@ use crate::engine::two_tower::{ItemFacts, Sign, Step, TOWER_DIM, TowerVector, Tw
 use crate::tables::{Action, FeedRows, PersonRow, PostRow};
 use crate::tower::checkpoint::{BYTES_MAX, METADATA};
 use crate::tower::layout::{Shapes, Sizes};
-use crate::tower::schema::PersonCode;
+use crate::tower::schema::{PersonCode, Similarity};
 
 const DIM: usize = 6;
 const START: i64 = 1_700_000_000_000;
@@ -162,6 +162,8 @@ fn a_state_of_other_tables_or_settings_or_of_nothing_is_refused() {
     assert!(refused(make(&other, &settings()), &state).contains("other tables or settings"));
     let faster = TrainSettings { rate: 0.1, ..settings() };
     assert!(refused(make(&tables, &faster), &state).contains("other tables or settings"));
+    let cosine = TrainSettings { similarity: Similarity::Cosine, ..settings() };
+    assert!(refused(make(&tables, &cosine), &state).contains("other tables or settings"));
     assert!(refused(make(&tables, &settings()), &state[..state.len() / 2]).contains("damaged"));
     assert!(refused(make(&tables, &settings()), &[]).contains("another version"));
     // The limit on epochs is not part of the fingerprint.
@@ -170,9 +172,10 @@ fn a_state_of_other_tables_or_settings_or_of_nothing_is_refused() {
 
 #[test]
 fn both_forms_of_the_network_give_the_same_numbers() {
-    for history in [0, 12] {
+    for (history, similarity) in [(0, Similarity::Dot), (12, Similarity::Dot), (12, Similarity::Cosine)] {
         let tables = world(40, 30, 3);
-        let settings = TrainSettings { epochs: 1, sizes: Sizes { history, heads: 4, hidden: 48 }, ..settings() };
+        let sizes = Sizes { history, heads: 4, hidden: 48 };
+        let settings = TrainSettings { epochs: 1, sizes, similarity, ..settings() };
         let mut training = Training::<Cpu>::new(&tables, &settings, Default::default()).unwrap();
         while training.advance().unwrap().is_some() {}
         let checkpoint = training.finish();
@@ -181,10 +184,47 @@ fn both_forms_of_the_network_give_the_same_numbers() {
             let on_slices = served(&tables, training.log(), model(&checkpoint).as_ref(), slice);
             assert_eq!(on_tensors.len(), on_slices.len());
             for (a, b) in on_tensors.iter().zip(&on_slices) {
-                assert!((a - b).abs() < 1e-4, "history {history}, {slice:?}: {a} on tensors, {b} on slices");
+                let what = format!("history {history}, {similarity:?}, {slice:?}");
+                assert!((a - b).abs() < 1e-4, "{what}: {a} on tensors, {b} on slices");
             }
         }
     }
+}
+
+#[test]
+fn by_the_cosine_all_vectors_have_length_one_and_histories_make_the_towers_good() {
+    let tables = world(250, 40, 1);
+    let settings = TrainSettings { epochs: 4, similarity: Similarity::Cosine, ..settings() };
+    let checkpoint = train(&tables, &settings, |_| {}).unwrap();
+    let test = checkpoint.summary().test.unwrap();
+    assert!(test.roc_auc.unwrap() > 0.80, "{test:?}");
+    assert!(test.calibration_error.unwrap() < 0.08, "{test:?}");
+    let back = Checkpoint::from_bytes(&checkpoint.to_bytes().unwrap()).unwrap();
+    assert_eq!((back.schema().similarity, &back), (Similarity::Cosine, &checkpoint));
+    let model = model(&back);
+    let items = vectors(&tables, model.as_ref());
+    let steps = [Step { item: &items[3], sign: Sign::Positive, at: Millis(START) }];
+    let people = [model.person(None, &[], Millis(START)), model.person(None, &steps, Millis(START + HOUR_MS))];
+    for vector in items.iter().chain(&people) {
+        assert!((dot(vector, vector) - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_file_without_a_similarity_means_the_dot_product_and_the_dot_product_writes_none() {
+    let (tables, checkpoint) = small();
+    let bytes = checkpoint.to_bytes().unwrap();
+    assert_eq!(checkpoint.schema().similarity, Similarity::Dot);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(64 << 10)]).into_owned();
+    assert!(!text.contains("similarity"), "the file is the one that versions without similarities wrote");
+    let named = |name: &'static str| altered(&bytes, move |all| all["json"]["schema"]["similarity"] = name.into());
+    assert_eq!(Checkpoint::from_bytes(&named("dot")).unwrap(), checkpoint);
+    let cosine = model(&Checkpoint::from_bytes(&named("cosine")).unwrap());
+    let (of_dot, of_cosine) =
+        (vectors(&tables, model(&checkpoint).as_ref()).remove(7), vectors(&tables, cosine.as_ref()).remove(7));
+    let length = dot(&of_dot, &of_dot).sqrt();
+    assert!(of_dot.iter().zip(&of_cosine).all(|(a, b)| (a / length - b).abs() < 1e-6));
+    assert!(Checkpoint::from_bytes(&named("angle")).unwrap_err().to_string().contains("schema.similarity"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::domain::time::Millis;
 use crate::tables::{Action, Tables};
 use crate::tower::checkpoint::{Checkpoint, CheckpointError, Quality, Summary};
 use crate::tower::layout::{Part, Shapes, Sizes};
-use crate::tower::schema::{Components, PersonCode, Schema};
+use crate::tower::schema::{Components, PersonCode, Schema, Similarity};
 use crate::training::baselines::baselines;
 use crate::training::batch::{Batch, Chunk, Shelf, Source};
 use crate::training::dataset::{FeedLog, Fractions, Slice};
@@ -53,6 +53,8 @@ const GAIN_MIN: f64 = 1e-4;
 pub struct TrainSettings {
     /// Sizes of the network.
     pub sizes: Sizes,
+    /// Similarity of user vectors and item vectors, which the model's schema keeps.
+    pub similarity: Similarity,
     /// Limit on passes over the training slice.
     pub epochs: u32,
     /// Epochs without a gain before training stops; the learning rate falls at each.
@@ -77,6 +79,7 @@ impl Default for TrainSettings {
     fn default() -> TrainSettings {
         TrainSettings {
             sizes: Sizes::default(),
+            similarity: Similarity::Dot,
             epochs: 10,
             patience: 3,
             batch: None,
@@ -192,7 +195,8 @@ impl<B: AutodiffBackend> Training<B> {
             log.add_negatives(tables.posts.len(), settings.seed);
         }
         check_slices(&log, loss, settings.fractions)?;
-        let (schema, components) = fit(tables, &log);
+        let (mut schema, components) = fit(tables, &log);
+        schema.similarity = settings.similarity;
         let people = tables.people.iter().map(|person| schema.person.code(person.attributes.as_deref())).collect();
         let (mut topics, mut dense) = (Vec::with_capacity(tables.posts.len()), Vec::new());
         for post in &tables.posts {
@@ -560,6 +564,10 @@ fn fingerprint(tables: &Tables, settings: &TrainSettings) -> u64 {
         }
         post.embedding.iter().flatten().for_each(|x| hash.update(&x.to_le_bytes()));
         hash.update(&[0]);
+    }
+    // The default adds nothing, so that states of earlier versions resume.
+    if !settings.similarity.is_dot() {
+        hash.update(settings.similarity.name().as_bytes());
     }
     let settings = (settings.sizes, settings.batch, settings.rate, settings.seed, settings.loss, settings.fractions);
     hash.update(format!("{settings:?}").as_bytes());

@@ -72,6 +72,24 @@ fn a_training_that_was_stopped_and_resumed_ends_as_one_that_was_not() {
 }
 
 #[test]
+fn the_similarity_of_a_training_is_reported_and_kept_by_the_model() {
+    let folder = TempDir::new().unwrap();
+    tables(folder.path());
+    let more =
+        ["--epochs", "1", "--similarity", "cosine", "--html", "m.html", "--publish", "--store", "file:published"];
+    let report = train(folder.path(), "m.safetensors", &more);
+    assert_eq!(report["similarity"], "cosine");
+    let page = fs::read_to_string(folder.path().join("m.html")).unwrap();
+    assert!(page.contains("<dt>similarity</dt><dd>cosine</dd>"), "{page}");
+    let checkpoint = Checkpoint::from_bytes(&fs::read(folder.path().join("m.safetensors")).unwrap()).unwrap();
+    assert_eq!(checkpoint.schema().similarity.name(), "cosine");
+    let (_, list, err) = eddyline(folder.path(), &["model", "list", "--store", "file:published"]);
+    assert!(list.contains(r#""similarity":"cosine""#), "{list}{err}");
+    let report = train(folder.path(), "dot.safetensors", &["--epochs", "1"]);
+    assert_eq!(report["similarity"], "dot", "the default");
+}
+
+#[test]
 fn the_figures_stand_beside_plain_rates_and_static_towers() {
     let folder = TempDir::new().unwrap();
     tables(folder.path());
