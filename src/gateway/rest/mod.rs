@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod ndjson;
 pub mod list;
+pub mod pieces;
 pub mod clusters;
 pub mod clusterings;
 pub mod metrics;

@@ -5,17 +5,12 @@
 //! take it for complete. Deliberately absent: the steps of an erasure.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentDisposition;
-use actix_web::web::Bytes;
-use futures_util::stream;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::actors::errors::{Busy, RequestError};
 use crate::actors::people::People;
@@ -32,12 +27,11 @@ use crate::protocol::refusal::Refusal;
 use super::super::busy;
 use super::super::errors::HttpResult;
 use super::super::request::AuthedRequest;
+use super::pieces::{self, PieceWriter, ReaderError};
 use super::{clusters, metrics};
 
 /// The format of the document; its number rises whenever a field changes its meaning.
 pub const FORMAT: &str = "eddyline.export.1";
-/// Time within which a reader must take a piece.
-const PIECE_WITHIN: Duration = Duration::from_secs(20);
 /// Users named in one piece.
 const NAMES_AT_ONCE: usize = 1_024;
 /// Items in one piece: each may have a text of 32 KiB.
@@ -60,69 +54,42 @@ pub async fn export(request: AuthedRequest) -> HttpResult {
         return Ok(answer.finish());
     }
     let export = request.server().export(who.id).await?;
-    // One piece waits while another goes to the socket.
-    let (pieces, taken) = mpsc::channel(1);
+    let (out, taken) = pieces::channel();
     actix_web::rt::spawn(async move {
-        let mut out = ExportWriter { pieces, within: PIECE_WITHIN, is_first: true };
+        let mut out = ExportWriter { out, is_first: true };
         if let Err(error) = write(export, &mut out).await {
             tracing::info!(%error, "an export ended before it was complete");
             return;
         }
         // The permit is free by now, so that a reader of the end may start the next export.
-        let _ = out.send(None).await;
+        let _ = out.out.end().await;
     });
-    let body = stream::unfold(Some(taken), |taken| async move {
-        let mut taken = taken?;
-        match taken.recv().await {
-            Some(Some(piece)) => Some((Ok(piece), Some(taken))),
-            Some(None) => None,
-            None => Some((Err(TruncatedBody), None)),
-        }
-    });
-    Ok(answer.streaming(Box::pin(body)))
+    Ok(answer.streaming(pieces::body(taken)))
 }
-
-/// The error that ends the body of an incomplete export, so that its reader does not take it for complete.
-#[derive(Debug, thiserror::Error)]
-#[error("the export ended before it was complete")]
-struct TruncatedBody;
 
 /// A reason to stop an export before its end.
 #[derive(Debug, thiserror::Error)]
 enum ExportError {
-    /// The connection closed.
-    #[error("its reader closed the connection")]
-    ReaderGone,
-    /// The reader took no piece within the time that it has for one.
-    #[error("its reader took no piece in time")]
-    ReaderStalled,
+    /// The connection closed, or the reader took no piece in time.
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
     /// The server refuses to go on, as when the person is erased meanwhile.
     #[error("{}", .0.message)]
     Refused(Refusal),
 }
 
-/// A writer of pieces; `None` ends a complete document.
+/// A writer of the document's lists and of the text between them.
 struct ExportWriter {
-    pieces: mpsc::Sender<Option<Bytes>>,
-    /// Time for a reader to take one piece.
-    within: Duration,
+    out: PieceWriter,
     /// True before the first row of the open list.
     is_first: bool,
 }
 
 impl ExportWriter {
-    async fn send(&mut self, piece: Option<Bytes>) -> Result<(), ExportError> {
-        match timeout(self.within, self.pieces.send(piece)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(ExportError::ReaderGone),
-            Err(_) => Err(ExportError::ReaderStalled),
-        }
-    }
-
     /// Writes text between lists.
     async fn text(&mut self, text: String) -> Result<(), ExportError> {
         self.is_first = true;
-        self.send(Some(text.into())).await
+        Ok(self.out.send(text.into()).await?)
     }
 
     /// Writes more rows of the open list.
@@ -131,7 +98,7 @@ impl ExportWriter {
             return Ok(());
         }
         let comma = if std::mem::take(&mut self.is_first) { "" } else { "," };
-        self.send(Some(format!("{comma}{}", rows.join(",")).into())).await
+        Ok(self.out.send(format!("{comma}{}", rows.join(",")).into()).await?)
     }
 }
 
@@ -377,30 +344,4 @@ fn topics<'a>(world: &'a World, topics: &[TopicId]) -> Vec<Option<&'a Key>> {
 fn json(value: &(impl Serialize + ?Sized)) -> String {
     // Plain data with string keys always encodes as JSON.
     serde_json::to_string(value).unwrap_or_else(|_| "null".into())
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[actix_web::test]
-    async fn a_reader_that_takes_nothing_ends_the_export() {
-        let (pieces, mut taken) = mpsc::channel(1);
-        let mut out = ExportWriter { pieces, within: Duration::from_millis(30), is_first: true };
-        out.text("[".into()).await.unwrap();
-        let reading = actix_web::rt::spawn(async move {
-            let mut read = Vec::new();
-            // Reads two pieces, then keeps the channel open without reading.
-            for _ in 0..2 {
-                read.extend(taken.recv().await.flatten());
-            }
-            (read, taken)
-        });
-        out.rows(vec!["1".into(), "2".into()]).await.unwrap();
-        let (read, _open) = reading.await.unwrap();
-        assert_eq!(read.concat(), b"[1,2");
-        out.rows(vec!["3".into()]).await.unwrap();
-        assert!(out.rows(vec!["4".into()]).await.is_err(), "one piece waits, and no second one");
-    }
 }
