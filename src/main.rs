@@ -2,7 +2,6 @@
 //!
 //! Invariant: the status is 0 when the command is done, 1 when it failed, 2 when flags or configuration cannot be used.
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -62,9 +61,6 @@ enum Command {
     },
 }
 
-/// Names of the commands that run in the program `eddyline-offline`.
-const OFFLINE: [&str; 7] = ["simulate", "import", "replay", "train", "cluster", "plots", "explore"];
-
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
@@ -89,16 +85,14 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 /// The program that has the command prints its help: both parse `--help` themselves.
 fn help(command: &[String]) -> anyhow::Result<()> {
-    if let [name, rest @ ..] = command
-        && OFFLINE.contains(&name.as_str())
-    {
-        let rest = rest.iter().map(OsString::from).chain([OsString::from("--help")]);
-        return beside::run(name, beside::Args::of(rest));
-    }
     let words = std::iter::once("eddyline").chain(command.iter().map(String::as_str)).chain(["--help"]);
-    // A request for help ends the process with the text, and an unknown command with the error.
-    Cli::try_parse_from(words).map(|_| ()).unwrap_or_else(|text| text.exit());
-    Ok(())
+    match Cli::try_parse_from(words) {
+        // A command of `eddyline-offline` takes `--help` as its own argument.
+        Ok(Cli { command: Some(command) }) => run(command),
+        Ok(Cli { command: None }) => Ok(()),
+        // A request for help ends the process with the text, and an unknown command with the error.
+        Err(text) => text.exit(),
+    }
 }
 
 fn main() -> ExitCode {

@@ -32,6 +32,7 @@ pub mod audience;
 pub mod figures;
 pub mod population;
 pub mod rights;
+pub mod embeddings;
 pub mod start;
 
 pub use server::Server;

@@ -161,8 +161,11 @@ pub async fn publish(
     if store.publish_model(version, now).await? { Ok(()) } else { Err(ModelError::Unknown(version)) }
 }
 
-/// Reads a stored checkpoint.
-pub(super) async fn read(
+/// Reads a stored checkpoint as a model that scores.
+///
+/// # Errors
+/// [`ModelError::Unknown`], [`ModelError::Unfit`], or the error of the store.
+pub async fn read(
     store: &dyn Store,
     reader: Arc<dyn ReadModel>,
     version: ModelVersion,

@@ -98,6 +98,12 @@ impl People {
         self.read().by_key.len()
     }
 
+    /// The number of ids that were ever given, erased people included: each id is below it.
+    #[must_use]
+    pub fn ids_end(&self) -> u32 {
+        u32::try_from(self.read().by_id.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether no person is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {

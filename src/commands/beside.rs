@@ -23,6 +23,12 @@ impl Args {
     pub fn of(rest: impl Iterator<Item = OsString>) -> Args {
         Args { rest: rest.collect() }
     }
+
+    /// These arguments after the name of a subcommand.
+    #[must_use]
+    pub fn after(self, name: &str) -> Args {
+        Args::of(std::iter::once(name.into()).chain(self.rest))
+    }
 }
 
 /// Replaces this process by the program with the offline commands.

@@ -9,6 +9,8 @@ pub mod loader;
 pub mod output;
 pub mod progress;
 mod remote;
+// The program with the offline commands.
+pub mod beside;
 
 // The server, and everything that needs a store or a running server.
 pub mod check;
@@ -21,11 +23,9 @@ pub mod health;
 pub mod load;
 pub mod db;
 pub mod model;
+pub mod embeddings;
 pub mod serve;
 pub mod token;
-
-// The offline commands, which are a program of their own.
-pub mod beside;
 
 use std::process::ExitCode;
 

@@ -5,30 +5,32 @@
 //! server on this database loads a published model by itself. Absent on purpose: training (`train`).
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use super::args::AccessArgs;
-use super::block_on;
 use super::output::print;
 use super::remote::Remote;
+use super::{beside, block_on};
 use crate::actors::clock::{Clock, WallClock};
-use crate::actors::models::{self, CHECKPOINT_BYTES_MAX, ListedModel};
+use crate::actors::models::{self, CHECKPOINT_BYTES_MAX, ListedModel, ModelError};
 use crate::app;
 use crate::config::Config;
 use crate::domain::ids::ModelVersion;
 use crate::domain::time::Millis;
 use crate::gateway::timestamps;
-use crate::store::StoreError;
 use crate::store::models::KeptModel;
+use crate::store::{Store, StoreError};
 
 /// Longest wait for an answer of the server: it receives a large file, then computes the vectors of all items.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Manage two-tower models: publish, list, roll back.
+/// Manage two-tower models: publish, list, roll back, download, export vectors.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Store a checkpoint that `eddyline train` or PyTorch wrote, and let it serve: prints its version.
@@ -41,6 +43,13 @@ pub enum Command {
     List(ListArgs),
     /// Return to the model that served before, or to a stored version: prints which.
     Rollback(RollbackArgs),
+    /// Write a stored checkpoint to a file, byte for byte as it was published: prints its size.
+    ///
+    /// `eddyline model publish` takes the file again, in this store or another one.
+    Download(DownloadArgs),
+    /// Write the vectors of all users or of all items to a Parquet or CSV file.
+    #[command(name = "export-embeddings")]
+    ExportEmbeddings(beside::Args),
 }
 
 /// Flags of `eddyline model publish`: the checkpoint, and the store or server that receives it.
@@ -68,6 +77,18 @@ pub struct RollbackArgs {
     access: AccessArgs,
 }
 
+/// Flags of `eddyline model download`: the version, the file, and the store or server that has the models.
+#[derive(Debug, clap::Args)]
+pub struct DownloadArgs {
+    /// The version; `eddyline model list` lists them.
+    version: u64,
+    /// File to write; a file of this name is replaced once the whole checkpoint has arrived.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
 /// An operation on models, for a store or for a server.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Task {
@@ -77,6 +98,8 @@ pub enum Task {
     List,
     /// Let this version serve; `None` is the version that served before.
     Rollback(Option<ModelVersion>),
+    /// Write the checkpoint of this version to a file.
+    Download(ModelVersion, PathBuf),
 }
 
 /// Runs one of the commands, in the configured store or through the server at `--url`.
@@ -88,6 +111,10 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Publish(PublishArgs { file, access }) => (access, Task::publish(&file)?),
         Command::List(ListArgs { access }) => (access, Task::List),
         Command::Rollback(RollbackArgs { version, access }) => (access, Task::Rollback(version.map(ModelVersion))),
+        Command::Download(DownloadArgs { version, out, access }) => {
+            (access, Task::Download(ModelVersion(version), out))
+        }
+        Command::ExportEmbeddings(args) => return beside::run("model", args.after("export-embeddings")),
     };
     let config = access.config.start_with_store(access.store)?;
     print(carry_out(access.url.as_deref(), &config, task)?.trim_end())
@@ -125,13 +152,7 @@ impl Task {
 /// # Errors
 /// A server has the embedded store open, the store fails, or the checkpoint cannot serve.
 async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Result<String> {
-    let store = match app::open_access(config).await {
-        Ok(store) => store,
-        Err(error) if matches!(error.downcast_ref(), Some(StoreError::Locked(_))) => {
-            bail!("{error:#}, or let the server do it: --url, with a service token in EDDYLINE_TOKEN")
-        }
-        Err(error) => return Err(error),
-    };
+    let store = open(config).await?;
     let (store, reader, dim) = (&*store, app::open_models(), config.dim);
     Ok(match task {
         Task::Publish(checkpoint) => {
@@ -145,7 +166,38 @@ async fn in_store(config: &Config, task: Task, now: Millis) -> anyhow::Result<St
             models::publish(store, reader, version, dim, now).await?;
             version.0.to_string()
         }
+        Task::Download(version, out) => {
+            let checkpoint = store.checkpoint(version).await?;
+            save(&out, &checkpoint.ok_or(ModelError::Unknown(version))?)?
+        }
     })
+}
+
+/// Opens the configured store beside its server, where the store allows that.
+///
+/// # Errors
+/// A server has the embedded store open, or the store fails.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    match app::open_access(config).await {
+        Err(error) if matches!(error.downcast_ref(), Some(StoreError::Locked(_))) => {
+            bail!("{error:#}, or let the server do it: --url, with a service token in EDDYLINE_TOKEN")
+        }
+        opened => opened,
+    }
+}
+
+/// Writes a checkpoint under another name and renames it, so that a failure leaves no partial file; returns its size as text.
+fn save(out: &Path, checkpoint: &[u8]) -> anyhow::Result<String> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(checkpoint)?;
+        file.as_file().sync_all()?;
+        file.persist(out)?;
+        Ok(())
+    };
+    write().with_context(|| format!("--out: cannot write {}", out.display()))?;
+    Ok(format!("{} bytes", checkpoint.len()))
 }
 
 /// Lets a running server carry the task out; returns the text for standard output.
@@ -169,6 +221,11 @@ fn over_http(url: &str, task: Task) -> anyhow::Result<String> {
         Task::Rollback(wanted) => {
             let query = wanted.map(|version| format!("?version={}", version.0)).unwrap_or_default();
             version(server.ask("POST", &format!("/v1/models/rollback{query}"), None)?)?.to_string()
+        }
+        Task::Download(version, out) => {
+            let mut answer = server.open("GET", &format!("/v1/models/{}/download", version.0), None)?;
+            let body = answer.body_mut().with_config().limit(CHECKPOINT_BYTES_MAX as u64);
+            save(&out, &body.read_to_vec().with_context(|| format!("{url}: the checkpoint did not arrive"))?)?
         }
     })
 }

@@ -1,6 +1,6 @@
 //! An HTTP client of a running server, for the commands that work on a store or through its server.
 //!
-//! Invariant: a call returns the server's answer as JSON, or its reason for a refusal. No message holds the token.
+//! Invariant: a call returns the server's answer, or its reason for a refusal. No message holds the token.
 //! Absent on purpose: paths and the form of answers, which belong to the commands.
 
 use std::time::Duration;
@@ -51,6 +51,21 @@ impl Remote {
     /// # Errors
     /// The server does not answer, requires a token, or refuses the request.
     pub(super) fn ask(&self, method: &str, path: &str, body: Option<Body>) -> anyhow::Result<Value> {
+        let text = self.open(method, path, body)?.body_mut().read_to_string();
+        let text = text.map_err(|error| anyhow!("{}: {}", self.url, reason(&error)))?;
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// Sends a request and returns the answer with its headers, before its body is read.
+    ///
+    /// # Errors
+    /// The server does not answer, requires a token, or refuses the request.
+    pub(super) fn open(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Body>,
+    ) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -62,14 +77,14 @@ impl Remote {
         let request = request.body(body).map_err(|_| anyhow!("--url: {NOT_AN_ADDRESS}"))?;
         let failed = |error: ureq::Error| anyhow!("{}: {}", self.url, reason(&error));
         let mut answer = self.agent.run(request).map_err(failed)?;
-        let text = answer.body_mut().read_to_string().map_err(failed)?;
-        let found: Value = serde_json::from_str(&text).unwrap_or_default();
         match answer.status().as_u16() {
-            200..300 => Ok(found),
+            200..300 => Ok(answer),
             401 if self.token.is_none() => {
                 bail!("{}: the server requires a token: put a service token into EDDYLINE_TOKEN", self.url)
             }
             status => {
+                let text = answer.body_mut().read_to_string().map_err(failed)?;
+                let found: Value = serde_json::from_str(&text).unwrap_or_default();
                 let detail = found["detail"].as_str().unwrap_or("the server gave no reason");
                 bail!("{}: {status}: {detail}", self.url)
             }

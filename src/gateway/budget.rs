@@ -75,6 +75,17 @@ impl Budget {
         }))
     }
 
+    /// A budget of one, which one subject may hold, unlike a quarter of a larger budget.
+    fn of_one() -> Budget {
+        Budget(Arc::new(Inner {
+            total: 1,
+            per_subject: 1,
+            per_address: 1,
+            taken: Mutex::default(),
+            returned: Notify::new(),
+        }))
+    }
+
     /// A permit for `amount`, or `None` while the total or the holder's share has no room for it. An amount beyond the
     /// share counts as the whole share.
     #[must_use]
@@ -166,6 +177,8 @@ pub struct Budgets {
     pub parts: Budget,
     /// Checkpoints being received: one at a time.
     pub checkpoints: Budget,
+    /// Checkpoints being sent: one at a time.
+    pub downloads: Budget,
     // Seeded at the start, so that no client can choose a key that collides with another holder's.
     hasher: RandomState,
 }
@@ -176,14 +189,8 @@ impl Default for Budgets {
             bodies: Budget::new(BODIES_BYTES_MAX),
             answers: Budget::new(ANSWERS_BYTES_MAX),
             parts: Budget::new(PARTS_MAX),
-            // One subject may hold the only checkpoint, unlike a quarter of the other budgets.
-            checkpoints: Budget(Arc::new(Inner {
-                total: 1,
-                per_subject: 1,
-                per_address: 1,
-                taken: Mutex::default(),
-                returned: Notify::new(),
-            })),
+            checkpoints: Budget::of_one(),
+            downloads: Budget::of_one(),
             hasher: RandomState::new(),
         }
     }

@@ -36,10 +36,12 @@ pub(crate) fn cors(allowed: &[String]) -> Condition<Cors> {
         .expose_headers([
             "allow",
             "etag",
+            "link",
             "location",
             "ratelimit-limit",
             "ratelimit-remaining",
             "ratelimit-reset",
+            "repr-digest",
             "retry-after",
         ])
         .max_age(PREFLIGHT_S)

@@ -11,6 +11,7 @@ mod table_input;
 mod table_import;
 pub mod training_report;
 pub mod train;
+pub mod embeddings;
 mod watch;
 mod window_flags;
 pub mod live_channels;

@@ -1,4 +1,4 @@
-//! The offline commands: import, replay, simulate, train, cluster, plots and explore.
+//! The offline commands: import, replay, simulate, train, cluster, plots, explore and the export of vectors.
 //!
 //! `eddyline NAME` runs this program, as `cargo NAME` runs a subcommand of its own. Invariant: the status is 0 when the command is
 //! done, 1 when it failed, 2 when flags or configuration cannot be used.
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use eddyline::commands::status;
-use eddyline_offline::{cluster, explore, import, plots, replay, simulate, train};
+use eddyline_offline::{cluster, embeddings, explore, import, plots, replay, simulate, train};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,6 +33,8 @@ enum Command {
     Cluster(cluster::Args),
     Plots(plots::Args),
     Explore(explore::Args),
+    #[command(subcommand)]
+    Model(embeddings::Command),
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -44,6 +46,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Cluster(args) => cluster::run(args),
         Command::Plots(args) => plots::run(args),
         Command::Explore(args) => explore::run(args),
+        Command::Model(command) => embeddings::run(command),
     }
 }
 

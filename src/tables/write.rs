@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
@@ -53,10 +53,12 @@ pub enum ColumnKind {
     Text,
     /// Instants in milliseconds.
     Time,
+    /// Numbers of 32 bits; CSV has the shortest digits that give back the number.
+    Real,
 }
 
 /// Value of one cell; its variant must match the column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
     /// Value of a [`ColumnKind::Integer`] column.
     Integer(i64),
@@ -64,6 +66,8 @@ pub enum Cell<'a> {
     Text(&'a str),
     /// Value of a [`ColumnKind::Time`] column.
     Time(Millis),
+    /// Value of a [`ColumnKind::Real`] column.
+    Real(f32),
 }
 
 /// A table could not be written to its file.
@@ -116,6 +120,7 @@ struct ParquetOut {
 enum Values {
     Numbers(Vec<i64>),
     Texts(Vec<ByteArray>),
+    Reals(Vec<f32>),
 }
 
 impl TableWriter {
@@ -149,6 +154,7 @@ impl TableWriter {
                 (Cell::Integer(_), ColumnKind::Integer)
                     | (Cell::Text(_), ColumnKind::Text)
                     | (Cell::Time(_), ColumnKind::Time)
+                    | (Cell::Real(_), ColumnKind::Real)
             )
         };
         if cells.len() != self.kinds.len() || !cells.iter().zip(&self.kinds).all(fits) {
@@ -203,6 +209,7 @@ fn record<W: Write>(out: &mut csv::Writer<W>, cells: &[Cell<'_>]) -> Result<(), 
             Cell::Integer(number) => out.write_field(number.to_string())?,
             Cell::Text(text) => out.write_field(text)?,
             Cell::Time(at) => out.write_field(civil(*at))?,
+            Cell::Real(number) => out.write_field(number.to_string())?,
         }
     }
     Ok(out.write_record(None::<&[u8]>)?)
@@ -225,6 +232,7 @@ impl ParquetOut {
             let (physical, logical) = match kind {
                 ColumnKind::Integer => (Physical::INT64, None),
                 ColumnKind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+                ColumnKind::Real => (Physical::FLOAT, None),
                 ColumnKind::Time => {
                     let millis = LogicalType::timestamp(true, TimeUnit::MILLIS);
                     (Physical::INT64, Some(millis))
@@ -241,6 +249,7 @@ impl ParquetOut {
         let writer = SerializedFileWriter::new(out, schema, Arc::new(properties.build()))?;
         let columns = columns.iter().map(|(_, kind)| match kind {
             ColumnKind::Text => Values::Texts(Vec::new()),
+            ColumnKind::Real => Values::Reals(Vec::new()),
             ColumnKind::Integer | ColumnKind::Time => Values::Numbers(Vec::new()),
         });
         Ok(ParquetOut { writer, columns: columns.collect(), rows: 0 })
@@ -253,6 +262,7 @@ impl ParquetOut {
                     numbers.push(*number);
                 }
                 (Values::Texts(texts), Cell::Text(text)) => texts.push(ByteArray::from(*text)),
+                (Values::Reals(numbers), Cell::Real(number)) => numbers.push(*number),
                 _ => return Err(WriteWrong::Row),
             }
         }
@@ -273,6 +283,10 @@ impl ParquetOut {
                 Values::Texts(texts) => {
                     column.typed::<ByteArrayType>().write_batch(texts, None, None)?;
                     texts.clear();
+                }
+                Values::Reals(numbers) => {
+                    column.typed::<FloatType>().write_batch(numbers, None, None)?;
+                    numbers.clear();
                 }
             }
             column.close()?;

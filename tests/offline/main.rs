@@ -9,6 +9,7 @@ mod postgres;
 mod support;
 
 mod live_channels;
+mod embeddings;
 mod explore;
 mod in_time;
 mod logs;

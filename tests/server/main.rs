@@ -21,6 +21,7 @@ mod judging;
 mod matrix;
 mod metrics;
 mod models;
+mod model_files;
 mod on_air;
 mod passivation;
 mod rights;

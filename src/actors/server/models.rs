@@ -31,6 +31,15 @@ impl Server {
         Ok(list(&*self.context.store).await?)
     }
 
+    /// The bytes of a stored checkpoint, as they were uploaded.
+    ///
+    /// # Errors
+    /// The model is unknown; busy while the store cannot answer.
+    pub async fn checkpoint(&self, version: ModelVersion) -> Result<Vec<u8>, RequestError> {
+        let found = self.context.store.checkpoint(version).await?;
+        Ok(found.ok_or(ModelError::Unknown(version))?)
+    }
+
     /// Stores a checkpoint without publishing it.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ pub mod interactions;
 pub mod rights;
 pub mod similar;
 pub mod models;
+pub mod model_files;
 pub mod access;
 pub mod figures;
 pub mod graph;
@@ -68,6 +69,8 @@ routes! {
     "/v1/models/rollback" => POST models::rollback;
     "/v1/models/{version}" => GET models::model;
     "/v1/models/{version}/publish" => POST models::publish;
+    "/v1/models/{version}/download" => GET model_files::download;
+    "/v1/models/{version}/embeddings" => GET model_files::embeddings;
     "/v1/users/{id}/clusters" => GET clusterings::of_user;
     "/v1/clusterings" => GET clusterings::list;
     "/v1/clusterings/{name}" => GET clusterings::one, PUT clusterings::put, DELETE clusterings::remove;

@@ -112,7 +112,11 @@ pub async fn rollback(request: AuthedRequest) -> HttpResult {
     found(&json!({"version": version}))
 }
 
-fn version(field: &str, text: &str) -> Result<ModelVersion, Refusal> {
+/// A version in a path or a query.
+///
+/// # Errors
+/// `bad_field`: the text is no number of a model.
+pub(super) fn version(field: &str, text: &str) -> Result<ModelVersion, Refusal> {
     let number = text.parse().ok().filter(|number| *number <= i64::MAX as u64);
     number.map(ModelVersion).ok_or_else(|| Refusal::field(Code::BadField, field, "must be the number of a model"))
 }

@@ -49,6 +49,8 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/models", "POST", "/v1/models", Service(415)),
         row("/v1/models/rollback", "POST", "/v1/models/rollback", Service(409)),
         row("/v1/models/{version}", "GET", "/v1/models/7", Service(404)),
+        row("/v1/models/{version}/download", "GET", "/v1/models/7/download", Service(404)),
+        row("/v1/models/{version}/embeddings", "GET", "/v1/models/7/embeddings?of=items", Service(404)),
         row("/v1/models/{version}/publish", "POST", "/v1/models/7/publish", Service(404)),
         row("/v1/decay", "GET", "/v1/decay", Known(200)),
         row("/v1/graph", "GET", "/v1/graph?limit=5", Service(200)),
