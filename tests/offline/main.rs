@@ -15,6 +15,7 @@ mod in_time;
 mod logs;
 mod measured;
 mod offline;
+mod reference;
 mod replay;
 mod simulated_world;
 mod tables;
