@@ -3,8 +3,6 @@
 //! Invariant: an expert's block form gives the bits of its row form. It sums its terms in the order of the features and
 //! may leave out terms that are 0.
 
-use std::array;
-
 use multiversion::multiversion;
 
 use crate::domain::ids::{ItemId, UserId};
@@ -130,7 +128,9 @@ impl Apart {
     /// Marks the places of the block beyond its last item.
     #[inline]
     pub fn beyond(block: &BlockRows<'_>) -> Apart {
-        Apart { marks: array::from_fn(|row| row >= block.len()), has_evidence_marks: false }
+        let mut marks = [false; BLOCK];
+        marks[block.len()..].fill(true);
+        Apart { marks, has_evidence_marks: false }
     }
 
     /// Marks the items for which there is evidence from the person's history or friends. Repeated calls cost nothing.

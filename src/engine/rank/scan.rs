@@ -9,7 +9,7 @@ use multiversion::multiversion;
 
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
-use crate::engine::catalogue::block::{BLOCK, Block};
+use crate::engine::catalogue::block::{BLOCK, Block, Columns};
 use crate::engine::experts::expertise::{Apart, BlockRows, Lane};
 use crate::engine::experts::online::Quantised;
 use crate::engine::features::{FEATURES, Features, at, shares};
@@ -189,16 +189,23 @@ impl Scorer<'_> {
     /// Candidates of the flat feed: items by the person and by people whom they follow. A person who follows no one gets all items.
     pub(crate) fn flat_candidates(&self, candidates: &Candidates) -> Vec<Scored> {
         let everything = self.profile.follows.is_empty();
-        candidates
-            .0
-            .iter()
-            .filter_map(|id| {
-                let columns = self.world.blocks().get(id as usize / BLOCK)?.columns();
-                let row = id as usize % BLOCK;
-                let (created, author) = (*columns.created.get(row)?, *columns.author.get(row)?);
+        let mut ids = vec![0; candidates.0.len() as usize];
+        let ids = &*candidates.0.iter().next_many(&mut ids);
+        let mut found = Vec::with_capacity(if everything { ids.len() } else { 0 });
+        for ids in ids.chunk_by(|a, b| *a as usize / BLOCK == *b as usize / BLOCK) {
+            let Some(block) = self.world.blocks().get(ids[0] as usize / BLOCK) else { break };
+            let Columns { created, author, .. } = block.columns();
+            for id in ids {
+                let row = *id as usize % BLOCK;
+                let (Some(created), Some(author)) = (created.get(row).copied(), author.get(row).copied()) else {
+                    break;
+                };
                 let shown = everything || author == self.profile.user.0 || self.experts.followed.is_followed(author);
-                (shown && created <= self.now).then_some(Scored { item: ItemId(id), score: 0.0, created })
-            })
-            .collect()
+                if shown && created <= self.now {
+                    found.push(Scored { item: ItemId(*id), score: 0.0, created });
+                }
+            }
+        }
+        found
     }
 }
