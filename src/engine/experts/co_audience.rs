@@ -3,8 +3,6 @@
 //! Invariant: the feature is 0 for an item that is in no published list of neighbours.
 //! Deliberately absent: the sums over the lists (`evidence::neighbours`).
 
-use multiversion::multiversion;
-
 use crate::engine::numeric::kernels::ln_of;
 
 use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane};
@@ -35,7 +33,7 @@ impl<'a> Expertise<'a, 1> for CoAudience<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; 1], scores: &mut Lane) {
         if let Some(sums) = block.evidence.co_audience_of_block(block.index) {
             add_co_audience(weights[0], sums, scores);
@@ -43,7 +41,7 @@ impl<'a> Expertise<'a, 1> for CoAudience<'a> {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+#[inline(always)]
 fn add_co_audience(weight: f32, sums: &[f32], scores: &mut Lane) {
     for (score, sum) in scores.iter_mut().zip(sums) {
         // The logarithm of 1 is exactly 0, so an item without a sum needs no branch.

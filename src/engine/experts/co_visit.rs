@@ -36,6 +36,6 @@ impl<'a> Expertise<'a, 1> for CoVisit<'a> {
     }
 
     /// Items that are in a list stand apart; the share of all others is 0.
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, _: &BlockRows<'_>, _: &[f32; 1], _: &mut Lane) {}
 }

@@ -3,8 +3,6 @@
 //! Invariant: an expert's block form gives the bits of its row form. It sums its terms in the order of the features and
 //! may leave out terms that are 0.
 
-use multiversion::multiversion;
-
 use crate::domain::ids::{ItemId, UserId};
 use crate::domain::time::Millis;
 use crate::domain::windows::Window;
@@ -163,6 +161,12 @@ impl AuthorFilter {
         AuthorFilter { marks }
     }
 
+    /// Whether no author passes.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_none()
+    }
+
     /// Rows whose author may be known, with the author's id.
     #[inline]
     pub fn candidates<'c>(&'c self, columns: &'c Columns) -> impl Iterator<Item = (usize, u32)> + 'c {
@@ -182,8 +186,16 @@ pub(crate) fn look_up<K: Ord + Copy>(sorted: &[(K, f32)], key: K) -> f32 {
     sorted.binary_search_by_key(&key, |(key, _)| *key).map_or(0.0, |index| sorted[index].1)
 }
 
+/// Adds one share to all items.
+#[inline(always)]
+pub(crate) fn add_constant(share: f32, scores: &mut Lane) {
+    for score in scores {
+        *score += share;
+    }
+}
+
 /// Adds one share per item.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+#[inline(always)]
 pub(crate) fn add_shares(shares: &Lane, scores: &mut Lane) {
     for (score, share) in scores.iter_mut().zip(shares) {
         *score += share;
@@ -191,7 +203,7 @@ pub(crate) fn add_shares(shares: &Lane, scores: &mut Lane) {
 }
 
 /// Adds one weighted value per item.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+#[inline(always)]
 pub(crate) fn add_weighted(weight: f32, values: &Lane, scores: &mut Lane) {
     for (score, value) in scores.iter_mut().zip(values) {
         *score += weight * value;

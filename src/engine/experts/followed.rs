@@ -41,7 +41,7 @@ impl<'a> Expertise<'a, 2> for Followed<'a> {
         apart.mark_evidence(block);
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; 2], scores: &mut Lane) {
         for (row, author) in self.authors.candidates(block.columns) {
             if self.is_followed(author) {

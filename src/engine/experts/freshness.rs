@@ -2,8 +2,6 @@
 //!
 //! Invariant: the feature lies in (0, 1], and is 1 for an item that is made now.
 
-use multiversion::multiversion;
-
 use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane};
 
 /// Prepared for one person at one instant.
@@ -29,13 +27,13 @@ impl<'a> Expertise<'a, 1> for Freshness<'a> {
         out[0] = self.half / (self.half + age);
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; 1], scores: &mut Lane) {
         add_freshness(weights[0], self.half, block.ages, scores);
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+#[inline(always)]
 fn add_freshness(weight: f32, half: f32, ages: &Lane, scores: &mut Lane) {
     for (score, age) in scores.iter_mut().zip(ages) {
         *score += weight * (half / (half + age));

@@ -59,7 +59,7 @@ macro_rules! experts {
             }
 
             /// Adds the shares of all experts to the scores of a block, in their order. `after` sees the scores after each.
-            #[inline]
+            #[inline(always)]
             pub(crate) fn add_block(
                 &self,
                 block: &BlockRows<'_>,

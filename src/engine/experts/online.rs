@@ -7,8 +7,10 @@
 use std::cell::Cell;
 
 use crate::domain::ids::TopicId;
+use crate::domain::journal::CentreRef;
 use crate::engine::catalogue::block::Columns;
 use crate::engine::catalogue::vectors::Vectors;
+use crate::engine::learners::person::quadratic::Form;
 use crate::engine::numeric::kernels::{dot, weight_max};
 
 use super::expertise::{BlockRows, Context, Expertise, ItemRow, Lane, add_weighted};
@@ -19,6 +21,8 @@ pub(crate) const ONLINE_MAX: f32 = 8.0;
 /// Prepared for one person at one instant.
 pub struct Online<'a> {
     context: Context<'a>,
+    /// Quadratic forms of the person by centre.
+    forms: &'a [(CentreRef, Form)],
     /// `w . m` by main topic, 0 for a topic without a centre; empty before [`Expertise::prepare`].
     centre_dots: Vec<f32>,
     /// The last product that was computed outside of `centre_dots`: a few items often share their topic.
@@ -32,7 +36,7 @@ impl<'a> Expertise<'a, 1> for Online<'a> {
     const FIRST_AMOUNT: f32 = 1.0;
 
     fn of(context: Context<'a>) -> Self {
-        Online { context, centre_dots: Vec::new(), last_dot: Cell::new(None) }
+        Online { context, forms: &context.profile.forms, centre_dots: Vec::new(), last_dot: Cell::new(None) }
     }
 
     #[inline]
@@ -44,7 +48,7 @@ impl<'a> Expertise<'a, 1> for Online<'a> {
         self.centre_dots = (0..self.context.store.topics_len()).map(|topic| self.centre_dot(TopicId(topic))).collect();
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; 1], scores: &mut Lane) {
         add_weighted(weights[0], block.online, scores);
     }
@@ -61,7 +65,7 @@ impl Online<'_> {
         }
         let mut log_odds = (w_x - self.centre_dot(columns.topic[row])) * inverse_norm;
         let centre = columns.centre[row];
-        if let Some((_, form)) = self.context.profile.forms.iter().find(|(known, _)| *known == centre) {
+        if let Some((_, form)) = self.forms.iter().find(|(known, _)| *known == centre) {
             log_odds += form.value(&columns.coordinates[row]);
         }
         log_odds.clamp(-ONLINE_MAX, ONLINE_MAX)

@@ -56,7 +56,7 @@ impl<'a> Expertise<'a, 3> for Opening<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; 3], scores: &mut Lane) {
         // Most blocks have no young item.
         if block.ages.iter().fold(false, |any, age| any | (*age < LASTS_MS as f32)) {

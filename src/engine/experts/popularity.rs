@@ -5,8 +5,6 @@
 //! knows.
 //! Deliberately absent: counting (`popularity`, `arrivals` and `cluster_popularity` of `learners::shared`).
 
-use multiversion::multiversion;
-
 use crate::engine::catalogue::block::BLOCK;
 use crate::engine::learners::clock::PHASES;
 use crate::engine::learners::shared::arrivals::VisitorsBlock;
@@ -86,19 +84,20 @@ impl<'a> Expertise<'a, N> for Popularity<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; N], scores: &mut Lane) {
         let popularity = self.context.store.popularity();
         let (numbers, visitors) = (popularity.block(block.index), popularity.visitors().block(block.index));
+        let Some(cluster) = self.cluster else {
+            return add_popularity(weights, numbers, visitors, &self.phases, const { &[0.0; BLOCK] }, scores);
+        };
         let mut of_cluster = [0.0; BLOCK];
-        if let Some(cluster) = self.cluster {
-            cluster.write_popularity(block.index * BLOCK, &numbers[ONE_DAY], &mut of_cluster);
-        }
+        cluster.write_popularity(block.index * BLOCK, &numbers[ONE_DAY], &mut of_cluster);
         add_popularity(weights, numbers, visitors, &self.phases, &of_cluster, scores);
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+#[inline(always)]
 fn add_popularity(
     w: &[f32; N],
     numbers: &PopularityBlock,

@@ -8,7 +8,7 @@ use crate::domain::ids::UserId;
 use crate::engine::catalogue::block::{BLOCK, NOBODY};
 use crate::engine::learners::person::visits::VISIT_FEATURES;
 
-use super::expertise::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemRow, Lane, add_shares, look_up, place};
+use super::expertise::{Apart, AuthorFilter, BlockRows, Context, Expertise, ItemRow, Lane, add_constant, add_shares, look_up, place};
 
 /// Number of features.
 const N: usize = 19;
@@ -121,9 +121,13 @@ impl<'a> Expertise<'a, N> for Repeat<'a> {
         apart.mark_evidence(block);
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; N], scores: &mut Lane) {
-        let mut shares = [self.share(weights, 0.0); BLOCK];
+        let share = self.share(weights, 0.0);
+        if self.authors.is_empty() {
+            return add_constant(share, scores);
+        }
+        let mut shares = [share; BLOCK];
         for (row, author) in self.authors.candidates(block.columns) {
             shares[row] = self.share(weights, self.author_visits(author));
         }

@@ -42,7 +42,7 @@ impl<'a> Expertise<'a, 3> for Topic<'a> {
         self.shares = topics.map(|topic| self.share(weights, topic, self.weight_of(topic))).collect();
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; 3], scores: &mut Lane) {
         let mut shares = [0.0; BLOCK];
         for (share, topic) in shares.iter_mut().zip(&block.columns.topic) {

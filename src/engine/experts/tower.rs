@@ -35,7 +35,7 @@ impl<'a> Expertise<'a, 1> for Tower<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_block(&self, block: &BlockRows<'_>, weights: &[f32; 1], scores: &mut Lane) {
         let Some((items, person)) = self.vectors else { return };
         let mut log_odds = [0.0; BLOCK];

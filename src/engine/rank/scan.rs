@@ -10,6 +10,7 @@ use multiversion::multiversion;
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::block::{BLOCK, Block, Columns};
+use crate::engine::experts::Experts;
 use crate::engine::experts::expertise::{Apart, BlockRows, Lane};
 use crate::engine::experts::online::Quantised;
 use crate::engine::features::{FEATURES, Features, at, shares};
@@ -49,7 +50,21 @@ impl Lanes {
         scorer.experts.mark_apart(&rows, &mut apart);
         self.apart = apart.marks;
         self.scores.fill(0.0);
-        scorer.experts.add_block(&rows, weights, &mut self.scores, |_, _| {});
+        add_shares(&scorer.experts, &rows, weights, &mut self.scores);
+    }
+}
+
+/// Adds the shares of all experts. Compiled per instruction set with all of their block forms inside.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn add_shares(experts: &Experts<'_>, rows: &BlockRows<'_>, weights: &Features, scores: &mut Lane) {
+    experts.add_block(rows, weights, scores, |_, _| {});
+}
+
+/// Writes the scores of a block, and NaN for the items that stand apart.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2+fma", "aarch64+neon"))]
+fn write_scores(scores: &Lane, apart: &[bool; BLOCK], out: &mut Lane) {
+    for ((out, score), apart) in out.iter_mut().zip(scores).zip(apart) {
+        *out = if *apart { f32::NAN } else { *score };
     }
 }
 
@@ -99,9 +114,7 @@ impl Scorer<'_> {
                 }
             }
             lanes.add_up(self, &weights, index, block);
-            for ((place, score), apart) in scores.iter_mut().zip(&lanes.scores).zip(&lanes.apart) {
-                *place = if *apart { f32::NAN } else { *score };
-            }
+            write_scores(&lanes.scores, &lanes.apart, scores);
         }
         out.clear();
         out.extend(items.iter().map(|item| match scores.get(item.0 as usize) {
