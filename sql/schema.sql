@@ -84,7 +84,9 @@ CREATE TABLE journal (
     features         BLOB,
     predicted        BLOB,
     payload          TEXT,
-    lesson           BLOB
+    lesson           BLOB,
+    -- The seq of the entry that cancelled this one; null while it stands.
+    cancelled_by     INTEGER
 ) STRICT;
 
 CREATE UNIQUE INDEX journal_by_user_seq ON journal (user_id, seq);
@@ -92,6 +94,11 @@ CREATE UNIQUE INDEX journal_by_user_seq ON journal (user_id, seq);
 CREATE UNIQUE INDEX journal_by_user_event ON journal (user_id, event_id);
 
 CREATE INDEX journal_by_item ON journal (item_id, position) WHERE item_id IS NOT NULL;
+
+CREATE INDEX journal_cancelled ON journal (user_id, cancelled_by) WHERE cancelled_by IS NOT NULL;
+
+CREATE INDEX journal_standing ON journal (user_id, item_id, kind, seq)
+    WHERE cancelled_by IS NULL AND kind IN ('like', 'hide', 'reject');
 
 CREATE TABLE snapshots (
     user_id  INTEGER PRIMARY KEY,

@@ -92,7 +92,9 @@ CREATE TABLE journal (
     features         bytea,
     predicted        bytea,
     payload          text,
-    lesson           bytea
+    lesson           bytea,
+    -- The seq of the entry that cancelled this one; null while it stands.
+    cancelled_by     bigint
 );
 
 CREATE UNIQUE INDEX journal_by_user_seq ON journal (user_id, seq);
@@ -101,7 +103,12 @@ CREATE UNIQUE INDEX journal_by_user_event ON journal (user_id, event_id);
 
 CREATE INDEX journal_by_item ON journal (item_id, position) WHERE item_id IS NOT NULL;
 
--- Rows are never updated, so vacuum only freezes: it runs with growth, in small steps.
+CREATE INDEX journal_cancelled ON journal (user_id, cancelled_by) WHERE cancelled_by IS NOT NULL;
+
+CREATE INDEX journal_standing ON journal (user_id, item_id, kind, seq)
+    WHERE cancelled_by IS NULL AND kind IN ('like', 'hide', 'reject');
+
+-- Rows are updated only by an undo, so vacuum mostly freezes: it runs with growth, in small steps.
 ALTER TABLE journal SET (autovacuum_vacuum_insert_scale_factor = 0.02);
 
 -- The program compresses these bytes itself, if at all.

@@ -37,6 +37,8 @@ pub struct Limits {
     pub snapshot_every: u64,
     /// Texts that may wait for their embedding; beyond that `busy`.
     pub embed_queue: usize,
+    /// Milliseconds after an undo at which the shared learners are folded again without it, at the earliest.
+    pub undo_after_ms: u64,
     /// The percentage of each actor thread that refreshes of open feeds may take; 0 disables refreshes.
     pub refresh_percent: usize,
 }
@@ -51,6 +53,7 @@ impl Default for Limits {
             idle_ms: 60_000,
             snapshot_every: 256,
             embed_queue: 4_096,
+            undo_after_ms: 60_000,
             refresh_percent: 25,
         }
     }

@@ -3,7 +3,8 @@
 //! Invariant: label and weight are decided once, when the interaction is learned. The journal entry holds them, so a later
 //! change of the settings never changes earlier training examples.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ids::{FeedVersion, ItemId, Key};
 use super::time::Millis;
@@ -80,6 +81,115 @@ impl Kind {
     #[must_use]
     pub fn removes(self) -> bool {
         matches!(self, Kind::Hide | Kind::Reject)
+    }
+}
+
+/// Inverse of an interaction: it cancels the interactions of one user with one item that stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inverse {
+    /// Cancels each standing `like` of the item.
+    Unlike,
+    /// Cancels each standing `hide` and `reject` of the item, so that it may be shown again.
+    Unhide,
+}
+
+impl Inverse {
+    /// All inverses, in the order of their declaration.
+    pub const ALL: [Inverse; 2] = [Inverse::Unlike, Inverse::Unhide];
+
+    /// Name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Inverse::Unlike => "unlike",
+            Inverse::Unhide => "unhide",
+        }
+    }
+
+    /// Interactions that it cancels.
+    #[must_use]
+    pub fn cancels(self) -> Standing {
+        match self {
+            Inverse::Unlike => Standing::Liked,
+            Inverse::Unhide => Standing::Hidden,
+        }
+    }
+}
+
+/// Interactions that hold until they are cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Interactions of kind `like`.
+    Liked,
+    /// Interactions of kind `hide` or `reject`.
+    Hidden,
+}
+
+impl Standing {
+    /// Kinds of these interactions; a single kind stands twice.
+    #[must_use]
+    pub fn kinds(self) -> [Kind; 2] {
+        match self {
+            Standing::Liked => [Kind::Like, Kind::Like],
+            Standing::Hidden => [Kind::Hide, Kind::Reject],
+        }
+    }
+}
+
+/// Kind of an interaction as clients send it: a [`Kind`] that is learned, or an [`Inverse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// An interaction to learn.
+    Do(Kind),
+    /// A cancellation of earlier interactions.
+    Undo(Inverse),
+}
+
+impl Act {
+    /// Names on the wire, those of [`Kind`] first.
+    pub const NAMES: [&'static str; 13] = [
+        "like", "share", "reply", "accept", "click", "watch", "read", "skip", "hide", "reject", "view", "unlike",
+        "unhide",
+    ];
+
+    /// Name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Act::Do(kind) => kind.name(),
+            Act::Undo(inverse) => inverse.name(),
+        }
+    }
+}
+
+impl From<Kind> for Act {
+    fn from(kind: Kind) -> Act {
+        Act::Do(kind)
+    }
+}
+
+impl Serialize for Act {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Act {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Act, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Act;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a kind of interaction")
+            }
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Act, E> {
+                let inverse = || Inverse::ALL.into_iter().find(|inverse| inverse.name() == name).map(Act::Undo);
+                let act = Kind::from_name(name).map(Act::Do).or_else(inverse);
+                act.ok_or_else(|| E::unknown_variant(name, &Act::NAMES))
+            }
+        }
+        deserializer.deserialize_str(Reader)
     }
 }
 
@@ -214,5 +324,18 @@ mod tests {
             assert_eq!(serde_json::to_value(kind).ok(), Some(kind.name().into()));
         }
         assert_eq!(Kind::from_name("LIKE"), None);
+    }
+
+    #[test]
+    fn an_act_is_a_kind_or_an_inverse() {
+        let kinds = Kind::ALL.into_iter().map(Act::Do);
+        let all: Vec<Act> = kinds.chain(Inverse::ALL.into_iter().map(Act::Undo)).collect();
+        assert_eq!(all.iter().map(|act| act.name()).collect::<Vec<_>>(), Act::NAMES);
+        for act in all {
+            let text = serde_json::to_value(act).unwrap_or_default();
+            assert_eq!(serde_json::from_value::<Act>(text).ok(), Some(act));
+        }
+        let unknown = serde_json::from_str::<Act>("\"love\"").map_err(|error| error.to_string());
+        assert!(unknown.is_err_and(|error| error.contains("unknown variant `love`") && error.contains("`unhide`")));
     }
 }

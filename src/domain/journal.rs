@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ItemId, Key, ModelVersion, Seq, TopicId, UserId};
-use super::interactions::{Kind, Shown, Signal};
+use super::interactions::{Inverse, Kind, Shown, Signal};
 use super::time::Millis;
 
 /// An entry of one user's part of the journal.
@@ -45,6 +45,37 @@ pub enum What {
     TopicsSet(Vec<(TopicId, f32)>),
     /// A measurement of the user. It trains no preference model.
     Measured(Measured),
+    /// The user cancelled earlier interactions of theirs.
+    Undone(Undone),
+    /// An entry that a later one cancelled. It trains nothing, and its id stays taken.
+    Cancelled(Box<Cancelled>),
+}
+
+/// A cancelled entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cancelled {
+    /// Number of the entry that cancelled it, among those of the user.
+    pub by: Seq,
+    /// Content before the cancellation.
+    pub what: What,
+}
+
+/// A cancellation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone {
+    /// The sender's request.
+    pub of: Undo,
+    /// Numbers of the cancelled entries, ascending; empty where no such interaction stood.
+    pub cancels: Vec<Seq>,
+}
+
+/// The sender's part of a cancellation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// The interaction with this event id.
+    Event(Key),
+    /// All standing interactions with an item that this inverse cancels.
+    Item(ItemId, Inverse),
 }
 
 impl Entry {
@@ -73,6 +104,8 @@ pub enum Contents {
     TopicsSet(BTreeMap<TopicId, u32>),
     /// The measurement, as in [`What::Measured`].
     Measured(Measured),
+    /// The request of a cancellation, as in [`What::Undone`].
+    Undone(Undo),
 }
 
 impl Contents {
@@ -104,6 +137,8 @@ impl What {
             What::WentLive(item, on) => Contents::WentLive(*item, *on),
             What::TopicsSet(weights) => Contents::of_weights(weights),
             What::Measured(measured) => Contents::Measured(measured.clone()),
+            What::Undone(undone) => Contents::Undone(undone.of.clone()),
+            What::Cancelled(cancelled) => cancelled.what.contents(),
         }
     }
 }

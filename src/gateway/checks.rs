@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use crate::actors::people::People;
 use crate::actors::server::{Server, UserEvent};
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
-use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::interactions::{Act, Interaction};
 use crate::domain::items::{Embedding, Item, TopicsError};
+use crate::domain::journal::Undo;
 use crate::domain::text;
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::domain::windows::{Window, WindowError, Windows};
@@ -32,8 +33,8 @@ pub struct InteractionDraft {
     pub id: Key,
     /// The key of the item.
     pub item: Key,
-    /// The kind of the interaction.
-    pub kind: Kind,
+    /// The kind of the interaction, or the inverse of one.
+    pub kind: Act,
     /// The dwell time in milliseconds.
     pub dwell_ms: Option<u32>,
     /// The time of the interaction; its arrival by default.
@@ -43,7 +44,7 @@ pub struct InteractionDraft {
 /// Checks an interaction, so that the actors may learn it.
 ///
 /// # Errors
-/// `unknown_item`, or `out_of_range` for `at`.
+/// `unknown_item`, `out_of_range` for `at`, or `bad_field` for the dwell time of an inverse.
 pub fn interaction(server: &Server, act: InteractionDraft) -> Result<UserEvent, Refusal> {
     let item = item(&server.world(), &act.item, "item")?;
     let InteractionDraft { id, kind, dwell_ms, at, .. } = act;
@@ -51,6 +52,16 @@ pub fn interaction(server: &Server, act: InteractionDraft) -> Result<UserEvent, 
     let at = match at {
         None => Millis::ON_ARRIVAL,
         Some(at) => happened(Some(at), server.clock().now()).map(|_| at)?,
+    };
+    let kind = match kind {
+        Act::Do(kind) => kind,
+        Act::Undo(inverse) if dwell_ms.is_some() => {
+            let message = format!("{} has no dwell time: leave it out", inverse.name());
+            return Err(Refusal::field(Code::BadField, "dwell_ms", message));
+        }
+        Act::Undo(inverse) => {
+            return Ok(UserEvent::Undone { id, of: Undo::Item(item, inverse), cancels: Vec::new(), at });
+        }
     };
     Ok(UserEvent::Interacted(Interaction { id, item, kind, dwell_ms, at, shown: None, passed: Vec::new() }))
 }

@@ -96,7 +96,7 @@ pub fn status(code: Code) -> StatusCode {
         }
         Code::OutOfRange | Code::UnfitModel => StatusCode::UNPROCESSABLE_ENTITY,
         Code::UnknownUser | Code::UnknownItem | Code::UnknownRoute => StatusCode::NOT_FOUND,
-        Code::UnknownToken | Code::UnknownModel => StatusCode::NOT_FOUND,
+        Code::UnknownToken | Code::UnknownModel | Code::UnknownEvent => StatusCode::NOT_FOUND,
         Code::UnknownClustering | Code::UnknownMetric => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unavailable | Code::Conflict => StatusCode::CONFLICT,
@@ -122,6 +122,7 @@ fn title(code: Code) -> &'static str {
         Code::UnknownRoute => "No such route",
         Code::UnknownToken => "No such token or key",
         Code::UnknownModel => "No such model",
+        Code::UnknownEvent => "No such event",
         Code::UnknownClustering => "No such clustering or cluster",
         Code::UnknownMetric => "No such metric",
         Code::MethodNotAllowed => "Not this method",

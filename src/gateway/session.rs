@@ -19,6 +19,7 @@ use crate::actors::errors::RequestError;
 use crate::actors::server::{ItemDraft, Server, UserEvent};
 use crate::actors::session::{Frame, SessionId, SessionSettings, ToSession};
 use crate::domain::ids::{Key, Seq, UserId};
+use crate::domain::journal::Undo;
 use crate::protocol::client::{self, BadMessage, ClientMessage};
 use crate::protocol::close::CloseReason;
 use crate::protocol::problem::Code;
@@ -256,6 +257,7 @@ impl Session {
         match message {
             ClientMessage::Hello(hello) => self.hello(hello, context),
             ClientMessage::Interact(interact) => self.interact(interact),
+            ClientMessage::Undo(undo) => self.undo(undo),
             ClientMessage::Post(post) => self.post(post, context),
             ClientMessage::Live(live) => self.live(live, context),
             ClientMessage::Follow(follow) => self.graph(follow, |id, user, at| UserEvent::Followed { id, user, at }),
@@ -318,6 +320,13 @@ impl Session {
         let Attachment { server, session, user, .. } = self.attachment()?;
         let client::Interact { id, item, kind, dwell_ms, at, .. } = interact;
         let event = checks::interaction(server, InteractionDraft { id, item, kind, dwell_ms, at })?;
+        server.act_in_session(*user, *session, event).map_err(busy::refusal)
+    }
+
+    fn undo(&self, undo: client::Undo) -> Result<(), Refusal> {
+        let Attachment { server, session, user, .. } = self.attachment()?;
+        let (of, cancels) = (Undo::Event(undo.event), Vec::new());
+        let event = UserEvent::Undone { id: undo.id, of, cancels, at: server.clock().now() };
         server.act_in_session(*user, *session, event).map_err(busy::refusal)
     }
 
@@ -439,6 +448,7 @@ impl Session {
 fn id_of(message: &ClientMessage) -> Option<&Key> {
     match message {
         ClientMessage::Interact(interact) => Some(&interact.id),
+        ClientMessage::Undo(undo) => Some(&undo.id),
         ClientMessage::Post(post) => Some(&post.id),
         ClientMessage::Live(live) => Some(&live.id),
         ClientMessage::Follow(follow) | ClientMessage::Unfollow(follow) => Some(&follow.id),

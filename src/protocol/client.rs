@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::feeds::Ranking;
 use crate::domain::ids::{Epoch, FeedVersion, Key};
-use crate::domain::interactions::Kind;
+use crate::domain::interactions::Act;
 use crate::domain::time::Millis;
 use crate::domain::windows::Window;
 
@@ -23,6 +23,9 @@ pub enum ClientMessage {
     /// The user acted on an item. Answered by `accepted` once durable, and by a new `feed` or `patch` at once. A resend with
     /// this `id` gets an equal answer, and the event is learned once.
     Interact(Interact),
+    /// The user takes an interaction back. Answered by `accepted` once the cancellation is durable, and by a new `feed` or
+    /// `patch` as if the interaction had never been.
+    Undo(Undo),
     /// The user posted an item. Answered by `accepted` with the item's key; sessions whose feed changes get a push.
     Post(Post),
     /// An item of the user goes on or off air. Answered by `accepted`; sessions whose feed changes get a push.
@@ -91,14 +94,27 @@ pub struct Interact {
     pub id: Key,
     /// Key of the item.
     pub item: Key,
-    /// Kind of the interaction.
-    pub kind: Kind,
+    /// Kind of the interaction, or `unlike` or `unhide`, which cancel all such interactions with the item that stand.
+    pub kind: Act,
     /// Dwell time in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dwell_ms: Option<u32>,
     /// Instant in milliseconds since the epoch; now by default, never in the future.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Millis>,
+}
+
+/// Fields of `undo`, which cancels one earlier interaction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Undo {
+    #[doc(hidden)]
+    #[serde(rename = "type", default, skip_serializing)]
+    pub tag: Tag,
+    /// Id of this event, made by the client and unique per user.
+    pub id: Key,
+    /// Id of the interaction to cancel.
+    pub event: Key,
 }
 
 /// Fields of `post`, a new item by the user.
@@ -263,8 +279,8 @@ pub struct BadMessage {
 
 impl ClientMessage {
     /// All `type` tags, in the order of the variants.
-    pub const TYPES: [&'static str; 10] =
-        ["hello", "interact", "post", "live", "follow", "unfollow", "drawn", "configure", "more", "ping"];
+    pub const TYPES: [&'static str; 11] =
+        ["hello", "interact", "undo", "post", "live", "follow", "unfollow", "drawn", "configure", "more", "ping"];
 
     /// Reads one text frame.
     ///
@@ -286,6 +302,7 @@ impl ClientMessage {
         match head.tag.as_ref() {
             "hello" => parse_json(text.as_bytes()).map(ClientMessage::Hello),
             "interact" => parse_json(text.as_bytes()).map(ClientMessage::Interact),
+            "undo" => parse_json(text.as_bytes()).map(ClientMessage::Undo),
             "post" => parse_json(text.as_bytes()).map(ClientMessage::Post),
             "live" => parse_json(text.as_bytes()).map(ClientMessage::Live),
             "follow" => parse_json(text.as_bytes()).map(ClientMessage::Follow),

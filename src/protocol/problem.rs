@@ -22,6 +22,8 @@ pub enum Code {
     UnknownUser,
     /// No item has this key.
     UnknownItem,
+    /// No event of the user has this id.
+    UnknownEvent,
     /// No route has this path.
     UnknownRoute,
     /// No token or signing key has this id.
@@ -60,7 +62,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in the order of their declaration.
-    pub const ALL: [Code; 24] = [
+    pub const ALL: [Code; 25] = [
         Code::BadJson,
         Code::BadFrame,
         Code::UnknownType,
@@ -68,6 +70,7 @@ impl Code {
         Code::OutOfRange,
         Code::UnknownUser,
         Code::UnknownItem,
+        Code::UnknownEvent,
         Code::UnknownRoute,
         Code::UnknownToken,
         Code::UnknownModel,
@@ -98,6 +101,7 @@ impl Code {
             Code::OutOfRange => "out_of_range",
             Code::UnknownUser => "unknown_user",
             Code::UnknownItem => "unknown_item",
+            Code::UnknownEvent => "unknown_event",
             Code::UnknownRoute => "unknown_route",
             Code::UnknownToken => "unknown_token",
             Code::UnknownModel => "unknown_model",

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::clusterings::ClusteringChange;
 use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
+use crate::domain::interactions::{Kind, Standing};
 use crate::domain::items::{Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::metrics::Declaration;
@@ -20,7 +21,8 @@ use crate::store::error::StoreError;
 /// One write of a batch. Batches keep their order: an entry may name an item that an earlier write of its batch adds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    /// A journal entry. `Followed` and `Unfollowed` also change table `follows`, in one transaction.
+    /// A journal entry. `Followed` and `Unfollowed` also change table `follows`. `Undone` marks the entries that it
+    /// cancels, and deletes a snapshot of the person that includes one. All in one transaction.
     Entry(Entry),
     /// An upsert of a person, by id.
     Person(Person),
@@ -62,6 +64,19 @@ pub enum Slice {
     User(UserId),
     /// Interactions with one item.
     Item(ItemId),
+}
+
+/// An item with which an interaction of a person stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandingItem {
+    /// Number of the newest such interaction.
+    pub seq: Seq,
+    /// Id of the item.
+    pub item: ItemId,
+    /// Kind of the interaction.
+    pub kind: Kind,
+    /// Instant of the interaction, as in its entry.
+    pub at: Millis,
 }
 
 /// Refuses a batch with a text that some kind of store cannot hold, and names the owner of that text. The gateway
@@ -119,6 +134,25 @@ pub trait JournalStore: Send + Sync + 'static {
 
     /// The stored ones among these events of one person, each once, in any order. One query, whatever their number.
     fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
+
+    /// Numbers of a person's interactions with an item that stand, newest first, at most `limit`.
+    fn standing_of_item(
+        &self,
+        user: UserId,
+        standing: Standing,
+        item: ItemId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Seq>, StoreError>>;
+
+    /// Items with which interactions of a person stand, each with the newest one, newest first: those before a number,
+    /// at most `limit`.
+    fn standing(
+        &self,
+        user: UserId,
+        standing: Standing,
+        before: Seq,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<StandingItem>, StoreError>>;
 
     /// The sequence number under which this event of this person is stored.
     fn find_event(&self, user: UserId, id: Key) -> BoxFuture<'_, Result<Option<Seq>, StoreError>> {

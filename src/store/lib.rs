@@ -32,7 +32,7 @@ pub use self::api::Store;
 pub use self::catalogue::{CatalogueRow, CatalogueStore};
 pub use self::clusters::{ClusterStore, FITS_KEPT, StoredFit};
 pub use self::error::StoreError;
-pub use self::journal::{JournalStore, Outcome, Slice, Write, writable};
+pub use self::journal::{JournalStore, Outcome, Slice, StandingItem, Write, writable};
 pub use self::maintenance::MaintenanceStore;
 pub use self::models::ModelStore;
 pub use self::slates::SlateStore;

@@ -238,6 +238,8 @@ pub struct EntryLine {
     lesson: Option<Base64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cancelled_by: Option<i64>,
 }
 
 /// Bytes that serialise as base64 text.
@@ -393,6 +395,7 @@ impl EntryLine {
             predicted: bytes(row.predicted),
             lesson: bytes(row.lesson),
             payload: text(row.payload),
+            cancelled_by: row.cancelled_by,
         })
     }
 
@@ -423,6 +426,7 @@ impl EntryLine {
             predicted: self.predicted.map(|bytes| bytes.0.into()),
             lesson: self.lesson.map(|bytes| bytes.0.into()),
             payload: self.payload.map(Into::into),
+            cancelled_by: self.cancelled_by,
         };
         row.decode()
     }

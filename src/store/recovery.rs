@@ -4,14 +4,14 @@
 //! with a warning. The world holds the newest revision of each item; vectors of earlier revisions are read from the
 //! store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
 use crate::domain::ids::{ItemId, Position, Seq, UserId};
 use crate::domain::items::Embedding;
-use crate::domain::journal::{CentreRef, Entry};
+use crate::domain::journal::{CentreRef, Entry, What};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Centre;
@@ -76,6 +76,7 @@ pub async fn load_coordinator(
         tracing::warn!(%error, "the snapshot of the coordinator is unusable: folding the whole journal");
     }
     let mut after: Position = state.covers();
+    let is_whole = after == Position(0);
     loop {
         let page = store.scan(after, SCAN_PAGE).await?;
         for (position, entry) in &page {
@@ -85,6 +86,9 @@ pub async fn load_coordinator(
         if page.len() < SCAN_PAGE as usize {
             break;
         }
+    }
+    if is_whole {
+        state.reflects_all_undone();
     }
     state.apply(CoordinatorEvent::Tick, now);
     Ok(state)
@@ -225,7 +229,12 @@ pub enum Failure {
 pub async fn recover(store: &dyn Store, user: UserId, world: &World) -> Result<(UserState, Seq), Failure> {
     let (mut fold, covered) = Fold::from_snapshot(store, user, world.settings()).await?;
     fold.here(store, world).await?;
-    Ok((fold.state, covered))
+    if !fold.is_stale {
+        return Ok((fold.state, covered));
+    }
+    let mut fold = Fold::new(UserState::new(user), Millis::MAX);
+    fold.here(store, world).await?;
+    Ok((fold.state, Seq(0)))
 }
 
 /// Recovers the state of a person, as [`recover`] does, but folds on blocking threads.
@@ -239,7 +248,12 @@ pub async fn recover_apart(
     work: &Arc<Semaphore>,
 ) -> Result<(UserState, Seq), Failure> {
     let (fold, covered) = Fold::from_snapshot(store, user, world.settings()).await?;
-    Ok((fold.apart(store, world, work).await?.state, covered))
+    let fold = fold.apart(store, world.clone(), work).await?;
+    if !fold.is_stale {
+        return Ok((fold.state, covered));
+    }
+    let fold = Fold::new(UserState::new(user), Millis::MAX);
+    Ok((fold.apart(store, world, work).await?.state, Seq(0)))
 }
 
 /// Folds given entries onto a state, on the thread of the caller: for tools.
@@ -261,13 +275,18 @@ struct Fold {
     ended: bool,
     /// Embeddings of revisions that the world no longer has; at most [`EARLIER_MAX`].
     earlier: BTreeMap<(ItemId, u32), Embedding>,
+    /// Cancelled entries whose cancellation was not read yet.
+    cancelled: BTreeSet<Seq>,
+    /// An entry was cancelled after it was folded, by this fold or into the snapshot: fold again.
+    is_stale: bool,
     /// Topic weights after each entry, where the caller asks for them.
     history: Option<WeightHistory>,
 }
 
 impl Fold {
     fn new(state: UserState, until: Millis) -> Fold {
-        Fold { read: state.seq(), state, until, ended: false, earlier: BTreeMap::new(), history: None }
+        let (read, earlier, cancelled) = (state.seq(), BTreeMap::new(), BTreeSet::new());
+        Fold { read, state, until, ended: false, earlier, cancelled, is_stale: false, history: None }
     }
 
     /// Starts from the newest usable snapshot; returns the sequence number that it covers, 0 without one.
@@ -314,6 +333,17 @@ impl Fold {
         let vectors = WithEarlier { world, earlier: &self.earlier };
         for (index, entry) in entries.iter().enumerate() {
             self.state.fold(entry, &vectors, world.settings()).map_err(|missing| (index, missing))?;
+            match &entry.what {
+                What::Cancelled(_) => {
+                    self.cancelled.insert(entry.seq);
+                }
+                What::Undone(undone) => {
+                    for seq in &undone.cancels {
+                        self.is_stale |= !self.cancelled.remove(seq);
+                    }
+                }
+                _ => {}
+            }
             if let Some(history) = &mut self.history {
                 history.observe(self.state.topics(), entry.at, world.settings().topic_decay());
             }

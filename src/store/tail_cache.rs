@@ -64,9 +64,12 @@ impl TailCache {
     /// Whether `stored` equals this entry, whose commit was in doubt. Such an entry is answered as stored, not as a
     /// duplicate.
     pub(super) fn was_in_doubt(&self, entry: &Entry, stored: &Entry) -> Result<bool, StoreError> {
-        // Compares rows, since NaN does not equal itself.
-        Ok(self.doubtful.contains(&(entry.user, entry.seq))
-            && JournalRow::encode(entry)? == JournalRow::encode(stored)?)
+        if !self.doubtful.contains(&(entry.user, entry.seq)) {
+            return Ok(false);
+        }
+        // Compares rows, since NaN does not equal itself. A cancellation of that commit may have marked the stored one.
+        let (sent, kept) = (JournalRow::encode(entry)?, JournalRow::encode(stored)?);
+        Ok(JournalRow { cancelled_by: None, ..sent } == JournalRow { cancelled_by: None, ..kept })
     }
 
     /// Removes the entries of calls whose commit was answered.

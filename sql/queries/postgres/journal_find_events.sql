@@ -2,6 +2,6 @@
 -- Arrays of one length: $1 user_id bigint, $2 event_id text.
 -- Columns: position bigint, then those of journal_append.sql in its order.
 SELECT position, user_id, seq, event_id, kind, at, received, item_id, revision, dwell_ms, shown_version, shown_position,
-       shown_propensity, positive, weight, topics, centre_topic, centre_epoch, features, predicted, lesson, payload
+       shown_propensity, positive, weight, topics, centre_topic, centre_epoch, features, predicted, lesson, payload, cancelled_by
 FROM journal
 WHERE (user_id, event_id) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))

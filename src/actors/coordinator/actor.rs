@@ -172,6 +172,7 @@ impl Actor for Coordinator {
             coordinator.apply(CoordinatorEvent::Tick, ctx);
         });
         self.schedule_refits(ctx);
+        self.read_for_undone(ctx);
         ctx.run_interval(SAVE_EVERY, |coordinator, _| coordinator.save(None));
     }
 }
@@ -235,6 +236,7 @@ impl Handler<Journalled> for Coordinator {
         self.refolds.record(&journalled.entries);
         self.apply(CoordinatorEvent::Journalled(journalled.entries), ctx);
         drop(journalled.reservations);
+        self.read_for_undone(ctx);
     }
 }
 

@@ -1,5 +1,5 @@
 //! Erasure of a person: their items become tombstones, and all shared learners are folded again without them. A clustering
-//! with columns that the fold does not have makes the journal be folded again, too.
+//! with columns that the fold does not have makes the journal be folded again, too; so does an undone interaction.
 //!
 //! Invariant: a snapshot that includes an erased person is never saved after their erasure. The erasing transaction
 //! deletes all snapshots. A save under way ends before it, and no save begins until the journal was folded again without
@@ -65,6 +65,25 @@ impl Coordinator {
         }
     }
 
+    /// Plans to fold the journal again where the fold includes cancelled entries. Many cancellations share one reading.
+    /// Readings for them take at most a twentieth of the time.
+    pub(super) fn read_for_undone(&mut self, ctx: &mut Context<Self>) {
+        if self.state.undone_since().is_none() || self.refolds.undone_waits {
+            return;
+        }
+        self.refolds.undone_waits = true;
+        let rest = self.refolds.undone_rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let rest = rest.unwrap_or_default().max(Duration::from_millis(self.context.limits.undo_after_ms));
+        ctx.run_later(rest, |coordinator, ctx| {
+            coordinator.refolds.undone_waits = false;
+            let is_planned = coordinator.refolds.reading.is_some() || coordinator.refolds.waits;
+            // The end of a reading under way looks again.
+            if coordinator.state.undone_since().is_some() && !is_planned {
+                coordinator.read_soon(0, ctx);
+            }
+        });
+    }
+
     /// Reads again after a rest as long as the last reading took. However many people are erased in a row, readings
     /// take at most half of the time.
     fn read_soon(&mut self, erasures: usize, ctx: &mut Context<Self>) {
@@ -104,6 +123,7 @@ impl Coordinator {
     fn have_read(&mut self, refold: Refold, ctx: &mut Context<Self>) {
         let Some(reading) = self.refolds.reading.take() else { return };
         self.refolds.rests_until = reading.began.map(|began| Instant::now() + began.elapsed());
+        self.refolds.undone_rests_until = reading.began.map(|began| Instant::now() + 19 * began.elapsed());
         if self.refolds.durable > 0 {
             return self.read_soon(reading.erasures, ctx);
         }
@@ -113,6 +133,7 @@ impl Coordinator {
             return self.read(refold, ctx);
         }
         let seen = reading.seen.iter().flat_map(|entries| entries.iter());
+        let is_undone = self.state.undone_since().is_some();
         // Replaced first: the new state knows whose entries no longer count.
         self.state.take_over(refold);
         for (position, entry) in seen {
@@ -122,11 +143,14 @@ impl Coordinator {
         self.saved = None;
         if reading.erasures > 0 {
             tracing::info!(erasures = reading.erasures, "the journal was folded again without the erased people");
+        } else if is_undone {
+            tracing::info!("the journal was folded again without undone interactions");
         } else {
             tracing::info!("the journal was folded again for the columns of clusterings");
         }
         if self.state.lacks_columns() {
             self.read_for_columns(ctx);
         }
+        self.read_for_undone(ctx);
     }
 }

@@ -21,6 +21,10 @@ pub(super) struct Refolds {
     pub reading: Option<Reading>,
     /// The earliest start of the next reading.
     pub rests_until: Option<Instant>,
+    /// The earliest start of the next reading for undone interactions.
+    pub undone_rests_until: Option<Instant>,
+    /// A reading for undone interactions is planned.
+    pub undone_waits: bool,
     /// The next reading is due after a rest.
     pub waits: bool,
 }

@@ -15,7 +15,8 @@ use crate::actors::session::SessionSettings;
 use crate::actors::user::messages::ToUser;
 use crate::actors::user::wire;
 use crate::domain::feeds::{Feed, Ranking};
-use crate::domain::ids::{FeedVersion, ItemId, ModelVersion, UserId};
+use crate::domain::ids::{FeedVersion, ItemId, ModelVersion, Seq, UserId};
+use crate::domain::interactions::Standing;
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
 use crate::engine::delivery::ranker::serving_model;
@@ -24,7 +25,7 @@ use crate::engine::world::World;
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::WireItem;
-use crate::store::{Slice, recovery};
+use crate::store::{Slice, StandingItem, recovery};
 
 /// A feed as of an instant.
 #[derive(Debug)]
@@ -39,7 +40,52 @@ pub struct PastFeed {
     pub was_open: bool,
 }
 
+/// Reads of the journal that one page of standing interactions may take.
+const STANDING_READS: usize = 4;
+
+/// Items with which interactions of a person stand, newest first.
+#[derive(Debug, Default)]
+pub struct StandingPage {
+    /// The items, each with its newest interaction.
+    pub items: Vec<StandingItem>,
+    /// Where the next page begins: before the interaction with this number. `None` at the end.
+    pub next: Option<Seq>,
+}
+
 impl Server {
+    /// Items that a person liked or hid, as they stand: the newest interaction first, only those before a number. A page
+    /// may have fewer than `limit` items before the end: items that were hidden and then liked are left out.
+    ///
+    /// # Errors
+    /// Busy when the store or the person's actor does not answer in time.
+    pub async fn standing(
+        &self,
+        user: UserId,
+        standing: Standing,
+        before: Option<Seq>,
+        limit: u32,
+    ) -> Result<StandingPage, RequestError> {
+        let (mut found, mut before) = (StandingPage::default(), before.unwrap_or(Seq(u64::MAX)));
+        for _ in 0..STANDING_READS {
+            let left = limit - found.items.len() as u32;
+            let mut page = self.context.store.standing(user, standing, before, left).await?;
+            let ended = page.len() < left as usize;
+            before = page.last().map_or(before, |last| last.seq);
+            if standing == Standing::Hidden && !page.is_empty() {
+                let items = page.iter().map(|one| one.item).collect();
+                let hidden = self.ask(user, |done| ToUser::AskHidden(items, done)).await?;
+                let mut hidden = hidden.into_iter().peekable();
+                page.retain(|one| hidden.next_if_eq(&one.item).is_some());
+            }
+            found.items.extend(page);
+            found.next = (!ended).then_some(before);
+            if ended || found.items.len() == limit as usize {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// The feed that a socket with these settings would get.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ use super::user::messages::ToUser;
 pub use crate::engine::coordinator::{ItemWrite, Written as ItemWritten};
 pub use crate::engine::rank::similar::{Similar, SimilarBy, similar as similar_items};
 pub use crate::engine::user::UserEvent;
-pub use asking::PastFeed;
+pub use asking::{PastFeed, StandingPage};
 pub use graph::FollowGraph;
 pub use items::ItemDraft;
 pub use weights::{LineChoice, TopicLine};

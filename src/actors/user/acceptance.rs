@@ -71,7 +71,7 @@ impl UserActor {
         self.accept(accepted);
         if rebuild {
             self.rebuild(ctx);
-        } else {
+        } else if !self.fold_if_undone(ctx) {
             self.save_if_due(ctx);
         }
     }
@@ -84,6 +84,7 @@ impl UserActor {
         self.generation = self.journal.next_generation();
         self.journal.forget(given_up);
         self.waiting_ids.clear();
+        self.undoing = None;
         // Waiting events precede later ones. Their places in the journal's queue were released with their entries.
         let mut again = VecDeque::new();
         for (_, one) in std::mem::take(&mut self.waiting) {

@@ -59,6 +59,8 @@ pub struct UserActor {
     pub(super) look_again: Option<Instant>,
     /// Set by a rebuild: nothing is learned before the store has answered a lookup.
     pub(super) insists: bool,
+    /// A cancellation whose entries are still part of `state`: its number and its event id.
+    pub(super) undoing: Option<(Seq, Key)>,
     pub(super) feeds: Feeds<SessionId>,
     pub(super) subscriptions: BTreeMap<SessionId, Subscription>,
     /// Frames that are sent once all waiting messages are handled.
@@ -108,6 +110,7 @@ impl UserActor {
             look_is_due: false,
             look_again: None,
             insists: false,
+            undoing: None,
             feeds: Feeds::new(user, now),
             subscriptions: BTreeMap::new(),
             outbox: BTreeMap::new(),
@@ -171,6 +174,9 @@ impl Handler<Envelope> for UserActor {
                 let judged = self.state.predict(&self.context.world.load(), item).map(Prediction::of);
                 let unknown = || RequestError::from(Refusal::field(Code::UnknownItem, "item", "no such item"));
                 let _ = done.send(judged.ok_or_else(unknown));
+            }
+            ToUser::AskHidden(items, done) => {
+                let _ = done.send(items.into_iter().filter(|item| self.state.has_hidden(*item)).collect());
             }
             ToUser::Described => {
                 let before = self.state.attributes().cloned();

@@ -78,7 +78,7 @@ impl UserActor {
 
     fn save(&mut self) -> impl Future<Output = ()> + 'static + use<> {
         let seq = self.state.seq();
-        let bytes = (seq > self.snapshot_seq && seq == self.durable)
+        let bytes = (seq > self.snapshot_seq && seq == self.durable && self.undoing.is_none())
             .then(|| self.state.to_bytes(self.context.world.load().settings()));
         if bytes.is_some() {
             self.snapshot_seq = seq;

@@ -63,7 +63,7 @@ impl UserActor {
             return self.refuse(event.id().clone(), answer, Busy::JournalFull);
         };
         let asked = Asked::new(self.with_place(event, &answer), answer, reservation);
-        if self.asked.is_empty() && !self.must_look(&asked.event) {
+        if self.asked.is_empty() && self.undoing.is_none() && !self.must_look(&asked.event) {
             return self.take(asked, ctx);
         }
         self.asked.push_back(asked);
@@ -92,7 +92,7 @@ impl UserActor {
 
     /// Looks up the ids of the waiting events, if any of them needs it.
     fn look(&mut self, ctx: &mut Context<Self>) {
-        if self.looking || self.asked.is_empty() {
+        if self.looking || self.asked.is_empty() || self.undoing.is_some() {
             return;
         }
         let count = self.asked.len().min(LOOK_MAX);
@@ -148,6 +148,10 @@ impl UserActor {
     /// Takes the first `count` waiting events, in order.
     fn take_all(&mut self, count: usize, found: Found, ctx: &mut Context<Self>) {
         for _ in 0..count {
+            // An event that cancels others is looking them up, as the first one in the queue.
+            if self.looking {
+                break;
+            }
             let Some(asked) = self.asked.pop_front() else { break };
             let id = asked.event.id();
             if let Some(entry) = found.as_ref().and_then(|found| found.get(id)) {
@@ -182,6 +186,10 @@ impl UserActor {
             // The event is stored, and the store that knows its contents cannot answer.
             return self.refuse(asked.event.id().clone(), asked.answer, Busy::LookupUnavailable);
         }
+        if UserActor::is_undo(&asked.event) {
+            self.asked.push_front(asked);
+            return self.begin_undo(ctx);
+        }
         self.learn(asked, ctx);
     }
 
@@ -195,7 +203,7 @@ impl UserActor {
         }
     }
 
-    fn learn(&mut self, asked: Asked, ctx: &mut Context<Self>) {
+    pub(super) fn learn(&mut self, asked: Asked, ctx: &mut Context<Self>) {
         let Asked { mut event, answer, reservation, .. } = asked;
         let (world, now) = (self.context.world.load_full(), self.context.clock.now());
         if let Err(refusal) = must_have_opened(&event, &world, now) {
@@ -228,6 +236,8 @@ impl UserActor {
                         self.accept(vec![(id, seq, answer)]);
                     }
                 }
+                // Ranked after the fold without the cancelled entries.
+                Effect::Rank(_) if self.undoing.is_some() => {}
                 Effect::Rank(cause) => self.feeds_event(FeedEvent::Due(cause), ctx),
                 Effect::UnknownItem(id, _) => {
                     if let Some(answer) = answer.take() {

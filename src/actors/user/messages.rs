@@ -58,6 +58,8 @@ pub enum ToUser {
     AskCurves(oneshot::Sender<RocCurves>),
     /// Requests the online model's prediction for an item.
     AskPrediction(ItemId, oneshot::Sender<Result<Prediction, RequestError>>),
+    /// Requests the hidden ones among these items, in their order.
+    AskHidden(Vec<ItemId>, oneshot::Sender<Vec<ItemId>>),
     /// The person's attributes changed: read them again, and rank again where they matter. Not answered.
     Described,
     /// The person was erased: end without saving. Not answered.

@@ -9,6 +9,7 @@
 //! | `messages`, `registration` | messages to the actor; its entry in the directory |
 //! | `actor` | the actor's fields and its handlers of messages |
 //! | `lookup` | how an event is learned once, and how a resend is recognised |
+//! | `undo` | cancelling earlier interactions |
 //! | `acceptance` | answers to events, the journal's verdicts, rebuilding the state |
 //! | `deliver` | carrying out deliveries: sessions, frames, outboxes |
 //! | `turns`, `refresh` | turns for refreshes of open feeds |
@@ -29,4 +30,5 @@ mod deliver;
 mod refresh;
 mod acceptance;
 mod lookup;
+mod undo;
 mod lifecycle;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Position, TopicId};
 use crate::domain::journal::{Entry, What};
+use crate::domain::time::Millis;
 use crate::engine::blend::hedge::Hedge;
 use crate::engine::blend::opinions::OpinionLearner;
 use crate::engine::blend::weights::BlendLearner;
@@ -37,6 +38,8 @@ pub(super) struct Folded {
     pub(super) opinion_drift: PageHinkley,
     pub(super) scores: GlobalScores,
     pub(super) population: Population,
+    /// Arrival of the first cancellation whose cancelled entries may be part of the fold; `None` without one.
+    pub(super) undone_since: Option<Millis>,
 }
 
 impl Folded {
@@ -51,6 +54,11 @@ impl Folded {
         }
         self.covers = position;
         self.population.fold(entry, settings);
+        if let What::Undone(undone) = &entry.what
+            && !undone.cancels.is_empty()
+        {
+            self.undone_since.get_or_insert(entry.received);
+        }
         let What::Interacted(learned) = &entry.what else { return false };
         let Some(signal) = learned.signal else { return false };
         self.scores.online.record(learned.predicted.online, signal.positive);
@@ -90,17 +98,23 @@ impl Folded {
     }
 }
 
-/// A recomputed fold over the whole journal: after an erasure, the aggregates no longer equal the fold of the journal.
+/// A recomputed fold over the whole journal: after an erasure or an undo, the aggregates no longer equal the fold of the
+/// journal.
 #[derive(Clone, Debug)]
 pub struct Refold {
     pub(super) folded: Folded,
     pub(super) settings: Arc<LearnSettings>,
+    /// Cancellations up to this position precede the reading, which therefore finds their entries cancelled.
+    pub(super) begun_at: Position,
 }
 
 impl Refold {
     /// Learns one entry; entries come in commit order.
     pub fn fold(&mut self, position: Position, entry: &Entry) {
         self.folded.fold(position, entry, &self.settings);
+        if position <= self.begun_at {
+            self.folded.undone_since = None;
+        }
     }
 
     /// Position of the last folded entry.

@@ -171,5 +171,5 @@ impl CoordinatorState {
         Ok(())
     }
 
-    const FORMAT: u8 = 13;
+    const FORMAT: u8 = 14;
 }

@@ -366,7 +366,7 @@ impl CoordinatorState {
     #[must_use]
     pub fn refold(&self) -> Refold {
         let settings = self.world.shared_settings();
-        Refold { folded: Folded::new(&settings), settings }
+        Refold { folded: Folded::new(&settings), settings, begun_at: self.folded.covers }
     }
 
     /// Replaces the aggregates by the recomputed ones. Entries that arrived meanwhile must be folded after this call.
@@ -415,6 +415,17 @@ impl CoordinatorState {
     #[must_use]
     pub fn covers(&self) -> Position {
         self.folded.covers
+    }
+
+    /// Arrival of the first cancellation that the aggregates do not reflect: they include entries that it cancelled.
+    #[must_use]
+    pub fn undone_since(&self) -> Option<Millis> {
+        self.folded.undone_since
+    }
+
+    /// Records that the whole journal was folded after its last cancellation, so no cancelled entry was learned.
+    pub fn reflects_all_undone(&mut self) {
+        self.folded.undone_since = None;
     }
 
     fn world_time(&self) -> Millis {

@@ -182,6 +182,7 @@ impl Population {
             What::Interacted(_) => (self.keeps_topics, Some(day(entry.at))),
             What::TopicsSet(_) => (self.keeps_topics, None),
             What::Followed(_) | What::Unfollowed(_) | What::Posted(_) | What::WentLive(..) => (false, None),
+            What::Undone(_) | What::Cancelled(_) => (false, None),
         };
         if !says_more && self.met.has(entry.user, visit) {
             return;
@@ -214,6 +215,7 @@ impl Population {
             }
             What::Interacted(_) | What::TopicsSet(_) => {}
             What::Followed(_) | What::Unfollowed(_) | What::Posted(_) | What::WentLive(..) => {}
+            What::Undone(_) | What::Cancelled(_) => {}
         }
     }
 

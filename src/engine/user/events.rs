@@ -5,7 +5,7 @@
 use crate::domain::feeds::Cause;
 use crate::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::Interaction;
-use crate::domain::journal::{Contents, Entry, Measured};
+use crate::domain::journal::{Contents, Entry, Measured, Undo};
 use crate::domain::time::Millis;
 
 /// A validated action of the user, or a measurement of the user.
@@ -71,6 +71,17 @@ pub enum UserEvent {
         /// Time of the event.
         at: Millis,
     },
+    /// Cancels earlier interactions of the user. The state must be folded again without them.
+    Undone {
+        /// Event id, unique per user.
+        id: Key,
+        /// The request.
+        of: Undo,
+        /// Numbers of the entries that it cancels, ascending. The shell reads them from the journal.
+        cancels: Vec<Seq>,
+        /// Time of the event.
+        at: Millis,
+    },
 }
 
 impl UserEvent {
@@ -84,7 +95,8 @@ impl UserEvent {
             | UserEvent::Posted { id, .. }
             | UserEvent::WentLive { id, .. }
             | UserEvent::TopicsSet { id, .. }
-            | UserEvent::Measured { id, .. } => id,
+            | UserEvent::Measured { id, .. }
+            | UserEvent::Undone { id, .. } => id,
         }
     }
 
@@ -101,6 +113,7 @@ impl UserEvent {
             UserEvent::WentLive { item, on, .. } => Contents::WentLive(*item, *on),
             UserEvent::TopicsSet { weights, .. } => Contents::of_weights(weights),
             UserEvent::Measured { measured, .. } => Contents::Measured(measured.clone()),
+            UserEvent::Undone { of, .. } => Contents::Undone(of.clone()),
         }
     }
 
@@ -114,7 +127,8 @@ impl UserEvent {
             | UserEvent::Posted { at, .. }
             | UserEvent::WentLive { at, .. }
             | UserEvent::TopicsSet { at, .. }
-            | UserEvent::Measured { at, .. } => *at,
+            | UserEvent::Measured { at, .. }
+            | UserEvent::Undone { at, .. } => *at,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: [`UserState::fold`] is the only place where the state changes. It reads only the entry, the vectors that
 //! the entry names, and the settings. So a live state equals the fold of its journal, bit by bit. `(user, event id)` is
 //! learned at most once while it is among the last [`EVENTS_REMEMBERED`]; the store's unique key rejects older resends.
+//! A cancelled entry trains nothing, so a state after an undo is the fold of the other entries.
 //! Deliberately absent: clocks, sockets, and the feeds that were sent (the actor keeps them).
 
 mod events;
@@ -20,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::feeds::Cause;
 use crate::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
 use crate::domain::interactions::{Kind, Signal};
-use crate::domain::journal::{CentreRef, Entry, Learned, What};
+use crate::domain::journal::{CentreRef, Entry, Learned, Undone, What};
 use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Centre;
 use crate::engine::catalogue::vectors::{Vectors, centred};
@@ -191,6 +192,7 @@ impl UserState {
             UserEvent::WentLive { item, on, .. } => What::WentLive(item, on),
             UserEvent::TopicsSet { weights, .. } => What::TopicsSet(weights),
             UserEvent::Measured { measured, .. } => What::Measured(measured),
+            UserEvent::Undone { of, cancels, .. } => What::Undone(Undone { of, cancels }),
         };
         let entry = Entry { user: self.user, seq: self.seq.next(), id: id.clone(), at, received: now, what };
         // Cannot fail for an item of this world: the embedding was just read from it.
@@ -228,6 +230,8 @@ impl UserState {
             What::Posted(_) | What::WentLive(..) => {}
             What::TopicsSet(weights) => self.topics.set(weights, entry.at, settings.topic_decay()),
             What::Measured(measured) => self.metrics.add(Measurement::of(measured)),
+            // A fold reads the cancelled entries as `Cancelled`, so neither entry trains anything.
+            What::Undone(_) | What::Cancelled(_) => {}
         }
         self.seq = entry.seq;
         if self.recent.len() == EVENTS_REMEMBERED {
@@ -235,6 +239,13 @@ impl UserState {
         }
         self.recent.push_back(event_hash(&entry.id));
         Ok(())
+    }
+
+    /// Whether both states learned equally, whatever the numbers and ids of their entries.
+    #[must_use]
+    pub fn has_learned_as(&self, other: &UserState) -> bool {
+        let learned = |state: &UserState| UserState { seq: Seq(0), recent: VecDeque::new(), ..state.clone() };
+        learned(self) == learned(other)
     }
 
     /// Did the user hide this item for good?

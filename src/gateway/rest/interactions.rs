@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::domain::ids::{Key, Seq};
-use crate::domain::interactions::{Kind, Shown};
+use crate::domain::interactions::{Act, Kind, Shown};
 use crate::domain::journal::{Entry, Learned, Predicted, What};
 use crate::domain::text::ATTRIBUTES_BYTES_MAX;
 use crate::domain::time::Millis;
@@ -42,7 +42,7 @@ struct InteractionInput {
     #[serde(default)]
     id: Option<Key>,
     item: Key,
-    kind: Kind,
+    kind: Act,
     #[serde(default)]
     dwell_ms: Option<u32>,
     #[serde(default)]
@@ -274,7 +274,7 @@ mod tests {
             user: key("ada"),
             id: None,
             item: key("p1"),
-            kind: Kind::Like,
+            kind: Kind::Like.into(),
             dwell_ms: None,
             at: Some(Millis(5)),
         };

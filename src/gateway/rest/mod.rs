@@ -18,6 +18,7 @@ pub mod scores;
 pub mod weights;
 pub mod feeds;
 pub mod interactions;
+pub mod undo;
 pub mod rights;
 pub mod similar;
 pub mod models;
@@ -48,6 +49,9 @@ routes! {
     "/v1/users" => GET people::list;
     "/v1/users/{id}" => GET people::person, PUT people::put, DELETE rights::erase;
     "/v1/users/{id}/export" => GET rights::export;
+    "/v1/users/{id}/hidden" => GET undo::hidden;
+    "/v1/users/{id}/liked" => GET undo::liked;
+    "/v1/users/{id}/interactions/{event:.+}" => DELETE undo::undo;
     "/v1/users/{id}/follows/{whom}" => PUT people::follow, DELETE people::unfollow;
     "/v1/users/{id}/feed" => GET feeds::feed;
     "/v1/users/{id}/metrics" => GET metrics::of_user;

@@ -18,7 +18,7 @@ use crate::actors::rights::{Export, LearnedState};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::items::Item;
-use crate::domain::journal::{CoVisited, Entry, Learned, TrainingExample, What};
+use crate::domain::journal::{CoVisited, Entry, Learned, TrainingExample, Undo, What};
 use crate::domain::people::Person;
 use crate::engine::features::NAMES;
 use crate::engine::world::World;
@@ -265,9 +265,17 @@ impl KeyNames<'_> {
 
 /// A journal entry with all that was learned from it.
 fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
-    let name = |item: ItemId| names.world.item(item).map(|item| &item.key);
     let mut view = json!({"seq": entry.seq, "id": entry.id, "at": entry.at, "received": entry.received});
-    let more = match &entry.what {
+    if let (Value::Object(view), Value::Object(more)) = (&mut view, contents(names, &entry.what)) {
+        view.extend(more);
+    }
+    view
+}
+
+/// The content of a journal entry.
+fn contents(names: &KeyNames<'_>, what: &What) -> Value {
+    let name = |item: ItemId| names.world.item(item).map(|item| &item.key);
+    match what {
         What::Interacted(learned) => interacted(names, learned),
         What::Followed(user) => json!({"kind": "followed", "user": names.person(*user)}),
         What::Unfollowed(user) => json!({"kind": "unfollowed", "user": names.person(*user)}),
@@ -280,6 +288,15 @@ fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
                 .collect();
             json!({"kind": "topics_set", "weights": weights})
         }
+        What::Undone(undone) => match &undone.of {
+            Undo::Event(id) => json!({"kind": "undone", "event": id, "cancels": undone.cancels}),
+            Undo::Item(item, inverse) => json!({"kind": inverse, "item": name(*item), "cancels": undone.cancels}),
+        },
+        What::Cancelled(cancelled) => {
+            let mut view = contents(names, &cancelled.what);
+            view["cancelled_by"] = json!(cancelled.by);
+            view
+        }
         What::Measured(measured) => {
             let mut view = json!({"kind": "measured", "metric": measured.metric, "type": measured.kind, "value": measured.value()});
             if measured.replaces {
@@ -287,11 +304,7 @@ fn view(names: &KeyNames<'_>, entry: &Entry) -> Value {
             }
             view
         }
-    };
-    if let (Value::Object(view), Value::Object(more)) = (&mut view, more) {
-        view.extend(more);
     }
-    view
 }
 
 /// The training example of shared models, with items by key.

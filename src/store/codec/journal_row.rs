@@ -15,8 +15,10 @@ use super::columns::{
     topics_from_text, topics_to_text,
 };
 use crate::domain::ids::{FeedVersion, ItemId, Key, Seq, TopicId, UserId};
-use crate::domain::interactions::{Kind, Shown, Signal};
-use crate::domain::journal::{CentreRef, CoVisited, Entry, Learned, Opinion, TrainingExample, What};
+use crate::domain::interactions::{Inverse, Kind, Shown, Signal};
+use crate::domain::journal::{
+    Cancelled, CentreRef, CoVisited, Entry, Learned, Opinion, TrainingExample, Undo, Undone, What,
+};
 use crate::domain::time::Millis;
 use crate::store::error::StoreError;
 
@@ -29,7 +31,7 @@ pub struct JournalRow<'a> {
     pub seq: i64,
     /// Event id that the client chose, unique per person.
     pub event_id: Cow<'a, str>,
-    /// Name of the interaction's kind, or `followed`, `unfollowed`, `posted`, `topics_set`, `measured`.
+    /// Name of the interaction's kind, or `followed`, `unfollowed`, `posted`, `topics_set`, `measured`, `undone`.
     pub kind: Cow<'a, str>,
     /// When the event happened, Unix milliseconds.
     pub at: i64,
@@ -65,6 +67,8 @@ pub struct JournalRow<'a> {
     pub lesson: Option<Cow<'a, [u8]>>,
     /// JSON object, for all kinds except interactions.
     pub payload: Option<Cow<'a, str>>,
+    /// Number of the entry that cancelled this one; null while it stands.
+    pub cancelled_by: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,6 +93,40 @@ struct TopicsPayload {
     weights: Vec<(u32, f64)>,
 }
 
+/// A cancellation: one of event, `unlike` and `unhide`, and the numbers of the cancelled entries.
+#[derive(Serialize, Deserialize)]
+struct UndonePayload<'p> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    event: Option<Cow<'p, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unlike: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unhide: Option<u32>,
+    cancels: Vec<u64>,
+}
+
+impl<'p> UndonePayload<'p> {
+    fn of(undone: &'p Undone) -> UndonePayload<'p> {
+        let cancels = undone.cancels.iter().map(|seq| seq.0).collect();
+        let none = UndonePayload { event: None, unlike: None, unhide: None, cancels };
+        match &undone.of {
+            Undo::Event(id) => UndonePayload { event: Some(id.as_str().into()), ..none },
+            Undo::Item(item, Inverse::Unlike) => UndonePayload { unlike: Some(item.0), ..none },
+            Undo::Item(item, Inverse::Unhide) => UndonePayload { unhide: Some(item.0), ..none },
+        }
+    }
+
+    fn undone(self) -> Option<Undone> {
+        let of = match (self.event, self.unlike, self.unhide) {
+            (Some(id), None, None) => Undo::Event(Key::new(&id).ok()?),
+            (None, Some(item), None) => Undo::Item(ItemId(item), Inverse::Unlike),
+            (None, None, Some(item)) => Undo::Item(ItemId(item), Inverse::Unhide),
+            _ => return None,
+        };
+        Some(Undone { of, cancels: self.cancels.into_iter().map(Seq).collect() })
+    }
+}
+
 impl<'a> JournalRow<'a> {
     /// Encodes an entry as columns.
     ///
@@ -103,12 +141,23 @@ impl<'a> JournalRow<'a> {
             received: entry.received.0,
             ..JournalRow::default()
         };
-        match &entry.what {
+        row.fill_what(&entry.what)?;
+        Ok(row)
+    }
+
+    fn fill_what(&mut self, what: &What) -> Result<(), StoreError> {
+        let row = self;
+        match what {
             What::Interacted(learned) => row.fill(learned)?,
             What::Followed(user) => row.other("followed", &UserPayload { user: user.0 })?,
             What::Unfollowed(user) => row.other("unfollowed", &UserPayload { user: user.0 })?,
             What::Posted(item) => row.other("posted", &ItemPayload { item: item.0 })?,
             What::WentLive(item, on) => row.other("went_live", &LivePayload { item: item.0, on: *on })?,
+            What::Undone(undone) => row.other("undone", &UndonePayload::of(undone))?,
+            What::Cancelled(cancelled) => {
+                row.fill_what(&cancelled.what)?;
+                row.cancelled_by = Some(integer("cancelled_by", cancelled.by.0)?);
+            }
             What::TopicsSet(weights) => {
                 let weights = weights
                     .iter()
@@ -118,7 +167,7 @@ impl<'a> JournalRow<'a> {
             }
             What::Measured(measured) => row.other("measured", measured)?,
         }
-        Ok(row)
+        Ok(())
     }
 
     fn fill(&mut self, learned: &Learned) -> Result<(), StoreError> {
@@ -179,7 +228,12 @@ impl<'a> JournalRow<'a> {
                 What::TopicsSet(weights.into_iter().map(|(topic, weight)| (TopicId(topic), weight as f32)).collect())
             }
             "measured" => What::Measured(self.payload()?),
+            "undone" => What::Undone(self.payload::<UndonePayload<'_>>()?.undone().ok_or("payload")?),
             kind => What::Interacted(self.learned(Kind::from_name(kind).ok_or("kind")?)?),
+        };
+        let what = match self.cancelled_by {
+            None => what,
+            by => What::Cancelled(Box::new(Cancelled { by: Seq(narrow("cancelled_by", by)?), what })),
         };
         Ok(Entry {
             user: UserId(narrow("user_id", Some(self.user_id))?),
@@ -361,6 +415,15 @@ mod tests {
             )
     }
 
+    fn any_undone() -> impl Strategy<Value = Undone> {
+        let inverse = prop::sample::select(Inverse::ALL.to_vec());
+        let of = prop_oneof![
+            any_key().prop_map(Undo::Event),
+            (any::<u32>(), inverse).prop_map(|(item, inverse)| Undo::Item(ItemId(item), inverse)),
+        ];
+        (of, vec(any::<u64>().prop_map(Seq), 0..9)).prop_map(|(of, cancels)| Undone { of, cancels })
+    }
+
     fn any_entry() -> impl Strategy<Value = Entry> {
         let what = prop_oneof![
             4 => any_learned().prop_map(What::Interacted),
@@ -372,6 +435,10 @@ mod tests {
             }),
             1 => any::<(u32, bool)>().prop_map(|(item, on)| What::WentLive(ItemId(item), on)),
             1 => vec((any::<u32>().prop_map(TopicId), plain_float()), 0..20).prop_map(What::TopicsSet),
+            1 => any_undone().prop_map(What::Undone),
+            1 => (any_learned(), 0..=i64::MAX as u64).prop_map(|(learned, by)| {
+                What::Cancelled(Box::new(Cancelled { by: Seq(by), what: What::Interacted(learned) }))
+            }),
         ];
         (any::<u32>(), 0..=i64::MAX as u64, any_key(), any::<i64>(), any::<i64>(), what).prop_map(
             |(user, seq, id, at, received, what)| Entry {
@@ -387,7 +454,11 @@ mod tests {
 
     /// The bits of all numbers that learning reads, since NaN does not equal itself.
     fn bits(entry: &mut Entry) -> Vec<u32> {
-        let What::Interacted(learned) = &mut entry.what else { return Vec::new() };
+        let what = match &mut entry.what {
+            What::Cancelled(cancelled) => &mut cancelled.what,
+            what => what,
+        };
+        let What::Interacted(learned) = what else { return Vec::new() };
         // The version stays in the entry: it compares exactly.
         let Predicted { online, topics, model, model_version } = learned.predicted;
         learned.predicted = Predicted { online: 0.0, topics: 0.0, model: 0.0, model_version };

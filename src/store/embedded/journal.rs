@@ -8,12 +8,13 @@ use rusqlite::{Connection, Params, params};
 
 use super::handle::Embedded;
 use super::rows;
-use crate::domain::ids::{Key, Position, Seq, UserId};
+use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
+use crate::domain::interactions::{Kind, Standing};
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
 use crate::store::error::StoreError;
 use crate::store::group::Work;
-use crate::store::journal::{JournalStore, Outcome, Slice, Write, writable};
+use crate::store::journal::{JournalStore, Outcome, Slice, StandingItem, Write, writable};
 
 const JOURNAL_TAIL: &str = include_str!("../../../sql/queries/journal_tail.sql");
 const JOURNAL_PAGE: &str = include_str!("../../../sql/queries/journal_page.sql");
@@ -22,6 +23,8 @@ const JOURNAL_UNTIL: &str = include_str!("../../../sql/queries/journal_until.sql
 const JOURNAL_SCAN: &str = include_str!("../../../sql/queries/journal_scan.sql");
 const JOURNAL_NEWEST_BY_USER: &str = include_str!("../../../sql/queries/journal_newest_by_user.sql");
 const JOURNAL_NEWEST_BY_ITEM: &str = include_str!("../../../sql/queries/journal_newest_by_item.sql");
+const JOURNAL_STANDING_OF_ITEM: &str = include_str!("../../../sql/queries/journal_standing_of_item.sql");
+const JOURNAL_STANDING: &str = include_str!("../../../sql/queries/journal_standing.sql");
 
 impl JournalStore for Embedded {
     fn append(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
@@ -56,6 +59,26 @@ impl JournalStore for Embedded {
     fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
         Box::pin(self.readers.ask(move |connection, _| find_events(connection, user, &ids)))
     }
+
+    fn standing_of_item(
+        &self,
+        user: UserId,
+        standing: Standing,
+        item: ItemId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Seq>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| standing_of_item(connection, user, standing, item, limit)))
+    }
+
+    fn standing(
+        &self,
+        user: UserId,
+        standing: Standing,
+        before: Seq,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<StandingItem>, StoreError>> {
+        Box::pin(self.readers.ask(move |connection, _| self::standing(connection, user, standing, before, limit)))
+    }
 }
 
 /// All entries of a person after a sequence number, in order.
@@ -77,6 +100,40 @@ fn find_events(connection: &Connection, user: UserId, ids: &[Key]) -> Result<Vec
     let ids: Vec<&str> = ids.iter().map(Key::as_str).collect();
     let ids = serde_json::to_string(&ids).map_err(|error| StoreError::Refused(error.to_string()))?;
     Ok(without_positions(entries(connection, JOURNAL_FIND_EVENTS, params![user.0, ids])?))
+}
+
+fn standing_of_item(
+    connection: &Connection,
+    user: UserId,
+    standing: Standing,
+    item: ItemId,
+    limit: u32,
+) -> Result<Vec<Seq>, StoreError> {
+    let [one, other] = standing.kinds().map(Kind::name);
+    let mut statement = connection.prepare_cached(JOURNAL_STANDING_OF_ITEM)?;
+    let mut found = statement.query(params![user.0, item.0, one, other, limit])?;
+    let mut seqs = Vec::new();
+    while let Some(row) = found.next()? {
+        seqs.push(Seq(row.get::<_, i64>(0)?.cast_unsigned()));
+    }
+    Ok(seqs)
+}
+
+fn standing(
+    connection: &Connection,
+    user: UserId,
+    standing: Standing,
+    before: Seq,
+    limit: u32,
+) -> Result<Vec<StandingItem>, StoreError> {
+    let [one, other] = standing.kinds().map(Kind::name);
+    let mut statement = connection.prepare_cached(JOURNAL_STANDING)?;
+    let mut found = statement.query(params![user.0, one, other, clamp(before.0), limit])?;
+    let mut items = Vec::new();
+    while let Some(row) = found.next()? {
+        items.push(rows::standing(row)?);
+    }
+    Ok(items)
 }
 
 fn entries_until(connection: &Connection, user: UserId, at: Millis) -> Result<Vec<Entry>, StoreError> {

@@ -9,7 +9,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement, params};
 
 use crate::domain::clusterings::{ClusterName, Revision};
-use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
+use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
+use crate::domain::interactions::Kind;
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::metrics::Declaration;
@@ -18,6 +19,7 @@ use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
 use crate::store::codec::{self, JournalRow};
 use crate::store::error::StoreError;
+use crate::store::journal::StandingItem;
 
 /// Runs `journal_append.sql`; `false` when the sequence number or the event id is taken.
 pub(super) fn append(statement: &mut Statement<'_>, row: &JournalRow<'_>) -> Result<bool, StoreError> {
@@ -43,6 +45,7 @@ pub(super) fn append(statement: &mut Statement<'_>, row: &JournalRow<'_>) -> Res
         row.predicted,
         row.lesson,
         row.payload,
+        row.cancelled_by,
     ])?;
     Ok(changed == 1)
 }
@@ -72,8 +75,17 @@ pub(super) fn entry(row: &Row<'_>) -> Result<(Position, Entry), StoreError> {
         predicted: bytes(row, 19)?,
         lesson: bytes(row, 20)?,
         payload: text(row, 21)?,
+        cancelled_by: row.get(22)?,
     };
     Ok((position, columns.decode()?))
+}
+
+/// Decodes a row of `journal_standing.sql`.
+pub(super) fn standing(row: &Row<'_>) -> Result<StandingItem, StoreError> {
+    let kind: String = row.get(2)?;
+    let kind = Kind::from_name(&kind).ok_or_else(|| corrupt("journal", format!("column `kind` holds {kind:?}")))?;
+    let (seq, item) = (Seq(row.get::<_, i64>(0)?.cast_unsigned()), ItemId(row.get(1)?));
+    Ok(StandingItem { seq, item, kind, at: Millis(row.get(3)?) })
 }
 
 fn text<'r>(row: &'r Row<'_>, index: usize) -> Result<Option<Cow<'r, str>>, StoreError> {

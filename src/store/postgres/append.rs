@@ -24,7 +24,7 @@ const JOURNAL_HOLDS: &str = include_str!("../../../sql/queries/postgres/journal_
 pub(super) const COPY_ROWS_MIN: usize = 1_000;
 
 /// Types of the columns that `COPY` sends.
-const TYPES: [Type; 21] = [
+const TYPES: [Type; 22] = [
     Type::INT8,
     Type::INT8,
     Type::TEXT,
@@ -46,6 +46,7 @@ const TYPES: [Type; 21] = [
     Type::BYTEA,
     Type::BYTEA,
     Type::TEXT,
+    Type::INT8,
 ];
 
 /// Entries that must be stored already, else nothing is appended: columns `user_id` and `seq`.
@@ -99,6 +100,7 @@ pub(super) async fn insert(
                 &column(rows, |row| row.predicted.as_deref()),
                 &column(rows, |row| row.lesson.as_deref()),
                 &column(rows, |row| row.payload.as_deref()),
+                &column(rows, |row| row.cancelled_by),
                 &needed.people,
                 &needed.seqs,
             ],
@@ -133,7 +135,7 @@ pub(super) async fn copy(
     let mut writer = pin!(BinaryCopyInWriter::new(client.copy_in(&statement).await?, &TYPES));
     for row in rows {
         let (at, received) = (Instant::of("at", Millis(row.at))?, Instant::of("received", Millis(row.received))?);
-        let fields: [&(dyn ToSql + Sync); 21] = [
+        let fields: [&(dyn ToSql + Sync); 22] = [
             &row.user_id,
             &row.seq,
             &&*row.event_id,
@@ -155,6 +157,7 @@ pub(super) async fn copy(
             &row.predicted.as_deref(),
             &row.lesson.as_deref(),
             &row.payload.as_deref(),
+            &row.cancelled_by,
         ];
         writer.as_mut().write(&fields).await?;
     }

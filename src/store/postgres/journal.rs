@@ -7,12 +7,13 @@ use futures_util::future::BoxFuture;
 use super::handle::Postgres;
 use super::reads::{Reads, clamp, without_positions};
 use super::rows::{self, Instant};
-use crate::domain::ids::{Key, Position, Seq, UserId};
+use crate::domain::ids::{ItemId, Key, Position, Seq, UserId};
+use crate::domain::interactions::{Kind, Standing};
 use crate::domain::journal::Entry;
 use crate::domain::time::Millis;
 use crate::store::error::StoreError;
 use crate::store::group::Work;
-use crate::store::journal::{JournalStore, Outcome, Slice, Write, writable};
+use crate::store::journal::{JournalStore, Outcome, Slice, StandingItem, Write, writable};
 
 const JOURNAL_UNTIL: &str = include_str!("../../../sql/queries/journal_until.sql");
 const JOURNAL_SCAN: &str = include_str!("../../../sql/queries/journal_scan.sql");
@@ -20,6 +21,8 @@ const JOURNAL_NEWEST_BY_USER: &str = include_str!("../../../sql/queries/journal_
 const JOURNAL_NEWEST_BY_ITEM: &str = include_str!("../../../sql/queries/journal_newest_by_item.sql");
 const JOURNAL_PAGE: &str = include_str!("../../../sql/queries/journal_page.sql");
 const JOURNAL_FIND_EVENTS: &str = include_str!("../../../sql/queries/postgres/journal_find_events.sql");
+const JOURNAL_STANDING_OF_ITEM: &str = include_str!("../../../sql/queries/journal_standing_of_item.sql");
+const JOURNAL_STANDING: &str = include_str!("../../../sql/queries/journal_standing.sql");
 
 impl JournalStore for Postgres {
     fn append(&self, batch: Vec<Write>) -> BoxFuture<'_, Result<Vec<Outcome>, StoreError>> {
@@ -54,6 +57,26 @@ impl JournalStore for Postgres {
     fn find_events(&self, user: UserId, ids: Vec<Key>) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
         Box::pin(self.read(self.reads.clone().find_events(user, ids)))
     }
+
+    fn standing_of_item(
+        &self,
+        user: UserId,
+        standing: Standing,
+        item: ItemId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Seq>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().standing_of_item(user, standing, item, limit)))
+    }
+
+    fn standing(
+        &self,
+        user: UserId,
+        standing: Standing,
+        before: Seq,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<StandingItem>, StoreError>> {
+        Box::pin(self.read(self.reads.clone().standing(user, standing, before, limit)))
+    }
 }
 
 impl Reads {
@@ -78,6 +101,32 @@ impl Reads {
             Slice::Item(item) => (JOURNAL_NEWEST_BY_ITEM, item.0),
         };
         without_positions(&self.rows(sql, &[&i64::from(id), &i64::from(limit)]).await?)
+    }
+
+    async fn standing_of_item(
+        self,
+        user: UserId,
+        standing: Standing,
+        item: ItemId,
+        limit: u32,
+    ) -> Result<Vec<Seq>, StoreError> {
+        let [one, other] = standing.kinds().map(Kind::name);
+        let (user, item) = (i64::from(user.0), i64::from(item.0));
+        let found = self.rows(JOURNAL_STANDING_OF_ITEM, &[&user, &item, &one, &other, &i64::from(limit)]).await?;
+        found.iter().map(|row| rows::position("journal", row, 0).map(|seq| Seq(seq.0))).collect()
+    }
+
+    async fn standing(
+        self,
+        user: UserId,
+        standing: Standing,
+        before: Seq,
+        limit: u32,
+    ) -> Result<Vec<StandingItem>, StoreError> {
+        let [one, other] = standing.kinds().map(Kind::name);
+        let (user, before, limit) = (i64::from(user.0), clamp(before.0), i64::from(limit));
+        let found = self.rows(JOURNAL_STANDING, &[&user, &one, &other, &before, &limit]).await?;
+        found.iter().map(rows::standing).collect()
     }
 
     async fn find_events(self, user: UserId, ids: Vec<Key>) -> Result<Vec<Entry>, StoreError> {

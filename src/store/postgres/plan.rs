@@ -50,6 +50,8 @@ pub(super) struct Part<'g> {
 #[derive(Default)]
 pub(super) struct Tables<'g> {
     pub(super) follows: BTreeMap<(UserId, UserId), Follow>,
+    /// Person, number of a cancellation, and the numbers of the entries that it cancels.
+    pub(super) undone: Vec<(UserId, Seq, &'g [Seq])>,
     pub(super) people: Waves<UserId, &'g Person>,
     pub(super) topics: Waves<TopicId, (TopicId, &'g Key)>,
     pub(super) centres: Waves<CentreRef, (CentreRef, &'g Embedding)>,
@@ -65,6 +67,7 @@ pub(super) struct Tables<'g> {
 impl Tables<'_> {
     fn is_empty(&self) -> bool {
         self.follows.is_empty()
+            && self.undone.is_empty()
             && self.people.waves.is_empty()
             && self.topics.waves.is_empty()
             && self.centres.waves.is_empty()
@@ -261,17 +264,22 @@ impl<'g> Plan<'g> {
     fn entry(&mut self, entry: &'g Entry) -> Result<(), StoreError> {
         self.journal.push(JournalRow::encode(entry)?);
         self.tails.insert(entry.user, entry.seq);
-        match entry.what {
+        match &entry.what {
             What::Followed(target) => {
+                let target = *target;
                 let follow =
                     self.tables.follows.entry((entry.user, target)).or_insert(Follow { ended: false, since: None });
                 // A second follow keeps the first instant.
                 follow.since = follow.since.or(Some(entry.at));
             }
             What::Unfollowed(target) => {
-                self.tables.follows.insert((entry.user, target), Follow { ended: true, since: None });
+                self.tables.follows.insert((entry.user, *target), Follow { ended: true, since: None });
+            }
+            What::Undone(undone) if !undone.cancels.is_empty() => {
+                self.tables.undone.push((entry.user, entry.seq, &undone.cancels));
             }
             What::Interacted(_) | What::Posted(_) | What::WentLive(..) | What::TopicsSet(_) | What::Measured(_) => {}
+            What::Undone(_) | What::Cancelled(_) => {}
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
 use crate::domain::clusterings::{ClusterName, Revision};
-use crate::domain::ids::{ItemId, Key, Position, TopicId, UserId};
+use crate::domain::ids::{ItemId, Key, Position, Seq, TopicId, UserId};
+use crate::domain::interactions::Kind;
 use crate::domain::items::{Author, Change, Embedding, Item};
 use crate::domain::journal::{CentreRef, Entry};
 use crate::domain::metrics::Declaration;
@@ -21,6 +22,7 @@ use crate::domain::time::Millis;
 use crate::domain::windows::{Window, Windows};
 use crate::store::codec::{self, JournalRow, narrow};
 use crate::store::error::StoreError;
+use crate::store::journal::StandingItem;
 
 /// A `timestamptz`: microseconds since the year 2000, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +116,18 @@ pub(super) fn entry(row: &Row) -> Result<(Position, Entry), StoreError> {
         predicted: bytes(19)?,
         lesson: bytes(20)?,
         payload: text(21)?,
+        cancelled_by: get(TABLE, row, 22)?,
     };
     Ok((position(TABLE, row, 0)?, columns.decode()?))
+}
+
+/// Decodes a row of `journal_standing.sql`.
+pub(super) fn standing(row: &Row) -> Result<StandingItem, StoreError> {
+    const TABLE: &str = "journal";
+    let kind: &str = get(TABLE, row, 2)?;
+    let kind = Kind::from_name(kind).ok_or_else(|| corrupt(TABLE, format!("column `kind` holds {kind:?}")))?;
+    let (seq, item) = (Seq(position(TABLE, row, 0)?.0), ItemId(number(TABLE, row, 1)?));
+    Ok(StandingItem { seq, item, kind, at: instant(TABLE, row, 3)? })
 }
 
 /// Reads a position or a sequence number.

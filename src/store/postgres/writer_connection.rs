@@ -377,6 +377,8 @@ async fn write(client: &mut Client, plan: &Plan<'_>, needed: &Needed, last: Posi
             needed = &none;
         }
         positions.extend(appended);
+        // After the append: the load of a dump brings an entry and its cancellation in one group.
+        writes::cancel(&transaction, tables).await?;
         if let Some(erasure) = erasure {
             writes::erase(&transaction, erasure).await?;
         }

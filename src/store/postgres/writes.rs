@@ -35,6 +35,8 @@ const CLUSTER_NAME_SAVE: &str = include_str!("../../../sql/queries/cluster_name_
 const CLUSTER_NAME_DELETE: &str = include_str!("../../../sql/queries/cluster_name_delete.sql");
 const CLUSTER_NAMES_DELETE: &str = include_str!("../../../sql/queries/cluster_names_delete.sql");
 const METRIC_DELETE: &str = include_str!("../../../sql/queries/metric_delete.sql");
+const JOURNAL_CANCEL: &str = include_str!("../../../sql/queries/postgres/journal_cancel.sql");
+const SNAPSHOT_CANCEL: &str = include_str!("../../../sql/queries/snapshot_cancel.sql");
 const ERASE_JOURNAL: &str = include_str!("../../../sql/queries/erase_journal.sql");
 const ERASE_SNAPSHOT: &str = include_str!("../../../sql/queries/erase_snapshot.sql");
 const ERASE_FOLLOWS: &str = include_str!("../../../sql/queries/erase_follows.sql");
@@ -127,6 +129,28 @@ async fn clustering(client: &Transaction<'_>, change: &ClusteringChange) -> Resu
             run(client, CLUSTER_NAME_DELETE, &[clustering, &i64::from(*cluster)]).await
         }
     }
+}
+
+/// Marks cancelled entries, which must be stored, and deletes the snapshots that include any of them.
+pub(super) async fn cancel(client: &Transaction<'_>, plan: &Tables<'_>) -> Result<(), StoreError> {
+    if plan.undone.is_empty() {
+        return Ok(());
+    }
+    let (mut people, mut seqs, mut by) = (Vec::<i64>::new(), Vec::<i64>::new(), Vec::<i64>::new());
+    for (user, number, cancels) in &plan.undone {
+        for seq in *cancels {
+            people.push(i64::from(user.0));
+            seqs.push(codec::integer("seq", seq.0)?);
+            by.push(codec::integer("seq", number.0)?);
+        }
+    }
+    run(client, JOURNAL_CANCEL, &[&people, &seqs, &by]).await?;
+    for (user, _, cancels) in &plan.undone {
+        if let Some(first) = cancels.first() {
+            run(client, SNAPSHOT_CANCEL, &[&i64::from(user.0), &codec::integer("seq", first.0)?]).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes one row as a health check.

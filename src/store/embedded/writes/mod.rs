@@ -18,7 +18,7 @@ use super::rows;
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{Position, Seq, UserId};
 use crate::domain::items::Item;
-use crate::domain::journal::{Entry, What};
+use crate::domain::journal::{Entry, Undone, What};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::store::access::AccessChange;
@@ -33,6 +33,8 @@ use crate::store::tail_cache::TailCache;
 const JOURNAL_APPEND: &str = include_str!("../../../../sql/queries/journal_append.sql");
 const JOURNAL_LAST_SEQ: &str = include_str!("../../../../sql/queries/journal_last_seq.sql");
 const JOURNAL_LAST_POSITION: &str = include_str!("../../../../sql/queries/journal_last_position.sql");
+const JOURNAL_CANCEL: &str = include_str!("../../../../sql/queries/journal_cancel.sql");
+const SNAPSHOT_CANCEL: &str = include_str!("../../../../sql/queries/snapshot_cancel.sql");
 const JOURNAL_FIND_ENTRY: &str = include_str!("../../../../sql/queries/journal_find_entry.sql");
 const FOLLOW_INSERT: &str = include_str!("../../../../sql/queries/follow_insert.sql");
 const FOLLOW_DELETE: &str = include_str!("../../../../sql/queries/follow_delete.sql");
@@ -109,6 +111,7 @@ impl<'c> Writes<'c> {
             self.tails.set(entry.user, entry.seq);
             self.tails.last = Some(position);
             self.follow(entry)?;
+            self.cancel(entry)?;
             return Ok(Outcome::Stored(position));
         }
         // The number is not the next one, or the event is stored: the caller learned from another state.
@@ -152,7 +155,22 @@ impl<'c> Writes<'c> {
                 statement.execute(params![entry.user.0, target.0])?;
             }
             What::Interacted(_) | What::Posted(_) | What::WentLive(..) | What::TopicsSet(_) | What::Measured(_) => {}
+            What::Undone(_) | What::Cancelled(_) => {}
         }
+        Ok(())
+    }
+
+    /// Marks the entries that this one cancels, and deletes a snapshot that includes any of them.
+    fn cancel(&self, entry: &Entry) -> Result<(), StoreError> {
+        let What::Undone(Undone { cancels, .. }) = &entry.what else { return Ok(()) };
+        let Some(first) = cancels.first() else { return Ok(()) };
+        let by = codec::integer("seq", entry.seq.0)?;
+        let mut statement = self.connection.prepare_cached(JOURNAL_CANCEL)?;
+        for seq in cancels {
+            statement.execute(params![entry.user.0, codec::integer("seq", seq.0)?, by])?;
+        }
+        let mut statement = self.connection.prepare_cached(SNAPSHOT_CANCEL)?;
+        statement.execute(params![entry.user.0, codec::integer("seq", first.0)?])?;
         Ok(())
     }
 
