@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use eddyline::domain::feeds::Cause;
 use eddyline::domain::ids::Key;
-use eddyline::domain::interactions::Kind;
+use eddyline::domain::interactions::{Act, Kind};
 use eddyline::domain::time::Millis;
 use eddyline::protocol::client::{ClientMessage, Drawn, Hello, Interact};
 use eddyline::protocol::problem::Code;
@@ -164,7 +164,7 @@ impl Person {
             tally.broke(Check::CouldSend, || "the run's name makes no event id".into());
             return None;
         };
-        let message = Interact { tag: Default::default(), id, item, kind, dwell_ms, at: None };
+        let message = Interact { tag: Default::default(), id, item, kind: kind.into(), dwell_ms, at: None };
         tally.interactions.fetch_add(1, Relaxed);
         self.fates.push((Fate::Open, 0));
         self.open.insert(number, Sent { scheduled, message });
@@ -179,10 +179,10 @@ impl Person {
             fate.1 = self.sendings;
         }
         // An exposure is no training example, so the server owes no feed.
-        if sent.message.kind != Kind::View {
+        if sent.message.kind != Kind::View.into() {
             self.unfed.insert(self.sendings, sent.scheduled);
         }
-        if sent.message.kind.removes() {
+        if matches!(sent.message.kind, Act::Do(kind) if kind.removes()) {
             self.hiding.insert(self.sendings, sent.message.item.clone());
         }
         Some(ClientMessage::Interact(sent.message.clone()))

@@ -9,7 +9,7 @@ use eddyline::domain::interactions::Kind;
 use eddyline::domain::time::Millis;
 use eddyline::domain::windows::Window;
 use eddyline::protocol::client::{
-    ClientMessage, Configure, Drawn, Follow, GoLive, Hello, Interact, More, Ping, Post, Resume,
+    ClientMessage, Configure, Drawn, Follow, GoLive, Hello, Interact, More, Ping, Post, Resume, Undo,
 };
 use eddyline::protocol::problem::Code;
 use eddyline::protocol::server::{
@@ -41,10 +41,11 @@ pub fn clients() -> Vec<ClientMessage> {
             tag: tag(),
             id: key("ada-17"),
             item: key("river-cam"),
-            kind: Kind::Watch,
+            kind: Kind::Watch.into(),
             dwell_ms: Some(42_000),
             at: Some(NOW),
         }),
+        ClientMessage::Undo(Undo { tag: tag(), id: key("ada-23"), event: key("ada-17") }),
         ClientMessage::Post(Post {
             tag: tag(),
             id: key("ada-18"),
@@ -199,6 +200,7 @@ pub fn client_type(message: &ClientMessage) -> &'static str {
     match message {
         ClientMessage::Hello(_) => "hello",
         ClientMessage::Interact(_) => "interact",
+        ClientMessage::Undo(_) => "undo",
         ClientMessage::Post(_) => "post",
         ClientMessage::Live(_) => "live",
         ClientMessage::Follow(_) => "follow",

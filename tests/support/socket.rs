@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use eddyline::domain::ids::{Epoch, FeedVersion, Key};
-use eddyline::domain::interactions::Kind;
+use eddyline::domain::interactions::Act;
 use eddyline::protocol::SUBPROTOCOL;
 use eddyline::protocol::client::{ClientMessage, Drawn, Follow, Hello, Interact, Post, Resume};
 use eddyline::protocol::server::{ErrorMessage, Live, ServerMessage};
@@ -170,7 +170,7 @@ impl Client {
     }
 
     /// Acts on an item under a new id, and returns the id.
-    pub async fn interact(&mut self, item: &str, kind: Kind) -> String {
+    pub async fn interact(&mut self, item: &str, kind: impl Into<Act>) -> String {
         // Unique over all sessions of a user.
         let id = format!("{}-{}-{}", self.user, self.local_port(), self.interactions.len());
         self.interact_as(&id, item, kind).await;
@@ -178,14 +178,14 @@ impl Client {
     }
 
     /// Acts on an item under a given id.
-    pub async fn interact_as(&mut self, id: &str, item: &str, kind: Kind) {
+    pub async fn interact_as(&mut self, id: &str, item: &str, kind: impl Into<Act>) {
         assert!(self.try_interact_as(id, item, kind).await, "{}: the line is closed", self.user);
     }
 
     /// Acts on an item on a connection that may be closed; returns whether it took the message.
-    pub async fn try_interact_as(&mut self, id: &str, item: &str, kind: Kind) -> bool {
+    pub async fn try_interact_as(&mut self, id: &str, item: &str, kind: impl Into<Act>) -> bool {
         let (tag, item) = (Default::default(), key(item));
-        let interact = Interact { tag, id: key(id), item, kind, dwell_ms: None, at: None };
+        let interact = Interact { tag, id: key(id), item, kind: kind.into(), dwell_ms: None, at: None };
         let message = ClientMessage::Interact(interact);
         let text = serde_json::to_string(&message).unwrap();
         self.interactions.insert(id.to_owned(), message);

@@ -60,6 +60,10 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/users/{id}/export", "GET", "/v1/users/ada/export", Own(200)),
         // A user that only services may act for here; `tests/server/rights.rs` tests that users may erase themselves.
         row("/v1/users/{id}", "DELETE", "/v1/users/cleo", Service(204)),
+        row("/v1/users/{id}/hidden", "GET", "/v1/users/ada/hidden", Own(200)),
+        row("/v1/users/{id}/liked", "GET", "/v1/users/ada/liked", Own(200)),
+        // No such event; `tests/server/undo.rs` cancels real ones.
+        row("/v1/users/{id}/interactions/{event:.+}", "DELETE", "/v1/users/ada/interactions/none", Own(404)),
         row("/v1/users/{id}/follows/{whom}", "PUT", "/v1/users/ada/follows/bob", Own(200)),
         row("/v1/users/{id}/follows/{whom}", "DELETE", "/v1/users/ada/follows/bob", Own(200)),
         row("/v1/users/{id}/feed", "GET", "/v1/users/ada/feed", Own(200)),
