@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use eddyline::domain::feeds::{Cause, Ranking};
 use eddyline::domain::ids::{Epoch, FeedVersion, Key, Seq};
+use eddyline::domain::interactions::Act;
 use eddyline::domain::time::Millis;
 use eddyline::protocol::client::ClientMessage;
 use eddyline::protocol::server::{Accepted, Busy, FeedMessage, Op, Patch, ServerMessage, Welcome, WireItem};
@@ -136,11 +137,12 @@ async fn session(stream: TcpStream, manner: Manner) {
                         _ => 1,
                     };
                     answers.extend(vec![ServerMessage::Accepted(accepted); times]);
-                    let ops = if interact.kind.removes() && manner != Manner::KeepsHidden {
-                        vec![Op::Remove { item: interact.item }]
-                    } else {
-                        vec![Op::Move { item: interact.item, position: 0 }]
-                    };
+                    let ops =
+                        if matches!(interact.kind, Act::Do(kind) if kind.removes()) && manner != Manner::KeepsHidden {
+                            vec![Op::Remove { item: interact.item }]
+                        } else {
+                            vec![Op::Move { item: interact.item, position: 0 }]
+                        };
                     if manner != Manner::NeverPatches {
                         answers.push(ServerMessage::Patch(Patch {
                             model_version: None,

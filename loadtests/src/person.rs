@@ -402,7 +402,7 @@ mod tests {
     fn teach(person: &mut Person, now: Instant, tally: &Tally) -> u64 {
         loop {
             if let Some(ClientMessage::Interact(sent)) = person.act(now, tally)
-                && sent.kind != Kind::View
+                && sent.kind != Kind::View.into()
             {
                 return person.fates.len() as u64 - 1;
             }

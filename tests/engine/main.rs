@@ -13,4 +13,5 @@ mod fold;
 mod list_stage;
 mod scan;
 mod similar;
+mod undo;
 mod wire_golden;

@@ -29,4 +29,5 @@ mod similar;
 mod slates;
 mod social;
 mod time_machine;
+mod undo;
 mod walk;

@@ -26,6 +26,9 @@ mod models;
 #[path = "../support/conformance_slates.rs"]
 mod slates;
 
+#[path = "../support/conformance_undo.rs"]
+mod undo;
+
 use access::*;
 use catalogue_cases::*;
 use erasure::*;
@@ -34,13 +37,14 @@ use fits::*;
 use journal::*;
 use models::*;
 use slates::*;
+use undo::*;
 
 use std::sync::{Arc, LazyLock, Mutex};
 
 use eddyline::domain::ids::{FeedVersion, ItemId, Key, ModelVersion, Partition, Position, Seq, TopicId, UserId};
-use eddyline::domain::interactions::{Kind, Shown, Signal};
+use eddyline::domain::interactions::{Inverse, Kind, Shown, Signal, Standing};
 use eddyline::domain::items::{Author, Change, Embedding, Item};
-use eddyline::domain::journal::{CentreRef, Entry, Learned, Measured, Predicted, What};
+use eddyline::domain::journal::{Cancelled, CentreRef, Entry, Learned, Measured, Predicted, Undo, Undone, What};
 use eddyline::domain::metrics::{Declaration, MetricKind, Prior};
 use eddyline::domain::people::{Erasure, Person};
 use eddyline::domain::time::Millis;
@@ -416,6 +420,10 @@ macro_rules! conformance {
             a_model_with_a_number_keeps_it,
             places_go_with_whoever_is_erased,
             a_healthy_store_says_so,
+            a_cancelled_entry_stays_with_a_mark,
+            no_snapshot_includes_a_cancelled_entry,
+            what_stands_is_listed_by_item_newest_first,
+            a_cancelled_entry_can_be_copied_with_its_mark,
             since_when_what_is_so_comes_back_with_the_catalogue,
             both_ends_of_the_graph_are_known,
             of_who_was_erased_nothing_is_left_but_a_nameless_row,
