@@ -6,6 +6,7 @@
 pub mod ids;
 pub mod json;
 pub mod text;
+pub mod search;
 pub mod time;
 pub mod feeds;
 pub mod interactions;

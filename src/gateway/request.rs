@@ -122,12 +122,17 @@ impl AuthedRequest {
     /// # Errors
     /// `rate_limited` while too many scans of the caller run, `busy` while too many run in all.
     pub async fn scan<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-        let person = match self.subject() {
+        self.server().scan(self.quota_user(), job).await.map_err(busy::refusal)
+    }
+
+    /// The user whose quota of scans this request takes; services have none.
+    #[must_use]
+    pub fn quota_user(&self) -> Option<UserId> {
+        match self.subject() {
             Subject::Anyone => None,
             // Tokens of unknown users share the quota of one user.
             Subject::Person(key) => Some(self.server().people().find(key.as_str()).unwrap_or(UserId(u32::MAX))),
-        };
-        self.server().scan(person, job).await.map_err(busy::refusal)
+        }
     }
 
     /// True for HEAD, whose answer has no body.

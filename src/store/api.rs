@@ -8,18 +8,28 @@ use crate::store::clusters::ClusterStore;
 use crate::store::journal::JournalStore;
 use crate::store::maintenance::MaintenanceStore;
 use crate::store::models::ModelStore;
+use crate::store::search::SearchStore;
 use crate::store::slates::SlateStore;
 use crate::store::snapshots::SnapshotStore;
 
 /// The durable state of a server, which holds it as an `Arc<dyn Store>`.
 pub trait Store:
-    JournalStore + CatalogueStore + SnapshotStore + ClusterStore + SlateStore + ModelStore + AccessStore + MaintenanceStore
+    JournalStore
+    + CatalogueStore
+    + SearchStore
+    + SnapshotStore
+    + ClusterStore
+    + SlateStore
+    + ModelStore
+    + AccessStore
+    + MaintenanceStore
 {
 }
 
 impl<T> Store for T where
     T: JournalStore
         + CatalogueStore
+        + SearchStore
         + SnapshotStore
         + ClusterStore
         + SlateStore

@@ -25,6 +25,7 @@ mod model_files;
 mod on_air;
 mod passivation;
 mod rights;
+mod search;
 mod similar;
 mod slates;
 mod social;

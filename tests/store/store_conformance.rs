@@ -23,6 +23,8 @@ mod fits;
 mod journal;
 #[path = "../support/conformance_models.rs"]
 mod models;
+#[path = "../support/conformance_search.rs"]
+mod search;
 #[path = "../support/conformance_slates.rs"]
 mod slates;
 
@@ -36,6 +38,7 @@ use events::*;
 use fits::*;
 use journal::*;
 use models::*;
+use search::*;
 use slates::*;
 use undo::*;
 
@@ -400,6 +403,10 @@ macro_rules! conformance {
             the_catalogue_comes_back_whole_and_in_order,
             a_new_revision_replaces_the_item_and_keeps_the_earlier_embedding,
             what_learning_names_never_changes,
+            a_query_finds_the_items_whose_texts_have_all_its_phrases,
+            a_revised_text_is_found_by_its_new_words_and_a_removed_one_never,
+            matches_are_ranked_filtered_and_read_page_by_page,
+            of_too_many_matches_the_newest_are_ranked,
             a_person_may_change_all_but_the_key,
             the_graph_follows_the_journal,
             the_newest_interactions_come_first_and_only_interactions,

@@ -18,6 +18,7 @@ use crate::domain::feeds::{Feed, Ranking};
 use crate::domain::ids::{FeedVersion, ItemId, ModelVersion, Seq, UserId};
 use crate::domain::interactions::Standing;
 use crate::domain::journal::Entry;
+use crate::domain::search::{SearchHit, TextSearch};
 use crate::domain::time::Millis;
 use crate::engine::delivery::ranker::serving_model;
 use crate::engine::rank::RankRequest;
@@ -211,6 +212,20 @@ impl Server {
         let place = self.context.scans.enter(Some(user))?;
         let turn = place.turn().await;
         let found = self.context.store.newest(Slice::User(user), limit).await;
+        drop(turn);
+        Ok(found?)
+    }
+
+    /// Items by the words of their texts, best first.
+    ///
+    /// # Errors
+    /// `rate_limited` while too many scans of this person are under way, busy while too many are in total, or while the
+    /// store cannot answer.
+    pub async fn search(&self, person: Option<UserId>, search: TextSearch) -> Result<Vec<SearchHit>, RequestError> {
+        // A query of frequent words reads many rows, so only a few run at once.
+        let place = self.context.scans.enter(person)?;
+        let turn = place.turn().await;
+        let found = self.context.store.search(search).await;
         drop(turn);
         Ok(found?)
     }

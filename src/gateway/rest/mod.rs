@@ -21,6 +21,7 @@ pub mod interactions;
 pub mod undo;
 pub mod rights;
 pub mod similar;
+pub mod search;
 pub mod models;
 pub mod model_files;
 pub mod access;
@@ -64,6 +65,7 @@ routes! {
     "/v1/items/{id}/similar" => GET similar::similar;
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/items/{id:.+}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
+    "/v1/search" => GET search::search;
     "/v1/topics" => GET similar::topics;
     "/v1/popular" => GET popular::popular;
     "/v1/metrics" => GET metrics::list, POST metrics::take;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::layout::{BUSY_TIMEOUT, DATABASE, LOCK};
-use super::{migrations, wal};
+use super::{migrations, text_index, wal};
 use crate::store::error::StoreError;
 
 /// Content of the lock file once the database beside it has a schema.
@@ -178,6 +178,7 @@ pub(super) fn writer(database: &Path, lock: &mut Lock) -> Result<Connection, Sto
         return Err(gone(database, "holds nothing"));
     }
     migrations::run(&mut connection)?;
+    text_index::fill(&mut connection)?;
     let unusable = |error: io::Error| StoreError::Unavailable(format!("{LOCK} cannot be written: {error}"));
     lock.mark().map_err(unusable)?;
     // A killed run may have left pages of an erased person in the log.

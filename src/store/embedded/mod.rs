@@ -15,6 +15,7 @@
 mod layout;
 mod failures;
 mod migrations;
+mod text_index;
 mod wal;
 mod files;
 mod rows;
@@ -24,6 +25,7 @@ mod reader;
 mod handle;
 mod journal;
 mod catalogue;
+mod search;
 mod snapshots;
 mod clusters;
 mod slates;

@@ -13,6 +13,7 @@ use refinery::{Migration, Runner, Target};
 use tokio_postgres::error::SqlState;
 
 use super::pool::Client;
+use super::text_index;
 use crate::store::error::StoreError;
 
 mod embedded_migrations {
@@ -108,7 +109,10 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(u32, u32), StoreErro
     }
     client.batch_execute(NO_TIMEOUT).await?;
     client.execute(LOCK_WAIT, &[&MIGRATION_LOCK]).await?;
-    let applied = apply(client).await;
+    let applied = match apply(client).await {
+        Ok(versions) => text_index::fill(client).await.map(|()| versions),
+        Err(error) => Err(error),
+    };
     // Postgres releases the lock with the connection anyway.
     let _ = client.execute(LOCK_RELEASE, &[&MIGRATION_LOCK]).await;
     applied

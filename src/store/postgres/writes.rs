@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 
 use super::plan::Tables;
 use super::rows::Instant;
+use super::text_index;
 use crate::domain::clusterings::{ClusterName, ClusteringChange, REVISIONS_KEPT, Revision};
 use crate::domain::ids::{Partition, UserId};
 use crate::domain::items::Item;
@@ -22,6 +23,8 @@ const PEOPLE_SAVE: &str = include_str!("../../../sql/queries/postgres/people_sav
 const TOPICS_SAVE: &str = include_str!("../../../sql/queries/postgres/topics_save.sql");
 const CENTRES_SAVE: &str = include_str!("../../../sql/queries/postgres/centres_save.sql");
 const ITEMS_SAVE: &str = include_str!("../../../sql/queries/postgres/items_save.sql");
+const ITEM_WORDS_SAVE: &str = include_str!("../../../sql/queries/postgres/item_words_save.sql");
+const ITEM_WORDS_DELETE: &str = include_str!("../../../sql/queries/postgres/item_words_delete.sql");
 const EMBEDDINGS_SAVE: &str = include_str!("../../../sql/queries/postgres/embeddings_save.sql");
 const WINDOWS_DELETE: &str = include_str!("../../../sql/queries/postgres/windows_delete.sql");
 const WINDOWS_INSERT: &str = include_str!("../../../sql/queries/postgres/windows_insert.sql");
@@ -184,6 +187,17 @@ async fn items(client: &Transaction<'_>, wave: &[&Item]) -> Result<(), StoreErro
     let names: Vec<(i64, i64)> = ids.iter().copied().zip(revisions.iter().copied()).collect();
     unchanged(&names, &kept, |(item, revision)| format!("the embedding of item {item} in revision {revision}"))?;
 
+    let (gone, shown): (Vec<&Item>, Vec<&Item>) = wave.iter().partition(|item| item.deleted);
+    if !gone.is_empty() {
+        let gone: Vec<i64> = gone.iter().map(|item| i64::from(item.id.0)).collect();
+        run(client, ITEM_WORDS_DELETE, &[&gone]).await?;
+    }
+    if !shown.is_empty() {
+        let (ids, words): (Vec<i64>, Vec<String>) =
+            shown.iter().map(|item| (i64::from(item.id.0), text_index::tsvector(&item.text))).unzip();
+        run(client, ITEM_WORDS_SAVE, &[&ids, &words]).await?;
+    }
+
     run(client, WINDOWS_DELETE, &[&ids]).await?;
     let (owners, starts, stops) = windows(wave)?;
     if owners.is_empty() {
@@ -269,6 +283,7 @@ pub(super) async fn erase(client: &Transaction<'_>, erasure: &Erasure) -> Result
     for (item, key) in items {
         let id = i64::from(item.0);
         require(ids_returned(client, ERASE_ITEM, &[&key.as_str(), &id]).await?.len(), "item", item.0)?;
+        run(client, ITEM_WORDS_DELETE, &[&vec![id]]).await?;
         run(client, WINDOWS_DELETE, &[&vec![id]]).await?;
         run(client, ERASE_CHANGES, &[&id]).await?;
     }

@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::super::text_index;
 use crate::domain::ids::{Partition, UserId};
 use crate::domain::people::Erasure;
 use crate::store::error::StoreError;
@@ -39,6 +40,7 @@ pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<(), St
     for (item, key) in items {
         let found = connection.prepare_cached(ERASE_ITEM)?.exists(params![key.as_str(), item.0])?;
         require(found, "item", item.0)?;
+        text_index::delete(connection, *item)?;
         connection.prepare_cached(WINDOWS_DELETE)?.execute([item.0])?;
         connection.prepare_cached(ERASE_CHANGES)?.execute([item.0])?;
     }

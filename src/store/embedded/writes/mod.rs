@@ -14,7 +14,7 @@ use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::rows;
+use super::{rows, text_index};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{Position, Seq, UserId};
 use crate::domain::items::Item;
@@ -241,6 +241,10 @@ impl<'c> Writes<'c> {
         unchanged(statement.exists(row)?, || {
             format!("the embedding of item {} in revision {}", item.id.0, item.revision)
         })?;
+        match item.deleted {
+            true => text_index::delete(self.connection, item.id)?,
+            false => text_index::set(self.connection, item.id, &item.text)?,
+        }
         self.connection.prepare_cached(WINDOWS_DELETE)?.execute([item.id.0])?;
         if !item.windows.is_always() {
             let mut statement = self.connection.prepare_cached(WINDOW_INSERT)?;
