@@ -43,6 +43,12 @@ impl Ranking {
         }
     }
 
+    /// Whether the scores are log-odds, to which a boost can be added.
+    #[must_use]
+    pub fn is_log_odds(self) -> bool {
+        matches!(self, Ranking::Model | Ranking::Tower)
+    }
+
     /// Whether the ranking uses the two-tower model.
     #[must_use]
     pub fn asks_the_tower(self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a change that returns `Ok` is durable; a change that returns a [`RequestError`] was not learned, unless its
 //! documentation says otherwise.
-//! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `sessions` (open sockets), `models`,
+//! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `recommending` (steered rankings), `sessions` (open sockets), `models`,
 //! `graph` (the follows).
 
 mod acting;
@@ -10,6 +10,7 @@ mod asking;
 mod graph;
 mod items;
 mod models;
+mod recommending;
 mod sessions;
 mod weights;
 
@@ -41,6 +42,7 @@ pub use crate::engine::user::UserEvent;
 pub use asking::{PastFeed, StandingPage};
 pub use graph::FollowGraph;
 pub use items::ItemDraft;
+pub use recommending::{RecommendRequest, Recommended};
 pub use weights::{LineChoice, TopicLine};
 
 /// The time within which the store has to answer a health check.

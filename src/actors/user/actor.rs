@@ -178,6 +178,9 @@ impl Handler<Envelope> for UserActor {
             ToUser::AskHidden(items, done) => {
                 let _ = done.send(items.into_iter().filter(|item| self.state.has_hidden(*item)).collect());
             }
+            ToUser::AskState(done) => {
+                let _ = done.send(Box::new(self.state.clone()));
+            }
             ToUser::Described => {
                 let before = self.state.attributes().cloned();
                 self.describe();

@@ -16,7 +16,7 @@ use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::domain::feeds::Feed;
 use crate::domain::ids::{FeedVersion, ItemId, Seq, UserId};
 use crate::domain::time::Millis;
-use crate::engine::user::UserEvent;
+use crate::engine::user::{UserEvent, UserState};
 use crate::engine::world::{Changes, World};
 use crate::protocol::client::Resume;
 
@@ -60,6 +60,8 @@ pub enum ToUser {
     AskPrediction(ItemId, oneshot::Sender<Result<Prediction, RequestError>>),
     /// Requests the hidden ones among these items, in their order.
     AskHidden(Vec<ItemId>, oneshot::Sender<Vec<ItemId>>),
+    /// Requests a copy of the person's state.
+    AskState(oneshot::Sender<Box<UserState>>),
     /// The person's attributes changed: read them again, and rank again where they matter. Not answered.
     Described,
     /// The person was erased: end without saving. Not answered.

@@ -13,6 +13,7 @@ pub mod list;
 mod scorer;
 mod scan;
 pub mod similar;
+pub mod steer;
 pub mod stage;
 
 use std::cmp::Ordering;
@@ -27,6 +28,7 @@ use crate::engine::evidence::user_profile::UserProfile;
 use crate::engine::features::{Features, Row, Shares, at};
 use crate::engine::world::World;
 use scorer::Scorer;
+use steer::Steering;
 use types::{Candidates, Scored};
 
 pub use types::{RankRequest, Ranked, Viewport};
@@ -99,6 +101,45 @@ pub fn rank(
             Ranked { items: items.collect(), entry_threshold: f32::NEG_INFINITY }
         }
     }
+}
+
+/// Ranks the best `request.limit` items that the steering admits, with its boosts in their scores. Contributions of experts
+/// and [`Steering::boosts_of`] add up to a score. The `flat` and `topics` rankings take no boosts and no factors.
+#[must_use]
+pub fn steered(
+    world: &World,
+    profile: &UserProfile<'_>,
+    now: Millis,
+    request: RankRequest,
+    steering: &Steering,
+) -> Vec<FeedItem> {
+    let open = steering.candidates(world, now);
+    if !request.ranking.is_log_odds() || !steering.needs_log_odds() {
+        return rank(world, &open, profile, now, request, Viewport::default()).items;
+    }
+    let candidates = Candidates(&open - profile.hidden);
+    let additions = steering.additions(world, &candidates.0);
+    let boosted = |id: u32, score: f32| additions.get(id as usize).map_or(score, |addition| score + addition);
+    if request.ranking == Ranking::Tower {
+        let everything = RankRequest { limit: usize::MAX, ..request };
+        let all = by_tower(world, profile, &candidates, now, everything).items;
+        let mut all: Vec<FeedItem> =
+            all.into_iter().map(|one| FeedItem { score: boosted(one.item.0, one.score), ..one }).collect();
+        // A stable sort: equal scores keep their order.
+        all.sort_by(|a, b| b.score.total_cmp(&a.score));
+        all.truncate(request.limit);
+        return all;
+    }
+    let scorer = Scorer::with_factors(world, profile, now, &steering.factors);
+    let reach = world.settings().rank.reach(request.limit);
+    let best = select(scorer.adjusted_contenders(&candidates, reach, boosted), reach, by_score);
+    let mut items = stage::stage(world, profile, Viewport::default(), best, request.limit).items;
+    if request.explain {
+        for one in &mut items {
+            one.why = contributions(scorer.shares(one.item));
+        }
+    }
+    items
 }
 
 /// Ranks by the two-tower model alone, with one scan over its vectors. Without a model the newest items come first.

@@ -129,6 +129,17 @@ impl Scorer<'_> {
     /// scale and `C` from [`Quantised`]. Quadratic forms add equal numbers to both sides. An item that lies further below the
     /// `limit`-th than twice the largest error cannot be among the best; all others are scored in f32.
     pub fn contenders(&self, candidates: &Candidates, limit: usize) -> Vec<Scored> {
+        self.adjusted_contenders(candidates, limit, |_, score| score)
+    }
+
+    /// All candidates that may be among the best `limit` by their adjusted scores. `adjust` adds a number to the score of an
+    /// item by its id.
+    pub(crate) fn adjusted_contenders(
+        &self,
+        candidates: &Candidates,
+        limit: usize,
+        adjust: impl Fn(u32, f32) -> f32,
+    ) -> Vec<Scored> {
         if limit == 0 {
             return Vec::new();
         }
@@ -138,15 +149,18 @@ impl Scorer<'_> {
                 let columns = self.world.blocks().get(id as usize / BLOCK)?.columns();
                 let created =
                     columns.created.get(id as usize % BLOCK).copied().filter(|created| *created <= self.now)?;
-                Some(Scored { item: ItemId(id), score: self.score(ItemId(id)), created })
+                Some(Scored { item: ItemId(id), score: adjust(id, self.score(ItemId(id))), created })
             });
             return known.collect();
         }
-        let (rough, error) = self.scan(candidates);
+        let (mut rough, error) = self.scan(candidates);
+        for (score, id) in &mut rough {
+            *score = adjust(*id, *score);
+        }
         let exactly = |(rough, id): &(f32, u32)| {
             let (item, columns) = (ItemId(*id), self.world.blocks()[*id as usize / BLOCK].columns());
             // Without an online model no code was read and nothing was rounded.
-            let score = if error > 0.0 { self.score(item) } else { *rough };
+            let score = if error > 0.0 { adjust(*id, self.score(item)) } else { *rough };
             Scored { item, score, created: columns.created[*id as usize % BLOCK] }
         };
         undecided(rough, error, limit, exactly, |one| one.score)

@@ -3,6 +3,7 @@
 //! Invariant: an item, a person, a world and an instant determine the row. Computing it alone, among a few items or for the
 //! whole catalogue gives equal bits. Deliberately absent: choosing and ordering (`rank`), and scores of whole blocks (`scan`).
 
+use crate::domain::feeds::Expert;
 use crate::domain::ids::ItemId;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::block::{BLOCK, Block};
@@ -40,6 +41,25 @@ impl<'a> Scorer<'a> {
     /// A scorer for the whole catalogue. It computes in advance whatever depends on the topic or the person alone.
     pub(crate) fn of_many(world: &'a World, profile: &'a UserProfile<'a>, now: Millis) -> Self {
         let mut scorer = Scorer::with(ItemEvidence::gather(world.store(), profile, now), world, profile, now);
+        scorer.experts.prepare(&scorer.block_weights());
+        scorer
+    }
+
+    /// A scorer for the whole catalogue whose weights are multiplied by one factor per expert, in the order of
+    /// `Expert::ALL`.
+    pub(crate) fn with_factors(
+        world: &'a World,
+        profile: &'a UserProfile<'a>,
+        now: Millis,
+        factors: &[f32; Expert::ALL.len()],
+    ) -> Self {
+        let mut scorer = Scorer::with(ItemEvidence::gather(world.store(), profile, now), world, profile, now);
+        for (expert, factor) in Expert::ALL.into_iter().zip(factors) {
+            let (begin, end) = range(expert);
+            for weights in &mut scorer.weights {
+                weights[begin..end].iter_mut().for_each(|weight| *weight *= factor);
+            }
+        }
         scorer.experts.prepare(&scorer.block_weights());
         scorer
     }

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::feeds::Cause;
 use crate::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
-use crate::domain::interactions::{Kind, Signal};
+use crate::domain::interactions::{Interaction, Kind, Signal};
 use crate::domain::journal::{CentreRef, Entry, Learned, Undone, What};
 use crate::domain::time::Millis;
 use crate::engine::catalogue::centres::Centre;
@@ -148,6 +148,17 @@ impl UserState {
             metrics: PersonMetrics::default(),
             user_vector: UserVectorCache::default(),
         }
+    }
+
+    /// Learns interactions as [`UserState::apply`] does, in the order of their time, and drops the entries: nothing is stored, and
+    /// no shared state learns. Interactions with items that this world does not have are left out.
+    #[must_use]
+    pub fn with_unstored(mut self, mut interactions: Vec<Interaction>, world: &World, now: Millis) -> UserState {
+        interactions.sort_by_key(|one| one.at.min(now));
+        for interaction in interactions {
+            self.apply(UserEvent::Interacted(interaction), world, now);
+        }
+        self
     }
 
     /// Folds these entries, in order, into a new state.

@@ -14,6 +14,7 @@ use crate::engine::learners::person::online::Prediction;
 use crate::engine::learners::person::quadratic::Form;
 use crate::engine::learners::shared::popularity::Opinions;
 use crate::engine::rank::stage::topic_shares;
+use crate::engine::rank::steer::Steering;
 use crate::engine::rank::{self, RankRequest, Ranked, Viewport};
 use crate::engine::two_tower::TowerVector;
 use crate::engine::world::World;
@@ -34,6 +35,12 @@ impl UserState {
     #[must_use]
     pub fn rank_on(&self, world: &World, now: Millis, request: RankRequest, viewport: Viewport<'_>) -> Ranked {
         rank::rank(world, &world.open_at(now), &self.profile(world, now, request.ranking), now, request, viewport)
+    }
+
+    /// The top items that the steering admits, with its boosts in their scores. Changes nothing.
+    #[must_use]
+    pub fn rank_steered(&self, world: &World, now: Millis, request: RankRequest, steering: &Steering) -> Vec<FeedItem> {
+        rank::steered(world, &self.profile(world, now, request.ranking), now, request, steering)
     }
 
     /// Can this change of the world alter the user's feed? `shown` are the feed's items, `entry_threshold` is that of

@@ -17,6 +17,7 @@ pub mod people;
 pub mod scores;
 pub mod weights;
 pub mod feeds;
+pub mod recommend;
 pub mod interactions;
 pub mod undo;
 pub mod rights;
@@ -66,6 +67,7 @@ routes! {
     "/v1/items/{id}/windows" => GET items::windows, PUT items::set_windows;
     "/v1/items/{id:.+}" => GET items::item, PUT items::replace, PATCH items::change, DELETE items::delete;
     "/v1/search" => GET search::search;
+    "/v1/recommend" => POST recommend::recommend;
     "/v1/topics" => GET similar::topics;
     "/v1/popular" => GET popular::popular;
     "/v1/metrics" => GET metrics::list, POST metrics::take;

@@ -87,6 +87,7 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         with("/v1/items/{id:.+}", "PATCH", "/v1/items/item-1", item, Service(200)),
         row("/v1/items/{id:.+}", "DELETE", "/v1/items/item-9", Service(204)),
         row("/v1/items/{id}/similar", "GET", "/v1/items/item-0/similar", Known(200)),
+        with("/v1/recommend", "POST", "/v1/recommend", json!({"items": ["item-0"]}), Known(200)),
         row("/v1/search", "GET", "/v1/search?q=item", Known(200)),
         row("/v1/topics", "GET", "/v1/topics", Known(200)),
         row("/v1/items/{id}/audience", "GET", "/v1/items/item-0/audience", Service(200)),

@@ -1,0 +1,175 @@
+//! Steering of one ranking by its request: filters, exclusions, boosts, and factors for the experts.
+//!
+//! Invariant: steering reads the catalogue only and changes no learned state. A boost adds to the log-odds, so it multiplies
+//! the odds. Unavailable items are never candidates.
+//! Deliberately absent: keys and limits of a request, which the gateway checks.
+
+use roaring::RoaringBitmap;
+use serde_json::Value;
+
+use crate::domain::feeds::Expert;
+use crate::domain::ids::{ItemId, TopicId, UserId};
+use crate::domain::items::Item;
+use crate::domain::time::Millis;
+use crate::engine::catalogue::block::{BLOCK, Block, place};
+use crate::engine::world::World;
+
+/// Factors of the experts' weights, in the order of `Expert::ALL`; 1 leaves an expert as it is.
+pub type Factors = [f32; Expert::ALL.len()];
+
+/// What a request asks of a ranking beside its person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Steering {
+    /// Conditions that each item has to meet.
+    pub required: Vec<Target>,
+    /// Earliest creation time of an item.
+    pub created_after: Option<Millis>,
+    /// Latest creation time of an item.
+    pub created_before: Option<Millis>,
+    /// The instant at which an item has to be available; the instant of the ranking when absent.
+    pub available_at: Option<Millis>,
+    /// Items that are left out.
+    pub excluded: Vec<ItemId>,
+    /// Additions to the scores of some items.
+    pub boosts: Vec<Boost>,
+    /// Factors of the experts in the `model` ranking.
+    pub factors: Factors,
+}
+
+impl Default for Steering {
+    fn default() -> Self {
+        Steering {
+            required: Vec::new(),
+            created_after: None,
+            created_before: None,
+            available_at: None,
+            excluded: Vec::new(),
+            boosts: Vec::new(),
+            factors: [1.0; Expert::ALL.len()],
+        }
+    }
+}
+
+/// A group of items.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// Items of this topic, main or further.
+    Topic(TopicId),
+    /// Items of this author.
+    Author(UserId),
+    /// Items whose attribute has this value, or a list with this value.
+    Attribute(String, Value),
+    /// One item.
+    Item(ItemId),
+    /// No item: the name in the request is unknown.
+    Nothing,
+}
+
+/// A boost of a group of items.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Boost {
+    /// The boosted items.
+    pub target: Target,
+    /// The addition to their log-odds: the logarithm of the factor of the odds.
+    pub log_odds: f32,
+}
+
+impl Target {
+    /// Whether the item of this row is in the group.
+    fn has(&self, block: &Block, row: usize) -> bool {
+        let columns = block.columns();
+        let item = || block.items().get(row);
+        match self {
+            Target::Topic(topic) => {
+                columns.topic.get(row) == Some(topic)
+                    || (columns.more_topics.get(row) == Some(&true)
+                        && item().is_some_and(|item| item.topics.contains(topic)))
+            }
+            Target::Author(author) => columns.author.get(row) == Some(&author.0),
+            Target::Attribute(name, value) => item().is_some_and(|item| has_attribute(item, name, value)),
+            Target::Item(wanted) => item().is_some_and(|item| item.id == *wanted),
+            Target::Nothing => false,
+        }
+    }
+}
+
+fn has_attribute(item: &Item, name: &str, value: &Value) -> bool {
+    // A search of the text is far cheaper than a parse, and most items lack the value. Escaped names are parsed.
+    let Some(text) = item.attributes.as_deref().filter(|text| text.contains(name) || text.contains('\\')) else {
+        return false;
+    };
+    let attributes: Value = serde_json::from_str(text).unwrap_or_default();
+    match attributes.get(name) {
+        Some(Value::Array(list)) => list.iter().any(|one| is_equal(one, value)),
+        Some(one) => is_equal(one, value),
+        None => false,
+    }
+}
+
+/// Compares numbers by their value, so that 1 equals 1.0.
+fn is_equal(a: &Value, b: &Value) -> bool {
+    a == b || (a.is_number() && a.as_f64() == b.as_f64())
+}
+
+impl Steering {
+    /// Whether the ranking needs log-odds: there are boosts, or factors other than 1.
+    #[must_use]
+    pub fn needs_log_odds(&self) -> bool {
+        !self.boosts.is_empty() || self.factors != Steering::default().factors
+    }
+
+    /// Items that may be ranked at `now`: available, not excluded, and with all that is required.
+    #[must_use]
+    pub fn candidates(&self, world: &World, now: Millis) -> RoaringBitmap {
+        let mut open = (*world.open_at(self.available_at.unwrap_or(now))).clone();
+        for item in &self.excluded {
+            open.remove(item.0);
+        }
+        if self.required.is_empty() && self.created_after.is_none() && self.created_before.is_none() {
+            return open;
+        }
+        let passes = |block: &Block, row: usize| {
+            let created = block.columns().created[row];
+            self.created_after.is_none_or(|first| created >= first)
+                && self.created_before.is_none_or(|last| created <= last)
+                && self.required.iter().all(|target| target.has(block, row))
+        };
+        let mut passed = Vec::new();
+        for (first, block) in blocks(world) {
+            let rows = open.range(first..first + block.items().len() as u32);
+            passed.extend(rows.filter(|id| passes(block, (id - first) as usize)));
+        }
+        passed.into_iter().collect()
+    }
+
+    /// The sum of the boosts of each item, by id; empty without boosts.
+    pub(super) fn additions(&self, world: &World, candidates: &RoaringBitmap) -> Vec<f32> {
+        if self.boosts.is_empty() {
+            return Vec::new();
+        }
+        let mut all = vec![0.0; world.blocks().len() * BLOCK];
+        for (first, block) in blocks(world) {
+            for id in candidates.range(first..first + block.items().len() as u32) {
+                all[id as usize] = self.boosted(block, (id - first) as usize).map(|(_, amount)| amount).sum();
+            }
+        }
+        all
+    }
+
+    /// The boosts of an item: the place of each in the request, and its addition to the score.
+    #[must_use]
+    pub fn boosts_of(&self, world: &World, item: ItemId) -> Vec<(usize, f32)> {
+        let (index, row) = place(item);
+        world.blocks().get(index).map_or(Vec::new(), |block| self.boosted(block, row).collect())
+    }
+
+    fn boosted<'a>(&'a self, block: &'a Block, row: usize) -> impl Iterator<Item = (usize, f32)> + 'a {
+        let boosts = self.boosts.iter().enumerate().filter(move |(_, boost)| boost.target.has(block, row));
+        boosts.map(|(place, boost)| (place, boost.log_odds))
+    }
+}
+
+/// Blocks with the id of their first item.
+fn blocks(world: &World) -> impl Iterator<Item = (u32, &Block)> {
+    world.blocks().iter().enumerate().map(|(index, block)| ((index * BLOCK) as u32, block.as_ref()))
+}
