@@ -22,7 +22,7 @@ use super::context::ServerContext;
 use super::errors::{Busy, RequestError};
 use super::journal::JournalHandle;
 use super::user::actor::UserActor;
-use super::user::messages::{Leave, ToUser, Want, WorldChanged};
+use super::user::messages::{Leave, ToUser, WorldChanged};
 use super::user::registration::{Envelope, Flags, Registration, Registry};
 use super::user::turns::Turns;
 
@@ -123,9 +123,13 @@ impl Directory {
         xxh3_64(&user.0.to_le_bytes()) as usize % self.arbiters.len().max(1)
     }
 
-    /// Asks the most recently active people, at most `most`, for their score of an item. Returns the number of active
-    /// people and the number asked; people with a full mailbox are not asked.
-    pub(crate) fn ask_all(&self, want: &Want, most: usize) -> (usize, usize) {
+    /// Sends a question to the most recently active people, at most `most`. Returns the number of active people and the number
+    /// asked; people with a full mailbox are not asked.
+    pub(crate) fn ask_all<Q>(&self, want: &Q, most: usize) -> (usize, usize)
+    where
+        Q: Message<Result = ()> + Clone + Send + 'static,
+        UserActor: Handler<Q>,
+    {
         let mut active: Vec<(u64, Addr<UserActor>)> =
             self.active.iter().map(|one| (one.used.load(Ordering::Relaxed), one.addr.clone())).collect();
         let count = active.len();

@@ -14,4 +14,5 @@ mod list_stage;
 mod scan;
 mod similar;
 mod undo;
+mod steer;
 mod wire_golden;

@@ -24,6 +24,7 @@ mod models;
 mod model_files;
 mod on_air;
 mod passivation;
+mod recommend;
 mod rights;
 mod search;
 mod similar;

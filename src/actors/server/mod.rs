@@ -219,7 +219,7 @@ impl Server {
         self.directory.deliver(user, message)
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         user: UserId,
         question: impl FnOnce(oneshot::Sender<T>) -> ToUser,

@@ -5,7 +5,7 @@
 use actix::prelude::*;
 
 use super::actor::UserActor;
-use super::messages::Want;
+use super::messages::{Want, WantLikeness};
 use crate::domain::feeds::Ranking;
 
 impl Handler<Want> for UserActor {
@@ -19,5 +19,14 @@ impl Handler<Want> for UserActor {
         };
         // The requester may have stopped waiting.
         let _ = want.answer.send((self.user, score));
+    }
+}
+
+impl Handler<WantLikeness> for UserActor {
+    type Result = ();
+    fn handle(&mut self, want: WantLikeness, _: &mut Self::Context) {
+        let own = self.state.tastes(want.question.now, want.world.settings());
+        // The requester may have stopped waiting.
+        let _ = want.answer.send((self.user, want.question.tastes.likeness(&own)));
     }
 }

@@ -16,7 +16,7 @@ use crate::actors::session::{SessionId, SessionSettings, ToSession};
 use crate::domain::feeds::Feed;
 use crate::domain::ids::{FeedVersion, ItemId, Seq, UserId};
 use crate::domain::time::Millis;
-use crate::engine::user::{UserEvent, UserState};
+use crate::engine::user::{Likeness, LikenessQuestion, UserEvent, UserState};
 use crate::engine::world::{Changes, World};
 use crate::protocol::client::Resume;
 
@@ -93,6 +93,18 @@ pub struct Want {
     pub now: Millis,
     /// The recipient: the person with the log-odds, or with `None` if they hid the item.
     pub answer: mpsc::UnboundedSender<(UserId, Option<f32>)>,
+}
+
+/// Requests this person's similarity to another one. Answered once, unless the actor ends before.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct WantLikeness {
+    /// The other person's tastes, and the instant.
+    pub question: LikenessQuestion,
+    /// The settings of the world at that instant.
+    pub world: Arc<World>,
+    /// The recipient: the person with the cosines.
+    pub answer: mpsc::UnboundedSender<(UserId, Likeness)>,
 }
 
 /// The directory passivates this person, who was used least recently. The actor leaves once all entries are durable.

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::domain::feeds::Expert;
 use crate::domain::ids::{ItemId, TopicId, UserId};
-use crate::domain::items::Item;
 use crate::domain::time::Millis;
 use crate::engine::catalogue::block::{BLOCK, Block, place};
 use crate::engine::world::World;
@@ -86,18 +85,21 @@ impl Target {
                         && item().is_some_and(|item| item.topics.contains(topic)))
             }
             Target::Author(author) => columns.author.get(row) == Some(&author.0),
-            Target::Attribute(name, value) => item().is_some_and(|item| has_attribute(item, name, value)),
+            Target::Attribute(name, value) => item()
+                .and_then(|item| item.attributes.as_deref())
+                .is_some_and(|attributes| attribute_is(attributes, name, value)),
             Target::Item(wanted) => item().is_some_and(|item| item.id == *wanted),
             Target::Nothing => false,
         }
     }
 }
 
-fn has_attribute(item: &Item, name: &str, value: &Value) -> bool {
-    // A search of the text is far cheaper than a parse, and most items lack the value. Escaped names are parsed.
-    let Some(text) = item.attributes.as_deref().filter(|text| text.contains(name) || text.contains('\\')) else {
+/// Whether a JSON object has this value under this name, or a list with it.
+fn attribute_is(text: &str, name: &str, value: &Value) -> bool {
+    // A search of the text is far cheaper than a parse, and most items lack the name. Escaped names are parsed.
+    if !text.contains(name) && !text.contains('\\') {
         return false;
-    };
+    }
     let attributes: Value = serde_json::from_str(text).unwrap_or_default();
     match attributes.get(name) {
         Some(Value::Array(list)) => list.iter().any(|one| is_equal(one, value)),
@@ -172,4 +174,30 @@ impl Steering {
 /// Blocks with the id of their first item.
 fn blocks(world: &World) -> impl Iterator<Item = (u32, &Block)> {
     world.blocks().iter().enumerate().map(|(index, block)| ((index * BLOCK) as u32, block.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_compared_by_value_and_within_lists() {
+        let text = r#"{"genre": "jazz", "length": 12, "tags": ["a", 2], "live": true, "caf\u00e9": 1, "none": null}"#;
+        for (name, value, expected) in [
+            ("genre", Value::from("jazz"), true),
+            ("genre", Value::from("jaz"), false),
+            ("jazz", Value::from("genre"), false),
+            ("length", Value::from(12.0), true),
+            ("length", Value::from("12"), false),
+            ("tags", Value::from("a"), true),
+            ("tags", Value::from(2), true),
+            ("tags", Value::from(3), false),
+            ("live", Value::from(true), true),
+            ("café", Value::from(1), true),
+            ("none", Value::from(0), false),
+        ] {
+            assert_eq!(attribute_is(text, name, &value), expected, "{name} {value}");
+        }
+        assert!(!attribute_is("not an object", "object", &Value::from(1)));
+    }
 }

@@ -9,6 +9,7 @@
 mod events;
 mod example;
 mod profile;
+mod similar;
 mod snapshot;
 
 use std::collections::VecDeque;
@@ -43,6 +44,7 @@ use crate::engine::two_tower::user_vector::UserVectorCache;
 use crate::engine::world::World;
 
 pub use events::{Effect, UserEvent};
+pub use similar::{Likeness, LikenessQuestion, Tastes};
 pub use snapshot::SnapshotError;
 
 /// Event ids that a user's state remembers for deduplication.

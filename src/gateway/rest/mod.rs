@@ -56,6 +56,7 @@ routes! {
     "/v1/users/{id}/interactions/{event:.+}" => DELETE undo::undo;
     "/v1/users/{id}/follows/{whom}" => PUT people::follow, DELETE people::unfollow;
     "/v1/users/{id}/feed" => GET feeds::feed;
+    "/v1/users/{id}/similar" => GET similar::similar_people;
     "/v1/users/{id}/metrics" => GET metrics::of_user;
     "/v1/users/{id}/model" => GET scores::model, PATCH scores::set_topics;
     "/v1/users/{id}/topics/history" => GET weights::history;

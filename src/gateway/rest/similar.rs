@@ -1,15 +1,17 @@
-//! Items that resemble an item, and the topics of the catalogue.
+//! Items that resemble an item, users who resemble a user, and the topics of the catalogue.
 //!
-//! Invariant: available items only. Every token may ask, as it may read the catalogue.
+//! Invariant: available items only, which every token may read. Only services compare users.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::actors::audience::{AlikeBy, SimilarPeople};
 use crate::actors::server::{Similar, SimilarBy, similar_items};
-use crate::domain::ids::{ItemId, Key, TopicId};
+use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::time::Millis;
+use crate::engine::user::Likeness;
 use crate::engine::world::World;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
@@ -25,6 +27,31 @@ struct SimilarItem<'a> {
     score: f32,
     visits: Option<f32>,
     embedding: Option<f32>,
+}
+
+/// The answer of `GET /v1/users/{id}/similar`.
+#[derive(Serialize)]
+struct SimilarPeopleAnswer {
+    user: Key,
+    by: &'static str,
+    /// Users with a score above 0, best first.
+    people: Vec<SimilarPerson>,
+    /// The number of active users.
+    active: usize,
+    /// The number of users who were compared in time.
+    compared: usize,
+}
+
+/// A user who resembles another one.
+#[derive(Serialize)]
+struct SimilarPerson {
+    user: Key,
+    /// The cosine, or the mean of both, by which the list is ordered.
+    score: f32,
+    /// Cosine of the damped visit counts, 0 to 1.
+    visits: f32,
+    /// Cosine of the topic weights, 0 to 1.
+    topics: f32,
 }
 
 /// `GET /v1/items/{id}/similar?by=&limit=`: the most similar available items, best first.
@@ -51,6 +78,30 @@ pub async fn similar(request: AuthedRequest) -> HttpResult {
         serde_json::to_vec(&SimilarItem { item, score, visits, embedding }).ok()
     };
     listed(&request, "items", best.into_iter(), weigh, write, fields([("item", json!(key)), ("by", json!(name))])).await
+}
+
+/// `GET /v1/users/{id}/similar?by=&limit=`: the active users who resemble the user most, best first.
+///
+/// # Errors
+/// `forbidden` for a user token, `unknown_user`, busy, or a refusal with the name of the parameter.
+pub async fn similar_people(request: AuthedRequest) -> HttpResult {
+    // The answer reveals what others visit.
+    request.subject().must_be_service()?;
+    let query = request.query(&["by", "limit"])?;
+    let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)? as usize;
+    let (by, name) = match query.one_of("by", &["visits", "topics", "both"])? {
+        Some("visits") => (AlikeBy::Visits, "visits"),
+        Some("topics") => (AlikeBy::Topics, "topics"),
+        _ => (AlikeBy::Both, "both"),
+    };
+    let who = request.person()?;
+    let SimilarPeople { people, active, compared } = request.server().similar_people(who.id, by, limit).await?;
+    let one = |(user, score, likeness): (UserId, f32, Likeness)| {
+        let user = request.server().people().get(user)?.key.clone();
+        Some(SimilarPerson { user, score, visits: likeness.visits, topics: likeness.topics })
+    };
+    let people = people.into_iter().filter_map(one).collect();
+    found(&SimilarPeopleAnswer { user: who.key, by: name, people, active, compared })
 }
 
 /// `GET /v1/topics?limit=&after=`: topics by key, with the number of their items.

@@ -69,6 +69,7 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/users/{id}/feed", "GET", "/v1/users/ada/feed", Own(200)),
         row("/v1/users/{id}/model", "GET", "/v1/users/ada/model", Own(200)),
         with("/v1/users/{id}/model", "PATCH", "/v1/users/ada/model", json!({"topics": {"a": 0.5}}), Own(200)),
+        row("/v1/users/{id}/similar", "GET", "/v1/users/ada/similar", Service(200)),
         row("/v1/users/{id}/metrics", "GET", "/v1/users/ada/metrics", Own(200)),
         row("/v1/users/{id}/topics/history", "GET", "/v1/users/ada/topics/history", Own(200)),
         row("/v1/users/{id}/predictions/{item:.+}", "GET", "/v1/users/ada/predictions/item-0", Own(200)),
