@@ -131,9 +131,10 @@ pub struct Args {
     /// Seed of orders, random rankers and bootstrap samples.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Rankers: `model`, `model_list`, `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`,
+    /// Rankers: `model`, `model_list`, `similar_items`, `popularity_decayed`, `popularity`, `last_seen`, `most_frequent`,
     /// `habit_by_hour`, `latent_factors`, `random`. `model_list` is the model's feed after the list's rules, and shows
-    /// their cost; `latent_factors` are user and item vectors, learned online. By default all but `model_list`.
+    /// their cost; `similar_items` resemble the user's last visited item by their visitors; `latent_factors` are user and
+    /// item vectors, learned online. By default all but `model_list` and `similar_items`.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     rankers: Vec<String>,
     /// For accepted-rejected: a catalogue for each file, instead of one for all.

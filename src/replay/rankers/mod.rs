@@ -11,6 +11,7 @@ mod history;
 mod latent;
 mod model;
 mod listed;
+mod similar;
 pub mod contenders;
 pub mod labels;
 
@@ -21,6 +22,7 @@ pub use model::Model;
 pub use popularity::Popularity;
 pub use random::Random;
 pub use ranker::Ranker;
+pub use similar::SimilarItems;
 
 use std::sync::Arc;
 
@@ -40,10 +42,12 @@ pub const NAMES: [&str; 8] = [
     "random",
 ];
 
-/// Names of all rankers, in the order of reports; `model_list` shows the cost of the list stage.
-pub const ALL: [&str; 9] = [
+/// Names of all rankers, in the order of reports; `model_list` shows the cost of the list stage, `similar_items` the worth of
+/// the items that resemble the last visited one.
+pub const ALL: [&str; 10] = [
     "model",
     "model_list",
+    "similar_items",
     "popularity_decayed",
     "popularity",
     "last_seen",
@@ -59,6 +63,7 @@ pub fn make<'a>(name: &str, log: &'a Log, settings: &Arc<LearnSettings>, seed: u
     Some(match name {
         "model" => Box::new(Model::new(log, settings.clone())),
         "model_list" => Box::new(Listed::new(log, settings.clone())),
+        "similar_items" => Box::new(SimilarItems::new(log, settings.clone())),
         "popularity_decayed" => Box::new(Popularity::new(log, settings.signals.clone(), Some(DAY_MS))),
         "popularity" => Box::new(Popularity::new(log, settings.signals.clone(), None)),
         "last_seen" => Box::new(History::new(log, settings.signals.clone(), Habit::LastSeen)),
