@@ -12,10 +12,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::domain::ids::{ItemId, UserId};
 
+pub use crate::engine::user::Likeness;
+
 use super::errors::{Busy, RequestError};
 use super::server::Server;
 use super::user::messages::{ToUser, Want, WantLikeness};
-use crate::engine::user::{Likeness, LikenessQuestion};
+use crate::engine::user::LikenessQuestion;
 
 /// The largest number of people who are scored per question.
 pub const ASKED_MAX: usize = 20_000;
@@ -49,7 +51,7 @@ pub struct SimilarPeople {
 pub enum AlikeBy {
     /// Items that both visited.
     Visits,
-    /// Topic weights.
+    /// Decayed topic weights.
     Topics,
     /// The mean of both cosines.
     #[default]

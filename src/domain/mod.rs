@@ -6,8 +6,8 @@
 pub mod ids;
 pub mod json;
 pub mod text;
-pub mod search;
 pub mod time;
+pub mod search;
 pub mod feeds;
 pub mod interactions;
 pub mod metrics;

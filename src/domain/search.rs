@@ -58,7 +58,7 @@ pub struct TextSearch {
 /// A match of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SearchHit {
-    /// The item.
+    /// Id of the matching item.
     pub item: ItemId,
     /// Relevance, higher is better; its scale depends on the store and the query.
     pub score: f64,

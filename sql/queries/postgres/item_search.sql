@@ -1,6 +1,8 @@
 -- Items whose words match, best first: of the newest matches, by ts_rank with the logarithm of the text's length.
--- $1 query text (a tsquery), $2 author_id bigint or null, $3 topic_id bigint or null, $4 available_at timestamptz or null,
--- $5 ranked bigint (the number of newest matches that are ranked), $6 limit bigint, $7 skip bigint.
+-- $1 query text (a tsquery).
+-- Conditions: $2 author_id bigint or null, $3 topic_id bigint or null, $4 available_at timestamptz or null.
+-- $5 ranked bigint (the number of newest matches that are ranked).
+-- A page: $6 limit bigint, $7 skip bigint.
 -- Columns: id bigint, score double precision.
 SELECT id, score
 FROM (

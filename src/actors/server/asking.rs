@@ -219,8 +219,8 @@ impl Server {
     /// Items by the words of their texts, best first.
     ///
     /// # Errors
-    /// `rate_limited` while too many scans of this person are under way, busy while too many are in total, or while the
-    /// store cannot answer.
+    /// `rate_limited` while too many scans of this person are under way. Busy while too many are in total, or while the store
+    /// cannot answer.
     pub async fn search(&self, person: Option<UserId>, search: TextSearch) -> Result<Vec<SearchHit>, RequestError> {
         // A query of frequent words reads many rows, so only a few run at once.
         let place = self.context.scans.enter(person)?;

@@ -37,7 +37,9 @@ use super::people::People;
 use super::user::messages::ToUser;
 
 pub use crate::engine::coordinator::{ItemWrite, Written as ItemWritten};
+pub use crate::engine::rank::RankRequest;
 pub use crate::engine::rank::similar::{Similar, SimilarBy, similar as similar_items};
+pub use crate::engine::rank::steer::{Boost, Factors, Steering, Target};
 pub use crate::engine::user::UserEvent;
 pub use asking::{PastFeed, StandingPage};
 pub use graph::FollowGraph;

@@ -1,4 +1,4 @@
-//! Recommendations by request: for a known person, or for a session of nobody known.
+//! Recommendations by request: for a known person, or for a session of an unknown one.
 //!
 //! Invariant: nothing is stored, and no shared state learns from a request. Rankings run beside the threads that serve.
 

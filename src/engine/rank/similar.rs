@@ -123,7 +123,8 @@ fn scan(world: &World, w: &[f32], of: ItemId, now: Millis) -> (Vec<(f32, u32)>, 
         dot_rows(&quantised.weights, block.codes(), &rows, &mut dots);
         for (row, product) in rows.iter().zip(&dots) {
             let at = *row as usize;
-            if !block.items()[at].is_available(now) {
+            // Open items without windows need no look at the item.
+            if columns.windowed[at] && !block.items()[at].is_available(now) {
                 continue;
             }
             let unit = columns.scale[at] * columns.inverse_length[at];

@@ -4,7 +4,11 @@
 //! the odds. Unavailable items are never candidates.
 //! Deliberately absent: keys and limits of a request, which the gateway checks.
 
+use std::borrow::Cow;
+
 use roaring::RoaringBitmap;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::Value;
 
 use crate::domain::feeds::Expert;
@@ -58,7 +62,7 @@ pub enum Target {
     Author(UserId),
     /// Items whose attribute has this value, or a list with this value.
     Attribute(String, Value),
-    /// One item.
+    /// The item of this id.
     Item(ItemId),
     /// No item: the name in the request is unknown.
     Nothing,
@@ -96,17 +100,45 @@ impl Target {
 
 /// Whether a JSON object has this value under this name, or a list with it.
 fn attribute_is(text: &str, name: &str, value: &Value) -> bool {
-    // A search of the text is far cheaper than a parse, and most items lack the name. Escaped names are parsed.
-    if !text.contains(name) && !text.contains('\\') {
+    // A search of the text is cheaper than a parse. Escaped texts are parsed.
+    let may_have = |part: &str| text.contains(part) || text.contains('\\');
+    if !may_have(name) || value.as_str().is_some_and(|value| !may_have(value)) {
         return false;
     }
-    let attributes: Value = serde_json::from_str(text).unwrap_or_default();
-    match attributes.get(name) {
-        Some(Value::Array(list)) => list.iter().any(|one| is_equal(one, value)),
-        Some(one) => is_equal(one, value),
-        None => false,
+    let mut reader = serde_json::Deserializer::from_str(text);
+    match reader.deserialize_map(ValueOf(name)) {
+        Ok(Some(Value::Array(list))) => list.iter().any(|one| is_equal(one, value)),
+        Ok(Some(one)) => is_equal(&one, value),
+        Ok(None) | Err(_) => false,
     }
 }
+
+/// Reads the value under one name and skips all others.
+struct ValueOf<'a>(&'a str);
+
+impl<'de> Visitor<'de> for ValueOf<'_> {
+    type Value = Option<Value>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Value>, A::Error> {
+        let mut found = None;
+        while let Some(Name(name)) = map.next_key()? {
+            if name == self.0 {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A name that is borrowed unless it has escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Compares numbers by their value, so that 1 equals 1.0.
 fn is_equal(a: &Value, b: &Value) -> bool {

@@ -12,13 +12,11 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::actors::server::{RecommendRequest, Recommended};
+use crate::actors::server::{Boost, Factors, RankRequest, RecommendRequest, Recommended, Steering, Target};
 use crate::domain::feeds::{Expert, Ranking};
 use crate::domain::ids::{Epoch, Key, ModelVersion};
 use crate::domain::interactions::{Interaction, Kind};
 use crate::domain::time::Millis;
-use crate::engine::rank::RankRequest;
-use crate::engine::rank::steer::{Boost, Factors, Steering, Target};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::protocol::server::WireItem;

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::actors::audience::{AlikeBy, SimilarPeople};
+use crate::actors::audience::{AlikeBy, Likeness, SimilarPeople};
 use crate::actors::server::{Similar, SimilarBy, similar_items};
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::time::Millis;
-use crate::engine::user::Likeness;
 use crate::engine::world::World;
 use crate::protocol::{LIMIT_DEFAULT, LIMIT_MAX};
 
