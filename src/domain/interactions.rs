@@ -218,6 +218,8 @@ pub struct Signals {
     pub bounce_ms: u32,
     /// Weight of a bounce (negative).
     pub bounce_weight: f32,
+    /// Weight of an item that the user saw above a visited one and left (negative, online model only); 0 is off.
+    pub passed_weight: f32,
 }
 
 impl Default for Signals {
@@ -229,6 +231,7 @@ impl Default for Signals {
             negative_weight: 1.0,
             bounce_ms: 3_000,
             bounce_weight: 0.5,
+            passed_weight: 0.02,
         }
     }
 }
@@ -285,8 +288,17 @@ pub struct Interaction {
     pub at: Millis,
     /// Position in the feed, where it is known.
     pub shown: Option<Shown>,
-    /// Items above it in the shown feed that got no interaction; empty unless `shown` is known.
-    pub passed: Vec<ItemId>,
+    /// Items above it in the shown feed that got no interaction, from the top; empty unless `shown` is known.
+    pub passed: Vec<Passed>,
+}
+
+/// An item above the one that the user acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Id of the item.
+    pub item: ItemId,
+    /// Whether the client reported it as visible in the shown feed.
+    pub seen: bool,
 }
 
 #[cfg(test)]

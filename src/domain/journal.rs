@@ -215,6 +215,23 @@ pub struct TrainingExample {
     pub elapsed_ms: Option<i64>,
     /// Training example for the opinion model; `None` if its prediction was all but certain.
     pub opinion: Option<Opinion>,
+    /// Weak negatives of the user's online model: items seen above the visited one and left. The store's codec writes them
+    /// after the other fields, so that an example without them keeps its bytes.
+    #[serde(skip)]
+    pub passed: Vec<WeakNegative>,
+}
+
+/// An item that the user saw above a visited one and left. The online model learns it as a no.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeakNegative {
+    /// Id of the item.
+    pub item: ItemId,
+    /// Revision of the item that was seen.
+    pub revision: u32,
+    /// The centre that is subtracted from its embedding.
+    pub centre: CentreRef,
+    /// Weight of the no: above 0, at most 1.
+    pub weight: f32,
 }
 
 /// Training example for the opinion model: errors of its prediction before the answer, yes or no.

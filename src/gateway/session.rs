@@ -348,7 +348,10 @@ impl Session {
             return Err(Refusal::field(Code::OutOfRange, "visible", message));
         }
         self.liveness.record_drawn();
-        server.drawn(*user, *session, drawn.version).map_err(busy::refusal)
+        // A deleted item has no key; a client may still show it.
+        let world = server.world();
+        let visible = visible.iter().filter_map(|key| world.find_item(key.as_str())).collect();
+        server.drawn(*user, *session, drawn.version, visible).map_err(busy::refusal)
     }
 
     fn configure(&mut self, configure: client::Configure) -> Result<(), Refusal> {

@@ -140,6 +140,10 @@ pub struct Args {
     /// For accepted-rejected: a catalogue for each file, instead of one for all.
     #[arg(long)]
     separate: bool,
+    /// For accepted-rejected, implicit feedback: rejected sentences are only seen, and so is this share of the accepted
+    /// ones, 0 to 1. Sentences left before an accepted one are weak negatives, see `learn.signals.passed_weight`.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    unsaid: Option<f64>,
     /// Threads; metrics do not depend on it. By default one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -430,10 +434,19 @@ fn accepted_rejected(options: &Args, config: &Config) -> anyhow::Result<Report> 
     bar.finish_and_clear();
     let bar = progress::steps("orders", queries.len() as u64 * u64::from(options.shuffles.max(1)));
     let settings = Arc::new(config.learn.clone());
-    let how = labelled::LabelledOptions { shuffles: options.shuffles, seed: options.seed, separate: options.separate };
+    let how = labelled::LabelledOptions {
+        shuffles: options.shuffles,
+        seed: options.seed,
+        separate: options.separate,
+        unsaid: options.unsaid,
+    };
     let report = labelled::replay(&queries, &settings, how, || bar.inc(1))?;
     bar.finish_and_clear();
     Ok(report)
+}
+
+fn share(text: &str) -> Result<f64, &'static str> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or("must be a number between 0 and 1")
 }
 
 /// Names of rankers and labellers in the order of the report's rows.

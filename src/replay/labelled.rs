@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::domain::ids::{ItemId, Key, UserId};
-use crate::domain::interactions::{Interaction, Kind};
+use crate::domain::ids::{FeedVersion, ItemId, Key, UserId};
+use crate::domain::interactions::{Interaction, Kind, Passed, Shown};
 use crate::domain::items::Embedding;
 use crate::domain::journal::What;
 use crate::domain::time::Millis;
@@ -48,7 +48,7 @@ pub struct JudgedRow {
 }
 
 /// Parameters of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LabelledOptions {
     /// Number of shuffled orders per file; 0 replays each file once, in its own order.
     pub shuffles: u32,
@@ -56,6 +56,8 @@ pub struct LabelledOptions {
     pub seed: u64,
     /// True for a catalogue per file, false for a shared one.
     pub separate: bool,
+    /// Implicit feedback: rejected sentences are only seen, and so is this share of the accepted ones. `None` learns all labels.
+    pub unsaid: Option<f64>,
 }
 
 /// Reason why files cannot be replayed.
@@ -150,12 +152,20 @@ pub fn replay(
                         options.seed.wrapping_mul(1_000_003) + u64::from(order),
                     ));
                 }
-                for baseline in &mut baselines {
+                for baseline in baselines.iter_mut().filter(|_| options.unsaid.is_none()) {
                     baseline.replay(order, query, &centred, &rows);
                 }
                 let started = Instant::now();
                 let mut person = UserState::new(UserId(0));
                 let (mut scores, mut labels) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+                if let Some(unsaid) = options.unsaid {
+                    let judged = Implicit { query, items, offline: &offline, unsaid, seed: options.seed, order, now };
+                    (scores, labels) = judged.replay(&rows);
+                    for (score, label) in scores.iter().zip(&labels) {
+                        progress.record(*score, *label);
+                    }
+                    rows.clear();
+                }
                 for row in rows {
                     let accepted = query.rows[row].accepted;
                     let event = row_event(&query.name, row, items[row], accepted, now);
@@ -198,10 +208,55 @@ pub fn replay(
             log_loss: progress.log_loss(),
             ece: progress.ece(),
             per_file,
-            baselines: baselines.into_iter().map(BaselineRun::report).collect(),
+            baselines: match options.unsaid {
+                None => baselines.into_iter().map(BaselineRun::report).collect(),
+                Some(_) => BTreeMap::new(),
+            },
         }),
         ..Report::default()
     })
+}
+
+/// A file whose user reads from the top, visits accepted sentences, and leaves all others without a word.
+struct Implicit<'a> {
+    query: &'a Query,
+    items: &'a [ItemId],
+    offline: &'a Offline,
+    unsaid: f64,
+    seed: u64,
+    order: u32,
+    now: Millis,
+}
+
+impl Implicit<'_> {
+    /// Predicts each row before it is learned. Rows that were left become weak negatives of the next visited row, as
+    /// `learn.signals.passed_weight` weighs them. Returns log-odds and labels in the order of the rows.
+    fn replay(&self, rows: &[usize]) -> (Vec<f32>, Vec<bool>) {
+        let mut chance = ChaCha8Rng::seed_from_u64(self.seed.wrapping_mul(7_919).wrapping_add(u64::from(self.order)));
+        let mut person = UserState::new(UserId(0));
+        let (mut scores, mut labels, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for &row in rows {
+            let (item, accepted) = (self.items[row], self.query.rows[row].accepted);
+            scores.push(person.predict(self.offline.world(), item).map_or(0.0, |prediction| prediction.log_odds));
+            labels.push(accepted);
+            let is_left = chance.random_bool(self.unsaid);
+            if !accepted || is_left {
+                left.push(Passed { item, seen: true });
+                continue;
+            }
+            let interaction = Interaction {
+                id: row_key(&self.query.name, row),
+                item,
+                kind: Kind::Accept,
+                dwell_ms: None,
+                at: self.now,
+                shown: Some(Shown { version: FeedVersion(0), position: left.len() as u16, propensity: 1.0 }),
+                passed: std::mem::take(&mut left),
+            };
+            person.apply(UserEvent::Interacted(interaction), self.offline.world(), self.now);
+        }
+        (scores, labels)
+    }
 }
 
 fn mean(values: Vec<f64>) -> Option<f64> {

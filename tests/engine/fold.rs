@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eddyline::domain::feeds::Ranking;
-use eddyline::domain::ids::{ItemId, Key, Seq, TopicId, UserId};
-use eddyline::domain::interactions::{Interaction, Kind};
+use eddyline::domain::ids::{FeedVersion, ItemId, Key, Seq, TopicId, UserId};
+use eddyline::domain::interactions::{Interaction, Kind, Passed, Shown};
 use eddyline::domain::items::Embedding;
 use eddyline::domain::journal::{CentreRef, Entry, Measured, What};
 use eddyline::domain::time::Millis;
@@ -177,8 +177,12 @@ proptest! {
                 Step::Interact { id, item, kind, dwell, wait } => {
                     now = now.plus(wait);
                     let at = now.plus(-i64::from(id) * 1_000);
+                    // Every third event comes from a shown feed, whose items above it were seen in turn.
+                    let shown = (id % 3 == 0).then_some(Shown { version: FeedVersion(1), position: 2, propensity: 1.0 });
+                    let above = |n: u8| Passed { item: ItemId(u32::from(item.wrapping_add(n) % 40)), seen: n % 2 == 1 };
+                    let passed = shown.iter().flat_map(|_| (1..4).map(above)).collect();
                     let interaction =
-                        Interaction { id: named(id), item: ItemId(item.into()), kind, dwell_ms: dwell, at, shown: None, passed: Vec::new() };
+                        Interaction { id: named(id), item: ItemId(item.into()), kind, dwell_ms: dwell, at, shown, passed };
                     UserEvent::Interacted(interaction)
                 }
                 Step::Follow { id, user } => UserEvent::Followed { id: named(id), user: UserId(user.into()), at: now },
@@ -431,4 +435,42 @@ fn the_scan_finds_the_same_best_as_a_full_sort() {
             }
         }
     }
+}
+
+/// Items that the user saw above a visited one and left lower the online model's prediction for them, by their weight. Items
+/// that were not seen, and a weight of 0, leave no trace in the journal.
+#[test]
+fn what_a_user_saw_and_left_is_a_weak_no() {
+    let learned = |weight: f32, seen: bool| {
+        let mut settings = LearnSettings::default();
+        settings.signals.passed_weight = weight;
+        let settings = Arc::new(settings);
+        let mut coordinator = CoordinatorState::new(DIM, settings.clone());
+        let now = Millis(1_000_000);
+        let mut kept = Kept::default();
+        kept.take(coordinator.apply(drafts(40, 0), now));
+        let mut live = UserState::new(UserId(7));
+        let interaction = Interaction {
+            id: key("visit"),
+            item: ItemId(3),
+            kind: Kind::Like,
+            dwell_ms: None,
+            at: now,
+            shown: Some(Shown { version: FeedVersion(1), position: 2, propensity: 1.0 }),
+            passed: vec![Passed { item: ItemId(8), seen }, Passed { item: ItemId(9), seen: false }],
+        };
+        let effects = live.apply(UserEvent::Interacted(interaction), coordinator.world(), now);
+        let Effect::Journal(entry) = &effects[0] else { panic!("{effects:?}") };
+        let What::Interacted(learned) = &entry.what else { panic!("{entry:?}") };
+        let passed: Vec<ItemId> = learned.example.as_ref().unwrap().passed.iter().map(|one| one.item).collect();
+        let replayed = UserState::replay(UserId(7), [entry], &kept, &settings).unwrap();
+        assert_eq!(replayed, live, "the entry alone rebuilds the state");
+        (passed, live.predict(coordinator.world(), ItemId(8)).unwrap().log_odds)
+    };
+    let (none, without) = learned(0.0, true);
+    assert_eq!((none, learned(0.5, false)), (Vec::new(), (Vec::new(), without)));
+    let (passed, weak) = learned(0.02, true);
+    let (_, strong) = learned(1.0, true);
+    assert_eq!(passed, [ItemId(8)]);
+    assert!(strong < weak && weak < without, "{strong} {weak} {without}");
 }

@@ -111,6 +111,20 @@ fn is_served_as_it_was_replayed(folder: &Path) {
     assert!((loss(&score["log_loss"]) - loss(&report["labelled"]["log_loss"])).abs() < 1e-9);
 }
 
+/// Implicit feedback is the worse teacher, and what users leave teaches some of what they do not say.
+#[test]
+fn sentences_that_users_leave_teach_without_their_word() {
+    let folder = tempfile::tempdir().unwrap();
+    write_queries(folder.path());
+    let auc = |more: &[&str]| replay(folder.path(), more)["labelled"]["auc_mean"].as_f64().unwrap();
+    let said = auc(&[]);
+    let silent = auc(&["--unsaid", "0", "--set", "signals.passed_weight=0"]);
+    let weak = auc(&["--unsaid", "0", "--set", "signals.passed_weight=0.1"]);
+    assert!(silent < weak && weak <= said + 0.02, "{silent} {weak} {said}");
+    let report = replay(folder.path(), &["--unsaid", "0.5"]);
+    assert!(report["labelled"]["baselines"].as_object().is_none_or(|all| all.is_empty()), "{report}");
+}
+
 #[test]
 fn made_up_judgements_give_one_figure_everywhere() {
     let folder = tempfile::tempdir().unwrap();

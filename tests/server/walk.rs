@@ -558,3 +558,30 @@ fn a_reader_that_never_draws_costs_others_nothing() {
         drop(deaf);
     });
 }
+
+/// Only items that the client reported as visible, above the visited one and without an action, become weak negatives.
+#[test]
+fn what_a_client_saw_above_a_visited_item_is_a_weak_no_in_the_export() {
+    let server = server();
+    server.people(&["ada"]);
+    server.items(8);
+    block_on(async {
+        let mut ada = Client::hello(server.address(), "ada").await;
+        let skipped = ada.shown()[0].clone();
+        let id = ada.interact(&skipped, Kind::Skip).await;
+        ada.wait("the feed after it", |client| knows(client, &id)).await;
+        ada.sees(3).await;
+        let shown = ada.shown();
+        let id = ada.interact(&shown[5], Kind::Click).await;
+        ada.wait_accepted(&id).await;
+        let export = server.rest().get("/v1/users/ada/export").success("export").json();
+        let entries = export["journal"].as_array().unwrap();
+        let visit = entries.iter().find(|entry| entry["id"] == id.as_str()).unwrap();
+        let passed: Vec<&str> =
+            visit["taught"]["passed"].as_array().unwrap().iter().map(|one| one["item"].as_str().unwrap()).collect();
+        let mut expected: Vec<&str> = shown[..3].iter().map(String::as_str).filter(|item| *item != skipped).collect();
+        expected.reverse();
+        assert_eq!(passed, expected, "{visit}");
+        assert!((visit["taught"]["passed"][0]["weight"].as_f64().unwrap() - 0.02).abs() < 1e-6, "{visit}");
+    });
+}

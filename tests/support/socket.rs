@@ -261,6 +261,14 @@ impl Client {
         }
     }
 
+    /// Sends `drawn` for the current list with its first `count` items as visible ones.
+    pub async fn sees(&mut self, count: usize) {
+        let visible = Some(self.shown().iter().take(count).map(|item| key(item)).collect());
+        let drawn = Drawn { tag: Default::default(), version: self.version(), visible };
+        let text = serde_json::to_string(&ClientMessage::Drawn(drawn)).unwrap();
+        self.socket.send(Message::text(text)).await.expect("the socket is open");
+    }
+
     /// Sends `drawn` for the current list.
     pub async fn drawn(&mut self) {
         let drawn = Drawn { tag: Default::default(), version: self.version(), visible: None };

@@ -49,12 +49,18 @@ impl Server {
         self.deliver(user, ToUser::Act { event, answer: Answer::Session(session), came: std::time::Instant::now() })
     }
 
-    /// Reports that the client shows this version.
+    /// Reports that the client shows this version, with these items visible.
     ///
     /// # Errors
     /// Busy when the actor's mailbox is full.
-    pub fn drawn(&self, user: UserId, session: SessionId, version: FeedVersion) -> Result<(), RequestError> {
-        self.deliver(user, ToUser::Drawn(session, version))
+    pub fn drawn(
+        &self,
+        user: UserId,
+        session: SessionId,
+        version: FeedVersion,
+        visible: Vec<crate::domain::ids::ItemId>,
+    ) -> Result<(), RequestError> {
+        self.deliver(user, ToUser::Drawn(session, version, visible))
     }
 
     /// Changes the settings of a session; a feed comes as a frame.

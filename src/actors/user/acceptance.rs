@@ -17,7 +17,7 @@ use crate::actors::journal::messages::{Stored, Verdict};
 use crate::actors::session::Frame;
 use crate::domain::feeds::Cause;
 use crate::domain::ids::{Key, Seq};
-use crate::domain::interactions::Shown;
+use crate::domain::interactions::{Passed, Shown};
 use crate::engine::delivery::events::FeedEvent;
 use crate::engine::user::UserEvent;
 use crate::protocol::problem::Code;
@@ -34,7 +34,9 @@ impl UserActor {
             let position = standing.position(interaction.item)?;
             let items = &standing.feed.items;
             // Items with a recent action are left out when the event is learned, after all events before it.
-            interaction.passed = items[..position].iter().map(|one| one.item).collect();
+            let seen = self.subscriptions.get(session).map_or(&[][..], |one| one.seen_in(standing.feed.version));
+            let passed = items[..position].iter().map(|one| Passed { item: one.item, seen: seen.contains(&one.item) });
+            interaction.passed = passed.collect();
             let propensity = items[position].propensity;
             Some(Shown { version: standing.feed.version, position: position as u16, propensity })
         });

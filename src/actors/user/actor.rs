@@ -150,7 +150,12 @@ impl Handler<Envelope> for UserActor {
             }
             ToUser::Detach(session) => self.drop_session(session, None, ctx),
             ToUser::Act { event, answer, came } => self.act(event, answer, came, ctx),
-            ToUser::Drawn(session, version) => self.feeds_event(FeedEvent::Acknowledged(session, version), ctx),
+            ToUser::Drawn(session, version, visible) => {
+                if let Some(subscription) = self.subscriptions.get_mut(&session) {
+                    subscription.see(version, &visible);
+                }
+                self.feeds_event(FeedEvent::Acknowledged(session, version), ctx);
+            }
             ToUser::Configure(session, _) | ToUser::More(session, _)
                 if !self.feeds.may_rank(self.context.clock.now()) =>
             {

@@ -210,7 +210,7 @@ impl UserActor {
             return self.refuse(event.id().clone(), answer, refusal);
         }
         if let UserEvent::Interacted(interaction) = &mut event {
-            interaction.passed.retain(|item| !self.state.acted_lately(*item));
+            interaction.passed.retain(|passed| !self.state.acted_lately(passed.item));
         }
         let started = Instant::now();
         let effects = self.state.apply(event.clone(), &world, now);

@@ -44,8 +44,8 @@ pub enum ToUser {
         /// Time at which the gateway received the event.
         came: Instant,
     },
-    /// A client shows this feed, which releases the next one.
-    Drawn(SessionId, FeedVersion),
+    /// A client shows this feed, with these items visible, which releases the next one.
+    Drawn(SessionId, FeedVersion, Vec<ItemId>),
     /// A session changes its settings. Answered by a feed.
     Configure(SessionId, SessionSettings),
     /// A session requests the items below the first `u32` items of its feed. Answered by a `page`.

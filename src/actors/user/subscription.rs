@@ -8,13 +8,16 @@ use actix::Recipient;
 
 use super::wire::{feed_frame, patch_frame};
 use crate::actors::session::{Frame, FrameBytes, SessionSettings, ToSession};
-use crate::domain::ids::FeedVersion;
+use crate::domain::ids::{FeedVersion, ItemId};
 use crate::engine::delivery::flow_control::FeedUpdate;
 use crate::engine::delivery::standing::{FeedView, StandingFeed};
 use crate::protocol::server::Timing;
 
 /// A patch of more bytes than this is compared with the whole feed, and the shorter frame is sent.
 const PATCH_BYTES_UNCHECKED: usize = 4_096;
+
+/// Visible items that are remembered per session: the longest feed.
+const SEEN_MAX: usize = 100;
 
 /// An open session, as the person's actor serves it.
 pub struct Subscription {
@@ -24,12 +27,31 @@ pub struct Subscription {
     pub settings: SessionSettings,
     /// Frames that the socket has not taken yet.
     pub bytes: FrameBytes,
+    /// Items of a feed that the client reported as visible, in the order of the reports; at most [`SEEN_MAX`].
+    seen: (FeedVersion, Vec<ItemId>),
 }
 
 impl Subscription {
     /// A session without waiting frames.
     pub fn new(to: Recipient<ToSession>, settings: SessionSettings) -> Subscription {
-        Subscription { to, settings, bytes: FrameBytes::default() }
+        Subscription { to, settings, bytes: FrameBytes::default(), seen: (FeedVersion(0), Vec::new()) }
+    }
+
+    /// Adds visible items of a feed; those of an earlier feed are dropped.
+    pub fn see(&mut self, version: FeedVersion, visible: &[ItemId]) {
+        if self.seen.0 != version {
+            self.seen = (version, Vec::new());
+        }
+        for item in visible {
+            if self.seen.1.len() < SEEN_MAX && !self.seen.1.contains(item) {
+                self.seen.1.push(*item);
+            }
+        }
+    }
+
+    /// Items of this feed that the client reported as visible.
+    pub fn seen_in(&self, version: FeedVersion) -> &[ItemId] {
+        if self.seen.0 == version { &self.seen.1 } else { &[] }
     }
 }
 

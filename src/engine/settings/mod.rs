@@ -115,6 +115,7 @@ impl LearnSettings {
             ((1..=200).contains(&self.negatives), "negatives", "must be between 1 and 200"),
             (self.blend.as_array().iter().all(|w| w.is_finite()), "blend", "every weight must be finite"),
             (weights.iter().all(|w| (0.0..=10.0).contains(w)), "signals", "every weight must be between 0 and 10"),
+            ((0.0..=1.0).contains(&signals.passed_weight), "signals.passed_weight", "must be between 0 and 1"),
         ];
         rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))?;
         self.rank.check()

@@ -10,7 +10,7 @@ use crate::domain::feeds::Ranking;
 use crate::domain::ids::ItemId;
 use crate::domain::interactions::Interaction;
 use crate::domain::items::Item;
-use crate::domain::journal::{CoVisited, Learned, Predicted, TrainingExample};
+use crate::domain::journal::{CoVisited, Learned, Predicted, TrainingExample, WeakNegative};
 use crate::domain::time::Millis;
 use crate::engine::blend::weights::{StandsFor, choice, sample_size};
 use crate::engine::catalogue::centres::Centre;
@@ -25,6 +25,9 @@ const COMPANIONS_MAX: usize = 16;
 
 /// Skipped items that serve as negatives of a click, at most; the ones nearest to the click are taken.
 const PASSED_MAX: usize = 50;
+
+/// Weak negatives of a visit, at most; the seen items nearest to the visited one are taken.
+const WEAK_NEGATIVES_MAX: usize = 16;
 
 impl UserState {
     /// Builds the entry's payload from the state before learning: label and weight, features, predictions and the
@@ -73,6 +76,7 @@ impl UserState {
                     author,
                     group: profile.group,
                     opinion: world.opinion().example(&rows[0], signal.positive, &self.own_opinion),
+                    passed: if is_visit { weak_negatives(interaction, world) } else { Vec::new() },
                     ..if is_visit {
                         self.visit(interaction.item, (&rows, many), world, at)
                     } else {
@@ -95,7 +99,7 @@ impl UserState {
     fn sample_negatives(&self, interaction: &Interaction, world: &World, at: Millis) -> (Vec<ItemId>, StandsFor) {
         let all = [0.0; 2];
         if interaction.shown.is_some() {
-            let passed = interaction.passed.iter().rev().take(PASSED_MAX).copied();
+            let passed = interaction.passed.iter().rev().take(PASSED_MAX).map(|passed| passed.item);
             return (passed.filter(|item| *item != interaction.item && world.item(*item).is_some()).collect(), all);
         }
         let open = world.open_at(at);
@@ -154,4 +158,22 @@ impl UserState {
             ..choice
         }
     }
+}
+
+/// Weak negatives of a visit: items that the client reported as visible above the visited one. A user who scans a list from
+/// the top has looked at them. Source: Joachims, *Optimizing Search Engines using Clickthrough Data*, KDD 2002.
+fn weak_negatives(interaction: &Interaction, world: &World) -> Vec<WeakNegative> {
+    let weight = world.settings().signals.passed_weight;
+    if weight <= 0.0 {
+        return Vec::new();
+    }
+    let seen = interaction.passed.iter().rev().filter(|passed| passed.seen && passed.item != interaction.item);
+    let known = seen.filter_map(|passed| world.item(passed.item));
+    let negative = |item: &Item| WeakNegative {
+        item: item.id,
+        revision: item.revision,
+        centre: world.centre_of(item.main_topic()),
+        weight,
+    };
+    known.take(WEAK_NEGATIVES_MAX).map(|item| negative(item)).collect()
 }

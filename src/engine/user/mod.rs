@@ -376,13 +376,13 @@ impl UserState {
         settings: &LearnSettings,
     ) -> Result<(), MissingVector> {
         if let Some(signal) = learned.signal {
-            let embedding = vectors
-                .embedding(learned.item, learned.revision)
-                .ok_or(MissingVector::Embedding { item: learned.item, revision: learned.revision })?;
-            let centre = match learned.centre.epoch {
-                0 => None,
-                _ => Some(vectors.centre(learned.centre).ok_or(MissingVector::Centre(learned.centre))?),
-            };
+            let (embedding, centre) = named_vectors((learned.item, learned.revision), learned.centre, vectors)?;
+            let passed = learned.example.as_ref().map_or(&[][..], |example| &example.passed);
+            // All vectors are looked up before anything changes.
+            let passed = passed
+                .iter()
+                .map(|one| Ok((one, named_vectors((one.item, one.revision), one.centre, vectors)?)))
+                .collect::<Result<Vec<_>, MissingVector>>()?;
             // Progressive validation: score first, then learn.
             self.scores.online.record(learned.predicted.online, signal.positive);
             self.scores.topics.record(learned.predicted.topics, signal.positive);
@@ -391,6 +391,11 @@ impl UserState {
             let x = centred(embedding, centre.map(Centre::mean));
             let example = Example::new(&x, learned.centre, centre.and_then(Centre::axes));
             self.online.learn(&example, signal.positive, signal.weight, at, vectors, settings.online());
+            for (negative, (embedding, centre)) in passed {
+                let x = centred(embedding, centre.map(Centre::mean));
+                let example = Example::new(&x, negative.centre, centre.and_then(Centre::axes));
+                self.online.learn(&example, false, negative.weight, at, vectors, settings.online());
+            }
             let loss = log_loss(f64::from(learned.predicted.online), signal.positive) as f32;
             if self.drift.learn(loss, drift::ONE_USER) {
                 // Drift: widen the posterior, so that the next answers count more.
@@ -473,6 +478,20 @@ impl UserState {
         opinions.learn(signal, at);
         self.opinions.push((topic, opinions));
     }
+}
+
+/// Embedding of an item's revision, and the centre that is subtracted from it; `None` before the first fit.
+fn named_vectors(
+    (item, revision): (ItemId, u32),
+    centre: CentreRef,
+    vectors: &dyn Vectors,
+) -> Result<(&[f32], Option<&Centre>), MissingVector> {
+    let embedding = vectors.embedding(item, revision).ok_or(MissingVector::Embedding { item, revision })?;
+    let centre = match centre.epoch {
+        0 => None,
+        _ => Some(vectors.centre(centre).ok_or(MissingVector::Centre(centre))?),
+    };
+    Ok((embedding, centre))
 }
 
 /// Decay factor of author counts: half-life 28 days.

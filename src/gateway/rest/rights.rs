@@ -18,7 +18,7 @@ use crate::actors::rights::{Export, LearnedState};
 use crate::domain::feeds::Slate;
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
 use crate::domain::items::Item;
-use crate::domain::journal::{CoVisited, Entry, Learned, TrainingExample, Undo, What};
+use crate::domain::journal::{CoVisited, Entry, Learned, TrainingExample, Undo, WeakNegative, What};
 use crate::domain::people::Person;
 use crate::engine::features::NAMES;
 use crate::engine::world::World;
@@ -311,6 +311,7 @@ fn contents(names: &KeyNames<'_>, what: &What) -> Value {
 fn training_example(names: &KeyNames<'_>, example: &TrainingExample) -> Value {
     let item =
         |other: &CoVisited| json!({"item": names.world.item(other.item).map(|item| &item.key), "count": other.count});
+    let passed = |one: &WeakNegative| json!({"item": names.world.item(one.item).map(|item| &item.key), "revision": one.revision, "weight": one.weight});
     json!({
         "gradient": example.gradient,
         "losses": example.losses,
@@ -320,6 +321,7 @@ fn training_example(names: &KeyNames<'_>, example: &TrainingExample) -> Value {
         "companions": example.co_visited.iter().map(item).collect::<Vec<_>>(),
         "elapsed_ms": example.elapsed_ms,
         "opinion": example.opinion,
+        "passed": example.passed.iter().map(passed).collect::<Vec<_>>(),
     })
 }
 

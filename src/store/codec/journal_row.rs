@@ -190,7 +190,11 @@ impl<'a> JournalRow<'a> {
         self.features = Some(Cow::Owned(floats_to_bytes(&learned.features)));
         self.predicted = Some(Cow::Owned(predicted_to_bytes(&learned.predicted)));
         if let Some(lesson) = &learned.example {
-            let bytes = postcard::to_stdvec(lesson).map_err(|error| StoreError::Refused(error.to_string()))?;
+            let refused = |error: postcard::Error| StoreError::Refused(error.to_string());
+            let mut bytes = postcard::to_stdvec(lesson).map_err(refused)?;
+            if !lesson.passed.is_empty() {
+                bytes = postcard::to_extend(&lesson.passed, bytes).map_err(refused)?;
+            }
             self.lesson = Some(Cow::Owned(bytes));
         }
         Ok(())
@@ -317,11 +321,16 @@ impl From<JoinedExample> for TrainingExample {
     }
 }
 
-/// Decodes a training example from postcard bytes. The bytes of a [`JoinedExample`] end one field earlier.
+/// Decodes a training example from postcard bytes. The bytes of a [`JoinedExample`] end one field earlier. Weak negatives
+/// follow the example where it has any, so that examples without them keep their bytes.
 fn example_from_bytes(bytes: &[u8]) -> Result<TrainingExample, &'static str> {
-    postcard::from_bytes::<TrainingExample>(bytes)
-        .or_else(|_| postcard::from_bytes::<JoinedExample>(bytes).map(TrainingExample::from))
-        .map_err(|_| "lesson")
+    let Ok((mut example, rest)) = postcard::take_from_bytes::<TrainingExample>(bytes) else {
+        return postcard::from_bytes::<JoinedExample>(bytes).map(TrainingExample::from).map_err(|_| "lesson");
+    };
+    if !rest.is_empty() {
+        example.passed = postcard::from_bytes(rest).map_err(|_| "lesson")?;
+    }
+    Ok(example)
 }
 
 #[cfg(test)]
@@ -333,7 +342,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::ModelVersion;
-    use crate::domain::journal::{Measured, Predicted};
+    use crate::domain::journal::{Measured, Predicted, WeakNegative};
 
     fn any_float() -> impl Strategy<Value = f32> {
         prop_oneof![any::<u32>().prop_map(f32::from_bits), Just(-0.0), Just(f32::NAN), -10.0..10.0_f32]
@@ -376,6 +385,18 @@ mod tests {
                 co_visited,
                 elapsed_ms,
                 opinion,
+                passed: Vec::new(),
+            },
+        )
+    }
+
+    fn any_weak_negative() -> impl Strategy<Value = WeakNegative> {
+        (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>(), plain_float()).prop_map(
+            |(item, revision, topic, epoch, weight)| WeakNegative {
+                item: ItemId(item),
+                revision,
+                centre: CentreRef { topic: TopicId(topic), epoch },
+                weight,
             },
         )
     }
@@ -390,7 +411,13 @@ mod tests {
         (
             (any::<u32>(), any::<u32>(), prop::sample::select(Kind::ALL.to_vec()), option::of(any::<u32>())),
             (option::of(shown), option::of(signal), any_topics(), any::<u32>(), any::<u32>()),
-            (vec(any_float(), 0..12), predicted, option::of(any_example().prop_map(Box::new))),
+            (
+                vec(any_float(), 0..12),
+                predicted,
+                (option::of(any_example()), vec(any_weak_negative(), 0..20)).prop_map(|(example, passed)| {
+                    example.map(|example| Box::new(TrainingExample { passed, ..example }))
+                }),
+            ),
         )
             .prop_map(
                 |(
