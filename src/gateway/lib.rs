@@ -78,6 +78,7 @@ routes::routes! {
 
     "/" => GET pages::index;
     "/admin" => GET pages::admin;
+    "/examples/pages" => GET pages::examples;
     "/prediction/{n}" => GET judging::prediction, POST judging::label;
     "/score" => GET judging::score;
     "/static/{path:.*}" => GET pages::file;

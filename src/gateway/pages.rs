@@ -33,6 +33,14 @@ pub async fn admin(request: HttpRequest) -> HttpResult {
     serve(request, "admin.html").await
 }
 
+/// `GET /examples/pages`: the sample site, whose pages A to J measure their visitor with the visitor's own requests.
+///
+/// # Errors
+/// `unknown_route` when there is no such page in this build.
+pub async fn examples(request: HttpRequest) -> HttpResult {
+    serve(request, "pages.html").await
+}
+
 /// The page of `GET /prediction/{n}`, without any data.
 ///
 /// # Errors

@@ -44,6 +44,7 @@ try {
   await phone();
   await admin();
   await judging();
+  await examples();
 } catch (error) {
   failed += 1;
   console.log(`FAILED  the walk broke off: ${error.stack ?? error}`);
@@ -498,6 +499,72 @@ async function judging() {
       const width = await small.page.evaluate(() => document.documentElement.scrollWidth);
       check(width <= 380, `${path} is ${width} wide`);
     }
+  });
+  await small.page.context().close();
+}
+
+/** The sample site: a visit by keys, its figures, a token, and a phone. */
+async function examples() {
+  const { page, troubles, strangers } = await newPage({ viewport: { width: 1200, height: 800 } });
+  const person = `visitor-${Date.now()}`;
+  const visits = (name) => page.locator(`#figures tr[data-page=${name}] td`).first().textContent();
+  await step("examples: a visitor is made and measured by keys, and the figures are the server's", async () => {
+    await page.goto(`${BASE}/examples/pages`);
+    await page.keyboard.type(person);
+    await page.keyboard.press("Enter");
+    await page.locator("#make").waitFor({ timeout: WAIT_MS });
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
+    await page.locator("#pages a").nth(1).focus();
+    await page.waitForTimeout(400);
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.querySelector("#figures tr[data-page=A] td")?.textContent === "1", null, { timeout: WAIT_MS });
+    check((await page.textContent("#page-title")) === "Page B", "Enter on the link did not open page B");
+    const { metrics } = await (await fetch(`${BASE}/v1/users/${person}/metrics`)).json();
+    const post = metrics.find(({ name, type }) => name === "time_spent" && type === "post");
+    check(post.count === 1 && post.value >= 0.3 && post.value < 20, `the server has ${JSON.stringify(post)}`);
+    check(/ypical/.test(await page.textContent("#verdict")), "no verdict");
+    await shot(page, "15-examples");
+  });
+  await step("examples: a visit ends when the page is left", async () => {
+    await page.waitForTimeout(400);
+    await page.goto(`${BASE}/examples/pages#c`);
+    await page.goto(`${BASE}/score`);
+    await page.goto(`${BASE}/examples/pages`);
+    await page.waitForFunction(() => document.querySelector("#figures tr[data-page=B] td")?.textContent === "1", null, { timeout: WAIT_MS });
+    check((await visits("D")) === "0", "a page that was never open has a visit");
+  });
+  await step("examples: no inline code, no complaint in the console, and no request left the origin", async () => {
+    // The server refuses an unknown user on purpose, and the browser logs the answer.
+    const real = troubles.filter((words) => !words.includes("404"));
+    check(real.length === 0, real.join("\n"));
+    check(strangers.length === 0, strangers.join("\n"));
+    const inline = await page.locator("script:not([src]), [style], [onclick]").count();
+    check(inline === 0, `${inline} inline pieces`);
+  });
+  await step("examples: a token is asked for, and used", async () => {
+    await page.route("**/v1/**", (route) => {
+      if (route.request().headers().authorization === "Bearer the-token") return route.continue();
+      return route.fulfill({ status: 401, contentType: "application/problem+json", body: JSON.stringify({ detail: "a token is needed" }) });
+    });
+    await page.goto(`${BASE}/examples/pages?user=${person}`);
+    await page.locator("#token-form").waitFor({ timeout: WAIT_MS });
+    await page.fill("#token", "the-token");
+    await page.keyboard.press("Enter");
+    await page.locator("#line[data-state=online]").waitFor({ timeout: WAIT_MS });
+    check(await page.locator("#token-form").isHidden(), "the form for a token stays");
+  });
+  await page.context().close();
+
+  const small = await newPage({ viewport: { width: 360, height: 780 }, isMobile: true, hasTouch: true, colorScheme: "dark" });
+  await step("examples on a phone: nothing is wider than the screen", async () => {
+    await small.page.goto(`${BASE}/examples/pages?user=${person}`);
+    await small.page.locator("#figures tbody tr").nth(10).waitFor({ timeout: WAIT_MS });
+    const width = await small.page.evaluate(() => document.documentElement.scrollWidth);
+    check(width <= 360, `it is ${width} wide`);
+    await shot(small.page, "16-examples-phone");
   });
   await small.page.context().close();
 }

@@ -29,6 +29,7 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/", "GET", "/", Open(200)),
         // The page without any figure; the routes that it calls have rows of their own.
         row("/admin", "GET", "/admin", Open(200)),
+        row("/examples/pages", "GET", "/examples/pages", Open(200)),
         // The pages without any figure; `tests/server/judging.rs` asks for their JSON as each kind of caller.
         row("/prediction/{n}", "GET", "/prediction/1?user=ada", Open(200)),
         with("/prediction/{n}", "POST", "/prediction/1?user=ada", json!({"label": "accepted"}), Own(200)),
