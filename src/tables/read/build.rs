@@ -75,17 +75,15 @@ impl<'a> Builder<'a> {
     /// Adds a row of `user_data`.
     pub(super) fn person(&mut self, row: &dyn Record) -> Result<(), TablesError> {
         let key = row.key("user_id", row.key_text("user_id", &mut self.text)?)?;
-        let mut attributes = serde_json::Map::new();
+        let (mut attributes, mut size) = (serde_json::Map::new(), AttributeBytes::new());
         row.others(&mut |name, value| {
-            if let Some(value) = value.json().filter(|_| !is_row_number(name)) {
+            if let Some(value) = value.json().filter(|_| !is_row_number(name) && size.has_room()) {
+                size.add(name, &value.to_string());
                 attributes.insert(name.to_owned(), value);
             }
         });
+        size.check(row, &key, "user")?;
         let attributes = serde_json::Value::Object(attributes).to_string();
-        if attributes.len() > ATTRIBUTES_BYTES_MAX {
-            let expected = format!("a user with at most {} bytes of attributes", ATTRIBUTES_BYTES_MAX);
-            return Err(row.wrong("user_id", unexpected(key.as_str(), expected)));
-        }
         let nul = json_must_be_storable(&attributes)
             .map_err(|_| unexpected(key.as_str(), "a user without the character NUL in their attributes"));
         nul.map_err(|wrong| row.wrong("user_id", wrong))?;
@@ -113,12 +111,14 @@ impl<'a> Builder<'a> {
         if embedding.is_none() && !text.is_empty() {
             self.dims.text().map_err(|wrong| row.wrong("embedding", wrong))?;
         }
-        let mut numbers = Vec::new();
+        let (mut numbers, mut size) = (Vec::new(), AttributeBytes::new());
         row.others(&mut |name, value| {
-            if let Some(number) = value.number().filter(|_| !is_row_number(name)) {
+            if let Some(number) = value.number().filter(|_| !is_row_number(name) && size.has_room()) {
+                size.add(name, &(number as f32).to_string());
                 numbers.push((name.to_owned(), number as f32));
             }
         });
+        size.check(row, &key, "post")?;
         let place = self.tables.posts.len() as u32;
         if self.posts.insert(key.clone(), place).is_some() {
             return Err(row.wrong("post_id", unexpected(key.as_str(), "new: an earlier row has the same id")));
@@ -195,6 +195,39 @@ impl<'a> Builder<'a> {
             feed.target = in_order(&order, &feed.target);
         }
         tables
+    }
+}
+
+/// Bytes of the attributes that the columns of a row make, as JSON. A user or an item has at most
+/// [`ATTRIBUTES_BYTES_MAX`] over REST, too.
+struct AttributeBytes {
+    bytes: usize,
+    /// The column with which the attributes became too long.
+    over: Option<String>,
+}
+
+impl AttributeBytes {
+    fn new() -> AttributeBytes {
+        AttributeBytes { bytes: "{}".len(), over: None }
+    }
+
+    /// Whether all columns so far fit; further ones need not be kept otherwise.
+    fn has_room(&self) -> bool {
+        self.over.is_none()
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        let name_bytes = serde_json::Value::from(name).to_string().len();
+        self.bytes += name_bytes + ":,".len() + value.len();
+        if self.bytes > ATTRIBUTES_BYTES_MAX {
+            self.over = Some(name.to_owned());
+        }
+    }
+
+    fn check(self, row: &dyn Record, key: &Key, what: &str) -> Result<(), TablesError> {
+        let Some(column) = self.over else { return Ok(()) };
+        let expected = format!("a {what} with at most {ATTRIBUTES_BYTES_MAX} bytes of attributes, up to this column");
+        Err(row.wrong(&column, unexpected(key.as_str(), expected)))
     }
 }
 

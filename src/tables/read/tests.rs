@@ -297,3 +297,30 @@ proptest! {
         prop_assert_eq!(&said[0], &said[2]);
     }
 }
+
+/// Attributes are bounded as over REST, also those of very many narrow columns; the message names the column at which they
+/// become too long.
+#[test]
+fn attributes_of_too_many_columns_are_refused_with_their_place() {
+    for (table, id, file) in
+        [("user_data", "user_id", "user_data.csv"), ("post_text_df", "post_id", "post_text_df.csv")]
+    {
+        for (columns, is_good) in [(900, true), (3_000, false)] {
+            let names: Vec<String> = (0..columns).map(|n| format!("column_{n:04}")).collect();
+            let cells = vec!["0.5"; columns].join(",");
+            let wide = format!("{id},{}\n1,{cells}\n", names.join(","));
+            let folder = TempDir::new().unwrap();
+            put(folder.path(), "post_text_df.csv", b"post_id\n1\n");
+            put(folder.path(), "feed_data.csv", b"timestamp,user_id,post_id,action,target\n5,1,1,view,1\n");
+            put(folder.path(), &format!("{table}.csv"), wide.as_bytes());
+            match (read_in(folder.path()), is_good) {
+                (Ok(_), true) => {}
+                (Err(said), false) => {
+                    let place = format!("{file}, line 2, column column_0");
+                    assert!(said.contains(&place) && said.contains("16384 bytes of attributes"), "{table}: {said}");
+                }
+                (found, _) => panic!("{table} of {columns} columns: {:?}", found.err()),
+            }
+        }
+    }
+}
