@@ -4,6 +4,7 @@
 //! command uses only the trait `Store`. Absent on purpose: snapshots, which a fold recomputes; shown feeds, a log with its
 //! own retention; secrets and tokens, which belong to a server and not to its users.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -15,17 +16,18 @@ use xxhash_rust::xxh3::Xxh3;
 use super::args::ConfigArgs;
 use super::{block_on, progress};
 use crate::app;
+use crate::domain::clusterings::DEFAULT;
 use crate::domain::ids::Position;
 use crate::domain::items::{Embedding, Item};
 use crate::domain::people::Person;
 use crate::domain::text::{json_must_be_storable, must_be_storable};
 use crate::engine::coordinator::Catalogue;
 use crate::process::say;
-use crate::store::Store;
 use crate::store::ndjson::{
-    CentreLine, End, EntryLine, Header, ItemLine, Line, ModelLine, PersonLine, TopicLine, VERSION,
+    CentreLine, End, EntryLine, FitLine, Header, ItemLine, Line, ModelLine, PersonLine, TopicLine, VERSION,
 };
 use crate::store::recovery::read_catalogue;
+use crate::store::{Store, StoredFit};
 
 /// Journal entries in one read.
 const PAGE: u32 = 10_000;
@@ -77,6 +79,9 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     let (Catalogue { topics, centres, items, changes, metrics, clusterings, cluster_names }, people) =
         read_catalogue(store).await?;
     let (models, publications) = (store.models().await?, store.publications().await?);
+    let named = clusterings.iter().map(|revision| &revision.clustering);
+    let named = named.chain(cluster_names.iter().map(|name| &name.clustering)).cloned();
+    let fits = newest_fits(store, named.chain([DEFAULT.to_owned()]).collect()).await?;
     storable(&people, &items)?;
     let header = Header {
         version: VERSION,
@@ -88,6 +93,7 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
         metrics: metrics.len() as u64,
         clusterings: clusterings.len() as u64,
         cluster_names: cluster_names.len() as u64,
+        fits: fits.len() as u64,
         models: models.len() as u64,
         publications: publications.len() as u64,
     };
@@ -122,6 +128,9 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     for name in cluster_names {
         sink.line(&Line::ClusterName(name))?;
     }
+    for fit in fits {
+        sink.line(&Line::Fit(Box::new(FitLine::of(fit))))?;
+    }
     for model in models {
         let checkpoint = store.checkpoint(model.version).await?;
         let checkpoint = checkpoint.context("a model was deleted during the dump: dump again")?;
@@ -147,6 +156,15 @@ async fn write(store: &dyn Store, part: &Path) -> anyhow::Result<End> {
     }
     bar.finish_and_clear();
     sink.finish(entries)
+}
+
+/// The newest fit of each of these clusterings. Names belong to the clusters of that fit.
+async fn newest_fits(store: &dyn Store, clusterings: BTreeSet<String>) -> anyhow::Result<Vec<StoredFit>> {
+    let mut found = Vec::new();
+    for clustering in clusterings {
+        found.extend(store.fits(&clustering, 1).await?);
+    }
+    Ok(found)
 }
 
 /// Refuses texts with the character NUL: earlier versions wrote them into the embedded store, but no store loads them.

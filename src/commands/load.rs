@@ -87,7 +87,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
     let mut lines = Lines::open(from, "checking")?;
     let mut hash = Xxh3::new();
     let (mut count, mut entries) = (0_u64, 0_u64);
-    let mut counts = [0_u64; 10];
+    let mut counts = [0_u64; 11];
     let mut header: Option<Header> = None;
     while let Some(bytes) = lines.next()? {
         // For most lines the tag is enough: the second pass parses the values.
@@ -114,7 +114,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
                 let torn = "the dump is damaged: lines were lost or changed since it was written; take another copy";
                 let catalogue = [header.topics, header.centres, header.people, header.items, header.changes];
                 let models = [header.models, header.publications, header.metrics];
-                let clusterings = [header.clusterings, header.cluster_names];
+                let clusterings = [header.clusterings, header.cluster_names, header.fits];
                 let expected: Vec<u64> = catalogue.into_iter().chain(models).chain(clusterings).collect();
                 ensure!(end.lines == count && end.entries == entries && expected == counts[..], "{torn}");
                 ensure!(end.checksum == format!("{:032x}", hash.digest128()), "{torn}");
@@ -131,6 +131,7 @@ fn check(from: &Path) -> anyhow::Result<End> {
             b"metric" => counts[7] += 1,
             b"clustering" => counts[8] += 1,
             b"cluster_name" => counts[9] += 1,
+            b"fit" => counts[10] += 1,
             b"entry" => entries += 1,
             _ => bail!("line {}: not a line of a dump", count + 1),
         }
@@ -152,6 +153,7 @@ async fn fill(store: &dyn Store, from: &Path) -> anyhow::Result<()> {
             Line::Model(model) => {
                 store.save_model(model.model()).await?;
             }
+            Line::Fit(fit) => store.save_fit(fit.fit()).await?,
             // A publication outlives its model, which may have been deleted since.
             Line::Published(version, at) => store.record_publication(Publication { version, at }).await?,
             line => {
@@ -192,7 +194,7 @@ fn parse(bytes: &[u8], number: u64) -> anyhow::Result<Line> {
 
 fn writes(line: Line, batch: &mut Vec<Write>) -> anyhow::Result<()> {
     match line {
-        Line::EddylineDump(_) | Line::End(_) | Line::Model(_) | Line::Published(..) => {}
+        Line::EddylineDump(_) | Line::End(_) | Line::Model(_) | Line::Published(..) | Line::Fit(_) => {}
         Line::Topic(topic) => {
             let (id, key) = topic.topic();
             batch.push(Write::Topic(id, key));

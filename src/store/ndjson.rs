@@ -17,6 +17,7 @@ use crate::domain::metrics::Declaration;
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
 use crate::domain::windows::Windows;
+use crate::store::clusters::StoredFit;
 use crate::store::codec::{self, JournalRow};
 use crate::store::error::StoreError;
 use crate::store::models::{KeptModel, NewModel};
@@ -58,6 +59,8 @@ pub enum Line {
     Clustering(Revision),
     /// The name of a cluster.
     ClusterName(ClusterName),
+    /// The newest fit of a clustering, whose clusters the names belong to.
+    Fit(Box<FitLine>),
     /// A two-tower model.
     Model(ModelLine),
     /// A publication: the model serves from this instant on.
@@ -93,6 +96,9 @@ pub struct Header {
     /// Number of lines `cluster_name`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cluster_names: u64,
+    /// Number of lines `fit`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fits: u64,
     /// Number of lines `model`.
     #[serde(default)]
     pub models: u64,
@@ -132,6 +138,36 @@ pub struct CentreLine {
     topic: TopicId,
     epoch: u32,
     vector: Base64,
+}
+
+/// A fit of clusters, in [`Line::Fit`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FitLine {
+    clustering: String,
+    epoch: u64,
+    fitted_at: Millis,
+    summary: String,
+    state: Base64,
+    /// Absent after an erasure, which removes the assignments of all users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    members: Option<Base64>,
+}
+
+impl FitLine {
+    /// Builds the line of a stored fit.
+    #[must_use]
+    pub fn of(fit: StoredFit) -> FitLine {
+        let StoredFit { clustering, epoch, fitted_at, summary, state, members } = fit;
+        FitLine { clustering, epoch, fitted_at, summary, state: Base64(state), members: members.map(Base64) }
+    }
+
+    /// The fit of this line.
+    #[must_use]
+    pub fn fit(self) -> StoredFit {
+        let FitLine { clustering, epoch, fitted_at, summary, state, members } = self;
+        StoredFit { clustering, epoch, fitted_at, summary, state: state.0, members: members.map(|bytes| bytes.0) }
+    }
 }
 
 /// A two-tower model with its checkpoint, in [`Line::Model`].

@@ -265,3 +265,56 @@ fn a_text_that_could_not_be_loaded_again_is_not_dumped_and_not_loaded_half_way()
         assert_eq!(load(&support::store(into.path()), &out).0, Some(0), "{name}: the store is still empty");
     }
 }
+
+/// The newest fit is in the dump, so a name stays with the users of its cluster through a load and a refit.
+#[test]
+fn a_cluster_keeps_its_name_and_its_users_through_a_load() {
+    let by_hand = [
+        ("EDDYLINE_CLUSTER__THRESHOLD", "0"),
+        ("EDDYLINE_CLUSTER__INTERVAL_S", "1"),
+        ("EDDYLINE_CLUSTER__COLUMNS", "[\"time_spent.post\"]"),
+    ];
+    let server = Server::start_with(tempfile::tempdir().unwrap(), &by_hand);
+    let rest = server.rest();
+    let measure = |rest: &support::rest::Rest, n: usize, value: f64| {
+        let noise = ((n * 7_919) % 101) as f64 / 25.0;
+        rest.put(&format!("/v1/users/p{n}"), &json!({})).success("a user");
+        let body = json!({"metric": "time_spent", "type": "post", "value": value + noise});
+        rest.post(&format!("/v1/metrics?user=p{n}"), &body).success("measure");
+    };
+    let refit = |rest: &support::rest::Rest, epoch: u64| {
+        rest.post("/v1/clusters/refit", &json!({})).success("refit");
+        let begin = std::time::Instant::now();
+        while rest.get("/v1/clusters").success("clusters").json()["epoch"] != epoch {
+            assert!(begin.elapsed() < 3 * support::PATIENCE, "no fit {epoch}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    // The second fit has a cluster of users that the first did not have, so numbers do not follow from the values alone.
+    (0..60).for_each(|n| measure(&rest, n, [60.0, 120.0][n % 2]));
+    refit(&rest, 1);
+    (60..90).for_each(|n| measure(&rest, n, 10.0));
+    refit(&rest, 2);
+    let cluster = |rest: &support::rest::Rest, user: &str| {
+        rest.get(&format!("/v1/users/{user}/clusters")).success("clusters").json()["clusters"][0].clone()
+    };
+    for (user, name) in [("p0", "minutes"), ("p1", "hours"), ("p60", "seconds")] {
+        let id = cluster(&rest, user)["id"].as_u64().unwrap();
+        rest.put(&format!("/v1/clusterings/default/names/{id}"), &json!({"name": name})).success("a name");
+    }
+    let before = rest.get("/v1/clusters").success("clusters").json();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let (from, work, into) = (server.kill(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = work.path().join("dump.jsonl");
+    let first = dump(&support::store(from.path()), &out);
+    assert!(first.windows(7).any(|part| part == b"{\"fit\":"), "no fit in the dump");
+    assert_eq!(load(&support::store(into.path()), &out).0, Some(0));
+    assert!(dump(&support::store(into.path()), &work.path().join("again.jsonl")) == first, "another dump");
+    let server = Server::start_with(into, &by_hand);
+    let rest = server.rest();
+    assert_eq!(rest.get("/v1/clusters").success("clusters").json()["clusters"], before["clusters"]);
+    refit(&rest, 3);
+    for (user, name) in [("p0", "minutes"), ("p1", "hours"), ("p60", "seconds")] {
+        assert_eq!(cluster(&rest, user)["name"], name, "{user}");
+    }
+}
