@@ -15,7 +15,7 @@ use eddyline::commands::block_on;
 use eddyline::config::Config;
 use eddyline::domain::ids::Key;
 use eddyline::domain::time::Millis;
-use eddyline::engine::learners::person::weight_history::Changes;
+use eddyline::engine::learners::person::weight_history::{Changes, WeightHistory};
 use eddyline::process::say;
 use eddyline::store::recovery::{load_coordinator, read_catalogue, weight_history};
 use eddyline_replay::html::decay;
@@ -75,7 +75,7 @@ async fn weights(config: &Config, user: &Key, end: Millis) -> anyhow::Result<Vec
     let settings = std::sync::Arc::new(config.learn.clone());
     let coordinator = load_coordinator(&*store, config.dim, settings, catalogue, end).await?;
     let world = coordinator.world();
-    let history = weight_history(&*store, id, end, world, usize::MAX).await?;
+    let history = weight_history(&*store, id, end, world, WeightHistory::new(usize::MAX)).await?;
     let name = |topic| world.topic(topic).map_or_else(|| "?".to_owned(), |key| key.as_str().to_owned());
     Ok(history.into_changes().into_iter().map(|(topic, changes)| (name(topic), changes)).collect())
 }

@@ -155,11 +155,12 @@ pub async fn weight_history(
     user: UserId,
     at: Millis,
     world: &World,
-    kept: usize,
+    history: WeightHistory,
 ) -> Result<WeightHistory, Failure> {
-    let mut fold = Fold { history: Some(WeightHistory::new(kept)), ..Fold::new(UserState::new(user), at) };
+    let mut fold = Fold { history: Some(history), ..Fold::new(UserState::new(user), at) };
     fold.here(store, world).await?;
-    Ok(fold.history.unwrap_or_else(|| WeightHistory::new(kept)))
+    // The fold never takes the history out.
+    Ok(fold.history.unwrap_or_else(|| WeightHistory::new(1)))
 }
 
 /// Topic weights of a person over time, as [`weight_history`] collects them, but folds on blocking threads.
@@ -172,11 +173,12 @@ pub async fn weight_history_apart(
     at: Millis,
     world: Arc<World>,
     work: &Arc<Semaphore>,
-    kept: usize,
+    history: WeightHistory,
 ) -> Result<WeightHistory, Failure> {
-    let fold = Fold { history: Some(WeightHistory::new(kept)), ..Fold::new(UserState::new(user), at) };
+    let fold = Fold { history: Some(history), ..Fold::new(UserState::new(user), at) };
     let fold = fold.apart(store, world, work).await?;
-    Ok(fold.history.unwrap_or_else(|| WeightHistory::new(kept)))
+    // The fold never takes the history out.
+    Ok(fold.history.unwrap_or_else(|| WeightHistory::new(1)))
 }
 
 /// Item, revision and vector of items that were revised since an instant, for [`World::back_to`].

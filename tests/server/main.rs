@@ -33,3 +33,4 @@ mod social;
 mod time_machine;
 mod undo;
 mod walk;
+mod weights;

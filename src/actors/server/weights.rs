@@ -7,7 +7,7 @@ use super::Server;
 use crate::actors::errors::RequestError;
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::time::Millis;
-use crate::engine::learners::person::weight_history::{self, Changes};
+use crate::engine::learners::person::weight_history::{self, Changes, WeightHistory};
 use crate::protocol::problem::Code;
 use crate::protocol::refusal::Refusal;
 use crate::store::recovery;
@@ -54,7 +54,8 @@ impl Server {
         let (world, work) = (self.world(), self.context.past.work());
         self.settled().await?;
         let store = &*self.context.store;
-        let history = recovery::weight_history_apart(store, user, choice.to, world.clone(), work, CHANGES_MAX).await?;
+        let empty = WeightHistory::new(CHANGES_MAX).only(choice.topic);
+        let history = recovery::weight_history_apart(store, user, choice.to, world.clone(), work, empty).await?;
         // Read last, so that a person who was erased meanwhile is not shown.
         if self.context.people.get(user).is_none() {
             return Err(Refusal::field(Code::UnknownUser, "id", "no such person").into());
@@ -63,7 +64,6 @@ impl Server {
             let (end, decay) = (choice.to.0, world.settings().topic_decay());
             let mut left_out = history.left_out();
             let mut found: Vec<(TopicId, Changes)> = history.into_changes();
-            found.retain(|(topic, _)| choice.topic.is_none_or(|chosen| chosen == *topic));
             if let Some(from) = choice.from {
                 for (_, changes) in &mut found {
                     *changes = weight_history::since(changes, from.0).to_vec();

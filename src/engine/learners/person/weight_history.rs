@@ -34,6 +34,7 @@ pub struct WeightHistory {
     topics: BTreeMap<TopicId, VecDeque<(i64, f64)>>,
     newest: Millis,
     kept: usize,
+    only: Option<TopicId>,
     left_out: bool,
 }
 
@@ -41,7 +42,13 @@ impl WeightHistory {
     /// A history without changes that keeps the newest `kept` changes of each topic.
     #[must_use]
     pub fn new(kept: usize) -> WeightHistory {
-        WeightHistory { topics: BTreeMap::new(), newest: Millis::MIN, kept: kept.max(1), left_out: false }
+        WeightHistory { topics: BTreeMap::new(), newest: Millis::MIN, kept: kept.max(1), only: None, left_out: false }
+    }
+
+    /// Keeps the changes of this topic alone; `None` keeps those of all topics.
+    #[must_use]
+    pub fn only(self, topic: Option<TopicId>) -> WeightHistory {
+        WeightHistory { only: topic, ..self }
     }
 
     /// Records the weights after the fold of an entry of the time `at`.
@@ -49,7 +56,12 @@ impl WeightHistory {
         // An entry out of order changes the weights from the newest entry on.
         self.newest = self.newest.max(at);
         let at = self.newest;
-        for (topic, weight) in weights.all(at, decay) {
+        let wanted = |topic: TopicId| self.only.is_none_or(|only| only == topic);
+        let now: Vec<(TopicId, f64)> = weights.all(at, decay).filter(|(topic, _)| wanted(*topic)).collect();
+        // A topic whose weight was set to 0 is no longer among the weights.
+        let gone = |topic: &TopicId| now.binary_search_by_key(topic, |(topic, _)| *topic).is_err();
+        let gone: Vec<(TopicId, f64)> = self.topics.keys().copied().filter(gone).map(|topic| (topic, 0.0)).collect();
+        for (topic, weight) in now.into_iter().chain(gone) {
             if self.topics.len() >= TOPICS_MAX && !self.topics.contains_key(&topic) {
                 self.left_out = true;
                 continue;
@@ -176,6 +188,32 @@ mod tests {
         let changes = history.into_changes();
         let times: Vec<i64> = changes[0].1.iter().map(|change| change.0).collect();
         assert_eq!((changes.len(), times), (1, vec![2 * HOUR_MS, 3 * HOUR_MS]));
+    }
+
+    #[test]
+    fn a_history_of_one_topic_does_not_count_changes_of_others() {
+        for (only, left_out, topics) in [(Some(1), true, 1), (Some(2), false, 1), (Some(3), false, 0), (None, true, 2)]
+        {
+            let mut weights = TopicWeights::default();
+            let mut history = WeightHistory::new(2).only(only.map(TopicId));
+            for hour in 0..4 {
+                let at = Millis(hour * HOUR_MS);
+                weights.learn(&[TopicId(if hour == 1 { 2 } else { 1 })], at, DECAY);
+                history.observe(&weights, at, DECAY);
+            }
+            assert_eq!((history.left_out(), history.into_changes().len()), (left_out, topics), "{only:?}");
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_set_to_0_is_a_change() {
+        let (mut weights, mut history) = (TopicWeights::default(), WeightHistory::new(9));
+        weights.learn(&[TopicId(1), TopicId(2)], Millis(0), DECAY);
+        history.observe(&weights, Millis(0), DECAY);
+        weights.set(&[(TopicId(1), 0.0)], Millis(HOUR_MS), DECAY);
+        history.observe(&weights, Millis(HOUR_MS), DECAY);
+        let expected = vec![(TopicId(1), vec![(0, 0.5), (HOUR_MS, 0.0)]), (TopicId(2), vec![(0, 0.5)])];
+        assert_eq!(history.into_changes(), expected);
     }
 
     #[test]
