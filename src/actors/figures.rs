@@ -118,7 +118,7 @@ impl Server {
 
     async fn figures_of_clusterings(&self) -> Vec<ClusteringFigures> {
         let (done, wait) = oneshot::channel();
-        self.coordinator.do_send(AskClusterings(done));
+        self.coordinator.do_send(AskClusterings { only: None, done });
         tokio::time::timeout(WITHIN, wait).await.ok().and_then(Result::ok).unwrap_or_default()
     }
 

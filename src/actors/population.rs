@@ -96,13 +96,13 @@ impl Server {
         wait.await.map_err(|_| Busy::NoAnswer)
     }
 
-    /// State of all clusterings, `default` first, then by name.
+    /// State of all clusterings, `default` first, then by name; or of one of them alone.
     ///
     /// # Errors
     /// Busy when the coordinator does not answer in time.
-    pub async fn clusterings(&self) -> Result<Vec<ClusteringFigures>, Busy> {
+    pub async fn clusterings(&self, only: Option<&str>) -> Result<Vec<ClusteringFigures>, Busy> {
         let (done, wait) = oneshot::channel();
-        self.coordinator.do_send(AskClusterings(done));
+        self.coordinator.do_send(AskClusterings { only: only.map(str::to_owned), done });
         within(wait).await?.map_err(|_| Busy::NoAnswer)
     }
 

@@ -128,13 +128,10 @@ impl Declaration {
                 "range",
                 "must be two numbers, the lower one first, each at most 1e12 in size",
             ),
-            (
-                self.prior.mean.is_finite()
-                    && self.prior.mean.abs() <= VALUE_MAX
-                    && [self.prior.strength, self.prior.shape, self.prior.rate].into_iter().all(positive),
-                "prior",
-                "must have a finite mean, and precision, shape and rate above 0",
-            ),
+            (self.prior.mean.abs() <= VALUE_MAX, "prior.mean", "must be a number of at most 1e12 in size"),
+            (positive(self.prior.strength), "prior.precision", "must be a number above 0"),
+            (positive(self.prior.shape), "prior.shape", "must be a number above 0"),
+            (positive(self.prior.rate), "prior.rate", "must be a number above 0"),
             (
                 self.types.len() <= TYPES_MAX && unique.len() == self.types.len() && self.types.iter().all(is_word),
                 "types",
@@ -190,10 +187,11 @@ mod tests {
             ("mood", Declaration { range: Some((1.0, 1.0)), ..good.clone() }, Some("range")),
             ("mood", Declaration { range: Some((0.0, f64::NAN)), ..good.clone() }, Some("range")),
             ("mood", Declaration { range: Some((0.0, 1e13)), ..good.clone() }, Some("range")),
-            ("mood", prior(Prior { mean: f64::INFINITY, ..default }), Some("prior")),
-            ("mood", prior(Prior { strength: 0.0, ..default }), Some("prior")),
-            ("mood", prior(Prior { shape: -1.0, ..default }), Some("prior")),
-            ("mood", prior(Prior { rate: f64::NAN, ..default }), Some("prior")),
+            ("mood", prior(Prior { mean: f64::INFINITY, ..default }), Some("prior.mean")),
+            ("mood", prior(Prior { mean: f64::NAN, ..default }), Some("prior.mean")),
+            ("mood", prior(Prior { strength: 0.0, ..default }), Some("prior.precision")),
+            ("mood", prior(Prior { shape: -1.0, ..default }), Some("prior.shape")),
+            ("mood", prior(Prior { rate: f64::NAN, ..default }), Some("prior.rate")),
             ("mood", Declaration { types: vec!["a".into(), "a".into()], ..good.clone() }, Some("types")),
             ("mood", Declaration { types: vec!["a.b".into()], ..good.clone() }, Some("types")),
             ("mood", Declaration { attribute: Some(String::new()), ..good.clone() }, Some("attribute")),

@@ -31,12 +31,11 @@ test("a fit under way shows its starts, and one that has just begun has none", (
   assert.deepEqual(progressState({ epoch: 4, starts_done: 0, starts: 0 }), { words: "Fit 4 begins", value: 0, max: 1 });
 });
 
-test("a request holds the button until the epoch changes or the fit is refused", () => {
-  const still = { under_way: null, epoch: 3, refused: null };
+test("a request holds the button while the server says that it waits, and the fit is not refused", () => {
+  const still = { under_way: null, requested: false, refused: null };
   assert.equal(busyReason(still), null);
-  assert.match(busyReason(still, 3), /^Requested/);
-  assert.equal(busyReason(still, 2), null);
-  assert.equal(busyReason({ ...still, refused: "too few people" }, 3), null);
+  assert.match(busyReason({ ...still, requested: true }), /^Requested/);
+  assert.equal(busyReason({ ...still, requested: true, refused: "too few people" }), null);
   assert.equal(busyReason({ ...still, under_way: {} }), "A fit is under way.");
 });
 

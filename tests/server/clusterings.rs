@@ -59,8 +59,8 @@ fn finish(state: &mut CoordinatorState, task: &RefitTask, at: i64) -> Vec<Effect
     state.apply(CoordinatorEvent::RefitDone { clustering, epoch: task.epoch, fit }, Millis(at))
 }
 
-fn status(state: &CoordinatorState, name: &str) -> ClusteringStatus {
-    state.clusterings(Millis(0)).into_iter().find(|one| one.name == name).unwrap()
+fn status(state: &mut CoordinatorState, name: &str) -> ClusteringStatus {
+    state.clusterings(Some(name), Millis(0)).pop().unwrap()
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn one_fit_runs_at_a_time_and_the_longest_waiting_comes_first() {
     // Both others wait; `default` was asked for first.
     assert!(look(&mut state, Some("default"), 11_000).is_none() && look(&mut state, Some("a"), 12_000).is_none());
     assert!(look(&mut state, Some("b"), 13_000).is_none());
-    assert_eq!(status(&state, "b").under_way.map(|under_way| under_way.epoch), Some(1));
+    assert_eq!(status(&mut state, "b").under_way.map(|under_way| under_way.epoch), Some(1));
     finish(&mut state, &first, 14_000);
     for (name, at) in [("default", 14_000), ("a", 15_000), ("b", 16_000)] {
         let next = look(&mut state, None, at).unwrap();
@@ -96,16 +96,17 @@ fn each_clustering_counts_by_its_own_points() {
     ];
     let mut state = state(none(0), &others);
     assert!(look(&mut state, None, 1_000).is_none());
-    let counters = |state: &CoordinatorState| ["default", "measured", "people"].map(|name| status(state, name).counter);
-    assert_eq!(counters(&state), [18, 9, 3], "3 users and 3 measurements");
-    assert_eq!(status(&state, "by-metric").counter, 12, "3 measurements of the named metric");
+    let counters =
+        |state: &mut CoordinatorState| ["default", "measured", "people"].map(|name| status(state, name).counter);
+    assert_eq!(counters(&mut state), [18, 9, 3], "3 users and 3 measurements");
+    assert_eq!(status(&mut state, "by-metric").counter, 12, "3 measurements of the named metric");
     journalled(&mut state, &[entry(2, 2, 50.0)]);
     let due = look(&mut state, None, 2_000).unwrap();
-    assert_eq!((due.name.as_str(), counters(&state)), ("measured", [19, 0, 3]));
+    assert_eq!((due.name.as_str(), counters(&mut state)), ("measured", [19, 0, 3]));
     finish(&mut state, &due, 2_000);
     journalled(&mut state, &[entry(3, 1, 50.0)]);
     assert_eq!(look(&mut state, None, 3_000).unwrap().name, "people");
-    assert_eq!(counters(&state), [25, 3, 0]);
+    assert_eq!(counters(&mut state), [25, 3, 0]);
 }
 
 #[test]
@@ -131,13 +132,13 @@ fn a_column_that_is_not_declared_is_said_once_and_the_request_stays() {
         "{effects:?}"
     );
     assert!(state.apply(CoordinatorEvent::Refit { asked: None }, Millis(2_000)).is_empty(), "once");
-    assert_eq!(status(&state, "default").refused, Some(why));
+    assert_eq!(status(&mut state, "default").refused, Some(why));
     assert_eq!(
-        (status(&state, "good").refused, look(&mut state, Some("good"), 3_000).unwrap().name.as_str()),
+        (status(&mut state, "good").refused, look(&mut state, Some("good"), 3_000).unwrap().name.as_str()),
         (None, "good")
     );
     state.apply(CoordinatorEvent::Declare(Key::new("mood").unwrap(), Some(Declaration::default())), Millis(4_000));
-    assert_eq!(status(&state, "default").refused, Some(Refused::TooFew));
+    assert_eq!(status(&mut state, "default").refused, Some(Refused::TooFew));
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn topic_columns_wait_for_a_new_fold() {
     let bytes = state.to_bytes();
     state.apply(set(&["topic.sea", "time_spent.post"]), Millis(1_000));
     assert!(state.lacks_columns());
-    assert_eq!(status(&state, "topics").refused, Some(Refused::Topics));
+    assert_eq!(status(&mut state, "topics").refused, Some(Refused::Topics));
     assert!(look(&mut state, None, 2_000).is_none() && look(&mut state, Some("default"), 2_000).is_some());
     // A snapshot without topic weights does not fit these settings.
     assert!(state.clone().restore(&bytes, Millis(0)).is_err());
@@ -158,7 +159,7 @@ fn topic_columns_wait_for_a_new_fold() {
         refold.fold(Position(n as u64 + 1), entry);
     }
     state.take_over(refold);
-    assert!(!state.lacks_columns() && status(&state, "topics").refused.is_none());
+    assert!(!state.lacks_columns() && status(&mut state, "topics").refused.is_none());
     // Without a topic column, more than needed is kept, and its snapshot fits.
     state.apply(set(&["time_spent.post"]), Millis(3_000));
     let bytes = state.to_bytes();
@@ -195,15 +196,15 @@ fn a_deleted_clustering_takes_its_fit_with_it_and_one_of_the_configuration_is_re
     assert_eq!(edit(&mut state, name("new", 1, "night")), None);
     assert!(edit(&mut state, name("fixed", 0, "night")).is_some());
     edit(&mut state, set("fixed", &["visits"]));
-    assert_eq!(status(&state, "fixed").settings.columns, ["visits"]);
+    assert_eq!(status(&mut state, "fixed").settings.columns, ["visits"]);
     assert_eq!(edit(&mut state, ClusteringEdit::Remove("fixed".into())), Some(ClusteringChange::Reset("fixed".into())));
-    let fixed = status(&state, "fixed");
+    let fixed = status(&mut state, "fixed");
     assert_eq!((fixed.settings.columns, fixed.revision), (vec!["time_spent".to_owned()], 0));
     assert_eq!(fixed.published.names.get(&0).map(String::as_str), Some("night"));
     for n in 0..20 {
         edit(&mut state, set(&format!("more-{n}"), &["time_spent"]));
     }
-    assert_eq!(state.clusterings(Millis(0)).len(), 16);
+    assert_eq!(state.clusterings(None, Millis(0)).len(), 16);
 }
 
 #[test]
@@ -397,6 +398,56 @@ fn topic_columns_are_fitted_after_the_journal_was_folded_again() {
     assert!(server.log().contains("folded again for the columns"), "{}", server.log());
 }
 
+/// Of two requests at once that name two clusters alike, one stores the name, and the other is refused.
+#[test]
+fn a_name_goes_to_one_of_two_clusters_that_are_named_at_once() {
+    let server = Server::start_with(TempDir::new().unwrap(), &BY_HAND);
+    two_and_three(&server);
+    let rest = server.rest();
+    rest.post("/v1/clusterings/default/refit", &json!({})).success("refit");
+    let fitted = wait(&rest, "/v1/clusterings/default", |one| one["epoch"] == 1);
+    let ids: Vec<u64> =
+        fitted["fit"]["clusters"].as_array().unwrap().iter().map(|one| one["id"].as_u64().unwrap()).collect();
+    for round in 0..20 {
+        let name = format!("readers {round}");
+        let put = |id: &u64| {
+            let answer = rest.put(&format!("/v1/clusterings/default/names/{id}"), &json!({"name": name}));
+            (*id, answer.status, answer.fields())
+        };
+        let answers = std::thread::scope(|scope| {
+            let both: Vec<_> = ids.iter().map(|id| scope.spawn(move || put(id))).collect();
+            both.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        });
+        let stored: Vec<u64> = answers.iter().filter(|one| one.1 == 200).map(|one| one.0).collect();
+        assert!(
+            answers.iter().all(|one| one.1 == 200 || (one.1, &one.2) == (422, &vec!["name".to_owned()])),
+            "{answers:?}"
+        );
+        let found = rest.get("/v1/clusterings/default").success("one").json();
+        let named: Vec<u64> = found["fit"]["clusters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|one| one["name"] == name.as_str())
+            .map(|one| one["id"].as_u64().unwrap())
+            .collect();
+        assert_eq!(stored, named, "round {round}: {answers:?}");
+    }
+}
+
+/// The page reads from the server whether a request waits, so it need not remember one.
+#[test]
+fn a_request_is_visible_until_its_fit_begins() {
+    let columns = options(&["time_spent.post"]);
+    let mut state = state(columns.clone(), &[("a", columns)]);
+    let first = look(&mut state, Some("default"), 10_000).unwrap();
+    assert!(look(&mut state, Some("a"), 11_000).is_none(), "one at a time");
+    assert_eq!((status(&mut state, "default").requested, status(&mut state, "a").requested), (false, true));
+    finish(&mut state, &first, 12_000);
+    assert!(look(&mut state, None, 12_000).is_some() && !status(&mut state, "a").requested);
+    assert_eq!(state.clusterings(Some("none"), Millis(0)).len(), 0);
+}
+
 #[test]
 fn what_cannot_be_used_is_refused_by_its_field() {
     let server = Server::start_with(TempDir::new().unwrap(), &BY_HAND);
@@ -412,9 +463,10 @@ fn what_cannot_be_used_is_refused_by_its_field() {
         ("a", json!({"threads": 2}), 400, "threads"),
         ("a", json!({"people_max": 200}), 400, "people_max"),
         ("a", json!({"schedule": "now and then"}), 422, "schedule"),
-        ("a", json!({"points": {"measured": 1_000_001}}), 422, "points"),
-        ("a", json!({"points": {"metrics": {"time_spent": 1_000_001}}}), 422, "points"),
-        ("a", json!({"points": {"metrics": {"nothing": 1}}}), 422, "points"),
+        ("a", json!({"points": {"measured": 1_000_001}}), 422, "points.measured"),
+        ("a", json!({"points": {"new_person": 1_000_001}}), 422, "points.new_person"),
+        ("a", json!({"points": {"metrics": {"time_spent": 1_000_001}}}), 422, "points.metrics.time_spent"),
+        ("a", json!({"points": {"metrics": {"nothing": 1}}}), 422, "points.metrics.nothing"),
         ("a", json!({"prior": {"concentration": 0}}), 422, "prior.concentration"),
         ("a", json!({"prior": {"noise_share": 0.5}}), 422, "prior.noise_share"),
         ("a", json!({"interval_s": 0}), 422, "interval_s"),

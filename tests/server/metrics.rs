@@ -120,6 +120,26 @@ fn a_removed_declaration_gives_way_to_the_configuration_and_keeps_the_measuremen
     assert_eq!(server.rest().delete("/v1/metrics/speed").status, 204, "no column reads it");
 }
 
+/// A stored clustering whose metric left the configuration cannot be fitted, and keeps no other metric from removal.
+#[test]
+fn a_column_that_is_undeclared_already_keeps_no_other_metric() {
+    let columns = ("EDDYLINE_CLUSTER__COLUMNS", "[\"time_spent.post\"]");
+    let server = Server::start_with(TempDir::new().unwrap(), &[CONFIGURED[0], CONFIGURED[1], columns]);
+    let slow = json!({"columns": ["speed", "time_spent"], "threshold": 0});
+    server.rest().put("/v1/clusterings/slow", &slow).success("a clustering");
+    let server = Server::start_with(server.kill(), &[columns]);
+    let rest = server.rest();
+    let found = rest.get("/v1/clusterings/slow").success("a clustering").json();
+    assert!(found["refused"].as_str().is_some_and(|why| why.contains("speed")), "{found}");
+    rest.put("/v1/metrics/mood", &json!({})).success("declare");
+    assert_eq!(rest.delete("/v1/metrics/mood").status, 204, "no column reads it");
+    rest.put("/v1/metrics/mood", &json!({})).success("declare again");
+    rest.put("/v1/clusterings/moods", &json!({"columns": ["mood"], "threshold": 0})).success("a clustering");
+    let kept = rest.delete("/v1/metrics/mood");
+    assert_eq!((kept.status, kept.code()), (409, Some("conflict".into())), "{}", kept.body);
+    assert!(kept.body.contains("moods"), "the clustering that reads it is named: {}", kept.body);
+}
+
 #[test]
 fn a_declaration_that_cannot_be_used_is_refused_by_its_field() {
     let server = Server::start_with(TempDir::new().unwrap(), &[("EDDYLINE_CLUSTER__COLUMNS", "[\"time_spent.post\"]")]);
@@ -128,7 +148,8 @@ fn a_declaration_that_cannot_be_used_is_refused_by_its_field() {
         ("/v1/metrics/mood", json!({"kind": "feeling"}), 400, "kind"),
         ("/v1/metrics/mood", json!({"colour": 1}), 400, "colour"),
         ("/v1/metrics/mood", json!({"range": [1, 0]}), 422, "range"),
-        ("/v1/metrics/mood", json!({"prior": {"shape": 0}}), 422, "prior"),
+        ("/v1/metrics/mood", json!({"prior": {"shape": 0}}), 422, "prior.shape"),
+        ("/v1/metrics/mood", json!({"prior": {"mean": 1e13}}), 422, "prior.mean"),
         ("/v1/metrics/mood", json!({"types": ["a", "a"]}), 422, "types"),
         ("/v1/metrics/mood", json!({"unit": "x".repeat(33)}), 422, "unit"),
         ("/v1/metrics/mood", json!({"attribute": ""}), 422, "attribute"),

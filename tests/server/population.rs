@@ -545,7 +545,6 @@ fn what_is_wrong_with_measurements_is_named_and_nothing_is_learned() {
     let export = rest.get("/v1/users/ada/export").success("export").json();
     assert_eq!(export["journal"], json!([]), "nothing was learned");
     for (path, field) in [
-        ("/v1/metrics/clicks/atypical", "name"),
         ("/v1/metrics/time_spent/atypical?type=cellar", "type"),
         ("/v1/metrics/time_spent/atypical?sigmas=0", "sigmas"),
         ("/v1/metrics/time_spent/atypical?sigmas=nan", "sigmas"),
@@ -557,6 +556,11 @@ fn what_is_wrong_with_measurements_is_named_and_nothing_is_learned() {
     ] {
         let answer = rest.get(path);
         assert_eq!(answer.fields(), [field], "{path}: {}", answer.body);
+    }
+    // Each route that names an undeclared metric refuses it by one code.
+    for path in ["/v1/metrics/clicks", "/v1/metrics/clicks/atypical"] {
+        let answer = rest.get(path);
+        assert_eq!((answer.status, answer.code()), (404, Some("unknown_metric".into())), "{path}: {}", answer.body);
     }
 }
 

@@ -97,10 +97,15 @@ pub struct Refit {
     pub done: oneshot::Sender<()>,
 }
 
-/// Requests the state of all clusterings, `default` first, then by name.
+/// Requests the state of clusterings, `default` first, then by name.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct AskClusterings(pub oneshot::Sender<Vec<ClusteringFigures>>);
+pub struct AskClusterings {
+    /// Name of the only clustering to describe; `None` for all. An unknown one gives an empty answer.
+    pub only: Option<String>,
+    /// Receives one answer per described clustering.
+    pub done: oneshot::Sender<Vec<ClusteringFigures>>,
+}
 
 /// State of a clustering, with its schedule and the progress of its fit.
 #[derive(Clone, Debug)]

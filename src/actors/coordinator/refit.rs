@@ -162,7 +162,9 @@ impl Handler<AskClusterings> for Coordinator {
         let starts = self.progress.starts();
         let figures =
             |status: ClusteringStatus| ClusteringFigures { next: self.schedules.next(&status.name), starts, status };
-        let _ = ask.0.send(self.state.clusterings(self.context.clock.now()).into_iter().map(figures).collect());
+        let now = self.context.clock.now();
+        let all = self.state.clusterings(ask.only.as_deref(), now);
+        let _ = ask.done.send(all.into_iter().map(figures).collect());
     }
 }
 

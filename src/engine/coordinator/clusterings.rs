@@ -26,12 +26,12 @@ impl CoordinatorState {
         self.clusterings.begin_after(clustering, epoch);
     }
 
-    /// State of all clusterings, `default` first, then by name.
+    /// State of all clusterings, `default` first, then by name; or of one of them alone.
     #[must_use]
-    pub fn clusterings(&self, now: Millis) -> Vec<ClusteringStatus> {
+    pub fn clusterings(&mut self, only: Option<&str>, now: Millis) -> Vec<ClusteringStatus> {
         let world = &self.world;
         let topic = |key: &Key| world.find_topic(key.as_str());
-        self.clusterings.status(&self.folded.population, topic, now, world.settings())
+        self.clusterings.status(only, &self.folded.population, topic, now, world.settings())
     }
 
     /// Stored revisions of a clustering, newest first; none for one with the settings of the configuration.

@@ -13,7 +13,8 @@ use crate::domain::clusterings::{
 use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::time::Millis;
 use crate::engine::population::Population;
-use crate::engine::population::refit::{Clustering, RefitPolicy, RefitTask, Refused, RestoredFit, possible, readable};
+use crate::engine::population::eligible::Eligible;
+use crate::engine::population::refit::{Clustering, RefitPolicy, RefitTask, Refused, RestoredFit, readable, refusal};
 use crate::engine::settings::{ClusterSettings, LearnSettings};
 
 /// A change of the clusterings that a client requests. The caller has checked settings and names.
@@ -62,6 +63,8 @@ pub struct ClusteringStatus {
     pub changed_at: Option<Millis>,
     /// Points since the last fit began.
     pub counter: u64,
+    /// Whether a client or the schedule requested a fit that has not begun.
+    pub requested: bool,
     /// The fit in progress, if it is one of this clustering.
     pub under_way: Option<UnderWay>,
     /// Why no fit is possible now.
@@ -73,6 +76,7 @@ pub struct ClusteringStatus {
 #[derive(Clone, Debug, Default)]
 struct Named {
     policy: RefitPolicy,
+    eligible: Eligible,
     names: Arc<BTreeMap<u32, String>>,
     /// Oldest first, at most [`REVISIONS_KEPT`].
     revisions: VecDeque<Revision>,
@@ -325,16 +329,18 @@ impl Clusterings {
         }
     }
 
-    /// State of all clusterings, `default` first, then by name.
+    /// State of all clusterings, `default` first, then by name; or of one of them alone.
     pub(crate) fn status(
-        &self,
+        &mut self,
+        only: Option<&str>,
         population: &Population,
         topic: impl Fn(&Key) -> Option<TopicId>,
         now: Millis,
         settings: &LearnSettings,
     ) -> Vec<ClusteringStatus> {
+        let Clusterings { named, under_way, is_abandoned, .. } = self;
         let status = |(name, own): (&str, &ClusterSettings)| {
-            let named = self.named.get(name)?;
+            let named = named.get_mut(name)?;
             let newest = named.revisions.back();
             Some(ClusteringStatus {
                 name: name.to_owned(),
@@ -342,12 +348,14 @@ impl Clusterings {
                 revision: newest.map_or(0, |revision| revision.revision),
                 changed_at: newest.map(|revision| revision.changed_at),
                 counter: named.policy.points(),
-                under_way: self.under_way.clone().filter(|one| one.clustering == name && !self.is_abandoned),
-                refused: possible(own, population, &topic, now, settings).err(),
+                requested: named.policy.is_asked(),
+                under_way: under_way.clone().filter(|one| one.clustering == name && !*is_abandoned),
+                refused: refusal(own, population, &topic, now, settings, &mut named.eligible),
                 published: Published { fit: named.policy.current().cloned(), names: named.names.clone() },
             })
         };
-        settings.all_clusterings().filter_map(status).collect()
+        let wanted = settings.all_clusterings().filter(|(name, _)| only.is_none_or(|only| only == *name));
+        wanted.filter_map(status).collect()
     }
 
     /// Stored revisions of a clustering, newest first.

@@ -7,6 +7,7 @@
 //! pointer per [`NEIGHBOURS`] users, and later learning copies at most that many users.
 //! Deliberately absent: clocks, names of users, erased users (the fold is recomputed without them).
 
+pub mod eligible;
 pub mod refit;
 pub mod clusterings;
 
@@ -30,7 +31,7 @@ use crate::engine::settings::columns::Column;
 /// Users per copy-on-write block; blocks are runs of ids.
 const NEIGHBOURS: u32 = 256;
 /// Minimum number of users for a fit.
-const GROUPED_MIN: usize = 2;
+pub(crate) const GROUPED_MIN: usize = 2;
 
 /// Metrics and topic weights of all users, and the population's posteriors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -69,7 +70,11 @@ impl PartialEq for Counted {
 /// take part in comparisons. It serves the fast path of [`Population::fold`]: nearly every entry belongs to a known user
 /// on a day that is counted, and changes nothing here.
 #[derive(Clone, Debug, Default)]
-struct Met(Vec<u16>);
+struct Met {
+    days: Vec<u16>,
+    /// Number of entries that may have changed a user's values.
+    changes: u64,
+}
 
 /// Days from 1880 to 2059 in UTC, as numbers from 2; earlier and later ones are counted as the first and the last.
 fn day(at: Millis) -> u16 {
@@ -86,17 +91,18 @@ impl PartialEq for Met {
 impl Met {
     /// Whether the user is known and, for an interaction, its day was the last one.
     fn has(&self, user: UserId, visit: Option<u16>) -> bool {
-        self.0.get(user.0 as usize).is_some_and(|last| visit.map_or(*last > 0, |day| day == *last))
+        self.days.get(user.0 as usize).is_some_and(|last| visit.map_or(*last > 0, |day| day == *last))
     }
 
     /// Records a user, and the day of an interaction.
     fn record(&mut self, user: UserId, visit: Option<u16>) {
         let place = user.0 as usize;
-        if place >= self.0.len() {
-            self.0.resize(place + 1, 0);
+        if place >= self.days.len() {
+            self.days.resize(place + 1, 0);
         }
+        self.changes += 1;
         // Number 1 is no day: it marks a known user without an interaction.
-        self.0[place] = visit.unwrap_or(self.0[place].max(1));
+        self.days[place] = visit.unwrap_or(self.days[place].max(1));
     }
 }
 
@@ -244,14 +250,49 @@ impl Population {
         now: Millis,
         settings: &LearnSettings,
     ) -> bool {
-        let many = |column: &Column| match column {
+        self.has_counted_enough(columns) || self.with_a_value(columns, topic, now, settings).len() == GROUPED_MIN
+    }
+
+    /// Whether the count of one metric alone shows that enough users have a value.
+    pub(crate) fn has_counted_enough(&self, columns: &[Column]) -> bool {
+        columns.iter().any(|column| match column {
             Column::Metric(series, prior) => self.posterior(*series, prior).count as usize >= GROUPED_MIN,
             Column::Topic(_) => false,
-        };
+        })
+    }
+
+    /// The first users with a value in one of the columns, as many as a fit needs. Scans users until then.
+    pub(crate) fn with_a_value(
+        &self,
+        columns: &[Column],
+        topic: impl Fn(&Key) -> Option<TopicId>,
+        now: Millis,
+        settings: &LearnSettings,
+    ) -> Vec<UserId> {
         let sources = self.sources(columns, topic);
         let has_any = |known: &Known| sources.iter().any(|source| known.value(source, now, settings).is_some());
-        columns.iter().any(many)
-            || self.everybody().filter(|(_, known)| has_any(known)).take(GROUPED_MIN).count() == GROUPED_MIN
+        self.everybody().filter(|(_, known)| has_any(known)).take(GROUPED_MIN).map(|(user, _)| user).collect()
+    }
+
+    /// Whether each of these users has a value in one of the columns.
+    pub(crate) fn all_have_a_value(
+        &self,
+        users: &[UserId],
+        columns: &[Column],
+        topic: impl Fn(&Key) -> Option<TopicId>,
+        now: Millis,
+        settings: &LearnSettings,
+    ) -> bool {
+        let sources = self.sources(columns, topic);
+        let known = |user: &UserId| self.people.get(&(user.0 / NEIGHBOURS)).and_then(|near| near.get(user));
+        let has_any = |known: &Known| sources.iter().any(|source| known.value(source, now, settings).is_some());
+        users.iter().all(|user| known(user).is_some_and(has_any))
+    }
+
+    /// Number of folded entries that may have given a user a value. Equal numbers of one population mean equal values, apart
+    /// from decay.
+    pub(crate) fn changes(&self) -> u64 {
+        self.met.changes
     }
 
     fn sources(&self, columns: &[Column], topic: impl Fn(&Key) -> Option<TopicId>) -> Vec<Source> {

@@ -16,6 +16,7 @@ use crate::domain::ids::{Key, TopicId, UserId};
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::engine::metrics::measured::Series;
 use crate::engine::mixture::{self as cluster, Fit, Group, Member, Previous, Problem, ProblemError, State};
+use crate::engine::population::eligible::Eligible;
 use crate::engine::population::{Counted, Population, Rows};
 use crate::engine::settings::columns::Column;
 use crate::engine::settings::{ClusterSettings, LearnSettings};
@@ -270,6 +271,11 @@ impl RefitPolicy {
         self.asked = true;
     }
 
+    /// Whether a requested fit waits to begin.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     /// Withdraws a request.
     pub(super) fn withdraw(&mut self) {
         self.asked = false;
@@ -388,6 +394,21 @@ impl RefitPolicy {
         if let Some(current) = &self.current {
             self.current = Some(Arc::new(Clustering::clone(current).without(&BTreeSet::from([user]))));
         }
+    }
+}
+
+/// Why no fit is possible now, for reports. Without a fit to begin, it scans users rarely, see [`Eligible`].
+pub(super) fn refusal(
+    options: &ClusterSettings,
+    population: &Population,
+    topic: impl Fn(&Key) -> Option<TopicId>,
+    now: Millis,
+    settings: &LearnSettings,
+    eligible: &mut Eligible,
+) -> Option<Refused> {
+    match readable(options, population, settings) {
+        Ok(columns) => (!eligible.are_enough(population, columns, topic, now, settings)).then_some(Refused::TooFew),
+        Err(refused) => Some(refused),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Settings of a clustering of users.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::engine::mixture::{self as cluster, PriorSettings, Scaling};
 const SHARED: [&str; 2] = ["people_max", "threads"];
 /// Largest number of points that one measurement or one new user counts.
 const POINTS_MAX: u64 = 1_000_000;
+const POINTS_RULE: &str = "must be at most 1000000";
 
 /// Points that events count towards the next fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,10 +42,6 @@ impl Points {
     pub fn of(&self, metric: Series) -> u64 {
         let named = self.metrics.iter().find(|(name, _)| Series::of(name, None) == metric);
         named.map_or(self.measured, |(_, points)| *points)
-    }
-
-    fn all(&self) -> impl Iterator<Item = u64> + '_ {
-        [self.measured, self.new_person].into_iter().chain(self.metrics.values().copied())
     }
 }
 
@@ -110,7 +108,7 @@ impl ClusterSettings {
     ///
     /// # Errors
     /// The invalid key, and its rule.
-    pub fn check(&self, declared: &Declarations) -> Result<(), (&'static str, &'static str)> {
+    pub fn check(&self, declared: &Declarations) -> Result<(), (Cow<'static, str>, &'static str)> {
         let mut unique = self.columns.clone();
         unique.sort_unstable();
         unique.dedup();
@@ -129,20 +127,22 @@ impl ClusterSettings {
             ((1..=1_000).contains(&self.restarts), "restarts", "must be 1 to 1000"),
             ((100..=10_000_000).contains(&self.people_max), "people_max", "must be 100 to 10000000"),
             ((1..=31_536_000).contains(&self.interval_s), "interval_s", "must be 1 to 31536000"),
-            (
-                self.points.all().all(|points| points <= POINTS_MAX),
-                "points",
-                "must be at most 1000000 for a measurement and for a new person",
-            ),
-            (
-                self.points.metrics.keys().all(|name| declared.get(name).is_some()),
-                "points",
-                "must name declared metrics under metrics",
-            ),
+            (self.points.measured <= POINTS_MAX, "points.measured", POINTS_RULE),
+            (self.points.new_person <= POINTS_MAX, "points.new_person", POINTS_RULE),
             (self.threads <= 1_024, "threads", "must be at most 1024"),
         ];
-        rules.into_iter().find(|(good, ..)| !good).map_or(Ok(()), |(_, key, rule)| Err((key, rule)))?;
-        self.prior.check().map_err(|(field, rule)| (prior_field(field), rule))
+        if let Some((_, key, rule)) = rules.into_iter().find(|(good, ..)| !good) {
+            return Err((key.into(), rule));
+        }
+        for (name, points) in &self.points.metrics {
+            let rule = match declared.get(name) {
+                None => "must be the name of a declared metric",
+                Some(_) if *points > POINTS_MAX => POINTS_RULE,
+                Some(_) => continue,
+            };
+            return Err((format!("points.metrics.{name}").into(), rule));
+        }
+        self.prior.check().map_err(|(field, rule)| (format!("prior.{field}").into(), rule))
     }
 
     /// The settings as JSON, without the keys that hold for all clusterings.
@@ -190,6 +190,13 @@ impl ClusterSettings {
         self.columns.iter().find(|name| Column::of(name, declared).is_none()).map(String::as_str)
     }
 
+    /// The first column that `now` declares and `after` does not.
+    #[must_use]
+    pub(crate) fn lost_column(&self, now: &Declarations, after: &Declarations) -> Option<&str> {
+        let is_lost = |name: &&String| Column::of(name, now).is_some() && Column::of(name, after).is_none();
+        self.columns.iter().find(is_lost).map(String::as_str)
+    }
+
     /// Whether fits under both settings are equal: they differ in triggers alone.
     #[must_use]
     pub(crate) fn fits_as(&self, other: &ClusterSettings) -> bool {
@@ -210,17 +217,5 @@ impl ClusterSettings {
             prior: self.prior,
             ..cluster::Settings::default()
         }
-    }
-}
-
-/// Full name of a field of the priors.
-fn prior_field(field: &str) -> &'static str {
-    match field {
-        "concentration" => "prior.concentration",
-        "noise_share" => "prior.noise_share",
-        "mean_strength" => "prior.mean_strength",
-        "freedom" => "prior.freedom",
-        "deviation" => "prior.deviation",
-        _ => "prior",
     }
 }

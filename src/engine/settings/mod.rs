@@ -149,10 +149,11 @@ impl LearnSettings {
         TopicDecay { mode: self.decay, rate: self.decay_rate, horizon_ms: self.decay_horizon_ms }
     }
 
-    /// A clustering and one of its columns that needs a metric or a type that these declarations lack.
+    /// A clustering and one of its columns that `now` declares and `after` does not. Columns that are undeclared already do
+    /// not count.
     #[must_use]
-    pub fn unreadable_column(&self, declared: &Declarations) -> Option<(&str, &str)> {
-        self.all_clusterings().find_map(|(name, options)| Some((name, options.undeclared(declared)?)))
+    pub fn lost_column(&self, now: &Declarations, after: &Declarations) -> Option<(&str, &str)> {
+        self.all_clusterings().find_map(|(name, options)| Some((name, options.lost_column(now, after)?)))
     }
 
     /// Prior and forgetting of the online model.
@@ -191,16 +192,19 @@ mod tests {
         declared.declare("mood", Declaration { types: vec!["am".into()], ..Declaration::default() });
         let mut after = declared.clone();
         after.undeclare("mood");
-        for (columns, unreadable) in [
+        for (columns, lost) in [
             (vec!["time_spent.post", "topic.mood"], None),
             (vec!["time_spent", "mood"], Some("mood")),
             (vec!["mood.am"], Some("mood.am")),
+            // No declaration explains `gone` before, so its absence is no reason to keep `mood`.
+            (vec!["gone", "time_spent"], None),
+            (vec!["gone", "mood"], Some("mood")),
         ] {
             let mut settings = LearnSettings::default();
             let columns = columns.into_iter().map(str::to_owned).collect();
             settings.set_clustering("moods", ClusterSettings { columns, ..ClusterSettings::default() });
-            assert_eq!(settings.unreadable_column(&declared), None);
-            assert_eq!(settings.unreadable_column(&after), unreadable.map(|column| ("moods", column)));
+            assert_eq!(settings.lost_column(&declared, &declared), None);
+            assert_eq!(settings.lost_column(&declared, &after), lost.map(|column| ("moods", column)));
         }
     }
 }

@@ -27,7 +27,7 @@ use super::list::found;
 pub async fn list(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     request.query(&[])?;
-    let all = request.server().clusterings().await?;
+    let all = request.server().clusterings(None).await?;
     found(&json!({"clusterings": all.iter().map(view).collect::<Vec<_>>()}))
 }
 
@@ -63,7 +63,7 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     }
     let world = request.server().world();
     let now = world.settings();
-    settings.check(&now.metrics).map_err(|(field, rule)| refuse(field, rule))?;
+    settings.check(&now.metrics).map_err(|(field, rule)| refuse(&field, rule))?;
     Schedule::read(&settings.schedule).map_err(|fault| refuse("schedule", &fault.to_string()))?;
     let is_new = now.clustering(&name).is_none();
     let full = format!("there are {CLUSTERINGS_MAX} clusterings, as many as there may be: delete one of them");
@@ -124,6 +124,9 @@ pub async fn history(request: AuthedRequest) -> HttpResult {
     found(&json!({"fits": fits, "revisions": revisions.collect::<Vec<_>>()}))
 }
 
+/// The refusal of a name that another cluster has.
+const TAKEN: &str = "another cluster of this clustering has this name";
+
 /// The body of a name.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,14 +152,25 @@ pub async fn name(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     }
     let others = || names.iter().filter(|(id, _)| **id != cluster);
     if others().any(|(_, other)| *other == name) {
-        return Err(refuse("another cluster of this clustering has this name").into());
+        return Err(refuse(TAKEN).into());
     }
+    let full = format!("there are {NAMES_MAX} names, as many as there may be: delete those of earlier clusters");
     if others().count() >= NAMES_MAX {
-        let message = format!("there are {NAMES_MAX} names, as many as there may be: delete those of earlier clusters");
-        return Err(refuse(&message).into());
+        return Err(refuse(&full).into());
     }
-    let edit = ClusterName { clustering: figures.status.name, cluster, name: name.clone() };
+    let clustering = figures.status.name;
+    let edit = ClusterName { clustering: clustering.clone(), cluster, name: name.clone() };
     request.server().edit_clustering(ClusteringEdit::Name(edit)).await?;
+    // Another request may have taken the name, or the last place, since the check: the edit then stored nothing.
+    let names = clusters::names(&request, &clustering);
+    if names.get(&cluster) != Some(&name) {
+        if names.values().any(|other| *other == name) {
+            return Err(refuse(TAKEN).into());
+        }
+        if !names.contains_key(&cluster) {
+            return Err(refuse(&full).into());
+        }
+    }
     found(&json!({"cluster": cluster, "name": name}))
 }
 
@@ -194,8 +208,7 @@ async fn known(request: &AuthedRequest) -> Result<ClusteringFigures, Problem> {
 
 async fn look_up(request: &AuthedRequest) -> Result<Option<ClusteringFigures>, Problem> {
     let name = request.key("name")?;
-    let all = request.server().clusterings().await?;
-    Ok(all.into_iter().find(|one| one.status.name == name.as_str()))
+    Ok(request.server().clusterings(Some(name.as_str())).await?.pop())
 }
 
 fn number(request: &AuthedRequest) -> Result<u32, Refusal> {
@@ -223,6 +236,7 @@ fn view(figures: &ClusteringFigures) -> Value {
         "counter": status.counter,
         "threshold": status.settings.threshold,
         "next": next,
+        "requested": status.requested,
         "under_way": under_way,
         "refused": status.refused.as_ref().map(ToString::to_string),
         "epoch": fit.map(|fit| fit.epoch),

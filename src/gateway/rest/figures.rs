@@ -307,6 +307,7 @@ mod tests {
             changed_at: None,
             counter: 7,
             under_way: None,
+            requested: false,
             refused: None,
             published: Published::default(),
         };

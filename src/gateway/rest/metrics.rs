@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, web};
 use futures_util::future;
 use serde_json::{Value, json};
 
-use crate::actors::population::{ClusterSettings, SeriesFigures};
+use crate::actors::population::SeriesFigures;
 use crate::actors::server::UserEvent;
 use crate::domain::ids::{Key, UserId};
 use crate::domain::journal::Measured;
@@ -220,11 +220,8 @@ pub async fn declare(request: AuthedRequest, payload: web::Payload) -> HttpResul
     let is_new = settings.metrics.get(name.as_str()).is_none();
     let mut after = settings.metrics.clone();
     after.declare(name.as_str(), declaration.clone());
-    let reads_missing = |clustering: &ClusterSettings| {
-        clustering.undeclared(&settings.metrics).is_none() && clustering.undeclared(&after).is_some()
-    };
-    if let Some((clustering, _)) = settings.all_clusterings().find(|(_, clustering)| reads_missing(clustering)) {
-        let message = format!("a column of the clustering {clustering} reads a type that is missing: keep it");
+    if let Some((clustering, column)) = settings.lost_column(&settings.metrics, &after) {
+        let message = format!("the clustering {clustering:?} reads the column {column:?}: keep its type");
         return Err(refuse("types", &message).into());
     }
     request.server().declare(name.clone(), Some(declaration.clone())).await?;
@@ -269,23 +266,26 @@ pub async fn undeclare(request: AuthedRequest) -> HttpResult {
 
 /// Refuses declarations without a metric or type that a column of a clustering reads.
 fn keeps_columns(world: &World, after: &Declarations) -> Result<(), Refusal> {
-    let Some((clustering, column)) = world.settings().unreadable_column(after) else { return Ok(()) };
+    let settings = world.settings();
+    let Some((clustering, column)) = settings.lost_column(&settings.metrics, after) else { return Ok(()) };
     let message = format!("the clustering {clustering:?} reads this metric: remove {column:?} from its columns first");
     Err(Refusal::field(Code::Conflict, "name", message))
 }
 
 /// A declaration, and whether the configuration and the store declare the metric.
 fn declared_with_origins(declared: &Declarations, name: &str) -> Result<Value, Refusal> {
-    let declaration = declared.get(name).ok_or_else(|| {
-        let message = format!("no metric {name:?} is declared: see GET /v1/metrics");
-        Refusal::field(Code::UnknownMetric, "name", message)
-    })?;
+    let declaration = declared.get(name).ok_or_else(|| unknown_metric(name))?;
     Ok(json!({
         "name": name,
         "declaration": declared_view(name, declaration),
         "configured": declared.is_configured(name),
         "stored": declared.is_stored(name),
     }))
+}
+
+fn unknown_metric(name: &str) -> Refusal {
+    let message = format!("no metric {name:?} is declared: see GET /v1/metrics");
+    Refusal::field(Code::UnknownMetric, "name", message)
 }
 
 /// A declaration with its defaults filled in.
@@ -375,7 +375,7 @@ fn placed(of: &SeriesFigures, most: f64) -> Option<Value> {
 /// `GET /v1/metrics/{name}/atypical?sigmas=&type=&limit=`: users outside of `sigmas` deviations, farthest first.
 ///
 /// # Errors
-/// `forbidden` for a user token; `out_of_range` for an unknown metric or type, or `sigmas`; `bad_field`.
+/// `forbidden` for a user token; `unknown_metric`; `out_of_range` for an unknown type, or `sigmas`; `bad_field`.
 pub async fn atypical(request: AuthedRequest) -> HttpResult {
     request.subject().must_be_service()?;
     let query = request.query(&["sigmas", "type", "limit"])?;
@@ -384,10 +384,7 @@ pub async fn atypical(request: AuthedRequest) -> HttpResult {
     let name = request.key("name")?;
     let world = request.server().world();
     let declared = &world.settings().metrics;
-    let declaration = declared.get(name.as_str()).ok_or_else(|| {
-        let names: Vec<&str> = declared.iter().map(|(name, _)| name).collect();
-        Refusal::field(Code::OutOfRange, "name", format!("no metric {name:?}; there are: {}", names.join(", ")))
-    })?;
+    let declaration = declared.get(name.as_str()).ok_or_else(|| unknown_metric(name.as_str()))?;
     let kind = query.text("type").filter(|kind| !kind.is_empty());
     let named = declared.series(name.as_str(), kind).ok_or_else(|| {
         Refusal::field(Code::OutOfRange, "type", format!("no such type of {name}; {}", types(declaration)))

@@ -40,8 +40,8 @@ export function fitWords({ fitted_at: fittedAt, clusters, people, outliers, seco
   return `${clock(fittedAt, now)} \u00b7 ${parts.filter(Boolean).join("; ")}`;
 }
 
-/** Why a refit cannot be requested now; null if it can. `requested` is the epoch at the last request, or null. */
-export function busyReason({ under_way: underWay, epoch, refused }, requested = null) {
+/** Why a refit cannot be requested now; null if it can. The server says whether a request waits. */
+export function busyReason({ under_way: underWay, requested, refused }) {
   if (underWay) return "A fit is under way.";
-  return requested !== null && requested === (epoch ?? 0) && refused === null ? "Requested: the refit starts after the pause between two fits." : null;
+  return requested && refused === null ? "Requested: the refit starts after the pause between two fits." : null;
 }

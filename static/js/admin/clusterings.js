@@ -17,8 +17,6 @@ export class Clusterings {
   #one = null;
   /** A clustering created just now: its tab is chosen once the list has it. */
   #wanted = null;
-  /** Epochs at the last requests, by clustering. */
-  #requested = new Map();
 
   constructor(parts, drawings) {
     this.#parts = parts;
@@ -77,7 +75,7 @@ export class Clusterings {
     setText(facts, factsOf(one, Date.now()).join(" "));
     refused.hidden = one.refused === null;
     setText(refused, one.refused === null ? "" : `No fit now: ${one.refused}`);
-    const busy = busyReason(one, this.#requested.get(one.name));
+    const busy = busyReason(one);
     hold(refit, busy !== null);
     setText(reason, busy ?? "");
     this.#clusters.show(one.name, one.fit);
@@ -106,11 +104,10 @@ export class Clusterings {
   async #refit() {
     const { refit, reason } = this.#parts;
     if (!this.#one || refit.getAttribute("aria-disabled") === "true") return;
-    const { name, epoch } = this.#one;
+    const { name } = this.#one;
     hold(refit, true);
     try {
       await send("POST", `${pathOf(name)}/refit`);
-      this.#requested.set(name, epoch ?? 0);
       this.#again();
     } catch (error) {
       if (!error.kind) throw error;
