@@ -100,7 +100,7 @@ function draw(answer) {
 
 function fail(error) {
   if (error.status === undefined) throw error;
-  if (error.status === 401) {
+  if (error.status === 401 || error.status === 403) {
     const form = get("token-form");
     if (!form.hidden) get("token-words").textContent = `It was refused: ${error.message}`;
     form.hidden = false;
