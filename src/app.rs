@@ -24,6 +24,7 @@ use crate::embed::http::HttpConfig;
 use crate::embed::{Choice, Embedder};
 use crate::gateway::access::Access;
 use crate::gateway::file_budget::FileBudget;
+use crate::gateway::gorse_settings::GorseDoor;
 use crate::gateway::settings::GatewaySettings;
 use crate::gateway::state::GatewayState;
 use crate::gateway::tls::Certificate;
@@ -321,6 +322,7 @@ pub async fn run(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runni
         ..GatewaySettings::default()
     };
     let mut gateway = GatewayState::new(server.clone(), settings, Arc::new(access));
+    gateway.gorse = Arc::new(GorseDoor::new(config.gorse.clone()));
     gateway.certificate = certificate.clone();
     if certificate.is_none() && !address.ip().is_loopback() {
         tracing::warn!(

@@ -17,12 +17,14 @@ use crate::actors::context::Limits;
 use crate::actors::schedule::Schedule;
 use crate::actors::slates::SlateSettings;
 use crate::domain::clusterings::{CLUSTERINGS_MAX, DEFAULT, check_name};
+use crate::domain::interactions::Kind;
 use crate::domain::json::{JsonError, expectation};
 use crate::domain::metrics::{self, Declaration};
 use crate::embed::Choice;
 use crate::engine::metrics::measured::Declarations;
 use crate::engine::settings::{ClusterSettings, LearnSettings};
 use crate::gateway::auth;
+use crate::gateway::gorse_settings::GorseSettings;
 use crate::gateway::rates::RateSettings;
 use crate::store::postgres::{PostgresSettings, PostgresUrl};
 
@@ -64,6 +66,8 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// Rate limits of clients.
     pub rate: RateSettings,
+    /// Settings of the door for Gorse clients.
+    pub gorse: GorseSettings,
     /// Threads for the actors of users; 0: one per core.
     pub threads: usize,
     /// Threads for HTTP and sockets; 0: one per core.
@@ -148,6 +152,7 @@ impl Default for Config {
             tls_cert: None,
             tls_key: None,
             rate: RateSettings::default(),
+            gorse: GorseSettings::default(),
             threads: 0,
             workers: 0,
             log_format: LogFormat::Text,
@@ -471,14 +476,17 @@ pub fn unknown_variables() -> Vec<String> {
     names
 }
 
-/// Tree of all settings, with their defaults as leaves. The tables `metrics` and `clusterings` have a member `*` for any
-/// name.
+/// Tree of all settings, with their defaults as leaves. The tables `metrics`, `clusterings` and `gorse.kinds` have a member
+/// `*` for any name.
 fn keys() -> serde_json::Value {
     let metrics = BTreeMap::from([("*".to_owned(), Declaration::default())]);
     let clusterings = BTreeMap::from([("*".to_owned(), ClusterSettings::default())]);
-    let mut keys = serde_json::to_value(Config { metrics, clusterings, ..Config::default() }).unwrap_or_default();
+    let kinds = BTreeMap::from([("*".to_owned(), Kind::Click)]);
+    let gorse = GorseSettings { kinds, ..GorseSettings::default() };
+    let config = Config { metrics, clusterings, gorse, ..Config::default() };
+    let mut keys = serde_json::to_value(config).unwrap_or_default();
     // Secrets are never serialised, so the defaults lack them.
-    for (above, secret) in [("", "secret"), ("/http", "key")] {
+    for (above, secret) in [("", "secret"), ("/http", "key"), ("/gorse", "api_key")] {
         if let Some(table) = keys.pointer_mut(above).and_then(serde_json::Value::as_object_mut) {
             table.insert(secret.into(), serde_json::Value::Null);
         }

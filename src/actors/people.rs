@@ -139,6 +139,15 @@ impl People {
         found
     }
 
+    /// Up to `limit` people whose keys come after a key, ordered by the bytes of their key.
+    #[must_use]
+    pub fn after(&self, key: Option<&str>, limit: usize) -> Vec<Arc<Person>> {
+        let known = self.read();
+        let after = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let there = known.by_key.range::<str, _>((after, Bound::Unbounded));
+        there.filter_map(|(_, id)| known.living(*id)).take(limit).cloned().collect()
+    }
+
     /// Adds a stored person at start. The caller adds people in the order of their ids, without gaps.
     pub(super) fn load(&self, person: Person) -> Result<(), GapError> {
         let mut known = self.write();

@@ -103,6 +103,12 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// The key in `X-API-Key`, which Gorse clients send; `None` where it is empty.
+#[must_use]
+pub(super) fn gorse_key(headers: &HeaderMap) -> Option<&str> {
+    headers.get("x-api-key")?.to_str().ok().filter(|key| !key.is_empty())
+}
+
 /// The result of the middleware's token check, kept for the handler.
 #[derive(Clone)]
 pub(super) struct Checked(pub(super) Result<Grant, Refusal>);

@@ -32,6 +32,15 @@ pub struct Grant {
     pub token: Option<TokenName>,
 }
 
+impl Grant {
+    /// The rights of the configured key of Gorse clients: those of a service. Its name is no key id of a token, so that it
+    /// has a rate limit of its own.
+    pub(crate) fn of_gorse_key() -> Grant {
+        let token = TokenName { kid: "gorse.api_key".to_owned(), jti: None };
+        Grant { subject: Subject::Anyone, signed: None, expires: None, token: Some(token) }
+    }
+}
+
 /// The name of a token: it identifies a token and grants nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TokenName {

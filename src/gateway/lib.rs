@@ -29,6 +29,7 @@ pub(crate) mod query;
 pub(crate) mod body;
 pub mod file_budget;
 pub mod settings;
+pub mod gorse_settings;
 pub mod tls;
 pub(crate) mod watcher;
 pub(crate) mod answers;
@@ -38,6 +39,7 @@ pub(crate) mod origin;
 pub(crate) mod request;
 pub(crate) mod routes;
 pub mod rest;
+pub mod gorse;
 pub(crate) mod pages;
 pub(crate) mod judging;
 pub(crate) mod frames;
@@ -92,6 +94,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: GatewayState) {
         .app_data(web::Data::new(state))
         .configure(configure_pages)
         .configure(rest::configure)
+        .configure(gorse::configure)
         .default_service(web::to(errors::unknown_route));
 }
 

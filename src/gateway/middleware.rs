@@ -14,14 +14,17 @@ use actix_web::{Error, HttpMessage as _, ResponseError as _, web};
 use crate::protocol::refusal::Refusal;
 
 use super::answers::{Metered, Watched};
-use super::auth::{Checked, bearer};
+use super::auth::{Checked, bearer, gorse_key};
 use super::errors::Problem;
 use super::rates::{Remaining, address_of};
 use super::state::GatewayState;
 use super::watcher::ConnectionHandle;
 
 // Load balancers ask these, and need the truth under load, too.
-const FREE: [&str; 2] = ["/health", "/ready"];
+const FREE: [&str; 4] = ["/health", "/ready", "/api/health/live", "/api/health/ready"];
+
+/// Paths below this one belong to Gorse clients, which send a key in place of a token.
+const GORSE: &str = "/api/";
 
 /// A smaller answer fits into the buffer that every connection has.
 const SMALL_BYTES: u64 = 16 * 1024;
@@ -41,7 +44,10 @@ pub async fn limit_rates(
     };
     let mut left = address_of(request.request()).and_then(|address| state.rates.address(address));
     if left.is_none_or(|left| left.retry_after_ms.is_none()) {
-        let checked = state.admit(bearer(request.headers()));
+        let checked = match request.path().starts_with(GORSE) {
+            true => state.admit_gorse(gorse_key(request.headers())),
+            false => state.admit(bearer(request.headers())),
+        };
         let of_subject = checked.as_ref().ok().and_then(|grant| state.rates.subject(grant));
         left = left.map(|left| left.tighter(of_subject)).or(of_subject);
         request.extensions_mut().insert(Checked(checked));

@@ -32,7 +32,15 @@ pub(crate) fn cors(allowed: &[String]) -> Condition<Cors> {
     let cors = Cors::default()
         .allowed_origin_fn(move |origin, _| origin.to_str().is_ok_and(|origin| is_listed(origin, &origins)))
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-        .allowed_headers(["accept", "authorization", "content-type", "idempotency-key", "if-none-match"])
+        .allowed_headers([
+            "accept",
+            "authorization",
+            "content-type",
+            "idempotency-key",
+            "if-none-match",
+            "x-api-key",
+            "x-api-version",
+        ])
         .expose_headers([
             "allow",
             "etag",

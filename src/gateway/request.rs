@@ -25,6 +25,7 @@ use super::budget::{Budgets, Holder};
 use super::busy;
 use super::checks;
 use super::errors::Problem;
+use super::gorse_settings::GorseDoor;
 use super::grant::{Grant, Subject, TokenName};
 use super::query::Query;
 use super::state::GatewayState;
@@ -187,6 +188,18 @@ impl AuthedRequest {
         holds(&self.request, tag)
     }
 
+    /// The query string as the client sent it.
+    #[must_use]
+    pub(crate) fn query_string(&self) -> &str {
+        self.request.query_string()
+    }
+
+    /// Key and kinds of the door for Gorse clients.
+    #[must_use]
+    pub(crate) fn gorse(&self) -> &GorseDoor {
+        &self.state.gorse
+    }
+
     /// Reads the query string, which may contain only `known` parameters.
     ///
     /// # Errors
@@ -220,6 +233,12 @@ impl AuthedRequest {
         self.grant.subject.may_act_as(&key)?;
         let id = checks::person(self.server().people(), &key, field)?;
         Ok(NamedPerson { key, id })
+    }
+
+    /// Whether the route of the request has this segment.
+    #[must_use]
+    pub(crate) fn has_segment(&self, name: &str) -> bool {
+        self.request.match_info().get(name).is_some()
     }
 
     /// Finds the item whose key is in the path.

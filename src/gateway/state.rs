@@ -15,6 +15,7 @@ use super::access::Access;
 use super::answers::Answers;
 use super::auth::Auth;
 use super::budget::Budgets;
+use super::gorse_settings::GorseDoor;
 use super::grant::{Grant, Subject};
 use super::keyring::LEEWAY_S;
 use super::rates::Rates;
@@ -44,6 +45,8 @@ pub struct GatewayState {
     pub registry: Arc<Registry>,
     /// The registry of large answers in transit.
     pub answers: Arc<Answers>,
+    /// Key and kinds of the door for Gorse clients.
+    pub gorse: Arc<GorseDoor>,
     /// The TLS certificate; with one, all connections use TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
@@ -54,8 +57,23 @@ impl GatewayState {
     pub fn new(server: Server, settings: GatewaySettings, access: Arc<Access>) -> GatewayState {
         let registry = Registry::new(settings.sessions_max, &settings.rates);
         let (auth, rates) = (access.auth(), Arc::new(Rates::new(&settings.rates)));
-        let (budgets, answers) = (Arc::default(), Arc::default());
-        GatewayState { server, settings, auth, access, rates, budgets, registry, answers, certificate: None }
+        let (budgets, answers, gorse) = (Arc::default(), Arc::default(), Arc::default());
+        GatewayState { server, settings, auth, access, rates, budgets, registry, answers, gorse, certificate: None }
+    }
+
+    /// Checks the `X-API-Key` of a Gorse client: the configured key, or a token. Where no key is configured, dev mode needs
+    /// none.
+    ///
+    /// # Errors
+    /// `unauthorized`.
+    pub(crate) fn admit_gorse(&self, key: Option<&str>) -> Result<Grant, Refusal> {
+        if key.is_some_and(|key| self.gorse.opens(key)) {
+            return Ok(Grant::of_gorse_key());
+        }
+        if self.gorse.has_key() && self.auth.is_dev() {
+            return Err(Refusal::new(Code::Unauthorized, "the key of Gorse clients is needed: send X-API-Key"));
+        }
+        self.admit(key)
     }
 
     /// Checks a token and returns its rights. A user's token is refused if it may belong to a former holder of the key.

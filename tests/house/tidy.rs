@@ -52,12 +52,12 @@ pub const LAYERS: &[(&str, &[Allowed])] = &[
     (
         "config",
         &[
-            ("domain", &["clusterings", "json", "metrics"]),
+            ("domain", &["clusterings", "interactions", "json", "metrics"]),
             ("engine", &["metrics", "settings"]),
             ("embed", &[]),
             ("store", &["postgres"]),
             ("actors", &["context", "schedule", "slates"]),
-            ("gateway", &["auth", "rates"]),
+            ("gateway", &["auth", "gorse_settings", "rates"]),
         ],
     ),
     (
@@ -309,12 +309,14 @@ fn every_query_has_a_header() {
 #[test]
 fn every_setting_is_in_the_manual() {
     let mut keys = Vec::new();
-    // A metric may have any name.
+    // A metric may have any name, and a feedback type, too.
     let metrics = [("NAME".to_owned(), eddyline::domain::metrics::Declaration::default())].into();
-    let settings = eddyline::config::Config { metrics, ..eddyline::config::Config::default() };
+    let kinds = [("NAME".to_owned(), eddyline::domain::interactions::Kind::Click)].into();
+    let gorse = eddyline::gateway::gorse_settings::GorseSettings { kinds, ..Default::default() };
+    let settings = eddyline::config::Config { metrics, gorse, ..eddyline::config::Config::default() };
     collect("", &serde_json::to_value(settings).unwrap(), &mut keys);
     // Secrets are never serialised.
-    keys.extend(["secret".to_owned(), "http.key".to_owned()]);
+    keys.extend(["secret", "http.key", "gorse.api_key"].map(str::to_owned));
     let manual = read("docs/operations.md");
     let rows: BTreeSet<&str> = manual
         .lines()

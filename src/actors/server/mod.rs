@@ -2,11 +2,12 @@
 //!
 //! Invariant: a change that returns `Ok` is durable; a change that returns a [`RequestError`] was not learned, unless its
 //! documentation says otherwise.
-//! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `recommending` (steered rankings), `sessions` (open sockets), `models`,
+//! Parts: `items` (the catalogue), `acting` (events of people), `asking` (questions), `history` (interactions page by page), `recommending` (steered rankings), `sessions` (open sockets), `models`,
 //! `graph` (the follows).
 
 mod acting;
 mod asking;
+mod history;
 mod graph;
 mod items;
 mod models;

@@ -266,7 +266,7 @@ pub(super) fn known(world: &World, id: ItemId) -> Result<&Item, Problem> {
 }
 
 /// The largest size of an item in JSON: all bytes of its text escaped, and all windows.
-pub(super) fn weight(item: &Item) -> usize {
+pub(crate) fn weight(item: &Item) -> usize {
     4_096
         + 6 * item.text.len()
         + item.attributes.as_ref().map_or(0, |text| text.len())

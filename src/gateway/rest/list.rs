@@ -24,7 +24,7 @@ pub const LIST_MAX: u32 = 1_000;
 pub(crate) const LIST_DEFAULT: u32 = 100;
 
 /// Answers 200 with JSON that no cache keeps.
-pub(super) fn found(body: &impl Serialize) -> HttpResult {
+pub(crate) fn found(body: &impl Serialize) -> HttpResult {
     Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(body))
 }
 
@@ -95,7 +95,7 @@ where
 
 /// Answers 200 with a list under `name` and other fields beside it, row by row. `weigh` returns the largest size of a
 /// row in bytes.
-pub(super) async fn listed<R: 'static>(
+pub(crate) async fn listed<R: 'static>(
     request: &AuthedRequest,
     name: &str,
     rows: impl Iterator<Item = R> + 'static,
@@ -109,7 +109,7 @@ pub(super) async fn listed<R: 'static>(
 }
 
 /// Answers 200 with a bare list, row by row. `weigh` returns the largest size of a row in bytes.
-pub(super) async fn listed_bare<R: 'static>(
+pub(crate) async fn listed_bare<R: 'static>(
     request: &AuthedRequest,
     rows: impl Iterator<Item = R> + 'static,
     weigh: impl Fn(&R) -> usize + 'static,
@@ -141,6 +141,6 @@ async fn streamed<R: 'static>(
 }
 
 /// A JSON object of these fields.
-pub(super) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+pub(crate) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::actors::errors::RequestError;
 use crate::actors::population::Clustering;
-use crate::actors::server::UserEvent;
+use crate::actors::server::{Server, UserEvent};
 use crate::domain::ids::{Key, UserId};
 use crate::domain::people::Person;
 use crate::domain::time::Millis;
@@ -117,18 +118,34 @@ pub async fn put(request: AuthedRequest, payload: web::Payload) -> HttpResult {
     let attributes = face.attributes.map(|ObjectText(text)| checks::attributes(text)).transpose()?;
     // Checks the token again: if it was revoked with its user while the body arrived, it must not create the user anew.
     request.still_admitted()?;
-    let measured = attributes.as_deref().map(|text| request.server().world().settings().metrics.of_attributes(text));
-    let created = request.server().put_person(key.clone(), name, attributes).await?;
+    let created = write(request.server(), key.clone(), name, attributes).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let id = checks::person(request.server().people(), &key, "id")?;
+    Ok(HttpResponse::build(status)
+        .json(PersonView::new(&*known(&request, id)?, request.server().clusters().as_deref())))
+}
+
+/// Creates (true) or changes (false) a user, and measures the attributes that are declared metrics. `None` leaves a property
+/// unchanged.
+///
+/// # Errors
+/// Busy when the journal's queue is full, the store does not answer in time, or the user is being erased.
+pub(crate) async fn write(
+    server: &Server,
+    key: Key,
+    name: Option<String>,
+    attributes: Option<String>,
+) -> Result<bool, RequestError> {
+    let measured = attributes.as_deref().map(|text| server.world().settings().metrics.of_attributes(text));
+    let created = server.put_person(key.clone(), name, attributes).await?;
+    let id = checks::person(server.people(), &key, "id")?;
     let events = measured.unwrap_or_default().into_iter().map(|measured| UserEvent::Measured {
         id: event_ids::fresh(),
         measured,
         at: Millis::ON_ARRIVAL,
     });
-    request.server().measure(id, events.collect()).await?;
-    Ok(HttpResponse::build(status)
-        .json(PersonView::new(&*known(&request, id)?, request.server().clusters().as_deref())))
+    server.measure(id, events.collect()).await?;
+    Ok(created)
 }
 
 /// `PUT /v1/users/{id}/follows/{whom}`.

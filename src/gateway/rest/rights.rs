@@ -26,7 +26,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::busy;
 use super::super::errors::HttpResult;
-use super::super::request::AuthedRequest;
+use super::super::request::{AuthedRequest, NamedPerson};
 use super::pieces::{self, PieceWriter, ReaderError};
 use super::{clusters, metrics};
 
@@ -165,17 +165,25 @@ pub async fn erase(request: AuthedRequest) -> HttpResult {
     if request.server().people().is_being_erased(key.as_str()) {
         return Err(Refusal::busy(500).into());
     }
-    let who = request.named(key.clone(), "id")?;
+    let who = request.named(key, "id")?;
+    erase_person(&request, who).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Erases a user, and refuses the user's tokens from now on.
+///
+/// # Errors
+/// Busy while the store cannot answer.
+pub(crate) async fn erase_person(request: &AuthedRequest, who: NamedPerson) -> Result<(), RequestError> {
     let (server, access, now) = (request.server().clone(), std::sync::Arc::clone(request.access()), request.now());
     // Runs to its end even if the client disconnects: an erasure cannot be undone, and the ring must reload.
     let erased = actix_web::rt::spawn(async move {
-        let leaving = access.begin_erasure(key);
+        let leaving = access.begin_erasure(who.key);
         server.erase(who.id).await?;
         access.end_erasure(leaving, now).await;
         Ok::<_, RequestError>(())
     });
-    erased.await.map_err(|_| Busy::NoAnswer)??;
-    Ok(HttpResponse::NoContent().finish())
+    erased.await.map_err(|_| Busy::NoAnswer)?
 }
 
 #[derive(Serialize)]
