@@ -32,8 +32,18 @@ use crate::store::postgres::{PostgresSettings, PostgresUrl};
 const PREFIX: &str = "EDDYLINE_";
 
 /// Variables with the prefix that configure commands, tests and tools instead of the server.
-const OF_TOOLS: [&str; 9] =
-    ["data", "url", "token", "shots", "config", "log", "test_postgres", "test_seed", "test_crash_directory"];
+const OF_TOOLS: [&str; 10] = [
+    "data",
+    "url",
+    "token",
+    "shots",
+    "config",
+    "log",
+    "test_postgres",
+    "test_pygorse",
+    "test_seed",
+    "test_crash_directory",
+];
 
 /// All settings. In the name of a variable, `__` separates levels: `EDDYLINE_LEARN__DECAY_RATE=2`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

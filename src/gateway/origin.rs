@@ -107,11 +107,20 @@ enum Site {
 
 /// Checks whether the origin of a request may ask for it.
 fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
-    let headers = request.headers();
-    let opens_socket = headers.contains_key(header::UPGRADE);
+    let opens_socket = request.headers().contains_key(header::UPGRADE);
     if !opens_socket && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
+    may_change(request, allowed)
+}
+
+/// Checks whether the origin of a request may change data, whatever the method.
+///
+/// # Errors
+/// `forbidden`.
+pub(crate) fn may_change(request: &HttpRequest, allowed: &[String]) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let opens_socket = headers.contains_key(header::UPGRADE);
     // Every browser sends the origin of a socket; `Sec-Fetch-Site` of a socket differs among browsers.
     let site = if opens_socket { Site::Unstated } else { site(headers) };
     let host = host(request);

@@ -27,6 +27,7 @@ use super::checks;
 use super::errors::Problem;
 use super::gorse_settings::GorseDoor;
 use super::grant::{Grant, Subject, TokenName};
+use super::origin;
 use super::query::Query;
 use super::state::GatewayState;
 use super::{event_ids, rates};
@@ -233,6 +234,14 @@ impl AuthedRequest {
         self.grant.subject.may_act_as(&key)?;
         let id = checks::person(self.server().people(), &key, field)?;
         Ok(NamedPerson { key, id })
+    }
+
+    /// Refuses a foreign page that asks for a change by a method that only reads.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub(crate) fn may_change(&self) -> Result<(), Refusal> {
+        origin::may_change(&self.request, &self.state.settings.origins)
     }
 
     /// Whether the route of the request has this segment.

@@ -16,6 +16,7 @@ mod clusterings;
 mod population;
 mod etags;
 mod figures;
+mod gorse;
 mod hostile;
 mod judging;
 mod matrix;

@@ -252,7 +252,7 @@ fn serve_within(data_kib: Option<u64>, directory: &Path, store: &str, variables:
     command
         .arg("serve")
         .args(["--store", store])
-        .args(["--listen", "127.0.0.1:0"])
+        .env("EDDYLINE_LISTEN", "127.0.0.1:0")
         // Frequent snapshots, so that the tests cover recovery from snapshot and tail.
         .env("EDDYLINE_LIMITS__SNAPSHOT_EVERY", "16")
         .envs(variables.iter().copied())

@@ -35,13 +35,13 @@ const ROWS_OF_USER: usize = 10_000;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct FeedbackInput {
-    pub(super) feedback_type: String,
-    pub(super) user_id: Key,
-    pub(super) item_id: Key,
+    feedback_type: String,
+    user_id: Key,
+    item_id: Key,
     #[serde(default, deserialize_with = "or_null")]
-    pub(super) value: f64,
+    value: f64,
     #[serde(default, deserialize_with = "or_null")]
-    pub(super) timestamp: String,
+    timestamp: String,
 }
 
 /// Feedback that was checked.
@@ -224,7 +224,7 @@ pub async fn delete(request: GorseRequest) -> GorseResult {
 }
 
 /// Checks all feedback of a body.
-pub(super) fn checked(list: Vec<FeedbackInput>) -> Result<Vec<Feedback>, Refusal> {
+fn checked(list: Vec<FeedbackInput>) -> Result<Vec<Feedback>, Refusal> {
     let one = |FeedbackInput { feedback_type, user_id, item_id, value, timestamp }: FeedbackInput| {
         let feedback_type = events::checked_type(&feedback_type)?;
         if !value.is_finite() {

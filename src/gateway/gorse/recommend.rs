@@ -7,6 +7,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use actix_web::web;
+use serde::Deserialize;
 
 use crate::actors::server::{SimilarBy, similar_items};
 use crate::actors::session::SessionSettings;
@@ -20,7 +21,7 @@ use crate::protocol::refusal::Refusal;
 
 use super::super::busy;
 use super::events;
-use super::feedback::{self, Feedback, FeedbackInput};
+use super::feedback::{self, Feedback};
 use super::reply::{GorseRequest, GorseResult, Page, ROWS_MAX, Score, bad, found, no_item};
 
 /// Items of a list that are scored before categories are filtered.
@@ -30,8 +31,15 @@ const SESSION_MAX: usize = 100;
 /// Similar items of each item of a session.
 const SIMILAR_EACH: usize = 200;
 
+/// One feedback of a session; only its item counts.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SessionInput {
+    item_id: Key,
+}
+
 /// `GET /api/recommend/{user}[/{category}]`: the model's ranking for a user, as ids; with `X-API-Version: 2`, with scores.
-/// `write-back-type` records feedback of this type with all returned items.
+/// `write-back-type` records feedback of this type with all returned items, at once and whatever `write-back-delay` is.
 ///
 /// # Errors
 /// A parameter is wrong, or the server is busy.
@@ -41,6 +49,9 @@ pub async fn of_user(request: GorseRequest) -> GorseResult {
     let back = page.text("write-back-type").map(events::checked_type).transpose()?;
     if let Some(delay) = page.text("write-back-delay") {
         must_be_duration(delay)?;
+    }
+    if back.is_some() {
+        request.may_change()?;
     }
     let scores = ranked(&request, &key, &page).await?;
     if let Some(feedback_type) = back {
@@ -75,9 +86,9 @@ pub async fn collaborative(request: GorseRequest) -> GorseResult {
 /// A feedback is not readable, or the server is busy.
 pub async fn of_session(request: GorseRequest, payload: web::Payload) -> GorseResult {
     let page = request.page()?;
-    let list = feedback::checked(request.list::<FeedbackInput>(payload).await?)?;
+    let list: Vec<SessionInput> = request.list(payload).await?;
     let world = request.server().world();
-    let known = list.iter().rev().filter_map(|feedback| world.find_item(feedback.item.as_str()));
+    let known = list.iter().rev().filter_map(|feedback| world.find_item(feedback.item_id.as_str()));
     let (mut items, mut seen) = (Vec::new(), BTreeSet::new());
     for item in known.filter(|item| seen.insert(*item)).take(SESSION_MAX) {
         items.push(item);

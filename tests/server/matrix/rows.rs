@@ -1,6 +1,7 @@
 //! The rows of the matrix: each route with its method, an example, and the rule of its access.
 
 use super::*;
+use crate::support::rest::Rest;
 
 pub(super) struct Row {
     pub(super) route: &'static str,
@@ -8,6 +9,28 @@ pub(super) struct Row {
     pub(super) path: String,
     pub(super) body: Option<Value>,
     pub(super) rule: Rule,
+}
+
+impl Row {
+    /// Whether the route is for Gorse clients, which send a key in place of a token.
+    fn is_gorse(&self) -> bool {
+        self.route.starts_with("/api/")
+    }
+
+    pub(super) fn ask(&self, rest: &Rest, method: &str, token: Option<&str>) -> Answer {
+        let key = token.filter(|_| self.is_gorse()).map(|token| ("X-API-Key", token));
+        let token = token.filter(|_| !self.is_gorse());
+        rest.ask_with(method, &self.path, token, self.body.as_ref(), key.as_slice())
+    }
+
+    /// Whether a refusal has this code. Gorse clients read a text, which is the code alone for callers without rights.
+    pub(super) fn answers(&self, answer: &Answer, code: &str) -> bool {
+        if self.is_gorse() {
+            let is_text = answer.header("content-type").is_some_and(|media| media.starts_with("text/plain"));
+            return is_text && (code != "unauthorized" || answer.body == code);
+        }
+        answer.is(code)
+    }
 }
 
 pub(super) fn row(route: &'static str, method: &'static str, path: &str, rule: Rule) -> Row {
@@ -133,5 +156,61 @@ pub(super) fn rows(jti: &str, kid: &str) -> Vec<Row> {
         row("/v1/keys", "GET", "/v1/keys", Service(200)),
         row("/v1/keys", "POST", "/v1/keys", Service(201)),
         row("/v1/keys/{kid}", "DELETE", &key, Service(200)),
+    ]
+    .into_iter()
+    .chain(gorse_rows())
+    .collect()
+}
+
+/// The routes for Gorse clients.
+fn gorse_rows() -> Vec<Row> {
+    use Rule::{Open, Service};
+    let user = json!({"UserId": "ada", "Labels": {"age": 24}});
+    let item = json!({"ItemId": "item-2", "Comment": "a text", "Categories": ["a"]});
+    let feedback = json!([{"FeedbackType": "star", "UserId": "ada", "ItemId": "item-3", "Value": 1.0}]);
+    vec![
+        row("/api/health/live", "GET", "/api/health/live", Open(200)),
+        row("/api/health/ready", "GET", "/api/health/ready", Open(200)),
+        with("/api/user", "POST", "/api/user", user.clone(), Service(200)),
+        row("/api/users", "GET", "/api/users?n=3", Service(200)),
+        with("/api/users", "POST", "/api/users", json!([user]), Service(200)),
+        row("/api/user/{id}", "GET", "/api/user/ada", Service(200)),
+        with("/api/user/{id}", "PATCH", "/api/user/ada", json!({"Comment": "x"}), Service(200)),
+        row("/api/user/{id}", "DELETE", "/api/user/unknown", Service(200)),
+        row("/api/user/{id}/feedback", "GET", "/api/user/ada/feedback", Service(200)),
+        row("/api/user/{id}/feedback/{type}", "GET", "/api/user/ada/feedback/star", Service(200)),
+        row("/api/user/{id}/neighbors", "GET", "/api/user/ada/neighbors", Service(200)),
+        with("/api/item", "POST", "/api/item", item.clone(), Service(200)),
+        row("/api/items", "GET", "/api/items?n=3", Service(200)),
+        with("/api/items", "POST", "/api/items", json!([item]), Service(200)),
+        row("/api/item/{id}", "GET", "/api/item/item-0", Service(200)),
+        with("/api/item/{id}", "PATCH", "/api/item/item-2", json!({"Comment": "x"}), Service(200)),
+        row("/api/item/{id}", "DELETE", "/api/item/unknown", Service(200)),
+        row("/api/item/{id}/category/{category}", "PUT", "/api/item/item-2/category/b", Service(200)),
+        row("/api/item/{id}/category/{category}", "DELETE", "/api/item/item-2/category/b", Service(200)),
+        row("/api/item/{id}/feedback", "GET", "/api/item/item-0/feedback", Service(200)),
+        row("/api/item/{id}/feedback/{type}", "GET", "/api/item/item-0/feedback/star", Service(200)),
+        row("/api/item/{id}/neighbors", "GET", "/api/item/item-0/neighbors", Service(200)),
+        row("/api/item/{id}/neighbors/{category}", "GET", "/api/item/item-0/neighbors/a", Service(200)),
+        row("/api/feedback", "GET", "/api/feedback", Service(200)),
+        with("/api/feedback", "POST", "/api/feedback", feedback.clone(), Service(200)),
+        with("/api/feedback", "PUT", "/api/feedback", feedback, Service(200)),
+        row("/api/feedback/{type}", "GET", "/api/feedback/star", Service(200)),
+        row("/api/feedback/{user}/{item}", "GET", "/api/feedback/ada/item-3", Service(200)),
+        row("/api/feedback/{user}/{item}", "DELETE", "/api/feedback/ada/item-3", Service(200)),
+        row("/api/feedback/{type}/{user}/{item}", "GET", "/api/feedback/star/ada/item-3", Service(200)),
+        row("/api/feedback/{type}/{user}/{item}", "DELETE", "/api/feedback/star/ada/item-3", Service(200)),
+        row("/api/recommend/{user}", "GET", "/api/recommend/ada", Service(200)),
+        row("/api/recommend/{user}/{category}", "GET", "/api/recommend/ada/a", Service(200)),
+        with("/api/session/recommend", "POST", "/api/session/recommend", json!([{"ItemId": "item-0"}]), Service(200)),
+        with("/api/session/recommend/{category}", "POST", "/api/session/recommend/a", json!([]), Service(200)),
+        row("/api/latest", "GET", "/api/latest", Service(200)),
+        row("/api/latest/{category}", "GET", "/api/latest/a", Service(200)),
+        row("/api/popular", "GET", "/api/popular", Service(200)),
+        row("/api/popular/{category}", "GET", "/api/popular/a", Service(200)),
+        row("/api/non-personalized/{name}", "GET", "/api/non-personalized/latest", Service(200)),
+        row("/api/item-to-item/{name}/{id}", "GET", "/api/item-to-item/neighbors/item-0", Service(200)),
+        row("/api/user-to-user/{name}/{id}", "GET", "/api/user-to-user/neighbors/ada", Service(200)),
+        row("/api/collaborative-filtering/{user}", "GET", "/api/collaborative-filtering/ada", Service(200)),
     ]
 }
