@@ -18,8 +18,8 @@ impl Server {
     /// Hands each interaction of a person to `take`, from the first to the last one.
     ///
     /// # Errors
-    /// `rate_limited` while too many scans of this person are under way, busy while too many are in total, or while the
-    /// store cannot answer.
+    /// `rate_limited` while too many scans of this person are under way. Busy while too many are in total, or while the store
+    /// cannot answer.
     pub async fn each_interaction(
         &self,
         user: UserId,

@@ -208,8 +208,8 @@ async fn categorise(request: GorseRequest, change: impl Fn(&mut Vec<Key>, Key)) 
     affected(1)
 }
 
-/// Creates the items of these keys that do not exist, without text and with the zero instant of Gorse, so that they are older
-/// than all others.
+/// Creates the unknown items of these keys. Their text is the key. Their instant is the zero instant of Gorse, so that they
+/// are older than all others.
 pub(super) async fn ensure(request: &GorseRequest, keys: BTreeSet<Key>) -> Result<(), Refusal> {
     let world = request.server().world();
     let unknown = keys.into_iter().filter(|key| world.find_item(key.as_str()).is_none());

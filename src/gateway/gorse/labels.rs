@@ -1,8 +1,8 @@
 //! Labels and comments of Gorse as attributes of users and items.
 //!
-//! Invariant: labels that are an object are the attributes themselves, so attributes that were written natively are labels, and
-//! models read labels as attributes. All else stands below the reserved name [`RESERVED`]. What was written reads back equal,
-//! but for the name `embedding` of an item, which is the item's embedding in single precision.
+//! Invariant: labels that are an object are the attributes themselves, so native attributes are labels, and models read labels
+//! as attributes. All else stands below the reserved name [`RESERVED`]. Written labels read back equal. One exception: the label
+//! `embedding` of an item is the item's embedding, in single precision.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use crate::protocol::refusal::Refusal;
 use super::super::checks;
 use super::reply::bad;
 
-/// The member of the attributes that holds what is no label.
+/// The member of the attributes that holds comments, and labels that are no object.
 pub(super) const RESERVED: &str = "gorse";
 /// The label of an item that is its embedding.
 const EMBEDDING: &str = "embedding";
