@@ -225,6 +225,22 @@ fn feedback_is_added_up_and_creates_users_and_items() {
         assert_eq!(gorse.ids("/latest?n=2&user-id=new"), ["315", "1432"]);
         assert!(!gorse.ids("/popular?n=100&user-id=new").contains(&"1".to_owned()), "it was read");
         assert_eq!(gorse.refused("POST", "/feedback", Some(&json!([{"UserId": "new"}]))).0, 400);
+        // PUT replaces a row, DELETE cancels rows.
+        let list =
+            json!([one("rating", "new", "1", 1.0), one("rating", "new", "1", 4.0), one("rating", "new", "100", 2.0)]);
+        assert_eq!(gorse.change("PUT", "/feedback", Some(&list)), 3);
+        let ratings = [row("rating", "1", 4.0), row("rating", "100", 2.0)];
+        assert_eq!(gorse.feedback("/user/new/feedback/rating"), ratings);
+        assert_eq!(gorse.feedback("/item/1/feedback"), ratings[..1]);
+        assert_eq!(gorse.change("POST", "/feedback", Some(&json!([one("star", "new", "1", 1.0)]))), 1);
+        assert_eq!(gorse.change("DELETE", "/feedback/star/new/1", None), 1);
+        assert_eq!(gorse.change("DELETE", "/feedback/new/1", None), 1);
+        assert_eq!(gorse.change("DELETE", "/feedback/new/1", None), 0);
+        assert_eq!(gorse.change("DELETE", "/feedback/unknown/1", None), 0);
+        assert_eq!(gorse.change("DELETE", "/feedback/new/10", None), 1, "an interaction of the native API");
+        let left = [row("rating", "100", 2.0), row("read", "new/1", 0.0)];
+        assert_eq!(gorse.feedback("/user/new/feedback"), left);
+        assert_eq!(gorse.get("/feedback?n=100")["Feedback"].as_array().unwrap().len(), 2);
         assert_eq!(gorse.refused("POST", "/feedback", Some(&json!([one("", "new", "1", 1.0)]))).0, 400);
     });
 }
@@ -257,6 +273,10 @@ fn recommendations_are_the_models_and_the_newest_items_for_a_new_user() {
         let answer = gorse.ask("POST", "/session/recommend?n=2", Some(&session));
         assert_eq!(answer.json().as_array().unwrap().len(), 2, "{}", answer.body);
         assert!(!answer.body.contains(r#""1""#), "the item itself is left out");
+        // Without feedback again, the user is as a new one.
+        assert_eq!(gorse.change("DELETE", "/feedback/1/1060", None), 1);
+        assert_eq!(gorse.change("DELETE", "/feedback/1/404", None), 1);
+        assert_eq!(scored("/recommend/1?n=3"), ["315", "1432", "918"]);
         assert_eq!(gorse.get("/user/1/neighbors"), json!([]), "there are no clusters yet");
     });
 }

@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use crate::actors::server::UserEvent;
 use crate::domain::ids::{ItemId, Key, Position, UserId};
 use crate::domain::interactions::Interaction;
-use crate::domain::journal::{Entry, Learned, What};
+use crate::domain::journal::{Entry, Learned, Undo, What};
 use crate::domain::time::Millis;
 use crate::domain::timestamps;
 use crate::protocol::refusal::Refusal;
 
 use super::super::busy;
 use super::super::rest::list::{fields, listed, listed_bare};
+use super::super::rest::undo::id_of_undo;
 use super::events::{self, Expression};
 use super::reply::{
     GorseRequest, GorseResult, ROWS_MAX, affected, bad, cursor, found, instant, no_item, no_user, or_null, patiently,
@@ -285,8 +286,10 @@ async fn remove(request: &GorseRequest, user: UserId, wanted: impl Fn(&str, Item
 }
 
 /// Cancels one interaction.
-async fn cancel(_request: &GorseRequest, _user: UserId, _event: Key) -> Result<(), Refusal> {
-    Err(Refusal::new(crate::protocol::problem::Code::Internal, "feedback cannot be cancelled yet"))
+async fn cancel(request: &GorseRequest, user: UserId, event: Key) -> Result<(), Refusal> {
+    let id = id_of_undo(&event)?;
+    let undone = UserEvent::Undone { id, of: Undo::Event(event), cancels: Vec::new(), at: request.now() };
+    patiently(|| request.server().act(user, undone.clone())).await.map(drop)
 }
 
 /// Items with which a user has feedback that stands.

@@ -44,7 +44,7 @@ pub async fn undo(request: AuthedRequest) -> HttpResult {
 }
 
 /// The id of an undo is derived from that of the event, so a resend finds the first one.
-fn id_of_undo(event: &Key) -> Result<Key, Refusal> {
+pub(crate) fn id_of_undo(event: &Key) -> Result<Key, Refusal> {
     Key::new(&format!("undo-{:032x}", xxh3_128(event.as_str().as_bytes())))
         .map_err(|error| Refusal::field(Code::Internal, "event", error.to_string()))
 }
