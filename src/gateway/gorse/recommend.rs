@@ -4,37 +4,43 @@
 //! Deliberately absent: scans on a web worker.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap};
 
 use actix_web::web;
 use serde::Deserialize;
 
-use crate::actors::server::{SimilarBy, similar_items};
+use crate::actors::audience::AlikeBy;
+use crate::actors::server::{RecommendRequest, SimilarBy, similar_items};
 use crate::actors::session::SessionSettings;
 use crate::domain::feeds::Ranking;
 use crate::domain::ids::{ItemId, Key, TopicId, UserId};
+use crate::domain::interactions::Interaction;
 use crate::domain::items::Item;
 use crate::domain::time::{Millis, SECOND_MS};
+use crate::engine::rank::RankRequest;
+use crate::engine::rank::steer::{Steering, Target};
+use crate::engine::user::Likeness;
 use crate::engine::world::World;
 use crate::protocol::LIMIT_MAX;
 use crate::protocol::refusal::Refusal;
 
 use super::super::busy;
+use super::super::event_ids;
 use super::events;
 use super::feedback::{self, Feedback};
-use super::reply::{GorseRequest, GorseResult, Page, ROWS_MAX, Score, bad, found, no_item};
+use super::reply::{GorseRequest, GorseResult, Page, Score, bad, found, no_item, or_null, patiently};
 
 /// Items of a list that are scored before categories are filtered.
 const DEPTH: usize = 1_000;
-/// Items of a session that count: the last ones.
+/// Feedback of a session that counts: the last one.
 const SESSION_MAX: usize = 100;
-/// Similar items of each item of a session.
-const SIMILAR_EACH: usize = 200;
 
-/// One feedback of a session; only its item counts.
+/// One feedback of a session; its order counts and its instant does not.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct SessionInput {
+    #[serde(default, deserialize_with = "or_null")]
+    feedback_type: String,
     item_id: Key,
 }
 
@@ -80,24 +86,55 @@ pub async fn collaborative(request: GorseRequest) -> GorseResult {
     found(&ranked(&request, &key, &page).await?)
 }
 
-/// `POST /api/session/recommend[/{category}]`: items that resemble those of a list of feedback, which is not stored.
+/// `POST /api/session/recommend[/{category}]`: the model's ranking for an unknown user after a list of feedback, which is not
+/// stored.
 ///
 /// # Errors
 /// A feedback is not readable, or the server is busy.
 pub async fn of_session(request: GorseRequest, payload: web::Payload) -> GorseResult {
     let page = request.page()?;
     let list: Vec<SessionInput> = request.list(payload).await?;
-    let world = request.server().world();
-    let known = list.iter().rev().filter_map(|feedback| world.find_item(feedback.item_id.as_str()));
-    let (mut items, mut seen) = (Vec::new(), BTreeSet::new());
-    for item in known.filter(|item| seen.insert(*item)).take(SESSION_MAX) {
-        items.push(item);
-    }
-    let filter = Filter::of(&request, &page, seen)?;
-    let now = request.now();
-    let there = world.clone();
-    let best = request.scan(move || by_session(&there, &items, &filter, now)).await?;
-    found(&scores(&world, best, &page))
+    let (world, now) = (request.server().world(), request.now());
+    let one = |feedback: &SessionInput| {
+        let item = world.find_item(feedback.item_id.as_str())?;
+        let kind = request.gorse().kind(&feedback.feedback_type);
+        Some(Interaction {
+            id: event_ids::fresh(),
+            item,
+            kind,
+            dwell_ms: None,
+            at: now,
+            shown: None,
+            passed: Vec::new(),
+        })
+    };
+    let newest = &list[list.len().saturating_sub(SESSION_MAX)..];
+    let interactions: Vec<Interaction> = newest.iter().filter_map(one).collect();
+    let excluded = interactions.iter().map(|interaction| interaction.item).collect();
+    let filter = Filter::of(&request, &page, excluded)?;
+    found(&steered(&request, None, interactions, &filter, &page).await?)
+}
+
+/// The model's ranking for a user, or for an unknown one, after these interactions, which are not stored.
+async fn steered(
+    request: &GorseRequest,
+    user: Option<UserId>,
+    interactions: Vec<Interaction>,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Vec<Score>, Refusal> {
+    let required = match &filter.topics {
+        Some(topics) => topics.iter().map(|topic| Target::Topic(*topic)).collect(),
+        None => vec![Target::Nothing],
+    };
+    let excluded = filter.excluded.iter().copied().collect();
+    let steering = Steering { required, excluded, ..Steering::default() };
+    let limit = page.offset.saturating_add(page.n).min(LIMIT_MAX as usize);
+    let ask = RankRequest { ranking: Ranking::Model, limit, explain: false };
+    let ask = RecommendRequest { user, interactions, ask, steering };
+    let ranked = patiently(|| request.server().recommend(None, ask.clone())).await?;
+    let page = ranked.items.into_iter().skip(page.offset).take(page.n);
+    Ok(page.map(|(item, _)| Score { id: item.item, score: f64::from(item.score) }).collect())
 }
 
 /// `GET /api/item/{id}/neighbors[/{category}]`: the nearest items by embedding.
@@ -122,27 +159,19 @@ pub async fn item_to_item(request: GorseRequest) -> GorseResult {
     similar(request, by).await
 }
 
-/// `GET /api/user/{id}/neighbors`, `GET /api/user-to-user/{name}/{id}`: users of the user's cluster, surest members first.
+/// `GET /api/user/{id}/neighbors`, `GET /api/user-to-user/{name}/{id}`: active users by visits and topic weights.
 ///
 /// # Errors
 /// The user is unknown, or the server is busy.
 pub async fn user_neighbours(request: GorseRequest) -> GorseResult {
     let (page, user) = (request.page()?, request.user("id")?);
-    let clusters = request.server().clusters();
-    let member = clusters.as_ref().and_then(|clusters| clusters.member(user)).filter(|member| !member.outlier);
-    let Some((clusters, group)) = clusters.zip(member.map(|member| member.group)) else {
-        return found(&Vec::<Score>::new());
-    };
     let wanted = page.offset.saturating_add(page.n).min(DEPTH);
-    let nearest = move || {
-        let others = clusters.in_group(group).filter(|other| *other != user);
-        let sure = others.filter_map(|other| Some((f64::from(clusters.member(other)?.probability), other)));
-        best(sure, wanted, |user: &UserId| user.0.into())
-    };
-    let nearest = request.scan(nearest).await?;
+    let nearest = patiently(|| request.server().similar_people(user, AlikeBy::Both, wanted)).await?;
     let people = request.server().people();
-    let score = |(score, user): (f64, UserId)| Some(Score { id: people.get(user)?.key.clone(), score });
-    found(&nearest.into_iter().skip(page.offset).take(page.n).filter_map(score).collect::<Vec<_>>())
+    let score = |(user, score, _): (UserId, f32, Likeness)| {
+        Some(Score { id: people.get(user)?.key.clone(), score: score.into() })
+    };
+    found(&nearest.people.into_iter().skip(page.offset).take(page.n).filter_map(score).collect::<Vec<_>>())
 }
 
 /// `GET /api/latest[/{category}]`: the newest items; the score is the Unix time in seconds.
@@ -221,12 +250,15 @@ async fn ranked(request: &GorseRequest, key: &Key, page: &Page) -> Result<Vec<Sc
         None => false,
     };
     let Some(user) = user.filter(|_| acted) else { return top(request, page, filter, newness).await };
+    if !filter.is_open() {
+        return steered(request, Some(user), Vec::new(), &filter, page).await;
+    }
     // One size for all pages, so that the user's actor keeps one feed.
     let settings = SessionSettings { ranking: Ranking::Model, limit: LIMIT_MAX, explain: false, timing: false };
     let feed = server.feed(user, settings).await.map_err(busy::refusal)?;
     let world = server.world();
-    let allowed = |item: ItemId| world.item(item).is_some_and(|item| !item.deleted && filter.allows(item));
-    let all = feed.items.iter().filter(|ranked| allowed(ranked.item));
+    let alive = |item: ItemId| world.item(item).is_some_and(|item| !item.deleted);
+    let all = feed.items.iter().filter(|ranked| alive(ranked.item));
     Ok(scores(&world, all.map(|ranked| (f64::from(ranked.score), ranked.item)).collect(), page))
 }
 
@@ -270,21 +302,6 @@ async fn similar(request: GorseRequest, by: SimilarBy) -> GorseResult {
     let best = best.await?;
     world.item(item).filter(|item| !item.deleted).ok_or_else(|| no_item(&key))?;
     found(&scores(&world, best, &page))
-}
-
-/// Available items by the sum of their similarities to the items of a session, the last one first.
-fn by_session(world: &World, items: &[ItemId], filter: &Filter, now: Millis) -> Vec<(f64, ItemId)> {
-    let mut sums: BTreeMap<ItemId, f64> = BTreeMap::new();
-    for (place, item) in items.iter().enumerate() {
-        // Later items count more: the weight halves with every fifth place.
-        let weight = 0.5_f64.powf(place as f64 / 5.0);
-        for one in similar_items(world, *item, SimilarBy::Both, SIMILAR_EACH, now) {
-            *sums.entry(one.item).or_default() += weight * f64::from(one.score);
-        }
-    }
-    let allowed = |item: &ItemId| world.item(*item).is_some_and(|item| filter.allows(item));
-    let sums = sums.into_iter().filter(|(item, _)| allowed(item)).map(|(item, sum)| (sum, item));
-    best(sums, ROWS_MAX, |id: &ItemId| id.0.into())
 }
 
 /// A score in a heap whose greatest element is the worst: the lowest score, then the last id.

@@ -1,46 +1,25 @@
-//! Items by the words of their texts.
+//! Items by the words of their texts, hidden ones included.
 //!
-//! Invariant: the scan runs apart from the web workers and keeps as many items as it answers.
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! Invariant: matches are those of `GET /v1/search`.
 
 use crate::domain::ids::ItemId;
-use crate::engine::world::World;
+use crate::domain::search::{QUERY_CHARS_MAX, TextQuery, TextSearch};
 use crate::protocol::refusal::Refusal;
 
-use super::reply::{GorseRequest, bad};
+use super::reply::{GorseRequest, bad, patiently};
 
-/// Bytes of a query at most.
-const QUERY_BYTES_MAX: usize = 1_024;
-
-/// At most `limit` items whose texts have all words of `text`, those with the shortest texts first.
+/// At most `limit` items whose texts have all words of `text`, best first.
 ///
 /// # Errors
-/// The text is too long, or too many scans are under way.
+/// The text is too long, or the server is busy.
 pub(super) async fn find(request: &GorseRequest, text: &str, limit: usize) -> Result<Vec<ItemId>, Refusal> {
-    if text.len() > QUERY_BYTES_MAX {
-        return Err(bad("q", format!("must have at most {QUERY_BYTES_MAX} bytes, has {}", text.len())));
+    let chars = text.chars().count();
+    if chars > QUERY_CHARS_MAX {
+        return Err(bad("q", format!("must have at most {QUERY_CHARS_MAX} characters, has {chars}")));
     }
-    let (world, text) = (request.server().world(), text.to_lowercase());
-    request.scan(move || with_words(&world, &text, limit)).await
-}
-
-fn with_words(world: &World, text: &str, limit: usize) -> Vec<ItemId> {
-    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    if words.is_empty() {
-        return Vec::new();
-    }
-    let mut best: BinaryHeap<(usize, Reverse<ItemId>)> = BinaryHeap::with_capacity(limit + 1);
-    for item in world.blocks().iter().flat_map(|block| block.items()).filter(|item| !item.deleted) {
-        let lower = item.text.to_lowercase();
-        let has = |word: &&str| lower.split(|c: char| !c.is_alphanumeric()).any(|one| one == *word);
-        if words.iter().all(has) {
-            best.push((lower.len(), Reverse(item.id)));
-            if best.len() > limit {
-                best.pop();
-            }
-        }
-    }
-    best.into_sorted_vec().into_iter().map(|(_, Reverse(id))| id).collect()
+    let Some(query) = TextQuery::parse(text) else { return Ok(Vec::new()) };
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    let search = TextSearch { query, author: None, topic: None, available_at: None, skip: 0, limit };
+    let hits = patiently(|| request.server().search(request.quota_user(), search.clone())).await?;
+    Ok(hits.into_iter().map(|hit| hit.item).collect())
 }
