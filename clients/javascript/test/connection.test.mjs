@@ -1,9 +1,9 @@
-// The connection is restored, resumes, and loses nothing. Run: node --test tests/page/*.test.mjs
+// The connection is restored, resumes, and loses nothing.
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { ENTRIES_MAX, Outbox } from "../../static/js/outbox.js";
-import { Line, backoff } from "../../static/js/socket.js";
+import { ENTRIES_MAX, Outbox } from "../src/outbox.js";
+import { Connection, backoff } from "../src/connection.js";
 
 class FakeSocket {
   readyState = 0;
@@ -38,7 +38,7 @@ function setUp() {
   const states = [];
   const outbox = new Outbox();
   const world = { sockets, states, outbox, resume: null, now: 0 };
-  world.line = new Line({
+  world.connection = new Connection({
     url: "ws://here/ws",
     makeSocket: (_url, protocols) => {
       assert.deepEqual(protocols, ["eddyline.v1"]);
@@ -55,7 +55,7 @@ function setUp() {
   });
   world.submit = (id) => {
     outbox.add(event(id), world.now);
-    world.line.flush();
+    world.connection.flush();
   };
   world.online = () => {
     sockets.at(-1).open();
@@ -73,11 +73,11 @@ beforeEach(() => {
 test("hello comes first, events after welcome and in order", () => {
   const world = setUp();
   world.submit("a");
-  world.line.start();
+  world.connection.start();
   world.submit("b");
   const [socket] = world.sockets;
   socket.open();
-  assert.deepEqual(socket.sent, [{ type: "hello", user: "u", ranking: "model", limit: 30, explain: true, timing: true }]);
+  assert.deepEqual(socket.sent, [{ type: "hello", user: "u", ranking: "model", limit: 30 }]);
   socket.hear(welcome);
   world.submit("c");
   assert.deepEqual(socket.ids, ["a", "b", "c"]);
@@ -85,7 +85,7 @@ test("hello comes first, events after welcome and in order", () => {
 
 test("after a drop it resumes, and what was not acknowledged goes again with the same ids", () => {
   const world = setUp();
-  world.line.start();
+  world.connection.start();
   const first = world.online();
   for (const id of ["a", "b", "c"]) world.submit(id);
   world.outbox.settle("b");
@@ -103,9 +103,9 @@ test("after a drop it resumes, and what was not acknowledged goes again with the
 test("a restart asks for the whole feed once, and resumes again afterwards", () => {
   const world = setUp();
   world.resume = { epoch: 3, version: 9 };
-  world.line.start();
+  world.connection.start();
   world.online();
-  world.line.restart();
+  world.connection.restart();
   assert.equal("resume" in world.online().sent[0], false);
   world.sockets.at(-1).drop();
   mock.timers.tick(60_000);
@@ -114,7 +114,7 @@ test("a restart asks for the whole feed once, and resumes again afterwards", () 
 
 test("busy: nothing more is sent before the time is over, then the same again", () => {
   const world = setUp();
-  world.line.start();
+  world.connection.start();
   const socket = world.online();
   world.submit("a");
   socket.hear({ type: "busy", id: "a", retry_after_ms: 1000 });
@@ -127,21 +127,21 @@ test("busy: nothing more is sent before the time is over, then the same again", 
 
 test("a server that goes silent is given up", () => {
   const world = setUp();
-  world.line.start();
+  world.connection.start();
   const socket = world.online();
   mock.timers.tick(15_000);
   assert.equal(socket.sent.at(-1).type, "ping");
   socket.hear({ type: "pong", t: 0, server_time: 0 });
   mock.timers.tick(14_999);
-  assert.equal(world.line.state, "online");
+  assert.equal(world.connection.state, "online");
   mock.timers.tick(1);
   mock.timers.tick(10_000);
-  assert.equal(world.line.state, "waiting");
+  assert.equal(world.connection.state, "waiting");
 });
 
 test("refused: it does not come back by itself", () => {
   const world = setUp();
-  world.line.start();
+  world.connection.start();
   world.sockets[0].open();
   world.sockets[0].hear({ type: "error", code: "unknown_user", message: "no such person" });
   mock.timers.tick(600_000);
@@ -150,7 +150,7 @@ test("refused: it does not come back by itself", () => {
 
 test("a shutdown: it comes back", () => {
   const world = setUp();
-  world.line.start();
+  world.connection.start();
   world.online().hear({ type: "bye", reason: "shutdown" });
   mock.timers.tick(1000);
   assert.equal(world.sockets.length, 2);
@@ -158,11 +158,11 @@ test("a shutdown: it comes back", () => {
 
 test("what an abandoned socket still says is not heard", () => {
   const world = setUp();
-  world.line.start();
+  world.connection.start();
   const first = world.online();
-  world.line.restart();
+  world.connection.restart();
   first.hear({ type: "bye", reason: "shutdown" });
-  assert.equal(world.line.state, "connecting");
+  assert.equal(world.connection.state, "connecting");
 });
 
 test("backing off doubles up to an end, and half of it is chance", () => {

@@ -1,53 +1,9 @@
-// Head and tail of the shown list, and the decay that the page animates. Run: node --test tests/page/*.test.mjs
+// The decay that the page animates. Run: node --test tests/page/*.test.mjs
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { changeOf, decayOf, logistic, slope } from "../../static/js/decay.js";
 import { fate, span } from "../../static/js/model.js";
-import { PatchError } from "../../static/js/patch.js";
-import { Stream } from "../../static/js/stream.js";
-
-const items = (keys, from = 0) => [...keys].map((key, index) => ({ item: key, position: from + index, score: 0 }));
-const feed = (keys) => ({ version: 5, epoch: 1, ranking: "model", items: items(keys) });
-const keys = (stream) => stream.items.map(({ item }) => item).join("");
-
-test("a page goes below the head, and leaves it when it rises", () => {
-  const stream = new Stream();
-  stream.replace(feed("abc"));
-  stream.append({ after: 3, items: items("cde", 3), end: false });
-  assert.equal(keys(stream), "abcde", "nothing is there twice");
-  stream.change({ version: 6, base: 5, epoch: 1, ops: [{ op: "insert", item: { item: "e", position: 0 } }] });
-  assert.equal(keys(stream), "eabcd");
-  stream.removeFromTail("d");
-  assert.equal(keys(stream), "eabc");
-});
-
-test("a patch of another version is refused, and changes nothing", () => {
-  const stream = new Stream();
-  stream.replace(feed("abc"));
-  assert.throws(() => stream.change({ version: 9, base: 8, epoch: 1, ops: [] }), PatchError);
-  const misfit = { version: 6, base: 5, epoch: 1, ops: [{ op: "remove", item: "a" }, { op: "remove", item: "a" }] };
-  assert.throws(() => stream.change(misfit), PatchError);
-  assert.deepEqual([stream.version, keys(stream)], [5, "abc"]);
-});
-
-test("a reload restores what resuming needs, and only that", () => {
-  const stream = new Stream();
-  stream.replace(feed("abc"));
-  stream.append({ after: 3, items: items("de", 3), end: true });
-  const restored = Stream.from(JSON.parse(JSON.stringify(stream)));
-  assert.deepEqual([restored.version, restored.epoch, keys(restored)], [5, 1, "abc"]);
-  for (const odd of [null, {}, { version: "5", epoch: 1, head: [] }]) assert.equal(Stream.from(odd).version, null);
-});
-
-test("live: on and off, in place", () => {
-  const stream = new Stream();
-  stream.replace(feed("ab"));
-  stream.setLive({ item: "b", available: true, until: 77 });
-  assert.deepEqual([stream.items[1].live, stream.items[1].available_until], [true, 77]);
-  stream.setLive({ item: "b", available: false });
-  assert.equal(stream.items[1].live, false);
-});
 
 const DAY_MS = 86_400_000;
 const USUAL = { curve: "exact", rate: 1, horizon_ms: 7 * DAY_MS };

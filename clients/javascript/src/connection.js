@@ -2,7 +2,11 @@
 //
 // Invariant: events leave in the order of the outbox, only after `welcome`. After every drop all unacknowledged events
 // leave again with their ids. Only one socket counts: messages of an abandoned socket are ignored. Deliberately absent:
-// the DOM, and the meaning of messages for the feed.
+// the meaning of messages for the feed.
+
+/** @import { Clock } from "./clock.js" */
+/** @import { Outbox } from "./outbox.js" */
+/** @import { Bye, EventMessage, FeedSettings, Refusal, ServerMessage, State } from "./types.js" */
 
 export const SUBPROTOCOL = "eddyline.v1";
 const BACKOFF_FIRST_MS = 400;
@@ -10,30 +14,62 @@ const BACKOFF_LAST_MS = 15_000;
 const PING_EVERY_MS = 15_000;
 const PONG_WITHIN_MS = 10_000;
 const WELCOME_WITHIN_MS = 10_000;
+const OPEN = 1;
 // Errors after which a repeated hello cannot succeed.
 const HOPELESS = new Set(["unknown_user", "unauthorized", "forbidden", "bad_field", "out_of_range"]);
 
-/** The back-off before attempt number `attempt` (from 0): exponential, half of it random. */
+/**
+ * The part of a WebSocket that a connection uses.
+ * @typedef {object} Socket
+ * @property {number} readyState
+ * @property {(text: string) => void} send
+ * @property {(code?: number) => void} close
+ * @property {((event: any) => void) | null} onopen
+ * @property {((event: any) => void) | null} onmessage
+ * @property {((event: any) => void) | null} onclose
+ * @property {((event: any) => void) | null} [onerror]
+ */
+
+/** @typedef {{user: string, token?: string} & FeedSettings} Hello */
+
+/**
+ * @typedef {object} ConnectionOptions
+ * @property {string} url
+ * @property {(url: string, protocols: string[]) => Socket} makeSocket
+ * @property {() => Hello | Promise<Hello>} hello
+ * @property {() => {epoch: number, version: number} | null} resume the feed that the client still shows
+ * @property {Outbox} outbox
+ * @property {Pick<Clock, "learn" | "now">} clock
+ * @property {(state: State, detail: {retryIn: number} | Refusal | null) => void} onState
+ * @property {(message: ServerMessage) => void} onMessage
+ * @property {() => number} [random]
+ */
+
+/**
+ * The back-off before an attempt: exponential, half of it random.
+ * @param {number} attempt from 0 @param {() => number} [random]
+ */
 export function backoff(attempt, random = Math.random) {
   const full = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** attempt);
   return Math.round(full / 2 + (random() * full) / 2);
 }
 
-export class Line {
+/** A connection that restores itself until `stop`. */
+export class Connection {
   #options;
+  /** @type {Socket | null} */
   #socket = null;
   #welcomed = false;
   #attempt = 0;
+  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
   #timers = new Map();
+  /** @type {State} */
   #state = "closed";
   #fresh = false;
 
-  /**
-   * `hello()` returns user, ranking, limit, token; `resume()` returns `{epoch, version}` or null; `outbox` contains the
-   * events; `clock` estimates the server's time; `onState(state, detail)`; `onMessage(message)`.
-   */
+  /** @param {ConnectionOptions} options */
   constructor(options) {
-    this.#options = { makeSocket: (url, protocols) => new WebSocket(url, protocols), ...options };
+    this.#options = options;
   }
 
   get state() {
@@ -55,16 +91,19 @@ export class Line {
     if (this.#state === "waiting" || this.#state === "offline") this.start();
   }
 
-  /** Requests a whole feed, since the stream cannot be patched any more. */
+  /** Requests a whole feed, since the shown one cannot be patched any more. */
   restart() {
     this.#fresh = true;
     this.#abandon();
     this.#open();
   }
 
-  /** Sends a message that needs no acknowledgement; false without a connection. */
+  /**
+   * Sends a message that needs no acknowledgement; false without a connection.
+   * @param {Record<string, unknown> | EventMessage} message
+   */
   say(message) {
-    if (!this.#welcomed || this.#socket?.readyState !== 1) return false;
+    if (!this.#welcomed || this.#socket?.readyState !== OPEN) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
   }
@@ -86,21 +125,34 @@ export class Line {
       return;
     }
     this.#socket = socket;
-    socket.onopen = () => this.#hello();
+    socket.onopen = () => this.#hello(socket);
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = () => this.#lost();
+    // `onclose` follows. Without a listener, the package `ws` would throw.
+    socket.onerror = () => {};
     // Also covers a server that accepts the connection and then stays silent.
     this.#after("welcome", WELCOME_WITHIN_MS, () => this.#lost());
   }
 
-  #hello() {
-    const resume = this.#fresh ? null : this.#options.resume();
-    const message = { type: "hello", ...this.#options.hello(), explain: true, timing: true };
-    if (resume) message.resume = resume;
-    this.#socket.send(JSON.stringify(message));
+  /** @param {Socket} socket */
+  #hello(socket) {
+    const hello = this.#options.hello();
+    if (!(hello instanceof Promise)) return this.#greet(hello);
+    hello.then(
+      (found) => this.#socket === socket && this.#greet(found),
+      () => this.#socket === socket && this.#lost(),
+    );
   }
 
+  /** @param {Hello} hello */
+  #greet(hello) {
+    const resume = this.#fresh ? null : this.#options.resume();
+    this.#socket?.send(JSON.stringify({ type: "hello", ...hello, ...(resume ? { resume } : {}) }));
+  }
+
+  /** @param {string} data */
   #hear(data) {
+    /** @type {ServerMessage} */
     let message;
     try {
       message = JSON.parse(data);
@@ -134,18 +186,20 @@ export class Line {
         break;
     }
     this.#options.onMessage(message);
-    // Runs after the page has handled `welcome`, so that the user is known before the first answer.
+    // Runs after the session has handled `welcome`, so that the user is known before the first answer.
     if (message.type === "welcome") this.flush();
   }
 
+  /** @param {{id?: string, retry_after_ms: number}} busy */
   #pause({ id, retry_after_ms: wait }) {
     this.#options.outbox.unsend(id ?? null);
-    // Jitter, so that rejected clients do not reconnect within one millisecond.
+    // Jitter, so that rejected clients do not return within one millisecond.
     const again = Math.max(50, wait) * (1 + Math.random() / 4);
     if (this.#welcomed) this.#after("pause", again, () => this.flush());
     else this.#lost(again);
   }
 
+  /** @param {Refusal} error */
   #refused(error) {
     if (!HOPELESS.has(error.code)) return this.#lost();
     this.#abandon();
@@ -158,6 +212,7 @@ export class Line {
     this.#after("ping", PING_EVERY_MS, () => this.#ping());
   }
 
+  /** @param {number | null} [wait] */
   #lost(wait = null) {
     this.#abandon();
     const retryIn = wait ?? backoff(this.#attempt, this.#options.random);
@@ -179,11 +234,13 @@ export class Line {
     socket.close(1000);
   }
 
+  /** @param {State} state @param {{retryIn: number} | Refusal | null} [detail] */
   #setState(state, detail = null) {
     this.#state = state;
     this.#options.onState(state, detail);
   }
 
+  /** @param {string} name @param {number} wait @param {() => void} action */
   #after(name, wait, action) {
     this.#cancel(name);
     const timer = setTimeout(() => {
@@ -193,6 +250,7 @@ export class Line {
     this.#timers.set(name, timer);
   }
 
+  /** @param {string} name */
   #cancel(name) {
     clearTimeout(this.#timers.get(name));
     this.#timers.delete(name);

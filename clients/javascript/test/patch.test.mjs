@@ -1,8 +1,8 @@
-// Patches of the server, applied to the shown list. Run: node --test tests/page/*.test.mjs
+// Patches of the server, applied to the shown list.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PatchError, applyOperations } from "../../static/js/patch.js";
+import { PatchError, applyOperations } from "../src/patch.js";
 
 const item = (key, position, more = {}) => ({ item: key, text: `text of ${key}`, score: 1, position, ...more });
 const list = (keys) => [...keys].map((key, position) => item(key, position));

@@ -1,0 +1,117 @@
+// The objects of the wire, as types. Their meaning is in docs/protocol.md of the server.
+
+/** @typedef {"flat" | "topics" | "model" | "tower"} Ranking */
+/** @typedef {"like" | "share" | "reply" | "accept" | "click" | "watch" | "read" | "skip" | "hide" | "reject" | "view"} Kind */
+/** @typedef {{expert: string, amount: number}} Reason */
+/** @typedef {{start: number, stop?: number | null}} Window Times in milliseconds since 1970; without `stop` it is open-ended. */
+
+/**
+ * An entry of a feed.
+ * @typedef {object} FeedItem
+ * @property {string} item key of the item
+ * @property {string} [author]
+ * @property {string} [topic]
+ * @property {string} text
+ * @property {number} at creation time in milliseconds since 1970
+ * @property {number} [available_until]
+ * @property {number} [expected_until]
+ * @property {boolean} [live]
+ * @property {number} score
+ * @property {number} [likely] probability that the user approves of the item
+ * @property {number} position from 0
+ * @property {Reason[]} [why]
+ */
+
+/**
+ * An item of the catalogue.
+ * @typedef {object} Item
+ * @property {string} id
+ * @property {string} text
+ * @property {string | null} [author]
+ * @property {string[]} [topics]
+ * @property {number} [created]
+ * @property {boolean} [available]
+ * @property {number | null} [available_until]
+ * @property {Record<string, unknown>} [attributes]
+ */
+
+/**
+ * An item as it is created; without `id` the server makes one.
+ * @typedef {object} NewItem
+ * @property {string} [id]
+ * @property {string} text
+ * @property {string} [author]
+ * @property {string[]} [topics]
+ * @property {Record<string, unknown>} [attributes]
+ * @property {number[]} [embedding]
+ * @property {number} [created]
+ * @property {Window[]} [windows]
+ */
+
+/**
+ * @typedef {object} User
+ * @property {string} id
+ * @property {string | null} [name]
+ * @property {Record<string, unknown>} [attributes]
+ * @property {string[]} [friends]
+ */
+
+/**
+ * An interaction for REST; the client adds an `id` where it is missing, so that a resend is harmless.
+ * @typedef {object} Interaction
+ * @property {string} user
+ * @property {string} item
+ * @property {Kind} kind
+ * @property {string} [id]
+ * @property {number} [dwell_ms]
+ * @property {number} [at]
+ */
+
+/**
+ * The result of one interaction of a list: accepted, or refused with a problem.
+ * @typedef {Record<string, any>} Result
+ */
+
+/** @typedef {{accepted: number, rejected: number}} Prediction Probabilities that sum to 1. */
+/** @typedef {{kind: "opened" | "event" | "world" | "configured" | "refreshed", id?: string, epoch?: number}} Cause */
+/** @typedef {{queue_us: number, learn_us: number, rank_us: number, encode_us: number}} Timing */
+/** @typedef {{curve: "exact" | "euler", rate: number, horizon_ms: number}} Decay */
+
+/** @typedef {{type: "welcome", session: string, user: string, epoch: number, version: number, server_time: number, decay?: Decay}} Welcome */
+/** @typedef {{type: "feed", version: number, epoch: number, ranking: Ranking, model_version?: number, cause?: Cause, timing?: Timing, items: FeedItem[]}} FeedMessage */
+/** @typedef {{op: "remove", item: string} | {op: "move", item: string, position: number} | {op: "insert", item: FeedItem} | {op: "update", item: FeedItem}} Step */
+/** @typedef {{type: "patch", version: number, base: number, epoch: number, model_version?: number, cause?: Cause, timing?: Timing, ops: Step[]}} PatchMessage */
+/** @typedef {{type: "accepted", id: string, seq: number, item?: string}} Accepted */
+/** @typedef {{type: "page", after: number, items: FeedItem[], end: boolean}} Page */
+/** @typedef {{type: "model", topics: Record<string, number>, positives: number, negatives: number, labelled: number, events: number, auc?: number, log_loss?: number, auc_model?: number, auc_topics?: number, log_loss_model?: number, drifts?: number}} Model */
+/** @typedef {{type: "live", item: string, available: boolean, until?: number}} Live */
+/** @typedef {{type: "busy", id?: string, retry_after_ms: number}} Busy */
+/** @typedef {{type: "error", code: string, message: string, field?: string, id?: string}} Refusal */
+/** @typedef {{type: "pong", t: number, server_time: number}} Pong */
+/** @typedef {{type: "bye", reason: string}} Bye */
+/** @typedef {Welcome | FeedMessage | PatchMessage | Accepted | Page | Model | Live | Busy | Refusal | Pong | Bye} ServerMessage */
+
+/** @typedef {{type: "interact", id: string, item: string, kind: Kind, dwell_ms?: number, at?: number}} Interact */
+/** @typedef {{type: "post", id: string, text: string, topic?: string, embedding?: number[], windows?: Window[]}} Post */
+/** @typedef {{type: "live", id: string, item: string, on: boolean}} OnAir */
+/** @typedef {{type: "follow" | "unfollow", id: string, user: string}} Follow */
+/** @typedef {{type: "configure", id: string, topics: Record<string, number>}} Weigh */
+/** @typedef {Interact | Post | OnAir | Follow | Weigh} EventMessage A message that the server answers with `accepted`. */
+
+/** @typedef {{ranking?: Ranking, limit?: number, explain?: boolean, timing?: boolean}} FeedSettings */
+
+/** @typedef {"closed" | "connecting" | "online" | "waiting" | "offline" | "refused"} State */
+
+/**
+ * Storage for text by name, such as `sessionStorage` and `localStorage` of a browser.
+ * @typedef {object} TextStorage
+ * @property {(name: string) => string | null} getItem
+ * @property {(name: string, text: string) => void} setItem
+ */
+
+/**
+ * A token, or a function that returns a valid one. It runs before each request and each connection.
+ * @typedef {string | null | (() => string | null | undefined | Promise<string | null | undefined>)} Token
+ */
+
+export {};
