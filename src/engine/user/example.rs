@@ -175,5 +175,5 @@ fn weak_negatives(interaction: &Interaction, world: &World) -> Vec<WeakNegative>
         centre: world.centre_of(item.main_topic()),
         weight,
     };
-    known.take(WEAK_NEGATIVES_MAX).map(|item| negative(item)).collect()
+    known.take(WEAK_NEGATIVES_MAX).map(negative).collect()
 }
