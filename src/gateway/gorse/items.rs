@@ -229,7 +229,7 @@ async fn write(request: &GorseRequest, drafts: Vec<ItemDraft>, how: ItemWrite) -
     let server = request.server();
     let call = || async {
         let written = server.write_items(drafts.clone(), how).await;
-        written.into_iter().map(|one| one.map(drop)).collect::<Result<(), _>>()
+        written.into_iter().try_for_each(|one| one.map(drop))
     };
     patiently(call).await
 }
