@@ -316,7 +316,6 @@ fn the_suite_of_pygorse_passes() {
         suite.args(["-m", "unittest", "discover", "-v", "-s", "tests"]).current_dir(format!("{prepared}/suite"));
         let output = suite.output().expect("the suite runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        println!("{said}");
         assert!(output.status.success(), "{said}");
         assert!(said.contains("Ran 12 tests"), "{said}");
     });
